@@ -1,0 +1,56 @@
+"""Events and their outbox rows into Postgres, a whole group at a time."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import asyncpg
+
+from app.adapters import sql
+from app.core.events import Record
+
+Outcome = Literal["accepted", "duplicate", "conflict"]
+
+_SQL = sql.load(__file__)
+
+
+async def insert_events(connection: asyncpg.Connection, records: Sequence[Record]) -> list[Outcome]:
+    """Stores the new ones among the records with their outbox rows, and tells for each, in order, what became of it.
+
+    All or none, in one statement. An id that is stored already, or that stands twice in `records`, is a duplicate
+    when the content is the same and a conflict otherwise. Raises asyncpg's errors.
+    """
+    first: dict[str, Record] = {}
+    for record in records:
+        first.setdefault(record.event_id, record)
+    rows = list(first.values())
+    inserted = {
+        row[0]
+        for row in await connection.fetch(
+            _SQL["insert_events"],
+            [r.event_id for r in rows],
+            [r.event_type for r in rows],
+            [r.user_id for r in rows],
+            [r.session_id for r in rows],
+            [r.request_id for r in rows],
+            [r.ts_ms for r in rows],
+            [r.content_hash for r in rows],
+            [r.payload for r in rows],
+            [r.topic for r in rows],
+            [r.traceparent for r in rows],
+        )
+    }
+    if len(inserted) == len(records):
+        return ["accepted"] * len(records)
+    stored = {event_id: first[event_id].content_hash for event_id in inserted}
+    known = [event_id for event_id in first if event_id not in inserted]
+    if known:
+        stored |= dict(await connection.fetch(_SQL["content_hashes"], known))
+    return [_outcome(record, first, inserted, stored) for record in records]
+
+
+def _outcome(
+    record: Record, first: dict[str, Record], inserted: set[str], stored: dict[str, bytes]
+) -> Outcome:
+    if record.event_id in inserted and first[record.event_id] is record:
+        return "accepted"
+    return "duplicate" if stored.get(record.event_id) == record.content_hash else "conflict"

@@ -1,0 +1,31 @@
+-- name: insert_events
+-- One statement, one snapshot, one commit for all of it: an outbox row exists for exactly the events inserted here.
+-- The rows go in by event id, so that two statements with the same ids wait for each other and never deadlock.
+WITH submitted AS (
+    SELECT *
+    FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::text[], $9::text[],
+        $10::text[]
+    ) WITH ORDINALITY AS s (
+        event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload, topic, traceparent, position
+    )
+),
+inserted AS (
+    INSERT INTO events (event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload)
+    SELECT event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload::jsonb
+    FROM submitted
+    ORDER BY event_id
+    ON CONFLICT (event_id) DO NOTHING
+    RETURNING event_id
+),
+queued AS (
+    INSERT INTO event_outbox (event_id, topic, message_key, payload, traceparent)
+    SELECT event_id, topic, user_id, payload, traceparent
+    FROM submitted
+    JOIN inserted USING (event_id)
+    ORDER BY position
+)
+SELECT event_id FROM inserted;
+
+-- name: content_hashes
+SELECT event_id, content_hash FROM events WHERE event_id = ANY ($1::text[]);

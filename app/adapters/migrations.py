@@ -1,0 +1,106 @@
+"""Forward-only migrations: yoyo applies them, an advisory lock makes several starting processes take turns, and the
+checksum of every applied file is kept and compared.
+
+yoyo's own lock is a row that stays behind when its process is killed, and the hash it stores is of the file's name
+only; hence the advisory lock and the table `migration_checksum` here.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import yoyo
+from yoyo.migrations import MigrationList
+
+from app.errors import UserError, describe
+
+DIRECTORY: Final = Path(__file__).resolve().parents[2] / "migrations"
+
+_LOCK_KEY: Final = 7_236_351  # any number that nothing else in the database locks
+_LOCK_TIMEOUT: Final = "120s"
+
+
+def migrate(database_url: str, directory: Path = DIRECTORY) -> list[str]:
+    """Applies what is missing and returns the ids applied.
+
+    Raises `UserError` when an applied file has changed or vanished, or a migration fails.
+    """
+    with _locked(database_url) as connection:
+        _check_applied(connection, directory)
+        backend = yoyo.get_backend(_yoyo_url(database_url))
+        try:
+            pending: MigrationList = backend.to_apply(yoyo.read_migrations(str(directory)))
+            ids = [migration.id for migration in pending]
+            try:
+                backend.apply_migrations(pending)
+            except psycopg.Error as error:
+                raise UserError(f"A migration failed and was rolled back: {describe(error)}") from error
+        finally:
+            backend.connection.close()
+        _remember(connection, directory)
+    return ids
+
+
+def pending(database_url: str, directory: Path = DIRECTORY) -> list[str]:
+    """The ids of migrations that are not applied yet, in order; changes nothing."""
+    try:
+        with psycopg.connect(database_url, connect_timeout=5) as connection:
+            applied = _applied(connection)
+    except psycopg.OperationalError as error:
+        raise UserError(f"Postgres cannot be reached: {describe(error)}") from error
+    return [name for name in _checksums(directory) if name not in applied]
+
+
+@contextmanager
+def _locked(database_url: str) -> Iterator[psycopg.Connection]:
+    try:
+        connection = psycopg.connect(database_url, autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        raise UserError(f"Postgres cannot be reached: {describe(error)}") from error
+    with connection:
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", (_LOCK_TIMEOUT,))
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
+        except psycopg.errors.LockNotAvailable as error:
+            raise UserError(f"Another process has been migrating for {_LOCK_TIMEOUT}; look for it in pg_stat_activity") from error
+        yield connection
+
+
+def _check_applied(connection: psycopg.Connection, directory: Path) -> None:
+    files = _checksums(directory)
+    faults = []
+    for name, checksum in _applied(connection).items():
+        if name not in files:
+            # A newer release has been here: its migrations are additive by rule, so this release still runs.
+            continue
+        if checksum and files[name] != checksum:
+            faults.append(f"{name}: changed after it was applied; put it back and write a new migration instead")
+    if faults:
+        raise UserError("The migrations do not match the database:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+def _applied(connection: psycopg.Connection) -> dict[str, str]:
+    """Migration id → checksum of the file that was applied."""
+    if connection.execute("SELECT to_regclass('migration_checksum')").fetchone() == (None,):
+        return {}
+    rows = connection.execute("SELECT migration_id, sha256 FROM migration_checksum ORDER BY migration_id")
+    return dict(rows.fetchall())
+
+
+def _remember(connection: psycopg.Connection, directory: Path) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO migration_checksum (migration_id, sha256) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            list(_checksums(directory).items()),
+        )
+
+
+def _checksums(directory: Path) -> dict[str, str]:
+    return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(directory.glob("*.sql"))}
+
+
+def _yoyo_url(database_url: str) -> str:
+    return database_url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)

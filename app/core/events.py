@@ -1,0 +1,338 @@
+"""What a client may send, what is stored of it, and what travels through Kafka.
+
+Three shapes of the same event:
+
+* the *submitted* structs (`Watch`, `Impression`, `View`, `Click`, `Purchase`) are the HTTP contract: strict,
+  unknown fields refused, event id and time optional;
+* a `Record` is one accepted event on its way to Postgres: `events` and `event_outbox` in one row each;
+* the *message* is the record's `payload`, JSON with a version (`v`), which the consumer decodes with
+  `decode_message`. Fields it doesn't know are ignored, a version or type it doesn't know is an error.
+"""
+
+import hashlib
+import uuid
+from typing import Annotated, Any, ClassVar, Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+# A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and `\Z` is no ECMAScript pattern (OpenAPI).
+_NO_CONTROL: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"
+
+Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_CONTROL, description="1 to 128 printable characters")]
+EventId = Annotated[str, Meta(min_length=8, max_length=64, pattern=_NO_CONTROL, description="8 to 64 printable characters")]
+Millis = Annotated[int, Meta(ge=0, lt=2**53, description="milliseconds since 1970-01-01 UTC")]
+Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0)]
+Percent = Annotated[float, Meta(ge=0.0, le=100.0)]
+Speed = Annotated[float, Meta(gt=0.0, le=16.0)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Position = Annotated[int, Meta(ge=0, le=100_000)]
+
+MESSAGE_VERSION: Final = 1
+MAX_EVENT_BYTES: Final = 32 * 1024
+MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_BATCH_EVENTS: Final = 1_000
+MAX_IMPRESSION_ITEMS: Final = 500
+MAX_AGE_MS: Final = 7 * 24 * 3600 * 1000
+MAX_AHEAD_MS: Final = 5 * 60 * 1000
+
+TOPIC_WATCHES: Final = "recsys.watches.v1"
+TOPIC_IMPRESSIONS: Final = "recsys.impressions.v1"
+TOPIC_INTERACTIONS: Final = "recsys.interactions.v1"
+TOPICS: Final = (TOPIC_WATCHES, TOPIC_IMPRESSIONS, TOPIC_INTERACTIONS)
+
+
+class Submitted(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="event_type"):
+    """What every event has: who, in which session, when."""
+
+    topic: ClassVar[str] = TOPIC_INTERACTIONS
+
+    user_id: Id
+    session_id: Id
+    event_id: EventId | UnsetType = UNSET
+    request_id: Id | None = None
+    ts_ms: Millis | UnsetType = UNSET
+    context: dict[str, Any] | None = None
+
+
+class Watch(Submitted, tag="watch"):
+    """A user watched (some of) an item."""
+
+    topic: ClassVar[str] = TOPIC_WATCHES
+
+    item_id: Id
+    watch_time_sec: Seconds
+    percent_watched: Percent | None = None
+    ended: bool | None = None
+    playback_speed: Speed | None = None
+    rebuffer_count: Count | None = None
+
+
+class ShownItem(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One item of an impression, and the place it was shown at."""
+
+    item_id: Id
+    position: Position
+    feed_id: Id | None = None
+    slot: Id | None = None
+
+
+class Impression(Submitted, tag="impression"):
+    """A list of items was shown to a user."""
+
+    topic: ClassVar[str] = TOPIC_IMPRESSIONS
+
+    items: Annotated[list[ShownItem], Meta(min_length=1, max_length=MAX_IMPRESSION_ITEMS)]
+
+
+class View(Submitted, tag="view"):
+    """A user opened an item's page."""
+
+    item_id: Id
+
+
+class Click(Submitted, tag="click"):
+    """A user clicked an item in a list."""
+
+    item_id: Id
+
+
+class Purchase(Submitted, tag="purchase"):
+    """A user bought an item."""
+
+    item_id: Id
+
+
+Interaction = View | Click | Purchase
+AnyEvent = Watch | Impression | View | Click | Purchase
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong with an input, and where: `path` is a JSON path such as `$.items[3].position`."""
+
+    path: str
+    message: str
+
+
+class InvalidEvent(ValueError):
+    """The input is not an event. `malformed` tells "not JSON" (400) from "JSON, but not valid" (422)."""
+
+    def __init__(self, *faults: Fault, malformed: bool = False) -> None:
+        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in faults))
+        self.faults = faults
+        self.malformed = malformed
+
+
+class Record(Struct, frozen=True):
+    """An accepted event as Postgres stores it; `payload` is the Kafka message's value."""
+
+    event_id: str
+    event_type: str
+    user_id: str
+    session_id: str
+    request_id: str | None
+    ts_ms: int
+    content_hash: bytes
+    payload: str
+    topic: str
+    traceparent: str | None = None
+
+
+class _Message(Struct, kw_only=True, tag_field="event_type"):
+    """What the consumer reads: as submitted, with the id and the times filled in. Unknown fields are ignored."""
+
+    v: int
+    event_id: EventId
+    user_id: Id
+    session_id: Id
+    ts_ms: Millis
+    received_ms: Millis
+    request_id: Id | None = None
+
+
+class WatchMessage(_Message, tag="watch"):
+    item_id: Id
+    watch_time_sec: Seconds
+    percent_watched: Percent | None = None
+    ended: bool | None = None
+
+
+class ShownItemMessage(Struct):
+    item_id: Id
+    position: Position
+
+
+class ImpressionMessage(_Message, tag="impression"):
+    items: Annotated[list[ShownItemMessage], Meta(min_length=1, max_length=MAX_IMPRESSION_ITEMS)]
+
+
+class ViewMessage(_Message, tag="view"):
+    item_id: Id
+
+
+class ClickMessage(_Message, tag="click"):
+    item_id: Id
+
+
+class PurchaseMessage(_Message, tag="purchase"):
+    item_id: Id
+
+
+InteractionMessage = ViewMessage | ClickMessage | PurchaseMessage
+Message = WatchMessage | ImpressionMessage | ViewMessage | ClickMessage | PurchaseMessage
+
+
+class _Version(Struct):
+    v: int
+
+
+class _Batch(Struct, forbid_unknown_fields=True):
+    events: list[msgspec.Raw]
+
+
+_T = TypeVar("_T")
+
+_encoder: Final = msgspec.json.Encoder(order="deterministic")
+_watch_decoder: Final = msgspec.json.Decoder(Watch)
+_impression_decoder: Final = msgspec.json.Decoder(Impression)
+_interaction_decoder: Final = msgspec.json.Decoder(Interaction)
+_any_decoder: Final = msgspec.json.Decoder(AnyEvent)
+_message_decoder: Final = msgspec.json.Decoder(Message)
+_version_decoder: Final = msgspec.json.Decoder(_Version)
+_batch_decoder: Final = msgspec.json.Decoder(_Batch)
+
+
+def decode_watch(body: bytes) -> Watch:
+    return _decode(_watch_decoder, body)
+
+
+def decode_impression(body: bytes) -> Impression:
+    return _decode(_impression_decoder, body)
+
+
+def decode_interaction(body: bytes) -> Interaction:
+    return _decode(_interaction_decoder, body)
+
+
+def decode_any(body: bytes | msgspec.Raw) -> AnyEvent:
+    return _decode(_any_decoder, body)
+
+
+def decode_batch(body: bytes) -> list[msgspec.Raw]:
+    """The events of a batch, each still to be decoded on its own, so that a bad one costs itself alone."""
+    events = _decode(_batch_decoder, body).events
+    if not 1 <= len(events) <= MAX_BATCH_EVENTS:
+        raise InvalidEvent(Fault("$.events", f"expected 1 to {MAX_BATCH_EVENTS} events, got {len(events)}"))
+    return events
+
+
+def accept(
+    event: AnyEvent,
+    *,
+    now_ms: int,
+    entropy: bytes,
+    traceparent: str | None = None,
+    any_time: bool = False,
+) -> Record:
+    """Checks what a type can't say, and fills in what the client left out.
+
+    The content hash covers what the client sent apart from the event id, so a retry without `ts_ms` is the same
+    event although the server's clock went on. `entropy` (10 bytes) makes the id of an event that came without one.
+    `any_time` is for histories: it lifts the bounds on `ts_ms`.
+    Raises `InvalidEvent`.
+    """
+    faults = [] if any_time else _time_faults(event, now_ms)
+    if isinstance(event, Impression):
+        faults += _repeated(event.items)
+    if faults:
+        raise InvalidEvent(*faults)
+
+    event_id = event.event_id
+    event.event_id = UNSET
+    content_hash = hashlib.blake2b(_encoder.encode(event), digest_size=16).digest()
+    event.event_id = event_id = uuid7(now_ms, entropy) if event_id is UNSET else event_id
+    event.ts_ms = ts_ms = now_ms if event.ts_ms is UNSET else event.ts_ms
+    payload = f'{{"v":{MESSAGE_VERSION},"received_ms":{now_ms},{_encoder.encode(event)[1:].decode()}'
+    if "\\u0000" in payload and _has_nul(event.context):
+        raise InvalidEvent(Fault("$.context", "the character U+0000 cannot be stored; leave it out"))
+    return Record(
+        event_id=event_id,
+        event_type=str(type(event).__struct_config__.tag),
+        user_id=event.user_id,
+        session_id=event.session_id,
+        request_id=event.request_id,
+        ts_ms=ts_ms,
+        content_hash=content_hash,
+        payload=payload,
+        topic=event.topic,
+        traceparent=traceparent,
+    )
+
+
+def decode_message(value: bytes | None) -> Message:
+    """A Kafka message's value as the consumer reads it. Raises `InvalidEvent`, which says why it cannot be counted."""
+    if value is None:
+        raise InvalidEvent(Fault("$", "empty message (a tombstone); events are never deleted through Kafka"))
+    version = _decode(_version_decoder, value).v
+    if version != MESSAGE_VERSION:
+        raise InvalidEvent(Fault("$.v", f"message version {version}; this release reads version {MESSAGE_VERSION}"))
+    return _decode(_message_decoder, value)
+
+
+def uuid7(now_ms: int, entropy: bytes) -> str:
+    """A UUID of version 7 (RFC 9562, section 5.7): 48 bits of time, then 74 of chance, from 10 bytes of entropy."""
+    value = now_ms << 80 | int.from_bytes(entropy, "big")
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0x3 << 62) | 2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def fault_of(error: msgspec.DecodeError) -> Fault:
+    """msgspec ends a message with where it was: "… - at `$.items[0]`"."""
+    message, _, path = str(error).partition(" - at `")
+    if "matching regex" in message:
+        message = "Expected printable characters only; there is a control character or line break"
+    return Fault(path=path.rstrip("`") or "$", message=message)
+
+
+def _decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidEvent(fault_of(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidEvent(Fault("$", f"not JSON: {error}"), malformed=True) from None
+    except RecursionError:
+        raise InvalidEvent(Fault("$", "nested too deeply")) from None
+
+
+def _time_faults(event: AnyEvent, now_ms: int) -> list[Fault]:
+    if event.ts_ms is UNSET:
+        return []
+    if event.ts_ms < now_ms - MAX_AGE_MS:
+        return [Fault("$.ts_ms", "more than 7 days ago; histories are loaded with `reco import`")]
+    if event.ts_ms > now_ms + MAX_AHEAD_MS:
+        return [Fault("$.ts_ms", "more than 5 minutes ahead of the server; check the unit (milliseconds) and the clock")]
+    return []
+
+
+def _repeated(items: list[ShownItem]) -> list[Fault]:
+    faults = []
+    positions: dict[int, int] = {}
+    ids: dict[str, int] = {}
+    for index, item in enumerate(items):
+        first = positions.setdefault(item.position, index)
+        if first != index:
+            faults.append(Fault(f"$.items[{index}].position", f"position {item.position} is taken by $.items[{first}]"))
+        first = ids.setdefault(item.item_id, index)
+        if first != index:
+            faults.append(Fault(f"$.items[{index}].item_id", f"the item is shown at $.items[{first}] already"))
+    return faults
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(inner) for key, inner in value.items())
+    return isinstance(value, list) and any(map(_has_nul, value))

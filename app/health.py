@@ -1,0 +1,64 @@
+"""What `/healthz` and `/readyz` say: one entry per task of the role and per dependency it needs."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+TaskState = Literal["starting", "running", "restarting", "wedged", "stopped"]
+DependencyState = Literal["starting", "up", "down"]
+Need = Literal["required", "degrades"]
+
+
+class TaskEntry(Struct, kw_only=True):
+    """One supervised task. Times are ISO 8601, UTC."""
+
+    state: TaskState
+    since: str
+    last_progress: str | None
+    restarts: int
+    detail: str | None = None
+    error: str | None = None
+
+
+class DependencyEntry(Struct, kw_only=True):
+    """One dependency. `need` tells what its loss does here: `required` makes the process not ready, `degrades` not."""
+
+    state: DependencyState
+    since: str
+    last_progress: str | None
+    need: Need
+    latency_ms: float | None = None
+    error: str | None = None
+
+
+class Report(Struct, kw_only=True):
+    """The body of `/readyz`; `ready` decides between 200 and 503."""
+
+    status: Literal["ready", "degraded", "unavailable", "draining"]
+    ready: bool
+    role: list[str]
+    tasks: dict[str, TaskEntry]
+    dependencies: dict[str, DependencyEntry]
+
+
+def summarize(
+    role: Sequence[str],
+    tasks: dict[str, TaskEntry],
+    dependencies: dict[str, DependencyEntry],
+    *,
+    draining: bool,
+) -> Report:
+    """Ready when every task runs and every required dependency is up; degraded when another dependency is not."""
+    tasks_run = all(task.state == "running" for task in tasks.values())
+    required_up = all(entry.state == "up" for entry in dependencies.values() if entry.need == "required")
+    ready = tasks_run and required_up and not draining
+    if draining:
+        status: Literal["ready", "degraded", "unavailable", "draining"] = "draining"
+    elif not ready:
+        status = "unavailable"
+    elif all(entry.state == "up" for entry in dependencies.values()):
+        status = "ready"
+    else:
+        status = "degraded"
+    return Report(status=status, ready=ready, role=sorted(role), tasks=tasks, dependencies=dependencies)

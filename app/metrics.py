@@ -1,0 +1,106 @@
+"""Every metric, with its meaning: a closed list, so that the docs and the dashboards can be checked against it."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY: Final = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+_LATENCY_MS: Final = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 250, 500, 1000, 2500, 5000, 10_000)
+_LAG_MS: Final = (10, 25, 50, 100, 200, 300, 500, 1000, 2000, 5000, 15_000, 60_000, 300_000, 3_600_000, 86_400_000)
+
+
+def _counter(name: str, meaning: str, *labels: str) -> Counter:
+    return Counter(name, meaning, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
+    return Gauge(name, meaning, labels, registry=REGISTRY)
+
+
+def _histogram(name: str, meaning: str, *labels: str, buckets: tuple[int, ...] = _LATENCY_MS) -> Histogram:
+    return Histogram(name, meaning, labels, registry=REGISTRY, buckets=buckets)
+
+
+# HTTP
+API_REQUESTS: Final = _counter("reco_api_requests_total", "Requests answered, by status family", "status_family")
+API_LATENCY: Final = _histogram("reco_api_latency_ms", "Time to answer a request, by route", "route")
+API_CHECK: Final = _gauge(
+    "reco_api_check_status", "1 when a check passes: a dependency, a task or readiness itself", "scope", "check"
+)
+STAGE_LATENCY: Final = _histogram(
+    "reco_stage_latency_ms", "Time of one stage: a flush, a history read, a ranking, a fold, a write", "stage"
+)
+
+# Ingest
+INGEST_EVENTS: Final = _counter("reco_ingest_events_total", "Events answered, by what became of them", "outcome")
+INGEST_PENDING: Final = _gauge("reco_ingest_pending_events", "Events in the buffer before Postgres")
+INGEST_FLUSH_EVENTS: Final = _histogram(
+    "reco_ingest_flush_events", "Events that one commit carried", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+)
+
+# Outbox relay
+RELAY_PUBLISHED: Final = _counter("reco_outbox_relay_published_total", "Outbox rows acknowledged by Kafka and deleted")
+RELAY_ERRORS: Final = _counter("reco_outbox_relay_errors_total", "Turns of the relay's loop that failed", "kind")
+RELAY_RETRIED: Final = _counter("reco_outbox_relay_retried_total", "Rows put back after a fault of their own")
+RELAY_FAILED: Final = _counter("reco_outbox_relay_failed_total", "Rows that turned dead")
+RELAY_EVENT_LAG: Final = _histogram(
+    "reco_outbox_relay_event_lag_ms", "From the commit of the outbox row to Kafka's acknowledgement", buckets=_LAG_MS
+)
+OUTBOX_BACKLOG: Final = _gauge("reco_outbox_backlog_events", "Outbox rows", "status")
+OUTBOX_OLDEST: Final = _gauge("reco_outbox_backlog_oldest_lag_ms", "Age of the oldest pending outbox row")
+
+# Feature consumer
+CONSUMER_LAG: Final = _gauge(
+    "reco_feature_consumer_partition_lag", "Messages between the committed position and the end", "topic", "partition"
+)
+CONSUMER_PROCESSED: Final = _counter(
+    "reco_feature_consumer_processed_total", "Messages, by what became of them: applied, duplicate, retried, dlq", "status"
+)
+CONSUMER_ERRORS: Final = _counter("reco_feature_consumer_errors_total", "Turns of the consumer's loop that failed", "kind")
+CONSUMER_EVENT_LAG: Final = _histogram(
+    "reco_feature_consumer_event_lag_ms", "From the event's own time to its features being committed", buckets=_LAG_MS
+)
+CONSUMER_BATCH: Final = _histogram(
+    "reco_feature_consumer_batch_events", "Messages in one transaction", buckets=(1, 2, 5, 10, 50, 100, 250, 500, 1000, 2000)
+)
+WATCH_TO_FEATURE: Final = _histogram(
+    "reco_watch_event_to_feature_latency_ms", "From the receipt of a watch to its features being committed", buckets=_LAG_MS
+)
+DLQ_EVENTS: Final = _counter(
+    "reco_feature_consumer_dlq_events_total", "Dead letters, by outcome: stored, replayed, discarded", "outcome"
+)
+DLQ_BACKLOG: Final = _gauge("reco_feature_consumer_dlq_backlog", "Rows of the dead letter table", "status")
+DLQ_OLDEST: Final = _gauge("reco_feature_consumer_dlq_oldest_pending_ms", "Age of the oldest pending dead letter")
+
+# Process
+TASK_RUNNING: Final = _gauge("reco_task_running", "1 while a supervised task runs", "task")
+TASK_RESTARTS: Final = _counter("reco_task_restarts_total", "Restarts of a supervised task", "task")
+LOOP_LAG: Final = _histogram(
+    "reco_event_loop_lag_ms", "How late the event loop wakes a sleeper", buckets=(1, 2, 5, 10, 20, 50, 100, 250, 1000)
+)
+POOL_CONNECTIONS: Final = _gauge("reco_database_pool_connections", "Connections of the pool", "state")
+DATABASE_ERRORS: Final = _counter(
+    "reco_database_errors_total", "Failed statements: lock, timeout, connection, read_only, statement", "kind"
+)
+DATABASE_LATENCY: Final = _histogram("reco_database_latency_ms", "Round trip of the health probe's statement")
+DATABASE_DEAD_ROWS: Final = _gauge("reco_database_dead_rows", "Dead rows that vacuum has not removed yet", "table")
+DATABASE_OLDEST_TRANSACTION: Final = _gauge(
+    "reco_database_oldest_transaction_seconds", "Age of the oldest open transaction: it keeps vacuum from removing rows"
+)
+
+# Online cache
+CACHE_READS: Final = _counter("reco_online_cache_reads_total", "Reads, by cache and result", "cache", "result")
+CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while Redis is passed over")
+MAINTENANCE_DELETED: Final = _counter("reco_maintenance_deleted_rows_total", "Rows removed by retention", "table")
+
+
+def render() -> bytes:
+    """The exposition of `/metrics`, in the Prometheus text format."""
+    return generate_latest(REGISTRY)

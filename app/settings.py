@@ -1,0 +1,170 @@
+"""Every setting, read from the environment once, checked together.
+
+`Settings.from_env` raises `UserError` with one message that names every fault. Only the wiring and the commands read
+the struct; everything below them takes plain values.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.errors import UserError
+
+ROLES = ("api", "relay", "consumer")
+Role = Literal["api", "relay", "consumer"]
+
+Positive = Annotated[float, Meta(gt=0)]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+# A variable that starts so and is no setting is a typing error, and would be passed over in silence otherwise.
+_OWN_PREFIXES = ("OUTBOX_", "FEATURE_CONSUMER_", "ONLINE_CACHE_", "INGEST_")
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Field `db_pool_max_size` is the variable `DB_POOL_MAX_SIZE`. Times end in their unit."""
+
+    role: frozenset[Role] = frozenset(ROLES)
+    app_env: Literal["development", "test", "production"] = "development"
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    http_host: str = "0.0.0.0"  # noqa: S104 - a container's probes and peers come from outside
+    http_port: Port = 8080
+    http_reuse_port: bool = False
+    cors_allow_origins: tuple[str, ...] = ()
+
+    database_url: str
+    db_pool_min_size: AtLeastOne = 2
+    db_pool_max_size: Annotated[int, Meta(ge=8)] = 12
+    db_connect_timeout_sec: Positive = 3.0
+    db_statement_timeout_ms: AtLeastOne = 5000
+    db_lock_timeout_ms: AtLeastOne = 1000
+
+    kafka_bootstrap_servers: str = ""
+    kafka_security_protocol: SecurityProtocol = "PLAINTEXT"
+    kafka_sasl_mechanism: SaslMechanism = "PLAIN"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: str = ""
+    kafka_ssl_cafile: str = ""
+    kafka_topic_prefix: str = ""
+    kafka_topic_partitions: AtLeastOne = 6
+    kafka_topic_replication_factor: AtLeastOne = 1
+
+    ingest_max_pending_events: AtLeastOne = 10_000
+    ingest_flush_max_events: AtLeastOne = 2_000
+    ingest_flushers: Annotated[int, Meta(ge=1, le=8)] = 2
+    ingest_timeout_sec: Positive = 0.9
+
+    outbox_max_attempts: AtLeastOne = 25
+    outbox_relay_poll_interval_ms: AtLeastOne = 500
+    outbox_relay_batch_size: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    outbox_relay_base_retry_sec: Positive = 1.0
+    outbox_relay_max_retry_sec: Positive = 300.0
+    outbox_relay_publish_timeout_sec: Positive = 10.0
+
+    feature_consumer_group: str = "recsys-feature-consumer-v1"
+    feature_consumer_poll_timeout_ms: AtLeastOne = 200
+    feature_consumer_max_poll_records: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    feature_consumer_max_retries_per_message: AtLeastOne = 3
+
+    online_cache_enabled: bool = True
+    online_cache_backend: Literal["redis", "memory"] = "redis"
+    online_cache_strict_backend: bool = False
+    online_cache_redis_url: str = "redis://127.0.0.1:6379/0"
+    online_cache_redis_timeout_sec: Positive = 0.25
+    online_cache_memory_max_keys: AtLeastOne = 100_000
+    online_cache_history_ttl_sec: Positive = 86_400.0
+    online_cache_related_ttl_sec: Positive = 0.5
+    online_cache_popularity_ttl_sec: Positive = 0.5
+
+    shutdown_timeout_sec: Positive = 10.0
+    shutdown_grace_sec: Annotated[float, Meta(ge=0)] = 0.5
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Reads and checks all of them. Raises `UserError` that lists every fault, not the first alone."""
+        faults: list[str] = []
+        values: dict[str, Any] = {}
+        hints = get_type_hints(cls, include_extras=True)
+        for name, hint in hints.items():
+            text = environ.get(name.upper(), "").strip()
+            if not text:
+                continue
+            try:
+                values[name] = _PARSERS[name](text) if name in _PARSERS else msgspec.convert(text, hint, strict=False)
+            except ValueError as error:
+                shown = "(hidden)" if name in _SECRETS else repr(text)
+                faults.append(f"{name.upper()}={shown}: {error}")
+        faults += _misspelt(environ, hints)
+        faults += _missing(values)
+        if faults:
+            raise UserError("The settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        return cls(**values)
+
+
+_SECRETS = frozenset({"database_url", "kafka_sasl_password", "online_cache_redis_url"})
+
+
+def _parse_role(text: str) -> frozenset[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in (*ROLES, "all")]
+    if unknown or not names:
+        raise ValueError(f"unknown role {', '.join(unknown) or '(none)'}; a comma list of {', '.join(ROLES)}, or all")
+    return frozenset(ROLES) if "all" in names else frozenset(names)
+
+
+def _parse_list(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _parse_database_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("expected postgresql://user:password@host:port/database")
+    return text
+
+
+def _parse_redis_url(text: str) -> str:
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("expected redis://host:port/number, rediss://… or unix://…")
+    return text
+
+
+_PARSERS = {
+    "role": _parse_role,
+    "cors_allow_origins": _parse_list,
+    "database_url": _parse_database_url,
+    "online_cache_redis_url": _parse_redis_url,
+}
+
+
+def _missing(values: Mapping[str, Any]) -> list[str]:
+    faults = []
+    if "database_url" not in values:
+        faults.append("DATABASE_URL: not set; for example postgresql://reco:secret@localhost:5432/reco")
+    role = values.get("role", frozenset(ROLES))
+    if role & {"relay", "consumer"} and not values.get("kafka_bootstrap_servers"):
+        faults.append("KAFKA_BOOTSTRAP_SERVERS: not set, but the roles relay and consumer need it; host:port,host:port")
+    if values.get("kafka_security_protocol", "").startswith("SASL") and not (
+        values.get("kafka_sasl_username") and values.get("kafka_sasl_password")
+    ):
+        faults.append("KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD: needed by KAFKA_SECURITY_PROTOCOL=SASL_*")
+    least = values.get("db_pool_min_size", 2)
+    if least > values.get("db_pool_max_size", 12):
+        faults.append("DB_POOL_MIN_SIZE: greater than DB_POOL_MAX_SIZE")
+    return faults
+
+
+def _misspelt(environ: Mapping[str, str], hints: Mapping[str, Any]) -> list[str]:
+    known = [name.upper() for name in hints]
+    faults = []
+    for name in sorted(environ):
+        if name.startswith(_OWN_PREFIXES) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            faults.append(f"{name}: no such setting" + (f"; {near[0]} is meant?" if near else ""))
+    return faults

@@ -1,0 +1,180 @@
+"""Runs named tasks: a task that fails restarts alone with backoff, one that stops making progress is cancelled and
+restarted, one that returns before it was told to stop has crashed.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from app import metrics
+from app.core.retry import backoff
+from app.errors import describe
+from app.health import TaskEntry, TaskState
+
+_log = structlog.get_logger(__name__)
+
+_RESTART_BASE_SEC: Final = 0.5
+_RESTART_MAX_SEC: Final = 30.0
+# A task that ran this long before it failed was well: its next failure is the first of a new series.
+_HEALTHY_AFTER_SEC: Final = 60.0
+_CHECK_EVERY_SEC: Final = 0.5
+# How long a cancelled task may take to clean up before it counts as wedged and /healthz asks for a new process.
+_CANCEL_GRACE_SEC: Final = 5.0
+
+
+class Progress:
+    """A task's own word on how it does. Every loop beats once a turn; what it waits for stands in `detail`."""
+
+    __slots__ = ("beat_at", "detail")
+
+    def __init__(self) -> None:
+        self.beat_at: float | None = None
+        self.detail: str | None = None
+
+    def beat(self, detail: str | None = None) -> None:
+        self.beat_at = time.monotonic()
+        self.detail = detail
+
+
+Run = Callable[[asyncio.Event, Progress], Awaitable[None]]
+
+
+class TaskSpec(Struct, frozen=True):
+    """`run(stop, progress)` works until `stop` is set, finishes what it has in hand and returns.
+
+    `stall_sec` is longer than the longest await inside `run` may take; no beat for so long means stuck.
+    """
+
+    name: str
+    run: Run
+    stall_sec: float = 60.0
+
+
+class _Watched:
+    def __init__(self, spec: TaskSpec) -> None:
+        self.spec = spec
+        self.progress = Progress()
+        self.state: TaskState = "starting"
+        self.since = time.time()
+        self.restarts = 0
+        self.error: str | None = None
+
+    def turn(self, state: TaskState) -> None:
+        if state != self.state:
+            self.state = state
+            self.since = time.time()
+        metrics.TASK_RUNNING.labels(self.spec.name).set(state == "running")
+
+    def entry(self) -> TaskEntry:
+        beat = self.progress.beat_at
+        return TaskEntry(
+            state=self.state,
+            since=_iso(self.since),
+            last_progress=None if beat is None else _iso(time.time() - (time.monotonic() - beat)),
+            restarts=self.restarts,
+            detail=self.progress.detail,
+            error=self.error,
+        )
+
+
+class Supervisor:
+    """Owns the tasks from `run` until each has returned after its stop event was set."""
+
+    def __init__(self, specs: Sequence[TaskSpec]) -> None:
+        self._watched = {spec.name: _Watched(spec) for spec in specs}
+        self._stops = {spec.name: asyncio.Event() for spec in specs}
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+
+    def start(self) -> None:
+        for name, watched in self._watched.items():
+            self._keepers[name] = asyncio.create_task(self._keep(watched, self._stops[name]), name=f"keep-{name}")
+
+    async def stop(self, *names: str) -> None:
+        """Tells the named tasks to finish and waits until they have."""
+        for name in names:
+            self._stops[name].set()
+        await asyncio.gather(*(self._keepers[name] for name in names))
+
+    async def cancel(self) -> None:
+        """Ends what is left without waiting for its work."""
+        for keeper in self._keepers.values():
+            keeper.cancel()
+        await asyncio.wait(self._keepers.values(), timeout=_CANCEL_GRACE_SEC)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._watched)
+
+    def report(self) -> dict[str, TaskEntry]:
+        return {name: watched.entry() for name, watched in self._watched.items()}
+
+    def wedged(self) -> list[str]:
+        """Tasks that neither progress nor end when cancelled: only a new process helps."""
+        return [name for name, watched in self._watched.items() if watched.state == "wedged"]
+
+    async def _keep(self, watched: _Watched, stop: asyncio.Event) -> None:
+        failures = 0
+        while not stop.is_set():
+            started = time.monotonic()
+            watched.progress.beat()
+            watched.turn("running")
+            watched.error = await self._run_once(watched, stop)
+            if stop.is_set() and watched.error is None:
+                break
+            failures = 1 if time.monotonic() - started > _HEALTHY_AFTER_SEC else failures + 1
+            watched.restarts += 1
+            watched.turn("restarting")
+            metrics.TASK_RESTARTS.labels(watched.spec.name).inc()
+            delay = backoff(failures, base_sec=_RESTART_BASE_SEC, max_sec=_RESTART_MAX_SEC, chance=random.random())
+            _log.error("task_restarts", task=watched.spec.name, error=watched.error, in_sec=round(delay, 2))
+            await wait_for_stop(stop, delay)
+        watched.turn("stopped")
+
+    async def _run_once(self, watched: _Watched, stop: asyncio.Event) -> str | None:
+        """Runs the task until it ends; returns what went wrong, None when it stopped as told."""
+        spec = watched.spec
+        task = asyncio.ensure_future(spec.run(stop, watched.progress))
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=_CHECK_EVERY_SEC)
+                silent_sec = time.monotonic() - (watched.progress.beat_at or 0.0)
+                if not task.done() and silent_sec > spec.stall_sec:
+                    await self._cancel(watched, task)
+                    return f"no progress for {silent_sec:.0f} s; cancelled"
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task], timeout=_CANCEL_GRACE_SEC)
+            raise
+        if task.cancelled():
+            return "cancelled from within"
+        if error := task.exception():
+            _log.debug("task_failed", task=spec.name, exc_info=error)
+            return describe(error)
+        return None if stop.is_set() else "returned before it was told to stop"
+
+    async def _cancel(self, watched: _Watched, task: "asyncio.Future[None]") -> None:
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_GRACE_SEC)
+        while not task.done():
+            watched.turn("wedged")
+            await asyncio.wait([task], timeout=_CANCEL_GRACE_SEC)
+
+
+async def wait_for_stop(stop: asyncio.Event, seconds: float) -> bool:
+    """Sleeps, but not past the stop. True when stopping."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _iso(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds")
