@@ -1,0 +1,83 @@
+"""How much one event says about an item, and how much of that is left later.
+
+Every number kept per item or per pair is a *sum* of such terms, so that it may be added up in any order, in any batch
+and by any number of consumers. Decay has to be a sum too: forward decay (G. Cormode, V. Shkapenyuk, D. Srivastava,
+B. Xu, "Forward Decay: A Practical Time Decay Model for Streaming Systems", ICDE 2009) weighs an event by
+`2 ** ((event time - LANDMARK) / half-life)` once and for all; the value at any later time is the sum divided by
+`2 ** ((now - LANDMARK) / half-life)`. What is stored never has to be touched again as time goes by.
+"""
+
+from enum import IntEnum
+from math import exp2
+from typing import Final
+
+from app.core import events
+
+DAY_MS: Final = 24 * 3600 * 1000
+
+# 2026-01-01, in the middle of the years that the service may see. A float8 reaches from 2^-1022 to 2^1023: with the
+# shortest half-life below (14 days) a term of 2006 is 2^-522 and one of 2045 is 2^522, so neither a term nor a sum of
+# 2^500 of them leaves the range, and the product of two sums is never taken before both are decayed.
+LANDMARK_MS: Final = 1_767_225_600_000
+# Times beyond this many half-lives from the landmark count as if they were there (an import may carry any time).
+_MAX_HALVINGS: Final = 900.0
+
+POPULARITY_HALF_LIFE_MS: Final = 14 * DAY_MS
+COVISITATION_HALF_LIFE_MS: Final = 60 * DAY_MS
+
+PURCHASE_WEIGHT: Final = 1.0
+CLICK_WEIGHT: Final = 0.5
+VIEW_WEIGHT: Final = 0.3
+# A watch counts by the share that was watched. Where no share is known, seconds stand in: half of the weight at
+# two minutes, which tells a glance from a sitting without knowing how long the item is.
+WATCH_WEIGHT: Final = 1.0
+WATCH_HALF_SEC: Final = 120.0
+# Given up within seconds and before a tenth: the user looked and left, which counts (a little) against the item.
+ABANDONED_WEIGHT: Final = -0.2
+ABANDONED_SEC: Final = 10.0
+ABANDONED_PERCENT: Final = 10.0
+
+
+class Kind(IntEnum):
+    """What a user did with an item, from the weakest sign of interest to the strongest."""
+
+    VIEW = 0
+    CLICK = 1
+    WATCH = 2
+    PURCHASE = 3
+
+
+def grow(at_ms: int, half_life_ms: int) -> float:
+    """The forward-decay factor of an event at `at_ms`: 1 at the landmark, doubling every half-life."""
+    return exp2(_halvings(at_ms, half_life_ms))
+
+
+def shrink(now_ms: int, half_life_ms: int) -> float:
+    """What turns a forward-decayed sum into its value at `now_ms`: `sum * shrink(now_ms, half_life_ms)`."""
+    return exp2(-_halvings(now_ms, half_life_ms))
+
+
+def watch_weight(seconds: float, percent: float | None, ended: bool | None) -> float:
+    """The weight of a watch, from `ABANDONED_WEIGHT` to `WATCH_WEIGHT`. `percent` is 0 to 100, or None if not known."""
+    if ended and percent is None:
+        return WATCH_WEIGHT
+    if not ended and seconds < ABANDONED_SEC and (percent is None or percent < ABANDONED_PERCENT):
+        return ABANDONED_WEIGHT
+    if percent is not None:
+        return WATCH_WEIGHT * percent / 100.0
+    return WATCH_WEIGHT * seconds / (seconds + WATCH_HALF_SEC)
+
+
+def signal(message: events.WatchMessage | events.InteractionMessage) -> tuple[Kind, float]:
+    """What an event says of its item: the kind, and a weight of which purchase is 1."""
+    if isinstance(message, events.WatchMessage):
+        return Kind.WATCH, watch_weight(message.watch_time_sec, message.percent_watched, message.ended)
+    if isinstance(message, events.PurchaseMessage):
+        return Kind.PURCHASE, PURCHASE_WEIGHT
+    if isinstance(message, events.ClickMessage):
+        return Kind.CLICK, CLICK_WEIGHT
+    return Kind.VIEW, VIEW_WEIGHT
+
+
+def _halvings(at_ms: int, half_life_ms: int) -> float:
+    return max(-_MAX_HALVINGS, min(_MAX_HALVINGS, (at_ms - LANDMARK_MS) / half_life_ms))
