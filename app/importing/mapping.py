@@ -1,0 +1,123 @@
+"""Which column of a file means what: guessed by the usual names, corrected by what the user says."""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from app.errors import UserError
+
+EventType = Literal["view", "click", "purchase", "watch", "impression"]
+EVENT_TYPES: Final[tuple[EventType, ...]] = ("view", "click", "purchase", "watch", "impression")
+IGNORE: Final = "ignore"
+
+# The usual names of each field's column, compared without case, spaces, dashes and underscores. `events` is a list of
+# objects in a JSON line (a session's events, say), each of which takes what it lacks from the line around it.
+USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "user_id": ("userid", "user", "uid", "customerid", "customer", "visitorid", "memberid"),
+    "session_id": ("sessionid", "session", "usersession", "visitid", "invoiceno", "invoice", "orderid"),
+    "item_id": ("itemid", "item", "productid", "product", "aid", "movieid", "videoid", "articleid", "stockcode", "sku"),
+    "time": ("occurredat", "tsms", "ts", "timestamp", "eventtime", "time", "datetime", "date", "invoicedate"),
+    "event_type": ("eventtype", "event", "type", "action"),
+    "event_id": ("eventid",),
+    "title": ("title", "itemtitle", "itemname", "productname", "description"),
+    "watch_time_sec": ("watchtimesec",),
+    "percent_watched": ("percentwatched",),
+    "ended": ("ended",),
+    "position": ("position",),
+    "events": ("events",),
+}
+_REQUIRED: Final = ("user_id", "item_id", "time")
+USUAL_TYPES: Final[dict[str, EventType]] = {
+    **{name: name for name in EVENT_TYPES},
+    "views": "view",
+    "pageview": "view",
+    "cart": "view",
+    "carts": "view",
+    "addtocart": "view",
+    "clicks": "click",
+    "purchases": "purchase",
+    "transaction": "purchase",
+    "order": "purchase",
+    "orders": "purchase",
+}
+
+
+class Wishes(Struct, frozen=True, kw_only=True):
+    """What the user says about a file; the rest is guessed. An empty column in `columns` unmaps the field.
+
+    `header` names the columns of a CSV file that has no header line.
+    """
+
+    columns: dict[str, str] = {}
+    types: dict[str, str] = {}
+    event_type: EventType | None = None
+    time_format: str = "auto"
+    timezone: str = "UTC"
+    delimiter: str | None = None
+    header: tuple[str, ...] = ()
+    encoding: str = "utf-8"
+
+
+class Columns(Struct, frozen=True, kw_only=True):
+    """What stands where: field → column, and the file's word for an event type → ours (None: passed over)."""
+
+    fields: dict[str, str]
+    types: dict[str, EventType | None]
+    event_type: EventType | None = None
+    time_format: str = "auto"
+    timezone: str = "UTC"
+
+
+def guess(present: Sequence[str], wishes: Wishes) -> Columns:
+    """The mapping for a file that has the columns `present`. Raises `UserError` that lists every fault."""
+    faults = _wrong_wishes(present, wishes)
+    by_plain_name = {_plain(column): column for column in reversed(present)}
+    fields = {}
+    for field, usual in USUAL_COLUMNS.items():
+        found = next((by_plain_name[name] for name in usual if name in by_plain_name), "")
+        if column := wishes.columns.get(field, found):
+            fields[field] = column
+    if "session_id" in fields:
+        fields.setdefault("user_id", fields["session_id"])  # anonymous sessions: each is a user of its own
+    if wishes.event_type is not None:
+        fields.pop("event_type", None)
+    elif "event_type" not in fields:
+        faults.append("no column is known to be the event type: say --event-type purchase, or --map event_type=COLUMN")
+    faults += [
+        f"no column is known to be the {field}: say --map {field}=COLUMN" for field in _REQUIRED if field not in fields
+    ]
+    if faults:
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        raise UserError(f"The columns are not clear:\n{listed}\nThe file has: {', '.join(present)}")
+    types: dict[str, EventType | None] = dict(USUAL_TYPES)
+    for name, ours in wishes.types.items():
+        types[name.strip().lower()] = _as_event_type(ours)
+    return Columns(
+        fields=fields,
+        types=types,
+        event_type=wishes.event_type,
+        time_format=wishes.time_format,
+        timezone=wishes.timezone,
+    )
+
+
+def _wrong_wishes(present: Sequence[str], wishes: Wishes) -> list[str]:
+    faults = []
+    for field, column in wishes.columns.items():
+        if field not in USUAL_COLUMNS:
+            faults.append(f"--map {field}={column}: no such field; there are {', '.join(USUAL_COLUMNS)}")
+        elif column and column not in present:
+            faults.append(f"--map {field}={column}: the file has no such column")
+    for name, ours in wishes.types.items():
+        if ours != IGNORE and _as_event_type(ours) is None:
+            faults.append(f"--map-type {name}={ours}: on the right stands one of {', '.join(EVENT_TYPES)} or {IGNORE}")
+    return faults
+
+
+def _as_event_type(name: str) -> EventType | None:
+    return next((known for known in EVENT_TYPES if known == name), None)
+
+
+def _plain(column: str) -> str:
+    return "".join(letter for letter in column.lower() if letter.isalnum())

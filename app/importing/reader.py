@@ -1,0 +1,224 @@
+"""Log files, row by row: CSV or JSON lines, gzipped or not. A bad line costs itself alone.
+
+source = detect(path, Wishes())
+for row in read_rows(path, source, latest_ms=now_ms):
+    ...  # a Row or a BadRow
+"""
+
+import csv
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from app.errors import UserError
+from app.importing.lines import MAX_LINE_BYTES, Line, read_lines
+from app.importing.mapping import Columns, Wishes, guess
+from app.importing.rows import BadRow, Refused, Row, row_maker
+
+_SHOWN_CHARACTERS: Final = 2_000
+_DELIMITERS: Final = ",;\t|"
+_LOOKED_AT_LINES: Final = 100
+_SAY_ENCODING: Final = "say --encoding, for example latin-1"
+_TOO_LONG: Final = f"longer than {MAX_LINE_BYTES >> 20} MiB"
+
+Make = Callable[[Mapping[str, Any], int, int], Row | None]
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """What a file is and what stands where in it. `header` is empty for JSON lines."""
+
+    columns: Columns
+    header: tuple[str, ...] = ()
+    header_line: bool = True
+    delimiter: str = ","
+    encoding: str = "utf-8"
+
+
+def detect(path: Path, wishes: Wishes) -> Source:
+    """Looks at the beginning of the file. Raises `UserError` when it cannot be read or its columns are not clear."""
+    first = next((line for line in read_lines(path) if line.raw.strip()), None)
+    if first is None:
+        raise UserError(f"{path} is empty")
+    start = first.raw.lstrip()[:1]
+    if start == b"[":
+        raise UserError(f"{path} is one JSON array; put one object on each line: jq -c '.[]' {path}")
+    if start == b"{":
+        return Source(columns=guess(_json_keys(path, wishes.columns.get("events", "events")), wishes))
+    _check_encoding(wishes.encoding)
+    try:
+        text = first.raw.decode(wishes.encoding)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the first line is not {wishes.encoding}; {_SAY_ENCODING}") from error
+    delimiter = wishes.delimiter or max(_DELIMITERS, key=text.count)
+    header = wishes.header or tuple(name.strip() for name in next(csv.reader([text], delimiter=delimiter)))
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise UserError(f"{path}: two columns have the name {', '.join(twice)}")
+    return Source(
+        columns=guess(header, wishes),
+        header=header,
+        header_line=not wishes.header,
+        delimiter=delimiter,
+        encoding=wishes.encoding,
+    )
+
+
+def read_rows(path: Path, source: Source, *, latest_ms: int) -> Iterator[Row | BadRow]:
+    """The file's rows in its order. Rows after `latest_ms` are bad, and so is whatever cannot be read as an event.
+
+    Raises `UserError` when the file cannot be read on: it is gone, or its compressed data is damaged.
+    """
+    make = row_maker(source.columns, latest_ms=latest_ms)
+    lines = read_lines(path)
+    return _csv_rows(lines, source, make) if source.header else _json_rows(lines, source, make)
+
+
+def _csv_rows(lines: Iterator[Line], source: Source, make: Make) -> Iterator[Row | BadRow]:
+    feed = _Feed(lines, source.encoding)
+    cells_of = csv.reader(feed, delimiter=source.delimiter)
+    header = source.header
+    if source.header_line:
+        next(cells for cells in cells_of if cells)
+    while True:
+        feed.begin()
+        reason = ""
+        try:
+            cells = next(cells_of)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            cells, reason = [], str(error)
+        if not cells and not reason:
+            continue  # a blank line
+        line = feed.taken[0]
+        if feed.undecodable:
+            reason = f"not {source.encoding}; {_SAY_ENCODING}"
+        elif not reason and len(cells) != len(header):
+            reason = f"{len(cells)} values, but there are {len(header)} columns"
+        if reason and len(feed.taken) > 1:
+            # A quote that is opened and never closed swallows what follows: the lines after the first are read again.
+            reason = f"a quote is opened and not closed on this line ({reason})"
+            feed.give_back()
+        if not line.whole:
+            reason = _TOO_LONG
+        if reason:
+            yield _bad(line, reason)
+            continue
+        try:
+            row = make(dict(zip(header, cells, strict=True)), line.number, feed.taken[-1].pos)
+        except Refused as error:
+            yield _bad(line, str(error))
+        else:
+            if row is not None:
+                yield row
+
+
+class _Feed:
+    """Hands lines to `csv.reader` and remembers those of the row in hand, so that they can be read again."""
+
+    def __init__(self, lines: Iterator[Line], encoding: str) -> None:
+        self._lines = lines
+        self._encoding = encoding
+        self._waiting: deque[Line] = deque()
+        self.begin()
+
+    def begin(self) -> None:
+        self.taken: list[Line] = []
+        self.undecodable = False
+
+    def give_back(self) -> None:
+        self._waiting.extendleft(reversed(self.taken[1:]))
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._waiting.popleft() if self._waiting else next(self._lines)
+        self.taken.append(line)
+        try:
+            return line.raw.decode(self._encoding)
+        except UnicodeDecodeError:
+            self.undecodable = True
+            return line.raw.decode(self._encoding, errors="replace")
+
+
+def _json_rows(lines: Iterator[Line], source: Source, make: Make) -> Iterator[Row | BadRow]:
+    nested = source.columns.fields.get("events")
+    for line in lines:
+        if not line.raw.strip():
+            continue
+        if not line.whole:
+            yield _bad(line, _TOO_LONG)
+            continue
+        try:
+            values = _json_object(line.raw)
+            inner = values.pop(nested, None) if nested else None
+            if inner is None:
+                events = [values]
+            elif isinstance(inner, list):
+                events = inner
+            else:
+                raise Refused(f"{nested}: a list of objects is expected")
+        except Refused as error:
+            yield _bad(line, str(error))
+            continue
+        for event in events:
+            try:
+                if not isinstance(event, dict):
+                    raise Refused(f"{nested}: a list of objects is expected")
+                row = make(values | event, line.number, line.pos)
+            except Refused as error:
+                yield _bad(line, str(error), event)
+            else:
+                if row is not None:
+                    yield row
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    try:
+        values = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"not JSON: {error}") from None
+    except RecursionError:
+        raise Refused("not JSON: nested too deeply") from None
+    if not isinstance(values, dict):
+        raise Refused("a JSON object is expected on each line")
+    return values
+
+
+def _json_keys(path: Path, nested: str) -> list[str]:
+    """The keys of the first objects and of those in their `nested` lists; `nested` itself only where it is a list."""
+    keys: dict[str, None] = {}
+    for line in read_lines(path):
+        try:
+            values = _json_object(line.raw)
+        except Refused:
+            values = {}
+        inner = values.pop(nested, None)
+        keys |= dict.fromkeys(values)
+        if isinstance(inner, list):
+            keys[nested] = None
+            for event in inner:
+                keys |= dict.fromkeys(event) if isinstance(event, dict) else {}
+        if line.number >= _LOOKED_AT_LINES:
+            break
+    return list(keys)
+
+
+def _check_encoding(encoding: str) -> None:
+    try:
+        if "\n,".encode(encoding) == b"\n,":
+            return
+    except LookupError:
+        raise UserError(f"--encoding {encoding}: no such encoding; for example utf-8 or latin-1") from None
+    raise UserError(f"--encoding {encoding}: lines cannot be told apart in it; make the file UTF-8 first with iconv")
+
+
+def _bad(line: Line, reason: str, event: Any = None) -> BadRow:
+    raw = line.raw if event is None else msgspec.json.encode(event)
+    text = raw[: 4 * _SHOWN_CHARACTERS].decode(errors="replace").rstrip("\r\n")
+    return BadRow(line=line.number, pos=line.pos, reason=reason, text=text[:_SHOWN_CHARACTERS])

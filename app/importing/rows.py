@@ -1,0 +1,127 @@
+"""One line's values as a checked row, or why not."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from app.core.events import Id, Millis, Percent, Position, Seconds, fault_of
+from app.importing.mapping import Columns, EventType
+from app.importing.times import time_parser
+
+_PASSED_ON: Final = ("event_id", "title", "watch_time_sec", "percent_watched", "ended", "position")
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One event of a file, checked. `line` counts from 1; `pos` is the number of bytes read of the file so far."""
+
+    user_id: Id
+    session_id: Id
+    item_id: Id
+    event_type: EventType
+    ts_ms: Millis
+    event_id: Id | None = None
+    title: str | None = None
+    watch_time_sec: Seconds | None = None
+    percent_watched: Percent | None = None
+    ended: bool | None = None
+    position: Position = 0
+    line: int
+    pos: int
+
+
+class BadRow(Struct, frozen=True, kw_only=True):
+    """What is no event, why, and its text, cut off where it is very long."""
+
+    line: int
+    pos: int
+    reason: str
+    text: str
+
+
+class Refused(ValueError):
+    """Why some values are no event; a `BadRow` is made of it where the line is known."""
+
+
+def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any], int, int], Row | None]:
+    """A function of (column → value, line, pos) that gives the row, or None for an event type to pass over.
+
+    It raises `Refused` with the reason. Times after `latest_ms` are refused. Raises `UserError` for a time format or
+    a time zone that does not exist.
+    """
+    parse_time = time_parser(columns.time_format, columns.timezone, latest_ms=latest_ms)
+    fields = columns.fields
+    time_column = fields["time"]
+    type_column = fields.get("event_type")
+    passed_on = [(field, fields[field]) for field in _PASSED_ON if field in fields]
+
+    def event_type(values: Mapping[str, Any]) -> EventType | None:
+        if type_column is None:
+            return columns.event_type
+        name = values.get(type_column)
+        try:
+            return columns.types[str(name).strip().lower()]
+        except KeyError:
+            pass
+        if _absent(name):
+            raise Refused(f"{type_column}: the event type is missing")
+        raise Refused(f"{type_column}: {_shown(name)} is no known event type; say --map-type {str(name)[:40]}=click")
+
+    def make(values: Mapping[str, Any], line: int, pos: int) -> Row | None:
+        kind = event_type(values)
+        if kind is None:
+            return None
+        time = values.get(time_column)
+        if _absent(time):
+            raise Refused(f"{time_column}: the time is missing")
+        try:
+            ts_ms = parse_time(time)
+        except ValueError as error:
+            raise Refused(f"{time_column}: {error}") from None
+        user_id = _id(values, fields["user_id"])
+        if "session_id" in fields:
+            session_id = _id(values, fields["session_id"])
+        else:  # a visit lasts a day when the log does not tell
+            session_id = f"{user_id}:{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%d}"
+        found: dict[str, Any] = {
+            "user_id": user_id,
+            "session_id": session_id,
+            "item_id": _id(values, fields["item_id"]),
+            "event_type": kind,
+            "ts_ms": ts_ms,
+            "line": line,
+            "pos": pos,
+        }
+        for name, column in passed_on:
+            value = values.get(column)
+            if not _absent(value):
+                found[name] = value
+        if kind == "watch" and "watch_time_sec" not in found:
+            raise Refused("a watch needs its watch_time_sec; say --map watch_time_sec=COLUMN")
+        try:
+            return msgspec.convert(found, Row, strict=False)
+        except msgspec.ValidationError as error:
+            fault = fault_of(error)
+            field = fault.path.removeprefix("$.")
+            raise Refused(f"{fields.get(field, field)}: {fault.message}") from None
+
+    return make
+
+
+def _id(values: Mapping[str, Any], column: str) -> str:
+    value = values.get(column)
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise Refused(f"{column}: the value is missing" if _absent(value) else f"{column}: {_shown(value)} is no id")
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value == ""
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:60]

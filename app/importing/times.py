@@ -1,0 +1,105 @@
+"""Times as logs write them: RFC 3339, seconds, milliseconds, or a pattern of one's own."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from app.errors import UserError
+
+# A time before this is a mistaken unit, not a history: seconds read as milliseconds land in January 1970.
+_EARLIEST_MS: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000)
+# Seconds reach 1e11 in the year 5138, milliseconds 1e14, and so on: a number's size tells its unit.
+_UNITS: Final = ((10**11, 1000, 1), (10**14, 1, 1), (10**17, 1, 1000))
+_NANOSECONDS: Final = (1, 1_000_000)
+
+TimeParser = Callable[[Any], int]
+
+
+def time_parser(time_format: str, timezone: str, *, latest_ms: int) -> TimeParser:
+    """A function from a file's value to milliseconds since 1970; it raises `ValueError` with the reason.
+
+    `time_format` is auto, iso, s, ms or a strptime pattern; `timezone` holds for times that name none; times after
+    `latest_ms` are refused, since one event from the future would outweigh all of the present.
+    Raises `UserError` for a time zone or a format that does not exist.
+    """
+    parse = _parser(time_format, _zone(timezone))
+
+    def checked(value: Any) -> int:
+        ts_ms = parse(value)
+        if ts_ms < _EARLIEST_MS:
+            raise ValueError(f"{_shown(value)} would be before 1990; is the unit right? say --time-format")
+        if ts_ms > latest_ms:
+            raise ValueError(f"{_shown(value)} lies in the future; is the unit right? say --time-format")
+        return ts_ms
+
+    return checked
+
+
+def _parser(time_format: str, zone: ZoneInfo) -> TimeParser:
+    def iso(value: Any) -> int:
+        try:
+            return _millis(datetime.fromisoformat(str(value).strip()), zone)
+        except (ValueError, OverflowError):
+            raise ValueError(f"{_shown(value)} is neither a number nor ISO 8601; say --time-format") from None
+
+    def auto(value: Any) -> int:
+        number = _number(value)
+        if number is None:
+            return iso(value)
+        times, by = next(((times, by) for limit, times, by in _UNITS if abs(number) < limit), _NANOSECONDS)
+        return round(number * times) if by == 1 else int(number // by)
+
+    def by_number(value: Any) -> int:
+        number = _number(value)
+        if number is None:
+            raise ValueError(f"{_shown(value)} is not a number, as --time-format {time_format} says")
+        return round(number * 1000) if time_format == "s" else round(number)
+
+    def by_pattern(value: Any) -> int:
+        try:
+            return _millis(datetime.strptime(str(value).strip(), time_format), zone)  # noqa: DTZ007 - see _millis
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{_shown(value)} does not fit --time-format: {error}") from None
+
+    if "%" in time_format:
+        return by_pattern
+    named: dict[str, TimeParser] = {"auto": auto, "iso": iso, "s": by_number, "ms": by_number}
+    if time_format not in named:
+        raise UserError(f"--time-format {time_format}: one of {', '.join(named)}, or a pattern like '%d/%m/%Y %H:%M'")
+    return named[time_format]
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise UserError(f"--timezone {name}: no such time zone; for example UTC or Europe/Berlin") from None
+
+
+def _millis(moment: datetime, zone: ZoneInfo) -> int:
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return round(moment.timestamp() * 1000)
+
+
+def _number(value: Any) -> int | float | None:
+    """The value as a finite number, or None when it is none. An int stays one: nanoseconds pass a float's precision."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return int(value) if isinstance(value, int | str) else _finite(float(value))
+    except (ValueError, TypeError):
+        pass
+    try:
+        return _finite(float(value))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _finite(number: float) -> float | None:
+    return number if -1e30 < number < 1e30 else None
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:60]
