@@ -54,3 +54,16 @@ def _outcome(
     if record.event_id in inserted and first[record.event_id] is record:
         return "accepted"
     return "duplicate" if stored.get(record.event_id) == record.content_hash else "conflict"
+
+
+async def insert_all_or_none(connection: asyncpg.Connection, records: Sequence[Record]) -> list[Outcome]:
+    """As `insert_events`, but when one of them is a conflict, nothing is stored."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        outcomes = await insert_events(connection, records)
+    except BaseException:
+        await transaction.rollback()
+        raise
+    await (transaction.rollback() if "conflict" in outcomes else transaction.commit())
+    return outcomes

@@ -1,85 +1,166 @@
-"""The connection pool, and which of Postgres' errors mean that it is away and not that the data is bad."""
+"""Connections to Postgres, and which of its errors mean that it is away and not that the data is bad."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
+from msgspec import Struct
+
+from app import metrics
+from app.errors import DependencyDown, describe
+
+if TYPE_CHECKING:
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
 
 # What a server that is down, starting, stopping, failing over, out of room or overloaded answers, by SQLSTATE class
-# or code (PostgreSQL, appendix A). The same statement may pass later as it is, so nothing counts as an attempt.
-_OUTAGE_CLASSES: Final = (
+# or code (PostgreSQL documentation, appendix A). The same statement may pass later as it is.
+_OUTAGE_STATES: Final = (
     "08",  # connection exception
-    "40",  # transaction rollback: serialization failure, deadlock detected
-    "53",  # insufficient resources: disk full, too many connections
-    "55P03",  # lock not available (lock_timeout)
-    "57",  # operator intervention: shutdown, crash, query canceled (statement_timeout)
-    "58",  # system error: I/O
-    "25006",  # read-only transaction: this server is a standby now
-    "3D000",  # the database does not exist (yet)
     "28",  # authorization: credentials in rotation
+    "40",  # serialization failure, deadlock detected
+    "42",  # a table, column or privilege is missing: a migration or a grant has yet to come
+    "53",  # out of disk, memory or connections
+    "57",  # shutdown, crash, statement_timeout
+    "58",  # I/O error
+    "25006",  # read-only transaction: this server is a standby now
+    "25P03",  # idle_in_transaction_session_timeout
+    "3D000",  # the database does not exist (yet)
+    "55P03",  # lock_timeout
 )
-
-_NETWORK_ERRORS: Final = (
-    OSError,  # covers TimeoutError and ConnectionError
-    asyncpg.InterfaceError,  # "connection is closed", "pool is closing"
-)
+_PROBE_TIMEOUT_SEC: Final = 1.0
 
 
 def is_outage(error: BaseException) -> bool:
     """True when the fault is Postgres' state and not the statement's data: wait, and do the same again."""
-    if isinstance(error, asyncpg.DataError | asyncpg.exceptions.UnsupportedClientFeatureError):
-        return False  # asyncpg's own argument errors are InterfaceErrors too
     if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate or "").startswith(_OUTAGE_CLASSES)
-    return isinstance(error, _NETWORK_ERRORS)
+        return str(error.sqlstate or "").startswith(_OUTAGE_STATES)
+    # asyncpg's complaint about an argument is an InterfaceError as well, but a ValueError too.
+    return isinstance(error, OSError | asyncpg.InterfaceError) and not isinstance(error, ValueError)
 
 
 def error_kind(error: BaseException) -> str:
     """The label of `reco_database_errors_total`."""
-    match error:
-        case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
-            return "lock"
-        case asyncpg.QueryCanceledError() | TimeoutError():
-            return "timeout"
-        case asyncpg.ReadOnlySQLTransactionError():
-            return "read_only"
-        case _ if is_outage(error):
-            return "connection"
-    return "statement"
+    if isinstance(error, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError):
+        return "lock"
+    if isinstance(error, asyncpg.QueryCanceledError | TimeoutError):
+        return "timeout"
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return "read_only"
+    return "connection" if is_outage(error) else "statement"
 
 
-async def open_pool(
-    database_url: str,
-    *,
-    min_size: int,
-    max_size: int,
-    connect_timeout_sec: float,
-    statement_timeout_ms: int,
-    lock_timeout_ms: int,
-    application_name: str,
-) -> asyncpg.Pool:
-    """A pool that opens its connections when they are first asked for, so that a start without Postgres is no crash."""
-    return await asyncpg.create_pool(
-        database_url,
-        min_size=0 if min_size < 0 else min_size,
-        max_size=max_size,
-        timeout=connect_timeout_sec,
-        # Without it a dead peer hangs a query for ever (asyncpg#549); the server's own limit should fire first.
-        command_timeout=statement_timeout_ms / 1000 + 1,
-        server_settings={
-            "application_name": application_name,
-            "statement_timeout": str(statement_timeout_ms),
-            "lock_timeout": str(lock_timeout_ms),
-            "idle_in_transaction_session_timeout": "60000",
-            "jit": "off",  # compiling costs more than any of our short statements take
-        },
-        # Nothing changes a session's state on a pooled connection, so there is no state to reset on release.
-        reset=_keep_session,
-    )
+class PoolOptions(Struct, frozen=True, kw_only=True):
+    min_size: int
+    max_size: int
+    connect_timeout_sec: float
+    statement_timeout_ms: int
+    lock_timeout_ms: int
+    application_name: str
+
+
+class Database:
+    """A pool that outlives the server: while Postgres is away, asking for a connection raises `DependencyDown`."""
+
+    def __init__(self, url: str, options: PoolOptions) -> None:
+        self._url = url
+        self._options = options
+        self._pool: Pool | None = None
+        self._probe_connection: asyncpg.Connection[asyncpg.Record] | None = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection"]:
+        """A connection for a short piece of work. Outages inside come out as `DependencyDown`, other errors as they are."""
+        pool = self._pool
+        if pool is None:
+            raise DependencyDown("postgres", "not connected yet")
+        try:
+            async with pool.acquire(timeout=self._options.connect_timeout_sec) as connection:
+                yield connection
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            metrics.DATABASE_ERRORS.labels(error_kind(error)).inc()
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                # A pool keeps its connections to a demoted primary until told otherwise.
+                await pool.expire_connections()
+            if is_outage(error):
+                raise DependencyDown("postgres", describe(error)) from error
+            raise
+
+    async def listen(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """A connection of its own for LISTEN; the caller closes it."""
+        return await asyncpg.connect(self._url, **self._connect_options())
+
+    async def open(self) -> None:
+        """Opens the pool, once; raises `DependencyDown` while the server is away."""
+        if self._pool is None:
+            try:
+                self._pool = await asyncpg.create_pool(
+                    self._url,
+                    min_size=self._options.min_size,
+                    max_size=self._options.max_size,
+                    # Nothing changes a session's state on a pooled connection: no state to reset, no round trip.
+                    reset=_keep_session,
+                    **self._connect_options(),
+                )
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                raise DependencyDown("postgres", describe(error)) from error
+
+    async def probe(self) -> None:
+        """One statement on a connection of its own, so that a busy pool does not look like a dead server.
+
+        Raises `DependencyDown`, also for a server that no longer takes writes.
+        """
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_SEC):
+                if self._probe_connection is None or self._probe_connection.is_closed():
+                    self._probe_connection = await asyncpg.connect(self._url, **self._connect_options())
+                started = time.perf_counter()
+                read_only = await self._probe_connection.fetchval("SHOW transaction_read_only")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            self._drop_probe()
+            raise DependencyDown("postgres", describe(error)) from error
+        metrics.DATABASE_LATENCY.observe((time.perf_counter() - started) * 1000)
+        if read_only == "on":
+            self._drop_probe()  # the next probe may reach the new primary
+            raise DependencyDown("postgres", "read-only: a standby, or default_transaction_read_only is on")
+        if self._pool is not None:
+            idle = self._pool.get_idle_size()
+            metrics.POOL_CONNECTIONS.labels("idle").set(idle)
+            metrics.POOL_CONNECTIONS.labels("busy").set(self._pool.get_size() - idle)
+
+    async def close(self, timeout_sec: float) -> None:
+        self._drop_probe()
+        if self._pool is not None:
+            try:
+                async with asyncio.timeout(timeout_sec):
+                    await self._pool.close()
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    def _drop_probe(self) -> None:
+        if self._probe_connection is not None:
+            self._probe_connection.terminate()
+            self._probe_connection = None
+
+    def _connect_options(self) -> dict[str, Any]:
+        options = self._options
+        return {
+            "timeout": options.connect_timeout_sec,
+            # Without it a dead peer hangs a query for ever (asyncpg#549); the server's own limit fires first.
+            "command_timeout": options.statement_timeout_ms / 1000 + 1,
+            "server_settings": {
+                "application_name": options.application_name,
+                "statement_timeout": str(options.statement_timeout_ms),
+                "lock_timeout": str(options.lock_timeout_ms),
+                "idle_in_transaction_session_timeout": "60000",
+                "jit": "off",  # compiling costs more than any of our short statements
+            },
+        }
 
 
 async def _keep_session(connection: Any) -> None:
     return None
-
-
-Probe = Callable[[], Awaitable[None]]

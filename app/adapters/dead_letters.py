@@ -1,0 +1,65 @@
+"""The consumer's dead letter table: what could not be counted, whole, with the reason."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from app.adapters import sql
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_SQL = sql.load(__file__)
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """A Kafka record as it came, and why it could not be counted. `error_kind`: decode, data."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    event_id: str | None
+    traceparent: str | None
+    error_kind: str
+    error: str
+    attempts: int
+
+
+class StatusBacklog(Struct, frozen=True):
+    status: str
+    events: int
+    oldest_ms: float
+
+
+async def store(connection: "Connection", letters: Sequence[DeadLetter]) -> None:
+    """Keeps each letter once, however often Kafka delivers it. In the transaction of its batch."""
+    await connection.executemany(
+        _SQL["store"],
+        [
+            (
+                letter.topic,
+                letter.partition,
+                letter.offset,
+                letter.timestamp_ms,
+                letter.key,
+                letter.value,
+                [name for name, _ in letter.headers],
+                [value for _, value in letter.headers],
+                letter.event_id,
+                letter.traceparent,
+                letter.error_kind,
+                letter.error,
+                letter.attempts,
+            )
+            for letter in letters
+        ],
+    )
+
+
+async def backlog(connection: "Connection") -> list[StatusBacklog]:
+    return [StatusBacklog(*row) for row in await connection.fetch(_SQL["backlog"])]

@@ -1,0 +1,138 @@
+"""Features in Postgres: what the consumer adds in its transaction, and what the API reads.
+
+Inside a transaction the tables are always locked in one order (dedupe rows, histories, items, pairs) and the rows of
+each in key order, so any number of consumers may share the work without deadlocks.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from app.adapters import sql
+from app.adapters.history_cache import Versioned
+from app.core.features import History, ItemDelta, decode_history, encode_history
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_SQL = sql.load(__file__)
+
+_MAX_KNOWN_KEYS: Final = 500_000
+
+
+class Pair(Struct, frozen=True):
+    """A pair as one of its items sees it. Weights and frequencies are forward-decayed sums."""
+
+    near_id: str
+    weight: float
+    near_frequency: float
+
+
+class ItemPairs(Struct, frozen=True):
+    """An item's own frequency, and its strongest pairs."""
+
+    frequency: float
+    pairs: list[Pair]
+
+
+class ItemKeys:
+    """Item id → the short key that `item_pairs` stores. A key never changes, so what was read once is kept."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+
+    async def of(self, connection: "Connection", item_ids: Iterable[str]) -> Mapping[str, int]:
+        """The keys of all these items; new ones are made. Outside any transaction: its own statements commit at once,
+        so what is kept here is in the database whatever becomes of the batch.
+        """
+        wanted = set(item_ids)
+        missing = [item_id for item_id in wanted if item_id not in self._known]
+        if missing:
+            if len(self._known) + len(missing) > _MAX_KNOWN_KEYS:
+                self._known.clear()
+                missing = list(wanted)
+            found = await connection.fetch(_SQL["item_keys"], missing)
+            if len(found) < len(missing):
+                await connection.execute(_SQL["create_items"], missing)
+                found = await connection.fetch(_SQL["item_keys"], missing)
+            self._known.update(found)
+        return self._known
+
+
+async def consume(connection: "Connection", event_ids: Sequence[str]) -> set[str]:
+    """Writes the dedupe rows, and returns the ids that were not there yet."""
+    return {row[0] for row in await connection.fetch(_SQL["consume"], event_ids)}
+
+
+async def lock_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:
+    """The histories of these users, locked until the transaction ends, their versions already raised."""
+    rows = await connection.fetch(_SQL["lock_histories"], user_ids)
+    return {user_id: Versioned(version, history) for user_id, version, history in rows}
+
+
+async def write_histories(connection: "Connection", histories: Mapping[str, bytes]) -> None:
+    """Writes histories that `lock_histories` has locked."""
+    await connection.execute(_SQL["write_histories"], list(histories), list(histories.values()))
+
+
+async def add_to_items(connection: "Connection", deltas: Mapping[str, ItemDelta], keys: Mapping[str, int]) -> None:
+    columns = list(deltas.values())
+    await connection.execute(
+        _SQL["add_to_items"],
+        [keys[item_id] for item_id in deltas],
+        list(deltas),
+        [delta.popularity for delta in columns],
+        [delta.frequency for delta in columns],
+        [delta.impressions for delta in columns],
+        [delta.views for delta in columns],
+        [delta.clicks for delta in columns],
+        [delta.purchases for delta in columns],
+        [delta.watches for delta in columns],
+        [delta.watch_ms for delta in columns],
+    )
+
+
+async def add_to_pairs(
+    connection: "Connection", pairs: Mapping[tuple[str, str], float], keys: Mapping[str, int]
+) -> None:
+    first = [keys[a] for a, _ in pairs]
+    second = [keys[b] for _, b in pairs]
+    await connection.execute(
+        _SQL["add_to_pairs"],
+        [min(a, b) for a, b in zip(first, second, strict=True)],
+        [max(a, b) for a, b in zip(first, second, strict=True)],
+        list(pairs.values()),
+    )
+
+
+async def read_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:
+    rows = await connection.fetch(_SQL["read_histories"], user_ids)
+    return {user_id: Versioned(version, history) for user_id, version, history in rows}
+
+
+async def read_pairs(
+    connection: "Connection", item_ids: Sequence[str], *, limit: int, frequency_power: float
+) -> dict[str, ItemPairs]:
+    """Up to `limit` of the strongest pairs of each item, for those that have any."""
+    found: dict[str, ItemPairs] = {}
+    for item_id, frequency, near_id, weight, near_frequency in await connection.fetch(
+        _SQL["read_neighbours"], item_ids, limit, frequency_power
+    ):
+        if item_id not in found:
+            found[item_id] = ItemPairs(frequency, [])
+        found[item_id].pairs.append(Pair(near_id, weight, near_frequency))
+    return found
+
+
+async def read_popular(connection: "Connection", limit: int) -> list[tuple[str, float]]:
+    """The most popular items with their forward-decayed popularity, best first."""
+    return [(item_id, popularity) for item_id, popularity in await connection.fetch(_SQL["read_popular"], limit)]
+
+
+def history_of(stored: Versioned | None) -> History:
+    return decode_history(stored.history) if stored is not None and stored.history else ()
+
+
+def history_bytes(history: History) -> bytes:
+    return encode_history(history)

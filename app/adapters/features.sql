@@ -1,0 +1,78 @@
+-- name: consume
+-- The dedupe rows. A second transaction with the same ids waits here for the first, and then finds them taken.
+INSERT INTO feature_event_consumed (event_id)
+SELECT * FROM unnest($1::text[]) AS e (event_id) ORDER BY event_id
+ON CONFLICT (event_id) DO NOTHING
+RETURNING event_id;
+
+-- name: lock_histories
+-- One statement creates what is missing, locks all of it in key order, and reads it as it is now.
+INSERT INTO user_history (user_id)
+SELECT * FROM unnest($1::text[]) AS u (user_id) ORDER BY user_id
+ON CONFLICT (user_id) DO UPDATE SET version = user_history.version + 1
+RETURNING user_id, version, history;
+
+-- name: write_histories
+UPDATE user_history AS h
+SET history = n.history, updated_at = now()
+FROM unnest($1::text[], $2::bytea[]) AS n (user_id, history)
+WHERE h.user_id = n.user_id;
+
+-- name: create_items
+INSERT INTO item_stats (item_id)
+SELECT * FROM unnest($1::text[]) AS i (item_id) ORDER BY item_id
+ON CONFLICT (item_id) DO NOTHING;
+
+-- name: item_keys
+SELECT item_id, item_key FROM item_stats WHERE item_id = ANY ($1::text[]);
+
+-- name: add_to_items
+INSERT INTO item_stats AS s (
+    item_key, item_id, popularity, frequency, impressions, views, clicks, purchases, watches, watch_ms
+)
+SELECT *
+FROM unnest(
+    $1::integer[], $2::text[], $3::float8[], $4::float8[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+    $9::bigint[], $10::bigint[]
+) AS d (item_key, item_id, popularity, frequency, impressions, views, clicks, purchases, watches, watch_ms)
+ORDER BY item_key
+ON CONFLICT (item_key) DO UPDATE SET
+    popularity = s.popularity + excluded.popularity,
+    frequency = s.frequency + excluded.frequency,
+    impressions = s.impressions + excluded.impressions,
+    views = s.views + excluded.views,
+    clicks = s.clicks + excluded.clicks,
+    purchases = s.purchases + excluded.purchases,
+    watches = s.watches + excluded.watches,
+    watch_ms = s.watch_ms + excluded.watch_ms;
+
+-- name: add_to_pairs
+INSERT INTO item_pairs AS p (item_a, item_b, weight)
+SELECT * FROM unnest($1::integer[], $2::integer[], $3::float8[]) AS d (item_a, item_b, weight)
+ORDER BY item_a, item_b
+ON CONFLICT (item_a, item_b) DO UPDATE SET weight = p.weight + excluded.weight;
+
+-- name: read_histories
+SELECT user_id, version, history FROM user_history WHERE user_id = ANY ($1::text[]);
+
+-- name: read_neighbours
+-- For each item its pairs with the most weight by the other item's frequency, a proxy that orders as the similarity
+-- does but for the shrinkage; the similarity itself is computed by app.core.ranking.
+SELECT i.item_id, i.frequency, near.item_id AS near_id, near.weight, near.frequency AS near_frequency
+FROM item_stats AS i
+CROSS JOIN LATERAL (
+    SELECT s.item_id, p.weight, s.frequency
+    FROM (
+        SELECT item_b AS other, weight FROM item_pairs WHERE item_a = i.item_key
+        UNION ALL
+        SELECT item_a, weight FROM item_pairs WHERE item_b = i.item_key
+    ) AS p
+    JOIN item_stats AS s ON s.item_key = p.other
+    WHERE s.frequency > 0 AND p.weight > 0
+    ORDER BY p.weight / power(s.frequency, $3::float8) DESC
+    LIMIT $2
+) AS near
+WHERE i.item_id = ANY ($1::text[]);
+
+-- name: read_popular
+SELECT item_id, popularity FROM item_stats WHERE popularity > 0 ORDER BY popularity DESC, item_id LIMIT $1;

@@ -1,0 +1,66 @@
+"""The outbox as the relay sees it: claim, delete, put back; and the word that there is something in it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from app.adapters import sql
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+CHANNEL: Final = "event_outbox"
+
+_SQL = sql.load(__file__)
+
+
+class OutboxRow(Struct, frozen=True):
+    id: int
+    event_id: str
+    topic: str
+    message_key: str
+    payload: str
+    traceparent: str | None
+    attempts: int
+    age_ms: float
+
+
+class PutBack(Struct, frozen=True):
+    """A row that failed for its own reason: try again after `delay_sec`, or never (None: dead)."""
+
+    id: int
+    delay_sec: float | None
+    error: str
+
+
+class Backlog(Struct, frozen=True):
+    pending: int
+    dead: int
+    oldest_pending_ms: float
+
+
+async def claim_batch(connection: "Connection", limit: int) -> list[OutboxRow]:
+    """Locks up to `limit` due rows, oldest first, that no other relay holds. Inside a transaction, which is the lease."""
+    return [OutboxRow(*row) for row in await connection.fetch(_SQL["claim_batch"], limit)]
+
+
+async def delete_published(connection: "Connection", ids: Sequence[int]) -> None:
+    await connection.execute(_SQL["delete_published"], ids)
+
+
+async def put_back(connection: "Connection", rows: Sequence[PutBack]) -> None:
+    await connection.execute(
+        _SQL["put_back"], [row.id for row in rows], [row.delay_sec for row in rows], [row.error for row in rows]
+    )
+
+
+async def notify(connection: "Connection") -> None:
+    """Wakes the relays. On its own, never in the transaction of a flush: NOTIFY takes a global lock at commit."""
+    await connection.execute(_SQL["notify"])
+
+
+async def backlog(connection: "Connection") -> Backlog:
+    row = await connection.fetchrow(_SQL["backlog"])
+    assert row is not None  # an aggregate without GROUP BY always has one row
+    return Backlog(*row)

@@ -1,0 +1,22 @@
+"""Postgres' own view of its health: what keeps vacuum from its work, and what that has piled up."""
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from app.adapters import sql
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_SQL = sql.load(__file__)
+
+
+class Statistics(Struct, frozen=True):
+    oldest_transaction_sec: float
+    dead_rows: dict[str, int]
+
+
+async def read(connection: "Connection") -> Statistics:
+    oldest = await connection.fetchval(_SQL["oldest_transaction"])
+    return Statistics(oldest, dict(await connection.fetch(_SQL["dead_rows"])))

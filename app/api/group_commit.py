@@ -1,0 +1,188 @@
+"""Group commit: requests append to a bounded buffer and wait; a few flushers write all that waits with one statement.
+
+There is no timer. A flush starts when the last one ends, so an idle service adds no delay, and the busier it is, the
+more requests one commit serves.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import asyncpg
+from msgspec import Struct
+
+from app import metrics
+from app.adapters.ingest import Outcome
+from app.core.events import Record
+from app.errors import DependencyDown, describe
+
+Insert = Callable[[Sequence[Record]], Awaitable[list[Outcome]]]
+Result = Outcome | asyncpg.PostgresError
+
+_SWEEP_SEC: Final = 0.05
+
+
+class BufferFull(Exception):
+    """More events wait than the buffer holds: the client should come back later."""
+
+
+class Closed(Exception):
+    """The process is draining: the client should go to another one."""
+
+
+class _Submission(Struct, eq=False):
+    records: Sequence[Record]
+    future: asyncio.Future[list[Result]]
+    deadline: float
+    atomic: bool
+
+
+class GroupCommit:
+    """`insert` stores records in one statement; `insert_atomic` does it all-or-nothing, a conflict included.
+
+    A submission fails with `DependencyDown` when Postgres is away or its deadline passes. Whether its events are
+    stored is then unknown to the client, who settles it by sending the same event ids again.
+    """
+
+    def __init__(
+        self,
+        insert: Insert,
+        insert_atomic: Insert,
+        *,
+        max_pending: int,
+        flush_max: int,
+        flushers: int,
+        timeout_sec: float,
+        on_stored: Callable[[], None],
+    ) -> None:
+        self._insert = insert
+        self._insert_atomic = insert_atomic
+        self._max_pending = max_pending
+        self._flush_max = flush_max
+        self._flushers = flushers
+        self._timeout_sec = timeout_sec
+        self._on_stored = on_stored
+        self._queue: deque[_Submission] = deque()
+        self._pending = 0
+        self._closed = False
+        self._wake = asyncio.Event()
+
+    @property
+    def pending(self) -> int:
+        """Events that wait or are being written."""
+        return self._pending
+
+    def submit(self, records: Sequence[Record], *, atomic: bool = False) -> asyncio.Future[list[Result]]:
+        """A future of one result a record, in order. Raises `BufferFull` or `Closed` at once.
+
+        Who stops waiting changes nothing: the events are stored or not, never half.
+        """
+        if self._closed:
+            raise Closed
+        if self._pending + len(records) > self._max_pending:
+            raise BufferFull
+        future = asyncio.get_running_loop().create_future()
+        self._queue.append(_Submission(records, future, time.monotonic() + self._timeout_sec, atomic))
+        self._pending += len(records)
+        self._wake.set()
+        return future
+
+    async def run(self) -> None:
+        """Flushes until `close`, and then what is left."""
+        self._closed = False
+        async with asyncio.TaskGroup() as group:
+            sweeper = group.create_task(self._sweep())
+            flushers = [group.create_task(self._flush_loop()) for _ in range(self._flushers)]
+            await asyncio.wait(flushers)
+            sweeper.cancel()
+
+    def close(self) -> None:
+        """No more submissions; `run` returns when the buffer is empty."""
+        self._closed = True
+        self._wake.set()
+
+    async def _flush_loop(self) -> None:
+        while True:
+            if not self._queue:
+                if self._closed:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch = self._take()
+            try:
+                await self._flush(batch)
+            except BaseException as error:
+                # Nobody may wait for ever on a flush that ended in a way nobody thought of.
+                _fail(batch, error if isinstance(error, Exception) else DependencyDown("postgres", "cancelled"))
+                raise
+            finally:
+                self._pending -= sum(len(submission.records) for submission in batch)
+
+    def _take(self) -> list[_Submission]:
+        """The next submissions, up to `flush_max` events; an atomic one goes alone, for it may roll back."""
+        batch = [self._queue.popleft()]
+        count = len(batch[0].records)
+        while self._queue and not batch[0].atomic and not self._queue[0].atomic:
+            count += len(self._queue[0].records)
+            if count > self._flush_max:
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _flush(self, batch: list[_Submission]) -> None:
+        records = [record for submission in batch for record in submission.records]
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(max(0.0, batch[0].deadline - time.monotonic())):
+                results = await self._store(records, self._insert_atomic if batch[0].atomic else self._insert)
+        except TimeoutError:
+            return _fail(batch, DependencyDown("postgres", f"no commit in {self._timeout_sec:g} s"))
+        except (DependencyDown, asyncpg.PostgresError) as error:
+            return _fail(batch, error)
+        metrics.STAGE_LATENCY.labels("ingest_flush").observe((time.perf_counter() - started) * 1000)
+        metrics.INGEST_FLUSH_EVENTS.observe(len(records))
+        self._on_stored()
+        position = 0
+        for submission in batch:
+            end = position + len(submission.records)
+            if not submission.future.done():
+                submission.future.set_result(results[position:end])
+            position = end
+
+    async def _store(self, records: Sequence[Record], insert: Insert) -> list[Result]:
+        """Splits on a fault of the data until the bad row is alone, so that only its own request fails."""
+        try:
+            return list(await insert(records))
+        except asyncpg.PostgresError as error:
+            if insert is self._insert_atomic:
+                raise
+            if len(records) == 1:
+                return [error]
+        middle = len(records) // 2
+        return [*await self._store(records[:middle], insert), *await self._store(records[middle:], insert)]
+
+    async def _sweep(self) -> None:
+        """Fails what has waited past its deadline in the queue; the queue is in order of deadlines."""
+        while True:
+            await asyncio.sleep(_SWEEP_SEC)
+            metrics.INGEST_PENDING.set(self._pending)
+            now = time.monotonic()
+            while self._queue and self._queue[0].deadline < now:
+                late = self._queue.popleft()
+                self._pending -= len(late.records)
+                _fail([late], DependencyDown("postgres", f"not stored: waited {self._timeout_sec:g} s for its turn"))
+
+
+def _fail(batch: Sequence[_Submission], error: Exception) -> None:
+    for submission in batch:
+        if not submission.future.done():
+            submission.future.set_exception(error)
+            submission.future.exception()  # who went away does not collect it; that is no error of its own
+
+
+def explain(error: asyncpg.PostgresError) -> str:
+    """What the client of a refused row is told."""
+    return f"Postgres refused the event: {describe(error)}"

@@ -1,0 +1,169 @@
+"""The calls that take events."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+import asyncpg
+import msgspec
+from litestar import Request, Response, post
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from app import metrics
+from app.api import schema
+from app.api.context import RequestContext, context_of
+from app.api.group_commit import GroupCommit, Result
+from app.api.problems import ProblemError
+from app.core import events
+from app.core.events import AnyEvent, Fault, InvalidEvent, Record
+
+_OUTCOMES: Final = {name: metrics.INGEST_EVENTS.labels(name) for name in ("accepted", "duplicate", "conflict", "invalid")}
+_JSON: Final = "application/json"
+
+
+class Answer(Struct):
+    """The answer to one event."""
+
+    event_id: str
+    status: Literal["accepted", "duplicate"]
+
+
+class ItemResult(Struct, kw_only=True, omit_defaults=True):
+    """What became of one event of a batch. `event_id` is null for an event that could not be read."""
+
+    status: Literal["accepted", "duplicate", "conflict", "invalid"]
+    event_id: str | None
+    errors: list[Fault] = []
+
+
+class BatchAnswer(Struct):
+    """One result an event, in the order sent, and how many of each there are."""
+
+    accepted: int
+    duplicate: int
+    conflict: int
+    invalid: int
+    results: list[ItemResult]
+
+
+class BatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`atomic`: store all events of the batch or none."""
+
+    atomic: bool = False
+
+
+_ANSWERS: Final = {202: Answer, 200: Answer, **schema.problems(400, 409, 413, 422, 503)}
+
+
+def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
+    """The routes, over the buffer that stores what they accept."""
+
+    async def log_one(request: Request[Any, Any, Any], body: bytes, decode: Callable[[bytes], AnyEvent]) -> Response[bytes]:
+        try:
+            record = _accept(decode(body), context_of(request.scope))
+        except InvalidEvent:
+            _OUTCOMES["invalid"].inc()
+            raise
+        result = (await buffer.submit([record]))[0]
+        if isinstance(result, asyncpg.PostgresError):
+            raise ProblemError(422, _refusal(result), event_id=record.event_id)
+        _OUTCOMES[result].inc()
+        if result == "conflict":
+            raise ProblemError(409, _CONFLICT, event_id=record.event_id)
+        status = 202 if result == "accepted" else 200
+        return Response(msgspec.json.encode(Answer(record.event_id, result)), status_code=status, media_type=_JSON)
+
+    @post("/log/watch", opt=schema.call(body=events.Watch, answers=_ANSWERS), request_max_body_size=events.MAX_EVENT_BYTES)
+    async def log_watch(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+        """A user watched an item, wholly or in part."""
+        return await log_one(request, body, events.decode_watch)
+
+    @post("/log/impression", opt=schema.call(body=events.Impression, answers=_ANSWERS), request_max_body_size=events.MAX_EVENT_BYTES)
+    async def log_impression(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+        """A list of items was shown to a user."""
+        return await log_one(request, body, events.decode_impression)
+
+    @post("/event", opt=schema.call(body=events.Interaction, answers=_ANSWERS), request_max_body_size=events.MAX_EVENT_BYTES)
+    async def log_interaction(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+        """A user viewed, clicked or bought an item."""
+        return await log_one(request, body, events.decode_interaction)
+
+    @post("/log/batch", opt=schema.call(query=BatchQuery, body=schema.Batch, answers={200: BatchAnswer, **schema.problems(400, 409, 413, 422, 503)}), request_max_body_size=events.MAX_BODY_BYTES)
+    async def log_batch(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+        """Up to 1,000 events of any kind. A bad one costs itself alone, unless `atomic` asks for all or nothing."""
+        atomic = schema.query_of(request.scope, BatchQuery).atomic
+        items = [_read(raw, context_of(request.scope)) for raw in events.decode_batch(body)]
+        records = [item for item in items if isinstance(item, Record)]
+        if atomic and len(records) < len(items):
+            raise ProblemError(422, "Not every event is valid, so none was stored (atomic=true).", errors=_faults(items))
+        results = await buffer.submit(records, atomic=atomic) if records else []
+        if atomic and (conflicts := _conflicts(records, results)):
+            raise ProblemError(409, "An event id is taken by other content, so none was stored (atomic=true).", errors=conflicts)
+        left = iter(results)
+        answer = _batch_answer([_result(item, next(left)) if isinstance(item, Record) else item for item in items])
+        return Response(msgspec.json.encode(answer), status_code=200, media_type=_JSON)
+
+    return [log_watch, log_impression, log_interaction, log_batch]
+
+
+_CONFLICT: Final = "The event id is taken by an event with other content. Use a new id for a new event."
+
+
+def _accept(event: AnyEvent, context: RequestContext) -> Record:
+    now_ms = time.time_ns() // 1_000_000
+    return events.accept(event, now_ms=now_ms, entropy=os.urandom(10), traceparent=context.traceparent)
+
+
+def _read(raw: msgspec.Raw, context: RequestContext) -> Record | ItemResult:
+    """One event of a batch: what to store, or why not."""
+    if len(raw) > events.MAX_EVENT_BYTES:
+        fault = Fault("$", f"{len(raw)} bytes; an event has at most {events.MAX_EVENT_BYTES}")
+        return ItemResult(status="invalid", event_id=None, errors=[fault])
+    try:
+        event = events.decode_any(raw)
+    except InvalidEvent as error:
+        return ItemResult(status="invalid", event_id=None, errors=list(error.faults))
+    try:
+        return _accept(event, context)
+    except InvalidEvent as error:
+        event_id = event.event_id if isinstance(event.event_id, str) else None
+        return ItemResult(status="invalid", event_id=event_id, errors=list(error.faults))
+
+
+def _result(record: Record, result: Result) -> ItemResult:
+    if isinstance(result, asyncpg.PostgresError):
+        return ItemResult(status="invalid", event_id=record.event_id, errors=[Fault("$", _refusal(result))])
+    return ItemResult(status=result, event_id=record.event_id)
+
+
+def _batch_answer(results: list[ItemResult]) -> BatchAnswer:
+    counts = dict.fromkeys(_OUTCOMES, 0)
+    for item in results:
+        counts[item.status] += 1
+    for status, count in counts.items():
+        _OUTCOMES[status].inc(count)
+    return BatchAnswer(**counts, results=results)
+
+
+def _faults(items: Sequence[Record | ItemResult]) -> list[Fault]:
+    """The faults of a batch, each path seen from the body."""
+    return [
+        Fault(f"$.events[{index}]{fault.path.removeprefix('$')}", fault.message)
+        for index, item in enumerate(items)
+        if isinstance(item, ItemResult)
+        for fault in item.errors
+    ]
+
+
+def _conflicts(records: Sequence[Record], results: Sequence[Result]) -> list[Fault]:
+    return [
+        Fault(f"$.events[{index}].event_id", f"{record.event_id} is taken by an event with other content")
+        for index, (record, result) in enumerate(zip(records, results, strict=True))
+        if result == "conflict"
+    ]
+
+
+def _refusal(error: asyncpg.PostgresError) -> str:
+    return f"Postgres refused the event: {error}"

@@ -1,0 +1,114 @@
+"""Errors as RFC 9457 problem details: one table from exception to status, title and retry advice."""
+
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ExceptionHandlersMap
+from msgspec import Struct
+
+from app.api.context import request_id_of
+from app.api.group_commit import BufferFull, Closed
+from app.core.events import Fault, InvalidEvent
+from app.errors import DependencyDown, describe
+
+_log = structlog.get_logger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+_RETRY_AFTER_SEC: Final = 1.0
+
+
+class Problem(Struct, kw_only=True, omit_defaults=True):
+    """The body of every error answer."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[Fault] = []
+    event_id: str | None = None
+
+
+class ProblemError(Exception):
+    """An error answer, raised where it is known."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        event_id: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        self.event_id = event_id
+
+
+def retry_later(status: int, detail: str, retry_after_sec: float = _RETRY_AFTER_SEC) -> ProblemError:
+    return ProblemError(status, detail, headers={"Retry-After": str(math.ceil(retry_after_sec))})
+
+
+def _from_invalid(error: InvalidEvent) -> ProblemError:
+    if error.malformed:
+        return ProblemError(400, "The body is not JSON.", errors=error.faults)
+    return ProblemError(422, "The body is JSON, but not what this call takes.", errors=error.faults)
+
+
+def _from_http(error: HTTPException) -> ProblemError:
+    if isinstance(error, ValidationException):
+        return ProblemError(422, "A parameter is not valid.", errors=[_parameter_fault(item) for item in error.extra or []])
+    return ProblemError(error.status_code, error.detail, headers=error.headers)
+
+
+def _parameter_fault(item: Any) -> Fault:
+    if not isinstance(item, dict):
+        return Fault("$", str(item))
+    return Fault(str(item.get("key", "$")), str(item.get("message", "not valid")))
+
+
+def as_problem(error: Exception) -> ProblemError:
+    """The answer to an exception that a handler let pass."""
+    match error:
+        case ProblemError():
+            return error
+        case InvalidEvent():
+            return _from_invalid(error)
+        case BufferFull():
+            return retry_later(503, "Too many events are waiting to be stored; nothing of this request was stored.")
+        case Closed():
+            return retry_later(503, "This process is shutting down; nothing of this request was stored.")
+        case DependencyDown():
+            return retry_later(503, f"{error}. Send the request again, with the same event ids.")
+        case HTTPException():
+            return _from_http(error)
+    return ProblemError(500, "Something went wrong here; the log has it under this request id.")
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    problem = as_problem(error)
+    request_id = request_id_of(request.scope)
+    if problem.status == 500:
+        _log.error("request_failed", request_id=request_id, path=request.url.path, error=describe(error), exc_info=error)
+    body = Problem(
+        title=HTTPStatus(problem.status).phrase,
+        status=problem.status,
+        detail=problem.detail,
+        request_id=request_id,
+        errors=problem.errors,
+        event_id=problem.event_id,
+    )
+    return Response(msgspec.json.encode(body), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+HANDLERS: Final[ExceptionHandlersMap] = {Exception: answer, HTTPException: answer}

@@ -1,0 +1,143 @@
+"""The calls that answer with items."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.api import schema
+from app.api.context import context_of
+from app.api.recommender import MODEL_VERSION, Recommendation, Recommender
+from app.core import events
+from app.core.events import Fault, Id, Impression, InvalidEvent, Record, ShownItem
+
+K = Annotated[int, Meta(ge=1, le=200)]
+
+_JSON: Final = "application/json"
+_ANSWER_PROBLEMS: Final = schema.problems(422, 503)
+_MAX_EXCLUDED: Final = 1_000
+
+
+class RecoQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`exclude` and its like may be given several times or as a comma list."""
+
+    user_id: Id
+    session_id: Id | None = None
+    k: K = 20
+    exclude: tuple[Id, ...] = ()
+    category: Id | None = None
+    explain: bool = False
+
+
+class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    k: K = 20
+    exclude: tuple[Id, ...] = ()
+    category: Id | None = None
+
+
+class Item(Struct, omit_defaults=True):
+    """One place of the answer. `because`: the user's items that led here, only with `explain=true`."""
+
+    item_id: str
+    score: float
+    source: str
+    title: str | None = None
+    because: list[str] | UnsetType = UNSET
+
+
+class Answer(Struct):
+    """Items, best first. `strategy` names the step of the fallback ladder that most of the list came from."""
+
+    request_id: str
+    items: list[Item]
+    model_version: str
+    strategy: str
+
+
+def handlers(recommender: Recommender, log_impression: Callable[[Record], None]) -> list[HTTPRouteHandler]:
+    """The routes; `log_impression` takes an impression for storing without making the answer wait."""
+
+    @get("/reco", opt=schema.call(query=RecoQuery, answers={200: Answer, **_ANSWER_PROBLEMS}))
+    async def reco(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Recommendations for a user, as of the last second. With `X-Autolog-Impressions: true` the answer is logged
+        as an impression of this request.
+        """
+        query = _checked(schema.query_of(request.scope, RecoQuery))
+        now_ms = time.time_ns() // 1_000_000
+        found = await recommender.for_user(
+            query.user_id, k=query.k, now_ms=now_ms, exclude=query.exclude, category=query.category
+        )
+        context = context_of(request.scope)
+        if found.items and request.headers.get("x-autolog-impressions", "").lower() == "true":
+            log_impression(_impression(query, found, context.request_id, context.traceparent, now_ms))
+        return _answer(context.request_id, found, explain=query.explain)
+
+    @get("/similar/{item_id:path}", opt=schema.call(query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}))
+    async def similar(request: Request[Any, Any, Any], item_id: str) -> Response[bytes]:
+        """Items that the same users took at about the same time."""
+        query = _checked(schema.query_of(request.scope, ListQuery))
+        found = await recommender.similar(
+            _path_id(item_id), k=query.k, now_ms=_now_ms(), exclude=query.exclude, category=query.category
+        )
+        return _answer(context_of(request.scope).request_id, found)
+
+    @get("/popular", opt=schema.call(query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}))
+    async def popular(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """What is popular now, with recent events weighing more."""
+        query = _checked(schema.query_of(request.scope, ListQuery))
+        found = await recommender.popular(k=query.k, now_ms=_now_ms(), exclude=query.exclude, category=query.category)
+        return _answer(context_of(request.scope).request_id, found)
+
+    return [reco, similar, popular]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _checked(query: Any) -> Any:
+    if len(query.exclude) > _MAX_EXCLUDED:
+        raise InvalidEvent(Fault("$.exclude", f"{len(query.exclude)} items; at most {_MAX_EXCLUDED}"))
+    return query
+
+
+def _path_id(value: str) -> str:
+    """The `path` converter keeps the slash before the id, so that an id may have slashes of its own."""
+    try:
+        return msgspec.convert(value.removeprefix("/"), Id)
+    except msgspec.ValidationError as error:
+        raise InvalidEvent(Fault("item_id", str(error))) from None
+
+
+def _answer(request_id: str, found: Recommendation, *, explain: bool = False) -> Response[bytes]:
+    items = [
+        Item(
+            ranked.item_id,
+            round(ranked.score, 6),
+            ranked.source,
+            found.titles.get(ranked.item_id),
+            list(ranked.because) if explain else UNSET,
+        )
+        for ranked in found.items
+    ]
+    body = Answer(request_id, items, MODEL_VERSION, found.strategy)
+    return Response(msgspec.json.encode(body), media_type=_JSON)
+
+
+def _impression(
+    query: RecoQuery, found: Recommendation, request_id: str, traceparent: str | None, now_ms: int
+) -> Record:
+    shown = [ShownItem(item_id=item.item_id, position=index) for index, item in enumerate(found.items)]
+    event = Impression(
+        user_id=query.user_id,
+        session_id=query.session_id or query.user_id,
+        request_id=request_id,
+        items=shown,
+        context={"model_version": MODEL_VERSION, "sources": [item.source for item in found.items]},
+    )
+    return events.accept(event, now_ms=now_ms, entropy=os.urandom(10), traceparent=traceparent)

@@ -1,0 +1,78 @@
+"""uvicorn as a supervised task: it owns no signals, and it stops in two steps, first intake, then what is in hand."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import uvicorn
+
+from app import metrics
+from app.errors import UserError
+from app.supervisor import Progress
+
+_BACKLOG: Final = 2048
+_BEAT_SEC: Final = 0.5
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals have one owner, and it is not the server: uvicorn would catch SIGTERM and raise it again."""
+        yield
+
+
+def bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    """A listening socket. Raises `UserError` when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if reuse_port:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UserError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Set HTTP_PORT to a free port, or end what uses this one."
+        ) from error
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+async def serve(app: Any, listener: socket.socket, stop: asyncio.Event, progress: Progress, *, drain_sec: float) -> None:
+    """Serves until `stop`, then answers what is in hand, at most `drain_sec` long. The listener stays open: it is the caller's."""
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=65,  # above the 60 s of common load balancers, so that it is they who close
+        timeout_graceful_shutdown=max(1, round(drain_sec)),
+        backlog=_BACKLOG,
+    )
+    server = _Server(config)
+    # uvicorn closes the sockets it is given; a restart of this task needs the listener again.
+    serving = asyncio.create_task(server.serve(sockets=[listener.dup()]))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        while not serving.done() and not stopping.done():
+            due = time.monotonic() + _BEAT_SEC
+            await asyncio.wait([serving, stopping], timeout=_BEAT_SEC, return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done() and not stopping.done():
+                metrics.LOOP_LAG.observe(max(0.0, (time.monotonic() - due) * 1000))
+            progress.beat()
+        server.should_exit = True
+        await serving
+    finally:
+        stopping.cancel()
+        if not serving.done():
+            serving.cancel()
+            await asyncio.wait([serving])

@@ -1,0 +1,50 @@
+"""The `reco` command: each subcommand is one module of `app.commands`, loaded when it is asked for."""
+
+import importlib
+from importlib.metadata import version
+from typing import Final
+
+import click
+
+from app.errors import UserError
+
+# command → (module of app.commands, attribute)
+_COMMANDS: Final = {
+    "serve": ("serve", "serve"),
+    "dev": ("dev", "dev"),
+    "migrate": ("migrate", "migrate"),
+    "import": ("import_", "import_"),
+    "evaluate": ("evaluate", "evaluate"),
+    "load": ("load", "load"),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"app.commands.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            failure = click.ClickException(str(error))
+            failure.exit_code = 2
+            raise failure from error
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("reco"), prog_name="reco")
+def main() -> None:
+    """Reco: a real-time recommendation backend. Settings come from the environment (docs/settings.md)."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""structlog set up once: JSON lines for machines, colours for a terminal; the libraries' own loggers go the same way."""
+
+import logging
+import sys
+from typing import Final, Literal
+
+import structlog
+
+# Each logs every refused connection of an outage on its own; the health probe says it once.
+_NOISY: Final = ("aiokafka", "yoyo", "uvicorn", "uvicorn.error", "asyncio")
+
+
+def configure(*, format: Literal["json", "console"], level: str) -> None:
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer() if format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    threshold = logging.getLevelNamesMapping()[level]
+    structlog.configure(
+        processors=[*processors, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=threshold, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(max(threshold, logging.CRITICAL if name == "aiokafka" else logging.WARNING))

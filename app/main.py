@@ -1,0 +1,61 @@
+"""ROLE → run → exit code. The only owner of signals."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from typing import Final
+
+import structlog
+import uvloop
+
+from app import logs
+from app.adapters import migrations
+from app.api.server import bind
+from app.errors import UserError, describe
+from app.settings import Settings
+from app.wiring import Service
+
+_log = structlog.get_logger(__name__)
+
+_ENDED_AT_ONCE: Final = 130  # 128 + SIGINT, as shells say it
+
+
+def run(settings: Settings) -> int:
+    """Runs the process until a signal; returns its exit code. Raises `UserError` for what must be mended first."""
+    logs.configure(format=settings.log_format, level=settings.log_level)
+    listener = bind(settings.http_host, settings.http_port, reuse_port=settings.http_reuse_port)
+    with listener:
+        return uvloop.run(serve(settings, listener))
+
+
+async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event | None = None) -> int:
+    """`run` inside a running loop. With `stop` given the caller owns the signals (the tests do)."""
+    if stop is None:
+        stop = asyncio.Event()
+        _own_signals(stop)
+    service = Service(settings, listener)
+    _log.info("starting", role=sorted(settings.role), port=listener.getsockname()[1], pid=os.getpid())
+    service.start()
+    await stop.wait()
+    _log.info("draining", grace_sec=settings.shutdown_grace_sec, timeout_sec=settings.shutdown_timeout_sec)
+    drained = await service.drain()
+    _log.info("stopped", drained=drained)
+    return 0 if drained else 1
+
+
+
+
+def _own_signals(stop: asyncio.Event) -> None:
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            print(f"second {signal.Signals(number).name}: ending at once", file=sys.stderr)
+            os._exit(_ENDED_AT_ONCE)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+
+

@@ -1,0 +1,96 @@
+"""Asks each dependency once a second how it is, and remembers since when."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from app import metrics
+from app.errors import DependencyDown, UserError, describe
+from app.health import DependencyEntry, DependencyState, Need
+from app.supervisor import Progress
+
+_log = structlog.get_logger(__name__)
+
+_EVERY_SEC: Final = 0.5
+_DEADLINE_SEC: Final = 3.0
+
+
+class Dependency(Struct, frozen=True):
+    """`probe` returns when all is well and raises `DependencyDown` (or `UserError`, which is kept) when not."""
+
+    name: str
+    probe: Callable[[], Awaitable[None]]
+    need: Need
+
+
+class Monitor:
+    """`run` is the supervised task `health-probe`; `report` is what it last saw."""
+
+    def __init__(self, dependencies: Sequence[Dependency]) -> None:
+        self._dependencies = dependencies
+        self._entries = {
+            dependency.name: DependencyEntry(
+                state="starting", since=_now(), last_progress=None, need=dependency.need
+            )
+            for dependency in dependencies
+        }
+        self._up = {dependency.name: asyncio.Event() for dependency in dependencies}
+
+    def report(self) -> dict[str, DependencyEntry]:
+        return dict(self._entries)
+
+    async def wait_up(self, name: str) -> None:
+        """Returns when the dependency is up."""
+        await self._up[name].wait()
+
+    async def run(self, stop: asyncio.Event, progress: Progress) -> None:
+        async with asyncio.TaskGroup() as group:
+            for dependency in self._dependencies:
+                group.create_task(self._watch(dependency, stop, progress))
+
+    async def _watch(self, dependency: Dependency, stop: asyncio.Event, progress: Progress) -> None:
+        while not stop.is_set():
+            started = time.perf_counter()
+            try:
+                async with asyncio.timeout(_DEADLINE_SEC):
+                    await dependency.probe()
+            except DependencyDown as error:
+                self._turn(dependency, "down", error.reason)
+            except (TimeoutError, UserError) as error:
+                self._turn(dependency, "down", describe(error))
+            else:
+                self._turn(dependency, "up", None, (time.perf_counter() - started) * 1000)
+            progress.beat()
+            try:
+                async with asyncio.timeout(_EVERY_SEC):
+                    await stop.wait()
+            except TimeoutError:
+                pass
+
+    def _turn(
+        self, dependency: Dependency, state: DependencyState, error: str | None, latency_ms: float | None = None
+    ) -> None:
+        before = self._entries[dependency.name]
+        if before.state != state:
+            log = _log.info if state == "up" else _log.warning
+            log("dependency", name=dependency.name, state=state, error=error)
+        self._entries[dependency.name] = DependencyEntry(
+            state=state,
+            since=before.since if before.state == state else _now(),
+            last_progress=_now() if state == "up" else before.last_progress,
+            need=dependency.need,
+            latency_ms=None if latency_ms is None else round(latency_ms, 2),
+            error=error,
+        )
+        metrics.API_CHECK.labels("dependency", dependency.name).set(state == "up")
+        event = self._up[dependency.name]
+        event.set() if state == "up" else event.clear()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

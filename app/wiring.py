@@ -1,0 +1,250 @@
+"""Opens and closes what the process needs, and turns ROLE into supervised tasks."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from litestar.handlers import HTTPRouteHandler
+
+from app import metrics
+from app.adapters import ingest as ingest_adapter
+from app.adapters import migrations, outbox
+from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHistoryCache
+from app.adapters.ingest import Outcome
+from app.adapters.kafka import KafkaOptions, KafkaProbe
+from app.adapters.postgres import Database, PoolOptions
+from app.api import app as api
+from app.api import health, ingest, recommendations, server
+from app.api.group_commit import BufferFull, Closed, GroupCommit
+from app.api.recommender import Recommender
+from app.core.events import Record
+from app.errors import DependencyDown
+from app.health import Report, summarize
+from app.monitor import Dependency, Monitor
+from app.settings import Settings
+from app.supervisor import Progress, Supervisor, TaskSpec
+from workers.consumer import ConsumerOptions, FeatureConsumer
+from workers.maintenance import Maintenance
+from workers.relay import Relay, RelayOptions
+
+_log = structlog.get_logger(__name__)
+
+# Histories in the process's own memory are written by other processes' consumers too: they must not grow old.
+_MEMORY_HISTORY_TTL_SEC: Final = 0.5
+_NOTIFY_EVERY_SEC: Final = 0.02
+
+
+class Service:
+    """The process. `start` never waits for a dependency; `drain` ends it in order and in time."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._draining = False
+        self._database = Database(settings.database_url, _pool_options(settings))
+        self._cache = _open_cache(settings)
+        self._kafka_probe: KafkaProbe | None = None
+        self._announced = asyncio.Event()
+        self._migrated = False
+        self._monitor = Monitor(self._dependencies())
+        self._buffer = self._group_commit()
+        self._recommender = Recommender(
+            self._database,
+            self._cache,
+            strict_cache=settings.online_cache_strict_backend,
+            related_ttl_sec=settings.online_cache_related_ttl_sec,
+            popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
+            max_keys=settings.online_cache_memory_max_keys,
+        )
+        self._supervisor = Supervisor(self._tasks())
+
+    def start(self) -> None:
+        self._supervisor.start()
+
+    def report(self) -> Report:
+        report = summarize(
+            sorted(self._settings.role),
+            self._supervisor.report(),
+            self._monitor.report(),
+            draining=self._draining,
+        )
+        metrics.API_CHECK.labels("process", "ready").set(report.ready)
+        return report
+
+    async def drain(self) -> bool:
+        """Not ready at once; then, in order: the workers' batches, HTTP intake and its buffer, the clients.
+
+        True when all of it ended within `SHUTDOWN_TIMEOUT_SEC`.
+        """
+        self._draining = True
+        try:
+            async with asyncio.timeout(self._settings.shutdown_timeout_sec - 0.5):
+                workers = [name for name in self._supervisor.names if name not in ("http-server", "health-probe")]
+                await asyncio.gather(self._supervisor.stop(*workers), asyncio.sleep(self._settings.shutdown_grace_sec))
+                await self._supervisor.stop("http-server")
+                await self._supervisor.stop("health-probe")
+        except TimeoutError:
+            await self._supervisor.cancel()
+            drained = False
+        else:
+            drained = True
+        await self._close()
+        return drained
+
+    async def _close(self) -> None:
+        await self._recommender.close()
+        if self._cache is not None:
+            await self._cache.close()
+        if self._kafka_probe is not None:
+            await self._kafka_probe.close()
+        await self._database.close(timeout_sec=1.0)
+
+    def _tasks(self) -> list[TaskSpec]:
+        settings = self._settings
+        tasks = [TaskSpec("http-server", self._serve_http), TaskSpec("health-probe", self._monitor.run, stall_sec=30.0)]
+        if "relay" in settings.role:
+            tasks.append(TaskSpec("outbox-relay", Relay(self._database, _kafka(settings), _relay_options(settings)).run))
+        if "consumer" in settings.role:
+            consumer = FeatureConsumer(self._database, self._cache, _kafka(settings), _consumer_options(settings))
+            tasks.append(TaskSpec("feature-consumer", consumer.run))
+        tasks.append(TaskSpec("maintenance", Maintenance(self._database).run))
+        return tasks
+
+    def _dependencies(self) -> list[Dependency]:
+        settings = self._settings
+        found = [Dependency("postgres", self._probe_postgres, "required")]
+        if settings.role & {"relay", "consumer"}:
+            self._kafka_probe = KafkaProbe(_kafka(settings))
+            # A process that serves the API takes and keeps events without Kafka: the outbox is there for that.
+            found.append(Dependency("kafka", self._kafka_probe, "degrades" if "api" in settings.role else "required"))
+        if isinstance(self._cache, RedisHistoryCache):
+            strict = settings.online_cache_strict_backend and "api" in settings.role
+            found.append(Dependency("redis", self._cache.probe, "required" if strict else "degrades"))
+        return found
+
+    async def _probe_postgres(self) -> None:
+        await self._database.probe()
+        if not self._migrated:
+            await asyncio.to_thread(migrations.migrate, self._settings.database_url)
+            self._migrated = True
+        await self._database.open()
+
+    async def _serve_http(self, stop: asyncio.Event, progress: Progress) -> None:
+        app = api.build(self._handlers(), cors_allow_origins=self._settings.cors_allow_origins)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._buffer.run())
+            announcer = group.create_task(self._announce())
+            try:
+                await server.serve(app, self._listener, stop, progress, drain_sec=self._settings.shutdown_timeout_sec / 2)
+            finally:
+                self._buffer.close()
+                announcer.cancel()
+
+    def _handlers(self) -> Sequence[HTTPRouteHandler]:
+        handlers = health.handlers(self.report, self._supervisor.wedged)
+        if "api" in self._settings.role:
+            handlers += ingest.handlers(self._buffer)
+            handlers += recommendations.handlers(self._recommender, self._log_impression)
+        return handlers
+
+    def _group_commit(self) -> GroupCommit:
+        settings = self._settings
+        return GroupCommit(
+            self._insert,
+            self._insert_atomic,
+            max_pending=settings.ingest_max_pending_events,
+            flush_max=settings.ingest_flush_max_events,
+            flushers=settings.ingest_flushers,
+            timeout_sec=settings.ingest_timeout_sec,
+            on_stored=self._announced.set,
+        )
+
+    async def _insert(self, records: Sequence[Record]) -> list[Outcome]:
+        async with self._database.connection() as connection:
+            return await ingest_adapter.insert_events(connection, records)
+
+    async def _insert_atomic(self, records: Sequence[Record]) -> list[Outcome]:
+        async with self._database.connection() as connection:
+            return await ingest_adapter.insert_all_or_none(connection, records)
+
+    def _log_impression(self, record: Record) -> None:
+        try:
+            self._buffer.submit([record])
+        except (BufferFull, Closed):
+            metrics.INGEST_EVENTS.labels("impression_dropped").inc()
+
+    async def _announce(self) -> None:
+        """Tells the relays of new rows, at most once every 20 ms however many flushes there are."""
+        while True:
+            await self._announced.wait()
+            self._announced.clear()
+            try:
+                async with self._database.connection() as connection:
+                    await outbox.notify(connection)
+            except DependencyDown:
+                pass  # the relays poll as well
+            await asyncio.sleep(_NOTIFY_EVERY_SEC)
+
+
+def _pool_options(settings: Settings) -> PoolOptions:
+    return PoolOptions(
+        min_size=settings.db_pool_min_size,
+        max_size=settings.db_pool_max_size,
+        connect_timeout_sec=settings.db_connect_timeout_sec,
+        statement_timeout_ms=settings.db_statement_timeout_ms,
+        lock_timeout_ms=settings.db_lock_timeout_ms,
+        application_name="reco " + ",".join(sorted(settings.role)),
+    )
+
+
+def _kafka(settings: Settings) -> KafkaOptions:
+    return KafkaOptions(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        client_id="reco",
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        sasl_username=settings.kafka_sasl_username,
+        sasl_password=settings.kafka_sasl_password,
+        ssl_cafile=settings.kafka_ssl_cafile,
+    )
+
+
+def _relay_options(settings: Settings) -> RelayOptions:
+    return RelayOptions(
+        batch_size=settings.outbox_relay_batch_size,
+        poll_interval_sec=settings.outbox_relay_poll_interval_ms / 1000,
+        publish_timeout_sec=settings.outbox_relay_publish_timeout_sec,
+        max_attempts=settings.outbox_max_attempts,
+        base_retry_sec=settings.outbox_relay_base_retry_sec,
+        max_retry_sec=settings.outbox_relay_max_retry_sec,
+        topic_prefix=settings.kafka_topic_prefix,
+    )
+
+
+def _consumer_options(settings: Settings) -> ConsumerOptions:
+    return ConsumerOptions(
+        group=settings.kafka_topic_prefix + settings.feature_consumer_group,
+        poll_timeout_ms=settings.feature_consumer_poll_timeout_ms,
+        max_poll_records=settings.feature_consumer_max_poll_records,
+        max_retries_per_message=settings.feature_consumer_max_retries_per_message,
+        topic_prefix=settings.kafka_topic_prefix,
+        topic_partitions=settings.kafka_topic_partitions,
+        topic_replication_factor=settings.kafka_topic_replication_factor,
+    )
+
+
+def _open_cache(settings: Settings) -> HistoryCache | None:
+    if not settings.online_cache_enabled:
+        return None
+    if settings.online_cache_backend == "memory":
+        return MemoryHistoryCache(
+            ttl_sec=min(settings.online_cache_history_ttl_sec, _MEMORY_HISTORY_TTL_SEC),
+            max_keys=settings.online_cache_memory_max_keys,
+        )
+    return RedisHistoryCache(
+        settings.online_cache_redis_url,
+        ttl_sec=settings.online_cache_history_ttl_sec,
+        timeout_sec=settings.online_cache_redis_timeout_sec,
+    )

@@ -1,0 +1,178 @@
+"""One batch of messages into Postgres: decode, dedupe, fold, write, in one transaction; halved when its data fails."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from aiokafka import ConsumerRecord
+from msgspec import Struct, field
+
+from app import metrics
+from app.adapters import dead_letters, features
+from app.adapters.dead_letters import DeadLetter
+from app.adapters.history_cache import Versioned
+from app.adapters.postgres import Connection, Database
+from app.core import events
+from app.core.events import InvalidEvent, Message
+from app.core.features import Fold, History, fold
+from app.errors import describe
+
+_log = structlog.get_logger(__name__)
+
+# What a message's own content can cause in the fold or in Postgres; an outage comes as `DependencyDown` instead.
+_DATA_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, ArithmeticError, UnicodeError)
+# The fold is pure computation on the event loop: it gives way to the others after so many messages.
+_FOLD_CHUNK: Final = 50
+
+
+class Incoming(Struct, frozen=True):
+    """A record as polled; `message` is None when it could not be read, and `fault` says why."""
+
+    record: ConsumerRecord[bytes | None, bytes | None]
+    topic: str
+    message: Message | None
+    fault: str | None
+
+
+class Applied(Struct):
+    """What became of a batch: events counted, duplicates, dead letters; histories to write through to the cache."""
+
+    counted: int = 0
+    duplicates: int = 0
+    dead: int = 0
+    histories: dict[str, Versioned] = field(default_factory=dict)
+
+    def add(self, other: "Applied") -> None:
+        self.counted += other.counted
+        self.duplicates += other.duplicates
+        self.dead += other.dead
+        self.histories.update(other.histories)
+
+
+def read_record(record: ConsumerRecord[bytes | None, bytes | None], *, topic: str) -> Incoming:
+    """Decodes a record; `topic` is its name without the prefix."""
+    try:
+        return Incoming(record, topic, events.decode_message(record.value), None)
+    except InvalidEvent as error:
+        return Incoming(record, topic, None, str(error))
+
+
+class FeatureWriter:
+    """Applies batches. Raises `DependencyDown` when Postgres is away: nothing of the failing part is written then."""
+
+    def __init__(self, database: Database, *, max_retries: int) -> None:
+        self._database = database
+        self._max_retries = max_retries
+        self._keys = features.ItemKeys()
+
+    async def apply(self, incoming: Sequence[Incoming]) -> Applied:
+        try:
+            return await self._transaction(incoming, [])
+        except _DATA_FAULTS as error:
+            if len(incoming) > 1:
+                middle = len(incoming) // 2
+                applied = await self.apply(incoming[:middle])
+                applied.add(await self.apply(incoming[middle:]))
+                return applied
+            return await self._retry_alone(incoming[0], error)
+
+    async def _retry_alone(self, item: Incoming, error: Exception) -> Applied:
+        for _ in range(self._max_retries):
+            metrics.CONSUMER_PROCESSED.labels("retried").inc()
+            try:
+                return await self._transaction([item], [])
+            except _DATA_FAULTS as again:
+                error = again
+        letter = _dead_letter(item, "data", describe(error), attempts=1 + self._max_retries)
+        return await self._transaction([], [letter])
+
+    async def _transaction(self, incoming: Sequence[Incoming], letters: Sequence[DeadLetter]) -> Applied:
+        unread = [_dead_letter(item, "decode", item.fault or "", attempts=1) for item in incoming if item.message is None]
+        letters = [*letters, *unread]
+        messages = [item.message for item in incoming if item.message is not None]
+        started = time.perf_counter()
+        async with self._database.connection() as connection:
+            keys = await self._keys.of(connection, _item_ids(messages))
+            async with connection.transaction():
+                applied = await self._count(connection, messages, keys) if messages else Applied()
+                if letters:
+                    await dead_letters.store(connection, letters)
+        metrics.STAGE_LATENCY.labels("consumer_transaction").observe((time.perf_counter() - started) * 1000)
+        for letter in letters:
+            _log.warning(
+                "dead_letter", topic=letter.topic, partition=letter.partition, offset=letter.offset, error=letter.error
+            )
+        applied.dead = len(letters)
+        return applied
+
+    async def _count(self, connection: Connection, messages: Sequence[Message], keys: Any) -> Applied:
+        fresh_ids = await features.consume(connection, list({message.event_id for message in messages}))
+        fresh: list[Message] = []
+        for message in messages:
+            if message.event_id in fresh_ids:
+                fresh_ids.remove(message.event_id)
+                fresh.append(message)
+        # Those of duplicates are read as well: the first delivery may have died before it reached the cache.
+        users = {message.user_id for message in messages if not isinstance(message, events.ImpressionMessage)}
+        stored = await features.lock_histories(connection, list(users)) if users else {}
+        folded = await _fold_in_chunks(fresh, {user_id: features.history_of(entry) for user_id, entry in stored.items()})
+        histories = {user_id: features.history_bytes(history) for user_id, history in folded.histories.items()}
+        if histories:
+            await features.write_histories(connection, histories)
+        if folded.items:
+            await features.add_to_items(connection, folded.items, keys)
+        if folded.pairs:
+            pair_ids = {item_id for pair in folded.pairs for item_id in pair}
+            await features.add_to_pairs(connection, folded.pairs, await self._keys.of(connection, pair_ids))
+        current = {
+            user_id: Versioned(entry.version, histories.get(user_id, entry.history)) for user_id, entry in stored.items()
+        }
+        return Applied(counted=len(fresh), duplicates=len(messages) - len(fresh), histories=current)
+
+
+async def _fold_in_chunks(messages: Sequence[Message], histories: dict[str, History]) -> Fold:
+    total = Fold()
+    for start in range(0, len(messages), _FOLD_CHUNK):
+        part = fold(messages[start : start + _FOLD_CHUNK], histories)
+        histories.update(part.histories)
+        total.add(part)
+        await asyncio.sleep(0)
+    return total
+
+
+def _item_ids(messages: Sequence[Message]) -> set[str]:
+    found: set[str] = set()
+    for message in messages:
+        if isinstance(message, events.ImpressionMessage):
+            found.update(item.item_id for item in message.items)
+        else:
+            found.add(message.item_id)
+    return found
+
+
+def _dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> DeadLetter:
+    record = item.record
+    headers = [(str(name), bytes(value or b"")) for name, value in record.headers]
+    named = dict(headers)
+    event_id = item.message.event_id if item.message is not None else _text(named.get("event_id"))
+    return DeadLetter(
+        topic=item.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=headers,
+        event_id=event_id,
+        traceparent=_text(named.get("traceparent")),
+        error_kind=kind,
+        error=error[:2000].replace("\x00", "\\0"),
+        attempts=attempts,
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "backslashreplace").replace("\x00", "\\0")

@@ -1,0 +1,44 @@
+"""Maintenance: gauges of the backlog and of Postgres' own state."""
+
+import asyncio
+from typing import Final
+
+from app import metrics
+from app.adapters import dead_letters, outbox, statistics
+from app.adapters.postgres import Database
+from app.errors import DependencyDown
+from app.supervisor import Progress, wait_for_stop
+
+_EVERY_SEC: Final = 2.0
+
+
+class Maintenance:
+    """`run` is the supervised task; `observe` is one turn of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def run(self, stop: asyncio.Event, progress: Progress) -> None:
+        while not stop.is_set():
+            try:
+                await self.observe()
+                progress.beat()
+            except DependencyDown as error:
+                progress.beat(f"waiting for {error.dependency}")
+            await wait_for_stop(stop, _EVERY_SEC)
+
+    async def observe(self) -> None:
+        """Sets the gauges of outbox, dead letters and Postgres. Raises `DependencyDown`."""
+        async with self._database.connection() as connection:
+            rows = await outbox.backlog(connection)
+            letters = {entry.status: entry for entry in await dead_letters.backlog(connection)}
+            state = await statistics.read(connection)
+        metrics.OUTBOX_BACKLOG.labels("pending").set(rows.pending)
+        metrics.OUTBOX_BACKLOG.labels("dead").set(rows.dead)
+        metrics.OUTBOX_OLDEST.set(rows.oldest_pending_ms)
+        for status in ("pending", "replayed", "discarded"):
+            metrics.DLQ_BACKLOG.labels(status).set(letters[status].events if status in letters else 0)
+        metrics.DLQ_OLDEST.set(letters["pending"].oldest_ms if "pending" in letters else 0)
+        metrics.DATABASE_OLDEST_TRANSACTION.set(state.oldest_transaction_sec)
+        for table, dead_rows in state.dead_rows.items():
+            metrics.DATABASE_DEAD_ROWS.labels(table).set(dead_rows)
