@@ -1,0 +1,25 @@
+"""Runs librdkafka's mock cluster until it is ended, and writes its address to the file given.
+
+A script of its own process; it imports nothing of the app.
+"""
+
+import signal
+import sys
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+
+def main() -> None:
+    address_file = Path(sys.argv[1])
+    # The mock cluster lives inside the client that asked for it.
+    client = Producer({"test.mock.num.brokers": 1})
+    broker = next(iter(client.list_topics(timeout=10).brokers.values()))
+    draft = address_file.with_suffix(".new")
+    draft.write_text(f"{broker.host}:{broker.port}")
+    draft.replace(address_file)
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main()
