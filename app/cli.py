@@ -19,6 +19,10 @@ _COMMANDS: Final = {
 }
 
 
+class _Failure(click.ClickException):
+    exit_code = 2
+
+
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -35,9 +39,7 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = 2
-            raise failure from error
+            raise _Failure(str(error)) from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

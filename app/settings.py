@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 
 from app.errors import UserError
 
-ROLES = ("api", "relay", "consumer")
 Role = Literal["api", "relay", "consumer"]
+ROLES: tuple[Role, ...] = ("api", "relay", "consumer")
 
 Positive = Annotated[float, Meta(gt=0)]
 AtLeastOne = Annotated[int, Meta(ge=1)]

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import structlog
@@ -14,11 +14,14 @@ from app import metrics
 from app.adapters import dead_letters, features
 from app.adapters.dead_letters import DeadLetter
 from app.adapters.history_cache import Versioned
-from app.adapters.postgres import Connection, Database
+from app.adapters.postgres import Database
 from app.core import events
 from app.core.events import InvalidEvent, Message
-from app.core.features import Fold, History, fold
+from app.core.features import Fold, History, ItemDelta, fold
 from app.errors import describe
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +34,7 @@ _FOLD_CHUNK: Final = 50
 class Incoming(Struct, frozen=True):
     """A record as polled; `message` is None when it could not be read, and `fault` says why."""
 
-    record: ConsumerRecord[bytes | None, bytes | None]
+    record: ConsumerRecord
     topic: str
     message: Message | None
     fault: str | None
@@ -52,7 +55,7 @@ class Applied(Struct):
         self.histories.update(other.histories)
 
 
-def read_record(record: ConsumerRecord[bytes | None, bytes | None], *, topic: str) -> Incoming:
+def read_record(record: ConsumerRecord, *, topic: str) -> Incoming:
     """Decodes a record; `topic` is its name without the prefix."""
     try:
         return Incoming(record, topic, events.decode_message(record.value), None)
@@ -108,7 +111,7 @@ class FeatureWriter:
         applied.dead = len(letters)
         return applied
 
-    async def _count(self, connection: Connection, messages: Sequence[Message], keys: Any) -> Applied:
+    async def _count(self, connection: "Connection", messages: Sequence[Message], keys: Mapping[str, int]) -> Applied:
         fresh_ids = await features.consume(connection, list({message.event_id for message in messages}))
         fresh: list[Message] = []
         for message in messages:
@@ -138,9 +141,20 @@ async def _fold_in_chunks(messages: Sequence[Message], histories: dict[str, Hist
     for start in range(0, len(messages), _FOLD_CHUNK):
         part = fold(messages[start : start + _FOLD_CHUNK], histories)
         histories.update(part.histories)
-        total.add(part)
+        _add(total, part)
         await asyncio.sleep(0)
     return total
+
+
+def _add(total: Fold, part: Fold) -> None:
+    total.histories.update(part.histories)
+    for item_id, delta in part.items.items():
+        held = total.items.setdefault(item_id, delta)
+        if held is not delta:
+            for name in ItemDelta.__struct_fields__:
+                setattr(held, name, getattr(held, name) + getattr(delta, name))
+    for pair, weight in part.pairs.items():
+        total.pairs[pair] = total.pairs.get(pair, 0.0) + weight
 
 
 def _item_ids(messages: Sequence[Message]) -> set[str]:

@@ -36,7 +36,6 @@ _LAG_TIMEOUT_SEC: Final = 2.0
 # A client may stay stuck after a broker's restart without saying so (aio-libs/aiokafka#1154, #625, #847).
 _STUCK_AFTER_SEC: Final = 20.0
 
-Record = ConsumerRecord[bytes | None, bytes | None]
 
 
 class ConsumerOptions(Struct, frozen=True, kw_only=True):
@@ -97,7 +96,7 @@ class FeatureConsumer:
         Raises `DependencyDown` when Kafka is away. An outage of Postgres it waits out, paused, with the batch in hand.
         """
         client = await self._started_client()
-        polled: dict[Any, list[Record]] = await client.getmany(
+        polled: dict[Any, list[ConsumerRecord]] = await client.getmany(
             timeout_ms=self._options.poll_timeout_ms, max_records=self._options.max_poll_records
         )
         records = [record for part in polled.values() for record in part]

@@ -171,16 +171,18 @@ class Relay:
 
     async def _send(self, producer: AIOKafkaProducer, row: OutboxRow) -> "asyncio.Future[object] | BaseException":
         try:
-            return await producer.send(
+            acknowledged: asyncio.Future[object] = await producer.send(
                 self._options.topic_prefix + row.topic,
                 value=row.payload.encode(),
                 key=row.message_key.encode(),
                 headers=kafka.headers_of({"event_id": row.event_id, "traceparent": row.traceparent}),
             )
+            return acknowledged
         except KafkaError as error:
-            if kafka.is_row_fault(error):
-                return error
-            raise
+            if not kafka.is_row_fault(error):
+                raise
+            fault: BaseException = error
+            return fault
 
     def _put_back(self, row: OutboxRow, error: BaseException) -> PutBack:
         delay = retry_delay(

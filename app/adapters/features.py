@@ -56,7 +56,7 @@ class ItemKeys:
             if len(found) < len(missing):
                 await connection.execute(_SQL["create_items"], missing)
                 found = await connection.fetch(_SQL["item_keys"], missing)
-            self._known.update(found)
+            self._known.update((item_id, key) for item_id, key in found)
         return self._known
 
 

@@ -1,19 +1,20 @@
 """Events and their outbox rows into Postgres, a whole group at a time."""
 
 from collections.abc import Sequence
-from typing import Literal
-
-import asyncpg
+from typing import TYPE_CHECKING, Literal
 
 from app.adapters import sql
 from app.core.events import Record
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
 
 Outcome = Literal["accepted", "duplicate", "conflict"]
 
 _SQL = sql.load(__file__)
 
 
-async def insert_events(connection: asyncpg.Connection, records: Sequence[Record]) -> list[Outcome]:
+async def insert_events(connection: "Connection", records: Sequence[Record]) -> list[Outcome]:
     """Stores the new ones among the records with their outbox rows, and tells for each, in order, what became of it.
 
     All or none, in one statement. An id that is stored already, or that stands twice in `records`, is a duplicate
@@ -44,7 +45,7 @@ async def insert_events(connection: asyncpg.Connection, records: Sequence[Record
     stored = {event_id: first[event_id].content_hash for event_id in inserted}
     known = [event_id for event_id in first if event_id not in inserted]
     if known:
-        stored |= dict(await connection.fetch(_SQL["content_hashes"], known))
+        stored |= {row[0]: row[1] for row in await connection.fetch(_SQL["content_hashes"], known)}
     return [_outcome(record, first, inserted, stored) for record in records]
 
 
@@ -56,7 +57,7 @@ def _outcome(
     return "duplicate" if stored.get(record.event_id) == record.content_hash else "conflict"
 
 
-async def insert_all_or_none(connection: asyncpg.Connection, records: Sequence[Record]) -> list[Outcome]:
+async def insert_all_or_none(connection: "Connection", records: Sequence[Record]) -> list[Outcome]:
     """As `insert_events`, but when one of them is a conflict, nothing is stored."""
     transaction = connection.transaction()
     await transaction.start()

@@ -5,6 +5,7 @@ import time
 from typing import Final
 
 import structlog
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
@@ -48,7 +49,7 @@ def with_context(app: ASGIApp) -> ASGIApp:
     """Wraps the whole application, errors and unknown paths included."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == ScopeType.WEBSOCKET:
             await app(scope, receive, send)
             return
         started = time.perf_counter()
