@@ -73,13 +73,13 @@ def guess(present: Sequence[str], wishes: Wishes) -> Columns:
     """The mapping for a file that has the columns `present`. Raises `UserError` that lists every fault."""
     faults = _wrong_wishes(present, wishes)
     by_plain_name = {_plain(column): column for column in reversed(present)}
-    fields = {}
+    fields: dict[str, str] = {}
     for field, usual in USUAL_COLUMNS.items():
         found = next((by_plain_name[name] for name in usual if name in by_plain_name), "")
         if column := wishes.columns.get(field, found):
             fields[field] = column
     if "session_id" in fields:
-        fields.setdefault("user_id", fields["session_id"])  # anonymous sessions: each is a user of its own
+        fields = {"user_id": fields["session_id"]} | fields  # anonymous sessions: each is a user of its own
     if wishes.event_type is not None:
         fields.pop("event_type", None)
     elif "event_type" not in fields:

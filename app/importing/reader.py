@@ -19,6 +19,8 @@ from app.importing.lines import MAX_LINE_BYTES, Line, read_lines
 from app.importing.mapping import Columns, Wishes, guess
 from app.importing.rows import BadRow, Refused, Row, row_maker
 
+__all__ = ["BadRow", "Row", "Source", "detect", "read_rows"]
+
 _SHOWN_CHARACTERS: Final = 2_000
 _DELIMITERS: Final = ",;\t|"
 _LOOKED_AT_LINES: Final = 100

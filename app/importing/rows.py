@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from app.core.events import Id, Millis, Percent, Position, Seconds, fault_of
+from app.core.events import EventId, Id, Millis, Percent, Position, Seconds, fault_of
 from app.importing.mapping import Columns, EventType
 from app.importing.times import time_parser
 
@@ -22,7 +22,7 @@ class Row(Struct, frozen=True, kw_only=True):
     item_id: Id
     event_type: EventType
     ts_ms: Millis
-    event_id: Id | None = None
+    event_id: EventId | None = None
     title: str | None = None
     watch_time_sec: Seconds | None = None
     percent_watched: Percent | None = None

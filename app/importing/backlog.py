@@ -1,0 +1,61 @@
+"""Waiting for those who take what the import put down: the relay, then the consumer."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from app.adapters.postgres import Database
+from app.importing.writer import SQL
+
+_LOOK_EVERY_SEC: Final = 0.2
+STILL_FOR_SEC: Final = 15.0  # longer than a relay's publish timeout
+
+Report = Callable[[int], None]
+
+
+async def wait_for_relay(database: Database, *, down_to: int, report: Report, still_sec: float = STILL_FOR_SEC) -> bool:
+    """Until at most `down_to` of the events queued by now wait for a relay; False when nothing moves for long.
+
+    `report` is told how many still wait. Raises `DependencyDown`.
+    """
+    async with database.connection() as connection:
+        last = await connection.fetchval(SQL["last_queued"])
+
+    async def look() -> tuple[int, object]:
+        async with database.connection() as connection:
+            row = await connection.fetchrow(SQL["queued"], last)
+        assert row is not None  # an aggregate always has its row
+        return row["events"], row["oldest"]
+
+    return await _wait(look, down_to, report, still_sec)
+
+
+async def wait_for_consumer(
+    database: Database, event_ids: list[str], *, report: Report, still_sec: float = STILL_FOR_SEC
+) -> bool:
+    """Until the features count all of these events; False when nothing moves for long. Raises `DependencyDown`."""
+
+    async def look() -> tuple[int, object]:
+        async with database.connection() as connection:
+            return await connection.fetchval(SQL["uncounted"], event_ids), None
+
+    return await _wait(look, 0, report, still_sec)
+
+
+async def _wait(
+    look: Callable[[], Awaitable[tuple[int, object]]], down_to: int, report: Report, still_sec: float
+) -> bool:
+    before: tuple[int, object] | None = None
+    moved = time.monotonic()
+    while True:
+        seen = await look()
+        report(seen[0])
+        if seen[0] <= down_to:
+            return True
+        now = time.monotonic()
+        if seen != before:
+            before, moved = seen, now
+        elif now - moved > still_sec:
+            return False
+        await asyncio.sleep(_LOOK_EVERY_SEC)

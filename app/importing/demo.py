@@ -1,0 +1,72 @@
+"""The demo data: real purchases of a UK web shop, moved to end within the last day."""
+
+import asyncio
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from app.adapters import migrations
+from app.adapters.postgres import Database
+from app.importing.mapping import Wishes
+from app.importing.reader import Row, detect, read_rows
+from app.importing.records import RowIds
+from app.importing.screen import Screen
+from app.importing.transfer import Tally, open_database, patiently, transfer
+from app.importing.writer import SQL
+
+SAMPLE: Final = Path(__file__).with_name("data") / "online_retail_sample.csv.gz"
+_DAY_MS: Final = 24 * 3600 * 1000
+_LOOKED_AT_ROWS: Final = 1_000
+
+
+def load_demo(database_url: str) -> None:
+    """Imports the sample with its titles; a second call finds it there and is done in under a second.
+
+    Applies missing migrations. The events wait in the outbox for the relay. Raises `UserError`.
+    """
+    migrations.migrate(database_url)
+    console = Console(file=sys.stderr)
+    tally = Tally()
+    with Screen(console, SAMPLE, rejects=None) as screen:
+        asyncio.run(_load(database_url, tally, screen))
+    console.print(
+        f"Demo data: {tally.imported + tally.duplicates:,} purchases of a UK web shop, {tally.imported:,} of them new."
+    )
+
+
+async def _load(database_url: str, tally: Tally, screen: Screen) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    source = detect(SAMPLE, Wishes())
+    database = open_database(database_url)
+    try:
+        shift_ms = await patiently(database, lambda: _shift(database, now_ms))
+        await transfer(
+            SAMPLE,
+            source,
+            database,
+            tally,
+            screen,
+            now_ms=now_ms,
+            latest_ms=now_ms,
+            max_queued=None,
+            shift_ms=shift_ms,
+        )
+    finally:
+        await database.close(timeout_sec=1.0)
+
+
+async def _shift(database: Database, now_ms: int) -> int:
+    """Whole days, so that the last purchase was within the last one; as it was if some of the sample is stored."""
+    rows = (row for row in read_rows(SAMPLE, detect(SAMPLE, Wishes()), latest_ms=now_ms) if isinstance(row, Row))
+    ids = RowIds()
+    first = {ids.event_id(row): row.ts_ms for row in islice(rows, _LOOKED_AT_ROWS)}
+    async with database.connection() as connection:
+        stored = await connection.fetchrow(SQL["stored_time"], list(first))
+    if stored is not None:
+        return int(stored["ts_ms"]) - first[stored["event_id"]]
+    last_ms = max(row.ts_ms for row in rows)
+    return (now_ms - last_ms) // _DAY_MS * _DAY_MS

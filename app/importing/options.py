@@ -1,0 +1,94 @@
+"""The command-line options that say how a log file is to be read; `reco import` and `reco evaluate` have the same."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from app.importing.mapping import EVENT_TYPES, IGNORE, USUAL_COLUMNS, Wishes
+
+_OPTIONS = (
+    click.option(
+        "--map",
+        "columns",
+        multiple=True,
+        metavar="FIELD=COLUMN",
+        help=f"The column of a field, where its name does not tell. Fields: {', '.join(USUAL_COLUMNS)}. Repeatable.",
+    ),
+    click.option(
+        "--map-type",
+        "types",
+        multiple=True,
+        metavar="NAME=TYPE",
+        help=f"What an event type of the file is here: {', '.join(EVENT_TYPES)}, or {IGNORE}. Repeatable.",
+    ),
+    click.option("--event-type", type=click.Choice(EVENT_TYPES), help="All rows are of this type."),
+    click.option(
+        "--time-format",
+        default="auto",
+        show_default=True,
+        metavar="FORMAT",
+        help="iso, s, ms or a strptime pattern such as '%d/%m/%Y %H:%M'; auto tells the first three apart.",
+    ),
+    click.option(
+        "--timezone", default="UTC", show_default=True, metavar="ZONE", help="For times that do not name their own."
+    ),
+    click.option(
+        "--delimiter", metavar="CHARACTER", help="Between a CSV file's values; found in the first line if not given."
+    ),
+    click.option(
+        "--header", metavar="NAMES", help="The columns' names, with commas, for a CSV file without a header line."
+    ),
+    click.option("--encoding", default="utf-8", show_default=True, help="Of a CSV file; JSON is always UTF-8."),
+)
+
+
+def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options to a click command, which gets them as one argument, `wishes`."""
+
+    @functools.wraps(command)
+    def with_wishes(
+        *args: Any,
+        columns: tuple[str, ...],
+        types: tuple[str, ...],
+        event_type: Any,
+        time_format: str,
+        timezone: str,
+        delimiter: str | None,
+        header: str | None,
+        encoding: str,
+        **kwargs: Any,
+    ) -> Any:
+        wishes = Wishes(
+            columns=_pairs("--map", columns),
+            types=_pairs("--map-type", types),
+            event_type=event_type,
+            time_format=time_format,
+            timezone=timezone,
+            delimiter=_delimiter(delimiter),
+            header=tuple(name.strip() for name in header.split(",")) if header else (),
+            encoding=encoding,
+        )
+        return command(*args, wishes=wishes, **kwargs)
+
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), with_wishes)
+
+
+def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=option)
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _delimiter(text: str | None) -> str | None:
+    if text is None:
+        return None
+    character = {"\\t": "\t", "tab": "\t"}.get(text, text)
+    if len(character) != 1 or character in '"\r\n':
+        raise click.BadParameter("one character is expected, or tab", param_hint="--delimiter")
+    return character

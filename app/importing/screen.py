@@ -1,0 +1,98 @@
+"""What the person at the terminal sees of an import: bars with rate and time left, then the sums."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app.importing.mapping import Columns
+from app.importing.rejects import RejectFile
+from app.importing.rows import BadRow
+from app.importing.transfer import Tally, Watcher
+
+
+class Screen(Watcher):
+    """A context that shows bars while it lasts. Where stderr is no terminal, the bars stay away."""
+
+    def __init__(self, console: Console, path: Path, rejects: RejectFile | None) -> None:
+        self._rejects = rejects
+        self._started = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._reading = self._progress.add_task("Importing", total=path.stat().st_size, note="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def moved(self, tally: Tally) -> None:
+        note = f"{tally.read:,} rows, {self._rate(tally):,.0f}/s"
+        if tally.rejected:
+            note += f", {tally.rejected:,} rejected"
+        if tally.queued:
+            note += f"; {tally.queued:,} events wait for a relay"
+        self._progress.update(self._reading, completed=tally.pos, note=note)
+
+    def rejected(self, rows: Iterable[BadRow]) -> None:
+        if self._rejects is not None:
+            self._rejects.add(rows)
+
+    def waiting(self, description: str) -> "WaitBar":
+        return WaitBar(self._progress, self._progress.add_task(description, total=None, note=""))
+
+    def _rate(self, tally: Tally) -> float:
+        return tally.read / max(time.monotonic() - self._started, 1e-3)
+
+
+class WaitBar:
+    """A bar that fills as what is left shrinks."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+        self._most = 0
+
+    def __call__(self, left: int) -> None:
+        self._most = max(self._most, left)
+        done, total = self._most - left, max(self._most, 1)
+        self._progress.update(
+            self._task, total=total, completed=done if self._most else total, note=f"{left:,} events left"
+        )
+
+
+def describe_columns(columns: Columns) -> str:
+    """One line: which column is taken for what."""
+    parts = [f"{field} ← {column}" for field, column in columns.fields.items()]
+    if columns.event_type:
+        parts.append(f"event_type = {columns.event_type}")
+    return ", ".join(parts)
+
+
+def summary(tally: Tally, seconds: float, rejects: Path) -> Table:
+    """The sums of an import; every row read is imported, a duplicate or rejected."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row("rows read", f"{tally.read:,}", f"{tally.read / max(seconds, 1e-3):,.0f}/s, {seconds:.1f} s")
+    table.add_row("imported", f"{tally.imported:,}", "")
+    table.add_row("duplicates", f"{tally.duplicates:,}", "stored before, not counted again" if tally.duplicates else "")
+    table.add_row("rejected", f"{tally.rejected:,}", f"see {rejects}" if tally.rejected else "")
+    return table

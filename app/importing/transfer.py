@@ -1,0 +1,147 @@
+"""A file into the service: read, write, wait while the outbox is full.
+
+There is no state to resume from but the events themselves: their ids are made of the rows, so a second run passes
+over what is stored and goes on where the first one ended, however that came.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from app.adapters.postgres import Database, PoolOptions
+from app.errors import DependencyDown, UserError
+from app.importing.backlog import wait_for_relay
+from app.importing.batches import Batch, take
+from app.importing.reader import Source, read_rows
+from app.importing.records import RowIds
+from app.importing.rows import BadRow
+from app.importing.writer import Writer
+
+BATCH_ROWS: Final = 2_000
+_PATIENCE_SEC: Final = 60.0
+_RETRY_SEC: Final = 1.0
+_T = TypeVar("_T")
+
+
+class Tally(Struct):
+    """What became of the file's rows so far; `pos` counts the bytes read, `last_accepted` the newest portion's ids."""
+
+    read: int = 0
+    imported: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    pos: int = 0
+    queued: int = 0
+    last_accepted: list[str] = []
+
+
+class Watcher:
+    """Is told of each step; the default looks away."""
+
+    def moved(self, tally: Tally) -> None:
+        """A portion was written, or a wait for the relay went on (`tally.queued` > 0)."""
+
+    def rejected(self, rows: Iterable[BadRow]) -> None:
+        """These lines are no events."""
+
+
+def open_database(url: str) -> Database:
+    """A small pool for one import: portions are larger than requests, so the limits are wider than the API's."""
+    return Database(
+        url,
+        PoolOptions(
+            min_size=1,
+            max_size=2,
+            connect_timeout_sec=5.0,
+            statement_timeout_ms=30_000,
+            lock_timeout_ms=10_000,
+            application_name="reco import",
+        ),
+    )
+
+
+async def transfer(
+    path: Path,
+    source: Source,
+    database: Database,
+    tally: Tally,
+    watcher: Watcher,
+    *,
+    now_ms: int,
+    latest_ms: int,
+    max_queued: int | None,
+    shift_ms: int = 0,
+) -> None:
+    """Imports the file and keeps `tally` up to date, so that it holds when this is cancelled.
+
+    Pauses while more than some `max_queued` events wait for a relay; None: never.
+    Raises `UserError` when the file cannot be read on, Postgres stays away, or no relay makes room.
+    """
+    rows = read_rows(path, source, latest_ms=latest_ms)
+    ids = RowIds()
+    writer = Writer(now_ms=now_ms, shift_ms=shift_ms)
+    step = max_queued // 10 if max_queued else 0
+    unchecked = step  # what earlier imports have left counts as well
+
+    async def write(batch: Batch) -> None:
+        nonlocal unchecked
+        async with database.connection() as connection:
+            written = await writer.write(connection, batch.rows)
+        rejected = [*batch.bad, *written.conflicts]
+        tally.read += len(batch.rows) + len(batch.bad)
+        tally.imported += len(written.accepted)
+        tally.duplicates += written.duplicates
+        tally.rejected += len(rejected)
+        tally.pos = max(tally.pos, batch.pos)
+        tally.last_accepted = written.accepted or tally.last_accepted
+        unchecked += len(written.accepted)
+        watcher.rejected(rejected)
+        watcher.moved(tally)
+
+    async def make_room() -> None:
+        def report(queued: int) -> None:
+            tally.queued = queued
+            watcher.moved(tally)
+
+        if not await wait_for_relay(database, down_to=max_queued or 0, report=report):
+            raise UserError(
+                f"No relay takes events from the outbox: {tally.queued:,} wait, and nothing moves. Start the roles "
+                "relay and consumer (`reco serve`), then run the same command again: it goes on where it stopped. "
+                "Or say --no-wait to queue everything now."
+            )
+        tally.queued = 0
+
+    batch = await asyncio.to_thread(take, rows, ids, BATCH_ROWS)
+    while True:
+        ahead = None if batch.last else asyncio.create_task(asyncio.to_thread(take, rows, ids, BATCH_ROWS))
+        try:
+            await patiently(database, lambda batch=batch: write(batch))  # type: ignore[misc]
+            if max_queued and unchecked >= step:
+                unchecked = 0
+                await patiently(database, make_room)
+        finally:
+            following = await ahead if ahead else None
+        if batch.fault:
+            raise batch.fault
+        if following is None:
+            return
+        batch = following
+
+
+async def patiently(database: Database, work: Callable[[], Awaitable[_T]]) -> _T:
+    """Does the work, again and again while Postgres is away for up to a minute. Raises `UserError` after that."""
+    deadline = time.monotonic() + _PATIENCE_SEC
+    while True:
+        try:
+            await database.open()
+            return await work()
+        except DependencyDown as error:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"Postgres stays away ({error.reason}). What was imported is safe; run the same command again."
+                ) from error
+        await asyncio.sleep(_RETRY_SEC)

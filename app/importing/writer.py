@@ -1,0 +1,83 @@
+"""A portion of rows into Postgres: events, outbox and titles in one transaction."""
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from app.adapters import sql
+from app.adapters.ingest import insert_events
+from app.importing.records import to_record
+from app.importing.rows import BadRow, Row
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+SQL: Final = sql.load(__file__)
+_MAX_TITLE: Final = 500
+
+
+class Written(Struct, frozen=True):
+    """What became of a portion's rows; `accepted` holds the event ids that are new."""
+
+    accepted: list[str]
+    duplicates: int
+    conflicts: list[BadRow]
+
+
+class Writer:
+    """Writes portions in order. `shift_ms` is added to the time of each event, after its id was made."""
+
+    def __init__(self, *, now_ms: int, shift_ms: int = 0) -> None:
+        self._now_ms = now_ms
+        self._shift_ms = shift_ms
+        self._expect_known = True
+        self._titled: set[str] = set()
+
+    async def write(self, connection: "Connection", rows: list[tuple[str, Row]]) -> Written:
+        """All of the portion, or none when it raises (asyncpg's errors); the same portion may come again."""
+        async with connection.transaction():
+            known = await self._known(connection, rows)
+            new = [(event_id, row) for event_id, row in rows if event_id not in known]
+            records = [to_record(row, event_id, now_ms=self._now_ms, shift_ms=self._shift_ms) for event_id, row in new]
+            outcomes = await insert_events(connection, records) if records else []
+            titles = self._new_titles(rows)
+            if titles:
+                await connection.execute(SQL["add_titles"], list(titles), list(titles.values()))
+        self._titled.update(titles)
+        conflicts = [_conflict(row) for (_, row), outcome in zip(new, outcomes, strict=True) if outcome == "conflict"]
+        accepted = [record.event_id for record, outcome in zip(records, outcomes, strict=True) if outcome == "accepted"]
+        self._expect_known = len(accepted) < len(rows)
+        return Written(accepted, len(rows) - len(accepted) - len(conflicts), conflicts)
+
+    async def _known(self, connection: "Connection", rows: list[tuple[str, Row]]) -> set[str]:
+        """The ids made of rows that are stored already: equal id, equal row. An id from the file proves nothing.
+
+        Asking first makes going over a file again several times as fast; it is left out while all rows are new.
+        """
+        made = [event_id for event_id, row in rows if row.event_id is None]
+        if not (made and self._expect_known):
+            return set()
+        return {found["event_id"] for found in await connection.fetch(SQL["known_ids"], made)}
+
+    def _new_titles(self, rows: list[tuple[str, Row]]) -> dict[str, str]:
+        titles = {}
+        for _, row in rows:
+            if row.title is not None and row.item_id not in self._titled:
+                titles[row.item_id] = clean_title(row.title)
+        return {item_id: title for item_id, title in titles.items() if title}
+
+
+def clean_title(title: str) -> str:
+    """One line of printable text, at most 500 characters."""
+    text = "".join(letter if letter.isprintable() else " " for letter in title)
+    return " ".join(text.split())[:_MAX_TITLE]
+
+
+def _conflict(row: Row) -> BadRow:
+    return BadRow(
+        line=row.line,
+        pos=row.pos,
+        reason=f"the event id {row.event_id} is stored already with other content",
+        text=msgspec.json.encode(row).decode(),
+    )
