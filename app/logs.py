@@ -1,4 +1,4 @@
-"""structlog set up once: JSON lines for machines, colours for a terminal; the libraries' own loggers go the same way."""
+"""structlog set up once: JSON lines for machines, colours for a terminal."""
 
 import logging
 import sys
@@ -6,8 +6,9 @@ from typing import Final, Literal
 
 import structlog
 
-# Each logs every refused connection of an outage on its own; the health probe says it once.
-_NOISY: Final = ("aiokafka", "yoyo", "uvicorn", "uvicorn.error", "asyncio")
+# Each logs every refused connection of an outage with a stack trace; the health probe says it once.
+_SILENT: Final = ("aiokafka", "asyncpg")
+_NOISY: Final = ("yoyo", "uvicorn", "asyncio")
 
 
 def configure(*, format: Literal["json", "console"], level: str) -> None:
@@ -29,4 +30,6 @@ def configure(*, format: Literal["json", "console"], level: str) -> None:
     )
     logging.basicConfig(level=threshold, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True)
     for name in _NOISY:
-        logging.getLogger(name).setLevel(max(threshold, logging.CRITICAL if name == "aiokafka" else logging.WARNING))
+        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -11,9 +11,7 @@ import structlog
 import uvloop
 
 from app import logs
-from app.adapters import migrations
 from app.api.server import bind
-from app.errors import UserError, describe
 from app.settings import Settings
 from app.wiring import Service
 
@@ -45,8 +43,6 @@ async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event
     return 0 if drained else 1
 
 
-
-
 def _own_signals(stop: asyncio.Event) -> None:
     def on_signal(number: int) -> None:
         if stop.is_set():
@@ -57,5 +53,3 @@ def _own_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-
-

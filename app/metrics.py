@@ -2,10 +2,12 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+
+disable_created_metrics()  # a second series for every counter, which nobody asks for
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
@@ -42,7 +44,9 @@ STAGE_LATENCY: Final = _histogram(
 INGEST_EVENTS: Final = _counter("reco_ingest_events_total", "Events answered, by what became of them", "outcome")
 INGEST_PENDING: Final = _gauge("reco_ingest_pending_events", "Events in the buffer before Postgres")
 INGEST_FLUSH_EVENTS: Final = _histogram(
-    "reco_ingest_flush_events", "Events that one commit carried", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+    "reco_ingest_flush_events",
+    "Events that one commit carried",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000),
 )
 
 # Outbox relay
@@ -61,17 +65,25 @@ CONSUMER_LAG: Final = _gauge(
     "reco_feature_consumer_partition_lag", "Messages between the committed position and the end", "topic", "partition"
 )
 CONSUMER_PROCESSED: Final = _counter(
-    "reco_feature_consumer_processed_total", "Messages, by what became of them: applied, duplicate, retried, dlq", "status"
+    "reco_feature_consumer_processed_total",
+    "Messages, by what became of them: applied, duplicate, retried, dlq",
+    "status",
 )
-CONSUMER_ERRORS: Final = _counter("reco_feature_consumer_errors_total", "Turns of the consumer's loop that failed", "kind")
+CONSUMER_ERRORS: Final = _counter(
+    "reco_feature_consumer_errors_total", "Turns of the consumer's loop that failed", "kind"
+)
 CONSUMER_EVENT_LAG: Final = _histogram(
     "reco_feature_consumer_event_lag_ms", "From the event's own time to its features being committed", buckets=_LAG_MS
 )
 CONSUMER_BATCH: Final = _histogram(
-    "reco_feature_consumer_batch_events", "Messages in one transaction", buckets=(1, 2, 5, 10, 50, 100, 250, 500, 1000, 2000)
+    "reco_feature_consumer_batch_events",
+    "Messages in one transaction",
+    buckets=(1, 2, 5, 10, 50, 100, 250, 500, 1000, 2000),
 )
 WATCH_TO_FEATURE: Final = _histogram(
-    "reco_watch_event_to_feature_latency_ms", "From the receipt of a watch to its features being committed", buckets=_LAG_MS
+    "reco_watch_event_to_feature_latency_ms",
+    "From the receipt of a watch to its features being committed",
+    buckets=_LAG_MS,
 )
 DLQ_EVENTS: Final = _counter(
     "reco_feature_consumer_dlq_events_total", "Dead letters, by outcome: stored, replayed, discarded", "outcome"

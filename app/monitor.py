@@ -34,9 +34,7 @@ class Monitor:
     def __init__(self, dependencies: Sequence[Dependency]) -> None:
         self._dependencies = dependencies
         self._entries = {
-            dependency.name: DependencyEntry(
-                state="starting", since=_now(), last_progress=None, need=dependency.need
-            )
+            dependency.name: DependencyEntry(state="starting", since=_now(), last_progress=None, need=dependency.need)
             for dependency in dependencies
         }
         self._up = {dependency.name: asyncio.Event() for dependency in dependencies}

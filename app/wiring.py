@@ -103,9 +103,13 @@ class Service:
 
     def _tasks(self) -> list[TaskSpec]:
         settings = self._settings
-        tasks = [TaskSpec("http-server", self._serve_http), TaskSpec("health-probe", self._monitor.run, stall_sec=30.0)]
+        tasks = [
+            TaskSpec("http-server", self._serve_http, stall_sec=15.0),
+            TaskSpec("health-probe", self._monitor.run, stall_sec=30.0),
+        ]
         if "relay" in settings.role:
-            tasks.append(TaskSpec("outbox-relay", Relay(self._database, _kafka(settings), _relay_options(settings)).run))
+            relay = Relay(self._database, _kafka(settings), _relay_options(settings))
+            tasks.append(TaskSpec("outbox-relay", relay.run))
         if "consumer" in settings.role:
             consumer = FeatureConsumer(self._database, self._cache, _kafka(settings), _consumer_options(settings))
             tasks.append(TaskSpec("feature-consumer", consumer.run))
@@ -137,7 +141,9 @@ class Service:
             group.create_task(self._buffer.run())
             announcer = group.create_task(self._announce())
             try:
-                await server.serve(app, self._listener, stop, progress, drain_sec=self._settings.shutdown_timeout_sec / 2)
+                await server.serve(
+                    app, self._listener, stop, progress, drain_sec=self._settings.shutdown_timeout_sec / 2
+                )
             finally:
                 self._buffer.close()
                 announcer.cancel()

@@ -15,9 +15,9 @@ from app.adapters import dead_letters, features
 from app.adapters.dead_letters import DeadLetter
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
-from app.core import events
-from app.core.events import InvalidEvent, Message
+from app.core.events import InvalidEvent
 from app.core.features import Fold, History, ItemDelta, fold
+from app.core.messages import ImpressionMessage, Message, decode_message
 from app.errors import describe
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Applied(Struct):
 def read_record(record: ConsumerRecord, *, topic: str) -> Incoming:
     """Decodes a record; `topic` is its name without the prefix."""
     try:
-        return Incoming(record, topic, events.decode_message(record.value), None)
+        return Incoming(record, topic, decode_message(record.value), None)
     except InvalidEvent as error:
         return Incoming(record, topic, None, str(error))
 
@@ -93,8 +93,10 @@ class FeatureWriter:
         return await self._transaction([], [letter])
 
     async def _transaction(self, incoming: Sequence[Incoming], letters: Sequence[DeadLetter]) -> Applied:
-        unread = [_dead_letter(item, "decode", item.fault or "", attempts=1) for item in incoming if item.message is None]
-        letters = [*letters, *unread]
+        unread = [
+            _dead_letter(item, "decode", item.fault or "", attempts=1) for item in incoming if item.message is None
+        ]
+        letters = [*letters, *(_dead_letter(item, "decode", item.fault or "", attempts=1) for item in unread)]
         messages = [item.message for item in incoming if item.message is not None]
         started = time.perf_counter()
         async with self._database.connection() as connection:
@@ -119,9 +121,11 @@ class FeatureWriter:
                 fresh_ids.remove(message.event_id)
                 fresh.append(message)
         # Those of duplicates are read as well: the first delivery may have died before it reached the cache.
-        users = {message.user_id for message in messages if not isinstance(message, events.ImpressionMessage)}
+        users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
         stored = await features.lock_histories(connection, list(users)) if users else {}
-        folded = await _fold_in_chunks(fresh, {user_id: features.history_of(entry) for user_id, entry in stored.items()})
+        folded = await _fold_in_chunks(
+            fresh, {user_id: features.history_of(entry) for user_id, entry in stored.items()}
+        )
         histories = {user_id: features.history_bytes(history) for user_id, history in folded.histories.items()}
         if histories:
             await features.write_histories(connection, histories)
@@ -131,7 +135,8 @@ class FeatureWriter:
             pair_ids = {item_id for pair in folded.pairs for item_id in pair}
             await features.add_to_pairs(connection, folded.pairs, await self._keys.of(connection, pair_ids))
         current = {
-            user_id: Versioned(entry.version, histories.get(user_id, entry.history)) for user_id, entry in stored.items()
+            user_id: Versioned(entry.version, histories.get(user_id, entry.history))
+            for user_id, entry in stored.items()
         }
         return Applied(counted=len(fresh), duplicates=len(messages) - len(fresh), histories=current)
 
@@ -160,7 +165,7 @@ def _add(total: Fold, part: Fold) -> None:
 def _item_ids(messages: Sequence[Message]) -> set[str]:
     found: set[str] = set()
     for message in messages:
-        if isinstance(message, events.ImpressionMessage):
+        if isinstance(message, ImpressionMessage):
             found.update(item.item_id for item in message.items)
         else:
             found.add(message.item_id)

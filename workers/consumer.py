@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from msgspec import Struct
 
 from app import metrics
@@ -35,7 +35,6 @@ _LAG_EVERY_SEC: Final = 1.0
 _LAG_TIMEOUT_SEC: Final = 2.0
 # A client may stay stuck after a broker's restart without saying so (aio-libs/aiokafka#1154, #625, #847).
 _STUCK_AFTER_SEC: Final = 20.0
-
 
 
 class ConsumerOptions(Struct, frozen=True, kw_only=True):
@@ -82,7 +81,9 @@ class FeatureConsumer:
                     self._note(error, failures)
                     await self._discard_client()
                     progress.beat(f"waiting: {describe(error)}")
-                    delay = backoff(failures, base_sec=_OUTAGE_BASE_SEC, max_sec=_OUTAGE_MAX_SEC, chance=random.random())
+                    delay = backoff(
+                        failures, base_sec=_OUTAGE_BASE_SEC, max_sec=_OUTAGE_MAX_SEC, chance=random.random()
+                    )
                     await wait_for_stop(stop, delay)
                 else:
                     failures = 0
@@ -118,7 +119,7 @@ class FeatureConsumer:
     async def _apply(
         self, client: AIOKafkaConsumer, incoming: Sequence[Incoming], stop: asyncio.Event, progress: Progress
     ) -> Applied | None:
-        """Applies the batch; while Postgres is away, pauses and keeps polling, so that the group does not give us up."""
+        """Applies the batch; while Postgres is away, pauses and keeps polling, lest the group gives us up."""
         failures = 0
         while True:
             try:
@@ -148,16 +149,15 @@ class FeatureConsumer:
             metrics.CONSUMER_ERRORS.labels(error.dependency).inc()
 
     async def _commit(self, client: AIOKafkaConsumer) -> None:
-        """The offsets of what was polled. `commit` retries for ever by itself, so it has a deadline here."""
+        """The offsets of what was polled."""
         try:
-            async with asyncio.timeout(_COMMIT_TIMEOUT_SEC):
-                await client.commit()
-        except TimeoutError:
-            raise DependencyDown("kafka", f"no answer to an offset commit in {_COMMIT_TIMEOUT_SEC:g} s") from None
-        except KafkaError as error:
+            await kafka.bounded(client.commit(), _COMMIT_TIMEOUT_SEC)
+        except DependencyDown as error:
+            if not isinstance(error.__cause__, CommitFailedError | IllegalStateError):
+                raise
             # The group has moved on: another member reads these again and finds them counted.
             metrics.CONSUMER_ERRORS.labels("commit").inc()
-            _log.info("offset_commit_refused", error=describe(error))
+            _log.info("offset_commit_refused", error=error.reason)
 
     async def _observe_lag(self, client: AIOKafkaConsumer) -> None:
         """The lag by the broker's own end offsets, once a second. Raises `Stuck` when it does not shrink for long."""
@@ -166,12 +166,7 @@ class FeatureConsumer:
             return
         self._lag_at = now
         partitions = list(client.assignment())
-        try:
-            async with asyncio.timeout(_LAG_TIMEOUT_SEC):
-                ends = await client.end_offsets(partitions) if partitions else {}
-                positions = {partition: await client.position(partition) for partition in partitions}
-        except (TimeoutError, KafkaError) as error:
-            raise DependencyDown("kafka", f"no end offsets: {describe(error)}") from error
+        ends, positions = await kafka.bounded(_offsets(client, partitions), _LAG_TIMEOUT_SEC)
         total = 0
         for partition, end in ends.items():
             lag = max(0, end - positions[partition])
@@ -225,3 +220,11 @@ class FeatureConsumer:
             await kafka.stop_client(client, timeout_sec=2.0)
 
 
+async def _offsets(
+    client: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """The end of each partition, and where we stand in it."""
+    if not partitions:
+        return {}, {}
+    ends: dict[TopicPartition, int] = await client.end_offsets(partitions)
+    return ends, {partition: await client.position(partition) for partition in partitions}

@@ -143,9 +143,7 @@ class Relay:
         try:
             async with asyncio.timeout(self._options.publish_timeout_sec):
                 refused = await self._refused_topics(producer, {row.topic for row in rows})
-                sent = [
-                    refused[row.topic] if row.topic in refused else await self._send(producer, row) for row in rows
-                ]
+                sent = [refused[row.topic] if row.topic in refused else await self._send(producer, row) for row in rows]
                 waiting = [future for future in sent if isinstance(future, asyncio.Future)]
                 await asyncio.wait(waiting) if waiting else None
         except TimeoutError:

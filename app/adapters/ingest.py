@@ -49,9 +49,7 @@ async def insert_events(connection: "Connection", records: Sequence[Record]) -> 
     return [_outcome(record, first, inserted, stored) for record in records]
 
 
-def _outcome(
-    record: Record, first: dict[str, Record], inserted: set[str], stored: dict[str, bytes]
-) -> Outcome:
+def _outcome(record: Record, first: dict[str, Record], inserted: set[str], stored: dict[str, bytes]) -> Outcome:
     if record.event_id in inserted and first[record.event_id] is record:
         return "accepted"
     return "duplicate" if stored.get(record.event_id) == record.content_hash else "conflict"

@@ -1,9 +1,10 @@
 """Clients of Kafka: the one place that knows aiokafka's options, its errors and what it forgets to bound."""
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -25,6 +26,10 @@ from app.errors import DependencyDown, UserError, describe
 _MAX_REQUEST_BYTES: Final = 1024 * 1024
 _REQUEST_TIMEOUT_MS: Final = 10_000
 _PROBE_TIMEOUT_SEC: Final = 1.5
+_CLOSE_TIMEOUT_SEC: Final = 1.0
+_CANCEL_SEC: Final = 1.0
+
+_T = TypeVar("_T")
 
 # What the broker says of one message or one topic, whatever else is well: the row's own fault, it costs an attempt.
 _ROW_FAULTS: Final = (
@@ -104,11 +109,31 @@ async def start_consumer(
 
 async def stop_client(client: AIOKafkaProducer | AIOKafkaConsumer, *, timeout_sec: float) -> None:
     """Stops a client; one that cannot say goodbye to its broker in time is left to the garbage collector."""
+    with contextlib.suppress(DependencyDown):
+        await bounded(client.stop(), timeout_sec)
+
+
+async def bounded(call: Awaitable[_T], timeout_sec: float) -> _T:
+    """Awaits a call of aiokafka with a deadline of ours. Raises `DependencyDown` for whatever goes wrong with it.
+
+    In a task of its own: aiokafka retries some calls for ever, and others end in the cancellation of an inner task of
+    theirs, which must not look like our own.
+    """
+    task = asyncio.ensure_future(call)
     try:
-        async with asyncio.timeout(timeout_sec):
-            await client.stop()
-    except (TimeoutError, KafkaError, OSError):
-        pass
+        await asyncio.wait([task], timeout=timeout_sec)
+    finally:
+        task.cancel()
+    if not task.done():
+        await asyncio.wait([task], timeout=_CANCEL_SEC)
+        raise DependencyDown("kafka", f"no answer in {timeout_sec:g} s")
+    if task.cancelled():
+        raise DependencyDown("kafka", "the client gave up")
+    if error := task.exception():
+        if isinstance(error, KafkaError | OSError):
+            raise DependencyDown("kafka", describe(error)) from error
+        raise error
+    return task.result()
 
 
 async def ensure_topics(
@@ -120,21 +145,20 @@ async def ensure_topics(
     """
     admin = AIOKafkaAdminClient(**options.client_arguments())
     try:
-        async with asyncio.timeout(timeout_sec):
-            await admin.start()
-            missing = sorted(set(topics) - set(await admin.list_topics()))
-            if missing:
-                answer = await admin.create_topics([NewTopic(name, partitions, replication_factor) for name in missing])
-                for topic, code, *message in answer.topic_errors:
-                    if code not in (0, TopicAlreadyExistsError.errno):
-                        raise UserError(
-                            f"Topic {topic} is missing and cannot be created (Kafka error {code} {message}). "
-                            f"Create it with {partitions} partitions, or allow this client to."
-                        )
-    except (KafkaError, OSError) as error:
-        raise DependencyDown("kafka", describe(error)) from error
+        await bounded(admin.start(), timeout_sec)
+        missing = sorted(set(topics) - set(await bounded(admin.list_topics(), timeout_sec)))
+        if missing:
+            wanted = [NewTopic(name, partitions, replication_factor) for name in missing]
+            answer = await bounded(admin.create_topics(wanted), timeout_sec)
+            for topic, code, *message in answer.topic_errors:
+                if code not in (0, TopicAlreadyExistsError.errno):
+                    raise UserError(
+                        f"Topic {topic} is missing and cannot be created (Kafka error {code} {message}). "
+                        f"Create it with {partitions} partitions, or allow this client to."
+                    )
     finally:
-        await _close_admin(admin)
+        with contextlib.suppress(DependencyDown):
+            await bounded(admin.close(), _CLOSE_TIMEOUT_SEC)
     return missing
 
 
@@ -147,19 +171,22 @@ class KafkaProbe:
 
     async def __call__(self) -> None:
         try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_SEC):
-                if self._client is None:
-                    self._client = AIOKafkaClient(**self._options.client_arguments())
-                    await self._client.bootstrap()
-                await self._client.fetch_all_metadata()
-        except (KafkaError, OSError) as error:
+            await bounded(self._ask(), _PROBE_TIMEOUT_SEC)
+        except DependencyDown:
             await self.close()
-            raise DependencyDown("kafka", describe(error)) from error
+            raise
 
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            with contextlib.suppress(DependencyDown):
+                await bounded(client.close(), _CLOSE_TIMEOUT_SEC)
+
+    async def _ask(self) -> None:
+        if self._client is None:
+            self._client = AIOKafkaClient(**self._options.client_arguments())
+            await self._client.bootstrap()
+        await self._client.fetch_all_metadata()
 
 
 def headers_of(fields: Mapping[str, str | None]) -> list[tuple[str, bytes]]:
@@ -168,20 +195,8 @@ def headers_of(fields: Mapping[str, str | None]) -> list[tuple[str, bytes]]:
 
 async def _start(client: Any, timeout_sec: float) -> Any:
     try:
-        async with asyncio.timeout(timeout_sec):
-            await client.start()
-    except (KafkaError, OSError) as error:
-        await stop_client(client, timeout_sec=1.0)
-        raise DependencyDown("kafka", describe(error)) from error
+        await bounded(client.start(), timeout_sec)
     except BaseException:
-        await stop_client(client, timeout_sec=1.0)
+        await stop_client(client, timeout_sec=_CLOSE_TIMEOUT_SEC)
         raise
     return client
-
-
-async def _close_admin(admin: AIOKafkaAdminClient) -> None:
-    try:
-        async with asyncio.timeout(1.0):
-            await admin.close()
-    except (TimeoutError, KafkaError, OSError):
-        pass

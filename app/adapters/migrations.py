@@ -65,7 +65,9 @@ def _locked(database_url: str) -> Iterator[psycopg.Connection]:
         try:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
         except psycopg.errors.LockNotAvailable as error:
-            raise UserError(f"Another process has been migrating for {_LOCK_TIMEOUT}; look for it in pg_stat_activity") from error
+            raise UserError(
+                f"Another process has been migrating for {_LOCK_TIMEOUT}; look for it in pg_stat_activity"
+            ) from error
         yield connection
 
 

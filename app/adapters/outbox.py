@@ -41,7 +41,7 @@ class Backlog(Struct, frozen=True):
 
 
 async def claim_batch(connection: "Connection", limit: int) -> list[OutboxRow]:
-    """Locks up to `limit` due rows, oldest first, that no other relay holds. Inside a transaction, which is the lease."""
+    """Locks up to `limit` due rows that no other relay holds, oldest first. In a transaction, which is the lease."""
     return [OutboxRow(*row) for row in await connection.fetch(_SQL["claim_batch"], limit)]
 
 

@@ -73,7 +73,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
-        """A connection for a short piece of work. Outages inside come out as `DependencyDown`, other errors as they are."""
+        """A connection for a short piece of work. Outages inside come out as `DependencyDown`, the rest as it is."""
         pool = self._pool
         if pool is None:
             raise DependencyDown("postgres", "not connected yet")

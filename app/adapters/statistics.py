@@ -19,4 +19,4 @@ class Statistics(Struct, frozen=True):
 
 async def read(connection: "Connection") -> Statistics:
     oldest = await connection.fetchval(_SQL["oldest_transaction"])
-    return Statistics(oldest, {table: rows for table, rows in await connection.fetch(_SQL["dead_rows"])})
+    return Statistics(oldest, {row[0]: row[1] for row in await connection.fetch(_SQL["dead_rows"])})

@@ -16,7 +16,7 @@ from msgspec import Struct
 from app import metrics
 from app.adapters.ingest import Outcome
 from app.core.events import Record
-from app.errors import DependencyDown, describe
+from app.errors import DependencyDown
 
 Insert = Callable[[Sequence[Record]], Awaitable[list[Outcome]]]
 Result = Outcome | asyncpg.PostgresError
@@ -139,9 +139,11 @@ class GroupCommit:
             async with asyncio.timeout(max(0.0, batch[0].deadline - time.monotonic())):
                 results = await self._store(records, self._insert_atomic if batch[0].atomic else self._insert)
         except TimeoutError:
-            return _fail(batch, DependencyDown("postgres", f"no commit in {self._timeout_sec:g} s"))
+            _fail(batch, DependencyDown("postgres", f"no commit in {self._timeout_sec:g} s"))
+            return
         except (DependencyDown, asyncpg.PostgresError) as error:
-            return _fail(batch, error)
+            _fail(batch, error)
+            return
         metrics.STAGE_LATENCY.labels("ingest_flush").observe((time.perf_counter() - started) * 1000)
         metrics.INGEST_FLUSH_EVENTS.observe(len(records))
         self._on_stored()
@@ -181,8 +183,3 @@ def _fail(batch: Sequence[_Submission], error: Exception) -> None:
         if not submission.future.done():
             submission.future.set_exception(error)
             submission.future.exception()  # who went away does not collect it; that is no error of its own
-
-
-def explain(error: asyncpg.PostgresError) -> str:
-    """What the client of a refused row is told."""
-    return f"Postgres refused the event: {describe(error)}"

@@ -19,7 +19,9 @@ from app.api.problems import ProblemError
 from app.core import events
 from app.core.events import AnyEvent, Fault, InvalidEvent, Record
 
-_OUTCOMES: Final = {name: metrics.INGEST_EVENTS.labels(name) for name in ("accepted", "duplicate", "conflict", "invalid")}
+_OUTCOMES: Final = {
+    name: metrics.INGEST_EVENTS.labels(name) for name in ("accepted", "duplicate", "conflict", "invalid")
+}
 _JSON: Final = "application/json"
 
 
@@ -60,7 +62,9 @@ _ANSWERS: Final = {202: Answer, 200: Answer, **schema.problems(400, 409, 413, 42
 def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
     """The routes, over the buffer that stores what they accept."""
 
-    async def log_one(request: Request[Any, Any, Any], body: bytes, decode: Callable[[bytes], AnyEvent]) -> Response[bytes]:
+    async def log_one(
+        request: Request[Any, Any, Any], body: bytes, decode: Callable[[bytes], AnyEvent]
+    ) -> Response[bytes]:
         try:
             record = _accept(decode(body), context_of(request.scope))
         except InvalidEvent:
@@ -75,32 +79,52 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
         status = 202 if result == "accepted" else 200
         return Response(msgspec.json.encode(Answer(record.event_id, result)), status_code=status, media_type=_JSON)
 
-    @post("/log/watch", opt=schema.call(body=events.Watch, answers=_ANSWERS), request_max_body_size=events.MAX_EVENT_BYTES)
+    @post(
+        "/log/watch", opt=schema.call(body=events.Watch, answers=_ANSWERS), request_max_body_size=events.MAX_EVENT_BYTES
+    )
     async def log_watch(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
         """A user watched an item, wholly or in part."""
         return await log_one(request, body, events.decode_watch)
 
-    @post("/log/impression", opt=schema.call(body=events.Impression, answers=_ANSWERS), request_max_body_size=events.MAX_EVENT_BYTES)
+    @post(
+        "/log/impression",
+        opt=schema.call(body=events.Impression, answers=_ANSWERS),
+        request_max_body_size=events.MAX_EVENT_BYTES,
+    )
     async def log_impression(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
         """A list of items was shown to a user."""
         return await log_one(request, body, events.decode_impression)
 
-    @post("/event", opt=schema.call(body=events.Interaction, answers=_ANSWERS), request_max_body_size=events.MAX_EVENT_BYTES)
+    @post(
+        "/event",
+        opt=schema.call(body=events.Interaction, answers=_ANSWERS),
+        request_max_body_size=events.MAX_EVENT_BYTES,
+    )
     async def log_interaction(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
         """A user viewed, clicked or bought an item."""
         return await log_one(request, body, events.decode_interaction)
 
-    @post("/log/batch", opt=schema.call(query=BatchQuery, body=schema.Batch, answers={200: BatchAnswer, **schema.problems(400, 409, 413, 422, 503)}), request_max_body_size=events.MAX_BODY_BYTES)
+    @post(
+        "/log/batch",
+        opt=schema.call(
+            query=BatchQuery, body=schema.Batch, answers={200: BatchAnswer, **schema.problems(400, 409, 413, 422, 503)}
+        ),
+        request_max_body_size=events.MAX_BODY_BYTES,
+    )
     async def log_batch(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
         """Up to 1,000 events of any kind. A bad one costs itself alone, unless `atomic` asks for all or nothing."""
         atomic = schema.query_of(request.scope, BatchQuery).atomic
         items = [_read(raw, context_of(request.scope)) for raw in events.decode_batch(body)]
         records = [item for item in items if isinstance(item, Record)]
         if atomic and len(records) < len(items):
-            raise ProblemError(422, "Not every event is valid, so none was stored (atomic=true).", errors=_faults(items))
+            raise ProblemError(
+                422, "Not every event is valid, so none was stored (atomic=true).", errors=_faults(items)
+            )
         results = await buffer.submit(records, atomic=atomic) if records else []
         if atomic and (conflicts := _conflicts(records, results)):
-            raise ProblemError(409, "An event id is taken by other content, so none was stored (atomic=true).", errors=conflicts)
+            raise ProblemError(
+                409, "An event id is taken by other content, so none was stored (atomic=true).", errors=conflicts
+            )
         left = iter(results)
         answer = _batch_answer([_result(item, next(left)) if isinstance(item, Record) else item for item in items])
         return Response(msgspec.json.encode(answer), status_code=200, media_type=_JSON)

@@ -67,7 +67,9 @@ def _from_invalid(error: InvalidEvent) -> ProblemError:
 
 def _from_http(error: HTTPException) -> ProblemError:
     if isinstance(error, ValidationException):
-        return ProblemError(422, "A parameter is not valid.", errors=[_parameter_fault(item) for item in error.extra or []])
+        return ProblemError(
+            422, "A parameter is not valid.", errors=[_parameter_fault(item) for item in error.extra or []]
+        )
     return ProblemError(error.status_code, error.detail, headers=error.headers)
 
 
@@ -99,7 +101,9 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     problem = as_problem(error)
     request_id = request_id_of(request.scope)
     if problem.status == 500:
-        _log.error("request_failed", request_id=request_id, path=request.url.path, error=describe(error), exc_info=error)
+        _log.error(
+            "request_failed", request_id=request_id, path=request.url.path, error=describe(error), exc_info=error
+        )
     body = Problem(
         title=HTTPStatus(problem.status).phrase,
         status=problem.status,
@@ -108,7 +112,9 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
         errors=problem.errors,
         event_id=problem.event_id,
     )
-    return Response(msgspec.json.encode(body), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+    return Response(
+        msgspec.json.encode(body), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE
+    )
 
 
 HANDLERS: Final[ExceptionHandlersMap] = {Exception: answer, HTTPException: answer}

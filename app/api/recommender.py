@@ -1,5 +1,6 @@
 """Finds what a ranking needs, from the caches or from Postgres, and asks the core to rank it."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ from app.errors import DependencyDown
 MODEL_VERSION: Final = ranking.MODEL_VERSION
 
 _CARD_TTL_SEC: Final = 1.0
-# Hidden, expired and excluded items and other categories are taken out after ranking, so more are ranked than asked for.
+# Hidden and expired items and other categories are taken out after ranking, so more are ranked than asked for.
 _SPARE: Final = 30
 _POPULAR_LIMIT: Final = 500
 _EVERYTHING: Final = ""
@@ -32,7 +33,7 @@ class Recommendation(Struct, frozen=True):
 
 
 class Recommender:
-    """Histories come from the shared cache in one round trip; neighbours, popularity and cards from this process."""
+    """Histories come from the shared cache in one round trip; neighbours, popularity, cards from this process."""
 
     def __init__(
         self,
@@ -52,7 +53,11 @@ class Recommender:
             "history", self._load_histories, absent=(), ttl_sec=0.0, max_keys=max_keys, patience_sec=1.0
         )
         self._neighbours: FreshCache[Neighbours] = FreshCache(
-            "neighbours", self._load_neighbours, absent=ranking.NO_NEIGHBOURS, ttl_sec=related_ttl_sec, max_keys=max_keys
+            "neighbours",
+            self._load_neighbours,
+            absent=ranking.NO_NEIGHBOURS,
+            ttl_sec=related_ttl_sec,
+            max_keys=max_keys,
         )
         self._popular: FreshCache[Popular] = FreshCache(
             "popular", self._load_popular, absent=ranking.NO_POPULAR, ttl_sec=popularity_ttl_sec, max_keys=1
@@ -119,10 +124,9 @@ class Recommender:
             loaded = {user_id: stored.get(user_id, Versioned(0, b"")) for user_id in missing}
             cached |= loaded
             if self._cache is not None and cache_answers:
-                try:
+                # The breaker and the health page tell of a failure; the answer does not need it.
+                with contextlib.suppress(DependencyDown):
                     await self._cache.put_many(loaded)
-                except DependencyDown:
-                    pass  # the breaker and the health page say so; the answer does not need it
         return {user_id: features.history_of(entry) for user_id, entry in cached.items()}
 
     async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:

@@ -36,15 +36,18 @@ def bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UserError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Set HTTP_PORT to a free port, or end what uses this one."
+            f"Cannot listen on {host}:{port}: {error.strerror}. "
+            "Set HTTP_PORT to a free port, or end what uses this one."
         ) from error
     listener.listen(_BACKLOG)
     listener.setblocking(False)
     return listener
 
 
-async def serve(app: Any, listener: socket.socket, stop: asyncio.Event, progress: Progress, *, drain_sec: float) -> None:
-    """Serves until `stop`, then answers what is in hand, at most `drain_sec` long. The listener stays open: it is the caller's."""
+async def serve(
+    app: Any, listener: socket.socket, stop: asyncio.Event, progress: Progress, *, drain_sec: float
+) -> None:
+    """Serves until `stop`, then answers what is in hand, at most `drain_sec` long. The listener stays open."""
     config = uvicorn.Config(
         app,
         loop="none",

@@ -5,8 +5,7 @@ Three shapes of the same event:
 * the *submitted* structs (`Watch`, `Impression`, `View`, `Click`, `Purchase`) are the HTTP contract: strict,
   unknown fields refused, event id and time optional;
 * a `Record` is one accepted event on its way to Postgres: `events` and `event_outbox` in one row each;
-* the *message* is the record's `payload`, JSON with a version (`v`), which the consumer decodes with
-  `decode_message`. Fields it doesn't know are ignored, a version or type it doesn't know is an error.
+* the record's `payload` is the Kafka message that `app.core.messages` reads.
 """
 
 import hashlib
@@ -19,8 +18,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 # A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and `\Z` is no ECMAScript pattern (OpenAPI).
 _NO_CONTROL: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"
 
-Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=_NO_CONTROL, description="1 to 128 printable characters")]
-EventId = Annotated[str, Meta(min_length=8, max_length=64, pattern=_NO_CONTROL, description="8 to 64 printable characters")]
+Id = Annotated[
+    str, Meta(min_length=1, max_length=128, pattern=_NO_CONTROL, description="1 to 128 printable characters")
+]
+EventId = Annotated[
+    str, Meta(min_length=8, max_length=64, pattern=_NO_CONTROL, description="8 to 64 printable characters")
+]
 Millis = Annotated[int, Meta(ge=0, lt=2**53, description="milliseconds since 1970-01-01 UTC")]
 Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0)]
 Percent = Annotated[float, Meta(ge=0.0, le=100.0)]
@@ -138,54 +141,6 @@ class Record(Struct, frozen=True):
     traceparent: str | None = None
 
 
-class _Message(Struct, kw_only=True, tag_field="event_type"):
-    """What the consumer reads: as submitted, with the id and the times filled in. Unknown fields are ignored."""
-
-    v: int
-    event_id: EventId
-    user_id: Id
-    session_id: Id
-    ts_ms: Millis
-    received_ms: Millis
-    request_id: Id | None = None
-
-
-class WatchMessage(_Message, tag="watch"):
-    item_id: Id
-    watch_time_sec: Seconds
-    percent_watched: Percent | None = None
-    ended: bool | None = None
-
-
-class ShownItemMessage(Struct):
-    item_id: Id
-    position: Position
-
-
-class ImpressionMessage(_Message, tag="impression"):
-    items: Annotated[list[ShownItemMessage], Meta(min_length=1, max_length=MAX_IMPRESSION_ITEMS)]
-
-
-class ViewMessage(_Message, tag="view"):
-    item_id: Id
-
-
-class ClickMessage(_Message, tag="click"):
-    item_id: Id
-
-
-class PurchaseMessage(_Message, tag="purchase"):
-    item_id: Id
-
-
-InteractionMessage = ViewMessage | ClickMessage | PurchaseMessage
-Message = WatchMessage | ImpressionMessage | ViewMessage | ClickMessage | PurchaseMessage
-
-
-class _Version(Struct):
-    v: int
-
-
 class _Batch(Struct, forbid_unknown_fields=True):
     events: list[msgspec.Raw]
 
@@ -197,30 +152,28 @@ _watch_decoder: Final = msgspec.json.Decoder(Watch)
 _impression_decoder: Final = msgspec.json.Decoder(Impression)
 _interaction_decoder: Final[msgspec.json.Decoder[Interaction]] = msgspec.json.Decoder(Interaction)
 _any_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)
-_message_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(Message)
-_version_decoder: Final = msgspec.json.Decoder(_Version)
 _batch_decoder: Final = msgspec.json.Decoder(_Batch)
 
 
 def decode_watch(body: bytes) -> Watch:
-    return _decode(_watch_decoder, body)
+    return decode(_watch_decoder, body)
 
 
 def decode_impression(body: bytes) -> Impression:
-    return _decode(_impression_decoder, body)
+    return decode(_impression_decoder, body)
 
 
 def decode_interaction(body: bytes) -> Interaction:
-    return _decode(_interaction_decoder, body)
+    return decode(_interaction_decoder, body)
 
 
 def decode_any(body: bytes | msgspec.Raw) -> AnyEvent:
-    return _decode(_any_decoder, body)
+    return decode(_any_decoder, body)
 
 
 def decode_batch(body: bytes) -> list[msgspec.Raw]:
     """The events of a batch, each still to be decoded on its own, so that a bad one costs itself alone."""
-    events = _decode(_batch_decoder, body).events
+    events = decode(_batch_decoder, body).events
     if not 1 <= len(events) <= MAX_BATCH_EVENTS:
         raise InvalidEvent(Fault("$.events", f"expected 1 to {MAX_BATCH_EVENTS} events, got {len(events)}"))
     return events
@@ -269,16 +222,6 @@ def accept(
     )
 
 
-def decode_message(value: bytes | None) -> Message:
-    """A Kafka message's value as the consumer reads it. Raises `InvalidEvent`, which says why it cannot be counted."""
-    if value is None:
-        raise InvalidEvent(Fault("$", "empty message (a tombstone); events are never deleted through Kafka"))
-    version = _decode(_version_decoder, value).v
-    if version != MESSAGE_VERSION:
-        raise InvalidEvent(Fault("$.v", f"message version {version}; this release reads version {MESSAGE_VERSION}"))
-    return _decode(_message_decoder, value)
-
-
 def uuid7(now_ms: int, entropy: bytes) -> str:
     """A UUID of version 7 (RFC 9562, section 5.7): 48 bits of time, then 74 of chance, from 10 bytes of entropy."""
     value = now_ms << 80 | int.from_bytes(entropy, "big")
@@ -295,7 +238,7 @@ def fault_of(error: msgspec.DecodeError) -> Fault:
     return Fault(path=path.rstrip("`") or "$", message=message)
 
 
-def _decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
+def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -312,7 +255,9 @@ def _time_faults(event: AnyEvent, now_ms: int) -> list[Fault]:
     if event.ts_ms < now_ms - MAX_AGE_MS:
         return [Fault("$.ts_ms", "more than 7 days ago; histories are loaded with `reco import`")]
     if event.ts_ms > now_ms + MAX_AHEAD_MS:
-        return [Fault("$.ts_ms", "more than 5 minutes ahead of the server; check the unit (milliseconds) and the clock")]
+        return [
+            Fault("$.ts_ms", "more than 5 minutes ahead of the server; check the unit (milliseconds) and the clock")
+        ]
     return []
 
 

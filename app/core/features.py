@@ -10,8 +10,15 @@ from typing import Final
 
 import msgspec
 
-from app.core import events
 from app.core.history import Entry, History, decode_history, encode_history, insert, merge_history
+from app.core.messages import (
+    ClickMessage,
+    ImpressionMessage,
+    InteractionMessage,
+    Message,
+    PurchaseMessage,
+    WatchMessage,
+)
 from app.core.signals import COVISITATION_HALF_LIFE_MS, POPULARITY_HALF_LIFE_MS, Kind, grow, signal
 
 __all__ = [
@@ -59,7 +66,7 @@ class Fold(msgspec.Struct):
     """What to add to each pair's weight (forward-decayed, `COVISITATION_HALF_LIFE_MS`); the lesser id stands first."""
 
 
-def fold(messages: Iterable[events.Message], histories: Mapping[str, History]) -> Fold:
+def fold(messages: Iterable[Message], histories: Mapping[str, History]) -> Fold:
     """Folds a batch of events that were never folded before, given the stored histories of its users.
 
     A user who has no entry in `histories` is new.
@@ -68,7 +75,7 @@ def fold(messages: Iterable[events.Message], histories: Mapping[str, History]) -
     items, pairs = result.items, result.pairs
     changing: dict[str, list[Entry]] = {}
     for message in messages:
-        if isinstance(message, events.ImpressionMessage):
+        if isinstance(message, ImpressionMessage):
             for shown in message.items:
                 _delta(items, shown.item_id).impressions += 1
             continue
@@ -136,13 +143,13 @@ def _delta(items: dict[str, ItemDelta], item_id: str) -> ItemDelta:
     return delta
 
 
-def _count(delta: ItemDelta, message: events.WatchMessage | events.InteractionMessage) -> None:
-    if isinstance(message, events.WatchMessage):
+def _count(delta: ItemDelta, message: WatchMessage | InteractionMessage) -> None:
+    if isinstance(message, WatchMessage):
         delta.watches += 1
         delta.watch_ms += round(message.watch_time_sec * 1000)
-    elif isinstance(message, events.PurchaseMessage):
+    elif isinstance(message, PurchaseMessage):
         delta.purchases += 1
-    elif isinstance(message, events.ClickMessage):
+    elif isinstance(message, ClickMessage):
         delta.clicks += 1
     else:
         delta.views += 1

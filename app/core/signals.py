@@ -11,7 +11,7 @@ from enum import IntEnum
 from math import exp2
 from typing import Final
 
-from app.core import events
+from app.core.messages import ClickMessage, InteractionMessage, PurchaseMessage, WatchMessage
 
 DAY_MS: Final = 24 * 3600 * 1000
 
@@ -68,13 +68,13 @@ def watch_weight(seconds: float, percent: float | None, ended: bool | None) -> f
     return WATCH_WEIGHT * seconds / (seconds + WATCH_HALF_SEC)
 
 
-def signal(message: events.WatchMessage | events.InteractionMessage) -> tuple[Kind, float]:
+def signal(message: WatchMessage | InteractionMessage) -> tuple[Kind, float]:
     """What an event says of its item: the kind, and a weight of which purchase is 1."""
-    if isinstance(message, events.WatchMessage):
+    if isinstance(message, WatchMessage):
         return Kind.WATCH, watch_weight(message.watch_time_sec, message.percent_watched, message.ended)
-    if isinstance(message, events.PurchaseMessage):
+    if isinstance(message, PurchaseMessage):
         return Kind.PURCHASE, PURCHASE_WEIGHT
-    if isinstance(message, events.ClickMessage):
+    if isinstance(message, ClickMessage):
         return Kind.CLICK, CLICK_WEIGHT
     return Kind.VIEW, VIEW_WEIGHT
 

@@ -1,0 +1,87 @@
+"""What travels through Kafka: the submitted event with its id and times filled in, JSON with a version (`v`).
+
+The rule for changes: a new optional field keeps the version, for fields that a consumer doesn't know are ignored. What
+an older consumer would count wrongly gets a new version; consumers send a version or a type they don't know to the
+dead letters, whole, from where it is replayed after their upgrade.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.core.events import (
+    MAX_IMPRESSION_ITEMS,
+    MESSAGE_VERSION,
+    EventId,
+    Fault,
+    Id,
+    InvalidEvent,
+    Millis,
+    Percent,
+    Position,
+    Seconds,
+    decode,
+)
+
+
+class _Message(Struct, kw_only=True, tag_field="event_type"):
+    """What the consumer reads: as submitted, with the id and the times filled in. Unknown fields are ignored."""
+
+    v: int
+    event_id: EventId
+    user_id: Id
+    session_id: Id
+    ts_ms: Millis
+    received_ms: Millis
+    request_id: Id | None = None
+
+
+class WatchMessage(_Message, tag="watch"):
+    item_id: Id
+    watch_time_sec: Seconds
+    percent_watched: Percent | None = None
+    ended: bool | None = None
+
+
+class ShownItemMessage(Struct):
+    item_id: Id
+    position: Position
+
+
+class ImpressionMessage(_Message, tag="impression"):
+    items: Annotated[list[ShownItemMessage], Meta(min_length=1, max_length=MAX_IMPRESSION_ITEMS)]
+
+
+class ViewMessage(_Message, tag="view"):
+    item_id: Id
+
+
+class ClickMessage(_Message, tag="click"):
+    item_id: Id
+
+
+class PurchaseMessage(_Message, tag="purchase"):
+    item_id: Id
+
+
+InteractionMessage = ViewMessage | ClickMessage | PurchaseMessage
+Message = WatchMessage | ImpressionMessage | ViewMessage | ClickMessage | PurchaseMessage
+
+
+class _Version(Struct):
+    v: int
+
+
+_message_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(Message)
+_version_decoder: Final = msgspec.json.Decoder(_Version)
+
+
+def decode_message(value: bytes | None) -> Message:
+    """A Kafka message's value as the consumer reads it. Raises `InvalidEvent`, which says why it cannot be counted."""
+    if value is None:
+        raise InvalidEvent(Fault("$", "empty message (a tombstone); events are never deleted through Kafka"))
+    version = decode(_version_decoder, value).v
+    if version != MESSAGE_VERSION:
+        raise InvalidEvent(Fault("$.v", f"message version {version}; this release reads version {MESSAGE_VERSION}"))
+    return decode(_message_decoder, value)
