@@ -19,7 +19,8 @@ from app import metrics
 from app.adapters import kafka
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
-from app.core.events import TOPICS, WatchMessage
+from app.core.events import TOPICS
+from app.core.messages import WatchMessage
 from app.core.retry import backoff
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
@@ -81,10 +82,7 @@ class FeatureConsumer:
                     self._note(error, failures)
                     await self._discard_client()
                     progress.beat(f"waiting: {describe(error)}")
-                    delay = backoff(
-                        failures, base_sec=_OUTAGE_BASE_SEC, max_sec=_OUTAGE_MAX_SEC, chance=random.random()
-                    )
-                    await wait_for_stop(stop, delay)
+                    await wait_for_stop(stop, _outage_delay(failures))
                 else:
                     failures = 0
                     progress.beat()
@@ -134,8 +132,7 @@ class FeatureConsumer:
                 return applied
             client.pause(*client.assignment())
             await client.getmany(timeout_ms=0)
-            delay = backoff(failures, base_sec=_OUTAGE_BASE_SEC, max_sec=_OUTAGE_MAX_SEC, chance=random.random())
-            if await wait_for_stop(stop, delay):
+            if await wait_for_stop(stop, _outage_delay(failures)):
                 return None
             await self._observe_lag(client)
 
@@ -218,6 +215,10 @@ class FeatureConsumer:
         client, self._client = self._client, None
         if client is not None:
             await kafka.stop_client(client, timeout_sec=2.0)
+
+
+def _outage_delay(failures: int) -> float:
+    return backoff(failures, base_sec=_OUTAGE_BASE_SEC, max_sec=_OUTAGE_MAX_SEC, chance=random.random())
 
 
 async def _offsets(

@@ -14,7 +14,7 @@ _SQL = sql.load(__file__)
 
 
 class Card(Struct, frozen=True):
-    """What serving needs to know of an item. An item that the catalogue does not know may be served, without a title."""
+    """What serving needs to know of an item. One that the catalogue does not know is served, without a title."""
 
     title: str | None = None
     categories: frozenset[str] = frozenset()

@@ -92,7 +92,7 @@ async def start_producer(options: KafkaOptions, *, timeout_sec: float) -> AIOKaf
 async def start_consumer(
     options: KafkaOptions, *, group: str, timeout_sec: float, max_poll_interval_ms: int = 300_000
 ) -> AIOKafkaConsumer:
-    """A consumer whose offsets we commit ourselves, from the earliest on. Subscribe it after. Raises `DependencyDown`."""
+    """A consumer whose offsets we commit ourselves; the caller subscribes it. Raises `DependencyDown`."""
     consumer = AIOKafkaConsumer(
         **options.client_arguments(),
         group_id=group,

@@ -239,6 +239,7 @@ def fault_of(error: msgspec.DecodeError) -> Fault:
 
 
 def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
+    """What the decoder makes of the body. Raises `InvalidEvent` for whatever is wrong with it."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
