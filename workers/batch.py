@@ -93,9 +93,7 @@ class FeatureWriter:
         return await self._transaction([], [letter])
 
     async def _transaction(self, incoming: Sequence[Incoming], letters: Sequence[DeadLetter]) -> Applied:
-        unread = [
-            _dead_letter(item, "decode", item.fault or "", attempts=1) for item in incoming if item.message is None
-        ]
+        unread = [item for item in incoming if item.message is None]
         letters = [*letters, *(_dead_letter(item, "decode", item.fault or "", attempts=1) for item in unread)]
         messages = [item.message for item in incoming if item.message is not None]
         started = time.perf_counter()
