@@ -1,0 +1,29 @@
+# Short names for the scripts, for those who have just (https://just.systems). The scripts do not need it.
+
+[private]
+default:
+    @just --list
+
+# the whole service on servers of its own
+dev *arguments:
+    scripts/dev {{arguments}}
+
+# every test, on the real servers; arguments go to pytest
+test *arguments:
+    scripts/test {{arguments}}
+
+# lint, format, types and imports, or the parts named
+check *parts:
+    scripts/check {{parts}}
+
+# mend what a machine can mend
+fix:
+    scripts/check fix
+
+# requirements.lock and requirements-dev.lock from pyproject.toml; --upgrade takes the newest versions
+lock *arguments:
+    scripts/lock {{arguments}}
+
+# what must hold before a change lands
+ci *arguments:
+    .ci/run {{arguments}}
