@@ -54,6 +54,14 @@ def runs(identity: Identity) -> bool:
     return identify(identity.pid) == identity
 
 
+def is_stopped(identity: Identity) -> bool:
+    """True while SIGSTOP holds it."""
+    try:
+        return runs(identity) and psutil.Process(identity.pid).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
 def family(pid: int) -> list[Identity]:
     """The process first, then all that descend from it."""
     try:

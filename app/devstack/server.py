@@ -116,6 +116,12 @@ class Server(ABC):
         self.stop()
         self.start()
 
+    def mend(self) -> None:
+        """Whatever was done to it, it answers again."""
+        self.resume()
+        self.start()
+        self._await_answer()
+
     def give_up(self) -> None:
         """Makes a `start` that waits in another thread raise soon."""
         self._given_up.set()

