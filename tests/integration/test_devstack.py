@@ -233,11 +233,9 @@ def test_only_a_password_opens_postgres_and_redis(stack: Stack) -> None:
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(stack.database_url.replace(stack.folder.password, "wrong"))
     assert stack.folder.password in stack.redis_url
-    with redis.Redis.from_url(
-        stack.redis_url.replace(stack.folder.password, "wrong"), retry=Retry(NoBackoff(), 0)
-    ) as client:
-        with pytest.raises(redis.AuthenticationError):
-            client.ping()
+    wrong = stack.redis_url.replace(stack.folder.password, "wrong")
+    with redis.Redis.from_url(wrong, retry=Retry(NoBackoff(), 0)) as client, pytest.raises(redis.AuthenticationError):
+        client.ping()
 
 
 def test_a_throwaway_folder_is_removed_by_the_next_one_when_its_owner_died(tmp_path: Path) -> None:
