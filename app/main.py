@@ -1,6 +1,7 @@
 """ROLE → run → exit code. The only owner of signals."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -11,7 +12,9 @@ import structlog
 import uvloop
 
 from app import logs
+from app.adapters import migrations
 from app.api.server import bind
+from app.errors import DependencyDown
 from app.settings import Settings
 from app.wiring import Service
 
@@ -25,6 +28,9 @@ def run(settings: Settings) -> int:
     logs.configure(format=settings.log_format, level=settings.log_level)
     listener = bind(settings.http_host, settings.http_port, reuse_port=settings.http_reuse_port)
     with listener:
+        # A schema that cannot be brought up to date ends the start; a Postgres that is away does not.
+        with contextlib.suppress(DependencyDown):
+            migrations.migrate(settings.database_url)
         return uvloop.run(serve(settings, listener))
 
 

@@ -15,7 +15,7 @@ import psycopg
 import yoyo
 from yoyo.migrations import MigrationList
 
-from app.errors import UserError, describe
+from app.errors import DependencyDown, UserError, describe
 
 DIRECTORY: Final = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -26,7 +26,7 @@ _LOCK_TIMEOUT: Final = "120s"
 def migrate(database_url: str, directory: Path = DIRECTORY) -> list[str]:
     """Applies what is missing and returns the ids applied.
 
-    Raises `UserError` when an applied file has changed or vanished, or a migration fails.
+    Raises `UserError` when an applied file has changed or a migration fails, `DependencyDown` without Postgres.
     """
     with _locked(database_url) as connection:
         _check_applied(connection, directory)
@@ -50,7 +50,7 @@ def pending(database_url: str, directory: Path = DIRECTORY) -> list[str]:
         with psycopg.connect(database_url, connect_timeout=5) as connection:
             applied = _applied(connection)
     except psycopg.OperationalError as error:
-        raise UserError(f"Postgres cannot be reached: {describe(error)}") from error
+        raise DependencyDown("postgres", describe(error)) from error
     return [name for name in _checksums(directory) if name not in applied]
 
 
@@ -59,7 +59,7 @@ def _locked(database_url: str) -> Iterator[psycopg.Connection]:
     try:
         connection = psycopg.connect(database_url, autocommit=True, connect_timeout=5)
     except psycopg.OperationalError as error:
-        raise UserError(f"Postgres cannot be reached: {describe(error)}") from error
+        raise DependencyDown("postgres", describe(error)) from error
     with connection:
         connection.execute("SELECT set_config('lock_timeout', %s, false)", (_LOCK_TIMEOUT,))
         try:

@@ -1,0 +1,46 @@
+"""Killing a dependency turns its entry and nothing else, and it turns back without a restart."""
+
+import pytest
+
+from app.devstack import Stack
+from tests.support.service import Service, eventually, running
+
+
+@pytest.mark.parametrize(
+    ("name", "status_code", "status"),
+    [("postgres", 503, "unavailable"), ("kafka", 200, "degraded"), ("redis", 200, "degraded")],
+)
+def test_a_killed_dependency_turns_its_own_entry_and_back(
+    breakable_stack: Stack, environment: dict[str, str], name: str, status_code: int, status: str
+) -> None:
+    server = {"postgres": breakable_stack.postgres, "kafka": breakable_stack.kafka, "redis": breakable_stack.redis}[name]
+    with running(environment) as service:
+        eventually(lambda: states(service) == all_up(), describe=service.describe)
+        server.kill()
+        eventually(lambda: states(service) == {**all_up(), name: "down"}, 20.0, service.describe)
+        assert service.status("/readyz") == status_code
+        assert service.readiness()["status"] == status
+        assert service.readiness()["dependencies"][name]["error"]
+        assert service.status("/healthz") == 200
+
+        server.start()
+        eventually(lambda: states(service) == all_up(), 40.0, service.describe)
+        eventually(lambda: service.status("/readyz") == 200, describe=service.describe)
+        event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
+        assert service.client.post("/event", json=event).status_code == 202
+        eventually(
+            lambda: [item["item_id"] for item in service.client.get("/popular").json()["items"]] == ["alien"],
+            40.0,
+            service.describe,
+        )
+        assert set(task["restarts"] for task in service.readiness()["tasks"].values()) == {0}
+
+
+def states(service: Service) -> dict[str, str]:
+    report = service.readiness()
+    return {name: entry["state"] for part in ("tasks", "dependencies") for name, entry in report[part].items()}
+
+
+def all_up() -> dict[str, str]:
+    tasks = ("http-server", "health-probe", "outbox-relay", "feature-consumer", "maintenance")
+    return {**dict.fromkeys(tasks, "running"), "postgres": "up", "kafka": "up", "redis": "up"}

@@ -1,0 +1,103 @@
+"""The process as an orchestrator sees it: how it starts, what it refuses, how it ends."""
+
+import signal
+import subprocess
+import sys
+
+from app.devstack.ports import choose
+from tests.support.service import ROOT, Service, eventually, running
+
+
+def test_every_role_serves_health_and_only_the_api_takes_events(environment: dict[str, str]) -> None:
+    wanted = {"api": {"http-server"}, "relay": {"outbox-relay"}, "consumer": {"feature-consumer"}}
+    for role, tasks in wanted.items():
+        with running({**environment, "ROLE": role, "HTTP_PORT": str(choose())}) as service:
+            report = service.readiness()
+            assert report["role"] == [role]
+            assert tasks <= set(report["tasks"])
+            assert not (set().union(*wanted.values()) - tasks - {"http-server"}) & set(report["tasks"])
+            assert service.client.get("/healthz").json()["status"] == "alive"
+            assert "reco_task_running" in service.client.get("/metrics").text
+            assert service.status("/popular") == (200 if role == "api" else 404)
+
+
+def test_sigterm_finishes_what_is_in_hand_and_exits_with_0(environment: dict[str, str]) -> None:
+    with running(environment) as service:
+        event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
+        assert service.client.post("/event", json=event).status_code == 202
+        assert service.terminate() == 0
+        assert '"drained": true' in service.log()
+
+
+def test_readyz_says_draining_while_the_server_still_answers(environment: dict[str, str]) -> None:
+    with running({**environment, "SHUTDOWN_GRACE_SEC": "5"}) as service:
+        service.process.send_signal(signal.SIGTERM)
+        eventually(lambda: service.status("/readyz") == 503, describe=service.describe)
+        assert service.readiness()["status"] == "draining"
+        assert service.client.get("/popular").status_code == 200
+        assert service.process.wait(timeout=30) == 0
+
+
+def test_a_second_signal_ends_at_once(environment: dict[str, str]) -> None:
+    with running({**environment, "SHUTDOWN_GRACE_SEC": "9"}) as service:
+        service.process.send_signal(signal.SIGTERM)
+        eventually(lambda: service.status("/readyz") == 503, describe=service.describe)
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(timeout=30) == 130
+
+
+def test_wrong_settings_end_the_start_with_one_message_that_names_every_fault() -> None:
+    environment = {
+        "ROLE": "api,relais",
+        "DATABASE_URL": "mysql://localhost/reco",
+        "HTTP_PORT": "80800",
+        "OUTBOX_RELAY_BATCHSIZE": "100",
+    }
+    ended = start(environment)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    for name in ("ROLE", "DATABASE_URL", "HTTP_PORT", "OUTBOX_RELAY_BATCH_SIZE is meant"):
+        assert name in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_ends_the_start_and_says_so(environment: dict[str, str]) -> None:
+    with running(environment):
+        ended = start(environment)
+    assert ended.returncode == 2
+    assert f"Cannot listen on 127.0.0.1:{environment['HTTP_PORT']}" in ended.stderr
+    assert "HTTP_PORT" in ended.stderr
+
+
+def test_it_starts_without_its_dependencies_and_says_what_is_missing(environment: dict[str, str]) -> None:
+    nobody = choose()
+    service = Service(
+        {
+            **environment,
+            "DATABASE_URL": f"postgresql://reco@127.0.0.1:{nobody}/reco",
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{nobody}",
+            "ONLINE_CACHE_REDIS_URL": f"redis://127.0.0.1:{nobody}/0",
+        }
+    )
+    try:
+        eventually(lambda: service.status("/healthz") == 200, describe=service.describe)
+        eventually(
+            lambda: [entry["state"] for entry in service.readiness()["dependencies"].values()] == ["down"] * 3,
+            describe=service.describe,
+        )
+        assert service.status("/readyz") == 503
+        assert set(task["state"] for task in service.readiness()["tasks"].values()) == {"running"}
+        event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
+        refused = service.client.post("/event", json=event)
+        assert refused.status_code == 503
+        assert refused.headers["Retry-After"]
+        assert service.terminate() == 0
+    finally:
+        service.close()
+
+
+def start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a process that is to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "app"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )

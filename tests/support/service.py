@@ -1,0 +1,109 @@
+"""The service as a real process, and patience with a deadline."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+_READY_SEC: Final = 40.0
+_POLL_SEC: Final = 0.05
+
+T = TypeVar("T")
+
+
+class Service:
+    """`python -m app` with the given environment. Its log is kept for the message of a failed test."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = dict(environment)
+        self.url = f"http://127.0.0.1:{environment['HTTP_PORT']}"
+        self.client = httpx.Client(base_url=self.url, timeout=15.0)
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app"],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], **self.environment},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait_ready(self) -> "Service":
+        eventually(lambda: self.status("/readyz") == 200, _READY_SEC, self.describe)
+        return self
+
+    def status(self, path: str) -> int | None:
+        """The status of a GET; None while nobody answers."""
+        if self.process.poll() is not None:
+            raise AssertionError(f"the process ended with {self.process.returncode}\n{self.log()}")
+        try:
+            return self.client.get(path).status_code
+        except httpx.TransportError:
+            return None
+
+    def readiness(self) -> dict[str, Any]:
+        report: dict[str, Any] = self.client.get("/readyz").json()
+        return report
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of a series of `/metrics`; 0 when it is not there yet."""
+        for line in self.client.get("/metrics").text.splitlines():
+            series, _, value = line.rpartition(" ")
+            if series.partition("{")[0] == name and all(f'{key}="{text}"' in series for key, text in labels.items()):
+                return float(value)
+        return 0.0
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    def log(self) -> str:
+        self._log.flush()
+        self._log.seek(0)
+        return self._log.read()
+
+    def describe(self) -> str:
+        return f"readyz: {self.client.get('/readyz').text if self.process.poll() is None else None}\n{self.log()}"
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.kill()
+        self.client.close()
+        self._log.close()
+
+
+@contextmanager
+def running(environment: Mapping[str, str]) -> Iterator[Service]:
+    """A service that is ready, and gone afterwards."""
+    service = Service(environment)
+    try:
+        yield service.wait_ready()
+    finally:
+        service.close()
+
+
+def eventually(
+    check: Callable[[], T], within_sec: float = 15.0, describe: Callable[[], object] = lambda: "no more is known"
+) -> T:
+    """What `check` returns as soon as it is true; fails when the deadline passes. A condition, not a duration."""
+    deadline = time.monotonic() + within_sec
+    while True:
+        if result := check():
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still not so after {within_sec:g} s: {describe()}")
+        time.sleep(_POLL_SEC)
