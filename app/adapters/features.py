@@ -21,19 +21,14 @@ _SQL = sql.load(__file__)
 _MAX_KNOWN_KEYS: Final = 500_000
 
 
-class Pair(Struct, frozen=True):
-    """A pair as one of its items sees it. Weights and frequencies are forward-decayed sums."""
-
-    near_id: str
-    weight: float
-    near_frequency: float
-
-
 class ItemPairs(Struct, frozen=True):
-    """An item's own frequency, and its strongest pairs."""
+    """An item's own frequency, and its strongest pairs: the other item's id, the weight, the other's frequency.
+
+    Weights and frequencies are forward-decayed sums.
+    """
 
     frequency: float
-    pairs: list[Pair]
+    pairs: list[tuple[str, float, float]]
 
 
 class ItemKeys:
@@ -121,7 +116,7 @@ async def read_pairs(
     ):
         if item_id not in found:
             found[item_id] = ItemPairs(frequency, [])
-        found[item_id].pairs.append(Pair(near_id, weight, near_frequency))
+        found[item_id].pairs.append((near_id, weight, near_frequency))
     return found
 
 

@@ -41,7 +41,7 @@ class FreshCache(Generic[V]):
         self._patience_sec = patience_sec
         self._entries: dict[str, tuple[float, V]] = {}
         self._wanted: dict[str, None] = {}
-        self._next: asyncio.Future[None] | None = None
+        self._next: asyncio.Future[dict[str, V]] | None = None
         self._loading: asyncio.Task[None] | None = None
         self._hits = metrics.CACHE_READS.labels(name, "hit")
         self._stale = metrics.CACHE_READS.labels(name, "stale")
@@ -69,19 +69,15 @@ class FreshCache(Generic[V]):
             return found
         self._stale.inc(len(stale))
         self._misses.inc(len(missing))
-        loaded = self._request([*missing, *stale])
-        try:
-            if missing:
-                await asyncio.shield(loaded)
-            else:
-                await asyncio.wait([loaded], timeout=self._patience_sec)
-        except DependencyDown:
-            if any(key not in self._entries for key in missing):
-                raise
-        for key in (*missing, *stale):
-            entry = self._entries.get(key)
-            found[key] = entry[1] if entry is not None else stale.get(key, self._absent)
-        return found
+        loading = self._request([*missing, *stale])
+        if missing:
+            loaded = await asyncio.shield(loading)
+            return {**found, **{key: loaded[key] for key in (*missing, *stale)}}
+        await asyncio.wait([loading], timeout=self._patience_sec)
+        if loading.done() and not loading.exception():
+            loaded = loading.result()
+            stale = {key: loaded[key] for key in stale}
+        return {**found, **stale}
 
     def put(self, key: str, value: V) -> None:
         self._store(key, value, time.monotonic())
@@ -94,7 +90,7 @@ class FreshCache(Generic[V]):
             self._loading.cancel()
             await asyncio.wait([self._loading])
 
-    def _request(self, keys: list[str]) -> "asyncio.Future[None]":
+    def _request(self, keys: list[str]) -> "asyncio.Future[dict[str, V]]":
         self._wanted.update(dict.fromkeys(keys))
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
@@ -106,9 +102,10 @@ class FreshCache(Generic[V]):
         while self._next is not None:
             done, self._next = self._next, None
             keys, self._wanted = list(self._wanted), {}
+            loaded: dict[str, V] = {}
             try:
                 for start in range(0, len(keys), self._max_batch):
-                    await self._load(keys[start : start + self._max_batch])
+                    loaded |= await self._load(keys[start : start + self._max_batch])
             except BaseException as error:
                 if not done.done():
                     done.set_exception(error if isinstance(error, Exception) else DependencyDown("cache", "closing"))
@@ -117,14 +114,16 @@ class FreshCache(Generic[V]):
                     raise
             else:
                 if not done.done():
-                    done.set_result(None)
+                    done.set_result(loaded)
 
-    async def _load(self, keys: list[str]) -> None:
+    async def _load(self, keys: list[str]) -> dict[str, V]:
         # The age counts from before the read: what commits meanwhile is not in it.
         started = time.monotonic()
         values = await self._load_many(keys)
-        for key in keys:
-            self._store(key, values.get(key, self._absent), started)
+        loaded = {key: values.get(key, self._absent) for key in keys}
+        for key, value in loaded.items():
+            self._store(key, value, started)
+        return loaded
 
     def _store(self, key: str, value: V, loaded_at: float) -> None:
         self._entries.pop(key, None)

@@ -137,7 +137,7 @@ class Recommender:
                 limit=ranking.NEIGHBOURS_KEPT,
                 frequency_power=ranking.FREQUENCY_POWER,
             )
-        return {item_id: ranking.neighbours_of(pairs) for item_id, pairs in found.items()}
+        return {item_id: ranking.neighbours_of(entry.frequency, entry.pairs) for item_id, entry in found.items()}
 
     async def _load_popular(self, _keys: list[str]) -> Mapping[str, Popular]:
         async with self._database.connection() as connection:

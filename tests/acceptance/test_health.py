@@ -13,7 +13,9 @@ from tests.support.service import Service, eventually, running
 def test_a_killed_dependency_turns_its_own_entry_and_back(
     breakable_stack: Stack, environment: dict[str, str], name: str, status_code: int, status: str
 ) -> None:
-    server = {"postgres": breakable_stack.postgres, "kafka": breakable_stack.kafka, "redis": breakable_stack.redis}[name]
+    server = {"postgres": breakable_stack.postgres, "kafka": breakable_stack.kafka, "redis": breakable_stack.redis}[
+        name
+    ]
     with running(environment) as service:
         eventually(lambda: states(service) == all_up(), describe=service.describe)
         server.kill()

@@ -58,9 +58,7 @@ def test_every_kind_of_event_reaches_the_features_once(api: Service) -> None:
         assert answer.status_code == 200
     assert answer.json()["duplicate"] == 4
 
-    eventually(
-        lambda: set(item_ids(api, "/popular")) == {"view", "click", "purchase", "watch"}, describe=api.describe
-    )
+    eventually(lambda: set(item_ids(api, "/popular")) == {"view", "click", "purchase", "watch"}, describe=api.describe)
     assert item_ids(api, "/popular")[-1] == "view"
 
 
@@ -77,5 +75,3 @@ def item_ids(api: Service, path: str) -> list[str]:
 
 def sources(api: Service, path: str, source: str) -> list[str]:
     return [item["item_id"] for item in api.client.get(path).json()["items"] if item["source"] == source]
-
-

@@ -99,5 +99,11 @@ def test_it_starts_without_its_dependencies_and_says_what_is_missing(environment
 def start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Runs a process that is to end by itself."""
     return subprocess.run(
-        [sys.executable, "-m", "app"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "app"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
