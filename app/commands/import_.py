@@ -18,7 +18,7 @@ from app.importing.mapping import Wishes
 from app.importing.options import column_options
 from app.importing.reader import Source, detect
 from app.importing.rejects import RejectFile
-from app.importing.screen import Screen, describe_columns, summary
+from app.importing.screen import Screen, describe_columns
 from app.importing.transfer import Tally, open_database, patiently, transfer
 from app.settings import Settings
 
@@ -57,21 +57,18 @@ def import_(file: Path, wishes: Wishes, rejected: Path | None, strict: bool, max
     console.print(describe_columns(source.columns), style="dim", highlight=False, soft_wrap=True)
     migrations.migrate(database_url)
     tally = Tally()
-    started = time.monotonic()
-    code = 0
-    try:
-        with RejectFile(rejects) as reject_file, Screen(console, file, reject_file) as screen:
+    with RejectFile(rejects) as reject_file, Screen(console, file, reject_file) as screen:
+        try:
             notice = asyncio.run(_run(file, source, database_url, tally, screen, None if no_wait else max_queued))
-    except KeyboardInterrupt:
-        notice = "Interrupted. Run the same command again: it goes on where it stopped."
-        code = _INTERRUPTED
-    except UserError:
-        console.print(summary(tally, time.monotonic() - started, rejects))
-        raise
-    console.print(summary(tally, time.monotonic() - started, rejects))
+            code = 1 if strict and tally.rejected else 0
+        except KeyboardInterrupt:
+            notice, code = "Interrupted. Run the same command again: it goes on where it stopped.", _INTERRUPTED
+        finally:
+            screen.close()
+            console.print(screen.summary(tally))
     if notice:
-        console.print(notice, highlight=False)
-    sys.exit(code or int(strict and tally.rejected > 0))
+        console.print(notice, highlight=False, soft_wrap=True)
+    sys.exit(code)
 
 
 async def _run(

@@ -1,19 +1,24 @@
 """What the person at the terminal sees of an import: bars with rate and time left, then the sums."""
 
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from app.importing.mapping import Columns
 from app.importing.rejects import RejectFile
 from app.importing.rows import BadRow
 from app.importing.transfer import Tally, Watcher
+
+_SHOWN_REASONS: Final = 3
+_COUNTED_REASONS: Final = 1_000
 
 
 class Screen(Watcher):
@@ -21,7 +26,8 @@ class Screen(Watcher):
 
     def __init__(self, console: Console, path: Path, rejects: RejectFile | None) -> None:
         self._rejects = rejects
-        self._started = time.monotonic()
+        self._reasons: Counter[str] = Counter()
+        self._started = self._moved = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(),
@@ -40,9 +46,14 @@ class Screen(Watcher):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the bars as they are, so that other text can follow."""
         self._progress.stop()
 
     def moved(self, tally: Tally) -> None:
+        self._moved = time.monotonic()
         note = f"{tally.read:,} rows, {self._rate(tally):,.0f}/s"
         if tally.rejected:
             note += f", {tally.rejected:,} rejected"
@@ -50,15 +61,35 @@ class Screen(Watcher):
             note += f"; {tally.queued:,} events wait for a relay"
         self._progress.update(self._reading, completed=tally.pos, note=note)
 
-    def rejected(self, rows: Iterable[BadRow]) -> None:
+    def rejected(self, rows: Sequence[BadRow]) -> None:
         if self._rejects is not None:
             self._rejects.add(rows)
+        for row in rows:
+            if row.reason in self._reasons or len(self._reasons) < _COUNTED_REASONS:
+                self._reasons[row.reason] += 1
 
     def waiting(self, description: str) -> "WaitBar":
         return WaitBar(self._progress, self._progress.add_task(description, total=None, note=""))
 
+    def summary(self, tally: Tally) -> Table:
+        """The sums, and the most frequent reasons; every row read is imported, a duplicate or rejected."""
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_column()
+        table.add_column(justify="right")
+        table.add_column(overflow="fold")
+        table.add_row("rows read", f"{tally.read:,}", f"{self._rate(tally):,.0f}/s")
+        table.add_row("imported", f"{tally.imported:,}", "")
+        table.add_row(
+            "duplicates", f"{tally.duplicates:,}", "stored before, not counted again" if tally.duplicates else ""
+        )
+        where = f"see {self._rejects.path}" if self._rejects is not None and tally.rejected else ""
+        table.add_row("rejected", f"{tally.rejected:,}", where)
+        for reason, times in self._reasons.most_common(_SHOWN_REASONS):
+            table.add_row("", f"{times:,}", Text(reason))
+        return table
+
     def _rate(self, tally: Tally) -> float:
-        return tally.read / max(time.monotonic() - self._started, 1e-3)
+        return tally.read / max(self._moved - self._started, 1e-3)
 
 
 class WaitBar:
@@ -83,16 +114,3 @@ def describe_columns(columns: Columns) -> str:
     if columns.event_type:
         parts.append(f"event_type = {columns.event_type}")
     return ", ".join(parts)
-
-
-def summary(tally: Tally, seconds: float, rejects: Path) -> Table:
-    """The sums of an import; every row read is imported, a duplicate or rejected."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_row("rows read", f"{tally.read:,}", f"{tally.read / max(seconds, 1e-3):,.0f}/s, {seconds:.1f} s")
-    table.add_row("imported", f"{tally.imported:,}", "")
-    table.add_row("duplicates", f"{tally.duplicates:,}", "stored before, not counted again" if tally.duplicates else "")
-    table.add_row("rejected", f"{tally.rejected:,}", f"see {rejects}" if tally.rejected else "")
-    return table

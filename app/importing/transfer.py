@@ -6,7 +6,7 @@ over what is stored and goes on where the first one ended, however that came.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -45,7 +45,7 @@ class Watcher:
     def moved(self, tally: Tally) -> None:
         """A portion was written, or a wait for the relay went on (`tally.queued` > 0)."""
 
-    def rejected(self, rows: Iterable[BadRow]) -> None:
+    def rejected(self, rows: Sequence[BadRow]) -> None:
         """These lines are no events."""
 
 
