@@ -36,7 +36,7 @@ def main() -> None:
             shutil.rmtree(VENV, ignore_errors=True)
             make_venv()
         count = sum(line[:1].isalnum() for line in LOCK.read_text().splitlines())
-        pip(f"Installing up to {count} packages", "--require-hashes", "-r", str(LOCK))
+        pip(f"Installing {count} packages, a minute or two", "--require-hashes", "-r", str(LOCK))
         pip("Installing the project", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
         STAMP.write_text(wanted())
         say(f"Ready after {time.monotonic() - started:.0f} s; the next start has nothing to install")
@@ -91,22 +91,23 @@ def pip(what: str, *arguments: str) -> None:
     elsewhere = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX")
     environ = {name: value for name, value in os.environ.items() if name not in elsewhere}
     lines: list[str] = []
+    say(what)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environ, cwd=ROOT
     ) as process:
         for line in process.stdout or ():
             lines.append(line.rstrip())
             if line.startswith("Collecting "):
-                show_progress(what, line.split()[1])
+                show_progress(line.split()[1])
         clear_progress()
     if process.returncode != 0:
         end = "\n".join(lines[-SHOWN_LINES:])
         sys.exit(f"{end}\n\n{what} failed; the reason stands above. Once it is mended, run the same command again.")
 
 
-def show_progress(what: str, name: str) -> None:
+def show_progress(name: str) -> None:
     if sys.stderr.isatty():
-        print(f"\r\033[K{what}: {name}", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K  {name}", end="", file=sys.stderr, flush=True)
 
 
 def clear_progress() -> None:
