@@ -35,7 +35,7 @@ def test_a_killed_dependency_turns_its_own_entry_and_back(
             40.0,
             service.describe,
         )
-        assert set(task["restarts"] for task in service.readiness()["tasks"].values()) == {0}
+        assert {task["restarts"] for task in service.readiness()["tasks"].values()} == {0}
 
 
 def states(service: Service) -> dict[str, str]:

@@ -86,7 +86,7 @@ def test_it_starts_without_its_dependencies_and_says_what_is_missing(environment
             describe=service.describe,
         )
         assert service.status("/readyz") == 503
-        assert set(task["state"] for task in service.readiness()["tasks"].values()) == {"running"}
+        assert {task["state"] for task in service.readiness()["tasks"].values()} == {"running"}
         event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
         refused = service.client.post("/event", json=event)
         assert refused.status_code == 503

@@ -1,0 +1,125 @@
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from app.adapters.fresh_cache import FreshCache
+from app.errors import DependencyDown
+
+
+class Source:
+    """Answers when it is let to, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.asked: list[list[str]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: Exception | None = None
+
+    async def load(self, keys: list[str]) -> Mapping[str, int]:
+        self.asked.append(keys)
+        await self.open.wait()
+        if self.error is not None:
+            raise self.error
+        return {key: self.values[key] for key in keys if key in self.values}
+
+
+def cache_of(
+    source: Source, *, ttl_sec: float = 60.0, max_keys: int = 10, patience_sec: float = 0.01
+) -> FreshCache[int]:
+    return FreshCache(
+        "test", source.load, absent=-1, ttl_sec=ttl_sec, max_keys=max_keys, max_batch=3, patience_sec=patience_sec
+    )
+
+
+async def test_a_fresh_value_is_loaded_once() -> None:
+    source = Source()
+    source.values = {"a": 1}
+    cache = cache_of(source)
+    assert [await cache.get("a"), await cache.get("a")] == [1, 1]
+    assert source.asked == [["a"]]
+
+
+async def test_what_the_source_does_not_have_is_remembered_as_absent() -> None:
+    source = Source()
+    cache = cache_of(source)
+    assert [await cache.get("a"), await cache.get("a")] == [-1, -1]
+    assert source.asked == [["a"]]
+
+
+async def test_readers_at_the_same_time_share_loads() -> None:
+    source = Source()
+    source.values = dict(zip("abcdef", range(6), strict=True))
+    source.open.clear()
+    cache = cache_of(source)
+    first = asyncio.create_task(cache.get("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(cache.get(key)) for key in "abcdef"]
+    await asyncio.sleep(0)
+    source.open.set()
+    assert await first == 0
+    assert await asyncio.gather(*others) == [0, 1, 2, 3, 4, 5]
+    assert source.asked == [["a"], ["a", "b", "c"], ["d", "e", "f"]]
+
+
+async def test_an_old_value_is_reloaded_and_served_if_the_load_is_slow() -> None:
+    source = Source()
+    source.values = {"a": 1}
+    cache = cache_of(source, ttl_sec=0.0)
+    assert await cache.get("a") == 1
+    source.values = {"a": 2}
+    assert await cache.get("a") == 2
+    source.values = {"a": 3}
+    source.open.clear()
+    assert await cache.get("a") == 2
+    source.open.set()
+    await cache.get("a")
+    assert await cache.get("a") == 3
+
+
+async def test_a_failed_load_costs_freshness_where_there_is_an_old_value_and_is_told_where_there_is_none() -> None:
+    source = Source()
+    source.values = {"a": 1}
+    cache = cache_of(source, ttl_sec=0.0, patience_sec=5.0)
+    assert await cache.get("a") == 1
+    source.error = DependencyDown("postgres", "away")
+    assert await cache.get("a") == 1
+    with pytest.raises(DependencyDown):
+        await cache.get("b")
+    source.error = None
+    source.values = {"b": 2}
+    assert await cache.get("b") == 2
+
+
+async def test_the_number_of_keys_is_bounded_and_the_oldest_go() -> None:
+    source = Source()
+    source.values = {str(n): n for n in range(20)}
+    cache = cache_of(source, max_keys=5)
+    for n in range(20):
+        await cache.get(str(n))
+    source.asked.clear()
+    assert await cache.get_many(["15", "16", "17", "18", "19"]) == {str(n): n for n in range(15, 20)}
+    assert source.asked == []
+    await cache.get("0")
+    assert source.asked == [["0"]]
+
+
+async def test_a_key_that_is_dropped_while_it_is_read_is_answered_all_the_same() -> None:
+    source = Source()
+    source.values = {str(n): n for n in range(9)}
+    cache = cache_of(source, max_keys=2)
+    assert await cache.get_many([str(n) for n in range(9)]) == {str(n): n for n in range(9)}
+
+
+async def test_closing_ends_a_load_under_way() -> None:
+    source = Source()
+    source.open.clear()
+    cache = cache_of(source)
+    reader = asyncio.create_task(cache.get("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await cache.close()
+    with pytest.raises(DependencyDown):
+        await reader

@@ -1,0 +1,37 @@
+from app.health import DependencyEntry, DependencyState, Need, TaskEntry, TaskState, summarize
+
+
+def task(state: TaskState) -> TaskEntry:
+    return TaskEntry(state=state, since="", last_progress=None, restarts=0)
+
+
+def dependency(state: DependencyState, need: Need) -> DependencyEntry:
+    return DependencyEntry(state=state, since="", last_progress=None, need=need)
+
+
+def test_all_well_is_ready() -> None:
+    report = summarize(["relay", "api"], {"t": task("running")}, {"d": dependency("up", "required")}, draining=False)
+    assert (report.status, report.ready, report.role) == ("ready", True, ["api", "relay"])
+
+
+def test_a_required_dependency_makes_it_unavailable_and_another_degrades_it() -> None:
+    tasks = {"t": task("running")}
+    down = summarize(["api"], tasks, {"d": dependency("down", "required")}, draining=False)
+    degraded = summarize(["api"], tasks, {"d": dependency("down", "degrades")}, draining=False)
+    assert (down.status, down.ready) == ("unavailable", False)
+    assert (degraded.status, degraded.ready) == ("degraded", True)
+
+
+def test_a_dependency_that_was_not_seen_yet_counts_as_not_there() -> None:
+    report = summarize(["api"], {}, {"d": dependency("starting", "required")}, draining=False)
+    assert not report.ready
+
+
+def test_a_task_that_does_not_run_makes_it_unavailable() -> None:
+    for state in ("starting", "restarting", "wedged", "stopped"):
+        assert not summarize(["api"], {"t": task(state)}, {}, draining=False).ready
+
+
+def test_draining_comes_before_everything() -> None:
+    report = summarize(["api"], {"t": task("running")}, {"d": dependency("up", "required")}, draining=True)
+    assert (report.status, report.ready) == ("draining", False)

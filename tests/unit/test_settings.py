@@ -1,0 +1,78 @@
+import pytest
+
+from app.errors import UserError
+from app.settings import ROLES, Settings
+
+MINIMUM = {"DATABASE_URL": "postgresql://reco@localhost/reco", "KAFKA_BOOTSTRAP_SERVERS": "localhost:9092"}
+
+
+def test_the_least_that_is_needed_is_two_urls() -> None:
+    settings = Settings.from_env(MINIMUM)
+    assert settings.role == frozenset(ROLES)
+    assert settings.outbox_max_attempts == 25
+    assert settings.db_lock_timeout_ms == 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "role"),
+    [("api", {"api"}), ("relay, consumer", {"relay", "consumer"}), ("all", set(ROLES)), ("api,all", set(ROLES))],
+)
+def test_role_is_a_comma_list(text: str, role: set[str]) -> None:
+    assert Settings.from_env({**MINIMUM, "ROLE": text}).role == role
+
+
+def test_an_empty_variable_is_as_if_not_set() -> None:
+    assert Settings.from_env({**MINIMUM, "HTTP_PORT": ""}).http_port == 8080
+
+
+def test_values_are_read_by_type() -> None:
+    settings = Settings.from_env(
+        {
+            **MINIMUM,
+            "ONLINE_CACHE_STRICT_BACKEND": "true",
+            "OUTBOX_RELAY_BASE_RETRY_SEC": "0.5",
+            "CORS_ALLOW_ORIGINS": "https://a.example, https://b.example",
+        }
+    )
+    assert settings.online_cache_strict_backend is True
+    assert settings.outbox_relay_base_retry_sec == 0.5
+    assert settings.cors_allow_origins == ("https://a.example", "https://b.example")
+
+
+def test_one_message_names_every_fault() -> None:
+    with pytest.raises(UserError) as raised:
+        Settings.from_env(
+            {
+                "ROLE": "api,relais",
+                "HTTP_PORT": "0",
+                "DB_POOL_MAX_SIZE": "many",
+                "ONLINE_CACHE_BACKEND": "disk",
+                "OUTBOX_MAX_ATEMPTS": "3",
+                "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            }
+        )
+    message = str(raised.value)
+    for part in (
+        "ROLE='api,relais': unknown role relais",
+        "HTTP_PORT='0'",
+        "DB_POOL_MAX_SIZE='many'",
+        "ONLINE_CACHE_BACKEND='disk'",
+        "OUTBOX_MAX_ATTEMPTS is meant?",
+        "DATABASE_URL: not set",
+        "KAFKA_SASL_PASSWORD",
+    ):
+        assert part in message
+
+
+def test_an_api_alone_needs_no_kafka_but_a_relay_does() -> None:
+    database = {"DATABASE_URL": MINIMUM["DATABASE_URL"]}
+    assert Settings.from_env({**database, "ROLE": "api"}).kafka_bootstrap_servers == ""
+    with pytest.raises(UserError, match="KAFKA_BOOTSTRAP_SERVERS"):
+        Settings.from_env({**database, "ROLE": "relay"})
+
+
+def test_a_bad_url_is_refused_without_being_shown() -> None:
+    with pytest.raises(UserError) as raised:
+        Settings.from_env({**MINIMUM, "DATABASE_URL": "mysql://root:hunter2@db/reco"})
+    assert "hunter2" not in str(raised.value)
+    assert "postgresql://" in str(raised.value)

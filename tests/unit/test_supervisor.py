@@ -1,0 +1,140 @@
+"""Events instead of sleeps: each test waits for what the task itself tells."""
+
+import asyncio
+
+import pytest
+
+from app import supervisor
+from app.supervisor import Progress, Supervisor, TaskSpec
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_RESTART_BASE_SEC", 0.001)
+    monkeypatch.setattr(supervisor, "_RESTART_MAX_SEC", 0.002)
+    monkeypatch.setattr(supervisor, "_CHECK_EVERY_SEC", 0.01)
+    monkeypatch.setattr(supervisor, "_CANCEL_GRACE_SEC", 0.05)
+
+
+class Recorder:
+    """A task that fails `failures` times and then works until it is stopped."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.starts = 0
+        self.well = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event, progress: Progress) -> None:
+        self.starts += 1
+        if self.starts <= self.failures:
+            raise ValueError(f"failure {self.starts}")
+        self.well.set()
+        await stop.wait()
+
+
+async def test_a_task_that_fails_restarts_alone() -> None:
+    weak, strong = Recorder(failures=3), Recorder()
+    tasks = Supervisor([TaskSpec("weak", weak.run), TaskSpec("strong", strong.run)])
+    tasks.start()
+    await asyncio.gather(weak.well.wait(), strong.well.wait())
+    report = tasks.report()
+    assert (weak.starts, strong.starts) == (4, 1)
+    assert report["weak"].restarts == 3
+    assert report["weak"].error == "ValueError: failure 3"
+    assert (report["strong"].restarts, report["strong"].error) == (0, None)
+    await tasks.stop("weak", "strong")
+    assert {entry.state for entry in tasks.report().values()} == {"stopped"}
+
+
+async def test_a_task_that_returns_before_it_is_told_to_has_crashed() -> None:
+    calls = asyncio.Semaphore(0)
+
+    async def run(stop: asyncio.Event, progress: Progress) -> None:
+        calls.release()
+
+    tasks = Supervisor([TaskSpec("short", run)])
+    tasks.start()
+    for _ in range(3):
+        await calls.acquire()
+    assert tasks.report()["short"].error == "returned before it was told to stop"
+    await tasks.stop("short")
+
+
+async def test_a_task_without_progress_is_cancelled_and_restarted() -> None:
+    starts = asyncio.Semaphore(0)
+
+    async def run(stop: asyncio.Event, progress: Progress) -> None:
+        starts.release()
+        await asyncio.Event().wait()
+
+    tasks = Supervisor([TaskSpec("stuck", run, stall_sec=0.02)])
+    tasks.start()
+    await starts.acquire()
+    await starts.acquire()
+    assert "no progress" in (tasks.report()["stuck"].error or "")
+    assert tasks.wedged() == []
+    await tasks.cancel()
+
+
+async def test_a_task_that_beats_is_left_alone() -> None:
+    beats = asyncio.Semaphore(0)
+    starts = 0
+
+    async def run(stop: asyncio.Event, progress: Progress) -> None:
+        nonlocal starts
+        starts += 1
+        while not stop.is_set():
+            progress.beat("waiting for kafka")
+            beats.release()
+            await asyncio.sleep(0.005)
+
+    tasks = Supervisor([TaskSpec("alive", run, stall_sec=1.0)])
+    tasks.start()
+    for _ in range(20):
+        await beats.acquire()
+    assert starts == 1
+    assert tasks.report()["alive"].detail == "waiting for kafka"
+    await tasks.stop("alive")
+
+
+async def test_a_task_that_ignores_its_cancellation_is_wedged() -> None:
+    release = asyncio.Event()
+
+    async def run(stop: asyncio.Event, progress: Progress) -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    tasks = Supervisor([TaskSpec("deaf", run, stall_sec=0.01)])
+    tasks.start()
+    async with asyncio.timeout(10):
+        while not tasks.wedged():
+            await asyncio.sleep(0.01)
+    assert tasks.report()["deaf"].state == "wedged"
+    release.set()
+    await tasks.stop("deaf")
+    assert tasks.wedged() == []
+
+
+async def test_stop_waits_for_the_work_in_hand() -> None:
+    done: list[str] = []
+    started = asyncio.Event()
+    finish = asyncio.Event()
+
+    async def run(stop: asyncio.Event, progress: Progress) -> None:
+        started.set()
+        await stop.wait()
+        await finish.wait()
+        done.append("batch")
+
+    tasks = Supervisor([TaskSpec("worker", run)])
+    tasks.start()
+    await started.wait()
+    stopping = asyncio.create_task(tasks.stop("worker"))
+    await asyncio.sleep(0)
+    assert not stopping.done()
+    finish.set()
+    await stopping
+    assert done == ["batch"]
