@@ -1,0 +1,286 @@
+"""The scenarios, in rounds: each floor right before what is compared with it, and all of it several times."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+from app.core.events import TOPICS
+from app.errors import UserError
+from app.load import jobs, scrape, store
+from app.load.handle import GeneratorHandle
+from app.load.loops import Window
+from app.load.plan import BATCHED_EVENTS, UNBOUNDED, Plan, Scenario
+from app.load.requests import Endpoint
+from app.load.results import Results, Sample, drain_rate, values_of
+from app.load.store import Verdict
+from app.load.target import Embedded, Reading, Remote
+
+_SEED_BATCH: Final = 500
+_SEED_LIMIT_SEC: Final = 3600.0
+_STALL_SEC: Final = 30.0
+_POLL_SEC: Final = 0.25
+_IDLE_SEC: Final = 3.0
+# Enough marked events for a p99, few enough that watching them is no load to speak of.
+_MARKED_PER_SEC: Final = 25.0
+_STEADY_LEAST_SEC: Final = 10.0
+_CHECK_PATIENCE_SEC: Final = 30.0
+
+_PUBLISHED: Final = ("reco_outbox_relay_published_total", "")
+_APPLIED: Final = ("reco_feature_consumer_processed_total", 'status="applied"')
+
+
+class Screen(Protocol):
+    """Where progress is shown."""
+
+    def step(self, what: str) -> None:
+        """Something begins."""
+
+    def tick(self, done: float, total: float | None, note: str) -> None:
+        """How far it is; `total` None when that is not known."""
+
+    def measured(self, row: str, sample: Sample) -> None:
+        """A row of this round is done."""
+
+
+class Bench:
+    """Runs a plan against a target and gathers the results."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        target: Embedded | Remote,
+        floor: Endpoint | None,
+        servers: Mapping[str, str],
+        generator: GeneratorHandle,
+        screen: Screen,
+    ) -> None:
+        self._plan = plan
+        self._target = target
+        self._floor = floor
+        self._servers = servers
+        self._generator = generator
+        self._screen = screen
+        self.results = Results()
+
+    def run(self) -> None:
+        """Raises `UserError` when the run cannot go on; errors of single requests are in the results."""
+        if isinstance(self._target, Embedded):
+            self._idle()
+        self._seed()
+        for number in range(self._plan.rounds):
+            for scenario in self._plan.scenarios:
+                self._screen.step(f"round {number + 1} of {self._plan.rounds}: {scenario}")
+                self._scenarios()[scenario]()
+
+    def check(self, database_url: str) -> Verdict:
+        """What the client was told beside what is stored; waits until the service has caught up."""
+        self._screen.step("comparing what was acknowledged with what is stored")
+        alone = isinstance(self._target, Embedded)
+        if alone:
+            self._drain_wholly()
+        deadline = time.monotonic() + _CHECK_PATIENCE_SEC
+        while True:
+            verdict = store.check(database_url, self._generator.states(), alone=alone)
+            if alone or not verdict.faults or time.monotonic() > deadline:
+                return verdict
+            time.sleep(1.0)
+
+    def _scenarios(self) -> dict[Scenario, Callable[[], None]]:
+        return {
+            "single": self._single,
+            "batch100": lambda: self._batch(100),
+            "batch1000": lambda: self._batch(1000),
+            "reco": self._reco,
+            "pipeline": self._pipeline,
+            "fresh": self._fresh,
+        }
+
+    def _single(self) -> None:
+        for row, endpoint in (("floor.post", self._floor), ("single", self._target.endpoint)):
+            if endpoint is not None:
+                job = jobs.SendSingles(
+                    endpoint=endpoint,
+                    connections=self._plan.connections,
+                    window=self._window(),
+                    recorded=row == "single",
+                )
+                self._measure(row, job)
+        self._drain()
+
+    def _batch(self, size: int) -> None:
+        window = self._window(max_good=BATCHED_EVENTS)
+        if self._plan.floors and self._servers:
+            job = jobs.InsertRows(
+                database_url=self._servers["DATABASE_URL"], clients=self._plan.batch_clients, size=size, window=window
+            )
+            self._measure(f"floor.insert{size}", job)
+        clients = self._plan.batch_clients
+        sending = jobs.SendBatches(endpoint=self._target.endpoint, connections=clients, size=size, window=window)
+        self._measure(f"batch{size}", sending)
+        self._drain()
+
+    def _reco(self) -> None:
+        for row, endpoint in (("floor.get", self._floor), ("reco", self._target.endpoint)):
+            if endpoint is not None:
+                job = jobs.SendReads(
+                    endpoint=endpoint, connections=self._plan.connections, k=self._plan.k, window=self._window()
+                )
+                self._measure(row, job)
+
+    def _fresh(self) -> None:
+        job = jobs.SendSteadily(
+            endpoint=self._target.endpoint,
+            connections=self._plan.connections,
+            rate=self._plan.rate,
+            marked_per_sec=min(_MARKED_PER_SEC, self._plan.rate),
+            window=self._window(seconds=max(self._plan.seconds, _STEADY_LEAST_SEC)),
+        )
+        self._measure("steady", job)
+        self._drain()
+
+    def _pipeline(self) -> None:
+        """The relay alone on a full outbox, then the consumer alone on what the relay has published."""
+        target = self._target
+        assert isinstance(target, Embedded)
+        if self._plan.floors:
+            job = jobs.ProduceMessages(
+                bootstrap_servers=self._servers["KAFKA_BOOTSTRAP_SERVERS"],
+                topic="reco.load.floor",
+                partitions=2 * len(TOPICS),
+                window=self._window(),
+            )
+            self._measure("floor.produce", job)
+        target.stop()
+        missing = self._plan.backlog - store.count_outbox(target.database_url)
+        if missing > 0:
+            self._screen.step(f"filling the outbox with {missing:,} events")
+            fill = jobs.FillOutbox(database_url=target.database_url, count=missing)
+            self._generator.run(fill, self._shown(time.monotonic(), missing))
+        self._drain_role("relay", _PUBLISHED, store.count_outbox(target.database_url))
+        self._drain_role("consumer", _APPLIED, store.pending(target.database_url))
+        target.start()
+
+    def _drain_role(self, role: str, counter: tuple[str, str], total: int) -> None:
+        target = self._target
+        assert isinstance(target, Embedded)
+        self._screen.step(f"the {role} alone on {total:,} events")
+        child = target.start_role(role)
+        child.await_ready("/healthz")
+        before, begun = target.reading(), time.monotonic()
+        samples: list[tuple[float, float]] = []
+        moved_at = begun
+        while not samples or samples[-1][1] < total:
+            time.sleep(_POLL_SEC)
+            count = scrape.total(scrape.read(child.endpoint), *counter) or 0.0
+            now = time.monotonic()
+            if samples and count > samples[-1][1]:
+                moved_at = now
+            samples.append((now, count))
+            self._screen.tick(count, total, f"{count:,.0f} of {total:,}")
+            if now - moved_at > _STALL_SEC:
+                raise UserError(f"The {role} stands still at {count:,.0f} of {total:,} events.\n{child.log_tail()}")
+        rate, slope = drain_rate(samples, total)
+        values = {"rate": rate, **({} if slope is None else {"slope": slope})}
+        values |= _usage(before, target.reading(), time.monotonic() - begun)
+        self._add(role, Sample(values=values))
+        target.stop()
+
+    def _idle(self) -> None:
+        self._screen.step("the service at rest")
+        time.sleep(_IDLE_SEC)  # what the start leaves to do is no rest
+        before, begun = self._target.reading(), time.monotonic()
+        time.sleep(_IDLE_SEC)
+        usage = _usage(before, self._target.reading(), time.monotonic() - begun)
+        self._add("idle", Sample(values=usage))
+
+    def _seed(self) -> None:
+        total = self._plan.shape.users * self._plan.shape.history
+        self._screen.step(f"giving {self._plan.shape.users:,} users their histories, {total:,} events")
+        job = jobs.SendSeeds(
+            endpoint=self._target.endpoint,
+            connections=self._plan.batch_clients,
+            size=_SEED_BATCH,
+            now_ms=time.time_ns() // 1_000_000,
+            window=Window(seconds=_SEED_LIMIT_SEC, max_good=UNBOUNDED, warmup_sec=0.0, grace_sec=30.0),
+        )
+        measured = self._generator.run(job, self._shown(time.monotonic(), total))
+        if measured.series.errors:
+            raise UserError(f"The histories could not be sent: {measured.series.errors} {measured.series.first_bodies}")
+        self._drain_wholly()
+
+    def _measure(self, row: str, job: jobs.Job) -> None:
+        ours = not row.startswith("floor.")
+        before, begun = self._target.reading(), time.monotonic()
+        measured = self._generator.run(job, self._shown(begun, None))
+        seconds = time.monotonic() - begun
+        values = values_of(measured.series) | {"generator_cpu": measured.generator_cpu_sec / seconds}
+        if ours:
+            values |= _usage(before, self._target.reading(), seconds)
+        self._add(row, _sample(values, measured.series))
+        if measured.visible is not None:
+            self._add("visible", _sample(values_of(measured.visible), measured.visible))
+
+    def _drain_wholly(self) -> None:
+        """As `_drain`, with a relay and a consumer for the time being where the layout has none."""
+        target = self._target
+        if isinstance(target, Embedded) and not target.drains:
+            with _lent(target, "relay,consumer"):
+                self._await_quiet(lambda: store.pending(target.database_url))
+        else:
+            self._drain()
+
+    def _drain(self) -> None:
+        """Waits until everything accepted is in the features, so that the next measurement has the machine alone."""
+        self._await_quiet(self._target.pending)
+
+    def _await_quiet(self, pending: Callable[[], int | None]) -> None:
+        least, fell_at = None, time.monotonic()
+        while left := pending():
+            if least is None or left < least:
+                least, fell_at = left, time.monotonic()
+            if time.monotonic() - fell_at > _STALL_SEC:
+                raise UserError(f"{left:,} accepted events do not reach the features; look at GET /readyz and the logs")
+            self._screen.tick(0, None, f"{left:,} events on their way to the features")
+            time.sleep(_POLL_SEC)
+
+    def _window(self, *, seconds: float | None = None, max_good: int = UNBOUNDED) -> Window:
+        return Window(seconds=seconds or self._plan.seconds, max_good=max_good)
+
+    def _shown(self, begun: float, total: int | None) -> Callable[[jobs.Progress], None]:
+        def on_progress(progress: jobs.Progress) -> None:
+            seconds = max(time.monotonic() - begun, 1e-3)
+            note = f"{progress.good / seconds:,.0f}/s" + (f", {progress.errors:,} errors" if progress.errors else "")
+            self._screen.tick(progress.good if total else seconds, total, note)
+
+        return on_progress
+
+    def _add(self, row: str, sample: Sample) -> None:
+        self.results.add(row, sample)
+        self._screen.measured(row, sample)
+
+
+@contextmanager
+def _lent(target: Embedded, role: str) -> Iterator[None]:
+    child = target.start_role(role)
+    child.await_ready("/readyz")
+    try:
+        yield
+    finally:
+        target.end(child)
+
+
+def _sample(values: dict[str, float], series: jobs.Series) -> Sample:
+    return Sample(values=values, errors=series.errors, first_bodies=series.first_bodies)
+
+
+def _usage(before: Reading, after: Reading, seconds: float) -> dict[str, float]:
+    values: dict[str, float] = {}
+    if before.cpu_sec is not None and after.cpu_sec is not None:
+        values["cpu"] = (after.cpu_sec - before.cpu_sec) / seconds
+    if after.rss_bytes is not None:
+        values["rss_mb"] = after.rss_bytes / 1e6
+    lag = scrape.bucket_percentile(before.samples, after.samples, "reco_event_loop_lag_ms", 99.0)
+    if lag is not None:
+        values["lag_p99"] = lag
+    return values

@@ -1,0 +1,71 @@
+"""The floor of the API: `python -m app.load.floor_server` serves bare Litestar on HTTP_PORT of loopback.
+
+It runs under the service's own server settings, takes the same requests, decodes them into the same structs and
+answers in the same shapes, but stores nothing and computes nothing.
+"""
+
+import asyncio
+import os
+import signal
+
+import uvloop
+from litestar import Litestar, get, post
+from msgspec import Struct
+
+from app.api.server import bind, serve
+from app.core.events import Impression, Interaction, Watch
+from app.supervisor import Progress
+
+
+class Answer(Struct):
+    event_id: str
+    status: str
+
+
+@post("/log/watch", status_code=202)
+async def watch(data: Watch) -> Answer:
+    return Answer(str(data.event_id), "accepted")
+
+
+@post("/log/impression", status_code=202)
+async def impression(data: Impression) -> Answer:
+    return Answer(str(data.event_id), "accepted")
+
+
+@post("/event", status_code=202)
+async def interaction(data: Interaction) -> Answer:
+    return Answer(str(data.event_id), "accepted")
+
+
+class Item(Struct):
+    item_id: str
+    score: float
+    source: str
+
+
+class Recommendation(Struct):
+    request_id: str
+    items: list[Item]
+    model_version: str
+    strategy: str
+
+
+ITEMS = [Item(f"item-{number:06d}", round(1 / (number + 1), 6), "covisitation") for number in range(200)]
+
+
+@get("/reco")
+async def reco(user_id: str, session_id: str, k: int) -> Recommendation:
+    return Recommendation("0" * 32, ITEMS[:k], "floor", "constant")
+
+
+async def main(port: int) -> None:
+    """Until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    app = Litestar([watch, impression, interaction, reco], openapi_config=None, logging_config=None)
+    with bind("127.0.0.1", port, reuse_port=False) as listener:
+        await serve(app, listener, stop, Progress(), drain_sec=1.0)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(int(os.environ["HTTP_PORT"])))

@@ -1,0 +1,166 @@
+"""The generator process: `python -m app.load.generator` reads jobs from stdin, one a line, and answers on stdout."""
+
+import asyncio
+import gc
+import itertools
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import asyncpg
+import msgspec
+import uvloop
+from aiokafka.errors import KafkaError
+
+from app.core.events import Record, accept
+from app.errors import DependencyDown, describe
+from app.load import drivers, jobs
+from app.load.freshness import Marked
+from app.load.loops import ClosedLoop, OpenLoop, Tally, measure
+from app.load.requests import Batches, Endpoint, Gets, History, Singles, Source, reco_path, template
+from app.load.workload import World
+
+# Enough that repeats are far apart, little enough to be made in half a second.
+_POOL: Final = 20_000
+_REPORT_SEC: Final = 0.5
+# Marked events are for popular items: these surely have neighbours once the histories are in.
+_MARKED_ITEMS: Final = 20
+# The run's name in the ids of events that go to a floor and are stored nowhere.
+_DISCARDED: Final = "discards"
+
+
+class Generator:
+    """Does one job at a time for one run."""
+
+    def __init__(self, start: jobs.Start) -> None:
+        self._world = World(start.shape)
+        self._history = History(start.run)
+        self._templates = [template(event) for event in itertools.islice(self._world.events("live"), _POOL)]
+        # What is made once is not looked at again by the collector, whose pauses would be the service's.
+        gc.collect()
+        gc.freeze()
+
+    async def do(self, job: jobs.Job) -> jobs.Measured | jobs.States:
+        """Raises OSError, `DependencyDown`, asyncpg's and aiokafka's errors when what is needed is not there."""
+        begun_cpu = time.process_time()
+        visible = None
+        match job:
+            case jobs.TellStates():
+                return self._states()
+            case jobs.SendSteadily():
+                series, visible = await self._steady(job)
+            case jobs.FillOutbox():
+                series = await self._fill(job)
+            case jobs.InsertRows() | jobs.ProduceMessages():
+                series = await self._floor(job)
+            case _:
+                series = await self._closed(job)
+        return jobs.Measured(series=series, visible=visible, generator_cpu_sec=time.process_time() - begun_cpu)
+
+    async def _closed(self, job: jobs.Closed) -> jobs.Series:
+        tally = Tally()
+        loop = ClosedLoop(job.endpoint, self._source(job), tally, job.connections)
+        return _series(tally, await measure(loop, tally, job.window, _reporter()))
+
+    def _source(self, job: jobs.Closed) -> Source:
+        match job:
+            case jobs.SendSingles():
+                history = self._history if job.recorded else History(_DISCARDED)
+                return Singles(job.endpoint, self._templates, history)
+            case jobs.SendBatches():
+                return Batches(job.endpoint, self._templates, self._history, job.size)
+            case jobs.SendSeeds():
+                seeds = map(template, self._world.seed_events(job.now_ms))
+                return Batches(job.endpoint, seeds, self._history, job.size, once=True)
+            case jobs.SendReads():
+                return self._reads(job.endpoint, job.k)
+
+    def _reads(self, endpoint: Endpoint, k: int) -> Gets:
+        users = (event.user_id for event in self._world.events("readers"))
+        return Gets(endpoint, [reco_path(user_id, k) for user_id in itertools.islice(users, _POOL)])
+
+    async def _steady(self, job: jobs.SendSteadily) -> tuple[jobs.Series, jobs.Series]:
+        tally = Tally()
+        plain = Singles(job.endpoint, self._templates, self._history)
+        popular = list(self._world.popular_items(_MARKED_ITEMS))
+        marked = Marked(job.endpoint, plain, self._history, popular, max(1, round(job.rate / job.marked_per_sec)))
+        loop = OpenLoop(job.endpoint, marked, tally, job.connections, job.rate)
+        seconds = await measure(loop, tally, job.window, _reporter())
+        await marked.finish()
+        return _series(tally, seconds), _series(marked.visible, seconds)
+
+    async def _fill(self, job: jobs.FillOutbox) -> jobs.Series:
+        tally = Tally()
+        records = itertools.islice(self._records("backlog", self._history), job.count)
+        return _series(tally, await drivers.fill_outbox(job.database_url, records, self._history, tally, _reporter()))
+
+    async def _floor(self, job: jobs.InsertRows | jobs.ProduceMessages) -> jobs.Series:
+        tally = Tally()
+        records = list(itertools.islice(self._records("live", History(_DISCARDED)), _POOL))
+        if isinstance(job, jobs.InsertRows):
+            return _series(tally, await drivers.insert_rows(job, records, tally, _reporter()))
+        return _series(tally, await drivers.produce_messages(job, records, tally, _reporter()))
+
+    def _records(self, stream: str, history: History) -> Iterator[Record]:
+        now_ms = time.time_ns() // 1_000_000
+        for event in self._world.events(stream):
+            event.event_id = history.event_id(history.take(1)).decode()
+            yield accept(event, now_ms=now_ms, entropy=bytes(10))
+
+    def _states(self) -> jobs.States:
+        prefix = self._history.event_id(0).decode()[:-10]
+        return jobs.States(id_prefix=prefix, compressed=zlib.compress(bytes(self._history.states)))
+
+
+async def main() -> None:
+    """Until stdin ends, and so never longer than the command that started it."""
+    reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    decoder = msgspec.json.Decoder(jobs.Line)
+    generator: Generator | None = None
+    while line := await reader.readline():
+        command = decoder.decode(line)
+        if isinstance(command, jobs.Start):
+            generator = Generator(command)
+            continue
+        assert generator is not None
+        try:
+            _say(await generator.do(command))
+        except (OSError, DependencyDown, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError) as error:
+            _say(jobs.Failed(describe(error)))
+
+
+def _series(tally: Tally, seconds: float) -> jobs.Series:
+    return jobs.Series(
+        seconds=seconds,
+        requests=tally.requests,
+        good=tally.good,
+        latency=tally.latency.sparse(),
+        errors=dict(tally.errors),
+        first_bodies=tally.first_bodies,
+    )
+
+
+def _reporter() -> Callable[[Tally], None]:
+    """Says how far it is, twice a second however often it is called."""
+    said_at = 0.0
+
+    def report(tally: Tally) -> None:
+        nonlocal said_at
+        now = time.perf_counter()
+        if now - said_at >= _REPORT_SEC:
+            said_at = now
+            _say(jobs.Progress(good=tally.good, errors=sum(tally.errors.values())))
+
+    return report
+
+
+def _say(reply: jobs.Reply) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(reply) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

@@ -1,0 +1,137 @@
+"""What the command asks of the generator process and what it hears back, one JSON object a line."""
+
+from msgspec import Struct, field
+
+from app.load.loops import Window
+from app.load.requests import Endpoint
+from app.load.workload import Shape
+
+
+class Start(Struct, frozen=True, kw_only=True, tag="start"):
+    """The first line: the world to draw from, and the run's name (8 characters), which is part of every event id."""
+
+    shape: Shape
+    run: str
+
+
+class SendSingles(Struct, frozen=True, kw_only=True, tag="singles"):
+    """Closed loop, one event a request. `recorded` is false for a floor: its events are stored nowhere."""
+
+    endpoint: Endpoint
+    connections: int
+    window: Window
+    recorded: bool = True
+
+
+class SendBatches(Struct, frozen=True, kw_only=True, tag="batches"):
+    """Closed loop, `size` events a request."""
+
+    endpoint: Endpoint
+    connections: int
+    size: int
+    window: Window
+
+
+class SendSeeds(Struct, frozen=True, kw_only=True, tag="seeds"):
+    """The users' histories, each event once. `now_ms`: they end there."""
+
+    endpoint: Endpoint
+    connections: int
+    size: int
+    now_ms: int
+    window: Window
+
+
+class SendReads(Struct, frozen=True, kw_only=True, tag="reads"):
+    """Closed loop of `GET /reco` for the users of the world."""
+
+    endpoint: Endpoint
+    connections: int
+    k: int
+    window: Window
+
+
+class SendSteadily(Struct, frozen=True, kw_only=True, tag="steady"):
+    """Open loop at `rate` events a second, of which `marked_per_sec` are watched until `/reco` reflects them."""
+
+    endpoint: Endpoint
+    connections: int
+    rate: float
+    marked_per_sec: float
+    window: Window
+
+
+class FillOutbox(Struct, frozen=True, kw_only=True, tag="fill"):
+    """`count` events and their outbox rows straight into Postgres, as the API would have written them."""
+
+    database_url: str
+    count: int
+
+
+class InsertRows(Struct, frozen=True, kw_only=True, tag="insert"):
+    """Floor: `clients` connections insert `size` rows a statement into a plain table, with asyncpg alone."""
+
+    database_url: str
+    clients: int
+    size: int
+    window: Window
+
+
+class ProduceMessages(Struct, frozen=True, kw_only=True, tag="produce"):
+    """Floor: the events as Kafka messages, through a producer like the relay's and nothing else."""
+
+    bootstrap_servers: str
+    topic: str
+    partitions: int
+    window: Window
+
+
+class TellStates(Struct, frozen=True, tag="states"):
+    """Asks what became of every event id: answered by `States`."""
+
+
+Closed = SendSingles | SendBatches | SendSeeds | SendReads
+Job = Closed | SendSteadily | FillOutbox | InsertRows | ProduceMessages | TellStates
+Line = Start | Job
+
+
+class Series(Struct, kw_only=True):
+    """One measured series. `good`: events stored or reads answered inside the window; `latency`: bucket → count."""
+
+    seconds: float
+    requests: int = 0
+    good: int = 0
+    latency: dict[int, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    first_bodies: dict[str, str] = field(default_factory=dict)
+
+
+class Measured(Struct, kw_only=True, tag="measured"):
+    """The end of a job. `visible` is the second series of `SendSteadily`: acknowledged until seen in `/reco`."""
+
+    series: Series
+    visible: Series | None = None
+    generator_cpu_sec: float = 0.0
+
+
+class Progress(Struct, tag="progress"):
+    """A word while the job runs: events or reads so far, errors so far."""
+
+    good: int
+    errors: int
+
+
+class States(Struct, kw_only=True, tag="states"):
+    """`compressed`: zlib of one byte for each event number, as in `requests`; base64 on the wire."""
+
+    id_prefix: str
+    compressed: bytes
+
+
+class Failed(Struct, tag="failed"):
+    """The job could not be done: the service, the database or Kafka is not there."""
+
+    reason: str
+
+
+Reply = Measured | Progress | States | Failed

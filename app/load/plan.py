@@ -1,0 +1,55 @@
+"""What a run does, as the options say."""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from app.load.requests import Endpoint
+from app.load.workload import Shape
+
+Scenario = Literal["single", "batch100", "batch1000", "reco", "pipeline", "fresh"]
+SCENARIOS: Final[tuple[Scenario, ...]] = ("single", "batch100", "batch1000", "reco", "pipeline", "fresh")
+
+Layout = Literal["all", "split", "api"]
+LAYOUTS: Final[tuple[Layout, ...]] = ("all", "split", "api")
+
+# A measurement of batches ends early here: what it leaves for the consumer must be worked off before the next one.
+BATCHED_EVENTS: Final = 100_000
+UNBOUNDED: Final = 10**9
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """`url` is None for a service of our own; then `layout` and `api_processes` say what is started."""
+
+    url: Endpoint | None
+    layout: Layout
+    api_processes: int
+    scenarios: tuple[Scenario, ...]
+    rounds: int
+    seconds: float
+    connections: int
+    batch_clients: int
+    shape: Shape
+    rate: float
+    k: int
+    backlog: int
+    floors: bool
+    check: bool
+
+
+def faults(plan: Plan) -> list[str]:
+    """What the options ask for that cannot be done together."""
+    found = []
+    if plan.url is not None and "pipeline" in plan.scenarios:
+        found.append("the scenario pipeline starts and stops processes, so it cannot have a URL")
+    if plan.url is None and plan.layout == "api" and "fresh" in plan.scenarios:
+        found.append("the scenario fresh needs a relay and a consumer: choose --layout all or split")
+    if plan.layout == "all" and plan.api_processes > 1:
+        found.append("several API processes need --layout split or api")
+    return found
+
+
+def possible(url: Endpoint | None, layout: Layout) -> tuple[Scenario, ...]:
+    """The scenarios that fit the target."""
+    left_out = {"pipeline"} if url is not None else {"fresh"} if layout == "api" else set()
+    return tuple(scenario for scenario in SCENARIOS if scenario not in left_out)

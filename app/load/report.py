@@ -1,0 +1,142 @@
+"""The results as tables for people and as one JSON document for machines."""
+
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from app.load.plan import Plan
+from app.load.results import FIELDS, ROWS, Results, Spread
+from app.load.store import Verdict
+from app.load.thresholds import Outcome
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+def document(plan: Plan, results: Results, outcomes: Sequence[Outcome], verdict: Verdict | None) -> dict[str, Any]:
+    """Everything, ready to be encoded. Each value has its median, least and greatest over the rounds."""
+    rows: dict[str, Any] = {}
+    for row in results.rows:
+        unit, meaning, floor = ROWS[row]
+        spreads = {name: results.spread(row, name) for name in FIELDS}
+        rows[row] = {
+            "meaning": meaning,
+            "unit": unit,
+            **{name: spread for name, spread in spreads.items() if spread is not None},
+            "errors": results.errors(row),
+        }
+        if floor is not None and (ratio := results.ratio(row, "rate", floor, "rate")) is not None:
+            rows[row]["of_floor"] = ratio
+    shown = msgspec.to_builtins(plan)
+    if plan.url is not None:
+        shown["url"]["headers"] = [name for name, _ in plan.url.headers]  # their values may be secrets
+    return {
+        "machine": machine(),
+        "plan": shown,
+        "rows": rows,
+        "thresholds": [
+            {"condition": outcome.threshold.text, "actual": outcome.actual, "passed": outcome.passed}
+            for outcome in outcomes
+        ],
+        "check": verdict,
+        "passed": passed(results, outcomes, verdict),
+    }
+
+
+def passed(results: Results, outcomes: Sequence[Outcome], verdict: Verdict | None) -> bool:
+    return not results.failed and all(o.passed for o in outcomes) and not (verdict and verdict.faults)
+
+
+def tables(plan: Plan, results: Results, outcomes: Sequence[Outcome], verdict: Verdict | None) -> RenderableType:
+    parts: list[RenderableType] = [_rates(plan, results), _processes(results)]
+    parts += [Text(line, style="red") for line in _complaints(results)]
+    if verdict is not None:
+        parts.append(_checked(verdict))
+    for outcome in outcomes:
+        actual = "not measured" if outcome.actual is None else f"{outcome.actual:.3g}"
+        word, style = ("met", "green") if outcome.passed else ("NOT MET", "red")
+        parts.append(Text(f"{word}: {outcome.threshold.text} (measured {actual})", style=style))
+    return Group(*parts)
+
+
+def _rates(plan: Plan, results: Results) -> Table:
+    here = machine()
+    table = Table(
+        title=f"{here['system']}, {here['cores']} cores, Python {here['python']}; median of {plan.rounds} rounds",
+        title_justify="left",
+    )
+    table.add_column("", no_wrap=True)
+    table.add_column("what", no_wrap=True)
+    for heading in ("rate", "least to greatest", "of floor", "p50 ms", "p95", "p99", "p99.9", "errors"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in results.rows:
+        if row == "idle":
+            continue
+        _, meaning, floor = ROWS[row]
+        rate = results.spread(row, "rate")
+        ratio = results.ratio(row, "rate", floor, "rate") if floor else None
+        table.add_row(
+            row,
+            meaning,
+            "" if rate is None else f"{rate.median:,.0f}/s",
+            "" if rate is None else f"{rate.least:,.0f} to {rate.greatest:,.0f}",
+            "" if ratio is None else f"{ratio.median:.2f}",
+            *(_number(results.spread(row, name), 1) for name in ("p50", "p95", "p99", "p999")),
+            str(sum(results.errors(row).values()) or ""),
+            style="dim" if row.startswith("floor.") else None,
+        )
+    return table
+
+
+def _processes(results: Results) -> Table:
+    table = Table(title="The service's processes", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for heading in ("CPU cores", "RSS MB", "loop lag p99 ms", "generator's cores", "slope"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in results.rows:
+        if results.spread(row, "rss_mb") is None:
+            continue
+        table.add_row(
+            row,
+            _number(results.spread(row, "cpu"), 2),
+            _number(results.spread(row, "rss_mb"), 0),
+            _number(results.spread(row, "lag_p99"), 0, before="≤ "),
+            _number(results.spread(row, "generator_cpu"), 2),
+            _number(results.spread(row, "slope"), 2),
+        )
+    return table
+
+
+def _number(spread: Spread | None, digits: int, before: str = "") -> str:
+    return "" if spread is None else f"{before}{spread.median:,.{digits}f}"
+
+
+def _complaints(results: Results) -> list[str]:
+    lines = []
+    for row in results.rows:
+        for what, count in results.errors(row).items():
+            body = results.first_body(row, what)
+            lines.append(f"{row}: {count:,} × {what}" + (f"; the first: {body[:500]}" if body and body != what else ""))
+    return lines
+
+
+def _checked(verdict: Verdict) -> Text:
+    summary = (
+        f"Of {verdict.sent:,} events sent, {verdict.accepted:,} were accepted, {verdict.refused:,} refused, "
+        f"{verdict.unknown:,} left open; {verdict.stored:,} are stored and {verdict.consumed:,} counted"
+    )
+    if not verdict.faults:
+        return Text(f"{summary}: nothing lost, nothing twice.", style="green")
+    return Text("\n  - ".join([f"{summary}. That is wrong:", *verdict.faults]), style="red")

@@ -1,0 +1,132 @@
+"""From what each round measured to what is reported: medians with least and greatest, and ratios to the floors.
+
+A ratio is taken round by round, between neighbours in time, so that what slows the machine for a while slows both.
+"""
+
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import Final
+
+from msgspec import Struct, field
+
+from app.load.histogram import Histogram
+from app.load.jobs import Series
+
+# What a row can have, by the name that thresholds and the JSON use. Latencies in ms, `cpu` in processors kept busy by
+# the service, `generator_cpu` by the generator, `rss_mb` of its largest process, `lag_p99` the event loop's in ms.
+FIELDS: Final = (
+    "rate", "p50", "p95", "p99", "p999", "cpu", "generator_cpu", "rss_mb", "lag_p99", "slope",
+)  # fmt: skip
+_PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
+
+# Row → (unit of the rate, what it is, the floor it is compared with).
+ROWS: Final[Mapping[str, tuple[str, str, str | None]]] = {
+    "floor.post": ("requests/s", "bare Litestar, the same POSTs", None),
+    "single": ("events/s", "one event a request", "floor.post"),
+    "floor.insert100": ("rows/s", "bare asyncpg, 100 rows a statement", None),
+    "batch100": ("events/s", "100 events a request", "floor.insert100"),
+    "floor.insert1000": ("rows/s", "bare asyncpg, 1,000 rows a statement", None),
+    "batch1000": ("events/s", "1,000 events a request", "floor.insert1000"),
+    "floor.get": ("requests/s", "bare Litestar, the same GETs", None),
+    "reco": ("requests/s", "GET /reco", "floor.get"),
+    "floor.produce": ("messages/s", "bare aiokafka, idempotent", None),
+    "relay": ("events/s", "outbox to Kafka, from a backlog", "floor.produce"),
+    "consumer": ("events/s", "Kafka to features, from a backlog", None),
+    "steady": ("events/s", "one event a request, at a fixed rate", None),
+    "visible": ("events/s", "acknowledged until seen in GET /reco", None),
+    "idle": ("", "the service at rest", None),
+}
+
+
+class Sample(Struct, kw_only=True):
+    """One round of one row: field → value."""
+
+    values: dict[str, float]
+    errors: dict[str, int] = field(default_factory=dict)
+    first_bodies: dict[str, str] = field(default_factory=dict)
+
+
+class Spread(Struct, frozen=True):
+    """A value over the rounds."""
+
+    median: float
+    least: float
+    greatest: float
+
+
+class Results:
+    """The samples of all rows, round by round."""
+
+    def __init__(self) -> None:
+        self._samples: dict[str, list[Sample]] = {}
+
+    def add(self, row: str, sample: Sample) -> None:
+        if row not in ROWS or not set(sample.values) <= set(FIELDS):
+            raise ValueError(f"no such row or field: {row}, {sorted(sample.values)}")
+        self._samples.setdefault(row, []).append(sample)
+
+    @property
+    def rows(self) -> list[str]:
+        """Those measured, in the order of `ROWS`."""
+        return [row for row in ROWS if row in self._samples]
+
+    def values(self, row: str, name: str) -> list[float]:
+        """One value a round, where the round has it."""
+        return [sample.values[name] for sample in self._samples.get(row, []) if name in sample.values]
+
+    def spread(self, row: str, name: str) -> Spread | None:
+        return spread(self.values(row, name))
+
+    def ratio(self, row: str, name: str, other: str, other_name: str) -> Spread | None:
+        """`row.name / other.other_name`, round by round."""
+        pairs = zip(self.values(row, name), self.values(other, other_name), strict=False)
+        return spread([above / below for above, below in pairs if below])
+
+    def errors(self, row: str) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for sample in self._samples.get(row, []):
+            for what, count in sample.errors.items():
+                counts[what] = counts.get(what, 0) + count
+        return counts
+
+    def first_body(self, row: str, error: str) -> str:
+        bodies = (sample.first_bodies.get(error) for sample in self._samples.get(row, []))
+        return next((body for body in bodies if body), "")
+
+    @property
+    def failed(self) -> bool:
+        return any(self.errors(row) for row in self.rows)
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    found = sorted(values)
+    return Spread(median(found), found[0], found[-1]) if found else None
+
+
+def values_of(series: Series) -> dict[str, float]:
+    """The rate and the percentiles of a measured series."""
+    histogram = Histogram(series.latency)
+    values = {"rate": series.good / series.seconds}
+    for name, percent in _PERCENTILES.items():
+        if (value := histogram.percentile_ms(percent)) is not None:
+            values[name] = value
+    return values
+
+
+def drain_rate(samples: list[tuple[float, float]], total: float) -> tuple[float, float | None]:
+    """(events a second, slope) of a counter that runs to `total`, from (seconds, count) in order of time.
+
+    Taken between the first count and the last one before the end, so that neither the start of the process nor the
+    time between two looks is in it. The slope is the rate of the second half by that of the first, 1 when a backlog
+    drains at one rate to its end; None when there are too few samples to tell.
+    """
+    moving = [(at, count) for at, count in samples if 0 < count < total]
+    if len(moving) < 3:
+        ends = [at for at, count in samples if count >= total]
+        begun = max((at for at, count in samples if count <= 0), default=samples[0][0])
+        return (total / (ends[0] - begun) if ends and ends[0] > begun else 0.0), None
+    (first_at, first), (last_at, last) = moving[0], moving[-1]
+    middle_at, middle = min(moving[1:-1], key=lambda sample: abs(sample[1] - (first + last) / 2))
+    before = (middle - first) / (middle_at - first_at)
+    after = (last - middle) / (last_at - middle_at)
+    return (last - first) / (last_at - first_at), (after / before if before > 0 else None)

@@ -1,0 +1,123 @@
+"""What the load generator asks of Postgres: how much is still to be done, and whether all of it was done right."""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from msgspec import Struct
+from psycopg import Connection
+
+from app.adapters import sql
+from app.errors import UserError, describe
+from app.load.jobs import States
+from app.load.requests import ACCEPTED, REFUSED, UNKNOWN
+
+_SQL = sql.load(__file__)
+_CONNECT_TIMEOUT_SEC: Final = 5
+_FETCH: Final = 10_000
+
+
+class Verdict(Struct, kw_only=True):
+    """The client's history compared with the tables. `faults` is empty when every promise was kept."""
+
+    sent: int
+    accepted: int
+    refused: int
+    unknown: int
+    stored: int
+    consumed: int
+    faults: list[str]
+
+
+def count_events(database_url: str) -> int:
+    """0 for an empty table, 1 for any other."""
+    with _connected(database_url) as connection:
+        return _number(connection, "count_events")
+
+
+def count_outbox(database_url: str) -> int:
+    """Rows that wait for a relay."""
+    with _connected(database_url) as connection:
+        return _number(connection, "count_outbox")
+
+
+def pending(database_url: str) -> int:
+    """Events that are not yet in the features."""
+    with _connected(database_url) as connection:
+        # The outbox is small and changes first; the other tables are large, and counted only when it is empty.
+        return _number(connection, "count_outbox") or _number(connection, "count_unconsumed")
+
+
+def check(database_url: str, states: States, *, alone: bool) -> Verdict:
+    """Compares what the client was told with what is stored and counted; call it when all is quiet.
+
+    `alone`: nobody else has written to this database, so the sums over all of it must be right too.
+    """
+    sent = zlib.decompress(states.compressed)
+    with _connected(database_url) as connection:
+        stored = _numbers(connection, "event_ids", states.id_prefix, len(sent))
+        consumed = _numbers(connection, "consumed_ids", states.id_prefix, len(sent))
+        faults = _faults(sent, stored, consumed) + (_sums(connection) if alone else [])
+    return Verdict(
+        sent=len(sent),
+        accepted=sent.count(ACCEPTED),
+        refused=sent.count(REFUSED),
+        unknown=sent.count(UNKNOWN),
+        stored=stored.count(1),
+        consumed=consumed.count(1),
+        faults=faults,
+    )
+
+
+def _faults(sent: bytes, stored: bytes, consumed: bytes) -> list[str]:
+    kinds = Counter(zip(sent, stored, consumed, strict=True))
+    counts = {
+        "accepted, but not stored": sum(n for (state, kept, _), n in kinds.items() if state == ACCEPTED and not kept),
+        "refused, but stored": sum(n for (state, kept, _), n in kinds.items() if state == REFUSED and kept),
+        "stored, but not counted": sum(n for (_, kept, counted), n in kinds.items() if kept and not counted),
+        "counted, but not stored": sum(n for (_, kept, counted), n in kinds.items() if counted and not kept),
+    }
+    return [f"{count} events {what}" for what, count in counts.items() if count]
+
+
+def _sums(connection: Connection[tuple[int, ...]]) -> list[str]:
+    faults = [
+        f"{name}: {stored or 0} stored, {counted or 0} counted"
+        for name, counted, stored in connection.execute(_SQL["totals"])
+        if (counted or 0) != (stored or 0)
+    ]
+    row = connection.execute(_SQL["refused_rows"]).fetchone()
+    assert row is not None
+    faults += [
+        f"{count} {what}" for what, count in zip(("dead outbox rows", "dead letters"), row, strict=True) if count
+    ]
+    return faults
+
+
+def _numbers(connection: Connection[tuple[int, ...]], statement: str, prefix: str, count: int) -> bytes:
+    """One byte for each event number, 1 where its id is in the table."""
+    found = bytearray(count)
+    with connection.transaction(), connection.cursor(name="ids") as cursor:
+        cursor.itersize = _FETCH
+        cursor.execute(_SQL[statement], {"prefix": prefix})
+        for (event_id,) in cursor:
+            found[int(str(event_id).removeprefix(prefix))] = 1
+    return bytes(found)
+
+
+def _number(connection: Connection[tuple[int, ...]], statement: str) -> int:
+    row = connection.execute(_SQL[statement]).fetchone()
+    assert row is not None
+    return row[0]
+
+
+@contextmanager
+def _connected(database_url: str) -> Iterator[Connection[tuple[int, ...]]]:
+    try:
+        with psycopg.connect(database_url, connect_timeout=_CONNECT_TIMEOUT_SEC, autocommit=True) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise UserError(f"Postgres cannot be asked: {describe(error)}") from error

@@ -1,0 +1,208 @@
+"""The load client against a real server on loopback that answers well, badly, late or not at all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.load import loops
+from app.load.client import Caller
+from app.load.loops import ClosedLoop, OpenLoop, Tally, Window, measure
+from app.load.requests import Endpoint, Gets
+
+Handler = Callable[[int, asyncio.StreamWriter], Awaitable[None]]
+
+ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+LONG = Window(seconds=60.0, max_good=40, warmup_sec=0.0)
+
+
+class Server:
+    """Calls `handler(number of the request, writer)` for each request head it reads."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.requests = 0
+        self.connections = 0
+        self._handler = handler
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._serving[asyncio.ensure_future(self._serve(reader, writer))] = writer
+
+    async def close(self) -> None:
+        for writer in self._serving.values():
+            writer.transport.abort()
+        await asyncio.gather(*self._serving)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while not writer.is_closing():
+                await reader.readuntil(b"\r\n\r\n")
+                self.requests += 1
+                await self._handler(self.requests, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[tuple[Server, Endpoint]]:
+    server = Server(handler)
+    async with await asyncio.start_server(server.connected, "127.0.0.1", 0) as listener:
+        yield server, Endpoint("127.0.0.1", listener.sockets[0].getsockname()[1])
+        listener.close()
+        await server.close()
+
+
+async def well(number: int, writer: asyncio.StreamWriter) -> None:
+    writer.write(ACCEPTED)
+
+
+async def run_closed(endpoint: Endpoint, window: Window, connections: int = 4) -> Tally:
+    tally = Tally()
+    loop = ClosedLoop(endpoint, Gets(endpoint, ["/"]), tally, connections)
+    await measure(loop, tally, window, lambda _: None)
+    return tally
+
+
+async def test_each_connection_is_kept_and_every_answer_counted() -> None:
+    async with serving(well) as (server, endpoint):
+        tally = await run_closed(endpoint, LONG)
+    assert server.connections == 4
+    assert tally.requests == tally.good == tally.latency.count >= 40
+    assert server.requests - tally.requests <= 4  # those under way when the window closed
+    assert not tally.errors
+
+
+async def test_answers_in_pieces_are_put_together() -> None:
+    async def in_pieces(number: int, writer: asyncio.StreamWriter) -> None:
+        for part in (ACCEPTED[:9], ACCEPTED[9:40], ACCEPTED[40:]):
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with serving(in_pieces) as (_, endpoint):
+        tally = await run_closed(endpoint, LONG)
+    assert tally.good >= 40
+    assert not tally.errors
+
+
+async def test_errors_are_counted_by_status_and_the_first_body_is_kept() -> None:
+    async def refuse_the_second(number: int, writer: asyncio.StreamWriter) -> None:
+        problem = b'{"detail": "number %d"}' % number
+        busy = b"HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n%b" % (len(problem), problem)
+        writer.write(busy if number in (2, 3) else ACCEPTED)
+
+    async with serving(refuse_the_second) as (_, endpoint):
+        tally = await run_closed(endpoint, LONG, connections=1)
+    assert tally.errors == {"503": 2}
+    assert tally.first_bodies == {"503": '{"detail": "number 2"}'}
+    assert tally.requests == tally.good + 2
+
+
+async def test_a_connection_that_breaks_is_an_error_and_comes_back() -> None:
+    async def break_the_fifth(number: int, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort() if number == 5 else writer.write(ACCEPTED)
+
+    async with serving(break_the_fifth) as (server, endpoint):
+        tally = await run_closed(endpoint, LONG, connections=1)
+    assert sum(tally.errors.values()) == 1
+    assert next(iter(tally.errors)).startswith("connection lost")
+    assert tally.good >= 40
+    assert server.connections == 2
+
+
+async def test_a_server_that_closes_after_its_answer_is_no_error() -> None:
+    async def close_each(number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with serving(close_each) as (server, endpoint):
+        tally = await run_closed(endpoint, LONG, connections=2)
+    assert not tally.errors
+    assert server.connections >= 40
+
+
+async def test_what_is_no_http_is_an_error() -> None:
+    async def babble(number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello\r\n\r\n" if number == 1 else ACCEPTED)
+
+    async with serving(babble) as (_, endpoint):
+        tally = await run_closed(endpoint, LONG, connections=1)
+    assert [what.partition(":")[0] for what in tally.errors] == ["not HTTP"]
+
+
+async def test_no_answer_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "_REQUEST_TIMEOUT_SEC", 0.05)
+
+    async def silent_once(number: int, writer: asyncio.StreamWriter) -> None:
+        if number > 1:
+            writer.write(ACCEPTED)
+
+    async with serving(silent_once) as (_, endpoint):
+        tally = await run_closed(endpoint, LONG, connections=1)
+    assert tally.errors == {"timeout": 1}
+    assert tally.good >= 40
+
+
+async def test_the_warm_up_is_not_counted() -> None:
+    seen = asyncio.Event()
+
+    async def count(number: int, writer: asyncio.StreamWriter) -> None:
+        writer.write(ACCEPTED)
+        if number == 100:
+            seen.set()
+
+    async with serving(count) as (server, endpoint):
+        tally = Tally()
+        loop = ClosedLoop(endpoint, Gets(endpoint, ["/"]), tally, 2)
+        window = Window(seconds=60.0, max_good=10, warmup_sec=3600.0)
+        running = asyncio.create_task(measure(loop, tally, window, lambda _: None))
+        await seen.wait()
+        assert tally.requests == 0
+        tally.opens_at = 0.0
+        await running
+    assert 10 <= tally.requests < server.requests
+
+
+async def test_open_loop_latency_runs_from_the_intended_time() -> None:
+    rate, held_sec = 200.0, 0.25
+
+    async def hold_the_first(number: int, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(held_sec if number == 1 else 0.0)
+        writer.write(ACCEPTED)
+
+    async with serving(hold_the_first) as (_, endpoint):
+        tally = Tally()
+        loop = OpenLoop(endpoint, Gets(endpoint, ["/"]), tally, 1, rate)
+        await measure(loop, tally, LONG, lambda _: None)
+    # Only the first request was held up by the server, yet those that were to start meanwhile have waited too.
+    median = tally.latency.percentile_ms(50)
+    assert median is not None
+    assert median > held_sec * 1000 / 4
+    assert tally.good >= 40
+
+
+async def test_an_unreachable_service_is_said_at_once() -> None:
+    async with serving(well) as (_, endpoint):
+        pass
+    with pytest.raises(OSError, match="refused|Connect call failed"):
+        await run_closed(endpoint, LONG)
+
+
+async def test_the_caller_reuses_its_connection_and_gives_up_in_time() -> None:
+    async def third_is_lost(number: int, writer: asyncio.StreamWriter) -> None:
+        if number != 3:
+            writer.write(ACCEPTED)
+
+    async with serving(third_is_lost) as (server, endpoint):
+        caller = Caller(endpoint, timeout_sec=0.2)
+        assert await caller.get("/") == (200, b"ok")
+        assert await caller.get("/") == (200, b"ok")
+        assert server.connections == 1
+        assert await caller.get("/") == (0, b"timeout")
+        assert await caller.get("/") == (200, b"ok")
+        assert server.connections == 2
+        caller.close()
