@@ -117,7 +117,7 @@ def _someone(database_url: str) -> str:
     """A user about whom something is stored, for the examples to ask about."""
     with psycopg.connect(database_url, connect_timeout=5) as connection:
         row = connection.execute(
-            "SELECT user_id FROM (SELECT user_id FROM events WHERE user_id ~ '^[A-Za-z0-9_-]+$' LIMIT 1000) AS some"
+            "SELECT user_id FROM (SELECT user_id FROM events WHERE user_id ~ '^[A-Za-z0-9_-]+$' LIMIT 1000) AS sample"
             " GROUP BY user_id ORDER BY count(*) DESC, user_id LIMIT 1"
         ).fetchone()
     return str(row[0]) if row is not None else "u1"
