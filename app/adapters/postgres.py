@@ -1,6 +1,7 @@
 """Connections to Postgres, and which of its errors mean that it is away and not that the data is bad."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ _OUTAGE_STATES: Final = (
     "55P03",  # lock_timeout
 )
 _PROBE_TIMEOUT_SEC: Final = 1.0
+_OPENING_WAIT_SEC: Final = 0.5
 
 
 def is_outage(error: BaseException) -> bool:
@@ -69,14 +71,13 @@ class Database:
         self._url = url
         self._options = options
         self._pool: Pool | None = None
+        self._is_open = asyncio.Event()
         self._probe_connection: asyncpg.Connection[asyncpg.Record] | None = None
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
         """A connection for a short piece of work. Outages inside come out as `DependencyDown`, the rest as it is."""
-        pool = self._pool
-        if pool is None:
-            raise DependencyDown("postgres", "not connected yet")
+        pool = self._pool or await self._opened()
         try:
             async with pool.acquire(timeout=self._options.connect_timeout_sec) as connection:
                 yield connection
@@ -88,6 +89,15 @@ class Database:
             if is_outage(error):
                 raise DependencyDown("postgres", describe(error)) from error
             raise
+
+    async def _opened(self) -> "Pool":
+        """The pool, for which everybody waits a little at the start."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_OPENING_WAIT_SEC):
+                await self._is_open.wait()
+        if self._pool is None:
+            raise DependencyDown("postgres", "not connected yet")
+        return self._pool
 
     async def listen(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A connection of its own for LISTEN; the caller closes it."""
@@ -107,6 +117,7 @@ class Database:
                 )
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 raise DependencyDown("postgres", describe(error)) from error
+            self._is_open.set()
 
     async def probe(self) -> None:
         """One statement on a connection of its own, so that a busy pool does not look like a dead server.
