@@ -13,7 +13,7 @@ from app.adapters import ingest as ingest_adapter
 from app.adapters import migrations, outbox
 from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHistoryCache
 from app.adapters.ingest import Outcome
-from app.adapters.kafka import KafkaOptions, KafkaProbe
+from app.adapters.kafka import KafkaOptions, KafkaProbe, TopicOptions
 from app.adapters.postgres import Database, PoolOptions
 from app.api import app as api
 from app.api import health, ingest, recommendations, server
@@ -217,6 +217,14 @@ def _kafka(settings: Settings) -> KafkaOptions:
     )
 
 
+def _topics(settings: Settings) -> TopicOptions:
+    return TopicOptions(
+        prefix=settings.kafka_topic_prefix,
+        partitions=settings.kafka_topic_partitions,
+        replication_factor=settings.kafka_topic_replication_factor,
+    )
+
+
 def _relay_options(settings: Settings) -> RelayOptions:
     return RelayOptions(
         batch_size=settings.outbox_relay_batch_size,
@@ -225,7 +233,7 @@ def _relay_options(settings: Settings) -> RelayOptions:
         max_attempts=settings.outbox_max_attempts,
         base_retry_sec=settings.outbox_relay_base_retry_sec,
         max_retry_sec=settings.outbox_relay_max_retry_sec,
-        topic_prefix=settings.kafka_topic_prefix,
+        topics=_topics(settings),
     )
 
 
@@ -235,9 +243,7 @@ def _consumer_options(settings: Settings) -> ConsumerOptions:
         poll_timeout_ms=settings.feature_consumer_poll_timeout_ms,
         max_poll_records=settings.feature_consumer_max_poll_records,
         max_retries_per_message=settings.feature_consumer_max_retries_per_message,
-        topic_prefix=settings.kafka_topic_prefix,
-        topic_partitions=settings.kafka_topic_partitions,
-        topic_replication_factor=settings.kafka_topic_replication_factor,
+        topics=_topics(settings),
     )
 
 

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 # What a message's own content can cause in the fold or in Postgres; an outage comes as `DependencyDown` instead.
-_DATA_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, ArithmeticError, UnicodeError)
+_DATA_FAULTS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+)
 # The fold is pure computation on the event loop: it gives way to the others after so many messages.
 _FOLD_CHUNK: Final = 50
 

@@ -69,17 +69,30 @@ class KafkaOptions(Struct, frozen=True, kw_only=True):
         return arguments
 
 
+class TopicOptions(Struct, frozen=True, kw_only=True):
+    """How the topics are named (their names after the prefix) and made where they are missing."""
+
+    prefix: str = ""
+    partitions: int = 6
+    replication_factor: int = 1
+
+
 def is_row_fault(error: BaseException) -> bool:
     """True when the broker refuses this message or its topic, false when the broker is what fails."""
     return isinstance(error, _ROW_FAULTS)
 
 
-async def start_producer(options: KafkaOptions, *, timeout_sec: float) -> AIOKafkaProducer:
-    """An idempotent producer that waits for all replicas. Raises `DependencyDown`."""
+def may_be_the_batch(error: BaseException | None) -> bool:
+    """True for a refusal that may be due to the size of the batch that the message travelled in."""
+    return isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
+
+
+async def start_producer(options: KafkaOptions, *, timeout_sec: float, idempotent: bool = True) -> AIOKafkaProducer:
+    """A producer that waits for all replicas. Raises `DependencyDown`."""
     producer = AIOKafkaProducer(
         **options.client_arguments(),
         acks="all",
-        enable_idempotence=True,
+        enable_idempotence=idempotent,
         compression_type="lz4",
         linger_ms=0,  # a relay's batch fills the producer's batches by itself
         max_batch_size=256 * 1024,
@@ -101,6 +114,7 @@ async def start_consumer(
         max_poll_interval_ms=max_poll_interval_ms,
         session_timeout_ms=10_000,
         heartbeat_interval_ms=3_000,
+        metadata_max_age_ms=30_000,  # how late new partitions are found
         fetch_max_wait_ms=100,
         retry_backoff_ms=100,
     )
@@ -137,24 +151,25 @@ async def bounded(call: Awaitable[_T], timeout_sec: float) -> _T:
 
 
 async def ensure_topics(
-    options: KafkaOptions, topics: Sequence[str], *, partitions: int, replication_factor: int, timeout_sec: float
+    options: KafkaOptions, names: Sequence[str], topics: TopicOptions, *, timeout_sec: float
 ) -> list[str]:
-    """Creates the topics that are missing and returns their names.
+    """Creates the topics that are missing and returns their names, prefix included.
 
     Raises `DependencyDown` when the broker is away, and `UserError` when it is there but refuses.
     """
     admin = AIOKafkaAdminClient(**options.client_arguments())
     try:
         await bounded(admin.start(), timeout_sec)
-        missing = sorted(set(topics) - set(await bounded(admin.list_topics(), timeout_sec)))
+        wanted = {topics.prefix + name for name in names}
+        missing = sorted(wanted - set(await bounded(admin.list_topics(), timeout_sec)))
         if missing:
-            wanted = [NewTopic(name, partitions, replication_factor) for name in missing]
-            answer = await bounded(admin.create_topics(wanted), timeout_sec)
+            new = [NewTopic(name, topics.partitions, topics.replication_factor) for name in missing]
+            answer = await bounded(admin.create_topics(new), timeout_sec)
             for topic, code, *message in answer.topic_errors:
                 if code not in (0, TopicAlreadyExistsError.errno):
                     raise UserError(
-                        f"Topic {topic} is missing and cannot be created (Kafka error {code} {message}). "
-                        f"Create it with {partitions} partitions, or allow this client to."
+                        f"Topic {topic} is missing and cannot be created (Kafka error {code}: {message[0] or 'none'}). "
+                        f"Create it with {topics.partitions} partitions, or allow this client to."
                     )
     finally:
         with contextlib.suppress(DependencyDown):

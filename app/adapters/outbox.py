@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "event_outbox"
 
+_COUNTED_MAX: Final = 20_000
+
 _SQL = sql.load(__file__)
 
 
@@ -40,9 +42,13 @@ class Backlog(Struct, frozen=True):
     oldest_pending_ms: float
 
 
-async def claim_batch(connection: "Connection", limit: int) -> list[OutboxRow]:
-    """Locks up to `limit` due rows that no other relay holds, oldest first. In a transaction, which is the lease."""
-    return [OutboxRow(*row) for row in await connection.fetch(_SQL["claim_batch"], limit)]
+async def claim_batch(connection: "Connection", limit: int, *, after_id: int = 0, lease_sec: float) -> list[OutboxRow]:
+    """Locks up to `limit` due rows that no other relay holds, oldest first. In a transaction, which is the lease.
+
+    The server ends the lease when the transaction has been idle for `lease_sec`.
+    """
+    await connection.execute(_SQL["limit_lease"], f"{round(lease_sec * 1000)}")
+    return [OutboxRow(*row) for row in await connection.fetch(_SQL["claim_batch"], limit, after_id)]
 
 
 async def delete_published(connection: "Connection", ids: Sequence[int]) -> None:
@@ -61,6 +67,6 @@ async def notify(connection: "Connection") -> None:
 
 
 async def backlog(connection: "Connection") -> Backlog:
-    row = await connection.fetchrow(_SQL["backlog"])
+    row = await connection.fetchrow(_SQL["backlog"], _COUNTED_MAX)
     assert row is not None  # an aggregate without GROUP BY always has one row
     return Backlog(*row)

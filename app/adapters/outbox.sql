@@ -4,10 +4,14 @@ SELECT
     id, event_id, topic, message_key, payload, traceparent, attempts,
     (extract(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms
 FROM event_outbox
-WHERE status = 'pending' AND available_at <= now()
+WHERE status = 'pending' AND available_at <= now() AND id > $2
 ORDER BY id
 LIMIT $1
 FOR UPDATE SKIP LOCKED;
+
+-- name: limit_lease
+-- A client that stops in the middle, its connection alive, must not keep the rows: the server ends its transaction.
+SELECT set_config('idle_in_transaction_session_timeout', $1, true);
 
 -- name: delete_published
 DELETE FROM event_outbox WHERE id = ANY ($1::bigint[]);
@@ -27,10 +31,19 @@ WHERE o.id = f.id;
 SELECT pg_notify('event_outbox', '');
 
 -- name: backlog
+-- Counted up to $1 rows of each status; above that the statistics collector's number of rows in the table, which is
+-- near enough for a gauge and costs the same at any size.
 SELECT
-    count(*) FILTER (WHERE status = 'pending') AS pending,
-    count(*) FILTER (WHERE status = 'dead') AS dead,
-    coalesce(
-        extract(EPOCH FROM now() - min(created_at) FILTER (WHERE status = 'pending')) * 1000, 0
-    )::float8 AS oldest_pending_ms
-FROM event_outbox;
+    CASE WHEN p.counted < $1 THEN p.counted ELSE greatest(p.counted, t.rows - d.counted) END AS pending,
+    d.counted AS dead,
+    coalesce((
+        SELECT extract(EPOCH FROM now() - created_at) * 1000
+        FROM event_outbox
+        WHERE status = 'pending'
+        ORDER BY id
+        LIMIT 1
+    ), 0)::float8 AS oldest_pending_ms
+FROM
+    (SELECT count(*) AS counted FROM (SELECT FROM event_outbox WHERE status = 'pending' LIMIT $1) AS some) AS p,
+    (SELECT count(*) AS counted FROM (SELECT FROM event_outbox WHERE status = 'dead' LIMIT $1) AS some) AS d,
+    (SELECT pg_stat_get_live_tuples('event_outbox'::regclass) AS rows) AS t;

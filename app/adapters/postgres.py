@@ -167,7 +167,8 @@ class Database:
                 "application_name": options.application_name,
                 "statement_timeout": str(options.statement_timeout_ms),
                 "lock_timeout": str(options.lock_timeout_ms),
-                "idle_in_transaction_session_timeout": "60000",
+                # A process that is stopped in mid-transaction must not keep its locks.
+                "idle_in_transaction_session_timeout": "15000",
                 "jit": "off",  # compiling costs more than any of our short statements
             },
         }

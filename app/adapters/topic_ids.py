@@ -1,0 +1,128 @@
+"""The ids of topics, which tell a topic from another one of the same name that was made after its deletion.
+
+aiokafka speaks the metadata request up to version 5; ids came with version 10 (KIP-516, Kafka 2.8), so that version is
+spelled out here.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+_UUID_BYTES: Final = 16
+
+
+class _Uuid:
+    """16 bytes, shown in hex."""
+
+    @classmethod
+    def encode(cls, value: str) -> bytes:
+        return bytes.fromhex(value)
+
+    @classmethod
+    def decode(cls, data: Any) -> str:
+        read: bytes = data.read(_UUID_BYTES)
+        return read.hex()
+
+    @classmethod
+    def repr(cls, value: str) -> str:
+        return value
+
+
+_NO_ID: Final = "00" * _UUID_BYTES
+
+
+class _MetadataResponse(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("topic", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(("topic_id", _Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields)),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
+    API_KEY = 3
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        self._topics = topics
+
+    def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
+        wanted = [(_NO_ID, topic, {}) for topic in self._topics]
+        return request_struct_class(wanted, False, False, False, {})
+
+
+async def read(client: AIOKafkaClient, topics: Sequence[str]) -> dict[str, str]:
+    """Topic → id, for those that exist; empty where the broker has no ids. Never makes a topic."""
+    node = client.get_random_node()
+    try:
+        response = await client.send(node, _MetadataRequest(topics))
+    except NotImplementedError:  # a broker before 2.8, or a mock
+        return {}
+    return {
+        topic: topic_id for error_code, topic, topic_id, *_ in response.topics if error_code == 0 and topic_id != _NO_ID
+    }

@@ -1,0 +1,137 @@
+"""Outbox rows into Kafka: many at once through an idempotent producer, and one by one where a batch was refused."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from app.adapters import kafka
+from app.adapters.outbox import OutboxRow
+from app.core.events import TOPICS
+from app.errors import DependencyDown, UserError, describe
+
+_START_TIMEOUT_SEC: Final = 5.0
+_STOP_TIMEOUT_SEC: Final = 1.0
+# Appending to the producer never waits while it has room: after so many rows the others on the loop have their turn.
+_ROWS_A_TURN: Final = 50
+
+Outcome = BaseException | None
+"""None when Kafka has acknowledged the row."""
+
+
+class Publisher:
+    """A producer that is started when needed and replaced after a fault. For one caller at a time."""
+
+    def __init__(
+        self, kafka_options: kafka.KafkaOptions, topic_options: kafka.TopicOptions, *, timeout_sec: float
+    ) -> None:
+        self._kafka_options = kafka_options
+        self._topic_options = topic_options
+        self._timeout_sec = timeout_sec
+        self._producer: AIOKafkaProducer | None = None
+
+    async def publish(self, rows: Sequence[OutboxRow]) -> list[Outcome]:
+        """Publishes all rows; for each, None when Kafka has it, or what went wrong with it.
+
+        Raises `DependencyDown` when no broker answers in time; some of the rows may be in Kafka then.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_sec):
+                outcomes = await self._together(rows)
+                refused = [n for n, outcome in enumerate(outcomes) if kafka.may_be_the_batch(outcome)]
+                if refused:
+                    for n, outcome in zip(refused, await self._singly([rows[n] for n in refused]), strict=True):
+                        outcomes[n] = outcome
+        except TimeoutError:
+            # What is still in the producer may reach Kafka later: a second copy, which the consumer drops.
+            await self.close()
+            raise DependencyDown("kafka", f"no acknowledgement in {self._timeout_sec:g} s") from None
+        except (KafkaError, OSError) as error:
+            await self.close()
+            raise DependencyDown("kafka", describe(error)) from error
+        if any(outcome is not None for outcome in outcomes):
+            # A refused batch leaves a hole in the sequence numbers of its partition: the next would be refused too.
+            await self.close()
+        return outcomes
+
+    async def close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await kafka.stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
+
+    async def _together(self, rows: Sequence[OutboxRow]) -> list[Outcome]:
+        producer = await self._started()
+        refused = await self._refused_topics(producer, {row.topic for row in rows})
+        sent: list[asyncio.Future[object] | BaseException] = []
+        for number, row in enumerate(rows):
+            if number % _ROWS_A_TURN == 0:
+                await asyncio.sleep(0)
+            sent.append(refused[row.topic] if row.topic in refused else await self._send(producer, row))
+        waiting = [future for future in sent if isinstance(future, asyncio.Future)]
+        if waiting:
+            await asyncio.wait(waiting)
+        return [outcome.exception() if isinstance(outcome, asyncio.Future) else outcome for outcome in sent]
+
+    async def _singly(self, rows: Sequence[OutboxRow]) -> list[Outcome]:
+        """A topic may take less than our batches hold, and then refuses the innocent with the guilty: each by itself.
+
+        Without sequence numbers, for one refusal must not cost the next; a second copy is the consumer's to drop.
+        """
+        producer = await kafka.start_producer(self._kafka_options, timeout_sec=_START_TIMEOUT_SEC, idempotent=False)
+        try:
+            outcomes: list[Outcome] = []
+            for row in rows:
+                sent = await self._send(producer, row)
+                if isinstance(sent, asyncio.Future):
+                    await asyncio.wait([sent])
+                    outcomes.append(sent.exception())
+                else:
+                    outcomes.append(sent)
+            return outcomes
+        finally:
+            await kafka.stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
+
+    async def _refused_topics(self, producer: AIOKafkaProducer, topics: Iterable[str]) -> dict[str, BaseException]:
+        """Topics that the broker does not have or does not let us write to: the fault of their rows alone.
+
+        One of our own that is missing has been deleted under us: an outage, and the next start makes it again.
+        """
+        refused: dict[str, BaseException] = {}
+        for topic in topics:
+            try:
+                await producer.partitions_for(self._topic_options.prefix + topic)
+            except KafkaError as error:
+                if not kafka.is_row_fault(error) or (
+                    isinstance(error, UnknownTopicOrPartitionError) and topic in TOPICS
+                ):
+                    raise
+                refused[topic] = error
+        return refused
+
+    async def _send(self, producer: AIOKafkaProducer, row: OutboxRow) -> "asyncio.Future[object] | BaseException":
+        try:
+            acknowledged: asyncio.Future[object] = await producer.send(
+                self._topic_options.prefix + row.topic,
+                value=row.payload.encode(),
+                key=row.message_key.encode(),
+                headers=kafka.headers_of({"event_id": row.event_id, "traceparent": row.traceparent}),
+            )
+            return acknowledged
+        except KafkaError as error:
+            if not kafka.is_row_fault(error):
+                raise
+            fault: BaseException = error
+            return fault
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            try:
+                await kafka.ensure_topics(
+                    self._kafka_options, TOPICS, self._topic_options, timeout_sec=_START_TIMEOUT_SEC
+                )
+            except UserError as error:
+                raise DependencyDown("kafka", str(error)) from error
+            self._producer = await kafka.start_producer(self._kafka_options, timeout_sec=_START_TIMEOUT_SEC)
+        return self._producer
