@@ -23,7 +23,7 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 # A variable that starts so and is no setting is a typing error, and would be passed over in silence otherwise.
-_OWN_PREFIXES = ("OUTBOX_", "FEATURE_CONSUMER_", "ONLINE_CACHE_", "INGEST_")
+_OWN_PREFIXES = ("OUTBOX_", "FEATURE_CONSUMER_", "ONLINE_CACHE_", "INGEST_", "API_KEYS", "RATE_LIMIT_")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -37,7 +37,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     http_host: str = "0.0.0.0"  # noqa: S104 - a container's probes and peers come from outside
     http_port: Port = 8080
     http_reuse_port: bool = False
+    http_request_timeout_sec: Positive = 5.0
     cors_allow_origins: tuple[str, ...] = ()
+
+    api_keys: tuple[str, ...] = ()
+    api_keys_file: str = ""
+    api_keys_in_query: bool = False
+    rate_limit_requests: Annotated[int, Meta(ge=0)] = 0
+    rate_limit_window_sec: Positive = 10.0
 
     database_url: str
     db_pool_min_size: AtLeastOne = 2
@@ -80,7 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     online_cache_redis_timeout_sec: Positive = 0.25
     online_cache_memory_max_keys: AtLeastOne = 100_000
     online_cache_history_ttl_sec: Positive = 86_400.0
-    online_cache_related_ttl_sec: Positive = 0.5
+    online_cache_related_ttl_sec: Positive = 30.0
     online_cache_popularity_ttl_sec: Positive = 0.5
 
     shutdown_timeout_sec: Positive = 10.0
@@ -108,7 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return cls(**values)
 
 
-_SECRETS = frozenset({"database_url", "kafka_sasl_password", "online_cache_redis_url"})
+_SECRETS = frozenset({"api_keys", "database_url", "kafka_sasl_password", "online_cache_redis_url"})
 
 
 def _parse_role(text: str) -> frozenset[str]:
@@ -137,6 +144,7 @@ def _parse_redis_url(text: str) -> str:
 
 _PARSERS = {
     "role": _parse_role,
+    "api_keys": _parse_list,
     "cors_allow_origins": _parse_list,
     "database_url": _parse_database_url,
     "online_cache_redis_url": _parse_redis_url,
@@ -150,6 +158,12 @@ def _missing(values: Mapping[str, Any]) -> list[str]:
     role = values.get("role", frozenset(ROLES))
     if role & {"relay", "consumer"} and not values.get("kafka_bootstrap_servers"):
         faults.append("KAFKA_BOOTSTRAP_SERVERS: not set, but the roles relay and consumer need it; host:port,host:port")
+    if (
+        values.get("app_env") == "production"
+        and "api" in role
+        and not (values.get("api_keys") or values.get("api_keys_file"))
+    ):
+        faults.append("API_KEYS or API_KEYS_FILE: needed when APP_ENV=production; `reco key new NAME` makes a key")
     if values.get("kafka_security_protocol", "").startswith("SASL") and not (
         values.get("kafka_sasl_username") and values.get("kafka_sasl_password")
     ):

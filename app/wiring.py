@@ -2,29 +2,22 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from litestar.handlers import HTTPRouteHandler
 
 from app import metrics
-from app.adapters import ingest as ingest_adapter
-from app.adapters import migrations, outbox
+from app.adapters import migrations
 from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHistoryCache
-from app.adapters.ingest import Outcome
 from app.adapters.kafka import KafkaOptions, KafkaProbe, TopicOptions
 from app.adapters.postgres import Database, PoolOptions
-from app.api import app as api
-from app.api import health, ingest, recommendations, server
-from app.api.group_commit import BufferFull, Closed, GroupCommit
+from app.api import health
 from app.api.recommender import Recommender
-from app.core.events import Record
-from app.errors import DependencyDown
 from app.health import Report, summarize
 from app.monitor import Dependency, Monitor
 from app.settings import Settings
 from app.supervisor import Progress, Supervisor, TaskSpec
+from app.web import Web
 from workers.consumer import ConsumerOptions, FeatureConsumer
 from workers.maintenance import Maintenance
 from workers.relay import Relay, RelayOptions
@@ -33,7 +26,6 @@ _log = structlog.get_logger(__name__)
 
 # Histories in the process's own memory are written by other processes' consumers too: they must not grow old.
 _MEMORY_HISTORY_TTL_SEC: Final = 0.5
-_NOTIFY_EVERY_SEC: Final = 0.02
 
 
 class Service:
@@ -46,10 +38,8 @@ class Service:
         self._database = Database(settings.database_url, _pool_options(settings))
         self._cache = _open_cache(settings)
         self._kafka_probe: KafkaProbe | None = None
-        self._announced = asyncio.Event()
         self._migrated = False
         self._monitor = Monitor(self._dependencies())
-        self._buffer = self._group_commit()
         self._recommender = Recommender(
             self._database,
             self._cache,
@@ -58,6 +48,7 @@ class Service:
             popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
             max_keys=settings.online_cache_memory_max_keys,
         )
+        self._web = Web(settings, self._database, self._cache, self._recommender, draining=lambda: self._draining)
         self._supervisor = Supervisor(self._tasks())
 
     def start(self) -> None:
@@ -95,6 +86,7 @@ class Service:
 
     async def _close(self) -> None:
         await self._recommender.close()
+        await self._web.close()
         if self._cache is not None:
             await self._cache.close()
         if self._kafka_probe is not None:
@@ -136,62 +128,8 @@ class Service:
         await self._database.open()
 
     async def _serve_http(self, stop: asyncio.Event, progress: Progress) -> None:
-        app = api.build(self._handlers(), cors_allow_origins=self._settings.cors_allow_origins)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._buffer.run())
-            announcer = group.create_task(self._announce())
-            try:
-                await server.serve(
-                    app, self._listener, stop, progress, drain_sec=self._settings.shutdown_timeout_sec / 2
-                )
-            finally:
-                self._buffer.close()
-                announcer.cancel()
-
-    def _handlers(self) -> Sequence[HTTPRouteHandler]:
         handlers = health.handlers(self.report, self._supervisor.wedged)
-        if "api" in self._settings.role:
-            handlers += ingest.handlers(self._buffer)
-            handlers += recommendations.handlers(self._recommender, self._log_impression)
-        return handlers
-
-    def _group_commit(self) -> GroupCommit:
-        settings = self._settings
-        return GroupCommit(
-            self._insert,
-            self._insert_atomic,
-            max_pending=settings.ingest_max_pending_events,
-            flush_max=settings.ingest_flush_max_events,
-            flushers=settings.ingest_flushers,
-            timeout_sec=settings.ingest_timeout_sec,
-            on_stored=self._announced.set,
-        )
-
-    async def _insert(self, records: Sequence[Record]) -> list[Outcome]:
-        async with self._database.connection() as connection:
-            return await ingest_adapter.insert_events(connection, records)
-
-    async def _insert_atomic(self, records: Sequence[Record]) -> list[Outcome]:
-        async with self._database.connection() as connection:
-            return await ingest_adapter.insert_all_or_none(connection, records)
-
-    def _log_impression(self, record: Record) -> None:
-        try:
-            self._buffer.submit([record])
-        except (BufferFull, Closed):
-            metrics.INGEST_EVENTS.labels("impression_dropped").inc()
-
-    async def _announce(self) -> None:
-        """Tells the relays of new rows, at most once every 20 ms however many flushes there are."""
-        while True:
-            await self._announced.wait()
-            self._announced.clear()
-            try:
-                async with self._database.connection() as connection:
-                    await outbox.notify(connection)
-            except DependencyDown:
-                pass  # the relays poll as well
-            await asyncio.sleep(_NOTIFY_EVERY_SEC)
+        await self._web.serve(self._listener, handlers, stop, progress)
 
 
 def _pool_options(settings: Settings) -> PoolOptions:

@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 from msgspec import Struct, field
 
 from app import metrics
-from app.adapters import dead_letters, features
+from app.adapters import changes, dead_letters, features
 from app.adapters.dead_letters import DeadLetter
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
@@ -139,6 +139,7 @@ class FeatureWriter:
         if folded.pairs:
             pair_ids = {item_id for pair in folded.pairs for item_id in pair}
             await features.add_to_pairs(connection, folded.pairs, await self._keys.of(connection, pair_ids))
+            await changes.record(connection, pair_ids)
         current = {
             user_id: Versioned(entry.version, histories.get(user_id, entry.history))
             for user_id, entry in stored.items()
@@ -195,7 +196,14 @@ def _dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> Dea
         error_kind=kind,
         error=error[:2000].replace("\x00", "\\0"),
         attempts=attempts,
+        replays=_replays(named),
     )
+
+
+def _replays(headers: Mapping[str, bytes]) -> int:
+    """How often the message was sent again before, by the relay's header."""
+    value = headers.get("replays", b"")
+    return int(value) if value.isdigit() and len(value) < 6 else 0
 
 
 def _text(value: bytes | None) -> str | None:

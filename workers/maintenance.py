@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from app import metrics
-from app.adapters import dead_letters, outbox, statistics
+from app.adapters import changes, dead_letters, outbox, statistics
 from app.adapters.postgres import Database
 from app.errors import DependencyDown
 from app.supervisor import Progress, wait_for_stop
@@ -28,11 +28,12 @@ class Maintenance:
             await wait_for_stop(stop, _EVERY_SEC)
 
     async def observe(self) -> None:
-        """Sets the gauges of outbox, dead letters and Postgres. Raises `DependencyDown`."""
+        """Sets the gauges of outbox, dead letters and Postgres, and prunes the feed. Raises `DependencyDown`."""
         async with self._database.connection() as connection:
             rows = await outbox.backlog(connection)
             letters = {entry.status: entry for entry in await dead_letters.backlog(connection)}
             state = await statistics.read(connection)
+            await changes.prune(connection)
         metrics.OUTBOX_BACKLOG.labels("pending").set(rows.pending)
         metrics.OUTBOX_BACKLOG.labels("dead").set(rows.dead)
         metrics.OUTBOX_OLDEST.set(rows.oldest_pending_ms)

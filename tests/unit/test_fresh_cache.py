@@ -26,10 +26,17 @@ class Source:
 
 
 def cache_of(
-    source: Source, *, ttl_sec: float = 60.0, max_keys: int = 10, patience_sec: float = 0.01
+    source: Source, *, ttl_sec: float = 60.0, max_keys: int = 10, patience_sec: float = 0.01, rest_factor: float = 0.0
 ) -> FreshCache[int]:
     return FreshCache(
-        "test", source.load, absent=-1, ttl_sec=ttl_sec, max_keys=max_keys, max_batch=3, patience_sec=patience_sec
+        "test",
+        source.load,
+        absent=-1,
+        ttl_sec=ttl_sec,
+        max_keys=max_keys,
+        max_batch=3,
+        patience_sec=patience_sec,
+        rest_factor=rest_factor,
     )
 
 
@@ -111,6 +118,45 @@ async def test_a_key_that_is_dropped_while_it_is_read_is_answered_all_the_same()
     source.values = {str(n): n for n in range(9)}
     cache = cache_of(source, max_keys=2)
     assert await cache.get_many([str(n) for n in range(9)]) == {str(n): n for n in range(9)}
+
+
+async def test_an_outdated_value_is_reloaded_when_it_is_asked_for() -> None:
+    source = Source()
+    source.values = {"a": 1, "b": 1}
+    cache = cache_of(source)
+    await cache.get_many(["a", "b"])
+    source.values = {"a": 2, "b": 2}
+    cache.outdate(["a", "never seen"])
+    assert await cache.get_many(["a", "b"]) == {"a": 2, "b": 1}
+    assert source.asked == [["a", "b"], ["a"]]
+
+
+async def test_what_changes_while_it_is_loaded_is_loaded_again() -> None:
+    source = Source()
+    source.values = {"a": 1}
+    source.open.clear()
+    cache = cache_of(source)
+    reader = asyncio.create_task(cache.get("a"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    cache.outdate(["a"])
+    source.open.set()
+    assert await reader == 1
+    source.values = {"a": 2}
+    assert await cache.get("a") == 2
+
+
+async def test_reloads_that_give_way_keep_nobody_with_an_old_value_waiting() -> None:
+    source = Source()
+    source.values = {"a": 1, "b": 1}
+    cache = cache_of(source, patience_sec=60.0, rest_factor=1e9)
+    await cache.get("a")
+    cache.outdate(["a"])
+    source.values = {"a": 2, "b": 2}
+    assert await cache.get("a") == 1, "the loader rests"
+    assert await cache.get("b") == 2, "a key without a value does not wait for the rest to end"
+    assert source.asked[-1] == ["a", "b"]
+    assert await cache.get("a") == 2
 
 
 async def test_closing_ends_a_load_under_way() -> None:

@@ -1,0 +1,11 @@
+-- name: record
+INSERT INTO feature_changes (item_ids) VALUES ($1);
+
+-- name: newest
+SELECT coalesce(max(id), 0) FROM feature_changes;
+
+-- name: read
+SELECT id, item_ids FROM feature_changes WHERE id > $1 AND id <> ALL ($2::bigint[]) ORDER BY id LIMIT $3;
+
+-- name: prune
+DELETE FROM feature_changes WHERE changed_at < now() - make_interval(secs => $1);
