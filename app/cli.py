@@ -16,6 +16,9 @@ _COMMANDS: Final = {
     "import": ("import_", "import_"),
     "evaluate": ("evaluate", "evaluate"),
     "load": ("load", "load"),
+    "replay": ("replay", "replay"),
+    "outbox": ("inspect_rows", "outbox"),
+    "dlq": ("inspect_rows", "dlq"),
 }
 
 

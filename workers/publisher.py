@@ -114,9 +114,15 @@ class Publisher:
         try:
             acknowledged: asyncio.Future[object] = await producer.send(
                 self._topic_options.prefix + row.topic,
-                value=row.payload.encode(),
+                value=row.payload.encode() if row.raw is None else row.raw,
                 key=row.message_key.encode(),
-                headers=kafka.headers_of({"event_id": row.event_id, "traceparent": row.traceparent}),
+                headers=kafka.headers_of(
+                    {
+                        "event_id": row.event_id,
+                        "traceparent": row.traceparent,
+                        "replays": str(row.replays) if row.replays else None,
+                    }
+                ),
             )
             return acknowledged
         except KafkaError as error:

@@ -1,7 +1,7 @@
 """The consumer's dead letter table: what could not be counted, whole, with the reason."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -9,6 +9,8 @@ from app.adapters import sql
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
+
+_COUNTED_MAX: Final = 20_000
 
 _SQL = sql.load(__file__)
 
@@ -28,6 +30,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     error_kind: str
     error: str
     attempts: int
+    replays: int = 0
+    """How often the message had been sent again when it failed this time."""
 
 
 class StatusBacklog(Struct, frozen=True):
@@ -55,6 +59,7 @@ async def store(connection: "Connection", letters: Sequence[DeadLetter]) -> None
                 letter.error_kind,
                 letter.error,
                 letter.attempts,
+                letter.replays,
             )
             for letter in letters
         ],
@@ -62,4 +67,5 @@ async def store(connection: "Connection", letters: Sequence[DeadLetter]) -> None
 
 
 async def backlog(connection: "Connection") -> list[StatusBacklog]:
-    return [StatusBacklog(*row) for row in await connection.fetch(_SQL["backlog"])]
+    """Rows by status, counted up to 20,000 of each, and the age of the oldest."""
+    return [StatusBacklog(*row) for row in await connection.fetch(_SQL["backlog"], _COUNTED_MAX)]

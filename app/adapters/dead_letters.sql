@@ -1,15 +1,21 @@
 -- name: store
 INSERT INTO feature_consumer_dlq (
     topic, partition, record_offset, record_ts_ms, message_key, value, header_names, header_values, event_id,
-    traceparent, error_kind, error, attempts
+    traceparent, error_kind, error, attempts, replays
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (topic, partition, record_offset, record_ts_ms) DO NOTHING;
 
 -- name: backlog
+-- Each status up to $1 rows: a gauge that is asked for every few seconds must not read a large table.
 SELECT
-    status,
-    count(*) AS events,
-    (extract(EPOCH FROM now() - min(created_at)) * 1000)::float8 AS oldest_ms
-FROM feature_consumer_dlq
-GROUP BY status;
+    s.status,
+    (SELECT count(*) FROM (SELECT FROM feature_consumer_dlq WHERE status = s.status LIMIT $1) AS some) AS events,
+    coalesce((
+        SELECT extract(EPOCH FROM now() - created_at) * 1000
+        FROM feature_consumer_dlq
+        WHERE status = s.status
+        ORDER BY id
+        LIMIT 1
+    ), 0)::float8 AS oldest_ms
+FROM (VALUES ('pending'), ('replayed'), ('discarded')) AS s (status);

@@ -26,6 +26,9 @@ class OutboxRow(Struct, frozen=True):
     traceparent: str | None
     attempts: int
     age_ms: float
+    raw: bytes | None = None
+    """A replayed message's bytes as they came; `payload` is empty then."""
+    replays: int = 0
 
 
 class PutBack(Struct, frozen=True):

@@ -1,0 +1,108 @@
+"""Dead outbox rows and dead letters as an operator sees them: look, send again, give up. For commands, so synchronous.
+
+Each call is one transaction. What it changes is a status and, for dead letters, an outbox row beside it, so that an
+interruption between calls leaves nothing half done, and a second run finds what the first has left.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import psycopg
+from msgspec import Struct
+from psycopg.rows import dict_row
+
+from app.adapters import sql
+from app.core.events import TOPIC_IMPRESSIONS, TOPIC_INTERACTIONS, TOPIC_WATCHES
+
+_SQL: Final = sql.load(__file__)
+
+Source = Literal["outbox", "dlq"]
+
+
+class Filters(Struct, frozen=True, kw_only=True):
+    """Which rows; None means any. `status` is for dead letters alone."""
+
+    status: str = "pending"
+    ids: Sequence[int] | None = None
+    topic: str | None = None
+    error: str | None = None
+    older_sec: float | None = None
+    newer_sec: float | None = None
+
+
+class Found(Struct, frozen=True):
+    """A row that matches. `replays`: how often it, or what it came from, was sent again before."""
+
+    id: int
+    topic: str
+    event_id: str | None
+    replays: int
+    at: datetime | None
+    error: str | None
+    message_key: bytes | None
+
+
+def find(connection: psycopg.Connection, source: Source, filters: Filters, *, after: int, limit: int) -> list[Found]:
+    """The next rows by id, locked in the caller's transaction; those that somebody else holds are passed over."""
+    statement = _SQL["dead_rows" if source == "outbox" else "letters"]
+    arguments = {
+        "status": filters.status,
+        "ids": None if filters.ids is None else list(filters.ids),
+        "topic": filters.topic,
+        "error": filters.error,
+        "older_sec": filters.older_sec,
+        "newer_sec": filters.newer_sec,
+        "after": after,
+        "limit": limit,
+    }
+    return [Found(*row) for row in connection.execute(statement.encode(), arguments)]
+
+
+def requeue(connection: psycopg.Connection, source: Source, found: Sequence[Found], *, status: str, by: str) -> int:
+    """Sends these again; returns how many. Dead letters that were counted since are marked as replayed, not sent."""
+    ids = [row.id for row in found]
+    if source == "outbox":
+        return connection.execute(_SQL["requeue_rows"].encode(), {"ids": ids}).rowcount
+    keys = [(row.message_key or b"").decode("utf-8", "backslashreplace").replace("\x00", "\\0") for row in found]
+    rows = connection.execute(
+        _SQL["requeue_letters"].encode(), {"ids": ids, "keys": keys, "status": status, "by": by}
+    ).fetchall()
+    return sum(not counted for _, counted in rows)
+
+
+def discard(connection: psycopg.Connection, source: Source, ids: Sequence[int], *, by: str, reason: str) -> list[int]:
+    """Gives these up: the rows stay, with who and why. Returns the ids that were there to be given up."""
+    statement = _SQL["discard_rows" if source == "outbox" else "discard_letters"]
+    return [row[0] for row in connection.execute(statement.encode(), {"ids": list(ids), "by": by, "reason": reason})]
+
+
+def show(connection: psycopg.Connection, source: Source, row_id: int) -> dict[str, Any] | None:
+    """All that is known of one row; `value` is the message's bytes."""
+    statement = _SQL["show_row" if source == "outbox" else "show_letter"]
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement.encode(), {"id": row_id}).fetchone()
+
+
+def requeue_uncounted(
+    connection: psycopg.Connection, *, newer_sec: float, older_sec: float, limit: int, dry_run: bool
+) -> int:
+    """Puts accepted events that were lost behind the outbox back into it; returns how many there are.
+
+    `newer_sec` must be less than dedupe rows are kept, or what was counted long ago would be counted again.
+    """
+    row = connection.execute(
+        _SQL["requeue_events"].encode(),
+        {
+            "newer_sec": newer_sec,
+            "older_sec": older_sec,
+            "limit": limit,
+            "dry_run": dry_run,
+            "watches": TOPIC_WATCHES,
+            "impressions": TOPIC_IMPRESSIONS,
+            "rest": TOPIC_INTERACTIONS,
+        },
+    ).fetchone()
+    assert row is not None  # an aggregate without GROUP BY always has one row
+    count: int = row[0]
+    return count

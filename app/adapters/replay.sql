@@ -1,0 +1,114 @@
+-- name: dead_rows
+-- The filters are the same in all of these statements; NULL stands for "any".
+SELECT id, topic, event_id, replays, failed_at AS at, last_error AS error, NULL::bytea AS message_key
+FROM event_outbox
+WHERE status = 'dead'
+    AND id > %(after)s
+    AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s))
+    AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+    AND (%(error)s::text IS NULL OR strpos(lower(coalesce(last_error, '')), lower(%(error)s)) > 0)
+    AND (%(older_sec)s::float8 IS NULL OR failed_at <= now() - make_interval(secs => %(older_sec)s))
+    AND (%(newer_sec)s::float8 IS NULL OR failed_at >= now() - make_interval(secs => %(newer_sec)s))
+ORDER BY id
+LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED;
+
+-- name: requeue_rows
+UPDATE event_outbox
+SET status = 'pending', attempts = 0, replays = replays + 1, available_at = now()
+WHERE id = ANY (%(ids)s) AND status = 'dead';
+
+-- name: discard_rows
+UPDATE event_outbox
+SET status = 'discarded', resolved_at = now(), resolved_by = %(by)s, resolution = %(reason)s
+WHERE id = ANY (%(ids)s) AND status = 'dead'
+RETURNING id;
+
+-- name: show_row
+SELECT
+    id, status, event_id, topic, message_key, traceparent, attempts, replays, created_at, available_at, failed_at,
+    last_error, resolved_at, resolved_by, resolution, coalesce(raw, convert_to(payload, 'UTF8')) AS value
+FROM event_outbox
+WHERE id = %(id)s;
+
+-- name: letters
+SELECT id, topic, event_id, replays, created_at AS at, error, message_key
+FROM feature_consumer_dlq
+WHERE status = %(status)s
+    AND id > %(after)s
+    AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s))
+    AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+    AND (%(error)s::text IS NULL OR strpos(lower(error), lower(%(error)s)) > 0)
+    AND (%(older_sec)s::float8 IS NULL OR created_at <= now() - make_interval(secs => %(older_sec)s))
+    AND (%(newer_sec)s::float8 IS NULL OR created_at >= now() - make_interval(secs => %(newer_sec)s))
+ORDER BY id
+LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED;
+
+-- name: requeue_letters
+-- Back into the outbox, in the transaction that marks them: an interruption leaves both or neither. What has been
+-- counted since, by another copy, is not sent again.
+WITH picked AS (
+    SELECT
+        d.*,
+        k.key,
+        EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = d.event_id) AS counted
+    FROM feature_consumer_dlq AS d
+    JOIN unnest(%(ids)s::bigint[], %(keys)s::text[]) AS k (id, key) USING (id)
+    WHERE d.status = %(status)s
+),
+queued AS (
+    INSERT INTO event_outbox (event_id, topic, message_key, payload, raw, traceparent, replays)
+    SELECT
+        coalesce(event_id, 'dead-letter-' || id), topic, key, '', coalesce(value, ''), traceparent, replays + 1
+    FROM picked
+    WHERE NOT counted
+    ORDER BY id
+)
+UPDATE feature_consumer_dlq AS d
+SET status = 'replayed',
+    replays = d.replays + 1,
+    resolved_at = now(),
+    resolved_by = %(by)s,
+    resolution = CASE WHEN p.counted THEN 'already counted' ELSE 'sent again' END
+FROM picked AS p
+WHERE d.id = p.id
+RETURNING d.id, p.counted;
+
+-- name: discard_letters
+UPDATE feature_consumer_dlq
+SET status = 'discarded', resolved_at = now(), resolved_by = %(by)s, resolution = %(reason)s
+WHERE id = ANY (%(ids)s) AND status <> 'discarded'
+RETURNING id;
+
+-- name: show_letter
+SELECT
+    id, status, event_id, topic, partition, record_offset, to_timestamp(record_ts_ms / 1000.0) AS record_at,
+    message_key, header_names, header_values, traceparent, error_kind, error, attempts, replays, created_at,
+    resolved_at, resolved_by, resolution, value
+FROM feature_consumer_dlq
+WHERE id = %(id)s;
+
+-- name: requeue_events
+-- Accepted long enough ago to have been counted, and neither counted nor on its way nor dead-lettered.
+WITH missing AS (
+    SELECT e.event_id, e.event_type, e.user_id, e.payload
+    FROM events AS e
+    WHERE e.received_at >= now() - make_interval(secs => %(newer_sec)s)
+        AND e.received_at <= now() - make_interval(secs => %(older_sec)s)
+        AND NOT EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)
+        AND NOT EXISTS (SELECT FROM event_outbox AS o WHERE o.event_id = e.event_id)
+        AND NOT EXISTS (SELECT FROM feature_consumer_dlq AS d WHERE d.event_id = e.event_id)
+    LIMIT %(limit)s
+),
+queued AS (
+    INSERT INTO event_outbox (event_id, topic, message_key, payload)
+    SELECT
+        m.event_id,
+        CASE m.event_type WHEN 'watch' THEN %(watches)s WHEN 'impression' THEN %(impressions)s ELSE %(rest)s END,
+        m.user_id,
+        m.payload::text
+    FROM missing AS m
+    WHERE NOT %(dry_run)s
+)
+SELECT count(*) FROM missing;

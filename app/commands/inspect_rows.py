@@ -1,0 +1,110 @@
+"""`reco outbox` and `reco dlq`: list, show and discard what got stuck."""
+
+from typing import Any
+
+import click
+
+from app.adapters import replay
+from app.adapters.replay import Source
+from app.commands.dead_rows import database, filter_options, filters, operator
+from app.errors import UserError
+
+_SHOWN_BYTES = 4000
+
+
+@click.group()
+def outbox() -> None:
+    """Outbox rows that Kafka refused until they turned dead."""
+
+
+@click.group()
+def dlq() -> None:
+    """Messages that the consumer could not count."""
+
+
+@outbox.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@filter_options
+def list_outbox(limit: int, **chosen: Any) -> None:
+    """Dead rows, oldest first."""
+    _list("outbox", limit, chosen)
+
+
+@dlq.command("list")
+@click.option("--status", type=click.Choice(["pending", "replayed", "discarded"]), default="pending", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@filter_options
+def list_dlq(limit: int, **chosen: Any) -> None:
+    """Dead letters, oldest first."""
+    _list("dlq", limit, chosen)
+
+
+@outbox.command("show")
+@click.argument("row_id", type=int)
+def show_outbox(row_id: int) -> None:
+    """All that is known of one row."""
+    _show("outbox", row_id)
+
+
+@dlq.command("show")
+@click.argument("row_id", type=int)
+def show_dlq(row_id: int) -> None:
+    """All that is known of one dead letter, its bytes included."""
+    _show("dlq", row_id)
+
+
+@outbox.command("discard")
+@click.argument("ids", type=int, nargs=-1, required=True)
+@click.option("--reason", required=True, help="Why; kept with the row.")
+def discard_outbox(ids: tuple[int, ...], reason: str) -> None:
+    """Give dead rows up. They stay, with who and why, until retention takes them."""
+    _discard("outbox", ids, reason)
+
+
+@dlq.command("discard")
+@click.argument("ids", type=int, nargs=-1, required=True)
+@click.option("--reason", required=True, help="Why; kept with the row.")
+def discard_dlq(ids: tuple[int, ...], reason: str) -> None:
+    """Give dead letters up. They stay, with who and why, until retention takes them."""
+    _discard("dlq", ids, reason)
+
+
+def _list(source: Source, limit: int, chosen: dict[str, Any]) -> None:
+    with database() as connection:
+        found = replay.find(connection, source, filters(**chosen), after=0, limit=limit)
+    for row in found:
+        failed = row.at.isoformat(timespec="seconds") if row.at is not None else "-"
+        error = " ".join((row.error or "").split())[:120]
+        click.echo(f"{row.id:>8}  {failed}  {row.topic}  {row.event_id or '-'}  replays={row.replays}  {error}")
+    if not found:
+        click.echo("Nothing there.")
+
+
+def _show(source: Source, row_id: int) -> None:
+    with database() as connection:
+        row = replay.show(connection, source, row_id)
+    if row is None:
+        raise UserError(f"There is no row {row_id}; `reco {source} list` shows what there is.")
+    value = row.pop("value")
+    headers = zip(row.pop("header_names", []), row.pop("header_values", []), strict=True)
+    for name, content in row.items():
+        click.echo(f"{name:>14}: {_text(content)}")
+    for name, content in headers:
+        click.echo(f"{'header':>14}: {name} = {_text(content)}")
+    click.echo(f"{'value':>14}: {'-' if value is None else _text(value[:_SHOWN_BYTES])}")
+    if value is not None and len(value) > _SHOWN_BYTES:
+        click.echo(f"{'':>14}  … {len(value) - _SHOWN_BYTES} bytes more")
+
+
+def _discard(source: Source, ids: tuple[int, ...], reason: str) -> None:
+    with database() as connection:
+        done = replay.discard(connection, source, ids, by=operator(), reason=reason)
+    click.echo(f"{len(done)} discarded.")
+    if missing := sorted(set(ids) - set(done)):
+        raise UserError(f"Not there to be discarded: {', '.join(map(str, missing))}.")
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, bytes):
+        return content.decode("utf-8", "backslashreplace")
+    return "-" if content is None else str(content)

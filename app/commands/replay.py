@@ -1,0 +1,214 @@
+"""`reco replay outbox | dlq | events`: sends again what got stuck, a little at a time."""
+
+import time
+from collections import Counter
+from typing import Final
+
+import click
+import psycopg
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from app.adapters import replay as adapter
+from app.adapters.replay import Filters, Found, Source
+from app.commands.dead_rows import database, filter_options, filters, operator
+from app.commands.durations import Duration
+from app.core.replay import DEDUPE_DAYS_LEAST, split_by_replays
+
+_BATCH: Final = 100
+_INTERRUPTED: Final = 130
+_DAY_SEC: Final = 86_400.0
+
+
+class _Plan(Struct, frozen=True):
+    source: Source
+    filters: Filters
+    limit: int
+    rate: float
+    max_replays: int | None
+    dry_run: bool
+
+
+class _Summary(Struct):
+    sent: int = 0
+    counted: int = 0
+    held_back: int = 0
+    kinds: Counter[str] = Counter()
+
+
+@click.group()
+def replay() -> None:
+    """Send again what got stuck. Safe to interrupt and to repeat: nothing is lost, nothing counts twice."""
+
+
+def _common(command: click.decorators.FC) -> click.decorators.FC:
+    for option in reversed(
+        (
+            click.option(
+                "--rate",
+                type=click.FloatRange(min=0, min_open=True),
+                default=500.0,
+                show_default=True,
+                help="Rows a second.",
+            ),
+            click.option(
+                "--max-replays",
+                type=click.IntRange(min=1),
+                default=3,
+                show_default=True,
+                help="Leave out what was sent again this often and came back.",
+            ),
+            click.option("--force", is_flag=True, help="Send those as well."),
+            click.option("--dry-run", is_flag=True, help="Say what would be sent and change nothing."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@replay.command()
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="At most so many rows.")
+@filter_options
+@_common
+def outbox(
+    limit: int,
+    topic: str | None,
+    error: str | None,
+    older_than: float | None,
+    newer_than: float | None,
+    ids: tuple[int, ...],
+    rate: float,
+    max_replays: int,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    """Requeue dead outbox rows: the relay publishes them again.
+
+    Exit code 0: done; 1: some rows were left out and need --force; 2: it could not be done.
+    """
+    wanted = filters(topic=topic, error=error, older_than=older_than, newer_than=newer_than, ids=ids)
+    _run(_Plan("outbox", wanted, limit, rate, None if force else max_replays, dry_run))
+
+
+@replay.command()
+@click.option("--status", type=click.Choice(["pending", "replayed"]), default="pending", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many rows.")
+@filter_options
+@_common
+def dlq(
+    status: str,
+    limit: int,
+    topic: str | None,
+    error: str | None,
+    older_than: float | None,
+    newer_than: float | None,
+    ids: tuple[int, ...],
+    rate: float,
+    max_replays: int,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    """Send the consumer's dead letters again, through the outbox. What was counted since is only marked.
+
+    Exit code 0: done; 1: some rows were left out and need --force; 2: it could not be done.
+    """
+    wanted = filters(topic=topic, error=error, older_than=older_than, newer_than=newer_than, ids=ids, status=status)
+    _run(_Plan("dlq", wanted, limit, rate, None if force else max_replays, dry_run))
+
+
+@replay.command()
+@click.option("--limit", type=click.IntRange(min=1), default=10_000, show_default=True, help="At most so many events.")
+@click.option(
+    "--older-than",
+    type=Duration(),
+    default="15m",
+    show_default=True,
+    help="Leave out what may still be on its way through Kafka.",
+)
+@click.option("--newer-than", type=Duration(), default="1d", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Say how many would be sent and change nothing.")
+def events(limit: int, older_than: float, newer_than: float, dry_run: bool) -> None:
+    """Requeue accepted events that were never counted: after a topic was deleted, or its retention ran out."""
+    if newer_than > DEDUPE_DAYS_LEAST * _DAY_SEC:
+        raise click.UsageError(
+            f"--newer-than reaches back more than {DEDUPE_DAYS_LEAST} days: for older events nobody knows any more "
+            "whether they were counted."
+        )
+    with database() as connection:
+        count = adapter.requeue_uncounted(
+            connection, newer_sec=newer_than, older_sec=older_than, limit=limit, dry_run=dry_run
+        )
+    click.echo(f"{count} events {'would be' if dry_run else 'were'} put back into the outbox.")
+
+
+def _run(plan: _Plan) -> None:
+    summary = _Summary(kinds=Counter())
+    interrupted = False
+    with database() as connection, _progress() as bar:
+        try:
+            _replay(connection, plan, summary, bar)
+        except KeyboardInterrupt:
+            interrupted = True
+    _tell(plan, summary)
+    if interrupted:
+        click.echo("Interrupted: what is said above is done, the rest is as it was. Run it again to go on.", err=True)
+        raise SystemExit(_INTERRUPTED)
+    if summary.held_back:
+        raise SystemExit(1)
+
+
+def _replay(connection: psycopg.Connection, plan: _Plan, summary: _Summary, bar: Progress) -> None:
+    task = bar.add_task(f"replay {plan.source}", total=plan.limit)
+    after, left, by = 0, plan.limit, operator()
+    began = time.monotonic()
+    while left > 0:
+        with connection.transaction():
+            # A full page is read even if `left` is less: those held back do not use up the limit.
+            found = adapter.find(connection, plan.source, plan.filters, after=after, limit=_BATCH)
+            if not found:
+                return
+            sendable, held = split_by_replays(found, plan.max_replays)
+            if len(sendable) > left:
+                found = found[: found.index(sendable[left])]
+                sendable, held = split_by_replays(found, plan.max_replays)
+            sent = len(sendable)
+            if not plan.dry_run and sendable:
+                sent = adapter.requeue(connection, plan.source, sendable, status=plan.filters.status, by=by)
+        _note(summary, sendable, sent, len(held))
+        after, left = found[-1].id if found else after, left - len(sendable)
+        bar.update(task, advance=len(sendable))
+        if not plan.dry_run:
+            time.sleep(max(0.0, began + summary.sent / plan.rate - time.monotonic()))
+
+
+def _note(summary: _Summary, sendable: list[Found], sent: int, held: int) -> None:
+    summary.sent += sent
+    summary.counted += len(sendable) - sent
+    summary.held_back += held
+    summary.kinds.update(f"{row.topic}: {(row.error or '').splitlines()[0][:100]}" for row in sendable)
+
+
+def _tell(plan: _Plan, summary: _Summary) -> None:
+    verb = "would be sent" if plan.dry_run else "sent"
+    click.echo(f"{summary.sent} {verb} again.")
+    for kind, count in summary.kinds.most_common(10):
+        click.echo(f"  {count:>6}  {kind}")
+    if summary.counted:
+        click.echo(f"{summary.counted} had been counted meanwhile and were marked as replayed.")
+    if summary.held_back:
+        click.echo(
+            f"{summary.held_back} came back {plan.max_replays} times or more and were left out; --force sends them."
+        )
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not Console(stderr=True).is_terminal,
+    )

@@ -1,0 +1,22 @@
+"""What may be sent again."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeVar
+
+# Dedupe rows are kept at least this long (the settings refuse less): how far back a replay of events may reach.
+DEDUPE_DAYS_LEAST: Final = 14
+
+
+class Replayed(Protocol):
+    @property
+    def replays(self) -> int: ...
+
+
+R = TypeVar("R", bound=Replayed)
+
+
+def split_by_replays(rows: Sequence[R], max_replays: int | None) -> tuple[list[R], list[R]]:
+    """The rows that may go, and those held back because they came back `max_replays` times; None holds none back."""
+    if max_replays is None:
+        return list(rows), []
+    return [row for row in rows if row.replays < max_replays], [row for row in rows if row.replays >= max_replays]
