@@ -36,6 +36,12 @@ API_LATENCY: Final = _histogram("reco_api_latency_ms", "Time to answer a request
 API_CHECK: Final = _gauge(
     "reco_api_check_status", "1 when a check passes: a dependency, a task or readiness itself", "scope", "check"
 )
+API_REFUSED: Final = _counter(
+    "reco_api_refused_total", "Requests refused: no_key, unknown_key, scope, rate_limit", "reason"
+)
+RATE_LIMIT_ALONE: Final = _counter(
+    "reco_rate_limit_redis_errors_total", "Times that Redis did not answer and a process limited by its own count"
+)
 STAGE_LATENCY: Final = _histogram(
     "reco_stage_latency_ms", "Time of one stage: a flush, a history read, a ranking, a fold, a write", "stage"
 )

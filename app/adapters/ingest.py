@@ -23,36 +23,45 @@ async def insert_events(connection: "Connection", records: Sequence[Record]) -> 
     first: dict[str, Record] = {}
     for record in records:
         first.setdefault(record.event_id, record)
+    inserted: set[str] = set()
+    stored: dict[str, bytes] = {}
     rows = list(first.values())
-    inserted = {
-        row[0]
-        for row in await connection.fetch(
-            _SQL["insert_events"],
-            [r.event_id for r in rows],
-            [r.event_type for r in rows],
-            [r.user_id for r in rows],
-            [r.session_id for r in rows],
-            [r.request_id for r in rows],
-            [r.ts_ms for r in rows],
-            [r.content_hash for r in rows],
-            [r.payload for r in rows],
-            [r.topic for r in rows],
-            [r.traceparent for r in rows],
-        )
-    }
-    if len(inserted) == len(records):
-        return ["accepted"] * len(records)
-    stored = {event_id: first[event_id].content_hash for event_id in inserted}
-    known = [event_id for event_id in first if event_id not in inserted]
-    if known:
-        stored |= {row[0]: row[1] for row in await connection.fetch(_SQL["content_hashes"], known)}
+    while rows:
+        inserted |= await _insert(connection, rows)
+        if len(inserted) == len(records):
+            return ["accepted"] * len(records)
+        known = [record for record in rows if record.event_id not in inserted]
+        if known:
+            hashes = await connection.fetch(_SQL["content_hashes"], [record.event_id for record in known])
+            stored |= {row[0]: row[1] for row in hashes}
+        # What was there and is gone again, erased between the two statements, is new after all.
+        rows = [record for record in known if record.event_id not in stored]
+    stored |= {event_id: first[event_id].content_hash for event_id in inserted}
     return [_outcome(record, first, inserted, stored) for record in records]
+
+
+async def _insert(connection: "Connection", rows: Sequence[Record]) -> set[str]:
+    """Inserts those whose ids are not taken, and returns their ids."""
+    found = await connection.fetch(
+        _SQL["insert_events"],
+        [r.event_id for r in rows],
+        [r.event_type for r in rows],
+        [r.user_id for r in rows],
+        [r.session_id for r in rows],
+        [r.request_id for r in rows],
+        [r.ts_ms for r in rows],
+        [r.content_hash for r in rows],
+        [r.payload for r in rows],
+        [r.topic for r in rows],
+        [r.traceparent for r in rows],
+    )
+    return {row[0] for row in found}
 
 
 def _outcome(record: Record, first: dict[str, Record], inserted: set[str], stored: dict[str, bytes]) -> Outcome:
     if record.event_id in inserted and first[record.event_id] is record:
         return "accepted"
-    return "duplicate" if stored.get(record.event_id) == record.content_hash else "conflict"
+    return "duplicate" if stored[record.event_id] == record.content_hash else "conflict"
 
 
 async def insert_all_or_none(connection: "Connection", records: Sequence[Record]) -> list[Outcome]:

@@ -1,37 +1,88 @@
 """The Litestar application, put together from the routes that the role serves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from litestar import Litestar, Response, get
+from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
+from msgspec import Struct
 
-from app.api import problems, schema
+from app.api import openapi, problems
+from app.api.access import Access, guard
 from app.api.context import with_context
+from app.api.docs import Document
 
 VERSION: Final = version("reco")
 
+_CORS_MAX_AGE_SEC: Final = 600
 
-def build(handlers: Sequence[HTTPRouteHandler], *, cors_allow_origins: Sequence[str] = ()) -> ASGIApp:
-    """The ASGI application. Litestar's own OpenAPI and logging are off: `schema` and structlog do those."""
 
-    @get("/openapi.json", opt=schema.call(answers={200: dict[str, Any]}), sync_to_thread=False)
-    def openapi() -> Response[bytes]:
-        """This document."""
-        return Response(description, media_type="application/json")
+def _never() -> bool:
+    return False
 
-    routes = [*handlers, openapi]
-    description = msgspec.json.encode(schema.document(routes, version=VERSION))
-    cors = CORSConfig(allow_origins=list(cors_allow_origins)) if cors_allow_origins else None
+
+class Options(Struct, frozen=True, kw_only=True):
+    """`timeout_sec` is every request's deadline; while `draining`, answers ask clients to connect anew."""
+
+    timeout_sec: float
+    cors_allow_origins: Sequence[str] = ()
+    access: Access = Access()
+    draining: Callable[[], bool] = _never
+
+
+def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
+    """The ASGI application. Litestar's own OpenAPI and logging are off: `openapi` and structlog do those."""
+    document = Document()
+    routes = [*handlers, *document.handlers()]
+    access = options.access
+    document.content = msgspec.json.encode(
+        openapi.document(
+            routes,
+            version=VERSION,
+            keys=access.keys is not None,
+            limited=access.take is not None,
+            key_in_query=access.query_paths,
+        )
+    )
     app = Litestar(
         route_handlers=routes,
         exception_handlers=problems.HANDLERS,
+        middleware=[guard(access)] if access.keys is not None or access.take is not None else [],
         openapi_config=None,
         logging_config=None,
-        cors_config=cors,
+        cors_config=_cors(options.cors_allow_origins),
+        request_max_body_size=None,  # `read_body` has the bounds, which differ by call
     )
-    return with_context(app)
+    return with_context(app, timeout_sec=options.timeout_sec, draining=options.draining, on_error=problems.render)
+
+
+def _cors(origins: Sequence[str]) -> CORSConfig | None:
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=[
+            "Authorization",
+            "Content-Encoding",
+            "Content-Type",
+            "X-API-Key",
+            "X-Autolog-Impressions",
+            "X-Correlation-ID",
+            "X-Request-ID",
+            "traceparent",
+        ],
+        expose_headers=[
+            "X-Request-ID",
+            "X-Correlation-ID",
+            "Retry-After",
+            "RateLimit-Limit",
+            "RateLimit-Remaining",
+            "RateLimit-Reset",
+        ],
+        max_age=_CORS_MAX_AGE_SEC,
+    )

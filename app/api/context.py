@@ -1,7 +1,10 @@
-"""The outermost layer of every request: ids taken or made and echoed, the answer counted and timed."""
+"""The outermost layer of every request: ids taken or made and echoed, a deadline, the answer counted and timed."""
 
+import asyncio
+import logging
 import os
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -18,22 +21,18 @@ _FAMILIES: Final = {n: metrics.API_REQUESTS.labels(f"{n}xx") for n in range(1, 6
 
 
 class RequestContext:
-    """What a handler may want to know of its request besides the body."""
+    """What a handler may want to know of its request besides the body. Header names are lower case."""
 
-    __slots__ = ("correlation_id", "request_id", "traceparent")
+    __slots__ = ("body_read", "caller", "correlation_id", "headers", "reply_headers", "request_id", "traceparent")
 
-    def __init__(self, headers: list[tuple[bytes, bytes]]) -> None:
-        request_id = correlation_id = traceparent = None
-        for name, value in headers:
-            if name == b"x-request-id":
-                request_id = _printable(value)
-            elif name == b"x-correlation-id":
-                correlation_id = _printable(value)
-            elif name == b"traceparent":
-                traceparent = _printable(value)
-        self.request_id = request_id or os.urandom(16).hex()
-        self.correlation_id = correlation_id or self.request_id
-        self.traceparent = traceparent
+    def __init__(self, headers: dict[bytes, bytes]) -> None:
+        self.headers = headers
+        self.request_id = _printable(headers.get(b"x-request-id")) or os.urandom(16).hex()
+        self.correlation_id = _printable(headers.get(b"x-correlation-id")) or self.request_id
+        self.traceparent = _printable(headers.get(b"traceparent"))
+        self.caller: str | None = None
+        self.body_read = True
+        self.reply_headers: list[tuple[bytes, bytes]] = []
 
 
 def context_of(scope: Scope) -> RequestContext:
@@ -45,37 +44,61 @@ def request_id_of(scope: Scope) -> str:
     return context_of(scope).request_id
 
 
-def with_context(app: ASGIApp) -> ASGIApp:
-    """Wraps the whole application, errors and unknown paths included."""
+class Late(Exception):
+    """The request's deadline passed before there was an answer."""
+
+
+OnError = Callable[[RequestContext, Exception], ASGIApp]
+
+
+def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], bool], on_error: OnError) -> ASGIApp:
+    """Wraps the whole application, errors and unknown paths included.
+
+    While `draining`, every answer asks the client to close its connection, so that it goes to another process before
+    this one ends. `on_error` makes the answer to a request that is `Late`.
+    """
+    latencies: dict[str, Callable[[float], None]] = {}
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:
             await app(scope, receive, send)
             return
         started = time.perf_counter()
-        context = RequestContext(scope["headers"])  # type: ignore[arg-type]
+        context = RequestContext(dict(scope["headers"]))
         scope.setdefault("state", {})[_KEY] = context
-        status = 500
+        status = 0
 
         async def send_with_ids(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
+                headers = [
                     *message["headers"],
                     (b"x-request-id", context.request_id.encode()),
                     (b"x-correlation-id", context.correlation_id.encode()),
+                    *context.reply_headers,
                 ]
+                if draining():
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
         try:
-            await app(scope, receive, send_with_ids)
+            async with asyncio.timeout(timeout_sec):
+                await app(scope, receive, send_with_ids)
+        except TimeoutError:
+            if status:
+                raise  # in the middle of an answer: the server cuts the connection, which the client notices
+            await on_error(context, Late())(scope, receive, send_with_ids)
         finally:
             elapsed_ms = (time.perf_counter() - started) * 1000
-            _FAMILIES[status // 100].inc()
+            _FAMILIES[(status or 500) // 100].inc()
             route = scope.get("path_template") or "(none)"
-            metrics.API_LATENCY.labels(route).observe(elapsed_ms)
-            if status >= 500 or _log.is_enabled_for(10):
+            observe = latencies.get(route)
+            if observe is None:
+                observe = latencies[route] = metrics.API_LATENCY.labels(route).observe
+            observe(elapsed_ms)
+            if status >= 500 or logging.root.isEnabledFor(logging.DEBUG):
                 _log.info(
                     "request",
                     method=scope["method"],
@@ -84,11 +107,14 @@ def with_context(app: ASGIApp) -> ASGIApp:
                     ms=round(elapsed_ms, 1),
                     request_id=context.request_id,
                     correlation_id=context.correlation_id,
+                    caller=context.caller,
                 )
 
     return wrapped
 
 
-def _printable(value: bytes) -> str | None:
+def _printable(value: bytes | None) -> str | None:
+    if not value or len(value) > _MAX_ID_LENGTH:
+        return None
     text = value.decode("latin-1")
-    return text if 1 <= len(text) <= _MAX_ID_LENGTH and text.isascii() and text.isprintable() else None
+    return text if text.isascii() and text.isprintable() else None

@@ -22,6 +22,7 @@ Insert = Callable[[Sequence[Record]], Awaitable[list[Outcome]]]
 Result = Outcome | asyncpg.PostgresError
 
 _SWEEP_SEC: Final = 0.05
+_FLUSH_LATENCY: Final = metrics.STAGE_LATENCY.labels("ingest_flush")
 
 
 class BufferFull(Exception):
@@ -37,6 +38,11 @@ class _Submission(Struct, eq=False):
     future: asyncio.Future[list[Result]]
     deadline: float
     atomic: bool
+
+
+# What its submissions hear whose statement has not come back when their deadline passes.
+_UNKNOWN: Final = "no commit in time; whether the events are stored is not known yet"
+_NOT_STORED: Final = "not stored: no turn came in time"
 
 
 class GroupCommit:
@@ -65,6 +71,7 @@ class GroupCommit:
         self._timeout_sec = timeout_sec
         self._on_stored = on_stored
         self._queue: deque[_Submission] = deque()
+        self._in_flight: set[tuple[_Submission, ...]] = set()
         self._pending = 0
         self._closed = False
         self._wake = asyncio.Event()
@@ -112,6 +119,7 @@ class GroupCommit:
                 await self._wake.wait()
                 continue
             batch = self._take()
+            self._in_flight.add(batch)
             try:
                 await self._flush(batch)
             except BaseException as error:
@@ -119,9 +127,10 @@ class GroupCommit:
                 _fail(batch, error if isinstance(error, Exception) else DependencyDown("postgres", "cancelled"))
                 raise
             finally:
+                self._in_flight.remove(batch)
                 self._pending -= sum(len(submission.records) for submission in batch)
 
-    def _take(self) -> list[_Submission]:
+    def _take(self) -> tuple[_Submission, ...]:
         """The next submissions, up to `flush_max` events; an atomic one goes alone, for it may roll back."""
         batch = [self._queue.popleft()]
         count = len(batch[0].records)
@@ -130,21 +139,17 @@ class GroupCommit:
             if count > self._flush_max:
                 break
             batch.append(self._queue.popleft())
-        return batch
+        return tuple(batch)
 
-    async def _flush(self, batch: list[_Submission]) -> None:
+    async def _flush(self, batch: Sequence[_Submission]) -> None:
         records = [record for submission in batch for record in submission.records]
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(max(0.0, batch[0].deadline - time.monotonic())):
-                results = await self._store(records, self._insert_atomic if batch[0].atomic else self._insert)
-        except TimeoutError:
-            _fail(batch, DependencyDown("postgres", f"no commit in {self._timeout_sec:g} s"))
-            return
+            results = await self._store(records, self._insert_atomic if batch[0].atomic else self._insert)
         except (DependencyDown, asyncpg.PostgresError) as error:
             _fail(batch, error)
             return
-        metrics.STAGE_LATENCY.labels("ingest_flush").observe((time.perf_counter() - started) * 1000)
+        _FLUSH_LATENCY.observe((time.perf_counter() - started) * 1000)
         metrics.INGEST_FLUSH_EVENTS.observe(len(records))
         self._on_stored()
         position = 0
@@ -167,7 +172,10 @@ class GroupCommit:
         return [*await self._store(records[:middle], insert), *await self._store(records[middle:], insert)]
 
     async def _sweep(self) -> None:
-        """Fails what has waited past its deadline in the queue; the queue is in order of deadlines."""
+        """Fails what has waited past its deadline, queued or in a statement that does not come back.
+
+        A statement is left to its own timeout: to cancel it would need the server, which may be what is lost.
+        """
         while True:
             await asyncio.sleep(_SWEEP_SEC)
             metrics.INGEST_PENDING.set(self._pending)
@@ -175,7 +183,10 @@ class GroupCommit:
             while self._queue and self._queue[0].deadline < now:
                 late = self._queue.popleft()
                 self._pending -= len(late.records)
-                _fail([late], DependencyDown("postgres", f"not stored: waited {self._timeout_sec:g} s for its turn"))
+                _fail([late], DependencyDown("postgres", _NOT_STORED))
+            for batch in self._in_flight:
+                if batch[0].deadline < now:
+                    _fail([one for one in batch if one.deadline < now], DependencyDown("postgres", _UNKNOWN))
 
 
 def _fail(batch: Sequence[_Submission], error: Exception) -> None:

@@ -3,26 +3,30 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import asyncpg
 import msgspec
-from litestar import Request, Response, post
+from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
-from msgspec import Struct
+from litestar.types import ASGIApp
+from msgspec import UNSET, Meta, Struct
 
 from app import metrics
 from app.api import schema
+from app.api.body import read_body
 from app.api.context import RequestContext, context_of
 from app.api.group_commit import GroupCommit, Result
 from app.api.problems import ProblemError
+from app.api.responses import reply
 from app.core import events
 from app.core.events import AnyEvent, Fault, InvalidEvent, Record
 
 _OUTCOMES: Final = {
     name: metrics.INGEST_EVENTS.labels(name) for name in ("accepted", "duplicate", "conflict", "invalid")
 }
-_JSON: Final = "application/json"
+
+_Request = Request[Any, Any, Any]
 
 
 class Answer(Struct):
@@ -50,71 +54,86 @@ class BatchAnswer(Struct):
     results: list[ItemResult]
 
 
+_Events = Annotated[list[AnyEvent], Meta(min_length=1, max_length=events.MAX_BATCH_EVENTS)]
+
+
+class Batch(Struct):
+    """The body of `/log/batch`."""
+
+    events: _Events
+
+
 class BatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`atomic`: store all events of the batch or none."""
+    """`atomic`: store all events of the batch or none. `key`: the API key, where the service takes it so."""
 
     atomic: bool = False
+    key: str | None = None
 
 
-_ANSWERS: Final = {202: Answer, 200: Answer, **schema.problems(400, 409, 413, 422, 503)}
+_ANSWERS: Final = {202: Answer, 200: Answer, **schema.problems(400, 409, 413, 415, 422, 503)}
+_BATCH_ANSWERS: Final = {200: BatchAnswer, **schema.problems(400, 409, 413, 415, 422, 503)}
+_LINES: Final = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines")
 
 
 def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
     """The routes, over the buffer that stores what they accept."""
 
-    async def log_one(
-        request: Request[Any, Any, Any], body: bytes, decode: Callable[[bytes], AnyEvent]
-    ) -> Response[bytes]:
+    async def log_one(request: _Request, decode: Callable[[bytes], AnyEvent]) -> ASGIApp:
+        body = await read_body(request, events.MAX_EVENT_BYTES)
         try:
             record = _accept(decode(body), context_of(request.scope))
         except InvalidEvent:
             _OUTCOMES["invalid"].inc()
             raise
-        result = (await buffer.submit([record]))[0]
+        result = (await buffer.submit((record,)))[0]
         if isinstance(result, asyncpg.PostgresError):
+            _OUTCOMES["invalid"].inc()
             raise ProblemError(422, _refusal(result), event_id=record.event_id)
         _OUTCOMES[result].inc()
         if result == "conflict":
             raise ProblemError(409, _CONFLICT, event_id=record.event_id)
-        status = 202 if result == "accepted" else 200
-        return Response(msgspec.json.encode(Answer(record.event_id, result)), status_code=status, media_type=_JSON)
+        return reply(Answer(record.event_id, result), status=202 if result == "accepted" else 200)
 
-    @post(
-        "/log/watch", opt=schema.call(body=events.Watch, answers=_ANSWERS), request_max_body_size=events.MAX_EVENT_BYTES
-    )
-    async def log_watch(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+    @post("/log/watch", opt=schema.call(needs="write", tag="events", body=events.Watch, answers=_ANSWERS))
+    async def log_watch(request: _Request) -> ASGIApp:
         """A user watched an item, wholly or in part."""
-        return await log_one(request, body, events.decode_watch)
+        return await log_one(request, events.decode_watch)
 
-    @post(
-        "/log/impression",
-        opt=schema.call(body=events.Impression, answers=_ANSWERS),
-        request_max_body_size=events.MAX_EVENT_BYTES,
-    )
-    async def log_impression(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+    @post("/log/impression", opt=schema.call(needs="write", tag="events", body=events.Impression, answers=_ANSWERS))
+    async def log_impression(request: _Request) -> ASGIApp:
         """A list of items was shown to a user."""
-        return await log_one(request, body, events.decode_impression)
+        return await log_one(request, events.decode_impression)
 
-    @post(
-        "/event",
-        opt=schema.call(body=events.Interaction, answers=_ANSWERS),
-        request_max_body_size=events.MAX_EVENT_BYTES,
-    )
-    async def log_interaction(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+    @post("/event", opt=schema.call(needs="write", tag="events", body=events.Interaction, answers=_ANSWERS))
+    async def log_interaction(request: _Request) -> ASGIApp:
         """A user viewed, clicked or bought an item."""
-        return await log_one(request, body, events.decode_interaction)
+        return await log_one(request, events.decode_interaction)
 
     @post(
         "/log/batch",
         opt=schema.call(
-            query=BatchQuery, body=schema.Batch, answers={200: BatchAnswer, **schema.problems(400, 409, 413, 422, 503)}
+            needs="write",
+            tag="events",
+            query=BatchQuery,
+            body=Batch | _Events,
+            answers=_BATCH_ANSWERS,
+            other_bodies={
+                "text/plain": "The same JSON, as `navigator.sendBeacon` sends it.",
+                "application/x-ndjson": "One event a line.",
+            },
         ),
-        request_max_body_size=events.MAX_BODY_BYTES,
     )
-    async def log_batch(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
-        """Up to 1,000 events of any kind. A bad one costs itself alone, unless `atomic` asks for all or nothing."""
+    async def log_batch(request: _Request) -> ASGIApp:
+        """Up to 1,000 events of any kind. A bad one costs itself alone, unless `atomic` asks for all or nothing.
+
+        The body is `{"events": [...]}`, an array of events, or one event a line (NDJSON), told by its content type.
+        """
         atomic = schema.query_of(request.scope, BatchQuery).atomic
-        items = [_read(raw, context_of(request.scope)) for raw in events.decode_batch(body)]
+        body = await read_body(request, events.MAX_BODY_BYTES)
+        context = context_of(request.scope)
+        in_lines = context.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() in _LINES
+        raws = events.split_lines(body) if in_lines else events.decode_batch(body)
+        items = [_read(raw, context) for raw in raws]
         records = [item for item in items if isinstance(item, Record)]
         if atomic and len(records) < len(items):
             raise ProblemError(
@@ -126,8 +145,7 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
                 409, "An event id is taken by other content, so none was stored (atomic=true).", errors=conflicts
             )
         left = iter(results)
-        answer = _batch_answer([_result(item, next(left)) if isinstance(item, Record) else item for item in items])
-        return Response(msgspec.json.encode(answer), status_code=200, media_type=_JSON)
+        return reply(_batch_answer([_result(item, next(left)) if isinstance(item, Record) else item for item in items]))
 
     return [log_watch, log_impression, log_interaction, log_batch]
 
@@ -136,8 +154,8 @@ _CONFLICT: Final = "The event id is taken by an event with other content. Use a 
 
 
 def _accept(event: AnyEvent, context: RequestContext) -> Record:
-    now_ms = time.time_ns() // 1_000_000
-    return events.accept(event, now_ms=now_ms, entropy=os.urandom(10), traceparent=context.traceparent)
+    entropy = os.urandom(10) if event.event_id is UNSET else b""
+    return events.accept(event, now_ms=time.time_ns() // 1_000_000, entropy=entropy, traceparent=context.traceparent)
 
 
 def _read(raw: msgspec.Raw, context: RequestContext) -> Record | ItemResult:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 import structlog
 from litestar import Request, Response
@@ -12,8 +13,9 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
-from app.api.context import request_id_of
+from app.api.context import Late, RequestContext, context_of
 from app.api.group_commit import BufferFull, Closed
+from app.api.responses import Reply
 from app.core.events import Fault, InvalidEvent
 from app.errors import DependencyDown, describe
 
@@ -92,29 +94,36 @@ def as_problem(error: Exception) -> ProblemError:
             return retry_later(503, "This process is shutting down; nothing of this request was stored.")
         case DependencyDown():
             return retry_later(503, f"{error}. Send the request again, with the same event ids.")
+        case Late():
+            return retry_later(503, "No answer in time. Send the request again, with the same event ids.")
+        case asyncpg.PostgresError():
+            return ProblemError(422, f"Postgres refused the events, so none was stored: {error}")
         case HTTPException():
             return _from_http(error)
     return ProblemError(500, "Something went wrong here; the log has it under this request id.")
 
 
-def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def render(context: RequestContext, error: Exception) -> Reply:
+    """The answer to an exception."""
     problem = as_problem(error)
-    request_id = request_id_of(request.scope)
     if problem.status == 500:
-        _log.error(
-            "request_failed", request_id=request_id, path=request.url.path, error=describe(error), exc_info=error
-        )
+        _log.error("request_failed", request_id=context.request_id, error=describe(error), exc_info=error)
     body = Problem(
         title=HTTPStatus(problem.status).phrase,
         status=problem.status,
         detail=problem.detail,
-        request_id=request_id,
+        request_id=context.request_id,
         errors=problem.errors,
         event_id=problem.event_id,
     )
-    return Response(
-        msgspec.json.encode(body), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE
-    )
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
+    return Reply(msgspec.json.encode(body), status=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
-HANDLERS: Final[ExceptionHandlersMap] = {Exception: answer, HTTPException: answer}
+def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    answer = render(context_of(request.scope), error)
+    headers = {name.decode(): value.decode("latin-1") for name, value in answer.headers}
+    return Response(answer.body, status_code=answer.status, headers=headers, media_type=answer.media_type)
+
+
+HANDLERS: Final[ExceptionHandlersMap] = {Exception: _answer, HTTPException: _answer}

@@ -21,6 +21,13 @@ K = Annotated[int, Meta(ge=1, le=200)]
 _JSON: Final = "application/json"
 _ANSWER_PROBLEMS: Final = schema.problems(422, 503)
 _MAX_EXCLUDED: Final = 1_000
+_AUTOLOG: Final = {
+    "name": "X-Autolog-Impressions",
+    "in": "header",
+    "required": False,
+    "description": "`true`: the answer is logged as an impression with this answer's request_id.",
+    "schema": {"type": "string", "enum": ["true", "false"]},
+}
 
 
 class RecoQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +69,16 @@ class Answer(Struct):
 def handlers(recommender: Recommender, log_impression: Callable[[Record], None]) -> list[HTTPRouteHandler]:
     """The routes; `log_impression` takes an impression for storing without making the answer wait."""
 
-    @get("/reco", opt=schema.call(query=RecoQuery, answers={200: Answer, **_ANSWER_PROBLEMS}))
+    @get(
+        "/reco",
+        opt=schema.call(
+            needs="read",
+            tag="recommendations",
+            query=RecoQuery,
+            answers={200: Answer, **_ANSWER_PROBLEMS},
+            headers=[_AUTOLOG],
+        ),
+    )
     async def reco(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Recommendations for a user, as of the last second. With `X-Autolog-Impressions: true` the answer is logged
         as an impression of this request.
@@ -77,7 +93,12 @@ def handlers(recommender: Recommender, log_impression: Callable[[Record], None])
             log_impression(_impression(query, found, context.request_id, context.traceparent, now_ms))
         return _answer(context.request_id, found, explain=query.explain)
 
-    @get("/similar/{item_id:path}", opt=schema.call(query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}))
+    @get(
+        "/similar/{item_id:path}",
+        opt=schema.call(
+            needs="read", tag="recommendations", query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}
+        ),
+    )
     async def similar(request: Request[Any, Any, Any], item_id: str) -> Response[bytes]:
         """Items that the same users took at about the same time."""
         query = _checked(schema.query_of(request.scope, ListQuery))
@@ -86,7 +107,12 @@ def handlers(recommender: Recommender, log_impression: Callable[[Record], None])
         )
         return _answer(context_of(request.scope).request_id, found)
 
-    @get("/popular", opt=schema.call(query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}))
+    @get(
+        "/popular",
+        opt=schema.call(
+            needs="read", tag="recommendations", query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}
+        ),
+    )
     async def popular(request: Request[Any, Any, Any]) -> Response[bytes]:
         """What is popular now, with recent events weighing more."""
         query = _checked(schema.query_of(request.scope, ListQuery))

@@ -10,11 +10,12 @@ from typing import Any, Final
 import uvicorn
 
 from app import metrics
-from app.errors import UserError
+from app.api.listener import BACKLOG, bind, retire
 from app.supervisor import Progress
 
-_BACKLOG: Final = 2048
 _BEAT_SEC: Final = 0.5
+
+__all__ = ["bind", "serve"]
 
 
 class _Server(uvicorn.Server):
@@ -24,30 +25,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
-    """A listening socket. Raises `UserError` when the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if reuse_port:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise UserError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. "
-            "Set HTTP_PORT to a free port, or end what uses this one."
-        ) from error
-    listener.listen(_BACKLOG)
-    listener.setblocking(False)
-    return listener
-
-
 async def serve(
     app: Any, listener: socket.socket, stop: asyncio.Event, progress: Progress, *, drain_sec: float
 ) -> None:
-    """Serves until `stop`, then answers what is in hand, at most `drain_sec` long. The listener stays open."""
+    """Serves until `stop`, then retires the listener and answers what is in hand, at most `drain_sec` long.
+
+    When it ends otherwise the listener stays open, for the next try.
+    """
     config = uvicorn.Config(
         app,
         loop="none",
@@ -59,7 +43,7 @@ async def serve(
         server_header=False,
         timeout_keep_alive=65,  # above the 60 s of common load balancers, so that it is they who close
         timeout_graceful_shutdown=max(1, round(drain_sec)),
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
     )
     server = _Server(config)
     # uvicorn closes the sockets it is given; a restart of this task needs the listener again.
@@ -72,6 +56,8 @@ async def serve(
             if not serving.done() and not stopping.done():
                 metrics.LOOP_LAG.observe(max(0.0, (time.monotonic() - due) * 1000))
             progress.beat()
+        if stopping.done() and not serving.done():
+            await retire(listener)
         server.should_exit = True
         await serving
     finally:

@@ -153,6 +153,8 @@ _impression_decoder: Final = msgspec.json.Decoder(Impression)
 _interaction_decoder: Final[msgspec.json.Decoder[Interaction]] = msgspec.json.Decoder(Interaction)
 _any_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)
 _batch_decoder: Final = msgspec.json.Decoder(_Batch)
+_array_decoder: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_JSON_SPACE: Final = b" \t\r\n"
 
 
 def decode_watch(body: bytes) -> Watch:
@@ -172,10 +174,23 @@ def decode_any(body: bytes | msgspec.Raw) -> AnyEvent:
 
 
 def decode_batch(body: bytes) -> list[msgspec.Raw]:
-    """The events of a batch, each still to be decoded on its own, so that a bad one costs itself alone."""
-    events = decode(_batch_decoder, body).events
+    """The events of a batch, each still to be decoded on its own, so that a bad one costs itself alone.
+
+    `{"events": [...]}` or a bare array.
+    """
+    if body.lstrip(_JSON_SPACE).startswith(b"["):
+        return _counted(decode(_array_decoder, body), "$")
+    return _counted(decode(_batch_decoder, body).events, "$.events")
+
+
+def split_lines(body: bytes) -> list[msgspec.Raw]:
+    """The events of an NDJSON body, one a line; blank lines are passed over."""
+    return _counted([msgspec.Raw(line) for line in body.split(b"\n") if line.strip(_JSON_SPACE)], "$")
+
+
+def _counted(events: list[msgspec.Raw], path: str) -> list[msgspec.Raw]:
     if not 1 <= len(events) <= MAX_BATCH_EVENTS:
-        raise InvalidEvent(Fault("$.events", f"expected 1 to {MAX_BATCH_EVENTS} events, got {len(events)}"))
+        raise InvalidEvent(Fault(path, f"expected 1 to {MAX_BATCH_EVENTS} events, got {len(events)}"))
     return events
 
 

@@ -1,0 +1,72 @@
+"""The API keys of `API_KEYS` and of a file that is read again when it changes: keys rotate without a restart."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from app import metrics
+from app.core import keys
+from app.core.keys import KeyRing
+from app.errors import UserError, describe
+
+_log = structlog.get_logger(__name__)
+
+_LOOK_EVERY_SEC: Final = 1.0
+_CHECK: Final = ("keys", "file")
+
+
+class KeySource:
+    """`current` is cheap enough for every request. Raises `UserError` at the start when keys cannot be read."""
+
+    def __init__(self, entries: Sequence[str], path: Path | None) -> None:
+        self._entries = entries
+        self._path = path
+        self._stamp: tuple[int, ...] | None = None
+        self._look_at = 0.0
+        try:
+            self._ring = self._read()
+        except (OSError, ValueError) as error:
+            raise UserError(f"The API keys cannot be read: {_where(path)}{describe(error)}") from error
+
+    def current(self) -> KeyRing:
+        """The keys as of a second ago. A file that cannot be read leaves those that were read last in force."""
+        if self._path is not None and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _LOOK_EVERY_SEC
+            self._look(self._path)
+        return self._ring
+
+    def _look(self, path: Path) -> None:
+        try:
+            if _stamp_of(path) == self._stamp:
+                return
+            self._ring = self._read()
+        except (OSError, ValueError) as error:
+            _log.error("api_keys_kept", reason=describe(error), file=str(path))
+            metrics.API_CHECK.labels(*_CHECK).set(0)
+        else:
+            _log.info("api_keys_read", names=sorted(self._ring.keys))
+            metrics.API_CHECK.labels(*_CHECK).set(1)
+
+    def _read(self) -> KeyRing:
+        lines = list(self._entries)
+        if self._path is not None:
+            # The stamp first: a change between the two is seen by the next look.
+            self._stamp = _stamp_of(self._path)
+            lines += self._path.read_text(encoding="utf-8").splitlines()
+        ring = keys.parse(lines)
+        if not ring.keys:
+            raise ValueError("there is no key in them; `reco key new` makes one")
+        return ring
+
+
+def _stamp_of(path: Path) -> tuple[int, ...]:
+    found = os.stat(path)
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _where(path: Path | None) -> str:
+    return "" if path is None else f"(API_KEYS and API_KEYS_FILE={path}) "

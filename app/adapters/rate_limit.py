@@ -1,0 +1,135 @@
+"""Requests a window for each caller, shared by all processes through Redis.
+
+A process takes its share of a window in leases, so that most requests are decided without a round trip, and all
+processes together never allow more than the limit. What a process has leased and does not use is lost to the others
+until the window ends: at most 5 % of the limit for each. Without Redis each process counts for itself.
+"""
+
+import asyncio
+import math
+import time
+from typing import Any, Final
+
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from app import metrics
+from app.core.breaker import Breaker
+
+_PREFIX: Final = "reco:rate:"
+_LEASES_A_WINDOW: Final = 20
+_MAX_CALLERS: Final = 50_000
+
+# The window starts with its first request and ends when the key expires: Redis' clock alone decides.
+# KEYS: the caller. ARGV: how many are wanted, milliseconds of a window. Returns the count so far and the rest of it.
+_TAKE: Final = """
+local used = redis.call('INCRBY', KEYS[1], ARGV[1])
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  left = tonumber(ARGV[2])
+end
+return {used, left}
+"""
+
+
+class Decision(Struct, frozen=True):
+    """`remaining` requests until `reset_sec` from now, when the next window starts."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset_sec: int
+
+
+class _Lease(Struct):
+    tokens: int
+    remaining: int
+    ends: float
+
+
+class RateLimiter:
+    """`limit` requests in `window_sec` for each caller; `redis_url` None counts in this process alone."""
+
+    def __init__(self, *, limit: int, window_sec: float, redis_url: str | None, timeout_sec: float) -> None:
+        self._limit = limit
+        self._window_sec = window_sec
+        self._share = max(1, limit // _LEASES_A_WINDOW)
+        self._leases: dict[str, _Lease] = {}
+        self._renewals: dict[str, asyncio.Task[None]] = {}
+        self._breaker = Breaker()
+        self._redis: Redis | None = None
+        if redis_url is not None:
+            self._redis = Redis.from_url(
+                redis_url,
+                protocol=3,
+                socket_timeout=timeout_sec,
+                socket_connect_timeout=timeout_sec,
+                retry=Retry(NoBackoff(), 0),
+                max_connections=16,
+            )
+            self._take_script = self._redis.register_script(_TAKE)
+
+    async def take(self, caller: str) -> Decision:
+        """Counts one request."""
+        while True:
+            now = time.monotonic()
+            lease = self._leases.get(caller)
+            if lease is not None and now < lease.ends:
+                if lease.tokens > 0:
+                    lease.tokens -= 1
+                    return self._decision(lease, now, allowed=True)
+                if lease.remaining == 0:
+                    return self._decision(lease, now, allowed=False)
+            renewal = self._renewals.get(caller)
+            if renewal is None:
+                renewal = self._renewals[caller] = asyncio.create_task(self._renew(caller))
+                renewal.add_done_callback(lambda _: self._renewals.pop(caller, None))
+            # A request that goes away must not take the lease of the others with it.
+            await asyncio.shield(renewal)
+
+    async def close(self) -> None:
+        if self._renewals:
+            await asyncio.wait(self._renewals.values())
+        if self._redis is not None:
+            await self._redis.aclose()
+
+    def _decision(self, lease: _Lease, now: float, *, allowed: bool) -> Decision:
+        return Decision(allowed, self._limit, lease.tokens + lease.remaining, max(1, math.ceil(lease.ends - now)))
+
+    async def _renew(self, caller: str) -> None:
+        answer = await self._ask(caller)
+        now = time.monotonic()
+        if answer is None:
+            held = self._leases.get(caller)
+            # One window of its own for this process, and not a new one for every failed question.
+            lease = _Lease(self._limit, 0, now + self._window_sec)
+            if held is not None and now < held.ends:
+                lease = _Lease(held.remaining, 0, held.ends)
+        else:
+            used, left_ms = answer
+            before = used - self._share
+            granted = max(0, min(self._share, self._limit - before))
+            lease = _Lease(granted, max(0, self._limit - used), now + left_ms / 1000)
+        self._leases.pop(caller, None)
+        if len(self._leases) >= _MAX_CALLERS:
+            self._leases.pop(next(iter(self._leases)))
+        self._leases[caller] = lease
+
+    async def _ask(self, caller: str) -> tuple[int, int] | None:
+        """How many were taken with this share, and the milliseconds left; None when Redis does not say."""
+        if self._redis is None or not self._breaker.allows(time.monotonic()):
+            return None
+        try:
+            answer: Any = await self._take_script(
+                keys=[_PREFIX + caller], args=[self._share, math.ceil(self._window_sec * 1000)]
+            )
+        except (RedisError, OSError):
+            self._breaker.failed(time.monotonic())
+            metrics.RATE_LIMIT_ALONE.inc()
+            return None
+        self._breaker.succeeded()
+        return int(answer[0]), int(answer[1])

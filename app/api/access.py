@@ -1,0 +1,106 @@
+"""Who may call what, and how often: keys with scopes, and a rate limit for each caller."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+from urllib.parse import parse_qs
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
+
+from app import metrics
+from app.api.context import RequestContext, context_of
+from app.api.problems import ProblemError, retry_later
+from app.api.schema import call_of
+from app.core.keys import KeyRing
+from app.core.keys import Scope as KeyScope
+
+QUERY_PARAMETER: Final = "key"
+
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="reco"'}
+_BEARER: Final = b"bearer "
+
+
+class Decision(Protocol):
+    """What a limiter says of one request."""
+
+    @property
+    def allowed(self) -> bool: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def remaining(self) -> int: ...
+    @property
+    def reset_sec(self) -> int: ...
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """What guards the calls; None means without. `query_paths`: calls that take the key as `?key=` too."""
+
+    keys: Callable[[], KeyRing] | None = None
+    take: Callable[[str], Awaitable[Decision]] | None = None
+    query_paths: frozenset[str] = frozenset()
+
+
+def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
+    """Middleware that runs after routing, so that it knows what the call needs."""
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            handler = scope["route_handler"]
+            if scope.get("method") != "OPTIONS":  # a preflight brings no key
+                call = call_of(handler)
+                needs: KeyScope | None = "admin" if call is None else call.needs
+                if needs is not None:
+                    await _admit(scope, needs, access)
+            await app(scope, receive, send)
+
+        return guarded
+
+    return wrap
+
+
+async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
+    context = context_of(scope)
+    if access.keys is not None:
+        context.caller = _caller(scope, context, needs, access.keys(), access.query_paths)
+    if access.take is not None:
+        client = scope.get("client")
+        decision = await access.take(context.caller or f"address:{client[0] if client else 'unknown'}")
+        context.reply_headers += [
+            (b"ratelimit-limit", b"%d" % decision.limit),
+            (b"ratelimit-remaining", b"%d" % decision.remaining),
+            (b"ratelimit-reset", b"%d" % decision.reset_sec),
+        ]
+        if not decision.allowed:
+            metrics.API_REFUSED.labels("rate_limit").inc()
+            raise retry_later(429, f"More than {decision.limit} requests in a window.", decision.reset_sec)
+
+
+def _caller(scope: Scope, context: RequestContext, needs: KeyScope, ring: KeyRing, query_paths: frozenset[str]) -> str:
+    token = _token(scope, context, query_paths)
+    if token is None:
+        metrics.API_REFUSED.labels("no_key").inc()
+        raise ProblemError(
+            401, "This call needs an API key: `Authorization: Bearer <key>` or `X-API-Key: <key>`.", headers=_CHALLENGE
+        )
+    key = ring.find(token)
+    if key is None:
+        metrics.API_REFUSED.labels("unknown_key").inc()
+        raise ProblemError(401, "The API key is not known.", headers=_CHALLENGE)
+    if not key.allows(needs):
+        metrics.API_REFUSED.labels("scope").inc()
+        raise ProblemError(403, f"The API key {key.name} lacks the scope {needs}.")
+    return key.name
+
+
+def _token(scope: Scope, context: RequestContext, query_paths: frozenset[str]) -> str | None:
+    headers = context.headers
+    authorization = headers.get(b"authorization")
+    if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER:
+        return authorization[len(_BEARER) :].strip().decode("latin-1")
+    if (header := headers.get(b"x-api-key")) is not None:
+        return header.strip().decode("latin-1")
+    if scope["query_string"] and scope["path"] in query_paths:
+        values = parse_qs(scope["query_string"].decode("latin-1")).get(QUERY_PARAMETER)
+        return values[0] if values else None
+    return None

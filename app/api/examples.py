@@ -1,0 +1,54 @@
+"""An example of each body, for the OpenAPI document. A test decodes and validates every one of them."""
+
+from typing import Any, Final
+
+from app.api import ingest, recommendations
+from app.api.problems import Problem
+from app.core import events
+
+_WHO: Final = {"user_id": "user-17", "session_id": "session-4"}
+_WATCH: Final = {"event_id": "018f8e2c-watch-1", **_WHO, "item_id": "film-204", "watch_time_sec": 512.5}
+_CLICK: Final = {"event_id": "018f8e2c-click-1", **_WHO, "request_id": "req-9", "item_id": "film-31"}
+
+EXAMPLES: Final[dict[type, Any]] = {
+    events.Watch: {**_WATCH, "percent_watched": 85.0, "ended": True},
+    events.Impression: {
+        "event_id": "018f8e2c-shown-1",
+        **_WHO,
+        "request_id": "req-9",
+        "items": [{"item_id": "film-204", "position": 0}, {"item_id": "film-31", "position": 1}],
+    },
+    events.View: {"event_type": "view", **_CLICK},
+    events.Click: {"event_type": "click", **_CLICK},
+    events.Purchase: {"event_type": "purchase", **_CLICK},
+    ingest.Batch: {"events": [{"event_type": "watch", **_WATCH}, {"event_type": "click", **_CLICK}]},
+    ingest.Answer: {"event_id": "018f8e2c-watch-1", "status": "accepted"},
+    ingest.BatchAnswer: {
+        "accepted": 1,
+        "duplicate": 0,
+        "conflict": 0,
+        "invalid": 1,
+        "results": [
+            {"status": "accepted", "event_id": "018f8e2c-watch-1"},
+            {
+                "status": "invalid",
+                "event_id": None,
+                "errors": [{"path": "$.item_id", "message": "Object missing required field `item_id`"}],
+            },
+        ],
+    },
+    recommendations.Answer: {
+        "request_id": "req-9",
+        "items": [{"item_id": "film-31", "score": 0.731, "source": "covisitation", "title": "Stalker"}],
+        "model_version": "covisitation-1",
+        "strategy": "covisitation",
+    },
+    Problem: {
+        "type": "about:blank",
+        "title": "Unprocessable Entity",
+        "status": 422,
+        "detail": "The body is JSON, but not what this call takes.",
+        "request_id": "0f8fad5bd9cb469fa16570867728950e",
+        "errors": [{"path": "$.watch_time_sec", "message": "Expected `float` >= 0.0"}],
+    },
+}

@@ -1,0 +1,70 @@
+"""The listening socket: opened so that several processes may share a port, and closed without losing a connection."""
+
+import asyncio
+import ctypes
+import socket
+import struct
+import sys
+from typing import Final
+
+from app.errors import UserError
+
+BACKLOG: Final = 2048
+
+# Longer than a handshake and the first request of a new connection take; within the client's first SYN retry (1 s).
+_SETTLE_SEC: Final = 0.15
+_SO_ATTACH_FILTER: Final = 26  # Linux; the socket module has no name for it
+
+# Classic BPF over the TCP header: drop what has SYN and not ACK, take all else.
+_DROP_SYN: Final = (
+    (0x30, 0, 0, 13),  # A = the byte of flags
+    (0x54, 0, 0, 0x12),  # A &= SYN | ACK
+    (0x15, 0, 1, 0x02),  # is it SYN alone?
+    (0x06, 0, 0, 0),  # then drop it
+    (0x06, 0, 0, 0x40000),  # else keep it
+)
+
+
+def bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    """A listening socket. Raises `UserError` when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if reuse_port:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UserError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. "
+            "Set HTTP_PORT to a free port, or end what uses this one."
+        ) from error
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+async def retire(listener: socket.socket) -> None:
+    """Closes the listener once nothing waits in its queue, while the server goes on accepting from a duplicate of it.
+
+    A socket that is closed resets the connections in its queue, also with SO_REUSEPORT. So it stops to hear new ones
+    first, which the kernel of the client sends again a second later, to whoever listens then; those that are under way
+    are accepted and answered in the meantime. Elsewhere than on Linux the rest of that race stays.
+    """
+    if _stop_hearing(listener):
+        await asyncio.sleep(_SETTLE_SEC)
+    listener.close()
+
+
+def _stop_hearing(listener: socket.socket) -> bool:
+    if sys.platform != "linux":
+        return False
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
+    kept = ctypes.create_string_buffer(code)  # the kernel copies it before setsockopt returns
+    program = struct.pack("HL", len(_DROP_SYN), ctypes.addressof(kept))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    except OSError:
+        return False  # a sandbox without it
+    return True

@@ -1,0 +1,110 @@
+"""API keys: what is kept of them, and whether a token is one.
+
+A token is `name.secret`; the secret has 256 bits of chance, so its plain SHA-256 tells nothing about it and needs no
+salt or stretching. An entry as it is configured is `name:scopes:hash`, for example `shop:write+read:sha256-9f86d0…`.
+Several entries may have the same name: that is how a key is rotated.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, get_args
+
+from msgspec import Struct
+
+Scope = Literal["write", "read", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+
+SECRET_BYTES: Final = 32
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+_HASH: Final = re.compile(r"sha256-[0-9a-f]{64}\Z")
+_MAX_TOKEN: Final = 256
+
+
+class Key(Struct, frozen=True):
+    """One entry. `admin` includes the other scopes."""
+
+    name: str
+    scopes: frozenset[Scope]
+    hash: str
+
+    def allows(self, scope: Scope) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+    def entry(self) -> str:
+        scopes = "+".join(scope for scope in SCOPES if scope in self.scopes)
+        return f"{self.name}:{scopes}:{self.hash}"
+
+
+class KeyRing(Struct, frozen=True):
+    """All keys by name."""
+
+    keys: Mapping[str, tuple[Key, ...]]
+
+    def find(self, token: str) -> Key | None:
+        """The key that this token is, compared in constant time; None for any other token."""
+        given = hash_of(token[:_MAX_TOKEN])
+        found = None
+        for key in self.keys.get(token.partition(".")[0], ()):
+            if hmac.compare_digest(key.hash, given):
+                found = key
+        return found
+
+
+def hash_of(token: str) -> str:
+    return "sha256-" + hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def make(name: str, scopes: Iterable[str], secret: str) -> tuple[Key, str]:
+    """A key and its token; `secret` is text made of at least `SECRET_BYTES` of chance. Raises `ValueError`."""
+    if not _NAME.match(name):
+        raise ValueError(
+            f"{name!r} is no name for a key: 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit"
+        )
+    token = f"{name}.{secret}"
+    return Key(name, _scopes("+".join(scopes)), hash_of(token)), token
+
+
+def parse(lines: Iterable[str]) -> KeyRing:
+    """Entries, one a line; empty lines and those that start with # are passed over.
+
+    Raises `ValueError` that names every line at fault, and repeats none of its content: it may hold a secret.
+    """
+    keys: dict[str, tuple[Key, ...]] = {}
+    faults = []
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            key = _parse_entry(text)
+        except ValueError as error:
+            faults.append(f"entry {number}: {error}")
+        else:
+            keys[key.name] = (*keys.get(key.name, ()), key)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return KeyRing(keys)
+
+
+def _parse_entry(text: str) -> Key:
+    parts = [part.strip() for part in text.split(":")]
+    if len(parts) != 3:
+        raise ValueError("expected name:scopes:hash, as `reco key new` prints it")
+    name, scopes, digest = parts
+    if not _NAME.match(name):
+        raise ValueError("the name has 1 to 64 of a-z, 0-9, - and _, and starts with a letter or digit")
+    if not _HASH.match(digest):
+        raise ValueError("the hash is sha256- and 64 hexadecimal digits; the key itself does not belong here")
+    return Key(name, _scopes(scopes), digest)
+
+
+def _scopes(text: str) -> frozenset[Scope]:
+    names = [name.strip() for name in text.split("+") if name.strip()]
+    found = frozenset(scope for scope in SCOPES if scope in names)
+    unknown = [name for name in names if name not in SCOPES]
+    if unknown or not found:
+        raise ValueError(f"unknown scope {', '.join(unknown) or '(none)'}; write, read or admin, joined by +")
+    return found
