@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from app.adapters import migrations
 from app.adapters.postgres import Database
 from app.core.events import MAX_AHEAD_MS
 from app.errors import UserError
@@ -19,7 +18,7 @@ from app.importing.options import column_options
 from app.importing.reader import Source, detect
 from app.importing.rejects import RejectFile
 from app.importing.screen import Screen, describe_columns
-from app.importing.transfer import Tally, open_database, patiently, transfer
+from app.importing.transfer import Tally, open_database, patiently, prepare, transfer
 from app.settings import Settings
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -55,7 +54,7 @@ def import_(file: Path, wishes: Wishes, rejected: Path | None, strict: bool, max
         raise UserError(f"--rejected {rejected}: that is the file to import")
     rejects = rejected or file.with_name(file.name + ".rejected.jsonl")
     console.print(describe_columns(source.columns), style="dim", highlight=False, soft_wrap=True)
-    migrations.migrate(database_url)
+    prepare(database_url)
     tally = Tally()
     with RejectFile(rejects) as reject_file, Screen(console, file, reject_file) as screen:
         try:
@@ -95,6 +94,6 @@ async def _settle(database: Database, tally: Tally, screen: Screen) -> str:
             "The events wait in the outbox, and nothing takes them: start the roles relay and consumer (`reco serve`)."
         )
     bar = screen.waiting("Counting")
-    if not await patiently(database, lambda: wait_for_consumer(database, tally.last_accepted, report=bar)):
+    if not await patiently(database, lambda: wait_for_consumer(database, tally.sample, report=bar)):
         return "The events are published, and nothing counts them: start the role consumer (`reco serve`)."
     return "All of it counts in the recommendations now."

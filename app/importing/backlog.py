@@ -8,10 +8,37 @@ from typing import Final
 from app.adapters.postgres import Database
 from app.importing.writer import SQL
 
+_SAMPLED: Final = 8_192
 _LOOK_EVERY_SEC: Final = 0.2
 STILL_FOR_SEC: Final = 15.0  # longer than a relay's publish timeout
 
 Report = Callable[[int], None]
+
+
+class Sample:
+    """Event ids spread evenly over all that were imported, and the newest ones: enough to see how far others are.
+
+    Each of `ids` stands for `every` events. Its size stays between half the limit and the limit.
+    """
+
+    def __init__(self, limit: int = _SAMPLED) -> None:
+        self.every = 1
+        self._limit = limit
+        self._spread: list[str] = []
+        self._newest: list[str] = []
+        self._seen = 0
+
+    def add(self, event_ids: list[str]) -> None:
+        self._spread += event_ids[-self._seen % self.every :: self.every]
+        self._seen += len(event_ids)
+        self._newest = event_ids or self._newest
+        while len(self._spread) > self._limit:
+            self._spread = self._spread[::2]
+            self.every *= 2
+
+    @property
+    def ids(self) -> list[str]:
+        return list({*self._spread, *self._newest})
 
 
 async def wait_for_relay(database: Database, *, down_to: int, report: Report, still_sec: float = STILL_FOR_SEC) -> bool:
@@ -32,15 +59,19 @@ async def wait_for_relay(database: Database, *, down_to: int, report: Report, st
 
 
 async def wait_for_consumer(
-    database: Database, event_ids: list[str], *, report: Report, still_sec: float = STILL_FOR_SEC
+    database: Database, sample: Sample, *, report: Report, still_sec: float = STILL_FOR_SEC
 ) -> bool:
-    """Until the features count all of these events; False when nothing moves for long. Raises `DependencyDown`."""
+    """Until the features count all of the sample; False when nothing moves for long. Raises `DependencyDown`.
+
+    `report` is told about how many events are left.
+    """
+    event_ids = sample.ids
 
     async def look() -> tuple[int, object]:
         async with database.connection() as connection:
             return await connection.fetchval(SQL["uncounted"], event_ids), None
 
-    return await _wait(look, 0, report, still_sec)
+    return await _wait(look, 0, lambda left: report(left * sample.every), still_sec)
 
 
 async def _wait(

@@ -9,13 +9,12 @@ from typing import Final
 
 from rich.console import Console
 
-from app.adapters import migrations
 from app.adapters.postgres import Database
 from app.importing.mapping import Wishes
 from app.importing.reader import Row, detect, read_rows
 from app.importing.records import RowIds
 from app.importing.screen import Screen
-from app.importing.transfer import Tally, open_database, patiently, transfer
+from app.importing.transfer import Tally, open_database, patiently, prepare, transfer
 from app.importing.writer import SQL
 
 SAMPLE: Final = Path(__file__).with_name("data") / "online_retail_sample.csv.gz"
@@ -28,7 +27,7 @@ def load_demo(database_url: str) -> None:
 
     Applies missing migrations. The events wait in the outbox for the relay. Raises `UserError`.
     """
-    migrations.migrate(database_url)
+    prepare(database_url)
     console = Console(file=sys.stderr)
     tally = Tally()
     with Screen(console, SAMPLE, rejects=None) as screen:

@@ -104,7 +104,10 @@ class WaitBar:
         self._most = max(self._most, left)
         done, total = self._most - left, max(self._most, 1)
         self._progress.update(
-            self._task, total=total, completed=done if self._most else total, note=f"{left:,} events left"
+            self._task,
+            total=total,
+            completed=done if self._most else total,
+            note=f"{left:,} events left" if left else "",
         )
 
 

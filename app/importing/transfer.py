@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+import msgspec
 from msgspec import Struct
 
+from app.adapters import migrations
 from app.adapters.postgres import Database, PoolOptions
 from app.errors import DependencyDown, UserError
-from app.importing.backlog import wait_for_relay
+from app.importing.backlog import STILL_FOR_SEC, Sample, wait_for_relay
 from app.importing.batches import Batch, take
 from app.importing.reader import Source, read_rows
 from app.importing.records import RowIds
@@ -28,7 +30,7 @@ _T = TypeVar("_T")
 
 
 class Tally(Struct):
-    """What became of the file's rows so far; `pos` counts the bytes read, `last_accepted` the newest portion's ids."""
+    """What became of the file's rows so far. `pos` counts the bytes read, `queued` the events that wait for a relay."""
 
     read: int = 0
     imported: int = 0
@@ -36,7 +38,7 @@ class Tally(Struct):
     rejected: int = 0
     pos: int = 0
     queued: int = 0
-    last_accepted: list[str] = []
+    sample: Sample = msgspec.field(default_factory=Sample)
 
 
 class Watcher:
@@ -47,6 +49,14 @@ class Watcher:
 
     def rejected(self, rows: Sequence[BadRow]) -> None:
         """These lines are no events."""
+
+
+def prepare(database_url: str) -> None:
+    """Applies missing migrations, as the service itself does at its start. Raises `UserError`."""
+    try:
+        migrations.migrate(database_url)
+    except DependencyDown as error:
+        raise UserError(f"{error}. Check DATABASE_URL and that the server is up.") from error
 
 
 def open_database(url: str) -> Database:
@@ -75,10 +85,12 @@ async def transfer(
     latest_ms: int,
     max_queued: int | None,
     shift_ms: int = 0,
+    still_sec: float = STILL_FOR_SEC,
 ) -> None:
     """Imports the file and keeps `tally` up to date, so that it holds when this is cancelled.
 
-    Pauses while more than some `max_queued` events wait for a relay; None: never.
+    Pauses while more than some `max_queued` events wait for a relay, and gives up when none of them moves for
+    `still_sec`; None: never. Each event is `shift_ms` later than the file says.
     Raises `UserError` when the file cannot be read on, Postgres stays away, or no relay makes room.
     """
     rows = read_rows(path, source, latest_ms=latest_ms)
@@ -97,23 +109,24 @@ async def transfer(
         tally.duplicates += written.duplicates
         tally.rejected += len(rejected)
         tally.pos = max(tally.pos, batch.pos)
-        tally.last_accepted = written.accepted or tally.last_accepted
+        tally.sample.add(written.accepted)
         unchecked += len(written.accepted)
         watcher.rejected(rejected)
         watcher.moved(tally)
 
     async def make_room() -> None:
+        limit = max_queued or 0
+
         def report(queued: int) -> None:
-            tally.queued = queued
+            tally.queued = queued if queued > limit else 0
             watcher.moved(tally)
 
-        if not await wait_for_relay(database, down_to=max_queued or 0, report=report):
+        if not await wait_for_relay(database, down_to=limit, report=report, still_sec=still_sec):
             raise UserError(
                 f"No relay takes events from the outbox: {tally.queued:,} wait, and nothing moves. Start the roles "
                 "relay and consumer (`reco serve`), then run the same command again: it goes on where it stopped. "
                 "Or say --no-wait to queue everything now."
             )
-        tally.queued = 0
 
     batch = await asyncio.to_thread(take, rows, ids, BATCH_ROWS)
     while True:
