@@ -6,7 +6,12 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 unset PYTHONHOME PYTHONPATH PYTHONSTARTUP
 
 too_old='' no_venv=''
-for python in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11 python; do
+if [ -n "${PYTHON:-}" ]; then
+    set -- "$PYTHON"
+else
+    set -- python3 python3.14 python3.13 python3.12 python3.11 python
+fi
+for python in "$@"; do
     # What is on PATH may be a shim that runs nothing: only a program that answers counts.
     answer=$("$python" -I -c '
 import sys
@@ -31,7 +36,7 @@ if [ -n "$no_venv" ]; then
 elif [ -n "$too_old" ]; then
     echo "Python 3.11 or later is needed; $too_old." >&2
 else
-    echo "Python 3.11 or later is needed, and no Python was found." >&2
+    echo "Python 3.11 or later is needed, and none was found (tried: $*)." >&2
 fi
 echo "Install it, or name one that is not on PATH: PYTHON=/path/to/python3.12 scripts/dev" >&2
 exit 2

@@ -89,7 +89,9 @@ def _fetch(cache: Path, home: Path) -> None:
 def _resolve(work: Path) -> list[Path]:
     command = [sys.executable, "-m", "jgo", "--resolver", "python", "--class-path-only"]
     command += ["--cache-dir", str(work / "jgo"), "--repo-cache", str(work / "maven"), "info", "jars", _COORDINATES]
-    environ = {"HOME": str(work)} | {name: value for name, value in os.environ.items() if value or name != "HOME"}
+    # jgo reads its configuration, such as a mirror's address, from a home folder, and fails over one it cannot enter.
+    home = os.environ.get("HOME", "")
+    environ = {**os.environ, "HOME": home if os.path.isabs(home) and os.access(home, os.R_OK | os.X_OK) else str(work)}
     with (work / "out").open("wb") as out, (work / "err").open("wb") as err:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environ, cwd=work)
         try:

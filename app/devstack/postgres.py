@@ -53,6 +53,10 @@ class Postgres(Server):
         self._run_as = processes.unprivileged_account()
         self._data = folder.root / "postgres"
         self._binaries = _packaged_binaries()
+        if self._run_as is not None:
+            # Here and not in `_prepare`: other servers are being forked then, and a program whose copy a child still
+            # has open for writing cannot be run (ETXTBSY).
+            self._make_reachable(self._run_as)
 
     @property
     def url(self) -> str:
@@ -69,8 +73,6 @@ class Postgres(Server):
         return self._run_as
 
     def _prepare(self) -> None:
-        if self._run_as is not None:
-            self._make_reachable(self._run_as)
         version_file = self._data / "PG_VERSION"
         if not version_file.exists():
             # Also what an interrupted initdb left: PG_VERSION is there only when `_initialise` has moved it in place.

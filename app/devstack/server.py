@@ -59,9 +59,6 @@ class Server(ABC):
         """The account it runs under; None for our own."""
         return None
 
-    def _environment(self) -> dict[str, str]:
-        return dict(os.environ)
-
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None and self._process.poll() is None else None
@@ -137,19 +134,21 @@ class Server(ABC):
         account = self._account()
         with self.log_file.open("ab") as log:
             self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                list(self._command()),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-                env=self._environment(),
-                # Ctrl-C is for the app, which drains while its servers still run.
-                start_new_session=True,
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account else None,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    list(self._command()),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd="/",
+                    # Ctrl-C is for the app, which drains while its servers still run.
+                    start_new_session=True,
+                    user=account.uid if account else None,
+                    group=account.gid if account else None,
+                    extra_groups=[] if account else None,
+                )
+            except OSError as error:
+                raise UserError(f"{self.name} could not be run: {error}") from error
         self._guard.watch(self._process.pid, self.orphan_signal)
         self.folder.remember_process(self.name, self._process.pid)
 
