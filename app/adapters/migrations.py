@@ -1,19 +1,22 @@
-"""Forward-only migrations: yoyo applies them, an advisory lock makes several starting processes take turns, and the
-checksum of every applied file is kept and compared.
+"""Forward-only migrations: yoyo reads and orders the files, an advisory lock makes several starting processes take
+turns, and the checksum of every applied file is kept and compared.
 
-yoyo's own lock is a row that stays behind when its process is killed, and the hash it stores is of the file's name
-only; hence the advisory lock and the table `migration_checksum` here.
+Left to itself, yoyo commits a migration and writes down afterwards, apart, that it did: a process killed in between
+leaves a schema on which nothing runs any more. Here the two are one transaction. Its lock is a row that such a process
+leaves behind, and the hash it stores is of the file's name only: hence the advisory lock and `migration_checksum`.
 """
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import psycopg
 import yoyo
-from yoyo.migrations import MigrationList
+from yoyo.backends import DatabaseBackend
+from yoyo.migrations import Migration, MigrationList
 
 from app.errors import DependencyDown, UserError, describe
 
@@ -34,10 +37,8 @@ def migrate(database_url: str, directory: Path = DIRECTORY) -> list[str]:
         try:
             pending: MigrationList = backend.to_apply(yoyo.read_migrations(str(directory)))
             ids = [migration.id for migration in pending]
-            try:
-                backend.apply_migrations(pending)
-            except psycopg.Error as error:
-                raise UserError(f"A migration failed and was rolled back: {describe(error)}") from error
+            for migration in pending:
+                _apply(backend, migration)
         finally:
             backend.connection.close()
         _remember(connection, directory)
@@ -46,21 +47,36 @@ def migrate(database_url: str, directory: Path = DIRECTORY) -> list[str]:
 
 def pending(database_url: str, directory: Path = DIRECTORY) -> list[str]:
     """The ids of migrations that are not applied yet, in order; changes nothing."""
+    with connect(database_url) as connection:
+        applied = applied_checksums(connection)
+    return [name for name in checksums(directory) if name not in applied]
+
+
+def connect(database_url: str) -> psycopg.Connection:
+    """A connection in autocommit mode; the caller closes it. Raises `DependencyDown`."""
     try:
-        with psycopg.connect(database_url, connect_timeout=5) as connection:
-            applied = _applied(connection)
+        # A database made without a locale says it is SQL_ASCII, and psycopg would give and take bytes for text.
+        return psycopg.connect(database_url, autocommit=True, connect_timeout=5, client_encoding="utf8")
     except psycopg.OperationalError as error:
         raise DependencyDown("postgres", describe(error)) from error
-    return [name for name in _checksums(directory) if name not in applied]
+
+
+def _apply(backend: DatabaseBackend, migration: Migration) -> None:
+    """Runs one file and marks it as applied, together unless the file asks for no transaction."""
+    backend.ensure_internal_schema_updated()
+    migration.load()
+    together = backend.transaction() if migration.use_transactions else nullcontext()
+    try:
+        with together:
+            migration.process_steps(backend, "apply")
+            backend.mark_one(migration, log=False)
+    except psycopg.Error as error:
+        raise UserError(f"Migration {migration.id} failed and was rolled back: {describe(error)}") from error
 
 
 @contextmanager
 def _locked(database_url: str) -> Iterator[psycopg.Connection]:
-    try:
-        connection = psycopg.connect(database_url, autocommit=True, connect_timeout=5)
-    except psycopg.OperationalError as error:
-        raise DependencyDown("postgres", describe(error)) from error
-    with connection:
+    with connect(database_url) as connection:
         connection.execute("SELECT set_config('lock_timeout', %s, false)", (_LOCK_TIMEOUT,))
         try:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
@@ -72,9 +88,9 @@ def _locked(database_url: str) -> Iterator[psycopg.Connection]:
 
 
 def _check_applied(connection: psycopg.Connection, directory: Path) -> None:
-    files = _checksums(directory)
+    files = checksums(directory)
     faults = []
-    for name, checksum in _applied(connection).items():
+    for name, checksum in applied_checksums(connection).items():
         if name not in files:
             # A newer release has been here: its migrations are additive by rule, so this release still runs.
             continue
@@ -84,7 +100,7 @@ def _check_applied(connection: psycopg.Connection, directory: Path) -> None:
         raise UserError("The migrations do not match the database:\n" + "\n".join(f"  - {fault}" for fault in faults))
 
 
-def _applied(connection: psycopg.Connection) -> dict[str, str]:
+def applied_checksums(connection: psycopg.Connection) -> dict[str, str]:
     """Migration id → checksum of the file that was applied."""
     if connection.execute("SELECT to_regclass('migration_checksum')").fetchone() == (None,):
         return {}
@@ -96,13 +112,15 @@ def _remember(connection: psycopg.Connection, directory: Path) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO migration_checksum (migration_id, sha256) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            list(_checksums(directory).items()),
+            list(checksums(directory).items()),
         )
 
 
-def _checksums(directory: Path) -> dict[str, str]:
+def checksums(directory: Path) -> dict[str, str]:
     return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(directory.glob("*.sql"))}
 
 
 def _yoyo_url(database_url: str) -> str:
-    return database_url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
+    parts = urlsplit(database_url)
+    query = "&".join(part for part in (parts.query, "client_encoding=utf8") if part)
+    return parts._replace(scheme="postgresql+psycopg", query=query).geturl()

@@ -1,21 +1,43 @@
 """`reco migrate`: the schema alone."""
 
 import os
+import sys
 
 import click
 
-from app.adapters import migrations
+from app.adapters import migrations, schema_check
 from app.errors import DependencyDown, UserError
 from app.settings import Settings
 
 
 @click.command()
-def migrate() -> None:
-    """Apply missing migrations. Safe to run from several places at once; never changes an applied one."""
+@click.option("--check", is_flag=True, help="Change nothing; compare files, what was applied, and the live schema.")
+def migrate(check: bool) -> None:
+    """Apply missing migrations. Safe to run from several places at once; never changes an applied one.
+
+    With --check the exit code is 1 when something must be mended or is not applied yet.
+    """
+    database_url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
     try:
-        applied = migrations.migrate(Settings.from_env({**os.environ, "ROLE": "api"}).database_url)
+        if check:
+            sys.exit(_check(database_url))
+        applied = migrations.migrate(database_url)
     except DependencyDown as error:
         raise UserError(f"{error}. Check DATABASE_URL and that the server is up.") from error
     for name in applied:
         click.echo(f"applied {name}")
     click.echo(f"{len(applied)} migrations applied; the schema is up to date.")
+
+
+def _check(database_url: str) -> int:
+    findings = schema_check.check(database_url)
+    for fault in findings.faults:
+        click.echo(f"fault    {fault}")
+    for name in findings.pending:
+        click.echo(f"pending  {name}: not applied yet; `reco migrate` applies it")
+    for name in findings.newer:
+        click.echo(f"newer    {name}: applied by a later release than this one; migrations are additive, so this runs")
+    if findings.faults or findings.pending:
+        return 1
+    click.echo("The migrations are in order, unchanged since they were applied, and the schema is what they made.")
+    return 0

@@ -1,0 +1,116 @@
+"""Whether the migrations are in order, are those that were applied, and made the schema that is there.
+
+The schema that should be there is made anew, in a schema of its own inside a transaction that is rolled back, and the
+two are compared part by part. Nothing is changed, and no table of the service is locked.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from msgspec import Struct
+from psycopg import sql
+
+from app.adapters import migrations
+from app.adapters import sql as named
+from app.errors import describe
+
+_SQL: Final = named.load(__file__)
+_SCRATCH: Final = "reco_schema_check"
+_NAME: Final = re.compile(r"(\d{4})\.[a-z0-9-]+")
+_DEPENDS: Final = re.compile(r"^-- depends:[ \t]*(.*)$", re.MULTILINE)
+
+# (table, kind, name) → definition; kind is table, column, constraint or index.
+Schema = dict[tuple[str, str, str], str]
+
+
+class Findings(Struct, frozen=True):
+    """`faults` must be mended; `pending` are files not applied yet; `newer` were applied by a later release."""
+
+    faults: list[str]
+    pending: list[str]
+    newer: list[str]
+
+
+def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings:
+    """Looks at the files, at what was applied and at the live schema. Raises `DependencyDown`."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.sql"))}
+    faults = order_faults(texts)
+    files = migrations.checksums(directory)
+    with migrations.connect(database_url) as connection:
+        applied = migrations.applied_checksums(connection)
+        newer = sorted(set(applied) - set(files))
+        faults += [
+            f"{name}: the file changed after it was applied; put it back, and write a new migration instead"
+            for name, checksum in applied.items()
+            if name in files and files[name] != checksum
+        ]
+        try:
+            expected = _expected_schema(connection, [texts[name] for name in texts if name in applied])
+        except psycopg.Error as error:
+            faults.append(f"The applied files do not run on an empty schema: {describe(error)}")
+        else:
+            live = _read_schema(connection, "public")
+            faults += drift(expected, live, extra_is_fault=not newer)
+    return Findings(faults, [name for name in files if name not in applied], newer)
+
+
+def order_faults(texts: Mapping[str, str]) -> list[str]:
+    """Faults of the files themselves: names, numbers and the chain of `-- depends:`; `texts` in order of names."""
+    faults = []
+    before = ""
+    numbers: dict[str, str] = {}
+    for name, text in texts.items():
+        match = _NAME.fullmatch(name)
+        if not match:
+            faults.append(f"{name}: a migration is named NNNN.what-it-does.sql, in small letters")
+        elif other := numbers.get(match[1]):
+            faults.append(f"{name}: has the number of {other}")
+        else:
+            numbers[match[1]] = name
+        depends = _DEPENDS.search(text)
+        if depends is None or depends[1].strip() != before:
+            faults.append(f"{name}: needs the line `{f'-- depends: {before}'.strip()}`, the migration before it")
+        before = name
+    return faults
+
+
+def drift(expected: Schema, live: Schema, *, extra_is_fault: bool) -> list[str]:
+    """What the live schema lacks, has otherwise, or (`extra_is_fault`) has besides."""
+    faults = []
+    for part, definition in expected.items():
+        table, kind, _ = part
+        if part not in live:
+            if kind == "table" or (table, "table", table) in live:
+                faults.append(f"{_label(part)}: missing; it should be {definition or 'there'}")
+        elif live[part] != definition:
+            faults.append(f"{_label(part)}: is {live[part] or 'plain'}; it should be {definition or 'plain'}")
+    if extra_is_fault:
+        for part in live:
+            table, kind, _ = part
+            if part not in expected and (kind == "table" or (table, "table", table) in expected):
+                faults.append(f"{_label(part)}: no migration made it")
+    return faults
+
+
+def _label(part: tuple[str, str, str]) -> str:
+    table, kind, name = part
+    return f"table {table}" if kind == "table" else f"{kind} {name} of {table}"
+
+
+def _expected_schema(connection: psycopg.Connection, texts: Sequence[str]) -> Schema:
+    with connection.transaction(force_rollback=True):
+        scratch = sql.Identifier(_SCRATCH)
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(scratch))
+        connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(scratch))
+        for text in texts:
+            # An index cannot be built concurrently inside a transaction; on an empty table it is the same index.
+            connection.execute(text.replace(" CONCURRENTLY", "").encode())
+        return _read_schema(connection, _SCRATCH)
+
+
+def _read_schema(connection: psycopg.Connection, schema: str) -> Schema:
+    rows = connection.execute(_SQL["describe"].encode(), {"schema": schema}).fetchall()
+    return {(table, kind, name): definition for table, kind, name, definition in rows}
