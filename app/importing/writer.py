@@ -53,7 +53,7 @@ class Writer:
     async def _known(self, connection: "Connection", rows: list[tuple[str, Row]]) -> set[str]:
         """The ids made of rows that are stored already: equal id, equal row. An id from the file proves nothing.
 
-        Asking first makes going over a file again several times as fast; it is left out while all rows are new.
+        Asking first makes going over a file again nearly twice as fast; it is left out while all rows are new.
         """
         made = [event_id for event_id, row in rows if row.event_id is None]
         if not (made and self._expect_known):
