@@ -1,10 +1,13 @@
 """A bounded cache in the process whose entries are reloaded when they are too old, many at a time.
 
 Readers of the same key share one load, and the keys that are asked for while a load is under way go together into the
-next one, so Postgres sees one statement where there were many readers.
+next one, so Postgres sees one statement where there were many readers. Keys without any value go before those whose
+value is only old.
 """
 
 import asyncio
+import contextlib
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, Generic, TypeVar
@@ -49,10 +52,11 @@ class FreshCache(Generic[V]):
         self._patience_sec = patience_sec
         self._rest_factor = rest_factor
         self._entries: dict[str, tuple[float, V]] = {}
-        self._wanted: dict[str, None] = {}
-        self._next: asyncio.Future[dict[str, V]] | None = None
+        self._fill: _Wanted[V] = _Wanted()
+        self._refresh: _Wanted[V] = _Wanted()
         self._loader: asyncio.Task[None] | None = None
         self._urgent = asyncio.Event()
+        self._rest_until = _NEVER
         self._loading = False
         self._outdated: set[str] = set()
         self._hits = metrics.CACHE_READS.labels(name, "hit")
@@ -81,16 +85,20 @@ class FreshCache(Generic[V]):
             return found
         self._stale.inc(len(stale))
         self._misses.inc(len(missing))
-        gives_way = self._rest_factor > 0 and self._loader is not None and not self._loader.done()
-        loading = self._request([*missing, *stale])
-        if missing:
+        loads = self._loader is not None and not self._loader.done()
+        gives_way = self._rest_factor > 0 and (loads or time.monotonic() < self._rest_until)
+        refreshing = self._refresh.request(stale) if stale else None
+        filling = self._fill.request(missing) if missing else None
+        if self._loader is None or self._loader.done():
+            self._loader = asyncio.create_task(self._load_wanted())
+        if filling is not None:
             self._urgent.set()
-            loaded = await asyncio.shield(loading)
-            return {**found, **{key: loaded[key] for key in (*missing, *stale)}}
-        if not gives_way:
-            await asyncio.wait([loading], timeout=self._patience_sec)
-            if loading.done() and not loading.exception():
-                loaded = loading.result()
+            loaded = await asyncio.shield(filling)
+            found.update((key, loaded[key]) for key in missing)
+        if refreshing is not None and not gives_way:
+            await asyncio.wait([refreshing], timeout=self._patience_sec)
+            if refreshing.done() and not refreshing.exception():
+                loaded = refreshing.result()
                 stale = {key: loaded[key] for key in stale}
         return {**found, **stale}
 
@@ -111,41 +119,28 @@ class FreshCache(Generic[V]):
             self._loader.cancel()
             await asyncio.wait([self._loader])
 
-    def _request(self, keys: list[str]) -> "asyncio.Future[dict[str, V]]":
-        self._wanted.update(dict.fromkeys(keys))
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-        if self._loader is None or self._loader.done():
-            self._loader = asyncio.create_task(self._load_wanted())
-        return self._next
-
     async def _load_wanted(self) -> None:
-        """Loads generation after generation until none is asked for; the rest after a load belongs to it."""
+        """Loads what is wanted until nothing is, one batch at a time."""
         try:
-            while self._next is not None:
-                generation, self._next = self._next, None
-                keys, self._wanted = list(self._wanted), {}
+            while self._fill or self._refresh:
                 self._urgent.clear()
-                started = time.monotonic()
-                await self._load_generation(generation, keys)
-                await self._rest((time.monotonic() - started) * self._rest_factor)
+                if self._fill:
+                    await self._load_some(self._fill)
+                elif await self._rested():
+                    started = time.monotonic()
+                    await self._load_some(self._refresh)
+                    ended = time.monotonic()
+                    self._rest_until = ended + (ended - started) * self._rest_factor
         finally:
-            if self._next is not None and not self._next.done():
-                _fail(self._next, DependencyDown("cache", "closed"))
-                self._next = None
+            self._fill.fail(DependencyDown("cache", "closed"))
+            self._refresh.fail(DependencyDown("cache", "closed"))
 
-    async def _load_generation(self, generation: "asyncio.Future[dict[str, V]]", keys: list[str]) -> None:
-        loaded: dict[str, V] = {}
+    async def _load_some(self, wanted: "_Wanted[V]") -> None:
+        keys = wanted.take(self._max_batch)
         try:
-            for start in range(0, len(keys), self._max_batch):
-                loaded |= await self._load(keys[start : start + self._max_batch])
+            wanted.loaded(await self._load(keys))
         except DependencyDown as error:
-            _fail(generation, error)
-        except BaseException:
-            _fail(generation, DependencyDown("cache", "closed"))
-            raise
-        else:
-            generation.set_result(loaded)
+            wanted.fail(error)
 
     async def _load(self, keys: list[str]) -> dict[str, V]:
         # The age counts from before the read: what commits meanwhile is not in it.
@@ -164,15 +159,56 @@ class FreshCache(Generic[V]):
             self._entries.pop(next(iter(self._entries)))
         return loaded
 
-    async def _rest(self, seconds: float) -> None:
-        if seconds > 0 and not self._urgent.is_set():
-            try:
-                async with asyncio.timeout(seconds):
+    async def _rested(self) -> bool:
+        """Waits for the end of the rest; false when something urgent comes before."""
+        left = self._rest_until - time.monotonic()
+        if left > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
                     await self._urgent.wait()
-            except TimeoutError:
-                pass
+        return not self._urgent.is_set()
 
 
-def _fail(future: "asyncio.Future[dict[str, V]]", error: Exception) -> None:
-    future.set_exception(error)
-    future.exception()  # a reader who took an old value does not collect it; that is no error of its own
+class _Wanted(Generic[V]):
+    """Keys that wait to be loaded, and the future of those who asked; a generation may take several batches."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, None] = {}
+        self._next: dict[str, None] = {}
+        self._values: dict[str, V] = {}
+        self._future: asyncio.Future[dict[str, V]] | None = None
+        self._next_future: asyncio.Future[dict[str, V]] | None = None
+
+    def __bool__(self) -> bool:
+        return self._future is not None or self._next_future is not None
+
+    def request(self, keys: Iterable[str]) -> "asyncio.Future[dict[str, V]]":
+        """Who asks while a generation is being loaded is part of the next one: its values may be older than he is."""
+        self._next.update(dict.fromkeys(keys))
+        if self._next_future is None:
+            self._next_future = asyncio.get_running_loop().create_future()
+        return self._next_future
+
+    def take(self, limit: int) -> list[str]:
+        if self._future is None:
+            self._keys, self._next = self._next, {}
+            self._future, self._next_future = self._next_future, None
+            self._values = {}
+        taken = list(itertools.islice(self._keys, limit))
+        for key in taken:
+            del self._keys[key]
+        return taken
+
+    def loaded(self, values: Mapping[str, V]) -> None:
+        self._values.update(values)
+        if not self._keys and self._future is not None:
+            self._future.set_result(self._values)
+            self._future = None
+
+    def fail(self, error: Exception) -> None:
+        for future in (self._future, self._next_future):
+            if future is not None:
+                future.set_exception(error)
+                future.exception()  # a reader who took an old value does not collect it; that is no error of its own
+        self._future = self._next_future = None
+        self._keys, self._next = {}, {}
