@@ -68,7 +68,7 @@ Examples:
     help="Compare what was acknowledged with what is stored. On by default without a URL; with one, set DATABASE_URL.",
 )
 @click.option("--require", "conditions", multiple=True, metavar="CONDITION", help="Fail unless met. May be repeated.")
-@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with each request to URL.")
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Sent with each request.")
 @click.option("--json", "as_json", is_flag=True, help="The results as JSON on stdout; progress stays on stderr.")
 def load(
     url: str | None,
@@ -100,9 +100,11 @@ def load(
     The exit code is 1 when a request failed, an acknowledged event is missing, or a condition is not met.
     """
     required = [thresholds.parse(text) for text in conditions]
-    endpoint = None if url is None else parse_url(url, headers)
+    pairs = tuple(map(parse_header, headers))
+    endpoint = None if url is None else parse_url(url, pairs)
     plan = Plan(
         url=endpoint,
+        headers=pairs,
         layout=layout,
         api_processes=api_processes,
         scenarios=scenarios or plans.possible(endpoint, layout),
@@ -134,8 +136,8 @@ def load(
     sys.exit(0 if report.passed(results, outcomes, verdict) else 1)
 
 
-def parse_url(url: str, headers: tuple[str, ...]) -> Endpoint:
-    """Raises `UserError` for what is no http or https URL, or no header."""
+def parse_url(url: str, headers: tuple[tuple[str, str], ...]) -> Endpoint:
+    """Raises `UserError` for what is no http or https URL."""
     parts = urlsplit(url)
     try:
         port = parts.port
@@ -143,14 +145,16 @@ def parse_url(url: str, headers: tuple[str, ...]) -> Endpoint:
         port = 0
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.query or parts.fragment:
         raise UserError(f"{url!r} is no address of a service; for example http://127.0.0.1:8080")
-    pairs = []
-    for header in headers:
-        name, colon, value = header.partition(":")
-        if not (colon and name.strip() and header.isprintable()):
-            raise UserError(f"{header!r} is no header; write 'Name: value'")
-        pairs.append((name.strip(), value.strip()))
     tls = parts.scheme == "https"
-    return Endpoint(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"), tuple(pairs))
+    return Endpoint(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"), headers)
+
+
+def parse_header(text: str) -> tuple[str, str]:
+    """Raises `UserError` for what is no header."""
+    name, colon, value = text.partition(":")
+    if not (colon and name.strip() and text.isascii() and text.isprintable()):
+        raise UserError(f"{text!r} is no header; write 'Name: value'")
+    return name.strip(), value.strip()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,9 +1,9 @@
 """The scenarios, in rounds: each floor right before what is compared with it, and all of it several times."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from app.core.events import TOPICS
 from app.errors import UserError
@@ -13,59 +13,58 @@ from app.load.loops import Window
 from app.load.plan import BATCHED_EVENTS, UNBOUNDED, Plan, Scenario
 from app.load.requests import Endpoint
 from app.load.results import Results, Sample, drain_rate, values_of
+from app.load.screen import Screen
 from app.load.store import Verdict
-from app.load.target import Embedded, Reading, Remote
+from app.load.target import Target, usage
+
+if TYPE_CHECKING:
+    from app.load.embedded import Embedded
 
 _SEED_BATCH: Final = 500
 _SEED_LIMIT_SEC: Final = 3600.0
 _STALL_SEC: Final = 30.0
 _POLL_SEC: Final = 0.25
-_IDLE_SEC: Final = 3.0
+_WARMUP_SEC: Final = 0.5
+_IDLE_SEC: Final = 2.0
 # Enough marked events for a p99, few enough that watching them is no load to speak of.
 _MARKED_PER_SEC: Final = 25.0
-_STEADY_LEAST_SEC: Final = 10.0
+_STEADY_TIMES_LONGER: Final = 2
 _CHECK_PATIENCE_SEC: Final = 30.0
 
 _PUBLISHED: Final = ("reco_outbox_relay_published_total", "")
 _APPLIED: Final = ("reco_feature_consumer_processed_total", 'status="applied"')
 
 
-class Screen(Protocol):
-    """Where progress is shown."""
-
-    def step(self, what: str) -> None:
-        """Something begins."""
-
-    def tick(self, done: float, total: float | None, note: str) -> None:
-        """How far it is; `total` None when that is not known."""
-
-    def measured(self, row: str, sample: Sample) -> None:
-        """A row of this round is done."""
-
-
 class Bench:
-    """Runs a plan against a target and gathers the results."""
+    """Runs a plan against a target and gathers the results. `own` is the target when its processes are ours."""
 
     def __init__(
         self,
         plan: Plan,
-        target: Embedded | Remote,
-        floor: Endpoint | None,
-        servers: Mapping[str, str],
         generator: GeneratorHandle,
         screen: Screen,
+        *,
+        target: Target,
+        own: "Embedded | None",
+        floor: Endpoint | None,
+        database_url: str,
+        bootstrap_servers: str,
+        topic_prefix: str,
     ) -> None:
         self._plan = plan
-        self._target = target
-        self._floor = floor
-        self._servers = servers
         self._generator = generator
         self._screen = screen
+        self._target = target
+        self._own = own
+        self._floor = floor
+        self._database_url = database_url
+        self._bootstrap_servers = bootstrap_servers
+        self._topic_prefix = topic_prefix
         self.results = Results()
 
     def run(self) -> None:
         """Raises `UserError` when the run cannot go on; errors of single requests are in the results."""
-        if isinstance(self._target, Embedded):
+        if self._own is not None:
             self._idle()
         self._seed()
         for number in range(self._plan.rounds):
@@ -73,15 +72,15 @@ class Bench:
                 self._screen.step(f"round {number + 1} of {self._plan.rounds}: {scenario}")
                 self._scenarios()[scenario]()
 
-    def check(self, database_url: str) -> Verdict:
+    def check(self) -> Verdict:
         """What the client was told beside what is stored; waits until the service has caught up."""
         self._screen.step("comparing what was acknowledged with what is stored")
-        alone = isinstance(self._target, Embedded)
+        alone = self._own is not None
         if alone:
             self._drain_wholly()
         deadline = time.monotonic() + _CHECK_PATIENCE_SEC
         while True:
-            verdict = store.check(database_url, self._generator.states(), alone=alone)
+            verdict = store.check(self._database_url, self._generator.states(), alone=alone)
             if alone or not verdict.faults or time.monotonic() > deadline:
                 return verdict
             time.sleep(1.0)
@@ -110,9 +109,9 @@ class Bench:
 
     def _batch(self, size: int) -> None:
         window = self._window(max_good=BATCHED_EVENTS)
-        if self._plan.floors and self._servers:
+        if self._plan.floors and self._own is not None:
             job = jobs.InsertRows(
-                database_url=self._servers["DATABASE_URL"], clients=self._plan.batch_clients, size=size, window=window
+                database_url=self._database_url, clients=self._plan.batch_clients, size=size, window=window
             )
             self._measure(f"floor.insert{size}", job)
         clients = self._plan.batch_clients
@@ -134,19 +133,19 @@ class Bench:
             connections=self._plan.connections,
             rate=self._plan.rate,
             marked_per_sec=min(_MARKED_PER_SEC, self._plan.rate),
-            window=self._window(seconds=max(self._plan.seconds, _STEADY_LEAST_SEC)),
+            window=self._window(seconds=_STEADY_TIMES_LONGER * self._plan.seconds),
         )
         self._measure("steady", job)
         self._drain()
 
     def _pipeline(self) -> None:
         """The relay alone on a full outbox, then the consumer alone on what the relay has published."""
-        target = self._target
-        assert isinstance(target, Embedded)
+        target = self._own
+        assert target is not None
         if self._plan.floors:
             job = jobs.ProduceMessages(
-                bootstrap_servers=self._servers["KAFKA_BOOTSTRAP_SERVERS"],
-                topic="reco.load.floor",
+                bootstrap_servers=self._bootstrap_servers,
+                topic=f"{self._topic_prefix}reco.load.floor",
                 partitions=2 * len(TOPICS),
                 window=self._window(),
             )
@@ -162,19 +161,19 @@ class Bench:
         target.start()
 
     def _drain_role(self, role: str, counter: tuple[str, str], total: int) -> None:
-        target = self._target
-        assert isinstance(target, Embedded)
+        target = self._own
+        assert target is not None
         self._screen.step(f"the {role} alone on {total:,} events")
+        samples = [(time.monotonic(), 0.0)]
         child = target.start_role(role)
         child.await_ready("/healthz")
         before, begun = target.reading(), time.monotonic()
-        samples: list[tuple[float, float]] = []
         moved_at = begun
-        while not samples or samples[-1][1] < total:
+        while samples[-1][1] < total:
             time.sleep(_POLL_SEC)
             count = scrape.total(scrape.read(child.endpoint), *counter) or 0.0
             now = time.monotonic()
-            if samples and count > samples[-1][1]:
+            if count > samples[-1][1]:
                 moved_at = now
             samples.append((now, count))
             self._screen.tick(count, total, f"{count:,.0f} of {total:,}")
@@ -182,7 +181,7 @@ class Bench:
                 raise UserError(f"The {role} stands still at {count:,.0f} of {total:,} events.\n{child.log_tail()}")
         rate, slope = drain_rate(samples, total)
         values = {"rate": rate, **({} if slope is None else {"slope": slope})}
-        values |= _usage(before, target.reading(), time.monotonic() - begun)
+        values |= usage(before, target.reading(), time.monotonic() - begun)
         self._add(role, Sample(values=values))
         target.stop()
 
@@ -191,8 +190,8 @@ class Bench:
         time.sleep(_IDLE_SEC)  # what the start leaves to do is no rest
         before, begun = self._target.reading(), time.monotonic()
         time.sleep(_IDLE_SEC)
-        usage = _usage(before, self._target.reading(), time.monotonic() - begun)
-        self._add("idle", Sample(values=usage))
+        values = usage(before, self._target.reading(), time.monotonic() - begun)
+        self._add("idle", Sample(values=values))
 
     def _seed(self) -> None:
         total = self._plan.shape.users * self._plan.shape.history
@@ -216,17 +215,19 @@ class Bench:
         seconds = time.monotonic() - begun
         values = values_of(measured.series) | {"generator_cpu": measured.generator_cpu_sec / seconds}
         if ours:
-            values |= _usage(before, self._target.reading(), seconds)
+            values |= usage(before, self._target.reading(), seconds)
         self._add(row, _sample(values, measured.series))
         if measured.visible is not None:
-            self._add("visible", _sample(values_of(measured.visible), measured.visible))
+            values = values_of(measured.visible)
+            del values["rate"]  # that of the marks, which says nothing of the service
+            self._add("visible", _sample(values, measured.visible))
 
     def _drain_wholly(self) -> None:
         """As `_drain`, with a relay and a consumer for the time being where the layout has none."""
-        target = self._target
-        if isinstance(target, Embedded) and not target.drains:
-            with _lent(target, "relay,consumer"):
-                self._await_quiet(lambda: store.pending(target.database_url))
+        own = self._own
+        if own is not None and not own.drains:
+            with _lent(own, "relay,consumer"):
+                self._await_quiet(lambda: store.pending(own.database_url))
         else:
             self._drain()
 
@@ -245,7 +246,8 @@ class Bench:
             time.sleep(_POLL_SEC)
 
     def _window(self, *, seconds: float | None = None, max_good: int = UNBOUNDED) -> Window:
-        return Window(seconds=seconds or self._plan.seconds, max_good=max_good)
+        seconds = seconds or self._plan.seconds
+        return Window(seconds=seconds, max_good=max_good, warmup_sec=min(_WARMUP_SEC, seconds / 2))
 
     def _shown(self, begun: float, total: int | None) -> Callable[[jobs.Progress], None]:
         def on_progress(progress: jobs.Progress) -> None:
@@ -261,7 +263,7 @@ class Bench:
 
 
 @contextmanager
-def _lent(target: Embedded, role: str) -> Iterator[None]:
+def _lent(target: "Embedded", role: str) -> Iterator[None]:
     child = target.start_role(role)
     child.await_ready("/readyz")
     try:
@@ -272,15 +274,3 @@ def _lent(target: Embedded, role: str) -> Iterator[None]:
 
 def _sample(values: dict[str, float], series: jobs.Series) -> Sample:
     return Sample(values=values, errors=series.errors, first_bodies=series.first_bodies)
-
-
-def _usage(before: Reading, after: Reading, seconds: float) -> dict[str, float]:
-    values: dict[str, float] = {}
-    if before.cpu_sec is not None and after.cpu_sec is not None:
-        values["cpu"] = (after.cpu_sec - before.cpu_sec) / seconds
-    if after.rss_bytes is not None:
-        values["rss_mb"] = after.rss_bytes / 1e6
-    lag = scrape.bucket_percentile(before.samples, after.samples, "reco_event_loop_lag_ms", 99.0)
-    if lag is not None:
-        values["lag_p99"] = lag
-    return values

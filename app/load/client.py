@@ -120,10 +120,12 @@ class Caller:
             async with asyncio.timeout(self._timeout_sec):
                 return await answer
         except TimeoutError:
-            connection.close()
             return 0, b"timeout"
         finally:
-            del self._waiting[connection]
+            # Once answered it may be under way for somebody else.
+            if not answer.done() or answer.cancelled():
+                self._waiting.pop(connection, None)
+                connection.close()
 
     def close(self) -> None:
         for connection in [*self._idle, *self._waiting]:
@@ -137,7 +139,7 @@ class Caller:
         return await connect(self._endpoint, self._answered)
 
     def _answered(self, connection: Connection, status: int, body: bytes) -> None:
-        waiting = self._waiting.get(connection)
+        waiting = self._waiting.pop(connection, None)
         if waiting is not None and not waiting.done():
             waiting.set_result((status, body))
             if not connection.closed:

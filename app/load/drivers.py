@@ -13,7 +13,7 @@ from typing import Any, Final
 import asyncpg
 
 from app.adapters.ingest import insert_events
-from app.adapters.kafka import KafkaOptions, ensure_topics, start_producer, stop_client
+from app.adapters.kafka import KafkaOptions, TopicOptions, ensure_topics, start_producer, stop_client
 from app.core.events import Record
 from app.load.jobs import InsertRows, ProduceMessages
 from app.load.loops import Tally, Window
@@ -96,7 +96,7 @@ async def produce_messages(
     Raises aiokafka's errors and `DependencyDown`.
     """
     options = KafkaOptions(bootstrap_servers=job.bootstrap_servers, client_id="reco-load-floor")
-    await ensure_topics(options, [job.topic], partitions=job.partitions, replication_factor=1, timeout_sec=_TIMEOUT_SEC)
+    await ensure_topics(options, [job.topic], TopicOptions(partitions=job.partitions), timeout_sec=_TIMEOUT_SEC)
     messages = [
         (record.payload.encode(), record.user_id.encode(), [("event_id", record.event_id.encode())])
         for record in records[: len(records) // _PRODUCE_CHUNK * _PRODUCE_CHUNK]

@@ -81,8 +81,7 @@ class Marked:
 
     async def finish(self) -> None:
         """Waits until the marked events are seen, or given up."""
-        if self._watches:
-            await asyncio.wait(list(self._watches))
+        await asyncio.gather(*self._watches)
         self._caller.close()
 
     async def _watch(self, token: int, user_id: str, item_id: str, acknowledged_at: float) -> None:

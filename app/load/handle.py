@@ -1,5 +1,6 @@
 """The command's end of the generator process."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -40,10 +41,9 @@ class GeneratorHandle:
         return reply
 
     def close(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for pipe in filter(None, (self._process.stdin, self._process.stdout)):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
         try:
             self._process.wait(_STOP_TIMEOUT_SEC)
         except subprocess.TimeoutExpired:
@@ -61,9 +61,15 @@ class GeneratorHandle:
                 raise UserError(f"The load generator could not go on: {reply.reason}")
             else:
                 return reply
-        raise UserError(f"The load generator ended with exit code {self._process.wait()}; its error stands above")
+        raise self._ended()
 
     def _write(self, line: jobs.Line) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(line) + b"\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(msgspec.json.encode(line) + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def _ended(self) -> UserError:
+        return UserError(f"The load generator ended with exit code {self._process.wait()}; its error stands above")

@@ -34,7 +34,7 @@ class Window(Struct, frozen=True, kw_only=True):
 
     seconds: float
     max_good: int
-    warmup_sec: float = 0.5
+    warmup_sec: float
     grace_sec: float = 5.0
 
 

@@ -19,9 +19,13 @@ UNBOUNDED: Final = 10**9
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """`url` is None for a service of our own; then `layout` and `api_processes` say what is started."""
+    """`url` is None for a service of our own; then `layout` and `api_processes` say what is started.
+
+    `headers` go with every request to the service, and to it alone.
+    """
 
     url: Endpoint | None
+    headers: tuple[tuple[str, str], ...]
     layout: Layout
     api_processes: int
     scenarios: tuple[Scenario, ...]

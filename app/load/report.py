@@ -3,9 +3,10 @@
 import os
 import platform
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +15,10 @@ from app.load.plan import Plan
 from app.load.results import FIELDS, ROWS, Results, Spread
 from app.load.store import Verdict
 from app.load.thresholds import Outcome
+
+# Above these shares of the machine and of one processor, a reader should know.
+_QUIET_SHARE: Final = 0.1
+_GENERATOR_SHARE: Final = 0.9
 
 
 def machine() -> dict[str, Any]:
@@ -39,9 +44,9 @@ def document(plan: Plan, results: Results, outcomes: Sequence[Outcome], verdict:
         }
         if floor is not None and (ratio := results.ratio(row, "rate", floor, "rate")) is not None:
             rows[row]["of_floor"] = ratio
-    shown = msgspec.to_builtins(plan)
-    if plan.url is not None:
-        shown["url"]["headers"] = [name for name, _ in plan.url.headers]  # their values may be secrets
+    url = None if plan.url is None else msgspec.structs.replace(plan.url, headers=())
+    shown = msgspec.to_builtins(msgspec.structs.replace(plan, url=url))
+    shown["headers"] = [name for name, _ in plan.headers]  # their values may be secrets
     return {
         "machine": machine(),
         "plan": shown,
@@ -61,6 +66,7 @@ def passed(results: Results, outcomes: Sequence[Outcome], verdict: Verdict | Non
 
 def tables(plan: Plan, results: Results, outcomes: Sequence[Outcome], verdict: Verdict | None) -> RenderableType:
     parts: list[RenderableType] = [_rates(plan, results), _processes(results)]
+    parts += [Text(line, style="yellow") for line in _doubts(results)]
     parts += [Text(line, style="red") for line in _complaints(results)]
     if verdict is not None:
         parts.append(_checked(verdict))
@@ -76,10 +82,11 @@ def _rates(plan: Plan, results: Results) -> Table:
     table = Table(
         title=f"{here['system']}, {here['cores']} cores, Python {here['python']}; median of {plan.rounds} rounds",
         title_justify="left",
+        box=box.SIMPLE_HEAD,
     )
     table.add_column("", no_wrap=True)
-    table.add_column("what", no_wrap=True)
-    for heading in ("rate", "least to greatest", "of floor", "p50 ms", "p95", "p99", "p99.9", "errors"):
+    table.add_column("", overflow="ellipsis")
+    for heading in ("rate", "least to greatest", "of floor", "p50 ms", "p95", "p99", "p99.9"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in results.rows:
         if row == "idle":
@@ -94,16 +101,15 @@ def _rates(plan: Plan, results: Results) -> Table:
             "" if rate is None else f"{rate.least:,.0f} to {rate.greatest:,.0f}",
             "" if ratio is None else f"{ratio.median:.2f}",
             *(_number(results.spread(row, name), 1) for name in ("p50", "p95", "p99", "p999")),
-            str(sum(results.errors(row).values()) or ""),
             style="dim" if row.startswith("floor.") else None,
         )
     return table
 
 
 def _processes(results: Results) -> Table:
-    table = Table(title="The service's processes", title_justify="left")
+    table = Table(title="The service's processes", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
-    for heading in ("CPU cores", "RSS MB", "loop lag p99 ms", "generator's cores", "slope"):
+    for heading in ("CPU cores", "generator's", "whole machine", "RSS MB", "loop lag p99 ms", "slope"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in results.rows:
         if results.spread(row, "rss_mb") is None:
@@ -111,9 +117,10 @@ def _processes(results: Results) -> Table:
         table.add_row(
             row,
             _number(results.spread(row, "cpu"), 2),
+            _number(results.spread(row, "generator_cpu"), 2),
+            _number(results.spread(row, "machine_cpu"), 2),
             _number(results.spread(row, "rss_mb"), 0),
             _number(results.spread(row, "lag_p99"), 0, before="≤ "),
-            _number(results.spread(row, "generator_cpu"), 2),
             _number(results.spread(row, "slope"), 2),
         )
     return table
@@ -121,6 +128,20 @@ def _processes(results: Results) -> Table:
 
 def _number(spread: Spread | None, digits: int, before: str = "") -> str:
     return "" if spread is None else f"{before}{spread.median:,.{digits}f}"
+
+
+def _doubts(results: Results) -> list[str]:
+    """Why the figures may say less about the service than they seem to."""
+    lines = []
+    cores = machine()["cores"]
+    noise = results.spread("idle", "machine_cpu")
+    if noise is not None and noise.median > _QUIET_SHARE * cores:
+        lines.append(f"Others kept {noise.median:.1f} of {cores} cores busy at rest: the rates are too low, and vary.")
+    for row in results.rows:
+        busy = results.spread(row, "generator_cpu")
+        if busy is not None and busy.median > _GENERATOR_SHARE:
+            lines.append(f"{row}: the generator was at its own limit; the service may do more.")
+    return lines
 
 
 def _complaints(results: Results) -> list[str]:

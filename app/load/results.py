@@ -12,28 +12,31 @@ from msgspec import Struct, field
 from app.load.histogram import Histogram
 from app.load.jobs import Series
 
-# What a row can have, by the name that thresholds and the JSON use. Latencies in ms, `cpu` in processors kept busy by
-# the service, `generator_cpu` by the generator, `rss_mb` of its largest process, `lag_p99` the event loop's in ms.
+# What a row can have, by the name that thresholds and the JSON use: events or reads a second, latencies in ms,
+# processors kept busy by the service, by the generator and by everything on the machine, the memory of the service's
+# largest process in MB, the event loop's lag in ms, and how a drain's rate changed (see `drain_rate`).
 FIELDS: Final = (
-    "rate", "p50", "p95", "p99", "p999", "cpu", "generator_cpu", "rss_mb", "lag_p99", "slope",
+    "rate", "p50", "p95", "p99", "p999", "cpu", "generator_cpu", "machine_cpu", "rss_mb", "lag_p99", "slope",
 )  # fmt: skip
+# Fewer looks at a counter tell neither its rate without its start nor whether that changes.
+_LEAST_SAMPLES: Final = 6
 _PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
 # Row → (unit of the rate, what it is, the floor it is compared with).
 ROWS: Final[Mapping[str, tuple[str, str, str | None]]] = {
-    "floor.post": ("requests/s", "bare Litestar, the same POSTs", None),
+    "floor.post": ("requests/s", "bare Litestar, same POSTs", None),
     "single": ("events/s", "one event a request", "floor.post"),
-    "floor.insert100": ("rows/s", "bare asyncpg, 100 rows a statement", None),
+    "floor.insert100": ("rows/s", "bare asyncpg, 100 rows each", None),
     "batch100": ("events/s", "100 events a request", "floor.insert100"),
-    "floor.insert1000": ("rows/s", "bare asyncpg, 1,000 rows a statement", None),
+    "floor.insert1000": ("rows/s", "bare asyncpg, 1,000 rows each", None),
     "batch1000": ("events/s", "1,000 events a request", "floor.insert1000"),
-    "floor.get": ("requests/s", "bare Litestar, the same GETs", None),
+    "floor.get": ("requests/s", "bare Litestar, same GETs", None),
     "reco": ("requests/s", "GET /reco", "floor.get"),
     "floor.produce": ("messages/s", "bare aiokafka, idempotent", None),
-    "relay": ("events/s", "outbox to Kafka, from a backlog", "floor.produce"),
-    "consumer": ("events/s", "Kafka to features, from a backlog", None),
-    "steady": ("events/s", "one event a request, at a fixed rate", None),
-    "visible": ("events/s", "acknowledged until seen in GET /reco", None),
+    "relay": ("events/s", "outbox to Kafka, a backlog", "floor.produce"),
+    "consumer": ("events/s", "Kafka to features, a backlog", None),
+    "steady": ("events/s", "the same at a fixed rate", None),
+    "visible": ("", "acknowledged to seen in /reco", None),
     "idle": ("", "the service at rest", None),
 }
 
@@ -121,7 +124,7 @@ def drain_rate(samples: list[tuple[float, float]], total: float) -> tuple[float,
     drains at one rate to its end; None when there are too few samples to tell.
     """
     moving = [(at, count) for at, count in samples if 0 < count < total]
-    if len(moving) < 3:
+    if len(moving) < _LEAST_SAMPLES:
         ends = [at for at, count in samples if count >= total]
         begun = max((at for at, count in samples if count <= 0), default=samples[0][0])
         return (total / (ends[0] - begun) if ends and ends[0] > begun else 0.0), None

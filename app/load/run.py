@@ -1,99 +1,76 @@
 """One run from its plan to its results: starts what it needs, and ends all of it whatever happens."""
 
+import importlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
+from types import ModuleType
 
-from app.devstack import Stack, ports
-from app.devstack.folder import throwaway
-from app.devstack.guard import Guard
-from app.devstack.stack import default_folder
 from app.errors import UserError
 from app.load import jobs
-from app.load.bench import Bench, Screen
-from app.load.children import Child
+from app.load.bench import Bench
 from app.load.handle import GeneratorHandle
 from app.load.plan import Plan
-from app.load.requests import Endpoint
 from app.load.results import Results
+from app.load.screen import Screen
 from app.load.store import Verdict
-from app.load.target import Embedded, Remote
-
-_SERVERS: Final = ("DATABASE_URL", "ONLINE_CACHE_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+from app.load.target import Remote
 
 
 def run(plan: Plan, screen: Screen, environ: Mapping[str, str] = os.environ) -> tuple[Results, Verdict | None]:
     """Raises `UserError` when the run cannot be made or go on."""
     with ExitStack() as stack:
-        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reco-load-")))
-        guard = Guard()
-        guard.start()
-        stack.callback(guard.close)
-        servers: dict[str, str] = {}
-        if plan.url is None:
-            servers = stack.enter_context(_servers(environ, screen))
-            target: Embedded | Remote = stack.enter_context(_service(plan, servers, environ, logs, guard, screen))
-        else:
-            target = Remote(plan.url)
-            target.check()
-        floor = _start_floor(environ, logs, guard, stack) if plan.floors else None
-        generator = GeneratorHandle(jobs.Start(shape=plan.shape, run=secrets.token_hex(4)))
-        stack.callback(generator.close)
-        bench = Bench(plan, target, floor, servers, generator, screen)
+        bench = _bench(plan, screen, environ, stack)
         bench.run()
-        verdict = bench.check(servers.get("DATABASE_URL") or environ["DATABASE_URL"]) if plan.check else None
-        return bench.results, verdict
+        return bench.results, bench.check() if plan.check else None
 
 
-@contextmanager
-def _servers(environ: Mapping[str, str], screen: Screen) -> Iterator[dict[str, str]]:
-    """The servers below the service, as durable as they would be in use; what they stored is removed at the end."""
-    refuse_other_hosts(environ)
-    screen.step("starting Postgres, Redis and Kafka")
-    folder = throwaway(default_folder())
+def _bench(plan: Plan, screen: Screen, environ: Mapping[str, str], stack: ExitStack) -> Bench:
+    """Everything the plan needs, running; the stack ends it."""
+    own = floor = None
+    database_url, kafka = environ.get("DATABASE_URL", ""), ""
+    if plan.url is None or plan.floors:
+        embedded = _embedded()
+        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reco-load-")))
+        guard = stack.enter_context(embedded.guard())
+        if plan.url is None:
+            urls = stack.enter_context(embedded.servers(environ, screen))
+            database_url, kafka = urls["DATABASE_URL"], urls["KAFKA_BOOTSTRAP_SERVERS"]
+            own = stack.enter_context(embedded.service(plan, urls, environ, logs, guard, screen))
+        if plan.floors:
+            floor = stack.enter_context(embedded.floor(environ, logs, guard))
+    target = own or _remote(plan)
+    generator = GeneratorHandle(jobs.Start(shape=plan.shape, run=secrets.token_hex(4)))
+    stack.callback(generator.close)
+    return Bench(
+        plan,
+        generator,
+        screen,
+        target=target,
+        own=own,
+        floor=floor,
+        database_url=database_url,
+        bootstrap_servers=kafka,
+        topic_prefix=environ.get("KAFKA_TOPIC_PREFIX", ""),
+    )
+
+
+def _embedded() -> ModuleType:
+    """The module needs packages that a service at a URL is measured without."""
     try:
-        with Stack(folder, environ, durable=True, report=screen.step) as stack:
-            yield stack.urls
-    finally:
-        folder.remove()
+        return importlib.import_module("app.load.embedded")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"Embedded servers need the package {error.name}: install the project with its extra `dev` "
+            "(scripts/dev does), or give the URL of a running service and leave --floor out"
+        ) from error
 
 
-@contextmanager
-def _service(
-    plan: Plan, servers: Mapping[str, str], environ: Mapping[str, str], logs: Path, guard: Guard, screen: Screen
-) -> Iterator[Embedded]:
-    target = Embedded(plan.layout, plan.api_processes, servers, environ, logs, guard)
-    try:
-        screen.step("starting the service")
-        target.prepare()
-        target.start()
-        yield target
-    finally:
-        target.close()
-
-
-def _start_floor(environ: Mapping[str, str], logs: Path, guard: Guard, stack: ExitStack) -> Endpoint:
-    """The bare server that the API is compared with."""
-    port = str(ports.choose())
-    child = Child("floor", ["app.load.floor_server"], {**environ, "HTTP_PORT": port}, logs / "floor.log", guard)
-    stack.callback(child.stop)
-    child.await_ready("/reco?user_id=a&session_id=b&k=1")
-    return child.endpoint
-
-
-def refuse_other_hosts(environ: Mapping[str, str]) -> None:
-    """Without a URL the load goes to this machine only, wherever the environment points. Raises `UserError`."""
-    for name in _SERVERS:
-        for address in filter(None, environ.get(name, "").split(",")):
-            host = urlsplit(address if "//" in address else f"//{address}").hostname
-            if host not in _LOOPBACK:
-                raise UserError(
-                    f"{name} names {host}: without a URL `reco load` fills servers of this machine only. "
-                    f"Unset {name} to have one started, or give the URL of the service to load."
-                )
+def _remote(plan: Plan) -> Remote:
+    assert plan.url is not None
+    target = Remote(plan.url)
+    target.check()
+    return target

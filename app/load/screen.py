@@ -1,12 +1,25 @@
 """Live progress on stderr: a line for each finished measurement, and below them what is going on."""
 
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.load.results import Sample
+
+
+class Screen(Protocol):
+    """Where progress is shown."""
+
+    def step(self, what: str) -> None:
+        """Something begins."""
+
+    def tick(self, done: float, total: float | None, note: str) -> None:
+        """How far it is; `total` None when that is not known."""
+
+    def measured(self, row: str, sample: Sample) -> None:
+        """A row of this round is done."""
 
 
 class RichScreen:

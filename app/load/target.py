@@ -1,29 +1,40 @@
-"""What is measured: a service that runs already, or processes of our own on a database of our own."""
+"""What is measured. `Remote` here is a service that runs already; `embedded` has one of our own."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
-import psutil  # type: ignore[import-untyped]
 from msgspec import Struct
 
-from app.adapters import migrations
-from app.devstack import ports
-from app.devstack.guard import Guard
 from app.errors import UserError
-from app.load import scrape, store
-from app.load.children import Child
-from app.load.plan import Layout
+from app.load import scrape
 from app.load.requests import Endpoint
 from app.load.scrape import Samples
 
 
 class Reading(Struct, frozen=True):
-    """Taken before and after a measurement. `cpu_sec` of all service processes, `rss_bytes` of the largest."""
+    """Taken before and after a measurement. `cpu_sec` of all service processes, `rss_bytes` of the largest.
+
+    `machine_cpu_sec` is what everything on the machine has used, None where the service is not on this one.
+    """
 
     cpu_sec: float | None
     rss_bytes: float | None
     samples: Samples
+    machine_cpu_sec: float | None = None
+
+
+def usage(before: Reading, after: Reading, seconds: float) -> dict[str, float]:
+    """The fields `cpu`, `machine_cpu`, `rss_mb` and `lag_p99` of what happened in between, as far as they are known."""
+    values: dict[str, float] = {}
+    if before.machine_cpu_sec is not None and after.machine_cpu_sec is not None:
+        values["machine_cpu"] = (after.machine_cpu_sec - before.machine_cpu_sec) / seconds
+    if before.cpu_sec is not None and after.cpu_sec is not None:
+        values["cpu"] = (after.cpu_sec - before.cpu_sec) / seconds
+    if after.rss_bytes is not None:
+        values["rss_mb"] = after.rss_bytes / 1e6
+    lag = scrape.bucket_percentile(before.samples, after.samples, "reco_event_loop_lag_ms", 99.0)
+    if lag is not None:
+        values["lag_p99"] = lag
+    return values
 
 
 class Target(Protocol):
@@ -67,93 +78,3 @@ class Remote:
         outbox = scrape.total(samples, "reco_outbox_backlog_events", 'status="pending"')
         lag = scrape.total(samples, "reco_feature_consumer_partition_lag")
         return None if outbox is None or lag is None else round(outbox + lag)
-
-
-class Embedded:
-    """Processes of our own for the roles; started, stopped and put in other layouts as the scenarios need."""
-
-    def __init__(
-        self,
-        layout: Layout,
-        api_processes: int,
-        servers: Mapping[str, str],
-        environ: Mapping[str, str],
-        logs: Path,
-        guard: Guard,
-    ) -> None:
-        self._layout = layout
-        self._api_processes = api_processes
-        self._environ = {**environ, **servers, "HTTP_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", "LOG_FORMAT": "json"}
-        self._logs = logs
-        self._guard = guard
-        self._children: list[Child] = []
-        self.database_url = servers["DATABASE_URL"]
-        self.port = ports.choose()
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint("127.0.0.1", self.port)
-
-    def prepare(self) -> None:
-        """The schema, and that the database is ours to fill. Raises `UserError`."""
-        migrations.migrate(self.database_url)
-        if store.count_events(self.database_url):
-            raise UserError("The database of DATABASE_URL holds events already: give `reco load` an empty one")
-
-    def start(self) -> None:
-        """All processes of the layout, ready."""
-        api = "all" if self._layout == "all" else "api"
-        for number in range(self._api_processes):
-            self._children.append(self._service(f"api-{number + 1}", api, self.port))
-        if self._layout == "split":
-            self._children += [self._service(role, role, self._free_port()) for role in ("relay", "consumer")]
-        for child in self._children:
-            child.await_ready("/readyz")
-
-    def start_role(self, role: str) -> Child:
-        """One more process, for a role alone; it may still be starting."""
-        child = self._service(role, role, self._free_port())
-        self._children.append(child)
-        return child
-
-    def end(self, child: Child) -> None:
-        """Ends one process of `start_role`."""
-        self._children.remove(child)
-        child.stop()
-
-    def stop(self) -> None:
-        """Ends the service's processes; the floor stays. Raises `UserError` when one did not drain as it should."""
-        children, self._children = self._children, []
-        for child, code in [(child, child.stop()) for child in children]:
-            if code:
-                raise UserError(f"Told to stop, {child.name} ended with exit code {code}.\n{child.log_tail()}")
-
-    def close(self) -> None:
-        """As `stop`, when it no longer matters how they end."""
-        children, self._children = self._children, []
-        for child in children:
-            child.stop()
-
-    def reading(self) -> Reading:
-        processes = [psutil.Process(child.pid) for child in self._children]
-        cpu = [sum(process.cpu_times()[:2]) for process in processes]
-        first, *others = [child.endpoint for child in self._children]
-        # Of several processes on one port it is chance which one answers: its counters could not be compared.
-        samples = {} if first in others else scrape.read(first)
-        return Reading(sum(cpu), max(process.memory_info().rss for process in processes), samples)
-
-    def pending(self) -> int | None:
-        return store.pending(self.database_url) if self.drains else None
-
-    @property
-    def drains(self) -> bool:
-        """True when the layout has a relay and a consumer."""
-        return self._layout != "api"
-
-    def _free_port(self) -> int:
-        return ports.choose({self.port, *(child.endpoint.port for child in self._children)})
-
-    def _service(self, name: str, role: str, port: int) -> Child:
-        reuse = port == self.port and self._api_processes > 1
-        environ = {**self._environ, "ROLE": role, "HTTP_PORT": str(port), "HTTP_REUSE_PORT": str(reuse).lower()}
-        return Child(name, ["app"], environ, self._logs / f"{name}.log", self._guard)

@@ -188,7 +188,7 @@ async def test_open_loop_latency_runs_from_the_intended_time() -> None:
 async def test_an_unreachable_service_is_said_at_once() -> None:
     async with serving(well) as (_, endpoint):
         pass
-    with pytest.raises(OSError, match="refused|Connect call failed"):
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await run_closed(endpoint, LONG)
 
 

@@ -1,0 +1,174 @@
+"""A service of our own on servers of our own: started for the run, and gone with everything it stored afterwards."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import psutil  # type: ignore[import-untyped]
+
+from app.adapters import migrations
+from app.devstack import Stack, ports
+from app.devstack.folder import throwaway
+from app.devstack.guard import Guard
+from app.devstack.stack import default_folder
+from app.errors import UserError
+from app.load import scrape, store
+from app.load.children import Child
+from app.load.plan import Plan
+from app.load.requests import Endpoint
+from app.load.screen import Screen
+from app.load.target import Reading
+
+_SERVERS: Final = ("DATABASE_URL", "ONLINE_CACHE_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+
+class Embedded:
+    """Processes of our own for the roles; started, stopped and put in other layouts as the scenarios need."""
+
+    def __init__(
+        self, plan: Plan, servers: Mapping[str, str], environ: Mapping[str, str], logs: Path, guard: Guard
+    ) -> None:
+        self._layout = plan.layout
+        self._api_processes = plan.api_processes
+        self._headers = plan.headers
+        self._environ = {**environ, **servers, "HTTP_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", "LOG_FORMAT": "json"}
+        self._logs = logs
+        self._guard = guard
+        self._children: list[Child] = []
+        self.database_url = servers["DATABASE_URL"]
+        self.port = ports.choose()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint("127.0.0.1", self.port, headers=self._headers)
+
+    def prepare(self) -> None:
+        """The schema, and that the database is ours to fill. Raises `UserError`."""
+        migrations.migrate(self.database_url)
+        if store.count_events(self.database_url):
+            raise UserError("The database of DATABASE_URL holds events already: give `reco load` an empty one")
+
+    def start(self) -> None:
+        """All processes of the layout, ready."""
+        api = "all" if self._layout == "all" else "api"
+        for number in range(self._api_processes):
+            self._children.append(self._service(f"api-{number + 1}", api, self.port))
+        if self._layout == "split":
+            self._children += [self._service(role, role, self._free_port()) for role in ("relay", "consumer")]
+        for child in self._children:
+            child.await_ready("/readyz")
+
+    def start_role(self, role: str) -> Child:
+        """One more process, for a role alone; it may still be starting."""
+        child = self._service(role, role, self._free_port())
+        self._children.append(child)
+        return child
+
+    def end(self, child: Child) -> None:
+        """Ends one process of `start_role`."""
+        self._children.remove(child)
+        child.stop()
+
+    def stop(self) -> None:
+        """Ends the service's processes; the floor stays. Raises `UserError` when one did not drain as it should."""
+        children, self._children = self._children, []
+        for child, code in [(child, child.stop()) for child in children]:
+            if code:
+                raise UserError(f"Told to stop, {child.name} ended with exit code {code}.\n{child.log_tail()}")
+
+    def close(self) -> None:
+        """As `stop`, when it no longer matters how they end."""
+        children, self._children = self._children, []
+        for child in children:
+            child.stop()
+
+    def reading(self) -> Reading:
+        processes = [psutil.Process(child.pid) for child in self._children]
+        cpu = [sum(process.cpu_times()[:2]) for process in processes]
+        first, *others = [child.endpoint for child in self._children]
+        # Of several processes on one port it is chance which one answers: its counters could not be compared.
+        samples = {} if first in others else scrape.read(first)
+        machine = psutil.cpu_times()
+        busy = sum(machine) - machine.idle - getattr(machine, "iowait", 0.0)
+        return Reading(sum(cpu), max(process.memory_info().rss for process in processes), samples, busy)
+
+    def pending(self) -> int | None:
+        return store.pending(self.database_url) if self.drains else None
+
+    @property
+    def drains(self) -> bool:
+        """True when the layout has a relay and a consumer."""
+        return self._layout != "api"
+
+    def _free_port(self) -> int:
+        return ports.choose({self.port, *(child.endpoint.port for child in self._children)})
+
+    def _service(self, name: str, role: str, port: int) -> Child:
+        reuse = port == self.port and self._api_processes > 1
+        environ = {**self._environ, "ROLE": role, "HTTP_PORT": str(port), "HTTP_REUSE_PORT": str(reuse).lower()}
+        return Child(name, ["app"], environ, self._logs / f"{name}.log", self._guard)
+
+
+@contextmanager
+def guard() -> Iterator[Guard]:
+    """Ends our processes with us, however we end."""
+    guard = Guard()
+    guard.start()
+    try:
+        yield guard
+    finally:
+        guard.close()
+
+
+@contextmanager
+def servers(environ: Mapping[str, str], screen: Screen) -> Iterator[dict[str, str]]:
+    """The servers below the service, as durable as they would be in use; what they stored is removed at the end."""
+    refuse_other_hosts(environ)
+    screen.step("starting Postgres, Redis and Kafka")
+    folder = throwaway(default_folder())
+    try:
+        with Stack(folder, environ, durable=True, report=screen.step) as stack:
+            yield stack.urls
+    finally:
+        folder.remove()
+
+
+@contextmanager
+def service(
+    plan: Plan, urls: Mapping[str, str], environ: Mapping[str, str], logs: Path, guard: Guard, screen: Screen
+) -> Iterator[Embedded]:
+    target = Embedded(plan, urls, environ, logs, guard)
+    try:
+        screen.step("starting the service")
+        target.prepare()
+        target.start()
+        yield target
+    finally:
+        target.close()
+
+
+@contextmanager
+def floor(environ: Mapping[str, str], logs: Path, guard: Guard) -> Iterator[Endpoint]:
+    """The bare server that the API is compared with."""
+    port = str(ports.choose())
+    child = Child("floor", ["app.load.floor_server"], {**environ, "HTTP_PORT": port}, logs / "floor.log", guard)
+    try:
+        child.await_ready("/reco?user_id=a&session_id=b&k=1")
+        yield child.endpoint
+    finally:
+        child.stop()
+
+
+def refuse_other_hosts(environ: Mapping[str, str]) -> None:
+    """Without a URL the load goes to this machine only, wherever the environment points. Raises `UserError`."""
+    for name in _SERVERS:
+        for address in filter(None, environ.get(name, "").split(",")):
+            host = urlsplit(address if "//" in address else f"//{address}").hostname
+            if host not in _LOOPBACK:
+                raise UserError(
+                    f"{name} names {host}: without a URL `reco load` fills servers of this machine only. "
+                    f"Unset {name} to have one started, or give the URL of the service to load."
+                )
