@@ -58,7 +58,7 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
     stack = Stack(_data_folder(environ), environ, report=lambda line: _console.print(line, style="yellow"))
     try:
         with _sigterm_unwinds():
-            _console.print("Starting PostgreSQL, Redis and Kafka …", style="dim")
+            _console.print("Starting the servers …", style="dim")
             stack.start(fresh=fresh)
             settings = Settings.from_env(environ | stack.urls)
             migrations.migrate(settings.database_url)

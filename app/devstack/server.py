@@ -182,18 +182,21 @@ class Server(ABC):
 
 def run_to_end(command: Sequence[str], log_file: Path, what: str, account: processes.Account | None = None) -> None:
     """Runs a helper of a server, such as initdb, with its output in the log. Raises `UserError` when it fails."""
-    result = subprocess.run(
-        list(command),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd="/",
-        timeout=_START_TIMEOUT_SEC,
-        check=False,
-        user=account.uid if account else None,
-        group=account.gid if account else None,
-        extra_groups=[] if account else None,
-    )
+    try:
+        result = subprocess.run(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            timeout=_START_TIMEOUT_SEC,
+            check=False,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"{what} failed: {error}") from error
     with log_file.open("ab") as log:
         log.write(result.stdout)
     if result.returncode != 0:
