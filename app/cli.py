@@ -18,6 +18,10 @@ _COMMANDS: Final = {
     "load": ("load", "load"),
     "replay": ("replay", "replay"),
     "outbox": ("inspect_rows", "outbox"),
+    "key": ("key", "key"),
+    "smoke": ("smoke", "smoke"),
+    "check": ("check", "check"),
+    "doctor": ("doctor", "doctor"),
     "dlq": ("inspect_rows", "dlq"),
 }
 

@@ -106,7 +106,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             try:
                 values[name] = _PARSERS[name](text) if name in _PARSERS else msgspec.convert(text, hint, strict=False)
             except ValueError as error:
-                shown = "(hidden)" if name in _SECRETS else repr(text)
+                shown = "(hidden)" if name in SECRETS else repr(text)
                 faults.append(f"{name.upper()}={shown}: {error}")
         faults += _misspelt(environ, hints)
         faults += _missing(values)
@@ -115,7 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return cls(**values)
 
 
-_SECRETS = frozenset({"api_keys", "database_url", "kafka_sasl_password", "online_cache_redis_url"})
+SECRETS = frozenset({"api_keys", "database_url", "kafka_sasl_password", "online_cache_redis_url"})
 
 
 def _parse_role(text: str) -> frozenset[str]:

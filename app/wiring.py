@@ -100,10 +100,12 @@ class Service:
             TaskSpec("health-probe", self._monitor.run, stall_sec=30.0),
         ]
         if "relay" in settings.role:
-            relay = Relay(self._database, _kafka(settings), _relay_options(settings))
+            relay = Relay(self._database, kafka_options(settings), _relay_options(settings))
             tasks.append(TaskSpec("outbox-relay", relay.run))
         if "consumer" in settings.role:
-            consumer = FeatureConsumer(self._database, self._cache, _kafka(settings), _consumer_options(settings))
+            consumer = FeatureConsumer(
+                self._database, self._cache, kafka_options(settings), _consumer_options(settings)
+            )
             tasks.append(TaskSpec("feature-consumer", consumer.run))
         tasks.append(TaskSpec("maintenance", Maintenance(self._database).run))
         return tasks
@@ -112,7 +114,7 @@ class Service:
         settings = self._settings
         found = [Dependency("postgres", self._probe_postgres, "required")]
         if settings.role & {"relay", "consumer"}:
-            self._kafka_probe = KafkaProbe(_kafka(settings))
+            self._kafka_probe = KafkaProbe(kafka_options(settings))
             # A process that serves the API takes and keeps events without Kafka: the outbox is there for that.
             found.append(Dependency("kafka", self._kafka_probe, "degrades" if "api" in settings.role else "required"))
         if isinstance(self._cache, RedisHistoryCache):
@@ -143,7 +145,7 @@ def _pool_options(settings: Settings) -> PoolOptions:
     )
 
 
-def _kafka(settings: Settings) -> KafkaOptions:
+def kafka_options(settings: Settings) -> KafkaOptions:
     return KafkaOptions(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         client_id="reco",

@@ -177,6 +177,26 @@ async def ensure_topics(
     return missing
 
 
+class Cluster(Struct, frozen=True):
+    """What the brokers say of themselves. `partitions`: how many each topic has that we may see."""
+
+    brokers: int
+    partitions: Mapping[str, int]
+
+
+async def describe_cluster(options: KafkaOptions, *, timeout_sec: float) -> Cluster:
+    """Connects, asks, and goes. Raises `DependencyDown`."""
+    client = AIOKafkaClient(**options.client_arguments())
+    try:
+        await bounded(client.bootstrap(), timeout_sec)
+        metadata = await bounded(client.fetch_all_metadata(), timeout_sec)
+        partitions = {topic: len(metadata.partitions_for_topic(topic) or ()) for topic in metadata.topics()}
+        return Cluster(len(metadata.brokers()), partitions)
+    finally:
+        with contextlib.suppress(DependencyDown):
+            await bounded(client.close(), _CLOSE_TIMEOUT_SEC)
+
+
 class KafkaProbe:
     """Asks for fresh metadata on a connection of its own."""
 

@@ -60,7 +60,6 @@ def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings
 def order_faults(texts: Mapping[str, str]) -> list[str]:
     """Faults of the files themselves: names, numbers and the chain of `-- depends:`; `texts` in order of names."""
     faults = []
-    before = ""
     numbers: dict[str, str] = {}
     for name, text in texts.items():
         match = _NAME.fullmatch(name)
@@ -68,12 +67,13 @@ def order_faults(texts: Mapping[str, str]) -> list[str]:
             faults.append(f"{name}: a migration is named NNNN.what-it-does.sql, in small letters")
         elif other := numbers.get(match[1]):
             faults.append(f"{name}: has the number of {other}")
-        else:
-            numbers[match[1]] = name
         depends = _DEPENDS.search(text)
-        if depends is None or depends[1].strip() != before:
-            faults.append(f"{name}: needs the line `{f'-- depends: {before}'.strip()}`, the migration before it")
-        before = name
+        named_ones = depends[1].split() if depends else []
+        if bool(named_ones) != bool(numbers) or not set(named_ones) <= set(numbers.values()):
+            faults.append(
+                f"{name}: needs a line `-- depends:` with a migration before it, and the first one an empty one"
+            )
+        numbers[match[1] if match else name] = name
     return faults
 
 

@@ -1,4 +1,4 @@
-"""The container's health check: exit code 0 when `/readyz` answers 200. Standard library only, so that it costs little."""
+"""The container's health check: exit code 0 when `/readyz` answers 200. Only the standard library, to cost little."""
 
 import os
 import sys

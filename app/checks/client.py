@@ -1,0 +1,66 @@
+"""Calls of the service's HTTP API, one at a time, each timed."""
+
+import time
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import msgspec
+from msgspec import Struct
+
+from app.errors import UserError, describe
+
+_TIMEOUT_SEC: Final = 5.0
+
+
+class Answer(Struct, frozen=True):
+    """`status` 0 means that no answer came; `body` then says why. `body` is the decoded JSON, or text."""
+
+    status: int
+    body: Any
+    ms: float
+
+    def shown(self) -> str:
+        """For a line on the screen: the status, and what a problem document says."""
+        if self.status == 0:
+            return str(self.body)
+        detail = self.body.get("detail") if isinstance(self.body, dict) else None
+        return f"{self.status} {detail}" if detail else str(self.status)
+
+
+class Client:
+    """Raises `UserError` for what is no address; a service that does not answer is an `Answer` too."""
+
+    def __init__(self, url: str, key: str = "") -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise UserError(f"{url!r} is no address of a service; for example http://127.0.0.1:8080")
+        self.url = url.rstrip("/")
+        self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
+
+    def call(self, method: str, path: str, body: object = None) -> Answer:
+        data = None if body is None else msgspec.json.encode(body)
+        request = Request(self.url + path, data, self._headers, method=method)  # noqa: S310 - http or https only
+        started = time.perf_counter()
+        try:
+            with urlopen(request, timeout=_TIMEOUT_SEC) as response:  # noqa: S310
+                status, raw = response.status, response.read()
+        except HTTPError as error:
+            status, raw = error.code, error.read()
+        except (URLError, OSError) as error:
+            reason = error.reason if isinstance(error, URLError) else error
+            text = describe(reason) if isinstance(reason, BaseException) else str(reason)
+            return Answer(0, f"no answer from {self.url}: {text}", _ms(started))
+        return Answer(status, _decoded(raw), _ms(started))
+
+
+def _decoded(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return raw.decode(errors="replace")
+
+
+def _ms(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

@@ -1,0 +1,137 @@
+"""Asks each dependency for its version, latency, permissions and clock, as this host and these settings see it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from app.adapters import schema_check
+from app.adapters.kafka import KafkaOptions, describe_cluster
+from app.checks import findings
+from app.checks.findings import Finding
+from app.errors import DependencyDown, describe
+
+_TIMEOUT_SEC: Final = 5.0
+_POSTGRES_AT_LEAST: Final = 150_000
+_TABLES: Final = (
+    "events",
+    "event_outbox",
+    "feature_event_consumed",
+    "feature_consumer_dlq",
+    "item_stats",
+    "user_history",
+    "item_pairs",
+    "items",
+)
+_REDIS_KEY: Final = "reco:doctor"
+
+
+async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
+    """`pool_size`: connections that one process opens at most."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_SEC):
+            connection = await asyncpg.connect(url, timeout=_TIMEOUT_SEC)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        remedy = "check the host, port, user, password and database of DATABASE_URL, and that the server runs"
+        yield Finding("FAIL", "postgres", describe(error), remedy)
+        return
+    try:
+        async for finding in _postgres(connection, url, pool_size):
+            yield finding
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, DependencyDown) as error:
+        yield Finding("FAIL", "postgres", describe(error), "see the server's log")
+    finally:
+        connection.terminate()
+
+
+async def _postgres(
+    connection: "asyncpg.Connection[asyncpg.Record]", url: str, pool_size: int
+) -> AsyncIterator[Finding]:
+    number = int(await connection.fetchval("SHOW server_version_num"))
+    version = await connection.fetchval("SHOW server_version")
+    if number >= _POSTGRES_AT_LEAST:
+        yield Finding("ok", "postgres", f"version {version}")
+    else:
+        yield Finding("FAIL", "postgres", f"version {version}", "15 is the oldest that will do")
+    yield findings.encoding(await connection.fetchval("SHOW server_encoding"))
+    started = time.time()
+    theirs = float(await connection.fetchval("SELECT extract(EPOCH FROM clock_timestamp())::float8"))
+    ended = time.time()
+    yield findings.latency("postgres", (ended - started) * 1000)
+    yield findings.clock("postgres", theirs - (started + ended) / 2)
+    if await connection.fetchval("SHOW transaction_read_only") == "on":
+        yield Finding("FAIL", "postgres", "read-only", "point DATABASE_URL at the primary")
+    limit = int(await connection.fetchval("SHOW max_connections"))
+    fits = limit // (pool_size + 3)
+    text = f"max_connections {limit}: room for {fits} processes of {pool_size} connections and 3 besides"
+    if fits >= 3:
+        yield Finding("ok", "postgres", text)
+    else:
+        yield Finding("warn", "postgres", text, "raise max_connections, or lower DB_POOL_MAX_SIZE")
+    schema = await asyncio.to_thread(schema_check.check, url)
+    for fault in schema.faults:
+        yield Finding("FAIL", "schema", fault, "see `reco migrate --check`")
+    if schema.pending:
+        yield Finding("warn", "schema", f"not applied yet: {', '.join(schema.pending)}", "run `reco migrate`")
+        return
+    if not schema.faults:
+        yield Finding("ok", "schema", "as the migrations made it")
+    refused = [
+        table
+        for table in _TABLES
+        if not await connection.fetchval("SELECT has_table_privilege($1, 'SELECT, INSERT, UPDATE, DELETE')", table)
+    ]
+    if refused:
+        remedy = "grant SELECT, INSERT, UPDATE and DELETE on them to the user of DATABASE_URL"
+        yield Finding("FAIL", "postgres", f"no full access to {', '.join(refused)}", remedy)
+    else:
+        yield Finding("ok", "postgres", "may read and write the tables")
+
+
+async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[Finding]:
+    """`topics`: those that the service uses, by their full names."""
+    started = time.perf_counter()
+    try:
+        cluster = await describe_cluster(options, timeout_sec=_TIMEOUT_SEC)
+    except DependencyDown as error:
+        remedy = "check KAFKA_BOOTSTRAP_SERVERS and the KAFKA_SASL_* settings, and that the broker's advertised address"
+        yield Finding("FAIL", "kafka", error.reason, f"{remedy} can be reached from here")
+        return
+    yield Finding(
+        "ok", "kafka", f"{cluster.brokers} brokers; connects in {(time.perf_counter() - started) * 1000:.0f} ms"
+    )
+    for topic in topics:
+        count = cluster.partitions.get(topic)
+        if count:
+            yield Finding("ok", "kafka", f"{topic}: {count} partitions, so at most {count} consumers at work")
+        else:
+            remedy = "feature-consumer makes it at its start, when it may; else create it"
+            yield Finding("warn", "kafka", f"{topic}: not there, or not ours to see", remedy)
+
+
+async def redis(url: str, timeout_sec: float) -> AsyncIterator[Finding]:
+    client: Any = Redis.from_url(url, socket_timeout=timeout_sec, socket_connect_timeout=timeout_sec)
+    try:
+        await client.ping()  # the connection itself is not what a request waits for
+        started = time.time()
+        seconds, micros = await client.time()
+        ended = time.time()
+        server = await client.info("server")
+        yield Finding("ok", "redis", f"version {server['redis_version']}")
+        yield findings.latency("redis", (ended - started) * 1000)
+        yield findings.clock("redis", seconds + micros / 1e6 - (started + ended) / 2)
+        await client.set(_REDIS_KEY, "1", ex=10)
+        await client.delete(_REDIS_KEY)
+        yield Finding("ok", "redis", "may write and delete")
+        memory = await client.info("memory")
+        if memory.get("maxmemory") and memory.get("maxmemory_policy") == "noeviction":
+            yield Finding("warn", "redis", "noeviction: refuses writes when full", "set maxmemory-policy allkeys-lru")
+    except (RedisError, OSError, TimeoutError) as error:
+        remedy = "check ONLINE_CACHE_REDIS_URL; ONLINE_CACHE_BACKEND=memory does without Redis for a while"
+        yield Finding("FAIL", "redis", describe(error), remedy)
+    finally:
+        await client.aclose()

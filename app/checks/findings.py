@@ -1,0 +1,50 @@
+"""What a check of one dependency says, and the pure judgements on what was measured."""
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+Level = Literal["ok", "warn", "FAIL"]
+
+_SLOW_MS: Final = 20.0
+_CLOCK_WARN_SEC: Final = 1.0
+
+
+class Finding(Struct, frozen=True):
+    """One line: what was found about `subject`, and what to do about it."""
+
+    level: Level
+    subject: str
+    text: str
+    remedy: str = ""
+
+
+def latency(subject: str, ms: float) -> Finding:
+    if ms <= _SLOW_MS:
+        return Finding("ok", subject, f"answers in {ms:.1f} ms")
+    remedy = "each request waits for it; bring it nearer, or look for load and lost packets on the way"
+    return Finding("warn", subject, f"answers in {ms:.1f} ms", remedy)
+
+
+def clock(subject: str, ahead_sec: float) -> Finding:
+    """`ahead_sec`: the dependency's clock less ours, with the round trip taken out."""
+    text = f"clock {ahead_sec:+.2f} s from this host's"
+    if abs(ahead_sec) <= _CLOCK_WARN_SEC:
+        return Finding("ok", subject, text)
+    return Finding("warn", subject, text, "run NTP on both; event times are checked against this host's clock")
+
+
+def encoding(name: str) -> Finding:
+    if name == "UTF8":
+        return Finding("ok", "postgres", "encoding UTF8")
+    remedy = "create the database with ENCODING 'UTF8'; until then it takes text that it cannot check"
+    return Finding("warn", "postgres", f"encoding {name}", remedy)
+
+
+def hidden(name: str, value: object, secrets: frozenset[str]) -> str:
+    """The value of a setting as it may be shown: secrets only tell whether they are set."""
+    if name in secrets:
+        return "(set, hidden)" if value else "(not set)"
+    if isinstance(value, frozenset | tuple):
+        return ",".join(sorted(map(str, value))) or "(none)"
+    return str(value) if value != "" else "(none)"

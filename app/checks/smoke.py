@@ -1,0 +1,94 @@
+"""One event of each kind, walked from its POST to the recommendations, and erased again."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from msgspec import Struct
+
+from app.checks.client import Answer, Client
+
+# The same two items each time: a smoke test every minute must not fill the catalogue with items of its own.
+ITEMS: Final = ("reco-smoke-1", "reco-smoke-2")
+_POLL_SEC: Final = 0.05
+
+
+class Step(Struct, frozen=True):
+    """`found` is what came instead, or what was seen."""
+
+    name: str
+    ok: bool
+    ms: float
+    found: str = ""
+
+
+def events(run: str) -> list[tuple[str, dict[str, Any]]]:
+    """Path and body of one event of each kind, for a user of this run alone; `run` makes the ids unique."""
+    who = {"user_id": f"reco-smoke-{run}", "session_id": f"reco-smoke-{run}"}
+    first, second = ITEMS
+
+    def named(kind: str) -> dict[str, Any]:
+        return {**who, "event_id": f"reco-smoke-{run}-{kind}"}
+
+    shown = [{"item_id": item, "position": position} for position, item in enumerate(ITEMS, start=1)]
+    return [
+        ("/log/impression", {**named("impression"), "items": shown}),
+        ("/event", {**named("view"), "event_type": "view", "item_id": first}),
+        ("/event", {**named("click"), "event_type": "click", "item_id": first}),
+        ("/log/watch", {**named("watch"), "item_id": second, "watch_time_sec": 30.0, "percent_watched": 90.0}),
+        ("/event", {**named("purchase"), "event_type": "purchase", "item_id": second}),
+    ]
+
+
+def walk(client: Client, *, run: str, patience_sec: float) -> Iterator[Step]:
+    """The steps as they are done; ends at the first after which the others cannot work."""
+    for path in ("/healthz", "/readyz"):
+        answer = client.call("GET", path)
+        yield Step(f"GET {path}", answer.status == 200, answer.ms, answer.shown())
+        if answer.status == 0:
+            return
+    taken = True
+    for path, body in events(run):
+        answer = client.call("POST", path, body)
+        taken = taken and answer.status == 202
+        yield _step(f"POST {path} {body.get('event_type', '')}".rstrip(), answer, 202)
+    if not taken:
+        return
+    path, body = events(run)[1]
+    again = client.call("POST", path, body)
+    yield _step("the same again is a duplicate", again, 200, lambda body: body["status"] == "duplicate")
+    batch = {"events": [body]}
+    yield _step("POST /log/batch", client.call("POST", "/log/batch", batch), 200, lambda body: body["duplicate"] == 1)
+    user = body["user_id"]
+    yield _visible(client, user, patience_sec)
+    yield _step("GET /reco", client.call("GET", f"/reco?user_id={user}&k=5"), 200, lambda body: "items" in body)
+    yield _step(f"GET /similar/{ITEMS[0]}", client.call("GET", f"/similar/{ITEMS[0]}?k=5"), 200)
+    yield _step("GET /popular", client.call("GET", "/popular?k=5"), 200, lambda body: len(body["items"]) > 0)
+    yield _step("DELETE /users, which erases the walk", client.call("DELETE", f"/users/{user}"), 200)
+
+
+def _visible(client: Client, user: str, patience_sec: float) -> Step:
+    """Waits until the user's history, which recommendations are made of, has both items."""
+    started = time.monotonic()
+    while True:
+        answer = client.call("GET", f"/users/{user}?limit=0")
+        elapsed = time.monotonic() - started
+        if answer.status in (401, 403):
+            return Step("in the recommendations", False, elapsed * 1000, f"{answer.shown()} It needs the scope admin.")
+        history = answer.body.get("history", []) if isinstance(answer.body, dict) else []
+        seen = {entry["item_id"] for entry in history}
+        if seen >= set(ITEMS):
+            return Step("in the recommendations", True, elapsed * 1000)
+        if elapsed > patience_sec:
+            why = "still queued: look at outbox-relay" if _queued(answer) else "published: look at feature-consumer"
+            return Step("in the recommendations", False, elapsed * 1000, f"not after {patience_sec:g} s; {why}")
+        time.sleep(_POLL_SEC)
+
+
+def _queued(answer: Answer) -> bool:
+    return isinstance(answer.body, dict) and answer.body.get("queued", 0) > 0
+
+
+def _step(name: str, answer: Answer, status: int, also: Callable[[Any], bool] = lambda body: True) -> Step:
+    ok = answer.status == status and isinstance(answer.body, dict) and also(answer.body)
+    return Step(name, ok, answer.ms, "" if ok else answer.shown())

@@ -1,0 +1,48 @@
+"""`reco check`: are the promises kept?"""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from app.checks import promises
+from app.checks.client import Client
+from app.checks.promises import Verdict
+from app.errors import UserError
+
+
+@click.command()
+@click.argument("url", default="http://127.0.0.1:8080")
+@click.option("--key", envvar="RECO_API_KEY", default="", help="API key of scope read; else RECO_API_KEY.")
+@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="Of the KPIs.")
+@click.option("--kpi/--no-kpi", default=True, help="Whether a KPI below its target counts for the exit code.")
+def check(url: str, key: str, days: int, kpi: bool) -> None:
+    """Compare the service's SLA window and KPIs with the targets of its contract.
+
+    The exit code is 1 when a target is missed. A figure that does not exist yet, for want of requests, misses nothing.
+    """
+    client = Client(url, key)
+    contract = _read(client, "/contract")
+    sla = list(promises.sla_verdicts(_read(client, "/metrics/reco")))
+    kpis = list(promises.kpi_verdicts(_read(client, f"/analytics/baseline?days={days}")["total"], contract["kpi"]))
+    _show("SLA, the last minutes of this process", sla, "at most")
+    _show(f"KPI, the last {days} days", kpis, "at least")
+    missed = [verdict.name for verdict in (*sla, *(kpis if kpi else ())) if verdict.ok is False]
+    click.echo(f"Missed: {', '.join(missed)}" if missed else "All targets with figures are met.")
+    sys.exit(1 if missed else 0)
+
+
+def _read(client: Client, path: str) -> Any:
+    answer = client.call("GET", path)
+    if answer.status != 200:
+        raise UserError(f"GET {path}: {answer.shown()}")
+    return answer.body
+
+
+def _show(title: str, verdicts: Iterable[Verdict], bound: str) -> None:
+    click.echo(title)
+    for verdict in verdicts:
+        mark = {True: "ok    ", False: "MISSED", None: "-     "}[verdict.ok]
+        figure = "no figure yet" if verdict.figure is None else f"{verdict.figure:g}"
+        click.echo(f"  {mark} {verdict.name}: {figure} ({bound} {verdict.target:g})")

@@ -1,0 +1,64 @@
+"""`reco doctor`: what is amiss with the settings and the dependencies?"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+
+import click
+
+from app import logs
+from app.checks import doctor as ask
+from app.checks import findings
+from app.checks.findings import Finding
+from app.core.events import TOPICS
+from app.settings import SECRETS, Settings
+from app.wiring import kafka_options
+
+
+@click.command()
+@click.option("--all", "every", is_flag=True, help="Show the settings that are at their default too.")
+def doctor(every: bool) -> None:
+    """Look at the settings and at each dependency from here: version, latency, permissions, clock, schema.
+
+    The exit code is 1 when something must be mended.
+    """
+    settings = Settings.from_env(os.environ)
+    logs.configure(format="console", level="ERROR")
+    click.echo("Settings" + ("" if every else " that differ from their defaults (--all shows every one)"))
+    for name, text in shown_settings(settings, every=every):
+        click.echo(f"  {name}={text}")
+    sys.exit(asyncio.run(_examine(settings)))
+
+
+def shown_settings(settings: Settings, *, every: bool) -> list[tuple[str, str]]:
+    """Names as in the environment; secrets only say whether they are set."""
+    defaults = Settings(database_url="")
+    return [
+        (name.upper(), findings.hidden(name, getattr(settings, name), SECRETS))
+        for name in settings.__struct_fields__
+        if every or getattr(settings, name) != getattr(defaults, name)
+    ]
+
+
+async def _examine(settings: Settings) -> int:
+    failed = 0
+    for title, found in _questions(settings):
+        click.echo(title)
+        async for finding in found:
+            failed += finding.level == "FAIL"
+            click.echo(f"  {finding.level:<4} {finding.subject}: {finding.text}")
+            if finding.remedy:
+                click.echo(f"       → {finding.remedy}")
+    click.echo(f"{failed} findings must be mended." if failed else "Nothing must be mended.")
+    return 1 if failed else 0
+
+
+def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
+    questions = [("PostgreSQL", ask.postgres(settings.database_url, settings.db_pool_max_size))]
+    if settings.kafka_bootstrap_servers:
+        topics = [settings.kafka_topic_prefix + topic for topic in TOPICS]
+        questions.append(("Kafka", ask.kafka(kafka_options(settings), topics)))
+    if settings.online_cache_enabled and settings.online_cache_backend == "redis":
+        questions.append(("Redis", ask.redis(settings.online_cache_redis_url, settings.online_cache_redis_timeout_sec)))
+    return questions
