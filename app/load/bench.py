@@ -171,6 +171,7 @@ class Bench:
         moved_at = begun
         while samples[-1][1] < total:
             time.sleep(_POLL_SEC)
+            child.require_running()
             count = scrape.total(scrape.read(child.endpoint), *counter) or 0.0
             now = time.monotonic()
             if count > samples[-1][1]:

@@ -45,13 +45,17 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
+    def require_running(self) -> None:
+        """Raises `UserError` with the end of the log when the process has ended by itself."""
+        if (code := self._process.poll()) is not None:
+            raise UserError(f"{self.name} ended with exit code {code}.\n{self.log_tail()}")
+
     def await_ready(self, path: str) -> None:
         """Returns when GET `path` answers 200. Raises `UserError` with the end of the log when it does not."""
         deadline = time.monotonic() + _START_TIMEOUT_SEC
         seen = "nothing answers"
         while time.monotonic() < deadline:
-            if (code := self._process.poll()) is not None:
-                raise UserError(f"{self.name} ended with exit code {code} while it started.\n{self.log_tail()}")
+            self.require_running()
             try:
                 status, seen = scrape.get(self.endpoint, path, timeout_sec=1.0)
             except OSError as error:

@@ -86,6 +86,8 @@ class Embedded:
             child.stop()
 
     def reading(self) -> Reading:
+        for child in self._children:
+            child.require_running()
         processes = [psutil.Process(child.pid) for child in self._children]
         cpu = [sum(process.cpu_times()[:2]) for process in processes]
         first, *others = [child.endpoint for child in self._children]

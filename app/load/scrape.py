@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from app.errors import UserError
 from app.load.requests import Endpoint
 
 _SAMPLE: Final = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)", re.MULTILINE)
@@ -29,8 +30,11 @@ def get(endpoint: Endpoint, path: str, timeout_sec: float = _TIMEOUT_SEC) -> tup
 
 
 def read(endpoint: Endpoint) -> Samples:
-    """The samples of `/metrics`; none when it is not there. Raises OSError."""
-    status, body = get(endpoint, "/metrics")
+    """The samples of `/metrics`; none when it is not there. Raises `UserError` when nobody answers."""
+    try:
+        status, body = get(endpoint, "/metrics")
+    except OSError as error:
+        raise UserError(f"The service at {endpoint.host}:{endpoint.port} no longer answers: {error}") from error
     return parse(body) if status == 200 else {}
 
 

@@ -102,6 +102,21 @@ def test_a_failing_service_makes_the_run_fail_and_is_quoted(environment: dict[st
     assert "Too many events are waiting" in err
 
 
+def test_a_service_that_dies_under_load_ends_the_run_with_a_word(environment: dict[str, str]) -> None:
+    with running(environment) as service:
+        process = command(environment, service.url, "--scenario", "single", *SMALL, "--seconds", "2")
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("round 1"):
+                service.kill()
+                break
+        code, out, err = finished(process)
+    assert code == 2
+    assert out == ""
+    assert "no longer answers" in err
+    assert "Traceback" not in err
+
+
 def test_an_interrupted_run_ends_what_it_started(environment: dict[str, str]) -> None:
     process = command(environment, "--scenario", "single", "--seconds", "60", "--users", "30")
     assert process.stderr is not None

@@ -1,8 +1,6 @@
 """The load client against a real server on loopback that answers well, badly, late or not at all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -10,53 +8,13 @@ from app.load import loops
 from app.load.client import Caller
 from app.load.loops import ClosedLoop, OpenLoop, Tally, Window, measure
 from app.load.requests import Endpoint, Gets
-
-Handler = Callable[[int, asyncio.StreamWriter], Awaitable[None]]
+from tests.support.http_server import Request, serving
 
 ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LONG = Window(seconds=60.0, max_good=40, warmup_sec=0.0)
 
 
-class Server:
-    """Calls `handler(number of the request, writer)` for each request head it reads."""
-
-    def __init__(self, handler: Handler) -> None:
-        self.requests = 0
-        self.connections = 0
-        self._handler = handler
-        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-
-    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._serving[asyncio.ensure_future(self._serve(reader, writer))] = writer
-
-    async def close(self) -> None:
-        for writer in self._serving.values():
-            writer.transport.abort()
-        await asyncio.gather(*self._serving)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while not writer.is_closing():
-                await reader.readuntil(b"\r\n\r\n")
-                self.requests += 1
-                await self._handler(self.requests, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[tuple[Server, Endpoint]]:
-    server = Server(handler)
-    async with await asyncio.start_server(server.connected, "127.0.0.1", 0) as listener:
-        yield server, Endpoint("127.0.0.1", listener.sockets[0].getsockname()[1])
-        listener.close()
-        await server.close()
-
-
-async def well(number: int, writer: asyncio.StreamWriter) -> None:
+async def well(request: Request, writer: asyncio.StreamWriter) -> None:
     writer.write(ACCEPTED)
 
 
@@ -77,7 +35,7 @@ async def test_each_connection_is_kept_and_every_answer_counted() -> None:
 
 
 async def test_answers_in_pieces_are_put_together() -> None:
-    async def in_pieces(number: int, writer: asyncio.StreamWriter) -> None:
+    async def in_pieces(request: Request, writer: asyncio.StreamWriter) -> None:
         for part in (ACCEPTED[:9], ACCEPTED[9:40], ACCEPTED[40:]):
             writer.write(part)
             await writer.drain()
@@ -90,10 +48,10 @@ async def test_answers_in_pieces_are_put_together() -> None:
 
 
 async def test_errors_are_counted_by_status_and_the_first_body_is_kept() -> None:
-    async def refuse_the_second(number: int, writer: asyncio.StreamWriter) -> None:
-        problem = b'{"detail": "number %d"}' % number
+    async def refuse_the_second(request: Request, writer: asyncio.StreamWriter) -> None:
+        problem = b'{"detail": "number %d"}' % request.number
         busy = b"HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n%b" % (len(problem), problem)
-        writer.write(busy if number in (2, 3) else ACCEPTED)
+        writer.write(busy if request.number in (2, 3) else ACCEPTED)
 
     async with serving(refuse_the_second) as (_, endpoint):
         tally = await run_closed(endpoint, LONG, connections=1)
@@ -103,8 +61,8 @@ async def test_errors_are_counted_by_status_and_the_first_body_is_kept() -> None
 
 
 async def test_a_connection_that_breaks_is_an_error_and_comes_back() -> None:
-    async def break_the_fifth(number: int, writer: asyncio.StreamWriter) -> None:
-        writer.transport.abort() if number == 5 else writer.write(ACCEPTED)
+    async def break_the_fifth(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort() if request.number == 5 else writer.write(ACCEPTED)
 
     async with serving(break_the_fifth) as (server, endpoint):
         tally = await run_closed(endpoint, LONG, connections=1)
@@ -115,7 +73,7 @@ async def test_a_connection_that_breaks_is_an_error_and_comes_back() -> None:
 
 
 async def test_a_server_that_closes_after_its_answer_is_no_error() -> None:
-    async def close_each(number: int, writer: asyncio.StreamWriter) -> None:
+    async def close_each(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
@@ -126,8 +84,8 @@ async def test_a_server_that_closes_after_its_answer_is_no_error() -> None:
 
 
 async def test_what_is_no_http_is_an_error() -> None:
-    async def babble(number: int, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"hello\r\n\r\n" if number == 1 else ACCEPTED)
+    async def babble(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello\r\n\r\n" if request.number == 1 else ACCEPTED)
 
     async with serving(babble) as (_, endpoint):
         tally = await run_closed(endpoint, LONG, connections=1)
@@ -137,8 +95,8 @@ async def test_what_is_no_http_is_an_error() -> None:
 async def test_no_answer_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "_REQUEST_TIMEOUT_SEC", 0.05)
 
-    async def silent_once(number: int, writer: asyncio.StreamWriter) -> None:
-        if number > 1:
+    async def silent_once(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.number > 1:
             writer.write(ACCEPTED)
 
     async with serving(silent_once) as (_, endpoint):
@@ -150,9 +108,9 @@ async def test_no_answer_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_warm_up_is_not_counted() -> None:
     seen = asyncio.Event()
 
-    async def count(number: int, writer: asyncio.StreamWriter) -> None:
+    async def count(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(ACCEPTED)
-        if number == 100:
+        if request.number == 100:
             seen.set()
 
     async with serving(count) as (server, endpoint):
@@ -170,8 +128,8 @@ async def test_the_warm_up_is_not_counted() -> None:
 async def test_open_loop_latency_runs_from_the_intended_time() -> None:
     rate, held_sec = 200.0, 0.25
 
-    async def hold_the_first(number: int, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(held_sec if number == 1 else 0.0)
+    async def hold_the_first(request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(held_sec if request.number == 1 else 0.0)
         writer.write(ACCEPTED)
 
     async with serving(hold_the_first) as (_, endpoint):
@@ -193,8 +151,8 @@ async def test_an_unreachable_service_is_said_at_once() -> None:
 
 
 async def test_the_caller_reuses_its_connection_and_gives_up_in_time() -> None:
-    async def third_is_lost(number: int, writer: asyncio.StreamWriter) -> None:
-        if number != 3:
+    async def third_is_lost(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.number != 3:
             writer.write(ACCEPTED)
 
     async with serving(third_is_lost) as (server, endpoint):
