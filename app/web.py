@@ -16,10 +16,11 @@ from app.adapters.ingest import Outcome
 from app.adapters.key_file import KeySource
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
-from app.api import app, change_feed, ingest, recommendations, server
+from app.api import analytics, app, change_feed, ingest, items, recommendations, server, users
 from app.api.access import Access
 from app.api.group_commit import BufferFull, Closed, GroupCommit
 from app.api.recommender import Recommender
+from app.api.sla import SlaWindow
 from app.core.events import Record
 from app.errors import DependencyDown
 from app.settings import Settings
@@ -47,6 +48,7 @@ class Web:
         self._recommender = recommender
         self._draining = draining
         self._announced = asyncio.Event()
+        self._sla = SlaWindow()
         self._buffer = GroupCommit(
             self._insert,
             self._insert_atomic,
@@ -73,7 +75,7 @@ class Web:
         served = app.build([*handlers, *self._handlers()], options)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._buffer.run())
-            helpers = [group.create_task(self._announce())]
+            helpers = [group.create_task(self._announce()), group.create_task(self._sla.run())]
             if "api" in settings.role:
                 helpers.append(group.create_task(change_feed.follow(self._database, self._recommender.outdate)))
             try:
@@ -93,6 +95,9 @@ class Web:
         return [
             *ingest.handlers(self._buffer),
             *recommendations.handlers(self._recommender, self._log_impression),
+            *items.handlers(self._database),
+            *users.handlers(self._database, self._cache),
+            *analytics.handlers(self._database, self._sla),
         ]
 
     async def _insert(self, records: Sequence[Record]) -> list[Outcome]:

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from app import metrics
 from app.adapters import changes, dead_letters, features
+from app.adapters import users as erasures
 from app.adapters.dead_letters import DeadLetter
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
@@ -128,6 +129,10 @@ class FeatureWriter:
         # Those of duplicates are read as well: the first delivery may have died before it reached the cache.
         users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
         stored = await features.lock_histories(connection, list(users)) if users else {}
+        erased = await erasures.erased(connection, {message.user_id for message in messages})
+        if erased:
+            # Taken as consumed, for whoever sent them is to be forgotten.
+            fresh = [message for message in fresh if message.received_ms > erased.get(message.user_id, -1)]
         folded = await _fold_in_chunks(
             fresh, {user_id: features.history_of(entry) for user_id, entry in stored.items()}
         )

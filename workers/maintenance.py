@@ -1,4 +1,4 @@
-"""Maintenance: gauges of the backlog and of Postgres' own state."""
+"""Maintenance: gauges of the backlog and of Postgres' own state, and the sums behind the KPIs."""
 
 import asyncio
 from typing import Final
@@ -8,6 +8,7 @@ from app.adapters import changes, dead_letters, outbox, statistics
 from app.adapters.postgres import Database
 from app.errors import DependencyDown
 from app.supervisor import Progress, wait_for_stop
+from workers.rollup import Rollup
 
 _EVERY_SEC: Final = 2.0
 
@@ -17,11 +18,14 @@ class Maintenance:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._rollup = Rollup(database)
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         while not stop.is_set():
             try:
                 await self.observe()
+                progress.beat()
+                await self._rollup.catch_up()
                 progress.beat()
             except DependencyDown as error:
                 progress.beat(f"waiting for {error.dependency}")

@@ -64,7 +64,7 @@ def retry_later(status: int, detail: str, retry_after_sec: float = _RETRY_AFTER_
 def _from_invalid(error: InvalidEvent) -> ProblemError:
     if error.malformed:
         return ProblemError(400, "The body is not JSON.", errors=error.faults)
-    return ProblemError(422, "The body is JSON, but not what this call takes.", errors=error.faults)
+    return ProblemError(422, "The request is not what this call takes.", errors=error.faults)
 
 
 def _from_http(error: HTTPException) -> ProblemError:

@@ -103,7 +103,11 @@ def handlers(recommender: Recommender, log_impression: Callable[[Record], None])
         """Items that the same users took at about the same time."""
         query = _checked(schema.query_of(request.scope, ListQuery))
         found = await recommender.similar(
-            _path_id(item_id), k=query.k, now_ms=_now_ms(), exclude=query.exclude, category=query.category
+            schema.path_id(item_id, "item_id"),
+            k=query.k,
+            now_ms=_now_ms(),
+            exclude=query.exclude,
+            category=query.category,
         )
         return _answer(context_of(request.scope).request_id, found)
 
@@ -130,14 +134,6 @@ def _checked(query: Any) -> Any:
     if len(query.exclude) > _MAX_EXCLUDED:
         raise InvalidEvent(Fault("$.exclude", f"{len(query.exclude)} items; at most {_MAX_EXCLUDED}"))
     return query
-
-
-def _path_id(value: str) -> str:
-    """The `path` converter keeps the slash before the id, so that an id may have slashes of its own."""
-    try:
-        return msgspec.convert(value.removeprefix("/"), Id)
-    except msgspec.ValidationError as error:
-        raise InvalidEvent(Fault("item_id", str(error))) from None
 
 
 def _answer(request_id: str, found: Recommendation, *, explain: bool = False) -> Response[bytes]:

@@ -8,6 +8,7 @@ from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receiv
 
 JSON: Final = "application/json"
 
+_NO_CONTENT: Final = 204
 _encode: Final = msgspec.json.Encoder().encode
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -25,9 +26,9 @@ class Reply:
         self.headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(b"content-length", b"%d" % len(self.body)), *self.headers]
-        if self.body:
-            headers.append((b"content-type", self.media_type.encode()))
+        headers = list(self.headers)
+        if self.status != _NO_CONTENT:  # which has no body and must not say how long it is (RFC 9110, 8.6)
+            headers += [(b"content-length", b"%d" % len(self.body)), (b"content-type", self.media_type.encode())]
         start: HTTPResponseStartEvent = {"type": "http.response.start", "status": self.status, "headers": headers}
         await send(start)
         end: HTTPResponseBodyEvent = {"type": "http.response.body", "body": self.body, "more_body": False}

@@ -72,3 +72,11 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidEvent(fault_of(error)) from None
+
+
+def path_id(value: str, name: str) -> str:
+    """An id from the path. The `path` converter keeps the slash before it, so that an id may have slashes itself."""
+    try:
+        return msgspec.convert(value.removeprefix("/"), events.Id)
+    except msgspec.ValidationError as error:
+        raise InvalidEvent(Fault(f"$.{name}", fault_of(error).message)) from None

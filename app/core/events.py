@@ -16,13 +16,13 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 # A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and `\Z` is no ECMAScript pattern (OpenAPI).
-_NO_CONTROL: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"
+PRINTABLE: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"
 
 Id = Annotated[
-    str, Meta(min_length=1, max_length=128, pattern=_NO_CONTROL, description="1 to 128 printable characters")
+    str, Meta(min_length=1, max_length=128, pattern=PRINTABLE, description="1 to 128 printable characters")
 ]
 EventId = Annotated[
-    str, Meta(min_length=8, max_length=64, pattern=_NO_CONTROL, description="8 to 64 printable characters")
+    str, Meta(min_length=8, max_length=64, pattern=PRINTABLE, description="8 to 64 printable characters")
 ]
 Millis = Annotated[int, Meta(ge=0, lt=2**53, description="milliseconds since 1970-01-01 UTC")]
 Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0)]

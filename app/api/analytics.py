@@ -1,0 +1,194 @@
+"""What the service promises and how it does: the contract, the SLA window now, and the KPIs of the last days."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Final
+
+from litestar import Request, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from app.adapters import analytics
+from app.adapters.analytics import ANY, Baseline, Freshness, Shown
+from app.adapters.postgres import Database
+from app.api import schema
+from app.api.responses import reply
+from app.api.sla import SlaWindow
+from app.core import events, sla
+from app.core.sla import KpiTargets, Level, Targets
+from app.errors import DependencyDown
+
+_INGEST: Final = ("/log/watch", "/log/impression", "/event", "/log/batch")
+_RECO: Final = ("/reco",)
+_FRESHNESS_WINDOW_SEC: Final = 30.0
+
+
+class EventLimits(Struct, frozen=True, kw_only=True):
+    """Bounds on what is taken; more than any of them is refused."""
+
+    event_bytes: int = events.MAX_EVENT_BYTES
+    body_bytes: int = events.MAX_BODY_BYTES
+    batch_events: int = events.MAX_BATCH_EVENTS
+    impression_items: int = events.MAX_IMPRESSION_ITEMS
+    oldest_ms: int = events.MAX_AGE_MS
+    ahead_ms: int = events.MAX_AHEAD_MS
+
+
+class Contract(Struct, frozen=True, kw_only=True):
+    """What clients may rely on, and what the service aims at."""
+
+    event_types: list[str]
+    limits: EventLimits
+    sla: Targets
+    kpi: KpiTargets
+
+
+class SlaNow(Struct, kw_only=True):
+    """`ingest`, `reco` and `error_ratio` are of this process since `window_sec` ago; `freshness` is of the pipeline.
+
+    `missed` names the targets that are not held; `freshness` is null while Postgres does not answer.
+    """
+
+    window_sec: float
+    ingest: Level
+    reco: Level
+    error_ratio: float
+    freshness: Freshness | None
+    targets: Targets
+    ok: bool
+    missed: list[str]
+
+
+class BaselineQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`days`: how many days until today, UTC."""
+
+    days: Annotated[int, Meta(ge=1, le=30)] = 7
+
+
+class Kpis(Struct, kw_only=True):
+    """Of the places 1 to 20: `ctr_at_20` is clicked by shown, each item once a request; `coverage_at_20` is the share
+    of the catalogue that was shown. `average_watch_sec` is of the watches that followed an impression.
+    """
+
+    source: str
+    model_version: str
+    shown: int
+    clicked: int
+    watches: int
+    ctr_at_20: float | None
+    average_watch_sec: float | None
+    coverage_at_20: float | None
+
+
+class KpiAnswer(Struct, kw_only=True):
+    """The totals, and the same by source and model version. `watches` and `average_watch_sec` of the totals are of
+    all watches. Events received after `as_of` are not in yet.
+    """
+
+    days: int
+    since: date
+    as_of: datetime
+    total: Kpis
+    by_source: list[Kpis]
+
+
+CONTRACT: Final = Contract(
+    event_types=["watch", "impression", "view", "click", "purchase"],
+    limits=EventLimits(),
+    sla=Targets(),
+    kpi=KpiTargets(),
+)
+
+
+def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
+    @get("/contract", opt=schema.call(needs="read", tag="analytics", answers={200: Contract}))
+    async def contract() -> ASGIApp:
+        """Limits of events, and the KPI and SLA targets."""
+        return reply(CONTRACT)
+
+    @get("/metrics/reco", opt=schema.call(needs="read", tag="analytics", answers={200: SlaNow}))
+    async def sla_now() -> ASGIApp:
+        """The SLA window now. Prometheus has the same figures of all processes, and of longer."""
+        try:
+            async with database.connection() as connection:
+                freshness = await analytics.read_freshness(connection, _FRESHNESS_WINDOW_SEC)
+        except DependencyDown:
+            freshness = None
+        return reply(_sla(window, freshness, CONTRACT.sla))
+
+    @get(
+        "/analytics/baseline",
+        opt=schema.call(
+            needs="read",
+            tag="analytics",
+            query=BaselineQuery,
+            answers={200: KpiAnswer, **schema.problems(422, 503)},
+        ),
+    )
+    async def baseline(request: Request[Any, Any, Any]) -> ASGIApp:
+        """CTR@20, average watch time and catalogue coverage@20 of the last days, in total and by source."""
+        days = schema.query_of(request.scope, BaselineQuery).days
+        after = datetime.now(UTC).date() - timedelta(days=days)
+        async with database.connection() as connection:
+            found = await analytics.read_baseline(connection, after)
+        return reply(_kpi_answer(days, after + timedelta(days=1), found))
+
+    return [contract, sla_now, baseline]
+
+
+def _sla(window: SlaWindow, freshness: Freshness | None, targets: Targets) -> SlaNow:
+    before, after = window.bounds()
+    ingest = sla.level(before, after, _INGEST)
+    reco = sla.level(before, after, _RECO)
+    errors = sla.error_ratio(before, after)
+    figures = {
+        "ingest_p99_ms": ingest.p99_ms,
+        "reco_p99_ms": reco.p99_ms,
+        "freshness_p99_ms": None if freshness is None else freshness.p99_ms,
+        "error_ratio": errors,
+    }
+    missed = [name for name, figure in figures.items() if figure is not None and figure > getattr(targets, name)]
+    return SlaNow(
+        window_sec=round(after.at - before.at, 1),
+        ingest=ingest,
+        reco=reco,
+        error_ratio=errors,
+        freshness=freshness,
+        targets=targets,
+        ok=not missed,
+        missed=missed,
+    )
+
+
+def _kpi_answer(days: int, since: date, found: Baseline) -> KpiAnswer:
+    every = Shown(
+        *ANY,
+        sum(row.shown for row in found.shown),
+        sum(row.clicked for row in found.shown),
+        found.watches,
+        found.watch_sec,
+    )
+    return KpiAnswer(
+        days=days,
+        since=since,
+        as_of=found.as_of,
+        total=_kpis(every, found),
+        by_source=[_kpis(row, found) for row in found.shown],
+    )
+
+
+def _kpis(row: Shown, found: Baseline) -> Kpis:
+    return Kpis(
+        source=row.source or "all",
+        model_version=row.model_version or "all",
+        shown=row.shown,
+        clicked=row.clicked,
+        watches=row.watches,
+        ctr_at_20=_ratio(row.clicked, row.shown),
+        average_watch_sec=_ratio(row.watch_sec, row.watches),
+        coverage_at_20=_ratio(found.items.get((row.source, row.model_version), 0), found.catalogue),
+    )
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return round(part / whole, 6) if whole else None

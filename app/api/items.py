@@ -1,0 +1,168 @@
+"""The catalogue: what the application tells about its items."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, delete, get, post, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from app.adapters import catalogue
+from app.adapters.catalogue import CatalogueItem
+from app.adapters.postgres import Database
+from app.api import schema
+from app.api.body import read_body
+from app.api.problems import ProblemError
+from app.api.responses import Reply, reply
+from app.api.schema import path_id
+from app.core import events
+from app.core.events import PRINTABLE, Fault, Id, InvalidEvent
+
+MAX_ITEMS: Final = 1_000
+MAX_ITEM_BYTES: Final = 64 * 1024
+
+_WRITE_PROBLEMS: Final = schema.problems(400, 413, 415, 422, 503)
+
+Title = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE)]
+Labels = Annotated[list[Id], Meta(max_length=50, extra_json_schema={"uniqueItems": True})]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset, from 1970 to 9998")]
+
+
+class Item(Struct, kw_only=True, forbid_unknown_fields=True):
+    """An item without its id. It is served from `published_at` until `expires_at`, unless it is `hidden`."""
+
+    title: Title | None = None
+    categories: Labels = []
+    tags: Labels = []
+    published_at: Moment | None = None
+    expires_at: Moment | None = None
+    hidden: bool = False
+
+
+class NamedItem(Item, kw_only=True, forbid_unknown_fields=True):
+    """An item with its id."""
+
+    item_id: Id
+
+
+class StoredItem(NamedItem, kw_only=True):
+    """An item as it is stored."""
+
+    updated_at: datetime
+
+
+class Items(Struct, forbid_unknown_fields=True):
+    """Several items; each replaces what was stored under its id."""
+
+    items: Annotated[list[NamedItem], Meta(min_length=1, max_length=MAX_ITEMS)]
+
+
+class ItemsAnswer(Struct):
+    """How many of them are new, and how many replaced one."""
+
+    created: int
+    replaced: int
+
+
+_item_decoder: Final = msgspec.json.Decoder(Item)
+_items_decoder: Final = msgspec.json.Decoder(Items)
+
+
+def handlers(database: Database) -> list[HTTPRouteHandler]:
+    @put(
+        "/items/{item_id:path}",
+        opt=schema.call(
+            needs="admin", tag="items", body=Item, answers={200: StoredItem, 201: StoredItem, **_WRITE_PROBLEMS}
+        ),
+    )
+    async def put_item(request: Request[Any, Any, Any], item_id: str) -> ASGIApp:
+        """Stores an item whole: what is left out is empty from now on. 201 when it is new."""
+        named = path_id(item_id, "item_id")
+        item = events.decode(_item_decoder, await read_body(request, MAX_ITEM_BYTES))
+        entry = _checked(named, item, "$")
+        async with database.connection() as connection:
+            created = await catalogue.store(connection, [entry])
+            stored = await catalogue.read(connection, named)
+        if stored is None:
+            raise ProblemError(503, "The item was deleted at the same time.", headers={"Retry-After": "1"})
+        return reply(_shown(stored), status=201 if created else 200)
+
+    @get("/items/{item_id:path}", opt=schema.call(needs="read", tag="items", answers={200: StoredItem, **_ABSENT}))
+    async def get_item(item_id: str) -> ASGIApp:
+        """An item of the catalogue."""
+        async with database.connection() as connection:
+            stored = await catalogue.read(connection, path_id(item_id, "item_id"))
+        if stored is None:
+            raise ProblemError(404, "The catalogue has no such item.")
+        return reply(_shown(stored))
+
+    @delete(
+        "/items/{item_id:path}",
+        status_code=200,
+        opt=schema.call(needs="admin", tag="items", answers={204: None, **_ABSENT}),
+    )
+    async def delete_item(item_id: str) -> ASGIApp:
+        """Removes an item from the catalogue. It is still served when it is popular: set `hidden` to stop that."""
+        async with database.connection() as connection:
+            if not await catalogue.delete(connection, path_id(item_id, "item_id")):
+                raise ProblemError(404, "The catalogue has no such item.")
+        return Reply(b"", status=204)
+
+    @post(
+        "/items",
+        status_code=200,
+        opt=schema.call(needs="admin", tag="items", body=Items, answers={200: ItemsAnswer, **_WRITE_PROBLEMS}),
+    )
+    async def post_items(request: Request[Any, Any, Any]) -> ASGIApp:
+        """Stores up to 1,000 items, all or none."""
+        items = events.decode(_items_decoder, await read_body(request, events.MAX_BODY_BYTES)).items
+        entries = [_checked(item.item_id, item, f"$.items[{index}]") for index, item in enumerate(items)]
+        _refuse_repeated(items)
+        async with database.connection() as connection:
+            created = await catalogue.store(connection, entries)
+        return reply(ItemsAnswer(created, len(entries) - created))
+
+    return [put_item, get_item, delete_item, post_items]
+
+
+_ABSENT: Final = schema.problems(404, 422, 503)
+
+
+def _checked(item_id: str, item: Item, path: str) -> CatalogueItem:
+    for name in ("published_at", "expires_at"):
+        moment: datetime | None = getattr(item, name)
+        if moment is not None and not 1970 < moment.year < 9999:
+            raise InvalidEvent(Fault(f"{path}.{name}", "a time from 1971 to 9998 is expected"))
+    return CatalogueItem(
+        item_id=item_id,
+        title=item.title,
+        categories=list(dict.fromkeys(item.categories)),
+        tags=list(dict.fromkeys(item.tags)),
+        published_at=item.published_at,
+        expires_at=item.expires_at,
+        hidden=item.hidden,
+    )
+
+
+def _refuse_repeated(items: Sequence[NamedItem]) -> None:
+    seen: dict[str, int] = {}
+    for index, item in enumerate(items):
+        first = seen.setdefault(item.item_id, index)
+        if first != index:
+            raise InvalidEvent(Fault(f"$.items[{index}].item_id", f"the item stands at $.items[{first}] already"))
+
+
+def _shown(item: CatalogueItem) -> StoredItem:
+    return StoredItem(
+        item_id=item.item_id,
+        title=item.title,
+        categories=item.categories,
+        tags=item.tags,
+        published_at=item.published_at,
+        expires_at=item.expires_at,
+        hidden=item.hidden,
+        updated_at=item.updated_at or datetime.now(UTC),
+    )

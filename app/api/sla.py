@@ -1,0 +1,42 @@
+"""The last minutes of this process: snapshots of the metrics it keeps anyway, so that requests pay nothing for it."""
+
+import asyncio
+import time
+from collections import deque
+from typing import Final
+
+from app import metrics
+from app.core.sla import WINDOW_SEC, Snapshot
+
+_EVERY_SEC: Final = 10.0
+
+
+class SlaWindow:
+    """`run` takes the snapshots; `bounds` are the oldest inside the window and one of now."""
+
+    def __init__(self) -> None:
+        self._snapshots = deque([take()], maxlen=int(WINDOW_SEC / _EVERY_SEC) + 1)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_EVERY_SEC)
+            self._snapshots.append(take())
+
+    def bounds(self) -> tuple[Snapshot, Snapshot]:
+        return self._snapshots[0], take()
+
+
+def take() -> Snapshot:
+    """The histogram of latencies and the counts of answers as they stand."""
+    calls: dict[str, dict[float, float]] = {}
+    for sample in metrics.API_LATENCY.collect()[0].samples:
+        if sample.name.endswith("_bucket"):
+            calls.setdefault(sample.labels["route"], {})[float(sample.labels["le"])] = sample.value
+    families = {
+        sample.labels["status_family"]: sample.value
+        for sample in metrics.API_REQUESTS.collect()[0].samples
+        if sample.name.endswith("_total")
+    }
+    bounds = tuple(next(iter(calls.values()), ()))
+    counts = {route: tuple(buckets.values()) for route, buckets in calls.items()}
+    return Snapshot(time.monotonic(), bounds, counts, families)

@@ -1,0 +1,111 @@
+"""What is stored about a user, and its erasure everywhere."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, delete, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from app.adapters import users
+from app.adapters.history_cache import HistoryCache, Versioned
+from app.adapters.postgres import Database
+from app.api import schema
+from app.api.problems import ProblemError
+from app.api.responses import reply
+from app.api.schema import path_id
+from app.core.signals import Kind
+
+_PROBLEMS: Final = schema.problems(404, 422, 503)
+
+
+class UserQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`limit`: how many of the latest events to show."""
+
+    limit: Annotated[int, Meta(ge=0, le=1000)] = 100
+
+
+class HistoryEntry(Struct):
+    """One thing the recommendations know of the user."""
+
+    item_id: str
+    kind: str
+    ts_ms: int
+    weight: float
+
+
+class User(Struct, kw_only=True):
+    """`events` counts all that is stored, `latest` shows the newest of them. `queued`: on the way to the features.
+
+    `erased_at`: what was received up to then was erased.
+    """
+
+    user_id: str
+    events: int
+    first_ts_ms: int | None
+    last_ts_ms: int | None
+    queued: int
+    dead_letters: int
+    latest: list[dict[str, Any]]
+    history: list[HistoryEntry]
+    erased_at: datetime | None
+
+
+class Erasure(Struct):
+    """How many rows were removed."""
+
+    user_id: str
+    events: int
+    queued: int
+    dead_letters: int
+    erased_at: datetime
+
+
+def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHandler]:
+    @get(
+        "/users/{user_id:path}",
+        opt=schema.call(needs="admin", tag="users", query=UserQuery, answers={200: User, **_PROBLEMS}),
+    )
+    async def read_user(request: Request[Any, Any, Any], user_id: str) -> ASGIApp:
+        """What is stored about a user: events, history, and what is still under way. 404 when there is nothing."""
+        user_id = path_id(user_id, "user_id")
+        limit = schema.query_of(request.scope, UserQuery).limit
+        async with database.connection() as connection:
+            stored = await users.read(connection, user_id, limit=limit)
+        if stored.empty:
+            raise ProblemError(404, "Nothing is stored about this user.")
+        return reply(
+            User(
+                user_id=user_id,
+                events=stored.events,
+                first_ts_ms=stored.first_ts_ms,
+                last_ts_ms=stored.last_ts_ms,
+                queued=stored.queued,
+                dead_letters=stored.dead_letters,
+                latest=[msgspec.json.decode(payload) for payload in stored.latest],
+                history=[HistoryEntry(e.item_id, Kind(e.kind).name.lower(), e.at_ms, e.weight) for e in stored.history],
+                erased_at=stored.erased_at,
+            )
+        )
+
+    @delete(
+        "/users/{user_id:path}",
+        status_code=200,
+        opt=schema.call(needs="admin", tag="users", answers={200: Erasure, **schema.problems(422, 503)}),
+    )
+    async def erase_user(request: Request[Any, Any, Any], user_id: str) -> ASGIApp:
+        """Removes everything that was received of a user until now; what is on its way, or replayed later, is not
+        counted any more. Sums of items, which name nobody, stay. Events sent afterwards are new.
+        """
+        user_id = path_id(user_id, "user_id")
+        async with database.connection() as connection:
+            erased = await users.erase(connection, user_id)
+        if cache is not None:
+            # An empty history with a greater version: what is written late does not win. Should Redis be away, the
+            # entry lives on until its time is up, and this answers 503 so that the client asks again.
+            await cache.put_many({user_id: Versioned(erased.version + 1, b"")})
+        return reply(Erasure(user_id, erased.events, erased.queued, erased.dead_letters, erased.erased_at))
+
+    return [read_user, erase_user]

@@ -1,0 +1,56 @@
+"""Keeps the sums behind `/analytics/baseline` up to date, in slices short enough to disturb nobody."""
+
+import time
+from datetime import timedelta
+from typing import Final
+
+from app import metrics
+from app.adapters import analytics
+from app.adapters.postgres import Database
+from app.errors import DependencyDown
+
+_LONGEST: Final = timedelta(hours=1)
+_SHORTEST: Final = timedelta(milliseconds=50)
+_FIRST: Final = timedelta(seconds=10)
+_QUICK_SEC: Final = 0.3
+_SLOW_SEC: Final = 1.5
+_TURN_SEC: Final = 5.0
+
+
+class Rollup:
+    """`catch_up` is one turn. Any number of processes may take turns: a row lock lets one at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._length = _FIRST
+
+    async def catch_up(self) -> int:
+        """Rolls up what has settled, but no longer than a few seconds; returns how many events that were.
+
+        Raises `DependencyDown`; nothing of the slice that failed is in the sums then, and the next one is shorter.
+        """
+        events = 0
+        ends = time.monotonic() + _TURN_SEC
+        while time.monotonic() < ends:
+            started = time.monotonic()
+            try:
+                async with self._database.connection() as connection:
+                    done = await analytics.roll_up(connection, self._length)
+            except DependencyDown:
+                self._length = max(_SHORTEST, self._length / 4)
+                raise
+            elapsed = time.monotonic() - started
+            metrics.STAGE_LATENCY.labels("analytics_rollup").observe(elapsed * 1000)
+            self._length = _next_length(self._length, elapsed)
+            if done is None:
+                break
+            events += done.events
+            if done.done:
+                break
+        return events
+
+
+def _next_length(length: timedelta, elapsed_sec: float) -> timedelta:
+    if elapsed_sec < _QUICK_SEC:
+        return min(_LONGEST, length * 2)
+    return max(_SHORTEST, length / 2) if elapsed_sec > _SLOW_SEC else length
