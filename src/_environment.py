@@ -1,6 +1,7 @@
 """Runs the `reco` command from a plain checkout, with whatever Python was at hand."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 def reco(*arguments: str) -> None:
     """Goes over to the checkout's own environment where this Python lacks what the command needs."""
+    if not os.environ.get("DATABASE_URL") and (_ROOT / "compose.yaml").exists() and shutil.which("docker"):
+        _in_compose()
     sys.path.insert(0, str(_ROOT))
     try:
         import app.commands.replay  # noqa: F401
@@ -20,3 +23,12 @@ def reco(*arguments: str) -> None:
         lacks = f"{sys.executable} lacks {error.name or error}"
         sys.exit(f"{lacks}: run scripts/bootstrap.sh, then .venv/bin/python {sys.argv[0]}")
     main([*arguments, *sys.argv[1:]], prog_name=f"python {sys.argv[0]}")
+
+
+def _in_compose() -> None:
+    """Without a database of our own to name, the one of the compose stack is meant; whether its API runs or not."""
+    print("DATABASE_URL is not set: running in a container of the compose stack", file=sys.stderr, flush=True)
+    script = f"src/{Path(sys.argv[0]).name}"
+    run = ["docker", "compose", "run", "--rm", "-T", "--no-deps", "--entrypoint", "python", "api", script]
+    os.chdir(_ROOT)
+    os.execvp(run[0], [*run, *sys.argv[1:]])  # noqa: S606 - a list of arguments, no shell

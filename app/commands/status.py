@@ -1,0 +1,46 @@
+"""`reco status`: what a process says of itself."""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from app.checks.client import Client
+from app.errors import UserError
+
+
+@click.command()
+@click.argument("url", default="http://127.0.0.1:8080")
+@click.option("--metrics", "pattern", metavar="REGEX", help="Show the metrics whose name and labels match, too.")
+def status(url: str, pattern: str | None) -> None:
+    """Show tasks and dependencies of the process at URL, as /readyz has them. Exit code 1 when it is not ready."""
+    client = Client(url)
+    answer = client.call("GET", "/readyz")
+    if answer.status not in (200, 503) or not isinstance(answer.body, dict):
+        raise UserError(answer.shown())
+    report = answer.body
+    click.echo(f"{report['status']}, role {','.join(report['role'])}")
+    for line in lines(report):
+        click.echo(f"  {line}")
+    if pattern is not None:
+        text = str(client.call("GET", "/metrics").body)
+        for line in text.splitlines():
+            if not line.startswith("#") and re.search(pattern, line):
+                click.echo(line)
+    sys.exit(0 if report["ready"] else 1)
+
+
+def lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """One for each task and each dependency: its state, since when, and its error."""
+    for name, entry in report["tasks"].items():
+        restarts = f", {entry['restarts']} restarts" if entry["restarts"] else ""
+        yield _line("task", name, entry, restarts, entry["detail"])
+    for name, entry in report["dependencies"].items():
+        yield _line(entry["need"], name, entry, "", None)
+
+
+def _line(kind: str, name: str, entry: Mapping[str, Any], more: str, detail: str | None) -> str:
+    said = "; ".join(text for text in (detail, entry["error"]) if text)
+    return f"{kind} {name}: {entry['state']} since {entry['since']}{more}" + (f" ({said})" if said else "")
