@@ -79,8 +79,9 @@ def tables(plan: Plan, results: Results, outcomes: Sequence[Outcome], verdict: V
 
 def _rates(plan: Plan, results: Results) -> Table:
     here = machine()
+    rounds = "one round" if plan.rounds == 1 else f"median of {plan.rounds} rounds"
     table = Table(
-        title=f"{here['system']}, {here['cores']} cores, Python {here['python']}; median of {plan.rounds} rounds",
+        title=f"{here['system']}, {here['cores']} cores, Python {here['python']}; {rounds}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
