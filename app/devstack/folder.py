@@ -17,6 +17,7 @@ from app.errors import UserError
 
 _OWN_NAMES: Final = ("postgres", "redis", "kafka", "logs", "run", "state.json")
 _THROWAWAY_PREFIX: Final = "throwaway-"
+_LOG_BYTES: Final = 10_000_000
 _PERSISTENT_TEMP: Final = "/var/tmp"  # noqa: S108 - kept over a reboot; mkdtemp draws the name inside
 
 
@@ -50,6 +51,7 @@ class Folder:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         self._end_leftovers()
+        self._turn_logs()
         self._load()
 
     def close(self) -> None:
@@ -118,6 +120,11 @@ class Folder:
                 identity = processes.Identity(*json.loads(path.read_text()))
                 processes.end(identity, signal.SIGQUIT if path.name == "postgres" else signal.SIGKILL)
             path.unlink(missing_ok=True)
+
+    def _turn_logs(self) -> None:
+        for path in (self.root / "logs").glob("*.log"):
+            if path.stat().st_size > _LOG_BYTES:
+                path.replace(path.with_suffix(".log.old"))
 
     def _remove_contents(self) -> None:
         if outside := self._state.get("outside"):
