@@ -6,7 +6,7 @@ from typing import Final
 from app import metrics
 from app.adapters import changes, dead_letters, outbox, statistics
 from app.adapters.postgres import Database
-from app.errors import DependencyDown
+from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
 from workers.rollup import Rollup
 
@@ -28,7 +28,7 @@ class Maintenance:
                 await self._rollup.catch_up()
                 progress.beat()
             except DependencyDown as error:
-                progress.beat(f"waiting for {error.dependency}")
+                progress.beat(f"waiting: {describe(error)}")
             await wait_for_stop(stop, _EVERY_SEC)
 
     async def observe(self) -> None:

@@ -38,6 +38,7 @@ class OutboxWake:
                 connection = await self._database.listen()
                 try:
                     await connection.add_listener(CHANNEL, lambda *_: self._event.set())
+                    self._event.set()  # what was announced before the connection stood was heard by nobody
                     while True:
                         await asyncio.sleep(_CHECK_SEC)
                         await connection.execute("SELECT 1", timeout=_CHECK_SEC)

@@ -10,7 +10,7 @@ ON CONFLICT (topic, partition, record_offset, record_ts_ms) DO NOTHING;
 -- Each status up to $1 rows: a gauge that is asked for every few seconds must not read a large table.
 SELECT
     s.status,
-    (SELECT count(*) FROM (SELECT FROM feature_consumer_dlq WHERE status = s.status LIMIT $1) AS some) AS events,
+    (SELECT count(*) FROM (SELECT FROM feature_consumer_dlq WHERE status = s.status LIMIT $1) AS bounded) AS events,
     coalesce((
         SELECT extract(EPOCH FROM now() - created_at) * 1000
         FROM feature_consumer_dlq

@@ -44,6 +44,6 @@ SELECT
         LIMIT 1
     ), 0)::float8 AS oldest_pending_ms
 FROM
-    (SELECT count(*) AS counted FROM (SELECT FROM event_outbox WHERE status = 'pending' LIMIT $1) AS some) AS p,
-    (SELECT count(*) AS counted FROM (SELECT FROM event_outbox WHERE status = 'dead' LIMIT $1) AS some) AS d,
+    (SELECT count(*) AS counted FROM (SELECT FROM event_outbox WHERE status = 'pending' LIMIT $1) AS bounded) AS p,
+    (SELECT count(*) AS counted FROM (SELECT FROM event_outbox WHERE status = 'dead' LIMIT $1) AS bounded) AS d,
     (SELECT pg_stat_get_live_tuples('event_outbox'::regclass) AS rows) AS t;

@@ -1,0 +1,168 @@
+"""A TCP proxy on loopback that can hold, lose or cut what goes through it, at a byte that a test names."""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from app.devstack.ports import choose
+
+Direction = Literal["request", "response"]
+
+_CHUNK: Final = 65_536
+_START_SEC: Final = 10.0
+
+
+class Proxy:
+    """Between a client and one server. Its loop runs in a thread, so that synchronous tests can steer it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.port = choose()
+        self._target = host, port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._open = asyncio.Event()
+        self._trap: tuple[Direction, bytes, bytes] | None = None
+        self._server: asyncio.Server | None = None
+        self.caught = threading.Event()
+
+    def start(self) -> None:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(_START_SEC)
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_START_SEC)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_START_SEC)
+        self._loop.close()
+
+    def trap(self, marker: bytes, *, after: bytes = b"", direction: Direction = "request") -> None:
+        """Holds a connection for ever at the first chunk with `marker` once `after` has gone through it.
+
+        `caught` is set then. With direction `response` the answer to that chunk is held instead of the chunk.
+        """
+        self.caught.clear()
+        self._trap = direction, marker, after
+
+    def disarm(self) -> None:
+        self._trap = None
+
+    def black_hole(self) -> None:
+        """Nothing gets through any more, and nobody is told."""
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def heal(self) -> None:
+        """New connections get through; those of the time before stay dead without a word."""
+        self._loop.call_soon_threadsafe(self._heal)
+
+    def reset(self) -> None:
+        """Cuts all connections with a RST."""
+        self._loop.call_soon_threadsafe(self._reset)
+
+    async def _listen(self) -> None:
+        self._open.set()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._reset()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
+
+    def _heal(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def _reset(self) -> None:
+        for writer in self._writers:
+            raw = writer.get_extra_info("socket")
+            if raw is not None:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        gate = self._open
+        await gate.wait()
+        try:
+            upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        writers = {writer, upstream_writer}
+        self._writers |= writers
+        held = asyncio.Event()
+        pipes = [
+            asyncio.create_task(self._requests(reader, upstream_writer, gate, held)),
+            asyncio.create_task(self._responses(upstream_reader, writer, gate, held)),
+        ]
+        try:
+            await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pipe in pipes:
+                pipe.cancel()
+            self._writers -= writers
+            for end in writers:
+                end.transport.abort()
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event, held: asyncio.Event
+    ) -> None:
+        passed = b""
+        while data := await self._read(reader):
+            await gate.wait()
+            passed = (passed + data)[-4 * _CHUNK :]
+            if self._trap is not None:
+                direction, marker, after = self._trap
+                if marker in data and after in passed:
+                    self._trap = None
+                    held.set()
+                    self.caught.set()
+                    if direction == "request":
+                        await asyncio.Event().wait()
+            writer.write(data)
+
+    async def _responses(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event, held: asyncio.Event
+    ) -> None:
+        while data := await self._read(reader):
+            await gate.wait()
+            if held.is_set():
+                await asyncio.Event().wait()
+            writer.write(data)
+
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.read(_CHUNK)
+        except OSError:
+            return b""
+
+
+@contextmanager
+def proxied(host: str, port: int) -> Iterator[Proxy]:
+    proxy = Proxy(host, port)
+    proxy.start()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
+
+
+@contextmanager
+def proxied_url(url: str) -> Iterator[tuple[Proxy, str]]:
+    """A proxy before the server of this URL, and the URL that leads through it."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    with proxied(parts.hostname, parts.port) as proxy:
+        netloc = parts.netloc.rsplit(":", 1)[0] + f":{proxy.port}"
+        yield proxy, parts._replace(netloc=netloc).geturl()

@@ -1,0 +1,161 @@
+"""A server dies, freezes, falls silent or cuts connections under load: FAULTS rows 8 to 11, 13 and 15."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import psycopg
+import redis
+
+from app.devstack import Stack
+from tests.faults.checker import Client, check
+from tests.faults.proxy import proxied_url
+from tests.support.service import Service, eventually, running
+
+
+def test_kafka_killed_and_restarted(
+    breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str
+) -> None:
+    with running(environment) as service, Client(service.url) as client:
+        client.await_more(20)
+        breakable_stack.kafka.kill()
+        eventually(lambda: relay_errors(service, "kafka") > 0, 30.0, service.describe)
+        client.await_more(20)
+        breakable_stack.kafka.start()
+        client.await_more(20)
+        client.finish()
+        assert set(client.statuses) == {202}
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        assert restarts(service) == {0}
+
+
+def test_kafka_frozen_for_longer_than_a_send_may_take(
+    breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str
+) -> None:
+    hasty = {**environment, "OUTBOX_RELAY_PUBLISH_TIMEOUT_SEC": "1", "OUTBOX_MAX_ATTEMPTS": "1"}
+    with running(hasty) as service, Client(service.url) as client:
+        client.await_more(20)
+        breakable_stack.kafka.pause()
+        eventually(lambda: relay_errors(service, "kafka") >= 3, 30.0, service.describe)
+        with psycopg.connect(database_url) as connection:
+            rows = connection.execute("SELECT max(attempts), count(*) FROM event_outbox").fetchone()
+        assert rows is not None
+        assert rows[0] == 0
+        assert rows[1] > 0
+        breakable_stack.kafka.resume()
+        client.finish()
+        assert set(client.statuses) == {202}
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        assert restarts(service) == {0}
+
+
+def test_postgres_killed_and_restarted(
+    breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str
+) -> None:
+    with running(environment) as service, Client(service.url) as client:
+        client.await_more(20)
+        breakable_stack.postgres.kill()
+        eventually(lambda: client.statuses[503] > 3, 30.0, service.describe)
+        breakable_stack.postgres.start()
+        before = client.statuses[202]
+        eventually(lambda: client.statuses[202] > before + 20, 15.0, service.describe)
+        client.finish()
+        client.settle()
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=15.0)
+        assert restarts(service) == {0}
+
+
+def test_postgres_black_holed(environment: dict[str, str], database_url: str, redis_url: str) -> None:
+    """Afterwards only a LISTEN that was rebuilt wakes the relay in time: it polls once an hour here."""
+    with proxied_url(database_url) as (proxy, url):
+        rarely = {**environment, "DATABASE_URL": url, "OUTBOX_RELAY_POLL_INTERVAL_MS": "3600000"}
+        with running(rarely) as service, Client(service.url) as client:
+            client.await_more(20)
+            proxy.black_hole()
+            eventually(lambda: client.statuses[503] > 3, 30.0, service.describe)
+            proxy.heal()
+            before = client.statuses[202]
+            eventually(lambda: client.statuses[202] > before + 20, 30.0, service.describe)
+            client.finish()
+            client.settle()
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+            client.send(1)
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=10.0)
+            assert restarts(service) == {0}
+
+
+def test_connections_reset_in_the_middle_of_commits(
+    environment: dict[str, str], database_url: str, redis_url: str
+) -> None:
+    with proxied_url(database_url) as (proxy, url):
+        through = {**environment, "DATABASE_URL": url}
+        with running(through) as service, Client(service.url) as client:
+            for _ in range(5):
+                client.await_more(10)
+                proxy.reset()
+            client.await_more(10)
+            client.finish()
+            client.settle()
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=10.0)
+            assert restarts(service) == {0}
+
+
+def test_redis_killed_flushed_and_back(
+    breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str
+) -> None:
+    """First it comes back with what it held, which is old by then; the second time with nothing."""
+    with running(environment) as service, Client(service.url) as client, reading(service.url) as answers:
+        client.await_more(20)
+        for loses in (False, True):
+            breakable_stack.redis.kill()
+            client.await_more(40)
+            breakable_stack.redis.start()
+            if loses:
+                flush(redis_url)
+        client.finish()
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=5.0 + 5.0)
+        assert set(client.statuses) == {202}
+    assert set(answers) == {200}
+
+
+@contextmanager
+def reading(url: str) -> Iterator[Counter[int]]:
+    """`GET /reco` over and over; the statuses of the answers."""
+    answers: Counter[int] = Counter()
+    stop = threading.Event()
+
+    def read() -> None:
+        with httpx.Client(base_url=url, timeout=15.0) as client:
+            while not stop.wait(0.02):
+                answers[client.get("/reco", params={"user_id": f"user-{sum(answers.values()) % 12}"}).status_code] += 1
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        stop.set()
+        thread.join()
+
+
+def flush(redis_url: str) -> None:
+    deadline = time.monotonic() + 10.0
+    while True:
+        try:
+            with redis.Redis.from_url(redis_url) as cache:
+                cache.flushdb()
+                return
+        except redis.ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def relay_errors(service: Service, kind: str) -> float:
+    return service.metric("reco_outbox_relay_errors_total", kind=kind)
+
+
+def restarts(service: Service) -> set[int]:
+    return {task["restarts"] for task in service.readiness()["tasks"].values()}
