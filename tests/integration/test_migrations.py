@@ -1,0 +1,123 @@
+"""Forward only, once, and never a file that changed."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from app.adapters import migrations
+from app.devstack import Stack
+from app.devstack.ports import choose
+from app.errors import DependencyDown, UserError
+from tests.support.service import ROOT
+
+ALL = sorted(path.stem for path in migrations.DIRECTORY.glob("*.sql"))
+
+
+@pytest.fixture
+def empty_database(stack: Stack) -> Iterator[str]:
+    name = f"reco_empty_{secrets.token_hex(4)}"
+    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield urlsplit(stack.database_url)._replace(path=f"/{name}").geturl()
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A copy of the migrations that a test may change."""
+    return Path(shutil.copytree(migrations.DIRECTORY, tmp_path / "migrations"))
+
+
+def test_everything_is_applied_in_order_and_once(empty_database: str) -> None:
+    assert migrations.pending(empty_database) == ALL
+    assert migrations.migrate(empty_database) == ALL
+    assert migrations.migrate(empty_database) == []
+    assert migrations.pending(empty_database) == []
+
+
+def test_processes_that_start_at_once_migrate_once(empty_database: str) -> None:
+    command = [sys.executable, "-m", "app.cli", "migrate"]
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": empty_database}
+
+    def run(_: int) -> str:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    with ThreadPoolExecutor(4) as threads:
+        outputs = list(threads.map(run, range(4)))
+    assert sum(output.count("applied 0001") for output in outputs) == 1
+    assert sum(output.startswith("0 migrations applied") for output in outputs) == 3
+
+
+def test_a_changed_file_is_named_and_nothing_is_applied(empty_database: str, files: Path) -> None:
+    migrations.migrate(empty_database, files)
+    changed = files / f"{ALL[0]}.sql"
+    changed.write_text(changed.read_text() + "\n-- changed\n")
+    (files / "9999.later.sql").write_text(f"-- depends: {ALL[-1]}\nCREATE TABLE later (id integer);\n")
+    with pytest.raises(UserError, match=rf"{ALL[0]}: changed after it was applied"):
+        migrations.migrate(empty_database, files)
+    assert migrations.pending(empty_database, files) == ["9999.later"]
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str, files: Path) -> None:
+    migrations.migrate(empty_database, files)
+    bad = files / "9999.bad.sql"
+    bad.write_text(f"-- depends: {ALL[-1]}\nCREATE TABLE half (id integer);\nSELECT 1/0;\n")
+    with pytest.raises(UserError, match=r"9999\.bad failed and was rolled back"):
+        migrations.migrate(empty_database, files)
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("SELECT to_regclass('half')").fetchone() == (None,)
+    bad.write_text(f"-- depends: {ALL[-1]}\nCREATE TABLE whole (id integer);\n")
+    assert migrations.migrate(empty_database, files) == ["9999.bad"]
+
+
+def test_an_older_release_runs_on_a_newer_schema(empty_database: str, files: Path) -> None:
+    (files / "9999.newer.sql").write_text(f"-- depends: {ALL[-1]}\nCREATE TABLE newer (id integer);\n")
+    migrations.migrate(empty_database, files)
+    assert migrations.migrate(empty_database) == []
+
+
+def test_a_changed_file_ends_the_start_of_the_service(
+    empty_database: str, kafka: str, redis_url: str, topic_prefix: str
+) -> None:
+    migrations.migrate(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE migration_checksum SET sha256 = 'of another file' WHERE migration_id = %s", (ALL[0],)
+        )
+    ended = subprocess.run(
+        [sys.executable, "-m", "app"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": empty_database,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka,
+            "KAFKA_TOPIC_PREFIX": topic_prefix,
+            "ONLINE_CACHE_REDIS_URL": redis_url,
+            "HTTP_PORT": str(choose()),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert f"{ALL[0]}: changed after it was applied" in ended.stderr
+
+
+def test_without_postgres_it_says_so() -> None:
+    with pytest.raises(DependencyDown, match="postgres"):
+        migrations.migrate(f"postgresql://reco@127.0.0.1:{choose()}/reco")
