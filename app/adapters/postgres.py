@@ -32,6 +32,7 @@ _OUTAGE_STATES: Final = (
     "3D000",  # the database does not exist (yet)
     "55P03",  # lock_timeout
 )
+_DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _PROBE_TIMEOUT_SEC: Final = 1.0
 _OPENING_WAIT_SEC: Final = 0.5
 
@@ -40,8 +41,11 @@ def is_outage(error: BaseException) -> bool:
     """True when the fault is Postgres' state and not the statement's data: wait, and do the same again."""
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate or "").startswith(_OUTAGE_STATES)
-    # asyncpg's complaint about an argument is an InterfaceError as well, but a ValueError too.
-    return isinstance(error, OSError | asyncpg.InterfaceError) and not isinstance(error, ValueError)
+    # asyncpg's complaint about an argument is an InterfaceError as well, but a ValueError too. An InternalClientError
+    # is what a statement meets on a connection whose server has just said that it is dying.
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError) and not isinstance(
+        error, ValueError
+    )
 
 
 def error_kind(error: BaseException) -> str:
@@ -80,8 +84,12 @@ class Database:
         pool = self._pool or await self._opened()
         try:
             async with pool.acquire(timeout=self._options.connect_timeout_sec) as connection:
-                yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                try:
+                    yield connection
+                except asyncpg.InternalClientError:
+                    connection.terminate()  # its protocol is out of step; nobody else should get it
+                    raise
+        except _DRIVER_ERRORS as error:
             metrics.DATABASE_ERRORS.labels(error_kind(error)).inc()
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 # A pool keeps its connections to a demoted primary until told otherwise.
@@ -115,7 +123,7 @@ class Database:
                     reset=_keep_session,
                     **self._connect_options(),
                 )
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except _DRIVER_ERRORS as error:
                 raise DependencyDown("postgres", describe(error)) from error
             self._is_open.set()
 
@@ -130,7 +138,7 @@ class Database:
                     self._probe_connection = await asyncpg.connect(self._url, **self._connect_options())
                 started = time.perf_counter()
                 read_only = await self._probe_connection.fetchval("SHOW transaction_read_only")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _DRIVER_ERRORS as error:
             self._drop_probe()
             raise DependencyDown("postgres", describe(error)) from error
         metrics.DATABASE_LATENCY.observe((time.perf_counter() - started) * 1000)

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-import asyncpg
 import msgspec
 from msgspec import Struct
 
@@ -153,9 +152,7 @@ async def patiently(database: Database, work: Callable[[], Awaitable[_T]]) -> _T
         try:
             await database.open()
             return await work()
-        # A backend that dies says so to an idle connection; asyncpg answers the next statement, if that comes before
-        # the connection's end, with "cannot switch to state …; another operation (2) is in progress" (2: an error).
-        except (DependencyDown, asyncpg.InternalClientError) as error:
+        except DependencyDown as error:
             if time.monotonic() > deadline:
                 raise UserError(
                     f"Postgres stays away ({error}). What was imported is safe; run the same command again."
