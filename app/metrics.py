@@ -118,6 +118,12 @@ CACHE_READS: Final = _counter("reco_online_cache_reads_total", "Reads, by cache 
 CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while Redis is passed over")
 MAINTENANCE_DELETED: Final = _counter("reco_maintenance_deleted_rows_total", "Rows removed by retention", "table")
 
+# KPIs of the last seven days, from the same sums as /analytics/baseline
+KPI_SHOWN: Final = _gauge("reco_kpi_shown_places", "Places 1 to 20 that were shown, by source", "source")
+KPI_CLICKED: Final = _gauge("reco_kpi_clicked_places", "Those of them that were clicked, by source", "source")
+KPI_ITEMS_SHOWN: Final = _gauge("reco_kpi_items_shown", "Different items shown at places 1 to 20")
+KPI_CATALOGUE: Final = _gauge("reco_kpi_catalogue_items", "Items of the catalogue")
+
 
 def render() -> bytes:
     """The exposition of `/metrics`, in the Prometheus text format."""

@@ -1,16 +1,20 @@
 """Maintenance: gauges of the backlog and of Postgres' own state, and the sums behind the KPIs."""
 
 import asyncio
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app import metrics
-from app.adapters import changes, dead_letters, outbox, statistics
+from app.adapters import analytics, changes, dead_letters, outbox, statistics
 from app.adapters.postgres import Database
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
 from workers.rollup import Rollup
 
 _EVERY_SEC: Final = 2.0
+_KPIS_EVERY_SEC: Final = 30.0
+_KPI_DAYS: Final = 7
 
 
 class Maintenance:
@@ -19,6 +23,7 @@ class Maintenance:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._rollup = Rollup(database)
+        self._kpis_at = 0.0
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         while not stop.is_set():
@@ -26,6 +31,9 @@ class Maintenance:
                 await self.observe()
                 progress.beat()
                 await self._rollup.catch_up()
+                if time.monotonic() >= self._kpis_at:
+                    await self.observe_kpis()
+                    self._kpis_at = time.monotonic() + _KPIS_EVERY_SEC
                 progress.beat()
             except DependencyDown as error:
                 progress.beat(f"waiting: {describe(error)}")
@@ -47,3 +55,17 @@ class Maintenance:
         metrics.DATABASE_OLDEST_TRANSACTION.set(state.oldest_transaction_sec)
         for table, dead_rows in state.dead_rows.items():
             metrics.DATABASE_DEAD_ROWS.labels(table).set(dead_rows)
+
+    async def observe_kpis(self) -> None:
+        """Sets the gauges of what was shown and clicked in the last days, by source. Raises `DependencyDown`."""
+        async with self._database.connection() as connection:
+            found = await analytics.read_baseline(connection, datetime.now(UTC).date() - timedelta(days=_KPI_DAYS))
+        by_source: dict[str, tuple[int, int]] = {}
+        for row in found.shown:
+            shown, clicked = by_source.get(row.source, (0, 0))
+            by_source[row.source] = (shown + row.shown, clicked + row.clicked)
+        for source, (shown, clicked) in by_source.items():
+            metrics.KPI_SHOWN.labels(source).set(shown)
+            metrics.KPI_CLICKED.labels(source).set(clicked)
+        metrics.KPI_ITEMS_SHOWN.set(found.items.get(analytics.ANY, 0))
+        metrics.KPI_CATALOGUE.set(found.catalogue)
