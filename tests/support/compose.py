@@ -101,7 +101,7 @@ class Compose:
             return 0, None
 
     def sql(self, statement: str) -> str:
-        command = f'docker compose exec -T postgres psql -h 127.0.0.1 -U reco -d reco -qAt -c "{statement}"'
+        command = f'docker compose exec -T postgres psql -U reco -d reco -qAt -c "{statement}"'
         return self.run(command).strip()
 
 

@@ -1,0 +1,126 @@
+"""Alerts, dashboards and the incident plan name metrics, settings and places that exist; every query parses."""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from app import metrics
+from app.settings import Settings
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PROMETHEUS: Final = ROOT / "ops" / "prometheus"
+DASHBOARDS: Final = sorted((ROOT / "ops" / "grafana" / "dashboards").glob("*.json"))
+PLAN: Final = (ROOT / "docs" / "incident-plan.md").read_text(encoding="utf-8")
+RULES: Final[list[dict[str, Any]]] = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"][0]["rules"]
+CASES: Final[list[dict[str, Any]]] = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
+
+_METRIC: Final = re.compile(r"\breco_[a-z_]+\b")
+_SETTING: Final = re.compile(r"\b(?:[A-Z]+_)+[A-Z]+\b")
+_PLAN_METRIC: Final = re.compile(r"\breco_[a-z_]+")
+# Of docker compose, of the client commands and of the images, not of the service.
+_NOT_SETTINGS: Final = {"RECO_TAG", "RECO_API_KEY"}
+
+
+def exposed() -> set[str]:
+    """The names of all series that `/metrics` can show."""
+    names = set()
+    for metric in metrics.REGISTRY.collect():
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(metric.type, [""])
+        names |= {metric.name + suffix for suffix in suffixes}
+    return names
+
+
+def queries() -> list[tuple[str, str]]:
+    found = [(rule["alert"], rule["expr"]) for rule in RULES]
+    for path in DASHBOARDS:
+        for panel in json.loads(path.read_text())["panels"]:
+            found += [(f"{path.stem}: {panel['title']}", target["expr"]) for target in panel["targets"]]
+    return found
+
+
+@pytest.mark.parametrize(("where", "query"), queries())
+def test_every_query_asks_for_metrics_that_exist(where: str, query: str) -> None:
+    asked = set(_METRIC.findall(query))
+    assert asked or "up" in query
+    assert asked <= exposed()
+
+
+def test_the_plan_names_metrics_that_exist() -> None:
+    prose = re.sub(r"```.*?```", "", PLAN, flags=re.DOTALL)
+    found = set(_PLAN_METRIC.findall(prose))
+    assert len(found) > 10
+    assert {name for name in found if name not in exposed() and f"{name}_bucket" not in exposed()} == set()
+
+
+def test_the_plan_names_settings_that_exist() -> None:
+    known = {name.upper() for name in Settings.__struct_fields__} | _NOT_SETTINGS
+    assert {name for name in _SETTING.findall(PLAN) if name not in known} == set()
+
+
+def test_the_plan_names_alerts_that_exist_and_all_of_them_lead_into_it() -> None:
+    anchors = set(re.findall(r'<a id="([a-z-]+)">', PLAN))
+    names = {rule["alert"] for rule in RULES}
+    assert set(re.findall(r"`(Reco[A-Za-z]+)`", PLAN)) <= names
+    for rule in RULES:
+        assert rule["labels"]["severity"] in ("SEV-1", "SEV-2", "SEV-3")
+        assert rule["annotations"]["summary"]
+        document, anchor = rule["annotations"]["runbook"].split("#")
+        assert document == "docs/incident-plan.md"
+        assert anchor in anchors
+
+
+def test_each_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
+    fires = {test["alertname"] for case in CASES for test in case["alert_rule_test"] if test["exp_alerts"]}
+    silent = {test["alertname"] for case in CASES for test in case["alert_rule_test"] if not test["exp_alerts"]}
+    assert fires == silent == {rule["alert"] for rule in RULES}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["check", "rules", "rules.yml"], ["check", "config", "prometheus.yml"], ["test", "rules", "rules_test.yml"]],
+)
+def test_promtool_agrees(arguments: list[str]) -> None:
+    _promtool(arguments)
+
+
+def test_the_queries_of_the_dashboards_parse(tmp_path: Path) -> None:
+    groups = [{"alert": f"Query{n}", "expr": query} for n, (_, query) in enumerate(queries())]
+    rules = tmp_path / "queries.yml"
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": groups}]}))
+    _promtool(["check", "rules", str(rules)])
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_the_panels_of_a_dashboard_do_not_overlap(path: Path) -> None:
+    board = json.loads(path.read_text())
+    assert board["uid"] == path.stem
+    panels = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = set()
+    for panel in panels:
+        assert panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["datasource"]["uid"] == "prometheus"
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        taken = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not taken & cells
+        cells |= taken
+
+
+def _promtool(arguments: list[str]) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed (Debian: apt install prometheus)")
+    done = subprocess.run(["promtool", *arguments], check=False, cwd=PROMETHEUS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
