@@ -1,6 +1,5 @@
 """Alerts, dashboards and the incident plan name metrics, settings and places that exist; every query parses."""
 
-import itertools
 import json
 import re
 import shutil
