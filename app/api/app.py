@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Final
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, route
 from litestar.config.cors import CORSConfig
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
@@ -15,6 +15,7 @@ from app.api import openapi, problems
 from app.api.access import Access, guard
 from app.api.context import with_context
 from app.api.docs import Document
+from app.api.responses import Reply
 
 VERSION: Final = version("reco")
 
@@ -49,7 +50,8 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
         )
     )
     app = Litestar(
-        route_handlers=routes,
+        # First those for OPTIONS: Litestar makes one of its own for a path that has none yet.
+        route_handlers=[*_options(routes), *routes],
         exception_handlers=problems.HANDLERS,
         middleware=[guard(access)] if access.keys is not None or access.take is not None else [],
         openapi_config=None,
@@ -58,6 +60,23 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
         request_max_body_size=None,  # `read_body` has the bounds, which differ by call
     )
     return with_context(app, timeout_sec=options.timeout_sec, draining=options.draining, on_error=problems.render)
+
+
+def _options(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """OPTIONS for every path. Litestar's own names the methods of one handler, not of all at the path."""
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(map(str, handler.http_methods))
+    return [_option(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+
+
+def _option(path: str, allowed: str) -> HTTPRouteHandler:
+    @route(path, http_method=["OPTIONS"], status_code=200, name=f"options {path}")
+    async def options() -> ASGIApp:
+        return Reply(b"", status=204, headers=[(b"allow", allowed.encode())])
+
+    return options
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

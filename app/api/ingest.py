@@ -117,16 +117,14 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
             query=BatchQuery,
             body=Batch | _Events,
             answers=_BATCH_ANSWERS,
-            other_bodies={
-                "text/plain": "The same JSON, as `navigator.sendBeacon` sends it.",
-                "application/x-ndjson": "One event a line.",
-            },
+            other_bodies={"text/plain": Batch | _Events, "application/x-ndjson": _Events},
         ),
     )
     async def log_batch(request: _Request) -> ASGIApp:
         """Up to 1,000 events of any kind. A bad one costs itself alone, unless `atomic` asks for all or nothing.
 
-        The body is `{"events": [...]}`, an array of events, or one event a line (NDJSON), told by its content type.
+        The body is `{"events": [...]}` or an array of events, also as `text/plain`, which is what
+        `navigator.sendBeacon` sends. With the content type `application/x-ndjson` it is one event a line.
         """
         atomic = schema.query_of(request.scope, BatchQuery).atomic
         body = await read_body(request, events.MAX_BODY_BYTES)

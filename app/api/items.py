@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Request, delete, get, post, put
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
@@ -28,7 +29,7 @@ _WRITE_PROBLEMS: Final = schema.problems(400, 413, 415, 422, 503)
 
 Title = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE)]
 Labels = Annotated[list[Id], Meta(max_length=50, extra_json_schema={"uniqueItems": True})]
-Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset, from 1970 to 9998")]
+Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset")]
 
 
 class Item(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +79,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             needs="admin", tag="items", body=Item, answers={200: StoredItem, 201: StoredItem, **_WRITE_PROBLEMS}
         ),
     )
-    async def put_item(request: Request[Any, Any, Any], item_id: str) -> ASGIApp:
+    async def put_item(request: Request[Any, Any, Any], item_id: FromPath[str]) -> ASGIApp:
         """Stores an item whole: what is left out is empty from now on. 201 when it is new."""
         named = path_id(item_id, "item_id")
         item = events.decode(_item_decoder, await read_body(request, MAX_ITEM_BYTES))
@@ -91,7 +92,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         return reply(_shown(stored), status=201 if created else 200)
 
     @get("/items/{item_id:path}", opt=schema.call(needs="read", tag="items", answers={200: StoredItem, **_ABSENT}))
-    async def get_item(item_id: str) -> ASGIApp:
+    async def get_item(item_id: FromPath[str]) -> ASGIApp:
         """An item of the catalogue."""
         async with database.connection() as connection:
             stored = await catalogue.read(connection, path_id(item_id, "item_id"))
@@ -104,7 +105,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         status_code=200,
         opt=schema.call(needs="admin", tag="items", answers={204: None, **_ABSENT}),
     )
-    async def delete_item(item_id: str) -> ASGIApp:
+    async def delete_item(item_id: FromPath[str]) -> ASGIApp:
         """Removes an item from the catalogue. It is still served when it is popular: set `hidden` to stop that."""
         async with database.connection() as connection:
             if not await catalogue.delete(connection, path_id(item_id, "item_id")):
@@ -134,8 +135,11 @@ _ABSENT: Final = schema.problems(404, 422, 503)
 def _checked(item_id: str, item: Item, path: str) -> CatalogueItem:
     for name in ("published_at", "expires_at"):
         moment: datetime | None = getattr(item, name)
-        if moment is not None and not 1970 < moment.year < 9999:
-            raise InvalidEvent(Fault(f"{path}.{name}", "a time from 1971 to 9998 is expected"))
+        try:
+            if moment is not None:
+                moment.astimezone(UTC)
+        except OverflowError:
+            raise InvalidEvent(Fault(f"{path}.{name}", "not between the years 1 and 9999 in UTC")) from None
     return CatalogueItem(
         item_id=item_id,
         title=item.title,

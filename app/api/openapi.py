@@ -59,7 +59,11 @@ def document(
     """
     refusals = (*((401, 403) if keys else ()), *((429,) if limited else ()))
     calls = [(handler, found) for handler in handlers if (found := call_of(handler)) is not None]
-    kinds = [kind for _, item in calls for kind in (item.body, item.query, *item.answers.values())]
+    kinds = [
+        kind
+        for _, item in calls
+        for kind in (item.body, item.query, *item.other_bodies.values(), *item.answers.values())
+    ]
     kinds = [kind for kind in kinds if kind is not None and not isinstance(kind, str)]
     kinds.append(Problem)
     refs, components = msgspec.json.schema_components(kinds, ref_template=_REF)
@@ -120,8 +124,8 @@ def _operation(
     if item.body is not None:
         schema = refs[id(item.body)]
         content: dict[str, Any] = {JSON: {"schema": schema}}
-        for media_type, meaning in item.other_bodies.items():
-            content[media_type] = {"schema": {"type": "string", "description": meaning}}
+        for media_type, kind in item.other_bodies.items():
+            content[media_type] = {"schema": refs[id(kind)]}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 

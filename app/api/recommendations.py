@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api import schema
@@ -84,12 +85,13 @@ def handlers(recommender: Recommender, log_impression: Callable[[Record], None])
         as an impression of this request.
         """
         query = _checked(schema.query_of(request.scope, RecoQuery))
+        autolog = _wants_autolog(context_of(request.scope).headers)
         now_ms = time.time_ns() // 1_000_000
         found = await recommender.for_user(
             query.user_id, k=query.k, now_ms=now_ms, exclude=query.exclude, category=query.category
         )
         context = context_of(request.scope)
-        if found.items and request.headers.get("x-autolog-impressions", "").lower() == "true":
+        if autolog and found.items:
             log_impression(_impression(query, found, context.request_id, context.traceparent, now_ms))
         return _answer(context.request_id, found, explain=query.explain)
 
@@ -99,7 +101,7 @@ def handlers(recommender: Recommender, log_impression: Callable[[Record], None])
             needs="read", tag="recommendations", query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}
         ),
     )
-    async def similar(request: Request[Any, Any, Any], item_id: str) -> Response[bytes]:
+    async def similar(request: Request[Any, Any, Any], item_id: FromPath[str]) -> Response[bytes]:
         """Items that the same users took at about the same time."""
         query = _checked(schema.query_of(request.scope, ListQuery))
         found = await recommender.similar(
@@ -124,6 +126,13 @@ def handlers(recommender: Recommender, log_impression: Callable[[Record], None])
         return _answer(context_of(request.scope).request_id, found)
 
     return [reco, similar, popular]
+
+
+def _wants_autolog(headers: Mapping[bytes, bytes]) -> bool:
+    value = headers.get(b"x-autolog-impressions", b"false").lower()
+    if value not in (b"true", b"false"):
+        raise InvalidEvent(Fault("X-Autolog-Impressions", "expected true or false"))
+    return value == b"true"
 
 
 def _now_ms() -> int:

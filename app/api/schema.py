@@ -27,8 +27,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """What one call takes and answers.
 
     `needs`: the scope of the key it asks for, None for everybody. `query` and `body`: types. `answers`: by status a
-    type, None for no body, or a media type when the body is no JSON. `other_bodies`: further media types of the body,
-    with what they mean. `headers`: OpenAPI parameters. `tag` groups the calls.
+    type, None for no body, or a media type when the body is no JSON. `other_bodies`: types by
+    further media type. `headers`: OpenAPI parameters. `tag` groups the calls.
     """
 
     needs: KeyScope | None
@@ -36,7 +36,7 @@ class Call(Struct, frozen=True, kw_only=True):
     tag: str
     query: type[Struct] | None = None
     body: Any = None
-    other_bodies: Mapping[str, str] = {}
+    other_bodies: Mapping[str, Any] = {}
     headers: Sequence[Mapping[str, Any]] = ()
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Request, delete, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
@@ -68,7 +69,7 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
         "/users/{user_id:path}",
         opt=schema.call(needs="admin", tag="users", query=UserQuery, answers={200: User, **_PROBLEMS}),
     )
-    async def read_user(request: Request[Any, Any, Any], user_id: str) -> ASGIApp:
+    async def read_user(request: Request[Any, Any, Any], user_id: FromPath[str]) -> ASGIApp:
         """What is stored about a user: events, history, and what is still under way. 404 when there is nothing."""
         user_id = path_id(user_id, "user_id")
         limit = schema.query_of(request.scope, UserQuery).limit
@@ -95,7 +96,7 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
         status_code=200,
         opt=schema.call(needs="admin", tag="users", answers={200: Erasure, **schema.problems(422, 503)}),
     )
-    async def erase_user(request: Request[Any, Any, Any], user_id: str) -> ASGIApp:
+    async def erase_user(request: Request[Any, Any, Any], user_id: FromPath[str]) -> ASGIApp:
         """Removes everything that was received of a user until now; what is on its way, or replayed later, is not
         counted any more. Sums of items, which name nobody, stay. Events sent afterwards are new.
         """

@@ -1,0 +1,334 @@
+"""What the API takes, what it refuses, and what is stored of both."""
+
+import asyncio
+import gzip
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import cramjam
+import httpx
+import pytest
+
+from app.adapters.ingest import insert_all_or_none, insert_events
+from app.core import events
+from app.core.events import Record
+from app.settings import Settings
+from tests.support.api import serving, watch
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(settings) as client:
+        yield client
+
+
+async def stored(pool: asyncpg.Pool) -> tuple[int, int]:
+    """Rows of `events` and of `event_outbox`."""
+    return tuple(await pool.fetchrow("SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM event_outbox)"))
+
+
+def shown(*places: Any, **changes: Any) -> dict[str, Any]:
+    items = [{"item_id": item_id, "position": position} for item_id, position in places]
+    return {"user_id": "ann", "session_id": "s1", "items": items, **changes}
+
+
+def bad_inputs(now_ms: int) -> list[tuple[str, str, Any, int, str]]:
+    """(what, call, body, status, path of the fault)"""
+    click = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "click"}
+    long = "x" * 129
+    return [
+        ("not JSON", "/log/watch", b"{", 400, "$"),
+        ("empty", "/log/watch", b"", 400, "$"),
+        ("not UTF-8", "/log/watch", json.dumps(watch()).encode().replace(b"ann", b"\xff"), 400, "$"),
+        ("NaN", "/log/watch", json.dumps(watch(watch_time_sec=float("nan"))).encode(), 400, "$"),
+        ("infinity", "/log/watch", json.dumps(watch(watch_time_sec=float("inf"))).encode(), 400, "$"),
+        ("too great a number", "/log/watch", b'{"watch_time_sec":1e999}', 422, "$.watch_time_sec"),
+        ("array", "/log/watch", b"[]", 422, "$"),
+        ("null", "/event", b"null", 422, "$"),
+        ("wrong type", "/log/watch", watch(watch_time_sec="60"), 422, "$.watch_time_sec"),
+        ("wrong type of id", "/log/watch", watch(user_id=7), 422, "$.user_id"),
+        ("missing field", "/log/watch", watch(item_id=None), 422, "$"),
+        ("unknown field", "/log/watch", watch(itemid="x"), 422, "$"),
+        ("negative", "/log/watch", watch(watch_time_sec=-1), 422, "$.watch_time_sec"),
+        ("percent", "/log/watch", watch(percent_watched=100.5), 422, "$.percent_watched"),
+        ("empty id", "/log/watch", watch(user_id=""), 422, "$.user_id"),
+        ("long id", "/log/watch", watch(item_id=long), 422, "$.item_id"),
+        ("long event id", "/log/watch", watch(event_id=long), 422, "$.event_id"),
+        ("short event id", "/log/watch", watch(event_id="1234567"), 422, "$.event_id"),
+        ("control character", "/log/watch", watch(session_id="a\nb"), 422, "$.session_id"),
+        ("delete character", "/log/watch", watch(session_id="a\x7fb"), 422, "$.session_id"),
+        ("NUL in the context", "/log/watch", watch(context={"a": ["\x00"]}), 422, "$.context"),
+        ("too old", "/log/watch", watch(ts_ms=now_ms - 7 * DAY_MS - 60_000), 422, "$.ts_ms"),
+        ("too far ahead", "/log/watch", watch(ts_ms=now_ms + 6 * 60_000), 422, "$.ts_ms"),
+        ("seconds, not milliseconds", "/log/watch", watch(ts_ms=now_ms // 1000), 422, "$.ts_ms"),
+        ("too large", "/log/watch", watch(context={"a": "x" * 32_768}), 413, ""),
+        ("too deep", "/log/watch", b'{"context":' + b"[" * 20_000 + b"]" * 20_000 + b"}", 413, ""),
+        ("unknown kind", "/event", {**click, "event_type": "like"}, 422, "$.event_type"),
+        ("a watch at /event", "/event", watch(event_type="watch"), 422, "$.event_type"),
+        ("no kind", "/event", {**click, "event_type": 3}, 422, "$.event_type"),
+        ("no items", "/log/impression", shown(), 422, "$.items"),
+        ("501 items", "/log/impression", shown(*((f"i{n}", n) for n in range(501))), 422, "$.items"),
+        ("position twice", "/log/impression", shown(("a", 1), ("b", 1)), 422, "$.items[1].position"),
+        ("item twice", "/log/impression", shown(("a", 1), ("a", 2)), 422, "$.items[1].item_id"),
+        ("negative position", "/log/impression", shown(("a", 0), ("b", -1)), 422, "$.items[1].position"),
+        ("empty batch", "/log/batch", {"events": []}, 422, "$.events"),
+        ("empty array", "/log/batch", [], 422, "$"),
+        ("1,001 events", "/log/batch", {"events": [click] * 1001}, 422, "$.events"),
+        ("no events", "/log/batch", {"event": [click]}, 422, "$"),
+        ("large batch", "/log/batch", {"events": [watch(context={"a": "x" * 30_000})] * 36}, 413, ""),
+        ("bad query", "/log/batch?atomic=perhaps", {"events": [click]}, 422, "$.atomic"),
+        ("unknown query", "/log/batch?atom=true", {"events": [click]}, 422, "$"),
+    ]
+
+
+async def test_bad_input_is_refused_with_its_path_and_nothing_is_stored(
+    api: httpx.AsyncClient, pool: asyncpg.Pool
+) -> None:
+    wrong = []
+    for what, call, body, status, path in bad_inputs(time.time_ns() // 1_000_000):
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        answer = await api.post(call, content=content)
+        problem = answer.json()
+        paths = [fault["path"] for fault in problem.get("errors", [])]
+        named = paths == ([path] if path else [])
+        if not (
+            answer.status_code == status
+            and answer.headers["content-type"] == "application/problem+json"
+            and problem["status"] == status
+            and problem["request_id"] == answer.headers["x-request-id"]
+            and problem["detail"]
+            and named
+        ):
+            wrong.append((what, answer.status_code, problem))
+    assert wrong == []
+    assert await stored(pool) == (0, 0)
+
+
+async def test_an_event_is_stored_with_its_outbox_row_before_the_answer(
+    api: httpx.AsyncClient, pool: asyncpg.Pool
+) -> None:
+    headers = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "x-request-id": "req-1"}
+    answer = await api.post("/log/watch", json=watch(request_id="shown-1"), headers=headers)
+    assert answer.status_code == 202
+    assert answer.json()["status"] == "accepted"
+    assert (answer.headers["x-request-id"], answer.headers["x-correlation-id"]) == ("req-1", "req-1")
+    row = await pool.fetchrow(
+        "SELECT e.event_type, e.request_id, o.topic, o.message_key, o.traceparent, o.payload::jsonb = e.payload AS same"
+        " FROM events AS e JOIN event_outbox AS o USING (event_id) WHERE event_id = $1",
+        answer.json()["event_id"],
+    )
+    assert tuple(row) == ("watch", "shown-1", "recsys.watches.v1", "ann", headers["traceparent"], True)
+
+
+async def test_the_same_event_is_a_duplicate_and_other_content_a_conflict(
+    api: httpx.AsyncClient, pool: asyncpg.Pool
+) -> None:
+    event = watch(event_id="event-0001")
+    answers = [await api.post("/log/watch", json=body) for body in (event, event, {**event, "item_id": "heat"})]
+    assert [answer.status_code for answer in answers] == [202, 200, 409]
+    assert [answer.json()["status"] for answer in answers] == ["accepted", "duplicate", 409]
+    assert answers[2].json()["event_id"] == "event-0001"
+    assert await stored(pool) == (1, 1)
+
+
+async def test_the_same_ids_at_once_through_two_processes(
+    settings: Settings, api: httpx.AsyncClient, pool: asyncpg.Pool
+) -> None:
+    async with serving(settings) as other:
+        for turn in range(20):
+            event = watch(event_id=f"turn-{turn:04}")
+            answers = await asyncio.gather(
+                *(client.post("/log/watch", json=event) for client in (api, other, api, other)),
+                *(client.post("/log/watch", json={**event, "item_id": "heat"}) for client in (api, other)),
+            )
+            statuses = sorted(answer.status_code for answer in answers)
+            assert statuses in ([200, 200, 200, 202, 409, 409], [200, 202, 409, 409, 409, 409]), statuses
+    assert await stored(pool) == (20, 20)
+
+
+async def test_a_batch_answers_each_event_in_its_place(api: httpx.AsyncClient, pool: asyncpg.Pool) -> None:
+    first = {"event_type": "watch", **watch(event_id="event-0001")}
+    assert (await api.post("/log/batch", json=[first])).json()["accepted"] == 1
+    batch = [
+        first,
+        {**first, "item_id": "heat"},
+        {**first, "event_id": "event-0002"},
+        {**first, "event_id": "event-0002"},
+        {**first, "event_id": "event-0002", "item_id": "heat"},
+        {**first, "event_id": "event-0003", "watch_time_sec": -1},
+        {"event_type": "click", "user_id": "ann", "session_id": "s1", "item_id": "alien"},
+        "not an event",
+        {**first, "event_id": "event-0004", "context": {"a": "x" * 33_000}},
+        {**first, "event_id": "event-0005", "ts_ms": 1},
+    ]
+    answer = (await api.post("/log/batch", json={"events": batch})).json()
+    assert [result["status"] for result in answer["results"]] == [
+        "duplicate", "conflict", "accepted", "duplicate", "conflict", "invalid", "accepted", "invalid", "invalid",
+        "invalid",
+    ]  # fmt: skip
+    assert {name: answer[name] for name in ("accepted", "duplicate", "conflict", "invalid")} == {
+        "accepted": 2, "duplicate": 2, "conflict": 2, "invalid": 4,
+    }  # fmt: skip
+    paths = [result["errors"][0]["path"] for result in answer["results"] if result["status"] == "invalid"]
+    assert paths == ["$.watch_time_sec", "$", "$", "$.ts_ms"]
+    assert answer["results"][9]["event_id"] == "event-0005"
+    assert await stored(pool) == (3, 3)
+
+
+async def test_all_or_nothing(api: httpx.AsyncClient, pool: asyncpg.Pool) -> None:
+    taken = {"event_type": "watch", **watch(event_id="event-0001")}
+    assert (await api.post("/log/watch", json=watch(event_id="event-0001"))).status_code == 202
+    new = {**taken, "event_id": "event-0002"}
+
+    invalid = await api.post("/log/batch?atomic=true", json=[new, {**taken, "user_id": ""}])
+    assert invalid.status_code == 422
+    assert invalid.json()["errors"][0]["path"] == "$.events[1].user_id"
+
+    conflict = await api.post("/log/batch?atomic=true", json=[new, {**taken, "item_id": "heat"}])
+    assert conflict.status_code == 409
+    assert conflict.json()["errors"][0]["path"] == "$.events[1].event_id"
+    assert await stored(pool) == (1, 1)
+
+    good = await api.post("/log/batch?atomic=true", json=[new, taken])
+    assert good.status_code == 200
+    assert [result["status"] for result in good.json()["results"]] == ["accepted", "duplicate"]
+    assert await stored(pool) == (2, 2)
+
+
+async def test_every_shape_of_a_batch(api: httpx.AsyncClient, pool: asyncpg.Pool) -> None:
+    def numbered(name: str) -> list[dict[str, Any]]:
+        return [{"event_type": "watch", **watch(event_id=f"{name}-{number:06}")} for number in range(3)]
+
+    def as_json(name: str) -> bytes:
+        return json.dumps({"events": numbered(name)}).encode()
+
+    lines = b"\r\n".join(json.dumps(event).encode() for event in numbered("lines")) + b"\n\n"
+    requests: list[tuple[bytes, dict[str, str]]] = [
+        (b" \n" + json.dumps(numbered("array")).encode(), {}),
+        (as_json("object"), {"content-type": "application/json; charset=utf-8"}),
+        (as_json("beacon"), {"content-type": "text/plain;charset=UTF-8"}),
+        (lines, {"content-type": "application/x-ndjson"}),
+        (gzip.compress(as_json("gzipped")), {"content-encoding": "gzip"}),
+        (bytes(cramjam.zstd.compress(as_json("zstd"))), {"content-encoding": "ZSTD"}),
+    ]
+    for body, headers in requests:
+        answer = await api.post("/log/batch", content=body, headers=headers)
+        assert answer.json()["accepted"] == 3, (headers, answer.text)
+    assert await stored(pool) == (18, 18)
+
+
+async def test_one_bad_line_costs_itself_alone(api: httpx.AsyncClient) -> None:
+    lines = b'{"broken\n' + json.dumps({"event_type": "watch", **watch()}).encode()
+    answer = await api.post("/log/batch", content=lines, headers={"content-type": "application/x-ndjson"})
+    assert [result["status"] for result in answer.json()["results"]] == ["invalid", "accepted"]
+
+
+async def test_a_small_body_cannot_become_a_large_one(api: httpx.AsyncClient, pool: asyncpg.Pool) -> None:
+    bomb = b'{"events":[' + b" " * 50_000_000
+    for name, body in (("gzip", gzip.compress(bomb)), ("zstd", bytes(cramjam.zstd.compress(bomb)))):
+        assert len(body) < 100_000
+        assert (await api.post("/log/batch", content=body, headers={"content-encoding": name})).status_code == 413
+    for name, status in (("gzip", 400), ("zstd", 400), ("br", 415)):
+        answer = await api.post("/log/watch", content=b"not packed", headers={"content-encoding": name})
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert await stored(pool) == (0, 0)
+
+
+async def test_a_chunked_body_is_bounded_too(api: httpx.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield b" " * 65_536
+
+    assert (await api.post("/log/batch", content=endless())).status_code == 413
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for byte in json.dumps(watch()).encode():
+            yield bytes([byte])
+
+    assert (await api.post("/log/watch", content=pieces())).status_code == 202
+
+
+async def test_a_client_that_never_sends_its_body_is_not_waited_for(settings: Settings) -> None:
+    async with serving(settings, http_request_timeout_sec=0.2) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(b"POST /log/watch HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        await writer.drain()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+        writer.close()
+
+
+async def test_a_full_buffer_says_so_at_once(settings: Settings, pool: asyncpg.Pool) -> None:
+    async with serving(settings, ingest_max_pending_events=2, ingest_timeout_sec=20.0) as client:
+        async with pool.acquire() as blocker, blocker.transaction():
+            await blocker.execute("LOCK TABLE events IN SHARE MODE")
+            waiting = [asyncio.create_task(client.post("/log/watch", json=watch())) for _ in range(2)]
+            async with asyncio.timeout(10):
+                while "reco_ingest_pending_events 2.0" not in (await client.get("/metrics")).text:
+                    await asyncio.sleep(0.01)
+            refused = await client.post("/log/watch", json=watch())
+            assert refused.status_code == 503
+            assert int(refused.headers["retry-after"]) >= 1
+        # What waited is either stored or told that Postgres was busy (its lock timeout), and nothing in between.
+        answers = [answer.status_code for answer in await asyncio.gather(*waiting)]
+        assert set(answers) <= {202, 503}
+        assert (await stored(pool))[0] == answers.count(202)
+
+
+async def test_no_commit_in_time_is_a_503_and_the_retry_settles_it(settings: Settings, pool: asyncpg.Pool) -> None:
+    async with serving(settings, ingest_timeout_sec=0.1, db_lock_timeout_ms=20_000) as client:
+        event = watch(event_id="event-0001")
+        async with pool.acquire() as blocker, blocker.transaction():
+            await blocker.execute("LOCK TABLE events IN SHARE MODE")
+            late = await client.post("/log/watch", json=event)
+            assert late.status_code == 503
+            assert "retry-after" in late.headers
+        async with asyncio.timeout(10):
+            while (answer := await client.post("/log/watch", json=event)).status_code == 503:
+                pass
+        assert answer.status_code in (200, 202)
+        assert await stored(pool) == (1, 1)
+
+
+def records(ids: list[str], item_id: str = "alien") -> list[Record]:
+    made = []
+    for event_id in ids:
+        event = events.decode_watch(json.dumps(watch(event_id=event_id, item_id=item_id)).encode())
+        made.append(events.accept(event, now_ms=1, entropy=b"", any_time=True))
+    return made
+
+
+async def test_writers_of_the_same_ids_never_deadlock(pool: asyncpg.Pool) -> None:
+    ids = [f"event-{number:05}" for number in range(400)]
+    orders = [ids, ids[::-1], ids[200:] + ids[:200], ids[::2] + ids[1::2]]
+
+    async def write(order: list[str], turn: int) -> list[str]:
+        named = records([f"{turn}-{event_id}" for event_id in order])
+        async with pool.acquire() as connection:
+            insert = insert_all_or_none if turn % 2 else insert_events
+            return await insert(connection, named)
+
+    for turn in range(6):
+        results = await asyncio.gather(*(write(order, turn) for order in orders))
+        assert sum(outcomes.count("accepted") for outcomes in results) == 400
+        assert sum(outcomes.count("duplicate") for outcomes in results) == 1200
+    assert await stored(pool) == (2400, 2400)
+
+
+async def test_a_row_that_postgres_refuses_costs_its_own_request_alone(settings: Settings, pool: asyncpg.Pool) -> None:
+    await pool.execute("ALTER TABLE events ADD CHECK (user_id <> 'cursed')")
+    async with serving(settings) as client:
+        bodies = [watch(user_id="cursed" if number == 7 else f"user-{number}") for number in range(20)]
+        batch = [{"event_type": "watch", **body} for body in bodies]
+        answer = (await client.post("/log/batch", json=batch)).json()
+        assert [result["status"] for result in answer["results"]].count("accepted") == 19
+        assert answer["results"][7]["status"] == "invalid"
+        answers = await asyncio.gather(*(client.post("/log/watch", json=body) for body in bodies))
+        assert [answer.status_code for answer in answers] == [202] * 7 + [422] + [202] * 12
+        assert (await client.post("/log/batch?atomic=true", json=batch)).status_code == 422
+    assert await stored(pool) == (38, 38)

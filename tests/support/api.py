@@ -1,0 +1,38 @@
+"""The API of a process in the test's own event loop: the real server on a real port, over the test's database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+
+from app.api.listener import bind
+from app.settings import Settings
+from app.wiring import Service
+
+
+@asynccontextmanager
+async def serving(settings: Settings, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service with `ROLE=api`; `changes` replace settings."""
+    settings = msgspec.structs.replace(settings, role=frozenset({"api"}), **changes)
+    listener = bind("127.0.0.1", 0, reuse_port=False)
+    port = listener.getsockname()[1]
+    service = Service(settings, listener)
+    service.start()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            async with asyncio.timeout(20):
+                while not service.report().ready or (await client.get("/readyz")).status_code != 200:
+                    await asyncio.sleep(0.01)
+            yield client
+    finally:
+        assert await service.drain()
+        listener.close()
+
+
+def watch(**changes: Any) -> dict[str, Any]:
+    """A valid body of `/log/watch`; a value of None leaves the field out."""
+    event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "watch_time_sec": 60.5, **changes}
+    return {name: value for name, value in event.items() if value is not None}
