@@ -23,7 +23,7 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 # A variable that starts so and is no setting is a typing error, and would be passed over in silence otherwise.
-_OWN_PREFIXES = ("OUTBOX_", "FEATURE_CONSUMER_", "ONLINE_CACHE_", "INGEST_", "API_KEYS", "RATE_LIMIT_")
+_OWN_PREFIXES = ("OUTBOX_", "FEATURE_CONSUMER_", "ONLINE_CACHE_", "INGEST_", "RETENTION_", "API_KEYS", "RATE_LIMIT_")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -79,6 +79,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     feature_consumer_poll_timeout_ms: AtLeastOne = 200
     feature_consumer_max_poll_records: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     feature_consumer_max_retries_per_message: AtLeastOne = 3
+
+    retention_events_days: Annotated[float, Meta(ge=1)] = 35.0
+    retention_dedupe_days: Annotated[float, Meta(ge=14)] = 35.0
+    retention_resolved_days: Annotated[float, Meta(ge=1)] = 30.0
 
     online_cache_enabled: bool = True
     online_cache_backend: Literal["redis", "memory"] = "redis"

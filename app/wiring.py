@@ -21,6 +21,7 @@ from app.web import Web
 from workers.consumer import ConsumerOptions, FeatureConsumer
 from workers.maintenance import Maintenance
 from workers.relay import Relay, RelayOptions
+from workers.retention import RetentionOptions
 
 _log = structlog.get_logger(__name__)
 
@@ -107,7 +108,7 @@ class Service:
                 self._database, self._cache, kafka_options(settings), _consumer_options(settings)
             )
             tasks.append(TaskSpec("feature-consumer", consumer.run))
-        tasks.append(TaskSpec("maintenance", Maintenance(self._database).run))
+        tasks.append(TaskSpec("maintenance", Maintenance(self._database, _retention(settings)).run))
         return tasks
 
     def _dependencies(self) -> list[Dependency]:
@@ -162,6 +163,14 @@ def _topics(settings: Settings) -> TopicOptions:
         prefix=settings.kafka_topic_prefix,
         partitions=settings.kafka_topic_partitions,
         replication_factor=settings.kafka_topic_replication_factor,
+    )
+
+
+def _retention(settings: Settings) -> RetentionOptions:
+    return RetentionOptions(
+        events_days=settings.retention_events_days,
+        dedupe_days=settings.retention_dedupe_days,
+        resolved_days=settings.retention_resolved_days,
     )
 
 

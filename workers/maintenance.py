@@ -1,4 +1,4 @@
-"""Maintenance: gauges of the backlog and of Postgres' own state, and the sums behind the KPIs."""
+"""Maintenance: gauges of the backlog and of Postgres' own state, the sums behind the KPIs, and retention."""
 
 import asyncio
 import time
@@ -10,6 +10,7 @@ from app.adapters import analytics, changes, dead_letters, outbox, statistics
 from app.adapters.postgres import Database
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
+from workers.retention import Retention, RetentionOptions
 from workers.rollup import Rollup
 
 _EVERY_SEC: Final = 2.0
@@ -20,8 +21,9 @@ _KPI_DAYS: Final = 7
 class Maintenance:
     """`run` is the supervised task; `observe` is one turn of it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, keep: RetentionOptions) -> None:
         self._database = database
+        self._retention = Retention(database, keep)
         self._rollup = Rollup(database)
         self._kpis_at = 0.0
 

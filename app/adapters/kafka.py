@@ -25,6 +25,8 @@ from app.errors import DependencyDown, UserError, describe
 # A message may be a full event (32 KiB) plus what we add to it; a batch of messages is a producer request.
 _MAX_REQUEST_BYTES: Final = 1024 * 1024
 _REQUEST_TIMEOUT_MS: Final = 10_000
+# Dedupe rows must outlive what Kafka may deliver again (workers.retention), so the broker's default is not enough.
+_TOPIC_CONFIGURATION: Final = {"retention.ms": str(7 * 24 * 3600 * 1000)}
 _PROBE_TIMEOUT_SEC: Final = 1.5
 _CLOSE_TIMEOUT_SEC: Final = 1.0
 _CANCEL_SEC: Final = 1.0
@@ -163,7 +165,10 @@ async def ensure_topics(
         wanted = {topics.prefix + name for name in names}
         missing = sorted(wanted - set(await bounded(admin.list_topics(), timeout_sec)))
         if missing:
-            new = [NewTopic(name, topics.partitions, topics.replication_factor) for name in missing]
+            new = [
+                NewTopic(name, topics.partitions, topics.replication_factor, topic_configs=_TOPIC_CONFIGURATION)
+                for name in missing
+            ]
             answer = await bounded(admin.create_topics(new), timeout_sec)
             for topic, code, *message in answer.topic_errors:
                 if code not in (0, TopicAlreadyExistsError.errno):

@@ -1,0 +1,18 @@
+"""Removes what is past its time, a few rows a statement, so that nobody waits for it."""
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from app.adapters import sql
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+Table = Literal["events", "feature_event_consumed", "feature_consumer_dlq", "event_outbox"]
+
+_SQL: Final = sql.load(__file__)
+
+
+async def delete_batch(connection: "Connection", table: Table, *, older_sec: float, limit: int) -> int:
+    """Deletes up to `limit` rows that are older; returns how many."""
+    status: str = await connection.execute(_SQL[table], older_sec, limit)
+    return int(status.removeprefix("DELETE "))

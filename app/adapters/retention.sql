@@ -1,0 +1,36 @@
+-- Each statement removes at most $2 rows older than $1 seconds. Rows that somebody holds are left for the next time.
+
+-- name: feature_event_consumed
+DELETE FROM feature_event_consumed WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM feature_event_consumed
+    WHERE consumed_at < now() - make_interval(secs => $1)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: events
+-- What is still on its way stays, whatever its age.
+DELETE FROM events WHERE ctid = ANY (ARRAY(
+    SELECT e.ctid FROM events AS e
+    WHERE e.received_at < now() - make_interval(secs => $1)
+        AND NOT EXISTS (SELECT FROM event_outbox AS o WHERE o.event_id = e.event_id)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: feature_consumer_dlq
+-- Those that nobody has decided upon stay.
+DELETE FROM feature_consumer_dlq WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM feature_consumer_dlq
+    WHERE status IN ('replayed', 'discarded') AND resolved_at < now() - make_interval(secs => $1)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: event_outbox
+DELETE FROM event_outbox WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM event_outbox
+    WHERE status = 'discarded' AND resolved_at < now() - make_interval(secs => $1)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));

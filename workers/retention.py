@@ -1,0 +1,72 @@
+"""Retention: what is past its time goes, in small batches, one table after the other.
+
+The rule that keeps every event counted once: a dedupe row outlives every copy of its message. Copies come from clients
+(an event's own time is at most 7 days back), from Kafka (its retention, 7 days as we make the topics) and from replays
+(dead rows and dead letters were never counted, and are checked against what was). Hence 14 days at least.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from app import metrics
+from app.adapters import retention
+from app.adapters.postgres import Database
+from app.adapters.retention import Table
+
+_EVERY_SEC: Final = 30.0
+_BATCH: Final = 2000
+_BATCHES_A_TURN: Final = 50
+# Between two batches the server has time for those who wait for an answer.
+_PAUSE_SEC: Final = 0.05
+_DAY_SEC: Final = 86_400.0
+# The partial indexes of the outbox do not hold discarded rows: there are few, and looking for them reads the table.
+_OUTBOX_EVERY_SEC: Final = 3600.0
+
+
+class RetentionOptions(Struct, frozen=True, kw_only=True):
+    """Days that rows are kept: events, dedupe rows, and dead letters and dead rows from when they were resolved."""
+
+    events_days: float
+    dedupe_days: float
+    resolved_days: float
+
+
+class Retention:
+    """`sweep` is one turn; any number of processes may do it at once."""
+
+    def __init__(self, database: Database, options: RetentionOptions) -> None:
+        self._database = database
+        self._keep_days: Mapping[Table, float] = {
+            "feature_event_consumed": options.dedupe_days,
+            "events": options.events_days,
+            "feature_consumer_dlq": options.resolved_days,
+            "event_outbox": options.resolved_days,
+        }
+        self._due: dict[Table, float] = {}
+
+    async def sweep(self) -> dict[Table, int]:
+        """Deletes what is due, of each table at most 100,000 rows; returns the numbers. Raises `DependencyDown`."""
+        deleted: dict[Table, int] = {}
+        for table, days in self._keep_days.items():
+            if time.monotonic() < self._due.get(table, 0.0):
+                continue
+            deleted[table] = await self._sweep_table(table, days * _DAY_SEC)
+            every = _OUTBOX_EVERY_SEC if table == "event_outbox" else _EVERY_SEC
+            self._due[table] = time.monotonic() + every
+            metrics.MAINTENANCE_DELETED.labels(table).inc(deleted[table])
+        return deleted
+
+    async def _sweep_table(self, table: Table, older_sec: float) -> int:
+        total = 0
+        for _ in range(_BATCHES_A_TURN):
+            async with self._database.connection() as connection:
+                count = await retention.delete_batch(connection, table, older_sec=older_sec, limit=_BATCH)
+            total += count
+            if count < _BATCH:
+                break
+            await asyncio.sleep(_PAUSE_SEC)
+        return total
