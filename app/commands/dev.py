@@ -15,6 +15,7 @@ from rich.console import Console
 
 from app.adapters import migrations
 from app.api.server import bind
+from app.core.events import TOPICS
 from app.devstack import Stack
 from app.devstack.stack import default_folder
 from app.errors import UserError
@@ -54,17 +55,23 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
         environ["ROLE"] = role
     if port is not None:
         environ["HTTP_PORT"] = str(port)
-    environ = _with_free_port(environ)
-    stack = Stack(_data_folder(environ), environ, report=lambda line: _console.print(line, style="yellow"))
+    _check(environ)
+    stack = Stack(
+        _data_folder(environ),
+        environ,
+        topics=[environ.get("KAFKA_TOPIC_PREFIX", "") + topic for topic in TOPICS],
+        report=lambda line: _console.print(line, style="yellow"),
+    )
     try:
         with _sigterm_unwinds():
             _console.print("Starting the servers …", style="dim")
             stack.start(fresh=fresh)
-            settings = Settings.from_env(environ | stack.urls)
-            migrations.migrate(settings.database_url)
+            database_url = stack.database_url
+            migrations.migrate(database_url)
             if demo:
-                _load_demo(settings.database_url)
-            _show(stack, settings, _someone(settings.database_url))
+                _load_demo(database_url)
+            settings = Settings.from_env(_with_port(environ) | stack.urls)
+            _show(stack, settings, _someone(database_url))
         code = run(settings)
         _console.print("Stopping the servers …", style="dim")
     finally:
@@ -72,21 +79,26 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
     sys.exit(code)
 
 
-def _with_free_port(environ: Mapping[str, str]) -> dict[str, str]:
-    """A port that was asked for is used or is an error; the default gives way to the next free one."""
+def _check(environ: Mapping[str, str]) -> None:
+    """Finds what is wrong before servers are started for nothing."""
     settings = Settings.from_env({**_STAND_INS, **environ})
-    asked = "HTTP_PORT" in environ
-    for port in (settings.http_port,) if asked else _DEFAULT_PORTS:
+    if "HTTP_PORT" in environ:
+        bind(settings.http_host, settings.http_port, reuse_port=settings.http_reuse_port).close()
+
+
+def _with_port(environ: Mapping[str, str]) -> dict[str, str]:
+    """A port that was asked for is used or is an error; the default gives way to the next free one."""
+    if "HTTP_PORT" in environ:
+        return dict(environ)
+    for port in _DEFAULT_PORTS:
         try:
-            bind(settings.http_host, port, reuse_port=settings.http_reuse_port).close()
+            bind(environ["HTTP_HOST"], port, reuse_port=False).close()
         except UserError:
-            if asked or port == _DEFAULT_PORTS[-1]:
-                raise
-        else:
-            if not asked and port != _DEFAULT_PORTS[0]:
-                _console.print(f"Port {_DEFAULT_PORTS[0]} is taken: the API listens on {port}", style="yellow")
-            return {**environ, "HTTP_PORT": str(port)}
-    raise AssertionError("the last port either is free or raises")
+            continue
+        if port != _DEFAULT_PORTS[0]:
+            _console.print(f"Port {_DEFAULT_PORTS[0]} is taken: the API listens on {port}", style="yellow")
+        return {**environ, "HTTP_PORT": str(port)}
+    raise UserError(f"The ports {_DEFAULT_PORTS[0]} to {_DEFAULT_PORTS[-1]} are all taken; choose one with --port")
 
 
 def _data_folder(environ: Mapping[str, str]) -> Path:

@@ -109,6 +109,10 @@ class MockKafka(Server):
 
     name = "kafka"
 
+    def __init__(self, folder: Folder, guard: Guard, *, topics: Sequence[str]) -> None:
+        super().__init__(folder, guard)
+        self._topics = topics
+
     @property
     def url(self) -> str:
         return self._address_file.read_text()
@@ -122,7 +126,8 @@ class MockKafka(Server):
         self._address_file.unlink(missing_ok=True)
 
     def _command(self) -> Sequence[str]:
-        return [sys.executable, str(Path(__file__).with_name("mock_kafka.py")), str(self._address_file)]
+        script = Path(__file__).with_name("mock_kafka.py")
+        return [sys.executable, str(script), str(self._address_file), *self._topics]
 
     def _answers(self) -> bool:
         return self._address_file.exists()

@@ -1,4 +1,4 @@
-"""Runs librdkafka's mock cluster until it is ended, and writes its address to the file given.
+"""Runs librdkafka's mock cluster until it is ended: `mock_kafka.py ADDRESS_FILE TOPIC...`.
 
 A script of its own process; it imports nothing of the app.
 """
@@ -11,10 +11,12 @@ from confluent_kafka import Producer
 
 
 def main() -> None:
-    address_file = Path(sys.argv[1])
+    address_file, topics = Path(sys.argv[1]), sys.argv[2:]
     # The mock cluster lives inside the client that asked for it.
     client = Producer({"test.mock.num.brokers": 1})
     broker = next(iter(client.list_topics(timeout=10).brokers.values()))
+    for topic in topics:
+        client.list_topics(topic, timeout=10)  # asking for a topic makes it: there is no admin API that would
     draft = address_file.with_suffix(".new")
     draft.write_text(f"{broker.host}:{broker.port}")
     draft.replace(address_file)

@@ -1,7 +1,7 @@
 """Starts the servers that are not given by URL, all at once, and stops them."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,8 @@ class Stack:
 
     `environ` may hold the URLs of servers that run already: those are used and no server is started in their place.
     `durable=False` is for data that is thrown away: fast, safe against a crash of a server but not of the machine.
-    `mock_kafka=False` makes a start without the real Kafka an error; otherwise `kafka_is_mock` tells.
+    `mock_kafka=False` makes a start without the real Kafka an error; otherwise `kafka_is_mock` tells. The mock has no
+    admin API to make topics with, so it gets them here.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Stack:
         *,
         durable: bool = True,
         mock_kafka: bool = True,
+        topics: Sequence[str] = (),
         report: Report = lambda line: None,
     ) -> None:
         self.folder = folder if isinstance(folder, Folder) else Folder(folder)
@@ -47,6 +49,7 @@ class Stack:
         self._environ = environ
         self._durable = durable
         self._mock_kafka = mock_kafka
+        self._topics = topics
         self._report = report
         self._guard = Guard()
         self._throwaway = False
@@ -149,7 +152,7 @@ class Stack:
                 f"Kafka: {error}. librdkafka's mock cluster takes its place: messages live in memory only "
                 "and are gone after a restart"
             )
-            return MockKafka(self.folder, self._guard)
+            return MockKafka(self.folder, self._guard, topics=self._topics)
 
     def _at_once(self, action: Callable[[Server], None]) -> None:
         if not self.servers:

@@ -34,6 +34,19 @@ def test_it_runs_the_service_on_servers_of_its_own_and_ends_with_all_of_them(tmp
         assert shown in screen.read_text()
 
 
+def test_where_the_jars_cannot_be_fetched_events_still_reach_the_recommendations(tmp_path: Path) -> None:
+    port = choose()
+    offline = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "REQUESTS_CA_BUNDLE": str(tmp_path / "none")}
+    environment = {**_own_servers(tmp_path), **offline}
+    api = httpx.Client(base_url=f"http://127.0.0.1:{port}")
+    with _dev(environment, "--port", str(port)) as (_, screen), api as client:
+        eventually(lambda: _ready(client), 60, screen.read_text)
+        event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
+        assert client.post("/event", json=event).status_code == 202
+        eventually(lambda: client.get("/popular").json()["items"], 15, screen.read_text)
+    assert "mock cluster takes its place" in screen.read_text()
+
+
 def test_a_sigterm_while_the_servers_start_leaves_none_behind(tmp_path: Path) -> None:
     with _dev(_own_servers(tmp_path), "--port", str(choose())) as (process, screen):
         run = tmp_path / "data" / "run"
