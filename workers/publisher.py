@@ -99,13 +99,17 @@ class Publisher:
         One of our own that is missing has been deleted under us: an outage, and the next start makes it again.
         """
         refused: dict[str, BaseException] = {}
-        for topic in topics:
+        foreign = {topic for topic in topics if topic not in TOPICS}
+        if foreign:
+            # Asked for a topic that is not there, the producer would wait for it until the deadline of all.
+            known = (await producer.client.fetch_all_metadata()).topics()
+            missing = {topic for topic in foreign if self._topic_options.prefix + topic not in known}
+            refused.update((topic, UnknownTopicOrPartitionError(topic)) for topic in missing)
+        for topic in set(topics) - set(refused):
             try:
                 await producer.partitions_for(self._topic_options.prefix + topic)
             except KafkaError as error:
-                if not kafka.is_row_fault(error) or (
-                    isinstance(error, UnknownTopicOrPartitionError) and topic in TOPICS
-                ):
+                if not kafka.is_row_fault(error) or isinstance(error, UnknownTopicOrPartitionError):
                     raise
                 refused[topic] = error
         return refused

@@ -1,0 +1,210 @@
+"""The relay against a real Kafka and Postgres, a batch at a time."""
+
+import json
+import secrets
+
+import asyncpg
+import pytest
+from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app import metrics
+from app.adapters import outbox
+from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES
+from app.errors import DependencyDown
+from tests.support.pipeline import counted, database, message, queue, relay, running, until
+
+Pool = asyncpg.Pool
+
+
+async def rows(pool: Pool) -> dict[str, tuple[str, int]]:
+    found = await pool.fetch("SELECT event_id, status, attempts FROM event_outbox")
+    return {row[0]: (row[1], row[2]) for row in found}
+
+
+async def test_a_batch_is_published_and_deleted(pool: Pool, database_url: str, kafka: str, topic_prefix: str) -> None:
+    await queue(pool, [message(f"event-{number:04d}") for number in range(150)])
+    published = counted(metrics.RELAY_PUBLISHED)
+    lag = counted(metrics.RELAY_EVENT_LAG)
+    async with database(database_url) as opened:
+        worker = relay(opened, kafka, topic_prefix)
+        publisher = worker.publisher()
+        first = await worker.relay_batch(publisher)
+        second = await worker.relay_batch(publisher)
+        third = await worker.relay_batch(publisher)
+        await publisher.close()
+    assert (first.claimed, first.published, first.more) == (100, 100, True)
+    assert (second.claimed, second.published, second.more) == (50, 50, True)
+    assert (third.claimed, third.more) == (0, False)
+    assert await rows(pool) == {}
+    assert counted(metrics.RELAY_PUBLISHED) == published + 150
+    assert counted(metrics.RELAY_EVENT_LAG) == lag + 150
+
+
+async def test_a_row_too_large_for_the_topic_costs_its_neighbours_nothing(
+    pool: Pool, database_url: str, kafka: str, topic_prefix: str
+) -> None:
+    """The broker refuses a batch as a whole, and an idempotent producer stumbles over the hole that leaves."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    small = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": "20000"})
+    for future in admin.create_topics([small]).values():
+        future.result(10.0)
+    large = message("event-large", note=secrets.token_hex(60_000))
+    await queue(pool, [message(f"event-{number:04d}") for number in range(20)] + [large])
+    failed, retried = counted(metrics.RELAY_FAILED), counted(metrics.RELAY_RETRIED)
+    async with database(database_url) as opened:
+        worker = relay(opened, kafka, topic_prefix)
+        publisher = worker.publisher()
+        counts = await worker.relay_batch(publisher)
+        assert (counts.published, counts.put_back, counts.dead) == (20, 1, 0)
+        assert await rows(pool) == {"event-large": ("pending", 1)}
+        await queue(pool, [message("event-after")])
+        assert (await worker.relay_batch(publisher)).published == 1
+        await publisher.close()
+        async with running(worker):
+            await until(lambda: pool.fetchval("SELECT status = 'dead' FROM event_outbox"))
+    assert await rows(pool) == {"event-large": ("dead", 3)}
+    assert "MessageSizeTooLarge" in await pool.fetchval("SELECT last_error FROM event_outbox")
+    assert counted(metrics.RELAY_FAILED) == failed + 1
+    assert counted(metrics.RELAY_RETRIED) == retried + 2
+
+
+async def test_a_topic_that_takes_less_than_a_batch_gets_its_rows_one_by_one(
+    pool: Pool, database_url: str, kafka: str, topic_prefix: str
+) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka})
+    small = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": "600"})
+    for future in admin.create_topics([small]).values():
+        future.result(10.0)
+    await queue(pool, [message(f"event-{number:04d}") for number in range(50)])
+    async with database(database_url) as opened:
+        worker = relay(opened, kafka, topic_prefix)
+        publisher = worker.publisher()
+        counts = await worker.relay_batch(publisher)
+        await publisher.close()
+    assert (counts.published, counts.put_back, counts.dead) == (50, 0, 0)
+
+
+async def test_a_topic_that_does_not_exist_is_the_rows_own_fault(
+    pool: Pool, database_url: str, kafka: str, topic_prefix: str
+) -> None:
+    await queue(pool, [message("event-lost")], topic="no such topic")
+    await queue(pool, [message("event-good")])
+    async with database(database_url) as opened:
+        worker = relay(opened, kafka, topic_prefix)
+        publisher = worker.publisher()
+        counts = await worker.relay_batch(publisher)
+        await publisher.close()
+    assert (counts.published, counts.put_back) == (1, 1)
+    assert await rows(pool) == {"event-lost": ("pending", 1)}
+
+
+async def test_a_broker_that_is_away_costs_no_attempt(pool: Pool, database_url: str, topic_prefix: str) -> None:
+    await queue(pool, [message("event-0001")])
+    async with database(database_url) as opened:
+        worker = relay(opened, "127.0.0.1:1", topic_prefix)
+        publisher = worker.publisher()
+        with pytest.raises(DependencyDown, match="kafka"):
+            await worker.relay_batch(publisher)
+        await publisher.close()
+    assert await rows(pool) == {"event-0001": ("pending", 0)}
+
+
+async def test_two_relays_share_the_rows_and_one_that_dies_gives_its_back(pool: Pool, database_url: str) -> None:
+    await queue(pool, [message(f"event-{number:04d}") for number in range(30)])
+    one, other = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
+    await one.execute("BEGIN")
+    await other.execute("BEGIN")
+    mine = {row.id for row in await outbox.claim_batch(one, 10, lease_sec=5.0)}
+    theirs = {row.id for row in await outbox.claim_batch(other, 100, lease_sec=5.0)}
+    assert len(mine) == 10
+    assert len(theirs) == 20
+    assert not mine & theirs
+    one.terminate()
+
+    async def released() -> bool:
+        async with pool.acquire() as connection, connection.transaction():
+            return {row.id for row in await outbox.claim_batch(connection, 100, lease_sec=5.0)} == mine
+
+    await until(released)
+    other.terminate()
+
+
+async def test_a_relay_that_is_stopped_loses_its_lease(pool: Pool, database_url: str) -> None:
+    await queue(pool, [message("event-0001")])
+    stopped = await asyncpg.connect(database_url)
+    await stopped.execute("BEGIN")
+    assert len(await outbox.claim_batch(stopped, 10, lease_sec=0.2)) == 1
+
+    async def released() -> bool:
+        async with pool.acquire() as connection, connection.transaction():
+            return len(await outbox.claim_batch(connection, 10, lease_sec=5.0)) == 1
+
+    await until(released)
+    stopped.terminate()
+
+
+async def test_a_claim_does_not_walk_over_what_is_gone(pool: Pool) -> None:
+    """However much was deleted before it, and although an old transaction keeps vacuum away."""
+    await pool.execute(
+        "INSERT INTO event_outbox (event_id, topic, message_key, payload) "
+        "SELECT 'e' || n, 't', 'k', '{}' FROM generate_series(1, 20000) AS n"
+    )
+    async with pool.acquire() as old, old.transaction(isolation="repeatable_read", readonly=True):
+        await old.execute("SELECT count(*) FROM event_outbox")
+        last = await pool.fetchval("SELECT max(id) FROM (SELECT id FROM event_outbox ORDER BY id LIMIT 19000) AS first")
+        await pool.execute("DELETE FROM event_outbox WHERE id <= $1", last)
+        await pool.execute("ANALYZE event_outbox")
+        plan = await buffers(pool, last)
+        assert plan["index"] == "event_outbox_pending" or plan["index"] == "event_outbox_pkey"
+        assert plan["buffers"] < 200
+        assert plan["buffers"] < (await buffers(pool, 0))["buffers"] / 3
+
+
+async def buffers(pool: Pool, after_id: int) -> dict[str, object]:
+    statement = outbox._SQL["claim_batch"].rstrip(";").replace("$1", "100").replace("$2", str(after_id))
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            text = await connection.fetchval("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + statement)
+        finally:
+            await transaction.rollback()
+    plan = json.loads(text)[0]["Plan"]
+    node = plan
+    while "Index Name" not in node:
+        node = node["Plans"][0]
+    return {"index": node["Index Name"], "buffers": node["Shared Hit Blocks"] + node["Shared Read Blocks"]}
+
+
+async def test_the_backlog_is_counted_to_a_bound(pool: Pool) -> None:
+    await pool.execute(
+        "INSERT INTO event_outbox (event_id, topic, message_key, payload, status, created_at) "
+        "SELECT 'e' || n, 't', 'k', '{}', CASE WHEN n % 10 = 0 THEN 'dead' ELSE 'pending' END, "
+        "now() - interval '1 minute' FROM generate_series(1, 100) AS n"
+    )
+    async with pool.acquire() as connection:
+        found = await outbox.backlog(connection)
+    assert (found.pending, found.dead) == (90, 10)
+    assert 60_000 <= found.oldest_pending_ms < 600_000
+
+
+async def test_a_message_travels_with_its_id_and_trace(
+    pool: Pool, database_url: str, kafka: str, topic_prefix: str
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    await queue(pool, [message("event-0001")], topic=TOPIC_WATCHES, traceparent=trace)
+    async with database(database_url) as opened:
+        worker = relay(opened, kafka, topic_prefix)
+        publisher = worker.publisher()
+        await worker.relay_batch(publisher)
+        await publisher.close()
+    consumer = Consumer(
+        {"bootstrap.servers": kafka, "group.id": f"{topic_prefix}probe", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe([topic_prefix + TOPIC_WATCHES])
+    record = consumer.poll(20.0)
+    consumer.close()
+    assert record is not None
+    assert record.key() == b"ann"
+    assert dict(record.headers() or []) == {"event_id": b"event-0001", "traceparent": trace.encode()}
