@@ -34,6 +34,12 @@ class RequestContext:
         self.body_read = True
         self.reply_headers: list[tuple[bytes, bytes]] = []
 
+    @property
+    def trace_id(self) -> str | None:
+        """The second field of `traceparent` (W3C Trace Context)."""
+        fields = (self.traceparent or "").split("-")
+        return fields[1] if len(fields) >= 4 else None
+
 
 def context_of(scope: Scope) -> RequestContext:
     context: RequestContext = scope["state"][_KEY]
@@ -107,6 +113,7 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
                     ms=round(elapsed_ms, 1),
                     request_id=context.request_id,
                     correlation_id=context.correlation_id,
+                    trace_id=context.trace_id,
                     caller=context.caller,
                 )
 

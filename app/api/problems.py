@@ -107,7 +107,14 @@ def render(context: RequestContext, error: Exception) -> Reply:
     """The answer to an exception."""
     problem = as_problem(error)
     if problem.status == 500:
-        _log.error("request_failed", request_id=context.request_id, error=describe(error), exc_info=error)
+        _log.error(
+            "request_failed",
+            request_id=context.request_id,
+            correlation_id=context.correlation_id,
+            trace_id=context.trace_id,
+            error=describe(error),
+            exc_info=error,
+        )
     body = Problem(
         title=HTTPStatus(problem.status).phrase,
         status=problem.status,

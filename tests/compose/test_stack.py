@@ -104,7 +104,8 @@ def test_workers_scale_and_share_the_work(compose: Compose) -> None:
             "docker compose exec -T kafka /opt/kafka/bin/kafka-consumer-groups.sh --bootstrap-server kafka:9092"
             " --describe --members --group recsys-feature-consumer-v1"
         )
-        compose.wait_until("three members in the group", lambda: compose.run(describe).count("aiokafka") == 3, 60)
+        member = "\nrecsys-feature-consumer-v1 "
+        compose.wait_until("three members in the group", lambda: compose.run(describe).count(member) == 3, 60)
     _scale(compose, consumers=1, relays=1)
 
 

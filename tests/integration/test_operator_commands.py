@@ -1,0 +1,98 @@
+"""What an operator runs, against a real service: reco smoke, check, status, doctor, migrate --check."""
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli import main
+from app.devstack.ports import choose
+from tests.support.service import running
+
+_URLS = ("DATABASE_URL", "ONLINE_CACHE_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC_PREFIX", "ROLE", "API_KEYS")
+
+
+def reco(*arguments: str, environment: dict[str, str] | None = None) -> Result:
+    return CliRunner(env={name: (environment or {}).get(name) for name in _URLS}).invoke(main, arguments)
+
+
+def test_smoke_walks_every_kind_of_event_and_leaves_no_user_behind(environment: dict[str, str]) -> None:
+    with running(environment) as service:
+        result = reco("smoke", service.url)
+        assert result.exit_code == 0, result.output
+        assert "An event of each kind gets through." in result.output
+        again = reco("smoke", service.url)
+        assert again.exit_code == 0, again.output
+    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
+def test_smoke_says_where_an_event_is_stuck(environment: dict[str, str]) -> None:
+    with running({**environment, "ROLE": "api"}) as service:
+        result = reco("smoke", service.url, "--patience", "0.5")
+        assert result.exit_code == 1
+        assert "still queued: look at outbox-relay" in result.output
+
+
+def test_check_and_status_read_what_the_service_says_of_itself(environment: dict[str, str]) -> None:
+    with running(environment) as service:
+        checked = reco("check", service.url)
+        assert "ingest_p99_ms: no figure yet (at most 100)" in checked.output
+        assert checked.exit_code == 0, checked.output
+        shown = reco("status", service.url, "--metrics", "reco_task_running")
+        assert shown.exit_code == 0
+        assert "task outbox-relay: running" in shown.output
+        assert 'reco_task_running{task="maintenance"} 1.0' in shown.output
+
+
+@pytest.mark.parametrize("command", ["smoke", "check", "status"])
+def test_a_service_that_does_not_answer_is_said_so(command: str) -> None:
+    result = reco(command, f"http://127.0.0.1:{choose()}")
+    assert result.exit_code in (1, 2)
+    assert "no answer from" in result.output
+
+
+def test_doctor_finds_nothing_where_all_is_well(environment: dict[str, str]) -> None:
+    with running(environment):
+        result = reco("doctor", environment=environment)
+    assert result.exit_code == 0, result.output
+    for said in ("schema: as the migrations made it", "redis: may write and delete", "recsys.watches.v1: 2 partitions"):
+        assert said in result.output
+    assert "DATABASE_URL=(set, hidden)" in result.output
+
+
+def test_doctor_says_what_cannot_be_reached_and_what_to_do(environment: dict[str, str]) -> None:
+    nowhere = f"127.0.0.1:{choose()}"
+    broken = {"KAFKA_BOOTSTRAP_SERVERS": nowhere, "ONLINE_CACHE_REDIS_URL": f"redis://{nowhere}/0"}
+    result = reco("doctor", environment=environment | broken)
+    assert result.exit_code == 1
+    assert "FAIL kafka" in result.output
+    assert "check KAFKA_BOOTSTRAP_SERVERS" in result.output
+    assert "FAIL redis" in result.output
+    assert "ONLINE_CACHE_BACKEND=memory" in result.output
+
+
+def test_migrate_check_sees_drift_and_mends_nothing(environment: dict[str, str]) -> None:
+    assert reco("migrate", "--check", environment=environment).exit_code == 0
+    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("DROP INDEX event_outbox_pending")
+        connection.execute("ALTER TABLE items ADD COLUMN mine text")
+        connection.execute("ALTER TABLE events ALTER COLUMN session_id DROP NOT NULL")
+    for _ in range(2):
+        result = reco("migrate", "--check", environment=environment)
+        assert result.exit_code == 1
+        assert "index event_outbox_pending of event_outbox: missing" in result.output
+        assert "column mine of items: no migration made it" in result.output
+        assert "column session_id of events: is text; it should be text NOT NULL" in result.output
+
+
+def test_migrate_check_sees_a_changed_file_and_lets_a_newer_release_be(environment: dict[str, str]) -> None:
+    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("INSERT INTO migration_checksum (migration_id, sha256) VALUES ('9999.newer', 'x')")
+        connection.execute("ALTER TABLE items ADD COLUMN newer text")
+        result = reco("migrate", "--check", environment=environment)
+        assert result.exit_code == 0, result.output
+        assert "newer    9999.newer" in result.output
+        connection.execute("UPDATE migration_checksum SET sha256 = 'x' WHERE migration_id = '0001.event-store'")
+    result = reco("migrate", "--check", environment=environment)
+    assert result.exit_code == 1
+    assert "0001.event-store: the file changed after it was applied" in result.output

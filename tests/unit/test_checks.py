@@ -1,0 +1,126 @@
+"""The pure parts of smoke, check, doctor and migrate --check."""
+
+import pytest
+
+from app.adapters.schema_check import drift, order_faults
+from app.checks import findings, promises, smoke
+from app.commands.doctor import shown_settings
+from app.commands.status import lines
+from app.core import events
+from app.errors import UserError
+from app.settings import SECRETS, Settings
+
+FIRST = ("0001.first", "-- depends:\nSELECT 1;")
+
+
+def test_files_in_order_have_no_faults() -> None:
+    texts = dict([FIRST, ("0002.second", "-- depends: 0001.first\n"), ("0010.third", "-- depends: 0001.first\n")])
+    assert order_faults(texts) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "fault"),
+    [
+        ({"first": "-- depends:\n"}, "is named NNNN"),
+        ({"0001.First": "-- depends:\n"}, "is named NNNN"),
+        (dict([FIRST, ("0001.other", "-- depends: 0001.first\n")]), "has the number of 0001.first"),
+        (dict([FIRST, ("0002.second", "SELECT 1;")]), "needs a line"),
+        (dict([FIRST, ("0002.second", "-- depends:\n")]), "needs a line"),
+        (dict([FIRST, ("0002.second", "-- depends: 0003.third\n")]), "needs a line"),
+        ({"0001.first": "-- depends: 0000.before\n"}, "needs a line"),
+    ],
+)
+def test_files_out_of_order_are_faults(texts: dict[str, str], fault: str) -> None:
+    (found,) = order_faults(texts)
+    assert fault in found
+
+
+def test_drift_names_each_part_once() -> None:
+    expected = {("t", "table", "t"): "", ("t", "column", "a"): "text", ("t", "index", "i"): "CREATE INDEX i"}
+    expected |= {("gone", "table", "gone"): "", ("gone", "column", "a"): "text"}
+    live = {("t", "table", "t"): "", ("t", "column", "a"): "integer", ("t", "column", "b"): "text"}
+    live |= {("more", "table", "more"): "", ("more", "column", "a"): "text"}
+    faults = drift(expected, live, extra_is_fault=True)
+    assert [fault.split(":")[0] for fault in faults] == [
+        "column a of t",
+        "index i of t",
+        "table gone",
+        "column b of t",
+        "table more",
+    ]
+    assert len(drift(expected, live, extra_is_fault=False)) == 3
+    assert drift(live, live, extra_is_fault=True) == []
+
+
+def test_the_walk_has_an_event_of_each_kind_that_the_service_takes() -> None:
+    kinds = set()
+    for path, body in smoke.events("0123456789ab"):
+        kinds.add(body.get("event_type", path.removeprefix("/log/")))
+        assert 8 <= len(body["event_id"]) <= 64
+    assert kinds == {"impression", "watch", "view", "click", "purchase"}
+    assert len(events.TOPICS) == 3
+
+
+def test_sla_figures_must_not_be_above_and_kpis_not_below_their_targets() -> None:
+    now = {
+        "ingest": {"p99_ms": 10.0},
+        "reco": {"p99_ms": 300.0},
+        "freshness": None,
+        "error_ratio": 0.0,
+        "targets": {"ingest_p99_ms": 100.0, "reco_p99_ms": 100.0, "freshness_p99_ms": 1000.0, "error_ratio": 0.001},
+    }
+    verdicts = {verdict.name: verdict.ok for verdict in promises.sla_verdicts(now)}
+    assert verdicts == {"ingest_p99_ms": True, "reco_p99_ms": False, "freshness_p99_ms": None, "error_ratio": True}
+    kpis = promises.kpi_verdicts(
+        {"ctr_at_20": 0.04, "coverage_at_20": None}, {"ctr_at_20": 0.05, "coverage_at_20": 0.3}
+    )
+    assert [verdict.ok for verdict in kpis] == [False, None]
+
+
+def test_what_is_slow_or_off_is_a_warning_with_a_remedy() -> None:
+    assert findings.latency("redis", 1.0).level == "ok"
+    assert findings.latency("redis", 100.0).remedy
+    assert findings.clock("postgres", -0.2).level == "ok"
+    assert findings.clock("postgres", -3600.0).level == "warn"
+    assert findings.encoding("UTF8").level == "ok"
+    assert findings.encoding("SQL_ASCII").remedy
+
+
+def test_no_secret_is_ever_shown() -> None:
+    url = "postgresql://reco:hunter2@db/reco"
+    settings = Settings(
+        database_url=url,
+        kafka_sasl_password="hunter2",
+        online_cache_redis_url="redis://:hunter2@r",
+        api_keys=("hunter2",),
+    )
+    shown = dict(shown_settings(settings, every=True))
+    assert len(shown) == len(Settings.__struct_fields__)
+    assert "hunter2" not in str(shown)
+    assert {shown[name.upper()] for name in SECRETS} == {"(set, hidden)"}
+    assert dict(shown_settings(settings, every=False)).keys() == {name.upper() for name in SECRETS}
+
+
+def test_every_setting_that_may_hold_a_secret_is_known_as_one() -> None:
+    suspicious = ("password", "_keys", "_url")
+    assert {name for name in Settings.__struct_fields__ if name.endswith(suspicious)} - {
+        "online_cache_memory_max_keys"
+    } == SECRETS
+
+
+def test_status_tells_state_since_when_restarts_and_error() -> None:
+    entry = {"state": "restarting", "since": "t", "restarts": 2, "detail": None, "error": "ValueError: x"}
+    redis = {"state": "down", "since": "t", "need": "degrades", "error": "refused"}
+    report = {"tasks": {"outbox-relay": entry}, "dependencies": {"redis": redis}}
+    assert list(lines(report)) == [
+        "task outbox-relay: restarting since t, 2 restarts (ValueError: x)",
+        "degrades redis: down since t (refused)",
+    ]
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "http://", "http://host?x=1"])
+def test_what_is_no_address_of_a_service_is_said_at_once(url: str) -> None:
+    from app.checks.client import Client
+
+    with pytest.raises(UserError, match="no address"):
+        Client(url)

@@ -1,0 +1,53 @@
+"""compose.yaml and the settings agree."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from app.settings import Settings
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+RECO: Final = ("migrate", "api", "outbox-relay", "feature-consumer")
+
+# Each service sets ROLE itself; the rest is of no use inside the compose network.
+NOT_PASSED: Final = {"ROLE", "HTTP_HOST", "HTTP_REUSE_PORT", "API_KEYS_FILE"} | {
+    f"KAFKA_{name}" for name in ("SECURITY_PROTOCOL", "SASL_MECHANISM", "SASL_USERNAME", "SASL_PASSWORD", "SSL_CAFILE")
+}
+
+
+def test_every_setting_can_be_given_and_no_other() -> None:
+    known = {name.upper() for name in Settings.__struct_fields__}
+    assert set(COMPOSE["x-settings"]) == known - NOT_PASSED
+
+
+def test_the_environment_of_each_service_makes_settings() -> None:
+    for service in RECO:
+        given = COMPOSE["services"][service]["environment"]
+        environ = {
+            name: str(value).replace("${POSTGRES_PASSWORD:-reco}", "reco") for name, value in given.items() if value
+        }
+        assert Settings.from_env(environ).role <= {"api", "relay", "consumer"}
+
+
+def test_a_stop_is_given_longer_than_the_drain() -> None:
+    drain_sec = Settings(database_url="").shutdown_timeout_sec
+    for service in RECO:
+        grace = COMPOSE["services"][service]["stop_grace_period"]
+        assert float(grace.removesuffix("s")) > drain_sec
+
+
+def test_only_one_service_builds_so_that_another_tag_is_never_built_from_this_checkout() -> None:
+    assert [name for name, service in COMPOSE["services"].items() if "build" in service] == ["migrate"]
+
+
+def test_the_example_environment_names_what_compose_reads() -> None:
+    text = (ROOT / "compose.yaml").read_text()
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    names = [
+        line.removeprefix("#").partition("=")[0] for line in lines if "=" in line and " " not in line.partition("=")[0]
+    ]
+    assert "RECO_TAG" in names
+    for name in names:
+        assert f"${{{name}:-" in text or f"  {name}:\n" in text
