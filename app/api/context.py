@@ -19,6 +19,9 @@ _KEY: Final = "reco"
 _MAX_ID_LENGTH: Final = 128
 _FAMILIES: Final = {n: metrics.API_REQUESTS.labels(f"{n}xx") for n in range(1, 6)}
 
+# A 503 of /readyz is a good answer about something else: no failed request, and its cause is logged once elsewhere.
+_PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+
 
 class RequestContext:
     """What a handler may want to know of its request besides the body. Header names are lower case."""
@@ -98,13 +101,15 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
             await on_error(context, Late())(scope, receive, send_with_ids)
         finally:
             elapsed_ms = (time.perf_counter() - started) * 1000
-            _FAMILIES[(status or 500) // 100].inc()
             route = scope.get("path_template") or "(none)"
+            probe = route in _PROBES
+            if not probe:
+                _FAMILIES[(status or 500) // 100].inc()
             observe = latencies.get(route)
             if observe is None:
                 observe = latencies[route] = metrics.API_LATENCY.labels(route).observe
             observe(elapsed_ms)
-            if status >= 500 or logging.root.isEnabledFor(logging.DEBUG):
+            if (status >= 500 and not probe) or logging.root.isEnabledFor(logging.DEBUG):
                 _log.info(
                     "request",
                     method=scope["method"],

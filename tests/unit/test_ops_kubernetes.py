@@ -1,0 +1,113 @@
+"""The Kubernetes manifests build, agree with each other, and keep what the service relies on."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from app.settings import Settings
+
+FOLDER: Final = Path(__file__).resolve().parents[2] / "ops" / "kubernetes"
+ROLES: Final = {"api": "api", "outbox-relay": "relay", "feature-consumer": "consumer"}
+
+
+def documents() -> list[dict[str, Any]]:
+    kustomization = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+    return [
+        document for name in kustomization["resources"] for document in yaml.safe_load_all((FOLDER / name).read_text())
+    ]
+
+
+def of_kind(kind: str) -> dict[str, dict[str, Any]]:
+    return {document["metadata"]["name"]: document for document in documents() if document["kind"] == kind}
+
+
+def container(document: dict[str, Any]) -> dict[str, Any]:
+    (found,) = document["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def configuration() -> dict[str, str]:
+    kustomization = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+    (generator,) = kustomization["configMapGenerator"]
+    return dict(literal.split("=", 1) for literal in generator["literals"])
+
+
+def test_there_is_a_deployment_and_a_budget_for_each_role() -> None:
+    deployments = of_kind("Deployment")
+    assert {name: container(d)["env"][0]["value"] for name, d in deployments.items()} == ROLES
+    assert of_kind("PodDisruptionBudget").keys() == ROLES.keys()
+    for document in (*deployments.values(), *of_kind("PodDisruptionBudget").values()):
+        name = document["metadata"]["name"]
+        assert document["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/component": name}
+    for name, deployment in deployments.items():
+        assert deployment["spec"]["template"]["metadata"]["labels"] == {"app.kubernetes.io/component": name}
+
+
+def test_probes_ask_what_they_are_for() -> None:
+    for deployment in of_kind("Deployment").values():
+        asked = container(deployment)
+        assert asked["livenessProbe"]["httpGet"]["path"] == "/healthz"
+        assert asked["startupProbe"]["httpGet"]["path"] == "/healthz"
+        assert asked["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_a_pod_is_given_longer_than_its_drain_and_serves_until_probes_have_seen_it() -> None:
+    settings = configuration()
+    for deployment in of_kind("Deployment").values():
+        spec = deployment["spec"]["template"]["spec"]
+        assert spec["terminationGracePeriodSeconds"] > float(settings["SHUTDOWN_TIMEOUT_SEC"])
+        probe = container(deployment)["readinessProbe"]
+        assert float(settings["SHUTDOWN_GRACE_SEC"]) > probe["periodSeconds"] * probe["failureThreshold"]
+
+
+def test_containers_are_confined() -> None:
+    for document in (*of_kind("Deployment").values(), *of_kind("Job").values()):
+        confined = container(document)["securityContext"]
+        assert confined["readOnlyRootFilesystem"] is True
+        assert confined["allowPrivilegeEscalation"] is False
+        assert confined["capabilities"] == {"drop": ["ALL"]}
+        pod = document["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is False
+
+
+def test_settings_exist_and_make_a_process_with_the_example_secret() -> None:
+    secret = yaml.safe_load((FOLDER / "secret.example.yaml").read_text())["stringData"]
+    known = {name.upper() for name in Settings.__struct_fields__}
+    assert (configuration().keys() | secret.keys()) <= known
+    for role in ROLES.values():
+        environ = {**configuration(), **secret, "ROLE": role, "API_KEYS": "", "API_KEYS_FILE": "keys"}
+        assert Settings.from_env(environ).role == {role}
+
+
+def test_autoscalers_lead_to_deployments_and_stay_within_the_partitions() -> None:
+    scalers = {**of_kind("HorizontalPodAutoscaler"), **of_kind("ScaledObject")}
+    assert scalers.keys() == ROLES.keys()
+    for name, scaler in scalers.items():
+        assert scaler["spec"]["scaleTargetRef"]["name"] == name
+        assert "replicas" not in of_kind("Deployment")[name]["spec"]
+    settings = Settings(database_url="")
+    consumers = scalers["feature-consumer"]["spec"]
+    assert consumers["maxReplicaCount"] == settings.kafka_topic_partitions
+    assert consumers["triggers"][0]["metadata"]["consumerGroup"] == settings.feature_consumer_group
+
+
+def test_kustomize_builds_it() -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    done = subprocess.run(["kubectl", "kustomize", str(FOLDER)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^kind:", done.stdout, re.MULTILINE)) == len(documents()) + 1
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda found: f"{found['kind']}/{found['metadata']['name']}")
+def test_each_object_is_what_its_schema_asks_for(document: dict[str, Any]) -> None:
+    validate = pytest.importorskip("kubernetes_validate", reason="the package kubernetes-validate is not installed")
+    if "keda" in document["apiVersion"]:
+        pytest.skip("no schema of KEDA's objects is at hand")
+    validate.validate(document, "1.30", strict=True)
