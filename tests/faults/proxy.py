@@ -76,7 +76,8 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
+        for _ in range(3):
+            await asyncio.sleep(0)  # aborted transports close their sockets in a later turn
 
     def _heal(self) -> None:
         self._open = asyncio.Event()
@@ -92,24 +93,26 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         gate = self._open
-        await gate.wait()
+        self._writers.add(writer)
+        writers = {writer}
         try:
+            await gate.wait()
             upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
+            writers.add(upstream_writer)
+            self._writers.add(upstream_writer)
+            held = asyncio.Event()
+            pipes = [
+                asyncio.create_task(self._requests(reader, upstream_writer, gate, held)),
+                asyncio.create_task(self._responses(upstream_reader, writer, gate, held)),
+            ]
+            try:
+                await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for pipe in pipes:
+                    pipe.cancel()
         except OSError:
-            writer.transport.abort()
-            return
-        writers = {writer, upstream_writer}
-        self._writers |= writers
-        held = asyncio.Event()
-        pipes = [
-            asyncio.create_task(self._requests(reader, upstream_writer, gate, held)),
-            asyncio.create_task(self._responses(upstream_reader, writer, gate, held)),
-        ]
-        try:
-            await asyncio.wait(pipes, return_when=asyncio.FIRST_COMPLETED)
+            pass  # the server is away: the client is told by the end of its connection
         finally:
-            for pipe in pipes:
-                pipe.cancel()
             self._writers -= writers
             for end in writers:
                 end.transport.abort()

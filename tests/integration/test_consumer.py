@@ -1,0 +1,271 @@
+"""The consumer's transaction against a real Postgres, and the whole consumer against Kafka, Postgres and Redis."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+import pytest
+import redis.asyncio
+from aiokafka import ConsumerRecord
+from confluent_kafka import Producer
+
+from app import metrics
+from app.adapters import features
+from app.adapters.history_cache import RedisHistoryCache
+from app.adapters.postgres import Database
+from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES
+from app.core.features import decode_history
+from app.errors import DependencyDown
+from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
+from workers.batch import Applied, FeatureWriter, Incoming, read_record
+from workers.consumer import ConsumerOptions, FeatureConsumer
+from workers.write_through import WriteThrough
+
+Pool = asyncpg.Pool
+
+
+@pytest.fixture
+async def opened(database_url: str) -> AsyncIterator[Database]:
+    async with database(database_url) as opened:
+        yield opened
+
+
+def incoming(*values: str | bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> list[Incoming]:
+    return [
+        read_record(
+            ConsumerRecord(
+                topic=TOPIC_INTERACTIONS,
+                partition=0,
+                offset=offset,
+                timestamp=1,
+                timestamp_type=0,
+                key=b"ann",
+                value=value.encode() if isinstance(value, str) else value,
+                checksum=None,
+                serialized_key_size=3,
+                serialized_value_size=0,
+                headers=tuple(headers),
+            ),
+            topic=TOPIC_INTERACTIONS,
+        )
+        for offset, value in enumerate(values)
+    ]
+
+
+async def views(pool: Pool) -> dict[str, int]:
+    return {row[0]: row[1] for row in await pool.fetch("SELECT item_id, views FROM item_stats WHERE views > 0")}
+
+
+async def test_an_event_counts_once_within_a_batch_and_across_batches(opened: Database, pool: Pool) -> None:
+    writer = FeatureWriter(opened, max_retries=1)
+    batch = incoming(message("event-0001"), message("event-0002", item_id="heat"), message("event-0001"))
+    first, second = await writer.apply(batch), await writer.apply(batch)
+    assert (first.counted, first.duplicates, first.dead) == (2, 1, 0)
+    assert (second.counted, second.duplicates) == (0, 3)
+    assert await views(pool) == {"alien": 1, "heat": 1}
+    # A duplicate's history is told as well: whoever counted it first may have died before the cache.
+    assert second.histories["ann"].history == first.histories["ann"].history
+    assert second.histories["ann"].version > first.histories["ann"].version
+
+
+async def test_bad_bytes_are_dead_letters_of_the_same_transaction_and_stored_once(opened: Database, pool: Pool) -> None:
+    writer = FeatureWriter(opened, max_retries=1)
+    headers = [("event_id", b"event-bad"), ("traceparent", b"00-aa-bb-01"), ("odd", b"\xff\x00"), ("replays", b"2")]
+    batch = incoming(b"\xff", None, headers=headers)
+    for _ in range(2):
+        assert (await writer.apply(batch)).dead == 2
+    rows = await pool.fetch("SELECT * FROM feature_consumer_dlq ORDER BY record_offset")
+    assert [row["value"] for row in rows] == [b"\xff", None]
+    assert rows[0]["header_names"] == [name for name, _ in headers]
+    assert rows[0]["header_values"] == [value for _, value in headers]
+    assert (rows[0]["event_id"], rows[0]["traceparent"], rows[0]["replays"]) == ("event-bad", "00-aa-bb-01", 2)
+    assert (rows[0]["partition"], rows[0]["record_offset"], rows[0]["error_kind"]) == (0, 0, "decode")
+
+
+async def test_a_message_that_postgres_refuses_is_found_retried_and_dead_lettered_alone(
+    opened: Database, pool: Pool
+) -> None:
+    await pool.execute("ALTER TABLE item_stats ADD CONSTRAINT no_poison CHECK (item_id <> 'poison' OR views = 0)")
+    retried = counted(metrics.CONSUMER_PROCESSED, status="retried")
+    values = [message(f"event-{number:04d}", item_id="poison" if number == 5 else "alien") for number in range(16)]
+    applied = await FeatureWriter(opened, max_retries=2).apply(incoming(*values))
+    assert (applied.counted, applied.dead) == (15, 1)
+    assert counted(metrics.CONSUMER_PROCESSED, status="retried") == retried + 2
+    letter = await pool.fetchrow("SELECT event_id, error_kind, attempts, error FROM feature_consumer_dlq")
+    assert letter is not None
+    assert (letter["event_id"], letter["error_kind"], letter["attempts"]) == ("event-0005", "data", 3)
+    assert "no_poison" in letter["error"]
+    assert await views(pool) == {"alien": 15}
+    assert await pool.fetchval("SELECT count(*) FROM feature_event_consumed") == 15
+
+
+async def test_an_outage_is_no_fault_of_the_message(opened: Database, pool: Pool) -> None:
+    await pool.execute("ALTER TABLE item_stats RENAME TO item_stats_away")
+    with pytest.raises(DependencyDown):
+        await FeatureWriter(opened, max_retries=1).apply(incoming(message("event-0001"), message("event-0002")))
+    await pool.execute("ALTER TABLE item_stats_away RENAME TO item_stats")
+    assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 0
+
+
+async def test_several_consumers_neither_deadlock_nor_count_twice(opened: Database, pool: Pool) -> None:
+    """The same events in different orders, by several writers at once, about the same few users and items."""
+    chance = random.Random(7)
+    reasons: list[str] = []
+    values = [
+        message(
+            f"event-{number:04d}",
+            user_id=f"user-{number % 5}",
+            item_id=f"item-{number % 7}",
+            ts_ms=1_767_225_600_000 + number,
+        )
+        for number in range(200)
+    ]
+
+    async def consume() -> Applied:
+        writer, total = FeatureWriter(opened, max_retries=1), Applied()
+        shuffled = chance.sample(values, len(values))
+        for start in range(0, len(shuffled), 40):
+            while True:
+                try:
+                    total.add(await writer.apply(incoming(*shuffled[start : start + 40])))
+                    break
+                except DependencyDown as error:
+                    reasons.append(error.reason)
+        return total
+
+    totals = await asyncio.gather(*(consume() for _ in range(3)))
+    assert not [reason for reason in reasons if "LockNotAvailable" not in reason]
+    assert sum(total.counted for total in totals) == 200
+    assert sum((await views(pool)).values()) == 200
+    history = await pool.fetchval("SELECT history FROM user_history WHERE user_id = 'user-0'")
+    assert [entry.at_ms for entry in decode_history(history)] == sorted(
+        (entry.at_ms for entry in decode_history(history)), reverse=True
+    )
+
+
+async def test_what_the_cache_did_not_take_is_written_when_it_is_back(
+    opened: Database, pool: Pool, redis_url: str
+) -> None:
+    dead = RedisHistoryCache("redis://127.0.0.1:1/0", ttl_sec=60.0, timeout_sec=0.2)
+    applied = await FeatureWriter(opened, max_retries=1).apply(incoming(message("event-0001")))
+    broken = WriteThrough(opened, dead)
+    await broken.put(applied.histories)
+    assert await pool.fetchval("SELECT array_agg(user_id) FROM stale_history") == ["ann"]
+    assert await broken.repair() == 0
+    assert await pool.fetchval("SELECT count(*) FROM stale_history") == 1
+
+    cache = RedisHistoryCache(redis_url, ttl_sec=60.0, timeout_sec=2.0)
+    assert await WriteThrough(opened, cache).repair() == 1
+    assert await pool.fetchval("SELECT count(*) FROM stale_history") == 0
+    assert (await cache.get_many(["ann"]))["ann"] == applied.histories["ann"]
+    await cache.close()
+    await dead.close()
+
+
+async def test_the_consumer_carries_a_trace_to_the_dead_letters_and_moves_its_metrics(
+    opened: Database, pool: Pool, kafka: str, topic_prefix: str, redis_url: str
+) -> None:
+    cache = RedisHistoryCache(redis_url, ttl_sec=60.0, timeout_sec=2.0)
+    before = {status: counted(metrics.CONSUMER_PROCESSED, status=status) for status in ("applied", "duplicate", "dlq")}
+    stored, lag = counted(metrics.DLQ_EVENTS, outcome="stored"), counted(metrics.CONSUMER_EVENT_LAG)
+    watched = counted(metrics.WATCH_TO_FEATURE)
+    options = ConsumerOptions(
+        group=f"{topic_prefix}group",
+        poll_timeout_ms=50,
+        max_poll_records=100,
+        max_retries_per_message=1,
+        topics=topics(topic_prefix),
+    )
+    consumer = FeatureConsumer(opened, cache, kafka_options(kafka), options)
+    async with running(consumer) as progress:
+        await until(_assigned(consumer))
+        producer = Producer({"bootstrap.servers": kafka})
+        watch = json.loads(message("event-watch")) | {"event_type": "watch", "watch_time_sec": 60}
+        producer.produce(topic_prefix + TOPIC_WATCHES, json.dumps(watch), key="ann")
+        for _ in range(2):
+            producer.produce(topic_prefix + TOPIC_INTERACTIONS, message("event-view"), key="ann", partition=0)
+        producer.produce(
+            topic_prefix + TOPIC_INTERACTIONS, b"{", key="ann", partition=0, headers=[("traceparent", b"00-cc-dd-01")]
+        )
+        producer.flush(10.0)
+
+        async def done() -> bool:
+            return all(
+                counted(metrics.CONSUMER_PROCESSED, status=status) == before[status] + more
+                for status, more in (("applied", 2), ("duplicate", 1), ("dlq", 1))
+            )
+
+        await until(done)
+        assert progress.detail is None
+    assert counted(metrics.DLQ_EVENTS, outcome="stored") == stored + 1
+    assert counted(metrics.CONSUMER_EVENT_LAG) == lag + 3
+    assert counted(metrics.WATCH_TO_FEATURE) == watched + 1
+    assert await pool.fetchval("SELECT traceparent FROM feature_consumer_dlq") == "00-cc-dd-01"
+    async with redis.asyncio.Redis.from_url(redis_url) as raw:
+        assert await raw.exists("reco:history:ann")
+    await cache.close()
+
+
+async def test_the_lag_is_told_while_a_batch_waits_for_postgres(
+    opened: Database, pool: Pool, kafka: str, topic_prefix: str
+) -> None:
+    options = ConsumerOptions(
+        group=f"{topic_prefix}group",
+        poll_timeout_ms=50,
+        max_poll_records=3,
+        max_retries_per_message=1,
+        topics=topics(topic_prefix),
+    )
+    consumer = FeatureConsumer(opened, None, kafka_options(kafka), options)
+    topic = topic_prefix + TOPIC_INTERACTIONS
+
+    async def lag() -> bool:
+        return counted(metrics.CONSUMER_LAG, topic=topic, partition="0") == 10
+
+    async with running(consumer):
+        await until(_assigned(consumer))
+        await pool.execute("ALTER TABLE item_stats RENAME TO item_stats_away")
+        producer = Producer({"bootstrap.servers": kafka})
+        for number in range(10):
+            producer.produce(topic, message(f"event-{number:04d}"), key="ann", partition=0)
+        producer.flush(10.0)
+        await until(lag)
+        await pool.execute("ALTER TABLE item_stats_away RENAME TO item_stats")
+
+        async def counted_all() -> bool:
+            return await views(pool) == {"alien": 10}
+
+        await until(counted_all)
+
+
+async def test_the_hot_statements_go_by_their_indexes(pool: Pool) -> None:
+    await pool.execute(
+        "INSERT INTO feature_event_consumed (event_id) SELECT 'event-' || n FROM generate_series(1, 5000) AS n"
+    )
+    await pool.execute("INSERT INTO item_stats (item_id) SELECT 'item-' || n FROM generate_series(1, 5000) AS n")
+    await pool.execute(
+        "INSERT INTO item_pairs (item_a, item_b, weight) SELECT n, n + 1, 1 FROM generate_series(1, 5000) AS n"
+    )
+    await pool.execute("ANALYZE")
+    statements = {
+        "item_keys": ("ARRAY['item-1','item-2']", "Index"),
+        "read_histories": ("ARRAY['ann']", "Index"),
+    }
+    for name, (argument, wanted) in statements.items():
+        text = features._SQL[name].rstrip(";").replace("$1", argument)
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL enable_seqscan = off")
+            plan = "\n".join(row[0] for row in await connection.fetch("EXPLAIN " + text))
+        assert wanted in plan, plan
+        assert "Seq Scan" not in plan, plan
+
+
+def _assigned(consumer: FeatureConsumer) -> Any:
+    async def check() -> bool:
+        subscription = consumer._subscription
+        return subscription is not None and bool(subscription._client.assignment()) and not subscription._unchecked
+
+    return check

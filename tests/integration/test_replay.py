@@ -1,0 +1,175 @@
+"""The runbook's commands, as it spells them, against a real Postgres."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import psycopg
+import pytest
+
+from tests.support.service import ROOT
+
+OUTBOX = "src/replay_outbox.py"
+DLQ = "src/replay_feature_consumer_dlq.py"
+
+
+def run(database_url: str, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [python, *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "USER": "op", "LOGNAME": "op"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def reco(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(database_url, "-m", "app.cli", *arguments)
+
+
+@pytest.fixture
+def rows(database_url: str) -> "psycopg.Connection[tuple[object, ...]]":
+    connection = psycopg.connect(database_url, autocommit=True)
+    connection.execute(
+        "INSERT INTO event_outbox (event_id, topic, message_key, payload, status, attempts, replays, failed_at, "
+        "last_error) SELECT 'dead-' || n, CASE WHEN n % 2 = 0 THEN 'even' ELSE 'odd' END, 'ann', '{}', 'dead', 25, "
+        "CASE WHEN n > 8 THEN 3 ELSE 0 END, now() - n * interval '1 hour', 'MessageSizeTooLargeError' "
+        "FROM generate_series(1, 10) AS n"
+    )
+    connection.execute(
+        "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, message_key, value, "
+        "event_id, traceparent, error_kind, error, attempts, replays) SELECT 'odd', 0, n, 1, '\\xff', '\\x00fe', "
+        "'letter-' || n, 'trace', 'decode', 'Invalid JSON', 1, CASE WHEN n = 5 THEN 3 ELSE 0 END "
+        "FROM generate_series(1, 5) AS n"
+    )
+    return connection
+
+
+def statuses(connection: "psycopg.Connection[tuple[object, ...]]", table: str) -> dict[object, object]:
+    found: Sequence[tuple[object, ...]] = connection.execute(
+        f"SELECT status, count(*) FROM {table} GROUP BY status".encode()
+    ).fetchall()
+    return {row[0]: row[1] for row in found}
+
+
+def test_dead_rows_go_back_to_the_relay_a_limit_at_a_time(
+    database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
+) -> None:
+    preview = run(database_url, OUTBOX, "--limit", "1000", "--dry-run")
+    assert preview.returncode == 1
+    assert "8 would be sent again" in preview.stdout
+    assert statuses(rows, "event_outbox") == {"dead": 10}
+
+    some = run(database_url, OUTBOX, "--limit", "3")
+    assert (some.returncode, "3 sent again" in some.stdout) == (0, True), some.stderr
+    assert statuses(rows, "event_outbox") == {"dead": 7, "pending": 3}
+
+    rest = run(database_url, OUTBOX, "--limit", "1000")
+    assert rest.returncode == 1
+    assert "5 sent again" in rest.stdout
+    assert "2 came back 3 times or more" in rest.stdout
+    forced = run(database_url, OUTBOX, "--limit", "1000", "--force")
+    assert forced.returncode == 0
+    assert statuses(rows, "event_outbox") == {"pending": 10}
+    assert rows.execute("SELECT DISTINCT attempts FROM event_outbox").fetchall() == [(0,)]
+    assert run(database_url, OUTBOX, "--limit", "1000").stdout.startswith("0 sent again")
+    rows.close()
+
+
+def test_dead_rows_are_chosen_by_topic_age_error_and_id(
+    database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
+) -> None:
+    def would(*filters: str) -> str:
+        return run(database_url, OUTBOX, "--dry-run", "--force", *filters).stdout.split()[0]
+
+    assert would("--topic", "even") == "5"
+    assert would("--older-than", "330m") == "5"
+    assert would("--newer-than", "150m") == "2"
+    assert would("--error", "toolarge") == "10"
+    assert would("--error", "authorization") == "0"
+    first = rows.execute("SELECT min(id) FROM event_outbox").fetchone()
+    assert first is not None
+    assert would("--id", str(first[0]), "--id", "999999") == "1"
+    assert run(database_url, OUTBOX, "--older-than", "soon").returncode == 2
+    rows.close()
+
+
+def test_dead_letters_go_through_the_outbox_with_their_bytes_and_only_once(
+    database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
+) -> None:
+    rows.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('letter-2')")
+    rows.execute("DELETE FROM event_outbox")
+    sent = run(database_url, DLQ, "--status", "pending", "--limit", "100")
+    assert sent.returncode == 1, sent.stderr
+    assert "3 sent again" in sent.stdout
+    assert "1 had been counted meanwhile" in sent.stdout
+    assert "1 came back 3 times or more" in sent.stdout
+    queued = rows.execute("SELECT event_id, raw, replays, traceparent FROM event_outbox ORDER BY id").fetchall()
+    assert queued == [(f"letter-{number}", b"\x00\xfe", 1, "trace") for number in (1, 3, 4)]
+    assert statuses(rows, "feature_consumer_dlq") == {"replayed": 4, "pending": 1}
+    again = run(database_url, DLQ, "--status", "pending", "--limit", "100")
+    assert "0 sent again" in again.stdout
+    assert rows.execute("SELECT count(*) FROM event_outbox").fetchone() == (3,)
+    rows.close()
+
+
+def test_one_looks_before_one_acts_and_a_discard_says_who_and_why(
+    database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
+) -> None:
+    for kind, table in (("outbox", "event_outbox"), ("dlq", "feature_consumer_dlq")):
+        first = rows.execute(f"SELECT min(id) FROM {table}".encode()).fetchone()
+        assert first is not None
+        row_id = str(first[0])
+        listed = reco(database_url, kind, "list", "--limit", "2")
+        assert listed.returncode == 0, listed.stderr
+        assert len(listed.stdout.splitlines()) == 2
+        assert "status" in reco(database_url, kind, "show", row_id).stdout
+        assert reco(database_url, kind, "show", "999999").returncode == 2
+        assert reco(database_url, kind, "discard", row_id).returncode == 2
+        assert reco(database_url, kind, "discard", row_id, "--reason", "a test").returncode == 0
+        kept = rows.execute(
+            f"SELECT status, resolution, resolved_by IS NOT NULL FROM {table} WHERE id = {row_id}".encode()
+        ).fetchone()
+        assert kept == ("discarded", "a test", True)
+        assert reco(database_url, kind, "discard", row_id, "--reason", "again").returncode == 2
+    assert run(database_url, DLQ, "--status", "pending", "--dry-run").stdout.startswith("3 would")
+    rows.close()
+
+
+def test_events_that_were_lost_behind_the_outbox_are_put_back(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+            "SELECT 'event-' || n, 'watch', 'ann', 's', 1, '', '{}', now() - interval '1 hour' "
+            "FROM generate_series(1, 3) AS n"
+        )
+        connection.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('event-1')")
+        assert "2 events would be put back" in reco(database_url, "replay", "events", "--dry-run").stdout
+        assert "2 events were put back" in reco(database_url, "replay", "events").stdout
+        assert "0 events were put back" in reco(database_url, "replay", "events").stdout
+        assert connection.execute("SELECT DISTINCT topic FROM event_outbox").fetchall() == [("recsys.watches.v1",)]
+    assert reco(database_url, "replay", "events", "--newer-than", "30d").returncode == 2
+
+
+def test_a_python_without_the_dependencies_goes_over_to_the_checkouts_own_or_says_what_to_run(
+    database_url: str, tmp_path: "os.PathLike[str]"
+) -> None:
+    bare = os.path.join(tmp_path, "bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True, timeout=60)
+    answer = run(database_url, OUTBOX, "--limit", "1000", python=os.path.join(bare, "bin", "python"))
+    if (ROOT / ".venv" / "bin" / "python").exists():
+        assert (answer.returncode, answer.stdout.splitlines()[0]) == (0, "0 sent again."), answer.stderr
+    else:
+        assert answer.returncode == 1
+        assert "scripts/bootstrap.sh" in answer.stderr
+
+
+def test_without_a_database_it_says_so_in_one_message() -> None:
+    for url in ("", "postgresql://reco@127.0.0.1:1/reco"):
+        answer = run(url, OUTBOX, "--limit", "1000")
+        assert answer.returncode == 2
+        assert "DATABASE_URL" in answer.stderr
+        assert "Traceback" not in answer.stderr

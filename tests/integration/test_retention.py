@@ -1,0 +1,50 @@
+"""What is past its time goes, and nothing else."""
+
+import asyncpg
+
+from app import metrics
+from tests.support.pipeline import counted, database
+from workers.retention import Retention, RetentionOptions
+
+
+async def test_it_deletes_what_is_old_and_keeps_what_is_undecided_or_on_its_way(
+    pool: asyncpg.Pool, database_url: str
+) -> None:
+    found = pool.fetchval
+    old = "now() - interval '40 days'"
+    await pool.execute(
+        "INSERT INTO feature_event_consumed (event_id, consumed_at) "
+        f"SELECT 'e' || n, {old} FROM generate_series(1, 4500) AS n"
+    )
+    await pool.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('new')")
+    for event_id, received_at in (("old", old), ("old-on-its-way", old), ("new", "now()")):
+        await pool.execute(
+            "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+            f"VALUES ('{event_id}', 'view', 'u', 's', 1, '', '{{}}', {received_at})"
+        )
+    await pool.execute(
+        "INSERT INTO event_outbox (event_id, topic, message_key, payload, status, created_at, resolved_at) VALUES "
+        f"('old-on-its-way', 't', 'k', '', 'pending', {old}, NULL), ('x', 't', 'k', '', 'dead', {old}, NULL), "
+        f"('y', 't', 'k', '', 'discarded', {old}, {old}), ('z', 't', 'k', '', 'discarded', {old}, now())"
+    )
+    await pool.execute(
+        "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, error_kind, error, attempts, "
+        f"status, created_at, resolved_at) VALUES ('t', 0, 1, 1, 'k', 'e', 1, 'pending', {old}, NULL), "
+        f"('t', 0, 2, 1, 'k', 'e', 1, 'replayed', {old}, {old}), "
+        f"('t', 0, 3, 1, 'k', 'e', 1, 'discarded', {old}, {old}), ('t', 0, 4, 1, 'k', 'e', 1, 'replayed', {old}, now())"
+    )
+    before = counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed")
+    async with database(database_url) as opened:
+        retention = Retention(opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30))
+        deleted = await retention.sweep()
+        assert await retention.sweep() == {}  # not due again
+    assert deleted == {"feature_event_consumed": 4500, "events": 1, "feature_consumer_dlq": 2, "event_outbox": 1}
+    assert counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed") == before + 4500
+    assert await found("SELECT array_agg(event_id) FROM feature_event_consumed") == ["new"]
+    assert await found("SELECT array_agg(event_id ORDER BY event_id) FROM events") == ["new", "old-on-its-way"]
+    assert await found("SELECT array_agg(record_offset ORDER BY record_offset) FROM feature_consumer_dlq") == [1, 4]
+    assert await found("SELECT array_agg(event_id ORDER BY event_id) FROM event_outbox") == [
+        "old-on-its-way",
+        "x",
+        "z",
+    ]
