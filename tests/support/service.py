@@ -22,16 +22,19 @@ T = TypeVar("T")
 
 
 class Service:
-    """`python -m app` with the given environment. Its log is kept for the message of a failed test."""
+    """`python -m app` with the given environment. Its log is kept for the message of a failed test.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    `root` is the checkout whose code runs.
+    """
+
+    def __init__(self, environment: Mapping[str, str], root: Path = ROOT) -> None:
         self.environment = dict(environment)
         self.url = f"http://127.0.0.1:{environment['HTTP_PORT']}"
         self.client = httpx.Client(base_url=self.url, timeout=15.0)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app"],
-            cwd=ROOT,
+            cwd=root,
             env={"PATH": os.environ["PATH"], **self.environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -87,9 +90,9 @@ class Service:
 
 
 @contextmanager
-def running(environment: Mapping[str, str]) -> Iterator[Service]:
+def running(environment: Mapping[str, str], root: Path = ROOT) -> Iterator[Service]:
     """A service that is ready, and gone afterwards."""
-    service = Service(environment)
+    service = Service(environment, root)
     try:
         yield service.wait_ready()
     finally:
