@@ -57,7 +57,7 @@ class BatchAnswer(Struct):
 _Events = Annotated[list[AnyEvent], Meta(min_length=1, max_length=events.MAX_BATCH_EVENTS)]
 
 
-class Batch(Struct):
+class Batch(Struct, forbid_unknown_fields=True):
     """The body of `/log/batch`."""
 
     events: _Events

@@ -17,19 +17,18 @@ from app.wiring import Service
 async def serving(settings: Settings, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a service with `ROLE=api`; `changes` replace settings."""
     settings = msgspec.structs.replace(settings, role=frozenset({"api"}), **changes)
-    listener = bind("127.0.0.1", 0, reuse_port=False)
-    port = listener.getsockname()[1]
-    service = Service(settings, listener)
-    service.start()
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            async with asyncio.timeout(20):
-                while not service.report().ready or (await client.get("/readyz")).status_code != 200:
-                    await asyncio.sleep(0.01)
-            yield client
-    finally:
-        assert await service.drain()
-        listener.close()
+    with bind("127.0.0.1", 0, reuse_port=False) as listener:
+        port = listener.getsockname()[1]
+        service = Service(settings, listener)
+        service.start()
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+                async with asyncio.timeout(20):
+                    while not service.report().ready or (await client.get("/readyz")).status_code != 200:
+                        await asyncio.sleep(0.01)
+                yield client
+        finally:
+            assert await service.drain()
 
 
 def watch(**changes: Any) -> dict[str, Any]:

@@ -1,0 +1,121 @@
+"""Schemathesis plays client: what the OpenAPI document says, against the real server, with valid and invalid data."""
+
+import asyncio
+import json
+import time
+from typing import Any, Final
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.core.parameters import ParameterLocation
+
+from app.settings import Settings
+from tests.support.api import serving
+
+_EXAMPLES: Final = 5
+
+
+@schemathesis.serializer("text/plain")
+def as_text(context: Any, value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+@schemathesis.serializer("application/x-ndjson")
+def as_lines(context: Any, value: Any) -> bytes:
+    events = value if isinstance(value, list) else [value]
+    return b"\n".join(json.dumps(event).encode() for event in events)
+
+
+def as_number(text: str) -> float:
+    """1.0 is an integer to JSON Schema, and the service wants it written as one."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def make_valid(body: Any) -> None:
+    """What no schema can say: times near now, no U+0000 in free-form context, places and items of a list unique."""
+    if isinstance(body, list):
+        for entry in body:
+            make_valid(entry)
+    if not isinstance(body, dict):
+        return
+    make_valid(body.get("events"))
+    if body.get("ts_ms") is not None:
+        body["ts_ms"] = time.time_ns() // 1_000_000
+    if isinstance(body.get("context"), dict):
+        body["context"] = json.loads(json.dumps(body["context"]).replace("\\u0000", ""))
+    for number, item in enumerate(body["items"] if isinstance(body.get("items"), list) else ()):
+        if "position" in item:
+            item["position"] = number
+        item["item_id"] = f"item-{number}"
+
+
+@pytest.mark.timeout(240)
+async def test_the_server_keeps_what_its_document_promises(settings: Settings) -> None:
+    async with serving(settings) as client:
+        document = (await client.get("/openapi.json")).json()
+        failures = await asyncio.to_thread(play, document, str(client.base_url))
+    assert not failures, "\n\n".join(failures)
+
+
+def play(document: dict[str, Any], base_url: str) -> list[str]:
+    """Calls every operation with valid and with invalid data; all of schemathesis' default checks are on."""
+    failures = []
+    for result in schemathesis.openapi.from_dict(document).get_all_operations():
+        operation = result.ok()
+        for mode in schemathesis.GenerationMode:
+            try:
+                call_with(operation.as_strategy(generation_mode=mode), base_url)()
+            except Unsatisfiable:
+                continue  # nothing about this call can be invalid
+            except BaseException as error:  # a group of checks that failed, which is no Exception
+                failures.append(f"{operation.label} ({mode}): {error}")
+    return failures
+
+
+def call_with(strategy: Any, base_url: str) -> Any:
+    @hypothesis_settings(
+        max_examples=_EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def play_one(case: Any) -> None:
+        body = case.meta.components.get(ParameterLocation.BODY)
+        if body is not None and body.mode.is_positive:
+            case.body = json.loads(json.dumps(case.body), parse_float=as_number)
+            make_valid(case.body)
+        elif body is not None and case.path == "/log/batch":
+            # A bad event of a batch costs itself alone, in a 200; only an atomic batch is refused for it.
+            case.query = {**(case.query or {}), "atomic": "true"}
+        case.call_and_validate(base_url=base_url, timeout=20)
+
+    return play_one
+
+
+async def test_the_page_needs_no_other_host(settings: Settings) -> None:
+    async with serving(settings) as client:
+        page = await client.get("/docs")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "://" not in page.text
+
+
+async def test_every_method_of_a_path_is_named_and_others_are_refused(settings: Settings) -> None:
+    async with serving(settings) as client:
+        document = (await client.get("/openapi.json")).json()
+        for path, operations in document["paths"].items():
+            target = path.replace("{item_id}", "i").replace("{user_id}", "u")
+            named = {method.upper() for method in operations} | {"OPTIONS"}
+            assert set((await client.options(target)).headers["allow"].split(", ")) == named
+            refused = await client.patch(target)
+            assert refused.status_code == 405
+            assert set(refused.headers["allow"].split(", ")) == named
+            assert refused.json()["status"] == 405
