@@ -1,0 +1,168 @@
+"""The buffer before Postgres: order, bounds, deadlines and who suffers from a failure."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.adapters.ingest import Outcome
+from app.api.group_commit import BufferFull, Closed, GroupCommit
+from app.core.events import Record
+from app.errors import DependencyDown
+
+
+class Store:
+    """Stands for Postgres: holds every statement until `gate` is open, and refuses rows of the user `bad`."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.batches: list[list[str]] = []
+        self.entered = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def insert(self, records: Sequence[Record]) -> list[Outcome]:
+        self.batches.append([record.event_id for record in records])
+        self.entered.set()
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        if any(record.user_id == "bad" for record in records):
+            raise asyncpg.CheckViolationError("bad row")
+        return ["accepted"] * len(records)
+
+
+def record(event_id: str, user_id: str = "ann") -> Record:
+    return Record(event_id, "view", user_id, "s1", None, 0, b"", "{}", "topic")
+
+
+@asynccontextmanager
+async def buffer(store: Store, **changes: Any) -> AsyncIterator[GroupCommit]:
+    options = {"max_pending": 100, "flush_max": 10, "flushers": 1, "timeout_sec": 20.0, **changes}
+    commit = GroupCommit(store.insert, store.insert, on_stored=lambda: None, **options)
+    running = asyncio.create_task(commit.run())
+    yield commit
+    commit.close()
+    await asyncio.wait_for(running, 20)
+    assert commit.pending == 0
+
+
+async def test_what_arrives_during_a_flush_goes_into_the_next_one() -> None:
+    store = Store()
+    store.gate.clear()
+    async with buffer(store) as commit:
+        first = commit.submit([record("a")])
+        await store.entered.wait()
+        rest = [commit.submit([record(name)]) for name in "bcd"]
+        store.gate.set()
+        assert await asyncio.gather(first, *rest) == [["accepted"]] * 4
+    assert store.batches == [["a"], ["b", "c", "d"]]
+
+
+async def test_a_flush_has_a_bound_and_a_batch_is_never_torn() -> None:
+    store = Store()
+    store.gate.clear()
+    async with buffer(store) as commit:
+        commit.submit([record("first")])
+        await store.entered.wait()
+        for start in range(0, 18, 6):
+            commit.submit([record(str(number)) for number in range(start, start + 6)])
+        store.gate.set()
+    assert [len(batch) for batch in store.batches] == [1, 6, 6, 6]
+
+
+async def test_an_atomic_batch_goes_alone() -> None:
+    store = Store()
+    store.gate.clear()
+    async with buffer(store) as commit:
+        commit.submit([record("first")])
+        await store.entered.wait()
+        commit.submit([record("a")])
+        commit.submit([record("b"), record("c")], atomic=True)
+        commit.submit([record("d")])
+        store.gate.set()
+    assert store.batches == [["first"], ["a"], ["b", "c"], ["d"]]
+
+
+async def test_past_the_bound_it_refuses_at_once_and_takes_again_later() -> None:
+    store = Store()
+    store.gate.clear()
+    async with buffer(store, max_pending=3) as commit:
+        waiting = commit.submit([record("a"), record("b")])
+        with pytest.raises(BufferFull):
+            commit.submit([record("c"), record("d")])
+        assert commit.pending == 2
+        store.gate.set()
+        await waiting
+        await asyncio.sleep(0)
+        assert await commit.submit([record("c"), record("d"), record("e")]) == ["accepted"] * 3
+
+
+async def test_one_bad_row_fails_alone_whoever_it_came_with() -> None:
+    store = Store()
+    store.gate.clear()
+    async with buffer(store) as commit:
+        commit.submit([record("first")])
+        await store.entered.wait()
+        good = commit.submit([record("a"), record("b")])
+        mixed = commit.submit([record("c"), record("d", "bad"), record("e")])
+        store.gate.set()
+        assert await good == ["accepted", "accepted"]
+        before, refused, after = await mixed
+        assert (before, after) == ("accepted", "accepted")
+        assert isinstance(refused, asyncpg.CheckViolationError)
+
+
+async def test_an_outage_fails_the_requests_of_the_flush_and_no_others() -> None:
+    store = Store()
+    async with buffer(store) as commit:
+        store.error = DependencyDown("postgres", "away")
+        with pytest.raises(DependencyDown):
+            await commit.submit([record("a")])
+        store.error = None
+        assert await commit.submit([record("a")]) == ["accepted"]
+
+
+@pytest.mark.parametrize("queued", [False, True])
+async def test_nobody_waits_past_the_deadline_for_a_statement_that_hangs(queued: bool) -> None:
+    store = Store()
+    store.gate.clear()
+    async with buffer(store, timeout_sec=0.05) as commit:
+        futures = [commit.submit([record("a")])]
+        await store.entered.wait()
+        if queued:
+            futures.append(commit.submit([record("b")]))
+        for future in futures:
+            with pytest.raises(DependencyDown, match="postgres"):
+                await asyncio.wait_for(future, 20)
+        assert commit.pending == 1  # the statement may still commit, and its room is not given away
+        store.gate.set()
+    assert store.batches == [["a"]]
+
+
+async def test_a_client_that_goes_away_changes_nothing_for_its_events() -> None:
+    store = Store()
+    store.gate.clear()
+    async with buffer(store) as commit:
+        gone = commit.submit([record("a")])
+        await store.entered.wait()
+        other = commit.submit([record("b")])
+        gone.cancel()
+        store.gate.set()
+        assert await other == ["accepted"]
+    assert store.batches == [["a"], ["b"]]
+
+
+async def test_closing_writes_what_waits_and_takes_nothing_more() -> None:
+    store = Store()
+    store.gate.clear()
+    async with buffer(store, flushers=2) as commit:
+        futures = [commit.submit([record(str(number))]) for number in range(25)]
+        commit.close()
+        with pytest.raises(Closed):
+            commit.submit([record("late")])
+        store.gate.set()
+        assert await asyncio.gather(*futures) == [["accepted"]] * 25
