@@ -18,7 +18,6 @@ from app.errors import UserError
 _OWN_NAMES: Final = ("postgres", "redis", "kafka", "logs", "run", "state.json")
 _THROWAWAY_PREFIX: Final = "throwaway-"
 _LOG_BYTES: Final = 10_000_000
-_PERSISTENT_TEMP: Final = "/var/tmp"  # noqa: S108 - kept over a reboot; mkdtemp draws the name inside
 
 
 class Folder:
@@ -88,16 +87,19 @@ class Folder:
             self._checked_ports.add(name)
         return known[name]
 
-    def outside(self) -> Path:
-        """A folder of ours that every account can enter, for what another account cannot reach in here."""
+    def outside(self, *, lasting: bool) -> Path:
+        """A folder of ours that every account can enter, for what another account cannot reach in here.
+
+        Systems remove old files from /var/tmp one by one, which ruins a database that is to last.
+        """
         if known := self._state.get("outside"):
             path = Path(known)
             with suppress(OSError):
                 found = path.lstat()
                 if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
                     return path
-        place = _PERSISTENT_TEMP if os.access(_PERSISTENT_TEMP, os.W_OK) else None
-        path = Path(tempfile.mkdtemp(prefix="reco-", dir=place))
+        place = "/var/lib" if lasting else "/var/tmp"  # noqa: S108 - mkdtemp draws the name inside
+        path = Path(tempfile.mkdtemp(prefix="reco-", dir=place if os.access(place, os.W_OK) else None))
         path.chmod(0o755)
         self._state["outside"] = str(path)
         self._save()

@@ -129,9 +129,9 @@ class Postgres(Server):
     def _make_reachable(self, account: processes.Account) -> None:
         """Postgres refuses root. The account it gets instead may not be able to enter the checkout, as under /root."""
         if not _can_enter(self.folder.root, account):
-            self._data = self.folder.outside() / "postgres"
+            self._data = self.folder.outside(lasting=self._durable) / "postgres"
         if not _can_run(self._binaries / "postgres", account):
-            self._binaries = _copy_package(self.folder.outside(), self._binaries)
+            self._binaries = _copy_package(self.folder.outside(lasting=self._durable), self._binaries)
 
 
 def _packaged_binaries() -> Path:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from app.devstack import processes
+from app.devstack.folder import Folder
 from app.devstack.ports import choose
 from tests.support.service import ROOT, eventually
 
@@ -121,6 +122,10 @@ def _dev(
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             process.wait(30)
+        # As root some of it may lie outside the folder that pytest removes.
+        data_folder = Folder(screen.with_suffix(""))
+        data_folder.open()
+        data_folder.remove()
 
 
 def _own_servers(tmp_path: Path) -> dict[str, str]:
