@@ -9,11 +9,10 @@ DELETE FROM feature_event_consumed WHERE ctid = ANY (ARRAY(
 ));
 
 -- name: events
--- What is still on its way stays, whatever its age.
+-- An outbox row does not need its event: it holds the message.
 DELETE FROM events WHERE ctid = ANY (ARRAY(
-    SELECT e.ctid FROM events AS e
-    WHERE e.received_at < now() - make_interval(secs => $1)
-        AND NOT EXISTS (SELECT FROM event_outbox AS o WHERE o.event_id = e.event_id)
+    SELECT ctid FROM events
+    WHERE received_at < now() - make_interval(secs => $1)
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ));

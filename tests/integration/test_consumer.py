@@ -13,7 +13,6 @@ from aiokafka import ConsumerRecord
 from confluent_kafka import Producer
 
 from app import metrics
-from app.adapters import features
 from app.adapters.history_cache import RedisHistoryCache
 from app.adapters.postgres import Database
 from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES
@@ -239,28 +238,6 @@ async def test_the_lag_is_told_while_a_batch_waits_for_postgres(
             return await views(pool) == {"alien": 10}
 
         await until(counted_all)
-
-
-async def test_the_hot_statements_go_by_their_indexes(pool: Pool) -> None:
-    await pool.execute(
-        "INSERT INTO feature_event_consumed (event_id) SELECT 'event-' || n FROM generate_series(1, 5000) AS n"
-    )
-    await pool.execute("INSERT INTO item_stats (item_id) SELECT 'item-' || n FROM generate_series(1, 5000) AS n")
-    await pool.execute(
-        "INSERT INTO item_pairs (item_a, item_b, weight) SELECT n, n + 1, 1 FROM generate_series(1, 5000) AS n"
-    )
-    await pool.execute("ANALYZE")
-    statements = {
-        "item_keys": ("ARRAY['item-1','item-2']", "Index"),
-        "read_histories": ("ARRAY['ann']", "Index"),
-    }
-    for name, (argument, wanted) in statements.items():
-        text = features._SQL[name].rstrip(";").replace("$1", argument)
-        async with pool.acquire() as connection, connection.transaction():
-            await connection.execute("SET LOCAL enable_seqscan = off")
-            plan = "\n".join(row[0] for row in await connection.fetch("EXPLAIN " + text))
-        assert wanted in plan, plan
-        assert "Seq Scan" not in plan, plan
 
 
 def _assigned(consumer: FeatureConsumer) -> Any:

@@ -1,0 +1,63 @@
+"""The plans of what relay, consumer and maintenance run all the time: by an index, at any size of the tables."""
+
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from app.adapters import dead_letters, features, outbox, retention, stale_histories
+
+ROWS: Final = 5000
+
+# Statement → its arguments. All of these are run for each batch, or every few seconds.
+STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
+    "claim": (outbox._SQL["claim_batch"], (100, 0)),
+    "delete published": (outbox._SQL["delete_published"], ([1, 2, 3],)),
+    "put back": (outbox._SQL["put_back"], ([1, 2], [1.0, None], ["a", "b"])),
+    "outbox backlog": (outbox._SQL["backlog"], (100,)),
+    "dead letter backlog": (dead_letters._SQL["backlog"], (100,)),
+    "item keys": (features._SQL["item_keys"], (["item-1", "item-2"],)),
+    "write histories": (features._SQL["write_histories"], (["user-1"], [b""])),
+    "read histories": (features._SQL["read_histories"], (["user-1"],)),
+    "neighbours": (features._SQL["read_neighbours"], (["item-1"], 50, 0.5)),
+    "stale histories": (stale_histories._SQL["take"], (100,)),
+    "retention of dedupe rows": (retention._SQL["feature_event_consumed"], (3_000_000.0, 100)),
+    "retention of events": (retention._SQL["events"], (3_000_000.0, 100)),
+    "retention of dead letters": (retention._SQL["feature_consumer_dlq"], (3_000_000.0, 100)),
+}
+
+
+@pytest.fixture
+async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
+    for statement in (
+        "INSERT INTO event_outbox (event_id, topic, message_key, payload) SELECT 'e' || n, 't', 'k', '{}' FROM n",
+        "INSERT INTO feature_event_consumed (event_id) SELECT 'e' || n FROM n",
+        """INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload)
+        SELECT 'e' || n, 'view', 'u' || n, 's', 1, '', '{}' FROM n""",
+        """INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, error_kind, error, attempts)
+        SELECT 't', 0, n, 1, 'k', 'e', 1 FROM n""",
+        "INSERT INTO item_stats (item_id, frequency) SELECT 'item-' || n, 1 FROM n",
+        "INSERT INTO item_pairs (item_a, item_b, weight) SELECT n, n + 1, 1 FROM n",
+        "INSERT INTO user_history (user_id) SELECT 'user-' || n FROM n",
+        "INSERT INTO stale_history (user_id) SELECT 'user-' || n FROM n",
+    ):
+        await pool.execute(f"WITH n AS (SELECT generate_series(1, {ROWS}) AS n) {statement}")
+    await pool.execute("ANALYZE")
+    return pool
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_it_goes_by_an_index(filled: asyncpg.Pool, name: str) -> None:
+    """With sequential scans made expensive: one that is left has no index to take its place."""
+    statement, arguments = STATEMENTS[name]
+    async with filled.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await connection.execute("SET LOCAL enable_seqscan = off")
+            rows = await connection.fetch("EXPLAIN " + statement.rstrip(";"), *arguments)
+        finally:
+            await transaction.rollback()
+    plan = "\n".join(row[0] for row in rows)
+    assert "Index" in plan, plan
+    assert "Seq Scan on" not in plan, plan
