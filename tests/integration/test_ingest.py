@@ -15,6 +15,7 @@ import pytest
 from app.adapters.ingest import insert_all_or_none, insert_events
 from app.core import events
 from app.core.events import Record
+from app.devstack import Stack
 from app.settings import Settings
 from tests.support.api import serving, watch
 
@@ -332,3 +333,30 @@ async def test_a_row_that_postgres_refuses_costs_its_own_request_alone(settings:
         assert [answer.status_code for answer in answers] == [202] * 7 + [422] + [202] * 12
         assert (await client.post("/log/batch?atomic=true", json=batch)).status_code == 422
     assert await stored(pool) == (38, 38)
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+async def test_without_postgres_every_answer_is_a_503_in_time_and_the_retry_settles_it(
+    settings: Settings, breakable_stack: Stack, fault: str
+) -> None:
+    postgres = breakable_stack.postgres
+    async with serving(settings) as client:
+        ids = [f"event-{number:04}" for number in range(8)]
+        assert (await client.post("/log/watch", json=watch(event_id="event-before"))).status_code == 202
+        await asyncio.to_thread(postgres.kill if fault == "killed" else postgres.pause)
+        # The client's own patience is the check that nothing hangs; 0.9 s is the service's.
+        requests = [client.post("/log/watch", json=watch(event_id=event_id), timeout=5) for event_id in ids]
+        for answer in await asyncio.gather(*requests):
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) >= 1
+        assert (await client.get("/healthz")).status_code == 200
+
+        await asyncio.to_thread(postgres.restart if fault == "killed" else postgres.resume)
+        async with asyncio.timeout(30):
+            for event_id in ids:
+                while (answer := await client.post("/log/watch", json=watch(event_id=event_id))).status_code == 503:
+                    await asyncio.sleep(0.05)
+                assert answer.status_code in (200, 202)
+    connection = await asyncpg.connect(settings.database_url)
+    assert await connection.fetchval("SELECT count(*) FROM events") == 1 + len(ids)
+    await connection.close()
