@@ -92,7 +92,7 @@ WATCH_TO_FEATURE: Final = _histogram(
     buckets=_LAG_MS,
 )
 DLQ_EVENTS: Final = _counter(
-    "reco_feature_consumer_dlq_events_total", "Dead letters, by outcome: stored, replayed, discarded", "outcome"
+    "reco_feature_consumer_dlq_events_total", "Dead letters, by outcome: stored, or replayed and then read", "outcome"
 )
 DLQ_BACKLOG: Final = _gauge("reco_feature_consumer_dlq_backlog", "Rows of the dead letter table", "status")
 DLQ_OLDEST: Final = _gauge("reco_feature_consumer_dlq_oldest_pending_ms", "Age of the oldest pending dead letter")

@@ -71,6 +71,11 @@ def read_record(record: ConsumerRecord, *, topic: str) -> Incoming:
         return Incoming(record, topic, None, str(error))
 
 
+def was_replayed(item: Incoming) -> bool:
+    """True for a message that was read, and that an operator had sent again."""
+    return item.message is not None and any(name == "replays" for name, _ in item.record.headers)
+
+
 class FeatureWriter:
     """Applies batches. Raises `DependencyDown` when Postgres is away: nothing of the failing part is written then."""
 

@@ -22,7 +22,7 @@ from app.core.messages import WatchMessage
 from app.core.retry import backoff
 from app.errors import DependencyDown, UserError, describe
 from app.supervisor import Progress, wait_for_stop
-from workers.batch import Applied, FeatureWriter, Incoming, read_record
+from workers.batch import Applied, FeatureWriter, Incoming, read_record, was_replayed
 from workers.subscription import Polled, Recreated, Stuck, Subscription
 from workers.write_through import WriteThrough
 
@@ -138,6 +138,7 @@ class FeatureConsumer:
         metrics.CONSUMER_PROCESSED.labels("duplicate").inc(applied.duplicates)
         metrics.CONSUMER_PROCESSED.labels("dlq").inc(applied.dead)
         metrics.DLQ_EVENTS.labels("stored").inc(applied.dead)
+        metrics.DLQ_EVENTS.labels("replayed").inc(sum(was_replayed(item) for item in incoming))
         now_ms = time.time() * 1000
         for item in incoming:
             if item.message is not None:

@@ -170,7 +170,7 @@ async def test_the_consumer_carries_a_trace_to_the_dead_letters_and_moves_its_me
     cache = RedisHistoryCache(redis_url, ttl_sec=60.0, timeout_sec=2.0)
     before = {status: counted(metrics.CONSUMER_PROCESSED, status=status) for status in ("applied", "duplicate", "dlq")}
     stored, lag = counted(metrics.DLQ_EVENTS, outcome="stored"), counted(metrics.CONSUMER_EVENT_LAG)
-    watched = counted(metrics.WATCH_TO_FEATURE)
+    watched, replayed = counted(metrics.WATCH_TO_FEATURE), counted(metrics.DLQ_EVENTS, outcome="replayed")
     options = ConsumerOptions(
         group=f"{topic_prefix}group",
         poll_timeout_ms=50,
@@ -184,8 +184,10 @@ async def test_the_consumer_carries_a_trace_to_the_dead_letters_and_moves_its_me
         producer = Producer({"bootstrap.servers": kafka})
         watch = json.loads(message("event-watch")) | {"event_type": "watch", "watch_time_sec": 60}
         producer.produce(topic_prefix + TOPIC_WATCHES, json.dumps(watch), key="ann")
-        for _ in range(2):
-            producer.produce(topic_prefix + TOPIC_INTERACTIONS, message("event-view"), key="ann", partition=0)
+        for headers in ([], [("replays", b"1")]):
+            producer.produce(
+                topic_prefix + TOPIC_INTERACTIONS, message("event-view"), key="ann", partition=0, headers=headers
+            )
         producer.produce(
             topic_prefix + TOPIC_INTERACTIONS, b"{", key="ann", partition=0, headers=[("traceparent", b"00-cc-dd-01")]
         )
@@ -200,6 +202,7 @@ async def test_the_consumer_carries_a_trace_to_the_dead_letters_and_moves_its_me
         await until(done)
         assert progress.detail is None
     assert counted(metrics.DLQ_EVENTS, outcome="stored") == stored + 1
+    assert counted(metrics.DLQ_EVENTS, outcome="replayed") == replayed + 1
     assert counted(metrics.CONSUMER_EVENT_LAG) == lag + 3
     assert counted(metrics.WATCH_TO_FEATURE) == watched + 1
     assert await pool.fetchval("SELECT traceparent FROM feature_consumer_dlq") == "00-cc-dd-01"
@@ -219,6 +222,7 @@ async def test_the_lag_is_told_while_a_batch_waits_for_postgres(
         topics=topics(topic_prefix),
     )
     consumer = FeatureConsumer(opened, None, kafka_options(kafka), options)
+    errors = counted(metrics.CONSUMER_ERRORS, kind="postgres")
     topic = topic_prefix + TOPIC_INTERACTIONS
 
     async def lag() -> bool:
@@ -238,6 +242,8 @@ async def test_the_lag_is_told_while_a_batch_waits_for_postgres(
             return await views(pool) == {"alien": 10}
 
         await until(counted_all)
+    assert counted(metrics.CONSUMER_ERRORS, kind="postgres") > errors
+    assert counted(metrics.CONSUMER_LAG, topic=topic) == 0  # whoever reads the partition next tells its lag
 
 
 def _assigned(consumer: FeatureConsumer) -> Any:

@@ -1,0 +1,54 @@
+"""The gauges that maintenance sets, each moved by what it is about."""
+
+import asyncpg
+
+from app import metrics
+from tests.support.pipeline import counted, database, until
+from workers.maintenance import Maintenance
+from workers.retention import RetentionOptions
+
+MINUTE_MS = 60_000
+
+
+async def test_it_tells_the_backlogs_and_what_keeps_vacuum_away(pool: asyncpg.Pool, database_url: str) -> None:
+    await pool.execute(
+        "INSERT INTO event_outbox (event_id, topic, message_key, payload, status, created_at) "
+        "SELECT 'e' || n, 't', 'k', '', CASE WHEN n <= 3 THEN 'pending' ELSE 'dead' END, now() - interval '1 minute' "
+        "FROM generate_series(1, 5) AS n"
+    )
+    await pool.execute(
+        "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, error_kind, error, attempts, "
+        "status, created_at) SELECT 't', 0, n, 1, 'k', 'e', 1, CASE n WHEN 1 THEN 'replayed' WHEN 2 THEN 'discarded' "
+        "ELSE 'pending' END, now() - interval '1 minute' FROM generate_series(1, 6) AS n"
+    )
+    async with database(database_url) as opened:
+        maintenance = Maintenance(opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30))
+        await maintenance.observe()
+        assert counted(metrics.OUTBOX_BACKLOG, status="pending") == 3
+        assert counted(metrics.OUTBOX_BACKLOG, status="dead") == 2
+        assert MINUTE_MS <= counted(metrics.OUTBOX_OLDEST) < 10 * MINUTE_MS
+        assert counted(metrics.DLQ_BACKLOG, status="pending") == 4
+        assert counted(metrics.DLQ_BACKLOG, status="replayed") == 1
+        assert counted(metrics.DLQ_BACKLOG, status="discarded") == 1
+        assert MINUTE_MS <= counted(metrics.DLQ_OLDEST) < 10 * MINUTE_MS
+
+        async with pool.acquire() as old, old.transaction(isolation="repeatable_read"):
+            await old.execute("SELECT count(*) FROM event_outbox")
+
+            async def told() -> bool:
+                await maintenance.observe()
+                return counted(metrics.DATABASE_OLDEST_TRANSACTION) > 0.05
+
+            await until(told)
+        await pool.execute("UPDATE event_outbox SET attempts = 1")
+
+        async def dead_rows() -> bool:
+            await maintenance.observe()
+            return counted(metrics.DATABASE_DEAD_ROWS, table="event_outbox") > 0
+
+        await until(dead_rows)
+        await pool.execute("DELETE FROM event_outbox")
+        await pool.execute("DELETE FROM feature_consumer_dlq")
+        await maintenance.observe()
+    for gauge in (metrics.OUTBOX_BACKLOG, metrics.OUTBOX_OLDEST, metrics.DLQ_BACKLOG, metrics.DLQ_OLDEST):
+        assert counted(gauge) == 0
