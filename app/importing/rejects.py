@@ -22,7 +22,7 @@ class RejectFile:
     def __enter__(self) -> Self:
         if self.path.is_file():  # and not a device such as /dev/null
             self.path.unlink()
-        if not os.access(self.path.parent, os.W_OK):
+        if not os.access(self.path if self.path.exists() else self.path.parent, os.W_OK):
             raise UserError(f"{self.path} cannot be written, and bad lines go there; say --rejected FILE")
         return self
 
