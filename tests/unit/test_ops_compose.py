@@ -1,5 +1,6 @@
 """compose.yaml and the settings agree."""
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +41,12 @@ def test_a_stop_is_given_longer_than_the_drain() -> None:
 
 def test_only_one_service_builds_so_that_another_tag_is_never_built_from_this_checkout() -> None:
     assert [name for name, service in COMPOSE["services"].items() if "build" in service] == ["migrate"]
+
+
+def test_settings_named_by_the_scaling_page_exist() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    known = {name.upper() for name in Settings.__struct_fields__}
+    assert {name for name in re.findall(r"`((?:[A-Z]+_)+[A-Z]+)(?:=[^`]*)?`", page)} <= known
 
 
 def test_the_example_environment_names_what_compose_reads() -> None:
