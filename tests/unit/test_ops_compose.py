@@ -46,7 +46,7 @@ def test_only_one_service_builds_so_that_another_tag_is_never_built_from_this_ch
 def test_settings_named_by_the_scaling_page_exist() -> None:
     page = (ROOT / "docs" / "scaling.md").read_text()
     known = {name.upper() for name in Settings.__struct_fields__}
-    assert {name for name in re.findall(r"`((?:[A-Z]+_)+[A-Z]+)(?:=[^`]*)?`", page)} <= known
+    assert set(re.findall(r"`((?:[A-Z]+_)+[A-Z]+)(?:=[^`]*)?`", page)) <= known
 
 
 def test_the_example_environment_names_what_compose_reads() -> None:
