@@ -74,7 +74,8 @@ async def erase(connection: "Connection", user_id: str) -> Erased:
 
 async def erased(connection: "Connection", user_ids: Collection[str]) -> dict[str, int]:
     """Of these users, those who were erased, and when, in milliseconds. After their histories are locked."""
-    return dict(await connection.fetch(_SQL["erased"], list(user_ids)))
+    rows = await connection.fetch(_SQL["erased"], list(user_ids))
+    return {row["user_id"]: row["erased_ms"] for row in rows}
 
 
 def _count(tag: str) -> int:

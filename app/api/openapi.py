@@ -104,7 +104,8 @@ _SCHEMES: Final = {
 
 
 def _security(*, in_query: bool) -> list[dict[str, list[str]]]:
-    return [{"bearer": []}, {"header": []}, *([{"query": []}] if in_query else [])]
+    names = ["bearer", "header", *(["query"] if in_query else [])]
+    return [{name: []} for name in names]
 
 
 def _operation(

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 from msgspec import Struct
 
@@ -45,7 +45,7 @@ def call(**described: Any) -> dict[str, Any]:
     return {_OPT: Call(**described)}
 
 
-def call_of(handler: HTTPRouteHandler) -> Call | None:
+def call_of(handler: BaseRouteHandler) -> Call | None:
     found: Call | None = handler.opt.get(_OPT)
     return found
 

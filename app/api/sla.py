@@ -29,12 +29,12 @@ class SlaWindow:
 def take() -> Snapshot:
     """The histogram of latencies and the counts of answers as they stand."""
     calls: dict[str, dict[float, float]] = {}
-    for sample in metrics.API_LATENCY.collect()[0].samples:
+    for sample in next(iter(metrics.API_LATENCY.collect())).samples:
         if sample.name.endswith("_bucket"):
             calls.setdefault(sample.labels["route"], {})[float(sample.labels["le"])] = sample.value
     families = {
         sample.labels["status_family"]: sample.value
-        for sample in metrics.API_REQUESTS.collect()[0].samples
+        for sample in next(iter(metrics.API_REQUESTS.collect())).samples
         if sample.name.endswith("_total")
     }
     bounds = tuple(next(iter(calls.values()), ()))
