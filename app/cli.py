@@ -39,7 +39,12 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, attribute = _COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(f"app.commands.{module}"), attribute)
+        try:
+            command = getattr(importlib.import_module(f"app.commands.{module}"), attribute)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("app", "workers"):
+                raise
+            return _needs_extra(cmd_name, error.name)
         assert isinstance(command, click.Command)
         return command
 
@@ -48,6 +53,21 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise _Failure(str(error)) from error
+
+
+def _needs_extra(name: str, package: str | None) -> click.Command:
+    """Stands in for a command that the runtime image lacks a package for; help still lists it."""
+
+    @click.command(name, add_help_option=False, context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1)
+    def command(arguments: tuple[str, ...]) -> None:
+        raise UserError(
+            f"`reco {name}` needs the package {package}, which is not installed: use a checkout (scripts/dev makes one "
+            "ready), or install the project with its extra `dev`"
+        )
+
+    command.short_help = "(needs the extra `dev`)"
+    return command
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
