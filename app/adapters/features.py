@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.adapters import sql
 from app.adapters.history_cache import Versioned
-from app.core.features import History, ItemDelta, decode_history, encode_history
+from app.core.features import NO_HISTORY, History, ItemDelta, decode_history, encode_history
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -22,12 +22,13 @@ _MAX_KNOWN_KEYS: Final = 500_000
 
 
 class ItemPairs(Struct, frozen=True):
-    """An item's own frequency, and its strongest pairs: the other item's id, the weight, the other's frequency.
+    """An item's own frequency and returns, and its strongest pairs: the other's id, the weight, the other's frequency.
 
-    Weights and frequencies are forward-decayed sums.
+    Weights, frequencies and returns are forward-decayed sums.
     """
 
     frequency: float
+    returns: float
     pairs: list[tuple[str, float, float]]
 
 
@@ -79,6 +80,7 @@ async def add_to_items(connection: "Connection", deltas: Mapping[str, ItemDelta]
         list(deltas),
         [delta.popularity for delta in columns],
         [delta.frequency for delta in columns],
+        [delta.returns for delta in columns],
         [delta.impressions for delta in columns],
         [delta.views for delta in columns],
         [delta.clicks for delta in columns],
@@ -107,15 +109,18 @@ async def read_histories(connection: "Connection", user_ids: Sequence[str]) -> d
 
 
 async def read_pairs(
-    connection: "Connection", item_ids: Sequence[str], *, limit: int, frequency_power: float
+    connection: "Connection", item_ids: Sequence[str], *, limit: int, frequency_power: float, evidence: float
 ) -> dict[str, ItemPairs]:
-    """Up to `limit` of the strongest pairs of each item, for those that have any."""
+    """Up to `limit` of the strongest pairs of each item, for those that have any.
+
+    `evidence` is the pair weight, forward-decayed, at which a similarity counts half.
+    """
     found: dict[str, ItemPairs] = {}
-    for item_id, frequency, near_id, weight, near_frequency in await connection.fetch(
-        _SQL["read_neighbours"], item_ids, limit, frequency_power
+    for item_id, frequency, returns, near_id, weight, near_frequency in await connection.fetch(
+        _SQL["read_neighbours"], item_ids, limit, frequency_power, evidence
     ):
         if item_id not in found:
-            found[item_id] = ItemPairs(frequency, [])
+            found[item_id] = ItemPairs(frequency, returns, [])
         found[item_id].pairs.append((near_id, weight, near_frequency))
     return found
 
@@ -126,7 +131,7 @@ async def read_popular(connection: "Connection", limit: int) -> list[tuple[str, 
 
 
 def history_of(stored: Versioned | None) -> History:
-    return decode_history(stored.history) if stored is not None and stored.history else ()
+    return decode_history(stored.history) if stored is not None and stored.history else NO_HISTORY
 
 
 def history_bytes(history: History) -> bytes:

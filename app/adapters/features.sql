@@ -28,17 +28,18 @@ SELECT item_id, item_key FROM item_stats WHERE item_id = ANY ($1::text[]);
 
 -- name: add_to_items
 INSERT INTO item_stats AS s (
-    item_key, item_id, popularity, frequency, impressions, views, clicks, purchases, watches, watch_ms
+    item_key, item_id, popularity, frequency, returns, impressions, views, clicks, purchases, watches, watch_ms
 )
 SELECT *
 FROM unnest(
-    $1::integer[], $2::text[], $3::float8[], $4::float8[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-    $9::bigint[], $10::bigint[]
-) AS d (item_key, item_id, popularity, frequency, impressions, views, clicks, purchases, watches, watch_ms)
+    $1::integer[], $2::text[], $3::float8[], $4::float8[], $5::float8[], $6::bigint[], $7::bigint[], $8::bigint[],
+    $9::bigint[], $10::bigint[], $11::bigint[]
+) AS d (item_key, item_id, popularity, frequency, returns, impressions, views, clicks, purchases, watches, watch_ms)
 ORDER BY item_key
 ON CONFLICT (item_key) DO UPDATE SET
     popularity = s.popularity + excluded.popularity,
     frequency = s.frequency + excluded.frequency,
+    returns = s.returns + excluded.returns,
     impressions = s.impressions + excluded.impressions,
     views = s.views + excluded.views,
     clicks = s.clicks + excluded.clicks,
@@ -56,9 +57,9 @@ ON CONFLICT (item_a, item_b) DO UPDATE SET weight = p.weight + excluded.weight;
 SELECT user_id, version, history FROM user_history WHERE user_id = ANY ($1::text[]);
 
 -- name: read_neighbours
--- For each item its pairs with the most weight by the other item's frequency, a proxy that orders as the similarity
--- does but for the shrinkage; the similarity itself is computed by app.core.ranking.
-SELECT i.item_id, i.frequency, near.item_id AS near_id, near.weight, near.frequency AS near_frequency
+-- For each item its pairs in the order of their similarity, which app.core.candidates computes. $3: the power of the
+-- candidate's frequency, $4: the pair weight at which thin evidence halves the similarity.
+SELECT i.item_id, i.frequency, i.returns, near.item_id AS near_id, near.weight, near.frequency AS near_frequency
 FROM item_stats AS i
 CROSS JOIN LATERAL (
     SELECT s.item_id, p.weight, s.frequency
@@ -69,7 +70,7 @@ CROSS JOIN LATERAL (
     ) AS p
     JOIN item_stats AS s ON s.item_key = p.other
     WHERE s.frequency > 0 AND p.weight > 0
-    ORDER BY p.weight / power(s.frequency, $3::float8) DESC
+    ORDER BY p.weight / power(s.frequency, $3::float8) * (p.weight / (p.weight + $4::float8)) DESC
     LIMIT $2
 ) AS near
 WHERE i.item_id = ANY ($1::text[]);

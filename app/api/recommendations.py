@@ -88,7 +88,12 @@ def handlers(recommender: Recommender, log_impression: Callable[[Record], None])
         autolog = _wants_autolog(context_of(request.scope).headers)
         now_ms = time.time_ns() // 1_000_000
         found = await recommender.for_user(
-            query.user_id, k=query.k, now_ms=now_ms, exclude=query.exclude, category=query.category
+            query.user_id,
+            k=query.k,
+            now_ms=now_ms,
+            exclude=query.exclude,
+            category=query.category,
+            explain=query.explain,
         )
         context = context_of(request.scope)
         if autolog and found.items:

@@ -1,6 +1,7 @@
 """Finds what a ranking needs, from the caches or from Postgres, and asks the core to rank it."""
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,7 +14,8 @@ from app.adapters.fresh_cache import FreshCache
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.core import ranking
-from app.core.features import History
+from app.core.features import NO_HISTORY, History
+from app.core.model import MODEL
 from app.core.ranking import Neighbours, Popular, Ranked
 from app.errors import DependencyDown
 
@@ -51,7 +53,7 @@ class Recommender:
         self._strict_cache = strict_cache
         # Always asked for anew; what is kept is for the moment when neither Redis nor Postgres answers.
         self._histories: FreshCache[History] = FreshCache(
-            "history", self._load_histories, absent=(), ttl_sec=0.0, max_keys=max_keys, patience_sec=1.0
+            "history", self._load_histories, absent=NO_HISTORY, ttl_sec=0.0, max_keys=max_keys, patience_sec=1.0
         )
         self._neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
@@ -80,7 +82,14 @@ class Recommender:
         )
 
     async def for_user(
-        self, user_id: str, *, k: int, now_ms: int, exclude: Sequence[str], category: str | None
+        self,
+        user_id: str,
+        *,
+        k: int,
+        now_ms: int,
+        exclude: Sequence[str],
+        category: str | None,
+        explain: bool = False,
     ) -> Recommendation:
         """Up to `k` items for the user. Raises `DependencyDown` when nothing is known and nothing can be read."""
         history = await self._histories.get(user_id)
@@ -88,7 +97,13 @@ class Recommender:
         popular = await self._popular.get(_EVERYTHING)
         with metrics.STAGE_LATENCY.labels("rank").time():
             ranked = ranking.rank(
-                history, neighbours, popular, now_ms=now_ms, k=_wanted(k, category), exclude=frozenset(exclude)
+                history,
+                neighbours,
+                popular,
+                now_ms=now_ms,
+                k=_wanted(k, category),
+                exclude=frozenset(exclude),
+                explain=explain,
             )
         return await self._serve(ranked, k, now_ms, category)
 
@@ -148,14 +163,19 @@ class Recommender:
         return {user_id: features.history_of(entry) for user_id, entry in cached.items()}
 
     async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
+        now_ms = time.time_ns() // 1_000_000
         async with self._database.connection() as connection:
             found = await features.read_pairs(
                 connection,
                 item_ids,
-                limit=ranking.NEIGHBOURS_KEPT,
-                frequency_power=ranking.FREQUENCY_POWER,
+                limit=MODEL.neighbours,
+                frequency_power=MODEL.candidate_power,
+                evidence=ranking.evidence(now_ms),
             )
-        return {item_id: ranking.neighbours_of(entry.frequency, entry.pairs) for item_id, entry in found.items()}
+        return {
+            item_id: ranking.neighbours_of(entry.frequency, entry.returns, entry.pairs, now_ms=now_ms)
+            for item_id, entry in found.items()
+        }
 
     async def _load_popular(self, _keys: list[str]) -> Mapping[str, Popular]:
         async with self._database.connection() as connection:

@@ -1,16 +1,16 @@
 """A batch of events, folded into what changes: users' histories, sums per item, sums per pair of items.
 
 Pure and order-independent where it matters: histories are joins (`app.core.history`), items and pairs are sums of
-forward-decayed terms (`app.core.signals`). Only pairs look at a history, so only they can miss what arrives late.
+forward-decayed terms (`app.core.signals`). Only pairs and returns look at a history, so only they can miss what
+arrives late.
 """
 
 from collections.abc import Iterable, Mapping
 from math import sqrt
-from typing import Final
 
 import msgspec
 
-from app.core.history import Entry, History, decode_history, encode_history, insert, merge_history
+from app.core.history import NO_HISTORY, Draft, Entry, History, decode_history, encode_history, merge_history
 from app.core.messages import (
     ClickMessage,
     ImpressionMessage,
@@ -19,9 +19,11 @@ from app.core.messages import (
     PurchaseMessage,
     WatchMessage,
 )
-from app.core.signals import COVISITATION_HALF_LIFE_MS, POPULARITY_HALF_LIFE_MS, Kind, grow, signal
+from app.core.model import MODEL, Model
+from app.core.signals import Kind, grow, signal
 
 __all__ = [
+    "NO_HISTORY",
     "Entry",
     "Fold",
     "History",
@@ -33,21 +35,16 @@ __all__ = [
     "merge_history",
 ]
 
-# An event is paired with the items that stand within so many places of it in the user's history, on either side.
-PAIR_WINDOW: Final = 20
-# A pair's weight falls by this factor with each place between the two.
-PAIR_DISTANCE_DECAY: Final = 0.95
-
-_DISTANCE_WEIGHT: Final = tuple(PAIR_DISTANCE_DECAY**distance for distance in range(PAIR_WINDOW))
-
 
 class ItemDelta(msgspec.Struct, gc=False):
-    """What a batch adds to an item's sums. `popularity` and `frequency` are forward-decayed (see `app.core.signals`)."""
+    """What a batch adds to an item's sums; the first three are forward-decayed (see `app.core.signals`)."""
 
     popularity: float = 0.0
-    """Signal weights, with `POPULARITY_HALF_LIFE_MS`; an abandoned watch subtracts."""
+    """Signal weights, with the half-life of popularity; an abandoned watch subtracts."""
     frequency: float = 0.0
-    """Positive signal weights, with `COVISITATION_HALF_LIFE_MS`: what pair weights are normalised by."""
+    """Positive signal weights, with the half-life of co-visitation: what pair weights are normalised by."""
+    returns: float = 0.0
+    """That part of `frequency` which came from users who had the item already, from an earlier visit."""
     impressions: int = 0
     views: int = 0
     clicks: int = 0
@@ -63,77 +60,97 @@ class Fold(msgspec.Struct):
     """The new history of each user whose history changed."""
     items: dict[str, ItemDelta] = msgspec.field(default_factory=dict)
     pairs: dict[tuple[str, str], float] = msgspec.field(default_factory=dict)
-    """What to add to each pair's weight (forward-decayed, `COVISITATION_HALF_LIFE_MS`); the lesser id stands first."""
+    """What to add to each pair's weight, with the half-life of co-visitation; the lesser id stands first."""
 
 
-def fold(messages: Iterable[Message], histories: Mapping[str, History]) -> Fold:
+def fold(messages: Iterable[Message], histories: Mapping[str, History], model: Model = MODEL) -> Fold:
     """Folds a batch of events that were never folded before, given the stored histories of its users.
 
     A user who has no entry in `histories` is new.
     """
     result = Fold()
-    items, pairs = result.items, result.pairs
-    changing: dict[str, list[Entry]] = {}
+    pairing = _Pairing(model, result.pairs)
+    drafts: dict[str, Draft] = {}
     for message in messages:
         if isinstance(message, ImpressionMessage):
             for shown in message.items:
-                _delta(items, shown.item_id).impressions += 1
+                _delta(result.items, shown.item_id).impressions += 1
             continue
         kind, weight = signal(message)
-        at_ms = message.ts_ms
-        entry = Entry(message.item_id, at_ms, kind, weight)
-        delta = _delta(items, entry.item_id)
-        delta.popularity += weight * grow(at_ms, POPULARITY_HALF_LIFE_MS)
+        entry = Entry(message.item_id, message.ts_ms, kind, weight)
+        delta = _delta(result.items, entry.item_id)
+        delta.popularity += weight * grow(entry.at_ms, model.popularity_half_life_ms)
         _count(delta, message)
 
-        entries = changing.get(message.user_id)
-        if entries is None:
-            entries = changing[message.user_id] = list(histories.get(message.user_id, ()))
+        draft = drafts.get(message.user_id)
+        if draft is None:
+            draft = drafts[message.user_id] = Draft(histories.get(message.user_id, NO_HISTORY))
         if weight > 0.0:
-            delta.frequency += weight * grow(at_ms, COVISITATION_HALF_LIFE_MS)
-            _pair(pairs, entries, entry)
-        insert(entries, entry)
+            term = weight * grow(entry.at_ms, model.covisitation_half_life_ms)
+            delta.frequency += term
+            if _returns(draft.entries, entry, model.return_gap_ms):
+                delta.returns += term
+            pairing.add(draft.entries, entry)
+        draft.insert(entry)
 
-    for user_id, entries in changing.items():
-        history = tuple(entries)
-        if history != histories.get(user_id, ()):
+    for user_id, draft in drafts.items():
+        history = draft.finish()
+        if history != histories.get(user_id, NO_HISTORY):
             result.histories[user_id] = history
     return result
 
 
-def _pair(pairs: dict[tuple[str, str], float], entries: list[Entry], entry: Entry) -> None:
-    """Adds the pairs of one event with the items around it, before it enters the history.
+class _Pairing:
+    """Adds up the pairs of each event with the items around it, before the event enters the history.
 
     An item's place is that of its newest entry. A pair is as old as the later of its two events, and weighs the
     geometric mean of their weights, so that a log of views alone and one of purchases alone are on one scale.
     """
-    item_id, at_ms, weight = entry.item_id, entry.at_ms, entry.weight
-    seen = {item_id}
-    newer: list[Entry] = []
-    older = 0
-    factor = grow(at_ms, COVISITATION_HALF_LIFE_MS)
-    for other in entries:
-        other_id = other.item_id
-        if other_id in seen:
-            continue
-        seen.add(other_id)
-        if other.at_ms > at_ms:
-            newer.append(other)
-            continue
-        if other.weight > 0.0:
-            key = (item_id, other_id) if item_id < other_id else (other_id, item_id)
-            term = factor * _DISTANCE_WEIGHT[older] * sqrt(weight * other.weight)
-            pairs[key] = pairs.get(key, 0.0) + term
-        older += 1
-        if older == PAIR_WINDOW:
-            break
-    for distance, other in enumerate(reversed(newer[-PAIR_WINDOW:])):
-        if other.weight > 0.0:
+
+    def __init__(self, model: Model, pairs: dict[tuple[str, str], float]) -> None:
+        self._pairs = pairs
+        self._half_life_ms = model.covisitation_half_life_ms
+        self._window = model.pair_window
+        self._by_distance = [(1 + places) ** -model.pair_distance_power for places in range(model.pair_window)]
+
+    def add(self, entries: list[Entry], entry: Entry) -> None:
+        pairs, window, by_distance = self._pairs, self._window, self._by_distance
+        item_id, at_ms, weight = entry.item_id, entry.at_ms, entry.weight
+        met = {item_id}
+        newer: list[Entry] = []
+        older = 0
+        factor = grow(at_ms, self._half_life_ms)
+        for other in entries:
             other_id = other.item_id
-            key = (item_id, other_id) if item_id < other_id else (other_id, item_id)
-            factor = grow(other.at_ms, COVISITATION_HALF_LIFE_MS)
-            term = factor * _DISTANCE_WEIGHT[distance] * sqrt(weight * other.weight)
-            pairs[key] = pairs.get(key, 0.0) + term
+            if other_id in met:
+                continue
+            met.add(other_id)
+            if other.at_ms > at_ms:
+                newer.append(other)
+                continue
+            if other.weight > 0.0:
+                key = (item_id, other_id) if item_id < other_id else (other_id, item_id)
+                pairs[key] = pairs.get(key, 0.0) + factor * by_distance[older] * sqrt(weight * other.weight)
+            older += 1
+            if older == window:
+                break
+        for places, other in enumerate(reversed(newer[-window:])):
+            if other.weight > 0.0:
+                key = (item_id, other.item_id) if item_id < other.item_id else (other.item_id, item_id)
+                term = grow(other.at_ms, self._half_life_ms) * by_distance[places] * sqrt(weight * other.weight)
+                pairs[key] = pairs.get(key, 0.0) + term
+
+
+def _returns(entries: list[Entry], entry: Entry, gap_ms: int) -> bool:
+    """Whether the user has the item already, and from another visit only."""
+    item_id, at_ms = entry.item_id, entry.at_ms
+    found = False
+    for other in entries:
+        if other.item_id == item_id:
+            if abs(other.at_ms - at_ms) < gap_ms:
+                return False
+            found = True
+    return found
 
 
 def _delta(items: dict[str, ItemDelta], item_id: str) -> ItemDelta:

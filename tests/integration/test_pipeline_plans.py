@@ -19,7 +19,7 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "item keys": (features._SQL["item_keys"], (["item-1", "item-2"],)),
     "write histories": (features._SQL["write_histories"], (["user-1"], [b""])),
     "read histories": (features._SQL["read_histories"], (["user-1"],)),
-    "neighbours": (features._SQL["read_neighbours"], (["item-1"], 50, 0.5)),
+    "neighbours": (features._SQL["read_neighbours"], (["item-1"], 100, 0.6, 1.0)),
     "stale histories": (stale_histories._SQL["take"], (100,)),
     "retention of dedupe rows": (retention._SQL["feature_event_consumed"], (3_000_000.0, 100)),
     "retention of events": (retention._SQL["events"], (3_000_000.0, 100)),
