@@ -18,9 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 # A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and `\Z` is no ECMAScript pattern (OpenAPI).
 PRINTABLE: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"
 
-Id = Annotated[
-    str, Meta(min_length=1, max_length=128, pattern=PRINTABLE, description="1 to 128 printable characters")
-]
+Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=PRINTABLE, description="1 to 128 printable characters")]
 EventId = Annotated[
     str, Meta(min_length=8, max_length=64, pattern=PRINTABLE, description="8 to 64 printable characters")
 ]
