@@ -1,0 +1,173 @@
+"""How good are the recommendations? A log is played in time order: predict the next event, then learn it.
+
+The same fold, neighbours and ranking as in production, over dictionaries instead of tables. What production caches
+for a moment is kept here for a moment of the log's time.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from heapq import nlargest
+from math import log2
+from typing import Final
+
+from msgspec import Struct, structs
+
+from app.core.features import NO_HISTORY, History, ItemDelta, fold
+from app.core.messages import ImpressionMessage, Message
+from app.core.model import MODEL, Model
+from app.core.ranking import NO_NEIGHBOURS, NO_POPULAR, Neighbours, Popular, neighbours_of, popular_of, rank, seeds
+from app.core.signals import DAY_MS
+
+# Production reloads a changed list within about a second and a popular one within a minute.
+LISTS_KEPT_MS: Final = 10_000
+POPULAR_KEPT_MS: Final = 60_000
+POPULAR_LIMIT: Final = 500
+_CHUNK: Final = 500
+# What the ranking has to beat: what is popular, with a half-life of a week.
+BASELINE: Final = structs.replace(MODEL, popularity_half_life_ms=7 * DAY_MS, seeds=0)
+
+
+class Score(Struct, frozen=True):
+    """`hit_rate`: share of tests with the right item in the list. `ndcg`: 1 / log2(place + 1) of it, on average.
+
+    `coverage`: share of the known items that were recommended to anybody.
+    """
+
+    tests: int
+    hit_rate: float
+    ndcg: float
+    coverage: float
+
+
+class Memory:
+    """What production keeps in Postgres, in memory."""
+
+    def __init__(self, model: Model = MODEL) -> None:
+        self._model = model
+        self._histories: dict[str, History] = {}
+        self._items: dict[str, ItemDelta] = {}
+        self._pairs: dict[str, dict[str, float]] = {}
+        self._neighbours: dict[str, tuple[int, Neighbours]] = {}
+        self._popular: tuple[int, Popular] = (0, NO_POPULAR)
+
+    @property
+    def items(self) -> Collection[str]:
+        return self._items.keys()
+
+    def history(self, user_id: str) -> History:
+        return self._histories.get(user_id, NO_HISTORY)
+
+    def learn(self, messages: Iterable[Message]) -> None:
+        folded = fold(messages, self._histories, self._model)
+        self._histories.update(folded.histories)
+        for item_id, delta in folded.items.items():
+            held = self._items.setdefault(item_id, delta)
+            if held is not delta:
+                for name in ItemDelta.__struct_fields__:
+                    setattr(held, name, getattr(held, name) + getattr(delta, name))
+        for (a, b), weight in folded.pairs.items():
+            for one, other in ((a, b), (b, a)):
+                near = self._pairs.setdefault(one, {})
+                near[other] = near.get(other, 0.0) + weight
+
+    def recommend(self, user_id: str, *, now_ms: int, k: int) -> list[str]:
+        history = self.history(user_id)
+        neighbours = {item_id: self._neighbours_of(item_id, now_ms) for item_id in seeds(history, self._model)}
+        ranked = rank(history, neighbours, self._popular_at(now_ms), now_ms=now_ms, k=k, model=self._model)
+        return [item.item_id for item in ranked]
+
+    def _neighbours_of(self, item_id: str, now_ms: int) -> Neighbours:
+        loaded_ms, near = self._neighbours.get(item_id, (now_ms - LISTS_KEPT_MS, NO_NEIGHBOURS))
+        if now_ms - loaded_ms < LISTS_KEPT_MS:
+            return near
+        item = self._items[item_id]
+        pairs = [
+            (other, weight, self._items[other].frequency) for other, weight in self._pairs.get(item_id, {}).items()
+        ]
+        near = neighbours_of(item.frequency, item.returns, pairs, now_ms=now_ms, model=self._model)
+        self._neighbours[item_id] = now_ms, near
+        return near
+
+    def _popular_at(self, now_ms: int) -> Popular:
+        loaded_ms, popular = self._popular
+        if now_ms - loaded_ms >= POPULAR_KEPT_MS:
+            rows = ((item.popularity, item_id) for item_id, item in self._items.items() if item.popularity > 0.0)
+            best = nlargest(POPULAR_LIMIT, rows)
+            popular = popular_of([(item_id, popularity) for popularity, item_id in best], self._model)
+            self._popular = now_ms, popular
+        return popular
+
+
+class Trial:
+    """One model over one log. `test` and `learn` are called in the log's order; `score` says how it went."""
+
+    def __init__(self, model: Model = MODEL, *, k: int = 20) -> None:
+        self._memory = Memory(model)
+        self._k = k
+        self._recommended: set[str] = set()
+        self._hits = 0
+        self._gain = 0.0
+        self._tests = 0
+
+    def learn(self, messages: Sequence[Message]) -> None:
+        self._memory.learn(messages)
+
+    def test(self, message: Message) -> None:
+        """Is the next item among the `k`? An impression is nothing that a user chose, and tests nothing."""
+        if not isinstance(message, ImpressionMessage):
+            self._count(message.user_id, [message.item_id], message.ts_ms)
+
+    def test_all(self, user_id: str, item_ids: Sequence[str], now_ms: int) -> bool:
+        """One list for all that a user chose from `now_ms` on, in a state that learns no more; NDCG over all of it.
+
+        Users of whom nothing was learnt have no history to be judged by; they are passed over, with False.
+        """
+        if not self._memory.history(user_id):
+            return False
+        self._count(user_id, list(dict.fromkeys(item_ids)), now_ms)
+        return True
+
+    def score(self) -> Score:
+        tests = max(1, self._tests)
+        known = max(1, len(self._memory.items))
+        return Score(self._tests, self._hits / tests, self._gain / tests, len(self._recommended) / known)
+
+    def _count(self, user_id: str, wanted: Sequence[str], now_ms: int) -> None:
+        recommended = self._memory.recommend(user_id, now_ms=now_ms, k=self._k)
+        self._recommended.update(recommended)
+        places = [place for place, item_id in enumerate(recommended, 1) if item_id in wanted]
+        ideal = sum(1.0 / log2(place + 1) for place in range(1, min(self._k, len(wanted)) + 1))
+        self._tests += 1
+        self._hits += bool(places)
+        self._gain += sum(1.0 / log2(place + 1) for place in places) / ideal
+
+
+def play(messages: Sequence[Message], trial: Trial, *, last: float, frozen: bool = False) -> Iterator[int]:
+    """Plays a log (in time order) through a trial, and yields how many events are done.
+
+    The `last` share of it is tested: each event before it is learnt; or, `frozen`, nothing of it is learnt, and each
+    user that is known gets one list, at the time of the first event there, for all that follows.
+    """
+    begin = len(messages) - round(len(messages) * last)
+    for start in range(0, begin, _CHUNK):
+        trial.learn(messages[start : min(begin, start + _CHUNK)])
+        yield min(begin, start + _CHUNK)
+    if frozen:
+        yield from _play_frozen(messages[begin:], trial, begin)
+        return
+    for number, message in enumerate(messages[begin:], begin + 1):
+        trial.test(message)
+        trial.learn([message])
+        yield number
+
+
+def _play_frozen(messages: Sequence[Message], trial: Trial, done: int) -> Iterator[int]:
+    chosen: dict[str, list[str]] = {}
+    first_ms: dict[str, int] = {}
+    for message in messages:
+        if not isinstance(message, ImpressionMessage):
+            chosen.setdefault(message.user_id, []).append(message.item_id)
+            first_ms.setdefault(message.user_id, message.ts_ms)
+    for user_id, item_ids in chosen.items():
+        trial.test_all(user_id, item_ids, first_ms[user_id])
+        done += len(item_ids)
+        yield done
