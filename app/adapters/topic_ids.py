@@ -112,7 +112,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
         self._topics = topics
 
     def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
-        wanted = [(_NO_ID, topic, {}) for topic in self._topics]
+        wanted: list[tuple[object, str, dict[str, object]]] = [(_NO_ID, topic, {}) for topic in self._topics]
         return request_struct_class(wanted, False, False, False, {})
 
 
