@@ -27,6 +27,7 @@ from app.settings import Settings
 from app.supervisor import Progress
 
 _NOTIFY_EVERY_SEC: Final = 0.02
+_NOTIFY_AGAIN_SEC: Final = 0.5
 _BEACON_PATH: Final = "/log/batch"
 
 
@@ -123,7 +124,8 @@ class Web:
                 async with self._database.connection() as connection:
                     await outbox.notify(connection)
             except DependencyDown:
-                pass  # the relays poll as well
+                self._announced.set()  # a row that was stored is announced as soon as that can be
+                await asyncio.sleep(_NOTIFY_AGAIN_SEC)
             await asyncio.sleep(_NOTIFY_EVERY_SEC)
 
 

@@ -44,5 +44,5 @@ class OutboxWake:
                         await connection.execute("SELECT 1", timeout=_CHECK_SEC)
                 finally:
                     connection.terminate()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
                 await asyncio.sleep(_RECONNECT_SEC)

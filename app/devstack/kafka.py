@@ -87,7 +87,7 @@ class Kafka(Server):
             shutil.rmtree(logs, ignore_errors=True)
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             tool = ["kafka.tools.StorageTool", "format", "--config", f"{self._home}/server.properties"]
-            run_to_end([*self._java, *tool, "--cluster-id", cluster], self.log_file, "Formatting Kafka's log")
+            run_to_end([*self._java, *tool, f"--cluster-id={cluster}"], self.log_file, "Formatting Kafka's log")
 
     def _command(self) -> Sequence[str]:
         return [*self._java, "kafka.Kafka", str(self._home / "server.properties")]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def test_with_the_service_running_it_waits_until_all_of_it_counts(environment: d
     database_url = environment["DATABASE_URL"]
     rows = 3_000
     log = tmp_path / "log.csv"
-    log.write_bytes(b"".join(gzip.decompress(SAMPLE.read_bytes()).splitlines(keepends=True)[: 1 + rows]))
+    user_id = recent_sample(log, rows)
     with running(environment) as service:
         for _ in range(2):
             code, screen = run(database_url, log, "--max-queued", 1_000)
@@ -155,10 +156,19 @@ def test_with_the_service_running_it_waits_until_all_of_it_counts(environment: d
         similar = service.client.get(f"/similar/{item_id}").json()["items"]
         assert similar
         assert all(item["title"] for item in similar)
-        user_id = ask(database_url, f"SELECT user_id FROM events WHERE payload->>'item_id' = '{item_id}' LIMIT 1")
         answer = service.client.get("/reco", params={"user_id": user_id}).json()
         assert "covisitation" in {item["source"] for item in answer["items"]}
         assert title
+
+
+def recent_sample(log: Path, rows: int) -> str:
+    """Writes the first rows of the sample as if the last had just happened; returns the last user."""
+    header, *lines = gzip.decompress(SAMPLE.read_bytes()).decode().splitlines()[: 1 + rows]
+    table = [line.split(",") for line in lines]
+    shift = datetime.now(UTC) - datetime.fromisoformat(table[-1][0]) - timedelta(seconds=5)
+    moved = [",".join([(datetime.fromisoformat(row[0]) + shift).isoformat(), *row[1:]]) for row in table]
+    log.write_text("\n".join([header, *moved]) + "\n")
+    return table[-1][1]
 
 
 def test_bad_lines_are_kept_with_the_reason_and_the_rest_is_imported(database_url: str, tmp_path: Path) -> None:
