@@ -1,0 +1,69 @@
+"""A history is a function of the set of events behind it, whatever the order and the batches they come in."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.core.history import (
+    MAX_ITEMS,
+    NO_HISTORY,
+    Entry,
+    History,
+    decode_history,
+    encode_history,
+    mark,
+    merge_history,
+)
+
+# Few items and times, so that ties and repetitions are common; and enough of them to pass the bound of 50 items.
+entries = st.builds(
+    Entry,
+    item_id=st.integers(0, 90).map(lambda number: f"i{number}"),
+    at_ms=st.integers(0, 60),
+    kind=st.integers(0, 3),
+    weight=st.sampled_from([-0.2, 0.3, 0.5, 1.0]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(entries, max_size=160), st.randoms(use_true_random=False), st.integers(1, 40))
+def test_neither_order_nor_batches_nor_repetition_matter(events: list[Entry], chance: object, step: int) -> None:
+    expected = merge_history(NO_HISTORY, events)
+    shuffled = [*events, *events[: len(events) // 3]]
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    history = NO_HISTORY
+    for start in range(0, len(shuffled), step):
+        history = merge_history(history, shuffled[start : start + step])
+    assert history == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(entries, max_size=160))
+def test_it_holds_the_most_recent_items_newest_first(events: list[Entry]) -> None:
+    newest: dict[str, int] = {}
+    for event in events:
+        newest[event.item_id] = max(newest.get(event.item_id, -1), event.at_ms)
+    wanted = sorted(newest, key=lambda item_id: (-newest[item_id], item_id))[:MAX_ITEMS]
+    history = merge_history(NO_HISTORY, events)
+    assert list(dict.fromkeys(entry.item_id for entry in history)) == wanted
+    assert [entry.at_ms for entry in history] == sorted((entry.at_ms for entry in history), reverse=True)
+    assert len({(entry.item_id, entry.kind) for entry in history}) == len(history)
+
+
+@given(st.lists(entries, max_size=80))
+def test_it_is_stored_and_read_as_it_is(events: list[Entry]) -> None:
+    history = merge_history(NO_HISTORY, events)
+    assert decode_history(encode_history(history)) == history
+    assert merge_history(history, events) is history
+
+
+def test_items_that_had_to_go_are_remembered_by_their_marks() -> None:
+    events = [Entry(f"i{number}", number, 0, 1.0) for number in range(MAX_ITEMS + 5)]
+    history = merge_history(NO_HISTORY, events)
+    assert len(history) == MAX_ITEMS
+    assert {mark(f"i{number}") for number in range(MAX_ITEMS + 5)} == set(history.marks)
+    assert merge_history(NO_HISTORY, events[:MAX_ITEMS]).marks == ()
+
+
+def test_of_an_item_each_kind_has_its_latest_entry() -> None:
+    events = [Entry("a", 1, 3, 1.0), Entry("a", 2, 0, 0.3), Entry("a", 3, 0, 0.3), Entry("b", 2, 0, 0.3)]
+    assert merge_history(NO_HISTORY, events) == History((events[2], events[3], events[0]))
