@@ -18,6 +18,7 @@ from app.core.evaluation import Score, Trial, play
 from app.core.events import MESSAGE_VERSION
 from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessage, WatchMessage
 from app.core.model import MODEL, Model
+from app.core.signals import LANDMARK_MS
 from app.core.variants import ABLATIONS, AS_SERVED, POPULARITY, SENSITIVITY
 from app.errors import UserError
 from app.importing.mapping import Wishes
@@ -86,10 +87,17 @@ def evaluate(
 
 
 def _read(file: Path, wishes: Wishes) -> tuple[list[Message], int]:
-    """The file's events in time order (equal times in the file's), and how many rows are none."""
+    """The file's events in time order (equal times in the file's), and how many rows are none.
+
+    Only ages matter, so the log is moved to end at the landmark of forward decay: its dates may lie outside the years
+    that production is made for.
+    """
     rows = list(read_rows(file, detect(file, wishes), latest_ms=time.time_ns() // 1_000_000))
     messages = [_message(row, number) for number, row in enumerate(rows) if isinstance(row, Row)]
     found = [message for message in messages if message is not None]
+    moved_ms = LANDMARK_MS - max((message.ts_ms for message in found), default=LANDMARK_MS)
+    for message in found:
+        message.ts_ms += moved_ms
     return sorted(found, key=lambda message: message.ts_ms), sum(isinstance(row, BadRow) for row in rows)
 
 
