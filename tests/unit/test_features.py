@@ -1,12 +1,25 @@
-"""What a batch adds is a sum: the same in any order and in any split, but for pairs that look at the history."""
+"""Histories that do not depend on the order of arrival, and what a batch adds to items and pairs."""
 
-import math
+from collections.abc import Sequence
+from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.features import Fold, fold
-from app.core.history import History
+from app.core import history as histories
+from app.core.features import (
+    NO_HISTORY,
+    Entry,
+    Fold,
+    History,
+    Kind,
+    decode_history,
+    encode_history,
+    fold,
+    merge_history,
+)
+from app.core.history import MAX_ITEMS, MAX_MARKS, mark
 from app.core.messages import (
     ClickMessage,
     ImpressionMessage,
@@ -16,98 +29,170 @@ from app.core.messages import (
     ViewMessage,
     WatchMessage,
 )
-from app.core.signals import LANDMARK_MS
+from app.core.model import MODEL
+from app.core.signals import CLICK_WEIGHT, HOUR_MS, LANDMARK_MS, VIEW_WEIGHT
 
-HOUR = 3_600_000
-COMMON = {"v": 1, "session_id": "s", "received_ms": LANDMARK_MS}
-
-
-def event(kind: str, number: int, user_id: str, item_id: str, hours: int) -> Message:
-    common = {**COMMON, "event_id": f"event-{number}", "user_id": user_id, "ts_ms": LANDMARK_MS + hours * HOUR}
-    if kind == "impression":
-        return ImpressionMessage(items=[ShownItemMessage(item_id=item_id, position=0)], **common)  # type: ignore[arg-type]
-    if kind == "watch":
-        return WatchMessage(item_id=item_id, watch_time_sec=60.0, percent_watched=80.0, **common)  # type: ignore[arg-type]
-    shape = {"view": ViewMessage, "click": ClickMessage, "purchase": PurchaseMessage}[kind]
-    return shape(item_id=item_id, **common)  # type: ignore[arg-type]
-
-
-logs = st.lists(
-    st.tuples(
-        st.sampled_from(["view", "click", "purchase", "watch", "impression"]),
-        st.sampled_from(["ann", "bob"]),
-        st.sampled_from("abcdefgh"),
-        st.integers(0, 500),
+# Few items and times, so that ties, repeats and a history that is full are the rule and not the exception.
+ENTRIES = st.lists(
+    st.builds(
+        Entry,
+        st.integers(0, MAX_ITEMS + 15).map(lambda number: f"item-{number}"),
+        st.integers(0, 60),
+        st.sampled_from([int(kind) for kind in Kind]),
+        st.sampled_from([-0.2, 0.3, 1.0]),
     ),
-    max_size=30,
-).map(lambda rows: [event(kind, number, user, item, hours) for number, (kind, user, item, hours) in enumerate(rows)])
+    max_size=200,
+)
 
 
-def played(messages: list[Message], step: int) -> tuple[dict[str, History], Fold]:
-    """The histories in the end, and the sums of all batches."""
-    histories: dict[str, History] = {}
-    total = Fold()
-    for start in range(0, len(messages), step):
-        part = fold(messages[start : start + step], histories)
-        histories.update(part.histories)
-        for item_id, delta in part.items.items():
-            held = total.items.setdefault(item_id, type(delta)())
-            for name in delta.__struct_fields__:
-                setattr(held, name, getattr(held, name) + getattr(delta, name))
-        for pair, weight in part.pairs.items():
-            total.pairs[pair] = total.pairs.get(pair, 0.0) + weight
-    return histories, total
+def by_definition(entries: Sequence[Entry]) -> History:
+    """The history of a set of entries, as app/core/history.py says in words; slow and plain."""
+    latest: dict[tuple[str, int], Entry] = {}
+    for entry in entries:
+        key = entry.item_id, entry.kind
+        held = latest.get(key)
+        if held is None or (entry.at_ms, entry.weight) > (held.at_ms, held.weight):
+            latest[key] = entry
+    newest: dict[str, int] = {}
+    for entry in latest.values():
+        newest[entry.item_id] = max(newest.get(entry.item_id, entry.at_ms), entry.at_ms)
+    places = sorted((-at_ms, item_id) for item_id, at_ms in newest.items())
+    kept = list(latest.values())
+    if len(places) >= MAX_ITEMS:
+        kept = [entry for entry in kept if (-entry.at_ms, entry.item_id) <= places[MAX_ITEMS - 1]]
+    kept.sort(key=lambda entry: (-entry.at_ms, entry.item_id, -entry.kind, -entry.weight))
+    marks = sorted({mark(item_id) for item_id in newest})[:MAX_MARKS] if len(newest) > MAX_ITEMS else []
+    return History(tuple(kept), tuple(marks))
 
 
-@settings(max_examples=100, deadline=None)
-@given(logs, st.integers(1, 10))
-def test_batches_of_any_size_add_up_to_the_same(messages: list[Message], step: int) -> None:
-    histories, total = played(messages, step)
-    expected_histories, expected = played(messages, max(1, len(messages)))
-    assert histories == expected_histories
-    assert total.pairs.keys() == expected.pairs.keys()
-    assert all(math.isclose(total.pairs[pair], expected.pairs[pair]) for pair in expected.pairs)
-    assert_same_items(total, expected)
+@given(ENTRIES, st.randoms(use_true_random=False), st.integers(0, 200))
+def test_any_order_split_and_repetition_gives_the_same_history(entries: list[Entry], chance: Any, cut: int) -> None:
+    shuffled = entries + entries[::3]
+    chance.shuffle(shuffled)
+    merged = merge_history(merge_history(NO_HISTORY, shuffled[:cut]), shuffled[cut:])
+    assert merged == by_definition(entries)
 
 
-@settings(max_examples=100, deadline=None)
-@given(logs, st.randoms(use_true_random=False))
-def test_histories_and_popularity_do_not_depend_on_the_order_of_arrival(
-    messages: list[Message], chance: object
-) -> None:
+@given(ENTRIES)
+def test_what_is_known_already_changes_nothing(entries: list[Entry]) -> None:
+    history = merge_history(NO_HISTORY, entries)
+    assert merge_history(history, entries) is history
+    assert merge_history(history, history) is history
+
+
+@given(ENTRIES)
+def test_a_stored_history_is_read_as_it_was(entries: list[Entry]) -> None:
+    history = merge_history(NO_HISTORY, entries)
+    assert decode_history(encode_history(history)) == history
+
+
+def test_old_items_leave_a_mark_and_new_ones_come_first() -> None:
+    history = merge_history(NO_HISTORY, [Entry(f"item-{at}", at, Kind.VIEW, 0.3) for at in range(MAX_ITEMS + 1)])
+    assert [entry.item_id for entry in history] == [f"item-{at}" for at in range(MAX_ITEMS, 0, -1)]
+    assert mark("item-0") in history.marks
+    assert len(history.marks) == MAX_ITEMS + 1
+
+
+def test_marks_are_bounded_and_stay_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(histories, "MAX_MARKS", 60)
+    entries = [Entry(f"item-{at}", at, Kind.VIEW, 0.3) for at in range(120)]
+    forward = merge_history(NO_HISTORY, entries)
+    backward = merge_history(merge_history(NO_HISTORY, entries[60:]), reversed(entries[:60]))
+    assert forward == backward
+    assert list(forward.marks) == sorted(mark(entry.item_id) for entry in entries)[:60]
+
+
+def event(kind: type[Any], item_id: str, at_ms: int, user_id: str = "ann", **fields: Any) -> Any:
+    number = f"{user_id}-{item_id}-{at_ms}".ljust(8, "-")
+    at_ms += LANDMARK_MS
+    common = {"v": 1, "event_id": number, "user_id": user_id, "session_id": "s", "ts_ms": at_ms, "received_ms": at_ms}
+    return kind(item_id=item_id, **common, **fields)
+
+
+def weights(folded: Fold) -> dict[str, float]:
+    return {"".join(pair): pytest.approx(weight) for pair, weight in folded.pairs.items()}
+
+
+def test_an_event_pairs_with_what_is_near_and_less_with_what_is_far() -> None:
+    folded = fold([event(PurchaseMessage, item_id, at) for at, item_id in enumerate("abc")], {})
+    power = MODEL.pair_distance_power
+    assert weights(folded) == {"ab": 1.0, "bc": 1.0, "ac": 2.0**-power}
+    assert [entry.item_id for entry in folded.histories["ann"]] == ["c", "b", "a"]
+
+
+def test_a_late_event_pairs_on_both_sides() -> None:
+    stored = fold([event(PurchaseMessage, "a", 0), event(PurchaseMessage, "c", 2 * HOUR_MS)], {}).histories
+    late = fold([event(PurchaseMessage, "b", HOUR_MS)], stored)
+    assert weights(late).keys() == {"ab", "bc"}
+    assert late.pairs["b", "c"] > late.pairs["a", "b"]  # it is as old as the later of the two
+
+
+def test_the_window_bounds_the_pairs_of_an_event() -> None:
+    items = [f"item-{number:02}" for number in range(MODEL.pair_window + 10)]
+    stored = fold([event(PurchaseMessage, item_id, at) for at, item_id in enumerate(items)], {}).histories
+    last = fold([event(PurchaseMessage, "last", 1_000)], stored)
+    assert {pair[0] for pair in last.pairs} == set(items[-MODEL.pair_window :])
+
+
+def test_a_pair_weighs_the_mean_of_what_the_two_events_say() -> None:
+    folded = fold([event(ClickMessage, "a", 0), event(ViewMessage, "b", 1)], {})
+    assert weights(folded) == {"ab": (CLICK_WEIGHT * VIEW_WEIGHT) ** 0.5}
+
+
+def test_an_abandoned_watch_counts_against_the_item_and_makes_no_pair() -> None:
+    folded = fold([event(PurchaseMessage, "a", 0), event(WatchMessage, "b", 1, watch_time_sec=2.0)], {})
+    assert not folded.pairs
+    assert folded.items["b"].popularity < 0.0 == folded.items["b"].frequency
+    assert (folded.items["b"].watches, folded.items["b"].watch_ms) == (1, 2_000)
+    assert [entry.item_id for entry in folded.histories["ann"]] == ["b", "a"]
+
+
+@pytest.mark.parametrize(("later_ms", "returned"), [(HOUR_MS, 0.0), (7 * HOUR_MS, 1.0)])
+def test_who_comes_back_on_another_visit_returns(later_ms: int, returned: float) -> None:
+    folded = fold([event(PurchaseMessage, "a", 0), event(PurchaseMessage, "a", later_ms)], {})
+    assert folded.items["a"].returns == pytest.approx(returned, rel=0.01)
+    assert folded.items["a"].purchases == 2
+
+
+def test_an_impression_is_counted_and_touches_nothing_else() -> None:
+    shown = [ShownItemMessage(item_id="a", position=0), ShownItemMessage(item_id="b", position=1)]
+    fields: Any = {"v": 1, "event_id": "shown-01", "session_id": "s", "ts_ms": 1, "received_ms": 1}
+    folded = fold([ImpressionMessage(user_id="ann", items=shown, **fields)], {})
+    assert not folded.histories
+    assert not folded.pairs
+    assert {item_id: delta.impressions for item_id, delta in folded.items.items()} == {"a": 1, "b": 1}
+
+
+MESSAGES = st.lists(
+    st.builds(
+        lambda kind, number, at, user: event(kind, f"item-{number}", at * HOUR_MS, f"user-{user}"),
+        st.sampled_from([ViewMessage, ClickMessage, PurchaseMessage]),
+        st.integers(0, 8),
+        st.integers(0, 40),
+        st.integers(0, 2),
+    ),
+    max_size=40,
+)
+
+
+@given(MESSAGES, st.integers(0, 40))
+def test_batches_may_be_cut_anywhere(messages: list[Message], cut: int) -> None:
+    whole = fold(messages, {})
+    first = fold(messages[:cut], {})
+    second = fold(messages[cut:], first.histories)
+    assert first.histories | second.histories == whole.histories
+    for pair, weight in whole.pairs.items():
+        assert first.pairs.get(pair, 0.0) + second.pairs.get(pair, 0.0) == pytest.approx(weight)
+    assert first.pairs.keys() | second.pairs.keys() == whole.pairs.keys()
+
+
+@given(MESSAGES, st.randoms(use_true_random=False))
+def test_histories_and_popularity_do_not_depend_on_the_order(messages: list[Message], chance: Any) -> None:
     shuffled = list(messages)
-    chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    histories, total = played(shuffled, 7)
-    expected_histories, expected = played(messages, 7)
-    assert histories == expected_histories
-    assert_same_items(total, expected, but=("returns",))
-
-
-def assert_same_items(one: Fold, other: Fold, but: tuple[str, ...] = ()) -> None:
-    assert one.items.keys() == other.items.keys()
+    chance.shuffle(shuffled)
+    one, other = fold(messages, {}), fold(shuffled, {})
+    assert one.histories == other.histories
     for item_id, delta in one.items.items():
-        for name in delta.__struct_fields__:
-            if name not in but:
-                assert math.isclose(getattr(delta, name), getattr(other.items[item_id], name), abs_tol=1e-9), name
-
-
-def test_each_pair_of_neighbours_is_counted_once_whatever_comes_first() -> None:
-    first, second = event("purchase", 1, "ann", "a", 0), event("purchase", 2, "ann", "b", 1)
-    in_order, late = fold([first, second], {}), fold([second, first], {})
-    assert set(in_order.pairs) == {("a", "b")}
-    assert in_order.pairs == late.pairs
-    assert in_order.pairs["a", "b"] > 0
-
-
-def test_impressions_count_for_the_item_and_leave_the_history_alone() -> None:
-    shown = fold([event("impression", 1, "ann", "a", 0)], {})
-    assert shown.items["a"].impressions == 1
-    assert (shown.histories, shown.pairs, shown.items["a"].popularity) == ({}, {}, 0.0)
-
-
-def test_a_purchase_says_more_than_a_click_and_a_click_more_than_a_view() -> None:
-    weights = [
-        fold([event(kind, 1, "ann", "a", 0)], {}).items["a"].popularity for kind in ("purchase", "click", "view")
-    ]
-    assert weights == sorted(weights, reverse=True)
-    assert len(set(weights)) == 3
+        assert other.items[item_id].popularity == pytest.approx(delta.popularity)
+        assert other.items[item_id].frequency == pytest.approx(delta.frequency)
+        assert other.items[item_id].views == delta.views

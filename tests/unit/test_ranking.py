@@ -1,69 +1,221 @@
+"""Lists that follow the evidence, and never serve what they must not."""
+
+from collections.abc import Mapping
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core import ranking
-from app.core.history import NO_HISTORY, Entry, merge_history
-from app.core.ranking import Neighbours
-from app.core.signals import LANDMARK_MS, Kind
+from app.core.history import NO_HISTORY, Entry, History, mark, merge_history
+from app.core.model import MODEL
+from app.core.ranking import (
+    COVISITATION,
+    NO_POPULAR,
+    POPULAR,
+    RETURN,
+    Neighbours,
+    Popular,
+    evidence,
+    neighbours_of,
+    popular,
+    popular_of,
+    rank,
+    seeds,
+    similar,
+    similarity,
+)
+from app.core.signals import COVISITATION_HALF_LIFE_MS, DAY_MS, HOUR_MS, LANDMARK_MS, Kind, grow
 
-NOW = LANDMARK_MS + 3_600_000
-POPULAR = ranking.popular_of([("p1", 9.0), ("p2", 4.0), ("p3", 1.0)])
-SEEN = merge_history(NO_HISTORY, [Entry("seen", NOW - 1000, Kind.PURCHASE, 1.0)])
-NEAR = {"seen": Neighbours(("n1", "n2"), (0.9, 0.5))}
-
-
-def ids(ranked: list[ranking.Ranked]) -> list[str]:
-    return [item.item_id for item in ranked]
-
-
-def test_neighbours_of_what_the_user_had_come_first_and_the_popular_fill_up() -> None:
-    ranked = ranking.rank(SEEN, NEAR, POPULAR, now_ms=NOW, k=5)
-    assert ids(ranked)[:2] == ["n1", "n2"]
-    assert set(ids(ranked)) == {"n1", "n2", "p1", "p2", "p3"}
-    assert {item.item_id: item.source for item in ranked}["n1"] == "covisitation"
-    assert {item.item_id: item.source for item in ranked}["p3"] == "popular"
-
-
-def test_a_stranger_gets_what_is_popular() -> None:
-    assert ids(ranking.rank(NO_HISTORY, {}, POPULAR, now_ms=NOW, k=2)) == ["p1", "p2"]
+NOW_MS = LANDMARK_MS
+TOP = popular_of([("hit", 100.0), ("known", 25.0), ("rare", 1.0)])
 
 
-def test_what_the_user_has_is_left_out_and_so_is_what_is_excluded() -> None:
-    near = {"seen": Neighbours(("seen", "n1"), (1.0, 0.9))}
-    ranked = ranking.rank(SEEN, near, POPULAR, now_ms=NOW, k=10, exclude=frozenset({"p1"}))
-    assert set(ids(ranked)) == {"n1", "p2", "p3"}
+def bought(*item_ids: str, ago_ms: int = 60_000, weight: float = 1.0) -> History:
+    """The first is the latest."""
+    entries = [Entry(item_id, NOW_MS - ago_ms - n, Kind.PURCHASE, weight) for n, item_id in enumerate(item_ids)]
+    return merge_history(NO_HISTORY, entries)
 
 
-def test_explain_names_the_items_that_led_there() -> None:
-    ranked = ranking.rank(SEEN, NEAR, POPULAR, now_ms=NOW, k=1, explain=True)
-    assert ranked[0].because == ("seen",)
+def near(similarities: Mapping[str, float], return_rate: float = 0.0) -> Neighbours:
+    return Neighbours(tuple(similarities), tuple(similarities.values()), return_rate)
 
 
-def test_thin_evidence_counts_less_than_its_share() -> None:
-    one = ranking.similarity(1.0, 1.0, 1.0, LANDMARK_MS)
-    ten = ranking.similarity(10.0, 10.0, 10.0, LANDMARK_MS)
-    assert 0 < one < ten
+def ids(history: History, neighbours: Mapping[str, Neighbours], top: Popular = TOP, k: int = 20) -> list[str]:
+    return [item.item_id for item in rank(history, neighbours, top, now_ms=NOW_MS, k=k)]
 
 
-def test_frequent_items_are_not_neighbours_of_everything() -> None:
-    rare = ranking.similarity(2.0, 10.0, 5.0, LANDMARK_MS)
-    frequent = ranking.similarity(2.0, 10.0, 500.0, LANDMARK_MS)
-    assert rare > frequent
+def test_a_new_user_gets_what_is_popular() -> None:
+    ranked = rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS, k=2)
+    assert [(item.item_id, item.source) for item in ranked] == [("hit", POPULAR), ("known", POPULAR)]
+
+
+def test_strong_evidence_goes_before_popularity_and_weak_does_not() -> None:
+    assert ids(bought("a"), {"a": near({"b": 0.5, "c": 0.001})}) == ["b", "hit", "known", "rare", "c"]
+
+
+def test_what_the_user_did_last_weighs_most() -> None:
+    neighbours = {"new": near({"x": 0.3}), "old": near({"y": 0.3})}
+    assert ids(bought("new", "old"), neighbours, NO_POPULAR) == ["x", "y"]
+
+
+def test_a_neighbour_of_two_items_goes_before_that_of_one() -> None:
+    neighbours = {"a": near({"x": 0.3, "both": 0.3}), "b": near({"both": 0.3})}
+    assert ids(bought("a", "b"), neighbours, NO_POPULAR) == ["both", "x"]
+
+
+def test_popularity_takes_over_when_the_user_was_away() -> None:
+    neighbours = {"a": near({"b": 0.3})}
+    assert ids(bought("a"), neighbours)[0] == "b"
+    assert ids(bought("a", ago_ms=30 * DAY_MS), neighbours)[0] == "hit"
+
+
+def test_an_item_that_was_given_up_speaks_against_its_neighbours() -> None:
+    liked = bought("a").entries
+    history = merge_history(History(liked), [Entry("b", NOW_MS - 1, Kind.WATCH, -0.2)])
+    neighbours = {"a": near({"x": 0.2, "y": 0.2}), "b": near({"x": 0.5})}
+    assert ids(history, neighbours, NO_POPULAR) == ["y", "x"]
+
+
+def test_a_log_of_views_ranks_as_one_of_purchases() -> None:
+    neighbours = {"a": near({"b": 0.2})}
+    assert ids(bought("a", weight=0.3), neighbours) == ids(bought("a"), neighbours)
+
+
+def test_what_the_user_has_is_left_out() -> None:
+    assert ids(bought("a", "hit"), {"a": near({"hit": 0.9, "b": 0.1})}) == ["b", "known", "rare"]
+
+
+def test_what_the_user_had_long_ago_is_left_out() -> None:
+    history = History(bought("a").entries, (mark("hit"),))
+    assert ids(history, {}) == ["known", "rare"]
+
+
+@pytest.mark.parametrize(
+    ("ago_ms", "return_rate", "offered"),
+    [(7 * HOUR_MS, 0.02, True), (7 * HOUR_MS, 0.0, False), (HOUR_MS, 0.02, False)],
+)
+def test_an_item_is_offered_again_if_users_come_back_to_it(ago_ms: int, return_rate: float, offered: bool) -> None:
+    history = bought("hit", ago_ms=ago_ms)
+    ranked = rank(history, {"hit": near({}, return_rate)}, TOP, now_ms=NOW_MS, k=20)
+    assert ("hit" in [item.item_id for item in ranked]) is offered
+    assert [item.source for item in ranked if item.item_id == "hit"] == [RETURN] * offered
+
+
+def test_excluded_and_not_allowed_items_make_room_for_others() -> None:
+    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(300)])
+    ranked = rank(
+        NO_HISTORY,
+        {},
+        top,
+        now_ms=NOW_MS,
+        k=5,
+        exclude=frozenset({"item-290"}),
+        allowed=lambda item_id: item_id >= "item-288",
+    )
+    assert [item.item_id for item in ranked] == ["item-288", "item-289", "item-291", "item-292", "item-293"]
+
+
+def test_explanations_name_the_strongest_causes_first() -> None:
+    neighbours = {"a": near({"x": 0.1}), "b": near({"x": 0.9}), "c": near({"y": 0.9})}
+    ranked = rank(bought("a", "b", "c"), neighbours, TOP, now_ms=NOW_MS, k=20, explain=True)
+    because = {item.item_id: (item.source, item.because) for item in ranked}
+    assert because["x"] == (COVISITATION, ("b", "a"))
+    assert because["hit"] == (POPULAR, ())
+
+
+ITEMS = st.sampled_from([f"item-{number}" for number in range(30)])
+NEIGHBOURS = st.dictionaries(ITEMS, st.floats(0.001, 1.0), max_size=15).map(
+    lambda found: near(dict(sorted(found.items(), key=lambda pair: -pair[1])), 0.01)
+)
 
 
 @given(
-    st.dictionaries(st.sampled_from("abcdefghij"), st.floats(0.001, 10.0), max_size=10),
-    st.integers(1, 12),
-    st.sets(st.sampled_from("abcdefghij"), max_size=4),
+    st.lists(ITEMS, max_size=25, unique=True),
+    st.dictionaries(ITEMS, NEIGHBOURS),
+    st.dictionaries(ITEMS, st.floats(0.1, 100.0)),
+    st.frozensets(ITEMS),
+    st.frozensets(ITEMS),
+    st.integers(1, 30),
 )
-def test_an_answer_has_no_item_twice_none_excluded_and_falls_in_score(
-    similar: dict[str, float], k: int, exclude: set[str]
+def test_a_list_is_full_ordered_and_serves_nothing_it_must_not(
+    had: list[str],
+    neighbours: dict[str, Neighbours],
+    popularity: dict[str, float],
+    exclude: frozenset[str],
+    banned: frozenset[str],
+    k: int,
 ) -> None:
-    best = sorted(similar, key=lambda item_id: -similar[item_id])
-    near = {"seen": Neighbours(tuple(best), tuple(similar[item_id] for item_id in best))}
-    ranked = ranking.rank(SEEN, near, POPULAR, now_ms=NOW, k=k, exclude=frozenset(exclude))
-    assert len(ids(ranked)) == len(set(ids(ranked))) <= k
-    assert not exclude & set(ids(ranked))
-    assert len(ranked) == min(k, len(set(similar) - exclude) + 3)
-    scores = [item.score for item in ranked]
-    assert scores == sorted(scores, reverse=True)
+    top = popular_of(sorted(popularity.items(), key=lambda pair: -pair[1]))
+    ranked = rank(
+        bought(*had),
+        neighbours,
+        top,
+        now_ms=NOW_MS,
+        k=k,
+        exclude=exclude,
+        allowed=lambda item_id: item_id not in banned,
+        explain=True,
+    )
+    served = [item.item_id for item in ranked]
+    assert len(set(served)) == len(served)
+    assert not set(served) & (exclude | banned | set(had))
+    assert [item.score for item in ranked] == sorted((item.score for item in ranked), reverse=True)
+    assert len(served) == k or set(served) >= popularity.keys() - exclude - banned - set(had)
+    for item in ranked:
+        assert all(item.item_id in neighbours[cause].ids for cause in item.because)
+
+
+def test_seeds_are_the_latest_items_each_once() -> None:
+    history = merge_history(bought("b", "a"), [Entry("a", NOW_MS - 1, Kind.VIEW, 0.3)])
+    assert seeds(history) == ["a", "b"]
+    assert len(seeds(bought(*(f"item-{number}" for number in range(40))))) == MODEL.seeds
+
+
+@given(st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.integers(0, 3_000))
+def test_a_similarity_fades_with_its_evidence_only(weight: float, seed: float, other: float, days: int) -> None:
+    """All three sums shrink alike with time; what is left of it is that thin evidence counts less."""
+    now = similarity(weight, seed, other, NOW_MS)
+    later = similarity(weight, seed, other, NOW_MS + days * DAY_MS)
+    assert 0.0 < later <= now * 1.000001
+    assert similarity(2 * weight, seed, other, NOW_MS) > now > similarity(weight, seed, 2 * other, NOW_MS)
+
+
+def test_the_evidence_that_halves_a_similarity_is_stored_at_its_time() -> None:
+    half = evidence(NOW_MS + 400 * DAY_MS)
+    assert half == pytest.approx(MODEL.shrinkage * grow(NOW_MS + 400 * DAY_MS, COVISITATION_HALF_LIFE_MS))
+
+
+@given(st.lists(st.tuples(ITEMS, st.floats(0.001, 50.0), st.floats(0.1, 50.0)), max_size=30, unique_by=lambda p: p[0]))
+def test_the_order_of_the_sql_is_that_of_the_similarity(pairs: list[tuple[str, float, float]]) -> None:
+    """app/adapters/features.sql cuts lists by this expression; it must never cut off what would rank higher."""
+    half = evidence(NOW_MS)
+    by_sql = [w / other**MODEL.candidate_power * (w / (w + half)) for _, w, other in pairs]
+    by_core = [similarity(w, 3.0, other, NOW_MS) for _, w, other in pairs]
+    for sql_one, one in zip(by_sql, by_core, strict=True):
+        for sql_other, other_one in zip(by_sql, by_core, strict=True):
+            assert sql_one <= sql_other * 1.000001 or one >= other_one * 0.999999
+
+
+def test_neighbours_are_the_most_similar_ones() -> None:
+    pairs = [(f"item-{number}", float(number), 10.0) for number in range(1, MODEL.neighbours + 20)]
+    found = neighbours_of(5.0, 1.0, pairs, now_ms=NOW_MS)
+    assert found.ids[0] == f"item-{MODEL.neighbours + 19}"
+    assert len(found.ids) == MODEL.neighbours
+    assert list(found.similarity) == sorted(found.similarity, reverse=True)
+    assert found.return_rate == pytest.approx(1.0 / (5.0 + MODEL.return_evidence))
+
+
+def test_an_item_without_frequency_has_no_neighbours() -> None:
+    assert neighbours_of(0.0, 0.0, [("a", 1.0, 1.0)], now_ms=NOW_MS) == Neighbours()
+    assert neighbours_of(1.0, 0.0, [("a", 1.0, 0.0), ("b", 0.0, 1.0)], now_ms=NOW_MS).ids == ()
+
+
+def test_similar_items_are_the_neighbours_that_may_be_served() -> None:
+    neighbours = near({"b": 0.9, "c": 0.8, "d": 0.7})
+    ranked = similar("a", neighbours, k=2, exclude=frozenset("b"), allowed=lambda item_id: item_id != "c")
+    assert [(item.item_id, item.score, item.because) for item in ranked] == [("d", 0.7, ("a",))]
+
+
+def test_popular_items_have_their_popularity_of_now() -> None:
+    ranked = popular(TOP, now_ms=NOW_MS + MODEL.popularity_half_life_ms, k=5, exclude=frozenset({"known"}))
+    assert [(item.item_id, item.score) for item in ranked] == [("hit", 50.0), ("rare", 0.5)]
