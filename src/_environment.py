@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 def reco(*arguments: str) -> None:
     """Goes over to the checkout's own environment where this Python lacks what the command needs."""
-    if not os.environ.get("DATABASE_URL") and (_ROOT / "compose.yaml").exists() and shutil.which("docker"):
+    if "DATABASE_URL" not in os.environ and _compose_stack_is_up():
         _in_compose()
     sys.path.insert(0, str(_ROOT))
     try:
@@ -23,6 +24,15 @@ def reco(*arguments: str) -> None:
         lacks = f"{sys.executable} lacks {error.name or error}"
         sys.exit(f"{lacks}: run scripts/bootstrap.sh, then .venv/bin/python {sys.argv[0]}")
     main([*arguments, *sys.argv[1:]], prog_name=f"python {sys.argv[0]}")
+
+
+def _compose_stack_is_up() -> bool:
+    """Whether this checkout's Postgres runs in a container. Where it does not, nothing may be created by asking."""
+    if not (_ROOT / "compose.yaml").exists() or not shutil.which("docker"):
+        return False
+    ask = ["docker", "compose", "ps", "-q", "postgres"]
+    answer = subprocess.run(ask, cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return answer.returncode == 0 and bool(answer.stdout.strip())
 
 
 def _in_compose() -> None:
