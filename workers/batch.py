@@ -17,7 +17,7 @@ from app.adapters.dead_letters import DeadLetter
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
 from app.core.events import InvalidEvent
-from app.core.features import Fold, History, ItemDelta, fold
+from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message, decode_message
 from app.errors import describe
 
@@ -141,7 +141,7 @@ class FeatureWriter:
         folded = await _fold_in_chunks(
             fresh, {user_id: features.history_of(entry) for user_id, entry in stored.items()}
         )
-        histories = {user_id: features.history_bytes(history) for user_id, history in folded.histories.items()}
+        histories = {user_id: encode_history(history) for user_id, history in folded.histories.items()}
         if histories:
             await features.write_histories(connection, histories)
         if folded.items:
@@ -162,20 +162,9 @@ async def _fold_in_chunks(messages: Sequence[Message], histories: dict[str, Hist
     for start in range(0, len(messages), _FOLD_CHUNK):
         part = fold(messages[start : start + _FOLD_CHUNK], histories)
         histories.update(part.histories)
-        _add(total, part)
+        total.add(part)
         await asyncio.sleep(0)
     return total
-
-
-def _add(total: Fold, part: Fold) -> None:
-    total.histories.update(part.histories)
-    for item_id, delta in part.items.items():
-        held = total.items.setdefault(item_id, delta)
-        if held is not delta:
-            for name in ItemDelta.__struct_fields__:
-                setattr(held, name, getattr(held, name) + getattr(delta, name))
-    for pair, weight in part.pairs.items():
-        total.pairs[pair] = total.pairs.get(pair, 0.0) + weight
 
 
 def _item_ids(messages: Sequence[Message]) -> set[str]:

@@ -5,10 +5,8 @@ known by its event id. A batch that fails for its data is halved until the bad m
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Sequence
-from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -19,17 +17,14 @@ from app.adapters import kafka
 from app.adapters.history_cache import HistoryCache
 from app.adapters.postgres import Database
 from app.core.messages import WatchMessage
-from app.core.retry import backoff
 from app.errors import DependencyDown, UserError, describe
 from app.supervisor import Progress, wait_for_stop
+from workers import outage
 from workers.batch import Applied, FeatureWriter, Incoming, read_record, was_replayed
 from workers.subscription import Polled, Recreated, Stuck, Subscription
 from workers.write_through import WriteThrough
 
 _log = structlog.get_logger(__name__)
-
-_OUTAGE_BASE_SEC: Final = 0.25
-_OUTAGE_MAX_SEC: Final = 3.0
 
 
 class ConsumerOptions(Struct, frozen=True, kw_only=True):
@@ -67,7 +62,7 @@ class FeatureConsumer:
                     self._note(error, failures)
                     await self.close()
                     progress.beat(f"waiting: {describe(error)}")
-                    await wait_for_stop(stop, _outage_delay(failures))
+                    await wait_for_stop(stop, outage.delay(failures))
                 else:
                     failures = 0
                     progress.beat()
@@ -126,7 +121,7 @@ class FeatureConsumer:
                     subscription.resume()
                 return applied
             await subscription.keep_alive()
-            if await wait_for_stop(stop, _outage_delay(failures)):
+            if await wait_for_stop(stop, outage.delay(failures)):
                 return None
             if not subscription.holds(polled):
                 subscription.resume()
@@ -151,7 +146,3 @@ class FeatureConsumer:
         metrics.CONSUMER_ERRORS.labels(kind).inc()
         if failures == 1:
             _log.warning("consumer_waits", error=describe(error))
-
-
-def _outage_delay(failures: int) -> float:
-    return backoff(failures, base_sec=_OUTAGE_BASE_SEC, max_sec=_OUTAGE_MAX_SEC, chance=random.random())

@@ -19,17 +19,15 @@ from app.adapters import kafka, outbox
 from app.adapters.outbox import OutboxRow, PutBack
 from app.adapters.postgres import Database
 from app.core.outbox import ClaimCursor, retry_delay
-from app.core.retry import backoff
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
+from workers import outage
 from workers.publisher import Publisher
 from workers.wake import OutboxWake
 
 _log = structlog.get_logger(__name__)
 
 _LANES: Final = 2
-_OUTAGE_BASE_SEC: Final = 0.25
-_OUTAGE_MAX_SEC: Final = 3.0
 # A relay that is stopped in mid-batch gives its rows back when Postgres ends its transaction for idling so long.
 _LEASE_SPARE_SEC: Final = 5.0
 # How long a batch in hand may take to end after the stop; it is left to the next relay then.
@@ -93,7 +91,7 @@ class Relay:
                     if outages == 1:
                         _log.warning("relay_waits", dependency=error.dependency, error=error.reason)
                     progress.beat(f"waiting: {describe(error)}")
-                    await wait_for_stop(stop, _outage_delay(outages))
+                    await wait_for_stop(stop, outage.delay(outages))
                     continue
                 if outages:
                     _log.info("relay_resumes", after_failures=outages)
@@ -181,7 +179,3 @@ class Relay:
             metrics.RELAY_EVENT_LAG.observe(row.age_ms + publish_ms)
         if counts.dead or counts.put_back:
             _log.warning("relay_rows_refused", put_back=counts.put_back, dead=counts.dead)
-
-
-def _outage_delay(failures: int) -> float:
-    return backoff(failures, base_sec=_OUTAGE_BASE_SEC, max_sec=_OUTAGE_MAX_SEC, chance=random.random())

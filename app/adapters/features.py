@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.adapters import sql
 from app.adapters.history_cache import Versioned
-from app.core.features import NO_HISTORY, History, ItemDelta, decode_history, encode_history
+from app.core.features import NO_HISTORY, History, ItemDelta, decode_history
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -132,7 +132,3 @@ async def read_popular(connection: "Connection", limit: int) -> list[tuple[str, 
 
 def history_of(stored: Versioned | None) -> History:
     return decode_history(stored.history) if stored is not None and stored.history else NO_HISTORY
-
-
-def history_bytes(history: History) -> bytes:
-    return encode_history(history)

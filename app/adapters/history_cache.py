@@ -6,11 +6,10 @@ from typing import Any, Final, Protocol, cast
 
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app import metrics
+from app.adapters.redis_client import open_redis
 from app.core.breaker import Breaker
 from app.errors import DependencyDown, describe
 
@@ -45,8 +44,6 @@ class HistoryCache(Protocol):
         """Keeps each history unless it holds a newer version. Raises `DependencyDown`."""
         ...
 
-    async def forget(self, user_ids: Sequence[str]) -> None: ...
-
     async def close(self) -> None: ...
 
 
@@ -72,10 +69,6 @@ class MemoryHistoryCache:
         while len(self._entries) > self._max_keys:
             self._entries.pop(next(iter(self._entries)))
 
-    async def forget(self, user_ids: Sequence[str]) -> None:
-        for user_id in user_ids:
-            self._entries.pop(user_id, None)
-
     async def close(self) -> None:
         self._entries.clear()
 
@@ -86,14 +79,7 @@ class RedisHistoryCache:
     def __init__(self, url: str, *, ttl_sec: float, timeout_sec: float) -> None:
         self._ttl_ms = int(ttl_sec * 1000)
         self._breaker = Breaker()
-        self._redis: Redis = Redis.from_url(
-            url,
-            protocol=3,
-            socket_timeout=timeout_sec,
-            socket_connect_timeout=timeout_sec,
-            retry=Retry(NoBackoff(), 0),
-            max_connections=16,
-        )
+        self._redis: Redis = open_redis(url, timeout_sec=timeout_sec)
         self._write_newer = self._redis.register_script(_WRITE_NEWER)
 
     async def get_many(self, user_ids: Sequence[str]) -> dict[str, Versioned]:
@@ -108,9 +94,6 @@ class RedisHistoryCache:
         keys = [_PREFIX + user_id for user_id in histories]
         values = [entry.version.to_bytes(_VERSION_BYTES, "big") + entry.history for entry in histories.values()]
         await self._ask(self._write_newer(keys=keys, args=[self._ttl_ms, *values]))
-
-    async def forget(self, user_ids: Sequence[str]) -> None:
-        await self._ask(self._redis.delete(*(_PREFIX + user_id for user_id in user_ids)))
 
     async def probe(self) -> None:
         """Raises `DependencyDown` when Redis does not answer."""

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from app import metrics
+from app.adapters.redis_client import open_redis
 from app.core.breaker import Breaker
 
 _PREFIX: Final = "reco:rate:"
@@ -63,14 +62,7 @@ class RateLimiter:
         self._breaker = Breaker()
         self._redis: Redis | None = None
         if redis_url is not None:
-            self._redis = Redis.from_url(
-                redis_url,
-                protocol=3,
-                socket_timeout=timeout_sec,
-                socket_connect_timeout=timeout_sec,
-                retry=Retry(NoBackoff(), 0),
-                max_connections=16,
-            )
+            self._redis = open_redis(redis_url, timeout_sec=timeout_sec)
             self._take_script = self._redis.register_script(_TAKE)
 
     async def take(self, caller: str) -> Decision:

@@ -62,8 +62,7 @@ class Memory:
         for item_id, delta in folded.items.items():
             held = self._items.setdefault(item_id, delta)
             if held is not delta:
-                for name in ItemDelta.__struct_fields__:
-                    setattr(held, name, getattr(held, name) + getattr(delta, name))
+                held.add(delta)
         for (a, b), weight in folded.pairs.items():
             for one, other in ((a, b), (b, a)):
                 near = self._pairs.setdefault(one, {})

@@ -52,6 +52,10 @@ class ItemDelta(msgspec.Struct, gc=False):
     watches: int = 0
     watch_ms: int = 0
 
+    def add(self, other: "ItemDelta") -> None:
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 class Fold(msgspec.Struct):
     """The changes of one batch."""
@@ -61,6 +65,16 @@ class Fold(msgspec.Struct):
     items: dict[str, ItemDelta] = msgspec.field(default_factory=dict)
     pairs: dict[tuple[str, str], float] = msgspec.field(default_factory=dict)
     """What to add to each pair's weight, with the half-life of co-visitation; the lesser id stands first."""
+
+    def add(self, later: "Fold") -> None:
+        """Takes in the fold of the batch that follows; that one is used up by it."""
+        self.histories.update(later.histories)
+        for item_id, delta in later.items.items():
+            held = self.items.setdefault(item_id, delta)
+            if held is not delta:
+                held.add(delta)
+        for pair, weight in later.pairs.items():
+            self.pairs[pair] = self.pairs.get(pair, 0.0) + weight
 
 
 def fold(messages: Iterable[Message], histories: Mapping[str, History], model: Model = MODEL) -> Fold:
