@@ -30,10 +30,12 @@ def run(settings: Settings) -> int:
     listener = bind(settings.http_host, settings.http_port, reuse_port=settings.http_reuse_port)
     with listener:
         # A schema that cannot be brought up to date ends the start; a Postgres that is away does not.
+        migrated = False
         with contextlib.suppress(DependencyDown):
             migrations.migrate(settings.database_url)
+            migrated = True
         _collect_less_often()
-        return uvloop.run(serve(settings, listener))
+        return uvloop.run(_serve(settings, listener, migrated=migrated))
 
 
 def _collect_less_often() -> None:
@@ -45,12 +47,10 @@ def _collect_less_often() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event | None = None) -> int:
-    """`run` inside a running loop. With `stop` given the caller owns the signals (the tests do)."""
-    if stop is None:
-        stop = asyncio.Event()
-        _own_signals(stop)
-    service = Service(settings, listener)
+async def _serve(settings: Settings, listener: socket.socket, *, migrated: bool) -> int:
+    stop = asyncio.Event()
+    _own_signals(stop)
+    service = Service(settings, listener, migrated=migrated)
     _log.info("starting", role=sorted(settings.role), port=listener.getsockname()[1], pid=os.getpid())
     service.start()
     await stop.wait()

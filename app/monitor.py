@@ -12,7 +12,7 @@ from msgspec import Struct
 from app import metrics
 from app.errors import DependencyDown, UserError, describe
 from app.health import DependencyEntry, DependencyState, Need
-from app.supervisor import Progress
+from app.supervisor import Progress, wait_for_stop
 
 _log = structlog.get_logger(__name__)
 
@@ -37,14 +37,9 @@ class Monitor:
             dependency.name: DependencyEntry(state="starting", since=_now(), last_progress=None, need=dependency.need)
             for dependency in dependencies
         }
-        self._up = {dependency.name: asyncio.Event() for dependency in dependencies}
 
     def report(self) -> dict[str, DependencyEntry]:
         return dict(self._entries)
-
-    async def wait_up(self, name: str) -> None:
-        """Returns when the dependency is up."""
-        await self._up[name].wait()
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         async with asyncio.TaskGroup() as group:
@@ -64,11 +59,7 @@ class Monitor:
             else:
                 self._turn(dependency, "up", None, (time.perf_counter() - started) * 1000)
             progress.beat()
-            try:
-                async with asyncio.timeout(_EVERY_SEC):
-                    await stop.wait()
-            except TimeoutError:
-                pass
+            await wait_for_stop(stop, _EVERY_SEC)
 
     def _turn(
         self, dependency: Dependency, state: DependencyState, error: str | None, latency_ms: float | None = None
@@ -86,8 +77,6 @@ class Monitor:
             error=error,
         )
         metrics.API_CHECK.labels("dependency", dependency.name).set(state == "up")
-        event = self._up[dependency.name]
-        event.set() if state == "up" else event.clear()
 
 
 def _now() -> str:

@@ -30,16 +30,19 @@ _MEMORY_HISTORY_TTL_SEC: Final = 0.5
 
 
 class Service:
-    """The process. `start` never waits for a dependency; `drain` ends it in order and in time."""
+    """The process. `start` never waits for a dependency; `drain` ends it in order and in time.
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    Unless `migrated` says that it was done, the schema is brought up to date when Postgres is first seen.
+    """
+
+    def __init__(self, settings: Settings, listener: socket.socket, *, migrated: bool = False) -> None:
         self._settings = settings
         self._listener = listener
         self._draining = False
         self._database = Database(settings.database_url, _pool_options(settings))
         self._cache = _open_cache(settings)
         self._kafka_probe: KafkaProbe | None = None
-        self._migrated = False
+        self._migrated = migrated
         self._monitor = Monitor(self._dependencies())
         self._recommender = Recommender(
             self._database,

@@ -111,9 +111,6 @@ class FreshCache(Generic[V]):
             if entry is not None:
                 self._entries[key] = (_NEVER, entry[1])
 
-    def forget(self, key: str) -> None:
-        self._entries.pop(key, None)
-
     async def close(self) -> None:
         if self._loader is not None:
             self._loader.cancel()

@@ -49,10 +49,6 @@ def context_of(scope: Scope) -> RequestContext:
     return context
 
 
-def request_id_of(scope: Scope) -> str:
-    return context_of(scope).request_id
-
-
 class Late(Exception):
     """The request's deadline passed before there was an answer."""
 

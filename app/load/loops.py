@@ -7,6 +7,7 @@ that a stall of the service is counted for every request it held up ("coordinate
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
@@ -65,7 +66,7 @@ class Tally:
         self.first_bodies.setdefault(complaint, body[:2000].decode(errors="replace"))
 
 
-class _Loop:
+class _Loop(ABC):
     """Connections that come back when they break, and a deadline for each request."""
 
     def __init__(self, endpoint: Endpoint, source: Source, tally: Tally, connections: int) -> None:
@@ -136,8 +137,9 @@ class _Loop:
     def _started(self, connection: Connection) -> float:
         return connection.sent_at
 
+    @abstractmethod
     def _ready(self, connection: Connection) -> None:
-        raise NotImplementedError
+        """The connection is free."""
 
 
 class ClosedLoop(_Loop):
