@@ -14,12 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.core import synthetic
+from app.core.ablations import ABLATIONS, AS_SERVED, POPULARITY, SENSITIVITY
 from app.core.evaluation import Score, Trial, play
 from app.core.events import MESSAGE_VERSION
 from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessage, WatchMessage
 from app.core.model import MODEL, Model
 from app.core.signals import LANDMARK_MS
-from app.core.variants import ABLATIONS, AS_SERVED, POPULARITY, SENSITIVITY
 from app.errors import UserError
 from app.importing.mapping import Wishes
 from app.importing.options import column_options

@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
+from app.core.ablations import ABLATIONS, AS_SERVED, POPULARITY, SENSITIVITY
 from app.core.evaluation import BASELINE, Memory, Score, Trial, play
 from app.core.messages import ImpressionMessage, Message, PurchaseMessage
 from app.core.model import MODEL, Model
 from app.core.ranking import seeds
 from app.core.signals import LANDMARK_MS
 from app.core.synthetic import World, log
-from app.core.variants import ABLATIONS, AS_SERVED, POPULARITY, SENSITIVITY
 
 MINUTE_MS = 60_000
 SMALL = World(events=3_000, users=120, items=200, groups=10)
