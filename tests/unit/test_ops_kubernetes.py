@@ -1,17 +1,22 @@
 """The Kubernetes manifests build, agree with each other, and keep what the service relies on."""
 
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Final
 
+import jsonschema
+import kubernetes_validate
 import pytest
 import yaml
 
 from app.settings import Settings
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "ops" / "kubernetes"
+EXAMPLE: Final = "secret.example.yaml"
+KEDA: Final = json.loads((FOLDER.parents[1] / "tests" / "support" / "keda.schema.json").read_text())
 ROLES: Final = {"api": "api", "outbox-relay": "relay", "feature-consumer": "consumer"}
 
 
@@ -105,9 +110,54 @@ def test_kustomize_builds_it() -> None:
     assert len(re.findall(r"^kind:", done.stdout, re.MULTILINE)) == len(documents()) + 1
 
 
-@pytest.mark.parametrize("document", documents(), ids=lambda found: f"{found['kind']}/{found['metadata']['name']}")
+def test_every_file_is_applied_or_an_example() -> None:
+    kustomization = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+    applied = {*kustomization["resources"], "kustomization.yaml", EXAMPLE}
+    assert {path.name for path in FOLDER.iterdir()} == applied
+
+
+@pytest.mark.parametrize(
+    "document",
+    [*documents(), yaml.safe_load((FOLDER / EXAMPLE).read_text())],
+    ids=lambda found: f"{found['kind']}/{found['metadata']['name']}",
+)
 def test_each_object_is_what_its_schema_asks_for(document: dict[str, Any]) -> None:
-    validate = pytest.importorskip("kubernetes_validate", reason="the package kubernetes-validate is not installed")
-    if "keda" in document["apiVersion"]:
-        pytest.skip("no schema of KEDA's objects is at hand")
-    validate.validate(document, "1.30", strict=True)
+    if document["apiVersion"].startswith("keda.sh/"):
+        jsonschema.validate(document, KEDA)
+    else:
+        kubernetes_validate.validate(document, "1.30", strict=True)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"scaleTargetRef": {}},
+        {"maxReplicas": 6},
+        {"pollingInterval": "10s"},
+        {"triggers": []},
+        {"triggers": [{"type": "kafka", "metadata": {"consumerGroup": "g"}}]},
+        {"triggers": [{"type": "postgresql", "metadata": {"query": "SELECT 1", "targetQueryValue": 1}}]},
+        {"triggers": [{"type": "postgres", "metadata": {"query": "SELECT 1", "targetQueryValue": "1"}}]},
+    ],
+    ids=str,
+)
+def test_the_schema_of_keda_refuses_what_keda_refuses(broken: dict[str, Any]) -> None:
+    sound = of_kind("ScaledObject")["feature-consumer"]
+    jsonschema.validate(sound, KEDA)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(sound | {"spec": sound["spec"] | broken}, KEDA)
+
+
+def test_what_keda_reads_from_elsewhere_is_there() -> None:
+    secret = yaml.safe_load((FOLDER / EXAMPLE).read_text())
+    for authentication in of_kind("TriggerAuthentication").values():
+        for reference in authentication["spec"]["secretTargetRef"]:
+            assert reference["name"] == secret["metadata"]["name"]
+            assert reference["key"] in secret["stringData"]
+    for scaler in of_kind("ScaledObject").values():
+        for trigger in scaler["spec"]["triggers"]:
+            if "authenticationRef" in trigger:
+                assert trigger["authenticationRef"]["name"] in of_kind("TriggerAuthentication")
+            for name, variable in trigger["metadata"].items():
+                if name.endswith("FromEnv"):
+                    assert variable in configuration().keys() | secret["stringData"].keys()
