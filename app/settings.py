@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from app.core import variants
+from app.core.variants import Variant
 from app.errors import UserError
 
 Role = Literal["api", "relay", "consumer"]
@@ -94,6 +96,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     online_cache_related_ttl_sec: Positive = 30.0
     online_cache_popularity_ttl_sec: Positive = 0.5
 
+    variants: tuple[Variant, ...] = ()
+    experiment: Annotated[str, Meta(max_length=64)] = "1"
+
     shutdown_timeout_sec: Positive = 10.0
     shutdown_grace_sec: Annotated[float, Meta(ge=0)] = 0.5
 
@@ -152,6 +157,7 @@ _PARSERS = {
     "cors_allow_origins": _parse_list,
     "database_url": _parse_database_url,
     "online_cache_redis_url": _parse_redis_url,
+    "variants": variants.parse,
 }
 
 

@@ -22,6 +22,7 @@ from app.api.group_commit import BufferFull, Closed, GroupCommit
 from app.api.recommender import Recommender
 from app.api.sla import SlaWindow
 from app.core.events import Record
+from app.core.variants import Variants
 from app.errors import DependencyDown
 from app.settings import Settings
 from app.supervisor import Progress
@@ -95,7 +96,9 @@ class Web:
             return []
         return [
             *ingest.handlers(self._buffer),
-            *recommendations.handlers(self._recommender, self._log_impression),
+            *recommendations.handlers(
+                self._recommender, self._log_impression, Variants(self._settings.experiment, self._settings.variants)
+            ),
             *items.handlers(self._database),
             *users.handlers(self._database, self._cache),
             *analytics.handlers(self._database, self._sla),

@@ -11,7 +11,7 @@ from app import metrics
 from app.api.context import RequestContext, context_of
 from app.api.problems import ProblemError, retry_later
 from app.api.schema import call_of
-from app.core.keys import KeyRing
+from app.core.keys import Key, KeyRing
 from app.core.keys import Scope as KeyScope
 
 QUERY_PARAMETER: Final = "key"
@@ -62,7 +62,8 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
 async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
     context = context_of(scope)
     if access.keys is not None:
-        context.caller = _caller(scope, context, needs, access.keys(), access.query_paths)
+        key = _key(scope, context, needs, access.keys(), access.query_paths)
+        context.caller, context.caller_is_admin = key.name, key.allows("admin")
     if access.take is not None:
         client = scope.get("client")
         decision = await access.take(context.caller or f"address:{client[0] if client else 'unknown'}")
@@ -76,7 +77,7 @@ async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
             raise retry_later(429, f"More than {decision.limit} requests in a window.", decision.reset_sec)
 
 
-def _caller(scope: Scope, context: RequestContext, needs: KeyScope, ring: KeyRing, query_paths: frozenset[str]) -> str:
+def _key(scope: Scope, context: RequestContext, needs: KeyScope, ring: KeyRing, query_paths: frozenset[str]) -> Key:
     token = _token(scope, context, query_paths)
     if token is None:
         metrics.API_REFUSED.labels("no_key").inc()
@@ -90,7 +91,7 @@ def _caller(scope: Scope, context: RequestContext, needs: KeyScope, ring: KeyRin
     if not key.allows(needs):
         metrics.API_REFUSED.labels("scope").inc()
         raise ProblemError(403, f"The API key {key.name} lacks the scope {needs}.")
-    return key.name
+    return key
 
 
 def _token(scope: Scope, context: RequestContext, query_paths: frozenset[str]) -> str | None:

@@ -26,7 +26,16 @@ _PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 class RequestContext:
     """What a handler may want to know of its request besides the body. Header names are lower case."""
 
-    __slots__ = ("body_read", "caller", "correlation_id", "headers", "reply_headers", "request_id", "traceparent")
+    __slots__ = (
+        "body_read",
+        "caller",
+        "caller_is_admin",
+        "correlation_id",
+        "headers",
+        "reply_headers",
+        "request_id",
+        "traceparent",
+    )
 
     def __init__(self, headers: dict[bytes, bytes]) -> None:
         self.headers = headers
@@ -34,6 +43,7 @@ class RequestContext:
         self.correlation_id = _printable(headers.get(b"x-correlation-id")) or self.request_id
         self.traceparent = _printable(headers.get(b"traceparent"))
         self.caller: str | None = None
+        self.caller_is_admin = True  # as everybody is where no keys are asked for
         self.body_read = True
         self.reply_headers: list[tuple[bytes, bytes]] = []
 

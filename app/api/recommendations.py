@@ -12,10 +12,12 @@ from litestar.params import FromPath
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api import schema
-from app.api.context import context_of
+from app.api.context import RequestContext, context_of
+from app.api.experiment import choose
 from app.api.recommender import MODEL_VERSION, Recommendation, Recommender
 from app.core import events
 from app.core.events import Fault, Id, Impression, InvalidEvent, Record, ShownItem
+from app.core.variants import Variants
 
 K = Annotated[int, Meta(ge=1, le=200)]
 
@@ -32,7 +34,9 @@ _AUTOLOG: Final = {
 
 
 class RecoQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`exclude` and its like may be given several times or as a comma list."""
+    """`exclude` and its like may be given several times or as a comma list. `variant` asks to see that variant's answer
+    instead of the user's own, and needs the scope `admin`.
+    """
 
     user_id: Id
     session_id: Id | None = None
@@ -40,6 +44,7 @@ class RecoQuery(Struct, frozen=True, forbid_unknown_fields=True):
     exclude: tuple[Id, ...] = ()
     category: Id | None = None
     explain: bool = False
+    variant: Id | None = None
 
 
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,15 +64,21 @@ class Item(Struct, omit_defaults=True):
 
 
 class Answer(Struct):
-    """Items, best first. `strategy` names the step of the fallback ladder that most of the list came from."""
+    """Items, best first. `strategy` names the step of the fallback ladder that most of the list came from.
+
+    `variant`: whose weights ranked it, where an experiment runs; `preview` when the request asked for one.
+    """
 
     request_id: str
     items: list[Item]
     model_version: str
     strategy: str
+    variant: str | UnsetType = UNSET
 
 
-def handlers(recommender: Recommender, log_impression: Callable[[Record], None]) -> list[HTTPRouteHandler]:
+def handlers(
+    recommender: Recommender, log_impression: Callable[[Record], None], variants: Variants
+) -> list[HTTPRouteHandler]:
     """The routes; `log_impression` takes an impression for storing without making the answer wait."""
 
     @get(
@@ -85,7 +96,9 @@ def handlers(recommender: Recommender, log_impression: Callable[[Record], None])
         as an impression of this request.
         """
         query = _checked(schema.query_of(request.scope, RecoQuery))
-        autolog = _wants_autolog(context_of(request.scope).headers)
+        context = context_of(request.scope)
+        autolog = _wants_autolog(context.headers)
+        choice = choose(variants, query.user_id, query.variant, context)
         now_ms = time.time_ns() // 1_000_000
         found = await recommender.for_user(
             query.user_id,
@@ -94,11 +107,11 @@ def handlers(recommender: Recommender, log_impression: Callable[[Record], None])
             exclude=query.exclude,
             category=query.category,
             explain=query.explain,
+            model=choice.model,
         )
-        context = context_of(request.scope)
         if autolog and found.items:
-            log_impression(_impression(query, found, context.request_id, context.traceparent, now_ms))
-        return _answer(context.request_id, found, explain=query.explain)
+            log_impression(_impression(query, found, context, choice.label, now_ms))
+        return _answer(context.request_id, found, explain=query.explain, variant=choice.label)
 
     @get(
         "/similar/{item_id:path}",
@@ -150,7 +163,9 @@ def _checked(query: Any) -> Any:
     return query
 
 
-def _answer(request_id: str, found: Recommendation, *, explain: bool = False) -> Response[bytes]:
+def _answer(
+    request_id: str, found: Recommendation, *, explain: bool = False, variant: str | UnsetType = UNSET
+) -> Response[bytes]:
     items = [
         Item(
             ranked.item_id,
@@ -161,19 +176,20 @@ def _answer(request_id: str, found: Recommendation, *, explain: bool = False) ->
         )
         for ranked in found.items
     ]
-    body = Answer(request_id, items, MODEL_VERSION, found.strategy)
+    body = Answer(request_id, items, MODEL_VERSION, found.strategy, variant)
     return Response(msgspec.json.encode(body), media_type=_JSON)
 
 
 def _impression(
-    query: RecoQuery, found: Recommendation, request_id: str, traceparent: str | None, now_ms: int
+    query: RecoQuery, found: Recommendation, context: RequestContext, variant: str | UnsetType, now_ms: int
 ) -> Record:
     shown = [ShownItem(item_id=item.item_id, position=index) for index, item in enumerate(found.items)]
+    about = {"model_version": MODEL_VERSION, "sources": [item.source for item in found.items]}
     event = Impression(
         user_id=query.user_id,
         session_id=query.session_id or query.user_id,
-        request_id=request_id,
+        request_id=context.request_id,
         items=shown,
-        context={"model_version": MODEL_VERSION, "sources": [item.source for item in found.items]},
+        context=about if variant is UNSET else {**about, "variant": variant},
     )
-    return events.accept(event, now_ms=now_ms, entropy=os.urandom(10), traceparent=traceparent)
+    return events.accept(event, now_ms=now_ms, entropy=os.urandom(10), traceparent=context.traceparent)

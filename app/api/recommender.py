@@ -15,7 +15,7 @@ from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.core import ranking
 from app.core.features import NO_HISTORY, History
-from app.core.model import MODEL
+from app.core.model import MODEL, Model
 from app.core.ranking import Neighbours, Popular, Ranked
 from app.errors import DependencyDown
 
@@ -90,10 +90,11 @@ class Recommender:
         exclude: Sequence[str],
         category: str | None,
         explain: bool = False,
+        model: Model = MODEL,
     ) -> Recommendation:
         """Up to `k` items for the user. Raises `DependencyDown` when nothing is known and nothing can be read."""
         history = await self._histories.get(user_id)
-        neighbours = await self._neighbours.get_many(ranking.seeds(history))
+        neighbours = await self._neighbours.get_many(ranking.seeds(history, model))
         popular = await self._popular.get(_EVERYTHING)
         with metrics.STAGE_LATENCY.labels("rank").time():
             ranked = ranking.rank(
@@ -104,6 +105,7 @@ class Recommender:
                 k=_wanted(k, category),
                 exclude=frozenset(exclude),
                 explain=explain,
+                model=model,
             )
         return await self._serve(ranked, k, now_ms, category)
 

@@ -1,5 +1,6 @@
 import pytest
 
+from app.core.variants import parse
 from app.errors import UserError
 from app.settings import ROLES, Settings
 
@@ -76,3 +77,20 @@ def test_a_bad_url_is_refused_without_being_shown() -> None:
         Settings.from_env({**MINIMUM, "DATABASE_URL": "mysql://root:hunter2@db/reco"})
     assert "hunter2" not in str(raised.value)
     assert "postgresql://" in str(raised.value)
+
+
+def test_variants_are_read_and_their_faults_stand_beside_all_others() -> None:
+    text = '[{"name": "bolder", "share": 0.1, "weights": {"recency": 0.9}}]'
+    settings = Settings.from_env({**MINIMUM, "VARIANTS": text, "EXPERIMENT": "spring"})
+    assert (settings.variants, settings.experiment) == (parse(text), "spring")
+    bad = '[{"name": "control", "share": 0.1, "weights": {"shrinkage": 2}}]'
+    with pytest.raises(UserError) as raised:
+        Settings.from_env({**MINIMUM, "VARIANTS": bad, "HTTP_PORT": "0"})
+    for part in (
+        "VARIANTS=",
+        "'control' is reserved",
+        "weights.shrinkage",
+        "those are seeds, recency",
+        "HTTP_PORT='0'",
+    ):
+        assert part in str(raised.value)

@@ -1,0 +1,30 @@
+"""Which variant answers a request: the user's own, or the one that an operator asks to see."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from app.api.context import RequestContext
+from app.api.problems import ProblemError
+from app.core.events import Fault, InvalidEvent
+from app.core.model import Model
+from app.core.variants import PREVIEW_NAME, Variants
+
+
+class Choice(Struct, frozen=True):
+    """`label` is what the answer says of it, and what an impression of the answer is counted under."""
+
+    model: Model
+    label: str | UnsetType
+
+
+def choose(variants: Variants, user_id: str, asked: str | None, request: RequestContext) -> Choice:
+    """Raises `ProblemError` when somebody asks who may not, `InvalidEvent` when there is no such variant."""
+    if asked is None:
+        variant = variants.of(user_id)
+        return Choice(variant.model, variant.name if variants else UNSET)
+    if not request.caller_is_admin:
+        raise ProblemError(403, f"The API key {request.caller} lacks the scope admin, which `variant` needs.")
+    found = variants.named(asked)
+    if found is None:
+        known = ", ".join(variants.names) or "none: VARIANTS is not set"
+        raise InvalidEvent(Fault("$.variant", f"no such variant; there are {known}"))
+    return Choice(found.model, PREVIEW_NAME)

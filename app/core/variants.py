@@ -1,0 +1,185 @@
+"""Variants: a share of the users is served by other weights, each user always by the same.
+
+A user's place is a hash of the experiment's name and the user's id, evenly spread over [0, 1); a variant owns a part of
+that range, and `control` what no variant owns. As such: D. Tang, A. Agarwal, D. O'Brien, M. Meyer, "Overlapping
+Experiment Infrastructure", KDD 2010.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import fsum
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from app.core.history import MAX_ITEMS
+from app.core.model import MODEL, Model
+from app.core.signals import DAY_MS
+
+CONTROL_NAME: Final = "control"
+PREVIEW_NAME: Final = "preview"
+"""What an answer says of its variant when somebody asked to see that variant: it is no part of the experiment."""
+
+MAX_VARIANTS: Final = 20
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+_RESERVED: Final = (CONTROL_NAME, PREVIEW_NAME)
+_FIELDS: Final = ("name", "share", "weights")
+# 48 bits: every place is a float of its own below 1.
+_HASH_BYTES: Final = 6
+_HASHES: Final = 2.0 ** (8 * _HASH_BYTES)
+# Decimal shares that sum to 1 need not do so in binary.
+_ROUNDING: Final = 1e-9
+
+_Factor = Annotated[float, Meta(ge=0.0, le=1_000.0)]
+_Above0 = Annotated[float, Meta(gt=0.0, le=1_000.0)]
+
+WEIGHTS: Final[Mapping[str, Any]] = {
+    "seeds": Annotated[int, Meta(ge=0, le=MAX_ITEMS)],
+    "recency": Annotated[float, Meta(gt=0.0, le=1.0)],
+    "shortest_list": Annotated[int, Meta(ge=0, le=MODEL.neighbours)],
+    "prior_fresh": _Above0,
+    "prior_stale": _Above0,
+    "stale_after_ms": Annotated[int, Meta(ge=1, le=365 * DAY_MS)],
+    "return_gap_ms": Annotated[int, Meta(ge=0, le=365 * DAY_MS)],
+    "return_gain": _Factor,
+    "return_limit": _Factor,
+}
+"""What a variant may change: the fields of `Model` that are read when a list is made for a user. The others shape what
+is learned and kept for everybody."""
+
+
+class Variant(Struct, frozen=True):
+    """`share` of the users, 0 to 1, is ranked by `model`."""
+
+    name: str
+    share: float
+    model: Model
+
+    def __str__(self) -> str:
+        changed = (
+            f"{name}={value}" for name in WEIGHTS if (value := getattr(self.model, name)) != getattr(MODEL, name)
+        )
+        return " ".join((f"{self.name}:{self.share:g}", *changed))
+
+
+CONTROL: Final = Variant(CONTROL_NAME, 1.0, MODEL)
+
+
+class Variants:
+    """Who is served by what. False without any variant; then all users are control.
+
+    The first variant owns the lower end of the range, the second the upper end, and so on towards the middle. So the
+    last two of the list may grow, and new ones be added at its end, while users move from control alone.
+    """
+
+    def __init__(self, experiment: str, variants: Sequence[Variant]) -> None:
+        self._salt = experiment.encode("utf-8", "surrogatepass") + b"\0"
+        self._parts = list(_parts(variants))
+        self._by_name = {variant.name: variant for variant in (*variants, CONTROL)} if variants else {}
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._by_name)
+
+    def of(self, user_id: str) -> Variant:
+        """The user's variant, or `CONTROL`."""
+        if not self._parts:
+            return CONTROL
+        digest = hashlib.blake2b(
+            self._salt + user_id.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES
+        ).digest()
+        place = int.from_bytes(digest, "big") / _HASHES
+        return next((variant for low, high, variant in self._parts if low <= place < high), CONTROL)
+
+    def named(self, name: str) -> Variant | None:
+        """The variant of that name, `control` included; None when there is none, or no variants at all."""
+        return self._by_name.get(name)
+
+
+def _parts(variants: Sequence[Variant]) -> Iterator[tuple[float, float, Variant]]:
+    low, high = 0.0, 1.0
+    for index, variant in enumerate(variants):
+        if index % 2 == 0:
+            yield low, low + variant.share, variant
+            low += variant.share
+        else:
+            yield high - variant.share, high, variant
+            high -= variant.share
+
+
+NO_VARIANTS: Final = Variants("", ())
+
+
+def parse(text: str) -> tuple[Variant, ...]:
+    """From JSON such as `[{"name": "bolder", "share": 0.1, "weights": {"prior_fresh": 0.05}}]`; weights that are left
+    out are those of everybody. Raises `ValueError` that names every fault, where it is, and what is allowed.
+    """
+    try:
+        entries = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(entries, list) or len(entries) > MAX_VARIANTS:
+        raise ValueError(f'expected a list of at most {MAX_VARIANTS} objects {{"name", "share", "weights"}}')
+    faults: list[str] = []
+    found = [_variant(entry, f"$[{index}]", faults) for index, entry in enumerate(entries)]
+    names = [variant.name for variant in found if variant.name]
+    faults += [f"the name {name!r} is given twice" for name in sorted(set(names)) if names.count(name) > 1]
+    total = fsum(variant.share for variant in found)
+    if total > 1.0 + _ROUNDING:
+        faults.append(f"the shares sum to {total:g}; at most 1, and what is left is {CONTROL_NAME}")
+    if faults:
+        raise ValueError("; ".join(faults))
+    return tuple(found)
+
+
+def _variant(entry: Any, path: str, faults: list[str]) -> Variant:
+    """What can be read of the entry; the rest is added to `faults`."""
+    if not isinstance(entry, dict):
+        faults.append(f'{path}: expected an object {{"name", "share", "weights"}}')
+        return Variant("", 0.0, MODEL)
+    faults += [
+        f"{path}.{field}: no such field; there are {', '.join(_FIELDS)}" for field in entry if field not in _FIELDS
+    ]
+    weights = entry.get("weights", {})
+    if not isinstance(weights, dict):
+        faults.append(f"{path}.weights: expected an object")
+        weights = {}
+    return Variant(
+        _name(entry.get("name"), path, faults),
+        _checked(entry.get("share"), Annotated[float, Meta(ge=0.0, le=1.0)], f"{path}.share", faults) or 0.0,
+        structs.replace(MODEL, **_changes(weights, path, faults)),
+    )
+
+
+def _name(value: Any, path: str, faults: list[str]) -> str:
+    if not isinstance(value, str) or not _NAME.match(value):
+        faults.append(f"{path}.name: expected 1 to 32 of a-z, 0-9, - and _, starting with a letter or digit")
+        return ""
+    if value in _RESERVED:
+        faults.append(f"{path}.name: {value!r} is reserved, as are {' and '.join(_RESERVED)}")
+    return value
+
+
+def _changes(weights: Mapping[str, Any], path: str, faults: list[str]) -> dict[str, float]:
+    changes = {}
+    for name, value in weights.items():
+        where = f"{path}.weights.{name}"
+        if name not in WEIGHTS:
+            faults.append(f"{where}: not a weight that acts on an answer; those are {', '.join(WEIGHTS)}")
+        elif (checked := _checked(value, WEIGHTS[name], where, faults)) is not None:
+            changes[name] = checked
+    return changes
+
+
+def _checked(value: Any, kind: Any, path: str, faults: list[str]) -> Any:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        faults.append(f"{path}: {error}")
+        return None

@@ -1,0 +1,90 @@
+"""Variants over HTTP: who is served by which weights, who may look at others, and what is logged of it."""
+
+import json
+from typing import Any, Final
+
+import asyncpg
+import httpx
+import pytest
+
+from app.core.variants import Variants, parse
+from app.settings import Settings
+from tests.integration.test_keys import ADMIN, ADMIN_TOKEN, READ, READ_TOKEN, bearer
+from tests.support.api import serving
+
+TWO: Final = parse(
+    '[{"name": "bolder", "share": 0.5, "weights": {"prior_stale": 2}}, {"name": "new", "share": 0, "weights": {}}]'
+)
+ASSIGNED: Final = Variants("1", TWO)
+USERS: Final = [f"user-{number}" for number in range(20)]
+
+
+@pytest.fixture
+async def popular_items(pool: asyncpg.Pool) -> None:
+    await pool.execute("INSERT INTO item_stats (item_id, popularity, frequency) VALUES ('a', 2, 1), ('b', 1, 1)")
+
+
+async def reco(client: httpx.AsyncClient, user_id: str, more: str = "", **headers: str) -> dict[str, Any]:
+    answer = await client.get(f"/reco?user_id={user_id}{more}", headers=headers)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+@pytest.mark.usefixtures("popular_items")
+async def test_a_user_is_ranked_by_the_weights_of_the_users_variant(settings: Settings) -> None:
+    async with serving(settings, variants=TWO) as client:
+        answers = {user: await reco(client, user) for user in USERS}
+    labels = {user: answer["variant"] for user, answer in answers.items()}
+    assert labels == {user: ASSIGNED.of(user).name for user in USERS}
+    assert set(labels.values()) == {"bolder", "control"}
+    # Without a history the first place scores `prior_stale`.
+    assert {(answer["variant"], answer["items"][0]["score"]) for answer in answers.values()} == {
+        ("bolder", 2.0),
+        ("control", 1.0),
+    }
+
+
+@pytest.mark.usefixtures("popular_items")
+async def test_another_experiment_assigns_otherwise(settings: Settings) -> None:
+    async with serving(settings, variants=TWO, experiment="spring") as client:
+        labels = {user: (await reco(client, user))["variant"] for user in USERS}
+    assert labels == {user: Variants("spring", TWO).of(user).name for user in USERS}
+    assert labels != {user: ASSIGNED.of(user).name for user in USERS}
+
+
+@pytest.mark.usefixtures("popular_items")
+async def test_without_variants_nothing_is_said_of_any(settings: Settings, pool: asyncpg.Pool) -> None:
+    async with serving(settings) as client:
+        assert "variant" not in await reco(client, "ann", **{"X-Autolog-Impressions": "true"})
+        refused = await client.get("/reco?user_id=ann&variant=control")
+    assert refused.status_code == 422
+    assert refused.json()["errors"] == [
+        {"path": "$.variant", "message": "no such variant; there are none: VARIANTS is not set"}
+    ]
+    assert "variant" not in json.loads(await pool.fetchval("SELECT payload -> 'context' FROM events"))
+
+
+@pytest.mark.usefixtures("popular_items")
+async def test_an_operator_may_look_at_any_variant_without_being_counted(
+    settings: Settings, pool: asyncpg.Pool
+) -> None:
+    async with serving(settings, variants=TWO) as client:
+        for name, score in (("bolder", 2.0), ("control", 1.0), ("new", 1.0)):
+            seen = await reco(client, "ann", f"&variant={name}", **{"X-Autolog-Impressions": "true"})
+            assert (seen["variant"], seen["items"][0]["score"]) == ("preview", score)
+        own = await reco(client, "ann", **{"X-Autolog-Impressions": "true"})
+        refused = await client.get("/reco?user_id=ann&variant=bolde")
+    assert refused.json()["errors"][0]["message"] == "no such variant; there are bolder, new, control"
+    rows = await pool.fetch("SELECT payload -> 'context' ->> 'variant' AS variant FROM events")
+    assert sorted(row["variant"] for row in rows) == sorted(["preview", "preview", "preview", own["variant"]])
+
+
+@pytest.mark.usefixtures("popular_items")
+async def test_where_keys_are_asked_for_only_admin_may_choose(settings: Settings) -> None:
+    async with serving(settings, variants=TWO, api_keys=(READ.entry(), ADMIN.entry())) as client:
+        assert (await reco(client, "ann", **bearer(READ_TOKEN)))["variant"] == ASSIGNED.of("ann").name
+        for name in ("bolder", "nothing"):
+            refused = await client.get(f"/reco?user_id=ann&variant={name}", headers=bearer(READ_TOKEN))
+            assert (refused.status_code, "admin" in refused.json()["detail"]) == (403, True)
+        assert (await reco(client, "ann", "&variant=bolder", **bearer(ADMIN_TOKEN)))["variant"] == "preview"
