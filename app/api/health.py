@@ -39,6 +39,7 @@ def handlers(report: Callable[[], Report], wedged: Callable[[], Sequence[str]]) 
     @get("/metrics", opt=schema.call(needs=None, tag="operations", answers={200: "text/plain"}))
     async def prometheus() -> Response[bytes]:
         """Metrics in the Prometheus text format."""
+        report()  # sets the gauge of readiness, which must not be as old as the last call of /readyz
         return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return [healthz, readyz, prometheus]

@@ -46,3 +46,19 @@ def states(service: Service) -> dict[str, str]:
 def all_up() -> dict[str, str]:
     tasks = ("http-server", "health-probe", "outbox-relay", "feature-consumer", "maintenance")
     return {**dict.fromkeys(tasks, "running"), "postgres": "up", "kafka": "up", "redis": "up"}
+
+
+def test_metrics_tell_readiness_to_whoever_asks_for_nothing_else(
+    breakable_stack: Stack, environment: dict[str, str]
+) -> None:
+    service = Service(environment)
+    try:
+        eventually(lambda: service.status("/healthz") == 200, 40.0)
+        ready = {"scope": "process", "check": "ready"}
+        eventually(lambda: service.metric("reco_api_check_status", **ready) == 1, 40.0)
+        breakable_stack.postgres.kill()
+        eventually(lambda: service.metric("reco_api_check_status", **ready) == 0, 20.0)
+        breakable_stack.postgres.start()
+        eventually(lambda: service.metric("reco_api_check_status", **ready) == 1, 40.0)
+    finally:
+        service.close()
