@@ -118,8 +118,13 @@ class FeatureWriter:
                     await dead_letters.store(connection, letters)
         metrics.STAGE_LATENCY.labels("consumer_transaction").observe((time.perf_counter() - started) * 1000)
         for letter in letters:
+            # Its error stays in the row, where an erasure finds it: it quotes the message.
             _log.warning(
-                "dead_letter", topic=letter.topic, partition=letter.partition, offset=letter.offset, error=letter.error
+                "dead_letter",
+                topic=letter.topic,
+                partition=letter.partition,
+                offset=letter.offset,
+                kind=letter.error_kind,
             )
         applied.dead = len(letters)
         return applied

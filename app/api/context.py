@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -31,6 +31,7 @@ class RequestContext:
         "caller",
         "caller_is_admin",
         "correlation_id",
+        "events",
         "headers",
         "reply_headers",
         "request_id",
@@ -44,6 +45,7 @@ class RequestContext:
         self.traceparent = _printable(headers.get(b"traceparent"))
         self.caller: str | None = None
         self.caller_is_admin = True  # as everybody is where no keys are asked for
+        self.events: Mapping[str, int] | None = None  # how many events of the request came to which outcome
         self.body_read = True
         self.reply_headers: list[tuple[bytes, bytes]] = []
 
@@ -126,6 +128,7 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
                     correlation_id=context.correlation_id,
                     trace_id=context.trace_id,
                     caller=context.caller,
+                    events=context.events,
                 )
 
     return wrapped

@@ -26,6 +26,9 @@ _OUTCOMES: Final = {
     name: metrics.INGEST_EVENTS.labels(name) for name in ("accepted", "duplicate", "conflict", "invalid")
 }
 
+# What the request's line in the log says of a single event.
+_ONE: Final = {name: {name: 1} for name in _OUTCOMES}
+
 _Request = Request[Any, Any, Any]
 
 
@@ -80,16 +83,17 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
 
     async def log_one(request: _Request, decode: Callable[[bytes], AnyEvent]) -> ASGIApp:
         body = await read_body(request, events.MAX_EVENT_BYTES)
+        context = context_of(request.scope)
         try:
-            record = _accept(decode(body), context_of(request.scope))
+            record = _accept(decode(body), context)
         except InvalidEvent:
-            _OUTCOMES["invalid"].inc()
+            _count(context, "invalid")
             raise
         result = (await buffer.submit((record,)))[0]
         if isinstance(result, asyncpg.PostgresError):
-            _OUTCOMES["invalid"].inc()
+            _count(context, "invalid")
             raise ProblemError(422, _refusal(result), event_id=record.event_id)
-        _OUTCOMES[result].inc()
+        _count(context, result)
         if result == "conflict":
             raise ProblemError(409, _CONFLICT, event_id=record.event_id)
         return reply(Answer(record.event_id, result), status=202 if result == "accepted" else 200)
@@ -143,12 +147,19 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
                 409, "An event id is taken by other content, so none was stored (atomic=true).", errors=conflicts
             )
         left = iter(results)
-        return reply(_batch_answer([_result(item, next(left)) if isinstance(item, Record) else item for item in items]))
+        answer = _batch_answer([_result(item, next(left)) if isinstance(item, Record) else item for item in items])
+        context.events = {name: count for name in _OUTCOMES if (count := getattr(answer, name))}
+        return reply(answer)
 
     return [log_watch, log_impression, log_interaction, log_batch]
 
 
 _CONFLICT: Final = "The event id is taken by an event with other content. Use a new id for a new event."
+
+
+def _count(context: RequestContext, outcome: Literal["accepted", "duplicate", "conflict", "invalid"]) -> None:
+    _OUTCOMES[outcome].inc()
+    context.events = _ONE[outcome]
 
 
 def _accept(event: AnyEvent, context: RequestContext) -> Record:
