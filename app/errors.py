@@ -16,5 +16,7 @@ class DependencyDown(Exception):
 
 def describe(error: BaseException) -> str:
     """One line for a log, a health entry or a database column: the type, and the message if it has one."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+    name, message = type(error).__name__, " ".join(str(error).split())
+    if message == name or message.startswith(f"{name}:"):
+        return message  # some drivers name themselves
+    return f"{name}: {message}" if message else name

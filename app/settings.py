@@ -106,6 +106,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Reads and checks all of them. Raises `UserError` that lists every fault, not the first alone."""
         faults: list[str] = []
+        wrong: set[str] = set()
         values: dict[str, Any] = {}
         hints = get_type_hints(cls, include_extras=True)
         for name, hint in hints.items():
@@ -115,10 +116,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             try:
                 values[name] = _PARSERS[name](text) if name in _PARSERS else msgspec.convert(text, hint, strict=False)
             except ValueError as error:
+                wrong.add(name.upper())
                 shown = "(hidden)" if name in SECRETS else repr(text)
                 faults.append(f"{name.upper()}={shown}: {error}")
         faults += _misspelt(environ, hints)
-        faults += _missing(values)
+        # A value that is wrong is there: it is named once.
+        faults += [fault for fault in _missing(values) if fault.partition(":")[0] not in wrong]
         if faults:
             raise UserError("The settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
         return cls(**values)

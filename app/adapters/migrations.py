@@ -31,6 +31,15 @@ def migrate(database_url: str, directory: Path = DIRECTORY) -> list[str]:
 
     Raises `UserError` when an applied file has changed or a migration fails, `DependencyDown` without Postgres.
     """
+    try:
+        return _migrate(database_url, directory)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise UserError(
+            f"The user of DATABASE_URL may not migrate: {describe(error)}. Migrate as the owner of the tables"
+        ) from error
+
+
+def _migrate(database_url: str, directory: Path) -> list[str]:
     with _locked(database_url) as connection:
         _check_applied(connection, directory)
         backend = yoyo.get_backend(_yoyo_url(database_url))

@@ -49,6 +49,11 @@ def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings
         ]
         try:
             expected = _expected_schema(connection, [texts[name] for name in texts if name in applied])
+        except psycopg.errors.InsufficientPrivilege as error:
+            faults.append(
+                "The live schema was not compared: the user of DATABASE_URL may not make a schema to compare it with, "
+                f"or may not read its tables. Ask as their owner ({describe(error)})"
+            )
         except psycopg.Error as error:
             faults.append(f"The applied files do not run on an empty schema: {describe(error)}")
         else:

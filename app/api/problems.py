@@ -21,6 +21,7 @@ from app.errors import DependencyDown, describe
 
 _log = structlog.get_logger(__name__)
 
+_AGAIN: Final = "Send the request again; an event keeps its event id."
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_SEC: Final = 1.0
 
@@ -93,9 +94,9 @@ def as_problem(error: Exception) -> ProblemError:
         case Closed():
             return retry_later(503, "This process is shutting down; nothing of this request was stored.")
         case DependencyDown():
-            return retry_later(503, f"{error}. Send the request again, with the same event ids.")
+            return retry_later(503, f"{str(error).rstrip('.')}. {_AGAIN}")
         case Late():
-            return retry_later(503, "No answer in time. Send the request again, with the same event ids.")
+            return retry_later(503, f"No answer in time. {_AGAIN}")
         case asyncpg.PostgresError():
             return ProblemError(422, f"Postgres refused the events, so none was stored: {error}")
         case HTTPException():

@@ -22,11 +22,16 @@ class Answer(Struct, frozen=True):
     ms: float
 
     def shown(self) -> str:
-        """For a line on the screen: the status, and what a problem document says."""
+        """For a line on the screen: the status, and what a problem document or /readyz says."""
         if self.status == 0:
             return str(self.body)
-        detail = self.body.get("detail") if isinstance(self.body, dict) else None
-        return f"{self.status} {detail}" if detail else str(self.status)
+        if not isinstance(self.body, dict):
+            return f"{self.status}, and no JSON of the service: does the address lead to it, path included?"
+        if down := [name for name, entry in self.body.get("dependencies", {}).items() if entry["state"] == "down"]:
+            return f"{self.status} {self.body['status']}, down: {', '.join(down)}"
+        detail = self.body.get("detail", "")
+        hint = " Here: --key or RECO_API_KEY." if self.status == 401 else ""
+        return f"{self.status} {detail}{hint}".rstrip()
 
 
 class Client:

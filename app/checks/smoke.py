@@ -47,24 +47,30 @@ def walk(client: Client, *, run: str, patience_sec: float) -> Iterator[Step]:
         yield Step(f"GET {path}", answer.status == 200, answer.ms, answer.shown())
         if answer.status == 0:
             return
-    taken = True
+    taken = 0
     for path, body in events(run):
         answer = client.call("POST", path, body)
-        taken = taken and answer.status == 202
+        taken += answer.status == 202
         yield _step(f"POST {path} {body.get('event_type', '')}".rstrip(), answer, 202)
-    if not taken:
-        return
     path, body = events(run)[1]
+    user = body["user_id"]
+    if taken < len(events(run)):
+        if taken:
+            yield _erased(client, user)
+        return
     again = client.call("POST", path, body)
     yield _step("the same again is a duplicate", again, 200, lambda body: body["status"] == "duplicate")
     batch = {"events": [body]}
     yield _step("POST /log/batch", client.call("POST", "/log/batch", batch), 200, lambda body: body["duplicate"] == 1)
-    user = body["user_id"]
     yield _visible(client, user, patience_sec)
     yield _step("GET /reco", client.call("GET", f"/reco?user_id={user}&k=5"), 200, lambda body: "items" in body)
     yield _step(f"GET /similar/{ITEMS[0]}", client.call("GET", f"/similar/{ITEMS[0]}?k=5"), 200)
     yield _step("GET /popular", client.call("GET", "/popular?k=5"), 200, lambda body: len(body["items"]) > 0)
-    yield _step("DELETE /users, which erases the walk", client.call("DELETE", f"/users/{user}"), 200)
+    yield _erased(client, user)
+
+
+def _erased(client: Client, user: str) -> Step:
+    return _step("DELETE /users, which erases the walk", client.call("DELETE", f"/users/{user}"), 200)
 
 
 def _visible(client: Client, user: str, patience_sec: float) -> Step:

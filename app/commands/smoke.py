@@ -26,5 +26,5 @@ def smoke(url: str, key: str, patience: float) -> None:
     for step in walk.walk(client, run=secrets.token_hex(6), patience_sec=patience):
         failed += not step.ok
         click.echo(f"{'ok    ' if step.ok else 'FAILED'} {step.ms:8.1f} ms  {step.name}  {step.found}".rstrip())
-    click.echo(f"{failed} steps failed." if failed else "An event of each kind gets through.")
+    click.echo(f"{failed} step{'s' * (failed > 1)} failed." if failed else "An event of each kind gets through.")
     sys.exit(1 if failed else 0)

@@ -58,6 +58,7 @@ def test_wrong_settings_end_the_start_with_one_message_that_names_every_fault() 
     assert ended.stdout == ""
     for name in ("ROLE", "DATABASE_URL", "HTTP_PORT", "OUTBOX_RELAY_BATCH_SIZE is meant"):
         assert name in ended.stderr
+    assert ended.stderr.count("- DATABASE_URL") == 1
     assert "Traceback" not in ended.stderr
 
 

@@ -1,12 +1,17 @@
 """What an operator runs, against a real service: reco smoke, check, status, doctor, migrate --check."""
 
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
+from app.core import keys
+from app.devstack import Stack
 from app.devstack.ports import choose
-from tests.support.service import running
+from tests.support.service import eventually, running
 
 _URLS = ("DATABASE_URL", "ONLINE_CACHE_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC_PREFIX", "ROLE", "API_KEYS")
 
@@ -96,3 +101,63 @@ def test_migrate_check_sees_a_changed_file_and_lets_a_newer_release_be(environme
     result = reco("migrate", "--check", environment=environment)
     assert result.exit_code == 1
     assert "0001.event-store: the file changed after it was applied" in result.output
+
+
+@pytest.fixture
+def reader_url(stack: Stack, environment: dict[str, str]) -> Iterator[str]:
+    """The test's database for a user that may read its tables and no more."""
+    owner = urlsplit(environment["DATABASE_URL"])
+    with psycopg.connect(stack.postgres.admin_url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE reco_reader LOGIN PASSWORD 'reader'")
+        with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+            connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reco_reader")
+        yield owner._replace(netloc=f"reco_reader:reader@{owner.hostname}:{owner.port}").geturl()
+        with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+            connection.execute("REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM reco_reader")
+        admin.execute("DROP ROLE reco_reader")
+
+
+def test_a_user_that_may_only_read_is_told_so(environment: dict[str, str], reader_url: str) -> None:
+    environment = environment | {"DATABASE_URL": reader_url}
+    doctor = reco("doctor", environment=environment)
+    assert doctor.exit_code == 1
+    assert "FAIL postgres: no full access to" in doctor.output
+    assert "grant SELECT, INSERT, UPDATE and DELETE" in doctor.output
+    checked = reco("migrate", "--check", environment=environment)
+    assert checked.exit_code == 1
+    assert "The live schema was not compared" in checked.output
+    migrated = reco("migrate", environment=environment)
+    assert migrated.exit_code == 2
+    assert "may not migrate: InsufficientPrivilege" in migrated.output
+
+
+def test_smoke_with_a_key_that_is_not_good_enough_says_what_it_needs(environment: dict[str, str]) -> None:
+    key, token = keys.make("web", ["write"], "s" * 40)
+    with running({**environment, "API_KEYS": key.entry()}) as service:
+        nobody = reco("smoke", service.url)
+        assert nobody.exit_code == 1
+        assert "Here: --key or RECO_API_KEY." in nobody.output
+        writer = reco("smoke", service.url, "--key", token)
+        assert writer.exit_code == 1
+        assert "in the recommendations  403 The API key web lacks the scope admin." in writer.output
+
+
+def test_smoke_tells_what_is_down(breakable_stack: Stack, environment: dict[str, str]) -> None:
+    with running(environment) as service:
+        breakable_stack.postgres.kill()
+        eventually(lambda: service.status("/readyz") == 503)
+        result = reco("smoke", service.url)
+        breakable_stack.postgres.start()
+        eventually(lambda: service.status("/readyz") == 200, 40.0)
+    assert result.exit_code == 1
+    assert "503 unavailable, down: postgres" in result.output
+
+
+def test_check_without_kpis_does_not_call_them_met(environment: dict[str, str]) -> None:
+    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("INSERT INTO items (item_id) VALUES ('never-shown')")
+    with running(environment) as service:
+        result = reco("check", service.url, "--no-kpi")
+    assert result.exit_code == 0, result.output
+    assert "KPI, the last 7 days, which do not count here" in result.output
+    assert "All SLA targets with figures are met." in result.output

@@ -4,6 +4,7 @@ import pytest
 
 from app.adapters.schema_check import drift, order_faults
 from app.checks import findings, promises, smoke
+from app.checks.client import Answer, Client
 from app.commands.doctor import shown_settings
 from app.commands.status import lines
 from app.core import events
@@ -120,7 +121,31 @@ def test_status_tells_state_since_when_restarts_and_error() -> None:
 
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "http://", "http://host?x=1"])
 def test_what_is_no_address_of_a_service_is_said_at_once(url: str) -> None:
-    from app.checks.client import Client
-
     with pytest.raises(UserError, match="no address"):
         Client(url)
+
+
+def test_an_answer_that_is_not_the_service_s_is_said_to_be_one() -> None:
+    assert "does the address lead to it" in Answer(404, "<html>", 1.0).shown()
+    assert Answer(404, {"detail": "No such path."}, 1.0).shown() == "404 No such path."
+    assert Answer(0, "no answer from x", 1.0).shown() == "no answer from x"
+
+
+class Refusing(Client):
+    """A service that takes the first event and no other."""
+
+    def __init__(self) -> None:
+        super().__init__("http://service")
+        self.calls: list[str] = []
+
+    def call(self, method: str, path: str, body: object = None) -> Answer:
+        self.calls.append(f"{method} {path}")
+        posts = sum(call.startswith("POST") for call in self.calls)
+        return Answer({"GET": 200, "DELETE": 200}.get(method, 202 if posts == 1 else 503), {}, 1.0)
+
+
+def test_a_walk_that_ends_early_erases_what_was_taken() -> None:
+    service = Refusing()
+    steps = list(smoke.walk(service, run="0123456789ab", patience_sec=1.0))
+    assert [step.ok for step in steps[-2:]] == [False, True]
+    assert service.calls[-1] == "DELETE /users/reco-smoke-0123456789ab"
