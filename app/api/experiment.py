@@ -4,7 +4,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from app.api.context import RequestContext
 from app.api.problems import ProblemError
-from app.core.events import Fault, InvalidEvent
+from app.core.events import Fault
 from app.core.model import Model
 from app.core.variants import PREVIEW_NAME, Variants
 
@@ -17,7 +17,7 @@ class Choice(Struct, frozen=True):
 
 
 def choose(variants: Variants, user_id: str, asked: str | None, request: RequestContext) -> Choice:
-    """Raises `ProblemError` when somebody asks who may not, `InvalidEvent` when there is no such variant."""
+    """Raises `ProblemError`: 403 when somebody asks who may not, 404 when there is no such variant."""
     if asked is None:
         variant = variants.of(user_id)
         return Choice(variant.model, variant.name if variants else UNSET)
@@ -26,5 +26,5 @@ def choose(variants: Variants, user_id: str, asked: str | None, request: Request
     found = variants.named(asked)
     if found is None:
         known = ", ".join(variants.names) or "none: VARIANTS is not set"
-        raise InvalidEvent(Fault("$.variant", f"no such variant; there are {known}"))
+        raise ProblemError(404, "There is no such variant.", errors=[Fault("$.variant", f"there are {known}")])
     return Choice(found.model, PREVIEW_NAME)

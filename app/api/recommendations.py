@@ -87,7 +87,7 @@ def handlers(
             needs="read",
             tag="recommendations",
             query=RecoQuery,
-            answers={200: Answer, **_ANSWER_PROBLEMS},
+            answers={200: Answer, **_ANSWER_PROBLEMS, **schema.problems(404)},
             headers=[_AUTOLOG],
         ),
     )
