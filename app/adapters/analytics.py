@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from app.adapters import sql
+from app.core.variants import CONTROL_NAME, MAX_VARIANTS, PREVIEW_NAME
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -14,6 +15,10 @@ _SQL = sql.load(__file__)
 
 PLACES: Final = 20
 ANY: Final = ("", "")
+USER_GROUPS: Final = 1_024
+
+# No answer reaches back further than 30 days, and no event is counted for a day more than a week ago.
+_VARIANTS_KEPT_DAYS: Final = 40
 
 
 class Shown(Struct, frozen=True):
@@ -36,6 +41,28 @@ class Baseline(Struct, frozen=True):
     items: dict[tuple[str, str], int]
     catalogue: int
     as_of: datetime
+
+
+class Groups(Struct, frozen=True):
+    """Sums of the places 1 to 20, one entry for each group of users that was shown anything."""
+
+    shown: list[float]
+    clicked: list[float]
+    watches: list[float]
+    watch_sec: list[float]
+
+
+class VariantSums(Struct, frozen=True):
+    """`ranks` are the groups' greatest ranks, for `distinct.estimate`.
+
+    `paired`: the variant and control on the days on which both were shown, control's days weighing as the variant's do;
+    None for control itself, and where there is no such day.
+    """
+
+    variant: str
+    ranks: list[int]
+    sums: Groups
+    paired: tuple[Groups, Groups] | None
 
 
 class Freshness(Struct, frozen=True):
@@ -61,6 +88,7 @@ async def roll_up(connection: "Connection", longest: timedelta) -> Slice | None:
         rolled_to = await connection.fetchval(_SQL["lock_progress"])
         if rolled_to is None:
             return None
+        await connection.execute(_SQL["forget_variants"], _VARIANTS_KEPT_DAYS)
         settled = await connection.fetchval(_SQL["settled"])
         if settled <= rolled_to:
             return Slice(0, rolled_to, True)
@@ -69,7 +97,7 @@ async def roll_up(connection: "Connection", longest: timedelta) -> Slice | None:
             await connection.execute(_SQL["advance"], settled)
             return Slice(0, settled, True)
         until = min(start + longest, settled)
-        events = await connection.fetchval(_SQL["roll_up"], start, until, PLACES)
+        events = await connection.fetchval(_SQL["roll_up"], start, until, PLACES, PREVIEW_NAME, USER_GROUPS)
         await connection.execute(_SQL["advance"], until)
     return Slice(events, until, until == settled)
 
@@ -85,6 +113,31 @@ async def read_baseline(connection: "Connection", after: date) -> Baseline:
         catalogue=await connection.fetchval(_SQL["catalogue_size"]),
         as_of=await connection.fetchval(_SQL["progress"]),
     )
+
+
+async def read_variants(connection: "Connection", after: date) -> list[VariantSums]:
+    """Control, then the variants most shown, of the days after `after` (UTC)."""
+    found: dict[str, list[tuple[float, ...]]] = {}
+    for variant, *sums in await connection.fetch(_SQL["read_variants"], after, 1 + MAX_VARIANTS, CONTROL_NAME):
+        found.setdefault(variant, []).append(tuple(sums))
+    paired: dict[tuple[str, bool], list[tuple[float, ...]]] = {}
+    others = [variant for variant in found if variant != CONTROL_NAME]
+    for variant, control, *sums in await connection.fetch(_SQL["read_comparisons"], after, others, CONTROL_NAME):
+        paired.setdefault((variant, control), []).append(tuple(sums))
+    rows = [
+        VariantSums(
+            variant,
+            [int(rank) for rank, *_ in sums],
+            _groups([row[1:] for row in sums]),
+            (_groups(paired[variant, False]), _groups(paired[variant, True])) if (variant, True) in paired else None,
+        )
+        for variant, sums in found.items()
+    ]
+    return sorted(rows, key=lambda row: (row.variant != CONTROL_NAME, -sum(row.sums.shown), row.variant))
+
+
+def _groups(rows: list[tuple[float, ...]]) -> Groups:
+    return Groups(*map(list, zip(*rows, strict=True)))
 
 
 async def read_freshness(connection: "Connection", window_sec: float) -> Freshness:

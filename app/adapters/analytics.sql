@@ -18,7 +18,8 @@ UPDATE analytics_progress SET rolled_to = $1;
 
 -- name: roll_up
 -- One slice of arrivals, [$1, $2). An item counts as shown once a request, when its first impression arrives; a click or
--- a watch counts for it when the later of the two has arrived. $3: how many places count.
+-- a watch counts for it when the later of the two has arrived. $3: how many places count; $4: the variant that is none;
+-- $5: how many groups of users.
 WITH arrived AS MATERIALIZED (
     SELECT event_id, event_type, user_id, request_id, ts_ms, payload, received_at
     FROM events
@@ -40,6 +41,7 @@ placed AS (
         (to_timestamp(i.ts_ms / 1000.0) AT TIME ZONE 'UTC')::date AS day,
         coalesce(nullif(left(i.payload -> 'context' -> 'sources' ->> (p.place::integer - 1), 64), ''), 'unknown') AS source,
         coalesce(nullif(left(i.payload -> 'context' ->> 'model_version', 64), ''), 'unknown') AS model_version,
+        left(i.payload -> 'context' ->> 'variant', 33) AS variant,
         i.received_at, i.event_id
     FROM related AS i
     CROSS JOIN LATERAL jsonb_array_elements(i.payload -> 'items') WITH ORDINALITY AS p (item, place)
@@ -64,16 +66,18 @@ watched AS (
     WHERE event_type = 'watch' AND request_id IS NOT NULL
 ),
 counted AS (
-    SELECT day, source, model_version, 1 AS shown, 0 AS clicked, 0 AS watches, 0::float8 AS watch_sec
+    SELECT
+        day, source, model_version, variant, user_id,
+        1 AS shown, 0 AS clicked, 0 AS watches, 0::float8 AS watch_sec
     FROM shown
     WHERE received_at >= $1
     UNION ALL
-    SELECT s.day, s.source, s.model_version, 0, 1, 0, 0
+    SELECT s.day, s.source, s.model_version, s.variant, s.user_id, 0, 1, 0, 0
     FROM shown AS s
     JOIN clicked AS c ON s.named AND (c.user_id, c.request_id, c.item_id) = (s.user_id, s.request, s.item_id)
     WHERE greatest(s.received_at, c.received_at) >= $1
     UNION ALL
-    SELECT s.day, s.source, s.model_version, 0, 0, 1, w.watch_sec
+    SELECT s.day, s.source, s.model_version, s.variant, s.user_id, 0, 0, 1, w.watch_sec
     FROM shown AS s
     JOIN watched AS w ON s.named AND (w.user_id, w.request_id, w.item_id) = (s.user_id, s.request, s.item_id)
     WHERE greatest(s.received_at, w.received_at) >= $1
@@ -84,6 +88,33 @@ by_day AS (
     FROM counted
     GROUP BY day, source, model_version
     ON CONFLICT (day, source, model_version) DO UPDATE SET
+        shown = a.shown + excluded.shown,
+        clicked = a.clicked + excluded.clicked,
+        watches = a.watches + excluded.watches,
+        watch_sec = a.watch_sec + excluded.watch_sec
+),
+by_variant AS (
+    INSERT INTO analytics_variants AS a (day, variant, user_group, top_rank, shown, clicked, watches, watch_sec)
+    SELECT
+        c.day, c.variant, u.user_group, max(u.top_rank), sum(c.shown), sum(c.clicked), sum(c.watches), sum(c.watch_sec)
+    FROM (
+        SELECT
+            day, variant, user_id,
+            sum(shown) AS shown, sum(clicked) AS clicked, sum(watches) AS watches, sum(watch_sec) AS watch_sec
+        FROM counted
+        WHERE variant IS NOT NULL
+        GROUP BY day, variant, user_id
+    ) AS c
+    CROSS JOIN LATERAL (
+        SELECT
+            ('x' || left(h.hex, 4))::bit(16)::integer % $5 AS user_group,
+            33 - length(ltrim(('x' || substr(h.hex, 9, 8))::bit(32)::text, '0')) AS top_rank
+        FROM (SELECT md5(c.user_id) AS hex) AS h
+    ) AS u
+    WHERE c.variant ~ '^[a-z0-9][a-z0-9_-]{0,31}$' AND c.variant <> $4
+    GROUP BY 1, 2, 3
+    ON CONFLICT (day, variant, user_group) DO UPDATE SET
+        top_rank = greatest(a.top_rank, excluded.top_rank),
         shown = a.shown + excluded.shown,
         clicked = a.clicked + excluded.clicked,
         watches = a.watches + excluded.watches,
@@ -112,6 +143,51 @@ by_item AS (
     WHERE a.last_day < excluded.last_day
 )
 SELECT count(*) FROM arrived;
+
+-- name: forget_variants
+DELETE FROM analytics_variants WHERE day < (now() AT TIME ZONE 'UTC')::date - $1::integer;
+
+-- name: read_variants
+-- Of the $2 most shown variants, $3 (control) always among them: the sums of each group of users.
+WITH most AS (
+    SELECT variant
+    FROM analytics_variants
+    WHERE day > $1
+    GROUP BY variant
+    ORDER BY variant = $3 DESC, sum(shown) DESC, variant
+    LIMIT $2
+)
+SELECT
+    variant, max(top_rank), sum(shown)::float8, sum(clicked)::float8, sum(watches)::float8, sum(watch_sec)
+FROM analytics_variants
+WHERE day > $1 AND variant IN (SELECT variant FROM most)
+GROUP BY variant, user_group;
+
+-- name: read_comparisons
+-- For each of the variants $2 its groups' sums and those of control ($3), of the days on which both were shown. A day of
+-- control weighs as much among them as that day of the variant does, so that a variant whose share grew, or which came
+-- later, is compared with the same mix of days.
+WITH days AS MATERIALIZED (
+    SELECT variant, day, sum(shown)::float8 AS shown
+    FROM analytics_variants
+    WHERE day > $1 AND (variant = $3 OR variant = ANY ($2::text[]))
+    GROUP BY variant, day
+    HAVING sum(shown) > 0
+),
+weights AS (
+    SELECT v.variant, v.day, v.shown / sum(v.shown) OVER same * sum(c.shown) OVER same / c.shown AS weight
+    FROM days AS v
+    JOIN days AS c ON c.day = v.day AND c.variant = $3
+    WHERE v.variant <> $3
+    WINDOW same AS (PARTITION BY v.variant)
+)
+SELECT
+    w.variant, a.variant = $3 AS control,
+    sum(a.shown * n.times), sum(a.clicked * n.times), sum(a.watches * n.times), sum(a.watch_sec * n.times)
+FROM weights AS w
+JOIN analytics_variants AS a ON a.day = w.day AND a.variant IN (w.variant, $3)
+CROSS JOIN LATERAL (SELECT CASE a.variant WHEN $3 THEN w.weight ELSE 1 END AS times) AS n
+GROUP BY w.variant, a.variant, a.user_group;
 
 -- name: read_shown
 SELECT source, model_version, sum(shown)::bigint, sum(clicked)::bigint, sum(watches)::bigint, sum(watch_sec)

@@ -9,9 +9,10 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from app.adapters import analytics
-from app.adapters.analytics import ANY, Baseline, Freshness, Shown
+from app.adapters.analytics import ANY, Baseline, Freshness, Shown, VariantSums
 from app.adapters.postgres import Database
 from app.api import schema
+from app.api.by_variant import VariantKpis, by_variant
 from app.api.responses import reply
 from app.api.sla import SlaWindow
 from app.core import events, sla
@@ -82,7 +83,8 @@ class Kpis(Struct, kw_only=True):
 
 class KpiAnswer(Struct, kw_only=True):
     """The totals, and the same by source and model version. `watches` and `average_watch_sec` of the totals are of
-    all watches. Events received after `as_of` are not in yet.
+    all watches. `by_variant`: control first; empty when nothing was shown under a variant. Events received after
+    `as_of` are not in yet.
     """
 
     days: int
@@ -90,6 +92,7 @@ class KpiAnswer(Struct, kw_only=True):
     as_of: datetime
     total: Kpis
     by_source: list[Kpis]
+    by_variant: list[VariantKpis]
 
 
 CONTRACT: Final = Contract(
@@ -126,12 +129,15 @@ def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
         ),
     )
     async def baseline(request: Request[Any, Any, Any]) -> ASGIApp:
-        """CTR@20, average watch time and catalogue coverage@20 of the last days, in total and by source."""
+        """CTR@20, average watch time and catalogue coverage@20 of the last days, in total and by source, and what the
+        variants of an experiment differ in.
+        """
         days = schema.query_of(request.scope, BaselineQuery).days
         after = datetime.now(UTC).date() - timedelta(days=days)
         async with database.connection() as connection:
             found = await analytics.read_baseline(connection, after)
-        return reply(_kpi_answer(days, after + timedelta(days=1), found))
+            variants = await analytics.read_variants(connection, after)
+        return reply(_kpi_answer(days, after + timedelta(days=1), found, variants))
 
     return [contract, sla_now, baseline]
 
@@ -160,7 +166,7 @@ def _sla(window: SlaWindow, freshness: Freshness | None, targets: Targets) -> Sl
     )
 
 
-def _kpi_answer(days: int, since: date, found: Baseline) -> KpiAnswer:
+def _kpi_answer(days: int, since: date, found: Baseline, variants: list[VariantSums]) -> KpiAnswer:
     every = Shown(
         *ANY,
         sum(row.shown for row in found.shown),
@@ -174,6 +180,7 @@ def _kpi_answer(days: int, since: date, found: Baseline) -> KpiAnswer:
         as_of=found.as_of,
         total=_kpis(every, found),
         by_source=[_kpis(row, found) for row in found.shown],
+        by_variant=by_variant(variants),
     )
 
 
