@@ -6,6 +6,7 @@ batch again, and the consumer counts each event once.
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ _log = structlog.get_logger(__name__)
 _LANES: Final = 2
 # A relay that is stopped in mid-batch gives its rows back when Postgres ends its transaction for idling so long.
 _LEASE_SPARE_SEC: Final = 5.0
+# Rows of a transaction whose connection was lost stay locked until the server ends it, and nobody is told when.
+_LEASE_POLL_SEC: Final = 1.0
 # How long a batch in hand may take to end after the stop; it is left to the next relay then.
 _FINISH_SEC: Final = 4.0
 
@@ -81,12 +84,14 @@ class Relay:
     async def _lane(self, stop: asyncio.Event, wake: OutboxWake, progress: Progress) -> None:
         publisher = self.publisher()
         outages = 0
+        locked_until = 0.0
         try:
             while not stop.is_set():
                 try:
                     counts = await self.relay_batch(publisher)
                 except DependencyDown as error:
                     outages += 1
+                    locked_until = time.monotonic() + self._lease_sec
                     metrics.RELAY_ERRORS.labels(error.dependency).inc()
                     if outages == 1:
                         _log.warning("relay_waits", dependency=error.dependency, error=error.reason)
@@ -98,7 +103,8 @@ class Relay:
                     outages = 0
                 progress.beat()
                 if not counts.more:
-                    await wake.wait(self._options.poll_interval_sec)
+                    locked = time.monotonic() < locked_until
+                    await wake.wait(min(self._options.poll_interval_sec, _LEASE_POLL_SEC if locked else math.inf))
         finally:
             await publisher.close()
 
@@ -123,11 +129,10 @@ class Relay:
         return counts
 
     async def _relay_batch(self, publisher: Publisher) -> tuple[BatchCounts, DependencyDown | None]:
-        lease_sec = self._options.publish_timeout_sec + _LEASE_SPARE_SEC
         async with self._database.connection() as connection, connection.transaction():
             after_id = self._cursor.begin(time.monotonic())
             rows = await outbox.claim_batch(
-                connection, self._options.batch_size, after_id=after_id, lease_sec=lease_sec
+                connection, self._options.batch_size, after_id=after_id, lease_sec=self._lease_sec
             )
             full = len(rows) == self._options.batch_size
             if full:
@@ -159,6 +164,10 @@ class Relay:
         self._count(counts, published, publish_ms)
         broken = next((error for error in errors if error is not None and not kafka.is_row_fault(error)), None)
         return counts, None if broken is None else DependencyDown("kafka", describe(broken))
+
+    @property
+    def _lease_sec(self) -> float:
+        return self._options.publish_timeout_sec + _LEASE_SPARE_SEC
 
     def _put_back(self, row: OutboxRow, error: BaseException) -> PutBack:
         delay = retry_delay(

@@ -69,7 +69,10 @@ class PoolOptions(Struct, frozen=True, kw_only=True):
 
 
 class Database:
-    """A pool that outlives the server: while Postgres is away, asking for a connection raises `DependencyDown`."""
+    """A pool that outlives the server: while Postgres is away, asking for a connection raises `DependencyDown`.
+
+    Whoever owns it calls `open` again and again (the health probe does): a pool whose peer fell silent is replaced.
+    """
 
     def __init__(self, url: str, options: PoolOptions) -> None:
         self._url = url
@@ -89,6 +92,9 @@ class Database:
                 except asyncpg.InternalClientError:
                     connection.terminate()  # its protocol is out of step; nobody else should get it
                     raise
+                except TimeoutError:
+                    self._abandon(pool)
+                    raise
         except _DRIVER_ERRORS as error:
             metrics.DATABASE_ERRORS.labels(error_kind(error)).inc()
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
@@ -98,8 +104,19 @@ class Database:
                 raise DependencyDown("postgres", describe(error)) from error
             raise
 
+    def _abandon(self, pool: "Pool") -> None:
+        """Drops a pool one of whose connections fell silent; `open` makes the next one.
+
+        A server that lives ends a statement before our deadline does, so the peer is gone, and the other connections
+        with it. Left in the pool, each of them would cost the next who takes it the whole deadline again.
+        """
+        if self._pool is pool:
+            self._pool = None
+            self._is_open.clear()
+        pool.terminate()
+
     async def _opened(self) -> "Pool":
-        """The pool, for which everybody waits a little at the start."""
+        """The pool, for which everybody waits a little at the start and after it was abandoned."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_OPENING_WAIT_SEC):
                 await self._is_open.wait()
@@ -112,7 +129,7 @@ class Database:
         return await asyncpg.connect(self._url, **self._connect_options())
 
     async def open(self) -> None:
-        """Opens the pool, once; raises `DependencyDown` while the server is away."""
+        """Opens the pool unless it is open; raises `DependencyDown` while the server is away."""
         if self._pool is None:
             try:
                 self._pool = await asyncpg.create_pool(

@@ -12,6 +12,7 @@ from app import metrics
 from app.adapters import outbox
 from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES
 from app.errors import DependencyDown
+from tests.faults.proxy import proxied_url
 from tests.support.pipeline import counted, database, message, queue, relay, running, until
 
 Pool = asyncpg.Pool
@@ -208,3 +209,25 @@ async def test_a_message_travels_with_its_id_and_trace(
     assert record is not None
     assert record.key() == b"ann"
     assert dict(record.headers() or []) == {"event_id": b"event-0001", "traceparent": trace.encode()}
+
+
+async def test_rows_of_a_lost_transaction_are_found_when_the_server_lets_them_go(
+    pool: Pool, database_url: str, kafka: str, topic_prefix: str
+) -> None:
+    """Nobody announces them, and by its interval the relay would look again in an hour."""
+    await queue(pool, [message("event-0001")])
+    with proxied_url(database_url) as (proxy, url):
+        proxy.trap(b"COMMIT", after=b"DELETE FROM event_outbox")
+        async with database(url, statement_timeout_ms=200) as opened:
+            worker = relay(opened, kafka, topic_prefix, poll_interval_sec=3600.0, publish_timeout_sec=1.0)
+            async with running(worker) as progress:
+
+                async def waits() -> bool:
+                    return "postgres" in (progress.detail or "")
+
+                async def published() -> bool:
+                    return await rows(pool) == {}
+
+                await until(waits)
+                await opened.open()
+                await until(published)

@@ -17,14 +17,14 @@ from workers.relay import Relay, RelayOptions
 
 
 @asynccontextmanager
-async def database(url: str) -> AsyncIterator[Database]:
+async def database(url: str, *, min_size: int = 1, statement_timeout_ms: int = 5000) -> AsyncIterator[Database]:
     opened = Database(
         url,
         PoolOptions(
-            min_size=1,
+            min_size=min_size,
             max_size=8,
             connect_timeout_sec=3.0,
-            statement_timeout_ms=5000,
+            statement_timeout_ms=statement_timeout_ms,
             lock_timeout_ms=1000,
             application_name="test",
         ),
