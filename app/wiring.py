@@ -146,6 +146,11 @@ def _pool_options(settings: Settings) -> PoolOptions:
         statement_timeout_ms=settings.db_statement_timeout_ms,
         lock_timeout_ms=settings.db_lock_timeout_ms,
         application_name="reco " + ",".join(sorted(settings.role)),
+        transaction_timeout_sec=max(
+            # The relay publishes inside of its transaction.
+            settings.outbox_relay_publish_timeout_sec + 10.0,
+            4 * settings.db_statement_timeout_ms / 1000,
+        ),
     )
 
 

@@ -11,11 +11,14 @@ import asyncpg
 from msgspec import Struct
 
 from app import metrics
+from app.adapters import sql
 from app.errors import DependencyDown, describe
 
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
+
+_SQL: Final = sql.load(__file__)
 
 # What a server that is down, starting, stopping, failing over, out of room or overloaded answers, by SQLSTATE class
 # or code (PostgreSQL documentation, appendix A). The same statement may pass later as it is.
@@ -66,6 +69,8 @@ class PoolOptions(Struct, frozen=True, kw_only=True):
     statement_timeout_ms: int
     lock_timeout_ms: int
     application_name: str
+    transaction_timeout_sec: float = 20.0
+    """The server ends a transaction that takes longer. More than the longest may take."""
 
 
 class Database:
@@ -138,6 +143,7 @@ class Database:
                     max_size=self._options.max_size,
                     # Nothing changes a session's state on a pooled connection: no state to reset, no round trip.
                     reset=_keep_session,
+                    init=self._limit_lost_transactions,
                     **self._connect_options(),
                 )
             except _DRIVER_ERRORS as error:
@@ -176,6 +182,19 @@ class Database:
             except TimeoutError:
                 self._pool.terminate()
             self._pool = None
+
+    async def _limit_lost_transactions(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Against locks that outlive their client. A server that waits for the rest of a statement, as between its
+        parse and its bind, is not idle by its own account: only the limit of the whole transaction ends that (Postgres
+        17), or, when the peer is gone from the network, keepalives. What the server does not know is left out.
+        """
+        limits = {
+            "transaction_timeout": str(round(self._options.transaction_timeout_sec * 1000)),
+            "tcp_keepalives_idle": "5",
+            "tcp_keepalives_interval": "3",
+            "tcp_keepalives_count": "3",
+        }
+        await connection.execute(_SQL["set_what_is_known"], list(limits), list(limits.values()))
 
     def _drop_probe(self) -> None:
         if self._probe_connection is not None:

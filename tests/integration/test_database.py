@@ -1,11 +1,14 @@
 """The pool against a real Postgres that falls silent."""
 
+import asyncio
+
+import asyncpg
 import pytest
 
 from app.adapters.postgres import Database
 from app.errors import DependencyDown
 from tests.faults.proxy import proxied_url
-from tests.support.pipeline import database
+from tests.support.pipeline import database, until
 
 
 async def test_one_silent_connection_is_enough_to_give_up_all_of_the_pool(database_url: str) -> None:
@@ -35,6 +38,36 @@ async def test_whoever_shares_a_silent_pool_is_told_and_the_next_pool_is_left_al
             with pytest.raises(DependencyDown, match=r"closed|released"):
                 await idle_while_another_falls_silent()
             assert await ask(opened) == 1
+
+
+async def test_the_server_ends_a_transaction_whose_client_was_lost_in_the_middle_of_a_statement(
+    database_url: str, pool: asyncpg.Pool
+) -> None:
+    """Parsed and never bound: the server is not idle in its own eyes, and would keep the locks for ever."""
+
+    silent, freed = asyncio.Event(), asyncio.Event()
+
+    async def gone() -> bool:
+        return not await pool.fetchval("SELECT count(*) FROM pg_locks WHERE relation = 'items'::regclass AND granted")
+
+    async def fall_silent(opened: Database) -> None:
+        async with opened.connection() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE items")
+            await connection.prepare("SELECT 1")
+            assert not await gone()
+            silent.set()
+            await freed.wait()
+            await connection.execute("SELECT 1")
+
+    async with database(database_url, transaction_timeout_sec=1.0) as opened:
+        if await pool.fetchval("SELECT current_setting('server_version_num')::integer < 170000"):
+            pytest.skip("transaction_timeout came with Postgres 17")
+        client = asyncio.create_task(fall_silent(opened))
+        await silent.wait()
+        await until(gone)
+        freed.set()
+        with pytest.raises(DependencyDown):
+            await client
 
 
 async def ask(opened: Database) -> object:

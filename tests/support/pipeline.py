@@ -17,18 +17,16 @@ from workers.relay import Relay, RelayOptions
 
 
 @asynccontextmanager
-async def database(url: str, *, min_size: int = 1, statement_timeout_ms: int = 5000) -> AsyncIterator[Database]:
-    opened = Database(
-        url,
-        PoolOptions(
-            min_size=min_size,
-            max_size=8,
-            connect_timeout_sec=3.0,
-            statement_timeout_ms=statement_timeout_ms,
-            lock_timeout_ms=1000,
-            application_name="test",
-        ),
-    )
+async def database(url: str, **changes: Any) -> AsyncIterator[Database]:
+    options: dict[str, Any] = {
+        "min_size": 1,
+        "max_size": 8,
+        "connect_timeout_sec": 3.0,
+        "statement_timeout_ms": 5000,
+        "lock_timeout_ms": 1000,
+        "application_name": "test",
+    }
+    opened = Database(url, PoolOptions(**{**options, **changes}))
     await opened.open()
     try:
         yield opened
