@@ -16,6 +16,7 @@ from app.adapters import users as erasures
 from app.adapters.dead_letters import DeadLetter
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
+from app.adapters.record_batches import Unreadable
 from app.core.events import InvalidEvent
 from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message, decode_message
@@ -40,12 +41,16 @@ _FOLD_CHUNK: Final = 50
 
 
 class Incoming(Struct, frozen=True):
-    """A record as polled; `message` is None when it could not be read, and `fault` says why."""
+    """A record as polled; `message` is None when it could not be read, and `fault` says why.
+
+    `kind` of the fault: `decode`, or `batch` when the record stands for a whole batch.
+    """
 
     record: ConsumerRecord
     topic: str
     message: Message | None
     fault: str | None
+    kind: str = "decode"
 
 
 class Applied(Struct):
@@ -69,6 +74,25 @@ def read_record(record: ConsumerRecord, *, topic: str) -> Incoming:
         return Incoming(record, topic, decode_message(record.value), None)
     except InvalidEvent as error:
         return Incoming(record, topic, None, str(error))
+
+
+def read_unreadable(batch: Unreadable, *, topic: str) -> Incoming:
+    """A batch that nobody can read, as one record without a key: its bytes, at its first offset."""
+    record = ConsumerRecord(
+        topic=batch.partition.topic,
+        partition=batch.partition.partition,
+        offset=batch.first,
+        timestamp=batch.timestamp_ms,
+        timestamp_type=0,
+        key=None,
+        value=batch.raw,
+        checksum=None,
+        serialized_key_size=-1,
+        serialized_value_size=len(batch.raw),
+        headers=(),
+    )
+    fault = f"batch of the offsets {batch.first} to {batch.after - 1} cannot be read: {batch.reason}"
+    return Incoming(record, topic, None, fault, kind="batch")
 
 
 def was_replayed(item: Incoming) -> bool:
@@ -107,7 +131,7 @@ class FeatureWriter:
 
     async def _transaction(self, incoming: Sequence[Incoming], letters: Sequence[DeadLetter]) -> Applied:
         unread = [item for item in incoming if item.message is None]
-        letters = [*letters, *(_dead_letter(item, "decode", item.fault or "", attempts=1) for item in unread)]
+        letters = [*letters, *(_dead_letter(item, item.kind, item.fault or "", attempts=1) for item in unread)]
         messages = [item.message for item in incoming if item.message is not None]
         started = time.perf_counter()
         async with self._database.connection() as connection:

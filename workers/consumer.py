@@ -20,7 +20,7 @@ from app.core.messages import WatchMessage
 from app.errors import DependencyDown, UserError, describe
 from app.supervisor import Progress, wait_for_stop
 from workers import outage
-from workers.batch import Applied, FeatureWriter, Incoming, read_record, was_replayed
+from workers.batch import Applied, FeatureWriter, Incoming, read_record, read_unreadable, was_replayed
 from workers.subscription import Polled, Recreated, Stuck, Subscription
 from workers.write_through import WriteThrough
 
@@ -80,9 +80,8 @@ class FeatureConsumer:
         polled = await subscription.poll(
             timeout_ms=self._options.poll_timeout_ms, max_records=self._options.max_poll_records
         )
-        if polled.records:
-            prefix = self._options.topics.prefix
-            incoming = [read_record(record, topic=record.topic.removeprefix(prefix)) for record in polled.records]
+        if polled.next_offsets:
+            incoming = self._read(polled)
             applied = await self._apply(subscription, polled, incoming, stop, progress)
             if applied is None:
                 return 0  # the offsets stay where they are
@@ -97,6 +96,15 @@ class FeatureConsumer:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             await subscription.close()
+
+    def _read(self, polled: Polled) -> list[Incoming]:
+        prefix = self._options.topics.prefix
+        incoming = [read_record(record, topic=record.topic.removeprefix(prefix)) for record in polled.records]
+        if polled.unreadable is not None:
+            metrics.CONSUMER_ERRORS.labels("unreadable_batch").inc()
+            topic = polled.unreadable.partition.topic.removeprefix(prefix)
+            incoming.append(read_unreadable(polled.unreadable, topic=topic))
+        return incoming
 
     async def _apply(
         self,

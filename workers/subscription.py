@@ -4,22 +4,31 @@ An offset is committed with the id of its topic beside it. A topic that was dele
 offset of the old one says nothing about it: such a partition is read from its beginning, and what was counted before is
 known by its event ids. An offset without an id (an operator set it) is taken as it is. Offsets that Kafka no longer
 holds, for retention or because the group's were lost, are replaced by the beginning of the partition.
+
+A batch that cannot be read (its checksum, its compression) is told with its bytes, and what is behind it is read on.
 """
 
 import contextlib
 import time
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import (
+    CommitFailedError,
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaError,
+    RecordTooLargeError,
+    UnsupportedCodecError,
+)
 from msgspec import Struct
 
 from app import metrics
-from app.adapters import kafka, topic_ids
+from app.adapters import kafka, record_batches, topic_ids
+from app.adapters.record_batches import Unreadable
 from app.core.events import TOPICS
 from app.errors import DependencyDown
 
@@ -31,6 +40,8 @@ _CLOSE_TIMEOUT_SEC: Final = 2.0
 _OBSERVE_EVERY_SEC: Final = 1.0
 # A client may stay stuck after a broker's restart without saying so (aio-libs/aiokafka#1154, #625, #847).
 _STUCK_AFTER_SEC: Final = 20.0
+# The errors of Kafka's own kind that come from a batch; a codec's errors are of no kind in particular.
+_BATCH_FAULTS: Final = (CorruptRecordException, UnsupportedCodecError, RecordTooLargeError)
 
 
 class Stuck(Exception):
@@ -42,11 +53,12 @@ class Recreated(Exception):
 
 
 class Polled(Struct, frozen=True):
-    """What one poll returned, and in which generation of the assignment."""
+    """What one poll returned, and in which generation of the assignment. `unreadable` stands behind the records."""
 
     records: list[ConsumerRecord]
     next_offsets: dict[TopicPartition, int]
     generation: int
+    unreadable: Unreadable | None = None
 
 
 class Subscription:
@@ -66,6 +78,7 @@ class Subscription:
         self._unchecked: set[TopicPartition] = set()
         self._topic_ids: dict[str, str] = {}
         self._in_hand: dict[TopicPartition, int] = {}
+        self._next: dict[TopicPartition, int] = {}
         self._observed_at = 0.0
         self._moved_at = time.monotonic()
 
@@ -95,17 +108,48 @@ class Subscription:
         """The next records, at most `max_records`, in the order of each partition."""
         if self._unchecked:
             await self._admit()
-        parts: dict[TopicPartition, list[ConsumerRecord]] = await self._client.getmany(
-            timeout_ms=timeout_ms, max_records=max_records
-        )
-        self._in_hand = {partition: records[0].offset for partition, records in parts.items()}
-        if parts:
-            self._moved_at = time.monotonic()
-        return Polled(
+        parts: dict[TopicPartition, list[ConsumerRecord]] = {}
+        try:
+            parts = await self._client.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        except Exception as error:
+            if isinstance(error, KafkaError) and not isinstance(error, _BATCH_FAULTS):
+                raise
+            found = await self._read_again(max_records)
+            if found is None:
+                raise
+            return found
+        polled = Polled(
             [record for records in parts.values() for record in records],
             {partition: records[-1].offset + 1 for partition, records in parts.items()},
             self._generation,
         )
+        self._take(polled, {partition: records[0].offset for partition, records in parts.items()})
+        return polled
+
+    def _take(self, polled: Polled, first_offsets: dict[TopicPartition, int]) -> None:
+        self._in_hand = first_offsets
+        self._next |= polled.next_offsets
+        if polled.next_offsets:
+            self._moved_at = time.monotonic()
+
+    async def _read_again(self, max_records: int) -> Polled | None:
+        """After a poll that failed for a batch: what stands before that batch, and the batch. None if there is none."""
+        generation, ours = self._generation, sorted(self._client.assignment() - self._unchecked)
+        beginnings = await kafka.bounded(self._client.beginning_offsets(ours), _CALL_TIMEOUT_SEC)
+        starts = {partition: max(self._next.get(partition, 0), beginnings[partition]) for partition in ours}
+        search = record_batches.find_damaged(self._metadata, starts, max_records=max_records)
+        damaged = await kafka.bounded(search, _CALL_TIMEOUT_SEC)
+        if generation != self._generation:
+            return Polled([], {}, self._generation)
+        if damaged is None:
+            return None
+        partition, reading = damaged
+        # The client has lost count of all of them.
+        for each, offset in (starts | {partition: reading.next_offset}).items():
+            self._client.seek(each, offset)
+        polled = Polled(reading.records, {partition: reading.next_offset}, generation, reading.unreadable)
+        self._take(polled, {partition: starts[partition]})
+        return polled
 
     def holds(self, polled: Polled) -> bool:
         """False when the partitions have been dealt out anew since: somebody reads these records again."""
@@ -162,6 +206,7 @@ class Subscription:
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """From the rebalance: nothing is read of these before their offsets have been looked at."""
         self._generation += 1
+        self._next = {}
         self._unchecked = set(partitions)
         self._client.pause(*partitions)
 
@@ -174,7 +219,8 @@ class Subscription:
     async def _admit(self) -> None:
         """Lets the new partitions be read: from where the group stands, or from the beginning (see the module)."""
         generation, partitions = self._generation, sorted(self._unchecked)
-        committed = await kafka.bounded(self._committed(partitions), _CALL_TIMEOUT_SEC)
+        call = kafka.committed_offsets(self._options, self._group, partitions)
+        committed = await kafka.bounded(call, _CALL_TIMEOUT_SEC)
         strange = [
             partition
             for partition in partitions
@@ -187,22 +233,16 @@ class Subscription:
             beginnings = await kafka.bounded(self._client.beginning_offsets(strange), _CALL_TIMEOUT_SEC)
         if generation != self._generation:
             return  # dealt out anew meanwhile: the next poll begins again
+        self._next = {
+            partition: state.offset
+            for partition, state in committed.items()
+            if state.offset >= 0 and partition not in beginnings
+        }
         for partition, offset in beginnings.items():
             _log.warning("topic_recreated", topic=partition.topic, partition=partition.partition, read_from=offset)
             self._client.seek(partition, offset)
         self._unchecked.clear()
         self._client.resume(*partitions)
-
-    async def _committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Any]:
-        admin = AIOKafkaAdminClient(**self._options.client_arguments())
-        try:
-            await admin.start()
-            found: dict[TopicPartition, Any] = await admin.list_consumer_group_offsets(
-                self._group, partitions=list(partitions)
-            )
-            return found
-        finally:
-            await admin.close()
 
     async def _read_topic_ids(self, names: Sequence[str]) -> dict[str, str]:
         return await kafka.bounded(topic_ids.read(self._metadata, names), _CALL_TIMEOUT_SEC)

@@ -16,7 +16,10 @@ _SQL = sql.load(__file__)
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A Kafka record as it came, and why it could not be counted. `error_kind`: decode, data."""
+    """A Kafka record as it came, and why it could not be counted.
+
+    `error_kind`: decode, data, or batch, whose value is a whole record batch from its first offset on.
+    """
 
     topic: str
     partition: int

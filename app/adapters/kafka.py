@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
@@ -18,6 +18,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
+from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
 from app.errors import DependencyDown, UserError, describe
@@ -121,6 +122,21 @@ async def start_consumer(
         retry_backoff_ms=100,
     )
     return await _start(consumer, timeout_sec)
+
+
+async def committed_offsets(
+    options: KafkaOptions, group: str, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """Where the group stands, with what was committed beside each offset. The caller sets the deadline."""
+    admin = AIOKafkaAdminClient(**options.client_arguments())
+    try:
+        await admin.start()
+        found: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
+            group, partitions=list(partitions)
+        )
+        return found
+    finally:
+        await admin.close()
 
 
 async def stop_client(client: AIOKafkaProducer | AIOKafkaConsumer, *, timeout_sec: float) -> None:

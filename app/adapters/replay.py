@@ -21,7 +21,7 @@ Source = Literal["outbox", "dlq"]
 
 
 class Filters(Struct, frozen=True, kw_only=True):
-    """Which rows; None means any. `status` is for dead letters alone."""
+    """Which rows; None means any. `status` and `messages_only` (no whole batches) are for dead letters alone."""
 
     status: str = "pending"
     ids: Sequence[int] | None = None
@@ -29,6 +29,7 @@ class Filters(Struct, frozen=True, kw_only=True):
     error: str | None = None
     older_sec: float | None = None
     newer_sec: float | None = None
+    messages_only: bool = False
 
 
 class Found(Struct, frozen=True):
@@ -53,6 +54,7 @@ def find(connection: psycopg.Connection, source: Source, filters: Filters, *, af
         "error": filters.error,
         "older_sec": filters.older_sec,
         "newer_sec": filters.newer_sec,
+        "messages_only": filters.messages_only,
         "after": after,
         "limit": limit,
     }

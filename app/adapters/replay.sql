@@ -36,6 +36,7 @@ SELECT id, topic, event_id, replays, created_at AS at, error, message_key
 FROM feature_consumer_dlq
 WHERE status = %(status)s
     AND id > %(after)s
+    AND NOT (%(messages_only)s AND error_kind = 'batch')
     AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s))
     AND (%(topic)s::text IS NULL OR topic = %(topic)s)
     AND (%(error)s::text IS NULL OR strpos(lower(error), lower(%(error)s)) > 0)

@@ -68,6 +68,7 @@ async def erase(connection: "Connection", user_id: str) -> Erased:
         events = await connection.execute(_SQL["erase_events"], user_id)
         queued = await connection.execute(_SQL["erase_queued"], user_id)
         letters = await connection.execute(_SQL["erase_dead_letters"], user_id)
+        await connection.execute(_SQL["erase_batches"])
         erased_at = await connection.fetchval(_SQL["remember_erasure"], user_id)
     return Erased(_count(events), _count(queued), _count(letters), locked[user_id].version, erased_at)
 

@@ -36,3 +36,7 @@ WHERE id IN (SELECT id FROM event_outbox WHERE message_key = $1 FOR UPDATE SKIP 
 
 -- name: erase_dead_letters
 DELETE FROM feature_consumer_dlq WHERE message_key = convert_to($1, 'UTF8');
+
+-- name: erase_batches
+-- Whose messages stand in a batch that cannot be read nobody can say: its bytes go, and the letter stays.
+UPDATE feature_consumer_dlq SET value = NULL WHERE error_kind = 'batch' AND value IS NOT NULL;

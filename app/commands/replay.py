@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Final
 
 import click
+import msgspec
 import psycopg
 from msgspec import Struct
 from rich.console import Console
@@ -111,9 +112,14 @@ def dlq(
 ) -> None:
     """Send the consumer's dead letters again, through the outbox. What was counted since is only marked.
 
+    A whole batch that could not be read is no message and stays: `reco replay events` finds what was in it.
+
     Exit code 0: done; 1: some rows were left out and need --force; 2: it could not be done.
     """
-    wanted = filters(topic=topic, error=error, older_than=older_than, newer_than=newer_than, ids=ids, status=status)
+    wanted = msgspec.structs.replace(
+        filters(topic=topic, error=error, older_than=older_than, newer_than=newer_than, ids=ids, status=status),
+        messages_only=True,
+    )
     _run(_Plan("dlq", wanted, limit, rate, None if force else max_replays, dry_run))
 
 

@@ -81,10 +81,17 @@ async def test_erasure_is_everywhere_and_stays(settings: Settings, pool: asyncpg
         assert [entry["item_id"] for entry in stored["history"]] == ["alien"]
         assert stored["history"][0]["kind"] == "watch"
 
+        await pool.execute(
+            "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, value, error_kind, error, "
+            "attempts) VALUES ('t', 0, 7, 1, 'ann, and others', 'batch', 'no checksum', 1)"
+        )
+
         erased = (await client.delete("/users/ann")).json()
         assert (erased["events"], erased["queued"]) == (2, 2)
         assert (await client.get("/users/ann")).status_code == 404
         assert await pool.fetchval("SELECT count(*) FROM user_history") == 0
+        # Whose messages are in a batch that cannot be read nobody knows.
+        assert await pool.fetch("SELECT record_offset, value FROM feature_consumer_dlq") == [(7, None)]
         with redis.Redis.from_url(redis_url) as cache:
             assert all(len(cache.get(key)) == 8 for key in cache.keys("reco:history:*"))
 

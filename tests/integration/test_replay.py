@@ -173,3 +173,13 @@ def test_without_a_database_it_says_so_in_one_message() -> None:
         assert answer.returncode == 2
         assert "DATABASE_URL" in answer.stderr
         assert "Traceback" not in answer.stderr
+
+
+def test_a_whole_batch_is_listed_and_never_sent_as_if_it_were_a_message(
+    database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
+) -> None:
+    with rows:
+        rows.execute("UPDATE feature_consumer_dlq SET error_kind = 'batch' WHERE event_id = 'letter-1'")
+        assert "letter-1" in reco(database_url, "dlq", "list").stdout
+        assert "4 sent again" in run(database_url, DLQ, "--status", "pending", "--limit", "100", "--force").stdout
+        assert statuses(rows, "feature_consumer_dlq") == {"replayed": 4, "pending": 1}

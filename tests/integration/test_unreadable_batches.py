@@ -1,0 +1,185 @@
+"""Batches that are damaged in the broker's own log: the consumer steps over them, and over nothing else."""
+
+import struct
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+from aiokafka.record.util import calc_crc32c
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app import metrics
+from app.adapters.postgres import Database
+from app.core.events import TOPIC_INTERACTIONS, TOPICS
+from app.devstack import Stack
+from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
+from workers.consumer import ConsumerOptions, FeatureConsumer
+
+Pool = asyncpg.Pool
+Damage = Callable[[bytearray], None]
+
+_CRC = 17
+_ATTRIBUTES = 21
+_RECORDS = 61
+
+
+def break_checksum(batch: bytearray) -> None:
+    batch[-1] ^= 0xFF
+
+
+def unknown_codec(batch: bytearray) -> None:
+    batch[_ATTRIBUTES + 1] |= 0x07
+    sign(batch)
+
+
+def garbage(codec: int) -> Damage:
+    """The codec's bits over bytes that are nothing of its kind."""
+
+    def damage(batch: bytearray) -> None:
+        batch[_ATTRIBUTES + 1] |= codec
+        batch[_RECORDS:] = b"\xff\x01\x02" * (len(batch) - _RECORDS)
+        sign(batch)
+
+    return damage
+
+
+def no_such_record(batch: bytearray) -> None:
+    batch[_RECORDS] = 0x7E
+    sign(batch)
+
+
+def sign(batch: bytearray) -> None:
+    batch[_CRC : _CRC + 4] = struct.pack(">I", calc_crc32c(bytes(batch[_ATTRIBUTES:])))
+
+
+@pytest.fixture
+async def opened(database_url: str) -> AsyncIterator[Database]:
+    async with database(database_url) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [break_checksum, unknown_codec, garbage(1), garbage(2), garbage(3), garbage(4), no_such_record],
+    ids=["checksum", "unknown codec", "gzip", "snappy", "lz4", "zstd", "structure"],
+)
+async def test_a_batch_that_cannot_be_read_is_a_dead_letter_and_costs_no_other(
+    stack: Stack,
+    opened: Database,
+    pool: Pool,
+    kafka: str,
+    topic_prefix: str,
+    damage: Damage,
+) -> None:
+    topic = topic_prefix + TOPIC_INTERACTIONS
+    make_topics(kafka, topic_prefix)
+    sent = {
+        0: [["event-good-1"], ["event-bad-1", "event-bad-2"], ["event-good-2"]],
+        1: [["event-other-1", "event-other-2"]],
+    }
+    for partition, batches in sent.items():
+        for batch in batches:
+            produce(kafka, topic, partition, batch)
+    raw = damage_log(log_of(stack, topic, 0), b"event-bad-1", damage)
+    errors = counted(metrics.CONSUMER_ERRORS, kind="unreadable_batch")
+    stored = counted(metrics.DLQ_EVENTS, outcome="stored")
+
+    async with running(consumer(opened, kafka, topic_prefix)):
+        await until(lambda: consumed(pool, {"event-good-1", "event-good-2", "event-other-1", "event-other-2"}))
+        produce(kafka, topic, 0, ["event-good-3"])
+        await until(lambda: pool.fetchval("SELECT count(*) = 5 FROM feature_event_consumed"))
+
+    letters = await pool.fetch("SELECT * FROM feature_consumer_dlq")
+    assert [(row["topic"], row["partition"], row["record_offset"]) for row in letters] == [(TOPIC_INTERACTIONS, 0, 1)]
+    assert letters[0]["value"] == raw
+    assert letters[0]["error_kind"] == "batch"
+    assert letters[0]["error"].startswith("batch of the offsets 1 to 2 cannot be read: ")
+    assert counted(metrics.CONSUMER_ERRORS, kind="unreadable_batch") == errors + 1
+    assert counted(metrics.DLQ_EVENTS, outcome="stored") == stored + 1
+
+
+async def test_a_batch_at_the_end_and_one_at_the_beginning_are_stepped_over(
+    stack: Stack, opened: Database, pool: Pool, kafka: str, topic_prefix: str
+) -> None:
+    topic = topic_prefix + TOPIC_INTERACTIONS
+    make_topics(kafka, topic_prefix)
+    for batch in (["event-bad-1"], ["event-bad-2"], ["event-good-1"], ["event-bad-3", "event-bad-4"]):
+        produce(kafka, topic, 0, batch)
+    for marker in (b"event-bad-1", b"event-bad-2", b"event-bad-3"):
+        damage_log(log_of(stack, topic, 0), marker, break_checksum)
+    async with running(consumer(opened, kafka, topic_prefix)):
+        await until(lambda: pool.fetchval("SELECT count(*) = 3 FROM feature_consumer_dlq"))
+        produce(kafka, topic, 0, ["event-good-2"])
+        await until(lambda: consumed(pool, {"event-good-1", "event-good-2"}))
+    offsets = await pool.fetch("SELECT record_offset FROM feature_consumer_dlq ORDER BY 1")
+    assert [row[0] for row in offsets] == [0, 1, 3]
+
+
+async def test_a_header_that_reaches_too_far_hides_nothing_behind_it(
+    stack: Stack, opened: Database, pool: Pool, kafka: str, topic_prefix: str
+) -> None:
+    """The broker goes by the same header, and so sends the bad batch along with whatever is asked for behind it."""
+    topic = topic_prefix + TOPIC_INTERACTIONS
+    make_topics(kafka, topic_prefix)
+    for batch in (["event-good-1"], ["event-bad-1"], ["event-good-2"], ["event-good-3"]):
+        produce(kafka, topic, 0, batch)
+
+    def reach_too_far(batch: bytearray) -> None:
+        batch[23:27] = struct.pack(">i", 1)  # the last offset delta of a batch of one
+
+    damage_log(log_of(stack, topic, 0), b"event-bad-1", reach_too_far)
+    async with running(consumer(opened, kafka, topic_prefix)):
+        await until(lambda: consumed(pool, {"event-good-1", "event-good-2", "event-good-3"}))
+    assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 1
+
+
+def consumer(opened: Database, kafka: str, topic_prefix: str) -> FeatureConsumer:
+    options = ConsumerOptions(
+        group=f"{topic_prefix}group",
+        poll_timeout_ms=50,
+        max_poll_records=100,
+        max_retries_per_message=1,
+        topics=topics(topic_prefix),
+    )
+    return FeatureConsumer(opened, None, kafka_options(kafka), options)
+
+
+async def consumed(pool: Pool, wanted: set[str]) -> bool:
+    return {row[0] for row in await pool.fetch("SELECT event_id FROM feature_event_consumed")} == wanted
+
+
+def make_topics(kafka: str, topic_prefix: str) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for future in admin.create_topics([NewTopic(topic_prefix + topic, 2, 1) for topic in TOPICS]).values():
+        future.result(10.0)
+
+
+def produce(kafka: str, topic: str, partition: int, event_ids: list[str]) -> None:
+    """One batch."""
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 200})
+    for event_id in event_ids:
+        producer.produce(topic, message(event_id), key="ann", partition=partition)
+    assert producer.flush(10.0) == 0
+
+
+def log_of(stack: Stack, topic: str, partition: int) -> Path:
+    return stack.kafka.folder.root / "kafka" / "logs" / f"{topic}-{partition}" / "00000000000000000000.log"
+
+
+def damage_log(log: Path, marker: bytes, damage: Damage) -> bytes:
+    """Damages the batch that holds the marker, in place; returns its bytes as they are then."""
+    with log.open("r+b") as file:
+        data, start = file.read(), 0
+        while True:
+            stop = start + 12 + struct.unpack_from(">i", data, start + 8)[0]
+            if marker in data[start:stop]:
+                break
+            start = stop
+        batch = bytearray(data[start:stop])
+        damage(batch)
+        changed = bytes(batch[: stop - start])
+        file.seek(start)
+        file.write(changed)
+    return changed
