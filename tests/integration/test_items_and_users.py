@@ -82,8 +82,8 @@ async def test_erasure_is_everywhere_and_stays(settings: Settings, pool: asyncpg
         assert stored["history"][0]["kind"] == "watch"
 
         await pool.execute(
-            "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, value, error_kind, error, "
-            "attempts) VALUES ('t', 0, 7, 1, 'ann, and others', 'batch', 'no checksum', 1)"
+            "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, value, error_kind, "
+            "error, attempts) VALUES ('t', 0, 7, 1, 'ann, and others', 'batch', 'no checksum', 1)"
         )
 
         erased = (await client.delete("/users/ann")).json()
