@@ -70,6 +70,7 @@ def open_database(url: str) -> Database:
             statement_timeout_ms=30_000,
             lock_timeout_ms=10_000,
             application_name="reco import",
+            transaction_timeout_sec=120.0,
         ),
     )
 
