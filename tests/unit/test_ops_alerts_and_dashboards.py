@@ -76,6 +76,23 @@ def test_the_plan_names_alerts_that_exist_and_all_of_them_lead_into_it() -> None
         assert anchor in anchors
 
 
+def test_each_alert_is_named_in_the_section_that_it_leads_to() -> None:
+    sections = dict(re.findall(r'<a id="([a-z-]+)"></a>\n(.*?)(?=\n## |\Z)', PLAN, re.DOTALL))
+    named = {anchor: set(re.findall(r"`(Reco[A-Za-z]+)`", text)) for anchor, text in sections.items()}
+    led = {anchor: set() for anchor in sections}
+    for rule in RULES:
+        led[rule["annotations"]["runbook"].partition("#")[2]].add(rule["alert"])
+    assert named == led
+
+
+def test_the_plan_names_log_lines_that_are_written() -> None:
+    sources = [path.read_text() for folder in ("app", "workers") for path in (ROOT / folder).rglob("*.py")]
+    written = set(re.findall(r'\b_?log(?:\.\w+)?\(\s*"([a-z_]+)"', "\n".join(sources)))
+    found = set(re.findall(r"[Ll]og line `([a-z_]+)`", " ".join(PLAN.split())))
+    assert len(found) > 5
+    assert found <= written
+
+
 def test_each_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
     fires = {test["alertname"] for case in CASES for test in case["alert_rule_test"] if test["exp_alerts"]}
     silent = {test["alertname"] for case in CASES for test in case["alert_rule_test"] if not test["exp_alerts"]}
