@@ -27,6 +27,7 @@ class KeySource:
         self._path = path
         self._stamp: tuple[int, ...] | None = None
         self._look_at = 0.0
+        self._fault: str | None = None
         try:
             self._ring = self._read()
         except (OSError, ValueError) as error:
@@ -45,9 +46,15 @@ class KeySource:
                 return
             self._ring = self._read()
         except (OSError, ValueError) as error:
-            _log.error("api_keys_kept", reason=describe(error), file=str(path))
+            reason = describe(error)
+            if reason != self._fault:
+                _log.error("api_keys_kept", reason=reason, file=str(path))
+            self._fault = reason
+            if isinstance(error, OSError):
+                self._stamp = None  # the same file that comes back is read all the same, which ends the fault
             metrics.API_CHECK.labels(*_CHECK).set(0)
         else:
+            self._fault = None
             _log.info("api_keys_read", names=sorted(self._ring.keys))
             metrics.API_CHECK.labels(*_CHECK).set(1)
 

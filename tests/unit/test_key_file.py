@@ -1,0 +1,35 @@
+"""The file of API keys while it is away: said once, and over when it is back."""
+
+import os
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from app import metrics
+from app.adapters import key_file
+from app.adapters.key_file import KeySource
+from app.core import keys
+
+
+def healthy() -> float | None:
+    return metrics.REGISTRY.get_sample_value("reco_api_check_status", {"scope": "keys", "check": "file"})
+
+
+def test_a_file_that_is_away_is_said_once_and_is_well_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_file, "_LOOK_EVERY_SEC", 0.0)
+    key, token = keys.make("shop", ["write"], "s" * 43)
+    file, aside = tmp_path / "keys", tmp_path / "aside"
+    file.write_text(key.entry())
+    source = KeySource((), file)
+    with capture_logs() as lines:
+        os.rename(file, aside)
+        for _ in range(3):
+            assert source.current().find(token) == key
+        assert healthy() == 0
+        os.rename(aside, file)
+        assert source.current().find(token) == key
+        assert healthy() == 1
+    assert [line["event"] for line in lines] == ["api_keys_kept", "api_keys_read"]
