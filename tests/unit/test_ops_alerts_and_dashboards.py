@@ -117,6 +117,34 @@ def test_what_is_no_query_does_not_parse() -> None:
         promql_parser.parse("summ(reco_api_requests_total)")
 
 
+@pytest.mark.parametrize(
+    ("board", "needed"),
+    [
+        (
+            "reco-service",
+            "reco_api_requests_total reco_api_latency_ms_bucket reco_watch_event_to_feature_latency_ms_bucket",
+        ),
+        ("reco-service", "reco_api_check_status reco_ingest_events_total reco_database_errors_total"),
+        (
+            "reco-pipeline",
+            "reco_outbox_backlog_events reco_outbox_backlog_oldest_lag_ms reco_outbox_relay_failed_total",
+        ),
+        ("reco-pipeline", "reco_feature_consumer_partition_lag reco_feature_consumer_dlq_backlog"),
+        ("reco-pipeline", "reco_feature_consumer_dlq_events_total"),
+        ("reco-recommendations", "reco_kpi_clicked_places reco_kpi_shown_places reco_kpi_items_shown"),
+    ],
+)
+def test_a_dashboard_shows_what_it_is_for(board: str, needed: str) -> None:
+    shown = {name for where, query in queries() if where.startswith(f"{board}:") for name in _METRIC.findall(query)}
+    assert set(needed.split()) <= shown
+
+
+def test_rates_of_a_dashboard_suit_any_range() -> None:
+    rates = [query for where, query in queries() if ":" in where and "rate(" in query]
+    assert rates
+    assert all("[$__rate_interval]" in query for query in rates)
+
+
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_the_panels_of_a_dashboard_do_not_overlap(path: Path) -> None:
     board = json.loads(path.read_text())
