@@ -19,7 +19,7 @@ from app.adapters.postgres import Database
 from app.core.messages import WatchMessage
 from app.errors import DependencyDown, UserError, describe
 from app.supervisor import Progress, wait_for_stop
-from workers import outage
+from workers import outage, traces
 from workers.batch import Applied, FeatureWriter, Incoming, read_record, read_unreadable, was_replayed
 from workers.subscription import Polled, Recreated, Stuck, Subscription
 from workers.write_through import WriteThrough
@@ -148,6 +148,7 @@ class FeatureConsumer:
                 metrics.CONSUMER_EVENT_LAG.observe(max(0.0, now_ms - item.message.ts_ms))
                 if isinstance(item.message, WatchMessage):
                     metrics.WATCH_TO_FEATURE.observe(max(0.0, now_ms - item.message.received_ms))
+        traces.tell(incoming, applied, now_ms=now_ms)
 
     def _note(self, error: Exception, failures: int) -> None:
         kind = error.dependency if isinstance(error, DependencyDown) else type(error).__name__

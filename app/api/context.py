@@ -12,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
+from app.core.traces import trace_id
 
 _log = structlog.get_logger(__name__)
 
@@ -51,9 +52,7 @@ class RequestContext:
 
     @property
     def trace_id(self) -> str | None:
-        """The second field of `traceparent` (W3C Trace Context)."""
-        fields = (self.traceparent or "").split("-")
-        return fields[1] if len(fields) >= 4 else None
+        return trace_id(self.traceparent)
 
 
 def context_of(scope: Scope) -> RequestContext:

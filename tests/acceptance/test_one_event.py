@@ -1,6 +1,8 @@
 """The main job: what one user does changes what others see, whoever carries it there."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -75,3 +77,17 @@ def item_ids(api: Service, path: str) -> list[str]:
 
 def sources(api: Service, path: str, source: str) -> list[str]:
     return [item["item_id"] for item in api.client.get(path).json()["items"] if item["source"] == source]
+
+
+def test_a_request_can_be_followed_to_its_features(environment: dict[str, str]) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    body = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "watch_time_sec": 60}
+    with running({**environment, "LOG_LEVEL": "DEBUG"}) as service:
+        headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+        assert service.client.post("/log/watch", json=body, headers=headers).status_code == 202
+
+        def batches() -> list[dict[str, Any]]:
+            return [json.loads(line) for line in service.log().splitlines() if '"batch_counted"' in line]
+
+        eventually(lambda: [batch["trace_ids"] for batch in batches()] == [[trace]], describe=service.describe)
+        assert batches()[0]["counted"] == 1

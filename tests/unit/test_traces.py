@@ -1,0 +1,73 @@
+"""Trace ids, and what the consumer says of them."""
+
+import logging
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from app.core.traces import trace_id
+from tests.support.pipeline import message
+from workers import traces
+from workers.batch import Applied, Incoming, read_record
+
+NOW_MS = 1_767_225_600_000
+HEX = st.text("0123456789abcdef", min_size=32, max_size=32).filter(lambda text: set(text) != {"0"})
+
+
+@given(HEX, st.booleans())
+def test_a_trace_id_is_the_second_field(found: str, as_bytes: bool) -> None:
+    text = f"00-{found}-00f067aa0ba902b7-01"
+    assert trace_id(text.encode() if as_bytes else text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "00-aa-bb-01", f"00-{0:032}-00f067aa0ba902b7-01", f"00-{'G' * 32}-00f067aa0ba902b7-01", b"\xff" * 55],
+)
+def test_what_is_no_traceparent_has_no_trace_id(text: str | bytes | None) -> None:
+    assert trace_id(text) is None
+
+
+def test_late_events_are_told_with_the_traces_of_the_slowest() -> None:
+    batch = [incoming(number, late_ms=1000 + 100 * number) for number in range(10)] + [incoming(99, late_ms=0)]
+    with capture_logs() as lines:
+        traces.tell(batch, Applied(), now_ms=NOW_MS)
+    assert lines == [
+        {
+            "event": "features_late",
+            "log_level": "info",
+            "late": 9,  # the first is exactly in time
+            "of": 11,
+            "slowest_ms": 1900,
+            "trace_ids": [trace(number) for number in (9, 8, 7, 6, 5)],
+        }
+    ]
+
+
+def test_a_batch_in_time_says_nothing_at_info() -> None:
+    with capture_logs() as lines:
+        traces.tell([incoming(1, late_ms=900)], Applied(), now_ms=NOW_MS)
+    assert lines == []
+
+
+def test_each_batch_is_a_line_at_debug_with_a_bound_on_its_traces(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with capture_logs() as lines:
+        traces.tell([incoming(number // 2, late_ms=0) for number in range(60)], Applied(counted=60), now_ms=NOW_MS)
+    assert [(line["event"], line["messages"], line["counted"]) for line in lines] == [("batch_counted", 60, 60)]
+    assert (lines[0]["trace_ids"], lines[0]["more_traces"]) == ([trace(number) for number in range(20)], 10)
+
+
+def trace(number: int) -> str:
+    return f"{number + 1:032x}"
+
+
+def incoming(number: int, **changes: Any) -> Incoming:
+    value = message(f"event-{number:04d}", received_ms=NOW_MS - changes["late_ms"]).encode()
+    headers = (("traceparent", f"00-{trace(number)}-00f067aa0ba902b7-01".encode()),)
+    record = ConsumerRecord("t", 0, number, 1, 0, b"ann", value, None, 3, len(value), headers)
+    return read_record(record, topic="t")
