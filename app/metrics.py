@@ -92,8 +92,12 @@ WATCH_TO_FEATURE: Final = _histogram(
     buckets=_LAG_MS,
 )
 DLQ_EVENTS: Final = _counter(
-    "reco_feature_consumer_dlq_events_total", "Dead letters, by outcome: stored, or replayed and then read", "outcome"
+    "reco_feature_consumer_dlq_events_total",
+    "Dead letters, by outcome: stored; replayed or discarded by an operator; recovered, which is sent again and read",
+    "outcome",
 )
+for _outcome in ("stored", "replayed", "discarded", "recovered"):
+    DLQ_EVENTS.labels(_outcome)  # from 0 on, so that the first one is an increase
 DLQ_BACKLOG: Final = _gauge("reco_feature_consumer_dlq_backlog", "Rows of the dead letter table", "status")
 DLQ_OLDEST: Final = _gauge("reco_feature_consumer_dlq_oldest_pending_ms", "Age of the oldest pending dead letter")
 

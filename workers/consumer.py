@@ -141,7 +141,7 @@ class FeatureConsumer:
         metrics.CONSUMER_PROCESSED.labels("duplicate").inc(applied.duplicates)
         metrics.CONSUMER_PROCESSED.labels("dlq").inc(applied.dead)
         metrics.DLQ_EVENTS.labels("stored").inc(applied.dead)
-        metrics.DLQ_EVENTS.labels("replayed").inc(sum(was_replayed(item) for item in incoming))
+        metrics.DLQ_EVENTS.labels("recovered").inc(sum(was_replayed(item) for item in incoming))
         now_ms = time.time() * 1000
         for item in incoming:
             if item.message is not None:

@@ -42,10 +42,14 @@ class Maintenance:
             await wait_for_stop(stop, _EVERY_SEC)
 
     async def observe(self) -> None:
-        """Sets the gauges of outbox, dead letters and Postgres, and prunes the feed. Raises `DependencyDown`."""
+        """Sets the gauges of outbox, dead letters and Postgres, counts what commands have resolved, prunes the feed.
+
+        Raises `DependencyDown`.
+        """
         async with self._database.connection() as connection:
             rows = await outbox.backlog(connection)
             letters = {entry.status: entry for entry in await dead_letters.backlog(connection)}
+            resolved = await dead_letters.tell_resolved(connection)
             state = await statistics.read(connection)
             await changes.prune(connection)
         metrics.OUTBOX_BACKLOG.labels("pending").set(rows.pending)
@@ -53,6 +57,8 @@ class Maintenance:
         metrics.OUTBOX_OLDEST.set(rows.oldest_pending_ms)
         for status in ("pending", "replayed", "discarded"):
             metrics.DLQ_BACKLOG.labels(status).set(letters[status].events if status in letters else 0)
+        for status, count in resolved.items():
+            metrics.DLQ_EVENTS.labels(status).inc(count)
         metrics.DLQ_OLDEST.set(letters["pending"].oldest_ms if "pending" in letters else 0)
         metrics.DATABASE_OLDEST_TRANSACTION.set(state.oldest_transaction_sec)
         for table, dead_rows in state.dead_rows.items():

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _COUNTED_MAX: Final = 20_000
+_TOLD_MAX: Final = 2000
 
 _SQL = sql.load(__file__)
 
@@ -72,3 +73,8 @@ async def store(connection: "Connection", letters: Sequence[DeadLetter]) -> None
 async def backlog(connection: "Connection") -> list[StatusBacklog]:
     """Rows by status, counted up to 20,000 of each, and the age of the oldest."""
     return [StatusBacklog(*row) for row in await connection.fetch(_SQL["backlog"], _COUNTED_MAX)]
+
+
+async def tell_resolved(connection: "Connection") -> dict[str, int]:
+    """How many were replayed and discarded since anybody asked; each is told once, to one process."""
+    return {row[0]: row[1] for row in await connection.fetch(_SQL["tell_resolved"], _TOLD_MAX)}

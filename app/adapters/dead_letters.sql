@@ -19,3 +19,13 @@ SELECT
         LIMIT 1
     ), 0)::float8 AS oldest_ms
 FROM (VALUES ('pending'), ('replayed'), ('discarded')) AS s (status);
+
+-- name: tell_resolved
+-- Each is told to one process alone, and one that another process holds is left to it.
+WITH told AS (
+    UPDATE feature_consumer_dlq
+    SET untold = FALSE
+    WHERE id IN (SELECT id FROM feature_consumer_dlq WHERE untold ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+    RETURNING status
+)
+SELECT status, count(*) FROM told GROUP BY status;

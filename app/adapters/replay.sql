@@ -68,6 +68,7 @@ queued AS (
 )
 UPDATE feature_consumer_dlq AS d
 SET status = 'replayed',
+    untold = TRUE,
     replays = d.replays + 1,
     resolved_at = now(),
     resolved_by = %(by)s,
@@ -78,7 +79,7 @@ RETURNING d.id, p.counted;
 
 -- name: discard_letters
 UPDATE feature_consumer_dlq
-SET status = 'discarded', resolved_at = now(), resolved_by = %(by)s, resolution = %(reason)s
+SET status = 'discarded', untold = TRUE, resolved_at = now(), resolved_by = %(by)s, resolution = %(reason)s
 WHERE id = ANY (%(ids)s) AND status <> 'discarded'
 RETURNING id;
 

@@ -170,7 +170,7 @@ async def test_the_consumer_carries_a_trace_to_the_dead_letters_and_moves_its_me
     cache = RedisHistoryCache(redis_url, ttl_sec=60.0, timeout_sec=2.0)
     before = {status: counted(metrics.CONSUMER_PROCESSED, status=status) for status in ("applied", "duplicate", "dlq")}
     stored, lag = counted(metrics.DLQ_EVENTS, outcome="stored"), counted(metrics.CONSUMER_EVENT_LAG)
-    watched, replayed = counted(metrics.WATCH_TO_FEATURE), counted(metrics.DLQ_EVENTS, outcome="replayed")
+    watched, recovered = counted(metrics.WATCH_TO_FEATURE), counted(metrics.DLQ_EVENTS, outcome="recovered")
     options = ConsumerOptions(
         group=f"{topic_prefix}group",
         poll_timeout_ms=50,
@@ -202,7 +202,7 @@ async def test_the_consumer_carries_a_trace_to_the_dead_letters_and_moves_its_me
         await until(done)
         assert progress.detail is None
     assert counted(metrics.DLQ_EVENTS, outcome="stored") == stored + 1
-    assert counted(metrics.DLQ_EVENTS, outcome="replayed") == replayed + 1
+    assert counted(metrics.DLQ_EVENTS, outcome="recovered") == recovered + 1
     assert counted(metrics.CONSUMER_EVENT_LAG) == lag + 3
     assert counted(metrics.WATCH_TO_FEATURE) == watched + 1
     assert await pool.fetchval("SELECT traceparent FROM feature_consumer_dlq") == "00-cc-dd-01"

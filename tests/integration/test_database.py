@@ -5,10 +5,11 @@ import asyncio
 import asyncpg
 import pytest
 
+from app import metrics
 from app.adapters.postgres import Database
 from app.errors import DependencyDown
 from tests.faults.proxy import proxied_url
-from tests.support.pipeline import database, until
+from tests.support.pipeline import counted, database, until
 
 
 async def test_one_silent_connection_is_enough_to_give_up_all_of_the_pool(database_url: str) -> None:
@@ -70,6 +71,26 @@ async def test_the_server_ends_a_transaction_whose_client_was_lost_in_the_middle
             await client
 
 
-async def ask(opened: Database) -> object:
+async def test_errors_are_counted_by_kind(database_url: str, pool: asyncpg.Pool) -> None:
+    async with database(database_url, statement_timeout_ms=1000, lock_timeout_ms=50) as opened:
+        async with pool.acquire() as other, other.transaction():
+            await other.execute("LOCK TABLE items")
+            await fails_as("lock", opened, "SELECT * FROM items")
+        await fails_as("timeout", opened, "SELECT pg_sleep(60)")
+        await fails_as("connection", opened, "SELECT pg_terminate_backend(pg_backend_pid())")
+        await fails_as("read_only", opened, "SET transaction_read_only = on; DELETE FROM items")
+        await fails_as("statement", opened, "SELECT 1 / 0")
+
+
+async def fails_as(kind: str, opened: Database, statement: str) -> None:
+    before = counted(metrics.DATABASE_ERRORS, kind=kind)
+    with pytest.raises((DependencyDown, asyncpg.PostgresError)):
+        await ask(opened, statement)
+    assert counted(metrics.DATABASE_ERRORS, kind=kind) == before + 1
+
+
+async def ask(opened: Database, statement: str = "") -> object:
     async with opened.connection() as connection:
+        if statement:
+            await connection.execute(statement)
         return await connection.fetchval("SELECT 1")

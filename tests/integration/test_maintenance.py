@@ -1,8 +1,12 @@
 """The gauges that maintenance sets, each moved by what it is about."""
 
+import asyncio
+
 import asyncpg
+import psycopg
 
 from app import metrics
+from app.adapters import replay
 from tests.support.pipeline import counted, database, until
 from workers.maintenance import Maintenance
 from workers.retention import RetentionOptions
@@ -52,3 +56,26 @@ async def test_it_tells_the_backlogs_and_what_keeps_vacuum_away(pool: asyncpg.Po
         await maintenance.observe()
     for gauge in (metrics.OUTBOX_BACKLOG, metrics.OUTBOX_OLDEST, metrics.DLQ_BACKLOG, metrics.DLQ_OLDEST):
         assert counted(gauge) == 0
+
+
+async def test_what_operators_resolve_is_counted_once_whoever_looks(pool: asyncpg.Pool, database_url: str) -> None:
+    await pool.execute(
+        "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, value, error_kind, error, "
+        "attempts) SELECT 't', 0, n, 1, '{}', 'k', 'e', 1 FROM generate_series(1, 5) AS n"
+    )
+    before = {outcome: counted(metrics.DLQ_EVENTS, outcome=outcome) for outcome in ("replayed", "discarded")}
+
+    def resolve() -> None:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            pending = replay.Filters()
+            found = replay.find(connection, "dlq", pending, after=0, limit=3)
+            assert replay.requeue(connection, "dlq", found, status="pending", by="op") == 3
+            last = [row.id for row in replay.find(connection, "dlq", pending, after=0, limit=9)]
+            assert replay.discard(connection, "dlq", last, by="op", reason="test") == last
+
+    await asyncio.to_thread(resolve)
+    async with database(database_url) as opened:
+        keep = RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30)
+        await asyncio.gather(*(Maintenance(opened, keep).observe() for _ in range(3)))
+    assert counted(metrics.DLQ_EVENTS, outcome="replayed") == before["replayed"] + 3
+    assert counted(metrics.DLQ_EVENTS, outcome="discarded") == before["discarded"] + 2

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from app import supervisor
+from app import metrics, supervisor
 from app.supervisor import Progress, Supervisor, TaskSpec
+from tests.support.pipeline import counted
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,7 @@ class Recorder:
 
 
 async def test_a_task_that_fails_restarts_alone() -> None:
+    before = counted(metrics.TASK_RESTARTS, task="weak")
     weak, strong = Recorder(failures=3), Recorder()
     tasks = Supervisor([TaskSpec("weak", weak.run), TaskSpec("strong", strong.run)])
     tasks.start()
@@ -40,6 +42,7 @@ async def test_a_task_that_fails_restarts_alone() -> None:
     report = tasks.report()
     assert (weak.starts, strong.starts) == (4, 1)
     assert report["weak"].restarts == 3
+    assert counted(metrics.TASK_RESTARTS, task="weak") == before + 3
     assert report["weak"].error == "ValueError: failure 3"
     assert (report["strong"].restarts, report["strong"].error) == (0, None)
     await tasks.stop("weak", "strong")
