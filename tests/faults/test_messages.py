@@ -79,7 +79,7 @@ def test_poison_goes_to_the_dead_letters_with_its_bytes_and_the_partition_moves_
             client,
             database_url=database_url,
             redis_url=redis_url,
-            within_sec=20.0,
+            within_sec=10.0,
             dead_letters=len(POISON),
             also_counted=6,
         )
