@@ -93,7 +93,8 @@ def handlers(
     )
     async def reco(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Recommendations for a user, as of the last second. With `X-Autolog-Impressions: true` the answer is logged
-        as an impression of this request.
+        as an impression of this request. `variant` asks for what that variant of an experiment would answer, which
+        needs the scope `admin`.
         """
         query = _checked(schema.query_of(request.scope, RecoQuery))
         context = context_of(request.scope)

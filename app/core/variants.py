@@ -162,7 +162,7 @@ def _name(value: Any, path: str, faults: list[str]) -> str:
         faults.append(f"{path}.name: expected 1 to 32 of a-z, 0-9, - and _, starting with a letter or digit")
         return ""
     if value in _RESERVED:
-        faults.append(f"{path}.name: {value!r} is reserved, as are {' and '.join(_RESERVED)}")
+        faults.append(f"{path}.name: {value!r} is reserved; any name but {' and '.join(_RESERVED)}")
     return value
 
 
