@@ -2,45 +2,72 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from app.adapters import changes, sql
+from app.core.catalogue import UNKNOWN, Card
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
+__all__ = [
+    "UNKNOWN",
+    "Card",
+    "CatalogueItem",
+    "NewItem",
+    "delete",
+    "read",
+    "read_cards",
+    "read_new",
+    "read_rest",
+    "store",
+]
+
 _SQL = sql.load(__file__)
-
-
-class Card(Struct, frozen=True):
-    """What serving needs to know of an item. One that the catalogue does not know is served, without a title."""
-
-    title: str | None = None
-    categories: frozenset[str] = frozenset()
-    hidden: bool = False
-    published_ms: int | None = None
-    expires_ms: int | None = None
-
-    def servable(self, now_ms: int, category: str | None) -> bool:
-        if self.hidden or (self.expires_ms is not None and self.expires_ms <= now_ms):
-            return False
-        if self.published_ms is not None and self.published_ms > now_ms:
-            return False
-        return category is None or category in self.categories
-
-
-UNKNOWN: Final = Card()
 
 
 async def read_cards(connection: "Connection", item_ids: Sequence[str]) -> dict[str, Card]:
     rows = await connection.fetch(_SQL["read_cards"], item_ids)
     return {
-        item_id: Card(title, frozenset(categories), hidden, published_ms, expires_ms)
-        for item_id, title, categories, hidden, published_ms, expires_ms in rows
+        item_id: Card(title, frozenset(categories), hidden, published_ms, expires_ms, frozenset(tags))
+        for item_id, title, categories, hidden, published_ms, expires_ms, tags in rows
     }
+
+
+class NewItem(NamedTuple):
+    """`responses`: clicks, watches and purchases. `published_ms`: when it was published, else when it came."""
+
+    item_id: str
+    impressions: int
+    responses: int
+    published_ms: int
+
+
+async def read_new(connection: "Connection", category: str | None, since: datetime, limit: int) -> list[NewItem]:
+    """Up to `limit` items that may be served and were published, or came into the catalogue, at or after `since`
+    (with a time zone): those with the fewest impressions first, the newest of them first.
+    """
+    if category is None:
+        rows = await connection.fetch(_SQL["read_new"], since, limit)
+    else:
+        rows = await connection.fetch(_SQL["read_new_of_category"], since, limit, category)
+    return [NewItem(*row) for row in rows]
+
+
+async def read_rest(connection: "Connection", category: str | None, limit: int) -> list[str]:
+    """Up to `limit` ids of items that may be served, newest first; without a category, then of items that have
+    features and are not in the catalogue.
+    """
+    if category is not None:
+        return [item_id for (item_id,) in await connection.fetch(_SQL["read_newest_of_category"], limit, category)]
+    found = [item_id for (item_id,) in await connection.fetch(_SQL["read_newest"], limit)]
+    if len(found) < limit:
+        rows = await connection.fetch(_SQL["read_uncatalogued"], limit - len(found))
+        found.extend(item_id for (item_id,) in rows)
+    return found
 
 
 class CatalogueItem(Struct, frozen=True, kw_only=True):

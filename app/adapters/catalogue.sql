@@ -2,9 +2,64 @@
 SELECT
     item_id, title, categories, hidden,
     (extract(EPOCH FROM published_at) * 1000)::bigint AS published_ms,
-    (extract(EPOCH FROM expires_at) * 1000)::bigint AS expires_ms
+    (extract(EPOCH FROM expires_at) * 1000)::bigint AS expires_ms,
+    tags
 FROM items
 WHERE item_id = ANY ($1::text[]);
+
+-- name: read_new
+-- Apart from that of a category: a plan that suits both suits neither.
+SELECT
+    i.item_id,
+    coalesce(s.impressions, 0) AS impressions,
+    coalesce(s.clicks + s.watches + s.purchases, 0) AS responses,
+    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000)::bigint AS published_ms
+FROM items AS i
+LEFT JOIN item_stats AS s ON s.item_id = i.item_id
+WHERE
+    greatest(i.published_at, coalesce(i.created_at, i.updated_at)) >= $1
+    AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+    AND (i.published_at IS NULL OR i.published_at <= now())
+ORDER BY 2, 4 DESC, 1
+LIMIT $2;
+
+-- name: read_new_of_category
+SELECT
+    i.item_id,
+    coalesce(s.impressions, 0) AS impressions,
+    coalesce(s.clicks + s.watches + s.purchases, 0) AS responses,
+    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000)::bigint AS published_ms
+FROM items AS i
+LEFT JOIN item_stats AS s ON s.item_id = i.item_id
+WHERE
+    greatest(i.published_at, coalesce(i.created_at, i.updated_at)) >= $1
+    AND i.categories @> ARRAY[$3::text]
+    AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+    AND (i.published_at IS NULL OR i.published_at <= now())
+ORDER BY 2, 4 DESC, 1
+LIMIT $2;
+
+-- name: read_newest
+SELECT i.item_id FROM items AS i
+WHERE
+    NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+    AND (i.published_at IS NULL OR i.published_at <= now())
+ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
+LIMIT $1;
+
+-- name: read_newest_of_category
+SELECT i.item_id FROM items AS i
+WHERE
+    i.categories @> ARRAY[$2::text] AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+    AND (i.published_at IS NULL OR i.published_at <= now())
+ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
+LIMIT $1;
+
+-- name: read_uncatalogued
+SELECT s.item_id FROM item_stats AS s
+WHERE NOT EXISTS (SELECT FROM items AS i WHERE i.item_id = s.item_id)
+ORDER BY s.item_key DESC
+LIMIT $1;
 
 -- name: store
 -- In order of ids, so that two bulk writes of the same items never deadlock. xmax is 0 for a row that is new.
@@ -23,6 +78,7 @@ ON CONFLICT (item_id) DO UPDATE SET
     published_at = excluded.published_at,
     expires_at = excluded.expires_at,
     hidden = excluded.hidden,
+    created_at = coalesce(i.created_at, i.updated_at),
     updated_at = now()
 RETURNING (i.xmax = 0) AS created;
 

@@ -125,9 +125,15 @@ async def read_pairs(
     return found
 
 
-async def read_popular(connection: "Connection", limit: int) -> list[tuple[str, float]]:
-    """The most popular items with their forward-decayed popularity, best first."""
-    return [(item_id, popularity) for item_id, popularity in await connection.fetch(_SQL["read_popular"], limit)]
+async def read_popular(connection: "Connection", limit: int, category: str | None = None) -> list[tuple[str, float]]:
+    """The most popular items, of a category or of all, that may be served now: with their forward-decayed popularity,
+    best first.
+    """
+    if category is None:
+        rows = await connection.fetch(_SQL["read_popular"], limit)
+    else:
+        rows = await connection.fetch(_SQL["read_popular_of_category"], limit, category)
+    return [(item_id, popularity) for item_id, popularity in rows]
 
 
 def history_of(stored: Versioned | None) -> History:

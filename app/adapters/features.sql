@@ -76,4 +76,24 @@ CROSS JOIN LATERAL (
 WHERE i.item_id = ANY ($1::text[]);
 
 -- name: read_popular
-SELECT item_id, popularity FROM item_stats WHERE popularity > 0 ORDER BY popularity DESC, item_id LIMIT $1;
+SELECT s.item_id, s.popularity FROM item_stats AS s
+WHERE
+    s.popularity > 0
+    AND NOT EXISTS (
+        SELECT FROM items AS i
+        WHERE i.item_id = s.item_id AND (i.hidden OR i.expires_at <= now() OR i.published_at > now())
+    )
+ORDER BY s.popularity DESC, s.item_id
+LIMIT $1;
+
+-- name: read_popular_of_category
+SELECT s.item_id, s.popularity
+FROM items AS i
+JOIN item_stats AS s ON s.item_id = i.item_id
+WHERE
+    i.categories @> ARRAY[$2::text]
+    AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+    AND (i.published_at IS NULL OR i.published_at <= now())
+    AND s.popularity > 0
+ORDER BY s.popularity DESC, s.item_id
+LIMIT $1;

@@ -1,0 +1,26 @@
+"""What serving needs to know of an item of the catalogue."""
+
+from typing import Final
+
+from msgspec import Struct
+
+
+class Card(Struct, frozen=True):
+    """An item as it is served. One that the catalogue does not know is served too, without a title."""
+
+    title: str | None = None
+    categories: frozenset[str] = frozenset()
+    hidden: bool = False
+    published_ms: int | None = None
+    expires_ms: int | None = None
+    tags: frozenset[str] = frozenset()
+
+    def servable(self, now_ms: int, category: str | None) -> bool:
+        if self.hidden or (self.expires_ms is not None and self.expires_ms <= now_ms):
+            return False
+        if self.published_ms is not None and self.published_ms > now_ms:
+            return False
+        return category is None or category in self.categories
+
+
+UNKNOWN: Final = Card()

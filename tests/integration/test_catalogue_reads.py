@@ -1,0 +1,166 @@
+"""What serving reads of the catalogue: the popular, the new and the rest, only what may be served, by an index."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from app.adapters import catalogue, features
+from app.adapters.catalogue import CatalogueItem
+from app.core.catalogue import UNKNOWN, Card
+
+NOW: Final = datetime.now(UTC)
+DAY: Final = timedelta(days=1)
+YEAR: Final = timedelta(days=365)
+
+
+def item(item_id: str, **changes: Any) -> CatalogueItem:
+    row = {"title": None, "categories": ["film"], "tags": [], "published_at": None, "expires_at": None, "hidden": False}
+    return CatalogueItem(item_id=item_id, **{**row, **changes})
+
+
+SHOWN: Final = item("shown")
+NOT_SERVED: Final = [
+    item("hidden", hidden=True),
+    item("expired", expires_at=NOW - DAY),
+    item("coming", published_at=NOW + DAY),
+]
+
+
+async def have(pool: asyncpg.Pool, *items: CatalogueItem, came: datetime | None = None) -> None:
+    """Stores the items; `came`: when they came into the catalogue, if not now."""
+    async with pool.acquire() as connection:
+        await catalogue.store(connection, items)
+        if came is not None:
+            ids = [entry.item_id for entry in items]
+            await connection.execute("UPDATE items SET created_at = $2 WHERE item_id = ANY ($1)", ids, came)
+
+
+async def count(pool: asyncpg.Pool, item_id: str, **sums: float) -> None:
+    names = ", ".join(("item_id", *sums))
+    places = ", ".join(f"${number}" for number in range(1, len(sums) + 2))
+    await pool.execute(f"INSERT INTO item_stats ({names}) VALUES ({places})", item_id, *sums.values())
+
+
+async def popular(pool: asyncpg.Pool, limit: int, category: str | None = None) -> list[tuple[str, float]]:
+    async with pool.acquire() as connection:
+        return await features.read_popular(connection, limit, category)
+
+
+async def new(
+    pool: asyncpg.Pool, category: str | None = None, since: datetime = NOW - DAY, limit: int = 10
+) -> list[catalogue.NewItem]:
+    async with pool.acquire() as connection:
+        return await catalogue.read_new(connection, category, since, limit)
+
+
+async def rest(pool: asyncpg.Pool, category: str | None = None, limit: int = 10) -> list[str]:
+    async with pool.acquire() as connection:
+        return await catalogue.read_rest(connection, category, limit)
+
+
+async def test_a_card_has_what_was_stored(pool: asyncpg.Pool) -> None:
+    published = datetime(2020, 1, 1, tzinfo=UTC)
+    await have(pool, item("alien", title="Alien", categories=["film", "space"], tags=["1979"], published_at=published))
+    async with pool.acquire() as connection:
+        cards = await catalogue.read_cards(connection, ["alien", "heat"])
+    assert cards == {
+        "alien": Card(
+            title="Alien",
+            categories=frozenset({"film", "space"}),
+            tags=frozenset({"1979"}),
+            published_ms=1_577_836_800_000,
+        )
+    }
+    assert UNKNOWN.servable(0, None)
+    assert not UNKNOWN.servable(0, "film")
+
+
+async def test_what_is_popular_of_a_category_and_of_all(pool: asyncpg.Pool) -> None:
+    await have(pool, SHOWN, item("other", categories=["book", "film"]), item("book", categories=["book"]), *NOT_SERVED)
+    for rank, item_id in enumerate(("other", "shown", "book", "hidden", "expired", "coming", "unknown")):
+        await count(pool, item_id, popularity=1.0 + rank)
+    await have(pool, item("disliked"), item("met by nobody"))
+    await count(pool, "disliked", popularity=-1.0)
+    assert await popular(pool, 10, "film") == [("shown", 2.0), ("other", 1.0)]
+    assert await popular(pool, 1, "film") == [("shown", 2.0)]
+    assert await popular(pool, 10, "music") == []
+    assert await popular(pool, 10) == [("unknown", 7.0), ("book", 3.0), ("shown", 2.0), ("other", 1.0)]
+
+
+async def test_new_items_are_those_published_or_come_lately_the_least_shown_first(pool: asyncpg.Pool) -> None:
+    hour_ago = NOW - DAY / 24
+    await have(pool, item("old"), item("renewed", published_at=NOW - 2 * DAY), came=NOW - YEAR)
+    await have(pool, item("published", published_at=hour_ago), came=NOW - YEAR)
+    await have(pool, item("came", published_at=NOW - YEAR), item("book", categories=["book"]), *NOT_SERVED)
+    await count(pool, "published", impressions=5, clicks=1, watches=2, purchases=4, views=8)
+    await count(pool, "book", impressions=2)
+    found = await new(pool)
+    assert [(row.item_id, row.impressions, row.responses) for row in found] == [
+        ("came", 0, 0),
+        ("book", 2, 0),
+        ("published", 5, 7),
+    ]
+    assert found[2].published_ms == int(hour_ago.timestamp() * 1000)
+    assert found[0].published_ms == int((NOW - YEAR).timestamp() * 1000)
+    assert [row.item_id for row in await new(pool, "film")] == ["came", "published"]
+    assert [row.item_id for row in await new(pool, limit=1)] == ["came"]
+    assert await new(pool, since=NOW + DAY) == []
+
+
+async def test_an_item_is_not_new_again_when_it_is_stored_again(pool: asyncpg.Pool) -> None:
+    await have(pool, item("old"), came=NOW - YEAR)
+    # As rows are from before the column came.
+    await have(pool, item("older"))
+    await pool.execute("UPDATE items SET created_at = NULL, updated_at = $1 WHERE item_id = 'older'", NOW - YEAR)
+    assert await new(pool) == []
+    await have(pool, item("old", title="Old"), item("older", title="Older"))
+    assert await new(pool) == []
+    assert [row.item_id for row in await new(pool, since=NOW - 2 * YEAR)] == ["old", "older"]
+
+
+async def test_the_rest_is_newest_first_and_ends_with_what_the_catalogue_does_not_know(pool: asyncpg.Pool) -> None:
+    await have(pool, item("old"), came=NOW - YEAR)
+    await have(pool, item("older", published_at=NOW - 2 * YEAR), SHOWN, item("book", categories=["book"]), *NOT_SERVED)
+    for item_id in ("unknown", "shown", "hidden", "unknown too"):
+        await count(pool, item_id)
+    assert await rest(pool, "film") == ["shown", "old", "older"]
+    assert await rest(pool, "film", 2) == ["shown", "old"]
+    assert await rest(pool) == ["book", "shown", "old", "older", "unknown too", "unknown"]
+    assert await rest(pool, limit=5) == ["book", "shown", "old", "older", "unknown too"]
+    assert await rest(pool, limit=3) == ["book", "shown", "old"]
+
+
+# Statement → its arguments, and the index that it goes by.
+STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...], str]]] = {
+    "cards": (catalogue._SQL["read_cards"], (["i1", "i2"],), "items_pkey"),
+    "popular of a category": (features._SQL["read_popular_of_category"], (500, "c1"), "items_categories"),
+    "new": (catalogue._SQL["read_new"], (NOW - DAY, 100), "items_came"),
+    "new of a category": (catalogue._SQL["read_new_of_category"], (NOW - YEAR, 100, "c1"), "items_categories"),
+    "rest": (catalogue._SQL["read_newest"], (2500,), "items_newest"),
+    "rest of a category": (catalogue._SQL["read_newest_of_category"], (2500, "c1"), "items_categories"),
+}
+
+
+@pytest.fixture
+async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
+    """20,000 items of the last 200 days in 1,000 categories."""
+    await pool.execute(
+        """INSERT INTO items (item_id, categories, created_at)
+        SELECT 'i' || n, ARRAY['c' || n % 1000], now() - n * interval '864 s' FROM generate_series(1, 20000) AS n"""
+    )
+    await pool.execute(
+        "INSERT INTO item_stats (item_id, popularity) SELECT 'i' || n, n FROM generate_series(1, 20000) AS n"
+    )
+    await pool.execute("ANALYZE items, item_stats")
+    return pool
+
+
+async def test_the_plans(filled: asyncpg.Pool) -> None:
+    async with filled.acquire() as connection:
+        for name, (statement, arguments, index) in STATEMENTS.items():
+            rows = await connection.fetch("EXPLAIN " + statement, *arguments)
+            plan = "\n".join(row[0] for row in rows)
+            assert index in plan, f"{name}:\n{plan}"
+            assert "Seq Scan" not in plan, f"{name}:\n{plan}"
