@@ -10,7 +10,7 @@ from app.adapters import catalogue, features
 from app.adapters.catalogue import CatalogueItem
 from app.core.catalogue import UNKNOWN, Card
 
-NOW: Final = datetime.now(UTC)
+NOW: Final = datetime.now(UTC).replace(microsecond=0)
 DAY: Final = timedelta(days=1)
 YEAR: Final = timedelta(days=365)
 
