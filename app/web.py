@@ -16,7 +16,7 @@ from app.adapters.ingest import Outcome
 from app.adapters.key_file import KeySource
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
-from app.api import analytics, app, change_feed, ingest, items, recommendations, server, users
+from app.api import analytics, app, change_feed, ingest, items, recommendations, rules, server, users
 from app.api.access import Access
 from app.api.group_commit import BufferFull, Closed, GroupCommit
 from app.api.recommender import Recommender
@@ -100,6 +100,7 @@ class Web:
                 self._recommender, self._log_impression, Variants(self._settings.experiment, self._settings.variants)
             ),
             *items.handlers(self._database),
+            *rules.handlers(self._database),
             *users.handlers(self._database, self._cache),
             *analytics.handlers(self._database, self._sla),
         ]

@@ -1,4 +1,5 @@
-"""The feed of changes: which items got new features or a new card, for those who keep items in memory.
+"""The feed of changes: which items got new features or a new card, and that rules changed, for those who keep
+them in memory.
 
 A row is written in the transaction of the change itself, so it can neither be lost nor come too early. Transactions do
 not commit in the order of their ids: `app.core.watermark` tells what may still come.
@@ -17,6 +18,8 @@ _SQL = sql.load(__file__)
 _READ_LIMIT: Final = 200
 # Longer than any transaction and any reader's absence that caches outlive.
 KEEP_SEC: Final = 300.0
+# Stands among the items of a change and is none, as no item has an empty id: the rules of what is served changed.
+RULES_CHANGED: Final = ""
 
 
 async def record(connection: "Connection", item_ids: Collection[str]) -> None:

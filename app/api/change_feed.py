@@ -17,7 +17,10 @@ _LOOK_BACK: Final = 1000
 
 
 async def follow(database: Database, outdate: Callable[[Sequence[str]], None]) -> None:
-    """Calls `outdate` with the items of every change, until cancelled. Without Postgres nothing changes either."""
+    """Calls `outdate` with the items of every change, until cancelled; one of them may be `changes.RULES_CHANGED`.
+
+    Without Postgres nothing changes either.
+    """
     mark: Watermark | None = None
     while True:
         try:

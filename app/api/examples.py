@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.api import ingest, recommendations
+from app.api import ingest, recommendations, rules
 from app.api.problems import Problem
 from app.core import events
 
@@ -42,6 +42,23 @@ EXAMPLES: Final[dict[type, Any]] = {
         "items": [{"item_id": "film-31", "score": 0.731, "source": "covisitation", "title": "Stalker"}],
         "model_version": "covisitation-1",
         "strategy": "covisitation",
+    },
+    rules.Pin: {"action": "pin", "item_id": "film-204", "position": 1, "ends_at": "2027-01-01T00:00:00Z"},
+    rules.Boost: {"action": "boost", "tag": "clearance", "factor": 0.5, "within": "film", "note": "sell the rest late"},
+    rules.ShownRule: {
+        "rule_id": "premiere",
+        "action": "pin",
+        "item_id": "film-204",
+        "category": None,
+        "tag": None,
+        "position": 1,
+        "factor": None,
+        "within": None,
+        "starts_at": None,
+        "ends_at": "2027-01-01T00:00:00Z",
+        "note": None,
+        "active": True,
+        "updated_at": "2026-12-01T09:30:00Z",
     },
     Problem: {
         "type": "about:blank",

@@ -16,6 +16,7 @@ from app.adapters.catalogue import CatalogueItem
 from app.adapters.postgres import Database
 from app.api import schema
 from app.api.body import read_body
+from app.api.moments import Moment, check_moment
 from app.api.problems import ProblemError
 from app.api.responses import Reply, reply
 from app.api.schema import path_id
@@ -29,7 +30,6 @@ _WRITE_PROBLEMS: Final = schema.problems(400, 413, 415, 422, 503)
 
 Title = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE)]
 Labels = Annotated[list[Id], Meta(max_length=50, extra_json_schema={"uniqueItems": True})]
-Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset")]
 
 
 class Item(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -134,12 +134,7 @@ _ABSENT: Final = schema.problems(404, 422, 503)
 
 def _checked(item_id: str, item: Item, path: str) -> CatalogueItem:
     for name in ("published_at", "expires_at"):
-        moment: datetime | None = getattr(item, name)
-        try:
-            if moment is not None:
-                moment.astimezone(UTC)
-        except OverflowError:
-            raise InvalidEvent(Fault(f"{path}.{name}", "not between the years 1 and 9999 in UTC")) from None
+        check_moment(getattr(item, name), f"{path}.{name}")
     return CatalogueItem(
         item_id=item_id,
         title=item.title,

@@ -16,6 +16,7 @@ from app.settings import Settings
 from tests.support.api import serving
 
 _EXAMPLES: Final = 5
+TARGETS: Final = ("item_id", "category", "tag")
 
 
 @schemathesis.serializer("text/plain")
@@ -36,7 +37,9 @@ def as_number(text: str) -> float:
 
 
 def make_valid(body: Any) -> None:
-    """What no schema can say: times near now, no U+0000 in free-form context, places and items of a list unique."""
+    """What no schema can say: times near now, no U+0000 in free-form context, places and items of a list unique, a rule
+    with one target and an end after its start.
+    """
     if isinstance(body, list):
         for entry in body:
             make_valid(entry)
@@ -47,6 +50,11 @@ def make_valid(body: Any) -> None:
         body["ts_ms"] = time.time_ns() // 1_000_000
     if isinstance(body.get("context"), dict):
         body["context"] = json.loads(json.dumps(body["context"]).replace("\\u0000", ""))
+    if body.get("action") == "boost":
+        target = next((name for name in TARGETS if body.get(name) is not None), "item_id")
+        body |= dict.fromkeys(TARGETS) | {target: body.get(target) or "i"}
+    if "action" in body:
+        body["ends_at"] = None
     for number, item in enumerate(body["items"] if isinstance(body.get("items"), list) else ()):
         if "position" in item:
             item["position"] = number
@@ -112,7 +120,7 @@ async def test_every_method_of_a_path_is_named_and_others_are_refused(settings: 
     async with serving(settings) as client:
         document = (await client.get("/openapi.json")).json()
         for path, operations in document["paths"].items():
-            target = path.replace("{item_id}", "i").replace("{user_id}", "u")
+            target = path.replace("{item_id}", "i").replace("{user_id}", "u").replace("{rule_id}", "r")
             named = {method.upper() for method in operations} | {"OPTIONS"}
             assert set((await client.options(target)).headers["allow"].split(", ")) == named
             refused = await client.patch(target)

@@ -1,0 +1,86 @@
+"""The rules of what is served. Each change is announced to the processes that serve, in its own transaction."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from app.adapters import changes, sql
+from app.core.rules import MAX_RULES, Action, Rule, Rules
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_SQL: Final = sql.load(__file__)
+
+
+class TooManyRules(Exception):
+    """There are `MAX_RULES` already, so one more was not stored."""
+
+
+class StoredRule(Struct, frozen=True, kw_only=True):
+    """A row of the rules; `updated_at` is None until it is stored. Times have a time zone."""
+
+    rule_id: str
+    action: Action
+    item_id: str | None = None
+    category: str | None = None
+    tag: str | None = None
+    position: int | None = None
+    factor: float | None = None
+    within: str | None = None
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    note: str | None = None
+    updated_at: datetime | None = None
+
+    def rule(self) -> Rule:
+        """The same for the core, which counts in milliseconds."""
+        same = {name: getattr(self, name) for name in Rule.__struct_fields__ if name in self.__struct_fields__}
+        return Rule(**same, starts_ms=_millis(self.starts_at), ends_ms=_millis(self.ends_at))
+
+
+async def read_rules(connection: "Connection") -> Rules:
+    """All rules, compiled."""
+    return Rules(row.rule() for row in await read_all(connection))
+
+
+async def read_all(connection: "Connection") -> list[StoredRule]:
+    """All rules, in the order of their ids."""
+    return [StoredRule(**dict(row)) for row in await connection.fetch(_SQL["read_all"], MAX_RULES)]
+
+
+async def read(connection: "Connection", rule_id: str) -> StoredRule | None:
+    row = await connection.fetchrow(_SQL["read"], rule_id)
+    return None if row is None else StoredRule(**dict(row))
+
+
+async def store(connection: "Connection", rule: StoredRule) -> tuple[StoredRule, bool]:
+    """Stores it in place of what was there, and says whether it is new. Raises `TooManyRules`."""
+    async with connection.transaction():
+        # One writer at a time, or two could both be the thousandth. Those who read do not wait.
+        await connection.execute(_SQL["lock"])
+        row = await connection.fetchrow(
+            _SQL["store"],
+            *(getattr(rule, name) for name in rule.__struct_fields__ if name != "updated_at"),
+            MAX_RULES,
+        )
+        if row is None:
+            raise TooManyRules
+        await changes.record(connection, [changes.RULES_CHANGED])
+    fields = dict(row)
+    created: bool = fields.pop("created")
+    return StoredRule(**fields), created
+
+
+async def delete(connection: "Connection", rule_id: str) -> bool:
+    """True when there was such a rule."""
+    async with connection.transaction():
+        found = await connection.fetchval(_SQL["delete"], rule_id)
+        if found is not None:
+            await changes.record(connection, [changes.RULES_CHANGED])
+    return found is not None
+
+
+def _millis(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1000)

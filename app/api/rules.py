@@ -1,0 +1,166 @@
+"""Rules of what is served: pinned items, and items, categories and tags that are boosted, buried or never served."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, delete, get, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct, structs
+
+from app.adapters import rules
+from app.adapters.postgres import Database
+from app.adapters.rules import StoredRule, TooManyRules
+from app.api import schema
+from app.api.body import read_body
+from app.api.moments import Moment, check_moment
+from app.api.problems import ProblemError
+from app.api.responses import Reply, reply
+from app.api.schema import path_id
+from app.core import events
+from app.core.events import PRINTABLE, Id, InvalidEvent
+from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, faults
+
+MAX_RULE_BYTES: Final = 16 * 1024
+
+_ABSENT: Final = schema.problems(404, 422, 503)
+
+Note = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE)]
+Position = Annotated[int, Meta(ge=1, le=MAX_POSITION, description="a place of the list, from 1")]
+Factor = Annotated[float, Meta(ge=0.0, le=MAX_FACTOR, description="below 1 buries, 0 never serves")]
+
+
+class RuleBody(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="action"):
+    """It acts from `starts_at` until `ends_at`, where those are given, which must be later. `within`: in answers to
+    `category=within` only; otherwise in every answer.
+    """
+
+    within: Id | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
+    note: Note | None = None
+
+
+class Pin(RuleBody, kw_only=True, tag="pin"):
+    """Serves the item at this place of the list."""
+
+    item_id: Id
+    position: Position
+
+
+class Boost(RuleBody, kw_only=True, tag="boost"):
+    """Multiplies the scores of an item, or of all items of a category or with a tag: one of the three. The factors of
+    several rules multiply.
+    """
+
+    item_id: Id | None = None
+    category: Id | None = None
+    tag: Id | None = None
+    factor: Factor
+
+
+class ShownRule(Struct, kw_only=True):
+    """A rule as it is stored. `active`: whether it acts now."""
+
+    rule_id: str
+    action: Action
+    item_id: str | None
+    category: str | None
+    tag: str | None
+    position: int | None
+    factor: float | None
+    within: str | None
+    starts_at: datetime | None
+    ends_at: datetime | None
+    note: str | None
+    active: bool
+    updated_at: datetime
+
+
+class RulesAnswer(Struct):
+    """All rules, in the order of their ids."""
+
+    rules: list[ShownRule]
+
+
+_BODY: Final = Pin | Boost
+_decoder: Final = msgspec.json.Decoder(_BODY)
+
+
+def handlers(database: Database) -> list[HTTPRouteHandler]:
+    @put(
+        "/rules/{rule_id:path}",
+        opt=schema.call(
+            needs="admin",
+            tag="rules",
+            body=_BODY,
+            answers={200: ShownRule, 201: ShownRule, **schema.problems(400, 409, 413, 415, 422, 503)},
+        ),
+    )
+    async def put_rule(request: Request[Any, Any, Any], rule_id: FromPath[str]) -> ASGIApp:
+        """Stores a rule whole, in place of what was there. 201 when it is new, 409 when there are 1,000 others.
+
+        A pin serves an item at a place; a boost multiplies scores. It acts within a second in every process.
+        """
+        named = path_id(rule_id, "rule_id")
+        rule = _checked(named, events.decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
+        try:
+            async with database.connection() as connection:
+                stored, created = await rules.store(connection, rule)
+        except TooManyRules:
+            raise ProblemError(409, f"There are {MAX_RULES} rules already; delete one that has ended.") from None
+        return reply(_shown(stored, _now_ms()), status=201 if created else 200)
+
+    @get("/rules/{rule_id:path}", opt=schema.call(needs="read", tag="rules", answers={200: ShownRule, **_ABSENT}))
+    async def get_rule(rule_id: FromPath[str]) -> ASGIApp:
+        """A rule, and whether it acts now."""
+        async with database.connection() as connection:
+            stored = await rules.read(connection, path_id(rule_id, "rule_id"))
+        if stored is None:
+            raise ProblemError(404, "There is no such rule.")
+        return reply(_shown(stored, _now_ms()))
+
+    @get("/rules", opt=schema.call(needs="read", tag="rules", answers={200: RulesAnswer, **schema.problems(503)}))
+    async def get_rules() -> ASGIApp:
+        """All rules, those that have ended or not begun included."""
+        async with database.connection() as connection:
+            found = await rules.read_all(connection)
+        now_ms = _now_ms()
+        return reply(RulesAnswer([_shown(stored, now_ms) for stored in found]))
+
+    @delete(
+        "/rules/{rule_id:path}",
+        status_code=200,
+        opt=schema.call(needs="admin", tag="rules", answers={204: None, **_ABSENT}),
+    )
+    async def delete_rule(rule_id: FromPath[str]) -> ASGIApp:
+        """Removes a rule. It ceases to act within a second in every process."""
+        async with database.connection() as connection:
+            if not await rules.delete(connection, path_id(rule_id, "rule_id")):
+                raise ProblemError(404, "There is no such rule.")
+        return Reply(b"", status=204)
+
+    return [put_rule, get_rule, get_rules, delete_rule]
+
+
+def _checked(rule_id: str, body: Pin | Boost) -> StoredRule:
+    for name in ("starts_at", "ends_at"):
+        check_moment(getattr(body, name), f"$.{name}")
+    action: Action = "pin" if isinstance(body, Pin) else "boost"
+    rule = StoredRule(rule_id=rule_id, action=action, **structs.asdict(body))
+    if found := faults(rule.rule()):
+        raise InvalidEvent(*found)
+    return rule
+
+
+def _shown(stored: StoredRule, now_ms: int) -> ShownRule:
+    fields = structs.asdict(stored)
+    fields["updated_at"] = stored.updated_at or datetime.now(UTC)
+    return ShownRule(**fields, active=stored.rule().active(now_ms))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

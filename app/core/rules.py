@@ -1,0 +1,190 @@
+"""Rules by which those who run the service steer what is served: pinned places, scores raised, lowered or made nothing.
+
+A rule acts from its start until its end, in answers to one category or in all. What acts changes only at those moments,
+so it is worked out once for each stretch between two of them.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from app.core.catalogue import Card
+from app.core.events import Fault
+
+MAX_RULES: Final = 1_000
+MAX_POSITION: Final = 200
+MAX_FACTOR: Final = 10.0
+
+# However many rules multiply, a score stays a number, and only a factor of 0 takes an item out.
+_SMALLEST: Final = 1e-6
+_LARGEST: Final = 1e6
+
+Action = Literal["pin", "boost"]
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """Pins an item to a place, or multiplies scores.
+
+    A pin has an `item_id` and a `position`, from 1. A boost has a `factor` from 0 to 10 (below 1 buries, 0 never
+    serves) and one of `item_id`, `category`, `tag`. `within`: the rule acts in answers to `category=within` only; None:
+    in every answer. It acts from `starts_ms` until before `ends_ms`, where those are given.
+    """
+
+    rule_id: str
+    action: Action
+    item_id: str | None = None
+    category: str | None = None
+    tag: str | None = None
+    position: int | None = None
+    factor: float | None = None
+    within: str | None = None
+    starts_ms: int | None = None
+    ends_ms: int | None = None
+    note: str | None = None
+
+    def active(self, now_ms: int) -> bool:
+        if self.starts_ms is not None and now_ms < self.starts_ms:
+            return False
+        return self.ends_ms is None or now_ms < self.ends_ms
+
+    def acts(self, now_ms: int, category: str | None) -> bool:
+        """Whether it acts now, in answers to `category` (None: in those to no category)."""
+        return self.active(now_ms) and self.within in (None, category)
+
+
+def faults(rule: Rule) -> list[Fault]:
+    """What is wrong with a rule; none when it is whole."""
+    found = []
+    targets = [name for name in ("item_id", "category", "tag") if getattr(rule, name) is not None]
+    if rule.action == "pin":
+        found += [Fault(f"$.{name}", "a pin has an item_id alone") for name in targets if name != "item_id"]
+        if rule.item_id is None:
+            found.append(Fault("$.item_id", "a pin needs one"))
+        if rule.position is None or not 1 <= rule.position <= MAX_POSITION:
+            found.append(Fault("$.position", f"a pin needs one from 1 to {MAX_POSITION}"))
+        if rule.factor is not None:
+            found.append(Fault("$.factor", "a pin has none"))
+    else:
+        if len(targets) != 1:
+            given = f", not {' and '.join(targets)}" if targets else ""
+            found.append(Fault("$", f"a boost needs one of item_id, category and tag{given}"))
+        if rule.factor is None or not 0.0 <= rule.factor <= MAX_FACTOR:
+            found.append(Fault("$.factor", f"a boost needs one from 0 to {MAX_FACTOR:g}"))
+        if rule.position is not None:
+            found.append(Fault("$.position", "a boost has none"))
+    if rule.starts_ms is not None and rule.ends_ms is not None and rule.ends_ms <= rule.starts_ms:
+        found.append(Fault("$.ends_at", "not after starts_at"))
+    return found
+
+
+class _Acting(Struct, frozen=True):
+    """What acts between two moments in answers to one category; the factors of each item, category and tag."""
+
+    pins: tuple[tuple[int, str], ...] = ()
+    items: dict[str, tuple[float, ...]] = {}
+    categories: dict[str, tuple[float, ...]] = {}
+    tags: dict[str, tuple[float, ...]] = {}
+
+
+_NOTHING: Final = _Acting()
+
+
+class Rules:
+    """Up to 1,000 rules, compiled; it never changes. False without any. Times are milliseconds; a `category` of None
+    stands for an answer to no category.
+    """
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        """The rules have no `faults`. Raises `ValueError` for too many, and for two of the same id."""
+        self._rules = tuple(sorted(rules, key=lambda rule: rule.rule_id))
+        if len(self._rules) > MAX_RULES:
+            raise ValueError(f"{len(self._rules)} rules; at most {MAX_RULES}")
+        if len({rule.rule_id for rule in self._rules}) < len(self._rules):
+            raise ValueError("two rules have the same id")
+        self._moments = sorted(
+            {at_ms for rule in self._rules for at_ms in (rule.starts_ms, rule.ends_ms) if at_ms is not None}
+        )
+        self._withins = frozenset(rule.within for rule in self._rules if rule.within is not None)
+        self._stretch = -1
+        self._acting: dict[str | None, _Acting] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """All of them, in the order of their ids."""
+        return self._rules
+
+    def pins(self, now_ms: int, category: str | None) -> list[tuple[int, str]]:
+        """Position, from 1, and item, in the order of positions, and of rule ids within a position. An item that is
+        pinned twice stands at its first place alone.
+        """
+        return list(self._at(now_ms, category).pins)
+
+    def boosted_items(self, now_ms: int, category: str | None) -> dict[str, float]:
+        """Item → factor, of the rules that name items: those of one item multiplied."""
+        return {item_id: _product(factors) for item_id, factors in self._at(now_ms, category).items.items()}
+
+    def factor(self, item_id: str, card: Card, now_ms: int, category: str | None) -> float:
+        """What the item's score is multiplied by: the rules of the item, its categories and its tags, multiplied.
+
+        0 when one of them is 0, and otherwise from 1e-6 to 1e6.
+        """
+        acting = self._at(now_ms, category)
+        found = acting.items.get(item_id, ())
+        if acting.categories:
+            for name in card.categories:
+                found += acting.categories.get(name, ())
+        if acting.tags:
+            for name in card.tags:
+                found += acting.tags.get(name, ())
+        return _product(found) if found else 1.0
+
+    def needs_cards(self, now_ms: int, category: str | None) -> bool:
+        """Whether a rule acts that goes by categories or tags, so that `factor` needs the items' cards."""
+        acting = self._at(now_ms, category)
+        return bool(acting.categories or acting.tags)
+
+    def _at(self, now_ms: int, category: str | None) -> _Acting:
+        if not self._rules:
+            return _NOTHING
+        stretch = bisect_right(self._moments, now_ms)
+        if stretch != self._stretch:
+            self._stretch, self._acting = stretch, {}
+        asked = category if category in self._withins else None
+        acting = self._acting.get(asked)
+        if acting is None:
+            acting = self._acting[asked] = _compile(rule for rule in self._rules if rule.acts(now_ms, asked))
+        return acting
+
+
+NO_RULES: Final = Rules()
+
+
+def _compile(rules: Iterable[Rule]) -> _Acting:
+    places: dict[str, int] = {}
+    items: dict[str, tuple[float, ...]] = {}
+    categories: dict[str, tuple[float, ...]] = {}
+    tags: dict[str, tuple[float, ...]] = {}
+    pins = []
+    for rule in rules:
+        if rule.position is not None and rule.item_id is not None:
+            pins.append((rule.position, rule.rule_id, rule.item_id))
+        elif rule.factor is not None:
+            for factors, name in ((items, rule.item_id), (categories, rule.category), (tags, rule.tag)):
+                if name is not None:
+                    factors[name] = (*factors.get(name, ()), rule.factor)
+    for position, _, item_id in sorted(pins):
+        places.setdefault(item_id, position)
+    return _Acting(tuple((position, item_id) for item_id, position in places.items()), items, categories, tags)
+
+
+def _product(factors: Sequence[float]) -> float:
+    """In the order of the factors, so that it does not depend on that of the rules."""
+    if 0.0 in factors:
+        return 0.0
+    return min(_LARGEST, max(_SMALLEST, prod(sorted(factors))))
