@@ -19,6 +19,8 @@ from app.adapters.rate_limit import RateLimiter
 from app.api import analytics, app, change_feed, ingest, items, recommendations, rules, server, users
 from app.api.access import Access
 from app.api.group_commit import BufferFull, Closed, GroupCommit
+from app.api.histories import Histories
+from app.api.lists import Lists
 from app.api.recommender import Recommender
 from app.api.sla import SlaWindow
 from app.core.events import Record
@@ -40,14 +42,16 @@ class Web:
         settings: Settings,
         database: Database,
         cache: HistoryCache | None,
-        recommender: Recommender,
+        histories: Histories,
+        lists: Lists,
         *,
         draining: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._database = database
         self._cache = cache
-        self._recommender = recommender
+        self._histories = histories
+        self._lists = lists
         self._draining = draining
         self._announced = asyncio.Event()
         self._sla = SlaWindow()
@@ -79,7 +83,7 @@ class Web:
             group.create_task(self._buffer.run())
             helpers = [group.create_task(self._announce()), group.create_task(self._sla.run())]
             if "api" in settings.role:
-                helpers.append(group.create_task(change_feed.follow(self._database, self._recommender.outdate)))
+                helpers.append(group.create_task(change_feed.follow(self._database, self._lists.outdate)))
             try:
                 await server.serve(served, listener, stop, progress, drain_sec=settings.shutdown_timeout_sec / 2)
             finally:
@@ -97,11 +101,18 @@ class Web:
         return [
             *ingest.handlers(self._buffer),
             *recommendations.handlers(
-                self._recommender, self._log_impression, Variants(self._settings.experiment, self._settings.variants)
+                Recommender(
+                    self._histories,
+                    self._lists,
+                    exploration_share=self._settings.exploration_share,
+                    exploration_seed=self._settings.exploration_seed,
+                ),
+                self._log_impression,
+                Variants(self._settings.experiment, self._settings.variants),
             ),
             *items.handlers(self._database),
             *rules.handlers(self._database),
-            *users.handlers(self._database, self._cache),
+            *users.handlers(self._database, self._cache, self._histories.forget),
             *analytics.handlers(self._database, self._sla),
         ]
 

@@ -12,7 +12,8 @@ from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHi
 from app.adapters.kafka import KafkaOptions, KafkaProbe, TopicOptions
 from app.adapters.postgres import Database, PoolOptions
 from app.api import health
-from app.api.recommender import Recommender
+from app.api.histories import Histories
+from app.api.lists import Lists
 from app.health import Report, summarize
 from app.monitor import Dependency, Monitor
 from app.settings import Settings
@@ -44,15 +45,21 @@ class Service:
         self._kafka_probe: KafkaProbe | None = None
         self._migrated = migrated
         self._monitor = Monitor(self._dependencies())
-        self._recommender = Recommender(
+        self._histories = Histories(
             self._database,
             self._cache,
             strict_cache=settings.online_cache_strict_backend,
+            max_keys=settings.online_cache_memory_max_keys,
+        )
+        self._lists = Lists(
+            self._database,
             related_ttl_sec=settings.online_cache_related_ttl_sec,
             popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
             max_keys=settings.online_cache_memory_max_keys,
         )
-        self._web = Web(settings, self._database, self._cache, self._recommender, draining=lambda: self._draining)
+        self._web = Web(
+            settings, self._database, self._cache, self._histories, self._lists, draining=lambda: self._draining
+        )
         self._supervisor = Supervisor(self._tasks())
 
     def start(self) -> None:
@@ -89,7 +96,8 @@ class Service:
         return drained
 
     async def _close(self) -> None:
-        await self._recommender.close()
+        await self._histories.close()
+        await self._lists.close()
         await self._web.close()
         if self._cache is not None:
             await self._cache.close()

@@ -11,12 +11,13 @@ from aiokafka import ConsumerRecord
 from msgspec import Struct, field
 
 from app import metrics
-from app.adapters import changes, dead_letters, features
+from app.adapters import changes, dead_letters, features, sessions
 from app.adapters import users as erasures
 from app.adapters.dead_letters import DeadLetter
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
 from app.adapters.record_batches import Unreadable
+from app.adapters.sessions import Session
 from app.core.events import InvalidEvent
 from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message, decode_message
@@ -179,6 +180,8 @@ class FeatureWriter:
             pair_ids = {item_id for pair in folded.pairs for item_id in pair}
             await features.add_to_pairs(connection, folded.pairs, await self._keys.of(connection, pair_ids))
             await changes.record(connection, pair_ids)
+        if begun := _sessions(fresh):
+            await sessions.remember(connection, begun)
         current = {
             user_id: Versioned(entry.version, histories.get(user_id, entry.history))
             for user_id, entry in stored.items()
@@ -203,6 +206,17 @@ def _item_ids(messages: Sequence[Message]) -> set[str]:
             found.update(item.item_id for item in message.items)
         else:
             found.add(message.item_id)
+    return found
+
+
+def _sessions(messages: Sequence[Message]) -> dict[str, Session]:
+    """The sessions in which something was done, each with its first event."""
+    found: dict[str, Session] = {}
+    for message in messages:
+        if not isinstance(message, ImpressionMessage):
+            held = found.get(message.session_id)
+            if held is None or message.ts_ms < held.started_ms:
+                found[message.session_id] = Session(message.user_id, message.ts_ms)
     return found
 
 

@@ -16,6 +16,7 @@ from app import metrics
 from app.adapters import retention
 from app.adapters.postgres import Database
 from app.adapters.retention import Table
+from app.adapters.sessions import KEEP_DAYS
 
 _EVERY_SEC: Final = 30.0
 _BATCH: Final = 2000
@@ -45,6 +46,7 @@ class Retention:
             "events": options.events_days,
             "feature_consumer_dlq": options.resolved_days,
             "event_outbox": options.resolved_days,
+            "sessions": KEEP_DAYS,
         }
         self._due: dict[Table, float] = {}
 

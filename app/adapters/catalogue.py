@@ -47,8 +47,8 @@ class NewItem(NamedTuple):
 
 
 async def read_new(connection: "Connection", category: str | None, since: datetime, limit: int) -> list[NewItem]:
-    """Up to `limit` items that may be served and were published, or came into the catalogue, at or after `since`
-    (with a time zone): those with the fewest impressions first, the newest of them first.
+    """Up to `limit` items that may be served and were published (without such a time: came into the catalogue) at or
+    after `since` (with a time zone): those with the fewest impressions first, the newest of them first.
     """
     if category is None:
         rows = await connection.fetch(_SQL["read_new"], since, limit)

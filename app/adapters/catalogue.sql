@@ -17,7 +17,7 @@ SELECT
 FROM items AS i
 LEFT JOIN item_stats AS s ON s.item_id = i.item_id
 WHERE
-    greatest(i.published_at, coalesce(i.created_at, i.updated_at)) >= $1
+    coalesce(i.published_at, i.created_at, i.updated_at) >= $1
     AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
     AND (i.published_at IS NULL OR i.published_at <= now())
 ORDER BY 2, 4 DESC, 1
@@ -32,7 +32,7 @@ SELECT
 FROM items AS i
 LEFT JOIN item_stats AS s ON s.item_id = i.item_id
 WHERE
-    greatest(i.published_at, coalesce(i.created_at, i.updated_at)) >= $1
+    coalesce(i.published_at, i.created_at, i.updated_at) >= $1
     AND i.categories @> ARRAY[$3::text]
     AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
     AND (i.published_at IS NULL OR i.published_at <= now())

@@ -4,6 +4,7 @@ Inside a transaction the tables are always locked in one order (dedupe rows, his
 each in key order, so any number of consumers may share the work without deadlocks.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -121,7 +122,8 @@ async def read_pairs(
     ):
         if item_id not in found:
             found[item_id] = ItemPairs(frequency, returns, [])
-        found[item_id].pairs.append((near_id, weight, near_frequency))
+        # One string an item, however many lists it stands in: a ranking looks up hundreds.
+        found[item_id].pairs.append((sys.intern(near_id), weight, near_frequency))
     return found
 
 

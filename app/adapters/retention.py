@@ -7,7 +7,7 @@ from app.adapters import sql
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
-Table = Literal["events", "feature_event_consumed", "feature_consumer_dlq", "event_outbox"]
+Table = Literal["events", "feature_event_consumed", "feature_consumer_dlq", "event_outbox", "sessions"]
 
 _SQL: Final = sql.load(__file__)
 

@@ -26,6 +26,14 @@ DELETE FROM feature_consumer_dlq WHERE ctid = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED
 ));
 
+-- name: sessions
+DELETE FROM sessions WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM sessions
+    WHERE created_at < now() - make_interval(secs => $1)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
 -- name: event_outbox
 DELETE FROM event_outbox WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM event_outbox

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from app.adapters import features, sql
+from app.adapters import features, sessions, sql
 from app.core.history import History
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ async def erase(connection: "Connection", user_id: str) -> Erased:
     async with connection.transaction():
         locked = await features.lock_histories(connection, [user_id])
         await connection.execute(_SQL["erase_history"], user_id)
+        await sessions.erase(connection, user_id)
         events = await connection.execute(_SQL["erase_events"], user_id)
         queued = await connection.execute(_SQL["erase_queued"], user_id)
         letters = await connection.execute(_SQL["erase_dead_letters"], user_id)

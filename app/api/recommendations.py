@@ -3,27 +3,32 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-import msgspec
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
+from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api import schema
 from app.api.context import RequestContext, context_of
 from app.api.experiment import choose
-from app.api.recommender import MODEL_VERSION, Recommendation, Recommender
+from app.api.recommender import MODEL_VERSION, Ask, Place, Recommendation, Recommender
+from app.api.responses import Reply, reply
 from app.core import events
 from app.core.events import Fault, Id, Impression, InvalidEvent, Record, ShownItem
+from app.core.ranking import Ranked
+from app.core.signals import Kind
 from app.core.variants import Variants
 
 K = Annotated[int, Meta(ge=1, le=200)]
+PerCategory = Annotated[int, Meta(ge=1, le=200)]
+Seen = Literal["view", "click", "watch", "purchase", "none"]
 
-_JSON: Final = "application/json"
 _ANSWER_PROBLEMS: Final = schema.problems(422, 503)
 _MAX_EXCLUDED: Final = 1_000
+_KINDS: Final = {"view": Kind.VIEW, "click": Kind.CLICK, "watch": Kind.WATCH, "purchase": Kind.PURCHASE}
 _AUTOLOG: Final = {
     "name": "X-Autolog-Impressions",
     "in": "header",
@@ -34,7 +39,11 @@ _AUTOLOG: Final = {
 
 
 class RecoQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`exclude` and its like may be given several times or as a comma list. `variant` asks to see that variant's answer
+    """`exclude` and `exclude_seen` may be given several times or as a comma list.
+
+    `session_id` helps where the user is unknown: what was done in that session counts then. `max_per_category`: no
+    more items than this of one category. `exclude_seen`: leave out only what the user did this with, or `none`;
+    without it, everything the user has, but for what users come back to. `variant` asks to see that variant's answer
     instead of the user's own, and needs the scope `admin`.
     """
 
@@ -43,6 +52,8 @@ class RecoQuery(Struct, frozen=True, forbid_unknown_fields=True):
     k: K = 20
     exclude: tuple[Id, ...] = ()
     category: Id | None = None
+    max_per_category: PerCategory | None = None
+    exclude_seen: tuple[Seen, ...] = ()
     explain: bool = False
     variant: Id | None = None
 
@@ -51,16 +62,29 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     k: K = 20
     exclude: tuple[Id, ...] = ()
     category: Id | None = None
+    max_per_category: PerCategory | None = None
+
+
+class Parts(Struct):
+    """What the score is made of: `(similarity + popularity) * factor`. `factor`: of rules, and of an item that the
+    user had before.
+    """
+
+    similarity: float
+    popularity: float
+    factor: float
 
 
 class Item(Struct, omit_defaults=True):
-    """One place of the answer. `because`: the user's items that led here, only with `explain=true`."""
+    """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`, `why`."""
 
     item_id: str
     score: float
     source: str
     title: str | None = None
     because: list[str] | UnsetType = UNSET
+    parts: Parts | UnsetType = UNSET
+    why: str | UnsetType = UNSET
 
 
 class Answer(Struct):
@@ -91,7 +115,7 @@ def handlers(
             headers=[_AUTOLOG],
         ),
     )
-    async def reco(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def reco(request: Request[Any, Any, Any]) -> ASGIApp:
         """Recommendations for a user, as of the last second. With `X-Autolog-Impressions: true` the answer is logged
         as an impression of this request. `variant` asks for what that variant of an experiment would answer, which
         needs the scope `admin`.
@@ -103,16 +127,15 @@ def handlers(
         now_ms = time.time_ns() // 1_000_000
         found = await recommender.for_user(
             query.user_id,
-            k=query.k,
-            now_ms=now_ms,
-            exclude=query.exclude,
-            category=query.category,
-            explain=query.explain,
+            _ask(query, now_ms, explain=query.explain),
+            request_id=context.request_id,
+            session_id=query.session_id,
+            seen=_seen(query.exclude_seen),
             model=choice.model,
         )
-        if autolog and found.items:
+        if autolog and found.places:
             log_impression(_impression(query, found, context, choice.label, now_ms))
-        return _answer(context.request_id, found, explain=query.explain, variant=choice.label)
+        return _answer(context.request_id, found, choice.label)
 
     @get(
         "/similar/{item_id:path}",
@@ -120,16 +143,10 @@ def handlers(
             needs="read", tag="recommendations", query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}
         ),
     )
-    async def similar(request: Request[Any, Any, Any], item_id: FromPath[str]) -> Response[bytes]:
+    async def similar(request: Request[Any, Any, Any], item_id: FromPath[str]) -> ASGIApp:
         """Items that the same users took at about the same time."""
         query = _checked(schema.query_of(request.scope, ListQuery))
-        found = await recommender.similar(
-            schema.path_id(item_id, "item_id"),
-            k=query.k,
-            now_ms=_now_ms(),
-            exclude=query.exclude,
-            category=query.category,
-        )
+        found = await recommender.similar(schema.path_id(item_id, "item_id"), _ask(query, _now_ms()))
         return _answer(context_of(request.scope).request_id, found)
 
     @get(
@@ -138,10 +155,10 @@ def handlers(
             needs="read", tag="recommendations", query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}
         ),
     )
-    async def popular(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def popular(request: Request[Any, Any, Any]) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
         query = _checked(schema.query_of(request.scope, ListQuery))
-        found = await recommender.popular(k=query.k, now_ms=_now_ms(), exclude=query.exclude, category=query.category)
+        found = await recommender.popular(_ask(query, _now_ms()))
         return _answer(context_of(request.scope).request_id, found)
 
     return [reco, similar, popular]
@@ -164,28 +181,47 @@ def _checked(query: Any) -> Any:
     return query
 
 
-def _answer(
-    request_id: str, found: Recommendation, *, explain: bool = False, variant: str | UnsetType = UNSET
-) -> Response[bytes]:
-    items = [
-        Item(
-            ranked.item_id,
-            round(ranked.score, 6),
-            ranked.source,
-            found.titles.get(ranked.item_id),
-            list(ranked.because) if explain else UNSET,
-        )
-        for ranked in found.items
-    ]
-    body = Answer(request_id, items, MODEL_VERSION, found.strategy, variant)
-    return Response(msgspec.json.encode(body), media_type=_JSON)
+def _ask(query: RecoQuery | ListQuery, now_ms: int, *, explain: bool = False) -> Ask:
+    return Ask(
+        k=query.k,
+        now_ms=now_ms,
+        exclude=frozenset(query.exclude),
+        category=query.category,
+        most=query.max_per_category,
+        explain=explain,
+    )
+
+
+def _seen(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
+    """None when nothing is said."""
+    return frozenset(_KINDS[kind] for kind in kinds if kind != "none") if kinds else None
+
+
+def _answer(request_id: str, found: Recommendation, variant: str | UnsetType = UNSET) -> Reply:
+    items = [_item(place) for place in found.places]
+    return reply(Answer(request_id, items, MODEL_VERSION, found.strategy, variant))
+
+
+def _item(place: Place) -> Item:
+    ranked = place.ranked
+    item = Item(ranked.item_id, round(ranked.score, 6), ranked.source, place.title)
+    if place.why is not None:
+        item.because = [cause.item_id for cause in ranked.causes]
+        item.parts = _parts(ranked)
+        item.why = place.why
+    return item
+
+
+def _parts(ranked: Ranked) -> Parts:
+    base = ranked.score / ranked.factor if ranked.factor else 0.0
+    return Parts(round(base - ranked.popularity, 6), round(ranked.popularity, 6), round(ranked.factor, 6))
 
 
 def _impression(
     query: RecoQuery, found: Recommendation, context: RequestContext, variant: str | UnsetType, now_ms: int
 ) -> Record:
-    shown = [ShownItem(item_id=item.item_id, position=index) for index, item in enumerate(found.items)]
-    about = {"model_version": MODEL_VERSION, "sources": [item.source for item in found.items]}
+    shown = [ShownItem(item_id=place.ranked.item_id, position=index) for index, place in enumerate(found.places)]
+    about = {"model_version": MODEL_VERSION, "sources": [place.ranked.source for place in found.places]}
     event = Impression(
         user_id=query.user_id,
         session_id=query.session_id or query.user_id,

@@ -1,193 +1,213 @@
-"""Finds what a ranking needs, from the caches or from Postgres, and asks the core to rank it."""
+"""Finds what an answer needs, from the caches or from Postgres, and asks the core to rank it and to fill its places."""
 
-import contextlib
-import time
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app import metrics
-from app.adapters import catalogue, features
-from app.adapters.catalogue import UNKNOWN, Card
-from app.adapters.fresh_cache import FreshCache
-from app.adapters.history_cache import HistoryCache, Versioned
-from app.adapters.postgres import Database
-from app.core import ranking
-from app.core.features import NO_HISTORY, History
+from app.adapters.changes import RULES_CHANGED
+from app.api.histories import Histories
+from app.api.lists import EVERYTHING, Lists
+from app.core import exploration, ranking
+from app.core.catalogue import Card
+from app.core.explanation import in_words
 from app.core.model import MODEL, Model
-from app.core.ranking import Neighbours, Popular, Ranked
-from app.errors import DependencyDown
+from app.core.ranking import Ranked, Ranking
+from app.core.rules import Rules
+from app.core.slate import CATALOGUE, RANKED, Slate, Wish
 
 MODEL_VERSION: Final = ranking.MODEL_VERSION
 
-# Reloading what changed may take a fifth of the time; when more changes than that allows, lists grow older instead.
-_REST_FACTOR: Final = 4.0
-# Hidden and expired items and other categories are taken out after ranking, so more are ranked than asked for.
-_SPARE: Final = 30
-_POPULAR_LIMIT: Final = 500
-_EVERYTHING: Final = ""
+# Some of the best candidates may not be served, so some more than asked for are looked at first; many more where a
+# category, a bound or a rule decides.
+_SPARE: Final = 10
+_SPARE_WHEN_CHOOSY: Final = 200
+# Of one category, as long as nothing is known of the user: the trending items of several, not the crowd of one.
+_SPREAD_SHARE: Final = 0.25
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """What is asked for. `most`: of one category at the most."""
+
+    k: int
+    now_ms: int
+    exclude: frozenset[str] = frozenset()
+    category: str | None = None
+    most: int | None = None
+    explain: bool = False
+
+
+class Place(Struct, frozen=True):
+    """A place of an answer; `why` in words, with `Ask.explain`."""
+
+    ranked: Ranked
+    title: str | None
+    why: str | None = None
 
 
 class Recommendation(Struct, frozen=True):
-    items: Sequence[Ranked]
-    titles: Mapping[str, str | None]
+    """`strategy`: the source that most places have."""
+
+    places: Sequence[Place]
     strategy: str
 
 
 class Recommender:
-    """Histories come from the shared cache in one round trip; neighbours, popularity, cards from this process."""
+    """Histories come from the shared cache in one round trip; all else from this process."""
 
     def __init__(
         self,
-        database: Database,
-        cache: HistoryCache | None,
+        histories: Histories,
+        lists: Lists,
         *,
-        strict_cache: bool,
-        related_ttl_sec: float,
-        popularity_ttl_sec: float,
-        max_keys: int,
+        exploration_share: float,
+        exploration_seed: str,
     ) -> None:
-        self._database = database
-        self._cache = cache
-        self._strict_cache = strict_cache
-        # Always asked for anew; what is kept is for the moment when neither Redis nor Postgres answers.
-        self._histories: FreshCache[History] = FreshCache(
-            "history", self._load_histories, absent=NO_HISTORY, ttl_sec=0.0, max_keys=max_keys, patience_sec=1.0
-        )
-        self._neighbours: FreshCache[Neighbours] = FreshCache(
-            "neighbours",
-            self._load_neighbours,
-            absent=ranking.NO_NEIGHBOURS,
-            ttl_sec=related_ttl_sec,
-            max_keys=max_keys,
-            rest_factor=_REST_FACTOR,
-        )
-        self._popular: FreshCache[Popular] = FreshCache(
-            "popular",
-            self._load_popular,
-            absent=ranking.NO_POPULAR,
-            ttl_sec=popularity_ttl_sec,
-            max_keys=1,
-            rest_factor=_REST_FACTOR,
-        )
-        self._cards: FreshCache[Card] = FreshCache(
-            "cards",
-            self._load_cards,
-            absent=UNKNOWN,
-            ttl_sec=related_ttl_sec,
-            max_keys=max_keys,
-            max_batch=1000,
-            rest_factor=_REST_FACTOR,
-        )
+        self._lists = lists
+        self._histories = histories
+        self._exploration_share = exploration_share
+        self._exploration_seed = exploration_seed
 
     async def for_user(
         self,
         user_id: str,
+        ask: Ask,
         *,
-        k: int,
-        now_ms: int,
-        exclude: Sequence[str],
-        category: str | None,
-        explain: bool = False,
+        request_id: str,
+        session_id: str | None = None,
+        seen: frozenset[int] | None = None,
         model: Model = MODEL,
     ) -> Recommendation:
-        """Up to `k` items for the user. Raises `DependencyDown` when nothing is known and nothing can be read."""
-        history = await self._histories.get(user_id)
-        neighbours = await self._neighbours.get_many(ranking.seeds(history, model))
-        popular = await self._popular.get(_EVERYTHING)
+        """`ask.k` items for the user, or as many as may be served. `seen`: as in `ranking.rank`.
+
+        Raises `DependencyDown` when nothing is known and nothing can be read.
+        """
+        history = await self._histories.of(user_id, session_id)
+        neighbours = await self._lists.neighbours.get_many(ranking.seeds(history, model)) if history.entries else {}
+        popular = await self._lists.popular.get(ask.category or EVERYTHING)
+        active = await self._lists.rules.get(RULES_CHANGED)
+        factors = active.boosted_items(ask.now_ms, ask.category) if active else {}
         with metrics.STAGE_LATENCY.labels("rank").time():
             ranked = ranking.rank(
                 history,
                 neighbours,
                 popular,
-                now_ms=now_ms,
-                k=_wanted(k, category),
-                exclude=frozenset(exclude),
-                explain=explain,
+                now_ms=ask.now_ms,
+                exclude=ask.exclude,
+                seen=seen,
+                factors=factors,
                 model=model,
             )
-        return await self._serve(ranked, k, now_ms, category)
+        unknown = not history.entries and ask.category is None
+        never = ask.exclude.union(item_id for item_id, factor in factors.items() if factor <= 0.0)
+        wish = Wish(
+            k=ask.k,
+            now_ms=ask.now_ms,
+            category=ask.category,
+            exclude=never,
+            most=ask.most,
+            spread=max(1, round(ask.k * _SPREAD_SHARE)) if unknown else None,
+            pins=active.pins(ask.now_ms, ask.category) if active else (),
+            newcomers=await self._chosen_newcomers(ask, ranked, never, request_id),
+        )
+        by_card = bool(active) and active.needs_cards(ask.now_ms, ask.category)
+        return await self._answer(_Job(ranked, wish, active, factors, by_card, ask.explain, fill_up=True))
 
-    async def similar(
-        self, item_id: str, *, k: int, now_ms: int, exclude: Sequence[str], category: str | None
+    async def similar(self, item_id: str, ask: Ask) -> Recommendation:
+        """Up to `ask.k` items that go with this one."""
+        neighbours = await self._lists.neighbours.get(item_id)
+        return await self._list(ranking.similar(neighbours, exclude=ask.exclude | {item_id}), ask)
+
+    async def popular(self, ask: Ask) -> Recommendation:
+        """Up to `ask.k` of what is popular now."""
+        popular = await self._lists.popular.get(ask.category or EVERYTHING)
+        return await self._list(ranking.popular(popular, now_ms=ask.now_ms, exclude=ask.exclude), ask)
+
+    async def _list(self, ranked: Ranking, ask: Ask) -> Recommendation:
+        active = await self._lists.rules.get(RULES_CHANGED)
+        wish = Wish(k=ask.k, now_ms=ask.now_ms, category=ask.category, exclude=ask.exclude, most=ask.most)
+        return await self._answer(_Job(ranked, wish, active, {}, bool(active), ask.explain, fill_up=False))
+
+    async def _chosen_newcomers(
+        self, ask: Ask, ranked: Ranking, without: Collection[str], request_id: str
+    ) -> Mapping[int, str]:
+        if self._exploration_share <= 0.0:
+            return {}
+        newcomers = await self._lists.newcomers.get(ask.category or EVERYTHING)
+        if not newcomers.ids:
+            return {}
+        chance = random.Random(f"{self._exploration_seed}:{request_id}").random
+        chosen = exploration.choose(newcomers, share=self._exploration_share, k=ask.k, without=without, chance=chance)
+        return {place: item_id for place, item_id in chosen.items() if not ranked.left_out(item_id)}
+
+    async def _answer(self, job: "_Job") -> Recommendation:
+        """Fills the places: from the ranking, more of it as long as some are free, and then from the catalogue."""
+        wish, ranked = job.wish, job.ranked
+        cards = await self._lists.cards.get_many([*(item_id for _, item_id in wish.pins), *wish.newcomers.values()])
+        if job.by_card and wish.newcomers:
+            kept = {place: i for place, i in wish.newcomers.items() if _boosted(job, [i], cards, {})}
+            wish = structs.replace(wish, newcomers=kept)
+        slate = Slate(wish, cards)
+        boosts: dict[str, float] = {}
+        choosy = job.by_card or wish.category is not None or wish.most is not None or wish.spread is not None
+        count, offered = wish.k + (_SPARE_WHEN_CHOOSY if choosy else _SPARE), 0
+        while slate.missing:
+            best = ranked.best(count)
+            fresh = best[offered:]
+            cards.update(await self._lists.cards.get_many(fresh))
+            slate.offer(_boosted(job, fresh, cards, boosts) if job.by_card else fresh)
+            if len(best) < count:
+                break
+            offered, count = len(best), count * 4
+        if slate.missing:
+            slate.relax()
+        if slate.missing and job.fill_up:
+            rest = await self._lists.rest.get(wish.category or EVERYTHING)
+            rest = [item_id for item_id in rest if not ranked.left_out(item_id)]
+            cards.update(await self._lists.cards.get_many(rest))
+            slate.offer(_boosted(job, rest, cards, boosts) if job.by_card else rest, CATALOGUE)
+        return await self._shown(job, slate.places(), cards, boosts)
+
+    async def _shown(
+        self, job: "_Job", places: Sequence[tuple[str, str]], cards: Mapping[str, Card], boosts: Mapping[str, float]
     ) -> Recommendation:
-        """Up to `k` items that go with this one."""
-        neighbours = await self._neighbours.get(item_id)
-        ranked = ranking.similar(item_id, neighbours, k=_wanted(k, category), exclude=frozenset(exclude))
-        return await self._serve(ranked, k, now_ms, category)
-
-    async def popular(self, *, k: int, now_ms: int, exclude: Sequence[str], category: str | None) -> Recommendation:
-        """Up to `k` of what is popular now."""
-        popular = await self._popular.get(_EVERYTHING)
-        ranked = ranking.popular(popular, now_ms=now_ms, k=_wanted(k, category), exclude=frozenset(exclude))
-        return await self._serve(ranked, k, now_ms, category)
-
-    def outdate(self, item_ids: Sequence[str]) -> None:
-        """What is kept of these items is reloaded before it is served again."""
-        self._neighbours.outdate(item_ids)
-        self._cards.outdate(item_ids)
-
-    async def close(self) -> None:
-        for cache in (self._histories, self._neighbours, self._popular, self._cards):
-            await cache.close()
-
-    async def _serve(self, ranked: Sequence[Ranked], k: int, now_ms: int, category: str | None) -> Recommendation:
-        """Takes out what must not be served, and adds titles."""
-        cards = await self._cards.get_many([item.item_id for item in ranked])
-        items = [item for item in ranked if cards[item.item_id].servable(now_ms, category)][:k]
+        items = []
+        for item_id, source in places:
+            item = job.ranked.show(item_id, boost=boosts.get(item_id, 1.0), explain=job.explain)
+            items.append(item if source == RANKED else item.sourced(source))
         sources = [item.source for item in items]
-        strategy = max(set(sources), key=sources.count) if sources else "none"
-        return Recommendation(items, {item.item_id: cards[item.item_id].title for item in items}, strategy)
-
-    async def _load_histories(self, user_ids: list[str]) -> Mapping[str, History]:
-        """From the cache; what it lacks from Postgres, and that is put into the cache."""
-        cached: dict[str, Versioned] = {}
-        cache_answers = self._cache is not None
-        if self._cache is not None:
-            try:
-                cached = await self._cache.get_many(user_ids)
-            except DependencyDown:
-                if self._strict_cache:
-                    raise
-                cache_answers = False
-        missing = [user_id for user_id in user_ids if user_id not in cached]
-        if missing:
-            async with self._database.connection() as connection:
-                stored = await features.read_histories(connection, missing)
-            # A user without a history is remembered as such: any write of the consumer has a greater version.
-            loaded = {user_id: stored.get(user_id, Versioned(0, b"")) for user_id in missing}
-            cached |= loaded
-            if self._cache is not None and cache_answers:
-                # The breaker and the health page tell of a failure; the answer does not need it.
-                with contextlib.suppress(DependencyDown):
-                    await self._cache.put_many(loaded)
-        return {user_id: features.history_of(entry) for user_id, entry in cached.items()}
-
-    async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
-        now_ms = time.time_ns() // 1_000_000
-        async with self._database.connection() as connection:
-            found = await features.read_pairs(
-                connection,
-                item_ids,
-                limit=MODEL.neighbours,
-                frequency_power=MODEL.candidate_power,
-                evidence=ranking.evidence(now_ms),
-            )
-        return {
-            item_id: ranking.neighbours_of(entry.frequency, entry.returns, entry.pairs, now_ms=now_ms)
-            for item_id, entry in found.items()
-        }
-
-    async def _load_popular(self, _keys: list[str]) -> Mapping[str, Popular]:
-        async with self._database.connection() as connection:
-            return {_EVERYTHING: ranking.popular_of(await features.read_popular(connection, _POPULAR_LIMIT))}
-
-    async def _load_cards(self, item_ids: list[str]) -> Mapping[str, Card]:
-        async with self._database.connection() as connection:
-            return await catalogue.read_cards(connection, item_ids)
+        strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
+        if not job.explain:
+            return Recommendation([Place(item, cards[item.item_id].title) for item in items], strategy)
+        causes = await self._lists.cards.get_many({cause.item_id for item in items for cause in item.causes})
+        titles = {item_id: card.title for item_id, card in causes.items()}
+        explained = [
+            Place(item, cards[item.item_id].title, in_words(item, titles, job.wish.category)) for item in items
+        ]
+        return Recommendation(explained, strategy)
 
 
-def _wanted(k: int, category: str | None) -> int:
-    """How many to rank so that `k` are left after the catalogue has had its say."""
-    return k + _SPARE if category is None else _POPULAR_LIMIT
+class _Job(Struct, frozen=True):
+    """An answer to be made. `factors`: what `ranked` has multiplied scores by already; `by_card`: rules say more, of
+    categories and tags; `fill_up`: with items of the catalogue that nothing speaks for.
+    """
+
+    ranked: Ranking
+    wish: Wish
+    rules: Rules
+    factors: Mapping[str, float]
+    by_card: bool
+    explain: bool
+    fill_up: bool
+
+
+def _boosted(job: _Job, item_ids: Sequence[str], cards: Mapping[str, Card], boosts: dict[str, float]) -> Sequence[str]:
+    """In the order of their scores times what rules say of their cards, which is noted in `boosts`."""
+    wish = job.wish
+    for item_id in item_ids:
+        factor = job.rules.factor(item_id, cards[item_id], wish.now_ms, wish.category)
+        boosts[item_id] = factor / (job.factors.get(item_id) or 1.0)
+    kept = [item_id for item_id in item_ids if boosts[item_id] > 0.0]
+    return sorted(kept, key=lambda item_id: job.ranked.score(item_id) * boosts[item_id], reverse=True)

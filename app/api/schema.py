@@ -5,13 +5,14 @@ what the framework would read from signatures stands as `opt=call(…)`. `app.ap
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from functools import cache
+from typing import Any, Final, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.api.problems import Problem
 from app.core import events
@@ -60,7 +61,7 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
     A parameter whose type is a tuple may be given several times or with commas.
     """
     values: dict[str, Any] = {}
-    lists = {field.name for field in msgspec.structs.fields(kind) if field.type == tuple[events.Id, ...]}
+    lists = _lists(kind)
     for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
         if name in lists:
             values.setdefault(name, []).extend(part for part in value.split(",") if part)
@@ -72,6 +73,11 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidEvent(fault_of(error)) from None
+
+
+@cache
+def _lists(kind: type[Struct]) -> frozenset[str]:
+    return frozenset(field.name for field in structs.fields(kind) if get_origin(field.type) is tuple)
 
 
 def path_id(value: str, name: str) -> str:

@@ -1,5 +1,6 @@
 """What is stored about a user, and its erasure everywhere."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -64,7 +65,9 @@ class Erasure(Struct):
     erased_at: datetime
 
 
-def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHandler]:
+def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[str], None]) -> list[HTTPRouteHandler]:
+    """The routes; `forget` drops what this process keeps of a user for when nothing answers."""
+
     @get(
         "/users/{user_id:path}",
         opt=schema.call(needs="admin", tag="users", query=UserQuery, answers={200: User, **_PROBLEMS}),
@@ -103,6 +106,7 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
         user_id = path_id(user_id, "user_id")
         async with database.connection() as connection:
             erased = await users.erase(connection, user_id)
+        forget(user_id)
         if cache is not None:
             # An empty history with a greater version: what is written late does not win. Should Redis be away, the
             # entry lives on until its time is up, and this answers 503 so that the client asks again.

@@ -71,8 +71,7 @@ class Memory:
     def recommend(self, user_id: str, *, now_ms: int, k: int) -> list[str]:
         history = self.history(user_id)
         neighbours = {item_id: self._neighbours_of(item_id, now_ms) for item_id in seeds(history, self._model)}
-        ranked = rank(history, neighbours, self._popular_at(now_ms), now_ms=now_ms, k=k, model=self._model)
-        return [item.item_id for item in ranked]
+        return rank(history, neighbours, self._popular_at(now_ms), now_ms=now_ms, model=self._model).best(k)
 
     def _neighbours_of(self, item_id: str, now_ms: int) -> Neighbours:
         loaded_ms, near = self._neighbours.get(item_id, (now_ms - LISTS_KEPT_MS, NO_NEIGHBOURS))

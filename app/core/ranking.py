@@ -1,4 +1,4 @@
-"""From a user's history, its items' neighbours and what is popular, to a ranked list.
+"""From a user's history, its items' neighbours and what is popular, to candidates in order.
 
 A candidate's score is the sum, over the user's latest items, of its similarity to each, the most recent weighing most,
 plus a prior from popularity. Neither part is normalised by the other: with thin evidence the sum is small and the
@@ -6,13 +6,12 @@ prior decides, and the prior's own weight grows with the time since the user was
 such: G. Linden, B. Smith, J. York, "Amazon.com Recommendations", IEEE Internet Computing 7(1), 2003.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from heapq import nlargest
+from collections.abc import Collection, Mapping
 from itertools import islice
 from math import exp
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Final
-
-from msgspec import Struct
 
 from app.core.candidates import (
     NO_NEIGHBOURS,
@@ -24,9 +23,10 @@ from app.core.candidates import (
     popular_of,
     similarity,
 )
-from app.core.history import History, mark
+from app.core.history import History
 from app.core.model import MODEL, Model
-from app.core.signals import shrink
+from app.core.ranked import COVISITATION, POPULAR, RETURN, Cause, Met, Ranked, Ranking, Seed
+from app.core.signals import Kind, shrink
 
 __all__ = [
     "COVISITATION",
@@ -35,9 +35,11 @@ __all__ = [
     "NO_POPULAR",
     "POPULAR",
     "RETURN",
+    "Cause",
     "Neighbours",
     "Popular",
     "Ranked",
+    "Ranking",
     "evidence",
     "neighbours_of",
     "popular",
@@ -50,27 +52,13 @@ __all__ = [
 
 MODEL_VERSION: Final = "covisitation-2"
 
-COVISITATION: Final = "covisitation"
-POPULAR: Final = "popular"
-RETURN: Final = "return"
-
-_CAUSES: Final = 3
-
-Allowed = Callable[[str], bool]
-
-
-class Ranked(Struct, frozen=True):
-    """One place of an answer. `because`: the user's items that led here, the strongest first, where asked for."""
-
-    item_id: str
-    score: float
-    source: str
-    because: tuple[str, ...] = ()
+_EVERY_KIND: Final = sum(1 << kind for kind in Kind)
+_FIELDS: Final = attrgetter("item_id", "at_ms", "kind", "weight")
 
 
 def seeds(history: History, model: Model = MODEL) -> list[str]:
     """The items of the history whose neighbours are candidates, most recent first, each once."""
-    return list(islice(_latest(history), model.seeds))
+    return list(islice(dict.fromkeys(entry.item_id for entry in history.entries), model.seeds))
 
 
 def rank(
@@ -79,118 +67,98 @@ def rank(
     popular: Popular,
     *,
     now_ms: int,
-    k: int,
-    exclude: frozenset[str] = frozenset(),
-    allowed: Allowed | None = None,
-    explain: bool = False,
+    exclude: Collection[str] = (),
+    seen: Collection[int] | None = None,
+    factors: Mapping[str, float] = MappingProxyType({}),
     model: Model = MODEL,
-) -> list[Ranked]:
-    """Up to `k` items for the user, best first; `allowed` says which may be served, and is asked as few as it can.
+) -> Ranking:
+    """The candidates for a user. `factors` multiplies the scores of items; 0 takes one out.
 
-    What the user has is left out, unless it belongs to an earlier visit and users come back to it.
+    What the user has is left out, unless it belongs to an earlier visit and users come back to it. With `seen` only
+    what the user did one of these kinds of things with is left out, of the items in the history's entries.
     """
     latest = _latest(history)
-    weights = _seeds(latest, model)
-    prior_weight = _prior_weight(history, now_ms, model)
+    chosen = _seeds(latest, model)
+    unit = _prior_weight(history, now_ms, model)
     # The sum starts as a copy of the prior, and similarities are added in units of it: one pass over each, not three.
     scores = dict(popular.prior)
-    for item_id, weight, length in weights:
+    get = scores.get
+    for item_id, weight, length in chosen:
         near = neighbours.get(item_id)
         if near is None:
             continue
-        step = weight / prior_weight
-        get = scores.get
-        for other, value in zip(islice(near.ids, length), near.similarity, strict=False):
+        step = weight / unit
+        for other, value in zip(near.ids[:length], near.similarity, strict=False):
             scores[other] = get(other, 0.0) + step * value
-    returning = _returning(latest, neighbours, now_ms, model)
-    for item_id in latest:
-        if item_id in returning and item_id in scores:
-            scores[item_id] *= returning[item_id]
-        else:
+    returning = _returning(latest, neighbours, now_ms, model) if seen is None else {}
+    kinds = _EVERY_KIND if seen is None else sum(1 << kind for kind in frozenset(seen))
+    for item_id, met in latest.items():
+        if met.kinds & kinds and item_id not in returning:
             scores.pop(item_id, None)
-    best = _best(scores, k, exclude, allowed, frozenset(history.marks), returning)
-    lists = (
-        [(item_id, weight, _lookup(neighbours.get(item_id), length)) for item_id, weight, length in weights]
-        if explain
-        else []
-    )
-    return [
-        Ranked(
-            item_id,
-            scores[item_id] * prior_weight,
-            _source(item_id, scores[item_id], popular, returning),
-            _because(item_id, lists) if explain else (),
-        )
-        for item_id in best
-    ]
-
-
-def similar(
-    item_id: str,
-    neighbours: Neighbours,
-    *,
-    k: int,
-    exclude: frozenset[str] = frozenset(),
-    allowed: Allowed | None = None,
-) -> list[Ranked]:
-    """Up to `k` items that go with this one; the score is the similarity."""
-    found = zip(neighbours.ids, neighbours.similarity, strict=True)
-    return [
-        Ranked(other, score, COVISITATION, (item_id,))
-        for other, score in islice(_kept(found, exclude | {item_id}, allowed), k)
-    ]
-
-
-def popular(
-    popular: Popular,
-    *,
-    now_ms: int,
-    k: int,
-    exclude: frozenset[str] = frozenset(),
-    allowed: Allowed | None = None,
-    model: Model = MODEL,
-) -> list[Ranked]:
-    """Up to `k` of what is popular; the score is the popularity now, in purchases of this moment."""
-    factor = shrink(now_ms, model.popularity_half_life_ms)
-    found = zip(popular.ids, popular.scores, strict=True)
-    return [Ranked(other, score * factor, POPULAR) for other, score in islice(_kept(found, exclude, allowed), k)]
-
-
-def _kept(
-    found: Iterator[tuple[str, float]], exclude: frozenset[str], allowed: Allowed | None
-) -> Iterator[tuple[str, float]]:
-    return (
-        (item_id, score) for item_id, score in found if item_id not in exclude and (allowed is None or allowed(item_id))
+    for item_id in exclude:
+        scores.pop(item_id, None)
+    multiplied = _multiplied(returning, factors)
+    for item_id, factor in multiplied.items():
+        if item_id in scores:
+            scores[item_id] *= factor
+    return Ranking(
+        scores,
+        popular,
+        unit=unit,
+        seeds=chosen,
+        latest=latest,
+        neighbours=neighbours,
+        factors=multiplied,
+        returning=returning,
+        kinds=kinds,
+        marks=frozenset(history.marks) if seen is None else (),
     )
 
 
-def _latest(history: History) -> dict[str, tuple[float, int]]:
-    """Item → what the user said of it and when the user last met it, most recent first.
+def similar(neighbours: Neighbours, *, exclude: Collection[str] = ()) -> Ranking:
+    """What goes with an item; the score is the similarity."""
+    scores = dict(zip(neighbours.ids, neighbours.similarity, strict=True))
+    return Ranking({item_id: score for item_id, score in scores.items() if item_id not in exclude})
+
+
+def popular(popular: Popular, *, now_ms: int, exclude: Collection[str] = (), model: Model = MODEL) -> Ranking:
+    """What is popular; the score is the popularity now, in purchases of this moment."""
+    scores = dict(zip(popular.ids, popular.scores, strict=True))
+    for item_id in exclude:
+        scores.pop(item_id, None)
+    # All of the score is popularity, and so is the source.
+    return Ranking(scores, Popular(prior=scores), unit=shrink(now_ms, model.popularity_half_life_ms))
+
+
+def _latest(history: History) -> dict[str, Met]:
+    """Item → what the user did with it, most recent first.
 
     Of what was done with an item the strongest counts (who bought also viewed), unless the last was to give it up.
     """
-    found: dict[str, tuple[float, int]] = {}
-    for entry in history.entries:
-        held = found.get(entry.item_id)
+    found: dict[str, Met] = {}
+    for item_id, at_ms, kind, weight in map(_FIELDS, history.entries):
+        held = found.get(item_id)
         if held is None:
-            found[entry.item_id] = entry.weight, entry.at_ms
-        elif 0.0 <= held[0] < entry.weight:
-            found[entry.item_id] = entry.weight, held[1]
+            found[item_id] = Met(weight, at_ms, kind, 1 << kind)
+        else:
+            stronger = weight if 0.0 <= held.weight < weight else held.weight
+            found[item_id] = Met(stronger, held.at_ms, max(kind, held.kind), held.kinds | 1 << kind)
     return found
 
 
-def _seeds(latest: Mapping[str, tuple[float, int]], model: Model) -> list[tuple[str, float, int]]:
-    """Item, weight and how far its list is read. The strongest signal of the seeds counts 1, so that a log of views
-    alone stands to the prior as one of purchases does.
+def _seeds(latest: Mapping[str, Met], model: Model) -> list[Seed]:
+    """The strongest signal of the seeds counts 1, so that a log of views alone stands to the prior as one of purchases
+    does.
     """
-    chosen = [(item_id, weight) for item_id, (weight, _) in islice(latest.items(), model.seeds)]
-    strongest = max((weight for _, weight in chosen), default=0.0)
-    fading = 1.0
+    chosen = list(islice(latest.items(), model.seeds))
+    strongest = max((met.weight for _, met in chosen), default=0.0)
+    fading = 1.0 if strongest <= 0.0 else 1.0 / strongest
+    share = 1.0
     found = []
-    for item_id, weight in chosen:
-        length = max(model.shortest_list, round(model.neighbours * fading))
-        found.append((item_id, weight / strongest * fading if strongest > 0.0 else weight * fading, length))
+    for item_id, met in chosen:
+        found.append((item_id, met.weight * fading, max(model.shortest_list, round(model.neighbours * share))))
         fading *= model.recency
+        share *= model.recency
     return found
 
 
@@ -203,60 +171,18 @@ def _prior_weight(history: History, now_ms: int, model: Model) -> float:
 
 
 def _returning(
-    latest: Mapping[str, tuple[float, int]], neighbours: Mapping[str, Neighbours], now_ms: int, model: Model
+    latest: Mapping[str, Met], neighbours: Mapping[str, Neighbours], now_ms: int, model: Model
 ) -> dict[str, float]:
     """The user's items that may be offered again, and what to multiply their scores by."""
     found = {}
     until_ms = now_ms - model.return_gap_ms
-    for item_id, (_, at_ms) in islice(latest.items(), model.seeds):
-        if at_ms <= until_ms:
+    for item_id, met in islice(latest.items(), model.seeds):
+        if met.at_ms <= until_ms:
             rate = neighbours.get(item_id, NO_NEIGHBOURS).return_rate
             if rate > 0.0:
                 found[item_id] = min(model.return_limit, model.return_gain * rate)
     return found
 
 
-def _best(
-    scores: dict[str, float],
-    k: int,
-    exclude: frozenset[str],
-    allowed: Allowed | None,
-    marks: frozenset[int],
-    returning: Mapping[str, float],
-) -> list[str]:
-    """The `k` best that may be served. No more is ordered than is needed: usually nothing is left out."""
-    ordered = sorted(scores.values(), reverse=True)
-    wanted = k + len(exclude)
-    while ordered:
-        # Numbers sort faster than items by their number: find the score that gets in, then order what has it.
-        least = ordered[min(wanted, len(ordered)) - 1]
-        best = [
-            item_id
-            for item_id in sorted(
-                [item_id for item_id, score in scores.items() if score >= least and score > 0.0],
-                key=scores.__getitem__,
-                reverse=True,
-            )
-            if item_id not in exclude
-            and (not marks or item_id in returning or mark(item_id) not in marks)
-            and (allowed is None or allowed(item_id))
-        ]
-        if len(best) >= k or wanted >= len(ordered):
-            return best[:k]
-        wanted *= 4
-    return []
-
-
-def _source(item_id: str, score: float, popular: Popular, returning: Mapping[str, float]) -> str:
-    if item_id in returning:
-        return RETURN
-    return POPULAR if popular.prior.get(item_id, 0.0) * 2.0 >= score else COVISITATION
-
-
-def _lookup(near: Neighbours | None, length: int) -> dict[str, float]:
-    return {} if near is None else dict(zip(islice(near.ids, length), near.similarity, strict=False))
-
-
-def _because(item_id: str, lists: Sequence[tuple[str, float, dict[str, float]]]) -> tuple[str, ...]:
-    causes = [(weight * near[item_id], seed) for seed, weight, near in lists if item_id in near]
-    return tuple(seed for part, seed in nlargest(_CAUSES, causes) if part > 0.0)
+def _multiplied(returning: dict[str, float], factors: Mapping[str, float]) -> dict[str, float]:
+    return {**returning, **{item_id: factor * returning.get(item_id, 1.0) for item_id, factor in factors.items()}}

@@ -33,12 +33,22 @@ async def test_it_deletes_what_is_old_and_keeps_what_is_undecided_or_on_its_way(
         f"('t', 0, 2, 1, 'k', 'e', 1, 'replayed', {old}, {old}), "
         f"('t', 0, 3, 1, 'k', 'e', 1, 'discarded', {old}, {old}), ('t', 0, 4, 1, 'k', 'e', 1, 'replayed', {old}, now())"
     )
+    await pool.execute(
+        f"INSERT INTO sessions (session_id, user_id, started_ms, created_at) VALUES ('old', 'ann', 1, {old}), "
+        "('new', 'ann', 1, now())"
+    )
     before = counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed")
     async with database(database_url) as opened:
         retention = Retention(opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30))
         deleted = await retention.sweep()
         assert await retention.sweep() == {}  # not due again
-    assert deleted == {"feature_event_consumed": 4500, "events": 2, "feature_consumer_dlq": 2, "event_outbox": 1}
+    assert deleted == {
+        "feature_event_consumed": 4500,
+        "events": 2,
+        "feature_consumer_dlq": 2,
+        "event_outbox": 1,
+        "sessions": 1,
+    }
     assert counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed") == before + 4500
     assert await found("SELECT array_agg(event_id) FROM feature_event_consumed") == ["new"]
     assert await found("SELECT array_agg(event_id ORDER BY event_id) FROM events") == ["new"]

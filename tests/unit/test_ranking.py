@@ -15,6 +15,8 @@ from app.core.ranking import (
     RETURN,
     Neighbours,
     Popular,
+    Ranked,
+    Ranking,
     evidence,
     neighbours_of,
     popular,
@@ -41,11 +43,15 @@ def near(similarities: Mapping[str, float], return_rate: float = 0.0) -> Neighbo
 
 
 def ids(history: History, neighbours: Mapping[str, Neighbours], top: Popular = TOP, k: int = 20) -> list[str]:
-    return [item.item_id for item in rank(history, neighbours, top, now_ms=NOW_MS, k=k)]
+    return rank(history, neighbours, top, now_ms=NOW_MS).best(k)
+
+
+def shown(ranking: Ranking, k: int = 20, *, explain: bool = False) -> list[Ranked]:
+    return [ranking.show(item_id, explain=explain) for item_id in ranking.best(k)]
 
 
 def test_a_new_user_gets_what_is_popular() -> None:
-    ranked = rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS, k=2)
+    ranked = shown(rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS), 2)
     assert [(item.item_id, item.source) for item in ranked] == [("hit", POPULAR), ("known", POPULAR)]
 
 
@@ -96,31 +102,48 @@ def test_what_the_user_had_long_ago_is_left_out() -> None:
 )
 def test_an_item_is_offered_again_if_users_come_back_to_it(ago_ms: int, return_rate: float, offered: bool) -> None:
     history = bought("hit", ago_ms=ago_ms)
-    ranked = rank(history, {"hit": near({}, return_rate)}, TOP, now_ms=NOW_MS, k=20)
+    ranked = shown(rank(history, {"hit": near({}, return_rate)}, TOP, now_ms=NOW_MS))
     assert ("hit" in [item.item_id for item in ranked]) is offered
     assert [item.source for item in ranked if item.item_id == "hit"] == [RETURN] * offered
 
 
-def test_excluded_and_not_allowed_items_make_room_for_others() -> None:
+def test_excluded_items_make_room_for_others() -> None:
     top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(300)])
-    ranked = rank(
-        NO_HISTORY,
-        {},
-        top,
-        now_ms=NOW_MS,
-        k=5,
-        exclude=frozenset({"item-290"}),
-        allowed=lambda item_id: item_id >= "item-288",
-    )
-    assert [item.item_id for item in ranked] == ["item-288", "item-289", "item-291", "item-292", "item-293"]
+    ranked = rank(NO_HISTORY, {}, top, now_ms=NOW_MS, exclude={f"item-{number:03}" for number in range(295)})
+    assert ranked.best(20) == ["item-295", "item-296", "item-297", "item-298", "item-299"]
+
+
+def test_only_what_was_done_in_the_named_way_is_left_out() -> None:
+    history = merge_history(bought("hit"), [Entry("known", NOW_MS - 5, Kind.VIEW, 0.3)])
+    ranked = rank(History(history.entries, (mark("rare"),)), {}, TOP, now_ms=NOW_MS, seen={Kind.PURCHASE})
+    assert ranked.best(20) == ["known", "rare"]
+    assert rank(history, {}, TOP, now_ms=NOW_MS, seen=()).best(20) == ["hit", "known", "rare"]
+    assert ranked.left_out("hit")
+    assert not ranked.left_out("known")
+    assert rank(history, {}, TOP, now_ms=NOW_MS).left_out("known")
+
+
+def test_rules_multiply_scores() -> None:
+    factors = {"rare": 20.0, "hit": 0.0, "absent": 2.0}
+    ranked = shown(rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS, factors=factors))
+    assert [item.item_id for item in ranked] == ["rare", "known"]
+    assert ranked[0].score == pytest.approx(20.0 * ranked[0].popularity)
+    assert (ranked[0].factor, ranked[0].source, ranked[1].factor) == (20.0, POPULAR, 1.0)
 
 
 def test_explanations_name_the_strongest_causes_first() -> None:
     neighbours = {"a": near({"x": 0.1}), "b": near({"x": 0.9}), "c": near({"y": 0.9})}
-    ranked = rank(bought("a", "b", "c"), neighbours, TOP, now_ms=NOW_MS, k=20, explain=True)
-    because = {item.item_id: (item.source, item.because) for item in ranked}
-    assert because["x"] == (COVISITATION, ("b", "a"))
-    assert because["hit"] == (POPULAR, ())
+    ranked = shown(rank(bought("a", "b", "c"), neighbours, TOP, now_ms=NOW_MS), explain=True)
+    found = {item.item_id: (item.source, [cause.item_id for cause in item.causes]) for item in ranked}
+    assert found["x"] == (COVISITATION, ["b", "a"])
+    assert found["hit"] == (POPULAR, [])
+
+
+def test_the_parts_of_a_score_sum_to_it() -> None:
+    neighbours = {"a": near({"hit": 0.1, "x": 0.3}), "b": near({"x": 0.9})}
+    for item in shown(rank(bought("a", "b"), neighbours, TOP, now_ms=NOW_MS), explain=True):
+        assert item.score == pytest.approx(item.popularity + sum(cause.part for cause in item.causes))
+        assert all(cause.kind == Kind.PURCHASE for cause in item.causes)
 
 
 ITEMS = st.sampled_from([f"item-{number}" for number in range(30)])
@@ -134,35 +157,34 @@ NEIGHBOURS = st.dictionaries(ITEMS, st.floats(0.001, 1.0), max_size=15).map(
     st.dictionaries(ITEMS, NEIGHBOURS),
     st.dictionaries(ITEMS, st.floats(0.1, 100.0)),
     st.frozensets(ITEMS),
-    st.frozensets(ITEMS),
     st.integers(1, 30),
 )
-def test_a_list_is_full_ordered_and_serves_nothing_it_must_not(
+def test_a_list_is_full_ordered_and_has_nothing_it_must_not(
     had: list[str],
     neighbours: dict[str, Neighbours],
     popularity: dict[str, float],
     exclude: frozenset[str],
-    banned: frozenset[str],
     k: int,
 ) -> None:
     top = popular_of(sorted(popularity.items(), key=lambda pair: -pair[1]))
-    ranked = rank(
-        bought(*had),
-        neighbours,
-        top,
-        now_ms=NOW_MS,
-        k=k,
-        exclude=exclude,
-        allowed=lambda item_id: item_id not in banned,
-        explain=True,
-    )
+    ranking = rank(bought(*had), neighbours, top, now_ms=NOW_MS, exclude=exclude)
+    ranked = shown(ranking, k, explain=True)
     served = [item.item_id for item in ranked]
     assert len(set(served)) == len(served)
-    assert not set(served) & (exclude | banned | set(had))
+    assert not set(served) & (exclude | set(had))
     assert [item.score for item in ranked] == sorted((item.score for item in ranked), reverse=True)
-    assert len(served) == k or set(served) >= popularity.keys() - exclude - banned - set(had)
+    assert len(served) == k or set(served) >= popularity.keys() - exclude - set(had)
+    assert ranking.best(2 * k)[:k] == served
     for item in ranked:
-        assert all(item.item_id in neighbours[cause].ids for cause in item.because)
+        assert all(item.item_id in neighbours[cause.item_id].ids for cause in item.causes)
+
+
+@given(st.sets(st.integers(0, 199)), st.integers(1, 40))
+def test_a_list_is_full_however_many_items_the_user_had_long_ago(old: set[int], k: int) -> None:
+    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(200)])
+    history = History(bought("now").entries, tuple(mark(f"item-{number:03}") for number in old))
+    left = [f"item-{number:03}" for number in range(200) if number not in old]
+    assert rank(history, {}, top, now_ms=NOW_MS).best(k) == left[:k]
 
 
 def test_seeds_are_the_latest_items_each_once() -> None:
@@ -210,12 +232,17 @@ def test_an_item_without_frequency_has_no_neighbours() -> None:
     assert neighbours_of(1.0, 0.0, [("a", 1.0, 0.0), ("b", 0.0, 1.0)], now_ms=NOW_MS).ids == ()
 
 
-def test_similar_items_are_the_neighbours_that_may_be_served() -> None:
-    neighbours = near({"b": 0.9, "c": 0.8, "d": 0.7})
-    ranked = similar("a", neighbours, k=2, exclude=frozenset("b"), allowed=lambda item_id: item_id != "c")
-    assert [(item.item_id, item.score, item.because) for item in ranked] == [("d", 0.7, ("a",))]
+def test_similar_items_are_the_neighbours() -> None:
+    ranked = shown(similar(near({"b": 0.9, "c": 0.8, "d": 0.7}), exclude={"b"}), 2)
+    assert [(item.item_id, item.score, item.source) for item in ranked] == [
+        ("c", 0.8, COVISITATION),
+        ("d", 0.7, COVISITATION),
+    ]
 
 
 def test_popular_items_have_their_popularity_of_now() -> None:
-    ranked = popular(TOP, now_ms=NOW_MS + MODEL.popularity_half_life_ms, k=5, exclude=frozenset({"known"}))
-    assert [(item.item_id, item.score) for item in ranked] == [("hit", 50.0), ("rare", 0.5)]
+    ranked = shown(popular(TOP, now_ms=NOW_MS + MODEL.popularity_half_life_ms, exclude={"known"}))
+    assert [(item.item_id, item.score, item.source) for item in ranked] == [
+        ("hit", 50.0, POPULAR),
+        ("rare", 0.5, POPULAR),
+    ]

@@ -194,7 +194,7 @@ READ: set[str] = set()
 
 def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
     READ.clear()
-    rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, k=20, explain=True, model=Watched())
+    rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, model=Watched())
     # How many neighbours are kept is no weight: it shapes the lists that are shared by all variants.
     assert READ - {"neighbours"} == set(WEIGHTS)
 
@@ -215,10 +215,8 @@ def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
 )
 def test_every_weight_makes_another_list(name: str, value: float) -> None:
     (variant,) = parse(written({**GOOD, "weights": {name: value}}))
-    served, tried = (
-        rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, k=5_000, model=model) for model in (MODEL, variant.model)
-    )
-    assert [(item.item_id, item.score) for item in served] != [(item.item_id, item.score) for item in tried]
+    served, tried = (rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, model=model) for model in (MODEL, variant.model))
+    assert [(i, served.score(i)) for i in served.best(5_000)] != [(i, tried.score(i)) for i in tried.best(5_000)]
 
 
 @given(st.sampled_from(sorted(WEIGHTS)), st.data())
@@ -229,6 +227,7 @@ def test_whatever_is_allowed_can_be_ranked_by(name: str, data: st.DataObject) ->
     whole = kind.__origin__ is int
     drawn = data.draw(st.integers(low, meta.le) if whole else st.floats(low, meta.le, exclude_min=meta.gt is not None))
     (variant,) = parse(written({**GOOD, "weights": {name: drawn}}))
-    found = rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, k=20, model=variant.model)
-    assert len({item.item_id for item in found}) == len(found)
-    assert all(0.0 < item.score < float("inf") for item in found)
+    found = rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, model=variant.model)
+    best = found.best(20)
+    assert len(set(best)) == len(best)
+    assert all(0.0 < found.score(item_id) < float("inf") for item_id in best)

@@ -1,0 +1,44 @@
+"""Sessions of the last day, and who began each."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from app.adapters import sql
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_SQL = sql.load(__file__)
+
+KEEP_DAYS: Final = 1.0
+_KEEP_MS: Final = int(KEEP_DAYS * 86_400_000)
+
+
+class Session(Struct, frozen=True):
+    """`started_ms`: the time of its first event that was counted."""
+
+    user_id: str
+    started_ms: int
+
+
+async def remember(connection: "Connection", sessions: Mapping[str, Session]) -> None:
+    """Keeps those that are not kept yet and are young enough. In key order, after all other features."""
+    await connection.execute(
+        _SQL["remember"],
+        list(sessions),
+        [session.user_id for session in sessions.values()],
+        [session.started_ms for session in sessions.values()],
+        _KEEP_MS,
+    )
+
+
+async def read(connection: "Connection", session_ids: Sequence[str]) -> dict[str, Session]:
+    """Of those that are known."""
+    rows = await connection.fetch(_SQL["read"], session_ids)
+    return {session_id: Session(user_id, started_ms) for session_id, user_id, started_ms in rows}
+
+
+async def erase(connection: "Connection", user_id: str) -> None:
+    await connection.execute(_SQL["erase"], user_id)

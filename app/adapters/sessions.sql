@@ -1,0 +1,16 @@
+-- name: remember
+-- Most sessions of a batch are known already: those cost a look at the index and no write.
+INSERT INTO sessions (session_id, user_id, started_ms)
+SELECT s.session_id, s.user_id, s.started_ms
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS s (session_id, user_id, started_ms)
+WHERE
+    s.started_ms > (extract(EPOCH FROM now()) * 1000)::bigint - $4::bigint
+    AND NOT EXISTS (SELECT FROM sessions AS k WHERE k.session_id = s.session_id)
+ORDER BY s.session_id
+ON CONFLICT (session_id) DO NOTHING;
+
+-- name: read
+SELECT session_id, user_id, started_ms FROM sessions WHERE session_id = ANY ($1::text[]);
+
+-- name: erase
+DELETE FROM sessions WHERE user_id = $1;

@@ -1,0 +1,96 @@
+"""A user's history, or that of the session where the user is unknown: from the cache, or from Postgres."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Final
+
+from app import metrics
+from app.adapters import features, sessions
+from app.adapters.history_cache import HistoryCache, Versioned
+from app.adapters.joined_reads import JoinedReads
+from app.adapters.postgres import Database
+from app.adapters.sessions import Session
+from app.core.history import NO_HISTORY, History
+from app.errors import DependencyDown
+
+_PATIENCE_SEC: Final = 1.0
+_KEEP_SEC: Final = 300.0
+_HITS: Final = metrics.CACHE_READS.labels("history", "hit")
+_MISSES: Final = metrics.CACHE_READS.labels("history", "miss")
+
+
+class Histories:
+    """Always asked for anew; concurrent requests share a round trip."""
+
+    def __init__(self, database: Database, cache: HistoryCache | None, *, strict_cache: bool, max_keys: int) -> None:
+        self._database = database
+        self._cache = cache
+        self._strict_cache = strict_cache
+        self._users: JoinedReads[History] = JoinedReads(
+            "history",
+            self._read,
+            absent=NO_HISTORY,
+            patience_sec=_PATIENCE_SEC,
+            keep_sec=_KEEP_SEC,
+            max_keys=max_keys,
+        )
+        self._sessions: JoinedReads[Session | None] = JoinedReads(
+            "session",
+            self._read_sessions,
+            absent=None,
+            patience_sec=_PATIENCE_SEC,
+            keep_sec=_KEEP_SEC,
+            max_keys=max_keys,
+        )
+
+    async def of(self, user_id: str, session_id: str | None) -> History:
+        """The user's; of somebody who is unknown, what was done in the session, whoever did it.
+
+        Raises `DependencyDown` when it cannot be read and was not read lately.
+        """
+        history = await self._users.get(user_id)
+        if history.entries or session_id is None:
+            return history
+        session = await self._sessions.get(session_id)
+        if session is None or session.user_id == user_id:
+            return history
+        of_session = await self._users.get(session.user_id)
+        return History(tuple(entry for entry in of_session.entries if entry.at_ms >= session.started_ms))
+
+    def forget(self, user_id: str) -> None:
+        """What is kept of an erased user, for when nothing answers, is not served again."""
+        self._users.forget(user_id)
+
+    async def close(self) -> None:
+        await self._users.close()
+        await self._sessions.close()
+
+    async def _read(self, user_ids: list[str]) -> Mapping[str, History]:
+        """From the cache; what it lacks from Postgres, and that is put into the cache."""
+        cached: dict[str, Versioned] = {}
+        cache_answers = self._cache is not None
+        if self._cache is not None:
+            try:
+                cached = await self._cache.get_many(user_ids)
+            except DependencyDown:
+                if self._strict_cache:
+                    raise
+                cache_answers = False
+        missing = [user_id for user_id in user_ids if user_id not in cached]
+        _HITS.inc(len(cached))
+        if missing:
+            _MISSES.inc(len(missing))
+            async with self._database.connection() as connection:
+                stored = await features.read_histories(connection, missing)
+            # A user without a history is remembered as such: any write of the consumer has a greater version.
+            loaded = {user_id: stored.get(user_id, Versioned(0, b"")) for user_id in missing}
+            cached |= loaded
+            if self._cache is not None and cache_answers:
+                # The breaker and the health page tell of a failure; the answer does not need it.
+                with contextlib.suppress(DependencyDown):
+                    await self._cache.put_many(loaded)
+        return {user_id: features.history_of(entry) for user_id, entry in cached.items()}
+
+    async def _read_sessions(self, session_ids: list[str]) -> Mapping[str, Session | None]:
+        async with self._database.connection() as connection:
+            return await sessions.read(connection, session_ids)

@@ -1,0 +1,113 @@
+"""From candidates in order to the places of an answer: what may be served, what is pinned, how much of one category.
+
+A place takes the first of: the item that a rule pins there, the new item that is tried out there, the best candidate
+that is left. Nothing is served twice, and nothing that is hidden, expired or excluded, by whatever way it came.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from app.core.catalogue import Card
+from app.core.exploration import EXPLORE
+
+PINNED: Final = "pinned"
+RANKED: Final = "ranked"
+CATALOGUE: Final = "catalogue"
+"""The last step of the ladder: what is servable, although nothing speaks for it."""
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What an answer has to look like.
+
+    `most`: of one category at the most, an item of several counts in each. `spread` is the same, but gives way where
+    the answer would be short otherwise. `pins`: place (from 1) and item. `newcomers`: place (from 0) and item.
+    """
+
+    k: int
+    now_ms: int
+    category: str | None = None
+    exclude: Collection[str] = frozenset()
+    most: int | None = None
+    spread: int | None = None
+    pins: Sequence[tuple[int, str]] = ()
+    newcomers: Mapping[int, str] = {}
+
+
+class Slate:
+    """Fills the places. `offer` takes candidates in order, as often as there are more of them."""
+
+    def __init__(self, wish: Wish, cards: Mapping[str, Card]) -> None:
+        """`cards` may grow from offer to offer; it has those of the pins and the newcomers already."""
+        self._wish = wish
+        self._cards = cards
+        self._places: dict[int, tuple[str, str]] = {}
+        self._taken: set[str] = set()
+        self._of_category: Counter[str] = Counter()
+        self._put_off: list[tuple[str, str]] = []
+        self._next = 0
+        for place, item_id in wish.pins:
+            self._reserve(place - 1, item_id, PINNED)
+        for place, item_id in wish.newcomers.items():
+            self._reserve(place, item_id, EXPLORE)
+
+    @property
+    def missing(self) -> int:
+        return self._wish.k - len(self._places)
+
+    def offer(self, item_ids: Iterable[str], source: str = RANKED) -> None:
+        """Gives the free places to those that may have them, in order."""
+        for item_id in item_ids:
+            if not self.missing:
+                return
+            if not self._may_serve(item_id):
+                continue
+            if self._wish.spread is not None and self._crowded(item_id, self._wish.spread):
+                self._put_off.append((item_id, source))
+            else:
+                self._put(item_id, source)
+
+    def relax(self) -> None:
+        """Gives free places to what `spread` kept back."""
+        for item_id, source in self._put_off:
+            if self.missing and self._may_serve(item_id):
+                self._put(item_id, source)
+        self._put_off.clear()
+
+    def places(self) -> list[tuple[str, str]]:
+        """Item and source (`RANKED` for what has another), in the order of the places, without holes."""
+        return [self._places[place] for place in sorted(self._places)]
+
+    def _reserve(self, place: int, item_id: str, source: str) -> None:
+        if place < self._wish.k and place not in self._places and self._may_serve(item_id):
+            self._take(place, item_id, source)
+
+    def _put(self, item_id: str, source: str) -> None:
+        while self._next in self._places:
+            self._next += 1
+        self._take(self._next, item_id, source)
+
+    def _take(self, place: int, item_id: str, source: str) -> None:
+        self._places[place] = item_id, source
+        self._taken.add(item_id)
+        if self._wish.most is not None or self._wish.spread is not None:
+            self._of_category.update(self._cards[item_id].categories)
+
+    def _may_serve(self, item_id: str) -> bool:
+        wish = self._wish
+        return (
+            item_id not in self._taken
+            and item_id not in wish.exclude
+            and self._cards[item_id].servable(wish.now_ms, wish.category)
+            and not (wish.most is not None and self._crowded(item_id, wish.most))
+        )
+
+    def _crowded(self, item_id: str, most: int) -> bool:
+        """An answer to `category=c` is all of c: that one has no bound."""
+        return any(
+            self._of_category[category] >= most
+            for category in self._cards[item_id].categories
+            if category != self._wish.category
+        )

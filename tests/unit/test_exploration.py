@@ -1,0 +1,63 @@
+"""New items get their share of the places, those that are known least the most."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.exploration import NO_NEWCOMERS, choose, newcomers_of, uncertainty
+
+
+@given(st.integers(0, 10_000), st.integers(1, 10_000))
+def test_every_impression_without_a_click_makes_an_item_better_known(shown: int, more: int) -> None:
+    assert 0.0 < uncertainty(shown + more, 0) < uncertainty(shown, 0)
+
+
+@given(st.integers(0, 1_000), st.integers(0, 1_000))
+def test_more_clicks_than_impressions_are_no_fault(shown: int, taken: int) -> None:
+    assert uncertainty(shown, taken) >= 0.0
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_new_items_get_their_share(share: float) -> None:
+    chance = random.Random(7).random
+    newcomers = newcomers_of([(f"new-{number}", 0, 0) for number in range(50)])
+    answers = [choose(newcomers, share=share, k=20, without=(), chance=chance) for _ in range(2_000)]
+    assert sum(map(len, answers)) / (20 * len(answers)) == pytest.approx(share, rel=0.05)
+    assert {place for answer in answers for place in answer} == set(range(5, 20))
+
+
+def test_what_was_shown_little_is_shown_most() -> None:
+    chance = random.Random(7).random
+    newcomers = newcomers_of([("unknown", 0, 0), ("flop", 500, 2), ("known", 500, 50)])
+    counts: Counter[str] = Counter()
+    for _ in range(5_000):
+        counts.update(choose(newcomers, share=0.05, k=20, without=(), chance=chance).values())
+    assert counts["unknown"] > 3 * counts["known"] > 3 * counts["flop"] > 0
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(min_size=1), st.integers(0, 100), st.integers(0, 100)), max_size=20, unique_by=lambda n: n[0]
+    ),
+    st.floats(0.0, 0.5),
+    st.integers(1, 200),
+    st.integers(),
+)
+def test_a_choice_is_seeded_and_serves_nothing_twice(
+    rows: list[tuple[str, int, int]], share: float, k: int, seed: int
+) -> None:
+    newcomers = newcomers_of(rows)
+    without = {row[0] for row in rows[::2]}
+    chosen = choose(newcomers, share=share, k=k, without=without, chance=random.Random(seed).random)
+    assert chosen == choose(newcomers, share=share, k=k, without=without, chance=random.Random(seed).random)
+    assert len(set(chosen.values())) == len(chosen) <= share * k + 1
+    assert all(0 <= place < k for place in chosen)
+    assert not without & set(chosen.values())
+
+
+def test_without_new_items_or_a_share_there_is_no_choice() -> None:
+    assert choose(NO_NEWCOMERS, share=0.5, k=20, without=(), chance=random.random) == {}
+    assert choose(newcomers_of([("new", 0, 0)]), share=0.0, k=20, without=(), chance=random.random) == {}
