@@ -1,13 +1,13 @@
 """The catalogue: what the application has told about its items."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from app.adapters import changes, sql
+from app.adapters import sql
 from app.core.catalogue import UNKNOWN, Card
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ __all__ = [
     "Card",
     "CatalogueItem",
     "NewItem",
+    "Written",
     "delete",
     "read",
     "read_cards",
@@ -83,21 +84,31 @@ class CatalogueItem(Struct, frozen=True, kw_only=True):
     updated_at: datetime | None = None
 
 
-async def store(connection: "Connection", items: Sequence[CatalogueItem]) -> int:
-    """Stores all of them or none, each in place of what was there; returns how many are new. Ids must differ."""
-    async with connection.transaction():
-        rows = await connection.fetch(
-            _SQL["store"],
-            [item.item_id for item in items],
-            [item.title for item in items],
-            [_json(item.categories) for item in items],
-            [_json(item.tags) for item in items],
-            [item.published_at for item in items],
-            [item.expires_at for item in items],
-            [item.hidden for item in items],
-        )
-        await changes.record(connection, [item.item_id for item in items])
-    return sum(created for (created,) in rows)
+class Written(Struct, frozen=True):
+    """How many items are new, and how many are other than before. The rest was stored just so already."""
+
+    created: int
+    changed: int
+
+
+async def store(connection: "Connection", items: Sequence[CatalogueItem], keep: Collection[str] = ()) -> Written:
+    """Stores all of them or none, each in place of what was there, but for the fields to `keep`. Ids must differ.
+
+    What changes is announced by the table itself.
+    """
+    rows = await connection.fetch(
+        _SQL["store"],
+        [item.item_id for item in items],
+        [item.title for item in items],
+        [_json(item.categories) for item in items],
+        [_json(item.tags) for item in items],
+        [item.published_at for item in items],
+        [item.expires_at for item in items],
+        [item.hidden for item in items],
+        list(keep),
+    )
+    created = sum(created for (created,) in rows)
+    return Written(created, len(rows) - created)
 
 
 async def read(connection: "Connection", item_id: str) -> CatalogueItem | None:
@@ -107,11 +118,7 @@ async def read(connection: "Connection", item_id: str) -> CatalogueItem | None:
 
 async def delete(connection: "Connection", item_id: str) -> bool:
     """True when there was such an item."""
-    async with connection.transaction():
-        found = await connection.fetchval(_SQL["delete"], item_id)
-        if found is not None:
-            await changes.record(connection, [item_id])
-    return found is not None
+    return await connection.fetchval(_SQL["delete"], item_id) is not None
 
 
 def _json(values: list[str]) -> str:

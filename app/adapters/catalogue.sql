@@ -62,7 +62,8 @@ ORDER BY s.item_key DESC
 LIMIT $1;
 
 -- name: store
--- In order of ids, so that two bulk writes of the same items never deadlock. xmax is 0 for a row that is new.
+-- In order of ids, so that two bulk writes of the same items never deadlock. A row that is stored just so already is
+-- left alone and not returned. $8 names fields that stay as they are. xmax is 0 for a row that is new.
 INSERT INTO items AS i (item_id, title, categories, tags, published_at, expires_at, hidden)
 SELECT
     n.item_id, n.title, ARRAY(SELECT jsonb_array_elements_text(n.categories)),
@@ -72,14 +73,21 @@ FROM unnest(
 ) AS n (item_id, title, categories, tags, published_at, expires_at, hidden)
 ORDER BY n.item_id
 ON CONFLICT (item_id) DO UPDATE SET
-    title = excluded.title,
-    categories = excluded.categories,
-    tags = excluded.tags,
-    published_at = excluded.published_at,
-    expires_at = excluded.expires_at,
-    hidden = excluded.hidden,
+    title = CASE WHEN 'title' = ANY ($8::text[]) THEN i.title ELSE excluded.title END,
+    categories = CASE WHEN 'categories' = ANY ($8::text[]) THEN i.categories ELSE excluded.categories END,
+    tags = CASE WHEN 'tags' = ANY ($8::text[]) THEN i.tags ELSE excluded.tags END,
+    published_at = CASE WHEN 'published_at' = ANY ($8::text[]) THEN i.published_at ELSE excluded.published_at END,
+    expires_at = CASE WHEN 'expires_at' = ANY ($8::text[]) THEN i.expires_at ELSE excluded.expires_at END,
+    hidden = CASE WHEN 'hidden' = ANY ($8::text[]) THEN i.hidden ELSE excluded.hidden END,
     created_at = coalesce(i.created_at, i.updated_at),
     updated_at = now()
+WHERE
+    ('title' <> ALL ($8::text[]) AND i.title IS DISTINCT FROM excluded.title)
+    OR ('categories' <> ALL ($8::text[]) AND i.categories IS DISTINCT FROM excluded.categories)
+    OR ('tags' <> ALL ($8::text[]) AND i.tags IS DISTINCT FROM excluded.tags)
+    OR ('published_at' <> ALL ($8::text[]) AND i.published_at IS DISTINCT FROM excluded.published_at)
+    OR ('expires_at' <> ALL ($8::text[]) AND i.expires_at IS DISTINCT FROM excluded.expires_at)
+    OR ('hidden' <> ALL ($8::text[]) AND i.hidden IS DISTINCT FROM excluded.hidden)
 RETURNING (i.xmax = 0) AS created;
 
 -- name: read

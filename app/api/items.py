@@ -85,11 +85,11 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         item = events.decode(_item_decoder, await read_body(request, MAX_ITEM_BYTES))
         entry = _checked(named, item, "$")
         async with database.connection() as connection:
-            created = await catalogue.store(connection, [entry])
+            written = await catalogue.store(connection, [entry])
             stored = await catalogue.read(connection, named)
         if stored is None:
             raise ProblemError(503, "The item was deleted at the same time.", headers={"Retry-After": "1"})
-        return reply(_shown(stored), status=201 if created else 200)
+        return reply(_shown(stored), status=201 if written.created else 200)
 
     @get("/items/{item_id:path}", opt=schema.call(needs="read", tag="items", answers={200: StoredItem, **_ABSENT}))
     async def get_item(item_id: FromPath[str]) -> ASGIApp:
@@ -123,8 +123,8 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         entries = [_checked(item.item_id, item, f"$.items[{index}]") for index, item in enumerate(items)]
         _refuse_repeated(items)
         async with database.connection() as connection:
-            created = await catalogue.store(connection, entries)
-        return reply(ItemsAnswer(created, len(entries) - created))
+            written = await catalogue.store(connection, entries)
+        return reply(ItemsAnswer(written.created, len(entries) - written.created))
 
     return [put_item, get_item, delete_item, post_items]
 

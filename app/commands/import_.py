@@ -1,31 +1,39 @@
-"""`reco import`: histories people already have."""
+"""`reco import`: histories people already have, and their catalogues."""
 
 import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from app.adapters.postgres import Database
 from app.core.events import MAX_AHEAD_MS
 from app.errors import UserError
 from app.importing.backlog import wait_for_consumer, wait_for_relay
-from app.importing.mapping import Wishes
+from app.importing.item_transfer import ItemTally, transfer_items
+from app.importing.items import ItemColumns
+from app.importing.mapping import Columns, Wishes
 from app.importing.options import column_options
-from app.importing.reader import Source, detect
+from app.importing.reader import Source, detect, detect_items
 from app.importing.rejects import RejectFile
 from app.importing.screen import Screen, describe_columns
-from app.importing.transfer import Tally, open_database, patiently, prepare, transfer
+from app.importing.transfer import Counts, Tally, open_database, patiently, prepare, transfer
 from app.settings import Settings
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+_OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--items", is_flag=True, help="The file is a catalogue: a row is an item.")
 @column_options
 @click.option(
     "--rejected", type=click.Path(dir_okay=False, path_type=Path), help="Where bad lines go [FILE.rejected.jsonl]."
@@ -41,24 +49,41 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 @click.option(
     "--no-wait", is_flag=True, help="Do not pause, and do not wait for the relay and the consumer at the end."
 )
-def import_(file: Path, wishes: Wishes, rejected: Path | None, strict: bool, max_queued: int, no_wait: bool) -> None:
-    """Import a log of events: CSV or JSON lines, gzipped or not.
+def import_(
+    file: Path, items: bool, wishes: Wishes, rejected: Path | None, strict: bool, max_queued: int, no_wait: bool
+) -> None:
+    """Import a log of events, or with --items a catalogue: CSV or JSON lines, gzipped or not.
 
     Events go the way of live ones, and old times are allowed. Run it again after an interruption: what is stored is
-    passed over. Rows that are no events go to FILE.rejected.jsonl. The database is that of DATABASE_URL.
+    passed over. Rows that cannot be read go to FILE.rejected.jsonl. The database is that of DATABASE_URL.
+
+    The fields of an item are item_id, title, categories, tags (lists, or names with | between them), published_at,
+    expires_at and hidden. A field that the file has no column for stays as it is.
     """
     console = Console(stderr=True)
-    source = detect(file, wishes)
+    if items:
+        _refuse_options_of_events(click.get_current_context())
     database_url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
     if rejected is not None and rejected.resolve() == file.resolve():
         raise UserError(f"--rejected {rejected}: that is the file to import")
     rejects = rejected or file.with_name(file.name + ".rejected.jsonl")
-    console.print(describe_columns(source.columns), style="dim", highlight=False, soft_wrap=True)
+    tally: Counts
+    run: Callable[[Screen], Coroutine[None, None, str]]
+    if items:
+        catalogue = detect_items(file, wishes)
+        columns = describe_columns(catalogue.columns.fields)
+        tally = item_tally = ItemTally()
+        run = partial(_run_items, file, catalogue, database_url, item_tally)
+    else:
+        log = detect(file, wishes)
+        columns = describe_columns(log.columns.fields, wishes.event_type)
+        tally = event_tally = Tally()
+        run = partial(_run, file, log, database_url, event_tally, None if no_wait else max_queued)
+    console.print(columns, style="dim", highlight=False, soft_wrap=True)
     prepare(database_url)
-    tally = Tally()
     with RejectFile(rejects) as reject_file, Screen(console, file, reject_file) as screen:
         try:
-            notice = asyncio.run(_run(file, source, database_url, tally, screen, None if no_wait else max_queued))
+            notice = asyncio.run(run(screen))
             code = 1 if strict and tally.rejected else 0
         except KeyboardInterrupt:
             notice, code = "Interrupted. Run the same command again: it goes on where it stopped.", _INTERRUPTED
@@ -71,7 +96,7 @@ def import_(file: Path, wishes: Wishes, rejected: Path | None, strict: bool, max
 
 
 async def _run(
-    file: Path, source: Source, database_url: str, tally: Tally, screen: Screen, max_queued: int | None
+    file: Path, source: Source[Columns], database_url: str, tally: Tally, max_queued: int | None, screen: Screen
 ) -> str:
     """Imports and waits; returns what there is to say at the end."""
     now_ms = time.time_ns() // 1_000_000
@@ -97,3 +122,28 @@ async def _settle(database: Database, tally: Tally, screen: Screen) -> str:
     if not await patiently(database, lambda: wait_for_consumer(database, tally.sample, report=bar)):
         return "The events are published, and nothing counts them: start the role consumer (`reco serve`)."
     return "All of it counts in the recommendations now."
+
+
+def _refuse_options_of_events(context: click.Context) -> None:
+    """An option that says nothing about a catalogue is a mistake, and not to be passed over."""
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and option.name in _OF_EVENTS
+        and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: about events, and --items reads none")
+
+
+async def _run_items(
+    file: Path, source: Source[ItemColumns], database_url: str, tally: ItemTally, screen: Screen
+) -> str:
+    """Imports; there is nothing to wait for, and nothing to say at the end."""
+    database = open_database(database_url)
+    try:
+        await transfer_items(file, source, database, tally, screen)
+    finally:
+        await database.close(timeout_sec=1.0)
+    return ""

@@ -1,27 +1,37 @@
-"""A file's rows in portions, each row with its event id, so that reading one portion and writing another overlap."""
+"""A file's rows in portions, each row with its id, so that reading one portion and writing another overlap."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
 from app.errors import UserError
-from app.importing.records import RowIds
-from app.importing.rows import BadRow, Row
+from app.importing.rows import BadRow
 
 
-class Batch(Struct, frozen=True, kw_only=True):
+class HasPlace(Protocol):
+    """A row that knows how far the file was read for it, as `Row` does."""
+
+    @property
+    def pos(self) -> int: ...
+
+
+R = TypeVar("R", bound=HasPlace)
+
+
+class Batch(Struct, Generic[R], frozen=True, kw_only=True):
     """`rows` and `bad` in the file's order; `pos` as in `Row`. A `fault` ends the file before its end."""
 
-    rows: list[tuple[str, Row]]
+    rows: list[tuple[str, R]]
     bad: list[BadRow]
     pos: int
     last: bool
     fault: UserError | None
 
 
-def take(rows: Iterator[Row | BadRow], ids: RowIds, size: int) -> Batch:
+def take(rows: Iterator[R | BadRow], id_of: Callable[[R], str], size: int) -> Batch[R]:
     """The next `size` rows, bad ones among them."""
-    good: list[tuple[str, Row]] = []
+    good: list[tuple[str, R]] = []
     bad: list[BadRow] = []
     pos = 0
     fault = None
@@ -33,7 +43,7 @@ def take(rows: Iterator[Row | BadRow], ids: RowIds, size: int) -> Batch:
             if isinstance(row, BadRow):
                 bad.append(row)
             else:
-                good.append((ids.event_id(row), row))
+                good.append((id_of(row), row))
     except StopIteration:
         last = True
     except UserError as error:

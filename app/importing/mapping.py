@@ -1,6 +1,6 @@
 """Which column of a file means what: guessed by the usual names, corrected by what the user says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -71,13 +71,8 @@ class Columns(Struct, frozen=True, kw_only=True):
 
 def guess(present: Sequence[str], wishes: Wishes) -> Columns:
     """The mapping for a file that has the columns `present`. Raises `UserError` that lists every fault."""
-    faults = _wrong_wishes(present, wishes)
-    by_plain_name = {_plain(column): column for column in reversed(present)}
-    fields: dict[str, str] = {}
-    for field, usual in USUAL_COLUMNS.items():
-        found = next((by_plain_name[name] for name in usual if name in by_plain_name), "")
-        if column := wishes.columns.get(field, found):
-            fields[field] = column
+    fields, faults = match(present, wishes, USUAL_COLUMNS)
+    faults += _wrong_types(wishes)
     if "session_id" in fields:
         fields = {"user_id": fields["session_id"]} | fields  # anonymous sessions: each is a user of its own
     if wishes.event_type is not None:
@@ -87,9 +82,7 @@ def guess(present: Sequence[str], wishes: Wishes) -> Columns:
     faults += [
         f"no column is known to be the {field}: say --map {field}=COLUMN" for field in _REQUIRED if field not in fields
     ]
-    if faults:
-        listed = "\n".join(f"  - {fault}" for fault in faults)
-        raise UserError(f"The columns are not clear:\n{listed}\nThe file has: {', '.join(present)}")
+    refuse(faults, present)
     types: dict[str, EventType | None] = dict(USUAL_TYPES)
     for name, ours in wishes.types.items():
         types[name.strip().lower()] = _as_event_type(ours)
@@ -102,17 +95,38 @@ def guess(present: Sequence[str], wishes: Wishes) -> Columns:
     )
 
 
-def _wrong_wishes(present: Sequence[str], wishes: Wishes) -> list[str]:
+def match(
+    present: Sequence[str], wishes: Wishes, usual_columns: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, str], list[str]]:
+    """Field → column by what the user says, else by the usual names; and what is wrong with what the user says."""
+    by_plain_name = {_plain(column): column for column in reversed(present)}
+    fields: dict[str, str] = {}
+    for field, usual in usual_columns.items():
+        found = next((by_plain_name[name] for name in usual if name in by_plain_name), "")
+        if column := wishes.columns.get(field, found):
+            fields[field] = column
     faults = []
     for field, column in wishes.columns.items():
-        if field not in USUAL_COLUMNS:
-            faults.append(f"--map {field}={column}: no such field; there are {', '.join(USUAL_COLUMNS)}")
+        if field not in usual_columns:
+            faults.append(f"--map {field}={column}: no such field; there are {', '.join(usual_columns)}")
         elif column and column not in present:
             faults.append(f"--map {field}={column}: the file has no such column")
-    for name, ours in wishes.types.items():
-        if ours != IGNORE and _as_event_type(ours) is None:
-            faults.append(f"--map-type {name}={ours}: on the right stands one of {', '.join(EVENT_TYPES)} or {IGNORE}")
-    return faults
+    return fields, faults
+
+
+def refuse(faults: Sequence[str], present: Sequence[str]) -> None:
+    """Raises `UserError` with all faults, if there are any."""
+    if faults:
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        raise UserError(f"The columns are not clear:\n{listed}\nThe file has: {', '.join(present)}")
+
+
+def _wrong_types(wishes: Wishes) -> list[str]:
+    return [
+        f"--map-type {name}={ours}: on the right stands one of {', '.join(EVENT_TYPES)} or {IGNORE}"
+        for name, ours in wishes.types.items()
+        if ours != IGNORE and _as_event_type(ours) is None
+    ]
 
 
 def _as_event_type(name: str) -> EventType | None:

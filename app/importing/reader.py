@@ -1,25 +1,28 @@
-"""Log files, row by row: CSV or JSON lines, gzipped or not. A bad line costs itself alone.
+"""Log files and catalogues, row by row: CSV or JSON lines, gzipped or not. A bad line costs itself alone.
 
 source = detect(path, Wishes())
 for row in read_rows(path, source, latest_ms=now_ms):
     ...  # a Row or a BadRow
+
+`detect_items` and `read_items` do the same for a catalogue.
 """
 
 import csv
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from app.errors import UserError
+from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker
 from app.importing.lines import MAX_LINE_BYTES, Line, read_lines
 from app.importing.mapping import Columns, Wishes, guess
 from app.importing.rows import BadRow, Refused, Row, row_maker
 
-__all__ = ["BadRow", "Row", "Source", "detect", "read_rows"]
+__all__ = ["BadRow", "ItemRow", "Row", "Source", "detect", "detect_items", "read_items", "read_rows"]
 
 _SHOWN_CHARACTERS: Final = 2_000
 _DELIMITERS: Final = ",;\t|"
@@ -27,21 +30,35 @@ _LOOKED_AT_LINES: Final = 100
 _SAY_ENCODING: Final = "say --encoding, for example latin-1"
 _TOO_LONG: Final = f"longer than {MAX_LINE_BYTES >> 20} MiB"
 
-Make = Callable[[Mapping[str, Any], int, int], Row | None]
+C = TypeVar("C", Columns, ItemColumns)
+R = TypeVar("R")
+Make = Callable[[Mapping[str, Any], int, int], R | None]
 
 
-class Source(Struct, frozen=True, kw_only=True):
+class Source(Struct, Generic[C], frozen=True, kw_only=True):
     """What a file is and what stands where in it. `header` is empty for JSON lines."""
 
-    columns: Columns
+    columns: C
     header: tuple[str, ...] = ()
     header_line: bool = True
     delimiter: str = ","
     encoding: str = "utf-8"
 
 
-def detect(path: Path, wishes: Wishes) -> Source:
+def detect(path: Path, wishes: Wishes) -> Source[Columns]:
     """Looks at the beginning of the file. Raises `UserError` when it cannot be read or its columns are not clear."""
+    nested = wishes.columns.get("events", "events")
+    return _detect(path, wishes, guess, lambda: _json_keys(path, nested))
+
+
+def detect_items(path: Path, wishes: Wishes) -> Source[ItemColumns]:
+    """The same for a catalogue. Of JSON lines it looks at all: an object need not have every field."""
+    return _detect(path, wishes, guess_items, lambda: _all_json_keys(path))
+
+
+def _detect(
+    path: Path, wishes: Wishes, guess_columns: Callable[[Sequence[str], Wishes], C], json_keys: Callable[[], list[str]]
+) -> Source[C]:
     first = next((line for line in read_lines(path) if line.raw.strip()), None)
     if first is None:
         raise UserError(f"{path} is empty")
@@ -49,7 +66,7 @@ def detect(path: Path, wishes: Wishes) -> Source:
     if start == b"[":
         raise UserError(f"{path} is one JSON array; put one object on each line: jq -c '.[]' {path}")
     if start == b"{":
-        return Source(columns=guess(_json_keys(path, wishes.columns.get("events", "events")), wishes))
+        return Source(columns=guess_columns(json_keys(), wishes))
     _check_encoding(wishes.encoding)
     try:
         text = first.raw.decode(wishes.encoding)
@@ -61,7 +78,7 @@ def detect(path: Path, wishes: Wishes) -> Source:
     if twice:
         raise UserError(f"{path}: two columns have the name {', '.join(twice)}")
     return Source(
-        columns=guess(header, wishes),
+        columns=guess_columns(header, wishes),
         header=header,
         header_line=not wishes.header,
         delimiter=delimiter,
@@ -69,17 +86,26 @@ def detect(path: Path, wishes: Wishes) -> Source:
     )
 
 
-def read_rows(path: Path, source: Source, *, latest_ms: int) -> Iterator[Row | BadRow]:
+def read_rows(path: Path, source: Source[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
     """The file's rows in its order. Rows after `latest_ms` are bad, and so is whatever cannot be read as an event.
 
     Raises `UserError` when the file cannot be read on: it is gone, or its compressed data is damaged.
     """
     make = row_maker(source.columns, latest_ms=latest_ms)
+    return _rows(path, source, make, source.columns.fields.get("events"))
+
+
+def read_items(path: Path, source: Source[ItemColumns]) -> Iterator[ItemRow | BadRow]:
+    """The file's items in its order; what cannot be read as an item is bad. Raises `UserError` as `read_rows` does."""
+    return _rows(path, source, item_maker(source.columns), None)
+
+
+def _rows(path: Path, source: Source[C], make: Make[R], nested: str | None) -> Iterator[R | BadRow]:
     lines = read_lines(path)
-    return _csv_rows(lines, source, make) if source.header else _json_rows(lines, source, make)
+    return _csv_rows(lines, source, make) if source.header else _json_rows(lines, nested, make)
 
 
-def _csv_rows(lines: Iterator[Line], source: Source, make: Make) -> Iterator[Row | BadRow]:
+def _csv_rows(lines: Iterator[Line], source: Source[C], make: Make[R]) -> Iterator[R | BadRow]:
     feed = _Feed(lines, source.encoding)
     cells_of = csv.reader(feed, delimiter=source.delimiter)
     header = source.header
@@ -148,8 +174,7 @@ class _Feed:
             return line.raw.decode(self._encoding, errors="replace")
 
 
-def _json_rows(lines: Iterator[Line], source: Source, make: Make) -> Iterator[Row | BadRow]:
-    nested = source.columns.fields.get("events")
+def _json_rows(lines: Iterator[Line], nested: str | None, make: Make[R]) -> Iterator[R | BadRow]:
     for line in lines:
         if not line.raw.strip():
             continue
@@ -208,6 +233,16 @@ def _json_keys(path: Path, nested: str) -> list[str]:
                 keys |= dict.fromkeys(event) if isinstance(event, dict) else {}
         if line.number >= _LOOKED_AT_LINES:
             break
+    return list(keys)
+
+
+def _all_json_keys(path: Path) -> list[str]:
+    keys: dict[str, None] = {}
+    for line in read_lines(path):
+        try:
+            keys |= dict.fromkeys(_json_object(line.raw))
+        except Refused:
+            continue
     return list(keys)
 
 

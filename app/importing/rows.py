@@ -11,6 +11,7 @@ from app.core.events import EventId, Id, Millis, Percent, Position, Seconds, fau
 from app.importing.mapping import Columns, EventType
 from app.importing.times import time_parser
 
+_MAX_TITLE: Final = 500
 _PASSED_ON: Final = ("event_id", "title", "watch_time_sec", "percent_watched", "ended", "position")
 
 
@@ -65,30 +66,30 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
             return columns.types[str(name).strip().lower()]
         except KeyError:
             pass
-        if _absent(name):
+        if absent(name):
             raise Refused(f"{type_column}: the event type is missing")
-        raise Refused(f"{type_column}: {_shown(name)} is no known event type; say --map-type {str(name)[:40]}=click")
+        raise Refused(f"{type_column}: {shown(name)} is no known event type; say --map-type {str(name)[:40]}=click")
 
     def make(values: Mapping[str, Any], line: int, pos: int) -> Row | None:
         kind = event_type(values)
         if kind is None:
             return None
         time = values.get(time_column)
-        if _absent(time):
+        if absent(time):
             raise Refused(f"{time_column}: the time is missing")
         try:
             ts_ms = parse_time(time)
         except ValueError as error:
             raise Refused(f"{time_column}: {error}") from None
-        user_id = _id(values, fields["user_id"])
+        user_id = id_of(values, fields["user_id"])
         if "session_id" in fields:
-            session_id = _id(values, fields["session_id"])
+            session_id = id_of(values, fields["session_id"])
         else:  # a visit lasts a day when the log does not tell
             session_id = f"{user_id}:{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%d}"
         found: dict[str, Any] = {
             "user_id": user_id,
             "session_id": session_id,
-            "item_id": _id(values, fields["item_id"]),
+            "item_id": id_of(values, fields["item_id"]),
             "event_type": kind,
             "ts_ms": ts_ms,
             "line": line,
@@ -96,7 +97,7 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         }
         for name, column in passed_on:
             value = values.get(column)
-            if not _absent(value):
+            if not absent(value):
                 found[name] = value
         if kind == "watch" and "watch_time_sec" not in found:
             raise Refused("a watch needs its watch_time_sec; say --map watch_time_sec=COLUMN")
@@ -110,18 +111,27 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
     return make
 
 
-def _id(values: Mapping[str, Any], column: str) -> str:
+def clean_title(title: str) -> str:
+    """One line of printable text, at most 500 characters."""
+    text = "".join(letter if letter.isprintable() else " " for letter in title)
+    return " ".join(text.split())[:_MAX_TITLE]
+
+
+def id_of(values: Mapping[str, Any], column: str) -> str:
+    """The value as an id; whole numbers are ids. Raises `Refused`."""
     value = values.get(column)
     if isinstance(value, str) and value:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise Refused(f"{column}: the value is missing" if _absent(value) else f"{column}: {_shown(value)} is no id")
+    raise Refused(f"{column}: the value is missing" if absent(value) else f"{column}: {shown(value)} is no id")
 
 
-def _absent(value: Any) -> bool:
+def absent(value: Any) -> bool:
+    """Whether nothing stands there: a value left out, null, or an empty cell."""
     return value is None or value == ""
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """The value for a message, cut off where it is long."""
     return repr(value)[:60]

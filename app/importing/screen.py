@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -12,10 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 from rich.text import Text
 
-from app.importing.mapping import Columns
 from app.importing.rejects import RejectFile
 from app.importing.rows import BadRow
-from app.importing.transfer import Tally, Watcher
+from app.importing.transfer import Counts, Watcher
 
 _SHOWN_REASONS: Final = 3
 _COUNTED_REASONS: Final = 1_000
@@ -52,7 +51,7 @@ class Screen(Watcher):
         """Leaves the bars as they are, so that other text can follow."""
         self._progress.stop()
 
-    def moved(self, tally: Tally) -> None:
+    def moved(self, tally: Counts) -> None:
         self._moved = time.monotonic()
         note = f"{tally.read:,} rows, {self._rate(tally):,.0f}/s"
         if tally.rejected:
@@ -71,24 +70,22 @@ class Screen(Watcher):
     def waiting(self, description: str) -> "WaitBar":
         return WaitBar(self._progress, self._progress.add_task(description, total=None, note=""))
 
-    def summary(self, tally: Tally) -> Table:
-        """The sums, and the most frequent reasons; every row read is imported, a duplicate or rejected."""
+    def summary(self, tally: Counts) -> Table:
+        """The sums, and the most frequent reasons; every row read is in one of them."""
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column()
         table.add_column(justify="right")
         table.add_column(overflow="fold")
         table.add_row("rows read", f"{tally.read:,}", f"{self._rate(tally):,.0f}/s")
-        table.add_row("imported", f"{tally.imported:,}", "")
-        table.add_row(
-            "duplicates", f"{tally.duplicates:,}", "stored before, not counted again" if tally.duplicates else ""
-        )
+        for name, number, remark in tally.sums():
+            table.add_row(name, f"{number:,}", remark)
         where = f"see {self._rejects.path}" if self._rejects is not None and tally.rejected else ""
         table.add_row("rejected", f"{tally.rejected:,}", where)
         for reason, times in self._reasons.most_common(_SHOWN_REASONS):
             table.add_row("", f"{times:,}", Text(reason))
         return table
 
-    def _rate(self, tally: Tally) -> float:
+    def _rate(self, tally: Counts) -> float:
         return tally.read / max(self._moved - self._started, 1e-3)
 
 
@@ -111,9 +108,9 @@ class WaitBar:
         )
 
 
-def describe_columns(columns: Columns) -> str:
+def describe_columns(fields: Mapping[str, str], event_type: str | None = None) -> str:
     """One line: which column is taken for what."""
-    parts = [f"{field} ← {column}" for field, column in columns.fields.items()]
-    if columns.event_type:
-        parts.append(f"event_type = {columns.event_type}")
+    parts = [f"{field} ← {column}" for field, column in fields.items()]
+    if event_type:
+        parts.append(f"event_type = {event_type}")
     return ", ".join(parts)

@@ -16,20 +16,21 @@ _NANOSECONDS: Final = (1, 1_000_000)
 TimeParser = Callable[[Any], int]
 
 
-def time_parser(time_format: str, timezone: str, *, latest_ms: int) -> TimeParser:
+def time_parser(time_format: str, timezone: str, *, latest_ms: int | None, old_dates: bool = False) -> TimeParser:
     """A function from a file's value to milliseconds since 1970; it raises `ValueError` with the reason.
 
     `time_format` is auto, iso, s, ms or a strptime pattern; `timezone` holds for times that name none; times after
-    `latest_ms` are refused, since one event from the future would outweigh all of the present.
+    `latest_ms` are refused, since one event from the future would outweigh all of the present (None: none are).
+    `old_dates`: a date may lie before 1990, when it is written as one; a number may not.
     Raises `UserError` for a time zone or a format that does not exist.
     """
     parse = _parser(time_format, _zone(timezone))
 
     def checked(value: Any) -> int:
         ts_ms = parse(value)
-        if ts_ms < _EARLIEST_MS:
+        if ts_ms < _EARLIEST_MS and not (old_dates and _number(value) is None):
             raise ValueError(f"{_shown(value)} would be before 1990; is the unit right? say --time-format")
-        if ts_ms > latest_ms:
+        if latest_ms is not None and ts_ms > latest_ms:
             raise ValueError(f"{_shown(value)} lies in the future; is the unit right? say --time-format")
         return ts_ms
 

@@ -18,9 +18,10 @@ from app.adapters.postgres import Database, PoolOptions
 from app.errors import DependencyDown, UserError
 from app.importing.backlog import STILL_FOR_SEC, Sample, wait_for_relay
 from app.importing.batches import Batch, take
+from app.importing.mapping import Columns
 from app.importing.reader import Source, read_rows
 from app.importing.records import RowIds
-from app.importing.rows import BadRow
+from app.importing.rows import BadRow, Row
 from app.importing.writer import Writer
 
 BATCH_ROWS: Final = 2_000
@@ -29,26 +30,39 @@ _RETRY_SEC: Final = 1.0
 _T = TypeVar("_T")
 
 
-class Tally(Struct):
+class Counts(Struct):
     """What became of the file's rows so far. `pos` counts the bytes read, `queued` the events that wait for a relay."""
 
     read: int = 0
-    imported: int = 0
-    duplicates: int = 0
     rejected: int = 0
     pos: int = 0
     queued: int = 0
+
+    def sums(self) -> list[tuple[str, int, str]]:
+        """What the rows that were not rejected came to: name, number, and a remark where there is one to make."""
+        return []
+
+
+class Tally(Counts):
+    """Of events."""
+
+    imported: int = 0
+    duplicates: int = 0
     sample: Sample = msgspec.field(default_factory=Sample)
+
+    def sums(self) -> list[tuple[str, int, str]]:
+        remark = "stored before, not counted again" if self.duplicates else ""
+        return [("imported", self.imported, ""), ("duplicates", self.duplicates, remark)]
 
 
 class Watcher:
     """Is told of each step; the default looks away."""
 
-    def moved(self, tally: Tally) -> None:
+    def moved(self, tally: Counts) -> None:
         """A portion was written, or a wait for the relay went on (`tally.queued` > 0)."""
 
     def rejected(self, rows: Sequence[BadRow]) -> None:
-        """These lines are no events."""
+        """These lines are neither events nor items."""
 
 
 def prepare(database_url: str) -> None:
@@ -77,7 +91,7 @@ def open_database(url: str) -> Database:
 
 async def transfer(
     path: Path,
-    source: Source,
+    source: Source[Columns],
     database: Database,
     tally: Tally,
     watcher: Watcher,
@@ -100,7 +114,7 @@ async def transfer(
     step = max_queued // 10 if max_queued else 0
     unchecked = step  # what earlier imports have left counts as well
 
-    async def write(batch: Batch) -> None:
+    async def write(batch: Batch[Row]) -> None:
         nonlocal unchecked
         async with database.connection() as connection:
             written = await writer.write(connection, batch.rows)
@@ -129,9 +143,9 @@ async def transfer(
                 "Or say --no-wait to queue everything now."
             )
 
-    batch = await asyncio.to_thread(take, rows, ids, BATCH_ROWS)
+    batch = await asyncio.to_thread(take, rows, ids.event_id, BATCH_ROWS)
     while True:
-        ahead = None if batch.last else asyncio.create_task(asyncio.to_thread(take, rows, ids, BATCH_ROWS))
+        ahead = None if batch.last else asyncio.create_task(asyncio.to_thread(take, rows, ids.event_id, BATCH_ROWS))
         try:
             await patiently(database, lambda batch=batch: write(batch))  # type: ignore[misc]
             if max_queued and unchecked >= step:

@@ -8,13 +8,12 @@ from msgspec import Struct
 from app.adapters import sql
 from app.adapters.ingest import insert_events
 from app.importing.records import to_record
-from app.importing.rows import BadRow, Row
+from app.importing.rows import BadRow, Row, clean_title
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 SQL: Final = sql.load(__file__)
-_MAX_TITLE: Final = 500
 
 
 class Written(Struct, frozen=True):
@@ -66,12 +65,6 @@ class Writer:
             if row.title is not None and row.item_id not in self._titled:
                 titles[row.item_id] = clean_title(row.title)
         return {item_id: title for item_id, title in titles.items() if title}
-
-
-def clean_title(title: str) -> str:
-    """One line of printable text, at most 500 characters."""
-    text = "".join(letter if letter.isprintable() else " " for letter in title)
-    return " ".join(text.split())[:_MAX_TITLE]
 
 
 def _conflict(row: Row) -> BadRow:

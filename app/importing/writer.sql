@@ -8,7 +8,10 @@ SELECT event_id, ts_ms FROM events WHERE event_id = ANY ($1::text[]) LIMIT 1;
 -- A log fills in what the catalogue lacks; what the application itself said of an item stays.
 INSERT INTO items (item_id, title)
 SELECT * FROM unnest($1::text[], $2::text[]) AS t (item_id, title) ORDER BY item_id
-ON CONFLICT (item_id) DO UPDATE SET title = excluded.title, updated_at = now()
+ON CONFLICT (item_id) DO UPDATE SET
+    title = excluded.title,
+    created_at = coalesce(items.created_at, items.updated_at),
+    updated_at = now()
 WHERE items.title IS NULL;
 
 -- name: last_queued

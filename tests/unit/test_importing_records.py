@@ -121,7 +121,7 @@ def test_portions_hold_every_row_once_and_in_order() -> None:
     bad = BadRow(line=4, pos=4, reason="why", text="x")
     rows: Iterator[Row | BadRow] = iter([row(0), row(1), bad, row(2), row(3)])
     ids = RowIds()
-    portions = [take(rows, ids, 2) for _ in range(3)]
+    portions = [take(rows, ids.event_id, 2) for _ in range(3)]
     assert [[row.user_id for _, row in portion.rows] for portion in portions] == [["u0", "u1"], ["u2"], ["u3"]]
     assert [portion.bad for portion in portions] == [[], [bad], []]
     assert [portion.last for portion in portions] == [False, False, True]
@@ -132,7 +132,7 @@ def test_a_portion_keeps_what_was_read_before_the_file_failed() -> None:
         yield row(0)
         raise UserError("damaged")
 
-    portion = take(rows(), RowIds(), 10)
+    portion = take(rows(), RowIds().event_id, 10)
     assert [row.user_id for _, row in portion.rows] == ["u0"]
     assert portion.last
     assert str(portion.fault) == "damaged"

@@ -1,0 +1,91 @@
+"""A catalogue's file into the catalogue, a portion after the other. A second run finds what is stored and leaves it."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.adapters import catalogue
+from app.adapters.catalogue import CatalogueItem
+from app.adapters.postgres import Database
+from app.importing.batches import Batch, take
+from app.importing.items import ItemColumns, ItemRow
+from app.importing.reader import Source, read_items
+from app.importing.rows import BadRow
+from app.importing.transfer import BATCH_ROWS, Counts, Watcher, patiently
+
+
+class ItemTally(Counts):
+    """Of items. An item that stands in the file again later counts there as replaced, or as unchanged."""
+
+    created: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+
+    def sums(self) -> list[tuple[str, int, str]]:
+        remark = "stored just so before" if self.unchanged else ""
+        return [("new", self.created, ""), ("replaced", self.replaced, ""), ("unchanged", self.unchanged, remark)]
+
+
+async def transfer_items(
+    path: Path, source: Source[ItemColumns], database: Database, tally: ItemTally, watcher: Watcher
+) -> None:
+    """Imports the file and keeps `tally` up to date, so that it holds when this is cancelled. Of an item that stands in
+    the file twice the last row counts. Fields that the file has no column for stay as they are.
+
+    Raises `UserError` when the file cannot be read on, or Postgres stays away.
+    """
+    rows = read_items(path, source)
+    batch: Batch[ItemRow] | None = await asyncio.to_thread(_take, rows)
+    while batch is not None:
+        ahead = None if batch.last else asyncio.create_task(asyncio.to_thread(_take, rows))
+        try:
+            await _write(batch, source.columns.absent, database, tally)
+        finally:
+            following = await ahead if ahead else None
+        watcher.rejected(batch.bad)
+        watcher.moved(tally)
+        if batch.fault:
+            raise batch.fault
+        batch = following
+
+
+def _take(rows: Iterator[ItemRow | BadRow]) -> Batch[ItemRow]:
+    return take(rows, lambda row: row.item_id, BATCH_ROWS)
+
+
+async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, tally: ItemTally) -> None:
+    latest: dict[str, ItemRow] = {}
+    repeated_alike = 0
+    for item_id, row in batch.rows:
+        repeated_alike += item_id in latest and _same(latest[item_id], row)
+        latest[item_id] = row
+    items = [_item(row) for row in latest.values()]
+
+    async def write() -> catalogue.Written:
+        async with database.connection() as connection:
+            return await catalogue.store(connection, items, keep)
+
+    written = await patiently(database, write) if items else catalogue.Written(0, 0)
+    repeated = len(batch.rows) - len(items)
+    tally.read += len(batch.rows) + len(batch.bad)
+    tally.created += written.created
+    tally.replaced += written.changed + repeated - repeated_alike
+    tally.unchanged += len(items) - written.created - written.changed + repeated_alike
+    tally.rejected += len(batch.bad)
+    tally.pos = max(tally.pos, batch.pos)
+
+
+def _same(one: ItemRow, other: ItemRow) -> bool:
+    return _item(one) == _item(other)
+
+
+def _item(row: ItemRow) -> CatalogueItem:
+    return CatalogueItem(
+        item_id=row.item_id,
+        title=row.title,
+        categories=row.categories,
+        tags=row.tags,
+        published_at=row.published_at,
+        expires_at=row.expires_at,
+        hidden=row.hidden,
+    )

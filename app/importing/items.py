@@ -1,0 +1,156 @@
+"""A catalogue's columns and values: what means what, and one line's values as a checked item."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from app.core.events import Id, fault_of
+from app.importing.mapping import USUAL_COLUMNS, Wishes, match, refuse
+from app.importing.rows import Refused, absent, clean_title, id_of, shown
+from app.importing.times import TimeParser, time_parser
+
+# As `USUAL_COLUMNS` of events. MovieLens has movieId, title, genres; shops have what the last ones of each line say.
+USUAL_ITEM_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "item_id": (*USUAL_COLUMNS["item_id"], "id", "parentasin", "asin"),
+    "title": ("title", "itemtitle", "itemname", "productname", "productdisplayname", "prodname", "name", "description"),
+    "categories": (
+        *("categories", "category", "genres", "genre", "categorycode", "categoryid", "productcategory", "producttype"),
+        *("googleproductcategory", "maincategory", "productgroupname", "department"),
+    ),
+    "tags": ("tags", "tag", "keywords", "labels"),
+    "published_at": ("publishedat", "published", "publishdate", "publicationdate", "releasedate", "availabilitydate"),
+    "expires_at": ("expiresat", "expires", "expirydate", "expirationdate", "availableuntil"),
+    "hidden": ("hidden", "ishidden"),
+}
+
+_SEPARATOR: Final = "|"
+_NO_LABELS: Final = ("(no genres listed)",)  # what MovieLens writes for none
+_YES: Final = frozenset({"true", "t", "yes", "y", "1"})
+_NO: Final = frozenset({"false", "f", "no", "n", "0"})
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Labels = Annotated[list[Id], Meta(max_length=50)]
+
+
+class ItemColumns(Struct, frozen=True, kw_only=True):
+    """What stands where: field → column."""
+
+    fields: dict[str, str]
+    time_format: str = "auto"
+    timezone: str = "UTC"
+
+    @property
+    def absent(self) -> list[str]:
+        """The fields, but for the id, that the file has no column for."""
+        return [field for field in USUAL_ITEM_COLUMNS if field not in self.fields]
+
+
+class ItemRow(Struct, frozen=True, kw_only=True):
+    """One item of a file, checked. `line` and `pos` as in `Row`."""
+
+    item_id: Id
+    title: str | None = None
+    categories: Labels = []
+    tags: Labels = []
+    published_at: datetime | None = None
+    expires_at: datetime | None = None
+    hidden: bool = False
+    line: int
+    pos: int
+
+
+def guess_items(present: Sequence[str], wishes: Wishes) -> ItemColumns:
+    """The mapping for a file that has the columns `present`. Raises `UserError` that lists every fault."""
+    fields, faults = match(present, wishes, USUAL_ITEM_COLUMNS)
+    if "item_id" not in fields:
+        faults.append("no column is known to be the item_id: say --map item_id=COLUMN")
+    elif len(fields) == 1:
+        others = ", ".join(field for field in USUAL_ITEM_COLUMNS if field != "item_id")
+        faults.append(f"no column besides {fields['item_id']} is known; say --map FIELD=COLUMN for one of {others}")
+    refuse(faults, present)
+    return ItemColumns(fields=fields, time_format=wishes.time_format, timezone=wishes.timezone)
+
+
+def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], ItemRow]:
+    """A function of (column → value, line, pos) that gives the item, or raises `Refused` with the reason.
+
+    Raises `UserError` for a time format or a time zone that does not exist.
+    """
+    parse_time = time_parser(columns.time_format, columns.timezone, latest_ms=None, old_dates=True)
+    readers: dict[str, Callable[[Any], Any]] = {
+        "title": _title,
+        "categories": _labels,
+        "tags": _labels,
+        "published_at": lambda value: _moment(value, parse_time),
+        "expires_at": lambda value: _moment(value, parse_time),
+        "hidden": _flag,
+    }
+    fields = columns.fields
+    id_column = fields["item_id"]
+    read = [(field, fields[field], reader) for field, reader in readers.items() if field in fields]
+
+    def make(values: Mapping[str, Any], line: int, pos: int) -> ItemRow:
+        found: dict[str, Any] = {"item_id": id_of(values, id_column), "line": line, "pos": pos}
+        for field, column, reader in read:
+            value = values.get(column)
+            if absent(value):
+                continue
+            try:
+                found[field] = reader(value)
+            except ValueError as error:
+                raise Refused(f"{column}: {error}") from None
+        try:
+            return msgspec.convert(found, ItemRow)
+        except msgspec.ValidationError as error:
+            fault = fault_of(error)
+            field, bracket, index = fault.path.removeprefix("$.").partition("[")
+            raise Refused(f"{fields.get(field, field)}{bracket}{index}: {fault.message}") from None
+
+    return make
+
+
+def _title(value: Any) -> str | None:
+    if isinstance(value, dict | list | bool):
+        raise ValueError(f"{shown(value)} is no text")
+    return clean_title(str(value)) or None
+
+
+def _labels(value: Any) -> list[str]:
+    """From a list, one written as JSON, or names with `|` between them; each once."""
+    if isinstance(value, str):
+        value = _json_list(value) if value.lstrip().startswith("[") else value.split(_SEPARATOR)
+    elif not isinstance(value, list):
+        value = [value]
+    labels: dict[str, None] = {}
+    for entry in value:
+        if not isinstance(entry, str | int) or isinstance(entry, bool):
+            raise ValueError(f"{shown(entry)} is no name; a list of names is expected, or names with | between them")
+        label = str(entry).strip()
+        if label and label not in _NO_LABELS:
+            labels[label] = None
+    return list(labels)
+
+
+def _json_list(text: str) -> list[Any]:
+    try:
+        return msgspec.json.decode(text, type=list[Any])
+    except (msgspec.DecodeError, RecursionError):
+        raise ValueError(f"{shown(text)} begins as a JSON list and is none") from None
+
+
+def _moment(value: Any, parse_time: TimeParser) -> datetime:
+    at_ms = parse_time(value)
+    try:
+        return _EPOCH + timedelta(milliseconds=at_ms)
+    except OverflowError:
+        raise ValueError(f"{shown(value)} is not between the years 1 and 9999 in UTC") from None
+
+
+def _flag(value: Any) -> bool:
+    text = str(value).strip().lower()
+    if text in _YES or text in _NO:
+        return text in _YES
+    raise ValueError(f"{shown(value)} is neither true nor false")
