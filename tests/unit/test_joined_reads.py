@@ -1,0 +1,125 @@
+"""Concurrent readers share a read; nothing old is served but when nothing can be read."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from app.adapters.joined_reads import JoinedReads
+from app.errors import DependencyDown
+
+
+class Source:
+    """Answers when it is let to, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.asked: list[list[str]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: Exception | None = None
+
+    async def read(self, keys: list[str]) -> Mapping[str, int]:
+        self.asked.append(keys)
+        await self.open.wait()
+        if self.error is not None:
+            raise self.error
+        return {key: self.values[key] for key in keys if key in self.values}
+
+
+def reads_of(
+    source: Source, *, patience_sec: float = 5.0, keep_sec: float = 60.0, max_keys: int = 10
+) -> JoinedReads[int]:
+    return JoinedReads(
+        "test", source.read, absent=-1, patience_sec=patience_sec, keep_sec=keep_sec, max_keys=max_keys, max_batch=3
+    )
+
+
+async def test_every_read_is_made_anew() -> None:
+    source = Source()
+    reads = reads_of(source)
+    assert await reads.get("a") == -1
+    source.values["a"] = 1
+    assert await reads.get("a") == 1
+    await reads.close()
+
+
+async def test_who_asks_during_a_read_is_part_of_the_next() -> None:
+    source = Source()
+    reads = reads_of(source)
+    source.open.clear()
+    first = asyncio.create_task(reads.get("a"))
+    while not source.asked:
+        await asyncio.sleep(0)
+    later = [asyncio.create_task(reads.get(key)) for key in ("a", "b", "b", "c")]
+    await asyncio.sleep(0)
+    source.open.set()
+    assert await asyncio.gather(first, *later) == [-1] * 5
+    assert source.asked == [["a"], ["a", "b"], ["c"]]
+    await reads.close()
+
+
+async def test_a_reader_that_is_gone_takes_nothing_from_the_others() -> None:
+    source = Source()
+    source.values = {"a": 1}
+    reads = reads_of(source)
+    source.open.clear()
+    gone, stays = asyncio.create_task(reads.get("a")), asyncio.create_task(reads.get("a"))
+    while not source.asked:
+        await asyncio.sleep(0)
+    gone.cancel()
+    source.open.set()
+    assert await stays == 1
+    await reads.close()
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_an_old_value_is_served_when_none_can_be_read_and_for_a_time_only(slow: bool) -> None:
+    source = Source()
+    source.values = {"a": 1}
+    reads = reads_of(source, patience_sec=0.01 if slow else 5.0)
+    assert await reads.get("a") == 1
+    if slow:
+        source.open.clear()
+    else:
+        source.error = DependencyDown("postgres", "away")
+    assert await reads.get("a") == 1
+    with pytest.raises(DependencyDown):
+        await reads.get("b")
+    reads.forget("a")
+    with pytest.raises(DependencyDown):
+        await reads.get("a")
+    await reads.close()
+
+    source.open.set()
+    source.error = None
+    brief = reads_of(source, keep_sec=-1.0)
+    assert await brief.get("a") == 1
+    source.error = DependencyDown("postgres", "away")
+    with pytest.raises(DependencyDown):
+        await brief.get("a")
+    await brief.close()
+
+
+async def test_no_more_is_kept_than_allowed() -> None:
+    source = Source()
+    source.values = {"a": 1, "b": 2, "c": 3}
+    reads = reads_of(source, max_keys=2)
+    assert [await reads.get(key) for key in "abc"] == [1, 2, 3]
+    source.error = DependencyDown("postgres", "away")
+    assert [await reads.get(key) for key in "bc"] == [2, 3]
+    with pytest.raises(DependencyDown):
+        await reads.get("a")
+    await reads.close()
+
+
+async def test_closing_ends_the_waiting() -> None:
+    source = Source()
+    reads = reads_of(source)
+    source.open.clear()
+    waiting = [asyncio.create_task(reads.get(key)) for key in "abcd"]
+    while not source.asked:
+        await asyncio.sleep(0)
+    await reads.close()
+    for result in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(result, DependencyDown)
