@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from heapq import nlargest
+from itertools import islice
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -100,19 +101,27 @@ class Ranking:
 
     def best(self, count: int) -> list[str]:
         """The `count` best candidates in order, or all if there are fewer; each scores above 0."""
-        scores, marks, returning = self._scores, self._marks, self._returning
+        marks, returning = self._marks, self._returning
         wanted = count
         while True:
-            found = nlargest(wanted, scores, key=scores.__getitem__)
+            found = self._highest(wanted)
             complete = len(found) < wanted
-            while found and scores[found[-1]] <= 0.0:
-                found.pop()
-                complete = True
             if marks:
                 found = [item_id for item_id in found if item_id in returning or mark(item_id) not in marks]
             if complete or len(found) >= count:
                 return found[:count]
             wanted *= 4
+
+    def _highest(self, count: int) -> list[str]:
+        """Popular items stand first in `scores`. The `count`-th of some of them is a bound that the `count`-th of all
+        reaches too, and few do that: only those are sorted.
+        """
+        scores = self._scores
+        some = sorted(islice(scores.values(), 2 * count), reverse=True)
+        least = some[count - 1] if len(some) >= count else 0.0
+        found = [item_id for item_id, score in scores.items() if score >= least and score > 0.0]
+        found.sort(key=scores.__getitem__, reverse=True)
+        return found[:count]
 
     def score(self, item_id: str) -> float:
         """0 for what is no candidate."""
