@@ -8,24 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from app.adapters import sql
-from app.core.catalogue import UNKNOWN, Card
+from app.core.catalogue import Card
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
-
-__all__ = [
-    "UNKNOWN",
-    "Card",
-    "CatalogueItem",
-    "NewItem",
-    "Written",
-    "delete",
-    "read",
-    "read_cards",
-    "read_new",
-    "read_rest",
-    "store",
-]
 
 _SQL = sql.load(__file__)
 

@@ -25,6 +25,7 @@ from app.core.events import PRINTABLE, Fault, Id, InvalidEvent
 
 MAX_ITEMS: Final = 1_000
 MAX_ITEM_BYTES: Final = 64 * 1024
+_MAX_FAULTS: Final = 100
 
 _WRITE_PROBLEMS: Final = schema.problems(400, 413, 415, 422, 503)
 
@@ -61,6 +62,10 @@ class Items(Struct, forbid_unknown_fields=True):
     items: Annotated[list[NamedItem], Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
+class _RawItems(Struct):
+    items: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_ITEMS)]
+
+
 class ItemsAnswer(Struct):
     """How many of them are new, and how many replaced one."""
 
@@ -70,6 +75,8 @@ class ItemsAnswer(Struct):
 
 _item_decoder: Final = msgspec.json.Decoder(Item)
 _items_decoder: Final = msgspec.json.Decoder(Items)
+_named_decoder: Final = msgspec.json.Decoder(NamedItem)
+_raw_items_decoder: Final = msgspec.json.Decoder(_RawItems)
 
 
 def handlers(database: Database) -> list[HTTPRouteHandler]:
@@ -118,8 +125,8 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         opt=schema.call(needs="admin", tag="items", body=Items, answers={200: ItemsAnswer, **_WRITE_PROBLEMS}),
     )
     async def post_items(request: Request[Any, Any, Any]) -> ASGIApp:
-        """Stores up to 1,000 items, all or none."""
-        items = events.decode(_items_decoder, await read_body(request, events.MAX_BODY_BYTES)).items
+        """Stores up to 1,000 items, all or none. A refusal names what is wrong with each item, up to 100."""
+        items = _decode_items(await read_body(request, events.MAX_BODY_BYTES))
         entries = [_checked(item.item_id, item, f"$.items[{index}]") for index, item in enumerate(items)]
         _refuse_repeated(items)
         async with database.connection() as connection:
@@ -146,12 +153,38 @@ def _checked(item_id: str, item: Item, path: str) -> CatalogueItem:
     )
 
 
+def _decode_items(body: bytes) -> list[NamedItem]:
+    try:
+        return events.decode(_items_decoder, body).items
+    except InvalidEvent as error:
+        if error.malformed:
+            raise
+        # The decoder stops at the first fault; who sends a thousand items wants to know them all.
+        faults = _item_faults(events.decode(_raw_items_decoder, body).items)
+        raise (InvalidEvent(*faults) if faults else error) from None
+
+
+def _item_faults(items: Sequence[msgspec.Raw]) -> list[Fault]:
+    faults: list[Fault] = []
+    for index, item in enumerate(items):
+        try:
+            events.decode(_named_decoder, item)
+        except InvalidEvent as error:
+            faults += [Fault(f"$.items[{index}]{fault.path[1:]}", fault.message) for fault in error.faults]
+            if len(faults) >= _MAX_FAULTS:
+                break
+    return faults
+
+
 def _refuse_repeated(items: Sequence[NamedItem]) -> None:
     seen: dict[str, int] = {}
+    faults = []
     for index, item in enumerate(items):
         first = seen.setdefault(item.item_id, index)
         if first != index:
-            raise InvalidEvent(Fault(f"$.items[{index}].item_id", f"the item stands at $.items[{first}] already"))
+            faults.append(Fault(f"$.items[{index}].item_id", f"the item stands at $.items[{first}] already"))
+    if faults:
+        raise InvalidEvent(*faults[:_MAX_FAULTS])
 
 
 def _shown(item: CatalogueItem) -> StoredItem:

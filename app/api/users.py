@@ -11,13 +11,14 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from app.adapters import users
+from app.adapters import catalogue, users
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.api import schema
 from app.api.problems import ProblemError
 from app.api.responses import reply
 from app.api.schema import path_id
+from app.core.catalogue import UNKNOWN
 from app.core.signals import Kind
 
 _PROBLEMS: Final = schema.problems(404, 422, 503)
@@ -30,9 +31,10 @@ class UserQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HistoryEntry(Struct):
-    """One thing the recommendations know of the user."""
+    """One thing the recommendations know of the user. `title`: the item's in the catalogue, if it has one."""
 
     item_id: str
+    title: str | None
     kind: str
     ts_ms: int
     weight: float
@@ -78,6 +80,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         limit = schema.query_of(request.scope, UserQuery).limit
         async with database.connection() as connection:
             stored = await users.read(connection, user_id, limit=limit)
+            cards = await catalogue.read_cards(connection, list({entry.item_id for entry in stored.history.entries}))
         if stored.empty:
             raise ProblemError(404, "Nothing is stored about this user.")
         return reply(
@@ -89,7 +92,16 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
                 queued=stored.queued,
                 dead_letters=stored.dead_letters,
                 latest=[msgspec.json.decode(payload) for payload in stored.latest],
-                history=[HistoryEntry(e.item_id, Kind(e.kind).name.lower(), e.at_ms, e.weight) for e in stored.history],
+                history=[
+                    HistoryEntry(
+                        entry.item_id,
+                        cards.get(entry.item_id, UNKNOWN).title,
+                        Kind(entry.kind).name.lower(),
+                        entry.at_ms,
+                        entry.weight,
+                    )
+                    for entry in stored.history.entries
+                ],
                 erased_at=stored.erased_at,
             )
         )

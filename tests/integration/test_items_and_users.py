@@ -54,6 +54,18 @@ async def test_many_items_are_stored_all_or_none(settings: Settings, pool: async
         ):
             refused = await client.post("/items", json=body)
             assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, path)
+        faulty = [
+            {"item_id": "n1"},
+            {"item_id": "n2", "title": ""},
+            {"title": "n3"},
+            {"item_id": "n4", "tags": ["a", 1]},
+        ]
+        refused = await client.post("/items", json={"items": faulty})
+        paths = [fault["path"] for fault in refused.json()["errors"]]
+        assert (refused.status_code, paths) == (422, ["$.items[1].title", "$.items[2]", "$.items[3].tags[1]"])
+        refused = await client.post("/items", json={"items": [{"item_id": "n", "title": ""}] * 1000})
+        assert (refused.status_code, len(refused.json()["errors"])) == (422, 100)
+        assert (await client.post("/items", content=b'{"items": [')).status_code == 400
     assert await pool.fetchval("SELECT count(*) FROM items") == 1000
 
 
@@ -70,6 +82,7 @@ async def consume(settings: Settings, payloads: list[str]) -> int:
 
 async def test_erasure_is_everywhere_and_stays(settings: Settings, pool: asyncpg.Pool, redis_url: str) -> None:
     async with serving(settings) as client:
+        await client.put("/items/alien", json={"title": "Alien"})
         for item_id in ("alien", "heat"):
             assert (await client.post("/log/watch", json=watch(item_id=item_id))).status_code == 202
         payloads = [payload for (payload,) in await pool.fetch("SELECT payload FROM event_outbox ORDER BY id")]
@@ -78,7 +91,7 @@ async def test_erasure_is_everywhere_and_stays(settings: Settings, pool: asyncpg
 
         stored = (await client.get("/users/ann?limit=1")).json()
         assert (stored["events"], stored["queued"], len(stored["latest"])) == (2, 2, 1)
-        assert [entry["item_id"] for entry in stored["history"]] == ["alien"]
+        assert [(entry["item_id"], entry["title"]) for entry in stored["history"]] == [("alien", "Alien")]
         assert stored["history"][0]["kind"] == "watch"
 
         await pool.execute(
