@@ -15,8 +15,8 @@ from app.core.signals import shrink
 class Neighbours(Struct, frozen=True):
     """The items most similar to one item, best first, and how often its users come back to it (0 to 1).
 
-    `similarity` is one block of memory where it comes from `neighbours_of`: hundreds are read for an answer, of thousands
-    of lists, and a float object each would be a cache miss each.
+    `similarity` is one block of memory where it comes from `neighbours_of`: an answer reads hundreds of them, out of
+    thousands of lists, and a float object each would be a cache miss each.
     """
 
     ids: tuple[str, ...] = ()
