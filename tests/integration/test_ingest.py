@@ -12,12 +12,14 @@ import cramjam
 import httpx
 import pytest
 
+from app import metrics
 from app.adapters.ingest import insert_all_or_none, insert_events
 from app.core import events
 from app.core.events import Record
 from app.devstack import Stack
 from app.settings import Settings
 from tests.support.api import serving, watch
+from tests.support.pipeline import counted
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -265,6 +267,7 @@ async def test_a_client_that_never_sends_its_body_is_not_waited_for(settings: Se
 
 
 async def test_a_full_buffer_says_so_at_once(settings: Settings, pool: asyncpg.Pool) -> None:
+    await pool.execute("INSERT INTO item_stats (item_id, popularity) VALUES ('heat', 1)")
     async with serving(settings, ingest_max_pending_events=2, ingest_timeout_sec=20.0) as client:
         async with pool.acquire() as blocker, blocker.transaction():
             await blocker.execute("LOCK TABLE events IN SHARE MODE")
@@ -275,6 +278,11 @@ async def test_a_full_buffer_says_so_at_once(settings: Settings, pool: asyncpg.P
             refused = await client.post("/log/watch", json=watch())
             assert refused.status_code == 503
             assert int(refused.headers["retry-after"]) >= 1
+            # An impression that nobody waits for is dropped, and its answer is none the slower.
+            dropped = counted(metrics.INGEST_EVENTS, outcome="impression_dropped")
+            shown = await client.get("/reco?user_id=ann", headers={"X-Autolog-Impressions": "true"})
+            assert [item["item_id"] for item in shown.json()["items"]] == ["heat"]
+            assert counted(metrics.INGEST_EVENTS, outcome="impression_dropped") == dropped + 1
         # What waited is either stored or told that Postgres was busy (its lock timeout), and nothing in between.
         answers = [answer.status_code for answer in await asyncio.gather(*waiting)]
         assert set(answers) <= {202, 503}
