@@ -1,11 +1,9 @@
 -- name: remember
--- Most sessions of a batch are known already: those cost a look at the index and no write.
+-- Most sessions of a batch are known already: the conflict is found in the index, and nothing is written.
 INSERT INTO sessions (session_id, user_id, started_ms)
 SELECT s.session_id, s.user_id, s.started_ms
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS s (session_id, user_id, started_ms)
-WHERE
-    s.started_ms > (extract(EPOCH FROM now()) * 1000)::bigint - $4::bigint
-    AND NOT EXISTS (SELECT FROM sessions AS k WHERE k.session_id = s.session_id)
+WHERE s.started_ms > (extract(EPOCH FROM now()) * 1000)::bigint - $4::bigint
 ORDER BY s.session_id
 ON CONFLICT (session_id) DO NOTHING;
 
