@@ -14,6 +14,7 @@ from app.load.plan import BATCHED_EVENTS, UNBOUNDED, Plan, Scenario
 from app.load.requests import Endpoint
 from app.load.results import Results, Sample, drain_rate, values_of
 from app.load.screen import Screen
+from app.load.stall import Stall
 from app.load.store import Verdict
 from app.load.target import Target, usage
 
@@ -237,11 +238,9 @@ class Bench:
         self._await_quiet(self._target.pending)
 
     def _await_quiet(self, pending: Callable[[], int | None]) -> None:
-        least, fell_at = None, time.monotonic()
+        stall = Stall(_STALL_SEC, time.monotonic())
         while left := pending():
-            if least is None or left < least:
-                least, fell_at = left, time.monotonic()
-            if time.monotonic() - fell_at > _STALL_SEC:
+            if stall.at(left, time.monotonic()):
                 raise UserError(f"{left:,} accepted events do not reach the features; look at GET /readyz and the logs")
             self._screen.tick(0, None, f"{left:,} events on their way to the features")
             time.sleep(_POLL_SEC)
