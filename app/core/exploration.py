@@ -1,8 +1,8 @@
 """New items get a share of the places, so that it is found out what they are worth.
 
-Of each new item the click rate is known only as well as it was shown: a Beta distribution that starts from what an item
-may be expected to do and narrows with every impression. An item is chosen in proportion to the width of its own, so
-what is hardly known is shown most, and a flop is shown less and less without anybody's rule. As such: O. Chapelle,
+How a new item is liked is known only as well as it was met: a Beta distribution that starts from what an item may be
+expected to do and narrows with every impression, and faster with what came of them. An item is chosen in proportion to
+the width of its own, so what is hardly known is shown most, and nothing is for ever. As such: O. Chapelle,
 L. Li, "An Empirical Evaluation of Thompson Sampling", NIPS 2011; drawing by the width alone, not by the rate, keeps an
 answer cheap: one draw a place.
 """
@@ -24,9 +24,13 @@ NEW_FOR_MS: Final = 14 * DAY_MS
 NEWCOMERS: Final = 500
 """Among how many new items an answer chooses, those shown least."""
 
-# Before the first impression: one click in ten impressions, known as well as ten impressions would tell.
-_CLICKS_BEFORE: Final = 1.0
-_PASSES_BEFORE: Final = 9.0
+# Before the first impression: one click in ten impressions, known as well as ten impressions would tell. So a click, a
+# watch or a purchase tells as much as ten impressions; there may be some without any, of an import.
+_RATE: Final = 0.1
+_BEFORE: Final = 10.0
+_RESPONSE: Final = 10.0
+# What was taken so often the ranking knows by its own means.
+_KNOWN: Final = 5
 # The first places are the most valuable, and what belongs there is known: new items start behind this share of them.
 _KEPT_SHARE: Final = 0.25
 _DRAWS_A_PLACE: Final = 3
@@ -46,18 +50,16 @@ NO_NEWCOMERS: Final = Newcomers()
 
 
 def uncertainty(shown: int, taken: int) -> float:
-    """The standard deviation of an item's click rate, given impressions and what came of them."""
-    hits = _CLICKS_BEFORE + taken
-    total = max(hits, _CLICKS_BEFORE + _PASSES_BEFORE + shown)
-    rate = hits / total
-    return sqrt(rate * (1.0 - rate) / (total + 1.0))
+    """The standard deviation of an item's click rate, given impressions and how often it was taken."""
+    return sqrt(_RATE * (1.0 - _RATE) / (_BEFORE + shown + _RESPONSE * taken + 1.0))
 
 
 def newcomers_of(rows: Sequence[tuple[str, int, int]]) -> Newcomers:
     """From the new items: id, impressions, and clicks, watches and purchases together."""
+    unknown = [row for row in rows if row[2] < _KNOWN]
     return Newcomers(
-        tuple(item_id for item_id, _, _ in rows),
-        tuple(accumulate(uncertainty(shown, taken) for _, shown, taken in rows)),
+        tuple(item_id for item_id, _, _ in unknown),
+        tuple(accumulate(uncertainty(shown, taken) for _, shown, taken in unknown)),
     )
 
 
@@ -65,8 +67,8 @@ def choose(newcomers: Newcomers, *, share: float, k: int, without: Collection[st
     """Places (from 0) and the new items for them: of many answers' places, `share` on average."""
     if not newcomers.ids or share <= 0.0:
         return {}
-    wanted = floor(share * k + chance())
-    first = floor(k * _KEPT_SHARE)
+    first = max(1, floor(k * _KEPT_SHARE))
+    wanted = min(floor(share * k + chance()), k - first)
     chosen: dict[int, str] = {}
     for _ in range(wanted * _DRAWS_A_PLACE):
         if len(chosen) == wanted:
