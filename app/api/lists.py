@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import RULES_CHANGED
@@ -16,6 +16,11 @@ from app.core.exploration import NO_NEWCOMERS, Newcomers
 from app.core.model import MODEL
 from app.core.ranking import Neighbours, Popular
 from app.core.rules import NO_RULES, Rules
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+V = TypeVar("V")
 
 # Reloading what changed may take a fifth of the time; when more changes than that allows, lists grow older instead.
 _REST_FACTOR: Final = 4.0
@@ -56,33 +61,13 @@ class Lists:
         self.rules: FreshCache[Rules] = FreshCache(
             "rules", self._load_rules, absent=NO_RULES, ttl_sec=_RULES_TTL_SEC, max_keys=1, rest_factor=_REST_FACTOR
         )
-        self.popular: FreshCache[Popular] = FreshCache(
-            "popular",
-            self._load_popular,
-            absent=ranking.NO_POPULAR,
-            ttl_sec=popularity_ttl_sec,
-            max_keys=_CATEGORIES,
-            max_batch=1,
-            rest_factor=_REST_FACTOR,
+        self.popular: FreshCache[Popular] = self._by_category(
+            "popular", _popular, absent=ranking.NO_POPULAR, ttl_sec=popularity_ttl_sec
         )
-        self.newcomers: FreshCache[Newcomers] = FreshCache(
-            "newcomers",
-            self._load_newcomers,
-            absent=NO_NEWCOMERS,
-            ttl_sec=_CATALOGUE_TTL_SEC,
-            max_keys=_CATEGORIES,
-            max_batch=1,
-            rest_factor=_REST_FACTOR,
+        self.newcomers: FreshCache[Newcomers] = self._by_category(
+            "newcomers", _newcomers, absent=NO_NEWCOMERS, ttl_sec=_CATALOGUE_TTL_SEC
         )
-        self.rest: FreshCache[Sequence[str]] = FreshCache(
-            "rest",
-            self._load_rest,
-            absent=(),
-            ttl_sec=_CATALOGUE_TTL_SEC,
-            max_keys=_CATEGORIES,
-            max_batch=1,
-            rest_factor=_REST_FACTOR,
-        )
+        self.rest: FreshCache[Sequence[str]] = self._by_category("rest", _rest, absent=(), ttl_sec=_CATALOGUE_TTL_SEC)
 
     def outdate(self, item_ids: Sequence[str]) -> None:
         """What is kept of these items is reloaded before it is served again; `RULES_CHANGED` stands for the rules."""
@@ -118,36 +103,41 @@ class Lists:
         async with self._database.connection() as connection:
             return {RULES_CHANGED: await rules.read_rules(connection)}
 
-    async def _load_popular(self, categories: list[str]) -> Mapping[str, Popular]:
-        async with self._database.connection() as connection:
-            return {
-                category: ranking.popular_of(
-                    [
-                        (sys.intern(item_id), popularity)
-                        for item_id, popularity in await features.read_popular(
-                            connection, _POPULAR_LIMIT, category or None
-                        )
-                    ]
-                )
-                for category in categories
-            }
+    def _by_category(
+        self,
+        name: str,
+        read: Callable[["Connection", str | None], Awaitable[V]],
+        *,
+        absent: V,
+        ttl_sec: float,
+    ) -> FreshCache[V]:
+        """`read` is given a category, or None for all of them."""
 
-    async def _load_newcomers(self, categories: list[str]) -> Mapping[str, Newcomers]:
-        since = datetime.now(UTC) - timedelta(milliseconds=exploration.NEW_FOR_MS)
-        async with self._database.connection() as connection:
-            return {
-                category: exploration.newcomers_of(
-                    [
-                        (item.item_id, item.impressions, item.responses)
-                        for item in await catalogue.read_new(connection, category or None, since, exploration.NEWCOMERS)
-                    ]
-                )
-                for category in categories
-            }
+        async def load(categories: list[str]) -> Mapping[str, V]:
+            async with self._database.connection() as connection:
+                return {category: await read(connection, category or None) for category in categories}
 
-    async def _load_rest(self, categories: list[str]) -> Mapping[str, Sequence[str]]:
-        async with self._database.connection() as connection:
-            return {
-                category: await catalogue.read_rest(connection, category or None, _REST_LIMIT)
-                for category in categories
-            }
+        return FreshCache(
+            name,
+            load,
+            absent=absent,
+            ttl_sec=ttl_sec,
+            max_keys=_CATEGORIES,
+            max_batch=1,
+            rest_factor=_REST_FACTOR,
+        )
+
+
+async def _popular(connection: "Connection", category: str | None) -> Popular:
+    rows = await features.read_popular(connection, _POPULAR_LIMIT, category)
+    return ranking.popular_of([(sys.intern(item_id), popularity) for item_id, popularity in rows])
+
+
+async def _newcomers(connection: "Connection", category: str | None) -> Newcomers:
+    since = datetime.now(UTC) - timedelta(milliseconds=exploration.NEW_FOR_MS)
+    found = await catalogue.read_new(connection, category, since, exploration.NEWCOMERS)
+    return exploration.newcomers_of([(item.item_id, item.impressions, item.responses) for item in found])
+
+
+async def _rest(connection: "Connection", category: str | None) -> Sequence[str]:
+    return await catalogue.read_rest(connection, category, _REST_LIMIT)

@@ -1,28 +1,10 @@
 import asyncio
-from collections.abc import Mapping
 
 import pytest
 
 from app.adapters.fresh_cache import FreshCache
 from app.errors import DependencyDown
-
-
-class Source:
-    """Answers when it is let to, and remembers what it was asked for."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, int] = {}
-        self.asked: list[list[str]] = []
-        self.open = asyncio.Event()
-        self.open.set()
-        self.error: Exception | None = None
-
-    async def load(self, keys: list[str]) -> Mapping[str, int]:
-        self.asked.append(keys)
-        await self.open.wait()
-        if self.error is not None:
-            raise self.error
-        return {key: self.values[key] for key in keys if key in self.values}
+from tests.support.source import Source
 
 
 def cache_of(

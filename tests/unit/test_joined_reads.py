@@ -1,37 +1,19 @@
 """Concurrent readers share a read; nothing old is served but when nothing can be read."""
 
 import asyncio
-from collections.abc import Mapping
 
 import pytest
 
 from app.adapters.joined_reads import JoinedReads
 from app.errors import DependencyDown
-
-
-class Source:
-    """Answers when it is let to, and remembers what it was asked for."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, int] = {}
-        self.asked: list[list[str]] = []
-        self.open = asyncio.Event()
-        self.open.set()
-        self.error: Exception | None = None
-
-    async def read(self, keys: list[str]) -> Mapping[str, int]:
-        self.asked.append(keys)
-        await self.open.wait()
-        if self.error is not None:
-            raise self.error
-        return {key: self.values[key] for key in keys if key in self.values}
+from tests.support.source import Source
 
 
 def reads_of(
     source: Source, *, patience_sec: float = 5.0, keep_sec: float = 60.0, max_keys: int = 10
 ) -> JoinedReads[int]:
     return JoinedReads(
-        "test", source.read, absent=-1, patience_sec=patience_sec, keep_sec=keep_sec, max_keys=max_keys, max_batch=3
+        "test", source.load, absent=-1, patience_sec=patience_sec, keep_sec=keep_sec, max_keys=max_keys, max_batch=3
     )
 
 
