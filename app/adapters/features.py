@@ -4,7 +4,6 @@ Inside a transaction the tables are always locked in one order (dedupe rows, his
 each in key order, so any number of consumers may share the work without deadlocks.
 """
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -23,14 +22,15 @@ _MAX_KNOWN_KEYS: Final = 500_000
 
 
 class ItemPairs(Struct, frozen=True):
-    """An item's own frequency and returns, and its strongest pairs: the other's id, the weight, the other's frequency.
+    """An item's own frequency and returns, and its strongest pairs: the others' ids, the weights, the others'
+    frequencies.
 
     Weights, frequencies and returns are forward-decayed sums.
     """
 
     frequency: float
     returns: float
-    pairs: list[tuple[str, float, float]]
+    pairs: tuple[list[str], list[float], list[float]]
 
 
 class ItemKeys:
@@ -116,15 +116,11 @@ async def read_pairs(
 
     `evidence` is the pair weight, forward-decayed, at which a similarity counts half.
     """
-    found: dict[str, ItemPairs] = {}
-    for item_id, frequency, returns, near_id, weight, near_frequency in await connection.fetch(
-        _SQL["read_neighbours"], item_ids, limit, frequency_power, evidence
-    ):
-        if item_id not in found:
-            found[item_id] = ItemPairs(frequency, returns, [])
-        # One string an item, however many lists it stands in: a ranking looks up hundreds.
-        found[item_id].pairs.append((sys.intern(near_id), weight, near_frequency))
-    return found
+    rows = await connection.fetch(_SQL["read_neighbours"], item_ids, limit, frequency_power, evidence)
+    return {
+        item_id: ItemPairs(frequency, returns, (near_ids, weights, near_frequencies))
+        for item_id, frequency, returns, near_ids, weights, near_frequencies in rows
+    }
 
 
 async def read_popular(connection: "Connection", limit: int, category: str | None = None) -> list[tuple[str, float]]:

@@ -57,23 +57,26 @@ ON CONFLICT (item_a, item_b) DO UPDATE SET weight = p.weight + excluded.weight;
 SELECT user_id, version, history FROM user_history WHERE user_id = ANY ($1::text[]);
 
 -- name: read_neighbours
--- For each item its pairs in the order of their similarity, which app.core.candidates computes. $3: the power of the
+-- A row an item, with its pairs of the greatest similarity, which app.core.candidates computes. $3: the power of the
 -- candidate's frequency, $4: the pair weight at which thin evidence halves the similarity.
-SELECT i.item_id, i.frequency, i.returns, near.item_id AS near_id, near.weight, near.frequency AS near_frequency
+SELECT i.item_id, i.frequency, i.returns, near.ids, near.weights, near.frequencies
 FROM item_stats AS i
 CROSS JOIN LATERAL (
-    SELECT s.item_id, p.weight, s.frequency
+    SELECT array_agg(item_id) AS ids, array_agg(weight) AS weights, array_agg(frequency) AS frequencies
     FROM (
-        SELECT item_b AS other, weight FROM item_pairs WHERE item_a = i.item_key
-        UNION ALL
-        SELECT item_a, weight FROM item_pairs WHERE item_b = i.item_key
-    ) AS p
-    JOIN item_stats AS s ON s.item_key = p.other
-    WHERE s.frequency > 0 AND p.weight > 0
-    ORDER BY p.weight / power(s.frequency, $3::float8) * (p.weight / (p.weight + $4::float8)) DESC
-    LIMIT $2
+        SELECT s.item_id, p.weight, s.frequency
+        FROM (
+            SELECT item_b AS other, weight FROM item_pairs WHERE item_a = i.item_key
+            UNION ALL
+            SELECT item_a, weight FROM item_pairs WHERE item_b = i.item_key
+        ) AS p
+        JOIN item_stats AS s ON s.item_key = p.other
+        WHERE s.frequency > 0 AND p.weight > 0
+        ORDER BY p.weight / power(s.frequency, $3::float8) * (p.weight / (p.weight + $4::float8)) DESC
+        LIMIT $2
+    ) AS strongest
 ) AS near
-WHERE i.item_id = ANY ($1::text[]);
+WHERE i.item_id = ANY ($1::text[]) AND near.ids IS NOT NULL;
 
 -- name: read_popular
 SELECT s.item_id, s.popularity FROM item_stats AS s

@@ -64,16 +64,21 @@ class FreshCache(Generic[V]):
         self._misses = metrics.CACHE_READS.labels(name, "miss")
 
     async def get(self, key: str) -> V:
+        entry = self._entries.get(key)
+        if entry is not None and entry[0] >= time.monotonic() - self._ttl_sec:
+            self._hits.inc()
+            return entry[1]
         return (await self.get_many((key,)))[key]
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, V]:
         """The value of every key. Raises `DependencyDown` when one has none yet and it cannot be loaded."""
         fresh_since = time.monotonic() - self._ttl_sec
+        entries = self._entries
         found: dict[str, V] = {}
         stale: dict[str, V] = {}
         missing: list[str] = []
         for key in keys:
-            entry = self._entries.get(key)
+            entry = entries.get(key)
             if entry is None:
                 missing.append(key)
             elif entry[0] >= fresh_since:

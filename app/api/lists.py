@@ -1,6 +1,5 @@
 """What the process keeps in memory for ranking: neighbours, cards, rules, what is popular, new, or left over."""
 
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from app.core import exploration, ranking
 from app.core.catalogue import UNKNOWN, Card
 from app.core.exploration import NO_NEWCOMERS, Newcomers
 from app.core.model import MODEL
-from app.core.ranking import Neighbours, Popular
+from app.core.ranking import Accumulators, Neighbours, Popular
 from app.core.rules import NO_RULES, Rules
 
 if TYPE_CHECKING:
@@ -37,10 +36,14 @@ EVERYTHING: Final = ""
 
 
 class Lists:
-    """`neighbours` and `cards` by item; `popular`, `newcomers` and `rest` by category; `rules` by `RULES_CHANGED`."""
+    """`neighbours` and `cards` by item; `popular`, `newcomers` and `rest` by category; `rules` by `RULES_CHANGED`.
+
+    `slots` numbers the items that stand in `neighbours` and `popular`.
+    """
 
     def __init__(self, database: Database, *, related_ttl_sec: float, popularity_ttl_sec: float, max_keys: int) -> None:
         self._database = database
+        self.slots = Accumulators()
         self.neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
             self._load_neighbours,
@@ -62,7 +65,7 @@ class Lists:
             "rules", self._load_rules, absent=NO_RULES, ttl_sec=_RULES_TTL_SEC, max_keys=1, rest_factor=_REST_FACTOR
         )
         self.popular: FreshCache[Popular] = self._by_category(
-            "popular", _popular, absent=ranking.NO_POPULAR, ttl_sec=popularity_ttl_sec
+            "popular", self._popular, absent=ranking.NO_POPULAR, ttl_sec=popularity_ttl_sec
         )
         self.newcomers: FreshCache[Newcomers] = self._by_category(
             "newcomers", _newcomers, absent=NO_NEWCOMERS, ttl_sec=_CATALOGUE_TTL_SEC
@@ -91,7 +94,7 @@ class Lists:
                 evidence=ranking.evidence(now_ms),
             )
         return {
-            item_id: ranking.neighbours_of(entry.frequency, entry.returns, entry.pairs, now_ms=now_ms)
+            item_id: ranking.neighbours_of(entry.frequency, entry.returns, entry.pairs, now_ms=now_ms, slots=self.slots)
             for item_id, entry in found.items()
         }
 
@@ -102,6 +105,9 @@ class Lists:
     async def _load_rules(self, _keys: list[str]) -> Mapping[str, Rules]:
         async with self._database.connection() as connection:
             return {RULES_CHANGED: await rules.read_rules(connection)}
+
+    async def _popular(self, connection: "Connection", category: str | None) -> Popular:
+        return ranking.popular_of(await features.read_popular(connection, _POPULAR_LIMIT, category), slots=self.slots)
 
     def _by_category(
         self,
@@ -126,11 +132,6 @@ class Lists:
             max_batch=1,
             rest_factor=_REST_FACTOR,
         )
-
-
-async def _popular(connection: "Connection", category: str | None) -> Popular:
-    rows = await features.read_popular(connection, _POPULAR_LIMIT, category)
-    return ranking.popular_of([(sys.intern(item_id), popularity) for item_id, popularity in rows])
 
 
 async def _newcomers(connection: "Connection", category: str | None) -> Newcomers:

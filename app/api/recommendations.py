@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from litestar import Request, get
@@ -14,11 +14,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from app.api import schema
 from app.api.context import RequestContext, context_of
 from app.api.experiment import choose
-from app.api.recommender import MODEL_VERSION, Ask, Place, Recommendation, Recommender
+from app.api.recommender import MODEL_VERSION, Ask, Item, Recommendation, Recommender
 from app.api.responses import Reply, reply
 from app.core import events
 from app.core.events import Fault, Id, Impression, InvalidEvent, Record, ShownItem
-from app.core.ranking import Ranked
 from app.core.signals import Kind
 from app.core.variants import Variants
 
@@ -65,28 +64,6 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     max_per_category: PerCategory | None = None
 
 
-class Parts(Struct):
-    """What the score is made of: `(similarity + popularity) * factor`. `factor`: of rules, and of an item that the
-    user had before.
-    """
-
-    similarity: float
-    popularity: float
-    factor: float
-
-
-class Item(Struct, omit_defaults=True):
-    """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`, `why`."""
-
-    item_id: str
-    score: float
-    source: str
-    title: str | None = None
-    because: list[str] | UnsetType = UNSET
-    parts: Parts | UnsetType = UNSET
-    why: str | UnsetType = UNSET
-
-
 class Answer(Struct):
     """Items, best first. `strategy` names the step of the fallback ladder that most of the list came from.
 
@@ -94,7 +71,7 @@ class Answer(Struct):
     """
 
     request_id: str
-    items: list[Item]
+    items: Sequence[Item]
     model_version: str
     strategy: str
     variant: str | UnsetType = UNSET
@@ -133,7 +110,7 @@ def handlers(
             seen=_seen(query.exclude_seen),
             model=choice.model,
         )
-        if autolog and found.places:
+        if autolog and found.items:
             log_impression(_impression(query, found, context, choice.label, now_ms))
         return _answer(context.request_id, found, choice.label)
 
@@ -198,30 +175,14 @@ def _seen(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
 
 
 def _answer(request_id: str, found: Recommendation, variant: str | UnsetType = UNSET) -> Reply:
-    items = [_item(place) for place in found.places]
-    return reply(Answer(request_id, items, MODEL_VERSION, found.strategy, variant))
-
-
-def _item(place: Place) -> Item:
-    ranked = place.ranked
-    item = Item(ranked.item_id, round(ranked.score, 6), ranked.source, place.title)
-    if place.why is not None:
-        item.because = [cause.item_id for cause in ranked.causes]
-        item.parts = _parts(ranked)
-        item.why = place.why
-    return item
-
-
-def _parts(ranked: Ranked) -> Parts:
-    base = ranked.score / ranked.factor if ranked.factor else 0.0
-    return Parts(round(base - ranked.popularity, 6), round(ranked.popularity, 6), round(ranked.factor, 6))
+    return reply(Answer(request_id, found.items, MODEL_VERSION, found.strategy, variant))
 
 
 def _impression(
     query: RecoQuery, found: Recommendation, context: RequestContext, variant: str | UnsetType, now_ms: int
 ) -> Record:
-    shown = [ShownItem(item_id=place.ranked.item_id, position=index) for index, place in enumerate(found.places)]
-    about = {"model_version": MODEL_VERSION, "sources": [place.ranked.source for place in found.places]}
+    shown = [ShownItem(item_id=item.item_id, position=index) for index, item in enumerate(found.items)]
+    about = {"model_version": MODEL_VERSION, "sources": [item.source for item in found.items]}
     event = Impression(
         user_id=query.user_id,
         session_id=query.session_id or query.user_id,

@@ -1,10 +1,12 @@
 """Finds what an answer needs, from the caches or from Postgres, and asks the core to rank it and to fill its places."""
 
 import random
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct, structs
+import numpy as np
+from msgspec import UNSET, Struct, UnsetType, structs
 
 from app import metrics
 from app.adapters.changes import RULES_CHANGED
@@ -24,6 +26,8 @@ MODEL_VERSION: Final = ranking.MODEL_VERSION
 # category, a bound or a rule decides.
 _SPARE: Final = 10
 _SPARE_WHEN_CHOOSY: Final = 200
+_DIGITS: Final = 6
+_RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 # Of one category, as long as nothing is known of the user: the trending items of several, not the crowd of one.
 _SPREAD_SHARE: Final = 0.25
 
@@ -39,18 +43,32 @@ class Ask(Struct, frozen=True, kw_only=True):
     explain: bool = False
 
 
-class Place(Struct, frozen=True):
-    """A place of an answer; `why` in words, with `Ask.explain`."""
+class Parts(Struct):
+    """What the score is made of: `(similarity + popularity) * factor`. `factor`: of rules, and of an item that the
+    user had before.
+    """
 
-    ranked: Ranked
-    title: str | None
-    why: str | None = None
+    similarity: float
+    popularity: float
+    factor: float
+
+
+class Item(Struct, omit_defaults=True):
+    """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`, `why`."""
+
+    item_id: str
+    score: float
+    source: str
+    title: str | None = None
+    because: list[str] | UnsetType = UNSET
+    parts: Parts | UnsetType = UNSET
+    why: str | UnsetType = UNSET
 
 
 class Recommendation(Struct, frozen=True):
     """`strategy`: the source that most places have."""
 
-    places: Sequence[Place]
+    items: Sequence[Item]
     strategy: str
 
 
@@ -89,17 +107,19 @@ class Recommender:
         popular = await self._lists.popular.get(ask.category or EVERYTHING)
         active = await self._lists.rules.get(RULES_CHANGED)
         factors = active.boosted_items(ask.now_ms, ask.category) if active else {}
-        with metrics.STAGE_LATENCY.labels("rank").time():
-            ranked = ranking.rank(
-                history,
-                neighbours,
-                popular,
-                now_ms=ask.now_ms,
-                exclude=ask.exclude,
-                seen=seen,
-                factors=factors,
-                model=model,
-            )
+        started = time.perf_counter()
+        ranked = ranking.rank(
+            history,
+            neighbours,
+            popular,
+            now_ms=ask.now_ms,
+            slots=self._lists.slots,
+            exclude=ask.exclude,
+            seen=seen,
+            factors=factors,
+            model=model,
+        )
+        _RANKING((time.perf_counter() - started) * 1000)
         unknown = not history.entries and ask.category is None
         never = ask.exclude.union(item_id for item_id, factor in factors.items() if factor <= 0.0)
         wish = Wish(
@@ -118,12 +138,14 @@ class Recommender:
     async def similar(self, item_id: str, ask: Ask) -> Recommendation:
         """Up to `ask.k` items that go with this one."""
         neighbours = await self._lists.neighbours.get(item_id)
-        return await self._list(ranking.similar(neighbours, exclude=ask.exclude | {item_id}), ask)
+        slots = self._lists.slots
+        return await self._list(ranking.similar(neighbours, slots=slots, exclude=ask.exclude | {item_id}), ask)
 
     async def popular(self, ask: Ask) -> Recommendation:
         """Up to `ask.k` of what is popular now."""
         popular = await self._lists.popular.get(ask.category or EVERYTHING)
-        return await self._list(ranking.popular(popular, now_ms=ask.now_ms, exclude=ask.exclude), ask)
+        ranked = ranking.popular(popular, now_ms=ask.now_ms, slots=self._lists.slots, exclude=ask.exclude)
+        return await self._list(ranked, ask)
 
     async def _list(self, ranked: Ranking, ask: Ask) -> Recommendation:
         active = await self._lists.rules.get(RULES_CHANGED)
@@ -173,20 +195,23 @@ class Recommender:
     async def _shown(
         self, job: "_Job", places: Sequence[tuple[str, str]], cards: Mapping[str, Card], boosts: Mapping[str, float]
     ) -> Recommendation:
-        items = []
-        for item_id, source in places:
-            item = job.ranked.show(item_id, boost=boosts.get(item_id, 1.0), explain=job.explain)
-            items.append(item if source == RANKED else item.sourced(source))
+        ranked = job.ranked
+        scores = [ranked.score(item_id) * boosts.get(item_id, 1.0) for item_id, _ in places]
+        items = [
+            Item(item_id, score, ranked.source(item_id) if source == RANKED else source, cards[item_id].title)
+            for (item_id, source), score in zip(places, np.array(scores).round(_DIGITS).tolist(), strict=True)
+        ]
         sources = [item.source for item in items]
         strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
-        if not job.explain:
-            return Recommendation([Place(item, cards[item.item_id].title) for item in items], strategy)
-        causes = await self._lists.cards.get_many({cause.item_id for item in items for cause in item.causes})
-        titles = {item_id: card.title for item_id, card in causes.items()}
-        explained = [
-            Place(item, cards[item.item_id].title, in_words(item, titles, job.wish.category)) for item in items
-        ]
-        return Recommendation(explained, strategy)
+        if job.explain:
+            shown = [ranked.show(it.item_id, boost=boosts.get(it.item_id, 1.0)).sourced(it.source) for it in items]
+            causes = await self._lists.cards.get_many({cause.item_id for found in shown for cause in found.causes})
+            titles = {item_id: card.title for item_id, card in causes.items()}
+            for item, found in zip(items, shown, strict=True):
+                item.because = [cause.item_id for cause in found.causes]
+                item.parts = _parts(found)
+                item.why = in_words(found, titles, job.wish.category)
+        return Recommendation(items, strategy)
 
 
 class _Job(Struct, frozen=True):
@@ -201,6 +226,13 @@ class _Job(Struct, frozen=True):
     by_card: bool
     explain: bool
     fill_up: bool
+
+
+def _parts(found: Ranked) -> Parts:
+    base = found.score / found.factor if found.factor else 0.0
+    return Parts(
+        round(base - found.popularity, _DIGITS), round(found.popularity, _DIGITS), round(found.factor, _DIGITS)
+    )
 
 
 def _boosted(job: _Job, item_ids: Sequence[str], cards: Mapping[str, Card], boosts: dict[str, float]) -> Sequence[str]:

@@ -4,7 +4,7 @@ Handlers take raw bodies and decode them with msgspec alone, which is fast and t
 what the framework would read from signatures stands as `opt=call(…)`. `app.api.openapi` makes the document of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar, get_origin
 from urllib.parse import parse_qsl
@@ -62,7 +62,7 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
     """
     values: dict[str, Any] = {}
     lists = _lists(kind)
-    for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+    for name, value in _pairs(scope["query_string"]):
         if name in lists:
             values.setdefault(name, []).extend(part for part in value.split(",") if part)
         elif name in values:
@@ -73,6 +73,14 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidEvent(fault_of(error)) from None
+
+
+def _pairs(query: bytes) -> Iterable[tuple[str, str]]:
+    text = query.decode("latin-1")
+    if not text.isascii() or "%" in text or "+" in text:
+        return parse_qsl(text, keep_blank_values=True)
+    # Most have nothing to decode, and then it takes a fifth of the time.
+    return [(name, value) for name, _, value in (part.partition("=") for part in text.split("&") if part)]
 
 
 @cache

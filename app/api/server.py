@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import metrics
+from app.api.joined_writes import HttpProtocol
 from app.api.listener import BACKLOG, bind, retire
 from app.supervisor import Progress
 
@@ -26,7 +28,13 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    app: Any, listener: socket.socket, stop: asyncio.Event, progress: Progress, *, drain_sec: float
+    app: Any,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    progress: Progress,
+    *,
+    drain_sec: float,
+    protocol: type[HttpToolsProtocol] = HttpProtocol,
 ) -> None:
     """Serves until `stop`, then retires the listener and answers what is in hand, at most `drain_sec` long.
 
@@ -35,7 +43,7 @@ async def serve(
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=protocol,
         ws="none",
         lifespan="off",
         log_config=None,

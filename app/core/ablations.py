@@ -31,7 +31,7 @@ ABLATIONS: Final[dict[str, Model]] = {
     "a prior that does not grow with absence": _model(prior_stale=MODEL.prior_fresh),
     "popularity does not age": _model(popularity_half_life_ms=_NEVER_MS),
     "nothing the user has is offered again": _model(return_gain=0.0),
-    "lists of 1,000, read to the end": _model(neighbours=1_000, shortest_list=1_000),
+    "lists of 1,000": _model(neighbours=1_000),
     "popularity alone": _model(seeds=0),
     POPULARITY: BASELINE,
 }

@@ -14,7 +14,17 @@ from msgspec import Struct, structs
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
 from app.core.messages import ImpressionMessage, Message
 from app.core.model import MODEL, Model
-from app.core.ranking import NO_NEIGHBOURS, NO_POPULAR, Neighbours, Popular, neighbours_of, popular_of, rank, seeds
+from app.core.ranking import (
+    NO_NEIGHBOURS,
+    NO_POPULAR,
+    Accumulators,
+    Neighbours,
+    Popular,
+    neighbours_of,
+    popular_of,
+    rank,
+    seeds,
+)
 from app.core.signals import DAY_MS
 
 # Production reloads a changed list within about a second and a popular one within a minute.
@@ -48,6 +58,7 @@ class Memory:
         self._pairs: dict[str, dict[str, float]] = {}
         self._neighbours: dict[str, tuple[int, Neighbours]] = {}
         self._popular: tuple[int, Popular] = (0, NO_POPULAR)
+        self._slots = Accumulators()
 
     @property
     def items(self) -> Collection[str]:
@@ -71,26 +82,27 @@ class Memory:
     def recommend(self, user_id: str, *, now_ms: int, k: int) -> list[str]:
         history = self.history(user_id)
         neighbours = {item_id: self._neighbours_of(item_id, now_ms) for item_id in seeds(history, self._model)}
-        return rank(history, neighbours, self._popular_at(now_ms), now_ms=now_ms, model=self._model).best(k)
+        popular = self._popular_at(now_ms)
+        return rank(history, neighbours, popular, now_ms=now_ms, slots=self._slots, model=self._model).best(k)
 
     def _neighbours_of(self, item_id: str, now_ms: int) -> Neighbours:
         loaded_ms, near = self._neighbours.get(item_id, (now_ms - LISTS_KEPT_MS, NO_NEIGHBOURS))
         if now_ms - loaded_ms < LISTS_KEPT_MS:
             return near
         item = self._items[item_id]
-        pairs = [
-            (other, weight, self._items[other].frequency) for other, weight in self._pairs.get(item_id, {}).items()
-        ]
-        near = neighbours_of(item.frequency, item.returns, pairs, now_ms=now_ms, model=self._model)
+        weights = self._pairs.get(item_id, {})
+        pairs = list(weights), list(weights.values()), [self._items[other].frequency for other in weights]
+        near = neighbours_of(item.frequency, item.returns, pairs, now_ms=now_ms, slots=self._slots, model=self._model)
         self._neighbours[item_id] = now_ms, near
         return near
 
     def _popular_at(self, now_ms: int) -> Popular:
         loaded_ms, popular = self._popular
         if now_ms - loaded_ms >= POPULAR_KEPT_MS:
-            rows = ((item.popularity, item_id) for item_id, item in self._items.items() if item.popularity > 0.0)
-            best = nlargest(POPULAR_LIMIT, rows)
-            popular = popular_of([(item_id, popularity) for popularity, item_id in best], self._model)
+            known = ((item.popularity, item_id) for item_id, item in self._items.items() if item.popularity > 0.0)
+            best = nlargest(POPULAR_LIMIT, known)
+            rows = [(item_id, popularity) for popularity, item_id in best]
+            popular = popular_of(rows, slots=self._slots, model=self._model)
             self._popular = now_ms, popular
         return popular
 

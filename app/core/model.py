@@ -39,10 +39,7 @@ class Model(Struct, frozen=True, kw_only=True):
     seeds: int = 20
     """How many of the user's latest items give candidates."""
     recency: float = 0.8
-    """Each older one weighs this much of the one after it, and as much less of its list is read: what hardly counts
-    need not be summed. That is what makes an answer cheap (500 terms instead of 2,000) for 1 % of the hits."""
-    shortest_list: int = 5
-    """… but no list is read less far than this."""
+    """Each older one weighs this much of the one after it."""
 
     prior_fresh: float = 0.1
     """What the most popular item scores while the user is here, where a neighbour scores its similarity, summed over

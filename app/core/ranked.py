@@ -2,23 +2,22 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from heapq import nlargest
-from itertools import islice
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
+import numpy as np
 from msgspec import Struct, structs
 
-from app.core.candidates import NO_NEIGHBOURS, NO_POPULAR, Neighbours, Popular
-from app.core.history import mark
+from app.core.accumulators import Accumulators, Numbers, Scores
+from app.core.candidates import NO_NEIGHBOURS, Neighbours
+from app.core.history import Entry, mark
 
 COVISITATION: Final = "covisitation"
 POPULAR: Final = "popular"
 RETURN: Final = "return"
 
 _CAUSES: Final = 3
-
-# An item of the history whose neighbours are candidates, its weight, and how far its list is read.
-Seed = tuple[str, float, int]
+_ABOVE_ZERO: Final = np.finfo(np.float32).smallest_subnormal
 
 
 class Cause(Struct, frozen=True):
@@ -48,56 +47,57 @@ class Ranked(Struct, frozen=True):
         return structs.replace(self, source=source)
 
 
-class Met(NamedTuple):
-    """What the user did with an item: the weight of it all, when last, the strongest `Kind`, and a bit for each."""
-
-    weight: float
-    at_ms: int
-    kind: int
-    kinds: int
-
-
 class Ranking:
     """Candidates with their scores. `best` puts no more in order than is asked for."""
 
     __slots__ = (
         "_factors",
-        "_kinds",
-        "_latest",
+        "_found",
+        "_left_out",
         "_marks",
         "_neighbours",
-        "_popular",
+        "_numbers",
+        "_prior",
+        "_prior_weight",
         "_returning",
         "_scores",
         "_seeds",
-        "_unit",
+        "_slots",
+        "_weights",
     )
 
     def __init__(
         self,
-        scores: dict[str, float],
-        popular: Popular = NO_POPULAR,
+        slots: Accumulators,
+        numbers: Numbers,
+        scores: Scores,
         *,
-        unit: float = 1.0,
-        seeds: Sequence[Seed] = (),
-        latest: Mapping[str, Met] = MappingProxyType({}),
+        prior: Mapping[str, float] = MappingProxyType({}),
+        prior_weight: float = 1.0,
+        seeds: Sequence[Entry] = (),
+        weights: Sequence[float] = (),
         neighbours: Mapping[str, Neighbours] = MappingProxyType({}),
         factors: Mapping[str, float] = MappingProxyType({}),
         returning: Collection[str] = (),
-        kinds: int = 0,
+        left_out: Collection[str] = (),
         marks: Collection[int] = (),
     ) -> None:
-        """`scores` and `popular.prior` are in units of `unit`; `kinds`: a bit for each kind that leaves an item out."""
+        """`numbers` are those of the candidates, each once. `seeds`, with their `weights`: the items whose neighbours
+        they are. `left_out` and `marks`: what the user has.
+        """
+        self._slots = slots
+        self._numbers = numbers
         self._scores = scores
-        self._popular = popular
-        self._unit = unit
+        self._prior = prior
+        self._prior_weight = prior_weight
         self._seeds = seeds
-        self._latest = latest
+        self._weights = weights
         self._neighbours = neighbours
         self._factors = factors
         self._returning = returning
-        self._kinds = kinds
+        self._left_out = left_out
         self._marks = marks
+        self._found: dict[str, float] = {}
 
     def best(self, count: int) -> list[str]:
         """The `count` best candidates in order, or all if there are fewer; each scores above 0."""
@@ -113,47 +113,61 @@ class Ranking:
             wanted *= 4
 
     def _highest(self, count: int) -> list[str]:
-        """Popular items stand first in `scores`. The `count`-th of some of them is a bound that the `count`-th of all
-        reaches too, and few do that: only those are sorted.
-        """
-        scores = self._scores
-        some = sorted(islice(scores.values(), 2 * count), reverse=True)
-        least = some[count - 1] if len(some) >= count else 0.0
-        found = [item_id for item_id, score in scores.items() if score >= least and score > 0.0]
-        found.sort(key=scores.__getitem__, reverse=True)
-        return found[:count]
+        scores, least = self._scores, _ABOVE_ZERO
+        if len(scores) > count:
+            some = scores.copy()
+            some.partition(len(some) - count)
+            least = max(least, some[-count])
+        places = (scores >= least).nonzero()[0]
+        places = places.take((-scores.take(places)).argsort(kind="stable")[:count])
+        ids = self._slots.ids
+        best = [ids[number] for number in self._numbers.take(places).tolist()]
+        self._found.update(zip(best, scores.take(places).tolist(), strict=True))
+        return best
 
     def score(self, item_id: str) -> float:
         """0 for what is no candidate."""
-        return self._scores.get(item_id, 0.0) * self._unit
+        score = self._found.get(item_id)
+        if score is None:
+            number = self._slots.find(item_id)
+            places = (self._numbers == (-1 if number is None else number)).nonzero()[0]
+            score = self._found[item_id] = float(self._scores[places[0]]) if len(places) else 0.0
+        return score
 
     def left_out(self, item_id: str) -> bool:
         """Whether the user has it, and therefore does not get it."""
-        met = self._latest.get(item_id)
-        if met is not None and met.kinds & self._kinds:
-            return item_id not in self._returning
-        return bool(self._marks) and mark(item_id) in self._marks
+        return item_id in self._left_out or (
+            bool(self._marks) and item_id not in self._returning and mark(item_id) in self._marks
+        )
 
-    def show(self, item_id: str, *, boost: float = 1.0, explain: bool = False) -> Ranked:
-        """An item as it is served; `boost` multiplies its score."""
-        score = self._scores.get(item_id, 0.0)
-        prior = self._popular.prior.get(item_id, 0.0)
-        factor = self._factors.get(item_id, 1.0)
-        source = POPULAR if prior * factor * 2.0 >= score else COVISITATION
+    def source(self, item_id: str) -> str:
+        """Where most of the score comes from."""
+        if item_id in self._returning:
+            return RETURN
+        prior = self._prior.get(item_id)
+        if prior is None:
+            return COVISITATION if self.score(item_id) > 0.0 else POPULAR
+        popularity = prior * self._prior_weight * self._factors.get(item_id, 1.0)
+        return POPULAR if popularity * 2.0 >= self.score(item_id) else COVISITATION
+
+    def show(self, item_id: str, *, boost: float = 1.0) -> Ranked:
+        """An item and what its score is made of; `boost` multiplies it."""
         return Ranked(
             item_id,
-            score * self._unit * boost,
-            RETURN if item_id in self._returning else source,
-            prior * self._unit,
-            factor * boost,
-            self._causes(item_id) if explain else (),
+            self.score(item_id) * boost,
+            self.source(item_id),
+            self._prior.get(item_id, 0.0) * self._prior_weight,
+            self._factors.get(item_id, 1.0) * boost,
+            self._causes(item_id),
         )
 
     def _causes(self, item_id: str) -> tuple[Cause, ...]:
+        number = self._slots.find(item_id)
         causes = []
-        for seed, weight, length in self._seeds:
-            near = self._neighbours.get(seed, NO_NEIGHBOURS)
-            if weight > 0.0 and item_id in near.ids[:length]:
-                part = near.similarity[near.ids.index(item_id)] * weight
-                causes.append(Cause(seed, self._latest[seed].kind, part))
+        for seed, weight in zip(self._seeds, self._weights, strict=True):
+            near = self._neighbours.get(seed.item_id, NO_NEIGHBOURS)
+            places = (np.frombuffer(near.numbers, np.int32) == number).nonzero()[0]
+            if weight > 0.0 and len(places):
+                similarity = float(np.frombuffer(near.similarities, np.float32)[places[0]])
+                causes.append(Cause(seed.item_id, seed.kind, similarity * weight))
         return tuple(nlargest(_CAUSES, causes, key=lambda cause: cause.part))

@@ -6,13 +6,15 @@ prior decides, and the prior's own weight grows with the time since the user was
 such: G. Linden, B. Smith, J. York, "Amazon.com Recommendations", IEEE Internet Computing 7(1), 2003.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from math import exp
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+
+from app.core.accumulators import Accumulators, Numbers, Scores
 from app.core.candidates import (
     NO_NEIGHBOURS,
     NO_POPULAR,
@@ -23,10 +25,10 @@ from app.core.candidates import (
     popular_of,
     similarity,
 )
-from app.core.history import History
+from app.core.history import Entry, History
 from app.core.model import MODEL, Model
-from app.core.ranked import COVISITATION, POPULAR, RETURN, Cause, Met, Ranked, Ranking, Seed
-from app.core.signals import Kind, shrink
+from app.core.ranked import COVISITATION, POPULAR, RETURN, Cause, Ranked, Ranking
+from app.core.signals import shrink
 
 __all__ = [
     "COVISITATION",
@@ -35,6 +37,7 @@ __all__ = [
     "NO_POPULAR",
     "POPULAR",
     "RETURN",
+    "Accumulators",
     "Cause",
     "Neighbours",
     "Popular",
@@ -50,10 +53,7 @@ __all__ = [
     "similarity",
 ]
 
-MODEL_VERSION: Final = "covisitation-2"
-
-_EVERY_KIND: Final = sum(1 << kind for kind in Kind)
-_FIELDS: Final = attrgetter("item_id", "at_ms", "kind", "weight")
+MODEL_VERSION: Final = "covisitation-3"
 
 
 def seeds(history: History, model: Model = MODEL) -> list[str]:
@@ -67,6 +67,7 @@ def rank(
     popular: Popular,
     *,
     now_ms: int,
+    slots: Accumulators,
     exclude: Collection[str] = (),
     seen: Collection[int] | None = None,
     factors: Mapping[str, float] = MappingProxyType({}),
@@ -78,88 +79,91 @@ def rank(
     what the user did one of these kinds of things with is left out, of the items in the history's entries.
     """
     latest = _latest(history)
-    chosen = _seeds(latest, model)
-    unit = _prior_weight(history, now_ms, model)
-    # The sum starts as a copy of the prior, and similarities are added in units of it: one pass over each, not three.
-    scores = dict(popular.prior)
-    get = scores.get
-    for item_id, weight, length in chosen:
-        near = neighbours.get(item_id)
-        if near is None:
-            continue
-        step = weight / unit
-        for other, value in zip(near.ids[:length], near.similarity, strict=False):
-            scores[other] = get(other, 0.0) + step * value
-    returning = _returning(latest, neighbours, now_ms, model) if seen is None else {}
-    kinds = _EVERY_KIND if seen is None else sum(1 << kind for kind in frozenset(seen))
-    for item_id, met in latest.items():
-        if met.kinds & kinds and item_id not in returning:
-            scores.pop(item_id, None)
-    for item_id in exclude:
-        scores.pop(item_id, None)
-    multiplied = _multiplied(returning, factors)
-    for item_id, factor in multiplied.items():
-        if item_id in scores:
-            scores[item_id] *= factor
+    chosen = list(islice(latest.values(), model.seeds))
+    weights = _weights(chosen, model)
+    lists = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in chosen]
+    prior = _prior_weight(history, now_ms, model)
+    # What is popular is one more list, whose weight is the prior's.
+    numbers = _joined_numbers([popular.numbers, *[near.numbers for near in lists]])
+    terms = _weighed([popular.shares, *[near.similarities for near in lists]], [prior, *weights])
+    returning: dict[str, float] = {}
+    if seen is None:
+        left_out = set(latest)
+        if returning := _returning(latest, neighbours, now_ms, model):
+            left_out.difference_update(returning)
+            factors = {**returning, **{item_id: f * returning.get(item_id, 1.0) for item_id, f in factors.items()}}
+    else:
+        left_out = {entry.item_id for entry in history.entries if entry.kind in seen}
+    numbers, scores = slots.totals(
+        numbers,
+        terms,
+        without=slots.find_all([*left_out, *exclude]),
+        factors={n: factor for item_id, factor in factors.items() if (n := slots.find(item_id)) is not None},
+    )
     return Ranking(
+        slots,
+        numbers,
         scores,
-        popular,
-        unit=unit,
+        prior=popular.prior,
+        prior_weight=prior,
         seeds=chosen,
-        latest=latest,
+        weights=weights,
         neighbours=neighbours,
-        factors=multiplied,
+        factors=factors,
         returning=returning,
-        kinds=kinds,
-        marks=frozenset(history.marks) if seen is None else (),
+        left_out=left_out,
+        marks=frozenset(history.marks) if seen is None else frozenset(),
     )
 
 
-def similar(neighbours: Neighbours, *, exclude: Collection[str] = ()) -> Ranking:
+def similar(neighbours: Neighbours, *, slots: Accumulators, exclude: Collection[str] = ()) -> Ranking:
     """What goes with an item; the score is the similarity."""
-    scores = dict(zip(neighbours.ids, neighbours.similarity, strict=True))
-    return Ranking({item_id: score for item_id, score in scores.items() if item_id not in exclude})
+    numbers, similarities = _joined_numbers([neighbours.numbers]), _weighed([neighbours.similarities], [1.0])
+    return Ranking(slots, *slots.totals(numbers, similarities, without=slots.find_all(exclude), factors={}))
 
 
-def popular(popular: Popular, *, now_ms: int, exclude: Collection[str] = (), model: Model = MODEL) -> Ranking:
+def popular(
+    popular: Popular, *, now_ms: int, slots: Accumulators, exclude: Collection[str] = (), model: Model = MODEL
+) -> Ranking:
     """What is popular; the score is the popularity now, in purchases of this moment."""
-    scores = dict(zip(popular.ids, popular.scores, strict=True))
-    for item_id in exclude:
-        scores.pop(item_id, None)
+    numbers = _joined_numbers([popular.numbers])
+    now = np.array(popular.scores, np.float64) * shrink(now_ms, model.popularity_half_life_ms)
     # All of the score is popularity, and so is the source.
-    return Ranking(scores, Popular(prior=scores), unit=shrink(now_ms, model.popularity_half_life_ms))
+    prior = dict(zip(popular.ids, now.tolist(), strict=True))
+    found = slots.totals(numbers, now.astype(np.float32), without=slots.find_all(exclude), factors={})
+    return Ranking(slots, *found, prior=prior)
 
 
-def _latest(history: History) -> dict[str, Met]:
+def _joined_numbers(lists: list[bytes]) -> Numbers:
+    return np.frombuffer(b"".join(lists), np.int32).astype(np.intp)
+
+
+def _weighed(lists: list[bytes], weights: list[float]) -> Scores:
+    terms = np.frombuffer(b"".join(lists), np.float32)
+    return terms * np.repeat(np.array(weights, np.float32), [len(some) // 4 for some in lists])
+
+
+def _latest(history: History) -> dict[str, Entry]:
     """Item → what the user did with it, most recent first.
 
     Of what was done with an item the strongest counts (who bought also viewed), unless the last was to give it up.
     """
-    found: dict[str, Met] = {}
-    for item_id, at_ms, kind, weight in map(_FIELDS, history.entries):
-        held = found.get(item_id)
-        if held is None:
-            found[item_id] = Met(weight, at_ms, kind, 1 << kind)
-        else:
-            stronger = weight if 0.0 <= held.weight < weight else held.weight
-            found[item_id] = Met(stronger, held.at_ms, max(kind, held.kind), held.kinds | 1 << kind)
+    found: dict[str, Entry] = {}
+    for entry in history.entries:
+        item_id = entry.item_id
+        held = found.setdefault(item_id, entry)
+        if held is not entry:
+            stronger = entry.weight if 0.0 <= held.weight < entry.weight else held.weight
+            found[item_id] = Entry(item_id, held.at_ms, max(entry.kind, held.kind), stronger)
     return found
 
 
-def _seeds(latest: Mapping[str, Met], model: Model) -> list[Seed]:
-    """The strongest signal of the seeds counts 1, so that a log of views alone stands to the prior as one of purchases
-    does.
-    """
-    chosen = list(islice(latest.items(), model.seeds))
-    strongest = max((met.weight for _, met in chosen), default=0.0)
+def _weights(chosen: Sequence[Entry], model: Model) -> list[float]:
+    """The strongest signal counts 1, so that a log of views alone stands to the prior as one of purchases does."""
+    signals = [entry.weight for entry in chosen]
+    strongest = max(signals, default=0.0)
     fading = 1.0 if strongest <= 0.0 else 1.0 / strongest
-    share = 1.0
-    found = []
-    for item_id, met in chosen:
-        found.append((item_id, met.weight * fading, max(model.shortest_list, round(model.neighbours * share))))
-        fading *= model.recency
-        share *= model.recency
-    return found
+    return [weight * fading * model.recency**age for age, weight in enumerate(signals)]
 
 
 def _prior_weight(history: History, now_ms: int, model: Model) -> float:
@@ -171,18 +175,14 @@ def _prior_weight(history: History, now_ms: int, model: Model) -> float:
 
 
 def _returning(
-    latest: Mapping[str, Met], neighbours: Mapping[str, Neighbours], now_ms: int, model: Model
+    latest: Mapping[str, Entry], neighbours: Mapping[str, Neighbours], now_ms: int, model: Model
 ) -> dict[str, float]:
     """The user's items that may be offered again, and what to multiply their scores by."""
     found = {}
     until_ms = now_ms - model.return_gap_ms
-    for item_id, met in islice(latest.items(), model.seeds):
-        if met.at_ms <= until_ms:
+    for item_id, entry in islice(latest.items(), model.seeds):
+        if entry.at_ms <= until_ms:
             rate = neighbours.get(item_id, NO_NEIGHBOURS).return_rate
             if rate > 0.0:
                 found[item_id] = min(model.return_limit, model.return_gain * rate)
     return found
-
-
-def _multiplied(returning: dict[str, float], factors: Mapping[str, float]) -> dict[str, float]:
-    return {**returning, **{item_id: factor * returning.get(item_id, 1.0) for item_id, factor in factors.items()}}

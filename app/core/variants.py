@@ -39,7 +39,6 @@ _Above0 = Annotated[float, Meta(gt=0.0, le=1_000.0)]
 WEIGHTS: Final[Mapping[str, Any]] = {
     "seeds": Annotated[int, Meta(ge=0, le=MAX_ITEMS)],
     "recency": Annotated[float, Meta(gt=0.0, le=1.0)],
-    "shortest_list": Annotated[int, Meta(ge=0, le=MODEL.neighbours)],
     "prior_fresh": _Above0,
     "prior_stale": _Above0,
     "stale_after_ms": Annotated[int, Meta(ge=1, le=365 * DAY_MS)],

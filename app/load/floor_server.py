@@ -1,7 +1,7 @@
 """The floor of the API: `python -m app.load.floor_server` serves bare Litestar on HTTP_PORT of loopback.
 
-It runs under the service's own server settings, takes the same requests, decodes them into the same structs and
-answers in the same shapes, but stores nothing and computes nothing.
+It runs under uvicorn as that comes, with the service's settings. It takes the same requests, decodes them into the same
+structs and answers in the same shapes, but stores nothing and computes nothing.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import signal
 import uvloop
 from litestar import Litestar, get, post
 from msgspec import Struct
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.server import bind, serve
 from app.core.events import Impression, Interaction, Watch
@@ -64,7 +65,7 @@ async def main(port: int) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     app = Litestar([watch, impression, interaction, reco], openapi_config=None, logging_config=None)
     with bind("127.0.0.1", port, reuse_port=False) as listener:
-        await serve(app, listener, stop, Progress(), drain_sec=1.0)
+        await serve(app, listener, stop, Progress(), drain_sec=1.0, protocol=HttpToolsProtocol)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Lists that follow the evidence, and never serve what they must not."""
 
+from array import array
 from collections.abc import Mapping
 
 import pytest
@@ -13,6 +14,7 @@ from app.core.ranking import (
     NO_POPULAR,
     POPULAR,
     RETURN,
+    Accumulators,
     Neighbours,
     Popular,
     Ranked,
@@ -29,7 +31,8 @@ from app.core.ranking import (
 from app.core.signals import COVISITATION_HALF_LIFE_MS, DAY_MS, HOUR_MS, LANDMARK_MS, Kind, grow
 
 NOW_MS = LANDMARK_MS
-TOP = popular_of([("hit", 100.0), ("known", 25.0), ("rare", 1.0)])
+SLOTS = Accumulators()
+TOP = popular_of([("hit", 100.0), ("known", 25.0), ("rare", 1.0)], slots=SLOTS)
 
 
 def bought(*item_ids: str, ago_ms: int = 60_000, weight: float = 1.0) -> History:
@@ -39,19 +42,24 @@ def bought(*item_ids: str, ago_ms: int = 60_000, weight: float = 1.0) -> History
 
 
 def near(similarities: Mapping[str, float], return_rate: float = 0.0) -> Neighbours:
-    return Neighbours(tuple(similarities), tuple(similarities.values()), return_rate)
+    numbers = SLOTS.number(list(similarities)).tobytes()
+    return Neighbours(numbers, array("f", similarities.values()).tobytes(), return_rate)
+
+
+def members(neighbours: Neighbours) -> list[str]:
+    return [SLOTS.ids[number] for number in array("i", neighbours.numbers)]
 
 
 def ids(history: History, neighbours: Mapping[str, Neighbours], top: Popular = TOP, k: int = 20) -> list[str]:
-    return rank(history, neighbours, top, now_ms=NOW_MS).best(k)
+    return rank(history, neighbours, top, now_ms=NOW_MS, slots=SLOTS).best(k)
 
 
-def shown(ranking: Ranking, k: int = 20, *, explain: bool = False) -> list[Ranked]:
-    return [ranking.show(item_id, explain=explain) for item_id in ranking.best(k)]
+def shown(ranking: Ranking, k: int = 20) -> list[Ranked]:
+    return [ranking.show(item_id) for item_id in ranking.best(k)]
 
 
 def test_a_new_user_gets_what_is_popular() -> None:
-    ranked = shown(rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS), 2)
+    ranked = shown(rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS, slots=SLOTS), 2)
     assert [(item.item_id, item.source) for item in ranked] == [("hit", POPULAR), ("known", POPULAR)]
 
 
@@ -102,30 +110,32 @@ def test_what_the_user_had_long_ago_is_left_out() -> None:
 )
 def test_an_item_is_offered_again_if_users_come_back_to_it(ago_ms: int, return_rate: float, offered: bool) -> None:
     history = bought("hit", ago_ms=ago_ms)
-    ranked = shown(rank(history, {"hit": near({}, return_rate)}, TOP, now_ms=NOW_MS))
+    ranked = shown(rank(history, {"hit": near({}, return_rate)}, TOP, now_ms=NOW_MS, slots=SLOTS))
     assert ("hit" in [item.item_id for item in ranked]) is offered
     assert [item.source for item in ranked if item.item_id == "hit"] == [RETURN] * offered
 
 
 def test_excluded_items_make_room_for_others() -> None:
-    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(300)])
-    ranked = rank(NO_HISTORY, {}, top, now_ms=NOW_MS, exclude={f"item-{number:03}" for number in range(295)})
+    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(300)], slots=SLOTS)
+    ranked = rank(
+        NO_HISTORY, {}, top, now_ms=NOW_MS, slots=SLOTS, exclude={f"item-{number:03}" for number in range(295)}
+    )
     assert ranked.best(20) == ["item-295", "item-296", "item-297", "item-298", "item-299"]
 
 
 def test_only_what_was_done_in_the_named_way_is_left_out() -> None:
     history = merge_history(bought("hit"), [Entry("known", NOW_MS - 5, Kind.VIEW, 0.3)])
-    ranked = rank(History(history.entries, (mark("rare"),)), {}, TOP, now_ms=NOW_MS, seen={Kind.PURCHASE})
+    ranked = rank(History(history.entries, (mark("rare"),)), {}, TOP, now_ms=NOW_MS, slots=SLOTS, seen={Kind.PURCHASE})
     assert ranked.best(20) == ["known", "rare"]
-    assert rank(history, {}, TOP, now_ms=NOW_MS, seen=()).best(20) == ["hit", "known", "rare"]
+    assert rank(history, {}, TOP, now_ms=NOW_MS, slots=SLOTS, seen=()).best(20) == ["hit", "known", "rare"]
     assert ranked.left_out("hit")
     assert not ranked.left_out("known")
-    assert rank(history, {}, TOP, now_ms=NOW_MS).left_out("known")
+    assert rank(history, {}, TOP, now_ms=NOW_MS, slots=SLOTS).left_out("known")
 
 
 def test_rules_multiply_scores() -> None:
     factors = {"rare": 20.0, "hit": 0.0, "absent": 2.0}
-    ranked = shown(rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS, factors=factors))
+    ranked = shown(rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS, slots=SLOTS, factors=factors))
     assert [item.item_id for item in ranked] == ["rare", "known"]
     assert ranked[0].score == pytest.approx(20.0 * ranked[0].popularity)
     assert (ranked[0].factor, ranked[0].source, ranked[1].factor) == (20.0, POPULAR, 1.0)
@@ -133,7 +143,7 @@ def test_rules_multiply_scores() -> None:
 
 def test_explanations_name_the_strongest_causes_first() -> None:
     neighbours = {"a": near({"x": 0.1}), "b": near({"x": 0.9}), "c": near({"y": 0.9})}
-    ranked = shown(rank(bought("a", "b", "c"), neighbours, TOP, now_ms=NOW_MS), explain=True)
+    ranked = shown(rank(bought("a", "b", "c"), neighbours, TOP, now_ms=NOW_MS, slots=SLOTS))
     found = {item.item_id: (item.source, [cause.item_id for cause in item.causes]) for item in ranked}
     assert found["x"] == (COVISITATION, ["b", "a"])
     assert found["hit"] == (POPULAR, [])
@@ -141,7 +151,7 @@ def test_explanations_name_the_strongest_causes_first() -> None:
 
 def test_the_parts_of_a_score_sum_to_it() -> None:
     neighbours = {"a": near({"hit": 0.1, "x": 0.3}), "b": near({"x": 0.9})}
-    for item in shown(rank(bought("a", "b"), neighbours, TOP, now_ms=NOW_MS), explain=True):
+    for item in shown(rank(bought("a", "b"), neighbours, TOP, now_ms=NOW_MS, slots=SLOTS)):
         assert item.score == pytest.approx(item.popularity + sum(cause.part for cause in item.causes))
         assert all(cause.kind == Kind.PURCHASE for cause in item.causes)
 
@@ -166,9 +176,9 @@ def test_a_list_is_full_ordered_and_has_nothing_it_must_not(
     exclude: frozenset[str],
     k: int,
 ) -> None:
-    top = popular_of(sorted(popularity.items(), key=lambda pair: -pair[1]))
-    ranking = rank(bought(*had), neighbours, top, now_ms=NOW_MS, exclude=exclude)
-    ranked = shown(ranking, k, explain=True)
+    top = popular_of(sorted(popularity.items(), key=lambda pair: -pair[1]), slots=SLOTS)
+    ranking = rank(bought(*had), neighbours, top, now_ms=NOW_MS, slots=SLOTS, exclude=exclude)
+    ranked = shown(ranking, k)
     served = [item.item_id for item in ranked]
     assert len(set(served)) == len(served)
     assert not set(served) & (exclude | set(had))
@@ -176,15 +186,15 @@ def test_a_list_is_full_ordered_and_has_nothing_it_must_not(
     assert len(served) == k or set(served) >= popularity.keys() - exclude - set(had)
     assert ranking.best(2 * k)[:k] == served
     for item in ranked:
-        assert all(item.item_id in neighbours[cause.item_id].ids for cause in item.causes)
+        assert all(item.item_id in members(neighbours[cause.item_id]) for cause in item.causes)
 
 
 @given(st.sets(st.integers(0, 199)), st.integers(1, 40))
 def test_a_list_is_full_however_many_items_the_user_had_long_ago(old: set[int], k: int) -> None:
-    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(200)])
+    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(200)], slots=SLOTS)
     history = History(bought("now").entries, tuple(mark(f"item-{number:03}") for number in old))
     left = [f"item-{number:03}" for number in range(200) if number not in old]
-    assert rank(history, {}, top, now_ms=NOW_MS).best(k) == left[:k]
+    assert rank(history, {}, top, now_ms=NOW_MS, slots=SLOTS).best(k) == left[:k]
 
 
 def test_seeds_are_the_latest_items_each_once() -> None:
@@ -219,29 +229,33 @@ def test_the_order_of_the_sql_is_that_of_the_similarity(pairs: list[tuple[str, f
 
 
 def test_neighbours_are_the_most_similar_ones() -> None:
-    pairs = [(f"item-{number}", float(number), 10.0) for number in range(1, MODEL.neighbours + 20)]
-    found = neighbours_of(5.0, 1.0, pairs, now_ms=NOW_MS)
-    assert found.ids[0] == f"item-{MODEL.neighbours + 19}"
-    assert len(found.ids) == MODEL.neighbours
-    assert list(found.similarity) == sorted(found.similarity, reverse=True)
+    numbers = range(1, MODEL.neighbours + 20)
+    pairs = [f"item-{number}" for number in numbers], [float(number) for number in numbers], [10.0] * len(numbers)
+    found = neighbours_of(5.0, 1.0, pairs, now_ms=NOW_MS, slots=SLOTS)
+    assert members(found)[0] == f"item-{MODEL.neighbours + 19}"
+    assert len(members(found)) == MODEL.neighbours
+    similarities = array("f", found.similarities).tolist()
+    assert similarities == sorted(similarities, reverse=True)
+    assert similarities[0] == pytest.approx(similarity(MODEL.neighbours + 19.0, 5.0, 10.0, NOW_MS))
     assert found.return_rate == pytest.approx(1.0 / (5.0 + MODEL.return_evidence))
 
 
 def test_an_item_without_frequency_has_no_neighbours() -> None:
-    assert neighbours_of(0.0, 0.0, [("a", 1.0, 1.0)], now_ms=NOW_MS) == Neighbours()
-    assert neighbours_of(1.0, 0.0, [("a", 1.0, 0.0), ("b", 0.0, 1.0)], now_ms=NOW_MS).ids == ()
+    assert neighbours_of(0.0, 0.0, (["a"], [1.0], [1.0]), now_ms=NOW_MS, slots=SLOTS) == Neighbours()
+    unusable = ["a", "b"], [1.0, 0.0], [0.0, 1.0]
+    assert members(neighbours_of(1.0, 0.0, unusable, now_ms=NOW_MS, slots=SLOTS)) == []
 
 
 def test_similar_items_are_the_neighbours() -> None:
-    ranked = shown(similar(near({"b": 0.9, "c": 0.8, "d": 0.7}), exclude={"b"}), 2)
+    ranked = shown(similar(near({"b": 0.75, "c": 0.5, "d": 0.25}), slots=SLOTS, exclude={"b"}), 2)
     assert [(item.item_id, item.score, item.source) for item in ranked] == [
-        ("c", 0.8, COVISITATION),
-        ("d", 0.7, COVISITATION),
+        ("c", 0.5, COVISITATION),
+        ("d", 0.25, COVISITATION),
     ]
 
 
 def test_popular_items_have_their_popularity_of_now() -> None:
-    ranked = shown(popular(TOP, now_ms=NOW_MS + MODEL.popularity_half_life_ms, exclude={"known"}))
+    ranked = shown(popular(TOP, now_ms=NOW_MS + MODEL.popularity_half_life_ms, slots=SLOTS, exclude={"known"}))
     assert [(item.item_id, item.score, item.source) for item in ranked] == [
         ("hit", 50.0, POPULAR),
         ("rare", 0.5, POPULAR),

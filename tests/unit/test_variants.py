@@ -1,5 +1,6 @@
 """Who is in which variant, and what VARIANTS may say."""
 
+from array import array
 from collections.abc import Sequence
 from math import sqrt
 from typing import Any, Final
@@ -12,7 +13,7 @@ from msgspec import structs
 
 from app.core.history import NO_HISTORY, Entry, merge_history
 from app.core.model import MODEL, Model
-from app.core.ranking import Neighbours, popular_of, rank
+from app.core.ranking import Accumulators, Neighbours, popular_of, rank
 from app.core.signals import DAY_MS, HOUR_MS, LANDMARK_MS, Kind
 from app.core.variants import CONTROL, MAX_VARIANTS, NO_VARIANTS, WEIGHTS, Variant, Variants, parse
 
@@ -167,13 +168,18 @@ def test_every_fault_is_named_at_once() -> None:
         assert part in str(raised.value)
 
 
+SLOTS: Final = Accumulators()
 NEAR: Final = {
     seed: Neighbours(
-        tuple(f"{seed}-{n}" for n in range(100)), tuple(0.5 * 0.97**n + index / 1000 for n in range(100)), 0.03
+        SLOTS.number([f"{seed}-{n}" for n in range(100)]).tobytes(),
+        array("f", [0.5 * 0.97**n + index / 1000 for n in range(100)]).tobytes(),
+        0.03,
     )
     for index, seed in enumerate(f"i{n}" for n in range(30))
 }
-TOP: Final = popular_of([*((f"p{n}", 1000.0 / (n + 1)) for n in range(40)), ("i29", 8.0), ("i5", 5.0), ("i9", 2.0)])
+TOP: Final = popular_of(
+    [*((f"p{n}", 1000.0 / (n + 1)) for n in range(40)), ("i29", 8.0), ("i5", 5.0), ("i9", 2.0)], slots=SLOTS
+)
 # One thing every two hours: of this visit, of visits before, and far more than are looked at.
 HISTORY: Final = merge_history(
     NO_HISTORY, [Entry(f"i{n}", LANDMARK_MS - (n + 1) * 2 * HOUR_MS, Kind.VIEW, 0.3) for n in range(30)]
@@ -194,7 +200,7 @@ READ: set[str] = set()
 
 def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
     READ.clear()
-    rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, model=Watched())
+    rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, slots=SLOTS, model=Watched())
     # How many neighbours are kept is no weight: it shapes the lists that are shared by all variants.
     assert READ - {"neighbours"} == set(WEIGHTS)
 
@@ -204,7 +210,6 @@ def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
     [
         ("seeds", 3),
         ("recency", 0.3),
-        ("shortest_list", 80),
         ("prior_fresh", 5.0),
         ("prior_stale", 9.0),
         ("stale_after_ms", DAY_MS * 300),
@@ -215,7 +220,9 @@ def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
 )
 def test_every_weight_makes_another_list(name: str, value: float) -> None:
     (variant,) = parse(written({**GOOD, "weights": {name: value}}))
-    served, tried = (rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, model=model) for model in (MODEL, variant.model))
+    served, tried = (
+        rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, slots=SLOTS, model=model) for model in (MODEL, variant.model)
+    )
     assert [(i, served.score(i)) for i in served.best(5_000)] != [(i, tried.score(i)) for i in tried.best(5_000)]
 
 
@@ -227,7 +234,7 @@ def test_whatever_is_allowed_can_be_ranked_by(name: str, data: st.DataObject) ->
     whole = kind.__origin__ is int
     drawn = data.draw(st.integers(low, meta.le) if whole else st.floats(low, meta.le, exclude_min=meta.gt is not None))
     (variant,) = parse(written({**GOOD, "weights": {name: drawn}}))
-    found = rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, model=variant.model)
+    found = rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, slots=SLOTS, model=variant.model)
     best = found.best(20)
     assert len(set(best)) == len(best)
     assert all(0.0 < found.score(item_id) < float("inf") for item_id in best)

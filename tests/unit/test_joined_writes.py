@@ -1,0 +1,45 @@
+"""Writes of one turn of the loop leave together, in order, and none is lost by a close."""
+
+import asyncio
+
+from app.api.joined_writes import JoinedWrites
+
+
+class Recorded(asyncio.Transport):
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.sent: list[bytes | None] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent.append(bytes(data))
+
+    def close(self) -> None:
+        self.sent.append(None)
+
+
+async def test_what_is_written_in_one_turn_is_sent_as_one() -> None:
+    transport = Recorded()
+    writes = JoinedWrites(transport, asyncio.get_running_loop())
+    writes.write(b"head")
+    writes.write(b"body")
+    assert transport.sent == []
+    await asyncio.sleep(0)
+    assert transport.sent == [b"headbody"]
+    writes.write(b"next")
+    await asyncio.sleep(0)
+    assert transport.sent == [b"headbody", b"next"]
+
+
+async def test_a_close_sends_first_what_was_written() -> None:
+    transport = Recorded()
+    writes = JoinedWrites(transport, asyncio.get_running_loop())
+    writes.write(b"last words")
+    writes.close()
+    assert transport.sent == [b"last words", None]
+    await asyncio.sleep(0)
+    assert transport.sent == [b"last words", None]
+
+
+async def test_all_else_is_the_transports_own() -> None:
+    writes = JoinedWrites(Recorded(), asyncio.get_running_loop())
+    assert writes.get_extra_info("peername") == ("127.0.0.1", 1)
