@@ -114,7 +114,7 @@ async def read_pairs(
 ) -> dict[str, ItemPairs]:
     """Up to `limit` of the strongest pairs of each item, for those that have any.
 
-    `evidence` is the pair weight, forward-decayed, at which a similarity counts half.
+    `evidence` is the candidate's frequency, forward-decayed, at which a similarity counts half.
     """
     rows = await connection.fetch(_SQL["read_neighbours"], item_ids, limit, frequency_power, evidence)
     return {

@@ -58,7 +58,7 @@ SELECT user_id, version, history FROM user_history WHERE user_id = ANY ($1::text
 
 -- name: read_neighbours
 -- A row an item, with its pairs of the greatest similarity, which app.core.candidates computes. $3: the power of the
--- candidate's frequency, $4: the pair weight at which thin evidence halves the similarity.
+-- candidate's frequency, $4: the frequency at which thin evidence halves the similarity.
 SELECT i.item_id, i.frequency, i.returns, near.ids, near.weights, near.frequencies
 FROM item_stats AS i
 CROSS JOIN LATERAL (
@@ -72,7 +72,7 @@ CROSS JOIN LATERAL (
         ) AS p
         JOIN item_stats AS s ON s.item_key = p.other
         WHERE s.frequency > 0 AND p.weight > 0
-        ORDER BY p.weight / power(s.frequency, $3::float8) * (p.weight / (p.weight + $4::float8)) DESC
+        ORDER BY p.weight / power(s.frequency, $3::float8) * (s.frequency / (s.frequency + $4::float8)) DESC
         LIMIT $2
     ) AS strongest
 ) AS near

@@ -30,6 +30,9 @@ class FreshCache(Generic[V]):
     With `rest_factor` the reloads give way: after a load that took t seconds the next one starts `rest_factor` x t
     later, and whoever has an old value meanwhile is served that at once. Only a key without any value is never kept
     waiting. So reloading takes a bounded share of the time, however many entries change.
+
+    With `fill_patience_sec`, a reader does not wait longer than that for keys without any value while more of them are
+    wanted than one load takes, as after a start under load: he takes `absent` for those that have not come by then.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class FreshCache(Generic[V]):
         max_batch: int = 200,
         patience_sec: float = 0.05,
         rest_factor: float = 0.0,
+        fill_patience_sec: float | None = None,
     ) -> None:
         self._load_many = load_many
         self._absent = absent
@@ -51,6 +55,7 @@ class FreshCache(Generic[V]):
         self._max_batch = max_batch
         self._patience_sec = patience_sec
         self._rest_factor = rest_factor
+        self._fill_patience_sec = fill_patience_sec
         self._entries: dict[str, tuple[float, V]] = {}
         self._fill: _Wanted[V] = _Wanted()
         self._refresh: _Wanted[V] = _Wanted()
@@ -98,7 +103,9 @@ class FreshCache(Generic[V]):
             self._loader = asyncio.create_task(self._load_wanted())
         if filling is not None:
             self._urgent.set()
-            loaded = await asyncio.shield(filling)
+            crowded = self._fill_patience_sec is not None and self._fill.waiting > self._max_batch
+            await asyncio.wait([filling], timeout=self._fill_patience_sec if crowded else None)
+            loaded = filling.result() if filling.done() else self._loaded_of(missing)
             found.update((key, loaded[key]) for key in missing)
         if refreshing is not None and not gives_way:
             await asyncio.wait([refreshing], timeout=self._patience_sec)
@@ -106,6 +113,11 @@ class FreshCache(Generic[V]):
                 loaded = refreshing.result()
                 stale = {key: loaded[key] for key in stale}
         return {**found, **stale}
+
+    def _loaded_of(self, keys: Iterable[str]) -> dict[str, V]:
+        """What has come of these keys so far; `absent` stands for the others."""
+        never = (_NEVER, self._absent)
+        return {key: self._entries.get(key, never)[1] for key in keys}
 
     def outdate(self, keys: Iterable[str]) -> None:
         """The entries of these keys are reloaded when they are asked for next, those being loaded now included."""
@@ -183,6 +195,10 @@ class _Wanted(Generic[V]):
 
     def __bool__(self) -> bool:
         return self._future is not None or self._next_future is not None
+
+    @property
+    def waiting(self) -> int:
+        return len(self._keys) + len(self._next)
 
     def request(self, keys: Iterable[str]) -> "asyncio.Future[dict[str, V]]":
         """Who asks while a generation is being loaded is part of the next one: its values may be older than he is."""

@@ -10,7 +10,7 @@ from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.joined_reads import JoinedReads
 from app.adapters.postgres import Database
 from app.adapters.sessions import Session
-from app.core.history import NO_HISTORY, History
+from app.core.history import NO_HISTORY, History, decode_history
 from app.errors import DependencyDown
 
 _PATIENCE_SEC: Final = 1.0
@@ -26,10 +26,11 @@ class Histories:
         self._database = database
         self._cache = cache
         self._strict_cache = strict_cache
-        self._users: JoinedReads[History] = JoinedReads(
+        # Kept as they are stored: decoded, a history takes three times the memory.
+        self._users: JoinedReads[bytes] = JoinedReads(
             "history",
             self._read,
-            absent=NO_HISTORY,
+            absent=b"",
             patience_sec=_PATIENCE_SEC,
             keep_sec=_KEEP_SEC,
             max_keys=max_keys,
@@ -48,13 +49,13 @@ class Histories:
 
         Raises `DependencyDown` when it cannot be read and was not read lately.
         """
-        history = await self._users.get(user_id)
+        history = _decoded(await self._users.get(user_id))
         if history.entries or session_id is None:
             return history
         session = await self._sessions.get(session_id)
         if session is None or session.user_id == user_id:
             return history
-        of_session = await self._users.get(session.user_id)
+        of_session = _decoded(await self._users.get(session.user_id))
         return History(tuple(entry for entry in of_session.entries if entry.at_ms >= session.started_ms))
 
     def forget(self, user_id: str) -> None:
@@ -65,7 +66,7 @@ class Histories:
         await self._users.close()
         await self._sessions.close()
 
-    async def _read(self, user_ids: list[str]) -> Mapping[str, History]:
+    async def _read(self, user_ids: list[str]) -> Mapping[str, bytes]:
         """From the cache; what it lacks from Postgres, and that is put into the cache."""
         cached: dict[str, Versioned] = {}
         cache_answers = self._cache is not None
@@ -89,8 +90,12 @@ class Histories:
                 # The breaker and the health page tell of a failure; the answer does not need it.
                 with contextlib.suppress(DependencyDown):
                     await self._cache.put_many(loaded)
-        return {user_id: features.history_of(entry) for user_id, entry in cached.items()}
+        return {user_id: entry.history for user_id, entry in cached.items()}
 
     async def _read_sessions(self, session_ids: list[str]) -> Mapping[str, Session | None]:
         async with self._database.connection() as connection:
             return await sessions.read(connection, session_ids)
+
+
+def _decoded(stored: bytes) -> History:
+    return decode_history(stored) if stored else NO_HISTORY

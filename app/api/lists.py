@@ -1,5 +1,6 @@
 """What the process keeps in memory for ranking: neighbours, cards, rules, what is popular, new, or left over."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,10 @@ V = TypeVar("V")
 
 # Reloading what changed may take a fifth of the time; when more changes than that allows, lists grow older instead.
 _REST_FACTOR: Final = 4.0
+# A list is a millisecond of Postgres. After a start under load thousands are missing at once, and an answer that waited
+# for all of its own would be late: it goes by those that have come.
+_LISTS_A_LOAD: Final = 100
+_FILL_PATIENCE_SEC: Final = 0.1
 _POPULAR_LIMIT: Final = 500
 # A user's own items, 1,000 excluded ones and an answer of 200 leave some of these.
 _REST_LIMIT: Final = 2_500
@@ -50,7 +55,9 @@ class Lists:
             absent=ranking.NO_NEIGHBOURS,
             ttl_sec=related_ttl_sec,
             max_keys=max_keys,
+            max_batch=_LISTS_A_LOAD,
             rest_factor=_REST_FACTOR,
+            fill_patience_sec=_FILL_PATIENCE_SEC,
         )
         self.cards: FreshCache[Card] = FreshCache(
             "cards",
@@ -93,10 +100,13 @@ class Lists:
                 frequency_power=MODEL.candidate_power,
                 evidence=ranking.evidence(now_ms),
             )
-        return {
-            item_id: ranking.neighbours_of(entry.frequency, entry.returns, entry.pairs, now_ms=now_ms, slots=self.slots)
-            for item_id, entry in found.items()
-        }
+        lists = {}
+        for item_id, entry in found.items():
+            lists[item_id] = ranking.neighbours_of(
+                entry.frequency, entry.returns, entry.pairs, now_ms=now_ms, slots=self.slots
+            )
+            await asyncio.sleep(0)  # a hundred lists at once would hold up the answers
+        return lists
 
     async def _load_cards(self, item_ids: list[str]) -> Mapping[str, Card]:
         async with self._database.connection() as connection:

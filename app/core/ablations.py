@@ -13,6 +13,7 @@ POPULARITY: Final = "popularity, half-life 7 days"
 
 _NEVER_MS: Final = 36_500 * DAY_MS
 _ALMOST_NOTHING: Final = 1e-9
+_NO_DISTANCE: Final = 1e9
 
 
 def _model(**changes: float) -> Model:
@@ -21,7 +22,7 @@ def _model(**changes: float) -> Model:
 
 ABLATIONS: Final[dict[str, Model]] = {
     "pairs of adjacent items only": _model(pair_window=1),
-    "a pair weighs the same at any distance": _model(pair_distance_power=0.0),
+    "a pair weighs the same at any distance": _model(pair_distance=_NO_DISTANCE),
     "pairs do not age": _model(covisitation_half_life_ms=_NEVER_MS),
     "no normalisation by frequency": _model(seed_power=0.0, candidate_power=0.0),
     "no shrinkage": _model(shrinkage=0.0),
@@ -37,19 +38,19 @@ ABLATIONS: Final[dict[str, Model]] = {
 }
 
 _SIDES: Final[dict[str, tuple[float, float]]] = {
-    "popularity_half_life_ms": (7 * DAY_MS, 28 * DAY_MS),
+    "popularity_half_life_ms": (4 * DAY_MS, 16 * DAY_MS),
     "covisitation_half_life_ms": (60 * DAY_MS, 360 * DAY_MS),
     "pair_window": (10, 40),
-    "pair_distance_power": (0.25, 0.75),
+    "pair_distance": (2.5, 10.0),
     "seed_power": (0.3, 0.5),
     "candidate_power": (0.5, 0.7),
-    "shrinkage": (0.5, 2.0),
-    "neighbours": (50, 200),
+    "shrinkage": (1.0, 4.0),
+    "neighbours": (100, 400),
     "seeds": (10, 40),
     "recency": (0.7, 0.9),
     "prior_fresh": (0.05, 0.2),
-    "prior_stale": (0.5, 2.0),
-    "stale_after_ms": (HOUR_MS, 24 * HOUR_MS),
+    "prior_stale": (1.0, 6.0),
+    "stale_after_ms": (2 * DAY_MS, 40 * DAY_MS),
     "prior_power": (0.35, 1.0),
     "return_gap_ms": (HOUR_MS, 24 * HOUR_MS),
     "return_evidence": (2.0, 10.0),

@@ -44,7 +44,7 @@ NO_POPULAR: Final = Popular()
 
 
 def evidence(now_ms: int, model: Model = MODEL) -> float:
-    """The pair weight, as it is stored (forward-decayed), at which a similarity is halved for thin evidence."""
+    """The candidate's frequency, as it is stored (forward-decayed), at which thin evidence halves a similarity."""
     return model.shrinkage / shrink(now_ms, model.covisitation_half_life_ms)
 
 
@@ -55,9 +55,9 @@ def similarity(
     answer.
     """
     factor = shrink(now_ms, model.covisitation_half_life_ms)
-    weight = pair_weight * factor
-    shared = (frequency_seed * factor) ** model.seed_power * (frequency_candidate * factor) ** model.candidate_power
-    found: _F = weight / shared * weight / (weight + model.shrinkage)
+    candidate = frequency_candidate * factor
+    shared = (frequency_seed * factor) ** model.seed_power * candidate**model.candidate_power
+    found: _F = pair_weight * factor / shared * candidate / (candidate + model.shrinkage)
     return found
 
 

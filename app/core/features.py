@@ -117,22 +117,24 @@ def fold(messages: Iterable[Message], histories: Mapping[str, History], model: M
 class _Pairing:
     """Adds up the pairs of each event with the items around it, before the event enters the history.
 
-    An item's place is that of its newest entry. A pair is as old as the later of its two events, and weighs the
-    geometric mean of their weights, so that a log of views alone and one of purchases alone are on one scale.
+    An item's place is that of its newest entry, and its distance the number of items strictly between: items of one
+    moment share it. A pair is as old as the later of its two events, and weighs the geometric mean of their weights,
+    so that a log of views alone and one of purchases alone are on one scale.
     """
 
     def __init__(self, model: Model, pairs: dict[tuple[str, str], float]) -> None:
         self._pairs = pairs
         self._half_life_ms = model.covisitation_half_life_ms
         self._window = model.pair_window
-        self._by_distance = [(1 + places) ** -model.pair_distance_power for places in range(model.pair_window)]
+        self._by_distance = [1.0 / (1.0 + items / model.pair_distance) for items in range(model.pair_window)]
 
     def add(self, entries: list[Entry], entry: Entry) -> None:
         pairs, window, by_distance = self._pairs, self._window, self._by_distance
         item_id, at_ms, weight = entry.item_id, entry.at_ms, entry.weight
         met = {item_id}
         newer: list[Entry] = []
-        older = 0
+        older = distance = 0
+        moment_ms = at_ms
         factor = grow(at_ms, self._half_life_ms)
         for other in entries:
             other_id = other.item_id
@@ -142,16 +144,21 @@ class _Pairing:
             if other.at_ms > at_ms:
                 newer.append(other)
                 continue
+            if other.at_ms < moment_ms:
+                moment_ms, distance = other.at_ms, older
             if other.weight > 0.0:
                 key = (item_id, other_id) if item_id < other_id else (other_id, item_id)
-                pairs[key] = pairs.get(key, 0.0) + factor * by_distance[older] * sqrt(weight * other.weight)
+                pairs[key] = pairs.get(key, 0.0) + factor * by_distance[distance] * sqrt(weight * other.weight)
             older += 1
             if older == window:
                 break
+        moment_ms, distance = at_ms, 0
         for places, other in enumerate(reversed(newer[-window:])):
+            if other.at_ms > moment_ms:
+                moment_ms, distance = other.at_ms, places
             if other.weight > 0.0:
                 key = (item_id, other.item_id) if item_id < other.item_id else (other.item_id, item_id)
-                term = grow(other.at_ms, self._half_life_ms) * by_distance[places] * sqrt(weight * other.weight)
+                term = grow(other.at_ms, self._half_life_ms) * by_distance[distance] * sqrt(weight * other.weight)
                 pairs[key] = pairs.get(key, 0.0) + term
 
 

@@ -7,8 +7,9 @@ such: G. Linden, B. Smith, J. York, "Amazon.com Recommendations", IEEE Internet 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from math import exp
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
@@ -54,6 +55,8 @@ __all__ = [
 ]
 
 MODEL_VERSION: Final = "covisitation-3"
+
+_MOMENT: Final = attrgetter("at_ms")
 
 
 def seeds(history: History, model: Model = MODEL) -> list[str]:
@@ -159,11 +162,18 @@ def _latest(history: History) -> dict[str, Entry]:
 
 
 def _weights(chosen: Sequence[Entry], model: Model) -> list[float]:
-    """The strongest signal counts 1, so that a log of views alone stands to the prior as one of purchases does."""
-    signals = [entry.weight for entry in chosen]
-    strongest = max(signals, default=0.0)
-    fading = 1.0 if strongest <= 0.0 else 1.0 / strongest
-    return [weight * fading * model.recency**age for age, weight in enumerate(signals)]
+    """The strongest signal counts 1, so that a log of views alone stands to the prior as one of purchases does.
+
+    Items of one moment share the mean of their places' weights: their ids put them in order, and mean nothing.
+    """
+    strongest = max([entry.weight for entry in chosen], default=0.0)
+    unit = 1.0 if strongest <= 0.0 else 1.0 / strongest
+    found: list[float] = []
+    for _, moment in groupby(chosen, key=_MOMENT):
+        signals = [entry.weight for entry in moment]
+        fading = unit * sum([model.recency ** (len(found) + place) for place in range(len(signals))]) / len(signals)
+        found += [weight * fading for weight in signals]
+    return found
 
 
 def _prior_weight(history: History, now_ms: int, model: Model) -> float:

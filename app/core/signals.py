@@ -17,16 +17,16 @@ HOUR_MS: Final = 3600 * 1000
 DAY_MS: Final = 24 * HOUR_MS
 
 # 2026-01-01, in the middle of the years that the service may see. A float8 reaches from 2^-1022 to 2^1023: with the
-# shortest half-life below (14 days) a term of 2006 is 2^-522 and one of 2045 is 2^522, so neither a term nor a sum of
-# 2^500 of them leaves the range, and the product of two sums is never taken before both are decayed.
+# shortest half-life below (8 days) a term of 2007 is 2^-867 and one of 2045 is 2^867, so neither a term nor a sum of
+# 2^100 of them leaves the range, and the product of two sums is never taken before both are decayed.
 LANDMARK_MS: Final = 1_767_225_600_000
 # Times beyond this many half-lives from the landmark count as if they were there (an import may carry any time).
 _MAX_HALVINGS: Final = 900.0
 
-# A week forgets too soon where items sell once a day, a month keeps last month's hits.
-POPULARITY_HALF_LIFE_MS: Final = 14 * DAY_MS
+# Half a week forgets too soon where items sell once a day, two weeks keep last week's hits for those who were away.
+POPULARITY_HALF_LIFE_MS: Final = 8 * DAY_MS
 # What goes with what changes slowly, and evidence for it is scarce; two months lose a sparse shop a tenth of its hits.
-COVISITATION_HALF_LIFE_MS: Final = 180 * DAY_MS
+COVISITATION_HALF_LIFE_MS: Final = 120 * DAY_MS
 
 PURCHASE_WEIGHT: Final = 1.0
 CLICK_WEIGHT: Final = 0.5

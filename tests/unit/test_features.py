@@ -115,9 +115,19 @@ def weights(folded: Fold) -> dict[str, float]:
 
 def test_an_event_pairs_with_what_is_near_and_less_with_what_is_far() -> None:
     folded = fold([event(PurchaseMessage, item_id, at) for at, item_id in enumerate("abc")], {})
-    power = MODEL.pair_distance_power
-    assert weights(folded) == {"ab": 1.0, "bc": 1.0, "ac": 2.0**-power}
+    assert weights(folded) == pytest.approx({"ab": 1.0, "bc": 1.0, "ac": 1.0 / (1.0 + 1.0 / MODEL.pair_distance)})
     assert [entry.item_id for entry in folded.histories["ann"]] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("moments", [{"z": 2, "abc": 1}, {"z": 0, "abc": 1}], ids=["after", "late"])
+def test_what_happened_at_one_moment_is_at_one_distance(moments: dict[str, int]) -> None:
+    """Whatever the ids, and on whichever side of it an event comes."""
+    basket = [event(PurchaseMessage, item_id, moments["abc"] * HOUR_MS) for item_id in "abc"]
+    before = event(PurchaseMessage, "y", (2 - moments["z"]) * HOUR_MS)
+    stored = fold([before, *basket], {}).histories
+    pairs = fold([event(PurchaseMessage, "z", moments["z"] * HOUR_MS)], stored).pairs
+    assert pairs["a", "z"] == pairs["b", "z"] == pairs["c", "z"]
+    assert pairs["y", "z"] == pytest.approx(pairs["a", "z"] / (1.0 + 3.0 / MODEL.pair_distance), rel=0.01)
 
 
 def test_a_late_event_pairs_on_both_sides() -> None:

@@ -8,7 +8,13 @@ from tests.support.source import Source
 
 
 def cache_of(
-    source: Source, *, ttl_sec: float = 60.0, max_keys: int = 10, patience_sec: float = 0.01, rest_factor: float = 0.0
+    source: Source,
+    *,
+    ttl_sec: float = 60.0,
+    max_keys: int = 10,
+    patience_sec: float = 0.01,
+    rest_factor: float = 0.0,
+    fill_patience_sec: float | None = None,
 ) -> FreshCache[int]:
     return FreshCache(
         "test",
@@ -19,6 +25,7 @@ def cache_of(
         max_batch=3,
         patience_sec=patience_sec,
         rest_factor=rest_factor,
+        fill_patience_sec=fill_patience_sec,
     )
 
 
@@ -51,6 +58,20 @@ async def test_readers_at_the_same_time_share_loads() -> None:
     assert await first == 0
     assert await asyncio.gather(*others) == [0, 1, 2, 3, 4, 5]
     assert source.asked == [["a"], ["a", "b", "c"], ["d", "e", "f"]]
+
+
+async def test_nobody_waits_for_all_when_more_is_missing_than_one_load_takes() -> None:
+    source = Source()
+    source.values = dict(zip("abcdef", range(6), strict=True))
+    source.open.clear()
+    cache = cache_of(source, fill_patience_sec=0.01)
+    few = asyncio.create_task(cache.get("a"))
+    await asyncio.sleep(0)
+    assert await cache.get_many("bcdef") == dict.fromkeys("bcdef", -1)
+    assert not few.done(), "one load is waited for"
+    source.open.set()
+    assert await few == 0
+    assert await cache.get_many("bcdef") == dict(zip("bcdef", range(1, 6), strict=True))
 
 
 async def test_an_old_value_is_reloaded_and_served_if_the_load_is_slow() -> None:

@@ -209,7 +209,13 @@ def test_a_similarity_fades_with_its_evidence_only(weight: float, seed: float, o
     now = similarity(weight, seed, other, NOW_MS)
     later = similarity(weight, seed, other, NOW_MS + days * DAY_MS)
     assert 0.0 < later <= now * 1.000001
-    assert similarity(2 * weight, seed, other, NOW_MS) > now > similarity(weight, seed, 2 * other, NOW_MS)
+    assert similarity(2 * weight, seed, other, NOW_MS) > now > similarity(weight, 2 * seed, other, NOW_MS)
+
+
+def test_of_two_that_fit_alike_the_rare_one_is_less_similar() -> None:
+    """A tenth of the meetings with a tenth of the users; but the common one is not preferred for being common."""
+    assert similarity(0.2, 3.0, 0.3, NOW_MS) < similarity(2.0, 3.0, 3.0, NOW_MS)
+    assert similarity(2.0, 3.0, 100.0, NOW_MS) > similarity(2.0, 3.0, 200.0, NOW_MS)
 
 
 def test_the_evidence_that_halves_a_similarity_is_stored_at_its_time() -> None:
@@ -221,7 +227,7 @@ def test_the_evidence_that_halves_a_similarity_is_stored_at_its_time() -> None:
 def test_the_order_of_the_sql_is_that_of_the_similarity(pairs: list[tuple[str, float, float]]) -> None:
     """app/adapters/features.sql cuts lists by this expression; it must never cut off what would rank higher."""
     half = evidence(NOW_MS)
-    by_sql = [w / other**MODEL.candidate_power * (w / (w + half)) for _, w, other in pairs]
+    by_sql = [w / other**MODEL.candidate_power * (other / (other + half)) for _, w, other in pairs]
     by_core = [similarity(w, 3.0, other, NOW_MS) for _, w, other in pairs]
     for sql_one, one in zip(by_sql, by_core, strict=True):
         for sql_other, other_one in zip(by_sql, by_core, strict=True):
