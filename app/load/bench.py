@@ -123,10 +123,13 @@ class Bench:
     def _reco(self) -> None:
         for row, endpoint in (("floor.get", self._floor), ("reco", self._target.endpoint)):
             if endpoint is not None:
-                job = jobs.SendReads(
-                    endpoint=endpoint, connections=self._plan.connections, k=self._plan.k, window=self._window()
-                )
-                self._measure(row, job)
+                self._measure(row, self._reads(endpoint, self._window()))
+        if self._own is not None:
+            self._own.flush_cache()
+            self._measure("cold", self._reads(self._own.endpoint, self._window(warmup_sec=0.0)))
+
+    def _reads(self, endpoint: Endpoint, window: Window) -> jobs.SendReads:
+        return jobs.SendReads(endpoint=endpoint, connections=self._plan.connections, k=self._plan.k, window=window)
 
     def _fresh(self) -> None:
         job = jobs.SendSteadily(
@@ -245,9 +248,11 @@ class Bench:
             self._screen.tick(0, None, f"{left:,} events on their way to the features")
             time.sleep(_POLL_SEC)
 
-    def _window(self, *, seconds: float | None = None, max_good: int = UNBOUNDED) -> Window:
+    def _window(
+        self, *, seconds: float | None = None, max_good: int = UNBOUNDED, warmup_sec: float = _WARMUP_SEC
+    ) -> Window:
         seconds = seconds or self._plan.seconds
-        return Window(seconds=seconds, max_good=max_good, warmup_sec=min(_WARMUP_SEC, seconds / 2))
+        return Window(seconds=seconds, max_good=max_good, warmup_sec=min(warmup_sec, seconds / 2))
 
     def _shown(self, begun: float, total: int | None) -> Callable[[jobs.Progress], None]:
         def on_progress(progress: jobs.Progress) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import psutil  # type: ignore[import-untyped]
+from redis import Redis
 
 from app.adapters import migrations
 from app.devstack import Stack, ports
@@ -44,6 +45,11 @@ class Embedded:
     @property
     def endpoint(self) -> Endpoint:
         return Endpoint("127.0.0.1", self.port, headers=self._headers)
+
+    def flush_cache(self) -> None:
+        """Leaves nothing in Redis, as after a restart of it without a disk."""
+        with Redis.from_url(self._environ["ONLINE_CACHE_REDIS_URL"]) as redis:
+            redis.flushdb()
 
     def prepare(self) -> None:
         """The schema, and that the database is ours to fill. Raises `UserError`."""

@@ -32,6 +32,7 @@ ROWS: Final[Mapping[str, tuple[str, str, str | None]]] = {
     "batch1000": ("events/s", "1,000 events a request", "floor.insert1000"),
     "floor.get": ("requests/s", "bare Litestar, same GETs", None),
     "reco": ("requests/s", "GET /reco", "floor.get"),
+    "cold": ("requests/s", "GET /reco right after Redis lost everything", None),
     "floor.produce": ("messages/s", "bare aiokafka, idempotent", None),
     "relay": ("events/s", "outbox to Kafka, a backlog", "floor.produce"),
     "consumer": ("events/s", "Kafka to features, a backlog", None),
