@@ -98,15 +98,16 @@ class FreshCache(Generic[V]):
         loads = self._loader is not None and not self._loader.done()
         gives_way = self._rest_factor > 0 and (loads or time.monotonic() < self._rest_until)
         refreshing = self._refresh.request(stale) if stale else None
-        filling = self._fill.request(missing) if missing else None
+        filling = self._fill.join(missing) if missing else None
         if self._loader is None or self._loader.done():
             self._loader = asyncio.create_task(self._load_wanted())
         if filling is not None:
             self._urgent.set()
             crowded = self._fill_patience_sec is not None and self._fill.waiting > self._max_batch
             await asyncio.wait([filling], timeout=self._fill_patience_sec if crowded else None)
-            loaded = filling.result() if filling.done() else self._loaded_of(missing)
-            found.update((key, loaded[key]) for key in missing)
+            if filling.done():
+                found |= filling.result()
+            found |= {key: self._value_of(key) for key in missing if key not in found}
         if refreshing is not None and not gives_way:
             await asyncio.wait([refreshing], timeout=self._patience_sec)
             if refreshing.done() and not refreshing.exception():
@@ -114,10 +115,10 @@ class FreshCache(Generic[V]):
                 stale = {key: loaded[key] for key in stale}
         return {**found, **stale}
 
-    def _loaded_of(self, keys: Iterable[str]) -> dict[str, V]:
-        """What has come of these keys so far; `absent` stands for the others."""
-        never = (_NEVER, self._absent)
-        return {key: self._entries.get(key, never)[1] for key in keys}
+    def _value_of(self, key: str) -> V:
+        """What has come of the key so far."""
+        entry = self._entries.get(key)
+        return self._absent if entry is None else entry[1]
 
     def outdate(self, keys: Iterable[str]) -> None:
         """The entries of these keys are reloaded when they are asked for next, those being loaded now included."""
@@ -188,6 +189,7 @@ class _Wanted(Generic[V]):
 
     def __init__(self) -> None:
         self._keys: dict[str, None] = {}
+        self._under_way: frozenset[str] = frozenset()
         self._next: dict[str, None] = {}
         self._values: dict[str, V] = {}
         self._future: asyncio.Future[dict[str, V]] | None = None
@@ -207,9 +209,18 @@ class _Wanted(Generic[V]):
             self._next_future = asyncio.get_running_loop().create_future()
         return self._next_future
 
+    def join(self, keys: Iterable[str]) -> "asyncio.Future[dict[str, V]]":
+        """As `request`, but keys of the generation under way are not loaded once more: for those who have nothing yet.
+
+        The future's values may lack those keys.
+        """
+        missing = [key for key in keys if key not in self._under_way]
+        return self.request(missing) if missing or self._future is None else self._future
+
     def take(self, limit: int) -> list[str]:
         if self._future is None:
             self._keys, self._next = self._next, {}
+            self._under_way = frozenset(self._keys)
             self._future, self._next_future = self._next_future, None
             self._values = {}
         taken = list(itertools.islice(self._keys, limit))
@@ -221,7 +232,7 @@ class _Wanted(Generic[V]):
         self._values.update(values)
         if not self._keys and self._future is not None:
             self._future.set_result(self._values)
-            self._future = None
+            self._future, self._under_way = None, frozenset()
 
     def fail(self, error: Exception) -> None:
         for future in (self._future, self._next_future):
@@ -229,4 +240,4 @@ class _Wanted(Generic[V]):
                 future.set_exception(error)
                 future.exception()  # a reader who took an old value does not collect it; that is no error of its own
         self._future = self._next_future = None
-        self._keys, self._next = {}, {}
+        self._keys, self._next, self._under_way = {}, {}, frozenset()

@@ -26,8 +26,9 @@ V = TypeVar("V")
 _REST_FACTOR: Final = 4.0
 # A list is a millisecond of Postgres. After a start under load thousands are missing at once, and an answer that waited
 # for all of its own would be late: it goes by those that have come.
-_LISTS_A_LOAD: Final = 100
-_FILL_PATIENCE_SEC: Final = 0.1
+_LISTS_A_LOAD: Final = 50
+_LISTS_A_TURN: Final = 25
+_FILL_PATIENCE_SEC: Final = 0.05
 _POPULAR_LIMIT: Final = 500
 # A user's own items, 1,000 excluded ones and an answer of 200 leave some of these.
 _REST_LIMIT: Final = 2_500
@@ -101,11 +102,12 @@ class Lists:
                 evidence=ranking.evidence(now_ms),
             )
         lists = {}
-        for item_id, entry in found.items():
+        for number, (item_id, entry) in enumerate(found.items(), 1):
             lists[item_id] = ranking.neighbours_of(
                 entry.frequency, entry.returns, entry.pairs, now_ms=now_ms, slots=self.slots
             )
-            await asyncio.sleep(0)  # a hundred lists at once would hold up the answers
+            if number % _LISTS_A_TURN == 0:
+                await asyncio.sleep(0)  # a hundred lists at once would hold up the answers
         return lists
 
     async def _load_cards(self, item_ids: list[str]) -> Mapping[str, Card]:

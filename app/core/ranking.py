@@ -7,9 +7,8 @@ such: G. Linden, B. Smith, J. York, "Amazon.com Recommendations", IEEE Internet 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from math import exp
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
@@ -55,8 +54,6 @@ __all__ = [
 ]
 
 MODEL_VERSION: Final = "covisitation-3"
-
-_MOMENT: Final = attrgetter("at_ms")
 
 
 def seeds(history: History, model: Model = MODEL) -> list[str]:
@@ -168,12 +165,17 @@ def _weights(chosen: Sequence[Entry], model: Model) -> list[float]:
     """
     strongest = max([entry.weight for entry in chosen], default=0.0)
     unit = 1.0 if strongest <= 0.0 else 1.0 / strongest
-    found: list[float] = []
-    for _, moment in groupby(chosen, key=_MOMENT):
-        signals = [entry.weight for entry in moment]
-        fading = unit * sum([model.recency ** (len(found) + place) for place in range(len(signals))]) / len(signals)
-        found += [weight * fading for weight in signals]
-    return found
+    shares = []
+    for _ in chosen:
+        shares.append(unit)
+        unit *= model.recency
+    first = 0
+    for place in range(1, len(chosen) + 1):
+        if place == len(chosen) or chosen[place].at_ms != chosen[first].at_ms:
+            if place - first > 1:
+                shares[first:place] = [sum(shares[first:place]) / (place - first)] * (place - first)
+            first = place
+    return [entry.weight * share for entry, share in zip(chosen, shares, strict=True)]
 
 
 def _prior_weight(history: History, now_ms: int, model: Model) -> float:

@@ -57,7 +57,7 @@ async def test_readers_at_the_same_time_share_loads() -> None:
     source.open.set()
     assert await first == 0
     assert await asyncio.gather(*others) == [0, 1, 2, 3, 4, 5]
-    assert source.asked == [["a"], ["a", "b", "c"], ["d", "e", "f"]]
+    assert source.asked == [["a"], ["b", "c", "d"], ["e", "f"]], "what is under way is not loaded twice"
 
 
 async def test_nobody_waits_for_all_when_more_is_missing_than_one_load_takes() -> None:
