@@ -78,6 +78,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     outbox_relay_publish_timeout_sec: Positive = 10.0
 
     feature_consumer_group: str = "recsys-feature-consumer-v1"
+    feature_consumer_members: Annotated[int, Meta(ge=1, le=16)] = 2
     feature_consumer_poll_timeout_ms: AtLeastOne = 200
     feature_consumer_max_poll_records: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     feature_consumer_max_retries_per_message: AtLeastOne = 3

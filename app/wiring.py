@@ -115,10 +115,13 @@ class Service:
             relay = Relay(self._database, kafka_options(settings), _relay_options(settings))
             tasks.append(TaskSpec("outbox-relay", relay.run))
         if "consumer" in settings.role:
-            consumer = FeatureConsumer(
-                self._database, self._cache, kafka_options(settings), _consumer_options(settings)
-            )
-            tasks.append(TaskSpec("feature-consumer", consumer.run))
+            # Members of one group: while Postgres writes the batch of one, another decodes and folds its own (ADR 17).
+            for number in range(1, settings.feature_consumer_members + 1):
+                consumer = FeatureConsumer(
+                    self._database, self._cache, kafka_options(settings), _consumer_options(settings)
+                )
+                name = "feature-consumer" if number == 1 else f"feature-consumer-{number}"
+                tasks.append(TaskSpec(name, consumer.run))
         tasks.append(TaskSpec("maintenance", Maintenance(self._database, _retention(settings)).run))
         return tasks
 

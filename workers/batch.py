@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -37,8 +38,8 @@ _DATA_FAULTS: Final = (
     LookupError,
     TypeError,
 )
-# The fold is pure computation on the event loop: it gives way to the others after so many messages.
-_FOLD_CHUNK: Final = 50
+# The fold is pure computation on the event loop: it gives way to the others after so many messages or histories.
+_CHUNK: Final = 50
 
 
 class Incoming(Struct, frozen=True):
@@ -168,10 +169,8 @@ class FeatureWriter:
         if erased:
             # Taken as consumed, for whoever sent them is to be forgotten.
             fresh = [message for message in fresh if message.received_ms > erased.get(message.user_id, -1)]
-        folded = await _fold_in_chunks(
-            fresh, {user_id: features.history_of(entry) for user_id, entry in stored.items()}
-        )
-        histories = {user_id: encode_history(history) for user_id, history in folded.histories.items()}
+        folded = await _fold_in_chunks(fresh, stored)
+        histories = await _encode_in_chunks(folded.histories)
         if histories:
             await features.write_histories(connection, histories)
         if folded.items:
@@ -189,14 +188,27 @@ class FeatureWriter:
         return Applied(counted=len(fresh), duplicates=len(messages) - len(fresh), histories=current)
 
 
-async def _fold_in_chunks(messages: Sequence[Message], histories: dict[str, History]) -> Fold:
+async def _fold_in_chunks(messages: Sequence[Message], stored: Mapping[str, Versioned]) -> Fold:
     total = Fold()
-    for start in range(0, len(messages), _FOLD_CHUNK):
-        part = fold(messages[start : start + _FOLD_CHUNK], histories)
+    histories: dict[str, History] = {}
+    for start in range(0, len(messages), _CHUNK):
+        chunk = messages[start : start + _CHUNK]
+        for user_id in {message.user_id for message in chunk}.difference(histories).intersection(stored):
+            histories[user_id] = features.history_of(stored[user_id])
+        part = fold(chunk, histories, onto=total)
         histories.update(part.histories)
-        total.add(part)
+        total.histories.update(part.histories)
         await asyncio.sleep(0)
     return total
+
+
+async def _encode_in_chunks(histories: Mapping[str, History]) -> dict[str, bytes]:
+    encoded: dict[str, bytes] = {}
+    users = iter(histories.items())
+    while chunk := list(islice(users, _CHUNK)):
+        encoded.update((user_id, encode_history(history)) for user_id, history in chunk)
+        await asyncio.sleep(0)
+    return encoded
 
 
 def _item_ids(messages: Sequence[Message]) -> set[str]:

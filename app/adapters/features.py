@@ -7,6 +7,7 @@ each in key order, so any number of consumers may share the work without deadloc
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import Struct
 
 from app.adapters import sql
@@ -94,13 +95,11 @@ async def add_to_items(connection: "Connection", deltas: Mapping[str, ItemDelta]
 async def add_to_pairs(
     connection: "Connection", pairs: Mapping[tuple[str, str], float], keys: Mapping[str, int]
 ) -> None:
-    first = [keys[a] for a, _ in pairs]
-    second = [keys[b] for _, b in pairs]
     await connection.execute(
         _SQL["add_to_pairs"],
-        [min(a, b) for a, b in zip(first, second, strict=True)],
-        [max(a, b) for a, b in zip(first, second, strict=True)],
-        list(pairs.values()),
+        _array([keys[a] for a, _ in pairs]),
+        _array([keys[b] for _, b in pairs]),
+        _array(list(pairs.values())),
     )
 
 
@@ -132,6 +131,13 @@ async def read_popular(connection: "Connection", limit: int, category: str | Non
     else:
         rows = await connection.fetch(_SQL["read_popular_of_category"], limit, category)
     return [(item_id, popularity) for item_id, popularity in rows]
+
+
+def _array(numbers: Sequence[float]) -> str:
+    """Numbers as Postgres reads an array. For a list asyncpg asks each of its elements whether it is a list too, which
+    costs more than all the rest of a pair's way out of the process.
+    """
+    return f"{{{msgspec.json.encode(numbers)[1:-1].decode()}}}"
 
 
 def history_of(stored: Versioned | None) -> History:

@@ -49,7 +49,8 @@ ON CONFLICT (item_key) DO UPDATE SET
 
 -- name: add_to_pairs
 INSERT INTO item_pairs AS p (item_a, item_b, weight)
-SELECT * FROM unnest($1::integer[], $2::integer[], $3::float8[]) AS d (item_a, item_b, weight)
+SELECT least(d.one, d.other) AS item_a, greatest(d.one, d.other) AS item_b, d.weight
+FROM unnest($1::text::integer[], $2::text::integer[], $3::text::float8[]) AS d (one, other, weight)
 ORDER BY item_a, item_b
 ON CONFLICT (item_a, item_b) DO UPDATE SET weight = p.weight + excluded.weight;
 

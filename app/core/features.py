@@ -66,23 +66,16 @@ class Fold(msgspec.Struct):
     pairs: dict[tuple[str, str], float] = msgspec.field(default_factory=dict)
     """What to add to each pair's weight, with the half-life of co-visitation; the lesser id stands first."""
 
-    def add(self, later: "Fold") -> None:
-        """Takes in the fold of the batch that follows; that one is used up by it."""
-        self.histories.update(later.histories)
-        for item_id, delta in later.items.items():
-            held = self.items.setdefault(item_id, delta)
-            if held is not delta:
-                held.add(delta)
-        for pair, weight in later.pairs.items():
-            self.pairs[pair] = self.pairs.get(pair, 0.0) + weight
 
-
-def fold(messages: Iterable[Message], histories: Mapping[str, History], model: Model = MODEL) -> Fold:
+def fold(
+    messages: Iterable[Message], histories: Mapping[str, History], model: Model = MODEL, onto: Fold | None = None
+) -> Fold:
     """Folds a batch of events that were never folded before, given the stored histories of its users.
 
-    A user who has no entry in `histories` is new.
+    A user who has no entry in `histories` is new. The sums may go on where an earlier part of the batch left them: they
+    are added `onto` those, and the histories of the result are those of this part.
     """
-    result = Fold()
+    result = Fold() if onto is None else Fold(items=onto.items, pairs=onto.pairs)
     pairing = _Pairing(model, result.pairs)
     drafts: dict[str, Draft] = {}
     for message in messages:

@@ -27,8 +27,9 @@ _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",  # the path of a socket may hold 107 bytes, a checkout's may be longer
     "max_connections": "200",
-    "shared_buffers": "256MB",
+    "shared_buffers": "512MB",  # the pairs of some millions, which a backlog touches all over
     "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",  # after each, the first change of a page is 8 KB of WAL
     "wal_level": "minimal",  # nobody replicates from it
     "max_wal_senders": "0",
     "jit": "off",  # short queries only

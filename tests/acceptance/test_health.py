@@ -44,7 +44,7 @@ def states(service: Service) -> dict[str, str]:
 
 
 def all_up() -> dict[str, str]:
-    tasks = ("http-server", "health-probe", "outbox-relay", "feature-consumer", "maintenance")
+    tasks = ("http-server", "health-probe", "outbox-relay", "feature-consumer", "feature-consumer-2", "maintenance")
     return {**dict.fromkeys(tasks, "running"), "postgres": "up", "kafka": "up", "redis": "up"}
 
 
