@@ -74,6 +74,7 @@ def test_consumer_killed_after_postgres_and_before_kafkas_offset(
             check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
             eventually(
                 lambda: consumer.metric("reco_feature_consumer_processed_total", status="duplicate") > 0,
+                within_sec=30.0,
                 describe=consumer.describe,
             )
 
