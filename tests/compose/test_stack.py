@@ -106,7 +106,8 @@ def test_workers_scale_and_share_the_work(compose: Compose) -> None:
             " --describe --members --group recsys-feature-consumer-v1"
         )
         member = "\nrecsys-feature-consumer-v1 "
-        compose.wait_until("three members in the group", lambda: compose.run(describe).count(member) == 3, 60)
+        # Two of each process.
+        compose.wait_until("six members in the group", lambda: compose.run(describe).count(member) == 6, 60)
     _scale(compose, consumers=1, relays=1)
 
 

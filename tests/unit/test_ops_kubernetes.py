@@ -98,7 +98,7 @@ def test_autoscalers_lead_to_deployments_and_stay_within_the_partitions() -> Non
         assert "replicas" not in of_kind("Deployment")[name]["spec"]
     settings = Settings(database_url="")
     consumers = scalers["feature-consumer"]["spec"]
-    assert consumers["maxReplicaCount"] == settings.kafka_topic_partitions
+    assert consumers["maxReplicaCount"] * settings.feature_consumer_members == settings.kafka_topic_partitions
     assert consumers["triggers"][0]["metadata"]["consumerGroup"] == settings.feature_consumer_group
 
 
