@@ -73,10 +73,13 @@ class FreshCache(Generic[V]):
         if entry is not None and entry[0] >= time.monotonic() - self._ttl_sec:
             self._hits.inc()
             return entry[1]
-        return (await self.get_many((key,)))[key]
+        return (await self.get_many((key,), hurried=False))[key]
 
-    async def get_many(self, keys: Iterable[str]) -> dict[str, V]:
-        """The value of every key. Raises `DependencyDown` when one has none yet and it cannot be loaded."""
+    async def get_many(self, keys: Iterable[str], *, hurried: bool = True) -> dict[str, V]:
+        """The value of every key. Raises `DependencyDown` when one has none yet and it cannot be loaded.
+
+        Who is not `hurried` waits for all of them however many are wanted.
+        """
         fresh_since = time.monotonic() - self._ttl_sec
         entries = self._entries
         found: dict[str, V] = {}
@@ -103,7 +106,7 @@ class FreshCache(Generic[V]):
             self._loader = asyncio.create_task(self._load_wanted())
         if filling is not None:
             self._urgent.set()
-            crowded = self._fill_patience_sec is not None and self._fill.waiting > self._max_batch
+            crowded = hurried and self._fill.waiting > self._max_batch
             await asyncio.wait([filling], timeout=self._fill_patience_sec if crowded else None)
             if filling.done():
                 found |= filling.result()

@@ -29,10 +29,10 @@ class JoinedWrites:
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._kept:
-            data = b"".join(self._kept)
-            self._kept.clear()
-            self._transport.write(data)
+        kept, self._kept = self._kept, []
+        # Nobody is there any more when the client left meanwhile.
+        if kept and not self._transport.is_closing():
+            self._transport.write(b"".join(kept))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

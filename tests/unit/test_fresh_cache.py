@@ -62,16 +62,19 @@ async def test_readers_at_the_same_time_share_loads() -> None:
 
 async def test_nobody_waits_for_all_when_more_is_missing_than_one_load_takes() -> None:
     source = Source()
-    source.values = dict(zip("abcdef", range(6), strict=True))
+    source.values = dict(zip("abcdefgh", range(8), strict=True))
     source.open.clear()
     cache = cache_of(source, fill_patience_sec=0.01)
     few = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
-    assert await cache.get_many("bcdef") == dict.fromkeys("bcdef", -1)
+    assert await cache.get_many("bcdefgh") == dict.fromkeys("bcdefgh", -1)
     assert not few.done(), "one load is waited for"
+    alone = asyncio.create_task(cache.get("h"))
+    assert await cache.get_many("bcdefg") == dict.fromkeys("bcdefg", -1)
+    assert not alone.done(), "who asks for one key has nothing else to go by"
     source.open.set()
-    assert await few == 0
-    assert await cache.get_many("bcdef") == dict(zip("bcdef", range(1, 6), strict=True))
+    assert (await few, await alone) == (0, 7)
+    assert await cache.get_many("bcdefg") == dict(zip("bcdefg", range(1, 7), strict=True))
 
 
 async def test_an_old_value_is_reloaded_and_served_if_the_load_is_slow() -> None:

@@ -9,12 +9,17 @@ class Recorded(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1)})
         self.sent: list[bytes | None] = []
+        self.closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent.append(bytes(data))
 
     def close(self) -> None:
         self.sent.append(None)
+        self.closing = True
 
 
 async def test_what_is_written_in_one_turn_is_sent_as_one() -> None:
@@ -38,6 +43,14 @@ async def test_a_close_sends_first_what_was_written() -> None:
     assert transport.sent == [b"last words", None]
     await asyncio.sleep(0)
     assert transport.sent == [b"last words", None]
+
+
+async def test_nothing_is_sent_to_a_client_that_left_meanwhile() -> None:
+    transport = Recorded()
+    JoinedWrites(transport, asyncio.get_running_loop()).write(b"too late")
+    transport.closing = True
+    await asyncio.sleep(0)
+    assert transport.sent == []
 
 
 async def test_all_else_is_the_transports_own() -> None:
