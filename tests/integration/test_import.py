@@ -122,7 +122,7 @@ def test_the_sample_is_imported_once_however_often_it_runs(database_url: str, tm
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_import_goes_on_where_it_stopped(database_url: str, tmp_path: Path, how: signal.Signals) -> None:
-    rows = 30_000
+    rows = 60_000
     log = write_log(tmp_path / "log.csv", rows)
     command = Command(database_url, log, "--no-wait")
     eventually(lambda: stored(database_url)[0] > 0)

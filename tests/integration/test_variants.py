@@ -7,6 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
+from app.core.model import MODEL
 from app.core.variants import Variants, parse
 from app.settings import Settings
 from tests.integration.test_keys import ADMIN, ADMIN_TOKEN, READ, READ_TOKEN, bearer
@@ -41,7 +42,7 @@ async def test_a_user_is_ranked_by_the_weights_of_the_users_variant(settings: Se
     # Without a history the first place scores `prior_stale`.
     assert {(answer["variant"], answer["items"][0]["score"]) for answer in answers.values()} == {
         ("bolder", 2.0),
-        ("control", 1.0),
+        ("control", MODEL.prior_stale),
     }
 
 
@@ -68,7 +69,7 @@ async def test_an_operator_may_look_at_any_variant_without_being_counted(
     settings: Settings, pool: asyncpg.Pool
 ) -> None:
     async with serving(settings, variants=TWO) as client:
-        for name, score in (("bolder", 2.0), ("control", 1.0), ("new", 1.0)):
+        for name, score in (("bolder", 2.0), ("control", MODEL.prior_stale), ("new", MODEL.prior_stale)):
             seen = await reco(client, "ann", f"&variant={name}", **{"X-Autolog-Impressions": "true"})
             assert (seen["variant"], seen["items"][0]["score"]) == ("preview", score)
         own = await reco(client, "ann", **{"X-Autolog-Impressions": "true"})
