@@ -81,12 +81,11 @@ class FreshCache(Generic[V]):
         Who is not `hurried` waits for all of them however many are wanted.
         """
         fresh_since = time.monotonic() - self._ttl_sec
-        entries = self._entries
         found: dict[str, V] = {}
         stale: dict[str, V] = {}
         missing: list[str] = []
         for key in keys:
-            entry = entries.get(key)
+            entry = self._entries.get(key)
             if entry is None:
                 missing.append(key)
             elif entry[0] >= fresh_since:
@@ -108,9 +107,8 @@ class FreshCache(Generic[V]):
             self._urgent.set()
             crowded = hurried and self._fill.waiting > self._max_batch
             await asyncio.wait([filling], timeout=self._fill_patience_sec if crowded else None)
-            if filling.done():
-                found |= filling.result()
-            found |= {key: self._value_of(key) for key in missing if key not in found}
+            loaded = filling.result() if filling.done() else {}
+            found.update((key, loaded[key] if key in loaded else self._value_of(key)) for key in missing)
         if refreshing is not None and not gives_way:
             await asyncio.wait([refreshing], timeout=self._patience_sec)
             if refreshing.done() and not refreshing.exception():

@@ -87,6 +87,7 @@ class JoinedReads(Generic[V]):
     def _keep(self, values: Mapping[str, V]) -> None:
         now = time.monotonic()
         for key, value in values.items():
+            self._kept.pop(key, None)
             self._kept[key] = now, value
         # What was read just now is not dropped before it is handed out.
         while len(self._kept) > max(self._max_keys, len(values)):

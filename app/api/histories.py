@@ -10,7 +10,7 @@ from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.joined_reads import JoinedReads
 from app.adapters.postgres import Database
 from app.adapters.sessions import Session
-from app.core.history import NO_HISTORY, History, decode_history
+from app.core.history import History
 from app.errors import DependencyDown
 
 _PATIENCE_SEC: Final = 1.0
@@ -27,10 +27,10 @@ class Histories:
         self._cache = cache
         self._strict_cache = strict_cache
         # Kept as they are stored: decoded, a history takes three times the memory.
-        self._users: JoinedReads[bytes] = JoinedReads(
+        self._users: JoinedReads[Versioned | None] = JoinedReads(
             "history",
             self._read,
-            absent=b"",
+            absent=None,
             patience_sec=_PATIENCE_SEC,
             keep_sec=_KEEP_SEC,
             max_keys=max_keys,
@@ -49,13 +49,13 @@ class Histories:
 
         Raises `DependencyDown` when it cannot be read and was not read lately.
         """
-        history = _decoded(await self._users.get(user_id))
+        history = features.history_of(await self._users.get(user_id))
         if history.entries or session_id is None:
             return history
         session = await self._sessions.get(session_id)
         if session is None or session.user_id == user_id:
             return history
-        of_session = _decoded(await self._users.get(session.user_id))
+        of_session = features.history_of(await self._users.get(session.user_id))
         return History(tuple(entry for entry in of_session.entries if entry.at_ms >= session.started_ms))
 
     def forget(self, user_id: str) -> None:
@@ -66,7 +66,7 @@ class Histories:
         await self._users.close()
         await self._sessions.close()
 
-    async def _read(self, user_ids: list[str]) -> Mapping[str, bytes]:
+    async def _read(self, user_ids: list[str]) -> Mapping[str, Versioned]:
         """From the cache; what it lacks from Postgres, and that is put into the cache."""
         cached: dict[str, Versioned] = {}
         cache_answers = self._cache is not None
@@ -90,12 +90,8 @@ class Histories:
                 # The breaker and the health page tell of a failure; the answer does not need it.
                 with contextlib.suppress(DependencyDown):
                     await self._cache.put_many(loaded)
-        return {user_id: entry.history for user_id, entry in cached.items()}
+        return cached
 
     async def _read_sessions(self, session_ids: list[str]) -> Mapping[str, Session | None]:
         async with self._database.connection() as connection:
             return await sessions.read(connection, session_ids)
-
-
-def _decoded(stored: bytes) -> History:
-    return decode_history(stored) if stored else NO_HISTORY

@@ -144,10 +144,7 @@ class Ranking:
         """Where most of the score comes from."""
         if item_id in self._returning:
             return RETURN
-        prior = self._prior.get(item_id)
-        if prior is None:
-            return COVISITATION if self.score(item_id) > 0.0 else POPULAR
-        popularity = prior * self._prior_weight * self._factors.get(item_id, 1.0)
+        popularity = self._prior.get(item_id, 0.0) * self._prior_weight * self._factors.get(item_id, 1.0)
         return POPULAR if popularity * 2.0 >= self.score(item_id) else COVISITATION
 
     def show(self, item_id: str, *, boost: float = 1.0) -> Ranked:

@@ -59,18 +59,15 @@ class Slate:
 
     def offer(self, item_ids: Iterable[str], source: str = RANKED) -> None:
         """Gives the free places to those that may have them, in order."""
-        spread = self._wish.spread
-        missing = self.missing
         for item_id in item_ids:
-            if not missing:
+            if not self.missing:
                 return
             if not self._may_serve(item_id):
                 continue
-            if spread is not None and self._crowded(item_id, spread):
+            if self._wish.spread is not None and self._crowded(item_id, self._wish.spread):
                 self._put_off.append((item_id, source))
             else:
                 self._put(item_id, source)
-                missing -= 1
 
     def relax(self) -> None:
         """Gives free places to what `spread` kept back."""
