@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final, Generic, TypeVar
 
 from app import metrics
@@ -75,26 +75,30 @@ class FreshCache(Generic[V]):
             return entry[1]
         return (await self.get_many((key,), hurried=False))[key]
 
-    async def get_many(self, keys: Iterable[str], *, hurried: bool = True) -> dict[str, V]:
+    async def get_many(self, keys: Collection[str], *, hurried: bool = True) -> dict[str, V]:
         """The value of every key. Raises `DependencyDown` when one has none yet and it cannot be loaded.
 
         Who is not `hurried` waits for all of them however many are wanted.
         """
+        if not keys:
+            return {}
         fresh_since = time.monotonic() - self._ttl_sec
-        found: dict[str, V] = {}
+        entries = self._entries
+        found = {key: entry[1] for key in keys if (entry := entries.get(key)) and entry[0] >= fresh_since}
+        self._hits.inc(len(found))
+        if len(found) == len(keys):
+            return found
         stale: dict[str, V] = {}
         missing: list[str] = []
         for key in keys:
-            entry = self._entries.get(key)
-            if entry is None:
-                missing.append(key)
-            elif entry[0] >= fresh_since:
-                found[key] = entry[1]
-            else:
-                stale[key] = entry[1]
-        self._hits.inc(len(found))
+            if key not in found:
+                entry = entries.get(key)
+                if entry is None:
+                    missing.append(key)
+                else:
+                    stale[key] = entry[1]
         if not stale and not missing:
-            return found
+            return found  # the same key more than once
         self._stale.inc(len(stale))
         self._misses.inc(len(missing))
         loads = self._loader is not None and not self._loader.done()

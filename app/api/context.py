@@ -12,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
+from app.api.deadlines import Deadlines
 from app.core.traces import trace_id
 
 _log = structlog.get_logger(__name__)
@@ -74,6 +75,7 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
     this one ends. `on_error` makes the answer to a request that is `Late`.
     """
     latencies: dict[str, Callable[[float], None]] = {}
+    deadlines = Deadlines(timeout_sec)
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:
@@ -99,12 +101,18 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
                 message["headers"] = headers
             await send(message)
 
+        task = deadlines.enter()
+        late = False
         try:
-            async with asyncio.timeout(timeout_sec):
+            try:
                 await app(scope, receive, send_with_ids)
-        except TimeoutError:
-            if status:
-                raise  # in the middle of an answer: the server cuts the connection, which the client notices
+            finally:
+                late = deadlines.leave(task)
+        except asyncio.CancelledError:
+            if not late:
+                raise
+            if status:  # in the middle of an answer: the server cuts the connection, which the client notices
+                raise TimeoutError(f"the answer took more than {timeout_sec:g} s") from None
             await on_error(context, Late())(scope, receive, send_with_ids)
         finally:
             elapsed_ms = (time.perf_counter() - started) * 1000

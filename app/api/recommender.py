@@ -5,7 +5,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-import numpy as np
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from app import metrics
@@ -27,6 +26,7 @@ MODEL_VERSION: Final = ranking.MODEL_VERSION
 _SPARE: Final = 10
 _SPARE_WHEN_CHOOSY: Final = 200
 _DIGITS: Final = 6
+_SCALE: Final = 10.0**_DIGITS
 _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 # Of one category, as long as nothing is known of the user: the trending items of several, not the crowd of one.
 _SPREAD_SHARE: Final = 0.25
@@ -196,12 +196,18 @@ class Recommender:
         self, job: "_Job", places: Sequence[tuple[str, str]], cards: Mapping[str, Card], boosts: Mapping[str, float]
     ) -> Recommendation:
         ranked = job.ranked
-        scores = [ranked.score(item_id) * boosts.get(item_id, 1.0) for item_id, _ in places]
-        items = [
-            Item(item_id, score, ranked.source(item_id) if source == RANKED else source, cards[item_id].title)
-            for (item_id, source), score in zip(places, np.array(scores).round(_DIGITS).tolist(), strict=True)
+        item_ids = [item_id for item_id, _ in places]
+        scores = ranked.scores(item_ids)
+        if boosts:
+            scores = [score * boosts.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
+        sources = [
+            by_score if source == RANKED else source
+            for (_, source), by_score in zip(places, ranked.sources(item_ids), strict=True)
         ]
-        sources = [item.source for item in items]
+        items = [
+            Item(item_id, round(score * _SCALE) / _SCALE, source, cards[item_id].title)
+            for item_id, score, source in zip(item_ids, scores, sources, strict=True)
+        ]
         strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
         if job.explain:
             shown = [ranked.show(it.item_id, boost=boosts.get(it.item_id, 1.0)).sourced(it.source) for it in items]

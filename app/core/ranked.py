@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from msgspec import Struct, structs
 
-from app.core.accumulators import Accumulators, Numbers, Scores
+from app.core.accumulators import Accumulators, Scores, highest
 from app.core.candidates import NO_NEIGHBOURS, Neighbours
 from app.core.history import Entry, mark
 
@@ -17,7 +17,6 @@ POPULAR: Final = "popular"
 RETURN: Final = "return"
 
 _CAUSES: Final = 3
-_ABOVE_ZERO: Final = np.finfo(np.float32).smallest_subnormal
 
 
 class Cause(Struct, frozen=True):
@@ -56,21 +55,19 @@ class Ranking:
         "_left_out",
         "_marks",
         "_neighbours",
-        "_numbers",
         "_prior",
         "_prior_weight",
         "_returning",
-        "_scores",
         "_seeds",
         "_slots",
+        "_sums",
         "_weights",
     )
 
     def __init__(
         self,
         slots: Accumulators,
-        numbers: Numbers,
-        scores: Scores,
+        sums: Scores,
         *,
         prior: Mapping[str, float] = MappingProxyType({}),
         prior_weight: float = 1.0,
@@ -82,12 +79,11 @@ class Ranking:
         left_out: Collection[str] = (),
         marks: Collection[int] = (),
     ) -> None:
-        """`numbers` are those of the candidates, each once. `seeds`, with their `weights`: the items whose neighbours
+        """`sums`: the candidates' scores, by their numbers. `seeds`, with their `weights`: the items whose neighbours
         they are. `left_out` and `marks`: what the user has.
         """
         self._slots = slots
-        self._numbers = numbers
-        self._scores = scores
+        self._sums = sums
         self._prior = prior
         self._prior_weight = prior_weight
         self._seeds = seeds
@@ -113,26 +109,25 @@ class Ranking:
             wanted *= 4
 
     def _highest(self, count: int) -> list[str]:
-        scores, least = self._scores, _ABOVE_ZERO
-        if len(scores) > count:
-            some = scores.copy()
-            some.partition(len(some) - count)
-            least = max(least, some[-count])
-        places = (scores >= least).nonzero()[0]
-        places = places.take((-scores.take(places)).argsort(kind="stable")[:count])
+        """Of equal scores the lesser id comes first: the numbers are those of this process."""
+        numbers = highest(self._sums, count)
         ids = self._slots.ids
-        best = [ids[number] for number in self._numbers.take(places).tolist()]
-        self._found.update(zip(best, scores.take(places).tolist(), strict=True))
-        return best
+        scores = (-self._sums.take(numbers)).tolist()
+        found = sorted(zip(scores, [ids[number] for number in numbers.tolist()], strict=True))[:count]
+        self._found = {item_id: -score for score, item_id in found}
+        return list(self._found)
 
     def score(self, item_id: str) -> float:
         """0 for what is no candidate."""
         score = self._found.get(item_id)
         if score is None:
             number = self._slots.find(item_id)
-            places = (self._numbers == (-1 if number is None else number)).nonzero()[0]
-            score = self._found[item_id] = float(self._scores[places[0]]) if len(places) else 0.0
+            score = 0.0 if number is None else float(self._sums[number])
         return score
+
+    def scores(self, item_ids: Sequence[str]) -> list[float]:
+        found = self._found
+        return [found[item_id] if item_id in found else self.score(item_id) for item_id in item_ids]
 
     def left_out(self, item_id: str) -> bool:
         """Whether the user has it, and therefore does not get it."""
@@ -140,19 +135,24 @@ class Ranking:
             bool(self._marks) and item_id not in self._returning and mark(item_id) in self._marks
         )
 
-    def source(self, item_id: str) -> str:
-        """Where most of the score comes from."""
-        if item_id in self._returning:
-            return RETURN
-        popularity = self._prior.get(item_id, 0.0) * self._prior_weight * self._factors.get(item_id, 1.0)
-        return POPULAR if popularity * 2.0 >= self.score(item_id) else COVISITATION
+    def sources(self, item_ids: Sequence[str]) -> list[str]:
+        """Where most of the score of each comes from."""
+        prior, factors, returning, half = self._prior, self._factors, self._returning, 2.0 * self._prior_weight
+        return [
+            RETURN
+            if item_id in returning
+            else POPULAR
+            if prior.get(item_id, 0.0) * half * factors.get(item_id, 1.0) >= score
+            else COVISITATION
+            for item_id, score in zip(item_ids, self.scores(item_ids), strict=True)
+        ]
 
     def show(self, item_id: str, *, boost: float = 1.0) -> Ranked:
         """An item and what its score is made of; `boost` multiplies it."""
         return Ranked(
             item_id,
             self.score(item_id) * boost,
-            self.source(item_id),
+            self.sources([item_id])[0],
             self._prior.get(item_id, 0.0) * self._prior_weight,
             self._factors.get(item_id, 1.0) * boost,
             self._causes(item_id),

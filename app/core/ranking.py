@@ -7,8 +7,10 @@ such: G. Linden, B. Smith, J. York, "Amazon.com Recommendations", IEEE Internet 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import islice
+from functools import cache
+from itertools import groupby
 from math import exp
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Final
 
@@ -58,7 +60,7 @@ MODEL_VERSION: Final = "covisitation-3"
 
 def seeds(history: History, model: Model = MODEL) -> list[str]:
     """The items of the history whose neighbours are candidates, most recent first, each once."""
-    return list(islice(dict.fromkeys(entry.item_id for entry in history.entries), model.seeds))
+    return list(dict.fromkeys([entry.item_id for entry in history.entries]))[: model.seeds]
 
 
 def rank(
@@ -79,31 +81,28 @@ def rank(
     what the user did one of these kinds of things with is left out, of the items in the history's entries.
     """
     latest = _latest(history)
-    chosen = list(islice(latest.values(), model.seeds))
+    chosen = list(latest.values())[: model.seeds]
     weights = _weights(chosen, model)
     lists = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in chosen]
     prior = _prior_weight(history, now_ms, model)
-    # What is popular is one more list, whose weight is the prior's.
-    numbers = _joined_numbers([popular.numbers, *[near.numbers for near in lists]])
-    terms = _weighed([popular.shares, *[near.similarities for near in lists]], [prior, *weights])
-    returning: dict[str, float] = {}
+    returning = _returning(chosen, lists, now_ms, model) if seen is None else {}
     if seen is None:
-        left_out = set(latest)
-        if returning := _returning(latest, neighbours, now_ms, model):
-            left_out.difference_update(returning)
-            factors = {**returning, **{item_id: f * returning.get(item_id, 1.0) for item_id, f in factors.items()}}
+        left_out = latest.keys() - returning.keys()
     else:
         left_out = {entry.item_id for entry in history.entries if entry.kind in seen}
-    numbers, scores = slots.totals(
-        numbers,
-        terms,
-        without=slots.find_all([*left_out, *exclude]),
-        factors={n: factor for item_id, factor in factors.items() if (n := slots.find(item_id)) is not None},
+    if factors:
+        factors = {**returning, **{item_id: f * returning.get(item_id, 1.0) for item_id, f in factors.items()}}
+    else:
+        factors = returning
+    # What is popular is one more list, whose weight is the prior's.
+    sums = slots.sums(
+        _joined_numbers([popular.numbers, *[near.numbers for near in lists]]),
+        _weighed([popular.shares, *[near.similarities for near in lists]], [prior, *weights]),
+        {**factors, **dict.fromkeys(left_out, 0.0), **dict.fromkeys(exclude, 0.0)},
     )
     return Ranking(
         slots,
-        numbers,
-        scores,
+        sums,
         prior=popular.prior,
         prior_weight=prior,
         seeds=chosen,
@@ -119,7 +118,7 @@ def rank(
 def similar(neighbours: Neighbours, *, slots: Accumulators, exclude: Collection[str] = ()) -> Ranking:
     """What goes with an item; the score is the similarity."""
     numbers, similarities = _joined_numbers([neighbours.numbers]), _weighed([neighbours.similarities], [1.0])
-    return Ranking(slots, *slots.totals(numbers, similarities, without=slots.find_all(exclude), factors={}))
+    return Ranking(slots, slots.sums(numbers, similarities, dict.fromkeys(exclude, 0.0)))
 
 
 def popular(
@@ -130,8 +129,8 @@ def popular(
     now = np.array(popular.scores, np.float64) * shrink(now_ms, model.popularity_half_life_ms)
     # All of the score is popularity, and so is the source.
     prior = dict(zip(popular.ids, now.tolist(), strict=True))
-    found = slots.totals(numbers, now.astype(np.float32), without=slots.find_all(exclude), factors={})
-    return Ranking(slots, *found, prior=prior)
+    sums = slots.sums(numbers, now.astype(np.float32), dict.fromkeys(exclude, 0.0))
+    return Ranking(slots, sums, prior=prior)
 
 
 def _joined_numbers(lists: list[bytes]) -> Numbers:
@@ -164,18 +163,25 @@ def _weights(chosen: Sequence[Entry], model: Model) -> list[float]:
     Items of one moment share the mean of their places' weights: their ids put them in order, and mean nothing.
     """
     strongest = max([entry.weight for entry in chosen], default=0.0)
-    unit = 1.0 if strongest <= 0.0 else 1.0 / strongest
-    shares = []
-    for _ in chosen:
-        shares.append(unit)
-        unit *= model.recency
-    first = 0
-    for place in range(1, len(chosen) + 1):
-        if place == len(chosen) or chosen[place].at_ms != chosen[first].at_ms:
-            if place - first > 1:
-                shares[first:place] = [sum(shares[first:place]) / (place - first)] * (place - first)
-            first = place
-    return [entry.weight * share for entry, share in zip(chosen, shares, strict=True)]
+    unit = 1.0 / strongest if strongest > 0.0 else 1.0
+    shares = _fading(model.recency, len(chosen))
+    if len({entry.at_ms for entry in chosen}) < len(chosen):
+        shares = _shared([entry.at_ms for entry in chosen], shares)
+    return [entry.weight * unit * share for entry, share in zip(chosen, shares, strict=True)]
+
+
+@cache
+def _fading(recency: float, places: int) -> list[float]:
+    return [recency**place for place in range(places)]
+
+
+def _shared(moments: list[int], shares: list[float]) -> list[float]:
+    """The mean of the shares of each moment; equal ones are neighbours."""
+    found: list[float] = []
+    for _, same in groupby(zip(moments, shares, strict=True), key=itemgetter(0)):
+        of_moment = [share for _, share in same]
+        found += [sum(of_moment) / len(of_moment)] * len(of_moment)
+    return found
 
 
 def _prior_weight(history: History, now_ms: int, model: Model) -> float:
@@ -186,15 +192,12 @@ def _prior_weight(history: History, now_ms: int, model: Model) -> float:
     return model.prior_fresh + (model.prior_stale - model.prior_fresh) * stale
 
 
-def _returning(
-    latest: Mapping[str, Entry], neighbours: Mapping[str, Neighbours], now_ms: int, model: Model
-) -> dict[str, float]:
-    """The user's items that may be offered again, and what to multiply their scores by."""
-    found = {}
+def _returning(chosen: Sequence[Entry], lists: Sequence[Neighbours], now_ms: int, model: Model) -> dict[str, float]:
+    """The user's items that may be offered again, and what to multiply their scores by. `lists`: their neighbours."""
     until_ms = now_ms - model.return_gap_ms
-    for item_id, entry in islice(latest.items(), model.seeds):
-        if entry.at_ms <= until_ms:
-            rate = neighbours.get(item_id, NO_NEIGHBOURS).return_rate
-            if rate > 0.0:
-                found[item_id] = min(model.return_limit, model.return_gain * rate)
-    return found
+    gain, limit = model.return_gain, model.return_limit
+    return {
+        entry.item_id: factor if (factor := gain * near.return_rate) < limit else limit
+        for entry, near in zip(chosen, lists, strict=True)
+        if near.return_rate > 0.0 and entry.at_ms <= until_ms
+    }

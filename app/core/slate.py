@@ -43,11 +43,12 @@ class Slate:
         """`cards` may grow from offer to offer; it has those of the pins and the newcomers already."""
         self._wish = wish
         self._cards = cards
+        self._exclude, self._now_ms, self._category = wish.exclude, wish.now_ms, wish.category
+        self._counts = wish.most is not None or wish.spread is not None
         self._places: dict[int, tuple[str, str]] = {}
         self._taken: set[str] = set()
         self._of_category: Counter[str] = Counter()
         self._put_off: list[tuple[str, str]] = []
-        self._next = 0
         for place, item_id in wish.pins:
             self._reserve(place - 1, item_id, PINNED)
         for place, item_id in wish.newcomers.items():
@@ -59,22 +60,12 @@ class Slate:
 
     def offer(self, item_ids: Iterable[str], source: str = RANKED) -> None:
         """Gives the free places to those that may have them, in order."""
-        for item_id in item_ids:
-            if not self.missing:
-                return
-            if not self._may_serve(item_id):
-                continue
-            if self._wish.spread is not None and self._crowded(item_id, self._wish.spread):
-                self._put_off.append((item_id, source))
-            else:
-                self._put(item_id, source)
+        self._fill([(item_id, source) for item_id in item_ids], self._wish.spread)
 
     def relax(self) -> None:
         """Gives free places to what `spread` kept back."""
-        for item_id, source in self._put_off:
-            if self.missing and self._may_serve(item_id):
-                self._put(item_id, source)
-        self._put_off.clear()
+        put_off, self._put_off = self._put_off, []
+        self._fill(put_off, None)
 
     def places(self) -> list[tuple[str, str]]:
         """Item and source (`RANKED` for what has another), in the order of the places, without holes."""
@@ -82,26 +73,37 @@ class Slate:
 
     def _reserve(self, place: int, item_id: str, source: str) -> None:
         if place < self._wish.k and place not in self._places and self._may_serve(item_id):
-            self._take(place, item_id, source)
+            self._take(place, (item_id, source))
 
-    def _put(self, item_id: str, source: str) -> None:
-        while self._next in self._places:
-            self._next += 1
-        self._take(self._next, item_id, source)
+    def _fill(self, offered: Sequence[tuple[str, str]], spread: int | None) -> None:
+        places, missing, place = self._places, self.missing, 0
+        for pair in offered:
+            if not missing:
+                return
+            item_id = pair[0]
+            if not self._may_serve(item_id):
+                continue
+            if spread is not None and self._crowded(item_id, spread):
+                self._put_off.append(pair)
+                continue
+            while place in places:
+                place += 1
+            self._take(place, pair)
+            missing -= 1
 
-    def _take(self, place: int, item_id: str, source: str) -> None:
-        self._places[place] = item_id, source
+    def _take(self, place: int, pair: tuple[str, str]) -> None:
+        item_id = pair[0]
+        self._places[place] = pair
         self._taken.add(item_id)
-        if self._wish.most is not None or self._wish.spread is not None:
+        if self._counts:
             self._of_category.update(self._cards[item_id].categories)
 
     def _may_serve(self, item_id: str) -> bool:
-        wish = self._wish
-        return (
-            item_id not in self._taken
-            and item_id not in wish.exclude
-            and self._cards[item_id].servable(wish.now_ms, wish.category)
-            and not (wish.most is not None and self._crowded(item_id, wish.most))
+        if item_id in self._taken or item_id in self._exclude:
+            return False
+        most = self._wish.most
+        return self._cards[item_id].servable(self._now_ms, self._category) and not (
+            most is not None and self._crowded(item_id, most)
         )
 
     def _crowded(self, item_id: str, most: int) -> bool:

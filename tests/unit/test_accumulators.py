@@ -1,4 +1,4 @@
-"""Sums by item: right whatever stands in the lists, and nothing left of them afterwards."""
+"""Sums by item: right whatever stands in the lists, and the highest of them found without all of them in order."""
 
 from collections.abc import Mapping
 
@@ -7,27 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.accumulators import Accumulators
+from app.core.accumulators import Accumulators, highest
 
 ITEMS = [f"item-{number}" for number in range(40)]
 NUMBERS = st.integers(0, len(ITEMS) - 1)
 TERMS = st.lists(st.tuples(NUMBERS, st.floats(-1.0, 1.0, width=32)), max_size=200)
+FACTORS = st.dictionaries(st.sampled_from([*ITEMS, "never"]), st.floats(0.0, 8.0, width=32))
 
 
-def totals(
-    slots: Accumulators,
-    terms: list[tuple[int, float]],
-    without: list[int] | None = None,
-    factors: Mapping[int, float] | None = None,
-) -> dict[int, float]:
-    numbers, sums = slots.totals(
+def sums(
+    slots: Accumulators, terms: list[tuple[int, float]], factors: Mapping[str, float] | None = None
+) -> list[float]:
+    found = slots.sums(
         np.array([number for number, _ in terms], np.intp),
         np.array([value for _, value in terms], np.float32),
-        without=without or [],
-        factors=factors or {},
+        factors or {},
     )
-    assert len(set(numbers.tolist())) == len(numbers)
-    return dict(zip(numbers.tolist(), sums.tolist(), strict=True))
+    assert not found[len(slots.ids) :].any()
+    return found[: len(slots.ids)].tolist()
 
 
 def numbered() -> Accumulators:
@@ -36,28 +33,23 @@ def numbered() -> Accumulators:
     return slots
 
 
-@given(TERMS, st.lists(NUMBERS), st.dictionaries(NUMBERS, st.floats(0.0, 8.0, width=32)))
-def test_each_item_has_the_sum_of_its_terms(
-    terms: list[tuple[int, float]], without: list[int], factors: dict[int, float]
-) -> None:
-    expected: dict[int, float] = {}
+@given(TERMS, FACTORS)
+def test_each_item_has_the_sum_of_its_terms(terms: list[tuple[int, float]], factors: dict[str, float]) -> None:
+    expected = [0.0] * len(ITEMS)
     for number, value in terms:
-        expected[number] = expected.get(number, 0.0) + value
-    for number, factor in factors.items():
-        if number in expected:
-            expected[number] *= factor
-    expected |= {number: 0.0 for number in without if number in expected}
-    assert totals(numbered(), terms, without, factors) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+        expected[number] += value
+    expected = [value * factors.get(item_id, 1.0) for item_id, value in zip(ITEMS, expected, strict=True)]
+    assert sums(numbered(), terms, factors) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
-@given(st.lists(TERMS, max_size=5), st.lists(NUMBERS), st.dictionaries(NUMBERS, st.floats(0.0, 8.0, width=32)))
-def test_nothing_is_left_for_the_next_one(
-    before: list[list[tuple[int, float]]], without: list[int], factors: dict[int, float]
-) -> None:
-    slots = numbered()
-    for terms in before:
-        totals(slots, terms, without, factors)
-    assert totals(slots, [(number, 1.0) for number in range(len(ITEMS))]) == dict.fromkeys(range(len(ITEMS)), 1.0)
+@given(st.lists(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0, 2.0]), max_size=300), st.integers(1, 60))
+def test_the_highest_are_among_those_found(values: list[float], count: int) -> None:
+    padded = np.array(values + [0.0] * (-len(values) % 16), np.float32)
+    found = highest(padded, count).tolist()
+    above = sorted((value for value in values if value > 0.0), reverse=True)
+    assert sorted((values[number] for number in found), reverse=True)[:count] == above[:count]
+    if len(above) >= count:
+        assert {number for number, value in enumerate(values) if value >= above[count - 1]} <= set(found)
 
 
 def test_numbers_are_for_ever_and_there_is_room_for_all() -> None:
@@ -67,7 +59,12 @@ def test_numbers_are_for_ever_and_there_is_room_for_all() -> None:
     numbers = slots.number(many).tolist()
     assert slots.number(["b", "a"]).tolist() == [1, 0]
     assert [slots.ids[number] for number in numbers] == many
-    assert totals(slots, [(number, 0.5) for number in numbers * 2]) == dict.fromkeys(numbers, 1.0)
+    assert sums(slots, [(number, 0.5) for number in numbers * 2]) == [0.0, 0.0, *[1.0] * len(many)]
     assert slots.find("new-1") == 3
     assert slots.find("never") is None
-    assert slots.find_all(["b", "never", "a"]) == [1, 0]
+
+
+def test_nothing_numbered_has_nothing_highest() -> None:
+    slots = Accumulators()
+    none = np.array([], np.intp), np.array([], np.float32)
+    assert highest(slots.sums(*none, {"never": 0.0}), 20).tolist() == []

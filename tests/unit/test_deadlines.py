@@ -1,0 +1,41 @@
+"""One timer ends every task that is late, and no other."""
+
+import asyncio
+
+import pytest
+
+from app.api.deadlines import Deadlines
+
+SOON_SEC = 0.02
+
+
+async def run(deadlines: Deadlines, until: asyncio.Event) -> str:
+    task = deadlines.enter()
+    try:
+        await until.wait()
+    except asyncio.CancelledError:
+        return "late" if deadlines.leave(task) else "cancelled"
+    deadlines.leave(task)
+    return "done"
+
+
+@pytest.mark.asyncio
+async def test_who_is_late_is_ended_and_whoever_comes_after_as_well() -> None:
+    deadlines, never, now = Deadlines(SOON_SEC), asyncio.Event(), asyncio.Event()
+    now.set()
+    assert await asyncio.gather(run(deadlines, now), run(deadlines, never), run(deadlines, never)) == [
+        "done",
+        "late",
+        "late",
+    ]
+    assert await asyncio.create_task(run(deadlines, never)) == "late"
+    assert await asyncio.create_task(run(deadlines, now)) == "done"
+
+
+@pytest.mark.asyncio
+async def test_who_is_cancelled_by_somebody_else_is_not_late() -> None:
+    deadlines, never = Deadlines(60.0), asyncio.Event()
+    task = asyncio.create_task(run(deadlines, never))
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "cancelled"
