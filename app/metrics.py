@@ -1,17 +1,13 @@
 """Every metric, with its meaning: a closed list, so that the docs and the dashboards can be checked against it."""
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+
+from app.tallies import Distributions, Tallies
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter, which nobody asks for
 
@@ -22,75 +18,6 @@ GCCollector(registry=REGISTRY)
 
 _LATENCY_MS: Final = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 250, 500, 1000, 2500, 5000, 10_000)
 _LAG_MS: Final = (10, 25, 50, 100, 200, 300, 500, 1000, 2000, 5000, 15_000, 60_000, 300_000, 3_600_000, 86_400_000)
-
-
-class Tally:
-    """One series of a `Tallies`."""
-
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value = 0
-
-    def inc(self, amount: int = 1) -> None:
-        self.value += amount
-
-
-class Tallies(Collector):
-    """A counter for what every request adds to several times, and one thread alone: the library's own takes a lock
-    and several times as long.
-    """
-
-    def __init__(self, name: str, meaning: str, *labels: str) -> None:
-        self._family = name, meaning, labels
-        self._tallies: dict[tuple[str, ...], Tally] = {}
-        REGISTRY.register(self)
-
-    def labels(self, *values: str) -> Tally:
-        return self._tallies.setdefault(values, Tally())
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        name, meaning, labels = self._family
-        family = CounterMetricFamily(name, meaning, labels=labels)
-        for values, tally in self._tallies.items():
-            family.add_metric(values, tally.value)
-        yield family
-
-
-class Distribution:
-    """One series of a `Distributions`. `counts` has one place more than there are bounds."""
-
-    __slots__ = ("_bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self._bounds, value)] += 1
-        self.total += value
-
-
-class Distributions(Collector):
-    """A histogram, for the same reason."""
-
-    def __init__(self, name: str, meaning: str, *labels: str, buckets: Sequence[float]) -> None:
-        self._family = name, meaning, labels
-        self._bounds = tuple(map(float, buckets))
-        self._series: dict[tuple[str, ...], Distribution] = {}
-        REGISTRY.register(self)
-
-    def labels(self, *values: str) -> Distribution:
-        return self._series.setdefault(values, Distribution(self._bounds))
-
-    def collect(self) -> Iterable[HistogramMetricFamily]:
-        name, meaning, labels = self._family
-        family = HistogramMetricFamily(name, meaning, labels=labels)
-        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
-        for values, series in self._series.items():
-            family.add_metric(values, [*zip(bounds, accumulate(series.counts), strict=True)], series.total)
-        yield family
 
 
 def _counter(name: str, meaning: str, *labels: str) -> Counter:
@@ -106,9 +33,11 @@ def _histogram(name: str, meaning: str, *labels: str, buckets: tuple[int, ...] =
 
 
 # HTTP
-API_REQUESTS: Final = Tallies("reco_api_requests_total", "Requests answered, by status family", "status_family")
+API_REQUESTS: Final = Tallies(
+    REGISTRY, "reco_api_requests_total", "Requests answered, by status family", "status_family"
+)
 API_LATENCY: Final = Distributions(
-    "reco_api_latency_ms", "Time to answer a request, by route", "route", buckets=_LATENCY_MS
+    REGISTRY, "reco_api_latency_ms", "Time to answer a request, by route", "route", buckets=_LATENCY_MS
 )
 API_CHECK: Final = _gauge(
     "reco_api_check_status", "1 when a check passes: a dependency, a task or readiness itself", "scope", "check"
@@ -120,6 +49,7 @@ RATE_LIMIT_ALONE: Final = _counter(
     "reco_rate_limit_redis_errors_total", "Times that Redis did not answer and a process limited by its own count"
 )
 STAGE_LATENCY: Final = Distributions(
+    REGISTRY,
     "reco_stage_latency_ms",
     "Time of one stage: a flush, a history read, a ranking, a fold, a write",
     "stage",
@@ -198,7 +128,7 @@ DATABASE_OLDEST_TRANSACTION: Final = _gauge(
 )
 
 # Online cache
-CACHE_READS: Final = Tallies("reco_online_cache_reads_total", "Reads, by cache and result", "cache", "result")
+CACHE_READS: Final = Tallies(REGISTRY, "reco_online_cache_reads_total", "Reads, by cache and result", "cache", "result")
 CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while Redis is passed over")
 MAINTENANCE_DELETED: Final = _counter("reco_maintenance_deleted_rows_total", "Rows removed by retention", "table")
 

@@ -1,6 +1,5 @@
 """The outermost layer of every request: ids taken or made and echoed, a deadline, the answer counted and timed."""
 
-import asyncio
 import logging
 import os
 import time
@@ -101,18 +100,12 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
                 message["headers"] = headers
             await send(message)
 
-        task = deadlines.enter()
-        late = False
         try:
-            try:
+            with deadlines:
                 await app(scope, receive, send_with_ids)
-            finally:
-                late = deadlines.leave(task)
-        except asyncio.CancelledError:
-            if not late:
-                raise
-            if status:  # in the middle of an answer: the server cuts the connection, which the client notices
-                raise TimeoutError(f"the answer took more than {timeout_sec:g} s") from None
+        except TimeoutError:
+            if status:
+                raise  # in the middle of an answer: the server cuts the connection, which the client notices
             await on_error(context, Late())(scope, receive, send_with_ids)
         finally:
             elapsed_ms = (time.perf_counter() - started) * 1000

@@ -4,41 +4,42 @@
 """
 
 import asyncio
+from types import TracebackType
 from typing import Any
 
 
 class Deadlines:
-    """Who `enter`s must `leave`; until then his task is cancelled once, `after_sec` from then."""
+    """`with deadlines:` is `asyncio.timeout` for the running task; many tasks may be inside at once, each one time.
+
+    Raises `TimeoutError` in the task that is still inside `after_sec` after it came.
+    """
 
     def __init__(self, after_sec: float) -> None:
         self._after_sec = after_sec
-        self._open: dict[asyncio.Task[Any], float] = {}  # the oldest first
+        self._inside: dict[asyncio.Task[Any] | None, float] = {}  # the oldest first
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self) -> "asyncio.Task[Any]":
-        """The running task, for `leave`."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("there is no task that a deadline could end")
+    def __enter__(self) -> None:
         loop = asyncio.get_running_loop()
-        self._open[task] = at = loop.time() + self._after_sec
+        self._inside[asyncio.current_task()] = at = loop.time() + self._after_sec
         if self._timer is None:
-            self._timer = loop.call_at(at, self._pass)
-        return task
+            self._timer = loop.call_at(at, self._end_late)
 
-    def leave(self, task: "asyncio.Task[Any]") -> bool:
-        """Whether the task was cancelled for its deadline, and by nobody else."""
-        if self._open.pop(task, None) is not None:
-            return False
-        return task.uncancel() == 0
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        task = asyncio.current_task()
+        in_time = self._inside.pop(task, None) is not None
+        if in_time or task is None or task.uncancel() > 0:
+            return
+        if kind is asyncio.CancelledError:
+            raise TimeoutError(f"not done within {self._after_sec:g} s") from error
 
-    def _pass(self) -> None:
+    def _end_late(self) -> None:
         loop = asyncio.get_running_loop()
-        now = loop.time()
         self._timer = None
-        for task, at in list(self._open.items()):
-            if at > now:
-                self._timer = loop.call_at(at, self._pass)
+        for task, at in list(self._inside.items()):
+            if at > loop.time():
+                self._timer = loop.call_at(at, self._end_late)
                 return
-            del self._open[task]
-            task.cancel()
+            del self._inside[task]
+            if task is not None:
+                task.cancel()

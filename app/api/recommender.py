@@ -26,7 +26,6 @@ MODEL_VERSION: Final = ranking.MODEL_VERSION
 _SPARE: Final = 10
 _SPARE_WHEN_CHOOSY: Final = 200
 _DIGITS: Final = 6
-_SCALE: Final = 10.0**_DIGITS
 _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 # Of one category, as long as nothing is known of the user: the trending items of several, not the crowd of one.
 _SPREAD_SHARE: Final = 0.25
@@ -205,7 +204,7 @@ class Recommender:
             for (_, source), by_score in zip(places, ranked.sources(item_ids), strict=True)
         ]
         items = [
-            Item(item_id, round(score * _SCALE) / _SCALE, source, cards[item_id].title)
+            Item(item_id, round(score, _DIGITS), source, cards[item_id].title)
             for item_id, score, source in zip(item_ids, scores, sources, strict=True)
         ]
         strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"

@@ -85,15 +85,13 @@ def rank(
     weights = _weights(chosen, model)
     lists = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in chosen]
     prior = _prior_weight(history, now_ms, model)
-    returning = _returning(chosen, lists, now_ms, model) if seen is None else {}
     if seen is None:
+        returning = _returning(chosen, lists, now_ms, model)
         left_out = latest.keys() - returning.keys()
     else:
+        returning = {}
         left_out = {entry.item_id for entry in history.entries if entry.kind in seen}
-    if factors:
-        factors = {**returning, **{item_id: f * returning.get(item_id, 1.0) for item_id, f in factors.items()}}
-    else:
-        factors = returning
+    factors = {**returning, **{item_id: f * returning.get(item_id, 1.0) for item_id, f in factors.items()}}
     # What is popular is one more list, whose weight is the prior's.
     sums = slots.sums(
         _joined_numbers([popular.numbers, *[near.numbers for near in lists]]),
@@ -171,11 +169,11 @@ def _weights(chosen: Sequence[Entry], model: Model) -> list[float]:
 
 
 @cache
-def _fading(recency: float, places: int) -> list[float]:
-    return [recency**place for place in range(places)]
+def _fading(recency: float, places: int) -> Sequence[float]:
+    return tuple(recency**place for place in range(places))
 
 
-def _shared(moments: list[int], shares: list[float]) -> list[float]:
+def _shared(moments: list[int], shares: Sequence[float]) -> Sequence[float]:
     """The mean of the shares of each moment; equal ones are neighbours."""
     found: list[float] = []
     for _, same in groupby(zip(moments, shares, strict=True), key=itemgetter(0)):
@@ -195,9 +193,8 @@ def _prior_weight(history: History, now_ms: int, model: Model) -> float:
 def _returning(chosen: Sequence[Entry], lists: Sequence[Neighbours], now_ms: int, model: Model) -> dict[str, float]:
     """The user's items that may be offered again, and what to multiply their scores by. `lists`: their neighbours."""
     until_ms = now_ms - model.return_gap_ms
-    gain, limit = model.return_gain, model.return_limit
     return {
-        entry.item_id: factor if (factor := gain * near.return_rate) < limit else limit
+        entry.item_id: min(model.return_limit, model.return_gain * near.return_rate)
         for entry, near in zip(chosen, lists, strict=True)
         if near.return_rate > 0.0 and entry.at_ms <= until_ms
     }

@@ -43,8 +43,6 @@ class Slate:
         """`cards` may grow from offer to offer; it has those of the pins and the newcomers already."""
         self._wish = wish
         self._cards = cards
-        self._exclude, self._now_ms, self._category = wish.exclude, wish.now_ms, wish.category
-        self._counts = wish.most is not None or wish.spread is not None
         self._places: dict[int, tuple[str, str]] = {}
         self._taken: set[str] = set()
         self._of_category: Counter[str] = Counter()
@@ -60,7 +58,7 @@ class Slate:
 
     def offer(self, item_ids: Iterable[str], source: str = RANKED) -> None:
         """Gives the free places to those that may have them, in order."""
-        self._fill([(item_id, source) for item_id in item_ids], self._wish.spread)
+        self._fill(((item_id, source) for item_id in item_ids), self._wish.spread)
 
     def relax(self) -> None:
         """Gives free places to what `spread` kept back."""
@@ -75,7 +73,7 @@ class Slate:
         if place < self._wish.k and place not in self._places and self._may_serve(item_id):
             self._take(place, (item_id, source))
 
-    def _fill(self, offered: Sequence[tuple[str, str]], spread: int | None) -> None:
+    def _fill(self, offered: Iterable[tuple[str, str]], spread: int | None) -> None:
         places, missing, place = self._places, self.missing, 0
         for pair in offered:
             if not missing:
@@ -95,15 +93,16 @@ class Slate:
         item_id = pair[0]
         self._places[place] = pair
         self._taken.add(item_id)
-        if self._counts:
+        if self._wish.most is not None or self._wish.spread is not None:
             self._of_category.update(self._cards[item_id].categories)
 
     def _may_serve(self, item_id: str) -> bool:
-        if item_id in self._taken or item_id in self._exclude:
-            return False
-        most = self._wish.most
-        return self._cards[item_id].servable(self._now_ms, self._category) and not (
-            most is not None and self._crowded(item_id, most)
+        wish = self._wish
+        return (
+            item_id not in self._taken
+            and item_id not in wish.exclude
+            and self._cards[item_id].servable(wish.now_ms, wish.category)
+            and not (wish.most is not None and self._crowded(item_id, wish.most))
         )
 
     def _crowded(self, item_id: str, most: int) -> bool:

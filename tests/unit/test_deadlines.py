@@ -10,12 +10,13 @@ SOON_SEC = 0.02
 
 
 async def run(deadlines: Deadlines, until: asyncio.Event) -> str:
-    task = deadlines.enter()
     try:
-        await until.wait()
+        with deadlines:
+            await until.wait()
+    except TimeoutError:
+        return "late"
     except asyncio.CancelledError:
-        return "late" if deadlines.leave(task) else "cancelled"
-    deadlines.leave(task)
+        return "cancelled"
     return "done"
 
 

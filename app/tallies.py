@@ -1,0 +1,82 @@
+"""Counters and histograms for what every request adds to several times, and the event loop's thread alone.
+
+They are plain numbers until somebody scrapes. The library's own take a lock each time, and a loop over the buckets.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+
+class Tally:
+    """One series of a `Tallies`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self, amount: int = 1) -> None:
+        self.value += amount
+
+
+class Tallies(Collector):
+    """A counter."""
+
+    def __init__(self, registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> None:
+        self._family = name, meaning, labels
+        self._tallies: dict[tuple[str, ...], Tally] = {}
+        registry.register(self)
+
+    def labels(self, *values: str) -> Tally:
+        return self._tallies.setdefault(values, Tally())
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        name, meaning, labels = self._family
+        family = CounterMetricFamily(name, meaning, labels=labels)
+        for values, tally in self._tallies.items():
+            family.add_metric(values, tally.value)
+        yield family
+
+
+class Distribution:
+    """One series of a `Distributions`. `counts` has one place more than there are bounds."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+
+class Distributions(Collector):
+    """A histogram."""
+
+    def __init__(
+        self, registry: CollectorRegistry, name: str, meaning: str, *labels: str, buckets: Sequence[float]
+    ) -> None:
+        self._family = name, meaning, labels
+        self._bounds = tuple(map(float, buckets))
+        self._series: dict[tuple[str, ...], Distribution] = {}
+        registry.register(self)
+
+    def labels(self, *values: str) -> Distribution:
+        return self._series.setdefault(values, Distribution(self._bounds))
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        name, meaning, labels = self._family
+        family = HistogramMetricFamily(name, meaning, labels=labels)
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        for values, series in self._series.items():
+            family.add_metric(values, [*zip(bounds, accumulate(series.counts), strict=True)], series.total)
+        yield family
