@@ -94,7 +94,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     online_cache_redis_timeout_sec: Positive = 0.25
     online_cache_memory_max_keys: AtLeastOne = 100_000
     online_cache_history_ttl_sec: Positive = 86_400.0
-    online_cache_related_ttl_sec: Positive = 30.0
+    # At most what the feed of changes is kept for: a process that was away for longer missed some.
+    online_cache_related_ttl_sec: Annotated[float, Meta(gt=0, le=300)] = 300.0
     online_cache_popularity_ttl_sec: Positive = 0.5
 
     exploration_share: Annotated[float, Meta(ge=0, le=0.5)] = 0.05

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Final, Generic, TypeVar
 
@@ -57,6 +58,10 @@ class FreshCache(Generic[V]):
         self._rest_factor = rest_factor
         self._fill_patience_sec = fill_patience_sec
         self._entries: dict[str, tuple[float, V]] = {}
+        # Those that are served as they are, and the loads they came by, oldest first: so a read of many is one step,
+        # and none of them is asked for its age.
+        self._fresh: dict[str, V] = {}
+        self._loads: deque[tuple[float, list[str]]] = deque()
         self._fill: _Wanted[V] = _Wanted()
         self._refresh: _Wanted[V] = _Wanted()
         self._loader: asyncio.Task[None] | None = None
@@ -69,10 +74,10 @@ class FreshCache(Generic[V]):
         self._misses = metrics.CACHE_READS.labels(name, "miss")
 
     async def get(self, key: str) -> V:
-        entry = self._entries.get(key)
-        if entry is not None and entry[0] >= time.monotonic() - self._ttl_sec:
+        self._expire()
+        if key in self._fresh:
             self._hits.inc()
-            return entry[1]
+            return self._fresh[key]
         return (await self.get_many((key,), hurried=False))[key]
 
     async def get_many(self, keys: Collection[str], *, hurried: bool = True) -> dict[str, V]:
@@ -80,25 +85,15 @@ class FreshCache(Generic[V]):
 
         Who is not `hurried` waits for all of them however many are wanted.
         """
-        if not keys:
-            return {}
-        fresh_since = time.monotonic() - self._ttl_sec
-        entries = self._entries
-        found = {key: entry[1] for key in keys if (entry := entries.get(key)) and entry[0] >= fresh_since}
+        self._expire()
+        fresh, entries = self._fresh, self._entries
+        found = {key: fresh[key] for key in keys if key in fresh}
         self._hits.inc(len(found))
-        if len(found) == len(keys):
+        lacking = {key: entries.get(key) for key in keys if key not in found} if len(found) < len(keys) else {}
+        if not lacking:
             return found
-        stale: dict[str, V] = {}
-        missing: list[str] = []
-        for key in keys:
-            if key not in found:
-                entry = entries.get(key)
-                if entry is None:
-                    missing.append(key)
-                else:
-                    stale[key] = entry[1]
-        if not stale and not missing:
-            return found  # the same key more than once
+        stale = {key: entry[1] for key, entry in lacking.items() if entry is not None}
+        missing = [key for key, entry in lacking.items() if entry is None]
         self._stale.inc(len(stale))
         self._misses.inc(len(missing))
         loads = self._loader is not None and not self._loader.done()
@@ -130,9 +125,7 @@ class FreshCache(Generic[V]):
         for key in keys:
             if self._loading:
                 self._outdated.add(key)
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._entries[key] = (_NEVER, entry[1])
+            self._fresh.pop(key, None)
 
     async def close(self) -> None:
         if self._loader is not None:
@@ -174,10 +167,24 @@ class FreshCache(Generic[V]):
         loaded = {key: values.get(key, self._absent) for key in keys}
         for key, value in loaded.items():
             self._entries.pop(key, None)
-            self._entries[key] = (_NEVER if key in self._outdated else started, value)
+            self._entries[key] = started, value
+        self._fresh.update((key, value) for key, value in loaded.items() if key not in self._outdated)
+        self._loads.append((started, keys))
         while len(self._entries) > self._max_keys:
-            self._entries.pop(next(iter(self._entries)))
+            oldest = next(iter(self._entries))
+            del self._entries[oldest]
+            self._fresh.pop(oldest, None)
         return loaded
+
+    def _expire(self) -> None:
+        """What is older than `ttl_sec` is not fresh any more."""
+        fresh_since = time.monotonic() - self._ttl_sec
+        while self._loads and self._loads[0][0] < fresh_since:
+            loaded_at, keys = self._loads.popleft()
+            for key in keys:
+                entry = self._entries.get(key)
+                if entry is None or entry[0] <= loaded_at:
+                    self._fresh.pop(key, None)
 
     async def _rested(self) -> bool:
         """Waits for the end of the rest; false when something urgent comes before."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Scope
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api import schema
@@ -92,13 +92,13 @@ def handlers(
             headers=[_AUTOLOG],
         ),
     )
-    async def reco(request: Request[Any, Any, Any]) -> ASGIApp:
+    async def reco(scope: Scope) -> ASGIApp:
         """Recommendations for a user, as of the last second. With `X-Autolog-Impressions: true` the answer is logged
         as an impression of this request. `variant` asks for what that variant of an experiment would answer, which
         needs the scope `admin`.
         """
-        query = _checked(schema.query_of(request.scope, RecoQuery))
-        context = context_of(request.scope)
+        query = _checked(schema.query_of(scope, RecoQuery))
+        context = context_of(scope)
         autolog = _wants_autolog(context.headers)
         choice = choose(variants, query.user_id, query.variant, context)
         now_ms = time.time_ns() // 1_000_000
@@ -132,11 +132,11 @@ def handlers(
             needs="read", tag="recommendations", query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}
         ),
     )
-    async def popular(request: Request[Any, Any, Any]) -> ASGIApp:
+    async def popular(scope: Scope) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
-        query = _checked(schema.query_of(request.scope, ListQuery))
+        query = _checked(schema.query_of(scope, ListQuery))
         found = await recommender.popular(_ask(query, _now_ms()))
-        return _answer(context_of(request.scope).request_id, found)
+        return _answer(context_of(scope).request_id, found)
 
     return [reco, similar, popular]
 

@@ -25,7 +25,6 @@ MODEL_VERSION: Final = ranking.MODEL_VERSION
 # category, a bound or a rule decides.
 _SPARE: Final = 10
 _SPARE_WHEN_CHOOSY: Final = 200
-_DIGITS: Final = 6
 _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 # Of one category, as long as nothing is known of the user: the trending items of several, not the crowd of one.
 _SPREAD_SHARE: Final = 0.25
@@ -197,15 +196,15 @@ class Recommender:
         ranked = job.ranked
         item_ids = [item_id for item_id, _ in places]
         scores = ranked.scores(item_ids)
-        if boosts:
-            scores = [score * boosts.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
         sources = [
             by_score if source == RANKED else source
-            for (_, source), by_score in zip(places, ranked.sources(item_ids), strict=True)
+            for (_, source), by_score in zip(places, ranked.sources(item_ids, scores), strict=True)
         ]
+        if boosts:
+            scores = [score * boosts.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
         items = [
-            Item(item_id, round(score, _DIGITS), source, cards[item_id].title)
-            for item_id, score, source in zip(item_ids, scores, sources, strict=True)
+            Item(item_id, score, source, cards[item_id].title)
+            for item_id, score, source in zip(item_ids, ranking.rounded(scores), sources, strict=True)
         ]
         strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
         if job.explain:
@@ -235,9 +234,7 @@ class _Job(Struct, frozen=True):
 
 def _parts(found: Ranked) -> Parts:
     base = found.score / found.factor if found.factor else 0.0
-    return Parts(
-        round(base - found.popularity, _DIGITS), round(found.popularity, _DIGITS), round(found.factor, _DIGITS)
-    )
+    return Parts(*ranking.rounded([base - found.popularity, found.popularity, found.factor]))
 
 
 def _boosted(job: _Job, item_ids: Sequence[str], cards: Mapping[str, Card], boosts: dict[str, float]) -> Sequence[str]:

@@ -5,13 +5,13 @@ step a term. As such: the accumulators of ranking term by term, J. Zobel, A. Mof
 Engines", ACM Computing Surveys 38(2), 2006.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.intp]
+Numbers = NDArray[np.int32] | NDArray[np.intp]
 Scores = NDArray[np.float32]
 
 _STRIPES: Final = 16
@@ -42,17 +42,19 @@ class Accumulators:
                 self.ids.append(item_id)
         return np.fromiter(map(numbers.__getitem__, item_ids), np.int32, len(item_ids))
 
-    def sums(self, numbers: Numbers, terms: Scores, factors: Mapping[str, float]) -> Scores:
-        """At the place of each number the sum of its `terms`, 0 where it has none; those of the items in `factors` are
-        multiplied. The array is longer than there are numbers: `highest` wants a multiple of its stripes.
+    def sums(self, numbers: Numbers, terms: Scores, factors: Mapping[str, float], never: Iterable[str] = ()) -> Scores:
+        """At the place of each number the sum of its `terms`, 0 where it has none. Those of the items in `factors` are
+        multiplied, those in `never` are 0. The array is longer than there are numbers: `highest` wants a multiple of
+        its stripes.
         """
         sums = np.zeros(-(-len(self.ids) // _STRIPES) * _STRIPES, np.float32)
         np.add.at(sums, numbers, terms)
-        known = self._numbers
-        there = [(known[item_id], factor) for item_id, factor in factors.items() if item_id in known]
-        if there:
-            places, values = zip(*there, strict=True)
-            np.multiply.at(sums, np.array(places), np.array(values, np.float32))
+        for item_id, factor in factors.items():
+            number = self.find(item_id)
+            if number is not None:
+                sums[number] *= factor
+        find = self._numbers.get
+        sums[[number for item_id in never if (number := find(item_id)) is not None]] = 0.0
         return sums
 
 
@@ -63,7 +65,7 @@ def highest(sums: Scores, count: int) -> Numbers:
     `count` of the columns have a sum at least as high as the `count`-th highest of the columns' maxima.
     """
     bound = _ABOVE_ZERO
-    maxima = sums.reshape(_STRIPES, -1).max(axis=0)
+    maxima = np.maximum.reduce(sums.reshape(_STRIPES, -1), axis=0)
     if len(maxima) > count:
         maxima.partition(len(maxima) - count)
         bound = max(bound, maxima[-count])

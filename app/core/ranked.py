@@ -17,6 +17,7 @@ POPULAR: Final = "popular"
 RETURN: Final = "return"
 
 _CAUSES: Final = 3
+_DIGITS: Final = 6
 
 
 class Cause(Struct, frozen=True):
@@ -112,8 +113,8 @@ class Ranking:
         """Of equal scores the lesser id comes first: the numbers are those of this process."""
         numbers = highest(self._sums, count)
         ids = self._slots.ids
-        scores = (-self._sums.take(numbers)).tolist()
-        found = sorted(zip(scores, [ids[number] for number in numbers.tolist()], strict=True))[:count]
+        scores = self._sums.take(numbers)
+        found = sorted(zip((-scores).tolist(), map(ids.__getitem__, numbers.tolist()), strict=True))[:count]
         self._found = {item_id: -score for score, item_id in found}
         return list(self._found)
 
@@ -135,24 +136,25 @@ class Ranking:
             bool(self._marks) and item_id not in self._returning and mark(item_id) in self._marks
         )
 
-    def sources(self, item_ids: Sequence[str]) -> list[str]:
+    def sources(self, item_ids: Sequence[str], scores: Sequence[float]) -> list[str]:
         """Where most of the score of each comes from."""
         prior, factors, returning, half = self._prior, self._factors, self._returning, 2.0 * self._prior_weight
         return [
             RETURN
             if item_id in returning
             else POPULAR
-            if prior.get(item_id, 0.0) * half * factors.get(item_id, 1.0) >= score
+            if item_id in prior and prior[item_id] * half * factors.get(item_id, 1.0) >= score
             else COVISITATION
-            for item_id, score in zip(item_ids, self.scores(item_ids), strict=True)
+            for item_id, score in zip(item_ids, scores, strict=True)
         ]
 
     def show(self, item_id: str, *, boost: float = 1.0) -> Ranked:
         """An item and what its score is made of; `boost` multiplies it."""
+        score = self.score(item_id)
         return Ranked(
             item_id,
-            self.score(item_id) * boost,
-            self.sources([item_id])[0],
+            score * boost,
+            self.sources([item_id], [score])[0],
             self._prior.get(item_id, 0.0) * self._prior_weight,
             self._factors.get(item_id, 1.0) * boost,
             self._causes(item_id),
@@ -168,3 +170,9 @@ class Ranking:
                 similarity = float(np.frombuffer(near.similarities, np.float32)[places[0]])
                 causes.append(Cause(seed.item_id, seed.kind, similarity * weight))
         return tuple(nlargest(_CAUSES, causes, key=lambda cause: cause.part))
+
+
+def rounded(values: Sequence[float]) -> list[float]:
+    """To the digits that are shown. One operation for all: `round` takes as long for two."""
+    found: list[float] = np.array(values, np.float64).round(_DIGITS).tolist()
+    return found

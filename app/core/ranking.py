@@ -29,7 +29,7 @@ from app.core.candidates import (
 )
 from app.core.history import Entry, History
 from app.core.model import MODEL, Model
-from app.core.ranked import COVISITATION, POPULAR, RETURN, Cause, Ranked, Ranking
+from app.core.ranked import COVISITATION, POPULAR, RETURN, Cause, Ranked, Ranking, rounded
 from app.core.signals import shrink
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "popular",
     "popular_of",
     "rank",
+    "rounded",
     "seeds",
     "similar",
     "similarity",
@@ -87,16 +88,18 @@ def rank(
     prior = _prior_weight(history, now_ms, model)
     if seen is None:
         returning = _returning(chosen, lists, now_ms, model)
-        left_out = latest.keys() - returning.keys()
+        left_out = latest.keys() - returning.keys() if returning else latest.keys()
     else:
         returning = {}
         left_out = {entry.item_id for entry in history.entries if entry.kind in seen}
-    factors = {**returning, **{item_id: f * returning.get(item_id, 1.0) for item_id, f in factors.items()}}
+    if returning:
+        factors = {**returning, **{item_id: f * returning.get(item_id, 1.0) for item_id, f in factors.items()}}
     # What is popular is one more list, whose weight is the prior's.
     sums = slots.sums(
         _joined_numbers([popular.numbers, *[near.numbers for near in lists]]),
         _weighed([popular.shares, *[near.similarities for near in lists]], [prior, *weights]),
-        {**factors, **dict.fromkeys(left_out, 0.0), **dict.fromkeys(exclude, 0.0)},
+        factors,
+        [*left_out, *exclude],
     )
     return Ranking(
         slots,
@@ -116,7 +119,7 @@ def rank(
 def similar(neighbours: Neighbours, *, slots: Accumulators, exclude: Collection[str] = ()) -> Ranking:
     """What goes with an item; the score is the similarity."""
     numbers, similarities = _joined_numbers([neighbours.numbers]), _weighed([neighbours.similarities], [1.0])
-    return Ranking(slots, slots.sums(numbers, similarities, dict.fromkeys(exclude, 0.0)))
+    return Ranking(slots, slots.sums(numbers, similarities, {}, exclude))
 
 
 def popular(
@@ -127,17 +130,17 @@ def popular(
     now = np.array(popular.scores, np.float64) * shrink(now_ms, model.popularity_half_life_ms)
     # All of the score is popularity, and so is the source.
     prior = dict(zip(popular.ids, now.tolist(), strict=True))
-    sums = slots.sums(numbers, now.astype(np.float32), dict.fromkeys(exclude, 0.0))
+    sums = slots.sums(numbers, now.astype(np.float32), {}, exclude)
     return Ranking(slots, sums, prior=prior)
 
 
 def _joined_numbers(lists: list[bytes]) -> Numbers:
-    return np.frombuffer(b"".join(lists), np.int32).astype(np.intp)
+    return np.frombuffer(b"".join(lists), np.int32)
 
 
 def _weighed(lists: list[bytes], weights: list[float]) -> Scores:
     terms = np.frombuffer(b"".join(lists), np.float32)
-    return terms * np.repeat(np.array(weights, np.float32), [len(some) // 4 for some in lists])
+    return terms * np.array(weights, np.float32).repeat([len(some) // 4 for some in lists])
 
 
 def _latest(history: History) -> dict[str, Entry]:

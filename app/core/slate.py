@@ -6,6 +6,7 @@ that is left. Nothing is served twice, and nothing that is hidden, expired or ex
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Final
 
 from msgspec import Struct
@@ -58,7 +59,7 @@ class Slate:
 
     def offer(self, item_ids: Iterable[str], source: str = RANKED) -> None:
         """Gives the free places to those that may have them, in order."""
-        self._fill(((item_id, source) for item_id in item_ids), self._wish.spread)
+        self._fill(zip(item_ids, repeat(source)), self._wish.spread)
 
     def relax(self) -> None:
         """Gives free places to what `spread` kept back."""
@@ -70,45 +71,35 @@ class Slate:
         return [self._places[place] for place in sorted(self._places)]
 
     def _reserve(self, place: int, item_id: str, source: str) -> None:
-        if place < self._wish.k and place not in self._places and self._may_serve(item_id):
-            self._take(place, (item_id, source))
+        if place < self._wish.k and place not in self._places:
+            self._fill([(item_id, source)], None, place)
 
-    def _fill(self, offered: Iterable[tuple[str, str]], spread: int | None) -> None:
-        places, missing, place = self._places, self.missing, 0
+    def _fill(self, offered: Iterable[tuple[str, str]], spread: int | None, place: int = 0) -> None:
+        """Gives the free places from `place` on to those that may be served."""
+        wish, places, taken = self._wish, self._places, self._taken
+        bounded, missing = wish.most is not None or wish.spread is not None, self.missing
         for pair in offered:
             if not missing:
                 return
             item_id = pair[0]
-            if not self._may_serve(item_id):
+            card = self._cards[item_id]
+            if item_id in taken or item_id in wish.exclude or not card.servable(wish.now_ms, wish.category):
                 continue
-            if spread is not None and self._crowded(item_id, spread):
-                self._put_off.append(pair)
-                continue
+            if bounded:
+                if self._crowded(card, wish.most):
+                    continue
+                if self._crowded(card, spread):
+                    self._put_off.append(pair)
+                    continue
+                self._of_category.update(card.categories)
             while place in places:
                 place += 1
-            self._take(place, pair)
+            places[place] = pair
+            taken.add(item_id)
             missing -= 1
 
-    def _take(self, place: int, pair: tuple[str, str]) -> None:
-        item_id = pair[0]
-        self._places[place] = pair
-        self._taken.add(item_id)
-        if self._wish.most is not None or self._wish.spread is not None:
-            self._of_category.update(self._cards[item_id].categories)
-
-    def _may_serve(self, item_id: str) -> bool:
-        wish = self._wish
-        return (
-            item_id not in self._taken
-            and item_id not in wish.exclude
-            and self._cards[item_id].servable(wish.now_ms, wish.category)
-            and not (wish.most is not None and self._crowded(item_id, wish.most))
-        )
-
-    def _crowded(self, item_id: str, most: int) -> bool:
+    def _crowded(self, card: Card, most: int | None) -> bool:
         """An answer to `category=c` is all of c: that one has no bound."""
-        return any(
-            self._of_category[category] >= most
-            for category in self._cards[item_id].categories
-            if category != self._wish.category
+        return most is not None and any(
+            self._of_category[category] >= most for category in card.categories if category != self._wish.category
         )
