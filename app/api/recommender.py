@@ -165,7 +165,8 @@ class Recommender:
     async def _answer(self, job: "_Job") -> Recommendation:
         """Fills the places: from the ranking, more of it as long as some are free, and then from the catalogue."""
         wish, ranked = job.wish, job.ranked
-        cards = await self._lists.cards.get_many([*(item_id for _, item_id in wish.pins), *wish.newcomers.values()])
+        reserved = [*(item_id for _, item_id in wish.pins), *wish.newcomers.values()]
+        cards = await self._lists.cards.get_many(reserved) if reserved else {}
         if job.by_card and wish.newcomers:
             kept = {place: i for place, i in wish.newcomers.items() if _boosted(job, [i], cards, {})}
             wish = structs.replace(wish, newcomers=kept)
@@ -201,10 +202,12 @@ class Recommender:
             for (_, source), by_score in zip(places, ranked.sources(item_ids, scores), strict=True)
         ]
         if boosts:
-            scores = [score * boosts.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
+            scores = ranking.rounded(
+                [score * boosts.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
+            )
         items = [
             Item(item_id, score, source, cards[item_id].title)
-            for item_id, score, source in zip(item_ids, ranking.rounded(scores), sources, strict=True)
+            for item_id, score, source in zip(item_ids, scores, sources, strict=True)
         ]
         strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
         if job.explain:
