@@ -104,8 +104,10 @@ class FreshCache(Generic[V]):
             self._loader = asyncio.create_task(self._load_wanted())
         if filling is not None:
             self._urgent.set()
-            crowded = hurried and self._fill.waiting > self._max_batch
-            await asyncio.wait([filling], timeout=self._fill_patience_sec if crowded else None)
+            while not filling.done():
+                await asyncio.wait([filling], timeout=self._fill_patience_sec if hurried else None)
+                if self._fill.waiting > self._max_batch:
+                    break
             loaded = filling.result() if filling.done() else {}
             found.update((key, loaded[key] if key in loaded else self._value_of(key)) for key in missing)
         if refreshing is not None and not gives_way:

@@ -77,6 +77,23 @@ async def test_nobody_waits_for_all_when_more_is_missing_than_one_load_takes() -
     assert await cache.get_many("bcdefg") == dict(zip("bcdefg", range(1, 7), strict=True))
 
 
+async def test_a_reader_who_came_when_little_was_wanted_does_not_wait_for_all_that_came_after() -> None:
+    source = Source()
+    source.values = dict(zip("abcdefgh", range(8), strict=True))
+    source.open.clear()
+    cache = cache_of(source, fill_patience_sec=0.01)
+    first = asyncio.create_task(cache.get("a"))
+    await asyncio.sleep(0)
+    early = asyncio.create_task(cache.get_many("bc"))
+    await asyncio.sleep(0)
+    late = asyncio.create_task(cache.get_many("defgh"))
+    async with asyncio.timeout(5):
+        assert await early == {"b": -1, "c": -1}
+        await late
+    source.open.set()
+    assert await first == 0
+
+
 async def test_an_old_value_is_reloaded_and_served_if_the_load_is_slow() -> None:
     source = Source()
     source.values = {"a": 1}
