@@ -21,7 +21,7 @@ class Deadlines:
 
     def __enter__(self) -> None:
         loop = asyncio.get_running_loop()
-        self._inside[asyncio.current_task()] = at = loop.time() + self._after_sec
+        self._inside[asyncio.current_task(loop)] = at = loop.time() + self._after_sec
         if self._timer is None:
             self._timer = loop.call_at(at, self._end_late)
 

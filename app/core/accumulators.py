@@ -49,11 +49,10 @@ class Accumulators:
         """
         sums = np.zeros(-(-len(self.ids) // _STRIPES) * _STRIPES, np.float32)
         np.add.at(sums, numbers, terms)
-        for item_id, factor in factors.items():
-            number = self.find(item_id)
-            if number is not None:
-                sums[number] *= factor
         find = self._numbers.get
+        for item_id, factor in factors.items():
+            if (number := find(item_id)) is not None:
+                sums[number] *= factor
         sums[[number for item_id in never if (number := find(item_id)) is not None]] = 0.0
         return sums
 
