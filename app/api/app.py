@@ -24,7 +24,8 @@ VERSION: Final = version("reco")
 _CORS_MAX_AGE_SEC: Final = 600
 _ALONE: Final = 2  # its method, and OPTIONS
 # What a handler may take to be called without Litestar's signatures, and how that is made of the ASGI arguments.
-_RAW: Final[dict[tuple[str, ...], Callable[[Scope, Receive, Send], object]]] = {
+_Taken = Callable[[Scope, Receive, Send], object]
+_RAW: Final[dict[tuple[str, ...], _Taken]] = {
     ("request",): Request,
     ("scope",): lambda scope, *_: scope,
 }
@@ -81,8 +82,9 @@ def _routes(handlers: Sequence[HTTPRouteHandler]) -> list[BaseRouteHandler]:
     for path, at_path in by_path.items():
         methods = sorted({"OPTIONS"}.union(*(map(str, handler.http_methods) for handler in at_path)))
         allowed = Reply(b"", status=204, headers=[(b"allow", ", ".join(methods).encode())])
-        if len(methods) == _ALONE and len(at_path[0].paths) == 1 and tuple(signature(at_path[0].fn).parameters) in _RAW:
-            found[id(at_path[0])] = _straight(at_path[0], path, methods, allowed)
+        taken = _RAW.get(tuple(signature(at_path[0].fn).parameters))
+        if taken is not None and len(methods) == _ALONE and len(at_path[0].paths) == 1:
+            found[id(at_path[0])] = _straight(at_path[0], taken, path, methods, allowed)
         else:
             options.append(_option(path, allowed))
             found |= {id(handler): handler for handler in at_path}
@@ -97,12 +99,13 @@ def _option(path: str, allowed: Reply) -> HTTPRouteHandler:
     return options
 
 
-def _straight(handler: HTTPRouteHandler, path: str, methods: Sequence[str], allowed: Reply) -> ASGIRouteHandler:
+def _straight(
+    handler: HTTPRouteHandler, taken: _Taken, path: str, methods: Sequence[str], allowed: Reply
+) -> ASGIRouteHandler:
     """A handler that is alone at its path and takes nothing but the request or the scope, called without what Litestar
     does between a route and its handler: signatures, dependencies, response types. That is a tenth of a call's time.
     """
     (method,) = (name for name in methods if name != "OPTIONS")
-    taken = _RAW[tuple(signature(handler.fn).parameters)]
 
     @asgi(path, opt=handler.opt, name=handler.name, copy_scope=False)
     async def straight(scope: Scope, receive: Receive, send: Send) -> None:

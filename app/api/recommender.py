@@ -202,12 +202,10 @@ class Recommender:
             for (_, source), by_score in zip(places, ranked.sources(item_ids, scores), strict=True)
         ]
         if boosts:
-            scores = ranking.rounded(
-                [score * boosts.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
-            )
+            scores = [score * boosts.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
         items = [
             Item(item_id, score, source, cards[item_id].title)
-            for item_id, score, source in zip(item_ids, scores, sources, strict=True)
+            for item_id, score, source in zip(item_ids, ranking.rounded(scores), sources, strict=True)
         ]
         strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
         if job.explain:

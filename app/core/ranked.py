@@ -113,17 +113,16 @@ class Ranking:
         """Of equal scores the lesser id comes first: the numbers are those of this process."""
         numbers = highest(self._sums, count)
         ids = [self._slots.ids[number] for number in numbers.tolist()]
-        scores = self._sums.take(numbers)
-        found = sorted(zip((-scores).tolist(), ids, rounded(scores), strict=True))[:count]
-        self._found = {item_id: shown for _, item_id, shown in found}
+        found = sorted(zip((-self._sums.take(numbers)).tolist(), ids, strict=True))[:count]
+        self._found = {item_id: -score for score, item_id in found}
         return list(self._found)
 
     def score(self, item_id: str) -> float:
-        """To the digits that are shown; 0 for what is no candidate."""
+        """0 for what is no candidate."""
         score = self._found.get(item_id)
         if score is None:
             number = self._slots.find(item_id)
-            score = 0.0 if number is None else rounded(self._sums[number : number + 1])[0]
+            score = 0.0 if number is None else float(self._sums[number])
         return score
 
     def scores(self, item_ids: Sequence[str]) -> list[float]:
@@ -143,7 +142,7 @@ class Ranking:
             RETURN
             if item_id in returning
             else POPULAR
-            if item_id in prior and prior[item_id] * half * factors.get(item_id, 1.0) >= score
+            if prior.get(item_id, 0.0) * half * factors.get(item_id, 1.0) >= score
             else COVISITATION
             for item_id, score in zip(item_ids, scores, strict=True)
         ]
@@ -172,7 +171,7 @@ class Ranking:
         return tuple(nlargest(_CAUSES, causes, key=lambda cause: cause.part))
 
 
-def rounded(values: Sequence[float] | Scores) -> list[float]:
+def rounded(values: Sequence[float]) -> list[float]:
     """To the digits that are shown. One operation for all: `round` takes as long for two."""
-    found: list[float] = np.asarray(values, np.float64).round(_DIGITS).tolist()
+    found: list[float] = np.array(values, np.float64).round(_DIGITS).tolist()
     return found

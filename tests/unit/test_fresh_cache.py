@@ -29,6 +29,14 @@ def cache_of(
     )
 
 
+def closed(keys: str) -> Source:
+    """A source of as many values, which gives none until it is opened."""
+    source = Source()
+    source.values = dict(zip(keys, range(len(keys)), strict=True))
+    source.open.clear()
+    return source
+
+
 async def test_a_fresh_value_is_loaded_once() -> None:
     source = Source()
     source.values = {"a": 1}
@@ -45,9 +53,7 @@ async def test_what_the_source_does_not_have_is_remembered_as_absent() -> None:
 
 
 async def test_readers_at_the_same_time_share_loads() -> None:
-    source = Source()
-    source.values = dict(zip("abcdef", range(6), strict=True))
-    source.open.clear()
+    source = closed("abcdef")
     cache = cache_of(source)
     first = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
@@ -61,9 +67,7 @@ async def test_readers_at_the_same_time_share_loads() -> None:
 
 
 async def test_nobody_waits_for_all_when_more_is_missing_than_one_load_takes() -> None:
-    source = Source()
-    source.values = dict(zip("abcdefgh", range(8), strict=True))
-    source.open.clear()
+    source = closed("abcdefgh")
     cache = cache_of(source, fill_patience_sec=0.01)
     few = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
@@ -78,9 +82,7 @@ async def test_nobody_waits_for_all_when_more_is_missing_than_one_load_takes() -
 
 
 async def test_a_reader_who_came_when_little_was_wanted_does_not_wait_for_all_that_came_after() -> None:
-    source = Source()
-    source.values = dict(zip("abcdefgh", range(8), strict=True))
-    source.open.clear()
+    source = closed("abcdefgh")
     cache = cache_of(source, fill_patience_sec=0.01)
     first = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)

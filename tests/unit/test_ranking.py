@@ -152,8 +152,7 @@ def test_explanations_name_the_strongest_causes_first() -> None:
 def test_the_parts_of_a_score_sum_to_it() -> None:
     neighbours = {"a": near({"hit": 0.1, "x": 0.3}), "b": near({"x": 0.9})}
     for item in shown(rank(bought("a", "b"), neighbours, TOP, now_ms=NOW_MS, slots=SLOTS)):
-        parts = item.popularity + sum(cause.part for cause in item.causes)
-        assert item.score == pytest.approx(parts, abs=1e-6)  # the digits that are shown
+        assert item.score == pytest.approx(item.popularity + sum(cause.part for cause in item.causes))
         assert all(cause.kind == Kind.PURCHASE for cause in item.causes)
 
 
