@@ -31,13 +31,16 @@ def share(parts: Sequence[float], wholes: Sequence[float]) -> Estimate | None:
 
     Wilson's interval (JASA 22, 1927) with as many observations as the spread between groups is worth, at most the whole
     (N. Dean, M. Pagano, "Evaluating Confidence Interval Methods for Binomial Proportions in Clustered Surveys", JSSAM
-    3(4), 2015). A share of 0 or 1, or a single group, has no spread: then each group counts as one observation.
+    3(4), 2015). A share of 0 or 1, or a single group, has no spread: then each group counts as one observation, and a
+    single one is as unsure as can be.
     """
     whole, groups = sum(wholes), _inhabited(wholes)
     if groups == 0:
         return None
     value = min(1.0, sum(parts) / whole)
-    if groups < 2 or value in (0.0, 1.0):
+    if groups == 1:
+        return _wilson(value, 1.0, student(1))
+    if value in (0.0, 1.0):
         return _wilson(value, float(groups), _Z)
     alone = value * (1.0 - value) / whole
     return _wilson(value, whole * alone / max(alone, _variance(value, parts, wholes)), student(_freedom(wholes)))

@@ -6,7 +6,7 @@ from math import sqrt
 from typing import Final
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from app.core.intervals import Estimate, difference, mean, share, student
@@ -160,6 +160,7 @@ def test_groups_have_no_order_and_those_without_anybody_no_say(
             assert one.high == pytest.approx(other.high)
 
 
+@example(([1], [2]))
 @given(counts)
 def test_the_same_users_twice_over_make_it_surer(drawn: tuple[list[int], list[int]]) -> None:
     parts, wholes = drawn
