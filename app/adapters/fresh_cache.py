@@ -32,8 +32,9 @@ class FreshCache(Generic[V]):
     later, and whoever has an old value meanwhile is served that at once. Only a key without any value is never kept
     waiting. So reloading takes a bounded share of the time, however many entries change.
 
-    With `fill_patience_sec`, a reader does not wait longer than that for keys without any value while more of them are
-    wanted than one load takes, as after a start under load: he takes `absent` for those that have not come by then.
+    With `fill_patience_sec`, a reader does not wait for keys without any value while more of them are wanted than one
+    load takes, as after a start under load: he takes `absent` for those that have not come. Who waits already looks at
+    that as often.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class FreshCache(Generic[V]):
         self._fill_patience_sec = fill_patience_sec
         self._entries: dict[str, tuple[float, V]] = {}
         # Those that are served as they are, and the loads they came by, oldest first: so a read of many is one step,
-        # and none of them is asked for its age.
+        # and nothing is asked for its age.
         self._fresh: dict[str, V] = {}
         self._loads: deque[tuple[float, list[str]]] = deque()
+        self._expiry: asyncio.TimerHandle | None = None
         self._fill: _Wanted[V] = _Wanted()
         self._refresh: _Wanted[V] = _Wanted()
         self._loader: asyncio.Task[None] | None = None
@@ -74,7 +76,6 @@ class FreshCache(Generic[V]):
         self._misses = metrics.CACHE_READS.labels(name, "miss")
 
     async def get(self, key: str) -> V:
-        self._expire()
         if key in self._fresh:
             self._hits.inc()
             return self._fresh[key]
@@ -85,9 +86,11 @@ class FreshCache(Generic[V]):
 
         Who is not `hurried` waits for all of them however many are wanted.
         """
-        self._expire()
         fresh, entries = self._fresh, self._entries
-        found = {key: fresh[key] for key in keys if key in fresh}
+        try:
+            found = dict(zip(keys, map(fresh.__getitem__, keys), strict=True))
+        except KeyError:
+            found = {key: fresh[key] for key in keys if key in fresh}
         self._hits.inc(len(found))
         lacking = {key: entries.get(key) for key in keys if key not in found} if len(found) < len(keys) else {}
         if not lacking:
@@ -104,10 +107,9 @@ class FreshCache(Generic[V]):
             self._loader = asyncio.create_task(self._load_wanted())
         if filling is not None:
             self._urgent.set()
-            while not filling.done():
-                await asyncio.wait([filling], timeout=self._fill_patience_sec if hurried else None)
-                if self._fill.waiting > self._max_batch:
-                    break
+            patience_sec = self._fill_patience_sec if hurried else None
+            while not filling.done() and (patience_sec is None or self._fill.waiting <= self._max_batch):
+                await asyncio.wait([filling], timeout=patience_sec)
             loaded = filling.result() if filling.done() else {}
             found.update((key, loaded[key] if key in loaded else self._value_of(key)) for key in missing)
         if refreshing is not None and not gives_way:
@@ -133,6 +135,8 @@ class FreshCache(Generic[V]):
         if self._loader is not None:
             self._loader.cancel()
             await asyncio.wait([self._loader])
+        if self._expiry is not None:
+            self._expiry.cancel()
 
     async def _load_wanted(self) -> None:
         """Loads what is wanted until nothing is, one batch at a time."""
@@ -172,6 +176,8 @@ class FreshCache(Generic[V]):
             self._entries[key] = started, value
         self._fresh.update((key, value) for key, value in loaded.items() if key not in self._outdated)
         self._loads.append((started, keys))
+        if self._expiry is None:
+            self._expire()
         while len(self._entries) > self._max_keys:
             oldest = next(iter(self._entries))
             del self._entries[oldest]
@@ -179,14 +185,18 @@ class FreshCache(Generic[V]):
         return loaded
 
     def _expire(self) -> None:
-        """What is older than `ttl_sec` is not fresh any more."""
-        fresh_since = time.monotonic() - self._ttl_sec
-        while self._loads and self._loads[0][0] < fresh_since:
+        """What is older than `ttl_sec` is not fresh any more; comes again when the next load is."""
+        now = time.monotonic()
+        while self._loads and self._loads[0][0] + self._ttl_sec <= now:
             loaded_at, keys = self._loads.popleft()
             for key in keys:
                 entry = self._entries.get(key)
                 if entry is None or entry[0] <= loaded_at:
                     self._fresh.pop(key, None)
+        self._expiry = None
+        if self._loads:
+            left = self._loads[0][0] + self._ttl_sec - now
+            self._expiry = asyncio.get_running_loop().call_later(left, self._expire)
 
     async def _rested(self) -> bool:
         """Waits for the end of the rest; false when something urgent comes before."""

@@ -6,20 +6,23 @@ too slow, an answer of some minutes ago is better than none.
 
 import asyncio
 import time
+from collections import ChainMap
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from app import metrics
 from app.errors import DependencyDown
 
 V = TypeVar("V")
 
+_NEVER: Final = float("-inf")
+
 
 class JoinedReads(Generic[V]):
     """`read_many` answers for the keys it is given; one that it leaves out has the value `absent`.
 
-    A read that takes longer than `patience_sec` counts as failed. Of the latest `max_keys` values each is kept for
-    `keep_sec`.
+    A read that takes longer than `patience_sec` counts as failed. The latest values, `max_keys` at most and half of
+    that at least, are kept for `keep_sec` at most and half of that at least.
     """
 
     def __init__(
@@ -40,7 +43,11 @@ class JoinedReads(Generic[V]):
         self._keep_sec = keep_sec
         self._max_keys = max_keys
         self._max_batch = max_batch
-        self._kept: dict[str, tuple[float, V]] = {}
+        # Two generations, each with the time it begins at: so what a read keeps is one step, and so is dropping it.
+        self._kept: dict[str, V] = {}
+        self._kept_since = _NEVER
+        self._before: dict[str, V] = {}
+        self._before_since = _NEVER
         self._waiting: list[tuple[str, asyncio.Future[V]]] = []
         self._reader: asyncio.Task[None] | None = None
         self._stale = metrics.CACHE_READS.labels(name, "stale")
@@ -56,6 +63,7 @@ class JoinedReads(Generic[V]):
     def forget(self, key: str) -> None:
         """What is kept of the key is not served again."""
         self._kept.pop(key, None)
+        self._before.pop(key, None)
 
     async def close(self) -> None:
         if self._reader is not None:
@@ -70,14 +78,15 @@ class JoinedReads(Generic[V]):
                 keys = list({key: None for key, _ in batch})
                 try:
                     async with asyncio.timeout(self._patience_sec):
-                        values = await self._read_many(keys)
+                        read = await self._read_many(keys)
                 except (DependencyDown, TimeoutError) as error:
                     self._fall_back(batch, error)
                 else:
-                    self._keep({key: values.get(key, self._absent) for key in keys})
+                    values = {key: read.get(key, self._absent) for key in keys}
+                    self._keep(values)
                     for key, future in batch:
                         if not future.done():
-                            future.set_result(self._kept[key][1])
+                            future.set_result(values[key])
         finally:
             for _, future in batch + self._waiting:
                 if not future.done():
@@ -86,23 +95,23 @@ class JoinedReads(Generic[V]):
 
     def _keep(self, values: Mapping[str, V]) -> None:
         now = time.monotonic()
-        for key, value in values.items():
-            self._kept.pop(key, None)
-            self._kept[key] = now, value
-        # What was read just now is not dropped before it is handed out.
-        while len(self._kept) > max(self._max_keys, len(values)):
-            self._kept.pop(next(iter(self._kept)))
+        full = len(self._kept) + len(values) > self._max_keys // 2
+        if full or now - self._kept_since > self._keep_sec / 2:
+            self._before, self._before_since = self._kept, self._kept_since
+            self._kept, self._kept_since = {}, now
+        self._kept.update(values)
 
     def _fall_back(self, batch: list[tuple[str, "asyncio.Future[V]"]], error: Exception) -> None:
         oldest = time.monotonic() - self._keep_sec
+        generations = [(self._kept_since, self._kept), (self._before_since, self._before)]
+        usable = ChainMap(*[values for since, values in generations if since >= oldest])
         if isinstance(error, TimeoutError):
             error = DependencyDown(self._name, f"no answer within {self._patience_sec:g} s")
         for key, future in batch:
             if future.done():
                 continue
-            kept_at, value = self._kept.get(key, (float("-inf"), self._absent))
-            if kept_at >= oldest:
+            if key in usable:
                 self._stale.inc()
-                future.set_result(value)
+                future.set_result(usable[key])
             else:
                 future.set_exception(error)

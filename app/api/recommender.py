@@ -23,7 +23,7 @@ MODEL_VERSION: Final = ranking.MODEL_VERSION
 
 # Some of the best candidates may not be served, so some more than asked for are looked at first; many more where a
 # category, a bound or a rule decides.
-_SPARE: Final = 10
+_SPARE: Final = 4
 _SPARE_WHEN_CHOOSY: Final = 200
 _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 # Of one category, as long as nothing is known of the user: the trending items of several, not the crowd of one.
@@ -119,7 +119,7 @@ class Recommender:
         )
         _RANKING((time.perf_counter() - started) * 1000)
         unknown = not history.entries and ask.category is None
-        never = ask.exclude.union(item_id for item_id, factor in factors.items() if factor <= 0.0)
+        never = ask.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
         wish = Wish(
             k=ask.k,
             now_ms=ask.now_ms,

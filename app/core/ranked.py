@@ -112,10 +112,14 @@ class Ranking:
     def _highest(self, count: int) -> list[str]:
         """Of equal scores the lesser id comes first: the numbers are those of this process."""
         numbers = highest(self._sums, count)
-        ids = [self._slots.ids[number] for number in numbers.tolist()]
-        found = sorted(zip((-self._sums.take(numbers)).tolist(), ids, strict=True))[:count]
-        self._found = {item_id: -score for score, item_id in found}
-        return list(self._found)
+        scores = self._sums.take(numbers)
+        order = scores.argsort()[::-1]
+        item_ids = [self._slots.ids[number] for number in numbers.take(order).tolist()]
+        found = dict(zip(item_ids, scores.take(order).tolist(), strict=True))
+        if len(set(found.values())) < len(found):  # which is rare, and sorting by both takes longer than all the rest
+            found = dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+        self._found = found
+        return list(found)[:count]
 
     def score(self, item_id: str) -> float:
         """0 for what is no candidate."""
@@ -126,8 +130,10 @@ class Ranking:
         return score
 
     def scores(self, item_ids: Sequence[str]) -> list[float]:
-        found = self._found
-        return [found[item_id] if item_id in found else self.score(item_id) for item_id in item_ids]
+        try:
+            return list(map(self._found.__getitem__, item_ids))
+        except KeyError:  # one that `best` did not come to: pinned, new, or of the catalogue
+            return list(map(self.score, item_ids))
 
     def left_out(self, item_id: str) -> bool:
         """Whether the user has it, and therefore does not get it."""
@@ -142,7 +148,7 @@ class Ranking:
             RETURN
             if item_id in returning
             else POPULAR
-            if prior.get(item_id, 0.0) * half * factors.get(item_id, 1.0) >= score
+            if item_id in prior and prior[item_id] * half * factors.get(item_id, 1.0) >= score
             else COVISITATION
             for item_id, score in zip(item_ids, scores, strict=True)
         ]
@@ -173,5 +179,5 @@ class Ranking:
 
 def rounded(values: Sequence[float]) -> list[float]:
     """To the digits that are shown. One operation for all: `round` takes as long for two."""
-    found: list[float] = np.array(values, np.float64).round(_DIGITS).tolist()
+    found: list[float] = np.fromiter(values, np.float64, len(values)).round(_DIGITS).tolist()
     return found

@@ -140,7 +140,7 @@ def _joined_numbers(lists: list[bytes]) -> Numbers:
 
 def _weighed(lists: list[bytes], weights: list[float]) -> Scores:
     terms = np.frombuffer(b"".join(lists), np.float32)
-    return terms * np.array(weights, np.float32).repeat([len(some) // 4 for some in lists])
+    return terms * np.fromiter(weights, np.float32, len(weights)).repeat([len(some) // 4 for some in lists])
 
 
 def _latest(history: History) -> dict[str, Entry]:

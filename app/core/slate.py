@@ -4,7 +4,7 @@ A place takes the first of: the item that a rule pins there, the new item that i
 that is left. Nothing is served twice, and nothing that is hidden, expired or excluded, by whatever way it came.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Final
@@ -46,7 +46,7 @@ class Slate:
         self._cards = cards
         self._places: dict[int, tuple[str, str]] = {}
         self._taken: set[str] = set()
-        self._of_category: Counter[str] = Counter()
+        self._of_category: defaultdict[str, int] = defaultdict(int)
         self._put_off: list[tuple[str, str]] = []
         for place, item_id in wish.pins:
             self._reserve(place - 1, item_id, PINNED)
@@ -76,14 +76,15 @@ class Slate:
 
     def _fill(self, offered: Iterable[tuple[str, str]], spread: int | None, place: int = 0) -> None:
         """Gives the free places from `place` on to those that may be served."""
-        wish, places, taken = self._wish, self._places, self._taken
+        wish, cards, places, taken = self._wish, self._cards, self._places, self._taken
+        now_ms, category, exclude = wish.now_ms, wish.category, wish.exclude
         bounded, missing = wish.most is not None or wish.spread is not None, self.missing
         for pair in offered:
             if not missing:
                 return
             item_id = pair[0]
-            card = self._cards[item_id]
-            if item_id in taken or item_id in wish.exclude or not card.servable(wish.now_ms, wish.category):
+            card = cards[item_id]
+            if item_id in taken or item_id in exclude or not card.servable(now_ms, category):
                 continue
             if bounded:
                 if self._crowded(card, wish.most):
@@ -91,7 +92,8 @@ class Slate:
                 if self._crowded(card, spread):
                     self._put_off.append(pair)
                     continue
-                self._of_category.update(card.categories)
+                for name in card.categories:
+                    self._of_category[name] += 1
             while place in places:
                 place += 1
             places[place] = pair

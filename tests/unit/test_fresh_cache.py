@@ -111,6 +111,20 @@ async def test_an_old_value_is_reloaded_and_served_if_the_load_is_slow() -> None
     assert await cache.get("a") == 3
 
 
+async def test_what_is_fresh_gets_old_by_itself() -> None:
+    source = Source()
+    source.values = {"a": 1, "b": 2}
+    cache = cache_of(source, ttl_sec=0.02, patience_sec=5.0)
+    async with asyncio.timeout(5):
+        for key in ("a", "b", "a"):
+            seen = len(source.asked)
+            while len(source.asked) == seen:
+                await cache.get(key)
+                await asyncio.sleep(0)
+    assert source.asked == [["a"], ["b"], ["a"]], "each as old as its own load"
+    await cache.close()
+
+
 async def test_a_failed_load_costs_freshness_where_there_is_an_old_value_and_is_told_where_there_is_none() -> None:
     source = Source()
     source.values = {"a": 1}
