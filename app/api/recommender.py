@@ -15,6 +15,7 @@ from app.core import exploration, ranking
 from app.core.catalogue import Card
 from app.core.explanation import in_words
 from app.core.model import MODEL, Model
+from app.core.profile import Profile
 from app.core.ranking import Ranked, Ranking
 from app.core.rules import Rules
 from app.core.slate import CATALOGUE, RANKED, Slate, Wish
@@ -101,13 +102,14 @@ class Recommender:
         Raises `DependencyDown` when nothing is known and nothing can be read.
         """
         history = await self._histories.of(user_id, session_id)
-        neighbours = await self._lists.neighbours.get_many(ranking.seeds(history, model)) if history.entries else {}
+        profile = Profile(history, model)
+        neighbours = await self._lists.neighbours.get_many([seed.item_id for seed in profile.seeds])
         popular = await self._lists.popular.get(ask.category or EVERYTHING)
         active = await self._lists.rules.get(RULES_CHANGED)
         factors = active.boosted_items(ask.now_ms, ask.category) if active else {}
         started = time.perf_counter()
         ranked = ranking.rank(
-            history,
+            profile,
             neighbours,
             popular,
             now_ms=ask.now_ms,
@@ -115,7 +117,6 @@ class Recommender:
             exclude=ask.exclude,
             seen=seen,
             factors=factors,
-            model=model,
         )
         _RANKING((time.perf_counter() - started) * 1000)
         unknown = not history.entries and ask.category is None
@@ -197,10 +198,10 @@ class Recommender:
         ranked = job.ranked
         item_ids = [item_id for item_id, _ in places]
         scores = ranked.scores(item_ids)
-        sources = [
-            by_score if source == RANKED else source
-            for (_, source), by_score in zip(places, ranked.sources(item_ids, scores), strict=True)
-        ]
+        sources = ranked.sources(item_ids, scores)
+        for place, (_, source) in enumerate(places):
+            if source != RANKED:
+                sources[place] = source
         if boosts:
             scores = [score * boosts.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
         items = [

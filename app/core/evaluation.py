@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
 from app.core.messages import ImpressionMessage, Message
 from app.core.model import MODEL, Model
+from app.core.profile import Profile
 from app.core.ranking import (
     NO_NEIGHBOURS,
     NO_POPULAR,
@@ -23,7 +24,6 @@ from app.core.ranking import (
     neighbours_of,
     popular_of,
     rank,
-    seeds,
 )
 from app.core.signals import DAY_MS
 
@@ -80,10 +80,10 @@ class Memory:
                 near[other] = near.get(other, 0.0) + weight
 
     def recommend(self, user_id: str, *, now_ms: int, k: int) -> list[str]:
-        history = self.history(user_id)
-        neighbours = {item_id: self._neighbours_of(item_id, now_ms) for item_id in seeds(history, self._model)}
+        profile = Profile(self.history(user_id), self._model)
+        neighbours = {seed.item_id: self._neighbours_of(seed.item_id, now_ms) for seed in profile.seeds}
         popular = self._popular_at(now_ms)
-        return rank(history, neighbours, popular, now_ms=now_ms, slots=self._slots, model=self._model).best(k)
+        return rank(profile, neighbours, popular, now_ms=now_ms, slots=self._slots).best(k)
 
     def _neighbours_of(self, item_id: str, now_ms: int) -> Neighbours:
         loaded_ms, near = self._neighbours.get(item_id, (now_ms - LISTS_KEPT_MS, NO_NEIGHBOURS))

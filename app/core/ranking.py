@@ -7,10 +7,7 @@ such: G. Linden, B. Smith, J. York, "Amazon.com Recommendations", IEEE Internet 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
-from itertools import groupby
 from math import exp
-from operator import itemgetter
 from types import MappingProxyType
 from typing import Final
 
@@ -29,6 +26,7 @@ from app.core.candidates import (
 )
 from app.core.history import Entry, History
 from app.core.model import MODEL, Model
+from app.core.profile import Profile
 from app.core.ranked import COVISITATION, POPULAR, RETURN, Cause, Ranked, Ranking, rounded
 from app.core.signals import shrink
 
@@ -51,7 +49,6 @@ __all__ = [
     "popular_of",
     "rank",
     "rounded",
-    "seeds",
     "similar",
     "similarity",
 ]
@@ -59,13 +56,8 @@ __all__ = [
 MODEL_VERSION: Final = "covisitation-3"
 
 
-def seeds(history: History, model: Model = MODEL) -> list[str]:
-    """The items of the history whose neighbours are candidates, most recent first, each once."""
-    return list(dict.fromkeys([entry.item_id for entry in history.entries]))[: model.seeds]
-
-
 def rank(
-    history: History,
+    profile: Profile,
     neighbours: Mapping[str, Neighbours],
     popular: Popular,
     *,
@@ -74,30 +66,30 @@ def rank(
     exclude: Collection[str] = (),
     seen: Collection[int] | None = None,
     factors: Mapping[str, float] = MappingProxyType({}),
-    model: Model = MODEL,
 ) -> Ranking:
-    """The candidates for a user. `factors` multiplies the scores of items; 0 takes one out.
+    """The candidates for a user. `neighbours`: of the profile's seeds. `factors` multiplies the scores of items; 0
+    takes one out.
 
     What the user has is left out, unless it belongs to an earlier visit and users come back to it. With `seen` only
     what the user did one of these kinds of things with is left out, of the items in the history's entries.
     """
-    latest = _latest(history)
-    chosen = list(latest.values())[: model.seeds]
-    weights = _weights(chosen, model)
-    lists = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in chosen]
+    history, model, latest = profile.history, profile.model, profile.latest
+    lists = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in profile.seeds]
     prior = _prior_weight(history, now_ms, model)
     if seen is None:
-        returning = _returning(chosen, lists, now_ms, model)
+        returning = _returning(profile.seeds, lists, now_ms, model)
         left_out = latest.keys() - returning.keys() if returning else latest.keys()
     else:
         returning = {}
         left_out = {entry.item_id for entry in history.entries if entry.kind in seen}
-    if returning:
+    if returning and factors:
         factors = {**returning, **{item_id: f * returning.get(item_id, 1.0) for item_id, f in factors.items()}}
+    elif returning:
+        factors = returning
     # What is popular is one more list, whose weight is the prior's.
     sums = slots.sums(
         _joined_numbers([popular.numbers, *[near.numbers for near in lists]]),
-        _weighed([popular.shares, *[near.similarities for near in lists]], [prior, *weights]),
+        _weighed([popular.shares, *[near.similarities for near in lists]], [prior, *profile.weights]),
         factors,
         [*left_out, *exclude],
     )
@@ -106,8 +98,8 @@ def rank(
         sums,
         prior=popular.prior,
         prior_weight=prior,
-        seeds=chosen,
-        weights=weights,
+        seeds=profile.seeds,
+        weights=profile.weights,
         neighbours=neighbours,
         factors=factors,
         returning=returning,
@@ -143,48 +135,6 @@ def _weighed(lists: list[bytes], weights: list[float]) -> Scores:
     return terms * np.fromiter(weights, np.float32, len(weights)).repeat([len(some) // 4 for some in lists])
 
 
-def _latest(history: History) -> dict[str, Entry]:
-    """Item → what the user did with it, most recent first.
-
-    Of what was done with an item the strongest counts (who bought also viewed), unless the last was to give it up.
-    """
-    found: dict[str, Entry] = {}
-    for entry in history.entries:
-        item_id = entry.item_id
-        held = found.setdefault(item_id, entry)
-        if held is not entry:
-            stronger = entry.weight if 0.0 <= held.weight < entry.weight else held.weight
-            found[item_id] = Entry(item_id, held.at_ms, max(entry.kind, held.kind), stronger)
-    return found
-
-
-def _weights(chosen: Sequence[Entry], model: Model) -> list[float]:
-    """The strongest signal counts 1, so that a log of views alone stands to the prior as one of purchases does.
-
-    Items of one moment share the mean of their places' weights: their ids put them in order, and mean nothing.
-    """
-    strongest = max([entry.weight for entry in chosen], default=0.0)
-    unit = 1.0 / strongest if strongest > 0.0 else 1.0
-    shares = _fading(model.recency, len(chosen))
-    if len({entry.at_ms for entry in chosen}) < len(chosen):
-        shares = _shared([entry.at_ms for entry in chosen], shares)
-    return [entry.weight * unit * share for entry, share in zip(chosen, shares, strict=True)]
-
-
-@cache
-def _fading(recency: float, places: int) -> Sequence[float]:
-    return tuple(recency**place for place in range(places))
-
-
-def _shared(moments: list[int], shares: Sequence[float]) -> Sequence[float]:
-    """The mean of the shares of each moment; equal ones are neighbours."""
-    found: list[float] = []
-    for _, same in groupby(zip(moments, shares, strict=True), key=itemgetter(0)):
-        of_moment = [share for _, share in same]
-        found += [sum(of_moment) / len(of_moment)] * len(of_moment)
-    return found
-
-
 def _prior_weight(history: History, now_ms: int, model: Model) -> float:
     if not history.entries:
         return model.prior_stale
@@ -193,11 +143,11 @@ def _prior_weight(history: History, now_ms: int, model: Model) -> float:
     return model.prior_fresh + (model.prior_stale - model.prior_fresh) * stale
 
 
-def _returning(chosen: Sequence[Entry], lists: Sequence[Neighbours], now_ms: int, model: Model) -> dict[str, float]:
+def _returning(seeds: Sequence[Entry], lists: Sequence[Neighbours], now_ms: int, model: Model) -> dict[str, float]:
     """The user's items that may be offered again, and what to multiply their scores by. `lists`: their neighbours."""
-    until_ms = now_ms - model.return_gap_ms
+    until_ms, gain, limit = now_ms - model.return_gap_ms, model.return_gain, model.return_limit
     return {
-        entry.item_id: min(model.return_limit, model.return_gain * near.return_rate)
-        for entry, near in zip(chosen, lists, strict=True)
-        if near.return_rate > 0.0 and entry.at_ms <= until_ms
+        entry.item_id: factor if (factor := gain * rate) < limit else limit
+        for entry, near in zip(seeds, lists, strict=True)
+        if (rate := near.return_rate) > 0.0 and entry.at_ms <= until_ms
     }

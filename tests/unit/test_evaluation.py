@@ -14,7 +14,7 @@ from app.core.ablations import ABLATIONS, AS_SERVED, POPULARITY, SENSITIVITY
 from app.core.evaluation import BASELINE, Memory, Score, Trial, play
 from app.core.messages import ImpressionMessage, Message, PurchaseMessage
 from app.core.model import MODEL, Model
-from app.core.ranking import seeds
+from app.core.profile import Profile
 from app.core.signals import LANDMARK_MS
 from app.core.synthetic import World, log
 
@@ -88,7 +88,7 @@ def test_the_memory_learns_what_the_tables_would() -> None:
     memory = Memory()
     memory.learn([purchase(0, "ann", "a")])
     memory.learn([purchase(1, "ann", "b"), purchase(2, "bob", "a")])
-    assert seeds(memory.history("ann")) == ["b", "a"]
+    assert [seed.item_id for seed in Profile(memory.history("ann")).seeds] == ["b", "a"]
     assert memory.recommend("bob", now_ms=LANDMARK_MS + 3 * MINUTE_MS, k=5) == ["b"]
     assert memory.recommend("nobody", now_ms=LANDMARK_MS + 3 * MINUTE_MS, k=5) == ["a", "b"]
 

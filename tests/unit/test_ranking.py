@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.core.history import NO_HISTORY, Entry, History, mark, merge_history
 from app.core.model import MODEL
+from app.core.profile import Profile
 from app.core.ranking import (
     COVISITATION,
     NO_POPULAR,
@@ -24,7 +25,6 @@ from app.core.ranking import (
     popular,
     popular_of,
     rank,
-    seeds,
     similar,
     similarity,
 )
@@ -51,7 +51,7 @@ def members(neighbours: Neighbours) -> list[str]:
 
 
 def ids(history: History, neighbours: Mapping[str, Neighbours], top: Popular = TOP, k: int = 20) -> list[str]:
-    return rank(history, neighbours, top, now_ms=NOW_MS, slots=SLOTS).best(k)
+    return rank(Profile(history), neighbours, top, now_ms=NOW_MS, slots=SLOTS).best(k)
 
 
 def shown(ranking: Ranking, k: int = 20) -> list[Ranked]:
@@ -59,7 +59,7 @@ def shown(ranking: Ranking, k: int = 20) -> list[Ranked]:
 
 
 def test_a_new_user_gets_what_is_popular() -> None:
-    ranked = shown(rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS, slots=SLOTS), 2)
+    ranked = shown(rank(Profile(NO_HISTORY), {}, TOP, now_ms=NOW_MS, slots=SLOTS), 2)
     assert [(item.item_id, item.source) for item in ranked] == [("hit", POPULAR), ("known", POPULAR)]
 
 
@@ -110,7 +110,7 @@ def test_what_the_user_had_long_ago_is_left_out() -> None:
 )
 def test_an_item_is_offered_again_if_users_come_back_to_it(ago_ms: int, return_rate: float, offered: bool) -> None:
     history = bought("hit", ago_ms=ago_ms)
-    ranked = shown(rank(history, {"hit": near({}, return_rate)}, TOP, now_ms=NOW_MS, slots=SLOTS))
+    ranked = shown(rank(Profile(history), {"hit": near({}, return_rate)}, TOP, now_ms=NOW_MS, slots=SLOTS))
     assert ("hit" in [item.item_id for item in ranked]) is offered
     assert [item.source for item in ranked if item.item_id == "hit"] == [RETURN] * offered
 
@@ -118,24 +118,25 @@ def test_an_item_is_offered_again_if_users_come_back_to_it(ago_ms: int, return_r
 def test_excluded_items_make_room_for_others() -> None:
     top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(300)], slots=SLOTS)
     ranked = rank(
-        NO_HISTORY, {}, top, now_ms=NOW_MS, slots=SLOTS, exclude={f"item-{number:03}" for number in range(295)}
+        Profile(NO_HISTORY), {}, top, now_ms=NOW_MS, slots=SLOTS, exclude={f"item-{number:03}" for number in range(295)}
     )
     assert ranked.best(20) == ["item-295", "item-296", "item-297", "item-298", "item-299"]
 
 
 def test_only_what_was_done_in_the_named_way_is_left_out() -> None:
     history = merge_history(bought("hit"), [Entry("known", NOW_MS - 5, Kind.VIEW, 0.3)])
-    ranked = rank(History(history.entries, (mark("rare"),)), {}, TOP, now_ms=NOW_MS, slots=SLOTS, seen={Kind.PURCHASE})
+    profile = Profile(History(history.entries, (mark("rare"),)))
+    ranked = rank(profile, {}, TOP, now_ms=NOW_MS, slots=SLOTS, seen={Kind.PURCHASE})
     assert ranked.best(20) == ["known", "rare"]
-    assert rank(history, {}, TOP, now_ms=NOW_MS, slots=SLOTS, seen=()).best(20) == ["hit", "known", "rare"]
+    assert rank(Profile(history), {}, TOP, now_ms=NOW_MS, slots=SLOTS, seen=()).best(20) == ["hit", "known", "rare"]
     assert ranked.left_out("hit")
     assert not ranked.left_out("known")
-    assert rank(history, {}, TOP, now_ms=NOW_MS, slots=SLOTS).left_out("known")
+    assert rank(Profile(history), {}, TOP, now_ms=NOW_MS, slots=SLOTS).left_out("known")
 
 
 def test_rules_multiply_scores() -> None:
     factors = {"rare": 20.0, "hit": 0.0, "absent": 2.0}
-    ranked = shown(rank(NO_HISTORY, {}, TOP, now_ms=NOW_MS, slots=SLOTS, factors=factors))
+    ranked = shown(rank(Profile(NO_HISTORY), {}, TOP, now_ms=NOW_MS, slots=SLOTS, factors=factors))
     assert [item.item_id for item in ranked] == ["rare", "known"]
     assert ranked[0].score == pytest.approx(20.0 * ranked[0].popularity)
     assert (ranked[0].factor, ranked[0].source, ranked[1].factor) == (20.0, POPULAR, 1.0)
@@ -143,7 +144,7 @@ def test_rules_multiply_scores() -> None:
 
 def test_explanations_name_the_strongest_causes_first() -> None:
     neighbours = {"a": near({"x": 0.1}), "b": near({"x": 0.9}), "c": near({"y": 0.9})}
-    ranked = shown(rank(bought("a", "b", "c"), neighbours, TOP, now_ms=NOW_MS, slots=SLOTS))
+    ranked = shown(rank(Profile(bought("a", "b", "c")), neighbours, TOP, now_ms=NOW_MS, slots=SLOTS))
     found = {item.item_id: (item.source, [cause.item_id for cause in item.causes]) for item in ranked}
     assert found["x"] == (COVISITATION, ["b", "a"])
     assert found["hit"] == (POPULAR, [])
@@ -151,7 +152,7 @@ def test_explanations_name_the_strongest_causes_first() -> None:
 
 def test_the_parts_of_a_score_sum_to_it() -> None:
     neighbours = {"a": near({"hit": 0.1, "x": 0.3}), "b": near({"x": 0.9})}
-    for item in shown(rank(bought("a", "b"), neighbours, TOP, now_ms=NOW_MS, slots=SLOTS)):
+    for item in shown(rank(Profile(bought("a", "b")), neighbours, TOP, now_ms=NOW_MS, slots=SLOTS)):
         assert item.score == pytest.approx(item.popularity + sum(cause.part for cause in item.causes))
         assert all(cause.kind == Kind.PURCHASE for cause in item.causes)
 
@@ -177,7 +178,7 @@ def test_a_list_is_full_ordered_and_has_nothing_it_must_not(
     k: int,
 ) -> None:
     top = popular_of(sorted(popularity.items(), key=lambda pair: -pair[1]), slots=SLOTS)
-    ranking = rank(bought(*had), neighbours, top, now_ms=NOW_MS, slots=SLOTS, exclude=exclude)
+    ranking = rank(Profile(bought(*had)), neighbours, top, now_ms=NOW_MS, slots=SLOTS, exclude=exclude)
     ranked = shown(ranking, k)
     served = [item.item_id for item in ranked]
     assert len(set(served)) == len(served)
@@ -194,13 +195,13 @@ def test_a_list_is_full_however_many_items_the_user_had_long_ago(old: set[int], 
     top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(200)], slots=SLOTS)
     history = History(bought("now").entries, tuple(mark(f"item-{number:03}") for number in old))
     left = [f"item-{number:03}" for number in range(200) if number not in old]
-    assert rank(history, {}, top, now_ms=NOW_MS, slots=SLOTS).best(k) == left[:k]
+    assert rank(Profile(history), {}, top, now_ms=NOW_MS, slots=SLOTS).best(k) == left[:k]
 
 
 def test_seeds_are_the_latest_items_each_once() -> None:
     history = merge_history(bought("b", "a"), [Entry("a", NOW_MS - 1, Kind.VIEW, 0.3)])
-    assert seeds(history) == ["a", "b"]
-    assert len(seeds(bought(*(f"item-{number}" for number in range(40))))) == MODEL.seeds
+    assert [seed.item_id for seed in Profile(history).seeds] == ["a", "b"]
+    assert len(Profile(bought(*(f"item-{number}" for number in range(40)))).seeds) == MODEL.seeds
 
 
 @given(st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.integers(0, 3_000))

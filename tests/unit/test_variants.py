@@ -13,6 +13,7 @@ from msgspec import structs
 
 from app.core.history import NO_HISTORY, Entry, merge_history
 from app.core.model import MODEL, Model
+from app.core.profile import Profile
 from app.core.ranking import Accumulators, Neighbours, popular_of, rank
 from app.core.signals import DAY_MS, HOUR_MS, LANDMARK_MS, Kind
 from app.core.variants import CONTROL, MAX_VARIANTS, NO_VARIANTS, WEIGHTS, Variant, Variants, parse
@@ -200,7 +201,7 @@ READ: set[str] = set()
 
 def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
     READ.clear()
-    rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, slots=SLOTS, model=Watched())
+    rank(Profile(HISTORY, Watched()), NEAR, TOP, now_ms=LANDMARK_MS, slots=SLOTS)
     # How many neighbours are kept is no weight: it shapes the lists that are shared by all variants.
     assert READ - {"neighbours"} == set(WEIGHTS)
 
@@ -221,7 +222,7 @@ def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
 def test_every_weight_makes_another_list(name: str, value: float) -> None:
     (variant,) = parse(written({**GOOD, "weights": {name: value}}))
     served, tried = (
-        rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, slots=SLOTS, model=model) for model in (MODEL, variant.model)
+        rank(Profile(HISTORY, model), NEAR, TOP, now_ms=LANDMARK_MS, slots=SLOTS) for model in (MODEL, variant.model)
     )
     assert [(i, served.score(i)) for i in served.best(5_000)] != [(i, tried.score(i)) for i in tried.best(5_000)]
 
@@ -234,7 +235,7 @@ def test_whatever_is_allowed_can_be_ranked_by(name: str, data: st.DataObject) ->
     whole = kind.__origin__ is int
     drawn = data.draw(st.integers(low, meta.le) if whole else st.floats(low, meta.le, exclude_min=meta.gt is not None))
     (variant,) = parse(written({**GOOD, "weights": {name: drawn}}))
-    found = rank(HISTORY, NEAR, TOP, now_ms=LANDMARK_MS, slots=SLOTS, model=variant.model)
+    found = rank(Profile(HISTORY, variant.model), NEAR, TOP, now_ms=LANDMARK_MS, slots=SLOTS)
     best = found.best(20)
     assert len(set(best)) == len(best)
     assert all(0.0 < found.score(item_id) < float("inf") for item_id in best)

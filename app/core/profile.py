@@ -1,0 +1,66 @@
+"""What a history says of a user: the last word on each item, and the items whose neighbours are candidates."""
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
+
+from app.core.history import Entry, History
+from app.core.model import MODEL, Model
+
+
+class Profile:
+    """`latest`: item → what the user did with it, most recent first. `seeds`: the first of those, whose neighbours are
+    candidates, and `weights`, how much each of them counts.
+    """
+
+    __slots__ = ("history", "latest", "model", "seeds", "weights")
+
+    def __init__(self, history: History, model: Model = MODEL) -> None:
+        self.history = history
+        self.model = model
+        self.latest = _latest(history)
+        self.seeds = list(self.latest.values())[: model.seeds]
+        self.weights = _weights(self.seeds, model)
+
+
+def _latest(history: History) -> dict[str, Entry]:
+    """Item → what the user did with it, most recent first.
+
+    Of what was done with an item the strongest counts (who bought also viewed), unless the last was to give it up.
+    """
+    found: dict[str, Entry] = {}
+    for entry in history.entries:
+        item_id = entry.item_id
+        held = found.setdefault(item_id, entry)
+        if held is not entry:
+            stronger = entry.weight if 0.0 <= held.weight < entry.weight else held.weight
+            found[item_id] = Entry(item_id, held.at_ms, max(entry.kind, held.kind), stronger)
+    return found
+
+
+def _weights(chosen: Sequence[Entry], model: Model) -> list[float]:
+    """The strongest signal counts 1, so that a log of views alone stands to the prior as one of purchases does.
+
+    Items of one moment share the mean of their places' weights: their ids put them in order, and mean nothing.
+    """
+    strongest = max([entry.weight for entry in chosen], default=0.0)
+    unit = 1.0 / strongest if strongest > 0.0 else 1.0
+    shares = _fading(model.recency, len(chosen))
+    if len({entry.at_ms for entry in chosen}) < len(chosen):
+        shares = _shared([entry.at_ms for entry in chosen], shares)
+    return [entry.weight * unit * share for entry, share in zip(chosen, shares, strict=True)]
+
+
+@cache
+def _fading(recency: float, places: int) -> Sequence[float]:
+    return tuple(recency**place for place in range(places))
+
+
+def _shared(moments: list[int], shares: Sequence[float]) -> Sequence[float]:
+    """The mean of the shares of each moment; equal ones are neighbours."""
+    found: list[float] = []
+    for _, same in groupby(zip(moments, shares, strict=True), key=itemgetter(0)):
+        of_moment = [share for _, share in same]
+        found += [sum(of_moment) / len(of_moment)] * len(of_moment)
+    return found
