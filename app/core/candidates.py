@@ -81,7 +81,7 @@ def neighbours_of(
     values = similarity(weights[usable], frequency, frequencies[usable], now_ms, model)
     best = np.argsort(-values, kind="stable")[: model.neighbours]
     return Neighbours(
-        slots.number([item_ids[place] for place in usable[best].tolist()]).tobytes(),
+        slots.number(item_ids)[usable[best]].tobytes(),
         values[best].astype(np.float32).tobytes(),
         returns * factor / (frequency * factor + model.return_evidence),
     )
