@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,12 +18,12 @@ import pytest
 
 from app.devstack import Stack
 from app.errors import UserError
-from app.importing import demo
-from app.importing.demo import SAMPLE, load_demo
+from app.importing.demo import SAMPLE
 from app.importing.mapping import Wishes
 from app.importing.reader import detect
 from app.importing.rows import BadRow
 from app.importing.transfer import BATCH_ROWS, Tally, Watcher, open_database, transfer
+from tests.support.database import ask, stored
 from tests.support.service import ROOT, eventually, running
 
 SAMPLE_ROWS = 27_384
@@ -57,18 +56,6 @@ def write_log(path: Path, rows: int) -> Path:
     lines = (f"u{number % 97},i{number % 89},{1_700_000_000 + number},view,t\n" for number in range(rows))
     path.write_text(HEADER + "".join(lines))
     return path
-
-
-def ask(database_url: str, query: str) -> Any:
-    with psycopg.connect(database_url) as connection:
-        row = connection.execute(query.encode()).fetchone()
-    assert row is not None
-    return row[0]
-
-
-def stored(database_url: str) -> tuple[int, int]:
-    """How many events there are, and how many wait in the outbox."""
-    return ask(database_url, "SELECT count(*) FROM events"), ask(database_url, "SELECT count(*) FROM event_outbox")
 
 
 class Rejected(Watcher):
@@ -302,34 +289,3 @@ async def test_two_imports_of_one_file_at_once_count_everything_once(database_ur
         code, screen = command.end()
         assert code == 0, screen
     assert stored(database_url) == (20_000, 20_000)
-
-
-def test_the_demo_ends_today_and_stays_where_it_was_first_put(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    day_ms = 24 * 3600 * 1000
-    now_ms = time.time_ns() // 1_000_000
-    load_demo(database_url)
-    assert stored(database_url) == (SAMPLE_ROWS, SAMPLE_ROWS)
-    last = ask(database_url, "SELECT max(ts_ms) FROM events")
-    assert now_ms - day_ms - 60_000 < last <= time.time_ns() // 1_000_000
-    later = time.time_ns() + 40 * day_ms * 1_000_000
-    monkeypatch.setattr(demo.time, "time_ns", lambda: later)
-    load_demo(database_url)
-    assert stored(database_url) == (SAMPLE_ROWS, SAMPLE_ROWS)
-    assert ask(database_url, "SELECT max(ts_ms) FROM events") == last
-    assert "0 of them new" in capsys.readouterr().err
-    assert threading.active_count() == 1
-
-
-def test_the_rest_of_a_demo_that_was_interrupted_gets_the_same_shift(database_url: str) -> None:
-    load_demo(database_url)
-    with psycopg.connect(database_url) as connection:
-        connection.execute("UPDATE events SET ts_ms = ts_ms - 86400000 * 5")
-        connection.execute("DELETE FROM events WHERE ts_ms > (SELECT min(ts_ms) + 86400000::bigint * 100 FROM events)")
-        connection.execute("DELETE FROM event_outbox")
-    last = ask(database_url, "SELECT max(ts_ms) FROM events")
-    load_demo(database_url)
-    assert stored(database_url)[0] == SAMPLE_ROWS
-    assert ask(database_url, "SELECT max(ts_ms) - min(ts_ms) FROM events") == 1_323_435_000_000 - 1_291_192_440_000
-    assert ask(database_url, "SELECT max(ts_ms) FROM events") > last

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import httpx
 import msgspec
 
@@ -35,3 +36,8 @@ def watch(**changes: Any) -> dict[str, Any]:
     """A valid body of `/log/watch`; a value of None leaves the field out."""
     event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "watch_time_sec": 60.5, **changes}
     return {name: value for name, value in event.items() if value is not None}
+
+
+async def stored(pool: asyncpg.Pool) -> tuple[int, int]:
+    """Rows of `events` and of `event_outbox`."""
+    return tuple(await pool.fetchrow("SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM event_outbox)"))

@@ -1,5 +1,6 @@
 import pytest
 
+from app.adapters.changes import KEEP_SEC
 from app.core.variants import parse
 from app.errors import UserError
 from app.settings import ROLES, Settings
@@ -94,3 +95,10 @@ def test_variants_are_read_and_their_faults_stand_beside_all_others() -> None:
         "HTTP_PORT='0'",
     ):
         assert part in str(raised.value)
+
+
+def test_lists_are_not_kept_longer_than_the_feed_tells_what_changed_in_them() -> None:
+    kept = {**MINIMUM, "ONLINE_CACHE_RELATED_TTL_SEC": str(KEEP_SEC)}
+    assert Settings.from_env(kept).online_cache_related_ttl_sec == KEEP_SEC
+    with pytest.raises(UserError, match="ONLINE_CACHE_RELATED_TTL_SEC"):
+        Settings.from_env({**kept, "ONLINE_CACHE_RELATED_TTL_SEC": str(KEEP_SEC + 1)})
