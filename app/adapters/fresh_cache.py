@@ -19,6 +19,8 @@ from app.errors import DependencyDown
 V = TypeVar("V")
 
 _NEVER: Final = float("-inf")
+# So many loads before one's own are waited for: a few readers at the same time after a start get all of theirs.
+_LOADS_AHEAD: Final = 2
 
 
 class FreshCache(Generic[V]):
@@ -32,8 +34,8 @@ class FreshCache(Generic[V]):
     later, and whoever has an old value meanwhile is served that at once. Only a key without any value is never kept
     waiting. So reloading takes a bounded share of the time, however many entries change.
 
-    With `fill_patience_sec`, a reader does not wait for keys without any value while more of them are wanted than one
-    load takes, as after a start under load: he takes `absent` for those that have not come. Who waits already looks at
+    With `fill_patience_sec`, a reader does not wait for keys without any value while more of them are wanted than two
+    loads take, as after a start under load: he takes `absent` for those that have not come. Who waits already looks at
     that as often.
     """
 
@@ -108,7 +110,7 @@ class FreshCache(Generic[V]):
         if filling is not None:
             self._urgent.set()
             patience_sec = self._fill_patience_sec if hurried else None
-            while not filling.done() and (patience_sec is None or self._fill.waiting <= self._max_batch):
+            while not filling.done() and (patience_sec is None or self._fill.waiting <= _LOADS_AHEAD * self._max_batch):
                 await asyncio.wait([filling], timeout=patience_sec)
             loaded = filling.result() if filling.done() else {}
             found.update((key, loaded[key] if key in loaded else self._value_of(key)) for key in missing)

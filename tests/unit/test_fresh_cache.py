@@ -66,19 +66,32 @@ async def test_readers_at_the_same_time_share_loads() -> None:
     assert source.asked == [["a"], ["b", "c", "d"], ["e", "f"]], "what is under way is not loaded twice"
 
 
-async def test_nobody_waits_for_all_when_more_is_missing_than_one_load_takes() -> None:
+async def test_nobody_waits_for_all_when_more_is_missing_than_two_loads_take() -> None:
     source = closed("abcdefgh")
     cache = cache_of(source, fill_patience_sec=0.01)
     few = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
     assert await cache.get_many("bcdefgh") == dict.fromkeys("bcdefgh", -1)
-    assert not few.done(), "one load is waited for"
+    assert not few.done()
     alone = asyncio.create_task(cache.get("h"))
     assert await cache.get_many("bcdefg") == dict.fromkeys("bcdefg", -1)
     assert not alone.done(), "who asks for one key has nothing else to go by"
     source.open.set()
     assert (await few, await alone) == (0, 7)
     assert await cache.get_many("bcdefg") == dict(zip("bcdefg", range(1, 7), strict=True))
+
+
+async def test_what_two_loads_take_is_waited_for() -> None:
+    source = closed("abcdefgh")
+    cache = cache_of(source, fill_patience_sec=0.001)
+    first = asyncio.create_task(cache.get_many("abc"))
+    while not source.asked:
+        await asyncio.sleep(0)
+    second = asyncio.create_task(cache.get_many("bcdefgh"))
+    await asyncio.wait([second], timeout=0.05)
+    source.open.set()
+    assert await first == {"a": 0, "b": 1, "c": 2}
+    assert await second == dict(zip("bcdefgh", range(1, 8), strict=True))
 
 
 async def test_a_reader_who_came_when_little_was_wanted_does_not_wait_for_all_that_came_after() -> None:
