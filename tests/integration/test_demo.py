@@ -9,8 +9,7 @@ import pytest
 from app.importing import demo
 from app.importing.demo import load_demo
 from tests.support.database import ask, stored
-
-SAMPLE_ROWS = 27_384
+from tests.support.sample import SAMPLE_ROWS
 
 
 def test_the_demo_ends_today_and_stays_where_it_was_first_put(

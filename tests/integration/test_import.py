@@ -24,9 +24,9 @@ from app.importing.reader import detect
 from app.importing.rows import BadRow
 from app.importing.transfer import BATCH_ROWS, Tally, Watcher, open_database, transfer
 from tests.support.database import ask, stored
+from tests.support.sample import SAMPLE_ROWS
 from tests.support.service import ROOT, eventually, running
 
-SAMPLE_ROWS = 27_384
 HEADER = "user,item,ts,type,title\n"
 
 

@@ -72,7 +72,7 @@ async def test_nobody_waits_for_all_when_more_is_missing_than_two_loads_take() -
     few = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
     assert await cache.get_many("bcdefgh") == dict.fromkeys("bcdefgh", -1)
-    assert not few.done()
+    assert not few.done(), "one load is waited for"
     alone = asyncio.create_task(cache.get("h"))
     assert await cache.get_many("bcdefg") == dict.fromkeys("bcdefg", -1)
     assert not alone.done(), "who asks for one key has nothing else to go by"
