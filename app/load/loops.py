@@ -80,7 +80,12 @@ class _Loop(ABC):
 
     async def open(self) -> None:
         """Raises OSError when the service cannot be reached at all."""
-        opened = await asyncio.gather(*(connect(self._endpoint, self._answered) for _ in range(self._wanted)))
+        endpoint = self._endpoint
+        try:
+            opened = await asyncio.gather(*(connect(endpoint, self._answered) for _ in range(self._wanted)))
+        except OSError as error:
+            reason = f"the service at {endpoint.host}:{endpoint.port} no longer answers: {describe(error)}"
+            raise ConnectionError(reason) from error
         for connection in opened:
             self._connections.add(connection)
 

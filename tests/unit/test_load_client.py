@@ -146,8 +146,9 @@ async def test_open_loop_latency_runs_from_the_intended_time() -> None:
 async def test_an_unreachable_service_is_said_at_once() -> None:
     async with serving(well) as (_, endpoint):
         pass
-    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+    with pytest.raises(OSError, match=r"refused|Connect call failed") as raised:
         await run_closed(endpoint, LONG)
+    assert f"{endpoint.host}:{endpoint.port} no longer answers" in str(raised.value)
 
 
 async def test_the_caller_reuses_its_connection_and_gives_up_in_time() -> None:
