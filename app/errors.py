@@ -14,6 +14,14 @@ class DependencyDown(Exception):
         self.reason = reason
 
 
+class BufferFull(Exception):
+    """More events wait than the ingest buffer holds: the client should come back later."""
+
+
+class Closed(Exception):
+    """The process is draining: the client should go to another one."""
+
+
 def describe(error: BaseException) -> str:
     """One line for a log, a health entry or a database column: the type, and the message if it has one."""
     name, message = type(error).__name__, " ".join(str(error).split())

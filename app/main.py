@@ -14,8 +14,8 @@ import uvloop
 
 from app import logs
 from app.adapters import migrations
-from app.api.server import bind
 from app.errors import DependencyDown
+from app.http.server import bind
 from app.settings import Settings
 from app.wiring import Service
 

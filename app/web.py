@@ -16,16 +16,19 @@ from app.adapters.ingest import Outcome
 from app.adapters.key_file import KeySource
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
-from app.api import analytics, app, change_feed, ingest, items, recommendations, rules, server, users
-from app.api.access import Access
-from app.api.group_commit import BufferFull, Closed, GroupCommit
-from app.api.histories import Histories
-from app.api.lists import Lists
-from app.api.recommender import Recommender
-from app.api.sla import SlaWindow
+from app.api import analytics, ingest, items, recommendations, rules, users
+from app.api.examples import EXAMPLES
 from app.core.events import Record
 from app.core.variants import Variants
-from app.errors import DependencyDown
+from app.errors import BufferFull, Closed, DependencyDown
+from app.http import app, server
+from app.http.access import Access
+from app.http.sla import SlaWindow
+from app.ingest.group_commit import GroupCommit
+from app.serving import change_feed
+from app.serving.histories import Histories
+from app.serving.lists import Lists
+from app.serving.recommender import Recommender
 from app.settings import Settings
 from app.supervisor import Progress
 
@@ -77,6 +80,7 @@ class Web:
             cors_allow_origins=settings.cors_allow_origins,
             access=self._access,
             draining=self._draining,
+            examples=EXAMPLES,
         )
         served = app.build([*handlers, *self._handlers()], options)
         async with asyncio.TaskGroup() as group:

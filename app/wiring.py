@@ -12,10 +12,10 @@ from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHi
 from app.adapters.kafka import KafkaOptions, KafkaProbe, TopicOptions
 from app.adapters.postgres import Database, PoolOptions
 from app.api import health
-from app.api.histories import Histories
-from app.api.lists import Lists
 from app.health import Report, summarize
 from app.monitor import Dependency, Monitor
+from app.serving.histories import Histories
+from app.serving.lists import Lists
 from app.settings import Settings
 from app.supervisor import Progress, Supervisor, TaskSpec
 from app.web import Web

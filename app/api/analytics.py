@@ -11,13 +11,13 @@ from msgspec import Meta, Struct
 from app.adapters import analytics
 from app.adapters.analytics import ANY, Baseline, Freshness, Shown, VariantSums
 from app.adapters.postgres import Database
-from app.api import schema
 from app.api.by_variant import VariantKpis, by_variant
-from app.api.responses import reply
-from app.api.sla import SlaWindow
 from app.core import events, sla
 from app.core.sla import KpiTargets, Level, Targets
 from app.errors import DependencyDown
+from app.http import schema
+from app.http.responses import reply
+from app.http.sla import SlaWindow
 
 _INGEST: Final = ("/log/watch", "/log/impression", "/event", "/log/batch")
 _RECO: Final = ("/reco",)

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from app.api import ingest, recommendations, rules
-from app.api.problems import Problem
 from app.core import events
+from app.http.problems import Problem
 
 _WHO: Final = {"user_id": "user-17", "session_id": "session-4"}
 _WATCH: Final = {"event_id": "018f8e2c-watch-1", **_WHO, "item_id": "film-204", "watch_time_sec": 512.5}

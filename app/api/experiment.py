@@ -2,11 +2,11 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from app.api.context import RequestContext
-from app.api.problems import ProblemError
 from app.core.events import Fault
 from app.core.model import Model
 from app.core.variants import PREVIEW_NAME, Variants
+from app.http.context import RequestContext
+from app.http.problems import ProblemError
 
 
 class Choice(Struct, frozen=True):

@@ -9,8 +9,8 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from app import metrics
-from app.api import schema
 from app.health import Report
+from app.http import schema
 
 _JSON: Final = "application/json"
 

@@ -13,14 +13,14 @@ from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct
 
 from app import metrics
-from app.api import schema
-from app.api.body import read_body
-from app.api.context import RequestContext, context_of
-from app.api.group_commit import GroupCommit, Result
-from app.api.problems import ProblemError
-from app.api.responses import reply
 from app.core import events
 from app.core.events import AnyEvent, Fault, InvalidEvent, Record
+from app.http import schema
+from app.http.body import read_body
+from app.http.context import RequestContext, context_of
+from app.http.problems import ProblemError
+from app.http.responses import reply
+from app.ingest.group_commit import GroupCommit, Result
 
 _OUTCOMES: Final = {
     name: metrics.INGEST_EVENTS.labels(name) for name in ("accepted", "duplicate", "conflict", "invalid")

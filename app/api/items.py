@@ -14,14 +14,14 @@ from msgspec import Meta, Struct
 from app.adapters import catalogue
 from app.adapters.catalogue import CatalogueItem
 from app.adapters.postgres import Database
-from app.api import schema
-from app.api.body import read_body
-from app.api.moments import Moment, check_moment
-from app.api.problems import ProblemError
-from app.api.responses import Reply, reply
-from app.api.schema import path_id
+from app.api.timestamps import Moment, check_moment
 from app.core import events
 from app.core.events import PRINTABLE, Fault, Id, InvalidEvent
+from app.http import schema
+from app.http.body import read_body
+from app.http.problems import ProblemError
+from app.http.responses import Reply, reply
+from app.http.schema import path_id
 
 MAX_ITEMS: Final = 1_000
 MAX_ITEM_BYTES: Final = 64 * 1024

@@ -11,15 +11,15 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, Scope
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api import schema
-from app.api.context import RequestContext, context_of
 from app.api.experiment import choose
-from app.api.recommender import MODEL_VERSION, Ask, Item, Recommendation, Recommender
-from app.api.responses import Reply, reply
 from app.core import events
 from app.core.events import Fault, Id, Impression, InvalidEvent, Record, ShownItem
 from app.core.signals import Kind
 from app.core.variants import Variants
+from app.http import schema
+from app.http.context import RequestContext, context_of
+from app.http.responses import Reply, reply
+from app.serving.recommender import MODEL_VERSION, Ask, Item, Recommendation, Recommender
 
 K = Annotated[int, Meta(ge=1, le=200)]
 PerCategory = Annotated[int, Meta(ge=1, le=200)]

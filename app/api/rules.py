@@ -14,15 +14,15 @@ from msgspec import Meta, Struct, structs
 from app.adapters import rules
 from app.adapters.postgres import Database
 from app.adapters.rules import StoredRule, TooManyRules
-from app.api import schema
-from app.api.body import read_body
-from app.api.moments import Moment, check_moment
-from app.api.problems import ProblemError
-from app.api.responses import Reply, reply
-from app.api.schema import path_id
+from app.api.timestamps import Moment, check_moment
 from app.core import events
 from app.core.events import PRINTABLE, Id, InvalidEvent
 from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, faults
+from app.http import schema
+from app.http.body import read_body
+from app.http.problems import ProblemError
+from app.http.responses import Reply, reply
+from app.http.schema import path_id
 
 MAX_RULE_BYTES: Final = 16 * 1024
 

@@ -14,12 +14,12 @@ from msgspec import Meta, Struct
 from app.adapters import catalogue, users
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
-from app.api import schema
-from app.api.problems import ProblemError
-from app.api.responses import reply
-from app.api.schema import path_id
 from app.core.catalogue import UNKNOWN
 from app.core.signals import Kind
+from app.http import schema
+from app.http.problems import ProblemError
+from app.http.responses import reply
+from app.http.schema import path_id
 
 _PROBLEMS: Final = schema.problems(404, 422, 503)
 

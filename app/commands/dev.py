@@ -14,11 +14,11 @@ import psycopg
 from rich.console import Console
 
 from app.adapters import migrations
-from app.api.server import bind
 from app.core.events import TOPICS
 from app.devstack import Stack
 from app.devstack.stack import default_folder
 from app.errors import UserError
+from app.http.server import bind
 from app.main import run
 from app.settings import Settings
 

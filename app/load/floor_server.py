@@ -13,8 +13,8 @@ from litestar import Litestar, get, post
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.server import bind, serve
 from app.core.events import Impression, Interaction, Watch
+from app.http.server import bind, serve
 from app.supervisor import Progress
 
 

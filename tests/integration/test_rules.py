@@ -8,8 +8,8 @@ import pytest
 
 from app.adapters import changes, rules
 from app.adapters.rules import StoredRule
-from app.api import change_feed
 from app.core.rules import MAX_RULES, Rule
+from app.serving import change_feed
 from app.settings import Settings
 from app.wiring import Database, _pool_options
 from tests.support.api import serving

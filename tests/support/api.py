@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 import msgspec
 
-from app.api.listener import bind
+from app.http.listener import bind
 from app.settings import Settings
 from app.wiring import Service
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.api.deadlines import Deadlines
+from app.http.deadlines import Deadlines
 
 SOON_SEC = 0.02
 

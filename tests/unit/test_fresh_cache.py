@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from app.adapters.fresh_cache import FreshCache
 from app.errors import DependencyDown
+from app.serving.fresh_cache import FreshCache
 from tests.support.source import Source
 
 

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from app.adapters.ingest import Outcome
-from app.api.group_commit import BufferFull, Closed, GroupCommit
 from app.core.events import Record
-from app.errors import DependencyDown
+from app.errors import BufferFull, Closed, DependencyDown
+from app.ingest.group_commit import GroupCommit
 
 
 class Store:

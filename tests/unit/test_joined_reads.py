@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from app.adapters.joined_reads import JoinedReads
 from app.errors import DependencyDown
+from app.serving.joined_reads import JoinedReads
 from tests.support.source import Source
 
 

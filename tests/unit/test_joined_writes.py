@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.api.joined_writes import JoinedWrites
+from app.http.joined_writes import JoinedWrites
 
 
 class Recorded(asyncio.Transport):

@@ -13,11 +13,10 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
-from app.api.context import Late, RequestContext, context_of
-from app.api.group_commit import BufferFull, Closed
-from app.api.responses import Reply
 from app.core.events import Fault, InvalidEvent
-from app.errors import DependencyDown, describe
+from app.errors import BufferFull, Closed, DependencyDown, describe
+from app.http.context import Late, RequestContext, context_of
+from app.http.responses import Reply
 
 _log = structlog.get_logger(__name__)
 

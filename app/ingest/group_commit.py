@@ -16,21 +16,13 @@ from msgspec import Struct
 from app import metrics
 from app.adapters.ingest import Outcome
 from app.core.events import Record
-from app.errors import DependencyDown
+from app.errors import BufferFull, Closed, DependencyDown
 
 Insert = Callable[[Sequence[Record]], Awaitable[list[Outcome]]]
 Result = Outcome | asyncpg.PostgresError
 
 _SWEEP_SEC: Final = 0.05
 _FLUSH_LATENCY: Final = metrics.STAGE_LATENCY.labels("ingest_flush")
-
-
-class BufferFull(Exception):
-    """More events wait than the buffer holds: the client should come back later."""
-
-
-class Closed(Exception):
-    """The process is draining: the client should go to another one."""
 
 
 class _Submission(Struct, eq=False):

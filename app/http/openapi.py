@@ -3,16 +3,16 @@
 import inspect
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 from litestar.handlers import HTTPRouteHandler
 
-from app.api.examples import EXAMPLES
-from app.api.problems import MEDIA_TYPE, Problem
-from app.api.responses import JSON
-from app.api.schema import Call, call_of
 from app.core.events import Id
+from app.http.problems import MEDIA_TYPE, Problem
+from app.http.responses import JSON
+from app.http.schema import Call, call_of
 
 _REF: Final = "#/components/schemas/{name}"
 _METHODS: Final = ("GET", "PUT", "POST", "DELETE")
@@ -52,10 +52,11 @@ def document(
     version: str,
     keys: bool = False,
     limited: bool = False,
+    examples: Mapping[type, Any] = MappingProxyType({}),
     key_in_query: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """The document of the handlers that carry a `call`. `keys`, `limited`: whether calls need API keys here, and
-    whether there is a rate limit.
+    whether there is a rate limit. `examples`: one for each type that has one.
     """
     refusals = (*((401, 403) if keys else ()), *((429,) if limited else ()))
     calls = [(handler, found) for handler in handlers if (found := call_of(handler)) is not None]
@@ -79,7 +80,7 @@ def document(
                     if keys:
                         entry["security"] = _security(in_query=path in key_in_query)
                 paths.setdefault(_template(path), {})[method.lower()] = entry
-    for kind, example in EXAMPLES.items():
+    for kind, example in examples.items():
         if kind.__name__ in components:
             components[kind.__name__]["examples"] = [example]
     return {

@@ -9,8 +9,6 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from app import metrics
 from app.adapters.changes import RULES_CHANGED
-from app.api.histories import Histories
-from app.api.lists import EVERYTHING, Lists
 from app.core import exploration, ranking
 from app.core.catalogue import Card
 from app.core.explanation import in_words
@@ -19,6 +17,8 @@ from app.core.profile import Profile
 from app.core.ranking import Ranked, Ranking
 from app.core.rules import Rules
 from app.core.slate import CATALOGUE, RANKED, Slate, Wish
+from app.serving.histories import Histories
+from app.serving.lists import EVERYTHING, Lists
 
 MODEL_VERSION: Final = ranking.MODEL_VERSION
 

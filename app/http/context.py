@@ -11,8 +11,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
-from app.api.deadlines import Deadlines
 from app.core.traces import trace_id
+from app.http.deadlines import Deadlines
 
 _log = structlog.get_logger(__name__)
 

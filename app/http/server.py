@@ -11,8 +11,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import metrics
-from app.api.joined_writes import HttpProtocol
-from app.api.listener import BACKLOG, bind, retire
+from app.http.joined_writes import HttpProtocol
+from app.http.listener import BACKLOG, bind, retire
 from app.supervisor import Progress
 
 _BEAT_SEC: Final = 0.5

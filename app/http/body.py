@@ -5,9 +5,9 @@ from typing import Any, Final
 import cramjam
 from litestar import Request
 
-from app.api.context import context_of
-from app.api.problems import ProblemError
 from app.core.events import Fault
+from app.http.context import context_of
+from app.http.problems import ProblemError
 
 ENCODINGS: Final = {
     b"gzip": cramjam.gzip.decompress_into,

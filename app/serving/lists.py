@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import RULES_CHANGED
-from app.adapters.fresh_cache import FreshCache
 from app.adapters.postgres import Database
 from app.core import exploration, ranking
 from app.core.catalogue import UNKNOWN, Card
@@ -16,6 +15,7 @@ from app.core.exploration import NO_NEWCOMERS, Newcomers
 from app.core.model import MODEL
 from app.core.ranking import Accumulators, Neighbours, Popular
 from app.core.rules import NO_RULES, Rules
+from app.serving.fresh_cache import FreshCache
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection

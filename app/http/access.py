@@ -8,11 +8,11 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from app import metrics
-from app.api.context import RequestContext, context_of
-from app.api.problems import ProblemError, retry_later
-from app.api.schema import call_of
 from app.core.keys import Key, KeyRing
 from app.core.keys import Scope as KeyScope
+from app.http.context import RequestContext, context_of
+from app.http.problems import ProblemError, retry_later
+from app.http.schema import call_of
 
 QUERY_PARAMETER: Final = "key"
 

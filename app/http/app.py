@@ -1,9 +1,9 @@
 """The Litestar application, put together from the routes that the role serves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from inspect import signature
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Request, asgi, route
@@ -13,11 +13,11 @@ from litestar.handlers import ASGIRouteHandler, BaseRouteHandler, HTTPRouteHandl
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from app.api import openapi, problems
-from app.api.access import Access, guard
-from app.api.context import with_context
-from app.api.docs import Document
-from app.api.responses import Reply
+from app.http import openapi, problems
+from app.http.access import Access, guard
+from app.http.context import with_context
+from app.http.docs import Document
+from app.http.responses import Reply
 
 VERSION: Final = version("reco")
 
@@ -36,12 +36,16 @@ def _never() -> bool:
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """`timeout_sec` is every request's deadline; while `draining`, answers ask clients to connect anew."""
+    """`timeout_sec` is every request's deadline; while `draining`, answers ask clients to connect anew.
+
+    `examples`: by type, for the OpenAPI document.
+    """
 
     timeout_sec: float
     cors_allow_origins: Sequence[str] = ()
     access: Access = Access()
     draining: Callable[[], bool] = _never
+    examples: Mapping[type, Any] = {}
 
 
 def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
@@ -55,6 +59,7 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
             version=VERSION,
             keys=access.keys is not None,
             limited=access.take is not None,
+            examples=options.examples,
             key_in_query=access.query_paths,
         )
     )

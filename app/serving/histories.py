@@ -7,11 +7,11 @@ from typing import Final
 from app import metrics
 from app.adapters import features, sessions
 from app.adapters.history_cache import HistoryCache, Versioned
-from app.adapters.joined_reads import JoinedReads
 from app.adapters.postgres import Database
 from app.adapters.sessions import Session
 from app.core.history import History
 from app.errors import DependencyDown
+from app.serving.joined_reads import JoinedReads
 
 _PATIENCE_SEC: Final = 1.0
 _KEEP_SEC: Final = 300.0

@@ -1,7 +1,7 @@
 """What each call takes and answers, said beside its handler, and the query string read into a struct.
 
 Handlers take raw bodies and decode them with msgspec alone, which is fast and tells "not JSON" from "not valid"; so
-what the framework would read from signatures stands as `opt=call(…)`. `app.api.openapi` makes the document of it.
+what the framework would read from signatures stands as `opt=call(…)`. `app.http.openapi` makes the document of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,10 +14,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 from msgspec import Struct, structs
 
-from app.api.problems import Problem
 from app.core import events
 from app.core.events import Fault, InvalidEvent, fault_of
 from app.core.keys import Scope as KeyScope
+from app.http.problems import Problem
 
 _OPT: Final = "call"
 

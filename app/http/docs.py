@@ -7,8 +7,8 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from app.api import schema
-from app.api.responses import Reply
+from app.http import schema
+from app.http.responses import Reply
 
 _PAGE: Final = Path(__file__).with_name("docs.html").read_bytes()
 _SAFE: Final = (
