@@ -7,7 +7,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from app.tallies import Distributions, Tallies
+from app.fast_metrics import FastCounter, FastHistogram
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every counter, which nobody asks for
 
@@ -33,10 +33,10 @@ def _histogram(name: str, meaning: str, *labels: str, buckets: tuple[int, ...] =
 
 
 # HTTP
-API_REQUESTS: Final = Tallies(
+API_REQUESTS: Final = FastCounter(
     REGISTRY, "reco_api_requests_total", "Requests answered, by status family", "status_family"
 )
-API_LATENCY: Final = Distributions(
+API_LATENCY: Final = FastHistogram(
     REGISTRY, "reco_api_latency_ms", "Time to answer a request, by route", "route", buckets=_LATENCY_MS
 )
 API_CHECK: Final = _gauge(
@@ -48,7 +48,7 @@ API_REFUSED: Final = _counter(
 RATE_LIMIT_ALONE: Final = _counter(
     "reco_rate_limit_redis_errors_total", "Times that Redis did not answer and a process limited by its own count"
 )
-STAGE_LATENCY: Final = Distributions(
+STAGE_LATENCY: Final = FastHistogram(
     REGISTRY,
     "reco_stage_latency_ms",
     "Time of one stage: a flush, a history read, a ranking, a fold, a write",
@@ -128,7 +128,9 @@ DATABASE_OLDEST_TRANSACTION: Final = _gauge(
 )
 
 # Online cache
-CACHE_READS: Final = Tallies(REGISTRY, "reco_online_cache_reads_total", "Reads, by cache and result", "cache", "result")
+CACHE_READS: Final = FastCounter(
+    REGISTRY, "reco_online_cache_reads_total", "Reads, by cache and result", "cache", "result"
+)
 CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while Redis is passed over")
 MAINTENANCE_DELETED: Final = _counter("reco_maintenance_deleted_rows_total", "Rows removed by retention", "table")
 

@@ -12,7 +12,7 @@ from app import metrics
 from app.adapters import ingest as ingest_adapter
 from app.adapters import outbox
 from app.adapters.history_cache import HistoryCache
-from app.adapters.ingest import Outcome
+from app.adapters.ingest import InsertStatus
 from app.adapters.key_file import KeySource
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
@@ -26,8 +26,8 @@ from app.http.access import Access
 from app.http.sla import SlaWindow
 from app.ingest.group_commit import GroupCommit
 from app.serving import change_feed
+from app.serving.candidate_caches import CandidateCaches
 from app.serving.histories import Histories
-from app.serving.lists import Lists
 from app.serving.recommender import Recommender
 from app.settings import Settings
 from app.supervisor import Progress
@@ -46,7 +46,7 @@ class Web:
         database: Database,
         cache: HistoryCache | None,
         histories: Histories,
-        lists: Lists,
+        caches: CandidateCaches,
         *,
         draining: Callable[[], bool],
     ) -> None:
@@ -54,7 +54,7 @@ class Web:
         self._database = database
         self._cache = cache
         self._histories = histories
-        self._lists = lists
+        self._caches = caches
         self._draining = draining
         self._announced = asyncio.Event()
         self._sla = SlaWindow()
@@ -87,7 +87,7 @@ class Web:
             group.create_task(self._buffer.run())
             helpers = [group.create_task(self._announce()), group.create_task(self._sla.run())]
             if "api" in settings.role:
-                helpers.append(group.create_task(change_feed.follow(self._database, self._lists.outdate)))
+                helpers.append(group.create_task(change_feed.follow(self._database, self._caches.outdate)))
             try:
                 await server.serve(served, listener, stop, progress, drain_sec=settings.shutdown_timeout_sec / 2)
             finally:
@@ -107,7 +107,7 @@ class Web:
             *recommendations.handlers(
                 Recommender(
                     self._histories,
-                    self._lists,
+                    self._caches,
                     exploration_share=self._settings.exploration_share,
                     exploration_seed=self._settings.exploration_seed,
                 ),
@@ -120,11 +120,11 @@ class Web:
             *analytics.handlers(self._database, self._sla),
         ]
 
-    async def _insert(self, records: Sequence[Record]) -> list[Outcome]:
+    async def _insert(self, records: Sequence[Record]) -> list[InsertStatus]:
         async with self._database.connection() as connection:
             return await ingest_adapter.insert_events(connection, records)
 
-    async def _insert_atomic(self, records: Sequence[Record]) -> list[Outcome]:
+    async def _insert_atomic(self, records: Sequence[Record]) -> list[InsertStatus]:
         async with self._database.connection() as connection:
             return await ingest_adapter.insert_all_or_none(connection, records)
 

@@ -14,8 +14,8 @@ from app.adapters.postgres import Database, PoolOptions
 from app.api import health
 from app.health import Report, summarize
 from app.monitor import Dependency, Monitor
+from app.serving.candidate_caches import CandidateCaches
 from app.serving.histories import Histories
-from app.serving.lists import Lists
 from app.settings import Settings
 from app.supervisor import Progress, Supervisor, TaskSpec
 from app.web import Web
@@ -51,14 +51,14 @@ class Service:
             strict_cache=settings.online_cache_strict_backend,
             max_keys=settings.online_cache_memory_max_keys,
         )
-        self._lists = Lists(
+        self._caches = CandidateCaches(
             self._database,
             related_ttl_sec=settings.online_cache_related_ttl_sec,
             popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
             max_keys=settings.online_cache_memory_max_keys,
         )
         self._web = Web(
-            settings, self._database, self._cache, self._histories, self._lists, draining=lambda: self._draining
+            settings, self._database, self._cache, self._histories, self._caches, draining=lambda: self._draining
         )
         self._supervisor = Supervisor(self._tasks())
 
@@ -97,7 +97,7 @@ class Service:
 
     async def _close(self) -> None:
         await self._histories.close()
-        await self._lists.close()
+        await self._caches.close()
         await self._web.close()
         if self._cache is not None:
             await self._cache.close()

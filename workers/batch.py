@@ -19,7 +19,7 @@ from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
 from app.adapters.record_batches import Unreadable
 from app.adapters.sessions import Session
-from app.core.events import InvalidEvent
+from app.core.decoding import InvalidInput
 from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message, decode_message
 from app.errors import describe
@@ -74,7 +74,7 @@ def read_record(record: ConsumerRecord, *, topic: str) -> Incoming:
     """Decodes a record; `topic` is its name without the prefix."""
     try:
         return Incoming(record, topic, decode_message(record.value), None)
-    except InvalidEvent as error:
+    except InvalidInput as error:
         return Incoming(record, topic, None, str(error))
 
 

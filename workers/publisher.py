@@ -17,7 +17,7 @@ _STOP_TIMEOUT_SEC: Final = 1.0
 # Appending to the producer never waits while it has room: after so many rows the others on the loop have their turn.
 _ROWS_A_TURN: Final = 50
 
-Outcome = BaseException | None
+PublishResult = BaseException | None
 """None when Kafka has acknowledged the row."""
 
 
@@ -32,18 +32,18 @@ class Publisher:
         self._timeout_sec = timeout_sec
         self._producer: AIOKafkaProducer | None = None
 
-    async def publish(self, rows: Sequence[OutboxRow]) -> list[Outcome]:
+    async def publish(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
         """Publishes all rows; for each, None when Kafka has it, or what went wrong with it.
 
         Raises `DependencyDown` when no broker answers in time; some of the rows may be in Kafka then.
         """
         try:
             async with asyncio.timeout(self._timeout_sec):
-                outcomes = await self._together(rows)
-                refused = [n for n, outcome in enumerate(outcomes) if kafka.may_be_the_batch(outcome)]
+                results = await self._together(rows)
+                refused = [n for n, result in enumerate(results) if kafka.may_be_the_batch(result)]
                 if refused:
-                    for n, outcome in zip(refused, await self._singly([rows[n] for n in refused]), strict=True):
-                        outcomes[n] = outcome
+                    for n, result in zip(refused, await self._singly([rows[n] for n in refused]), strict=True):
+                        results[n] = result
         except TimeoutError:
             # What is still in the producer may reach Kafka later: a second copy, which the consumer drops.
             await self.close()
@@ -51,17 +51,17 @@ class Publisher:
         except (KafkaError, OSError) as error:
             await self.close()
             raise DependencyDown("kafka", describe(error)) from error
-        if any(outcome is not None for outcome in outcomes):
+        if any(result is not None for result in results):
             # A refused batch leaves a hole in the sequence numbers of its partition: the next would be refused too.
             await self.close()
-        return outcomes
+        return results
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
             await kafka.stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
 
-    async def _together(self, rows: Sequence[OutboxRow]) -> list[Outcome]:
+    async def _together(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
         producer = await self._started()
         refused = await self._refused_topics(producer, {row.topic for row in rows})
         sent: list[asyncio.Future[object] | BaseException] = []
@@ -72,24 +72,24 @@ class Publisher:
         waiting = [future for future in sent if isinstance(future, asyncio.Future)]
         if waiting:
             await asyncio.wait(waiting)
-        return [outcome.exception() if isinstance(outcome, asyncio.Future) else outcome for outcome in sent]
+        return [result.exception() if isinstance(result, asyncio.Future) else result for result in sent]
 
-    async def _singly(self, rows: Sequence[OutboxRow]) -> list[Outcome]:
+    async def _singly(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
         """A topic may take less than our batches hold, and then refuses the innocent with the guilty: each by itself.
 
         Without sequence numbers, for one refusal must not cost the next; a second copy is the consumer's to drop.
         """
         producer = await kafka.start_producer(self._kafka_options, timeout_sec=_START_TIMEOUT_SEC, idempotent=False)
         try:
-            outcomes: list[Outcome] = []
+            results: list[PublishResult] = []
             for row in rows:
                 sent = await self._send(producer, row)
                 if isinstance(sent, asyncio.Future):
                     await asyncio.wait([sent])
-                    outcomes.append(sent.exception())
+                    results.append(sent.exception())
                 else:
-                    outcomes.append(sent)
-            return outcomes
+                    results.append(sent)
+            return results
         finally:
             await kafka.stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
 

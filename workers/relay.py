@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from app import metrics
 from app.adapters import kafka, outbox
-from app.adapters.outbox import OutboxRow, PutBack
+from app.adapters.outbox import OutboxRow, Reschedule
 from app.adapters.postgres import Database
 from app.core.outbox import ClaimCursor, retry_delay
 from app.errors import DependencyDown, describe
@@ -52,7 +52,7 @@ class BatchCounts(Struct, frozen=True):
 
     claimed: int = 0
     published: int = 0
-    put_back: int = 0
+    reschedule: int = 0
     dead: int = 0
     more: bool = False
     """There may be more that is due now."""
@@ -145,19 +145,21 @@ class Relay:
             started = time.perf_counter()
             errors = await publisher.publish(rows)
             publish_ms = (time.perf_counter() - started) * 1000
-            outcomes = list(zip(rows, errors, strict=True))
-            published = [row for row, error in outcomes if error is None]
+            results = list(zip(rows, errors, strict=True))
+            published = [row for row, error in results if error is None]
             faults = [
-                self._put_back(row, error) for row, error in outcomes if error is not None and kafka.is_row_fault(error)
+                self._reschedule(row, error)
+                for row, error in results
+                if error is not None and kafka.is_row_fault(error)
             ]
             if published:
                 await outbox.delete_published(connection, [row.id for row in published])
             if faults:
-                await outbox.put_back(connection, faults)
+                await outbox.reschedule(connection, faults)
         counts = BatchCounts(
             claimed=len(rows),
             published=len(published),
-            put_back=sum(fault.delay_sec is not None for fault in faults),
+            reschedule=sum(fault.delay_sec is not None for fault in faults),
             dead=sum(fault.delay_sec is None for fault in faults),
             more=more,
         )
@@ -169,7 +171,7 @@ class Relay:
     def _lease_sec(self) -> float:
         return self._options.publish_timeout_sec + _LEASE_SPARE_SEC
 
-    def _put_back(self, row: OutboxRow, error: BaseException) -> PutBack:
+    def _reschedule(self, row: OutboxRow, error: BaseException) -> Reschedule:
         delay = retry_delay(
             row.attempts + 1,
             max_attempts=self._options.max_attempts,
@@ -177,14 +179,14 @@ class Relay:
             max_sec=self._options.max_retry_sec,
             chance=random.random(),
         )
-        return PutBack(row.id, delay, describe(error))
+        return Reschedule(row.id, delay, describe(error))
 
     def _count(self, counts: BatchCounts, published: Sequence[OutboxRow], publish_ms: float) -> None:
         metrics.STAGE_LATENCY.labels("relay_publish").observe(publish_ms)
         metrics.RELAY_PUBLISHED.inc(counts.published)
-        metrics.RELAY_RETRIED.inc(counts.put_back)
+        metrics.RELAY_RETRIED.inc(counts.reschedule)
         metrics.RELAY_FAILED.inc(counts.dead)
         for row in published:
             metrics.RELAY_EVENT_LAG.observe(row.age_ms + publish_ms)
-        if counts.dead or counts.put_back:
-            _log.warning("relay_rows_refused", put_back=counts.put_back, dead=counts.dead)
+        if counts.dead or counts.reschedule:
+            _log.warning("relay_rows_refused", reschedule=counts.reschedule, dead=counts.dead)

@@ -53,7 +53,7 @@ class Groups(Struct, frozen=True):
 
 
 class VariantSums(Struct, frozen=True):
-    """`ranks` are the groups' greatest ranks, for `distinct.estimate`.
+    """`ranks` are the groups' greatest ranks, for `hyperloglog.estimate`.
 
     `paired`: the variant and control on the days on which both were shown, control's days weighing as the variant's do;
     None for control itself, and where there is no such day.

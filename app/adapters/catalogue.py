@@ -44,7 +44,7 @@ async def read_new(connection: "Connection", category: str | None, since: dateti
     return [NewItem(*row) for row in rows]
 
 
-async def read_rest(connection: "Connection", category: str | None, limit: int) -> list[str]:
+async def read_fallback(connection: "Connection", category: str | None, limit: int) -> list[str]:
     """Up to `limit` ids of items that may be served, newest first; without a category, then of items that have
     features and are not in the catalogue.
     """

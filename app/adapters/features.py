@@ -26,11 +26,11 @@ class ItemPairs(Struct, frozen=True):
     """An item's own frequency and returns, and its strongest pairs: the others' ids, the weights, the others'
     frequencies.
 
-    Weights, frequencies and returns are forward-decayed sums.
+    Weights, frequencies and repeat weights are forward-decayed sums.
     """
 
     frequency: float
-    returns: float
+    repeat_weight: float
     pairs: tuple[list[str], list[float], list[float]]
 
 
@@ -82,7 +82,7 @@ async def add_to_items(connection: "Connection", deltas: Mapping[str, ItemDelta]
         list(deltas),
         [delta.popularity for delta in columns],
         [delta.frequency for delta in columns],
-        [delta.returns for delta in columns],
+        [delta.repeat_weight for delta in columns],
         [delta.impressions for delta in columns],
         [delta.views for delta in columns],
         [delta.clicks for delta in columns],
@@ -117,8 +117,8 @@ async def read_pairs(
     """
     rows = await connection.fetch(_SQL["read_neighbours"], item_ids, limit, frequency_power, evidence)
     return {
-        item_id: ItemPairs(frequency, returns, (near_ids, weights, near_frequencies))
-        for item_id, frequency, returns, near_ids, weights, near_frequencies in rows
+        item_id: ItemPairs(frequency, repeat_weight, (near_ids, weights, near_frequencies))
+        for item_id, frequency, repeat_weight, near_ids, weights, near_frequencies in rows
     }
 
 

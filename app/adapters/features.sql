@@ -60,7 +60,7 @@ SELECT user_id, version, history FROM user_history WHERE user_id = ANY ($1::text
 -- name: read_neighbours
 -- A row an item, with its pairs of the greatest similarity, which app.core.candidates computes. $3: the power of the
 -- candidate's frequency, $4: the frequency at which thin evidence halves the similarity.
-SELECT i.item_id, i.frequency, i.returns, near.ids, near.weights, near.frequencies
+SELECT i.item_id, i.frequency, i.returns AS repeat_weight, near.ids, near.weights, near.frequencies
 FROM item_stats AS i
 CROSS JOIN LATERAL (
     SELECT array_agg(item_id) AS ids, array_agg(weight) AS weights, array_agg(frequency) AS frequencies

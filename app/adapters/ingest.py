@@ -9,12 +9,12 @@ from app.core.events import Record
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
-Outcome = Literal["accepted", "duplicate", "conflict"]
+InsertStatus = Literal["accepted", "duplicate", "conflict"]
 
 _SQL = sql.load(__file__)
 
 
-async def insert_events(connection: "Connection", records: Sequence[Record]) -> list[Outcome]:
+async def insert_events(connection: "Connection", records: Sequence[Record]) -> list[InsertStatus]:
     """Stores the new ones among the records with their outbox rows, and tells for each, in order, what became of it.
 
     All or none, in one statement. An id that is stored already, or that stands twice in `records`, is a duplicate
@@ -58,13 +58,13 @@ async def _insert(connection: "Connection", rows: Sequence[Record]) -> set[str]:
     return {row[0] for row in found}
 
 
-def _outcome(record: Record, first: dict[str, Record], inserted: set[str], stored: dict[str, bytes]) -> Outcome:
+def _outcome(record: Record, first: dict[str, Record], inserted: set[str], stored: dict[str, bytes]) -> InsertStatus:
     if record.event_id in inserted and first[record.event_id] is record:
         return "accepted"
     return "duplicate" if stored[record.event_id] == record.content_hash else "conflict"
 
 
-async def insert_all_or_none(connection: "Connection", records: Sequence[Record]) -> list[Outcome]:
+async def insert_all_or_none(connection: "Connection", records: Sequence[Record]) -> list[InsertStatus]:
     """As `insert_events`, but when one of them is a conflict, nothing is stored."""
     transaction = connection.transaction()
     await transaction.start()

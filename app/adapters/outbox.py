@@ -31,7 +31,7 @@ class OutboxRow(Struct, frozen=True):
     replays: int = 0
 
 
-class PutBack(Struct, frozen=True):
+class Reschedule(Struct, frozen=True):
     """A row that failed for its own reason: try again after `delay_sec`, or never (None: dead)."""
 
     id: int
@@ -58,9 +58,9 @@ async def delete_published(connection: "Connection", ids: Sequence[int]) -> None
     await connection.execute(_SQL["delete_published"], ids)
 
 
-async def put_back(connection: "Connection", rows: Sequence[PutBack]) -> None:
+async def reschedule(connection: "Connection", rows: Sequence[Reschedule]) -> None:
     await connection.execute(
-        _SQL["put_back"], [row.id for row in rows], [row.delay_sec for row in rows], [row.error for row in rows]
+        _SQL["reschedule"], [row.id for row in rows], [row.delay_sec for row in rows], [row.error for row in rows]
     )
 
 

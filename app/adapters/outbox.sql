@@ -16,7 +16,7 @@ SELECT set_config('idle_in_transaction_session_timeout', $1, true);
 -- name: delete_published
 DELETE FROM event_outbox WHERE id = ANY ($1::bigint[]);
 
--- name: put_back
+-- name: reschedule
 -- $2: seconds until the next try, NULL for a row that is dead now.
 UPDATE event_outbox AS o
 SET attempts = o.attempts + 1,

@@ -82,5 +82,5 @@ async def delete(connection: "Connection", rule_id: str) -> bool:
     return found is not None
 
 
-def _millis(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)
+def _millis(timestamp: datetime | None) -> int | None:
+    return None if timestamp is None else int(timestamp.timestamp() * 1000)

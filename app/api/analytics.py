@@ -81,7 +81,7 @@ class Kpis(Struct, kw_only=True):
     coverage_at_20: float | None
 
 
-class KpiAnswer(Struct, kw_only=True):
+class KpiReport(Struct, kw_only=True):
     """The totals, and the same by source and model version. `watches` and `average_watch_sec` of the totals are of
     all watches. `by_variant`: control first; empty when nothing was shown under a variant. Events received after
     `as_of` are not in yet.
@@ -125,7 +125,7 @@ def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
             needs="read",
             tag="analytics",
             query=BaselineQuery,
-            answers={200: KpiAnswer, **schema.problems(422, 503)},
+            answers={200: KpiReport, **schema.problems(422, 503)},
         ),
     )
     async def baseline(request: Request[Any, Any, Any]) -> ASGIApp:
@@ -166,7 +166,7 @@ def _sla(window: SlaWindow, freshness: Freshness | None, targets: Targets) -> Sl
     )
 
 
-def _kpi_answer(days: int, since: date, found: Baseline, variants: list[VariantSums]) -> KpiAnswer:
+def _kpi_answer(days: int, since: date, found: Baseline, variants: list[VariantSums]) -> KpiReport:
     every = Shown(
         *ANY,
         sum(row.shown for row in found.shown),
@@ -174,7 +174,7 @@ def _kpi_answer(days: int, since: date, found: Baseline, variants: list[VariantS
         found.watches,
         found.watch_sec,
     )
-    return KpiAnswer(
+    return KpiReport(
         days=days,
         since=since,
         as_of=found.as_of,

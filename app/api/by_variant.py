@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from app.adapters.analytics import USER_GROUPS, Groups, VariantSums
-from app.core import distinct, intervals
+from app.core import hyperloglog, intervals
 from app.core.intervals import Estimate
 
 _DIGITS = 6
@@ -44,7 +44,7 @@ def _kpis(row: VariantSums) -> VariantKpis:
     own_ctr, own_watch = _figures(row.sums)
     return VariantKpis(
         variant=row.variant,
-        users=distinct.estimate(row.ranks, USER_GROUPS),
+        users=hyperloglog.estimate(row.ranks, USER_GROUPS),
         shown=round(sum(row.sums.shown)),
         clicked=round(sum(row.sums.clicked)),
         watches=round(sum(row.sums.watches)),

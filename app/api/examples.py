@@ -22,8 +22,8 @@ EXAMPLES: Final[dict[type, Any]] = {
     events.Click: {"event_type": "click", **_CLICK},
     events.Purchase: {"event_type": "purchase", **_CLICK},
     ingest.Batch: {"events": [{"event_type": "watch", **_WATCH}, {"event_type": "click", **_CLICK}]},
-    ingest.Answer: {"event_id": "018f8e2c-watch-1", "status": "accepted"},
-    ingest.BatchAnswer: {
+    ingest.EventResult: {"event_id": "018f8e2c-watch-1", "status": "accepted"},
+    ingest.BatchResult: {
         "accepted": 1,
         "duplicate": 0,
         "conflict": 0,
@@ -37,7 +37,7 @@ EXAMPLES: Final[dict[type, Any]] = {
             },
         ],
     },
-    recommendations.Answer: {
+    recommendations.RecommendationList: {
         "request_id": "req-9",
         "items": [{"item_id": "film-31", "score": 0.731, "source": "covisitation", "title": "Stalker"}],
         "model_version": "covisitation-3",

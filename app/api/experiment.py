@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from app.core.events import Fault
+from app.core.decoding import FieldError
 from app.core.model import Model
 from app.core.variants import PREVIEW_NAME, Variants
 from app.http.context import RequestContext
@@ -26,5 +26,5 @@ def choose(variants: Variants, user_id: str, asked: str | None, request: Request
     found = variants.named(asked)
     if found is None:
         known = ", ".join(variants.names) or "none: VARIANTS is not set"
-        raise ProblemError(404, "There is no such variant.", errors=[Fault("$.variant", f"there are {known}")])
+        raise ProblemError(404, "There is no such variant.", errors=[FieldError("$.variant", f"there are {known}")])
     return Choice(found.model, PREVIEW_NAME)

@@ -14,7 +14,8 @@ from msgspec import UNSET, Meta, Struct
 
 from app import metrics
 from app.core import events
-from app.core.events import AnyEvent, Fault, InvalidEvent, Record
+from app.core.decoding import FieldError, InvalidInput
+from app.core.events import AnyEvent, Record
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
@@ -32,29 +33,29 @@ _ONE: Final = {name: {name: 1} for name in _OUTCOMES}
 _Request = Request[Any, Any, Any]
 
 
-class Answer(Struct):
+class EventResult(Struct):
     """The answer to one event."""
 
     event_id: str
     status: Literal["accepted", "duplicate"]
 
 
-class ItemResult(Struct, kw_only=True, omit_defaults=True):
+class BatchEventResult(Struct, kw_only=True, omit_defaults=True):
     """What became of one event of a batch. `event_id` is null for an event that could not be read."""
 
     status: Literal["accepted", "duplicate", "conflict", "invalid"]
     event_id: str | None
-    errors: list[Fault] = []
+    errors: list[FieldError] = []
 
 
-class BatchAnswer(Struct):
+class BatchResult(Struct):
     """One result an event, in the order sent, and how many of each there are."""
 
     accepted: int
     duplicate: int
     conflict: int
     invalid: int
-    results: list[ItemResult]
+    results: list[BatchEventResult]
 
 
 _Events = Annotated[list[AnyEvent], Meta(min_length=1, max_length=events.MAX_BATCH_EVENTS)]
@@ -73,8 +74,8 @@ class BatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None
 
 
-_ANSWERS: Final = {202: Answer, 200: Answer, **schema.problems(400, 409, 413, 415, 422, 503)}
-_BATCH_ANSWERS: Final = {200: BatchAnswer, **schema.problems(400, 409, 413, 415, 422, 503)}
+_ANSWERS: Final = {202: EventResult, 200: EventResult, **schema.problems(400, 409, 413, 415, 422, 503)}
+_BATCH_ANSWERS: Final = {200: BatchResult, **schema.problems(400, 409, 413, 415, 422, 503)}
 _LINES: Final = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines")
 
 
@@ -86,7 +87,7 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
         context = context_of(request.scope)
         try:
             record = _accept(decode(body), context)
-        except InvalidEvent:
+        except InvalidInput:
             _count(context, "invalid")
             raise
         result = (await buffer.submit((record,)))[0]
@@ -96,7 +97,7 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
         _count(context, result)
         if result == "conflict":
             raise ProblemError(409, _CONFLICT, event_id=record.event_id)
-        return reply(Answer(record.event_id, result), status=202 if result == "accepted" else 200)
+        return reply(EventResult(record.event_id, result), status=202 if result == "accepted" else 200)
 
     @post("/log/watch", opt=schema.call(needs="write", tag="events", body=events.Watch, answers=_ANSWERS))
     async def log_watch(request: _Request) -> ASGIApp:
@@ -139,7 +140,7 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
         records = [item for item in items if isinstance(item, Record)]
         if atomic and len(records) < len(items):
             raise ProblemError(
-                422, "Not every event is valid, so none was stored (atomic=true).", errors=_faults(items)
+                422, "Not every event is valid, so none was stored (atomic=true).", errors=_field_errors(items)
             )
         results = await buffer.submit(records, atomic=atomic) if records else []
         if atomic and (conflicts := _conflicts(records, results)):
@@ -167,50 +168,50 @@ def _accept(event: AnyEvent, context: RequestContext) -> Record:
     return events.accept(event, now_ms=time.time_ns() // 1_000_000, entropy=entropy, traceparent=context.traceparent)
 
 
-def _read(raw: msgspec.Raw, context: RequestContext) -> Record | ItemResult:
+def _read(raw: msgspec.Raw, context: RequestContext) -> Record | BatchEventResult:
     """One event of a batch: what to store, or why not."""
     if len(raw) > events.MAX_EVENT_BYTES:
-        fault = Fault("$", f"{len(raw)} bytes; an event has at most {events.MAX_EVENT_BYTES}")
-        return ItemResult(status="invalid", event_id=None, errors=[fault])
+        field_error = FieldError("$", f"{len(raw)} bytes; an event has at most {events.MAX_EVENT_BYTES}")
+        return BatchEventResult(status="invalid", event_id=None, errors=[field_error])
     try:
         event = events.decode_any(raw)
-    except InvalidEvent as error:
-        return ItemResult(status="invalid", event_id=None, errors=list(error.faults))
+    except InvalidInput as error:
+        return BatchEventResult(status="invalid", event_id=None, errors=list(error.field_errors))
     try:
         return _accept(event, context)
-    except InvalidEvent as error:
+    except InvalidInput as error:
         event_id = event.event_id if isinstance(event.event_id, str) else None
-        return ItemResult(status="invalid", event_id=event_id, errors=list(error.faults))
+        return BatchEventResult(status="invalid", event_id=event_id, errors=list(error.field_errors))
 
 
-def _result(record: Record, result: Result) -> ItemResult:
+def _result(record: Record, result: Result) -> BatchEventResult:
     if isinstance(result, asyncpg.PostgresError):
-        return ItemResult(status="invalid", event_id=record.event_id, errors=[Fault("$", _refusal(result))])
-    return ItemResult(status=result, event_id=record.event_id)
+        return BatchEventResult(status="invalid", event_id=record.event_id, errors=[FieldError("$", _refusal(result))])
+    return BatchEventResult(status=result, event_id=record.event_id)
 
 
-def _batch_answer(results: list[ItemResult]) -> BatchAnswer:
+def _batch_answer(results: list[BatchEventResult]) -> BatchResult:
     counts = dict.fromkeys(_OUTCOMES, 0)
     for item in results:
         counts[item.status] += 1
     for status, count in counts.items():
         _OUTCOMES[status].inc(count)
-    return BatchAnswer(**counts, results=results)
+    return BatchResult(**counts, results=results)
 
 
-def _faults(items: Sequence[Record | ItemResult]) -> list[Fault]:
-    """The faults of a batch, each path seen from the body."""
+def _field_errors(items: Sequence[Record | BatchEventResult]) -> list[FieldError]:
+    """The field_errors of a batch, each path seen from the body."""
     return [
-        Fault(f"$.events[{index}]{fault.path.removeprefix('$')}", fault.message)
+        FieldError(f"$.events[{index}]{field_error.path.removeprefix('$')}", field_error.message)
         for index, item in enumerate(items)
-        if isinstance(item, ItemResult)
-        for fault in item.errors
+        if isinstance(item, BatchEventResult)
+        for field_error in item.errors
     ]
 
 
-def _conflicts(records: Sequence[Record], results: Sequence[Result]) -> list[Fault]:
+def _conflicts(records: Sequence[Record], results: Sequence[Result]) -> list[FieldError]:
     return [
-        Fault(f"$.events[{index}].event_id", f"{record.event_id} is taken by an event with other content")
+        FieldError(f"$.events[{index}].event_id", f"{record.event_id} is taken by an event with other content")
         for index, (record, result) in enumerate(zip(records, results, strict=True))
         if result == "conflict"
     ]

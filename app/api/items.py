@@ -14,9 +14,10 @@ from msgspec import Meta, Struct
 from app.adapters import catalogue
 from app.adapters.catalogue import CatalogueItem
 from app.adapters.postgres import Database
-from app.api.timestamps import Moment, check_moment
+from app.api.timestamps import Timestamp, check_timestamp
 from app.core import events
-from app.core.events import PRINTABLE, Fault, Id, InvalidEvent
+from app.core.decoding import FieldError, InvalidInput, decode
+from app.core.events import PRINTABLE, Id
 from app.http import schema
 from app.http.body import read_body
 from app.http.problems import ProblemError
@@ -39,8 +40,8 @@ class Item(Struct, kw_only=True, forbid_unknown_fields=True):
     title: Title | None = None
     categories: Labels = []
     tags: Labels = []
-    published_at: Moment | None = None
-    expires_at: Moment | None = None
+    published_at: Timestamp | None = None
+    expires_at: Timestamp | None = None
     hidden: bool = False
 
 
@@ -66,7 +67,7 @@ class _RawItems(Struct):
     items: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
-class ItemsAnswer(Struct):
+class ItemsStored(Struct):
     """How many of them are new, and how many replaced one."""
 
     created: int
@@ -89,7 +90,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     async def put_item(request: Request[Any, Any, Any], item_id: FromPath[str]) -> ASGIApp:
         """Stores an item whole: what is left out is empty from now on. 201 when it is new."""
         named = path_id(item_id, "item_id")
-        item = events.decode(_item_decoder, await read_body(request, MAX_ITEM_BYTES))
+        item = decode(_item_decoder, await read_body(request, MAX_ITEM_BYTES))
         entry = _checked(named, item, "$")
         async with database.connection() as connection:
             written = await catalogue.store(connection, [entry])
@@ -122,7 +123,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     @post(
         "/items",
         status_code=200,
-        opt=schema.call(needs="admin", tag="items", body=Items, answers={200: ItemsAnswer, **_WRITE_PROBLEMS}),
+        opt=schema.call(needs="admin", tag="items", body=Items, answers={200: ItemsStored, **_WRITE_PROBLEMS}),
     )
     async def post_items(request: Request[Any, Any, Any]) -> ASGIApp:
         """Stores up to 1,000 items, all or none. A refusal names what is wrong with each item, up to 100."""
@@ -131,7 +132,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         _refuse_repeated(items)
         async with database.connection() as connection:
             written = await catalogue.store(connection, entries)
-        return reply(ItemsAnswer(written.created, len(entries) - written.created))
+        return reply(ItemsStored(written.created, len(entries) - written.created))
 
     return [put_item, get_item, delete_item, post_items]
 
@@ -141,7 +142,7 @@ _ABSENT: Final = schema.problems(404, 422, 503)
 
 def _checked(item_id: str, item: Item, path: str) -> CatalogueItem:
     for name in ("published_at", "expires_at"):
-        check_moment(getattr(item, name), f"{path}.{name}")
+        check_timestamp(getattr(item, name), f"{path}.{name}")
     return CatalogueItem(
         item_id=item_id,
         title=item.title,
@@ -155,36 +156,39 @@ def _checked(item_id: str, item: Item, path: str) -> CatalogueItem:
 
 def _decode_items(body: bytes) -> list[NamedItem]:
     try:
-        return events.decode(_items_decoder, body).items
-    except InvalidEvent as error:
+        return decode(_items_decoder, body).items
+    except InvalidInput as error:
         if error.malformed:
             raise
-        # The decoder stops at the first fault; who sends a thousand items wants to know them all.
-        faults = _item_faults(events.decode(_raw_items_decoder, body).items)
-        raise (InvalidEvent(*faults) if faults else error) from None
+        # The decoder stops at the first field_error; who sends a thousand items wants to know them all.
+        field_errors = _item_errors(decode(_raw_items_decoder, body).items)
+        raise (InvalidInput(*field_errors) if field_errors else error) from None
 
 
-def _item_faults(items: Sequence[msgspec.Raw]) -> list[Fault]:
-    faults: list[Fault] = []
+def _item_errors(items: Sequence[msgspec.Raw]) -> list[FieldError]:
+    field_errors: list[FieldError] = []
     for index, item in enumerate(items):
         try:
-            events.decode(_named_decoder, item)
-        except InvalidEvent as error:
-            faults += [Fault(f"$.items[{index}]{fault.path[1:]}", fault.message) for fault in error.faults]
-            if len(faults) >= _MAX_FAULTS:
+            decode(_named_decoder, item)
+        except InvalidInput as error:
+            field_errors += [
+                FieldError(f"$.items[{index}]{field_error.path[1:]}", field_error.message)
+                for field_error in error.field_errors
+            ]
+            if len(field_errors) >= _MAX_FAULTS:
                 break
-    return faults
+    return field_errors
 
 
 def _refuse_repeated(items: Sequence[NamedItem]) -> None:
     seen: dict[str, int] = {}
-    faults = []
+    field_errors = []
     for index, item in enumerate(items):
         first = seen.setdefault(item.item_id, index)
         if first != index:
-            faults.append(Fault(f"$.items[{index}].item_id", f"the item stands at $.items[{first}] already"))
-    if faults:
-        raise InvalidEvent(*faults[:_MAX_FAULTS])
+            field_errors.append(FieldError(f"$.items[{index}].item_id", f"the item stands at $.items[{first}] already"))
+    if field_errors:
+        raise InvalidInput(*field_errors[:_MAX_FAULTS])
 
 
 def _shown(item: CatalogueItem) -> StoredItem:

@@ -13,13 +13,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api.experiment import choose
 from app.core import events
-from app.core.events import Fault, Id, Impression, InvalidEvent, Record, ShownItem
+from app.core.decoding import FieldError, InvalidInput
+from app.core.events import Id, Impression, Record, ShownItem
 from app.core.signals import Kind
 from app.core.variants import Variants
 from app.http import schema
 from app.http.context import RequestContext, context_of
 from app.http.responses import Reply, reply
-from app.serving.recommender import MODEL_VERSION, Ask, Item, Recommendation, Recommender
+from app.serving.recommender import MODEL_VERSION, Recommendation, RecommendationRequest, RecommendedItem, Recommender
 
 K = Annotated[int, Meta(ge=1, le=200)]
 PerCategory = Annotated[int, Meta(ge=1, le=200)]
@@ -64,14 +65,14 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     max_per_category: PerCategory | None = None
 
 
-class Answer(Struct):
+class RecommendationList(Struct):
     """Items, best first. `strategy` names the step of the fallback ladder that most of the list came from.
 
     `variant`: whose weights ranked it, where an experiment runs; `preview` when the request asked for one.
     """
 
     request_id: str
-    items: Sequence[Item]
+    items: Sequence[RecommendedItem]
     model_version: str
     strategy: str
     variant: str | UnsetType = UNSET
@@ -88,7 +89,7 @@ def handlers(
             needs="read",
             tag="recommendations",
             query=RecoQuery,
-            answers={200: Answer, **_ANSWER_PROBLEMS, **schema.problems(404)},
+            answers={200: RecommendationList, **_ANSWER_PROBLEMS, **schema.problems(404)},
             headers=[_AUTOLOG],
         ),
     )
@@ -104,7 +105,7 @@ def handlers(
         now_ms = time.time_ns() // 1_000_000
         found = await recommender.for_user(
             query.user_id,
-            _ask(query, now_ms, explain=query.explain),
+            _recommendation_request(query, now_ms, explain=query.explain),
             request_id=context.request_id,
             session_id=query.session_id,
             seen=_seen(query.exclude_seen),
@@ -117,25 +118,25 @@ def handlers(
     @get(
         "/similar/{item_id:path}",
         opt=schema.call(
-            needs="read", tag="recommendations", query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}
+            needs="read", tag="recommendations", query=ListQuery, answers={200: RecommendationList, **_ANSWER_PROBLEMS}
         ),
     )
     async def similar(request: Request[Any, Any, Any], item_id: FromPath[str]) -> ASGIApp:
         """Items that the same users took at about the same time."""
         query = _checked(schema.query_of(request.scope, ListQuery))
-        found = await recommender.similar(schema.path_id(item_id, "item_id"), _ask(query, _now_ms()))
+        found = await recommender.similar(schema.path_id(item_id, "item_id"), _recommendation_request(query, _now_ms()))
         return _answer(context_of(request.scope).request_id, found)
 
     @get(
         "/popular",
         opt=schema.call(
-            needs="read", tag="recommendations", query=ListQuery, answers={200: Answer, **_ANSWER_PROBLEMS}
+            needs="read", tag="recommendations", query=ListQuery, answers={200: RecommendationList, **_ANSWER_PROBLEMS}
         ),
     )
     async def popular(scope: Scope) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
         query = _checked(schema.query_of(scope, ListQuery))
-        found = await recommender.popular(_ask(query, _now_ms()))
+        found = await recommender.popular(_recommendation_request(query, _now_ms()))
         return _answer(context_of(scope).request_id, found)
 
     return [reco, similar, popular]
@@ -144,7 +145,7 @@ def handlers(
 def _wants_autolog(headers: Mapping[bytes, bytes]) -> bool:
     value = headers.get(b"x-autolog-impressions", b"false").lower()
     if value not in (b"true", b"false"):
-        raise InvalidEvent(Fault("X-Autolog-Impressions", "expected true or false"))
+        raise InvalidInput(FieldError("X-Autolog-Impressions", "expected true or false"))
     return value == b"true"
 
 
@@ -154,17 +155,19 @@ def _now_ms() -> int:
 
 def _checked(query: Any) -> Any:
     if len(query.exclude) > _MAX_EXCLUDED:
-        raise InvalidEvent(Fault("$.exclude", f"{len(query.exclude)} items; at most {_MAX_EXCLUDED}"))
+        raise InvalidInput(FieldError("$.exclude", f"{len(query.exclude)} items; at most {_MAX_EXCLUDED}"))
     return query
 
 
-def _ask(query: RecoQuery | ListQuery, now_ms: int, *, explain: bool = False) -> Ask:
-    return Ask(
+def _recommendation_request(
+    query: RecoQuery | ListQuery, now_ms: int, *, explain: bool = False
+) -> RecommendationRequest:
+    return RecommendationRequest(
         k=query.k,
         now_ms=now_ms,
         exclude=frozenset(query.exclude),
         category=query.category,
-        most=query.max_per_category,
+        max_per_category=query.max_per_category,
         explain=explain,
     )
 
@@ -175,7 +178,7 @@ def _seen(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
 
 
 def _answer(request_id: str, found: Recommendation, variant: str | UnsetType = UNSET) -> Reply:
-    return reply(Answer(request_id, found.items, MODEL_VERSION, found.strategy, variant))
+    return reply(RecommendationList(request_id, found.items, MODEL_VERSION, found.strategy, variant))
 
 
 def _impression(

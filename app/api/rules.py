@@ -14,10 +14,10 @@ from msgspec import Meta, Struct, structs
 from app.adapters import rules
 from app.adapters.postgres import Database
 from app.adapters.rules import StoredRule, TooManyRules
-from app.api.timestamps import Moment, check_moment
-from app.core import events
-from app.core.events import PRINTABLE, Id, InvalidEvent
-from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, faults
+from app.api.timestamps import Timestamp, check_timestamp
+from app.core.decoding import InvalidInput, decode
+from app.core.events import PRINTABLE, Id
+from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, field_errors
 from app.http import schema
 from app.http.body import read_body
 from app.http.problems import ProblemError
@@ -39,8 +39,8 @@ class RuleBody(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="acti
     """
 
     within: Id | None = None
-    starts_at: Moment | None = None
-    ends_at: Moment | None = None
+    starts_at: Timestamp | None = None
+    ends_at: Timestamp | None = None
     note: Note | None = None
 
 
@@ -80,7 +80,7 @@ class ShownRule(Struct, kw_only=True):
     updated_at: datetime
 
 
-class RulesAnswer(Struct):
+class RuleList(Struct):
     """All rules, in the order of their ids."""
 
     rules: list[ShownRule]
@@ -106,7 +106,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         A pin serves an item at a place; a boost multiplies scores. It acts within a second in every process.
         """
         named = path_id(rule_id, "rule_id")
-        rule = _checked(named, events.decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
+        rule = _checked(named, decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
         try:
             async with database.connection() as connection:
                 stored, created = await rules.store(connection, rule)
@@ -123,13 +123,13 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             raise ProblemError(404, "There is no such rule.")
         return reply(_shown(stored, _now_ms()))
 
-    @get("/rules", opt=schema.call(needs="read", tag="rules", answers={200: RulesAnswer, **schema.problems(503)}))
+    @get("/rules", opt=schema.call(needs="read", tag="rules", answers={200: RuleList, **schema.problems(503)}))
     async def get_rules() -> ASGIApp:
         """All rules, those that have ended or not begun included."""
         async with database.connection() as connection:
             found = await rules.read_all(connection)
         now_ms = _now_ms()
-        return reply(RulesAnswer([_shown(stored, now_ms) for stored in found]))
+        return reply(RuleList([_shown(stored, now_ms) for stored in found]))
 
     @delete(
         "/rules/{rule_id:path}",
@@ -148,11 +148,11 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
 
 def _checked(rule_id: str, body: Pin | Boost) -> StoredRule:
     for name in ("starts_at", "ends_at"):
-        check_moment(getattr(body, name), f"$.{name}")
+        check_timestamp(getattr(body, name), f"$.{name}")
     action: Action = "pin" if isinstance(body, Pin) else "boost"
     rule = StoredRule(rule_id=rule_id, action=action, **structs.asdict(body))
-    if found := faults(rule.rule()):
-        raise InvalidEvent(*found)
+    if found := field_errors(rule.rule()):
+        raise InvalidInput(*found)
     return rule
 
 

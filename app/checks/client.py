@@ -14,7 +14,7 @@ from app.errors import UserError, describe
 _TIMEOUT_SEC: Final = 5.0
 
 
-class Answer(Struct, frozen=True):
+class HttpReply(Struct, frozen=True):
     """`status` 0 means that no answer came; `body` then says why. `body` is the decoded JSON, or text."""
 
     status: int
@@ -35,7 +35,7 @@ class Answer(Struct, frozen=True):
 
 
 class Client:
-    """Raises `UserError` for what is no address; a service that does not answer is an `Answer` too."""
+    """Raises `UserError` for what is no address; a service that does not answer is an `HttpReply` too."""
 
     def __init__(self, url: str, key: str = "") -> None:
         parts = urlsplit(url)
@@ -44,7 +44,7 @@ class Client:
         self.url = url.rstrip("/")
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
 
-    def call(self, method: str, path: str, body: object = None) -> Answer:
+    def call(self, method: str, path: str, body: object = None) -> HttpReply:
         data = None if body is None else msgspec.json.encode(body)
         request = Request(self.url + path, data, self._headers, method=method)  # noqa: S310 - http or https only
         started = time.perf_counter()
@@ -56,8 +56,8 @@ class Client:
         except (URLError, OSError) as error:
             reason = error.reason if isinstance(error, URLError) else error
             text = describe(reason) if isinstance(reason, BaseException) else str(reason)
-            return Answer(0, f"no answer from {self.url}: {text}", _ms(started))
-        return Answer(status, _decoded(raw), _ms(started))
+            return HttpReply(0, f"no answer from {self.url}: {text}", _ms(started))
+        return HttpReply(status, _decoded(raw), _ms(started))
 
 
 def _decoded(raw: bytes) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from app.checks.client import Answer, Client
+from app.checks.client import Client, HttpReply
 
 # The same two items each time: a smoke test every minute must not fill the catalogue with items of its own.
 ITEMS: Final = ("reco-smoke-1", "reco-smoke-2")
@@ -91,10 +91,10 @@ def _visible(client: Client, user: str, patience_sec: float) -> Step:
         time.sleep(_POLL_SEC)
 
 
-def _queued(answer: Answer) -> bool:
+def _queued(answer: HttpReply) -> bool:
     return isinstance(answer.body, dict) and answer.body.get("queued", 0) > 0
 
 
-def _step(name: str, answer: Answer, status: int, also: Callable[[Any], bool] = lambda body: True) -> Step:
+def _step(name: str, answer: HttpReply, status: int, also: Callable[[Any], bool] = lambda body: True) -> Step:
     ok = answer.status == status and isinstance(answer.body, dict) and also(answer.body)
     return Step(name, ok, answer.ms, "" if ok else answer.shown())

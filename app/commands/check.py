@@ -1,4 +1,4 @@
-"""`reco check`: are the promises kept?"""
+"""`reco check`: are the targets kept?"""
 
 import sys
 from collections.abc import Iterable
@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from app.checks import promises
+from app.checks import targets
 from app.checks.client import Client
-from app.checks.promises import Verdict
+from app.checks.targets import Verdict
 from app.errors import UserError
 
 
@@ -24,8 +24,8 @@ def check(url: str, key: str, days: int, kpi: bool) -> None:
     """
     client = Client(url, key)
     contract = _read(client, "/contract")
-    sla = list(promises.sla_verdicts(_read(client, "/metrics/reco")))
-    kpis = list(promises.kpi_verdicts(_read(client, f"/analytics/baseline?days={days}")["total"], contract["kpi"]))
+    sla = list(targets.sla_verdicts(_read(client, "/metrics/reco")))
+    kpis = list(targets.kpi_verdicts(_read(client, f"/analytics/baseline?days={days}")["total"], contract["kpi"]))
     _show("SLA, the last minutes of this process", sla, "at most")
     _show(f"KPI, the last {days} days" + ("" if kpi else ", which do not count here"), kpis, "at least")
     missed = [verdict.name for verdict in (*sla, *(kpis if kpi else ())) if verdict.ok is False]

@@ -21,7 +21,7 @@ from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessag
 from app.core.model import MODEL, Model
 from app.core.signals import LANDMARK_MS
 from app.errors import UserError
-from app.importing.mapping import Wishes
+from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import BadRow, Row, detect, read_rows
 
@@ -48,7 +48,7 @@ _LEAST_TESTS = 10
 @click.option("--json", "as_json", is_flag=True, help="The figures as JSON on stdout.")
 def evaluate(
     file: Path | None,
-    wishes: Wishes,
+    options: ImportOptions,
     seed: int | None,
     last: float,
     k: int,
@@ -66,7 +66,7 @@ def evaluate(
         raise UserError("give a FILE, or --synthetic SEED for a made-up log; one of the two")
     console = Console(stderr=True)
     if file is not None:
-        messages, bad = _read(file, wishes)
+        messages, bad = _read(file, options)
     else:
         messages, bad = list(synthetic.log(synthetic.World(), random.Random(seed).random)), 0
     if len(messages) * last < _LEAST_TESTS:
@@ -86,13 +86,13 @@ def evaluate(
         console.print(f"{bad} rows were left out, for they are no events; `reco import` says why.", style="yellow")
 
 
-def _read(file: Path, wishes: Wishes) -> tuple[list[Message], int]:
+def _read(file: Path, options: ImportOptions) -> tuple[list[Message], int]:
     """The file's events in time order (equal times in the file's), and how many rows are none.
 
     Only ages matter, so the log is moved to end at the landmark of forward decay: its dates may lie outside the years
     that production is made for.
     """
-    rows = list(read_rows(file, detect(file, wishes), latest_ms=time.time_ns() // 1_000_000))
+    rows = list(read_rows(file, detect(file, options), latest_ms=time.time_ns() // 1_000_000))
     messages = [_message(row, number) for number, row in enumerate(rows) if isinstance(row, Row)]
     found = [message for message in messages if message is not None]
     moved_ms = LANDMARK_MS - max((message.ts_ms for message in found), default=LANDMARK_MS)

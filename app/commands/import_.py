@@ -17,14 +17,14 @@ from app.adapters.postgres import Database
 from app.core.events import MAX_AHEAD_MS
 from app.errors import UserError
 from app.importing.backlog import wait_for_consumer, wait_for_relay
-from app.importing.item_transfer import ItemTally, transfer_items
+from app.importing.item_transfer import ItemImportCounts, transfer_items
 from app.importing.items import ItemColumns
-from app.importing.mapping import Columns, Wishes
+from app.importing.mapping import Columns, ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import Source, detect, detect_items
 from app.importing.rejects import RejectFile
 from app.importing.screen import Screen, describe_columns
-from app.importing.transfer import Counts, Tally, open_database, patiently, prepare, transfer
+from app.importing.transfer import Counts, ImportCounts, open_database, patiently, prepare, transfer
 from app.settings import Settings
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -50,7 +50,7 @@ _OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
     "--no-wait", is_flag=True, help="Do not pause, and do not wait for the relay and the consumer at the end."
 )
 def import_(
-    file: Path, items: bool, wishes: Wishes, rejected: Path | None, strict: bool, max_queued: int, no_wait: bool
+    file: Path, items: bool, options: ImportOptions, rejected: Path | None, strict: bool, max_queued: int, no_wait: bool
 ) -> None:
     """Import a log of events, or with --items a catalogue: CSV or JSON lines, gzipped or not.
 
@@ -67,51 +67,58 @@ def import_(
     if rejected is not None and rejected.resolve() == file.resolve():
         raise UserError(f"--rejected {rejected}: that is the file to import")
     rejects = rejected or file.with_name(file.name + ".rejected.jsonl")
-    tally: Counts
+    counts: Counts
     run: Callable[[Screen], Coroutine[None, None, str]]
     if items:
-        catalogue = detect_items(file, wishes)
+        catalogue = detect_items(file, options)
         columns = describe_columns(catalogue.columns.fields)
-        tally = item_tally = ItemTally()
+        counts = item_tally = ItemImportCounts()
         run = partial(_run_items, file, catalogue, database_url, item_tally)
     else:
-        log = detect(file, wishes)
-        columns = describe_columns(log.columns.fields, wishes.event_type)
-        tally = event_tally = Tally()
+        log = detect(file, options)
+        columns = describe_columns(log.columns.fields, options.event_type)
+        counts = event_tally = ImportCounts()
         run = partial(_run, file, log, database_url, event_tally, None if no_wait else max_queued)
     console.print(columns, style="dim", highlight=False, soft_wrap=True)
     prepare(database_url)
     with RejectFile(rejects) as reject_file, Screen(console, file, reject_file) as screen:
         try:
             notice = asyncio.run(run(screen))
-            code = 1 if strict and tally.rejected else 0
+            code = 1 if strict and counts.rejected else 0
         except KeyboardInterrupt:
             notice, code = "Interrupted. Run the same command again: it goes on where it stopped.", _INTERRUPTED
         finally:
             screen.close()
-            console.print(screen.summary(tally))
+            console.print(screen.summary(counts))
     if notice:
         console.print(notice, highlight=False, soft_wrap=True)
     sys.exit(code)
 
 
 async def _run(
-    file: Path, source: Source[Columns], database_url: str, tally: Tally, max_queued: int | None, screen: Screen
+    file: Path, source: Source[Columns], database_url: str, counts: ImportCounts, max_queued: int | None, screen: Screen
 ) -> str:
     """Imports and waits; returns what there is to say at the end."""
     now_ms = time.time_ns() // 1_000_000
     database = open_database(database_url)
     try:
         await transfer(
-            file, source, database, tally, screen, now_ms=now_ms, latest_ms=now_ms + MAX_AHEAD_MS, max_queued=max_queued
+            file,
+            source,
+            database,
+            counts,
+            screen,
+            now_ms=now_ms,
+            latest_ms=now_ms + MAX_AHEAD_MS,
+            max_queued=max_queued,
         )
-        return await _settle(database, tally, screen) if max_queued else ""
+        return await _settle(database, counts, screen) if max_queued else ""
     finally:
         await database.close(timeout_sec=1.0)
 
 
-async def _settle(database: Database, tally: Tally, screen: Screen) -> str:
-    if not tally.imported:
+async def _settle(database: Database, counts: ImportCounts, screen: Screen) -> str:
+    if not counts.imported:
         return ""
     bar = screen.waiting("Publishing")
     if not await patiently(database, lambda: wait_for_relay(database, down_to=0, report=bar)):
@@ -119,7 +126,7 @@ async def _settle(database: Database, tally: Tally, screen: Screen) -> str:
             "The events wait in the outbox, and nothing takes them: start the roles relay and consumer (`reco serve`)."
         )
     bar = screen.waiting("Counting")
-    if not await patiently(database, lambda: wait_for_consumer(database, tally.sample, report=bar)):
+    if not await patiently(database, lambda: wait_for_consumer(database, counts.sample, report=bar)):
         return "The events are published, and nothing counts them: start the role consumer (`reco serve`)."
     return "All of it counts in the recommendations now."
 
@@ -138,12 +145,12 @@ def _refuse_options_of_events(context: click.Context) -> None:
 
 
 async def _run_items(
-    file: Path, source: Source[ItemColumns], database_url: str, tally: ItemTally, screen: Screen
+    file: Path, source: Source[ItemColumns], database_url: str, counts: ItemImportCounts, screen: Screen
 ) -> str:
     """Imports; there is nothing to wait for, and nothing to say at the end."""
     database = open_database(database_url)
     try:
-        await transfer_items(file, source, database, tally, screen)
+        await transfer_items(file, source, database, counts, screen)
     finally:
         await database.close(timeout_sec=1.0)
     return ""

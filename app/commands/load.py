@@ -22,10 +22,10 @@ from app.load.workload import Shape
 
 _EPILOG: Final = """\b
 Examples:
-  reco load --floor                             all scenarios, embedded servers, beside the floors
+  reco load --baseline                             all scenarios, embedded servers, beside the baselines
   reco load --scenario single --seconds 2       one of them, quickly
   reco load http://127.0.0.1:8080               a service that runs already
-  reco load --require 'single.rate/floor.post>=0.6' --require 'visible.p99<1000'
+  reco load --require 'single.rate/baseline.post>=0.6' --require 'visible.p99<1000'
 """
 
 
@@ -61,7 +61,13 @@ Examples:
     help="Without a URL: all roles in one process, each in its own (split), or the API alone.",
 )
 @click.option("--api-processes", type=click.IntRange(1, 64), default=1, show_default=True, help="On one port.")
-@click.option("--floor", "floors", is_flag=True, help="Measure bare Litestar, asyncpg and aiokafka too, for ratios.")
+@click.option(
+    "--baseline",
+    "--floor",
+    "baselines",
+    is_flag=True,
+    help="Measure bare Litestar, asyncpg and aiokafka too, for ratios.",
+)
 @click.option(
     "--check/--no-check",
     default=None,
@@ -86,7 +92,7 @@ def load(
     seed: int,
     layout: Layout,
     api_processes: int,
-    floors: bool,
+    baselines: bool,
     check: bool | None,
     conditions: tuple[str, ...],
     headers: tuple[str, ...],
@@ -116,7 +122,7 @@ def load(
         rate=rate,
         k=k,
         backlog=backlog,
-        floors=floors,
+        baselines=baselines,
         check=url is None if check is None else check,
     )
     if faults := plans.faults(plan):
@@ -127,13 +133,13 @@ def load(
     signal.signal(signal.SIGTERM, _interrupt)
     with RichScreen(Console(stderr=True)) as screen:
         results, verdict = run(plan, screen)
-    outcomes = [thresholds.evaluate(threshold, results) for threshold in required]
+    verdicts = [thresholds.evaluate(threshold, results) for threshold in required]
     if as_json:
-        document = report.document(plan, results, outcomes, verdict)
+        document = report.document(plan, results, verdicts, verdict)
         click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
     else:
-        Console(width=None if sys.stdout.isatty() else 140).print(report.tables(plan, results, outcomes, verdict))
-    sys.exit(0 if report.passed(results, outcomes, verdict) else 1)
+        Console(width=None if sys.stdout.isatty() else 140).print(report.tables(plan, results, verdicts, verdict))
+    sys.exit(0 if report.passed(results, verdicts, verdict) else 1)
 
 
 def parse_url(url: str, headers: tuple[tuple[str, str], ...]) -> Endpoint:

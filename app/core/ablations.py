@@ -31,7 +31,7 @@ ABLATIONS: Final[dict[str, Model]] = {
     "no prior": _model(prior_fresh=_ALMOST_NOTHING, prior_stale=_ALMOST_NOTHING),
     "a prior that does not grow with absence": _model(prior_stale=MODEL.prior_fresh),
     "popularity does not age": _model(popularity_half_life_ms=_NEVER_MS),
-    "nothing the user has is offered again": _model(return_gain=0.0),
+    "nothing the user has is offered again": _model(repeat_gain=0.0),
     "lists of 1,000": _model(neighbours=1_000),
     "popularity alone": _model(seeds=0),
     POPULARITY: BASELINE,
@@ -52,10 +52,10 @@ _SIDES: Final[dict[str, tuple[float, float]]] = {
     "prior_stale": (1.0, 6.0),
     "stale_after_ms": (2 * DAY_MS, 40 * DAY_MS),
     "prior_power": (0.35, 1.0),
-    "return_gap_ms": (HOUR_MS, 24 * HOUR_MS),
-    "return_evidence": (2.0, 10.0),
-    "return_gain": (25.0, 100.0),
-    "return_limit": (1.0, 4.0),
+    "repeat_gap_ms": (HOUR_MS, 24 * HOUR_MS),
+    "repeat_evidence": (2.0, 10.0),
+    "repeat_gain": (25.0, 100.0),
+    "repeat_limit": (1.0, 4.0),
 }
 
 SENSITIVITY: Final[dict[str, Model]] = {

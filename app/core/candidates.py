@@ -7,9 +7,9 @@ import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
-from app.core.accumulators import Accumulators
+from app.core.item_index import ItemIndex
 from app.core.model import MODEL, Model
-from app.core.signals import shrink
+from app.core.signals import decay_factor
 
 _F = TypeVar("_F", float, NDArray[np.float64])
 
@@ -17,13 +17,13 @@ _F = TypeVar("_F", float, NDArray[np.float64])
 class Neighbours(Struct, frozen=True):
     """The items most similar to one item, best first, and how often its users come back to it (0 to 1).
 
-    `numbers` (int32, of `Accumulators`) and `similarities` (float32) are bytes: an answer joins some twenty lists out
+    `numbers` (int32, of `ItemIndex`) and `similarities` (float32) are bytes: an answer joins some twenty lists out
     of thousands, and bytes are joined fastest, with one look into memory a list.
     """
 
     numbers: bytes = b""
     similarities: bytes = b""
-    return_rate: float = 0.0
+    repeat_rate: float = 0.0
 
 
 class Popular(Struct, frozen=True):
@@ -45,7 +45,7 @@ NO_POPULAR: Final = Popular()
 
 def evidence(now_ms: int, model: Model = MODEL) -> float:
     """The candidate's frequency, as it is stored (forward-decayed), at which thin evidence halves a similarity."""
-    return model.shrinkage / shrink(now_ms, model.covisitation_half_life_ms)
+    return model.shrinkage / decay_factor(now_ms, model.covisitation_half_life_ms)
 
 
 def similarity(
@@ -54,7 +54,7 @@ def similarity(
     """How much a candidate goes with an item, or many with one. All sums are forward-decayed and above 0; so is the
     answer.
     """
-    factor = shrink(now_ms, model.covisitation_half_life_ms)
+    factor = decay_factor(now_ms, model.covisitation_half_life_ms)
     candidate = frequency_candidate * factor
     shared = (frequency_seed * factor) ** model.seed_power * candidate**model.candidate_power
     found: _F = pair_weight * factor / shared * candidate / (candidate + model.shrinkage)
@@ -63,17 +63,17 @@ def similarity(
 
 def neighbours_of(
     frequency: float,
-    returns: float,
+    repeat_weight: float,
     pairs: tuple[Sequence[str], Sequence[float], Sequence[float]],
     *,
     now_ms: int,
-    slots: Accumulators,
+    index: ItemIndex,
     model: Model = MODEL,
 ) -> Neighbours:
-    """From an item's frequency and returns, and its pairs: the others' ids, the pairs' weights, the others'
+    """From an item's frequency and repeat_weight, and its pairs: the others' ids, the pairs' weights, the others'
     frequencies.
     """
-    factor = shrink(now_ms, model.covisitation_half_life_ms)
+    factor = decay_factor(now_ms, model.covisitation_half_life_ms)
     if frequency <= 0.0 or factor == 0.0:
         return NO_NEIGHBOURS
     item_ids, weights, frequencies = pairs[0], np.array(pairs[1], np.float64), np.array(pairs[2], np.float64)
@@ -81,13 +81,13 @@ def neighbours_of(
     values = similarity(weights[usable], frequency, frequencies[usable], now_ms, model)
     best = np.argsort(-values, kind="stable")[: model.neighbours]
     return Neighbours(
-        slots.number(item_ids)[usable[best]].tobytes(),
+        index.number(item_ids)[usable[best]].tobytes(),
         values[best].astype(np.float32).tobytes(),
-        returns * factor / (frequency * factor + model.return_evidence),
+        repeat_weight * factor / (frequency * factor + model.repeat_evidence),
     )
 
 
-def popular_of(rows: Sequence[tuple[str, float]], *, slots: Accumulators, model: Model = MODEL) -> Popular:
+def popular_of(rows: Sequence[tuple[str, float]], *, index: ItemIndex, model: Model = MODEL) -> Popular:
     """From items with their forward-decayed popularity (above 0), best first."""
     if not rows:
         return NO_POPULAR
@@ -97,6 +97,6 @@ def popular_of(rows: Sequence[tuple[str, float]], *, slots: Accumulators, model:
         tuple(prior),
         tuple(score for _, score in rows),
         prior,
-        slots.number(list(prior)).tobytes(),
+        index.number(list(prior)).tobytes(),
         np.fromiter(prior.values(), np.float32, len(prior)).tobytes(),
     )

@@ -18,7 +18,7 @@ from app.core.profile import Profile
 from app.core.ranking import (
     NO_NEIGHBOURS,
     NO_POPULAR,
-    Accumulators,
+    ItemIndex,
     Neighbours,
     Popular,
     neighbours_of,
@@ -58,7 +58,7 @@ class Memory:
         self._pairs: dict[str, dict[str, float]] = {}
         self._neighbours: dict[str, tuple[int, Neighbours]] = {}
         self._popular: tuple[int, Popular] = (0, NO_POPULAR)
-        self._slots = Accumulators()
+        self._index = ItemIndex()
 
     @property
     def items(self) -> Collection[str]:
@@ -83,7 +83,7 @@ class Memory:
         profile = Profile(self.history(user_id), self._model)
         neighbours = {seed.item_id: self._neighbours_of(seed.item_id, now_ms) for seed in profile.seeds}
         popular = self._popular_at(now_ms)
-        return rank(profile, neighbours, popular, now_ms=now_ms, slots=self._slots).best(k)
+        return rank(profile, neighbours, popular, now_ms=now_ms, index=self._index).best(k)
 
     def _neighbours_of(self, item_id: str, now_ms: int) -> Neighbours:
         loaded_ms, near = self._neighbours.get(item_id, (now_ms - LISTS_KEPT_MS, NO_NEIGHBOURS))
@@ -92,7 +92,9 @@ class Memory:
         item = self._items[item_id]
         weights = self._pairs.get(item_id, {})
         pairs = list(weights), list(weights.values()), [self._items[other].frequency for other in weights]
-        near = neighbours_of(item.frequency, item.returns, pairs, now_ms=now_ms, slots=self._slots, model=self._model)
+        near = neighbours_of(
+            item.frequency, item.repeat_weight, pairs, now_ms=now_ms, index=self._index, model=self._model
+        )
         self._neighbours[item_id] = now_ms, near
         return near
 
@@ -102,7 +104,7 @@ class Memory:
             known = ((item.popularity, item_id) for item_id, item in self._items.items() if item.popularity > 0.0)
             best = nlargest(POPULAR_LIMIT, known)
             rows = [(item_id, popularity) for popularity, item_id in best]
-            popular = popular_of(rows, slots=self._slots, model=self._model)
+            popular = popular_of(rows, index=self._index, model=self._model)
             self._popular = now_ms, popular
         return popular
 

@@ -10,10 +10,12 @@ Three shapes of the same event:
 
 import hashlib
 import uuid
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.core.decoding import FieldError, InvalidInput, decode
 
 # A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and `\Z` is no ECMAScript pattern (OpenAPI).
 PRINTABLE: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"
@@ -108,22 +110,6 @@ Interaction = View | Click | Purchase
 AnyEvent = Watch | Impression | View | Click | Purchase
 
 
-class Fault(Struct, frozen=True):
-    """What is wrong with an input, and where: `path` is a JSON path such as `$.items[3].position`."""
-
-    path: str
-    message: str
-
-
-class InvalidEvent(ValueError):
-    """The input is not an event. `malformed` tells "not JSON" (400) from "JSON, but not valid" (422)."""
-
-    def __init__(self, *faults: Fault, malformed: bool = False) -> None:
-        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in faults))
-        self.faults = faults
-        self.malformed = malformed
-
-
 class Record(Struct, frozen=True):
     """An accepted event as Postgres stores it; `payload` is the Kafka message's value."""
 
@@ -142,8 +128,6 @@ class Record(Struct, frozen=True):
 class _Batch(Struct, forbid_unknown_fields=True):
     events: list[msgspec.Raw]
 
-
-_T = TypeVar("_T")
 
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _watch_decoder: Final = msgspec.json.Decoder(Watch)
@@ -188,7 +172,7 @@ def split_lines(body: bytes) -> list[msgspec.Raw]:
 
 def _counted(events: list[msgspec.Raw], path: str) -> list[msgspec.Raw]:
     if not 1 <= len(events) <= MAX_BATCH_EVENTS:
-        raise InvalidEvent(Fault(path, f"expected 1 to {MAX_BATCH_EVENTS} events, got {len(events)}"))
+        raise InvalidInput(FieldError(path, f"expected 1 to {MAX_BATCH_EVENTS} events, got {len(events)}"))
     return events
 
 
@@ -205,13 +189,13 @@ def accept(
     The content hash covers what the client sent apart from the event id, so a retry without `ts_ms` is the same
     event although the server's clock went on. `entropy` (10 bytes) makes the id of an event that came without one.
     `any_time` is for histories: it lifts the bounds on `ts_ms`.
-    Raises `InvalidEvent`.
+    Raises `InvalidInput`.
     """
-    faults = [] if any_time else _time_faults(event, now_ms)
+    field_errors = [] if any_time else _time_errors(event, now_ms)
     if isinstance(event, Impression):
-        faults += _repeated(event.items)
-    if faults:
-        raise InvalidEvent(*faults)
+        field_errors += _repeated(event.items)
+    if field_errors:
+        raise InvalidInput(*field_errors)
 
     event_id = event.event_id
     event.event_id = UNSET
@@ -220,7 +204,7 @@ def accept(
     event.ts_ms = ts_ms = now_ms if event.ts_ms is UNSET else event.ts_ms
     payload = f'{{"v":{MESSAGE_VERSION},"received_ms":{now_ms},{_encoder.encode(event)[1:].decode()}'
     if "\\u0000" in payload and _has_nul(event.context):
-        raise InvalidEvent(Fault("$.context", "the character U+0000 cannot be stored; leave it out"))
+        raise InvalidInput(FieldError("$.context", "the character U+0000 cannot be stored; leave it out"))
     return Record(
         event_id=event_id,
         event_type=str(type(event).__struct_config__.tag),
@@ -243,50 +227,36 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     return str(uuid.UUID(int=value))
 
 
-def fault_of(error: msgspec.DecodeError) -> Fault:
-    """msgspec ends a message with where it was: "… - at `$.items[0]`"."""
-    message, _, path = str(error).partition(" - at `")
-    if "matching regex" in message:
-        message = "Expected printable characters only; there is a control character or line break"
-    return Fault(path=path.rstrip("`") or "$", message=message)
-
-
-def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
-    """What the decoder makes of the body. Raises `InvalidEvent` for whatever is wrong with it."""
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise InvalidEvent(fault_of(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidEvent(Fault("$", f"not JSON: {error}"), malformed=True) from None
-    except RecursionError:
-        raise InvalidEvent(Fault("$", "nested too deeply")) from None
-
-
-def _time_faults(event: AnyEvent, now_ms: int) -> list[Fault]:
+def _time_errors(event: AnyEvent, now_ms: int) -> list[FieldError]:
     if event.ts_ms is UNSET:
         return []
     if event.ts_ms < now_ms - MAX_AGE_MS:
-        return [Fault("$.ts_ms", "more than 7 days ago; histories are loaded with `reco import`")]
+        return [FieldError("$.ts_ms", "more than 7 days ago; histories are loaded with `reco import`")]
     if event.ts_ms > now_ms + MAX_AHEAD_MS:
         return [
-            Fault("$.ts_ms", "more than 5 minutes ahead of the server; check the unit (milliseconds) and the clock")
+            FieldError(
+                "$.ts_ms", "more than 5 minutes ahead of the server; check the unit (milliseconds) and the clock"
+            )
         ]
     return []
 
 
-def _repeated(items: list[ShownItem]) -> list[Fault]:
-    faults = []
+def _repeated(items: list[ShownItem]) -> list[FieldError]:
+    field_errors = []
     positions: dict[int, int] = {}
     ids: dict[str, int] = {}
     for index, item in enumerate(items):
         first = positions.setdefault(item.position, index)
         if first != index:
-            faults.append(Fault(f"$.items[{index}].position", f"position {item.position} is taken by $.items[{first}]"))
+            field_errors.append(
+                FieldError(f"$.items[{index}].position", f"position {item.position} is taken by $.items[{first}]")
+            )
         first = ids.setdefault(item.item_id, index)
         if first != index:
-            faults.append(Fault(f"$.items[{index}].item_id", f"the item is shown at $.items[{first}] already"))
-    return faults
+            field_errors.append(
+                FieldError(f"$.items[{index}].item_id", f"the item is shown at $.items[{first}] already")
+            )
+    return field_errors
 
 
 def _has_nul(value: Any) -> bool:

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.core.exploration import EXPLORE
-from app.core.ranking import POPULAR, RETURN, Cause, Ranked
+from app.core.ranking import POPULAR, REPEAT, Cause, Ranked
 from app.core.signals import Kind
 from app.core.slate import CATALOGUE, PINNED
 
 _DID: Final = {Kind.VIEW: "viewed", Kind.CLICK: "clicked", Kind.WATCH: "watched", Kind.PURCHASE: "bought"}
 _RULED: Final = 1e-9
 _ALONE: Final = {
-    RETURN: "The user had it on an earlier visit, and users are seen to come back to it.",
+    REPEAT: "The user had it on an earlier visit, and users are seen to come back to it.",
     EXPLORE: "New: it is shown to some users to find out how it is liked.",
     PINNED: "A rule puts it at this place.",
     CATALOGUE: "It fills the list: nothing is known that speaks for another item.",
@@ -21,7 +21,7 @@ _ALONE: Final = {
 def in_words(item: Ranked, titles: Mapping[str, str | None], category: str | None) -> str:
     """One or two sentences. `titles` of the items that led here; an id stands for one without."""
     said = _reason(item, titles, category)
-    if item.source != RETURN and abs(item.factor - 1.0) > _RULED:
+    if item.source != REPEAT and abs(item.factor - 1.0) > _RULED:
         said += f" A rule multiplies its score by {item.factor:g}."
     return said
 

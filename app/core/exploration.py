@@ -21,7 +21,7 @@ EXPLORE: Final = "explore"
 
 NEW_FOR_MS: Final = 14 * DAY_MS
 """An item is new for so long after it was published. What does not show by then is left to the ranking."""
-NEWCOMERS: Final = 500
+POOL_SIZE: Final = 500
 """Among how many new items an answer chooses, those shown least."""
 
 # Before the first impression: one click in ten impressions, known as well as ten impressions would tell. So a click, a
@@ -39,14 +39,14 @@ Chance = Callable[[], float]
 """Gives numbers in [0, 1), such as `random.Random(seed).random`."""
 
 
-class Newcomers(Struct, frozen=True):
+class ExplorationPool(Struct, frozen=True):
     """New items, and the running sum of their uncertainty."""
 
     ids: tuple[str, ...] = ()
     sums: tuple[float, ...] = ()
 
 
-NO_NEWCOMERS: Final = Newcomers()
+EMPTY_POOL: Final = ExplorationPool()
 
 
 def uncertainty(shown: int, taken: int) -> float:
@@ -54,18 +54,18 @@ def uncertainty(shown: int, taken: int) -> float:
     return sqrt(_RATE * (1.0 - _RATE) / (_BEFORE + shown + _RESPONSE * taken + 1.0))
 
 
-def newcomers_of(rows: Sequence[tuple[str, int, int]]) -> Newcomers:
+def exploration_pool_of(rows: Sequence[tuple[str, int, int]]) -> ExplorationPool:
     """From the new items: id, impressions, and clicks, watches and purchases together."""
     unknown = [row for row in rows if row[2] < _KNOWN]
-    return Newcomers(
+    return ExplorationPool(
         tuple(item_id for item_id, _, _ in unknown),
         tuple(accumulate(uncertainty(shown, taken) for _, shown, taken in unknown)),
     )
 
 
-def choose(newcomers: Newcomers, *, share: float, k: int, without: Collection[str], chance: Chance) -> dict[int, str]:
+def choose(pool: ExplorationPool, *, share: float, k: int, without: Collection[str], chance: Chance) -> dict[int, str]:
     """Places (from 0) and the new items for them: of many answers' places, `share` on average."""
-    if not newcomers.ids or share <= 0.0:
+    if not pool.ids or share <= 0.0:
         return {}
     first = max(1, floor(k * _KEPT_SHARE))
     wanted = min(floor(share * k + chance()), k - first)
@@ -74,8 +74,8 @@ def choose(newcomers: Newcomers, *, share: float, k: int, without: Collection[st
         if len(chosen) == wanted:
             break
         place = first + floor(chance() * (k - first))
-        index = bisect_right(newcomers.sums, chance() * newcomers.sums[-1])
-        item_id = newcomers.ids[min(index, len(newcomers.ids) - 1)]
+        index = bisect_right(pool.sums, chance() * pool.sums[-1])
+        item_id = pool.ids[min(index, len(pool.ids) - 1)]
         if place not in chosen and item_id not in without and item_id not in chosen.values():
             chosen[place] = item_id
     return chosen

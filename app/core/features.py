@@ -10,7 +10,7 @@ from math import sqrt
 
 import msgspec
 
-from app.core.history import NO_HISTORY, Draft, Entry, History, decode_history, encode_history, merge_history
+from app.core.history import NO_HISTORY, Entry, History, HistoryBuilder, decode_history, encode_history, merge_history
 from app.core.messages import (
     ClickMessage,
     ImpressionMessage,
@@ -20,7 +20,7 @@ from app.core.messages import (
     WatchMessage,
 )
 from app.core.model import MODEL, Model
-from app.core.signals import Kind, grow, signal
+from app.core.signals import Kind, forward_weight, signal
 
 __all__ = [
     "NO_HISTORY",
@@ -43,7 +43,7 @@ class ItemDelta(msgspec.Struct, gc=False):
     """Signal weights, with the half-life of popularity; an abandoned watch subtracts."""
     frequency: float = 0.0
     """Positive signal weights, with the half-life of co-visitation: what pair weights are normalised by."""
-    returns: float = 0.0
+    repeat_weight: float = 0.0
     """That part of `frequency` which came from users who had the item already, from an earlier visit."""
     impressions: int = 0
     views: int = 0
@@ -77,7 +77,7 @@ def fold(
     """
     result = Fold() if onto is None else Fold(items=onto.items, pairs=onto.pairs)
     pairing = _Pairing(model, result.pairs)
-    drafts: dict[str, Draft] = {}
+    drafts: dict[str, HistoryBuilder] = {}
     for message in messages:
         if isinstance(message, ImpressionMessage):
             for shown in message.items:
@@ -86,22 +86,22 @@ def fold(
         kind, weight = signal(message)
         entry = Entry(message.item_id, message.ts_ms, kind, weight)
         delta = _delta(result.items, entry.item_id)
-        delta.popularity += weight * grow(entry.at_ms, model.popularity_half_life_ms)
+        delta.popularity += weight * forward_weight(entry.at_ms, model.popularity_half_life_ms)
         _count(delta, message)
 
-        draft = drafts.get(message.user_id)
-        if draft is None:
-            draft = drafts[message.user_id] = Draft(histories.get(message.user_id, NO_HISTORY))
+        builder = drafts.get(message.user_id)
+        if builder is None:
+            builder = drafts[message.user_id] = HistoryBuilder(histories.get(message.user_id, NO_HISTORY))
         if weight > 0.0:
-            term = weight * grow(entry.at_ms, model.covisitation_half_life_ms)
+            term = weight * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
             delta.frequency += term
-            if _returns(draft.entries, entry, model.return_gap_ms):
-                delta.returns += term
-            pairing.add(draft.entries, entry)
-        draft.insert(entry)
+            if _is_repeat(builder.entries, entry, model.repeat_gap_ms):
+                delta.repeat_weight += term
+            pairing.add(builder.entries, entry)
+        builder.insert(entry)
 
-    for user_id, draft in drafts.items():
-        history = draft.finish()
+    for user_id, builder in drafts.items():
+        history = builder.finish()
         if history != histories.get(user_id, NO_HISTORY):
             result.histories[user_id] = history
     return result
@@ -127,8 +127,8 @@ class _Pairing:
         met = {item_id}
         newer: list[Entry] = []
         older = distance = 0
-        moment_ms = at_ms
-        factor = grow(at_ms, self._half_life_ms)
+        timestamp_ms = at_ms
+        factor = forward_weight(at_ms, self._half_life_ms)
         for other in entries:
             other_id = other.item_id
             if other_id in met:
@@ -137,25 +137,29 @@ class _Pairing:
             if other.at_ms > at_ms:
                 newer.append(other)
                 continue
-            if other.at_ms < moment_ms:
-                moment_ms, distance = other.at_ms, older
+            if other.at_ms < timestamp_ms:
+                timestamp_ms, distance = other.at_ms, older
             if other.weight > 0.0:
                 key = (item_id, other_id) if item_id < other_id else (other_id, item_id)
                 pairs[key] = pairs.get(key, 0.0) + factor * by_distance[distance] * sqrt(weight * other.weight)
             older += 1
             if older == window:
                 break
-        moment_ms, distance = at_ms, 0
+        timestamp_ms, distance = at_ms, 0
         for places, other in enumerate(reversed(newer[-window:])):
-            if other.at_ms > moment_ms:
-                moment_ms, distance = other.at_ms, places
+            if other.at_ms > timestamp_ms:
+                timestamp_ms, distance = other.at_ms, places
             if other.weight > 0.0:
                 key = (item_id, other.item_id) if item_id < other.item_id else (other.item_id, item_id)
-                term = grow(other.at_ms, self._half_life_ms) * by_distance[distance] * sqrt(weight * other.weight)
+                term = (
+                    forward_weight(other.at_ms, self._half_life_ms)
+                    * by_distance[distance]
+                    * sqrt(weight * other.weight)
+                )
                 pairs[key] = pairs.get(key, 0.0) + term
 
 
-def _returns(entries: list[Entry], entry: Entry, gap_ms: int) -> bool:
+def _is_repeat(entries: list[Entry], entry: Entry, gap_ms: int) -> bool:
     """Whether the user has the item already, and from another visit only."""
     item_id, at_ms = entry.item_id, entry.at_ms
     found = False

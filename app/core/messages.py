@@ -10,18 +10,16 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from app.core.decoding import FieldError, InvalidInput, decode
 from app.core.events import (
     MAX_IMPRESSION_ITEMS,
     MESSAGE_VERSION,
     EventId,
-    Fault,
     Id,
-    InvalidEvent,
     Millis,
     Percent,
     Position,
     Seconds,
-    decode,
 )
 
 
@@ -78,10 +76,12 @@ _version_decoder: Final = msgspec.json.Decoder(_Version)
 
 
 def decode_message(value: bytes | None) -> Message:
-    """A Kafka message's value as the consumer reads it. Raises `InvalidEvent`, which says why it cannot be counted."""
+    """A Kafka message's value as the consumer reads it. Raises `InvalidInput`, which says why it cannot be counted."""
     if value is None:
-        raise InvalidEvent(Fault("$", "empty message (a tombstone); events are never deleted through Kafka"))
+        raise InvalidInput(FieldError("$", "empty message (a tombstone); events are never deleted through Kafka"))
     version = decode(_version_decoder, value).v
     if version != MESSAGE_VERSION:
-        raise InvalidEvent(Fault("$.v", f"message version {version}; this release reads version {MESSAGE_VERSION}"))
+        raise InvalidInput(
+            FieldError("$.v", f"message version {version}; this release reads version {MESSAGE_VERSION}")
+        )
     return decode(_message_decoder, value)

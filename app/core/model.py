@@ -55,13 +55,13 @@ class Model(Struct, frozen=True, kw_only=True):
     prior_power: float = 0.5
     """The prior of an item is its popularity's share of the highest to this power: a hit is not the only option."""
 
-    return_gap_ms: int = 6 * HOUR_MS
+    repeat_gap_ms: int = 6 * HOUR_MS
     """Who comes back to an item after this time returns; sooner, it is the same visit."""
-    return_evidence: float = 5.0
+    repeat_evidence: float = 5.0
     """Pseudo-events without a return: an item is offered again only if users were seen to come back to it."""
-    return_gain: float = 50.0
+    repeat_gain: float = 50.0
     """The score of an item that the user has is multiplied by this many times its return rate: 2 % makes it equal …"""
-    return_limit: float = 2.0
+    repeat_limit: float = 2.0
     """… and twice the score of what is new is the most."""
 
 

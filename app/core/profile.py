@@ -57,10 +57,10 @@ def _fading(recency: float, places: int) -> Sequence[float]:
     return tuple(recency**place for place in range(places))
 
 
-def _shared(moments: list[int], shares: Sequence[float]) -> Sequence[float]:
+def _shared(timestamps: list[int], shares: Sequence[float]) -> Sequence[float]:
     """The mean of the shares of each moment; equal ones are neighbours."""
     found: list[float] = []
-    for _, same in groupby(zip(moments, shares, strict=True), key=itemgetter(0)):
-        of_moment = [share for _, share in same]
-        found += [sum(of_moment) / len(of_moment)] * len(of_moment)
+    for _, same in groupby(zip(timestamps, shares, strict=True), key=itemgetter(0)):
+        at_once = [share for _, share in same]
+        found += [sum(at_once) / len(at_once)] * len(at_once)
     return found

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 from msgspec import Struct, structs
 
-from app.core.accumulators import Accumulators, Scores, highest
 from app.core.candidates import NO_NEIGHBOURS, Neighbours
-from app.core.history import Entry, mark
+from app.core.history import Entry, seen_hash
+from app.core.item_index import ItemIndex, Scores, highest
 
 COVISITATION: Final = "covisitation"
 POPULAR: Final = "popular"
-RETURN: Final = "return"
+REPEAT: Final = "repeat"
 
 _CAUSES: Final = 3
 _DIGITS: Final = 6
@@ -53,21 +53,21 @@ class Ranking:
     __slots__ = (
         "_factors",
         "_found",
+        "_index",
         "_left_out",
-        "_marks",
         "_neighbours",
         "_prior",
         "_prior_weight",
-        "_returning",
+        "_repeatable",
         "_seeds",
-        "_slots",
+        "_seen_hashes",
         "_sums",
         "_weights",
     )
 
     def __init__(
         self,
-        slots: Accumulators,
+        index: ItemIndex,
         sums: Scores,
         *,
         prior: Mapping[str, float] = MappingProxyType({}),
@@ -76,14 +76,14 @@ class Ranking:
         weights: Sequence[float] = (),
         neighbours: Mapping[str, Neighbours] = MappingProxyType({}),
         factors: Mapping[str, float] = MappingProxyType({}),
-        returning: Collection[str] = (),
+        repeatable: Collection[str] = (),
         left_out: Collection[str] = (),
-        marks: Collection[int] = (),
+        seen_hashes: Collection[int] = (),
     ) -> None:
         """`sums`: the candidates' scores, by their numbers. `seeds`, with their `weights`: the items whose neighbours
-        they are. `left_out` and `marks`: what the user has.
+        they are. `left_out` and `seen_hashes`: what the user has.
         """
-        self._slots = slots
+        self._index = index
         self._sums = sums
         self._prior = prior
         self._prior_weight = prior_weight
@@ -91,20 +91,20 @@ class Ranking:
         self._weights = weights
         self._neighbours = neighbours
         self._factors = factors
-        self._returning = returning
+        self._repeatable = repeatable
         self._left_out = left_out
-        self._marks = marks
+        self._seen_hashes = seen_hashes
         self._found: dict[str, float] = {}
 
     def best(self, count: int) -> list[str]:
         """The `count` best candidates in order, or all if there are fewer; each scores above 0."""
-        marks, returning = self._marks, self._returning
+        seen_hashes, repeatable = self._seen_hashes, self._repeatable
         wanted = count
         while True:
             found = self._highest(wanted)
             complete = len(found) < wanted
-            if marks:
-                found = [item_id for item_id in found if item_id in returning or mark(item_id) not in marks]
+            if seen_hashes:
+                found = [item_id for item_id in found if item_id in repeatable or seen_hash(item_id) not in seen_hashes]
             if complete or len(found) >= count:
                 return found[:count]
             wanted *= 4
@@ -114,7 +114,7 @@ class Ranking:
         numbers = highest(self._sums, count)
         scores = self._sums.take(numbers)
         order = scores.argsort()[::-1]
-        item_ids = [self._slots.ids[number] for number in numbers.take(order).tolist()]
+        item_ids = [self._index.ids[number] for number in numbers.take(order).tolist()]
         found = dict(zip(item_ids, scores.take(order).tolist(), strict=True))
         if len(set(found.values())) < len(found):  # which is rare, and sorting by both takes longer than all the rest
             found = dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
@@ -125,7 +125,7 @@ class Ranking:
         """0 for what is no candidate."""
         score = self._found.get(item_id)
         if score is None:
-            number = self._slots.find(item_id)
+            number = self._index.find(item_id)
             score = 0.0 if number is None else float(self._sums[number])
         return score
 
@@ -138,15 +138,15 @@ class Ranking:
     def left_out(self, item_id: str) -> bool:
         """Whether the user has it, and therefore does not get it."""
         return item_id in self._left_out or (
-            bool(self._marks) and item_id not in self._returning and mark(item_id) in self._marks
+            bool(self._seen_hashes) and item_id not in self._repeatable and seen_hash(item_id) in self._seen_hashes
         )
 
     def sources(self, item_ids: Sequence[str], scores: Sequence[float]) -> list[str]:
         """Where most of the score of each comes from."""
-        prior, factors, returning, half = self._prior, self._factors, self._returning, 2.0 * self._prior_weight
+        prior, factors, repeatable, half = self._prior, self._factors, self._repeatable, 2.0 * self._prior_weight
         return [
-            RETURN
-            if item_id in returning
+            REPEAT
+            if item_id in repeatable
             else POPULAR
             if item_id in prior and prior[item_id] * half * factors.get(item_id, 1.0) >= score
             else COVISITATION
@@ -166,7 +166,7 @@ class Ranking:
         )
 
     def _causes(self, item_id: str) -> tuple[Cause, ...]:
-        number = self._slots.find(item_id)
+        number = self._index.find(item_id)
         causes = []
         for seed, weight in zip(self._seeds, self._weights, strict=True):
             near = self._neighbours.get(seed.item_id, NO_NEIGHBOURS)

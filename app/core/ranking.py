@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 
-from app.core.accumulators import Accumulators, Numbers, Scores
 from app.core.candidates import (
     NO_NEIGHBOURS,
     NO_POPULAR,
@@ -25,10 +24,11 @@ from app.core.candidates import (
     similarity,
 )
 from app.core.history import Entry, History
+from app.core.item_index import ItemIndex, Numbers, Scores
 from app.core.model import MODEL, Model
 from app.core.profile import Profile
-from app.core.ranked import COVISITATION, POPULAR, RETURN, Cause, Ranked, Ranking, rounded
-from app.core.signals import shrink
+from app.core.ranked import COVISITATION, POPULAR, REPEAT, Cause, Ranked, Ranking, rounded
+from app.core.signals import decay_factor
 
 __all__ = [
     "COVISITATION",
@@ -36,9 +36,9 @@ __all__ = [
     "NO_NEIGHBOURS",
     "NO_POPULAR",
     "POPULAR",
-    "RETURN",
-    "Accumulators",
+    "REPEAT",
     "Cause",
+    "ItemIndex",
     "Neighbours",
     "Popular",
     "Ranked",
@@ -62,7 +62,7 @@ def rank(
     popular: Popular,
     *,
     now_ms: int,
-    slots: Accumulators,
+    index: ItemIndex,
     exclude: Collection[str] = (),
     seen: Collection[int] | None = None,
     factors: Mapping[str, float] = MappingProxyType({}),
@@ -77,24 +77,24 @@ def rank(
     lists = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in profile.seeds]
     prior = _prior_weight(history, now_ms, model)
     if seen is None:
-        returning = _returning(profile.seeds, lists, now_ms, model)
-        left_out = latest.keys() - returning.keys() if returning else latest.keys()
+        repeatable = _repeatable(profile.seeds, lists, now_ms, model)
+        left_out = latest.keys() - repeatable.keys() if repeatable else latest.keys()
     else:
-        returning = {}
+        repeatable = {}
         left_out = {entry.item_id for entry in history.entries if entry.kind in seen}
-    if returning and factors:
-        factors = {**returning, **{item_id: f * returning.get(item_id, 1.0) for item_id, f in factors.items()}}
-    elif returning:
-        factors = returning
+    if repeatable and factors:
+        factors = {**repeatable, **{item_id: f * repeatable.get(item_id, 1.0) for item_id, f in factors.items()}}
+    elif repeatable:
+        factors = repeatable
     # What is popular is one more list, whose weight is the prior's.
-    sums = slots.sums(
+    sums = index.sums(
         _joined_numbers([popular.numbers, *[near.numbers for near in lists]]),
         _weighed([popular.shares, *[near.similarities for near in lists]], [prior, *profile.weights]),
         factors,
         [*left_out, *exclude],
     )
     return Ranking(
-        slots,
+        index,
         sums,
         prior=popular.prior,
         prior_weight=prior,
@@ -102,28 +102,28 @@ def rank(
         weights=profile.weights,
         neighbours=neighbours,
         factors=factors,
-        returning=returning,
+        repeatable=repeatable,
         left_out=left_out,
-        marks=frozenset(history.marks) if seen is None else frozenset(),
+        seen_hashes=frozenset(history.seen_hashes) if seen is None else frozenset(),
     )
 
 
-def similar(neighbours: Neighbours, *, slots: Accumulators, exclude: Collection[str] = ()) -> Ranking:
+def similar(neighbours: Neighbours, *, index: ItemIndex, exclude: Collection[str] = ()) -> Ranking:
     """What goes with an item; the score is the similarity."""
     numbers, similarities = _joined_numbers([neighbours.numbers]), _weighed([neighbours.similarities], [1.0])
-    return Ranking(slots, slots.sums(numbers, similarities, {}, exclude))
+    return Ranking(index, index.sums(numbers, similarities, {}, exclude))
 
 
 def popular(
-    popular: Popular, *, now_ms: int, slots: Accumulators, exclude: Collection[str] = (), model: Model = MODEL
+    popular: Popular, *, now_ms: int, index: ItemIndex, exclude: Collection[str] = (), model: Model = MODEL
 ) -> Ranking:
     """What is popular; the score is the popularity now, in purchases of this moment."""
     numbers = _joined_numbers([popular.numbers])
-    now = np.array(popular.scores, np.float64) * shrink(now_ms, model.popularity_half_life_ms)
+    now = np.array(popular.scores, np.float64) * decay_factor(now_ms, model.popularity_half_life_ms)
     # All of the score is popularity, and so is the source.
     prior = dict(zip(popular.ids, now.tolist(), strict=True))
-    sums = slots.sums(numbers, now.astype(np.float32), {}, exclude)
-    return Ranking(slots, sums, prior=prior)
+    sums = index.sums(numbers, now.astype(np.float32), {}, exclude)
+    return Ranking(index, sums, prior=prior)
 
 
 def _joined_numbers(lists: list[bytes]) -> Numbers:
@@ -143,11 +143,11 @@ def _prior_weight(history: History, now_ms: int, model: Model) -> float:
     return model.prior_fresh + (model.prior_stale - model.prior_fresh) * stale
 
 
-def _returning(seeds: Sequence[Entry], lists: Sequence[Neighbours], now_ms: int, model: Model) -> dict[str, float]:
+def _repeatable(seeds: Sequence[Entry], lists: Sequence[Neighbours], now_ms: int, model: Model) -> dict[str, float]:
     """The user's items that may be offered again, and what to multiply their scores by. `lists`: their neighbours."""
-    until_ms, gain, limit = now_ms - model.return_gap_ms, model.return_gain, model.return_limit
+    until_ms, gain, limit = now_ms - model.repeat_gap_ms, model.repeat_gain, model.repeat_limit
     return {
         entry.item_id: factor if (factor := gain * rate) < limit else limit
         for entry, near in zip(seeds, lists, strict=True)
-        if (rate := near.return_rate) > 0.0 and entry.at_ms <= until_ms
+        if (rate := near.repeat_rate) > 0.0 and entry.at_ms <= until_ms
     }

@@ -1,7 +1,7 @@
 """Rules by which those who run the service steer what is served: pinned places, scores raised, lowered or made nothing.
 
-A rule acts from its start until its end, in answers to one category or in all. What acts changes only at those moments,
-so it is worked out once for each stretch between two of them.
+A rule acts from its start until its end, in answers to one category or in all. The set of active rules changes only at
+those boundaries, so it is computed once for each interval between two of them.
 """
 
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from app.core.catalogue import Card
-from app.core.events import Fault
+from app.core.decoding import FieldError
 
 MAX_RULES: Final = 1_000
 MAX_POSITION: Final = 200
@@ -55,33 +55,33 @@ class Rule(Struct, frozen=True, kw_only=True):
         return self.active(now_ms) and self.within in (None, category)
 
 
-def faults(rule: Rule) -> list[Fault]:
+def field_errors(rule: Rule) -> list[FieldError]:
     """What is wrong with a rule; none when it is whole."""
     found = []
     targets = [name for name in ("item_id", "category", "tag") if getattr(rule, name) is not None]
     if rule.action == "pin":
-        found += [Fault(f"$.{name}", "a pin has an item_id alone") for name in targets if name != "item_id"]
+        found += [FieldError(f"$.{name}", "a pin has an item_id alone") for name in targets if name != "item_id"]
         if rule.item_id is None:
-            found.append(Fault("$.item_id", "a pin needs one"))
+            found.append(FieldError("$.item_id", "a pin needs one"))
         if rule.position is None or not 1 <= rule.position <= MAX_POSITION:
-            found.append(Fault("$.position", f"a pin needs one from 1 to {MAX_POSITION}"))
+            found.append(FieldError("$.position", f"a pin needs one from 1 to {MAX_POSITION}"))
         if rule.factor is not None:
-            found.append(Fault("$.factor", "a pin has none"))
+            found.append(FieldError("$.factor", "a pin has none"))
     else:
         if len(targets) != 1:
             given = f", not {' and '.join(targets)}" if targets else ""
-            found.append(Fault("$", f"a boost needs one of item_id, category and tag{given}"))
+            found.append(FieldError("$", f"a boost needs one of item_id, category and tag{given}"))
         if rule.factor is None or not 0.0 <= rule.factor <= MAX_FACTOR:
-            found.append(Fault("$.factor", f"a boost needs one from 0 to {MAX_FACTOR:g}"))
+            found.append(FieldError("$.factor", f"a boost needs one from 0 to {MAX_FACTOR:g}"))
         if rule.position is not None:
-            found.append(Fault("$.position", "a boost has none"))
+            found.append(FieldError("$.position", "a boost has none"))
     if rule.starts_ms is not None and rule.ends_ms is not None and rule.ends_ms <= rule.starts_ms:
-        found.append(Fault("$.ends_at", "not after starts_at"))
+        found.append(FieldError("$.ends_at", "not after starts_at"))
     return found
 
 
 class _Acting(Struct, frozen=True):
-    """What acts between two moments in answers to one category; the factors of each item, category and tag."""
+    """What acts between two boundaries in answers to one category; the factors of each item, category and tag."""
 
     pins: tuple[tuple[int, str], ...] = ()
     items: dict[str, tuple[float, ...]] = {}
@@ -98,17 +98,17 @@ class Rules:
     """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        """The rules have no `faults`. Raises `ValueError` for too many, and for two of the same id."""
+        """The rules have no `field_errors`. Raises `ValueError` for too many, and for two of the same id."""
         self._rules = tuple(sorted(rules, key=lambda rule: rule.rule_id))
         if len(self._rules) > MAX_RULES:
             raise ValueError(f"{len(self._rules)} rules; at most {MAX_RULES}")
         if len({rule.rule_id for rule in self._rules}) < len(self._rules):
             raise ValueError("two rules have the same id")
-        self._moments = sorted(
+        self._boundaries = sorted(
             {at_ms for rule in self._rules for at_ms in (rule.starts_ms, rule.ends_ms) if at_ms is not None}
         )
         self._withins = frozenset(rule.within for rule in self._rules if rule.within is not None)
-        self._stretch = -1
+        self._interval = -1
         self._acting: dict[str | None, _Acting] = {}
 
     def __bool__(self) -> bool:
@@ -152,9 +152,9 @@ class Rules:
     def _at(self, now_ms: int, category: str | None) -> _Acting:
         if not self._rules:
             return _NOTHING
-        stretch = bisect_right(self._moments, now_ms)
-        if stretch != self._stretch:
-            self._stretch, self._acting = stretch, {}
+        interval = bisect_right(self._boundaries, now_ms)
+        if interval != self._interval:
+            self._interval, self._acting = interval, {}
         asked = category if category in self._withins else None
         acting = self._acting.get(asked)
         if acting is None:

@@ -50,13 +50,13 @@ class Kind(IntEnum):
     PURCHASE = 3
 
 
-def grow(at_ms: int, half_life_ms: int) -> float:
+def forward_weight(at_ms: int, half_life_ms: int) -> float:
     """The forward-decay factor of an event at `at_ms`: 1 at the landmark, doubling every half-life."""
     return exp2(_halvings(at_ms, half_life_ms))
 
 
-def shrink(now_ms: int, half_life_ms: int) -> float:
-    """What turns a forward-decayed sum into its value at `now_ms`: `sum * shrink(now_ms, half_life_ms)`."""
+def decay_factor(now_ms: int, half_life_ms: int) -> float:
+    """What turns a forward-decayed sum into its value at `now_ms`: `sum * decay_factor(now_ms, half_life_ms)`."""
     return exp2(-_halvings(now_ms, half_life_ms))
 
 

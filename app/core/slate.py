@@ -20,49 +20,50 @@ CATALOGUE: Final = "catalogue"
 """The last step of the ladder: what is servable, although nothing speaks for it."""
 
 
-class Wish(Struct, frozen=True, kw_only=True):
-    """What an answer has to look like.
+class PageConstraints(Struct, frozen=True, kw_only=True):
+    """What a page of items must satisfy.
 
-    `most`: of one category at the most, an item of several counts in each. `spread` is the same, but gives way where
-    the answer would be short otherwise. `pins`: place (from 1) and item. `newcomers`: place (from 0) and item.
+    `max_per_category` bounds the items of one category; an item of several categories counts in each.
+    `soft_max_per_category` is the same bound, given up where the page would be short otherwise. `pins`: place (from 1)
+    and item. `explored`: place (from 0) and item.
     """
 
     k: int
     now_ms: int
     category: str | None = None
     exclude: Collection[str] = frozenset()
-    most: int | None = None
-    spread: int | None = None
+    max_per_category: int | None = None
+    soft_max_per_category: int | None = None
     pins: Sequence[tuple[int, str]] = ()
-    newcomers: Mapping[int, str] = {}
+    explored: Mapping[int, str] = {}
 
 
 class Slate:
     """Fills the places. `offer` takes candidates in order, as often as there are more of them."""
 
-    def __init__(self, wish: Wish, cards: Mapping[str, Card]) -> None:
-        """`cards` may grow from offer to offer; it has those of the pins and the newcomers already."""
-        self._wish = wish
+    def __init__(self, constraints: PageConstraints, cards: Mapping[str, Card]) -> None:
+        """`cards` may grow from offer to offer; it has those of the pins and the explored already."""
+        self._constraints = constraints
         self._cards = cards
         self._places: dict[int, tuple[str, str]] = {}
         self._taken: set[str] = set()
         self._of_category: defaultdict[str, int] = defaultdict(int)
         self._put_off: list[tuple[str, str]] = []
-        for place, item_id in wish.pins:
+        for place, item_id in constraints.pins:
             self._reserve(place - 1, item_id, PINNED)
-        for place, item_id in wish.newcomers.items():
+        for place, item_id in constraints.explored.items():
             self._reserve(place, item_id, EXPLORE)
 
     @property
     def missing(self) -> int:
-        return self._wish.k - len(self._places)
+        return self._constraints.k - len(self._places)
 
     def offer(self, item_ids: Iterable[str], source: str = RANKED) -> None:
         """Gives the free places to those that may have them, in order."""
-        self._fill(zip(item_ids, repeat(source)), self._wish.spread)
+        self._fill(zip(item_ids, repeat(source)), self._constraints.soft_max_per_category)
 
     def relax(self) -> None:
-        """Gives free places to what `spread` kept back."""
+        """Gives free places to what `soft_max_per_category` kept back."""
         put_off, self._put_off = self._put_off, []
         self._fill(put_off, None)
 
@@ -71,14 +72,17 @@ class Slate:
         return [self._places[place] for place in sorted(self._places)]
 
     def _reserve(self, place: int, item_id: str, source: str) -> None:
-        if place < self._wish.k and place not in self._places:
+        if place < self._constraints.k and place not in self._places:
             self._fill([(item_id, source)], None, place)
 
-    def _fill(self, offered: Iterable[tuple[str, str]], spread: int | None, place: int = 0) -> None:
+    def _fill(self, offered: Iterable[tuple[str, str]], soft_max_per_category: int | None, place: int = 0) -> None:
         """Gives the free places from `place` on to those that may be served."""
-        wish, cards, places, taken = self._wish, self._cards, self._places, self._taken
-        now_ms, category, exclude = wish.now_ms, wish.category, wish.exclude
-        bounded, missing = wish.most is not None or wish.spread is not None, self.missing
+        constraints, cards, places, taken = self._constraints, self._cards, self._places, self._taken
+        now_ms, category, exclude = constraints.now_ms, constraints.category, constraints.exclude
+        bounded, missing = (
+            constraints.max_per_category is not None or constraints.soft_max_per_category is not None,
+            self.missing,
+        )
         for pair in offered:
             if not missing:
                 return
@@ -87,9 +91,9 @@ class Slate:
             if item_id in taken or item_id in exclude or not card.servable(now_ms, category):
                 continue
             if bounded:
-                if self._crowded(card, wish.most):
+                if self._crowded(card, constraints.max_per_category):
                     continue
-                if self._crowded(card, spread):
+                if self._crowded(card, soft_max_per_category):
                     self._put_off.append(pair)
                     continue
                 for name in card.categories:
@@ -100,8 +104,10 @@ class Slate:
             taken.add(item_id)
             missing -= 1
 
-    def _crowded(self, card: Card, most: int | None) -> bool:
+    def _crowded(self, card: Card, max_per_category: int | None) -> bool:
         """An answer to `category=c` is all of c: that one has no bound."""
-        return most is not None and any(
-            self._of_category[category] >= most for category in card.categories if category != self._wish.category
+        return max_per_category is not None and any(
+            self._of_category[category] >= max_per_category
+            for category in card.categories
+            if category != self._constraints.category
         )

@@ -42,9 +42,9 @@ WEIGHTS: Final[Mapping[str, Any]] = {
     "prior_fresh": _Above0,
     "prior_stale": _Above0,
     "stale_after_ms": Annotated[int, Meta(ge=1, le=365 * DAY_MS)],
-    "return_gap_ms": Annotated[int, Meta(ge=0, le=365 * DAY_MS)],
-    "return_gain": _Factor,
-    "return_limit": _Factor,
+    "repeat_gap_ms": Annotated[int, Meta(ge=0, le=365 * DAY_MS)],
+    "repeat_gain": _Factor,
+    "repeat_limit": _Factor,
 }
 """What a variant may change: the fields of `Model` that are read when a list is made for a user. The others shape what
 is learned and kept for everybody."""
@@ -71,7 +71,7 @@ class Variants:
     """Who is served by what. False without any variant; then all users are control.
 
     The first variant owns the lower end of the range, the second the upper end, and so on towards the middle. So the
-    last two of the list may grow, and new ones be added at its end, while users move from control alone.
+    last two of the list may forward_weight, and new ones be added at its end, while users move from control alone.
     """
 
     def __init__(self, experiment: str, variants: Sequence[Variant]) -> None:

@@ -170,7 +170,7 @@ def throwaway(parent: Path) -> Folder:
 
 def _write(path: Path, text: str) -> None:
     """Replaces the file in one step, readable by its owner only."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.touch(mode=0o600)
-    draft.write_text(text)
-    draft.replace(path)
+    staged = path.with_name(f".{path.name}.new")
+    staged.touch(mode=0o600)
+    staged.write_text(text)
+    staged.replace(path)

@@ -70,10 +70,10 @@ def _complete(home: Path) -> bool:
 
 
 def _fetch(cache: Path, home: Path) -> None:
-    draft = Path(tempfile.mkdtemp(prefix="fetch-", dir=cache))
+    staged = Path(tempfile.mkdtemp(prefix="fetch-", dir=cache))
     try:
-        jars = _resolve(draft)
-        whole = draft / "whole"
+        jars = _resolve(staged)
+        whole = staged / "whole"
         whole.mkdir()
         for jar in jars:
             shutil.copy(jar, whole / jar.name)
@@ -83,7 +83,7 @@ def _fetch(cache: Path, home: Path) -> None:
             shutil.rmtree(home)
         whole.rename(home)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _resolve(work: Path) -> list[Path]:

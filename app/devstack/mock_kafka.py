@@ -17,9 +17,9 @@ def main() -> None:
     broker = next(iter(client.list_topics(timeout=10).brokers.values()))
     for topic in topics:
         client.list_topics(topic, timeout=10)  # asking for a topic makes it: there is no admin API that would
-    draft = address_file.with_suffix(".new")
-    draft.write_text(f"{broker.host}:{broker.port}")
-    draft.replace(address_file)
+    staged = address_file.with_suffix(".new")
+    staged.write_text(f"{broker.host}:{broker.port}")
+    staged.replace(address_file)
     signal.pause()
 
 

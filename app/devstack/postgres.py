@@ -183,8 +183,8 @@ def _copy_package(target: Path, binaries: Path) -> Path:
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.exists():
             shutil.copytree(libraries, target / libraries.name, dirs_exist_ok=True)
-        draft = target / f"{package.name}.new"
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.copytree(binaries.parent, draft / binaries.parent.name, symlinks=True)
-        draft.rename(copy)
+        staged = target / f"{package.name}.new"
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.copytree(binaries.parent, staged / binaries.parent.name, symlinks=True)
+        staged.rename(copy)
     return new_binaries

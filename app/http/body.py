@@ -5,7 +5,7 @@ from typing import Any, Final
 import cramjam
 from litestar import Request
 
-from app.core.events import Fault
+from app.core.decoding import FieldError
 from app.http.context import context_of
 from app.http.problems import ProblemError
 
@@ -55,7 +55,7 @@ def unpack(body: bytes, encoding: bytes, limit: int) -> bytes:
         if _DOES_NOT_FIT in str(error):
             raise _too_large(limit) from None
         name = encoding.decode()
-        raise ProblemError(400, f"The body is not {name}.", errors=[Fault("$", f"not {name}: {error}")]) from None
+        raise ProblemError(400, f"The body is not {name}.", errors=[FieldError("$", f"not {name}: {error}")]) from None
     return bytes(memoryview(unpacked)[:size])
 
 

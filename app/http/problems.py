@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
-from app.core.events import Fault, InvalidEvent
+from app.core.decoding import FieldError, InvalidInput
 from app.errors import BufferFull, Closed, DependencyDown, describe
 from app.http.context import Late, RequestContext, context_of
 from app.http.responses import Reply
@@ -33,7 +33,7 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     status: int
     detail: str
     request_id: str
-    errors: list[Fault] = []
+    errors: list[FieldError] = []
     event_id: str | None = None
 
 
@@ -45,7 +45,7 @@ class ProblemError(Exception):
         status: int,
         detail: str,
         *,
-        errors: Sequence[Fault] = (),
+        errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
         event_id: str | None = None,
     ) -> None:
@@ -61,24 +61,24 @@ def retry_later(status: int, detail: str, retry_after_sec: float = _RETRY_AFTER_
     return ProblemError(status, detail, headers={"Retry-After": str(math.ceil(retry_after_sec))})
 
 
-def _from_invalid(error: InvalidEvent) -> ProblemError:
+def _from_invalid(error: InvalidInput) -> ProblemError:
     if error.malformed:
-        return ProblemError(400, "The body is not JSON.", errors=error.faults)
-    return ProblemError(422, "The request is not what this call takes.", errors=error.faults)
+        return ProblemError(400, "The body is not JSON.", errors=error.field_errors)
+    return ProblemError(422, "The request is not what this call takes.", errors=error.field_errors)
 
 
 def _from_http(error: HTTPException) -> ProblemError:
     if isinstance(error, ValidationException):
         return ProblemError(
-            422, "A parameter is not valid.", errors=[_parameter_fault(item) for item in error.extra or []]
+            422, "A parameter is not valid.", errors=[_parameter_error(item) for item in error.extra or []]
         )
     return ProblemError(error.status_code, error.detail, headers=error.headers)
 
 
-def _parameter_fault(item: Any) -> Fault:
+def _parameter_error(item: Any) -> FieldError:
     if not isinstance(item, dict):
-        return Fault("$", str(item))
-    return Fault(str(item.get("key", "$")), str(item.get("message", "not valid")))
+        return FieldError("$", str(item))
+    return FieldError(str(item.get("key", "$")), str(item.get("message", "not valid")))
 
 
 def as_problem(error: Exception) -> ProblemError:
@@ -86,7 +86,7 @@ def as_problem(error: Exception) -> ProblemError:
     match error:
         case ProblemError():
             return error
-        case InvalidEvent():
+        case InvalidInput():
             return _from_invalid(error)
         case BufferFull():
             return retry_later(503, "Too many events are waiting to be stored; nothing of this request was stored.")

@@ -15,7 +15,7 @@ from litestar.types import Scope
 from msgspec import Struct, structs
 
 from app.core import events
-from app.core.events import Fault, InvalidEvent, fault_of
+from app.core.decoding import FieldError, InvalidInput, field_error_of
 from app.core.keys import Scope as KeyScope
 from app.http.problems import Problem
 
@@ -56,7 +56,7 @@ def problems(*statuses: int) -> dict[int, Any]:
 
 
 def query_of(scope: Scope, kind: type[_Q]) -> _Q:
-    """The query string as a struct: unknown, repeated and bad parameters are `InvalidEvent` with the parameter's name.
+    """The query string as a struct: unknown, repeated and bad parameters are `InvalidInput` with the parameter's name.
 
     A parameter whose type is a tuple may be given several times or with commas.
     """
@@ -66,13 +66,13 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
         if name in lists:
             values.setdefault(name, []).extend(part for part in value.split(",") if part)
         elif name in values:
-            raise InvalidEvent(Fault(f"$.{name}", "given twice"))
+            raise InvalidInput(FieldError(f"$.{name}", "given twice"))
         else:
             values[name] = value
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidEvent(fault_of(error)) from None
+        raise InvalidInput(field_error_of(error)) from None
 
 
 def _pairs(query: bytes) -> Iterable[tuple[str, str]]:
@@ -93,4 +93,4 @@ def path_id(value: str, name: str) -> str:
     try:
         return msgspec.convert(value.removeprefix("/"), events.Id)
     except msgspec.ValidationError as error:
-        raise InvalidEvent(Fault(f"$.{name}", fault_of(error).message)) from None
+        raise InvalidInput(FieldError(f"$.{name}", field_error_of(error).message)) from None

@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import metrics
-from app.http.joined_writes import HttpProtocol
+from app.http.coalescing_transport import HttpProtocol
 from app.http.listener import BACKLOG, bind, retire
 from app.supervisor import Progress
 

@@ -10,11 +10,11 @@ from typing import Final
 from rich.console import Console
 
 from app.adapters.postgres import Database
-from app.importing.mapping import Wishes
+from app.importing.mapping import ImportOptions
 from app.importing.reader import Row, detect, read_rows
 from app.importing.records import RowIds
 from app.importing.screen import Screen
-from app.importing.transfer import Tally, open_database, patiently, prepare, transfer
+from app.importing.transfer import ImportCounts, open_database, patiently, prepare, transfer
 from app.importing.writer import SQL
 
 SAMPLE: Final = Path(__file__).with_name("data") / "online_retail_sample.csv.gz"
@@ -29,17 +29,17 @@ def load_demo(database_url: str) -> None:
     """
     prepare(database_url)
     console = Console(file=sys.stderr)
-    tally = Tally()
+    counts = ImportCounts()
     with Screen(console, SAMPLE, rejects=None) as screen:
-        asyncio.run(_load(database_url, tally, screen))
+        asyncio.run(_load(database_url, counts, screen))
     console.print(
-        f"Demo data: {tally.imported + tally.duplicates:,} purchases of a UK web shop, {tally.imported:,} of them new."
+        f"Demo data: {counts.imported + counts.duplicates:,} purchases of a web shop, {counts.imported:,} of them new"
     )
 
 
-async def _load(database_url: str, tally: Tally, screen: Screen) -> None:
+async def _load(database_url: str, counts: ImportCounts, screen: Screen) -> None:
     now_ms = time.time_ns() // 1_000_000
-    source = detect(SAMPLE, Wishes())
+    source = detect(SAMPLE, ImportOptions())
     database = open_database(database_url)
     try:
         shift_ms = await patiently(database, lambda: _shift(database, now_ms))
@@ -47,7 +47,7 @@ async def _load(database_url: str, tally: Tally, screen: Screen) -> None:
             SAMPLE,
             source,
             database,
-            tally,
+            counts,
             screen,
             now_ms=now_ms,
             latest_ms=now_ms,
@@ -60,7 +60,7 @@ async def _load(database_url: str, tally: Tally, screen: Screen) -> None:
 
 async def _shift(database: Database, now_ms: int) -> int:
     """Whole days, so that the last purchase was within the last one; as it was if some of the sample is stored."""
-    rows = (row for row in read_rows(SAMPLE, detect(SAMPLE, Wishes()), latest_ms=now_ms) if isinstance(row, Row))
+    rows = (row for row in read_rows(SAMPLE, detect(SAMPLE, ImportOptions()), latest_ms=now_ms) if isinstance(row, Row))
     ids = RowIds()
     first = {ids.event_id(row): row.ts_ms for row in islice(rows, _LOOKED_AT_ROWS)}
     async with database.connection() as connection:

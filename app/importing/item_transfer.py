@@ -14,7 +14,7 @@ from app.importing.rows import BadRow
 from app.importing.transfer import BATCH_ROWS, Counts, Watcher, patiently
 
 
-class ItemTally(Counts):
+class ItemImportCounts(Counts):
     """Of items. An item that stands in the file again later counts there as replaced, or as unchanged."""
 
     created: int = 0
@@ -27,10 +27,11 @@ class ItemTally(Counts):
 
 
 async def transfer_items(
-    path: Path, source: Source[ItemColumns], database: Database, tally: ItemTally, watcher: Watcher
+    path: Path, source: Source[ItemColumns], database: Database, counts: ItemImportCounts, watcher: Watcher
 ) -> None:
-    """Imports the file and keeps `tally` up to date, so that it holds when this is cancelled. Of an item that stands in
-    the file twice the last row counts. Fields that the file has no column for stay as they are.
+    """Imports the file and keeps `counts` up to date, also when this is cancelled.
+
+    The last row of an item counts. Fields that the file has no column for stay as they are.
 
     Raises `UserError` when the file cannot be read on, or Postgres stays away.
     """
@@ -39,11 +40,11 @@ async def transfer_items(
     while batch is not None:
         ahead = None if batch.last else asyncio.create_task(asyncio.to_thread(_take, rows))
         try:
-            await _write(batch, source.columns.absent, database, tally)
+            await _write(batch, source.columns.absent, database, counts)
         finally:
             following = await ahead if ahead else None
         watcher.rejected(batch.bad)
-        watcher.moved(tally)
+        watcher.moved(counts)
         if batch.fault:
             raise batch.fault
         batch = following
@@ -53,7 +54,7 @@ def _take(rows: Iterator[ItemRow | BadRow]) -> Batch[ItemRow]:
     return take(rows, lambda row: row.item_id, BATCH_ROWS)
 
 
-async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, tally: ItemTally) -> None:
+async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, counts: ItemImportCounts) -> None:
     latest: dict[str, ItemRow] = {}
     repeated_alike = 0
     for item_id, row in batch.rows:
@@ -67,12 +68,12 @@ async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, tal
 
     written = await patiently(database, write) if items else catalogue.Written(0, 0)
     repeated = len(batch.rows) - len(items)
-    tally.read += len(batch.rows) + len(batch.bad)
-    tally.created += written.created
-    tally.replaced += written.changed + repeated - repeated_alike
-    tally.unchanged += len(items) - written.created - written.changed + repeated_alike
-    tally.rejected += len(batch.bad)
-    tally.pos = max(tally.pos, batch.pos)
+    counts.read += len(batch.rows) + len(batch.bad)
+    counts.created += written.created
+    counts.replaced += written.changed + repeated - repeated_alike
+    counts.unchanged += len(items) - written.created - written.changed + repeated_alike
+    counts.rejected += len(batch.bad)
+    counts.pos = max(counts.pos, batch.pos)
 
 
 def _same(one: ItemRow, other: ItemRow) -> bool:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from app.core.events import Id, fault_of
-from app.importing.mapping import USUAL_COLUMNS, Wishes, match, refuse
+from app.core.decoding import field_error_of
+from app.core.events import Id
+from app.importing.mapping import USUAL_COLUMNS, ImportOptions, match, refuse
 from app.importing.rows import Refused, absent, clean_title, id_of, shown
 from app.importing.times import TimeParser, time_parser
 
@@ -62,16 +63,16 @@ class ItemRow(Struct, frozen=True, kw_only=True):
     pos: int
 
 
-def guess_items(present: Sequence[str], wishes: Wishes) -> ItemColumns:
+def guess_items(present: Sequence[str], options: ImportOptions) -> ItemColumns:
     """The mapping for a file that has the columns `present`. Raises `UserError` that lists every fault."""
-    fields, faults = match(present, wishes, USUAL_ITEM_COLUMNS)
+    fields, faults = match(present, options, USUAL_ITEM_COLUMNS)
     if "item_id" not in fields:
         faults.append("no column is known to be the item_id: say --map item_id=COLUMN")
     elif len(fields) == 1:
         others = ", ".join(field for field in USUAL_ITEM_COLUMNS if field != "item_id")
         faults.append(f"no column besides {fields['item_id']} is known; say --map FIELD=COLUMN for one of {others}")
     refuse(faults, present)
-    return ItemColumns(fields=fields, time_format=wishes.time_format, timezone=wishes.timezone)
+    return ItemColumns(fields=fields, time_format=options.time_format, timezone=options.timezone)
 
 
 def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], ItemRow]:
@@ -84,8 +85,8 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
         "title": _title,
         "categories": _labels,
         "tags": _labels,
-        "published_at": lambda value: _moment(value, parse_time),
-        "expires_at": lambda value: _moment(value, parse_time),
+        "published_at": lambda value: _timestamp(value, parse_time),
+        "expires_at": lambda value: _timestamp(value, parse_time),
         "hidden": _flag,
     }
     fields = columns.fields
@@ -105,7 +106,7 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
         try:
             return msgspec.convert(found, ItemRow)
         except msgspec.ValidationError as error:
-            fault = fault_of(error)
+            fault = field_error_of(error)
             field, bracket, index = fault.path.removeprefix("$.").partition("[")
             raise Refused(f"{fields.get(field, field)}{bracket}{index}: {fault.message}") from None
 
@@ -141,7 +142,7 @@ def _json_list(text: str) -> list[Any]:
         raise ValueError(f"{shown(text)} begins as a JSON list and is none") from None
 
 
-def _moment(value: Any, parse_time: TimeParser) -> datetime:
+def _timestamp(value: Any, parse_time: TimeParser) -> datetime:
     at_ms = parse_time(value)
     try:
         return _EPOCH + timedelta(milliseconds=at_ms)

@@ -43,7 +43,7 @@ USUAL_TYPES: Final[dict[str, EventType]] = {
 }
 
 
-class Wishes(Struct, frozen=True, kw_only=True):
+class ImportOptions(Struct, frozen=True, kw_only=True):
     """What the user says about a file; the rest is guessed. An empty column in `columns` unmaps the field.
 
     `header` names the columns of a CSV file that has no header line.
@@ -69,13 +69,13 @@ class Columns(Struct, frozen=True, kw_only=True):
     timezone: str = "UTC"
 
 
-def guess(present: Sequence[str], wishes: Wishes) -> Columns:
+def guess(present: Sequence[str], options: ImportOptions) -> Columns:
     """The mapping for a file that has the columns `present`. Raises `UserError` that lists every fault."""
-    fields, faults = match(present, wishes, USUAL_COLUMNS)
-    faults += _wrong_types(wishes)
+    fields, faults = match(present, options, USUAL_COLUMNS)
+    faults += _wrong_types(options)
     if "session_id" in fields:
         fields = {"user_id": fields["session_id"]} | fields  # anonymous sessions: each is a user of its own
-    if wishes.event_type is not None:
+    if options.event_type is not None:
         fields.pop("event_type", None)
     elif "event_type" not in fields:
         faults.append("no column is known to be the event type: say --event-type purchase, or --map event_type=COLUMN")
@@ -84,29 +84,29 @@ def guess(present: Sequence[str], wishes: Wishes) -> Columns:
     ]
     refuse(faults, present)
     types: dict[str, EventType | None] = dict(USUAL_TYPES)
-    for name, ours in wishes.types.items():
+    for name, ours in options.types.items():
         types[name.strip().lower()] = _as_event_type(ours)
     return Columns(
         fields=fields,
         types=types,
-        event_type=wishes.event_type,
-        time_format=wishes.time_format,
-        timezone=wishes.timezone,
+        event_type=options.event_type,
+        time_format=options.time_format,
+        timezone=options.timezone,
     )
 
 
 def match(
-    present: Sequence[str], wishes: Wishes, usual_columns: Mapping[str, Sequence[str]]
+    present: Sequence[str], options: ImportOptions, usual_columns: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, str], list[str]]:
     """Field → column by what the user says, else by the usual names; and what is wrong with what the user says."""
     by_plain_name = {_plain(column): column for column in reversed(present)}
     fields: dict[str, str] = {}
     for field, usual in usual_columns.items():
         found = next((by_plain_name[name] for name in usual if name in by_plain_name), "")
-        if column := wishes.columns.get(field, found):
+        if column := options.columns.get(field, found):
             fields[field] = column
     faults = []
-    for field, column in wishes.columns.items():
+    for field, column in options.columns.items():
         if field not in usual_columns:
             faults.append(f"--map {field}={column}: no such field; there are {', '.join(usual_columns)}")
         elif column and column not in present:
@@ -121,10 +121,10 @@ def refuse(faults: Sequence[str], present: Sequence[str]) -> None:
         raise UserError(f"The columns are not clear:\n{listed}\nThe file has: {', '.join(present)}")
 
 
-def _wrong_types(wishes: Wishes) -> list[str]:
+def _wrong_types(options: ImportOptions) -> list[str]:
     return [
         f"--map-type {name}={ours}: on the right stands one of {', '.join(EVENT_TYPES)} or {IGNORE}"
-        for name, ours in wishes.types.items()
+        for name, ours in options.types.items()
         if ours != IGNORE and _as_event_type(ours) is None
     ]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from app.importing.mapping import EVENT_TYPES, IGNORE, USUAL_COLUMNS, Wishes
+from app.importing.mapping import EVENT_TYPES, IGNORE, USUAL_COLUMNS, ImportOptions
 
 _OPTIONS = (
     click.option(
@@ -45,10 +45,10 @@ _OPTIONS = (
 
 
 def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options to a click command, which gets them as one argument, `wishes`."""
+    """Adds the options to a click command, which gets them as one argument, `options`."""
 
     @functools.wraps(command)
-    def with_wishes(
+    def with_options(
         *args: Any,
         columns: tuple[str, ...],
         types: tuple[str, ...],
@@ -60,7 +60,7 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
         encoding: str,
         **kwargs: Any,
     ) -> Any:
-        wishes = Wishes(
+        options = ImportOptions(
             columns=_pairs("--map", columns),
             types=_pairs("--map-type", types),
             event_type=event_type,
@@ -70,9 +70,9 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
             header=tuple(name.strip() for name in header.split(",")) if header else (),
             encoding=encoding,
         )
-        return command(*args, wishes=wishes, **kwargs)
+        return command(*args, options=options, **kwargs)
 
-    return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), with_wishes)
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), with_options)
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Log files and catalogues, row by row: CSV or JSON lines, gzipped or not. A bad line costs itself alone.
 
-source = detect(path, Wishes())
+source = detect(path, ImportOptions())
 for row in read_rows(path, source, latest_ms=now_ms):
     ...  # a Row or a BadRow
 
@@ -19,7 +19,7 @@ from msgspec import Struct
 from app.errors import UserError
 from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker
 from app.importing.lines import MAX_LINE_BYTES, Line, read_lines
-from app.importing.mapping import Columns, Wishes, guess
+from app.importing.mapping import Columns, ImportOptions, guess
 from app.importing.rows import BadRow, Refused, Row, row_maker
 
 __all__ = ["BadRow", "ItemRow", "Row", "Source", "detect", "detect_items", "read_items", "read_rows"]
@@ -45,19 +45,22 @@ class Source(Struct, Generic[C], frozen=True, kw_only=True):
     encoding: str = "utf-8"
 
 
-def detect(path: Path, wishes: Wishes) -> Source[Columns]:
+def detect(path: Path, options: ImportOptions) -> Source[Columns]:
     """Looks at the beginning of the file. Raises `UserError` when it cannot be read or its columns are not clear."""
-    nested = wishes.columns.get("events", "events")
-    return _detect(path, wishes, guess, lambda: _json_keys(path, nested))
+    nested = options.columns.get("events", "events")
+    return _detect(path, options, guess, lambda: _json_keys(path, nested))
 
 
-def detect_items(path: Path, wishes: Wishes) -> Source[ItemColumns]:
+def detect_items(path: Path, options: ImportOptions) -> Source[ItemColumns]:
     """The same for a catalogue. Of JSON lines it looks at all: an object need not have every field."""
-    return _detect(path, wishes, guess_items, lambda: _all_json_keys(path))
+    return _detect(path, options, guess_items, lambda: _all_json_keys(path))
 
 
 def _detect(
-    path: Path, wishes: Wishes, guess_columns: Callable[[Sequence[str], Wishes], C], json_keys: Callable[[], list[str]]
+    path: Path,
+    options: ImportOptions,
+    guess_columns: Callable[[Sequence[str], ImportOptions], C],
+    json_keys: Callable[[], list[str]],
 ) -> Source[C]:
     first = next((line for line in read_lines(path) if line.raw.strip()), None)
     if first is None:
@@ -66,23 +69,23 @@ def _detect(
     if start == b"[":
         raise UserError(f"{path} is one JSON array; put one object on each line: jq -c '.[]' {path}")
     if start == b"{":
-        return Source(columns=guess_columns(json_keys(), wishes))
-    _check_encoding(wishes.encoding)
+        return Source(columns=guess_columns(json_keys(), options))
+    _check_encoding(options.encoding)
     try:
-        text = first.raw.decode(wishes.encoding)
+        text = first.raw.decode(options.encoding)
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the first line is not {wishes.encoding}; {_SAY_ENCODING}") from error
-    delimiter = wishes.delimiter or max(_DELIMITERS, key=text.count)
-    header = wishes.header or tuple(name.strip() for name in next(csv.reader([text], delimiter=delimiter)))
+        raise UserError(f"{path}: the first line is not {options.encoding}; {_SAY_ENCODING}") from error
+    delimiter = options.delimiter or max(_DELIMITERS, key=text.count)
+    header = options.header or tuple(name.strip() for name in next(csv.reader([text], delimiter=delimiter)))
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise UserError(f"{path}: two columns have the name {', '.join(twice)}")
     return Source(
-        columns=guess_columns(header, wishes),
+        columns=guess_columns(header, options),
         header=header,
-        header_line=not wishes.header,
+        header_line=not options.header,
         delimiter=delimiter,
-        encoding=wishes.encoding,
+        encoding=options.encoding,
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from app.core.events import EventId, Id, Millis, Percent, Position, Seconds, fault_of
+from app.core.decoding import field_error_of
+from app.core.events import EventId, Id, Millis, Percent, Position, Seconds
 from app.importing.mapping import Columns, EventType
 from app.importing.times import time_parser
 
@@ -104,7 +105,7 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         try:
             return msgspec.convert(found, Row, strict=False)
         except msgspec.ValidationError as error:
-            fault = fault_of(error)
+            fault = field_error_of(error)
             field = fault.path.removeprefix("$.")
             raise Refused(f"{fields.get(field, field)}: {fault.message}") from None
 

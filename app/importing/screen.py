@@ -51,14 +51,14 @@ class Screen(Watcher):
         """Leaves the bars as they are, so that other text can follow."""
         self._progress.stop()
 
-    def moved(self, tally: Counts) -> None:
+    def moved(self, counts: Counts) -> None:
         self._moved = time.monotonic()
-        note = f"{tally.read:,} rows, {self._rate(tally):,.0f}/s"
-        if tally.rejected:
-            note += f", {tally.rejected:,} rejected"
-        if tally.queued:
-            note += f"; {tally.queued:,} events wait for a relay"
-        self._progress.update(self._reading, completed=tally.pos, note=note)
+        note = f"{counts.read:,} rows, {self._rate(counts):,.0f}/s"
+        if counts.rejected:
+            note += f", {counts.rejected:,} rejected"
+        if counts.queued:
+            note += f"; {counts.queued:,} events wait for a relay"
+        self._progress.update(self._reading, completed=counts.pos, note=note)
 
     def rejected(self, rows: Sequence[BadRow]) -> None:
         if self._rejects is not None:
@@ -70,23 +70,23 @@ class Screen(Watcher):
     def waiting(self, description: str) -> "WaitBar":
         return WaitBar(self._progress, self._progress.add_task(description, total=None, note=""))
 
-    def summary(self, tally: Counts) -> Table:
+    def summary(self, counts: Counts) -> Table:
         """The sums, and the most frequent reasons; every row read is in one of them."""
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column()
         table.add_column(justify="right")
         table.add_column(overflow="fold")
-        table.add_row("rows read", f"{tally.read:,}", f"{self._rate(tally):,.0f}/s")
-        for name, number, remark in tally.sums():
+        table.add_row("rows read", f"{counts.read:,}", f"{self._rate(counts):,.0f}/s")
+        for name, number, remark in counts.sums():
             table.add_row(name, f"{number:,}", remark)
-        where = f"see {self._rejects.path}" if self._rejects is not None and tally.rejected else ""
-        table.add_row("rejected", f"{tally.rejected:,}", where)
+        where = f"see {self._rejects.path}" if self._rejects is not None and counts.rejected else ""
+        table.add_row("rejected", f"{counts.rejected:,}", where)
         for reason, times in self._reasons.most_common(_SHOWN_REASONS):
             table.add_row("", f"{times:,}", Text(reason))
         return table
 
-    def _rate(self, tally: Counts) -> float:
-        return tally.read / max(self._moved - self._started, 1e-3)
+    def _rate(self, counts: Counts) -> float:
+        return counts.read / max(self._moved - self._started, 1e-3)
 
 
 class WaitBar:

@@ -78,10 +78,10 @@ def _zone(name: str) -> ZoneInfo:
         raise UserError(f"--timezone {name}: no such time zone; for example UTC or Europe/Berlin") from None
 
 
-def _millis(moment: datetime, zone: ZoneInfo) -> int:
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
-    return round(moment.timestamp() * 1000)
+def _millis(timestamp: datetime, zone: ZoneInfo) -> int:
+    if timestamp.tzinfo is None:
+        timestamp = timestamp.replace(tzinfo=zone)
+    return round(timestamp.timestamp() * 1000)
 
 
 def _number(value: Any) -> int | float | None:

@@ -43,7 +43,7 @@ class Counts(Struct):
         return []
 
 
-class Tally(Counts):
+class ImportCounts(Counts):
     """Of events."""
 
     imported: int = 0
@@ -58,8 +58,8 @@ class Tally(Counts):
 class Watcher:
     """Is told of each step; the default looks away."""
 
-    def moved(self, tally: Counts) -> None:
-        """A portion was written, or a wait for the relay went on (`tally.queued` > 0)."""
+    def moved(self, counts: Counts) -> None:
+        """A portion was written, or a wait for the relay went on (`counts.queued` > 0)."""
 
     def rejected(self, rows: Sequence[BadRow]) -> None:
         """These lines are neither events nor items."""
@@ -93,7 +93,7 @@ async def transfer(
     path: Path,
     source: Source[Columns],
     database: Database,
-    tally: Tally,
+    counts: ImportCounts,
     watcher: Watcher,
     *,
     now_ms: int,
@@ -102,7 +102,7 @@ async def transfer(
     shift_ms: int = 0,
     still_sec: float = STILL_FOR_SEC,
 ) -> None:
-    """Imports the file and keeps `tally` up to date, so that it holds when this is cancelled.
+    """Imports the file and keeps `counts` up to date, so that it holds when this is cancelled.
 
     Pauses while more than some `max_queued` events wait for a relay, and gives up when none of them moves for
     `still_sec`; None: never. Each event is `shift_ms` later than the file says.
@@ -119,26 +119,26 @@ async def transfer(
         async with database.connection() as connection:
             written = await writer.write(connection, batch.rows)
         rejected = [*batch.bad, *written.conflicts]
-        tally.read += len(batch.rows) + len(batch.bad)
-        tally.imported += len(written.accepted)
-        tally.duplicates += written.duplicates
-        tally.rejected += len(rejected)
-        tally.pos = max(tally.pos, batch.pos)
-        tally.sample.add(written.accepted)
+        counts.read += len(batch.rows) + len(batch.bad)
+        counts.imported += len(written.accepted)
+        counts.duplicates += written.duplicates
+        counts.rejected += len(rejected)
+        counts.pos = max(counts.pos, batch.pos)
+        counts.sample.add(written.accepted)
         unchecked += len(written.accepted)
         watcher.rejected(rejected)
-        watcher.moved(tally)
+        watcher.moved(counts)
 
     async def make_room() -> None:
         limit = max_queued or 0
 
         def report(queued: int) -> None:
-            tally.queued = queued if queued > limit else 0
-            watcher.moved(tally)
+            counts.queued = queued if queued > limit else 0
+            watcher.moved(counts)
 
         if not await wait_for_relay(database, down_to=limit, report=report, still_sec=still_sec):
             raise UserError(
-                f"No relay takes events from the outbox: {tally.queued:,} wait, and nothing moves. Start the roles "
+                f"No relay takes events from the outbox: {counts.queued:,} wait, and nothing moves. Start the roles "
                 "relay and consumer (`reco serve`), then run the same command again: it goes on where it stopped. "
                 "Or say --no-wait to queue everything now."
             )

@@ -14,12 +14,12 @@ import asyncpg
 from msgspec import Struct
 
 from app import metrics
-from app.adapters.ingest import Outcome
+from app.adapters.ingest import InsertStatus
 from app.core.events import Record
 from app.errors import BufferFull, Closed, DependencyDown
 
-Insert = Callable[[Sequence[Record]], Awaitable[list[Outcome]]]
-Result = Outcome | asyncpg.PostgresError
+Insert = Callable[[Sequence[Record]], Awaitable[list[InsertStatus]]]
+Result = InsertStatus | asyncpg.PostgresError
 
 _SWEEP_SEC: Final = 0.05
 _FLUSH_LATENCY: Final = metrics.STAGE_LATENCY.labels("ingest_flush")

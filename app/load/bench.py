@@ -1,4 +1,4 @@
-"""The scenarios, in rounds: each floor right before what is compared with it, and all of it several times."""
+"""The scenarios, in rounds: each baseline right before what is compared with it, and all of it several times."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ class Bench:
         *,
         target: Target,
         own: "Embedded | None",
-        floor: Endpoint | None,
+        baseline: Endpoint | None,
         database_url: str,
         bootstrap_servers: str,
         topic_prefix: str,
@@ -57,7 +57,7 @@ class Bench:
         self._screen = screen
         self._target = target
         self._own = own
-        self._floor = floor
+        self._baseline = baseline
         self._database_url = database_url
         self._bootstrap_servers = bootstrap_servers
         self._topic_prefix = topic_prefix
@@ -97,7 +97,7 @@ class Bench:
         }
 
     def _single(self) -> None:
-        for row, endpoint in (("floor.post", self._floor), ("single", self._target.endpoint)):
+        for row, endpoint in (("baseline.post", self._baseline), ("single", self._target.endpoint)):
             if endpoint is not None:
                 job = jobs.SendSingles(
                     endpoint=endpoint,
@@ -110,18 +110,18 @@ class Bench:
 
     def _batch(self, size: int) -> None:
         window = self._window(max_good=BATCHED_EVENTS)
-        if self._plan.floors and self._own is not None:
+        if self._plan.baselines and self._own is not None:
             job = jobs.InsertRows(
                 database_url=self._database_url, clients=self._plan.batch_clients, size=size, window=window
             )
-            self._measure(f"floor.insert{size}", job)
+            self._measure(f"baseline.insert{size}", job)
         clients = self._plan.batch_clients
         sending = jobs.SendBatches(endpoint=self._target.endpoint, connections=clients, size=size, window=window)
         self._measure(f"batch{size}", sending)
         self._drain()
 
     def _reco(self) -> None:
-        for row, endpoint in (("floor.get", self._floor), ("reco", self._target.endpoint)):
+        for row, endpoint in (("baseline.get", self._baseline), ("reco", self._target.endpoint)):
             if endpoint is not None:
                 self._measure(row, self._reads(endpoint, self._window()))
         if self._own is not None:
@@ -146,14 +146,14 @@ class Bench:
         """The relay alone on a full outbox, then the consumer alone on what the relay has published."""
         target = self._own
         assert target is not None
-        if self._plan.floors:
+        if self._plan.baselines:
             job = jobs.ProduceMessages(
                 bootstrap_servers=self._bootstrap_servers,
-                topic=f"{self._topic_prefix}reco.load.floor",
+                topic=f"{self._topic_prefix}reco.load.baseline",
                 partitions=2 * len(TOPICS),
                 window=self._window(),
             )
-            self._measure("floor.produce", job)
+            self._measure("baseline.produce", job)
         target.stop()
         missing = self._plan.backlog - store.count_outbox(target.database_url)
         if missing > 0:
@@ -214,7 +214,7 @@ class Bench:
         self._drain_wholly()
 
     def _measure(self, row: str, job: jobs.Job) -> None:
-        ours = not row.startswith("floor.")
+        ours = not row.startswith("baseline.")
         before, begun = self._target.reading(), time.monotonic()
         measured = self._generator.run(job, self._shown(begun, None))
         seconds = time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""Straight to Postgres and Kafka, past the service: what fills a backlog, and the floors, which are the least that
+"""Straight to Postgres and Kafka, past the service: what fills a backlog, and the baselines, which are the least that
 storing and publishing can cost here (the service's own rows and messages through bare drivers).
 """
 
@@ -16,7 +16,7 @@ from app.adapters.ingest import insert_events
 from app.adapters.kafka import KafkaOptions, TopicOptions, ensure_topics, start_producer, stop_client
 from app.core.events import Record
 from app.load.jobs import InsertRows, ProduceMessages
-from app.load.loops import Tally, Window
+from app.load.loops import LoopCounts, Window
 from app.load.requests import ACCEPTED, REFUSED, History
 
 # In flight at once: enough that the producer is never idle while the oldest are awaited.
@@ -28,14 +28,14 @@ _FILL_BATCH: Final = 1000
 
 # No key, no index, no outbox: the rows alone.
 _CREATE: Final = """
-    DROP TABLE IF EXISTS load_floor;
-    CREATE TABLE load_floor (
+    DROP TABLE IF EXISTS load_baseline;
+    CREATE TABLE load_baseline (
         event_id text, event_type text, user_id text, session_id text, request_id text, ts_ms bigint,
         content_hash bytea, payload jsonb, received_at timestamptz DEFAULT now()
     )
 """
 _INSERT: Final = """
-    INSERT INTO load_floor (event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload)
+    INSERT INTO load_baseline (event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload)
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::jsonb[]
     )
@@ -43,7 +43,11 @@ _INSERT: Final = """
 
 
 async def fill_outbox(
-    database_url: str, records: Iterator[Record], history: History, tally: Tally, report: Callable[[Tally], None]
+    database_url: str,
+    records: Iterator[Record],
+    history: History,
+    counts: LoopCounts,
+    report: Callable[[LoopCounts], None],
 ) -> float:
     """Stores the records as the API does, with outbox rows; returns the seconds it took. Raises asyncpg's errors."""
     begun_at = time.perf_counter()
@@ -57,8 +61,8 @@ async def fill_outbox(
                 ACCEPTED if outcome == "accepted" else REFUSED for outcome in outcomes
             )
             now = time.perf_counter()
-            tally.add(now, now - begun, outcomes.count("accepted"), None, b"")
-            report(tally)
+            counts.add(now, now - begun, outcomes.count("accepted"), None, b"")
+            report(counts)
 
     async with _clients(database_url, _FILL_CLIENTS) as connections:
         await asyncio.gather(*map(client, connections))
@@ -66,36 +70,36 @@ async def fill_outbox(
 
 
 async def insert_rows(
-    job: InsertRows, records: Sequence[Record], tally: Tally, report: Callable[[Tally], None]
+    job: InsertRows, records: Sequence[Record], counts: LoopCounts, report: Callable[[LoopCounts], None]
 ) -> float:
-    """Fills `tally`, a statement being a request; returns the window's length in seconds. Raises asyncpg's errors."""
+    """Fills `counts`, a statement being a request; returns the window's length in seconds. Raises asyncpg's errors."""
     chunks = [_columns(records[at : at + job.size]) for at in range(0, len(records) - job.size + 1, job.size)]
     async with _clients(job.database_url, job.clients) as connections:
         await connections[0].execute(_CREATE)
-        deadline = _open(tally, job.window)
+        deadline = _open(counts, job.window)
 
         async def client(connection: Any, turn: int) -> None:
-            while (begun := time.perf_counter()) < deadline and tally.good < job.window.max_good:
+            while (begun := time.perf_counter()) < deadline and counts.good < job.window.max_good:
                 await connection.execute(_INSERT, *chunks[turn % len(chunks)])
                 now = time.perf_counter()
-                tally.add(now, now - begun, job.size, None, b"")
+                counts.add(now, now - begun, job.size, None, b"")
                 turn += 1
-                report(tally)
+                report(counts)
 
         await asyncio.gather(*(client(connection, turn) for turn, connection in enumerate(connections)))
-        seconds = time.perf_counter() - tally.opens_at
-        await connections[0].execute("DROP TABLE load_floor")
+        seconds = time.perf_counter() - counts.opens_at
+        await connections[0].execute("DROP TABLE load_baseline")
     return seconds
 
 
 async def produce_messages(
-    job: ProduceMessages, records: Sequence[Record], tally: Tally, report: Callable[[Tally], None]
+    job: ProduceMessages, records: Sequence[Record], counts: LoopCounts, report: Callable[[LoopCounts], None]
 ) -> float:
-    """Fills `tally`, a thousand messages being a request; returns the window's length in seconds.
+    """Fills `counts`, a thousand messages being a request; returns the window's length in seconds.
 
     Raises aiokafka's errors and `DependencyDown`.
     """
-    options = KafkaOptions(bootstrap_servers=job.bootstrap_servers, client_id="reco-load-floor")
+    options = KafkaOptions(bootstrap_servers=job.bootstrap_servers, client_id="reco-load-baseline")
     await ensure_topics(options, [job.topic], TopicOptions(partitions=job.partitions), timeout_sec=_TIMEOUT_SEC)
     messages = [
         (record.payload.encode(), record.user_id.encode(), [("event_id", record.event_id.encode())])
@@ -110,13 +114,13 @@ async def produce_messages(
         async with asyncio.timeout(_TIMEOUT_SEC):
             await asyncio.gather(*futures)
         now = time.perf_counter()
-        tally.add(now, now - begun, len(futures), None, b"")
-        report(tally)
+        counts.add(now, now - begun, len(futures), None, b"")
+        report(counts)
 
     try:
-        deadline = _open(tally, job.window)
+        deadline = _open(counts, job.window)
         turn = 0
-        while (begun := time.perf_counter()) < deadline and tally.good < job.window.max_good:
+        while (begun := time.perf_counter()) < deadline and counts.good < job.window.max_good:
             chunk = chunks[turn % len(chunks)]
             turn += 1
             under_way.append(
@@ -126,7 +130,7 @@ async def produce_messages(
                 await settle_oldest()
         while under_way:
             await settle_oldest()
-        return time.perf_counter() - tally.opens_at
+        return time.perf_counter() - counts.opens_at
     finally:
         await stop_client(producer, timeout_sec=_TIMEOUT_SEC)
 
@@ -143,10 +147,10 @@ async def _clients(database_url: str, count: int) -> AsyncIterator[list[Any]]:
         await asyncio.gather(*(connection.close() for connection in connections))
 
 
-def _open(tally: Tally, window: Window) -> float:
+def _open(counts: LoopCounts, window: Window) -> float:
     """Opens the window after the warm-up; returns when it closes."""
-    tally.opens_at = time.perf_counter() + window.warmup_sec
-    return tally.opens_at + window.seconds
+    counts.opens_at = time.perf_counter() + window.warmup_sec
+    return counts.opens_at + window.seconds
 
 
 def _columns(records: Sequence[Record]) -> list[list[Any]]:

@@ -79,7 +79,7 @@ class Embedded:
         child.stop()
 
     def stop(self) -> None:
-        """Ends the service's processes; the floor stays. Raises `UserError` when one did not drain as it should."""
+        """Ends the service's processes; the baseline stays. Raises `UserError` when one did not drain as it should."""
         children, self._children = self._children, []
         for child, code in [(child, child.stop()) for child in children]:
             if code:
@@ -159,10 +159,12 @@ def service(
 
 
 @contextmanager
-def floor(environ: Mapping[str, str], logs: Path, guard: Guard) -> Iterator[Endpoint]:
+def baseline(environ: Mapping[str, str], logs: Path, guard: Guard) -> Iterator[Endpoint]:
     """The bare server that the API is compared with."""
     port = str(ports.choose())
-    child = Child("floor", ["app.load.floor_server"], {**environ, "HTTP_PORT": port}, logs / "floor.log", guard)
+    child = Child(
+        "baseline", ["app.load.baseline_server"], {**environ, "HTTP_PORT": port}, logs / "baseline.log", guard
+    )
     try:
         child.await_ready("/reco?user_id=a&session_id=b&k=1")
         yield child.endpoint

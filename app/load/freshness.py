@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from app.core.events import Click
 from app.load.client import Caller
-from app.load.loops import Tally
+from app.load.loops import LoopCounts
 from app.load.requests import Endpoint, History, Singles, Source, reco_path, template
 
 _PAUSE_SEC: Final = 0.01
@@ -26,11 +26,11 @@ class _Item(Struct):
     because: list[str] = []
 
 
-class _Answer(Struct):
+class _Recommended(Struct):
     items: list[_Item]
 
 
-_decoder: Final = msgspec.json.Decoder(_Answer)
+_decoder: Final = msgspec.json.Decoder(_Recommended)
 
 
 def reflects(body: bytes, item_id: str) -> bool:
@@ -51,7 +51,7 @@ class Marked:
         self._singles: dict[int, tuple[Singles, str, str]] = {}
         self._caller = Caller(endpoint, timeout_sec=_GIVE_UP_SEC)
         self._watches: set[asyncio.Task[None]] = set()
-        self.visible = Tally()
+        self.visible = LoopCounts()
 
     def next(self) -> tuple[bytes, int] | None:
         self._turn += 1

@@ -18,7 +18,7 @@ from app.core.events import Record, accept
 from app.errors import DependencyDown, describe
 from app.load import drivers, jobs
 from app.load.freshness import Marked
-from app.load.loops import ClosedLoop, OpenLoop, Tally, measure
+from app.load.loops import ClosedLoop, LoopCounts, OpenLoop, measure
 from app.load.requests import Batches, Endpoint, Gets, History, Singles, Source, reco_path, template
 from app.load.workload import World
 
@@ -27,7 +27,7 @@ _POOL: Final = 20_000
 _REPORT_SEC: Final = 0.5
 # Marked events are for popular items: these surely have neighbours once the histories are in.
 _MARKED_ITEMS: Final = 20
-# The run's name in the ids of events that go to a floor and are stored nowhere.
+# The run's name in the ids of events that go to a baseline and are stored nowhere.
 _DISCARDED: Final = "discards"
 
 
@@ -54,15 +54,15 @@ class Generator:
             case jobs.FillOutbox():
                 series = await self._fill(job)
             case jobs.InsertRows() | jobs.ProduceMessages():
-                series = await self._floor(job)
+                series = await self._baseline(job)
             case _:
                 series = await self._closed(job)
         return jobs.Measured(series=series, visible=visible, generator_cpu_sec=time.process_time() - begun_cpu)
 
     async def _closed(self, job: jobs.Closed) -> jobs.Series:
-        tally = Tally()
-        loop = ClosedLoop(job.endpoint, self._source(job), tally, job.connections)
-        return _series(tally, await measure(loop, tally, job.window, _reporter()))
+        counts = LoopCounts()
+        loop = ClosedLoop(job.endpoint, self._source(job), counts, job.connections)
+        return _series(counts, await measure(loop, counts, job.window, _reporter()))
 
     def _source(self, job: jobs.Closed) -> Source:
         match job:
@@ -82,26 +82,26 @@ class Generator:
         return Gets(endpoint, [reco_path(user_id, k) for user_id in itertools.islice(users, _POOL)])
 
     async def _steady(self, job: jobs.SendSteadily) -> tuple[jobs.Series, jobs.Series]:
-        tally = Tally()
+        counts = LoopCounts()
         plain = Singles(job.endpoint, self._templates, self._history)
         popular = list(self._world.popular_items(_MARKED_ITEMS))
         marked = Marked(job.endpoint, plain, self._history, popular, max(1, round(job.rate / job.marked_per_sec)))
-        loop = OpenLoop(job.endpoint, marked, tally, job.connections, job.rate)
-        seconds = await measure(loop, tally, job.window, _reporter())
+        loop = OpenLoop(job.endpoint, marked, counts, job.connections, job.rate)
+        seconds = await measure(loop, counts, job.window, _reporter())
         await marked.finish()
-        return _series(tally, seconds), _series(marked.visible, seconds)
+        return _series(counts, seconds), _series(marked.visible, seconds)
 
     async def _fill(self, job: jobs.FillOutbox) -> jobs.Series:
-        tally = Tally()
+        counts = LoopCounts()
         records = itertools.islice(self._records("backlog", self._history), job.count)
-        return _series(tally, await drivers.fill_outbox(job.database_url, records, self._history, tally, _reporter()))
+        return _series(counts, await drivers.fill_outbox(job.database_url, records, self._history, counts, _reporter()))
 
-    async def _floor(self, job: jobs.InsertRows | jobs.ProduceMessages) -> jobs.Series:
-        tally = Tally()
+    async def _baseline(self, job: jobs.InsertRows | jobs.ProduceMessages) -> jobs.Series:
+        counts = LoopCounts()
         records = list(itertools.islice(self._records("live", History(_DISCARDED)), _POOL))
         if isinstance(job, jobs.InsertRows):
-            return _series(tally, await drivers.insert_rows(job, records, tally, _reporter()))
-        return _series(tally, await drivers.produce_messages(job, records, tally, _reporter()))
+            return _series(counts, await drivers.insert_rows(job, records, counts, _reporter()))
+        return _series(counts, await drivers.produce_messages(job, records, counts, _reporter()))
 
     def _records(self, stream: str, history: History) -> Iterator[Record]:
         now_ms = time.time_ns() // 1_000_000
@@ -132,27 +132,27 @@ async def main() -> None:
             _say(jobs.Failed(describe(error)))
 
 
-def _series(tally: Tally, seconds: float) -> jobs.Series:
+def _series(counts: LoopCounts, seconds: float) -> jobs.Series:
     return jobs.Series(
         seconds=seconds,
-        requests=tally.requests,
-        good=tally.good,
-        latency=tally.latency.sparse(),
-        errors=dict(tally.errors),
-        first_bodies=tally.first_bodies,
+        requests=counts.requests,
+        good=counts.good,
+        latency=counts.latency.sparse(),
+        errors=dict(counts.errors),
+        first_bodies=counts.first_bodies,
     )
 
 
-def _reporter() -> Callable[[Tally], None]:
+def _reporter() -> Callable[[LoopCounts], None]:
     """Says how far it is, twice a second however often it is called."""
     said_at = 0.0
 
-    def report(tally: Tally) -> None:
+    def report(counts: LoopCounts) -> None:
         nonlocal said_at
         now = time.perf_counter()
         if now - said_at >= _REPORT_SEC:
             said_at = now
-            _say(jobs.Progress(good=tally.good, errors=sum(tally.errors.values())))
+            _say(jobs.Progress(good=counts.good, errors=sum(counts.errors.values())))
 
     return report
 

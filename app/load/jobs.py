@@ -15,7 +15,7 @@ class Start(Struct, frozen=True, kw_only=True, tag="start"):
 
 
 class SendSingles(Struct, frozen=True, kw_only=True, tag="singles"):
-    """Closed loop, one event a request. `recorded` is false for a floor: its events are stored nowhere."""
+    """Closed loop, one event a request. `recorded` is false for a baseline: its events are stored nowhere."""
 
     endpoint: Endpoint
     connections: int
@@ -69,7 +69,7 @@ class FillOutbox(Struct, frozen=True, kw_only=True, tag="fill"):
 
 
 class InsertRows(Struct, frozen=True, kw_only=True, tag="insert"):
-    """Floor: `clients` connections insert `size` rows a statement into a plain table, with asyncpg alone."""
+    """Baseline: `clients` connections insert `size` rows a statement into a plain table, with asyncpg alone."""
 
     database_url: str
     clients: int
@@ -78,7 +78,7 @@ class InsertRows(Struct, frozen=True, kw_only=True, tag="insert"):
 
 
 class ProduceMessages(Struct, frozen=True, kw_only=True, tag="produce"):
-    """Floor: the events as Kafka messages, through a producer like the relay's and nothing else."""
+    """Baseline: the events as Kafka messages, through a producer like the relay's and nothing else."""
 
     bootstrap_servers: str
     topic: str

@@ -39,7 +39,7 @@ class Window(Struct, frozen=True, kw_only=True):
     grace_sec: float = 5.0
 
 
-class Tally:
+class LoopCounts:
     """What happened inside the measured window; errors are counted outside of it too."""
 
     def __init__(self) -> None:
@@ -69,10 +69,10 @@ class Tally:
 class _Loop(ABC):
     """Connections that come back when they break, and a deadline for each request."""
 
-    def __init__(self, endpoint: Endpoint, source: Source, tally: Tally, connections: int) -> None:
+    def __init__(self, endpoint: Endpoint, source: Source, counts: LoopCounts, connections: int) -> None:
         self._endpoint = endpoint
         self._source = source
-        self._tally = tally
+        self._tally = counts
         self._wanted = connections
         self._connections: set[Connection] = set()
         self._reconnects: set[asyncio.Task[None]] = set()
@@ -165,8 +165,8 @@ class ClosedLoop(_Loop):
 class OpenLoop(_Loop):
     """Starts `rate` requests a second. Those that find no free connection wait, and the wait counts."""
 
-    def __init__(self, endpoint: Endpoint, source: Source, tally: Tally, connections: int, rate: float) -> None:
-        super().__init__(endpoint, source, tally, connections)
+    def __init__(self, endpoint: Endpoint, source: Source, counts: LoopCounts, connections: int, rate: float) -> None:
+        super().__init__(endpoint, source, counts, connections)
         self._rate = rate
         self._idle: deque[Connection] = deque()
         self._intended: dict[Connection, float] = {}
@@ -210,9 +210,9 @@ class OpenLoop(_Loop):
 
 async def measure(
     loop: ClosedLoop | OpenLoop,
-    tally: Tally,
+    counts: LoopCounts,
     window: Window,
-    report: Callable[[Tally], None],
+    report: Callable[[LoopCounts], None],
 ) -> float:
     """Runs the loop for a warm-up and then the window; returns the window's length in seconds.
 
@@ -220,19 +220,19 @@ async def measure(
     """
     await loop.open()
     begun = time.perf_counter()
-    tally.opens_at = begun + window.warmup_sec
+    counts.opens_at = begun + window.warmup_sec
     reported = begun
     loop.start()
     while not loop.ended:
         now = time.perf_counter()
-        left = tally.opens_at + window.seconds - now
-        if left <= 0 or tally.good >= window.max_good:
+        left = counts.opens_at + window.seconds - now
+        if left <= 0 or counts.good >= window.max_good:
             break
         if now - reported >= _REPORT_SEC:
             reported = now
-            report(tally)
+            report(counts)
         loop.sweep()
         await asyncio.sleep(min(_SWEEP_SEC, max(left, 0.001)))
-    tally.closes_at = time.perf_counter()
+    counts.closes_at = time.perf_counter()
     await loop.finish(window.grace_sec)
-    return max(tally.closes_at - tally.opens_at, 1e-9)
+    return max(counts.closes_at - counts.opens_at, 1e-9)

@@ -37,7 +37,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     rate: float
     k: int
     backlog: int
-    floors: bool
+    baselines: bool
     check: bool
 
 

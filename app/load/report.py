@@ -14,7 +14,7 @@ from rich.text import Text
 from app.load.plan import Plan
 from app.load.results import FIELDS, ROWS, Results, Spread
 from app.load.store import Verdict
-from app.load.thresholds import Outcome
+from app.load.thresholds import ThresholdResult
 
 # Above these shares of the machine and of one processor, a reader should know.
 _QUIET_SHARE: Final = 0.1
@@ -30,11 +30,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def document(plan: Plan, results: Results, outcomes: Sequence[Outcome], verdict: Verdict | None) -> dict[str, Any]:
+def document(
+    plan: Plan, results: Results, verdicts: Sequence[ThresholdResult], verdict: Verdict | None
+) -> dict[str, Any]:
     """Everything, ready to be encoded. Each value has its median, least and greatest over the rounds."""
     rows: dict[str, Any] = {}
     for row in results.rows:
-        unit, meaning, floor = ROWS[row]
+        unit, meaning, baseline = ROWS[row]
         spreads = {name: results.spread(row, name) for name in FIELDS}
         rows[row] = {
             "meaning": meaning,
@@ -42,8 +44,8 @@ def document(plan: Plan, results: Results, outcomes: Sequence[Outcome], verdict:
             **{name: spread for name, spread in spreads.items() if spread is not None},
             "errors": results.errors(row),
         }
-        if floor is not None and (ratio := results.ratio(row, "rate", floor, "rate")) is not None:
-            rows[row]["of_floor"] = ratio
+        if baseline is not None and (ratio := results.ratio(row, "rate", baseline, "rate")) is not None:
+            rows[row]["of_baseline"] = ratio
     url = None if plan.url is None else msgspec.structs.replace(plan.url, headers=())
     shown = msgspec.to_builtins(msgspec.structs.replace(plan, url=url))
     shown["headers"] = [name for name, _ in plan.headers]  # their values may be secrets
@@ -52,28 +54,30 @@ def document(plan: Plan, results: Results, outcomes: Sequence[Outcome], verdict:
         "plan": shown,
         "rows": rows,
         "thresholds": [
-            {"condition": outcome.threshold.text, "actual": outcome.actual, "passed": outcome.passed}
-            for outcome in outcomes
+            {"condition": checked.threshold.text, "actual": checked.actual, "passed": checked.passed}
+            for checked in verdicts
         ],
         "check": verdict,
-        "passed": passed(results, outcomes, verdict),
+        "passed": passed(results, verdicts, verdict),
     }
 
 
-def passed(results: Results, outcomes: Sequence[Outcome], verdict: Verdict | None) -> bool:
-    return not results.failed and all(o.passed for o in outcomes) and not (verdict and verdict.faults)
+def passed(results: Results, verdicts: Sequence[ThresholdResult], verdict: Verdict | None) -> bool:
+    return not results.failed and all(o.passed for o in verdicts) and not (verdict and verdict.faults)
 
 
-def tables(plan: Plan, results: Results, outcomes: Sequence[Outcome], verdict: Verdict | None) -> RenderableType:
+def tables(
+    plan: Plan, results: Results, verdicts: Sequence[ThresholdResult], verdict: Verdict | None
+) -> RenderableType:
     parts: list[RenderableType] = [_rates(plan, results), _processes(results)]
     parts += [Text(line, style="yellow") for line in _doubts(results)]
     parts += [Text(line, style="red") for line in _complaints(results)]
     if verdict is not None:
         parts.append(_checked(verdict))
-    for outcome in outcomes:
-        actual = "not measured" if outcome.actual is None else f"{outcome.actual:.3g}"
-        word, style = ("met", "green") if outcome.passed else ("NOT MET", "red")
-        parts.append(Text(f"{word}: {outcome.threshold.text} (measured {actual})", style=style))
+    for checked in verdicts:
+        actual = "not measured" if checked.actual is None else f"{checked.actual:.3g}"
+        word, style = ("met", "green") if checked.passed else ("NOT MET", "red")
+        parts.append(Text(f"{word}: {checked.threshold.text} (measured {actual})", style=style))
     return Group(*parts)
 
 
@@ -87,14 +91,14 @@ def _rates(plan: Plan, results: Results) -> Table:
     )
     table.add_column("", no_wrap=True)
     table.add_column("", overflow="ellipsis")
-    for heading in ("rate", "least to greatest", "of floor", "p50 ms", "p95", "p99", "p99.9"):
+    for heading in ("rate", "least to greatest", "of baseline", "p50 ms", "p95", "p99", "p99.9"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in results.rows:
         if row == "idle":
             continue
-        _, meaning, floor = ROWS[row]
+        _, meaning, baseline = ROWS[row]
         rate = results.spread(row, "rate")
-        ratio = results.ratio(row, "rate", floor, "rate") if floor else None
+        ratio = results.ratio(row, "rate", baseline, "rate") if baseline else None
         table.add_row(
             row,
             meaning,
@@ -102,7 +106,7 @@ def _rates(plan: Plan, results: Results) -> Table:
             "" if rate is None else f"{rate.least:,.0f} to {rate.greatest:,.0f}",
             "" if ratio is None else f"{ratio.median:.2f}",
             *(_number(results.spread(row, name), 1) for name in ("p50", "p95", "p99", "p999")),
-            style="dim" if row.startswith("floor.") else None,
+            style="dim" if row.startswith("baseline.") else None,
         )
     return table
 

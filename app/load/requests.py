@@ -172,11 +172,11 @@ class _Result(Struct):
     status: str
 
 
-class _BatchAnswer(Struct):
+class _BatchCounts(Struct):
     results: list[_Result]
 
 
-_batch_decoder: Final = msgspec.json.Decoder(_BatchAnswer)
+_batch_decoder: Final = msgspec.json.Decoder(_BatchCounts)
 _ITEM_STATES: Final = {"accepted": ACCEPTED, "duplicate": ACCEPTED, "unavailable": UNKNOWN}
 
 

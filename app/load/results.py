@@ -1,4 +1,4 @@
-"""From what each round measured to what is reported: medians with least and greatest, and ratios to the floors.
+"""From what each round measured to what is reported: medians with least and greatest, and ratios to the baselines.
 
 A ratio is taken round by round, between neighbours in time, so that what slows the machine for a while slows both.
 """
@@ -22,19 +22,19 @@ FIELDS: Final = (
 _LEAST_SAMPLES: Final = 6
 _PERCENTILES: Final = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "p999": 99.9}
 
-# Row → (unit of the rate, what it is, the floor it is compared with).
+# Row → (unit of the rate, what it is, the baseline it is compared with).
 ROWS: Final[Mapping[str, tuple[str, str, str | None]]] = {
-    "floor.post": ("requests/s", "bare Litestar, same POSTs", None),
-    "single": ("events/s", "one event a request", "floor.post"),
-    "floor.insert100": ("rows/s", "bare asyncpg, 100 rows each", None),
-    "batch100": ("events/s", "100 events a request", "floor.insert100"),
-    "floor.insert1000": ("rows/s", "bare asyncpg, 1,000 rows each", None),
-    "batch1000": ("events/s", "1,000 events a request", "floor.insert1000"),
-    "floor.get": ("requests/s", "bare Litestar, same GETs", None),
-    "reco": ("requests/s", "GET /reco", "floor.get"),
+    "baseline.post": ("requests/s", "bare Litestar, same POSTs", None),
+    "single": ("events/s", "one event a request", "baseline.post"),
+    "baseline.insert100": ("rows/s", "bare asyncpg, 100 rows each", None),
+    "batch100": ("events/s", "100 events a request", "baseline.insert100"),
+    "baseline.insert1000": ("rows/s", "bare asyncpg, 1,000 rows each", None),
+    "batch1000": ("events/s", "1,000 events a request", "baseline.insert1000"),
+    "baseline.get": ("requests/s", "bare Litestar, same GETs", None),
+    "reco": ("requests/s", "GET /reco", "baseline.get"),
     "cold": ("requests/s", "GET /reco right after Redis lost everything", None),
-    "floor.produce": ("messages/s", "bare aiokafka, idempotent", None),
-    "relay": ("events/s", "outbox to Kafka, a backlog", "floor.produce"),
+    "baseline.produce": ("messages/s", "bare aiokafka, idempotent", None),
+    "relay": ("events/s", "outbox to Kafka, a backlog", "baseline.produce"),
     "consumer": ("events/s", "Kafka to features, a backlog", None),
     "steady": ("events/s", "the same at a fixed rate", None),
     "visible": ("", "acknowledged to seen in /reco", None),

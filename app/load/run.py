@@ -30,9 +30,9 @@ def run(plan: Plan, screen: Screen, environ: Mapping[str, str] = os.environ) -> 
 
 def _bench(plan: Plan, screen: Screen, environ: Mapping[str, str], stack: ExitStack) -> Bench:
     """Everything the plan needs, running; the stack ends it."""
-    own = floor = None
+    own = baseline = None
     database_url, kafka = environ.get("DATABASE_URL", ""), ""
-    if plan.url is None or plan.floors:
+    if plan.url is None or plan.baselines:
         embedded = _embedded()
         logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reco-load-")))
         guard = stack.enter_context(embedded.guard())
@@ -40,8 +40,8 @@ def _bench(plan: Plan, screen: Screen, environ: Mapping[str, str], stack: ExitSt
             urls = stack.enter_context(embedded.servers(environ, screen))
             database_url, kafka = urls["DATABASE_URL"], urls["KAFKA_BOOTSTRAP_SERVERS"]
             own = stack.enter_context(embedded.service(plan, urls, environ, logs, guard, screen))
-        if plan.floors:
-            floor = stack.enter_context(embedded.floor(environ, logs, guard))
+        if plan.baselines:
+            baseline = stack.enter_context(embedded.baseline(environ, logs, guard))
     target = own or _remote(plan)
     generator = GeneratorHandle(jobs.Start(shape=plan.shape, run=secrets.token_hex(4)))
     stack.callback(generator.close)
@@ -51,7 +51,7 @@ def _bench(plan: Plan, screen: Screen, environ: Mapping[str, str], stack: ExitSt
         screen,
         target=target,
         own=own,
-        floor=floor,
+        baseline=baseline,
         database_url=database_url,
         bootstrap_servers=kafka,
         topic_prefix=environ.get("KAFKA_TOPIC_PREFIX", ""),
@@ -65,7 +65,7 @@ def _embedded() -> ModuleType:
     except ModuleNotFoundError as error:
         raise UserError(
             f"Embedded servers need the package {error.name}: install the project with its extra `dev` "
-            "(scripts/dev does), or give the URL of a running service and leave --floor out"
+            "(scripts/dev does), or give the URL of a running service and leave --baseline out"
         ) from error
 
 

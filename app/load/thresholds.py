@@ -1,4 +1,4 @@
-"""Conditions on the results, as text: `single.rate/floor.post>=0.6`.
+"""Conditions on the results, as text: `single.rate/baseline.post>=0.6`.
 
     condition = value [ "/" value ] ( ">=" | "<=" | ">" | "<" ) number
     value     = row [ "." field ]            the field is `rate` when left out
@@ -25,6 +25,9 @@ _COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
 }
 _SHAPE: Final = re.compile(r"\s*([\w.]+)\s*(?:/\s*([\w.]+)\s*)?(>=|<=|>|<)\s*(\d+(?:\.\d+)?)\s*", re.ASCII)
 
+# Conditions written for releases up to 0.1 name the rows of the baselines `floor.…`.
+_FORMER_ROW: Final = re.compile(r"^floor\.")
+
 
 class Threshold(Struct, frozen=True):
     """`value / by  comparison  bound`; `by` is None for a plain value."""
@@ -40,7 +43,7 @@ class Threshold(Struct, frozen=True):
         return [self.value[0], *([self.by[0]] if self.by else [])]
 
 
-class Outcome(Struct, frozen=True):
+class ThresholdResult(Struct, frozen=True):
     """`actual` is None when a row or field was not measured, and then the threshold is not met."""
 
     threshold: Threshold
@@ -52,22 +55,25 @@ def parse(text: str) -> Threshold:
     """Raises `UserError` that says what was expected."""
     match = _SHAPE.fullmatch(text)
     if match is None:
-        raise UserError(f"{text!r} is no condition; write for example single.rate/floor.post>=0.6 or visible.p99<1000")
+        raise UserError(
+            f"{text!r} is no condition; write for example single.rate/baseline.post>=0.6 or visible.p99<1000"
+        )
     value, by, comparison, bound = match.groups()
     return Threshold(text.strip(), _value(value), _value(by) if by else None, comparison, float(bound))
 
 
-def evaluate(threshold: Threshold, results: Results) -> Outcome:
+def evaluate(threshold: Threshold, results: Results) -> ThresholdResult:
     if threshold.by is None:
         spread = results.spread(*threshold.value)
     else:
         spread = results.ratio(*threshold.value, *threshold.by)
     actual = None if spread is None else spread.median
     passed = actual is not None and _COMPARISONS[threshold.comparison](actual, threshold.bound)
-    return Outcome(threshold, actual, passed)
+    return ThresholdResult(threshold, actual, passed)
 
 
 def _value(text: str) -> tuple[str, str]:
+    text = _FORMER_ROW.sub("baseline.", text)
     if text in ROWS:
         return text, "rate"
     row, _, name = text.rpartition(".")

@@ -21,17 +21,17 @@ async def follow(database: Database, outdate: Callable[[Sequence[str]], None]) -
 
     Without Postgres nothing changes either.
     """
-    mark: Watermark | None = None
+    watermark: Watermark | None = None
     while True:
         try:
             async with database.connection() as connection:
-                if mark is None:
-                    mark = Watermark(low=max(0, await changes.newest(connection) - _LOOK_BACK))
-                rows = await changes.read(connection, mark.low, mark.seen)
+                if watermark is None:
+                    watermark = Watermark(low=max(0, await changes.newest(connection) - _LOOK_BACK))
+                rows = await changes.read(connection, watermark.low, watermark.seen)
         except DependencyDown:
             await asyncio.sleep(_AWAY_SEC)
             continue
         for _, item_ids in rows:
             outdate(item_ids)
-        mark.advance([row_id for row_id, _ in rows], time.monotonic())
+        watermark.advance([row_id for row_id, _ in rows], time.monotonic())
         await asyncio.sleep(_EVERY_SEC)

@@ -30,9 +30,8 @@ class FreshCache(Generic[V]):
     waits `patience_sec` for that and takes the old value if it has not come by then, so a slow Postgres costs
     freshness and not latency.
 
-    With `rest_factor` the reloads give way: after a load that took t seconds the next one starts `rest_factor` x t
-    later, and whoever has an old value meanwhile is served that at once. Only a key without any value is never kept
-    waiting. So reloading takes a bounded share of the time, however many entries change.
+    `reload_throttle` bounds the share of time spent on reloads: after a load that took t seconds the next reload starts
+    `reload_throttle` x t later, and readers get the stale value meanwhile. Keys without a value are loaded at once.
 
     With `fill_patience_sec`, a reader does not wait for keys without any value while more of them are wanted than two
     loads take, as after a start under load: he takes `absent` for those that have not come. Who waits already looks at
@@ -49,7 +48,7 @@ class FreshCache(Generic[V]):
         max_keys: int,
         max_batch: int = 200,
         patience_sec: float = 0.05,
-        rest_factor: float = 0.0,
+        reload_throttle: float = 0.0,
         fill_patience_sec: float | None = None,
     ) -> None:
         self._load_many = load_many
@@ -58,7 +57,7 @@ class FreshCache(Generic[V]):
         self._max_keys = max_keys
         self._max_batch = max_batch
         self._patience_sec = patience_sec
-        self._rest_factor = rest_factor
+        self._reload_throttle = reload_throttle
         self._fill_patience_sec = fill_patience_sec
         self._entries: dict[str, tuple[float, V]] = {}
         # Those that are served as they are, and the loads they came by, oldest first: so a read of many is one step,
@@ -70,7 +69,7 @@ class FreshCache(Generic[V]):
         self._refresh: _Wanted[V] = _Wanted()
         self._loader: asyncio.Task[None] | None = None
         self._urgent = asyncio.Event()
-        self._rest_until = _NEVER
+        self._throttled_until = _NEVER
         self._loading = False
         self._outdated: set[str] = set()
         self._hits = metrics.CACHE_READS.labels(name, "hit")
@@ -81,12 +80,12 @@ class FreshCache(Generic[V]):
         if key in self._fresh:
             self._hits.inc()
             return self._fresh[key]
-        return (await self.get_many((key,), hurried=False))[key]
+        return (await self.get_many((key,), allow_partial=False))[key]
 
-    async def get_many(self, keys: Collection[str], *, hurried: bool = True) -> dict[str, V]:
+    async def get_many(self, keys: Collection[str], *, allow_partial: bool = True) -> dict[str, V]:
         """The value of every key. Raises `DependencyDown` when one has none yet and it cannot be loaded.
 
-        Who is not `hurried` waits for all of them however many are wanted.
+        Who is not `allow_partial` waits for all of them however many are wanted.
         """
         fresh, entries = self._fresh, self._entries
         try:
@@ -102,14 +101,14 @@ class FreshCache(Generic[V]):
         self._stale.inc(len(stale))
         self._misses.inc(len(missing))
         loads = self._loader is not None and not self._loader.done()
-        gives_way = self._rest_factor > 0 and (loads or time.monotonic() < self._rest_until)
+        gives_way = self._reload_throttle > 0 and (loads or time.monotonic() < self._throttled_until)
         refreshing = self._refresh.request(stale) if stale else None
         filling = self._fill.join(missing) if missing else None
         if self._loader is None or self._loader.done():
             self._loader = asyncio.create_task(self._load_wanted())
         if filling is not None:
             self._urgent.set()
-            patience_sec = self._fill_patience_sec if hurried else None
+            patience_sec = self._fill_patience_sec if allow_partial else None
             while not filling.done() and (patience_sec is None or self._fill.waiting <= _LOADS_AHEAD * self._max_batch):
                 await asyncio.wait([filling], timeout=patience_sec)
             loaded = filling.result() if filling.done() else {}
@@ -147,11 +146,11 @@ class FreshCache(Generic[V]):
                 self._urgent.clear()
                 if self._fill:
                     await self._load_some(self._fill)
-                elif await self._rested():
+                elif await self._throttle_passed():
                     started = time.monotonic()
                     await self._load_some(self._refresh)
                     ended = time.monotonic()
-                    self._rest_until = ended + (ended - started) * self._rest_factor
+                    self._throttled_until = ended + (ended - started) * self._reload_throttle
         finally:
             self._fill.fail(DependencyDown("cache", "closed"))
             self._refresh.fail(DependencyDown("cache", "closed"))
@@ -200,9 +199,9 @@ class FreshCache(Generic[V]):
             left = self._loads[0][0] + self._ttl_sec - now
             self._expiry = asyncio.get_running_loop().call_later(left, self._expire)
 
-    async def _rested(self) -> bool:
+    async def _throttle_passed(self) -> bool:
         """Waits for the end of the rest; false when something urgent comes before."""
-        left = self._rest_until - time.monotonic()
+        left = self._throttled_until - time.monotonic()
         if left > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):

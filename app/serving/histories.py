@@ -11,7 +11,7 @@ from app.adapters.postgres import Database
 from app.adapters.sessions import Session
 from app.core.history import History
 from app.errors import DependencyDown
-from app.serving.joined_reads import JoinedReads
+from app.serving.request_coalescer import RequestCoalescer
 
 _PATIENCE_SEC: Final = 1.0
 _KEEP_SEC: Final = 300.0
@@ -27,7 +27,7 @@ class Histories:
         self._cache = cache
         self._strict_cache = strict_cache
         # Kept as they are stored: decoded, a history takes three times the memory.
-        self._users: JoinedReads[Versioned | None] = JoinedReads(
+        self._users: RequestCoalescer[Versioned | None] = RequestCoalescer(
             "history",
             self._read,
             absent=None,
@@ -35,7 +35,7 @@ class Histories:
             keep_sec=_KEEP_SEC,
             max_keys=max_keys,
         )
-        self._sessions: JoinedReads[Session | None] = JoinedReads(
+        self._sessions: RequestCoalescer[Session | None] = RequestCoalescer(
             "session",
             self._read_sessions,
             absent=None,

@@ -16,9 +16,9 @@ from app.core.model import MODEL, Model
 from app.core.profile import Profile
 from app.core.ranking import Ranked, Ranking
 from app.core.rules import Rules
-from app.core.slate import CATALOGUE, RANKED, Slate, Wish
+from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
+from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from app.serving.histories import Histories
-from app.serving.lists import EVERYTHING, Lists
 
 MODEL_VERSION: Final = ranking.MODEL_VERSION
 
@@ -31,18 +31,18 @@ _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 _SPREAD_SHARE: Final = 0.25
 
 
-class Ask(Struct, frozen=True, kw_only=True):
-    """What is asked for. `most`: of one category at the most."""
+class RecommendationRequest(Struct, frozen=True, kw_only=True):
+    """What is asked for. `max_per_category`: of one category at the most."""
 
     k: int
     now_ms: int
     exclude: frozenset[str] = frozenset()
     category: str | None = None
-    most: int | None = None
+    max_per_category: int | None = None
     explain: bool = False
 
 
-class Parts(Struct):
+class ScoreParts(Struct):
     """What the score is made of: `(similarity + popularity) * factor`. `factor`: of rules, and of an item that the
     user had before.
     """
@@ -52,7 +52,7 @@ class Parts(Struct):
     factor: float
 
 
-class Item(Struct, omit_defaults=True):
+class RecommendedItem(Struct, omit_defaults=True):
     """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`, `why`."""
 
     item_id: str
@@ -60,14 +60,14 @@ class Item(Struct, omit_defaults=True):
     source: str
     title: str | None = None
     because: list[str] | UnsetType = UNSET
-    parts: Parts | UnsetType = UNSET
+    parts: ScoreParts | UnsetType = UNSET
     why: str | UnsetType = UNSET
 
 
 class Recommendation(Struct, frozen=True):
     """`strategy`: the source that most places have."""
 
-    items: Sequence[Item]
+    items: Sequence[RecommendedItem]
     strategy: str
 
 
@@ -77,12 +77,12 @@ class Recommender:
     def __init__(
         self,
         histories: Histories,
-        lists: Lists,
+        caches: CandidateCaches,
         *,
         exploration_share: float,
         exploration_seed: str,
     ) -> None:
-        self._lists = lists
+        self._caches = caches
         self._histories = histories
         self._exploration_share = exploration_share
         self._exploration_seed = exploration_seed
@@ -90,95 +90,106 @@ class Recommender:
     async def for_user(
         self,
         user_id: str,
-        ask: Ask,
+        request: RecommendationRequest,
         *,
         request_id: str,
         session_id: str | None = None,
         seen: frozenset[int] | None = None,
         model: Model = MODEL,
     ) -> Recommendation:
-        """`ask.k` items for the user, or as many as may be served. `seen`: as in `ranking.rank`.
+        """`request.k` items for the user, or as many as may be served. `seen`: as in `ranking.rank`.
 
         Raises `DependencyDown` when nothing is known and nothing can be read.
         """
         history = await self._histories.of(user_id, session_id)
         profile = Profile(history, model)
-        neighbours = await self._lists.neighbours.get_many([seed.item_id for seed in profile.seeds])
-        popular = await self._lists.popular.get(ask.category or EVERYTHING)
-        active = await self._lists.rules.get(RULES_CHANGED)
-        factors = active.boosted_items(ask.now_ms, ask.category) if active else {}
+        neighbours = await self._caches.neighbours.get_many([seed.item_id for seed in profile.seeds])
+        popular = await self._caches.popular.get(request.category or EVERYTHING)
+        active = await self._caches.rules.get(RULES_CHANGED)
+        factors = active.boosted_items(request.now_ms, request.category) if active else {}
         started = time.perf_counter()
         ranked = ranking.rank(
             profile,
             neighbours,
             popular,
-            now_ms=ask.now_ms,
-            slots=self._lists.slots,
-            exclude=ask.exclude,
+            now_ms=request.now_ms,
+            index=self._caches.index,
+            exclude=request.exclude,
             seen=seen,
             factors=factors,
         )
         _RANKING((time.perf_counter() - started) * 1000)
-        unknown = not history.entries and ask.category is None
-        never = ask.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
-        wish = Wish(
-            k=ask.k,
-            now_ms=ask.now_ms,
-            category=ask.category,
+        unknown = not history.entries and request.category is None
+        never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
+        constraints = PageConstraints(
+            k=request.k,
+            now_ms=request.now_ms,
+            category=request.category,
             exclude=never,
-            most=ask.most,
-            spread=max(1, round(ask.k * _SPREAD_SHARE)) if unknown else None,
-            pins=active.pins(ask.now_ms, ask.category) if active else (),
-            newcomers=await self._chosen_newcomers(ask, ranked, never, request_id),
+            max_per_category=request.max_per_category,
+            soft_max_per_category=max(1, round(request.k * _SPREAD_SHARE)) if unknown else None,
+            pins=active.pins(request.now_ms, request.category) if active else (),
+            explored=await self._explored(request, ranked, never, request_id),
         )
-        by_card = bool(active) and active.needs_cards(ask.now_ms, ask.category)
-        return await self._answer(_Job(ranked, wish, active, factors, by_card, ask.explain, fill_up=True))
+        by_card = bool(active) and active.needs_cards(request.now_ms, request.category)
+        return await self._answer(_Job(ranked, constraints, active, factors, by_card, request.explain, fill_up=True))
 
-    async def similar(self, item_id: str, ask: Ask) -> Recommendation:
-        """Up to `ask.k` items that go with this one."""
-        neighbours = await self._lists.neighbours.get(item_id)
-        slots = self._lists.slots
-        return await self._list(ranking.similar(neighbours, slots=slots, exclude=ask.exclude | {item_id}), ask)
+    async def similar(self, item_id: str, request: RecommendationRequest) -> Recommendation:
+        """Up to `request.k` items that go with this one."""
+        neighbours = await self._caches.neighbours.get(item_id)
+        index = self._caches.index
+        return await self._list(ranking.similar(neighbours, index=index, exclude=request.exclude | {item_id}), request)
 
-    async def popular(self, ask: Ask) -> Recommendation:
-        """Up to `ask.k` of what is popular now."""
-        popular = await self._lists.popular.get(ask.category or EVERYTHING)
-        ranked = ranking.popular(popular, now_ms=ask.now_ms, slots=self._lists.slots, exclude=ask.exclude)
-        return await self._list(ranked, ask)
+    async def popular(self, request: RecommendationRequest) -> Recommendation:
+        """Up to `request.k` of what is popular now."""
+        popular = await self._caches.popular.get(request.category or EVERYTHING)
+        ranked = ranking.popular(popular, now_ms=request.now_ms, index=self._caches.index, exclude=request.exclude)
+        return await self._list(ranked, request)
 
-    async def _list(self, ranked: Ranking, ask: Ask) -> Recommendation:
-        active = await self._lists.rules.get(RULES_CHANGED)
-        wish = Wish(k=ask.k, now_ms=ask.now_ms, category=ask.category, exclude=ask.exclude, most=ask.most)
-        return await self._answer(_Job(ranked, wish, active, {}, bool(active), ask.explain, fill_up=False))
+    async def _list(self, ranked: Ranking, request: RecommendationRequest) -> Recommendation:
+        active = await self._caches.rules.get(RULES_CHANGED)
+        constraints = PageConstraints(
+            k=request.k,
+            now_ms=request.now_ms,
+            category=request.category,
+            exclude=request.exclude,
+            max_per_category=request.max_per_category,
+        )
+        return await self._answer(_Job(ranked, constraints, active, {}, bool(active), request.explain, fill_up=False))
 
-    async def _chosen_newcomers(
-        self, ask: Ask, ranked: Ranking, without: Collection[str], request_id: str
+    async def _explored(
+        self, request: RecommendationRequest, ranked: Ranking, without: Collection[str], request_id: str
     ) -> Mapping[int, str]:
         if self._exploration_share <= 0.0:
             return {}
-        newcomers = await self._lists.newcomers.get(ask.category or EVERYTHING)
-        if not newcomers.ids:
+        pool = await self._caches.exploration_pool.get(request.category or EVERYTHING)
+        if not pool.ids:
             return {}
         chance = random.Random(f"{self._exploration_seed}:{request_id}").random
-        chosen = exploration.choose(newcomers, share=self._exploration_share, k=ask.k, without=without, chance=chance)
+        chosen = exploration.choose(pool, share=self._exploration_share, k=request.k, without=without, chance=chance)
         return {place: item_id for place, item_id in chosen.items() if not ranked.left_out(item_id)}
 
     async def _answer(self, job: "_Job") -> Recommendation:
         """Fills the places: from the ranking, more of it as long as some are free, and then from the catalogue."""
-        wish, ranked = job.wish, job.ranked
-        reserved = [*(item_id for _, item_id in wish.pins), *wish.newcomers.values()]
-        cards = await self._lists.cards.get_many(reserved) if reserved else {}
-        if job.by_card and wish.newcomers:
-            kept = {place: i for place, i in wish.newcomers.items() if _boosted(job, [i], cards, {})}
-            wish = structs.replace(wish, newcomers=kept)
-        slate = Slate(wish, cards)
+        constraints, ranked = job.constraints, job.ranked
+        reserved = [*(item_id for _, item_id in constraints.pins), *constraints.explored.values()]
+        cards = await self._caches.cards.get_many(reserved) if reserved else {}
+        if job.by_card and constraints.explored:
+            kept = {place: i for place, i in constraints.explored.items() if _boosted(job, [i], cards, {})}
+            constraints = structs.replace(constraints, explored=kept)
+        slate = Slate(constraints, cards)
         boosts: dict[str, float] = {}
-        choosy = job.by_card or wish.category is not None or wish.most is not None or wish.spread is not None
-        count, offered = wish.k + (_SPARE_WHEN_CHOOSY if choosy else _SPARE), 0
+        choosy = (
+            job.by_card
+            or constraints.category is not None
+            or constraints.max_per_category is not None
+            or constraints.soft_max_per_category is not None
+        )
+        count, offered = constraints.k + (_SPARE_WHEN_CHOOSY if choosy else _SPARE), 0
         while slate.missing:
             best = ranked.best(count)
             fresh = best[offered:]
-            cards.update(await self._lists.cards.get_many(fresh))
+            cards.update(await self._caches.cards.get_many(fresh))
             slate.offer(_boosted(job, fresh, cards, boosts) if job.by_card else fresh)
             if len(best) < count:
                 break
@@ -186,10 +197,10 @@ class Recommender:
         if slate.missing:
             slate.relax()
         if slate.missing and job.fill_up:
-            rest = await self._lists.rest.get(wish.category or EVERYTHING)
-            rest = [item_id for item_id in rest if not ranked.left_out(item_id)]
-            cards.update(await self._lists.cards.get_many(rest))
-            slate.offer(_boosted(job, rest, cards, boosts) if job.by_card else rest, CATALOGUE)
+            fallback = await self._caches.fallback.get(constraints.category or EVERYTHING)
+            fallback = [item_id for item_id in fallback if not ranked.left_out(item_id)]
+            cards.update(await self._caches.cards.get_many(fallback))
+            slate.offer(_boosted(job, fallback, cards, boosts) if job.by_card else fallback, CATALOGUE)
         return await self._shown(job, slate.places(), cards, boosts)
 
     async def _shown(
@@ -205,18 +216,18 @@ class Recommender:
         if boosts:
             scores = [score * boosts.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
         items = [
-            Item(item_id, score, source, cards[item_id].title)
+            RecommendedItem(item_id, score, source, cards[item_id].title)
             for item_id, score, source in zip(item_ids, ranking.rounded(scores), sources, strict=True)
         ]
         strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
         if job.explain:
             shown = [ranked.show(it.item_id, boost=boosts.get(it.item_id, 1.0)).sourced(it.source) for it in items]
-            causes = await self._lists.cards.get_many({cause.item_id for found in shown for cause in found.causes})
+            causes = await self._caches.cards.get_many({cause.item_id for found in shown for cause in found.causes})
             titles = {item_id: card.title for item_id, card in causes.items()}
             for item, found in zip(items, shown, strict=True):
                 item.because = [cause.item_id for cause in found.causes]
                 item.parts = _parts(found)
-                item.why = in_words(found, titles, job.wish.category)
+                item.why = in_words(found, titles, job.constraints.category)
         return Recommendation(items, strategy)
 
 
@@ -226,7 +237,7 @@ class _Job(Struct, frozen=True):
     """
 
     ranked: Ranking
-    wish: Wish
+    constraints: PageConstraints
     rules: Rules
     factors: Mapping[str, float]
     by_card: bool
@@ -234,16 +245,16 @@ class _Job(Struct, frozen=True):
     fill_up: bool
 
 
-def _parts(found: Ranked) -> Parts:
+def _parts(found: Ranked) -> ScoreParts:
     base = found.score / found.factor if found.factor else 0.0
-    return Parts(*ranking.rounded([base - found.popularity, found.popularity, found.factor]))
+    return ScoreParts(*ranking.rounded([base - found.popularity, found.popularity, found.factor]))
 
 
 def _boosted(job: _Job, item_ids: Sequence[str], cards: Mapping[str, Card], boosts: dict[str, float]) -> Sequence[str]:
     """In the order of their scores times what rules say of their cards, which is noted in `boosts`."""
-    wish = job.wish
+    constraints = job.constraints
     for item_id in item_ids:
-        factor = job.rules.factor(item_id, cards[item_id], wish.now_ms, wish.category)
+        factor = job.rules.factor(item_id, cards[item_id], constraints.now_ms, constraints.category)
         boosts[item_id] = factor / (job.factors.get(item_id) or 1.0)
     kept = [item_id for item_id in item_ids if boosts[item_id] > 0.0]
     return sorted(kept, key=lambda item_id: job.ranked.score(item_id) * boosts[item_id], reverse=True)

@@ -28,17 +28,17 @@ from tests.support.service import ROOT, running
 SMALL = ["--seconds", "0.5", "--rounds", "1", "--users", "30", "--items", "60", "--history", "5", "--rate", "100"]
 EVERYTHING = {
     *(
-        "floor.post",
+        "baseline.post",
         "single",
-        "floor.insert100",
+        "baseline.insert100",
         "batch100",
-        "floor.insert1000",
+        "baseline.insert1000",
         "batch1000",
-        "floor.get",
+        "baseline.get",
         "reco",
         "cold",
     ),
-    *("floor.produce", "relay", "consumer", "steady", "visible", "idle"),
+    *("baseline.produce", "relay", "consumer", "steady", "visible", "idle"),
 }
 
 
@@ -71,7 +71,9 @@ def still_running(database_url: str) -> list[str]:
 
 
 def test_a_run_on_processes_of_its_own_measures_everything_and_leaves_nothing(environment: dict[str, str]) -> None:
-    process = command(environment, "--floor", "--json", "--backlog", "2000", "--require", "single/floor.post>0", *SMALL)
+    process = command(
+        environment, "--baseline", "--json", "--backlog", "2000", "--require", "single/baseline.post>0", *SMALL
+    )
     code, out, err = finished(process)
     assert code == 0, err
     document: dict[str, Any] = json.loads(out)
@@ -81,7 +83,7 @@ def test_a_run_on_processes_of_its_own_measures_everything_and_leaves_nothing(en
     assert all(rows[row]["rate"]["median"] > 0 for row in EVERYTHING - {"batch1000", "visible", "idle"})
     timed = ("single", "batch100", "batch1000", "reco", "cold", "steady", "visible")
     assert all(rows[row]["p99"]["median"] > 0 for row in timed)
-    assert all(rows[row]["of_floor"]["median"] > 0 for row in ("single", "batch100", "reco", "relay"))
+    assert all(rows[row]["of_baseline"]["median"] > 0 for row in ("single", "batch100", "reco", "relay"))
     assert all(rows[row]["errors"] == {} for row in EVERYTHING)
     assert rows["idle"]["rss_mb"]["median"] > 10
     check = document["check"]

@@ -19,7 +19,7 @@ import redis
 from app.core.history import decode_history
 from tests.support.service import eventually
 
-Outcome = Literal["accepted", "refused", "unknown"]
+Acknowledgement = Literal["accepted", "refused", "unknown"]
 
 _HISTORY_KEYS: Final = "reco:history:"
 _VERSION_BYTES: Final = 8
@@ -33,7 +33,7 @@ class Client:
     """Posts single events and keeps what became of each id. In a thread of its own between `with` and its end."""
 
     def __init__(self, url: str) -> None:
-        self.outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, Acknowledgement] = {}
         self.statuses: Counter[int | None] = Counter()
         self._bodies: dict[str, dict[str, Any]] = {}
         self._http = httpx.Client(base_url=url, timeout=15.0)
@@ -99,7 +99,7 @@ class Client:
         self._post(event_id)
         return event_id
 
-    def _post(self, event_id: str) -> Outcome:
+    def _post(self, event_id: str) -> Acknowledgement:
         try:
             answer = self._http.post("/event", json=self._bodies[event_id])
         except httpx.HTTPError:
@@ -108,7 +108,7 @@ class Client:
             return "unknown"
         self.statuses[answer.status_code] += 1
         assert answer.status_code in (200, 202, 503), answer.text
-        outcome: Outcome = "accepted" if answer.status_code in (200, 202) else "refused"
+        outcome: Acknowledgement = "accepted" if answer.status_code in (200, 202) else "refused"
         self.outcomes[event_id] = outcome
         return outcome
 

@@ -57,7 +57,7 @@ async def new(
 
 async def rest(pool: asyncpg.Pool, category: str | None = None, limit: int = 10) -> list[str]:
     async with pool.acquire() as connection:
-        return await catalogue.read_rest(connection, category, limit)
+        return await catalogue.read_fallback(connection, category, limit)
 
 
 async def test_a_card_has_what_was_stored(pool: asyncpg.Pool) -> None:

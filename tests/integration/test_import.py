@@ -19,10 +19,10 @@ import pytest
 from app.devstack import Stack
 from app.errors import UserError
 from app.importing.demo import SAMPLE
-from app.importing.mapping import Wishes
+from app.importing.mapping import ImportOptions
 from app.importing.reader import detect
 from app.importing.rows import BadRow
-from app.importing.transfer import BATCH_ROWS, Tally, Watcher, open_database, transfer
+from app.importing.transfer import BATCH_ROWS, ImportCounts, Watcher, open_database, transfer
 from tests.support.database import ask, stored
 from tests.support.sample import SAMPLE_ROWS
 from tests.support.service import ROOT, eventually, running
@@ -68,17 +68,17 @@ class Rejected(Watcher):
 
 async def import_here(
     database_url: str, path: Path, max_queued: int | None = None, **options: Any
-) -> tuple[Tally, Rejected]:
+) -> tuple[ImportCounts, Rejected]:
     """The same without the command around it."""
-    tally, watcher = Tally(), Rejected()
+    counts, watcher = ImportCounts(), Rejected()
     now_ms = time.time_ns() // 1_000_000
     database = open_database(database_url)
     try:
         await transfer(
             path,
-            detect(path, Wishes()),
+            detect(path, ImportOptions()),
             database,
-            tally,
+            counts,
             watcher,
             now_ms=now_ms,
             latest_ms=now_ms,
@@ -87,7 +87,7 @@ async def import_here(
         )
     finally:
         await database.close(timeout_sec=1.0)
-    return tally, watcher
+    return counts, watcher
 
 
 def test_the_sample_is_imported_once_however_often_it_runs(database_url: str, tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ async def test_without_a_relay_it_stops_at_the_bound_and_loses_nothing(database_
     with pytest.raises(UserError, match="No relay takes events"):
         await import_here(database_url, log, max_queued=3_000, still_sec=0.5)
     assert stored(database_url)[1] <= 3_300 + 2 * BATCH_ROWS
-    tally, _ = await import_here(database_url, log)
-    assert tally.imported + tally.duplicates == 20_000
+    counts, _ = await import_here(database_url, log)
+    assert counts.imported + counts.duplicates == 20_000
     assert stored(database_url) == (20_000, 20_000)
 
 
@@ -220,7 +220,7 @@ async def test_it_waits_for_a_relay_that_is_behind(
     most = 0
 
     class Relay(Watcher):
-        def moved(self, tally: Tally) -> None:
+        def moved(self, counts: ImportCounts) -> None:
             nonlocal most
             with psycopg.connect(database_url, autocommit=True) as connection:
                 row = connection.execute("SELECT count(*) FROM event_outbox").fetchone()
@@ -230,15 +230,15 @@ async def test_it_waits_for_a_relay_that_is_behind(
                     "DELETE FROM event_outbox WHERE id IN (SELECT id FROM event_outbox ORDER BY id LIMIT 500)"
                 )
 
-    tally = Tally()
+    counts = ImportCounts()
     log = write_log(tmp_path / "log.csv", 20_000)
     database = open_database(database_url)
     now_ms = time.time_ns() // 1_000_000
     await transfer(
-        log, detect(log, Wishes()), database, tally, Relay(), now_ms=now_ms, latest_ms=now_ms, max_queued=3_000
+        log, detect(log, ImportOptions()), database, counts, Relay(), now_ms=now_ms, latest_ms=now_ms, max_queued=3_000
     )
     await database.close(timeout_sec=1.0)
-    assert tally.imported == 20_000
+    assert counts.imported == 20_000
     assert 3_000 < most <= 3_300 + BATCH_ROWS
 
 
@@ -265,8 +265,8 @@ async def test_ids_of_the_file_tell_duplicates_from_conflicts(database_url: str,
     other = event | {"item_id": "j"}
     log.write_bytes(b"\n".join(map(msgspec.json.encode, [event, event, other])))
     for imported in (1, 0):
-        tally, watcher = await import_here(database_url, log)
-        assert (tally.imported, tally.duplicates, tally.rejected) == (imported, 2 - imported, 1)
+        counts, watcher = await import_here(database_url, log)
+        assert (counts.imported, counts.duplicates, counts.rejected) == (imported, 2 - imported, 1)
         assert [row.line for row in watcher.rows] == [3]
         assert "order-1-line-1 is stored already with other content" in watcher.rows[0].reason
 

@@ -3,8 +3,8 @@
 import pytest
 
 from app.adapters.schema_check import drift, order_faults
-from app.checks import findings, promises, smoke
-from app.checks.client import Answer, Client
+from app.checks import findings, smoke, targets
+from app.checks.client import Client, HttpReply
 from app.commands.doctor import shown_settings
 from app.commands.status import lines
 from app.core import events
@@ -70,11 +70,9 @@ def test_sla_figures_must_not_be_above_and_kpis_not_below_their_targets() -> Non
         "error_ratio": 0.0,
         "targets": {"ingest_p99_ms": 100.0, "reco_p99_ms": 100.0, "freshness_p99_ms": 1000.0, "error_ratio": 0.001},
     }
-    verdicts = {verdict.name: verdict.ok for verdict in promises.sla_verdicts(now)}
+    verdicts = {verdict.name: verdict.ok for verdict in targets.sla_verdicts(now)}
     assert verdicts == {"ingest_p99_ms": True, "reco_p99_ms": False, "freshness_p99_ms": None, "error_ratio": True}
-    kpis = promises.kpi_verdicts(
-        {"ctr_at_20": 0.04, "coverage_at_20": None}, {"ctr_at_20": 0.05, "coverage_at_20": 0.3}
-    )
+    kpis = targets.kpi_verdicts({"ctr_at_20": 0.04, "coverage_at_20": None}, {"ctr_at_20": 0.05, "coverage_at_20": 0.3})
     assert [verdict.ok for verdict in kpis] == [False, None]
 
 
@@ -126,9 +124,9 @@ def test_what_is_no_address_of_a_service_is_said_at_once(url: str) -> None:
 
 
 def test_an_answer_that_is_not_the_service_s_is_said_to_be_one() -> None:
-    assert "does the address lead to it" in Answer(404, "<html>", 1.0).shown()
-    assert Answer(404, {"detail": "No such path."}, 1.0).shown() == "404 No such path."
-    assert Answer(0, "no answer from x", 1.0).shown() == "no answer from x"
+    assert "does the address lead to it" in HttpReply(404, "<html>", 1.0).shown()
+    assert HttpReply(404, {"detail": "No such path."}, 1.0).shown() == "404 No such path."
+    assert HttpReply(0, "no answer from x", 1.0).shown() == "no answer from x"
 
 
 class Refusing(Client):
@@ -138,10 +136,10 @@ class Refusing(Client):
         super().__init__("http://service")
         self.calls: list[str] = []
 
-    def call(self, method: str, path: str, body: object = None) -> Answer:
+    def call(self, method: str, path: str, body: object = None) -> HttpReply:
         self.calls.append(f"{method} {path}")
         posts = sum(call.startswith("POST") for call in self.calls)
-        return Answer({"GET": 200, "DELETE": 200}.get(method, 202 if posts == 1 else 503), {}, 1.0)
+        return HttpReply({"GET": 200, "DELETE": 200}.get(method, 202 if posts == 1 else 503), {}, 1.0)
 
 
 def test_a_walk_that_ends_early_erases_what_was_taken() -> None:

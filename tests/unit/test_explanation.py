@@ -4,7 +4,7 @@ import pytest
 
 from app.core.explanation import in_words
 from app.core.exploration import EXPLORE
-from app.core.ranking import COVISITATION, POPULAR, RETURN, Cause, Ranked
+from app.core.ranking import COVISITATION, POPULAR, REPEAT, Cause, Ranked
 from app.core.signals import Kind
 from app.core.slate import CATALOGUE, PINNED
 
@@ -30,7 +30,7 @@ OLD = Cause("c", Kind.PURCHASE, 0.1)
         (Ranked("x", 0.5, POPULAR, factor=2.0), "Popular now. A rule multiplies its score by 2."),
         (Ranked("x", 0.5, POPULAR, factor=0.25), "Popular now. A rule multiplies its score by 0.25."),
         (
-            Ranked("x", 0.5, RETURN, factor=2.0),
+            Ranked("x", 0.5, REPEAT, factor=2.0),
             "The user had it on an earlier visit, and users are seen to come back to it.",
         ),
         (Ranked("x", 0.0, EXPLORE), "New: it is shown to some users to find out how it is liked."),

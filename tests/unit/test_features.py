@@ -19,7 +19,7 @@ from app.core.features import (
     fold,
     merge_history,
 )
-from app.core.history import MAX_ITEMS, MAX_MARKS, mark
+from app.core.history import MAX_ITEMS, MAX_SEEN_HASHES, seen_hash
 from app.core.messages import (
     ClickMessage,
     ImpressionMessage,
@@ -61,8 +61,10 @@ def by_definition(entries: Sequence[Entry]) -> History:
     if len(places) >= MAX_ITEMS:
         kept = [entry for entry in kept if (-entry.at_ms, entry.item_id) <= places[MAX_ITEMS - 1]]
     kept.sort(key=lambda entry: (-entry.at_ms, entry.item_id, -entry.kind, -entry.weight))
-    marks = sorted({mark(item_id) for item_id in newest})[:MAX_MARKS] if len(newest) > MAX_ITEMS else []
-    return History(tuple(kept), tuple(marks))
+    seen_hashes = (
+        sorted({seen_hash(item_id) for item_id in newest})[:MAX_SEEN_HASHES] if len(newest) > MAX_ITEMS else []
+    )
+    return History(tuple(kept), tuple(seen_hashes))
 
 
 @given(ENTRIES, st.randoms(use_true_random=False), st.integers(0, 200))
@@ -89,17 +91,17 @@ def test_a_stored_history_is_read_as_it_was(entries: list[Entry]) -> None:
 def test_old_items_leave_a_mark_and_new_ones_come_first() -> None:
     history = merge_history(NO_HISTORY, [Entry(f"item-{at}", at, Kind.VIEW, 0.3) for at in range(MAX_ITEMS + 1)])
     assert [entry.item_id for entry in history] == [f"item-{at}" for at in range(MAX_ITEMS, 0, -1)]
-    assert mark("item-0") in history.marks
-    assert len(history.marks) == MAX_ITEMS + 1
+    assert seen_hash("item-0") in history.seen_hashes
+    assert len(history.seen_hashes) == MAX_ITEMS + 1
 
 
 def test_marks_are_bounded_and_stay_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(histories, "MAX_MARKS", 60)
+    monkeypatch.setattr(histories, "MAX_SEEN_HASHES", 60)
     entries = [Entry(f"item-{at}", at, Kind.VIEW, 0.3) for at in range(120)]
     forward = merge_history(NO_HISTORY, entries)
     backward = merge_history(merge_history(NO_HISTORY, entries[60:]), reversed(entries[:60]))
     assert forward == backward
-    assert list(forward.marks) == sorted(mark(entry.item_id) for entry in entries)[:60]
+    assert list(forward.seen_hashes) == sorted(seen_hash(entry.item_id) for entry in entries)[:60]
 
 
 def event(kind: type[Any], item_id: str, at_ms: int, user_id: str = "ann", **fields: Any) -> Any:
@@ -160,7 +162,7 @@ def test_an_abandoned_watch_counts_against_the_item_and_makes_no_pair() -> None:
 @pytest.mark.parametrize(("later_ms", "returned"), [(HOUR_MS, 0.0), (7 * HOUR_MS, 1.0)])
 def test_who_comes_back_on_another_visit_returns(later_ms: int, returned: float) -> None:
     folded = fold([event(PurchaseMessage, "a", 0), event(PurchaseMessage, "a", later_ms)], {})
-    assert folded.items["a"].returns == pytest.approx(returned, rel=0.01)
+    assert folded.items["a"].repeat_weight == pytest.approx(returned, rel=0.01)
     assert folded.items["a"].purchases == 2
 
 

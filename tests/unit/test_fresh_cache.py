@@ -13,7 +13,7 @@ def cache_of(
     ttl_sec: float = 60.0,
     max_keys: int = 10,
     patience_sec: float = 0.01,
-    rest_factor: float = 0.0,
+    reload_throttle: float = 0.0,
     fill_patience_sec: float | None = None,
 ) -> FreshCache[int]:
     return FreshCache(
@@ -24,7 +24,7 @@ def cache_of(
         max_keys=max_keys,
         max_batch=3,
         patience_sec=patience_sec,
-        rest_factor=rest_factor,
+        reload_throttle=reload_throttle,
         fill_patience_sec=fill_patience_sec,
     )
 
@@ -201,7 +201,7 @@ async def test_what_changes_while_it_is_loaded_is_loaded_again() -> None:
 async def test_reloads_that_give_way_keep_nobody_with_an_old_value_waiting() -> None:
     source = Source()
     source.values = {"a": 1, "b": 1}
-    cache = cache_of(source, patience_sec=60.0, rest_factor=1e9)
+    cache = cache_of(source, patience_sec=60.0, reload_throttle=1e9)
     await cache.get("a")
     for value in (2, 3):
         source.values = {"a": value, "b": value}

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.adapters.ingest import Outcome
+from app.adapters.ingest import InsertStatus
 from app.core.events import Record
 from app.errors import BufferFull, Closed, DependencyDown
 from app.ingest.group_commit import GroupCommit
@@ -24,7 +24,7 @@ class Store:
         self.entered = asyncio.Event()
         self.error: Exception | None = None
 
-    async def insert(self, records: Sequence[Record]) -> list[Outcome]:
+    async def insert(self, records: Sequence[Record]) -> list[InsertStatus]:
         self.batches.append([record.event_id for record in records])
         self.entered.set()
         await self.gate.wait()

@@ -10,8 +10,8 @@ from app.core.history import (
     History,
     decode_history,
     encode_history,
-    mark,
     merge_history,
+    seen_hash,
 )
 
 # Few items and times, so that ties and repetitions are common; and enough of them to pass the bound of 50 items.
@@ -56,12 +56,12 @@ def test_it_is_stored_and_read_as_it_is(events: list[Entry]) -> None:
     assert merge_history(history, events) is history
 
 
-def test_items_that_had_to_go_are_remembered_by_their_marks() -> None:
+def test_items_that_had_to_go_are_remembered_by_their_hashes() -> None:
     events = [Entry(f"i{number}", number, 0, 1.0) for number in range(MAX_ITEMS + 5)]
     history = merge_history(NO_HISTORY, events)
     assert len(history) == MAX_ITEMS
-    assert {mark(f"i{number}") for number in range(MAX_ITEMS + 5)} == set(history.marks)
-    assert merge_history(NO_HISTORY, events[:MAX_ITEMS]).marks == ()
+    assert {seen_hash(f"i{number}") for number in range(MAX_ITEMS + 5)} == set(history.seen_hashes)
+    assert merge_history(NO_HISTORY, events[:MAX_ITEMS]).seen_hashes == ()
 
 
 def test_of_an_item_each_kind_has_its_latest_entry() -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from app.errors import UserError
 from app.importing.items import ItemRow, guess_items, item_maker
-from app.importing.mapping import Wishes
+from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, detect_items, read_items
 
 ALL = ["item_id", "title", "categories", "tags", "published_at", "expires_at", "hidden"]
 
 
 def make(**values: object) -> ItemRow:
-    return item_maker(guess_items(ALL, Wishes()))({"item_id": "i", **values}, 7, 99)
+    return item_maker(guess_items(ALL, ImportOptions()))({"item_id": "i", **values}, 7, 99)
 
 
 @pytest.mark.parametrize(
@@ -36,18 +36,18 @@ def make(**values: object) -> ItemRow:
     ],
 )
 def test_usual_names_are_found(present: list[str], fields: dict[str, str]) -> None:
-    columns = guess_items(present, Wishes())
+    columns = guess_items(present, ImportOptions())
     assert columns.fields == fields
     assert set(columns.absent) == set(ALL) - set(fields)
 
 
 def test_every_fault_is_in_the_one_message() -> None:
     with pytest.raises(UserError) as error:
-        guess_items(["a", "b"], Wishes(columns={"user_id": "a", "title": "nowhere"}))
+        guess_items(["a", "b"], ImportOptions(columns={"user_id": "a", "title": "nowhere"}))
     for part in ("user_id=a", "title=nowhere", "--map item_id=COLUMN", "a, b"):
         assert part in str(error.value)
     with pytest.raises(UserError, match="no column besides sku is known"):
-        guess_items(["sku", "colour"], Wishes())
+        guess_items(["sku", "colour"], ImportOptions())
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_bad_value_is_refused_with_its_column_and_the_reason(changed: dict[str
 def test_a_field_that_only_a_late_line_has_is_found(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     path.write_text('{"sku": 1, "name": "a"}\n' * 200 + 'junk\n{"sku": 2, "hidden": true}\n')
-    source = detect_items(path, Wishes())
+    source = detect_items(path, ImportOptions())
     assert source.columns.fields == {"item_id": "sku", "title": "name", "hidden": "hidden"}
     *_, bad, last = read_items(path, source)
     assert isinstance(bad, BadRow)

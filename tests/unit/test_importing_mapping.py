@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors import UserError
-from app.importing.mapping import Columns, Wishes, guess
+from app.importing.mapping import Columns, ImportOptions, guess
 from app.importing.rows import Refused, Row, row_maker
 
 RETAIL = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
@@ -14,11 +14,11 @@ def make(columns: Columns, **values: object) -> Row | None:
 
 def plain(**fields: str) -> Columns:
     named = {"user_id": "user", "item_id": "item", "time": "ts", "event_type": "type"}
-    return guess([*named.values(), *fields.values()], Wishes(columns=named | fields))
+    return guess([*named.values(), *fields.values()], ImportOptions(columns=named | fields))
 
 
 def test_usual_names_are_found() -> None:
-    assert guess(RETAIL, Wishes(event_type="purchase")).fields == {
+    assert guess(RETAIL, ImportOptions(event_type="purchase")).fields == {
         "user_id": "CustomerID",
         "session_id": "InvoiceNo",
         "item_id": "StockCode",
@@ -29,20 +29,20 @@ def test_usual_names_are_found() -> None:
 
 def test_what_the_user_says_wins_over_the_guess_and_an_empty_column_takes_a_field_away() -> None:
     columns = guess(
-        RETAIL, Wishes(event_type="view", columns={"item_id": "Description", "title": "", "session_id": ""})
+        RETAIL, ImportOptions(event_type="view", columns={"item_id": "Description", "title": "", "session_id": ""})
     )
     assert columns.fields == {"user_id": "CustomerID", "item_id": "Description", "time": "InvoiceDate"}
 
 
 def test_an_event_type_for_all_rows_wins_over_a_column_of_types() -> None:
-    columns = guess(["user", "item", "ts", "type"], Wishes(event_type="click"))
+    columns = guess(["user", "item", "ts", "type"], ImportOptions(event_type="click"))
     row = make(columns, user="u", item="i", ts=1_700_000_000, type="nonsense")
     assert row is not None
     assert row.event_type == "click"
 
 
 def test_a_session_without_a_user_is_its_own_user() -> None:
-    columns = guess(["session", "aid", "ts", "type"], Wishes())
+    columns = guess(["session", "aid", "ts", "type"], ImportOptions())
     row = make(columns, session=12, aid=5, ts=1_659_304_800_025, type="orders")
     assert row == Row(
         user_id="12", session_id="12", item_id="5", event_type="purchase", ts_ms=1_659_304_800_025, line=7, pos=99
@@ -50,16 +50,17 @@ def test_a_session_without_a_user_is_its_own_user() -> None:
 
 
 def test_every_fault_is_in_the_one_message() -> None:
-    wishes = Wishes(columns={"usr": "a", "title": "nowhere"}, types={"wish": "liked"})
+    options = ImportOptions(columns={"usr": "a", "title": "nowhere"}, types={"wish": "liked"})
     with pytest.raises(UserError) as error:
-        guess(["item", "colour"], wishes)
+        guess(["item", "colour"], options)
     for part in ("usr=a", "title=nowhere", "wish=liked", "user_id", "time", "event type", "item, colour"):
         assert part in str(error.value)
 
 
 def test_types_are_mapped_without_regard_to_case_and_ignored_ones_give_no_row() -> None:
     columns = guess(
-        ["user", "item", "ts", "type"], Wishes(types={"Wish List": "click", "refund": "ignore", "view": "click"})
+        ["user", "item", "ts", "type"],
+        ImportOptions(types={"Wish List": "click", "refund": "ignore", "view": "click"}),
     )
     values: dict[str, object] = {"user": "u", "item": "i", "ts": 1_700_000_000}
     kinds = [make(columns, type=name, **values) for name in ("wish list", "PURCHASE", "view", "Refund")]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.errors import UserError
 from app.importing import lines
 from app.importing.demo import SAMPLE
-from app.importing.mapping import Wishes
+from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, Row, detect, read_rows
 
 NOW = 1_800_000_000_000
@@ -19,9 +19,9 @@ HEADER = "user,item,ts,type,title\n"
 anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def read(path: Path, content: bytes | str, **wishes: object) -> list[Row | BadRow]:
+def read(path: Path, content: bytes | str, **options: object) -> list[Row | BadRow]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(read_rows(path, detect(path, Wishes(**wishes)), latest_ms=NOW))  # type: ignore[arg-type]
+    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def told(rows: list[Row | BadRow]) -> list[tuple[int, str]]:
 
 
 def test_the_sample_that_is_shipped() -> None:
-    rows = list(read_rows(SAMPLE, detect(SAMPLE, Wishes()), latest_ms=NOW))
+    rows = list(read_rows(SAMPLE, detect(SAMPLE, ImportOptions()), latest_ms=NOW))
     good = [row for row in rows if isinstance(row, Row)]
     assert len(rows) == len(good) == 27_384
     assert len({row.user_id for row in good}) == 3_546
@@ -146,7 +146,7 @@ def test_a_line_of_endless_length(log: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_damaged_gzip_gives_what_stood_before_and_then_says_where(log: Path) -> None:
     content = gzip.compress((HEADER + "".join(f"u{n},i{n},1700000000,view,{n * n}\n" for n in range(5_000))).encode())
     log.write_bytes(content[: len(content) // 2])
-    rows = read_rows(log, detect(log, Wishes()), latest_ms=NOW)
+    rows = read_rows(log, detect(log, ImportOptions()), latest_ms=NOW)
     seen: list[Row | BadRow] = []
     with pytest.raises(UserError, match="damaged after line"):
         seen.extend(rows)
@@ -155,7 +155,7 @@ def test_damaged_gzip_gives_what_stood_before_and_then_says_where(log: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("content", "wishes", "reason"),
+    ("content", "options", "reason"),
     [
         (b"", {}, "is empty"),
         (b"\n  \n", {}, "is empty"),
@@ -169,15 +169,15 @@ def test_damaged_gzip_gives_what_stood_before_and_then_says_where(log: Path) -> 
     ],
 )
 def test_a_file_that_cannot_be_understood_is_refused_at_the_start(
-    log: Path, content: bytes, wishes: dict[str, object], reason: str
+    log: Path, content: bytes, options: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(UserError, match=reason):
-        read(log, content, **wishes)
+        read(log, content, **options)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        detect(tmp_path / "nowhere.csv", Wishes())
+        detect(tmp_path / "nowhere.csv", ImportOptions())
 
 
 values = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=20)

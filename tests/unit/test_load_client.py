@@ -6,7 +6,7 @@ import pytest
 
 from app.load import loops
 from app.load.client import Caller
-from app.load.loops import ClosedLoop, OpenLoop, Tally, Window, measure
+from app.load.loops import ClosedLoop, LoopCounts, OpenLoop, Window, measure
 from app.load.requests import Endpoint, Gets
 from tests.support.http_server import Request, serving
 
@@ -18,20 +18,20 @@ async def well(request: Request, writer: asyncio.StreamWriter) -> None:
     writer.write(ACCEPTED)
 
 
-async def run_closed(endpoint: Endpoint, window: Window, connections: int = 4) -> Tally:
-    tally = Tally()
-    loop = ClosedLoop(endpoint, Gets(endpoint, ["/"]), tally, connections)
-    await measure(loop, tally, window, lambda _: None)
-    return tally
+async def run_closed(endpoint: Endpoint, window: Window, connections: int = 4) -> LoopCounts:
+    counts = LoopCounts()
+    loop = ClosedLoop(endpoint, Gets(endpoint, ["/"]), counts, connections)
+    await measure(loop, counts, window, lambda _: None)
+    return counts
 
 
 async def test_each_connection_is_kept_and_every_answer_counted() -> None:
     async with serving(well) as (server, endpoint):
-        tally = await run_closed(endpoint, LONG)
+        counts = await run_closed(endpoint, LONG)
     assert server.connections == 4
-    assert tally.requests == tally.good == tally.latency.count >= 40
-    assert server.requests - tally.requests <= 4  # those under way when the window closed
-    assert not tally.errors
+    assert counts.requests == counts.good == counts.latency.count >= 40
+    assert server.requests - counts.requests <= 4  # those under way when the window closed
+    assert not counts.errors
 
 
 async def test_answers_in_pieces_are_put_together() -> None:
@@ -42,9 +42,9 @@ async def test_answers_in_pieces_are_put_together() -> None:
             await asyncio.sleep(0)
 
     async with serving(in_pieces) as (_, endpoint):
-        tally = await run_closed(endpoint, LONG)
-    assert tally.good >= 40
-    assert not tally.errors
+        counts = await run_closed(endpoint, LONG)
+    assert counts.good >= 40
+    assert not counts.errors
 
 
 async def test_errors_are_counted_by_status_and_the_first_body_is_kept() -> None:
@@ -54,10 +54,10 @@ async def test_errors_are_counted_by_status_and_the_first_body_is_kept() -> None
         writer.write(busy if request.number in (2, 3) else ACCEPTED)
 
     async with serving(refuse_the_second) as (_, endpoint):
-        tally = await run_closed(endpoint, LONG, connections=1)
-    assert tally.errors == {"503": 2}
-    assert tally.first_bodies == {"503": '{"detail": "number 2"}'}
-    assert tally.requests == tally.good + 2
+        counts = await run_closed(endpoint, LONG, connections=1)
+    assert counts.errors == {"503": 2}
+    assert counts.first_bodies == {"503": '{"detail": "number 2"}'}
+    assert counts.requests == counts.good + 2
 
 
 async def test_a_connection_that_breaks_is_an_error_and_comes_back() -> None:
@@ -65,10 +65,10 @@ async def test_a_connection_that_breaks_is_an_error_and_comes_back() -> None:
         writer.transport.abort() if request.number == 5 else writer.write(ACCEPTED)
 
     async with serving(break_the_fifth) as (server, endpoint):
-        tally = await run_closed(endpoint, LONG, connections=1)
-    assert sum(tally.errors.values()) == 1
-    assert next(iter(tally.errors)).startswith("connection lost")
-    assert tally.good >= 40
+        counts = await run_closed(endpoint, LONG, connections=1)
+    assert sum(counts.errors.values()) == 1
+    assert next(iter(counts.errors)).startswith("connection lost")
+    assert counts.good >= 40
     assert server.connections == 2
 
 
@@ -78,8 +78,8 @@ async def test_a_server_that_closes_after_its_answer_is_no_error() -> None:
         writer.close()
 
     async with serving(close_each) as (server, endpoint):
-        tally = await run_closed(endpoint, LONG, connections=2)
-    assert not tally.errors
+        counts = await run_closed(endpoint, LONG, connections=2)
+    assert not counts.errors
     assert server.connections >= 40
 
 
@@ -88,8 +88,8 @@ async def test_what_is_no_http_is_an_error() -> None:
         writer.write(b"hello\r\n\r\n" if request.number == 1 else ACCEPTED)
 
     async with serving(babble) as (_, endpoint):
-        tally = await run_closed(endpoint, LONG, connections=1)
-    assert [what.partition(":")[0] for what in tally.errors] == ["not HTTP"]
+        counts = await run_closed(endpoint, LONG, connections=1)
+    assert [what.partition(":")[0] for what in counts.errors] == ["not HTTP"]
 
 
 async def test_no_answer_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,9 +100,9 @@ async def test_no_answer_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
             writer.write(ACCEPTED)
 
     async with serving(silent_once) as (_, endpoint):
-        tally = await run_closed(endpoint, LONG, connections=1)
-    assert tally.errors == {"timeout": 1}
-    assert tally.good >= 40
+        counts = await run_closed(endpoint, LONG, connections=1)
+    assert counts.errors == {"timeout": 1}
+    assert counts.good >= 40
 
 
 async def test_the_warm_up_is_not_counted() -> None:
@@ -114,15 +114,15 @@ async def test_the_warm_up_is_not_counted() -> None:
             seen.set()
 
     async with serving(count) as (server, endpoint):
-        tally = Tally()
-        loop = ClosedLoop(endpoint, Gets(endpoint, ["/"]), tally, 2)
+        counts = LoopCounts()
+        loop = ClosedLoop(endpoint, Gets(endpoint, ["/"]), counts, 2)
         window = Window(seconds=60.0, max_good=10, warmup_sec=3600.0)
-        running = asyncio.create_task(measure(loop, tally, window, lambda _: None))
+        running = asyncio.create_task(measure(loop, counts, window, lambda _: None))
         await seen.wait()
-        assert tally.requests == 0
-        tally.opens_at = 0.0
+        assert counts.requests == 0
+        counts.opens_at = 0.0
         await running
-    assert 10 <= tally.requests < server.requests
+    assert 10 <= counts.requests < server.requests
 
 
 async def test_open_loop_latency_runs_from_the_intended_time() -> None:
@@ -133,14 +133,14 @@ async def test_open_loop_latency_runs_from_the_intended_time() -> None:
         writer.write(ACCEPTED)
 
     async with serving(hold_the_first) as (_, endpoint):
-        tally = Tally()
-        loop = OpenLoop(endpoint, Gets(endpoint, ["/"]), tally, 1, rate)
-        await measure(loop, tally, LONG, lambda _: None)
+        counts = LoopCounts()
+        loop = OpenLoop(endpoint, Gets(endpoint, ["/"]), counts, 1, rate)
+        await measure(loop, counts, LONG, lambda _: None)
     # Only the first request was held up by the server, yet those that were to start meanwhile have waited too.
-    median = tally.latency.percentile_ms(50)
+    median = counts.latency.percentile_ms(50)
     assert median is not None
     assert median > held_sec * 1000 / 4
-    assert tally.good >= 40
+    assert counts.good >= 40
 
 
 async def test_an_unreachable_service_is_said_at_once() -> None:

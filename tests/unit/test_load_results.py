@@ -33,7 +33,7 @@ PLAN = Plan(
     rate=100.0,
     k=20,
     backlog=1000,
-    floors=True,
+    baselines=True,
     check=True,
 )
 GOOD = Verdict(sent=10, accepted=9, refused=0, unknown=1, stored=10, consumed=10, faults=[])
@@ -55,8 +55,8 @@ def test_medians_go_with_least_and_greatest() -> None:
 
 def test_a_ratio_is_taken_round_by_round() -> None:
     # The machine was half as fast in the second round: both halves slow down and the ratio stays.
-    results = results_of(single=[600.0, 300.0, 700.0], floor_post=[1000.0, 500.0, 1000.0])
-    assert results.ratio("single", "rate", "floor.post", "rate") == Spread(0.6, 0.6, 0.7)
+    results = results_of(single=[600.0, 300.0, 700.0], baseline_post=[1000.0, 500.0, 1000.0])
+    assert results.ratio("single", "rate", "baseline.post", "rate") == Spread(0.6, 0.6, 0.7)
 
 
 def test_a_name_that_is_no_row_or_field_is_refused() -> None:
@@ -101,25 +101,26 @@ def test_a_drain_that_slows_down_has_a_slope() -> None:
 @pytest.mark.parametrize(
     ("condition", "met"),
     [
+        ("single.rate/baseline.post>=0.6", True),
         ("single.rate/floor.post>=0.6", True),
-        ("single/floor.post.rate > 0.6", False),
+        ("single/baseline.post.rate > 0.6", False),
         ("single.rate >= 600", True),
         ("single.p99<60", False),
-        (" floor.post <= 1000 ", True),
+        (" baseline.post <= 1000 ", True),
         ("reco>1", False),
         ("single/reco>=0", False),
         ("single.cpu<=100", False),
     ],
 )
 def test_conditions(condition: str, met: bool) -> None:
-    outcome = thresholds.evaluate(thresholds.parse(condition), results_of(single=[600.0], floor_post=[1000.0]))
-    assert outcome.passed is met
+    checked = thresholds.evaluate(thresholds.parse(condition), results_of(single=[600.0], baseline_post=[1000.0]))
+    assert checked.passed is met
 
 
 def test_what_was_not_measured_is_not_met() -> None:
-    outcome = thresholds.evaluate(thresholds.parse("reco.p99<1000"), Results())
-    assert outcome.actual is None
-    assert not outcome.passed
+    checked = thresholds.evaluate(thresholds.parse("reco.p99<1000"), Results())
+    assert checked.actual is None
+    assert not checked.passed
 
 
 @pytest.mark.parametrize(
@@ -144,13 +145,13 @@ def test_any_text_is_a_condition_or_a_user_error(text: str) -> None:
 
 
 def test_the_document_is_json_and_holds_every_value() -> None:
-    results = results_of(single=[600.0, 700.0], floor_post=[1000.0, 1000.0])
-    outcomes = [thresholds.evaluate(thresholds.parse("single/floor.post>=0.6"), results)]
-    document = json.loads(msgspec.json.encode(report.document(PLAN, results, outcomes, GOOD)))
+    results = results_of(single=[600.0, 700.0], baseline_post=[1000.0, 1000.0])
+    verdicts = [thresholds.evaluate(thresholds.parse("single/baseline.post>=0.6"), results)]
+    document = json.loads(msgspec.json.encode(report.document(PLAN, results, verdicts, GOOD)))
     assert document["rows"]["single"]["rate"] == {"median": 650.0, "least": 600.0, "greatest": 700.0}
-    assert document["rows"]["single"]["of_floor"]["median"] == pytest.approx(0.65)
+    assert document["rows"]["single"]["of_baseline"]["median"] == pytest.approx(0.65)
     condition = document["thresholds"][0]
-    assert condition == {"condition": "single/floor.post>=0.6", "actual": pytest.approx(0.65), "passed": True}
+    assert condition == {"condition": "single/baseline.post>=0.6", "actual": pytest.approx(0.65), "passed": True}
     assert document["check"]["faults"] == []
     assert document["passed"] is True
 
@@ -164,16 +165,16 @@ def test_the_values_of_headers_stay_out_of_the_document() -> None:
 
 
 def test_the_tables_name_errors_unmet_conditions_and_lost_events() -> None:
-    results = results_of(single=[600.0], floor_post=[1000.0])
+    results = results_of(single=[600.0], baseline_post=[1000.0])
     results.add("single", Sample(values={"rate": 1.0}, errors={"503": 12}, first_bodies={"503": '{"detail": "away"}'}))
-    outcomes = [thresholds.evaluate(thresholds.parse("single/floor.post>=0.9"), results)]
+    verdicts = [thresholds.evaluate(thresholds.parse("single/baseline.post>=0.9"), results)]
     bad = msgspec.structs.replace(GOOD, faults=["3 events accepted, but not stored"])
     out = StringIO()
-    Console(file=out, width=160).print(report.tables(PLAN, results, outcomes, bad))
+    Console(file=out, width=160).print(report.tables(PLAN, results, verdicts, bad))
     text = out.getvalue()
     assert "bare Litestar" in text
     assert '12 × 503; the first: {"detail": "away"}' in text
-    assert "NOT MET: single/floor.post>=0.9 (measured 0.6)" in text
+    assert "NOT MET: single/baseline.post>=0.9 (measured 0.6)" in text
     assert "3 events accepted, but not stored" in text
 
 
@@ -192,8 +193,8 @@ def test_a_run_passes_when_nothing_went_wrong(
 ) -> None:
     results = Results()
     results.add("single", Sample(values={"rate": 5.0}, errors=errors))
-    outcomes = [thresholds.evaluate(thresholds.parse(condition), results)]
-    assert report.passed(results, outcomes, verdict) is expected
+    verdicts = [thresholds.evaluate(thresholds.parse(condition), results)]
+    assert report.passed(results, verdicts, verdict) is expected
 
 
 def test_options_that_contradict_each_other_are_named() -> None:
@@ -212,7 +213,7 @@ def test_a_busy_machine_and_a_generator_at_its_limit_are_pointed_out() -> None:
     def shown(noise: float, generator: float) -> str:
         results = Results()
         results.add("idle", Sample(values={"machine_cpu": noise}))
-        results.add("floor.post", Sample(values={"rate": 1.0, "generator_cpu": generator}))
+        results.add("baseline.post", Sample(values={"rate": 1.0, "generator_cpu": generator}))
         out = StringIO()
         Console(file=out, width=160).print(report.tables(PLAN, results, [], None))
         return out.getvalue()
@@ -220,4 +221,4 @@ def test_a_busy_machine_and_a_generator_at_its_limit_are_pointed_out() -> None:
     assert "at rest" not in shown(0.0, 0.3)
     assert "generator was at its own limit" not in shown(0.0, 0.3)
     assert "cores busy at rest" in shown(1000.0, 0.3)
-    assert "floor.post: the generator was at its own limit" in shown(0.0, 0.97)
+    assert "baseline.post: the generator was at its own limit" in shown(0.0, 0.97)

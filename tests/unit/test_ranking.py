@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.history import NO_HISTORY, Entry, History, mark, merge_history
+from app.core.history import NO_HISTORY, Entry, History, merge_history, seen_hash
 from app.core.model import MODEL
 from app.core.profile import Profile
 from app.core.ranking import (
     COVISITATION,
     NO_POPULAR,
     POPULAR,
-    RETURN,
-    Accumulators,
+    REPEAT,
+    ItemIndex,
     Neighbours,
     Popular,
     Ranked,
@@ -28,11 +28,11 @@ from app.core.ranking import (
     similar,
     similarity,
 )
-from app.core.signals import COVISITATION_HALF_LIFE_MS, DAY_MS, HOUR_MS, LANDMARK_MS, Kind, grow
+from app.core.signals import COVISITATION_HALF_LIFE_MS, DAY_MS, HOUR_MS, LANDMARK_MS, Kind, forward_weight
 
 NOW_MS = LANDMARK_MS
-SLOTS = Accumulators()
-TOP = popular_of([("hit", 100.0), ("known", 25.0), ("rare", 1.0)], slots=SLOTS)
+SLOTS = ItemIndex()
+TOP = popular_of([("hit", 100.0), ("known", 25.0), ("rare", 1.0)], index=SLOTS)
 
 
 def bought(*item_ids: str, ago_ms: int = 60_000, weight: float = 1.0) -> History:
@@ -41,9 +41,9 @@ def bought(*item_ids: str, ago_ms: int = 60_000, weight: float = 1.0) -> History
     return merge_history(NO_HISTORY, entries)
 
 
-def near(similarities: Mapping[str, float], return_rate: float = 0.0) -> Neighbours:
+def near(similarities: Mapping[str, float], repeat_rate: float = 0.0) -> Neighbours:
     numbers = SLOTS.number(list(similarities)).tobytes()
-    return Neighbours(numbers, array("f", similarities.values()).tobytes(), return_rate)
+    return Neighbours(numbers, array("f", similarities.values()).tobytes(), repeat_rate)
 
 
 def members(neighbours: Neighbours) -> list[str]:
@@ -51,7 +51,7 @@ def members(neighbours: Neighbours) -> list[str]:
 
 
 def ids(history: History, neighbours: Mapping[str, Neighbours], top: Popular = TOP, k: int = 20) -> list[str]:
-    return rank(Profile(history), neighbours, top, now_ms=NOW_MS, slots=SLOTS).best(k)
+    return rank(Profile(history), neighbours, top, now_ms=NOW_MS, index=SLOTS).best(k)
 
 
 def shown(ranking: Ranking, k: int = 20) -> list[Ranked]:
@@ -59,7 +59,7 @@ def shown(ranking: Ranking, k: int = 20) -> list[Ranked]:
 
 
 def test_a_new_user_gets_what_is_popular() -> None:
-    ranked = shown(rank(Profile(NO_HISTORY), {}, TOP, now_ms=NOW_MS, slots=SLOTS), 2)
+    ranked = shown(rank(Profile(NO_HISTORY), {}, TOP, now_ms=NOW_MS, index=SLOTS), 2)
     assert [(item.item_id, item.source) for item in ranked] == [("hit", POPULAR), ("known", POPULAR)]
 
 
@@ -100,43 +100,43 @@ def test_what_the_user_has_is_left_out() -> None:
 
 
 def test_what_the_user_had_long_ago_is_left_out() -> None:
-    history = History(bought("a").entries, (mark("hit"),))
+    history = History(bought("a").entries, (seen_hash("hit"),))
     assert ids(history, {}) == ["known", "rare"]
 
 
 @pytest.mark.parametrize(
-    ("ago_ms", "return_rate", "offered"),
+    ("ago_ms", "repeat_rate", "offered"),
     [(7 * HOUR_MS, 0.02, True), (7 * HOUR_MS, 0.0, False), (HOUR_MS, 0.02, False)],
 )
-def test_an_item_is_offered_again_if_users_come_back_to_it(ago_ms: int, return_rate: float, offered: bool) -> None:
+def test_an_item_is_offered_again_if_users_come_back_to_it(ago_ms: int, repeat_rate: float, offered: bool) -> None:
     history = bought("hit", ago_ms=ago_ms)
-    ranked = shown(rank(Profile(history), {"hit": near({}, return_rate)}, TOP, now_ms=NOW_MS, slots=SLOTS))
+    ranked = shown(rank(Profile(history), {"hit": near({}, repeat_rate)}, TOP, now_ms=NOW_MS, index=SLOTS))
     assert ("hit" in [item.item_id for item in ranked]) is offered
-    assert [item.source for item in ranked if item.item_id == "hit"] == [RETURN] * offered
+    assert [item.source for item in ranked if item.item_id == "hit"] == [REPEAT] * offered
 
 
 def test_excluded_items_make_room_for_others() -> None:
-    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(300)], slots=SLOTS)
+    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(300)], index=SLOTS)
     ranked = rank(
-        Profile(NO_HISTORY), {}, top, now_ms=NOW_MS, slots=SLOTS, exclude={f"item-{number:03}" for number in range(295)}
+        Profile(NO_HISTORY), {}, top, now_ms=NOW_MS, index=SLOTS, exclude={f"item-{number:03}" for number in range(295)}
     )
     assert ranked.best(20) == ["item-295", "item-296", "item-297", "item-298", "item-299"]
 
 
 def test_only_what_was_done_in_the_named_way_is_left_out() -> None:
     history = merge_history(bought("hit"), [Entry("known", NOW_MS - 5, Kind.VIEW, 0.3)])
-    profile = Profile(History(history.entries, (mark("rare"),)))
-    ranked = rank(profile, {}, TOP, now_ms=NOW_MS, slots=SLOTS, seen={Kind.PURCHASE})
+    profile = Profile(History(history.entries, (seen_hash("rare"),)))
+    ranked = rank(profile, {}, TOP, now_ms=NOW_MS, index=SLOTS, seen={Kind.PURCHASE})
     assert ranked.best(20) == ["known", "rare"]
-    assert rank(Profile(history), {}, TOP, now_ms=NOW_MS, slots=SLOTS, seen=()).best(20) == ["hit", "known", "rare"]
+    assert rank(Profile(history), {}, TOP, now_ms=NOW_MS, index=SLOTS, seen=()).best(20) == ["hit", "known", "rare"]
     assert ranked.left_out("hit")
     assert not ranked.left_out("known")
-    assert rank(Profile(history), {}, TOP, now_ms=NOW_MS, slots=SLOTS).left_out("known")
+    assert rank(Profile(history), {}, TOP, now_ms=NOW_MS, index=SLOTS).left_out("known")
 
 
 def test_rules_multiply_scores() -> None:
     factors = {"rare": 20.0, "hit": 0.0, "absent": 2.0}
-    ranked = shown(rank(Profile(NO_HISTORY), {}, TOP, now_ms=NOW_MS, slots=SLOTS, factors=factors))
+    ranked = shown(rank(Profile(NO_HISTORY), {}, TOP, now_ms=NOW_MS, index=SLOTS, factors=factors))
     assert [item.item_id for item in ranked] == ["rare", "known"]
     assert ranked[0].score == pytest.approx(20.0 * ranked[0].popularity)
     assert (ranked[0].factor, ranked[0].source, ranked[1].factor) == (20.0, POPULAR, 1.0)
@@ -144,7 +144,7 @@ def test_rules_multiply_scores() -> None:
 
 def test_explanations_name_the_strongest_causes_first() -> None:
     neighbours = {"a": near({"x": 0.1}), "b": near({"x": 0.9}), "c": near({"y": 0.9})}
-    ranked = shown(rank(Profile(bought("a", "b", "c")), neighbours, TOP, now_ms=NOW_MS, slots=SLOTS))
+    ranked = shown(rank(Profile(bought("a", "b", "c")), neighbours, TOP, now_ms=NOW_MS, index=SLOTS))
     found = {item.item_id: (item.source, [cause.item_id for cause in item.causes]) for item in ranked}
     assert found["x"] == (COVISITATION, ["b", "a"])
     assert found["hit"] == (POPULAR, [])
@@ -152,7 +152,7 @@ def test_explanations_name_the_strongest_causes_first() -> None:
 
 def test_the_parts_of_a_score_sum_to_it() -> None:
     neighbours = {"a": near({"hit": 0.1, "x": 0.3}), "b": near({"x": 0.9})}
-    for item in shown(rank(Profile(bought("a", "b")), neighbours, TOP, now_ms=NOW_MS, slots=SLOTS)):
+    for item in shown(rank(Profile(bought("a", "b")), neighbours, TOP, now_ms=NOW_MS, index=SLOTS)):
         assert item.score == pytest.approx(item.popularity + sum(cause.part for cause in item.causes))
         assert all(cause.kind == Kind.PURCHASE for cause in item.causes)
 
@@ -177,8 +177,8 @@ def test_a_list_is_full_ordered_and_has_nothing_it_must_not(
     exclude: frozenset[str],
     k: int,
 ) -> None:
-    top = popular_of(sorted(popularity.items(), key=lambda pair: -pair[1]), slots=SLOTS)
-    ranking = rank(Profile(bought(*had)), neighbours, top, now_ms=NOW_MS, slots=SLOTS, exclude=exclude)
+    top = popular_of(sorted(popularity.items(), key=lambda pair: -pair[1]), index=SLOTS)
+    ranking = rank(Profile(bought(*had)), neighbours, top, now_ms=NOW_MS, index=SLOTS, exclude=exclude)
     ranked = shown(ranking, k)
     served = [item.item_id for item in ranked]
     assert len(set(served)) == len(served)
@@ -192,10 +192,10 @@ def test_a_list_is_full_ordered_and_has_nothing_it_must_not(
 
 @given(st.sets(st.integers(0, 199)), st.integers(1, 40))
 def test_a_list_is_full_however_many_items_the_user_had_long_ago(old: set[int], k: int) -> None:
-    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(200)], slots=SLOTS)
-    history = History(bought("now").entries, tuple(mark(f"item-{number:03}") for number in old))
+    top = popular_of([(f"item-{number:03}", 1_000.0 - number) for number in range(200)], index=SLOTS)
+    history = History(bought("now").entries, tuple(seen_hash(f"item-{number:03}") for number in old))
     left = [f"item-{number:03}" for number in range(200) if number not in old]
-    assert rank(Profile(history), {}, top, now_ms=NOW_MS, slots=SLOTS).best(k) == left[:k]
+    assert rank(Profile(history), {}, top, now_ms=NOW_MS, index=SLOTS).best(k) == left[:k]
 
 
 def test_seeds_are_the_latest_items_each_once() -> None:
@@ -221,7 +221,7 @@ def test_of_two_that_fit_alike_the_rare_one_is_less_similar() -> None:
 
 def test_the_evidence_that_halves_a_similarity_is_stored_at_its_time() -> None:
     half = evidence(NOW_MS + 400 * DAY_MS)
-    assert half == pytest.approx(MODEL.shrinkage * grow(NOW_MS + 400 * DAY_MS, COVISITATION_HALF_LIFE_MS))
+    assert half == pytest.approx(MODEL.shrinkage * forward_weight(NOW_MS + 400 * DAY_MS, COVISITATION_HALF_LIFE_MS))
 
 
 @given(st.lists(st.tuples(ITEMS, st.floats(0.001, 50.0), st.floats(0.1, 50.0)), max_size=30, unique_by=lambda p: p[0]))
@@ -238,23 +238,23 @@ def test_the_order_of_the_sql_is_that_of_the_similarity(pairs: list[tuple[str, f
 def test_neighbours_are_the_most_similar_ones() -> None:
     numbers = range(1, MODEL.neighbours + 20)
     pairs = [f"item-{number}" for number in numbers], [float(number) for number in numbers], [10.0] * len(numbers)
-    found = neighbours_of(5.0, 1.0, pairs, now_ms=NOW_MS, slots=SLOTS)
+    found = neighbours_of(5.0, 1.0, pairs, now_ms=NOW_MS, index=SLOTS)
     assert members(found)[0] == f"item-{MODEL.neighbours + 19}"
     assert len(members(found)) == MODEL.neighbours
     similarities = array("f", found.similarities).tolist()
     assert similarities == sorted(similarities, reverse=True)
     assert similarities[0] == pytest.approx(similarity(MODEL.neighbours + 19.0, 5.0, 10.0, NOW_MS))
-    assert found.return_rate == pytest.approx(1.0 / (5.0 + MODEL.return_evidence))
+    assert found.repeat_rate == pytest.approx(1.0 / (5.0 + MODEL.repeat_evidence))
 
 
 def test_an_item_without_frequency_has_no_neighbours() -> None:
-    assert neighbours_of(0.0, 0.0, (["a"], [1.0], [1.0]), now_ms=NOW_MS, slots=SLOTS) == Neighbours()
+    assert neighbours_of(0.0, 0.0, (["a"], [1.0], [1.0]), now_ms=NOW_MS, index=SLOTS) == Neighbours()
     unusable = ["a", "b"], [1.0, 0.0], [0.0, 1.0]
-    assert members(neighbours_of(1.0, 0.0, unusable, now_ms=NOW_MS, slots=SLOTS)) == []
+    assert members(neighbours_of(1.0, 0.0, unusable, now_ms=NOW_MS, index=SLOTS)) == []
 
 
 def test_similar_items_are_the_neighbours() -> None:
-    ranked = shown(similar(near({"b": 0.75, "c": 0.5, "d": 0.25}), slots=SLOTS, exclude={"b"}), 2)
+    ranked = shown(similar(near({"b": 0.75, "c": 0.5, "d": 0.25}), index=SLOTS, exclude={"b"}), 2)
     assert [(item.item_id, item.score, item.source) for item in ranked] == [
         ("c", 0.5, COVISITATION),
         ("d", 0.25, COVISITATION),
@@ -262,7 +262,7 @@ def test_similar_items_are_the_neighbours() -> None:
 
 
 def test_popular_items_have_their_popularity_of_now() -> None:
-    ranked = shown(popular(TOP, now_ms=NOW_MS + MODEL.popularity_half_life_ms, slots=SLOTS, exclude={"known"}))
+    ranked = shown(popular(TOP, now_ms=NOW_MS + MODEL.popularity_half_life_ms, index=SLOTS, exclude={"known"}))
     assert [(item.item_id, item.score, item.source) for item in ranked] == [
         ("hit", 50.0, POPULAR),
         ("rare", 0.5, POPULAR),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.catalogue import UNKNOWN, Card
-from app.core.rules import MAX_RULES, NO_RULES, Rule, Rules, faults
+from app.core.rules import MAX_RULES, NO_RULES, Rule, Rules, field_errors
 
 NAMES = st.sampled_from("abc")
 TIMES = st.integers(0, 6)
@@ -169,4 +169,4 @@ def test_too_many_and_two_of_one_id_are_refused() -> None:
     ],
 )
 def test_faults_are_named_with_their_places(rule: Rule, paths: list[str]) -> None:
-    assert [fault.path for fault in faults(rule)] == paths
+    assert [fault.path for fault in field_errors(rule)] == paths

@@ -11,8 +11,8 @@ from app.core.signals import (
     LANDMARK_MS,
     POPULARITY_HALF_LIFE_MS,
     WATCH_WEIGHT,
-    grow,
-    shrink,
+    decay_factor,
+    forward_weight,
     watch_weight,
 )
 
@@ -22,14 +22,14 @@ YEAR_MS = 365 * DAY_MS
 @given(st.integers(-19 * YEAR_MS, 19 * YEAR_MS), st.sampled_from([POPULARITY_HALF_LIFE_MS, COVISITATION_HALF_LIFE_MS]))
 def test_an_event_halves_with_each_half_life(ago_ms: int, half_life_ms: int) -> None:
     at_ms = LANDMARK_MS + ago_ms
-    term = grow(at_ms, half_life_ms)
-    assert term * shrink(at_ms, half_life_ms) == pytest.approx(1.0)
-    assert term * shrink(at_ms + half_life_ms, half_life_ms) == pytest.approx(0.5)
+    term = forward_weight(at_ms, half_life_ms)
+    assert term * decay_factor(at_ms, half_life_ms) == pytest.approx(1.0)
+    assert term * decay_factor(at_ms + half_life_ms, half_life_ms) == pytest.approx(0.5)
 
 
 @given(st.integers(0, 2**53 - 1))
 def test_no_time_overflows_and_none_is_lost(at_ms: int) -> None:
-    term = grow(at_ms, POPULARITY_HALF_LIFE_MS)
+    term = forward_weight(at_ms, POPULARITY_HALF_LIFE_MS)
     assert 0.0 < term < float("inf")
     assert 0.0 < term * 1e30 < float("inf")
 

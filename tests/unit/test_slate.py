@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from app.core.catalogue import UNKNOWN, Card
 from app.core.exploration import EXPLORE
-from app.core.slate import CATALOGUE, PINNED, RANKED, Slate, Wish
+from app.core.slate import CATALOGUE, PINNED, RANKED, PageConstraints, Slate
 
 NOW_MS = 1_000_000
 
@@ -19,8 +19,8 @@ def of(*categories: str, hidden: bool = False, expires_ms: int | None = None) ->
     return Card(categories=frozenset(categories), hidden=hidden, expires_ms=expires_ms)
 
 
-def filled(wish: Wish, cards: dict[str, Card], *offers: list[str]) -> list[str]:
-    slate = Slate(wish, CARDS | cards)
+def filled(constraints: PageConstraints, cards: dict[str, Card], *offers: list[str]) -> list[str]:
+    slate = Slate(constraints, CARDS | cards)
     for offer in offers:
         slate.offer(offer)
     slate.relax()
@@ -29,30 +29,30 @@ def filled(wish: Wish, cards: dict[str, Card], *offers: list[str]) -> list[str]:
 
 def test_the_best_come_first_and_what_must_not_be_served_makes_room() -> None:
     cards = {"item-01": of(hidden=True), "item-03": of(expires_ms=NOW_MS)}
-    wish = Wish(k=3, now_ms=NOW_MS, exclude={"item-00"})
-    assert filled(wish, cards, ITEMS) == ["item-02", "item-04", "item-05"]
+    constraints = PageConstraints(k=3, now_ms=NOW_MS, exclude={"item-00"})
+    assert filled(constraints, cards, ITEMS) == ["item-02", "item-04", "item-05"]
 
 
 def test_pins_and_newcomers_have_their_places() -> None:
-    wish = Wish(
+    constraints = PageConstraints(
         k=4,
         now_ms=NOW_MS,
         pins=[(1, "item-20"), (3, "item-21"), (9, "item-22")],
-        newcomers={2: "item-23", 3: "item-24"},
+        explored={2: "item-23", 3: "item-24"},
     )
-    slate = Slate(wish, CARDS)
+    slate = Slate(constraints, CARDS)
     slate.offer(["item-21", "item-00", "item-01"])
     assert slate.places() == [("item-20", PINNED), ("item-00", RANKED), ("item-21", PINNED), ("item-24", EXPLORE)]
     assert slate.missing == 0
 
 
 def test_a_pin_that_may_not_be_served_leaves_its_place_to_others() -> None:
-    wish = Wish(k=2, now_ms=NOW_MS, exclude={"item-21"}, pins=[(1, "item-20"), (2, "item-21")])
-    assert filled(wish, {"item-20": of(hidden=True)}, ITEMS) == ["item-00", "item-01"]
+    constraints = PageConstraints(k=2, now_ms=NOW_MS, exclude={"item-21"}, pins=[(1, "item-20"), (2, "item-21")])
+    assert filled(constraints, {"item-20": of(hidden=True)}, ITEMS) == ["item-00", "item-01"]
 
 
 def test_places_that_nobody_fills_leave_no_holes() -> None:
-    slate = Slate(Wish(k=5, now_ms=NOW_MS, pins=[(4, "item-20")]), CARDS)
+    slate = Slate(PageConstraints(k=5, now_ms=NOW_MS, pins=[(4, "item-20")]), CARDS)
     slate.offer(["item-00"])
     assert slate.places() == [("item-00", RANKED), ("item-20", PINNED)]
     assert slate.missing == 3
@@ -60,14 +60,23 @@ def test_places_that_nobody_fills_leave_no_holes() -> None:
 
 def test_the_bound_on_a_category_holds_and_the_spread_gives_way() -> None:
     cards = {item_id: of("films") for item_id in ITEMS[:10]} | {"item-10": of("books", "films"), "item-11": of("books")}
-    assert filled(Wish(k=4, now_ms=NOW_MS, most=2), cards, ITEMS[:12]) == ["item-00", "item-01", "item-11"]
-    assert filled(Wish(k=4, now_ms=NOW_MS, spread=2), cards, ITEMS[:12]) == ["item-00", "item-01", "item-11", "item-02"]
-    in_films = Wish(k=4, now_ms=NOW_MS, category="films", most=1)
+    assert filled(PageConstraints(k=4, now_ms=NOW_MS, max_per_category=2), cards, ITEMS[:12]) == [
+        "item-00",
+        "item-01",
+        "item-11",
+    ]
+    assert filled(PageConstraints(k=4, now_ms=NOW_MS, soft_max_per_category=2), cards, ITEMS[:12]) == [
+        "item-00",
+        "item-01",
+        "item-11",
+        "item-02",
+    ]
+    in_films = PageConstraints(k=4, now_ms=NOW_MS, category="films", max_per_category=1)
     assert filled(in_films, cards, ITEMS[:12]) == ["item-00", "item-01", "item-02", "item-03"]
 
 
 def test_a_later_offer_fills_what_is_left_and_says_where_from() -> None:
-    slate = Slate(Wish(k=3, now_ms=NOW_MS), CARDS)
+    slate = Slate(PageConstraints(k=3, now_ms=NOW_MS), CARDS)
     slate.offer(["item-05"])
     slate.offer(["item-05", "item-06", "item-07", "item-08"], CATALOGUE)
     assert slate.places() == [("item-05", RANKED), ("item-06", CATALOGUE), ("item-07", CATALOGUE)]
@@ -93,12 +102,14 @@ def test_an_answer_keeps_all_its_promises(
     order: list[str],
     k: int,
     exclude: frozenset[str],
-    most: int | None,
+    max_per_category: int | None,
     pins: list[tuple[int, str]],
-    newcomers: dict[int, str],
+    explored: dict[int, str],
 ) -> None:
-    wish = Wish(k=k, now_ms=NOW_MS, exclude=exclude, most=most, pins=pins, newcomers=newcomers)
-    slate = Slate(wish, cards)
+    constraints = PageConstraints(
+        k=k, now_ms=NOW_MS, exclude=exclude, max_per_category=max_per_category, pins=pins, explored=explored
+    )
+    slate = Slate(constraints, cards)
     slate.offer(order)
     places = slate.places()
     served = [item_id for item_id, _ in places]
@@ -106,8 +117,8 @@ def test_an_answer_keeps_all_its_promises(
     assert not any(cards[item_id].hidden or item_id in exclude for item_id in served)
     ranked = [item_id for item_id, source in places if source == RANKED]
     assert ranked == sorted(ranked, key=order.index)
-    if most is None:
+    if max_per_category is None:
         assert len(served) == min(k, sum(not cards[i].hidden and i not in exclude for i in ITEMS))
     else:
         of_category = Counter(category for item_id in served for category in cards[item_id].categories)
-        assert all(count <= most for count in of_category.values())
+        assert all(count <= max_per_category for count in of_category.values())

@@ -13,8 +13,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 
-class Tally:
-    """One series of a `Tallies`."""
+class FastCount:
+    """One series of a `FastCounter`."""
 
     __slots__ = ("value",)
 
@@ -25,27 +25,27 @@ class Tally:
         self.value += amount
 
 
-class Tallies(Collector):
+class FastCounter(Collector):
     """A counter."""
 
     def __init__(self, registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> None:
         self._family = name, meaning, labels
-        self._tallies: dict[tuple[str, ...], Tally] = {}
+        self._counts: dict[tuple[str, ...], FastCount] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Tally:
-        return self._tallies.setdefault(values, Tally())
+    def labels(self, *values: str) -> FastCount:
+        return self._counts.setdefault(values, FastCount())
 
     def collect(self) -> Iterable[CounterMetricFamily]:
         name, meaning, labels = self._family
         family = CounterMetricFamily(name, meaning, labels=labels)
-        for values, tally in self._tallies.items():
-            family.add_metric(values, tally.value)
+        for values, count in self._counts.items():
+            family.add_metric(values, count.value)
         yield family
 
 
-class Distribution:
-    """One series of a `Distributions`. `counts` has one place more than there are bounds."""
+class FastBuckets:
+    """One series of a `FastHistogram`. `counts` has one place more than there are bounds."""
 
     __slots__ = ("_bounds", "counts", "total")
 
@@ -59,7 +59,7 @@ class Distribution:
         self.total += value
 
 
-class Distributions(Collector):
+class FastHistogram(Collector):
     """A histogram."""
 
     def __init__(
@@ -67,11 +67,11 @@ class Distributions(Collector):
     ) -> None:
         self._family = name, meaning, labels
         self._bounds = tuple(map(float, buckets))
-        self._series: dict[tuple[str, ...], Distribution] = {}
+        self._series: dict[tuple[str, ...], FastBuckets] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Distribution:
-        return self._series.setdefault(values, Distribution(self._bounds))
+    def labels(self, *values: str) -> FastBuckets:
+        return self._series.setdefault(values, FastBuckets(self._bounds))
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         name, meaning, labels = self._family

@@ -1,4 +1,4 @@
-"""The floor of the API: `python -m app.load.floor_server` serves bare Litestar on HTTP_PORT of loopback.
+"""The baseline of the API: `python -m app.load.baseline_server` serves bare Litestar on HTTP_PORT of loopback.
 
 It runs under uvicorn as that comes, with the service's settings. It takes the same requests, decodes them into the same
 structs and answers in the same shapes, but stores nothing and computes nothing.
@@ -18,24 +18,24 @@ from app.http.server import bind, serve
 from app.supervisor import Progress
 
 
-class Answer(Struct):
+class Reply(Struct):
     event_id: str
     status: str
 
 
 @post("/log/watch", status_code=202)
-async def watch(data: Watch) -> Answer:
-    return Answer(str(data.event_id), "accepted")
+async def watch(data: Watch) -> Reply:
+    return Reply(str(data.event_id), "accepted")
 
 
 @post("/log/impression", status_code=202)
-async def impression(data: Impression) -> Answer:
-    return Answer(str(data.event_id), "accepted")
+async def impression(data: Impression) -> Reply:
+    return Reply(str(data.event_id), "accepted")
 
 
 @post("/event", status_code=202)
-async def interaction(data: Interaction) -> Answer:
-    return Answer(str(data.event_id), "accepted")
+async def interaction(data: Interaction) -> Reply:
+    return Reply(str(data.event_id), "accepted")
 
 
 class Item(Struct):
@@ -56,7 +56,7 @@ ITEMS = [Item(f"item-{number:06d}", round(1 / (number + 1), 6), "covisitation") 
 
 @get("/reco")
 async def reco(user_id: str, session_id: str, k: int) -> Recommendation:
-    return Recommendation("0" * 32, ITEMS[:k], "floor", "constant")
+    return Recommendation("0" * 32, ITEMS[:k], "baseline", "constant")
 
 
 async def main(port: int) -> None:

@@ -18,7 +18,7 @@ V = TypeVar("V")
 _NEVER: Final = float("-inf")
 
 
-class JoinedReads(Generic[V]):
+class RequestCoalescer(Generic[V]):
     """`read_many` answers for the keys it is given; one that it leaves out has the value `absent`.
 
     A read that takes longer than `patience_sec` counts as failed. The latest values, `max_keys` at most and half of

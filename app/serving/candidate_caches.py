@@ -11,9 +11,9 @@ from app.adapters.changes import RULES_CHANGED
 from app.adapters.postgres import Database
 from app.core import exploration, ranking
 from app.core.catalogue import UNKNOWN, Card
-from app.core.exploration import NO_NEWCOMERS, Newcomers
+from app.core.exploration import EMPTY_POOL, ExplorationPool
 from app.core.model import MODEL
-from app.core.ranking import Accumulators, Neighbours, Popular
+from app.core.ranking import ItemIndex, Neighbours, Popular
 from app.core.rules import NO_RULES, Rules
 from app.serving.fresh_cache import FreshCache
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 
 # Reloading what changed may take a fifth of the time; when more changes than that allows, lists grow older instead.
-_REST_FACTOR: Final = 4.0
+_RELOAD_THROTTLE: Final = 4.0
 # A list is a millisecond of Postgres. After a start under load thousands are missing at once, and an answer that waited
 # for all of its own would be late: it goes by those that have come.
 _LISTS_A_LOAD: Final = 50
@@ -31,7 +31,7 @@ _LISTS_A_TURN: Final = 25
 _FILL_PATIENCE_SEC: Final = 0.05
 _POPULAR_LIMIT: Final = 500
 # A user's own items, 1,000 excluded ones and an answer of 200 leave some of these.
-_REST_LIMIT: Final = 2_500
+_FALLBACK_LIMIT: Final = 2_500
 _CATEGORIES: Final = 1_000
 _CATALOGUE_TTL_SEC: Final = 1.0
 # Changes of rules are told; this is for a process that missed one.
@@ -41,15 +41,15 @@ EVERYTHING: Final = ""
 """The key for all categories; the others are keyed by their names."""
 
 
-class Lists:
-    """`neighbours` and `cards` by item; `popular`, `newcomers` and `rest` by category; `rules` by `RULES_CHANGED`.
+class CandidateCaches:
+    """`neighbours` and `cards` by item; `popular`, `exploration_pool` and `fallback` by category.
 
-    `slots` numbers the items that stand in `neighbours` and `popular`.
+    `rules` has the one key `RULES_CHANGED`. `index` numbers the items that stand in `neighbours` and `popular`.
     """
 
     def __init__(self, database: Database, *, related_ttl_sec: float, popularity_ttl_sec: float, max_keys: int) -> None:
         self._database = database
-        self.slots = Accumulators()
+        self.index = ItemIndex()
         self.neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
             self._load_neighbours,
@@ -57,7 +57,7 @@ class Lists:
             ttl_sec=related_ttl_sec,
             max_keys=max_keys,
             max_batch=_LISTS_A_LOAD,
-            rest_factor=_REST_FACTOR,
+            reload_throttle=_RELOAD_THROTTLE,
             fill_patience_sec=_FILL_PATIENCE_SEC,
         )
         self.cards: FreshCache[Card] = FreshCache(
@@ -67,18 +67,25 @@ class Lists:
             ttl_sec=related_ttl_sec,
             max_keys=max_keys,
             max_batch=1000,
-            rest_factor=_REST_FACTOR,
+            reload_throttle=_RELOAD_THROTTLE,
         )
         self.rules: FreshCache[Rules] = FreshCache(
-            "rules", self._load_rules, absent=NO_RULES, ttl_sec=_RULES_TTL_SEC, max_keys=1, rest_factor=_REST_FACTOR
+            "rules",
+            self._load_rules,
+            absent=NO_RULES,
+            ttl_sec=_RULES_TTL_SEC,
+            max_keys=1,
+            reload_throttle=_RELOAD_THROTTLE,
         )
         self.popular: FreshCache[Popular] = self._by_category(
             "popular", self._popular, absent=ranking.NO_POPULAR, ttl_sec=popularity_ttl_sec
         )
-        self.newcomers: FreshCache[Newcomers] = self._by_category(
-            "newcomers", _newcomers, absent=NO_NEWCOMERS, ttl_sec=_CATALOGUE_TTL_SEC
+        self.exploration_pool: FreshCache[ExplorationPool] = self._by_category(
+            "exploration_pool", _exploration_pool, absent=EMPTY_POOL, ttl_sec=_CATALOGUE_TTL_SEC
         )
-        self.rest: FreshCache[Sequence[str]] = self._by_category("rest", _rest, absent=(), ttl_sec=_CATALOGUE_TTL_SEC)
+        self.fallback: FreshCache[Sequence[str]] = self._by_category(
+            "fallback", _fallback, absent=(), ttl_sec=_CATALOGUE_TTL_SEC
+        )
 
     def outdate(self, item_ids: Sequence[str]) -> None:
         """What is kept of these items is reloaded before it is served again; `RULES_CHANGED` stands for the rules."""
@@ -88,7 +95,7 @@ class Lists:
             self.rules.outdate([RULES_CHANGED])
 
     async def close(self) -> None:
-        for cache in (self.neighbours, self.cards, self.rules, self.popular, self.newcomers, self.rest):
+        for cache in (self.neighbours, self.cards, self.rules, self.popular, self.exploration_pool, self.fallback):
             await cache.close()
 
     async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
@@ -104,7 +111,7 @@ class Lists:
         lists = {}
         for number, (item_id, entry) in enumerate(found.items(), 1):
             lists[item_id] = ranking.neighbours_of(
-                entry.frequency, entry.returns, entry.pairs, now_ms=now_ms, slots=self.slots
+                entry.frequency, entry.repeat_weight, entry.pairs, now_ms=now_ms, index=self.index
             )
             if number % _LISTS_A_TURN == 0:
                 await asyncio.sleep(0)  # a hundred lists at once would hold up the answers
@@ -119,7 +126,7 @@ class Lists:
             return {RULES_CHANGED: await rules.read_rules(connection)}
 
     async def _popular(self, connection: "Connection", category: str | None) -> Popular:
-        return ranking.popular_of(await features.read_popular(connection, _POPULAR_LIMIT, category), slots=self.slots)
+        return ranking.popular_of(await features.read_popular(connection, _POPULAR_LIMIT, category), index=self.index)
 
     def _by_category(
         self,
@@ -142,15 +149,15 @@ class Lists:
             ttl_sec=ttl_sec,
             max_keys=_CATEGORIES,
             max_batch=1,
-            rest_factor=_REST_FACTOR,
+            reload_throttle=_RELOAD_THROTTLE,
         )
 
 
-async def _newcomers(connection: "Connection", category: str | None) -> Newcomers:
+async def _exploration_pool(connection: "Connection", category: str | None) -> ExplorationPool:
     since = datetime.now(UTC) - timedelta(milliseconds=exploration.NEW_FOR_MS)
-    found = await catalogue.read_new(connection, category, since, exploration.NEWCOMERS)
-    return exploration.newcomers_of([(item.item_id, item.impressions, item.responses) for item in found])
+    found = await catalogue.read_new(connection, category, since, exploration.POOL_SIZE)
+    return exploration.exploration_pool_of([(item.item_id, item.impressions, item.responses) for item in found])
 
 
-async def _rest(connection: "Connection", category: str | None) -> Sequence[str]:
-    return await catalogue.read_rest(connection, category, _REST_LIMIT)
+async def _fallback(connection: "Connection", category: str | None) -> Sequence[str]:
+    return await catalogue.read_fallback(connection, category, _FALLBACK_LIMIT)

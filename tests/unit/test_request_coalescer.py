@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from app.errors import DependencyDown
-from app.serving.joined_reads import JoinedReads
+from app.serving.request_coalescer import RequestCoalescer
 from tests.support.source import Source
 
 
 def reads_of(
     source: Source, *, patience_sec: float = 5.0, keep_sec: float = 60.0, max_keys: int = 10
-) -> JoinedReads[int]:
-    return JoinedReads(
+) -> RequestCoalescer[int]:
+    return RequestCoalescer(
         "test", source.load, absent=-1, patience_sec=patience_sec, keep_sec=keep_sec, max_keys=max_keys, max_batch=3
     )
 

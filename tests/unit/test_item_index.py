@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.accumulators import Accumulators, highest
+from app.core.item_index import ItemIndex, highest
 
 ITEMS = [f"item-{number}" for number in range(40)]
 NUMBERS = st.integers(0, len(ITEMS) - 1)
@@ -15,22 +15,20 @@ TERMS = st.lists(st.tuples(NUMBERS, st.floats(-1.0, 1.0, width=32)), max_size=20
 FACTORS = st.dictionaries(st.sampled_from([*ITEMS, "never"]), st.floats(0.0, 8.0, width=32))
 
 
-def sums(
-    slots: Accumulators, terms: list[tuple[int, float]], factors: Mapping[str, float] | None = None
-) -> list[float]:
-    found = slots.sums(
+def sums(index: ItemIndex, terms: list[tuple[int, float]], factors: Mapping[str, float] | None = None) -> list[float]:
+    found = index.sums(
         np.array([number for number, _ in terms], np.intp),
         np.array([value for _, value in terms], np.float32),
         factors or {},
     )
-    assert not found[len(slots.ids) :].any()
-    return found[: len(slots.ids)].tolist()
+    assert not found[len(index.ids) :].any()
+    return found[: len(index.ids)].tolist()
 
 
-def numbered() -> Accumulators:
-    slots = Accumulators()
-    slots.number(ITEMS)
-    return slots
+def numbered() -> ItemIndex:
+    index = ItemIndex()
+    index.number(ITEMS)
+    return index
 
 
 @given(TERMS, FACTORS)
@@ -53,18 +51,18 @@ def test_the_highest_are_among_those_found(values: list[float], count: int) -> N
 
 
 def test_numbers_are_for_ever_and_there_is_room_for_all() -> None:
-    slots = Accumulators()
-    assert slots.number(["a", "b", "a"]).tolist() == [0, 1, 0]
+    index = ItemIndex()
+    assert index.number(["a", "b", "a"]).tolist() == [0, 1, 0]
     many = [f"new-{number}" for number in range(5_000)]
-    numbers = slots.number(many).tolist()
-    assert slots.number(["b", "a"]).tolist() == [1, 0]
-    assert [slots.ids[number] for number in numbers] == many
-    assert sums(slots, [(number, 0.5) for number in numbers * 2]) == [0.0, 0.0, *[1.0] * len(many)]
-    assert slots.find("new-1") == 3
-    assert slots.find("never") is None
+    numbers = index.number(many).tolist()
+    assert index.number(["b", "a"]).tolist() == [1, 0]
+    assert [index.ids[number] for number in numbers] == many
+    assert sums(index, [(number, 0.5) for number in numbers * 2]) == [0.0, 0.0, *[1.0] * len(many)]
+    assert index.find("new-1") == 3
+    assert index.find("never") is None
 
 
 def test_nothing_numbered_has_nothing_highest() -> None:
-    slots = Accumulators()
+    index = ItemIndex()
     none = np.array([], np.intp), np.array([], np.float32)
-    assert highest(slots.sums(*none, {"never": 0.0}), 20).tolist() == []
+    assert highest(index.sums(*none, {"never": 0.0}), 20).tolist() == []

@@ -18,7 +18,7 @@ _STRIPES: Final = 16
 _ABOVE_ZERO: Final = np.finfo(np.float32).smallest_subnormal
 
 
-class Accumulators:
+class ItemIndex:
     """Numbers the items that it is told of, from 0; a number is for ever. Some 150 bytes an item.
 
     Not for several threads. It has no state but the numbers.

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.http.joined_writes import JoinedWrites
+from app.http.coalescing_transport import CoalescingTransport
 
 
 class Recorded(asyncio.Transport):
@@ -24,7 +24,7 @@ class Recorded(asyncio.Transport):
 
 async def test_what_is_written_in_one_turn_is_sent_as_one() -> None:
     transport = Recorded()
-    writes = JoinedWrites(transport, asyncio.get_running_loop())
+    writes = CoalescingTransport(transport, asyncio.get_running_loop())
     writes.write(b"head")
     writes.write(b"body")
     assert transport.sent == []
@@ -37,7 +37,7 @@ async def test_what_is_written_in_one_turn_is_sent_as_one() -> None:
 
 async def test_a_close_sends_first_what_was_written() -> None:
     transport = Recorded()
-    writes = JoinedWrites(transport, asyncio.get_running_loop())
+    writes = CoalescingTransport(transport, asyncio.get_running_loop())
     writes.write(b"last words")
     writes.close()
     assert transport.sent == [b"last words", None]
@@ -47,12 +47,12 @@ async def test_a_close_sends_first_what_was_written() -> None:
 
 async def test_nothing_is_sent_to_a_client_that_left_meanwhile() -> None:
     transport = Recorded()
-    JoinedWrites(transport, asyncio.get_running_loop()).write(b"too late")
+    CoalescingTransport(transport, asyncio.get_running_loop()).write(b"too late")
     transport.closing = True
     await asyncio.sleep(0)
     assert transport.sent == []
 
 
 async def test_all_else_is_the_transports_own() -> None:
-    writes = JoinedWrites(Recorded(), asyncio.get_running_loop())
+    writes = CoalescingTransport(Recorded(), asyncio.get_running_loop())
     assert writes.get_extra_info("peername") == ("127.0.0.1", 1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.distinct import estimate
+from app.core.hyperloglog import estimate
 
 GROUPS: Final = 1024
 
