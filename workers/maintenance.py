@@ -32,6 +32,8 @@ class Maintenance:
             try:
                 await self.observe()
                 progress.beat()
+                await self._retention.sweep()
+                progress.beat()
                 await self._rollup.catch_up()
                 if time.monotonic() >= self._kpis_at:
                     await self.observe_kpis()

@@ -20,9 +20,10 @@ from app.adapters.sessions import KEEP_DAYS
 
 _EVERY_SEC: Final = 30.0
 _BATCH: Final = 2000
-_BATCHES_A_TURN: Final = 50
-# Between two batches the server has time for those who wait for an answer.
-_PAUSE_SEC: Final = 0.05
+# One turn ends after this time even if more rows are due: the gauges of the same task must not wait for it.
+_TURN_SEC: Final = 1.0
+# Between two batches the server serves those who wait for an answer.
+_PAUSE_SEC: Final = 0.02
 _DAY_SEC: Final = 86_400.0
 # The partial indexes of the outbox do not hold discarded rows: there are few, and looking for them reads the table.
 _OUTBOX_EVERY_SEC: Final = 3600.0
@@ -37,7 +38,7 @@ class RetentionOptions(Struct, frozen=True, kw_only=True):
 
 
 class Retention:
-    """`sweep` is one turn; any number of processes may do it at once."""
+    """`sweep` is one turn of the task `maintenance`; any number of processes may take turns at once."""
 
     def __init__(self, database: Database, options: RetentionOptions) -> None:
         self._database = database
@@ -51,24 +52,28 @@ class Retention:
         self._due: dict[Table, float] = {}
 
     async def sweep(self) -> dict[Table, int]:
-        """Deletes what is due, of each table at most 100,000 rows; returns the numbers. Raises `DependencyDown`."""
-        deleted: dict[Table, int] = {}
-        for table, days in self._keep_days.items():
-            if time.monotonic() < self._due.get(table, 0.0):
-                continue
-            deleted[table] = await self._sweep_table(table, days * _DAY_SEC)
-            every = _OUTBOX_EVERY_SEC if table == "event_outbox" else _EVERY_SEC
-            self._due[table] = time.monotonic() + every
-            metrics.MAINTENANCE_DELETED.labels(table).inc(deleted[table])
+        """Deletes expired rows for about a second; returns how many of each table that was due.
+
+        The tables take turns of one batch each, so that a large backlog in one does not hold up the others. A table
+        with rows left is due again at once. Raises `DependencyDown`.
+        """
+        started = time.monotonic()
+        due = [table for table in self._keep_days if self._due.get(table, started) <= started]
+        deleted: dict[Table, int] = dict.fromkeys(due, 0)
+        while due and time.monotonic() < started + _TURN_SEC:
+            for table in tuple(due):
+                count = await self._delete_batch(table)
+                deleted[table] += count
+                if count < _BATCH:
+                    due.remove(table)
+                    every_sec = _OUTBOX_EVERY_SEC if table == "event_outbox" else _EVERY_SEC
+                    self._due[table] = time.monotonic() + every_sec
+            await asyncio.sleep(_PAUSE_SEC)
         return deleted
 
-    async def _sweep_table(self, table: Table, older_sec: float) -> int:
-        total = 0
-        for _ in range(_BATCHES_A_TURN):
-            async with self._database.connection() as connection:
-                count = await retention.delete_batch(connection, table, older_sec=older_sec, limit=_BATCH)
-            total += count
-            if count < _BATCH:
-                break
-            await asyncio.sleep(_PAUSE_SEC)
-        return total
+    async def _delete_batch(self, table: Table) -> int:
+        older_sec = self._keep_days[table] * _DAY_SEC
+        async with self._database.connection() as connection:
+            count = await retention.delete_batch(connection, table, older_sec=older_sec, limit=_BATCH)
+        metrics.MAINTENANCE_DELETED.labels(table).inc(count)
+        return count

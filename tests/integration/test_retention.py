@@ -1,5 +1,7 @@
 """What is past its time goes, and nothing else."""
 
+from collections import Counter
+
 import asyncpg
 
 from app import metrics
@@ -40,8 +42,9 @@ async def test_it_deletes_what_is_old_and_keeps_what_is_undecided_or_on_its_way(
     before = counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed")
     async with database(database_url) as opened:
         retention = Retention(opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30))
-        deleted = await retention.sweep()
-        assert await retention.sweep() == {}  # not due again
+        deleted: Counter[str] = Counter()
+        while turn := await retention.sweep():  # nothing is due again for a while once all of it is done
+            deleted.update(turn)
     assert deleted == {
         "feature_event_consumed": 4500,
         "events": 2,
