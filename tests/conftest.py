@@ -6,6 +6,7 @@ group. Servers named by DATABASE_URL, ONLINE_CACHE_REDIS_URL or KAFKA_BOOTSTRAP_
 
 import itertools
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Final
@@ -24,6 +25,9 @@ from app.devstack import Stack
 from app.devstack.ports import choose
 from app.devstack.stack import DATABASE_URL
 from app.settings import Settings
+
+# A shell starts background jobs with SIGINT ignored, and children inherit that: they could not be interrupted.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OWN_SERVERS: Final = 3
 _KAFKA_TIMEOUT_SEC: Final = 10
