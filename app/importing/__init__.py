@@ -1,1 +1,1 @@
-"""Histories people already have: a log file's rows become events, and go through the same door as live ones."""
+"""Imports existing logs: each row of a file becomes an event and is stored the way live events are."""

@@ -1,4 +1,4 @@
-"""Waiting for those who take what the import put down: the relay, then the consumer."""
+"""Waits until the relay has published and the consumer has counted what an import stored."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ Report = Callable[[int], None]
 
 
 class Sample:
-    """Event ids spread evenly over all that were imported, and the newest ones: enough to see how far others are.
+    """A sample of the imported event ids, evenly spread, plus the newest ones: enough to tell how far the consumer is.
 
     Each of `ids` stands for `every` events. Its size stays between half the limit and the limit.
     """
@@ -42,9 +42,9 @@ class Sample:
 
 
 async def wait_for_relay(database: Database, *, down_to: int, report: Report, still_sec: float = STILL_FOR_SEC) -> bool:
-    """Until at most `down_to` of the events queued by now wait for a relay; False when nothing moves for long.
+    """Waits until at most `down_to` of the events queued now are unpublished; False when nothing moves for `still_sec`.
 
-    `report` is told how many still wait. Raises `DependencyDown`.
+    `report` gets the number of waiting events. Raises `DependencyDown`.
     """
     async with database.connection() as connection:
         last = await connection.fetchval(SQL["last_queued"])
@@ -61,9 +61,9 @@ async def wait_for_relay(database: Database, *, down_to: int, report: Report, st
 async def wait_for_consumer(
     database: Database, sample: Sample, *, report: Report, still_sec: float = STILL_FOR_SEC
 ) -> bool:
-    """Until the features count all of the sample; False when nothing moves for long. Raises `DependencyDown`.
+    """Waits until the sample's events are counted; False when nothing moves for `still_sec`. Raises `DependencyDown`.
 
-    `report` is told about how many events are left.
+    `report` gets the approximate number of events left.
     """
     event_ids = sample.ids
 

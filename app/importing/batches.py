@@ -1,4 +1,4 @@
-"""A file's rows in portions, each row with its id, so that reading one portion and writing another overlap."""
+"""Splits a file's rows into batches, each row with its event id, so that reading and writing can overlap."""
 
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
@@ -10,7 +10,7 @@ from app.importing.rows import BadRow
 
 
 class HasPlace(Protocol):
-    """A row that knows how far the file was read for it, as `Row` does."""
+    """A row with `pos`, the number of bytes of the file read up to it."""
 
     @property
     def pos(self) -> int: ...
@@ -20,7 +20,7 @@ R = TypeVar("R", bound=HasPlace)
 
 
 class Batch(Struct, Generic[R], frozen=True, kw_only=True):
-    """`rows` and `bad` in the file's order; `pos` as in `Row`. A `fault` ends the file before its end."""
+    """`rows` and `bad` in the file's order; `pos` as in `Row`. With a `fault` the file cannot be read further."""
 
     rows: list[tuple[str, R]]
     bad: list[BadRow]

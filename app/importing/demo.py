@@ -23,7 +23,7 @@ _LOOKED_AT_ROWS: Final = 1_000
 
 
 def load_demo(database_url: str) -> None:
-    """Imports the sample with its titles; a second call finds it there and is done in under a second.
+    """Imports the sample with its titles; does nothing if the sample is stored already.
 
     Applies missing migrations. The events wait in the outbox for the relay. Raises `UserError`.
     """
@@ -59,7 +59,7 @@ async def _load(database_url: str, counts: ImportCounts, screen: Screen) -> None
 
 
 async def _shift(database: Database, now_ms: int) -> int:
-    """Whole days, so that the last purchase was within the last one; as it was if some of the sample is stored."""
+    """Whole days that put the last purchase within the last day; the earlier shift if the sample is stored."""
     rows = (row for row in read_rows(SAMPLE, detect(SAMPLE, ImportOptions()), latest_ms=now_ms) if isinstance(row, Row))
     ids = RowIds()
     first = {ids.event_id(row): row.ts_ms for row in islice(rows, _LOOKED_AT_ROWS)}

@@ -1,4 +1,4 @@
-"""A catalogue's file into the catalogue, a portion after the other. A second run finds what is stored and leaves it."""
+"""Imports a catalogue file, batch by batch. A second run leaves items that did not change as they are."""
 
 import asyncio
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from app.importing.transfer import BATCH_ROWS, Counts, Watcher, patiently
 
 
 class ItemImportCounts(Counts):
-    """Of items. An item that stands in the file again later counts there as replaced, or as unchanged."""
+    """Counts of items. A second row of the same item counts as replaced or as unchanged."""
 
     created: int = 0
     replaced: int = 0
@@ -31,7 +31,7 @@ async def transfer_items(
 ) -> None:
     """Imports the file and keeps `counts` up to date, also when this is cancelled.
 
-    The last row of an item counts. Fields that the file has no column for stay as they are.
+    The last row of an item counts. Fields without a column keep their stored values.
 
     Raises `UserError` when the file cannot be read on, or Postgres stays away.
     """

@@ -1,4 +1,4 @@
-"""A catalogue's columns and values: what means what, and one line's values as a checked item."""
+"""Maps a catalogue file's columns to fields, and turns one line's values into a checked item."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from app.importing.mapping import USUAL_COLUMNS, ImportOptions, match, refuse
 from app.importing.rows import Refused, absent, clean_title, id_of, shown
 from app.importing.times import TimeParser, time_parser
 
-# As `USUAL_COLUMNS` of events. MovieLens has movieId, title, genres; shops have what the last ones of each line say.
+# Usual names, as `USUAL_COLUMNS` of events: first MovieLens' (movieId, title, genres), last those of shops.
 USUAL_ITEM_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "item_id": (*USUAL_COLUMNS["item_id"], "id", "parentasin", "asin"),
     "title": ("title", "itemtitle", "itemname", "productname", "productdisplayname", "prodname", "name", "description"),
@@ -28,7 +28,7 @@ USUAL_ITEM_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 _SEPARATOR: Final = "|"
-_NO_LABELS: Final = ("(no genres listed)",)  # what MovieLens writes for none
+_NO_LABELS: Final = ("(no genres listed)",)  # MovieLens' placeholder for no genre
 _YES: Final = frozenset({"true", "t", "yes", "y", "1"})
 _NO: Final = frozenset({"false", "f", "no", "n", "0"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ Labels = Annotated[list[Id], Meta(max_length=50)]
 
 
 class ItemColumns(Struct, frozen=True, kw_only=True):
-    """What stands where: field → column."""
+    """The column layout: field → column."""
 
     fields: dict[str, str]
     time_format: str = "auto"
@@ -45,7 +45,7 @@ class ItemColumns(Struct, frozen=True, kw_only=True):
 
     @property
     def absent(self) -> list[str]:
-        """The fields, but for the id, that the file has no column for."""
+        """The fields except the id that have no column in the file."""
         return [field for field in USUAL_ITEM_COLUMNS if field not in self.fields]
 
 
@@ -64,7 +64,7 @@ class ItemRow(Struct, frozen=True, kw_only=True):
 
 
 def guess_items(present: Sequence[str], options: ImportOptions) -> ItemColumns:
-    """The mapping for a file that has the columns `present`. Raises `UserError` that lists every fault."""
+    """The mapping for a file that has the columns `present`. Raises `UserError` that lists every error."""
     fields, faults = match(present, options, USUAL_ITEM_COLUMNS)
     if "item_id" not in fields:
         faults.append("no column is known to be the item_id: say --map item_id=COLUMN")
@@ -120,7 +120,7 @@ def _title(value: Any) -> str | None:
 
 
 def _labels(value: Any) -> list[str]:
-    """From a list, one written as JSON, or names with `|` between them; each once."""
+    """Names from a list, a JSON list, or text separated by `|`; duplicates are dropped."""
     if isinstance(value, str):
         value = _json_list(value) if value.lstrip().startswith("[") else value.split(_SEPARATOR)
     elif not isinstance(value, list):
@@ -128,7 +128,7 @@ def _labels(value: Any) -> list[str]:
     labels: dict[str, None] = {}
     for entry in value:
         if not isinstance(entry, str | int) or isinstance(entry, bool):
-            raise ValueError(f"{shown(entry)} is no name; a list of names is expected, or names with | between them")
+            raise ValueError(f"{shown(entry)} is not a name; expected a list of names, or names separated by |")
         label = str(entry).strip()
         if label and label not in _NO_LABELS:
             labels[label] = None
@@ -139,7 +139,7 @@ def _json_list(text: str) -> list[Any]:
     try:
         return msgspec.json.decode(text, type=list[Any])
     except (msgspec.DecodeError, RecursionError):
-        raise ValueError(f"{shown(text)} begins as a JSON list and is none") from None
+        raise ValueError(f"{shown(text)} starts like a JSON list but is not valid JSON") from None
 
 
 def _timestamp(value: Any, parse_time: TimeParser) -> datetime:

@@ -1,4 +1,4 @@
-"""The lines of a file as bytes, gzipped or not, with where each stands."""
+"""Reads the lines of a plain or gzipped file as bytes, with the position of each."""
 
 import gzip
 import zlib
@@ -17,9 +17,9 @@ _UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Line(Struct, frozen=True):
-    """One line with its line end. `number` counts from 1, `pos` is what was read of the file (compressed) up to here.
+    """One line with its line end. `number` counts from 1; `pos` is the number of (compressed) bytes read so far.
 
-    `whole` is False for the beginning of a line longer than `MAX_LINE_BYTES`, whose rest was passed over.
+    `whole` is False for a line longer than `MAX_LINE_BYTES`: it holds only the beginning of that line.
     """
 
     number: int
@@ -42,7 +42,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                     _pass_over(stream)
                 if number == 1:
                     if raw.startswith(_UTF16_BOMS):
-                        raise UserError(f"{path} is UTF-16; make it UTF-8 first: iconv -f UTF-16 -t UTF-8")
+                        raise UserError(f"{path} is UTF-16; convert it to UTF-8 first: iconv -f UTF-16 -t UTF-8")
                     raw = raw.removeprefix(_UTF8_BOM)
                 yield Line(number, file.tell(), raw, whole)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -1,4 +1,4 @@
-"""Which column of a file means what: guessed by the usual names, corrected by what the user says."""
+"""Maps a file's columns to event fields: guessed from usual names, overridden by the options."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -44,7 +44,7 @@ USUAL_TYPES: Final[dict[str, EventType]] = {
 
 
 class ImportOptions(Struct, frozen=True, kw_only=True):
-    """What the user says about a file; the rest is guessed. An empty column in `columns` unmaps the field.
+    """The options given for a file; everything else is guessed. An empty column in `columns` unmaps the field.
 
     `header` names the columns of a CSV file that has no header line.
     """
@@ -60,7 +60,7 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
 
 
 class Columns(Struct, frozen=True, kw_only=True):
-    """What stands where: field → column, and the file's word for an event type → ours (None: passed over)."""
+    """The column layout: field → column, and the file's event type → ours (None: the row is skipped)."""
 
     fields: dict[str, str]
     types: dict[str, EventType | None]
@@ -70,11 +70,11 @@ class Columns(Struct, frozen=True, kw_only=True):
 
 
 def guess(present: Sequence[str], options: ImportOptions) -> Columns:
-    """The mapping for a file that has the columns `present`. Raises `UserError` that lists every fault."""
+    """The mapping for a file that has the columns `present`. Raises `UserError` that lists every error."""
     fields, faults = match(present, options, USUAL_COLUMNS)
     faults += _wrong_types(options)
     if "session_id" in fields:
-        fields = {"user_id": fields["session_id"]} | fields  # anonymous sessions: each is a user of its own
+        fields = {"user_id": fields["session_id"]} | fields  # anonymous sessions: each session is its own user
     if options.event_type is not None:
         fields.pop("event_type", None)
     elif "event_type" not in fields:
@@ -98,7 +98,7 @@ def guess(present: Sequence[str], options: ImportOptions) -> Columns:
 def match(
     present: Sequence[str], options: ImportOptions, usual_columns: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, str], list[str]]:
-    """Field → column by what the user says, else by the usual names; and what is wrong with what the user says."""
+    """Field → column from the options, else from the usual names; and the errors in the options."""
     by_plain_name = {_plain(column): column for column in reversed(present)}
     fields: dict[str, str] = {}
     for field, usual in usual_columns.items():
@@ -108,14 +108,14 @@ def match(
     faults = []
     for field, column in options.columns.items():
         if field not in usual_columns:
-            faults.append(f"--map {field}={column}: no such field; there are {', '.join(usual_columns)}")
+            faults.append(f"--map {field}={column}: no such field; the fields are {', '.join(usual_columns)}")
         elif column and column not in present:
             faults.append(f"--map {field}={column}: the file has no such column")
     return fields, faults
 
 
 def refuse(faults: Sequence[str], present: Sequence[str]) -> None:
-    """Raises `UserError` with all faults, if there are any."""
+    """Raises `UserError` with all errors, if there are any."""
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
         raise UserError(f"The columns are not clear:\n{listed}\nThe file has: {', '.join(present)}")
@@ -123,7 +123,7 @@ def refuse(faults: Sequence[str], present: Sequence[str]) -> None:
 
 def _wrong_types(options: ImportOptions) -> list[str]:
     return [
-        f"--map-type {name}={ours}: on the right stands one of {', '.join(EVENT_TYPES)} or {IGNORE}"
+        f"--map-type {name}={ours}: the right side must be one of {', '.join(EVENT_TYPES)} or {IGNORE}"
         for name, ours in options.types.items()
         if ours != IGNORE and _as_event_type(ours) is None
     ]

@@ -1,4 +1,4 @@
-"""The command-line options that say how a log file is to be read; `reco import` and `reco evaluate` have the same."""
+"""The command-line options for reading a log file, shared by `reco import` and `reco evaluate`."""
 
 import functools
 from collections.abc import Callable
@@ -14,14 +14,14 @@ _OPTIONS = (
         "columns",
         multiple=True,
         metavar="FIELD=COLUMN",
-        help=f"The column of a field, where its name does not tell. Fields: {', '.join(USUAL_COLUMNS)}. Repeatable.",
+        help=f"The column of a field, if its name cannot be guessed. Fields: {', '.join(USUAL_COLUMNS)}. Repeatable.",
     ),
     click.option(
         "--map-type",
         "types",
         multiple=True,
         metavar="NAME=TYPE",
-        help=f"What an event type of the file is here: {', '.join(EVENT_TYPES)}, or {IGNORE}. Repeatable.",
+        help=f"Our event type for one of the file's: {', '.join(EVENT_TYPES)}, or {IGNORE}. Repeatable.",
     ),
     click.option("--event-type", type=click.Choice(EVENT_TYPES), help="All rows are of this type."),
     click.option(
@@ -35,17 +35,15 @@ _OPTIONS = (
         "--timezone", default="UTC", show_default=True, metavar="ZONE", help="For times that do not name their own."
     ),
     click.option(
-        "--delimiter", metavar="CHARACTER", help="Between a CSV file's values; found in the first line if not given."
+        "--delimiter", metavar="CHARACTER", help="Separator of CSV values; detected from the first line if not given."
     ),
-    click.option(
-        "--header", metavar="NAMES", help="The columns' names, with commas, for a CSV file without a header line."
-    ),
+    click.option("--header", metavar="NAMES", help="Comma-separated column names of a CSV file without a header line."),
     click.option("--encoding", default="utf-8", show_default=True, help="Of a CSV file; JSON is always UTF-8."),
 )
 
 
 def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options to a click command, which gets them as one argument, `options`."""
+    """Adds the options to a click command, which receives them as one argument `options`."""
 
     @functools.wraps(command)
     def with_options(

@@ -1,4 +1,4 @@
-"""Log files and catalogues, row by row: CSV or JSON lines, gzipped or not. A bad line costs itself alone.
+"""Log files and catalogues, row by row: CSV or JSON lines, gzipped or not. A bad line does not affect the others.
 
 source = detect(path, ImportOptions())
 for row in read_rows(path, source, latest_ms=now_ms):
@@ -36,7 +36,7 @@ Make = Callable[[Mapping[str, Any], int, int], R | None]
 
 
 class Source(Struct, Generic[C], frozen=True, kw_only=True):
-    """What a file is and what stands where in it. `header` is empty for JSON lines."""
+    """A file's format and column layout. `header` is empty for JSON lines."""
 
     columns: C
     header: tuple[str, ...] = ()
@@ -46,13 +46,13 @@ class Source(Struct, Generic[C], frozen=True, kw_only=True):
 
 
 def detect(path: Path, options: ImportOptions) -> Source[Columns]:
-    """Looks at the beginning of the file. Raises `UserError` when it cannot be read or its columns are not clear."""
+    """Detects the format from the file's beginning. Raises `UserError` for an unreadable file or unclear columns."""
     nested = options.columns.get("events", "events")
     return _detect(path, options, guess, lambda: _json_keys(path, nested))
 
 
 def detect_items(path: Path, options: ImportOptions) -> Source[ItemColumns]:
-    """The same for a catalogue. Of JSON lines it looks at all: an object need not have every field."""
+    """The same for a catalogue. Reads all JSON lines, since an object may leave out fields."""
     return _detect(path, options, guess_items, lambda: _all_json_keys(path))
 
 
@@ -90,16 +90,16 @@ def _detect(
 
 
 def read_rows(path: Path, source: Source[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
-    """The file's rows in its order. Rows after `latest_ms` are bad, and so is whatever cannot be read as an event.
+    """The file's rows in order. Rows later than `latest_ms` and rows that are not valid events are `BadRow`.
 
-    Raises `UserError` when the file cannot be read on: it is gone, or its compressed data is damaged.
+    Raises `UserError` when reading fails: the file is gone, or its compressed data is damaged.
     """
     make = row_maker(source.columns, latest_ms=latest_ms)
     return _rows(path, source, make, source.columns.fields.get("events"))
 
 
 def read_items(path: Path, source: Source[ItemColumns]) -> Iterator[ItemRow | BadRow]:
-    """The file's items in its order; what cannot be read as an item is bad. Raises `UserError` as `read_rows` does."""
+    """The file's items in order; invalid ones are `BadRow`. Raises `UserError` as `read_rows` does."""
     return _rows(path, source, item_maker(source.columns), None)
 
 
@@ -131,8 +131,8 @@ def _csv_rows(lines: Iterator[Line], source: Source[C], make: Make[R]) -> Iterat
         elif not reason and len(cells) != len(header):
             reason = f"{len(cells)} values, but there are {len(header)} columns"
         if reason and len(feed.taken) > 1:
-            # A quote that is opened and never closed swallows what follows: the lines after the first are read again.
-            reason = f"a quote is opened and not closed on this line ({reason})"
+            # An unclosed quote swallows the following lines: those are read again.
+            reason = f"a quote on this line is never closed ({reason})"
             feed.give_back()
         if not line.whole:
             reason = _TOO_LONG
@@ -149,7 +149,7 @@ def _csv_rows(lines: Iterator[Line], source: Source[C], make: Make[R]) -> Iterat
 
 
 class _Feed:
-    """Hands lines to `csv.reader` and remembers those of the row in hand, so that they can be read again."""
+    """Feeds lines to `csv.reader` and keeps those of the current row, so that they can be read again."""
 
     def __init__(self, lines: Iterator[Line], encoding: str) -> None:
         self._lines = lines
@@ -255,7 +255,7 @@ def _check_encoding(encoding: str) -> None:
             return
     except LookupError:
         raise UserError(f"--encoding {encoding}: no such encoding; for example utf-8 or latin-1") from None
-    raise UserError(f"--encoding {encoding}: lines cannot be told apart in it; make the file UTF-8 first with iconv")
+    raise UserError(f"--encoding {encoding}: line ends cannot be found; convert the file to UTF-8 with iconv")
 
 
 def _bad(line: Line, reason: str, event: Any = None) -> BadRow:

@@ -1,4 +1,4 @@
-"""Rows as events: the same ids each time a file is read, the same door as the API's."""
+"""Turns rows into events: stable ids, validated and stored as by the API."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,12 +16,12 @@ _encoder: Final = msgspec.msgpack.Encoder()
 
 
 class RowIds:
-    """Event ids made of what the rows say, so that a row has the same id in every run and every file.
+    """Derives event ids from the rows' content, so that a row has the same id in every run and every file.
 
-    An id is a UUID of version 7 whose time is the event's and whose chance is a hash of the row: neighbours in time
-    are neighbours in the index of ids, which keeps the import of a long history fast. Rows that say the same are
-    told apart by counting them, as long as no more than `remembered` to twice as many other rows lie between; further
-    apart they are one event that was exported twice. That bounds the memory for a file of any length.
+    An id is a version 7 UUID: its time is the event's, and its random part is a hash of the row. Events that are close
+    in time are close in the id index, which keeps the import of a long history fast. Identical rows are numbered to
+    tell them apart, as long as at most `remembered` to twice as many other rows lie between them; further apart they
+    count as one event that was exported twice. That bounds the memory for a file of any length.
     """
 
     def __init__(self, remembered: int = REMEMBERED_ROWS) -> None:
@@ -46,7 +46,7 @@ def _hash(content: bytes) -> bytes:
 
 
 def _said(row: Row) -> tuple[object, ...]:
-    # Neither the title nor the line: the same event stays the same when a title is mended or a line is added above.
+    # Without the title and the line number: correcting a title or adding a line above keeps the id.
     return (
         row.user_id,
         row.session_id,
@@ -61,7 +61,7 @@ def _said(row: Row) -> tuple[object, ...]:
 
 
 def to_record(row: Row, event_id: str, *, now_ms: int, shift_ms: int = 0) -> Record:
-    """The row as Postgres stores it, `shift_ms` later than it says."""
+    """The row as Postgres stores it, with `shift_ms` added to its time."""
     event = _EVENTS[row.event_type](row)
     event.event_id = event_id
     event.ts_ms = row.ts_ms + shift_ms

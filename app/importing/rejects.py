@@ -1,4 +1,4 @@
-"""The lines that are no events, kept beside the file with the reason for each."""
+"""Writes rejected lines to a file beside the input, each with its reason."""
 
 import os
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from app.importing.rows import BadRow
 
 
 class RejectFile:
-    """JSON lines `{"line", "reason", "text"}`; made when the first one comes, replaced by the next run."""
+    """JSON lines `{"line", "reason", "text"}`; created with the first rejected line, replaced by the next run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -23,7 +23,7 @@ class RejectFile:
         if self.path.is_file():  # and not a device such as /dev/null
             self.path.unlink()
         if not os.access(self.path if self.path.exists() else self.path.parent, os.W_OK):
-            raise UserError(f"{self.path} cannot be written, and bad lines go there; say --rejected FILE")
+            raise UserError(f"{self.path} cannot be written; name another file for rejected lines with --rejected FILE")
         return self
 
     def __exit__(

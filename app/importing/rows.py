@@ -1,4 +1,4 @@
-"""One line's values as a checked row, or why not."""
+"""Turns one line's values into a checked row, or says why that fails."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class BadRow(Struct, frozen=True, kw_only=True):
-    """What is no event, why, and its text, cut off where it is very long."""
+    """A line that is not a valid event: the reason and its text, cut off where it is very long."""
 
     line: int
     pos: int
@@ -44,11 +44,11 @@ class BadRow(Struct, frozen=True, kw_only=True):
 
 
 class Refused(ValueError):
-    """Why some values are no event; a `BadRow` is made of it where the line is known."""
+    """Why some values are not a valid event; the reader turns it into a `BadRow`."""
 
 
 def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any], int, int], Row | None]:
-    """A function of (column → value, line, pos) that gives the row, or None for an event type to pass over.
+    """A function of (column → value, line, pos) that gives the row, or None for an ignored event type.
 
     It raises `Refused` with the reason. Times after `latest_ms` are refused. Raises `UserError` for a time format or
     a time zone that does not exist.
@@ -69,7 +69,7 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
             pass
         if absent(name):
             raise Refused(f"{type_column}: the event type is missing")
-        raise Refused(f"{type_column}: {shown(name)} is no known event type; say --map-type {str(name)[:40]}=click")
+        raise Refused(f"{type_column}: {shown(name)} is not a known event type; say --map-type {str(name)[:40]}=click")
 
     def make(values: Mapping[str, Any], line: int, pos: int) -> Row | None:
         kind = event_type(values)
@@ -85,7 +85,7 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         user_id = id_of(values, fields["user_id"])
         if "session_id" in fields:
             session_id = id_of(values, fields["session_id"])
-        else:  # a visit lasts a day when the log does not tell
+        else:  # without a session column, a day is a session
             session_id = f"{user_id}:{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%d}"
         found: dict[str, Any] = {
             "user_id": user_id,
@@ -129,7 +129,7 @@ def id_of(values: Mapping[str, Any], column: str) -> str:
 
 
 def absent(value: Any) -> bool:
-    """Whether nothing stands there: a value left out, null, or an empty cell."""
+    """Whether the value is missing: left out, null, or an empty cell."""
     return value is None or value == ""
 
 

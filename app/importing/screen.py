@@ -1,4 +1,4 @@
-"""What the person at the terminal sees of an import: bars with rate and time left, then the sums."""
+"""Shows an import on the terminal: progress bars with rate and time left, then the totals."""
 
 import time
 from collections import Counter
@@ -21,7 +21,7 @@ _COUNTED_REASONS: Final = 1_000
 
 
 class Screen(Watcher):
-    """A context that shows bars while it lasts. Where stderr is no terminal, the bars stay away."""
+    """A context manager that shows progress bars, if stderr is a terminal."""
 
     def __init__(self, console: Console, path: Path, rejects: RejectFile | None) -> None:
         self._rejects = rejects
@@ -48,7 +48,7 @@ class Screen(Watcher):
         self.close()
 
     def close(self) -> None:
-        """Leaves the bars as they are, so that other text can follow."""
+        """Freezes the bars, so that other text can follow."""
         self._progress.stop()
 
     def moved(self, counts: Counts) -> None:
@@ -71,7 +71,7 @@ class Screen(Watcher):
         return WaitBar(self._progress, self._progress.add_task(description, total=None, note=""))
 
     def summary(self, counts: Counts) -> Table:
-        """The sums, and the most frequent reasons; every row read is in one of them."""
+        """The totals and the most frequent reasons; each row read is in exactly one total."""
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column()
         table.add_column(justify="right")
@@ -90,7 +90,7 @@ class Screen(Watcher):
 
 
 class WaitBar:
-    """A bar that fills as what is left shrinks."""
+    """A bar for a wait: it fills as fewer events are left."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
@@ -109,7 +109,7 @@ class WaitBar:
 
 
 def describe_columns(fields: Mapping[str, str], event_type: str | None = None) -> str:
-    """One line: which column is taken for what."""
+    """One line: which column is used for which field."""
     parts = [f"{field} ← {column}" for field, column in fields.items()]
     if event_type:
         parts.append(f"event_type = {event_type}")

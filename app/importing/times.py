@@ -1,4 +1,4 @@
-"""Times as logs write them: RFC 3339, seconds, milliseconds, or a pattern of one's own."""
+"""Parses times as logs write them: RFC 3339, seconds, milliseconds, or a given pattern."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app.errors import UserError
 
-# A time before this is a mistaken unit, not a history: seconds read as milliseconds land in January 1970.
+# An earlier time means a wrong unit: seconds read as milliseconds land in January 1970.
 _EARLIEST_MS: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000)
 # Seconds reach 1e11 in the year 5138, milliseconds 1e14, and so on: a number's size tells its unit.
 _UNITS: Final = ((10**11, 1000, 1), (10**14, 1, 1), (10**17, 1, 1000))
@@ -19,8 +19,8 @@ TimeParser = Callable[[Any], int]
 def time_parser(time_format: str, timezone: str, *, latest_ms: int | None, old_dates: bool = False) -> TimeParser:
     """A function from a file's value to milliseconds since 1970; it raises `ValueError` with the reason.
 
-    `time_format` is auto, iso, s, ms or a strptime pattern; `timezone` holds for times that name none; times after
-    `latest_ms` are refused, since one event from the future would outweigh all of the present (None: none are).
+    `time_format` is auto, iso, s, ms or a strptime pattern; `timezone` applies to times without one; times after
+    `latest_ms` are refused, since one event from the future would outweigh all present ones (None: no limit).
     `old_dates`: a date may lie before 1990, when it is written as one; a number may not.
     Raises `UserError` for a time zone or a format that does not exist.
     """
@@ -85,7 +85,7 @@ def _millis(timestamp: datetime, zone: ZoneInfo) -> int:
 
 
 def _number(value: Any) -> int | float | None:
-    """The value as a finite number, or None when it is none. An int stays one: nanoseconds pass a float's precision."""
+    """The value as a finite number, or None. An int stays an int: nanoseconds exceed a float's precision."""
     if isinstance(value, bool):
         return None
     try:

@@ -1,7 +1,7 @@
-"""A file into the service: read, write, wait while the outbox is full.
+"""Imports a log file: read, write, and wait while the outbox is full.
 
-There is no state to resume from but the events themselves: their ids are made of the rows, so a second run passes
-over what is stored and goes on where the first one ended, however that came.
+The only state to resume from is the stored events: their ids are derived from the rows, so a second run skips what is
+stored and continues where the first one ended, however it ended.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 
 class Counts(Struct):
-    """What became of the file's rows so far. `pos` counts the bytes read, `queued` the events that wait for a relay."""
+    """Counts of the file's rows so far. `pos`: bytes read. `queued`: events that wait for a relay."""
 
     read: int = 0
     rejected: int = 0
@@ -39,12 +39,12 @@ class Counts(Struct):
     queued: int = 0
 
     def sums(self) -> list[tuple[str, int, str]]:
-        """What the rows that were not rejected came to: name, number, and a remark where there is one to make."""
+        """The totals of the accepted rows: name, number, and a remark or an empty string."""
         return []
 
 
 class ImportCounts(Counts):
-    """Of events."""
+    """Counts of events."""
 
     imported: int = 0
     duplicates: int = 0
@@ -56,13 +56,13 @@ class ImportCounts(Counts):
 
 
 class Watcher:
-    """Is told of each step; the default looks away."""
+    """Receives progress; the default ignores it."""
 
     def moved(self, counts: Counts) -> None:
-        """A portion was written, or a wait for the relay went on (`counts.queued` > 0)."""
+        """A batch was written, or the import still waits for the relay (`counts.queued` > 0)."""
 
     def rejected(self, rows: Sequence[BadRow]) -> None:
-        """These lines are neither events nor items."""
+        """These rows were rejected."""
 
 
 def prepare(database_url: str) -> None:
@@ -74,7 +74,7 @@ def prepare(database_url: str) -> None:
 
 
 def open_database(url: str) -> Database:
-    """A small pool for one import: portions are larger than requests, so the limits are wider than the API's."""
+    """A small pool for one import: batches are larger than requests, so the timeouts are longer than the API's."""
     return Database(
         url,
         PoolOptions(
@@ -102,17 +102,17 @@ async def transfer(
     shift_ms: int = 0,
     still_sec: float = STILL_FOR_SEC,
 ) -> None:
-    """Imports the file and keeps `counts` up to date, so that it holds when this is cancelled.
+    """Imports the file and keeps `counts` up to date, also when this is cancelled.
 
-    Pauses while more than some `max_queued` events wait for a relay, and gives up when none of them moves for
-    `still_sec`; None: never. Each event is `shift_ms` later than the file says.
-    Raises `UserError` when the file cannot be read on, Postgres stays away, or no relay makes room.
+    Pauses while more than about `max_queued` events (None: no limit) wait for a relay, and gives up when none of them
+    is published for `still_sec`. Adds `shift_ms` to the time of each event.
+    Raises `UserError` when the file cannot be read further, Postgres stays unreachable, or no relay publishes.
     """
     rows = read_rows(path, source, latest_ms=latest_ms)
     ids = RowIds()
     writer = Writer(now_ms=now_ms, shift_ms=shift_ms)
     step = max_queued // 10 if max_queued else 0
-    unchecked = step  # what earlier imports have left counts as well
+    unchecked = step  # events queued by earlier imports count as well
 
     async def write(batch: Batch[Row]) -> None:
         nonlocal unchecked
@@ -138,9 +138,9 @@ async def transfer(
 
         if not await wait_for_relay(database, down_to=limit, report=report, still_sec=still_sec):
             raise UserError(
-                f"No relay takes events from the outbox: {counts.queued:,} wait, and nothing moves. Start the roles "
-                "relay and consumer (`reco serve`), then run the same command again: it goes on where it stopped. "
-                "Or say --no-wait to queue everything now."
+                f"No relay publishes events from the outbox: {counts.queued:,} are waiting. Start the roles "
+                "relay and consumer (`reco serve`), then run the same command again: it continues where it stopped. "
+                "Or use --no-wait to queue everything now."
             )
 
     batch = await asyncio.to_thread(take, rows, ids.event_id, BATCH_ROWS)
@@ -161,7 +161,7 @@ async def transfer(
 
 
 async def patiently(database: Database, work: Callable[[], Awaitable[_T]]) -> _T:
-    """Does the work, again and again while Postgres is away for up to a minute. Raises `UserError` after that."""
+    """Runs `work`, and retries it while Postgres is unreachable, for up to a minute. Then raises `UserError`."""
     deadline = time.monotonic() + _PATIENCE_SEC
     while True:
         try:
@@ -170,6 +170,6 @@ async def patiently(database: Database, work: Callable[[], Awaitable[_T]]) -> _T
         except DependencyDown as error:
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"Postgres stays away ({error}). What was imported is safe; run the same command again."
+                    f"Postgres stays unreachable ({error}). Imported events are safe; run the same command again."
                 ) from error
         await asyncio.sleep(_RETRY_SEC)

@@ -1,4 +1,4 @@
-"""A portion of rows into Postgres: events, outbox and titles in one transaction."""
+"""Writes a batch of rows to Postgres: events, outbox rows and titles in one transaction."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ SQL: Final = sql.load(__file__)
 
 
 class Written(Struct, frozen=True):
-    """What became of a portion's rows; `accepted` holds the event ids that are new."""
+    """The result of one batch; `accepted` holds the ids of the new events."""
 
     accepted: list[str]
     duplicates: int
@@ -25,7 +25,7 @@ class Written(Struct, frozen=True):
 
 
 class Writer:
-    """Writes portions in order. `shift_ms` is added to the time of each event, after its id was made."""
+    """Writes batches in order. `shift_ms` is added to the time of each event after its id is derived."""
 
     def __init__(self, *, now_ms: int, shift_ms: int = 0) -> None:
         self._now_ms = now_ms
@@ -34,7 +34,7 @@ class Writer:
         self._titled: set[str] = set()
 
     async def write(self, connection: "Connection", rows: list[tuple[str, Row]]) -> Written:
-        """All of the portion, or none when it raises (asyncpg's errors); the same portion may come again."""
+        """Writes the whole batch, or nothing if it raises (asyncpg's errors). Writing the same batch again is safe."""
         async with connection.transaction():
             known = await self._known(connection, rows)
             new = [(event_id, row) for event_id, row in rows if event_id not in known]
@@ -50,9 +50,9 @@ class Writer:
         return Written(accepted, len(rows) - len(accepted) - len(conflicts), conflicts)
 
     async def _known(self, connection: "Connection", rows: list[tuple[str, Row]]) -> set[str]:
-        """The ids made of rows that are stored already: equal id, equal row. An id from the file proves nothing.
+        """The derived ids that are stored already: the same id means the same row. Ids from the file do not count here.
 
-        Asking first makes going over a file again nearly twice as fast; it is left out while all rows are new.
+        This query makes a second import of a file nearly twice as fast; it is skipped while all rows are new.
         """
         made = [event_id for event_id, row in rows if row.event_id is None]
         if not (made and self._expect_known):

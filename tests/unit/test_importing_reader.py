@@ -108,7 +108,7 @@ def test_a_quote_that_is_never_closed_costs_its_own_line_alone(log: Path) -> Non
     rows = read(log, HEADER + 'u,x,1700000000,view,"open\n' + good + 'u,y,1700000000,view,"open again\n' + good)
     bad = [row for row in rows if isinstance(row, BadRow)]
     assert [row.line for row in bad] == [2, 5_003]
-    assert all("a quote is opened and not closed" in row.reason for row in bad)
+    assert all("a quote on this line is never closed" in row.reason for row in bad)
     assert len(rows) == 10_002
 
 
