@@ -1,4 +1,4 @@
-"""Sums for the KPIs: rolled up from the events a slice of arrivals at a time, read by day."""
+"""Sums for the KPIs: rolled up from the events in slices of arrival time, and read by day."""
 
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -17,12 +17,12 @@ PLACES: Final = 20
 ANY: Final = ("", "")
 USER_GROUPS: Final = 1_024
 
-# No answer reaches back further than 30 days, and no event is counted for a day more than a week ago.
+# KPIs reach back 30 days at most, and an event counts for a day at most a week before it arrived.
 _VARIANTS_KEPT_DAYS: Final = 40
 
 
 class Shown(Struct, frozen=True):
-    """What was shown at the places 1 to 20, and what came of it."""
+    """Impressions at the positions 0 to 19, and the clicks that followed."""
 
     source: str
     model_version: str
@@ -33,7 +33,7 @@ class Shown(Struct, frozen=True):
 
 
 class Baseline(Struct, frozen=True):
-    """`items`: distinct items shown, by (source, model version); `ANY` stands for all of them."""
+    """`items`: distinct items shown, by (source, model version); `ANY` stands for all."""
 
     shown: list[Shown]
     watches: int
@@ -44,7 +44,7 @@ class Baseline(Struct, frozen=True):
 
 
 class Groups(Struct, frozen=True):
-    """Sums of the places 1 to 20, one entry for each group of users that was shown anything."""
+    """Sums over the positions 0 to 19, one entry for each group of users with an impression."""
 
     shown: list[float]
     clicked: list[float]
@@ -53,7 +53,7 @@ class Groups(Struct, frozen=True):
 
 
 class VariantSums(Struct, frozen=True):
-    """`ranks` are the groups' greatest ranks, for `hyperloglog.estimate`.
+    """`ranks`: the greatest rank of each group, for `hyperloglog.estimate`.
 
     `paired`: the variant and control on the days on which both were shown, control's days weighing as the variant's do;
     None for control itself, and where there is no such day.
@@ -66,7 +66,7 @@ class VariantSums(Struct, frozen=True):
 
 
 class Freshness(Struct, frozen=True):
-    """Milliseconds from the receipt of an event to its features; None when there was none."""
+    """Milliseconds from the receipt of an event to its features; None without an event."""
 
     counted: int
     waiting: int
@@ -75,7 +75,7 @@ class Freshness(Struct, frozen=True):
 
 
 class Slice(Struct, frozen=True):
-    """What one turn did: `events` rolled up, `until` when; `done` when nothing settled is left."""
+    """Result of one turn: `events` rolled up, up to `until`; `done` when no settled event is left."""
 
     events: int
     until: datetime
@@ -83,7 +83,7 @@ class Slice(Struct, frozen=True):
 
 
 async def roll_up(connection: "Connection", longest: timedelta) -> Slice | None:
-    """Adds the next arrivals, of at most `longest`, to the sums, in one transaction; None while another does."""
+    """Adds the next slice of arrivals, at most `longest`, in one transaction; None while another process does so."""
     async with connection.transaction():
         rolled_to = await connection.fetchval(_SQL["lock_progress"])
         if rolled_to is None:

@@ -1,4 +1,4 @@
-"""The catalogue: what the application has told about its items."""
+"""The catalogue: what the application told about its items."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -25,7 +25,7 @@ async def read_cards(connection: "Connection", item_ids: Sequence[str]) -> dict[
 
 
 class NewItem(NamedTuple):
-    """`responses`: clicks, watches and purchases. `published_ms`: when it was published, else when it came."""
+    """`responses`: clicks, watches and purchases. `published_ms`: when it was published, else when it was added."""
 
     item_id: str
     impressions: int
@@ -34,8 +34,9 @@ class NewItem(NamedTuple):
 
 
 async def read_new(connection: "Connection", category: str | None, since: datetime, limit: int) -> list[NewItem]:
-    """Up to `limit` items that may be served and were published (without such a time: came into the catalogue) at or
-    after `since` (with a time zone): those with the fewest impressions first, the newest of them first.
+    """Up to `limit` servable items published (or, without that time, added) at or after `since` (with a time zone).
+
+    Ordered by impressions, fewest first, then newest first.
     """
     if category is None:
         rows = await connection.fetch(_SQL["read_new"], since, limit)
@@ -45,8 +46,9 @@ async def read_new(connection: "Connection", category: str | None, since: dateti
 
 
 async def read_fallback(connection: "Connection", category: str | None, limit: int) -> list[str]:
-    """Up to `limit` ids of items that may be served, newest first; without a category, then of items that have
-    features and are not in the catalogue.
+    """Up to `limit` ids of servable items, newest first.
+
+    Without a category, items that have features but no catalogue row follow.
     """
     if category is not None:
         return [item_id for (item_id,) in await connection.fetch(_SQL["read_newest_of_category"], limit, category)]
@@ -71,16 +73,16 @@ class CatalogueItem(Struct, frozen=True, kw_only=True):
 
 
 class Written(Struct, frozen=True):
-    """How many items are new, and how many are other than before. The rest was stored just so already."""
+    """How many items are new and how many changed; the others were equal to what is stored."""
 
     created: int
     changed: int
 
 
 async def store(connection: "Connection", items: Sequence[CatalogueItem], keep: Collection[str] = ()) -> Written:
-    """Stores all of them or none, each in place of what was there, but for the fields to `keep`. Ids must differ.
+    """Stores all items or none. Each replaces the stored one, except for the fields in `keep`. Ids must differ.
 
-    What changes is announced by the table itself.
+    A trigger of the table announces the changes.
     """
     rows = await connection.fetch(
         _SQL["store"],
@@ -103,7 +105,7 @@ async def read(connection: "Connection", item_id: str) -> CatalogueItem | None:
 
 
 async def delete(connection: "Connection", item_id: str) -> bool:
-    """True when there was such an item."""
+    """True when the item existed."""
     return await connection.fetchval(_SQL["delete"], item_id) is not None
 
 

@@ -1,8 +1,7 @@
-"""The feed of changes: which items got new features or a new card, and that rules changed, for those who keep
-them in memory.
+"""The feed of changes: items with new features or a new card, and changes of the rules, for processes that cache them.
 
-A row is written in the transaction of the change itself, so it can neither be lost nor come too early. Transactions do
-not commit in the order of their ids: `app.core.watermark` tells what may still come.
+A row is written in the transaction of the change, so it is neither lost nor early. Transactions do not commit in the
+order of their ids: `app.core.watermark` tells which ids may still appear.
 """
 
 from collections.abc import Collection
@@ -16,19 +15,19 @@ if TYPE_CHECKING:
 _SQL = sql.load(__file__)
 
 _READ_LIMIT: Final = 200
-# Longer than any transaction and any reader's absence that caches outlive.
+# Longer than any transaction, and than a reader can be away before its caches expire.
 KEEP_SEC: Final = 300.0
-# Stands among the items of a change and is none, as no item has an empty id: the rules of what is served changed.
+# A sentinel among a change's items, not an item id (no item has an empty id): the rules changed.
 RULES_CHANGED: Final = ""
 
 
 async def record(connection: "Connection", item_ids: Collection[str]) -> None:
-    """Says that these items changed. In the transaction that changes them."""
+    """Announces that these items changed. Call it in the transaction that changes them."""
     await connection.execute(_SQL["record"], list(item_ids))
 
 
 async def newest(connection: "Connection") -> int:
-    """The last id so far; 0 when there is none."""
+    """The last id; 0 in an empty feed."""
     found: int = await connection.fetchval(_SQL["newest"])
     return found
 
@@ -39,5 +38,5 @@ async def read(connection: "Connection", after: int, seen: Collection[int]) -> l
 
 
 async def prune(connection: "Connection") -> None:
-    """Removes what every reader has seen long since."""
+    """Removes rows that every reader has seen."""
     await connection.execute(_SQL["prune"], KEEP_SEC)

@@ -23,10 +23,10 @@ _MAX_KNOWN_KEYS: Final = 500_000
 
 
 class ItemPairs(Struct, frozen=True):
-    """An item's own frequency and returns, and its strongest pairs: the others' ids, the weights, the others'
-    frequencies.
+    """An item's frequency and repeat weight, and its strongest pairs: the other items' ids, the pair weights, and the
+    other items' frequencies.
 
-    Weights, frequencies and repeat weights are forward-decayed sums.
+    All weights and frequencies are forward-decayed sums.
     """
 
     frequency: float
@@ -35,14 +35,16 @@ class ItemPairs(Struct, frozen=True):
 
 
 class ItemKeys:
-    """Item id → the short key that `item_pairs` stores. A key never changes, so what was read once is kept."""
+    """Item id → the integer key that `item_pairs` stores. Keys never change, so they are cached without expiry."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
 
     async def of(self, connection: "Connection", item_ids: Iterable[str]) -> Mapping[str, int]:
-        """The keys of all these items; new ones are made. Outside any transaction: its own statements commit at once,
-        so what is kept here is in the database whatever becomes of the batch.
+        """The keys of these items; new items get one.
+
+        Call it outside any transaction: its statements commit at once, so a cached key exists in the database even if
+        the batch fails.
         """
         wanted = set(item_ids)
         missing = [item_id for item_id in wanted if item_id not in self._known]
@@ -59,18 +61,18 @@ class ItemKeys:
 
 
 async def consume(connection: "Connection", event_ids: Sequence[str]) -> set[str]:
-    """Writes the dedupe rows, and returns the ids that were not there yet."""
+    """Writes the dedupe rows; returns the ids that are new."""
     return {row[0] for row in await connection.fetch(_SQL["consume"], event_ids)}
 
 
 async def lock_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:
-    """The histories of these users, locked until the transaction ends, their versions already raised."""
+    """Locks the histories of these users until the transaction ends, increments their versions, and returns them."""
     rows = await connection.fetch(_SQL["lock_histories"], user_ids)
     return {user_id: Versioned(version, history) for user_id, version, history in rows}
 
 
 async def write_histories(connection: "Connection", histories: Mapping[str, bytes]) -> None:
-    """Writes histories that `lock_histories` has locked."""
+    """Writes histories locked by `lock_histories`."""
     await connection.execute(_SQL["write_histories"], list(histories), list(histories.values()))
 
 
@@ -111,9 +113,9 @@ async def read_histories(connection: "Connection", user_ids: Sequence[str]) -> d
 async def read_pairs(
     connection: "Connection", item_ids: Sequence[str], *, limit: int, frequency_power: float, evidence: float
 ) -> dict[str, ItemPairs]:
-    """Up to `limit` of the strongest pairs of each item, for those that have any.
+    """Up to `limit` strongest pairs of each item; items without pairs are left out.
 
-    `evidence` is the candidate's frequency, forward-decayed, at which a similarity counts half.
+    `evidence`: the forward-decayed frequency of a candidate at which its similarity counts half.
     """
     rows = await connection.fetch(_SQL["read_neighbours"], item_ids, limit, frequency_power, evidence)
     return {
@@ -123,9 +125,7 @@ async def read_pairs(
 
 
 async def read_popular(connection: "Connection", limit: int, category: str | None = None) -> list[tuple[str, float]]:
-    """The most popular items, of a category or of all, that may be served now: with their forward-decayed popularity,
-    best first.
-    """
+    """The most popular servable items of a category (None: of all), with forward-decayed popularity, best first."""
     if category is None:
         rows = await connection.fetch(_SQL["read_popular"], limit)
     else:
@@ -134,8 +134,8 @@ async def read_popular(connection: "Connection", limit: int, category: str | Non
 
 
 def _array(numbers: Sequence[float]) -> str:
-    """Numbers as Postgres reads an array. For a list asyncpg asks each of its elements whether it is a list too, which
-    costs more than all the rest of a pair's way out of the process.
+    """Numbers as a Postgres array literal. asyncpg checks each element of a list for nesting, which costs more than the
+    rest of sending a pair.
     """
     return f"{{{msgspec.json.encode(numbers)[1:-1].decode()}}}"
 

@@ -1,4 +1,4 @@
-"""Users' histories near the API: written through by the consumer, with a version so that a late write never wins."""
+"""The cache of users' histories: written through by the consumer, versioned so that a late write never wins."""
 
 import time
 from collections.abc import Awaitable, Mapping, Sequence
@@ -37,18 +37,18 @@ class Versioned(Struct, frozen=True):
 
 class HistoryCache(Protocol):
     async def get_many(self, user_ids: Sequence[str]) -> dict[str, Versioned]:
-        """What it holds of these users. Raises `DependencyDown`."""
+        """The cached histories of these users. Raises `DependencyDown`."""
         ...
 
     async def put_many(self, histories: Mapping[str, Versioned]) -> None:
-        """Keeps each history unless it holds a newer version. Raises `DependencyDown`."""
+        """Stores each history unless a newer version is cached. Raises `DependencyDown`."""
         ...
 
     async def close(self) -> None: ...
 
 
 class MemoryHistoryCache:
-    """In the process, bounded. Consumers elsewhere do not reach it, so entries must be short-lived."""
+    """In process memory, bounded. Consumers in other processes cannot update it, so entries are short-lived."""
 
     def __init__(self, *, ttl_sec: float, max_keys: int) -> None:
         self._ttl_sec = ttl_sec
@@ -74,7 +74,7 @@ class MemoryHistoryCache:
 
 
 class RedisHistoryCache:
-    """In Redis, shared by all processes. A breaker passes it over while it fails."""
+    """In Redis, shared by all processes. A breaker skips Redis while it fails."""
 
     def __init__(self, url: str, *, ttl_sec: float, timeout_sec: float) -> None:
         self._ttl_ms = int(ttl_sec * 1000)
@@ -96,7 +96,7 @@ class RedisHistoryCache:
         await self._ask(self._write_newer(keys=keys, args=[self._ttl_ms, *values]))
 
     async def probe(self) -> None:
-        """Raises `DependencyDown` when Redis does not answer."""
+        """Pings Redis. Raises `DependencyDown` when it does not answer."""
         try:
             await cast("Awaitable[Any]", self._redis.ping())
         except (RedisError, OSError) as error:

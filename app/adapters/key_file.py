@@ -1,4 +1,4 @@
-"""The API keys of `API_KEYS` and of a file that is read again when it changes: keys rotate without a restart."""
+"""The API keys of `API_KEYS` and of a file that is reloaded when it changes, so that keys rotate without a restart."""
 
 import os
 import time
@@ -34,7 +34,7 @@ class KeySource:
             raise UserError(f"The API keys cannot be read: {_where(path)}{describe(error)}") from error
 
     def current(self) -> KeyRing:
-        """The keys as of a second ago. A file that cannot be read leaves those that were read last in force."""
+        """The keys, at most a second old. While the file cannot be read, the last keys stay valid."""
         if self._path is not None and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _LOOK_EVERY_SEC
             self._look(self._path)
@@ -51,7 +51,7 @@ class KeySource:
                 _log.error("api_keys_kept", reason=reason, file=str(path))
             self._fault = reason
             if isinstance(error, OSError):
-                self._stamp = None  # the same file that comes back is read all the same, which ends the fault
+                self._stamp = None  # an unchanged file that is readable again is read too, which clears the error
             metrics.API_CHECK.labels(*_CHECK).set(0)
         else:
             self._fault = None
@@ -61,12 +61,12 @@ class KeySource:
     def _read(self) -> KeyRing:
         lines = list(self._entries)
         if self._path is not None:
-            # The stamp first: a change between the two is seen by the next look.
+            # Read the stamp first: the next check sees a change made between the two reads.
             self._stamp = _stamp_of(self._path)
             lines += self._path.read_text(encoding="utf-8").splitlines()
         ring = keys.parse(lines)
         if not ring.keys:
-            raise ValueError("there is no key in them; `reco key new` makes one")
+            raise ValueError("they hold no key; `reco key new` makes one")
         return ring
 
 

@@ -1,9 +1,9 @@
 """Forward-only migrations: yoyo reads and orders the files, an advisory lock makes several starting processes take
 turns, and the checksum of every applied file is kept and compared.
 
-Left to itself, yoyo commits a migration and writes down afterwards, apart, that it did: a process killed in between
-leaves a schema on which nothing runs any more. Here the two are one transaction. Its lock is a row that such a process
-leaves behind, and the hash it stores is of the file's name only: hence the advisory lock and `migration_checksum`.
+By default yoyo commits a migration and records it in a second transaction: a process killed in between leaves a schema
+on which nothing runs. Here both are one transaction. yoyo's lock is a row that such a process leaves behind, and its
+hash covers only the file's name: hence the advisory lock and `migration_checksum`.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from app.errors import DependencyDown, UserError, describe
 
 DIRECTORY: Final = Path(__file__).resolve().parents[2] / "migrations"
 
-_LOCK_KEY: Final = 7_236_351  # any number that nothing else in the database locks
+_LOCK_KEY: Final = 7_236_351  # an arbitrary number that nothing else in the database locks
 _LOCK_TIMEOUT: Final = "120s"
 
 
@@ -64,14 +64,14 @@ def pending(database_url: str, directory: Path = DIRECTORY) -> list[str]:
 def connect(database_url: str) -> psycopg.Connection:
     """A connection in autocommit mode; the caller closes it. Raises `DependencyDown`."""
     try:
-        # A database made without a locale says it is SQL_ASCII, and psycopg would give and take bytes for text.
+        # A database made without a locale reports SQL_ASCII; psycopg would then return bytes for text.
         return psycopg.connect(database_url, autocommit=True, connect_timeout=5, client_encoding="utf8")
     except psycopg.OperationalError as error:
         raise DependencyDown("postgres", describe(error)) from error
 
 
 def _apply(backend: DatabaseBackend, migration: Migration) -> None:
-    """Runs one file and marks it as applied, together unless the file asks for no transaction."""
+    """Runs one file and records it, in one transaction unless the file asks for none."""
     backend.ensure_internal_schema_updated()
     migration.load()
     together = backend.transaction() if migration.use_transactions else nullcontext()
@@ -101,7 +101,7 @@ def _check_applied(connection: psycopg.Connection, directory: Path) -> None:
     faults = []
     for name, checksum in applied_checksums(connection).items():
         if name not in files:
-            # A newer release has been here: its migrations are additive by rule, so this release still runs.
+            # A newer release migrated further: its migrations are additive by rule, so this release still runs.
             continue
         if checksum and files[name] != checksum:
             faults.append(f"{name}: changed after it was applied; put it back and write a new migration instead")

@@ -1,4 +1,4 @@
-"""Connections to Postgres, and which of its errors mean that it is away and not that the data is bad."""
+"""Connections to Postgres, and which of its errors mean an outage rather than bad data."""
 
 import asyncio
 import contextlib
@@ -41,7 +41,7 @@ _OPENING_WAIT_SEC: Final = 0.5
 
 
 def is_outage(error: BaseException) -> bool:
-    """True when the fault is Postgres' state and not the statement's data: wait, and do the same again."""
+    """True when the error comes from Postgres' state and not from the statement's data: wait and retry."""
     if isinstance(error, asyncpg.PostgresError):
         return str(error.sqlstate or "").startswith(_OUTAGE_STATES)
     # asyncpg's complaint about an argument is an InterfaceError as well, but a ValueError too. An InternalClientError
@@ -74,9 +74,9 @@ class PoolOptions(Struct, frozen=True, kw_only=True):
 
 
 class Database:
-    """A pool that outlives the server: while Postgres is away, asking for a connection raises `DependencyDown`.
+    """A pool that survives the server: while Postgres is away, asking for a connection raises `DependencyDown`.
 
-    Whoever owns it calls `open` again and again (the health probe does): a pool whose peer fell silent is replaced.
+    The health probe calls `open` repeatedly: a pool whose server fell silent is replaced.
     """
 
     def __init__(self, url: str, options: PoolOptions) -> None:
@@ -88,14 +88,14 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
-        """A connection for a short piece of work. Outages inside come out as `DependencyDown`, the rest as it is."""
+        """A connection for a short piece of work. Outages are raised as `DependencyDown`, other errors unchanged."""
         pool = self._pool or await self._opened()
         try:
             async with pool.acquire(timeout=self._options.connect_timeout_sec) as connection:
                 try:
                     yield connection
                 except asyncpg.InternalClientError:
-                    connection.terminate()  # its protocol is out of step; nobody else should get it
+                    connection.terminate()  # the connection's protocol state is undefined: do not reuse it
                     raise
                 except TimeoutError:
                     self._abandon(pool)
@@ -110,10 +110,10 @@ class Database:
             raise
 
     def _abandon(self, pool: "Pool") -> None:
-        """Drops a pool one of whose connections fell silent; `open` makes the next one.
+        """Drops the pool after one of its connections fell silent; `open` makes the next one.
 
-        A server that lives ends a statement before our deadline does, so the peer is gone, and the other connections
-        with it. Left in the pool, each of them would cost the next who takes it the whole deadline again.
+        A live server ends a statement before our deadline, so the server is gone, and the other connections with it.
+        Each one left in the pool would cost its next user the whole deadline again.
         """
         if self._pool is pool:
             self._pool = None
@@ -121,7 +121,7 @@ class Database:
         pool.terminate()
 
     async def _opened(self) -> "Pool":
-        """The pool, for which everybody waits a little at the start and after it was abandoned."""
+        """The pool; waits a little for it at the start and after it was dropped."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_OPENING_WAIT_SEC):
                 await self._is_open.wait()
@@ -130,7 +130,7 @@ class Database:
         return self._pool
 
     async def listen(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """A connection of its own for LISTEN; the caller closes it."""
+        """A separate connection for LISTEN; the caller closes it."""
         return await asyncpg.connect(self._url, **self._connect_options())
 
     async def open(self) -> None:
@@ -141,7 +141,7 @@ class Database:
                     self._url,
                     min_size=self._options.min_size,
                     max_size=self._options.max_size,
-                    # Nothing changes a session's state on a pooled connection: no state to reset, no round trip.
+                    # Nothing changes session state on a pooled connection, so the reset round trip is skipped.
                     reset=_keep_session,
                     init=self._limit_lost_transactions,
                     **self._connect_options(),
@@ -151,7 +151,7 @@ class Database:
             self._is_open.set()
 
     async def probe(self) -> None:
-        """One statement on a connection of its own, so that a busy pool does not look like a dead server.
+        """Runs one statement on a separate connection, so that a busy pool does not look like a dead server.
 
         Raises `DependencyDown`, also for a server that no longer takes writes.
         """
@@ -184,9 +184,9 @@ class Database:
             self._pool = None
 
     async def _limit_lost_transactions(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Against locks that outlive their client. A server that waits for the rest of a statement, as between its
-        parse and its bind, is not idle by its own account: only the limit of the whole transaction ends that (Postgres
-        17), or, when the peer is gone from the network, keepalives. What the server does not know is left out.
+        """Server settings that end locks whose client is gone. A server that waits for the rest of a statement (between
+        parse and bind) does not count as idle: only the transaction timeout ends that (Postgres 17), or keepalives when
+        the peer is unreachable. Settings that the server does not know are left out.
         """
         limits = {
             "transaction_timeout": str(round(self._options.transaction_timeout_sec * 1000)),
@@ -205,15 +205,15 @@ class Database:
         options = self._options
         return {
             "timeout": options.connect_timeout_sec,
-            # Without it a dead peer hangs a query for ever (asyncpg#549); the server's own limit fires first.
+            # Without it a dead peer hangs a query indefinitely (asyncpg#549); the server's own limit fires first.
             "command_timeout": options.statement_timeout_ms / 1000 + 1,
             "server_settings": {
                 "application_name": options.application_name,
                 "statement_timeout": str(options.statement_timeout_ms),
                 "lock_timeout": str(options.lock_timeout_ms),
-                # A process that is stopped in mid-transaction must not keep its locks.
+                # A process that is stopped in the middle of a transaction must not keep its locks.
                 "idle_in_transaction_session_timeout": "15000",
-                "jit": "off",  # compiling costs more than any of our short statements
+                "jit": "off",  # JIT compilation costs more than any of our short statements
             },
         }
 

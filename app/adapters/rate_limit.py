@@ -1,8 +1,8 @@
-"""Requests a window for each caller, shared by all processes through Redis.
+"""Limits the requests of each caller per window, shared by all processes through Redis.
 
 A process takes its share of a window in leases, so that most requests are decided without a round trip, and all
-processes together never allow more than the limit. What a process has leased and does not use is lost to the others
-until the window ends: at most 5 % of the limit for each. Without Redis each process counts for itself.
+processes together never allow more than the limit. An unused lease is unavailable to the other processes until
+the window ends: at most 5 % of the limit for each. Without Redis each process counts for itself.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _LEASES_A_WINDOW: Final = 20
 _MAX_CALLERS: Final = 50_000
 
 # The window starts with its first request and ends when the key expires: Redis' clock alone decides.
-# KEYS: the caller. ARGV: how many are wanted, milliseconds of a window. Returns the count so far and the rest of it.
+# KEYS: the caller. ARGV: requests wanted, window in ms. Returns the count so far and the ms left in the window.
 _TAKE: Final = """
 local used = redis.call('INCRBY', KEYS[1], ARGV[1])
 local left = redis.call('PTTL', KEYS[1])
@@ -51,7 +51,7 @@ class _Lease(Struct):
 
 
 class RateLimiter:
-    """`limit` requests in `window_sec` for each caller; `redis_url` None counts in this process alone."""
+    """Allows `limit` requests per `window_sec` and caller; with `redis_url` None it counts in this process only."""
 
     def __init__(self, *, limit: int, window_sec: float, redis_url: str | None, timeout_sec: float) -> None:
         self._limit = limit
@@ -80,7 +80,7 @@ class RateLimiter:
             if renewal is None:
                 renewal = self._renewals[caller] = asyncio.create_task(self._renew(caller))
                 renewal.add_done_callback(lambda _: self._renewals.pop(caller, None))
-            # A request that goes away must not take the lease of the others with it.
+            # Cancelling one request must not cancel the lease that others wait for.
             await asyncio.shield(renewal)
 
     async def close(self) -> None:
@@ -97,7 +97,7 @@ class RateLimiter:
         now = time.monotonic()
         if answer is None:
             held = self._leases.get(caller)
-            # One window of its own for this process, and not a new one for every failed question.
+            # One local window for this process, and not a new one after every failed call.
             lease = _Lease(self._limit, 0, now + self._window_sec)
             if held is not None and now < held.ends:
                 lease = _Lease(held.remaining, 0, held.ends)
@@ -112,7 +112,7 @@ class RateLimiter:
         self._leases[caller] = lease
 
     async def _ask(self, caller: str) -> tuple[int, int] | None:
-        """How many were taken with this share, and the milliseconds left; None when Redis does not say."""
+        """The count including this lease and the ms left in the window; None when Redis does not answer."""
         if self._redis is None or not self._breaker.allows(time.monotonic()):
             return None
         try:

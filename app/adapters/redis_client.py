@@ -1,4 +1,4 @@
-"""The client of Redis: one try and a short deadline, for whoever asks has a fallback and a breaker."""
+"""The Redis client: one try and a short deadline, since every caller has a fallback and a breaker."""
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry

@@ -1,4 +1,4 @@
-"""Removes what is past its time, a few rows a statement, so that nobody waits for it."""
+"""Deletes expired rows, a few per statement, so that no other statement waits for long."""
 
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -13,6 +13,6 @@ _SQL: Final = sql.load(__file__)
 
 
 async def delete_batch(connection: "Connection", table: Table, *, older_sec: float, limit: int) -> int:
-    """Deletes up to `limit` rows that are older; returns how many."""
+    """Deletes up to `limit` rows older than `older_sec`; returns how many."""
     status: str = await connection.execute(_SQL[table], older_sec, limit)
     return int(status.removeprefix("DELETE "))

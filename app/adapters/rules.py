@@ -1,4 +1,4 @@
-"""The rules of what is served. Each change is announced to the processes that serve, in its own transaction."""
+"""The serving rules. A change and its announcement to the API processes are one transaction."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -15,11 +15,11 @@ _SQL: Final = sql.load(__file__)
 
 
 class TooManyRules(Exception):
-    """There are `MAX_RULES` already, so one more was not stored."""
+    """`MAX_RULES` rules exist already; the new one was not stored."""
 
 
 class StoredRule(Struct, frozen=True, kw_only=True):
-    """A row of the rules; `updated_at` is None until it is stored. Times have a time zone."""
+    """A row of `serving_rules`; `updated_at` is None until it is stored. Times have a time zone."""
 
     rule_id: str
     action: Action
@@ -35,7 +35,7 @@ class StoredRule(Struct, frozen=True, kw_only=True):
     updated_at: datetime | None = None
 
     def rule(self) -> Rule:
-        """The same for the core, which counts in milliseconds."""
+        """The same rule with times in milliseconds, for the core."""
         same = {name: getattr(self, name) for name in Rule.__struct_fields__ if name in self.__struct_fields__}
         return Rule(**same, starts_ms=_millis(self.starts_at), ends_ms=_millis(self.ends_at))
 
@@ -56,9 +56,9 @@ async def read(connection: "Connection", rule_id: str) -> StoredRule | None:
 
 
 async def store(connection: "Connection", rule: StoredRule) -> tuple[StoredRule, bool]:
-    """Stores it in place of what was there, and says whether it is new. Raises `TooManyRules`."""
+    """Stores or replaces the rule; True when it is new. Raises `TooManyRules`."""
     async with connection.transaction():
-        # One writer at a time, or two could both be the thousandth. Those who read do not wait.
+        # One writer at a time, or two could both store the thousandth rule. Readers do not wait.
         await connection.execute(_SQL["lock"])
         row = await connection.fetchrow(
             _SQL["store"],
@@ -74,7 +74,7 @@ async def store(connection: "Connection", rule: StoredRule) -> tuple[StoredRule,
 
 
 async def delete(connection: "Connection", rule_id: str) -> bool:
-    """True when there was such a rule."""
+    """True when the rule existed."""
     async with connection.transaction():
         found = await connection.fetchval(_SQL["delete"], rule_id)
         if found is not None:

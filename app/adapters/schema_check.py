@@ -1,7 +1,7 @@
-"""Whether the migrations are in order, are those that were applied, and made the schema that is there.
+"""Checks that the migrations are in order, match what was applied, and produce the live schema.
 
-The schema that should be there is made anew, in a schema of its own inside a transaction that is rolled back, and the
-two are compared part by part. Nothing is changed, and no table of the service is locked.
+The expected schema is built in a separate schema inside a transaction that is rolled back, and compared with the live
+one part by part. Nothing is changed, and no table of the service is locked.
 """
 
 import re
@@ -27,7 +27,7 @@ Schema = dict[tuple[str, str, str], str]
 
 
 class Findings(Struct, frozen=True):
-    """`faults` must be mended; `pending` are files not applied yet; `newer` were applied by a later release."""
+    """`faults` must be fixed; `pending` files are not applied yet; `newer` ones were applied by a later release."""
 
     faults: list[str]
     pending: list[str]
@@ -35,7 +35,7 @@ class Findings(Struct, frozen=True):
 
 
 def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings:
-    """Looks at the files, at what was applied and at the live schema. Raises `DependencyDown`."""
+    """Compares the files, the applied migrations and the live schema. Raises `DependencyDown`."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.sql"))}
     faults = order_faults(texts)
     files = migrations.checksums(directory)
@@ -43,7 +43,7 @@ def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings
         applied = migrations.applied_checksums(connection)
         newer = sorted(set(applied) - set(files))
         faults += [
-            f"{name}: the file changed after it was applied; put it back, and write a new migration instead"
+            f"{name}: the file changed after it was applied; restore it, and write a new migration instead"
             for name, checksum in applied.items()
             if name in files and files[name] != checksum
         ]
@@ -51,8 +51,8 @@ def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings
             expected = _expected_schema(connection, [texts[name] for name in texts if name in applied])
         except psycopg.errors.InsufficientPrivilege as error:
             faults.append(
-                "The live schema was not compared: the user of DATABASE_URL may not make a schema to compare it with, "
-                f"or may not read its tables. Ask as their owner ({describe(error)})"
+                "The live schema was not compared: the user of DATABASE_URL cannot create a schema to compare with, "
+                f"or may not read its tables. Run this as their owner ({describe(error)})"
             )
         except psycopg.Error as error:
             faults.append(f"The applied files do not run on an empty schema: {describe(error)}")
@@ -63,7 +63,7 @@ def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings
 
 
 def order_faults(texts: Mapping[str, str]) -> list[str]:
-    """Faults of the files themselves: names, numbers and the chain of `-- depends:`; `texts` in order of names."""
+    """Errors in the files: names, numbers and the chain of `-- depends:`; `texts` in order of names."""
     faults = []
     numbers: dict[str, str] = {}
     for name, text in texts.items():
@@ -83,13 +83,13 @@ def order_faults(texts: Mapping[str, str]) -> list[str]:
 
 
 def drift(expected: Schema, live: Schema, *, extra_is_fault: bool) -> list[str]:
-    """What the live schema lacks, has otherwise, or (`extra_is_fault`) has besides."""
+    """What the live schema lacks, defines differently, or (`extra_is_fault`) has in addition."""
     faults = []
     for part, definition in expected.items():
         table, kind, _ = part
         if part not in live:
             if kind == "table" or (table, "table", table) in live:
-                faults.append(f"{_label(part)}: missing; it should be {definition or 'there'}")
+                faults.append(f"{_label(part)}: missing; it should be {definition or 'present'}")
         elif live[part] != definition:
             faults.append(f"{_label(part)}: is {live[part] or 'plain'}; it should be {definition or 'plain'}")
     if extra_is_fault:

@@ -1,4 +1,4 @@
-"""Sessions of the last day, and who began each."""
+"""Sessions of the last day, and the user who began each."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -24,7 +24,7 @@ class Session(Struct, frozen=True):
 
 
 async def remember(connection: "Connection", sessions: Mapping[str, Session]) -> None:
-    """Keeps those that are not kept yet and are young enough. In key order, after all other features."""
+    """Stores new sessions that are young enough. In key order, after all other features, to avoid deadlocks."""
     await connection.execute(
         _SQL["remember"],
         list(sessions),
@@ -35,7 +35,7 @@ async def remember(connection: "Connection", sessions: Mapping[str, Session]) ->
 
 
 async def read(connection: "Connection", session_ids: Sequence[str]) -> dict[str, Session]:
-    """Of those that are known."""
+    """Session id → session, for the known ones."""
     rows = await connection.fetch(_SQL["read"], session_ids)
     return {session_id: Session(user_id, started_ms) for session_id, user_id, started_ms in rows}
 

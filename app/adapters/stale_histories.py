@@ -1,4 +1,4 @@
-"""Users whose history in the cache may be older than in Postgres, because writing it through failed."""
+"""Users whose cached history may be older than Postgres', because writing it through failed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,5 +16,5 @@ async def record(connection: "Connection", user_ids: Sequence[str]) -> None:
 
 
 async def take(connection: "Connection", limit: int) -> list[str]:
-    """Removes up to `limit` of them and returns them. In a transaction that ends after the cache was written."""
+    """Removes and returns up to `limit` of them. Commit only after the cache is written."""
     return [row[0] for row in await connection.fetch(_SQL["take"], limit)]

@@ -1,4 +1,4 @@
-"""Postgres' own view of its health: what keeps vacuum from its work, and what that has piled up."""
+"""Postgres' view of its health: the oldest transaction, which blocks vacuum, and the dead rows that pile up."""
 
 from typing import TYPE_CHECKING
 

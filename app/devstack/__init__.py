@@ -1,6 +1,6 @@
-"""PostgreSQL, Redis and Apache Kafka as child processes of this one: real servers that need Python alone.
+"""PostgreSQL, Redis and Apache Kafka as child processes: real servers that need only Python.
 
-`Stack` starts and stops them; `reco dev` and the tests run on it. It knows nothing of the app.
+`Stack` starts and stops them; `reco dev` and the tests run on it. It imports nothing of the app.
 """
 
 from app.devstack.stack import Stack

@@ -1,4 +1,4 @@
-"""Fetches what comes from outside Python's packages, so that later starts need no network: `python -m app.devstack`."""
+"""`python -m app.devstack` fetches Kafka's jars, so that later starts need no network."""
 
 import sys
 

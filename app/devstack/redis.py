@@ -34,7 +34,7 @@ class Redis(Server):
         self._data.mkdir(mode=0o700, exist_ok=True)
         configuration = self._data / "redis.conf"
         configuration.touch(mode=0o600)
-        # The append-only file keeps what was written before a SIGKILL; with appendfsync at its default of a second.
+        # The append-only file keeps what was written before a SIGKILL (appendfsync everysec, the default).
         configuration.write_text(
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self.folder.password}\n"
             f'dir "{_quoted(self._data)}"\nappendonly yes\nsave ""\n'

@@ -29,7 +29,7 @@ class Server(ABC):
 
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    orphan_signal: ClassVar[signal.Signals] = signal.SIGKILL  # what ends it when our process has died
+    orphan_signal: ClassVar[signal.Signals] = signal.SIGKILL  # ends the server when our process has died
 
     def __init__(self, folder: Folder, guard: Guard) -> None:
         self.folder = folder
@@ -42,11 +42,11 @@ class Server(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where clients reach it, in the form that the setting of this server takes."""
+        """Where clients reach it, in the form of the server's setting."""
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Makes the data folder when there is none, and the configuration for this start."""
+        """Creates a missing data folder, and writes the configuration for this start."""
 
     @abstractmethod
     def _command(self) -> Sequence[str]: ...
@@ -101,7 +101,7 @@ class Server(ABC):
     def pause(self) -> None:
         """SIGSTOP to it and its children: connections stay open and nobody answers."""
         if (pid := self.pid) is not None:
-            # The parent first, so that no child is born behind our back.
+            # The parent first, so that it cannot start another child meanwhile.
             processes.signal_all(processes.family(pid)[:1], signal.SIGSTOP)
             processes.signal_all(processes.family(pid)[1:], signal.SIGSTOP)
 
@@ -114,7 +114,7 @@ class Server(ABC):
         self.start()
 
     def mend(self) -> None:
-        """Whatever was done to it, it answers again."""
+        """Makes it answer again, after a kill, a stop or a freeze."""
         self.resume()
         self.start()
         self._await_answer()
@@ -141,7 +141,7 @@ class Server(ABC):
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd="/",
-                    # Ctrl-C is for the app, which drains while its servers still run.
+                    # Only the app gets Ctrl-C: it drains while its servers still run.
                     start_new_session=True,
                     user=account.uid if account else None,
                     group=account.gid if account else None,

@@ -75,7 +75,7 @@ class Stack:
 
     @property
     def urls(self) -> dict[str, str]:
-        """By the names of the settings."""
+        """The servers' URLs by setting name."""
         return {name: self._url(name) for name in (DATABASE_URL, REDIS_URL, KAFKA)}
 
     @property
@@ -115,7 +115,7 @@ class Stack:
             raise
 
     def stop(self) -> None:
-        """Clients of the servers should be gone. Does nothing when it is stopped."""
+        """Call it after the servers' clients are closed. Does nothing when stopped already."""
         self._at_once(lambda server: server.stop())
         self.servers.clear()
         self._guard.close()
@@ -125,7 +125,7 @@ class Stack:
             self.folder.close()
 
     def mend(self) -> None:
-        """Lets the frozen go on and starts those that are down; returns when all answer."""
+        """Resumes frozen servers and starts those that are down; returns when all answer."""
         self._at_once(lambda server: server.mend())
 
     def _make_servers(self) -> None:
@@ -172,7 +172,7 @@ class Stack:
 
     def _server(self, name: str) -> Server:
         if name in self._given:
-            raise UserError(f"{name} is set, so this server is not ours to command")
+            raise UserError(f"{name} is set, so this server was not started here and cannot be controlled")
         if name not in self.servers:
             raise RuntimeError("the stack is not running")
         return self.servers[name]
@@ -186,5 +186,5 @@ def default_folder() -> Path:
 
 
 def fetch_kafka(environ: Mapping[str, str] = os.environ) -> str:
-    """Its class path; fetches what is not there. Raises `jars.Unavailable`."""
+    """Kafka's class path; fetches missing jars. Raises `jars.Unavailable`."""
     return jars.class_path(jars.cache_folder(environ, default_folder() / "cache"))
