@@ -16,7 +16,7 @@ class Breaker(Struct):
     open_until: float = 0.0
 
     def allows(self, now: float) -> bool:
-        """True when closed, or when it is time for one try, which pushes the next one back."""
+        """True when closed, or when one trial call is due; that call delays the next trial."""
         if self.open_until == 0.0:
             return True
         if now < self.open_until:

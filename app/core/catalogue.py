@@ -1,4 +1,4 @@
-"""What serving needs to know of an item of the catalogue."""
+"""The part of a catalogue item that serving needs."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Card(Struct, frozen=True):
-    """An item as it is served. One that the catalogue does not know is served too, without a title."""
+    """An item as it is served. Items missing from the catalogue are served too, without a title."""
 
     title: str | None = None
     categories: frozenset[str] = frozenset()

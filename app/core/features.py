@@ -1,7 +1,7 @@
-"""A batch of events, folded into what changes: users' histories, sums per item, sums per pair of items.
+"""Folds a batch of events into changes: users' histories, sums per item, sums per pair of items.
 
 Pure and order-independent where it matters: histories are joins (`app.core.history`), items and pairs are sums of
-forward-decayed terms (`app.core.signals`). Only pairs and returns look at a history, so only they can miss what
+forward-decayed terms (`app.core.signals`). Only pairs and repeats look at a history, so only they can miss what
 arrives late.
 """
 
@@ -72,8 +72,8 @@ def fold(
 ) -> Fold:
     """Folds a batch of events that were never folded before, given the stored histories of its users.
 
-    A user who has no entry in `histories` is new. The sums may go on where an earlier part of the batch left them: they
-    are added `onto` those, and the histories of the result are those of this part.
+    A user without an entry in `histories` is new. With `onto`, the sums are added to those of an earlier part of the
+    batch; the histories of the result are those of this part.
     """
     result = Fold() if onto is None else Fold(items=onto.items, pairs=onto.pairs)
     pairing = _Pairing(model, result.pairs)
@@ -110,9 +110,9 @@ def fold(
 class _Pairing:
     """Adds up the pairs of each event with the items around it, before the event enters the history.
 
-    An item's place is that of its newest entry, and its distance the number of items strictly between: items of one
-    moment share it. A pair is as old as the later of its two events, and weighs the geometric mean of their weights,
-    so that a log of views alone and one of purchases alone are on one scale.
+    An item's place is that of its newest entry; its distance is the number of items strictly between, and items with
+    the same time share it. A pair is as old as the later of its two events. It weighs the geometric mean of their
+    weights, so that a log of views only and one of purchases only have the same scale.
     """
 
     def __init__(self, model: Model, pairs: dict[tuple[str, str], float]) -> None:
@@ -160,7 +160,7 @@ class _Pairing:
 
 
 def _is_repeat(entries: list[Entry], entry: Entry, gap_ms: int) -> bool:
-    """Whether the user has the item already, and from another visit only."""
+    """Whether the user's history holds the item, and only from other visits."""
     item_id, at_ms = entry.item_id, entry.at_ms
     found = False
     for other in entries:

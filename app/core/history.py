@@ -1,11 +1,11 @@
-"""What a user did last, and which items there ever were: the same whatever order the events arrive in.
+"""A user's latest events and hashes of all earlier items; the result does not depend on the order of arrival.
 
-A history is a function of the *set* of entries behind it. Of each item and kind the latest entry is kept, and of those
-the ones that do not come after the newest entry of the 50th item. Taking entries in only ever moves that bound
-forward, so merging is the join of a semilattice: what was dropped once would be dropped by every later state.
+A history is a function of the *set* of its events. It keeps the latest entry of each item and kind, down to the newest
+entry of the 50th item. Adding entries only moves that bound forward, so merging is the join of a semilattice: an entry
+that is dropped once would be dropped by every later state.
 
-Beyond those 50 the user's items are remembered as 32-bit hashes, so that a heavy user is not shown last year's films
-again: the union of sets, cut to the least 1,000 hashes, is a join as well.
+Items beyond those 50 are kept as 32-bit hashes, so that a heavy user is not shown last year's films again. The union of
+the sets, cut to the 1,000 smallest hashes, is a join as well.
 """
 
 from bisect import bisect_left
@@ -16,13 +16,13 @@ from zlib import crc32
 import msgspec
 
 MAX_ITEMS: Final = 50
-# 99 of 100 users of a dense movie log have fewer than 450 items. Beyond this some are forgotten; no more than 5 KB
-# a user are stored.
+# 99 of 100 users of a dense movie log have fewer than 450 items. Beyond this some are forgotten: at most 5 KB
+# are stored per user.
 MAX_SEEN_HASHES: Final = 1_000
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One thing a user did with an item. `kind` is a `signals.Kind`, `weight` what it said: purchase 1, below 0 no."""
+    """One thing a user did with an item. `kind`: a `signals.Kind`. `weight`: purchase 1; below 0: disliked."""
 
     item_id: str
     at_ms: int
@@ -33,8 +33,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class History(msgspec.Struct, array_like=True, frozen=True):
     """Iterating gives the entries. `seen_hashes` is empty until there are more items than entries can hold.
 
-    Entries are newest first; equal times by item id, kind and weight, so the order is total and needs no arbiter.
-    `seen_hashes` (ascending) are those of all items there ever were, the ones in `entries` included.
+    Entries are newest first; equal times by item id, kind and weight, so the order is total.
+    `seen_hashes` (ascending) cover all items of the user so far, those in `entries` included.
     """
 
     entries: tuple[Entry, ...] = ()
@@ -59,17 +59,17 @@ def encode_history(history: History) -> bytes:
 
 
 def decode_history(data: bytes) -> History:
-    """Raises `msgspec.DecodeError` if `data` is no encoded history."""
+    """Raises `msgspec.DecodeError` if `data` is not an encoded history."""
     return _decoder.decode(data)
 
 
 def seen_hash(item_id: str) -> int:
-    """32 bits that stand for an item: two of a user's items share them once in millions of users."""
+    """A 32-bit hash of the item: two of a user's items collide once in millions of users."""
     return crc32(item_id.encode())
 
 
 def merge_history(history: History, entries: Iterable[Entry]) -> History:
-    """The history with `entries` taken in; `history` itself if they change nothing."""
+    """The history with `entries` added; `history` itself if they change nothing."""
     builder = HistoryBuilder(history)
     for entry in entries:
         builder.insert(entry)
@@ -85,7 +85,7 @@ class HistoryBuilder:
         self.entries = list(history.entries)
 
     def finish(self) -> History:
-        """The history as it is now; the one it was made of if nothing changed."""
+        """The resulting history; the original object if nothing changed."""
         seen_hashes = () if self._seen_hashes is None else tuple(sorted(self._seen_hashes)[:MAX_SEEN_HASHES])
         result = History(tuple(self.entries), seen_hashes)
         return self._before if result == self._before else result
@@ -109,14 +109,14 @@ class HistoryBuilder:
             self._drop_old()
 
     def _drop_old(self) -> None:
-        """Drops what comes after the newest entry of the last item that has a place."""
+        """Drops the entries after the newest entry of the 50th item."""
         entries = self.entries
         seen: set[str] = set()
         for index, entry in enumerate(entries):
             seen.add(entry.item_id)
             if len(seen) == MAX_ITEMS:
                 end = index + 1
-                # What the user did with that item at that very moment has one place in the order, whatever its kind.
+                # Entries of that item with the same time belong together, whatever their kind.
                 while end < len(entries) and _place(entries[end]) == _place(entry):
                     end += 1
                 if self._seen_hashes is None and any(other.item_id not in seen for other in entries[end:]):

@@ -1,8 +1,8 @@
-"""How many different users there were, from a little number for each of many groups: HyperLogLog.
+"""HyperLogLog: estimates the number of distinct users from one small number per group.
 
 P. Flajolet, É. Fusy, O. Gandouet, F. Meunier, "HyperLogLog: the analysis of a near-optimal cardinality estimation
-algorithm", AofA 2007. A user's hash gives the group and a rank, 1 and the number of zero bits that the rest of the hash
-starts with; a group keeps the greatest rank of its users. Days add up by the greatest rank, and nobody is named.
+algorithm", AofA 2007. A user's hash gives a group and a rank: one plus the number of leading zero bits of the
+remaining hash. A group keeps the greatest rank of its users. Days merge by the greatest rank; no user id is stored.
 """
 
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from math import log
 
 
 def estimate(ranks: Collection[int], groups: int) -> int:
-    """Of the groups that had anybody, their greatest ranks; `groups` is how many there are, at least 128.
+    """`ranks`: the greatest rank of each non-empty group. `groups`: the number of all groups, at least 128.
 
     The standard error is 1.04 / sqrt(groups): 3 % with 1,024. Small numbers are nearly exact.
     """

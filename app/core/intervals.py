@@ -1,10 +1,10 @@
-"""95 % intervals for figures of users, of whom each is counted many times.
+"""95 % intervals for figures in which each user counts several times.
 
-What one user is shown, clicks and watches hangs together, so events are no independent observations; users are. They
-are dealt into groups at random, and how far a figure moves without each of the groups tells its error: random groups
-and the jackknife (K. Wolter, "Introduction to Variance Estimation", 2nd ed. 2007, chapters 2 and 4). Groups add up over
-days whatever a user did on each, which squares by user and day would not. Where few users make most of the clicks or of
-the watch time, the intervals are a little too narrow.
+The events of one user depend on each other; users are independent. Users are assigned to random groups, and the error
+of a figure follows from how much it changes when each group is left out: random groups and the jackknife (K. Wolter,
+"Introduction to Variance Estimation", 2nd ed. 2007, chapters 2 and 4). Sums of groups can be added over days; sums of
+squares by user and day could not. If few users make most of the clicks or of the watch time, the intervals are a little
+too narrow.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from typing import Final
 from msgspec import Struct
 
 _Z: Final = 1.959964
-# Student's t for few degrees of freedom, where the series below is too far off.
+# Student's t for few degrees of freedom, where the series below is too inexact.
 _T_OF_FEW: Final = (12.706205, 4.302653, 3.182446, 2.776445)
 
 
 class Estimate(Struct, frozen=True):
-    """`low` and `high` bound the 95 % interval; both are None when there is nothing to tell it by."""
+    """`low` and `high` bound the 95 % interval; both are None when the data do not determine it."""
 
     value: float
     low: float | None = None
@@ -27,12 +27,12 @@ class Estimate(Struct, frozen=True):
 
 
 def share(parts: Sequence[float], wholes: Sequence[float]) -> Estimate | None:
-    """What part of the whole, 0 to 1, from both sums of each group; None without a whole.
+    """The share of `parts` in `wholes`, 0 to 1, from the sums of each group; None when the wholes sum to 0.
 
-    Wilson's interval (JASA 22, 1927) with as many observations as the spread between groups is worth, at most the whole
+    Wilson's interval (JASA 22, 1927) with the effective number of observations, at most the whole
     (N. Dean, M. Pagano, "Evaluating Confidence Interval Methods for Binomial Proportions in Clustered Surveys", JSSAM
-    3(4), 2015). A share of 0 or 1, or a single group, has no spread: then each group counts as one observation, and a
-    single one is as unsure as can be.
+    3(4), 2015). A share of 0 or 1, or a single group, has no variance: then each group counts as one observation, and a
+    single group gives the widest interval.
     """
     whole, groups = sum(wholes), _inhabited(wholes)
     if groups == 0:
@@ -47,7 +47,7 @@ def share(parts: Sequence[float], wholes: Sequence[float]) -> Estimate | None:
 
 
 def mean(totals: Sequence[float], counts: Sequence[float]) -> Estimate | None:
-    """Total by count, of both sums of each group, none below 0; None without a count."""
+    """The mean: total divided by count, from the sums of each group (none below 0); None when the counts sum to 0."""
     groups = _inhabited(counts)
     if groups == 0:
         return None
@@ -59,7 +59,7 @@ def mean(totals: Sequence[float], counts: Sequence[float]) -> Estimate | None:
 
 
 def difference(one: Estimate, other: Estimate) -> Estimate:
-    """`one` less `other`, of different users.
+    """`one` minus `other`, for disjoint sets of users.
 
     The distances of each value to its bounds are squared and added: R. Newcombe, "Interval estimation for the
     difference between independent proportions", Statistics in Medicine 17, 1998, method 10; for other figures G. Zou,
@@ -87,7 +87,7 @@ def student(freedom: int) -> float:
 
 
 def _variance(ratio: float, parts: Sequence[float], wholes: Sequence[float]) -> float:
-    """Of the ratio of sums, from at least two groups that have anybody."""
+    """The jackknife variance of the ratio of sums, from at least two non-empty groups."""
     total, groups = sum(wholes), _inhabited(wholes)
     # How far the ratio would move without the group.
     moves = ((part - ratio * whole) / (total - whole) for part, whole in zip(parts, wholes, strict=True))
@@ -95,7 +95,7 @@ def _variance(ratio: float, parts: Sequence[float], wholes: Sequence[float]) -> 
 
 
 def _freedom(wholes: Sequence[float]) -> int:
-    """As many groups as would be worth as much if all were alike (Kish), less one."""
+    """Kish's effective number of groups, minus one."""
     return max(1, round(sum(wholes) ** 2 / sum(whole * whole for whole in wholes)) - 1)
 
 

@@ -1,8 +1,8 @@
-"""API keys: what is kept of them, and whether a token is one.
+"""API keys: how they are stored, and how a token is checked.
 
-A token is `name.secret`; the secret has 256 bits of chance, so its plain SHA-256 tells nothing about it and needs no
+A token is `name.secret`; the secret has 256 random bits, so a plain SHA-256 does not reveal it and needs no
 salt or stretching. An entry as it is configured is `name:scopes:hash`, for example `shop:write+read:sha256-9f86d0…`.
-Several entries may have the same name: that is how a key is rotated.
+Several entries may share a name: that is how a key is rotated.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class KeyRing(Struct, frozen=True):
     keys: Mapping[str, tuple[Key, ...]]
 
     def find(self, token: str) -> Key | None:
-        """The key that this token is, compared in constant time; None for any other token."""
+        """The key of this token, compared in constant time; None for an unknown token."""
         given = hash_of(token[:_MAX_TOKEN])
         found = None
         for key in self.keys.get(token.partition(".")[0], ()):
@@ -58,19 +58,19 @@ def hash_of(token: str) -> str:
 
 
 def make(name: str, scopes: Iterable[str], secret: str) -> tuple[Key, str]:
-    """A key and its token; `secret` is text made of at least `SECRET_BYTES` of chance. Raises `ValueError`."""
+    """A key and its token; `secret` is text made of at least `SECRET_BYTES` random bytes. Raises `ValueError`."""
     if not _NAME.match(name):
         raise ValueError(
-            f"{name!r} is no name for a key: 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit"
+            f"{name!r} is not a valid key name: 1 to 64 of a-z, 0-9, - and _, starting with a letter or digit"
         )
     token = f"{name}.{secret}"
     return Key(name, _scopes("+".join(scopes)), hash_of(token)), token
 
 
 def parse(lines: Iterable[str]) -> KeyRing:
-    """Entries, one a line; empty lines and those that start with # are passed over.
+    """Entries, one a line; empty lines and those that start with # are ignored.
 
-    Raises `ValueError` that names every line at fault, and repeats none of its content: it may hold a secret.
+    Raises `ValueError` that names every invalid line without its content, which may hold a secret.
     """
     keys: dict[str, tuple[Key, ...]] = {}
     faults = []

@@ -1,8 +1,8 @@
-"""What travels through Kafka: the submitted event with its id and times filled in, JSON with a version (`v`).
+"""The Kafka messages: a submitted event with its id and times filled in, as JSON with a version (`v`).
 
-The rule for changes: a new optional field keeps the version, for fields that a consumer doesn't know are ignored. What
-an older consumer would count wrongly gets a new version; consumers send a version or a type they don't know to the
-dead letters, whole, from where it is replayed after their upgrade.
+The rule for changes: a new optional field keeps the version, because consumers ignore unknown fields. A change that an
+older consumer would count wrongly gets a new version. Consumers store messages of an unknown version or type as dead
+letters, which are replayed after the upgrade.
 """
 
 from typing import Annotated, Final
@@ -24,7 +24,7 @@ from app.core.events import (
 
 
 class _Message(Struct, kw_only=True, tag_field="event_type"):
-    """What the consumer reads: as submitted, with the id and the times filled in. Unknown fields are ignored."""
+    """A message as the consumer reads it. Unknown fields are ignored."""
 
     v: int
     event_id: EventId
@@ -76,7 +76,7 @@ _version_decoder: Final = msgspec.json.Decoder(_Version)
 
 
 def decode_message(value: bytes | None) -> Message:
-    """A Kafka message's value as the consumer reads it. Raises `InvalidInput`, which says why it cannot be counted."""
+    """Decodes a Kafka message's value. Raises `InvalidInput` with the reason why it cannot be counted."""
     if value is None:
         raise InvalidInput(FieldError("$", "empty message (a tombstone); events are never deleted through Kafka"))
     version = decode(_version_decoder, value).v

@@ -1,4 +1,4 @@
-"""What may be sent again."""
+"""Which rows may be replayed."""
 
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
@@ -16,7 +16,7 @@ R = TypeVar("R", bound=Replayed)
 
 
 def split_by_replays(rows: Sequence[R], max_replays: int | None) -> tuple[list[R], list[R]]:
-    """The rows that may go, and those held back because they came back `max_replays` times; None holds none back."""
+    """Splits rows into those to replay and those already replayed `max_replays` times (None: no limit)."""
     if max_replays is None:
         return list(rows), []
     return [row for row in rows if row.replays < max_replays], [row for row in rows if row.replays >= max_replays]

@@ -1,4 +1,4 @@
-"""Rules by which those who run the service steer what is served: pinned places, scores raised, lowered or made nothing.
+"""Serving rules: an operator pins items to positions, boosts or buries scores, or excludes items.
 
 A rule acts from its start until its end, in answers to one category or in all. The set of active rules changes only at
 those boundaries, so it is computed once for each interval between two of them.
@@ -18,7 +18,7 @@ MAX_RULES: Final = 1_000
 MAX_POSITION: Final = 200
 MAX_FACTOR: Final = 10.0
 
-# However many rules multiply, a score stays a number, and only a factor of 0 takes an item out.
+# Products of factors are clamped, so that a score stays finite and only a factor of 0 excludes an item.
 _SMALLEST: Final = 1e-6
 _LARGEST: Final = 1e6
 
@@ -56,7 +56,7 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 def field_errors(rule: Rule) -> list[FieldError]:
-    """What is wrong with a rule; none when it is whole."""
+    """The errors of a rule; empty when it is valid."""
     found = []
     targets = [name for name in ("item_id", "category", "tag") if getattr(rule, name) is not None]
     if rule.action == "pin":
@@ -81,7 +81,7 @@ def field_errors(rule: Rule) -> list[FieldError]:
 
 
 class _Acting(Struct, frozen=True):
-    """What acts between two boundaries in answers to one category; the factors of each item, category and tag."""
+    """The rules active between two boundaries for one category: pins, and factors by item, category and tag."""
 
     pins: tuple[tuple[int, str], ...] = ()
     items: dict[str, tuple[float, ...]] = {}
@@ -93,12 +93,12 @@ _NOTHING: Final = _Acting()
 
 
 class Rules:
-    """Up to 1,000 rules, compiled; it never changes. False without any. Times are milliseconds; a `category` of None
-    stands for an answer to no category.
+    """Up to 1,000 compiled rules; immutable, and false when empty. Times are milliseconds; `category` None is a request
+    without a category.
     """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        """The rules have no `field_errors`. Raises `ValueError` for too many, and for two of the same id."""
+        """The rules must be valid. Raises `ValueError` for too many rules and for duplicate ids."""
         self._rules = tuple(sorted(rules, key=lambda rule: rule.rule_id))
         if len(self._rules) > MAX_RULES:
             raise ValueError(f"{len(self._rules)} rules; at most {MAX_RULES}")
@@ -120,17 +120,15 @@ class Rules:
         return self._rules
 
     def pins(self, now_ms: int, category: str | None) -> list[tuple[int, str]]:
-        """Position, from 1, and item, in the order of positions, and of rule ids within a position. An item that is
-        pinned twice stands at its first place alone.
-        """
+        """Positions (from 1) and items, by position, then rule id. An item pinned twice keeps its first position."""
         return list(self._at(now_ms, category).pins)
 
     def boosted_items(self, now_ms: int, category: str | None) -> dict[str, float]:
-        """Item → factor, of the rules that name items: those of one item multiplied."""
+        """Item → product of the factors of the rules that name it."""
         return {item_id: _product(factors) for item_id, factors in self._at(now_ms, category).items.items()}
 
     def factor(self, item_id: str, card: Card, now_ms: int, category: str | None) -> float:
-        """What the item's score is multiplied by: the rules of the item, its categories and its tags, multiplied.
+        """The factor for the item's score: the product of the rules of the item, its categories and its tags.
 
         0 when one of them is 0, and otherwise from 1e-6 to 1e6.
         """
@@ -145,7 +143,7 @@ class Rules:
         return _product(found) if found else 1.0
 
     def needs_cards(self, now_ms: int, category: str | None) -> bool:
-        """Whether a rule acts that goes by categories or tags, so that `factor` needs the items' cards."""
+        """Whether an active rule names a category or tag, so that `factor` needs the items' cards."""
         acting = self._at(now_ms, category)
         return bool(acting.categories or acting.tags)
 
@@ -184,7 +182,7 @@ def _compile(rules: Iterable[Rule]) -> _Acting:
 
 
 def _product(factors: Sequence[float]) -> float:
-    """In the order of the factors, so that it does not depend on that of the rules."""
+    """Multiplies in sorted order, so that rounding does not depend on the order of the rules."""
     if 0.0 in factors:
         return 0.0
     return min(_LARGEST, max(_SMALLEST, prod(sorted(factors))))

@@ -1,10 +1,10 @@
-"""How much one event says about an item, and how much of that is left later.
+"""The weight of one event for an item, and how it decays.
 
-Every number kept per item or per pair is a *sum* of such terms, so that it may be added up in any order, in any batch
-and by any number of consumers. Decay has to be a sum too: forward decay (G. Cormode, V. Shkapenyuk, D. Srivastava,
+Every number stored per item or pair is a *sum* of such terms, so that it can be added up in any order, in any batch and
+by any number of consumers. Decay has to be a sum too: forward decay (G. Cormode, V. Shkapenyuk, D. Srivastava,
 B. Xu, "Forward Decay: A Practical Time Decay Model for Streaming Systems", ICDE 2009) weighs an event by
-`2 ** ((event time - LANDMARK) / half-life)` once and for all; the value at any later time is the sum divided by
-`2 ** ((now - LANDMARK) / half-life)`. What is stored never has to be touched again as time goes by.
+`2 ** ((event time - LANDMARK) / half-life)` once; the value at any later time is the sum divided by
+`2 ** ((now - LANDMARK) / half-life)`. Stored sums need no update as time passes.
 """
 
 from enum import IntEnum
@@ -20,22 +20,22 @@ DAY_MS: Final = 24 * HOUR_MS
 # shortest half-life below (8 days) a term of 2007 is 2^-867 and one of 2045 is 2^867, so neither a term nor a sum of
 # 2^100 of them leaves the range, and the product of two sums is never taken before both are decayed.
 LANDMARK_MS: Final = 1_767_225_600_000
-# Times beyond this many half-lives from the landmark count as if they were there (an import may carry any time).
+# Times further than this many half-lives from the landmark are clamped (an import may hold any time).
 _MAX_HALVINGS: Final = 900.0
 
-# Half a week forgets too soon where items sell once a day, two weeks keep last week's hits for those who were away.
+# Half a week is too short where items sell once a day; two weeks favour last week's hits for users who were away.
 POPULARITY_HALF_LIFE_MS: Final = 8 * DAY_MS
-# What goes with what changes slowly, and evidence for it is scarce; two months lose a sparse shop a tenth of its hits.
+# Co-visitation changes slowly and evidence is scarce: two months cost a sparse shop a tenth of its hits.
 COVISITATION_HALF_LIFE_MS: Final = 120 * DAY_MS
 
 PURCHASE_WEIGHT: Final = 1.0
 CLICK_WEIGHT: Final = 0.5
 VIEW_WEIGHT: Final = 0.3
-# A watch counts by the share that was watched. Where no share is known, seconds stand in: half of the weight at
-# two minutes, which tells a glance from a sitting without knowing how long the item is.
+# A watch counts by the share that was watched. Without a share, seconds replace it: half of the weight at two minutes,
+# which separates a glance from a full watch without knowing the item's length.
 WATCH_WEIGHT: Final = 1.0
 WATCH_HALF_SEC: Final = 120.0
-# Given up within seconds and before a tenth: the user looked and left, which counts (a little) against the item.
+# Abandoned within seconds and before a tenth: counts a little against the item.
 ABANDONED_WEIGHT: Final = -0.2
 ABANDONED_SEC: Final = 10.0
 ABANDONED_PERCENT: Final = 10.0
@@ -56,7 +56,7 @@ def forward_weight(at_ms: int, half_life_ms: int) -> float:
 
 
 def decay_factor(now_ms: int, half_life_ms: int) -> float:
-    """What turns a forward-decayed sum into its value at `now_ms`: `sum * decay_factor(now_ms, half_life_ms)`."""
+    """Turns a forward-decayed sum into its value at `now_ms`: `sum * decay_factor(now_ms, half_life_ms)`."""
     return exp2(-_halvings(now_ms, half_life_ms))
 
 
@@ -72,7 +72,7 @@ def watch_weight(seconds: float, percent: float | None, ended: bool | None) -> f
 
 
 def signal(message: WatchMessage | InteractionMessage) -> tuple[Kind, float]:
-    """What an event says of its item: the kind, and a weight of which purchase is 1."""
+    """The kind of an event and its weight for the item; a purchase weighs 1."""
     if isinstance(message, WatchMessage):
         return Kind.WATCH, watch_weight(message.watch_time_sec, message.percent_watched, message.ended)
     if isinstance(message, PurchaseMessage):

@@ -1,4 +1,4 @@
-"""Service levels over a window: differences of cumulative histograms, and percentiles of what is between them."""
+"""Service levels over a window: differences of two cumulative histograms, and their percentiles."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -9,7 +9,7 @@ WINDOW_SEC: Final = 300.0
 
 
 class Targets(Struct, frozen=True, kw_only=True):
-    """What the service is built to hold. Percentiles are of the window, in milliseconds."""
+    """Targets of the service. Percentiles are of the window, in milliseconds."""
 
     ingest_p99_ms: float = 100.0
     reco_p99_ms: float = 100.0
@@ -18,7 +18,7 @@ class Targets(Struct, frozen=True, kw_only=True):
 
 
 class KpiTargets(Struct, frozen=True, kw_only=True):
-    """Where a product team may want to be; a start, not a law."""
+    """Default targets for a product team."""
 
     ctr_at_20: float = 0.05
     average_watch_sec: float = 60.0
@@ -26,7 +26,7 @@ class KpiTargets(Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """Cumulative counts at a moment: of each call the requests up to each upper bound, and answers by status family."""
+    """Cumulative counts at one time: per route the requests up to each upper bound, and answers by status family."""
 
     at: float
     bounds: tuple[float, ...]
@@ -44,7 +44,7 @@ class Level(Struct, frozen=True):
 
 
 def level(before: Snapshot, after: Snapshot, routes: Sequence[str]) -> Level:
-    """What happened between the two to these routes together."""
+    """The service level of these routes together, between two snapshots."""
     counts = [0.0] * len(after.bounds)
     for route in routes:
         new = after.calls.get(route, ())
@@ -55,7 +55,7 @@ def level(before: Snapshot, after: Snapshot, routes: Sequence[str]) -> Level:
 
 
 def percentile(bounds: Sequence[float], cumulative: Sequence[float], share: float) -> float | None:
-    """Of a cumulative histogram whose last bound is infinite, as Prometheus' `histogram_quantile` does it."""
+    """A quantile of a cumulative histogram whose last bound is infinite, as Prometheus' `histogram_quantile`."""
     total = cumulative[-1] if cumulative else 0.0
     if total <= 0:
         return None
@@ -70,7 +70,7 @@ def percentile(bounds: Sequence[float], cumulative: Sequence[float], share: floa
 
 
 def error_ratio(before: Snapshot, after: Snapshot) -> float:
-    """The share of 5xx among the answers between the two."""
+    """The share of 5xx among the answers between two snapshots."""
     new = {family: after.families[family] - before.families.get(family, 0.0) for family in after.families}
     total = sum(new.values())
     return new.get("5xx", 0.0) / total if total else 0.0

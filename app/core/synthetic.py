@@ -1,8 +1,8 @@
-"""A log with a structure that is known: tastes that drift, items that appear, users who are new.
+"""A synthetic log with a known structure: drifting tastes, new items, new users.
 
 Each user has a taste, one group of items, and keeps to it most of the time; now and then the taste changes. Items of a
-group are chosen by a popularity of their own, and new ones enter every group as time goes by. What a ranking can reach
-on it is therefore known: it has to notice the taste, its change, and the new items.
+group are chosen by a popularity of their own, and new ones enter every group as time goes by. So it is
+known what a ranking must learn: the taste, its changes, and the new items.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ class World(Struct, frozen=True, kw_only=True):
 def log(world: World, chance: Chance) -> Iterator[Message]:
     """The events in time order. `chance` gives numbers in [0, 1), such as `random.Random(seed).random`.
 
-    Users come one after the other, so that there are new ones to the end. One watch in five is given up.
+    Users appear one after the other, so that there are new ones until the end. One watch in five is abandoned.
     """
     tastes: dict[int, int] = {}
     per_group = world.items // world.groups
@@ -45,7 +45,7 @@ def log(world: World, chance: Chance) -> Iterator[Message]:
             tastes[user] = int(chance() * world.groups)
         group = tastes[user] if chance() < world.faithful else int(chance() * world.groups)
         there = max(1, round(per_group * (1.0 - world.new_items * (1.0 - past))))
-        # The newest stand first and the square makes the first the most wanted: what is new is in demand.
+        # The newest come first, and the square prefers the first: new items are in demand.
         place = there - 1 - int(there * chance() ** 2)
         yield _event(number, f"user-{user}", f"item-{group}-{place}", at_ms, chance)
 

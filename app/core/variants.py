@@ -1,7 +1,7 @@
-"""Variants: a share of the users is served by other weights, each user always by the same.
+"""Variants: a share of the users is ranked with other weights; each user always gets the same variant.
 
-A user's place is a hash of the experiment's name and the user's id, evenly spread over [0, 1); a variant owns a part of
-that range, and `control` what no variant owns. As such: D. Tang, A. Agarwal, D. O'Brien, M. Meyer, "Overlapping
+A user's position is a hash of the experiment's name and the user's id, uniform over [0, 1). Each variant owns a part of
+that range, and `control` owns the rest. Method: D. Tang, A. Agarwal, D. O'Brien, M. Meyer, "Overlapping
 Experiment Infrastructure", KDD 2010.
 """
 
@@ -27,7 +27,7 @@ MAX_VARIANTS: Final = 20
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _RESERVED: Final = (CONTROL_NAME, PREVIEW_NAME)
 _FIELDS: Final = ("name", "share", "weights")
-# 48 bits: every place is a float of its own below 1.
+# 48 bits: every hash is a distinct float below 1.
 _HASH_BYTES: Final = 6
 _HASHES: Final = 2.0 ** (8 * _HASH_BYTES)
 # Decimal shares that sum to 1 need not do so in binary.
@@ -68,10 +68,10 @@ CONTROL: Final = Variant(CONTROL_NAME, 1.0, MODEL)
 
 
 class Variants:
-    """Who is served by what. False without any variant; then all users are control.
+    """Assigns users to variants. False without any variant; then all users are control.
 
     The first variant owns the lower end of the range, the second the upper end, and so on towards the middle. So the
-    last two of the list may forward_weight, and new ones be added at its end, while users move from control alone.
+    last two of the list may grow, and new ones may be added at the end, and only users of control move.
     """
 
     def __init__(self, experiment: str, variants: Sequence[Variant]) -> None:
@@ -117,7 +117,7 @@ NO_VARIANTS: Final = Variants("", ())
 
 def parse(text: str) -> tuple[Variant, ...]:
     """From JSON such as `[{"name": "bolder", "share": 0.1, "weights": {"prior_fresh": 0.05}}]`; weights that are left
-    out are those of everybody. Raises `ValueError` that names every fault, where it is, and what is allowed.
+    out keep their defaults. Raises `ValueError` that names every error, its path, and what is allowed.
     """
     try:
         entries = msgspec.json.decode(text)
@@ -131,19 +131,19 @@ def parse(text: str) -> tuple[Variant, ...]:
     faults += [f"the name {name!r} is given twice" for name in sorted(set(names)) if names.count(name) > 1]
     total = fsum(variant.share for variant in found)
     if total > 1.0 + _ROUNDING:
-        faults.append(f"the shares sum to {total:g}; at most 1, and what is left is {CONTROL_NAME}")
+        faults.append(f"the shares sum to {total:g}; at most 1; the rest is {CONTROL_NAME}")
     if faults:
         raise ValueError("; ".join(faults))
     return tuple(found)
 
 
 def _variant(entry: Any, path: str, faults: list[str]) -> Variant:
-    """What can be read of the entry; the rest is added to `faults`."""
+    """The variant as far as it is valid; its errors are added to `faults`."""
     if not isinstance(entry, dict):
         faults.append(f'{path}: expected an object {{"name", "share", "weights"}}')
         return Variant("", 0.0, MODEL)
     faults += [
-        f"{path}.{field}: no such field; there are {', '.join(_FIELDS)}" for field in entry if field not in _FIELDS
+        f"{path}.{field}: no such field; the fields are {', '.join(_FIELDS)}" for field in entry if field not in _FIELDS
     ]
     weights = entry.get("weights", {})
     if not isinstance(weights, dict):

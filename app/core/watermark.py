@@ -1,4 +1,4 @@
-"""Reading rows by an ascending id when their transactions commit in another order."""
+"""Reads rows by ascending id when their transactions commit in another order."""
 
 from collections.abc import Iterable
 
@@ -6,10 +6,10 @@ from msgspec import Struct, field
 
 
 class Watermark(Struct):
-    """Everything up to `low` is settled; of what is above, `seen` has been read.
+    """Everything up to `low` is settled; of the ids above, `seen` have been read.
 
-    An id that is missing between the two belongs to a transaction under way, or to one that was rolled back: it is
-    waited for `patience_sec` and then given up.
+    A missing id in between belongs to an open transaction or to one that was rolled back: the reader waits
+    `patience_sec` for it, then skips it.
     """
 
     low: int
@@ -18,7 +18,7 @@ class Watermark(Struct):
     """Id → when it was read (seconds of any monotonic clock)."""
 
     def advance(self, ids: Iterable[int], now: float) -> None:
-        """Takes in the ids that were read at `now`."""
+        """Records the ids that were read at `now`."""
         for row_id in ids:
             self.seen[row_id] = now
         for row_id in sorted(self.seen):

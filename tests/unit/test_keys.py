@@ -51,5 +51,5 @@ def test_every_bad_entry_is_named_and_none_is_repeated() -> None:
 
 @pytest.mark.parametrize("name", ["", "Shop", "a b", "-a", "a.b", "a:b", "x" * 65])
 def test_a_name_that_would_break_an_entry_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="no name"):
+    with pytest.raises(ValueError, match="not a valid key name"):
         keys.make(name, ["write"], "a" * 43)

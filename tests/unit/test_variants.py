@@ -142,7 +142,7 @@ GOOD: Final = {"name": "bolder", "share": 0.1}
         (written({**GOOD, "share": 10}), r"\$\[0\]\.share: Expected `float` <= 1"),
         (written({**GOOD, "share": True}), r"\$\[0\]\.share"),
         (written({**GOOD, "share": 0.6}, {"name": "other", "share": 0.5}), "sum to 1.1; at most 1"),
-        (written({**GOOD, "wieghts": {}}), r"\$\[0\]\.wieghts: no such field; there are name, share, weights"),
+        (written({**GOOD, "wieghts": {}}), r"\$\[0\]\.wieghts: no such field; the fields are name, share, weights"),
         (written({**GOOD, "weights": [1]}), r"\$\[0\]\.weights: expected an object"),
         (written({**GOOD, "weights": {"pair_window": 5}}), r"weights\.pair_window: .* those are seeds, recency,"),
         (written({**GOOD, "weights": {"prior_fresh": 0}}), r"weights\.prior_fresh: Expected `float` > 0"),
