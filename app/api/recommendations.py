@@ -15,12 +15,14 @@ from app.api.experiment import choose
 from app.core import events
 from app.core.decoding import FieldError, InvalidInput
 from app.core.events import Id, Impression, Record, ShownItem
+from app.core.ranking import MODEL_VERSION
+from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.signals import Kind
 from app.core.variants import Variants
 from app.http import schema
 from app.http.context import RequestContext, context_of
 from app.http.responses import Reply, reply
-from app.serving.recommender import MODEL_VERSION, Recommendation, RecommendationRequest, RecommendedItem, Recommender
+from app.serving.recommender import Recommender
 
 K = Annotated[int, Meta(ge=1, le=200)]
 PerCategory = Annotated[int, Meta(ge=1, le=200)]

@@ -1,102 +1,82 @@
-"""What a ranking chooses from: the neighbours of an item, and what is popular."""
+"""Candidates with their scores, what a user does not get again, and the best candidates in order."""
 
-from collections.abc import Sequence
-from typing import Final, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Final
 
-import numpy as np
-from msgspec import Struct, field
-from numpy.typing import NDArray
+from msgspec import Struct
 
-from app.core.item_index import ItemIndex
-from app.core.model import MODEL, Model
-from app.core.signals import decay_factor
-
-_F = TypeVar("_F", float, NDArray[np.float64])
+from app.core.history import seen_hash
+from app.core.item_index import ItemIndex, Scores, highest
 
 
-class Neighbours(Struct, frozen=True):
-    """The items most similar to one item, best first, and how often its users come back to it (0 to 1).
-
-    `numbers` (int32, of `ItemIndex`) and `similarities` (float32) are bytes: an answer joins some twenty lists out
-    of thousands, and bytes are joined fastest, with one look into memory a list.
+class Exclusions(Struct, frozen=True):
+    """What the user has and does not get again: `item_ids`, and the items whose `seen_hash` is in `seen_hashes`, but
+    for those in `repeatable`. The two sets of items share none.
     """
 
-    numbers: bytes = b""
-    similarities: bytes = b""
-    repeat_rate: float = 0.0
+    item_ids: Collection[str] = frozenset()
+    seen_hashes: frozenset[int] = frozenset()
+    repeatable: Collection[str] = ()
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self.item_ids or (bool(self.seen_hashes) and not self.unseen([item_id]))
+
+    def unseen(self, item_ids: Sequence[str]) -> list[str]:
+        """Without those that the hashes exclude."""
+        seen_hashes, repeatable = self.seen_hashes, self.repeatable
+        return [item_id for item_id in item_ids if item_id in repeatable or seen_hash(item_id) not in seen_hashes]
 
 
-class Popular(Struct, frozen=True):
-    """Items best first. `scores` are forward-decayed popularity; `prior` is each item's share of it, 0 to 1.
-
-    `numbers` and `shares` are the items and their priors once more, as `Neighbours` has them.
-    """
-
-    ids: tuple[str, ...] = ()
-    scores: tuple[float, ...] = ()
-    prior: dict[str, float] = field(default_factory=dict)
-    numbers: bytes = b""
-    shares: bytes = b""
+NO_EXCLUSIONS: Final = Exclusions()
 
 
-NO_NEIGHBOURS: Final = Neighbours()
-NO_POPULAR: Final = Popular()
+class Candidates:
+    """Items with scores above 0. `best` sorts no more of them than are asked for."""
 
+    __slots__ = ("_found", "_index", "_sums", "exclusions")
 
-def evidence(now_ms: int, model: Model = MODEL) -> float:
-    """The candidate's frequency, as it is stored (forward-decayed), at which thin evidence halves a similarity."""
-    return model.shrinkage / decay_factor(now_ms, model.covisitation_half_life_ms)
+    def __init__(self, index: ItemIndex, sums: Scores, exclusions: Exclusions = NO_EXCLUSIONS) -> None:
+        """`sums`: the scores by item number, from `index.sums`; already 0 for `exclusions.item_ids`."""
+        self._index = index
+        self._sums = sums
+        self._found: dict[str, float] = {}
+        self.exclusions = exclusions
 
+    def best(self, count: int) -> list[str]:
+        """The `count` best candidates in order, or all if there are fewer."""
+        exclusions = self.exclusions
+        wanted = count
+        while True:
+            found = self._highest(wanted)
+            complete = len(found) < wanted
+            if exclusions.seen_hashes:
+                found = exclusions.unseen(found)
+            if complete or len(found) >= count:
+                return found[:count]
+            wanted *= 4
 
-def similarity(
-    pair_weight: _F, frequency_seed: float, frequency_candidate: _F, now_ms: int, model: Model = MODEL
-) -> _F:
-    """How much a candidate goes with an item, or many with one. All sums are forward-decayed and above 0; so is the
-    answer.
-    """
-    factor = decay_factor(now_ms, model.covisitation_half_life_ms)
-    candidate = frequency_candidate * factor
-    shared = (frequency_seed * factor) ** model.seed_power * candidate**model.candidate_power
-    found: _F = pair_weight * factor / shared * candidate / (candidate + model.shrinkage)
-    return found
+    def _highest(self, count: int) -> list[str]:
+        """Of equal scores the lesser id comes first: item numbers differ from process to process."""
+        numbers = highest(self._sums, count)
+        scores = self._sums.take(numbers)
+        order = scores.argsort()[::-1]
+        item_ids = [self._index.ids[number] for number in numbers.take(order).tolist()]
+        found = dict(zip(item_ids, scores.take(order).tolist(), strict=True))
+        if len(set(found.values())) < len(found):  # which is rare, and sorting by both takes longer than all the rest
+            found = dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
+        self._found = found
+        return list(found)[:count]
 
+    def score(self, item_id: str) -> float:
+        """0 for an item that is not a candidate."""
+        score = self._found.get(item_id)
+        if score is None:
+            number = self._index.find(item_id)
+            score = 0.0 if number is None else float(self._sums[number])
+        return score
 
-def neighbours_of(
-    frequency: float,
-    repeat_weight: float,
-    pairs: tuple[Sequence[str], Sequence[float], Sequence[float]],
-    *,
-    now_ms: int,
-    index: ItemIndex,
-    model: Model = MODEL,
-) -> Neighbours:
-    """From an item's frequency and repeat_weight, and its pairs: the others' ids, the pairs' weights, the others'
-    frequencies.
-    """
-    factor = decay_factor(now_ms, model.covisitation_half_life_ms)
-    if frequency <= 0.0 or factor == 0.0:
-        return NO_NEIGHBOURS
-    item_ids, weights, frequencies = pairs[0], np.array(pairs[1], np.float64), np.array(pairs[2], np.float64)
-    usable = np.flatnonzero((weights > 0.0) & (frequencies > 0.0))
-    values = similarity(weights[usable], frequency, frequencies[usable], now_ms, model)
-    best = np.argsort(-values, kind="stable")[: model.neighbours]
-    return Neighbours(
-        index.number(item_ids)[usable[best]].tobytes(),
-        values[best].astype(np.float32).tobytes(),
-        repeat_weight * factor / (frequency * factor + model.repeat_evidence),
-    )
-
-
-def popular_of(rows: Sequence[tuple[str, float]], *, index: ItemIndex, model: Model = MODEL) -> Popular:
-    """From items with their forward-decayed popularity (above 0), best first."""
-    if not rows:
-        return NO_POPULAR
-    highest = rows[0][1]
-    prior = {item_id: (score / highest) ** model.prior_power for item_id, score in rows}
-    return Popular(
-        tuple(prior),
-        tuple(score for _, score in rows),
-        prior,
-        index.number(list(prior)).tobytes(),
-        np.fromiter(prior.values(), np.float32, len(prior)).tobytes(),
-    )
+    def scores(self, item_ids: Sequence[str]) -> list[float]:
+        try:
+            return list(map(self._found.__getitem__, item_ids))
+        except KeyError:  # one that `best` did not reach: pinned, explored, or of the catalogue
+            return list(map(self.score, item_ids))

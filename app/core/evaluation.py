@@ -6,31 +6,28 @@ for a moment is kept here for a moment of the log's time.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import nlargest
+from itertools import islice
 from math import log2
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
+from app.core import serving
+from app.core.catalogue import UNKNOWN
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
+from app.core.item_index import ItemIndex
 from app.core.messages import ImpressionMessage, Message
 from app.core.model import MODEL, Model
-from app.core.profile import Profile
-from app.core.ranking import (
-    NO_NEIGHBOURS,
-    NO_POPULAR,
-    ItemIndex,
-    Neighbours,
-    Popular,
-    neighbours_of,
-    popular_of,
-    rank,
-)
+from app.core.needs import FALLBACK_LIMIT, CardsOf, CurrentRules, FallbackOf, Need, NeighboursOf, PopularIn
+from app.core.neighbours import NO_NEIGHBOURS, Neighbours, neighbours_of
+from app.core.popularity import NO_POPULAR, POPULAR_LIMIT, Popular, popular_of
+from app.core.recommendation import RecommendationRequest
+from app.core.rules import NO_RULES
 from app.core.signals import DAY_MS
 
 # Production reloads a changed list within about a second and a popular one within a minute.
 LISTS_KEPT_MS: Final = 10_000
 POPULAR_KEPT_MS: Final = 60_000
-POPULAR_LIMIT: Final = 500
 _CHUNK: Final = 500
 # What the ranking has to beat: what is popular, with a half-life of a week.
 BASELINE: Final = structs.replace(MODEL, popularity_half_life_ms=7 * DAY_MS, seeds=0)
@@ -80,10 +77,25 @@ class Memory:
                 near[other] = near.get(other, 0.0) + weight
 
     def recommend(self, user_id: str, *, now_ms: int, k: int) -> list[str]:
-        profile = Profile(self.history(user_id), self._model)
-        neighbours = {seed.item_id: self._neighbours_of(seed.item_id, now_ms) for seed in profile.seeds}
-        popular = self._popular_at(now_ms)
-        return rank(profile, neighbours, popular, now_ms=now_ms, index=self._index).best(k)
+        """What the service would answer without rules and new items: a log tells of neither."""
+        request = RecommendationRequest(k=k, now_ms=now_ms)
+        answering = serving.for_user(self.history(user_id), request, index=self._index, model=self._model)
+        found = serving.answer(answering, lambda need: self._fetch(need, now_ms))
+        return [item.item_id for item in found.items]
+
+    def _fetch(self, need: Need, now_ms: int) -> Any:
+        match need:
+            case CardsOf():
+                return dict.fromkeys(need.item_ids, UNKNOWN)
+            case NeighboursOf():
+                return {item_id: self._neighbours_of(item_id, now_ms) for item_id in need.item_ids}
+            case PopularIn():
+                return self._popular_at(now_ms)
+            case CurrentRules():
+                return NO_RULES
+            case FallbackOf():
+                return list(islice(reversed(self._items), FALLBACK_LIMIT))
+        raise TypeError(f"a log has no {need}")
 
     def _neighbours_of(self, item_id: str, now_ms: int) -> Neighbours:
         loaded_ms, near = self._neighbours.get(item_id, (now_ms - LISTS_KEPT_MS, NO_NEIGHBOURS))

@@ -1,8 +1,8 @@
 """Scores added up by item: each item has a number, which is its place in an array of sums.
 
 Lists of items are arrays of numbers, so that an answer is a dozen operations on all of its lists at once, instead of a
-step a term. As such: the accumulators of ranking term by term, J. Zobel, A. Moffat, "Inverted Files for Text Search
-Engines", ACM Computing Surveys 38(2), 2006.
+step a term. This is term-at-a-time ranking: J. Zobel, A. Moffat, "Inverted Files for Text Search Engines", ACM
+Computing Surveys 38(2), 2006.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,9 +19,9 @@ _ABOVE_ZERO: Final = np.finfo(np.float32).smallest_subnormal
 
 
 class ItemIndex:
-    """Numbers the items that it is told of, from 0; a number is for ever. Some 150 bytes an item.
+    """Gives each item a number, from 0. Item numbers are never reused. Some 150 bytes an item.
 
-    Not for several threads. It has no state but the numbers.
+    Not thread-safe.
     """
 
     def __init__(self) -> None:

@@ -2,8 +2,8 @@
 
 A candidate's score is the sum, over the user's latest items, of its similarity to each, the most recent weighing most,
 plus a prior from popularity. Neither part is normalised by the other: with thin evidence the sum is small and the
-prior decides, and the prior's own weight grows with the time since the user was last here. Item-to-item similarity as
-such: G. Linden, B. Smith, J. York, "Amazon.com Recommendations", IEEE Internet Computing 7(1), 2003.
+prior decides, and the prior's own weight grows with the time since the user was last here. Item-to-item similarity:
+G. Linden, B. Smith, J. York, "Amazon.com Recommendations", IEEE Internet Computing 7(1), 2003.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,45 +13,15 @@ from typing import Final
 
 import numpy as np
 
-from app.core.candidates import (
-    NO_NEIGHBOURS,
-    NO_POPULAR,
-    Neighbours,
-    Popular,
-    evidence,
-    neighbours_of,
-    popular_of,
-    similarity,
-)
+from app.core.attribution import Attribution
+from app.core.candidates import Candidates, Exclusions
 from app.core.history import Entry, History
 from app.core.item_index import ItemIndex, Numbers, Scores
 from app.core.model import MODEL, Model
+from app.core.neighbours import NO_NEIGHBOURS, Neighbours
+from app.core.popularity import Popular
 from app.core.profile import Profile
-from app.core.ranked import COVISITATION, POPULAR, REPEAT, Cause, Ranked, Ranking, rounded
 from app.core.signals import decay_factor
-
-__all__ = [
-    "COVISITATION",
-    "MODEL_VERSION",
-    "NO_NEIGHBOURS",
-    "NO_POPULAR",
-    "POPULAR",
-    "REPEAT",
-    "Cause",
-    "ItemIndex",
-    "Neighbours",
-    "Popular",
-    "Ranked",
-    "Ranking",
-    "evidence",
-    "neighbours_of",
-    "popular",
-    "popular_of",
-    "rank",
-    "rounded",
-    "similar",
-    "similarity",
-]
 
 MODEL_VERSION: Final = "covisitation-3"
 
@@ -66,22 +36,22 @@ def rank(
     exclude: Collection[str] = (),
     seen: Collection[int] | None = None,
     factors: Mapping[str, float] = MappingProxyType({}),
-) -> Ranking:
+) -> tuple[Candidates, Attribution]:
     """The candidates for a user. `neighbours`: of the profile's seeds. `factors` multiplies the scores of items; 0
     takes one out.
 
-    What the user has is left out, unless it belongs to an earlier visit and users come back to it. With `seen` only
-    what the user did one of these kinds of things with is left out, of the items in the history's entries.
+    What the user has is excluded, unless it belongs to an earlier visit and users come back to it. With `seen`, a
+    set of `signals.Kind`, only those of the history's items are excluded that the user did one of these things with.
     """
     history, model, latest = profile.history, profile.model, profile.latest
     lists = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in profile.seeds]
     prior = _prior_weight(history, now_ms, model)
     if seen is None:
         repeatable = _repeatable(profile.seeds, lists, now_ms, model)
-        left_out = latest.keys() - repeatable.keys() if repeatable else latest.keys()
+        excluded = latest.keys() - repeatable.keys() if repeatable else latest.keys()
     else:
         repeatable = {}
-        left_out = {entry.item_id for entry in history.entries if entry.kind in seen}
+        excluded = {entry.item_id for entry in history.entries if entry.kind in seen}
     if repeatable and factors:
         factors = {**repeatable, **{item_id: f * repeatable.get(item_id, 1.0) for item_id, f in factors.items()}}
     elif repeatable:
@@ -91,39 +61,32 @@ def rank(
         _joined_numbers([popular.numbers, *[near.numbers for near in lists]]),
         _weighed([popular.shares, *[near.similarities for near in lists]], [prior, *profile.weights]),
         factors,
-        [*left_out, *exclude],
+        [*excluded, *exclude],
     )
-    return Ranking(
-        index,
-        sums,
-        prior=popular.prior,
-        prior_weight=prior,
-        seeds=profile.seeds,
-        weights=profile.weights,
-        neighbours=neighbours,
-        factors=factors,
-        repeatable=repeatable,
-        left_out=left_out,
-        seen_hashes=frozenset(history.seen_hashes) if seen is None else frozenset(),
+    seen_hashes = frozenset(history.seen_hashes) if seen is None else frozenset()
+    return (
+        Candidates(index, sums, Exclusions(excluded, seen_hashes, repeatable)),
+        Attribution(popular.prior, prior, factors, repeatable),
     )
 
 
-def similar(neighbours: Neighbours, *, index: ItemIndex, exclude: Collection[str] = ()) -> Ranking:
+def similar(
+    neighbours: Neighbours, *, index: ItemIndex, exclude: Collection[str] = ()
+) -> tuple[Candidates, Attribution]:
     """What goes with an item; the score is the similarity."""
     numbers, similarities = _joined_numbers([neighbours.numbers]), _weighed([neighbours.similarities], [1.0])
-    return Ranking(index, index.sums(numbers, similarities, {}, exclude))
+    return Candidates(index, index.sums(numbers, similarities, {}, exclude)), Attribution()
 
 
 def popular(
     popular: Popular, *, now_ms: int, index: ItemIndex, exclude: Collection[str] = (), model: Model = MODEL
-) -> Ranking:
+) -> tuple[Candidates, Attribution]:
     """What is popular; the score is the popularity now, in purchases of this moment."""
     numbers = _joined_numbers([popular.numbers])
     now = np.array(popular.scores, np.float64) * decay_factor(now_ms, model.popularity_half_life_ms)
     # All of the score is popularity, and so is the source.
     prior = dict(zip(popular.ids, now.tolist(), strict=True))
-    sums = index.sums(numbers, now.astype(np.float32), {}, exclude)
-    return Ranking(index, sums, prior=prior)
+    return Candidates(index, index.sums(numbers, now.astype(np.float32), {}, exclude)), Attribution(prior)
 
 
 def _joined_numbers(lists: list[bytes]) -> Numbers:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import RULES_CHANGED
 from app.adapters.postgres import Database
-from app.core import exploration, ranking
+from app.core import exploration
 from app.core.catalogue import UNKNOWN, Card
 from app.core.exploration import EMPTY_POOL, ExplorationPool
+from app.core.item_index import ItemIndex
 from app.core.model import MODEL
-from app.core.ranking import ItemIndex, Neighbours, Popular
+from app.core.needs import FALLBACK_LIMIT
+from app.core.neighbours import NO_NEIGHBOURS, Neighbours, evidence, neighbours_of
+from app.core.popularity import NO_POPULAR, POPULAR_LIMIT, Popular, popular_of
 from app.core.rules import NO_RULES, Rules
 from app.serving.fresh_cache import FreshCache
 
@@ -29,9 +32,6 @@ _RELOAD_THROTTLE: Final = 4.0
 _LISTS_A_LOAD: Final = 50
 _LISTS_A_TURN: Final = 25
 _FILL_PATIENCE_SEC: Final = 0.05
-_POPULAR_LIMIT: Final = 500
-# A user's own items, 1,000 excluded ones and an answer of 200 leave some of these.
-_FALLBACK_LIMIT: Final = 2_500
 _CATEGORIES: Final = 1_000
 _CATALOGUE_TTL_SEC: Final = 1.0
 # Changes of rules are told; this is for a process that missed one.
@@ -53,7 +53,7 @@ class CandidateCaches:
         self.neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
             self._load_neighbours,
-            absent=ranking.NO_NEIGHBOURS,
+            absent=NO_NEIGHBOURS,
             ttl_sec=related_ttl_sec,
             max_keys=max_keys,
             max_batch=_LISTS_A_LOAD,
@@ -78,7 +78,7 @@ class CandidateCaches:
             reload_throttle=_RELOAD_THROTTLE,
         )
         self.popular: FreshCache[Popular] = self._by_category(
-            "popular", self._popular, absent=ranking.NO_POPULAR, ttl_sec=popularity_ttl_sec
+            "popular", self._popular, absent=NO_POPULAR, ttl_sec=popularity_ttl_sec
         )
         self.exploration_pool: FreshCache[ExplorationPool] = self._by_category(
             "exploration_pool", _exploration_pool, absent=EMPTY_POOL, ttl_sec=_CATALOGUE_TTL_SEC
@@ -106,11 +106,11 @@ class CandidateCaches:
                 item_ids,
                 limit=MODEL.neighbours,
                 frequency_power=MODEL.candidate_power,
-                evidence=ranking.evidence(now_ms),
+                evidence=evidence(now_ms),
             )
         lists = {}
         for number, (item_id, entry) in enumerate(found.items(), 1):
-            lists[item_id] = ranking.neighbours_of(
+            lists[item_id] = neighbours_of(
                 entry.frequency, entry.repeat_weight, entry.pairs, now_ms=now_ms, index=self.index
             )
             if number % _LISTS_A_TURN == 0:
@@ -126,7 +126,7 @@ class CandidateCaches:
             return {RULES_CHANGED: await rules.read_rules(connection)}
 
     async def _popular(self, connection: "Connection", category: str | None) -> Popular:
-        return ranking.popular_of(await features.read_popular(connection, _POPULAR_LIMIT, category), index=self.index)
+        return popular_of(await features.read_popular(connection, POPULAR_LIMIT, category), index=self.index)
 
     def _by_category(
         self,
@@ -160,4 +160,4 @@ async def _exploration_pool(connection: "Connection", category: str | None) -> E
 
 
 async def _fallback(connection: "Connection", category: str | None) -> Sequence[str]:
-    return await catalogue.read_fallback(connection, category, _FALLBACK_LIMIT)
+    return await catalogue.read_fallback(connection, category, FALLBACK_LIMIT)

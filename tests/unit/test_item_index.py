@@ -50,7 +50,7 @@ def test_the_highest_are_among_those_found(values: list[float], count: int) -> N
         assert {number for number, value in enumerate(values) if value >= above[count - 1]} <= set(found)
 
 
-def test_numbers_are_for_ever_and_there_is_room_for_all() -> None:
+def test_item_numbers_are_never_reused_and_have_no_bound() -> None:
     index = ItemIndex()
     assert index.number(["a", "b", "a"]).tolist() == [0, 1, 0]
     many = [f"new-{number}" for number in range(5_000)]

@@ -33,7 +33,7 @@ def test_the_best_come_first_and_what_must_not_be_served_makes_room() -> None:
     assert filled(constraints, cards, ITEMS) == ["item-02", "item-04", "item-05"]
 
 
-def test_pins_and_newcomers_have_their_places() -> None:
+def test_pinned_and_explored_items_have_their_places() -> None:
     constraints = PageConstraints(
         k=4,
         now_ms=NOW_MS,
@@ -51,14 +51,14 @@ def test_a_pin_that_may_not_be_served_leaves_its_place_to_others() -> None:
     assert filled(constraints, {"item-20": of(hidden=True)}, ITEMS) == ["item-00", "item-01"]
 
 
-def test_places_that_nobody_fills_leave_no_holes() -> None:
+def test_places_without_items_leave_no_holes() -> None:
     slate = Slate(PageConstraints(k=5, now_ms=NOW_MS, pins=[(4, "item-20")]), CARDS)
     slate.offer(["item-00"])
     assert slate.places() == [("item-00", RANKED), ("item-20", PINNED)]
     assert slate.missing == 3
 
 
-def test_the_bound_on_a_category_holds_and_the_spread_gives_way() -> None:
+def test_a_crowded_category_meets_its_max_but_not_its_soft_max() -> None:
     cards = {item_id: of("films") for item_id in ITEMS[:10]} | {"item-10": of("books", "films"), "item-11": of("books")}
     assert filled(PageConstraints(k=4, now_ms=NOW_MS, max_per_category=2), cards, ITEMS[:12]) == [
         "item-00",
@@ -97,7 +97,7 @@ CATALOGUE_CARDS = st.fixed_dictionaries(
     st.lists(st.tuples(st.integers(1, 30), st.sampled_from(ITEMS)), max_size=5),
     st.dictionaries(st.integers(0, 24), st.sampled_from(ITEMS), max_size=5),
 )
-def test_an_answer_keeps_all_its_promises(
+def test_a_page_satisfies_all_its_constraints(
     cards: dict[str, Card],
     order: list[str],
     k: int,

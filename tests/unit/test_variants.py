@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from app.core.history import NO_HISTORY, Entry, merge_history
+from app.core.item_index import ItemIndex
 from app.core.model import MODEL, Model
+from app.core.neighbours import Neighbours
+from app.core.popularity import popular_of
 from app.core.profile import Profile
-from app.core.ranking import ItemIndex, Neighbours, popular_of, rank
+from app.core.ranking import rank
 from app.core.signals import DAY_MS, HOUR_MS, LANDMARK_MS, Kind
 from app.core.variants import CONTROL, MAX_VARIANTS, NO_VARIANTS, WEIGHTS, Variant, Variants, parse
 
@@ -169,17 +172,17 @@ def test_every_fault_is_named_at_once() -> None:
         assert part in str(raised.value)
 
 
-SLOTS: Final = ItemIndex()
+INDEX: Final = ItemIndex()
 NEAR: Final = {
     seed: Neighbours(
-        SLOTS.number([f"{seed}-{n}" for n in range(100)]).tobytes(),
+        INDEX.number([f"{seed}-{n}" for n in range(100)]).tobytes(),
         array("f", [0.5 * 0.97**n + index / 1000 for n in range(100)]).tobytes(),
         0.03,
     )
     for index, seed in enumerate(f"i{n}" for n in range(30))
 }
 TOP: Final = popular_of(
-    [*((f"p{n}", 1000.0 / (n + 1)) for n in range(40)), ("i29", 8.0), ("i5", 5.0), ("i9", 2.0)], index=SLOTS
+    [*((f"p{n}", 1000.0 / (n + 1)) for n in range(40)), ("i29", 8.0), ("i5", 5.0), ("i9", 2.0)], index=INDEX
 )
 # One thing every two hours: of this visit, of visits before, and far more than are looked at.
 HISTORY: Final = merge_history(
@@ -201,7 +204,7 @@ READ: set[str] = set()
 
 def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
     READ.clear()
-    rank(Profile(HISTORY, Watched()), NEAR, TOP, now_ms=LANDMARK_MS, index=SLOTS)
+    rank(Profile(HISTORY, Watched()), NEAR, TOP, now_ms=LANDMARK_MS, index=INDEX)
     # How many neighbours are kept is no weight: it shapes the lists that are shared by all variants.
     assert READ - {"neighbours"} == set(WEIGHTS)
 
@@ -222,7 +225,7 @@ def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
 def test_every_weight_makes_another_list(name: str, value: float) -> None:
     (variant,) = parse(written({**GOOD, "weights": {name: value}}))
     served, tried = (
-        rank(Profile(HISTORY, model), NEAR, TOP, now_ms=LANDMARK_MS, index=SLOTS) for model in (MODEL, variant.model)
+        rank(Profile(HISTORY, model), NEAR, TOP, now_ms=LANDMARK_MS, index=INDEX)[0] for model in (MODEL, variant.model)
     )
     assert [(i, served.score(i)) for i in served.best(5_000)] != [(i, tried.score(i)) for i in tried.best(5_000)]
 
@@ -235,7 +238,7 @@ def test_whatever_is_allowed_can_be_ranked_by(name: str, data: st.DataObject) ->
     whole = kind.__origin__ is int
     drawn = data.draw(st.integers(low, meta.le) if whole else st.floats(low, meta.le, exclude_min=meta.gt is not None))
     (variant,) = parse(written({**GOOD, "weights": {name: drawn}}))
-    found = rank(Profile(HISTORY, variant.model), NEAR, TOP, now_ms=LANDMARK_MS, index=SLOTS)
+    found, _ = rank(Profile(HISTORY, variant.model), NEAR, TOP, now_ms=LANDMARK_MS, index=INDEX)
     best = found.best(20)
     assert len(set(best)) == len(best)
     assert all(0.0 < found.score(item_id) < float("inf") for item_id in best)

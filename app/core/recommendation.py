@@ -1,0 +1,45 @@
+"""What a recommendation request says, and what answers it."""
+
+from collections.abc import Sequence
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class RecommendationRequest(Struct, frozen=True, kw_only=True):
+    """What is asked for. `max_per_category`: at most so many items of one category. `explain`: for a user only."""
+
+    k: int
+    now_ms: int
+    exclude: frozenset[str] = frozenset()
+    category: str | None = None
+    max_per_category: int | None = None
+    explain: bool = False
+
+
+class ScoreParts(Struct):
+    """What the score is made of: `(similarity + popularity) * factor`. `factor`: of rules, and of an item that the
+    user had before.
+    """
+
+    similarity: float
+    popularity: float
+    factor: float
+
+
+class RecommendedItem(Struct, omit_defaults=True):
+    """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`, `why`."""
+
+    item_id: str
+    score: float
+    source: str
+    title: str | None = None
+    because: list[str] | UnsetType = UNSET
+    parts: ScoreParts | UnsetType = UNSET
+    why: str | UnsetType = UNSET
+
+
+class Recommendation(Struct, frozen=True):
+    """`strategy`: the source that most places have."""
+
+    items: Sequence[RecommendedItem]
+    strategy: str

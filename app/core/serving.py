@@ -1,0 +1,249 @@
+"""How an answer comes about, from a history to the items of a page, without any I/O.
+
+An answer is a generator. It yields a `Need` (the cards of these items, the rules, …), is sent what it asked for, and
+returns a `Recommendation`. The service sends from its caches (`app/serving/recommender.py`), `reco evaluate` from a log
+played in memory (`app/core/evaluation.py`): both serve the same.
+"""
+
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from msgspec import Struct, structs
+
+from app.core import ranking
+from app.core.attribution import Attribution
+from app.core.boosts import Boosts
+from app.core.candidates import Candidates
+from app.core.catalogue import Card
+from app.core.explanation import Explainer, in_words
+from app.core.exploration import Chance, ExplorationPool, choose
+from app.core.history import History
+from app.core.item_index import ItemIndex
+from app.core.model import MODEL, Model
+from app.core.needs import (
+    CardsOf,
+    ChanceFrom,
+    CurrentRules,
+    ExplorationPoolOf,
+    FallbackOf,
+    Need,
+    NeighboursOf,
+    PopularIn,
+)
+from app.core.neighbours import Neighbours
+from app.core.popularity import Popular
+from app.core.profile import Profile
+from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem, ScoreParts
+from app.core.rules import Rules
+from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
+
+# Some of the best candidates may not be served, so some more than asked for are looked at first; many more where a
+# category, a bound or a rule decides.
+_SPARE: Final = 4
+_SPARE_WHEN_CHOOSY: Final = 200
+# Each further look is so many times as deep.
+_DEEPER: Final = 4
+# Of one category, as long as nothing is known of the user: the trending items of several categories, not of one.
+_SOFT_MAX_SHARE: Final = 0.25
+_DIGITS: Final = 6
+
+
+Answering: TypeAlias = Generator[Need, Any, Recommendation]
+
+
+class Exploration(Struct, frozen=True):
+    """`share` of the places, 0 to 1, goes to new items; `seed` decides which."""
+
+    share: float = 0.0
+    seed: str = ""
+
+
+NO_EXPLORATION: Final = Exploration()
+
+
+def answer(answering: Answering, fetch: Callable[[Need], Any]) -> Recommendation:
+    """Runs an answer to its end, where all that it needs is at hand."""
+    try:
+        need = next(answering)
+        while True:
+            need = answering.send(fetch(need))
+    except StopIteration as finished:
+        found: Recommendation = finished.value
+        return found
+
+
+def for_user(
+    history: History,
+    request: RecommendationRequest,
+    *,
+    index: ItemIndex,
+    model: Model = MODEL,
+    seen: Collection[int] | None = None,
+    exploration: Exploration = NO_EXPLORATION,
+) -> Answering:
+    """`request.k` items for the user, or as many as may be served. `seen`: as in `ranking.rank`."""
+    now_ms, category = request.now_ms, request.category
+    profile = Profile(history, model)
+    neighbours: Mapping[str, Neighbours] = yield NeighboursOf([seed.item_id for seed in profile.seeds])
+    popular: Popular = yield PopularIn(category)
+    rules: Rules = yield CurrentRules()
+    factors = rules.boosted_items(now_ms, category) if rules else {}
+    candidates, attribution = ranking.rank(
+        profile,
+        neighbours,
+        popular,
+        now_ms=now_ms,
+        index=index,
+        exclude=request.exclude,
+        seen=seen,
+        factors=factors,
+    )
+    never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
+    explored = yield from _explored(request, candidates, never, exploration)
+    unknown = not history.entries and category is None
+    constraints = PageConstraints(
+        k=request.k,
+        now_ms=now_ms,
+        category=category,
+        exclude=never,
+        max_per_category=request.max_per_category,
+        soft_max_per_category=max(1, round(request.k * _SOFT_MAX_SHARE)) if unknown else None,
+        pins=rules.pins(now_ms, category) if rules else (),
+        explored=explored,
+    )
+    boosts = None
+    if rules and rules.needs_cards(now_ms, category):
+        boosts = Boosts(rules, candidates, factors, now_ms=now_ms, category=category)
+    slate, cards = yield from _filled(constraints, candidates, boosts, fallback=True)
+    items = _items(slate, cards, candidates, attribution, boosts)
+    if request.explain:
+        explainer = Explainer(index, candidates, attribution, profile, neighbours)
+        yield from _explain(items, explainer, boosts, category)
+    return _recommendation(items)
+
+
+def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -> Answering:
+    """Up to `request.k` items that go with this one."""
+    neighbours: Mapping[str, Neighbours] = yield NeighboursOf([item_id], partial=False)
+    ranked = ranking.similar(neighbours[item_id], index=index, exclude=request.exclude | {item_id})
+    return (yield from _listed(request, *ranked))
+
+
+def popular(request: RecommendationRequest, *, index: ItemIndex) -> Answering:
+    """Up to `request.k` of what is popular now."""
+    found: Popular = yield PopularIn(request.category)
+    ranked = ranking.popular(found, now_ms=request.now_ms, index=index, exclude=request.exclude)
+    return (yield from _listed(request, *ranked))
+
+
+def _listed(request: RecommendationRequest, candidates: Candidates, attribution: Attribution) -> Answering:
+    """Without pins, new items and a fallback; all rules that boost act by the cards."""
+    rules: Rules = yield CurrentRules()
+    constraints = PageConstraints(
+        k=request.k,
+        now_ms=request.now_ms,
+        category=request.category,
+        exclude=request.exclude,
+        max_per_category=request.max_per_category,
+    )
+    boosts = Boosts(rules, candidates, {}, now_ms=request.now_ms, category=request.category) if rules else None
+    slate, cards = yield from _filled(constraints, candidates, boosts, fallback=False)
+    return _recommendation(_items(slate, cards, candidates, attribution, boosts))
+
+
+def _explored(
+    request: RecommendationRequest, candidates: Candidates, without: Collection[str], exploration: Exploration
+) -> Generator[Need, Any, Mapping[int, str]]:
+    """Places (from 0) and the new items for them."""
+    if exploration.share <= 0.0:
+        return {}
+    pool: ExplorationPool = yield ExplorationPoolOf(request.category)
+    if not pool.ids:
+        return {}
+    chance: Chance = yield ChanceFrom(exploration.seed)
+    chosen = choose(pool, share=exploration.share, k=request.k, without=without, chance=chance)
+    return {place: item_id for place, item_id in chosen.items() if item_id not in candidates.exclusions}
+
+
+def _filled(
+    constraints: PageConstraints, candidates: Candidates, boosts: Boosts | None, *, fallback: bool
+) -> Generator[Need, Any, tuple[Slate, Mapping[str, Card]]]:
+    """From the candidates, more of them as long as places are free, and then from the `fallback`."""
+    cards: dict[str, Card] = {}
+    reserved = [*(item_id for _, item_id in constraints.pins), *constraints.explored.values()]
+    if reserved:
+        cards.update((yield CardsOf(reserved)))
+    if boosts is not None and constraints.explored:
+        kept = {place: i for place, i in constraints.explored.items() if boosts.factor(i, cards[i]) > 0.0}
+        constraints = structs.replace(constraints, explored=kept)
+    slate = Slate(constraints, cards)
+    choosy = (
+        boosts is not None
+        or constraints.category is not None
+        or constraints.max_per_category is not None
+        or constraints.soft_max_per_category is not None
+    )
+    count, offered = constraints.k + (_SPARE_WHEN_CHOOSY if choosy else _SPARE), 0
+    while slate.missing:
+        best = candidates.best(count)
+        fresh = best[offered:]
+        cards.update((yield CardsOf(fresh)))
+        slate.offer(fresh if boosts is None else boosts.ordered(fresh, cards))
+        if len(best) < count:
+            break
+        offered, count = len(best), count * _DEEPER
+    if slate.missing:
+        slate.relax()
+    if slate.missing and fallback:
+        found: Sequence[str] = yield FallbackOf(constraints.category)
+        found = [item_id for item_id in found if item_id not in candidates.exclusions]
+        cards.update((yield CardsOf(found)))
+        slate.offer(found if boosts is None else boosts.ordered(found, cards), CATALOGUE)
+    return slate, cards
+
+
+def _items(
+    slate: Slate,
+    cards: Mapping[str, Card],
+    candidates: Candidates,
+    attribution: Attribution,
+    boosts: Boosts | None,
+) -> list[RecommendedItem]:
+    places = slate.places()
+    item_ids = [item_id for item_id, _ in places]
+    scores = candidates.scores(item_ids)
+    sources = attribution.sources(item_ids, scores)
+    for place, (_, source) in enumerate(places):
+        if source != RANKED:
+            sources[place] = source
+    if boosts is not None:
+        scores = [score * boosts.factors.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
+    return [
+        RecommendedItem(item_id, score, source, cards[item_id].title)
+        for item_id, score, source in zip(item_ids, _rounded(scores), sources, strict=True)
+    ]
+
+
+def _explain(
+    items: Sequence[RecommendedItem], explainer: Explainer, boosts: Boosts | None, category: str | None
+) -> Generator[Need, Any, None]:
+    factors = {} if boosts is None else boosts.factors
+    found = [explainer.explain(item.item_id, item.source, factors.get(item.item_id, 1.0)) for item in items]
+    causes: Mapping[str, Card] = yield CardsOf({cause.item_id for one in found for cause in one.causes})
+    titles = {item_id: card.title for item_id, card in causes.items()}
+    for item, one in zip(items, found, strict=True):
+        item.because = [cause.item_id for cause in one.causes]
+        item.parts = ScoreParts(*_rounded([one.similarity, one.popularity, one.factor]))
+        item.why = in_words(one, titles, category)
+
+
+def _recommendation(items: Sequence[RecommendedItem]) -> Recommendation:
+    sources = [item.source for item in items]
+    return Recommendation(items, max(dict.fromkeys(sources), key=sources.count) if sources else "none")
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    """To the digits that are shown. One operation for all: `round` takes as long for two."""
+    found: list[float] = np.fromiter(values, np.float64, len(values)).round(_DIGITS).tolist()
+    return found
