@@ -2,11 +2,13 @@
 
 import random
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from app import metrics
 from app.adapters.changes import RULES_CHANGED
 from app.core import serving
+from app.core.exploration import Chance
 from app.core.model import MODEL, Model
 from app.core.needs import (
     CardsOf,
@@ -40,7 +42,8 @@ class Recommender:
         exploration_share: float,
         exploration_seed: str,
     ) -> None:
-        self._caches = caches
+        self._index = caches.index
+        self._fetch = _sources(caches)
         self._histories = histories
         self._exploration_share = exploration_share
         self._exploration_seed = exploration_seed
@@ -59,48 +62,46 @@ class Recommender:
         history = await self._histories.of(user_id, session_id)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._answer(
-            serving.for_user(
-                history, request, index=self._caches.index, model=model, seen=seen, exploration=exploration
-            )
+            serving.for_user(history, request, index=self._index, model=model, seen=seen, exploration=exploration)
         )
 
     async def similar(self, item_id: str, request: RecommendationRequest) -> Recommendation:
         """Up to `request.k` items that go with this one."""
-        return await self._answer(serving.similar(item_id, request, index=self._caches.index))
+        return await self._answer(serving.similar(item_id, request, index=self._index))
 
     async def popular(self, request: RecommendationRequest) -> Recommendation:
         """Up to `request.k` of what is popular now."""
-        return await self._answer(serving.popular(request, index=self._caches.index))
+        return await self._answer(serving.popular(request, index=self._index))
 
     async def _answer(self, answering: Answering) -> Recommendation:
         """Observes the time that the core takes, and not the time that the caches take."""
+        fetch, clock = self._fetch, time.perf_counter
         sent: Any = None
         took = 0.0
         while True:
-            started = time.perf_counter()
+            started = clock()
             try:
                 need = answering.send(sent)
             except StopIteration as finished:
-                _RANKING((took + time.perf_counter() - started) * 1000)
+                _RANKING((took + clock() - started) * 1000)
                 found: Recommendation = finished.value
                 return found
-            took += time.perf_counter() - started
-            sent = await self._fetch(need)
+            took += clock() - started
+            sent = await fetch[type(need)](need)
 
-    async def _fetch(self, need: Need) -> Any:
-        caches = self._caches
-        match need:
-            case CardsOf():
-                return await caches.cards.get_many(need.item_ids)
-            case NeighboursOf():
-                return await caches.neighbours.get_many(need.item_ids, allow_partial=need.partial)
-            case PopularIn():
-                return await caches.popular.get(need.category or EVERYTHING)
-            case CurrentRules():
-                return await caches.rules.get(RULES_CHANGED)
-            case ExplorationPoolOf():
-                return await caches.exploration_pool.get(need.category or EVERYTHING)
-            case FallbackOf():
-                return await caches.fallback.get(need.category or EVERYTHING)
-            case ChanceFrom():
-                return random.Random(need.seed).random
+
+def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaitable[Any]]]:
+    """Kind of need → what answers it. A table, because an answer has five needs or more and each step counts."""
+
+    async def chance(need: ChanceFrom) -> Chance:
+        return random.Random(need.seed).random
+
+    return {
+        CardsOf: lambda need: caches.cards.get_many(need.item_ids),
+        NeighboursOf: lambda need: caches.neighbours.get_many(need.item_ids, allow_partial=need.partial),
+        PopularIn: lambda need: caches.popular.get(need.category or EVERYTHING),
+        CurrentRules: lambda _: caches.rules.get(RULES_CHANGED),
+        ExplorationPoolOf: lambda need: caches.exploration_pool.get(need.category or EVERYTHING),
+        FallbackOf: lambda need: caches.fallback.get(need.category or EVERYTHING),
+        ChanceFrom: chance,
+    }
