@@ -1,7 +1,7 @@
 """How good are the recommendations? A log is played in time order: predict the next event, then learn it.
 
-The same fold, neighbours and ranking as in production, over dictionaries instead of tables. What production caches
-for a moment is kept here for a moment of the log's time.
+The same fold, neighbours and serving core as in production, over dictionaries instead of tables. What production
+caches for a while is kept here for as long in the log's time.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -2,9 +2,9 @@
 
 How a new item is liked is known only as well as it was met: a Beta distribution that starts from what an item may be
 expected to do and narrows with every impression, and faster with what came of them. An item is chosen in proportion to
-the width of its own, so what is hardly known is shown most, and nothing is for ever. As such: O. Chapelle,
-L. Li, "An Empirical Evaluation of Thompson Sampling", NIPS 2011; drawing by the width alone, not by the rate, keeps an
-answer cheap: one draw a place.
+the width of its own, so what is hardly known is shown most, and less with every impression. After O. Chapelle, L. Li,
+"An Empirical Evaluation of Thompson Sampling", NIPS 2011; drawing by the width alone, not by the rate, keeps an answer
+cheap: one draw a place.
 """
 
 from bisect import bisect_right

@@ -14,6 +14,7 @@ from app.core.ablations import ABLATIONS, AS_SERVED, POPULARITY, SENSITIVITY
 from app.core.evaluation import BASELINE, Memory, Score, Trial, play
 from app.core.messages import ImpressionMessage, Message, PurchaseMessage
 from app.core.model import MODEL, Model
+from app.core.popularity import POPULAR_LIMIT
 from app.core.profile import Profile
 from app.core.signals import LANDMARK_MS
 from app.core.synthetic import World, log
@@ -91,6 +92,15 @@ def test_the_memory_learns_what_the_tables_would() -> None:
     assert [seed.item_id for seed in Profile(memory.history("ann")).seeds] == ["b", "a"]
     assert memory.recommend("bob", now_ms=LANDMARK_MS + 3 * MINUTE_MS, k=5) == ["b"]
     assert memory.recommend("nobody", now_ms=LANDMARK_MS + 3 * MINUTE_MS, k=5) == ["a", "b"]
+
+
+def test_a_page_beyond_what_is_popular_is_filled_as_served() -> None:
+    """First what is popular, then what was met last; without what the user has."""
+    memory = Memory()
+    memory.learn([purchase(n, f"u{n}", f"item-{n:03}") for n in range(POPULAR_LIMIT + 20)])
+    served = memory.recommend("u3", now_ms=LANDMARK_MS + (POPULAR_LIMIT + 20) * MINUTE_MS, k=POPULAR_LIMIT + 5)
+    assert sorted(served[:POPULAR_LIMIT]) == [f"item-{n:03}" for n in range(20, POPULAR_LIMIT + 20)]
+    assert served[POPULAR_LIMIT:] == [f"item-{n:03}" for n in (19, 18, 17, 16, 15)]
 
 
 def test_drifting_tastes_new_items_and_new_users_are_followed() -> None:
