@@ -1,11 +1,17 @@
 """JSON into structs, or into errors that name the path of each wrong field."""
 
-from typing import TypeVar
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, inspect
 
 _T = TypeVar("_T")
+
+# A JSON path as msgspec writes it: `.name` of a struct, `[3]` of an array, `[...]` of an object.
+_STEP: Final = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
 
 
 class FieldError(Struct, frozen=True):
@@ -16,7 +22,7 @@ class FieldError(Struct, frozen=True):
 
 
 class InvalidInput(ValueError):
-    """The input is not an event. `malformed` tells "not JSON" (400) from "JSON, but not valid" (422)."""
+    """The input is not valid. `malformed` tells "not JSON" (400) from "JSON, but not valid" (422)."""
 
     def __init__(self, *field_errors: FieldError, malformed: bool = False) -> None:
         super().__init__("; ".join(f"{error.path}: {error.message}" for error in field_errors))
@@ -24,12 +30,18 @@ class InvalidInput(ValueError):
         self.malformed = malformed
 
 
-def field_error_of(error: msgspec.DecodeError) -> FieldError:
-    """msgspec ends a message with where it was: "… - at `$.items[0]`"."""
-    message, _, path = str(error).partition(" - at `")
+def field_error_of(error: msgspec.DecodeError, kind: Any) -> FieldError:
+    """What msgspec says of an input that is not a `kind`, where, and which values an enum takes.
+
+    msgspec ends a message with where it was: "… - at `$.items[0]`".
+    """
+    message, _, end = str(error).partition(" - at `")
+    path = end.rstrip("`") or "$"
     if "matching regex" in message:
         message = "Expected printable characters only; there is a control character or line break"
-    return FieldError(path=path.rstrip("`") or "$", message=message)
+    elif message.startswith(("Invalid enum value", "Invalid value")) and (values := _allowed(kind, path)):
+        message += f"; expected one of {', '.join(values)}"
+    return FieldError(path=path, message=message)
 
 
 def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
@@ -37,8 +49,46 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidInput(field_error_of(error)) from None
+        raise InvalidInput(field_error_of(error, decoder.type)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(FieldError("$", f"not JSON: {error}"), malformed=True) from None
     except RecursionError:
         raise InvalidInput(FieldError("$", "nested too deeply")) from None
+
+
+def _allowed(kind: Any, path: str) -> list[str]:
+    """The literals that may stand at the path, and the tags of structs that may stand around it."""
+    found = [_type_info(kind)]
+    values: dict[str, None] = {}
+    for step in _STEP.finditer(path):
+        found = [option for info in found for option in _options(info)]
+        name = step[1]
+        structs = [info for info in found if isinstance(info, inspect.StructType)]
+        values = {repr(info.tag): None for info in structs if name is not None and info.tag_field == name}
+        found = [inner for info in found for inner in _inside(info, name)]
+    literals = (info for outer in found for info in _options(outer) if isinstance(info, inspect.LiteralType))
+    return [*values, *(repr(value) for info in literals for value in info.values)]
+
+
+_type_info: Final = cache(inspect.type_info)
+
+
+def _options(info: inspect.Type) -> Iterator[inspect.Type]:
+    """The type without its metadata, or each type of a union."""
+    if isinstance(info, inspect.Metadata):
+        yield from _options(info.type)
+    elif isinstance(info, inspect.UnionType):
+        for option in info.types:
+            yield from _options(option)
+    else:
+        yield info
+
+
+def _inside(info: inspect.Type, name: str | None) -> Iterator[inspect.Type]:
+    """What one step into the type leads to; `name` is None for a step into an array or an object."""
+    if isinstance(info, inspect.StructType):
+        yield from (field.type for field in info.fields if field.encode_name == name)
+    elif isinstance(info, inspect.ListType | inspect.VarTupleType):
+        yield info.item_type
+    elif isinstance(info, inspect.DictType):
+        yield info.value_type

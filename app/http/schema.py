@@ -72,7 +72,7 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidInput(field_error_of(error)) from None
+        raise InvalidInput(field_error_of(error, kind)) from None
 
 
 def _pairs(query: bytes) -> Iterable[tuple[str, str]]:
@@ -93,4 +93,4 @@ def path_id(value: str, name: str) -> str:
     try:
         return msgspec.convert(value.removeprefix("/"), events.Id)
     except msgspec.ValidationError as error:
-        raise InvalidInput(FieldError(f"$.{name}", field_error_of(error).message)) from None
+        raise InvalidInput(FieldError(f"$.{name}", field_error_of(error, events.Id).message)) from None

@@ -106,7 +106,7 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
         try:
             return msgspec.convert(found, ItemRow)
         except msgspec.ValidationError as error:
-            fault = field_error_of(error)
+            fault = field_error_of(error, ItemRow)
             field, bracket, index = fault.path.removeprefix("$.").partition("[")
             raise Refused(f"{fields.get(field, field)}{bracket}{index}: {fault.message}") from None
 

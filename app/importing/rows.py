@@ -105,7 +105,7 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         try:
             return msgspec.convert(found, Row, strict=False)
         except msgspec.ValidationError as error:
-            fault = field_error_of(error)
+            fault = field_error_of(error, Row)
             field = fault.path.removeprefix("$.")
             raise Refused(f"{fields.get(field, field)}: {fault.message}") from None
 

@@ -1,0 +1,69 @@
+"""What an error says of a wrong field: where it is, and which values it takes."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta, Struct
+
+from app.core import events
+from app.core.decoding import FieldError, InvalidInput, decode
+
+
+class Cat(Struct, tag="cat", tag_field="kind"):
+    color: Literal["black", "white"] | None = None
+    kittens: list["Cat"] = []
+
+
+class Dog(Struct, tag="dog", tag_field="kind"):
+    color: Annotated[Literal["brown"], Meta(description="of its coat")] = "brown"
+
+
+class Home(Struct):
+    pets: dict[str, Cat | Dog]
+    rooms: tuple[Literal["hall", "attic"], ...] = ()
+
+
+def error_of(kind: Any, body: str) -> FieldError:
+    with pytest.raises(InvalidInput) as raised:
+        decode(msgspec.json.Decoder(kind), body.encode())
+    (error,) = raised.value.field_errors
+    return error
+
+
+def test_unknown_enum_value_names_those_that_there_are() -> None:
+    error = error_of(Home, '{"pets": {}, "rooms": ["hall", "loft"]}')
+    assert error == FieldError("$.rooms[1]", "Invalid enum value 'loft'; expected one of 'attic', 'hall'")
+
+
+def test_unknown_enum_value_in_an_object_names_those_that_there_are() -> None:
+    error = error_of(Home, '{"pets": {"tom": {"kind": "cat", "kittens": [{"color": "red"}]}}}')
+    assert error.path == "$.pets[...].kittens[0].color"
+    assert error.message == "Invalid enum value 'red'; expected one of 'black', 'white'"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "path", "tags"),
+    [
+        (Cat | Dog, '{"kind": "cow"}', "$.kind", "'cat', 'dog'"),
+        (list[Cat | Dog], '[{"kind": "cow"}]', "$[0].kind", "'cat', 'dog'"),
+        (Home, '{"pets": {"tom": {"kind": "cow"}}}', "$.pets[...].kind", "'cat', 'dog'"),
+        (Cat, '{"kind": "dog"}', "$.kind", "'cat'"),
+    ],
+)
+def test_unknown_tag_names_those_that_there_are(kind: Any, body: str, path: str, tags: str) -> None:
+    error = error_of(kind, body)
+    assert error.path == path
+    assert error.message.endswith(f"; expected one of {tags}")
+
+
+def test_error_of_another_kind_lists_nothing() -> None:
+    assert error_of(Home, '{"pets": 1}') == FieldError("$.pets", "Expected `object`, got `int`")
+    assert error_of(Home, "1") == FieldError("$", "Expected `object`, got `int`")
+
+
+def test_unknown_event_type_names_those_that_there_are() -> None:
+    with pytest.raises(InvalidInput, match="expected one of 'watch', 'impression', 'view', 'click', 'purchase'"):
+        events.decode_any(b'{"event_type": "like"}')
+    with pytest.raises(InvalidInput, match="expected one of 'view', 'click', 'purchase'"):
+        events.decode_interaction(b'{"event_type": "watch"}')
