@@ -16,7 +16,7 @@ from app.adapters.ingest import InsertStatus
 from app.adapters.key_file import KeySource
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
-from app.api import analytics, ingest, items, recommendations, rules, users
+from app.api import analytics, ingest, items, recommendations, root, rules, users
 from app.api.examples import EXAMPLES
 from app.core.events import Record
 from app.core.variants import Variants
@@ -103,6 +103,7 @@ class Web:
         if "api" not in self._settings.role:
             return []
         return [
+            *root.handlers(),
             *ingest.handlers(self._buffer),
             *recommendations.handlers(
                 Recommender(

@@ -11,13 +11,13 @@ from typing import Final
 
 import structlog
 
-from app.core.sla import Targets
+from app.core.sla import SlaTargets
 from app.core.traces import trace_id
 from workers.batch import Applied, Incoming
 
 _log = structlog.get_logger(__name__)
 
-_LATE_MS: Final = Targets().freshness_p99_ms
+_LATE_MS: Final = SlaTargets().freshness_p99_ms
 _LATE_SHOWN: Final = 5
 _SHOWN: Final = 20
 

@@ -59,7 +59,7 @@ async def read_fallback(connection: "Connection", category: str | None, limit: i
     return found
 
 
-class CatalogueItem(Struct, frozen=True, kw_only=True):
+class StoredItem(Struct, frozen=True, kw_only=True):
     """A row of the catalogue; `updated_at` is None until it is stored. Times have a time zone."""
 
     item_id: str
@@ -79,7 +79,7 @@ class Written(Struct, frozen=True):
     changed: int
 
 
-async def store(connection: "Connection", items: Sequence[CatalogueItem], keep: Collection[str] = ()) -> Written:
+async def store(connection: "Connection", items: Sequence[StoredItem], keep: Collection[str] = ()) -> Written:
     """Stores all items or none. Each replaces the stored one, except for the fields in `keep`. Ids must differ.
 
     A trigger of the table announces the changes.
@@ -99,9 +99,9 @@ async def store(connection: "Connection", items: Sequence[CatalogueItem], keep: 
     return Written(created, len(rows) - created)
 
 
-async def read(connection: "Connection", item_id: str) -> CatalogueItem | None:
+async def read(connection: "Connection", item_id: str) -> StoredItem | None:
     row = await connection.fetchrow(_SQL["read"], item_id)
-    return None if row is None else CatalogueItem(**dict(row))
+    return None if row is None else StoredItem(**dict(row))
 
 
 async def delete(connection: "Connection", item_id: str) -> bool:

@@ -12,8 +12,9 @@ from app.adapters import analytics
 from app.adapters.analytics import ANY, Baseline, Freshness, Shown, VariantSums
 from app.adapters.postgres import Database
 from app.api.by_variant import VariantKpis, by_variant
+from app.api.timestamps import Timestamp
 from app.core import events, sla
-from app.core.sla import KpiTargets, Level, Targets
+from app.core.sla import KpiTargets, Latency, SlaTargets
 from app.errors import DependencyDown
 from app.http import schema
 from app.http.responses import reply
@@ -40,35 +41,35 @@ class Contract(Struct, frozen=True, kw_only=True):
 
     event_types: list[str]
     limits: EventLimits
-    sla: Targets
+    sla: SlaTargets
     kpi: KpiTargets
 
 
-class SlaNow(Struct, kw_only=True):
+class SlaReport(Struct, kw_only=True):
     """`ingest`, `reco` and `error_ratio` are of this process since `window_sec` ago; `freshness` is of the pipeline.
 
     `missed` names the targets that are not held; `freshness` is null while Postgres does not answer.
     """
 
     window_sec: float
-    ingest: Level
-    reco: Level
+    ingest: Latency
+    reco: Latency
     error_ratio: float
     freshness: Freshness | None
-    targets: Targets
+    targets: SlaTargets
     ok: bool
     missed: list[str]
 
 
 class BaselineQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`days`: how many days until today, UTC."""
-
-    days: Annotated[int, Meta(ge=1, le=30)] = 7
+    days: Annotated[int, Meta(ge=1, le=30, description="How many days until today, UTC.")] = 7
 
 
 class Kpis(Struct, kw_only=True):
-    """Of the places 1 to 20: `ctr_at_20` is clicked by shown, each item once a request; `coverage_at_20` is the share
-    of the catalogue that was shown. `average_watch_sec` is of the watches that followed an impression.
+    """What was shown at the positions 0 to 19, each item once a request, and what came of it.
+
+    `ctr_at_20` is `clicked` by `shown`; `coverage_at_20` is the share of the catalogue that was shown;
+    `average_watch_sec` is of the watches that followed an impression.
     """
 
     source: str
@@ -89,7 +90,7 @@ class KpiReport(Struct, kw_only=True):
 
     days: int
     since: date
-    as_of: datetime
+    as_of: Timestamp
     total: Kpis
     by_source: list[Kpis]
     by_variant: list[VariantKpis]
@@ -98,7 +99,7 @@ class KpiReport(Struct, kw_only=True):
 CONTRACT: Final = Contract(
     event_types=["watch", "impression", "view", "click", "purchase"],
     limits=EventLimits(),
-    sla=Targets(),
+    sla=SlaTargets(),
     kpi=KpiTargets(),
 )
 
@@ -109,8 +110,8 @@ def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
         """Limits of events, and the KPI and SLA targets."""
         return reply(CONTRACT)
 
-    @get("/metrics/reco", opt=schema.call(needs="read", tag="analytics", answers={200: SlaNow}))
-    async def sla_now() -> ASGIApp:
+    @get("/metrics/reco", opt=schema.call(needs="read", tag="analytics", answers={200: SlaReport}))
+    async def sla_report() -> ASGIApp:
         """The SLA window now. Prometheus has the same figures of all processes, and of longer."""
         try:
             async with database.connection() as connection:
@@ -139,13 +140,13 @@ def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
             variants = await analytics.read_variants(connection, after)
         return reply(_kpi_answer(days, after + timedelta(days=1), found, variants))
 
-    return [contract, sla_now, baseline]
+    return [contract, sla_report, baseline]
 
 
-def _sla(window: SlaWindow, freshness: Freshness | None, targets: Targets) -> SlaNow:
+def _sla(window: SlaWindow, freshness: Freshness | None, targets: SlaTargets) -> SlaReport:
     before, after = window.bounds()
-    ingest = sla.level(before, after, _INGEST)
-    reco = sla.level(before, after, _RECO)
+    ingest = sla.latency(before, after, _INGEST)
+    reco = sla.latency(before, after, _RECO)
     errors = sla.error_ratio(before, after)
     figures = {
         "ingest_p99_ms": ingest.p99_ms,
@@ -154,7 +155,7 @@ def _sla(window: SlaWindow, freshness: Freshness | None, targets: Targets) -> Sl
         "error_ratio": errors,
     }
     missed = [name for name, figure in figures.items() if figure is not None and figure > getattr(targets, name)]
-    return SlaNow(
+    return SlaReport(
         window_sec=round(after.at - before.at, 1),
         ingest=ingest,
         reco=reco,

@@ -12,7 +12,7 @@ _DIGITS = 6
 
 
 class VariantKpis(Struct, kw_only=True):
-    """What was shown under a variant at the places 1 to 20, and what came of it; watches are those that followed.
+    """What was shown under a variant at the positions 0 to 19, and what came of it; watches are those that followed.
 
     `users` is an estimate with an error of 3 %. `low` and `high` bound 95 % intervals, in which a user's events count
     as belonging together. The differences are to control on the same days: null for control itself, and where no day

@@ -21,9 +21,9 @@ EXAMPLES: Final[dict[type, Any]] = {
     events.View: {"event_type": "view", **_CLICK},
     events.Click: {"event_type": "click", **_CLICK},
     events.Purchase: {"event_type": "purchase", **_CLICK},
-    ingest.Batch: {"events": [{"event_type": "watch", **_WATCH}, {"event_type": "click", **_CLICK}]},
+    ingest.EventBatch: {"events": [{"event_type": "watch", **_WATCH}, {"event_type": "click", **_CLICK}]},
     ingest.EventResult: {"event_id": "018f8e2c-watch-1", "status": "accepted"},
-    ingest.BatchResult: {
+    ingest.EventBatchResult: {
         "accepted": 1,
         "duplicate": 0,
         "conflict": 0,
@@ -43,9 +43,9 @@ EXAMPLES: Final[dict[type, Any]] = {
         "model_version": "covisitation-3",
         "strategy": "covisitation",
     },
-    rules.Pin: {"action": "pin", "item_id": "film-204", "position": 1, "ends_at": "2027-01-01T00:00:00Z"},
-    rules.Boost: {"action": "boost", "tag": "clearance", "factor": 0.5, "within": "film", "note": "sell the rest late"},
-    rules.ShownRule: {
+    rules.PinRule: {"action": "pin", "item_id": "film-204", "position": 1, "ends_at": "2027-01-01T00:00:00Z"},
+    rules.BoostRule: {"action": "boost", "tag": "clearance", "factor": 0.5, "note": "sell what is left"},
+    rules.Rule: {
         "rule_id": "premiere",
         "action": "pin",
         "item_id": "film-204",

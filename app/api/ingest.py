@@ -48,7 +48,7 @@ class BatchEventResult(Struct, kw_only=True, omit_defaults=True):
     errors: list[FieldError] = []
 
 
-class BatchResult(Struct):
+class EventBatchResult(Struct):
     """One result an event, in the order sent, and how many of each there are."""
 
     accepted: int
@@ -61,21 +61,21 @@ class BatchResult(Struct):
 _Events = Annotated[list[AnyEvent], Meta(min_length=1, max_length=events.MAX_BATCH_EVENTS)]
 
 
-class Batch(Struct, forbid_unknown_fields=True):
+class EventBatch(Struct, forbid_unknown_fields=True):
     """The body of `/log/batch`."""
 
     events: _Events
 
 
 class BatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`atomic`: store all events of the batch or none. `key`: the API key, where the service takes it so."""
+    """`key` is the API key, which `app.http.access` reads where the service takes it in the query."""
 
-    atomic: bool = False
+    atomic: Annotated[bool, Meta(description="Store all events of the batch or none.")] = False
     key: str | None = None
 
 
 _ANSWERS: Final = {202: EventResult, 200: EventResult, **schema.problems(400, 409, 413, 415, 422, 503)}
-_BATCH_ANSWERS: Final = {200: BatchResult, **schema.problems(400, 409, 413, 415, 422, 503)}
+_BATCH_ANSWERS: Final = {200: EventBatchResult, **schema.problems(400, 409, 413, 415, 422, 503)}
 _LINES: Final = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines")
 
 
@@ -120,16 +120,15 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
             needs="write",
             tag="events",
             query=BatchQuery,
-            body=Batch | _Events,
+            body=EventBatch | _Events,
             answers=_BATCH_ANSWERS,
-            other_bodies={"text/plain": Batch | _Events, "application/x-ndjson": _Events},
         ),
     )
     async def log_batch(request: _Request) -> ASGIApp:
         """Up to 1,000 events of any kind. A bad one costs itself alone, unless `atomic` asks for all or nothing.
 
-        The body is `{"events": [...]}` or an array of events, also as `text/plain`, which is what
-        `navigator.sendBeacon` sends. With the content type `application/x-ndjson` it is one event a line.
+        The body is `{"events": [...]}` or an array of events. The content type may also be `text/plain`, which
+        `navigator.sendBeacon` sends, or `application/x-ndjson` with one event a line.
         """
         atomic = schema.query_of(request.scope, BatchQuery).atomic
         body = await read_body(request, events.MAX_BODY_BYTES)
@@ -190,17 +189,17 @@ def _result(record: Record, result: Result) -> BatchEventResult:
     return BatchEventResult(status=result, event_id=record.event_id)
 
 
-def _batch_answer(results: list[BatchEventResult]) -> BatchResult:
+def _batch_answer(results: list[BatchEventResult]) -> EventBatchResult:
     counts = dict.fromkeys(_OUTCOMES, 0)
     for item in results:
         counts[item.status] += 1
     for status, count in counts.items():
         _OUTCOMES[status].inc(count)
-    return BatchResult(**counts, results=results)
+    return EventBatchResult(**counts, results=results)
 
 
 def _field_errors(items: Sequence[Record | BatchEventResult]) -> list[FieldError]:
-    """The field_errors of a batch, each path seen from the body."""
+    """The errors of all events, each path seen from the body."""
     return [
         FieldError(f"$.events[{index}]{field_error.path.removeprefix('$')}", field_error.message)
         for index, item in enumerate(items)

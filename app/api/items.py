@@ -12,7 +12,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from app.adapters import catalogue
-from app.adapters.catalogue import CatalogueItem
+from app.adapters.catalogue import StoredItem
 from app.adapters.postgres import Database
 from app.api.timestamps import Timestamp, check_timestamp
 from app.core import events
@@ -26,15 +26,15 @@ from app.http.schema import path_id
 
 MAX_ITEMS: Final = 1_000
 MAX_ITEM_BYTES: Final = 64 * 1024
-_MAX_FAULTS: Final = 100
+_MAX_FIELD_ERRORS: Final = 100
 
 _WRITE_PROBLEMS: Final = schema.problems(400, 413, 415, 422, 503)
 
 Title = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE)]
-Labels = Annotated[list[Id], Meta(max_length=50, extra_json_schema={"uniqueItems": True})]
+Labels = Annotated[list[Id], Meta(max_length=50, description="at most 50; one given twice is stored once")]
 
 
-class Item(Struct, kw_only=True, forbid_unknown_fields=True):
+class CatalogueItemInput(Struct, kw_only=True, forbid_unknown_fields=True):
     """An item without its id. It is served from `published_at` until `expires_at`, unless it is `hidden`."""
 
     title: Title | None = None
@@ -45,38 +45,45 @@ class Item(Struct, kw_only=True, forbid_unknown_fields=True):
     hidden: bool = False
 
 
-class NamedItem(Item, kw_only=True, forbid_unknown_fields=True):
+class CatalogueBatchItem(CatalogueItemInput, kw_only=True, forbid_unknown_fields=True):
     """An item with its id."""
 
     item_id: Id
 
 
-class StoredItem(NamedItem, kw_only=True):
+class CatalogueItem(Struct, kw_only=True):
     """An item as it is stored."""
 
-    updated_at: datetime
+    item_id: str
+    title: str | None
+    categories: list[str]
+    tags: list[str]
+    published_at: Timestamp | None
+    expires_at: Timestamp | None
+    hidden: bool
+    updated_at: Timestamp
 
 
-class Items(Struct, forbid_unknown_fields=True):
+class CatalogueBatch(Struct, forbid_unknown_fields=True):
     """Several items; each replaces what was stored under its id."""
 
-    items: Annotated[list[NamedItem], Meta(min_length=1, max_length=MAX_ITEMS)]
+    items: Annotated[list[CatalogueBatchItem], Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
 class _RawItems(Struct):
     items: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
-class ItemsStored(Struct):
+class CatalogueBatchResult(Struct):
     """How many of them are new, and how many replaced one."""
 
     created: int
     replaced: int
 
 
-_item_decoder: Final = msgspec.json.Decoder(Item)
-_items_decoder: Final = msgspec.json.Decoder(Items)
-_named_decoder: Final = msgspec.json.Decoder(NamedItem)
+_item_decoder: Final = msgspec.json.Decoder(CatalogueItemInput)
+_items_decoder: Final = msgspec.json.Decoder(CatalogueBatch)
+_named_decoder: Final = msgspec.json.Decoder(CatalogueBatchItem)
 _raw_items_decoder: Final = msgspec.json.Decoder(_RawItems)
 
 
@@ -84,7 +91,10 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     @put(
         "/items/{item_id:path}",
         opt=schema.call(
-            needs="admin", tag="items", body=Item, answers={200: StoredItem, 201: StoredItem, **_WRITE_PROBLEMS}
+            needs="admin",
+            tag="catalogue",
+            body=CatalogueItemInput,
+            answers={200: CatalogueItem, 201: CatalogueItem, **_WRITE_PROBLEMS},
         ),
     )
     async def put_item(request: Request[Any, Any, Any], item_id: FromPath[str]) -> ASGIApp:
@@ -99,7 +109,10 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             raise ProblemError(503, "The item was deleted at the same time.", headers={"Retry-After": "1"})
         return reply(_shown(stored), status=201 if written.created else 200)
 
-    @get("/items/{item_id:path}", opt=schema.call(needs="read", tag="items", answers={200: StoredItem, **_ABSENT}))
+    @get(
+        "/items/{item_id:path}",
+        opt=schema.call(needs="read", tag="catalogue", answers={200: CatalogueItem, **_ABSENT}),
+    )
     async def get_item(item_id: FromPath[str]) -> ASGIApp:
         """An item of the catalogue."""
         async with database.connection() as connection:
@@ -111,7 +124,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     @delete(
         "/items/{item_id:path}",
         status_code=200,
-        opt=schema.call(needs="admin", tag="items", answers={204: None, **_ABSENT}),
+        opt=schema.call(needs="admin", tag="catalogue", answers={204: None, **_ABSENT}),
     )
     async def delete_item(item_id: FromPath[str]) -> ASGIApp:
         """Removes an item from the catalogue. It is still served when it is popular: set `hidden` to stop that."""
@@ -123,7 +136,12 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     @post(
         "/items",
         status_code=200,
-        opt=schema.call(needs="admin", tag="items", body=Items, answers={200: ItemsStored, **_WRITE_PROBLEMS}),
+        opt=schema.call(
+            needs="admin",
+            tag="catalogue",
+            body=CatalogueBatch,
+            answers={200: CatalogueBatchResult, **_WRITE_PROBLEMS},
+        ),
     )
     async def post_items(request: Request[Any, Any, Any]) -> ASGIApp:
         """Stores up to 1,000 items, all or none. A refusal names what is wrong with each item, up to 100."""
@@ -132,7 +150,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         _refuse_repeated(items)
         async with database.connection() as connection:
             written = await catalogue.store(connection, entries)
-        return reply(ItemsStored(written.created, len(entries) - written.created))
+        return reply(CatalogueBatchResult(written.created, len(entries) - written.created))
 
     return [put_item, get_item, delete_item, post_items]
 
@@ -140,10 +158,10 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
 _ABSENT: Final = schema.problems(404, 422, 503)
 
 
-def _checked(item_id: str, item: Item, path: str) -> CatalogueItem:
+def _checked(item_id: str, item: CatalogueItemInput, path: str) -> StoredItem:
     for name in ("published_at", "expires_at"):
         check_timestamp(getattr(item, name), f"{path}.{name}")
-    return CatalogueItem(
+    return StoredItem(
         item_id=item_id,
         title=item.title,
         categories=list(dict.fromkeys(item.categories)),
@@ -154,13 +172,13 @@ def _checked(item_id: str, item: Item, path: str) -> CatalogueItem:
     )
 
 
-def _decode_items(body: bytes) -> list[NamedItem]:
+def _decode_items(body: bytes) -> list[CatalogueBatchItem]:
     try:
         return decode(_items_decoder, body).items
     except InvalidInput as error:
         if error.malformed:
             raise
-        # The decoder stops at the first field_error; who sends a thousand items wants to know them all.
+        # The decoder stops at the first error, and a client that sends a thousand items wants all of them.
         field_errors = _item_errors(decode(_raw_items_decoder, body).items)
         raise (InvalidInput(*field_errors) if field_errors else error) from None
 
@@ -175,12 +193,12 @@ def _item_errors(items: Sequence[msgspec.Raw]) -> list[FieldError]:
                 FieldError(f"$.items[{index}]{field_error.path[1:]}", field_error.message)
                 for field_error in error.field_errors
             ]
-            if len(field_errors) >= _MAX_FAULTS:
+            if len(field_errors) >= _MAX_FIELD_ERRORS:
                 break
     return field_errors
 
 
-def _refuse_repeated(items: Sequence[NamedItem]) -> None:
+def _refuse_repeated(items: Sequence[CatalogueBatchItem]) -> None:
     seen: dict[str, int] = {}
     field_errors = []
     for index, item in enumerate(items):
@@ -188,11 +206,11 @@ def _refuse_repeated(items: Sequence[NamedItem]) -> None:
         if first != index:
             field_errors.append(FieldError(f"$.items[{index}].item_id", f"the item stands at $.items[{first}] already"))
     if field_errors:
-        raise InvalidInput(*field_errors[:_MAX_FAULTS])
+        raise InvalidInput(*field_errors[:_MAX_FIELD_ERRORS])
 
 
-def _shown(item: CatalogueItem) -> StoredItem:
-    return StoredItem(
+def _shown(item: StoredItem) -> CatalogueItem:
+    return CatalogueItem(
         item_id=item.item_id,
         title=item.title,
         categories=item.categories,

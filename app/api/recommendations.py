@@ -24,47 +24,54 @@ from app.http.context import RequestContext, context_of
 from app.http.responses import Reply, reply
 from app.serving.recommender import Recommender
 
-K = Annotated[int, Meta(ge=1, le=200)]
-PerCategory = Annotated[int, Meta(ge=1, le=200)]
+_MAX_EXCLUDED: Final = 1_000
+
+K = Annotated[int, Meta(ge=1, le=200, description="How many items.")]
+Excluded = Annotated[
+    tuple[Id, ...],
+    Meta(max_length=_MAX_EXCLUDED, description="Items to leave out: given several times, or with commas between."),
+]
+Category = Annotated[Id, Meta(description="Only items of this category.")]
+PerCategory = Annotated[int, Meta(ge=1, le=200, description="No more items than this of one category.")]
+Session = Annotated[Id, Meta(description="Serves an unknown user by what was done in this session.")]
 Seen = Literal["view", "click", "watch", "purchase", "none"]
+ExcludedSeen = Annotated[
+    tuple[Seen, ...],
+    Meta(
+        description="Of the user's own items, leave out only those that the user met in these ways, or `none`. Without"
+        " it, all of them are left out but for those that users come back to."
+    ),
+]
+Variant = Annotated[Id, Meta(description="Answer as this variant of an experiment; needs the scope `admin`.")]
 
 _ANSWER_PROBLEMS: Final = schema.problems(422, 503)
-_MAX_EXCLUDED: Final = 1_000
 _KINDS: Final = {"view": Kind.VIEW, "click": Kind.CLICK, "watch": Kind.WATCH, "purchase": Kind.PURCHASE}
 _AUTOLOG: Final = {
     "name": "X-Autolog-Impressions",
     "in": "header",
     "required": False,
-    "description": "`true`: the answer is logged as an impression with this answer's request_id.",
-    "schema": {"type": "string", "enum": ["true", "false"]},
+    "description": "Log the answer as an impression, with its `request_id`.",
+    "schema": {"type": "boolean"},
 }
 
 
-class RecoQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`exclude` and `exclude_seen` may be given several times or as a comma list.
+class ListQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What narrows any list."""
 
-    `session_id` helps where the user is unknown: what was done in that session counts then. `max_per_category`: no
-    more items than this of one category. `exclude_seen`: leave out only what the user did this with, or `none`;
-    without it, everything the user has, but for what users come back to. `variant` asks to see that variant's answer
-    instead of the user's own, and needs the scope `admin`.
-    """
+    k: K = 20
+    exclude: Excluded = ()
+    category: Category | None = None
+    max_per_category: PerCategory | None = None
+
+
+class RecoQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What narrows the list of one user."""
 
     user_id: Id
-    session_id: Id | None = None
-    k: K = 20
-    exclude: tuple[Id, ...] = ()
-    category: Id | None = None
-    max_per_category: PerCategory | None = None
-    exclude_seen: tuple[Seen, ...] = ()
-    explain: bool = False
-    variant: Id | None = None
-
-
-class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    k: K = 20
-    exclude: tuple[Id, ...] = ()
-    category: Id | None = None
-    max_per_category: PerCategory | None = None
+    session_id: Session | None = None
+    exclude_seen: ExcludedSeen = ()
+    explain: Annotated[bool, Meta(description="Say what brought each item: `because`, `parts` and `why`.")] = False
+    variant: Variant | None = None
 
 
 class RecommendationList(Struct):
@@ -100,7 +107,7 @@ def handlers(
         as an impression of this request. `variant` asks for what that variant of an experiment would answer, which
         needs the scope `admin`.
         """
-        query = _checked(schema.query_of(scope, RecoQuery))
+        query = schema.query_of(scope, RecoQuery)
         context = context_of(scope)
         autolog = _wants_autolog(context.headers)
         choice = choose(variants, query.user_id, query.variant, context)
@@ -125,7 +132,7 @@ def handlers(
     )
     async def similar(request: Request[Any, Any, Any], item_id: FromPath[str]) -> ASGIApp:
         """Items that the same users took at about the same time."""
-        query = _checked(schema.query_of(request.scope, ListQuery))
+        query = schema.query_of(request.scope, ListQuery)
         found = await recommender.similar(schema.path_id(item_id, "item_id"), _recommendation_request(query, _now_ms()))
         return _answer(context_of(request.scope).request_id, found)
 
@@ -137,7 +144,7 @@ def handlers(
     )
     async def popular(scope: Scope) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
-        query = _checked(schema.query_of(scope, ListQuery))
+        query = schema.query_of(scope, ListQuery)
         found = await recommender.popular(_recommendation_request(query, _now_ms()))
         return _answer(context_of(scope).request_id, found)
 
@@ -155,15 +162,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _checked(query: Any) -> Any:
-    if len(query.exclude) > _MAX_EXCLUDED:
-        raise InvalidInput(FieldError("$.exclude", f"{len(query.exclude)} items; at most {_MAX_EXCLUDED}"))
-    return query
-
-
-def _recommendation_request(
-    query: RecoQuery | ListQuery, now_ms: int, *, explain: bool = False
-) -> RecommendationRequest:
+def _recommendation_request(query: ListQuery, now_ms: int, *, explain: bool = False) -> RecommendationRequest:
     return RecommendationRequest(
         k=query.k,
         now_ms=now_ms,

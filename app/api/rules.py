@@ -29,7 +29,7 @@ MAX_RULE_BYTES: Final = 16 * 1024
 _ABSENT: Final = schema.problems(404, 422, 503)
 
 Note = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE)]
-Position = Annotated[int, Meta(ge=1, le=MAX_POSITION, description="a place of the list, from 1")]
+Position = Annotated[int, Meta(ge=1, le=MAX_POSITION, description="a place in the list; 1 is the first")]
 Factor = Annotated[float, Meta(ge=0.0, le=MAX_FACTOR, description="below 1 buries, 0 never serves")]
 
 
@@ -44,14 +44,14 @@ class RuleBody(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="acti
     note: Note | None = None
 
 
-class Pin(RuleBody, kw_only=True, tag="pin"):
+class PinRule(RuleBody, kw_only=True, tag="pin"):
     """Serves the item at this place of the list."""
 
     item_id: Id
     position: Position
 
 
-class Boost(RuleBody, kw_only=True, tag="boost"):
+class BoostRule(RuleBody, kw_only=True, tag="boost"):
     """Multiplies the scores of an item, or of all items of a category or with a tag: one of the three. The factors of
     several rules multiply.
     """
@@ -62,7 +62,7 @@ class Boost(RuleBody, kw_only=True, tag="boost"):
     factor: Factor
 
 
-class ShownRule(Struct, kw_only=True):
+class Rule(Struct, kw_only=True):
     """A rule as it is stored. `active`: whether it acts now."""
 
     rule_id: str
@@ -73,20 +73,20 @@ class ShownRule(Struct, kw_only=True):
     position: int | None
     factor: float | None
     within: str | None
-    starts_at: datetime | None
-    ends_at: datetime | None
+    starts_at: Timestamp | None
+    ends_at: Timestamp | None
     note: str | None
     active: bool
-    updated_at: datetime
+    updated_at: Timestamp
 
 
 class RuleList(Struct):
     """All rules, in the order of their ids."""
 
-    rules: list[ShownRule]
+    rules: list[Rule]
 
 
-_BODY: Final = Pin | Boost
+_BODY: Final = PinRule | BoostRule
 _decoder: Final = msgspec.json.Decoder(_BODY)
 
 
@@ -97,7 +97,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             needs="admin",
             tag="rules",
             body=_BODY,
-            answers={200: ShownRule, 201: ShownRule, **schema.problems(400, 409, 413, 415, 422, 503)},
+            answers={200: Rule, 201: Rule, **schema.problems(400, 409, 413, 415, 422, 503)},
         ),
     )
     async def put_rule(request: Request[Any, Any, Any], rule_id: FromPath[str]) -> ASGIApp:
@@ -114,7 +114,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             raise ProblemError(409, f"There are {MAX_RULES} rules already; delete one that has ended.") from None
         return reply(_shown(stored, _now_ms()), status=201 if created else 200)
 
-    @get("/rules/{rule_id:path}", opt=schema.call(needs="read", tag="rules", answers={200: ShownRule, **_ABSENT}))
+    @get("/rules/{rule_id:path}", opt=schema.call(needs="read", tag="rules", answers={200: Rule, **_ABSENT}))
     async def get_rule(rule_id: FromPath[str]) -> ASGIApp:
         """A rule, and whether it acts now."""
         async with database.connection() as connection:
@@ -146,20 +146,20 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     return [put_rule, get_rule, get_rules, delete_rule]
 
 
-def _checked(rule_id: str, body: Pin | Boost) -> StoredRule:
+def _checked(rule_id: str, body: PinRule | BoostRule) -> StoredRule:
     for name in ("starts_at", "ends_at"):
         check_timestamp(getattr(body, name), f"$.{name}")
-    action: Action = "pin" if isinstance(body, Pin) else "boost"
+    action: Action = "pin" if isinstance(body, PinRule) else "boost"
     rule = StoredRule(rule_id=rule_id, action=action, **structs.asdict(body))
     if found := field_errors(rule.rule()):
         raise InvalidInput(*found)
     return rule
 
 
-def _shown(stored: StoredRule, now_ms: int) -> ShownRule:
+def _shown(stored: StoredRule, now_ms: int) -> Rule:
     fields = structs.asdict(stored)
     fields["updated_at"] = stored.updated_at or datetime.now(UTC)
-    return ShownRule(**fields, active=stored.rule().active(now_ms))
+    return Rule(**fields, active=stored.rule().active(now_ms))
 
 
 def _now_ms() -> int:

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from app.core.decoding import FieldError, InvalidInput
 
-Timestamp = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset")]
+Timestamp = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset from UTC")]
 
 
 def check_timestamp(timestamp: datetime | None, path: str) -> None:

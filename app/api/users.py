@@ -1,7 +1,6 @@
 """What is stored about a user, and its erasure everywhere."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,6 +13,7 @@ from msgspec import Meta, Struct
 from app.adapters import catalogue, users
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
+from app.api.timestamps import Timestamp
 from app.core.catalogue import UNKNOWN
 from app.core.signals import Kind
 from app.http import schema
@@ -25,12 +25,10 @@ _PROBLEMS: Final = schema.problems(404, 422, 503)
 
 
 class UserQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`limit`: how many of the latest events to show."""
-
-    limit: Annotated[int, Meta(ge=0, le=1000)] = 100
+    limit: Annotated[int, Meta(ge=0, le=1000, description="How many of the latest events to show.")] = 100
 
 
-class HistoryEntry(Struct):
+class UserHistoryEntry(Struct):
     """One thing the recommendations know of the user. `title`: the item's in the catalogue, if it has one."""
 
     item_id: str
@@ -40,7 +38,7 @@ class HistoryEntry(Struct):
     weight: float
 
 
-class User(Struct, kw_only=True):
+class UserData(Struct, kw_only=True):
     """`events` counts all that is stored, `latest` shows the newest of them. `queued`: on the way to the features.
 
     `erased_at`: what was received up to then was erased.
@@ -53,18 +51,18 @@ class User(Struct, kw_only=True):
     queued: int
     dead_letters: int
     latest: list[dict[str, Any]]
-    history: list[HistoryEntry]
-    erased_at: datetime | None
+    history: list[UserHistoryEntry]
+    erased_at: Timestamp | None
 
 
-class Erasure(Struct):
+class UserErasure(Struct):
     """How many rows were removed."""
 
     user_id: str
     events: int
     queued: int
     dead_letters: int
-    erased_at: datetime
+    erased_at: Timestamp
 
 
 def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[str], None]) -> list[HTTPRouteHandler]:
@@ -72,9 +70,9 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
 
     @get(
         "/users/{user_id:path}",
-        opt=schema.call(needs="admin", tag="users", query=UserQuery, answers={200: User, **_PROBLEMS}),
+        opt=schema.call(needs="admin", tag="users", query=UserQuery, answers={200: UserData, **_PROBLEMS}),
     )
-    async def read_user(request: Request[Any, Any, Any], user_id: FromPath[str]) -> ASGIApp:
+    async def get_user(request: Request[Any, Any, Any], user_id: FromPath[str]) -> ASGIApp:
         """What is stored about a user: events, history, and what is still under way. 404 when there is nothing."""
         user_id = path_id(user_id, "user_id")
         limit = schema.query_of(request.scope, UserQuery).limit
@@ -84,7 +82,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         if stored.empty:
             raise ProblemError(404, "Nothing is stored about this user.")
         return reply(
-            User(
+            UserData(
                 user_id=user_id,
                 events=stored.events,
                 first_ts_ms=stored.first_ts_ms,
@@ -93,7 +91,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
                 dead_letters=stored.dead_letters,
                 latest=[msgspec.json.decode(payload) for payload in stored.latest],
                 history=[
-                    HistoryEntry(
+                    UserHistoryEntry(
                         entry.item_id,
                         cards.get(entry.item_id, UNKNOWN).title,
                         Kind(entry.kind).name.lower(),
@@ -109,9 +107,9 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
     @delete(
         "/users/{user_id:path}",
         status_code=200,
-        opt=schema.call(needs="admin", tag="users", answers={200: Erasure, **schema.problems(422, 503)}),
+        opt=schema.call(needs="admin", tag="users", answers={200: UserErasure, **schema.problems(422, 503)}),
     )
-    async def erase_user(request: Request[Any, Any, Any], user_id: FromPath[str]) -> ASGIApp:
+    async def delete_user(request: Request[Any, Any, Any], user_id: FromPath[str]) -> ASGIApp:
         """Removes everything that was received of a user until now; what is on its way, or replayed later, is not
         counted any more. Sums of items, which name nobody, stay. Events sent afterwards are new.
         """
@@ -123,6 +121,6 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
             # An empty history with a greater version: what is written late does not win. Should Redis be away, the
             # entry lives on until its time is up, and this answers 503 so that the client asks again.
             await cache.put_many({user_id: Versioned(erased.version + 1, b"")})
-        return reply(Erasure(user_id, erased.events, erased.queued, erased.dead_letters, erased.erased_at))
+        return reply(UserErasure(user_id, erased.events, erased.queued, erased.dead_letters, erased.erased_at))
 
-    return [read_user, erase_user]
+    return [get_user, delete_user]

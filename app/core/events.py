@@ -29,7 +29,7 @@ Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0)]
 Percent = Annotated[float, Meta(ge=0.0, le=100.0)]
 Speed = Annotated[float, Meta(gt=0.0, le=16.0)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
-Position = Annotated[int, Meta(ge=0, le=100_000)]
+Position = Annotated[int, Meta(ge=0, le=100_000, description="0 is the first place of the list")]
 
 MESSAGE_VERSION: Final = 1
 MAX_EVENT_BYTES: Final = 32 * 1024
@@ -72,7 +72,7 @@ class Watch(Submitted, tag="watch"):
 
 
 class ShownItem(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One item of an impression, and the place it was shown at."""
+    """One item of an impression, and the position it was shown at."""
 
     item_id: Id
     position: Position

@@ -8,7 +8,7 @@ from msgspec import Struct
 WINDOW_SEC: Final = 300.0
 
 
-class Targets(Struct, frozen=True, kw_only=True):
+class SlaTargets(Struct, frozen=True, kw_only=True):
     """Targets of the service. Percentiles are of the window, in milliseconds."""
 
     ingest_p99_ms: float = 100.0
@@ -34,7 +34,7 @@ class Snapshot(Struct, frozen=True):
     families: Mapping[str, float]
 
 
-class Level(Struct, frozen=True):
+class Latency(Struct, frozen=True):
     """Percentiles are upper bounds of their bucket, interpolated inside it; None without requests."""
 
     requests: int
@@ -43,7 +43,7 @@ class Level(Struct, frozen=True):
     p99_ms: float | None
 
 
-def level(before: Snapshot, after: Snapshot, routes: Sequence[str]) -> Level:
+def latency(before: Snapshot, after: Snapshot, routes: Sequence[str]) -> Latency:
     """The service level of these routes together, between two snapshots."""
     counts = [0.0] * len(after.bounds)
     for route in routes:
@@ -51,7 +51,7 @@ def level(before: Snapshot, after: Snapshot, routes: Sequence[str]) -> Level:
         old = before.calls.get(route, (0.0,) * len(new))
         counts = [total + b - a for total, a, b in zip(counts, old, new, strict=True)] if new else counts
     total = counts[-1] if counts else 0.0
-    return Level(int(total), *(percentile(after.bounds, counts, share) for share in (0.5, 0.95, 0.99)))
+    return Latency(int(total), *(percentile(after.bounds, counts, share) for share in (0.5, 0.95, 0.99)))
 
 
 def percentile(bounds: Sequence[float], cumulative: Sequence[float], share: float) -> float | None:

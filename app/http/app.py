@@ -22,7 +22,6 @@ from app.http.responses import Reply
 VERSION: Final = version("reco")
 
 _CORS_MAX_AGE_SEC: Final = 600
-_ALONE: Final = 2  # its method, and OPTIONS
 # What a handler may take to be called without Litestar's signatures, and how that is made of the ASGI arguments.
 _Taken = Callable[[Scope, Receive, Send], object]
 _RAW: Final[dict[tuple[str, ...], _Taken]] = {
@@ -58,7 +57,6 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
             routes,
             version=VERSION,
             keys=access.keys is not None,
-            limited=access.take is not None,
             examples=options.examples,
             key_in_query=access.query_paths,
         )
@@ -76,9 +74,13 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
 
 
 def _routes(handlers: Sequence[HTTPRouteHandler]) -> list[BaseRouteHandler]:
-    """The handlers, with OPTIONS for every path: Litestar's own names the methods of one handler, not of all there."""
+    """The handlers, with OPTIONS for every path: Litestar's own names the methods of one handler, not of all there.
+    What answers GET answers HEAD too; uvicorn leaves the body out.
+    """
     by_path: dict[str, list[HTTPRouteHandler]] = {}
     for handler in handlers:
+        if "GET" in handler.http_methods:
+            handler.http_methods = {*handler.http_methods, "HEAD"}
         for path in handler.paths:
             by_path.setdefault(path, []).append(handler)
     # First those for OPTIONS: Litestar makes one of its own for a path that has none yet.
@@ -88,7 +90,7 @@ def _routes(handlers: Sequence[HTTPRouteHandler]) -> list[BaseRouteHandler]:
         methods = sorted({"OPTIONS"}.union(*(map(str, handler.http_methods) for handler in at_path)))
         allowed = Reply(b"", status=204, headers=[(b"allow", ", ".join(methods).encode())])
         taken = _RAW.get(tuple(signature(at_path[0].fn).parameters))
-        if taken is not None and len(methods) == _ALONE and len(at_path[0].paths) == 1:
+        if taken is not None and len(at_path) == 1 and len(at_path[0].paths) == 1:
             found[id(at_path[0])] = _straight(at_path[0], taken, path, methods, allowed)
         else:
             options.append(_option(path, allowed))
@@ -110,12 +112,12 @@ def _straight(
     """A handler that is alone at its path and takes nothing but the request or the scope, called without what Litestar
     does between a route and its handler: signatures, dependencies, response types. That is a tenth of a call's time.
     """
-    (method,) = (name for name in methods if name != "OPTIONS")
+    answered = frozenset(map(str, handler.http_methods))
 
     @asgi(path, opt=handler.opt, name=handler.name, copy_scope=False)
     async def straight(scope: Scope, receive: Receive, send: Send) -> None:
         asked = scope.get("method")
-        if asked == method:
+        if asked in answered:
             answer = await handler.fn(taken(scope, receive, send))
         elif asked == "OPTIONS":
             answer = allowed
@@ -131,7 +133,7 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(origins),
-        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
         allow_headers=[
             "Authorization",
             "Content-Encoding",

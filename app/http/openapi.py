@@ -1,6 +1,8 @@
-"""The OpenAPI 3.1 document, made of the same structs that read the requests and write the answers."""
+"""The OpenAPI 3.1 document, made of the same structs that read the requests and write the answers.
 
-import inspect
+The names in it (operations, schemas, schemes) are public: generated clients are made of them.
+"""
+
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
@@ -10,40 +12,70 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 
 from app.core.events import Id
+from app.core.keys import Scope
+from app.http.components import Schema, component_schemas, fields, plain_text
 from app.http.problems import MEDIA_TYPE, Problem
 from app.http.responses import JSON
 from app.http.schema import Call, call_of
 
-_REF: Final = "#/components/schemas/{name}"
 _METHODS: Final = ("GET", "PUT", "POST", "DELETE")
 _ABOUT: Final = """\
 Events in, recommendations out.
 
 An event may be sent again with the same `event_id`: the same content is a duplicate (200), other content a conflict \
 (409). After a 5xx or no answer at all, send it again; nothing is counted twice. Errors are problem details (RFC 9457).
+
+Bodies may be compressed, with `Content-Encoding: gzip` or `zstd`.
+
 """
-_IDS: Final = {
-    "X-Request-ID": {
-        "description": "As sent, or made here; it stands in the log.",
-        "required": True,
-        "schema": {"type": "string"},
-    },
-    "X-Correlation-ID": {
-        "description": "As sent, or the request's id.",
-        "required": True,
-        "schema": {"type": "string"},
+_ABOUT_KEYS: Final = "Each call needs an API key with the scope that it names, unless it names none."
+_ABOUT_NO_KEYS: Final = "No call needs an API key here. Where keys are on, each call names the scope that it needs."
+
+# The order in which a reader meets them.
+_TAGS: Final = {
+    "events": "What users saw and did.",
+    "recommendations": "What to show them.",
+    "catalogue": "What the application tells about its items.",
+    "rules": "What is pinned, boosted, buried or never served.",
+    "users": "What is stored about a user, and its erasure.",
+    "analytics": "Limits, targets and key figures.",
+    "operations": "Health, metrics and this document; without a key.",
+}
+_SCHEMES: Final = {
+    "BearerKey": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer <key>`"},
+    "HeaderKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "`X-API-Key: <key>`"},
+    "QueryKey": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "key",
+        "description": "`?key=<key>`, for `navigator.sendBeacon`. Only where `API_KEYS_IN_QUERY` is on.",
     },
 }
-_RETRY_AFTER: Final = {
-    "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "string"}}
+_REFUSALS: Final = (401, 403, 429)
+
+
+def _header(description: str, *, required: bool, kind: str) -> dict[str, Any]:
+    return {"description": description, "required": required, "schema": {"type": kind}}
+
+
+_HEADERS: Final = {
+    "X-Request-ID": _header("As sent, or made here; it stands in the log.", required=True, kind="string"),
+    "X-Correlation-ID": _header("As sent, or the request's id.", required=True, kind="string"),
+    "Retry-After": _header("Seconds to wait.", required=True, kind="integer"),
+    "RateLimit-Limit": _header("Requests in a window, where there is a limit.", required=False, kind="integer"),
+    "RateLimit-Remaining": _header("How many of them are left.", required=False, kind="integer"),
+    "RateLimit-Reset": _header("Seconds until the window ends.", required=False, kind="integer"),
 }
-_SENT_IDS: Final = [
-    {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+_IDS: Final = ("X-Request-ID", "X-Correlation-ID")
+_LIMITS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
+_PARAMETERS: Final = {
+    name: {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
     for name, text in (
         ("X-Request-ID", "Up to 128 printable characters; echoed and logged, made here when left out or unusable."),
-        ("X-Correlation-ID", "As X-Request-ID, for what spans several requests."),
+        ("X-Correlation-ID", "As `X-Request-ID`, for what spans several requests."),
+        ("traceparent", "W3C trace context; it travels with the events of the request."),
     )
-]
+}
 
 
 def document(
@@ -51,111 +83,142 @@ def document(
     *,
     version: str,
     keys: bool = False,
-    limited: bool = False,
     examples: Mapping[type, Any] = MappingProxyType({}),
     key_in_query: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """The document of the handlers that carry a `call`. `keys`, `limited`: whether calls need API keys here, and
-    whether there is a rate limit. `examples`: one for each type that has one.
+    """The document of the handlers that carry a `call`. `keys`: whether calls need API keys here. Where they do not,
+    a key is optional, so that a client made from the document of a test service works with any other.
+    `examples`: one for each type that has one. `key_in_query`: paths that take the key in the query.
     """
-    refusals = (*((401, 403) if keys else ()), *((429,) if limited else ()))
     calls = [(handler, found) for handler in handlers if (found := call_of(handler)) is not None]
-    kinds = [
-        kind
-        for _, item in calls
-        for kind in (item.body, item.query, *item.other_bodies.values(), *item.answers.values())
-    ]
-    kinds = [kind for kind in kinds if kind is not None and not isinstance(kind, str)]
-    kinds.append(Problem)
-    refs, components = msgspec.json.schema_components(kinds, ref_template=_REF)
-    refs_by_kind = dict(zip(map(id, kinds), refs, strict=True))
-    paths: dict[str, Any] = {}
-    for handler, item in calls:
-        for path in handler.paths:
-            for method in (name for name in _METHODS if name in handler.http_methods):
-                entry = _operation(handler, item, refs_by_kind, components, path)
-                if item.needs is not None:
-                    answers = {str(status): _response(status, Problem, refs_by_kind) for status in refusals}
-                    entry["responses"] = dict(sorted((entry["responses"] | answers).items()))
-                    if keys:
-                        entry["security"] = _security(in_query=path in key_in_query)
-                paths.setdefault(_template(path), {})[method.lower()] = entry
+    calls.sort(key=lambda entry: list(_TAGS).index(entry[1].tag))
+    taken = [item.body for _, item in calls if item.body is not None]
+    answered = [kind for _, item in calls for kind in item.answers.values() if not isinstance(kind, str | None)]
+    answered.append(Problem)
+    refs, components = component_schemas(taken, answered)
+    refs_by_kind = dict(zip(map(id, (*taken, *answered)), refs, strict=True))
     for kind, example in examples.items():
         if kind.__name__ in components:
             components[kind.__name__]["examples"] = [example]
+    paths: dict[str, Any] = {}
+    statuses: set[int] = set()
+    for handler, item in calls:
+        statuses.update(_REFUSALS if item.needs is not None else ())
+        statuses.update(status for status, kind in item.answers.items() if kind is Problem)
+        for path in handler.paths:
+            for method in (name for name in _METHODS if name in handler.http_methods):
+                entry = _operation(handler, item, refs_by_kind, path)
+                if item.needs is not None:
+                    entry["security"] = _security(item.needs, optional=not keys, in_query=path in key_in_query)
+                paths.setdefault(_template(path), {})[method.lower()] = entry
+    problem = refs_by_kind[id(Problem)]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Reco",
             "version": version,
-            "description": _ABOUT,
+            "description": _ABOUT + (_ABOUT_KEYS if keys else _ABOUT_NO_KEYS),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "paths": dict(sorted(paths.items())),
-        "components": {"schemas": components} | ({"securitySchemes": _SCHEMES} if keys else {}),
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "responses": {f"Problem{status}": _problem(status, problem) for status in sorted(statuses)},
+            "parameters": _PARAMETERS,
+            "headers": _HEADERS,
+            "securitySchemes": _SCHEMES,
+        },
     }
 
 
-_SCHEMES: Final = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer <key>"},
-    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    "query": {"type": "apiKey", "in": "query", "name": "key", "description": "For navigator.sendBeacon."},
-}
+def _security(needs: Scope, *, optional: bool, in_query: bool) -> list[dict[str, list[Scope]]]:
+    """A key in one of the schemes, with the scope as its role; or none, where a key is optional."""
+    names = ["BearerKey", "HeaderKey", *(["QueryKey"] if in_query else [])]
+    return [*([{}] if optional else []), *({name: [needs]} for name in names)]
 
 
-def _security(*, in_query: bool) -> list[dict[str, list[str]]]:
-    names = ["bearer", "header", *(["query"] if in_query else [])]
-    return [{name: []} for name in names]
-
-
-def _operation(
-    handler: HTTPRouteHandler, item: Call, refs: Mapping[int, Any], components: Mapping[str, Any], path: str
-) -> dict[str, Any]:
-    text = inspect.getdoc(handler.fn) or handler.handler_name
+def _operation(handler: HTTPRouteHandler, item: Call, refs: Mapping[int, Schema], path: str) -> dict[str, Any]:
+    text = plain_text(handler.fn.__doc__ or handler.handler_name)
+    shared = [{"$ref": f"#/components/parameters/{name}"} for name in _PARAMETERS]
+    answers = {status: _response(status, kind, refs, item) for status, kind in item.answers.items()}
+    if item.needs is not None:
+        text += f"\n\nScope of the API key: `{item.needs}`."
+        answers |= {status: _problem_ref(status) for status in _REFUSALS}
     operation: dict[str, Any] = {
         "operationId": handler.handler_name,
-        "summary": " ".join(text.partition(".")[0].split()),
+        "summary": text.partition(".")[0],
         "description": text,
         "tags": [item.tag],
-        "parameters": [*_path_parameters(path), *_query_parameters(item, components), *item.headers, *_SENT_IDS],
-        "responses": {str(status): _response(status, kind, refs) for status, kind in sorted(item.answers.items())},
+        "parameters": [*_path_parameters(path), *_query_parameters(item), *item.headers, *shared],
+        "responses": {str(status): answer for status, answer in sorted(answers.items())},
     }
-    if item.needs is not None:
-        operation["description"] += f"\n\nThe key needs the scope `{item.needs}`, where keys are asked for."
     if item.body is not None:
-        schema = refs[id(item.body)]
-        content: dict[str, Any] = {JSON: {"schema": schema}}
-        for media_type, kind in item.other_bodies.items():
-            content[media_type] = {"schema": refs[id(kind)]}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": refs[id(item.body)]}}}
     return operation
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     names = [part[1:-1].partition(":")[0] for part in path.split("/") if part.startswith("{")]
     schema = msgspec.json.schema(Id)
-    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+    text = "Percent-encoded, a slash as `%2F`."
+    return [{"name": name, "in": "path", "required": True, "description": text, "schema": schema} for name in names]
 
 
-def _query_parameters(item: Call, components: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _query_parameters(item: Call) -> list[dict[str, Any]]:
+    """The fields of the query, but for the API key, which is a security scheme."""
     if item.query is None:
         return []
-    shape = components[item.query.__name__]
+    schemas, required = fields(item.query)
     return [
-        {"name": name, "in": "query", "required": name in shape.get("required", ()), "schema": field}
-        for name, field in shape["properties"].items()
+        {
+            "name": name,
+            "in": "query",
+            "required": name in required,
+            "description": schema.pop("description", ""),
+            "schema": _not_null(schema),
+        }
+        for name, schema in schemas.items()
+        if name != _SCHEMES["QueryKey"]["name"]
     ]
 
 
-def _response(status: int, kind: Any, refs: Mapping[int, Any]) -> dict[str, Any]:
-    headers = _IDS | (_RETRY_AFTER if status in (429, 503) and kind is Problem else {})
-    response: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": headers}
+def _not_null(schema: Schema) -> Schema:
+    """A query leaves a parameter out where a body could say null."""
+    match schema:
+        case {"anyOf": [dict(inner), {"type": "null"}]}:
+            return inner
+    return schema
+
+
+def _response(status: int, kind: Any, refs: Mapping[int, Schema], item: Call) -> dict[str, Any]:
+    if kind is Problem:
+        return _problem_ref(status)
+    headers = [*_IDS, *(_LIMITS if item.needs is not None else ())]
+    response: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": _header_refs(headers)}
     if isinstance(kind, str):
         response["content"] = {kind: {"schema": {"type": "string"}}}
     elif kind is not None:
-        response["content"] = {MEDIA_TYPE if kind is Problem else JSON: {"schema": refs[id(kind)]}}
+        response["content"] = {JSON: {"schema": refs[id(kind)]}}
     return response
+
+
+def _problem(status: int, schema: Schema) -> dict[str, Any]:
+    headers = [*_IDS, *_LIMITS, *(["Retry-After"] if status in (429, 503) else [])]
+    return {
+        "description": HTTPStatus(status).phrase,
+        "headers": _header_refs(headers),
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }
+
+
+def _problem_ref(status: int) -> dict[str, Any]:
+    return {"$ref": f"#/components/responses/Problem{status}"}
+
+
+def _header_refs(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _template(path: str) -> str:

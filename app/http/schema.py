@@ -6,13 +6,13 @@ what the framework would read from signatures stands as `opt=call(…)`. `app.ht
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, TypeVar, get_origin
+from typing import Any, Final, TypeVar, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from app.core import events
 from app.core.decoding import FieldError, InvalidInput, field_error_of
@@ -28,8 +28,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """What one call takes and answers.
 
     `needs`: the scope of the key it asks for, None for everybody. `query` and `body`: types. `answers`: by status a
-    type, None for no body, or a media type when the body is no JSON. `other_bodies`: types by
-    further media type. `headers`: OpenAPI parameters. `tag` groups the calls.
+    type, None for no body, or a media type when the body is not JSON. `headers`: OpenAPI parameters. `tag` groups the
+    calls.
     """
 
     needs: KeyScope | None
@@ -37,7 +37,6 @@ class Call(Struct, frozen=True, kw_only=True):
     tag: str
     query: type[Struct] | None = None
     body: Any = None
-    other_bodies: Mapping[str, Any] = {}
     headers: Sequence[Mapping[str, Any]] = ()
 
 
@@ -85,7 +84,7 @@ def _pairs(query: bytes) -> Iterable[tuple[str, str]]:
 
 @cache
 def _lists(kind: type[Struct]) -> frozenset[str]:
-    return frozenset(field.name for field in structs.fields(kind) if get_origin(field.type) is tuple)
+    return frozenset(name for name, hint in get_type_hints(kind).items() if get_origin(hint) is tuple)
 
 
 def path_id(value: str, name: str) -> str:

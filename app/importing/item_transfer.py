@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.adapters import catalogue
-from app.adapters.catalogue import CatalogueItem
+from app.adapters.catalogue import StoredItem
 from app.adapters.postgres import Database
 from app.importing.batches import Batch, take
 from app.importing.items import ItemColumns, ItemRow
@@ -80,8 +80,8 @@ def _same(one: ItemRow, other: ItemRow) -> bool:
     return _item(one) == _item(other)
 
 
-def _item(row: ItemRow) -> CatalogueItem:
-    return CatalogueItem(
+def _item(row: ItemRow) -> StoredItem:
+    return StoredItem(
         item_id=row.item_id,
         title=row.title,
         categories=row.categories,

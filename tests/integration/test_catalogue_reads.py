@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from app.adapters import catalogue, features
-from app.adapters.catalogue import CatalogueItem
+from app.adapters.catalogue import StoredItem
 from app.core.catalogue import UNKNOWN, Card
 
 NOW: Final = datetime.now(UTC).replace(microsecond=0)
@@ -15,9 +15,9 @@ DAY: Final = timedelta(days=1)
 YEAR: Final = timedelta(days=365)
 
 
-def item(item_id: str, **changes: Any) -> CatalogueItem:
+def item(item_id: str, **changes: Any) -> StoredItem:
     row = {"title": None, "categories": ["film"], "tags": [], "published_at": None, "expires_at": None, "hidden": False}
-    return CatalogueItem(item_id=item_id, **{**row, **changes})
+    return StoredItem(item_id=item_id, **{**row, **changes})
 
 
 SHOWN: Final = item("shown")
@@ -28,7 +28,7 @@ NOT_SERVED: Final = [
 ]
 
 
-async def have(pool: asyncpg.Pool, *items: CatalogueItem, came: datetime | None = None) -> None:
+async def have(pool: asyncpg.Pool, *items: StoredItem, came: datetime | None = None) -> None:
     """Stores the items; `came`: when they came into the catalogue, if not now."""
     async with pool.acquire() as connection:
         await catalogue.store(connection, items)

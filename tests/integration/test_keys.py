@@ -52,7 +52,7 @@ async def test_a_call_needs_a_key_of_its_scope(settings: Settings) -> None:
 
 async def test_no_call_is_left_unguarded(settings: Settings) -> None:
     """A call that is added later is in the document, and so in this test."""
-    open_to_all = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
+    open_to_all = {"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
     async with serving(settings, api_keys=ENTRIES) as client:
         document = (await client.get("/openapi.json")).json()
         for path, operations in document["paths"].items():

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.sla import Snapshot, error_ratio, level, percentile
+from app.core.sla import Snapshot, error_ratio, latency, percentile
 
 BOUNDS = (1.0, 10.0, 100.0, math.inf)
 
@@ -15,15 +15,15 @@ def snapshot(*counts: float, **families: float) -> Snapshot:
 
 
 def test_only_what_happened_between_the_two_counts() -> None:
-    found = level(snapshot(100, 100, 100, 100), snapshot(100, 190, 200, 200), ["/reco"])
+    found = latency(snapshot(100, 100, 100, 100), snapshot(100, 190, 200, 200), ["/reco"])
     assert found.requests == 100
     assert found.p50_ms == 1 + 9 * 50 / 90
     assert found.p95_ms == 10 + 90 * 5 / 10
 
 
 def test_a_route_that_is_new_or_was_never_called() -> None:
-    assert level(snapshot(), snapshot(0, 1, 1, 1), ["/reco", "/popular"]).requests == 1
-    assert level(snapshot(), snapshot(), ["/reco"]).p99_ms is None
+    assert latency(snapshot(), snapshot(0, 1, 1, 1), ["/reco", "/popular"]).requests == 1
+    assert latency(snapshot(), snapshot(), ["/reco"]).p99_ms is None
 
 
 def test_beyond_the_last_bound_it_is_at_least_that() -> None:
