@@ -1,54 +1,55 @@
 """What `/healthz` and `/readyz` say: one entry per task of the role and per dependency it needs."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 TaskState = Literal["starting", "running", "restarting", "wedged", "stopped"]
 DependencyState = Literal["starting", "up", "down"]
 Need = Literal["required", "degrades"]
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
-class TaskEntry(Struct, kw_only=True):
+class TaskStatus(Struct, kw_only=True):
     """One supervised task. Times are ISO 8601, UTC."""
 
     state: TaskState
-    since: str
-    last_progress: str | None
+    since: Time
+    last_progress: Time | None
     restarts: int
     detail: str | None = None
     error: str | None = None
 
 
-class DependencyEntry(Struct, kw_only=True):
+class DependencyStatus(Struct, kw_only=True):
     """One dependency. `need` tells what its loss does here: `required` makes the process not ready, `degrades` not."""
 
     state: DependencyState
-    since: str
-    last_progress: str | None
+    since: Time
+    last_progress: Time | None
     need: Need
     latency_ms: float | None = None
     error: str | None = None
 
 
-class Report(Struct, kw_only=True):
+class Readiness(Struct, kw_only=True):
     """The body of `/readyz`; `ready` decides between 200 and 503."""
 
     status: Literal["ready", "degraded", "unavailable", "draining"]
     ready: bool
     role: list[str]
-    tasks: dict[str, TaskEntry]
-    dependencies: dict[str, DependencyEntry]
+    tasks: dict[str, TaskStatus]
+    dependencies: dict[str, DependencyStatus]
 
 
 def summarize(
     role: Sequence[str],
-    tasks: dict[str, TaskEntry],
-    dependencies: dict[str, DependencyEntry],
+    tasks: dict[str, TaskStatus],
+    dependencies: dict[str, DependencyStatus],
     *,
     draining: bool,
-) -> Report:
+) -> Readiness:
     """Ready when every task runs and every required dependency is up; degraded when another dependency is not."""
     tasks_run = all(task.state == "running" for task in tasks.values())
     required_up = all(entry.state == "up" for entry in dependencies.values() if entry.need == "required")
@@ -61,4 +62,4 @@ def summarize(
         status = "ready"
     else:
         status = "degraded"
-    return Report(status=status, ready=ready, role=sorted(role), tasks=tasks, dependencies=dependencies)
+    return Readiness(status=status, ready=ready, role=sorted(role), tasks=tasks, dependencies=dependencies)

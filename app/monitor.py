@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app import metrics
 from app.errors import DependencyDown, UserError, describe
-from app.health import DependencyEntry, DependencyState, Need
+from app.health import DependencyState, DependencyStatus, Need
 from app.supervisor import Progress, wait_for_stop
 
 _log = structlog.get_logger(__name__)
@@ -34,11 +34,11 @@ class Monitor:
     def __init__(self, dependencies: Sequence[Dependency]) -> None:
         self._dependencies = dependencies
         self._entries = {
-            dependency.name: DependencyEntry(state="starting", since=_now(), last_progress=None, need=dependency.need)
+            dependency.name: DependencyStatus(state="starting", since=_now(), last_progress=None, need=dependency.need)
             for dependency in dependencies
         }
 
-    def report(self) -> dict[str, DependencyEntry]:
+    def report(self) -> dict[str, DependencyStatus]:
         return dict(self._entries)
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
@@ -68,7 +68,7 @@ class Monitor:
         if before.state != state:
             log = _log.info if state == "up" else _log.warning
             log("dependency", name=dependency.name, state=state, error=error)
-        self._entries[dependency.name] = DependencyEntry(
+        self._entries[dependency.name] = DependencyStatus(
             state=state,
             since=before.since if before.state == state else _now(),
             last_progress=_now() if state == "up" else before.last_progress,

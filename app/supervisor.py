@@ -15,7 +15,7 @@ from msgspec import Struct
 from app import metrics
 from app.core.retry import backoff
 from app.errors import describe
-from app.health import TaskEntry, TaskState
+from app.health import TaskState, TaskStatus
 
 _log = structlog.get_logger(__name__)
 
@@ -71,9 +71,9 @@ class _Watched:
             self.since = time.time()
         metrics.TASK_RUNNING.labels(self.spec.name).set(state == "running")
 
-    def entry(self) -> TaskEntry:
+    def entry(self) -> TaskStatus:
         beat = self.progress.beat_at
-        return TaskEntry(
+        return TaskStatus(
             state=self.state,
             since=_iso(self.since),
             last_progress=None if beat is None else _iso(time.time() - (time.monotonic() - beat)),
@@ -111,7 +111,7 @@ class Supervisor:
     def names(self) -> list[str]:
         return list(self._watched)
 
-    def report(self) -> dict[str, TaskEntry]:
+    def report(self) -> dict[str, TaskStatus]:
         return {name: watched.entry() for name, watched in self._watched.items()}
 
     def wedged(self) -> list[str]:

@@ -12,7 +12,7 @@ from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHi
 from app.adapters.kafka import KafkaOptions, KafkaProbe, TopicOptions
 from app.adapters.postgres import Database, PoolOptions
 from app.api import health
-from app.health import Report, summarize
+from app.health import Readiness, summarize
 from app.monitor import Dependency, Monitor
 from app.serving.candidate_caches import CandidateCaches
 from app.serving.histories import Histories
@@ -65,7 +65,7 @@ class Service:
     def start(self) -> None:
         self._supervisor.start()
 
-    def report(self) -> Report:
+    def report(self) -> Readiness:
         report = summarize(
             sorted(self._settings.role),
             self._supervisor.report(),

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from app import metrics
-from app.health import Report
+from app.health import Readiness
 from app.http import schema
 from app.http.responses import Reply, reply
 
@@ -21,14 +21,14 @@ class Liveness(Struct):
     wedged: list[str]
 
 
-def handlers(report: Callable[[], Report], wedged: Callable[[], Sequence[str]]) -> list[HTTPRouteHandler]:
+def handlers(report: Callable[[], Readiness], wedged: Callable[[], Sequence[str]]) -> list[HTTPRouteHandler]:
     @get("/healthz", opt=schema.call(needs=None, tag="operations", answers={200: Liveness, 503: Liveness}))
     async def healthz() -> ASGIApp:
         """Liveness: 200 while the event loop turns and no task is wedged. Never fails for a dependency."""
         stuck = list(wedged())
         return reply(Liveness("wedged" if stuck else "alive", stuck), status=503 if stuck else 200)
 
-    @get("/readyz", opt=schema.call(needs=None, tag="operations", answers={200: Report, 503: Report}))
+    @get("/readyz", opt=schema.call(needs=None, tag="operations", answers={200: Readiness, 503: Readiness}))
     async def readyz() -> ASGIApp:
         """Readiness: 200 or 503, with an entry for each task of the role and each dependency it needs."""
         current = report()

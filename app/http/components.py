@@ -76,11 +76,11 @@ def _require_sent(schema: Schema, struct: inspect.StructType) -> None:
     for field in schema["properties"].values():
         field.pop("default", None)
     if not struct.cls.__struct_config__.omit_defaults:
-        schema["required"] = [field.encode_name for field in struct.fields if field.required or not _may_be_unset(field)]
+        schema["required"] = [field.encode_name for field in struct.fields if not _may_be_unset(field)]
 
 
 def _may_be_unset(field: inspect.Field) -> bool:
-    return field.default is NODEFAULT and field.default_factory is NODEFAULT
+    return not field.required and field.default is NODEFAULT and field.default_factory is NODEFAULT
 
 
 def _structs(kinds: Sequence[Any]) -> dict[str, inspect.StructType]:

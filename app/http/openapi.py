@@ -176,10 +176,10 @@ def _query_parameters(item: Call) -> list[dict[str, Any]]:
             "name": name,
             "in": "query",
             "required": name in required,
-            "description": schema.pop("description", ""),
-            "schema": _not_null(schema),
+            "description": schema.pop("description"),
+            "schema": schema,
         }
-        for name, schema in schemas.items()
+        for name, schema in ((name, _not_null(schema)) for name, schema in schemas.items())
         if name != _SCHEMES["QueryKey"]["name"]
     ]
 

@@ -19,17 +19,6 @@ _EXAMPLES: Final = 5
 TARGETS: Final = ("item_id", "category", "tag")
 
 
-@schemathesis.serializer("text/plain")
-def as_text(context: Any, value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
-@schemathesis.serializer("application/x-ndjson")
-def as_lines(context: Any, value: Any) -> bytes:
-    events = value if isinstance(value, list) else [value]
-    return b"\n".join(json.dumps(event).encode() for event in events)
-
-
 def as_number(text: str) -> float:
     """1.0 is an integer to JSON Schema, and the service wants it written as one."""
     number = float(text)
@@ -37,7 +26,7 @@ def as_number(text: str) -> float:
 
 
 def make_valid(body: Any) -> None:
-    """What no schema can say: times near now, no U+0000 in free-form context, places and items of a list unique, a rule
+    """What no schema can say: times near now, no U+0000 in free-form context, positions and items of a list unique, a rule
     with one target and an end after its start.
     """
     if isinstance(body, list):
@@ -107,6 +96,31 @@ def call_with(strategy: Any, base_url: str) -> Any:
     return play_one
 
 
+async def test_head_answers_as_get_does_without_a_body(settings: Settings) -> None:
+    async with serving(settings) as client:
+        for target in ("/", "/docs", "/healthz", "/contract", "/rules", "/rules/none", "/popular", "/similar/alien"):
+            got = await client.get(target)
+            answer = await client.head(target)
+            assert (answer.status_code, answer.content) == (got.status_code, b"")
+            assert answer.headers["content-type"] == got.headers["content-type"]
+            assert int(answer.headers["content-length"]) > 0
+        refused = await client.head("/log/watch")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "OPTIONS, POST")
+
+
+async def test_root_leads_to_the_documentation(settings: Settings) -> None:
+    async with serving(settings) as client:
+        answer = await client.get("/")
+        assert answer.json() == {"service": "reco", "docs": "/docs", "openapi": "/openapi.json"}
+        assert (await client.get("/", follow_redirects=True)).url.path == "/docs"
+
+
+async def test_metrics_say_their_charset_once(settings: Settings) -> None:
+    async with serving(settings) as client:
+        answer = await client.get("/metrics")
+    assert answer.headers["content-type"].lower().count("charset") == 1
+
+
 async def test_the_page_needs_no_other_host(settings: Settings) -> None:
     async with serving(settings) as client:
         page = await client.get("/docs")
@@ -122,6 +136,8 @@ async def test_every_method_of_a_path_is_named_and_others_are_refused(settings: 
         for path, operations in document["paths"].items():
             target = path.replace("{item_id}", "i").replace("{user_id}", "u").replace("{rule_id}", "r")
             named = {method.upper() for method in operations} | {"OPTIONS"}
+            if "GET" in named:
+                named.add("HEAD")
             assert set((await client.options(target)).headers["allow"].split(", ")) == named
             refused = await client.patch(target)
             assert refused.status_code == 405

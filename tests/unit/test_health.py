@@ -1,12 +1,12 @@
-from app.health import DependencyEntry, DependencyState, Need, TaskEntry, TaskState, summarize
+from app.health import DependencyState, DependencyStatus, Need, TaskState, TaskStatus, summarize
 
 
-def task(state: TaskState) -> TaskEntry:
-    return TaskEntry(state=state, since="", last_progress=None, restarts=0)
+def task(state: TaskState) -> TaskStatus:
+    return TaskStatus(state=state, since="", last_progress=None, restarts=0)
 
 
-def dependency(state: DependencyState, need: Need) -> DependencyEntry:
-    return DependencyEntry(state=state, since="", last_progress=None, need=need)
+def dependency(state: DependencyState, need: Need) -> DependencyStatus:
+    return DependencyStatus(state=state, since="", last_progress=None, need=need)
 
 
 def test_all_well_is_ready() -> None:
