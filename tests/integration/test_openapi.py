@@ -26,8 +26,8 @@ def as_number(text: str) -> float:
 
 
 def make_valid(body: Any) -> None:
-    """What no schema can say: times near now, no U+0000 in free-form context, positions and items of a list unique, a rule
-    with one target and an end after its start.
+    """What no schema can say: times near now, no U+0000 in free-form context, positions and items of a list unique, a
+    rule with one target and an end after its start.
     """
     if isinstance(body, list):
         for entry in body:
