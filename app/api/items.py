@@ -30,8 +30,10 @@ _MAX_FIELD_ERRORS: Final = 100
 
 _WRITE_PROBLEMS: Final = schema.problems(400, 413, 415, 422, 503)
 
-Title = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE)]
-Labels = Annotated[list[Id], Meta(max_length=50, description="at most 50; one given twice is stored once")]
+Title = Annotated[
+    str, Meta(min_length=1, max_length=500, pattern=PRINTABLE, description="1 to 500 printable characters")
+]
+Labels = Annotated[list[Id], Meta(max_length=50, description="one that is given twice is stored once")]
 
 
 class CatalogueItemInput(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -25,9 +25,10 @@ EventId = Annotated[
     str, Meta(min_length=8, max_length=64, pattern=PRINTABLE, description="8 to 64 printable characters")
 ]
 Millis = Annotated[int, Meta(ge=0, lt=2**53, description="milliseconds since 1970-01-01 UTC")]
-Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0)]
-Percent = Annotated[float, Meta(ge=0.0, le=100.0)]
-Speed = Annotated[float, Meta(gt=0.0, le=16.0)]
+RequestId = Annotated[Id, Meta(description="the `request_id` of the recommendations that led here")]
+Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0, description="seconds")]
+Percent = Annotated[float, Meta(ge=0.0, le=100.0, description="percent of the item")]
+Speed = Annotated[float, Meta(gt=0.0, le=16.0, description="1 is the normal speed")]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Position = Annotated[int, Meta(ge=0, le=100_000, description="0 is the first place of the list")]
 
@@ -53,7 +54,7 @@ class Submitted(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=
     user_id: Id
     session_id: Id
     event_id: EventId | UnsetType = UNSET
-    request_id: Id | None = None
+    request_id: RequestId | None = None
     ts_ms: Millis | UnsetType = UNSET
     context: dict[str, Any] | None = None
 

@@ -167,11 +167,11 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 
 def _query_parameters(item: Call) -> list[dict[str, Any]]:
-    """The fields of the query, but for the API key, which is a security scheme."""
+    """The fields of the query, required ones first, but for the API key, which is a security scheme."""
     if item.query is None:
         return []
     schemas, required = fields(item.query)
-    return [
+    found = [
         {
             "name": name,
             "in": "query",
@@ -182,6 +182,7 @@ def _query_parameters(item: Call) -> list[dict[str, Any]]:
         for name, schema in ((name, _not_null(schema)) for name, schema in schemas.items())
         if name != _SCHEMES["QueryKey"]["name"]
     ]
+    return sorted(found, key=lambda parameter: not parameter["required"])
 
 
 def _not_null(schema: Schema) -> Schema:
