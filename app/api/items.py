@@ -7,8 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Request, delete, get, post, put
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Scope
 from msgspec import Meta, Struct
 
 from app.adapters import catalogue
@@ -20,9 +19,9 @@ from app.core.decoding import FieldError, InvalidInput, decode
 from app.core.events import PRINTABLE, Id
 from app.http import schema
 from app.http.body import read_body
+from app.http.paths import path_id
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
-from app.http.schema import path_id
 
 MAX_ITEMS: Final = 1_000
 MAX_ITEM_BYTES: Final = 64 * 1024
@@ -99,9 +98,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             answers={200: CatalogueItem, 201: CatalogueItem, **_WRITE_PROBLEMS},
         ),
     )
-    async def put_item(request: Request[Any, Any, Any], item_id: FromPath[str]) -> ASGIApp:
+    async def put_item(request: Request[Any, Any, Any]) -> ASGIApp:
         """Stores an item whole: what is left out is empty from now on. 201 when it is new."""
-        named = path_id(item_id, "item_id")
+        named = path_id(request.scope)
         item = decode(_item_decoder, await read_body(request, MAX_ITEM_BYTES))
         entry = _checked(named, item, "$")
         async with database.connection() as connection:
@@ -115,10 +114,10 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         "/items/{item_id:path}",
         opt=schema.call(needs="read", tag="catalogue", answers={200: CatalogueItem, **_ABSENT}),
     )
-    async def get_item(item_id: FromPath[str]) -> ASGIApp:
+    async def get_item(scope: Scope) -> ASGIApp:
         """An item of the catalogue."""
         async with database.connection() as connection:
-            stored = await catalogue.read(connection, path_id(item_id, "item_id"))
+            stored = await catalogue.read(connection, path_id(scope))
         if stored is None:
             raise ProblemError(404, "The catalogue has no such item.")
         return reply(_shown(stored))
@@ -128,10 +127,10 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         status_code=200,
         opt=schema.call(needs="admin", tag="catalogue", answers={204: None, **_ABSENT}),
     )
-    async def delete_item(item_id: FromPath[str]) -> ASGIApp:
+    async def delete_item(scope: Scope) -> ASGIApp:
         """Removes an item from the catalogue. It is still served when it is popular: set `hidden` to stop that."""
         async with database.connection() as connection:
-            if not await catalogue.delete(connection, path_id(item_id, "item_id")):
+            if not await catalogue.delete(connection, path_id(scope)):
                 raise ProblemError(404, "The catalogue has no such item.")
         return Reply(b"", status=204)
 

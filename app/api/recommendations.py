@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal
 
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from litestar.types import ASGIApp, Scope
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -21,6 +20,7 @@ from app.core.signals import Kind
 from app.core.variants import Variants
 from app.http import schema
 from app.http.context import RequestContext, context_of
+from app.http.paths import path_id
 from app.http.responses import Reply, reply
 from app.serving.recommender import Recommender
 
@@ -130,10 +130,10 @@ def handlers(
             needs="read", tag="recommendations", query=ListQuery, answers={200: RecommendationList, **_ANSWER_PROBLEMS}
         ),
     )
-    async def similar(request: Request[Any, Any, Any], item_id: FromPath[str]) -> ASGIApp:
+    async def similar(request: Request[Any, Any, Any]) -> ASGIApp:
         """Items that the same users took at about the same time."""
         query = schema.query_of(request.scope, ListQuery)
-        found = await recommender.similar(schema.path_id(item_id, "item_id"), _recommendation_request(query, _now_ms()))
+        found = await recommender.similar(path_id(request.scope), _recommendation_request(query, _now_ms()))
         return _answer(context_of(request.scope).request_id, found)
 
     @get(

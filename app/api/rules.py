@@ -7,8 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Request, delete, get, put
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Scope
 from msgspec import Meta, Struct, structs
 
 from app.adapters import rules
@@ -20,9 +19,9 @@ from app.core.events import PRINTABLE, Id
 from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, field_errors
 from app.http import schema
 from app.http.body import read_body
+from app.http.paths import path_id
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
-from app.http.schema import path_id
 
 MAX_RULE_BYTES: Final = 16 * 1024
 
@@ -102,12 +101,12 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             answers={200: Rule, 201: Rule, **schema.problems(400, 409, 413, 415, 422, 503)},
         ),
     )
-    async def put_rule(request: Request[Any, Any, Any], rule_id: FromPath[str]) -> ASGIApp:
+    async def put_rule(request: Request[Any, Any, Any]) -> ASGIApp:
         """Stores a rule whole, in place of what was there. 201 when it is new, 409 when there are 1,000 others.
 
         A pin serves an item at a place; a boost multiplies scores. It acts within a second in every process.
         """
-        named = path_id(rule_id, "rule_id")
+        named = path_id(request.scope)
         rule = _checked(named, decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
         try:
             async with database.connection() as connection:
@@ -117,10 +116,10 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         return reply(_shown(stored, _now_ms()), status=201 if created else 200)
 
     @get("/rules/{rule_id:path}", opt=schema.call(needs="read", tag="rules", answers={200: Rule, **_ABSENT}))
-    async def get_rule(rule_id: FromPath[str]) -> ASGIApp:
+    async def get_rule(scope: Scope) -> ASGIApp:
         """A rule, and whether it acts now."""
         async with database.connection() as connection:
-            stored = await rules.read(connection, path_id(rule_id, "rule_id"))
+            stored = await rules.read(connection, path_id(scope))
         if stored is None:
             raise ProblemError(404, "There is no such rule.")
         return reply(_shown(stored, _now_ms()))
@@ -138,10 +137,10 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         status_code=200,
         opt=schema.call(needs="admin", tag="rules", answers={204: None, **_ABSENT}),
     )
-    async def delete_rule(rule_id: FromPath[str]) -> ASGIApp:
+    async def delete_rule(scope: Scope) -> ASGIApp:
         """Removes a rule. It ceases to act within a second in every process."""
         async with database.connection() as connection:
-            if not await rules.delete(connection, path_id(rule_id, "rule_id")):
+            if not await rules.delete(connection, path_id(scope)):
                 raise ProblemError(404, "There is no such rule.")
         return Reply(b"", status=204)
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Request, delete, get
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
@@ -17,9 +16,9 @@ from app.api.timestamps import Timestamp
 from app.core.catalogue import UNKNOWN
 from app.core.signals import Kind
 from app.http import schema
+from app.http.paths import path_id
 from app.http.problems import ProblemError
 from app.http.responses import reply
-from app.http.schema import path_id
 
 _PROBLEMS: Final = schema.problems(404, 422, 503)
 
@@ -72,9 +71,9 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         "/users/{user_id:path}",
         opt=schema.call(needs="admin", tag="users", query=UserQuery, answers={200: UserData, **_PROBLEMS}),
     )
-    async def get_user(request: Request[Any, Any, Any], user_id: FromPath[str]) -> ASGIApp:
+    async def get_user(request: Request[Any, Any, Any]) -> ASGIApp:
         """What is stored about a user: events, history, and what is still under way. 404 when there is nothing."""
-        user_id = path_id(user_id, "user_id")
+        user_id = path_id(request.scope)
         limit = schema.query_of(request.scope, UserQuery).limit
         async with database.connection() as connection:
             stored = await users.read(connection, user_id, limit=limit)
@@ -109,11 +108,11 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         status_code=200,
         opt=schema.call(needs="admin", tag="users", answers={200: UserErasure, **schema.problems(422, 503)}),
     )
-    async def delete_user(request: Request[Any, Any, Any], user_id: FromPath[str]) -> ASGIApp:
+    async def delete_user(request: Request[Any, Any, Any]) -> ASGIApp:
         """Removes everything that was received of a user until now; what is on its way, or replayed later, is not
         counted any more. Sums of items, which name nobody, stay. Events sent afterwards are new.
         """
-        user_id = path_id(user_id, "user_id")
+        user_id = path_id(request.scope)
         async with database.connection() as connection:
             erased = await users.erase(connection, user_id)
         forget(user_id)

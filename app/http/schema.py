@@ -14,7 +14,6 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 from msgspec import Struct
 
-from app.core import events
 from app.core.decoding import FieldError, InvalidInput, field_error_of
 from app.core.keys import Scope as KeyScope
 from app.http.problems import Problem
@@ -85,11 +84,3 @@ def _pairs(query: bytes) -> Iterable[tuple[str, str]]:
 @cache
 def _lists(kind: type[Struct]) -> frozenset[str]:
     return frozenset(name for name, hint in get_type_hints(kind).items() if get_origin(hint) is tuple)
-
-
-def path_id(value: str, name: str) -> str:
-    """An id from the path. The `path` converter keeps the slash before it, so that an id may have slashes itself."""
-    try:
-        return msgspec.convert(value.removeprefix("/"), events.Id)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(FieldError(f"$.{name}", field_error_of(error, events.Id).message)) from None

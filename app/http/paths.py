@@ -1,0 +1,77 @@
+"""Ids in paths: an id reaches its handler exactly as the client wrote it, and only the exact path reaches a handler.
+
+Litestar's router splits a path at slashes and normalises it before a handler sees it, so that `/users/bob`,
+`/users//bob` and `/users/bob%2F` become one. An id may hold slashes, dots and percent signs, so it is taken from the
+raw path instead, decoded once, and the router gets a path with a placeholder.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from litestar.exceptions import NotFoundException
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app.core import events
+from app.core.decoding import FieldError, InvalidInput, field_error_of
+from app.http.context import context_of
+from app.http.problems import render
+
+_KEY: Final = "path_id"
+_PARAMETER: Final = ":path}"
+_PLACEHOLDER: Final = "-"
+
+
+def with_exact_paths(app: ASGIApp, paths: Iterable[str]) -> ASGIApp:
+    """Answers 404 to a request for any path that is not exactly one of `paths`, and 422 for an id that is not UTF-8."""
+    known = Paths(paths)
+
+    async def exact(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if not known.resolve(scope):
+                raise NotFoundException(detail="Nothing is at this path.")
+        except (InvalidInput, NotFoundException) as error:
+            await render(context_of(scope), error)(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return exact
+
+
+class Paths:
+    """The paths of an application: those that end with an id, such as `/users/{user_id:path}`, and the plain ones."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        known = sorted(set(paths))
+        ids = {path.partition("{")[0]: path.partition("{")[2].removesuffix(_PARAMETER) for path in known if "{" in path}
+        self._plain = frozenset(path.encode() for path in known if "{" not in path)
+        self._ids = tuple((prefix.encode(), prefix, name) for prefix, name in ids.items())
+
+    def resolve(self, scope: Scope) -> bool:
+        """Sets the path that the router gets, and keeps the id for `path_id`. False when nothing is at this path.
+
+        Raises `InvalidInput` for an id that is not UTF-8.
+        """
+        raw: bytes = scope["raw_path"]
+        if raw in self._plain:
+            return True
+        for prefix, path, name in self._ids:
+            if raw.startswith(prefix):
+                try:
+                    value = unquote_to_bytes(raw[len(prefix) :]).decode()
+                except UnicodeDecodeError:
+                    raise InvalidInput(FieldError(f"$.{name}", "not UTF-8 once it is percent-decoded")) from None
+                scope["state"][_KEY] = name, value
+                scope["path"] = path + _PLACEHOLDER
+                return True
+        return False
+
+
+def path_id(scope: Scope) -> str:
+    """The id at the end of the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters."""
+    name, value = scope["state"][_KEY]
+    try:
+        return msgspec.convert(value, events.Id)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(FieldError(f"$.{name}", field_error_of(error, events.Id).message)) from None

@@ -1,0 +1,60 @@
+"""An id in a path is decoded once and reaches its handler unchanged, whatever it holds."""
+
+import re
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core.decoding import InvalidInput
+from app.core.events import PRINTABLE
+from app.http.paths import Paths, path_id
+
+PATHS = Paths(["/", "/metrics", "/items", "/items/{item_id:path}", "/users/{user_id:path}"])
+
+ids = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=128),
+    st.text("/.%2F#?-+ab\\", min_size=1, max_size=12),
+).filter(lambda text: re.search(PRINTABLE, text) is not None)
+
+
+def resolve(raw_path: str) -> tuple[bool, dict]:
+    scope = {"raw_path": raw_path.encode(), "path": "as decoded by the server", "state": {}}
+    return PATHS.resolve(scope), scope
+
+
+@given(ids, st.sampled_from(["items", "users"]), st.sampled_from(["", "/", "/.-~"]))
+def test_any_printable_id_reaches_itself(name: str, kind: str, left_as_it_is: str) -> None:
+    found, scope = resolve(f"/{kind}/{quote(name, safe=left_as_it_is)}")
+    assert found
+    assert path_id(scope) == name
+    assert scope["path"] == f"/{kind}/-"
+
+
+@given(ids)
+def test_an_id_with_every_byte_encoded_reaches_itself(name: str) -> None:
+    _, scope = resolve("/users/" + "".join(f"%{byte:02x}" for byte in name.encode()))
+    assert path_id(scope) == name
+
+
+@pytest.mark.parametrize("path", ["", "//", "/metrics/", "//metrics", "/%6detrics", "/users"])
+def test_another_spelling_of_a_path_leads_nowhere(path: str) -> None:
+    assert not resolve(path)[0]
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/items"])
+def test_a_plain_path_stays_as_it_is(path: str) -> None:
+    assert resolve(path)[0]
+
+
+@pytest.mark.parametrize("path", ["/users/", "/users/" + "a" * 129, "/users/a%00b"])
+def test_an_id_that_no_event_could_have_is_refused(path: str) -> None:
+    _, scope = resolve(path)
+    with pytest.raises(InvalidInput):
+        path_id(scope)
+
+
+def test_an_id_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="not UTF-8"):
+        resolve("/users/%FF")
