@@ -116,11 +116,11 @@ def for_user(
     if rules and rules.needs_cards(now_ms, category):
         boosts = Boosts(rules, candidates, factors, now_ms=now_ms, category=category)
     slate, cards = yield from _filled(constraints, candidates, boosts, fallback=True)
-    items = _items(slate, cards, candidates, attribution, boosts)
+    found = _recommendation(slate, cards, candidates, attribution, boosts)
     if request.explain:
         explainer = Explainer(index, candidates, attribution, profile, neighbours)
-        yield from _explain(items, explainer, boosts, category)
-    return _recommendation(items)
+        yield from _explain(found.items, explainer, boosts, category)
+    return found
 
 
 def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -> Answering:
@@ -149,7 +149,7 @@ def _listed(request: RecommendationRequest, candidates: Candidates, attribution:
     )
     boosts = Boosts(rules, candidates, {}, now_ms=request.now_ms, category=request.category) if rules else None
     slate, cards = yield from _filled(constraints, candidates, boosts, fallback=False)
-    return _recommendation(_items(slate, cards, candidates, attribution, boosts))
+    return _recommendation(slate, cards, candidates, attribution, boosts)
 
 
 def _explored(
@@ -203,13 +203,13 @@ def _filled(
     return slate, cards
 
 
-def _items(
+def _recommendation(
     slate: Slate,
     cards: Mapping[str, Card],
     candidates: Candidates,
     attribution: Attribution,
     boosts: Boosts | None,
-) -> list[RecommendedItem]:
+) -> Recommendation:
     places = slate.places()
     item_ids = [item_id for item_id, _ in places]
     scores = candidates.scores(item_ids)
@@ -219,10 +219,11 @@ def _items(
             sources[place] = source
     if boosts is not None:
         scores = [score * boosts.factors.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
-    return [
+    items = [
         RecommendedItem(item_id, score, source, cards[item_id].title)
         for item_id, score, source in zip(item_ids, _rounded(scores), sources, strict=True)
     ]
+    return Recommendation(items, max(dict.fromkeys(sources), key=sources.count) if sources else "none")
 
 
 def _explain(
@@ -236,11 +237,6 @@ def _explain(
         item.because = [cause.item_id for cause in one.causes]
         item.parts = ScoreParts(*_rounded([one.similarity, one.popularity, one.factor]))
         item.why = in_words(one, titles, category)
-
-
-def _recommendation(items: Sequence[RecommendedItem]) -> Recommendation:
-    sources = [item.source for item in items]
-    return Recommendation(items, max(dict.fromkeys(sources), key=sources.count) if sources else "none")
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
