@@ -130,8 +130,8 @@ def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
         ),
     )
     async def baseline(request: Request[Any, Any, Any]) -> ASGIApp:
-        """CTR@20, average watch time and catalogue coverage@20 of the last days, in total and by source, and what the
-        variants of an experiment differ in.
+        """Key figures of the last days, in total, by source and by variant. They are CTR@20, average watch time and
+        catalogue coverage@20, and how the variants of an experiment differ in the first two.
         """
         days = schema.query_of(request.scope, BaselineQuery).days
         after = datetime.now(UTC).date() - timedelta(days=days)

@@ -28,7 +28,7 @@ POINTER: Final = Pointer(service="reco", docs="/docs", openapi="/openapi.json")
 def handlers() -> list[HTTPRouteHandler]:
     @get("/", opt=schema.call(needs=None, tag="operations", answers={307: Pointer}))
     async def root(scope: Scope) -> ASGIApp:
-        """Leads to the documentation: a browser follows the redirect, and the body says the same to everybody else."""
+        """Leads to the documentation. A browser follows the redirect; the body names both addresses."""
         return reply(POINTER, status=307, headers=[(b"location", _LOCATION)])
 
     return [root]

@@ -109,7 +109,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         opt=schema.call(needs="admin", tag="users", answers={200: UserErasure, **schema.problems(422, 503)}),
     )
     async def delete_user(request: Request[Any, Any, Any]) -> ASGIApp:
-        """Removes everything that was received of a user until now; what is on its way, or replayed later, is not
+        """Removes everything that was received of a user until now. What is on its way, or replayed later, is not
         counted any more. Sums of items, which name nobody, stay. Events sent afterwards are new.
         """
         user_id = path_id(request.scope)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -11,6 +12,9 @@ from app.settings import Settings
 from tests.support.api import serving
 
 KEY, _ = keys.make("ops", ["admin"], "a" * 43)
+
+ROOT: Final = Path(__file__).parents[2]
+API: Final = (ROOT / "docs" / "api.md").read_text()
 
 # A change of a name here breaks every generated client.
 OPERATIONS: Final = [
@@ -196,3 +200,30 @@ async def test_text_has_neither_line_breaks_nor_indentation_of_the_source(docume
         text = node.get("description")
         if isinstance(text, str):
             assert not re.search(r"(?<!\n)\n(?!\n)|  ", text.strip()), text
+
+
+def pattern_of(template: str) -> str:
+    return re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
+
+
+async def test_docs_and_document_name_the_same_calls(document: dict[str, Any]) -> None:
+    text = "\n".join(page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    for method, path in re.findall(r"`(GET|POST|PUT|DELETE) (/[\w/{}.]*)", text):
+        found = [calls for template, calls in document["paths"].items() if re.fullmatch(pattern_of(template), path)]
+        assert any(method.lower() in calls for calls in found), f"the docs name {method} {path}"
+    for path in document["paths"]:
+        assert path in text, f"the docs do not name {path}"
+    parameters = {entry.get("name") for entry in document["paths"]["/reco"]["get"]["parameters"]}
+    section = API.partition("## Recommendations")[2].partition("## ")[0].partition("| source |")[0]
+    named = set(re.findall(r"^\| `(\w+)", section, re.MULTILINE))
+    assert named
+    assert named < parameters
+
+
+async def test_examples_of_the_docs_are_accepted(settings: Settings) -> None:
+    examples = re.findall(r"curl (?:-X (\w+) )?localhost:8080(/\S+) -d '(.*?)'", API, re.DOTALL)
+    assert examples
+    async with serving(settings) as client:
+        for method, path, body in examples:
+            answer = await client.request(method or "POST", path, content=body)
+            assert answer.is_success, (path, answer.text)

@@ -6,8 +6,11 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
+from app.api.recommendations import RecoQuery
+from app.api.rules import BoostRule, PinRule
 from app.core import events
 from app.core.decoding import FieldError, InvalidInput, decode
+from app.http.schema import query_of
 
 
 class Cat(Struct, tag="cat", tag_field="kind"):
@@ -67,3 +70,16 @@ def test_unknown_event_type_names_those_that_there_are() -> None:
         events.decode_any(b'{"event_type": "like"}')
     with pytest.raises(InvalidInput, match="expected one of 'view', 'click', 'purchase'"):
         events.decode_interaction(b'{"event_type": "watch"}')
+
+
+def test_unknown_value_in_a_query_names_those_that_there_are() -> None:
+    scope: Any = {"query_string": b"user_id=ann&exclude_seen=view,like"}
+    with pytest.raises(InvalidInput) as raised:
+        query_of(scope, RecoQuery)
+    (error,) = raised.value.field_errors
+    assert error.path == "$.exclude_seen[1]"
+    assert error.message.endswith("; expected one of 'click', 'none', 'purchase', 'view', 'watch'")
+
+
+def test_unknown_action_of_a_rule_names_those_that_there_are() -> None:
+    assert error_of(PinRule | BoostRule, '{"action": "bury"}').message.endswith("; expected one of 'pin', 'boost'")
