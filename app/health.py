@@ -12,18 +12,22 @@ Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
 class TaskStatus(Struct, kw_only=True):
-    """One supervised task. Times are ISO 8601, UTC."""
+    """One supervised task. `need` is what its absence does to the process, as with a dependency.
+
+    Times are ISO 8601, UTC.
+    """
 
     state: TaskState
     since: Time
     last_progress: Time | None
     restarts: int
+    need: Need
     detail: str | None = None
     error: str | None = None
 
 
 class DependencyStatus(Struct, kw_only=True):
-    """One dependency. `need` tells what its loss does here: `required` makes the process not ready, `degrades` not."""
+    """One dependency. Without one that is `required` the process is not ready, without another it is degraded."""
 
     state: DependencyState
     since: Time
@@ -50,16 +54,14 @@ def summarize(
     *,
     draining: bool,
 ) -> Readiness:
-    """Ready when every task runs and every required dependency is up; degraded when another dependency is not."""
-    tasks_run = all(task.state == "running" for task in tasks.values())
-    required_up = all(entry.state == "up" for entry in dependencies.values() if entry.need == "required")
-    ready = tasks_run and required_up and not draining
+    """Ready when every required task runs and every required dependency is up; degraded when another is not."""
+    missing = {task.need for task in tasks.values() if task.state != "running"}
+    missing |= {entry.need for entry in dependencies.values() if entry.state != "up"}
+    ready = "required" not in missing and not draining
     if draining:
         status: Literal["ready", "degraded", "unavailable", "draining"] = "draining"
     elif not ready:
         status = "unavailable"
-    elif all(entry.state == "up" for entry in dependencies.values()):
-        status = "ready"
     else:
-        status = "degraded"
+        status = "degraded" if missing else "ready"
     return Readiness(status=status, ready=ready, role=sorted(role), tasks=tasks, dependencies=dependencies)

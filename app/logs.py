@@ -1,9 +1,10 @@
-"""structlog set up once: JSON lines for machines, colours for a terminal.
+"""structlog set up once: JSON lines for machines, and lines for people, in colour on a terminal only.
 
 Every line passes three guards, whoever wrote it, a library included: no personal data, no secrets, no flood.
 """
 
 import logging
+import os
 import re
 import sys
 import time
@@ -84,9 +85,10 @@ def configure(*, format: Literal["json", "console"], level: str) -> None:
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if format == "json" else structlog.dev.ConsoleRenderer()
-    )
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if format == "console":
+        # The traceback is text by then: it had to be, to be redacted.
+        renderer = structlog.dev.ConsoleRenderer(colors=_in_colour(), exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[*guards, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -98,3 +100,8 @@ def configure(*, format: Literal["json", "console"], level: str) -> None:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _in_colour() -> bool:
+    """As no-color.org says: NO_COLOR counts when it is set and not empty."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+import anyio
 import structlog
 from msgspec import Struct
 
 from app import metrics
 from app.core.retry import backoff
 from app.errors import describe
-from app.health import TaskState, TaskStatus
+from app.health import Need, TaskStatus, TaskState
 
 _log = structlog.get_logger(__name__)
 
@@ -48,12 +49,21 @@ Run = Callable[[asyncio.Event, Progress], Awaitable[None]]
 class TaskSpec(Struct, frozen=True):
     """`run(stop, progress)` works until `stop` is set, finishes what it has in hand and returns.
 
-    `stall_sec` is longer than the longest await inside `run` may take; no beat for so long means stuck.
+    `stall_sec` is longer than the longest await inside `run` may take; no beat for so long means stuck. While a
+    `required` task does not run the process is not ready; without one that `degrades` it is.
     """
 
     name: str
     run: Run
     stall_sec: float = 60.0
+    need: Need = "required"
+
+
+class _Failure(Struct, frozen=True):
+    """Why a run ended; `cause` has the traceback, where there is one."""
+
+    reason: str
+    cause: BaseException | None = None
 
 
 class _Watched:
@@ -78,13 +88,18 @@ class _Watched:
             since=_iso(self.since),
             last_progress=None if beat is None else _iso(time.time() - (time.monotonic() - beat)),
             restarts=self.restarts,
+            need=self.spec.need,
             detail=self.progress.detail,
             error=self.error,
         )
 
 
 class Supervisor:
-    """Owns the tasks from `run` until each has returned after its stop event was set."""
+    """Owns the tasks from `start` until each has returned after its stop event was set.
+
+    Each is an asyncio task of its own and in no group: a group would wait for one that is wedged. It is cancelled once,
+    so that it can say goodbye to a server; a cancel scope would cancel that as well (ADR 22).
+    """
 
     def __init__(self, specs: Sequence[TaskSpec]) -> None:
         self._watched = {spec.name: _Watched(spec) for spec in specs}
@@ -99,17 +114,14 @@ class Supervisor:
         """Tells the named tasks to finish and waits until they have."""
         for name in names:
             self._stops[name].set()
-        await asyncio.gather(*(self._keepers[name] for name in names))
+        if names:
+            await asyncio.wait([self._keepers[name] for name in names])
 
     async def cancel(self) -> None:
         """Ends what is left without waiting for its work."""
         for keeper in self._keepers.values():
             keeper.cancel()
         await asyncio.wait(self._keepers.values(), timeout=_CANCEL_GRACE_SEC)
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._watched)
 
     def report(self) -> dict[str, TaskStatus]:
         return {name: watched.entry() for name, watched in self._watched.items()}
@@ -124,39 +136,49 @@ class Supervisor:
             started = time.monotonic()
             watched.progress.beat()
             watched.turn("running")
-            watched.error = await self._run_once(watched, stop)
-            if stop.is_set() and watched.error is None:
+            failure = await self._run_once(watched, stop)
+            watched.error = None if failure is None else failure.reason
+            if failure is None:
                 break
             failures = 1 if time.monotonic() - started > _HEALTHY_AFTER_SEC else failures + 1
             watched.restarts += 1
             watched.turn("restarting")
             metrics.TASK_RESTARTS.labels(watched.spec.name).inc()
             delay = backoff(failures, base_sec=_RESTART_BASE_SEC, max_sec=_RESTART_MAX_SEC, chance=random.random())
-            _log.error("task_restarts", task=watched.spec.name, error=watched.error, in_sec=round(delay, 2))
+            _log.error(
+                "task_restarts",
+                task=watched.spec.name,
+                error=failure.reason,
+                in_sec=round(delay, 2),
+                exc_info=failure.cause,
+            )
             await wait_for_stop(stop, delay)
         watched.turn("stopped")
 
-    async def _run_once(self, watched: _Watched, stop: asyncio.Event) -> str | None:
+    async def _run_once(self, watched: _Watched, stop: asyncio.Event) -> _Failure | None:
         """Runs the task until it ends; returns what went wrong, None when it stopped as told."""
         spec = watched.spec
         task = asyncio.ensure_future(spec.run(stop, watched.progress))
+        stalled: str | None = None
         try:
             while not task.done():
                 await asyncio.wait([task], timeout=_CHECK_EVERY_SEC)
                 silent_sec = time.monotonic() - (watched.progress.beat_at or 0.0)
                 if not task.done() and silent_sec > spec.stall_sec:
+                    stalled = watched.error = f"no progress for {silent_sec:.0f} s; cancelled"
                     await self._cancel(watched, task)
-                    return f"no progress for {silent_sec:.0f} s; cancelled"
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait([task], timeout=_CANCEL_GRACE_SEC)
             raise
-        if task.cancelled():
-            return "cancelled from within"
-        if error := task.exception():
-            _log.debug("task_failed", task=spec.name, exc_info=error)
-            return describe(error)
-        return None if stop.is_set() else "returned before it was told to stop"
+        try:
+            task.result()
+        except BaseException as error:  # a cancellation as well: its traceback shows where the task stood still
+            reason = "cancelled from within" if task.cancelled() else describe(error)
+            return _Failure(stalled or reason, error)
+        if stalled is None and stop.is_set():
+            return None
+        return _Failure(stalled or "returned before it was told to stop")
 
     async def _cancel(self, watched: _Watched, task: "asyncio.Future[None]") -> None:
         task.cancel()
@@ -168,12 +190,10 @@ class Supervisor:
 
 async def wait_for_stop(stop: asyncio.Event, seconds: float) -> bool:
     """Sleeps, but not past the stop. True when stopping."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return False
-    return True
+    with anyio.move_on_after(seconds):
+        await stop.wait()
+        return True
+    return False
 
 
 def _iso(timestamp: float) -> str:

@@ -1,8 +1,8 @@
 from app.health import DependencyState, DependencyStatus, Need, TaskState, TaskStatus, summarize
 
 
-def task(state: TaskState) -> TaskStatus:
-    return TaskStatus(state=state, since="", last_progress=None, restarts=0)
+def task(state: TaskState, need: Need = "required") -> TaskStatus:
+    return TaskStatus(state=state, since="", last_progress=None, restarts=0, need=need)
 
 
 def dependency(state: DependencyState, need: Need) -> DependencyStatus:
@@ -30,6 +30,12 @@ def test_a_dependency_that_was_not_seen_yet_counts_as_not_there() -> None:
 def test_a_task_that_does_not_run_makes_it_unavailable() -> None:
     for state in ("starting", "restarting", "wedged", "stopped"):
         assert not summarize(["api"], {"t": task(state)}, {}, draining=False).ready
+
+
+def test_task_that_degrades_leaves_the_process_ready_without_it() -> None:
+    tasks = {"t": task("running"), "helper": task("restarting", "degrades")}
+    report = summarize(["api"], tasks, {"d": dependency("up", "required")}, draining=False)
+    assert (report.status, report.ready) == ("degraded", True)
 
 
 def test_draining_comes_before_everything() -> None:

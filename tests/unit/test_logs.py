@@ -1,7 +1,9 @@
 """Lines are JSON, whoever writes them, and hold no personal data, no secrets and no flood."""
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -93,3 +95,29 @@ def test_a_flood_of_one_kind_is_held_back_and_counted() -> None:
     now += 10.0
     assert guard(None, "info", dict(request))["held_back"] == 990
     assert "held_back" not in guard(None, "info", dict(request))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "no_color", "in_colour"),
+    [(Terminal(), None, True), (Terminal(), "", True), (Terminal(), "1", False), (io.StringIO(), None, False)],
+)
+def test_console_lines_have_colour_on_a_terminal_without_no_color(
+    monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, no_color: str | None, in_colour: bool
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    logs.configure(format="console", level="INFO")
+    try:
+        raise OSError("postgresql://reco:hunter2@db/reco")
+    except OSError:
+        structlog.get_logger("a").exception("failed")
+    assert ("\x1b[" in stream.getvalue()) is in_colour
+    assert "Traceback" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()

@@ -1,8 +1,11 @@
 """Events instead of sleeps: each test waits for what the task itself tells."""
 
 import asyncio
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import structlog
 
 from app import metrics, supervisor
 from app.supervisor import Progress, Supervisor, TaskSpec
@@ -15,6 +18,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_RESTART_MAX_SEC", 0.002)
     monkeypatch.setattr(supervisor, "_CHECK_EVERY_SEC", 0.01)
     monkeypatch.setattr(supervisor, "_CANCEL_GRACE_SEC", 0.05)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[Any]]:
+    """What is logged, before it is rendered."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
 
 
 class Recorder:
@@ -49,6 +59,37 @@ async def test_a_task_that_fails_restarts_alone() -> None:
     assert {entry.state for entry in tasks.report().values()} == {"stopped"}
 
 
+async def test_crash_is_one_error_line_with_its_traceback(lines: list[Any]) -> None:
+    weak = Recorder(failures=1)
+    tasks = Supervisor([TaskSpec("weak", weak.run)])
+    tasks.start()
+    await weak.well.wait()
+    await tasks.stop("weak")
+    (line,) = lines
+    assert (line["log_level"], line["event"], line["task"]) == ("error", "task_restarts", "weak")
+    assert line["error"] == "ValueError: failure 1"
+    assert line["exc_info"].__traceback__.tb_next.tb_frame.f_code.co_name == "run"
+
+
+async def test_crash_in_a_group_is_told_by_its_own_error() -> None:
+    started = asyncio.Semaphore(0)
+
+    async def fail() -> None:
+        raise ValueError("bad row")
+
+    async def run(stop: asyncio.Event, progress: Progress) -> None:
+        started.release()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    tasks = Supervisor([TaskSpec("grouped", run)])
+    tasks.start()
+    await started.acquire()
+    await started.acquire()
+    assert tasks.report()["grouped"].error == "ValueError: bad row"
+    await tasks.stop("grouped")
+
+
 async def test_a_task_that_returns_before_it_is_told_to_has_crashed() -> None:
     calls = asyncio.Semaphore(0)
 
@@ -63,7 +104,7 @@ async def test_a_task_that_returns_before_it_is_told_to_has_crashed() -> None:
     await tasks.stop("short")
 
 
-async def test_a_task_without_progress_is_cancelled_and_restarted() -> None:
+async def test_a_task_without_progress_is_cancelled_and_restarted(lines: list[Any]) -> None:
     starts = asyncio.Semaphore(0)
 
     async def run(stop: asyncio.Event, progress: Progress) -> None:
@@ -77,6 +118,10 @@ async def test_a_task_without_progress_is_cancelled_and_restarted() -> None:
     assert "no progress" in (tasks.report()["stuck"].error or "")
     assert tasks.wedged() == []
     await tasks.cancel()
+    frame = lines[0]["exc_info"].__traceback__
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    assert frame.tb_frame.f_code.co_name == "wait"  # the log shows where it stood still
 
 
 async def test_a_task_that_beats_is_left_alone() -> None:
@@ -116,6 +161,7 @@ async def test_a_task_that_ignores_its_cancellation_is_wedged() -> None:
         while not tasks.wedged():
             await asyncio.sleep(0.01)
     assert tasks.report()["deaf"].state == "wedged"
+    assert "no progress" in (tasks.report()["deaf"].error or "")
     release.set()
     await tasks.stop("deaf")
     assert tasks.wedged() == []
