@@ -1,14 +1,15 @@
 """ROLE → run → exit code. The only owner of signals."""
 
-import asyncio
 import contextlib
 import gc
 import os
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 from typing import Final
 
+import anyio
 import structlog
 import uvloop
 
@@ -48,25 +49,21 @@ def _collect_less_often() -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket, *, migrated: bool) -> int:
-    stop = asyncio.Event()
-    _own_signals(stop)
-    service = Service(settings, listener, migrated=migrated)
-    _log.info("starting", role=sorted(settings.role), port=listener.getsockname()[1], pid=os.getpid())
-    service.start()
-    await stop.wait()
-    _log.info("draining", grace_sec=settings.shutdown_grace_sec, timeout_sec=settings.shutdown_timeout_sec)
-    drained = await service.drain()
-    _log.info("stopped", drained=drained)
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        service = Service(settings, listener, migrated=migrated)
+        _log.info("starting", role=sorted(settings.role), port=listener.getsockname()[1], pid=os.getpid())
+        service.start()
+        await anext(signals)
+        _log.info("draining", grace_sec=settings.shutdown_grace_sec, timeout_sec=settings.shutdown_timeout_sec)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_end_at_next, signals)
+            drained = await service.drain()
+            group.cancel_scope.cancel()
+        _log.info("stopped", drained=drained)
     return 0 if drained else 1
 
 
-def _own_signals(stop: asyncio.Event) -> None:
-    def on_signal(number: int) -> None:
-        if stop.is_set():
-            print(f"second {signal.Signals(number).name}: ending at once", file=sys.stderr)
-            os._exit(_ENDED_AT_ONCE)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
+async def _end_at_next(signals: AsyncIterator[signal.Signals]) -> None:
+    number = await anext(signals)
+    print(f"second {number.name}: ending at once", file=sys.stderr)
+    os._exit(_ENDED_AT_ONCE)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+import anyio
 import structlog
 from msgspec import Struct
 
@@ -42,15 +43,15 @@ class Monitor:
         return dict(self._entries)
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
-        async with asyncio.TaskGroup() as group:
+        async with anyio.create_task_group() as group:
             for dependency in self._dependencies:
-                group.create_task(self._watch(dependency, stop, progress))
+                group.start_soon(self._watch, dependency, stop, progress)
 
     async def _watch(self, dependency: Dependency, stop: asyncio.Event, progress: Progress) -> None:
         while not stop.is_set():
             started = time.perf_counter()
             try:
-                async with asyncio.timeout(_DEADLINE_SEC):
+                with anyio.fail_after(_DEADLINE_SEC):
                     await dependency.probe()
             except DependencyDown as error:
                 self._turn(dependency, "down", error.reason)

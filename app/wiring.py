@@ -1,33 +1,29 @@
-"""Opens and closes what the process needs, and turns ROLE into supervised tasks."""
+"""Opens and closes what the process needs, runs the tasks of its roles, and ends them in order."""
 
 import asyncio
 import socket
 from typing import Final
 
-import structlog
+import anyio
 
-from app import metrics
+from app import metrics, options, roles
 from app.adapters import migrations
 from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHistoryCache
-from app.adapters.kafka import KafkaOptions, KafkaProbe, TopicOptions
-from app.adapters.postgres import Database, PoolOptions
+from app.adapters.kafka import KafkaProbe
+from app.adapters.postgres import Database
 from app.api import health
+from app.api.examples import EXAMPLES
 from app.health import Readiness, summarize
+from app.http import app, server
+from app.http.access import Access
 from app.monitor import Dependency, Monitor
-from app.serving.candidate_caches import CandidateCaches
-from app.serving.histories import Histories
 from app.settings import Settings
 from app.supervisor import Progress, Supervisor, TaskSpec
-from app.web import Web
-from workers.consumer import ConsumerOptions, FeatureConsumer
-from workers.maintenance import Maintenance
-from workers.relay import Relay, RelayOptions
-from workers.retention import RetentionOptions
-
-_log = structlog.get_logger(__name__)
 
 # Histories in the process's own memory are written by other processes' consumers too: they must not grow old.
 _MEMORY_HISTORY_TTL_SEC: Final = 0.5
+# Of SHUTDOWN_TIMEOUT_SEC, what the clients get to close.
+_CLOSE_SEC: Final = 0.5
 
 
 class Service:
@@ -40,27 +36,14 @@ class Service:
         self._settings = settings
         self._listener = listener
         self._draining = False
-        self._database = Database(settings.database_url, _pool_options(settings))
+        self._database = Database(settings.database_url, options.pool_options(settings))
         self._cache = _open_cache(settings)
         self._kafka_probe: KafkaProbe | None = None
         self._migrated = migrated
         self._monitor = Monitor(self._dependencies())
-        self._histories = Histories(
-            self._database,
-            self._cache,
-            strict_cache=settings.online_cache_strict_backend,
-            max_keys=settings.online_cache_memory_max_keys,
-        )
-        self._caches = CandidateCaches(
-            self._database,
-            related_ttl_sec=settings.online_cache_related_ttl_sec,
-            popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
-            max_keys=settings.online_cache_memory_max_keys,
-        )
-        self._web = Web(
-            settings, self._database, self._cache, self._histories, self._caches, draining=lambda: self._draining
-        )
-        self._supervisor = Supervisor(self._tasks())
+        self._api = roles.Api(settings, self._database, self._cache) if "api" in settings.role else None
+        self._stages = self._tasks()
+        self._supervisor = Supervisor([task for stage in self._stages for task in stage])
 
     def start(self) -> None:
         self._supervisor.start()
@@ -76,60 +59,48 @@ class Service:
         return report
 
     async def drain(self) -> bool:
-        """Not ready at once; then, in order: the workers' batches, HTTP intake and its buffer, the clients.
+        """Not ready at once; then the tasks end, stage after stage, and the clients close.
 
         True when all of it ended within `SHUTDOWN_TIMEOUT_SEC`.
         """
         self._draining = True
-        try:
-            async with asyncio.timeout(self._settings.shutdown_timeout_sec - 0.5):
-                workers = [name for name in self._supervisor.names if name not in ("http-server", "health-probe")]
-                await asyncio.gather(self._supervisor.stop(*workers), asyncio.sleep(self._settings.shutdown_grace_sec))
-                await self._supervisor.stop("http-server")
-                await self._supervisor.stop("health-probe")
-        except TimeoutError:
+        first, *later = [[task.name for task in stage] for stage in self._stages]
+        with anyio.move_on_after(self._settings.shutdown_timeout_sec - _CLOSE_SEC) as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._supervisor.stop, *first)
+                await anyio.sleep(self._settings.shutdown_grace_sec)
+            for names in later:
+                await self._supervisor.stop(*names)
+        if scope.cancelled_caught:
             await self._supervisor.cancel()
-            drained = False
-        else:
-            drained = True
         await self._close()
-        return drained
+        return not scope.cancelled_caught
 
     async def _close(self) -> None:
-        await self._histories.close()
-        await self._caches.close()
-        await self._web.close()
+        if self._api is not None:
+            await self._api.close()
         if self._cache is not None:
             await self._cache.close()
         if self._kafka_probe is not None:
             await self._kafka_probe.close()
         await self._database.close(timeout_sec=1.0)
 
-    def _tasks(self) -> list[TaskSpec]:
-        settings = self._settings
-        tasks = [
-            TaskSpec("http-server", self._serve_http, stall_sec=15.0),
-            TaskSpec("health-probe", self._monitor.run, stall_sec=30.0),
+    def _tasks(self) -> list[list[TaskSpec]]:
+        """The tasks in the order in which they stop: the workers, while HTTP goes on for the grace period; the intake
+        and the requests in hand; the buffer with what they left in it, and what follows its flushes; the probe.
+        """
+        return [
+            roles.workers(self._settings, self._database, self._cache),
+            [TaskSpec("http-server", self._serve_http, stall_sec=15.0)],
+            *(self._api.stages() if self._api is not None else []),
+            [TaskSpec("health-probe", self._monitor.run, stall_sec=30.0)],
         ]
-        if "relay" in settings.role:
-            relay = Relay(self._database, kafka_options(settings), _relay_options(settings))
-            tasks.append(TaskSpec("outbox-relay", relay.run))
-        if "consumer" in settings.role:
-            # Members of one group: while Postgres writes the batch of one, another decodes and folds its own (ADR 17).
-            for number in range(1, settings.feature_consumer_members + 1):
-                consumer = FeatureConsumer(
-                    self._database, self._cache, kafka_options(settings), _consumer_options(settings)
-                )
-                name = "feature-consumer" if number == 1 else f"feature-consumer-{number}"
-                tasks.append(TaskSpec(name, consumer.run))
-        tasks.append(TaskSpec("maintenance", Maintenance(self._database, _retention(settings)).run))
-        return tasks
 
     def _dependencies(self) -> list[Dependency]:
         settings = self._settings
         found = [Dependency("postgres", self._probe_postgres, "required")]
         if settings.role & {"relay", "consumer"}:
-            self._kafka_probe = KafkaProbe(kafka_options(settings))
+            self._kafka_probe = KafkaProbe(options.kafka_options(settings))
             # A process that serves the API takes and keeps events without Kafka: the outbox is there for that.
             found.append(Dependency("kafka", self._kafka_probe, "degrades" if "api" in settings.role else "required"))
         if isinstance(self._cache, RedisHistoryCache):
@@ -140,79 +111,25 @@ class Service:
     async def _probe_postgres(self) -> None:
         await self._database.probe()
         if not self._migrated:
-            await asyncio.to_thread(migrations.migrate, self._settings.database_url)
+            # The probe has a deadline. A migration that takes longer goes on, and the next probe waits for its lock.
+            await anyio.to_thread.run_sync(migrations.migrate, self._settings.database_url, abandon_on_cancel=True)
             self._migrated = True
         await self._database.open()
 
     async def _serve_http(self, stop: asyncio.Event, progress: Progress) -> None:
+        settings = self._settings
         handlers = health.handlers(self.report, self._supervisor.wedged)
-        await self._web.serve(self._listener, handlers, stop, progress)
-
-
-def _pool_options(settings: Settings) -> PoolOptions:
-    return PoolOptions(
-        min_size=settings.db_pool_min_size,
-        max_size=settings.db_pool_max_size,
-        connect_timeout_sec=settings.db_connect_timeout_sec,
-        statement_timeout_ms=settings.db_statement_timeout_ms,
-        lock_timeout_ms=settings.db_lock_timeout_ms,
-        application_name="reco " + ",".join(sorted(settings.role)),
-        transaction_timeout_sec=max(
-            # The relay publishes inside of its transaction.
-            settings.outbox_relay_publish_timeout_sec + 10.0,
-            4 * settings.db_statement_timeout_ms / 1000,
-        ),
-    )
-
-
-def kafka_options(settings: Settings) -> KafkaOptions:
-    return KafkaOptions(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        client_id="reco",
-        security_protocol=settings.kafka_security_protocol,
-        sasl_mechanism=settings.kafka_sasl_mechanism,
-        sasl_username=settings.kafka_sasl_username,
-        sasl_password=settings.kafka_sasl_password,
-        ssl_cafile=settings.kafka_ssl_cafile,
-    )
-
-
-def _topics(settings: Settings) -> TopicOptions:
-    return TopicOptions(
-        prefix=settings.kafka_topic_prefix,
-        partitions=settings.kafka_topic_partitions,
-        replication_factor=settings.kafka_topic_replication_factor,
-    )
-
-
-def _retention(settings: Settings) -> RetentionOptions:
-    return RetentionOptions(
-        events_days=settings.retention_events_days,
-        dedupe_days=settings.retention_dedupe_days,
-        resolved_days=settings.retention_resolved_days,
-    )
-
-
-def _relay_options(settings: Settings) -> RelayOptions:
-    return RelayOptions(
-        batch_size=settings.outbox_relay_batch_size,
-        poll_interval_sec=settings.outbox_relay_poll_interval_ms / 1000,
-        publish_timeout_sec=settings.outbox_relay_publish_timeout_sec,
-        max_attempts=settings.outbox_max_attempts,
-        base_retry_sec=settings.outbox_relay_base_retry_sec,
-        max_retry_sec=settings.outbox_relay_max_retry_sec,
-        topics=_topics(settings),
-    )
-
-
-def _consumer_options(settings: Settings) -> ConsumerOptions:
-    return ConsumerOptions(
-        group=settings.kafka_topic_prefix + settings.feature_consumer_group,
-        poll_timeout_ms=settings.feature_consumer_poll_timeout_ms,
-        max_poll_records=settings.feature_consumer_max_poll_records,
-        max_retries_per_message=settings.feature_consumer_max_retries_per_message,
-        topics=_topics(settings),
-    )
+        served = app.build(
+            handlers if self._api is None else [*handlers, *self._api.handlers()],
+            app.Options(
+                timeout_sec=settings.http_request_timeout_sec,
+                cors_allow_origins=settings.cors_allow_origins,
+                access=Access() if self._api is None else self._api.access,
+                draining=lambda: self._draining,
+                examples=EXAMPLES,
+            ),
+        )
+        await server.serve(served, self._listener, stop, progress, drain_sec=settings.shutdown_timeout_sec / 2)
 
 
 def _open_cache(settings: Settings) -> HistoryCache | None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
+import anyio
 import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -76,7 +77,7 @@ async def _postgres(
         yield Finding("ok", "postgres", text)
     else:
         yield Finding("warn", "postgres", text, "raise max_connections, or lower DB_POOL_MAX_SIZE")
-    schema = await asyncio.to_thread(schema_check.check, url)
+    schema = await anyio.to_thread.run_sync(schema_check.check, url, abandon_on_cancel=True)
     for fault in schema.faults:
         yield Finding("FAIL", "schema", fault, "see `reco migrate --check`")
     if schema.pending:

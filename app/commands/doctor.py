@@ -12,8 +12,8 @@ from app.checks import doctor as ask
 from app.checks import findings
 from app.checks.findings import Finding
 from app.core.events import TOPICS
+from app.options import kafka_options
 from app.settings import SECRETS, Settings
-from app.wiring import kafka_options
 
 
 @click.command()

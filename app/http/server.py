@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+import anyio
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import metrics
 from app.http.coalescing_transport import HttpProtocol
 from app.http.listener import BACKLOG, bind, retire
-from app.supervisor import Progress
+from app.supervisor import Progress, wait_for_stop
 
 _BEAT_SEC: Final = 0.5
 
@@ -25,6 +26,16 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals have one owner, and it is not the server: uvicorn would catch SIGTERM and raise it again."""
         yield
+
+    def abandon(self) -> None:
+        """Takes no more connections and ends those that are open, each after its request.
+
+        uvicorn does so only when it ends as told. What it left open would go on serving beside the next try.
+        """
+        for opened in getattr(self, "servers", ()):  # it has none before it listens
+            opened.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
 
 
 async def serve(
@@ -54,22 +65,24 @@ async def serve(
         backlog=BACKLOG,
     )
     server = _Server(config)
-    # uvicorn closes the sockets it is given; a restart of this task needs the listener again.
-    serving = asyncio.create_task(server.serve(sockets=[listener.dup()]))
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        while not serving.done() and not stopping.done():
-            due = time.monotonic() + _BEAT_SEC
-            await asyncio.wait([serving, stopping], timeout=_BEAT_SEC, return_when=asyncio.FIRST_COMPLETED)
-            if not serving.done() and not stopping.done():
-                metrics.LOOP_LAG.observe(max(0.0, (time.monotonic() - due) * 1000))
-            progress.beat()
-        if stopping.done() and not serving.done():
-            await retire(listener)
-        server.should_exit = True
-        await serving
-    finally:
-        stopping.cancel()
-        if not serving.done():
-            serving.cancel()
-            await asyncio.wait([serving])
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch, server, listener, stop, progress)
+        try:
+            # uvicorn closes the sockets it is given; a restart of this task needs the listener again.
+            await server.serve(sockets=[listener.dup()])
+        except BaseException:
+            server.abandon()
+            raise
+        group.cancel_scope.cancel()
+
+
+async def _watch(server: uvicorn.Server, listener: socket.socket, stop: asyncio.Event, progress: Progress) -> None:
+    """Beats and measures the loop's lag until `stop`, then ends the intake."""
+    while True:
+        due = time.monotonic() + _BEAT_SEC
+        if await wait_for_stop(stop, _BEAT_SEC):
+            break
+        metrics.LOOP_LAG.observe(max(0.0, (time.monotonic() - due) * 1000))
+        progress.beat()
+    await retire(listener)
+    server.should_exit = True

@@ -7,20 +7,21 @@ from typing import Final
 
 from app import metrics
 from app.core.sla import WINDOW_SEC, Snapshot
+from app.supervisor import Progress, wait_for_stop
 
 _EVERY_SEC: Final = 10.0
 
 
 class SlaWindow:
-    """`run` takes the snapshots; `bounds` are the oldest inside the window and one of now."""
+    """`run` is the supervised task; `bounds` are the oldest snapshot inside the window and one of now."""
 
     def __init__(self) -> None:
         self._snapshots = deque([take()], maxlen=int(WINDOW_SEC / _EVERY_SEC) + 1)
 
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(_EVERY_SEC)
+    async def run(self, stop: asyncio.Event, progress: Progress) -> None:
+        while not await wait_for_stop(stop, _EVERY_SEC):
             self._snapshots.append(take())
+            progress.beat()
 
     def bounds(self) -> tuple[Snapshot, Snapshot]:
         return self._snapshots[0], take()

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+from anyio import to_thread
+
 from app.adapters import catalogue
 from app.adapters.catalogue import StoredItem
 from app.adapters.postgres import Database
@@ -36,9 +38,9 @@ async def transfer_items(
     Raises `UserError` when the file cannot be read on, or Postgres stays away.
     """
     rows = read_items(path, source)
-    batch: Batch[ItemRow] | None = await asyncio.to_thread(_take, rows)
+    batch: Batch[ItemRow] | None = await to_thread.run_sync(_take, rows)
     while batch is not None:
-        ahead = None if batch.last else asyncio.create_task(asyncio.to_thread(_take, rows))
+        ahead = None if batch.last else asyncio.create_task(to_thread.run_sync(_take, rows))
         try:
             await _write(batch, source.columns.absent, database, counts)
         finally:

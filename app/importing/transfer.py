@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
+from anyio import to_thread
 from msgspec import Struct
 
 from app.adapters import migrations
@@ -143,9 +144,9 @@ async def transfer(
                 "Or use --no-wait to queue everything now."
             )
 
-    batch = await asyncio.to_thread(take, rows, ids.event_id, BATCH_ROWS)
+    batch = await to_thread.run_sync(take, rows, ids.event_id, BATCH_ROWS)
     while True:
-        ahead = None if batch.last else asyncio.create_task(asyncio.to_thread(take, rows, ids.event_id, BATCH_ROWS))
+        ahead = None if batch.last else asyncio.create_task(to_thread.run_sync(take, rows, ids.event_id, BATCH_ROWS))
         try:
             await patiently(database, lambda batch=batch: write(batch))  # type: ignore[misc]
             if max_queued and unchecked >= step:

@@ -17,11 +17,13 @@ from app import metrics
 from app.adapters.ingest import InsertStatus
 from app.core.events import Record
 from app.errors import BufferFull, Closed, DependencyDown
+from app.supervisor import Progress, wait_for_stop
 
 Insert = Callable[[Sequence[Record]], Awaitable[list[InsertStatus]]]
 Result = InsertStatus | asyncpg.PostgresError
 
 _SWEEP_SEC: Final = 0.05
+_BEAT_SEC: Final = 1.0
 _FLUSH_LATENCY: Final = metrics.STAGE_LATENCY.labels("ingest_flush")
 
 
@@ -35,13 +37,18 @@ class _Submission(Struct, eq=False):
 # What its submissions hear whose statement has not come back when their deadline passes.
 _UNKNOWN: Final = "no commit in time; whether the events are stored is not known yet"
 _NOT_STORED: Final = "not stored: no turn came in time"
+# What its submissions hear whose statement was cut short by a failure of this code or a restart.
+_INTERRUPTED: Final = "the commit was interrupted; whether the events are stored is not known yet"
 
 
 class GroupCommit:
-    """`insert` stores records in one statement; `insert_atomic` does it all-or-nothing, a conflict included.
+    """`run` is the supervised task. `insert` stores records in one statement; `insert_atomic` does it all-or-nothing,
+    a conflict included.
 
-    A submission fails with `DependencyDown` when Postgres is away or its deadline passes. Whether its events are
-    stored is then unknown to the client, who settles it by sending the same event ids again.
+    A submission fails with `DependencyDown` when Postgres is away, its deadline passes or `run` fails in the middle of
+    its statement. Whether its events are stored is then unknown to the client, who settles it by sending the same
+    event ids again. What waits for a statement survives a failure of `run`: it is stored after the restart, or its
+    deadline passes, which does not need `run`.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class GroupCommit:
         self._pending = 0
         self._closed = False
         self._wake = asyncio.Event()
+        self._sweep_timer: asyncio.TimerHandle | None = None
 
     @property
     def pending(self) -> int:
@@ -86,23 +94,22 @@ class GroupCommit:
         self._queue.append(_Submission(records, future, time.monotonic() + self._timeout_sec, atomic))
         self._pending += len(records)
         self._wake.set()
+        if self._sweep_timer is None:
+            self._sweep_timer = future.get_loop().call_later(_SWEEP_SEC, self._sweep)
         return future
 
-    async def run(self) -> None:
-        """Flushes until `close`, and then what is left."""
-        self._closed = False
+    async def run(self, stop: asyncio.Event, progress: Progress) -> None:
+        """Flushes until `stop`; then takes no more submissions, and flushes what is left."""
         async with asyncio.TaskGroup() as group:
-            sweeper = group.create_task(self._sweep())
-            flushers = [group.create_task(self._flush_loop()) for _ in range(self._flushers)]
-            await asyncio.wait(flushers)
-            sweeper.cancel()
+            for _ in range(self._flushers):
+                group.create_task(self._flush_loop(progress))
+            while not await wait_for_stop(stop, _BEAT_SEC):
+                if not self._in_flight:
+                    progress.beat()
+            self._closed = True
+            self._wake.set()
 
-    def close(self) -> None:
-        """No more submissions; `run` returns when the buffer is empty."""
-        self._closed = True
-        self._wake.set()
-
-    async def _flush_loop(self) -> None:
+    async def _flush_loop(self, progress: Progress) -> None:
         while True:
             if not self._queue:
                 if self._closed:
@@ -114,13 +121,14 @@ class GroupCommit:
             self._in_flight.add(batch)
             try:
                 await self._flush(batch)
-            except BaseException as error:
+            except BaseException:
                 # Nobody may wait for ever on a flush that ended in a way nobody thought of.
-                _fail(batch, error if isinstance(error, Exception) else DependencyDown("postgres", "cancelled"))
+                _fail(batch, DependencyDown("postgres", _INTERRUPTED))
                 raise
             finally:
                 self._in_flight.remove(batch)
                 self._pending -= sum(len(submission.records) for submission in batch)
+            progress.beat()
 
     def _take(self) -> tuple[_Submission, ...]:
         """The next submissions, up to `flush_max` events; an atomic one goes alone, for it may roll back."""
@@ -163,22 +171,23 @@ class GroupCommit:
         middle = len(records) // 2
         return [*await self._store(records[:middle], insert), *await self._store(records[middle:], insert)]
 
-    async def _sweep(self) -> None:
+    def _sweep(self) -> None:
         """Fails what has waited past its deadline, queued or in a statement that does not come back.
 
-        A statement is left to its own timeout: to cancel it would need the server, which may be what is lost.
+        A statement is left to its own timeout: to cancel it would need the server, which may be what is lost. A timer
+        of the loop, and not part of `run`, so that deadlines hold whatever becomes of `run`.
         """
-        while True:
-            await asyncio.sleep(_SWEEP_SEC)
-            metrics.INGEST_PENDING.set(self._pending)
-            now = time.monotonic()
-            while self._queue and self._queue[0].deadline < now:
-                late = self._queue.popleft()
-                self._pending -= len(late.records)
-                _fail([late], DependencyDown("postgres", _NOT_STORED))
-            for batch in self._in_flight:
-                if batch[0].deadline < now:
-                    _fail([one for one in batch if one.deadline < now], DependencyDown("postgres", _UNKNOWN))
+        now = time.monotonic()
+        while self._queue and self._queue[0].deadline < now:
+            late = self._queue.popleft()
+            self._pending -= len(late.records)
+            _fail([late], DependencyDown("postgres", _NOT_STORED))
+        for batch in self._in_flight:
+            if batch[0].deadline < now:
+                _fail([one for one in batch if one.deadline < now], DependencyDown("postgres", _UNKNOWN))
+        metrics.INGEST_PENDING.set(self._pending)
+        loop = asyncio.get_running_loop()
+        self._sweep_timer = loop.call_later(_SWEEP_SEC, self._sweep) if self._pending else None
 
 
 def _fail(batch: Sequence[_Submission], error: Exception) -> None:

@@ -44,7 +44,9 @@ def states(service: Service) -> dict[str, str]:
 
 
 def all_up() -> dict[str, str]:
-    tasks = ("http-server", "health-probe", "outbox-relay", "feature-consumer", "feature-consumer-2", "maintenance")
+    api = ("ingest-buffer", "ingest-notifier", "change-feed", "sla-window")
+    workers = ("outbox-relay", "feature-consumer", "feature-consumer-2", "maintenance")
+    tasks = ("http-server", "health-probe", *api, *workers)
     return {**dict.fromkeys(tasks, "running"), "postgres": "up", "kafka": "up", "redis": "up"}
 
 

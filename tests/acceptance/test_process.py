@@ -9,13 +9,14 @@ from tests.support.service import ROOT, Service, eventually, running
 
 
 def test_every_role_serves_health_and_only_the_api_takes_events(environment: dict[str, str]) -> None:
-    wanted = {"api": {"http-server"}, "relay": {"outbox-relay"}, "consumer": {"feature-consumer"}}
+    api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window"}
+    wanted = {"api": api, "relay": {"outbox-relay"}, "consumer": {"feature-consumer"}}
     for role, tasks in wanted.items():
         with running({**environment, "ROLE": role, "HTTP_PORT": str(choose())}) as service:
             report = service.readiness()
             assert report["role"] == [role]
-            assert tasks <= set(report["tasks"])
-            assert not (set().union(*wanted.values()) - tasks - {"http-server"}) & set(report["tasks"])
+            assert {"http-server", *tasks} <= set(report["tasks"])
+            assert not (set().union(*wanted.values()) - tasks) & set(report["tasks"])
             assert service.client.get("/healthz").json()["status"] == "alive"
             assert "reco_task_running" in service.client.get("/metrics").text
             assert service.status("/popular") == (200 if role == "api" else 404)

@@ -9,8 +9,8 @@ import redis
 
 from app.adapters.postgres import Database
 from app.core.messages import decode_message
+from app.options import pool_options
 from app.settings import Settings
-from app.wiring import _pool_options
 from tests.support.api import serving, watch
 from workers.batch import FeatureWriter, Incoming
 
@@ -71,7 +71,7 @@ async def test_many_items_are_stored_all_or_none(settings: Settings, pool: async
 
 async def consume(settings: Settings, payloads: list[str]) -> int:
     """Counts these messages as the consumer does; returns how many changed a feature."""
-    database = Database(settings.database_url, _pool_options(settings))
+    database = Database(settings.database_url, pool_options(settings))
     await database.open()
     incoming = [Incoming(None, "t", decode_message(payload.encode()), None) for payload in payloads]
     try:

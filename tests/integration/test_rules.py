@@ -7,12 +7,14 @@ import asyncpg
 import pytest
 
 from app.adapters import changes, rules
+from app.adapters.postgres import Database
 from app.adapters.rules import StoredRule
 from app.core.rules import MAX_RULES, Rule
-from app.serving import change_feed
+from app.options import pool_options
+from app.serving.change_feed import ChangeFeed
 from app.settings import Settings
-from app.wiring import Database, _pool_options
 from tests.support.api import serving
+from tests.support.pipeline import running
 
 PIN: Final = {"action": "pin", "item_id": "alien", "position": 2}
 BOOST: Final = {"action": "boost", "tag": "1979", "factor": 0.5, "within": "film", "note": "for a while"}
@@ -134,16 +136,12 @@ async def test_a_change_is_announced_with_it_and_none_without(settings: Settings
         assert await changes.read(connection, before, []) == []
 
     heard: asyncio.Queue[list[str]] = asyncio.Queue()
-    database = Database(settings.database_url, _pool_options(settings))
+    database = Database(settings.database_url, pool_options(settings))
     await database.open()
-    follower = asyncio.create_task(change_feed.follow(database, lambda item_ids: heard.put_nowait(list(item_ids))))
-    try:
-        async with pool.acquire() as connection:
-            await rules.store(connection, rule)
-            assert await asyncio.wait_for(heard.get(), 20) == [changes.RULES_CHANGED]
-            await rules.delete(connection, "r")
-            assert await asyncio.wait_for(heard.get(), 20) == [changes.RULES_CHANGED]
-    finally:
-        follower.cancel()
-        await asyncio.wait([follower])
-        await database.close(timeout_sec=5)
+    feed = ChangeFeed(database, lambda item_ids: heard.put_nowait(list(item_ids)))
+    async with running(feed), pool.acquire() as connection:
+        await rules.store(connection, rule)
+        assert await asyncio.wait_for(heard.get(), 20) == [changes.RULES_CHANGED]
+        await rules.delete(connection, "r")
+        assert await asyncio.wait_for(heard.get(), 20) == [changes.RULES_CHANGED]
+    await database.close(timeout_sec=5)

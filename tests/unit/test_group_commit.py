@@ -12,6 +12,7 @@ from app.adapters.ingest import InsertStatus
 from app.core.events import Record
 from app.errors import BufferFull, Closed, DependencyDown
 from app.ingest.group_commit import GroupCommit
+from app.supervisor import Progress
 
 
 class Store:
@@ -39,15 +40,27 @@ def record(event_id: str, user_id: str = "ann") -> Record:
     return Record(event_id, "view", user_id, "s1", None, 0, b"", "{}", "topic")
 
 
+def group_commit(store: Store, **changes: Any) -> GroupCommit:
+    options = {"max_pending": 100, "flush_max": 10, "flushers": 1, "timeout_sec": 20.0, **changes}
+    return GroupCommit(store.insert, store.insert, on_stored=lambda: None, **options)
+
+
+@asynccontextmanager
+async def running(commit: GroupCommit) -> AsyncIterator[None]:
+    """One run of it, which ends as it is told to."""
+    stop = asyncio.Event()
+    run = asyncio.create_task(commit.run(stop, Progress()))
+    yield
+    stop.set()
+    await asyncio.wait_for(run, 20)
+    assert commit.pending == 0
+
+
 @asynccontextmanager
 async def buffer(store: Store, **changes: Any) -> AsyncIterator[GroupCommit]:
-    options = {"max_pending": 100, "flush_max": 10, "flushers": 1, "timeout_sec": 20.0, **changes}
-    commit = GroupCommit(store.insert, store.insert, on_stored=lambda: None, **options)
-    running = asyncio.create_task(commit.run())
-    yield commit
-    commit.close()
-    await asyncio.wait_for(running, 20)
-    assert commit.pending == 0
+    commit = group_commit(store, **changes)
+    async with running(commit):
+        yield commit
 
 
 async def test_what_arrives_during_a_flush_goes_into_the_next_one() -> None:
@@ -156,13 +169,49 @@ async def test_a_client_that_goes_away_changes_nothing_for_its_events() -> None:
     assert store.batches == [["a"], ["b"]]
 
 
-async def test_closing_writes_what_waits_and_takes_nothing_more() -> None:
+async def test_stop_writes_what_waits_and_takes_nothing_more() -> None:
     store = Store()
     store.gate.clear()
-    async with buffer(store, flushers=2) as commit:
-        futures = [commit.submit([record(str(number))]) for number in range(25)]
-        commit.close()
-        with pytest.raises(Closed):
-            commit.submit([record("late")])
-        store.gate.set()
-        assert await asyncio.gather(*futures) == [["accepted"]] * 25
+    commit, stop = group_commit(store, flushers=2), asyncio.Event()
+    run = asyncio.create_task(commit.run(stop, Progress()))
+    futures = [commit.submit([record(str(number))]) for number in range(25)]
+    await store.entered.wait()
+    stop.set()
+    store.gate.set()
+    assert await asyncio.gather(*futures) == [["accepted"]] * 25
+    await asyncio.wait_for(run, 20)
+    with pytest.raises(Closed):
+        commit.submit([record("late")])
+
+
+async def test_crash_fails_the_statement_in_hand_and_keeps_what_waits() -> None:
+    store = Store()
+    store.gate.clear()
+    commit = group_commit(store, flushers=2, flush_max=1)
+    run = asyncio.create_task(commit.run(asyncio.Event(), Progress()))
+    in_hand = [commit.submit([record(name)]) for name in "ab"]
+    while len(store.batches) < 2:
+        await asyncio.sleep(0)
+    waiting = commit.submit([record("c")])
+    store.error = RuntimeError("a fault of the code")
+    store.gate.set()
+    await asyncio.wait([run])
+    assert isinstance(run.exception(), ExceptionGroup)
+    for future in in_hand:
+        with pytest.raises(DependencyDown, match="not known yet"):
+            await future
+    assert commit.pending == 1
+    meanwhile = commit.submit([record("d")])
+    store.error = None
+    async with running(commit):
+        assert await asyncio.gather(waiting, meanwhile) == [["accepted"]] * 2
+    assert sorted(store.batches[2:]) == [["c"], ["d"]]
+
+
+async def test_without_a_run_nobody_waits_past_the_deadline() -> None:
+    commit = group_commit(Store(), timeout_sec=0.05)
+    futures = [commit.submit([record(name)]) for name in "abc"]
+    for future in futures:
+        with pytest.raises(DependencyDown, match="not stored"):
+            await asyncio.wait_for(future, 20)
+    assert commit.pending == 0

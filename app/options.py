@@ -1,0 +1,84 @@
+"""The settings as what each part takes: plain values, so that nothing below knows the settings."""
+
+from pathlib import Path
+
+from app.adapters.kafka import KafkaOptions, TopicOptions
+from app.adapters.key_file import KeySource
+from app.adapters.postgres import PoolOptions
+from app.settings import Settings
+from workers.consumer import ConsumerOptions
+from workers.relay import RelayOptions
+from workers.retention import RetentionOptions
+
+
+def pool_options(settings: Settings) -> PoolOptions:
+    return PoolOptions(
+        min_size=settings.db_pool_min_size,
+        max_size=settings.db_pool_max_size,
+        connect_timeout_sec=settings.db_connect_timeout_sec,
+        statement_timeout_ms=settings.db_statement_timeout_ms,
+        lock_timeout_ms=settings.db_lock_timeout_ms,
+        application_name="reco " + ",".join(sorted(settings.role)),
+        transaction_timeout_sec=max(
+            # The relay publishes inside of its transaction.
+            settings.outbox_relay_publish_timeout_sec + 10.0,
+            4 * settings.db_statement_timeout_ms / 1000,
+        ),
+    )
+
+
+def kafka_options(settings: Settings) -> KafkaOptions:
+    return KafkaOptions(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        client_id="reco",
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        sasl_username=settings.kafka_sasl_username,
+        sasl_password=settings.kafka_sasl_password,
+        ssl_cafile=settings.kafka_ssl_cafile,
+    )
+
+
+def retention_options(settings: Settings) -> RetentionOptions:
+    return RetentionOptions(
+        events_days=settings.retention_events_days,
+        dedupe_days=settings.retention_dedupe_days,
+        resolved_days=settings.retention_resolved_days,
+    )
+
+
+def relay_options(settings: Settings) -> RelayOptions:
+    return RelayOptions(
+        batch_size=settings.outbox_relay_batch_size,
+        poll_interval_sec=settings.outbox_relay_poll_interval_ms / 1000,
+        publish_timeout_sec=settings.outbox_relay_publish_timeout_sec,
+        max_attempts=settings.outbox_max_attempts,
+        base_retry_sec=settings.outbox_relay_base_retry_sec,
+        max_retry_sec=settings.outbox_relay_max_retry_sec,
+        topics=_topics(settings),
+    )
+
+
+def consumer_options(settings: Settings) -> ConsumerOptions:
+    return ConsumerOptions(
+        group=settings.kafka_topic_prefix + settings.feature_consumer_group,
+        poll_timeout_ms=settings.feature_consumer_poll_timeout_ms,
+        max_poll_records=settings.feature_consumer_max_poll_records,
+        max_retries_per_message=settings.feature_consumer_max_retries_per_message,
+        topics=_topics(settings),
+    )
+
+
+def key_source(settings: Settings) -> KeySource | None:
+    """None when no keys are asked for."""
+    if not settings.api_keys and not settings.api_keys_file:
+        return None
+    return KeySource(settings.api_keys, Path(settings.api_keys_file) if settings.api_keys_file else None)
+
+
+def _topics(settings: Settings) -> TopicOptions:
+    return TopicOptions(
+        prefix=settings.kafka_topic_prefix,
+        partitions=settings.kafka_topic_partitions,
+        replication_factor=settings.kafka_topic_replication_factor,
+    )

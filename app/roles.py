@@ -1,0 +1,154 @@
+"""What each role is made of, over the clients that the wiring opens: supervised tasks, and the routes of the API."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from litestar.handlers import HTTPRouteHandler
+
+from app import metrics, options
+from app.adapters import ingest as ingest_adapter
+from app.adapters.history_cache import HistoryCache
+from app.adapters.ingest import InsertStatus
+from app.adapters.postgres import Database
+from app.adapters.rate_limit import RateLimiter
+from app.api import analytics, ingest, items, recommendations, root, rules, users
+from app.core.events import Record
+from app.core.variants import Variants
+from app.errors import BufferFull, Closed
+from app.http.access import Access
+from app.http.sla import SlaWindow
+from app.ingest.group_commit import GroupCommit
+from app.ingest.notifier import Notifier
+from app.serving.candidate_caches import CandidateCaches
+from app.serving.change_feed import ChangeFeed
+from app.serving.histories import Histories
+from app.serving.recommender import Recommender
+from app.settings import Settings
+from app.supervisor import TaskSpec
+from workers.consumer import FeatureConsumer
+from workers.maintenance import Maintenance
+from workers.relay import Relay
+
+_BEACON_PATH: Final = "/log/batch"
+
+
+def workers(settings: Settings, database: Database, cache: HistoryCache | None) -> list[TaskSpec]:
+    """The tasks of `relay` and `consumer`, as far as the role has them, and maintenance, which every process does."""
+    kafka = options.kafka_options(settings)
+    tasks = []
+    if "relay" in settings.role:
+        tasks.append(TaskSpec("outbox-relay", Relay(database, kafka, options.relay_options(settings)).run))
+    if "consumer" in settings.role:
+        # Members of one group: while Postgres writes the batch of one, another decodes and folds its own (ADR 17).
+        for number in range(1, settings.feature_consumer_members + 1):
+            consumer = FeatureConsumer(database, cache, kafka, options.consumer_options(settings))
+            tasks.append(TaskSpec("feature-consumer" if number == 1 else f"feature-consumer-{number}", consumer.run))
+    tasks.append(TaskSpec("maintenance", Maintenance(database, options.retention_options(settings)).run))
+    return tasks
+
+
+class Api:
+    """The role `api`: takes events and answers recommendations. Its HTTP server is the wiring's, as in every role."""
+
+    def __init__(self, settings: Settings, database: Database, cache: HistoryCache | None) -> None:
+        self._settings = settings
+        self._database = database
+        self._cache = cache
+        self._histories = Histories(
+            database,
+            cache,
+            strict_cache=settings.online_cache_strict_backend,
+            max_keys=settings.online_cache_memory_max_keys,
+        )
+        self._caches = CandidateCaches(
+            database,
+            related_ttl_sec=settings.online_cache_related_ttl_sec,
+            popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
+            max_keys=settings.online_cache_memory_max_keys,
+        )
+        self._recommender = Recommender(
+            self._histories,
+            self._caches,
+            exploration_share=settings.exploration_share,
+            exploration_seed=settings.exploration_seed,
+        )
+        self._notifier = Notifier(database)
+        self._buffer = GroupCommit(
+            self._insert,
+            self._insert_atomic,
+            max_pending=settings.ingest_max_pending_events,
+            flush_max=settings.ingest_flush_max_events,
+            flushers=settings.ingest_flushers,
+            timeout_sec=settings.ingest_timeout_sec,
+            on_stored=self._notifier.announce,
+        )
+        self._change_feed = ChangeFeed(database, self._caches.outdate)
+        self._sla = SlaWindow()
+        self._limiter = _limiter(settings)
+        keys = options.key_source(settings)
+        self.access = Access(
+            keys=None if keys is None else keys.current,
+            take=None if self._limiter is None else self._limiter.take,
+            query_paths=frozenset([_BEACON_PATH] if settings.api_keys_in_query else []),
+        )
+
+    def stages(self) -> list[list[TaskSpec]]:
+        """The tasks beside the HTTP server, in the order in which they stop after it.
+
+        Without the buffer the process takes no events, so traffic should go elsewhere; without the others its answers
+        are a little older than they should be, and that is all.
+        """
+        # A flush is a wait for a connection and a few statements, each with its own timeout.
+        flush_sec = 30.0 + 2 * self._settings.db_statement_timeout_ms / 1000
+        return [
+            [TaskSpec("ingest-buffer", self._buffer.run, stall_sec=flush_sec)],
+            [
+                TaskSpec("ingest-notifier", self._notifier.run, need="degrades"),
+                TaskSpec("change-feed", self._change_feed.run, need="degrades"),
+                TaskSpec("sla-window", self._sla.run, need="degrades"),
+            ],
+        ]
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        variants = Variants(self._settings.experiment, self._settings.variants)
+        return [
+            *root.handlers(),
+            *ingest.handlers(self._buffer),
+            *recommendations.handlers(self._recommender, self._log_impression, variants),
+            *items.handlers(self._database),
+            *rules.handlers(self._database),
+            *users.handlers(self._database, self._cache, self._histories.forget),
+            *analytics.handlers(self._database, self._sla),
+        ]
+
+    async def close(self) -> None:
+        await self._histories.close()
+        await self._caches.close()
+        if self._limiter is not None:
+            await self._limiter.close()
+
+    async def _insert(self, records: Sequence[Record]) -> list[InsertStatus]:
+        async with self._database.connection() as connection:
+            return await ingest_adapter.insert_events(connection, records)
+
+    async def _insert_atomic(self, records: Sequence[Record]) -> list[InsertStatus]:
+        async with self._database.connection() as connection:
+            return await ingest_adapter.insert_all_or_none(connection, records)
+
+    def _log_impression(self, record: Record) -> None:
+        try:
+            self._buffer.submit((record,))
+        except (BufferFull, Closed):
+            metrics.INGEST_EVENTS.labels("impression_dropped").inc()
+
+
+def _limiter(settings: Settings) -> RateLimiter | None:
+    if settings.rate_limit_requests == 0:
+        return None
+    shared = settings.online_cache_enabled and settings.online_cache_backend == "redis"
+    return RateLimiter(
+        limit=settings.rate_limit_requests,
+        window_sec=settings.rate_limit_window_sec,
+        redis_url=settings.online_cache_redis_url if shared else None,
+        timeout_sec=settings.online_cache_redis_timeout_sec,
+    )
