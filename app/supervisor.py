@@ -16,7 +16,7 @@ from msgspec import Struct
 from app import metrics
 from app.core.retry import backoff
 from app.errors import describe
-from app.health import Need, TaskStatus, TaskState
+from app.health import Need, TaskState, TaskStatus
 
 _log = structlog.get_logger(__name__)
 
