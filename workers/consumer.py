@@ -21,7 +21,10 @@ from app.errors import DependencyDown, UserError, describe
 from app.supervisor import Progress, wait_for_stop
 from workers import outage, traces
 from workers.batch import Applied, FeatureWriter, Incoming, read_record, read_unreadable, was_replayed
-from workers.subscription import Polled, Recreated, Stuck, Subscription
+from workers.lag import Stuck
+from workers.offsets import Polled
+from workers.subscription import Subscription
+from workers.topic_identity import Recreated
 from workers.write_through import WriteThrough
 
 _log = structlog.get_logger(__name__)
@@ -65,7 +68,7 @@ class FeatureConsumer:
                     await wait_for_stop(stop, outage.delay(failures))
                 else:
                     failures = 0
-                    progress.beat()
+                    progress.beat(self._assignment())
         finally:
             await self.close()
 
@@ -96,6 +99,11 @@ class FeatureConsumer:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             await subscription.close()
+
+    def _assignment(self) -> str:
+        """What `/readyz` says of a consumer that works."""
+        partitions = 0 if self._subscription is None else self._subscription.partitions
+        return f"reads {partitions} partitions" if partitions else "no partition is assigned yet"
 
     def _read(self, polled: Polled) -> list[Incoming]:
         prefix = self._options.topics.prefix

@@ -1,12 +1,4 @@
-"""The consumer's side of Kafka: what is ours to read, how far we are, and whether the topic is still the same.
-
-An offset is committed with the id of its topic beside it. A topic that was deleted and made anew has another id, and an
-offset of the old one says nothing about it: such a partition is read from its beginning, and what was counted before is
-known by its event ids. An offset without an id (an operator set it) is taken as it is. Offsets that Kafka no longer
-holds, for retention or because the group's were lost, are replaced by the beginning of the partition.
-
-A batch that cannot be read (its checksum, its compression) is told with its bytes, and what is behind it is read on.
-"""
+"""The consumer's membership in its group: polls, commits, keeps the membership, and measures the lag."""
 
 import contextlib
 import time
@@ -16,21 +8,15 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import (
-    CommitFailedError,
-    CorruptRecordException,
-    IllegalStateError,
-    KafkaError,
-    RecordTooLargeError,
-    UnsupportedCodecError,
-)
-from msgspec import Struct
+from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from app import metrics
-from app.adapters import kafka, record_batches, topic_ids
-from app.adapters.record_batches import Unreadable
+from app.adapters import kafka, topic_ids
 from app.core.events import TOPICS
 from app.errors import DependencyDown
+from workers import damaged_batches, lag
+from workers.offsets import Offsets, Polled
+from workers.topic_identity import check_same_topics, plan_start, with_topic_ids
 
 _log = structlog.get_logger(__name__)
 
@@ -38,27 +24,6 @@ _START_TIMEOUT_SEC: Final = 10.0
 _CALL_TIMEOUT_SEC: Final = 5.0
 _CLOSE_TIMEOUT_SEC: Final = 2.0
 _OBSERVE_EVERY_SEC: Final = 1.0
-# A client may stay stuck after a broker's restart without saying so (aio-libs/aiokafka#1154, #625, #847).
-_STUCK_AFTER_SEC: Final = 20.0
-# The errors of Kafka's own kind that come from a batch; a codec's errors are of no kind in particular.
-_BATCH_FAULTS: Final = (CorruptRecordException, UnsupportedCodecError, RecordTooLargeError)
-
-
-class Stuck(Exception):
-    """There is lag and nothing arrives: the client is of no use any more."""
-
-
-class Recreated(Exception):
-    """A topic is no longer the one that we began to read."""
-
-
-class Polled(Struct, frozen=True):
-    """What one poll returned, and in which generation of the assignment. `unreadable` stands behind the records."""
-
-    records: list[ConsumerRecord]
-    next_offsets: dict[TopicPartition, int]
-    generation: int
-    unreadable: Unreadable | None = None
 
 
 class Subscription:
@@ -74,17 +39,14 @@ class Subscription:
         self._metadata = metadata
         self._options = options
         self._group = group
-        self._generation = 0
-        self._unchecked: set[TopicPartition] = set()
         self._topic_ids: dict[str, str] = {}
-        self._in_hand: dict[TopicPartition, int] = {}
-        self._next: dict[TopicPartition, int] = {}
+        self._offsets = Offsets()
+        self._stall = lag.StallDetector(time.monotonic())
         self._observed_at = 0.0
-        self._moved_at = time.monotonic()
 
     @classmethod
     async def open(cls, options: kafka.KafkaOptions, topics: kafka.TopicOptions, group: str) -> "Subscription":
-        """Joins the group. Raises `DependencyDown`, also for topics that are missing and cannot be made."""
+        """Joins the group. Raises `DependencyDown`, also for topics that are missing and cannot be created."""
         names = [topics.prefix + topic for topic in TOPICS]
         await kafka.ensure_topics(options, TOPICS, topics, timeout_sec=_START_TIMEOUT_SEC)
         client = await kafka.start_consumer(options, group=group, timeout_sec=_START_TIMEOUT_SEC)
@@ -102,68 +64,32 @@ class Subscription:
         await kafka.stop_client(self._client, timeout_sec=_CLOSE_TIMEOUT_SEC)
         with contextlib.suppress(DependencyDown):
             await kafka.bounded(self._metadata.close(), _CLOSE_TIMEOUT_SEC)
-        self._drop_gauges(self._client.assignment())
+        lag.drop(self._client.assignment())
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions this member reads."""
+        return len(self._client.assignment()) - len(self._offsets.unchecked)
 
     async def poll(self, *, timeout_ms: int, max_records: int) -> Polled:
-        """The next records, at most `max_records`, in the order of each partition."""
-        if self._unchecked:
+        """What has arrived, at most `max_records`, in the order of each partition."""
+        if self._offsets.unchecked:
             await self._admit()
-        parts: dict[TopicPartition, list[ConsumerRecord]] = {}
-        try:
-            parts = await self._client.getmany(timeout_ms=timeout_ms, max_records=max_records)
-        except Exception as error:
-            if isinstance(error, KafkaError) and not isinstance(error, _BATCH_FAULTS):
-                raise
-            found = await self._read_again(max_records)
-            if found is None:
-                raise
-            return found
-        polled = Polled(
-            [record for records in parts.values() for record in records],
-            {partition: records[-1].offset + 1 for partition, records in parts.items()},
-            self._generation,
-        )
-        self._take(polled, {partition: records[0].offset for partition, records in parts.items()})
-        return polled
-
-    def _take(self, polled: Polled, first_offsets: dict[TopicPartition, int]) -> None:
-        self._in_hand = first_offsets
-        self._next |= polled.next_offsets
+        polled = await self._poll(timeout_ms, max_records)
         if polled.next_offsets:
-            self._moved_at = time.monotonic()
-
-    async def _read_again(self, max_records: int) -> Polled | None:
-        """After a poll that failed for a batch: what stands before that batch, and the batch. None if there is none."""
-        generation, ours = self._generation, sorted(self._client.assignment() - self._unchecked)
-        beginnings = await kafka.bounded(self._client.beginning_offsets(ours), _CALL_TIMEOUT_SEC)
-        starts = {partition: max(self._next.get(partition, 0), beginnings[partition]) for partition in ours}
-        search = record_batches.find_damaged(self._metadata, starts, max_records=max_records)
-        damaged = await kafka.bounded(search, _CALL_TIMEOUT_SEC)
-        if generation != self._generation:
-            return Polled([], {}, self._generation)
-        if damaged is None:
-            return None
-        partition, reading = damaged
-        # The client has lost count of all of them.
-        for each, offset in (starts | {partition: reading.next_offset}).items():
-            self._client.seek(each, offset)
-        polled = Polled(reading.records, {partition: reading.next_offset}, generation, reading.unreadable)
-        self._take(polled, {partition: starts[partition]})
+            self._stall.moved(time.monotonic())
         return polled
 
     def holds(self, polled: Polled) -> bool:
-        """False when the partitions have been dealt out anew since: somebody reads these records again."""
-        return polled.generation == self._generation
+        """False when the partitions were assigned anew since: another member reads these records again."""
+        return self._offsets.holds(polled)
 
     async def commit(self, polled: Polled) -> None:
-        """Commits what was polled, and nothing that was not; nothing at all when the assignment has changed."""
-        self._in_hand = {}
-        offsets = {
-            partition: (offset, self._topic_ids.get(partition.topic, ""))
-            for partition, offset in polled.next_offsets.items()
-        }
+        """Commits what was polled, and nothing else; nothing at all when the assignment has changed."""
+        self._offsets.settled()
         try:
             if self.holds(polled):
+                offsets = with_topic_ids(polled.next_offsets, self._topic_ids)
                 await kafka.bounded(self._client.commit(offsets), _CALL_TIMEOUT_SEC)
                 return
         except DependencyDown as error:
@@ -171,113 +97,106 @@ class Subscription:
                 raise
         # The group has moved on: another member reads these again and finds them counted.
         metrics.CONSUMER_ERRORS.labels("commit").inc()
-        _log.info("offset_commit_refused", partitions=len(offsets))
+        _log.info("offset_commit_refused", partitions=len(polled.next_offsets))
 
     async def keep_alive(self) -> None:
-        """Polls with everything paused, lest the group gives us up while a batch waits for Postgres."""
+        """Polls with everything paused, so that the group keeps this member while a batch waits for Postgres."""
         self._client.pause(*self._client.assignment())
         await self._client.getmany(timeout_ms=0)
-        self._moved_at = time.monotonic()
+        self._stall.moved(time.monotonic())
         await self.observe()
 
     def resume(self) -> None:
-        """Ends what `keep_alive` has paused."""
-        self._client.resume(*(self._client.paused() - self._unchecked))
+        """Ends the pause of `keep_alive`."""
+        self._client.resume(*self._client.paused().difference(self._offsets.unchecked))
 
     async def observe(self) -> None:
         """Once a second: the lag by the broker's end offsets, and the topics' ids.
 
-        Raises `Stuck` when the lag does not shrink for long, and `Recreated` when a topic is another one now.
+        Raises `Stuck` when messages wait and none arrives for long, and `Recreated` when a topic was replaced.
         """
         now = time.monotonic()
         if now - self._observed_at < _OBSERVE_EVERY_SEC:
             return
         self._observed_at = now
-        current = await self._read_topic_ids(list(self._topic_ids))
-        for topic, topic_id in self._topic_ids.items():
-            if current.get(topic) != topic_id:
-                raise Recreated(f"topic {topic} was deleted" + (" and made anew" if topic in current else ""))
-        total = await self._observe_lag()
-        if total == 0 or self._client.paused():
-            self._moved_at = now
-        elif now - self._moved_at > _STUCK_AFTER_SEC:
-            raise Stuck(f"{total} messages wait, and none arrived for {_STUCK_AFTER_SEC:g} s")
+        check_same_topics(self._topic_ids, await self._read_topic_ids(list(self._topic_ids)))
+        waiting = await self._observe_lag()
+        if self._client.paused():
+            self._stall.moved(now)
+        self._stall.check(waiting, now)
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """From the rebalance: nothing is read of these before their offsets have been looked at."""
-        self._generation += 1
-        self._next = {}
-        self._unchecked = set(partitions)
+        """From the rebalance: these are not read before their offsets have been checked."""
+        self._offsets.assigned(partitions)
         self._client.pause(*partitions)
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
-        self._generation += 1
-        self._unchecked.clear()
-        self._in_hand = {}
-        self._drop_gauges(partitions)
+        self._offsets.revoked()
+        lag.drop(partitions)
+
+    async def _poll(self, timeout_ms: int, max_records: int) -> Polled:
+        parts: dict[TopicPartition, list[ConsumerRecord]] = {}
+        try:
+            parts = await self._client.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        except Exception as error:
+            if not damaged_batches.may_come_from_a_batch(error):
+                raise
+            found = await damaged_batches.read_again(
+                self._client, self._metadata, self._offsets, max_records=max_records
+            )
+            if found is None:
+                raise
+            return found
+        polled = Polled(
+            [record for records in parts.values() for record in records],
+            {partition: records[-1].offset + 1 for partition, records in parts.items()},
+            self._offsets.generation,
+        )
+        self._offsets.took({partition: records[0].offset for partition, records in parts.items()}, polled.next_offsets)
+        return polled
 
     async def _admit(self) -> None:
-        """Lets the new partitions be read: from where the group stands, or from the beginning (see the module)."""
-        generation, partitions = self._generation, sorted(self._unchecked)
+        """Lets the new partitions be read, each from where the group stands or from its beginning."""
+        generation, partitions = self._offsets.generation, sorted(self._offsets.unchecked)
         call = kafka.committed_offsets(self._options, self._group, partitions)
-        committed = await kafka.bounded(call, _CALL_TIMEOUT_SEC)
-        strange = [
-            partition
-            for partition in partitions
-            if partition in committed
-            and committed[partition].offset >= 0
-            and committed[partition].metadata not in ("", None, self._topic_ids.get(partition.topic))
-        ]
+        plan = plan_start(await kafka.bounded(call, _CALL_TIMEOUT_SEC), self._topic_ids)
         beginnings: dict[TopicPartition, int] = {}
-        if strange:
-            beginnings = await kafka.bounded(self._client.beginning_offsets(strange), _CALL_TIMEOUT_SEC)
-        if generation != self._generation:
-            return  # dealt out anew meanwhile: the next poll begins again
-        self._next = {
-            partition: state.offset
-            for partition, state in committed.items()
-            if state.offset >= 0 and partition not in beginnings
-        }
+        if plan.restarted:
+            beginnings = await kafka.bounded(self._client.beginning_offsets(plan.restarted), _CALL_TIMEOUT_SEC)
+        if generation != self._offsets.generation:
+            return  # assigned anew meanwhile: the next poll starts over
         for partition, offset in beginnings.items():
             _log.warning("topic_recreated", topic=partition.topic, partition=partition.partition, read_from=offset)
             self._client.seek(partition, offset)
-        self._unchecked.clear()
+        self._offsets.admitted(plan.resumed)
         self._client.resume(*partitions)
 
     async def _read_topic_ids(self, names: Sequence[str]) -> dict[str, str]:
         return await kafka.bounded(topic_ids.read(self._metadata, names), _CALL_TIMEOUT_SEC)
 
     async def _observe_lag(self) -> int:
-        partitions = list(self._client.assignment() - self._unchecked)
+        """Sets the gauges; returns the messages of all partitions that are not counted yet."""
+        partitions = list(self._client.assignment().difference(self._offsets.unchecked))
         if not partitions:
             return 0
-        generation = self._generation
+        generation = self._offsets.generation
         try:
             ends = await kafka.bounded(self._client.end_offsets(partitions), _CALL_TIMEOUT_SEC)
             positions = await kafka.bounded(self._positions(partitions), _CALL_TIMEOUT_SEC)
         except DependencyDown:
-            if generation != self._generation:
+            if generation != self._offsets.generation:
                 return 0  # the question was about partitions that are no longer ours
             raise
-        total = 0
-        for partition, end in ends.items():
-            lag = max(0, end - self._in_hand.get(partition, positions[partition]))
-            metrics.CONSUMER_LAG.labels(partition.topic, str(partition.partition)).set(lag)
-            total += lag
-        return total
+        found = lag.lags(ends, positions, self._offsets.in_hand)
+        lag.show(found)
+        return sum(found.values())
 
     async def _positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {partition: await self._client.position(partition) for partition in partitions}
 
-    def _drop_gauges(self, partitions: Iterable[TopicPartition]) -> None:
-        """Whoever reads these partitions now tells their lag."""
-        for partition in partitions:
-            with contextlib.suppress(KeyError):
-                metrics.CONSUMER_LAG.remove(partition.topic, str(partition.partition))
-
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Tells the subscription; it awaits nothing, for the group waits for it."""
+    """Tells the subscription. It awaits nothing, because the group waits for it."""
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription

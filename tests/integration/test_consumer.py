@@ -18,12 +18,15 @@ from app.adapters.postgres import Database
 from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES
 from app.core.features import decode_history
 from app.errors import DependencyDown
+from app.supervisor import Progress
 from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
 from workers.batch import Applied, FeatureWriter, Incoming, read_record
 from workers.consumer import ConsumerOptions, FeatureConsumer
 from workers.write_through import WriteThrough
 
 Pool = asyncpg.Pool
+
+_READS_ALL = "reads 6 partitions"
 
 
 @pytest.fixture
@@ -180,7 +183,7 @@ async def test_the_consumer_carries_a_trace_to_the_dead_letters_and_moves_its_me
     )
     consumer = FeatureConsumer(opened, cache, kafka_options(kafka), options)
     async with running(consumer) as progress:
-        await until(_assigned(consumer))
+        await until(_assigned(progress))
         producer = Producer({"bootstrap.servers": kafka})
         watch = json.loads(message("event-watch")) | {"event_type": "watch", "watch_time_sec": 60}
         producer.produce(topic_prefix + TOPIC_WATCHES, json.dumps(watch), key="ann")
@@ -200,7 +203,7 @@ async def test_the_consumer_carries_a_trace_to_the_dead_letters_and_moves_its_me
             )
 
         await until(done)
-        assert progress.detail is None
+        assert progress.detail == _READS_ALL
     assert counted(metrics.DLQ_EVENTS, outcome="stored") == stored + 1
     assert counted(metrics.DLQ_EVENTS, outcome="recovered") == recovered + 1
     assert counted(metrics.CONSUMER_EVENT_LAG) == lag + 3
@@ -228,8 +231,8 @@ async def test_the_lag_is_told_while_a_batch_waits_for_postgres(
     async def lag() -> bool:
         return counted(metrics.CONSUMER_LAG, topic=topic, partition="0") == 10
 
-    async with running(consumer):
-        await until(_assigned(consumer))
+    async with running(consumer) as progress:
+        await until(_assigned(progress))
         await pool.execute("ALTER TABLE item_stats RENAME TO item_stats_away")
         producer = Producer({"bootstrap.servers": kafka})
         for number in range(10):
@@ -246,9 +249,8 @@ async def test_the_lag_is_told_while_a_batch_waits_for_postgres(
     assert counted(metrics.CONSUMER_LAG, topic=topic) == 0  # whoever reads the partition next tells its lag
 
 
-def _assigned(consumer: FeatureConsumer) -> Any:
+def _assigned(progress: Progress) -> Any:
     async def check() -> bool:
-        subscription = consumer._subscription
-        return subscription is not None and bool(subscription._client.assignment()) and not subscription._unchecked
+        return progress.detail == _READS_ALL
 
     return check

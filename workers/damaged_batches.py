@@ -1,0 +1,45 @@
+"""Goes on after a batch that the client cannot read: its checksum, compression or structure is wrong.
+
+The client's poll fails then without saying where, so the partitions are read again, batch by batch. What is polled are
+the records before the damaged batch, and that batch as its bytes; the next poll starts behind it.
+"""
+
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import CorruptRecordException, KafkaError, RecordTooLargeError, UnsupportedCodecError
+
+from app.adapters import kafka, record_batches
+from workers.offsets import Offsets, Polled
+
+# Kafka's own errors that a batch causes. A codec raises errors of its own, of any type.
+_BATCH_ERRORS: Final = (CorruptRecordException, UnsupportedCodecError, RecordTooLargeError)
+_CALL_TIMEOUT_SEC: Final = 5.0
+
+
+def may_come_from_a_batch(error: Exception) -> bool:
+    """True when a poll may have failed because it could not read a batch; false when Kafka itself failed."""
+    return isinstance(error, _BATCH_ERRORS) or not isinstance(error, KafkaError)
+
+
+async def read_again(
+    client: AIOKafkaConsumer, metadata: AIOKafkaClient, offsets: Offsets, *, max_records: int
+) -> Polled | None:
+    """What the failed poll should have returned; None when no batch is damaged. Raises `DependencyDown`."""
+    generation = offsets.generation
+    ours = sorted(client.assignment().difference(offsets.unchecked))
+    starts = offsets.starts(await kafka.bounded(client.beginning_offsets(ours), _CALL_TIMEOUT_SEC))
+    search = record_batches.find_damaged(metadata, starts, max_records=max_records)
+    damaged = await kafka.bounded(search, _CALL_TIMEOUT_SEC)
+    if generation != offsets.generation:
+        return Polled([], {}, offsets.generation)
+    if damaged is None:
+        return None
+    partition, reading = damaged
+    # The failed poll may have moved the client in every partition.
+    for each, offset in (starts | {partition: reading.next_offset}).items():
+        client.seek(each, offset)
+    polled = Polled(reading.records, {partition: reading.next_offset}, generation, reading.unreadable)
+    offsets.took({partition: starts[partition]}, polled.next_offsets)
+    return polled
