@@ -14,7 +14,7 @@ import structlog
 import uvloop
 
 from app import logs
-from app.adapters import migrations
+from app.adapters import kafka_bounds, migrations
 from app.errors import DependencyDown
 from app.http.server import bind
 from app.settings import Settings
@@ -50,6 +50,7 @@ def _collect_less_often() -> None:
 
 async def _serve(settings: Settings, listener: socket.socket, *, migrated: bool) -> int:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        kafka_bounds.silence_abandoned_tasks(asyncio.get_running_loop())
         service = Service(settings, listener, migrated=migrated)
         _log.info("starting", role=sorted(settings.role), port=listener.getsockname()[1], pid=os.getpid())
         service.start()

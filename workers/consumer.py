@@ -19,10 +19,11 @@ from app.adapters.postgres import Database
 from app.core.messages import WatchMessage
 from app.errors import DependencyDown, UserError, describe
 from app.supervisor import Progress, wait_for_stop
-from workers import outage, traces
+from workers import traces
 from workers.batch import Applied, FeatureWriter, Incoming, read_record, read_unreadable, was_replayed
 from workers.lag import Stuck
 from workers.offsets import Polled
+from workers.outage import Outage, delay, kind_of
 from workers.subscription import Subscription
 from workers.topic_identity import Recreated
 from workers.write_through import WriteThrough
@@ -52,24 +53,25 @@ class FeatureConsumer:
         self._options = options
         self._writer = FeatureWriter(database, max_retries=options.max_retries_per_message)
         self._write_through = WriteThrough(database, cache)
+        self._late = traces.LateFeatures()
         self._subscription: Subscription | None = None
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
-        failures = 0
+        outage = Outage()
         try:
             while not stop.is_set():
                 try:
                     await self.consume_batch(stop, progress)
                 except (DependencyDown, KafkaError, Stuck, Recreated, UserError) as error:
-                    failures += 1
-                    self._note(error, failures)
+                    _waits(outage, error)
                     await self.close()
-                    progress.beat(f"waiting: {describe(error)}")
-                    await wait_for_stop(stop, outage.delay(failures))
+                    progress.beat(outage.detail)
+                    await wait_for_stop(stop, delay(outage.failures))
                 else:
-                    failures = 0
+                    _resumes(outage)
                     progress.beat(self._assignment())
         finally:
+            self._late.tell(now_ms=time.time() * 1000)
             await self.close()
 
     async def consume_batch(self, stop: asyncio.Event, progress: Progress) -> int:
@@ -91,6 +93,8 @@ class FeatureConsumer:
             await self._write_through.put(applied.histories)
             await subscription.commit(polled)
             self._count(incoming, applied)
+        else:
+            self._late.add([], now_ms=time.time() * 1000)
         await self._write_through.repair()
         await subscription.observe()
         return len(polled.records)
@@ -124,20 +128,20 @@ class FeatureConsumer:
     ) -> Applied | None:
         """Applies the batch, waiting for Postgres if need be; None when told to stop or when the batch is no longer
         ours."""
-        failures = 0
+        outage = Outage()
         while True:
             try:
                 applied = await self._writer.apply(incoming)
             except DependencyDown as error:
-                failures += 1
-                self._note(error, failures)
-                progress.beat(f"waiting: {describe(error)}")
+                _waits(outage, error)
+                progress.beat(outage.detail)
             else:
-                if failures:
+                if outage.failures:
                     subscription.resume()
+                _resumes(outage)
                 return applied
             await subscription.keep_alive()
-            if await wait_for_stop(stop, outage.delay(failures)):
+            if await wait_for_stop(stop, delay(outage.failures)):
                 return None
             if not subscription.holds(polled):
                 subscription.resume()
@@ -156,10 +160,16 @@ class FeatureConsumer:
                 metrics.CONSUMER_EVENT_LAG.observe(max(0.0, now_ms - item.message.ts_ms))
                 if isinstance(item.message, WatchMessage):
                     metrics.WATCH_TO_FEATURE.observe(max(0.0, now_ms - item.message.received_ms))
-        traces.tell(incoming, applied, now_ms=now_ms)
+        traces.tell_batch(incoming, applied)
+        self._late.add(incoming, now_ms=now_ms)
 
-    def _note(self, error: Exception, failures: int) -> None:
-        kind = error.dependency if isinstance(error, DependencyDown) else type(error).__name__
-        metrics.CONSUMER_ERRORS.labels(kind).inc()
-        if failures == 1:
-            _log.warning("consumer_waits", error=describe(error))
+
+def _waits(outage: Outage, error: Exception) -> None:
+    metrics.CONSUMER_ERRORS.labels(kind_of(error)).inc()
+    if outage.failed(error):
+        _log.warning("consumer_waits", error=describe(error))
+
+
+def _resumes(outage: Outage) -> None:
+    if failures := outage.ended():
+        _log.info("consumer_resumes", after_failures=failures)

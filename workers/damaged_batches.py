@@ -10,7 +10,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import CorruptRecordException, KafkaError, RecordTooLargeError, UnsupportedCodecError
 
-from app.adapters import kafka, record_batches
+from app.adapters import record_batches
+from app.adapters.kafka_bounds import bounded
 from workers.offsets import Offsets, Polled
 
 # Kafka's own errors that a batch causes. A codec raises errors of its own, of any type.
@@ -29,9 +30,9 @@ async def read_again(
     """What the failed poll should have returned; None when no batch is damaged. Raises `DependencyDown`."""
     generation = offsets.generation
     ours = sorted(client.assignment().difference(offsets.unchecked))
-    starts = offsets.starts(await kafka.bounded(client.beginning_offsets(ours), _CALL_TIMEOUT_SEC))
+    starts = offsets.starts(await bounded(client.beginning_offsets(ours), _CALL_TIMEOUT_SEC))
     search = record_batches.find_damaged(metadata, starts, max_records=max_records)
-    damaged = await kafka.bounded(search, _CALL_TIMEOUT_SEC)
+    damaged = await bounded(search, _CALL_TIMEOUT_SEC)
     if generation != offsets.generation:
         return Polled([], {}, offsets.generation)
     if damaged is None:

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from app.adapters import kafka
+from app.adapters.kafka_bounds import abandon, stop_client
 from app.adapters.outbox import OutboxRow
 from app.core.events import TOPICS
 from app.errors import DependencyDown, UserError, describe
@@ -59,19 +60,23 @@ class Publisher:
     async def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await kafka.stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
+            await stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
 
     async def _together(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
         producer = await self._started()
         refused = await self._refused_topics(producer, {row.topic for row in rows})
         sent: list[asyncio.Future[object] | BaseException] = []
-        for number, row in enumerate(rows):
-            if number % _ROWS_A_TURN == 0:
-                await asyncio.sleep(0)
-            sent.append(refused[row.topic] if row.topic in refused else await self._send(producer, row))
-        waiting = [future for future in sent if isinstance(future, asyncio.Future)]
-        if waiting:
-            await asyncio.wait(waiting)
+        try:
+            for number, row in enumerate(rows):
+                if number % _ROWS_A_TURN == 0:
+                    await asyncio.sleep(0)
+                sent.append(refused[row.topic] if row.topic in refused else await self._send(producer, row))
+            waiting = [future for future in sent if isinstance(future, asyncio.Future)]
+            if waiting:
+                await asyncio.wait(waiting)
+        except BaseException:
+            abandon(future for future in sent if isinstance(future, asyncio.Future))
+            raise
         return [result.exception() if isinstance(result, asyncio.Future) else result for result in sent]
 
     async def _singly(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
@@ -85,13 +90,14 @@ class Publisher:
             for row in rows:
                 sent = await self._send(producer, row)
                 if isinstance(sent, asyncio.Future):
+                    abandon([sent])  # unless it ends before the deadline
                     await asyncio.wait([sent])
                     results.append(sent.exception())
                 else:
                     results.append(sent)
             return results
         finally:
-            await kafka.stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
+            await stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
 
     async def _refused_topics(self, producer: AIOKafkaProducer, topics: Iterable[str]) -> dict[str, BaseException]:
         """Topics that the broker does not have or does not let us write to: the fault of their rows alone.

@@ -22,7 +22,7 @@ from app.adapters.postgres import Database
 from app.core.outbox import ClaimCursor, retry_delay
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
-from workers import outage
+from workers.outage import Outage, delay
 from workers.publisher import Publisher
 from workers.wake import OutboxWake
 
@@ -35,6 +35,7 @@ _LEASE_SPARE_SEC: Final = 5.0
 _LEASE_POLL_SEC: Final = 1.0
 # How long a batch in hand may take to end after the stop; it is left to the next relay then.
 _FINISH_SEC: Final = 4.0
+_REFUSED_SHOWN: Final = 20
 
 
 class RelayOptions(Struct, frozen=True, kw_only=True):
@@ -66,13 +67,15 @@ class Relay:
         self._kafka_options = kafka_options
         self._options = options
         self._cursor = ClaimCursor()
+        self._outages: list[Outage] = []
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         wake = OutboxWake(self._database)
+        self._outages = [Outage() for _ in range(_LANES)]
         try:
             async with asyncio.TaskGroup() as group:
                 listener = group.create_task(wake.listen())
-                lanes = [group.create_task(self._lane(stop, wake, progress)) for _ in range(_LANES)]
+                lanes = [group.create_task(self._lane(n, stop, wake, progress)) for n in range(1, _LANES + 1)]
                 await stop.wait()
                 wake.set()
                 _, late = await asyncio.wait(lanes, timeout=_FINISH_SEC)
@@ -81,32 +84,36 @@ class Relay:
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed  # one reason says more than a group
 
-    async def _lane(self, stop: asyncio.Event, wake: OutboxWake, progress: Progress) -> None:
+    async def _lane(self, number: int, stop: asyncio.Event, wake: OutboxWake, progress: Progress) -> None:
         publisher = self.publisher()
-        outages = 0
+        outage = self._outages[number - 1]
         locked_until = 0.0
         try:
             while not stop.is_set():
                 try:
                     counts = await self.relay_batch(publisher)
                 except DependencyDown as error:
-                    outages += 1
                     locked_until = time.monotonic() + self._lease_sec
                     metrics.RELAY_ERRORS.labels(error.dependency).inc()
-                    if outages == 1:
-                        _log.warning("relay_waits", dependency=error.dependency, error=error.reason)
-                    progress.beat(f"waiting: {describe(error)}")
-                    await wait_for_stop(stop, outage.delay(outages))
+                    if outage.failed(error):
+                        _log.warning("relay_waits", lane=number, dependency=error.dependency, error=error.reason)
+                    progress.beat(self._detail())
+                    await wait_for_stop(stop, delay(outage.failures))
                     continue
-                if outages:
-                    _log.info("relay_resumes", after_failures=outages)
-                    outages = 0
-                progress.beat()
+                # A claim without rows says nothing about Kafka.
+                failures = outage.worked("postgres", "kafka") if counts.claimed else outage.worked("postgres")
+                if failures:
+                    _log.info("relay_resumes", lane=number, after_failures=failures)
+                progress.beat(self._detail())
                 if not counts.more:
                     locked = time.monotonic() < locked_until
                     await wake.wait(min(self._options.poll_interval_sec, _LEASE_POLL_SEC if locked else math.inf))
         finally:
             await publisher.close()
+
+    def _detail(self) -> str | None:
+        """What a lane waits for, also while the other lane finds no rows."""
+        return next((outage.detail for outage in self._outages if outage.detail), None)
 
     def publisher(self) -> Publisher:
         """What a lane publishes through; the caller closes it."""
@@ -119,13 +126,13 @@ class Relay:
         same, and the other rows are free again with their attempts as they were.
         """
         try:
-            counts, outage = await self._relay_batch(publisher)
+            counts, down = await self._relay_batch(publisher)
         except BaseException:
             self._cursor.restart()  # what was claimed is free again
             raise
-        if outage is not None:
+        if down is not None:
             self._cursor.restart()
-            raise outage
+            raise down
         return counts
 
     async def _relay_batch(self, publisher: Publisher) -> tuple[BatchCounts, DependencyDown | None]:
@@ -147,23 +154,21 @@ class Relay:
             publish_ms = (time.perf_counter() - started) * 1000
             results = list(zip(rows, errors, strict=True))
             published = [row for row, error in results if error is None]
-            faults = [
-                self._reschedule(row, error)
-                for row, error in results
-                if error is not None and kafka.is_row_fault(error)
-            ]
+            refused = [(row, error) for row, error in results if error is not None and kafka.is_row_fault(error)]
+            rescheduled = [self._reschedule(row, error) for row, error in refused]
             if published:
                 await outbox.delete_published(connection, [row.id for row in published])
-            if faults:
-                await outbox.reschedule(connection, faults)
+            if rescheduled:
+                await outbox.reschedule(connection, rescheduled)
         counts = BatchCounts(
             claimed=len(rows),
             published=len(published),
-            reschedule=sum(fault.delay_sec is not None for fault in faults),
-            dead=sum(fault.delay_sec is None for fault in faults),
+            reschedule=sum(row.delay_sec is not None for row in rescheduled),
+            dead=sum(row.delay_sec is None for row in rescheduled),
             more=more,
         )
         self._count(counts, published, publish_ms)
+        _tell_refused(refused, rescheduled)
         broken = next((error for error in errors if error is not None and not kafka.is_row_fault(error)), None)
         return counts, None if broken is None else DependencyDown("kafka", describe(broken))
 
@@ -172,14 +177,14 @@ class Relay:
         return self._options.publish_timeout_sec + _LEASE_SPARE_SEC
 
     def _reschedule(self, row: OutboxRow, error: BaseException) -> Reschedule:
-        delay = retry_delay(
+        delay_sec = retry_delay(
             row.attempts + 1,
             max_attempts=self._options.max_attempts,
             base_sec=self._options.base_retry_sec,
             max_sec=self._options.max_retry_sec,
             chance=random.random(),
         )
-        return Reschedule(row.id, delay, describe(error))
+        return Reschedule(row.id, delay_sec, describe(error))
 
     def _count(self, counts: BatchCounts, published: Sequence[OutboxRow], publish_ms: float) -> None:
         metrics.STAGE_LATENCY.labels("relay_publish").observe(publish_ms)
@@ -188,5 +193,20 @@ class Relay:
         metrics.RELAY_FAILED.inc(counts.dead)
         for row in published:
             metrics.RELAY_EVENT_LAG.observe(row.age_ms + publish_ms)
-        if counts.dead or counts.reschedule:
-            _log.warning("relay_rows_refused", reschedule=counts.reschedule, dead=counts.dead)
+
+
+def _tell_refused(refused: Sequence[tuple[OutboxRow, BaseException]], rescheduled: Sequence[Reschedule]) -> None:
+    """A line for each topic and kind of error, with the first of its rows by their event ids."""
+    groups: dict[tuple[str, type[BaseException]], list[int]] = {}
+    for number, (row, error) in enumerate(refused):
+        groups.setdefault((row.topic, type(error)), []).append(number)
+    for (topic, _), numbers in groups.items():
+        dead = sum(rescheduled[number].delay_sec is None for number in numbers)
+        _log.warning(
+            "relay_rows_refused",
+            topic=topic,
+            error=describe(refused[numbers[0]][1]),
+            reschedule=len(numbers) - dead,
+            dead=dead,
+            event_ids=[refused[number][0].event_id for number in numbers[:_REFUSED_SHOWN]],
+        )

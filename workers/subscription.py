@@ -12,6 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from app import metrics
 from app.adapters import kafka, topic_ids
+from app.adapters.kafka_bounds import bounded, stop_client
 from app.core.events import TOPICS
 from app.errors import DependencyDown
 from workers import damaged_batches, lag
@@ -52,7 +53,7 @@ class Subscription:
         client = await kafka.start_consumer(options, group=group, timeout_sec=_START_TIMEOUT_SEC)
         subscription = cls(client, AIOKafkaClient(**options.client_arguments()), options, group)
         try:
-            await kafka.bounded(subscription._metadata.bootstrap(), _CALL_TIMEOUT_SEC)
+            await bounded(subscription._metadata.bootstrap(), _CALL_TIMEOUT_SEC)
             subscription._topic_ids = await subscription._read_topic_ids(names)
             client.subscribe(names, listener=_Listener(subscription))
         except BaseException:
@@ -61,9 +62,9 @@ class Subscription:
         return subscription
 
     async def close(self) -> None:
-        await kafka.stop_client(self._client, timeout_sec=_CLOSE_TIMEOUT_SEC)
+        await stop_client(self._client, timeout_sec=_CLOSE_TIMEOUT_SEC)
         with contextlib.suppress(DependencyDown):
-            await kafka.bounded(self._metadata.close(), _CLOSE_TIMEOUT_SEC)
+            await bounded(self._metadata.close(), _CLOSE_TIMEOUT_SEC)
         lag.drop(self._client.assignment())
 
     @property
@@ -90,7 +91,7 @@ class Subscription:
         try:
             if self.holds(polled):
                 offsets = with_topic_ids(polled.next_offsets, self._topic_ids)
-                await kafka.bounded(self._client.commit(offsets), _CALL_TIMEOUT_SEC)
+                await bounded(self._client.commit(offsets), _CALL_TIMEOUT_SEC)
                 return
         except DependencyDown as error:
             if not isinstance(error.__cause__, CommitFailedError | IllegalStateError):
@@ -159,10 +160,10 @@ class Subscription:
         """Lets the new partitions be read, each from where the group stands or from its beginning."""
         generation, partitions = self._offsets.generation, sorted(self._offsets.unchecked)
         call = kafka.committed_offsets(self._options, self._group, partitions)
-        plan = plan_start(await kafka.bounded(call, _CALL_TIMEOUT_SEC), self._topic_ids)
+        plan = plan_start(await bounded(call, _CALL_TIMEOUT_SEC), self._topic_ids)
         beginnings: dict[TopicPartition, int] = {}
         if plan.restarted:
-            beginnings = await kafka.bounded(self._client.beginning_offsets(plan.restarted), _CALL_TIMEOUT_SEC)
+            beginnings = await bounded(self._client.beginning_offsets(plan.restarted), _CALL_TIMEOUT_SEC)
         if generation != self._offsets.generation:
             return  # assigned anew meanwhile: the next poll starts over
         for partition, offset in beginnings.items():
@@ -172,7 +173,7 @@ class Subscription:
         self._client.resume(*partitions)
 
     async def _read_topic_ids(self, names: Sequence[str]) -> dict[str, str]:
-        return await kafka.bounded(topic_ids.read(self._metadata, names), _CALL_TIMEOUT_SEC)
+        return await bounded(topic_ids.read(self._metadata, names), _CALL_TIMEOUT_SEC)
 
     async def _observe_lag(self) -> int:
         """Sets the gauges; returns the messages of all partitions that are not counted yet."""
@@ -181,8 +182,8 @@ class Subscription:
             return 0
         generation = self._offsets.generation
         try:
-            ends = await kafka.bounded(self._client.end_offsets(partitions), _CALL_TIMEOUT_SEC)
-            positions = await kafka.bounded(self._positions(partitions), _CALL_TIMEOUT_SEC)
+            ends = await bounded(self._client.end_offsets(partitions), _CALL_TIMEOUT_SEC)
+            positions = await bounded(self._positions(partitions), _CALL_TIMEOUT_SEC)
         except DependencyDown:
             if generation != self._offsets.generation:
                 return 0  # the question was about partitions that are no longer ours

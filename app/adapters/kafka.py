@@ -1,17 +1,15 @@
-"""Clients of Kafka: the one place that knows aiokafka's options, its errors and what it forgets to bound."""
+"""Clients of Kafka: the one place that knows aiokafka's options and its errors."""
 
-import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     InvalidTopicError,
-    KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     TopicAlreadyExistsError,
@@ -21,7 +19,8 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
-from app.errors import DependencyDown, UserError, describe
+from app.adapters.kafka_bounds import bounded, stop_client
+from app.errors import DependencyDown, UserError
 
 # A message may be a full event (32 KiB) plus what we add to it; a batch of messages is a producer request.
 _MAX_REQUEST_BYTES: Final = 1024 * 1024
@@ -30,9 +29,6 @@ _REQUEST_TIMEOUT_MS: Final = 10_000
 _TOPIC_CONFIGURATION: Final = {"retention.ms": str(7 * 24 * 3600 * 1000)}
 _PROBE_TIMEOUT_SEC: Final = 1.5
 _CLOSE_TIMEOUT_SEC: Final = 1.0
-_CANCEL_SEC: Final = 1.0
-
-_T = TypeVar("_T")
 
 # What the broker says of one message or one topic, whatever else is well: the row's own fault, it costs an attempt.
 _ROW_FAULTS: Final = (
@@ -137,35 +133,6 @@ async def committed_offsets(
         return found
     finally:
         await admin.close()
-
-
-async def stop_client(client: AIOKafkaProducer | AIOKafkaConsumer, *, timeout_sec: float) -> None:
-    """Stops a client; one that cannot say goodbye to its broker in time is left to the garbage collector."""
-    with contextlib.suppress(DependencyDown):
-        await bounded(client.stop(), timeout_sec)
-
-
-async def bounded(call: Awaitable[_T], timeout_sec: float) -> _T:
-    """Awaits a call of aiokafka with a deadline of ours. Raises `DependencyDown` for whatever goes wrong with it.
-
-    In a task of its own: aiokafka retries some calls for ever, and others end in the cancellation of an inner task of
-    theirs, which must not look like our own.
-    """
-    task = asyncio.ensure_future(call)
-    try:
-        await asyncio.wait([task], timeout=timeout_sec)
-    finally:
-        task.cancel()
-    if not task.done():
-        await asyncio.wait([task], timeout=_CANCEL_SEC)
-        raise DependencyDown("kafka", f"no answer in {timeout_sec:g} s")
-    if task.cancelled():
-        raise DependencyDown("kafka", "the client gave up")
-    if error := task.exception():
-        if isinstance(error, KafkaError | OSError):
-            raise DependencyDown("kafka", describe(error)) from error
-        raise error
-    return task.result()
 
 
 async def ensure_topics(

@@ -13,7 +13,8 @@ from typing import Any, Final
 import asyncpg
 
 from app.adapters.ingest import insert_events
-from app.adapters.kafka import KafkaOptions, TopicOptions, ensure_topics, start_producer, stop_client
+from app.adapters.kafka import KafkaOptions, TopicOptions, ensure_topics, start_producer
+from app.adapters.kafka_bounds import stop_client
 from app.core.events import Record
 from app.load.jobs import InsertRows, ProduceMessages
 from app.load.loops import LoopCounts, Window

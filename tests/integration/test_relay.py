@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, NewTopic
+from structlog.testing import capture_logs
 
 from app import metrics
 from app.adapters import outbox
@@ -98,6 +99,61 @@ async def test_a_topic_that_does_not_exist_is_the_rows_own_fault(
         await publisher.close()
     assert (counts.published, counts.reschedule) == (1, 1)
     assert await rows(pool) == {"event-lost": ("pending", 1)}
+
+
+async def test_refused_rows_are_told_with_topic_error_and_event_ids(
+    pool: Pool, database_url: str, kafka: str, topic_prefix: str
+) -> None:
+    await queue(pool, [message("event-lost-1"), message("event-lost-2")], topic="no such topic")
+    await queue(pool, [message("event-good")])
+    async with database(database_url) as opened:
+        worker = relay(opened, kafka, topic_prefix)
+        publisher = worker.publisher()
+        with capture_logs() as lines:
+            await worker.relay_batch(publisher)
+        await publisher.close()
+    assert lines == [
+        {
+            "event": "relay_rows_refused",
+            "log_level": "warning",
+            "topic": "no such topic",
+            "error": "UnknownTopicOrPartitionError: [Error 3] UnknownTopicOrPartitionError: no such topic",
+            "reschedule": 2,
+            "dead": 0,
+            "event_ids": ["event-lost-1", "event-lost-2"],
+        }
+    ]
+
+
+async def test_lanes_that_wait_for_kafka_say_so_once_and_resume_with_its_first_answer(
+    pool: Pool, database_url: str, kafka: str, topic_prefix: str
+) -> None:
+    """One lane finds no rows while the other holds them, which says nothing about Kafka."""
+    await queue(pool, [message("event-0001")])
+    errors = counted(metrics.RELAY_ERRORS, kind="kafka")
+    with proxied_url(f"kafka://{kafka}") as (proxy, url):
+        proxy.black_hole()
+        async with database(database_url) as opened:
+            worker = relay(opened, url.removeprefix("kafka://"), topic_prefix, poll_interval_sec=0.02)
+            with capture_logs() as lines:
+                async with running(worker) as progress:
+
+                    async def failed() -> bool:
+                        return counted(metrics.RELAY_ERRORS, kind="kafka") >= errors + 2
+
+                    async def published() -> bool:
+                        return await rows(pool) == {}
+
+                    await until(failed, within_sec=60.0)
+                    assert "kafka" in (progress.detail or "")
+                    waits = [line["lane"] for line in lines if line["event"] == "relay_waits"]
+                    assert sorted(set(waits)) == sorted(waits)
+                    assert not [line for line in lines if line["event"] == "relay_resumes"]
+                    proxy.heal()
+                    await until(published)
+    resumed = [line["lane"] for line in lines if line["event"] == "relay_resumes"]
+    assert len(resumed) == 1
+    assert resumed[0] in waits
 
 
 async def test_a_broker_that_is_away_costs_no_attempt(pool: Pool, database_url: str, topic_prefix: str) -> None:

@@ -1,0 +1,120 @@
+"""Bounds for what aiokafka leaves without one: calls get a deadline, clients end, and abandoned tasks stay silent."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Iterable
+from typing import Any, Final, TypeVar
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from app.errors import DependencyDown, describe
+
+_log = structlog.get_logger(__name__)
+
+_CANCEL_SEC: Final = 1.0
+
+_T = TypeVar("_T")
+
+
+async def bounded(call: Awaitable[_T], timeout_sec: float) -> _T:
+    """Awaits a call of aiokafka with a deadline of ours. Raises `DependencyDown` for whatever goes wrong with it.
+
+    In a task of its own: aiokafka retries some calls for ever, and others end in the cancellation of an inner task of
+    theirs, which must not look like our own.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        await asyncio.wait([task], timeout=timeout_sec)
+    finally:
+        if not task.done():
+            abandon([task])
+            task.cancel()
+    if not task.done():
+        await asyncio.wait([task], timeout=_CANCEL_SEC)
+        raise DependencyDown("kafka", f"no answer in {timeout_sec:g} s")
+    if task.cancelled():
+        raise DependencyDown("kafka", "the client gave up")
+    if error := task.exception():
+        if isinstance(error, KafkaError | OSError):
+            raise DependencyDown("kafka", describe(error)) from error
+        raise error
+    return task.result()
+
+
+def abandon(futures: Iterable["asyncio.Future[Any]"]) -> None:
+    """Nobody awaits these any more: how they end is not reported."""
+    for future in futures:
+        future.add_done_callback(_retrieve)
+
+
+async def stop_client(client: AIOKafkaProducer | AIOKafkaConsumer, *, timeout_sec: float) -> None:
+    """Stops a client. One that cannot take leave of its broker in `timeout_sec` is cut off, in two seconds at most."""
+    try:
+        await bounded(client.stop(), timeout_sec)
+    except DependencyDown:
+        if isinstance(client, AIOKafkaProducer):
+            await _cut_off_producer(client)
+        else:
+            await _cut_off_consumer(client)
+
+
+async def _cut_off_producer(producer: AIOKafkaProducer) -> None:
+    await _end([producer._sender.sender_task], producer.client)
+    # `stop` has left a task that waits for these.
+    accumulator = producer._message_accumulator
+    for batch in [*accumulator._pending_batches, *(one for queue in accumulator._batches.values() for one in queue)]:
+        batch.future.cancel()
+
+
+async def _cut_off_consumer(consumer: AIOKafkaConsumer) -> None:
+    coordinator, fetcher = consumer._coordinator, consumer._fetcher
+    tasks: list[asyncio.Task[Any] | None] = []
+    if coordinator is not None:
+        tasks += [coordinator._coordination_task, coordinator._heartbeat_task, coordinator._commit_refresh_task]
+    if fetcher is not None:
+        tasks += [fetcher._fetch_task, *fetcher._pending_tasks]
+    await _end(tasks, consumer._client)
+
+
+async def _end(tasks: Iterable["asyncio.Task[Any] | None"], connections: Any) -> None:
+    """Cancels the tasks, and closes the connections that they wait for."""
+    running = [task for task in tasks if task is not None and not task.done()]
+    abandon(running)
+    for task in running:
+        task.cancel()
+    with contextlib.suppress(DependencyDown):
+        await bounded(connections.close(), _CANCEL_SEC)
+    if running:
+        await asyncio.wait(running, timeout=_CANCEL_SEC)
+
+
+def silence_abandoned_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Keeps asyncio's reports about what aiokafka has abandoned out of the log; they go to DEBUG.
+
+    Its clients shield inner tasks from our cancellation, such as a commit of offsets, and drop them: asyncio reports an
+    error of a client that has long been replaced. The outage itself is logged by whoever made the call.
+    """
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if is_abandoned(context):
+            _log.debug("kafka_task_abandoned", report=context["message"], error=repr(context.get("exception")))
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)
+
+
+def is_abandoned(context: dict[str, Any]) -> bool:
+    """True for a report of asyncio about a task that runs aiokafka's code, or a future with an error of aiokafka's."""
+    future = context.get("task") or context.get("future")
+    if isinstance(future, asyncio.Task):
+        frame = getattr(future.get_coro(), "cr_code", None)
+        return "/aiokafka/" in getattr(frame, "co_filename", "").replace("\\", "/")
+    return future is not None and isinstance(context.get("exception"), KafkaError)
+
+
+def _retrieve(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()
