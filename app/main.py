@@ -1,5 +1,6 @@
 """ROLE → run → exit code. The only owner of signals."""
 
+import asyncio
 import contextlib
 import gc
 import os

@@ -8,13 +8,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from app.adapters import kafka
-from app.adapters.kafka_bounds import abandon, stop_client
+from app.adapters.kafka_bounds import abandon, stop_producer
 from app.adapters.outbox import OutboxRow
 from app.core.events import TOPICS
 from app.errors import DependencyDown, UserError, describe
 
 _START_TIMEOUT_SEC: Final = 5.0
-_STOP_TIMEOUT_SEC: Final = 1.0
 # Appending to the producer never waits while it has room: after so many rows the others on the loop have their turn.
 _ROWS_A_TURN: Final = 50
 
@@ -60,7 +59,7 @@ class Publisher:
     async def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
+            await stop_producer(producer)
 
     async def _together(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
         producer = await self._started()
@@ -97,7 +96,7 @@ class Publisher:
                     results.append(sent)
             return results
         finally:
-            await stop_client(producer, timeout_sec=_STOP_TIMEOUT_SEC)
+            await stop_producer(producer)
 
     async def _refused_topics(self, producer: AIOKafkaProducer, topics: Iterable[str]) -> dict[str, BaseException]:
         """Topics that the broker does not have or does not let us write to: the fault of their rows alone.

@@ -12,7 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from app import metrics
 from app.adapters import kafka, topic_ids
-from app.adapters.kafka_bounds import bounded, stop_client
+from app.adapters.kafka_bounds import bounded, stop_consumer
 from app.core.events import TOPICS
 from app.errors import DependencyDown
 from workers import damaged_batches, lag
@@ -62,7 +62,7 @@ class Subscription:
         return subscription
 
     async def close(self) -> None:
-        await stop_client(self._client, timeout_sec=_CLOSE_TIMEOUT_SEC)
+        await stop_consumer(self._client, timeout_sec=_CLOSE_TIMEOUT_SEC)
         with contextlib.suppress(DependencyDown):
             await bounded(self._metadata.close(), _CLOSE_TIMEOUT_SEC)
         lag.drop(self._client.assignment())

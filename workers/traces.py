@@ -7,9 +7,11 @@ events in a row are one line, so that a backlog or an import is a line every hal
 import heapq
 import logging
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 import structlog
+from msgspec import Struct, field
 
 from app.core.sla import SlaTargets
 from app.core.traces import trace_id
@@ -25,12 +27,23 @@ _PAUSE_MS: Final = 10_000.0
 _LONGEST_MS: Final = 30_000.0
 
 
+class _Late(Struct):
+    """Late events that are not logged yet."""
+
+    since_ms: float
+    events: int = 0
+    of: int = 0
+    batches: int = 0
+    slowest: list[tuple[float, str | None]] = field(default_factory=list)
+    """Milliseconds and trace id of the slowest."""
+
+
 class LateFeatures:
     """Late events of one consumer, from batch to batch. Times are milliseconds since 1970."""
 
     def __init__(self) -> None:
+        self._untold: _Late | None = None
         self._told_ms = 0.0
-        self._reset()
 
     def add(self, incoming: Sequence[Incoming], *, now_ms: float) -> None:
         """A turn of the consumer: a batch whose features are committed, empty when none came.
@@ -43,42 +56,37 @@ class LateFeatures:
             if item.message is not None and now_ms - item.message.received_ms > _LATE_MS
         ]
         if late:
-            self._since_ms = self._since_ms or now_ms
-            self._late += len(late)
-            self._of += len(incoming)
-            self._batches += 1
-            slowest = [(late_ms, _of(incoming[n])) for late_ms, n in heapq.nlargest(_LATE_SHOWN, late)]
-            self._slowest = heapq.nlargest(_LATE_SHOWN, [*self._slowest, *slowest], key=lambda one: one[0])
-            ends = now_ms - self._since_ms >= _LONGEST_MS
+            untold = self._untold = self._untold or _Late(now_ms)
+            untold.events += len(late)
+            untold.of += len(incoming)
+            untold.batches += 1
+            slowest = [(late_ms, _trace_id(incoming[n])) for late_ms, n in heapq.nlargest(_LATE_SHOWN, late)]
+            untold.slowest = heapq.nlargest(_LATE_SHOWN, [*untold.slowest, *slowest], key=itemgetter(0))
+            ends = now_ms - untold.since_ms >= _LONGEST_MS
         else:
-            ends = self._late > 0 and now_ms - self._told_ms >= _PAUSE_MS
+            ends = now_ms - self._told_ms >= _PAUSE_MS
         if ends:
             self.tell(now_ms=now_ms)
 
     def tell(self, *, now_ms: float) -> None:
         """Logs what was not logged yet."""
-        if self._late:
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            self._told_ms = now_ms
             _log.info(
                 "features_late",
-                late=self._late,
-                of=self._of,
-                batches=self._batches,
-                slowest_ms=round(self._slowest[0][0]),
-                trace_ids=list(dict.fromkeys(trace for _, trace in self._slowest if trace is not None)),
+                late=untold.events,
+                of=untold.of,
+                batches=untold.batches,
+                slowest_ms=round(untold.slowest[0][0]),
+                trace_ids=list(dict.fromkeys(trace for _, trace in untold.slowest if trace is not None)),
             )
-            self._told_ms = now_ms
-        self._reset()
-
-    def _reset(self) -> None:
-        self._since_ms = 0.0
-        self._late = self._of = self._batches = 0
-        self._slowest: list[tuple[float, str | None]] = []
 
 
 def tell_batch(incoming: Sequence[Incoming], applied: Applied) -> None:
     """At DEBUG, a line for a batch whose features are committed."""
     if logging.root.isEnabledFor(logging.DEBUG):
-        found = list(dict.fromkeys(trace for item in incoming if (trace := _of(item)) is not None))
+        found = list(dict.fromkeys(trace for item in incoming if (trace := _trace_id(item)) is not None))
         _log.debug(
             "batch_counted",
             messages=len(incoming),
@@ -90,7 +98,7 @@ def tell_batch(incoming: Sequence[Incoming], applied: Applied) -> None:
         )
 
 
-def _of(item: Incoming) -> str | None:
+def _trace_id(item: Incoming) -> str | None:
     """The message's trace id."""
     values = (value for name, value in item.record.headers if name == "traceparent")
     return next((found for value in values if (found := trace_id(value)) is not None), None)

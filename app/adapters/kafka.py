@@ -19,7 +19,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
-from app.adapters.kafka_bounds import bounded, stop_client
+from app.adapters.kafka_bounds import bounded, stop_consumer, stop_producer
 from app.errors import DependencyDown, UserError
 
 # A message may be a full event (32 KiB) plus what we add to it; a batch of messages is a producer request.
@@ -98,7 +98,12 @@ async def start_producer(options: KafkaOptions, *, timeout_sec: float, idempoten
         max_request_size=_MAX_REQUEST_BYTES,
         retry_backoff_ms=100,
     )
-    return await _start(producer, timeout_sec)
+    try:
+        await bounded(producer.start(), timeout_sec)
+    except BaseException:
+        await stop_producer(producer)
+        raise
+    return producer
 
 
 async def start_consumer(
@@ -117,7 +122,12 @@ async def start_consumer(
         fetch_max_wait_ms=100,
         retry_backoff_ms=100,
     )
-    return await _start(consumer, timeout_sec)
+    try:
+        await bounded(consumer.start(), timeout_sec)
+    except BaseException:
+        await stop_consumer(consumer, timeout_sec=_CLOSE_TIMEOUT_SEC)
+        raise
+    return consumer
 
 
 async def committed_offsets(
@@ -214,12 +224,3 @@ class KafkaProbe:
 
 def headers_of(fields: Mapping[str, str | None]) -> list[tuple[str, bytes]]:
     return [(name, value.encode()) for name, value in fields.items() if value]
-
-
-async def _start(client: Any, timeout_sec: float) -> Any:
-    try:
-        await bounded(client.start(), timeout_sec)
-    except BaseException:
-        await stop_client(client, timeout_sec=_CLOSE_TIMEOUT_SEC)
-        raise
-    return client

@@ -49,23 +49,21 @@ def abandon(futures: Iterable["asyncio.Future[Any]"]) -> None:
         future.add_done_callback(_retrieve)
 
 
-async def stop_client(client: AIOKafkaProducer | AIOKafkaConsumer, *, timeout_sec: float) -> None:
-    """Stops a client. One that cannot take leave of its broker in `timeout_sec` is cut off, in two seconds at most."""
-    try:
-        await bounded(client.stop(), timeout_sec)
-    except DependencyDown:
-        if isinstance(client, AIOKafkaProducer):
-            await _cut_off_producer(client)
-        else:
-            await _cut_off_consumer(client)
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Ends a producer in two seconds at most. What it has not sent yet it does not send.
 
-
-async def _cut_off_producer(producer: AIOKafkaProducer) -> None:
+    Its own `stop` waits for that until the broker is back, and a cancelled `stop` leaves the sender running.
+    """
+    producer._closed = True  # its finalizer goes by this
     await _end([producer._sender.sender_task], producer.client)
-    # `stop` has left a task that waits for these.
-    accumulator = producer._message_accumulator
-    for batch in [*accumulator._pending_batches, *(one for queue in accumulator._batches.values() for one in queue)]:
-        batch.future.cancel()
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer, *, timeout_sec: float) -> None:
+    """Leaves the group. A consumer that cannot in `timeout_sec` is cut off, in two seconds at most."""
+    try:
+        await bounded(consumer.stop(), timeout_sec)
+    except DependencyDown:
+        await _cut_off_consumer(consumer)
 
 
 async def _cut_off_consumer(consumer: AIOKafkaConsumer) -> None:

@@ -35,6 +35,8 @@ _OUTAGE_STATES: Final = (
     "3D000",  # the database does not exist (yet)
     "55P03",  # lock_timeout
 )
+# What a statement's own values cause: data exceptions and integrity constraint violations.
+_DATA_STATES: Final = ("22", "23")
 _DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _PROBE_TIMEOUT_SEC: Final = 1.0
 _OPENING_WAIT_SEC: Final = 0.5
@@ -49,6 +51,11 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError) and not isinstance(
         error, ValueError
     )
+
+
+def is_data_error(error: asyncpg.PostgresError) -> bool:
+    """True when Postgres refuses the values of the statement, so that they will never be stored as they are."""
+    return str(error.sqlstate or "").startswith(_DATA_STATES)
 
 
 def error_kind(error: BaseException) -> str:

@@ -32,6 +32,7 @@ class RequestContext:
         "caller",
         "caller_is_admin",
         "correlation_id",
+        "error",
         "events",
         "headers",
         "reply_headers",
@@ -46,6 +47,7 @@ class RequestContext:
         self.traceparent = _printable(headers.get(b"traceparent"))
         self.caller: str | None = None
         self.caller_is_admin = True  # as everybody is where no keys are asked for
+        self.error: str | None = None  # why the answer is a 5xx; for the log alone
         self.events: Mapping[str, int] | None = None  # how many events of the request came to which outcome
         self.body_read = True
         self.reply_headers: list[tuple[bytes, bytes]] = []
@@ -117,8 +119,10 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
             if observe is None:
                 observe = latencies[route] = metrics.API_LATENCY.labels(route).observe
             observe(elapsed_ms)
-            if (status >= 500 and not probe) or logging.root.isEnabledFor(logging.DEBUG):
-                _log.info(
+            failed = status >= 500 and not probe
+            if failed or logging.root.isEnabledFor(logging.DEBUG):
+                _log.log(
+                    logging.WARNING if failed else logging.INFO,
                     "request",
                     method=scope["method"],
                     route=route,
@@ -129,6 +133,7 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
                     trace_id=context.trace_id,
                     caller=context.caller,
                     events=context.events,
+                    error=context.error,
                 )
 
     return wrapped

@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
+from app.adapters.postgres import is_data_error
 from app.core.decoding import FieldError, InvalidInput
 from app.errors import BufferFull, Closed, DependencyDown, describe
 from app.http.context import Late, RequestContext, context_of
@@ -20,6 +21,8 @@ from app.http.responses import Reply
 
 _log = structlog.get_logger(__name__)
 
+_NAMES: Final = {"postgres": "Postgres", "kafka": "Kafka", "redis": "Redis"}
+_FAILED: Final = "Something went wrong here; the log has it under this request id."
 _AGAIN: Final = "Send the request again; an event keeps its event id."
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_SEC: Final = 1.0
@@ -67,12 +70,18 @@ def _from_invalid(error: InvalidInput) -> ProblemError:
     return ProblemError(422, "The request is not what this call takes.", errors=error.field_errors)
 
 
+def _unavailable(dependency: str) -> ProblemError:
+    """What the driver said is in the log, under the request id."""
+    return retry_later(503, f"{_NAMES.get(dependency, 'A dependency')} is unavailable. {_AGAIN}")
+
+
 def _from_http(error: HTTPException) -> ProblemError:
     if isinstance(error, ValidationException):
         return ProblemError(
             422, "A parameter is not valid.", errors=[_parameter_error(item) for item in error.extra or []]
         )
-    return ProblemError(error.status_code, error.detail, headers=error.headers)
+    detail = error.detail if error.status_code < 500 else _FAILED
+    return ProblemError(error.status_code, detail, headers=error.headers)
 
 
 def _parameter_error(item: Any) -> FieldError:
@@ -93,19 +102,23 @@ def as_problem(error: Exception) -> ProblemError:
         case Closed():
             return retry_later(503, "This process is shutting down; nothing of this request was stored.")
         case DependencyDown():
-            return retry_later(503, f"{str(error).rstrip('.')}. {_AGAIN}")
+            return _unavailable(error.dependency)
         case Late():
             return retry_later(503, f"No answer in time. {_AGAIN}")
+        case asyncpg.PostgresError() if is_data_error(error):
+            return ProblemError(422, f"Postgres refused the values, so nothing was stored: {error}")
         case asyncpg.PostgresError():
-            return ProblemError(422, f"Postgres refused the events, so none was stored: {error}")
+            return _unavailable("postgres")
         case HTTPException():
             return _from_http(error)
-    return ProblemError(500, "Something went wrong here; the log has it under this request id.")
+    return ProblemError(500, _FAILED)
 
 
 def render(context: RequestContext, error: Exception) -> Reply:
     """The answer to an exception."""
     problem = as_problem(error)
+    if problem.status >= 500:
+        context.error = describe(error)
     if problem.status == 500:
         _log.error(
             "request_failed",

@@ -8,19 +8,21 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 import asyncpg
 from msgspec import Struct
 
 from app import metrics
 from app.adapters.ingest import InsertStatus
+from app.adapters.postgres import is_data_error
 from app.core.events import Record
-from app.errors import BufferFull, Closed, DependencyDown
+from app.errors import BufferFull, Closed, DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
 
 Insert = Callable[[Sequence[Record]], Awaitable[list[InsertStatus]]]
 Result = InsertStatus | asyncpg.PostgresError
+"""What became of a record; Postgres' error when it refuses the values of this record (SQLSTATE class 22 or 23)."""
 
 _SWEEP_SEC: Final = 0.05
 _BEAT_SEC: Final = 1.0
@@ -45,10 +47,10 @@ class GroupCommit:
     """`run` is the supervised task. `insert` stores records in one statement; `insert_atomic` does it all-or-nothing,
     a conflict included.
 
-    A submission fails with `DependencyDown` when Postgres is away, its deadline passes or `run` fails in the middle of
-    its statement. Whether its events are stored is then unknown to the client, who settles it by sending the same
-    event ids again. What waits for a statement survives a failure of `run`: it is stored after the restart, or its
-    deadline passes, which does not need `run`.
+    A submission fails with `DependencyDown` when Postgres is away, when Postgres fails for another reason than a
+    record's values, when the deadline passes, or when `run` fails during the statement. Whether its events are stored
+    is then unknown to the client, who settles it by sending the same event ids again. Submissions that wait for a
+    statement survive a failure of `run`: they are stored after the restart, or their deadline passes.
     """
 
     def __init__(
@@ -147,20 +149,24 @@ class GroupCommit:
         try:
             results = await self._store(records, self._insert_atomic if batch[0].atomic else self._insert)
         except (DependencyDown, asyncpg.PostgresError) as error:
-            _fail(batch, error)
+            _fail(batch, _as_outcome(error))
             return
         _FLUSH_LATENCY.observe((time.perf_counter() - started) * 1000)
         metrics.INGEST_FLUSH_EVENTS.observe(len(records))
         self._on_stored()
+        refused = any(isinstance(result, asyncpg.PostgresError) for result in results)
         position = 0
         for submission in batch:
             end = position + len(submission.records)
-            if not submission.future.done():
-                submission.future.set_result(results[position:end])
+            own = results[position:end]
+            if refused and (unclear := next(filter(_is_unclear, own), None)) is not None:
+                _fail([submission], _as_outcome(unclear))
+            elif not submission.future.done():
+                submission.future.set_result(own)
             position = end
 
     async def _store(self, records: Sequence[Record], insert: Insert) -> list[Result]:
-        """Splits on a fault of the data until the bad row is alone, so that only its own request fails."""
+        """Splits when Postgres refuses the statement until the bad row is alone, so that only its request fails."""
         try:
             return list(await insert(records))
         except asyncpg.PostgresError as error:
@@ -188,6 +194,16 @@ class GroupCommit:
         metrics.INGEST_PENDING.set(self._pending)
         loop = asyncio.get_running_loop()
         self._sweep_timer = loop.call_later(_SWEEP_SEC, self._sweep) if self._pending else None
+
+
+def _is_unclear(result: Result | Exception) -> TypeGuard[asyncpg.PostgresError]:
+    """True when Postgres failed for another reason than the values: the same may succeed later."""
+    return isinstance(result, asyncpg.PostgresError) and not is_data_error(result)
+
+
+def _as_outcome(error: Exception) -> Exception:
+    """What a submission fails with."""
+    return DependencyDown("postgres", describe(error)) if _is_unclear(error) else error
 
 
 def _fail(batch: Sequence[_Submission], error: Exception) -> None:

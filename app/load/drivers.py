@@ -14,7 +14,7 @@ import asyncpg
 
 from app.adapters.ingest import insert_events
 from app.adapters.kafka import KafkaOptions, TopicOptions, ensure_topics, start_producer
-from app.adapters.kafka_bounds import stop_client
+from app.adapters.kafka_bounds import stop_producer
 from app.core.events import Record
 from app.load.jobs import InsertRows, ProduceMessages
 from app.load.loops import LoopCounts, Window
@@ -133,7 +133,7 @@ async def produce_messages(
             await settle_oldest()
         return time.perf_counter() - counts.opens_at
     finally:
-        await stop_client(producer, timeout_sec=_TIMEOUT_SEC)
+        await stop_producer(producer)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import json
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from app import metrics
 from app.adapters.ingest import insert_all_or_none, insert_events
@@ -93,6 +94,37 @@ async def test_a_row_that_postgres_refuses_costs_its_own_request_alone(settings:
     assert await stored(pool) == (38, 38)
 
 
+@pytest.mark.parametrize("sqlstate", ["XX000", "P0001", "54000", "57014", "53100"])
+async def test_postgres_error_without_a_bad_value_is_a_503(
+    settings: Settings, pool: asyncpg.Pool, sqlstate: str
+) -> None:
+    await pool.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION 'inner words' USING ERRCODE = '{sqlstate}'; END $$"
+    )
+    await pool.execute(
+        "CREATE TRIGGER fail BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.user_id = 'unlucky') "
+        "EXECUTE FUNCTION fail()"
+    )
+    async with serving(settings) as client:
+        unlucky = watch(user_id="unlucky", event_id="event-unlucky")
+        for call in ("/log/watch", "/log/batch", "/log/batch?atomic=true"):
+            body = unlucky if call == "/log/watch" else [{"event_type": "watch", **unlucky}]
+            with capture_logs() as lines:
+                refused = await client.post(call, json=body)
+            assert refused.status_code == 503, call
+            assert int(refused.headers["retry-after"]) >= 1
+            detail = "Postgres is unavailable. Send the request again; an event keeps its event id."
+            assert refused.json()["detail"] == detail
+            requests = [line for line in lines if line["event"] == "request"]
+            assert [line["log_level"] for line in requests] == ["warning"]
+            assert "inner words" in requests[0]["error"]
+            assert requests[0]["request_id"] == refused.json()["request_id"]
+        assert (await client.post("/log/watch", json=watch())).status_code == 202
+        await pool.execute("DROP TRIGGER fail ON events")
+        assert (await client.post("/log/watch", json=unlucky)).status_code == 202
+
+
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
 async def test_without_postgres_every_answer_is_a_503_in_time_and_the_retry_settles_it(
     settings: Settings, breakable_stack: Stack, fault: str
@@ -107,6 +139,7 @@ async def test_without_postgres_every_answer_is_a_503_in_time_and_the_retry_sett
         for answer in await asyncio.gather(*requests):
             assert answer.status_code == 503
             assert int(answer.headers["retry-after"]) >= 1
+            assert answer.json()["detail"].startswith("Postgres is unavailable. ")
         assert (await client.get("/healthz")).status_code == 200
 
         await asyncio.to_thread(postgres.restart if fault == "killed" else postgres.resume)

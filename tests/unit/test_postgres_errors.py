@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from app.adapters.postgres import error_kind, is_outage
+from app.adapters.postgres import error_kind, is_data_error, is_outage
 
 OUTAGES = [
     (asyncpg.ConnectionDoesNotExistError("gone"), "connection"),
@@ -39,3 +39,23 @@ def test_the_state_of_the_server_is_an_outage(error: Exception, kind: str) -> No
 def test_a_fault_of_the_data_is_none(error: Exception) -> None:
     assert not is_outage(error)
     assert error_kind(error) == "statement"
+
+
+@pytest.mark.parametrize(
+    ("error", "of_the_data"),
+    [
+        (asyncpg.NumericValueOutOfRangeError("too large"), True),
+        (asyncpg.UntranslatableCharacterError("\\u0000"), True),
+        (asyncpg.NotNullViolationError("null"), True),
+        (asyncpg.CheckViolationError("cursed"), True),
+        (asyncpg.InternalServerError("missing chunk number 0"), False),
+        (asyncpg.RaiseError("by a trigger"), False),
+        (asyncpg.ProgramLimitExceededError("index row too large"), False),
+        (asyncpg.DiskFullError("no space left"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_that_postgres_refuses_are_told_from_its_other_errors(
+    error: asyncpg.PostgresError, of_the_data: bool
+) -> None:
+    assert is_data_error(error) is of_the_data
