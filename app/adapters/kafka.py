@@ -1,5 +1,6 @@
 """Clients of Kafka: the one place that knows aiokafka's options and its errors."""
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import (
     InvalidTopicError,
     MessageSizeTooLargeError,
@@ -20,7 +22,7 @@ from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
 from app.adapters.kafka_bounds import bounded, stop_consumer, stop_producer
-from app.errors import DependencyDown, UserError
+from app.errors import DependencyDown, UserError, describe
 
 # A message may be a full event (32 KiB) plus what we add to it; a batch of messages is a producer request.
 _MAX_REQUEST_BYTES: Final = 1024 * 1024
@@ -173,6 +175,21 @@ async def ensure_topics(
         with contextlib.suppress(DependencyDown):
             await bounded(admin.close(), _CLOSE_TIMEOUT_SEC)
     return missing
+
+
+async def check_listening(options: KafkaOptions, *, timeout_sec: float) -> None:
+    """Connects to the bootstrap servers and sends nothing. Raises `DependencyDown` when none takes the connection."""
+    reasons: list[str] = []
+    for host, port, _ in collect_hosts(options.bootstrap_servers, randomize=False):
+        try:
+            async with asyncio.timeout(timeout_sec):
+                _, writer = await asyncio.open_connection(host, port)
+        except OSError as error:  # a TimeoutError too
+            reasons.append(f"{host}:{port} ({describe(error)})")
+        else:
+            writer.close()
+            return
+    raise DependencyDown("kafka", f"does not answer at {', '.join(reasons)}")
 
 
 class Cluster(Struct, frozen=True):

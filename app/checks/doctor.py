@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.adapters import schema_check
-from app.adapters.kafka import KafkaOptions, describe_cluster
+from app.adapters.kafka import KafkaOptions, check_listening, describe_cluster
 from app.checks import findings
 from app.checks.findings import Finding
 from app.errors import DependencyDown, describe
@@ -95,12 +95,24 @@ async def _postgres(
 
 async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[Finding]:
     """`topics`: those that the service uses, by their full names."""
+    try:
+        await check_listening(options, timeout_sec=_TIMEOUT_SEC)
+    except DependencyDown as error:
+        yield Finding("FAIL", "kafka", error.reason, "start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS")
+        return
     started = time.perf_counter()
     try:
         cluster = await describe_cluster(options, timeout_sec=_TIMEOUT_SEC)
     except DependencyDown as error:
-        remedy = "check KAFKA_BOOTSTRAP_SERVERS and the KAFKA_SASL_* settings, and that the broker's advertised address"
-        yield Finding("FAIL", "kafka", error.reason, f"{remedy} can be reached from here")
+        remedy = (
+            "see the broker's log; check KAFKA_SECURITY_PROTOCOL and the KAFKA_SASL_* settings, and that the broker's"
+        )
+        yield Finding(
+            "FAIL",
+            "kafka",
+            f"takes connections and gives no cluster metadata: {error.reason}",
+            f"{remedy} advertised address can be reached from here",
+        )
         return
     yield Finding(
         "ok", "kafka", f"{cluster.brokers} brokers; connects in {(time.perf_counter() - started) * 1000:.0f} ms"

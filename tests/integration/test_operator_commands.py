@@ -70,10 +70,23 @@ def test_doctor_says_what_cannot_be_reached_and_what_to_do(environment: dict[str
     broken = {"KAFKA_BOOTSTRAP_SERVERS": nowhere, "ONLINE_CACHE_REDIS_URL": f"redis://{nowhere}/0"}
     result = reco("doctor", environment=environment | broken)
     assert result.exit_code == 1
-    assert "FAIL kafka" in result.output
-    assert "check KAFKA_BOOTSTRAP_SERVERS" in result.output
+    kafka = result.output.partition("\nKafka\n")[2].partition("\nRedis\n")[0].splitlines()
+    assert kafka[0].startswith(f"  FAIL kafka: does not answer at {nowhere} (")
+    assert kafka[1:] == ["       → start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS"]
     assert "FAIL redis" in result.output
     assert "ONLINE_CACHE_BACKEND=memory" in result.output
+
+
+def test_frozen_kafka_takes_connections_and_gives_no_metadata(
+    environment: dict[str, str], breakable_stack: Stack
+) -> None:
+    breakable_stack.kafka.pause()
+    result = reco("doctor", environment=environment)
+    assert result.exit_code == 1
+    kafka = result.output.partition("\nKafka\n")[2].partition("\nRedis\n")[0].splitlines()
+    assert kafka[0].startswith("  FAIL kafka: takes connections and gives no cluster metadata: ")
+    assert "AddressFamily" not in result.output
+    assert len(kafka) == 2
 
 
 def test_migrate_check_sees_drift_and_mends_nothing(environment: dict[str, str]) -> None:
