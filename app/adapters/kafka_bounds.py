@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from app.errors import DependencyDown, describe
@@ -80,14 +81,18 @@ async def _cut_off_consumer(consumer: AIOKafkaConsumer) -> None:
     await _end(tasks, consumer._client)
 
 
-async def _end(tasks: Iterable["asyncio.Task[Any] | None"], connections: Any) -> None:
-    """Cancels the tasks, and closes the connections that they wait for."""
+async def _end(tasks: Iterable["asyncio.Task[Any] | None"], client: AIOKafkaClient) -> None:
+    """Cancels the tasks, and closes the client whose answers they wait for."""
     running = [task for task in tasks if task is not None and not task.done()]
     abandon(running)
     for task in running:
         task.cancel()
     with contextlib.suppress(DependencyDown):
-        await bounded(connections.close(), _CANCEL_SEC)
+        await bounded(client.close(), _CANCEL_SEC)
+    # A request that failed waits for new metadata, which a closed client never reads.
+    client.force_metadata_update()
+    if not client._md_update_fut.done():
+        client._md_update_fut.set_result(False)
     if running:
         await asyncio.wait(running, timeout=_CANCEL_SEC)
 
