@@ -117,8 +117,8 @@ def is_abandoned(context: dict[str, Any]) -> bool:
     """True for a report of asyncio about a task that runs aiokafka's code, or a future with an error of aiokafka's."""
     future = context.get("task") or context.get("future")
     if isinstance(future, asyncio.Task):
-        frame = getattr(future.get_coro(), "cr_code", None)
-        return "/aiokafka/" in getattr(frame, "co_filename", "").replace("\\", "/")
+        code = getattr(future.get_coro(), "cr_code", None)
+        return "/aiokafka/" in getattr(code, "co_filename", "").replace("\\", "/")
     return future is not None and isinstance(context.get("exception"), KafkaError)
 
 

@@ -121,8 +121,8 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
             observe(elapsed_ms)
             failed = status >= 500 and not probe
             if failed or logging.root.isEnabledFor(logging.DEBUG):
-                _log.log(
-                    logging.WARNING if failed else logging.INFO,
+                log = _log.warning if failed else _log.info
+                log(
                     "request",
                     method=scope["method"],
                     route=route,
