@@ -10,7 +10,7 @@ from app.errors import DependencyDown
 from app.http.context import RequestContext
 from app.http.problems import Problem, render
 
-DRIVER_TEXT = "Connect call failed ('127.0.0.1', 5432)"
+DRIVER_TEXT = "Connect call failed to a server that is away"
 
 
 def answer(error: Exception) -> tuple[Problem, RequestContext]:
