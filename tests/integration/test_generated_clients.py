@@ -147,8 +147,8 @@ async def test_python_client_returns_typed_values(service: httpx.AsyncClient, ge
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed (Debian: apt install nodejs npm)")
 async def test_typescript_types_are_made_without_a_warning(document: Path, tmp_path: Path) -> None:
-    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--prefix", tmp_path)
-    code, said = await run("npm", "install", *options, *TYPESCRIPT, folder=tmp_path)
+    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=0")
+    code, said = await run("npm", "install", "--prefix", tmp_path, *options, *TYPESCRIPT, folder=tmp_path)
     if code and UNREACHABLE.search(said):
         pytest.skip(f"npm cannot fetch {TYPESCRIPT[0]}: {said.strip().splitlines()[0]}")
     assert code == 0, said
