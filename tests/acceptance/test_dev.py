@@ -19,7 +19,7 @@ from app.devstack.ports import choose
 from tests.support.service import ROOT, eventually
 
 
-def test_it_runs_the_service_on_servers_of_its_own_and_ends_with_all_of_them(tmp_path: Path) -> None:
+def test_dev_runs_the_service_on_its_own_servers_and_ends_them(tmp_path: Path) -> None:
     port = choose()
     with _dev(_own_servers(tmp_path), "--port", str(port)) as (process, screen):
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
@@ -35,7 +35,7 @@ def test_it_runs_the_service_on_servers_of_its_own_and_ends_with_all_of_them(tmp
         assert shown in screen.read_text()
 
 
-def test_where_the_jars_cannot_be_fetched_events_still_reach_the_recommendations(tmp_path: Path) -> None:
+def test_without_kafkas_jars_events_still_reach_the_recommendations(tmp_path: Path) -> None:
     port = choose()
     offline = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "REQUESTS_CA_BUNDLE": str(tmp_path / "none")}
     environment = {**_own_servers(tmp_path), **offline}

@@ -47,7 +47,7 @@ def test_a_second_signal_ends_at_once(environment: dict[str, str]) -> None:
         assert service.process.wait(timeout=30) == 130
 
 
-def test_wrong_settings_end_the_start_with_one_message_that_names_every_fault() -> None:
+def test_bad_settings_end_the_start_with_one_message() -> None:
     environment = {
         "ROLE": "api,relais",
         "DATABASE_URL": "mysql://localhost/reco",
@@ -71,7 +71,7 @@ def test_a_taken_port_ends_the_start_and_says_so(environment: dict[str, str]) ->
     assert "HTTP_PORT" in ended.stderr
 
 
-def test_it_starts_without_its_dependencies_and_says_what_is_missing(environment: dict[str, str]) -> None:
+def test_a_process_starts_without_dependencies_and_names_them(environment: dict[str, str]) -> None:
     nobody = choose()
     service = Service(
         {

@@ -38,7 +38,7 @@ def older(release_before: Path, environment: dict[str, str]) -> Iterator[Service
         yield service
 
 
-def test_the_release_before_takes_publishes_and_counts_events_on_the_schema_of_today(
+def test_the_release_before_runs_on_the_schema_of_today(
     older: Service, release_before: Path, environment: dict[str, str]
 ) -> None:
     assert not (release_before / ".git").exists()

@@ -64,7 +64,7 @@ def prometheus(compose: Compose) -> Iterator[Prometheus]:
         compose.run(f"docker volume rm {compose.project}_prometheus")
 
 
-def test_it_scrapes_every_container_of_the_three_services(compose: Compose, prometheus: Prometheus) -> None:
+def test_prometheus_scrapes_every_container_of_the_three_services(compose: Compose, prometheus: Prometheus) -> None:
     compose.wait_until("each job up", lambda: prometheus.up() == dict.fromkeys(JOBS, 1))
     ready = "reco_api_check_status{scope=%22process%22,check=%22ready%22}"
     compose.wait_until("each process ready", lambda: prometheus.value(ready) == dict.fromkeys(JOBS, 1.0))
@@ -78,7 +78,7 @@ def test_it_scrapes_every_container_of_the_three_services(compose: Compose, prom
         compose.run(scaled % 1)
 
 
-def test_it_evaluates_every_rule(compose: Compose, prometheus: Prometheus) -> None:
+def test_prometheus_evaluates_every_rule(compose: Compose, prometheus: Prometheus) -> None:
     (wanted,) = yaml.safe_load((ROOT / "ops" / "prometheus" / "rules.yml").read_text())["groups"]
 
     def health() -> dict[str, str]:

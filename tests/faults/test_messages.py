@@ -59,7 +59,7 @@ POISON: Sequence[bytes | None] = (
 )
 
 
-def test_poison_goes_to_the_dead_letters_with_its_bytes_and_the_partition_moves_on(
+def test_poison_goes_to_the_dead_letters_and_the_partition_moves_on(
     environment: dict[str, str], kafka: str, topic_prefix: str, database_url: str, redis_url: str
 ) -> None:
     with running(environment) as service, client_of(service.url) as client:

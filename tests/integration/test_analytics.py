@@ -73,7 +73,7 @@ async def test_ctr_watch_time_and_coverage_in_total_and_by_source(settings: Sett
         assert (popular["coverage_at_20"], near["coverage_at_20"]) == (0.25, 0.5)
 
 
-async def test_what_arrives_in_another_slice_finds_its_request_and_counts_once(
+async def test_a_click_in_a_later_slice_finds_its_request_and_counts_once(
     settings: Settings, pool: asyncpg.Pool
 ) -> None:
     async with serving(settings) as client:

@@ -77,7 +77,7 @@ async def test_a_card_has_what_was_stored(pool: asyncpg.Pool) -> None:
     assert not UNKNOWN.servable(0, "film")
 
 
-async def test_what_is_popular_of_a_category_and_of_all(pool: asyncpg.Pool) -> None:
+async def test_popular_items_are_read_by_category_and_overall(pool: asyncpg.Pool) -> None:
     await have(pool, SHOWN, item("other", categories=["book", "film"]), item("book", categories=["book"]), *NOT_SERVED)
     for rank, item_id in enumerate(("other", "shown", "book", "hidden", "expired", "coming", "unknown")):
         await count(pool, item_id, popularity=1.0 + rank)
@@ -120,7 +120,7 @@ async def test_an_item_is_not_new_again_when_it_is_stored_again(pool: asyncpg.Po
     assert [row.item_id for row in await new(pool, since=NOW - 2 * YEAR)] == ["old", "older"]
 
 
-async def test_the_rest_is_newest_first_and_ends_with_what_the_catalogue_does_not_know(pool: asyncpg.Pool) -> None:
+async def test_the_fallback_list_is_newest_first_then_uncatalogued_items(pool: asyncpg.Pool) -> None:
     await have(pool, item("old"), came=NOW - YEAR)
     await have(pool, item("older", published_at=NOW - 2 * YEAR), SHOWN, item("book", categories=["book"]), *NOT_SERVED)
     for item_id in ("unknown", "shown", "hidden", "unknown too"):

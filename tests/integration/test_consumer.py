@@ -87,9 +87,7 @@ async def test_bad_bytes_are_dead_letters_of_the_same_transaction_and_stored_onc
     assert (rows[0]["partition"], rows[0]["record_offset"], rows[0]["error_kind"]) == (0, 0, "decode")
 
 
-async def test_a_message_that_postgres_refuses_is_found_retried_and_dead_lettered_alone(
-    opened: Database, pool: Pool
-) -> None:
+async def test_a_message_that_postgres_refuses_is_dead_lettered_alone(opened: Database, pool: Pool) -> None:
     await pool.execute("ALTER TABLE item_stats ADD CONSTRAINT no_poison CHECK (item_id <> 'poison' OR views = 0)")
     retried = counted(metrics.CONSUMER_PROCESSED, status="retried")
     values = [message(f"event-{number:04d}", item_id="poison" if number == 5 else "alien") for number in range(16)]
@@ -104,7 +102,7 @@ async def test_a_message_that_postgres_refuses_is_found_retried_and_dead_lettere
     assert await pool.fetchval("SELECT count(*) FROM feature_event_consumed") == 15
 
 
-async def test_an_outage_is_no_fault_of_the_message(opened: Database, pool: Pool) -> None:
+async def test_an_outage_costs_the_message_no_attempt(opened: Database, pool: Pool) -> None:
     await pool.execute("ALTER TABLE item_stats RENAME TO item_stats_away")
     with pytest.raises(DependencyDown):
         await FeatureWriter(opened, max_retries=1).apply(incoming(message("event-0001"), message("event-0002")))
@@ -148,7 +146,7 @@ async def test_several_consumers_neither_deadlock_nor_count_twice(opened: Databa
     )
 
 
-async def test_what_the_cache_did_not_take_is_written_when_it_is_back(
+async def test_histories_missed_by_the_cache_are_written_once_it_is_back(
     opened: Database, pool: Pool, redis_url: str
 ) -> None:
     dead = RedisHistoryCache("redis://127.0.0.1:1/0", ttl_sec=60.0, timeout_sec=0.2)
@@ -167,7 +165,7 @@ async def test_what_the_cache_did_not_take_is_written_when_it_is_back(
     await dead.close()
 
 
-async def test_the_consumer_carries_a_trace_to_the_dead_letters_and_moves_its_metrics(
+async def test_a_dead_letter_keeps_its_trace_and_moves_the_metrics(
     opened: Database, pool: Pool, kafka: str, topic_prefix: str, redis_url: str
 ) -> None:
     cache = RedisHistoryCache(redis_url, ttl_sec=60.0, timeout_sec=2.0)

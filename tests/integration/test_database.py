@@ -41,9 +41,7 @@ async def test_whoever_shares_a_silent_pool_is_told_and_the_next_pool_is_left_al
             assert await ask(opened) == 1
 
 
-async def test_the_server_ends_a_transaction_whose_client_was_lost_in_the_middle_of_a_statement(
-    database_url: str, pool: asyncpg.Pool
-) -> None:
+async def test_a_transaction_whose_client_is_lost_is_ended_by_the_server(database_url: str, pool: asyncpg.Pool) -> None:
     """Parsed and never bound: the server is not idle in its own eyes, and would keep the locks for ever."""
 
     silent, freed = asyncio.Event(), asyncio.Event()

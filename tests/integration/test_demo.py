@@ -30,7 +30,7 @@ def test_the_demo_ends_today_and_stays_where_it_was_first_put(
     assert threading.active_count() == 1
 
 
-def test_the_rest_of_a_demo_that_was_interrupted_gets_the_same_shift(database_url: str) -> None:
+def test_an_interrupted_demo_import_continues_with_the_same_shift(database_url: str) -> None:
     load_demo(database_url)
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE events SET ts_ms = ts_ms - 86400000 * 5")

@@ -159,7 +159,7 @@ def recent_sample(log: Path, rows: int) -> str:
     return table[-1][1]
 
 
-def test_bad_lines_are_kept_with_the_reason_and_the_rest_is_imported(database_url: str, tmp_path: Path) -> None:
+def test_bad_lines_are_kept_with_reasons_and_good_ones_imported(database_url: str, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text(
         HEADER + "u,i,1700000000,view,t\nu,i,soon,view,t\nu,i\n,i,1700000000,view,t\nu,j,1700000000,refund,t\n"
@@ -180,7 +180,7 @@ def test_bad_lines_are_kept_with_the_reason_and_the_rest_is_imported(database_ur
     assert not kept.exists()
 
 
-def test_what_cannot_be_understood_ends_at_once_with_one_message(database_url: str, tmp_path: Path) -> None:
+def test_an_unclear_file_ends_the_import_with_one_message(database_url: str, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("a,b\n1,2\n")
     code, screen = run(database_url, log)
@@ -214,7 +214,7 @@ async def test_without_a_relay_it_stops_at_the_bound_and_loses_nothing(database_
     assert stored(database_url) == (20_000, 20_000)
 
 
-async def test_it_waits_for_a_relay_that_is_behind(
+async def test_a_relay_that_is_behind_pauses_the_import(
     database_url: str, pool: "asyncpg.Pool[asyncpg.Record]", tmp_path: Path
 ) -> None:
     """A relay that takes some at a time: the outbox stays within its bound, and all arrives."""
@@ -243,7 +243,7 @@ async def test_it_waits_for_a_relay_that_is_behind(
     assert 3_000 < most <= 3_300 + BATCH_ROWS
 
 
-def test_it_outlasts_a_crash_of_postgres(breakable_stack: Stack, database_url: str, tmp_path: Path) -> None:
+def test_a_crash_of_postgres_pauses_the_import(breakable_stack: Stack, database_url: str, tmp_path: Path) -> None:
     rows = 30_000
     command = Command(database_url, write_log(tmp_path / "log.csv", rows), "--no-wait")
     eventually(lambda: stored(database_url)[0] > 0)

@@ -126,7 +126,7 @@ async def test_postgres_error_without_a_bad_value_is_a_503(
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-async def test_without_postgres_every_answer_is_a_503_in_time_and_the_retry_settles_it(
+async def test_without_postgres_every_answer_is_a_503_and_the_retry_settles_it(
     settings: Settings, breakable_stack: Stack, fault: str
 ) -> None:
     postgres = breakable_stack.postgres

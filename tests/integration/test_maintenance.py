@@ -14,7 +14,7 @@ from workers.retention import RetentionOptions
 MINUTE_MS = 60_000
 
 
-async def test_it_tells_the_backlogs_and_what_keeps_vacuum_away(pool: asyncpg.Pool, database_url: str) -> None:
+async def test_backlogs_and_the_oldest_transaction_set_their_gauges(pool: asyncpg.Pool, database_url: str) -> None:
     await pool.execute(
         "INSERT INTO event_outbox (event_id, topic, message_key, payload, status, created_at) "
         "SELECT 'e' || n, 't', 'k', '', CASE WHEN n <= 3 THEN 'pending' ELSE 'dead' END, now() - interval '1 minute' "
@@ -58,7 +58,7 @@ async def test_it_tells_the_backlogs_and_what_keeps_vacuum_away(pool: asyncpg.Po
         assert counted(gauge) == 0
 
 
-async def test_what_operators_resolve_is_counted_once_whoever_looks(pool: asyncpg.Pool, database_url: str) -> None:
+async def test_resolved_dead_letters_are_counted_once_over_all_processes(pool: asyncpg.Pool, database_url: str) -> None:
     await pool.execute(
         "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, value, error_kind, error, "
         "attempts) SELECT 't', 0, n, 1, '{}', 'k', 'e', 1 FROM generate_series(1, 5) AS n"

@@ -51,7 +51,7 @@ def make_valid(body: Any) -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_the_server_keeps_what_its_document_promises(settings: Settings) -> None:
+async def test_generated_requests_get_documented_answers(settings: Settings) -> None:
     async with serving(settings) as client:
         document = (await client.get("/openapi.json")).json()
         failures = await asyncio.to_thread(play, document, str(client.base_url))

@@ -47,7 +47,7 @@ async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-async def test_it_goes_by_an_index(filled: asyncpg.Pool, name: str) -> None:
+async def test_each_hot_query_uses_an_index(filled: asyncpg.Pool, name: str) -> None:
     """With sequential scans made expensive: one that is left has no index to take its place."""
     statement, arguments = STATEMENTS[name]
     async with filled.acquire() as connection:

@@ -87,7 +87,7 @@ async def test_a_topic_that_takes_less_than_a_batch_gets_its_rows_one_by_one(
     assert (counts.published, counts.reschedule, counts.dead) == (50, 0, 0)
 
 
-async def test_a_topic_that_does_not_exist_is_the_rows_own_fault(
+async def test_a_missing_topic_costs_its_row_an_attempt(
     pool: Pool, database_url: str, kafka: str, topic_prefix: str
 ) -> None:
     await queue(pool, [message("event-lost")], topic="no such topic")

@@ -154,7 +154,7 @@ def test_events_that_were_lost_behind_the_outbox_are_put_back(database_url: str)
     assert reco(database_url, "replay", "events", "--newer-than", "30d").returncode == 2
 
 
-def test_a_python_without_the_dependencies_goes_over_to_the_checkouts_own_or_says_what_to_run(
+def test_a_python_without_the_dependencies_finds_the_checkouts_own(
     database_url: str, tmp_path: "os.PathLike[str]"
 ) -> None:
     bare = os.path.join(tmp_path, "bare")

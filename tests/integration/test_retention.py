@@ -9,9 +9,7 @@ from tests.support.pipeline import counted, database
 from workers.retention import Retention, RetentionOptions
 
 
-async def test_it_deletes_what_is_old_and_keeps_what_is_undecided_or_on_its_way(
-    pool: asyncpg.Pool, database_url: str
-) -> None:
+async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool, database_url: str) -> None:
     found = pool.fetchval
     old = "now() - interval '40 days'"
     await pool.execute(

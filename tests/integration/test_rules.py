@@ -81,7 +81,7 @@ async def test_refusals_over_http(settings: Settings, pool: asyncpg.Pool) -> Non
         assert len((await rules.read_rules(connection)).rules) == MAX_RULES
 
 
-async def test_what_the_core_gets(pool: asyncpg.Pool) -> None:
+async def test_stored_rules_become_core_rules(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
         assert not await rules.read_rules(connection)
         await connection.execute(

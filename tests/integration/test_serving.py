@@ -112,7 +112,7 @@ async def test_no_category_has_more_than_it_may(settings: Settings) -> None:
         assert len(answer.json()["items"]) == 2
 
 
-async def test_what_was_seen_is_left_out_as_asked(settings: Settings) -> None:
+async def test_seen_items_are_left_out_by_kind(settings: Settings) -> None:
     await count(settings, [did("ann", "seen", "view"), did("ann", "bought"), did("bob", "other", session_id="b")])
     async with serving(settings) as client:
         assert set(await ids(client, "user_id=ann")) == {"other"}

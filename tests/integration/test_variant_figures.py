@@ -68,9 +68,7 @@ async def test_from_answers_over_clicks_to_the_figures_of_each_variant(settings:
     assert bolder["average_watch_sec_difference"] is None
 
 
-async def test_the_context_of_a_client_counts_and_what_is_no_name_does_not(
-    settings: Settings, pool: asyncpg.Pool
-) -> None:
+async def test_a_context_without_a_valid_variant_name_does_not_count(settings: Settings, pool: asyncpg.Pool) -> None:
     async with serving(settings) as client:
         for number, variant in enumerate(
             ("bolder", "bolder", "control", "preview", "", None, 7, {"a": 1}, "Bolder", "x" * 40, "no name", "é")

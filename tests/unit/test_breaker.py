@@ -1,7 +1,7 @@
 from app.core.breaker import Breaker
 
 
-def test_it_opens_after_failures_in_a_row_and_only_then() -> None:
+def test_a_breaker_opens_only_after_failures_in_a_row() -> None:
     breaker = Breaker(failures_to_open=3, open_sec=1.0)
     breaker.failed(0.0)
     breaker.failed(0.1)

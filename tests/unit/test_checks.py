@@ -14,7 +14,7 @@ from app.settings import SECRETS, Settings
 FIRST = ("0001.first", "-- depends:\nSELECT 1;")
 
 
-def test_files_in_order_have_no_faults() -> None:
+def test_migrations_in_order_have_no_errors() -> None:
     texts = dict([FIRST, ("0002.second", "-- depends: 0001.first\n"), ("0010.third", "-- depends: 0001.first\n")])
     assert order_faults(texts) == []
 
@@ -31,7 +31,7 @@ def test_files_in_order_have_no_faults() -> None:
         ({"0001.first": "-- depends: 0000.before\n"}, "needs a line"),
     ],
 )
-def test_files_out_of_order_are_faults(texts: dict[str, str], fault: str) -> None:
+def test_migrations_out_of_order_are_errors(texts: dict[str, str], fault: str) -> None:
     (found,) = order_faults(texts)
     assert fault in found
 
@@ -76,7 +76,7 @@ def test_sla_figures_must_not_be_above_and_kpis_not_below_their_targets() -> Non
     assert [verdict.ok for verdict in kpis] == [False, None]
 
 
-def test_what_is_slow_or_off_is_a_warning_with_a_remedy() -> None:
+def test_a_slow_or_misconfigured_server_is_a_warning_with_a_remedy() -> None:
     assert findings.latency("redis", 1.0).level == "ok"
     assert findings.latency("redis", 100.0).remedy
     assert findings.clock("postgres", -0.2).level == "ok"
@@ -118,7 +118,7 @@ def test_status_tells_state_since_when_restarts_and_error() -> None:
 
 
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "http://", "http://host?x=1"])
-def test_what_is_no_address_of_a_service_is_said_at_once(url: str) -> None:
+def test_an_invalid_service_url_is_refused(url: str) -> None:
     with pytest.raises(UserError, match="no address"):
         Client(url)
 

@@ -22,7 +22,7 @@ class Recorded(asyncio.Transport):
         self.closing = True
 
 
-async def test_what_is_written_in_one_turn_is_sent_as_one() -> None:
+async def test_writes_of_one_loop_turn_are_sent_as_one() -> None:
     transport = Recorded()
     writes = CoalescingTransport(transport, asyncio.get_running_loop())
     writes.write(b"head")

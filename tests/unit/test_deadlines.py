@@ -21,7 +21,7 @@ async def run(deadlines: Deadlines, until: asyncio.Event) -> str:
 
 
 @pytest.mark.asyncio
-async def test_who_is_late_is_ended_and_whoever_comes_after_as_well() -> None:
+async def test_late_tasks_are_cancelled_in_order() -> None:
     deadlines, never, now = Deadlines(SOON_SEC), asyncio.Event(), asyncio.Event()
     now.set()
     assert await asyncio.gather(run(deadlines, now), run(deadlines, never), run(deadlines, never)) == [
@@ -34,7 +34,7 @@ async def test_who_is_late_is_ended_and_whoever_comes_after_as_well() -> None:
 
 
 @pytest.mark.asyncio
-async def test_who_is_cancelled_by_somebody_else_is_not_late() -> None:
+async def test_a_task_cancelled_from_outside_is_not_late() -> None:
     deadlines, never = Deadlines(60.0), asyncio.Event()
     task = asyncio.create_task(run(deadlines, never))
     await asyncio.sleep(0)

@@ -62,7 +62,7 @@ def test_each_event_is_predicted_before_it_is_learnt() -> None:
     assert result.coverage == 1.0
 
 
-def test_what_always_follows_is_predicted() -> None:
+def test_an_item_that_always_follows_is_predicted() -> None:
     messages = [purchase(2 * n + place, f"u{n}", item) for n in range(50) for place, item in enumerate(("a", "b"))]
     result = score(messages, last=0.5)
     assert (result.tests, result.hit_rate) == (50, 1.0)

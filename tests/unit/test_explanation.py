@@ -52,7 +52,7 @@ def test_an_item_says_why_it_is_there(item: Explanation, said: str) -> None:
     assert in_words(item, TITLES, None) == said
 
 
-def test_what_is_popular_in_a_category_says_so() -> None:
+def test_a_popular_item_of_a_category_is_explained_so() -> None:
     assert in_words(Explanation(POPULAR), TITLES, "films") == "Popular now in films."
 
 

@@ -25,7 +25,7 @@ def test_new_items_get_their_share(share: float) -> None:
     assert {place for answer in answers for place in answer} == set(range(5, 20))
 
 
-def test_what_was_shown_little_is_shown_most() -> None:
+def test_rarely_shown_items_are_explored_most() -> None:
     chance = random.Random(7).random
     pool = exploration_pool_of([("unknown", 0, 0), ("met", 90, 0), ("liked", 90, 4), ("hit", 0, 5)])
     counts: Counter[str] = Counter()
@@ -63,6 +63,6 @@ def test_a_choice_is_seeded_and_serves_nothing_twice(
     assert not without & set(chosen.values())
 
 
-def test_without_new_items_or_a_share_there_is_no_choice() -> None:
+def test_without_new_items_or_a_share_nothing_is_explored() -> None:
     assert choose(EMPTY_POOL, share=0.5, k=20, without=(), chance=random.random) == {}
     assert choose(exploration_pool_of([("new", 0, 0)]), share=0.0, k=20, without=(), chance=random.random) == {}

@@ -76,7 +76,7 @@ def test_any_order_split_and_repetition_gives_the_same_history(entries: list[Ent
 
 
 @given(ENTRIES)
-def test_what_is_known_already_changes_nothing(entries: list[Entry]) -> None:
+def test_known_entries_change_nothing(entries: list[Entry]) -> None:
     history = merge_history(NO_HISTORY, entries)
     assert merge_history(history, entries) is history
     assert merge_history(history, history) is history
@@ -95,7 +95,7 @@ def test_old_items_leave_a_mark_and_new_ones_come_first() -> None:
     assert len(history.seen_hashes) == MAX_ITEMS + 1
 
 
-def test_marks_are_bounded_and_stay_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seen_hashes_are_bounded_and_stay_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(histories, "MAX_SEEN_HASHES", 60)
     entries = [Entry(f"item-{at}", at, Kind.VIEW, 0.3) for at in range(120)]
     forward = merge_history(NO_HISTORY, entries)
@@ -122,7 +122,7 @@ def test_an_event_pairs_with_what_is_near_and_less_with_what_is_far() -> None:
 
 
 @pytest.mark.parametrize("moments", [{"z": 2, "abc": 1}, {"z": 0, "abc": 1}], ids=["after", "late"])
-def test_what_happened_at_one_moment_is_at_one_distance(moments: dict[str, int]) -> None:
+def test_events_of_one_timestamp_have_one_distance(moments: dict[str, int]) -> None:
     """Whatever the ids, and on whichever side of it an event comes."""
     basket = [event(PurchaseMessage, item_id, moments["abc"] * HOUR_MS) for item_id in "abc"]
     before = event(PurchaseMessage, "y", (2 - moments["z"]) * HOUR_MS)
@@ -160,7 +160,7 @@ def test_an_abandoned_watch_counts_against_the_item_and_makes_no_pair() -> None:
 
 
 @pytest.mark.parametrize(("later_ms", "returned"), [(HOUR_MS, 0.0), (7 * HOUR_MS, 1.0)])
-def test_who_comes_back_on_another_visit_returns(later_ms: int, returned: float) -> None:
+def test_an_item_of_an_earlier_visit_adds_repeat_weight(later_ms: int, returned: float) -> None:
     folded = fold([event(PurchaseMessage, "a", 0), event(PurchaseMessage, "a", later_ms)], {})
     assert folded.items["a"].repeat_weight == pytest.approx(returned, rel=0.01)
     assert folded.items["a"].purchases == 2

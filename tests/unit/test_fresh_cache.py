@@ -45,7 +45,7 @@ async def test_a_fresh_value_is_loaded_once() -> None:
     assert source.asked == [["a"]]
 
 
-async def test_what_the_source_does_not_have_is_remembered_as_absent() -> None:
+async def test_a_missing_key_is_remembered_as_absent() -> None:
     source = Source()
     cache = cache_of(source)
     assert [await cache.get("a"), await cache.get("a")] == [-1, -1]
@@ -81,7 +81,7 @@ async def test_nobody_waits_for_all_when_more_is_missing_than_two_loads_take() -
     assert await cache.get_many("bcdefg") == dict(zip("bcdefg", range(1, 7), strict=True))
 
 
-async def test_what_two_loads_take_is_waited_for() -> None:
+async def test_a_reader_waits_for_what_two_loads_take() -> None:
     source = closed("abcdefgh")
     cache = cache_of(source, fill_patience_sec=0.001)
     first = asyncio.create_task(cache.get_many("abc"))
@@ -94,7 +94,7 @@ async def test_what_two_loads_take_is_waited_for() -> None:
     assert await second == dict(zip("bcdefgh", range(1, 8), strict=True))
 
 
-async def test_a_reader_who_came_when_little_was_wanted_does_not_wait_for_all_that_came_after() -> None:
+async def test_an_early_reader_does_not_wait_for_keys_wanted_later() -> None:
     source = closed("abcdefgh")
     cache = cache_of(source, fill_patience_sec=0.01)
     first = asyncio.create_task(cache.get("a"))
@@ -124,7 +124,7 @@ async def test_an_old_value_is_reloaded_and_served_if_the_load_is_slow() -> None
     assert await cache.get("a") == 3
 
 
-async def test_what_is_fresh_gets_old_by_itself() -> None:
+async def test_a_fresh_entry_expires_by_itself() -> None:
     source = Source()
     source.values = {"a": 1, "b": 2}
     cache = cache_of(source, ttl_sec=0.02, patience_sec=5.0)
@@ -138,7 +138,7 @@ async def test_what_is_fresh_gets_old_by_itself() -> None:
     await cache.close()
 
 
-async def test_a_failed_load_costs_freshness_where_there_is_an_old_value_and_is_told_where_there_is_none() -> None:
+async def test_a_failed_load_serves_the_stale_value_or_raises_without_one() -> None:
     source = Source()
     source.values = {"a": 1}
     cache = cache_of(source, ttl_sec=0.0, patience_sec=5.0)
@@ -183,7 +183,7 @@ async def test_an_outdated_value_is_reloaded_when_it_is_asked_for() -> None:
     assert source.asked == [["a", "b"], ["a"]]
 
 
-async def test_what_changes_while_it_is_loaded_is_loaded_again() -> None:
+async def test_an_entry_that_changes_during_its_load_is_loaded_again() -> None:
     source = Source()
     source.values = {"a": 1}
     source.open.clear()

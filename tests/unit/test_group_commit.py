@@ -63,7 +63,7 @@ async def buffer(store: Store, **changes: Any) -> AsyncIterator[GroupCommit]:
         yield commit
 
 
-async def test_what_arrives_during_a_flush_goes_into_the_next_one() -> None:
+async def test_events_that_arrive_during_a_flush_join_the_next_one() -> None:
     store = Store()
     store.gate.clear()
     async with buffer(store) as commit:

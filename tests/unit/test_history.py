@@ -38,7 +38,7 @@ def test_neither_order_nor_batches_nor_repetition_matter(events: list[Entry], ch
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(entries, max_size=160))
-def test_it_holds_the_most_recent_items_newest_first(events: list[Entry]) -> None:
+def test_a_history_holds_the_most_recent_items_newest_first(events: list[Entry]) -> None:
     newest: dict[str, int] = {}
     for event in events:
         newest[event.item_id] = max(newest.get(event.item_id, -1), event.at_ms)
@@ -50,7 +50,7 @@ def test_it_holds_the_most_recent_items_newest_first(events: list[Entry]) -> Non
 
 
 @given(st.lists(entries, max_size=80))
-def test_it_is_stored_and_read_as_it_is(events: list[Entry]) -> None:
+def test_a_stored_history_is_read_unchanged(events: list[Entry]) -> None:
     history = merge_history(NO_HISTORY, events)
     assert decode_history(encode_history(history)) == history
     assert merge_history(history, events) is history

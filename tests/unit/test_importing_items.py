@@ -41,7 +41,7 @@ def test_usual_names_are_found(present: list[str], fields: dict[str, str]) -> No
     assert set(columns.absent) == set(ALL) - set(fields)
 
 
-def test_every_fault_is_in_the_one_message() -> None:
+def test_several_errors_are_in_one_message() -> None:
     with pytest.raises(UserError) as error:
         guess_items(["a", "b"], ImportOptions(columns={"user_id": "a", "title": "nowhere"}))
     for part in ("user_id=a", "title=nowhere", "--map item_id=COLUMN", "a, b"):

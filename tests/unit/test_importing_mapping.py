@@ -27,7 +27,7 @@ def test_usual_names_are_found() -> None:
     }
 
 
-def test_what_the_user_says_wins_over_the_guess_and_an_empty_column_takes_a_field_away() -> None:
+def test_given_columns_win_over_guesses_and_an_empty_one_unmaps() -> None:
     columns = guess(
         RETAIL, ImportOptions(event_type="view", columns={"item_id": "Description", "title": "", "session_id": ""})
     )
@@ -49,7 +49,7 @@ def test_a_session_without_a_user_is_its_own_user() -> None:
     )
 
 
-def test_every_fault_is_in_the_one_message() -> None:
+def test_several_errors_are_in_one_message() -> None:
     options = ImportOptions(columns={"usr": "a", "title": "nowhere"}, types={"wish": "liked"})
     with pytest.raises(UserError) as error:
         guess(["item", "colour"], options)
@@ -67,7 +67,7 @@ def test_types_are_mapped_without_regard_to_case_and_ignored_ones_give_no_row() 
     assert [row and row.event_type for row in kinds] == ["click", "purchase", "click", None]
 
 
-def test_a_day_is_a_session_where_there_is_none() -> None:
+def test_without_a_session_column_a_day_is_a_session() -> None:
     row = make(plain(), user="u", item="i", ts="2021-07-15T23:59:59Z", type="view")
     assert row is not None
     assert row.session_id == "u:2021-07-15"

@@ -75,7 +75,7 @@ def test_nested_events_take_what_they_lack_from_the_line(log: Path) -> None:
     ]
 
 
-def test_flat_json_lines_and_what_is_none(log: Path) -> None:
+def test_flat_json_lines_are_read_and_invalid_ones_are_bad(log: Path) -> None:
     good = '{"user_id": "u", "item_id": 5, "ts": 1700000000, "event_type": "view", "title": null}'
     bad = ["", "[1]", "{", '"text"', '{"user_id": "\\ud800"}', "[" * 100_000, '{"a": NaN}', "\x00"]
     rows = read(log, "\n".join([good, *bad, good]))

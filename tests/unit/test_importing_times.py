@@ -37,7 +37,7 @@ def test_auto_tells_units_and_iso_apart(value: object, expected: int) -> None:
 
 
 @given(st.integers(min_value=660_000_000_000, max_value=LATEST))
-def test_every_notation_of_a_moment_is_the_same_moment(ts_ms: int) -> None:
+def test_every_notation_of_a_time_gives_the_same_timestamp(ts_ms: int) -> None:
     assert parse(datetime.fromtimestamp(ts_ms / 1000, UTC).isoformat()) == ts_ms
     assert parse(ts_ms) == ts_ms
     assert parse(str(ts_ms * 1000)) == ts_ms
@@ -78,7 +78,7 @@ def test_a_pattern() -> None:
         "20/1/2011",
     ],
 )
-def test_what_is_no_time_is_refused_with_its_value(value: object) -> None:
+def test_an_invalid_time_is_refused_with_its_value(value: object) -> None:
     with pytest.raises(ValueError, match=r"neither a number|before 1990|in the future"):
         parse(value)
 

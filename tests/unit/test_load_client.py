@@ -72,7 +72,7 @@ async def test_a_connection_that_breaks_is_an_error_and_comes_back() -> None:
     assert server.connections == 2
 
 
-async def test_a_server_that_closes_after_its_answer_is_no_error() -> None:
+async def test_a_server_that_closes_after_its_answer_is_not_an_error() -> None:
     async def close_each(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         writer.close()
@@ -83,7 +83,7 @@ async def test_a_server_that_closes_after_its_answer_is_no_error() -> None:
     assert server.connections >= 40
 
 
-async def test_what_is_no_http_is_an_error() -> None:
+async def test_an_answer_that_is_not_http_is_an_error() -> None:
     async def babble(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello\r\n\r\n" if request.number == 1 else ACCEPTED)
 

@@ -59,7 +59,7 @@ def test_a_ratio_is_taken_round_by_round() -> None:
     assert results.ratio("single", "rate", "baseline.post", "rate") == Spread(0.6, 0.6, 0.7)
 
 
-def test_a_name_that_is_no_row_or_field_is_refused() -> None:
+def test_an_unknown_row_or_field_is_refused() -> None:
     with pytest.raises(ValueError, match="no such row"):
         Results().add("singel", Sample(values={"rate": 1.0}))
     with pytest.raises(ValueError, match="no such row"):
@@ -117,7 +117,7 @@ def test_conditions(condition: str, met: bool) -> None:
     assert checked.passed is met
 
 
-def test_what_was_not_measured_is_not_met() -> None:
+def test_an_unmeasured_condition_is_not_met() -> None:
     checked = thresholds.evaluate(thresholds.parse("reco.p99<1000"), Results())
     assert checked.actual is None
     assert not checked.passed
@@ -130,7 +130,7 @@ def test_what_was_not_measured_is_not_met() -> None:
         *("single.rate=>1", "single>=1; reco>=1", "__import__('os')>=1", "single.rate>=0.6 or 1>0", "single>=nan"),
     ],
 )
-def test_what_is_no_condition_is_refused(condition: str) -> None:
+def test_an_invalid_condition_is_refused(condition: str) -> None:
     with pytest.raises(UserError):
         thresholds.parse(condition)
 

@@ -3,7 +3,7 @@
 from app.load.stall import Stall
 
 
-def test_a_backlog_that_falls_is_no_stall_however_slowly() -> None:
+def test_a_slowly_falling_backlog_is_not_a_stall() -> None:
     stall = Stall(30.0, now=0.0)
     assert not any(stall.at(100 - n, now=29.0 * n) for n in range(50))
 
@@ -13,7 +13,7 @@ def test_a_backlog_that_stays_is_one() -> None:
     assert [stall.at(100, now) for now in (0.0, 15.0, 30.0, 31.0)] == [False, False, False, True]
 
 
-def test_what_moved_on_to_the_next_place_is_counted_from_there() -> None:
+def test_events_that_reach_the_next_stage_restart_the_stall_clock() -> None:
     """The last of the outbox is 100 events; then the consumer has 200,000, and takes minutes to come below 100."""
     stall = Stall(30.0, now=0.0)
     assert not stall.at(100, now=0.0)

@@ -112,7 +112,7 @@ def test_every_query_parses(where: str, query: str) -> None:
     promql_parser.parse(query.replace("$__rate_interval", "1m"))
 
 
-def test_what_is_no_query_does_not_parse() -> None:
+def test_an_invalid_query_does_not_parse() -> None:
     with pytest.raises(ValueError, match="unknown"):
         promql_parser.parse("summ(reco_api_requests_total)")
 

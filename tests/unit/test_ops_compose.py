@@ -39,7 +39,7 @@ def test_a_stop_is_given_longer_than_the_drain() -> None:
         assert float(grace.removesuffix("s")) > drain_sec
 
 
-def test_only_one_service_builds_so_that_another_tag_is_never_built_from_this_checkout() -> None:
+def test_only_one_compose_service_builds_the_image() -> None:
     assert [name for name, service in COMPOSE["services"].items() if "build" in service] == ["migrate"]
 
 

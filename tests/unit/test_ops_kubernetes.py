@@ -42,7 +42,7 @@ def configuration() -> dict[str, str]:
     return dict(literal.split("=", 1) for literal in generator["literals"])
 
 
-def test_there_is_a_deployment_and_a_budget_for_each_role() -> None:
+def test_each_role_has_a_deployment_and_a_disruption_budget() -> None:
     deployments = of_kind("Deployment")
     assert {name: container(d)["env"][0]["value"] for name, d in deployments.items()} == ROLES
     assert of_kind("PodDisruptionBudget").keys() == ROLES.keys()
@@ -61,7 +61,7 @@ def test_probes_ask_what_they_are_for() -> None:
         assert asked["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
-def test_a_pod_is_given_longer_than_its_drain_and_serves_until_probes_have_seen_it() -> None:
+def test_a_pods_grace_period_is_longer_than_its_drain() -> None:
     settings = configuration()
     for deployment in of_kind("Deployment").values():
         spec = deployment["spec"]["template"]["spec"]
@@ -148,7 +148,7 @@ def test_the_schema_of_keda_refuses_what_keda_refuses(broken: dict[str, Any]) ->
         jsonschema.validate(sound | {"spec": sound["spec"] | broken}, KEDA)
 
 
-def test_what_keda_reads_from_elsewhere_is_there() -> None:
+def test_objects_that_keda_refers_to_exist() -> None:
     secret = yaml.safe_load((FOLDER / EXAMPLE).read_text())
     for authentication in of_kind("TriggerAuthentication").values():
         for reference in authentication["spec"]["secretTargetRef"]:

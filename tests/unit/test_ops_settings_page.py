@@ -18,7 +18,7 @@ def test_the_page_has_every_setting_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in Settings.__struct_fields__ if name not in ("role", "database_url")])
-def test_the_default_on_the_page_is_the_default(name: str) -> None:
+def test_a_documented_default_is_the_default_of_the_code(name: str) -> None:
     value = getattr(DEFAULTS, name)
     if isinstance(value, tuple):
         shown = ",".join(value)

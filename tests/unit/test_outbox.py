@@ -25,7 +25,7 @@ def test_a_claim_goes_on_where_the_last_full_one_ended() -> None:
 
 
 @pytest.mark.parametrize("how", ["time", "restart"])
-def test_it_begins_again_once_a_second_and_when_told(how: str) -> None:
+def test_a_cursor_restarts_once_a_second_and_when_told(how: str) -> None:
     cursor = ClaimCursor()
     cursor.begin(10.0)
     cursor.claimed(500)

@@ -36,7 +36,7 @@ def test_the_state_of_the_server_is_an_outage(error: Exception, kind: str) -> No
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda value: type(value).__name__)
-def test_a_fault_of_the_data_is_none(error: Exception) -> None:
+def test_a_data_error_is_not_an_outage(error: Exception) -> None:
     assert not is_outage(error)
     assert error_kind(error) == "statement"
 

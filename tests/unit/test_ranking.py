@@ -61,7 +61,7 @@ def test_strong_evidence_goes_before_popularity_and_weak_does_not() -> None:
     assert ids(bought("a"), {"a": near({"b": 0.5, "c": 0.001})}) == ["b", "hit", "known", "rare", "c"]
 
 
-def test_what_the_user_did_last_weighs_most() -> None:
+def test_the_latest_item_weighs_most() -> None:
     neighbours = {"new": near({"x": 0.3}), "old": near({"y": 0.3})}
     assert ids(bought("new", "old"), neighbours, NO_POPULAR) == ["x", "y"]
 
@@ -89,11 +89,11 @@ def test_a_log_of_views_ranks_as_one_of_purchases() -> None:
     assert ids(bought("a", weight=0.3), neighbours) == ids(bought("a"), neighbours)
 
 
-def test_what_the_user_has_is_left_out() -> None:
+def test_items_of_the_user_are_left_out() -> None:
     assert ids(bought("a", "hit"), {"a": near({"hit": 0.9, "b": 0.1})}) == ["b", "known", "rare"]
 
 
-def test_what_the_user_had_long_ago_is_left_out() -> None:
+def test_items_from_long_ago_are_left_out() -> None:
     history = History(bought("a").entries, (seen_hash("hit"),))
     assert ids(history, {}) == ["known", "rare"]
 

@@ -26,7 +26,7 @@ async def test_every_read_is_made_anew() -> None:
     await reads.close()
 
 
-async def test_who_asks_during_a_read_is_part_of_the_next() -> None:
+async def test_a_request_during_a_read_joins_the_next_read() -> None:
     source = Source()
     reads = reads_of(source)
     source.open.clear()

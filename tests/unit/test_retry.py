@@ -32,7 +32,7 @@ class Row(Struct, frozen=True):
 
 
 @given(st.lists(st.builds(Row, st.integers(0, 9))), st.none() | st.integers(1, 9))
-def test_what_came_back_too_often_is_held_back_unless_forced(rows: list[Row], limit: int | None) -> None:
+def test_rows_replayed_too_often_are_held_back_unless_forced(rows: list[Row], limit: int | None) -> None:
     sendable, held = split_by_replays(rows, limit)
     assert sorted(row.replays for row in rows) == sorted(row.replays for row in [*sendable, *held])
     if limit is None:

@@ -58,7 +58,7 @@ def acting(rules: list[Rule], now_ms: int, category: str | None) -> list[Rule]:
     st.frozensets(NAMES),
     st.frozensets(NAMES),
 )
-def test_what_acts_is_what_the_rules_say_at_any_time_in_any_order(
+def test_active_rules_do_not_depend_on_the_order_of_the_rules(
     rules: list[Rule],
     asked: list[tuple[int, str | None]],
     categories: frozenset[str],
@@ -133,7 +133,7 @@ def test_without_rules_nothing_happens() -> None:
     assert NO_RULES.factor("alien", FILM, 0, "film") == 1.0
 
 
-def test_what_it_gives_away_is_not_its_own() -> None:
+def test_returned_rules_are_copies() -> None:
     rules = Rules([pin("a", "i", 1), boost("b", 2.0, item_id="i")])
     rules.pins(0, None).clear()
     rules.boosted_items(0, None).clear()
@@ -168,5 +168,5 @@ def test_too_many_and_two_of_one_id_are_refused() -> None:
         (boost("a", 1.0, item_id="i", starts_ms=5, ends_ms=5), ["$.ends_at"]),
     ],
 )
-def test_faults_are_named_with_their_places(rule: Rule, paths: list[str]) -> None:
+def test_field_errors_name_their_paths(rule: Rule, paths: list[str]) -> None:
     assert [fault.path for fault in field_errors(rule)] == paths

@@ -41,7 +41,7 @@ def test_values_are_read_by_type() -> None:
     assert settings.cors_allow_origins == ("https://a.example", "https://b.example")
 
 
-def test_one_message_names_every_fault() -> None:
+def test_several_bad_settings_are_named_in_one_message() -> None:
     with pytest.raises(UserError) as raised:
         Settings.from_env(
             {
@@ -80,7 +80,7 @@ def test_a_bad_url_is_refused_without_being_shown() -> None:
     assert "postgresql://" in str(raised.value)
 
 
-def test_variants_are_read_and_their_faults_stand_beside_all_others() -> None:
+def test_bad_variants_are_named_beside_other_bad_settings() -> None:
     text = '[{"name": "bolder", "share": 0.1, "weights": {"recency": 0.9}}]'
     settings = Settings.from_env({**MINIMUM, "VARIANTS": text, "EXPERIMENT": "spring"})
     assert (settings.variants, settings.experiment) == (parse(text), "spring")

@@ -29,7 +29,7 @@ def test_a_trace_id_is_the_second_field(found: str, as_bytes: bool) -> None:
     "text",
     [None, "", "00-aa-bb-01", f"00-{0:032}-00f067aa0ba902b7-01", f"00-{'G' * 32}-00f067aa0ba902b7-01", b"\xff" * 55],
 )
-def test_what_is_no_traceparent_has_no_trace_id(text: str | bytes | None) -> None:
+def test_an_invalid_traceparent_has_no_trace_id(text: str | bytes | None) -> None:
     assert trace_id(text) is None
 
 

@@ -153,12 +153,12 @@ GOOD: Final = {"name": "bolder", "share": 0.1}
         (written({**GOOD, "weights": {"recency": "0.9"}}), r"weights\.recency: Expected `float`"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_place(text: str, message: str) -> None:
+def test_invalid_variants_are_refused_with_the_path(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse(text)
 
 
-def test_every_fault_is_named_at_once() -> None:
+def test_several_invalid_variants_are_named_in_one_message() -> None:
     with pytest.raises(ValueError, match="reserved") as raised:
         parse(written({"name": "control", "share": 2, "weights": {"recency": 7, "shrinkage": 1}}, {"name": "?"}))
     for part in (
