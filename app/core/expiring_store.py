@@ -1,0 +1,69 @@
+"""Values by key that are fresh for a time and stale after it: a bounded store without a clock of its own.
+
+A stale value stays readable until a newer one replaces it, so that a reader can have it while a reload runs. Times are
+seconds of any monotonic clock.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class ExpiringStore(Generic[V]):
+    """At most `max_keys` values, each fresh for `ttl_sec` after its load began; the oldest loads are dropped first.
+
+    `fresh` holds the fresh values. Reading it needs no look at the clock: `expire` removes what has become stale.
+    """
+
+    def __init__(self, *, ttl_sec: float, max_keys: int) -> None:
+        self.fresh: dict[str, V] = {}
+        self._ttl_sec = ttl_sec
+        self._max_keys = max_keys
+        self._values: dict[str, tuple[float, V]] = {}  # with the time their load began; the oldest first
+        self._loads: deque[tuple[float, list[str]]] = deque()  # the oldest first
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def take(self, keys: Iterable[str]) -> tuple[dict[str, V], list[str]]:
+        """The values of those keys that have one, fresh or stale, and the keys without a value."""
+        values = self._values
+        known: dict[str, V] = {}
+        missing: list[str] = []
+        for key in keys:
+            entry = values.get(key)
+            if entry is None:
+                missing.append(key)
+            else:
+                known[key] = entry[1]
+        return known, missing
+
+    def put(self, loaded: Mapping[str, V], *, at: float, outdated: Collection[str] = ()) -> None:
+        """Stores what a load returned that began at `at`. Keys in `outdated` changed during the load: stale at once."""
+        for key, value in loaded.items():
+            self._values.pop(key, None)
+            self._values[key] = at, value
+        self.fresh.update(loaded)
+        self.outdate(outdated)
+        self._loads.append((at, list(loaded)))
+        while len(self._values) > self._max_keys:
+            oldest = next(iter(self._values))
+            del self._values[oldest]
+            self.fresh.pop(oldest, None)
+
+    def outdate(self, keys: Iterable[str]) -> None:
+        """Makes the values of these keys stale."""
+        for key in keys:
+            self.fresh.pop(key, None)
+
+    def expire(self, now: float) -> float | None:
+        """Makes stale what is older than `ttl_sec`. Returns when to call this again; None when nothing is left."""
+        while self._loads and self._loads[0][0] + self._ttl_sec <= now:
+            at, keys = self._loads.popleft()
+            for key in keys:
+                entry = self._values.get(key)
+                if entry is None or entry[0] <= at:
+                    self.fresh.pop(key, None)
+        return self._loads[0][0] + self._ttl_sec if self._loads else None
