@@ -12,9 +12,8 @@ from aiokafka import ConsumerRecord
 from msgspec import Struct, field
 
 from app import metrics
-from app.adapters import changes, dead_letters, features, sessions
-from app.adapters import users as erasures
-from app.adapters.dead_letters import DeadLetter
+from app.adapters import changes, dead_letters, erasures, features, sessions
+from app.adapters.dead_letters import DeadLetter, readable
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
 from app.adapters.record_batches import Unreadable
@@ -45,7 +44,8 @@ _CHUNK: Final = 50
 class Incoming(Struct, frozen=True):
     """A record as polled; `message` is None when it could not be read, and `fault` says why.
 
-    `kind` of the fault: `decode`, or `batch` when the record stands for a whole batch.
+    `kind` of the fault: `decode`, or `batch` when the record stands for a whole batch. `erasures`: the number
+    of the last erasure when the event was stored; None where the message does not say.
     """
 
     record: ConsumerRecord
@@ -53,6 +53,7 @@ class Incoming(Struct, frozen=True):
     message: Message | None
     fault: str | None
     kind: str = "decode"
+    erasures: int | None = None
 
 
 class Applied(Struct):
@@ -73,9 +74,10 @@ class Applied(Struct):
 def read_record(record: ConsumerRecord, *, topic: str) -> Incoming:
     """Decodes a record; `topic` is its name without the prefix."""
     try:
-        return Incoming(record, topic, decode_message(record.value), None)
+        message = decode_message(record.value)
     except InvalidInput as error:
         return Incoming(record, topic, None, str(error))
+    return Incoming(record, topic, message, None, erasures=_number(record.headers, "erasures"))
 
 
 def read_unreadable(batch: Unreadable, *, topic: str) -> Incoming:
@@ -135,11 +137,12 @@ class FeatureWriter:
         unread = [item for item in incoming if item.message is None]
         letters = [*letters, *(_dead_letter(item, item.kind, item.fault or "", attempts=1) for item in unread)]
         messages = [item.message for item in incoming if item.message is not None]
+        stamps = [item.erasures for item in incoming if item.message is not None]
         started = time.perf_counter()
         async with self._database.connection() as connection:
             keys = await self._keys.of(connection, _item_ids(messages))
             async with connection.transaction():
-                applied = await self._count(connection, messages, keys) if messages else Applied()
+                applied = await self._count(connection, messages, stamps, keys) if messages else Applied()
                 if letters:
                     await dead_letters.store(connection, letters)
         metrics.STAGE_LATENCY.labels("consumer_transaction").observe((time.perf_counter() - started) * 1000)
@@ -155,20 +158,28 @@ class FeatureWriter:
         applied.dead = len(letters)
         return applied
 
-    async def _count(self, connection: "Connection", messages: Sequence[Message], keys: Mapping[str, int]) -> Applied:
+    async def _count(
+        self,
+        connection: "Connection",
+        messages: Sequence[Message],
+        stamps: Sequence[int | None],
+        keys: Mapping[str, int],
+    ) -> Applied:
+        """`stamps`: for each message the number of the last erasure when it was stored, if that is known."""
         fresh_ids = await features.consume(connection, list({message.event_id for message in messages}))
-        fresh: list[Message] = []
-        for message in messages:
-            if message.event_id in fresh_ids:
-                fresh_ids.remove(message.event_id)
-                fresh.append(message)
         # Those of duplicates are read as well: the first delivery may have died before it reached the cache.
         users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
         stored = await features.lock_histories(connection, list(users)) if users else {}
-        erased = await erasures.erased(connection, {message.user_id for message in messages})
-        if erased:
-            # Taken as consumed, for whoever sent them is to be forgotten.
-            fresh = [message for message in fresh if message.received_ms > erased.get(message.user_id, -1)]
+        erased = await erasures.last(connection, {message.user_id for message in messages})
+        fresh: list[Message] = []
+        for message, stamp in zip(messages, stamps, strict=True):
+            last = erased.get(message.user_id)
+            if message.event_id in fresh_ids and (last is None or not last.came_after(stamp, message.received_ms)):
+                fresh_ids.remove(message.event_id)
+                fresh.append(message)
+        if fresh_ids:
+            # Of before an erasure. The same event may have been sent again since, and that one counts.
+            await features.unconsume(connection, list(fresh_ids))
         folded = await _fold_in_chunks(fresh, stored)
         histories = await _encode_in_chunks(folded.histories)
         if histories:
@@ -236,7 +247,7 @@ def _dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> Dea
     record = item.record
     headers = [(str(name), bytes(value or b"")) for name, value in record.headers]
     named = dict(headers)
-    event_id = item.message.event_id if item.message is not None else _text(named.get("event_id"))
+    event_id = item.message.event_id if item.message is not None else readable(named.get("event_id"))
     return DeadLetter(
         topic=item.topic,
         partition=record.partition,
@@ -246,19 +257,18 @@ def _dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> Dea
         value=record.value,
         headers=headers,
         event_id=event_id,
-        traceparent=_text(named.get("traceparent")),
+        traceparent=readable(named.get("traceparent")),
         error_kind=kind,
         error=error[:2000].replace("\x00", "\\0"),
         attempts=attempts,
-        replays=_replays(named),
+        replays=_number(headers, "replays") or 0,
+        erasures=_number(headers, "erasures"),
     )
 
 
-def _replays(headers: Mapping[str, bytes]) -> int:
-    """How often the message was sent again before, by the relay's header."""
-    value = headers.get("replays", b"")
-    return int(value) if value.isdigit() and len(value) < 6 else 0
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", "backslashreplace").replace("\x00", "\\0")
+def _number(headers: Sequence[tuple[str, bytes | None]], name: str) -> int | None:
+    """A number among the headers that the relay sets; None when it is not there or not a number."""
+    for key, value in headers:
+        if key == name:
+            return int(value) if value is not None and value.isdigit() and len(value) < 10 else None
+    return None

@@ -1,4 +1,6 @@
-"""Maintenance: gauges of the backlog and of Postgres' own state, the sums behind the KPIs, and retention."""
+"""Maintenance: gauges of the backlog and of Postgres' own state, the sums behind the KPIs, retention, and erasures that
+were left unfinished.
+"""
 
 import asyncio
 import time
@@ -6,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app import metrics
-from app.adapters import analytics, changes, dead_letters, outbox, statistics
+from app.adapters import analytics, changes, dead_letters, erasures, outbox, statistics
 from app.adapters.postgres import Database
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
@@ -33,6 +35,8 @@ class Maintenance:
                 await self.observe()
                 progress.beat()
                 await self._retention.sweep()
+                progress.beat()
+                await self.finish_erasures()
                 progress.beat()
                 await self._rollup.catch_up()
                 if time.monotonic() >= self._kpis_at:
@@ -65,6 +69,14 @@ class Maintenance:
         metrics.DATABASE_OLDEST_TRANSACTION.set(state.oldest_transaction_sec)
         for table, dead_rows in state.dead_rows.items():
             metrics.DATABASE_DEAD_ROWS.labels(table).set(dead_rows)
+
+    async def finish_erasures(self) -> int:
+        """Removes the rows of users whose erasure was left unfinished; returns how many events. Raises
+        `DependencyDown`.
+        """
+        async with self._database.connection() as connection:
+            unfinished = await erasures.unfinished(connection)
+        return (await erasures.finish(self._database, unfinished)).events if unfinished else 0
 
     async def observe_kpis(self) -> None:
         """Sets the gauges of what was shown and clicked in the last days, by source. Raises `DependencyDown`."""

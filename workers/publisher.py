@@ -130,6 +130,7 @@ class Publisher:
                         "event_id": row.event_id,
                         "traceparent": row.traceparent,
                         "replays": str(row.replays) if row.replays else None,
+                        "erasures": None if row.erasures is None else str(row.erasures),
                     }
                 ),
             )

@@ -36,6 +36,8 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     attempts: int
     replays: int = 0
     """How often the message had been sent again when it failed this time."""
+    erasures: int | None = None
+    """The number of the last erasure when the event was stored; None where the message does not say."""
 
 
 class StatusBacklog(Struct, frozen=True):
@@ -45,7 +47,10 @@ class StatusBacklog(Struct, frozen=True):
 
 
 async def store(connection: "Connection", letters: Sequence[DeadLetter]) -> None:
-    """Keeps each letter once, however often Kafka delivers it. In the transaction of its batch."""
+    """Keeps each letter once, however often Kafka delivers it, and none of before an erasure of its user.
+
+    In the transaction of its batch.
+    """
     await connection.executemany(
         _SQL["store"],
         [
@@ -64,6 +69,8 @@ async def store(connection: "Connection", letters: Sequence[DeadLetter]) -> None
                 letter.error,
                 letter.attempts,
                 letter.replays,
+                letter.erasures,
+                readable(letter.key),
             )
             for letter in letters
         ],
@@ -78,3 +85,8 @@ async def backlog(connection: "Connection") -> list[StatusBacklog]:
 async def tell_resolved(connection: "Connection") -> dict[str, int]:
     """How many were replayed and discarded since anybody asked; each is told once, to one process."""
     return {row[0]: row[1] for row in await connection.fetch(_SQL["tell_resolved"], _TOLD_MAX)}
+
+
+def readable(value: bytes | None) -> str | None:
+    """Bytes as text that Postgres takes: what is not UTF-8, and NUL, as escapes."""
+    return None if value is None else value.decode("utf-8", "backslashreplace").replace("\x00", "\\0")

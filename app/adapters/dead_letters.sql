@@ -1,9 +1,12 @@
 -- name: store
 INSERT INTO feature_consumer_dlq (
     topic, partition, record_offset, record_ts_ms, message_key, value, header_names, header_values, event_id,
-    traceparent, error_kind, error, attempts, replays
+    traceparent, error_kind, error, attempts, replays, erasures
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+SELECT
+    $1::text, $2::integer, $3::bigint, $4::bigint, $5::bytea, $6::bytea, $7::text[], $8::bytea[], $9::text, $10::text,
+    $11::text, $12::text, $13::integer, $14::integer, $15::integer
+WHERE NOT EXISTS (SELECT FROM user_erasures WHERE user_id = $16::text AND number > $15::integer)
 ON CONFLICT (topic, partition, record_offset, record_ts_ms) DO NOTHING;
 
 -- name: backlog

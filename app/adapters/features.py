@@ -65,6 +65,11 @@ async def consume(connection: "Connection", event_ids: Sequence[str]) -> set[str
     return {row[0] for row in await connection.fetch(_SQL["consume"], event_ids)}
 
 
+async def unconsume(connection: "Connection", event_ids: Sequence[str]) -> None:
+    """Takes dedupe rows of this transaction back."""
+    await connection.execute(_SQL["unconsume"], event_ids)
+
+
 async def lock_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:
     """Locks the histories of these users until the transaction ends, increments their versions, and returns them."""
     rows = await connection.fetch(_SQL["lock_histories"], user_ids)

@@ -5,6 +5,9 @@ SELECT * FROM unnest($1::text[]) AS e (event_id) ORDER BY event_id
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id;
 
+-- name: unconsume
+DELETE FROM feature_event_consumed WHERE event_id = ANY ($1::text[]);
+
 -- name: lock_histories
 -- One statement creates what is missing, locks all of it in key order, and reads it as it is now.
 INSERT INTO user_history (user_id)

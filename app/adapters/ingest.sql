@@ -1,7 +1,11 @@
 -- name: insert_events
 -- One statement, one snapshot, one commit for all of it: an outbox row exists for exactly the events inserted here.
 -- The rows go in by event id, so that two statements with the same ids wait for each other and never deadlock.
-WITH submitted AS (
+-- All of them keep the number of the last erasure, read once and after the tables are locked (`writers` in erasures.sql).
+WITH last_erasure AS (
+    SELECT last_value::integer AS number FROM erasure_numbers
+),
+submitted AS (
     SELECT *
     FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::text[], $9::text[],
@@ -11,16 +15,18 @@ WITH submitted AS (
     )
 ),
 inserted AS (
-    INSERT INTO events (event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload)
-    SELECT event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload::jsonb
+    INSERT INTO events (event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload, erasures)
+    SELECT
+        event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload::jsonb,
+        (SELECT number FROM last_erasure)
     FROM submitted
     ORDER BY event_id
     ON CONFLICT (event_id) DO NOTHING
     RETURNING event_id
 ),
 queued AS (
-    INSERT INTO event_outbox (event_id, topic, message_key, payload, traceparent)
-    SELECT event_id, topic, user_id, payload, traceparent
+    INSERT INTO event_outbox (event_id, topic, message_key, payload, traceparent, erasures)
+    SELECT event_id, topic, user_id, payload, traceparent, (SELECT number FROM last_erasure)
     FROM submitted
     JOIN inserted USING (event_id)
     ORDER BY position

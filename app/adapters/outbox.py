@@ -29,6 +29,8 @@ class OutboxRow(Struct, frozen=True):
     raw: bytes | None = None
     """A replayed message's bytes as they came; `payload` is empty then."""
     replays: int = 0
+    erasures: int | None = None
+    """The number of the last erasure when the event was stored; None for a row of an older release."""
 
 
 class Reschedule(Struct, frozen=True):

@@ -13,6 +13,7 @@ from msgspec import Struct
 from psycopg.rows import dict_row
 
 from app.adapters import sql
+from app.adapters.dead_letters import readable
 from app.core.events import TOPIC_IMPRESSIONS, TOPIC_INTERACTIONS, TOPIC_WATCHES
 
 _SQL: Final = sql.load(__file__)
@@ -66,7 +67,7 @@ def requeue(connection: psycopg.Connection, source: Source, found: Sequence[Foun
     ids = [row.id for row in found]
     if source == "outbox":
         return connection.execute(_SQL["requeue_rows"].encode(), {"ids": ids}).rowcount
-    keys = [(row.message_key or b"").decode("utf-8", "backslashreplace").replace("\x00", "\\0") for row in found]
+    keys = [readable(row.message_key) or "" for row in found]
     rows = connection.execute(
         _SQL["requeue_letters"].encode(), {"ids": ids, "keys": keys, "status": status, "by": by}
     ).fetchall()

@@ -59,9 +59,10 @@ WITH picked AS (
     WHERE d.status = %(status)s
 ),
 queued AS (
-    INSERT INTO event_outbox (event_id, topic, message_key, payload, raw, traceparent, replays)
+    INSERT INTO event_outbox (event_id, topic, message_key, payload, raw, traceparent, replays, erasures)
     SELECT
-        coalesce(event_id, 'dead-letter-' || id), topic, key, '', coalesce(value, ''), traceparent, replays + 1
+        coalesce(event_id, 'dead-letter-' || id), topic, key, '', coalesce(value, ''), traceparent, replays + 1,
+        erasures
     FROM picked
     WHERE NOT counted
     ORDER BY id
@@ -92,24 +93,28 @@ FROM feature_consumer_dlq
 WHERE id = %(id)s;
 
 -- name: requeue_events
--- Accepted long enough ago to have been counted, and neither counted nor on its way nor dead-lettered.
+-- Accepted long enough ago to have been counted, and neither counted nor on its way nor dead-lettered nor from before
+-- an erasure of its user. Of an older release's rows the database's clock says which are from after it.
 WITH missing AS (
-    SELECT e.event_id, e.event_type, e.user_id, e.payload
+    SELECT e.event_id, e.event_type, e.user_id, e.payload, coalesce(e.erasures, u.number, 0) AS erasures
     FROM events AS e
+    LEFT JOIN user_erasures AS u ON u.user_id = e.user_id
     WHERE e.received_at >= now() - make_interval(secs => %(newer_sec)s)
         AND e.received_at <= now() - make_interval(secs => %(older_sec)s)
         AND NOT EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)
         AND NOT EXISTS (SELECT FROM event_outbox AS o WHERE o.event_id = e.event_id)
         AND NOT EXISTS (SELECT FROM feature_consumer_dlq AS d WHERE d.event_id = e.event_id)
+        AND CASE WHEN e.erasures IS NULL THEN e.received_at > u.erased_at ELSE e.erasures >= u.number END IS NOT FALSE
     LIMIT %(limit)s
 ),
 queued AS (
-    INSERT INTO event_outbox (event_id, topic, message_key, payload)
+    INSERT INTO event_outbox (event_id, topic, message_key, payload, erasures)
     SELECT
         m.event_id,
         CASE m.event_type WHEN 'watch' THEN %(watches)s WHEN 'impression' THEN %(impressions)s ELSE %(rest)s END,
         m.user_id,
-        m.payload::text
+        m.payload::text,
+        m.erasures
     FROM missing AS m
     WHERE NOT %(dry_run)s
 )

@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from app.adapters import catalogue, users
+from app.adapters import catalogue, erasures, users
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.api.timestamps import Timestamp
@@ -114,12 +114,13 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         """
         user_id = path_id(request.scope)
         async with database.connection() as connection:
-            erased = await users.erase(connection, user_id)
+            erasure, version = await erasures.begin(connection, user_id)
         forget(user_id)
+        removed = await erasures.finish(database, [erasure])
         if cache is not None:
             # An empty history with a greater version: what is written late does not win. Should Redis be away, the
             # entry lives on until its time is up, and this answers 503 so that the client asks again.
-            await cache.put_many({user_id: Versioned(erased.version + 1, b"")})
-        return reply(UserErasure(user_id, erased.events, erased.queued, erased.dead_letters, erased.erased_at))
+            await cache.put_many({user_id: Versioned(version + 1, b"")})
+        return reply(UserErasure(user_id, removed.events, removed.queued, removed.dead_letters, erasure.erased_at))
 
     return [get_user, delete_user]

@@ -1,13 +1,15 @@
 """The plans of what relay, consumer and maintenance run all the time: by an index, at any size of the tables."""
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
 import pytest
 
-from app.adapters import dead_letters, features, outbox, retention, stale_histories
+from app.adapters import dead_letters, erasures, features, outbox, retention, stale_histories
 
 ROWS: Final = 5000
+NOW: Final = datetime.now(UTC)
 
 # Statement → its arguments. All of these are run for each batch, or every few seconds.
 STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
@@ -21,6 +23,9 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "read histories": (features._SQL["read_histories"], (["user-1"],)),
     "neighbours": (features._SQL["read_neighbours"], (["item-1"], 100, 0.6, 1.0)),
     "stale histories": (stale_histories._SQL["take"], (100,)),
+    "last erasures": (erasures._SQL["last"], (["user-1", "user-2"],)),
+    "unfinished erasures": (erasures._SQL["unfinished"], (10.0, 100)),
+    "events of an erased user": (erasures._SQL["delete_events"], ("u1", 1, NOW, 100)),
     "retention of dedupe rows": (retention._SQL["feature_event_consumed"], (3_000_000.0, 100)),
     "retention of events": (retention._SQL["events"], (3_000_000.0, 100)),
     "retention of dead letters": (retention._SQL["feature_consumer_dlq"], (3_000_000.0, 100)),
@@ -39,6 +44,7 @@ async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
         "INSERT INTO item_stats (item_id, frequency) SELECT 'item-' || n, 1 FROM n",
         "INSERT INTO item_pairs (item_a, item_b, weight) SELECT n, n + 1, 1 FROM n",
         "INSERT INTO user_history (user_id) SELECT 'user-' || n FROM n",
+        "INSERT INTO user_erasures (user_id, unfinished) SELECT 'user-' || n, n < 10 FROM n",
         "INSERT INTO stale_history (user_id) SELECT 'user-' || n FROM n",
     ):
         await pool.execute(f"WITH n AS (SELECT generate_series(1, {ROWS}) AS n) {statement}")

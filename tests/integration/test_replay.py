@@ -154,6 +154,27 @@ def test_events_that_were_lost_behind_the_outbox_are_put_back(database_url: str)
     assert reco(database_url, "replay", "events", "--newer-than", "30d").returncode == 2
 
 
+def test_what_is_sent_again_keeps_its_place_before_or_after_an_erasure(database_url: str) -> None:
+    """ann was erased once, and zoe never. The last two rows are an older release's, which kept no count."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO user_erasures (user_id, erased_at) VALUES ('ann', now() - interval '2 hours')")
+        connection.execute(
+            "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, erasures, "
+            "received_at) SELECT event_id, 'watch', user_id, 's', 1, '', '{}', erasures, now() - hours * interval "
+            "'1 hour' FROM (VALUES ('before', 'ann', 0, 1), ('after', 'ann', 1, 1), ('zoe', 'zoe', 0, 1), "
+            "('old-before', 'ann', NULL, 3), ('old-after', 'ann', NULL, 1)) AS e (event_id, user_id, erasures, hours)"
+        )
+        connection.execute(
+            "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, message_key, value, "
+            "event_id, error_kind, error, attempts, erasures) SELECT 't', 0, n, 1, 'ann', '{}', 'letter-' || n, "
+            "'decode', 'Invalid JSON', 1, nullif(n, 0) FROM generate_series(0, 1) AS n"
+        )
+        assert "3 events were put back" in reco(database_url, "replay", "events").stdout
+        assert "2 sent again" in run(database_url, DLQ, "--status", "pending", "--limit", "100").stdout
+        sent = connection.execute("SELECT event_id, erasures FROM event_outbox ORDER BY event_id").fetchall()
+        assert sent == [("after", 1), ("letter-0", None), ("letter-1", 1), ("old-after", 1), ("zoe", 0)]
+
+
 def test_a_python_without_the_dependencies_finds_the_checkouts_own(
     database_url: str, tmp_path: "os.PathLike[str]"
 ) -> None:

@@ -1,0 +1,116 @@
+"""Erasure of users, ordered by numbers in Postgres and by no clock (docs/adr/0027).
+
+Postgres numbers the erasures of all users. Each row of `events`, `event_outbox` and `feature_consumer_dlq` keeps the
+number of the last erasure at its insert, and a message carries it: one below the number of the user's own last erasure
+came before that. `begin` numbers an erasure and removes what was counted; from then on nothing of before counts.
+`finish` removes the rows.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from app.adapters import features, sessions, sql
+from app.adapters.postgres import Database
+from app.core.erasure import LastErasure
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_SQL: Final = sql.load(__file__)
+
+_BATCH: Final = 5000
+_WRITERS_TIMEOUT_SEC: Final = 5.0
+_POLL_SEC: Final = 0.01
+# The process that began an erasure is finishing it until then.
+_LEFT_ALONE_SEC: Final = 2 * _WRITERS_TIMEOUT_SEC
+_UNFINISHED_MAX: Final = 100
+
+
+class Erasure(Struct, frozen=True):
+    """`number`: among the erasures of all users."""
+
+    user_id: str
+    number: int
+    erased_at: datetime
+
+
+class Removed(Struct):
+    """Numbers of rows."""
+
+    events: int = 0
+    queued: int = 0
+    dead_letters: int = 0
+
+
+async def begin(connection: "Connection", user_id: str) -> tuple[Erasure, int]:
+    """Removes what was counted of a user and numbers the erasure, in one transaction. Also returns the version of the
+    history that was removed.
+
+    The history is locked first, as the consumer does: a batch has counted before, and that goes, or it counts after,
+    and reads the new number. An insert may see the number before the commit: its event counts after the commit.
+    """
+    async with connection.transaction():
+        locked = await features.lock_histories(connection, [user_id])
+        await connection.execute(_SQL["erase_history"], user_id)
+        await sessions.erase(connection, user_id)
+        row = await connection.fetchrow(_SQL["remember"], user_id)
+    assert row is not None  # an upsert returns its row
+    return Erasure(user_id, *row), locked[user_id].version
+
+
+async def finish(database: Database, erasures: Sequence[Erasure]) -> Removed:
+    """Removes the rows of before these erasures, once the transactions that write such rows have ended.
+
+    Waits for those no longer than 5 s, and removes what is committed then; such an erasure stays unfinished, as one
+    does when the process dies, and is finished by a later call. Raises `DependencyDown`.
+    """
+    ended = await _writers_end(database)
+    removed = Removed()
+    async with database.connection() as connection:
+        await connection.execute(_SQL["empty_batches"])
+        for erasure in erasures:
+            removed.events += await _delete(connection, "delete_events", erasure)
+            removed.queued += await _delete(connection, "delete_queued", erasure)
+            removed.dead_letters += await _delete(connection, "delete_dead_letters", erasure)
+            if ended:
+                await connection.execute(_SQL["finish"], erasure.user_id, erasure.number, erasure.erased_at)
+    return removed
+
+
+async def unfinished(connection: "Connection") -> list[Erasure]:
+    """Up to 100 that nobody is finishing, oldest first."""
+    return [Erasure(*row) for row in await connection.fetch(_SQL["unfinished"], _LEFT_ALONE_SEC, _UNFINISHED_MAX)]
+
+
+async def last(connection: "Connection", user_ids: Collection[str]) -> dict[str, LastErasure]:
+    """The last erasure of those of the users who were erased. After their histories are locked."""
+    rows = await connection.fetch(_SQL["last"], list(user_ids))
+    return {user_id: LastErasure(number, erased_ms) for user_id, number, erased_ms in rows}
+
+
+async def _writers_end(database: Database) -> bool:
+    """Waits until all transactions have ended that write rows of users now; False when one is still running."""
+    deadline = time.monotonic() + _WRITERS_TIMEOUT_SEC
+    async with database.connection() as connection:
+        writers = [row[0] for row in await connection.fetch(_SQL["writers"])]
+    while writers:
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_POLL_SEC)
+        async with database.connection() as connection:
+            writers = [row[0] for row in await connection.fetch(_SQL["running"], writers)]
+    return True
+
+
+async def _delete(connection: "Connection", statement: str, erasure: Erasure) -> int:
+    """In batches, so that no number of rows takes a statement too long."""
+    deleted, batch = 0, _BATCH
+    while batch == _BATCH:
+        batch = await connection.fetchval(_SQL[statement], erasure.user_id, erasure.number, erasure.erased_at, _BATCH)
+        deleted += batch
+    return deleted

@@ -1,0 +1,318 @@
+"""Erasure of a user: what came before is gone everywhere and never counts; what comes after is new."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+import redis
+from aiokafka import ConsumerRecord
+
+from app.adapters import erasures, outbox
+from app.adapters.ingest import insert_events
+from app.adapters.postgres import Database
+from app.core import events
+from app.core.messages import decode_message
+from app.settings import Settings
+from tests.support.api import serving, watch
+from tests.support.pipeline import database, message, until
+from workers.batch import FeatureWriter, Incoming, read_record
+from workers.maintenance import Maintenance
+from workers.retention import RetentionOptions
+
+Pool = asyncpg.Pool
+Queued = tuple[str, int | None]
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+async def opened(database_url: str) -> AsyncIterator[Database]:
+    async with database(database_url) as opened:
+        yield opened
+
+
+async def queued(pool: Pool) -> list[Queued]:
+    """The messages of the outbox, each with its stamp, as the relay sends them."""
+    return [tuple(row) for row in await pool.fetch("SELECT payload, erasures FROM event_outbox ORDER BY id")]
+
+
+async def consume(opened: Database, messages: Sequence[Queued], *, received_off_ms: int = 0) -> int:
+    """Counts these messages as the consumer does; returns how many changed a feature."""
+    incoming = []
+    for payload, stamp in messages:
+        fields = json.loads(payload)
+        fields["received_ms"] += received_off_ms
+        incoming.append(Incoming(None, "t", decode_message(json.dumps(fields).encode()), None, erasures=stamp))
+    return (await FeatureWriter(opened, max_retries=1).apply(incoming)).counted
+
+
+async def history(client: httpx.AsyncClient) -> list[str]:
+    answer = await client.get("/users/ann")
+    return [entry["item_id"] for entry in answer.json()["history"]] if answer.status_code == 200 else []
+
+
+async def finish_left_over(opened: Database, pool: Pool) -> int:
+    """What maintenance does with erasures that were begun long ago."""
+    await pool.execute("ALTER TABLE user_erasures DISABLE TRIGGER USER")  # or the new time is another erasure
+    await pool.execute("UPDATE user_erasures SET erased_at = erased_at - interval '1 minute'")
+    await pool.execute("ALTER TABLE user_erasures ENABLE TRIGGER USER")
+    keep = RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30)
+    return await Maintenance(opened, keep).finish_erasures()
+
+
+async def unfinished(pool: Pool) -> int:
+    count: int = await pool.fetchval("SELECT count(*) FROM user_erasures WHERE unfinished")
+    return count
+
+
+async def test_erasure_is_everywhere_and_stays(
+    settings: Settings, opened: Database, pool: Pool, redis_url: str
+) -> None:
+    async with serving(settings) as client:
+        await client.put("/items/alien", json={"title": "Alien"})
+        for item_id in ("alien", "heat"):
+            assert (await client.post("/log/watch", json=watch(item_id=item_id))).status_code == 202
+        before = await queued(pool)
+        assert await consume(opened, before[:1]) == 1
+        assert (await client.get("/reco?user_id=ann")).status_code == 200  # which caches the history
+
+        stored = (await client.get("/users/ann?limit=1")).json()
+        assert (stored["events"], stored["queued"], len(stored["latest"])) == (2, 2, 1)
+        assert [(entry["item_id"], entry["title"]) for entry in stored["history"]] == [("alien", "Alien")]
+        assert stored["history"][0]["kind"] == "watch"
+
+        await pool.execute(
+            "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, value, error_kind, "
+            "error, attempts) VALUES ('t', 0, 7, 1, 'ann, and others', 'batch', 'no checksum', 1)"
+        )
+
+        erased = (await client.delete("/users/ann")).json()
+        assert (erased["events"], erased["queued"]) == (2, 2)
+        assert (await client.get("/users/ann")).status_code == 404
+        assert await pool.fetchval("SELECT count(*) FROM user_history") == 0
+        assert await unfinished(pool) == 0
+        # Whose messages are in a batch that cannot be read nobody knows.
+        assert await pool.fetch("SELECT record_offset, value FROM feature_consumer_dlq") == [(7, None)]
+        with redis.Redis.from_url(redis_url) as cache:
+            assert all(len(cache.get(key)) == 8 for key in cache.keys("reco:history:*"))
+
+        assert await consume(opened, before) == 0
+        assert (await client.post("/log/watch", json=watch(item_id="heat"))).status_code == 202
+        assert await consume(opened, await queued(pool)) == 1
+        assert await history(client) == ["heat"]
+
+
+@pytest.mark.parametrize("off_ms", [-HOUR_MS, HOUR_MS])
+async def test_an_api_clock_an_hour_off_neither_loses_nor_brings_back(
+    settings: Settings, opened: Database, pool: Pool, off_ms: int
+) -> None:
+    async with serving(settings) as client:
+        for again in range(2):
+            assert (await client.post("/log/watch", json=watch(item_id=f"before-{again}"))).status_code == 202
+            before = await queued(pool)
+            assert (await client.delete("/users/ann")).status_code == 200
+            assert (await client.post("/log/watch", json=watch(item_id=f"after-{again}"))).status_code == 202
+            assert await consume(opened, before, received_off_ms=off_ms) == 0
+            assert await consume(opened, await queued(pool), received_off_ms=off_ms) == 1
+            assert await history(client) == [f"after-{again}"]
+
+
+async def test_an_event_sent_again_after_the_erasure_is_new(settings: Settings, opened: Database, pool: Pool) -> None:
+    body = watch(event_id="event-0001")
+    async with serving(settings) as client:
+        await client.post("/log/watch", json=body)
+        counted = await queued(pool)
+        assert await consume(opened, counted) == 1
+        await client.delete("/users/ann")
+        assert (await client.post("/log/watch", json=body)).status_code == 202
+        # The copy of before comes again, in the same batch and before the new one.
+        assert await consume(opened, [*counted, *await queued(pool)]) == 1
+        assert await consume(opened, [*counted, *await queued(pool)]) == 0
+        assert await history(client) == ["alien"]
+
+
+async def test_an_insert_that_is_under_way_is_erased_before_the_answer(
+    settings: Settings, database_url: str, pool: Pool
+) -> None:
+    writer = await asyncpg.connect(database_url)
+    transaction = writer.transaction()
+    await transaction.start()
+    await insert_events(writer, [_record("ann")])
+    async with serving(settings) as client:
+        erasing = asyncio.create_task(client.delete("/users/ann"))
+        await until(lambda: pool.fetchval("SELECT count(*) FROM user_erasures"))
+        await insert_events(writer, [_record("bob")])
+        assert not erasing.done()
+        await transaction.commit()
+        answer = (await erasing).json()
+    await writer.close()
+    assert (answer["events"], answer["queued"]) == (1, 1)
+    assert await pool.fetchval("SELECT array_agg(user_id) FROM events") == ["bob"]
+    assert await unfinished(pool) == 0
+
+
+async def test_an_insert_that_outlasts_the_wait_is_erased_by_maintenance(
+    settings: Settings, opened: Database, database_url: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasures, "_WRITERS_TIMEOUT_SEC", 0.0)
+    writer = await asyncpg.connect(database_url)
+    transaction = writer.transaction()
+    await transaction.start()
+    await insert_events(writer, [_record("ann")])
+    async with serving(settings) as client:
+        assert (await client.delete("/users/ann")).json()["events"] == 0
+        await client.post("/log/watch", json=watch(item_id="later"))
+    await transaction.commit()
+    await writer.close()
+    assert await consume(opened, await queued(pool)) == 1
+    assert await finish_left_over(opened, pool) == 1
+    assert await pool.fetchval("SELECT array_agg(payload ->> 'item_id') FROM events") == ["later"]
+    assert await unfinished(pool) == 0
+    assert await finish_left_over(opened, pool) == 0
+
+
+async def test_a_reader_that_stays_does_not_hold_up_an_erasure(
+    settings: Settings, database_url: str, pool: Pool
+) -> None:
+    reader = await asyncpg.connect(database_url)
+    async with serving(settings) as client, reader.transaction(isolation="repeatable_read"):
+        await reader.fetchval("SELECT count(*) FROM events")
+        assert (await client.delete("/users/ann")).status_code == 200
+        assert await unfinished(pool) == 0
+    await reader.close()
+
+
+@pytest.mark.parametrize("finished_by", ["the client's retry", "maintenance"])
+async def test_a_process_that_dies_between_the_steps_leaves_an_erasure_that_is_finished(
+    settings: Settings, opened: Database, pool: Pool, finished_by: str
+) -> None:
+    async with serving(settings) as client:
+        await client.post("/log/watch", json=watch())
+        before = await queued(pool)
+        assert await consume(opened, before) == 1
+        async with opened.connection() as connection:
+            await erasures.begin(connection, "ann")
+        assert await history(client) == []
+        assert await consume(opened, before) == 0
+        if finished_by == "maintenance":
+            assert await finish_left_over(opened, pool) == 1
+        else:
+            assert (await client.delete("/users/ann")).json()["events"] == 1
+        assert (await client.get("/users/ann")).status_code == 404
+        assert await unfinished(pool) == 0
+
+
+async def test_rows_that_a_relay_held_are_erased_when_they_turn_dead(
+    settings: Settings, opened: Database, database_url: str, pool: Pool
+) -> None:
+    relay = await asyncpg.connect(database_url)
+    async with serving(settings) as client:
+        await client.post("/log/watch", json=watch())
+        async with relay.transaction():
+            held = await outbox.claim_batch(relay, 10, lease_sec=30.0)
+            assert (await client.delete("/users/ann")).json()["queued"] == 0
+            assert await unfinished(pool) == 1
+            await outbox.reschedule(relay, [outbox.Reschedule(row.id, None, "too large") for row in held])
+    await relay.close()
+    await finish_left_over(opened, pool)
+    assert await pool.fetchval("SELECT count(*) FROM event_outbox") == 0
+    assert await unfinished(pool) == 0
+
+
+async def test_a_dead_letter_of_before_is_not_kept_and_one_of_after_is(opened: Database, pool: Pool) -> None:
+    writer = FeatureWriter(opened, max_retries=1)
+    await writer.apply([_poison(1, "0"), _poison(2, None)])
+    async with opened.connection() as connection:
+        erasure, _ = await erasures.begin(connection, "ann")
+    await erasures.finish(opened, [erasure])
+    assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 0
+    await writer.apply([_poison(3, "0"), _poison(4, "1"), _poison(5, "not a number")])
+    kept = await pool.fetch("SELECT record_offset, erasures FROM feature_consumer_dlq ORDER BY record_offset")
+    assert [tuple(row) for row in kept] == [(4, 1), (5, None)]
+    await erasures.finish(opened, [erasure])
+    assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 2
+
+
+async def test_a_message_of_an_older_release_goes_by_time(opened: Database, pool: Pool) -> None:
+    async with opened.connection() as connection:
+        erasure, _ = await erasures.begin(connection, "ann")
+    erased_ms = int(erasure.erased_at.timestamp() * 1000)
+    assert await consume(opened, [(message("event-0001", received_ms=erased_ms - 1000), None)]) == 0
+    assert await consume(opened, [(message("event-0002", received_ms=erased_ms + 1000), None)]) == 1
+
+
+async def test_rows_of_an_older_release_go_by_the_databases_time(opened: Database, pool: Pool) -> None:
+    async with opened.connection() as connection:
+        erasure, _ = await erasures.begin(connection, "ann")
+    for event_id, after in (("event-0001", False), ("event-0002", True)):
+        await pool.execute(
+            "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+            "VALUES ($1, 'view', 'ann', 's', 1, '', '{}', $2::timestamptz + make_interval(secs => $3))",
+            event_id,
+            erasure.erased_at,
+            float(after),
+        )
+        await pool.execute(
+            "INSERT INTO event_outbox (event_id, topic, message_key, payload, created_at) "
+            "VALUES ($1, 't', 'ann', '', $2::timestamptz + make_interval(secs => $3))",
+            event_id,
+            erasure.erased_at,
+            float(after),
+        )
+    removed = await erasures.finish(opened, [erasure])
+    assert (removed.events, removed.queued) == (1, 1)
+    assert await pool.fetchval("SELECT array_agg(event_id) FROM events") == ["event-0002"]
+    assert await pool.fetchval("SELECT array_agg(event_id) FROM event_outbox") == ["event-0002"]
+
+
+async def test_an_erasure_by_an_older_release_is_counted(opened: Database, pool: Pool) -> None:
+    for number in (1, 3):  # a conflict has drawn a number too
+        await pool.execute(
+            "INSERT INTO user_erasures (user_id, erased_at) VALUES ('ann', clock_timestamp()) "
+            "ON CONFLICT (user_id) DO UPDATE SET erased_at = excluded.erased_at"
+        )
+        async with opened.connection() as connection:
+            assert (await erasures.last(connection, ["ann", "bob"])).keys() == {"ann"}
+            assert (await erasures.last(connection, ["ann"]))["ann"].number == number
+    assert await consume(opened, [(message("event-0001"), 1), (message("event-0002"), 3)]) == 1
+
+
+async def test_many_rows_are_removed_in_batches(opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasures, "_BATCH", 10)
+    await pool.execute(
+        "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, erasures) "
+        "SELECT 'event-' || n, 'view', CASE WHEN n <= 35 THEN 'ann' ELSE 'bob' END, 's', 1, '', '{}', 0 "
+        "FROM generate_series(1, 40) AS n"
+    )
+    async with opened.connection() as connection:
+        erasure, _ = await erasures.begin(connection, "ann")
+    assert (await erasures.finish(opened, [erasure])).events == 35
+    assert await pool.fetchval("SELECT count(*) FROM events") == 5
+    assert await unfinished(pool) == 0
+
+
+def _record(user_id: str) -> events.Record:
+    event = events.View(user_id=user_id, session_id="s", item_id="alien", event_id=f"event-{user_id}")
+    return events.accept(event, now_ms=1_767_225_600_000, entropy=bytes(10))
+
+
+def _poison(offset: int, stamp: str | None) -> Incoming:
+    """A message of ann that cannot be read."""
+    record: Any = ConsumerRecord(
+        topic="t",
+        partition=0,
+        offset=offset,
+        timestamp=1,
+        timestamp_type=0,
+        key=b"ann",
+        value=b"{",
+        checksum=None,
+        serialized_key_size=3,
+        serialized_value_size=1,
+        headers=() if stamp is None else (("erasures", stamp.encode()),),
+    )
+    return read_record(record, topic="t")

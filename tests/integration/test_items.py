@@ -1,0 +1,60 @@
+"""The catalogue."""
+
+import asyncpg
+
+from app.settings import Settings
+from tests.support.api import serving
+
+ITEM = {
+    "title": "Alien",
+    "categories": ["horror", "space"],
+    "tags": ["1979"],
+    "published_at": "2020-01-01T00:00:00Z",
+    "expires_at": None,
+    "hidden": False,
+}
+
+
+async def test_an_item_is_stored_replaced_shown_and_removed(settings: Settings) -> None:
+    async with serving(settings) as client:
+        assert (await client.get("/items/a%2Fb")).status_code == 404
+        created = await client.put("/items/a%2Fb", json=ITEM)
+        assert created.status_code == 201
+        stored = (await client.get("/items/a%2Fb")).json()
+        assert stored == created.json()
+        assert {name: stored[name] for name in [*ITEM, "item_id"]} == {**ITEM, "item_id": "a/b"}
+        replaced = await client.put("/items/a%2Fb", json={"hidden": True})
+        assert (replaced.status_code, replaced.json()["title"], replaced.json()["hidden"]) == (200, None, True)
+        removed = await client.delete("/items/a%2Fb")
+        assert (removed.status_code, removed.content) == (204, b"")
+        assert (await client.delete("/items/a%2Fb")).status_code == 404
+
+
+async def test_many_items_are_stored_all_or_none(settings: Settings, pool: asyncpg.Pool) -> None:
+    async with serving(settings) as client:
+        items = [{"item_id": f"i{number}", **ITEM} for number in range(1000)]
+        assert (await client.post("/items", json={"items": items})).json() == {"created": 1000, "replaced": 0}
+        assert (await client.post("/items", json={"items": items[::-1]})).json() == {"created": 0, "replaced": 1000}
+        for body, path in (
+            ({"items": []}, "$.items"),
+            ({"items": items * 2}, "$.items"),
+            ({"items": [{"item_id": "n1"}, {"item_id": "n1"}]}, "$.items[1].item_id"),
+            ({"items": [{"item_id": "n1"}, {"item_id": "n2", "title": ""}]}, "$.items[1].title"),
+            ({"items": [{"item_id": "n1", "expires_at": "2020-01-01T00:00:00"}]}, "$.items[0].expires_at"),
+            ({"items": [{"item_id": "n1", "expires_at": "0001-01-01T00:00:00+14:00"}]}, "$.items[0].expires_at"),
+        ):
+            refused = await client.post("/items", json=body)
+            assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, path)
+        faulty = [
+            {"item_id": "n1"},
+            {"item_id": "n2", "title": ""},
+            {"title": "n3"},
+            {"item_id": "n4", "tags": ["a", 1]},
+        ]
+        refused = await client.post("/items", json={"items": faulty})
+        paths = [fault["path"] for fault in refused.json()["errors"]]
+        assert (refused.status_code, paths) == (422, ["$.items[1].title", "$.items[2]", "$.items[3].tags[1]"])
+        refused = await client.post("/items", json={"items": [{"item_id": "n", "title": ""}] * 1000})
+        assert (refused.status_code, len(refused.json()["errors"])) == (422, 100)
+        assert (await client.post("/items", content=b'{"items": [')).status_code == 400
+    assert await pool.fetchval("SELECT count(*) FROM items") == 1000
