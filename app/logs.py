@@ -1,6 +1,6 @@
-"""structlog set up once: JSON lines for machines, and lines for people, in colour on a terminal only.
+"""Configures structlog: JSON lines for machines, or lines for people, coloured only on a terminal.
 
-Every line passes three guards, whoever wrote it, a library included: no personal data, no secrets, no flood.
+Every line, also one of a library, passes three guards: against personal data, secrets and floods.
 """
 
 import logging
@@ -13,14 +13,14 @@ from typing import Any, Final, Literal
 
 import structlog
 
-# Each logs every refused connection of an outage with a stack trace; the health probe says it once.
+# Each logs every refused connection of an outage with a stack trace; the health probe logs the outage once.
 _SILENT: Final = ("aiokafka", "asyncpg")
 _NOISY: Final = ("yoyo", "uvicorn", "asyncio")
 
-# What a caller sends stays in Postgres; a line in a log outlives an erasure.
+# Data of callers stays in Postgres: a log line would outlive an erasure.
 _PERSONAL: Final = frozenset({"user_id", "session_id", "payload", "body", "headers", "value", "message_key"})
 _PASSWORD: Final = re.compile(r"(\w://[^:/@\s]*):[^@/\s]+@")
-# Postgres quotes the row that it refuses.
+# Postgres quotes the refused row in its error.
 _DETAIL: Final = re.compile(r"\s*\b(?:DETAIL|CONTEXT):.*", re.DOTALL)
 
 _BURST: Final = 10
@@ -31,9 +31,9 @@ Line = MutableMapping[str, Any]
 
 
 class FloodGuard:
-    """Lets the first lines of a kind pass in each window, and says with the next window's first how many it held back.
+    """Passes the first lines of each kind per window; the next window's first line says how many were suppressed.
 
-    A kind is the event and what it is about: an outage that fails every request is one fault, not ten thousand.
+    A kind is the event and its subject: an outage that fails every request is one kind.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -45,7 +45,7 @@ class FloodGuard:
         now = self._now()
         if len(self._kinds) >= _MAX_KINDS:
             self._kinds.clear()
-        window = self._kinds.setdefault(kind, [now, 0, 0])  # its start, lines in it, those of them held back
+        window = self._kinds.setdefault(kind, [now, 0, 0])  # start, lines, suppressed lines
         if now - window[0] >= _WINDOW_SEC:
             if window[2]:
                 line["held_back"] = int(window[2])
@@ -58,7 +58,7 @@ class FloodGuard:
 
 
 def redact(logger: object, method: str, line: Line) -> Line:
-    """Takes out personal data by name, and passwords and quoted rows from texts."""
+    """Removes personal data by key, and passwords and quoted rows from texts."""
     for key in _PERSONAL & line.keys():
         del line[key]
     for key, value in line.items():
@@ -68,7 +68,7 @@ def redact(logger: object, method: str, line: Line) -> Line:
 
 
 class _Forward(logging.Handler):
-    """What libraries log, through the same guards and in the same form."""
+    """Forwards the libraries' log records through the same guards and in the same form."""
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)

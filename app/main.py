@@ -27,11 +27,11 @@ _ENDED_AT_ONCE: Final = 130  # 128 + SIGINT, as shells say it
 
 
 def run(settings: Settings) -> int:
-    """Runs the process until a signal; returns its exit code. Raises `UserError` for what must be mended first."""
+    """Runs the process until a signal; returns its exit code. Raises `UserError` for what must be corrected first."""
     logs.configure(format=settings.log_format, level=settings.log_level)
     listener = bind(settings.http_host, settings.http_port, reuse_port=settings.http_reuse_port)
     with listener:
-        # A schema that cannot be brought up to date ends the start; a Postgres that is away does not.
+        # A failed migration ends the start; a Postgres that is unreachable does not.
         migrated = False
         with contextlib.suppress(DependencyDown):
             migrations.migrate(settings.database_url)
@@ -41,8 +41,8 @@ def run(settings: Settings) -> int:
 
 
 def _collect_less_often() -> None:
-    """A request makes some hundred objects and no cycles, so by default the collector runs every few requests and looks
-    at everything every few hundred. What is there at the start stays for good.
+    """A request makes some hundred objects and no cycles. By default the collector would run every few requests, and
+    scan all objects every few hundred. Objects that exist at the start are exempted: they live as long as the process.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Asks each dependency once a second how it is, and remembers since when."""
+"""Probes each dependency twice a second, and records its state and since when."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ _DEADLINE_SEC: Final = 3.0
 
 
 class Dependency(Struct, frozen=True):
-    """`probe` returns when all is well and raises `DependencyDown` (or `UserError`, which is kept) when not."""
+    """`probe` returns when the dependency works; otherwise it raises `DependencyDown` or `UserError`."""
 
     name: str
     probe: Callable[[], Awaitable[None]]
@@ -30,7 +30,7 @@ class Dependency(Struct, frozen=True):
 
 
 class Monitor:
-    """`run` is the supervised task `health-probe`; `report` is what it last saw."""
+    """`run` is the supervised task `health-probe`; `report` returns the latest states."""
 
     def __init__(self, dependencies: Sequence[Dependency]) -> None:
         self._dependencies = dependencies

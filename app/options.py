@@ -1,4 +1,4 @@
-"""The settings as what each part takes: plain values, so that nothing below knows the settings."""
+"""Turns the settings into the options of each part, so that nothing below depends on the settings."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def pool_options(settings: Settings) -> PoolOptions:
         lock_timeout_ms=settings.db_lock_timeout_ms,
         application_name="reco " + ",".join(sorted(settings.role)),
         transaction_timeout_sec=max(
-            # The relay publishes inside of its transaction.
+            # The relay publishes inside its transaction.
             settings.outbox_relay_publish_timeout_sec + 10.0,
             4 * settings.db_statement_timeout_ms / 1000,
         ),
@@ -70,7 +70,7 @@ def consumer_options(settings: Settings) -> ConsumerOptions:
 
 
 def key_source(settings: Settings) -> KeySource | None:
-    """None when no keys are asked for."""
+    """None when no keys are configured."""
     if not settings.api_keys and not settings.api_keys_file:
         return None
     return KeySource(settings.api_keys, Path(settings.api_keys_file) if settings.api_keys_file else None)

@@ -1,4 +1,4 @@
-"""What each role is made of, over the clients that the wiring opens: supervised tasks, and the routes of the API."""
+"""The parts of each role: its supervised tasks, and the routes of the API. The wiring opens the clients."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -33,7 +33,7 @@ _BEACON_PATH: Final = "/log/batch"
 
 
 def workers(settings: Settings, database: Database, cache: HistoryCache | None) -> list[TaskSpec]:
-    """The tasks of `relay` and `consumer`, as far as the role has them, and maintenance, which every process does."""
+    """The tasks of the roles `relay` and `consumer`, and maintenance, which every process runs."""
     kafka = options.kafka_options(settings)
     tasks = []
     if "relay" in settings.role:
@@ -48,7 +48,7 @@ def workers(settings: Settings, database: Database, cache: HistoryCache | None) 
 
 
 class Api:
-    """The role `api`: takes events and answers recommendations. Its HTTP server is the wiring's, as in every role."""
+    """The role `api`: takes events and answers recommendations. The wiring runs the HTTP server, as in every role."""
 
     def __init__(self, settings: Settings, database: Database, cache: HistoryCache | None) -> None:
         self._settings = settings
@@ -95,8 +95,8 @@ class Api:
     def stages(self) -> list[list[TaskSpec]]:
         """The tasks beside the HTTP server, in the order in which they stop after it.
 
-        Without the buffer the process takes no events, so traffic should go elsewhere; without the others its answers
-        are a little older than they should be, and that is all.
+        Without the buffer the process takes no events, so it is not ready. Without the others its answers are only less
+        fresh.
         """
         # A flush is a wait for a connection and a few statements, each with its own timeout.
         flush_sec = 30.0 + 2 * self._settings.db_statement_timeout_ms / 1000

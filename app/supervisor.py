@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 _RESTART_BASE_SEC: Final = 0.5
 _RESTART_MAX_SEC: Final = 30.0
-# A task that ran this long before it failed was well: its next failure is the first of a new series.
+# A task that ran this long before it failed was healthy: the failure counts as the first of a new series.
 _HEALTHY_AFTER_SEC: Final = 60.0
 _CHECK_EVERY_SEC: Final = 0.5
 # How long a cancelled task may take to clean up before it counts as wedged and /healthz asks for a new process.
@@ -30,7 +30,7 @@ _CANCEL_GRACE_SEC: Final = 5.0
 
 
 class Progress:
-    """A task's own word on how it does. Every loop beats once a turn; what it waits for stands in `detail`."""
+    """A task's report on itself. Every loop beats once per turn; `detail` says what it waits for."""
 
     __slots__ = ("beat_at", "detail")
 
@@ -49,7 +49,7 @@ Run = Callable[[asyncio.Event, Progress], Awaitable[None]]
 class TaskSpec(Struct, frozen=True):
     """`run(stop, progress)` works until `stop` is set, finishes what it has in hand and returns.
 
-    `stall_sec` is longer than the longest await inside `run` may take; no beat for so long means stuck. While a
+    `stall_sec` is longer than the longest await inside `run` may take; no beat for that long means stuck. While a
     `required` task does not run the process is not ready; without one that `degrades` it is.
     """
 
@@ -98,7 +98,7 @@ class Supervisor:
     """Owns the tasks from `start` until each has returned after its stop event was set.
 
     Each is an asyncio task of its own and in no group: a group would wait for one that is wedged. It is cancelled once,
-    so that it can say goodbye to a server; a cancel scope would cancel that as well (ADR 22).
+    so that it can close its connections; a cancel scope would cancel that as well (ADR 22).
     """
 
     def __init__(self, specs: Sequence[TaskSpec]) -> None:
@@ -111,14 +111,14 @@ class Supervisor:
             self._keepers[name] = asyncio.create_task(self._keep(watched, self._stops[name]), name=f"keep-{name}")
 
     async def stop(self, *names: str) -> None:
-        """Tells the named tasks to finish and waits until they have."""
+        """Tells the named tasks to finish and waits for them."""
         for name in names:
             self._stops[name].set()
         if names:
             await asyncio.wait([self._keepers[name] for name in names])
 
     async def cancel(self) -> None:
-        """Ends what is left without waiting for its work."""
+        """Cancels the remaining tasks without waiting for their work."""
         for keeper in self._keepers.values():
             keeper.cancel()
         await asyncio.wait(self._keepers.values(), timeout=_CANCEL_GRACE_SEC)

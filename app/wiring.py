@@ -20,16 +20,16 @@ from app.monitor import Dependency, Monitor
 from app.settings import Settings
 from app.supervisor import Progress, Supervisor, TaskSpec
 
-# Histories in the process's own memory are written by other processes' consumers too: they must not grow old.
+# Other processes' consumers cannot update this process's memory, so its histories expire soon.
 _MEMORY_HISTORY_TTL_SEC: Final = 0.5
-# Of SHUTDOWN_TIMEOUT_SEC, what the clients get to close.
+# The part of SHUTDOWN_TIMEOUT_SEC that is reserved for closing the clients.
 _CLOSE_SEC: Final = 0.5
 
 
 class Service:
     """The process. `start` never waits for a dependency; `drain` ends it in order and in time.
 
-    Unless `migrated` says that it was done, the schema is brought up to date when Postgres is first seen.
+    Unless `migrated` is true, the schema is migrated when Postgres first answers.
     """
 
     def __init__(self, settings: Settings, listener: socket.socket, *, migrated: bool = False) -> None:
@@ -59,7 +59,7 @@ class Service:
         return report
 
     async def drain(self) -> bool:
-        """Not ready at once; then the tasks end, stage after stage, and the clients close.
+        """Turns not ready at once; then ends the tasks, stage by stage, and closes the clients.
 
         True when all of it ended within `SHUTDOWN_TIMEOUT_SEC`.
         """
@@ -101,7 +101,7 @@ class Service:
         found = [Dependency("postgres", self._probe_postgres, "required")]
         if settings.role & {"relay", "consumer"}:
             self._kafka_probe = KafkaProbe(options.kafka_options(settings))
-            # A process that serves the API takes and keeps events without Kafka: the outbox is there for that.
+            # The API accepts and stores events without Kafka: the outbox keeps them.
             found.append(Dependency("kafka", self._kafka_probe, "degrades" if "api" in settings.role else "required"))
         if isinstance(self._cache, RedisHistoryCache):
             strict = settings.online_cache_strict_backend and "api" in settings.role

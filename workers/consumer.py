@@ -1,7 +1,7 @@
 """Feature consumer: a batch of Kafka messages is one Postgres transaction, then the cache, then the offsets.
 
-Exactly once in its effect: dedupe rows, features and dead letters commit together, and what Kafka delivers again is
-known by its event id. A batch that fails for its data is halved until the bad message is alone.
+Each event counts once: dedupe rows, features and dead letters commit together, and a message that Kafka delivers again
+is recognised by its event id. A batch that fails for its data is halved until the bad message is alone.
 """
 
 import asyncio
@@ -75,9 +75,9 @@ class FeatureConsumer:
             await self.close()
 
     async def consume_batch(self, stop: asyncio.Event, progress: Progress) -> int:
-        """Polls once, and carries what came all the way; returns how many messages that were.
+        """Polls once and processes the messages completely; returns their number.
 
-        Raises `DependencyDown` when Kafka is away. An outage of Postgres it waits out, paused, with the batch in hand.
+        Raises `DependencyDown` when Kafka is away. During an outage of Postgres it waits, paused.
         """
         if self._subscription is None:
             self._subscription = await Subscription.open(self._kafka_options, self._options.topics, self._options.group)
@@ -105,7 +105,7 @@ class FeatureConsumer:
             await subscription.close()
 
     def _assignment(self) -> str:
-        """What `/readyz` says of a consumer that works."""
+        """The detail in `/readyz` of a working consumer."""
         partitions = 0 if self._subscription is None else self._subscription.partitions
         return f"reads {partitions} partitions" if partitions else "no partition is assigned yet"
 

@@ -1,6 +1,4 @@
-"""Maintenance: gauges of the backlog and of Postgres' own state, the sums behind the KPIs, retention, and erasures that
-were left unfinished.
-"""
+"""Maintenance: gauges of backlogs and of Postgres' state, the sums behind the KPIs, retention, unfinished erasures."""
 
 import asyncio
 import time
@@ -48,7 +46,7 @@ class Maintenance:
             await wait_for_stop(stop, _EVERY_SEC)
 
     async def observe(self) -> None:
-        """Sets the gauges of outbox, dead letters and Postgres, counts what commands have resolved, prunes the feed.
+        """Sets the gauges of outbox, dead letters and Postgres, counts rows that commands resolved, prunes the feed.
 
         Raises `DependencyDown`.
         """
@@ -71,7 +69,7 @@ class Maintenance:
             metrics.DATABASE_DEAD_ROWS.labels(table).set(dead_rows)
 
     async def finish_erasures(self) -> int:
-        """Removes the rows of users whose erasure was left unfinished; returns how many events. Raises
+        """Finishes erasures that a process left unfinished; returns the number of removed events. Raises
         `DependencyDown`.
         """
         async with self._database.connection() as connection:
@@ -79,7 +77,7 @@ class Maintenance:
         return (await erasures.finish(self._database, unfinished)).events if unfinished else 0
 
     async def observe_kpis(self) -> None:
-        """Sets the gauges of what was shown and clicked in the last days, by source. Raises `DependencyDown`."""
+        """Sets the gauges of impressions and clicks of the last days, by source. Raises `DependencyDown`."""
         async with self._database.connection() as connection:
             found = await analytics.read_baseline(connection, datetime.now(UTC).date() - timedelta(days=_KPI_DAYS))
         by_source: dict[str, tuple[int, int]] = {}

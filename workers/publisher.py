@@ -1,4 +1,4 @@
-"""Outbox rows into Kafka: many at once through an idempotent producer, and one by one where a batch was refused."""
+"""Publishes outbox rows to Kafka: many at once through an idempotent producer, singly after a refused batch."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from app.core.events import TOPICS
 from app.errors import DependencyDown, UserError, describe
 
 _START_TIMEOUT_SEC: Final = 5.0
-# Appending to the producer never waits while it has room: after so many rows the others on the loop have their turn.
+# Appending to the producer does not yield while it has room: after so many rows it yields to the event loop.
 _ROWS_A_TURN: Final = 50
 
 PublishResult = BaseException | None
@@ -22,7 +22,7 @@ PublishResult = BaseException | None
 
 
 class Publisher:
-    """A producer that is started when needed and replaced after a fault. For one caller at a time."""
+    """A producer that is started when needed and replaced after an error. For one caller at a time."""
 
     def __init__(
         self, kafka_options: kafka.KafkaOptions, topic_options: kafka.TopicOptions, *, timeout_sec: float
@@ -33,7 +33,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
 
     async def publish(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
-        """Publishes all rows; for each, None when Kafka has it, or what went wrong with it.
+        """Publishes all rows; returns for each None when Kafka acknowledged it, or its error.
 
         Raises `DependencyDown` when no broker answers in time; some of the rows may be in Kafka then.
         """
@@ -52,7 +52,7 @@ class Publisher:
             await self.close()
             raise DependencyDown("kafka", describe(error)) from error
         if any(result is not None for result in results):
-            # A refused batch leaves a hole in the sequence numbers of its partition: the next would be refused too.
+            # A refused batch leaves a gap in the sequence numbers of its partition: the next would be refused too.
             await self.close()
         return results
 
@@ -79,9 +79,9 @@ class Publisher:
         return [result.exception() if isinstance(result, asyncio.Future) else result for result in sent]
 
     async def _singly(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
-        """A topic may take less than our batches hold, and then refuses the innocent with the guilty: each by itself.
+        """Sends each row alone: a topic whose size limit is below our batch refuses all rows of a batch.
 
-        Without sequence numbers, for one refusal must not cost the next; a second copy is the consumer's to drop.
+        Without sequence numbers, so that one refusal does not affect the next; the consumer drops second copies.
         """
         producer = await kafka.start_producer(self._kafka_options, timeout_sec=_START_TIMEOUT_SEC, idempotent=False)
         try:
@@ -99,14 +99,14 @@ class Publisher:
             await stop_producer(producer)
 
     async def _refused_topics(self, producer: AIOKafkaProducer, topics: Iterable[str]) -> dict[str, BaseException]:
-        """Topics that the broker does not have or does not let us write to: the fault of their rows alone.
+        """Topics that the broker does not have or that we may not write to: an error of their rows only.
 
-        One of our own that is missing has been deleted under us: an outage, and the next start makes it again.
+        A missing topic of ours was deleted: that is an outage, and the next start creates it again.
         """
         refused: dict[str, BaseException] = {}
         foreign = {topic for topic in topics if topic not in TOPICS}
         if foreign:
-            # Asked for a topic that is not there, the producer would wait for it until the deadline of all.
+            # For a missing topic the producer would wait until the deadline of the whole batch.
             known = (await producer.client.fetch_all_metadata()).topics()
             missing = {topic for topic in foreign if self._topic_options.prefix + topic not in known}
             refused.update((topic, UnknownTopicOrPartitionError(topic)) for topic in missing)

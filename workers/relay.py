@@ -1,8 +1,8 @@
 """Outbox relay: claim a batch, publish all of it, delete what Kafka acknowledged, commit.
 
-Two lanes do this side by side, so that one claims while the other waits for Kafka. `SKIP LOCKED` keeps lanes and other
-relay processes apart. Delivery is at least once: a crash between Kafka's acknowledgement and the commit publishes the
-batch again, and the consumer counts each event once.
+Two lanes do this side by side, so that one claims while the other waits for Kafka. With `SKIP LOCKED` lanes and relay
+processes never claim the same rows. Delivery is at least once: a crash between Kafka's acknowledgement and the commit
+publishes the batch again, and the consumer counts each event once.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ from workers.wake import OutboxWake
 _log = structlog.get_logger(__name__)
 
 _LANES: Final = 2
-# A relay that is stopped in mid-batch gives its rows back when Postgres ends its transaction for idling so long.
+# Postgres ends the transaction of a relay that is frozen in the middle of a batch after this time.
 _LEASE_SPARE_SEC: Final = 5.0
-# Rows of a transaction whose connection was lost stay locked until the server ends it, and nobody is told when.
+# Rows of a lost connection's transaction stay locked until the server ends it, without a notification.
 _LEASE_POLL_SEC: Final = 1.0
-# How long a batch in hand may take to end after the stop; it is left to the next relay then.
+# How long a batch in hand may take after the stop; then it is left to another relay.
 _FINISH_SEC: Final = 4.0
 _REFUSED_SHOWN: Final = 20
 
@@ -49,7 +49,7 @@ class RelayOptions(Struct, frozen=True, kw_only=True):
 
 
 class BatchCounts(Struct, frozen=True):
-    """What one turn did: rows claimed, published and deleted, put back for later, and turned dead."""
+    """Rows of one turn: claimed, published, rescheduled, and turned dead."""
 
     claimed: int = 0
     published: int = 0
@@ -82,7 +82,7 @@ class Relay:
                 for task in (*late, listener):
                     task.cancel()
         except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed  # one reason says more than a group
+            raise failed.exceptions[0] from failed  # the single error says more than the group
 
     async def _lane(self, number: int, stop: asyncio.Event, wake: OutboxWake, progress: Progress) -> None:
         publisher = self.publisher()
@@ -100,7 +100,7 @@ class Relay:
                     progress.beat(self._detail())
                     await wait_for_stop(stop, delay(outage.failures))
                     continue
-                # A claim without rows says nothing about Kafka.
+                # A claim without rows does not show that Kafka works.
                 failures = outage.worked("postgres", "kafka") if counts.claimed else outage.worked("postgres")
                 if failures:
                     _log.info("relay_resumes", lane=number, after_failures=failures)
@@ -116,19 +116,19 @@ class Relay:
         return next((outage.detail for outage in self._outages if outage.detail), None)
 
     def publisher(self) -> Publisher:
-        """What a lane publishes through; the caller closes it."""
+        """The publisher of a lane; the caller closes it."""
         return Publisher(self._kafka_options, self._options.topics, timeout_sec=self._options.publish_timeout_sec)
 
     async def relay_batch(self, publisher: Publisher) -> BatchCounts:
         """Claims, publishes and settles one batch in one transaction.
 
-        Raises `DependencyDown` when Kafka or Postgres is away; what Kafka acknowledged before that is deleted all the
-        same, and the other rows are free again with their attempts as they were.
+        Raises `DependencyDown` when Kafka or Postgres is away; rows that Kafka acknowledged before are
+        deleted, and the others are released with their attempts unchanged.
         """
         try:
             counts, down = await self._relay_batch(publisher)
         except BaseException:
-            self._cursor.restart()  # what was claimed is free again
+            self._cursor.restart()  # the claimed rows are released
             raise
         if down is not None:
             self._cursor.restart()

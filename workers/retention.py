@@ -1,6 +1,6 @@
-"""Retention: what is past its time goes, in small batches, one table after the other.
+"""Retention: deletes expired rows in small batches.
 
-The rule that keeps every event counted once: a dedupe row outlives every copy of its message. Copies come from clients
+Each event counts once because its dedupe row outlives every copy of its message. Copies come from clients
 (an event's own time is at most 7 days back), from Kafka (its retention, 7 days as we make the topics) and from replays
 (dead rows and dead letters were never counted, and are checked against what was). Hence 14 days at least.
 """
@@ -25,12 +25,12 @@ _TURN_SEC: Final = 1.0
 # Between two batches the server serves those who wait for an answer.
 _PAUSE_SEC: Final = 0.02
 _DAY_SEC: Final = 86_400.0
-# The partial indexes of the outbox do not hold discarded rows: there are few, and looking for them reads the table.
+# The partial indexes of the outbox exclude discarded rows: they are few, and finding them scans the table.
 _OUTBOX_EVERY_SEC: Final = 3600.0
 
 
 class RetentionOptions(Struct, frozen=True, kw_only=True):
-    """Days that rows are kept: events, dedupe rows, and dead letters and dead rows from when they were resolved."""
+    """Days that rows are kept: events, dedupe rows, and resolved dead letters and dead rows after that."""
 
     events_days: float
     dedupe_days: float

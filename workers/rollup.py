@@ -1,4 +1,4 @@
-"""Keeps the sums behind `/analytics/baseline` up to date, in slices short enough to disturb nobody."""
+"""Keeps the sums behind `/analytics/baseline` up to date, in short slices that do not delay other statements."""
 
 import time
 from datetime import timedelta
@@ -18,16 +18,16 @@ _TURN_SEC: Final = 5.0
 
 
 class Rollup:
-    """`catch_up` is one turn. Any number of processes may take turns: a row lock lets one at a time."""
+    """`catch_up` is one turn. Any number of processes may take turns: a row lock admits one at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._length = _FIRST
 
     async def catch_up(self) -> int:
-        """Rolls up what has settled, but no longer than a few seconds; returns how many events that were.
+        """Rolls up settled events for a few seconds at most; returns their number.
 
-        Raises `DependencyDown`; nothing of the slice that failed is in the sums then, and the next one is shorter.
+        Raises `DependencyDown`; the failed slice is then not in the sums, and the next one is shorter.
         """
         events = 0
         ends = time.monotonic() + _TURN_SEC

@@ -1,7 +1,7 @@
-"""Which traces a batch carried, for whoever follows a request to the features: bounded lines in the log.
+"""Logs the trace ids of batches, in a bounded number of lines, to follow a request to the features.
 
-At DEBUG each batch. At INFO the events whose features came later than the target for freshness: batches with such
-events in a row are one line, so that a backlog or an import is a line every half minute and not one a batch.
+At DEBUG each batch has a line. At INFO, events whose features missed the freshness target have one: consecutive batches
+with such events share it, so that a backlog or an import has a line every half minute.
 """
 
 import heapq
@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 _LATE_MS: Final = SlaTargets().freshness_p99_ms
 _LATE_SHOWN: Final = 5
 _SHOWN: Final = 20
-# Between two lines, and how long a row of late batches may go on without one.
+# The time between two lines of a sequence of late batches.
 _PAUSE_MS: Final = 10_000.0
 _LONGEST_MS: Final = 30_000.0
 

@@ -1,4 +1,4 @@
-"""Wakes the relay when a flush has put rows into the outbox: LISTEN, rebuilt whenever its connection dies."""
+"""Wakes the relay when a flush has added rows to the outbox: LISTEN, on a connection that is replaced when it dies."""
 
 import asyncio
 from typing import Final
@@ -13,7 +13,7 @@ _RECONNECT_SEC: Final = 1.0
 
 
 class OutboxWake:
-    """An event that NOTIFY sets. Polling is the net below it, so a lost notification costs a poll interval only."""
+    """An event that NOTIFY sets. Polling is the fallback, so a lost notification costs one poll interval."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,13 +32,13 @@ class OutboxWake:
         self._event.clear()
 
     async def listen(self) -> None:
-        """Keeps a LISTEN connection until cancelled. It dies silently with its server, so it is asked now and then."""
+        """Keeps a LISTEN connection until cancelled. It dies silently with its server, so it is probed regularly."""
         while True:
             try:
                 connection = await self._database.listen()
                 try:
                     await connection.add_listener(CHANNEL, lambda *_: self._event.set())
-                    self._event.set()  # what was announced before the connection stood was heard by nobody
+                    self._event.set()  # notifications sent before the connection existed were missed
                     while True:
                         await asyncio.sleep(_CHECK_SEC)
                         await connection.execute("SELECT 1", timeout=_CHECK_SEC)

@@ -1,7 +1,7 @@
-"""Histories into the cache after their commit; what could not be written is remembered and written later.
+"""Writes histories to the cache after their commit; failed writes are recorded and repeated later.
 
-The offsets of a batch are committed after its histories stand in the cache or in `stale_history`, so a crash at any
-point leaves no entry that is older than Postgres and known to nobody: the batch comes again, and its users with it.
+The offsets of a batch are committed after its histories are in the cache or their users in `stale_history`. So a crash
+at any point leaves no unrecorded stale entry: the batch is delivered again, with its users.
 """
 
 import time
@@ -19,7 +19,7 @@ _REPAIR_EVERY_SEC: Final = 1.0
 
 
 class WriteThrough:
-    """For one consumer; any number of them share what is left to repair."""
+    """For one consumer; all consumers share the recorded repairs."""
 
     def __init__(self, database: Database, cache: HistoryCache | None) -> None:
         self._database = database
@@ -27,7 +27,7 @@ class WriteThrough:
         self._repaired_at = 0.0
 
     async def put(self, histories: Mapping[str, Versioned]) -> None:
-        """Writes the histories, or notes down that they are to be written. Raises `DependencyDown` for Postgres."""
+        """Writes the histories, or records that they have to be written. Raises `DependencyDown` for Postgres."""
         if self._cache is None or not histories:
             return
         try:
@@ -38,7 +38,7 @@ class WriteThrough:
                 await stale_histories.record(connection, list(histories))
 
     async def repair(self) -> int:
-        """Once a second: writes what was noted down, a batch at a time; returns how many histories that were."""
+        """Once a second: writes a batch of the recorded histories; returns their number."""
         if self._cache is None or time.monotonic() - self._repaired_at < _REPAIR_EVERY_SEC:
             return 0
         try:

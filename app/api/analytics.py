@@ -1,4 +1,4 @@
-"""What the service promises and how it does: the contract, the SLA window now, and the KPIs of the last days."""
+"""The contract, the SLA window now, and the KPIs of the last days."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -26,7 +26,7 @@ _FRESHNESS_WINDOW_SEC: Final = 30.0
 
 
 class EventLimits(Struct, frozen=True, kw_only=True):
-    """Bounds on what is taken; more than any of them is refused."""
+    """Limits of events; an event or a batch beyond a limit is refused."""
 
     event_bytes: int = events.MAX_EVENT_BYTES
     body_bytes: int = events.MAX_BODY_BYTES
@@ -37,7 +37,7 @@ class EventLimits(Struct, frozen=True, kw_only=True):
 
 
 class Contract(Struct, frozen=True, kw_only=True):
-    """What clients may rely on, and what the service aims at."""
+    """The limits of events, and the service's targets."""
 
     event_types: list[str]
     limits: EventLimits
@@ -48,7 +48,7 @@ class Contract(Struct, frozen=True, kw_only=True):
 class SlaReport(Struct, kw_only=True):
     """`ingest`, `reco` and `error_ratio` are of this process since `window_sec` ago; `freshness` is of the pipeline.
 
-    `missed` names the targets that are not held; `freshness` is null while Postgres does not answer.
+    `missed` names the targets that are not met; `freshness` is null while Postgres does not answer.
     """
 
     window_sec: float
@@ -66,7 +66,7 @@ class BaselineQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Kpis(Struct, kw_only=True):
-    """What was shown at the positions 0 to 19, each item once a request, and what came of it.
+    """Impressions at the positions 0 to 19, each item once per request, and the clicks and watches that followed.
 
     `ctr_at_20` is `clicked` by `shown`; `coverage_at_20` is the share of the catalogue that was shown;
     `average_watch_sec` is of the watches that followed an impression.
@@ -112,7 +112,7 @@ def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
 
     @get("/metrics/reco", opt=schema.call(needs="read", tag="analytics", answers={200: SlaReport}))
     async def sla_report() -> ASGIApp:
-        """The SLA window now. Prometheus has the same figures of all processes, and of longer."""
+        """The SLA window now. Prometheus has the same figures for all processes and for longer."""
         try:
             async with database.connection() as connection:
                 freshness = await analytics.read_freshness(connection, _FRESHNESS_WINDOW_SEC)

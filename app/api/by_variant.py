@@ -12,10 +12,10 @@ _DIGITS = 6
 
 
 class VariantKpis(Struct, kw_only=True):
-    """What was shown under a variant at the positions 0 to 19, and what came of it; watches are those that followed.
+    """Impressions of a variant at the positions 0 to 19, and the clicks and watches that followed.
 
-    `users` is an estimate with an error of 3 %. `low` and `high` bound 95 % intervals, in which a user's events count
-    as belonging together. The differences are to control on the same days: null for control itself, and where no day
+    `users` is an estimate with an error of 3 %. `low` and `high` bound 95 % intervals, that treat the events of one
+    user as dependent. The differences are to control on the same days; null for control itself, and where no day
     has both.
     """
 

@@ -1,4 +1,4 @@
-"""Which variant answers a request: the user's own, or the one that an operator asks to see."""
+"""Chooses the variant of a request: the user's own, or the one that an operator asks for."""
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -10,14 +10,14 @@ from app.http.problems import ProblemError
 
 
 class Choice(Struct, frozen=True):
-    """`label` is what the answer says of it, and what an impression of the answer is counted under."""
+    """`label` names the variant in the answer; impressions of the answer count under it."""
 
     model: Model
     label: str | UnsetType
 
 
 def choose(variants: Variants, user_id: str, asked: str | None, request: RequestContext) -> Choice:
-    """Raises `ProblemError`: 403 when somebody asks who may not, 404 when there is no such variant."""
+    """Raises `ProblemError`: 403 without the scope, 404 when there is no such variant."""
     if asked is None:
         variant = variants.of(user_id)
         return Choice(variant.model, variant.name if variants else UNSET)

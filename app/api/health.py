@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics: the calls that every role answers."""
+"""Liveness, readiness and metrics: the calls of every role."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -15,7 +15,7 @@ from app.http.responses import Reply, reply
 
 
 class Liveness(Struct):
-    """`wedged`: tasks that neither progress nor end when they are cancelled; only a new process helps them."""
+    """`wedged`: tasks that neither progress nor end when they are cancelled; only a new process helps."""
 
     status: Literal["alive", "wedged"]
     wedged: list[str]
@@ -37,7 +37,7 @@ def handlers(report: Callable[[], Readiness], wedged: Callable[[], Sequence[str]
     @get("/metrics", opt=schema.call(needs=None, tag="operations", answers={200: "text/plain"}))
     async def prometheus() -> ASGIApp:
         """Metrics in the Prometheus text format."""
-        report()  # sets the gauge of readiness, which must not be as old as the last call of /readyz
+        report()  # updates the readiness gauge, which would otherwise be as old as the last call of /readyz
         return Reply(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return [healthz, readyz, prometheus]

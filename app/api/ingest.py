@@ -27,7 +27,7 @@ _OUTCOMES: Final = {
     name: metrics.INGEST_EVENTS.labels(name) for name in ("accepted", "duplicate", "conflict", "invalid")
 }
 
-# What the request's line in the log says of a single event.
+# The events by outcome in the log line of a request with one event.
 _ONE: Final = {name: {name: 1} for name in _OUTCOMES}
 
 _Request = Request[Any, Any, Any]
@@ -41,7 +41,7 @@ class EventResult(Struct):
 
 
 class BatchEventResult(Struct, kw_only=True, omit_defaults=True):
-    """What became of one event of a batch. `event_id` is null for an event that could not be read."""
+    """The result of one event of a batch. `event_id` is null for an event that could not be read."""
 
     status: Literal["accepted", "duplicate", "conflict", "invalid"]
     event_id: str | None
@@ -49,7 +49,7 @@ class BatchEventResult(Struct, kw_only=True, omit_defaults=True):
 
 
 class EventBatchResult(Struct):
-    """One result an event, in the order sent, and how many of each there are."""
+    """One result per event, in the order sent, and the number of each status."""
 
     accepted: int
     duplicate: int
@@ -80,7 +80,7 @@ _LINES: Final = (b"application/x-ndjson", b"application/ndjson", b"application/j
 
 
 def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
-    """The routes, over the buffer that stores what they accept."""
+    """The routes; `buffer` stores the accepted events."""
 
     async def log_one(request: _Request, decode: Callable[[bytes], AnyEvent]) -> ASGIApp:
         body = await read_body(request, events.MAX_EVENT_BYTES)
@@ -125,7 +125,7 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
         ),
     )
     async def log_batch(request: _Request) -> ASGIApp:
-        """Up to 1,000 events of any kind. A bad one costs itself alone, unless `atomic` asks for all or nothing.
+        """Up to 1,000 events of any kind. An invalid one does not affect the others, unless `atomic` is set.
 
         The body is `{"events": [...]}` or an array of events. The content type may also be `text/plain`, which
         `navigator.sendBeacon` sends, or `application/x-ndjson` with one event a line.
@@ -168,7 +168,7 @@ def _accept(event: AnyEvent, context: RequestContext) -> Record:
 
 
 def _read(raw: msgspec.Raw, context: RequestContext) -> Record | BatchEventResult:
-    """One event of a batch: what to store, or why not."""
+    """One event of a batch: the record to store, or why it is invalid."""
     if len(raw) > events.MAX_EVENT_BYTES:
         field_error = FieldError("$", f"{len(raw)} bytes; an event has at most {events.MAX_EVENT_BYTES}")
         return BatchEventResult(status="invalid", event_id=None, errors=[field_error])
@@ -199,7 +199,7 @@ def _batch_answer(results: list[BatchEventResult]) -> EventBatchResult:
 
 
 def _field_errors(items: Sequence[Record | BatchEventResult]) -> list[FieldError]:
-    """The errors of all events, each path seen from the body."""
+    """The errors of all events, with paths from the body's root."""
     return [
         FieldError(f"$.events[{index}]{field_error.path.removeprefix('$')}", field_error.message)
         for index, item in enumerate(items)

@@ -1,4 +1,4 @@
-"""The catalogue: what the application tells about its items."""
+"""The catalogue: the application's descriptions of its items."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -66,7 +66,7 @@ class CatalogueItem(Struct, kw_only=True):
 
 
 class CatalogueBatch(Struct, forbid_unknown_fields=True):
-    """Several items; each replaces what was stored under its id."""
+    """Several items; each replaces the stored item of its id."""
 
     items: Annotated[list[CatalogueBatchItem], Meta(min_length=1, max_length=MAX_ITEMS)]
 
@@ -76,7 +76,7 @@ class _RawItems(Struct):
 
 
 class CatalogueBatchResult(Struct):
-    """How many of them are new, and how many replaced one."""
+    """The number of new items and of replaced ones."""
 
     created: int
     replaced: int
@@ -99,7 +99,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         ),
     )
     async def put_item(request: Request[Any, Any, Any]) -> ASGIApp:
-        """Stores an item whole: what is left out is empty from now on. 201 when it is new."""
+        """Stores a whole item: fields that are left out become empty. 201 when it is new."""
         named = path_id(request.scope)
         item = decode(_item_decoder, await read_body(request, MAX_ITEM_BYTES))
         entry = _checked(named, item, "$")
@@ -145,7 +145,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         ),
     )
     async def post_items(request: Request[Any, Any, Any]) -> ASGIApp:
-        """Stores up to 1,000 items, all or none. A refusal names what is wrong with each item, up to 100."""
+        """Stores up to 1,000 items, all or none. A refusal names the errors of each item, for up to 100 items."""
         items = _decode_items(await read_body(request, events.MAX_BODY_BYTES))
         entries = [_checked(item.item_id, item, f"$.items[{index}]") for index, item in enumerate(items)]
         _refuse_repeated(items)
@@ -179,7 +179,7 @@ def _decode_items(body: bytes) -> list[CatalogueBatchItem]:
     except InvalidInput as error:
         if error.malformed:
             raise
-        # The decoder stops at the first error, and a client that sends a thousand items wants all of them.
+        # The decoder stops at the first error; a client that sends a thousand items wants all errors.
         field_errors = _item_errors(decode(_raw_items_decoder, body).items)
         raise (InvalidInput(*field_errors) if field_errors else error) from None
 
@@ -205,7 +205,7 @@ def _refuse_repeated(items: Sequence[CatalogueBatchItem]) -> None:
     for index, item in enumerate(items):
         first = seen.setdefault(item.item_id, index)
         if first != index:
-            field_errors.append(FieldError(f"$.items[{index}].item_id", f"the item stands at $.items[{first}] already"))
+            field_errors.append(FieldError(f"$.items[{index}].item_id", f"the same item is at $.items[{first}]"))
     if field_errors:
         raise InvalidInput(*field_errors[:_MAX_FIELD_ERRORS])
 

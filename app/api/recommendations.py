@@ -38,8 +38,8 @@ Seen = Literal["view", "click", "watch", "purchase", "none"]
 ExcludedSeen = Annotated[
     tuple[Seen, ...],
     Meta(
-        description="Of the user's own items, leave out only those that the user met in these ways, or `none`. Without"
-        " it, all of them are left out but for those that users come back to."
+        description="Leaves out only those of the user's items that the user met in these ways, or `none`. Without"
+        " it, all are left out except items that users come back to."
     ),
 ]
 Variant = Annotated[Id, Meta(description="Answer as this variant of an experiment; needs the scope `admin`.")]
@@ -56,7 +56,7 @@ _AUTOLOG: Final = {
 
 
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What narrows any list."""
+    """Parameters of any list."""
 
     k: K = 20
     exclude: Excluded = ()
@@ -65,19 +65,19 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class RecoQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What narrows the list of one user."""
+    """Parameters of one user's list."""
 
     user_id: Id
     session_id: Session | None = None
     exclude_seen: ExcludedSeen = ()
-    explain: Annotated[bool, Meta(description="Say what brought each item: `because`, `parts` and `why`.")] = False
+    explain: Annotated[bool, Meta(description="Explain each item: `because`, `parts` and `why`.")] = False
     variant: Variant | None = None
 
 
 class RecommendationList(Struct):
-    """Items, best first. `strategy` names the step of the fallback ladder that most of the list came from.
+    """Items, best first. `strategy` is the source of most items.
 
-    `variant`: whose weights ranked it, where an experiment runs; `preview` when the request asked for one.
+    `variant`: the variant that ranked the list, while an experiment runs; `preview` when the request asked for one.
     """
 
     request_id: str
@@ -90,7 +90,7 @@ class RecommendationList(Struct):
 def handlers(
     recommender: Recommender, log_impression: Callable[[Record], None], variants: Variants
 ) -> list[HTTPRouteHandler]:
-    """The routes; `log_impression` takes an impression for storing without making the answer wait."""
+    """The routes; `log_impression` stores an impression without delaying the answer."""
 
     @get(
         "/reco",
@@ -174,7 +174,7 @@ def _recommendation_request(query: ListQuery, now_ms: int, *, explain: bool = Fa
 
 
 def _seen(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
-    """None when nothing is said."""
+    """None when the parameter is missing."""
     return frozenset(_KINDS[kind] for kind in kinds if kind != "none") if kinds else None
 
 

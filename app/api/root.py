@@ -1,4 +1,4 @@
-"""The call that says where everything else is."""
+"""The root path, which points to the documentation."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.http import schema
 from app.http.responses import reply
 
-# Relative, so that it also holds behind a proxy that serves this under a path of its own.
+# Relative, so that it also works behind a proxy that serves this under a prefix.
 _LOCATION: Final = b"docs"
 
 
@@ -28,7 +28,7 @@ POINTER: Final = Pointer(service="reco", docs="/docs", openapi="/openapi.json")
 def handlers() -> list[HTTPRouteHandler]:
     @get("/", opt=schema.call(needs=None, tag="operations", answers={307: Pointer}))
     async def root(scope: Scope) -> ASGIApp:
-        """Leads to the documentation. A browser follows the redirect; the body names both addresses."""
+        """Points to the documentation. A browser follows the redirect; the body names both addresses."""
         return reply(POINTER, status=307, headers=[(b"location", _LOCATION)])
 
     return [root]

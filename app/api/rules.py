@@ -1,4 +1,4 @@
-"""Rules of what is served: pinned items, and items, categories and tags that are boosted, buried or never served."""
+"""Serving rules: pinned items, and boosted, buried or excluded items, categories and tags."""
 
 import time
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ Factor = Annotated[float, Meta(ge=0.0, le=MAX_FACTOR, description="below 1 burie
 
 
 class RuleBody(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="action"):
-    """It acts from `starts_at` until `ends_at`, where those are given, which must be later. `within`: in answers to
+    """The rule is active from `starts_at` until `ends_at`, which must be later. `within`: in answers to
     `category=within` only; otherwise in every answer.
     """
 
@@ -46,7 +46,7 @@ class RuleBody(Struct, kw_only=True, forbid_unknown_fields=True, tag_field="acti
 
 
 class PinRule(RuleBody, kw_only=True, tag="pin"):
-    """Serves the item at this place of the list."""
+    """Serves the item at this position of the list."""
 
     item_id: Id
     position: Position
@@ -64,7 +64,7 @@ class BoostRule(RuleBody, kw_only=True, tag="boost"):
 
 
 class Rule(Struct, kw_only=True):
-    """A rule as it is stored. `active`: whether it acts now."""
+    """A stored rule. `active`: whether it applies now."""
 
     rule_id: str
     action: Action
@@ -102,9 +102,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         ),
     )
     async def put_rule(request: Request[Any, Any, Any]) -> ASGIApp:
-        """Stores a rule whole, in place of what was there. 201 when it is new, 409 when there are 1,000 others.
+        """Stores or replaces a rule. 201 when it is new, 409 when there are 1,000 others.
 
-        A pin serves an item at a place; a boost multiplies scores. It acts within a second in every process.
+        A pin serves an item at a position; a boost multiplies scores. Every process applies it within a second.
         """
         named = path_id(request.scope)
         rule = _checked(named, decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
@@ -117,7 +117,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
 
     @get("/rules/{rule_id:path}", opt=schema.call(needs="read", tag="rules", answers={200: Rule, **_ABSENT}))
     async def get_rule(scope: Scope) -> ASGIApp:
-        """A rule, and whether it acts now."""
+        """A rule, and whether it applies now."""
         async with database.connection() as connection:
             stored = await rules.read(connection, path_id(scope))
         if stored is None:
@@ -126,7 +126,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
 
     @get("/rules", opt=schema.call(needs="read", tag="rules", answers={200: RuleList, **schema.problems(503)}))
     async def get_rules() -> ASGIApp:
-        """All rules, those that have ended or not begun included."""
+        """All rules, including those that have ended or not begun."""
         async with database.connection() as connection:
             found = await rules.read_all(connection)
         now_ms = _now_ms()
@@ -138,7 +138,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         opt=schema.call(needs="admin", tag="rules", answers={204: None, **_ABSENT}),
     )
     async def delete_rule(scope: Scope) -> ASGIApp:
-        """Removes a rule. It ceases to act within a second in every process."""
+        """Removes a rule. Every process stops applying it within a second."""
         async with database.connection() as connection:
             if not await rules.delete(connection, path_id(scope)):
                 raise ProblemError(404, "There is no such rule.")

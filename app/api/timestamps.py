@@ -1,4 +1,4 @@
-"""Points in time as clients write them."""
+"""Timestamps as clients write them."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,7 +11,7 @@ Timestamp = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an off
 
 
 def check_timestamp(timestamp: datetime | None, path: str) -> None:
-    """Raises `InvalidInput` for one that an offset puts outside of what can be stored."""
+    """Raises `InvalidInput` for a timestamp that cannot be stored because of its offset."""
     try:
         if timestamp is not None:
             timestamp.astimezone(UTC)

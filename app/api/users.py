@@ -28,7 +28,7 @@ class UserQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UserHistoryEntry(Struct):
-    """One thing the recommendations know of the user. `title`: the item's in the catalogue, if it has one."""
+    """One entry of the user's history. `title`: the item's title in the catalogue, if it has one."""
 
     item_id: str
     title: str | None
@@ -38,9 +38,9 @@ class UserHistoryEntry(Struct):
 
 
 class UserData(Struct, kw_only=True):
-    """`events` counts all that is stored, `latest` shows the newest of them. `queued`: on the way to the features.
+    """`events` counts all stored events; `latest` shows the newest. `queued`: events on the way to the features.
 
-    `erased_at`: what was received up to then was erased.
+    `erased_at`: events received up to then were erased.
     """
 
     user_id: str
@@ -55,7 +55,7 @@ class UserData(Struct, kw_only=True):
 
 
 class UserErasure(Struct):
-    """How many rows were removed."""
+    """The number of removed rows."""
 
     user_id: str
     events: int
@@ -65,14 +65,14 @@ class UserErasure(Struct):
 
 
 def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[str], None]) -> list[HTTPRouteHandler]:
-    """The routes; `forget` drops what this process keeps of a user for when nothing answers."""
+    """The routes; `forget` drops the copy of a user's history that this process keeps for outages."""
 
     @get(
         "/users/{user_id:path}",
         opt=schema.call(needs="admin", tag="users", query=UserQuery, answers={200: UserData, **_PROBLEMS}),
     )
     async def get_user(request: Request[Any, Any, Any]) -> ASGIApp:
-        """What is stored about a user: events, history, and what is still under way. 404 when there is nothing."""
+        """What is stored about a user: events, history, and events on their way. 404 when there is nothing."""
         user_id = path_id(request.scope)
         limit = schema.query_of(request.scope, UserQuery).limit
         async with database.connection() as connection:
@@ -109,8 +109,8 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         opt=schema.call(needs="admin", tag="users", answers={200: UserErasure, **schema.problems(422, 503)}),
     )
     async def delete_user(request: Request[Any, Any, Any]) -> ASGIApp:
-        """Removes everything that was received of a user until now. What is on its way, or replayed later, is not
-        counted any more. Sums of items, which name nobody, stay. Events sent afterwards are new.
+        """Removes everything received of a user until now. Events on their way, or replayed later, are not counted.
+        Sums of items, which hold no user ids, stay. Events sent afterwards are new.
         """
         user_id = path_id(request.scope)
         async with database.connection() as connection:

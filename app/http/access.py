@@ -1,4 +1,4 @@
-"""Who may call what, and how often: keys with scopes, and a rate limit for each caller."""
+"""API keys with scopes, and a rate limit for each caller."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
@@ -21,7 +21,7 @@ _BEARER: Final = b"bearer "
 
 
 class Decision(Protocol):
-    """What a limiter says of one request."""
+    """A limiter's decision about one request."""
 
     @property
     def allowed(self) -> bool: ...
@@ -34,7 +34,7 @@ class Decision(Protocol):
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """What guards the calls; None means without. `query_paths`: calls that take the key as `?key=` too."""
+    """Guards of the calls; None switches a guard off. `query_paths`: calls that take the key as `?key=` too."""
 
     keys: Callable[[], KeyRing] | None = None
     take: Callable[[str], Awaitable[Decision]] | None = None
@@ -42,7 +42,7 @@ class Access(Struct, frozen=True, kw_only=True):
 
 
 def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
-    """Middleware that runs after routing, so that it knows what the call needs."""
+    """Middleware that runs after routing, so that it knows the call's scope."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +74,7 @@ async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
         ]
         if not decision.allowed:
             metrics.API_REFUSED.labels("rate_limit").inc()
-            raise retry_later(429, f"More than {decision.limit} requests in a window.", decision.reset_sec)
+            raise retry_later(429, f"More than {decision.limit} requests in one window.", decision.reset_sec)
 
 
 def _key(scope: Scope, context: RequestContext, needs: KeyScope, ring: KeyRing, query_paths: frozenset[str]) -> Key:

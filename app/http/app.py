@@ -1,4 +1,4 @@
-"""The Litestar application, put together from the routes that the role serves."""
+"""Builds the Litestar application from the routes of the role."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from app.http.responses import Reply
 VERSION: Final = version("reco")
 
 _CORS_MAX_AGE_SEC: Final = 600
-# What a handler may take to be called without Litestar's signatures, and how that is made of the ASGI arguments.
+# Parameters with which a handler can be called without Litestar's signatures, and how to make them of ASGI's arguments.
 _Taken = Callable[[Scope, Receive, Send], object]
 _RAW: Final[dict[tuple[str, ...], _Taken]] = {
     ("request",): Request,
@@ -49,7 +49,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
-    """The ASGI application. Litestar's own OpenAPI and logging are off: `openapi` and structlog do those."""
+    """The ASGI application. Litestar's OpenAPI and logging are off: `openapi` and structlog replace them."""
     document = Document()
     routes = [*handlers, *document.handlers()]
     access = options.access
@@ -76,8 +76,9 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
 
 
 def _routes(handlers: Sequence[HTTPRouteHandler]) -> list[BaseRouteHandler]:
-    """The handlers, with OPTIONS for every path: Litestar's own names the methods of one handler, not of all there.
-    What answers GET answers HEAD too; uvicorn leaves the body out.
+    """The handlers, plus OPTIONS for every path: Litestar's own OPTIONS names the methods of only one handler.
+
+    Every handler of GET also answers HEAD; uvicorn leaves the body out.
     """
     by_path: dict[str, list[HTTPRouteHandler]] = {}
     for handler in handlers:
@@ -85,7 +86,7 @@ def _routes(handlers: Sequence[HTTPRouteHandler]) -> list[BaseRouteHandler]:
             handler.http_methods = {*handler.http_methods, "HEAD"}
         for path in handler.paths:
             by_path.setdefault(path, []).append(handler)
-    # First those for OPTIONS: Litestar makes one of its own for a path that has none yet.
+    # OPTIONS handlers come first: Litestar adds its own to a path without one.
     options: list[BaseRouteHandler] = []
     found: dict[int, BaseRouteHandler] = {}
     for path, at_path in by_path.items():

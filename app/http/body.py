@@ -1,4 +1,4 @@
-"""Request bodies: read whole and unpacked, and never more of either than the bound in memory."""
+"""Reads and unpacks whole request bodies; neither form may exceed its bound in memory."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ ENCODINGS: Final = {
     b"x-gzip": cramjam.gzip.decompress_into,
     b"zstd": cramjam.zstd.decompress_into,
 }
-# cramjam has one exception for all; this is what it says when the output does not fit.
+# cramjam raises one exception type for everything; this is its message when the output does not fit.
 _DOES_NOT_FIT: Final = "failed to write whole buffer"
 
 
@@ -80,5 +80,5 @@ def _too_large(limit: int) -> ProblemError:
 
 
 def _gone() -> ProblemError:
-    """Nobody reads this answer; it ends the handler."""
+    """Ends the handler; the client is gone and does not read this answer."""
     return ProblemError(400, "The client went away before the body was complete.")

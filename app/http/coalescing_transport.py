@@ -1,7 +1,7 @@
-"""What is written to a connection within one turn of the event loop is sent at once, and with that of the others.
+"""Sends the writes to a connection within one turn of the event loop as one.
 
-An ASGI server writes an answer's head and its body apart. A system call each, and the wake-up of whoever waits for it,
-cost as much as a fifth of a recommendation.
+An ASGI server writes an answer's head and its body separately. The extra system call and the extra wake-up of the
+client cost as much as a fifth of a recommendation.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class CoalescingTransport:
-    """A transport that keeps what is written until the loop's next turn; all else is the transport's own."""
+    """A transport that buffers writes until the loop's next turn, and passes everything else on."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -24,13 +24,13 @@ class CoalescingTransport:
         self._kept.append(data)
 
     def close(self) -> None:
-        """As the transport's: what was written before is sent still."""
+        """Closes the transport after sending the buffered writes."""
         self._flush()
         self._transport.close()
 
     def _flush(self) -> None:
         kept, self._kept = self._kept, []
-        # Nobody is there any more when the client left meanwhile.
+        # The client may have left meanwhile.
         if kept and not self._transport.is_closing():
             self._transport.write(b"".join(kept))
 
@@ -39,7 +39,7 @@ class CoalescingTransport:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's own, but for how it writes."""
+    """uvicorn's protocol with a coalescing transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

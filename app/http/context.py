@@ -1,4 +1,4 @@
-"""The outermost layer of every request: ids taken or made and echoed, a deadline, the answer counted and timed."""
+"""The outermost layer of every request: takes or makes ids, sets the deadline, counts and times the answer."""
 
 import logging
 import os
@@ -20,12 +20,12 @@ _KEY: Final = "reco"
 _MAX_ID_LENGTH: Final = 128
 _FAMILIES: Final = {n: metrics.API_REQUESTS.labels(f"{n}xx") for n in range(1, 6)}
 
-# A 503 of /readyz is a good answer about something else: no failed request, and its cause is logged once elsewhere.
+# A 503 of /readyz is a correct answer and not a failed request; its cause is logged once elsewhere.
 _PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class RequestContext:
-    """What a handler may want to know of its request besides the body. Header names are lower case."""
+    """A request's data besides its body. Header names are lower case."""
 
     __slots__ = (
         "body_read",
@@ -46,9 +46,9 @@ class RequestContext:
         self.correlation_id = _printable(headers.get(b"x-correlation-id")) or self.request_id
         self.traceparent = _printable(headers.get(b"traceparent"))
         self.caller: str | None = None
-        self.caller_is_admin = True  # as everybody is where no keys are asked for
+        self.caller_is_admin = True  # without keys every caller is
         self.error: str | None = None  # why the answer is a 5xx; for the log alone
-        self.events: Mapping[str, int] | None = None  # how many events of the request came to which outcome
+        self.events: Mapping[str, int] | None = None  # the request's events by outcome
         self.body_read = True
         self.reply_headers: list[tuple[bytes, bytes]] = []
 

@@ -1,6 +1,6 @@
-"""Tasks that are cancelled when their time is up, all with the same time: one timer for the oldest is enough for all.
+"""Cancels tasks that exceed a common time limit, with one timer for the oldest of them.
 
-`asyncio.timeout` is a timer of its own for every request, which takes as long as a twentieth of a recommendation.
+`asyncio.timeout` sets a timer for every request, which costs as much as a twentieth of a recommendation.
 """
 
 import asyncio
@@ -9,9 +9,9 @@ from typing import Any
 
 
 class Deadlines:
-    """`with deadlines:` is `asyncio.timeout` for the running task; many tasks may be inside at once, each one time.
+    """`with deadlines:` works as `asyncio.timeout` for the running task. Many tasks may be inside at once, each once.
 
-    Raises `TimeoutError` in the task that is still inside `after_sec` after it came.
+    Raises `TimeoutError` in a task that is inside for longer than `after_sec`.
     """
 
     def __init__(self, after_sec: float) -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and a page that shows it and needs no other host."""
+"""The OpenAPI document, and a page that shows it and loads nothing from other hosts."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ _SAFE: Final = (
 
 
 class Document:
-    """Serves the document; it is set once all routes are known, for it describes itself too."""
+    """Serves the document, which is set once all routes are known, since it describes itself too."""
 
     def __init__(self) -> None:
         self.content = b""

@@ -15,7 +15,7 @@ BACKLOG: Final = 2048
 _SETTLE_SEC: Final = 0.15
 _SO_ATTACH_FILTER: Final = 26  # Linux; the socket module has no name for it
 
-# Classic BPF over the TCP header: drop what has SYN and not ACK, take all else.
+# Classic BPF over the TCP header: drop segments with SYN but not ACK, keep the others.
 _DROP_SYN: Final = (
     (0x30, 0, 0, 13),  # A = the byte of flags
     (0x54, 0, 0, 0x12),  # A &= SYN | ACK
@@ -46,11 +46,11 @@ def bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
 
 
 async def retire(listener: socket.socket) -> None:
-    """Closes the listener once nothing waits in its queue, while the server goes on accepting from a duplicate of it.
+    """Closes the listener once its queue is empty, while the server still accepts from a duplicate of it.
 
-    A socket that is closed resets the connections in its queue, also with SO_REUSEPORT. So it stops to hear new ones
-    first, which the kernel of the client sends again a second later, to whoever listens then; those that are under way
-    are accepted and answered in the meantime. Elsewhere than on Linux the rest of that race stays.
+    Closing a socket resets the connections in its queue, also with SO_REUSEPORT. So it first drops new ones: the
+    client's kernel sends those again a second later, to another listener. Connections that are under way are accepted
+    and answered meanwhile. Only Linux has the filter for that; elsewhere the race remains.
     """
     if _stop_hearing(listener):
         await asyncio.sleep(_SETTLE_SEC)

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the same structs that read the requests and write the answers.
+"""The OpenAPI 3.1 document, generated from the structs that read the requests and write the answers.
 
 The names in it (operations, schemas, schemes) are public: generated clients are made of them.
 """
@@ -35,8 +35,8 @@ _ABOUT_NO_KEYS: Final = "No call needs an API key here. Where keys are on, each 
 _TAGS: Final = {
     "events": "What users saw and did.",
     "recommendations": "What to show them.",
-    "catalogue": "What the application tells about its items.",
-    "rules": "What is pinned, boosted, buried or never served.",
+    "catalogue": "The items as the application describes them.",
+    "rules": "Pinned, boosted, buried and excluded items.",
     "users": "What is stored about a user, and its erasure.",
     "analytics": "Limits, targets and key figures.",
     "operations": "Health, metrics and this document; without a key.",
@@ -59,7 +59,7 @@ def _header(description: str, *, required: bool, kind: str) -> dict[str, Any]:
 
 
 _HEADERS: Final = {
-    "X-Request-ID": _header("As sent, or made here; it stands in the log.", required=True, kind="string"),
+    "X-Request-ID": _header("As sent, or made by the service; also in the log.", required=True, kind="string"),
     "X-Correlation-ID": _header("As sent, or the request's id.", required=True, kind="string"),
     "Retry-After": _header("Seconds to wait.", required=True, kind="integer"),
     "RateLimit-Limit": _header("Requests in a window, where there is a limit.", required=False, kind="integer"),
@@ -186,7 +186,7 @@ def _query_parameters(item: Call) -> list[dict[str, Any]]:
 
 
 def _not_null(schema: Schema) -> Schema:
-    """A query leaves a parameter out where a body could say null."""
+    """A query leaves a parameter out where a body could have null."""
     match schema:
         case {"anyOf": [dict(inner), {"type": "null"}]}:
             return inner

@@ -29,7 +29,7 @@ _RETRY_AFTER_SEC: Final = 1.0
 
 
 class Problem(Struct, kw_only=True, omit_defaults=True):
-    """The body of every error answer."""
+    """The body of every error answer (RFC 9457)."""
 
     type: str = "about:blank"
     title: str
@@ -71,7 +71,7 @@ def _from_invalid(error: InvalidInput) -> ProblemError:
 
 
 def _unavailable(dependency: str) -> ProblemError:
-    """What the driver said is in the log, under the request id."""
+    """A 503 for an outage. The log has the driver's text, under the request id."""
     return retry_later(503, f"{_NAMES.get(dependency, 'A dependency')} is unavailable. {_AGAIN}")
 
 
@@ -91,7 +91,7 @@ def _parameter_error(item: Any) -> FieldError:
 
 
 def as_problem(error: Exception) -> ProblemError:
-    """The answer to an exception that a handler let pass."""
+    """The problem for an exception that a handler did not catch."""
     match error:
         case ProblemError():
             return error

@@ -1,4 +1,4 @@
-"""The one response class: bytes and a status, sent without the framework's headers, cookies and encoders between."""
+"""The only response class: bytes and a status, sent without the framework's headers, cookies and encoders."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -27,7 +27,7 @@ class Reply:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = list(self.headers)
-        if self.status != _NO_CONTENT:  # which has no body and must not say how long it is (RFC 9110, 8.6)
+        if self.status != _NO_CONTENT:  # 204 has no body and must not have a content length (RFC 9110, 8.6)
             headers += [(b"content-length", b"%d" % len(self.body)), (b"content-type", self.media_type.encode())]
         start: HTTPResponseStartEvent = {"type": "http.response.start", "status": self.status, "headers": headers}
         await send(start)

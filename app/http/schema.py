@@ -1,7 +1,8 @@
-"""What each call takes and answers, said beside its handler, and the query string read into a struct.
+"""Describes each call's input and answers beside its handler, and reads the query string into a struct.
 
-Handlers take raw bodies and decode them with msgspec alone, which is fast and tells "not JSON" from "not valid"; so
-what the framework would read from signatures stands as `opt=call(…)`. `app.http.openapi` makes the document of it.
+Handlers take raw bodies and decode them with msgspec, which is fast and distinguishes "not JSON" from "not valid". So
+the description that the framework would read from signatures is given as `opt=call(…)`. `app.http.openapi` makes the
+document from it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +25,9 @@ _Q = TypeVar("_Q", bound=Struct)
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """What one call takes and answers.
+    """One call's input and answers.
 
-    `needs`: the scope of the key it asks for, None for everybody. `query` and `body`: types. `answers`: by status a
+    `needs`: the scope of the API key, None for a call without a key. `query` and `body`: types. `answers`: by status a
     type, None for no body, or a media type when the body is not JSON. `headers`: OpenAPI parameters. `tag` groups the
     calls.
     """
@@ -77,7 +78,7 @@ def _pairs(query: bytes) -> Iterable[tuple[str, str]]:
     text = query.decode("latin-1")
     if not text.isascii() or "%" in text or "+" in text:
         return parse_qsl(text, keep_blank_values=True)
-    # Most have nothing to decode, and then it takes a fifth of the time.
+    # Most queries have nothing to decode; this takes a fifth of the time.
     return [(name, value) for name, _, value in (part.partition("=") for part in text.split("&") if part)]
 
 

@@ -1,4 +1,4 @@
-"""uvicorn as a supervised task: it owns no signals, and it stops in two steps, first intake, then what is in hand."""
+"""uvicorn as a supervised task. It owns no signals and stops in two steps: the intake, then the requests in hand."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ __all__ = ["bind", "serve"]
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals have one owner, and it is not the server: uvicorn would catch SIGTERM and raise it again."""
+        """Leaves the signals to the process: uvicorn would catch SIGTERM and raise it again."""
         yield
 
     def abandon(self) -> None:
@@ -47,9 +47,9 @@ async def serve(
     drain_sec: float,
     protocol: type[HttpToolsProtocol] = HttpProtocol,
 ) -> None:
-    """Serves until `stop`, then retires the listener and answers what is in hand, at most `drain_sec` long.
+    """Serves until `stop`, then retires the listener and answers the requests in hand, for at most `drain_sec`.
 
-    When it ends otherwise the listener stays open, for the next try.
+    After a failure the listener stays open for the next try.
     """
     config = uvicorn.Config(
         app,
@@ -60,7 +60,7 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=65,  # above the 60 s of common load balancers, so that it is they who close
+        timeout_keep_alive=65,  # above the 60 s of common load balancers, so that the balancer closes first
         timeout_graceful_shutdown=max(1, round(drain_sec)),
         backlog=BACKLOG,
     )

@@ -1,4 +1,4 @@
-"""The last minutes of this process: snapshots of the metrics it keeps anyway, so that requests pay nothing for it."""
+"""The service levels of the last minutes, from snapshots of metrics that exist anyway: requests pay nothing for it."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ class SlaWindow:
 
 
 def take() -> Snapshot:
-    """The histogram of latencies and the counts of answers as they stand."""
+    """A snapshot of the latency histogram and the answer counts."""
     calls: dict[str, dict[float, float]] = {}
     for sample in next(iter(metrics.API_LATENCY.collect())).samples:
         if sample.name.endswith("_bucket"):

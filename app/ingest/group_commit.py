@@ -1,4 +1,4 @@
-"""Group commit: requests append to a bounded buffer and wait; a few flushers write all that waits with one statement.
+"""Group commit: requests append to a bounded buffer and wait; a few flushers write all waiting events in one statement.
 
 There is no timer. A flush starts when the last one ends, so an idle service adds no delay, and the busier it is, the
 more requests one commit serves.
@@ -36,10 +36,10 @@ class _Submission(Struct, eq=False):
     atomic: bool
 
 
-# What its submissions hear whose statement has not come back when their deadline passes.
+# The error of a submission whose statement has not returned at its deadline.
 _UNKNOWN: Final = "no commit in time; whether the events are stored is not known yet"
 _NOT_STORED: Final = "not stored: no turn came in time"
-# What its submissions hear whose statement was cut short by a failure of this code or a restart.
+# The error of a submission whose statement was interrupted by a failure of `run` or a restart.
 _INTERRUPTED: Final = "the commit was interrupted; whether the events are stored is not known yet"
 
 
@@ -80,13 +80,13 @@ class GroupCommit:
 
     @property
     def pending(self) -> int:
-        """Events that wait or are being written."""
+        """Events that wait or are being written now."""
         return self._pending
 
     def submit(self, records: Sequence[Record], *, atomic: bool = False) -> asyncio.Future[list[Result]]:
         """A future of one result a record, in order. Raises `BufferFull` or `Closed` at once.
 
-        Who stops waiting changes nothing: the events are stored or not, never half.
+        Cancelling the wait does not cancel the write: the events are stored completely or not at all.
         """
         if self._closed:
             raise Closed
@@ -124,7 +124,7 @@ class GroupCommit:
             try:
                 await self._flush(batch)
             except BaseException:
-                # Nobody may wait for ever on a flush that ended in a way nobody thought of.
+                # No submission may wait forever on a flush that ended unexpectedly.
                 _fail(batch, DependencyDown("postgres", _INTERRUPTED))
                 raise
             finally:
@@ -133,7 +133,7 @@ class GroupCommit:
             progress.beat()
 
     def _take(self) -> tuple[_Submission, ...]:
-        """The next submissions, up to `flush_max` events; an atomic one goes alone, for it may roll back."""
+        """The next submissions, up to `flush_max` events; an atomic one goes alone, because it may roll back."""
         batch = [self._queue.popleft()]
         count = len(batch[0].records)
         while self._queue and not batch[0].atomic and not self._queue[0].atomic:
@@ -178,7 +178,7 @@ class GroupCommit:
         return [*await self._store(records[:middle], insert), *await self._store(records[middle:], insert)]
 
     def _sweep(self) -> None:
-        """Fails what has waited past its deadline, queued or in a statement that does not come back.
+        """Fails submissions past their deadline, queued or in a statement that does not return.
 
         A statement is left to its own timeout: to cancel it would need the server, which may be what is lost. A timer
         of the loop, and not part of `run`, so that deadlines hold whatever becomes of `run`.
@@ -210,4 +210,4 @@ def _fail(batch: Sequence[_Submission], error: Exception) -> None:
     for submission in batch:
         if not submission.future.done():
             submission.future.set_exception(error)
-            submission.future.exception()  # who went away does not collect it; that is no error of its own
+            submission.future.exception()  # a cancelled request does not await it, which is not an error

@@ -1,4 +1,4 @@
-"""Tells the relays, in whichever process they run, that there are new rows in the outbox."""
+"""Notifies the relays of all processes of new rows in the outbox."""
 
 import asyncio
 from typing import Final
@@ -18,7 +18,7 @@ _BEAT_SEC: Final = 5.0
 class Notifier:
     """`run` is the supervised task; `announce` asks for a notification and does not wait for it.
 
-    There is one every 20 ms at most, however many flushes there are. Without it a relay finds the rows at its next
+    It sends at most one every 20 ms, however many flushes there are. Without it a relay finds the rows at its next
     poll.
     """
 
@@ -57,5 +57,5 @@ class Notifier:
             async with self._database.connection() as connection:
                 await outbox.notify(connection)
         except BaseException:
-            self._announced.set()  # a row that was stored is announced as soon as that can be, by the next run too
+            self._announced.set()  # stored rows are announced as soon as possible, also by the next run
             raise

@@ -1,4 +1,4 @@
-"""What the process keeps in memory for ranking: neighbours, cards, rules, what is popular, new, or left over."""
+"""The in-process caches of the ranking's inputs: neighbours, cards, rules, popular and new items, the fallback list."""
 
 import asyncio
 import time
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
-# Reloading what changed may take a fifth of the time; when more changes than that allows, lists grow older instead.
+# Reloads may take a fifth of the time; if more entries change than that allows, they are served stale.
 _RELOAD_THROTTLE: Final = 4.0
-# A list is a millisecond of Postgres. After a start under load thousands are missing at once, and an answer that waited
-# for all of its own would be late: it goes by those that have come.
+# A list costs Postgres a millisecond. After a start under load thousands are missing at once; an answer uses those that
+# have been loaded instead of waiting for all of its own.
 _LISTS_A_LOAD: Final = 50
 _LISTS_A_TURN: Final = 25
 _FILL_PATIENCE_SEC: Final = 0.05
 _CATEGORIES: Final = 1_000
 _CATALOGUE_TTL_SEC: Final = 1.0
-# Changes of rules are told; this is for a process that missed one.
+# The change feed announces changes of rules; this is for a process that missed one.
 _RULES_TTL_SEC: Final = 30.0
 
 EVERYTHING: Final = ""
@@ -88,7 +88,7 @@ class CandidateCaches:
         )
 
     def outdate(self, item_ids: Sequence[str]) -> None:
-        """What is kept of these items is reloaded before it is served again; `RULES_CHANGED` stands for the rules."""
+        """Makes the entries of these items stale; `RULES_CHANGED` stands for the rules."""
         self.neighbours.outdate(item_ids)
         self.cards.outdate(item_ids)
         if RULES_CHANGED in item_ids:
@@ -114,7 +114,7 @@ class CandidateCaches:
                 entry.frequency, entry.repeat_weight, entry.pairs, now_ms=now_ms, index=self.index
             )
             if number % _LISTS_A_TURN == 0:
-                await asyncio.sleep(0)  # a hundred lists at once would hold up the answers
+                await asyncio.sleep(0)  # a hundred lists in one go would delay the answers
         return lists
 
     async def _load_cards(self, item_ids: list[str]) -> Mapping[str, Card]:

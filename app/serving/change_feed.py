@@ -1,4 +1,4 @@
-"""Follows the feed of changes, so that what this process keeps of items is as fresh as their last commit."""
+"""Follows the feed of changes, so that the process's caches are as fresh as the last commit."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from app.supervisor import Progress, wait_for_stop
 
 _EVERY_SEC: Final = 0.1
 _AWAY_SEC: Final = 1.0
-# What may still be under way at the start: reading a change twice is harmless, missing one is not.
+# Transactions that may be open at the start: reading a change twice is harmless, missing one is not.
 _LOOK_BACK: Final = 1000
 
 
@@ -21,7 +21,7 @@ class ChangeFeed:
     """`run` is the supervised task. It calls `outdate` with the items of every change; one of them may be
     `changes.RULES_CHANGED`.
 
-    A restart goes on where the last run ended, so that what changed in between is read as well.
+    A restart continues where the last run ended, so that no change in between is missed.
     """
 
     def __init__(self, database: Database, outdate: Callable[[Sequence[str]], None]) -> None:

@@ -1,4 +1,4 @@
-"""A user's history, or that of the session where the user is unknown: from the cache, or from Postgres."""
+"""Reads a user's history, or the session's for an unknown user, from the cache or from Postgres."""
 
 import contextlib
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ _MISSES: Final = metrics.CACHE_READS.labels("history", "miss")
 
 
 class Histories:
-    """Always asked for anew; concurrent requests share a round trip."""
+    """Reads histories anew for each answer; concurrent requests share a round trip."""
 
     def __init__(self, database: Database, cache: HistoryCache | None, *, strict_cache: bool, max_keys: int) -> None:
         self._database = database
         self._cache = cache
         self._strict_cache = strict_cache
-        # Kept as they are stored: decoded, a history takes three times the memory.
+        # Kept encoded: a decoded history takes three times the memory.
         self._users: RequestCoalescer[Versioned | None] = RequestCoalescer(
             "history",
             self._read,
@@ -45,9 +45,9 @@ class Histories:
         )
 
     async def of(self, user_id: str, session_id: str | None) -> History:
-        """The user's; of somebody who is unknown, what was done in the session, whoever did it.
+        """The user's history; for an unknown user, the events of the session, by whatever user id.
 
-        Raises `DependencyDown` when it cannot be read and was not read lately.
+        Raises `DependencyDown` when it cannot be read and no recent copy is kept.
         """
         history = features.history_of(await self._users.get(user_id))
         if history.entries or session_id is None:
@@ -59,7 +59,7 @@ class Histories:
         return History(tuple(entry for entry in of_session.entries if entry.at_ms >= session.started_ms))
 
     def forget(self, user_id: str) -> None:
-        """What is kept of an erased user, for when nothing answers, is not served again."""
+        """Drops the copy of an erased user that is kept for outages."""
         self._users.forget(user_id)
 
     async def close(self) -> None:
@@ -67,7 +67,7 @@ class Histories:
         await self._sessions.close()
 
     async def _read(self, user_ids: list[str]) -> Mapping[str, Versioned]:
-        """From the cache; what it lacks from Postgres, and that is put into the cache."""
+        """Reads from the cache; reads missing histories from Postgres and adds them to the cache."""
         cached: dict[str, Versioned] = {}
         cache_answers = self._cache is not None
         if self._cache is not None:
@@ -83,11 +83,11 @@ class Histories:
             _MISSES.inc(len(missing))
             async with self._database.connection() as connection:
                 stored = await features.read_histories(connection, missing)
-            # A user without a history is remembered as such: any write of the consumer has a greater version.
+            # An unknown user is cached as empty: any write of the consumer has a greater version.
             loaded = {user_id: stored.get(user_id, Versioned(0, b"")) for user_id in missing}
             cached |= loaded
             if self._cache is not None and cache_answers:
-                # The breaker and the health page tell of a failure; the answer does not need it.
+                # The breaker and the health page show a failure; the answer does not depend on it.
                 with contextlib.suppress(DependencyDown):
                     await self._cache.put_many(loaded)
         return cached

@@ -1,4 +1,4 @@
-"""Makes answers: hands the serving core what it asks for, from the caches."""
+"""Drives the serving core: answers its needs from the caches."""
 
 import random
 import time
@@ -29,9 +29,9 @@ _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 
 
 class Recommender:
-    """Histories come from the shared cache in one round trip; all else from this process.
+    """Reads histories from the shared cache in one round trip, and everything else from this process.
 
-    Every call raises `DependencyDown` when nothing is known and nothing can be read.
+    Every call raises `DependencyDown` when a value is missing and cannot be read.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Recommender:
         seen: frozenset[int] | None = None,
         model: Model = MODEL,
     ) -> Recommendation:
-        """As `serving.for_user`; `request_id` decides with the seed which new items are tried out."""
+        """As `serving.for_user`; `request_id` and the seed decide which new items are explored."""
         history = await self._histories.of(user_id, session_id)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._answer(

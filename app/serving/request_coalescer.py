@@ -1,7 +1,7 @@
-"""Reads that are joined: who asks while a read is under way is part of the next one, all of them in one round trip.
+"""Joins concurrent reads: requests that arrive during a read share the next one, in one round trip.
 
-Nothing that was read before is served as if it were fresh. It is kept for one moment only: when the source fails or is
-too slow, an answer of some minutes ago is better than none.
+A value is never reused as fresh. Recent values are kept for one case: when the source fails or is too slow, a value of
+some minutes ago is better than none.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ _NEVER: Final = float("-inf")
 
 
 class RequestCoalescer(Generic[V]):
-    """`read_many` answers for the keys it is given; one that it leaves out has the value `absent`.
+    """`read_many` returns values for the keys it is given; a key that it leaves out has the value `absent`.
 
-    A read that takes longer than `patience_sec` counts as failed. The latest values, `max_keys` at most and half of
-    that at least, are kept for `keep_sec` at most and half of that at least.
+    A read that takes longer than `patience_sec` counts as failed. The latest values are kept for
+    outages: between half of `max_keys` and `max_keys` of them, for between half of `keep_sec` and `keep_sec`.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class RequestCoalescer(Generic[V]):
         self._keep_sec = keep_sec
         self._max_keys = max_keys
         self._max_batch = max_batch
-        # Two generations, each with the time it begins at: so what a read keeps is one step, and so is dropping it.
+        # Two generations, each with its start time, so that keeping and dropping values are single steps.
         self._kept: dict[str, V] = {}
         self._kept_since = _NEVER
         self._before: dict[str, V] = {}
@@ -53,7 +53,7 @@ class RequestCoalescer(Generic[V]):
         self._stale = metrics.CACHE_READS.labels(name, "stale")
 
     async def get(self, key: str) -> V:
-        """The value as of now or, when it cannot be read, as of some minutes ago. Raises `DependencyDown`."""
+        """The current value or, when it cannot be read, one of some minutes ago. Raises `DependencyDown`."""
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, future))
         if self._reader is None or self._reader.done():
@@ -61,7 +61,7 @@ class RequestCoalescer(Generic[V]):
         return await future
 
     def forget(self, key: str) -> None:
-        """What is kept of the key is not served again."""
+        """Drops the kept value of the key."""
         self._kept.pop(key, None)
         self._before.pop(key, None)
 
