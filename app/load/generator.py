@@ -137,7 +137,7 @@ def _series(counts: LoopCounts, seconds: float) -> jobs.Series:
         seconds=seconds,
         requests=counts.requests,
         good=counts.good,
-        latency=counts.latency.sparse(),
+        latency=counts.latency.encoded(),
         errors=dict(counts.errors),
         first_bodies=counts.first_bodies,
     )

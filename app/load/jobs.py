@@ -96,12 +96,12 @@ Line = Start | Job
 
 
 class Series(Struct, kw_only=True):
-    """One measured series. `good`: events stored or reads answered inside the window; `latency`: bucket → count."""
+    """One measured series. `good`: events stored or reads answered in the window; `latency`: `Latencies.encoded`."""
 
     seconds: float
     requests: int = 0
     good: int = 0
-    latency: dict[int, int] = field(default_factory=dict)
+    latency: str = ""
     errors: dict[str, int] = field(default_factory=dict)
     first_bodies: dict[str, str] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from app.errors import describe
 from app.load.client import Connection, connect
-from app.load.histogram import Histogram
+from app.load.latency import Latencies
 from app.load.requests import Endpoint, Source
 
 _REQUEST_TIMEOUT_SEC: Final = 10.0
@@ -43,7 +43,7 @@ class LoopCounts:
     """What happened inside the measured window; errors are counted outside of it too."""
 
     def __init__(self) -> None:
-        self.latency = Histogram()
+        self.latency = Latencies()
         self.requests = 0
         self.good = 0
         self.errors: Counter[str] = Counter()

@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from app.load.histogram import Histogram
 from app.load.jobs import Series
+from app.load.latency import Latencies
 
 # What a row can have, by the name that thresholds and the JSON use: events or reads a second, latencies in ms,
 # processors kept busy by the service, by the generator and by everything on the machine, the memory of the service's
@@ -109,12 +109,8 @@ def spread(values: Iterable[float]) -> Spread | None:
 
 def values_of(series: Series) -> dict[str, float]:
     """The rate and the percentiles of a measured series."""
-    histogram = Histogram(series.latency)
-    values = {"rate": series.good / series.seconds}
-    for name, percent in _PERCENTILES.items():
-        if (value := histogram.percentile_ms(percent)) is not None:
-            values[name] = value
-    return values
+    found = Latencies(series.latency).percentiles_ms(list(_PERCENTILES.values()))
+    return {"rate": series.good / series.seconds, **dict(zip(_PERCENTILES, found, strict=False))}
 
 
 def drain_rate(samples: list[tuple[float, float]], total: float) -> tuple[float, float | None]:

@@ -15,6 +15,7 @@ from app.load.bench import Bench
 from app.load.handle import GeneratorHandle
 from app.load.plan import Plan
 from app.load.results import Results
+from app.load.scenarios import SCENARIOS
 from app.load.screen import Screen
 from app.load.store import Verdict
 from app.load.target import Remote
@@ -24,7 +25,11 @@ def run(plan: Plan, screen: Screen, environ: Mapping[str, str] = os.environ) -> 
     """Raises `UserError` when the run cannot be made or go on."""
     with ExitStack() as stack:
         bench = _bench(plan, screen, environ, stack)
-        bench.run()
+        bench.prepare()
+        for number in range(plan.rounds):
+            for name in plan.scenarios:
+                screen.step(f"round {number + 1} of {plan.rounds}: {name}")
+                SCENARIOS[name].run(bench)
         return bench.results, bench.check() if plan.check else None
 
 

@@ -13,6 +13,7 @@ from app.errors import UserError
 from app.load import plan as plans
 from app.load import report, thresholds
 from app.load.jobs import Series
+from app.load.latency import Latencies
 from app.load.plan import Plan
 from app.load.requests import Endpoint
 from app.load.results import Results, Sample, Spread, drain_rate, spread, values_of
@@ -66,8 +67,15 @@ def test_an_unknown_row_or_field_is_refused() -> None:
         Results().add("single", Sample(values={"speed": 1.0}))
 
 
+def recorded(seconds: list[float]) -> str:
+    latencies = Latencies()
+    for value in seconds:
+        latencies.record(value)
+    return latencies.encoded()
+
+
 def test_values_of_a_series_are_per_second_of_the_window() -> None:
-    series = Series(seconds=2.0, requests=3, good=300, latency={100: 1, 127: 2})
+    series = Series(seconds=2.0, requests=3, good=300, latency=recorded([0.0001, 0.000127, 0.000127]))
     assert values_of(series) == {"rate": 150.0, "p50": 0.127, "p95": 0.127, "p99": 0.127, "p999": 0.127}
     assert values_of(Series(seconds=1.0)) == {"rate": 0.0}
 
