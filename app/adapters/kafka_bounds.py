@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -16,9 +15,6 @@ from app.errors import DependencyDown, describe
 _log = structlog.get_logger(__name__)
 
 _CANCEL_SEC: Final = 1.0
-
-# As aiokafka shows the servers that it cannot reach.
-_ADDRESS: Final = re.compile(r"\('([^']*)', (\d+), <AddressFamily[^>]*>\)")
 
 _T = TypeVar("_T")
 
@@ -43,7 +39,7 @@ async def bounded(call: Awaitable[_T], timeout_sec: float) -> _T:
         raise DependencyDown("kafka", "the client gave up")
     if error := task.exception():
         if isinstance(error, KafkaError | OSError):
-            raise DependencyDown("kafka", _ADDRESS.sub(r"\1:\2", describe(error))) from error
+            raise DependencyDown("kafka", describe(error)) from error
         raise error
     return task.result()
 
