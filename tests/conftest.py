@@ -16,6 +16,7 @@ import asyncpg
 import psycopg
 import pytest
 import redis
+import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
@@ -32,6 +33,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _OWN_SERVERS: Final = 3
 _KAFKA_TIMEOUT_SEC: Final = 10
 _numbers: Final = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _default_logs() -> Iterator[None]:
+    """A command that runs in the test's own process sets up the logs; the next test begins with the defaults."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

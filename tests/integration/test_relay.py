@@ -117,7 +117,7 @@ async def test_refused_rows_are_told_with_topic_error_and_event_ids(
             "event": "relay_rows_refused",
             "log_level": "warning",
             "topic": "no such topic",
-            "error": "UnknownTopicOrPartitionError: [Error 3] UnknownTopicOrPartitionError: no such topic",
+            "error": "UnknownTopicOrPartitionError: no such topic",
             "reschedule": 2,
             "dead": 0,
             "event_ids": ["event-lost-1", "event-lost-2"],
