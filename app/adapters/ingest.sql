@@ -2,8 +2,9 @@
 -- One statement, one snapshot, one commit for all of it: an outbox row exists for exactly the events inserted here.
 -- The rows go in by event id, so that two statements with the same ids wait for each other and never deadlock.
 -- All of them keep the number of the last erasure, read once and after the tables are locked (`writers` in erasures.sql).
+-- The function is what the view `pg_sequences` uses. It is cheaper than a scan of the sequence as a table.
 WITH last_erasure AS (
-    SELECT last_value::integer AS number FROM erasure_numbers
+    SELECT pg_sequence_last_value('erasure_numbers')::integer AS number
 ),
 submitted AS (
     SELECT *
