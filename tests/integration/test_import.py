@@ -202,11 +202,11 @@ def test_a_database_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 async def test_without_a_relay_it_stops_at_the_bound_and_loses_nothing(database_url: str, tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.csv", 20_000)
-    with pytest.raises(UserError, match="No relay takes events"):
+    with pytest.raises(UserError, match="No relay publishes events"):
         await import_here(database_url, log, max_queued=3_000, still_sec=0.5)
     events, queued = stored(database_url)
     assert 3_000 < events == queued <= 3_300 + BATCH_ROWS
-    with pytest.raises(UserError, match="No relay takes events"):
+    with pytest.raises(UserError, match="No relay publishes events"):
         await import_here(database_url, log, max_queued=3_000, still_sec=0.5)
     assert stored(database_url)[1] <= 3_300 + 2 * BATCH_ROWS
     counts, _ = await import_here(database_url, log)
