@@ -14,11 +14,12 @@ from msgspec import Struct, structs
 
 from app.core import serving
 from app.core.catalogue import UNKNOWN
+from app.core.exploration import EMPTY_POOL
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
 from app.core.item_index import ItemIndex
 from app.core.messages import ImpressionMessage, Message
 from app.core.model import MODEL, Model
-from app.core.needs import FALLBACK_LIMIT, CardsOf, CurrentRules, FallbackOf, Need, NeighboursOf, PopularIn
+from app.core.needs import FALLBACK_LIMIT, CardsOf, FallbackOf, Need, RankingInputs, RankingInputsFor
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours, neighbours_of
 from app.core.popularity import NO_POPULAR, POPULAR_LIMIT, Popular, popular_of
 from app.core.recommendation import RecommendationRequest
@@ -85,14 +86,11 @@ class Memory:
 
     def _fetch(self, need: Need, now_ms: int) -> Any:
         match need:
+            case RankingInputsFor():
+                neighbours = {item_id: self._neighbours_of(item_id, now_ms) for item_id in need.seeds}
+                return RankingInputs(neighbours, self._popular_at(now_ms), NO_RULES, EMPTY_POOL)
             case CardsOf():
                 return dict.fromkeys(need.item_ids, UNKNOWN)
-            case NeighboursOf():
-                return {item_id: self._neighbours_of(item_id, now_ms) for item_id in need.item_ids}
-            case PopularIn():
-                return self._popular_at(now_ms)
-            case CurrentRules():
-                return NO_RULES
             case FallbackOf():
                 return list(islice(reversed(self._items), FALLBACK_LIMIT))
         raise TypeError(f"a log has no {need}")

@@ -25,11 +25,12 @@ from app.core.needs import (
     CardsOf,
     ChanceFrom,
     CurrentRules,
-    ExplorationPoolOf,
     FallbackOf,
     Need,
     NeighboursOf,
     PopularIn,
+    RankingInputs,
+    RankingInputsFor,
 )
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
@@ -85,14 +86,14 @@ def for_user(
     """`request.k` items for the user, or as many as may be served. `seen`: as in `ranking.rank`."""
     now_ms, category = request.now_ms, request.category
     profile = Profile(history, model)
-    neighbours: Mapping[str, Neighbours] = yield NeighboursOf([seed.item_id for seed in profile.seeds])
-    popular: Popular = yield PopularIn(category)
-    rules: Rules = yield CurrentRules()
+    seeds = [seed.item_id for seed in profile.seeds]
+    given: RankingInputs = yield RankingInputsFor(seeds, category, exploration.share > 0.0)
+    rules = given.rules
     factors = rules.boosted_items(now_ms, category) if rules else {}
     candidates, attribution = ranking.rank(
         profile,
-        neighbours,
-        popular,
+        given.neighbours,
+        given.popular,
         now_ms=now_ms,
         index=index,
         exclude=request.exclude,
@@ -100,7 +101,7 @@ def for_user(
         factors=factors,
     )
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
-    explored = yield from _explored(request, candidates, never, exploration)
+    explored = (yield from _explored(given.pool, exploration, request.k, never, candidates)) if given.pool.ids else {}
     unknown = not history.entries and category is None
     constraints = PageConstraints(
         k=request.k,
@@ -118,15 +119,15 @@ def for_user(
     slate, cards = yield from _filled(constraints, candidates, boosts, fallback=True)
     found = _recommendation(slate, cards, candidates, attribution, boosts)
     if request.explain:
-        explainer = Explainer(index, candidates, attribution, profile, neighbours)
+        explainer = Explainer(index, candidates, attribution, profile, given.neighbours)
         yield from _explain(found.items, explainer, boosts, category)
     return found
 
 
 def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -> Answering:
     """Up to `request.k` items that go with this one."""
-    neighbours: Mapping[str, Neighbours] = yield NeighboursOf([item_id], partial=False)
-    ranked = ranking.similar(neighbours[item_id], index=index, exclude=request.exclude | {item_id})
+    neighbours: Neighbours = yield NeighboursOf(item_id)
+    ranked = ranking.similar(neighbours, index=index, exclude=request.exclude | {item_id})
     return (yield from _listed(request, *ranked))
 
 
@@ -153,16 +154,11 @@ def _listed(request: RecommendationRequest, candidates: Candidates, attribution:
 
 
 def _explored(
-    request: RecommendationRequest, candidates: Candidates, without: Collection[str], exploration: Exploration
+    pool: ExplorationPool, exploration: Exploration, k: int, without: Collection[str], candidates: Candidates
 ) -> Generator[Need, Any, Mapping[int, str]]:
     """Places (from 0) and the new items for them."""
-    if exploration.share <= 0.0:
-        return {}
-    pool: ExplorationPool = yield ExplorationPoolOf(request.category)
-    if not pool.ids:
-        return {}
     chance: Chance = yield ChanceFrom(exploration.seed)
-    chosen = choose(pool, share=exploration.share, k=request.k, without=without, chance=chance)
+    chosen = choose(pool, share=exploration.share, k=k, without=without, chance=chance)
     return {place: item_id for place, item_id in chosen.items() if item_id not in candidates.exclusions}
 
 

@@ -8,17 +8,18 @@ from typing import Any, Final
 from app import metrics
 from app.adapters.changes import RULES_CHANGED
 from app.core import serving
-from app.core.exploration import Chance
+from app.core.exploration import EMPTY_POOL, Chance
 from app.core.model import MODEL, Model
 from app.core.needs import (
     CardsOf,
     ChanceFrom,
     CurrentRules,
-    ExplorationPoolOf,
     FallbackOf,
     Need,
     NeighboursOf,
     PopularIn,
+    RankingInputs,
+    RankingInputsFor,
 )
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.serving import Answering, Exploration
@@ -91,17 +92,26 @@ class Recommender:
 
 
 def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaitable[Any]]]:
-    """Kind of need → what answers it. A table, because an answer has five needs or more and each step counts."""
+    """Kind of need → what answers it. A table: no chain of comparisons for every need of every answer."""
+
+    async def ranking_inputs(need: RankingInputsFor) -> RankingInputs:
+        category = need.category or EVERYTHING
+        return RankingInputs(
+            await caches.neighbours.get_many(need.seeds),
+            await caches.popular.get(category),
+            await caches.rules.get(RULES_CHANGED),
+            await caches.exploration_pool.get(category) if need.explore else EMPTY_POOL,
+        )
 
     async def chance(need: ChanceFrom) -> Chance:
         return random.Random(need.seed).random
 
     return {
+        RankingInputsFor: ranking_inputs,
         CardsOf: lambda need: caches.cards.get_many(need.item_ids),
-        NeighboursOf: lambda need: caches.neighbours.get_many(need.item_ids, allow_partial=need.partial),
+        NeighboursOf: lambda need: caches.neighbours.get(need.item_id),
         PopularIn: lambda need: caches.popular.get(need.category or EVERYTHING),
         CurrentRules: lambda _: caches.rules.get(RULES_CHANGED),
-        ExplorationPoolOf: lambda need: caches.exploration_pool.get(need.category or EVERYTHING),
         FallbackOf: lambda need: caches.fallback.get(need.category or EVERYTHING),
         ChanceFrom: chance,
     }

@@ -20,11 +20,12 @@ from app.core.needs import (
     CardsOf,
     ChanceFrom,
     CurrentRules,
-    ExplorationPoolOf,
     FallbackOf,
     Need,
     NeighboursOf,
     PopularIn,
+    RankingInputs,
+    RankingInputsFor,
 )
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.popularity import popular_of
@@ -97,14 +98,16 @@ class Store:
         match need:
             case CardsOf():
                 return {item_id: self.card(item_id) for item_id in need.item_ids}
+            case RankingInputsFor():
+                neighbours = {item_id: self.neighbours.get(item_id, NO_NEIGHBOURS) for item_id in need.seeds}
+                pool = self.pool if need.explore else EMPTY_POOL
+                return RankingInputs(neighbours, self.popular[need.category], self.rules, pool)
             case NeighboursOf():
-                return {item_id: self.neighbours.get(item_id, NO_NEIGHBOURS) for item_id in need.item_ids}
+                return self.neighbours.get(need.item_id, NO_NEIGHBOURS)
             case PopularIn():
                 return self.popular[need.category]
             case CurrentRules():
                 return self.rules
-            case ExplorationPoolOf():
-                return self.pool
             case FallbackOf():
                 return [i for i in self.fallback if need.category in (None, *self.card(i).categories)]
             case ChanceFrom():
@@ -135,16 +138,11 @@ def sources(found: Recommendation) -> dict[str, str]:
     return {item.item_id: item.source for item in found.items}
 
 
-def test_a_plain_answer_needs_four_things_in_turn() -> None:
+def test_a_plain_answer_needs_two_things_in_turn() -> None:
     store = Store(popular=["hit", "rare"], neighbours={"tent": {"stove": 0.9}})
     found = store.for_user(bought("tent"), k=2)
     assert sources(found) == {"stove": "covisitation", "hit": "popular"}
-    assert store.needs == [
-        NeighboursOf(["tent"]),
-        PopularIn(None),
-        CurrentRules(),
-        CardsOf(["stove", "hit", "rare"]),
-    ]
+    assert store.needs == [RankingInputsFor(["tent"], None, explore=False), CardsOf(["stove", "hit", "rare"])]
 
 
 def test_an_empty_store_answers_with_nothing() -> None:
@@ -243,13 +241,12 @@ def test_the_same_seed_tries_out_the_same_items() -> None:
     assert answers[0] == answers[1] != answers[2]
 
 
-def test_without_a_share_no_pool_and_without_a_pool_no_chance() -> None:
+def test_without_new_items_or_a_share_no_chance_is_needed() -> None:
     store = Store(popular=["hit"], pool=["new"])
     store.for_user()
-    assert not store.asked(ExplorationPoolOf)
     store.pool = EMPTY_POOL
     store.for_user(exploration=TRYING)
-    assert store.asked(ExplorationPoolOf)
+    assert [need.explore for need in store.needs if isinstance(need, RankingInputsFor)] == [False, True]
     assert not store.asked(ChanceFrom)
 
 
@@ -284,7 +281,7 @@ def test_a_request_without_explain_has_no_explanation() -> None:
     assert (stove.because, stove.parts, stove.why) == (UNSET, UNSET, UNSET)
 
 
-def test_similar_items_wait_for_their_neighbours() -> None:
+def test_similar_items_go_without_pins_and_fallback() -> None:
     store = Store(
         popular=["hit"],
         neighbours={"tent": {"stove": 0.9, "tent": 0.5, "lamp": 0.4, "mat": 0.3}},
@@ -296,7 +293,7 @@ def test_similar_items_wait_for_their_neighbours() -> None:
     found = serving.answer(serving.similar("tent", request, index=store.index), store.fetch)
     assert sources(found) == {"lamp": "covisitation", "stove": "covisitation"}
     assert [item.score for item in found.items] == pytest.approx([1.6, 0.9])
-    assert store.needs[0] == NeighboursOf(["tent"], partial=False)
+    assert not store.asked(FallbackOf)
 
 
 def test_popular_items_go_without_pins_and_fallback() -> None:
