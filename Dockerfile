@@ -24,6 +24,8 @@ RUN /opt/backend/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-
 FROM python:${PYTHON_VERSION}-slim
 ARG VERSION=dev
 ARG REVISION=unknown
+# `reco --version`, the log, /readyz and reco_build_info tell it.
+ENV RECO_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="reco" \
       org.opencontainers.image.description="A real-time recommendation backend" \
       org.opencontainers.image.licenses="Apache-2.0" \

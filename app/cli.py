@@ -1,11 +1,11 @@
 """The `reco` command: each subcommand is one module of `app.commands`, loaded when it is asked for."""
 
 import importlib
-from importlib.metadata import version
 from typing import Final
 
 import click
 
+from app import build
 from app.errors import UserError
 
 # command → (module of app.commands, attribute)
@@ -71,7 +71,7 @@ def _needs_extra(name: str, package: str | None) -> click.Command:
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("reco"), prog_name="reco")
+@click.version_option(f"{build.VERSION} (revision {build.current_revision()})", prog_name="reco")
 def main() -> None:
     """Reco: a real-time recommendation backend. Settings come from the environment (docs/settings.md)."""
 

@@ -37,18 +37,28 @@ class DependencyStatus(Struct, kw_only=True):
     error: str | None = None
 
 
+class ProcessInfo(Struct, kw_only=True):
+    """The process that answers. `revision`: the commit it was built from, or `unknown`."""
+
+    pid: int
+    version: str
+    revision: str
+
+
 class Readiness(Struct, kw_only=True):
     """The body of `/readyz`; `ready` decides between 200 and 503."""
 
     status: Literal["ready", "degraded", "unavailable", "draining"]
     ready: bool
     role: list[str]
+    process: ProcessInfo
     tasks: dict[str, TaskStatus]
     dependencies: dict[str, DependencyStatus]
 
 
 def summarize(
     role: Sequence[str],
+    process: ProcessInfo,
     tasks: dict[str, TaskStatus],
     dependencies: dict[str, DependencyStatus],
     *,
@@ -64,4 +74,6 @@ def summarize(
         status = "unavailable"
     else:
         status = "degraded" if missing else "ready"
-    return Readiness(status=status, ready=ready, role=sorted(role), tasks=tasks, dependencies=dependencies)
+    return Readiness(
+        status=status, ready=ready, role=sorted(role), process=process, tasks=tasks, dependencies=dependencies
+    )

@@ -14,7 +14,7 @@ import anyio
 import structlog
 import uvloop
 
-from app import logs
+from app import build, logs, metrics
 from app.adapters import kafka_bounds, migrations
 from app.errors import DependencyDown
 from app.http.server import bind
@@ -51,9 +51,17 @@ def _collect_less_often() -> None:
 
 async def _serve(settings: Settings, listener: socket.socket, *, migrated: bool) -> int:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        metrics.BUILD_INFO.labels(build.VERSION, build.current_revision()).set(1)
         kafka_bounds.silence_abandoned_tasks(asyncio.get_running_loop())
         service = Service(settings, listener, migrated=migrated)
-        _log.info("starting", role=sorted(settings.role), port=listener.getsockname()[1], pid=os.getpid())
+        _log.info(
+            "starting",
+            role=sorted(settings.role),
+            port=listener.getsockname()[1],
+            pid=os.getpid(),
+            version=build.VERSION,
+            revision=build.current_revision(),
+        )
         service.start()
         await anext(signals)
         _log.info("draining", grace_sec=settings.shutdown_grace_sec, timeout_sec=settings.shutdown_timeout_sec)

@@ -112,6 +112,7 @@ DLQ_BACKLOG: Final = _gauge("reco_feature_consumer_dlq_backlog", "Rows of the de
 DLQ_OLDEST: Final = _gauge("reco_feature_consumer_dlq_oldest_pending_ms", "Age of the oldest pending dead letter")
 
 # Process
+BUILD_INFO: Final = _gauge("reco_build_info", "1, labelled with the build that runs", "version", "revision")
 TASK_RUNNING: Final = _gauge("reco_task_running", "1 while a supervised task runs", "task")
 TASK_RESTARTS: Final = _counter("reco_task_restarts_total", "Restarts of a supervised task", "task")
 LOOP_LAG: Final = _histogram(

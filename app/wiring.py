@@ -1,19 +1,20 @@
 """Opens and closes what the process needs, runs the tasks of its roles, and ends them in order."""
 
 import asyncio
+import os
 import socket
 from typing import Final
 
 import anyio
 
-from app import metrics, options, roles
+from app import build, metrics, options, roles
 from app.adapters import migrations
 from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHistoryCache
 from app.adapters.kafka import KafkaProbe
 from app.adapters.postgres import Database
 from app.api import health
 from app.api.examples import EXAMPLES
-from app.health import Readiness, summarize
+from app.health import ProcessInfo, Readiness, summarize
 from app.http import app, server
 from app.http.access import Access
 from app.monitor import Dependency, Monitor
@@ -51,6 +52,7 @@ class Service:
     def report(self) -> Readiness:
         report = summarize(
             sorted(self._settings.role),
+            ProcessInfo(pid=os.getpid(), version=build.VERSION, revision=build.current_revision()),
             self._supervisor.report(),
             self._monitor.report(),
             draining=self._draining,

@@ -9,6 +9,7 @@ hash covers only the file's name: hence the advisory lock and `migration_checksu
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib import resources
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,7 +21,8 @@ from yoyo.migrations import Migration, MigrationList
 
 from app.errors import DependencyDown, UserError, describe
 
-DIRECTORY: Final = Path(__file__).resolve().parents[2] / "migrations"
+# Beside the package `app` wherever that is installed, and not a folder `migrations` that a working folder may have.
+DIRECTORY: Final = Path(str(resources.files("app"))).parent / "migrations"
 
 _LOCK_KEY: Final = 7_236_351  # an arbitrary number that nothing else in the database locks
 _LOCK_TIMEOUT: Final = "120s"

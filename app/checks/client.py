@@ -26,7 +26,7 @@ class HttpReply(Struct, frozen=True):
         if self.status == 0:
             return str(self.body)
         if not isinstance(self.body, dict):
-            return f"{self.status}, and no JSON of the service: does the address lead to it, path included?"
+            return f"{self.status} without the service's JSON: check the URL, including its path"
         if down := [name for name, entry in self.body.get("dependencies", {}).items() if entry["state"] == "down"]:
             return f"{self.status} {self.body['status']}, down: {', '.join(down)}"
         detail = self.body.get("detail", "")
@@ -35,12 +35,12 @@ class HttpReply(Struct, frozen=True):
 
 
 class Client:
-    """Raises `UserError` for what is no address; a service that does not answer is an `HttpReply` too."""
+    """Raises `UserError` for an invalid URL; a service that does not answer gives an `HttpReply` too."""
 
     def __init__(self, url: str, key: str = "") -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise UserError(f"{url!r} is no address of a service; for example http://127.0.0.1:8080")
+            raise UserError(f"{url!r} is not a valid service URL; for example http://127.0.0.1:8080")
         self.url = url.rstrip("/")
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
 

@@ -9,11 +9,12 @@ import click
 from app.checks import targets
 from app.checks.client import Client
 from app.checks.targets import Verdict
+from app.commands.service_url import service_url
 from app.errors import UserError
 
 
 @click.command()
-@click.argument("url", default="http://127.0.0.1:8080")
+@service_url
 @click.option("--key", envvar="RECO_API_KEY", default="", help="API key of scope read; else RECO_API_KEY.")
 @click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="Of the KPIs.")
 @click.option("--kpi/--no-kpi", default=True, help="Whether a KPI below its target counts for the exit code.")

@@ -143,23 +143,23 @@ def load(
 
 
 def parse_url(url: str, headers: tuple[tuple[str, str], ...]) -> Endpoint:
-    """Raises `UserError` for what is no http or https URL."""
+    """Raises `UserError` for an invalid http or https URL."""
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError:
         port = 0
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.query or parts.fragment:
-        raise UserError(f"{url!r} is no address of a service; for example http://127.0.0.1:8080")
+        raise UserError(f"{url!r} is not a valid service URL; for example http://127.0.0.1:8080")
     tls = parts.scheme == "https"
     return Endpoint(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"), headers)
 
 
 def parse_header(text: str) -> tuple[str, str]:
-    """Raises `UserError` for what is no header."""
+    """Raises `UserError` for an invalid header."""
     name, colon, value = text.partition(":")
     if not (colon and name.strip() and text.isascii() and text.isprintable()):
-        raise UserError(f"{text!r} is no header; write 'Name: value'")
+        raise UserError(f"{text!r} is not a valid header; write 'Name: value'")
     return name.strip(), value.strip()
 
 

@@ -7,10 +7,11 @@ import click
 
 from app.checks import smoke as walk
 from app.checks.client import Client
+from app.commands.service_url import service_url
 
 
 @click.command()
-@click.argument("url", default="http://127.0.0.1:8080")
+@service_url
 @click.option("--key", envvar="RECO_API_KEY", default="", help="API key of scope admin; else RECO_API_KEY.")
 @click.option(
     "--patience", type=click.FloatRange(0.1, 600), default=15.0, show_default=True, help="Seconds until visible."

@@ -1,7 +1,6 @@
 """Builds the Litestar application from the routes of the role."""
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from inspect import signature
 from typing import Any, Final
 
@@ -13,14 +12,13 @@ from litestar.handlers import ASGIRouteHandler, BaseRouteHandler, HTTPRouteHandl
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
+from app.build import VERSION
 from app.http import openapi, problems
 from app.http.access import Access, guard
 from app.http.context import with_context
 from app.http.docs import Document
 from app.http.paths import with_exact_paths
 from app.http.responses import Reply
-
-VERSION: Final = version("reco")
 
 _CORS_MAX_AGE_SEC: Final = 600
 # Parameters with which a handler can be called without Litestar's signatures, and how to make them of ASGI's arguments.

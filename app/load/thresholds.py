@@ -56,7 +56,7 @@ def parse(text: str) -> Threshold:
     match = _SHAPE.fullmatch(text)
     if match is None:
         raise UserError(
-            f"{text!r} is no condition; write for example single.rate/baseline.post>=0.6 or visible.p99<1000"
+            f"{text!r} is not a valid condition; write for example single.rate/baseline.post>=0.6 or visible.p99<1000"
         )
     value, by, comparison, bound = match.groups()
     return Threshold(text.strip(), _value(value), _value(by) if by else None, comparison, float(bound))

@@ -83,6 +83,7 @@ SCHEMAS: Final = [
     "VariantKpis",
     "Estimate",
     "Liveness",
+    "ProcessInfo",
     "Readiness",
     "TaskStatus",
     "DependencyStatus",

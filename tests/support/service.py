@@ -41,8 +41,18 @@ class Service:
         )
 
     def wait_ready(self) -> "Service":
-        eventually(lambda: self.status("/readyz") == 200, _READY_SEC, self.describe)
+        """Waits until this very process is ready: another one may answer on the same port."""
+        eventually(self._is_ready, _READY_SEC, self.describe)
         return self
+
+    def _is_ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the process ended with {self.process.returncode}\n{self.log()}")
+        try:
+            answer = httpx.get(f"{self.url}/readyz", timeout=15.0)  # a new connection, which any process may get
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200 and answer.json()["process"]["pid"] == self.process.pid
 
     def status(self, path: str) -> int | None:
         """The status of a GET; None while nobody answers."""

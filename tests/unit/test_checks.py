@@ -119,12 +119,12 @@ def test_status_tells_state_since_when_restarts_and_error() -> None:
 
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "http://", "http://host?x=1"])
 def test_an_invalid_service_url_is_refused(url: str) -> None:
-    with pytest.raises(UserError, match="no address"):
+    with pytest.raises(UserError, match="not a valid service URL"):
         Client(url)
 
 
 def test_an_answer_that_is_not_the_service_s_is_said_to_be_one() -> None:
-    assert "does the address lead to it" in HttpReply(404, "<html>", 1.0).shown()
+    assert "check the URL" in HttpReply(404, "<html>", 1.0).shown()
     assert HttpReply(404, {"detail": "No such path."}, 1.0).shown() == "404 No such path."
     assert HttpReply(0, "no answer from x", 1.0).shown() == "no answer from x"
 
