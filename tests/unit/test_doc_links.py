@@ -16,7 +16,7 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Named anchors, and what the usual hosts make of headings: lower case, hyphens for spaces, no other punctuation."""
+    """Named anchors, and the usual ids of headings: lower case, hyphens for spaces, no other punctuation."""
     text = page.read_text(encoding="utf-8")
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
