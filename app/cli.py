@@ -56,14 +56,14 @@ class _LazyGroup(click.Group):
 
 
 def _needs_extra(name: str, package: str | None) -> click.Command:
-    """Stands in for a command that the runtime image lacks a package for; help still lists it."""
+    """A placeholder for a command whose package is missing in the runtime image; help still lists it."""
 
     @click.command(name, add_help_option=False, context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1)
     def command(arguments: tuple[str, ...]) -> None:
         raise UserError(
-            f"`reco {name}` needs the package {package}, which is not installed: use a checkout (scripts/dev makes one "
-            "ready), or install the project with its extra `dev`"
+            f"`reco {name}` needs the package {package}, which is not installed: use a checkout (scripts/dev "
+            "sets one up), or install the project with its extra `dev`"
         )
 
     command.short_help = "(needs the extra `dev`)"

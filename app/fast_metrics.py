@@ -1,6 +1,6 @@
-"""Counters and histograms for what every request adds to several times, and the event loop's thread alone.
+"""Counters and histograms for hot paths: every request adds to several, always in the event loop's thread.
 
-They are plain numbers until somebody scrapes. The library's own take a lock each time, and a loop over the buckets.
+They are plain numbers until a scrape. prometheus-client's take a lock and loop over the buckets at each call.
 """
 
 from bisect import bisect_left
@@ -26,10 +26,12 @@ class FastCount:
 
 
 class FastCounter(Collector):
-    """A counter."""
+    """A counter with labels."""
 
     def __init__(self, registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> None:
-        self._family = name, meaning, labels
+        self.name = name
+        self.meaning = meaning
+        self.label_names = labels
         self._counts: dict[tuple[str, ...], FastCount] = {}
         registry.register(self)
 
@@ -37,15 +39,14 @@ class FastCounter(Collector):
         return self._counts.setdefault(values, FastCount())
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        name, meaning, labels = self._family
-        family = CounterMetricFamily(name, meaning, labels=labels)
+        family = CounterMetricFamily(self.name, self.meaning, labels=self.label_names)
         for values, count in self._counts.items():
             family.add_metric(values, count.value)
         yield family
 
 
 class FastBuckets:
-    """One series of a `FastHistogram`. `counts` has one place more than there are bounds."""
+    """One series of a `FastHistogram`. `counts` has one entry more than there are bounds."""
 
     __slots__ = ("_bounds", "counts", "total")
 
@@ -60,12 +61,14 @@ class FastBuckets:
 
 
 class FastHistogram(Collector):
-    """A histogram."""
+    """A histogram with labels."""
 
     def __init__(
         self, registry: CollectorRegistry, name: str, meaning: str, *labels: str, buckets: Sequence[float]
     ) -> None:
-        self._family = name, meaning, labels
+        self.name = name
+        self.meaning = meaning
+        self.label_names = labels
         self._bounds = tuple(map(float, buckets))
         self._series: dict[tuple[str, ...], FastBuckets] = {}
         registry.register(self)
@@ -74,8 +77,7 @@ class FastHistogram(Collector):
         return self._series.setdefault(values, FastBuckets(self._bounds))
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        name, meaning, labels = self._family
-        family = HistogramMetricFamily(name, meaning, labels=labels)
+        family = HistogramMetricFamily(self.name, self.meaning, labels=self.label_names)
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
         for values, series in self._series.items():
             family.add_metric(values, [*zip(bounds, accumulate(series.counts), strict=True)], series.total)

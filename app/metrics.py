@@ -46,50 +46,59 @@ API_REFUSED: Final = _counter(
     "reco_api_refused_total", "Requests refused: no_key, unknown_key, scope, rate_limit", "reason"
 )
 RATE_LIMIT_ALONE: Final = _counter(
-    "reco_rate_limit_redis_errors_total", "Times that Redis did not answer and a process limited by its own count"
+    "reco_rate_limit_redis_errors_total", "Rate limit decisions by the process alone, because Redis did not answer"
 )
 STAGE_LATENCY: Final = FastHistogram(
     REGISTRY,
     "reco_stage_latency_ms",
-    "Time of one stage: a flush, a history read, a ranking, a fold, a write",
+    "Duration of one stage: a flush, a history read, a ranking, a transaction, a roll-up",
     "stage",
     buckets=_LATENCY_MS,
 )
 
 # Ingest
-INGEST_EVENTS: Final = _counter("reco_ingest_events_total", "Events answered, by what became of them", "outcome")
-INGEST_PENDING: Final = _gauge("reco_ingest_pending_events", "Events in the buffer before Postgres")
+INGEST_EVENTS: Final = _counter(
+    "reco_ingest_events_total",
+    "Events by outcome: accepted, duplicate, conflict, invalid, impression_dropped",
+    "outcome",
+)
+INGEST_PENDING: Final = _gauge("reco_ingest_pending_events", "Events in the ingest buffer")
 INGEST_FLUSH_EVENTS: Final = _histogram(
     "reco_ingest_flush_events",
-    "Events that one commit carried",
+    "Events in one commit",
     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000),
 )
 
 # Outbox relay
 RELAY_PUBLISHED: Final = _counter("reco_outbox_relay_published_total", "Outbox rows acknowledged by Kafka and deleted")
-RELAY_ERRORS: Final = _counter("reco_outbox_relay_errors_total", "Turns of the relay's loop that failed", "kind")
-RELAY_RETRIED: Final = _counter("reco_outbox_relay_retried_total", "Rows put back after a fault of their own")
+RELAY_ERRORS: Final = _counter("reco_outbox_relay_errors_total", "Failed turns of the relay's loop", "kind")
+RELAY_RETRIED: Final = _counter("reco_outbox_relay_retried_total", "Rows rescheduled after an error of their own")
 RELAY_FAILED: Final = _counter("reco_outbox_relay_failed_total", "Rows that turned dead")
 RELAY_EVENT_LAG: Final = _histogram(
-    "reco_outbox_relay_event_lag_ms", "From the commit of the outbox row to Kafka's acknowledgement", buckets=_LAG_MS
+    "reco_outbox_relay_event_lag_ms",
+    "Time from the commit of an outbox row to Kafka's acknowledgement",
+    buckets=_LAG_MS,
 )
-OUTBOX_BACKLOG: Final = _gauge("reco_outbox_backlog_events", "Outbox rows", "status")
+OUTBOX_BACKLOG: Final = _gauge("reco_outbox_backlog_events", "Outbox rows by status: pending, dead", "status")
 OUTBOX_OLDEST: Final = _gauge("reco_outbox_backlog_oldest_lag_ms", "Age of the oldest pending outbox row")
 
 # Feature consumer
 CONSUMER_LAG: Final = _gauge(
-    "reco_feature_consumer_partition_lag", "Messages between the committed position and the end", "topic", "partition"
+    "reco_feature_consumer_partition_lag",
+    "Messages between the committed offset and the end of the partition",
+    "topic",
+    "partition",
 )
 CONSUMER_PROCESSED: Final = _counter(
     "reco_feature_consumer_processed_total",
-    "Messages, by what became of them: applied, duplicate, retried, dlq",
+    "Messages by outcome: applied, duplicate, retried, dlq",
     "status",
 )
-CONSUMER_ERRORS: Final = _counter(
-    "reco_feature_consumer_errors_total", "Turns of the consumer's loop that failed", "kind"
-)
+CONSUMER_ERRORS: Final = _counter("reco_feature_consumer_errors_total", "Failed turns of the consumer's loop", "kind")
 CONSUMER_EVENT_LAG: Final = _histogram(
-    "reco_feature_consumer_event_lag_ms", "From the event's own time to its features being committed", buckets=_LAG_MS
+    "reco_feature_consumer_event_lag_ms",
+    "Time from the event's own time to the commit of its features",
+    buckets=_LAG_MS,
 )
 CONSUMER_BATCH: Final = _histogram(
     "reco_feature_consumer_batch_events",
@@ -98,17 +107,19 @@ CONSUMER_BATCH: Final = _histogram(
 )
 WATCH_TO_FEATURE: Final = _histogram(
     "reco_watch_event_to_feature_latency_ms",
-    "From the receipt of a watch to its features being committed",
+    "Time from the receipt of a watch to the commit of its features",
     buckets=_LAG_MS,
 )
 DLQ_EVENTS: Final = _counter(
     "reco_feature_consumer_dlq_events_total",
-    "Dead letters, by outcome: stored; replayed or discarded by an operator; recovered, which is sent again and read",
+    "Dead letters by outcome: stored; replayed or discarded by an operator; recovered (replayed and then counted)",
     "outcome",
 )
 for _outcome in ("stored", "replayed", "discarded", "recovered"):
     DLQ_EVENTS.labels(_outcome)  # from 0 on, so that the first one is an increase
-DLQ_BACKLOG: Final = _gauge("reco_feature_consumer_dlq_backlog", "Rows of the dead letter table", "status")
+DLQ_BACKLOG: Final = _gauge(
+    "reco_feature_consumer_dlq_backlog", "Dead letters by status: pending, replayed, discarded", "status"
+)
 DLQ_OLDEST: Final = _gauge("reco_feature_consumer_dlq_oldest_pending_ms", "Age of the oldest pending dead letter")
 
 # Process
@@ -116,30 +127,39 @@ BUILD_INFO: Final = _gauge("reco_build_info", "1, labelled with the build that r
 TASK_RUNNING: Final = _gauge("reco_task_running", "1 while a supervised task runs", "task")
 TASK_RESTARTS: Final = _counter("reco_task_restarts_total", "Restarts of a supervised task", "task")
 LOOP_LAG: Final = _histogram(
-    "reco_event_loop_lag_ms", "How late the event loop wakes a sleeper", buckets=(1, 2, 5, 10, 20, 50, 100, 250, 1000)
+    "reco_event_loop_lag_ms",
+    "Delay of the event loop when it wakes a sleeping task",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 250, 1000),
 )
-POOL_CONNECTIONS: Final = _gauge("reco_database_pool_connections", "Connections of the pool", "state")
+POOL_CONNECTIONS: Final = _gauge("reco_database_pool_connections", "Connections of the pool by state", "state")
 DATABASE_ERRORS: Final = _counter(
-    "reco_database_errors_total", "Failed statements: lock, timeout, connection, read_only, statement", "kind"
+    "reco_database_errors_total", "Failed statements by kind: lock, timeout, connection, read_only, statement", "kind"
 )
-DATABASE_LATENCY: Final = _histogram("reco_database_latency_ms", "Round trip of the health probe's statement")
-DATABASE_DEAD_ROWS: Final = _gauge("reco_database_dead_rows", "Dead rows that vacuum has not removed yet", "table")
+DATABASE_LATENCY: Final = _histogram("reco_database_latency_ms", "Round trip of the health probe")
+DATABASE_DEAD_ROWS: Final = _gauge(
+    "reco_database_dead_rows", "Dead rows of a table that vacuum has not removed yet", "table"
+)
 DATABASE_OLDEST_TRANSACTION: Final = _gauge(
-    "reco_database_oldest_transaction_seconds", "Age of the oldest open transaction: it keeps vacuum from removing rows"
+    "reco_database_oldest_transaction_seconds",
+    "Age of the oldest open transaction, which keeps vacuum from removing rows",
 )
 
 # Online cache
 CACHE_READS: Final = FastCounter(
-    REGISTRY, "reco_online_cache_reads_total", "Reads, by cache and result", "cache", "result"
+    REGISTRY, "reco_online_cache_reads_total", "Cache reads by cache and result: hit, stale, miss", "cache", "result"
 )
-CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while Redis is passed over")
-MAINTENANCE_DELETED: Final = _counter("reco_maintenance_deleted_rows_total", "Rows removed by retention", "table")
+CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while the breaker skips Redis")
+MAINTENANCE_DELETED: Final = _counter("reco_maintenance_deleted_rows_total", "Rows deleted by retention", "table")
 
 # KPIs of the last seven days, from the same sums as /analytics/baseline
-KPI_SHOWN: Final = _gauge("reco_kpi_shown_places", "Places 1 to 20 that were shown, by source", "source")
-KPI_CLICKED: Final = _gauge("reco_kpi_clicked_places", "Those of them that were clicked, by source", "source")
-KPI_ITEMS_SHOWN: Final = _gauge("reco_kpi_items_shown", "Different items shown at places 1 to 20")
-KPI_CATALOGUE: Final = _gauge("reco_kpi_catalogue_items", "Items of the catalogue")
+KPI_SHOWN: Final = _gauge(
+    "reco_kpi_shown_places", "Impressions at the positions 0 to 19 in the last seven days, by source", "source"
+)
+KPI_CLICKED: Final = _gauge("reco_kpi_clicked_places", "Those impressions that were clicked, by source", "source")
+KPI_ITEMS_SHOWN: Final = _gauge(
+    "reco_kpi_items_shown", "Distinct items shown at the positions 0 to 19 in the last seven days"
+)
+KPI_CATALOGUE: Final = _gauge("reco_kpi_catalogue_items", "Items in the catalogue")
 
 
 def render() -> bytes:

@@ -1,6 +1,6 @@
 """Every setting, read from the environment once, checked together.
 
-`Settings.from_env` raises `UserError` with one message that names every fault. Only the wiring and the commands read
+`Settings.from_env` raises `UserError` with one message that names every error. Only the wiring and the commands read
 the struct; everything below them takes plain values.
 """
 
@@ -24,7 +24,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
-# A variable that starts so and is no setting is a typing error, and would be passed over in silence otherwise.
+# An unknown variable with one of these prefixes is a typing error, which must not be ignored silently.
 _OWN_PREFIXES = ("OUTBOX_", "FEATURE_CONSUMER_", "ONLINE_CACHE_", "INGEST_", "RETENTION_", "API_KEYS", "RATE_LIMIT_")
 
 
@@ -94,7 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     online_cache_redis_timeout_sec: Positive = 0.25
     online_cache_memory_max_keys: AtLeastOne = 100_000
     online_cache_history_ttl_sec: Positive = 86_400.0
-    # At most what the feed of changes is kept for: a process that was away for longer missed some.
+    # At most as long as the feed of changes is kept: a process that was away for longer missed some.
     online_cache_related_ttl_sec: Annotated[float, Meta(gt=0, le=300)] = 300.0
     online_cache_popularity_ttl_sec: Positive = 0.5
 
@@ -108,7 +108,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Reads and checks all of them. Raises `UserError` that lists every fault, not the first alone."""
+        """Reads and checks all of them. Raises `UserError` that lists every error."""
         faults: list[str] = []
         wrong: set[str] = set()
         values: dict[str, Any] = {}
@@ -124,7 +124,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                 shown = "(hidden)" if name in SECRETS else repr(text)
                 faults.append(f"{name.upper()}={shown}: {error}")
         faults += _misspelt(environ, hints)
-        # A value that is wrong is there: it is named once.
+        # An invalid value is not missing: it is named once.
         faults += [fault for fault in _missing(values) if fault.partition(":")[0] not in wrong]
         if faults:
             raise UserError("The settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
@@ -197,5 +197,5 @@ def _misspelt(environ: Mapping[str, str], hints: Mapping[str, Any]) -> list[str]
     for name in sorted(environ):
         if name.startswith(_OWN_PREFIXES) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            faults.append(f"{name}: no such setting" + (f"; {near[0]} is meant?" if near else ""))
+            faults.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
     return faults

@@ -36,7 +36,7 @@ def _compose_stack_is_up() -> bool:
 
 
 def _in_compose() -> None:
-    """Without a database of our own to name, the one of the compose stack is meant; whether its API runs or not."""
+    """Without a database of our own to name, use the one of the compose stack, whether its API runs or not."""
     print("DATABASE_URL is not set: running in a container of the compose stack", file=sys.stderr, flush=True)
     script = f"src/{Path(sys.argv[0]).name}"
     run = ["docker", "compose", "run", "--rm", "-T", "--no-deps", "--entrypoint", "python", "api", script]

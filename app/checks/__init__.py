@@ -1,1 +1,1 @@
-"""What an operator asks of a running service: does an event get through, are the targets kept, what is amiss."""
+"""Checks of a running service: smoke test, targets, and the dependencies."""

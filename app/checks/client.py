@@ -22,7 +22,7 @@ class HttpReply(Struct, frozen=True):
     ms: float
 
     def shown(self) -> str:
-        """For a line on the screen: the status, and what a problem document or /readyz says."""
+        """One line for the screen: the status, and the content of a problem document or of /readyz."""
         if self.status == 0:
             return str(self.body)
         if not isinstance(self.body, dict):

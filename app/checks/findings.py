@@ -1,4 +1,4 @@
-"""What a check of one dependency says, and the pure judgements on what was measured."""
+"""The findings of a check of one dependency: pure functions of what was measured."""
 
 from typing import Final, Literal
 
@@ -11,7 +11,7 @@ _CLOCK_WARN_SEC: Final = 1.0
 
 
 class Finding(Struct, frozen=True):
-    """One line: what was found about `subject`, and what to do about it."""
+    """One line: a finding about `subject`, and what to do about it."""
 
     level: Level
     subject: str
@@ -37,12 +37,12 @@ def clock(subject: str, ahead_sec: float) -> Finding:
 def encoding(name: str) -> Finding:
     if name == "UTF8":
         return Finding("ok", "postgres", "encoding UTF8")
-    remedy = "create the database with ENCODING 'UTF8'; until then it takes text that it cannot check"
+    remedy = "create the database with ENCODING 'UTF8'; until then it does not validate text"
     return Finding("warn", "postgres", f"encoding {name}", remedy)
 
 
 def hidden(name: str, value: object, secrets: frozenset[str]) -> str:
-    """The value of a setting as it may be shown: secrets only tell whether they are set."""
+    """A setting's value for display: of a secret only whether it is set."""
     if name in secrets:
         return "(set, hidden)" if value else "(not set)"
     if isinstance(value, frozenset | tuple):

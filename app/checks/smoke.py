@@ -14,7 +14,7 @@ _POLL_SEC: Final = 0.05
 
 
 class Step(Struct, frozen=True):
-    """`found` is what came instead, or what was seen."""
+    """`found`: the observed result."""
 
     name: str
     ok: bool
@@ -41,7 +41,7 @@ def events(run: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def walk(client: Client, *, run: str, patience_sec: float) -> Iterator[Step]:
-    """The steps as they are done; ends at the first after which the others cannot work."""
+    """Yields the steps as they are done; ends after the first failure that makes the others pointless."""
     for path in ("/healthz", "/readyz"):
         answer = client.call("GET", path)
         yield Step(f"GET {path}", answer.status == 200, answer.ms, answer.shown())
@@ -74,7 +74,7 @@ def _erased(client: Client, user: str) -> Step:
 
 
 def _visible(client: Client, user: str, patience_sec: float) -> Step:
-    """Waits until the user's history, which recommendations are made of, has both items."""
+    """Waits until the user's history has both items."""
     started = time.monotonic()
     while True:
         answer = client.call("GET", f"/users/{user}?limit=0")

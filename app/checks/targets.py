@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Verdict(Struct, frozen=True):
-    """`ok` is None when there is nothing to judge by yet."""
+    """`ok` is None without data."""
 
     name: str
     ok: bool | None

@@ -1,4 +1,4 @@
-"""`reco check`: are the targets kept?"""
+"""`reco check`: are the targets met?"""
 
 import sys
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from app.errors import UserError
 def check(url: str, key: str, days: int, kpi: bool) -> None:
     """Compare the service's SLA window and KPIs with the targets of its contract.
 
-    The exit code is 1 when a target is missed. A figure that does not exist yet, for want of requests, misses nothing.
+    The exit code is 1 when a target is missed. A figure without data does not count as missed.
     """
     client = Client(url, key)
     contract = _read(client, "/contract")

@@ -1,4 +1,4 @@
-"""What `reco replay`, `reco outbox` and `reco dlq` share: the filters, the connection, who is asking."""
+"""Shared by `reco replay`, `reco outbox` and `reco dlq`: the filters, the connection, the operator's name."""
 
 import getpass
 import os
@@ -47,7 +47,7 @@ def filters(
 
 @contextmanager
 def database() -> Iterator[psycopg.Connection]:
-    """A connection in autocommit mode by `DATABASE_URL`. What goes wrong with it comes out as `UserError`."""
+    """A connection to `DATABASE_URL` in autocommit mode. Its errors are raised as `UserError`."""
     try:
         url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
         with migrations.connect(url) as connection:
@@ -55,13 +55,13 @@ def database() -> Iterator[psycopg.Connection]:
     except DependencyDown as error:
         raise UserError(f"{error}. Check DATABASE_URL and that the server is up.") from error
     except psycopg.errors.UndefinedTable as error:
-        raise UserError("The schema is not there yet: run `reco migrate` first.") from error
+        raise UserError("The schema does not exist yet: run `reco migrate` first.") from error
     except psycopg.Error as error:
-        raise UserError(f"Postgres: {describe(error)}. What was done until then stands; run it again.") from error
+        raise UserError(f"Postgres: {describe(error)}. Completed work is kept; run the command again.") from error
 
 
 def operator() -> str:
-    """The name that is kept with what was done."""
+    """The operator's name, which is stored with the action."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run as a user without a name

@@ -1,4 +1,4 @@
-"""`reco dev`: the whole service on servers of its own."""
+"""`reco dev`: the whole service on embedded servers."""
 
 import os
 import signal
@@ -24,10 +24,10 @@ from app.settings import Settings
 
 _DEFAULTS: Final = {
     "APP_ENV": "development",
-    "HTTP_HOST": "127.0.0.1",  # it asks for no API key, so it is for this machine only
+    "HTTP_HOST": "127.0.0.1",  # it requires no API key, so it listens on this machine only
     "LOG_FORMAT": "console",
 }
-# So that the other settings can be checked before the servers have their ports.
+# To check the other settings before the servers have ports.
 _STAND_INS: Final = {
     "DATABASE_URL": "postgresql://127.0.0.1/reco",
     "ONLINE_CACHE_REDIS_URL": "redis://127.0.0.1",
@@ -35,17 +35,17 @@ _STAND_INS: Final = {
 }
 _DEFAULT_PORTS: Final = range(8080, 8100)
 
-# Stderr, where the log lines go too, so that they stand in order.
+# Stderr, as the log lines, so that both appear in order.
 _console: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @click.command()
 @click.option("--demo", is_flag=True, help="Load the demo data: a sample of an online shop's purchases.")
-@click.option("--fresh", is_flag=True, help="Forget everything that earlier runs stored.")
+@click.option("--fresh", is_flag=True, help="Delete everything that earlier runs stored.")
 @click.option("--port", type=click.IntRange(1, 65535), help="HTTP port; else HTTP_PORT, else 8080 or the next free.")
 @click.option("--role", metavar="ROLES", help="Comma list of api, relay, consumer, or all. Overrides ROLE.")
 def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
-    """Run the whole service with PostgreSQL, Redis and Kafka of its own; Ctrl-C ends all of it.
+    """Run the whole service with its own PostgreSQL, Redis and Kafka; Ctrl-C ends all of it.
 
     A server is not started when its URL is set: DATABASE_URL, ONLINE_CACHE_REDIS_URL, KAFKA_BOOTSTRAP_SERVERS. Data is
     kept in .reco/dev of the checkout, or in RECO_DATA_DIR.
@@ -71,7 +71,7 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
             if demo:
                 _load_demo(database_url)
             settings = Settings.from_env(_with_port(environ) | stack.urls)
-            _show(stack, settings, _someone(database_url))
+            _show(stack, settings, *_example(database_url))
         code = run(settings)
         _console.print("Stopping the servers …", style="dim")
     finally:
@@ -80,14 +80,14 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
 
 
 def _check(environ: Mapping[str, str]) -> None:
-    """Finds what is wrong before servers are started for nothing."""
+    """Checks the settings before any server is started."""
     settings = Settings.from_env({**_STAND_INS, **environ})
     if "HTTP_PORT" in environ:
         bind(settings.http_host, settings.http_port, reuse_port=settings.http_reuse_port).close()
 
 
 def _with_port(environ: Mapping[str, str]) -> dict[str, str]:
-    """A port that was asked for is used or is an error; the default gives way to the next free one."""
+    """A given port is used or is an error; instead of the default the next free port is used."""
     if "HTTP_PORT" in environ:
         return dict(environ)
     for port in _DEFAULT_PORTS:
@@ -107,7 +107,7 @@ def _data_folder(environ: Mapping[str, str]) -> Path:
 
 @contextmanager
 def _sigterm_unwinds() -> Iterator[None]:
-    """Until the app owns the signals SIGTERM does what Ctrl-C does: the servers started so far are stopped."""
+    """Until the app handles signals, SIGTERM works as Ctrl-C: it stops the servers started so far."""
 
     def unwind(number: int, frame: FrameType | None) -> NoReturn:
         sys.exit(128 + number)
@@ -125,20 +125,23 @@ def _load_demo(database_url: str) -> None:
     demo.load_demo(database_url)
 
 
-def _someone(database_url: str) -> str:
-    """A user about whom something is stored, for the examples to ask about."""
+def _example(database_url: str) -> tuple[str, str]:
+    """A user and an item with stored events, for the examples to name."""
     with psycopg.connect(database_url, connect_timeout=5) as connection:
         row = connection.execute(
-            "SELECT user_id FROM (SELECT user_id FROM events WHERE user_id ~ '^[A-Za-z0-9_-]+$' LIMIT 1000) AS sample"
-            " GROUP BY user_id ORDER BY count(*) DESC, user_id LIMIT 1"
+            "SELECT mode() WITHIN GROUP (ORDER BY user_id), mode() WITHIN GROUP (ORDER BY payload ->> 'item_id')"
+            " FROM (SELECT user_id, payload FROM events WHERE user_id ~ '^[A-Za-z0-9_-]+$'"
+            " AND payload ->> 'item_id' ~ '^[A-Za-z0-9_-]+$' LIMIT 1000) AS sample"
         ).fetchone()
-    return str(row[0]) if row is not None else "u1"
+    user_id, item_id = row or (None, None)
+    return str(user_id or "u1"), str(item_id or "i1")
 
 
-def _show(stack: Stack, settings: Settings, user_id: str) -> None:
+def _show(stack: Stack, settings: Settings, user_id: str, item_id: str) -> None:
     api = f"http://{settings.http_host}:{settings.http_port}"
     rows = {
         "API": api,
+        "Docs": f"{api}/docs",
         "PostgreSQL": _shown(stack, "DATABASE_URL"),
         "Redis": _shown(stack, "ONLINE_CACHE_REDIS_URL"),
         "Kafka": _shown(stack, "KAFKA_BOOTSTRAP_SERVERS") + (" (mock, in memory)" if stack.kafka_is_mock else ""),
@@ -147,7 +150,7 @@ def _show(stack: Stack, settings: Settings, user_id: str) -> None:
     _console.print()
     for label, value in rows.items():
         _console.print(f"  [bold]{label:<12}[/bold]{value}")
-    event = f'{{"event_type":"view","user_id":"{user_id}","session_id":"s1","item_id":"i1"}}'
+    event = f'{{"event_type":"view","user_id":"{user_id}","session_id":"s1","item_id":"{item_id}"}}'
     _console.print(
         f"\n  curl -s '{api}/reco?user_id={user_id}&session_id=s1&k=5'"
         f"\n  curl -s {api}/event -H 'content-type: application/json' -d '{event}'"
@@ -157,5 +160,5 @@ def _show(stack: Stack, settings: Settings, user_id: str) -> None:
 
 
 def _shown(stack: Stack, name: str) -> str:
-    # A URL that was given may hold a password that matters.
+    # A given URL may hold a real password.
     return stack.urls[name] if name in stack.servers else f"the one of {name}"

@@ -1,4 +1,4 @@
-"""`reco doctor`: what is amiss with the settings and the dependencies?"""
+"""`reco doctor`: checks the settings and the dependencies."""
 
 import asyncio
 import os
@@ -17,11 +17,11 @@ from app.settings import SECRETS, Settings
 
 
 @click.command()
-@click.option("--all", "every", is_flag=True, help="Show the settings that are at their default too.")
+@click.option("--all", "every", is_flag=True, help="Also show settings with their default value.")
 def doctor(every: bool) -> None:
-    """Look at the settings and at each dependency from here: version, latency, permissions, clock, schema.
+    """Check the settings, and each dependency as seen from here: version, latency, permissions, clock, schema.
 
-    The exit code is 1 when something must be mended.
+    The exit code is 1 when something must be fixed.
     """
     settings = Settings.from_env(os.environ)
     logs.configure(format="console", level="ERROR")
@@ -50,7 +50,7 @@ async def _examine(settings: Settings) -> int:
             click.echo(f"  {finding.level:<4} {finding.subject}: {finding.text}")
             if finding.remedy:
                 click.echo(f"       → {finding.remedy}")
-    click.echo(f"{failed} finding{'s' * (failed > 1)} must be mended." if failed else "Nothing must be mended.")
+    click.echo(f"{failed} finding{'s' * (failed > 1)} must be fixed." if failed else "Nothing must be mended.")
     return 1 if failed else 0
 
 

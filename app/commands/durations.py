@@ -19,5 +19,5 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click
             return value
         match = _PATTERN.fullmatch(str(value).strip())
         if match is None:
-            self.fail(f"{value!r} is no age; write 90s, 10m, 2h or 7d", param, ctx)
+            self.fail(f"{value!r} is not an age; write 90s, 10m, 2h or 7d", param, ctx)
         return float(match[1]) * _UNITS[match[2]]

@@ -1,4 +1,4 @@
-"""`reco evaluate`: what the recommendations would have been worth on a log."""
+"""`reco evaluate`: how good the recommendations would have been on a log."""
 
 import random
 import sys
@@ -32,7 +32,7 @@ _LEAST_TESTS = 10
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @column_options
 @click.option(
-    "--synthetic", "seed", type=int, metavar="SEED", help="Play a made-up log with a known structure instead."
+    "--synthetic", "seed", type=int, metavar="SEED", help="Play a synthetic log with a known structure instead."
 )
 @click.option(
     "--last",
@@ -42,7 +42,7 @@ _LEAST_TESTS = 10
     help="The share of the events, at the end, that is tested.",
 )
 @click.option("--k", type=click.IntRange(1, 200), default=20, show_default=True, help="How many are recommended.")
-@click.option("--frozen", is_flag=True, help="Learn the first part only; one list a user for all of the rest.")
+@click.option("--frozen", is_flag=True, help="Learn only the first part; one list per user for the rest.")
 @click.option("--ablate", is_flag=True, help="Also without each ingredient in turn.")
 @click.option("--sensitivity", is_flag=True, help="Also with each constant lower and higher.")
 @click.option("--json", "as_json", is_flag=True, help="The figures as JSON on stdout.")
@@ -59,11 +59,11 @@ def evaluate(
 ) -> None:
     """Play a log of events in time order: recommend before each event, count the hits, then learn from it.
 
-    FILE is CSV or JSON lines, gzipped or not, as for `reco import`. Needs no server. Beside the figures of the ranking
-    that is served stand those of plain popularity. docs/ranking.md says how to read them.
+    FILE is CSV or JSON lines, gzipped or not, as for `reco import`. Needs no server. Prints the figures
+    of the ranking as served, and those of popularity. docs/ranking.md says how to read them.
     """
     if (file is None) == (seed is None):
-        raise UserError("give a FILE, or --synthetic SEED for a made-up log; one of the two")
+        raise UserError("give a FILE, or --synthetic SEED for a synthetic log, but not both")
     console = Console(stderr=True)
     if file is not None:
         messages, bad = _read(file, options)
@@ -83,14 +83,14 @@ def evaluate(
     else:
         Console().print(_table(scores, k, frozen=frozen))
     if bad:
-        console.print(f"{bad} rows were left out, for they are no events; `reco import` says why.", style="yellow")
+        console.print(f"{bad} rows are not valid events and were left out; `reco import` says why.", style="yellow")
 
 
 def _read(file: Path, options: ImportOptions) -> tuple[list[Message], int]:
-    """The file's events in time order (equal times in the file's), and how many rows are none.
+    """The file's events by time (ties in the file's order), and the number of invalid rows.
 
-    Only ages matter, so the log is moved to end at the landmark of forward decay: its dates may lie outside the years
-    that production is made for.
+    Only ages matter, so the log is shifted to end at the landmark of forward decay: its dates may lie outside the years
+    that forward decay covers.
     """
     rows = list(read_rows(file, detect(file, options), latest_ms=time.time_ns() // 1_000_000))
     messages = [_message(row, number) for number, row in enumerate(rows) if isinstance(row, Row)]
@@ -102,7 +102,7 @@ def _read(file: Path, options: ImportOptions) -> tuple[list[Message], int]:
 
 
 def _message(row: Row, number: int) -> Message | None:
-    """None for an impression: a place in a list is nothing that was chosen."""
+    """None for an impression, which is not a choice of the user."""
     fields: dict[str, Any] = {
         "v": MESSAGE_VERSION,
         "event_id": f"row-{number:08}",

@@ -1,4 +1,4 @@
-"""`reco import`: histories people already have, and their catalogues."""
+"""`reco import`: loads existing logs and catalogues."""
 
 import asyncio
 import os
@@ -33,10 +33,10 @@ _OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--items", is_flag=True, help="The file is a catalogue: a row is an item.")
+@click.option("--items", is_flag=True, help="The file is a catalogue: each row is an item.")
 @column_options
 @click.option(
-    "--rejected", type=click.Path(dir_okay=False, path_type=Path), help="Where bad lines go [FILE.rejected.jsonl]."
+    "--rejected", type=click.Path(dir_okay=False, path_type=Path), help="File for rejected lines [FILE.rejected.jsonl]."
 )
 @click.option("--strict", is_flag=True, help="Exit code 1 when lines were rejected.")
 @click.option(
@@ -54,11 +54,11 @@ def import_(
 ) -> None:
     """Import a log of events, or with --items a catalogue: CSV or JSON lines, gzipped or not.
 
-    Events go the way of live ones, and old times are allowed. Run it again after an interruption: what is stored is
-    passed over. Rows that cannot be read go to FILE.rejected.jsonl. The database is that of DATABASE_URL.
+    Events are stored as live ones are; old times are allowed. After an interruption run it again: stored events are
+    skipped. Invalid rows go to FILE.rejected.jsonl. The database is that of DATABASE_URL.
 
     The fields of an item are item_id, title, categories, tags (lists, or names with | between them), published_at,
-    expires_at and hidden. A field that the file has no column for stays as it is.
+    expires_at and hidden. A field without a column keeps its stored value.
     """
     console = Console(stderr=True)
     if items:
@@ -86,7 +86,7 @@ def import_(
             notice = asyncio.run(run(screen))
             code = 1 if strict and counts.rejected else 0
         except KeyboardInterrupt:
-            notice, code = "Interrupted. Run the same command again: it goes on where it stopped.", _INTERRUPTED
+            notice, code = "Interrupted. Run the same command again: it continues where it stopped.", _INTERRUPTED
         finally:
             screen.close()
             console.print(screen.summary(counts))
@@ -98,7 +98,7 @@ def import_(
 async def _run(
     file: Path, source: Source[Columns], database_url: str, counts: ImportCounts, max_queued: int | None, screen: Screen
 ) -> str:
-    """Imports and waits; returns what there is to say at the end."""
+    """Imports and waits; returns the closing message."""
     now_ms = time.time_ns() // 1_000_000
     database = open_database(database_url)
     try:
@@ -122,17 +122,15 @@ async def _settle(database: Database, counts: ImportCounts, screen: Screen) -> s
         return ""
     bar = screen.waiting("Publishing")
     if not await patiently(database, lambda: wait_for_relay(database, down_to=0, report=bar)):
-        return (
-            "The events wait in the outbox, and nothing takes them: start the roles relay and consumer (`reco serve`)."
-        )
+        return "The events wait in the outbox, and no relay publishes them: start relay and consumer (`reco serve`)."
     bar = screen.waiting("Counting")
     if not await patiently(database, lambda: wait_for_consumer(database, counts.sample, report=bar)):
-        return "The events are published, and nothing counts them: start the role consumer (`reco serve`)."
-    return "All of it counts in the recommendations now."
+        return "The events are published, and no consumer counts them: start the role consumer (`reco serve`)."
+    return "All events are counted in the recommendations now."
 
 
 def _refuse_options_of_events(context: click.Context) -> None:
-    """An option that says nothing about a catalogue is a mistake, and not to be passed over."""
+    """Refuses options that do not apply to a catalogue."""
     given = [
         option.opts[0]
         for option in context.command.params
@@ -141,13 +139,13 @@ def _refuse_options_of_events(context: click.Context) -> None:
         and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
     ]
     if given:
-        raise click.UsageError(f"{', '.join(given)}: about events, and --items reads none")
+        raise click.UsageError(f"{', '.join(given)}: for events only, not with --items")
 
 
 async def _run_items(
     file: Path, source: Source[ItemColumns], database_url: str, counts: ItemImportCounts, screen: Screen
 ) -> str:
-    """Imports; there is nothing to wait for, and nothing to say at the end."""
+    """Imports a catalogue, which needs no wait and no closing message."""
     database = open_database(database_url)
     try:
         await transfer_items(file, source, database, counts, screen)

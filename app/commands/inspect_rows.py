@@ -1,4 +1,4 @@
-"""`reco outbox` and `reco dlq`: list, show and discard what got stuck."""
+"""`reco outbox` and `reco dlq`: list, show and discard dead rows and dead letters."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _SHOWN_BYTES = 4000
 
 @click.group()
 def outbox() -> None:
-    """Outbox rows that Kafka refused until they turned dead."""
+    """Dead outbox rows, which Kafka refused too often."""
 
 
 @click.group()
@@ -42,14 +42,14 @@ def list_dlq(limit: int, **chosen: Any) -> None:
 @outbox.command("show")
 @click.argument("row_id", type=int)
 def show_outbox(row_id: int) -> None:
-    """All that is known of one row."""
+    """Everything stored about one row."""
     _show("outbox", row_id)
 
 
 @dlq.command("show")
 @click.argument("row_id", type=int)
 def show_dlq(row_id: int) -> None:
-    """All that is known of one dead letter, its bytes included."""
+    """Everything stored about one dead letter, including its bytes."""
     _show("dlq", row_id)
 
 
@@ -57,7 +57,7 @@ def show_dlq(row_id: int) -> None:
 @click.argument("ids", type=int, nargs=-1, required=True)
 @click.option("--reason", required=True, help="Why; kept with the row.")
 def discard_outbox(ids: tuple[int, ...], reason: str) -> None:
-    """Give dead rows up. They stay, with who and why, until retention takes them."""
+    """Discard dead rows. They stay, with the operator and the reason, until retention removes them."""
     _discard("outbox", ids, reason)
 
 
@@ -65,7 +65,7 @@ def discard_outbox(ids: tuple[int, ...], reason: str) -> None:
 @click.argument("ids", type=int, nargs=-1, required=True)
 @click.option("--reason", required=True, help="Why; kept with the row.")
 def discard_dlq(ids: tuple[int, ...], reason: str) -> None:
-    """Give dead letters up. They stay, with who and why, until retention takes them."""
+    """Discard dead letters. They stay, with the operator and the reason, until retention removes them."""
     _discard("dlq", ids, reason)
 
 
@@ -84,7 +84,7 @@ def _show(source: Source, row_id: int) -> None:
     with database() as connection:
         row = replay.show(connection, source, row_id)
     if row is None:
-        raise UserError(f"There is no row {row_id}; `reco {source} list` shows what there is.")
+        raise UserError(f"There is no row {row_id}; `reco {source} list` shows the rows.")
     value = row.pop("value")
     headers = zip(row.pop("header_names", []), row.pop("header_values", []), strict=True)
     for name, content in row.items():
@@ -101,7 +101,7 @@ def _discard(source: Source, ids: tuple[int, ...], reason: str) -> None:
         done = replay.discard(connection, source, ids, by=operator(), reason=reason)
     click.echo(f"{len(done)} discarded.")
     if missing := sorted(set(ids) - set(done)):
-        raise UserError(f"Not there to be discarded: {', '.join(map(str, missing))}.")
+        raise UserError(f"Not found, or not in a state to be discarded: {', '.join(map(str, missing))}.")
 
 
 def _text(content: Any) -> str:

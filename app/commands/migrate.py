@@ -1,4 +1,4 @@
-"""`reco migrate`: the schema alone."""
+"""`reco migrate`: brings the schema up to date."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from app.settings import Settings
 def migrate(check: bool) -> None:
     """Apply missing migrations. Safe to run from several places at once; never changes an applied one.
 
-    With --check the exit code is 1 when something must be mended or is not applied yet.
+    With --check the exit code is 1 when something must be fixed or is not applied yet.
     """
     database_url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
     try:
@@ -39,5 +39,5 @@ def _check(database_url: str) -> int:
         click.echo(f"newer    {name}: applied by a later release than this one; migrations are additive, so this runs")
     if findings.faults or findings.pending:
         return 1
-    click.echo("The migrations are in order, unchanged since they were applied, and the schema is what they made.")
+    click.echo("The migrations are in order, unchanged since they were applied, and the schema matches them.")
     return 0

@@ -1,4 +1,4 @@
-"""`reco replay outbox | dlq | events`: sends again what got stuck, a little at a time."""
+"""`reco replay outbox | dlq | events`: replays dead rows, dead letters and lost events, in small batches."""
 
 import time
 from collections import Counter
@@ -40,7 +40,7 @@ class _Summary(Struct):
 
 @click.group()
 def replay() -> None:
-    """Send again what got stuck. Safe to interrupt and to repeat: nothing is lost, nothing counts twice."""
+    """Replay dead rows, dead letters or lost events. Safe to interrupt and repeat: nothing is lost or counted twice."""
 
 
 def _common(command: click.decorators.FC) -> click.decorators.FC:
@@ -58,10 +58,10 @@ def _common(command: click.decorators.FC) -> click.decorators.FC:
                 type=click.IntRange(min=1),
                 default=3,
                 show_default=True,
-                help="Leave out what was sent again this often and came back.",
+                help="Leave out rows that were replayed this often and failed again.",
             ),
             click.option("--force", is_flag=True, help="Send those as well."),
-            click.option("--dry-run", is_flag=True, help="Say what would be sent and change nothing."),
+            click.option("--dry-run", is_flag=True, help="Show what would be sent; change nothing."),
         )
     ):
         command = option(command)
@@ -110,9 +110,9 @@ def dlq(
     force: bool,
     dry_run: bool,
 ) -> None:
-    """Send the consumer's dead letters again, through the outbox. What was counted since is only marked.
+    """Replay the consumer's dead letters through the outbox. Messages counted since are only marked.
 
-    A whole batch that could not be read is no message and stays: `reco replay events` finds what was in it.
+    A damaged batch is not a message and stays: `reco replay events` finds its events.
 
     Exit code 0: done; 1: some rows were left out and need --force; 2: it could not be done.
     """
@@ -130,15 +130,15 @@ def dlq(
     type=Duration(),
     default="15m",
     show_default=True,
-    help="Leave out what may still be on its way through Kafka.",
+    help="Leave out events that may still be on their way through Kafka.",
 )
 @click.option("--newer-than", type=Duration(), default="1d", show_default=True)
-@click.option("--dry-run", is_flag=True, help="Say how many would be sent and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show how many would be sent; change nothing.")
 def events(limit: int, older_than: float, newer_than: float, dry_run: bool) -> None:
     """Requeue accepted events that were never counted: after a topic was deleted, or its retention ran out."""
     if newer_than > DEDUPE_DAYS_LEAST * _DAY_SEC:
         raise click.UsageError(
-            f"--newer-than reaches back more than {DEDUPE_DAYS_LEAST} days: for older events nobody knows any more "
+            f"--newer-than reaches back more than {DEDUPE_DAYS_LEAST} days: for older events it is not known "
             "whether they were counted."
         )
     with database() as connection:
@@ -158,7 +158,7 @@ def _run(plan: _Plan) -> None:
             interrupted = True
     _tell(plan, summary)
     if interrupted:
-        click.echo("Interrupted: what is said above is done, the rest is as it was. Run it again to go on.", err=True)
+        click.echo("Interrupted: the rows above are done, the others unchanged. Run it again to continue.", err=True)
         raise SystemExit(_INTERRUPTED)
     if summary.held_back:
         raise SystemExit(1)

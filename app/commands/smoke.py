@@ -1,4 +1,4 @@
-"""`reco smoke`: does an event get through?"""
+"""`reco smoke`: sends test events through the service."""
 
 import secrets
 import sys
@@ -19,8 +19,8 @@ from app.commands.service_url import service_url
 def smoke(url: str, key: str, patience: float) -> None:
     """Walk one event of each kind through the service at URL, with timings.
 
-    The user of the walk is new each time and erased at the end; what stays is one more event in the sums of the items
-    reco-smoke-1 and reco-smoke-2. The exit code is 1 when a step failed.
+    The user is new each time and erased at the end; the events stay counted in the sums of the items reco-smoke-1 and
+    reco-smoke-2. The exit code is 1 when a step failed.
     """
     client = Client(url, key)
     failed = 0

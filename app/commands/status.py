@@ -1,4 +1,4 @@
-"""`reco status`: what a process says of itself."""
+"""`reco status`: tasks and dependencies of a running process."""
 
 import re
 import sys
@@ -44,7 +44,7 @@ def _is_value(line: str, pattern: str) -> bool:
 
 
 def lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """One for each task and each dependency: its state, since when, and its error."""
+    """A line for each task and each dependency: its state, since when, and its error."""
     for name, entry in report["tasks"].items():
         restarts = f", {entry['restarts']} restarts" if entry["restarts"] else ""
         yield _line("task", name, entry, restarts, entry["detail"])

@@ -57,7 +57,7 @@ def test_bad_settings_end_the_start_with_one_message() -> None:
     ended = start(environment)
     assert ended.returncode == 2
     assert ended.stdout == ""
-    for name in ("ROLE", "DATABASE_URL", "HTTP_PORT", "OUTBOX_RELAY_BATCH_SIZE is meant"):
+    for name in ("ROLE", "DATABASE_URL", "HTTP_PORT", "did you mean OUTBOX_RELAY_BATCH_SIZE"):
         assert name in ended.stderr
     assert ended.stderr.count("- DATABASE_URL") == 1
     assert "Traceback" not in ended.stderr

@@ -59,7 +59,7 @@ def test_several_bad_settings_are_named_in_one_message() -> None:
         "HTTP_PORT='0'",
         "DB_POOL_MAX_SIZE='many'",
         "ONLINE_CACHE_BACKEND='disk'",
-        "OUTBOX_MAX_ATTEMPTS is meant?",
+        "did you mean OUTBOX_MAX_ATTEMPTS?",
         "DATABASE_URL: not set",
         "KAFKA_SASL_PASSWORD",
     ):
