@@ -16,7 +16,7 @@ test *arguments:
 check *parts:
     scripts/check {{parts}}
 
-# mend what a machine can mend
+# fix what a machine can fix
 fix:
     scripts/check fix
 

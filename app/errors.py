@@ -23,7 +23,7 @@ _ADDRESS: Final = re.compile(r"\('([^']+)', (\d+)(?:, [^()]*)?\)")
 
 
 class UserError(Exception):
-    """What the person at the terminal can mend: printed as one message without a stack trace; exit code 2."""
+    """An error that the user can correct: printed as one message without a stack trace; exit code 2."""
 
 
 class DependencyDown(Exception):

@@ -102,7 +102,7 @@ def pip(what: str, *arguments: str) -> None:
         clear_progress()
     if process.returncode != 0:
         end = "\n".join(lines[-SHOWN_LINES:])
-        sys.exit(f"{end}\n\n{what} failed; the reason stands above. Once it is mended, run the same command again.")
+        sys.exit(f"{end}\n\n{what} failed; see the reason above. Correct it and run the same command again.")
 
 
 def show_progress(name: str) -> None:

@@ -55,7 +55,7 @@ def breakable_stack(stack: Stack) -> Iterator[Stack]:
     if len(stack.servers) < _OWN_SERVERS:
         pytest.skip("the servers were given by URL, so they are not ours to break")
     yield stack
-    stack.mend()
+    stack.restore()
 
 
 @pytest.fixture(scope="session")

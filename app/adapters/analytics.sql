@@ -2,7 +2,7 @@
 SELECT rolled_to FROM analytics_progress FOR UPDATE SKIP LOCKED;
 
 -- name: settled
--- Received times are those of transactions' starts: before the oldest open one that writes, no row can still appear.
+-- A received time is the start of its transaction: before the oldest open writing transaction no row can still appear.
 SELECT least(
     clock_timestamp() - interval '1 second',
     min(xact_start) FILTER (WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())
@@ -18,14 +18,14 @@ UPDATE analytics_progress SET rolled_to = $1;
 
 -- name: roll_up
 -- One slice of arrivals, [$1, $2). An item counts as shown once a request, when its first impression arrives; a click or
--- a watch counts for it when the later of the two has arrived. $3: how many places count; $4: the variant that is none;
--- $5: how many groups of users.
+-- a watch counts for it when the later of the two has arrived. $3: how many positions count; $4: the value for no variant;
+-- $5: the number of user groups.
 WITH arrived AS MATERIALIZED (
     SELECT event_id, event_type, user_id, request_id, ts_ms, payload, received_at
     FROM events
     WHERE received_at >= $1 AND received_at < $2 AND event_type IN ('impression', 'click', 'watch')
 ),
--- Those of earlier slices that share a request with this one's.
+-- Rows of earlier slices that share a request with this slice.
 related AS (
     SELECT * FROM arrived
     UNION ALL
@@ -203,15 +203,15 @@ SELECT coalesce(sum(watches), 0)::bigint, coalesce(sum(watch_sec), 0) FROM analy
 SELECT source, model_version, count(*) FROM analytics_items WHERE last_day > $1 GROUP BY source, model_version;
 
 -- name: catalogue_size
--- Without a catalogue, what was ever seen.
+-- Without a catalogue, all items seen so far.
 SELECT coalesce(nullif((SELECT count(*) FROM items), 0), (SELECT count(*) FROM item_stats));
 
 -- name: progress
 SELECT rolled_to FROM analytics_progress;
 
 -- name: freshness
--- From the receipt of an event to its features being committed, of a sample of the last $1 seconds, and how many of
--- the sample are not counted yet.
+-- The time from the receipt of an event to the commit of its features, for a sample of the last $1 seconds, and how
+-- many of the sample are not counted yet.
 SELECT
     count(c.consumed_at),
     count(*) FILTER (WHERE c.consumed_at IS NULL),

@@ -8,7 +8,7 @@ FROM items
 WHERE item_id = ANY ($1::text[]);
 
 -- name: read_new
--- Apart from that of a category: a plan that suits both suits neither.
+-- Separate from the query with a category: one plan for both would be slow for both.
 SELECT
     i.item_id,
     coalesce(s.impressions, 0) AS impressions,
@@ -62,8 +62,8 @@ ORDER BY s.item_key DESC
 LIMIT $1;
 
 -- name: store
--- In order of ids, so that two bulk writes of the same items never deadlock. A row that is stored just so already is
--- left alone and not returned. $8 names fields that stay as they are. xmax is 0 for a row that is new.
+-- In order of ids, so that two bulk writes of the same items never deadlock. An unchanged row is not
+-- written and not returned. $8 names the fields to keep. xmax is 0 for a row that is new.
 INSERT INTO items AS i (item_id, title, categories, tags, published_at, expires_at, hidden)
 SELECT
     n.item_id, n.title, ARRAY(SELECT jsonb_array_elements_text(n.categories)),

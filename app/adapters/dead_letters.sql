@@ -24,7 +24,7 @@ SELECT
 FROM (VALUES ('pending'), ('replayed'), ('discarded')) AS s (status);
 
 -- name: tell_resolved
--- Each is told to one process alone, and one that another process holds is left to it.
+-- Each row is reported to one process; rows locked by another process are skipped.
 WITH told AS (
     UPDATE feature_consumer_dlq
     SET untold = FALSE

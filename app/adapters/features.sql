@@ -9,7 +9,7 @@ RETURNING event_id;
 DELETE FROM feature_event_consumed WHERE event_id = ANY ($1::text[]);
 
 -- name: lock_histories
--- One statement creates what is missing, locks all of it in key order, and reads it as it is now.
+-- One statement creates missing rows, locks all of them in key order, and reads them.
 INSERT INTO user_history (user_id)
 SELECT * FROM unnest($1::text[]) AS u (user_id) ORDER BY user_id
 ON CONFLICT (user_id) DO UPDATE SET version = user_history.version + 1
@@ -61,7 +61,7 @@ ON CONFLICT (item_a, item_b) DO UPDATE SET weight = p.weight + excluded.weight;
 SELECT user_id, version, history FROM user_history WHERE user_id = ANY ($1::text[]);
 
 -- name: read_neighbours
--- A row an item, with its pairs of the greatest similarity, which app.core.candidates computes. $3: the power of the
+-- One row per item, with its most similar pairs; app.core.neighbours computes the similarity. $3: the power of the
 -- candidate's frequency, $4: the frequency at which thin evidence halves the similarity.
 SELECT i.item_id, i.frequency, i.returns AS repeat_weight, near.ids, near.weights, near.frequencies
 FROM item_stats AS i

@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 async def bounded(call: Awaitable[_T], timeout_sec: float) -> _T:
     """Awaits a call of aiokafka with a deadline of ours. Raises `DependencyDown` for whatever goes wrong with it.
 
-    In a task of its own: aiokafka retries some calls for ever, and others end in the cancellation of an inner task of
+    In a task of its own: aiokafka retries some calls endlessly, and others end in the cancellation of an inner task of
     theirs, which must not look like our own.
     """
     task = asyncio.ensure_future(call)

@@ -1,4 +1,4 @@
-"""The outbox as the relay sees it: claim, delete, put back; and the word that there is something in it."""
+"""The relay's statements on the outbox: claim, delete, reschedule; and the notification of new rows."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final

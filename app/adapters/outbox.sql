@@ -1,5 +1,5 @@
 -- name: claim_batch
--- The row locks are the lease: they last as long as the transaction, and a relay that dies gives them back at once.
+-- The row locks are the lease: they last as long as the transaction, and a relay that dies releases them at once.
 SELECT
     id, event_id, topic, message_key, payload, traceparent, attempts,
     (extract(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms, raw, replays, erasures

@@ -1,5 +1,5 @@
 -- name: set_what_is_known
--- For the session; a name that this release of the server does not have is no error.
+-- For the session; names that this server does not have are ignored.
 SELECT set_config(s.name, w.value, false)
 FROM unnest($1::text[], $2::text[]) AS w (name, value)
 JOIN pg_settings AS s USING (name);

@@ -1,4 +1,4 @@
--- Each statement removes at most $2 rows older than $1 seconds. Rows that somebody holds are left for the next time.
+-- Each statement removes at most $2 rows older than $1 seconds. Locked rows are skipped until the next time.
 
 -- name: feature_event_consumed
 DELETE FROM feature_event_consumed WHERE ctid = ANY (ARRAY(
@@ -18,7 +18,7 @@ DELETE FROM events WHERE ctid = ANY (ARRAY(
 ));
 
 -- name: feature_consumer_dlq
--- Those that nobody has decided upon stay.
+-- Pending dead letters stay.
 DELETE FROM feature_consumer_dlq WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM feature_consumer_dlq
     WHERE status IN ('replayed', 'discarded') AND resolved_at < now() - make_interval(secs => $1)

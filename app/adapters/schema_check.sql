@@ -1,5 +1,5 @@
 -- name: describe
--- Every table of one schema, a line for each part that a statement of ours could depend on.
+-- Every table of one schema, one row per part that our statements may depend on.
 WITH tables AS (
     SELECT c.oid, c.relname, c.reloptions
     FROM pg_class AS c

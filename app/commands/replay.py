@@ -145,7 +145,7 @@ def events(limit: int, older_than: float, newer_than: float, dry_run: bool) -> N
         count = adapter.requeue_uncounted(
             connection, newer_sec=newer_than, older_sec=older_than, limit=limit, dry_run=dry_run
         )
-    click.echo(f"{count} events {'would be' if dry_run else 'were'} put back into the outbox.")
+    click.echo(f"{count} events {'would be' if dry_run else 'were'} requeued in the outbox.")
 
 
 def _run(plan: _Plan) -> None:

@@ -32,7 +32,7 @@ class Model(Struct, frozen=True, kw_only=True):
     candidate's is the greater, for popularity has its own part of the score."""
     shrinkage: float = 2.0
     """A similarity is multiplied by `f / (f + shrinkage)`, `f` being the candidate's frequency (decayed to now): what
-    hardly anybody wants is no neighbour to offer, however well it fits. By the pair's weight instead, what is common
+    hardly anybody wants is a bad neighbour, however well it fits. By the pair's weight instead, what is common
     but met the item once suffers as well. A sparse shop wants 4, short sessions 1."""
     neighbours: int = 200
     """How many neighbours of an item are kept. 100 lose 2 % of the dense log's hits, 300 gain nothing."""

@@ -20,7 +20,7 @@ from app.core.signals import DAY_MS
 
 CONTROL_NAME: Final = "control"
 PREVIEW_NAME: Final = "preview"
-"""What an answer says of its variant when somebody asked to see that variant: it is no part of the experiment."""
+"""The variant named in an answer that an operator asked for: it does not count for the experiment."""
 
 MAX_VARIANTS: Final = 20
 

@@ -113,7 +113,7 @@ class Server(ABC):
         self.stop()
         self.start()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Makes it answer again, after a kill, a stop or a freeze."""
         self.resume()
         self.start()

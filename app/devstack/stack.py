@@ -124,9 +124,9 @@ class Stack:
         else:
             self.folder.close()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Resumes frozen servers and starts those that are down; returns when all answer."""
-        self._at_once(lambda server: server.mend())
+        self._at_once(lambda server: server.restore())
 
     def _make_servers(self) -> None:
         if DATABASE_URL not in self._given:

@@ -115,7 +115,7 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
 
 def _title(value: Any) -> str | None:
     if isinstance(value, dict | list | bool):
-        raise ValueError(f"{shown(value)} is no text")
+        raise ValueError(f"{shown(value)} is not text")
     return clean_title(str(value)) or None
 
 

@@ -125,7 +125,7 @@ def id_of(values: Mapping[str, Any], column: str) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise Refused(f"{column}: the value is missing" if absent(value) else f"{column}: {shown(value)} is no id")
+    raise Refused(f"{column}: the value is missing" if absent(value) else f"{column}: {shown(value)} is not a valid id")
 
 
 def absent(value: Any) -> bool:

@@ -5,7 +5,7 @@ SELECT event_id FROM events WHERE event_id = ANY ($1::text[]);
 SELECT event_id, ts_ms FROM events WHERE event_id = ANY ($1::text[]) LIMIT 1;
 
 -- name: add_titles
--- A log fills in what the catalogue lacks; what the application itself said of an item stays.
+-- A log adds missing titles; what the application stored of an item stays.
 INSERT INTO items (item_id, title)
 SELECT * FROM unnest($1::text[], $2::text[]) AS t (item_id, title) ORDER BY item_id
 ON CONFLICT (item_id) DO UPDATE SET
@@ -21,7 +21,7 @@ SELECT coalesce(max(id), 0) FROM event_outbox;
 SELECT count(*) AS events, min(id) AS oldest FROM event_outbox WHERE status = 'pending' AND id <= $1;
 
 -- name: uncounted
--- Events that the features lack and may still get: not those that were given up on the way.
+-- Events that are not counted yet and may still be: dead rows and dead letters are left out.
 SELECT count(*)
 FROM unnest($1::text[]) AS e (event_id)
 WHERE NOT EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)

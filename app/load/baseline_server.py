@@ -1,7 +1,7 @@
 """The baseline of the API: `python -m app.load.baseline_server` serves bare Litestar on HTTP_PORT of loopback.
 
-It runs under uvicorn as that comes, with the service's settings. It takes the same requests, decodes them into the same
-structs and answers in the same shapes, but stores nothing and computes nothing.
+It runs under plain uvicorn with the service's settings. It takes the same requests, decodes them into the same structs
+and answers in the same shapes, but stores and computes nothing.
 """
 
 import asyncio

@@ -67,7 +67,7 @@ class Bench:
         self._seed()
 
     def check(self) -> Verdict:
-        """What the client was told beside what is stored; waits until the service has caught up."""
+        """Compares the acknowledgements with what is stored, after waiting for the service to catch up."""
         self.screen.step("comparing what was acknowledged with what is stored")
         alone = self.own is not None
         if alone:
@@ -81,7 +81,7 @@ class Bench:
 
     def _idle(self) -> None:
         self.screen.step("the service at rest")
-        time.sleep(_IDLE_SEC)  # what the start leaves to do is no rest
+        time.sleep(_IDLE_SEC)  # the start leaves work that would count as idle
         before, begun = self.target.reading(), time.monotonic()
         time.sleep(_IDLE_SEC)
         values = usage(before, self.target.reading(), time.monotonic() - begun)
@@ -113,11 +113,11 @@ class Bench:
         self.add(row, _sample(values, measured.series))
         if measured.visible is not None:
             values = values_of(measured.visible)
-            del values["rate"]  # that of the marks, which says nothing of the service
+            del values["rate"]  # the rate of marked events says nothing about the service
             self.add("visible", _sample(values, measured.visible))
 
     def drain_completely(self) -> None:
-        """As `_drain`, with a relay and a consumer for the time being where the layout has none."""
+        """As `drain`, with a temporary relay and consumer if the layout has none."""
         own = self.own
         if own is not None and not own.drains:
             with _lent(own, "relay,consumer"):

@@ -1,4 +1,4 @@
-"""Python modules run as child processes: awaited until they serve, ended with the one that started them."""
+"""Runs Python modules as child processes: waits until they serve, and ends them with their parent."""
 
 import os
 import signal

@@ -1,6 +1,6 @@
-"""A client that costs the machine little: keep-alive connections without tasks, answers parsed by httptools.
+"""A cheap client: keep-alive connections without tasks, answers parsed by httptools.
 
-A connection has one request under way at most. The loops on top decide when each sends its next one.
+A connection has at most one request in flight. The loops decide when each sends the next one.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def abort(self, reason: str) -> None:
-        """Gives up the connection and whatever is under way on it."""
+        """Closes the connection and drops the request in flight."""
         if self._transport is not None:
             self._transport.abort()
         self._end(reason.encode())
@@ -99,7 +99,7 @@ async def connect(endpoint: Endpoint, answered: Answered) -> Connection:
 
 
 class Caller:
-    """Awaitable requests, for what asks and waits: polls and probes. Not for load."""
+    """Awaitable requests for polls and probes, not for load."""
 
     def __init__(self, endpoint: Endpoint, *, timeout_sec: float) -> None:
         self._endpoint = endpoint
@@ -122,7 +122,7 @@ class Caller:
         except TimeoutError:
             return 0, b"timeout"
         finally:
-            # Once answered it may be under way for somebody else.
+            # After the answer the connection may serve another caller.
             if not answer.done() or answer.cancelled():
                 self._waiting.pop(connection, None)
                 connection.close()

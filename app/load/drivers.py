@@ -1,5 +1,5 @@
-"""Straight to Postgres and Kafka, past the service: what fills a backlog, and the baselines, which are the least that
-storing and publishing can cost here (the service's own rows and messages through bare drivers).
+"""Writes to Postgres and Kafka directly, without the service: to fill a backlog, and as benchmark baselines. A baseline
+sends the service's rows or messages through a bare driver, the least that storing or publishing can cost here.
 """
 
 import asyncio

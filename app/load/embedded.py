@@ -1,4 +1,4 @@
-"""A service of our own on servers of our own: started for the run, and gone with everything it stored afterwards."""
+"""Starts a service on embedded servers for the run, and removes it with everything it stored afterwards."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,12 +47,12 @@ class Embedded:
         return Endpoint("127.0.0.1", self.port, headers=self._headers)
 
     def flush_cache(self) -> None:
-        """Leaves nothing in Redis, as after a restart of it without a disk."""
+        """Empties Redis, as a restart without a disk does."""
         with Redis.from_url(self._environ["ONLINE_CACHE_REDIS_URL"]) as redis:
             redis.flushdb()
 
     def prepare(self) -> None:
-        """The schema, and that the database is ours to fill. Raises `UserError`."""
+        """Migrates the schema and checks that the database is empty. Raises `UserError`."""
         migrations.migrate(self.database_url)
         if store.count_events(self.database_url):
             raise UserError("The database of DATABASE_URL holds events already: give `reco load` an empty one")
@@ -86,7 +86,7 @@ class Embedded:
                 raise UserError(f"Told to stop, {child.name} ended with exit code {code}.\n{child.log_tail()}")
 
     def close(self) -> None:
-        """As `stop`, when it no longer matters how they end."""
+        """Kills the processes, when a clean end no longer matters."""
         children, self._children = self._children, []
         for child in children:
             child.stop()
@@ -97,7 +97,7 @@ class Embedded:
         processes = [psutil.Process(child.pid) for child in self._children]
         cpu = [sum(process.cpu_times()[:2]) for process in processes]
         first, *others = [child.endpoint for child in self._children]
-        # Of several processes on one port it is chance which one answers: its counters could not be compared.
+        # With several processes on one port, any of them may answer: their counters could not be compared.
         samples = {} if first in others else scrape.read(first)
         machine = psutil.cpu_times()
         busy = sum(machine) - machine.idle - getattr(machine, "iowait", 0.0)
@@ -122,7 +122,7 @@ class Embedded:
 
 @contextmanager
 def guard() -> Iterator[Guard]:
-    """Ends our processes with us, however we end."""
+    """Ends our processes when this one ends, however it ends."""
     guard = Guard()
     guard.start()
     try:

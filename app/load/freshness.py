@@ -1,8 +1,8 @@
 """How long after its acknowledgement an event shows in `GET /reco`.
 
-Every so often one event of the steady load is marked: a user of its own clicks a popular item. From the moment of the
-acknowledgement the user's recommendations are asked for again and again, until one stands there *because* of that
-item. The time of that answer counts, so what is measured includes one read and up to one pause between two.
+Some events of the steady load are marked: a new user clicks a popular item. From the acknowledgement on, the user's
+recommendations are polled until one of them is there *because* of that item. The time of that answer counts, so the
+measurement includes one read and at most one pause between two polls.
 """
 
 import asyncio

@@ -22,7 +22,7 @@ from app.load.loops import ClosedLoop, LoopCounts, OpenLoop, measure
 from app.load.requests import Batches, Endpoint, Gets, History, Singles, Source, reco_path, template
 from app.load.workload import World
 
-# Enough that repeats are far apart, little enough to be made in half a second.
+# So many that repeats are far apart, and so few that they are made in half a second.
 _POOL: Final = 20_000
 _REPORT_SEC: Final = 0.5
 # Marked events are for popular items: these surely have neighbours once the histories are in.
@@ -38,7 +38,7 @@ class Generator:
         self._world = World(start.shape)
         self._history = History(start.run)
         self._templates = [template(event) for event in itertools.islice(self._world.events("live"), _POOL)]
-        # What is made once is not looked at again by the collector, whose pauses would be the service's.
+        # The collector skips these objects: its pauses would count as the service's.
         gc.collect()
         gc.freeze()
 
@@ -115,7 +115,7 @@ class Generator:
 
 
 async def main() -> None:
-    """Until stdin ends, and so never longer than the command that started it."""
+    """Runs until stdin ends, so never longer than the command that started it."""
     reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     decoder = msgspec.json.Decoder(jobs.Line)
@@ -144,7 +144,7 @@ def _series(counts: LoopCounts, seconds: float) -> jobs.Series:
 
 
 def _reporter() -> Callable[[LoopCounts], None]:
-    """Says how far it is, twice a second however often it is called."""
+    """Reports progress, at most twice a second."""
     said_at = 0.0
 
     def report(counts: LoopCounts) -> None:

@@ -1,8 +1,8 @@
 """The two ways to send load.
 
 Closed: each connection sends when its last answer has come, which finds the highest rate. Open: requests start at
-times fixed beforehand, however slow the answers are, and a latency runs from the time the request was to start, so
-that a stall of the service is counted for every request it held up ("coordinated omission", G. Tene, 2015).
+times fixed beforehand, however slow the answers are, and a latency runs from the intended start, so that
+a stall of the service counts for every request that it delayed ("coordinated omission", G. Tene, 2015).
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Window(Struct, frozen=True, kw_only=True):
 
 
 class LoopCounts:
-    """What happened inside the measured window; errors are counted outside of it too."""
+    """Counts inside the measured window; errors outside of it count too."""
 
     def __init__(self) -> None:
         self.latency = Latencies()

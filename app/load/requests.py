@@ -84,7 +84,7 @@ def template(event: AnyEvent) -> Template:
 
 
 class Source(Protocol):
-    """Makes requests and judges answers."""
+    """Makes requests and evaluates answers."""
 
     def next(self) -> tuple[bytes, int] | None:
         """A request and a token for `settle`; None when there are no more."""
@@ -92,7 +92,7 @@ class Source(Protocol):
     def settle(self, token: int, status: int, body: bytes) -> tuple[int, str | None]:
         """Takes the answer, `status` 0 when there was none.
 
-        Returns how many events or reads went well, and what is to be complained of, None when nothing is.
+        Returns the number of successful events or reads, and a complaint or None.
         """
 
 
@@ -186,7 +186,7 @@ def complaint(status: int, body: bytes) -> str:
 
 
 def _state(status: int) -> int:
-    """A 5xx leaves it open whether the event is stored, and so does no answer at all."""
+    """After a 5xx or no answer it is unknown whether the event is stored."""
     if status in (200, 202):
         return ACCEPTED
     return REFUSED if 400 <= status < 500 else UNKNOWN

@@ -1,6 +1,6 @@
-"""From what each round measured to what is reported: medians with least and greatest, and ratios to the baselines.
+"""Turns the rounds' measurements into results: medians with minimum and maximum, and ratios to the baselines.
 
-A ratio is taken round by round, between neighbours in time, so that what slows the machine for a while slows both.
+A ratio is taken within each round, so that a slow phase of the machine affects both values.
 """
 
 from collections.abc import Iterable, Mapping

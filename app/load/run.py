@@ -1,4 +1,4 @@
-"""One run from its plan to its results: starts what it needs, and ends all of it whatever happens."""
+"""One run from its plan to its results: starts what it needs, and always ends it."""
 
 import importlib
 import os

@@ -1,4 +1,4 @@
-"""Tells a backlog that drains from one that stands still."""
+"""Tells a draining backlog from a stalled one."""
 
 
 class Stall:

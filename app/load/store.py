@@ -1,4 +1,4 @@
-"""What the load generator asks of Postgres: how much is still to be done, and whether all of it was done right."""
+"""Queries Postgres for the load: how many events are pending, and whether all were stored and counted."""
 
 import zlib
 from collections import Counter
@@ -21,7 +21,7 @@ _FETCH: Final = 10_000
 
 
 class Verdict(Struct, kw_only=True):
-    """The client's history compared with the tables. `faults` is empty when every promise was kept."""
+    """The client's history compared with the tables. `faults` is empty when every guarantee held."""
 
     sent: int
     accepted: int
@@ -54,7 +54,7 @@ def pending(database_url: str) -> int:
 def check(database_url: str, states: States, *, alone: bool) -> Verdict:
     """Compares what the client was told with what is stored and counted; call it when all is quiet.
 
-    `alone`: nobody else has written to this database, so the sums over all of it must be right too.
+    `alone`: nothing else has written to this database, so its sums must match too.
     """
     sent = zlib.decompress(states.compressed)
     with _connected(database_url) as connection:

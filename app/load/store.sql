@@ -1,12 +1,12 @@
 -- name: count_events
--- No more than needed to tell an empty table from one in use.
+-- Reads only enough to tell an empty table from one in use.
 SELECT count(*) FROM (SELECT 1 FROM events LIMIT 1) AS first;
 
 -- name: count_outbox
 SELECT count(*) FROM event_outbox WHERE status = 'pending';
 
 -- name: count_unconsumed
--- Both tables hold an event id once, and dead letters are consumed too, in their way.
+-- Both tables hold an event id once; dead letters count as consumed.
 SELECT
     (SELECT count(*) FROM events)
     - (SELECT count(*) FROM feature_event_consumed)
@@ -19,7 +19,7 @@ SELECT event_id FROM events WHERE starts_with(event_id, %(prefix)s);
 SELECT event_id FROM feature_event_consumed WHERE starts_with(event_id, %(prefix)s);
 
 -- name: totals
--- What was counted beside what there is to count, for a database that nobody else writes to.
+-- What was counted, and what should be counted, for a database with no other writers.
 SELECT
     counted.name,
     counted.value::bigint AS counted,

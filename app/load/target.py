@@ -1,4 +1,4 @@
-"""What is measured. `Remote` here is a service that runs already; `embedded` has one of our own."""
+"""The measured service. `Remote` is one that runs already; `app.load.embedded` starts one."""
 
 from typing import Protocol
 

@@ -4,7 +4,7 @@
     value     = row [ "." field ]            the field is `rate` when left out
 
 Rows and fields are those of `results`. A value is the median over the rounds, and a ratio is the median of the ratios
-of the rounds. Nothing else is understood, and nothing is ever executed.
+of the rounds. No other syntax is accepted, and nothing is executed.
 """
 
 import operator

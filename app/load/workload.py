@@ -1,6 +1,6 @@
 """A world of users and items to draw events from: the same seed gives the same world and the same events.
 
-What a recommender's load depends on is in it: items are popular after Zipf's law, users prefer a cluster or two of
+It has what a recommender's load depends on: items are popular by Zipf's law, users prefer a cluster or two of
 items (so that pairs of items repeat, as they do in real logs), some users do more than others, and the types of
 events are mixed.
 """

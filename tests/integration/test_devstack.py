@@ -92,7 +92,7 @@ def test_a_pause_stops_the_server_with_its_children_until_it_is_resumed(breakabl
     _await(lambda: all(processes.is_stopped(member) for member in processes.family(server.pid or 0)))
     server.resume()
     _await(lambda: not any(processes.is_stopped(member) for member in processes.family(server.pid or 0)))
-    server.mend()
+    server.restore()
 
 
 def test_a_restart_ends_the_old_process_and_answers_from_a_new_one(breakable_stack: Stack) -> None:

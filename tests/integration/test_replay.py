@@ -147,9 +147,9 @@ def test_events_that_were_lost_behind_the_outbox_are_put_back(database_url: str)
             "FROM generate_series(1, 3) AS n"
         )
         connection.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('event-1')")
-        assert "2 events would be put back" in reco(database_url, "replay", "events", "--dry-run").stdout
-        assert "2 events were put back" in reco(database_url, "replay", "events").stdout
-        assert "0 events were put back" in reco(database_url, "replay", "events").stdout
+        assert "2 events would be requeued" in reco(database_url, "replay", "events", "--dry-run").stdout
+        assert "2 events were requeued" in reco(database_url, "replay", "events").stdout
+        assert "0 events were requeued" in reco(database_url, "replay", "events").stdout
         assert connection.execute("SELECT DISTINCT topic FROM event_outbox").fetchall() == [("recsys.watches.v1",)]
     assert reco(database_url, "replay", "events", "--newer-than", "30d").returncode == 2
 
@@ -169,7 +169,7 @@ def test_what_is_sent_again_keeps_its_place_before_or_after_an_erasure(database_
             "event_id, error_kind, error, attempts, erasures) SELECT 't', 0, n, 1, 'ann', '{}', 'letter-' || n, "
             "'decode', 'Invalid JSON', 1, nullif(n, 0) FROM generate_series(0, 1) AS n"
         )
-        assert "3 events were put back" in reco(database_url, "replay", "events").stdout
+        assert "3 events were requeued" in reco(database_url, "replay", "events").stdout
         assert "2 sent again" in run(database_url, DLQ, "--status", "pending", "--limit", "100").stdout
         sent = connection.execute("SELECT event_id, erasures FROM event_outbox ORDER BY event_id").fetchall()
         assert sent == [("after", 1), ("letter-0", None), ("letter-1", 1), ("old-after", 1), ("zoe", 0)]

@@ -18,12 +18,12 @@ LABELS = st.sampled_from(["a", "b"])
 )
 def test_the_exposition_is_the_librarys(added: list[tuple[str, int]], observed: list[tuple[str, float]]) -> None:
     ours, theirs = CollectorRegistry(auto_describe=True), CollectorRegistry(auto_describe=True)
-    tallies = FastCounter(ours, "reads_total", "Reads", "cache")
+    counter = FastCounter(ours, "reads_total", "Reads", "cache")
     counter = Counter("reads_total", "Reads", ["cache"], registry=theirs)
     distributions = FastHistogram(ours, "took_ms", "Time", "route", buckets=BUCKETS)
     histogram = Histogram("took_ms", "Time", ["route"], registry=theirs, buckets=BUCKETS)
     for label, amount in added:
-        tallies.labels(label).inc(amount)
+        counter.labels(label).inc(amount)
         counter.labels(label).inc(amount)
     for label, value in observed:
         distributions.labels(label).observe(value)

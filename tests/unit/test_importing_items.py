@@ -94,7 +94,7 @@ def test_hidden_in_its_notations(value: object, hidden: bool) -> None:
     [
         ({"item_id": ""}, "item_id: the value is missing"),
         ({"item_id": "x" * 129}, "item_id: Expected `str` of length <= 128"),
-        ({"title": ["a"]}, "title: ['a'] is no text"),
+        ({"title": ["a"]}, "title: ['a'] is not text"),
         ({"categories": "[1,"}, "categories: '[1,' starts like a JSON list but is not valid JSON"),
         ({"categories": [["a"]]}, "categories: ['a'] is not a name"),
         ({"tags": "a|b\x00"}, "tags[1]: Expected printable characters only"),

@@ -85,8 +85,8 @@ def test_a_watch_keeps_its_figures() -> None:
     [
         ({"user": ""}, "user: the value is missing"),
         ({"user": None}, "user: the value is missing"),
-        ({"user": True}, "user: True is no id"),
-        ({"user": 1.5}, "user: 1.5 is no id"),
+        ({"user": True}, "user: True is not a valid id"),
+        ({"user": 1.5}, "user: 1.5 is not a valid id"),
         ({"item": "x" * 129}, "item: Expected `str` of length <= 128"),
         ({"item": "a\x00b"}, "item: Expected printable characters only"),
         ({"item": "a\nb"}, "item: Expected printable characters only"),
