@@ -18,15 +18,15 @@ LABELS = st.sampled_from(["a", "b"])
 )
 def test_the_exposition_is_the_librarys(added: list[tuple[str, int]], observed: list[tuple[str, float]]) -> None:
     ours, theirs = CollectorRegistry(auto_describe=True), CollectorRegistry(auto_describe=True)
-    counter = FastCounter(ours, "reads_total", "Reads", "cache")
+    fast_counter = FastCounter(ours, "reads_total", "Reads", "cache")
     counter = Counter("reads_total", "Reads", ["cache"], registry=theirs)
-    distributions = FastHistogram(ours, "took_ms", "Time", "route", buckets=BUCKETS)
+    fast_histogram = FastHistogram(ours, "took_ms", "Time", "route", buckets=BUCKETS)
     histogram = Histogram("took_ms", "Time", ["route"], registry=theirs, buckets=BUCKETS)
     for label, amount in added:
-        counter.labels(label).inc(amount)
+        fast_counter.labels(label).inc(amount)
         counter.labels(label).inc(amount)
     for label, value in observed:
-        distributions.labels(label).observe(value)
+        fast_histogram.labels(label).observe(value)
         histogram.labels(label).observe(value)
     assert generate_latest(ours) == generate_latest(theirs)
 
