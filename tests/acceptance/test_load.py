@@ -202,12 +202,12 @@ def test_without_a_url_no_other_machine_is_loaded(name: str, value: str) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["ftp://127.0.0.1"], "no address of a service"),
+        (["ftp://127.0.0.1"], "not a valid service URL"),
         (["http://127.0.0.1:1", "--scenario", "pipeline"], "cannot have a URL"),
         (["--layout", "api", "--scenario", "fresh"], "needs a relay and a consumer"),
         (["--require", "speed>1"], "not a measured value"),
         (["http://127.0.0.1:1"], "Nothing answers"),
-        (["http://127.0.0.1:1", "--header", "nonsense"], "no header"),
+        (["http://127.0.0.1:1", "--header", "nonsense"], "not a valid header"),
     ],
 )
 def test_wrong_options_are_explained(arguments: list[str], said: str) -> None:
