@@ -35,6 +35,13 @@ class DependencyDown(Exception):
         self.reason = reason
 
 
+class NotCommitted(DependencyDown):
+    """Events had no commit within their deadline. `reason` is written for the client, and no driver's text."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("postgres", reason)
+
+
 class BufferFull(Exception):
     """More events wait than the ingest buffer holds: the client should come back later."""
 

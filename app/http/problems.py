@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from app.adapters.postgres import is_data_error
 from app.core.decoding import FieldError, InvalidInput
-from app.errors import BufferFull, Closed, DependencyDown, describe
+from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, describe
 from app.http.context import Late, RequestContext, context_of
 from app.http.responses import Reply
 
@@ -101,6 +101,8 @@ def as_problem(error: Exception) -> ProblemError:
             return retry_later(503, "Too many events are waiting to be stored; nothing of this request was stored.")
         case Closed():
             return retry_later(503, "This process is shutting down; nothing of this request was stored.")
+        case NotCommitted():
+            return retry_later(503, f"{error.reason}. {_AGAIN}")
         case DependencyDown():
             return _unavailable(error.dependency)
         case Late():

@@ -17,7 +17,7 @@ from app import metrics
 from app.adapters.ingest import InsertStatus
 from app.adapters.postgres import is_data_error
 from app.core.events import Record
-from app.errors import BufferFull, Closed, DependencyDown, describe
+from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, describe
 from app.supervisor import Progress, wait_for_stop
 
 Insert = Callable[[Sequence[Record]], Awaitable[list[InsertStatus]]]
@@ -37,10 +37,10 @@ class _Submission(Struct, eq=False):
 
 
 # The error of a submission whose statement has not returned at its deadline.
-_UNKNOWN: Final = "no commit in time; whether the events are stored is not known yet"
-_NOT_STORED: Final = "not stored: no turn came in time"
+_UNKNOWN: Final = "No commit in time: whether the events are stored is not known yet"
+_NOT_STORED: Final = "The events are not stored: they waited too long for a commit"
 # The error of a submission whose statement was interrupted by a failure of `run` or a restart.
-_INTERRUPTED: Final = "the commit was interrupted; whether the events are stored is not known yet"
+_INTERRUPTED: Final = "The commit was interrupted: whether the events are stored is not known yet"
 
 
 class GroupCommit:
@@ -125,7 +125,7 @@ class GroupCommit:
                 await self._flush(batch)
             except BaseException:
                 # No submission may wait forever on a flush that ended unexpectedly.
-                _fail(batch, DependencyDown("postgres", _INTERRUPTED))
+                _fail(batch, NotCommitted(_INTERRUPTED))
                 raise
             finally:
                 self._in_flight.remove(batch)
@@ -187,10 +187,10 @@ class GroupCommit:
         while self._queue and self._queue[0].deadline < now:
             late = self._queue.popleft()
             self._pending -= len(late.records)
-            _fail([late], DependencyDown("postgres", _NOT_STORED))
+            _fail([late], NotCommitted(_NOT_STORED))
         for batch in self._in_flight:
             if batch[0].deadline < now:
-                _fail([one for one in batch if one.deadline < now], DependencyDown("postgres", _UNKNOWN))
+                _fail([one for one in batch if one.deadline < now], NotCommitted(_UNKNOWN))
         metrics.INGEST_PENDING.set(self._pending)
         loop = asyncio.get_running_loop()
         self._sweep_timer = loop.call_later(_SWEEP_SEC, self._sweep) if self._pending else None
