@@ -84,7 +84,7 @@ def test_options_that_say_nothing_of_items_are_refused(database_url: str, tmp_pa
     file.write_text(MOVIES)
     code, screen = run(database_url, "--items", file, "--no-wait", "--event-type", "click")
     assert code == 2
-    assert "--event-type, --no-wait: about events" in screen
+    assert "--event-type, --no-wait: for events only" in screen
     file.write_text("colour,size\nred,1\n")
     code, screen = run(database_url, "--items", file)
     assert code == 2
