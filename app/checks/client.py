@@ -38,8 +38,7 @@ class Client:
     """Raises `UserError` for an invalid URL; a service that does not answer gives an `HttpReply` too."""
 
     def __init__(self, url: str, key: str = "") -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        if not _is_valid(url):
             raise UserError(f"{url!r} is not a valid service URL; for example http://127.0.0.1:8080")
         self.url = url.rstrip("/")
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
@@ -58,6 +57,16 @@ class Client:
             text = describe(reason) if isinstance(reason, BaseException) else str(reason)
             return HttpReply(0, f"no answer from {self.url}: {text}", _ms(started))
         return HttpReply(status, _decoded(raw), _ms(started))
+
+
+def _is_valid(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    known = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+    return known and not parts.query and not parts.fragment and " " not in url
 
 
 def _decoded(raw: bytes) -> Any:

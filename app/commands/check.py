@@ -21,7 +21,8 @@ from app.errors import UserError
 def check(url: str, key: str, days: int, kpi: bool) -> None:
     """Compare the service's SLA window and KPIs with the targets of its contract.
 
-    The exit code is 1 when a target is missed. A figure without data does not count as missed.
+    The default URL is this machine at HTTP_PORT, else 8080. The exit code is 1 when a target is missed. A figure
+    without data does not count as missed.
     """
     client = Client(url, key)
     contract = _read(client, "/contract")

@@ -17,7 +17,9 @@ from app.commands.service_url import service_url
     "--patience", type=click.FloatRange(0.1, 600), default=15.0, show_default=True, help="Seconds until visible."
 )
 def smoke(url: str, key: str, patience: float) -> None:
-    """Walk one event of each kind through the service at URL, with timings.
+    """Send one event of each kind through the service at URL, with timings.
+
+    The default URL is this machine at HTTP_PORT, else 8080.
 
     The user is new each time and erased at the end; the events stay counted in the sums of the items reco-smoke-1 and
     reco-smoke-2. The exit code is 1 when a step failed.

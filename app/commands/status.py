@@ -12,11 +12,28 @@ from app.commands.service_url import service_url
 from app.errors import UserError
 
 
+def _checked(context: click.Context, option: click.Parameter, pattern: str | None) -> str | None:
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise click.BadParameter(f"{pattern!r} is not a regular expression: {error}") from error
+    return pattern
+
+
 @click.command()
 @service_url
-@click.option("--metrics", "pattern", metavar="REGEX", help="Also show the metrics whose name and labels match.")
+@click.option(
+    "--metrics",
+    "pattern",
+    metavar="REGEX",
+    callback=_checked,
+    help="Also show metrics whose line matches. Buckets of histograms only if REGEX contains _bucket.",
+)
 def status(url: str, pattern: str | None) -> None:
-    """Show tasks and dependencies of the process at URL, as /readyz has them. Exit code 1 when it is not ready."""
+    """Show tasks and dependencies of the process at URL, as /readyz has them.
+
+    The default URL is this machine at HTTP_PORT, else 8080. The exit code is 1 when the process is not ready.
+    """
     client = Client(url)
     answer = client.call("GET", "/readyz")
     if answer.status not in (200, 503) or not isinstance(answer.body, dict):
@@ -28,19 +45,18 @@ def status(url: str, pattern: str | None) -> None:
     for line in lines(report):
         click.echo(f"  {line}")
     if pattern is not None:
-        text = str(client.call("GET", "/metrics").body)
-        for line in text.splitlines():
-            if _is_value(line, pattern) and re.search(pattern, line):
-                click.echo(line)
+        for line in samples(str(client.call("GET", "/metrics").body), pattern):
+            click.echo(line)
     sys.exit(0 if report["ready"] else 1)
 
 
-def _is_value(line: str, pattern: str) -> bool:
-    """False for comments, and for a histogram's buckets and creation times unless the pattern names them."""
-    name = line.partition("{")[0].partition(" ")[0]
-    return not line.startswith("#") and all(
-        part in pattern or not name.endswith(part) for part in ("_bucket", "_created")
-    )
+def samples(exposition: str, pattern: str) -> Iterator[str]:
+    """The lines that match, without comments. Buckets and creation times only if the pattern names them."""
+    hidden = tuple(suffix for suffix in ("_bucket", "_created") if suffix not in pattern)
+    for line in exposition.splitlines():
+        name = line.partition("{")[0].partition(" ")[0]
+        if not line.startswith("#") and not name.endswith(hidden) and re.search(pattern, line):
+            yield line
 
 
 def lines(report: Mapping[str, Any]) -> Iterator[str]:

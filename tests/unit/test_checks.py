@@ -1,12 +1,15 @@
 """The pure parts of smoke, check, doctor and migrate --check."""
 
 import pytest
+from click.testing import CliRunner
 
 from app.adapters.schema_check import drift, order_faults
 from app.checks import findings, smoke, targets
 from app.checks.client import Client, HttpReply
+from app.cli import main
 from app.commands.doctor import shown_settings
-from app.commands.status import lines
+from app.commands.service_url import local_url
+from app.commands.status import lines, samples
 from app.core import events
 from app.errors import UserError
 from app.settings import SECRETS, Settings
@@ -117,10 +120,58 @@ def test_status_tells_state_since_when_restarts_and_error() -> None:
     ]
 
 
-@pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "http://", "http://host?x=1"])
+EXPOSITION = """\
+# HELP reco_lag_ms A histogram
+reco_lag_ms_bucket{le="10.0"} 1.0
+reco_lag_ms_bucket{le="+Inf"} 2.0
+reco_lag_ms_count 2.0
+reco_lag_ms_created 1.7e+09
+reco_errors_total{kind="kafka"} 3.0
+"""
+
+
+def test_buckets_of_a_metric_are_shown_only_when_asked_for() -> None:
+    assert list(samples(EXPOSITION, "lag")) == ["reco_lag_ms_count 2.0"]
+    assert len(list(samples(EXPOSITION, "lag_ms_bucket"))) == 2
+    assert list(samples(EXPOSITION, "_created")) == ["reco_lag_ms_created 1.7e+09"]
+    assert list(samples(EXPOSITION, "kafka|^reco_lag_ms_c")) == [
+        "reco_lag_ms_count 2.0",
+        'reco_errors_total{kind="kafka"} 3.0',
+    ]
+
+
+def test_without_a_url_the_service_is_found_by_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PORT", "8091")
+    assert local_url() == "http://127.0.0.1:8091"
+    monkeypatch.setenv("HTTP_PORT", " ")
+    assert local_url() == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8080", "ftp://host", "http://", "http://host?x=1", "http://host:abc", "http://host:70000", "http://[::1",
+        "http://ho st", "http://host/a b",
+    ],
+)  # fmt: skip
 def test_an_invalid_service_url_is_refused(url: str) -> None:
     with pytest.raises(UserError, match="not a valid service URL"):
         Client(url)
+
+
+@pytest.mark.parametrize("command", ["status", "smoke", "check"])
+def test_an_invalid_http_port_is_named_by_each_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PORT", "abc")
+    result = CliRunner().invoke(main, [command])
+    assert result.exit_code == 2
+    assert "HTTP_PORT='abc'" in result.output
+
+
+def test_an_invalid_pattern_of_metrics_is_refused() -> None:
+    result = CliRunner().invoke(main, ["status", "--metrics", "lag("])
+    assert result.exit_code == 2
+    assert "--metrics" in result.output
+    assert "unterminated subpattern" in result.output
 
 
 def test_an_answer_that_is_not_the_service_s_is_said_to_be_one() -> None:
