@@ -34,16 +34,23 @@ def _histogram(name: str, meaning: str, *labels: str, buckets: tuple[int, ...] =
 
 # HTTP
 API_REQUESTS: Final = FastCounter(
-    REGISTRY, "reco_api_requests_total", "Requests answered, by status family", "status_family"
+    REGISTRY, "reco_api_requests_total", "Answered requests by status family: 1xx to 5xx", "status_family"
 )
 API_LATENCY: Final = FastHistogram(
-    REGISTRY, "reco_api_latency_ms", "Time to answer a request, by route", "route", buckets=_LATENCY_MS
+    REGISTRY,
+    "reco_api_latency_ms",
+    "Time to answer a request, by path template; (none) for an unknown path",
+    "route",
+    buckets=_LATENCY_MS,
 )
 API_CHECK: Final = _gauge(
-    "reco_api_check_status", "1 when a check passes: a dependency, a task or readiness itself", "scope", "check"
+    "reco_api_check_status",
+    "1 while a check passes: the readiness of the process, a dependency by name, the file of API keys",
+    "scope",
+    "check",
 )
 API_REFUSED: Final = _counter(
-    "reco_api_refused_total", "Requests refused: no_key, unknown_key, scope, rate_limit", "reason"
+    "reco_api_refused_total", "Refused requests by reason: no_key, unknown_key, scope, rate_limit", "reason"
 )
 RATE_LIMIT_ALONE: Final = _counter(
     "reco_rate_limit_redis_errors_total", "Rate limit decisions by the process alone, because Redis did not answer"
@@ -51,7 +58,7 @@ RATE_LIMIT_ALONE: Final = _counter(
 STAGE_LATENCY: Final = FastHistogram(
     REGISTRY,
     "reco_stage_latency_ms",
-    "Duration of one stage: a flush, a history read, a ranking, a transaction, a roll-up",
+    "Duration of one stage: ingest_flush, rank, relay_publish, consumer_transaction, analytics_rollup",
     "stage",
     buckets=_LATENCY_MS,
 )
@@ -71,7 +78,11 @@ INGEST_FLUSH_EVENTS: Final = _histogram(
 
 # Outbox relay
 RELAY_PUBLISHED: Final = _counter("reco_outbox_relay_published_total", "Outbox rows acknowledged by Kafka and deleted")
-RELAY_ERRORS: Final = _counter("reco_outbox_relay_errors_total", "Failed turns of the relay's loop", "kind")
+RELAY_ERRORS: Final = _counter(
+    "reco_outbox_relay_errors_total",
+    "Failed turns of the relay's loop, by the dependency that was down: postgres, kafka",
+    "kind",
+)
 RELAY_RETRIED: Final = _counter("reco_outbox_relay_retried_total", "Rows rescheduled after an error of their own")
 RELAY_FAILED: Final = _counter("reco_outbox_relay_failed_total", "Rows that turned dead")
 RELAY_EVENT_LAG: Final = _histogram(
@@ -94,7 +105,12 @@ CONSUMER_PROCESSED: Final = _counter(
     "Messages by outcome: applied, duplicate, retried, dlq",
     "status",
 )
-CONSUMER_ERRORS: Final = _counter("reco_feature_consumer_errors_total", "Failed turns of the consumer's loop", "kind")
+CONSUMER_ERRORS: Final = _counter(
+    "reco_feature_consumer_errors_total",
+    "Errors of the consumer by kind: postgres, kafka, redis (down), commit (of offsets, refused), unreadable_batch, or "
+    "the type of any other error",
+    "kind",
+)
 CONSUMER_EVENT_LAG: Final = _histogram(
     "reco_feature_consumer_event_lag_ms",
     "Time from the event's own time to the commit of its features",
@@ -123,7 +139,7 @@ DLQ_BACKLOG: Final = _gauge(
 DLQ_OLDEST: Final = _gauge("reco_feature_consumer_dlq_oldest_pending_ms", "Age of the oldest pending dead letter")
 
 # Process
-BUILD_INFO: Final = _gauge("reco_build_info", "1, labelled with the build that runs", "version", "revision")
+BUILD_INFO: Final = _gauge("reco_build_info", "Always 1; the labels name the build that runs", "version", "revision")
 TASK_RUNNING: Final = _gauge("reco_task_running", "1 while a supervised task runs", "task")
 TASK_RESTARTS: Final = _counter("reco_task_restarts_total", "Restarts of a supervised task", "task")
 LOOP_LAG: Final = _histogram(
@@ -131,7 +147,9 @@ LOOP_LAG: Final = _histogram(
     "Delay of the event loop when it wakes a sleeping task",
     buckets=(1, 2, 5, 10, 20, 50, 100, 250, 1000),
 )
-POOL_CONNECTIONS: Final = _gauge("reco_database_pool_connections", "Connections of the pool by state", "state")
+POOL_CONNECTIONS: Final = _gauge(
+    "reco_database_pool_connections", "Connections of the pool by state: idle, busy", "state"
+)
 DATABASE_ERRORS: Final = _counter(
     "reco_database_errors_total", "Failed statements by kind: lock, timeout, connection, read_only, statement", "kind"
 )
@@ -146,16 +164,20 @@ DATABASE_OLDEST_TRANSACTION: Final = _gauge(
 
 # Online cache
 CACHE_READS: Final = FastCounter(
-    REGISTRY, "reco_online_cache_reads_total", "Cache reads by cache and result: hit, stale, miss", "cache", "result"
+    REGISTRY, "reco_online_cache_reads_total", "Reads by cache and result: hit, stale, miss", "cache", "result"
 )
 CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while the breaker skips Redis")
-MAINTENANCE_DELETED: Final = _counter("reco_maintenance_deleted_rows_total", "Rows deleted by retention", "table")
+
+# Maintenance
+MAINTENANCE_DELETED: Final = _counter(
+    "reco_maintenance_deleted_rows_total", "Rows deleted because they expired (RETENTION_*), by table", "table"
+)
 
 # KPIs of the last seven days, from the same sums as /analytics/baseline
 KPI_SHOWN: Final = _gauge(
     "reco_kpi_shown_places", "Impressions at the positions 0 to 19 in the last seven days, by source", "source"
 )
-KPI_CLICKED: Final = _gauge("reco_kpi_clicked_places", "Those impressions that were clicked, by source", "source")
+KPI_CLICKED: Final = _gauge("reco_kpi_clicked_places", "Those of reco_kpi_shown_places that were clicked", "source")
 KPI_ITEMS_SHOWN: Final = _gauge(
     "reco_kpi_items_shown", "Distinct items shown at the positions 0 to 19 in the last seven days"
 )

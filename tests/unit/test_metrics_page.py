@@ -7,7 +7,7 @@ from app import metrics, metrics_page
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 
-def test_the_page_is_up_to_date() -> None:
+def test_metrics_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == metrics_page.page(), "run scripts/metrics-page"
 
 
