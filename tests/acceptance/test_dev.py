@@ -35,6 +35,20 @@ def test_dev_runs_the_service_on_its_own_servers_and_ends_them(tmp_path: Path) -
         assert shown in screen.read_text()
 
 
+def test_demo_banner_names_the_docs_and_an_item_that_has_neighbours(tmp_path: Path) -> None:
+    port = choose()
+    api = httpx.Client(base_url=f"http://127.0.0.1:{port}")
+    with _dev(_own_servers(tmp_path), "--demo", "--port", str(port)) as (_, screen), api as client:
+        eventually(lambda: _ready(client), 60, screen.read_text)
+        shown = screen.read_text()
+        assert client.get("/docs").status_code == 200
+        assert f"http://127.0.0.1:{port}/docs" in shown
+        (event,) = re.findall(r"-d '(\{.*\})'", shown)
+        assert client.post("/event", content=event, headers={"content-type": "application/json"}).status_code == 202
+        (item_id,) = re.findall(r'"item_id":"([^"]+)"', event)
+        eventually(lambda: client.get(f"/similar/{item_id}").json()["items"], 30, screen.read_text)
+
+
 def test_without_kafkas_jars_events_still_reach_the_recommendations(tmp_path: Path) -> None:
     port = choose()
     offline = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "REQUESTS_CA_BUNDLE": str(tmp_path / "none")}
