@@ -106,7 +106,7 @@ def _check_applied(connection: psycopg.Connection, directory: Path) -> None:
             # A newer release migrated further: its migrations are additive by rule, so this release still runs.
             continue
         if checksum and files[name] != checksum:
-            faults.append(f"{name}: changed after it was applied; put it back and write a new migration instead")
+            faults.append(f"{name}: changed after it was applied; restore it, and write a new migration instead")
     if faults:
         raise UserError("The migrations do not match the database:\n" + "\n".join(f"  - {fault}" for fault in faults))
 

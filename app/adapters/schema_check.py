@@ -69,14 +69,14 @@ def order_faults(texts: Mapping[str, str]) -> list[str]:
     for name, text in texts.items():
         match = _NAME.fullmatch(name)
         if not match:
-            faults.append(f"{name}: a migration is named NNNN.what-it-does.sql, in small letters")
+            faults.append(f"{name}: a migration is named NNNN.what-it-does.sql, in lower case")
         elif other := numbers.get(match[1]):
-            faults.append(f"{name}: has the number of {other}")
+            faults.append(f"{name}: has the same number as {other}")
         depends = _DEPENDS.search(text)
         named_ones = depends[1].split() if depends else []
         if bool(named_ones) != bool(numbers) or not set(named_ones) <= set(numbers.values()):
             faults.append(
-                f"{name}: needs a line `-- depends:` with a migration before it, and the first one an empty one"
+                f"{name}: needs a line `-- depends:` that names an earlier migration; in the first one it names none"
             )
         numbers[match[1] if match else name] = name
     return faults
@@ -96,7 +96,7 @@ def drift(expected: Schema, live: Schema, *, extra_is_fault: bool) -> list[str]:
         for part in live:
             table, kind, _ = part
             if part not in expected and (kind == "table" or (table, "table", table) in expected):
-                faults.append(f"{_label(part)}: no migration made it")
+                faults.append(f"{_label(part)}: not made by any migration")
     return faults
 
 

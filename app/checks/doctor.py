@@ -28,7 +28,7 @@ _TABLES: Final = (
     "item_pairs",
     "items",
 )
-# A list in one call of has_table_privilege would ask for any of them.
+# A list of privileges in one call of has_table_privilege means any of them.
 _MAY_ALL: Final = (
     "SELECT bool_and(has_table_privilege($1, may)) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS may"
 )
@@ -61,7 +61,7 @@ async def _postgres(
     if number >= _POSTGRES_AT_LEAST:
         yield Finding("ok", "postgres", f"version {version}")
     else:
-        yield Finding("FAIL", "postgres", f"version {version}", "15 is the oldest that will do")
+        yield Finding("FAIL", "postgres", f"version {version}", "upgrade to PostgreSQL 15 or later")
     yield findings.encoding(await connection.fetchval("SHOW server_encoding"))
     started = time.time()
     theirs = float(await connection.fetchval("SELECT extract(EPOCH FROM clock_timestamp())::float8"))
@@ -72,7 +72,7 @@ async def _postgres(
         yield Finding("FAIL", "postgres", "read-only", "point DATABASE_URL at the primary")
     limit = int(await connection.fetchval("SHOW max_connections"))
     fits = limit // (pool_size + 3)
-    text = f"max_connections {limit}: room for {fits} processes of {pool_size} connections and 3 besides"
+    text = f"max_connections {limit}: enough for {fits} processes with {pool_size} pool connections and 3 others each"
     if fits >= 3:
         yield Finding("ok", "postgres", text)
     else:
@@ -84,7 +84,7 @@ async def _postgres(
         yield Finding("warn", "schema", f"not applied yet: {', '.join(schema.pending)}", "run `reco migrate`")
         return
     if not schema.faults:
-        yield Finding("ok", "schema", "as the migrations made it")
+        yield Finding("ok", "schema", "matches the migrations")
     refused = [table for table in _TABLES if not await connection.fetchval(_MAY_ALL, table)]
     if refused:
         remedy = "grant SELECT, INSERT, UPDATE and DELETE on them to the user of DATABASE_URL"
@@ -110,7 +110,7 @@ async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[F
         yield Finding(
             "FAIL",
             "kafka",
-            f"takes connections and gives no cluster metadata: {error.reason}",
+            f"accepts connections but returns no cluster metadata: {error.reason}",
             f"{remedy} advertised address can be reached from here",
         )
         return
@@ -120,16 +120,16 @@ async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[F
     for topic in topics:
         count = cluster.partitions.get(topic)
         if count:
-            yield Finding("ok", "kafka", f"{topic}: {count} partitions, so at most {count} consumers at work")
+            yield Finding("ok", "kafka", f"{topic}: {count} partitions, so at most {count} consumers share the work")
         else:
-            remedy = "feature-consumer makes it at its start, when it may; else create it"
-            yield Finding("warn", "kafka", f"{topic}: not there, or not ours to see", remedy)
+            remedy = "feature-consumer creates it at start if it has the permission; otherwise create it"
+            yield Finding("warn", "kafka", f"{topic}: does not exist, or this user may not see it", remedy)
 
 
 async def redis(url: str, timeout_sec: float) -> AsyncIterator[Finding]:
     client: Any = Redis.from_url(url, socket_timeout=timeout_sec, socket_connect_timeout=timeout_sec)
     try:
-        await client.ping()  # the connection itself is not what a request waits for
+        await client.ping()  # connects first: requests use open connections
         started = time.time()
         seconds, micros = await client.time()
         ended = time.time()
@@ -144,7 +144,7 @@ async def redis(url: str, timeout_sec: float) -> AsyncIterator[Finding]:
         if memory.get("maxmemory") and memory.get("maxmemory_policy") == "noeviction":
             yield Finding("warn", "redis", "noeviction: refuses writes when full", "set maxmemory-policy allkeys-lru")
     except (RedisError, OSError, TimeoutError) as error:
-        remedy = "check ONLINE_CACHE_REDIS_URL; ONLINE_CACHE_BACKEND=memory does without Redis for a while"
+        remedy = "check ONLINE_CACHE_REDIS_URL; ONLINE_CACHE_BACKEND=memory runs without Redis meanwhile"
         yield Finding("FAIL", "redis", describe(error), remedy)
     finally:
         await client.aclose()

@@ -22,13 +22,13 @@ class Finding(Struct, frozen=True):
 def latency(subject: str, ms: float) -> Finding:
     if ms <= _SLOW_MS:
         return Finding("ok", subject, f"answers in {ms:.1f} ms")
-    remedy = "each request waits for it; bring it nearer, or look for load and lost packets on the way"
+    remedy = "each request waits for it; run it closer, or look for load and packet loss"
     return Finding("warn", subject, f"answers in {ms:.1f} ms", remedy)
 
 
 def clock(subject: str, ahead_sec: float) -> Finding:
-    """`ahead_sec`: the dependency's clock less ours, with the round trip taken out."""
-    text = f"clock {ahead_sec:+.2f} s from this host's"
+    """`ahead_sec`: the dependency's clock minus ours, corrected for the round trip."""
+    text = f"clock differs from this host's by {ahead_sec:+.2f} s"
     if abs(ahead_sec) <= _CLOCK_WARN_SEC:
         return Finding("ok", subject, text)
     return Finding("warn", subject, text, "run NTP on both; event times are checked against this host's clock")
@@ -37,12 +37,12 @@ def clock(subject: str, ahead_sec: float) -> Finding:
 def encoding(name: str) -> Finding:
     if name == "UTF8":
         return Finding("ok", "postgres", "encoding UTF8")
-    remedy = "create the database with ENCODING 'UTF8'; until then it does not validate text"
+    remedy = "create the database with ENCODING 'UTF8'; this one does not validate text"
     return Finding("warn", "postgres", f"encoding {name}", remedy)
 
 
 def hidden(name: str, value: object, secrets: frozenset[str]) -> str:
-    """A setting's value for display: of a secret only whether it is set."""
+    """A setting's value for display; for a secret, only whether it is set."""
     if name in secrets:
         return "(set, hidden)" if value else "(not set)"
     if isinstance(value, frozenset | tuple):

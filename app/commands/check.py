@@ -1,4 +1,4 @@
-"""`reco check`: are the targets met?"""
+"""`reco check`: compares the service's figures with its targets."""
 
 import sys
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from app.errors import UserError
 @click.command()
 @service_url
 @click.option("--key", envvar="RECO_API_KEY", default="", help="API key of scope read; else RECO_API_KEY.")
-@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="Of the KPIs.")
+@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="The period of the KPIs.")
 @click.option("--kpi/--no-kpi", default=True, help="Whether a KPI below its target counts for the exit code.")
 def check(url: str, key: str, days: int, kpi: bool) -> None:
     """Compare the service's SLA window and KPIs with the targets of its contract.

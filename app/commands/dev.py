@@ -71,7 +71,7 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
             if demo:
                 _load_demo(database_url)
             settings = Settings.from_env(_with_port(environ) | stack.urls)
-            _show(stack, settings, *_example(database_url))
+            _show(stack, settings, *example_ids(database_url))
         code = run(settings)
         _console.print("Stopping the servers …", style="dim")
     finally:
@@ -125,8 +125,8 @@ def _load_demo(database_url: str) -> None:
     demo.load_demo(database_url)
 
 
-def _example(database_url: str) -> tuple[str, str]:
-    """A user and an item with stored events, for the examples to name."""
+def example_ids(database_url: str) -> tuple[str, str]:
+    """A user and an item that are frequent among the stored events, for the examples; `u1` and `i1` without events."""
     with psycopg.connect(database_url, connect_timeout=5) as connection:
         row = connection.execute(
             "SELECT mode() WITHIN GROUP (ORDER BY user_id), mode() WITHIN GROUP (ORDER BY payload ->> 'item_id')"

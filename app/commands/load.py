@@ -22,7 +22,7 @@ from app.load.workload import Shape
 
 _EPILOG: Final = """\b
 Examples:
-  reco load --baseline                             all scenarios, embedded servers, beside the baselines
+  reco load --baseline                          all scenarios, embedded servers, beside the baselines
   reco load --scenario single --seconds 2       one of them, quickly
   reco load http://127.0.0.1:8080               a service that runs already
   reco load --require 'single.rate/baseline.post>=0.6' --require 'visible.p99<1000'
@@ -35,7 +35,9 @@ Examples:
     "--scenario", "scenarios", multiple=True, type=click.Choice(SCENARIOS), help="May be repeated. All by default."
 )
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Medians are over rounds.")
-@click.option("--seconds", type=click.FloatRange(0.2, 600), default=5.0, show_default=True, help="Of each measurement.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.2, 600), default=5.0, show_default=True, help="Duration of each measurement."
+)
 @click.option(
     "--connections", type=click.IntRange(1, 1000), default=64, show_default=True, help="For single events and /reco."
 )
@@ -46,11 +48,11 @@ Examples:
     "--history", type=click.IntRange(1, 50), default=10, show_default=True, help="Events each user has beforehand."
 )
 @click.option(
-    "--rate", type=click.FloatRange(1, 100_000), default=500.0, show_default=True, help="Events a second of `fresh`."
+    "--rate", type=click.FloatRange(1, 100_000), default=500.0, show_default=True, help="Events a second in `fresh`."
 )
 @click.option("--k", type=click.IntRange(1, 200), default=20, show_default=True, help="Items asked of /reco.")
 @click.option(
-    "--backlog", type=click.IntRange(1_000, 10_000_000), default=50_000, show_default=True, help="Events of `pipeline`."
+    "--backlog", type=click.IntRange(1_000, 10_000_000), default=50_000, show_default=True, help="Events in `pipeline`."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same events.")
 @click.option(
@@ -60,7 +62,9 @@ Examples:
     show_default=True,
     help="Without a URL: all roles in one process, each in its own (split), or the API alone.",
 )
-@click.option("--api-processes", type=click.IntRange(1, 64), default=1, show_default=True, help="On one port.")
+@click.option(
+    "--api-processes", type=click.IntRange(1, 64), default=1, show_default=True, help="API processes on one port."
+)
 @click.option(
     "--baseline",
     "--floor",

@@ -31,7 +31,7 @@ def test_dev_runs_the_service_on_its_own_servers_and_ends_them(tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert not [member for member in family if processes.runs(member)]
-    for shown in (f"http://127.0.0.1:{port}", "postgresql://reco:", "redis://:", str(tmp_path / "data" / "logs")):
+    for shown in (f"http://127.0.0.1:{port}/docs", "postgresql://reco:", "redis://:", str(tmp_path / "data" / "logs")):
         assert shown in screen.read_text()
 
 

@@ -1,9 +1,14 @@
 """The process as an orchestrator sees it: how it starts, what it refuses, how it ends."""
 
+import json
 import signal
 import subprocess
 import sys
 
+from click.testing import CliRunner
+
+from app import build
+from app.cli import main
 from app.devstack.ports import choose
 from tests.support.service import ROOT, Service, eventually, running
 
@@ -20,6 +25,20 @@ def test_every_role_serves_health_and_only_the_api_takes_events(environment: dic
             assert service.client.get("/healthz").json()["status"] == "alive"
             assert "reco_task_running" in service.client.get("/metrics").text
             assert service.status("/popular") == (200 if role == "api" else 404)
+
+
+def test_a_process_tells_which_build_it_is_everywhere(environment: dict[str, str]) -> None:
+    with running({**environment, "RECO_REVISION": "abc123"}) as service:
+        told = {"pid": service.process.pid, "version": build.VERSION, "revision": "abc123"}
+        assert service.readiness()["process"] == told
+        assert service.metric("reco_build_info", version=build.VERSION, revision="abc123") == 1
+        start_line = next(line for line in service.log().splitlines() if '"starting"' in line)
+    assert told.items() <= json.loads(start_line).items()
+
+
+def test_the_version_option_names_version_and_revision() -> None:
+    said = CliRunner().invoke(main, ["--version"]).output
+    assert f"{build.VERSION} (revision {build.current_revision()})" in said
 
 
 def test_sigterm_finishes_what_is_in_hand_and_exits_with_0(environment: dict[str, str]) -> None:

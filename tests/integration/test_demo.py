@@ -6,6 +6,7 @@ import time
 import psycopg
 import pytest
 
+from app.commands.dev import example_ids
 from app.importing import demo
 from app.importing.demo import load_demo
 from tests.support.database import ask, stored
@@ -28,6 +29,14 @@ def test_the_demo_ends_today_and_stays_where_it_was_first_put(
     assert ask(database_url, "SELECT max(ts_ms) FROM events") == last
     assert "0 of them new" in capsys.readouterr().err
     assert threading.active_count() == 1
+
+
+def test_the_example_of_the_banner_is_a_user_and_an_item_of_the_demo(database_url: str) -> None:
+    assert example_ids(database_url) == ("u1", "i1")
+    load_demo(database_url)
+    user_id, item_id = example_ids(database_url)
+    assert ask(database_url, f"SELECT count(*) FROM events WHERE user_id = '{user_id}'") > 0
+    assert ask(database_url, f"SELECT count(*) FROM events WHERE payload ->> 'item_id' = '{item_id}'") > 1
 
 
 def test_an_interrupted_demo_import_continues_with_the_same_shift(database_url: str) -> None:

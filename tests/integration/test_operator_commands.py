@@ -60,7 +60,7 @@ def test_doctor_finds_nothing_where_all_is_well(environment: dict[str, str]) -> 
     with running(environment):
         result = reco("doctor", environment=environment)
     assert result.exit_code == 0, result.output
-    for said in ("schema: as the migrations made it", "redis: may write and delete", "recsys.watches.v1: 2 partitions"):
+    for said in ("schema: matches the migrations", "redis: may write and delete", "recsys.watches.v1: 2 partitions"):
         assert said in result.output
     assert "DATABASE_URL=(set, hidden)" in result.output
 
@@ -77,19 +77,19 @@ def test_doctor_says_what_cannot_be_reached_and_what_to_do(environment: dict[str
     assert "ONLINE_CACHE_BACKEND=memory" in result.output
 
 
-def test_frozen_kafka_takes_connections_and_gives_no_metadata(
+def test_frozen_kafka_accepts_connections_but_returns_no_metadata(
     environment: dict[str, str], breakable_stack: Stack
 ) -> None:
     breakable_stack.kafka.pause()
     result = reco("doctor", environment=environment)
     assert result.exit_code == 1
     kafka = result.output.partition("\nKafka\n")[2].partition("\nRedis\n")[0].splitlines()
-    assert kafka[0].startswith("  FAIL kafka: takes connections and gives no cluster metadata: ")
+    assert kafka[0].startswith("  FAIL kafka: accepts connections but returns no cluster metadata: ")
     assert "AddressFamily" not in result.output
     assert len(kafka) == 2
 
 
-def test_migrate_check_sees_drift_and_mends_nothing(environment: dict[str, str]) -> None:
+def test_migrate_check_sees_drift_and_changes_nothing(environment: dict[str, str]) -> None:
     assert reco("migrate", "--check", environment=environment).exit_code == 0
     with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("DROP INDEX event_outbox_pending")
@@ -99,7 +99,7 @@ def test_migrate_check_sees_drift_and_mends_nothing(environment: dict[str, str])
         result = reco("migrate", "--check", environment=environment)
         assert result.exit_code == 1
         assert "index event_outbox_pending of event_outbox: missing" in result.output
-        assert "column mine of items: no migration made it" in result.output
+        assert "column mine of items: not made by any migration" in result.output
         assert "column session_id of events: is text; it should be text NOT NULL" in result.output
 
 

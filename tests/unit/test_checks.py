@@ -27,7 +27,7 @@ def test_migrations_in_order_have_no_errors() -> None:
     [
         ({"first": "-- depends:\n"}, "is named NNNN"),
         ({"0001.First": "-- depends:\n"}, "is named NNNN"),
-        (dict([FIRST, ("0001.other", "-- depends: 0001.first\n")]), "has the number of 0001.first"),
+        (dict([FIRST, ("0001.other", "-- depends: 0001.first\n")]), "has the same number as 0001.first"),
         (dict([FIRST, ("0002.second", "SELECT 1;")]), "needs a line"),
         (dict([FIRST, ("0002.second", "-- depends:\n")]), "needs a line"),
         (dict([FIRST, ("0002.second", "-- depends: 0003.third\n")]), "needs a line"),
