@@ -196,6 +196,7 @@ def _filled(
         found = [item_id for item_id in found if item_id not in candidates.exclusions]
         cards.update((yield CardsOf(found)))
         slate.offer(found if boosts is None else boosts.ordered(found, cards), CATALOGUE)
+        slate.relax()
     return slate, cards
 
 

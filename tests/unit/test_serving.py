@@ -184,6 +184,12 @@ def test_free_places_are_filled_from_the_fallback() -> None:
     assert sources(store.for_user(history, exclude=frozenset(["out"]))) == {"hit": "popular", "plain": "catalogue"}
 
 
+def test_an_unknown_users_page_is_filled_even_from_a_single_category() -> None:
+    names = [f"book-{number}" for number in range(8)]
+    store = Store(cards={name: Card(categories=frozenset({"books"})) for name in names}, fallback=names)
+    assert ids(store.for_user(NO_HISTORY, 8)) == names
+
+
 def test_what_was_seen_in_no_named_way_comes_from_the_fallback() -> None:
     store = Store(fallback=["had", "plain"])
     assert ids(store.for_user(bought("had"), seen=frozenset([Kind.VIEW]))) == ["had", "plain"]
