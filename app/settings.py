@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.core import variants
+from app.core.decoding import field_error_of
 from app.core.variants import Variant
 from app.errors import UserError
 
@@ -121,8 +122,9 @@ class Settings(Struct, frozen=True, kw_only=True):
                 values[name] = _PARSERS[name](text) if name in _PARSERS else msgspec.convert(text, hint, strict=False)
             except ValueError as error:
                 wrong.add(name.upper())
+                message = field_error_of(error, hint).message if isinstance(error, msgspec.ValidationError) else error
                 shown = "(hidden)" if name in SECRETS else repr(text)
-                faults.append(f"{name.upper()}={shown}: {error}")
+                faults.append(f"{name.upper()}={shown}: {message}")
         faults += _misspelt(environ, hints)
         # An invalid value is not missing: it is named once.
         faults += [fault for fault in _missing(values) if fault.partition(":")[0] not in wrong]

@@ -1,4 +1,4 @@
-"""Erasure of users, ordered by numbers in Postgres and by no clock (docs/adr/0027).
+"""Erasure of users, ordered by numbers in Postgres and by no clock (docs/adr/0026).
 
 Postgres numbers the erasures of all users. Each row of `events`, `event_outbox` and `feature_consumer_dlq` keeps the
 number of the last erasure at its insert, and a message carries it: one below the number of the user's own last erasure

@@ -50,7 +50,7 @@ async def _examine(settings: Settings) -> int:
             click.echo(f"  {finding.level:<4} {finding.subject}: {finding.text}")
             if finding.remedy:
                 click.echo(f"       → {finding.remedy}")
-    click.echo(f"{failed} finding{'s' * (failed > 1)} must be fixed." if failed else "Nothing must be fixed.")
+    click.echo(f"{failed} finding{'s' * (failed > 1)} must be fixed." if failed else "No problems found.")
     return 1 if failed else 0
 
 

@@ -72,13 +72,13 @@ def import_(
     if items:
         catalogue = detect_items(file, options)
         columns = describe_columns(catalogue.columns.fields)
-        counts = item_tally = ItemImportCounts()
-        run = partial(_run_items, file, catalogue, database_url, item_tally)
+        counts = item_counts = ItemImportCounts()
+        run = partial(_run_items, file, catalogue, database_url, item_counts)
     else:
         log = detect(file, options)
         columns = describe_columns(log.columns.fields, options.event_type)
-        counts = event_tally = ImportCounts()
-        run = partial(_run, file, log, database_url, event_tally, None if no_wait else max_queued)
+        counts = event_counts = ImportCounts()
+        run = partial(_run, file, log, database_url, event_counts, None if no_wait else max_queued)
     console.print(columns, style="dim", highlight=False, soft_wrap=True)
     prepare(database_url)
     with RejectFile(rejects) as reject_file, Screen(console, file, reject_file) as screen:

@@ -26,7 +26,7 @@ from app.core.recommendation import RecommendationRequest
 from app.core.rules import NO_RULES
 from app.core.signals import DAY_MS
 
-# Production reloads a changed list within about a second and a popular one within a minute.
+# Longer than in production, where both are reloaded within about a second: a log of years would take hours otherwise.
 LISTS_KEPT_MS: Final = 10_000
 POPULAR_KEPT_MS: Final = 60_000
 _CHUNK: Final = 500

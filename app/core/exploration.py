@@ -1,10 +1,10 @@
-"""New items get a share of the places, so that it is found out what they are worth.
+"""New items get a share of the places, so that the service learns how users like them.
 
-How a new item is liked is known only as well as it was met: a Beta distribution that starts from what an item may be
-expected to do and narrows with every impression, and faster with what came of them. An item is chosen in proportion to
-the width of its own, so what is hardly known is shown most, and less with every impression. After O. Chapelle, L. Li,
-"An Empirical Evaluation of Thompson Sampling", NIPS 2011; drawing by the width alone, not by the rate, keeps an answer
-cheap: one draw a place.
+The click rate of a new item is uncertain: a Beta distribution that starts from the rate expected of any item, narrows
+with every impression, and faster with every response. An item is chosen in proportion to the width of its
+distribution, so unknown items are shown most, and less with every impression. After O. Chapelle, L. Li, "An Empirical
+Evaluation of Thompson Sampling", NIPS 2011; drawing by the width alone, not by the rate, keeps an answer cheap: one
+draw a place.
 """
 
 from bisect import bisect_right

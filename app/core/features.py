@@ -77,7 +77,7 @@ def fold(
     """
     result = Fold() if onto is None else Fold(items=onto.items, pairs=onto.pairs)
     pairing = _Pairing(model, result.pairs)
-    drafts: dict[str, HistoryBuilder] = {}
+    builders: dict[str, HistoryBuilder] = {}
     for message in messages:
         if isinstance(message, ImpressionMessage):
             for shown in message.items:
@@ -89,9 +89,9 @@ def fold(
         delta.popularity += weight * forward_weight(entry.at_ms, model.popularity_half_life_ms)
         _count(delta, message)
 
-        builder = drafts.get(message.user_id)
+        builder = builders.get(message.user_id)
         if builder is None:
-            builder = drafts[message.user_id] = HistoryBuilder(histories.get(message.user_id, NO_HISTORY))
+            builder = builders[message.user_id] = HistoryBuilder(histories.get(message.user_id, NO_HISTORY))
         if weight > 0.0:
             term = weight * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
             delta.frequency += term
@@ -100,7 +100,7 @@ def fold(
             pairing.add(builder.entries, entry)
         builder.insert(entry)
 
-    for user_id, builder in drafts.items():
+    for user_id, builder in builders.items():
         history = builder.finish()
         if history != histories.get(user_id, NO_HISTORY):
             result.histories[user_id] = history

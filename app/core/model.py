@@ -53,16 +53,16 @@ class Model(Struct, frozen=True, kw_only=True):
     """The time constant between the two. One of hours takes yesterday's users for strangers; the higher `prior_stale`,
     the longer it has to be."""
     prior_power: float = 0.5
-    """The prior of an item is its popularity's share of the highest to this power: a hit is not the only option."""
+    """The prior of an item is its popularity, as a share of the highest, to this power."""
 
     repeat_gap_ms: int = 6 * HOUR_MS
-    """Who comes back to an item after this time returns; sooner, it is the same visit."""
+    """After this gap the same item is a repeat of an earlier visit; within it, it belongs to the same visit."""
     repeat_evidence: float = 5.0
-    """Pseudo-events without a return: an item is offered again only if users were seen to come back to it."""
+    """Pseudo-events without a repeat: an item is offered again only if users were seen to come back to it."""
     repeat_gain: float = 50.0
-    """The score of an item that the user has is multiplied by this many times its return rate: 2 % makes it equal …"""
+    """The score of an item that the user has is multiplied by this many times its repeat rate …"""
     repeat_limit: float = 2.0
-    """… and twice the score of what is new is the most."""
+    """… and the factor is at most this."""
 
 
 MODEL: Final = Model()

@@ -1,4 +1,4 @@
-"""What a history says of a user: the last word on each item, and the items whose neighbours are candidates."""
+"""A user's profile from the history: the latest entry per item, and the seeds, whose neighbours are candidates."""
 
 from collections.abc import Sequence
 from functools import cache

@@ -1,4 +1,4 @@
-"""How an answer comes about, from a history to the items of a page, without any I/O.
+"""Makes a recommendation list from a history, without any I/O.
 
 An answer is a generator. It yields a `Need` (the cards of these items, the rules, …), is sent what it asked for, and
 returns a `Recommendation`. The service sends from its caches (`app/serving/recommender.py`), `reco evaluate` from a log
@@ -39,11 +39,11 @@ from app.core.recommendation import Recommendation, RecommendationRequest, Recom
 from app.core.rules import Rules
 from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
 
-# Some of the best candidates may not be served, so some more than asked for are looked at first; many more where a
+# Some of the best candidates may not be servable, so the first look takes some more than asked for; many more if a
 # category, a bound or a rule decides.
 _SPARE: Final = 4
 _SPARE_WHEN_CHOOSY: Final = 200
-# Each further look is so many times as deep.
+# Each further look takes this many times as many candidates.
 _DEEPER: Final = 4
 # Of one category, as long as nothing is known of the user: the trending items of several categories, not of one.
 _SOFT_MAX_SHARE: Final = 0.25

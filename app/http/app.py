@@ -34,7 +34,7 @@ def _never() -> bool:
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """`timeout_sec` is every request's deadline; while `draining`, answers ask clients to connect anew.
+    """`timeout_sec` is every request's deadline; while `draining`, answers ask clients to reconnect.
 
     `examples`: by type, for the OpenAPI document.
     """

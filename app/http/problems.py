@@ -67,7 +67,7 @@ def retry_later(status: int, detail: str, retry_after_sec: float = _RETRY_AFTER_
 def _from_invalid(error: InvalidInput) -> ProblemError:
     if error.malformed:
         return ProblemError(400, "The body is not JSON.", errors=error.field_errors)
-    return ProblemError(422, "The request is not what this call takes.", errors=error.field_errors)
+    return ProblemError(422, "The request is not valid.", errors=error.field_errors)
 
 
 def _unavailable(dependency: str) -> ProblemError:

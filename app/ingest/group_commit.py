@@ -181,7 +181,7 @@ class GroupCommit:
         """Fails submissions past their deadline, queued or in a statement that does not return.
 
         A statement is left to its own timeout: to cancel it would need the server, which may be what is lost. A timer
-        of the loop, and not part of `run`, so that deadlines hold whatever becomes of `run`.
+        of the loop, and not part of `run`, so that deadlines hold even if `run` fails.
         """
         now = time.monotonic()
         while self._queue and self._queue[0].deadline < now:

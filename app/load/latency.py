@@ -1,6 +1,6 @@
 """Latencies in an HDR histogram: constant memory, and percentiles within 0.1 % of the true value.
 
-The histogram is Gil Tene's HdrHistogram (package `hdrhistogram`, ADR 28). It counts microseconds up to 38 hours.
+The histogram is Gil Tene's HdrHistogram (package `hdrhistogram`, ADR 23). It counts microseconds up to 38 hours.
 """
 
 from collections.abc import Sequence

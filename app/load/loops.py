@@ -72,7 +72,7 @@ class _Loop(ABC):
     def __init__(self, endpoint: Endpoint, source: Source, counts: LoopCounts, connections: int) -> None:
         self._endpoint = endpoint
         self._source = source
-        self._tally = counts
+        self._counts = counts
         self._wanted = connections
         self._connections: set[Connection] = set()
         self._reconnects: set[asyncio.Task[None]] = set()
@@ -114,7 +114,7 @@ class _Loop(ABC):
     def _answered(self, connection: Connection, status: int, body: bytes) -> None:
         now = time.perf_counter()
         good, complaint = self._source.settle(connection.token, status, body)
-        self._tally.add(now, now - self._started(connection), good, complaint, body)
+        self._counts.add(now, now - self._started(connection), good, complaint, body)
         if connection.closed:
             self._replace(connection)
         else:
@@ -132,7 +132,7 @@ class _Loop(ABC):
             try:
                 connection = await connect(self._endpoint, self._answered)
             except OSError as error:
-                self._tally.complain("cannot connect", describe(error).encode())
+                self._counts.complain("cannot connect", describe(error).encode())
                 await asyncio.sleep(_RECONNECT_SEC)
                 continue
             self._connections.add(connection)

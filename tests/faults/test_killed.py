@@ -1,4 +1,4 @@
-"""A process dies at the worst moment: FAULTS rows 2, 3, 4, 5 and 23. Nothing is lost and nothing counts twice."""
+"""A process dies at the worst moment. Nothing is lost and nothing counts twice."""
 
 from collections.abc import Iterator
 

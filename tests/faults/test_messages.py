@@ -1,4 +1,4 @@
-"""Poison in the topics, and topics that are not what they were: FAULTS rows 16 and 21."""
+"""Poison in the topics, and topics that are not what they were."""
 
 import gzip
 import json

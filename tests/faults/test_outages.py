@@ -1,4 +1,4 @@
-"""A server dies, freezes, falls silent or cuts connections under load: FAULTS rows 8 to 11, 13 and 15."""
+"""A server dies, freezes, falls silent or cuts connections under load."""
 
 import json
 import threading
