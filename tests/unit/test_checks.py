@@ -8,7 +8,6 @@ from app.checks import findings, smoke, targets
 from app.checks.client import Client, HttpReply
 from app.cli import main
 from app.commands.doctor import shown_settings
-from app.commands.service_url import local_url
 from app.commands.status import lines, samples
 from app.core import events
 from app.errors import UserError
@@ -138,13 +137,6 @@ def test_buckets_of_a_metric_are_shown_only_when_asked_for() -> None:
         "reco_lag_ms_count 2.0",
         'reco_errors_total{kind="kafka"} 3.0',
     ]
-
-
-def test_without_a_url_the_service_is_found_by_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PORT", "8091")
-    assert local_url() == "http://127.0.0.1:8091"
-    monkeypatch.setenv("HTTP_PORT", " ")
-    assert local_url() == "http://127.0.0.1:8080"
 
 
 @pytest.mark.parametrize(
