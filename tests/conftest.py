@@ -24,8 +24,8 @@ from psycopg import sql
 from app.adapters.migrations import migrate
 from app.devstack import Stack
 from app.devstack.ports import choose
-from app.devstack.stack import DATABASE_URL
 from app.settings import Settings
+from tests.support.database import drop_database
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: they could not be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,7 +64,7 @@ def template_database(stack: Stack) -> Iterator[str]:
     _execute(stack.database_url, "CREATE DATABASE {}", name)
     migrate(_with_database(stack.database_url, name))
     yield name
-    _drop(stack, name)
+    drop_database(stack, name)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def database_url(stack: Stack, template_database: str) -> Iterator[str]:
     name = f"reco_test_{secrets.token_hex(4)}"
     _execute(stack.database_url, "CREATE DATABASE {} TEMPLATE {}", name, template_database)
     yield _with_database(stack.database_url, name)
-    _drop(stack, name)
+    drop_database(stack, name)
 
 
 @pytest.fixture
@@ -140,12 +140,6 @@ def environment(database_url: str, redis_url: str, kafka: str, topic_prefix: str
 def settings(environment: dict[str, str]) -> Settings:
     """The same, read."""
     return Settings.from_env(environment)
-
-
-def _drop(stack: Stack, name: str) -> None:
-    # The superuser, where there is one: autovacuum may be at work in it, and FORCE may end that only for him.
-    url = stack.postgres.admin_url if DATABASE_URL in stack.servers else stack.database_url
-    _execute(url, "DROP DATABASE {} WITH (FORCE)", name)
 
 
 def _execute(url: str, statement: str, *names: str) -> None:

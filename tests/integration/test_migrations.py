@@ -18,6 +18,7 @@ from app.adapters import migrations
 from app.devstack import Stack
 from app.devstack.ports import choose
 from app.errors import DependencyDown, UserError
+from tests.support.database import drop_database
 from tests.support.service import ROOT
 
 ALL = sorted(path.stem for path in migrations.DIRECTORY.glob("*.sql"))
@@ -28,8 +29,8 @@ def empty_database(stack: Stack) -> Iterator[str]:
     name = f"reco_empty_{secrets.token_hex(4)}"
     with psycopg.connect(stack.database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield urlsplit(stack.database_url)._replace(path=f"/{name}").geturl()
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    yield urlsplit(stack.database_url)._replace(path=f"/{name}").geturl()
+    drop_database(stack, name)
 
 
 @pytest.fixture
