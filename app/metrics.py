@@ -85,7 +85,8 @@ RELAY_ERRORS: Final = _counter(
 )
 RELAY_RETRIED: Final = _counter("reco_outbox_relay_retried_total", "Rows rescheduled after an error of their own")
 RELAY_FAILED: Final = _counter("reco_outbox_relay_failed_total", "Rows that turned dead")
-RELAY_EVENT_LAG: Final = _histogram(
+RELAY_EVENT_LAG: Final = FastHistogram(
+    REGISTRY,
     "reco_outbox_relay_event_lag_ms",
     "Time from the commit of an outbox row to Kafka's acknowledgement",
     buckets=_LAG_MS,
@@ -111,7 +112,8 @@ CONSUMER_ERRORS: Final = _counter(
     "the type of any other error",
     "kind",
 )
-CONSUMER_EVENT_LAG: Final = _histogram(
+CONSUMER_EVENT_LAG: Final = FastHistogram(
+    REGISTRY,
     "reco_feature_consumer_event_lag_ms",
     "Time from the event's own time to the commit of its features",
     buckets=_LAG_MS,
@@ -121,7 +123,8 @@ CONSUMER_BATCH: Final = _histogram(
     "Messages in one transaction",
     buckets=(1, 2, 5, 10, 50, 100, 250, 500, 1000, 2000),
 )
-WATCH_TO_FEATURE: Final = _histogram(
+WATCH_TO_FEATURE: Final = FastHistogram(
+    REGISTRY,
     "reco_watch_event_to_feature_latency_ms",
     "Time from the receipt of a watch to the commit of its features",
     buckets=_LAG_MS,

@@ -7,6 +7,7 @@ is recognised by its event id. A batch that fails for its data is halved until t
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -29,6 +30,9 @@ from workers.topic_identity import Recreated
 from workers.write_through import WriteThrough
 
 _log = structlog.get_logger(__name__)
+
+_EVENT_LAG: Final = metrics.CONSUMER_EVENT_LAG.labels().observe
+_WATCH_TO_FEATURE: Final = metrics.WATCH_TO_FEATURE.labels().observe
 
 
 class ConsumerOptions(Struct, frozen=True, kw_only=True):
@@ -157,9 +161,9 @@ class FeatureConsumer:
         now_ms = time.time() * 1000
         for item in incoming:
             if item.message is not None:
-                metrics.CONSUMER_EVENT_LAG.observe(max(0.0, now_ms - item.message.ts_ms))
+                _EVENT_LAG(max(0.0, now_ms - item.message.ts_ms))
                 if isinstance(item.message, WatchMessage):
-                    metrics.WATCH_TO_FEATURE.observe(max(0.0, now_ms - item.message.received_ms))
+                    _WATCH_TO_FEATURE(max(0.0, now_ms - item.message.received_ms))
         traces.tell_batch(incoming, applied)
         self._late.add(incoming, now_ms=now_ms)
 

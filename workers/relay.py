@@ -28,6 +28,7 @@ from workers.wake import OutboxWake
 
 _log = structlog.get_logger(__name__)
 
+_EVENT_LAG: Final = metrics.RELAY_EVENT_LAG.labels().observe
 _LANES: Final = 2
 # Postgres ends the transaction of a relay that is frozen in the middle of a batch after this time.
 _LEASE_SPARE_SEC: Final = 5.0
@@ -192,7 +193,7 @@ class Relay:
         metrics.RELAY_RETRIED.inc(counts.reschedule)
         metrics.RELAY_FAILED.inc(counts.dead)
         for row in published:
-            metrics.RELAY_EVENT_LAG.observe(row.age_ms + publish_ms)
+            _EVENT_LAG(row.age_ms + publish_ms)
 
 
 def _tell_refused(refused: Sequence[tuple[OutboxRow, BaseException]], rescheduled: Sequence[Reschedule]) -> None:
