@@ -36,6 +36,16 @@ def test_encoded_latencies_keep_their_percentiles(seconds: list[float]) -> None:
     assert copy.percentiles_ms([50.0, 99.0]) == latencies.percentiles_ms([50.0, 99.0])
 
 
+@given(LATENCIES, LATENCIES)
+def test_values_recorded_after_a_reading_are_added_to_it(before: list[float], after: list[float]) -> None:
+    latencies = recorded(before)
+    assert latencies.count == len(before)
+    for value in after:
+        latencies.record(value)
+    assert latencies.count == len(before) + len(after)
+    assert latencies.percentiles_ms([50.0, 99.0]) == recorded(before + after).percentiles_ms([50.0, 99.0])
+
+
 def test_without_values_there_are_no_percentiles() -> None:
     assert Latencies().percentiles_ms([99.0]) == []
     assert Latencies(Latencies().encoded()).count == 0
