@@ -1,72 +1,26 @@
 """Erasure of a user: what came before is gone everywhere and never counts; what comes after is new."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 import asyncpg
-import httpx
 import pytest
 import redis
-from aiokafka import ConsumerRecord
 
 from app.adapters import erasures, outbox
 from app.adapters.ingest import insert_events
 from app.adapters.postgres import Database
-from app.core import events
-from app.core.messages import decode_message
 from app.settings import Settings
 from tests.support.api import serving, watch
+from tests.support.erasing import HOUR_MS, Pool, consume, finish_left_over, history, poison, queued, record, unfinished
 from tests.support.pipeline import database, message, until
-from workers.batch import FeatureWriter, Incoming, read_record
-from workers.maintenance import Maintenance
-from workers.retention import RetentionOptions
-
-Pool = asyncpg.Pool
-Queued = tuple[str, int | None]
-
-HOUR_MS = 3_600_000
+from workers.batch import FeatureWriter
 
 
 @pytest.fixture
 async def opened(database_url: str) -> AsyncIterator[Database]:
     async with database(database_url) as opened:
         yield opened
-
-
-async def queued(pool: Pool) -> list[Queued]:
-    """The messages of the outbox, each with its stamp, as the relay sends them."""
-    return [tuple(row) for row in await pool.fetch("SELECT payload, erasures FROM event_outbox ORDER BY id")]
-
-
-async def consume(opened: Database, messages: Sequence[Queued], *, received_off_ms: int = 0) -> int:
-    """Counts these messages as the consumer does; returns how many changed a feature."""
-    incoming = []
-    for payload, stamp in messages:
-        fields = json.loads(payload)
-        fields["received_ms"] += received_off_ms
-        incoming.append(Incoming(None, "t", decode_message(json.dumps(fields).encode()), None, erasures=stamp))
-    return (await FeatureWriter(opened, max_retries=1).apply(incoming)).counted
-
-
-async def history(client: httpx.AsyncClient) -> list[str]:
-    answer = await client.get("/users/ann")
-    return [entry["item_id"] for entry in answer.json()["history"]] if answer.status_code == 200 else []
-
-
-async def finish_left_over(opened: Database, pool: Pool) -> int:
-    """What maintenance does with erasures that were begun long ago."""
-    await pool.execute("ALTER TABLE user_erasures DISABLE TRIGGER USER")  # or the new time is another erasure
-    await pool.execute("UPDATE user_erasures SET erased_at = erased_at - interval '1 minute'")
-    await pool.execute("ALTER TABLE user_erasures ENABLE TRIGGER USER")
-    keep = RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30)
-    return await Maintenance(opened, keep).finish_erasures()
-
-
-async def unfinished(pool: Pool) -> int:
-    count: int = await pool.fetchval("SELECT count(*) FROM user_erasures WHERE unfinished")
-    return count
 
 
 async def test_erasure_is_everywhere_and_stays(
@@ -141,11 +95,11 @@ async def test_an_insert_that_is_under_way_is_erased_before_the_answer(
     writer = await asyncpg.connect(database_url)
     transaction = writer.transaction()
     await transaction.start()
-    await insert_events(writer, [_record("ann")])
+    await insert_events(writer, [record("ann")])
     async with serving(settings) as client:
         erasing = asyncio.create_task(client.delete("/users/ann"))
         await until(lambda: pool.fetchval("SELECT count(*) FROM user_erasures"))
-        await insert_events(writer, [_record("bob")])
+        await insert_events(writer, [record("bob")])
         assert not erasing.done()
         await transaction.commit()
         answer = (await erasing).json()
@@ -162,7 +116,7 @@ async def test_an_insert_that_outlasts_the_wait_is_erased_by_maintenance(
     writer = await asyncpg.connect(database_url)
     transaction = writer.transaction()
     await transaction.start()
-    await insert_events(writer, [_record("ann")])
+    await insert_events(writer, [record("ann")])
     async with serving(settings) as client:
         assert (await client.delete("/users/ann")).json()["events"] == 0
         await client.post("/log/watch", json=watch(item_id="later"))
@@ -225,12 +179,12 @@ async def test_rows_that_a_relay_held_are_erased_when_they_turn_dead(
 
 async def test_a_dead_letter_of_before_is_not_kept_and_one_of_after_is(opened: Database, pool: Pool) -> None:
     writer = FeatureWriter(opened, max_retries=1)
-    await writer.apply([_poison(1, "0"), _poison(2, None)])
+    await writer.apply([poison(1, "0"), poison(2, None)])
     async with opened.connection() as connection:
         erasure, _ = await erasures.begin(connection, "ann")
     await erasures.finish(opened, [erasure])
     assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 0
-    await writer.apply([_poison(3, "0"), _poison(4, "1"), _poison(5, "not a number")])
+    await writer.apply([poison(3, "0"), poison(4, "1"), poison(5, "not a number")])
     kept = await pool.fetch("SELECT record_offset, erasures FROM feature_consumer_dlq ORDER BY record_offset")
     assert [tuple(row) for row in kept] == [(4, 1), (5, None)]
     await erasures.finish(opened, [erasure])
@@ -293,26 +247,3 @@ async def test_many_rows_are_removed_in_batches(opened: Database, pool: Pool, mo
     assert (await erasures.finish(opened, [erasure])).events == 35
     assert await pool.fetchval("SELECT count(*) FROM events") == 5
     assert await unfinished(pool) == 0
-
-
-def _record(user_id: str) -> events.Record:
-    event = events.View(user_id=user_id, session_id="s", item_id="alien", event_id=f"event-{user_id}")
-    return events.accept(event, now_ms=1_767_225_600_000, entropy=bytes(10))
-
-
-def _poison(offset: int, stamp: str | None) -> Incoming:
-    """A message of ann that cannot be read."""
-    record: Any = ConsumerRecord(
-        topic="t",
-        partition=0,
-        offset=offset,
-        timestamp=1,
-        timestamp_type=0,
-        key=b"ann",
-        value=b"{",
-        checksum=None,
-        serialized_key_size=3,
-        serialized_value_size=1,
-        headers=() if stamp is None else (("erasures", stamp.encode()),),
-    )
-    return read_record(record, topic="t")
