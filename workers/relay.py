@@ -54,7 +54,7 @@ class BatchCounts(Struct, frozen=True):
 
     claimed: int = 0
     published: int = 0
-    reschedule: int = 0
+    rescheduled: int = 0
     dead: int = 0
     more: bool = False
     """There may be more that is due now."""
@@ -73,17 +73,14 @@ class Relay:
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         wake = OutboxWake(self._database)
         self._outages = [Outage() for _ in range(_LANES)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                listener = group.create_task(wake.listen())
-                lanes = [group.create_task(self._lane(n, stop, wake, progress)) for n in range(1, _LANES + 1)]
-                await stop.wait()
-                wake.set()
-                _, late = await asyncio.wait(lanes, timeout=_FINISH_SEC)
-                for task in (*late, listener):
-                    task.cancel()
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed  # the single error says more than the group
+        async with asyncio.TaskGroup() as group:
+            listener = group.create_task(wake.listen())
+            lanes = [group.create_task(self._lane(n, stop, wake, progress)) for n in range(1, _LANES + 1)]
+            await stop.wait()
+            wake.set()
+            _, late = await asyncio.wait(lanes, timeout=_FINISH_SEC)
+            for task in (*late, listener):
+                task.cancel()
 
     async def _lane(self, number: int, stop: asyncio.Event, wake: OutboxWake, progress: Progress) -> None:
         publisher = self.publisher()
@@ -164,7 +161,7 @@ class Relay:
         counts = BatchCounts(
             claimed=len(rows),
             published=len(published),
-            reschedule=sum(row.delay_sec is not None for row in rescheduled),
+            rescheduled=sum(row.delay_sec is not None for row in rescheduled),
             dead=sum(row.delay_sec is None for row in rescheduled),
             more=more,
         )
@@ -190,7 +187,7 @@ class Relay:
     def _count(self, counts: BatchCounts, published: Sequence[OutboxRow], publish_ms: float) -> None:
         metrics.STAGE_LATENCY.labels("relay_publish").observe(publish_ms)
         metrics.RELAY_PUBLISHED.inc(counts.published)
-        metrics.RELAY_RETRIED.inc(counts.reschedule)
+        metrics.RELAY_RETRIED.inc(counts.rescheduled)
         metrics.RELAY_FAILED.inc(counts.dead)
         for row in published:
             _EVENT_LAG(row.age_ms + publish_ms)

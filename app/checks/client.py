@@ -3,7 +3,7 @@
 import time
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import Request, urlopen
 
 import msgspec
@@ -12,6 +12,19 @@ from msgspec import Struct
 from app.errors import UserError, describe
 
 _TIMEOUT_SEC: Final = 5.0
+
+
+def split_service_url(url: str) -> SplitResult:
+    """The parts of an http or https URL with a host and without query and fragment. Raises `UserError`."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    known = parts.scheme in ("http", "https") and parts.hostname and port != 0
+    if not known or parts.query or parts.fragment or " " in url:
+        raise UserError(f"{url!r} is not a valid service URL; for example http://127.0.0.1:8080")
+    return parts
 
 
 class HttpReply(Struct, frozen=True):
@@ -38,8 +51,7 @@ class Client:
     """Raises `UserError` for an invalid URL; a service that does not answer gives an `HttpReply` too."""
 
     def __init__(self, url: str, key: str = "") -> None:
-        if not _is_valid(url):
-            raise UserError(f"{url!r} is not a valid service URL; for example http://127.0.0.1:8080")
+        split_service_url(url)
         self.url = url.rstrip("/")
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
 
@@ -57,16 +69,6 @@ class Client:
             text = describe(reason) if isinstance(reason, BaseException) else str(reason)
             return HttpReply(0, f"no answer from {self.url}: {text}", _ms(started))
         return HttpReply(status, _decoded(raw), _ms(started))
-
-
-def _is_valid(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    known = parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
-    return known and not parts.query and not parts.fragment and " " not in url
 
 
 def _decoded(raw: bytes) -> Any:

@@ -5,12 +5,12 @@ import signal
 import sys
 from types import FrameType
 from typing import Final
-from urllib.parse import urlsplit
 
 import click
 import msgspec
 from rich.console import Console
 
+from app.checks.client import split_service_url
 from app.errors import UserError
 from app.load import plan as plans
 from app.load import report, thresholds
@@ -148,15 +148,9 @@ def load(
 
 def parse_url(url: str, headers: tuple[tuple[str, str], ...]) -> Endpoint:
     """Raises `UserError` for an invalid http or https URL."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or parts.query or parts.fragment:
-        raise UserError(f"{url!r} is not a valid service URL; for example http://127.0.0.1:8080")
+    parts = split_service_url(url)
     tls = parts.scheme == "https"
-    return Endpoint(parts.hostname, port or (443 if tls else 80), tls, parts.path.rstrip("/"), headers)
+    return Endpoint(parts.hostname or "", parts.port or (443 if tls else 80), tls, parts.path.rstrip("/"), headers)
 
 
 def parse_header(text: str) -> tuple[str, str]:

@@ -149,7 +149,7 @@ class GroupCommit:
         try:
             results = await self._store(records, self._insert_atomic if batch[0].atomic else self._insert)
         except (DependencyDown, asyncpg.PostgresError) as error:
-            _fail(batch, _as_outcome(error))
+            _fail(batch, _as_failure(error))
             return
         _FLUSH_LATENCY.observe((time.perf_counter() - started) * 1000)
         metrics.INGEST_FLUSH_EVENTS.observe(len(records))
@@ -160,7 +160,7 @@ class GroupCommit:
             end = position + len(submission.records)
             own = results[position:end]
             if refused and (unclear := next(filter(_is_unclear, own), None)) is not None:
-                _fail([submission], _as_outcome(unclear))
+                _fail([submission], _as_failure(unclear))
             elif not submission.future.done():
                 submission.future.set_result(own)
             position = end
@@ -201,7 +201,7 @@ def _is_unclear(result: Result | Exception) -> TypeGuard[asyncpg.PostgresError]:
     return isinstance(result, asyncpg.PostgresError) and not is_data_error(result)
 
 
-def _as_outcome(error: Exception) -> Exception:
+def _as_failure(error: Exception) -> Exception:
     """What a submission fails with."""
     return DependencyDown("postgres", describe(error)) if _is_unclear(error) else error
 

@@ -203,6 +203,7 @@ def test_without_a_url_no_other_machine_is_loaded(name: str, value: str) -> None
     ("arguments", "said"),
     [
         (["ftp://127.0.0.1"], "not a valid service URL"),
+        (["http://[::1"], "not a valid service URL"),
         (["http://127.0.0.1:1", "--scenario", "pipeline"], "cannot have a URL"),
         (["--layout", "api", "--scenario", "fresh"], "needs a relay and a consumer"),
         (["--require", "speed>1"], "not a measured value"),

@@ -58,7 +58,7 @@ async def test_a_row_too_large_for_the_topic_costs_its_neighbours_nothing(
         worker = relay(opened, kafka, topic_prefix)
         publisher = worker.publisher()
         counts = await worker.relay_batch(publisher)
-        assert (counts.published, counts.reschedule, counts.dead) == (20, 1, 0)
+        assert (counts.published, counts.rescheduled, counts.dead) == (20, 1, 0)
         assert await rows(pool) == {"event-large": ("pending", 1)}
         await queue(pool, [message("event-after")])
         assert (await worker.relay_batch(publisher)).published == 1
@@ -84,7 +84,7 @@ async def test_a_topic_that_takes_less_than_a_batch_gets_its_rows_one_by_one(
         publisher = worker.publisher()
         counts = await worker.relay_batch(publisher)
         await publisher.close()
-    assert (counts.published, counts.reschedule, counts.dead) == (50, 0, 0)
+    assert (counts.published, counts.rescheduled, counts.dead) == (50, 0, 0)
 
 
 async def test_a_missing_topic_costs_its_row_an_attempt(
@@ -97,7 +97,7 @@ async def test_a_missing_topic_costs_its_row_an_attempt(
         publisher = worker.publisher()
         counts = await worker.relay_batch(publisher)
         await publisher.close()
-    assert (counts.published, counts.reschedule) == (1, 1)
+    assert (counts.published, counts.rescheduled) == (1, 1)
     assert await rows(pool) == {"event-lost": ("pending", 1)}
 
 
