@@ -110,7 +110,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Reads and checks all of them. Raises `UserError` that lists every error."""
-        faults: list[str] = []
+        errors: list[str] = []
         wrong: set[str] = set()
         values: dict[str, Any] = {}
         hints = get_type_hints(cls, include_extras=True)
@@ -124,12 +124,12 @@ class Settings(Struct, frozen=True, kw_only=True):
                 wrong.add(name.upper())
                 message = field_error_of(error, hint).message if isinstance(error, msgspec.ValidationError) else error
                 shown = "(hidden)" if name in SECRETS else repr(text)
-                faults.append(f"{name.upper()}={shown}: {message}")
-        faults += _misspelt(environ, hints)
+                errors.append(f"{name.upper()}={shown}: {message}")
+        errors += _misspelt(environ, hints)
         # An invalid value is not missing: it is named once.
-        faults += [fault for fault in _missing(values) if fault.partition(":")[0] not in wrong]
-        if faults:
-            raise UserError("The settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        errors += [error for error in _missing(values) if error.partition(":")[0] not in wrong]
+        if errors:
+            raise UserError("The settings are not usable:\n" + "\n".join(f"  - {error}" for error in errors))
         return cls(**values)
 
 
@@ -171,33 +171,33 @@ _PARSERS = {
 
 
 def _missing(values: Mapping[str, Any]) -> list[str]:
-    faults = []
+    errors = []
     if "database_url" not in values:
-        faults.append("DATABASE_URL: not set; for example postgresql://reco:secret@localhost:5432/reco")
+        errors.append("DATABASE_URL: not set; for example postgresql://reco:secret@localhost:5432/reco")
     role = values.get("role", frozenset(ROLES))
     if role & {"relay", "consumer"} and not values.get("kafka_bootstrap_servers"):
-        faults.append("KAFKA_BOOTSTRAP_SERVERS: not set, but the roles relay and consumer need it; host:port,host:port")
+        errors.append("KAFKA_BOOTSTRAP_SERVERS: not set, but the roles relay and consumer need it; host:port,host:port")
     if (
         values.get("app_env") == "production"
         and "api" in role
         and not (values.get("api_keys") or values.get("api_keys_file"))
     ):
-        faults.append("API_KEYS or API_KEYS_FILE: needed when APP_ENV=production; `reco key new NAME` makes a key")
+        errors.append("API_KEYS or API_KEYS_FILE: needed when APP_ENV=production; `reco key new NAME` makes a key")
     if values.get("kafka_security_protocol", "").startswith("SASL") and not (
         values.get("kafka_sasl_username") and values.get("kafka_sasl_password")
     ):
-        faults.append("KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD: needed by KAFKA_SECURITY_PROTOCOL=SASL_*")
+        errors.append("KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD: needed by KAFKA_SECURITY_PROTOCOL=SASL_*")
     least = values.get("db_pool_min_size", 2)
     if least > values.get("db_pool_max_size", 12):
-        faults.append("DB_POOL_MIN_SIZE: greater than DB_POOL_MAX_SIZE")
-    return faults
+        errors.append("DB_POOL_MIN_SIZE: greater than DB_POOL_MAX_SIZE")
+    return errors
 
 
 def _misspelt(environ: Mapping[str, str], hints: Mapping[str, Any]) -> list[str]:
     known = [name.upper() for name in hints]
-    faults = []
+    errors = []
     for name in sorted(environ):
         if name.startswith(_OWN_PREFIXES) and name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            faults.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
-    return faults
+            errors.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return errors

@@ -42,16 +42,16 @@ _CHUNK: Final = 50
 
 
 class Incoming(Struct, frozen=True):
-    """A record as polled; `message` is None when it could not be read, and `fault` says why.
+    """A record as polled; `message` is None when it could not be read, and `read_error` says why.
 
-    `kind` of the fault: `decode`, or `batch` when the record stands for a whole batch. `erasures`: the number
+    `kind` of the error: `decode`, or `batch` when the record stands for a whole batch. `erasures`: the number
     of the last erasure when the event was stored; None where the message does not say.
     """
 
     record: ConsumerRecord
     topic: str
     message: Message | None
-    fault: str | None
+    read_error: str | None
     kind: str = "decode"
     erasures: int | None = None
 
@@ -95,8 +95,8 @@ def read_unreadable(batch: Unreadable, *, topic: str) -> Incoming:
         serialized_value_size=len(batch.raw),
         headers=(),
     )
-    fault = f"batch of the offsets {batch.first} to {batch.after - 1} cannot be read: {batch.reason}"
-    return Incoming(record, topic, None, fault, kind="batch")
+    read_error = f"batch of the offsets {batch.first} to {batch.after - 1} cannot be read: {batch.reason}"
+    return Incoming(record, topic, None, read_error, kind="batch")
 
 
 def was_replayed(item: Incoming) -> bool:
@@ -135,7 +135,7 @@ class FeatureWriter:
 
     async def _transaction(self, incoming: Sequence[Incoming], letters: Sequence[DeadLetter]) -> Applied:
         unread = [item for item in incoming if item.message is None]
-        letters = [*letters, *(_dead_letter(item, item.kind, item.fault or "", attempts=1) for item in unread)]
+        letters = [*letters, *(_dead_letter(item, item.kind, item.read_error or "", attempts=1) for item in unread)]
         messages = [item.message for item in incoming if item.message is not None]
         stamps = [item.erasures for item in incoming if item.message is not None]
         started = time.perf_counter()

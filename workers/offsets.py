@@ -63,7 +63,7 @@ class Offsets:
         self._in_hand = {}
 
     def holds(self, polled: Polled) -> bool:
-        """False when the partitions were assigned anew since: another member reads these records again."""
+        """False when the partitions were reassigned since: another member reads these records again."""
         return polled.generation == self.generation
 
     def starts(self, beginnings: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:

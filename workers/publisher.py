@@ -114,7 +114,7 @@ class Publisher:
             try:
                 await producer.partitions_for(self._topic_options.prefix + topic)
             except KafkaError as error:
-                if not kafka.is_row_fault(error) or isinstance(error, UnknownTopicOrPartitionError):
+                if not kafka.is_row_error(error) or isinstance(error, UnknownTopicOrPartitionError):
                     raise
                 refused[topic] = error
         return refused
@@ -136,10 +136,10 @@ class Publisher:
             )
             return acknowledged
         except KafkaError as error:
-            if not kafka.is_row_fault(error):
+            if not kafka.is_row_error(error):
                 raise
-            fault: BaseException = error
-            return fault
+            row_error: BaseException = error
+            return row_error
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:

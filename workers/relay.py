@@ -152,7 +152,7 @@ class Relay:
             publish_ms = (time.perf_counter() - started) * 1000
             results = list(zip(rows, errors, strict=True))
             published = [row for row, error in results if error is None]
-            refused = [(row, error) for row, error in results if error is not None and kafka.is_row_fault(error)]
+            refused = [(row, error) for row, error in results if error is not None and kafka.is_row_error(error)]
             rescheduled = [self._reschedule(row, error) for row, error in refused]
             if published:
                 await outbox.delete_published(connection, [row.id for row in published])
@@ -167,7 +167,7 @@ class Relay:
         )
         self._count(counts, published, publish_ms)
         _tell_refused(refused, rescheduled)
-        broken = next((error for error in errors if error is not None and not kafka.is_row_fault(error)), None)
+        broken = next((error for error in errors if error is not None and not kafka.is_row_error(error)), None)
         return counts, None if broken is None else DependencyDown("kafka", describe(broken))
 
     @property

@@ -82,7 +82,7 @@ class Subscription:
         return polled
 
     def holds(self, polled: Polled) -> bool:
-        """False when the partitions were assigned anew since: another member reads these records again."""
+        """False when the partitions were reassigned since: another member reads these records again."""
         return self._offsets.holds(polled)
 
     async def commit(self, polled: Polled) -> None:
@@ -165,7 +165,7 @@ class Subscription:
         if plan.restarted:
             beginnings = await bounded(self._client.beginning_offsets(plan.restarted), _CALL_TIMEOUT_SEC)
         if generation != self._offsets.generation:
-            return  # assigned anew meanwhile: the next poll starts over
+            return  # reassigned meanwhile: the next poll starts over
         for partition, offset in beginnings.items():
             _log.warning("topic_recreated", topic=partition.topic, partition=partition.partition, read_from=offset)
             self._client.seek(partition, offset)

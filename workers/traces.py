@@ -73,13 +73,14 @@ class LateFeatures:
         untold, self._untold = self._untold, None
         if untold is not None:
             self._told_ms = now_ms
+            traces = list(dict.fromkeys(trace for _, trace in untold.slowest if trace is not None))
             _log.info(
                 "features_late",
                 late=untold.events,
                 of=untold.of,
                 batches=untold.batches,
                 slowest_ms=round(untold.slowest[0][0]),
-                trace_ids=list(dict.fromkeys(trace for _, trace in untold.slowest if trace is not None)),
+                **({"trace_ids": traces} if traces else {}),
             )
 
 

@@ -32,8 +32,8 @@ _TOPIC_CONFIGURATION: Final = {"retention.ms": str(7 * 24 * 3600 * 1000)}
 _PROBE_TIMEOUT_SEC: Final = 1.5
 _CLOSE_TIMEOUT_SEC: Final = 1.0
 
-# What the broker says of one message or one topic, whatever else is well: the row's own fault, it costs an attempt.
-_ROW_FAULTS: Final = (
+# The broker says these of one message or one topic. They are errors of the row itself, and each costs an attempt.
+_ROW_ERRORS: Final = (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     InvalidTopicError,
@@ -78,9 +78,9 @@ class TopicOptions(Struct, frozen=True, kw_only=True):
     replication_factor: int = 1
 
 
-def is_row_fault(error: BaseException) -> bool:
+def is_row_error(error: BaseException) -> bool:
     """True when the broker refuses this message or its topic, false when the broker is what fails."""
-    return isinstance(error, _ROW_FAULTS)
+    return isinstance(error, _ROW_ERRORS)
 
 
 def may_be_the_batch(error: BaseException | None) -> bool:

@@ -27,7 +27,7 @@ class KeySource:
         self._path = path
         self._stamp: tuple[int, ...] | None = None
         self._look_at = 0.0
-        self._fault: str | None = None
+        self._last_reason: str | None = None
         try:
             self._ring = self._read()
         except (OSError, ValueError) as error:
@@ -47,14 +47,14 @@ class KeySource:
             self._ring = self._read()
         except (OSError, ValueError) as error:
             reason = describe(error)
-            if reason != self._fault:
+            if reason != self._last_reason:
                 _log.error("api_keys_kept", reason=reason, file=str(path))
-            self._fault = reason
+            self._last_reason = reason
             if isinstance(error, OSError):
                 self._stamp = None  # an unchanged file that is readable again is read too, which clears the error
             metrics.API_CHECK.labels(*_CHECK).set(0)
         else:
-            self._fault = None
+            self._last_reason = None
             _log.info("api_keys_read", names=sorted(self._ring.keys))
             metrics.API_CHECK.labels(*_CHECK).set(1)
 

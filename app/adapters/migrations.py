@@ -100,15 +100,15 @@ def _locked(database_url: str) -> Iterator[psycopg.Connection]:
 
 def _check_applied(connection: psycopg.Connection, directory: Path) -> None:
     files = checksums(directory)
-    faults = []
+    errors = []
     for name, checksum in applied_checksums(connection).items():
         if name not in files:
             # A newer release migrated further: its migrations are additive by rule, so this release still runs.
             continue
         if checksum and files[name] != checksum:
-            faults.append(f"{name}: changed after it was applied; restore it, and write a new migration instead")
-    if faults:
-        raise UserError("The migrations do not match the database:\n" + "\n".join(f"  - {fault}" for fault in faults))
+            errors.append(f"{name}: changed after it was applied; restore it, and write a new migration instead")
+    if errors:
+        raise UserError("The migrations do not match the database:\n" + "\n".join(f"  - {error}" for error in errors))
 
 
 def applied_checksums(connection: psycopg.Connection) -> dict[str, str]:

@@ -27,9 +27,9 @@ Schema = dict[tuple[str, str, str], str]
 
 
 class Findings(Struct, frozen=True):
-    """`faults` must be fixed; `pending` files are not applied yet; `newer` ones were applied by a later release."""
+    """`errors` must be fixed; `pending` files are not applied yet; `newer` ones were applied by a later release."""
 
-    faults: list[str]
+    errors: list[str]
     pending: list[str]
     newer: list[str]
 
@@ -37,12 +37,12 @@ class Findings(Struct, frozen=True):
 def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings:
     """Compares the files, the applied migrations and the live schema. Raises `DependencyDown`."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.sql"))}
-    faults = order_faults(texts)
+    errors = order_errors(texts)
     files = migrations.checksums(directory)
     with migrations.connect(database_url) as connection:
         applied = migrations.applied_checksums(connection)
         newer = sorted(set(applied) - set(files))
-        faults += [
+        errors += [
             f"{name}: the file changed after it was applied; restore it, and write a new migration instead"
             for name, checksum in applied.items()
             if name in files and files[name] != checksum
@@ -50,54 +50,54 @@ def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings
         try:
             expected = _expected_schema(connection, [texts[name] for name in texts if name in applied])
         except psycopg.errors.InsufficientPrivilege as error:
-            faults.append(
+            errors.append(
                 "The live schema was not compared: the user of DATABASE_URL cannot create a schema to compare with, "
                 f"or may not read its tables. Run this as their owner ({describe(error)})"
             )
         except psycopg.Error as error:
-            faults.append(f"The applied files do not run on an empty schema: {describe(error)}")
+            errors.append(f"The applied files do not run on an empty schema: {describe(error)}")
         else:
             live = _read_schema(connection, "public")
-            faults += drift(expected, live, extra_is_fault=not newer)
-    return Findings(faults, [name for name in files if name not in applied], newer)
+            errors += drift(expected, live, extra_is_error=not newer)
+    return Findings(errors, [name for name in files if name not in applied], newer)
 
 
-def order_faults(texts: Mapping[str, str]) -> list[str]:
+def order_errors(texts: Mapping[str, str]) -> list[str]:
     """Errors in the files: names, numbers and the chain of `-- depends:`; `texts` in order of names."""
-    faults = []
+    errors = []
     numbers: dict[str, str] = {}
     for name, text in texts.items():
         match = _NAME.fullmatch(name)
         if not match:
-            faults.append(f"{name}: a migration is named NNNN.what-it-does.sql, in lower case")
+            errors.append(f"{name}: a migration is named NNNN.what-it-does.sql, in lower case")
         elif other := numbers.get(match[1]):
-            faults.append(f"{name}: has the same number as {other}")
+            errors.append(f"{name}: has the same number as {other}")
         depends = _DEPENDS.search(text)
         named_ones = depends[1].split() if depends else []
         if bool(named_ones) != bool(numbers) or not set(named_ones) <= set(numbers.values()):
-            faults.append(
+            errors.append(
                 f"{name}: needs a line `-- depends:` that names an earlier migration; in the first one it names none"
             )
         numbers[match[1] if match else name] = name
-    return faults
+    return errors
 
 
-def drift(expected: Schema, live: Schema, *, extra_is_fault: bool) -> list[str]:
-    """What the live schema lacks, defines differently, or (`extra_is_fault`) has in addition."""
-    faults = []
+def drift(expected: Schema, live: Schema, *, extra_is_error: bool) -> list[str]:
+    """What the live schema lacks, defines differently, or (`extra_is_error`) has in addition."""
+    errors = []
     for part, definition in expected.items():
         table, kind, _ = part
         if part not in live:
             if kind == "table" or (table, "table", table) in live:
-                faults.append(f"{_label(part)}: missing; it should be {definition or 'present'}")
+                errors.append(f"{_label(part)}: missing; it should be {definition or 'present'}")
         elif live[part] != definition:
-            faults.append(f"{_label(part)}: is {live[part] or 'plain'}; it should be {definition or 'plain'}")
-    if extra_is_fault:
+            errors.append(f"{_label(part)}: is {live[part] or 'plain'}; it should be {definition or 'plain'}")
+    if extra_is_error:
         for part in live:
             table, kind, _ = part
             if part not in expected and (kind == "table" or (table, "table", table) in expected):
-                faults.append(f"{_label(part)}: not made by any migration")
-    return faults
+                errors.append(f"{_label(part)}: not made by any migration")
+    return errors
 
 
 def _label(part: tuple[str, str, str]) -> str:

@@ -78,12 +78,12 @@ async def _postgres(
     else:
         yield Finding("warn", "postgres", text, "raise max_connections, or lower DB_POOL_MAX_SIZE")
     schema = await anyio.to_thread.run_sync(schema_check.check, url, abandon_on_cancel=True)
-    for fault in schema.faults:
-        yield Finding("FAIL", "schema", fault, "see `reco migrate --check`")
+    for error in schema.errors:
+        yield Finding("FAIL", "schema", error, "see `reco migrate --check`")
     if schema.pending:
         yield Finding("warn", "schema", f"not applied yet: {', '.join(schema.pending)}", "run `reco migrate`")
         return
-    if not schema.faults:
+    if not schema.errors:
         yield Finding("ok", "schema", "matches the migrations")
     refused = [table for table in _TABLES if not await connection.fetchval(_MAY_ALL, table)]
     if refused:

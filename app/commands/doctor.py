@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import click
 
 from app import logs
-from app.checks import doctor as ask
+from app.checks import doctor as checks
 from app.checks import findings
 from app.checks.findings import Finding
 from app.core.events import TOPICS
@@ -55,10 +55,12 @@ async def _examine(settings: Settings) -> int:
 
 
 def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
-    questions = [("PostgreSQL", ask.postgres(settings.database_url, settings.db_pool_max_size))]
+    questions = [("PostgreSQL", checks.postgres(settings.database_url, settings.db_pool_max_size))]
     if settings.kafka_bootstrap_servers:
         topics = [settings.kafka_topic_prefix + topic for topic in TOPICS]
-        questions.append(("Kafka", ask.kafka(kafka_options(settings), topics)))
+        questions.append(("Kafka", checks.kafka(kafka_options(settings), topics)))
     if settings.online_cache_enabled and settings.online_cache_backend == "redis":
-        questions.append(("Redis", ask.redis(settings.online_cache_redis_url, settings.online_cache_redis_timeout_sec)))
+        questions.append(
+            ("Redis", checks.redis(settings.online_cache_redis_url, settings.online_cache_redis_timeout_sec))
+        )
     return questions

@@ -129,8 +129,8 @@ def load(
         baselines=baselines,
         check=url is None if check is None else check,
     )
-    if faults := plans.faults(plan):
-        raise UserError("These options do not go together:\n" + "\n".join(f"  - {fault}" for fault in faults))
+    if errors := plans.errors(plan):
+        raise UserError("These options do not go together:\n" + "\n".join(f"  - {error}" for error in errors))
     if url is not None and plan.check and not os.environ.get("DATABASE_URL"):
         raise UserError("--check with a URL reads the service's database: set DATABASE_URL")
 

@@ -31,13 +31,13 @@ def migrate(check: bool) -> None:
 
 def _check(database_url: str) -> int:
     findings = schema_check.check(database_url)
-    for fault in findings.faults:
-        click.echo(f"fault    {fault}")
+    for error in findings.errors:
+        click.echo(f"error    {error}")
     for name in findings.pending:
         click.echo(f"pending  {name}: not applied yet; `reco migrate` applies it")
     for name in findings.newer:
         click.echo(f"newer    {name}: applied by a later release than this one; migrations are additive, so this runs")
-    if findings.faults or findings.pending:
+    if findings.errors or findings.pending:
         return 1
     click.echo("The migrations are in order, unchanged since they were applied, and the schema matches them.")
     return 0

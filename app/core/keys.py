@@ -73,7 +73,7 @@ def parse(lines: Iterable[str]) -> KeyRing:
     Raises `ValueError` that names every invalid line without its content, which may hold a secret.
     """
     keys: dict[str, tuple[Key, ...]] = {}
-    faults = []
+    errors = []
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith("#"):
@@ -81,11 +81,11 @@ def parse(lines: Iterable[str]) -> KeyRing:
         try:
             key = _parse_entry(text)
         except ValueError as error:
-            faults.append(f"entry {number}: {error}")
+            errors.append(f"entry {number}: {error}")
         else:
             keys[key.name] = (*keys.get(key.name, ()), key)
-    if faults:
-        raise ValueError("; ".join(faults))
+    if errors:
+        raise ValueError("; ".join(errors))
     return KeyRing(keys)
 
 

@@ -23,7 +23,7 @@ class Model(Struct, frozen=True, kw_only=True):
     of the hits on the dense log for 1.8 times what the consumer writes."""
     pair_distance: float = 5.0
     """A pair with so many items strictly between its two events counts half, as `1 / (1 + items / pair_distance)`.
-    What happened at one moment is at one distance, whatever the ids: many logs have a basket, or a page, a second."""
+    Events of one timestamp have one distance, whatever their ids: many logs give a basket or a page one timestamp."""
 
     seed_power: float = 0.4
     """Similarity divides by the frequency of the item in the history to this power …"""
@@ -40,7 +40,7 @@ class Model(Struct, frozen=True, kw_only=True):
     seeds: int = 20
     """How many of the user's latest items give candidates."""
     recency: float = 0.8
-    """Each older one weighs this much of the one after it; those of one moment share the mean of their places'
+    """Each older one weighs this much of the one after it; those of one timestamp share the mean of their places'
     weights."""
 
     prior_fresh: float = 0.1

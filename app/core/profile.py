@@ -42,7 +42,7 @@ def _latest(history: History) -> dict[str, Entry]:
 def _weights(chosen: Sequence[Entry], model: Model) -> list[float]:
     """The strongest signal counts 1, so that a log of views alone stands to the prior as one of purchases does.
 
-    Items of one moment share the mean of their places' weights: their ids put them in order, and mean nothing.
+    Items of one timestamp share the mean of their places' weights: their order, by id, means nothing.
     """
     strongest = max([entry.weight for entry in chosen], default=0.0)
     unit = 1.0 / strongest if strongest > 0.0 else 1.0
@@ -58,7 +58,7 @@ def _fading(recency: float, places: int) -> Sequence[float]:
 
 
 def _shared(timestamps: list[int], shares: Sequence[float]) -> Sequence[float]:
-    """The mean of the shares of each moment; equal ones are neighbours."""
+    """The mean of the shares of each timestamp; equal timestamps are neighbours."""
     found: list[float] = []
     for _, same in groupby(zip(timestamps, shares, strict=True), key=itemgetter(0)):
         at_once = [share for _, share in same]

@@ -81,7 +81,7 @@ def similar(
 def popular(
     popular: Popular, *, now_ms: int, index: ItemIndex, exclude: Collection[str] = (), model: Model = MODEL
 ) -> tuple[Candidates, Attribution]:
-    """What is popular; the score is the popularity now, in purchases of this moment."""
+    """What is popular; the score is the popularity now, in purchases."""
     numbers = _joined_numbers([popular.numbers])
     now = np.array(popular.scores, np.float64) * decay_factor(now_ms, model.popularity_half_life_ms)
     # All of the score is popularity, and so is the source.

@@ -125,60 +125,60 @@ def parse(text: str) -> tuple[Variant, ...]:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(entries, list) or len(entries) > MAX_VARIANTS:
         raise ValueError(f'expected a list of at most {MAX_VARIANTS} objects {{"name", "share", "weights"}}')
-    faults: list[str] = []
-    found = [_variant(entry, f"$[{index}]", faults) for index, entry in enumerate(entries)]
+    errors: list[str] = []
+    found = [_variant(entry, f"$[{index}]", errors) for index, entry in enumerate(entries)]
     names = [variant.name for variant in found if variant.name]
-    faults += [f"the name {name!r} is given twice" for name in sorted(set(names)) if names.count(name) > 1]
+    errors += [f"the name {name!r} is given twice" for name in sorted(set(names)) if names.count(name) > 1]
     total = fsum(variant.share for variant in found)
     if total > 1.0 + _ROUNDING:
-        faults.append(f"the shares sum to {total:g}; at most 1; the rest is {CONTROL_NAME}")
-    if faults:
-        raise ValueError("; ".join(faults))
+        errors.append(f"the shares sum to {total:g}; at most 1; the rest is {CONTROL_NAME}")
+    if errors:
+        raise ValueError("; ".join(errors))
     return tuple(found)
 
 
-def _variant(entry: Any, path: str, faults: list[str]) -> Variant:
-    """The variant as far as it is valid; its errors are added to `faults`."""
+def _variant(entry: Any, path: str, errors: list[str]) -> Variant:
+    """The variant as far as it is valid; its errors are added to `errors`."""
     if not isinstance(entry, dict):
-        faults.append(f'{path}: expected an object {{"name", "share", "weights"}}')
+        errors.append(f'{path}: expected an object {{"name", "share", "weights"}}')
         return Variant("", 0.0, MODEL)
-    faults += [
+    errors += [
         f"{path}.{field}: no such field; the fields are {', '.join(_FIELDS)}" for field in entry if field not in _FIELDS
     ]
     weights = entry.get("weights", {})
     if not isinstance(weights, dict):
-        faults.append(f"{path}.weights: expected an object")
+        errors.append(f"{path}.weights: expected an object")
         weights = {}
     return Variant(
-        _name(entry.get("name"), path, faults),
-        _checked(entry.get("share"), Annotated[float, Meta(ge=0.0, le=1.0)], f"{path}.share", faults) or 0.0,
-        structs.replace(MODEL, **_changes(weights, path, faults)),
+        _name(entry.get("name"), path, errors),
+        _checked(entry.get("share"), Annotated[float, Meta(ge=0.0, le=1.0)], f"{path}.share", errors) or 0.0,
+        structs.replace(MODEL, **_changes(weights, path, errors)),
     )
 
 
-def _name(value: Any, path: str, faults: list[str]) -> str:
+def _name(value: Any, path: str, errors: list[str]) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
-        faults.append(f"{path}.name: expected 1 to 32 of a-z, 0-9, - and _, starting with a letter or digit")
+        errors.append(f"{path}.name: expected 1 to 32 of a-z, 0-9, - and _, starting with a letter or digit")
         return ""
     if value in _RESERVED:
-        faults.append(f"{path}.name: {value!r} is reserved; any name but {' and '.join(_RESERVED)}")
+        errors.append(f"{path}.name: {value!r} is reserved; any name but {' and '.join(_RESERVED)}")
     return value
 
 
-def _changes(weights: Mapping[str, Any], path: str, faults: list[str]) -> dict[str, float]:
+def _changes(weights: Mapping[str, Any], path: str, errors: list[str]) -> dict[str, float]:
     changes = {}
     for name, value in weights.items():
         where = f"{path}.weights.{name}"
         if name not in WEIGHTS:
-            faults.append(f"{where}: not a weight that acts on an answer; those are {', '.join(WEIGHTS)}")
-        elif (checked := _checked(value, WEIGHTS[name], where, faults)) is not None:
+            errors.append(f"{where}: not a weight that acts on an answer; those are {', '.join(WEIGHTS)}")
+        elif (checked := _checked(value, WEIGHTS[name], where, errors)) is not None:
             changes[name] = checked
     return changes
 
 
-def _checked(value: Any, kind: Any, path: str, faults: list[str]) -> Any:
+def _checked(value: Any, kind: Any, path: str, errors: list[str]) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        faults.append(f"{path}: {error}")
+        errors.append(f"{path}: {error}")
         return None

@@ -80,8 +80,18 @@ def _from_http(error: HTTPException) -> ProblemError:
         return ProblemError(
             422, "A parameter is not valid.", errors=[_parameter_error(item) for item in error.extra or []]
         )
-    detail = error.detail if error.status_code < 500 else _FAILED
-    return ProblemError(error.status_code, detail, headers=error.headers)
+    return ProblemError(error.status_code, _http_detail(error), headers=error.headers)
+
+
+def _http_detail(error: HTTPException) -> str:
+    """Litestar's own text, except where it repeats the title or may name internals."""
+    if error.status_code >= 500:
+        return _FAILED
+    if error.status_code == 405 and error.headers:
+        return f"This path takes {error.headers['allow']}."
+    if error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase:
+        return "There is nothing at this path; /docs lists what there is."
+    return error.detail
 
 
 def _parameter_error(item: Any) -> FieldError:

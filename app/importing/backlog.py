@@ -24,21 +24,21 @@ class Sample:
     def __init__(self, limit: int = _SAMPLED) -> None:
         self.every = 1
         self._limit = limit
-        self._spread: list[str] = []
+        self._sampled: list[str] = []
         self._newest: list[str] = []
         self._seen = 0
 
     def add(self, event_ids: list[str]) -> None:
-        self._spread += event_ids[-self._seen % self.every :: self.every]
+        self._sampled += event_ids[-self._seen % self.every :: self.every]
         self._seen += len(event_ids)
         self._newest = event_ids or self._newest
-        while len(self._spread) > self._limit:
-            self._spread = self._spread[::2]
+        while len(self._sampled) > self._limit:
+            self._sampled = self._sampled[::2]
             self.every *= 2
 
     @property
     def ids(self) -> list[str]:
-        return list({*self._spread, *self._newest})
+        return list({*self._sampled, *self._newest})
 
 
 async def wait_for_relay(database: Database, *, down_to: int, report: Report, still_sec: float = STILL_FOR_SEC) -> bool:

@@ -20,13 +20,13 @@ R = TypeVar("R", bound=HasPlace)
 
 
 class Batch(Struct, Generic[R], frozen=True, kw_only=True):
-    """`rows` and `bad` in the file's order; `pos` as in `Row`. With a `fault` the file cannot be read further."""
+    """`rows` and `bad` in the file's order; `pos` as in `Row`. With a `read_error` the file cannot be read further."""
 
     rows: list[tuple[str, R]]
     bad: list[BadRow]
     pos: int
     last: bool
-    fault: UserError | None
+    read_error: UserError | None
 
 
 def take(rows: Iterator[R | BadRow], id_of: Callable[[R], str], size: int) -> Batch[R]:
@@ -34,7 +34,7 @@ def take(rows: Iterator[R | BadRow], id_of: Callable[[R], str], size: int) -> Ba
     good: list[tuple[str, R]] = []
     bad: list[BadRow] = []
     pos = 0
-    fault = None
+    read_error = None
     last = False
     try:
         while len(good) + len(bad) < size:
@@ -47,5 +47,5 @@ def take(rows: Iterator[R | BadRow], id_of: Callable[[R], str], size: int) -> Ba
     except StopIteration:
         last = True
     except UserError as error:
-        fault, last = error, True
-    return Batch(rows=good, bad=bad, pos=pos, last=last, fault=fault)
+        read_error, last = error, True
+    return Batch(rows=good, bad=bad, pos=pos, last=last, read_error=read_error)

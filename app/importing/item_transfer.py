@@ -47,8 +47,8 @@ async def transfer_items(
             following = await ahead if ahead else None
         watcher.rejected(batch.bad)
         watcher.moved(counts)
-        if batch.fault:
-            raise batch.fault
+        if batch.read_error:
+            raise batch.read_error
         batch = following
 
 

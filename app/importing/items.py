@@ -65,13 +65,13 @@ class ItemRow(Struct, frozen=True, kw_only=True):
 
 def guess_items(present: Sequence[str], options: ImportOptions) -> ItemColumns:
     """The mapping for a file that has the columns `present`. Raises `UserError` that lists every error."""
-    fields, faults = match(present, options, USUAL_ITEM_COLUMNS)
+    fields, errors = match(present, options, USUAL_ITEM_COLUMNS)
     if "item_id" not in fields:
-        faults.append("no column is known to be the item_id: say --map item_id=COLUMN")
+        errors.append("no column is known to be the item_id: say --map item_id=COLUMN")
     elif len(fields) == 1:
         others = ", ".join(field for field in USUAL_ITEM_COLUMNS if field != "item_id")
-        faults.append(f"no column besides {fields['item_id']} is known; say --map FIELD=COLUMN for one of {others}")
-    refuse(faults, present)
+        errors.append(f"no column besides {fields['item_id']} is known; say --map FIELD=COLUMN for one of {others}")
+    refuse(errors, present)
     return ItemColumns(fields=fields, time_format=options.time_format, timezone=options.timezone)
 
 
@@ -106,9 +106,9 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
         try:
             return msgspec.convert(found, ItemRow)
         except msgspec.ValidationError as error:
-            fault = field_error_of(error, ItemRow)
-            field, bracket, index = fault.path.removeprefix("$.").partition("[")
-            raise Refused(f"{fields.get(field, field)}{bracket}{index}: {fault.message}") from None
+            field_error = field_error_of(error, ItemRow)
+            field, bracket, index = field_error.path.removeprefix("$.").partition("[")
+            raise Refused(f"{fields.get(field, field)}{bracket}{index}: {field_error.message}") from None
 
     return make
 

@@ -71,18 +71,18 @@ class Columns(Struct, frozen=True, kw_only=True):
 
 def guess(present: Sequence[str], options: ImportOptions) -> Columns:
     """The mapping for a file that has the columns `present`. Raises `UserError` that lists every error."""
-    fields, faults = match(present, options, USUAL_COLUMNS)
-    faults += _wrong_types(options)
+    fields, errors = match(present, options, USUAL_COLUMNS)
+    errors += _wrong_types(options)
     if "session_id" in fields:
         fields = {"user_id": fields["session_id"]} | fields  # anonymous sessions: each session is its own user
     if options.event_type is not None:
         fields.pop("event_type", None)
     elif "event_type" not in fields:
-        faults.append("no column is known to be the event type: say --event-type purchase, or --map event_type=COLUMN")
-    faults += [
+        errors.append("no column is known to be the event type: say --event-type purchase, or --map event_type=COLUMN")
+    errors += [
         f"no column is known to be the {field}: say --map {field}=COLUMN" for field in _REQUIRED if field not in fields
     ]
-    refuse(faults, present)
+    refuse(errors, present)
     types: dict[str, EventType | None] = dict(USUAL_TYPES)
     for name, ours in options.types.items():
         types[name.strip().lower()] = _as_event_type(ours)
@@ -105,19 +105,19 @@ def match(
         found = next((by_plain_name[name] for name in usual if name in by_plain_name), "")
         if column := options.columns.get(field, found):
             fields[field] = column
-    faults = []
+    errors = []
     for field, column in options.columns.items():
         if field not in usual_columns:
-            faults.append(f"--map {field}={column}: no such field; the fields are {', '.join(usual_columns)}")
+            errors.append(f"--map {field}={column}: no such field; the fields are {', '.join(usual_columns)}")
         elif column and column not in present:
-            faults.append(f"--map {field}={column}: the file has no such column")
-    return fields, faults
+            errors.append(f"--map {field}={column}: the file has no such column")
+    return fields, errors
 
 
-def refuse(faults: Sequence[str], present: Sequence[str]) -> None:
+def refuse(errors: Sequence[str], present: Sequence[str]) -> None:
     """Raises `UserError` with all errors, if there are any."""
-    if faults:
-        listed = "\n".join(f"  - {fault}" for fault in faults)
+    if errors:
+        listed = "\n".join(f"  - {error}" for error in errors)
         raise UserError(f"The columns are not clear:\n{listed}\nThe file has: {', '.join(present)}")
 
 

@@ -105,9 +105,9 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         try:
             return msgspec.convert(found, Row, strict=False)
         except msgspec.ValidationError as error:
-            fault = field_error_of(error, Row)
-            field = fault.path.removeprefix("$.")
-            raise Refused(f"{fields.get(field, field)}: {fault.message}") from None
+            field_error = field_error_of(error, Row)
+            field = field_error.path.removeprefix("$.")
+            raise Refused(f"{fields.get(field, field)}: {field_error.message}") from None
 
     return make
 

@@ -154,8 +154,8 @@ async def transfer(
                 await patiently(database, make_room)
         finally:
             following = await ahead if ahead else None
-        if batch.fault:
-            raise batch.fault
+        if batch.read_error:
+            raise batch.read_error
         if following is None:
             return
         batch = following

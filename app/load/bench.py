@@ -75,7 +75,7 @@ class Bench:
         deadline = time.monotonic() + _CHECK_PATIENCE_SEC
         while True:
             verdict = store.check(self.database_url, self.generator.states(), alone=alone)
-            if alone or not verdict.faults or time.monotonic() > deadline:
+            if alone or not verdict.violations or time.monotonic() > deadline:
                 return verdict
             time.sleep(1.0)
 

@@ -41,7 +41,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     check: bool
 
 
-def faults(plan: Plan) -> list[str]:
+def errors(plan: Plan) -> list[str]:
     """What the options ask for that cannot be done together."""
     found = []
     if plan.url is not None and "pipeline" in plan.scenarios:

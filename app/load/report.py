@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.load.plan import Plan
-from app.load.results import FIELDS, ROWS, Results, Spread
+from app.load.results import FIELDS, ROWS, MedianRange, Results
 from app.load.store import Verdict
 from app.load.thresholds import ThresholdResult
 
@@ -37,11 +37,11 @@ def document(
     rows: dict[str, Any] = {}
     for row in results.rows:
         unit, meaning, baseline = ROWS[row]
-        spreads = {name: results.spread(row, name) for name in FIELDS}
+        spreads = {name: results.median_range(row, name) for name in FIELDS}
         rows[row] = {
             "meaning": meaning,
             "unit": unit,
-            **{name: spread for name, spread in spreads.items() if spread is not None},
+            **{name: median_range for name, median_range in spreads.items() if median_range is not None},
             "errors": results.errors(row),
         }
         if baseline is not None and (ratio := results.ratio(row, "rate", baseline, "rate")) is not None:
@@ -63,7 +63,7 @@ def document(
 
 
 def passed(results: Results, verdicts: Sequence[ThresholdResult], verdict: Verdict | None) -> bool:
-    return not results.failed and all(o.passed for o in verdicts) and not (verdict and verdict.faults)
+    return not results.failed and all(o.passed for o in verdicts) and not (verdict and verdict.violations)
 
 
 def tables(
@@ -97,7 +97,7 @@ def _rates(plan: Plan, results: Results) -> Table:
         if row == "idle":
             continue
         _, meaning, baseline = ROWS[row]
-        rate = results.spread(row, "rate")
+        rate = results.median_range(row, "rate")
         ratio = results.ratio(row, "rate", baseline, "rate") if baseline else None
         table.add_row(
             row,
@@ -105,7 +105,7 @@ def _rates(plan: Plan, results: Results) -> Table:
             "" if rate is None else f"{rate.median:,.0f}/s",
             "" if rate is None else f"{rate.least:,.0f} to {rate.greatest:,.0f}",
             "" if ratio is None else f"{ratio.median:.2f}",
-            *(_number(results.spread(row, name), 1) for name in ("p50", "p95", "p99", "p999")),
+            *(_number(results.median_range(row, name), 1) for name in ("p50", "p95", "p99", "p999")),
             style="dim" if row.startswith("baseline.") else None,
         )
     return table
@@ -117,33 +117,33 @@ def _processes(results: Results) -> Table:
     for heading in ("CPU cores", "generator's", "whole machine", "RSS MB", "loop lag p99 ms", "slope"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in results.rows:
-        if results.spread(row, "rss_mb") is None:
+        if results.median_range(row, "rss_mb") is None:
             continue
         table.add_row(
             row,
-            _number(results.spread(row, "cpu"), 2),
-            _number(results.spread(row, "generator_cpu"), 2),
-            _number(results.spread(row, "machine_cpu"), 2),
-            _number(results.spread(row, "rss_mb"), 0),
-            _number(results.spread(row, "lag_p99"), 0, before="≤ "),
-            _number(results.spread(row, "slope"), 2),
+            _number(results.median_range(row, "cpu"), 2),
+            _number(results.median_range(row, "generator_cpu"), 2),
+            _number(results.median_range(row, "machine_cpu"), 2),
+            _number(results.median_range(row, "rss_mb"), 0),
+            _number(results.median_range(row, "lag_p99"), 0, before="≤ "),
+            _number(results.median_range(row, "slope"), 2),
         )
     return table
 
 
-def _number(spread: Spread | None, digits: int, before: str = "") -> str:
-    return "" if spread is None else f"{before}{spread.median:,.{digits}f}"
+def _number(median_range: MedianRange | None, digits: int, before: str = "") -> str:
+    return "" if median_range is None else f"{before}{median_range.median:,.{digits}f}"
 
 
 def _doubts(results: Results) -> list[str]:
     """Why the figures may say less about the service than they seem to."""
     lines = []
     cores = machine()["cores"]
-    noise = results.spread("idle", "machine_cpu")
+    noise = results.median_range("idle", "machine_cpu")
     if noise is not None and noise.median > _QUIET_SHARE * cores:
         lines.append(f"Others kept {noise.median:.1f} of {cores} cores busy at rest: the rates are too low, and vary.")
     for row in results.rows:
-        busy = results.spread(row, "generator_cpu")
+        busy = results.median_range(row, "generator_cpu")
         if busy is not None and busy.median > _GENERATOR_SHARE:
             lines.append(f"{row}: the generator was at its own limit; the service may do more.")
     return lines
@@ -163,6 +163,6 @@ def _checked(verdict: Verdict) -> Text:
         f"Of {verdict.sent:,} events sent, {verdict.accepted:,} were accepted, {verdict.refused:,} refused, "
         f"{verdict.unknown:,} left open; {verdict.stored:,} are stored and {verdict.consumed:,} counted"
     )
-    if not verdict.faults:
+    if not verdict.violations:
         return Text(f"{summary}: nothing lost, nothing twice.", style="green")
-    return Text("\n  - ".join([f"{summary}. That is wrong:", *verdict.faults]), style="red")
+    return Text("\n  - ".join([f"{summary}. That is wrong:", *verdict.violations]), style="red")

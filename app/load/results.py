@@ -50,7 +50,7 @@ class Sample(Struct, kw_only=True):
     first_bodies: dict[str, str] = field(default_factory=dict)
 
 
-class Spread(Struct, frozen=True):
+class MedianRange(Struct, frozen=True):
     """A value over the rounds."""
 
     median: float
@@ -78,13 +78,13 @@ class Results:
         """One value a round, where the round has it."""
         return [sample.values[name] for sample in self._samples.get(row, []) if name in sample.values]
 
-    def spread(self, row: str, name: str) -> Spread | None:
-        return spread(self.values(row, name))
+    def median_range(self, row: str, name: str) -> MedianRange | None:
+        return median_range(self.values(row, name))
 
-    def ratio(self, row: str, name: str, other: str, other_name: str) -> Spread | None:
+    def ratio(self, row: str, name: str, other: str, other_name: str) -> MedianRange | None:
         """`row.name / other.other_name`, round by round."""
         pairs = zip(self.values(row, name), self.values(other, other_name), strict=False)
-        return spread([above / below for above, below in pairs if below])
+        return median_range([above / below for above, below in pairs if below])
 
     def errors(self, row: str) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -102,9 +102,9 @@ class Results:
         return any(self.errors(row) for row in self.rows)
 
 
-def spread(values: Iterable[float]) -> Spread | None:
+def median_range(values: Iterable[float]) -> MedianRange | None:
     found = sorted(values)
-    return Spread(median(found), found[0], found[-1]) if found else None
+    return MedianRange(median(found), found[0], found[-1]) if found else None
 
 
 def values_of(series: Series) -> dict[str, float]:

@@ -112,7 +112,7 @@ class Pipeline:
 
     def run(self, bench: Bench) -> None:
         own, plan = bench.own, bench.plan
-        assert own is not None  # `plan.faults` refuses this scenario for a service at a URL
+        assert own is not None  # `plan.errors` refuses this scenario for a service at a URL
         if plan.baselines:
             job = jobs.ProduceMessages(
                 bootstrap_servers=bench.bootstrap_servers,

@@ -21,7 +21,7 @@ _FETCH: Final = 10_000
 
 
 class Verdict(Struct, kw_only=True):
-    """The client's history compared with the tables. `faults` is empty when every guarantee held."""
+    """The client's history compared with the tables. `violations` is empty when every guarantee held."""
 
     sent: int
     accepted: int
@@ -29,7 +29,7 @@ class Verdict(Struct, kw_only=True):
     unknown: int
     stored: int
     consumed: int
-    faults: list[str]
+    violations: list[str]
 
 
 def count_events(database_url: str) -> int:
@@ -60,7 +60,7 @@ def check(database_url: str, states: States, *, alone: bool) -> Verdict:
     with _connected(database_url) as connection:
         stored = _numbers(connection, "event_ids", states.id_prefix, len(sent))
         consumed = _numbers(connection, "consumed_ids", states.id_prefix, len(sent))
-        faults = _faults(sent, stored, consumed) + (_sums(connection) if alone else [])
+        violations = _violations(sent, stored, consumed) + (_sums(connection) if alone else [])
     return Verdict(
         sent=len(sent),
         accepted=sent.count(ACCEPTED),
@@ -68,11 +68,11 @@ def check(database_url: str, states: States, *, alone: bool) -> Verdict:
         unknown=sent.count(UNKNOWN),
         stored=stored.count(1),
         consumed=consumed.count(1),
-        faults=faults,
+        violations=violations,
     )
 
 
-def _faults(sent: bytes, stored: bytes, consumed: bytes) -> list[str]:
+def _violations(sent: bytes, stored: bytes, consumed: bytes) -> list[str]:
     kinds = Counter(zip(sent, stored, consumed, strict=True))
     counts = {
         "accepted, but not stored": sum(n for (state, kept, _), n in kinds.items() if state == ACCEPTED and not kept),
@@ -84,17 +84,17 @@ def _faults(sent: bytes, stored: bytes, consumed: bytes) -> list[str]:
 
 
 def _sums(connection: Connection[tuple[int, ...]]) -> list[str]:
-    faults = [
+    violations = [
         f"{name}: {stored or 0} stored, {counted or 0} counted"
         for name, counted, stored in connection.execute(_SQL["totals"])
         if (counted or 0) != (stored or 0)
     ]
     row = connection.execute(_SQL["refused_rows"]).fetchone()
     assert row is not None
-    faults += [
+    violations += [
         f"{count} {what}" for what, count in zip(("dead outbox rows", "dead letters"), row, strict=True) if count
     ]
-    return faults
+    return violations
 
 
 def _numbers(connection: Connection[tuple[int, ...]], statement: str, prefix: str, count: int) -> bytes:

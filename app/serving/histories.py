@@ -20,7 +20,7 @@ _MISSES: Final = metrics.CACHE_READS.labels("history", "miss")
 
 
 class Histories:
-    """Reads histories anew for each answer; concurrent requests share a round trip."""
+    """Reads the stored history for each answer; concurrent requests share a round trip."""
 
     def __init__(self, database: Database, cache: HistoryCache | None, *, strict_cache: bool, max_keys: int) -> None:
         self._database = database

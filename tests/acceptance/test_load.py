@@ -87,7 +87,7 @@ def test_a_run_on_processes_of_its_own_measures_everything_and_leaves_nothing(en
     assert all(rows[row]["errors"] == {} for row in EVERYTHING)
     assert rows["idle"]["rss_mb"]["median"] > 10
     check = document["check"]
-    assert check["faults"] == []
+    assert check["violations"] == []
     assert check["sent"] == check["accepted"] == check["stored"] == check["consumed"] > 2000
     assert document["thresholds"][0]["passed"] is document["passed"] is True
     assert still_running(environment["DATABASE_URL"]) == []
@@ -167,14 +167,16 @@ async def test_the_check_finds_what_was_lost_kept_by_mistake_or_not_counted(data
     verdict = store.check(database_url, states, alone=False)
     assert (verdict.sent, verdict.accepted, verdict.refused, verdict.unknown) == (7, 4, 1, 2)
     assert (verdict.stored, verdict.consumed) == (5, 5)
-    assert sorted(verdict.faults) == [
+    assert sorted(verdict.violations) == [
         "1 events accepted, but not stored",
         "1 events counted, but not stored",
         "1 events refused, but stored",
         "1 events stored, but not counted",
     ]
     # Nothing was folded into the items, so the sums over all of the database are wrong as well.
-    assert any("stored, 0 counted" in fault for fault in store.check(database_url, states, alone=True).faults)
+    assert any(
+        "stored, 0 counted" in violation for violation in store.check(database_url, states, alone=True).violations
+    )
 
 
 async def test_a_database_in_use_is_never_filled(environment: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What compose.yaml promises: events get through, containers are confined, roles scale, tags roll, outages pass."""
+"""compose.yaml: events get through, containers are confined, roles scale, tags roll, outages pass."""
 
 import threading
 import uuid

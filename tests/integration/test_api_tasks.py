@@ -33,7 +33,7 @@ class Breakable:
     def __call__(self, *arguments: Any) -> Any:
         if self.broken:
             self.failed.set()
-            raise RuntimeError("a fault of the code")
+            raise RuntimeError("a bug")
         return self._works(*arguments)
 
     def fail(self) -> None:
@@ -103,7 +103,7 @@ async def test_while_a_part_is_down_it_alone_is_and_http_answers(
         await until(task_is(client, task, "restarting"))
         report = await readiness(client)
         assert report["status"] == status
-        assert report["tasks"][task]["error"] == "RuntimeError: a fault of the code"
+        assert report["tasks"][task]["error"] == "RuntimeError: a bug"
         states = {name: entry["state"] for name, entry in report["tasks"].items()}
         assert states == {**dict.fromkeys(states, "running"), task: "restarting"}
         assert (await client.get("/healthz")).status_code == 200

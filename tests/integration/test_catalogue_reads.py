@@ -1,4 +1,4 @@
-"""What serving reads of the catalogue: the popular, the new and the rest, only what may be served, by an index."""
+"""What serving reads of the catalogue: popular items, new items, the fallback list; servable items only, by an index."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -55,7 +55,7 @@ async def new(
         return await catalogue.read_new(connection, category, since, limit)
 
 
-async def rest(pool: asyncpg.Pool, category: str | None = None, limit: int = 10) -> list[str]:
+async def fallback(pool: asyncpg.Pool, category: str | None = None, limit: int = 10) -> list[str]:
     async with pool.acquire() as connection:
         return await catalogue.read_fallback(connection, category, limit)
 
@@ -125,11 +125,11 @@ async def test_the_fallback_list_is_newest_first_then_uncatalogued_items(pool: a
     await have(pool, item("older", published_at=NOW - 2 * YEAR), SHOWN, item("book", categories=["book"]), *NOT_SERVED)
     for item_id in ("unknown", "shown", "hidden", "unknown too"):
         await count(pool, item_id)
-    assert await rest(pool, "film") == ["shown", "old", "older"]
-    assert await rest(pool, "film", 2) == ["shown", "old"]
-    assert await rest(pool) == ["book", "shown", "old", "older", "unknown too", "unknown"]
-    assert await rest(pool, limit=5) == ["book", "shown", "old", "older", "unknown too"]
-    assert await rest(pool, limit=3) == ["book", "shown", "old"]
+    assert await fallback(pool, "film") == ["shown", "old", "older"]
+    assert await fallback(pool, "film", 2) == ["shown", "old"]
+    assert await fallback(pool) == ["book", "shown", "old", "older", "unknown too", "unknown"]
+    assert await fallback(pool, limit=5) == ["book", "shown", "old", "older", "unknown too"]
+    assert await fallback(pool, limit=3) == ["book", "shown", "old"]
 
 
 # Statement → its arguments, and the index that it goes by.
@@ -138,8 +138,8 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...], str]]] = {
     "popular of a category": (features._SQL["read_popular_of_category"], (500, "c1"), "items_categories"),
     "new": (catalogue._SQL["read_new"], (NOW - DAY, 100), "items_newest"),
     "new of a category": (catalogue._SQL["read_new_of_category"], (NOW - YEAR, 100, "c1"), "items_categories"),
-    "rest": (catalogue._SQL["read_newest"], (2500,), "items_newest"),
-    "rest of a category": (catalogue._SQL["read_newest_of_category"], (2500, "c1"), "items_categories"),
+    "fallback": (catalogue._SQL["read_newest"], (2500,), "items_newest"),
+    "fallback of a category": (catalogue._SQL["read_newest_of_category"], (2500, "c1"), "items_categories"),
 }
 
 

@@ -30,7 +30,7 @@ def shown(*places: Any, **changes: Any) -> dict[str, Any]:
 
 
 def bad_inputs(now_ms: int) -> list[tuple[str, str, Any, int, str]]:
-    """(what, call, body, status, path of the fault)"""
+    """(what, call, body, status, path of the error)"""
     click = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "click"}
     long = "x" * 129
     return [
@@ -86,7 +86,7 @@ async def test_bad_input_is_refused_with_its_path_and_nothing_is_stored(
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         answer = await api.post(call, content=content)
         problem = answer.json()
-        paths = [fault["path"] for fault in problem.get("errors", [])]
+        paths = [error["path"] for error in problem.get("errors", [])]
         named = paths == ([path] if path else [])
         if not (
             answer.status_code == status

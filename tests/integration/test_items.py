@@ -45,14 +45,14 @@ async def test_many_items_are_stored_all_or_none(settings: Settings, pool: async
         ):
             refused = await client.post("/items", json=body)
             assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, path)
-        faulty = [
+        invalid = [
             {"item_id": "n1"},
             {"item_id": "n2", "title": ""},
             {"title": "n3"},
             {"item_id": "n4", "tags": ["a", 1]},
         ]
-        refused = await client.post("/items", json={"items": faulty})
-        paths = [fault["path"] for fault in refused.json()["errors"]]
+        refused = await client.post("/items", json={"items": invalid})
+        paths = [error["path"] for error in refused.json()["errors"]]
         assert (refused.status_code, paths) == (422, ["$.items[1].title", "$.items[2]", "$.items[3].tags[1]"])
         refused = await client.post("/items", json={"items": [{"item_id": "n", "title": ""}] * 1000})
         assert (refused.status_code, len(refused.json()["errors"])) == (422, 100)

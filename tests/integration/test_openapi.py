@@ -142,4 +142,8 @@ async def test_every_method_of_a_path_is_named_and_others_are_refused(settings: 
             refused = await client.patch(target)
             assert refused.status_code == 405
             assert set(refused.headers["allow"].split(", ")) == named
-            assert refused.json()["status"] == 405
+            problem = refused.json()
+            assert problem["status"] == 405
+            assert problem["detail"] == f"This path takes {refused.headers['allow']}."
+        missing = (await client.get("/nowhere")).json()
+        assert missing["detail"] == "There is nothing at this path; /docs lists what there is."

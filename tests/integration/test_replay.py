@@ -139,7 +139,7 @@ def test_one_looks_before_one_acts_and_a_discard_says_who_and_why(
     rows.close()
 
 
-def test_events_that_were_lost_behind_the_outbox_are_put_back(database_url: str) -> None:
+def test_events_that_were_lost_behind_the_outbox_are_counted(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "

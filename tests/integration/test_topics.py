@@ -27,7 +27,7 @@ async def test_a_broker_that_refuses_is_told_from_one_that_is_away(kafka: str, t
         await ensure_topics(kafka_options("127.0.0.1:1"), ["one"], TopicOptions(), timeout_sec=2.0)
 
 
-async def test_a_topic_made_anew_has_another_id(kafka: str, topic_prefix: str) -> None:
+async def test_a_topic_recreated_has_another_id(kafka: str, topic_prefix: str) -> None:
     name, options = f"{topic_prefix}one", TopicOptions(prefix=topic_prefix)
     client = AIOKafkaClient(**kafka_options(kafka).client_arguments())
     await client.bootstrap()

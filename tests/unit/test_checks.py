@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from app.adapters.schema_check import drift, order_faults
+from app.adapters.schema_check import drift, order_errors
 from app.checks import findings, smoke, targets
 from app.checks.client import Client, HttpReply
 from app.cli import main
@@ -18,11 +18,11 @@ FIRST = ("0001.first", "-- depends:\nSELECT 1;")
 
 def test_migrations_in_order_have_no_errors() -> None:
     texts = dict([FIRST, ("0002.second", "-- depends: 0001.first\n"), ("0010.third", "-- depends: 0001.first\n")])
-    assert order_faults(texts) == []
+    assert order_errors(texts) == []
 
 
 @pytest.mark.parametrize(
-    ("texts", "fault"),
+    ("texts", "error"),
     [
         ({"first": "-- depends:\n"}, "is named NNNN"),
         ({"0001.First": "-- depends:\n"}, "is named NNNN"),
@@ -33,9 +33,9 @@ def test_migrations_in_order_have_no_errors() -> None:
         ({"0001.first": "-- depends: 0000.before\n"}, "needs a line"),
     ],
 )
-def test_migrations_out_of_order_are_errors(texts: dict[str, str], fault: str) -> None:
-    (found,) = order_faults(texts)
-    assert fault in found
+def test_migrations_out_of_order_are_errors(texts: dict[str, str], error: str) -> None:
+    (found,) = order_errors(texts)
+    assert error in found
 
 
 def test_drift_names_each_part_once() -> None:
@@ -43,16 +43,16 @@ def test_drift_names_each_part_once() -> None:
     expected |= {("gone", "table", "gone"): "", ("gone", "column", "a"): "text"}
     live = {("t", "table", "t"): "", ("t", "column", "a"): "integer", ("t", "column", "b"): "text"}
     live |= {("more", "table", "more"): "", ("more", "column", "a"): "text"}
-    faults = drift(expected, live, extra_is_fault=True)
-    assert [fault.split(":")[0] for fault in faults] == [
+    errors = drift(expected, live, extra_is_error=True)
+    assert [error.split(":")[0] for error in errors] == [
         "column a of t",
         "index i of t",
         "table gone",
         "column b of t",
         "table more",
     ]
-    assert len(drift(expected, live, extra_is_fault=False)) == 3
-    assert drift(live, live, extra_is_fault=True) == []
+    assert len(drift(expected, live, extra_is_error=False)) == 3
+    assert drift(live, live, extra_is_error=True) == []
 
 
 def test_the_walk_has_an_event_of_each_kind_that_the_service_takes() -> None:

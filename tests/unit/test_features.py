@@ -121,13 +121,13 @@ def test_an_event_pairs_with_what_is_near_and_less_with_what_is_far() -> None:
     assert [entry.item_id for entry in folded.histories["ann"]] == ["c", "b", "a"]
 
 
-@pytest.mark.parametrize("moments", [{"z": 2, "abc": 1}, {"z": 0, "abc": 1}], ids=["after", "late"])
-def test_events_of_one_timestamp_have_one_distance(moments: dict[str, int]) -> None:
+@pytest.mark.parametrize("timestamps", [{"z": 2, "abc": 1}, {"z": 0, "abc": 1}], ids=["after", "late"])
+def test_events_of_one_timestamp_have_one_distance(timestamps: dict[str, int]) -> None:
     """Whatever the ids, and on whichever side of it an event comes."""
-    basket = [event(PurchaseMessage, item_id, moments["abc"] * HOUR_MS) for item_id in "abc"]
-    before = event(PurchaseMessage, "y", (2 - moments["z"]) * HOUR_MS)
+    basket = [event(PurchaseMessage, item_id, timestamps["abc"] * HOUR_MS) for item_id in "abc"]
+    before = event(PurchaseMessage, "y", (2 - timestamps["z"]) * HOUR_MS)
     stored = fold([before, *basket], {}).histories
-    pairs = fold([event(PurchaseMessage, "z", moments["z"] * HOUR_MS)], stored).pairs
+    pairs = fold([event(PurchaseMessage, "z", timestamps["z"] * HOUR_MS)], stored).pairs
     assert pairs["a", "z"] == pairs["b", "z"] == pairs["c", "z"]
     assert pairs["y", "z"] == pytest.approx(pairs["a", "z"] / (1.0 + 3.0 / MODEL.pair_distance), rel=0.01)
 

@@ -193,7 +193,7 @@ async def test_crash_fails_the_statement_in_hand_and_keeps_what_waits() -> None:
     while len(store.batches) < 2:
         await asyncio.sleep(0)
     waiting = commit.submit([record("c")])
-    store.error = RuntimeError("a fault of the code")
+    store.error = RuntimeError("a bug")
     store.gate.set()
     await asyncio.wait([run])
     assert isinstance(run.exception(), ExceptionGroup)

@@ -85,13 +85,13 @@ def test_lock_has_every_direct_dependency_in_a_version_that_fits(lock: str, extr
         *(text for extra in extras for text in declared["optional-dependencies"][extra]),
     ]
     entries = locked(lock)
-    faults = []
+    errors = []
     for requirement in map(Requirement, wanted):
         entry = entries.get(canonicalize_name(requirement.name))
         version = entry and re.search(r"==([^ ;\\]+)", entry)
         if not version or not requirement.specifier.contains(version[1], prereleases=True):
-            faults.append(f"{requirement}: locked is {version[1] if version else 'nothing'}; run scripts/lock")
-    assert faults == []
+            errors.append(f"{requirement}: locked is {version[1] if version else 'nothing'}; run scripts/lock")
+    assert errors == []
 
 
 def test_locks_agree_with_each_other() -> None:

@@ -68,7 +68,7 @@ def test_labels_in_their_notations(value: object, labels: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "moment"),
+    ("value", "expected"),
     [
         ("1939-12-15", datetime(1939, 12, 15, tzinfo=UTC)),
         ("2999-01-01T01:00:00+01:00", datetime(2999, 1, 1, tzinfo=UTC)),
@@ -76,9 +76,9 @@ def test_labels_in_their_notations(value: object, labels: list[str]) -> None:
         ("", None),
     ],
 )
-def test_dates_of_any_age(value: object, moment: datetime | None) -> None:
+def test_dates_of_any_age(value: object, expected: datetime | None) -> None:
     row = make(published_at=value, expires_at=value)
-    assert (row.published_at, row.expires_at) == (moment, moment)
+    assert (row.published_at, row.expires_at) == (expected, expected)
 
 
 @pytest.mark.parametrize(

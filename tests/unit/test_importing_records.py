@@ -135,7 +135,7 @@ def test_a_portion_keeps_what_was_read_before_the_file_failed() -> None:
     portion = take(rows(), RowIds().event_id, 10)
     assert [row.user_id for _, row in portion.rows] == ["u0"]
     assert portion.last
-    assert str(portion.fault) == "damaged"
+    assert str(portion.read_error) == "damaged"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from app.errors import UserError
 from app.importing.times import time_parser
 
 LATEST = 1_800_000_000_000
-MOMENT = 1_659_304_800_025
+TIME_MS = 1_659_304_800_025
 
 
 def parse(value: object, time_format: str = "auto", timezone: str = "UTC") -> int:
@@ -18,17 +18,17 @@ def parse(value: object, time_format: str = "auto", timezone: str = "UTC") -> in
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (MOMENT, MOMENT),
-        (str(MOMENT), MOMENT),
-        (f" {MOMENT} ", MOMENT),
+        (TIME_MS, TIME_MS),
+        (str(TIME_MS), TIME_MS),
+        (f" {TIME_MS} ", TIME_MS),
         (1_659_304_800, 1_659_304_800_000),
-        ("1659304800.025", MOMENT),
-        (1_659_304_800.025, MOMENT),
-        (MOMENT * 1000 + 7, MOMENT),
-        (MOMENT * 1_000_000 + 7, MOMENT),
-        ("2022-07-31T22:00:00.025Z", MOMENT),
-        ("2022-07-31 22:00:00.025", MOMENT),
-        ("2022-08-01T00:00:00.025+02:00", MOMENT),
+        ("1659304800.025", TIME_MS),
+        (1_659_304_800.025, TIME_MS),
+        (TIME_MS * 1000 + 7, TIME_MS),
+        (TIME_MS * 1_000_000 + 7, TIME_MS),
+        ("2022-07-31T22:00:00.025Z", TIME_MS),
+        ("2022-07-31 22:00:00.025", TIME_MS),
+        ("2022-08-01T00:00:00.025+02:00", TIME_MS),
         ("2022-07-31", 1_659_225_600_000),
     ],
 )
@@ -83,7 +83,7 @@ def test_an_invalid_time_is_refused_with_its_value(value: object) -> None:
         parse(value)
 
 
-@pytest.mark.parametrize(("value", "time_format"), [("1659304800", "ms"), (MOMENT, "s"), (LATEST + 1, "ms")])
+@pytest.mark.parametrize(("value", "time_format"), [("1659304800", "ms"), (TIME_MS, "s"), (LATEST + 1, "ms")])
 def test_a_wrong_unit_is_refused_and_not_believed(value: object, time_format: str) -> None:
     with pytest.raises(ValueError, match="is the unit right"):
         parse(value, time_format)

@@ -1,4 +1,4 @@
-"""Intervals hold what they promise: in 95 of 100 worlds the truth is inside, although a user's events hang together."""
+"""95 % intervals: in 95 of 100 worlds they contain the true value, although one user's events are correlated."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the security settings turn into, and which errors are whose fault."""
+"""What the security settings turn into, and which errors are the row's own."""
 
 import ssl
 
@@ -77,7 +77,7 @@ def test_settings_that_cannot_work_are_named(changes: dict[str, str], named: str
 
 
 @pytest.mark.parametrize(
-    ("error", "row_fault"),
+    ("error", "of_row"),
     [
         (MessageSizeTooLargeError(), True),
         (TopicAuthorizationFailedError(), True),
@@ -88,5 +88,5 @@ def test_settings_that_cannot_work_are_named(changes: dict[str, str], named: str
         (OSError(), False),
     ],
 )
-def test_only_what_is_wrong_with_the_row_costs_an_attempt(error: Exception, row_fault: bool) -> None:
-    assert kafka.is_row_fault(error) is row_fault
+def test_only_what_is_wrong_with_the_row_costs_an_attempt(error: Exception, of_row: bool) -> None:
+    assert kafka.is_row_error(error) is of_row

@@ -1,4 +1,4 @@
-"""The lag as a function of offsets, and when a lag that does not shrink means a stuck client."""
+"""The lag as a function of offsets, and when a lag that does not fall means a stuck client."""
 
 import pytest
 from aiokafka import TopicPartition
@@ -28,13 +28,13 @@ def test_messages_that_wait_while_none_arrives_mean_stuck() -> None:
         stall.check(5, 20.1)
 
 
-def test_arriving_messages_start_the_time_anew() -> None:
+def test_arriving_messages_restart_the_time() -> None:
     stall = StallDetector(0.0)
     stall.moved(15.0)
     stall.check(5, 35.0)
 
 
-def test_no_waiting_message_starts_the_time_anew() -> None:
+def test_no_waiting_message_restarts_the_time() -> None:
     stall = StallDetector(0.0)
     stall.check(0, 30.0)
     stall.check(5, 45.0)

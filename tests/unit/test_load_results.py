@@ -16,7 +16,7 @@ from app.load.jobs import Series
 from app.load.latency import Latencies
 from app.load.plan import Plan
 from app.load.requests import Endpoint
-from app.load.results import Results, Sample, Spread, drain_rate, spread, values_of
+from app.load.results import MedianRange, Results, Sample, drain_rate, median_range, values_of
 from app.load.store import Verdict
 from app.load.workload import Shape
 
@@ -37,7 +37,7 @@ PLAN = Plan(
     baselines=True,
     check=True,
 )
-GOOD = Verdict(sent=10, accepted=9, refused=0, unknown=1, stored=10, consumed=10, faults=[])
+GOOD = Verdict(sent=10, accepted=9, refused=0, unknown=1, stored=10, consumed=10, violations=[])
 
 
 def results_of(**rates: list[float]) -> Results:
@@ -49,15 +49,15 @@ def results_of(**rates: list[float]) -> Results:
 
 
 def test_medians_go_with_least_and_greatest() -> None:
-    assert results_of(single=[3.0, 1.0, 2.0]).spread("single", "rate") == Spread(2.0, 1.0, 3.0)
-    assert results_of(single=[3.0]).spread("reco", "rate") is None
-    assert spread([]) is None
+    assert results_of(single=[3.0, 1.0, 2.0]).median_range("single", "rate") == MedianRange(2.0, 1.0, 3.0)
+    assert results_of(single=[3.0]).median_range("reco", "rate") is None
+    assert median_range([]) is None
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
     # The machine was half as fast in the second round: both halves slow down and the ratio stays.
     results = results_of(single=[600.0, 300.0, 700.0], baseline_post=[1000.0, 500.0, 1000.0])
-    assert results.ratio("single", "rate", "baseline.post", "rate") == Spread(0.6, 0.6, 0.7)
+    assert results.ratio("single", "rate", "baseline.post", "rate") == MedianRange(0.6, 0.6, 0.7)
 
 
 def test_an_unknown_row_or_field_is_refused() -> None:
@@ -160,7 +160,7 @@ def test_the_document_is_json_and_holds_every_value() -> None:
     assert document["rows"]["single"]["of_baseline"]["median"] == pytest.approx(0.65)
     condition = document["thresholds"][0]
     assert condition == {"condition": "single/baseline.post>=0.6", "actual": pytest.approx(0.65), "passed": True}
-    assert document["check"]["faults"] == []
+    assert document["check"]["violations"] == []
     assert document["passed"] is True
 
 
@@ -176,7 +176,7 @@ def test_the_tables_name_errors_unmet_conditions_and_lost_events() -> None:
     results = results_of(single=[600.0], baseline_post=[1000.0])
     results.add("single", Sample(values={"rate": 1.0}, errors={"503": 12}, first_bodies={"503": '{"detail": "away"}'}))
     verdicts = [thresholds.evaluate(thresholds.parse("single/baseline.post>=0.9"), results)]
-    bad = msgspec.structs.replace(GOOD, faults=["3 events accepted, but not stored"])
+    bad = msgspec.structs.replace(GOOD, violations=["3 events accepted, but not stored"])
     out = StringIO()
     Console(file=out, width=160).print(report.tables(PLAN, results, verdicts, bad))
     text = out.getvalue()
@@ -193,7 +193,7 @@ def test_the_tables_name_errors_unmet_conditions_and_lost_events() -> None:
         ({}, "single>=1", None, True),
         ({"503": 1}, "single>=1", GOOD, False),
         ({}, "single>=10", GOOD, False),
-        ({}, "single>=1", msgspec.structs.replace(GOOD, faults=["one lost"]), False),
+        ({}, "single>=1", msgspec.structs.replace(GOOD, violations=["one lost"]), False),
     ],
 )
 def test_a_run_passes_when_nothing_went_wrong(
@@ -208,10 +208,10 @@ def test_a_run_passes_when_nothing_went_wrong(
 def test_options_that_contradict_each_other_are_named() -> None:
     replace = msgspec.structs.replace
     url = Endpoint("127.0.0.1", 8080)
-    assert plans.faults(PLAN) == []
-    assert "pipeline" in plans.faults(replace(PLAN, url=url, scenarios=("pipeline",)))[0]
-    assert "fresh" in plans.faults(replace(PLAN, layout="api", scenarios=("fresh",)))[0]
-    assert "--layout" in plans.faults(replace(PLAN, api_processes=2))[0]
+    assert plans.errors(PLAN) == []
+    assert "pipeline" in plans.errors(replace(PLAN, url=url, scenarios=("pipeline",)))[0]
+    assert "fresh" in plans.errors(replace(PLAN, layout="api", scenarios=("fresh",)))[0]
+    assert "--layout" in plans.errors(replace(PLAN, api_processes=2))[0]
     assert "pipeline" not in plans.possible(url, "all")
     assert "fresh" not in plans.possible(None, "api")
     assert plans.possible(None, "all") == plans.SCENARIOS

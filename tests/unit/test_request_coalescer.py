@@ -17,7 +17,7 @@ def reads_of(
     )
 
 
-async def test_every_read_is_made_anew() -> None:
+async def test_every_read_reaches_the_store() -> None:
     source = Source()
     reads = reads_of(source)
     assert await reads.get("a") == -1

@@ -169,4 +169,4 @@ def test_too_many_and_two_of_one_id_are_refused() -> None:
     ],
 )
 def test_field_errors_name_their_paths(rule: Rule, paths: list[str]) -> None:
-    assert [fault.path for fault in field_errors(rule)] == paths
+    assert [error.path for error in field_errors(rule)] == paths

@@ -83,7 +83,7 @@ def test_a_variant_that_is_added_takes_users_from_control_alone(shares: list[flo
         assert old == new or (old, new) == ("control", NAMES[len(shares)])
 
 
-def test_another_experiment_shuffles_the_users_anew() -> None:
+def test_another_experiment_reshuffles_the_users() -> None:
     one, other = variants(0.5, experiment="1"), variants(0.5, experiment="2")
     both = sum(one.of(user).name == other.of(user).name == "a" for user in MANY)
     assert abs(both - len(MANY) / 4) < 5 * sqrt(len(MANY) * 3 / 16)

@@ -20,7 +20,7 @@ texts = {path.stem: path.read_text() for path in sorted(migrations.DIRECTORY.glo
 print(json.dumps({
     "module": migrations.__file__,
     "checksums": migrations.checksums(migrations.DIRECTORY),
-    "faults": schema_check.order_faults(texts),
+    "errors": schema_check.order_errors(texts),
     "version": build.VERSION,
     "revision": build.current_revision(),
 }))
@@ -45,6 +45,6 @@ def test_an_installed_wheel_finds_its_own_migrations(tmp_path: Path) -> None:
     found = json.loads(ended.stdout)
     assert found["module"].startswith(str(installed))
     assert found["checksums"] == migrations.checksums(migrations.DIRECTORY)
-    assert found["faults"] == []
+    assert found["errors"] == []
     assert found["version"] == build.VERSION
     assert found["revision"] == build.UNKNOWN
