@@ -64,7 +64,7 @@ def parse(text: str) -> Threshold:
 
 def evaluate(threshold: Threshold, results: Results) -> ThresholdResult:
     if threshold.by is None:
-        spread = results.spread(*threshold.value)
+        spread = results.median_range(*threshold.value)
     else:
         spread = results.ratio(*threshold.value, *threshold.by)
     actual = None if spread is None else spread.median

@@ -1,4 +1,4 @@
-"""What serving reads of the catalogue: popular items, new items, the fallback list; servable items only, by an index."""
+"""What serving reads of the catalogue: popular, new and fallback items, servable ones only, all through an index."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
