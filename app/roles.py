@@ -35,15 +35,20 @@ _BEACON_PATH: Final = "/log/batch"
 def workers(settings: Settings, database: Database, cache: HistoryCache | None) -> list[TaskSpec]:
     """The tasks of the roles `relay` and `consumer`, and maintenance, which every process runs."""
     kafka = options.kafka_options(settings)
+    # Between two beats is at most one transaction, and calls of Kafka and Redis with fixed or shorter deadlines.
+    stall_sec = 40.0 + options.pool_options(settings).transaction_timeout_sec
     tasks = []
     if "relay" in settings.role:
-        tasks.append(TaskSpec("outbox-relay", Relay(database, kafka, options.relay_options(settings)).run))
+        relay = Relay(database, kafka, options.relay_options(settings))
+        tasks.append(TaskSpec("outbox-relay", relay.run, stall_sec))
     if "consumer" in settings.role:
         # Members of one group: while Postgres writes the batch of one, another decodes and folds its own (ADR 17).
         for number in range(1, settings.feature_consumer_members + 1):
             consumer = FeatureConsumer(database, cache, kafka, options.consumer_options(settings))
-            tasks.append(TaskSpec("feature-consumer" if number == 1 else f"feature-consumer-{number}", consumer.run))
-    tasks.append(TaskSpec("maintenance", Maintenance(database, options.retention_options(settings)).run))
+            name = "feature-consumer" if number == 1 else f"feature-consumer-{number}"
+            tasks.append(TaskSpec(name, consumer.run, stall_sec))
+    maintenance = Maintenance(database, options.retention_options(settings))
+    tasks.append(TaskSpec("maintenance", maintenance.run, stall_sec))
     return tasks
 
 
@@ -58,6 +63,7 @@ class Api:
             database,
             cache,
             strict_cache=settings.online_cache_strict_backend,
+            cache_timeout_sec=settings.online_cache_redis_timeout_sec,
             max_keys=settings.online_cache_memory_max_keys,
         )
         self._caches = CandidateCaches(

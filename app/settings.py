@@ -80,7 +80,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     feature_consumer_group: str = "recsys-feature-consumer-v1"
     feature_consumer_members: Annotated[int, Meta(ge=1, le=16)] = 2
-    feature_consumer_poll_timeout_ms: AtLeastOne = 200
+    # Between two polls the consumer repairs the cache, shows its lag and sees that it is to stop.
+    feature_consumer_poll_timeout_ms: Annotated[int, Meta(ge=1, le=10_000)] = 200
     feature_consumer_max_poll_records: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     feature_consumer_max_retries_per_message: AtLeastOne = 3
 

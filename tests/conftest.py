@@ -8,30 +8,24 @@ import itertools
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from typing import Final
-from urllib.parse import urlsplit
 
 import asyncpg
-import psycopg
 import pytest
 import redis
 import structlog
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-from psycopg import sql
 
 from app.adapters.migrations import migrate
 from app.devstack import Stack
 from app.devstack.ports import choose
 from app.settings import Settings
-from tests.support.database import drop_database
+from tests.support.database import cloned_database, create_database, drop_database, url_of
+from tests.support.topics import delete_topics
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: they could not be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OWN_SERVERS: Final = 3
-_KAFKA_TIMEOUT_SEC: Final = 10
 _numbers: Final = itertools.count(1)
 
 
@@ -61,8 +55,8 @@ def breakable_stack(stack: Stack) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def template_database(stack: Stack) -> Iterator[str]:
     name = f"reco_template_{secrets.token_hex(4)}"
-    _execute(stack.database_url, "CREATE DATABASE {}", name)
-    migrate(_with_database(stack.database_url, name))
+    create_database(stack, name)
+    migrate(url_of(stack, name))
     yield name
     drop_database(stack, name)
 
@@ -70,10 +64,8 @@ def template_database(stack: Stack) -> Iterator[str]:
 @pytest.fixture
 def database_url(stack: Stack, template_database: str) -> Iterator[str]:
     """A migrated database of the test's own."""
-    name = f"reco_test_{secrets.token_hex(4)}"
-    _execute(stack.database_url, "CREATE DATABASE {} TEMPLATE {}", name, template_database)
-    yield _with_database(stack.database_url, name)
-    drop_database(stack, name)
+    with cloned_database(stack, template_database) as url:
+        yield url
 
 
 @pytest.fixture
@@ -106,11 +98,7 @@ def topic_prefix(stack: Stack) -> Iterator[str]:
     """Goes before the names of the topics and of the group, for KAFKA_TOPIC_PREFIX; the topics are removed after."""
     prefix = f"t{next(_numbers)}-{secrets.token_hex(3)}."
     yield prefix
-    admin = AdminClient({"bootstrap.servers": stack.kafka_bootstrap_servers, "log_level": 0})
-    topics = [name for name in admin.list_topics(timeout=_KAFKA_TIMEOUT_SEC).topics if name.startswith(prefix)]
-    for deletion in admin.delete_topics(topics).values() if topics else ():
-        with suppress(KafkaException):  # a client that is still closing may have deleted or recreated it
-            deletion.result(_KAFKA_TIMEOUT_SEC)
+    delete_topics(stack.kafka_bootstrap_servers, prefix)
 
 
 @pytest.fixture
@@ -140,12 +128,3 @@ def environment(database_url: str, redis_url: str, kafka: str, topic_prefix: str
 def settings(environment: dict[str, str]) -> Settings:
     """The same, read."""
     return Settings.from_env(environment)
-
-
-def _execute(url: str, statement: str, *names: str) -> None:
-    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
-
-
-def _with_database(url: str, name: str) -> str:
-    return urlsplit(url)._replace(path=f"/{name}").geturl()

@@ -105,7 +105,8 @@ class Relay:
                 progress.beat(self._detail())
                 if not counts.more:
                     locked = time.monotonic() < locked_until
-                    await wake.wait(min(self._options.poll_interval_sec, _LEASE_POLL_SEC if locked else math.inf))
+                    longest_sec = _LEASE_POLL_SEC if locked else math.inf
+                    await wake.wait(min(self._options.poll_interval_sec, longest_sec), progress)
         finally:
             await publisher.close()
 

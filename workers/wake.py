@@ -1,15 +1,19 @@
 """Wakes the relay when a flush has added rows to the outbox: LISTEN, on a connection that is replaced when it dies."""
 
 import asyncio
+import contextlib
+import time
 from typing import Final
 
 import asyncpg
 
 from app.adapters.outbox import CHANNEL
 from app.adapters.postgres import Database
+from app.supervisor import Progress
 
 _CHECK_SEC: Final = 5.0
 _RECONNECT_SEC: Final = 1.0
+_BEAT_SEC: Final = 1.0
 
 
 class OutboxWake:
@@ -22,13 +26,14 @@ class OutboxWake:
     def set(self) -> None:
         self._event.set()
 
-    async def wait(self, timeout_sec: float) -> None:
-        """Returns when rows were announced, or after `timeout_sec`."""
-        try:
-            async with asyncio.timeout(timeout_sec):
-                await self._event.wait()
-        except TimeoutError:
-            pass
+    async def wait(self, timeout_sec: float, progress: Progress) -> None:
+        """Returns when rows were announced, or after `timeout_sec`. Beats meanwhile: to wait for rows is no stall."""
+        until = time.monotonic() + timeout_sec
+        while not self._event.is_set() and (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _BEAT_SEC)):
+                    await self._event.wait()
+            progress.beat(progress.detail)
         self._event.clear()
 
     async def listen(self) -> None:

@@ -13,7 +13,8 @@ from app.core.history import History
 from app.errors import DependencyDown
 from app.serving.request_coalescer import RequestCoalescer
 
-_PATIENCE_SEC: Final = 1.0
+# For the part of a read that asks Postgres; the cache has its own deadline, which comes before.
+_DATABASE_PATIENCE_SEC: Final = 0.75
 _KEEP_SEC: Final = 300.0
 _HITS: Final = metrics.CACHE_READS.labels("history", "hit")
 _MISSES: Final = metrics.CACHE_READS.labels("history", "miss")
@@ -22,7 +23,15 @@ _MISSES: Final = metrics.CACHE_READS.labels("history", "miss")
 class Histories:
     """Reads the stored history for each answer; concurrent requests share a round trip."""
 
-    def __init__(self, database: Database, cache: HistoryCache | None, *, strict_cache: bool, max_keys: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        cache: HistoryCache | None,
+        *,
+        strict_cache: bool,
+        cache_timeout_sec: float,
+        max_keys: int,
+    ) -> None:
         self._database = database
         self._cache = cache
         self._strict_cache = strict_cache
@@ -31,7 +40,7 @@ class Histories:
             "history",
             self._read,
             absent=None,
-            patience_sec=_PATIENCE_SEC,
+            patience_sec=cache_timeout_sec + _DATABASE_PATIENCE_SEC,
             keep_sec=_KEEP_SEC,
             max_keys=max_keys,
         )
@@ -39,7 +48,7 @@ class Histories:
             "session",
             self._read_sessions,
             absent=None,
-            patience_sec=_PATIENCE_SEC,
+            patience_sec=_DATABASE_PATIENCE_SEC,
             keep_sec=_KEEP_SEC,
             max_keys=max_keys,
         )

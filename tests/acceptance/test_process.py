@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from click.testing import CliRunner
 
 from app import build
@@ -13,6 +14,7 @@ from app.devstack.ports import choose
 from tests.support.service import ROOT, Service, eventually, running
 
 
+@pytest.mark.shows("ROLE")
 def test_every_role_serves_health_and_only_the_api_takes_events(environment: dict[str, str]) -> None:
     api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window"}
     wanted = {"api": api, "relay": {"outbox-relay"}, "consumer": {"feature-consumer"}}
@@ -80,6 +82,26 @@ def test_bad_settings_end_the_start_with_one_message() -> None:
         assert name in ended.stderr
     assert ended.stderr.count("- DATABASE_URL") == 1
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.shows("APP_ENV")
+def test_production_without_keys_ends_the_start(environment: dict[str, str]) -> None:
+    ended = start({**environment, "APP_ENV": "production"})
+    assert ended.returncode == 2
+    assert "API_KEYS or API_KEYS_FILE: needed when APP_ENV=production" in ended.stderr
+
+
+@pytest.mark.shows("KAFKA_TOPIC_REPLICATION_FACTOR")
+def test_topics_that_need_more_brokers_are_named(environment: dict[str, str]) -> None:
+    service = Service({**environment, "ROLE": "consumer", "KAFKA_TOPIC_REPLICATION_FACTOR": "2"})
+    try:
+        eventually(lambda: service.status("/readyz"), describe=service.describe)
+        eventually(
+            lambda: "replication factor" in (service.readiness()["tasks"]["feature-consumer"]["detail"] or "").lower(),
+            describe=service.describe,
+        )
+    finally:
+        service.close()
 
 
 def test_a_taken_port_ends_the_start_and_says_so(environment: dict[str, str]) -> None:

@@ -1,10 +1,12 @@
 """The running service removes what is past its time, and keeps everything else."""
 
 import psycopg
+import pytest
 
 from tests.support.service import eventually, running
 
 
+@pytest.mark.shows("RETENTION_EVENTS_DAYS", "RETENTION_DEDUPE_DAYS", "RETENTION_RESOLVED_DAYS")
 def test_expired_rows_are_removed_by_the_running_service(environment: dict[str, str], database_url: str) -> None:
     settings = {"RETENTION_EVENTS_DAYS": "3", "RETENTION_DEDUPE_DAYS": "14", "RETENTION_RESOLVED_DAYS": "2"}
     with psycopg.connect(database_url, autocommit=True) as database:

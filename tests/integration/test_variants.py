@@ -47,6 +47,7 @@ async def test_a_user_is_ranked_by_the_weights_of_the_users_variant(settings: Se
 
 
 @pytest.mark.usefixtures("popular_items")
+@pytest.mark.shows("EXPERIMENT")
 async def test_another_experiment_assigns_otherwise(settings: Settings) -> None:
     async with serving(settings, variants=TWO, experiment="spring") as client:
         labels = {user: (await reco(client, user))["variant"] for user in USERS}

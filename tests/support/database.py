@@ -1,6 +1,10 @@
-"""What stands in a database, asked from outside the service."""
+"""Databases of the tests: made, asked from outside the service, dropped."""
 
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -26,3 +30,24 @@ def drop_database(stack: Stack, name: str) -> None:
     url = stack.postgres.admin_url if DATABASE_URL in stack.servers else stack.database_url
     with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def cloned_database(stack: Stack, template: str) -> Iterator[str]:
+    """The URL of a new database with the template's content, which is dropped at the end."""
+    name = f"reco_test_{secrets.token_hex(4)}"
+    create_database(stack, name, template)
+    try:
+        yield url_of(stack, name)
+    finally:
+        drop_database(stack, name)
+
+
+def create_database(stack: Stack, name: str, template: str = "template1") -> None:
+    with psycopg.connect(stack.database_url, autocommit=True, connect_timeout=10) as connection:
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def url_of(stack: Stack, name: str) -> str:
+    return urlsplit(stack.database_url)._replace(path=f"/{name}").geturl()

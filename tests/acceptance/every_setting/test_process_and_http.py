@@ -1,0 +1,58 @@
+"""Where the process listens, what it logs, and whom it lets in."""
+
+import socket
+
+import httpx
+import pytest
+
+from tests.acceptance.every_setting.world import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN, World
+from tests.support.api import watch
+from tests.support.service import eventually
+
+
+@pytest.mark.shows("LOG_FORMAT", "LOG_LEVEL")
+def test_log_is_written_for_people_and_in_detail(world: World) -> None:
+    world.await_counted(world.send())
+    eventually(lambda: "batch_counted" in world.service.log(), describe=world.describe)  # a line of the level DEBUG
+    assert not [line for line in world.service.log().splitlines() if line.startswith("{")]
+
+
+@pytest.mark.shows("HTTP_HOST", "HTTP_PORT", "HTTP_REUSE_PORT")
+def test_service_listens_where_it_is_told(world: World) -> None:
+    port = world.settings.http_port
+    assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.2:{port}/healthz")
+    with socket.socket() as another:
+        another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        another.bind(("127.0.0.1", port))
+
+
+@pytest.mark.shows("CORS_ALLOW_ORIGINS")
+def test_browsers_of_the_named_origin_may_call(world: World) -> None:
+    def allowed(origin: str) -> str | None:
+        return world.client.get("/healthz", headers={"origin": origin}).headers.get("access-control-allow-origin")
+
+    assert allowed("https://shop.example") == "https://shop.example"
+    assert allowed("https://other.example") is None
+
+
+@pytest.mark.shows("API_KEYS", "API_KEYS_FILE", "API_KEYS_IN_QUERY")
+def test_keys_of_both_places_are_valid_and_may_stand_in_the_query(world: World) -> None:
+    url = world.service.url
+    assert httpx.get(f"{url}/contract").status_code == 401
+    for token in (ADMIN_TOKEN, READ_TOKEN):
+        assert httpx.get(f"{url}/contract", headers={"x-api-key": token}).status_code == 200
+    beacon = httpx.post(f"{url}/log/batch?key={WRITE_TOKEN}", json=[{"event_type": "watch", **watch()}])
+    assert beacon.status_code == 200, beacon.text
+
+
+@pytest.mark.shows("RATE_LIMIT_REQUESTS", "RATE_LIMIT_WINDOW_SEC")
+def test_a_key_may_make_its_requests_and_no_more(world: World) -> None:
+    with httpx.Client(base_url=world.service.url, headers={"x-api-key": READ_TOKEN}) as client:
+        answers = [client.get("/contract") for _ in range(1005)]
+    assert answers[0].headers["RateLimit-Limit"] == "1000"
+    assert int(answers[0].headers["RateLimit-Reset"]) > 1000
+    statuses = [answer.status_code for answer in answers]
+    assert statuses[-1] == 429
+    assert statuses.count(200) <= 1000
