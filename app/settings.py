@@ -106,7 +106,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     experiment: Annotated[str, Meta(max_length=64)] = "1"
 
     shutdown_timeout_sec: Positive = 10.0
-    shutdown_grace_sec: Annotated[float, Meta(ge=0)] = 0.5
+    shutdown_grace_sec: Annotated[float, Meta(ge=0)] = 2.0
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":

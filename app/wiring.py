@@ -131,7 +131,14 @@ class Service:
                 examples=EXAMPLES,
             ),
         )
-        await server.serve(served, self._listener, stop, progress, drain_sec=settings.shutdown_timeout_sec / 2)
+        await server.serve(
+            served,
+            self._listener,
+            stop,
+            progress,
+            grace_sec=settings.shutdown_grace_sec,
+            drain_sec=settings.shutdown_timeout_sec / 2,
+        )
 
 
 def _open_cache(settings: Settings) -> HistoryCache | None:

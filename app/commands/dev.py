@@ -26,6 +26,7 @@ _DEFAULTS: Final = {
     "APP_ENV": "development",
     "HTTP_HOST": "127.0.0.1",  # it requires no API key, so it listens on this machine only
     "LOG_FORMAT": "console",
+    "SHUTDOWN_GRACE_SEC": "0",  # no load balancer has to notice that it ends
 }
 # To check the other settings before the servers have ports.
 _STAND_INS: Final = {

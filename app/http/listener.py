@@ -7,12 +7,18 @@ import struct
 import sys
 from typing import Final
 
+import anyio
+
 from app.errors import UserError
 
 BACKLOG: Final = 2048
 
 # Longer than a handshake and the first request of a new connection take; within the client's first SYN retry (1 s).
 _SETTLE_SEC: Final = 0.15
+# A busy event loop accepts late. Beyond this it is stuck, and waiting does not help.
+_ACCEPT_SEC: Final = 1.0
+_LOOK_EVERY_SEC: Final = 0.01
+_TCP_UNACKED_AT: Final = 24  # after eight bytes of flags and four numbers of four bytes
 _SO_ATTACH_FILTER: Final = 26  # Linux; the socket module has no name for it
 
 # Classic BPF over the TCP header: drop segments with SYN but not ACK, keep the others.
@@ -48,13 +54,25 @@ def bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
 async def retire(listener: socket.socket) -> None:
     """Closes the listener once its queue is empty, while the server still accepts from a duplicate of it.
 
+    The caller then closes the duplicate.
+
     Closing a socket resets the connections in its queue, also with SO_REUSEPORT. So it first drops new ones: the
     client's kernel sends those again a second later, to another listener. Connections that are under way are accepted
     and answered meanwhile. Only Linux has the filter for that; elsewhere the race remains.
     """
     if _stop_hearing(listener):
         await asyncio.sleep(_SETTLE_SEC)
+        with anyio.move_on_after(_ACCEPT_SEC):
+            while _queued(listener):
+                await asyncio.sleep(_LOOK_EVERY_SEC)
     listener.close()
+
+
+def _queued(listener: socket.socket) -> int:
+    """How many connections wait to be accepted: `tcpi_unacked` of `struct tcp_info`, as Linux fills it."""
+    info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_UNACKED_AT + 4)
+    (count,) = struct.unpack_from("I", info, _TCP_UNACKED_AT)
+    return int(count)
 
 
 def _stop_hearing(listener: socket.socket) -> bool:

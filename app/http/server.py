@@ -5,7 +5,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import uvicorn
@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import metrics
 from app.http.coalescing_transport import HttpProtocol
+from app.http.drain import close_silent
 from app.http.listener import BACKLOG, bind, retire
 from app.supervisor import Progress, wait_for_stop
 
@@ -27,13 +28,16 @@ class _Server(uvicorn.Server):
         """Leaves the signals to the process: uvicorn would catch SIGTERM and raise it again."""
         yield
 
+    def stop_listening(self) -> None:
+        for opened in getattr(self, "servers", ()):  # it has none before it listens
+            opened.close()
+
     def abandon(self) -> None:
         """Takes no more connections and ends those that are open, each after its request.
 
         uvicorn does so only when it ends as told. What it left open would go on serving beside the next try.
         """
-        for opened in getattr(self, "servers", ()):  # it has none before it listens
-            opened.close()
+        self.stop_listening()
         for connection in list(self.server_state.connections):
             connection.shutdown()
 
@@ -44,10 +48,12 @@ async def serve(
     stop: asyncio.Event,
     progress: Progress,
     *,
+    grace_sec: float,
     drain_sec: float,
     protocol: type[HttpToolsProtocol] = HttpProtocol,
 ) -> None:
-    """Serves until `stop`, then retires the listener and answers the requests in hand, for at most `drain_sec`.
+    """Serves until `stop`, then retires the listener, closes idle connections and answers the requests in hand, for at
+    most `drain_sec`. Connections that are new then get `grace_sec` for their first request.
 
     After a failure the listener stays open for the next try.
     """
@@ -61,12 +67,11 @@ async def serve(
         access_log=False,
         server_header=False,
         timeout_keep_alive=65,  # above the 60 s of common load balancers, so that the balancer closes first
-        timeout_graceful_shutdown=max(1, round(drain_sec)),
         backlog=BACKLOG,
     )
     server = _Server(config)
     async with anyio.create_task_group() as group:
-        group.start_soon(_watch, server, listener, stop, progress)
+        group.start_soon(_watch, server, listener, stop, progress, grace_sec, drain_sec)
         try:
             # uvicorn closes the sockets it is given; a restart of this task needs the listener again.
             await server.serve(sockets=[listener.dup()])
@@ -76,7 +81,14 @@ async def serve(
         group.cancel_scope.cancel()
 
 
-async def _watch(server: uvicorn.Server, listener: socket.socket, stop: asyncio.Event, progress: Progress) -> None:
+async def _watch(
+    server: _Server,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    progress: Progress,
+    grace_sec: float,
+    drain_sec: float,
+) -> None:
     """Beats and measures the loop's lag until `stop`, then ends the intake."""
     while True:
         due = time.monotonic() + _BEAT_SEC
@@ -84,5 +96,10 @@ async def _watch(server: uvicorn.Server, listener: socket.socket, stop: asyncio.
             break
         metrics.LOOP_LAG.observe(max(0.0, (time.monotonic() - due) * 1000))
         progress.beat()
+    ends = time.monotonic() + drain_sec
     await retire(listener)
+    server.stop_listening()
+    connections = cast("set[HttpToolsProtocol]", server.server_state.connections)  # of the class given as `http`
+    await close_silent(connections, new_sec=grace_sec, timeout_sec=drain_sec / 2)
+    server.config.timeout_graceful_shutdown = max(1, round(ends - time.monotonic()))
     server.should_exit = True

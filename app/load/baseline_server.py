@@ -65,7 +65,7 @@ async def main(port: int) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     app = Litestar([watch, impression, interaction, reco], openapi_config=None, logging_config=None)
     with bind("127.0.0.1", port, reuse_port=False) as listener:
-        await serve(app, listener, stop, Progress(), drain_sec=1.0, protocol=HttpToolsProtocol)
+        await serve(app, listener, stop, Progress(), grace_sec=0.0, drain_sec=1.0, protocol=HttpToolsProtocol)
 
 
 if __name__ == "__main__":

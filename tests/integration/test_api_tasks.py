@@ -260,7 +260,7 @@ async def test_server_that_was_cut_short_leaves_nothing_that_listens() -> None:
 async def _serve_once(listener: socket.socket, url: str, app: Any, *, cut_short: bool) -> list[str]:
     """What ten new connections are answered."""
     stop = asyncio.Event()
-    serving = asyncio.create_task(server.serve(app, listener, stop, Progress(), drain_sec=1.0))
+    serving = asyncio.create_task(server.serve(app, listener, stop, Progress(), grace_sec=0.0, drain_sec=1.0))
     answers = []
     for _ in range(10):
         async with httpx.AsyncClient(timeout=20) as client:

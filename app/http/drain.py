@@ -1,0 +1,59 @@
+"""Closes kept connections at the end of a drain without losing a request that is on its way."""
+
+import asyncio
+import fcntl
+import struct
+import termios
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_LOOK_EVERY_SEC: Final = 0.02
+
+
+async def close_silent(connections: AbstractSet[HttpToolsProtocol], *, new_sec: float, timeout_sec: float) -> None:
+    """Closes the connections that are idle. Call it when no new ones are accepted, and each answer says that it is the
+    connection's last.
+
+    A connection without a request so far is new: its client gets `new_sec` to send one. Returns when the only
+    connections left have a request in hand, after `timeout_sec` at the latest.
+    """
+    now = asyncio.get_running_loop().time
+    began = now()
+    while now() - began < timeout_sec:
+        waits = False
+        for connection in list(connections):
+            if connection.transport.is_closing() or _has_request(connection):
+                continue
+            idle = _is_kept(connection) or (_is_new(connection) and now() - began >= new_sec)
+            if idle and not _unread_bytes(connection):
+                connection.transport.close()
+            else:
+                waits = True
+        if not waits:
+            return
+        await asyncio.sleep(_LOOK_EVERY_SEC)
+
+
+def _has_request(connection: HttpToolsProtocol) -> bool:
+    return connection.cycle is not None and not connection.cycle.response_complete
+
+
+def _is_kept(connection: HttpToolsProtocol) -> bool:
+    """Whether nothing has arrived since an answer: uvicorn's timer for idle connections runs."""
+    return connection.timeout_keep_alive_task is not None
+
+
+def _is_new(connection: HttpToolsProtocol) -> bool:
+    """Whether nothing has ever arrived: the first byte makes the list of headers."""
+    return connection.headers is None
+
+
+def _unread_bytes(connection: HttpToolsProtocol) -> int:
+    """What has arrived and the event loop has not read yet. To close the socket now would reset the connection."""
+    raw = connection.transport.get_extra_info("socket")
+    if raw is None:
+        return 0
+    (count,) = struct.unpack("i", fcntl.ioctl(raw.fileno(), termios.FIONREAD, bytes(4)))
+    return int(count)

@@ -1,0 +1,89 @@
+"""The end of a drain: which connections the server still answers, and which it closes."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from app.http import server
+from app.http.coalescing_transport import HttpProtocol
+from app.http.drain import close_silent
+from app.http.listener import bind
+from app.supervisor import Progress
+from tests.support.pipeline import until
+
+# A client that is slow to send: the length is the fault.
+_SILENCE_SEC = 0.5
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    headers = [(b"content-length", b"2")]
+    if scope["query_string"] != b"kept":
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.mark.parametrize("sent_before", [0, 1, len(REQUEST) - 1], ids=["new", "first byte", "all but one byte"])
+async def test_request_begun_before_the_listener_closed_is_answered(sent_before: int) -> None:
+    stop = asyncio.Event()
+    with bind("127.0.0.1", 0, reuse_port=False) as listener:
+        serving = asyncio.create_task(server.serve(app, listener, stop, Progress(), grace_sec=10.0, drain_sec=20.0))
+
+        async def no_longer_listens() -> bool:
+            return listener.fileno() == -1
+
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(REQUEST[:sent_before])
+        stop.set()
+        await until(no_longer_listens)
+        await asyncio.sleep(_SILENCE_SEC)
+        writer.write(REQUEST[sent_before:])
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        await serving
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b"ok")
+
+
+async def test_idle_kept_connection_is_closed() -> None:
+    stop = asyncio.Event()
+    with bind("127.0.0.1", 0, reuse_port=False) as listener:
+        serving = asyncio.create_task(server.serve(app, listener, stop, Progress(), grace_sec=10.0, drain_sec=20.0))
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(REQUEST.replace(b" / ", b" /?kept "))
+        assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200 OK")
+        stop.set()
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+        await serving
+
+
+async def test_request_that_is_not_read_yet_is_answered() -> None:
+    accepted: list[HttpProtocol] = []
+
+    class Remembered(HttpProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            accepted.append(self)
+
+    async def has_accepted() -> bool:
+        return bool(accepted)
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with bind("127.0.0.1", 0, reuse_port=False) as listener, socket.socket() as client:
+        serving = asyncio.create_task(
+            server.serve(app, listener, stop, Progress(), grace_sec=0.0, drain_sec=20.0, protocol=Remembered)
+        )
+        client.setblocking(False)
+        await loop.sock_connect(client, listener.getsockname())
+        await until(has_accepted)
+        # Without an await between the two, the event loop does not read before the drain looks.
+        client.send(REQUEST)
+        await close_silent(set(accepted), new_sec=0.0, timeout_sec=20.0)
+        assert (await loop.sock_recv(client, 1000)).startswith(b"HTTP/1.1 200 OK")
+        stop.set()
+        await serving
