@@ -34,7 +34,7 @@ def _histogram(name: str, meaning: str, *labels: str, buckets: tuple[int, ...] =
 
 # HTTP
 API_REQUESTS: Final = FastCounter(
-    REGISTRY, "reco_api_requests_total", "Answered requests by status family: 1xx to 5xx", "status_family"
+    REGISTRY, "reco_api_requests_total", "Answered requests by status family: 2xx to 5xx", "status_family"
 )
 API_LATENCY: Final = FastHistogram(
     REGISTRY,

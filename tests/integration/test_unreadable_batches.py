@@ -1,32 +1,25 @@
 """Batches that are damaged in the broker's own log: the consumer steps over them, and over nothing else."""
 
 import struct
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 from aiokafka.record.util import calc_crc32c
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from app import metrics
 from app.adapters.postgres import Database
-from app.core.events import TOPIC_INTERACTIONS, TOPICS
+from app.core.events import TOPIC_INTERACTIONS
 from app.devstack import Stack
-from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
+from tests.support.damaged_log import Damage, break_checksum, damage_log, log_of, make_topics, produce
+from tests.support.pipeline import counted, database, kafka_options, running, topics, until
 from workers.consumer import ConsumerOptions, FeatureConsumer
 
 Pool = asyncpg.Pool
-Damage = Callable[[bytearray], None]
 
 _CRC = 17
 _ATTRIBUTES = 21
 _RECORDS = 61
-
-
-def break_checksum(batch: bytearray) -> None:
-    batch[-1] ^= 0xFF
 
 
 def unknown_codec(batch: bytearray) -> None:
@@ -148,38 +141,3 @@ def consumer(opened: Database, kafka: str, topic_prefix: str) -> FeatureConsumer
 
 async def consumed(pool: Pool, wanted: set[str]) -> bool:
     return {row[0] for row in await pool.fetch("SELECT event_id FROM feature_event_consumed")} == wanted
-
-
-def make_topics(kafka: str, topic_prefix: str) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka})
-    for future in admin.create_topics([NewTopic(topic_prefix + topic, 2, 1) for topic in TOPICS]).values():
-        future.result(10.0)
-
-
-def produce(kafka: str, topic: str, partition: int, event_ids: list[str]) -> None:
-    """One batch."""
-    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 200})
-    for event_id in event_ids:
-        producer.produce(topic, message(event_id), key="ann", partition=partition)
-    assert producer.flush(10.0) == 0
-
-
-def log_of(stack: Stack, topic: str, partition: int) -> Path:
-    return stack.kafka.folder.root / "kafka" / "logs" / f"{topic}-{partition}" / "00000000000000000000.log"
-
-
-def damage_log(log: Path, marker: bytes, damage: Damage) -> bytes:
-    """Damages the batch that holds the marker, in place; returns its bytes as they are then."""
-    with log.open("r+b") as file:
-        data, start = file.read(), 0
-        while True:
-            stop = start + 12 + struct.unpack_from(">i", data, start + 8)[0]
-            if marker in data[start:stop]:
-                break
-            start = stop
-        batch = bytearray(data[start:stop])
-        damage(batch)
-        changed = bytes(batch[: stop - start])
-        file.seek(start)
-        file.write(changed)
-    return changed

@@ -1,0 +1,103 @@
+"""One scripted run of a whole service, recorded once for all tests of this folder."""
+
+import secrets
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+import redis
+
+from app.core.events import TOPIC_INTERACTIONS
+from app.devstack import Stack
+from app.devstack.ports import choose
+from tests.acceptance.every_metric import faults, traffic
+from tests.acceptance.every_metric.recording import Recording
+from tests.acceptance.every_metric.run import ADMIN, READ, WRITE, Run
+from tests.support.damaged_log import break_checksum, damage_log, log_of, make_topics, produce
+from tests.support.database import cloned_database
+from tests.support.service import running
+from tests.support.topics import delete_topics
+
+_OWN_SERVERS = 3
+STEPS = {
+    "traffic": traffic.traffic,
+    "refusals": traffic.refusals,
+    "key file": traffic.key_file_breaks,
+    "messages": traffic.messages,
+    "operators": traffic.operators,
+    "dead rows": traffic.dead_rows,
+    "old rows": traffic.old_rows,
+    "lag": faults.lag,
+    "lock": faults.lock,
+    "slow statement": faults.slow_statement,
+    "crash": faults.crash,
+    "redis": faults.redis,
+    "kafka": faults.kafka_away,
+    "postgres": faults.postgres,
+    "kpis": traffic.kpis,
+}
+
+
+@pytest.fixture(scope="package")
+def recording(
+    stack: Stack, template_database: str, redis_base_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Recording]:
+    if len(stack.servers) < _OWN_SERVERS:
+        pytest.skip("the servers were given by URL, so they are not ours to break")
+    with redis.Redis.from_url(redis_base_url) as cache:
+        cache.flushdb()
+    key_file = tmp_path_factory.mktemp("keys") / "keys"
+    key_file.write_text(f"{ADMIN.entry()}\n{WRITE.entry()}\n{READ.entry()}\n")
+    prefix = f"metrics-{secrets.token_hex(3)}."
+    make_topics(stack.kafka_bootstrap_servers, prefix)
+    produce(stack.kafka_bootstrap_servers, prefix + TOPIC_INTERACTIONS, 0, ["event-damaged"])
+    damage_log(log_of(stack, prefix + TOPIC_INTERACTIONS, 0), b"event-damaged", break_checksum)
+    with cloned_database(stack, template_database) as database_url:
+        expire(database_url)
+        environment = {
+            "APP_ENV": "test",
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": str(choose()),
+            "DATABASE_URL": database_url,
+            "DB_STATEMENT_TIMEOUT_MS": "2000",
+            "ONLINE_CACHE_REDIS_URL": redis_base_url,
+            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": prefix,
+            "API_KEYS_FILE": str(key_file),
+            "RATE_LIMIT_REQUESTS": "800",
+            "INGEST_MAX_PENDING_EVENTS": "20",
+            "OUTBOX_MAX_ATTEMPTS": "2",
+            "OUTBOX_RELAY_BASE_RETRY_SEC": "0.1",
+            "SHUTDOWN_GRACE_SEC": "0",
+        }
+        try:
+            with running(environment) as service:
+                run = Run(service, stack, environment, key_file)
+                for name, step in STEPS.items():
+                    with run.recording.step(name):
+                        step(run)
+                assert service.terminate() == 0, service.log()
+        finally:
+            stack.restore()
+        yield run.recording
+    delete_topics(stack.kafka_bootstrap_servers, prefix)
+
+
+def expire(database_url: str) -> None:
+    """A row in each table whose time is over."""
+    old = "now() - interval '40 days'"
+    rows = {
+        "events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at)": (
+            f"'old', 'view', 'u', 's', 1, '', '{{}}', {old}"
+        ),
+        "feature_event_consumed (event_id, consumed_at)": f"'old', {old}",
+        "event_outbox (event_id, topic, message_key, payload, status, created_at, resolved_at)": (
+            f"'old', 't', 'k', '', 'discarded', {old}, {old}"
+        ),
+        "feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, error_kind, error, attempts, status, "
+        "created_at, resolved_at)": f"'t', 0, -1, 1, 'k', 'e', 1, 'discarded', {old}, {old}",
+        "sessions (session_id, user_id, started_ms, created_at)": f"'old', 'ann', 1, {old}",
+    }
+    with psycopg.connect(database_url, autocommit=True) as database:
+        for columns, values in rows.items():
+            database.execute(f"INSERT INTO {columns} VALUES ({values})".encode())

@@ -1,0 +1,53 @@
+"""Damages record batches in a broker's own log, where no client can."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from app.core.events import TOPICS
+from app.devstack import Stack
+from tests.support.pipeline import message
+
+Damage = Callable[[bytearray], None]
+
+
+def break_checksum(batch: bytearray) -> None:
+    batch[-1] ^= 0xFF
+
+
+def make_topics(kafka: str, topic_prefix: str) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for future in admin.create_topics([NewTopic(topic_prefix + topic, 2, 1) for topic in TOPICS]).values():
+        future.result(10.0)
+
+
+def produce(kafka: str, topic: str, partition: int, event_ids: list[str]) -> None:
+    """One batch."""
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 200})
+    for event_id in event_ids:
+        producer.produce(topic, message(event_id), key="ann", partition=partition)
+    assert producer.flush(10.0) == 0
+
+
+def log_of(stack: Stack, topic: str, partition: int) -> Path:
+    return stack.kafka.folder.root / "kafka" / "logs" / f"{topic}-{partition}" / "00000000000000000000.log"
+
+
+def damage_log(log: Path, marker: bytes, damage: Damage) -> bytes:
+    """Damages the batch that holds the marker, in place; returns its bytes as they are then."""
+    with log.open("r+b") as file:
+        data, start = file.read(), 0
+        while True:
+            stop = start + 12 + struct.unpack_from(">i", data, start + 8)[0]
+            if marker in data[start:stop]:
+                break
+            start = stop
+        batch = bytearray(data[start:stop])
+        damage(batch)
+        changed = bytes(batch[: stop - start])
+        file.seek(start)
+        file.write(changed)
+    return changed
