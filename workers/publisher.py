@@ -1,7 +1,8 @@
 """Publishes outbox rows to Kafka: many at once through an idempotent producer, singly after a refused batch."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
@@ -16,13 +17,27 @@ from app.errors import DependencyDown, UserError, describe
 _START_TIMEOUT_SEC: Final = 5.0
 # Appending to the producer does not yield while it has room: after so many rows it yields to the event loop.
 _ROWS_A_TURN: Final = 50
+# Of one partition a producer sends one request at a time, so a single row costs it a round trip.
+_SINGLE_PRODUCERS: Final = 8
 
 PublishResult = BaseException | None
-"""None when Kafka has acknowledged the row."""
+"""None: Kafka has acknowledged the row. `DependencyDown`: it has not. `POSTPONED`: the row's turn did not come. Any
+other error is the row's own.
+"""
+
+
+class _Postponed(Exception):
+    """Not an error: the row is sent the next time."""
+
+
+POSTPONED: Final = _Postponed()
 
 
 class Publisher:
-    """A producer that is started when needed and replaced after an error. For one caller at a time."""
+    """Producers that are started when needed and replaced after an error. For one caller at a time.
+
+    Every call ends within `timeout_sec`, plus the time to start or stop a producer.
+    """
 
     def __init__(
         self, kafka_options: kafka.KafkaOptions, topic_options: kafka.TopicOptions, *, timeout_sec: float
@@ -31,72 +46,108 @@ class Publisher:
         self._topic_options = topic_options
         self._timeout_sec = timeout_sec
         self._producer: AIOKafkaProducer | None = None
+        self._singles: list[AIOKafkaProducer] = []
 
     async def publish(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
-        """Publishes all rows; returns for each None when Kafka acknowledged it, or its error.
+        """Publishes the rows in batches; returns a result for each.
 
-        Raises `DependencyDown` when no broker answers in time; some of the rows may be in Kafka then.
+        Raises `DependencyDown` when nothing could be sent. What is in the producer when the time is up may reach Kafka
+        later, as a second copy, which the consumer drops.
         """
         try:
-            async with asyncio.timeout(self._timeout_sec):
-                results = await self._together(rows)
-                refused = [n for n, result in enumerate(results) if kafka.may_be_the_batch(result)]
-                if refused:
-                    for n, result in zip(refused, await self._singly([rows[n] for n in refused]), strict=True):
-                        results[n] = result
-        except TimeoutError:
-            # What is still in the producer may reach Kafka later: a second copy, which the consumer drops.
-            await self.close()
-            raise DependencyDown("kafka", f"no acknowledgement in {self._timeout_sec:g} s") from None
-        except (KafkaError, OSError) as error:
-            await self.close()
-            raise DependencyDown("kafka", describe(error)) from error
+            results = await self._together(rows)
+        except DependencyDown:
+            await self._close_producer()
+            raise
         if any(result is not None for result in results):
-            # A refused batch leaves a gap in the sequence numbers of its partition: the next would be refused too.
-            await self.close()
+            # A refused batch leaves a gap in the sequence numbers of its partition: the next would be refused too. What
+            # was not acknowledged may still be sent.
+            await self._close_producer()
         return results
 
-    async def close(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await stop_producer(producer)
+    async def publish_singly(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
+        """Publishes each row in a request of its own, several at once; returns a result for each.
 
-    async def _together(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
-        producer = await self._started()
-        refused = await self._refused_topics(producer, {row.topic for row in rows})
-        sent: list[asyncio.Future[object] | BaseException] = []
-        try:
-            for number, row in enumerate(rows):
-                if number % _ROWS_A_TURN == 0:
-                    await asyncio.sleep(0)
-                sent.append(refused[row.topic] if row.topic in refused else await self._send(producer, row))
-            waiting = [future for future in sent if isinstance(future, asyncio.Future)]
-            if waiting:
-                await asyncio.wait(waiting)
-        except BaseException:
-            abandon(future for future in sent if isinstance(future, asyncio.Future))
-            raise
-        return [result.exception() if isinstance(result, asyncio.Future) else result for result in sent]
-
-    async def _singly(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
-        """Sends each row alone: a topic whose size limit is below our batch refuses all rows of a batch.
-
-        Without sequence numbers, so that one refusal does not affect the next; the consumer drops second copies.
+        For a topic whose size limit is below our batch, which refuses all rows of a batch. Without sequence numbers, so
+        that one refusal does not affect the next. When the time is up, rows without an answer have `POSTPONED` if
+        others were answered, and `DependencyDown` if none was.
         """
-        producer = await kafka.start_producer(self._kafka_options, timeout_sec=_START_TIMEOUT_SEC, idempotent=False)
+        results: list[PublishResult] = [POSTPONED] * len(rows)
+        waiting = iter(enumerate(rows))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout_sec), asyncio.TaskGroup() as group:
+                for _ in range(min(_SINGLE_PRODUCERS, len(rows))):
+                    group.create_task(self._send_in_turn(waiting, results))
+        if all(result is POSTPONED for result in results):
+            return [self._late()] * len(rows)
+        return results
+
+    async def _send_in_turn(self, waiting: Iterator[tuple[int, OutboxRow]], results: list[PublishResult]) -> None:
+        """Sends one row after the other with a producer of its own, which stays open for the next time."""
+        number, producer = None, None
         try:
-            results: list[PublishResult] = []
-            for row in rows:
+            producer = self._singles.pop() if self._singles else await self._start(idempotent=False)
+            for number, row in waiting:
                 sent = await self._send(producer, row)
                 if isinstance(sent, asyncio.Future):
                     abandon([sent])  # unless it ends before the deadline
                     await asyncio.wait([sent])
-                    results.append(sent.exception())
-                else:
-                    results.append(sent)
-            return results
+                results[number] = self._result_of(sent)
+        except (KafkaError, OSError, DependencyDown) as error:
+            if number is not None:
+                results[number] = DependencyDown("kafka", describe(error))
+            if producer is not None:
+                await stop_producer(producer)
+                producer = None
         finally:
+            if producer is not None:
+                self._singles.append(producer)
+
+    async def close(self) -> None:
+        await self._close_producer()
+        singles, self._singles = self._singles, []
+        for producer in singles:
             await stop_producer(producer)
+
+    async def _close_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await stop_producer(producer)
+
+    def _late(self) -> DependencyDown:
+        return DependencyDown("kafka", f"no acknowledgement in {self._timeout_sec:g} s")
+
+    async def _together(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
+        """What was sent keeps its result, whatever becomes of the other rows."""
+        producer = await self._started()
+        sent: list[asyncio.Future[object] | BaseException] = []
+        problem = self._late()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout_sec):
+                try:
+                    refused = await self._refused_topics(producer, {row.topic for row in rows})
+                    for number, row in enumerate(rows):
+                        if number % _ROWS_A_TURN == 0:
+                            await asyncio.sleep(0)
+                        sent.append(refused[row.topic] if row.topic in refused else await self._send(producer, row))
+                except (KafkaError, OSError) as error:
+                    problem = DependencyDown("kafka", describe(error))
+                finally:
+                    futures = [future for future in sent if isinstance(future, asyncio.Future)]
+                    abandon(futures)  # unless they end before the deadline
+                if futures:
+                    await asyncio.wait(futures)
+        if not sent:
+            raise problem
+        return [self._result_of(result) for result in sent] + [problem] * (len(rows) - len(sent))
+
+    def _result_of(self, sent: "asyncio.Future[object] | BaseException") -> PublishResult:
+        if not isinstance(sent, asyncio.Future):
+            return sent
+        if not sent.done() or sent.cancelled():
+            return self._late()
+        error = sent.exception()
+        return error if error is None or kafka.is_row_error(error) else DependencyDown("kafka", describe(error))
 
     async def _refused_topics(self, producer: AIOKafkaProducer, topics: Iterable[str]) -> dict[str, BaseException]:
         """Topics that the broker does not have or that we may not write to: an error of their rows only.
@@ -125,6 +176,7 @@ class Publisher:
                 self._topic_options.prefix + row.topic,
                 value=row.payload.encode() if row.raw is None else row.raw,
                 key=row.message_key.encode(),
+                timestamp_ms=row.claimed_ms,
                 headers=kafka.headers_of(
                     {
                         "event_id": row.event_id,
@@ -149,5 +201,8 @@ class Publisher:
                 )
             except UserError as error:
                 raise DependencyDown("kafka", str(error)) from error
-            self._producer = await kafka.start_producer(self._kafka_options, timeout_sec=_START_TIMEOUT_SEC)
+            self._producer = await self._start(idempotent=True)
         return self._producer
+
+    async def _start(self, *, idempotent: bool) -> AIOKafkaProducer:
+        return await kafka.start_producer(self._kafka_options, timeout_sec=_START_TIMEOUT_SEC, idempotent=idempotent)

@@ -10,10 +10,10 @@ import math
 import random
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from app import metrics
 from app.adapters import kafka, outbox
@@ -23,8 +23,11 @@ from app.core.outbox import ClaimCursor, retry_delay
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
 from workers.outage import Outage, delay
-from workers.publisher import Publisher
+from workers.publisher import POSTPONED, Publisher, PublishResult
 from workers.wake import OutboxWake
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +61,15 @@ class BatchCounts(Struct, frozen=True):
     dead: int = 0
     more: bool = False
     """There may be more that is due now."""
+
+
+class _Settled(Struct):
+    """What has become of the rows of a batch so far; `down` when some of them were not acknowledged."""
+
+    published: list[OutboxRow] = field(default_factory=list)
+    refused: list[tuple[OutboxRow, BaseException]] = field(default_factory=list)
+    rescheduled: list[Reschedule] = field(default_factory=list)
+    down: DependencyDown | None = None
 
 
 class Relay:
@@ -130,7 +142,8 @@ class Relay:
             self._cursor.restart()  # the claimed rows are released
             raise
         if down is not None:
-            self._cursor.restart()
+            if not counts.published:
+                self._cursor.restart()
             raise down
         return counts
 
@@ -149,27 +162,44 @@ class Relay:
             if not rows:
                 return BatchCounts(more=more), None
             started = time.perf_counter()
-            errors = await publisher.publish(rows)
-            publish_ms = (time.perf_counter() - started) * 1000
-            results = list(zip(rows, errors, strict=True))
-            published = [row for row, error in results if error is None]
-            refused = [(row, error) for row, error in results if error is not None and kafka.is_row_error(error)]
-            rescheduled = [self._reschedule(row, error) for row, error in refused]
-            if published:
-                await outbox.delete_published(connection, [row.id for row in published])
-            if rescheduled:
-                await outbox.reschedule(connection, rescheduled)
+            settled = _Settled()
+            results = list(zip(rows, await publisher.publish(rows), strict=True))
+            too_large = [row for row, result in results if kafka.may_be_the_batch(result)]
+            await self._settle(connection, settled, [pair for pair in results if not kafka.may_be_the_batch(pair[1])])
+            if too_large:
+                # The statement before renewed the lease.
+                alone = await publisher.publish_singly(too_large)
+                await self._settle(connection, settled, list(zip(too_large, alone, strict=True)))
+                if POSTPONED in alone:
+                    self._cursor.restart()
+        publish_ms = (time.perf_counter() - started) * 1000
         counts = BatchCounts(
             claimed=len(rows),
-            published=len(published),
-            rescheduled=sum(row.delay_sec is not None for row in rescheduled),
-            dead=sum(row.delay_sec is None for row in rescheduled),
+            published=len(settled.published),
+            rescheduled=sum(row.delay_sec is not None for row in settled.rescheduled),
+            dead=sum(row.delay_sec is None for row in settled.rescheduled),
             more=more,
         )
-        self._count(counts, published, publish_ms)
-        _tell_refused(refused, rescheduled)
-        broken = next((error for error in errors if error is not None and not kafka.is_row_error(error)), None)
-        return counts, None if broken is None else DependencyDown("kafka", describe(broken))
+        self._count(counts, settled.published, publish_ms)
+        _tell_refused(settled.refused, settled.rescheduled)
+        return counts, settled.down
+
+    async def _settle(
+        self, connection: "Connection", settled: "_Settled", results: Sequence[tuple[OutboxRow, PublishResult]]
+    ) -> None:
+        """Deletes the rows that Kafka acknowledged, and reschedules those that it refused."""
+        published = [row for row, error in results if error is None]
+        refused = [(row, error) for row, error in results if error is not None and kafka.is_row_error(error)]
+        rescheduled = [self._reschedule(row, error) for row, error in refused]
+        await outbox.delete_published(connection, [row.id for row in published])
+        if rescheduled:
+            await outbox.reschedule(connection, rescheduled)
+        settled.published += published
+        settled.refused += refused
+        settled.rescheduled += rescheduled
+        for _, error in results:
+            if isinstance(error, DependencyDown):
+                settled.down = error
 
     @property
     def _lease_sec(self) -> float:

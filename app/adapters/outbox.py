@@ -26,6 +26,9 @@ class OutboxRow(Struct, frozen=True):
     traceparent: str | None
     attempts: int
     age_ms: float
+    claimed_ms: int
+    """When the row was claimed, by the database's clock: the message's timestamp, which brokers refuse when it is far
+    from their own time. The relay's host may be wrong about that."""
     raw: bytes | None = None
     """A replayed message's bytes as they came; `payload` is empty then."""
     replays: int = 0

@@ -1,10 +1,15 @@
 """The relay against a real Kafka and Postgres, a batch at a time."""
 
+import asyncio
+import contextlib
 import json
 import secrets
+import time
+from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka.conn import AIOKafkaConnection
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, NewTopic
 from structlog.testing import capture_logs
@@ -17,6 +22,22 @@ from tests.faults.proxy import proxied_url
 from tests.support.pipeline import counted, database, message, queue, relay, running, until
 
 Pool = asyncpg.Pool
+LINE_DELAY_SEC = 0.015
+
+
+@pytest.fixture
+def slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to Kafka take 15 ms longer. A proxy cannot do that: brokers give clients their own addresses."""
+    send = AIOKafkaConnection.send
+
+    def delayed(connection: AIOKafkaConnection, *arguments: Any, **options: Any) -> "asyncio.Future[Any]":
+        async def send_late() -> Any:
+            await asyncio.sleep(LINE_DELAY_SEC)
+            return await send(connection, *arguments, **options)
+
+        return asyncio.ensure_future(send_late())
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", delayed)
 
 
 async def rows(pool: Pool) -> dict[str, tuple[str, int]]:
@@ -85,6 +106,44 @@ async def test_a_topic_that_takes_less_than_a_batch_gets_its_rows_one_by_one(
         counts = await worker.relay_batch(publisher)
         await publisher.close()
     assert (counts.published, counts.rescheduled, counts.dead) == (50, 0, 0)
+
+
+async def test_a_small_topic_behind_a_slow_line_is_published_to_the_end(
+    pool: Pool, database_url: str, kafka: str, topic_prefix: str, slow_line: None
+) -> None:
+    """However long the whole batch takes: what was acknowledged leaves the outbox, and no row costs an attempt."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    small = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": "600"})
+    for future in admin.create_topics([small]).values():
+        future.result(10.0)
+    await queue(pool, [message(f"event-{number:04d}") for number in range(300)])
+    async with database(database_url) as opened:
+        worker = relay(opened, kafka, topic_prefix, batch_size=300, publish_timeout_sec=0.5)
+        publisher = worker.publisher()
+        turns = 0
+        while left := await rows(pool):
+            turns += 1
+            with contextlib.suppress(DependencyDown):
+                await worker.relay_batch(publisher)
+            assert len(await rows(pool)) < len(left), "no row was published and deleted in this turn"
+            assert {attempts for _, attempts in (await rows(pool)).values()} <= {0}
+        await publisher.close()
+    assert turns > 1, "the line was not slow enough to show anything"
+
+
+async def test_rows_are_published_whatever_the_relays_clock_says(
+    pool: Pool, database_url: str, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brokers refuse timestamps that are an hour ahead of them; the messages' are the database's."""
+    await queue(pool, [message("event-0001")])
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 2 * 3600)
+    async with database(database_url) as opened:
+        worker = relay(opened, kafka, topic_prefix)
+        publisher = worker.publisher()
+        counts = await worker.relay_batch(publisher)
+        await publisher.close()
+    assert (counts.published, counts.rescheduled) == (1, 0)
 
 
 async def test_a_missing_topic_costs_its_row_an_attempt(
