@@ -172,6 +172,9 @@ CACHE_READS: Final = FastCounter(
 CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while the breaker skips Redis")
 
 # Maintenance
+EVENTS_UNCOUNTED: Final = _gauge(
+    "reco_events_uncounted", "Accepted events that were not counted within EVENTS_COUNTED_WITHIN_SEC, up to 10,000"
+)
 MAINTENANCE_DELETED: Final = _counter(
     "reco_maintenance_deleted_rows_total", "Rows deleted because they expired (RETENTION_*), by table", "table"
 )

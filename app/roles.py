@@ -47,7 +47,9 @@ def workers(settings: Settings, database: Database, cache: HistoryCache | None) 
             consumer = FeatureConsumer(database, cache, kafka, options.consumer_options(settings))
             name = "feature-consumer" if number == 1 else f"feature-consumer-{number}"
             tasks.append(TaskSpec(name, consumer.run, stall_sec))
-    maintenance = Maintenance(database, options.retention_options(settings))
+    maintenance = Maintenance(
+        database, options.retention_options(settings), counted_within_sec=settings.events_counted_within_sec
+    )
     tasks.append(TaskSpec("maintenance", maintenance.run, stall_sec))
     return tasks
 

@@ -85,6 +85,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     feature_consumer_max_poll_records: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     feature_consumer_max_retries_per_message: AtLeastOne = 3
 
+    events_counted_within_sec: Annotated[float, Meta(ge=1)] = 900.0
     retention_events_days: Annotated[float, Meta(ge=1)] = 35.0
     retention_dedupe_days: Annotated[float, Meta(ge=14)] = 35.0
     retention_resolved_days: Annotated[float, Meta(ge=1)] = 30.0

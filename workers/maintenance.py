@@ -12,6 +12,7 @@ from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
 from workers.retention import Retention, RetentionOptions
 from workers.rollup import Rollup
+from workers.uncounted import UncountedEvents
 
 _EVERY_SEC: Final = 2.0
 _KPIS_EVERY_SEC: Final = 30.0
@@ -21,8 +22,9 @@ _KPI_DAYS: Final = 7
 class Maintenance:
     """`run` is the supervised task; `observe` is one turn of it."""
 
-    def __init__(self, database: Database, keep: RetentionOptions) -> None:
+    def __init__(self, database: Database, keep: RetentionOptions, *, counted_within_sec: float) -> None:
         self._database = database
+        self._uncounted = UncountedEvents(database, within_sec=counted_within_sec)
         self._retention = Retention(database, keep)
         self._rollup = Rollup(database)
         self._kpis_at = 0.0
@@ -31,16 +33,18 @@ class Maintenance:
         while not stop.is_set():
             try:
                 await self.observe()
-                progress.beat()
+                progress.beat(self._uncounted.detail)
                 await self._retention.sweep()
-                progress.beat()
+                progress.beat(self._uncounted.detail)
                 await self.finish_erasures()
-                progress.beat()
+                progress.beat(self._uncounted.detail)
                 await self._rollup.catch_up()
+                progress.beat(self._uncounted.detail)
+                await self._uncounted.look()
                 if time.monotonic() >= self._kpis_at:
                     await self.observe_kpis()
                     self._kpis_at = time.monotonic() + _KPIS_EVERY_SEC
-                progress.beat()
+                progress.beat(self._uncounted.detail)
             except DependencyDown as error:
                 progress.beat(f"waiting: {describe(error)}")
             await wait_for_stop(stop, _EVERY_SEC)

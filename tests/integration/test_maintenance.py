@@ -26,7 +26,9 @@ async def test_backlogs_and_the_oldest_transaction_set_their_gauges(pool: asyncp
         "ELSE 'pending' END, now() - interval '1 minute' FROM generate_series(1, 6) AS n"
     )
     async with database(database_url) as opened:
-        maintenance = Maintenance(opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30))
+        maintenance = Maintenance(
+            opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30), counted_within_sec=900.0
+        )
         await maintenance.observe()
         assert counted(metrics.OUTBOX_BACKLOG, status="pending") == 3
         assert counted(metrics.OUTBOX_BACKLOG, status="dead") == 2
@@ -76,6 +78,6 @@ async def test_resolved_dead_letters_are_counted_once_over_all_processes(pool: a
     await asyncio.to_thread(resolve)
     async with database(database_url) as opened:
         keep = RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30)
-        await asyncio.gather(*(Maintenance(opened, keep).observe() for _ in range(3)))
+        await asyncio.gather(*(Maintenance(opened, keep, counted_within_sec=900.0).observe() for _ in range(3)))
     assert counted(metrics.DLQ_EVENTS, outcome="replayed") == before["replayed"] + 3
     assert counted(metrics.DLQ_EVENTS, outcome="discarded") == before["discarded"] + 2

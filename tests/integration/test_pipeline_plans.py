@@ -1,12 +1,12 @@
 """The plans of what relay, consumer and maintenance run all the time: by an index, at any size of the tables."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
 import pytest
 
-from app.adapters import dead_letters, erasures, features, outbox, retention, stale_histories
+from app.adapters import dead_letters, erasures, features, outbox, retention, stale_histories, uncounted
 
 ROWS: Final = 5000
 NOW: Final = datetime.now(UTC)
@@ -26,6 +26,8 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "last erasures": (erasures._SQL["last"], (["user-1", "user-2"],)),
     "unfinished erasures": (erasures._SQL["unfinished"], (10.0, 100)),
     "events of an erased user": (erasures._SQL["delete_events"], ("u1", 1, NOW, 100)),
+    "uncounted events": (uncounted._SQL["received_between"], (NOW - timedelta(days=1), NOW, 100)),
+    "events that are still uncounted": (uncounted._SQL["still"], (["e1", "e2"],)),
     "retention of dedupe rows": (retention._SQL["feature_event_consumed"], (3_000_000.0, 100)),
     "retention of events": (retention._SQL["events"], (3_000_000.0, 100)),
     "retention of dead letters": (retention._SQL["feature_consumer_dlq"], (3_000_000.0, 100)),

@@ -1,0 +1,66 @@
+"""Accepted events that were not counted in time are found, and forgotten once they are counted, given up or erased."""
+
+import asyncpg
+import pytest
+
+from app import metrics
+from tests.support.pipeline import counted, database
+from workers import uncounted
+from workers.uncounted import UncountedEvents
+
+Pool = asyncpg.Pool
+
+
+async def store(pool: Pool, **ages_sec: float) -> None:
+    await pool.executemany(
+        "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+        "VALUES ($1, 'view', 'ann', 's', 1, '', '{}', now() - make_interval(secs => $2))",
+        list(ages_sec.items()),
+    )
+
+
+async def test_uncounted_events_are_known_until_something_settles_them(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(pool, counted=60, given_up=60, dead_letter=60, replayed=60, lost=60, old=5 * 86_400, young=5)
+    await pool.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('counted')")
+    await pool.execute(
+        "INSERT INTO event_outbox (event_id, topic, message_key, payload, status) VALUES ('given_up', 't', 'k', '', 'dead')"
+    )
+    await pool.execute(
+        "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, error_kind, error, attempts, "
+        "event_id, status) VALUES ('t', 0, 1, 1, 'k', 'e', 1, 'dead_letter', 'pending'), "
+        "('t', 0, 2, 1, 'k', 'e', 1, 'replayed', 'replayed')"
+    )
+    monkeypatch.setattr(uncounted, "_AGAIN_EVERY_SEC", 0.0)
+    async with database(database_url) as opened:
+        check = UncountedEvents(opened, within_sec=30.0)
+        while await check.look() < 3:  # a turn is short, and five days are many steps
+            pass
+        assert counted(metrics.EVENTS_UNCOUNTED) == 3
+        assert check.detail is not None
+        assert check.detail.startswith("3 accepted events were not counted within 30 s")
+        await pool.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('lost'), ('replayed')")
+        await pool.execute("DELETE FROM events WHERE event_id = 'old'")
+        assert await check.look() == 0
+    assert counted(metrics.EVENTS_UNCOUNTED) == 0
+    assert check.detail is None
+
+
+async def test_a_full_list_of_uncounted_events_waits_for_room(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uncounted, "MAX_KNOWN", 5)
+    monkeypatch.setattr(uncounted, "_AGAIN_EVERY_SEC", 0.0)
+    await store(pool, **{f"first-{number}": 3600.0 for number in range(5)}, later=60.0)
+    async with database(database_url) as opened:
+        check = UncountedEvents(opened, within_sec=30.0)
+        while await check.look() < 5:
+            pass
+        assert check.detail is not None
+        assert check.detail.startswith("5 or more")
+        await pool.execute(
+            "INSERT INTO feature_event_consumed (event_id) SELECT event_id FROM events WHERE event_id <> 'later'"
+        )
+        while await check.look() != 1:
+            pass

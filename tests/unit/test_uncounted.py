@@ -1,0 +1,23 @@
+"""How much time of receipt one look for uncounted events covers."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.uncounted import next_step
+
+SEC = timedelta(seconds=1)
+
+
+def test_quick_steps_grow_and_slow_ones_shrink_within_bounds() -> None:
+    assert next_step(60 * SEC, 0.01) == 120 * SEC
+    assert next_step(60 * SEC, 0.5) == 30 * SEC
+
+
+@given(st.lists(st.floats(0.0, 10.0), min_size=1, max_size=60))
+def test_any_sequence_of_durations_stays_within_bounds(durations: list[float]) -> None:
+    step = 10 * SEC
+    for took_sec in durations:
+        step = next_step(step, took_sec)
+        assert 10 * SEC <= step <= timedelta(hours=6)
