@@ -171,6 +171,10 @@ CACHE_READS: Final = FastCounter(
 )
 CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while the breaker skips Redis")
 
+TOPIC_SETTING_WRONG: Final = _gauge(
+    "reco_topic_setting_wrong", "1 while Kafka may drop unread messages by this setting of a topic", "topic", "setting"
+)
+
 # Maintenance
 EVENTS_UNCOUNTED: Final = _gauge(
     "reco_events_uncounted", "Accepted events that were not counted within EVENTS_COUNTED_WITHIN_SEC, up to 10,000"

@@ -25,6 +25,7 @@ _START_TIMEOUT_SEC: Final = 10.0
 _CALL_TIMEOUT_SEC: Final = 5.0
 _CLOSE_TIMEOUT_SEC: Final = 2.0
 _OBSERVE_EVERY_SEC: Final = 1.0
+_SETTINGS_EVERY_SEC: Final = 30.0
 
 
 class Subscription:
@@ -44,6 +45,7 @@ class Subscription:
         self._offsets = Offsets()
         self._stall = lag.StallDetector(time.monotonic())
         self._observed_at = 0.0
+        self._settings_at = time.monotonic()
 
     @classmethod
     async def open(cls, options: kafka.KafkaOptions, topics: kafka.TopicOptions, group: str) -> "Subscription":
@@ -121,6 +123,12 @@ class Subscription:
             return
         self._observed_at = now
         check_same_topics(self._topic_ids, await self._read_topic_ids(list(self._topic_ids)))
+        if now - self._settings_at >= _SETTINGS_EVERY_SEC:
+            self._settings_at = now
+            for wrong in await kafka.observe_topics(
+                self._options, list(self._topic_ids), timeout_sec=_CALL_TIMEOUT_SEC
+            ):
+                _log.warning("topic_setting_wrong", reason=wrong)
         waiting = await self._observe_lag()
         if self._client.paused():
             self._stall.moved(now)

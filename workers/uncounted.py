@@ -1,8 +1,8 @@
 """Finds accepted events that were not counted within a bound.
 
 A deleted topic, messages that expired before they were read, or skipped offsets leave such events: each is stored, and
-nothing will ever count it, until `reco replay events` sends it again. Each event is looked at once, when it is as old as
-the bound; the ids of uncounted ones are kept and looked at again until they are counted, given up or erased.
+nothing will ever count it, until `reco replay events` sends it again. Each event is looked at once, when it is as old
+as the bound. The ids of uncounted ones are kept, and looked at again until they are counted, given up or erased.
 """
 
 import time

@@ -21,14 +21,13 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
+from app.adapters import topic_settings
 from app.adapters.kafka_bounds import bounded, stop_consumer, stop_producer
 from app.errors import DependencyDown, UserError, describe
 
 # A message may be a full event (32 KiB) plus what we add to it; a batch of messages is a producer request.
 _MAX_REQUEST_BYTES: Final = 1024 * 1024
 _REQUEST_TIMEOUT_MS: Final = 10_000
-# Dedupe rows must outlive what Kafka may deliver again (workers.retention), so the broker's default is not enough.
-_TOPIC_CONFIGURATION: Final = {"retention.ms": str(7 * 24 * 3600 * 1000)}
 _PROBE_TIMEOUT_SEC: Final = 1.5
 _CLOSE_TIMEOUT_SEC: Final = 1.0
 
@@ -152,7 +151,8 @@ async def ensure_topics(
 ) -> list[str]:
     """Creates the topics that are missing and returns their names, prefix included.
 
-    Raises `DependencyDown` when the broker is away, and `UserError` when it is there but refuses.
+    Raises `DependencyDown` when the broker is away, and `UserError` when it is there but refuses, or when a topic has
+    settings that may lose messages.
     """
     admin = AIOKafkaAdminClient(**options.client_arguments())
     try:
@@ -161,7 +161,7 @@ async def ensure_topics(
         missing = sorted(wanted - set(await bounded(admin.list_topics(), timeout_sec)))
         if missing:
             new = [
-                NewTopic(name, topics.partitions, topics.replication_factor, topic_configs=_TOPIC_CONFIGURATION)
+                NewTopic(name, topics.partitions, topics.replication_factor, topic_configs=dict(topic_settings.OURS))
                 for name in missing
             ]
             answer = await bounded(admin.create_topics(new), timeout_sec)
@@ -171,10 +171,22 @@ async def ensure_topics(
                         f"Topic {topic} is missing and cannot be created (Kafka error {code}: {message[0] or 'none'}). "
                         f"Create it with {topics.partitions} partitions, or allow this client to."
                     )
+        await topic_settings.ensure(admin, sorted(wanted), partitions=topics.partitions, timeout_sec=timeout_sec)
     finally:
         with contextlib.suppress(DependencyDown):
             await bounded(admin.close(), _CLOSE_TIMEOUT_SEC)
     return missing
+
+
+async def observe_topics(options: KafkaOptions, topics: Sequence[str], *, timeout_sec: float) -> list[str]:
+    """What is wrong with the settings of these topics, which the gauge tells too. Raises `DependencyDown`."""
+    admin = AIOKafkaAdminClient(**options.client_arguments())
+    try:
+        await bounded(admin.start(), timeout_sec)
+        return [str(wrong) for wrong in await topic_settings.observe(admin, topics, timeout_sec=timeout_sec)]
+    finally:
+        with contextlib.suppress(DependencyDown):
+            await bounded(admin.close(), _CLOSE_TIMEOUT_SEC)
 
 
 async def check_listening(options: KafkaOptions, *, timeout_sec: float) -> None:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.adapters import schema_check
-from app.adapters.kafka import KafkaOptions, check_listening, describe_cluster
+from app.adapters.kafka import KafkaOptions, check_listening, describe_cluster, observe_topics
 from app.checks import findings
 from app.checks.findings import Finding
 from app.errors import DependencyDown, describe
@@ -124,6 +124,8 @@ async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[F
         else:
             remedy = "feature-consumer creates it at start if it has the permission; otherwise create it"
             yield Finding("warn", "kafka", f"{topic}: does not exist, or this user may not see it", remedy)
+    for wrong in await observe_topics(options, topics, timeout_sec=_TIMEOUT_SEC):
+        yield Finding("FAIL", "kafka", wrong, "change it with kafka-configs.sh, or remove it to have ours set")
 
 
 async def redis(url: str, timeout_sec: float) -> AsyncIterator[Finding]:

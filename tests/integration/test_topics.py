@@ -2,12 +2,14 @@
 
 import pytest
 from aiokafka.client import AIOKafkaClient
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
+from app import metrics
 from app.adapters import topic_ids
 from app.adapters.kafka import TopicOptions, ensure_topics
+from app.adapters.topic_settings import OURS
 from app.errors import DependencyDown, UserError
-from tests.support.pipeline import kafka_options, until
+from tests.support.pipeline import counted, kafka_options, until
 
 
 async def test_missing_topics_are_made_with_their_partitions_and_retention(kafka: str, topic_prefix: str) -> None:
@@ -51,3 +53,51 @@ async def test_a_topic_recreated_has_another_id(kafka: str, topic_prefix: str) -
         await until(another)
     finally:
         await client.close()
+
+
+def settings_of(kafka: str, topic: str) -> dict[str, str]:
+    resource = ConfigResource("topic", topic)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    (found,) = admin.describe_configs([resource]).values()
+    return {name: entry.value for name, entry in found.result(10.0).items()}
+
+
+def make(kafka: str, topic: str, **settings: str) -> None:
+    new = NewTopic(topic, 1, 1, config={name.replace("_", "."): value for name, value in settings.items()})
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for future in admin.create_topics([new]).values():
+        future.result(10.0)
+
+
+async def test_a_topic_with_the_brokers_defaults_gets_our_settings(kafka: str, topic_prefix: str) -> None:
+    make(kafka, f"{topic_prefix}one", segment_bytes="1048576")
+    options = TopicOptions(prefix=topic_prefix, partitions=3)
+    assert await ensure_topics(kafka_options(kafka), ["one"], options, timeout_sec=10.0) == []
+    found = settings_of(kafka, f"{topic_prefix}one")
+    assert OURS.items() <= found.items()
+    assert found["segment.bytes"] == "1048576"
+
+    async def widened() -> bool:
+        topics = AdminClient({"bootstrap.servers": kafka}).list_topics(f"{topic_prefix}one", timeout=10.0).topics
+        return len(topics[f"{topic_prefix}one"].partitions) == 3
+
+    await until(widened)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("cleanup_policy", "compact", "cleanup.policy=compact; it must be delete"),
+        ("retention_ms", "60000", r"retention.ms=60000; it must be 604800000 \(7 days\) or more, or -1"),
+        ("retention_bytes", "1000000", "retention.bytes=1000000; it must be -1"),
+    ],
+)
+async def test_settings_that_lose_messages_are_refused_and_measured(
+    kafka: str, topic_prefix: str, name: str, value: str, message: str
+) -> None:
+    topic = f"{topic_prefix}one"
+    make(kafka, topic, **{name: value})
+    with pytest.raises(UserError, match=f"topic {topic}: {message}"):
+        await ensure_topics(kafka_options(kafka), ["one"], TopicOptions(prefix=topic_prefix), timeout_sec=10.0)
+    assert counted(metrics.TOPIC_SETTING_WRONG, topic=topic) == 1
+    assert settings_of(kafka, topic)[name.replace("_", ".")] == value

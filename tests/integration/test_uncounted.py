@@ -25,7 +25,8 @@ async def test_uncounted_events_are_known_until_something_settles_them(
     await store(pool, counted=60, given_up=60, dead_letter=60, replayed=60, lost=60, old=5 * 86_400, young=5)
     await pool.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('counted')")
     await pool.execute(
-        "INSERT INTO event_outbox (event_id, topic, message_key, payload, status) VALUES ('given_up', 't', 'k', '', 'dead')"
+        "INSERT INTO event_outbox (event_id, topic, message_key, payload, status) "
+        "VALUES ('given_up', 't', 'k', '', 'dead')"
     )
     await pool.execute(
         "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, error_kind, error, attempts, "
