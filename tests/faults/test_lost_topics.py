@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from app.adapters.topic_settings import OURS
@@ -15,6 +16,7 @@ from tests.support.service import ROOT, Service, eventually, running
 _LOST = 20
 
 
+@pytest.mark.shows("EVENTS_COUNTED_WITHIN_SEC")
 def test_events_of_a_deleted_topic_are_told_and_counted_after_a_replay(
     environment: dict[str, str], kafka: str, topic_prefix: str, database_url: str, redis_url: str
 ) -> None:
@@ -73,8 +75,5 @@ def settings_of(admin: AdminClient, topic: str) -> dict[str, str]:
 
 
 def reco(environment: Mapping[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "app.cli", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    command = [sys.executable, "-m", "app.cli", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
