@@ -40,6 +40,7 @@ ABLATIONS: Final[dict[str, Model]] = {
 _SIDES: Final[dict[str, tuple[float, float]]] = {
     "popularity_half_life_ms": (4 * DAY_MS, 16 * DAY_MS),
     "covisitation_half_life_ms": (60 * DAY_MS, 360 * DAY_MS),
+    "user_linear": (2.0, 8.0),
     "pair_window": (10, 40),
     "pair_distance": (2.5, 10.0),
     "seed_power": (0.3, 0.5),

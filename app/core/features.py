@@ -1,8 +1,8 @@
 """Folds a batch of events into changes: users' histories, sums per item, sums per pair of items.
 
 Pure and order-independent where it matters: histories are joins (`app.core.history`), items and pairs are sums of
-forward-decayed terms (`app.core.signals`). Only pairs and repeats look at a history, so only they can miss what
-arrives late.
+forward-decayed terms (`app.core.signals`), and what one user adds to them saturates (`app.core.saturation`). Only pairs
+and repeats look at the items around an event, so only they can miss what arrives late.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,6 +20,7 @@ from app.core.messages import (
     WatchMessage,
 )
 from app.core.model import MODEL, Model
+from app.core.saturation import counted
 from app.core.signals import Kind, forward_weight, signal
 
 __all__ = [
@@ -40,7 +41,7 @@ class ItemDelta(msgspec.Struct, gc=False):
     """What a batch adds to an item's sums; the first three are forward-decayed (see `app.core.signals`)."""
 
     popularity: float = 0.0
-    """Signal weights, with the half-life of popularity; an abandoned watch subtracts."""
+    """Signal weights, saturating by user, with the half-life of popularity; an abandoned watch subtracts."""
     frequency: float = 0.0
     """Positive signal weights, with the half-life of co-visitation: what pair weights are normalised by."""
     repeat_weight: float = 0.0
@@ -86,19 +87,21 @@ def fold(
         kind, weight = signal(message)
         entry = Entry(message.item_id, message.ts_ms, kind, weight)
         delta = _delta(result.items, entry.item_id)
-        delta.popularity += weight * forward_weight(entry.at_ms, model.popularity_half_life_ms)
         _count(delta, message)
 
         builder = builders.get(message.user_id)
         if builder is None:
             builder = builders[message.user_id] = HistoryBuilder(histories.get(message.user_id, NO_HISTORY))
+        held = builder.held(entry.item_id)
+        counts = counted(held, entry, model)
+        delta.popularity += counts.popularity
         if weight > 0.0:
-            term = weight * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
-            delta.frequency += term
-            if _is_repeat(builder.entries, entry, model.repeat_gap_ms):
-                delta.repeat_weight += term
-            pairing.add(builder.entries, entry)
-        builder.insert(entry)
+            factor = counts.share * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
+            delta.frequency += weight * factor
+            if _is_repeat(held, entry, model.repeat_gap_ms):
+                delta.repeat_weight += weight * factor
+            pairing.add(builder.entries, entry, counts.share)
+        builder.insert(entry, held)
 
     for user_id, builder in builders.items():
         history = builder.finish()
@@ -121,14 +124,15 @@ class _Pairing:
         self._window = model.pair_window
         self._by_distance = [1.0 / (1.0 + items / model.pair_distance) for items in range(model.pair_window)]
 
-    def add(self, entries: list[Entry], entry: Entry) -> None:
+    def add(self, entries: list[Entry], entry: Entry, share: float) -> None:
+        """`share`: that of the event's weight which counts."""
         pairs, window, by_distance = self._pairs, self._window, self._by_distance
         item_id, at_ms, weight = entry.item_id, entry.at_ms, entry.weight
         met = {item_id}
         newer: list[Entry] = []
         older = distance = 0
         timestamp_ms = at_ms
-        factor = forward_weight(at_ms, self._half_life_ms)
+        factor = share * forward_weight(at_ms, self._half_life_ms)
         for other in entries:
             other_id = other.item_id
             if other_id in met:
@@ -151,24 +155,13 @@ class _Pairing:
                 timestamp_ms, distance = other.at_ms, places
             if other.weight > 0.0:
                 key = (item_id, other.item_id) if item_id < other.item_id else (other.item_id, item_id)
-                term = (
-                    forward_weight(other.at_ms, self._half_life_ms)
-                    * by_distance[distance]
-                    * sqrt(weight * other.weight)
-                )
-                pairs[key] = pairs.get(key, 0.0) + term
+                later = share * forward_weight(other.at_ms, self._half_life_ms)
+                pairs[key] = pairs.get(key, 0.0) + later * by_distance[distance] * sqrt(weight * other.weight)
 
 
-def _is_repeat(entries: list[Entry], entry: Entry, gap_ms: int) -> bool:
-    """Whether the user's history holds the item, and only from other visits."""
-    item_id, at_ms = entry.item_id, entry.at_ms
-    found = False
-    for other in entries:
-        if other.item_id == item_id:
-            if abs(other.at_ms - at_ms) < gap_ms:
-                return False
-            found = True
-    return found
+def _is_repeat(held: list[Entry], entry: Entry, gap_ms: int) -> bool:
+    """Whether the user's history holds the item, and only from other visits. `held`: the entries of the item."""
+    return bool(held) and all(abs(other.at_ms - entry.at_ms) >= gap_ms for other in held)
 
 
 def _delta(items: dict[str, ItemDelta], item_id: str) -> ItemDelta:

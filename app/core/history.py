@@ -1,8 +1,9 @@
 """A user's latest events and hashes of all earlier items; the result does not depend on the order of arrival.
 
-A history is a function of the *set* of its events. It keeps the latest entry of each item and kind, down to the newest
-entry of the 50th item. Adding entries only moves that bound forward, so merging is the join of a semilattice: an entry
-that is dropped once would be dropped by every later state.
+A history is a function of its events, each of which is inserted once. It keeps the latest entry of each item and kind,
+down to the newest entry of the 50th item. Adding entries only moves that bound forward: an entry that is dropped once
+would be dropped by every later state. What the other events of an item and kind weighed is kept as a sum, while the
+history holds the item.
 
 Items beyond those 50 are kept as 32-bit hashes, so that a heavy user is not shown last year's films again. The union of
 the sets, cut to the 1,000 smallest hashes, is a join as well.
@@ -10,10 +11,13 @@ the sets, cut to the 1,000 smallest hashes, is a join as well.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from math import exp2
 from typing import Final
 from zlib import crc32
 
 import msgspec
+
+from app.core.signals import POPULARITY_HALF_LIFE_MS
 
 MAX_ITEMS: Final = 50
 # 99 of 100 users of a dense movie log have fewer than 450 items. Beyond this some are forgotten: at most 5 KB
@@ -22,12 +26,17 @@ MAX_SEEN_HASHES: Final = 1_000
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One thing a user did with an item. `kind`: a `signals.Kind`. `weight`: purchase 1; below 0: disliked."""
+    """One thing a user did with an item. `kind`: a `signals.Kind`. `weight`: purchase 1; below 0: disliked.
+
+    `other_weight`: the weights of the user's other events of this item and kind, decayed to `at_ms` with the half-life
+    of popularity. It is the integer 0 where there are none, which takes one byte of a stored history instead of nine.
+    """
 
     item_id: str
     at_ms: int
     kind: int
     weight: float
+    other_weight: int | float = 0
 
 
 class History(msgspec.Struct, array_like=True, frozen=True):
@@ -54,7 +63,7 @@ _decoder: Final = msgspec.msgpack.Decoder(History)
 
 
 def encode_history(history: History) -> bytes:
-    """A history as it is stored and cached: MessagePack, some 30 bytes an entry and 5 a hash."""
+    """A history as it is stored and cached: MessagePack, some 31 bytes an entry and 5 a hash."""
     return _encoder.encode(history)
 
 
@@ -69,10 +78,10 @@ def seen_hash(item_id: str) -> int:
 
 
 def merge_history(history: History, entries: Iterable[Entry]) -> History:
-    """The history with `entries` added; `history` itself if they change nothing."""
+    """The history with `entries` added."""
     builder = HistoryBuilder(history)
     for entry in entries:
-        builder.insert(entry)
+        builder.insert(entry, builder.held(entry.item_id))
     return builder.finish()
 
 
@@ -90,16 +99,20 @@ class HistoryBuilder:
         result = History(tuple(self.entries), seen_hashes)
         return self._before if result == self._before else result
 
-    def insert(self, entry: Entry) -> None:
+    def held(self, item_id: str) -> list[Entry]:
+        """The entries of the item, newest first."""
+        return [entry for entry in self.entries if entry.item_id == item_id]
+
+    def insert(self, entry: Entry, held: Iterable[Entry]) -> None:
+        """`held`: the entries of its item."""
         entries = self.entries
         item_id, kind = entry.item_id, entry.kind
         if self._seen_hashes is not None:
             self._seen_hashes.add(seen_hash(item_id))
-        for index, other in enumerate(entries):
-            if other.item_id == item_id and other.kind == kind:
-                if _order(other) <= _order(entry):
-                    return
-                del entries[index]
+        for other in held:
+            if other.kind == kind:
+                entries.remove(other)
+                entry = _joined(other, entry)
                 break
         if not entries or entry.at_ms > entries[0].at_ms:
             entries.insert(0, entry)
@@ -123,6 +136,14 @@ class HistoryBuilder:
                     self._seen_hashes = {seen_hash(other.item_id) for other in entries}
                 del entries[end:]
                 return
+
+
+def _joined(one: Entry, other: Entry) -> Entry:
+    """The latest of two entries of one item and kind; the other one's weights go into its sum."""
+    latest, earlier = (one, other) if _order(one) <= _order(other) else (other, one)
+    decay = exp2((earlier.at_ms - latest.at_ms) / POPULARITY_HALF_LIFE_MS)
+    other_weight = latest.other_weight + (earlier.weight + earlier.other_weight) * decay
+    return Entry(latest.item_id, latest.at_ms, latest.kind, latest.weight, other_weight)
 
 
 def _place(entry: Entry) -> tuple[int, str]:

@@ -18,6 +18,10 @@ class Model(Struct, frozen=True, kw_only=True):
     popularity_half_life_ms: int = POPULARITY_HALF_LIFE_MS
     covisitation_half_life_ms: int = COVISITATION_HALF_LIFE_MS
 
+    user_linear: float = 4.0
+    """What one user adds to an item's sums counts in full up to so many purchases made now, and saturates at twice
+    that. An item that is bought every week stays at 2.2."""
+
     pair_window: int = 20
     """An event is paired with the items within so many places in the user's history, on either side. 40 gains 0.3 %
     of the hits on the dense log for 1.8 times what the consumer writes."""

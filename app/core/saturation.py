@@ -1,0 +1,49 @@
+"""A user's share of an item's sums saturates, so that one user cannot push an item to the top for everybody.
+
+What a user adds to an item's popularity is a function of two numbers of that user and item: the decayed sum of the
+signal weights, and the time of the newest event. Up to `Model.user_linear` it is the sum itself; beyond, it approaches
+twice that, however many events come. An event adds the difference that it makes, so the total does not depend on the
+order of arrival, as long as the history holds the item.
+"""
+
+from collections.abc import Sequence
+from math import exp2
+
+from msgspec import Struct
+
+from app.core.history import Entry
+from app.core.model import Model
+from app.core.signals import forward_weight
+
+
+class Counted(Struct, frozen=True, gc=False):
+    """What an event adds to popularity (forward-decayed), and the share of its weight, 0 to 1, that other sums take."""
+
+    popularity: float
+    share: float
+
+
+def counted(held: Sequence[Entry], entry: Entry, model: Model) -> Counted:
+    """`held`: the entries of the event's item in the user's history."""
+    half_life_ms, linear = model.popularity_half_life_ms, model.user_linear
+    whole = entry.weight * forward_weight(entry.at_ms, half_life_ms)
+    if not held:
+        return Counted(whole, 1.0)
+    held_ms = max(other.at_ms for other in held)
+    newest_ms = max(held_ms, entry.at_ms)
+    unit = exp2((held_ms - newest_ms) / half_life_ms)
+    before = sum((other.weight + other.other_weight) * exp2((other.at_ms - newest_ms) / half_life_ms) for other in held)
+    added = entry.weight * exp2((entry.at_ms - newest_ms) / half_life_ms)
+    if max(abs(before) / unit, abs(before + added)) <= linear or not added:
+        return Counted(whole, 1.0)
+    adds = _saturated(before + added, linear) - unit * _saturated(before / unit, linear)
+    return Counted(adds * forward_weight(newest_ms, half_life_ms), min(1.0, max(0.0, adds / added)))
+
+
+def _saturated(weight: float, linear: float) -> float:
+    """What counts of a user's decayed sum of weights for an item: from -2 `linear` to 2 `linear`."""
+    if weight > linear:
+        return 2.0 * linear - linear * linear / weight
+    if weight < -linear:
+        return -2.0 * linear - linear * linear / weight
+    return weight
