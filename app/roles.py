@@ -73,6 +73,7 @@ class Api:
             related_ttl_sec=settings.online_cache_related_ttl_sec,
             popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
             max_keys=settings.online_cache_memory_max_keys,
+            catalogue_only=settings.catalogue_only,
         )
         self._recommender = Recommender(
             self._histories,

@@ -101,6 +101,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     online_cache_related_ttl_sec: Annotated[float, Meta(gt=0, le=300)] = 300.0
     online_cache_popularity_ttl_sec: Positive = 0.5
 
+    catalogue_only: bool = False
     exploration_share: Annotated[float, Meta(ge=0, le=0.5)] = 0.05
     exploration_seed: Annotated[str, Meta(max_length=64)] = "1"
     variants: tuple[Variant, ...] = ()

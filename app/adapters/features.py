@@ -129,10 +129,12 @@ async def read_pairs(
     }
 
 
-async def read_popular(connection: "Connection", limit: int, category: str | None = None) -> list[tuple[str, float]]:
+async def read_popular(
+    connection: "Connection", limit: int, category: str | None = None, *, catalogue_only: bool = False
+) -> list[tuple[str, float]]:
     """The most popular servable items of a category (None: of all), with forward-decayed popularity, best first."""
     if category is None:
-        rows = await connection.fetch(_SQL["read_popular"], limit)
+        rows = await connection.fetch(_SQL["read_popular_of_catalogue" if catalogue_only else "read_popular"], limit)
     else:
         rows = await connection.fetch(_SQL["read_popular_of_category"], limit, category)
     return [(item_id, popularity) for item_id, popularity in rows]

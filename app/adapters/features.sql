@@ -93,6 +93,17 @@ WHERE
 ORDER BY s.popularity DESC, s.item_id
 LIMIT $1;
 
+-- name: read_popular_of_catalogue
+SELECT s.item_id, s.popularity
+FROM item_stats AS s
+JOIN items AS i ON i.item_id = s.item_id
+WHERE
+    NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+    AND (i.published_at IS NULL OR i.published_at <= now())
+    AND s.popularity > 0
+ORDER BY s.popularity DESC, s.item_id
+LIMIT $1;
+
 -- name: read_popular_of_category
 SELECT s.item_id, s.popularity
 FROM items AS i

@@ -128,7 +128,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         opt=schema.call(needs="admin", tag="catalogue", answers={204: None, **_ABSENT}),
     )
     async def delete_item(scope: Scope) -> ASGIApp:
-        """Removes an item from the catalogue. It is still served when it is popular: set `hidden` to stop that."""
+        """Removes an item from the catalogue. With `CATALOGUE_ONLY` that ends its service. Otherwise it is still
+        served when it is popular: set `hidden` to stop that.
+        """
         async with database.connection() as connection:
             if not await catalogue.delete(connection, path_id(scope)):
                 raise ProblemError(404, "The catalogue has no such item.")

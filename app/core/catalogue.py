@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Card(Struct, frozen=True):
-    """An item as it is served. Items missing from the catalogue are served too, without a title."""
+    """An item as it is served."""
 
     title: str | None = None
     categories: frozenset[str] = frozenset()
@@ -24,3 +24,7 @@ class Card(Struct, frozen=True):
 
 
 UNKNOWN: Final = Card()
+"""An item that is missing from the catalogue."""
+
+NEVER_SERVED: Final = Card(hidden=True)
+"""The same, where only items of the catalogue are served."""

@@ -52,7 +52,8 @@ class CurrentRules(Struct, frozen=True):
 
 
 class CardsOf(Struct, frozen=True):
-    """Is sent a mapping with a `Card` for each of the items: `UNKNOWN` for what is not in the catalogue."""
+    """Is sent a mapping with a `Card` for each of the items: `UNKNOWN` or `NEVER_SERVED` for what is not in
+    the catalogue."""
 
     item_ids: Collection[str]
 

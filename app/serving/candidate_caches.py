@@ -10,7 +10,7 @@ from app.adapters import catalogue, features, rules
 from app.adapters.changes import RULES_CHANGED
 from app.adapters.postgres import Database
 from app.core import exploration
-from app.core.catalogue import UNKNOWN, Card
+from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
 from app.core.exploration import EMPTY_POOL, ExplorationPool
 from app.core.item_index import ItemIndex
 from app.core.model import MODEL
@@ -44,11 +44,21 @@ EVERYTHING: Final = ""
 class CandidateCaches:
     """`neighbours` and `cards` by item; `popular`, `exploration_pool` and `fallback` by category.
 
+    `catalogue_only`: items that the catalogue does not have are neither popular nor servable.
     `rules` has the one key `RULES_CHANGED`. `index` numbers the items that stand in `neighbours` and `popular`.
     """
 
-    def __init__(self, database: Database, *, related_ttl_sec: float, popularity_ttl_sec: float, max_keys: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        related_ttl_sec: float,
+        popularity_ttl_sec: float,
+        max_keys: int,
+        catalogue_only: bool,
+    ) -> None:
         self._database = database
+        self._catalogue_only = catalogue_only
         self.index = ItemIndex()
         self.neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
@@ -63,7 +73,7 @@ class CandidateCaches:
         self.cards: FreshCache[Card] = FreshCache(
             "cards",
             self._load_cards,
-            absent=UNKNOWN,
+            absent=NEVER_SERVED if catalogue_only else UNKNOWN,
             ttl_sec=related_ttl_sec,
             max_keys=max_keys,
             max_batch=1000,
@@ -126,7 +136,8 @@ class CandidateCaches:
             return {RULES_CHANGED: await rules.read_rules(connection)}
 
     async def _popular(self, connection: "Connection", category: str | None) -> Popular:
-        return popular_of(await features.read_popular(connection, POPULAR_LIMIT, category), index=self.index)
+        rows = await features.read_popular(connection, POPULAR_LIMIT, category, catalogue_only=self._catalogue_only)
+        return popular_of(rows, index=self.index)
 
     def _by_category(
         self,

@@ -87,6 +87,9 @@ async def test_popular_items_are_read_by_category_and_overall(pool: asyncpg.Pool
     assert await popular(pool, 1, "film") == [("shown", 2.0)]
     assert await popular(pool, 10, "music") == []
     assert await popular(pool, 10) == [("unknown", 7.0), ("book", 3.0), ("shown", 2.0), ("other", 1.0)]
+    async with pool.acquire() as connection:
+        of_catalogue = await features.read_popular(connection, 2, catalogue_only=True)
+    assert of_catalogue == [("book", 3.0), ("shown", 2.0)]
 
 
 async def test_new_items_are_those_published_or_come_lately_the_least_shown_first(pool: asyncpg.Pool) -> None:
