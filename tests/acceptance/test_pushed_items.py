@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.support.service import Service, eventually, running
 
 PURCHASE: dict[str, Any] = {"event_type": "purchase", "session_id": "s"}
@@ -35,6 +37,7 @@ def test_300_pairs_of_one_user_do_not_pass_those_of_ten(environment: dict[str, s
         eventually(lambda: listed(service, "/similar/hit") == ["liked", "pushed"], describe=service.describe)
 
 
+@pytest.mark.shows("CATALOGUE_ONLY")
 def test_an_item_that_a_client_made_up_is_not_served_where_only_the_catalogue_is(environment: dict[str, str]) -> None:
     with running({**environment, "CATALOGUE_ONLY": "true"}) as service:
         for item_id in ("hit", "liked"):
