@@ -185,13 +185,15 @@ MAINTENANCE_DELETED: Final = _counter(
 
 # KPIs of the last seven days, from the same sums as /analytics/baseline
 KPI_SHOWN: Final = _gauge(
-    "reco_kpi_shown_places", "Impressions at the positions 0 to 19 in the last seven days, by source", "source"
+    "reco_kpi_shown_places",
+    "Impressions at the positions 0 to 19 in the last seven days, by source: those of /reco, unknown (none), other",
+    "source",
 )
 KPI_CLICKED: Final = _gauge("reco_kpi_clicked_places", "Those of reco_kpi_shown_places that were clicked", "source")
 KPI_ITEMS_SHOWN: Final = _gauge(
-    "reco_kpi_items_shown", "Distinct items shown at the positions 0 to 19 in the last seven days"
+    "reco_kpi_items_shown", "Distinct items of the catalogue shown at the positions 0 to 19 in the last seven days"
 )
-KPI_CATALOGUE: Final = _gauge("reco_kpi_catalogue_items", "Items in the catalogue")
+KPI_CATALOGUE: Final = _gauge("reco_kpi_catalogue_items", "Items in the catalogue; without one, all items seen so far")
 
 
 def render() -> bytes:

@@ -82,13 +82,14 @@ class Maintenance:
 
     async def observe_kpis(self) -> None:
         """Sets the gauges of impressions and clicks of the last days, by source. Raises `DependencyDown`."""
+        after = datetime.now(UTC).date() - timedelta(days=_KPI_DAYS)
         async with self._database.connection() as connection:
-            found = await analytics.read_baseline(connection, datetime.now(UTC).date() - timedelta(days=_KPI_DAYS))
-        by_source: dict[str, tuple[int, int]] = {}
-        for row in found.shown:
-            shown, clicked = by_source.get(row.source, (0, 0))
-            by_source[row.source] = (shown + row.shown, clicked + row.clicked)
-        for source, (shown, clicked) in by_source.items():
+            found = await analytics.read_baseline(connection, after)
+            sources = await analytics.read_sources(connection, after)
+        # Without the sources that were not shown in these days any more.
+        metrics.KPI_SHOWN.clear()
+        metrics.KPI_CLICKED.clear()
+        for source, (shown, clicked) in sources.items():
             metrics.KPI_SHOWN.labels(source).set(shown)
             metrics.KPI_CLICKED.labels(source).set(clicked)
         metrics.KPI_ITEMS_SHOWN.set(found.items.get(analytics.ANY, 0))

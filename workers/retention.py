@@ -13,10 +13,9 @@ from typing import Final
 from msgspec import Struct
 
 from app import metrics
-from app.adapters import retention
+from app.adapters import analytics, retention, sessions
 from app.adapters.postgres import Database
 from app.adapters.retention import Table
-from app.adapters.sessions import KEEP_DAYS
 
 _EVERY_SEC: Final = 30.0
 _BATCH: Final = 2000
@@ -25,8 +24,12 @@ _TURN_SEC: Final = 1.0
 # Between two batches the server serves those who wait for an answer.
 _PAUSE_SEC: Final = 0.02
 _DAY_SEC: Final = 86_400.0
-# The partial indexes of the outbox exclude discarded rows: they are few, and finding them scans the table.
-_OUTBOX_EVERY_SEC: Final = 3600.0
+# Finding expired rows of these scans the table: the partial indexes of the outbox exclude discarded rows, and the sums
+# of the KPIs expire by the day.
+_SCANNED: Final[frozenset[Table]] = frozenset(
+    {"event_outbox", "analytics_shown", "analytics_watches", "analytics_items", "analytics_variants"}
+)
+_SCANNED_EVERY_SEC: Final = 3600.0
 
 
 class RetentionOptions(Struct, frozen=True, kw_only=True):
@@ -47,7 +50,11 @@ class Retention:
             "events": options.events_days,
             "feature_consumer_dlq": options.resolved_days,
             "event_outbox": options.resolved_days,
-            "sessions": KEEP_DAYS,
+            "sessions": sessions.KEEP_DAYS,
+            "analytics_shown": analytics.KEEP_DAYS,
+            "analytics_watches": analytics.KEEP_DAYS,
+            "analytics_items": analytics.KEEP_DAYS,
+            "analytics_variants": analytics.KEEP_DAYS,
         }
         self._due: dict[Table, float] = {}
 
@@ -66,7 +73,7 @@ class Retention:
                 deleted[table] += count
                 if count < _BATCH:
                     due.remove(table)
-                    every_sec = _OUTBOX_EVERY_SEC if table == "event_outbox" else _EVERY_SEC
+                    every_sec = _SCANNED_EVERY_SEC if table in _SCANNED else _EVERY_SEC
                     self._due[table] = time.monotonic() + every_sec
             await asyncio.sleep(_PAUSE_SEC)
         return deleted

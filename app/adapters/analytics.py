@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from app.adapters import sql
+from app.core.attribution import COVISITATION, POPULAR, REPEAT
+from app.core.exploration import EXPLORE
+from app.core.slate import CATALOGUE, PINNED
 from app.core.variants import CONTROL_NAME, MAX_VARIANTS, PREVIEW_NAME
 
 if TYPE_CHECKING:
@@ -17,12 +20,22 @@ PLACES: Final = 20
 ANY: Final = ("", "")
 USER_GROUPS: Final = 1_024
 
-# KPIs reach back 30 days at most, and an event counts for a day at most a week before it arrived.
-_VARIANTS_KEPT_DAYS: Final = 40
+KEEP_DAYS: Final = 40.0
+"""KPIs reach back 30 days at most, and an event counts for a day at most a week before it arrived."""
+
+SOURCES: Final = (COVISITATION, POPULAR, REPEAT, EXPLORE, PINNED, CATALOGUE)
+OTHER: Final = "other"
+UNKNOWN: Final = "unknown"
+
+# Clients choose request ids, model versions and variants. These bounds are far above what correct ones need.
+_EVENTS_A_REQUEST: Final = 200
+_VERSIONS_A_DAY: Final = 20
+_VARIANTS_A_DAY: Final = 2 * (1 + MAX_VARIANTS)
+_ROWS: Final = 200
 
 
 class Shown(Struct, frozen=True):
-    """Impressions at the positions 0 to 19, and the clicks that followed."""
+    """Impressions at the positions 0 to 19, and the clicks and watches that followed."""
 
     source: str
     model_version: str
@@ -33,8 +46,12 @@ class Shown(Struct, frozen=True):
 
 
 class Baseline(Struct, frozen=True):
-    """`items`: distinct items shown, by (source, model version); `ANY` stands for all."""
+    """`total` has the sources and versions `ANY`; `shown` has a row for each, those most shown first and 200 at most.
+    `watches` and `watch_sec` are of all watches. `items`: distinct items of the catalogue that were shown, by (source,
+    model version).
+    """
 
+    total: Shown
     shown: list[Shown]
     watches: int
     watch_sec: float
@@ -88,7 +105,6 @@ async def roll_up(connection: "Connection", longest: timedelta) -> Slice | None:
         rolled_to = await connection.fetchval(_SQL["lock_progress"])
         if rolled_to is None:
             return None
-        await connection.execute(_SQL["forget_variants"], _VARIANTS_KEPT_DAYS)
         settled = await connection.fetchval(_SQL["settled"])
         if settled <= rolled_to:
             return Slice(0, rolled_to, True)
@@ -97,22 +113,42 @@ async def roll_up(connection: "Connection", longest: timedelta) -> Slice | None:
             await connection.execute(_SQL["advance"], settled)
             return Slice(0, settled, True)
         until = min(start + longest, settled)
-        events = await connection.fetchval(_SQL["roll_up"], start, until, PLACES, PREVIEW_NAME, USER_GROUPS)
+        events = await connection.fetchval(
+            _SQL["roll_up"],
+            start,
+            until,
+            PLACES,
+            PREVIEW_NAME,
+            USER_GROUPS,
+            _EVENTS_A_REQUEST,
+            SOURCES,
+            _VERSIONS_A_DAY,
+            _VARIANTS_A_DAY,
+        )
         await connection.execute(_SQL["advance"], until)
     return Slice(events, until, until == settled)
 
 
 async def read_baseline(connection: "Connection", after: date) -> Baseline:
-    """The sums of the days after `after` (UTC)."""
-    watches, watch_sec = await connection.fetchrow(_SQL["read_watches"], after) or (0, 0.0)
-    return Baseline(
-        shown=[Shown(*row) for row in await connection.fetch(_SQL["read_shown"], after)],
-        watches=watches,
-        watch_sec=watch_sec,
-        items={(source, version): n for source, version, n in await connection.fetch(_SQL["read_items"], after)},
-        catalogue=await connection.fetchval(_SQL["catalogue_size"]),
-        as_of=await connection.fetchval(_SQL["progress"]),
-    )
+    """The sums of the days after `after` (UTC), as of one moment."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        watches, watch_sec = await connection.fetchrow(_SQL["read_watches"], after) or (0, 0.0)
+        total = await connection.fetchrow(_SQL["read_total"], after) or ()
+        return Baseline(
+            total=Shown(*ANY, *total),
+            shown=[Shown(*row) for row in await connection.fetch(_SQL["read_shown"], after, _ROWS)],
+            watches=watches,
+            watch_sec=watch_sec,
+            items={(source, version): n for source, version, n in await connection.fetch(_SQL["read_items"], after)},
+            catalogue=await connection.fetchval(_SQL["catalogue_size"]),
+            as_of=await connection.fetchval(_SQL["progress"]),
+        )
+
+
+async def read_sources(connection: "Connection", after: date) -> dict[str, tuple[int, int]]:
+    """Shown and clicked places of the days after `after` (UTC), by source: `SOURCES`, `UNKNOWN` and `OTHER`."""
+    rows = await connection.fetch(_SQL["read_sources"], after, [*SOURCES, UNKNOWN])
+    return {source: (shown, clicked) for source, shown, clicked in rows}
 
 
 async def read_variants(connection: "Connection", after: date) -> list[VariantSums]:

@@ -17,35 +17,91 @@ SELECT min(received_at) FROM events WHERE received_at >= $1 AND received_at < $2
 UPDATE analytics_progress SET rolled_to = $1;
 
 -- name: roll_up
--- One slice of arrivals, [$1, $2). An item counts as shown once a request, when its first impression arrives; a click or
--- a watch counts for it when the later of the two has arrived. $3: how many positions count; $4: the value for no variant;
--- $5: the number of user groups.
+-- One slice of arrivals, [$1, $2). An item counts as shown once a request, when its first impression arrives; a click
+-- or a watch counts for it when the later of the two has arrived. $3: how many positions count; $4: the value for no
+-- variant; $5: the number of user groups; $6: with more events than this, a request no longer counts; $7: the sources
+-- that have a name of their own; $8, $9: how many model versions and variants of one day have a name of their own.
 WITH arrived AS MATERIALIZED (
     SELECT event_id, event_type, user_id, request_id, ts_ms, payload, received_at
     FROM events
     WHERE received_at >= $1 AND received_at < $2 AND event_type IN ('impression', 'click', 'watch')
 ),
--- Rows of earlier slices that share a request with this slice.
-related AS (
-    SELECT * FROM arrived
+-- All events of the slice's requests. Their number is bounded, so the cost does not depend on how often an id repeats.
+related AS MATERIALIZED (
+    SELECT * FROM arrived WHERE request_id IS NULL
     UNION ALL
     SELECT e.event_id, e.event_type, e.user_id, e.request_id, e.ts_ms, e.payload, e.received_at
     FROM (SELECT DISTINCT request_id FROM arrived WHERE request_id IS NOT NULL) AS r
-    JOIN events AS e ON e.request_id = r.request_id
-    WHERE e.received_at < $1 AND e.event_type IN ('impression', 'click', 'watch')
+    CROSS JOIN LATERAL (
+        SELECT *, count(*) OVER () AS events_of_request
+        FROM (SELECT * FROM events WHERE request_id = r.request_id LIMIT $6::integer + 1) AS found
+    ) AS e
+    WHERE e.events_of_request <= $6 AND e.received_at < $2 AND e.event_type IN ('impression', 'click', 'watch')
+),
+impressions AS MATERIALIZED (
+    SELECT
+        event_id, user_id, request_id, payload, received_at,
+        (to_timestamp(ts_ms / 1000.0) AT TIME ZONE 'UTC')::date AS day,
+        coalesce(nullif(left(payload -> 'context' ->> 'model_version', 64), ''), 'unknown') AS model_version,
+        left(payload -> 'context' ->> 'variant', 33) AS variant
+    FROM related
+    WHERE event_type = 'impression'
+),
+-- Clients choose the names. The first ones of a day keep theirs, so that the number of rows is bounded.
+versions AS MATERIALIZED (
+    SELECT
+        i.day, i.model_version, count(*) AS impressions,
+        EXISTS (SELECT FROM analytics_shown AS a WHERE a.day = i.day AND a.model_version = i.model_version) AS known
+    FROM impressions AS i
+    GROUP BY i.day, i.model_version
+),
+named_versions AS MATERIALIZED (
+    SELECT day, model_version FROM versions WHERE known
+    UNION ALL
+    SELECT n.day, n.model_version
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY day ORDER BY impressions DESC, model_version) AS place
+        FROM versions
+        WHERE NOT known
+    ) AS n
+    WHERE n.place <= $8 - (SELECT count(DISTINCT a.model_version) FROM analytics_shown AS a WHERE a.day = n.day)
+),
+variants AS MATERIALIZED (
+    SELECT
+        i.day, i.variant, count(*) AS impressions,
+        EXISTS (SELECT FROM analytics_variants AS a WHERE a.day = i.day AND a.variant = i.variant) AS known
+    FROM impressions AS i
+    WHERE i.variant ~ '^[a-z0-9][a-z0-9_-]{0,31}$' AND i.variant <> $4
+    GROUP BY i.day, i.variant
+),
+named_variants AS MATERIALIZED (
+    SELECT day, variant FROM variants WHERE known
+    UNION ALL
+    SELECT n.day, n.variant
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY day ORDER BY impressions DESC, variant) AS place
+        FROM variants
+        WHERE NOT known
+    ) AS n
+    WHERE n.place <= $9 - (SELECT count(DISTINCT a.variant) FROM analytics_variants AS a WHERE a.day = n.day)
 ),
 placed AS (
     SELECT
         i.user_id, coalesce(i.request_id, i.event_id) AS request, i.request_id IS NOT NULL AS named,
         p.item ->> 'item_id' AS item_id,
-        (to_timestamp(i.ts_ms / 1000.0) AT TIME ZONE 'UTC')::date AS day,
-        coalesce(nullif(left(i.payload -> 'context' -> 'sources' ->> (p.place::integer - 1), 64), ''), 'unknown') AS source,
-        coalesce(nullif(left(i.payload -> 'context' ->> 'model_version', 64), ''), 'unknown') AS model_version,
-        left(i.payload -> 'context' ->> 'variant', 33) AS variant,
-        i.received_at, i.event_id
-    FROM related AS i
+        i.day,
+        CASE
+            WHEN coalesce(s.source, '') = '' THEN 'unknown'
+            WHEN s.source = ANY ($7::text[]) THEN s.source
+            ELSE 'other'
+        END AS source,
+        coalesce(m.model_version, 'other') AS model_version, v.variant, i.received_at, i.event_id
+    FROM impressions AS i
+    LEFT JOIN named_versions AS m ON m.day = i.day AND m.model_version = i.model_version
+    LEFT JOIN named_variants AS v ON v.day = i.day AND v.variant = i.variant
     CROSS JOIN LATERAL jsonb_array_elements(i.payload -> 'items') WITH ORDINALITY AS p (item, place)
-    WHERE i.event_type = 'impression' AND (p.item ->> 'position')::integer < $3
+    CROSS JOIN LATERAL (SELECT i.payload -> 'context' -> 'sources' ->> (p.place::integer - 1) AS source) AS s
+    WHERE (p.item ->> 'position')::integer < $3
 ),
 shown AS (
     SELECT DISTINCT ON (user_id, request, item_id) *
@@ -111,7 +167,6 @@ by_variant AS (
             33 - length(ltrim(('x' || substr(h.hex, 9, 8))::bit(32)::text, '0')) AS top_rank
         FROM (SELECT md5(c.user_id) AS hex) AS h
     ) AS u
-    WHERE c.variant ~ '^[a-z0-9][a-z0-9_-]{0,31}$' AND c.variant <> $4
     GROUP BY 1, 2, 3
     ON CONFLICT (day, variant, user_group) DO UPDATE SET
         top_rank = greatest(a.top_rank, excluded.top_rank),
@@ -143,9 +198,6 @@ by_item AS (
     WHERE a.last_day < excluded.last_day
 )
 SELECT count(*) FROM arrived;
-
--- name: forget_variants
-DELETE FROM analytics_variants WHERE day < (now() AT TIME ZONE 'UTC')::date - $1::integer;
 
 -- name: read_variants
 -- Of the $2 most shown variants, $3 (control) always among them: the sums of each group of users.
@@ -189,18 +241,42 @@ JOIN analytics_variants AS a ON a.day = w.day AND a.variant IN (w.variant, $3)
 CROSS JOIN LATERAL (SELECT CASE a.variant WHEN $3 THEN w.weight ELSE 1 END AS times) AS n
 GROUP BY w.variant, a.variant, a.user_group;
 
+-- name: read_total
+SELECT
+    coalesce(sum(shown), 0)::bigint, coalesce(sum(clicked), 0)::bigint, coalesce(sum(watches), 0)::bigint,
+    coalesce(sum(watch_sec), 0)
+FROM analytics_shown
+WHERE day > $1;
+
+-- name: read_sources
+-- The sources $2, and the sums of all others as `other`.
+SELECT s.source, sum(a.shown)::bigint, sum(a.clicked)::bigint
+FROM analytics_shown AS a
+CROSS JOIN LATERAL (SELECT CASE WHEN a.source = ANY ($2::text[]) THEN a.source ELSE 'other' END AS source) AS s
+WHERE a.day > $1
+GROUP BY s.source;
+
 -- name: read_shown
 SELECT source, model_version, sum(shown)::bigint, sum(clicked)::bigint, sum(watches)::bigint, sum(watch_sec)
 FROM analytics_shown
 WHERE day > $1
 GROUP BY source, model_version
-ORDER BY sum(shown) DESC, source, model_version;
+ORDER BY sum(shown) DESC, source, model_version
+LIMIT $2;
 
 -- name: read_watches
 SELECT coalesce(sum(watches), 0)::bigint, coalesce(sum(watch_sec), 0) FROM analytics_watches WHERE day > $1;
 
 -- name: read_items
-SELECT source, model_version, count(*) FROM analytics_items WHERE last_day > $1 GROUP BY source, model_version;
+-- How many items of the catalogue were shown; ('', '') stands for any source and version. Without a catalogue, of all
+-- items seen so far.
+SELECT a.source, a.model_version, count(*)
+FROM analytics_items AS a
+WHERE a.last_day > $1 AND (
+    a.item_id IN (SELECT item_id FROM items)
+    OR NOT EXISTS (SELECT FROM items) AND a.item_id IN (SELECT item_id FROM item_stats)
+)
+GROUP BY a.source, a.model_version;
 
 -- name: catalogue_size
 -- Without a catalogue, all items seen so far.

@@ -7,7 +7,17 @@ from app.adapters import sql
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
-Table = Literal["events", "feature_event_consumed", "feature_consumer_dlq", "event_outbox", "sessions"]
+Table = Literal[
+    "events",
+    "feature_event_consumed",
+    "feature_consumer_dlq",
+    "event_outbox",
+    "sessions",
+    "analytics_shown",
+    "analytics_watches",
+    "analytics_items",
+    "analytics_variants",
+]
 
 _SQL: Final = sql.load(__file__)
 

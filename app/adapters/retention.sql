@@ -41,3 +41,35 @@ DELETE FROM event_outbox WHERE ctid = ANY (ARRAY(
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ));
+
+-- name: analytics_shown
+DELETE FROM analytics_shown WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM analytics_shown
+    WHERE day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: analytics_watches
+DELETE FROM analytics_watches WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM analytics_watches
+    WHERE day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: analytics_items
+DELETE FROM analytics_items WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM analytics_items
+    WHERE last_day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: analytics_variants
+DELETE FROM analytics_variants WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM analytics_variants
+    WHERE day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));

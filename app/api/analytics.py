@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from app.adapters import analytics
-from app.adapters.analytics import ANY, Baseline, Freshness, Shown, VariantSums
+from app.adapters.analytics import Baseline, Freshness, Shown, VariantSums
 from app.adapters.postgres import Database
 from app.api.by_variant import VariantKpis, by_variant
 from app.api.timestamps import Timestamp
@@ -68,7 +68,8 @@ class BaselineQuery(Struct, frozen=True, forbid_unknown_fields=True):
 class Kpis(Struct, kw_only=True):
     """Impressions at the positions 0 to 19, each item once per request, and the clicks and watches that followed.
 
-    `ctr_at_20` is `clicked` by `shown`; `coverage_at_20` is the share of the catalogue that was shown;
+    `ctr_at_20` is `clicked` by `shown`; `coverage_at_20` is the share of the catalogue that was shown, or
+    of all items seen so far if there is no catalogue;
     `average_watch_sec` is of the watches that followed an impression.
     """
 
@@ -83,9 +84,9 @@ class Kpis(Struct, kw_only=True):
 
 
 class KpiReport(Struct, kw_only=True):
-    """The totals, and the same by source and model version. `watches` and `average_watch_sec` of the totals are of
-    all watches. `by_variant`: control first; empty when nothing was shown under a variant. Events received after
-    `as_of` are not in yet.
+    """The totals, and the same by source and model version: the 200 most shown. `watches` and `average_watch_sec` of
+    the totals are of all watches. `by_variant`: control first; empty when nothing was shown under a variant. Events
+    received after `as_of` are not in yet.
     """
 
     days: int
@@ -138,7 +139,7 @@ def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
         async with database.connection() as connection:
             found = await analytics.read_baseline(connection, after)
             variants = await analytics.read_variants(connection, after)
-        return reply(_kpi_answer(days, after + timedelta(days=1), found, variants))
+        return reply(answer_of(days, after + timedelta(days=1), found, variants))
 
     return [contract, sla_report, baseline]
 
@@ -167,14 +168,8 @@ def _sla(window: SlaWindow, freshness: Freshness | None, targets: SlaTargets) ->
     )
 
 
-def _kpi_answer(days: int, since: date, found: Baseline, variants: list[VariantSums]) -> KpiReport:
-    every = Shown(
-        *ANY,
-        sum(row.shown for row in found.shown),
-        sum(row.clicked for row in found.shown),
-        found.watches,
-        found.watch_sec,
-    )
+def answer_of(days: int, since: date, found: Baseline, variants: list[VariantSums]) -> KpiReport:
+    every = structs.replace(found.total, watches=found.watches, watch_sec=found.watch_sec)
     return KpiReport(
         days=days,
         since=since,

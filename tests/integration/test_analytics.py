@@ -173,7 +173,7 @@ async def test_the_queries_go_by_index_whatever_the_size(pool: asyncpg.Pool) -> 
         await connection.execute("SELECT brin_summarize_new_values('events_received_at')")
         minute = "now() - interval '2 minutes', now() - interval '1 minute'"
         for name, arguments in (
-            ("roll_up", f"{minute}, 20, 'preview', 1024"),
+            ("roll_up", f"{minute}, 20, 'preview', 1024, 200, NULL::text[], 20, 42"),
             ("next_arrival", minute),
             ("freshness", "30"),
         ):

@@ -37,6 +37,13 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         f"INSERT INTO sessions (session_id, user_id, started_ms, created_at) VALUES ('old', 'ann', 1, {old}), "
         "('new', 'ann', 1, now())"
     )
+    days = "(now() AT TIME ZONE 'UTC')::date - unnest(ARRAY[40, 41])"
+    await pool.execute(
+        f"INSERT INTO analytics_shown (day, source, model_version) SELECT {days}, 's', 'm';"
+        f"INSERT INTO analytics_watches SELECT {days}, 1, 1;"
+        f"INSERT INTO analytics_items SELECT 's', 'm', day::text, day FROM (SELECT {days} AS day) AS d;"
+        f"INSERT INTO analytics_variants (day, variant, user_group, top_rank) SELECT {days}, 'v', 0, 1"
+    )
     before = counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed")
     async with database(database_url) as opened:
         retention = Retention(opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30))
@@ -49,7 +56,13 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "feature_consumer_dlq": 2,
         "event_outbox": 1,
         "sessions": 1,
+        "analytics_shown": 1,
+        "analytics_watches": 1,
+        "analytics_items": 1,
+        "analytics_variants": 1,
     }
+    for table in ("shown", "watches", "items", "variants"):
+        assert await found(f"SELECT count(*) FROM analytics_{table}") == 1
     assert counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed") == before + 4500
     assert await found("SELECT array_agg(event_id) FROM feature_event_consumed") == ["new"]
     assert await found("SELECT array_agg(event_id ORDER BY event_id) FROM events") == ["new"]

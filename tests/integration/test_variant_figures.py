@@ -154,7 +154,7 @@ async def test_a_variant_is_compared_with_control_on_the_same_days(settings: Set
     assert list(recent) == ["alone"]
 
 
-async def test_sums_name_nobody_stay_after_an_erasure_and_go_in_time(settings: Settings, pool: asyncpg.Pool) -> None:
+async def test_sums_name_nobody_and_stay_after_an_erasure(settings: Settings, pool: asyncpg.Pool) -> None:
     async with serving(settings) as client:
         shown = impression("a", "b", request_id="r1")
         await post(client, "/log/impression", **{**shown, "user_id": "erase-me", "context": {"variant": "control"}})
@@ -167,13 +167,6 @@ async def test_sums_name_nobody_stay_after_an_erasure_and_go_in_time(settings: S
             ["clicked", "day", "shown", "top_rank", "user_group", "variant", "watch_sec", "watches"]
         ]
         assert "erase-me" not in stored[0]["row"]
-    await pool.execute(
-        "UPDATE analytics_variants SET day = (now() AT TIME ZONE 'UTC')::date - 40;"
-        "INSERT INTO analytics_variants SELECT day - 1, 'old', 0, 1 FROM analytics_variants"
-    )
-    async with pool.acquire() as connection:
-        assert await analytics.roll_up(connection, A_YEAR) is not None
-    assert [row["variant"] for row in await pool.fetch("SELECT variant FROM analytics_variants")] == ["control"]
 
 
 async def test_an_answer_has_the_20_most_shown_variants_and_control(settings: Settings, pool: asyncpg.Pool) -> None:
