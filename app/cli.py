@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "replay": ("replay", "replay"),
     "outbox": ("inspect_rows", "outbox"),
     "key": ("key", "key"),
+    "audit": ("audit", "audit"),
     "status": ("status", "status"),
     "smoke": ("smoke", "smoke"),
     "check": ("check", "check"),

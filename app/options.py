@@ -44,6 +44,7 @@ def retention_options(settings: Settings) -> RetentionOptions:
         events_days=settings.retention_events_days,
         dedupe_days=settings.retention_dedupe_days,
         resolved_days=settings.retention_resolved_days,
+        audit_days=settings.retention_audit_days,
     )
 
 

@@ -12,6 +12,7 @@ from app.adapters.ingest import InsertStatus
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
 from app.api import analytics, ingest, items, recommendations, root, rules, users
+from app.api.refused_keys import RefusedKeys
 from app.core.events import Record
 from app.core.variants import Variants
 from app.errors import BufferFull, Closed
@@ -94,10 +95,12 @@ class Api:
         self._change_feed = ChangeFeed(database, self._caches.outdate)
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
+        self._refused_keys = RefusedKeys(database)
         keys = options.key_source(settings)
         self.access = Access(
             keys=None if keys is None else keys.current,
             take=None if self._limiter is None else self._limiter.take,
+            refused=self._refused_keys.add,
             query_paths=frozenset([_BEACON_PATH] if settings.api_keys_in_query else []),
         )
 
@@ -115,6 +118,7 @@ class Api:
                 TaskSpec("ingest-notifier", self._notifier.run, need="degrades"),
                 TaskSpec("change-feed", self._change_feed.run, need="degrades"),
                 TaskSpec("sla-window", self._sla.run, need="degrades"),
+                TaskSpec("refused-keys", self._refused_keys.run, need="degrades"),
             ],
         ]
 

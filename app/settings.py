@@ -89,6 +89,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     retention_events_days: Annotated[float, Meta(ge=1)] = 35.0
     retention_dedupe_days: Annotated[float, Meta(ge=14)] = 35.0
     retention_resolved_days: Annotated[float, Meta(ge=1)] = 30.0
+    retention_audit_days: Annotated[float, Meta(ge=1)] = 180.0
 
     online_cache_enabled: bool = True
     online_cache_backend: Literal["redis", "memory"] = "redis"

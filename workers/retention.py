@@ -33,11 +33,12 @@ _SCANNED_EVERY_SEC: Final = 3600.0
 
 
 class RetentionOptions(Struct, frozen=True, kw_only=True):
-    """Days that rows are kept: events, dedupe rows, and resolved dead letters and dead rows after that."""
+    """Days that rows are kept: events, dedupe rows, the audit log, and dead letters and dead rows once resolved."""
 
     events_days: float
     dedupe_days: float
     resolved_days: float
+    audit_days: float
 
 
 class Retention:
@@ -55,6 +56,7 @@ class Retention:
             "analytics_watches": analytics.KEEP_DAYS,
             "analytics_items": analytics.KEEP_DAYS,
             "analytics_variants": analytics.KEEP_DAYS,
+            "audit_log": options.audit_days,
         }
         self._due: dict[Table, float] = {}
 

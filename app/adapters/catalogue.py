@@ -73,10 +73,11 @@ class StoredItem(Struct, frozen=True, kw_only=True):
 
 
 class Written(Struct, frozen=True):
-    """How many items are new and how many changed; the others were equal to what is stored."""
+    """How many items are new and how many changed, and the ids of both; the others were equal to what is stored."""
 
     created: int
     changed: int
+    item_ids: Sequence[str]
 
 
 async def store(connection: "Connection", items: Sequence[StoredItem], keep: Collection[str] = ()) -> Written:
@@ -95,8 +96,8 @@ async def store(connection: "Connection", items: Sequence[StoredItem], keep: Col
         [item.hidden for item in items],
         list(keep),
     )
-    created = sum(created for (created,) in rows)
-    return Written(created, len(rows) - created)
+    created = sum(row["created"] for row in rows)
+    return Written(created, len(rows) - created, [row["item_id"] for row in rows])
 
 
 async def read(connection: "Connection", item_id: str) -> StoredItem | None:

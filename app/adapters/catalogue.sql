@@ -88,7 +88,7 @@ WHERE
     OR ('published_at' <> ALL ($8::text[]) AND i.published_at IS DISTINCT FROM excluded.published_at)
     OR ('expires_at' <> ALL ($8::text[]) AND i.expires_at IS DISTINCT FROM excluded.expires_at)
     OR ('hidden' <> ALL ($8::text[]) AND i.hidden IS DISTINCT FROM excluded.hidden)
-RETURNING (i.xmax = 0) AS created;
+RETURNING i.item_id, (i.xmax = 0) AS created;
 
 -- name: read
 SELECT item_id, title, categories, tags, published_at, expires_at, hidden, updated_at FROM items WHERE item_id = $1;

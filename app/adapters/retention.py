@@ -17,6 +17,7 @@ Table = Literal[
     "analytics_watches",
     "analytics_items",
     "analytics_variants",
+    "audit_log",
 ]
 
 _SQL: Final = sql.load(__file__)

@@ -34,6 +34,14 @@ DELETE FROM sessions WHERE ctid = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED
 ));
 
+-- name: audit_log
+DELETE FROM audit_log WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM audit_log
+    WHERE recorded_at < now() - make_interval(secs => $1)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
 -- name: event_outbox
 DELETE FROM event_outbox WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM event_outbox

@@ -21,8 +21,8 @@ def choose(variants: Variants, user_id: str, asked: str | None, request: Request
     if asked is None:
         variant = variants.of(user_id)
         return Choice(variant.model, variant.name if variants else UNSET)
-    if not request.caller_is_admin:
-        raise ProblemError(403, f"The API key {request.caller} lacks the scope admin, which `variant` needs.")
+    if not request.caller_may_operate:
+        raise ProblemError(403, f"The API key {request.caller} lacks the scope operate, which `variant` needs.")
     found = variants.named(asked)
     if found is None:
         known = ", ".join(variants.names) or "none: VARIANTS is not set"

@@ -11,14 +11,16 @@ from litestar.types import ASGIApp, Scope
 from msgspec import Meta, Struct
 
 from app.adapters import catalogue
-from app.adapters.catalogue import StoredItem
+from app.adapters.catalogue import StoredItem, Written
 from app.adapters.postgres import Database
+from app.api.audited import Change, change
 from app.api.timestamps import Timestamp, check_timestamp
 from app.core import events
 from app.core.decoding import FieldError, InvalidInput, decode
 from app.core.events import PRINTABLE, Id
 from app.http import schema
 from app.http.body import read_body
+from app.http.context import context_of
 from app.http.paths import path_id
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
@@ -92,7 +94,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     @put(
         "/items/{item_id:path}",
         opt=schema.call(
-            needs="admin",
+            needs="catalogue",
             tag="catalogue",
             body=CatalogueItemInput,
             answers={200: CatalogueItem, 201: CatalogueItem, **_WRITE_PROBLEMS},
@@ -103,9 +105,10 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         named = path_id(request.scope)
         item = decode(_item_decoder, await read_body(request, MAX_ITEM_BYTES))
         entry = _checked(named, item, "$")
-        async with database.connection() as connection:
-            written = await catalogue.store(connection, [entry])
-            stored = await catalogue.read(connection, named)
+        async with change(database, context_of(request.scope), "store_items") as changed:
+            written = await catalogue.store(changed.connection, [entry])
+            stored = await catalogue.read(changed.connection, named)
+            _record(changed, written)
         if stored is None:
             raise ProblemError(503, "The item was deleted at the same time.", headers={"Retry-After": "1"})
         return reply(_shown(stored), status=201 if written.created else 200)
@@ -125,22 +128,23 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     @delete(
         "/items/{item_id:path}",
         status_code=200,
-        opt=schema.call(needs="admin", tag="catalogue", answers={204: None, **_ABSENT}),
+        opt=schema.call(needs="catalogue", tag="catalogue", answers={204: None, **_ABSENT}),
     )
     async def delete_item(scope: Scope) -> ASGIApp:
         """Removes an item from the catalogue. With `CATALOGUE_ONLY` that ends its service. Otherwise it is still
         served when it is popular: set `hidden` to stop that.
         """
-        async with database.connection() as connection:
-            if not await catalogue.delete(connection, path_id(scope)):
+        async with change(database, context_of(scope), "delete_item") as changed:
+            if not await catalogue.delete(changed.connection, path_id(scope)):
                 raise ProblemError(404, "The catalogue has no such item.")
+            changed.made([path_id(scope)], "deleted")
         return Reply(b"", status=204)
 
     @post(
         "/items",
         status_code=200,
         opt=schema.call(
-            needs="admin",
+            needs="catalogue",
             tag="catalogue",
             body=CatalogueBatch,
             answers={200: CatalogueBatchResult, **_WRITE_PROBLEMS},
@@ -151,14 +155,21 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         items = _decode_items(await read_body(request, events.MAX_BODY_BYTES))
         entries = [_checked(item.item_id, item, f"$.items[{index}]") for index, item in enumerate(items)]
         _refuse_repeated(items)
-        async with database.connection() as connection:
-            written = await catalogue.store(connection, entries)
+        async with change(database, context_of(request.scope), "store_items") as changed:
+            written = await catalogue.store(changed.connection, entries)
+            _record(changed, written)
         return reply(CatalogueBatchResult(written.created, len(entries) - written.created))
 
     return [put_item, get_item, delete_item, post_items]
 
 
 _ABSENT: Final = schema.problems(404, 422, 503)
+
+
+def _record(changed: Change, written: Written) -> None:
+    """Items that were stored as they are already are not in the record."""
+    if written.item_ids:
+        changed.made(written.item_ids, f"{written.created} created, {written.changed} replaced")
 
 
 def _checked(item_id: str, item: CatalogueItemInput, path: str) -> StoredItem:

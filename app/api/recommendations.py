@@ -42,7 +42,7 @@ ExcludedSeen = Annotated[
         " it, all are left out except items that users come back to."
     ),
 ]
-Variant = Annotated[Id, Meta(description="Answer as this variant of an experiment; needs the scope `admin`.")]
+Variant = Annotated[Id, Meta(description="Answer as this variant of an experiment; needs the scope `operate`.")]
 
 _ANSWER_PROBLEMS: Final = schema.problems(422, 503)
 _KINDS: Final = {"view": Kind.VIEW, "click": Kind.CLICK, "watch": Kind.WATCH, "purchase": Kind.PURCHASE}
@@ -105,7 +105,7 @@ def handlers(
     async def reco(scope: Scope) -> ASGIApp:
         """Recommendations for a user, as of the last second. With `X-Autolog-Impressions: true` the answer is logged
         as an impression of this request. `variant` asks for what that variant of an experiment would answer, which
-        needs the scope `admin`.
+        needs the scope `operate`.
         """
         query = schema.query_of(scope, RecoQuery)
         context = context_of(scope)

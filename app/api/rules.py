@@ -13,12 +13,14 @@ from msgspec import Meta, Struct, structs
 from app.adapters import rules
 from app.adapters.postgres import Database
 from app.adapters.rules import StoredRule, TooManyRules
+from app.api.audited import change
 from app.api.timestamps import Timestamp, check_timestamp
 from app.core.decoding import InvalidInput, decode
 from app.core.events import PRINTABLE, Id
 from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, field_errors
 from app.http import schema
 from app.http.body import read_body
+from app.http.context import context_of
 from app.http.paths import path_id
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
@@ -95,7 +97,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     @put(
         "/rules/{rule_id:path}",
         opt=schema.call(
-            needs="admin",
+            needs="catalogue",
             tag="rules",
             body=_BODY,
             answers={200: Rule, 201: Rule, **schema.problems(400, 409, 413, 415, 422, 503)},
@@ -109,8 +111,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         named = path_id(request.scope)
         rule = _checked(named, decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
         try:
-            async with database.connection() as connection:
-                stored, created = await rules.store(connection, rule)
+            async with change(database, context_of(request.scope), "store_rule") as changed:
+                stored, created = await rules.store(changed.connection, rule)
+                changed.made([named], "created" if created else "replaced")
         except TooManyRules:
             raise ProblemError(409, f"There are {MAX_RULES} rules already; delete one that has ended.") from None
         return reply(_shown(stored, _now_ms()), status=201 if created else 200)
@@ -135,13 +138,14 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     @delete(
         "/rules/{rule_id:path}",
         status_code=200,
-        opt=schema.call(needs="admin", tag="rules", answers={204: None, **_ABSENT}),
+        opt=schema.call(needs="catalogue", tag="rules", answers={204: None, **_ABSENT}),
     )
     async def delete_rule(scope: Scope) -> ASGIApp:
         """Removes a rule. Every process stops applying it within a second."""
-        async with database.connection() as connection:
-            if not await rules.delete(connection, path_id(scope)):
+        async with change(database, context_of(scope), "delete_rule") as changed:
+            if not await rules.delete(changed.connection, path_id(scope)):
                 raise ProblemError(404, "There is no such rule.")
+            changed.made([path_id(scope)], "deleted")
         return Reply(b"", status=204)
 
     return [put_rule, get_rule, get_rules, delete_rule]

@@ -12,10 +12,12 @@ from msgspec import Meta, Struct
 from app.adapters import catalogue, erasures, users
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
+from app.api.audited import change
 from app.api.timestamps import Timestamp
 from app.core.catalogue import UNKNOWN
 from app.core.signals import Kind
 from app.http import schema
+from app.http.context import context_of
 from app.http.paths import path_id
 from app.http.problems import ProblemError
 from app.http.responses import reply
@@ -69,7 +71,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
 
     @get(
         "/users/{user_id:path}",
-        opt=schema.call(needs="admin", tag="users", query=UserQuery, answers={200: UserData, **_PROBLEMS}),
+        opt=schema.call(needs="users", tag="users", query=UserQuery, answers={200: UserData, **_PROBLEMS}),
     )
     async def get_user(request: Request[Any, Any, Any]) -> ASGIApp:
         """What is stored about a user: events, history, and events on their way. 404 when there is nothing."""
@@ -106,15 +108,16 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
     @delete(
         "/users/{user_id:path}",
         status_code=200,
-        opt=schema.call(needs="admin", tag="users", answers={200: UserErasure, **schema.problems(422, 503)}),
+        opt=schema.call(needs="users", tag="users", answers={200: UserErasure, **schema.problems(422, 503)}),
     )
     async def delete_user(request: Request[Any, Any, Any]) -> ASGIApp:
         """Removes everything received of a user until now. Events on their way, or replayed later, are not counted.
         Sums of items, which hold no user ids, stay. Events sent afterwards are new.
         """
         user_id = path_id(request.scope)
-        async with database.connection() as connection:
-            erasure, version = await erasures.begin(connection, user_id)
+        async with change(database, context_of(request.scope), "erase_user") as changed:
+            erasure, version = await erasures.begin(changed.connection, user_id)
+            changed.made([f"erasure {erasure.number}"], "erased")
         forget(user_id)
         removed = await erasures.finish(database, [erasure])
         if cache is not None:

@@ -80,7 +80,7 @@ def _visible(client: Client, user: str, patience_sec: float) -> Step:
         answer = client.call("GET", f"/users/{user}?limit=0")
         elapsed = time.monotonic() - started
         if answer.status in (401, 403):
-            return Step("in the recommendations", False, elapsed * 1000, f"{answer.shown()} It needs the scope admin.")
+            return Step("in the recommendations", False, elapsed * 1000, f"{answer.shown()} It needs the scope users.")
         history = answer.body.get("history", []) if isinstance(answer.body, dict) else []
         seen = {entry["item_id"] for entry in history}
         if seen >= set(ITEMS):

@@ -5,7 +5,7 @@ import secrets
 import click
 
 from app.core import keys
-from app.core.keys import SCOPES
+from app.core.keys import MEANINGS, SCOPES
 from app.errors import UserError
 
 
@@ -23,7 +23,7 @@ def key() -> None:
     type=click.Choice(SCOPES),
     default=["write", "read"],
     show_default=True,
-    help="May be repeated. write: events; read: recommendations and figures; admin: catalogue, users, and the others.",
+    help="May be repeated. " + "; ".join(f"{scope}: {meaning}" for scope, meaning in MEANINGS.items()) + ".",
 )
 def new(name: str, scopes: tuple[str, ...]) -> None:
     """Make a key. The key itself goes to stderr, once; the entry for API_KEYS or API_KEYS_FILE to stdout.

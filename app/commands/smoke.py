@@ -12,7 +12,9 @@ from app.commands.service_url import service_url
 
 @click.command()
 @service_url
-@click.option("--key", envvar="RECO_API_KEY", default="", help="API key of scope admin; else RECO_API_KEY.")
+@click.option(
+    "--key", envvar="RECO_API_KEY", default="", help="API key with the scopes write, read and users; else RECO_API_KEY."
+)
 @click.option(
     "--patience", type=click.FloatRange(0.1, 600), default=15.0, show_default=True, help="Seconds until visible."
 )

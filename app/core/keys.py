@@ -13,8 +13,16 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-Scope = Literal["write", "read", "admin"]
+Scope = Literal["write", "read", "catalogue", "users", "operate", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+MEANINGS: Final[Mapping[Scope, str]] = {
+    "write": "send events",
+    "read": "recommendations, the catalogue, rules and figures",
+    "catalogue": "change items and rules",
+    "users": "read and erase what is stored about a user",
+    "operate": "preview variants, and whatever else operators do",
+    "admin": "all of these; an alias from before they were apart",
+}
 
 SECRET_BYTES: Final = 32
 
@@ -24,7 +32,7 @@ _MAX_TOKEN: Final = 256
 
 
 class Key(Struct, frozen=True):
-    """One entry. `admin` includes the other scopes."""
+    """One entry. `admin` stands for all scopes."""
 
     name: str
     scopes: frozenset[Scope]
@@ -106,5 +114,5 @@ def _scopes(text: str) -> frozenset[Scope]:
     found = frozenset(scope for scope in SCOPES if scope in names)
     unknown = [name for name in names if name not in SCOPES]
     if unknown or not found:
-        raise ValueError(f"unknown scope {', '.join(unknown) or '(none)'}; write, read or admin, joined by +")
+        raise ValueError(f"unknown scope {', '.join(unknown) or '(none)'}; {', '.join(SCOPES)}, joined by +")
     return found

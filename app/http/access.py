@@ -34,9 +34,14 @@ class Decision(Protocol):
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """Guards of the calls; None switches a guard off. `query_paths`: calls that take the key as `?key=` too."""
+    """Guards of the calls; None switches a guard off. `query_paths`: calls that take the key as `?key=` too.
+
+    `refused` is told of each key that is refused: its name if it is valid and lacks the scope, why, the call, and the
+    request's id.
+    """
 
     keys: Callable[[], KeyRing] | None = None
+    refused: Callable[[str | None, str, str, str], None] | None = None
     take: Callable[[str], Awaitable[Decision]] | None = None
     query_paths: frozenset[str] = frozenset()
 
@@ -49,7 +54,7 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
             handler = scope["route_handler"]
             if scope.get("method") != "OPTIONS":  # a preflight brings no key
                 call = call_of(handler)
-                needs: KeyScope | None = "admin" if call is None else call.needs
+                needs: KeyScope | None = "operate" if call is None else call.needs
                 if needs is not None:
                     await _admit(scope, needs, access)
             await app(scope, receive, send)
@@ -62,8 +67,8 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
 async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
     context = context_of(scope)
     if access.keys is not None:
-        key = _key(scope, context, needs, access.keys(), access.query_paths)
-        context.caller, context.caller_is_admin = key.name, key.allows("admin")
+        key = _key(scope, context, needs, access, access.keys())
+        context.caller, context.caller_may_operate = key.name, key.allows("operate")
     if access.take is not None:
         client = scope.get("client")
         decision = await access.take(context.caller or f"address:{client[0] if client else 'unknown'}")
@@ -77,8 +82,8 @@ async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
             raise retry_later(429, f"More than {decision.limit} requests in one window.", decision.reset_sec)
 
 
-def _key(scope: Scope, context: RequestContext, needs: KeyScope, ring: KeyRing, query_paths: frozenset[str]) -> Key:
-    token = _token(scope, context, query_paths)
+def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: Access, ring: KeyRing) -> Key:
+    token = _token(scope, context, access.query_paths)
     if token is None:
         metrics.API_REFUSED.labels("no_key").inc()
         raise ProblemError(
@@ -87,11 +92,19 @@ def _key(scope: Scope, context: RequestContext, needs: KeyScope, ring: KeyRing, 
     key = ring.find(token)
     if key is None:
         metrics.API_REFUSED.labels("unknown_key").inc()
+        name = token.partition(".")[0]
+        _tell(access, scope, context, None, f"wrong secret for {name}" if name in ring.keys else "unknown key")
         raise ProblemError(401, "The API key is not known.", headers=_CHALLENGE)
     if not key.allows(needs):
         metrics.API_REFUSED.labels("scope").inc()
+        _tell(access, scope, context, key.name, f"lacks the scope {needs}")
         raise ProblemError(403, f"The API key {key.name} lacks the scope {needs}.")
     return key
+
+
+def _tell(access: Access, scope: Scope, context: RequestContext, actor: str | None, outcome: str) -> None:
+    if access.refused is not None:
+        access.refused(actor, outcome, f"{scope.get('method')} {scope['path_template']}", context.request_id)
 
 
 def _token(scope: Scope, context: RequestContext, query_paths: frozenset[str]) -> str | None:

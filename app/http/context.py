@@ -30,7 +30,7 @@ class RequestContext:
     __slots__ = (
         "body_read",
         "caller",
-        "caller_is_admin",
+        "caller_may_operate",
         "correlation_id",
         "error",
         "events",
@@ -46,7 +46,7 @@ class RequestContext:
         self.correlation_id = _printable(headers.get(b"x-correlation-id")) or self.request_id
         self.traceparent = _printable(headers.get(b"traceparent"))
         self.caller: str | None = None
-        self.caller_is_admin = True  # without keys every caller is
+        self.caller_may_operate = True  # without keys every caller may
         self.error: str | None = None  # why the answer is a 5xx; for the log alone
         self.events: Mapping[str, int] | None = None  # the request's events by outcome
         self.body_read = True

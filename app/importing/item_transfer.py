@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from anyio import to_thread
 
-from app.adapters import catalogue
+from app.adapters import audit, catalogue
+from app.adapters.audit import AuditEntry
 from app.adapters.catalogue import StoredItem
 from app.adapters.postgres import Database
 from app.importing.batches import Batch, take
@@ -14,6 +16,8 @@ from app.importing.items import ItemColumns, ItemRow
 from app.importing.reader import Source, read_items
 from app.importing.rows import BadRow
 from app.importing.transfer import BATCH_ROWS, Counts, Watcher, patiently
+
+_ACTOR: Final = "reco import"
 
 
 class ItemImportCounts(Counts):
@@ -65,10 +69,17 @@ async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, cou
     items = [_item(row) for row in latest.values()]
 
     async def write() -> catalogue.Written:
-        async with database.connection() as connection:
-            return await catalogue.store(connection, items, keep)
+        async with database.connection() as connection, connection.transaction():
+            written = await catalogue.store(connection, items, keep)
+            if written.item_ids:
+                outcome = f"{written.created} created, {written.changed} replaced"
+                entry = AuditEntry(
+                    actor=_ACTOR, action="store_items", targets=written.item_ids, outcome=outcome, request_id=None
+                )
+                await audit.record(connection, [entry])
+        return written
 
-    written = await patiently(database, write) if items else catalogue.Written(0, 0)
+    written = await patiently(database, write) if items else catalogue.Written(0, 0, [])
     repeated = len(batch.rows) - len(items)
     counts.read += len(batch.rows) + len(batch.bad)
     counts.created += written.created

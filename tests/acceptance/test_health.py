@@ -44,7 +44,7 @@ def states(service: Service) -> dict[str, str]:
 
 
 def all_up() -> dict[str, str]:
-    api = ("ingest-buffer", "ingest-notifier", "change-feed", "sla-window")
+    api = ("ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys")
     workers = ("outbox-relay", "feature-consumer", "feature-consumer-2", "maintenance")
     tasks = ("http-server", "health-probe", *api, *workers)
     return {**dict.fromkeys(tasks, "running"), "postgres": "up", "kafka": "up", "redis": "up"}

@@ -16,7 +16,7 @@ from tests.support.service import ROOT, Service, eventually, running
 
 @pytest.mark.shows("ROLE")
 def test_every_role_serves_health_and_only_the_api_takes_events(environment: dict[str, str]) -> None:
-    api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window"}
+    api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys"}
     wanted = {"api": api, "relay": {"outbox-relay"}, "consumer": {"feature-consumer"}}
     for role, tasks in wanted.items():
         with running({**environment, "ROLE": role, "HTTP_PORT": str(choose())}) as service:

@@ -50,6 +50,37 @@ async def test_a_call_needs_a_key_of_its_scope(settings: Settings) -> None:
             assert (await client.get(path)).status_code == 200
 
 
+async def test_each_scope_opens_its_own_calls_and_admin_all(settings: Settings) -> None:
+    made = {scope: keys.make(scope, [scope], scope * 22) for scope in keys.SCOPES}
+    entries = tuple(key.entry() for key, _ in made.values())
+    opened: dict[str, set[str]] = {scope: set() for scope in keys.SCOPES}
+    async with serving(settings, api_keys=entries) as client:
+        document = (await client.get("/openapi.json")).json()
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                if "security" not in operation:
+                    continue
+                (needs,) = {role for way in operation["security"] for roles in way.values() for role in roles}
+                target = path.replace("{item_id}", "i").replace("{user_id}", "u").replace("{rule_id}", "r")
+                for scope, (_, token) in made.items():
+                    status = (await client.request(method, target, headers=bearer(token))).status_code
+                    assert (status == 403) == (scope not in (needs, "admin")), (method, path, scope)
+                opened[needs].add(f"{method} {path}")
+        variant = "/reco?user_id=ann&variant=control"
+        for scope, (_, token) in made.items():
+            status = (await client.get(variant, headers=bearer(token))).status_code
+            assert (status == 403) == (scope != "admin"), scope
+    assert opened["catalogue"] == {
+        "put /items/{item_id}",
+        "delete /items/{item_id}",
+        "post /items",
+        "put /rules/{rule_id}",
+        "delete /rules/{rule_id}",
+    }
+    assert opened["users"] == {"get /users/{user_id}", "delete /users/{user_id}"}
+    assert opened["admin"] == set()
+
+
 async def test_no_call_is_left_unguarded(settings: Settings) -> None:
     """A call that is added later is in the document, and so in this test."""
     open_to_all = {"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}

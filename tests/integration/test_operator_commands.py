@@ -152,7 +152,7 @@ def test_smoke_with_a_key_that_is_not_good_enough_says_what_it_needs(environment
         assert "Here: --key or RECO_API_KEY." in nobody.output
         writer = reco("smoke", service.url, "--key", token)
         assert writer.exit_code == 1
-        assert "in the recommendations  403 The API key web lacks the scope admin." in writer.output
+        assert "in the recommendations  403 The API key web lacks the scope users." in writer.output
 
 
 def test_smoke_tells_what_is_down(breakable_stack: Stack, environment: dict[str, str]) -> None:

@@ -46,7 +46,9 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
     )
     before = counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed")
     async with database(database_url) as opened:
-        retention = Retention(opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30))
+        retention = Retention(
+            opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=180)
+        )
         deleted: Counter[str] = Counter()
         while turn := await retention.sweep():  # nothing is due again for a while once all of it is done
             deleted.update(turn)

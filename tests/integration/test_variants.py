@@ -81,10 +81,10 @@ async def test_an_operator_may_look_at_any_variant_without_being_counted(
 
 
 @pytest.mark.usefixtures("popular_items")
-async def test_where_keys_are_asked_for_only_admin_may_choose(settings: Settings) -> None:
+async def test_where_keys_are_asked_for_only_operators_may_choose(settings: Settings) -> None:
     async with serving(settings, variants=TWO, api_keys=(READ.entry(), ADMIN.entry())) as client:
         assert (await reco(client, "ann", **bearer(READ_TOKEN)))["variant"] == ASSIGNED.of("ann").name
         for name in ("bolder", "nothing"):
             refused = await client.get(f"/reco?user_id=ann&variant={name}", headers=bearer(READ_TOKEN))
-            assert (refused.status_code, "admin" in refused.json()["detail"]) == (403, True)
+            assert (refused.status_code, "operate" in refused.json()["detail"]) == (403, True)
         assert (await reco(client, "ann", "&variant=bolder", **bearer(ADMIN_TOKEN)))["variant"] == "preview"

@@ -1,0 +1,48 @@
+"""`reco audit`: who changed what, and which keys were refused."""
+
+import sys
+from typing import Final, get_args
+
+import click
+import msgspec
+
+from app.adapters import audit as audit_log
+from app.adapters.audit import Action, AuditRow
+from app.commands.dead_rows import database
+from app.commands.durations import Duration
+
+_SHOWN_TARGETS: Final = 3
+
+
+@click.command()
+@click.option("--key", "actor", metavar="NAME", help="Only what this API key did, or this command: 'reco import'.")
+@click.option("--action", type=click.Choice(get_args(Action)))
+@click.option("--target", metavar="ID", help="Only what was done to this item or rule.")
+@click.option("--since", type=Duration(), metavar="AGE", help="Only the last 90s, 10m, 2h or 7d.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def audit(
+    actor: str | None, action: str | None, target: str | None, since: float | None, limit: int, as_json: bool
+) -> None:
+    """The audit log, newest first: erasures, changes of rules and of the catalogue, and refused keys.
+
+    An erasure is named by its number. Refused keys of ten seconds are one row with their count. RETENTION_AUDIT_DAYS
+    says how long rows are kept.
+    """
+    with database() as connection:
+        found = audit_log.find(connection, actor=actor, action=action, target=target, newer_sec=since, limit=limit)
+    for row in found:
+        if as_json:
+            sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
+        else:
+            click.echo(_line(row))
+    if not found and not as_json:
+        click.echo("Nothing there.")
+
+
+def _line(row: AuditRow) -> str:
+    shown = ", ".join(row.targets[:_SHOWN_TARGETS])
+    more = f" and {len(row.targets) - _SHOWN_TARGETS} more" if len(row.targets) > _SHOWN_TARGETS else ""
+    times = f" ({row.count} times)" if row.count > 1 else ""
+    when = row.recorded_at.isoformat(timespec="seconds")
+    return f"{when}  {row.actor or '-'}  {row.action}  {shown}{more}  {row.outcome}{times}  {row.request_id or '-'}"
