@@ -27,6 +27,7 @@ _TABLES: Final = (
     "user_history",
     "item_pairs",
     "items",
+    "audit_log",
 )
 # A list of privileges in one call of has_table_privilege means any of them.
 _MAY_ALL: Final = (

@@ -44,11 +44,13 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         f"INSERT INTO analytics_items SELECT 's', 'm', day::text, day FROM (SELECT {days} AS day) AS d;"
         f"INSERT INTO analytics_variants (day, variant, user_group, top_rank) SELECT {days}, 'v', 0, 1"
     )
+    await pool.execute(
+        "INSERT INTO audit_log (recorded_at, action, targets, outcome, count) VALUES "
+        f"({old}, 'delete_rule', '{{old}}', 'deleted', 1), (now(), 'delete_rule', '{{new}}', 'deleted', 1)"
+    )
     before = counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed")
     async with database(database_url) as opened:
-        retention = Retention(
-            opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=180)
-        )
+        retention = Retention(opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=35))
         deleted: Counter[str] = Counter()
         while turn := await retention.sweep():  # nothing is due again for a while once all of it is done
             deleted.update(turn)
@@ -62,6 +64,7 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "analytics_watches": 1,
         "analytics_items": 1,
         "analytics_variants": 1,
+        "audit_log": 1,
     }
     for table in ("shown", "watches", "items", "variants"):
         assert await found(f"SELECT count(*) FROM analytics_{table}") == 1
