@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct
 
 from app import metrics
 from app.core import events
+from app.core.batch_body import decode_batch, split_lines
 from app.core.decoding import FieldError, InvalidInput
 from app.core.events import AnyEvent, Record
 from app.http import schema
@@ -134,15 +135,14 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
         body = await read_body(request, events.MAX_BODY_BYTES)
         context = context_of(request.scope)
         in_lines = context.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() in _LINES
-        raws = events.split_lines(body) if in_lines else events.decode_batch(body)
-        items = [_read(raw, context) for raw in raws]
+        batch = split_lines(body) if in_lines else decode_batch(body)
+        items = [_read(raw, context) for raw in batch.events]
         records = [item for item in items if isinstance(item, Record)]
         if atomic and len(records) < len(items):
-            raise ProblemError(
-                422, "Not every event is valid, so none was stored (atomic=true).", errors=_field_errors(items)
-            )
+            detail = "Not every event is valid, so none was stored (atomic=true)."
+            raise ProblemError(422, detail, errors=_field_errors(items, batch.path))
         results = await buffer.submit(records, atomic=atomic) if records else []
-        if atomic and (conflicts := _conflicts(records, results)):
+        if atomic and (conflicts := _conflicts(records, results, batch.path)):
             raise ProblemError(
                 409, "An event id is taken by other content, so none was stored (atomic=true).", errors=conflicts
             )
@@ -198,19 +198,19 @@ def _batch_answer(results: list[BatchEventResult]) -> EventBatchResult:
     return EventBatchResult(**counts, results=results)
 
 
-def _field_errors(items: Sequence[Record | BatchEventResult]) -> list[FieldError]:
-    """The errors of all events, with paths from the body's root."""
+def _field_errors(items: Sequence[Record | BatchEventResult], path: str) -> list[FieldError]:
+    """The errors of all events, with paths from the body's root; `path` is that of their array."""
     return [
-        FieldError(f"$.events[{index}]{field_error.path.removeprefix('$')}", field_error.message)
+        FieldError(f"{path}[{index}]{field_error.path.removeprefix('$')}", field_error.message)
         for index, item in enumerate(items)
         if isinstance(item, BatchEventResult)
         for field_error in item.errors
     ]
 
 
-def _conflicts(records: Sequence[Record], results: Sequence[Result]) -> list[FieldError]:
+def _conflicts(records: Sequence[Record], results: Sequence[Result], path: str) -> list[FieldError]:
     return [
-        FieldError(f"$.events[{index}].event_id", f"{record.event_id} is taken by an event with other content")
+        FieldError(f"{path}[{index}].event_id", f"{record.event_id} is taken by an event with other content")
         for index, (record, result) in enumerate(zip(records, results, strict=True))
         if result == "conflict"
     ]

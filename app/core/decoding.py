@@ -13,6 +13,8 @@ _T = TypeVar("_T")
 # A JSON path as msgspec writes it: `.name` of a struct, `[3]` of an array, `[...]` of an object.
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
 
+_HALF_A_PAIR: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
+
 
 class FieldError(Struct, frozen=True):
     """What is wrong with an input, and where: `path` is a JSON path such as `$.items[3].position`."""
@@ -51,9 +53,17 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
     except msgspec.ValidationError as error:
         raise InvalidInput(field_error_of(error, decoder.type)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(FieldError("$", f"not JSON: {error}"), malformed=True) from None
+        raise InvalidInput(FieldError("$", why_not_json(error, bytes(body))), malformed=True) from None
     except RecursionError:
         raise InvalidInput(FieldError("$", "nested too deeply")) from None
+
+
+def why_not_json(error: Exception, text: bytes) -> str:
+    """What is wrong with the text, for which the decoder raised the error."""
+    half = _HALF_A_PAIR.search(text)
+    if half is not None:
+        return f"not JSON: half of a surrogate pair, such as a cut emoji: {half[0].decode()} (byte {half.start()})"
+    return f"not JSON: {error}"
 
 
 def _allowed(kind: Any, path: str) -> list[str]:

@@ -37,6 +37,7 @@ MAX_EVENT_BYTES: Final = 32 * 1024
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_BATCH_EVENTS: Final = 1_000
 MAX_IMPRESSION_ITEMS: Final = 500
+MAX_CONTEXT_DEPTH: Final = 100
 MAX_AGE_MS: Final = 7 * 24 * 3600 * 1000
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
 
@@ -126,18 +127,11 @@ class Record(Struct, frozen=True):
     traceparent: str | None = None
 
 
-class _Batch(Struct, forbid_unknown_fields=True):
-    events: list[msgspec.Raw]
-
-
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 _watch_decoder: Final = msgspec.json.Decoder(Watch)
 _impression_decoder: Final = msgspec.json.Decoder(Impression)
 _interaction_decoder: Final[msgspec.json.Decoder[Interaction]] = msgspec.json.Decoder(Interaction)
 _any_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)
-_batch_decoder: Final = msgspec.json.Decoder(_Batch)
-_array_decoder: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_JSON_SPACE: Final = b" \t\r\n"
 
 
 def decode_watch(body: bytes) -> Watch:
@@ -156,27 +150,6 @@ def decode_any(body: bytes | msgspec.Raw) -> AnyEvent:
     return decode(_any_decoder, body)
 
 
-def decode_batch(body: bytes) -> list[msgspec.Raw]:
-    """The events of a batch, each still to be decoded on its own, so that a bad one costs itself alone.
-
-    `{"events": [...]}` or a bare array.
-    """
-    if body.lstrip(_JSON_SPACE).startswith(b"["):
-        return _counted(decode(_array_decoder, body), "$")
-    return _counted(decode(_batch_decoder, body).events, "$.events")
-
-
-def split_lines(body: bytes) -> list[msgspec.Raw]:
-    """The events of an NDJSON body, one a line; blank lines are passed over."""
-    return _counted([msgspec.Raw(line) for line in body.split(b"\n") if line.strip(_JSON_SPACE)], "$")
-
-
-def _counted(events: list[msgspec.Raw], path: str) -> list[msgspec.Raw]:
-    if not 1 <= len(events) <= MAX_BATCH_EVENTS:
-        raise InvalidInput(FieldError(path, f"expected 1 to {MAX_BATCH_EVENTS} events, got {len(events)}"))
-    return events
-
-
 def accept(
     event: AnyEvent,
     *,
@@ -193,6 +166,8 @@ def accept(
     Raises `InvalidInput`.
     """
     field_errors = [] if any_time else _time_errors(event, now_ms)
+    if event.context is not None and _is_deep(event.context):
+        field_errors.append(FieldError("$.context", f"nested more than {MAX_CONTEXT_DEPTH} levels deep"))
     if isinstance(event, Impression):
         field_errors += _repeated(event.items)
     if field_errors:
@@ -258,6 +233,21 @@ def _repeated(items: list[ShownItem]) -> list[FieldError]:
                 FieldError(f"$.items[{index}].item_id", f"the item is shown at $.items[{first}] already")
             )
     return field_errors
+
+
+def _is_deep(context: dict[str, Any]) -> bool:
+    """Whether the context has more levels than may be stored: what is encoded or searched recursively has an end."""
+    level: list[Any] = [context]
+    for _ in range(MAX_CONTEXT_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _has_nul(value: Any) -> bool:

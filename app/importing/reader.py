@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from app.core.decoding import why_not_json
 from app.errors import UserError
 from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker
 from app.importing.lines import MAX_LINE_BYTES, Line, read_lines
@@ -203,6 +204,8 @@ def _json_rows(lines: Iterator[Line], nested: str | None, make: Make[R]) -> Iter
                 row = make(values | event, line.number, line.pos)
             except Refused as error:
                 yield _bad(line, str(error), event)
+            except RecursionError:
+                yield _bad(line, "nested too deeply")
             else:
                 if row is not None:
                     yield row
@@ -212,7 +215,7 @@ def _json_object(raw: bytes) -> dict[str, Any]:
     try:
         values = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"not JSON: {error}") from None
+        raise Refused(why_not_json(error, raw)) from None
     except RecursionError:
         raise Refused("not JSON: nested too deeply") from None
     if not isinstance(values, dict):

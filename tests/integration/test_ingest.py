@@ -179,11 +179,11 @@ async def test_all_or_nothing(api: httpx.AsyncClient, pool: asyncpg.Pool) -> Non
 
     invalid = await api.post("/log/batch?atomic=true", json=[new, {**taken, "user_id": ""}])
     assert invalid.status_code == 422
-    assert invalid.json()["errors"][0]["path"] == "$.events[1].user_id"
+    assert invalid.json()["errors"][0]["path"] == "$[1].user_id"
 
     conflict = await api.post("/log/batch?atomic=true", json=[new, {**taken, "item_id": "heat"}])
     assert conflict.status_code == 409
-    assert conflict.json()["errors"][0]["path"] == "$.events[1].event_id"
+    assert conflict.json()["errors"][0]["path"] == "$[1].event_id"
     assert await stored(pool) == (1, 1)
 
     good = await api.post("/log/batch?atomic=true", json=[new, taken])
@@ -253,3 +253,49 @@ async def test_a_client_that_never_sends_its_body_is_not_waited_for(settings: Se
         await writer.drain()
         assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
         writer.close()
+
+
+NOT_STORABLE = {
+    "a cut emoji": (b"context", rb'{"title": "caf\ud83d"}', "half of a surrogate pair, such as a cut emoji"),
+    "a control character": (b"context", b'{"title": "a\x01b"}', "invalid character"),
+    "NaN": (b"context", b'{"share": NaN}', "invalid character"),
+    "deep, with U+0000": (b"context", b'{"a": ' * 900 + rb'"\u0000"' + b"}" * 900, "nested more than 100 levels deep"),
+    "too deep to decode": (b"context", b'{"a": ' * 3000 + b"1" + b"}" * 3000, "nested too deeply"),
+    "U+0000": (b"context", rb'{"title": "a\u0000b"}', "U+0000"),
+    "broken UTF-8": (b"request_id", b'"\xff"', "can't decode byte 0xff"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_STORABLE)
+async def test_a_batch_with_one_event_that_cannot_be_read_stores_the_others(
+    api: httpx.AsyncClient, pool: asyncpg.Pool, what: str
+) -> None:
+    field, value, message = NOT_STORABLE[what]
+    good = [
+        json.dumps({"event_type": "view", "user_id": f"u{n}", "session_id": "s", "item_id": "i"}) for n in range(99)
+    ]
+    bad = good[0].encode()[:-1] + b', "' + field + b'": ' + value + b"}"
+    sent = [bad, *(event.encode() for event in good)]
+    bodies = [
+        (b"[" + b", ".join(sent) + b"]", {}, "$[0]"),
+        (b'{"events": [' + b", ".join(sent) + b"]}", {}, "$.events[0]"),
+        (b"\n".join(sent), {"content-type": "application/x-ndjson"}, "$[0]"),
+    ]
+    for body, headers, path in bodies:
+        refused = await api.post("/log/batch?atomic=true", content=body, headers=headers)
+        assert refused.status_code == 422, refused.text
+        (error,) = refused.json()["errors"]
+        assert error["path"].startswith(path)
+        assert message in error["message"]
+    assert await stored(pool) == (0, 0)
+    for body, headers, _ in bodies:
+        answer = (await api.post("/log/batch", content=body, headers=headers)).json()
+        assert (answer["invalid"], answer["accepted"]) == (1, 99), answer
+        assert message in answer["results"][0]["errors"][0]["message"]
+    assert await stored(pool) == (3 * 99, 3 * 99)
+
+
+async def test_a_batch_that_cannot_be_taken_apart_is_refused_with_the_position(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/log/batch", content=b'[{"user_id": "u}, {"user_id": "u"}]')
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [{"path": "$", "message": "not JSON: a string is never closed (byte 32)"}]

@@ -208,3 +208,17 @@ def test_junk_never_stops_the_reading(log: Path, junk: bytes, where: int, head: 
     if head == HEADER.encode():
         assert [row.item_id for row in rows[:where] if isinstance(row, Row)] == [f"i{n}" for n in range(where)]
     assert [row.line for row in rows] == sorted(row.line for row in rows)
+
+
+def test_a_cut_emoji_costs_its_own_line_alone(log: Path) -> None:
+    line = '{"user_id":"u1","item_id":"i1","ts":1700000000,"event_type":"view","title":"%s"}\n'
+    rows = read(log, line % "caf\\ud83d" + line % "ok")
+    assert told(rows) == [(1, "not JSON: half of a surrogate pair, such as a cut emoji: \\ud83d (byte 79)"), (2, "i1")]
+
+
+def test_values_about_as_deep_as_can_be_decoded_cost_no_other_line(log: Path) -> None:
+    line = '{"session":7,"events":[{"aid":%s,"ts":1659304800025,"type":"clicks"}]}\n'
+    deep = [line % ("[" * depth + "]" * depth) for depth in range(700, 1000)]
+    rows = read(log, line % 1 + "".join(deep) + line % 2)
+    assert [row.item_id for row in rows if isinstance(row, Row)] == ["1", "2"]
+    assert sum(isinstance(row, BadRow) for row in rows) == len(deep)

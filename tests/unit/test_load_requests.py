@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.events import decode_any, decode_batch, decode_impression, decode_interaction, decode_watch
+from app.core.batch_body import decode_batch
+from app.core.events import decode_any, decode_impression, decode_interaction, decode_watch
 from app.load.requests import ACCEPTED, PENDING, REFUSED, UNKNOWN, Batches, Endpoint, Gets, History, Singles, template
 from app.load.workload import Shape, World
 
@@ -69,7 +70,7 @@ def test_batches_hold_as_many_events_as_asked_and_end_when_sent_once() -> None:
     sizes = []
     while (made := source.next()) is not None:
         request = Request(made[0])
-        events = [decode_any(raw) for raw in decode_batch(request.body)]
+        events = [decode_any(raw) for raw in decode_batch(request.body).events]
         sizes.append(len(events))
         assert request.url == b"/shop/log/batch"
         assert int(request.headers["content-length"]) == len(request.body)
