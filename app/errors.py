@@ -35,6 +35,10 @@ class DependencyDown(Exception):
         self.reason = reason
 
 
+class TooLarge(DependencyDown):
+    """Postgres gave up a statement for its time or its memory: a smaller batch may pass."""
+
+
 class NotCommitted(DependencyDown):
     """Events had no commit within their deadline. `reason` is written for the client, and no driver's text."""
 

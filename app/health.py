@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-TaskState = Literal["starting", "running", "restarting", "wedged", "stopped"]
+TaskState = Literal["starting", "running", "failing", "restarting", "wedged", "stopped"]
 DependencyState = Literal["starting", "up", "down"]
 Need = Literal["required", "degrades"]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -14,7 +14,7 @@ Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 class TaskStatus(Struct, kw_only=True):
     """One supervised task. `need` is what its absence does to the process, as with a dependency.
 
-    Times are ISO 8601, UTC.
+    A task that is `failing` runs, but its last pieces of work have failed; `error` says how. Times are ISO 8601, UTC.
     """
 
     state: TaskState

@@ -45,7 +45,8 @@ API_LATENCY: Final = FastHistogram(
 )
 API_CHECK: Final = _gauge(
     "reco_api_check_status",
-    "1 while a check passes: the readiness of the process, a dependency by name, the file of API keys",
+    "1 while a check passes: the readiness of the process, a dependency or the work of a task by name, the file of API "
+    "keys",
     "scope",
     "check",
 )
@@ -108,8 +109,8 @@ CONSUMER_PROCESSED: Final = _counter(
 )
 CONSUMER_ERRORS: Final = _counter(
     "reco_feature_consumer_errors_total",
-    "Errors of the consumer by kind: postgres, kafka, redis (down), commit (of offsets, refused), unreadable_batch, or "
-    "the type of any other error",
+    "Errors of the consumer by kind: postgres, kafka, redis (down), commit (of offsets, refused), unreadable_batch, "
+    "Braked (the brake holds a message), or the type of any other error",
     "kind",
 )
 CONSUMER_EVENT_LAG: Final = FastHistogram(
@@ -154,7 +155,9 @@ POOL_CONNECTIONS: Final = _gauge(
     "reco_database_pool_connections", "Connections of the pool by state: idle, busy", "state"
 )
 DATABASE_ERRORS: Final = _counter(
-    "reco_database_errors_total", "Failed statements by kind: lock, timeout, connection, read_only, statement", "kind"
+    "reco_database_errors_total",
+    "Failed statements by kind: lock, timeout, connection, read_only, duplicate_key, statement",
+    "kind",
 )
 DATABASE_LATENCY: Final = _histogram("reco_database_latency_ms", "Round trip of the health probe")
 DATABASE_DEAD_ROWS: Final = _gauge(

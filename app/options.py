@@ -66,6 +66,8 @@ def consumer_options(settings: Settings) -> ConsumerOptions:
         poll_timeout_ms=settings.feature_consumer_poll_timeout_ms,
         max_poll_records=settings.feature_consumer_max_poll_records,
         max_retries_per_message=settings.feature_consumer_max_retries_per_message,
+        statement_timeout_sec=settings.db_statement_timeout_ms / 1000,
+        brake_retry_sec=settings.feature_consumer_brake_retry_sec,
         topics=_topics(settings),
     )
 

@@ -16,6 +16,7 @@ from app.api.refused_keys import RefusedKeys
 from app.core.events import Record
 from app.core.variants import Variants
 from app.errors import BufferFull, Closed
+from app.health import Need
 from app.http.access import Access
 from app.http.sla import SlaWindow
 from app.ingest.group_commit import GroupCommit
@@ -38,16 +39,18 @@ def workers(settings: Settings, database: Database, cache: HistoryCache | None) 
     kafka = options.kafka_options(settings)
     # Between two beats is at most one transaction, and calls of Kafka and Redis with fixed or shorter deadlines.
     stall_sec = 40.0 + options.pool_options(settings).transaction_timeout_sec
+    # An API takes events while the pipeline behind it fails: the outbox keeps them.
+    work: Need = "degrades" if "api" in settings.role else "required"
     tasks = []
     if "relay" in settings.role:
         relay = Relay(database, kafka, options.relay_options(settings))
-        tasks.append(TaskSpec("outbox-relay", relay.run, stall_sec))
+        tasks.append(TaskSpec("outbox-relay", relay.run, stall_sec, work=work))
     if "consumer" in settings.role:
         # Members of one group: while Postgres writes the batch of one, another decodes and folds its own (ADR 17).
         for number in range(1, settings.feature_consumer_members + 1):
             consumer = FeatureConsumer(database, cache, kafka, options.consumer_options(settings))
             name = "feature-consumer" if number == 1 else f"feature-consumer-{number}"
-            tasks.append(TaskSpec(name, consumer.run, stall_sec))
+            tasks.append(TaskSpec(name, consumer.run, stall_sec, work=work))
     maintenance = Maintenance(
         database, options.retention_options(settings), counted_within_sec=settings.events_counted_within_sec
     )
@@ -91,6 +94,7 @@ class Api:
             flushers=settings.ingest_flushers,
             timeout_sec=settings.ingest_timeout_sec,
             on_stored=self._notifier.announce,
+            probe=self._try_insert,
         )
         self._change_feed = ChangeFeed(database, self._caches.outdate)
         self._sla = SlaWindow()
@@ -147,6 +151,10 @@ class Api:
     async def _insert_atomic(self, records: Sequence[Record]) -> list[InsertStatus]:
         async with self._database.connection() as connection:
             return await ingest_adapter.insert_all_or_none(connection, records)
+
+    async def _try_insert(self) -> None:
+        async with self._database.connection() as connection:
+            await ingest_adapter.try_insert(connection)
 
     def _log_impression(self, record: Record) -> None:
         try:

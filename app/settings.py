@@ -84,6 +84,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     feature_consumer_poll_timeout_ms: Annotated[int, Meta(ge=1, le=10_000)] = 200
     feature_consumer_max_poll_records: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     feature_consumer_max_retries_per_message: AtLeastOne = 3
+    feature_consumer_brake_retry_sec: Annotated[float, Meta(ge=0)] = 60.0
 
     events_counted_within_sec: Annotated[float, Meta(ge=1)] = 900.0
     retention_events_days: Annotated[float, Meta(ge=1)] = 35.0

@@ -14,6 +14,7 @@ import structlog
 from msgspec import Struct
 
 from app import metrics
+from app.core.outcomes import Outcomes
 from app.core.retry import backoff
 from app.errors import describe
 from app.health import Need, TaskState, TaskStatus
@@ -30,17 +31,27 @@ _CANCEL_GRACE_SEC: Final = 5.0
 
 
 class Progress:
-    """A task's report on itself. Every loop beats once per turn; `detail` says what it waits for."""
+    """A task's report on itself. Every loop beats once per turn; `detail` says what it waits for.
 
-    __slots__ = ("beat_at", "detail")
+    `worked` and `failed` tell the outcomes of its real work, which decide with `beat` whether the process is ready.
+    """
+
+    __slots__ = ("beat_at", "detail", "outcomes")
 
     def __init__(self) -> None:
         self.beat_at: float | None = None
         self.detail: str | None = None
+        self.outcomes = Outcomes()
 
     def beat(self, detail: str | None = None) -> None:
         self.beat_at = time.monotonic()
         self.detail = detail
+
+    def worked(self) -> None:
+        self.outcomes.worked(time.monotonic())
+
+    def failed(self, error: str) -> None:
+        self.outcomes.failed(time.monotonic(), error)
 
 
 Run = Callable[[asyncio.Event, Progress], Awaitable[None]]
@@ -50,13 +61,15 @@ class TaskSpec(Struct, frozen=True):
     """`run(stop, progress)` works until `stop` is set, finishes what it has in hand and returns.
 
     `stall_sec` is longer than the longest await inside `run` may take; no beat for that long means stuck. While a
-    `required` task does not run the process is not ready; without one that `degrades` it is.
+    `required` task does not run the process is not ready; without one that `degrades` it is. `work` says the same for a
+    task that runs and whose work fails.
     """
 
     name: str
     run: Run
     stall_sec: float = 60.0
     need: Need = "required"
+    work: Need = "required"
 
 
 class _Failure(Struct, frozen=True):
@@ -82,15 +95,18 @@ class _Watched:
         metrics.TASK_RUNNING.labels(self.spec.name).set(state == "running")
 
     def entry(self) -> TaskStatus:
-        beat = self.progress.beat_at
+        now = time.monotonic()
+        beat, outcomes = self.progress.beat_at, self.progress.outcomes
+        failing = self.state == "running" and outcomes.failing(now)
+        metrics.API_CHECK.labels("task", self.spec.name).set(self.state == "running" and not failing)
         return TaskStatus(
-            state=self.state,
-            since=_iso(self.since),
-            last_progress=None if beat is None else _iso(time.time() - (time.monotonic() - beat)),
+            state="failing" if failing else self.state,
+            since=_iso(time.time() - (now - outcomes.first_failed_at) if failing else self.since),
+            last_progress=None if beat is None else _iso(time.time() - (now - beat)),
             restarts=self.restarts,
-            need=self.spec.need,
+            need=self.spec.work if failing else self.spec.need,
             detail=self.progress.detail,
-            error=self.error,
+            error=outcomes.error if failing else self.error,
         )
 
 

@@ -6,9 +6,10 @@ import socket
 from typing import Final
 
 import anyio
+import structlog
 
 from app import build, metrics, options, roles
-from app.adapters import migrations
+from app.adapters import migrations, sequences
 from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHistoryCache
 from app.adapters.kafka import KafkaProbe
 from app.adapters.postgres import Database
@@ -20,6 +21,8 @@ from app.http.access import Access
 from app.monitor import Dependency, Monitor
 from app.settings import Settings
 from app.supervisor import Progress, Supervisor, TaskSpec
+
+_log = structlog.get_logger(__name__)
 
 # Other processes' consumers cannot update this process's memory, so its histories expire soon.
 _MEMORY_HISTORY_TTL_SEC: Final = 0.5
@@ -117,6 +120,11 @@ class Service:
             await anyio.to_thread.run_sync(migrations.migrate, self._settings.database_url, abandon_on_cancel=True)
             self._migrated = True
         await self._database.open()
+        if not self._database.sequences_checked:
+            async with self._database.connection() as connection:
+                if behind := await sequences.advance(connection):
+                    _log.warning("sequences_advanced", tables=behind)
+            self._database.sequences_checked = True
 
     async def _serve_http(self, stop: asyncio.Event, progress: Progress) -> None:
         settings = self._settings

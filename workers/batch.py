@@ -2,144 +2,144 @@
 
 import asyncio
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import structlog
-from aiokafka import ConsumerRecord
 from msgspec import Struct, field
 
 from app import metrics
 from app.adapters import changes, dead_letters, erasures, features, sessions
-from app.adapters.dead_letters import DeadLetter, readable
+from app.adapters.dead_letters import DeadLetter
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
-from app.adapters.record_batches import Unreadable
+from app.adapters.postgres_errors import is_data_error, reason_of
 from app.adapters.sessions import Session
-from app.core.decoding import InvalidInput
+from app.core.brake import Brake
 from app.core.features import Fold, History, encode_history, fold
-from app.core.messages import ImpressionMessage, Message, decode_message
-from app.errors import describe
+from app.core.messages import ImpressionMessage, Message
+from app.errors import DependencyDown, describe
+from workers.incoming import Incoming, dead_letter
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _log = structlog.get_logger(__name__)
 
-# What a message's own content can cause in the fold or in Postgres; an outage comes as `DependencyDown` instead.
-_DATA_FAULTS: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-    TypeError,
-)
 # The fold is pure computation on the event loop: it gives way to the others after so many messages or histories.
 _CHUNK: Final = 50
 
 
-class Incoming(Struct, frozen=True):
-    """A record as polled; `message` is None when it could not be read, and `read_error` says why.
-
-    `kind` of the error: `decode`, or `batch` when the record stands for a whole batch. `erasures`: the number
-    of the last erasure when the event was stored; None where the message does not say.
-    """
-
-    record: ConsumerRecord
-    topic: str
-    message: Message | None
-    read_error: str | None
-    kind: str = "decode"
-    erasures: int | None = None
-
-
 class Applied(Struct):
-    """What became of a batch: events counted, duplicates, dead letters; histories to write through to the cache."""
+    """What became of a batch: events counted, duplicates, dead letters; histories to write through to the cache.
+
+    `done`: how many records that is, from the first one on.
+    """
 
     counted: int = 0
     duplicates: int = 0
     dead: int = 0
+    done: int = 0
     histories: dict[str, Versioned] = field(default_factory=dict)
 
     def add(self, other: "Applied") -> None:
         self.counted += other.counted
         self.duplicates += other.duplicates
         self.dead += other.dead
+        self.done += other.done
         self.histories.update(other.histories)
 
 
-def read_record(record: ConsumerRecord, *, topic: str) -> Incoming:
-    """Decodes a record; `topic` is its name without the prefix."""
-    try:
-        message = decode_message(record.value)
-    except InvalidInput as error:
-        return Incoming(record, topic, None, str(error))
-    return Incoming(record, topic, message, None, erasures=_number(record.headers, "erasures"))
-
-
-def read_unreadable(batch: Unreadable, *, topic: str) -> Incoming:
-    """A batch that nobody can read, as one record without a key: its bytes, at its first offset."""
-    record = ConsumerRecord(
-        topic=batch.partition.topic,
-        partition=batch.partition.partition,
-        offset=batch.first,
-        timestamp=batch.timestamp_ms,
-        timestamp_type=0,
-        key=None,
-        value=batch.raw,
-        checksum=None,
-        serialized_key_size=-1,
-        serialized_value_size=len(batch.raw),
-        headers=(),
-    )
-    read_error = f"batch of the offsets {batch.first} to {batch.after - 1} cannot be read: {batch.reason}"
-    return Incoming(record, topic, None, read_error, kind="batch")
-
-
-def was_replayed(item: Incoming) -> bool:
-    """True for a message that was read, and that an operator had sent again."""
-    return item.message is not None and any(name == "replays" for name, _ in item.record.headers)
+class Braked(Exception):
+    """Too many messages cannot be counted although they were read: the next one does not become a dead letter."""
 
 
 class FeatureWriter:
-    """Applies batches. Raises `DependencyDown` when Postgres is away: nothing of the failing part is written then."""
+    """Applies batches. Raises `DependencyDown` for every error of Postgres that the messages' values do not cause:
+    nothing of the failing part is written then. `TooLarge` means that a smaller part may pass.
 
-    def __init__(self, database: Database, *, max_retries: int) -> None:
+    Raises `Braked` for a message that cannot be counted while `brake` allows no dead letter.
+    """
+
+    def __init__(self, database: Database, *, max_retries: int, brake: Brake | None = None) -> None:
         self._database = database
         self._max_retries = max_retries
+        self._brake = brake
         self._keys = features.ItemKeys()
 
-    async def apply(self, incoming: Sequence[Incoming]) -> Applied:
+    async def apply(self, incoming: Sequence[Incoming], *, onto: Applied | None = None) -> Applied:
+        """Adds to `onto` what is committed, so that it is known there even if the rest fails."""
+        total = Applied() if onto is None else onto
         try:
-            return await self._transaction(incoming, [])
-        except _DATA_FAULTS as error:
-            if len(incoming) > 1:
+            applied = await self._attempt(incoming)
+        except DependencyDown:
+            raise
+        except Exception as error:
+            if len(incoming) == 1:
+                applied = await self._retry_alone(incoming[0], error)
+            else:
                 middle = len(incoming) // 2
-                applied = await self.apply(incoming[:middle])
-                applied.add(await self.apply(incoming[middle:]))
-                return applied
-            return await self._retry_alone(incoming[0], error)
+                await self.apply(incoming[:middle], onto=total)
+                return await self.apply(incoming[middle:], onto=total)
+        if self._brake is not None:
+            self._brake.counted(applied.counted)
+        total.add(applied)
+        return total
+
+    async def _attempt(self, incoming: Sequence[Incoming]) -> Applied:
+        """One transaction. Any exception but `DependencyDown` may be caused by a message."""
+        for item in incoming:
+            if item.kind == "data":
+                raise ValueError(item.read_error)
+        try:
+            applied = await self._transaction(incoming, [])
+        except asyncpg.PostgresError as error:
+            if is_data_error(error):
+                raise
+            raise DependencyDown("postgres", reason_of(error)) from error
+        applied.done = len(incoming)
+        return applied
 
     async def _retry_alone(self, item: Incoming, error: Exception) -> Applied:
         for _ in range(self._max_retries):
             metrics.CONSUMER_PROCESSED.labels("retried").inc()
             try:
-                return await self._transaction([item], [])
-            except _DATA_FAULTS as again:
+                return await self._attempt([item])
+            except DependencyDown:
+                raise
+            except Exception as again:
                 error = again
-        letter = _dead_letter(item, "data", describe(error), attempts=1 + self._max_retries)
-        return await self._transaction([], [letter])
+        if self._brake is not None and not self._brake.allows():
+            raise Braked(
+                f"too many messages that were read cannot be counted, the last one for {_place(error)}; no more of "
+                "them become dead letters. Correct the cause; see FEATURE_CONSUMER_BRAKE_RETRY_SEC"
+            ) from error
+        _log.warning(
+            "message_not_counted",
+            topic=item.topic,
+            partition=item.record.partition,
+            offset=item.record.offset,
+            error=_place(error),
+        )
+        letter = dead_letter(item, "data", describe(error), attempts=1 + self._max_retries)
+        applied = await self._transaction([], [letter])
+        if self._brake is not None:
+            self._brake.refused()
+        applied.done = 1
+        return applied
 
     async def _transaction(self, incoming: Sequence[Incoming], letters: Sequence[DeadLetter]) -> Applied:
         unread = [item for item in incoming if item.message is None]
-        letters = [*letters, *(_dead_letter(item, item.kind, item.read_error or "", attempts=1) for item in unread)]
+        letters = [*letters, *(dead_letter(item, item.kind, item.read_error or "", attempts=1) for item in unread)]
         messages = [item.message for item in incoming if item.message is not None]
         stamps = [item.erasures for item in incoming if item.message is not None]
         started = time.perf_counter()
         async with self._database.connection() as connection:
+            self._keys.forget_before(self._database.sessions)
             keys = await self._keys.of(connection, _item_ids(messages))
             async with connection.transaction():
                 applied = await self._count(connection, messages, stamps, keys) if messages else Applied()
@@ -243,32 +243,7 @@ def _sessions(messages: Sequence[Message]) -> dict[str, Session]:
     return found
 
 
-def _dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> DeadLetter:
-    record = item.record
-    headers = [(str(name), bytes(value or b"")) for name, value in record.headers]
-    named = dict(headers)
-    event_id = item.message.event_id if item.message is not None else readable(named.get("event_id"))
-    return DeadLetter(
-        topic=item.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        key=record.key,
-        value=record.value,
-        headers=headers,
-        event_id=event_id,
-        traceparent=readable(named.get("traceparent")),
-        error_kind=kind,
-        error=error[:2000].replace("\x00", "\\0"),
-        attempts=attempts,
-        replays=_number(headers, "replays") or 0,
-        erasures=_number(headers, "erasures"),
-    )
-
-
-def _number(headers: Sequence[tuple[str, bytes | None]], name: str) -> int | None:
-    """A number among the headers that the relay sets; None when it is not there or not a number."""
-    for key, value in headers:
-        if key == name:
-            return int(value) if value is not None and value.isdigit() and len(value) < 10 else None
-    return None
+def _place(error: Exception) -> str:
+    """The error's type and the line that raised it. Its message may quote what users sent."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {frame.name}, {Path(frame.filename).name}:{frame.lineno}"

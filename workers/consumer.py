@@ -1,7 +1,8 @@
 """Feature consumer: a batch of Kafka messages is one Postgres transaction, then the cache, then the offsets.
 
 Each event counts once: dedupe rows, features and dead letters commit together, and a message that Kafka delivers again
-is recognised by its event id. A batch that fails for its data is halved until the bad message is alone.
+is recognised by its event id. A batch that fails for its data is halved until the bad message is alone; one that
+Postgres gives up on for its size is applied in smaller parts.
 """
 
 import asyncio
@@ -17,11 +18,14 @@ from app import metrics
 from app.adapters import kafka
 from app.adapters.history_cache import HistoryCache
 from app.adapters.postgres import Database
+from app.core.batch_size import BatchSize
+from app.core.brake import Brake
 from app.core.messages import WatchMessage
-from app.errors import DependencyDown, UserError, describe
+from app.errors import DependencyDown, TooLarge, UserError, describe
 from app.supervisor import Progress, wait_for_stop
 from workers import traces
-from workers.batch import Applied, FeatureWriter, Incoming, read_record, read_unreadable, was_replayed
+from workers.batch import Applied, Braked, FeatureWriter
+from workers.incoming import Incoming, read_record, read_unreadable, was_replayed
 from workers.lag import Stuck
 from workers.offsets import Polled
 from workers.outage import Outage, delay, kind_of
@@ -31,6 +35,8 @@ from workers.write_through import WriteThrough
 
 _log = structlog.get_logger(__name__)
 
+# How often a consumer that holds a batch says that it does.
+_TURN_SEC: Final = 1.0
 _EVENT_LAG: Final = metrics.CONSUMER_EVENT_LAG.labels().observe
 _WATCH_TO_FEATURE: Final = metrics.WATCH_TO_FEATURE.labels().observe
 
@@ -40,6 +46,9 @@ class ConsumerOptions(Struct, frozen=True, kw_only=True):
     poll_timeout_ms: int
     max_poll_records: int
     max_retries_per_message: int
+    statement_timeout_sec: float
+    brake_retry_sec: float = 60.0
+    """How long the brake holds a message before it is tried again; 0: no brake."""
     topics: kafka.TopicOptions = kafka.TopicOptions()
 
 
@@ -55,7 +64,12 @@ class FeatureConsumer:
     ) -> None:
         self._kafka_options = kafka_options
         self._options = options
-        self._writer = FeatureWriter(database, max_retries=options.max_retries_per_message)
+        self._writer = FeatureWriter(
+            database,
+            max_retries=options.max_retries_per_message,
+            brake=Brake() if options.brake_retry_sec else None,
+        )
+        self._size = BatchSize(options.max_poll_records, budget_sec=options.statement_timeout_sec)
         self._write_through = WriteThrough(database, cache)
         self._late = traces.LateFeatures()
         self._subscription: Subscription | None = None
@@ -68,10 +82,13 @@ class FeatureConsumer:
                     await self.consume_batch(stop, progress)
                 except (DependencyDown, KafkaError, Stuck, Recreated, UserError) as error:
                     _waits(outage, error)
+                    progress.failed(describe(error))
                     await self.close()
                     progress.beat(outage.detail)
                     await wait_for_stop(stop, delay(outage.failures))
                 else:
+                    if outage.failures:
+                        progress.worked()
                     _resumes(outage)
                     progress.beat(self._assignment())
         finally:
@@ -94,8 +111,8 @@ class FeatureConsumer:
             applied = await self._apply(subscription, polled, incoming, stop, progress)
             if applied is None:
                 return 0  # the offsets stay where they are
-            await self._write_through.put(applied.histories)
             await subscription.commit(polled)
+            progress.worked()
             self._count(incoming, applied)
         else:
             self._late.add([], now_ms=time.time() * 1000)
@@ -130,29 +147,75 @@ class FeatureConsumer:
         stop: asyncio.Event,
         progress: Progress,
     ) -> Applied | None:
-        """Applies the batch, waiting for Postgres if need be; None when told to stop or when the batch is no longer
-        ours."""
+        """Applies the batch in parts that fit, waiting for Postgres if need be.
+
+        None when told to stop or when the batch is no longer ours.
+        """
         outage = Outage()
-        while True:
-            try:
-                applied = await self._writer.apply(incoming)
-            except DependencyDown as error:
-                _waits(outage, error)
-                progress.beat(outage.detail)
-            else:
-                if outage.failures:
-                    subscription.resume()
+        applied = Applied()
+        try:
+            while True:
+                part = incoming[applied.done : applied.done + self._size.limit]
+                error = await self._apply_part(part, applied)
+                # What was committed is in the cache before the rest is waited for.
+                await self._write_through.put(applied.histories)
+                applied.histories = {}
+                if error is not None:
+                    _waits(outage, error)
+                    wait_sec = self._wait_sec(error, len(part), outage.failures)
+                    if not await self._hold(subscription, polled, wait_sec, stop, progress, outage.detail):
+                        return None
+                    continue
                 _resumes(outage)
-                return applied
+                if applied.done == len(incoming):
+                    return applied
+                progress.beat()
+                await subscription.keep_alive()
+                if stop.is_set() or not subscription.holds(polled):
+                    return None
+        finally:
+            subscription.resume()
+
+    async def _apply_part(self, part: Sequence[Incoming], applied: Applied) -> DependencyDown | Braked | None:
+        """Adds what was committed to `applied`; returns why the rest has to wait."""
+        started = time.monotonic()
+        try:
+            await self._writer.apply(part, onto=applied)
+        except (DependencyDown, Braked) as error:
+            if isinstance(error, TooLarge):
+                self._size.too_large(len(part))
+            return error
+        metrics.CONSUMER_BATCH.observe(len(part))
+        self._size.fitted(len(part), time.monotonic() - started)
+        return None
+
+    def _wait_sec(self, error: Exception, count: int, failures: int) -> float:
+        if isinstance(error, Braked):
+            return self._options.brake_retry_sec
+        return 0.0 if isinstance(error, TooLarge) and count > 1 else delay(failures)
+
+    async def _hold(
+        self,
+        subscription: Subscription,
+        polled: Polled,
+        seconds: float,
+        stop: asyncio.Event,
+        progress: Progress,
+        detail: str | None,
+    ) -> bool:
+        """Keeps the membership so long; False when told to stop or when the batch is no longer ours."""
+        until = time.monotonic() + seconds
+        while True:
+            progress.failed(detail or "")
+            progress.beat(detail)
             await subscription.keep_alive()
-            if await wait_for_stop(stop, delay(outage.failures)):
-                return None
-            if not subscription.holds(polled):
-                subscription.resume()
-                return None
+            left = until - time.monotonic()
+            if await wait_for_stop(stop, min(max(left, 0.0), _TURN_SEC)) or not subscription.holds(polled):
+                return False
+            if left <= _TURN_SEC:
+                return True
 
     def _count(self, incoming: Sequence[Incoming], applied: Applied) -> None:
-        metrics.CONSUMER_BATCH.observe(len(incoming))
         metrics.CONSUMER_PROCESSED.labels("applied").inc(applied.counted)
         metrics.CONSUMER_PROCESSED.labels("duplicate").inc(applied.duplicates)
         metrics.CONSUMER_PROCESSED.labels("dlq").inc(applied.dead)

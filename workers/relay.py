@@ -105,6 +105,7 @@ class Relay:
                 except DependencyDown as error:
                     locked_until = time.monotonic() + self._lease_sec
                     metrics.RELAY_ERRORS.labels(error.dependency).inc()
+                    progress.failed(describe(error))
                     if outage.failed(error):
                         _log.warning("relay_waits", lane=number, dependency=error.dependency, error=error.reason)
                     progress.beat(self._detail())
@@ -112,6 +113,10 @@ class Relay:
                     continue
                 # A claim without rows does not show that Kafka works.
                 failures = outage.worked("postgres", "kafka") if counts.claimed else outage.worked("postgres")
+                if counts.published or failures:
+                    progress.worked()
+                elif counts.claimed:
+                    progress.failed("Kafka refused every row of a batch, each for its own reason")
                 if failures:
                     _log.info("relay_resumes", lane=number, after_failures=failures)
                 progress.beat(self._detail())

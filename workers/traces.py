@@ -15,7 +15,8 @@ from msgspec import Struct, field
 
 from app.core.sla import SlaTargets
 from app.core.traces import trace_id
-from workers.batch import Applied, Incoming
+from workers.batch import Applied
+from workers.incoming import Incoming
 
 _log = structlog.get_logger(__name__)
 

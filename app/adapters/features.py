@@ -35,10 +35,20 @@ class ItemPairs(Struct, frozen=True):
 
 
 class ItemKeys:
-    """Item id → the integer key that `item_pairs` stores. Keys never change, so they are cached without expiry."""
+    """Item id → the integer key that `item_pairs` stores. Keys never change, so they are cached without expiry.
+
+    A promoted standby may lack the newest items and give their keys to others: each new session may be one to it.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
+        self._session = 0
+
+    def forget_before(self, session: int) -> None:
+        """Forgets what was read before the latest session of the pool, which is the one with this number."""
+        if session != self._session:
+            self._known.clear()
+            self._session = session
 
     async def of(self, connection: "Connection", item_ids: Iterable[str]) -> Mapping[str, int]:
         """The keys of these items; new items get one.

@@ -1,5 +1,7 @@
 """Events and their outbox rows into Postgres, a whole group at a time."""
 
+import time
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -75,3 +77,20 @@ async def insert_all_or_none(connection: "Connection", records: Sequence[Record]
         raise
     await (transaction.rollback() if "conflict" in outcomes else transaction.commit())
     return outcomes
+
+
+async def try_insert(connection: "Connection") -> None:
+    """Does all that storing an event does, with its locks, triggers and disk space, and rolls it back.
+
+    Raises asyncpg's errors, after at most 2 s.
+    """
+    # No other process may wait for this row, nor any erasure find its user.
+    name = f"readiness-probe-{uuid.uuid4().hex}"
+    record = Record(name, "view", name, name, None, time.time_ns() // 1_000_000, b"", "{}", "readiness-probe")
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(_SQL["be_quick"])
+        await insert_events(connection, [record])
+    finally:
+        await transaction.rollback()

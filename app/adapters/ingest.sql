@@ -36,3 +36,6 @@ SELECT event_id FROM inserted;
 
 -- name: content_hashes
 SELECT event_id, content_hash FROM events WHERE event_id = ANY ($1::text[]);
+
+-- name: be_quick
+SELECT set_config('lock_timeout', '1000', true), set_config('statement_timeout', '2000', true);

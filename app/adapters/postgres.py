@@ -1,4 +1,4 @@
-"""Connections to Postgres, and which of its errors mean an outage rather than bad data."""
+"""Connections to Postgres."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from app import metrics
 from app.adapters import sql
-from app.errors import DependencyDown, describe
+from app.adapters.postgres_errors import error_kind, is_outage, is_too_large, reason_of
+from app.errors import DependencyDown, TooLarge, describe
 
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
@@ -20,53 +21,9 @@ if TYPE_CHECKING:
 
 _SQL: Final = sql.load(__file__)
 
-# What a server that is down, starting, stopping, failing over, out of room or overloaded answers, by SQLSTATE class
-# or code (PostgreSQL documentation, appendix A). The same statement may pass later as it is.
-_OUTAGE_STATES: Final = (
-    "08",  # connection exception
-    "28",  # authorization: credentials in rotation
-    "40",  # serialization failure, deadlock detected
-    "42",  # a table, column or privilege is missing: a migration or a grant has yet to come
-    "53",  # out of disk, memory or connections
-    "57",  # shutdown, crash, statement_timeout
-    "58",  # I/O error
-    "25006",  # read-only transaction: this server is a standby now
-    "25P03",  # idle_in_transaction_session_timeout
-    "3D000",  # the database does not exist (yet)
-    "55P03",  # lock_timeout
-)
-# What a statement's own values cause: data exceptions and integrity constraint violations.
-_DATA_STATES: Final = ("22", "23")
 _DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _PROBE_TIMEOUT_SEC: Final = 1.0
 _OPENING_WAIT_SEC: Final = 0.5
-
-
-def is_outage(error: BaseException) -> bool:
-    """True when the error comes from Postgres' state and not from the statement's data: wait and retry."""
-    if isinstance(error, asyncpg.PostgresError):
-        return str(error.sqlstate or "").startswith(_OUTAGE_STATES)
-    # asyncpg's complaint about an argument is an InterfaceError as well, but a ValueError too. An InternalClientError
-    # is what a statement meets on a connection whose server has just said that it is dying.
-    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError) and not isinstance(
-        error, ValueError
-    )
-
-
-def is_data_error(error: asyncpg.PostgresError) -> bool:
-    """True when Postgres refuses the values of the statement, so that they will never be stored as they are."""
-    return str(error.sqlstate or "").startswith(_DATA_STATES)
-
-
-def error_kind(error: BaseException) -> str:
-    """The label of `reco_database_errors_total`."""
-    if isinstance(error, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError):
-        return "lock"
-    if isinstance(error, asyncpg.QueryCanceledError | TimeoutError):
-        return "timeout"
-    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        return "read_only"
-    return "connection" if is_outage(error) else "statement"
 
 
 class PoolOptions(Struct, frozen=True, kw_only=True):
@@ -92,28 +49,40 @@ class Database:
         self._pool: Pool | None = None
         self._is_open = asyncio.Event()
         self._probe_connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self.sessions = 0
+        """How many connections the pool has opened. Each later one may be to another server."""
+        self.sequences_checked = False
+        """False as long as sequences may be behind their tables: after each reconnection and each duplicate key."""
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
-        """A connection for a short piece of work. Outages are raised as `DependencyDown`, other errors unchanged."""
+        """A connection for a short piece of work. Outages are raised as `DependencyDown`, other errors unchanged.
+
+        `TooLarge` is the outage that a smaller batch may avoid.
+        """
         pool = self._pool or await self._opened()
         try:
             async with pool.acquire(timeout=self._options.connect_timeout_sec) as connection:
                 try:
                     yield connection
-                except asyncpg.InternalClientError:
-                    connection.terminate()  # the connection's protocol state is undefined: do not reuse it
+                except (asyncpg.InternalClientError, asyncpg.InvalidSQLStatementNameError):
+                    # Its protocol state is undefined, or its prepared statements are gone: do not reuse it.
+                    connection.terminate()
                     raise
                 except TimeoutError:
                     self._abandon(pool)
                     raise
         except _DRIVER_ERRORS as error:
             metrics.DATABASE_ERRORS.labels(error_kind(error)).inc()
+            if isinstance(error, asyncpg.UniqueViolationError):
+                self.sequences_checked = False
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 # A pool keeps its connections to a demoted primary until told otherwise.
                 await pool.expire_connections()
+            if is_too_large(error):
+                raise TooLarge("postgres", reason_of(error)) from error
             if is_outage(error):
-                raise DependencyDown("postgres", describe(error)) from error
+                raise DependencyDown("postgres", reason_of(error)) from error
             raise
 
     def _abandon(self, pool: "Pool") -> None:
@@ -150,7 +119,7 @@ class Database:
                     max_size=self._options.max_size,
                     # Nothing changes session state on a pooled connection, so the reset round trip is skipped.
                     reset=_keep_session,
-                    init=self._limit_lost_transactions,
+                    init=self._init_session,
                     **self._connect_options(),
                 )
             except _DRIVER_ERRORS as error:
@@ -166,6 +135,7 @@ class Database:
             async with asyncio.timeout(_PROBE_TIMEOUT_SEC):
                 if self._probe_connection is None or self._probe_connection.is_closed():
                     self._probe_connection = await asyncpg.connect(self._url, **self._connect_options())
+                    self.sequences_checked = False
                 started = time.perf_counter()
                 read_only = await self._probe_connection.fetchval("SHOW transaction_read_only")
         except _DRIVER_ERRORS as error:
@@ -190,10 +160,10 @@ class Database:
                 self._pool.terminate()
             self._pool = None
 
-    async def _limit_lost_transactions(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Server settings that end locks whose client is gone. A server that waits for the rest of a statement (between
-        parse and bind) does not count as idle: only the transaction timeout ends that (Postgres 17), or keepalives when
-        the peer is unreachable. Settings that the server does not know are left out.
+    async def _init_session(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Sets what ends locks whose client is gone. A server that waits for the rest of a statement (between parse and
+        bind) does not count as idle: only the transaction timeout ends that (Postgres 17), or keepalives when the peer
+        is unreachable. Settings that the server does not know are left out.
         """
         limits = {
             "transaction_timeout": str(round(self._options.transaction_timeout_sec * 1000)),
@@ -202,6 +172,7 @@ class Database:
             "tcp_keepalives_count": "3",
         }
         await connection.execute(_SQL["set_what_is_known"], list(limits), list(limits.values()))
+        self.sessions += 1
 
     def _drop_probe(self) -> None:
         if self._probe_connection is not None:

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
-from app.adapters.postgres import is_data_error
+from app.adapters.postgres_errors import is_data_error
 from app.core.decoding import FieldError, InvalidInput
 from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, describe
 from app.http.context import Late, RequestContext, context_of

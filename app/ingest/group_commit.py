@@ -11,14 +11,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeGuard
 
 import asyncpg
+import structlog
 from msgspec import Struct
 
 from app import metrics
 from app.adapters.ingest import InsertStatus
-from app.adapters.postgres import is_data_error
+from app.adapters.postgres_errors import is_data_error, reason_of
+from app.core.batch_size import BatchSize
 from app.core.events import Record
-from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, describe
+from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, TooLarge, describe
 from app.supervisor import Progress, wait_for_stop
+
+_log = structlog.get_logger(__name__)
 
 Insert = Callable[[Sequence[Record]], Awaitable[list[InsertStatus]]]
 Result = InsertStatus | asyncpg.PostgresError
@@ -26,6 +30,7 @@ Result = InsertStatus | asyncpg.PostgresError
 
 _SWEEP_SEC: Final = 0.05
 _BEAT_SEC: Final = 1.0
+_PROBE_SEC: Final = 0.25
 _FLUSH_LATENCY: Final = metrics.STAGE_LATENCY.labels("ingest_flush")
 
 
@@ -51,6 +56,9 @@ class GroupCommit:
     record's values, when the deadline passes, or when `run` fails during the statement. Whether its events are stored
     is then unknown to the client, who settles it by sending the same event ids again. Submissions that wait for a
     statement survive a failure of `run`: they are stored after the restart, or their deadline passes.
+
+    The outcomes of the flushes decide whether the process is ready. `probe` does what a flush does and stores nothing;
+    it speaks while no requests come, for example because the process is not ready.
     """
 
     def __init__(
@@ -63,14 +71,16 @@ class GroupCommit:
         flushers: int,
         timeout_sec: float,
         on_stored: Callable[[], None],
+        probe: Callable[[], Awaitable[None]],
     ) -> None:
         self._insert = insert
         self._insert_atomic = insert_atomic
         self._max_pending = max_pending
-        self._flush_max = flush_max
+        self._size = BatchSize(flush_max, budget_sec=timeout_sec)
         self._flushers = flushers
         self._timeout_sec = timeout_sec
         self._on_stored = on_stored
+        self._probe = probe
         self._queue: deque[_Submission] = deque()
         self._in_flight: set[tuple[_Submission, ...]] = set()
         self._pending = 0
@@ -105,11 +115,27 @@ class GroupCommit:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._flushers):
                 group.create_task(self._flush_loop(progress))
+            prober = group.create_task(self._probe_loop(progress))
             while not await wait_for_stop(stop, _BEAT_SEC):
                 if not self._in_flight:
                     progress.beat()
+            prober.cancel()
             self._closed = True
             self._wake.set()
+
+    async def _probe_loop(self, progress: Progress) -> None:
+        while True:
+            await asyncio.sleep(_PROBE_SEC)
+            if not progress.outcomes.quiet(time.monotonic()):
+                continue
+            started = time.monotonic()
+            try:
+                await self._probe()
+            except (DependencyDown, asyncpg.PostgresError) as error:
+                if not (isinstance(error, asyncpg.PostgresError) and is_data_error(error)):
+                    self._failed(progress, reason_of(error))
+                    continue
+            self._stored_in(progress, time.monotonic() - started)
 
     async def _flush_loop(self, progress: Progress) -> None:
         while True:
@@ -122,7 +148,7 @@ class GroupCommit:
             batch = self._take()
             self._in_flight.add(batch)
             try:
-                await self._flush(batch)
+                await self._flush(batch, progress)
             except BaseException:
                 # No submission may wait forever on a flush that ended unexpectedly.
                 _fail(batch, NotCommitted(_INTERRUPTED))
@@ -138,23 +164,32 @@ class GroupCommit:
         count = len(batch[0].records)
         while self._queue and not batch[0].atomic and not self._queue[0].atomic:
             count += len(self._queue[0].records)
-            if count > self._flush_max:
+            if count > self._size.limit:
                 break
             batch.append(self._queue.popleft())
         return tuple(batch)
 
-    async def _flush(self, batch: Sequence[_Submission]) -> None:
+    async def _flush(self, batch: Sequence[_Submission], progress: Progress) -> None:
         records = [record for submission in batch for record in submission.records]
         started = time.perf_counter()
         try:
             results = await self._store(records, self._insert_atomic if batch[0].atomic else self._insert)
         except (DependencyDown, asyncpg.PostgresError) as error:
+            if isinstance(error, TooLarge):
+                self._size.too_large(len(records))
+            # An unclear error may come from one event alone. Whether others fare better, the probe finds out.
+            if isinstance(error, DependencyDown):
+                self._failed(progress, describe(error))
             _fail(batch, _as_failure(error))
             return
-        _FLUSH_LATENCY.observe((time.perf_counter() - started) * 1000)
+        took_sec = time.perf_counter() - started
+        _FLUSH_LATENCY.observe(took_sec * 1000)
         metrics.INGEST_FLUSH_EVENTS.observe(len(records))
         self._on_stored()
         refused = any(isinstance(result, asyncpg.PostgresError) for result in results)
+        if not refused:
+            self._size.fitted(len(records), took_sec)
+            self._stored_in(progress, took_sec)
         position = 0
         for submission in batch:
             end = position + len(submission.records)
@@ -176,6 +211,20 @@ class GroupCommit:
                 return [error]
         middle = len(records) // 2
         return [*await self._store(records[:middle], insert), *await self._store(records[middle:], insert)]
+
+    def _stored_in(self, progress: Progress, took_sec: float) -> None:
+        """A commit that comes after the requests' deadline answers none of them."""
+        if took_sec > self._timeout_sec:
+            self._failed(progress, f"a commit took {took_sec:.1f} s; requests wait at most {self._timeout_sec:g} s")
+        else:
+            if progress.outcomes.failures:
+                _log.info("ingest_resumes", after_failures=progress.outcomes.failures)
+            progress.worked()
+
+    def _failed(self, progress: Progress, error: str) -> None:
+        if not progress.outcomes.failures:
+            _log.warning("ingest_fails", error=error)
+        progress.failed(error)
 
     def _sweep(self) -> None:
         """Fails submissions past their deadline, queued or in a statement that does not return.
@@ -203,7 +252,7 @@ def _is_unclear(result: Result | Exception) -> TypeGuard[asyncpg.PostgresError]:
 
 def _as_failure(error: Exception) -> Exception:
     """What a submission fails with."""
-    return DependencyDown("postgres", describe(error)) if _is_unclear(error) else error
+    return DependencyDown("postgres", reason_of(error)) if _is_unclear(error) else error
 
 
 def _fail(batch: Sequence[_Submission], error: Exception) -> None:

@@ -3,13 +3,12 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 import redis.asyncio
-from aiokafka import ConsumerRecord
 from confluent_kafka import Producer
 
 from app import metrics
@@ -19,8 +18,9 @@ from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES
 from app.core.features import decode_history
 from app.errors import DependencyDown
 from app.supervisor import Progress
+from tests.support.consuming import incoming
 from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
-from workers.batch import Applied, FeatureWriter, Incoming, read_record
+from workers.batch import Applied, FeatureWriter
 from workers.consumer import ConsumerOptions, FeatureConsumer
 from workers.write_through import WriteThrough
 
@@ -33,28 +33,6 @@ _READS_ALL = "reads 6 partitions"
 async def opened(database_url: str) -> AsyncIterator[Database]:
     async with database(database_url) as opened:
         yield opened
-
-
-def incoming(*values: str | bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> list[Incoming]:
-    return [
-        read_record(
-            ConsumerRecord(
-                topic=TOPIC_INTERACTIONS,
-                partition=0,
-                offset=offset,
-                timestamp=1,
-                timestamp_type=0,
-                key=b"ann",
-                value=value.encode() if isinstance(value, str) else value,
-                checksum=None,
-                serialized_key_size=3,
-                serialized_value_size=0,
-                headers=tuple(headers),
-            ),
-            topic=TOPIC_INTERACTIONS,
-        )
-        for offset, value in enumerate(values)
-    ]
 
 
 async def views(pool: Pool) -> dict[str, int]:
@@ -177,6 +155,7 @@ async def test_a_dead_letter_keeps_its_trace_and_moves_the_metrics(
         poll_timeout_ms=50,
         max_poll_records=100,
         max_retries_per_message=1,
+        statement_timeout_sec=5.0,
         topics=topics(topic_prefix),
     )
     consumer = FeatureConsumer(opened, cache, kafka_options(kafka), options)
@@ -220,6 +199,7 @@ async def test_the_lag_is_told_while_a_batch_waits_for_postgres(
         poll_timeout_ms=50,
         max_poll_records=3,
         max_retries_per_message=1,
+        statement_timeout_sec=5.0,
         topics=topics(topic_prefix),
     )
     consumer = FeatureConsumer(opened, None, kafka_options(kafka), options)

@@ -21,7 +21,8 @@ from app.core.messages import decode_message
 from app.settings import Settings
 from tests.support.api import serving
 from tests.support.pipeline import database, message
-from workers.batch import FeatureWriter, Incoming
+from workers.batch import FeatureWriter
+from workers.incoming import Incoming
 
 KEY, TOKEN = keys.make("ops", ["admin"], "a" * 43)
 PACKAGE: Final = "reco_client"

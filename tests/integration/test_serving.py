@@ -13,7 +13,8 @@ from app.core.messages import decode_message
 from app.settings import Settings
 from tests.support.api import serving
 from tests.support.pipeline import database, message
-from workers.batch import FeatureWriter, Incoming
+from workers.batch import FeatureWriter
+from workers.incoming import Incoming
 
 
 def did(user_id: str, item_id: str, event_type: str = "purchase", **changes: Any) -> str:

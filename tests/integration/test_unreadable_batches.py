@@ -134,6 +134,7 @@ def consumer(opened: Database, kafka: str, topic_prefix: str) -> FeatureConsumer
         poll_timeout_ms=50,
         max_poll_records=100,
         max_retries_per_message=1,
+        statement_timeout_sec=5.0,
         topics=topics(topic_prefix),
     )
     return FeatureConsumer(opened, None, kafka_options(kafka), options)

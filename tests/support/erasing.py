@@ -11,7 +11,8 @@ from aiokafka import ConsumerRecord
 from app.adapters.postgres import Database
 from app.core import events
 from app.core.messages import decode_message
-from workers.batch import FeatureWriter, Incoming, read_record
+from workers.batch import FeatureWriter
+from workers.incoming import Incoming, read_record
 from workers.maintenance import Maintenance
 from workers.retention import RetentionOptions
 

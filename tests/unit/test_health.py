@@ -32,7 +32,7 @@ def test_a_dependency_that_was_not_seen_yet_counts_as_not_there() -> None:
 
 
 def test_a_task_that_does_not_run_makes_it_unavailable() -> None:
-    for state in ("starting", "restarting", "wedged", "stopped"):
+    for state in ("starting", "failing", "restarting", "wedged", "stopped"):
         assert not summarize(["api"], PROCESS, {"t": task(state)}, {}, draining=False).ready
 
 

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from app.adapters.postgres import error_kind, is_data_error, is_outage
+from app.adapters.postgres_errors import error_kind, is_data_error, is_outage, is_too_large
 
 OUTAGES = [
     (asyncpg.ConnectionDoesNotExistError("gone"), "connection"),
@@ -15,6 +15,12 @@ OUTAGES = [
     (asyncpg.QueryCanceledError("statement timeout"), "timeout"),
     (asyncpg.LockNotAvailableError("lock timeout"), "lock"),
     (asyncpg.DeadlockDetectedError("deadlock"), "lock"),
+    (asyncpg.SerializationError("could not serialize access"), "connection"),
+    (asyncpg.InvalidSQLStatementNameError("prepared statement does not exist"), "connection"),
+    (asyncpg.InvalidCachedStatementError("cached plan must not change result type"), "connection"),
+    (asyncpg.SequenceGeneratorLimitExceededError("nextval: reached maximum"), "connection"),
+    (asyncpg.NotNullViolationError("null"), "connection"),
+    (asyncpg.UniqueViolationError("event_outbox_pkey"), "duplicate_key"),
     (asyncpg.InterfaceError("connection is closed"), "connection"),
     (asyncpg.InternalClientError("cannot switch to state 15"), "connection"),
     (TimeoutError(), "timeout"),
@@ -23,7 +29,7 @@ OUTAGES = [
 FAULTS = [
     asyncpg.NumericValueOutOfRangeError("too large"),
     asyncpg.UntranslatableCharacterError("\\u0000"),
-    asyncpg.NotNullViolationError("null"),
+    asyncpg.CheckViolationError("cursed"),
     asyncpg.exceptions._base.DataError("invalid input for query argument $1"),
     ValueError("not ours"),
 ]
@@ -46,8 +52,10 @@ def test_a_data_error_is_not_an_outage(error: Exception) -> None:
     [
         (asyncpg.NumericValueOutOfRangeError("too large"), True),
         (asyncpg.UntranslatableCharacterError("\\u0000"), True),
-        (asyncpg.NotNullViolationError("null"), True),
         (asyncpg.CheckViolationError("cursed"), True),
+        (asyncpg.NotNullViolationError("null"), False),
+        (asyncpg.UniqueViolationError("event_outbox_pkey"), False),
+        (asyncpg.SequenceGeneratorLimitExceededError("nextval: reached maximum"), False),
         (asyncpg.InternalServerError("missing chunk number 0"), False),
         (asyncpg.RaiseError("by a trigger"), False),
         (asyncpg.ProgramLimitExceededError("index row too large"), False),
@@ -59,3 +67,35 @@ def test_values_that_postgres_refuses_are_told_from_its_other_errors(
     error: asyncpg.PostgresError, of_the_data: bool
 ) -> None:
     assert is_data_error(error) is of_the_data
+
+
+@pytest.mark.parametrize(
+    ("error", "of_the_size"),
+    [
+        (asyncpg.QueryCanceledError("statement timeout"), True),
+        (asyncpg.OutOfMemoryError("out of memory"), True),
+        (asyncpg.PostgresError.new({"C": "25P04", "M": "transaction timeout"}), True),
+        (asyncpg.LockNotAvailableError("lock timeout"), False),
+        (asyncpg.DiskFullError("no space left"), False),
+        (TimeoutError(), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_outage_that_a_smaller_batch_may_avoid_is_told_from_others(error: Exception, of_the_size: bool) -> None:
+    assert is_too_large(error) is of_the_size
+    assert is_outage(error)
+
+
+SQLSTATES = {
+    cls.sqlstate: cls
+    for cls in vars(asyncpg.exceptions).values()
+    if isinstance(cls, type) and issubclass(cls, asyncpg.PostgresError) and isinstance(cls.sqlstate, str)
+}
+
+
+@pytest.mark.parametrize("sqlstate", sorted(SQLSTATES))
+def test_only_data_exceptions_and_checks_may_cost_a_message(sqlstate: str) -> None:
+    error = SQLSTATES[sqlstate]("said the server")
+    may_cost = sqlstate == "23514" or (sqlstate.startswith("22") and sqlstate != "2200H")
+    assert is_data_error(error) is may_cost
+    assert not (is_data_error(error) and is_outage(error))

@@ -187,3 +187,25 @@ async def test_stop_waits_for_the_work_in_hand() -> None:
     finish.set()
     await stopping
     assert done == ["batch"]
+
+
+async def test_task_whose_work_fails_is_failing_and_runs_on() -> None:
+    reported = asyncio.Event()
+
+    async def run(stop: asyncio.Event, progress: Progress) -> None:
+        for number in range(1, 4):
+            progress.failed(f"error {number}")
+        reported.set()
+        await stop.wait()
+        progress.worked()
+
+    gauge = {"scope": "task", "check": "worker"}
+    tasks = Supervisor([TaskSpec("worker", run, work="degrades")])
+    tasks.start()
+    await reported.wait()
+    entry = tasks.report()["worker"]
+    assert (entry.state, entry.error, entry.need, entry.restarts) == ("failing", "error 3", "degrades", 0)
+    assert counted(metrics.API_CHECK, **gauge) == 0
+    assert counted(metrics.TASK_RUNNING, task="worker") == 1
+    await tasks.stop("worker")
+    assert (tasks.report()["worker"].state, tasks.report()["worker"].need) == ("stopped", "required")

@@ -12,7 +12,8 @@ from structlog.testing import capture_logs
 from app.core.traces import trace_id
 from tests.support.pipeline import message
 from workers import traces
-from workers.batch import Applied, Incoming, read_record
+from workers.batch import Applied
+from workers.incoming import Incoming, read_record
 from workers.traces import LateFeatures
 
 NOW_MS = 1_767_225_600_000

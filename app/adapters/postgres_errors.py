@@ -1,0 +1,85 @@
+"""What an error of Postgres means: an outage, a batch that is too large, or values that it refuses.
+
+Only an error that the values themselves cause may cost a message or a request. What is neither an outage nor of the
+values is unclear: it is told, and the same values are tried again.
+"""
+
+from typing import Final
+
+import asyncpg
+
+from app.errors import describe
+
+# What a server that is down, starting, stopping, failing over, out of room or overloaded answers, and what our schema
+# or our session causes, by SQLSTATE class or code (PostgreSQL documentation, appendix A). The same statement may pass
+# later as it is.
+_OUTAGE_STATES: Final = (
+    "08",  # connection exception
+    "0A",  # a cached plan is invalid after a migration
+    "2200H",  # a sequence has reached its maximum
+    "23502",  # a column takes no NULL: the schema is not the one that this code writes
+    "23505",  # a key is taken: its sequence is behind; keys that clients choose are written with ON CONFLICT
+    "25",  # the transaction is read-only (a standby), timed out or aborted
+    "26",  # the prepared statement is gone: a pooler, or DEALLOCATE
+    "28",  # authorization: credentials in rotation
+    "40",  # serialization failure, deadlock detected
+    "42",  # a table, column or privilege is missing: a migration or a grant has yet to come
+    "53",  # out of disk, memory or connections
+    "55",  # lock_timeout, or an object that is in use
+    "57",  # shutdown, crash, statement_timeout
+    "58",  # I/O error
+    "3D000",  # the database does not exist (yet)
+)
+# What a smaller batch may avoid.
+_SIZE_STATES: Final = (
+    "25P04",  # transaction_timeout
+    "53200",  # out of memory
+    "57014",  # statement_timeout
+)
+# What a statement's own values cause: data exceptions, and checks on the values.
+_DATA_STATES: Final = ("22", "23514")
+
+
+def is_outage(error: BaseException) -> bool:
+    """True when the error comes from Postgres' state and not from the statement's values: wait and retry."""
+    if isinstance(error, asyncpg.PostgresError):
+        return _sqlstate(error).startswith(_OUTAGE_STATES)
+    # asyncpg's complaint about an argument is an InterfaceError as well, but a ValueError too. An InternalClientError
+    # is what a statement meets on a connection whose server has just said that it is dying.
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError) and not isinstance(
+        error, ValueError
+    )
+
+
+def is_too_large(error: BaseException) -> bool:
+    """True for an outage that may be of this batch's size alone."""
+    return isinstance(error, asyncpg.PostgresError) and _sqlstate(error).startswith(_SIZE_STATES)
+
+
+def is_data_error(error: asyncpg.PostgresError) -> bool:
+    """True when Postgres refuses the values of the statement, so that they will never be stored as they are."""
+    return _sqlstate(error).startswith(_DATA_STATES) and not is_outage(error)
+
+
+def reason_of(error: BaseException) -> str:
+    """What to tell of it: without Postgres' DETAIL, which may quote a row."""
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{type(error).__name__} ({_sqlstate(error)}): {error.args[0]}"
+    return describe(error)
+
+
+def error_kind(error: BaseException) -> str:
+    """The label of `reco_database_errors_total`."""
+    if isinstance(error, asyncpg.LockNotAvailableError | asyncpg.DeadlockDetectedError):
+        return "lock"
+    if isinstance(error, asyncpg.QueryCanceledError | TimeoutError):
+        return "timeout"
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return "read_only"
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return "duplicate_key"
+    return "connection" if is_outage(error) else "statement"
+
+
+def _sqlstate(error: asyncpg.PostgresError) -> str:
+    return str(error.sqlstate or "")

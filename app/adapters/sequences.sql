@@ -1,0 +1,46 @@
+-- name: behind
+-- `is_called` is false for a sequence that has not given its first number yet.
+SELECT s.table_name
+FROM (
+    SELECT 'event_outbox' AS table_name, (SELECT max(id) FROM event_outbox) AS highest, last_value, is_called
+    FROM event_outbox_id_seq
+    UNION ALL
+    SELECT 'feature_consumer_dlq', (SELECT max(id) FROM feature_consumer_dlq), last_value, is_called
+    FROM feature_consumer_dlq_id_seq
+    UNION ALL
+    SELECT 'feature_changes', (SELECT max(id) FROM feature_changes), last_value, is_called
+    FROM feature_changes_id_seq
+    UNION ALL
+    SELECT 'item_stats', (SELECT max(item_key) FROM item_stats), last_value, is_called
+    FROM item_stats_item_key_seq
+    UNION ALL
+    SELECT 'user_erasures', (SELECT max(number) FROM user_erasures), last_value, is_called
+    FROM erasure_numbers
+) AS s
+WHERE s.highest > s.last_value OR (s.highest = s.last_value AND NOT s.is_called);
+
+-- name: advance_event_outbox
+-- The lock keeps inserts from taking numbers meanwhile, so that the sequence cannot be set back.
+LOCK TABLE event_outbox IN SHARE ROW EXCLUSIVE MODE;
+SELECT setval('event_outbox_id_seq', max(id)) FROM event_outbox
+HAVING max(id) >= (SELECT last_value FROM event_outbox_id_seq);
+
+-- name: advance_feature_consumer_dlq
+LOCK TABLE feature_consumer_dlq IN SHARE ROW EXCLUSIVE MODE;
+SELECT setval('feature_consumer_dlq_id_seq', max(id)) FROM feature_consumer_dlq
+HAVING max(id) >= (SELECT last_value FROM feature_consumer_dlq_id_seq);
+
+-- name: advance_feature_changes
+LOCK TABLE feature_changes IN SHARE ROW EXCLUSIVE MODE;
+SELECT setval('feature_changes_id_seq', max(id)) FROM feature_changes
+HAVING max(id) >= (SELECT last_value FROM feature_changes_id_seq);
+
+-- name: advance_item_stats
+LOCK TABLE item_stats IN SHARE ROW EXCLUSIVE MODE;
+SELECT setval('item_stats_item_key_seq', max(item_key)) FROM item_stats
+HAVING max(item_key) >= (SELECT last_value FROM item_stats_item_key_seq);
+
+-- name: advance_user_erasures
+LOCK TABLE user_erasures IN SHARE ROW EXCLUSIVE MODE;
+SELECT setval('erasure_numbers', max(number)) FROM user_erasures
+HAVING max(number) >= (SELECT last_value FROM erasure_numbers);

@@ -1,0 +1,238 @@
+"""Which errors may cost the consumer a message: real errors of a real Postgres, and faults of our own code."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from confluent_kafka import Producer
+
+from app.adapters import sequences
+from app.adapters.history_cache import RedisHistoryCache
+from app.adapters.kafka import ensure_topics
+from app.adapters.postgres import Database
+from app.core.brake import Brake
+from app.core.events import TOPIC_INTERACTIONS, TOPICS
+from app.errors import DependencyDown, TooLarge
+from tests.support.consuming import incoming
+from tests.support.pipeline import database, kafka_options, message, running, topics, until
+from workers import batch
+from workers import incoming as incoming_module
+from workers.batch import Applied, Braked, FeatureWriter
+from workers.consumer import ConsumerOptions, FeatureConsumer
+
+Pool = asyncpg.Pool
+
+
+@pytest.fixture
+async def opened(database_url: str) -> AsyncIterator[Database]:
+    async with database(database_url) as opened:
+        yield opened
+
+
+async def letters(pool: Pool) -> int:
+    found: int = await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq")
+    return found
+
+
+async def counted_views(pool: Pool) -> int:
+    found: int = await pool.fetchval("SELECT coalesce(sum(views), 0)::int FROM item_stats")
+    return found
+
+
+async def raise_for_poison(pool: Pool, sqlstate: str) -> None:
+    await pool.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{sqlstate}', DETAIL = 'of ann'; END $$;"
+        "CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON item_stats FOR EACH ROW WHEN (NEW.item_id = 'poison') "
+        "EXECUTE FUNCTION fail()"
+    )
+
+
+def mixed(count: int = 8) -> list[str]:
+    """One of them is about the item `poison`."""
+    return [message(f"event-{number:04d}", item_id="poison" if number == 3 else "alien") for number in range(count)]
+
+
+OF_NO_VALUE = (
+    *("2200H", "23502", "23503", "23505", "26000", "40001", "40P01", "53100"),
+    *("54000", "55P03", "57014", "P0001", "XX000"),
+)
+
+
+@pytest.mark.parametrize("sqlstate", OF_NO_VALUE)
+async def test_error_that_no_value_causes_costs_no_message(opened: Database, pool: Pool, sqlstate: str) -> None:
+    await raise_for_poison(pool, sqlstate)
+    writer, applied = FeatureWriter(opened, max_retries=1), Applied()
+    with pytest.raises(DependencyDown) as refused:
+        await writer.apply(incoming(*mixed()), onto=applied)
+    assert isinstance(refused.value, TooLarge) is (sqlstate == "57014")
+    assert (applied.done, await letters(pool)) == (0, 0)
+    await pool.execute("DROP TRIGGER fail ON item_stats")
+    assert (await writer.apply(incoming(*mixed()))).counted == 8
+
+
+@pytest.mark.parametrize("sqlstate", ["22003", "22P05", "23514"])
+async def test_error_of_the_values_costs_their_message_alone(opened: Database, pool: Pool, sqlstate: str) -> None:
+    await raise_for_poison(pool, sqlstate)
+    applied = await FeatureWriter(opened, max_retries=1, brake=Brake()).apply(incoming(*mixed()))
+    assert (applied.counted, applied.dead, applied.done) == (7, 1, 8)
+
+
+@pytest.mark.parametrize(("sqlstate", "name"), [("P0001", "RaiseError"), ("23505", "UniqueViolationError")])
+async def test_error_is_told_without_the_rows_that_it_quotes(
+    opened: Database, pool: Pool, sqlstate: str, name: str
+) -> None:
+    await raise_for_poison(pool, sqlstate)
+    with pytest.raises(DependencyDown) as refused:
+        await FeatureWriter(opened, max_retries=1).apply(incoming(*mixed()))
+    assert refused.value.reason == f"{name} ({sqlstate}): refused"
+
+
+async def test_fold_with_a_bug_stops_after_ten_dead_letters_and_goes_on_once_it_is_mended(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, applied = FeatureWriter(opened, max_retries=1, brake=Brake()), Applied()
+    records = incoming(*(message(f"event-{number:04d}") for number in range(100)))
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "fold", _raise_key_error)
+        for _ in range(2):
+            with pytest.raises(Braked, match=r"KeyError in _raise_key_error, test_consumer_under_faults\.py:\d+"):
+                await writer.apply(records[applied.done :], onto=applied)
+            assert (applied.dead, applied.done, await letters(pool)) == (10, 10, 10)
+    await writer.apply(records[applied.done :], onto=applied)
+    assert (applied.counted, applied.dead, applied.done) == (90, 10, 100)
+    assert await counted_views(pool) == 90
+
+
+async def test_fold_that_fails_for_some_messages_stops_after_fifty_of_the_last_thousand(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = batch.fold
+
+    def fold(messages: Any, histories: Any, *, onto: Any) -> Any:
+        if any(one.item_id == "heat" for one in messages):
+            raise AttributeError("a bug")
+        return honest(messages, histories, onto=onto)
+
+    monkeypatch.setattr(batch, "fold", fold)
+    writer, applied = FeatureWriter(opened, max_retries=1, brake=Brake()), Applied()
+    values = [message(f"event-{number:04d}", item_id="alien" if number % 4 else "heat") for number in range(400)]
+    with pytest.raises(Braked):
+        await writer.apply(incoming(*values), onto=applied)
+    assert applied.dead == await letters(pool) == 50
+
+
+async def test_poison_that_nobody_can_read_never_stops(opened: Database, pool: Pool) -> None:
+    writer = FeatureWriter(opened, max_retries=1, brake=Brake())
+    assert (await writer.apply(incoming(*[b"{"] * 300))).dead == 300
+    assert (await writer.apply(incoming(message("event-0001")))).counted == 1
+
+
+async def test_decoder_with_a_bug_stops_as_the_fold_does(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming_module, "decode_message", _raise_key_error)
+        records = incoming(*(message(f"event-{number:04d}") for number in range(20)))
+    with pytest.raises(Braked):
+        await FeatureWriter(opened, max_retries=1, brake=Brake()).apply(records)
+    assert await letters(pool) == 10
+    assert await pool.fetchval("SELECT DISTINCT error_kind FROM feature_consumer_dlq") == "data"
+
+
+async def test_sequences_behind_their_tables_are_advanced(opened: Database, pool: Pool) -> None:
+    writer = FeatureWriter(opened, max_retries=1)
+    values = [message(f"event-{number:04d}", item_id=f"item-{number}") for number in range(9)]
+    await writer.apply(incoming(*values, b"{"))
+    await pool.execute("INSERT INTO user_erasures (user_id) VALUES ('bob')")
+    await pool.execute("INSERT INTO feature_changes (item_ids) VALUES ('{a}')")
+    await pool.execute("INSERT INTO event_outbox (event_id, topic, message_key, payload) VALUES ('e', 't', 'k', '{}')")
+    assert await advance(opened) == []
+    tables = {
+        "event_outbox": "event_outbox_id_seq",
+        "feature_changes": "feature_changes_id_seq",
+        "feature_consumer_dlq": "feature_consumer_dlq_id_seq",
+        "item_stats": "item_stats_item_key_seq",
+        "user_erasures": "erasure_numbers",
+    }
+    newest = {name: await pool.fetchval(f"SELECT last_value FROM {name}") for name in tables.values()}
+    for name in tables.values():
+        await pool.execute("SELECT setval($1::text::regclass, 1, false)", name)
+    opened.sequences_checked = True
+    with pytest.raises(DependencyDown, match="item_stats_pkey"):
+        await writer.apply(incoming(message("event-new", item_id="new")))
+    assert not opened.sequences_checked
+    assert await advance(opened) == list(tables)
+    assert {name: await pool.fetchval(f"SELECT last_value FROM {name}") for name in newest} == newest
+    assert (await writer.apply(incoming(message("event-new", item_id="new")))).counted == 1
+
+
+async def test_item_key_of_another_server_is_not_used(opened: Database, pool: Pool) -> None:
+    """The promoted standby never had `alien`, and gave its key to `heat`."""
+    writer = FeatureWriter(opened, max_retries=1)
+    await writer.apply(incoming(message("event-0001")))
+    await pool.execute("UPDATE item_stats SET item_id = 'heat', views = 0")
+    async with opened.connection() as connection:
+        with pytest.raises(DependencyDown):
+            async with opened.connection() as lost:
+                await lost.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert await connection.fetchval("SELECT 1") == 1
+    async with opened.connection(), opened.connection():
+        pass
+    await writer.apply(incoming(message("event-0002")))
+    found = await pool.fetch("SELECT item_id, views FROM item_stats ORDER BY item_id")
+    assert [tuple(row) for row in found] == [("alien", 1), ("heat", 0)]
+
+
+async def test_connection_without_its_prepared_statements_is_replaced(opened: Database, pool: Pool) -> None:
+    writer = FeatureWriter(opened, max_retries=1)
+    await writer.apply(incoming(message("event-0001")))
+    async with opened.connection() as connection:
+        await connection.execute("DEALLOCATE ALL")
+    with pytest.raises(DependencyDown):
+        await writer.apply(incoming(message("event-0002")))
+    assert (await writer.apply(incoming(message("event-0002")))).counted == 1
+    assert await letters(pool) == 0
+
+
+async def test_part_before_a_held_message_is_in_the_cache(
+    opened: Database, pool: Pool, kafka: str, topic_prefix: str, redis_url: str
+) -> None:
+    await raise_for_poison(pool, "23514")
+    cache = RedisHistoryCache(redis_url, ttl_sec=60.0, timeout_sec=2.0)
+    options = ConsumerOptions(
+        group=f"{topic_prefix}group",
+        poll_timeout_ms=50,
+        max_poll_records=100,
+        max_retries_per_message=1,
+        statement_timeout_sec=5.0,
+        topics=topics(topic_prefix),
+    )
+    await ensure_topics(kafka_options(kafka), TOPICS, topics(topic_prefix), timeout_sec=10.0)
+    producer = Producer({"bootstrap.servers": kafka})
+    for number in range(20):
+        value = message(f"event-{number:04d}", item_id="poison" if number else "alien")
+        producer.produce(topic_prefix + TOPIC_INTERACTIONS, value, key="ann", partition=0)
+    producer.flush(10.0)
+    async with running(FeatureConsumer(opened, cache, kafka_options(kafka), options)) as progress:
+
+        async def held() -> bool:
+            return progress.outcomes.failing(time.monotonic())
+
+        await until(held)
+        assert "CheckViolationError" in progress.outcomes.error
+        assert await letters(pool) == 10
+        assert "ann" in await cache.get_many(["ann"])
+        await pool.execute("DROP TRIGGER fail ON item_stats")
+    await cache.close()
+
+
+async def advance(opened: Database) -> list[str]:
+    async with opened.connection() as connection:
+        return sorted(await sequences.advance(connection))
+
+
+def _raise_key_error(*_args: Any, **_named: Any) -> Any:
+    raise KeyError("a bug")

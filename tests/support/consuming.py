@@ -1,0 +1,30 @@
+"""Records as the consumer polls them, without Kafka."""
+
+from collections.abc import Sequence
+
+from aiokafka import ConsumerRecord
+
+from app.core.events import TOPIC_INTERACTIONS
+from workers.incoming import Incoming, read_record
+
+
+def incoming(*values: str | bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> list[Incoming]:
+    return [
+        read_record(
+            ConsumerRecord(
+                topic=TOPIC_INTERACTIONS,
+                partition=0,
+                offset=offset,
+                timestamp=1,
+                timestamp_type=0,
+                key=b"ann",
+                value=value.encode() if isinstance(value, str) else value,
+                checksum=None,
+                serialized_key_size=3,
+                serialized_value_size=0,
+                headers=tuple(headers),
+            ),
+            topic=TOPIC_INTERACTIONS,
+        )
+        for offset, value in enumerate(values)
+    ]

@@ -1,0 +1,93 @@
+"""A polled record as the consumer reads it, and as it becomes a dead letter."""
+
+from collections.abc import Sequence
+
+from aiokafka import ConsumerRecord
+from msgspec import Struct
+
+from app.adapters.dead_letters import DeadLetter, readable
+from app.adapters.record_batches import Unreadable
+from app.core.decoding import InvalidInput
+from app.core.messages import Message, decode_message
+from app.errors import describe
+
+
+class Incoming(Struct, frozen=True):
+    """A record as polled; `message` is None when it could not be read, and `read_error` says why.
+
+    `kind` of the error: `decode`; `batch` when the record stands for a whole batch; `data` when the error may be ours.
+    `erasures`: the number of the last erasure when the event was stored; None where the message does not say.
+    """
+
+    record: ConsumerRecord
+    topic: str
+    message: Message | None
+    read_error: str | None
+    kind: str = "decode"
+    erasures: int | None = None
+
+
+def read_record(record: ConsumerRecord, *, topic: str) -> Incoming:
+    """Decodes a record; `topic` is its name without the prefix."""
+    try:
+        message = decode_message(record.value)
+    except InvalidInput as error:
+        return Incoming(record, topic, None, str(error))
+    except Exception as error:  # a fault of the decoder must not end the task
+        return Incoming(record, topic, None, describe(error), kind="data")
+    return Incoming(record, topic, message, None, erasures=_number(record.headers, "erasures"))
+
+
+def read_unreadable(batch: Unreadable, *, topic: str) -> Incoming:
+    """A batch that nobody can read, as one record without a key: its bytes, at its first offset."""
+    record = ConsumerRecord(
+        topic=batch.partition.topic,
+        partition=batch.partition.partition,
+        offset=batch.first,
+        timestamp=batch.timestamp_ms,
+        timestamp_type=0,
+        key=None,
+        value=batch.raw,
+        checksum=None,
+        serialized_key_size=-1,
+        serialized_value_size=len(batch.raw),
+        headers=(),
+    )
+    read_error = f"batch of the offsets {batch.first} to {batch.after - 1} cannot be read: {batch.reason}"
+    return Incoming(record, topic, None, read_error, kind="batch")
+
+
+def was_replayed(item: Incoming) -> bool:
+    """True for a message that was read, and that an operator had sent again."""
+    return item.message is not None and any(name == "replays" for name, _ in item.record.headers)
+
+
+def dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> DeadLetter:
+    record = item.record
+    headers = [(str(name), bytes(value or b"")) for name, value in record.headers]
+    named = dict(headers)
+    event_id = item.message.event_id if item.message is not None else readable(named.get("event_id"))
+    return DeadLetter(
+        topic=item.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=headers,
+        event_id=event_id,
+        traceparent=readable(named.get("traceparent")),
+        error_kind=kind,
+        error=error[:2000].replace("\x00", "\\0"),
+        attempts=attempts,
+        replays=_number(headers, "replays") or 0,
+        erasures=_number(headers, "erasures"),
+    )
+
+
+def _number(headers: Sequence[tuple[str, bytes | None]], name: str) -> int | None:
+    """A number among the headers that the relay sets; None when it is not there or not a number."""
+    for key, value in headers:
+        if key == name:
+            return int(value) if value is not None and value.isdigit() and len(value) < 10 else None
+    return None
