@@ -24,6 +24,10 @@ fix:
 lock *arguments:
     scripts/lock {{arguments}}
 
+# the packages of the image as a CycloneDX bill of materials
+sbom:
+    scripts/sbom
+
 # what must hold before a change lands
 ci *arguments:
     .ci/run {{arguments}}

@@ -18,7 +18,7 @@ from app import build, logs, metrics
 from app.adapters import kafka_bounds, migrations
 from app.errors import DependencyDown
 from app.http.server import bind
-from app.settings import Settings
+from app.settings import OPEN_REMEDY, Settings
 from app.wiring import Service
 
 _log = structlog.get_logger(__name__)
@@ -62,6 +62,8 @@ async def _serve(settings: Settings, listener: socket.socket, *, migrated: bool)
             version=build.VERSION,
             revision=build.current_revision(),
         )
+        if settings.open_address is not None:
+            _log.warning("api_open_to_everybody", address=settings.open_address, remedy=OPEN_REMEDY)
         service.start()
         await anext(signals)
         _log.info("draining", grace_sec=settings.shutdown_grace_sec, timeout_sec=settings.shutdown_timeout_sec)

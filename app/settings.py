@@ -5,6 +5,8 @@ the struct; everything below them takes plain values.
 """
 
 import difflib
+import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -25,8 +27,18 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
+OPEN_REMEDY = "set API_KEYS or API_KEYS_FILE (`reco key new NAME`), or HTTP_HOST=127.0.0.1"
+
 # An unknown variable with one of these prefixes is a typing error, which must not be ignored silently.
 _OWN_PREFIXES = ("OUTBOX_", "FEATURE_CONSUMER_", "ONLINE_CACHE_", "INGEST_", "RETENTION_", "API_KEYS", "RATE_LIMIT_")
+
+
+# Kubernetes puts the addresses of a namespace's services into each container: those of one named `outbox-relay` are
+# OUTBOX_RELAY_SERVICE_HOST, OUTBOX_RELAY_PORT=tcp://10.0.0.1:80, OUTBOX_RELAY_PORT_80_TCP_ADDR and so on.
+_INJECTED_NAME = re.compile(
+    r"\w+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)"
+)
+_INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -115,6 +127,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Reads and checks all of them. Raises `UserError` that lists every error."""
+        environ = {name: text for name, text in environ.items() if not _is_injected(name, text)}
         errors: list[str] = []
         wrong: set[str] = set()
         values: dict[str, Any] = {}
@@ -137,8 +150,29 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise UserError("The settings are not usable:\n" + "\n".join(f"  - {error}" for error in errors))
         return cls(**values)
 
+    @property
+    def open_address(self) -> str | None:
+        """The address on which anybody who reaches it may make every call, because no key is asked for. None where
+        that is not so: with keys, without the role api, or on the loopback interface.
+        """
+        if "api" not in self.role or self.api_keys or self.api_keys_file or _is_loopback(self.http_host):
+            return None
+        host = f"[{self.http_host}]" if ":" in self.http_host else self.http_host
+        return f"{host}:{self.http_port}"
+
 
 SECRETS = frozenset({"api_keys", "database_url", "kafka_sasl_password", "online_cache_redis_url"})
+
+
+def _is_injected(name: str, text: str) -> bool:
+    return bool(_INJECTED_NAME.fullmatch(name) or (name.endswith("_PORT") and _INJECTED_PORT.match(text)))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _parse_role(text: str) -> frozenset[str]:

@@ -13,7 +13,7 @@ from app.checks import findings
 from app.checks.findings import Finding
 from app.core.events import TOPICS
 from app.options import kafka_options
-from app.settings import SECRETS, Settings
+from app.settings import OPEN_REMEDY, SECRETS, Settings
 
 
 @click.command()
@@ -54,8 +54,19 @@ async def _examine(settings: Settings) -> int:
     return 1 if failed else 0
 
 
+async def _access(settings: Settings) -> AsyncIterator[Finding]:
+    if settings.open_address is None:
+        yield Finding("ok", "keys", "no call is open to everybody")
+    else:
+        text = f"without keys, anybody who reaches {settings.open_address} may make every call"
+        yield Finding("warn", "keys", text, OPEN_REMEDY)
+
+
 def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
-    questions = [("PostgreSQL", checks.postgres(settings.database_url, settings.db_pool_max_size))]
+    questions = [
+        ("API", _access(settings)),
+        ("PostgreSQL", checks.postgres(settings.database_url, settings.db_pool_max_size)),
+    ]
     if settings.kafka_bootstrap_servers:
         topics = [settings.kafka_topic_prefix + topic for topic in TOPICS]
         questions.append(("Kafka", checks.kafka(kafka_options(settings), topics)))

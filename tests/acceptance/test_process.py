@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from app import build
 from app.cli import main
+from app.core import keys
 from app.devstack.ports import choose
 from tests.support.service import ROOT, Service, eventually, running
 
@@ -150,3 +151,20 @@ def start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def test_a_public_address_without_keys_is_warned_of_at_start_and_by_doctor(environment: dict[str, str]) -> None:
+    public = {name: value for name, value in environment.items() if name != "APP_ENV"} | {"HTTP_HOST": "0.0.0.0"}
+    key, _ = keys.make("ops", ["admin"], "a" * 43)
+    for given, warned in ((public, True), ({**public, "API_KEYS": key.entry()}, False), (environment, False)):
+        with running(given) as service:
+            assert ('"api_open_to_everybody"' in service.log()) == warned
+            asked = CliRunner().invoke(main, ["doctor"], env=given)
+        assert ("warn keys: without keys, anybody who reaches 0.0.0.0:" in asked.output) == warned
+        assert asked.exit_code == 0, asked.output
+
+
+def test_a_service_of_kubernetes_that_is_named_like_a_setting_stops_no_start(environment: dict[str, str]) -> None:
+    links = {"OUTBOX_RELAY_PORT": "tcp://10.96.0.7:80", "OUTBOX_RELAY_SERVICE_HOST": "10.96.0.7"}
+    with running({**environment, **links}) as service:
+        assert service.status("/readyz") == 200

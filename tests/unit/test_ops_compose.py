@@ -58,3 +58,10 @@ def test_the_example_environment_names_what_compose_reads() -> None:
     assert "RECO_TAG" in names
     for name in names:
         assert f"${{{name}:-" in text or f"  {name}:\n" in text
+
+
+def test_the_ports_are_open_to_this_host_only_unless_told_otherwise() -> None:
+    published = [port for service in COMPOSE["services"].values() for port in service.get("ports", ())]
+    assert len(published) == 3
+    for port in published:
+        assert port.startswith(("127.0.0.1:", "${HTTP_BIND_ADDRESS:-127.0.0.1}:"))

@@ -27,6 +27,12 @@ def documents() -> list[dict[str, Any]]:
     ]
 
 
+def secrets() -> dict[str, dict[str, str]]:
+    """The Secrets of the example, by name."""
+    found = yaml.safe_load_all((FOLDER / EXAMPLE).read_text())
+    return {document["metadata"]["name"]: document["stringData"] for document in found}
+
+
 def of_kind(kind: str) -> dict[str, dict[str, Any]]:
     return {document["metadata"]["name"]: document for document in documents() if document["kind"] == kind}
 
@@ -82,11 +88,11 @@ def test_containers_are_confined() -> None:
 
 
 def test_settings_exist_and_make_a_process_with_the_example_secret() -> None:
-    secret = yaml.safe_load((FOLDER / "secret.example.yaml").read_text())["stringData"]
+    secret = secrets()["reco"]
     known = {name.upper() for name in Settings.__struct_fields__}
     assert (configuration().keys() | secret.keys()) <= known
     for role in ROLES.values():
-        environ = {**configuration(), **secret, "ROLE": role, "API_KEYS": "", "API_KEYS_FILE": "keys"}
+        environ = {**configuration(), **secret, "ROLE": role}
         assert Settings.from_env(environ).role == {role}
 
 
@@ -118,7 +124,7 @@ def test_every_file_is_applied_or_an_example() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [*documents(), yaml.safe_load((FOLDER / EXAMPLE).read_text())],
+    [*documents(), *yaml.safe_load_all((FOLDER / EXAMPLE).read_text())],
     ids=lambda found: f"{found['kind']}/{found['metadata']['name']}",
 )
 def test_each_object_is_what_its_schema_asks_for(document: dict[str, Any]) -> None:
@@ -149,15 +155,49 @@ def test_the_schema_of_keda_refuses_what_keda_refuses(broken: dict[str, Any]) ->
 
 
 def test_objects_that_keda_refers_to_exist() -> None:
-    secret = yaml.safe_load((FOLDER / EXAMPLE).read_text())
     for authentication in of_kind("TriggerAuthentication").values():
         for reference in authentication["spec"]["secretTargetRef"]:
-            assert reference["name"] == secret["metadata"]["name"]
-            assert reference["key"] in secret["stringData"]
+            assert reference["key"] in secrets()[reference["name"]]
     for scaler in of_kind("ScaledObject").values():
         for trigger in scaler["spec"]["triggers"]:
             if "authenticationRef" in trigger:
                 assert trigger["authenticationRef"]["name"] in of_kind("TriggerAuthentication")
             for name, variable in trigger["metadata"].items():
                 if name.endswith("FromEnv"):
-                    assert variable in configuration().keys() | secret["stringData"].keys()
+                    assert variable in configuration().keys() | secrets()["reco"].keys()
+
+
+def test_keys_are_a_file_of_the_api_alone_and_in_no_environment() -> None:
+    folder = Path(configuration()["API_KEYS_FILE"]).parent
+    file = Path(configuration()["API_KEYS_FILE"]).name
+    for name, deployment in of_kind("Deployment").items():
+        mounts = {mount["mountPath"]: mount for mount in container(deployment)["volumeMounts"]}
+        assert (str(folder) in mounts) == (name == "api")
+    api = of_kind("Deployment")["api"]
+    volumes = {volume["name"]: volume for volume in api["spec"]["template"]["spec"]["volumes"]}
+    mounted = next(mount for mount in container(api)["volumeMounts"] if mount["name"] == "keys")
+    # A file that is mounted alone (subPath) never changes, so keys would not rotate.
+    assert (mounted["mountPath"], mounted["readOnly"], "subPath" in mounted) == (str(folder), True, False)
+    assert file in secrets()[volumes["keys"]["secret"]["secretName"]]
+    assert "API_KEYS" not in secrets()["reco"]
+
+
+def test_no_pod_is_told_the_addresses_of_other_services() -> None:
+    for document in (*of_kind("Deployment").values(), *of_kind("Job").values()):
+        assert document["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
+def test_what_no_policy_allows_reaches_no_pod() -> None:
+    policies = of_kind("NetworkPolicy")
+    whole = policies["default"]["spec"]
+    assert whole["podSelector"] == {}
+    assert whole["policyTypes"] == ["Ingress", "Egress"]
+    assert policies["api"]["spec"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "api"}
+    (port,) = container(of_kind("Deployment")["api"])["ports"]
+    for policy in policies.values():
+        for rule in policy["spec"]["ingress"]:
+            assert rule["from"]
+            assert [allowed["port"] for allowed in rule["ports"]] == [port["containerPort"]]
+    addresses = [url for name, url in secrets()["reco"].items() if name != "API_KEYS"]
+    open_ports = {str(allowed["port"]) for rule in whole["egress"] for allowed in rule["ports"]}
+    assert {re.findall(r":(\d+)", address)[-1] for address in addresses} <= open_ports

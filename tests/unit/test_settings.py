@@ -102,3 +102,48 @@ def test_lists_are_not_kept_longer_than_the_feed_tells_what_changed_in_them() ->
     assert Settings.from_env(kept).online_cache_related_ttl_sec == KEEP_SEC
     with pytest.raises(UserError, match="ONLINE_CACHE_RELATED_TTL_SEC"):
         Settings.from_env({**kept, "ONLINE_CACHE_RELATED_TTL_SEC": str(KEEP_SEC + 1)})
+
+
+# What Kubernetes puts into a container of a namespace that has services of these names.
+LINKS = {
+    f"{service}_{name}": value
+    for service in ("OUTBOX_RELAY", "FEATURE_CONSUMER", "API_KEYS", "HTTP", "INGEST_GATEWAY")
+    for name, value in {
+        "SERVICE_HOST": "10.96.0.7",
+        "SERVICE_PORT": "80",
+        "SERVICE_PORT_HTTP": "80",
+        "PORT": "tcp://10.96.0.7:80",
+        "PORT_80_TCP": "tcp://10.96.0.7:80",
+        "PORT_80_TCP_PROTO": "tcp",
+        "PORT_80_TCP_PORT": "80",
+        "PORT_80_TCP_ADDR": "10.96.0.7",
+    }.items()
+}
+
+
+def test_addresses_of_services_that_kubernetes_injects_are_no_settings() -> None:
+    assert Settings.from_env({**MINIMUM, **LINKS}) == Settings.from_env(MINIMUM)
+
+
+@pytest.mark.parametrize("name", ["OUTBOX_RELAY_PORT", "OUTBOX_RELAY_SERVICE", "INGEST_SERVICE_HOSTS"])
+def test_a_misspelt_setting_that_only_looks_injected_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=name):
+        Settings.from_env({**MINIMUM, name: "80"})
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({}, "0.0.0.0:8080"),
+        ({"HTTP_HOST": "::"}, "[::]:8080"),
+        ({"HTTP_HOST": "api.example"}, "api.example:8080"),
+        ({"HTTP_HOST": "127.0.0.1"}, None),
+        ({"HTTP_HOST": "::1"}, None),
+        ({"HTTP_HOST": "localhost"}, None),
+        ({"API_KEYS": "shop:write:sha256-0"}, None),
+        ({"API_KEYS_FILE": "keys"}, None),
+        ({"ROLE": "relay"}, None),
+    ],
+)
+def test_an_address_is_open_without_keys_outside_of_loopback(given: dict[str, str], address: str | None) -> None:
+    assert Settings.from_env({**MINIMUM, **given}).open_address == address
