@@ -40,6 +40,10 @@ def test_a_catalogue_is_imported_and_a_second_run_finds_it(database_url: str, tm
     assert code == 0
     assert sums(screen) == {"rows read": 2, "new": 0, "replaced": 0, "unchanged": 2, "rejected": 0}
     assert ask(database_url, "SELECT count(*) FROM feature_changes") == announced == 1
+    recorded = ask(
+        database_url, "SELECT array_agg((actor, action, cardinality(targets), outcome)::text) FROM audit_log"
+    )
+    assert recorded == ['("reco import",store_items,2,"2 created, 0 replaced")']
 
 
 def test_a_field_without_a_column_stays_and_an_empty_value_empties(database_url: str, tmp_path: Path) -> None:

@@ -166,6 +166,9 @@ def test_reco_key_new_prints_the_token_and_the_entry_apart() -> None:
     token = next(line for line in made.stderr.splitlines() if line.startswith("shop."))
     assert keys.parse([made.stdout]).find(token) == key
     assert key.scopes == {"write", "read"}
+    assert "admin" not in made.stderr
+    everything = CliRunner().invoke(main, ["key", "new", "ops", "--scope", "admin"])
+    assert "admin stands for all scopes (write, read, catalogue, users, operate)" in everything.stderr
     again = CliRunner().invoke(main, ["key", "new", "shop"])
     assert again.stdout != made.stdout
 
