@@ -54,7 +54,7 @@ API_REFUSED: Final = _counter(
     "reco_api_refused_total", "Refused requests by reason: no_key, unknown_key, scope, rate_limit", "reason"
 )
 RATE_LIMIT_ALONE: Final = _counter(
-    "reco_rate_limit_redis_errors_total", "Rate limit decisions by the process alone, because Redis did not answer"
+    "reco_rate_limit_redis_errors_total", "Rate limit decisions made without Redis, because it did not answer"
 )
 STAGE_LATENCY: Final = FastHistogram(
     REGISTRY,

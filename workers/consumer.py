@@ -92,7 +92,7 @@ class FeatureConsumer:
                     _resumes(outage)
                     progress.beat(self._assignment())
         finally:
-            self._late.tell(now_ms=time.time() * 1000)
+            self._late.flush(now_ms=time.time() * 1000)
             await self.close()
 
     async def consume_batch(self, stop: asyncio.Event, progress: Progress) -> int:
@@ -227,7 +227,7 @@ class FeatureConsumer:
                 _EVENT_LAG(max(0.0, now_ms - item.message.ts_ms))
                 if isinstance(item.message, WatchMessage):
                     _WATCH_TO_FEATURE(max(0.0, now_ms - item.message.received_ms))
-        traces.tell_batch(incoming, applied)
+        traces.log_batch(incoming, applied)
         self._late.add(incoming, now_ms=now_ms)
 
 

@@ -57,7 +57,7 @@ class Maintenance:
         async with self._database.connection() as connection:
             rows = await outbox.backlog(connection)
             letters = {entry.status: entry for entry in await dead_letters.backlog(connection)}
-            resolved = await dead_letters.tell_resolved(connection)
+            resolved = await dead_letters.take_resolved(connection)
             state = await statistics.read(connection)
             await changes.prune(connection)
         metrics.OUTBOX_BACKLOG.labels("pending").set(rows.pending)

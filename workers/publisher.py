@@ -118,7 +118,7 @@ class Publisher:
         return DependencyDown("kafka", f"no acknowledgement in {self._timeout_sec:g} s")
 
     async def _together(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
-        """What was sent keeps its result, whatever becomes of the other rows."""
+        """What was sent keeps its result, even if other rows fail."""
         producer = await self._started()
         sent: list[asyncio.Future[object] | BaseException] = []
         problem = self._late()

@@ -111,14 +111,11 @@ class Relay:
                     progress.beat(self._detail())
                     await wait_for_stop(stop, delay(outage.failures))
                     continue
-                # A claim without rows does not show that Kafka works.
-                failures = outage.worked("postgres", "kafka") if counts.claimed else outage.worked("postgres")
-                if counts.published or failures:
+                resumed = self._resumes(kafka_answered=counts.claimed > 0)
+                if counts.published or resumed:
                     progress.worked()
                 elif counts.claimed:
                     progress.failed("Kafka refused every row of a batch, each for its own reason")
-                if failures:
-                    _log.info("relay_resumes", lane=number, after_failures=failures)
                 progress.beat(self._detail())
                 if not counts.more:
                     locked = time.monotonic() < locked_until
@@ -126,6 +123,19 @@ class Relay:
                     await wake.wait(min(self._options.poll_interval_sec, longest_sec), progress)
         finally:
             await publisher.close()
+
+    def _resumes(self, *, kafka_answered: bool) -> bool:
+        """What works for one lane works for all. A claim without rows does not show that Kafka works.
+
+        True when a lane had failed before.
+        """
+        working = ("postgres", "kafka") if kafka_answered else ("postgres",)
+        resumed = False
+        for lane, outage in enumerate(self._outages, 1):
+            if failures := outage.worked(*working):
+                _log.info("relay_resumes", lane=lane, after_failures=failures)
+                resumed = True
+        return resumed
 
     def _detail(self) -> str | None:
         """What a lane waits for, also while the other lane finds no rows."""
@@ -186,7 +196,7 @@ class Relay:
             more=more,
         )
         self._count(counts, settled.published, publish_ms)
-        _tell_refused(settled.refused, settled.rescheduled)
+        _log_refused(settled.refused, settled.rescheduled)
         return counts, settled.down
 
     async def _settle(
@@ -229,7 +239,7 @@ class Relay:
             _EVENT_LAG(row.age_ms + publish_ms)
 
 
-def _tell_refused(refused: Sequence[tuple[OutboxRow, BaseException]], rescheduled: Sequence[Reschedule]) -> None:
+def _log_refused(refused: Sequence[tuple[OutboxRow, BaseException]], rescheduled: Sequence[Reschedule]) -> None:
     """A line for each topic and kind of error, with the first of its rows by their event ids."""
     groups: dict[tuple[str, type[BaseException]], list[int]] = {}
     for number, (row, error) in enumerate(refused):

@@ -43,8 +43,8 @@ class LateFeatures:
     """Late events of one consumer, from batch to batch. Times are milliseconds since 1970."""
 
     def __init__(self) -> None:
-        self._untold: _Late | None = None
-        self._told_ms = 0.0
+        self._pending: _Late | None = None
+        self._logged_ms = 0.0
 
     def add(self, incoming: Sequence[Incoming], *, now_ms: float) -> None:
         """A turn of the consumer: a batch whose features are committed, empty when none came.
@@ -57,35 +57,35 @@ class LateFeatures:
             if item.message is not None and now_ms - item.message.received_ms > _LATE_MS
         ]
         if late:
-            untold = self._untold = self._untold or _Late(now_ms)
-            untold.events += len(late)
-            untold.of += len(incoming)
-            untold.batches += 1
+            pending = self._pending = self._pending or _Late(now_ms)
+            pending.events += len(late)
+            pending.of += len(incoming)
+            pending.batches += 1
             slowest = [(late_ms, _trace_id(incoming[n])) for late_ms, n in heapq.nlargest(_LATE_SHOWN, late)]
-            untold.slowest = heapq.nlargest(_LATE_SHOWN, [*untold.slowest, *slowest], key=itemgetter(0))
-            ends = now_ms - untold.since_ms >= _LONGEST_MS
+            pending.slowest = heapq.nlargest(_LATE_SHOWN, [*pending.slowest, *slowest], key=itemgetter(0))
+            ends = now_ms - pending.since_ms >= _LONGEST_MS
         else:
-            ends = now_ms - self._told_ms >= _PAUSE_MS
+            ends = now_ms - self._logged_ms >= _PAUSE_MS
         if ends:
-            self.tell(now_ms=now_ms)
+            self.flush(now_ms=now_ms)
 
-    def tell(self, *, now_ms: float) -> None:
+    def flush(self, *, now_ms: float) -> None:
         """Logs what was not logged yet."""
-        untold, self._untold = self._untold, None
-        if untold is not None:
-            self._told_ms = now_ms
-            traces = list(dict.fromkeys(trace for _, trace in untold.slowest if trace is not None))
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._logged_ms = now_ms
+            traces = list(dict.fromkeys(trace for _, trace in pending.slowest if trace is not None))
             _log.info(
                 "features_late",
-                late=untold.events,
-                of=untold.of,
-                batches=untold.batches,
-                slowest_ms=round(untold.slowest[0][0]),
+                late=pending.events,
+                of=pending.of,
+                batches=pending.batches,
+                slowest_ms=round(pending.slowest[0][0]),
                 **({"trace_ids": traces} if traces else {}),
             )
 
 
-def tell_batch(incoming: Sequence[Incoming], applied: Applied) -> None:
+def log_batch(incoming: Sequence[Incoming], applied: Applied) -> None:
     """At DEBUG, a line for a batch whose features are committed."""
     if logging.root.isEnabledFor(logging.DEBUG):
         found = list(dict.fromkeys(trace for item in incoming if (trace := _trace_id(item)) is not None))

@@ -27,7 +27,7 @@ class OutboxWake:
         self._event.set()
 
     async def wait(self, timeout_sec: float, progress: Progress) -> None:
-        """Returns when rows were announced, or after `timeout_sec`. Beats meanwhile: to wait for rows is no stall."""
+        """Returns when rows were announced, or after `timeout_sec`. Beats meanwhile: waiting is not a stall."""
         until = time.monotonic() + timeout_sec
         while not self._event.is_set() and (left := until - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _COUNTED_MAX: Final = 20_000
-_TOLD_MAX: Final = 2000
+_TAKEN_MAX: Final = 2000
 
 _SQL = sql.load(__file__)
 
@@ -82,9 +82,9 @@ async def backlog(connection: "Connection") -> list[StatusBacklog]:
     return [StatusBacklog(*row) for row in await connection.fetch(_SQL["backlog"], _COUNTED_MAX)]
 
 
-async def tell_resolved(connection: "Connection") -> dict[str, int]:
-    """How many were replayed and discarded since anybody asked; each is told once, to one process."""
-    return {row[0]: row[1] for row in await connection.fetch(_SQL["tell_resolved"], _TOLD_MAX)}
+async def take_resolved(connection: "Connection") -> dict[str, int]:
+    """How many were replayed and discarded since the last call; each is counted once, for one process."""
+    return {row[0]: row[1] for row in await connection.fetch(_SQL["take_resolved"], _TAKEN_MAX)}
 
 
 def readable(value: bytes | None) -> str | None:

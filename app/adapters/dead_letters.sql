@@ -23,7 +23,7 @@ SELECT
     ), 0)::float8 AS oldest_ms
 FROM (VALUES ('pending'), ('replayed'), ('discarded')) AS s (status);
 
--- name: tell_resolved
+-- name: take_resolved
 -- Each row is reported to one process; rows locked by another process are skipped.
 WITH told AS (
     UPDATE feature_consumer_dlq

@@ -30,6 +30,7 @@ ON CONFLICT (item_id) DO NOTHING;
 SELECT item_id, item_key FROM item_stats WHERE item_id = ANY ($1::text[]);
 
 -- name: add_to_items
+-- The column `returns` holds the repeat weight. It was named before the term, and a rename would break a rollback.
 INSERT INTO item_stats AS s (
     item_key, item_id, popularity, frequency, returns, impressions, views, clicks, purchases, watches, watch_ms
 )

@@ -18,7 +18,7 @@ from app.core.events import TOPIC_IMPRESSIONS, TOPIC_INTERACTIONS, TOPIC_WATCHES
 
 _SQL: Final = sql.load(__file__)
 
-Source = Literal["outbox", "dlq"]
+ReplaySource = Literal["outbox", "dlq"]
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,9 @@ class Found(Struct, frozen=True):
     message_key: bytes | None
 
 
-def find(connection: psycopg.Connection, source: Source, filters: Filters, *, after: int, limit: int) -> list[Found]:
+def find(
+    connection: psycopg.Connection, source: ReplaySource, filters: Filters, *, after: int, limit: int
+) -> list[Found]:
     """The next rows by id, locked in the caller's transaction; those that somebody else holds are passed over."""
     statement = _SQL["dead_rows" if source == "outbox" else "letters"]
     arguments = {
@@ -62,7 +64,9 @@ def find(connection: psycopg.Connection, source: Source, filters: Filters, *, af
     return [Found(*row) for row in connection.execute(statement.encode(), arguments)]
 
 
-def requeue(connection: psycopg.Connection, source: Source, found: Sequence[Found], *, status: str, by: str) -> int:
+def requeue(
+    connection: psycopg.Connection, source: ReplaySource, found: Sequence[Found], *, status: str, by: str
+) -> int:
     """Sends these again; returns how many. Dead letters that were counted since are marked as replayed, not sent."""
     ids = [row.id for row in found]
     if source == "outbox":
@@ -74,13 +78,15 @@ def requeue(connection: psycopg.Connection, source: Source, found: Sequence[Foun
     return sum(not counted for _, counted in rows)
 
 
-def discard(connection: psycopg.Connection, source: Source, ids: Sequence[int], *, by: str, reason: str) -> list[int]:
+def discard(
+    connection: psycopg.Connection, source: ReplaySource, ids: Sequence[int], *, by: str, reason: str
+) -> list[int]:
     """Gives these up: the rows stay, with who and why. Returns the ids that were there to be given up."""
     statement = _SQL["discard_rows" if source == "outbox" else "discard_letters"]
     return [row[0] for row in connection.execute(statement.encode(), {"ids": list(ids), "by": by, "reason": reason})]
 
 
-def show(connection: psycopg.Connection, source: Source, row_id: int) -> dict[str, Any] | None:
+def show(connection: psycopg.Connection, source: ReplaySource, row_id: int) -> dict[str, Any] | None:
     """All that is known of one row; `value` is the message's bytes."""
     statement = _SQL["show_row" if source == "outbox" else "show_letter"]
     with connection.cursor(row_factory=dict_row) as cursor:

@@ -23,7 +23,7 @@ _NAME: Final = re.compile(r"(\d{4})\.[a-z0-9-]+")
 _DEPENDS: Final = re.compile(r"^-- depends:[ \t]*(.*)$", re.MULTILINE)
 
 # (table, kind, name) → definition; kind is table, column, constraint or index.
-Schema = dict[tuple[str, str, str], str]
+DatabaseSchema = dict[tuple[str, str, str], str]
 
 
 class Findings(Struct, frozen=True):
@@ -82,7 +82,7 @@ def order_errors(texts: Mapping[str, str]) -> list[str]:
     return errors
 
 
-def drift(expected: Schema, live: Schema, *, extra_is_error: bool) -> list[str]:
+def drift(expected: DatabaseSchema, live: DatabaseSchema, *, extra_is_error: bool) -> list[str]:
     """What the live schema lacks, defines differently, or (`extra_is_error`) has in addition."""
     errors = []
     for part, definition in expected.items():
@@ -105,7 +105,7 @@ def _label(part: tuple[str, str, str]) -> str:
     return f"table {table}" if kind == "table" else f"{kind} {name} of {table}"
 
 
-def _expected_schema(connection: psycopg.Connection, texts: Sequence[str]) -> Schema:
+def _expected_schema(connection: psycopg.Connection, texts: Sequence[str]) -> DatabaseSchema:
     with connection.transaction(force_rollback=True):
         scratch = sql.Identifier(_SCRATCH)
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(scratch))
@@ -116,6 +116,6 @@ def _expected_schema(connection: psycopg.Connection, texts: Sequence[str]) -> Sc
         return _read_schema(connection, _SCRATCH)
 
 
-def _read_schema(connection: psycopg.Connection, schema: str) -> Schema:
+def _read_schema(connection: psycopg.Connection, schema: str) -> DatabaseSchema:
     rows = connection.execute(_SQL["describe"].encode(), {"schema": schema}).fetchall()
     return {(table, kind, name): definition for table, kind, name, definition in rows}

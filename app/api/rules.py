@@ -32,7 +32,7 @@ _ABSENT: Final = schema.problems(404, 422, 503)
 Note = Annotated[
     str, Meta(min_length=1, max_length=500, pattern=PRINTABLE, description="1 to 500 printable characters")
 ]
-Position = Annotated[int, Meta(ge=1, le=MAX_POSITION, description="a place in the list; 1 is the first")]
+PinPosition = Annotated[int, Meta(ge=1, le=MAX_POSITION, description="a place in the list; 1 is the first")]
 Factor = Annotated[float, Meta(ge=0.0, le=MAX_FACTOR, description="below 1 buries, 0 never serves")]
 
 
@@ -51,7 +51,7 @@ class PinRule(RuleBody, kw_only=True, tag="pin"):
     """Serves the item at this position of the list."""
 
     item_id: Id
-    position: Position
+    position: PinPosition
 
 
 class BoostRule(RuleBody, kw_only=True, tag="boost"):

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 
-class Verdict(Struct, frozen=True):
+class TargetVerdict(Struct, frozen=True):
     """`ok` is None without data."""
 
     name: str
@@ -15,7 +15,7 @@ class Verdict(Struct, frozen=True):
     target: float
 
 
-def sla_verdicts(now: Mapping[str, Any]) -> Iterator[Verdict]:
+def sla_verdicts(now: Mapping[str, Any]) -> Iterator[TargetVerdict]:
     """Of `GET /metrics/reco`: figures that must not be above their target."""
     freshness = now["freshness"]
     figures = {
@@ -26,11 +26,11 @@ def sla_verdicts(now: Mapping[str, Any]) -> Iterator[Verdict]:
     }
     for name, target in now["targets"].items():
         figure = figures.get(name)
-        yield Verdict(name, None if figure is None else figure <= target, figure, target)
+        yield TargetVerdict(name, None if figure is None else figure <= target, figure, target)
 
 
-def kpi_verdicts(total: Mapping[str, Any], targets: Mapping[str, float]) -> Iterator[Verdict]:
+def kpi_verdicts(total: Mapping[str, Any], targets: Mapping[str, float]) -> Iterator[TargetVerdict]:
     """Of the `total` of `GET /analytics/baseline`: figures that should reach their target."""
     for name, target in targets.items():
         figure = total.get(name)
-        yield Verdict(name, None if figure is None else figure >= target, figure, target)
+        yield TargetVerdict(name, None if figure is None else figure >= target, figure, target)

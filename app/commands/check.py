@@ -8,7 +8,7 @@ import click
 
 from app.checks import targets
 from app.checks.client import Client
-from app.checks.targets import Verdict
+from app.checks.targets import TargetVerdict
 from app.commands.service_url import service_url
 from app.errors import UserError
 
@@ -44,7 +44,7 @@ def _read(client: Client, path: str) -> Any:
     return answer.body
 
 
-def _show(title: str, verdicts: Iterable[Verdict], bound: str) -> None:
+def _show(title: str, verdicts: Iterable[TargetVerdict], bound: str) -> None:
     click.echo(title)
     for verdict in verdicts:
         mark = {True: "ok    ", False: "MISSED", None: "-     "}[verdict.ok]

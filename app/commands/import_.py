@@ -21,9 +21,9 @@ from app.importing.item_transfer import ItemImportCounts, transfer_items
 from app.importing.items import ItemColumns
 from app.importing.mapping import Columns, ImportOptions
 from app.importing.options import column_options
-from app.importing.reader import Source, detect, detect_items
+from app.importing.reader import FileLayout, detect, detect_items
 from app.importing.rejects import RejectFile
-from app.importing.screen import Screen, describe_columns
+from app.importing.screen import ImportScreen, describe_columns
 from app.importing.transfer import Counts, ImportCounts, open_database, patiently, prepare, transfer
 from app.settings import Settings
 
@@ -68,7 +68,7 @@ def import_(
         raise UserError(f"--rejected {rejected}: that is the file to import")
     rejects = rejected or file.with_name(file.name + ".rejected.jsonl")
     counts: Counts
-    run: Callable[[Screen], Coroutine[None, None, str]]
+    run: Callable[[ImportScreen], Coroutine[None, None, str]]
     if items:
         catalogue = detect_items(file, options)
         columns = describe_columns(catalogue.columns.fields)
@@ -81,7 +81,7 @@ def import_(
         run = partial(_run, file, log, database_url, event_counts, None if no_wait else max_queued)
     console.print(columns, style="dim", highlight=False, soft_wrap=True)
     prepare(database_url)
-    with RejectFile(rejects) as reject_file, Screen(console, file, reject_file) as screen:
+    with RejectFile(rejects) as reject_file, ImportScreen(console, file, reject_file) as screen:
         try:
             notice = asyncio.run(run(screen))
             code = 1 if strict and counts.rejected else 0
@@ -96,7 +96,12 @@ def import_(
 
 
 async def _run(
-    file: Path, source: Source[Columns], database_url: str, counts: ImportCounts, max_queued: int | None, screen: Screen
+    file: Path,
+    source: FileLayout[Columns],
+    database_url: str,
+    counts: ImportCounts,
+    max_queued: int | None,
+    screen: ImportScreen,
 ) -> str:
     """Imports and waits; returns the closing message."""
     now_ms = time.time_ns() // 1_000_000
@@ -117,7 +122,7 @@ async def _run(
         await database.close(timeout_sec=1.0)
 
 
-async def _settle(database: Database, counts: ImportCounts, screen: Screen) -> str:
+async def _settle(database: Database, counts: ImportCounts, screen: ImportScreen) -> str:
     if not counts.imported:
         return ""
     bar = screen.waiting("Publishing")
@@ -143,7 +148,7 @@ def _refuse_options_of_events(context: click.Context) -> None:
 
 
 async def _run_items(
-    file: Path, source: Source[ItemColumns], database_url: str, counts: ItemImportCounts, screen: Screen
+    file: Path, source: FileLayout[ItemColumns], database_url: str, counts: ItemImportCounts, screen: ImportScreen
 ) -> str:
     """Imports a catalogue, which needs no wait and no closing message."""
     database = open_database(database_url)

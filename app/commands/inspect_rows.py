@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from app.adapters import replay
-from app.adapters.replay import Source
+from app.adapters.replay import ReplaySource
 from app.commands.dead_rows import database, filter_options, filters, operator
 from app.errors import UserError
 
@@ -69,7 +69,7 @@ def discard_dlq(ids: tuple[int, ...], reason: str) -> None:
     _discard("dlq", ids, reason)
 
 
-def _list(source: Source, limit: int, chosen: dict[str, Any]) -> None:
+def _list(source: ReplaySource, limit: int, chosen: dict[str, Any]) -> None:
     with database() as connection:
         found = replay.find(connection, source, filters(**chosen), after=0, limit=limit)
     for row in found:
@@ -80,7 +80,7 @@ def _list(source: Source, limit: int, chosen: dict[str, Any]) -> None:
         click.echo("Nothing there.")
 
 
-def _show(source: Source, row_id: int) -> None:
+def _show(source: ReplaySource, row_id: int) -> None:
     with database() as connection:
         row = replay.show(connection, source, row_id)
     if row is None:
@@ -96,7 +96,7 @@ def _show(source: Source, row_id: int) -> None:
         click.echo(f"{'':>14}  … {len(value) - _SHOWN_BYTES} bytes more")
 
 
-def _discard(source: Source, ids: tuple[int, ...], reason: str) -> None:
+def _discard(source: ReplaySource, ids: tuple[int, ...], reason: str) -> None:
     with database() as connection:
         done = replay.discard(connection, source, ids, by=operator(), reason=reason)
     click.echo(f"{len(done)} discarded.")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.adapters import replay as adapter
-from app.adapters.replay import Filters, Found, Source
+from app.adapters.replay import Filters, Found, ReplaySource
 from app.commands.dead_rows import database, filter_options, filters, operator
 from app.commands.durations import Duration
 from app.core.replay import DEDUPE_DAYS_LEAST, split_by_replays
@@ -23,7 +23,7 @@ _DAY_SEC: Final = 86_400.0
 
 
 class _Plan(Struct, frozen=True):
-    source: Source
+    source: ReplaySource
     filters: Filters
     limit: int
     rate: float

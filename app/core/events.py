@@ -17,7 +17,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.core.decoding import FieldError, InvalidInput, decode
 
-# A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and `\Z` is no ECMAScript pattern (OpenAPI).
+# A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and ECMAScript patterns (OpenAPI) have no `\Z`.
 PRINTABLE: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"
 
 Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=PRINTABLE, description="1 to 128 printable characters")]

@@ -1,7 +1,7 @@
 """From candidates in order to the places of an answer: what may be served, what is pinned, how much of one category.
 
 A place takes the first of: the item that a rule pins there, the new item that is tried out there, the best candidate
-that is left. Nothing is served twice, and nothing that is hidden, expired or excluded, by whatever way it came.
+that is left. Nothing is served twice, and nothing that is hidden, expired or excluded.
 """
 
 from collections import defaultdict

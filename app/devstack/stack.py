@@ -20,7 +20,7 @@ DATABASE_URL: Final = "DATABASE_URL"
 REDIS_URL: Final = "ONLINE_CACHE_REDIS_URL"
 KAFKA: Final = "KAFKA_BOOTSTRAP_SERVERS"
 
-Report = Callable[[str], None]
+StepReport = Callable[[str], None]
 
 
 class Stack:
@@ -40,7 +40,7 @@ class Stack:
         durable: bool = True,
         mock_kafka: bool = True,
         topics: Sequence[str] = (),
-        report: Report = lambda line: None,
+        report: StepReport = lambda line: None,
     ) -> None:
         self.folder = folder if isinstance(folder, Folder) else Folder(folder)
         self.servers: dict[str, Server] = {}

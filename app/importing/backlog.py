@@ -12,10 +12,10 @@ _SAMPLED: Final = 8_192
 _LOOK_EVERY_SEC: Final = 0.2
 STILL_FOR_SEC: Final = 15.0  # longer than a relay's publish timeout
 
-Report = Callable[[int], None]
+BacklogReport = Callable[[int], None]
 
 
-class Sample:
+class IdSample:
     """A sample of the imported event ids, evenly spread, plus the newest ones: enough to tell how far the consumer is.
 
     Each of `ids` stands for `every` events. Its size stays between half the limit and the limit.
@@ -41,7 +41,9 @@ class Sample:
         return list({*self._sampled, *self._newest})
 
 
-async def wait_for_relay(database: Database, *, down_to: int, report: Report, still_sec: float = STILL_FOR_SEC) -> bool:
+async def wait_for_relay(
+    database: Database, *, down_to: int, report: BacklogReport, still_sec: float = STILL_FOR_SEC
+) -> bool:
     """Waits until at most `down_to` of the events queued now are unpublished; False when nothing moves for `still_sec`.
 
     `report` gets the number of waiting events. Raises `DependencyDown`.
@@ -59,7 +61,7 @@ async def wait_for_relay(database: Database, *, down_to: int, report: Report, st
 
 
 async def wait_for_consumer(
-    database: Database, sample: Sample, *, report: Report, still_sec: float = STILL_FOR_SEC
+    database: Database, sample: IdSample, *, report: BacklogReport, still_sec: float = STILL_FOR_SEC
 ) -> bool:
     """Waits until the sample's events are counted; False when nothing moves for `still_sec`. Raises `DependencyDown`.
 
@@ -75,7 +77,7 @@ async def wait_for_consumer(
 
 
 async def _wait(
-    look: Callable[[], Awaitable[tuple[int, object]]], down_to: int, report: Report, still_sec: float
+    look: Callable[[], Awaitable[tuple[int, object]]], down_to: int, report: BacklogReport, still_sec: float
 ) -> bool:
     before: tuple[int, object] | None = None
     moved = time.monotonic()

@@ -13,7 +13,7 @@ from app.adapters.postgres import Database
 from app.importing.mapping import ImportOptions
 from app.importing.reader import Row, detect, read_rows
 from app.importing.records import RowIds
-from app.importing.screen import Screen
+from app.importing.screen import ImportScreen
 from app.importing.transfer import ImportCounts, open_database, patiently, prepare, transfer
 from app.importing.writer import SQL
 
@@ -30,14 +30,14 @@ def load_demo(database_url: str) -> None:
     prepare(database_url)
     console = Console(file=sys.stderr)
     counts = ImportCounts()
-    with Screen(console, SAMPLE, rejects=None) as screen:
+    with ImportScreen(console, SAMPLE, rejects=None) as screen:
         asyncio.run(_load(database_url, counts, screen))
     console.print(
         f"Demo data: {counts.imported + counts.duplicates:,} purchases of a web shop, {counts.imported:,} of them new"
     )
 
 
-async def _load(database_url: str, counts: ImportCounts, screen: Screen) -> None:
+async def _load(database_url: str, counts: ImportCounts, screen: ImportScreen) -> None:
     now_ms = time.time_ns() // 1_000_000
     source = detect(SAMPLE, ImportOptions())
     database = open_database(database_url)

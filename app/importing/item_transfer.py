@@ -13,7 +13,7 @@ from app.adapters.catalogue import StoredItem
 from app.adapters.postgres import Database
 from app.importing.batches import Batch, take
 from app.importing.items import ItemColumns, ItemRow
-from app.importing.reader import Source, read_items
+from app.importing.reader import FileLayout, read_items
 from app.importing.rows import BadRow
 from app.importing.transfer import BATCH_ROWS, Counts, Watcher, patiently
 
@@ -33,7 +33,7 @@ class ItemImportCounts(Counts):
 
 
 async def transfer_items(
-    path: Path, source: Source[ItemColumns], database: Database, counts: ItemImportCounts, watcher: Watcher
+    path: Path, source: FileLayout[ItemColumns], database: Database, counts: ItemImportCounts, watcher: Watcher
 ) -> None:
     """Imports the file and keeps `counts` up to date, also when this is cancelled.
 

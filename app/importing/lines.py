@@ -16,7 +16,7 @@ _UTF8_BOM: Final = b"\xef\xbb\xbf"
 _UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
-class Line(Struct, frozen=True):
+class FileLine(Struct, frozen=True):
     """One line with its line end. `number` counts from 1; `pos` is the number of (compressed) bytes read so far.
 
     `whole` is False for a line longer than `MAX_LINE_BYTES`: it holds only the beginning of that line.
@@ -28,7 +28,7 @@ class Line(Struct, frozen=True):
     whole: bool = True
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def read_lines(path: Path) -> Iterator[FileLine]:
     """Raises `UserError` when the file cannot be opened, is UTF-16, or its compressed data is damaged."""
     number = 0
     try:
@@ -44,7 +44,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                     if raw.startswith(_UTF16_BOMS):
                         raise UserError(f"{path} is UTF-16; convert it to UTF-8 first: iconv -f UTF-16 -t UTF-8")
                     raw = raw.removeprefix(_UTF8_BOM)
-                yield Line(number, file.tell(), raw, whole)
+                yield FileLine(number, file.tell(), raw, whole)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}: the compressed data is damaged after line {number}: {error}") from error
     except OSError as error:

@@ -19,11 +19,11 @@ from msgspec import Struct
 from app.core.decoding import why_not_json
 from app.errors import UserError
 from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker
-from app.importing.lines import MAX_LINE_BYTES, Line, read_lines
+from app.importing.lines import MAX_LINE_BYTES, FileLine, read_lines
 from app.importing.mapping import Columns, ImportOptions, guess
 from app.importing.rows import BadRow, Refused, Row, row_maker
 
-__all__ = ["BadRow", "ItemRow", "Row", "Source", "detect", "detect_items", "read_items", "read_rows"]
+__all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows"]
 
 _SHOWN_CHARACTERS: Final = 2_000
 _DELIMITERS: Final = ",;\t|"
@@ -36,7 +36,7 @@ R = TypeVar("R")
 Make = Callable[[Mapping[str, Any], int, int], R | None]
 
 
-class Source(Struct, Generic[C], frozen=True, kw_only=True):
+class FileLayout(Struct, Generic[C], frozen=True, kw_only=True):
     """A file's format and column layout. `header` is empty for JSON lines."""
 
     columns: C
@@ -46,13 +46,13 @@ class Source(Struct, Generic[C], frozen=True, kw_only=True):
     encoding: str = "utf-8"
 
 
-def detect(path: Path, options: ImportOptions) -> Source[Columns]:
+def detect(path: Path, options: ImportOptions) -> FileLayout[Columns]:
     """Detects the format from the file's beginning. Raises `UserError` for an unreadable file or unclear columns."""
     nested = options.columns.get("events", "events")
     return _detect(path, options, guess, lambda: _json_keys(path, nested))
 
 
-def detect_items(path: Path, options: ImportOptions) -> Source[ItemColumns]:
+def detect_items(path: Path, options: ImportOptions) -> FileLayout[ItemColumns]:
     """The same for a catalogue. Reads all JSON lines, since an object may leave out fields."""
     return _detect(path, options, guess_items, lambda: _all_json_keys(path))
 
@@ -62,7 +62,7 @@ def _detect(
     options: ImportOptions,
     guess_columns: Callable[[Sequence[str], ImportOptions], C],
     json_keys: Callable[[], list[str]],
-) -> Source[C]:
+) -> FileLayout[C]:
     first = next((line for line in read_lines(path) if line.raw.strip()), None)
     if first is None:
         raise UserError(f"{path} is empty")
@@ -70,7 +70,7 @@ def _detect(
     if start == b"[":
         raise UserError(f"{path} is one JSON array; put one object on each line: jq -c '.[]' {path}")
     if start == b"{":
-        return Source(columns=guess_columns(json_keys(), options))
+        return FileLayout(columns=guess_columns(json_keys(), options))
     _check_encoding(options.encoding)
     try:
         text = first.raw.decode(options.encoding)
@@ -81,7 +81,7 @@ def _detect(
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise UserError(f"{path}: two columns have the name {', '.join(twice)}")
-    return Source(
+    return FileLayout(
         columns=guess_columns(header, options),
         header=header,
         header_line=not options.header,
@@ -90,7 +90,7 @@ def _detect(
     )
 
 
-def read_rows(path: Path, source: Source[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
+def read_rows(path: Path, source: FileLayout[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
     """The file's rows in order. Rows later than `latest_ms` and rows that are not valid events are `BadRow`.
 
     Raises `UserError` when reading fails: the file is gone, or its compressed data is damaged.
@@ -99,17 +99,17 @@ def read_rows(path: Path, source: Source[Columns], *, latest_ms: int) -> Iterato
     return _rows(path, source, make, source.columns.fields.get("events"))
 
 
-def read_items(path: Path, source: Source[ItemColumns]) -> Iterator[ItemRow | BadRow]:
+def read_items(path: Path, source: FileLayout[ItemColumns]) -> Iterator[ItemRow | BadRow]:
     """The file's items in order; invalid ones are `BadRow`. Raises `UserError` as `read_rows` does."""
     return _rows(path, source, item_maker(source.columns), None)
 
 
-def _rows(path: Path, source: Source[C], make: Make[R], nested: str | None) -> Iterator[R | BadRow]:
+def _rows(path: Path, source: FileLayout[C], make: Make[R], nested: str | None) -> Iterator[R | BadRow]:
     lines = read_lines(path)
     return _csv_rows(lines, source, make) if source.header else _json_rows(lines, nested, make)
 
 
-def _csv_rows(lines: Iterator[Line], source: Source[C], make: Make[R]) -> Iterator[R | BadRow]:
+def _csv_rows(lines: Iterator[FileLine], source: FileLayout[C], make: Make[R]) -> Iterator[R | BadRow]:
     feed = _Feed(lines, source.encoding)
     cells_of = csv.reader(feed, delimiter=source.delimiter)
     header = source.header
@@ -152,14 +152,14 @@ def _csv_rows(lines: Iterator[Line], source: Source[C], make: Make[R]) -> Iterat
 class _Feed:
     """Feeds lines to `csv.reader` and keeps those of the current row, so that they can be read again."""
 
-    def __init__(self, lines: Iterator[Line], encoding: str) -> None:
+    def __init__(self, lines: Iterator[FileLine], encoding: str) -> None:
         self._lines = lines
         self._encoding = encoding
-        self._waiting: deque[Line] = deque()
+        self._waiting: deque[FileLine] = deque()
         self.begin()
 
     def begin(self) -> None:
-        self.taken: list[Line] = []
+        self.taken: list[FileLine] = []
         self.undecodable = False
 
     def give_back(self) -> None:
@@ -178,7 +178,7 @@ class _Feed:
             return line.raw.decode(self._encoding, errors="replace")
 
 
-def _json_rows(lines: Iterator[Line], nested: str | None, make: Make[R]) -> Iterator[R | BadRow]:
+def _json_rows(lines: Iterator[FileLine], nested: str | None, make: Make[R]) -> Iterator[R | BadRow]:
     for line in lines:
         if not line.raw.strip():
             continue
@@ -261,7 +261,7 @@ def _check_encoding(encoding: str) -> None:
     raise UserError(f"--encoding {encoding}: line ends cannot be found; convert the file to UTF-8 with iconv")
 
 
-def _bad(line: Line, reason: str, event: Any = None) -> BadRow:
+def _bad(line: FileLine, reason: str, event: Any = None) -> BadRow:
     raw = line.raw if event is None else msgspec.json.encode(event)
     text = raw[: 4 * _SHOWN_CHARACTERS].decode(errors="replace").rstrip("\r\n")
     return BadRow(line=line.number, pos=line.pos, reason=reason, text=text[:_SHOWN_CHARACTERS])

@@ -20,7 +20,7 @@ _SHOWN_REASONS: Final = 3
 _COUNTED_REASONS: Final = 1_000
 
 
-class Screen(Watcher):
+class ImportScreen(Watcher):
     """A context manager that shows progress bars, if stderr is a terminal."""
 
     def __init__(self, console: Console, path: Path, rejects: RejectFile | None) -> None:

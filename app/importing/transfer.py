@@ -17,10 +17,10 @@ from msgspec import Struct
 from app.adapters import migrations
 from app.adapters.postgres import Database, PoolOptions
 from app.errors import DependencyDown, UserError
-from app.importing.backlog import STILL_FOR_SEC, Sample, wait_for_relay
+from app.importing.backlog import STILL_FOR_SEC, IdSample, wait_for_relay
 from app.importing.batches import Batch, take
 from app.importing.mapping import Columns
-from app.importing.reader import Source, read_rows
+from app.importing.reader import FileLayout, read_rows
 from app.importing.records import RowIds
 from app.importing.rows import BadRow, Row
 from app.importing.writer import Writer
@@ -49,7 +49,7 @@ class ImportCounts(Counts):
 
     imported: int = 0
     duplicates: int = 0
-    sample: Sample = msgspec.field(default_factory=Sample)
+    sample: IdSample = msgspec.field(default_factory=IdSample)
 
     def sums(self) -> list[tuple[str, int, str]]:
         remark = "stored before, not counted again" if self.duplicates else ""
@@ -92,7 +92,7 @@ def open_database(url: str) -> Database:
 
 async def transfer(
     path: Path,
-    source: Source[Columns],
+    source: FileLayout[Columns],
     database: Database,
     counts: ImportCounts,
     watcher: Watcher,

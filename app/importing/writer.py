@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SQL: Final = sql.load(__file__)
 
 
-class Written(Struct, frozen=True):
+class WrittenBatch(Struct, frozen=True):
     """The result of one batch; `accepted` holds the ids of the new events."""
 
     accepted: list[str]
@@ -33,7 +33,7 @@ class Writer:
         self._expect_known = True
         self._titled: set[str] = set()
 
-    async def write(self, connection: "Connection", rows: list[tuple[str, Row]]) -> Written:
+    async def write(self, connection: "Connection", rows: list[tuple[str, Row]]) -> WrittenBatch:
         """Writes the whole batch, or nothing if it raises (asyncpg's errors). Writing the same batch again is safe."""
         async with connection.transaction():
             known = await self._known(connection, rows)
@@ -47,7 +47,7 @@ class Writer:
         conflicts = [_conflict(row) for (_, row), outcome in zip(new, outcomes, strict=True) if outcome == "conflict"]
         accepted = [record.event_id for record, outcome in zip(records, outcomes, strict=True) if outcome == "accepted"]
         self._expect_known = len(accepted) < len(rows)
-        return Written(accepted, len(rows) - len(accepted) - len(conflicts), conflicts)
+        return WrittenBatch(accepted, len(rows) - len(accepted) - len(conflicts), conflicts)
 
     async def _known(self, connection: "Connection", rows: list[tuple[str, Row]]) -> set[str]:
         """The derived ids that are stored already: the same id means the same row. Ids from the file do not count here.

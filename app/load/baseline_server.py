@@ -18,24 +18,24 @@ from app.http.server import bind, serve
 from app.supervisor import Progress
 
 
-class Reply(Struct):
+class BaselineReply(Struct):
     event_id: str
     status: str
 
 
 @post("/log/watch", status_code=202)
-async def watch(data: Watch) -> Reply:
-    return Reply(str(data.event_id), "accepted")
+async def watch(data: Watch) -> BaselineReply:
+    return BaselineReply(str(data.event_id), "accepted")
 
 
 @post("/log/impression", status_code=202)
-async def impression(data: Impression) -> Reply:
-    return Reply(str(data.event_id), "accepted")
+async def impression(data: Impression) -> BaselineReply:
+    return BaselineReply(str(data.event_id), "accepted")
 
 
 @post("/event", status_code=202)
-async def interaction(data: Interaction) -> Reply:
-    return Reply(str(data.event_id), "accepted")
+async def interaction(data: Interaction) -> BaselineReply:
+    return BaselineReply(str(data.event_id), "accepted")
 
 
 class Item(Struct):
@@ -44,7 +44,7 @@ class Item(Struct):
     source: str
 
 
-class Recommendation(Struct):
+class BaselineList(Struct):
     request_id: str
     items: list[Item]
     model_version: str
@@ -55,8 +55,8 @@ ITEMS = [Item(f"item-{number:06d}", round(1 / (number + 1), 6), "covisitation") 
 
 
 @get("/reco")
-async def reco(user_id: str, session_id: str, k: int) -> Recommendation:
-    return Recommendation("0" * 32, ITEMS[:k], "baseline", "constant")
+async def reco(user_id: str, session_id: str, k: int) -> BaselineList:
+    return BaselineList("0" * 32, ITEMS[:k], "baseline", "constant")
 
 
 async def main(port: int) -> None:

@@ -1,4 +1,4 @@
-"""What the scenarios measure with: the generator, the target, waits for a quiet pipeline, and the results."""
+"""What the scenarios measure with: the generator, the service under load, waits for a quiet pipeline, the results."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +12,10 @@ from app.load.loops import Window
 from app.load.plan import UNBOUNDED, Plan
 from app.load.requests import Endpoint
 from app.load.results import Results, Sample, values_of
-from app.load.screen import Screen
+from app.load.screen import LoadScreen
 from app.load.stall import Stall
-from app.load.store import Verdict
-from app.load.target import Target, usage
+from app.load.store import CheckResult
+from app.load.subject import Subject, usage
 
 if TYPE_CHECKING:
     from app.load.embedded import Embedded
@@ -30,9 +30,9 @@ _CHECK_PATIENCE_SEC: Final = 30.0
 
 
 class Bench:
-    """Measures jobs against a target and collects the results.
+    """Measures jobs against the service under load and collects the results.
 
-    `own` is the target when its processes are ours, else None. `baseline` is the bare Litestar server, None without
+    `own` is that service when its processes are ours, else None. `baseline` is the bare Litestar server, None without
     baselines.
     """
 
@@ -40,9 +40,9 @@ class Bench:
         self,
         plan: Plan,
         generator: GeneratorHandle,
-        screen: Screen,
+        screen: LoadScreen,
         *,
-        target: Target,
+        subject: Subject,
         own: "Embedded | None",
         baseline: Endpoint | None,
         database_url: str,
@@ -52,7 +52,7 @@ class Bench:
         self.plan = plan
         self.generator = generator
         self.screen = screen
-        self.target = target
+        self.subject = subject
         self.own = own
         self.baseline = baseline
         self.database_url = database_url
@@ -66,7 +66,7 @@ class Bench:
             self._idle()
         self._seed()
 
-    def check(self) -> Verdict:
+    def check(self) -> CheckResult:
         """Compares the acknowledgements with what is stored, after waiting for the service to catch up."""
         self.screen.step("comparing what was acknowledged with what is stored")
         alone = self.own is not None
@@ -82,16 +82,16 @@ class Bench:
     def _idle(self) -> None:
         self.screen.step("the service at rest")
         time.sleep(_IDLE_SEC)  # the start leaves work that would count as idle
-        before, begun = self.target.reading(), time.monotonic()
+        before, begun = self.subject.reading(), time.monotonic()
         time.sleep(_IDLE_SEC)
-        values = usage(before, self.target.reading(), time.monotonic() - begun)
+        values = usage(before, self.subject.reading(), time.monotonic() - begun)
         self.add("idle", Sample(values=values))
 
     def _seed(self) -> None:
         total = self.plan.shape.users * self.plan.shape.history
         self.screen.step(f"giving {self.plan.shape.users:,} users their histories, {total:,} events")
         job = jobs.SendSeeds(
-            endpoint=self.target.endpoint,
+            endpoint=self.subject.endpoint,
             connections=self.plan.batch_clients,
             size=_SEED_BATCH,
             now_ms=time.time_ns() // 1_000_000,
@@ -104,12 +104,12 @@ class Bench:
 
     def measure(self, row: str, job: jobs.Job) -> None:
         ours = not row.startswith("baseline.")
-        before, begun = self.target.reading(), time.monotonic()
+        before, begun = self.subject.reading(), time.monotonic()
         measured = self.generator.run(job, self.progress(begun, None))
         seconds = time.monotonic() - begun
         values = values_of(measured.series) | {"generator_cpu": measured.generator_cpu_sec / seconds}
         if ours:
-            values |= usage(before, self.target.reading(), seconds)
+            values |= usage(before, self.subject.reading(), seconds)
         self.add(row, _sample(values, measured.series))
         if measured.visible is not None:
             values = values_of(measured.visible)
@@ -127,7 +127,7 @@ class Bench:
 
     def drain(self) -> None:
         """Waits until everything accepted is in the features, so that the next measurement has the machine alone."""
-        self._await_quiet(self.target.pending)
+        self._await_quiet(self.subject.pending)
 
     def _await_quiet(self, pending: Callable[[], int | None]) -> None:
         stall = Stall(STALL_SEC, time.monotonic())
@@ -143,8 +143,8 @@ class Bench:
         seconds = seconds or self.plan.seconds
         return Window(seconds=seconds, max_good=max_good, warmup_sec=min(warmup_sec, seconds / 2))
 
-    def progress(self, begun: float, total: int | None) -> Callable[[jobs.Progress], None]:
-        def on_progress(progress: jobs.Progress) -> None:
+    def progress(self, begun: float, total: int | None) -> Callable[[jobs.JobProgress], None]:
+        def on_progress(progress: jobs.JobProgress) -> None:
             seconds = max(time.monotonic() - begun, 1e-3)
             note = f"{progress.good / seconds:,.0f}/s" + (f", {progress.errors:,} errors" if progress.errors else "")
             self.screen.tick(progress.good if total else seconds, total, note)
@@ -157,13 +157,13 @@ class Bench:
 
 
 @contextmanager
-def _lent(target: "Embedded", role: str) -> Iterator[None]:
-    child = target.start_role(role)
+def _lent(subject: "Embedded", role: str) -> Iterator[None]:
+    child = subject.start_role(role)
     child.await_ready("/readyz")
     try:
         yield
     finally:
-        target.end(child)
+        subject.end(child)
 
 
 def _sample(values: dict[str, float], series: jobs.Series) -> Sample:

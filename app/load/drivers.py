@@ -18,7 +18,7 @@ from app.adapters.kafka_bounds import stop_producer
 from app.core.events import Record
 from app.load.jobs import InsertRows, ProduceMessages
 from app.load.loops import LoopCounts, Window
-from app.load.requests import ACCEPTED, REFUSED, History
+from app.load.requests import ACCEPTED, REFUSED, SentEvents
 
 # In flight at once: enough that the producer is never idle while the oldest are awaited.
 _PRODUCE_CHUNK: Final = 1000
@@ -46,7 +46,7 @@ _INSERT: Final = """
 async def fill_outbox(
     database_url: str,
     records: Iterator[Record],
-    history: History,
+    history: SentEvents,
     counts: LoopCounts,
     report: Callable[[LoopCounts], None],
 ) -> float:

@@ -19,8 +19,8 @@ from app.load import scrape, store
 from app.load.children import Child
 from app.load.plan import Plan
 from app.load.requests import Endpoint
-from app.load.screen import Screen
-from app.load.target import Reading
+from app.load.screen import LoadScreen
+from app.load.subject import ProcessReading
 
 _SERVERS: Final = ("DATABASE_URL", "ONLINE_CACHE_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -91,7 +91,7 @@ class Embedded:
         for child in children:
             child.stop()
 
-    def reading(self) -> Reading:
+    def reading(self) -> ProcessReading:
         for child in self._children:
             child.require_running()
         processes = [psutil.Process(child.pid) for child in self._children]
@@ -101,7 +101,7 @@ class Embedded:
         samples = {} if first in others else scrape.read(first)
         machine = psutil.cpu_times()
         busy = sum(machine) - machine.idle - getattr(machine, "iowait", 0.0)
-        return Reading(sum(cpu), max(process.memory_info().rss for process in processes), samples, busy)
+        return ProcessReading(sum(cpu), max(process.memory_info().rss for process in processes), samples, busy)
 
     def pending(self) -> int | None:
         return store.pending(self.database_url) if self.drains else None
@@ -132,7 +132,7 @@ def guard() -> Iterator[Guard]:
 
 
 @contextmanager
-def servers(environ: Mapping[str, str], screen: Screen) -> Iterator[dict[str, str]]:
+def servers(environ: Mapping[str, str], screen: LoadScreen) -> Iterator[dict[str, str]]:
     """The servers below the service, as durable as they would be in use; what they stored is removed at the end."""
     refuse_other_hosts(environ)
     screen.step("starting Postgres, Redis and Kafka")
@@ -146,16 +146,16 @@ def servers(environ: Mapping[str, str], screen: Screen) -> Iterator[dict[str, st
 
 @contextmanager
 def service(
-    plan: Plan, urls: Mapping[str, str], environ: Mapping[str, str], logs: Path, guard: Guard, screen: Screen
+    plan: Plan, urls: Mapping[str, str], environ: Mapping[str, str], logs: Path, guard: Guard, screen: LoadScreen
 ) -> Iterator[Embedded]:
-    target = Embedded(plan, urls, environ, logs, guard)
+    subject = Embedded(plan, urls, environ, logs, guard)
     try:
         screen.step("starting the service")
-        target.prepare()
-        target.start()
-        yield target
+        subject.prepare()
+        subject.start()
+        yield subject
     finally:
-        target.close()
+        subject.close()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from msgspec import Struct
 from app.core.events import Click
 from app.load.client import Caller
 from app.load.loops import LoopCounts
-from app.load.requests import Endpoint, History, Singles, Source, reco_path, template
+from app.load.requests import Endpoint, RequestSource, SentEvents, Singles, reco_path, template
 
 _PAUSE_SEC: Final = 0.01
 _GIVE_UP_SEC: Final = 10.0
@@ -41,7 +41,9 @@ def reflects(body: bytes, item_id: str) -> bool:
 class Marked:
     """A source that hands out another's requests, every `every`-th replaced by a marked event."""
 
-    def __init__(self, endpoint: Endpoint, plain: Source, history: History, items: list[str], every: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, plain: RequestSource, history: SentEvents, items: list[str], every: int
+    ) -> None:
         self._endpoint = endpoint
         self._plain = plain
         self._history = history

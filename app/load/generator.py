@@ -19,8 +19,8 @@ from app.errors import DependencyDown, describe
 from app.load import drivers, jobs
 from app.load.freshness import Marked
 from app.load.loops import ClosedLoop, LoopCounts, OpenLoop, measure
-from app.load.requests import Batches, Endpoint, Gets, History, Singles, Source, reco_path, template
-from app.load.workload import World
+from app.load.requests import Batches, Endpoint, Gets, RequestSource, SentEvents, Singles, reco_path, template
+from app.load.workload import Population
 
 # So many that repeats are far apart, and so few that they are made in half a second.
 _POOL: Final = 20_000
@@ -35,8 +35,8 @@ class Generator:
     """Does one job at a time for one run."""
 
     def __init__(self, start: jobs.Start) -> None:
-        self._world = World(start.shape)
-        self._history = History(start.run)
+        self._world = Population(start.shape)
+        self._history = SentEvents(start.run)
         self._templates = [template(event) for event in itertools.islice(self._world.events("live"), _POOL)]
         # The collector skips these objects: its pauses would count as the service's.
         gc.collect()
@@ -59,15 +59,15 @@ class Generator:
                 series = await self._closed(job)
         return jobs.Measured(series=series, visible=visible, generator_cpu_sec=time.process_time() - begun_cpu)
 
-    async def _closed(self, job: jobs.Closed) -> jobs.Series:
+    async def _closed(self, job: jobs.ClosedLoopJob) -> jobs.Series:
         counts = LoopCounts()
         loop = ClosedLoop(job.endpoint, self._source(job), counts, job.connections)
         return _series(counts, await measure(loop, counts, job.window, _reporter()))
 
-    def _source(self, job: jobs.Closed) -> Source:
+    def _source(self, job: jobs.ClosedLoopJob) -> RequestSource:
         match job:
             case jobs.SendSingles():
-                history = self._history if job.recorded else History(_DISCARDED)
+                history = self._history if job.recorded else SentEvents(_DISCARDED)
                 return Singles(job.endpoint, self._templates, history)
             case jobs.SendBatches():
                 return Batches(job.endpoint, self._templates, self._history, job.size)
@@ -98,12 +98,12 @@ class Generator:
 
     async def _baseline(self, job: jobs.InsertRows | jobs.ProduceMessages) -> jobs.Series:
         counts = LoopCounts()
-        records = list(itertools.islice(self._records("live", History(_DISCARDED)), _POOL))
+        records = list(itertools.islice(self._records("live", SentEvents(_DISCARDED)), _POOL))
         if isinstance(job, jobs.InsertRows):
             return _series(counts, await drivers.insert_rows(job, records, counts, _reporter()))
         return _series(counts, await drivers.produce_messages(job, records, counts, _reporter()))
 
-    def _records(self, stream: str, history: History) -> Iterator[Record]:
+    def _records(self, stream: str, history: SentEvents) -> Iterator[Record]:
         now_ms = time.time_ns() // 1_000_000
         for event in self._world.events(stream):
             event.event_id = history.event_id(history.take(1)).decode()
@@ -118,7 +118,7 @@ async def main() -> None:
     """Runs until stdin ends, so never longer than the command that started it."""
     reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    decoder = msgspec.json.Decoder(jobs.Line)
+    decoder = msgspec.json.Decoder(jobs.JobLine)
     generator: Generator | None = None
     while line := await reader.readline():
         command = decoder.decode(line)
@@ -152,12 +152,12 @@ def _reporter() -> Callable[[LoopCounts], None]:
         now = time.perf_counter()
         if now - said_at >= _REPORT_SEC:
             said_at = now
-            _say(jobs.Progress(good=counts.good, errors=sum(counts.errors.values())))
+            _say(jobs.JobProgress(good=counts.good, errors=sum(counts.errors.values())))
 
     return report
 
 
-def _say(reply: jobs.Reply) -> None:
+def _say(reply: jobs.JobReply) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(reply) + b"\n")
     sys.stdout.buffer.flush()
 

@@ -12,7 +12,7 @@ import msgspec
 from app.errors import UserError
 from app.load import jobs
 
-_decoder: Final[msgspec.json.Decoder[jobs.Reply]] = msgspec.json.Decoder(jobs.Reply)
+_decoder: Final[msgspec.json.Decoder[jobs.JobReply]] = msgspec.json.Decoder(jobs.JobReply)
 _STOP_TIMEOUT_SEC: Final = 5.0
 
 
@@ -28,7 +28,7 @@ class GeneratorHandle:
         )
         self._write(start)
 
-    def run(self, job: jobs.Job, on_progress: Callable[[jobs.Progress], None]) -> jobs.Measured:
+    def run(self, job: jobs.Job, on_progress: Callable[[jobs.JobProgress], None]) -> jobs.Measured:
         """Blocks until the job is done. Raises `UserError` when it could not be done at all."""
         reply = self._ask(job, on_progress)
         assert isinstance(reply, jobs.Measured)
@@ -50,12 +50,12 @@ class GeneratorHandle:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
-    def _ask(self, job: jobs.Job, on_progress: Callable[[jobs.Progress], None]) -> jobs.Measured | jobs.States:
+    def _ask(self, job: jobs.Job, on_progress: Callable[[jobs.JobProgress], None]) -> jobs.Measured | jobs.States:
         self._write(job)
         assert self._process.stdout is not None
         for line in self._process.stdout:
             reply = _decoder.decode(line)
-            if isinstance(reply, jobs.Progress):
+            if isinstance(reply, jobs.JobProgress):
                 on_progress(reply)
             elif isinstance(reply, jobs.Failed):
                 raise UserError(f"The load generator could not go on: {reply.reason}")
@@ -63,7 +63,7 @@ class GeneratorHandle:
                 return reply
         raise self._ended()
 
-    def _write(self, line: jobs.Line) -> None:
+    def _write(self, line: jobs.JobLine) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(msgspec.json.encode(line) + b"\n")

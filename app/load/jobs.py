@@ -15,7 +15,7 @@ class Start(Struct, frozen=True, kw_only=True, tag="start"):
 
 
 class SendSingles(Struct, frozen=True, kw_only=True, tag="singles"):
-    """Closed loop, one event a request. `recorded` is false for a baseline: its events are stored nowhere."""
+    """ClosedLoopJob loop, one event a request. `recorded` is false for a baseline: its events are stored nowhere."""
 
     endpoint: Endpoint
     connections: int
@@ -24,7 +24,7 @@ class SendSingles(Struct, frozen=True, kw_only=True, tag="singles"):
 
 
 class SendBatches(Struct, frozen=True, kw_only=True, tag="batches"):
-    """Closed loop, `size` events a request."""
+    """ClosedLoopJob loop, `size` events a request."""
 
     endpoint: Endpoint
     connections: int
@@ -43,7 +43,7 @@ class SendSeeds(Struct, frozen=True, kw_only=True, tag="seeds"):
 
 
 class SendReads(Struct, frozen=True, kw_only=True, tag="reads"):
-    """Closed loop of `GET /reco` for the users of the world."""
+    """ClosedLoopJob loop of `GET /reco` for the users of the world."""
 
     endpoint: Endpoint
     connections: int
@@ -90,9 +90,9 @@ class TellStates(Struct, frozen=True, tag="states"):
     """Asks what became of every event id: answered by `States`."""
 
 
-Closed = SendSingles | SendBatches | SendSeeds | SendReads
-Job = Closed | SendSteadily | FillOutbox | InsertRows | ProduceMessages | TellStates
-Line = Start | Job
+ClosedLoopJob = SendSingles | SendBatches | SendSeeds | SendReads
+Job = ClosedLoopJob | SendSteadily | FillOutbox | InsertRows | ProduceMessages | TellStates
+JobLine = Start | Job
 
 
 class Series(Struct, kw_only=True):
@@ -114,7 +114,7 @@ class Measured(Struct, kw_only=True, tag="measured"):
     generator_cpu_sec: float = 0.0
 
 
-class Progress(Struct, tag="progress"):
+class JobProgress(Struct, tag="progress"):
     """A word while the job runs: events or reads so far, errors so far."""
 
     good: int
@@ -134,4 +134,4 @@ class Failed(Struct, tag="failed"):
     reason: str
 
 
-Reply = Measured | Progress | States | Failed
+JobReply = Measured | JobProgress | States | Failed

@@ -17,7 +17,7 @@ from msgspec import Struct
 from app.errors import describe
 from app.load.client import Connection, connect
 from app.load.latency import Latencies
-from app.load.requests import Endpoint, Source
+from app.load.requests import Endpoint, RequestSource
 
 _REQUEST_TIMEOUT_SEC: Final = 10.0
 _SWEEP_SEC: Final = 0.05
@@ -69,7 +69,7 @@ class LoopCounts:
 class _Loop(ABC):
     """Connections that come back when they break, and a deadline for each request."""
 
-    def __init__(self, endpoint: Endpoint, source: Source, counts: LoopCounts, connections: int) -> None:
+    def __init__(self, endpoint: Endpoint, source: RequestSource, counts: LoopCounts, connections: int) -> None:
         self._endpoint = endpoint
         self._source = source
         self._counts = counts
@@ -165,7 +165,9 @@ class ClosedLoop(_Loop):
 class OpenLoop(_Loop):
     """Starts `rate` requests a second. Those that find no free connection wait, and the wait counts."""
 
-    def __init__(self, endpoint: Endpoint, source: Source, counts: LoopCounts, connections: int, rate: float) -> None:
+    def __init__(
+        self, endpoint: Endpoint, source: RequestSource, counts: LoopCounts, connections: int, rate: float
+    ) -> None:
         super().__init__(endpoint, source, counts, connections)
         self._rate = rate
         self._idle: deque[Connection] = deque()

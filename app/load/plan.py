@@ -54,6 +54,6 @@ def errors(plan: Plan) -> list[str]:
 
 
 def possible(url: Endpoint | None, layout: Layout) -> tuple[Scenario, ...]:
-    """The scenarios that fit the target."""
+    """The scenarios that fit the service under load."""
     left_out = {"pipeline"} if url is not None else {"fresh"} if layout == "api" else set()
     return tuple(scenario for scenario in SCENARIOS if scenario not in left_out)

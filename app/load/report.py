@@ -13,7 +13,7 @@ from rich.text import Text
 
 from app.load.plan import Plan
 from app.load.results import FIELDS, ROWS, MedianRange, Results
-from app.load.store import Verdict
+from app.load.store import CheckResult
 from app.load.thresholds import ThresholdResult
 
 # Above these shares of the machine and of one processor, a reader should know.
@@ -31,7 +31,7 @@ def machine() -> dict[str, Any]:
 
 
 def document(
-    plan: Plan, results: Results, verdicts: Sequence[ThresholdResult], verdict: Verdict | None
+    plan: Plan, results: Results, verdicts: Sequence[ThresholdResult], verdict: CheckResult | None
 ) -> dict[str, Any]:
     """Everything, ready to be encoded. Each value has its median, least and greatest over the rounds."""
     rows: dict[str, Any] = {}
@@ -62,12 +62,12 @@ def document(
     }
 
 
-def passed(results: Results, verdicts: Sequence[ThresholdResult], verdict: Verdict | None) -> bool:
+def passed(results: Results, verdicts: Sequence[ThresholdResult], verdict: CheckResult | None) -> bool:
     return not results.failed and all(o.passed for o in verdicts) and not (verdict and verdict.violations)
 
 
 def tables(
-    plan: Plan, results: Results, verdicts: Sequence[ThresholdResult], verdict: Verdict | None
+    plan: Plan, results: Results, verdicts: Sequence[ThresholdResult], verdict: CheckResult | None
 ) -> RenderableType:
     parts: list[RenderableType] = [_rates(plan, results), _processes(results)]
     parts += [Text(line, style="yellow") for line in _doubts(results)]
@@ -158,7 +158,7 @@ def _complaints(results: Results) -> list[str]:
     return lines
 
 
-def _checked(verdict: Verdict) -> Text:
+def _checked(verdict: CheckResult) -> Text:
     summary = (
         f"Of {verdict.sent:,} events sent, {verdict.accepted:,} were accepted, {verdict.refused:,} refused, "
         f"{verdict.unknown:,} left open; {verdict.stored:,} are stored and {verdict.consumed:,} counted"

@@ -42,7 +42,7 @@ class Endpoint(Struct, frozen=True):
         return "\r\n".join([*lines, "", ""]).encode()
 
 
-class History:
+class SentEvents:
     """What became of every event id this generator has sent: one byte for each, by its number."""
 
     def __init__(self, run: str) -> None:
@@ -83,7 +83,7 @@ def template(event: AnyEvent) -> Template:
     return Template(head, tail, route)
 
 
-class Source(Protocol):
+class RequestSource(Protocol):
     """Makes requests and evaluates answers."""
 
     def next(self) -> tuple[bytes, int] | None:
@@ -99,7 +99,7 @@ class Source(Protocol):
 class Singles:
     """One event a request."""
 
-    def __init__(self, endpoint: Endpoint, templates: Sequence[Template], history: History) -> None:
+    def __init__(self, endpoint: Endpoint, templates: Sequence[Template], history: SentEvents) -> None:
         self._history = history
         self._requests = itertools.cycle([(endpoint.head("POST", t.route, t.size) + t.head, t.tail) for t in templates])
 
@@ -117,7 +117,7 @@ class Batches:
     """Many events a request. With `once`, each template is sent once and then there are no more requests."""
 
     def __init__(
-        self, endpoint: Endpoint, templates: Iterable[Template], history: History, size: int, *, once: bool = False
+        self, endpoint: Endpoint, templates: Iterable[Template], history: SentEvents, size: int, *, once: bool = False
     ) -> None:
         self._endpoint = endpoint
         self._history = history

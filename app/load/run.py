@@ -16,12 +16,12 @@ from app.load.handle import GeneratorHandle
 from app.load.plan import Plan
 from app.load.results import Results
 from app.load.scenarios import SCENARIOS
-from app.load.screen import Screen
-from app.load.store import Verdict
-from app.load.target import Remote
+from app.load.screen import LoadScreen
+from app.load.store import CheckResult
+from app.load.subject import Remote
 
 
-def run(plan: Plan, screen: Screen, environ: Mapping[str, str] = os.environ) -> tuple[Results, Verdict | None]:
+def run(plan: Plan, screen: LoadScreen, environ: Mapping[str, str] = os.environ) -> tuple[Results, CheckResult | None]:
     """Raises `UserError` when the run cannot be made or go on."""
     with ExitStack() as stack:
         bench = _bench(plan, screen, environ, stack)
@@ -33,7 +33,7 @@ def run(plan: Plan, screen: Screen, environ: Mapping[str, str] = os.environ) -> 
         return bench.results, bench.check() if plan.check else None
 
 
-def _bench(plan: Plan, screen: Screen, environ: Mapping[str, str], stack: ExitStack) -> Bench:
+def _bench(plan: Plan, screen: LoadScreen, environ: Mapping[str, str], stack: ExitStack) -> Bench:
     """Everything the plan needs, running; the stack ends it."""
     own = baseline = None
     database_url, kafka = environ.get("DATABASE_URL", ""), ""
@@ -47,14 +47,14 @@ def _bench(plan: Plan, screen: Screen, environ: Mapping[str, str], stack: ExitSt
             own = stack.enter_context(embedded.service(plan, urls, environ, logs, guard, screen))
         if plan.baselines:
             baseline = stack.enter_context(embedded.baseline(environ, logs, guard))
-    target = own or _remote(plan)
+    subject = own or _remote(plan)
     generator = GeneratorHandle(jobs.Start(shape=plan.shape, run=secrets.token_hex(4)))
     stack.callback(generator.close)
     return Bench(
         plan,
         generator,
         screen,
-        target=target,
+        subject=subject,
         own=own,
         baseline=baseline,
         database_url=database_url,
@@ -76,6 +76,6 @@ def _embedded() -> ModuleType:
 
 def _remote(plan: Plan) -> Remote:
     assert plan.url is not None
-    target = Remote(plan.url)
-    target.check()
-    return target
+    subject = Remote(plan.url)
+    subject.check()
+    return subject

@@ -17,7 +17,7 @@ from app.load.loops import Window
 from app.load.plan import BATCHED_EVENTS, Scenario
 from app.load.requests import Endpoint
 from app.load.results import Sample, drain_rate
-from app.load.target import usage
+from app.load.subject import usage
 
 if TYPE_CHECKING:
     from app.load.embedded import Embedded
@@ -41,7 +41,7 @@ class SingleEvents:
     """One event a request, beside bare Litestar taking the same POSTs."""
 
     def run(self, bench: Bench) -> None:
-        for row, endpoint in (("baseline.post", bench.baseline), ("single", bench.target.endpoint)):
+        for row, endpoint in (("baseline.post", bench.baseline), ("single", bench.subject.endpoint)):
             if endpoint is not None:
                 job = jobs.SendSingles(
                     endpoint=endpoint,
@@ -53,7 +53,7 @@ class SingleEvents:
         bench.drain()
 
 
-class Batches(Struct, frozen=True):
+class EventBatches(Struct, frozen=True):
     """`size` events a request, beside bare asyncpg inserting as many rows a statement."""
 
     size: int
@@ -66,7 +66,7 @@ class Batches(Struct, frozen=True):
             )
             bench.measure(f"baseline.insert{self.size}", job)
         sending = jobs.SendBatches(
-            endpoint=bench.target.endpoint, connections=plan.batch_clients, size=self.size, window=window
+            endpoint=bench.subject.endpoint, connections=plan.batch_clients, size=self.size, window=window
         )
         bench.measure(f"batch{self.size}", sending)
         bench.drain()
@@ -76,7 +76,7 @@ class Recommendations:
     """`GET /reco`, beside bare Litestar answering as many items; then again right after Redis was flushed."""
 
     def run(self, bench: Bench) -> None:
-        for row, endpoint in (("baseline.get", bench.baseline), ("reco", bench.target.endpoint)):
+        for row, endpoint in (("baseline.get", bench.baseline), ("reco", bench.subject.endpoint)):
             if endpoint is not None:
                 bench.measure(row, self._reads(bench, endpoint, bench.window()))
         if bench.own is not None:
@@ -88,13 +88,13 @@ class Recommendations:
         return jobs.SendReads(endpoint=endpoint, connections=bench.plan.connections, k=bench.plan.k, window=window)
 
 
-class Freshness:
+class SteadyLoad:
     """Events at a fixed rate, and the time until `/reco` reflects some of them."""
 
     def run(self, bench: Bench) -> None:
         plan = bench.plan
         job = jobs.SendSteadily(
-            endpoint=bench.target.endpoint,
+            endpoint=bench.subject.endpoint,
             connections=plan.connections,
             rate=plan.rate,
             marked_per_sec=min(_MARKED_PER_SEC, plan.rate),
@@ -159,9 +159,9 @@ class Pipeline:
 
 SCENARIOS: Final[Mapping[Scenario, Runnable]] = {
     "single": SingleEvents(),
-    "batch100": Batches(100),
-    "batch1000": Batches(1000),
+    "batch100": EventBatches(100),
+    "batch1000": EventBatches(1000),
     "reco": Recommendations(),
     "pipeline": Pipeline(),
-    "fresh": Freshness(),
+    "fresh": SteadyLoad(),
 }

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from app.load.results import Sample
 
 
-class Screen(Protocol):
+class LoadScreen(Protocol):
     """Where progress is shown."""
 
     def step(self, what: str) -> None:

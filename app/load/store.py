@@ -20,7 +20,7 @@ _CONNECT_TIMEOUT_SEC: Final = 5
 _FETCH: Final = 10_000
 
 
-class Verdict(Struct, kw_only=True):
+class CheckResult(Struct, kw_only=True):
     """The client's history compared with the tables. `violations` is empty when every guarantee held."""
 
     sent: int
@@ -51,7 +51,7 @@ def pending(database_url: str) -> int:
         return _number(connection, "count_outbox") or _number(connection, "count_unconsumed")
 
 
-def check(database_url: str, states: States, *, alone: bool) -> Verdict:
+def check(database_url: str, states: States, *, alone: bool) -> CheckResult:
     """Compares what the client was told with what is stored and counted; call it when all is quiet.
 
     `alone`: nothing else has written to this database, so its sums must match too.
@@ -61,7 +61,7 @@ def check(database_url: str, states: States, *, alone: bool) -> Verdict:
         stored = _numbers(connection, "event_ids", states.id_prefix, len(sent))
         consumed = _numbers(connection, "consumed_ids", states.id_prefix, len(sent))
         violations = _violations(sent, stored, consumed) + (_sums(connection) if alone else [])
-    return Verdict(
+    return CheckResult(
         sent=len(sent),
         accepted=sent.count(ACCEPTED),
         refused=sent.count(REFUSED),

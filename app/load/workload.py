@@ -40,7 +40,7 @@ class Shape(Struct, frozen=True, kw_only=True):
     seed: int
 
 
-class World:
+class Population:
     """Draws users, items and events."""
 
     def __init__(self, shape: Shape) -> None:

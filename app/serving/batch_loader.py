@@ -105,8 +105,8 @@ class BatchLoader(Generic[V]):
 class _Wanted(Generic[V]):
     """Keys that wait for a load, and the future of the readers who want them.
 
-    Keys wanted at the same time form a generation, which may take several batches. A key wanted during a load belongs
-    to the next generation.
+    Keys wanted at the same time are loaded together, in one batch or several. A key wanted during a load is loaded
+    after it.
     """
 
     def __init__(self) -> None:

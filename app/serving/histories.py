@@ -54,7 +54,7 @@ class Histories:
         )
 
     async def of(self, user_id: str, session_id: str | None) -> History:
-        """The user's history; for an unknown user, the events of the session, by whatever user id.
+        """The user's history; for an unknown user, what the user who began this session did in it.
 
         Raises `DependencyDown` when it cannot be read and no recent copy is kept.
         """

@@ -43,7 +43,7 @@ class RequestCoalescer(Generic[V]):
         self._keep_sec = keep_sec
         self._max_keys = max_keys
         self._max_batch = max_batch
-        # Two generations, each with its start time, so that keeping and dropping values are single steps.
+        # Two parts, each with its start time, so that keeping and dropping values are single steps.
         self._kept: dict[str, V] = {}
         self._kept_since = _NEVER
         self._before: dict[str, V] = {}
@@ -90,7 +90,7 @@ class RequestCoalescer(Generic[V]):
         finally:
             for _, future in batch + self._waiting:
                 if not future.done():
-                    future.set_exception(DependencyDown(self._name, "closed"))
+                    future.set_exception(DependencyDown("postgres", "this process is shutting down"))
             self._waiting = []
 
     def _keep(self, values: Mapping[str, V]) -> None:
@@ -103,10 +103,10 @@ class RequestCoalescer(Generic[V]):
 
     def _fall_back(self, batch: list[tuple[str, "asyncio.Future[V]"]], error: Exception) -> None:
         oldest = time.monotonic() - self._keep_sec
-        generations = [(self._kept_since, self._kept), (self._before_since, self._before)]
-        usable = ChainMap(*[values for since, values in generations if since >= oldest])
+        parts = [(self._kept_since, self._kept), (self._before_since, self._before)]
+        usable = ChainMap(*[values for since, values in parts if since >= oldest])
         if isinstance(error, TimeoutError):
-            error = DependencyDown(self._name, f"no answer within {self._patience_sec:g} s")
+            error = DependencyDown("postgres", f"the {self._name} was not read within {self._patience_sec:g} s")
         for key, future in batch:
             if future.done():
                 continue

@@ -21,8 +21,8 @@ from app.errors import UserError
 from app.load import store
 from app.load.embedded import refuse_other_hosts
 from app.load.jobs import States
-from app.load.requests import ACCEPTED, REFUSED, UNKNOWN, History
-from app.load.workload import Shape, World
+from app.load.requests import ACCEPTED, REFUSED, UNKNOWN, SentEvents
+from app.load.workload import Population, Shape
 from tests.support.service import ROOT, running
 
 SMALL = ["--seconds", "0.5", "--rounds", "1", "--users", "30", "--items", "60", "--history", "5", "--rate", "100"]
@@ -141,8 +141,8 @@ def test_an_interrupted_run_ends_what_it_started(environment: dict[str, str]) ->
     assert still_running(environment["DATABASE_URL"]) == []
 
 
-async def stored(database_url: str, history: History, count: int) -> list[Record]:
-    events = itertools.islice(World(Shape(users=5, items=20, history=1, seed=1)).events("some"), count)
+async def stored(database_url: str, history: SentEvents, count: int) -> list[Record]:
+    events = itertools.islice(Population(Shape(users=5, items=20, history=1, seed=1)).events("some"), count)
     records = []
     for event in events:
         event.event_id = history.event_id(history.take(1)).decode()
@@ -156,7 +156,7 @@ async def stored(database_url: str, history: History, count: int) -> list[Record
 
 
 async def test_the_check_finds_what_was_lost_kept_by_mistake_or_not_counted(database_url: str) -> None:
-    history = History("checking")
+    history = SentEvents("checking")
     records = await stored(database_url, history, 6)
     with psycopg.connect(database_url) as connection:
         connection.execute("DELETE FROM events WHERE event_id = %s", [records[0].event_id])
@@ -180,7 +180,7 @@ async def test_the_check_finds_what_was_lost_kept_by_mistake_or_not_counted(data
 
 
 async def test_a_database_in_use_is_never_filled(environment: dict[str, str]) -> None:
-    await stored(environment["DATABASE_URL"], History("in-use-1"), 1)
+    await stored(environment["DATABASE_URL"], SentEvents("in-use-1"), 1)
     code, out, err = finished(command(environment, *SMALL))
     assert code == 2
     assert out == ""

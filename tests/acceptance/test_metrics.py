@@ -3,7 +3,7 @@
 from tests.support.service import eventually, running
 
 
-def test_requests_stages_tasks_loop_and_pool_are_told(environment: dict[str, str]) -> None:
+def test_requests_stages_tasks_loop_and_pool_are_measured(environment: dict[str, str]) -> None:
     watch = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "watch_time_sec": 60}
     with running(environment) as service:
         requests = service.metric("reco_api_requests_total", status_family="2xx")

@@ -42,7 +42,7 @@ class Proxy:
         self._loop.close()
 
     def trap(self, marker: bytes, *, after: bytes = b"", direction: Direction = "request") -> None:
-        """Holds a connection for ever at the first chunk with `marker` once `after` has gone through it.
+        """Holds a connection until the test ends, at the first chunk with `marker` once `after` has gone through it.
 
         `caught` is set then. With direction `response` the answer to that chunk is held instead of the chunk.
         """

@@ -17,7 +17,7 @@ _LOST = 20
 
 
 @pytest.mark.shows("EVENTS_COUNTED_WITHIN_SEC")
-def test_events_of_a_deleted_topic_are_told_and_counted_after_a_replay(
+def test_events_of_a_deleted_topic_are_reported_and_counted_after_a_replay(
     environment: dict[str, str], kafka: str, topic_prefix: str, database_url: str, redis_url: str
 ) -> None:
     front_only = {**environment, "ROLE": "api,relay", "EVENTS_COUNTED_WITHIN_SEC": "1"}

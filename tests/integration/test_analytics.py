@@ -130,7 +130,7 @@ async def test_reco_logs_its_own_answer_with_sources(settings: Settings, pool: a
     assert await pool.fetchval("SELECT count(*) FROM events WHERE event_type = 'impression'") == 1
 
 
-async def test_two_processes_take_turns(pool: asyncpg.Pool) -> None:
+async def test_two_processes_roll_up_in_turns(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as one, pool.acquire() as other, one.transaction():
         assert await one.fetchval(analytics._SQL["lock_progress"]) is not None
         assert await analytics.roll_up(other, A_YEAR) is None

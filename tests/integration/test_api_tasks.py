@@ -138,7 +138,7 @@ async def test_buffer_that_crashed_stores_what_waited_and_what_comes(
 
 
 @pytest.mark.usefixtures("slow_restarts")
-async def test_while_the_buffer_is_down_events_hear_503_in_time(
+async def test_without_the_buffer_events_get_503_in_time(
     settings: Settings, pool: asyncpg.Pool, breakable: Callable[[Any, str], Breakable]
 ) -> None:
     insert = breakable(ingest, "insert_events")

@@ -160,7 +160,7 @@ async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
     return pool
 
 
-async def test_the_plans(filled: asyncpg.Pool) -> None:
+async def test_catalogue_reads_go_by_index(filled: asyncpg.Pool) -> None:
     async with filled.acquire() as connection:
         for name, (statement, arguments, index) in STATEMENTS.items():
             rows = await connection.fetch("EXPLAIN " + statement, *arguments)

@@ -191,7 +191,7 @@ async def test_a_dead_letter_keeps_its_trace_and_moves_the_metrics(
     await cache.close()
 
 
-async def test_the_lag_is_told_while_a_batch_waits_for_postgres(
+async def test_the_lag_is_measured_while_a_batch_waits_for_postgres(
     opened: Database, pool: Pool, kafka: str, topic_prefix: str
 ) -> None:
     options = ConsumerOptions(

@@ -23,7 +23,7 @@ async def test_one_silent_connection_is_enough_to_give_up_all_of_the_pool(databa
             assert await ask(opened) == 1
 
 
-async def test_whoever_shares_a_silent_pool_is_told_and_the_next_pool_is_left_alone(database_url: str) -> None:
+async def test_a_silent_pool_fails_for_all_who_share_it_and_not_for_the_next(database_url: str) -> None:
     with proxied_url(database_url) as (proxy, url):
         async with database(url, min_size=2, statement_timeout_ms=200) as opened:
 
@@ -42,7 +42,7 @@ async def test_whoever_shares_a_silent_pool_is_told_and_the_next_pool_is_left_al
 
 
 async def test_a_transaction_whose_client_is_lost_is_ended_by_the_server(database_url: str, pool: asyncpg.Pool) -> None:
-    """Parsed and never bound: the server is not idle in its own eyes, and would keep the locks for ever."""
+    """Parsed and never bound: the server is not idle in its own eyes, and would keep the locks without an end."""
 
     silent, freed = asyncio.Event(), asyncio.Event()
 

@@ -193,7 +193,7 @@ def test_an_unclear_file_ends_the_import_with_one_message(database_url: str, tmp
     assert stored(database_url) == (0, 0)
 
 
-def test_a_database_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_database_is_an_error_with_its_address(tmp_path: Path) -> None:
     code, screen = run("postgresql://reco:secret@127.0.0.1:1/reco", write_log(tmp_path / "log.csv", 1))
     assert code == 2
     assert "Check DATABASE_URL and that the server is up" in screen

@@ -172,7 +172,9 @@ async def test_a_batch_answers_each_event_in_its_place(api: httpx.AsyncClient, p
     assert await stored(pool) == (3, 3)
 
 
-async def test_all_or_nothing(api: httpx.AsyncClient, pool: asyncpg.Pool) -> None:
+async def test_an_atomic_batch_with_one_invalid_event_stores_nothing(
+    api: httpx.AsyncClient, pool: asyncpg.Pool
+) -> None:
     taken = {"event_type": "watch", **watch(event_id="event-0001")}
     assert (await api.post("/log/watch", json=watch(event_id="event-0001"))).status_code == 202
     new = {**taken, "event_id": "event-0002"}

@@ -61,7 +61,7 @@ def talking(environment: Mapping[str, str], level: str) -> Iterator[Talk]:
 
 
 def lines_of(log: str) -> list[dict[str, Any]]:
-    """Fails for a line that is no JSON object with a name, a level and a time."""
+    """Fails for a line that is not a JSON object with a name, a level and a time."""
     found = [json.loads(line) for line in log.splitlines()]
     assert all({"event", "level", "timestamp"} <= line.keys() for line in found)
     return found

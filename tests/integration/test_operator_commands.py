@@ -50,7 +50,7 @@ def test_check_and_status_read_what_the_service_says_of_itself(environment: dict
 
 
 @pytest.mark.parametrize("command", ["smoke", "check", "status"])
-def test_a_service_that_does_not_answer_is_said_so(command: str) -> None:
+def test_a_service_that_does_not_answer_is_reported(command: str) -> None:
     result = reco(command, f"http://127.0.0.1:{choose()}")
     assert result.exit_code in (1, 2)
     assert "no answer from" in result.output
@@ -130,7 +130,7 @@ def reader_url(stack: Stack, environment: dict[str, str]) -> Iterator[str]:
         admin.execute("DROP ROLE reco_reader")
 
 
-def test_a_user_that_may_only_read_is_told_so(environment: dict[str, str], reader_url: str) -> None:
+def test_a_database_user_that_may_only_read_is_reported(environment: dict[str, str], reader_url: str) -> None:
     environment = environment | {"DATABASE_URL": reader_url}
     doctor = reco("doctor", environment=environment)
     assert doctor.exit_code == 1

@@ -68,7 +68,7 @@ async def test_an_outage_in_the_middle_of_a_window_grants_no_second_one(breakabl
     await one.close()
 
 
-async def test_clients_are_told_how_much_is_left_and_when_to_come_back(settings: Settings) -> None:
+async def test_an_answer_names_what_is_left_and_when_to_come_back(settings: Settings) -> None:
     key, token = keys.make("shop", ["write"], "w" * 43)
     other, other_token = keys.make("front", ["write"], "f" * 43)
     limits = {"rate_limit_requests": 3, "rate_limit_window_sec": A_LONG_WINDOW_SEC}

@@ -1,43 +1,21 @@
 """The relay against a real Kafka and Postgres, a batch at a time."""
 
-import asyncio
-import contextlib
 import json
-import secrets
 import time
-from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka.conn import AIOKafkaConnection
 from confluent_kafka import Consumer
-from confluent_kafka.admin import AdminClient, NewTopic
 from structlog.testing import capture_logs
 
 from app import metrics
 from app.adapters import outbox
-from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES
+from app.core.events import TOPIC_WATCHES
 from app.errors import DependencyDown
 from tests.faults.proxy import proxied_url
 from tests.support.pipeline import counted, database, message, queue, relay, running, until
 
 Pool = asyncpg.Pool
-LINE_DELAY_SEC = 0.015
-
-
-@pytest.fixture
-def slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests to Kafka take 15 ms longer. A proxy cannot do that: brokers give clients their own addresses."""
-    send = AIOKafkaConnection.send
-
-    def delayed(connection: AIOKafkaConnection, *arguments: Any, **options: Any) -> "asyncio.Future[Any]":
-        async def send_late() -> Any:
-            await asyncio.sleep(LINE_DELAY_SEC)
-            return await send(connection, *arguments, **options)
-
-        return asyncio.ensure_future(send_late())
-
-    monkeypatch.setattr(AIOKafkaConnection, "send", delayed)
 
 
 async def rows(pool: Pool) -> dict[str, tuple[str, int]]:
@@ -64,74 +42,7 @@ async def test_a_batch_is_published_and_deleted(pool: Pool, database_url: str, k
     assert counted(metrics.RELAY_EVENT_LAG) == lag + 150
 
 
-async def test_a_row_too_large_for_the_topic_costs_its_neighbours_nothing(
-    pool: Pool, database_url: str, kafka: str, topic_prefix: str
-) -> None:
-    """The broker refuses a batch as a whole, and an idempotent producer stumbles over the hole that leaves."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    small = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": "20000"})
-    for future in admin.create_topics([small]).values():
-        future.result(10.0)
-    large = message("event-large", note=secrets.token_hex(60_000))
-    await queue(pool, [message(f"event-{number:04d}") for number in range(20)] + [large])
-    failed, retried = counted(metrics.RELAY_FAILED), counted(metrics.RELAY_RETRIED)
-    async with database(database_url) as opened:
-        worker = relay(opened, kafka, topic_prefix)
-        publisher = worker.publisher()
-        counts = await worker.relay_batch(publisher)
-        assert (counts.published, counts.rescheduled, counts.dead) == (20, 1, 0)
-        assert await rows(pool) == {"event-large": ("pending", 1)}
-        await queue(pool, [message("event-after")])
-        assert (await worker.relay_batch(publisher)).published == 1
-        await publisher.close()
-        async with running(worker):
-            await until(lambda: pool.fetchval("SELECT status = 'dead' FROM event_outbox"))
-    assert await rows(pool) == {"event-large": ("dead", 3)}
-    assert "MessageSizeTooLarge" in await pool.fetchval("SELECT last_error FROM event_outbox")
-    assert counted(metrics.RELAY_FAILED) == failed + 1
-    assert counted(metrics.RELAY_RETRIED) == retried + 2
-
-
-async def test_a_topic_that_takes_less_than_a_batch_gets_its_rows_one_by_one(
-    pool: Pool, database_url: str, kafka: str, topic_prefix: str
-) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka})
-    small = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": "600"})
-    for future in admin.create_topics([small]).values():
-        future.result(10.0)
-    await queue(pool, [message(f"event-{number:04d}") for number in range(50)])
-    async with database(database_url) as opened:
-        worker = relay(opened, kafka, topic_prefix)
-        publisher = worker.publisher()
-        counts = await worker.relay_batch(publisher)
-        await publisher.close()
-    assert (counts.published, counts.rescheduled, counts.dead) == (50, 0, 0)
-
-
-async def test_a_small_topic_behind_a_slow_line_is_published_to_the_end(
-    pool: Pool, database_url: str, kafka: str, topic_prefix: str, slow_line: None
-) -> None:
-    """However long the whole batch takes: what was acknowledged leaves the outbox, and no row costs an attempt."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    small = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": "600"})
-    for future in admin.create_topics([small]).values():
-        future.result(10.0)
-    await queue(pool, [message(f"event-{number:04d}") for number in range(300)])
-    async with database(database_url) as opened:
-        worker = relay(opened, kafka, topic_prefix, batch_size=300, publish_timeout_sec=0.5)
-        publisher = worker.publisher()
-        turns = 0
-        while left := await rows(pool):
-            turns += 1
-            with contextlib.suppress(DependencyDown):
-                await worker.relay_batch(publisher)
-            assert len(await rows(pool)) < len(left), "no row was published and deleted in this turn"
-            assert {attempts for _, attempts in (await rows(pool)).values()} <= {0}
-        await publisher.close()
-    assert turns > 1, "the line was not slow enough to show anything"
-
-
-async def test_rows_are_published_whatever_the_relays_clock_says(
+async def test_rows_are_published_by_a_relay_whose_clock_is_wrong(
     pool: Pool, database_url: str, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Brokers refuse timestamps that are an hour ahead of them; the messages' are the database's."""
@@ -160,7 +71,7 @@ async def test_a_missing_topic_costs_its_row_an_attempt(
     assert await rows(pool) == {"event-lost": ("pending", 1)}
 
 
-async def test_refused_rows_are_told_with_topic_error_and_event_ids(
+async def test_refused_rows_are_logged_with_topic_error_and_event_ids(
     pool: Pool, database_url: str, kafka: str, topic_prefix: str
 ) -> None:
     await queue(pool, [message("event-lost-1"), message("event-lost-2")], topic="no such topic")
@@ -184,7 +95,7 @@ async def test_refused_rows_are_told_with_topic_error_and_event_ids(
     ]
 
 
-async def test_lanes_that_wait_for_kafka_say_so_once_and_resume_with_its_first_answer(
+async def test_lanes_that_wait_for_kafka_log_it_once_and_resume_with_its_first_answer(
     pool: Pool, database_url: str, kafka: str, topic_prefix: str
 ) -> None:
     """One lane finds no rows while the other holds them, which says nothing about Kafka."""
@@ -210,9 +121,7 @@ async def test_lanes_that_wait_for_kafka_say_so_once_and_resume_with_its_first_a
                     assert not [line for line in lines if line["event"] == "relay_resumes"]
                     proxy.heal()
                     await until(published)
-    resumed = [line["lane"] for line in lines if line["event"] == "relay_resumes"]
-    assert len(resumed) == 1
-    assert resumed[0] in waits
+    assert {line["lane"] for line in lines if line["event"] == "relay_resumes"} == set(waits)
 
 
 async def test_a_broker_that_is_away_costs_no_attempt(pool: Pool, database_url: str, topic_prefix: str) -> None:

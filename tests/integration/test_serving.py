@@ -84,7 +84,7 @@ async def test_a_session_shows_nothing_of_what_was_before_it(settings: Settings)
         assert {entry.item_id for entry in stored.entries} == {"tent", "lamp"}
 
 
-async def test_nobody_waits_for_long_for_a_category_to_trend(settings: Settings) -> None:
+async def test_new_trends_of_a_category_show_within_a_second(settings: Settings) -> None:
     """A new user sees the best of several categories before more of the same."""
     async with serving(settings) as client:
         films = {f"film-{n}": {"categories": ["films"], **OLD} for n in range(8)}

@@ -21,7 +21,7 @@ async def test_missing_topics_are_made_with_their_partitions_and_retention(kafka
     assert len(found.topics[f"{topic_prefix}one"].partitions) == 3
 
 
-async def test_a_broker_that_refuses_is_told_from_one_that_is_away(kafka: str, topic_prefix: str) -> None:
+async def test_a_refusing_broker_and_a_missing_one_are_different_errors(kafka: str, topic_prefix: str) -> None:
     too_many = TopicOptions(prefix=topic_prefix, replication_factor=5)
     with pytest.raises(UserError, match=f"Topic {topic_prefix}one is missing and cannot be created.*6 partitions"):
         await ensure_topics(kafka_options(kafka), ["one"], too_many, timeout_sec=10.0)

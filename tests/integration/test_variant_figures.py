@@ -122,7 +122,7 @@ async def test_slices_add_up_to_what_one_slice_gives(settings: Settings, pool: a
 
 
 async def test_a_variant_is_compared_with_control_on_the_same_days(settings: Settings, pool: asyncpg.Pool) -> None:
-    """Tuesday is a good day for everybody, and the variant had most of its users then: that is no merit of its own."""
+    """Tuesday is a good day for everybody, and the variant had most of its users then, which is not its merit."""
     rows = [
         # (days ago, variant, shown and clicked by each of ten groups): 10 % on one day, 50 % on the other.
         (3, "control", 400, 40),

@@ -56,7 +56,7 @@ async def test_another_experiment_assigns_otherwise(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("popular_items")
-async def test_without_variants_nothing_is_said_of_any(settings: Settings, pool: asyncpg.Pool) -> None:
+async def test_without_variants_an_answer_names_none(settings: Settings, pool: asyncpg.Pool) -> None:
     async with serving(settings) as client:
         assert "variant" not in await reco(client, "ann", **{"X-Autolog-Impressions": "true"})
         refused = await client.get("/reco?user_id=ann&variant=control")

@@ -166,7 +166,7 @@ def test_an_invalid_pattern_of_metrics_is_refused() -> None:
     assert "unterminated subpattern" in result.output
 
 
-def test_an_answer_that_is_not_the_service_s_is_said_to_be_one() -> None:
+def test_an_answer_of_another_server_is_reported() -> None:
     assert "check the URL" in HttpReply(404, "<html>", 1.0).shown()
     assert HttpReply(404, {"detail": "No such path."}, 1.0).shown() == "404 No such path."
     assert HttpReply(0, "no answer from x", 1.0).shown() == "no answer from x"

@@ -134,7 +134,7 @@ def test_every_constant_is_tried_to_either_side() -> None:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """A gzipped CSV file of long ago, with one line that is no event."""
+    """A gzipped CSV file of long ago, with one line that is not an event."""
     path = tmp_path / "log.csv.gz"
     with gzip.open(path, "wt", newline="") as file:
         writer = csv.writer(file)

@@ -1,12 +1,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.importing.backlog import Sample
+from app.importing.backlog import IdSample
 
 
 @given(st.lists(st.integers(0, 30), max_size=60))
 def test_a_sample_is_spread_evenly_bounded_and_holds_the_newest(portions: list[int]) -> None:
-    sample = Sample(limit=16)
+    sample = IdSample(limit=16)
     seen: list[str] = []
     newest: list[str] = []
     for size in portions:
@@ -22,7 +22,7 @@ def test_a_sample_is_spread_evenly_bounded_and_holds_the_newest(portions: list[i
 
 
 def test_a_small_import_is_sampled_whole() -> None:
-    sample = Sample()
+    sample = IdSample()
     sample.add([f"id-{number}" for number in range(5_000)])
     assert sample.every == 1
     assert len(sample.ids) == 5_000

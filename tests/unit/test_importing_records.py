@@ -71,7 +71,7 @@ def test_an_id_of_the_file_is_kept() -> None:
 
 
 @given(st.lists(st.integers(0, 5), max_size=60))
-def test_equal_rows_are_told_apart_by_counting_and_each_run_counts_alike(numbers: list[int]) -> None:
+def test_equal_rows_are_numbered_and_each_run_numbers_them_alike(numbers: list[int]) -> None:
     rows = [row(number) for number in numbers]
     ids = made(rows)
     assert len(set(ids)) == len(rows)

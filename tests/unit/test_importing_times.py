@@ -52,7 +52,7 @@ def test_a_time_without_zone_is_in_the_given_one() -> None:
     assert parse(winter + "Z", timezone="Europe/Berlin") == parse(winter)
 
 
-def test_a_pattern() -> None:
+def test_times_are_read_by_a_given_pattern() -> None:
     assert parse("1/12/2010 08:26", "%d/%m/%Y %H:%M") == parse("2010-12-01T08:26:00Z")
     with pytest.raises(ValueError, match="does not fit"):
         parse("2010-12-01", "%d/%m/%Y")
@@ -96,6 +96,6 @@ def test_the_bound_itself_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("time_format", "timezone"), [("unix", "UTC"), ("auto", "Mars/Base"), ("auto", "../etc/passwd")]
 )
-def test_a_format_or_zone_that_does_not_exist_is_said(time_format: str, timezone: str) -> None:
+def test_an_unknown_time_format_or_zone_is_an_error(time_format: str, timezone: str) -> None:
     with pytest.raises(UserError, match=r"--time-format unix|--timezone"):
         time_parser(time_format, timezone, latest_ms=LATEST)

@@ -145,7 +145,7 @@ def test_an_interval_holds_its_value_and_stays_in_range(drawn: tuple[list[int], 
 
 
 @given(counts, st.randoms(use_true_random=False))
-def test_groups_have_no_order_and_those_without_anybody_no_say(
+def test_order_and_empty_groups_do_not_change_an_interval(
     drawn: tuple[list[int], list[int]], rng: random.Random
 ) -> None:
     rows = list(zip(*drawn, strict=True))
@@ -187,5 +187,5 @@ def test_a_difference_turns_its_sign_with_its_sides(drawn: tuple[tuple[list[int]
     ("freedom", "point"),
     [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (5, 2.5706), (10, 2.2281), (120, 1.9799)],
 )
-def test_students_t(freedom: int, point: float) -> None:
+def test_students_t_has_the_tabulated_quantiles(freedom: int, point: float) -> None:
     assert student(freedom) == pytest.approx(point, rel=0.002)

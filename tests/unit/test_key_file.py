@@ -16,7 +16,7 @@ def healthy() -> float | None:
     return metrics.REGISTRY.get_sample_value("reco_api_check_status", {"scope": "keys", "check": "file"})
 
 
-def test_a_file_that_is_away_is_said_once_and_is_well_when_it_is_back(
+def test_a_missing_key_file_is_logged_once_and_read_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Not through structlog, whose level and loggers belong to the process.

@@ -142,7 +142,7 @@ async def test_open_loop_latency_runs_from_the_intended_time() -> None:
     assert counts.good >= 40
 
 
-async def test_an_unreachable_service_is_said_at_once() -> None:
+async def test_an_unreachable_service_is_reported_at_once() -> None:
     async with serving(well) as (_, endpoint):
         pass
     with pytest.raises(OSError, match=r"refused|Connect call failed") as raised:

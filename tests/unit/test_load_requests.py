@@ -11,11 +11,24 @@ from hypothesis import strategies as st
 
 from app.core.batch_body import decode_batch
 from app.core.events import decode_any, decode_impression, decode_interaction, decode_watch
-from app.load.requests import ACCEPTED, PENDING, REFUSED, UNKNOWN, Batches, Endpoint, Gets, History, Singles, template
-from app.load.workload import Shape, World
+from app.load.requests import (
+    ACCEPTED,
+    PENDING,
+    REFUSED,
+    UNKNOWN,
+    Batches,
+    Endpoint,
+    Gets,
+    SentEvents,
+    Singles,
+    template,
+)
+from app.load.workload import Population, Shape
 
 ENDPOINT = Endpoint("127.0.0.1", 8080, prefix="/shop", headers=(("X-API-Key", "secret"),))
-TEMPLATES = [template(e) for e in itertools.islice(World(Shape(users=50, items=50, history=1, seed=1)).events("x"), 40)]
+TEMPLATES = [
+    template(e) for e in itertools.islice(Population(Shape(users=50, items=50, history=1, seed=1)).events("x"), 40)
+]
 DECODERS = {"/log/watch": decode_watch, "/log/impression": decode_impression, "/event": decode_interaction}
 
 
@@ -49,7 +62,7 @@ def batch_answer(*statuses: str) -> bytes:
 
 
 def test_single_events_are_whole_requests_with_ids_of_their_own() -> None:
-    history = History("abcdefgh")
+    history = SentEvents("abcdefgh")
     source = Singles(ENDPOINT, TEMPLATES, history)
     ids = set()
     for expected in range(2 * len(TEMPLATES)):
@@ -66,7 +79,7 @@ def test_single_events_are_whole_requests_with_ids_of_their_own() -> None:
 
 
 def test_batches_hold_as_many_events_as_asked_and_end_when_sent_once() -> None:
-    source = Batches(ENDPOINT, TEMPLATES, History("abcdefgh"), 15, once=True)
+    source = Batches(ENDPOINT, TEMPLATES, SentEvents("abcdefgh"), 15, once=True)
     sizes = []
     while (made := source.next()) is not None:
         request = Request(made[0])
@@ -95,7 +108,7 @@ def test_an_address_of_version_six_stands_in_brackets() -> None:
     [(202, ACCEPTED, None), (200, ACCEPTED, None), (409, REFUSED, "409"), (422, REFUSED, "422"), (503, UNKNOWN, "503")],
 )
 def test_the_state_of_a_single_event_goes_by_the_status(status: int, state: int, complaint: str | None) -> None:
-    history = History("abcdefgh")
+    history = SentEvents("abcdefgh")
     source = Singles(ENDPOINT, TEMPLATES, history)
     _, token = source.next()
     assert history.states[token] == PENDING
@@ -104,7 +117,7 @@ def test_the_state_of_a_single_event_goes_by_the_status(status: int, state: int,
 
 
 def test_no_answer_leaves_the_event_open() -> None:
-    history = History("abcdefgh")
+    history = SentEvents("abcdefgh")
     source = Singles(ENDPOINT, TEMPLATES, history)
     source.next()
     assert source.settle(0, 0, b"timeout") == (0, "timeout")
@@ -112,7 +125,7 @@ def test_no_answer_leaves_the_event_open() -> None:
 
 
 def test_each_event_of_a_batch_has_its_own_state() -> None:
-    history = History("abcdefgh")
+    history = SentEvents("abcdefgh")
     source = Batches(ENDPOINT, TEMPLATES, history, 4)
     assert source.next() is not None
     answer = batch_answer("accepted", "duplicate", "conflict", "invalid")
@@ -126,7 +139,7 @@ def test_each_event_of_a_batch_has_its_own_state() -> None:
 
 
 def test_an_answer_to_another_batch_is_noticed() -> None:
-    source = Batches(ENDPOINT, TEMPLATES, History("abcdefgh"), 4)
+    source = Batches(ENDPOINT, TEMPLATES, SentEvents("abcdefgh"), 4)
     assert source.next() is not None
     with pytest.raises(ValueError, match="3 results to 4 events"):
         source.settle(0, 200, batch_answer("accepted", "accepted", "accepted"))
@@ -134,6 +147,6 @@ def test_an_answer_to_another_batch_is_noticed() -> None:
 
 @given(st.lists(st.integers(min_value=1, max_value=50), max_size=20))
 def test_numbers_are_never_given_twice(counts: list[int]) -> None:
-    history = History("abcdefgh")
+    history = SentEvents("abcdefgh")
     taken = [first + offset for count in counts for first in [history.take(count)] for offset in range(count)]
     assert taken == list(range(sum(counts)))

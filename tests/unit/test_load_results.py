@@ -17,7 +17,7 @@ from app.load.latency import Latencies
 from app.load.plan import Plan
 from app.load.requests import Endpoint
 from app.load.results import MedianRange, Results, Sample, drain_rate, median_range, values_of
-from app.load.store import Verdict
+from app.load.store import CheckResult
 from app.load.workload import Shape
 
 PLAN = Plan(
@@ -37,7 +37,7 @@ PLAN = Plan(
     baselines=True,
     check=True,
 )
-GOOD = Verdict(sent=10, accepted=9, refused=0, unknown=1, stored=10, consumed=10, violations=[])
+GOOD = CheckResult(sent=10, accepted=9, refused=0, unknown=1, stored=10, consumed=10, violations=[])
 
 
 def results_of(**rates: list[float]) -> Results:
@@ -120,7 +120,7 @@ def test_a_drain_that_slows_down_has_a_slope() -> None:
         ("single.cpu<=100", False),
     ],
 )
-def test_conditions(condition: str, met: bool) -> None:
+def test_a_condition_is_met_or_not_by_the_median(condition: str, met: bool) -> None:
     checked = thresholds.evaluate(thresholds.parse(condition), results_of(single=[600.0], baseline_post=[1000.0]))
     assert checked.passed is met
 
@@ -197,7 +197,7 @@ def test_the_tables_name_errors_unmet_conditions_and_lost_events() -> None:
     ],
 )
 def test_a_run_passes_when_nothing_went_wrong(
-    errors: dict[str, int], condition: str, verdict: Verdict | None, expected: bool
+    errors: dict[str, int], condition: str, verdict: CheckResult | None, expected: bool
 ) -> None:
     results = Results()
     results.add("single", Sample(values={"rate": 5.0}, errors=errors))

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 from app.load import freshness, scrape
 from app.load.freshness import Marked, reflects
-from app.load.requests import ACCEPTED, UNKNOWN, Endpoint, Gets, History, Singles, template
-from app.load.workload import Shape, World
+from app.load.requests import ACCEPTED, UNKNOWN, Endpoint, Gets, SentEvents, Singles, template
+from app.load.workload import Population, Shape
 from tests.support.http_server import Request, serving
 
 
@@ -58,13 +58,13 @@ def test_an_answer_reflects_an_item_that_it_names_as_a_reason() -> None:
     assert not reflects(b'{"items": [{"item_id": "b", "score": 1.0}]}', "b")
 
 
-def marked(endpoint: Endpoint, history: History) -> Marked:
+def marked(endpoint: Endpoint, history: SentEvents) -> Marked:
     return Marked(endpoint, Gets(endpoint, ["/plain"]), history, ["popular-1", "popular-2"], 2)
 
 
 async def test_a_marked_event_is_followed_until_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(freshness, "_PAUSE_SEC", 0.0)
-    history, asked = History("abcdefgh"), []
+    history, asked = SentEvents("abcdefgh"), []
 
     async def reflect_the_third_time(request: Request, writer: asyncio.StreamWriter) -> None:
         asked.append(parse_qs(urlsplit(request.target).query)["user_id"][0])
@@ -89,7 +89,7 @@ async def test_a_marked_event_is_followed_until_it_shows(monkeypatch: pytest.Mon
 
 async def test_an_event_that_never_shows_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(freshness, "_GIVE_UP_SEC", 0.0)
-    source = marked(Endpoint("127.0.0.1", 9), History("abcdefgh"))
+    source = marked(Endpoint("127.0.0.1", 9), SentEvents("abcdefgh"))
     source.next()
     event = source.next()
     assert event is not None
@@ -100,7 +100,7 @@ async def test_an_event_that_never_shows_is_an_error(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_marked_event_that_was_not_accepted_is_not_followed() -> None:
-    history = History("abcdefgh")
+    history = SentEvents("abcdefgh")
     source = marked(Endpoint("127.0.0.1", 9), history)
     source.next()
     event = source.next()
@@ -112,8 +112,8 @@ async def test_a_marked_event_that_was_not_accepted_is_not_followed() -> None:
 
 
 async def test_plain_and_marked_events_share_one_history() -> None:
-    endpoint, history = Endpoint("127.0.0.1", 9), History("abcdefgh")
-    events = World(Shape(users=5, items=20, history=1, seed=1)).events("some")
+    endpoint, history = Endpoint("127.0.0.1", 9), SentEvents("abcdefgh")
+    events = Population(Shape(users=5, items=20, history=1, seed=1)).events("some")
     plain = Singles(endpoint, [template(next(events)) for _ in range(3)], history)
     source = Marked(endpoint, plain, history, ["popular-1"], 2)
     tokens = [request[1] for request in (source.next() for _ in range(6)) if request is not None]

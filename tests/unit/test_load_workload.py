@@ -7,14 +7,14 @@ import msgspec
 import pytest
 
 from app.core.events import MAX_AGE_MS, MAX_EVENT_BYTES, AnyEvent, Impression, accept, decode_any
-from app.load.workload import MIX, SHARE_FROM_CLUSTERS, Shape, World
+from app.load.workload import MIX, SHARE_FROM_CLUSTERS, Population, Shape
 
 SHAPE = Shape(users=300, items=500, history=8, seed=7)
 NOW_MS = 1_790_000_000_000
 
 
 def live(shape: Shape, count: int, stream: str = "live") -> list[AnyEvent]:
-    return list(itertools.islice(World(shape).events(stream), count))
+    return list(itertools.islice(Population(shape).events(stream), count))
 
 
 def test_the_same_seed_gives_the_same_events_and_another_seed_others() -> None:
@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_events_and_another_seed_others() -> None:
 
 
 def test_every_event_is_one_the_api_takes() -> None:
-    world = World(SHAPE)
+    world = Population(SHAPE)
     for event in [*live(SHAPE, 500), *world.seed_events(NOW_MS)]:
         body = msgspec.json.encode(event)
         assert 100 < len(body) < MAX_EVENT_BYTES
@@ -39,7 +39,7 @@ def test_types_are_mixed_as_stated() -> None:
 
 
 def test_popular_items_come_often_and_most_items_seldom() -> None:
-    world = World(SHAPE)
+    world = Population(SHAPE)
     counts = Counter(
         item_id
         for event in live(SHAPE, 10_000)
@@ -51,7 +51,7 @@ def test_popular_items_come_often_and_most_items_seldom() -> None:
 
 
 def test_users_stay_with_their_clusters() -> None:
-    world = World(SHAPE)
+    world = Population(SHAPE)
     rank = {item_id: index for index, item_id in enumerate(world.item_ids)}
     clusters = len(world.clusters)
     number = {user_id: index for index, user_id in enumerate(world.user_ids)}
@@ -61,7 +61,7 @@ def test_users_stay_with_their_clusters() -> None:
 
 
 def test_histories_are_complete_in_order_and_recent_enough() -> None:
-    events = list(World(SHAPE).seed_events(NOW_MS))
+    events = list(Population(SHAPE).seed_events(NOW_MS))
     times = [event.ts_ms for event in events if isinstance(event.ts_ms, int)]
     assert len(times) == len(events)
     assert set(Counter(event.user_id for event in events).values()) == {SHAPE.history}

@@ -63,9 +63,7 @@ def test_a_data_error_is_not_an_outage(error: Exception) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_values_that_postgres_refuses_are_told_from_its_other_errors(
-    error: asyncpg.PostgresError, of_the_data: bool
-) -> None:
+def test_refused_values_are_distinguished_from_other_errors(error: asyncpg.PostgresError, of_the_data: bool) -> None:
     assert is_data_error(error) is of_the_data
 
 

@@ -71,7 +71,7 @@ async def test_crash_is_one_error_line_with_its_traceback(lines: list[Any]) -> N
     assert line["exc_info"].__traceback__.tb_next.tb_frame.f_code.co_name == "run"
 
 
-async def test_crash_in_a_group_is_told_by_its_own_error() -> None:
+async def test_crash_in_a_group_is_reported_by_its_own_error() -> None:
     started = asyncio.Semaphore(0)
 
     async def fail() -> None:

@@ -34,7 +34,7 @@ def test_an_invalid_traceparent_has_no_trace_id(text: str | bytes | None) -> Non
     assert trace_id(text) is None
 
 
-def test_late_events_are_told_with_the_traces_of_the_slowest() -> None:
+def test_late_events_are_logged_with_the_traces_of_the_slowest() -> None:
     batch = [incoming(number, late_ms=1000 + 100 * number) for number in range(10)] + [incoming(99, late_ms=0)]
     late = LateFeatures()
     with capture_logs() as lines:
@@ -82,12 +82,12 @@ def test_late_batches_soon_after_a_line_wait_for_the_next() -> None:
     assert [line["batches"] for line in lines] == [1, 4]
 
 
-def test_late_batch_before_the_end_is_told_at_the_end() -> None:
+def test_late_batch_before_the_end_is_logged_at_the_end() -> None:
     late = LateFeatures()
     with capture_logs() as lines:
         late.add([incoming(1, late_ms=90_000)], now_ms=NOW_MS)
-        late.tell(now_ms=NOW_MS)
-        late.tell(now_ms=NOW_MS)
+        late.flush(now_ms=NOW_MS)
+        late.flush(now_ms=NOW_MS)
     assert len(lines) == 1
 
 
@@ -95,15 +95,15 @@ def test_a_batch_in_time_says_nothing_at_info() -> None:
     late = LateFeatures()
     with capture_logs() as lines:
         late.add([incoming(1, late_ms=900)], now_ms=NOW_MS)
-        traces.tell_batch([incoming(1, late_ms=900)], Applied())
-        late.tell(now_ms=NOW_MS)
+        traces.log_batch([incoming(1, late_ms=900)], Applied())
+        late.flush(now_ms=NOW_MS)
     assert lines == []
 
 
 def test_each_batch_is_a_line_at_debug_with_a_bound_on_its_traces(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with capture_logs() as lines:
-        traces.tell_batch([incoming(number // 2, late_ms=0) for number in range(60)], Applied(counted=60))
+        traces.log_batch([incoming(number // 2, late_ms=0) for number in range(60)], Applied(counted=60))
     assert [(line["event"], line["messages"], line["counted"]) for line in lines] == [("batch_counted", 60, 60)]
     assert (lines[0]["trace_ids"], lines[0]["more_traces"]) == ([trace(number) for number in range(20)], 10)
 

@@ -205,7 +205,7 @@ READ: set[str] = set()
 def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
     READ.clear()
     rank(Profile(HISTORY, Watched()), NEAR, TOP, now_ms=LANDMARK_MS, index=INDEX)
-    # How many neighbours are kept is no weight: it shapes the lists that are shared by all variants.
+    # How many neighbours are kept is not a weight: it shapes the lists that are shared by all variants.
     assert READ - {"neighbours"} == set(WEIGHTS)
 
 

@@ -10,7 +10,7 @@ from app.load.requests import Endpoint
 from app.load.scrape import Samples
 
 
-class Reading(Struct, frozen=True):
+class ProcessReading(Struct, frozen=True):
     """Taken before and after a measurement. `cpu_sec` of all service processes, `rss_bytes` of the largest.
 
     `machine_cpu_sec` is what everything on the machine has used, None where the service is not on this one.
@@ -22,7 +22,7 @@ class Reading(Struct, frozen=True):
     machine_cpu_sec: float | None = None
 
 
-def usage(before: Reading, after: Reading, seconds: float) -> dict[str, float]:
+def usage(before: ProcessReading, after: ProcessReading, seconds: float) -> dict[str, float]:
     """The fields `cpu`, `machine_cpu`, `rss_mb` and `lag_p99` of what happened in between, as far as they are known."""
     values: dict[str, float] = {}
     if before.machine_cpu_sec is not None and after.machine_cpu_sec is not None:
@@ -37,13 +37,13 @@ def usage(before: Reading, after: Reading, seconds: float) -> dict[str, float]:
     return values
 
 
-class Target(Protocol):
+class Subject(Protocol):
     """Where the load goes."""
 
     @property
     def endpoint(self) -> Endpoint: ...
 
-    def reading(self) -> Reading: ...
+    def reading(self) -> ProcessReading: ...
 
     def pending(self) -> int | None:
         """Events accepted and not yet in the features; None when that cannot be known."""
@@ -64,9 +64,9 @@ class Remote:
         if status != 200:
             raise UserError(f"GET /healthz answers {status}, not 200: {body[:500]}")
 
-    def reading(self) -> Reading:
+    def reading(self) -> ProcessReading:
         samples = scrape.read(self.endpoint)
-        return Reading(
+        return ProcessReading(
             scrape.total(samples, "process_cpu_seconds_total"),
             scrape.total(samples, "process_resident_memory_bytes"),
             samples,
