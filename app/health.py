@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 TaskState = Literal["starting", "running", "failing", "restarting", "wedged", "stopped"]
 DependencyState = Literal["starting", "up", "down"]
-Need = Literal["required", "degrades"]
+Requirement = Literal["required", "degrades"]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
@@ -21,7 +21,7 @@ class TaskStatus(Struct, kw_only=True):
     since: Time
     last_progress: Time | None
     restarts: int
-    need: Need
+    need: Requirement
     detail: str | None = None
     error: str | None = None
 
@@ -32,7 +32,7 @@ class DependencyStatus(Struct, kw_only=True):
     state: DependencyState
     since: Time
     last_progress: Time | None
-    need: Need
+    need: Requirement
     latency_ms: float | None = None
     error: str | None = None
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from app import metrics
 from app.errors import DependencyDown, UserError, describe
-from app.health import DependencyState, DependencyStatus, Need
+from app.health import DependencyState, DependencyStatus, Requirement
 from app.supervisor import Progress, wait_for_stop
 
 _log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ class Dependency(Struct, frozen=True):
 
     name: str
     probe: Callable[[], Awaitable[None]]
-    need: Need
+    need: Requirement
 
 
 class Monitor:

@@ -16,7 +16,7 @@ from app.api.refused_keys import RefusedKeys
 from app.core.events import Record
 from app.core.variants import Variants
 from app.errors import BufferFull, Closed
-from app.health import Need
+from app.health import Requirement
 from app.http.access import Access
 from app.http.sla import SlaWindow
 from app.ingest.group_commit import GroupCommit
@@ -40,7 +40,7 @@ def workers(settings: Settings, database: Database, cache: HistoryCache | None) 
     # Between two beats is at most one transaction, and calls of Kafka and Redis with fixed or shorter deadlines.
     stall_sec = 40.0 + options.pool_options(settings).transaction_timeout_sec
     # An API takes events while the pipeline behind it fails: the outbox keeps them.
-    work: Need = "degrades" if "api" in settings.role else "required"
+    work: Requirement = "degrades" if "api" in settings.role else "required"
     tasks = []
     if "relay" in settings.role:
         relay = Relay(database, kafka, options.relay_options(settings))

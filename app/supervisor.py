@@ -17,7 +17,7 @@ from app import metrics
 from app.core.outcomes import Outcomes
 from app.core.retry import backoff
 from app.errors import describe
-from app.health import Need, TaskState, TaskStatus
+from app.health import Requirement, TaskState, TaskStatus
 
 _log = structlog.get_logger(__name__)
 
@@ -68,8 +68,8 @@ class TaskSpec(Struct, frozen=True):
     name: str
     run: Run
     stall_sec: float = 60.0
-    need: Need = "required"
-    work: Need = "required"
+    need: Requirement = "required"
+    work: Requirement = "required"
 
 
 class _Failure(Struct, frozen=True):

@@ -18,7 +18,9 @@ from app.adapters import sql
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
-Action: TypeAlias = Literal["erase_user", "store_items", "delete_item", "store_rule", "delete_rule", "refuse_key"]
+AuditedAction: TypeAlias = Literal[
+    "erase_user", "store_items", "delete_item", "store_rule", "delete_rule", "refuse_key"
+]
 
 _SQL: Final = sql.load(__file__)
 _log: Final = structlog.get_logger(__name__)
@@ -31,7 +33,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
     """
 
     actor: str | None
-    action: Action
+    action: AuditedAction
     targets: Sequence[str]
     outcome: str
     request_id: str | None

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from app.adapters import audit
-from app.adapters.audit import Action, AuditEntry
+from app.adapters.audit import AuditedAction, AuditEntry
 from app.adapters.postgres import Database
 from app.http.context import RequestContext
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Change:
     """A change that is being made on `connection`. One that comes to nothing is not recorded."""
 
-    def __init__(self, connection: "Connection", context: RequestContext, action: Action) -> None:
+    def __init__(self, connection: "Connection", context: RequestContext, action: AuditedAction) -> None:
         self.connection = connection
         self.entry: AuditEntry | None = None
         self._context = context
@@ -34,7 +34,7 @@ class Change:
 
 
 @asynccontextmanager
-async def change(database: Database, context: RequestContext, action: Action) -> AsyncIterator[Change]:
+async def change(database: Database, context: RequestContext, action: AuditedAction) -> AsyncIterator[Change]:
     """A transaction for one change. Raises `DependencyDown`."""
     async with database.connection() as connection, connection.transaction():
         made = Change(connection, context, action)

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from app.adapters import audit as audit_log
-from app.adapters.audit import Action, AuditRow
+from app.adapters.audit import AuditedAction, AuditRow
 from app.commands.dead_rows import database
 from app.commands.durations import Duration
 
@@ -16,7 +16,7 @@ _SHOWN_TARGETS: Final = 3
 
 @click.command()
 @click.option("--key", "actor", metavar="NAME", help="Only what this API key did, or this command: 'reco import'.")
-@click.option("--action", type=click.Choice(get_args(Action)))
+@click.option("--action", type=click.Choice(get_args(AuditedAction)))
 @click.option("--target", metavar="ID", help="Only what was done to this item or rule.")
 @click.option("--since", type=Duration(), metavar="AGE", help="Only the last 90s, 10m, 2h or 7d.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)

@@ -5,16 +5,15 @@ group are chosen by a popularity of their own, and new ones enter every group as
 known what a ranking must learn: the taste, its changes, and the new items.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
 
 from app.core.events import MESSAGE_VERSION
+from app.core.exploration import Chance
 from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessage, WatchMessage
 from app.core.signals import HOUR_MS, LANDMARK_MS
-
-Chance = Callable[[], float]
 
 
 class World(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="reco"'}
 _BEARER: Final = b"bearer "
 
 
-class Decision(Protocol):
+class LimitDecision(Protocol):
     """A limiter's decision about one request."""
 
     @property
@@ -42,7 +42,7 @@ class Access(Struct, frozen=True, kw_only=True):
 
     keys: Callable[[], KeyRing] | None = None
     refused: Callable[[str | None, str, str, str], None] | None = None
-    take: Callable[[str], Awaitable[Decision]] | None = None
+    take: Callable[[str], Awaitable[LimitDecision]] | None = None
     query_paths: frozenset[str] = frozenset()
 
 

@@ -33,7 +33,7 @@ _YES: Final = frozenset({"true", "t", "yes", "y", "1"})
 _NO: Final = frozenset({"false", "f", "no", "n", "0"})
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Labels = Annotated[list[Id], Meta(max_length=50)]
+ItemLabels = Annotated[list[Id], Meta(max_length=50)]
 
 
 class ItemColumns(Struct, frozen=True, kw_only=True):
@@ -54,8 +54,8 @@ class ItemRow(Struct, frozen=True, kw_only=True):
 
     item_id: Id
     title: str | None = None
-    categories: Labels = []
-    tags: Labels = []
+    categories: ItemLabels = []
+    tags: ItemLabels = []
     published_at: datetime | None = None
     expires_at: datetime | None = None
     hidden: bool = False

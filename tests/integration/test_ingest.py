@@ -12,10 +12,9 @@ import cramjam
 import httpx
 import pytest
 
+from app.core.signals import DAY_MS
 from app.settings import Settings
 from tests.support.api import serving, stored, watch
-
-DAY_MS = 24 * 3600 * 1000
 
 
 @pytest.fixture
@@ -172,9 +171,7 @@ async def test_a_batch_answers_each_event_in_its_place(api: httpx.AsyncClient, p
     assert await stored(pool) == (3, 3)
 
 
-async def test_an_atomic_batch_with_one_invalid_event_stores_nothing(
-    api: httpx.AsyncClient, pool: asyncpg.Pool
-) -> None:
+async def test_atomic_batch_with_an_invalid_event_stores_nothing(api: httpx.AsyncClient, pool: asyncpg.Pool) -> None:
     taken = {"event_type": "watch", **watch(event_id="event-0001")}
     assert (await api.post("/log/watch", json=watch(event_id="event-0001"))).status_code == 202
     new = {**taken, "event_id": "event-0002"}

@@ -1,13 +1,13 @@
-from app.health import DependencyState, DependencyStatus, Need, ProcessInfo, TaskState, TaskStatus, summarize
+from app.health import DependencyState, DependencyStatus, ProcessInfo, Requirement, TaskState, TaskStatus, summarize
 
 PROCESS = ProcessInfo(pid=1, version="1.0", revision="unknown")
 
 
-def task(state: TaskState, need: Need = "required") -> TaskStatus:
+def task(state: TaskState, need: Requirement = "required") -> TaskStatus:
     return TaskStatus(state=state, since="", last_progress=None, restarts=0, need=need)
 
 
-def dependency(state: DependencyState, need: Need) -> DependencyStatus:
+def dependency(state: DependencyState, need: Requirement) -> DependencyStatus:
     return DependencyStatus(state=state, since="", last_progress=None, need=need)
 
 

@@ -1,5 +1,6 @@
 """Rules of the house that no linter knows. They read files, and need nothing but the checkout and the locked tools."""
 
+import ast
 import re
 import tomllib
 from collections import Counter
@@ -21,9 +22,21 @@ def modules(*folders: str) -> list[Path]:
 
 
 def test_modules_stay_small() -> None:
-    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules("app", "workers", "src")}
+    lines = {
+        path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules("app", "workers", "src", "tests")
+    }
     assert lines
     assert {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > MAX_MODULE_LINES} == {}
+
+
+def test_a_class_or_a_type_has_its_name_alone() -> None:
+    """One word, one meaning. Parameters of calls (`app/api`) are named as the calls name them."""
+    owners: dict[str, list[str]] = {}
+    for path in modules("app/adapters", "app/core", "app/http", "app/ingest", "app/serving", "app/load", "workers"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                owners.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}
 
 
 def test_nothing_is_left_for_later() -> None:
