@@ -30,6 +30,7 @@ from app.supervisor import TaskSpec
 from workers.consumer import FeatureConsumer
 from workers.maintenance import Maintenance
 from workers.relay import Relay
+from workers.traces import LateFeatures
 
 _BEACON_PATH: Final = "/log/batch"
 
@@ -47,8 +48,9 @@ def workers(settings: Settings, database: Database, cache: HistoryCache | None) 
         tasks.append(TaskSpec("outbox-relay", relay.run, stall_sec, work=work))
     if "consumer" in settings.role:
         # Members of one group: while Postgres writes the batch of one, another decodes and folds its own (ADR 17).
+        late = LateFeatures()
         for number in range(1, settings.feature_consumer_members + 1):
-            consumer = FeatureConsumer(database, cache, kafka, options.consumer_options(settings))
+            consumer = FeatureConsumer(database, cache, kafka, options.consumer_options(settings), late, member=number)
             name = "feature-consumer" if number == 1 else f"feature-consumer-{number}"
             tasks.append(TaskSpec(name, consumer.run, stall_sec, work=work))
     maintenance = Maintenance(

@@ -61,7 +61,11 @@ class FeatureConsumer:
         cache: HistoryCache | None,
         kafka_options: kafka.KafkaOptions,
         options: ConsumerOptions,
+        late: traces.LateFeatures,
+        *,
+        member: int = 1,
     ) -> None:
+        """`late`: of all members of the process. `member`: which of them this is, for the log."""
         self._kafka_options = kafka_options
         self._options = options
         self._writer = FeatureWriter(
@@ -71,7 +75,8 @@ class FeatureConsumer:
         )
         self._size = BatchSize(options.max_poll_records, budget_sec=options.statement_timeout_sec)
         self._write_through = WriteThrough(database, cache)
-        self._late = traces.LateFeatures()
+        self._late = late
+        self._log = _log.bind(member=member)
         self._subscription: Subscription | None = None
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
@@ -81,7 +86,7 @@ class FeatureConsumer:
                 try:
                     await self.consume_batch(stop, progress)
                 except (DependencyDown, KafkaError, Stuck, Recreated, UserError) as error:
-                    _waits(outage, error)
+                    self._waits(outage, error)
                     progress.failed(describe(error))
                     await self.close()
                     progress.beat(outage.detail)
@@ -89,7 +94,7 @@ class FeatureConsumer:
                 else:
                     if outage.failures:
                         progress.worked()
-                    _resumes(outage)
+                    self._resumes(outage)
                     progress.beat(self._assignment())
         finally:
             self._late.flush(now_ms=time.time() * 1000)
@@ -161,12 +166,12 @@ class FeatureConsumer:
                 await self._write_through.put(applied.histories)
                 applied.histories = {}
                 if error is not None:
-                    _waits(outage, error)
+                    self._waits(outage, error)
                     wait_sec = self._wait_sec(error, len(part), outage.failures)
                     if not await self._hold(subscription, polled, wait_sec, stop, progress, outage.detail):
                         return None
                     continue
-                _resumes(outage)
+                self._resumes(outage)
                 if applied.done == len(incoming):
                     return applied
                 progress.beat()
@@ -230,13 +235,11 @@ class FeatureConsumer:
         traces.log_batch(incoming, applied)
         self._late.add(incoming, now_ms=now_ms)
 
+    def _waits(self, outage: Outage, error: Exception) -> None:
+        metrics.CONSUMER_ERRORS.labels(kind_of(error)).inc()
+        if outage.failed(error):
+            self._log.warning("consumer_waits", error=describe(error))
 
-def _waits(outage: Outage, error: Exception) -> None:
-    metrics.CONSUMER_ERRORS.labels(kind_of(error)).inc()
-    if outage.failed(error):
-        _log.warning("consumer_waits", error=describe(error))
-
-
-def _resumes(outage: Outage) -> None:
-    if failures := outage.ended():
-        _log.info("consumer_resumes", after_failures=failures)
+    def _resumes(self, outage: Outage) -> None:
+        if failures := outage.ended():
+            self._log.info("consumer_resumes", after_failures=failures)

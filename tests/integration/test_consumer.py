@@ -22,6 +22,7 @@ from tests.support.consuming import incoming
 from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
 from workers.batch import Applied, FeatureWriter
 from workers.consumer import ConsumerOptions, FeatureConsumer
+from workers.traces import LateFeatures
 from workers.write_through import WriteThrough
 
 Pool = asyncpg.Pool
@@ -158,7 +159,7 @@ async def test_a_dead_letter_keeps_its_trace_and_moves_the_metrics(
         statement_timeout_sec=5.0,
         topics=topics(topic_prefix),
     )
-    consumer = FeatureConsumer(opened, cache, kafka_options(kafka), options)
+    consumer = FeatureConsumer(opened, cache, kafka_options(kafka), options, LateFeatures())
     async with running(consumer) as progress:
         await until(_assigned(progress))
         producer = Producer({"bootstrap.servers": kafka})
@@ -202,7 +203,7 @@ async def test_the_lag_is_measured_while_a_batch_waits_for_postgres(
         statement_timeout_sec=5.0,
         topics=topics(topic_prefix),
     )
-    consumer = FeatureConsumer(opened, None, kafka_options(kafka), options)
+    consumer = FeatureConsumer(opened, None, kafka_options(kafka), options, LateFeatures())
     errors = counted(metrics.CONSUMER_ERRORS, kind="postgres")
     topic = topic_prefix + TOPIC_INTERACTIONS
 

@@ -21,6 +21,7 @@ from workers import batch
 from workers import incoming as incoming_module
 from workers.batch import Applied, Braked, FeatureWriter
 from workers.consumer import ConsumerOptions, FeatureConsumer
+from workers.traces import LateFeatures
 
 Pool = asyncpg.Pool
 
@@ -216,7 +217,7 @@ async def test_part_before_a_held_message_is_in_the_cache(
         value = message(f"event-{number:04d}", item_id="poison" if number else "alien")
         producer.produce(topic_prefix + TOPIC_INTERACTIONS, value, key="ann", partition=0)
     producer.flush(10.0)
-    async with running(FeatureConsumer(opened, cache, kafka_options(kafka), options)) as progress:
+    async with running(FeatureConsumer(opened, cache, kafka_options(kafka), options, LateFeatures())) as progress:
 
         async def held() -> bool:
             return progress.outcomes.failing(time.monotonic())

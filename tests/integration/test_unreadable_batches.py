@@ -14,6 +14,7 @@ from app.devstack import Stack
 from tests.support.damaged_log import Damage, break_checksum, damage_log, log_of, make_topics, produce
 from tests.support.pipeline import counted, database, kafka_options, running, topics, until
 from workers.consumer import ConsumerOptions, FeatureConsumer
+from workers.traces import LateFeatures
 
 Pool = asyncpg.Pool
 
@@ -137,7 +138,7 @@ def consumer(opened: Database, kafka: str, topic_prefix: str) -> FeatureConsumer
         statement_timeout_sec=5.0,
         topics=topics(topic_prefix),
     )
-    return FeatureConsumer(opened, None, kafka_options(kafka), options)
+    return FeatureConsumer(opened, None, kafka_options(kafka), options, LateFeatures())
 
 
 async def consumed(pool: Pool, wanted: set[str]) -> bool:
