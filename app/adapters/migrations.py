@@ -56,13 +56,6 @@ def _migrate(database_url: str, directory: Path) -> list[str]:
     return ids
 
 
-def pending(database_url: str, directory: Path = DIRECTORY) -> list[str]:
-    """The ids of migrations that are not applied yet, in order; changes nothing."""
-    with connect(database_url) as connection:
-        applied = applied_checksums(connection)
-    return [name for name in checksums(directory) if name not in applied]
-
-
 def connect(database_url: str) -> psycopg.Connection:
     """A connection in autocommit mode; the caller closes it. Raises `DependencyDown`."""
     try:

@@ -24,9 +24,6 @@ class ExpiringStore(Generic[V]):
         self._values: dict[str, tuple[float, V]] = {}  # with the time their load began; the oldest first
         self._loads: deque[tuple[float, list[str]]] = deque()  # the oldest first
 
-    def __len__(self) -> int:
-        return len(self._values)
-
     def take(self, keys: Iterable[str]) -> tuple[dict[str, V], list[str]]:
         """The values of those keys that have one, fresh or stale, and the keys without a value."""
         values = self._values

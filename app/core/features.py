@@ -10,7 +10,7 @@ from math import sqrt
 
 import msgspec
 
-from app.core.history import NO_HISTORY, Entry, History, HistoryBuilder, decode_history, encode_history, merge_history
+from app.core.history import NO_HISTORY, Entry, History, HistoryBuilder, decode_history, encode_history
 from app.core.messages import (
     ClickMessage,
     ImpressionMessage,
@@ -33,7 +33,6 @@ __all__ = [
     "decode_history",
     "encode_history",
     "fold",
-    "merge_history",
 ]
 
 

@@ -77,14 +77,6 @@ def seen_hash(item_id: str) -> int:
     return crc32(item_id.encode())
 
 
-def merge_history(history: History, entries: Iterable[Entry]) -> History:
-    """The history with `entries` added."""
-    builder = HistoryBuilder(history)
-    for entry in entries:
-        builder.insert(entry, builder.held(entry.item_id))
-    return builder.finish()
-
-
 class HistoryBuilder:
     """A history that is being changed; `entries` are in a history's order."""
 

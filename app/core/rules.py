@@ -114,11 +114,6 @@ class Rules:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    @property
-    def rules(self) -> Sequence[Rule]:
-        """All of them, in the order of their ids."""
-        return self._rules
-
     def pins(self, now_ms: int, category: str | None) -> list[tuple[int, str]]:
         """Positions (from 1) and items, by position, then rule id. An item pinned twice keeps its first position."""
         return list(self._at(now_ms, category).pins)

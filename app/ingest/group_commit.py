@@ -83,15 +83,10 @@ class GroupCommit:
         self._probe = probe
         self._queue: deque[_Submission] = deque()
         self._in_flight: set[tuple[_Submission, ...]] = set()
-        self._pending = 0
+        self._pending = 0  # events that wait or are being written now
         self._closed = False
         self._wake = asyncio.Event()
         self._sweep_timer: asyncio.TimerHandle | None = None
-
-    @property
-    def pending(self) -> int:
-        """Events that wait or are being written now."""
-        return self._pending
 
     def submit(self, records: Sequence[Record], *, atomic: bool = False) -> asyncio.Future[list[Result]]:
         """A future of one result a record, in order. Raises `BufferFull` or `Closed` at once.

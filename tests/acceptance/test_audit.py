@@ -41,6 +41,7 @@ def told(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["actor"], row["action"], row["targets"], row["outcome"], row["request_id"]
 
 
+@pytest.mark.shows("reco audit")
 def test_each_change_is_recorded_with_who_made_it(service: Service, database_url: str) -> None:
     pin = {"action": "pin", "item_id": "hit", "position": 1}
     items = {"items": [{"item_id": "a", "title": "A"}, {"item_id": "b", "title": "B"}]}

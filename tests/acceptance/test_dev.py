@@ -19,6 +19,7 @@ from app.devstack.ports import choose
 from tests.support.service import ROOT, eventually
 
 
+@pytest.mark.shows("reco dev")
 def test_dev_runs_the_service_on_its_own_servers_and_ends_them(tmp_path: Path) -> None:
     port = choose()
     with _dev(_own_servers(tmp_path), "--port", str(port)) as (process, screen):

@@ -44,6 +44,7 @@ def test_the_version_option_names_version_and_revision() -> None:
     assert f"{build.VERSION} (revision {build.current_revision()})" in said
 
 
+@pytest.mark.shows("reco serve")
 def test_sigterm_finishes_what_is_in_hand_and_exits_with_0(environment: dict[str, str]) -> None:
     with running(environment) as service:
         event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
@@ -90,6 +91,19 @@ def test_production_without_keys_ends_the_start(environment: dict[str, str]) -> 
     ended = start({**environment, "APP_ENV": "production"})
     assert ended.returncode == 2
     assert "API_KEYS or API_KEYS_FILE: needed when APP_ENV=production" in ended.stderr
+
+
+def test_histories_in_memory_need_no_redis(environment: dict[str, str]) -> None:
+    nowhere = f"redis://127.0.0.1:{choose()}/0"
+    in_memory = {**environment, "ONLINE_CACHE_BACKEND": "memory", "ONLINE_CACHE_REDIS_URL": nowhere}
+    with running(in_memory) as service:
+        event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
+        assert service.client.post("/event", json=event).status_code == 202
+        for _ in range(2):
+            assert service.client.get("/reco?user_id=ann").status_code == 200
+        assert "redis" not in service.readiness()["dependencies"]
+        assert service.metric("reco_online_cache_reads_total", cache="history", result="hit") > 0
+        assert service.terminate() == 0
 
 
 @pytest.mark.shows("KAFKA_TOPIC_REPLICATION_FACTOR")

@@ -90,6 +90,7 @@ async def import_here(
     return counts, watcher
 
 
+@pytest.mark.shows("reco import")
 def test_the_sample_is_imported_once_however_often_it_runs(database_url: str, tmp_path: Path) -> None:
     rejects = tmp_path / "rejects"
     code, screen = run(database_url, SAMPLE, "--no-wait", "--rejected", rejects)

@@ -159,6 +159,7 @@ async def test_production_does_not_start_without_good_keys(
     assert "mysecret" not in str(caught.value)
 
 
+@pytest.mark.shows("reco key new")
 def test_reco_key_new_prints_the_token_and_the_entry_apart() -> None:
     made = CliRunner().invoke(main, ["key", "new", "shop", "--scope", "write", "--scope", "read"])
     assert made.exit_code == 0

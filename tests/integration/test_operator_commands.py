@@ -20,6 +20,7 @@ def reco(*arguments: str, environment: dict[str, str] | None = None) -> Result:
     return CliRunner(env={name: (environment or {}).get(name) for name in _URLS}).invoke(main, arguments)
 
 
+@pytest.mark.shows("reco smoke")
 def test_smoke_walks_every_kind_of_event_and_leaves_no_user_behind(environment: dict[str, str]) -> None:
     with running(environment) as service:
         result = reco("smoke", service.url)
@@ -38,6 +39,7 @@ def test_smoke_says_where_an_event_is_stuck(environment: dict[str, str]) -> None
         assert "still queued: look at outbox-relay" in result.output
 
 
+@pytest.mark.shows("reco check", "reco status")
 def test_check_and_status_read_what_the_service_says_of_itself(environment: dict[str, str]) -> None:
     with running(environment) as service:
         checked = reco("check", service.url)
@@ -56,6 +58,7 @@ def test_a_service_that_does_not_answer_is_reported(command: str) -> None:
     assert "no answer from" in result.output
 
 
+@pytest.mark.shows("reco doctor")
 def test_doctor_finds_nothing_where_all_is_well(environment: dict[str, str]) -> None:
     with running(environment):
         result = reco("doctor", environment=environment)

@@ -55,6 +55,7 @@ def statuses(connection: "psycopg.Connection[tuple[object, ...]]", table: str) -
     return {row[0]: row[1] for row in found}
 
 
+@pytest.mark.shows("reco replay outbox")
 def test_dead_rows_go_back_to_the_relay_a_limit_at_a_time(
     database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
 ) -> None:
@@ -97,6 +98,7 @@ def test_dead_rows_are_chosen_by_topic_age_error_and_id(
     rows.close()
 
 
+@pytest.mark.shows("reco replay dlq")
 def test_dead_letters_go_through_the_outbox_with_their_bytes_and_only_once(
     database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
 ) -> None:
@@ -116,6 +118,9 @@ def test_dead_letters_go_through_the_outbox_with_their_bytes_and_only_once(
     rows.close()
 
 
+@pytest.mark.shows(
+    "reco outbox list", "reco outbox show", "reco outbox discard", "reco dlq list", "reco dlq show", "reco dlq discard"
+)
 def test_one_looks_before_one_acts_and_a_discard_says_who_and_why(
     database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
 ) -> None:
@@ -139,6 +144,7 @@ def test_one_looks_before_one_acts_and_a_discard_says_who_and_why(
     rows.close()
 
 
+@pytest.mark.shows("reco replay events")
 def test_events_that_were_lost_behind_the_outbox_are_counted(database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(

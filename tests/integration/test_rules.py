@@ -78,7 +78,7 @@ async def test_refusals_over_http(settings: Settings, pool: asyncpg.Pool) -> Non
         assert (full.status_code, full.json()["detail"][:23]) == (409, "There are 1000 rules al")
         assert (await client.put("/rules/r1", json=BOOST)).status_code == 200
     async with pool.acquire() as connection:
-        assert len((await rules.read_rules(connection)).rules) == MAX_RULES
+        assert len((await rules.read_rules(connection))._rules) == MAX_RULES
 
 
 async def test_stored_rules_become_core_rules(pool: asyncpg.Pool) -> None:
@@ -89,7 +89,7 @@ async def test_stored_rules_become_core_rules(pool: asyncpg.Pool) -> None:
             "('r', 'boost', 't', 0.5, 'film', '1970-01-01 00:00:01Z', '1970-01-01 00:00:02.5Z', 'n')"
         )
         found = await rules.read_rules(connection)
-    assert list(found.rules) == [
+    assert list(found._rules) == [
         Rule(
             rule_id="r",
             action="boost",

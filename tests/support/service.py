@@ -18,6 +18,13 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 _READY_SEC: Final = 40.0
 _POLL_SEC: Final = 0.05
 
+# Set by scripts/service-coverage: where each process writes which lines it ran.
+_COVERAGE: Final = (
+    {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "COVERAGE_FILE": os.environ["RECO_SERVICE_COVERAGE"]}
+    if "RECO_SERVICE_COVERAGE" in os.environ
+    else {}
+)
+
 T = TypeVar("T")
 
 
@@ -35,7 +42,7 @@ class Service:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app"],
             cwd=root,
-            env={"PATH": os.environ["PATH"], **self.environment},
+            env={"PATH": os.environ["PATH"], **(_COVERAGE if root == ROOT else {}), **self.environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -95,6 +102,8 @@ class Service:
         return f"readyz: {self.client.get('/readyz').text if self.process.poll() is None else None}\n{self.log()}"
 
     def close(self) -> None:
+        if _COVERAGE and self.process.poll() is None:
+            self.terminate()  # a killed process would not write what it ran
         if self.process.poll() is None:
             self.kill()
         self.client.close()

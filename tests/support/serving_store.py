@@ -8,7 +8,7 @@ from typing import Any
 from app.core import serving
 from app.core.catalogue import UNKNOWN, Card
 from app.core.exploration import EMPTY_POOL, ExplorationPool, exploration_pool_of
-from app.core.history import NO_HISTORY, Entry, History, merge_history
+from app.core.history import NO_HISTORY, Entry, History
 from app.core.item_index import ItemIndex
 from app.core.needs import (
     CardsOf,
@@ -27,6 +27,7 @@ from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.rules import NO_RULES, Rule, Rules
 from app.core.serving import Exploration
 from app.core.signals import LANDMARK_MS, Kind
+from tests.support.histories import merge_history
 
 NOW_MS = LANDMARK_MS
 FILMS = Card(categories=frozenset(["films"]))

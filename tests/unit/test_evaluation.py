@@ -146,6 +146,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("options", "tests"), [([], 40), (["--last", "0.5"], 100)])
+@pytest.mark.shows("reco evaluate")
 def test_the_command_says_its_figures_as_json(shop: Path, options: list[str], tests: int) -> None:
     ended = CliRunner().invoke(main, ["evaluate", str(shop), "--event-type", "view", "--k", "5", "--json", *options])
     assert ended.exit_code == 0, ended.output

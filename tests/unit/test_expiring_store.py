@@ -47,7 +47,7 @@ def test_a_full_store_drops_the_oldest_loads(loads: list[set[str]], max_keys: in
     for number, keys in enumerate(loads):
         store.put(dict.fromkeys(sorted(keys), number), at=number)
         latest |= dict.fromkeys(keys, number)
-        assert len(store) == min(max_keys, len(latest))
+        assert len(store._values) == min(max_keys, len(latest))
         kept, _ = store.take(KEYS)
         assert all(latest[key] == value for key, value in kept.items())
         assert all(latest[gone] <= min(kept.values()) for gone in latest if gone not in kept)

@@ -8,7 +8,7 @@ import pytest
 from app.core.attribution import COVISITATION, POPULAR, REPEAT
 from app.core.explanation import Cause, Explainer, Explanation, in_words
 from app.core.exploration import EXPLORE
-from app.core.history import NO_HISTORY, Entry, merge_history
+from app.core.history import NO_HISTORY, Entry
 from app.core.item_index import ItemIndex
 from app.core.neighbours import Neighbours
 from app.core.popularity import popular_of
@@ -16,6 +16,7 @@ from app.core.profile import Profile
 from app.core.ranking import rank
 from app.core.signals import LANDMARK_MS, Kind
 from app.core.slate import CATALOGUE, PINNED
+from tests.support.histories import merge_history
 
 TITLES = {"a": "Alien", "b": "Brazil", "c": None}
 BOUGHT = Cause("a", Kind.PURCHASE, 0.5)

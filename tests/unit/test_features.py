@@ -18,7 +18,6 @@ from app.core.features import (
     decode_history,
     encode_history,
     fold,
-    merge_history,
 )
 from app.core.history import MAX_ITEMS, MAX_SEEN_HASHES, seen_hash
 from app.core.messages import (
@@ -32,6 +31,7 @@ from app.core.messages import (
 )
 from app.core.model import MODEL
 from app.core.signals import CLICK_WEIGHT, HOUR_MS, LANDMARK_MS, POPULARITY_HALF_LIFE_MS, VIEW_WEIGHT
+from tests.support.histories import merge_history
 
 # Few items and times, so that ties, repeats and a history that is full are the rule and not the exception.
 ENTRIES = st.lists(
@@ -69,7 +69,7 @@ def by_definition(entries: Sequence[Entry]) -> History:
 
 
 def without_sums(history: History) -> History:
-    return History(tuple(replace(entry, other_weight=0) for entry in history), history.seen_hashes)
+    return History(tuple(replace(entry, other_weight=0) for entry in history.entries), history.seen_hashes)
 
 
 @given(ENTRIES, st.randoms(use_true_random=False), st.integers(0, 200))
@@ -86,7 +86,7 @@ def test_held_items_keep_the_sum_of_all_weights_in_any_order(entries: list[Entry
     shuffled = list(kept)
     chance.shuffle(shuffled)
     merged = merge_history(merge_history(NO_HISTORY, shuffled[:cut]), shuffled[cut:])
-    for entry in merged:
+    for entry in merged.entries:
         same = [other for other in kept if (other.item_id, other.kind) == (entry.item_id, entry.kind)]
         whole = sum(other.weight * 2 ** ((other.at_ms - entry.at_ms) / POPULARITY_HALF_LIFE_MS) for other in same)
         assert entry.weight + entry.other_weight == pytest.approx(whole)
@@ -100,7 +100,7 @@ def test_a_stored_history_is_read_as_it_was(entries: list[Entry]) -> None:
 
 def test_old_items_leave_a_mark_and_new_ones_come_first() -> None:
     history = merge_history(NO_HISTORY, [Entry(f"item-{at}", at, Kind.VIEW, 0.3) for at in range(MAX_ITEMS + 1)])
-    assert [entry.item_id for entry in history] == [f"item-{at}" for at in range(MAX_ITEMS, 0, -1)]
+    assert [entry.item_id for entry in history.entries] == [f"item-{at}" for at in range(MAX_ITEMS, 0, -1)]
     assert seen_hash("item-0") in history.seen_hashes
     assert len(history.seen_hashes) == MAX_ITEMS + 1
 
@@ -128,7 +128,7 @@ def weights(folded: Fold) -> dict[str, float]:
 def test_an_event_pairs_with_what_is_near_and_less_with_what_is_far() -> None:
     folded = fold([event(PurchaseMessage, item_id, at) for at, item_id in enumerate("abc")], {})
     assert weights(folded) == pytest.approx({"ab": 1.0, "bc": 1.0, "ac": 1.0 / (1.0 + 1.0 / MODEL.pair_distance)})
-    assert [entry.item_id for entry in folded.histories["ann"]] == ["c", "b", "a"]
+    assert [entry.item_id for entry in folded.histories["ann"].entries] == ["c", "b", "a"]
 
 
 @pytest.mark.parametrize("timestamps", [{"z": 2, "abc": 1}, {"z": 0, "abc": 1}], ids=["after", "late"])
@@ -166,7 +166,7 @@ def test_an_abandoned_watch_counts_against_the_item_and_makes_no_pair() -> None:
     assert not folded.pairs
     assert folded.items["b"].popularity < 0.0 == folded.items["b"].frequency
     assert (folded.items["b"].watches, folded.items["b"].watch_ms) == (1, 2_000)
-    assert [entry.item_id for entry in folded.histories["ann"]] == ["b", "a"]
+    assert [entry.item_id for entry in folded.histories["ann"].entries] == ["b", "a"]
 
 
 @pytest.mark.parametrize(("later_ms", "returned"), [(HOUR_MS, 0.0), (7 * HOUR_MS, 1.0)])

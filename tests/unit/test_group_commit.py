@@ -60,7 +60,7 @@ async def running(commit: GroupCommit) -> AsyncIterator[Progress]:
     yield progress
     stop.set()
     await asyncio.wait_for(run, 20)
-    assert commit.pending == 0
+    assert commit._pending == 0
 
 
 @asynccontextmanager
@@ -114,7 +114,7 @@ async def test_past_the_bound_it_refuses_at_once_and_takes_again_later() -> None
         waiting = commit.submit([record("a"), record("b")])
         with pytest.raises(BufferFull):
             commit.submit([record("c"), record("d")])
-        assert commit.pending == 2
+        assert commit._pending == 2
         store.gate.set()
         await waiting
         await asyncio.sleep(0)
@@ -158,7 +158,7 @@ async def test_nobody_waits_past_the_deadline_for_a_statement_that_hangs(queued:
         for future in futures:
             with pytest.raises(DependencyDown, match="postgres"):
                 await asyncio.wait_for(future, 20)
-        assert commit.pending == 1  # the statement may still commit, and its room is not given away
+        assert commit._pending == 1  # the statement may still commit, and its room is not given away
         store.gate.set()
     assert store.batches == [["a"]]
 
@@ -207,7 +207,7 @@ async def test_crash_fails_the_statement_in_hand_and_keeps_what_waits() -> None:
     for future in in_hand:
         with pytest.raises(DependencyDown, match="not known yet"):
             await future
-    assert commit.pending == 1
+    assert commit._pending == 1
     meanwhile = commit.submit([record("d")])
     store.error = None
     async with running(commit):
@@ -221,7 +221,7 @@ async def test_without_a_run_nobody_waits_past_the_deadline() -> None:
     for future in futures:
         with pytest.raises(DependencyDown, match="not stored"):
             await asyncio.wait_for(future, 20)
-    assert commit.pending == 0
+    assert commit._pending == 0
 
 
 async def test_flush_that_is_too_large_is_halved_and_grows_back() -> None:

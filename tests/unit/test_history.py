@@ -13,9 +13,9 @@ from app.core.history import (
     History,
     decode_history,
     encode_history,
-    merge_history,
     seen_hash,
 )
+from tests.support.histories import merge_history
 
 # Few items and times, so that ties and repetitions are common; and enough of them to pass the bound of 50 items.
 entries = st.builds(
@@ -37,7 +37,7 @@ def test_neither_order_nor_batches_nor_repetition_matter(events: list[Entry], ch
     for start in range(0, len(shuffled), step):
         history = merge_history(history, shuffled[start : start + step])
     assert history.seen_hashes == expected.seen_hashes
-    assert [replace(entry, other_weight=0) for entry in history] == [
+    assert [replace(entry, other_weight=0) for entry in history.entries] == [
         replace(entry, other_weight=0) for entry in expected
     ]
 
@@ -50,9 +50,11 @@ def test_a_history_holds_the_most_recent_items_newest_first(events: list[Entry])
         newest[event.item_id] = max(newest.get(event.item_id, -1), event.at_ms)
     wanted = sorted(newest, key=lambda item_id: (-newest[item_id], item_id))[:MAX_ITEMS]
     history = merge_history(NO_HISTORY, events)
-    assert list(dict.fromkeys(entry.item_id for entry in history)) == wanted
-    assert [entry.at_ms for entry in history] == sorted((entry.at_ms for entry in history), reverse=True)
-    assert len({(entry.item_id, entry.kind) for entry in history}) == len(history)
+    assert list(dict.fromkeys(entry.item_id for entry in history.entries)) == wanted
+    assert [entry.at_ms for entry in history.entries] == sorted(
+        (entry.at_ms for entry in history.entries), reverse=True
+    )
+    assert len({(entry.item_id, entry.kind) for entry in history.entries}) == len(history.entries)
 
 
 @given(st.lists(entries, max_size=80))
@@ -69,7 +71,7 @@ def test_a_history_of_an_older_release_is_read_without_sums() -> None:
 def test_items_that_had_to_go_are_remembered_by_their_hashes() -> None:
     events = [Entry(f"i{number}", number, 0, 1.0) for number in range(MAX_ITEMS + 5)]
     history = merge_history(NO_HISTORY, events)
-    assert len(history) == MAX_ITEMS
+    assert len(history.entries) == MAX_ITEMS
     assert {seen_hash(f"i{number}") for number in range(MAX_ITEMS + 5)} == set(history.seen_hashes)
     assert merge_history(NO_HISTORY, events[:MAX_ITEMS]).seen_hashes == ()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.core.attribution import COVISITATION, POPULAR, REPEAT, Attribution
 from app.core.candidates import Candidates
-from app.core.history import NO_HISTORY, Entry, History, merge_history, seen_hash
+from app.core.history import NO_HISTORY, Entry, History, seen_hash
 from app.core.item_index import ItemIndex
 from app.core.model import MODEL
 from app.core.neighbours import Neighbours
@@ -18,6 +18,7 @@ from app.core.popularity import NO_POPULAR, Popular, popular_of
 from app.core.profile import Profile
 from app.core.ranking import popular, rank, similar
 from app.core.signals import DAY_MS, HOUR_MS, LANDMARK_MS, Kind
+from tests.support.histories import merge_history
 
 NOW_MS = LANDMARK_MS
 INDEX = ItemIndex()

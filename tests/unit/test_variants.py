@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from app.core.history import NO_HISTORY, Entry, merge_history
+from app.core.history import NO_HISTORY, Entry
 from app.core.item_index import ItemIndex
 from app.core.model import MODEL, Model
 from app.core.neighbours import Neighbours
@@ -20,6 +20,7 @@ from app.core.profile import Profile
 from app.core.ranking import rank
 from app.core.signals import DAY_MS, HOUR_MS, LANDMARK_MS, Kind
 from app.core.variants import CONTROL, MAX_VARIANTS, NO_VARIANTS, WEIGHTS, Variant, Variants, parse
+from tests.support.histories import merge_history
 
 USERS: Final = [f"user-{number}" for number in range(2_000)]
 MANY: Final = [f"user-{number}" for number in range(20_000)]

@@ -1,0 +1,119 @@
+"""Each call of the document answers with each status that the document lists for it, on one running service."""
+
+import gzip
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+import psycopg
+
+from tests.support.service import eventually, running
+
+LONG_ID: Final = "x" * 129
+EVENT: Final = {"user_id": "ann", "session_id": "s1"}
+# By call: a valid body, and an event with the same id and other content.
+EVENTS: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
+    "/log/watch": ({**EVENT, "item_id": "tent", "watch_time_sec": 60}, {"watch_time_sec": 61}),
+    "/log/impression": ({**EVENT, "items": [{"item_id": "tent", "position": 0}]}, {"session_id": "s2"}),
+    "/event": ({**EVENT, "item_id": "tent", "event_type": "purchase"}, {"item_id": "stove"}),
+}
+# Statuses of every call that other tests show: keys, rate limits and outages.
+ELSEWHERE: Final = {"401", "403", "429", "503"}
+_MOST_RULES: Final = 1_000
+
+Call = tuple[str, str, dict[str, Any]]
+
+
+def bad_bodies(method: str, path: str) -> Iterator[Call]:
+    """Not JSON, too large, packed in an unknown way, and not valid."""
+    yield method, path, {"content": b"{"}
+    yield method, path, {"content": b" " * 1_100_000}
+    yield method, path, {"content": b"{}", "headers": {"content-encoding": "br"}}
+    yield method, path, {"json": {"unknown": 1}}
+
+
+def calls() -> Iterator[Call]:
+    for path, (body, change) in EVENTS.items():
+        event = {**body, "event_id": "event-" + path.strip("/").replace("/", "-")}
+        yield "POST", path, {"json": event}
+        yield "POST", path, {"json": event}
+        yield "POST", path, {"json": {**event, **change}}
+        yield from bad_bodies("POST", path)
+    purchase = {**EVENTS["/event"][0], "event_id": "event-of-a-batch"}
+    batch = [purchase, {"event_type": "view"}]
+    packed = {"content": gzip.compress(b'{"events": []}'), "headers": {"content-encoding": "gzip"}}
+    lines = {"content": b'{"event_type": "view"}\n{}\n', "headers": {"content-type": "application/x-ndjson"}}
+    yield "POST", "/log/batch", {"json": batch}
+    yield "POST", "/log/batch", lines
+    yield "POST", "/log/batch", packed
+    yield "POST", "/log/batch", {"content": iter([b"[", b"]"])}
+    yield "POST", "/log/batch", {"json": [{**purchase, "context": {"name": "nul\x00"}}]}
+    yield "POST", "/log/batch?atomic=true", {"json": batch}
+    yield "POST", "/log/batch?atomic=true", {"json": [{**purchase, "item_id": "stove"}]}
+    yield from bad_bodies("POST", "/log/batch")
+    for path in ("/items/tent", "/rules/first"):
+        item = {"title": "A tent", "categories": ["camping"]}
+        body = item if "items" in path else {"action": "boost", "category": "camping", "factor": 2}
+        yield "PUT", path, {"json": body}
+        yield "PUT", path, {"json": body}
+        yield from bad_bodies("PUT", path)
+        yield "GET", path, {}
+        yield "DELETE", path, {}
+        yield "GET", path, {}
+        yield "DELETE", path, {}
+        for method in ("GET", "DELETE"):
+            yield method, path[:7] + LONG_ID, {}
+    yield "POST", "/items", {"json": {"items": [{"item_id": "stove", "title": "A stove"}]}}
+    yield "POST", "/items", {"json": {"items": [{"item_id": LONG_ID}]}}
+    yield from bad_bodies("POST", "/items")
+    yield "GET", "/rules", {}
+    for query in ("explain=true&exclude_seen=none", "exclude=stove&max_per_category=1", "category=camping&k=3"):
+        yield "GET", f"/reco?user_id=ann&{query}", {}
+    for path in ("/similar/tent", "/popular", "/analytics/baseline?days=7", "/contract", "/metrics/reco", "/healthz"):
+        yield "GET", path, {}
+    for path in ("/readyz", "/metrics", "/", "/openapi.json", "/docs", "/users/ann", "/users/nobody"):
+        yield "GET", path, {}
+    for path in ("/reco", "/popular?k=0", "/similar/tent?k=x", "/analytics/baseline?days=99", f"/users/{LONG_ID}"):
+        yield "GET", path, {}
+    yield "GET", "/reco?user_id=ann&variant=bolder", {}
+    yield "GET", "/reco?user_id=ann&variant=none", {}
+    yield "DELETE", "/users/ann", {}
+    yield "DELETE", f"/users/{LONG_ID}", {}
+    yield "OPTIONS", "/items/tent", {}
+
+
+def test_every_call_answers_with_every_status_that_is_documented(
+    environment: dict[str, str], database_url: str
+) -> None:
+    variants = '[{"name": "bolder", "share": 0.5, "weights": {"prior_stale": 2}}]'
+    with running({**environment, "VARIANTS": variants}) as service:
+        document = service.client.get("/openapi.json").json()
+        documented = {
+            (method.upper(), path, status)
+            for path, operations in document["paths"].items()
+            for method, operation in operations.items()
+            for status in set(operation["responses"]) - ELSEWHERE
+        }
+        # What the explanation explains.
+        assert service.client.post("/event", json=EVENTS["/event"][0]).status_code == 202
+        eventually(lambda: service.client.get("/users/ann").status_code == 200, describe=service.describe)
+        seen = {answered(service.client, document, call) for call in calls()}
+        with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute(
+                "INSERT INTO serving_rules (rule_id, action, item_id, position) "
+                f"SELECT 'rule-' || n, 'pin', 'tent', 1 FROM generate_series(1, {_MOST_RULES}) AS n"
+            )
+        full = {"action": "boost", "item_id": "tent", "factor": 2}
+        seen.add(answered(service.client, document, ("PUT", "/rules/one-too-many", {"json": full})))
+        assert documented - seen == set()
+        assert {status for _, _, status in seen} & {"500"} == set()
+
+
+def answered(client: httpx.Client, document: dict[str, Any], call: Call) -> tuple[str, str, str]:
+    """The method, the documented path and the status."""
+    method, target, content = call
+    status = client.request(method, target, **content).status_code
+    path = target.partition("?")[0]
+    if path not in document["paths"]:
+        path = next(known for known in document["paths"] if "{" in known and path.startswith(known.partition("{")[0]))
+    return method, path, str(status)
