@@ -31,6 +31,7 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "retention of dedupe rows": (retention._SQL["feature_event_consumed"], (3_000_000.0, 100)),
     "retention of events": (retention._SQL["events"], (3_000_000.0, 100)),
     "retention of dead letters": (retention._SQL["feature_consumer_dlq"], (3_000_000.0, 100)),
+    "retention of the audit log": (retention._SQL["audit_log"], (3_000_000.0, 100)),
 }
 
 
@@ -47,6 +48,7 @@ async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
         "INSERT INTO item_pairs (item_a, item_b, weight) SELECT n, n + 1, 1 FROM n",
         "INSERT INTO user_history (user_id) SELECT 'user-' || n FROM n",
         "INSERT INTO user_erasures (user_id, unfinished) SELECT 'user-' || n, n < 10 FROM n",
+        "INSERT INTO audit_log (action, targets, outcome, count) SELECT 'delete_rule', '{r}', 'deleted', 1 FROM n",
         "INSERT INTO stale_history (user_id) SELECT 'user-' || n FROM n",
     ):
         await pool.execute(f"WITH n AS (SELECT generate_series(1, {ROWS}) AS n) {statement}")
