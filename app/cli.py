@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "check": ("check", "check"),
     "doctor": ("doctor", "doctor"),
     "dlq": ("inspect_rows", "dlq"),
+    "cache": ("cache", "cache"),
 }
 
 

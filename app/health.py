@@ -45,8 +45,18 @@ class ProcessInfo(Struct, kw_only=True):
     revision: str
 
 
+class CacheStatus(Struct, kw_only=True):
+    """The backend of the cache of histories in use. Without `chosen_by` it is that of ONLINE_CACHE_BACKEND; otherwise
+    an operator chose it with `reco cache use`.
+    """
+
+    backend: Literal["redis", "memory"]
+    chosen_by: str | None = None
+    since: Time | None = None
+
+
 class Readiness(Struct, kw_only=True):
-    """The body of `/readyz`; `ready` decides between 200 and 503."""
+    """The body of `/readyz`; `ready` decides between 200 and 503. `cache` is null if ONLINE_CACHE_ENABLED is false."""
 
     status: Literal["ready", "degraded", "unavailable", "draining"]
     ready: bool
@@ -54,6 +64,7 @@ class Readiness(Struct, kw_only=True):
     process: ProcessInfo
     tasks: dict[str, TaskStatus]
     dependencies: dict[str, DependencyStatus]
+    cache: CacheStatus | None
 
 
 def summarize(
@@ -61,6 +72,7 @@ def summarize(
     process: ProcessInfo,
     tasks: dict[str, TaskStatus],
     dependencies: dict[str, DependencyStatus],
+    cache: CacheStatus | None = None,
     *,
     draining: bool,
 ) -> Readiness:
@@ -75,5 +87,11 @@ def summarize(
     else:
         status = "degraded" if missing else "ready"
     return Readiness(
-        status=status, ready=ready, role=sorted(role), process=process, tasks=tasks, dependencies=dependencies
+        status=status,
+        ready=ready,
+        role=sorted(role),
+        process=process,
+        tasks=tasks,
+        dependencies=dependencies,
+        cache=cache,
     )

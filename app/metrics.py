@@ -172,6 +172,9 @@ DATABASE_OLDEST_TRANSACTION: Final = _gauge(
 CACHE_READS: Final = FastCounter(
     REGISTRY, "reco_online_cache_reads_total", "Reads by cache and result: hit, stale, miss", "cache", "result"
 )
+CACHE_BACKEND: Final = _gauge(
+    "reco_online_cache_backend", "1 for the backend in use, 0 for the other one (`reco cache use`)", "backend"
+)
 CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while the breaker skips Redis")
 
 TOPIC_SETTING_WRONG: Final = _gauge(

@@ -1,6 +1,7 @@
 """Probes each dependency twice a second, and records its state and since when."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import Final
 
 import anyio
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app import metrics
 from app.errors import DependencyDown, UserError, describe
@@ -22,11 +23,14 @@ _DEADLINE_SEC: Final = 3.0
 
 
 class Dependency(Struct, frozen=True):
-    """`probe` returns when the dependency works; otherwise it raises `DependencyDown` or `UserError`."""
+    """`probe` returns when the dependency works; otherwise it raises `DependencyDown` or `UserError`.
+
+    `need` is asked each time. None: the dependency is not in use, and it is neither probed nor shown.
+    """
 
     name: str
     probe: Callable[[], Awaitable[None]]
-    need: Requirement
+    need: Callable[[], Requirement | None]
 
 
 class Monitor:
@@ -35,12 +39,17 @@ class Monitor:
     def __init__(self, dependencies: Sequence[Dependency]) -> None:
         self._dependencies = dependencies
         self._entries = {
-            dependency.name: DependencyStatus(state="starting", since=_now(), last_progress=None, need=dependency.need)
+            dependency.name: DependencyStatus(state="starting", since=_now(), last_progress=None, need="required")
             for dependency in dependencies
         }
 
     def report(self) -> dict[str, DependencyStatus]:
-        return dict(self._entries)
+        needs = {dependency.name: dependency.need() for dependency in self._dependencies}
+        return {
+            name: structs.replace(entry, need=need)
+            for name, entry in self._entries.items()
+            if (need := needs[name]) is not None
+        }
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         async with anyio.create_task_group() as group:
@@ -49,6 +58,11 @@ class Monitor:
 
     async def _watch(self, dependency: Dependency, stop: asyncio.Event, progress: Progress) -> None:
         while not stop.is_set():
+            if dependency.need() is None:
+                self._forget(dependency)
+                progress.beat()
+                await wait_for_stop(stop, _EVERY_SEC)
+                continue
             started = time.perf_counter()
             try:
                 with anyio.fail_after(_DEADLINE_SEC):
@@ -62,6 +76,13 @@ class Monitor:
             progress.beat()
             await wait_for_stop(stop, _EVERY_SEC)
 
+    def _forget(self, dependency: Dependency) -> None:
+        self._entries[dependency.name] = DependencyStatus(
+            state="starting", since=_now(), last_progress=None, need="required"
+        )
+        with contextlib.suppress(KeyError):
+            metrics.API_CHECK.remove("dependency", dependency.name)
+
     def _turn(
         self, dependency: Dependency, state: DependencyState, error: str | None, latency_ms: float | None = None
     ) -> None:
@@ -73,7 +94,7 @@ class Monitor:
             state=state,
             since=before.since if before.state == state else _now(),
             last_progress=_now() if state == "up" else before.last_progress,
-            need=dependency.need,
+            need="required",
             latency_ms=None if latency_ms is None else round(latency_ms, 2),
             error=error,
         )

@@ -63,10 +63,12 @@ def workers(settings: Settings, database: Database, cache: HistoryCache | None) 
 class Api:
     """The role `api`: takes events and answers recommendations. The wiring runs the HTTP server, as in every role."""
 
-    def __init__(self, settings: Settings, database: Database, cache: HistoryCache | None) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, cache: HistoryCache | None, cache_written: HistoryCache | None
+    ) -> None:
         self._settings = settings
         self._database = database
-        self._cache = cache
+        self._cache_written = cache_written
         self._histories = Histories(
             database,
             cache,
@@ -136,7 +138,7 @@ class Api:
             *recommendations.handlers(self._recommender, self._log_impression, variants),
             *items.handlers(self._database),
             *rules.handlers(self._database),
-            *users.handlers(self._database, self._cache, self._histories.forget),
+            *users.handlers(self._database, self._cache_written, self._histories.forget),
             *analytics.handlers(self._database, self._sla),
         ]
 

@@ -10,15 +10,16 @@ import structlog
 
 from app import build, metrics, options, roles
 from app.adapters import migrations, sequences
-from app.adapters.history_cache import HistoryCache, MemoryHistoryCache, RedisHistoryCache
+from app.adapters.history_cache import MemoryHistoryCache, RedisHistoryCache
 from app.adapters.kafka import KafkaProbe
 from app.adapters.postgres import Database
 from app.api import health
 from app.api.examples import EXAMPLES
-from app.health import ProcessInfo, Readiness, summarize
+from app.health import ProcessInfo, Readiness, Requirement, summarize
 from app.http import app, server
 from app.http.access import Access
 from app.monitor import Dependency, Monitor
+from app.serving.cache_switch import CacheSwitch, SwitchedCache
 from app.settings import Settings
 from app.supervisor import Progress, Supervisor, TaskSpec
 
@@ -41,11 +42,20 @@ class Service:
         self._listener = listener
         self._draining = False
         self._database = Database(settings.database_url, options.pool_options(settings))
-        self._cache = _open_cache(settings)
+        self._redis = RedisHistoryCache(
+            settings.online_cache_redis_url,
+            ttl_sec=settings.online_cache_history_ttl_sec,
+            timeout_sec=settings.online_cache_redis_timeout_sec,
+        )
+        self._switch = CacheSwitch(self._database, settings.online_cache_backend)
+        cache: SwitchedCache | None = None
+        self._cache_written: SwitchedCache | None = None
+        if settings.online_cache_enabled:
+            cache, self._cache_written = _switched(settings, self._switch, self._redis)
         self._kafka_probe: KafkaProbe | None = None
         self._migrated = migrated
         self._monitor = Monitor(self._dependencies())
-        self._api = roles.Api(settings, self._database, self._cache) if "api" in settings.role else None
+        self._api = roles.Api(settings, self._database, cache, self._cache_written) if "api" in settings.role else None
         self._stages = self._tasks()
         self._supervisor = Supervisor([task for stage in self._stages for task in stage])
 
@@ -58,6 +68,7 @@ class Service:
             ProcessInfo(pid=os.getpid(), version=build.VERSION, revision=build.current_revision()),
             self._supervisor.report(),
             self._monitor.report(),
+            self._switch.report() if self._settings.online_cache_enabled else None,
             draining=self._draining,
         )
         metrics.API_CHECK.labels("process", "ready").set(report.ready)
@@ -84,8 +95,7 @@ class Service:
     async def _close(self) -> None:
         if self._api is not None:
             await self._api.close()
-        if self._cache is not None:
-            await self._cache.close()
+        await self._redis.close()
         if self._kafka_probe is not None:
             await self._kafka_probe.close()
         await self._database.close(timeout_sec=1.0)
@@ -95,23 +105,32 @@ class Service:
         and the requests in hand; the buffer with what they left in it, and what follows its flushes; the probe.
         """
         return [
-            roles.workers(self._settings, self._database, self._cache),
+            roles.workers(self._settings, self._database, self._cache_written),
             [TaskSpec("http-server", self._serve_http, stall_sec=15.0)],
             *(self._api.stages() if self._api is not None else []),
-            [TaskSpec("health-probe", self._monitor.run, stall_sec=30.0)],
+            [
+                TaskSpec("health-probe", self._monitor.run, stall_sec=30.0),
+                *([TaskSpec("cache-switch", self._switch.run, need="degrades")] if self._cache_written else []),
+            ],
         ]
 
     def _dependencies(self) -> list[Dependency]:
         settings = self._settings
-        found = [Dependency("postgres", self._probe_postgres, "required")]
+        found = [Dependency("postgres", self._probe_postgres, lambda: "required")]
         if settings.role & {"relay", "consumer"}:
             self._kafka_probe = KafkaProbe(options.kafka_options(settings))
             # The API accepts and stores events without Kafka: the outbox keeps them.
-            found.append(Dependency("kafka", self._kafka_probe, "degrades" if "api" in settings.role else "required"))
-        if isinstance(self._cache, RedisHistoryCache):
-            strict = settings.online_cache_strict_backend and "api" in settings.role
-            found.append(Dependency("redis", self._cache.probe, "required" if strict else "degrades"))
+            kafka: Requirement = "degrades" if "api" in settings.role else "required"
+            found.append(Dependency("kafka", self._kafka_probe, lambda: kafka))
+        if settings.online_cache_enabled:
+            found.append(Dependency("redis", self._redis.probe, self._need_of_redis))
         return found
+
+    def _need_of_redis(self) -> Requirement | None:
+        if not self._switch.redis_is_written:
+            return None
+        strict = self._settings.online_cache_strict_backend and "api" in self._settings.role
+        return "required" if strict and self._switch.backend == "redis" else "degrades"
 
     async def _probe_postgres(self) -> None:
         await self._database.probe()
@@ -149,16 +168,13 @@ class Service:
         )
 
 
-def _open_cache(settings: Settings) -> HistoryCache | None:
-    if not settings.online_cache_enabled:
-        return None
-    if settings.online_cache_backend == "memory":
-        return MemoryHistoryCache(
-            ttl_sec=min(settings.online_cache_history_ttl_sec, _MEMORY_HISTORY_TTL_SEC),
-            max_keys=settings.online_cache_memory_max_keys,
-        )
-    return RedisHistoryCache(
-        settings.online_cache_redis_url,
-        ttl_sec=settings.online_cache_history_ttl_sec,
-        timeout_sec=settings.online_cache_redis_timeout_sec,
+def _switched(settings: Settings, switch: CacheSwitch, redis: RedisHistoryCache) -> tuple[SwitchedCache, SwitchedCache]:
+    """The cache as answers read and fill it, and as the changes of histories are written to it."""
+    memory = MemoryHistoryCache(
+        ttl_sec=min(settings.online_cache_history_ttl_sec, _MEMORY_HISTORY_TTL_SEC),
+        max_keys=settings.online_cache_memory_max_keys,
+    )
+    return (
+        SwitchedCache(switch, redis, memory, writes_through=False),
+        SwitchedCache(switch, redis, memory, writes_through=True),
     )

@@ -44,8 +44,6 @@ class HistoryCache(Protocol):
         """Stores each history unless a newer version is cached. Raises `DependencyDown`."""
         ...
 
-    async def close(self) -> None: ...
-
 
 class MemoryHistoryCache:
     """In process memory, bounded. Consumers in other processes cannot update it, so entries are short-lived."""
@@ -68,9 +66,6 @@ class MemoryHistoryCache:
             self._entries[user_id] = (expires, newer)
         while len(self._entries) > self._max_keys:
             self._entries.pop(next(iter(self._entries)))
-
-    async def close(self) -> None:
-        self._entries.clear()
 
 
 class RedisHistoryCache:

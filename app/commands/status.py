@@ -42,6 +42,9 @@ def status(url: str, pattern: str | None) -> None:
     process = report["process"]
     click.echo(f"{report['status']}, role {','.join(report['role'])}")
     click.echo(f"  process {process['pid']}: reco {process['version']}, revision {process['revision']}")
+    if cache := report.get("cache"):
+        by = f", chosen by {cache['chosen_by']} at {cache['since']}" if cache["chosen_by"] else ""
+        click.echo(f"  cache {cache['backend']}{by}")
     for line in lines(report):
         click.echo(f"  {line}")
     if pattern is not None:

@@ -61,6 +61,7 @@ SCHEMAS: Final = [
     "ScoreParts",
     "CatalogueItem",
     "CatalogueItemInput",
+    "CacheStatus",
     "CatalogueBatch",
     "CatalogueBatchItem",
     "CatalogueBatchResult",

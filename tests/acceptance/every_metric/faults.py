@@ -90,6 +90,8 @@ def redis(run: Run) -> None:
         lambda: run.client.get("/contract").is_success and run.metric("reco_rate_limit_redis_errors_total") > 0,
         30.0,
     )
+    run.until(lambda: run.metric("reco_api_check_status", scope="dependency", check="redis") == 0)
+    run.recording.steps["redis away"] = run.recording.scrape(), run.recording.scrape()
     run.stack.redis.resume()
     run.until(lambda: run.client.get("/reco?user_id=ann").is_success and not run.breaker_is_open(), 30.0)
     run.until_ready()
@@ -100,6 +102,8 @@ def kafka_away(run: Run) -> None:
     run.send()
     for name in ("reco_outbox_relay_errors_total", "reco_feature_consumer_errors_total"):
         run.until(lambda name=name: run.metric(name, kind="kafka") > 0, 40.0)
+    run.until(lambda: run.metric("reco_api_check_status", scope="dependency", check="kafka") == 0)
+    run.recording.steps["kafka away"] = run.recording.scrape(), run.recording.scrape()
     run.stack.kafka.start()
     run.until_ready()
 

@@ -1,0 +1,69 @@
+"""Redis dies under load; an operator switches all running processes to memory and back, and nothing is stale then."""
+
+import subprocess
+import sys
+
+from app.devstack import Stack
+from app.devstack.ports import choose
+from tests.faults.checker import Client, check
+from tests.faults.test_outages import reading
+from tests.support.service import ROOT, Service, eventually, running
+
+
+def reco(environment: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def uses(service: Service, backend: str) -> bool:
+    shown = {name: service.metric("reco_online_cache_backend", backend=name) == 1 for name in ("redis", "memory")}
+    return service.readiness()["cache"]["backend"] == backend and [n for n in shown if shown[n]] == [backend]
+
+
+def await_backend(backend: str, *services: Service) -> None:
+    for service in services:
+        eventually(lambda service=service: uses(service, backend), 10.0, service.describe)
+
+
+def test_redis_dies_and_running_processes_use_memory_until_it_is_back(
+    breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str
+) -> None:
+    strict = {**environment, "ROLE": "api", "ONLINE_CACHE_STRICT_BACKEND": "true"}
+    other = {**environment, "ROLE": "relay,consumer", "HTTP_PORT": str(choose())}
+    with running(other) as worker:
+        with running(strict) as api, Client(api.url) as client:
+            client.await_more(20)
+            await_backend("redis", api, worker)
+            breakable_stack.redis.kill()
+            eventually(lambda: api.status("/readyz") == 503, 10.0, api.describe)
+
+            assert "within a second" in reco(environment, "cache", "use", "memory")
+            await_backend("memory", api, worker)
+            eventually(lambda: api.status("/readyz") == 200, 10.0, api.describe)
+            assert api.readiness()["status"] == "degraded"  # Redis is still down, and this says so
+            status = reco(environment, "status", api.url)
+            assert "cache memory, chosen by" in status
+            with reading(api.url) as answers:
+                client.await_more(40)
+            assert set(answers) == {200}
+
+        with running(strict) as api, Client(api.url) as client:  # the choice outlives a process
+            await_backend("memory", api)
+            breakable_stack.redis.start()
+            client.await_more(20)
+            reco(environment, "cache", "use", "settings")
+            await_backend("redis", api, worker)
+            client.await_more(20)
+            assert set(client.statuses) == {202}
+            client.finish()
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+            assert api.readiness()["cache"] == {"backend": "redis", "chosen_by": None, "since": None}
+            assert api.readiness()["status"] == "ready"
