@@ -73,7 +73,8 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
                 _load_demo(database_url)
             settings = Settings.from_env(_with_port(environ) | stack.urls)
             _show(stack, settings, *example_ids(database_url))
-        code = run(settings)
+        with stack.kept_running():
+            code = run(settings)
         _console.print("Stopping the servers …", style="dim")
     finally:
         stack.stop()

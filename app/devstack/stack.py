@@ -1,8 +1,10 @@
 """Starts the servers that are not given by URL, all at once, and stops them."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,6 +21,9 @@ from app.errors import UserError
 DATABASE_URL: Final = "DATABASE_URL"
 REDIS_URL: Final = "ONLINE_CACHE_REDIS_URL"
 KAFKA: Final = "KAFKA_BOOTSTRAP_SERVERS"
+
+_LOOK_EVERY_SEC: Final = 1.0
+_TRY_AGAIN_SEC: Final = 10.0
 
 StepReport = Callable[[str], None]
 
@@ -127,6 +132,34 @@ class Stack:
     def restore(self) -> None:
         """Resumes frozen servers and starts those that are down; returns when all answer."""
         self._at_once(lambda server: server.restore())
+
+    @contextmanager
+    def kept_running(self) -> Iterator[None]:
+        """Until the end of the block, a server that ends by itself is named and started again."""
+        leave = threading.Event()
+        keeper = threading.Thread(target=self._keep_running, args=(leave,), name="keep-servers")
+        keeper.start()
+        try:
+            yield
+        finally:
+            leave.set()
+            for server in self.servers.values():
+                server.give_up()
+            keeper.join()
+
+    def _keep_running(self, leave: threading.Event) -> None:
+        while not leave.wait(_LOOK_EVERY_SEC):
+            for server in self.servers.values():
+                if server.running or leave.is_set():
+                    continue
+                self._report(f"{server.name} has ended; starting it again. Its log: {server.log_file}")
+                try:
+                    server.start()
+                except UserError as error:
+                    self._report(str(error))
+                    leave.wait(_TRY_AGAIN_SEC)
+                else:
+                    self._report(f"{server.name} runs again")
 
     def _make_servers(self) -> None:
         if DATABASE_URL not in self._given:

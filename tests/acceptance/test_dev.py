@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from app.devstack import processes
@@ -34,6 +35,24 @@ def test_dev_runs_the_service_on_its_own_servers_and_ends_them(tmp_path: Path) -
     assert not [member for member in family if processes.runs(member)]
     for shown in (f"http://127.0.0.1:{port}/docs", "postgresql://reco:", "redis://:", str(tmp_path / "data" / "logs")):
         assert shown in screen.read_text()
+
+
+def test_server_that_dies_is_named_and_started_again(tmp_path: Path) -> None:
+    port = choose()
+    with _dev(_own_servers(tmp_path), "--port", str(port)) as (process, screen):
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            eventually(lambda: _ready(client), 60, screen.read_text)
+            (redis,) = (
+                child
+                for child in psutil.Process(process.pid).children(recursive=True)
+                if "redis-server" in child.name()
+            )
+            redis.kill()
+            eventually(lambda: "redis runs again" in screen.read_text(), 30, screen.read_text)
+            eventually(lambda: client.get("/readyz").json()["status"] == "ready", 30, screen.read_text)
+        assert "redis has ended; starting it again" in screen.read_text()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
 
 
 def test_demo_banner_names_the_docs_and_an_item_that_has_neighbours(tmp_path: Path) -> None:
