@@ -100,7 +100,7 @@ class Api:
             on_stored=self._notifier.announce,
             probe=self._try_insert,
         )
-        self._change_feed = ChangeFeed(database, self._caches.outdate)
+        self._change_feed = ChangeFeed(database, self._caches.outdate, self._caches.outdate_all)
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
         self._refused_keys = RefusedKeys(database)

@@ -32,6 +32,12 @@ async def newest(connection: "Connection") -> int:
     return found
 
 
+async def last_id(connection: "Connection") -> int:
+    """The id that was given out last. It goes back only when the server does, to a backup or a late standby."""
+    found: int = await connection.fetchval(_SQL["last_id"])
+    return found
+
+
 async def read(connection: "Connection", after: int, seen: Collection[int]) -> list[tuple[int, list[str]]]:
     """Changes with an id above `after` that are not in `seen`, oldest first: the id, and the items."""
     return [(row[0], row[1]) for row in await connection.fetch(_SQL["read"], after, list(seen), _READ_LIMIT)]

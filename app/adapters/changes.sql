@@ -4,6 +4,10 @@ INSERT INTO feature_changes (item_ids) VALUES ($1);
 -- name: newest
 SELECT coalesce(max(id), 0) FROM feature_changes;
 
+-- name: last_id
+-- The id that was given out last, whether its row is committed, pruned or rolled back.
+SELECT last_value FROM feature_changes_id_seq;
+
 -- name: read
 SELECT id, item_ids FROM feature_changes WHERE id > $1 AND id <> ALL ($2::bigint[]) ORDER BY id LIMIT $3;
 

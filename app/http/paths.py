@@ -30,7 +30,7 @@ def with_exact_paths(app: ASGIApp, paths: Iterable[str]) -> ASGIApp:
     async def exact(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if not known.resolve(scope):
-                raise NotFoundException(detail="Nothing is at this path.")
+                raise NotFoundException(detail="There is nothing at this path; /docs lists what there is.")
         except (InvalidInput, NotFoundException) as error:
             await render(context_of(scope), error)(scope, receive, send)
             return

@@ -89,8 +89,6 @@ def _http_detail(error: HTTPException) -> str:
         return _FAILED
     if error.status_code == 405 and error.headers:
         return f"This path takes {error.headers['allow']}."
-    if error.status_code == 404 and error.detail == HTTPStatus.NOT_FOUND.phrase:
-        return "There is nothing at this path; /docs lists what there is."
     return error.detail
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import RULES_CHANGED
@@ -104,9 +104,18 @@ class CandidateCaches:
         if RULES_CHANGED in item_ids:
             self.rules.outdate([RULES_CHANGED])
 
+    def outdate_all(self) -> None:
+        """Makes every entry stale: another server may have come back than the one that they were read from."""
+        for cache in self._all:
+            cache.outdate_all()
+
     async def close(self) -> None:
-        for cache in (self.neighbours, self.cards, self.rules, self.popular, self.exploration_pool, self.fallback):
+        for cache in self._all:
             await cache.close()
+
+    @property
+    def _all(self) -> Sequence[FreshCache[Any]]:
+        return self.neighbours, self.cards, self.rules, self.popular, self.exploration_pool, self.fallback
 
     async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
         now_ms = time.time_ns() // 1_000_000

@@ -3,13 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from app.adapters import changes
 from app.adapters.postgres import Database
 from app.core.watermark import Watermark
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
 
 _EVERY_SEC: Final = 0.1
 _AWAY_SEC: Final = 1.0
@@ -21,19 +24,27 @@ class ChangeFeed:
     """`run` is the supervised task. It calls `outdate` with the items of every change; one of them may be
     `changes.RULES_CHANGED`.
 
-    A restart continues where the last run ended, so that no change in between is missed.
+    A restart of the task continues where the last run ended, so that no change in between is missed. After an outage of
+    Postgres, or when its ids have gone back, everything is outdated: a promoted standby or a restored backup may lack
+    changes, and give their ids to others.
     """
 
-    def __init__(self, database: Database, outdate: Callable[[Sequence[str]], None]) -> None:
+    def __init__(
+        self, database: Database, outdate: Callable[[Sequence[str]], None], outdate_all: Callable[[], None]
+    ) -> None:
         self._database = database
         self._outdate = outdate
+        self._outdate_all = outdate_all
         self._watermark: Watermark | None = None
+        self._interrupted = False
+        self._sessions = 0
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         while not stop.is_set():
             try:
                 await self._read()
             except DependencyDown as error:  # without Postgres nothing changes either
+                self._interrupted = True
                 progress.beat(f"waiting: {describe(error)}")
                 await wait_for_stop(stop, _AWAY_SEC)
             else:
@@ -42,9 +53,18 @@ class ChangeFeed:
 
     async def _read(self) -> None:
         async with self._database.connection() as connection:
-            if self._watermark is None:
+            if self._watermark is None or await self._may_be_another_server(connection, self._watermark):
+                if self._watermark is not None:
+                    self._outdate_all()
                 self._watermark = Watermark(low=max(0, await changes.newest(connection) - _LOOK_BACK))
+            self._interrupted, self._sessions = False, self._database.sessions
             rows = await changes.read(connection, self._watermark.low, self._watermark.seen)
         for _, item_ids in rows:
             self._outdate(item_ids)
         self._watermark.advance([row_id for row_id, _ in rows], time.monotonic())
+
+    async def _may_be_another_server(self, connection: "Connection", watermark: Watermark) -> bool:
+        if self._interrupted:
+            return True
+        is_new = self._sessions != self._database.sessions
+        return is_new and await changes.last_id(connection) < watermark.low

@@ -53,6 +53,7 @@ class FreshCache(Generic[V]):
         self._store: ExpiringStore[V] = ExpiringStore(ttl_sec=ttl_sec, max_keys=max_keys)
         self._loader = BatchLoader(self._load, max_batch=max_batch, throttle=ReloadThrottle(reload_throttle))
         self._expiry: asyncio.TimerHandle | None = None
+        self._loading: list[str] = []
         self._outdated: set[str] | None = None  # keys that changed during the load under way
         self._hits = metrics.CACHE_READS.labels(name, "hit")
         self._stale = metrics.CACHE_READS.labels(name, "stale")
@@ -100,6 +101,10 @@ class FreshCache(Generic[V]):
             self._outdated.update(keys)
         self._store.outdate(keys)
 
+    def outdate_all(self) -> None:
+        """Makes all keys stale, also those whose load is under way."""
+        self.outdate([*self._store.fresh, *self._loading])
+
     async def close(self) -> None:
         await self._loader.close()
         if self._expiry is not None:
@@ -117,11 +122,11 @@ class FreshCache(Generic[V]):
     async def _load(self, keys: list[str]) -> dict[str, V]:
         started = time.monotonic()  # before the read: it does not see what commits during it
         outdated: set[str] = set()
-        self._outdated = outdated
+        self._loading, self._outdated = keys, outdated
         try:
             values = await self._load_many(keys)
         finally:
-            self._outdated = None
+            self._loading, self._outdated = [], None
         loaded = {key: values.get(key, self._absent) for key in keys}
         self._store.put(loaded, at=started, outdated=outdated)
         if self._expiry is None:

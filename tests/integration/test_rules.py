@@ -138,7 +138,7 @@ async def test_a_change_is_announced_with_it_and_none_without(settings: Settings
     heard: asyncio.Queue[list[str]] = asyncio.Queue()
     database = Database(settings.database_url, pool_options(settings))
     await database.open()
-    feed = ChangeFeed(database, lambda item_ids: heard.put_nowait(list(item_ids)))
+    feed = ChangeFeed(database, lambda item_ids: heard.put_nowait(list(item_ids)), lambda: None)
     async with running(feed), pool.acquire() as connection:
         await rules.store(connection, rule)
         assert await asyncio.wait_for(heard.get(), 20) == [changes.RULES_CHANGED]

@@ -52,6 +52,22 @@ async def test_a_missing_key_is_remembered_as_absent() -> None:
     assert source.asked == [["a"]]
 
 
+async def test_outdated_as_a_whole_all_values_are_loaded_again() -> None:
+    source = closed("abc")
+    cache = cache_of(source)
+    source.open.set()
+    assert await cache.get_many("ab") == {"a": 0, "b": 1}
+    source.open.clear()
+    under_way = asyncio.create_task(cache.get("c"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    cache.outdate_all()
+    source.open.set()
+    assert await under_way == 2
+    source.values = dict.fromkeys("abc", 7)
+    assert await cache.get_many("abc") == dict.fromkeys("abc", 7)
+
+
 async def test_readers_at_the_same_time_share_loads() -> None:
     source = closed("abcdef")
     cache = cache_of(source)
