@@ -15,6 +15,7 @@ import pytest
 
 from app.core.history import decode_history
 from app.devstack.ports import choose
+from tests.support.clock import off_by
 from tests.support.service import Service, eventually, running
 
 HOUR_SEC: Final = 3600
@@ -22,14 +23,6 @@ _WRITERS: Final = 8
 _BEFORE: Final = 5
 _AFTER: Final = 3
 _SHOWN: Final = 50  # what a history holds
-
-# Python imports this at its start: the process lives at another time than the database.
-_CLOCK: Final = """
-import time
-_time, _time_ns = time.time, time.time_ns
-time.time = lambda: _time() + {off}
-time.time_ns = lambda: _time_ns() + {off} * 1_000_000_000
-"""
 
 
 class Sent:
@@ -91,8 +84,7 @@ def clock_off_sec(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def api(environment: dict[str, str], clock_off_sec: int, tmp_path: Path) -> Iterator[Service]:
     """The API with its clock; the relay and the consumer with the right one."""
-    (tmp_path / "sitecustomize.py").write_text(_CLOCK.format(off=clock_off_sec))
-    front = {**environment, "ROLE": "api", "PYTHONPATH": str(tmp_path)}
+    front = off_by({**environment, "ROLE": "api"}, clock_off_sec, tmp_path)
     back = {**environment, "ROLE": "relay,consumer", "HTTP_PORT": str(choose())}
     with running(front) as service, running(back):
         yield service

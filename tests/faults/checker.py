@@ -1,28 +1,44 @@
 """The client's own history of what it sent, and the comparison of it with what the service has stored and counted.
 
-What must hold once all is quiet: accepted ids are stored; each stored id is counted once; the outbox is empty; the
-cache agrees with Postgres; dead letters are exactly the poison that was sent.
+What must hold once all is quiet: accepted ids are stored; each stored id is counted once, so that histories and counts
+are those of a fold of `events`; nothing waits in the outbox or in Kafka; the cache agrees with Postgres; dead rows and
+dead letters are exactly the poison that was sent.
 """
 
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isclose
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 import httpx
 import psycopg
 import redis
+from msgspec import structs
 
-from app.core.history import decode_history
+from app.core.features import ItemDelta, fold
+from app.core.history import NO_HISTORY, History, decode_history
+from app.core.messages import decode_message
+from tests.faults.offsets import uncommitted
 from tests.support.service import eventually
 
 Acknowledgement = Literal["accepted", "refused", "unknown"]
 
 _HISTORY_KEYS: Final = "reco:history:"
 _VERSION_BYTES: Final = 8
+# An outage and a drain are told by 503; any other status is an error of ours.
+_STATUSES: Final = frozenset({None, 200, 202, 503})
+_UNCOUNTED: Final = (
+    "SELECT count(*) FROM events AS e WHERE NOT EXISTS "
+    "(SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)"
+)
+_UNSTORED: Final = (
+    "SELECT count(*) FROM feature_event_consumed AS c WHERE NOT EXISTS "
+    "(SELECT FROM events AS e WHERE e.event_id = c.event_id)"
+)
 _USERS: Final = 12
 _ITEMS: Final = 15
 _PACE_SEC: Final = 0.02
@@ -30,21 +46,23 @@ _runs: Final = itertools.count()
 
 
 class Client:
-    """Posts single events and keeps what became of each id. In a thread of its own between `with` and its end."""
+    """Posts single events and keeps what became of each id. In threads of its own between `with` and its end."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, threads: int = 1, users: int = _USERS, items: int = _ITEMS) -> None:
         self.outcomes: dict[str, Acknowledgement] = {}
         self.statuses: Counter[int | None] = Counter()
         self._bodies: dict[str, dict[str, Any]] = {}
         self._http = httpx.Client(base_url=url, timeout=15.0)
-        self._run = f"r{next(_runs):04d}"
+        self.run = f"r{next(_runs):04d}"
         self._numbers = itertools.count()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._at_once = threads
+        self._users = users
+        self._items = items
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._send_steadily, daemon=True)
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(
@@ -52,12 +70,19 @@ class Client:
     ) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Begins to send steadily, also after `finish`."""
+        self._stop.clear()
+        self._threads = [threading.Thread(target=self._send_steadily, daemon=True) for _ in range(self._at_once)]
+        for thread in self._threads:
+            thread.start()
+
     def finish(self) -> None:
-        """Stops sending."""
+        """Stops sending; returns when the last answer is there."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(30.0)
-            self._thread = None
+        for thread in self._threads:
+            thread.join(30.0)
+        self._threads = []
 
     def close(self) -> None:
         self.finish()
@@ -66,6 +91,29 @@ class Client:
     def send(self, count: int) -> list[str]:
         """Sends so many events now; returns their ids."""
         return [self._send_one(next(self._numbers)) for _ in range(count)]
+
+    def send_batch(self, count: int) -> list[str]:
+        """Sends so many events now in one batch; returns their ids."""
+        ids = [self._make(next(self._numbers)) for _ in range(count)]
+        self.post_batch(ids)
+        return ids
+
+    def post_batch(self, ids: Sequence[str]) -> list[str]:
+        """Sends these events in one batch; returns the status of each, none when no answer came."""
+        self.outcomes.update(dict.fromkeys(ids, "unknown"))
+        try:
+            answer = self._http.post("/log/batch", json={"events": [self._bodies[event_id] for event_id in ids]})
+        except httpx.HTTPError:
+            self.statuses[None] += 1
+            return []
+        self.statuses[answer.status_code] += 1
+        if answer.status_code != 200:
+            self.outcomes.update(dict.fromkeys(ids, "refused"))
+            return []
+        found = [result["status"] for result in answer.json()["results"]]
+        assert set(found) <= {"accepted", "duplicate"}, found
+        self.outcomes.update(dict.fromkeys(ids, "accepted"))
+        return found
 
     def sent(self) -> int:
         return len(self.outcomes)
@@ -77,8 +125,12 @@ class Client:
 
     def settle(self) -> None:
         """Sends again, under their own ids, those that were not accepted, until each is: what a good client does."""
-        for event_id in [event_id for event_id, outcome in self.outcomes.items() if outcome != "accepted"]:
-            eventually(lambda event_id=event_id: self._post(event_id) == "accepted", 30.0, lambda: f"{self.statuses}")
+        eventually(lambda: self.repeat() == 0, 30.0, lambda: f"{self.statuses}")
+
+    def repeat(self) -> int:
+        """Sends once more those that were not accepted; returns how many of them still are not."""
+        left = [event_id for event_id, outcome in self.outcomes.items() if outcome != "accepted"]
+        return sum(self._post(event_id) != "accepted" for event_id in left)
 
     def accepted(self) -> set[str]:
         return {event_id for event_id, outcome in list(self.outcomes.items()) if outcome == "accepted"}
@@ -88,15 +140,19 @@ class Client:
             self._send_one(next(self._numbers))
 
     def _send_one(self, number: int) -> str:
-        event_id = f"{self._run}-{number:06d}"
+        event_id = self._make(number)
+        self._post(event_id)
+        return event_id
+
+    def _make(self, number: int) -> str:
+        event_id = f"{self.run}-{number:06d}"
         self._bodies[event_id] = {
             "event_id": event_id,
             "event_type": ("view", "click", "purchase")[number % 3],
-            "user_id": f"user-{number % _USERS}",
+            "user_id": f"user-{number % self._users}",
             "session_id": "s1",
-            "item_id": f"item-{number * 7 % _ITEMS}",
+            "item_id": f"item-{number * 7 % self._items}",
         }
-        self._post(event_id)
         return event_id
 
     def _post(self, event_id: str) -> Acknowledgement:
@@ -107,7 +163,6 @@ class Client:
             self.outcomes[event_id] = "unknown"
             return "unknown"
         self.statuses[answer.status_code] += 1
-        assert answer.status_code in (200, 202, 503), answer.text
         outcome: Acknowledgement = "accepted" if answer.status_code in (200, 202) else "refused"
         self.outcomes[event_id] = outcome
         return outcome
@@ -120,41 +175,53 @@ def check(
     redis_url: str,
     within_sec: float,
     dead_letters: int = 0,
+    dead_rows: int = 0,
     also_counted: int = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Waits until the service is quiet and everything adds up. `also_counted`: good messages that bypassed the API."""
+    """Waits until the service is quiet and everything adds up.
+
+    `also_counted`: good messages that bypassed the API. With `environment`, the group's offsets are checked too.
+    """
+    assert set(client.statuses) <= _STATUSES, client.statuses
     with psycopg.connect(database_url, autocommit=True) as connection:
         stored = {row[0] for row in connection.execute("SELECT event_id FROM events").fetchall()}
-        assert client.accepted() <= stored, "an acknowledged event is not stored"
+        lost = client.accepted() - stored
+        assert not lost, f"acknowledged events are not stored: {sorted(lost)[:10]}"
 
         def state() -> dict[str, Any]:
             return {
                 "pending": _one(connection, "SELECT count(*) FROM event_outbox WHERE status = 'pending'"),
-                "consumed": _one(connection, "SELECT count(*) FROM feature_event_consumed"),
+                "stored and not counted": _one(connection, _UNCOUNTED),
+                "counted and not stored": _one(connection, _UNSTORED),
                 "dead_letters": _one(connection, "SELECT count(*) FROM feature_consumer_dlq"),
+                "uncommitted": {} if environment is None else uncommitted(environment),
             }
 
         wanted = {
             "pending": 0,
-            "consumed": len(stored) + also_counted,
+            "stored and not counted": 0,
+            "counted and not stored": also_counted,
             "dead_letters": dead_letters,
+            "uncommitted": {},
         }
         eventually(lambda: state() == wanted, within_sec, lambda: f"{state()}, wanted {wanted}")
-        assert _one(connection, "SELECT count(*) FROM event_outbox") == 0, "a row turned dead"
+        assert _one(connection, "SELECT count(*) FROM event_outbox") == dead_rows, "dead rows"
         if not also_counted:
-            counted = _counts(
-                connection,
-                "SELECT item_id, views, clicks, purchases FROM item_stats WHERE views > 0 OR "
-                "clicks > 0 OR purchases > 0",
-            )
-            once = _counts(
-                connection,
-                "SELECT payload ->> 'item_id', count(*) FILTER (WHERE event_type = 'view'), "
-                "count(*) FILTER (WHERE event_type = 'click'), count(*) FILTER (WHERE event_type = 'purchase') "
-                "FROM events GROUP BY 1",
-            )
-            assert counted == once, "counted otherwise than once"
-        eventually(lambda: not _stale(connection, redis_url), within_sec, lambda: _stale(connection, redis_url))
+            compare_with_a_fold(connection)
+        eventually(lambda: not stale(connection, redis_url), within_sec, lambda: stale(connection, redis_url))
+
+
+def check_service(client: Client, environment: Mapping[str, str], *, within_sec: float, **expected: int) -> None:
+    """`check` of the service that runs with this environment, Kafka's offsets included."""
+    check(
+        client,
+        database_url=environment["DATABASE_URL"],
+        redis_url=environment["ONLINE_CACHE_REDIS_URL"],
+        within_sec=within_sec,
+        environment=environment,
+        **expected,
+    )
 
 
 def dead_values(database_url: str) -> Counter[bytes | None]:
@@ -179,14 +246,41 @@ def _one(connection: psycopg.Connection, statement: str) -> Any:
     return row[0]
 
 
-def _counts(connection: psycopg.Connection, statement: str) -> Mapping[str, tuple[int, ...]]:
-    return {row[0]: tuple(row[1:]) for row in connection.execute(statement.encode()).fetchall()}
+def compare_with_a_fold(connection: psycopg.Connection) -> None:
+    """Histories and counts are those of one pass over `events`. Sums of weights may differ in their last digits."""
+    payloads = connection.execute("SELECT payload::text FROM events ORDER BY received_at, event_id").fetchall()
+    folded = fold([decode_message(payload.encode()) for (payload,) in payloads], {})
+    histories = {user_id: history for user_id, (_, history) in _histories(connection).items() if history != NO_HISTORY}
+    assert histories.keys() == folded.histories.keys(), "histories are not those of the events"
+    for user_id, history in histories.items():
+        assert _alike(history, folded.histories[user_id]), f"history of {user_id} is not that of the events"
+    columns = [name for name, value in structs.asdict(ItemDelta()).items() if isinstance(value, int)]
+    found = connection.execute(f"SELECT item_id, {', '.join(columns)} FROM item_stats".encode()).fetchall()
+    counted = {row[0]: row[1:] for row in found if any(row[1:])}
+    once = {item_id: tuple(getattr(delta, name) for name in columns) for item_id, delta in folded.items.items()}
+    assert counted == once, "counted otherwise than once"
 
 
-def _stale(connection: psycopg.Connection, redis_url: str) -> list[str]:
-    """Users whose cached history is not the stored one."""
+def _alike(one: History, other: History) -> bool:
+    """The same entries. The weights of earlier events are sums, whose last digits depend on the order."""
+    return (
+        one.seen_hashes == other.seen_hashes
+        and [structs.replace(entry, other_weight=0) for entry in one]
+        == [structs.replace(entry, other_weight=0) for entry in other]
+        and all(isclose(a.other_weight, b.other_weight, rel_tol=1e-9) for a, b in zip(one, other, strict=True))
+    )
+
+
+def _histories(connection: psycopg.Connection) -> dict[str, tuple[int, History]]:
     found = connection.execute("SELECT user_id, version, history FROM user_history").fetchall()
-    stored = {user_id: (version, decode_history(history) if history else ()) for user_id, version, history in found}
+    return {
+        user_id: (version, decode_history(history) if history else NO_HISTORY) for user_id, version, history in found
+    }
+
+
+def stale(connection: psycopg.Connection, redis_url: str) -> list[str]:
+    """Users whose cached history is not the stored one."""
+    stored = _histories(connection)
     with redis.Redis.from_url(redis_url) as cache:
         stale = []
         for key in cache.scan_iter(_HISTORY_KEYS + "*"):
@@ -194,8 +288,8 @@ def _stale(connection: psycopg.Connection, redis_url: str) -> list[str]:
             if value is None:
                 continue
             user_id = key.decode().removeprefix(_HISTORY_KEYS)
-            history = decode_history(value[_VERSION_BYTES:]) if value[_VERSION_BYTES:] else ()
+            history = decode_history(value[_VERSION_BYTES:]) if value[_VERSION_BYTES:] else NO_HISTORY
             version = int.from_bytes(value[:_VERSION_BYTES], "big")
-            if (version, history) != stored.get(user_id, (0, ())):
+            if (version, history) != stored.get(user_id, (0, NO_HISTORY)):
                 stale.append(user_id)
         return stale

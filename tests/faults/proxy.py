@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can hold, lose or cut what goes through it, at a byte that a test names."""
+"""A TCP proxy on loopback that can hold, delay, lose or cut what goes through it, at a byte that a test names."""
 
 import asyncio
 import socket
@@ -28,6 +28,8 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._open = asyncio.Event()
         self._trap: tuple[Direction, bytes, bytes] | None = None
+        self._delay_sec = 0.0
+        self._release = asyncio.Event()
         self._server: asyncio.Server | None = None
         self.caught = threading.Event()
 
@@ -42,15 +44,24 @@ class Proxy:
         self._loop.close()
 
     def trap(self, marker: bytes, *, after: bytes = b"", direction: Direction = "request") -> None:
-        """Holds a connection until the test ends, at the first chunk with `marker` once `after` has gone through it.
+        """Holds a connection until `release` at the first chunk with `marker` once `after` has gone through it.
 
         `caught` is set then. With direction `response` the answer to that chunk is held instead of the chunk.
         """
         self.caught.clear()
+        self._release = asyncio.Event()
         self._trap = direction, marker, after
 
     def disarm(self) -> None:
         self._trap = None
+
+    def release(self) -> None:
+        """Lets through what the trap holds."""
+        self._loop.call_soon_threadsafe(self._release.set)
+
+    def delay(self, seconds: float) -> None:
+        """Each answer comes so much later from now on."""
+        self._delay_sec = seconds
 
     def black_hole(self) -> None:
         """Nothing gets through any more, and nobody is told."""
@@ -110,8 +121,8 @@ class Proxy:
             finally:
                 for pipe in pipes:
                     pipe.cancel()
-        except OSError:
-            pass  # the server is away: the client is told by the end of its connection
+        except (OSError, asyncio.CancelledError):
+            pass  # the server is away or the proxy ends: the client is told by the end of its connection
         finally:
             self._writers -= writers
             for end in writers:
@@ -131,7 +142,7 @@ class Proxy:
                     held.set()
                     self.caught.set()
                     if direction == "request":
-                        await asyncio.Event().wait()
+                        await self._release.wait()
             writer.write(data)
 
     async def _responses(
@@ -140,7 +151,9 @@ class Proxy:
         while data := await self._read(reader):
             await gate.wait()
             if held.is_set():
-                await asyncio.Event().wait()
+                await self._release.wait()
+            if self._delay_sec:
+                await asyncio.sleep(self._delay_sec)
             writer.write(data)
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:

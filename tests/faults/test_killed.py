@@ -1,12 +1,15 @@
 """A process dies at the worst moment. Nothing is lost and nothing counts twice."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.devstack.ports import choose
-from tests.faults.checker import Client, check, client_of
-from tests.faults.proxy import proxied_url
+from app.devstack import Stack
+from tests.faults import stories
+from tests.faults.checker import Client, check, check_service, client_of
+from tests.faults.proxy import Direction, proxied_url
+from tests.faults.roles import role
 from tests.support.service import Service, eventually, running
 
 
@@ -22,43 +25,47 @@ def client(api: Service) -> Iterator[Client]:
         yield client
 
 
-def role(environment: dict[str, str], name: str, **changes: str) -> dict[str, str]:
-    return {**environment, "ROLE": name, "HTTP_PORT": str(choose()), **changes}
+def test_api_killed_while_it_inserts(environment: dict[str, str]) -> None:
+    stories.api_killed_while_it_inserts(environment)
 
 
-def test_relay_killed_between_kafkas_acknowledgement_and_its_commit(
-    client: Client, environment: dict[str, str], database_url: str, redis_url: str
+@pytest.mark.parametrize("held", ["request", "response"], ids=["before Postgres has it", "after Postgres has it"])
+def test_api_killed_in_the_middle_of_a_batch(
+    environment: dict[str, str], database_url: str, redis_url: str, held: Direction
 ) -> None:
-    ids = client.send(30)
-    with proxied_url(database_url) as (proxy, url):
-        # The relay's own deletion: maintenance deletes from the outbox too, by another condition.
-        proxy.trap(b"COMMIT", after=b"DELETE FROM event_outbox WHERE id = ANY ($1")
-        with running(role(environment, "relay", DATABASE_URL=url)) as relay:
-            assert proxy.caught.wait(20.0), relay.describe()
-            relay.kill()
-    with running(role(environment, "relay")), running(role(environment, "consumer")) as consumer:
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=10.0)
-        eventually(lambda: applied(consumer) == len(ids), describe=consumer.describe)
-        # The first copies are there too, and were not counted.
-        eventually(
-            lambda: consumer.metric("reco_feature_consumer_processed_total", status="duplicate") > 0,
-            describe=consumer.describe,
-        )
+    """The client cannot know which it was: it sends the batch again, under the same ids."""
+    with (
+        running(role(environment, "relay,consumer")),
+        proxied_url(database_url) as (proxy, url),
+        running({**environment, "ROLE": "api", "DATABASE_URL": url}) as api,
+        client_of(api.url) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        proxy.trap(client.run.encode(), direction=held)
+        sent = threads.submit(client.send_batch, 100)
+        assert proxy.caught.wait(60.0), api.describe()
+        api.kill()
+        ids = sent.result(60.0)
+        assert client.accepted() == set()
+        with running({**environment, "ROLE": "api"}):
+            again = client.post_batch(ids)
+            assert again == ["accepted" if held == "request" else "duplicate"] * 100
+            check_service(client, environment, within_sec=5.0)
 
 
-def test_consumer_killed_before_its_commit(
-    client: Client, environment: dict[str, str], database_url: str, redis_url: str
-) -> None:
-    with proxied_url(database_url) as (proxy, url), running(role(environment, "relay")):
-        proxy.trap(b"COMMIT", after=b"INSERT INTO feature_event_consumed")
-        with running(role(environment, "consumer", DATABASE_URL=url)) as consumer:
-            client.send(30)
-            assert proxy.caught.wait(20.0), consumer.describe()
-            consumer.kill()
-        with running(role(environment, "consumer")):
-            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+def test_relay_killed_between_kafkas_acknowledgement_and_its_commit(environment: dict[str, str]) -> None:
+    stories.relay_killed_before_its_commit(environment)
 
 
+def test_relay_killed_while_kafka_does_not_answer(breakable_stack: Stack, environment: dict[str, str]) -> None:
+    stories.relay_killed_while_kafka_does_not_answer(breakable_stack, environment)
+
+
+def test_consumer_killed_before_its_commit(environment: dict[str, str]) -> None:
+    stories.consumer_killed_before_its_commit(environment)
+
+
+@pytest.mark.slow_fault
 @pytest.mark.parametrize("held", ["request", "response"], ids=["before the cache", "after the cache"])
 def test_consumer_killed_after_postgres_and_before_kafkas_offset(
     client: Client, environment: dict[str, str], database_url: str, redis_url: str, held: str
@@ -69,7 +76,7 @@ def test_consumer_killed_after_postgres_and_before_kafkas_offset(
         slow = role(environment, "consumer", ONLINE_CACHE_REDIS_URL=url, ONLINE_CACHE_REDIS_TIMEOUT_SEC="60")
         with running(slow) as consumer:
             client.send(30)
-            assert proxy.caught.wait(20.0), consumer.describe()
+            assert proxy.caught.wait(60.0), consumer.describe()
             consumer.kill()
         with running(role(environment, "consumer")) as consumer:
             check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
@@ -80,6 +87,7 @@ def test_consumer_killed_after_postgres_and_before_kafkas_offset(
             )
 
 
+@pytest.mark.slow_fault
 def test_consumers_come_and_go_under_load(
     api: Service, environment: dict[str, str], database_url: str, redis_url: str
 ) -> None:
@@ -92,7 +100,3 @@ def test_consumers_come_and_go_under_load(
         client.settle()
         check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
     assert set(client.statuses) == {202}
-
-
-def applied(consumer: Service) -> float:
-    return consumer.metric("reco_feature_consumer_processed_total", status="applied")

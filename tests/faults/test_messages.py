@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from app.core.events import TOPIC_INTERACTIONS, TOPICS
+from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES, TOPICS
 from app.devstack.ports import choose
-from tests.faults.checker import check, client_of, dead_values
+from tests.faults.checker import check, check_service, client_of, dead_values
 from tests.support.service import Service, eventually, running
 
 GOOD: dict[str, Any] = {
@@ -91,6 +92,29 @@ def test_poison_goes_to_the_dead_letters_and_the_partition_moves_on(
         )
 
 
+def test_topic_of_nothing_but_poison(environment: dict[str, str], kafka: str, topic_prefix: str) -> None:
+    """The other topics keep up, and what the alerts look at moves."""
+    count = 2_000
+    with running(environment) as service, client_of(service.url) as client:
+        client.send(10)
+        producer = Producer({"bootstrap.servers": kafka})
+        for number in range(count):
+            producer.produce(topic_prefix + TOPIC_WATCHES, b"{poison", key=b"user-1", partition=number % 2)
+        assert producer.flush(20.0) == 0
+        client.send(30)
+        check_service(client, environment, within_sec=30.0, dead_letters=count)
+        assert dead_values(environment["DATABASE_URL"]) == {b"{poison": count}
+        eventually(
+            lambda: service.metric("reco_feature_consumer_dlq_backlog", status="pending") == count,
+            describe=service.describe,
+        )
+        assert service.metric("reco_feature_consumer_dlq_oldest_pending_ms") > 0
+        assert service.metric("reco_feature_consumer_dlq_events_total", outcome="stored") == count
+        assert service.metric("reco_feature_consumer_processed_total", status="applied") == 40
+        assert service.status("/readyz") == 200
+
+
+@pytest.mark.slow_fault
 def test_topic_recreated_under_a_consumer_that_looked_away(
     environment: dict[str, str], kafka: str, topic_prefix: str, database_url: str, redis_url: str
 ) -> None:
@@ -109,6 +133,7 @@ def test_topic_recreated_under_a_consumer_that_looked_away(
         check(client, database_url=database_url, redis_url=redis_url, within_sec=60.0)
 
 
+@pytest.mark.slow_fault
 def test_groups_offsets_lost(environment: dict[str, str], database_url: str, redis_url: str) -> None:
     with running({**environment, "ROLE": "api,relay"}) as front, client_of(front.url) as client:
         consumer_only = {**environment, "ROLE": "consumer", "HTTP_PORT": str(choose())}

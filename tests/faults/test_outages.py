@@ -14,12 +14,13 @@ import pytest
 import redis
 
 from app.devstack import Stack
-from tests.faults.checker import Client, check
+from tests.faults.checker import Client, check, check_service
 from tests.faults.proxy import proxied_url
 from tests.support.service import Service, eventually, running
 
 _STATE_LINES: Final = ("relay_waits", "relay_resumes", "consumer_waits", "consumer_resumes")
 _LOOPS: Final = 2
+_SLOW_SEC: Final = 5.0
 
 
 @pytest.mark.parametrize("fault", ["killed", "stopped"])
@@ -42,6 +43,7 @@ def test_kafka_killed_and_restarted(
         assert_well(service)
 
 
+@pytest.mark.slow_fault
 def test_kafka_frozen_for_longer_than_a_send_may_take(
     breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str
 ) -> None:
@@ -81,6 +83,7 @@ def test_postgres_killed_and_restarted(
         assert_well(service)
 
 
+@pytest.mark.slow_fault
 def test_postgres_black_holed(environment: dict[str, str], database_url: str, redis_url: str) -> None:
     """Afterwards only a LISTEN that was rebuilt wakes the relay in time: it polls once an hour here."""
     with proxied_url(database_url) as (proxy, url):
@@ -136,16 +139,41 @@ def test_redis_killed_flushed_and_back(
         assert_well(service, outages=2)
 
 
+def test_redis_slowed(environment: dict[str, str]) -> None:
+    """Each answer of Redis takes longer than the reader waits in all, so only one that did not wait for it is one."""
+    with (
+        proxied_url(environment["ONLINE_CACHE_REDIS_URL"]) as (proxy, url),
+        running({**environment, "ONLINE_CACHE_REDIS_URL": url}) as service,
+        Client(service.url) as client,
+    ):
+        client.await_more(20)
+        proxy.delay(_SLOW_SEC)
+        with reading(service.url, timeout_sec=_SLOW_SEC) as answers:
+            eventually(lambda: service.metric("reco_online_cache_breaker_open") == 1, 30.0, service.describe)
+            client.await_more(20)
+            before = sum(answers.values())
+            eventually(lambda: sum(answers.values()) > before + 20, 30.0, service.describe)
+        proxy.delay(0.0)
+        client.finish()
+        assert set(answers) == {200}
+        assert set(client.statuses) == {202}
+        check_service(client, environment, within_sec=15.0)
+
+
 @contextmanager
-def reading(url: str) -> Iterator[Counter[int]]:
-    """`GET /reco` over and over; the statuses of the answers."""
-    answers: Counter[int] = Counter()
+def reading(url: str, timeout_sec: float = 15.0) -> Iterator[Counter[int | None]]:
+    """`GET /reco` over and over; the statuses of the answers, None for one that did not come in time."""
+    answers: Counter[int | None] = Counter()
     stop = threading.Event()
 
     def read() -> None:
-        with httpx.Client(base_url=url, timeout=15.0) as client:
+        with httpx.Client(base_url=url, timeout=timeout_sec) as client:
             while not stop.wait(0.02):
-                answers[client.get("/reco", params={"user_id": f"user-{sum(answers.values()) % 12}"}).status_code] += 1
+                user = {"user_id": f"user-{sum(answers.values()) % 12}"}
+                try:
+                    answers[client.get("/reco", params=user).status_code] += 1
+                except httpx.TimeoutException:
+                    answers[None] += 1
 
     thread = threading.Thread(target=read)
     thread.start()

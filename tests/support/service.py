@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -31,16 +31,16 @@ T = TypeVar("T")
 class Service:
     """`python -m app` with the given environment. Its log is kept for the message of a failed test.
 
-    `root` is the checkout whose code runs.
+    `root` is the checkout whose code runs, `module` what runs in place of `app`.
     """
 
-    def __init__(self, environment: Mapping[str, str], root: Path = ROOT) -> None:
+    def __init__(self, environment: Mapping[str, str], root: Path = ROOT, module: Sequence[str] = ("app",)) -> None:
         self.environment = dict(environment)
         self.url = f"http://127.0.0.1:{environment['HTTP_PORT']}"
         self.client = httpx.Client(base_url=self.url, timeout=15.0)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "app"],
+            [sys.executable, "-m", *module],
             cwd=root,
             env={"PATH": os.environ["PATH"], **(_COVERAGE if root == ROOT else {}), **self.environment},
             stdout=self._log,
@@ -89,6 +89,13 @@ class Service:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
 
+    def freeze(self) -> None:
+        """SIGSTOP: its connections stay open, and it does nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(timeout=30)
@@ -111,9 +118,9 @@ class Service:
 
 
 @contextmanager
-def running(environment: Mapping[str, str], root: Path = ROOT) -> Iterator[Service]:
+def running(environment: Mapping[str, str], root: Path = ROOT, module: Sequence[str] = ("app",)) -> Iterator[Service]:
     """A service that is ready, and gone afterwards."""
-    service = Service(environment, root)
+    service = Service(environment, root, module)
     try:
         yield service.wait_ready()
     finally:
