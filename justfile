@@ -12,6 +12,10 @@ dev *arguments:
 test *arguments:
     scripts/test {{arguments}}
 
+# random faults at random times: --minutes N --seed S
+soak *arguments:
+    scripts/soak {{arguments}}
+
 # lint, format, types and imports, or the parts named
 check *parts:
     scripts/check {{parts}}

@@ -1,0 +1,22 @@
+"""A short soak, as `scripts/soak` runs a long one."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.service import ROOT
+
+
+@pytest.mark.slow_fault
+@pytest.mark.timeout(500)
+def test_random_faults_of_a_short_soak() -> None:
+    """On servers of its own. Everything adds up after each round, and within its bound."""
+    soak = [sys.executable, "-m", "tests.faults.soak", "--minutes", "2", "--seed", "7", "--json"]
+    ended = subprocess.run(soak, cwd=ROOT, capture_output=True, text=True, timeout=450, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    report = json.loads(ended.stdout)
+    assert report["violations"] == []
+    assert sum(report["kills"].values()) > 0
+    assert report["events"].keys() == {"accepted"}
