@@ -5,15 +5,9 @@ partition, which keeps what was acknowledged and may keep what was not. At every
 in the outbox, or in Kafka beyond the group's offset; and what is counted is counted once.
 """
 
-import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from typing import Any
 
-import asyncpg
-import psycopg
 import pytest
-import redis
-from aiokafka import ConsumerRecord
 from hypothesis import HealthCheck, Phase, settings, strategies
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -23,94 +17,26 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from msgspec import Struct, field
 
-from app.adapters import ingest, outbox
-from app.adapters.history_cache import RedisHistoryCache, Versioned
 from app.adapters.outbox import OutboxRow
-from app.adapters.postgres import Database
 from app.core import events
-from app.errors import DependencyDown
 from tests.faults.checker import compare_with_a_fold, stale
 from tests.faults.flawed import FLAWS
-from tests.support.pipeline import database
-from workers.batch import Applied, FeatureWriter
-from workers.incoming import Incoming, read_record
-from workers.write_through import WriteThrough
-
-T = TypeVar("T")
-
-_PARTITIONS: Final = 2
-_TABLES: Final = (
-    "events, event_outbox, feature_event_consumed, feature_consumer_dlq, user_history, item_stats, item_pairs, "
-    "feature_changes, stale_history, sessions"
+from tests.faults.model import (
+    PARTITIONS,
+    START_MS,
+    Batch,
+    Consumer,
+    Relay,
+    Servers,
+    Stage,
+    partition_of,
+    record_of,
+    serving,
 )
-_START_MS: Final = 1_767_225_600_000
-
-
-Stage = Literal["polled", "applied", "cached"]
-
-
-class Cache:
-    """Redis, which may be down."""
-
-    def __init__(self, redis: RedisHistoryCache) -> None:
-        self.down = False
-        self._redis = redis
-
-    async def get_many(self, user_ids: Sequence[str]) -> dict[str, Versioned]:
-        return await self._redis.get_many(user_ids)
-
-    async def put_many(self, histories: Mapping[str, Versioned]) -> None:
-        if self.down:
-            raise DependencyDown("redis", "down")
-        await self._redis.put_many(histories)
-
-    async def close(self) -> None:
-        await self._redis.close()
-
-
-class Relay(Struct):
-    """A transaction with claimed rows; those that Kafka has acknowledged."""
-
-    connection: Any
-    rows: list[OutboxRow]
-    acknowledged: list[int] | None = None
-
-
-class Batch(Struct):
-    """What a consumer has in hand, from `first` of `partition` on, and how far it is with it."""
-
-    partition: int
-    first: int
-    incoming: list[Incoming]
-    stage: Stage = "polled"
-    applied: Applied | None = None
-
-
-class Consumer(Struct):
-    writer: FeatureWriter
-    write_through: WriteThrough
-    batch: Batch | None = None
-    next_offsets: list[int] = field(default_factory=lambda: [0] * _PARTITIONS)
-
-
-class Servers(Struct):
-    """What all runs of the machine share."""
-
-    runner: asyncio.Runner
-    url: str
-    redis_url: str
-    opened: Database
-    asking: psycopg.Connection[Any]
-    cache: Cache
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.runner.run(work)
-
-    def flush(self) -> None:
-        with redis.Redis.from_url(self.redis_url) as client:
-            client.flushdb()
+from workers.batch import FeatureWriter
+from workers.incoming import read_record
+from workers.write_through import WriteThrough
 
 
 class Pipeline(RuleBasedStateMachine):
@@ -118,17 +44,15 @@ class Pipeline(RuleBasedStateMachine):
         super().__init__()
         self.servers = servers
         self.accepted: list[events.Record] = []
-        self.log: list[list[OutboxRow]] = [[] for _ in range(_PARTITIONS)]
-        self.committed = [0] * _PARTITIONS
+        self.log: list[list[OutboxRow]] = [[] for _ in range(PARTITIONS)]
+        self.committed = [0] * PARTITIONS
         self.relays: list[Relay | None] = [None, None]
         self.owner = 0
         self.consumers: list[Consumer] = []
 
     @initialize()
     def begin(self) -> None:
-        self.servers.asking.execute(f"TRUNCATE {_TABLES}".encode())
-        self.servers.cache.down = False
-        self.servers.flush()
+        self.servers.empty()
         self.consumers = [self._consumer(), self._consumer()]
 
     @rule(users=strategies.lists(strategies.integers(0, 2), min_size=1, max_size=4), data=strategies.data())
@@ -140,22 +64,22 @@ class Pipeline(RuleBasedStateMachine):
                 session_id="s",
                 item_id=f"item-{data.draw(strategies.integers(0, 3))}",
                 event_id=f"event-{len(self.accepted):04d}",
-                ts_ms=_START_MS + data.draw(strategies.integers(0, 5)) * 60_000,
+                ts_ms=START_MS + data.draw(strategies.integers(0, 5)) * 60_000,
             )
-            record = events.accept(event, now_ms=_START_MS + 600_000, entropy=bytes(10))
-            assert self._insert(record) == ["accepted"]
+            record = events.accept(event, now_ms=START_MS + 600_000, entropy=bytes(10))
+            assert self.servers.insert(record) == ["accepted"]
             self.accepted.append(record)
 
     @precondition(lambda self: self.accepted)
     @rule(data=strategies.data())
     def accept_again(self, data: strategies.DataObject) -> None:
         """The client did not get the answer."""
-        assert self._insert(data.draw(strategies.sampled_from(self.accepted))) == ["duplicate"]
+        assert self.servers.insert(data.draw(strategies.sampled_from(self.accepted))) == ["duplicate"]
 
     @precondition(lambda self: None in self.relays and self.accepted)
     @rule(limit=strategies.integers(1, 5))
     def claim(self, limit: int) -> None:
-        self.relays[self.relays.index(None)] = self.servers.run(self._claim(limit))
+        self.relays[self.relays.index(None)] = self.servers.claim(limit)
 
     @precondition(lambda self: any(relay and relay.acknowledged is None for relay in self.relays))
     @rule(data=strategies.data())
@@ -176,7 +100,7 @@ class Pipeline(RuleBasedStateMachine):
         )
         relay, self.relays[which] = self.relays[which], None
         assert relay is not None
-        self.servers.run(self._settle(relay))
+        self.servers.settle(relay)
 
     @precondition(lambda self: any(self.relays))
     @rule(data=strategies.data())
@@ -184,7 +108,7 @@ class Pipeline(RuleBasedStateMachine):
         which = data.draw(strategies.sampled_from([n for n, relay in enumerate(self.relays) if relay]))
         relay, self.relays[which] = self.relays[which], None
         assert relay is not None
-        self.servers.run(_abort(relay.connection))
+        self.servers.abort(relay)
 
     @precondition(lambda self: self.consumers[self.owner].batch is None and self._unread())
     @rule(data=strategies.data(), most=strategies.integers(1, 6))
@@ -223,7 +147,7 @@ class Pipeline(RuleBasedStateMachine):
     @rule()
     def lose_offsets(self) -> None:
         """The group reads from the beginning."""
-        self.committed = [0] * _PARTITIONS
+        self.committed = [0] * PARTITIONS
         self.rebalance()
 
     @rule(down=strategies.booleans())
@@ -256,13 +180,13 @@ class Pipeline(RuleBasedStateMachine):
         """Without further faults all of it is counted, and the cache agrees."""
         for relay in self.relays:
             if relay is not None:
-                self.servers.run(_abort(relay.connection))
+                self.servers.abort(relay)
         self.servers.cache.down = False
-        while relay := self.servers.run(self._claim(100)):
+        while relay := self.servers.claim(100):
             for row in relay.rows:
                 self.log[partition_of(row.message_key)].append(row)
             relay.acknowledged = [row.id for row in relay.rows]
-            self.servers.run(self._settle(relay))
+            self.servers.settle(relay)
         consumer = self.consumers[self.owner] = self._consumer()
         while unread := self._unread():
             self._poll(unread[0], 5)
@@ -288,7 +212,7 @@ class Pipeline(RuleBasedStateMachine):
         first = consumer.next_offsets[partition]
         rows = self.log[partition][first : first + most]
         incoming = [
-            read_record(_record(row, partition, first + number), topic=row.topic) for number, row in enumerate(rows)
+            read_record(record_of(row, partition, first + number), topic=row.topic) for number, row in enumerate(rows)
         ]
         consumer.batch = Batch(partition, first, incoming)
         consumer.next_offsets[partition] = first + len(rows)
@@ -318,56 +242,6 @@ class Pipeline(RuleBasedStateMachine):
             FeatureWriter(opened, max_retries=1), WriteThrough(opened, cache), next_offsets=list(self.committed)
         )
 
-    def _insert(self, record: events.Record) -> list[str]:
-        async def insert() -> list[str]:
-            async with self.servers.opened.connection() as connection:
-                return list(await ingest.insert_events(connection, [record]))
-
-        return self.servers.run(insert())
-
-    async def _claim(self, limit: int) -> Relay | None:
-        connection = await asyncpg.connect(self.servers.url)
-        await connection.execute("BEGIN")
-        rows = await outbox.claim_batch(connection, limit, lease_sec=60.0)
-        if not rows:
-            await _abort(connection)
-            return None
-        return Relay(connection, rows)
-
-    async def _settle(self, relay: Relay) -> None:
-        await outbox.delete_published(relay.connection, relay.acknowledged or [])
-        await relay.connection.execute("COMMIT")
-        await relay.connection.close()
-
-
-async def _abort(connection: Any) -> None:
-    """As a relay that dies: the server ends the transaction."""
-    await connection.execute("ROLLBACK")
-    await connection.close()
-
-
-def partition_of(key: str) -> int:
-    """The partition of a key."""
-    return sum(key.encode()) % _PARTITIONS
-
-
-def _record(row: OutboxRow, partition: int, offset: int) -> Any:
-    headers = [] if row.erasures is None else [("erasures", str(row.erasures).encode())]
-    value = row.payload.encode()
-    return ConsumerRecord(
-        topic=row.topic,
-        partition=partition,
-        offset=offset,
-        timestamp=_START_MS,
-        timestamp_type=0,
-        key=row.message_key.encode(),
-        value=value,
-        checksum=None,
-        serialized_key_size=len(row.message_key),
-        serialized_value_size=len(value),
-        headers=headers,
-    )
-
 
 def test_steps_and_crashes_in_any_order(database_url: str, redis_url: str) -> None:
     drive(database_url, redis_url)
@@ -382,22 +256,14 @@ def test_model_finds_a_flaw(database_url: str, redis_url: str, monkeypatch: pyte
 
 
 def drive(database_url: str, redis_url: str, **changes: Any) -> None:
-    with asyncio.Runner() as runner, psycopg.connect(database_url, autocommit=True) as asking:
-        opening = database(database_url)
-        opened = runner.run(opening.__aenter__())
-        cache = Cache(RedisHistoryCache(redis_url, ttl_sec=600.0, timeout_sec=5.0))
-        servers = Servers(runner, database_url, redis_url, opened, asking, cache)
-        chosen = settings(
-            max_examples=20,
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            print_blob=False,
-            suppress_health_check=list(HealthCheck),
-        )
-        try:
-            run_state_machine_as_test(lambda: Pipeline(servers), settings=settings(chosen, **changes))
-        finally:
-            runner.run(cache.close())
-            runner.run(opening.__aexit__(None, None, None))
+    chosen = settings(
+        max_examples=20,
+        stateful_step_count=40,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    with serving(database_url, redis_url) as servers:
+        run_state_machine_as_test(lambda: Pipeline(servers), settings=settings(chosen, **changes))
