@@ -30,11 +30,13 @@ STEPS = {
     "lag": faults.lag,
     "lock": faults.lock,
     "slow statement": faults.slow_statement,
+    "lost event": faults.lost_event,
     "crash": faults.crash,
     "redis": faults.redis,
     "kafka": faults.kafka_away,
     "postgres": faults.postgres,
     "kpis": traffic.kpis,
+    "topic setting": faults.topic_setting,
 }
 
 
@@ -66,6 +68,7 @@ def recording(
             "API_KEYS_FILE": str(key_file),
             "RATE_LIMIT_REQUESTS": "800",
             "INGEST_MAX_PENDING_EVENTS": "20",
+            "EVENTS_COUNTED_WITHIN_SEC": "5",
             "OUTBOX_MAX_ATTEMPTS": "2",
             "OUTBOX_RELAY_BASE_RETRY_SEC": "0.1",
             "SHUTDOWN_GRACE_SEC": "0",

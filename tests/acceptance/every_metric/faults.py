@@ -56,14 +56,32 @@ def slow_statement(run: Run) -> None:
     run.execute(
         "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.item_id = 'slow' THEN "
         "PERFORM pg_sleep(60); END IF; IF NEW.item_id = 'bad' THEN RAISE EXCEPTION 'bad' USING ERRCODE = '22003'; "
+        "END IF; IF NEW.item_id = 'taken' THEN RAISE EXCEPTION 'taken' USING ERRCODE = '23505'; "
         "END IF; RETURN NEW; END $$",
         "CREATE TRIGGER linger BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION linger()",
     )
-    for item in ("slow", "bad"):
+    for item in ("slow", "bad", "taken"):
         assert run.client.put(f"/items/{item}", json={}).is_error
-    for kind in ("timeout", "statement"):
+    for kind in ("timeout", "statement", "duplicate_key"):
         run.until(lambda kind=kind: run.metric("reco_database_errors_total", kind=kind) > 0)
     run.execute("DROP TRIGGER linger ON items")
+
+
+def lost_event(run: Run) -> None:
+    """An event that was accepted, and is nowhere on its way."""
+    run.execute(
+        "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+        "VALUES ('lost-event', 'view', 'u', 's', 1, '', '{}', now())"
+    )
+    run.until(lambda: run.metric("reco_events_uncounted") > 0, 60.0)
+    run.recording.steps["uncounted"] = run.recording.scrape(), run.recording.scrape()
+    run.execute("DELETE FROM events WHERE event_id = 'lost-event'")
+
+
+def topic_setting(run: Run) -> None:
+    """Kafka may drop what nobody has read."""
+    run.shorten_retention(TOPIC_WATCHES)
+    run.until(lambda: run.recording.scrape() and run.recording.moved("reco_topic_setting_wrong"), 60.0)
 
 
 def crash(run: Run) -> None:

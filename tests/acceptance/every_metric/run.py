@@ -10,6 +10,7 @@ import httpx
 import psycopg
 from click.testing import CliRunner
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from app.cli import main
 from app.core import keys
@@ -48,6 +49,14 @@ class Run:
 
     def topic(self, name: str) -> str:
         return self.environment["KAFKA_TOPIC_PREFIX"] + name
+
+    def shorten_retention(self, topic: str) -> None:
+        """To an hour."""
+        admin = AdminClient({"bootstrap.servers": self.stack.kafka_bootstrap_servers, "log_level": 0})
+        entry = ConfigEntry("retention.ms", "3600000", incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, self.topic(topic), incremental_configs=[entry])
+        for done in admin.incremental_alter_configs([resource]).values():
+            done.result(20.0)
 
     def produce(self, topic: str, value: str) -> None:
         self.kafka.produce(self.topic(topic), value, key=b"ann", partition=0)

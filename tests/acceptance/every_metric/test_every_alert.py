@@ -35,6 +35,9 @@ FAULTS: Final = {
     "RecoDeadLettersMany": "old rows",
     "RecoDeadLettersOld": "old rows",
     "RecoTaskRestarts": "crash",
+    "RecoTaskFails": "outage",
+    "RecoEventsUncounted": "uncounted",
+    "RecoTopicSettings": "topic setting",
     "RecoDatabaseErrors": "postgres",
     "RecoTransactionOld": "old transaction",
 }

@@ -24,7 +24,7 @@ VALUES: Final = {
     ("reco_feature_consumer_dlq_events_total", "outcome"): "stored replayed discarded recovered",
     ("reco_feature_consumer_dlq_backlog", "status"): "pending replayed discarded",
     ("reco_database_pool_connections", "state"): "idle busy",
-    ("reco_database_errors_total", "kind"): "lock timeout connection read_only statement",
+    ("reco_database_errors_total", "kind"): "lock timeout connection read_only duplicate_key statement",
     ("reco_online_cache_reads_total", "result"): "hit stale miss",
     ("reco_maintenance_deleted_rows_total", "table"): (
         "events feature_event_consumed feature_consumer_dlq event_outbox sessions"
@@ -33,6 +33,13 @@ VALUES: Final = {
 
 # Why a promised value is missing above.
 NOT_BROUGHT_ABOUT: Final = {
+    **{
+        ("reco_kpi_shown_places", source): "impressions of clients' own lists: tests/integration/test_analytics.py"
+        for source in ("other", "unknown")
+    },
+    ("reco_feature_consumer_errors_total", "Braked"): (
+        "many messages in a row that fail for their data: tests/faults/test_database.py"
+    ),
     ("reco_feature_consumer_errors_total", "commit"): (
         "a group that changes between poll and commit: tests/faults/test_killed.py, consumers that come and go"
     ),
