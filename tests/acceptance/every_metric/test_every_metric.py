@@ -34,7 +34,10 @@ VALUES: Final = {
 # Why a promised value is missing above.
 NOT_BROUGHT_ABOUT: Final = {
     **{
-        ("reco_kpi_shown_places", source): "impressions of clients' own lists: tests/integration/test_analytics.py"
+        (
+            "reco_kpi_shown_places",
+            source,
+        ): "impressions of clients' own lists: tests/integration/test_analytics_bounds.py"
         for source in ("other", "unknown")
     },
     ("reco_feature_consumer_errors_total", "Braked"): (
