@@ -51,8 +51,12 @@ API_CHECK: Final = _gauge(
     "check",
 )
 API_REFUSED: Final = _counter(
-    "reco_api_refused_total", "Refused requests by reason: no_key, unknown_key, scope, rate_limit", "reason"
+    "reco_api_refused_total",
+    "Refused requests by reason: no_key, unknown_key, scope, rate_limit; not HTTP (malformed), url_too_long, "
+    "head_too_large, a head that came too late (late); connections ended or refused because there were too many",
+    "reason",
 )
+HTTP_CONNECTIONS: Final = _gauge("reco_http_connections", "Open connections of clients")
 RATE_LIMIT_ALONE: Final = _counter(
     "reco_rate_limit_redis_errors_total", "Rate limit decisions made without Redis, because it did not answer"
 )

@@ -53,6 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     http_port: Port = 8080
     http_reuse_port: bool = False
     http_request_timeout_sec: Positive = 5.0
+    http_max_connections: Annotated[int, Meta(ge=0)] = 0
     cors_allow_origins: tuple[str, ...] = ()
 
     api_keys: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from app.adapters.postgres import Database
 from app.api import health
 from app.api.examples import EXAMPLES
 from app.health import ProcessInfo, Readiness, Requirement, summarize
-from app.http import app, server
+from app.http import app, connections, server
 from app.http.access import Access
 from app.monitor import Dependency, Monitor
 from app.serving.cache_switch import CacheSwitch, SwitchedCache
@@ -165,6 +165,7 @@ class Service:
             progress,
             grace_sec=settings.shutdown_grace_sec,
             drain_sec=settings.shutdown_timeout_sec / 2,
+            max_connections=connections.allowed(settings.http_max_connections, settings.db_pool_max_size),
         )
 
 

@@ -5,17 +5,23 @@ client cost as much as a fifth of a recommendation.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class CoalescingTransport:
-    """A transport that buffers writes until the loop's next turn, and passes everything else on."""
+    """A transport that buffers writes until the loop's next turn, and passes everything else on.
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    `on_unread` is called when it is closed and the client has not read all that was sent: the connection stays open
+    until then.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, on_unread: Callable[[], None]
+    ) -> None:
         self._transport = transport
         self._loop = loop
+        self._on_unread = on_unread
         self._kept: list[bytes] = []
 
     def write(self, data: bytes) -> None:
@@ -27,6 +33,12 @@ class CoalescingTransport:
         """Closes the transport after sending the buffered writes."""
         self._flush()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._on_unread()
+
+    def write_eof(self) -> None:
+        self._flush()
+        self._transport.write_eof()
 
     def _flush(self) -> None:
         kept, self._kept = self._kept, []
@@ -36,11 +48,3 @@ class CoalescingTransport:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a coalescing transport."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.transport = CoalescingTransport(transport, self.loop)  # type: ignore[assignment]

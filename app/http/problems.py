@@ -127,6 +127,8 @@ def as_problem(error: Exception) -> ProblemError:
 def render(context: RequestContext, error: Exception) -> Reply:
     """The answer to an exception."""
     problem = as_problem(error)
+    if isinstance(error, Late) and not context.body_read:
+        problem = ProblemError(408, "The body did not arrive in time.")
     if problem.status >= 500:
         context.error = describe(error)
     if problem.status == 500:

@@ -12,9 +12,10 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import metrics
-from app.http.coalescing_transport import HttpProtocol
+from app.http.connections import MOST, Connections
 from app.http.drain import close_silent
 from app.http.listener import BACKLOG, bind, retire
+from app.http.protocol import Config, HttpProtocol
 from app.supervisor import Progress, wait_for_stop
 
 _BEAT_SEC: Final = 0.5
@@ -50,6 +51,7 @@ async def serve(
     *,
     grace_sec: float,
     drain_sec: float,
+    max_connections: int = MOST,
     protocol: type[HttpToolsProtocol] = HttpProtocol,
 ) -> None:
     """Serves until `stop`, then retires the listener, closes idle connections and answers the requests in hand, for at
@@ -57,8 +59,10 @@ async def serve(
 
     After a failure the listener stays open for the next try.
     """
-    config = uvicorn.Config(
+    connections = Connections(max_connections)
+    config = Config(
         app,
+        connections,
         loop="none",
         http=protocol,
         ws="none",
@@ -71,7 +75,7 @@ async def serve(
     )
     server = _Server(config)
     async with anyio.create_task_group() as group:
-        group.start_soon(_watch, server, listener, stop, progress, grace_sec, drain_sec)
+        group.start_soon(_watch, server, connections, listener, stop, progress, grace_sec, drain_sec)
         try:
             # uvicorn closes the sockets it is given; a restart of this task needs the listener again.
             await server.serve(sockets=[listener.dup()])
@@ -83,18 +87,21 @@ async def serve(
 
 async def _watch(
     server: _Server,
+    bounds: Connections,
     listener: socket.socket,
     stop: asyncio.Event,
     progress: Progress,
     grace_sec: float,
     drain_sec: float,
 ) -> None:
-    """Beats and measures the loop's lag until `stop`, then ends the intake."""
+    """Beats, measures the loop's lag and ends late connections until `stop`, then ends the intake."""
     while True:
         due = time.monotonic() + _BEAT_SEC
         if await wait_for_stop(stop, _BEAT_SEC):
             break
         metrics.LOOP_LAG.observe(max(0.0, (time.monotonic() - due) * 1000))
+        metrics.HTTP_CONNECTIONS.set(len(bounds))
+        bounds.end_late()
         progress.beat()
     ends = time.monotonic() + drain_sec
     await retire(listener)

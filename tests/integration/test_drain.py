@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.http import server
-from app.http.coalescing_transport import HttpProtocol
 from app.http.drain import close_silent
 from app.http.listener import bind
+from app.http.protocol import HttpProtocol
 from app.supervisor import Progress
 from tests.support.pipeline import until
 

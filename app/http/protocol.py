@@ -1,0 +1,225 @@
+"""uvicorn's HTTP/1.1 protocol with bounds: uvicorn limits neither the size of a request's head nor the time for it.
+
+Everything that is not a body is counted as framing: the request line, headers, the heads of chunks with their
+extensions, trailers, blank lines. A client may send so much of it at a time, and the parser sees no more than a slice
+above that.
+"""
+
+import asyncio
+import os
+from http import HTTPStatus
+from typing import Any, Final
+
+import httptools
+import msgspec
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from app import metrics
+from app.http.coalescing_transport import CoalescingTransport
+from app.http.connections import Connections
+from app.http.problems import MEDIA_TYPE, Problem
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_URL_BYTES: Final = 48 * 1024  # room for a thousand ids of 36 characters to leave out of an answer
+MAX_HEADERS: Final = 128
+_SLICE_BYTES: Final = 16 * 1024
+_MAX_UNREAD_BYTES: Final = 1024 * 1024
+
+_HEAD_TOO_LARGE: Final = f"The head of the request has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers."
+_BODY_HEADERS: Final = (b"content-length", b"transfer-encoding")
+_REASONS: Final = {
+    400: "malformed",
+    408: "late",
+    414: "url_too_long",
+    431: "head_too_large",
+}
+
+
+class _Refused(Exception):
+    """Ends the parser's work from within one of its callbacks."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Config(uvicorn.Config):
+    """uvicorn's configuration, with what its protocols share."""
+
+    def __init__(self, app: Any, connections: Connections, **options: Any) -> None:
+        super().__init__(app, **options)
+        self.connections = connections
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """A connection. Its answers leave through a `CoalescingTransport`."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._bounds = config.connections
+        self._framing = 0  # bytes since something else than framing came
+        self._in_head = False
+        self._in_message = False
+        self._unparsed = b""  # what follows more requests than are answered at a time
+        self._refused = False
+        self._unread = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.transport = CoalescingTransport(transport, self.loop, self._closes)  # type: ignore[assignment]
+        self._bounds.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._bounds.remove(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            self._unread += len(data)
+            if self._unread > _MAX_UNREAD_BYTES:
+                self.abort()
+            return
+        self._unset_keepalive_if_required()
+        if self._unparsed:
+            self._unparsed += data
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        for begin in range(0, len(data), _SLICE_BYTES):
+            if self.pipeline:
+                self._unparsed = data[begin:]
+                return
+            self._parse_slice(data[begin : begin + _SLICE_BYTES])
+            if self._refused:
+                return
+        if self._in_head or not (self._in_message or self._has_request()):
+            self._bounds.wait_for(self)
+
+    def _parse_slice(self, data: bytes) -> None:
+        self._framing += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # It is answered as any other request; what follows would be of the other protocol.
+            self._refused, self.cycle.keep_alive = True, False
+        except httptools.HttpParserError as error:
+            if isinstance(error.__context__, _Refused):
+                self.refuse(error.__context__.status, error.__context__.detail)
+            else:
+                self.refuse(400, "The request is not HTTP/1.1.")
+        else:
+            if self._framing > MAX_HEAD_BYTES:
+                self.refuse(431, _HEAD_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        self._in_head = self._in_message = True
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MAX_URL_BYTES:
+            raise _Refused(414, f"The URL is longer than {MAX_URL_BYTES} bytes.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: it comes after the access was decided, and tells the service nothing
+        if len(self.headers) == MAX_HEADERS:
+            raise _Refused(431, _HEAD_TOO_LARGE)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self.headers):
+            raise _Refused(400, "The header Upgrade is not supported on a request with a body; leave it out.")
+        super().on_headers_complete()
+        self._framing = 0
+        self._in_head = False
+        self._bounds.settle(self)
+
+    def on_body(self, body: bytes) -> None:
+        self._framing = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._framing = 0
+        self._in_message = False
+        self._bounds.settle(self)
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_message and not self._in_head and not self.pipeline:
+            self._bounds.wait_for(self)  # the rest of its body
+        if self._unparsed and not self.pipeline:
+            self.loop.call_soon(self._parse_on)
+
+    def _parse_on(self) -> None:
+        data, self._unparsed = self._unparsed, b""
+        if data and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._parse(data)
+
+    def _has_request(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def idle_until(self) -> float | None:
+        """When uvicorn will close the connection, if nothing has arrived since an answer."""
+        timer = self.timeout_keep_alive_task
+        return None if timer is None else timer.when()
+
+    def refuse(self, status: int, detail: str, *, headers: bytes = b"") -> None:
+        """Answers what cannot be parsed, and ends the connection once the client has read the answer."""
+        if status in _REASONS:
+            metrics.API_REFUSED.labels(_REASONS[status]).inc()
+        self._refused = True
+        self._bounds.wait_for(self)
+        if self._has_request():
+            if self._in_head or not self._in_message:
+                self.cycle.keep_alive = False  # the requests before it were whole, and are answered
+                return
+            if self.pipeline or self.cycle.response_started:
+                self.abort()
+                return
+            self.cycle.disconnected = self.cycle.response_complete = True  # what its handler meets from now on
+            self.cycle.message_event.set()
+        self.transport.write(_answer(status, detail, headers))
+        self.transport.write_eof()  # closing now would reset the connection under what the client still sends
+
+    def end_late(self) -> None:
+        """Ends a connection whose client kept it waiting."""
+        if self._in_head and not self._refused:
+            self.refuse(408, "The head of the request did not arrive in time.")
+        elif self._refused or self.transport.is_closing():
+            self.abort()
+        else:
+            self.transport.close()
+
+    def abort(self) -> None:
+        self._refused = True
+        self.transport.abort()
+
+    def _closes(self) -> None:
+        self._bounds.wait_for(self)
+
+
+def _answer(status: int, detail: str, headers: bytes) -> bytes:
+    title = HTTPStatus(status).phrase
+    problem = Problem(title=title, status=status, detail=detail, request_id=os.urandom(16).hex())
+    body = msgspec.json.encode(problem)
+    return b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n%sconnection: close\r\n\r\n%s" % (
+        status,
+        title.encode(),
+        MEDIA_TYPE.encode(),
+        len(body),
+        headers,
+        body,
+    )
