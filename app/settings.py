@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from app.core import variants
 from app.core.decoding import field_error_of
+from app.core.server_urls import check_database_url, check_redis_url
 from app.core.variants import Variant
 from app.errors import UserError
 
@@ -188,24 +189,12 @@ def _parse_list(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
-def _parse_database_url(text: str) -> str:
-    if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("expected postgresql://user:password@host:port/database")
-    return text
-
-
-def _parse_redis_url(text: str) -> str:
-    if not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("expected redis://host:port/number, rediss://… or unix://…")
-    return text
-
-
 _PARSERS = {
     "role": _parse_role,
     "api_keys": _parse_list,
     "cors_allow_origins": _parse_list,
-    "database_url": _parse_database_url,
-    "online_cache_redis_url": _parse_redis_url,
+    "database_url": check_database_url,
+    "online_cache_redis_url": check_redis_url,
     "variants": variants.parse,
 }
 

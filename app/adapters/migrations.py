@@ -63,6 +63,8 @@ def connect(database_url: str) -> psycopg.Connection:
         return psycopg.connect(database_url, autocommit=True, connect_timeout=5, client_encoding="utf8")
     except psycopg.OperationalError as error:
         raise DependencyDown("postgres", describe(error)) from error
+    except psycopg.ProgrammingError as error:
+        raise UserError(f"The options at the end of DATABASE_URL are not usable: {describe(error)}") from error
 
 
 def _apply(backend: DatabaseBackend, migration: Migration) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import psutil  # type: ignore[import-untyped]
 from redis import Redis
 
 from app.adapters import migrations
+from app.core import server_urls
 from app.devstack import Stack, ports
 from app.devstack.folder import throwaway
 from app.devstack.guard import Guard
@@ -22,7 +22,6 @@ from app.load.requests import Endpoint
 from app.load.screen import LoadScreen
 from app.load.subject import ProcessReading
 
-_SERVERS: Final = ("DATABASE_URL", "ONLINE_CACHE_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -174,11 +173,21 @@ def baseline(environ: Mapping[str, str], logs: Path, guard: Guard) -> Iterator[E
 
 def refuse_other_hosts(environ: Mapping[str, str]) -> None:
     """Without a URL the load goes to this machine only, wherever the environment points. Raises `UserError`."""
-    for name in _SERVERS:
-        for address in filter(None, environ.get(name, "").split(",")):
-            host = urlsplit(address if "//" in address else f"//{address}").hostname
+    for name, hosts in _HOSTS.items():
+        for host in hosts(environ.get(name, "").strip()):
             if host not in _LOOPBACK:
                 raise UserError(
                     f"{name} names {host}: without a URL `reco load` fills servers of this machine only. "
                     f"Unset {name} to have one started, or give the URL of the service to load."
                 )
+
+
+def _kafka_hosts(servers: str) -> list[str]:
+    return server_urls.hosts(f"kafka://{servers}")
+
+
+_HOSTS: Final = {
+    "DATABASE_URL": server_urls.hosts,
+    "ONLINE_CACHE_REDIS_URL": server_urls.hosts,
+    "KAFKA_BOOTSTRAP_SERVERS": _kafka_hosts,
+}

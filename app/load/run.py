@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
+from app.core.server_urls import check_database_url, check_redis_url
 from app.errors import UserError
 from app.load import jobs
 from app.load.bench import Bench
@@ -35,6 +36,7 @@ def run(plan: Plan, screen: LoadScreen, environ: Mapping[str, str] = os.environ)
 
 def _bench(plan: Plan, screen: LoadScreen, environ: Mapping[str, str], stack: ExitStack) -> Bench:
     """Everything the plan needs, running; the stack ends it."""
+    _check_server_urls(environ)
     own = baseline = None
     database_url, kafka = environ.get("DATABASE_URL", ""), ""
     if plan.url is None or plan.baselines:
@@ -61,6 +63,15 @@ def _bench(plan: Plan, screen: LoadScreen, environ: Mapping[str, str], stack: Ex
         bootstrap_servers=kafka,
         topic_prefix=environ.get("KAFKA_TOPIC_PREFIX", ""),
     )
+
+
+def _check_server_urls(environ: Mapping[str, str]) -> None:
+    for name, check in (("DATABASE_URL", check_database_url), ("ONLINE_CACHE_REDIS_URL", check_redis_url)):
+        if url := environ.get(name, "").strip():
+            try:
+                check(url)
+            except ValueError as error:
+                raise UserError(f"{name}=(hidden): {error}") from None
 
 
 def _embedded() -> ModuleType:
