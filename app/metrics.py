@@ -52,9 +52,13 @@ API_CHECK: Final = _gauge(
 )
 API_REFUSED: Final = _counter(
     "reco_api_refused_total",
-    "Refused requests by reason: no_key, unknown_key, scope, rate_limit; not HTTP (malformed), url_too_long, "
-    "head_too_large, a head that came too late (late); connections ended or refused because there were too many",
+    "Refused requests by reason: no_key, unknown_key, scope, rate_limit, malformed (not HTTP), url_too_long, "
+    "head_too_large, late (the head did not come in time), connections (ended or refused because there were too many)",
     "reason",
+)
+API_KEYS_REFUSED: Final = _counter(
+    "reco_api_keys_refused_total",
+    "Wrong API keys, limited ones included; the log has a line for each address and minute",
 )
 HTTP_CONNECTIONS: Final = _gauge("reco_http_connections", "Open connections of clients")
 RATE_LIMIT_ALONE: Final = _counter(

@@ -19,6 +19,7 @@ from app.errors import BufferFull, Closed
 from app.health import Requirement
 from app.http.access import Access
 from app.http.sla import SlaWindow
+from app.http.wrong_keys import WrongKeys
 from app.ingest.group_commit import GroupCommit
 from app.ingest.notifier import Notifier
 from app.serving.candidate_caches import CandidateCaches
@@ -104,11 +105,13 @@ class Api:
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
         self._refused_keys = RefusedKeys(database)
+        self._wrong_keys = WrongKeys()
         keys = options.key_source(settings)
         self.access = Access(
             keys=None if keys is None else keys.current,
             take=None if self._limiter is None else self._limiter.take,
             refused=self._refused_keys.add,
+            wrong_keys=self._wrong_keys,
             query_paths=frozenset([_BEACON_PATH] if settings.api_keys_in_query else []),
         )
 
@@ -143,6 +146,7 @@ class Api:
         ]
 
     async def close(self) -> None:
+        self._wrong_keys.log()
         await self._histories.close()
         await self._caches.close()
         if self._limiter is not None:

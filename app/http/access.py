@@ -13,6 +13,7 @@ from app.core.keys import Scope as KeyScope
 from app.http.context import RequestContext, context_of
 from app.http.problems import ProblemError, retry_later
 from app.http.schema import call_of
+from app.http.wrong_keys import WrongKeys, client_network
 
 QUERY_PARAMETER: Final = "key"
 
@@ -37,11 +38,12 @@ class Access(Struct, frozen=True, kw_only=True):
     """Guards of the calls; None switches a guard off. `query_paths`: calls that take the key as `?key=` too.
 
     `refused` is told of each key that is refused: its name if it is valid and lacks the scope, why, the call, and the
-    request's id.
+    request's id. `wrong_keys` limits them.
     """
 
     keys: Callable[[], KeyRing] | None = None
     refused: Callable[[str | None, str, str, str], None] | None = None
+    wrong_keys: WrongKeys | None = None
     take: Callable[[str], Awaitable[LimitDecision]] | None = None
     query_paths: frozenset[str] = frozenset()
 
@@ -70,8 +72,7 @@ async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
         key = _key(scope, context, needs, access, access.keys())
         context.caller, context.caller_may_operate = key.name, key.allows("operate")
     if access.take is not None:
-        client = scope.get("client")
-        decision = await access.take(context.caller or f"address:{client[0] if client else 'unknown'}")
+        decision = await access.take(context.caller or f"address:{client_network(scope)}")
         context.reply_headers += [
             (b"ratelimit-limit", b"%d" % decision.limit),
             (b"ratelimit-remaining", b"%d" % decision.remaining),
@@ -94,6 +95,8 @@ def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: Access,
         metrics.API_REFUSED.labels("unknown_key").inc()
         name = token.partition(".")[0]
         _tell(access, scope, context, None, f"wrong secret for {name}" if name in ring.keys else "unknown key")
+        if access.wrong_keys is not None:
+            access.wrong_keys.add(scope)
         raise ProblemError(401, "The API key is not known.", headers=_CHALLENGE)
     if not key.allows(needs):
         metrics.API_REFUSED.labels("scope").inc()

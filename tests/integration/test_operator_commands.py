@@ -1,11 +1,12 @@
 """What an operator runs, against a real service: reco smoke, check, status, doctor, migrate --check."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
+from psycopg.sql import SQL
 
 from app.cli import main
 from app.core import keys
@@ -177,3 +178,21 @@ def test_check_without_kpis_does_not_call_them_met(environment: dict[str, str]) 
     assert result.exit_code == 0, result.output
     assert "KPI, the last 7 days, which do not count here" in result.output
     assert "All SLA targets with figures are met." in result.output
+
+
+def test_a_password_of_any_characters_works_when_it_is_encoded(stack: Stack, environment: dict[str, str]) -> None:
+    password = "p/a#s?s@w:o%r[d] é"
+    owner = urlsplit(environment["DATABASE_URL"])
+    url = owner._replace(netloc=f"reco_odd:{quote(password, safe='')}@{owner.hostname}:{owner.port}").geturl()
+    with psycopg.connect(stack.postgres.admin_url, autocommit=True) as admin:
+        admin.execute(SQL("CREATE ROLE reco_odd LOGIN SUPERUSER PASSWORD {}").format(password))
+    try:
+        odd = environment | {"DATABASE_URL": url}
+        with running(odd) as service:
+            result = reco("doctor", environment=odd)
+            assert result.exit_code == 0, result.output
+            assert reco("migrate", environment=odd).exit_code == 0
+            assert not [part for part in (password, quote(password, safe="")) if part in result.output + service.log()]
+    finally:
+        with psycopg.connect(stack.postgres.admin_url, autocommit=True) as admin:
+            admin.execute("DROP ROLE reco_odd")

@@ -72,6 +72,7 @@ def recording(
             "OUTBOX_MAX_ATTEMPTS": "2",
             "OUTBOX_RELAY_BASE_RETRY_SEC": "0.1",
             "SHUTDOWN_GRACE_SEC": "0",
+            "HTTP_MAX_CONNECTIONS": "50",
         }
         try:
             with running(environment) as service:

@@ -13,7 +13,10 @@ ROWS: Final = {name: meaning for name, _, _, meaning in metrics_page.rows()}
 # By metric and label: the values that the meaning promises and that a run can bring about.
 VALUES: Final = {
     ("reco_api_requests_total", "status_family"): "2xx 3xx 4xx 5xx",
-    ("reco_api_refused_total", "reason"): "no_key unknown_key scope rate_limit",
+    (
+        "reco_api_refused_total",
+        "reason",
+    ): ("no_key unknown_key scope rate_limit malformed url_too_long head_too_large late connections"),
     ("reco_api_check_status", "scope"): "process dependency keys",
     ("reco_stage_latency_ms", "stage"): "ingest_flush rank relay_publish consumer_transaction analytics_rollup",
     ("reco_ingest_events_total", "outcome"): "accepted duplicate conflict invalid impression_dropped",

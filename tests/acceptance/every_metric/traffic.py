@@ -1,11 +1,13 @@
 """The steps without a fault of a server: traffic, poison, and what operators do about it."""
 
+import socket
 from typing import Final
 
 import httpx
 import psycopg
 
 from app.core.events import TOPIC_INTERACTIONS
+from app.http.protocol import MAX_HEAD_BYTES, MAX_URL_BYTES
 from tests.acceptance.every_metric.run import READ_TOKEN, WRITE_TOKEN, Run
 from tests.support.pipeline import message
 
@@ -45,6 +47,26 @@ def refusals(run: Run) -> None:
         assert client.get("/contract", headers={"x-api-key": WRITE_TOKEN}).status_code == 403
         statuses = [client.get("/contract", headers={"x-api-key": READ_TOKEN}).status_code for _ in range(850)]
         assert statuses[-1] == 429
+    _unfinished(run)
+
+
+def _unfinished(run: Run) -> None:
+    """What is refused before it is a request, and more connections than may be open."""
+    address = "127.0.0.1", int(run.environment["HTTP_PORT"])
+    for sent in (
+        b"nonsense\r\n\r\n",
+        b"GET /" + b"x" * MAX_URL_BYTES,
+        b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD_BYTES,
+    ):
+        with socket.create_connection(address, timeout=20) as connection:
+            connection.sendall(sent)
+            assert connection.recv(100).startswith(b"HTTP/1.1 4")
+    opened = [socket.create_connection(address, timeout=20) for _ in range(70)]
+    for connection in opened[-10:]:
+        connection.sendall(b"G")
+    assert [connection.recv(100)[:13] for connection in opened[-10:]] == [b"HTTP/1.1 408 "] * 10
+    for connection in opened:
+        connection.close()
 
 
 def key_file_breaks(run: Run) -> None:
