@@ -13,6 +13,7 @@ from typing import Any, Final
 import httptools
 import msgspec
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -54,6 +55,16 @@ class Config(uvicorn.Config):
         self.connections = connections
 
 
+class _Flow(FlowControl):
+    """uvicorn resumes reading when a handler asks for its body; while `held`, what is read already comes first."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """A connection. Its answers leave through a `CoalescingTransport`."""
 
@@ -75,6 +86,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow: _Flow = _Flow(transport)
         self.transport = CoalescingTransport(transport, self.loop, self._closes)  # type: ignore[assignment]
         self._bounds.add(self)
 
@@ -98,6 +110,8 @@ class HttpProtocol(HttpToolsProtocol):
         for begin in range(0, len(data), _SLICE_BYTES):
             if self.pipeline:
                 self._unparsed = data[begin:]
+                self.flow.pause_reading()
+                self.flow.held = True
                 return
             self._parse_slice(data[begin : begin + _SLICE_BYTES])
             if self._refused:
@@ -165,6 +179,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _parse_on(self) -> None:
         data, self._unparsed = self._unparsed, b""
         if data and not self.transport.is_closing():
+            self.flow.held = False
+            self.flow.resume_reading()
             self._unset_keepalive_if_required()
             self._parse(data)
 

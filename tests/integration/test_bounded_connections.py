@@ -19,14 +19,14 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with the path, the headers and the body that it got; to /early at once, to /held at no time."""
+    """Answers with the path, the headers and the body that it got; /early at once, /held and /taken never."""
     body, more = b"", scope["path"] not in ("/early", "/held")
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return
         body, more = body + message.get("body", b""), message.get("more_body", False)
-    if scope["path"] == "/held":
+    if scope["path"] in ("/held", "/taken"):
         await asyncio.Event().wait()
     names = sorted({name.decode() for name, _ in scope["headers"]})
     answer = json.dumps([scope["path"], names, body.decode()]).encode()
@@ -116,6 +116,24 @@ async def test_more_requests_than_are_answered_at_a_time_are_all_answered_in_ord
     assert received.count(b"HTTP/1.1 200 OK") == 20_001
     places = [received.index(b'["/%d"' % number) for number in range(0, 20_000, 1000)]
     assert places == sorted(places)
+
+
+async def test_requests_behind_one_that_takes_long_are_not_read_without_end() -> None:
+    taken = b"POST /taken HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"
+    flood = REQUEST % 1 * 10_000
+    sent = refused = 0
+    async with serving() as address:
+        with socket.create_connection(address, timeout=20) as client:
+            client.setblocking(False)
+            client.send(taken)
+            while refused < 20 and sent < 50_000_000:
+                try:
+                    sent += client.send(flood)
+                    refused = 0
+                except BlockingIOError:
+                    refused += 1
+                    await asyncio.sleep(0.05)
+    assert sent < 20_000_000
 
 
 async def test_request_for_an_upgrade_is_answered_and_what_follows_is_not() -> None:
