@@ -190,12 +190,13 @@ def check(
         assert not lost, f"acknowledged events are not stored: {sorted(lost)[:10]}"
 
         def state() -> dict[str, Any]:
+            # In the direction of the events: what has left one place is in the next when that is read.
             return {
                 "pending": _one(connection, "SELECT count(*) FROM event_outbox WHERE status = 'pending'"),
+                "uncommitted": {} if environment is None else uncommitted(environment),
                 "stored and not counted": _one(connection, _UNCOUNTED),
                 "counted and not stored": _one(connection, _UNSTORED),
                 "dead_letters": _one(connection, "SELECT count(*) FROM feature_consumer_dlq"),
-                "uncommitted": {} if environment is None else uncommitted(environment),
             }
 
         wanted = {
