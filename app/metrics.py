@@ -183,6 +183,12 @@ CACHE_READS: Final = FastCounter(
 CACHE_BACKEND: Final = _gauge(
     "reco_online_cache_backend", "1 for the backend in use, 0 for the other one (`reco cache use`)", "backend"
 )
+CACHE_EPOCHS: Final = _counter(
+    "reco_online_cache_epochs_total",
+    "New cache epochs, after which every cached history is read from Postgres once, by reason: redis or postgres "
+    "(restarted, restored or replaced), write (Redis did not take one)",
+    "reason",
+)
 CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while the breaker skips Redis")
 
 TOPIC_SETTING_WRONG: Final = _gauge(

@@ -79,6 +79,11 @@ def key_source(settings: Settings) -> KeySource | None:
     return KeySource(settings.api_keys, Path(settings.api_keys_file) if settings.api_keys_file else None)
 
 
+def cache_key_prefix(settings: Settings) -> str:
+    """Environments that keep their topics apart keep their keys apart too."""
+    return settings.online_cache_key_prefix or settings.kafka_topic_prefix
+
+
 def _topics(settings: Settings) -> TopicOptions:
     return TopicOptions(
         prefix=settings.kafka_topic_prefix,

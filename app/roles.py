@@ -55,7 +55,7 @@ def workers(settings: Settings, database: Database, cache: HistoryCache | None) 
             name = "feature-consumer" if number == 1 else f"feature-consumer-{number}"
             tasks.append(TaskSpec(name, consumer.run, stall_sec, work=work))
     maintenance = Maintenance(
-        database, options.retention_options(settings), counted_within_sec=settings.events_counted_within_sec
+        database, cache, options.retention_options(settings), counted_within_sec=settings.events_counted_within_sec
     )
     tasks.append(TaskSpec("maintenance", maintenance.run, stall_sec))
     return tasks
@@ -179,5 +179,6 @@ def _limiter(settings: Settings) -> RateLimiter | None:
         limit=settings.rate_limit_requests,
         window_sec=settings.rate_limit_window_sec,
         redis_url=settings.online_cache_redis_url if shared else None,
+        key_prefix=options.cache_key_prefix(settings),
         timeout_sec=settings.online_cache_redis_timeout_sec,
     )

@@ -94,7 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     feature_consumer_group: str = "recsys-feature-consumer-v1"
     feature_consumer_members: Annotated[int, Meta(ge=1, le=16)] = 2
-    # Between two polls the consumer repairs the cache, shows its lag and sees that it is to stop.
+    # Between two polls the consumer shows its lag and sees that it is to stop.
     feature_consumer_poll_timeout_ms: Annotated[int, Meta(ge=1, le=10_000)] = 200
     feature_consumer_max_poll_records: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     feature_consumer_max_retries_per_message: AtLeastOne = 3
@@ -111,6 +111,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     online_cache_strict_backend: bool = False
     online_cache_redis_url: str = "redis://127.0.0.1:6379/0"
     online_cache_redis_timeout_sec: Positive = 0.25
+    online_cache_key_prefix: Annotated[str, Meta(max_length=64)] = ""
     online_cache_memory_max_keys: AtLeastOne = 100_000
     online_cache_history_ttl_sec: Positive = 86_400.0
     # At most as long as the feed of changes is kept: a process that was away for longer missed some.

@@ -9,10 +9,11 @@ import anyio
 import structlog
 
 from app import build, metrics, options, roles
-from app.adapters import migrations, sequences
-from app.adapters.history_cache import MemoryHistoryCache, RedisHistoryCache
+from app.adapters import cache_epoch, migrations, sequences
+from app.adapters.history_cache import MemoryHistoryCache
 from app.adapters.kafka import KafkaProbe
 from app.adapters.postgres import Database
+from app.adapters.redis_histories import RedisHistoryCache
 from app.api import health
 from app.api.examples import EXAMPLES
 from app.health import ProcessInfo, Readiness, Requirement, summarize
@@ -44,8 +45,10 @@ class Service:
         self._database = Database(settings.database_url, options.pool_options(settings))
         self._redis = RedisHistoryCache(
             settings.online_cache_redis_url,
+            key_prefix=options.cache_key_prefix(settings),
             ttl_sec=settings.online_cache_history_ttl_sec,
             timeout_sec=settings.online_cache_redis_timeout_sec,
+            confirm=self._confirm_epoch,
         )
         self._switch = CacheSwitch(self._database, settings.online_cache_backend)
         cache: SwitchedCache | None = None
@@ -131,6 +134,10 @@ class Service:
             return None
         strict = self._settings.online_cache_strict_backend and "api" in self._settings.role
         return "required" if strict and self._switch.backend == "redis" else "degrades"
+
+    async def _confirm_epoch(self, redis: str) -> bytes:
+        async with self._database.connection() as connection:
+            return await cache_epoch.confirm(connection, redis)
 
     async def _probe_postgres(self) -> None:
         await self._database.probe()

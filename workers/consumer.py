@@ -7,7 +7,7 @@ Postgres gives up on for its size is applied in smaller parts.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -15,8 +15,8 @@ from aiokafka.errors import KafkaError
 from msgspec import Struct
 
 from app import metrics
-from app.adapters import kafka
-from app.adapters.history_cache import HistoryCache
+from app.adapters import cache_epoch, kafka
+from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.core.batch_size import BatchSize
 from app.core.brake import Brake
@@ -31,7 +31,6 @@ from workers.offsets import Polled
 from workers.outage import Outage, delay, kind_of
 from workers.subscription import Subscription
 from workers.topic_identity import Recreated
-from workers.write_through import WriteThrough
 
 _log = structlog.get_logger(__name__)
 
@@ -74,7 +73,8 @@ class FeatureConsumer:
             brake=Brake() if options.brake_retry_sec else None,
         )
         self._size = BatchSize(options.max_poll_records, budget_sec=options.statement_timeout_sec)
-        self._write_through = WriteThrough(database, cache)
+        self._database = database
+        self._cache = cache
         self._late = late
         self._log = _log.bind(member=member)
         self._subscription: Subscription | None = None
@@ -121,7 +121,6 @@ class FeatureConsumer:
             self._count(incoming, applied)
         else:
             self._late.add([], now_ms=time.time() * 1000)
-        await self._write_through.repair()
         await subscription.observe()
         return len(polled.records)
 
@@ -129,6 +128,13 @@ class FeatureConsumer:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             await subscription.close()
+
+    async def _write_through(self, histories: Mapping[str, Versioned]) -> None:
+        """Before the offsets are committed: a crash in between delivers the batch again, with its users."""
+        if self._cache is None or not histories:
+            return
+        if not await cache_epoch.write_through(self._database, self._cache, histories):
+            metrics.CONSUMER_ERRORS.labels("redis").inc()
 
     def _assignment(self) -> str:
         """The detail in `/readyz` of a working consumer."""
@@ -163,7 +169,7 @@ class FeatureConsumer:
                 part = incoming[applied.done : applied.done + self._size.limit]
                 error = await self._apply_part(part, applied)
                 # What was committed is in the cache before the rest is waited for.
-                await self._write_through.put(applied.histories)
+                await self._write_through(applied.histories)
                 applied.histories = {}
                 if error is not None:
                     self._waits(outage, error)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app import metrics
-from app.adapters import analytics, changes, dead_letters, erasures, outbox, statistics
+from app.adapters import analytics, cache_epoch, changes, dead_letters, erasures, features, outbox, statistics
+from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
@@ -22,8 +23,11 @@ _KPI_DAYS: Final = 7
 class Maintenance:
     """`run` is the supervised task; `observe` is one turn of it."""
 
-    def __init__(self, database: Database, keep: RetentionOptions, *, counted_within_sec: float) -> None:
+    def __init__(
+        self, database: Database, cache: HistoryCache | None, keep: RetentionOptions, *, counted_within_sec: float
+    ) -> None:
         self._database = database
+        self._cache = cache
         self._uncounted = UncountedEvents(database, within_sec=counted_within_sec)
         self._retention = Retention(database, keep)
         self._rollup = Rollup(database)
@@ -78,7 +82,14 @@ class Maintenance:
         """
         async with self._database.connection() as connection:
             unfinished = await erasures.unfinished(connection)
-        return (await erasures.finish(self._database, unfinished)).events if unfinished else 0
+            if not unfinished:
+                return 0
+            stored = await features.read_histories(connection, [erasure.user_id for erasure in unfinished])
+        if self._cache is not None:
+            # A version is at least the milliseconds at which its row was made: above the rows of before the erasure.
+            erased = {one.user_id: Versioned(int(one.erased_at.timestamp() * 1000), b"") for one in unfinished}
+            await cache_epoch.write_through(self._database, self._cache, erased | stored)
+        return (await erasures.finish(self._database, unfinished)).events
 
     async def observe_kpis(self) -> None:
         """Sets the gauges of impressions and clicks of the last days, by source. Raises `DependencyDown`."""

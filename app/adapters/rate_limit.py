@@ -23,9 +23,14 @@ _LEASES_A_WINDOW: Final = 20
 _MAX_CALLERS: Final = 50_000
 
 # The window starts with its first request and ends when the key expires: Redis' clock alone decides.
-# KEYS: the caller. ARGV: requests wanted, window in ms. Returns the count so far and the ms left in the window.
+# A key that holds something else than a count starts anew. KEYS: the caller. ARGV: requests wanted, window in ms.
+# Returns the count so far and the ms left in the window.
 _TAKE: Final = """
-local used = redis.call('INCRBY', KEYS[1], ARGV[1])
+local used = redis.pcall('INCRBY', KEYS[1], ARGV[1])
+if type(used) ~= 'number' then
+  redis.call('DEL', KEYS[1])
+  used = redis.call('INCRBY', KEYS[1], ARGV[1])
+end
 local left = redis.call('PTTL', KEYS[1])
 if left < 0 then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -53,9 +58,12 @@ class _Lease(Struct):
 class RateLimiter:
     """Allows `limit` requests per `window_sec` and caller; with `redis_url` None it counts in this process only."""
 
-    def __init__(self, *, limit: int, window_sec: float, redis_url: str | None, timeout_sec: float) -> None:
+    def __init__(
+        self, *, limit: int, window_sec: float, redis_url: str | None, key_prefix: str, timeout_sec: float
+    ) -> None:
         self._limit = limit
         self._window_sec = window_sec
+        self._key_prefix = key_prefix + _PREFIX
         self._share = max(1, limit // _LEASES_A_WINDOW)
         self._leases: dict[str, _Lease] = {}
         self._renewals: dict[str, asyncio.Task[None]] = {}
@@ -117,7 +125,7 @@ class RateLimiter:
             return None
         try:
             answer: Any = await self._take_script(
-                keys=[_PREFIX + caller], args=[self._share, math.ceil(self._window_sec * 1000)]
+                keys=[self._key_prefix + caller], args=[self._share, math.ceil(self._window_sec * 1000)]
             )
         except (RedisError, OSError):
             self._breaker.failed(time.monotonic())

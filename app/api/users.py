@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from app.adapters import catalogue, erasures, users
+from app.adapters import cache_epoch, catalogue, erasures, users
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.api.audited import change
@@ -119,11 +119,10 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
             erasure, version = await erasures.begin(changed.connection, user_id)
             changed.made([f"erasure {erasure.number}"], "erased")
         forget(user_id)
-        removed = await erasures.finish(database, [erasure])
         if cache is not None:
-            # An empty history with a greater version: what is written late does not win. Should Redis be away, the
-            # entry lives on until its time is up, and this answers 503 so that the client asks again.
-            await cache.put_many({user_id: Versioned(version + 1, b"")})
+            # An empty history with a greater version: what is written late does not win.
+            await cache_epoch.write_through(database, cache, {user_id: Versioned(version + 1, b"")})
+        removed = await erasures.finish(database, [erasure])
         return reply(UserErasure(user_id, removed.events, removed.queued, removed.dead_letters, erasure.erased_at))
 
     return [get_user, delete_user]

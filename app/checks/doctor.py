@@ -27,6 +27,7 @@ _TABLES: Final = (
     "user_history",
     "item_pairs",
     "items",
+    "cache_epoch",
     "audit_log",
 )
 # A list of privileges in one call of has_table_privilege means any of them.
@@ -129,7 +130,7 @@ async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[F
         yield Finding("FAIL", "kafka", wrong, "change it with kafka-configs.sh, or remove it to have ours set")
 
 
-async def redis(url: str, timeout_sec: float) -> AsyncIterator[Finding]:
+async def redis(url: str, timeout_sec: float, *, key_prefix: str) -> AsyncIterator[Finding]:
     client: Any = Redis.from_url(url, socket_timeout=timeout_sec, socket_connect_timeout=timeout_sec)
     try:
         await client.ping()  # connects first: requests use open connections
@@ -140,8 +141,8 @@ async def redis(url: str, timeout_sec: float) -> AsyncIterator[Finding]:
         yield Finding("ok", "redis", f"version {server['redis_version']}")
         yield findings.latency("redis", (ended - started) * 1000)
         yield findings.clock("redis", seconds + micros / 1e6 - (started + ended) / 2)
-        await client.set(_REDIS_KEY, "1", ex=10)
-        await client.delete(_REDIS_KEY)
+        await client.set(key_prefix + _REDIS_KEY, "1", ex=10)
+        await client.delete(key_prefix + _REDIS_KEY)
         yield Finding("ok", "redis", "may write and delete")
         memory = await client.info("memory")
         if memory.get("maxmemory") and memory.get("maxmemory_policy") == "noeviction":

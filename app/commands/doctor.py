@@ -12,7 +12,7 @@ from app.checks import doctor as checks
 from app.checks import findings
 from app.checks.findings import Finding
 from app.core.events import TOPICS
-from app.options import kafka_options
+from app.options import cache_key_prefix, kafka_options
 from app.settings import OPEN_REMEDY, SECRETS, Settings
 
 
@@ -72,6 +72,13 @@ def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
         questions.append(("Kafka", checks.kafka(kafka_options(settings), topics)))
     if settings.online_cache_enabled and settings.online_cache_backend == "redis":
         questions.append(
-            ("Redis", checks.redis(settings.online_cache_redis_url, settings.online_cache_redis_timeout_sec))
+            (
+                "Redis",
+                checks.redis(
+                    settings.online_cache_redis_url,
+                    settings.online_cache_redis_timeout_sec,
+                    key_prefix=cache_key_prefix(settings),
+                ),
+            )
         )
     return questions

@@ -9,8 +9,9 @@ import structlog
 from app import metrics
 from app.adapters import cache_choice
 from app.adapters.cache_choice import Backend, Choice
-from app.adapters.history_cache import MemoryHistoryCache, RedisHistoryCache, Versioned
+from app.adapters.history_cache import CachedHistories, MemoryHistoryCache, Versioned
 from app.adapters.postgres import Database
+from app.adapters.redis_histories import RedisHistoryCache
 from app.errors import DependencyDown, describe
 from app.health import CacheStatus
 from app.supervisor import Progress, wait_for_stop
@@ -85,14 +86,14 @@ class SwitchedCache:
         self._memory = memory
         self._writes_through = writes_through
 
-    async def get_many(self, user_ids: Sequence[str]) -> dict[str, Versioned]:
+    async def get_many(self, user_ids: Sequence[str]) -> CachedHistories:
         if self._switch.backend == "redis":
             return await self._redis.get_many(user_ids)
         return await self._memory.get_many(user_ids)
 
-    async def put_many(self, histories: Mapping[str, Versioned]) -> None:
+    async def put_many(self, histories: Mapping[str, Versioned], epoch: bytes) -> None:
         """Raises `DependencyDown` when Redis did not take what it has to have."""
         if self._switch.backend == "memory":
-            await self._memory.put_many(histories)
+            await self._memory.put_many(histories, epoch)
         if self._switch.backend == "redis" or (self._writes_through and self._switch.redis_is_written):
-            await self._redis.put_many(histories)
+            await self._redis.put_many(histories, epoch)

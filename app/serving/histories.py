@@ -6,7 +6,7 @@ from typing import Final
 
 from app import metrics
 from app.adapters import features, sessions
-from app.adapters.history_cache import HistoryCache, Versioned
+from app.adapters.history_cache import CachedHistories, HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.adapters.sessions import Session
 from app.core.history import History
@@ -77,29 +77,27 @@ class Histories:
 
     async def _read(self, user_ids: list[str]) -> Mapping[str, Versioned]:
         """Reads from the cache; reads missing histories from Postgres and adds them to the cache."""
-        cached: dict[str, Versioned] = {}
-        cache_answers = self._cache is not None
+        found = CachedHistories({}, None)
         if self._cache is not None:
             try:
-                cached = await self._cache.get_many(user_ids)
+                found = await self._cache.get_many(user_ids)
             except DependencyDown:
                 if self._strict_cache:
                     raise
-                cache_answers = False
-        missing = [user_id for user_id in user_ids if user_id not in cached]
-        _HITS.inc(len(cached))
-        if missing:
-            _MISSES.inc(len(missing))
-            async with self._database.connection() as connection:
-                stored = await features.read_histories(connection, missing)
-            # An unknown user is cached as empty: any write of the consumer has a greater version.
-            loaded = {user_id: stored.get(user_id, Versioned(0, b"")) for user_id in missing}
-            cached |= loaded
-            if self._cache is not None and cache_answers:
-                # The breaker and the health page show a failure; the answer does not depend on it.
-                with contextlib.suppress(DependencyDown):
-                    await self._cache.put_many(loaded)
-        return cached
+        _HITS.inc(len(found.histories))
+        missing = [user_id for user_id in user_ids if user_id not in found.histories]
+        if not missing:
+            return found.histories
+        _MISSES.inc(len(missing))
+        async with self._database.connection() as connection:
+            stored = await features.read_histories(connection, missing)
+        # An unknown user is cached as empty: any write of the consumer has a greater version.
+        loaded = {user_id: stored.get(user_id, Versioned(0, b"")) for user_id in missing}
+        if self._cache is not None and found.epoch is not None:
+            # The breaker and the health page show a failure; the answer does not depend on it.
+            with contextlib.suppress(DependencyDown):
+                await self._cache.put_many(loaded, found.epoch)
+        return found.histories | loaded
 
     async def _read_sessions(self, session_ids: list[str]) -> Mapping[str, Session | None]:
         async with self._database.connection() as connection:

@@ -16,19 +16,17 @@ from typing import Any, Final, Literal, Self
 
 import httpx
 import psycopg
-import redis
 from msgspec import structs
 
 from app.core.features import ItemDelta, fold
-from app.core.history import NO_HISTORY, History, decode_history
+from app.core.history import NO_HISTORY, History
 from app.core.messages import decode_message
+from tests.faults.cached import check_cache, histories_of
 from tests.faults.offsets import uncommitted
 from tests.support.service import eventually
 
 Acknowledgement = Literal["accepted", "refused", "unknown"]
 
-_HISTORY_KEYS: Final = "reco:history:"
-_VERSION_BYTES: Final = 8
 # An outage and a drain are told by 503; any other status is an error of ours.
 _STATUSES: Final = frozenset({None, 200, 202, 503})
 _UNCOUNTED: Final = (
@@ -210,7 +208,7 @@ def check(
         assert _one(connection, "SELECT count(*) FROM event_outbox") == dead_rows, "dead rows"
         if not also_counted:
             compare_with_a_fold(connection)
-        eventually(lambda: not stale(connection, redis_url), within_sec, lambda: stale(connection, redis_url))
+    check_cache(database_url=database_url, redis_url=redis_url, within_sec=within_sec)
 
 
 def check_service(client: Client, environment: Mapping[str, str], *, within_sec: float, **expected: int) -> None:
@@ -251,7 +249,8 @@ def compare_with_a_fold(connection: psycopg.Connection) -> None:
     """Histories and counts are those of one pass over `events`. Sums of weights may differ in their last digits."""
     payloads = connection.execute("SELECT payload::text FROM events ORDER BY received_at, event_id").fetchall()
     folded = fold([decode_message(payload.encode()) for (payload,) in payloads], {})
-    histories = {user_id: history for user_id, (_, history) in _histories(connection).items() if history != NO_HISTORY}
+    stored = {user_id: history for user_id, (_, history) in histories_of(connection).items()}
+    histories = {user_id: history for user_id, history in stored.items() if history != NO_HISTORY}
     assert histories.keys() == folded.histories.keys(), "histories are not those of the events"
     for user_id, history in histories.items():
         assert _alike(history, folded.histories[user_id]), f"history of {user_id} is not that of the events"
@@ -270,27 +269,3 @@ def _alike(one: History, other: History) -> bool:
         == [structs.replace(entry, other_weight=0) for entry in other]
         and all(isclose(a.other_weight, b.other_weight, rel_tol=1e-9) for a, b in zip(one, other, strict=True))
     )
-
-
-def _histories(connection: psycopg.Connection) -> dict[str, tuple[int, History]]:
-    found = connection.execute("SELECT user_id, version, history FROM user_history").fetchall()
-    return {
-        user_id: (version, decode_history(history) if history else NO_HISTORY) for user_id, version, history in found
-    }
-
-
-def stale(connection: psycopg.Connection, redis_url: str) -> list[str]:
-    """Users whose cached history is not the stored one."""
-    stored = _histories(connection)
-    with redis.Redis.from_url(redis_url) as cache:
-        stale = []
-        for key in cache.scan_iter(_HISTORY_KEYS + "*"):
-            value = cache.get(key)
-            if value is None:
-                continue
-            user_id = key.decode().removeprefix(_HISTORY_KEYS)
-            history = decode_history(value[_VERSION_BYTES:]) if value[_VERSION_BYTES:] else NO_HISTORY
-            version = int.from_bytes(value[:_VERSION_BYTES], "big")
-            if (version, history) != stored.get(user_id, (0, NO_HISTORY)):
-                stale.append(user_id)
-        return stale

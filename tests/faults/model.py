@@ -12,22 +12,23 @@ from aiokafka import ConsumerRecord
 from msgspec import Struct, field
 
 from app.adapters import ingest, outbox
-from app.adapters.history_cache import RedisHistoryCache, Versioned
+from app.adapters.history_cache import CachedHistories, Versioned
 from app.adapters.outbox import OutboxRow
 from app.adapters.postgres import Database
+from app.adapters.redis_histories import RedisHistoryCache
 from app.core import events
 from app.errors import DependencyDown
+from tests.support.caching import caching
 from tests.support.pipeline import database
 from workers.batch import Applied, FeatureWriter
 from workers.incoming import Incoming
-from workers.write_through import WriteThrough
 
 T = TypeVar("T")
 
 PARTITIONS: Final = 2
 _TABLES: Final = (
     "events, event_outbox, feature_event_consumed, feature_consumer_dlq, user_history, item_stats, item_pairs, "
-    "feature_changes, stale_history, sessions"
+    "feature_changes, sessions"
 )
 START_MS: Final = 1_767_225_600_000
 
@@ -42,16 +43,13 @@ class Cache:
         self.down = False
         self._redis = redis
 
-    async def get_many(self, user_ids: Sequence[str]) -> dict[str, Versioned]:
+    async def get_many(self, user_ids: Sequence[str]) -> CachedHistories:
         return await self._redis.get_many(user_ids)
 
-    async def put_many(self, histories: Mapping[str, Versioned]) -> None:
+    async def put_many(self, histories: Mapping[str, Versioned], epoch: bytes) -> None:
         if self.down:
             raise DependencyDown("redis", "down")
-        await self._redis.put_many(histories)
-
-    async def close(self) -> None:
-        await self._redis.close()
+        await self._redis.put_many(histories, epoch)
 
 
 class Relay(Struct):
@@ -74,7 +72,6 @@ class Batch(Struct):
 
 class Consumer(Struct):
     writer: FeatureWriter
-    write_through: WriteThrough
     batch: Batch | None = None
     next_offsets: list[int] = field(default_factory=lambda: [0] * PARTITIONS)
 
@@ -168,9 +165,10 @@ def serving(database_url: str, redis_url: str) -> Iterator[Servers]:
     with asyncio.Runner() as runner, psycopg.connect(database_url, autocommit=True) as asking:
         opening = database(database_url)
         opened = runner.run(opening.__aenter__())
-        cache = Cache(RedisHistoryCache(redis_url, ttl_sec=600.0, timeout_sec=5.0))
+        caches = caching(opened, redis_url)
+        cache = Cache(runner.run(caches.__aenter__()))
         try:
             yield Servers(runner, database_url, redis_url, opened, asking, cache)
         finally:
-            runner.run(cache.close())
+            runner.run(caches.__aexit__(None, None, None))
             runner.run(opening.__aexit__(None, None, None))

@@ -18,9 +18,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from app.adapters import cache_epoch
 from app.adapters.outbox import OutboxRow
 from app.core import events
-from tests.faults.checker import compare_with_a_fold, stale
+from tests.faults.cached import stale
+from tests.faults.checker import compare_with_a_fold
 from tests.faults.flawed import FLAWS
 from tests.faults.model import (
     PARTITIONS,
@@ -36,7 +38,6 @@ from tests.faults.model import (
 )
 from workers.batch import FeatureWriter
 from workers.incoming import read_record
-from workers.write_through import WriteThrough
 
 
 class Pipeline(RuleBasedStateMachine):
@@ -193,8 +194,6 @@ class Pipeline(RuleBasedStateMachine):
             self._apply(consumer)
             self._write_cache(consumer)
             self._commit_offset(consumer)
-        # A new one repairs at once.
-        self.servers.run(self._consumer().write_through.repair())
         self.nothing_is_lost()
         compare_with_a_fold(self.servers.asking)
         assert stale(self.servers.asking, self.servers.redis_url) == []
@@ -227,7 +226,8 @@ class Pipeline(RuleBasedStateMachine):
         batch = consumer.batch
         assert batch is not None
         assert batch.applied is not None
-        self.servers.run(consumer.write_through.put(batch.applied.histories))
+        histories = batch.applied.histories
+        self.servers.run(cache_epoch.write_through(self.servers.opened, self.servers.cache, histories))
         batch.stage = "cached"
 
     def _commit_offset(self, consumer: Consumer) -> None:
@@ -237,10 +237,7 @@ class Pipeline(RuleBasedStateMachine):
             self.committed[batch.partition] = batch.first + len(batch.incoming)
 
     def _consumer(self) -> Consumer:
-        opened, cache = self.servers.opened, self.servers.cache
-        return Consumer(
-            FeatureWriter(opened, max_retries=1), WriteThrough(opened, cache), next_offsets=list(self.committed)
-        )
+        return Consumer(FeatureWriter(self.servers.opened, max_retries=1), next_offsets=list(self.committed))
 
 
 def test_steps_and_crashes_in_any_order(database_url: str, redis_url: str) -> None:

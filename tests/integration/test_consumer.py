@@ -12,8 +12,8 @@ import redis.asyncio
 from confluent_kafka import Producer
 
 from app import metrics
-from app.adapters.history_cache import RedisHistoryCache
 from app.adapters.postgres import Database
+from app.adapters.redis_histories import RedisHistoryCache
 from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES
 from app.core.features import decode_history
 from app.errors import DependencyDown
@@ -23,7 +23,6 @@ from tests.support.pipeline import counted, database, kafka_options, message, ru
 from workers.batch import Applied, FeatureWriter
 from workers.consumer import ConsumerOptions, FeatureConsumer
 from workers.traces import LateFeatures
-from workers.write_through import WriteThrough
 
 Pool = asyncpg.Pool
 
@@ -34,6 +33,10 @@ _READS_ALL = "reads 6 partitions"
 async def opened(database_url: str) -> AsyncIterator[Database]:
     async with database(database_url) as opened:
         yield opened
+
+
+async def never(server: str) -> bytes:
+    raise AssertionError("the consumer does not read the cache")
 
 
 async def views(pool: Pool) -> dict[str, int]:
@@ -125,29 +128,10 @@ async def test_several_consumers_neither_deadlock_nor_count_twice(opened: Databa
     )
 
 
-async def test_histories_missed_by_the_cache_are_written_once_it_is_back(
-    opened: Database, pool: Pool, redis_url: str
-) -> None:
-    dead = RedisHistoryCache("redis://127.0.0.1:1/0", ttl_sec=60.0, timeout_sec=0.2)
-    applied = await FeatureWriter(opened, max_retries=1).apply(incoming(message("event-0001")))
-    broken = WriteThrough(opened, dead)
-    await broken.put(applied.histories)
-    assert await pool.fetchval("SELECT array_agg(user_id) FROM stale_history") == ["ann"]
-    assert await broken.repair() == 0
-    assert await pool.fetchval("SELECT count(*) FROM stale_history") == 1
-
-    cache = RedisHistoryCache(redis_url, ttl_sec=60.0, timeout_sec=2.0)
-    assert await WriteThrough(opened, cache).repair() == 1
-    assert await pool.fetchval("SELECT count(*) FROM stale_history") == 0
-    assert (await cache.get_many(["ann"]))["ann"] == applied.histories["ann"]
-    await cache.close()
-    await dead.close()
-
-
 async def test_a_dead_letter_keeps_its_trace_and_moves_the_metrics(
     opened: Database, pool: Pool, kafka: str, topic_prefix: str, redis_url: str
 ) -> None:
-    cache = RedisHistoryCache(redis_url, ttl_sec=60.0, timeout_sec=2.0)
+    cache = RedisHistoryCache(redis_url, key_prefix="", ttl_sec=60.0, timeout_sec=2.0, confirm=never)
     before = {status: counted(metrics.CONSUMER_PROCESSED, status=status) for status in ("applied", "duplicate", "dlq")}
     stored, lag = counted(metrics.DLQ_EVENTS, outcome="stored"), counted(metrics.CONSUMER_EVENT_LAG)
     watched, recovered = counted(metrics.WATCH_TO_FEATURE), counted(metrics.DLQ_EVENTS, outcome="recovered")
@@ -188,7 +172,7 @@ async def test_a_dead_letter_keeps_its_trace_and_moves_the_metrics(
     assert counted(metrics.WATCH_TO_FEATURE) == watched + 1
     assert await pool.fetchval("SELECT traceparent FROM feature_consumer_dlq") == "00-cc-dd-01"
     async with redis.asyncio.Redis.from_url(redis_url) as raw:
-        assert await raw.exists("reco:history:ann")
+        assert await raw.exists("reco:history.v2:ann")
     await cache.close()
 
 

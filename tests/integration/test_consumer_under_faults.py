@@ -9,12 +9,12 @@ import pytest
 from confluent_kafka import Producer
 
 from app.adapters import sequences
-from app.adapters.history_cache import RedisHistoryCache
 from app.adapters.kafka import ensure_topics
 from app.adapters.postgres import Database
 from app.core.brake import Brake
 from app.core.events import TOPIC_INTERACTIONS, TOPICS
 from app.errors import DependencyDown, TooLarge
+from tests.support.caching import caching
 from tests.support.consuming import incoming
 from tests.support.pipeline import database, kafka_options, message, running, topics, until
 from workers import batch
@@ -202,7 +202,6 @@ async def test_part_before_a_held_message_is_in_the_cache(
     opened: Database, pool: Pool, kafka: str, topic_prefix: str, redis_url: str
 ) -> None:
     await raise_for_poison(pool, "23514")
-    cache = RedisHistoryCache(redis_url, ttl_sec=60.0, timeout_sec=2.0)
     options = ConsumerOptions(
         group=f"{topic_prefix}group",
         poll_timeout_ms=50,
@@ -217,7 +216,12 @@ async def test_part_before_a_held_message_is_in_the_cache(
         value = message(f"event-{number:04d}", item_id="poison" if number else "alien")
         producer.produce(topic_prefix + TOPIC_INTERACTIONS, value, key="ann", partition=0)
     producer.flush(10.0)
-    async with running(FeatureConsumer(opened, cache, kafka_options(kafka), options, LateFeatures())) as progress:
+    async with caching(opened, redis_url) as first:
+        await first.probe()  # makes the epoch for this Redis
+    async with (
+        caching(opened, redis_url) as cache,
+        running(FeatureConsumer(opened, cache, kafka_options(kafka), options, LateFeatures())) as progress,
+    ):
 
         async def held() -> bool:
             return progress.outcomes.failing(time.monotonic())
@@ -225,9 +229,9 @@ async def test_part_before_a_held_message_is_in_the_cache(
         await until(held)
         assert "CheckViolationError" in progress.outcomes.error
         assert await letters(pool) == 10
-        assert "ann" in await cache.get_many(["ann"])
+        await cache.probe()
+        assert "ann" in (await cache.get_many(["ann"])).histories
         await pool.execute("DROP TRIGGER fail ON item_stats")
-    await cache.close()
 
 
 async def advance(opened: Database) -> list[str]:

@@ -10,6 +10,7 @@ import redis
 from app.adapters import erasures, outbox
 from app.adapters.ingest import insert_events
 from app.adapters.postgres import Database
+from app.core import cache_entry
 from app.settings import Settings
 from tests.support.api import serving, watch
 from tests.support.erasing import HOUR_MS, Pool, consume, finish_left_over, history, poison, queued, record, unfinished
@@ -52,7 +53,10 @@ async def test_erasure_is_everywhere_and_stays(
         # Whose messages are in a batch that cannot be read nobody knows.
         assert await pool.fetch("SELECT record_offset, value FROM feature_consumer_dlq") == [(7, None)]
         with redis.Redis.from_url(redis_url) as cache:
-            assert all(len(cache.get(key)) == 8 for key in cache.keys("reco:history:*"))
+            epoch = await pool.fetchval("SELECT epoch FROM cache_epoch")
+            (cached,) = (cache_entry.decode(cache.get(key), epoch) for key in cache.keys("*reco:history.v2:ann"))
+            assert cached is not None
+            assert cached[1] == b""
 
         assert await consume(opened, before) == 0
         assert (await client.post("/log/watch", json=watch(item_id="heat"))).status_code == 202

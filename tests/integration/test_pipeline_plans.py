@@ -6,7 +6,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from app.adapters import dead_letters, erasures, features, outbox, retention, stale_histories, uncounted
+from app.adapters import dead_letters, erasures, features, outbox, retention, uncounted
 
 ROWS: Final = 5000
 NOW: Final = datetime.now(UTC)
@@ -22,7 +22,6 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "write histories": (features._SQL["write_histories"], (["user-1"], [b""])),
     "read histories": (features._SQL["read_histories"], (["user-1"],)),
     "neighbours": (features._SQL["read_neighbours"], (["item-1"], 100, 0.6, 1.0)),
-    "stale histories": (stale_histories._SQL["take"], (100,)),
     "last erasures": (erasures._SQL["last"], (["user-1", "user-2"],)),
     "unfinished erasures": (erasures._SQL["unfinished"], (10.0, 100)),
     "events of an erased user": (erasures._SQL["delete_events"], ("u1", 1, NOW, 100)),
@@ -49,7 +48,6 @@ async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
         "INSERT INTO user_history (user_id) SELECT 'user-' || n FROM n",
         "INSERT INTO user_erasures (user_id, unfinished) SELECT 'user-' || n, n < 10 FROM n",
         "INSERT INTO audit_log (action, targets, outcome, count) SELECT 'delete_rule', '{r}', 'deleted', 1 FROM n",
-        "INSERT INTO stale_history (user_id) SELECT 'user-' || n FROM n",
     ):
         await pool.execute(f"WITH n AS (SELECT generate_series(1, {ROWS}) AS n) {statement}")
     await pool.execute("ANALYZE")

@@ -12,7 +12,7 @@ A_LONG_WINDOW_SEC = 600.0
 
 
 def limiter(limit: int, redis_url: str | None) -> RateLimiter:
-    return RateLimiter(limit=limit, window_sec=A_LONG_WINDOW_SEC, redis_url=redis_url, timeout_sec=2.0)
+    return RateLimiter(limit=limit, window_sec=A_LONG_WINDOW_SEC, redis_url=redis_url, key_prefix="", timeout_sec=2.0)
 
 
 async def allowed(limiters: list[RateLimiter], requests: int, caller: str = "shop") -> int:
@@ -44,7 +44,7 @@ async def test_leases_never_add_up_to_more_than_the_limit(redis_url: str) -> Non
 
 
 async def test_callers_have_limits_of_their_own_and_a_window_ends(redis_url: str) -> None:
-    short = RateLimiter(limit=5, window_sec=0.2, redis_url=redis_url, timeout_sec=2.0)
+    short = RateLimiter(limit=5, window_sec=0.2, redis_url=redis_url, key_prefix="", timeout_sec=2.0)
     assert await allowed([short], 5, "a") == 5
     assert await allowed([short], 5, "b") == 5
     async with asyncio.timeout(20):

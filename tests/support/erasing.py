@@ -48,7 +48,7 @@ async def finish_left_over(opened: Database, pool: Pool) -> int:
     await pool.execute("UPDATE user_erasures SET erased_at = erased_at - interval '1 minute'")
     await pool.execute("ALTER TABLE user_erasures ENABLE TRIGGER USER")
     keep = RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=180)
-    return await Maintenance(opened, keep, counted_within_sec=900.0).finish_erasures()
+    return await Maintenance(opened, None, keep, counted_within_sec=900.0).finish_erasures()
 
 
 async def unfinished(pool: Pool) -> int:

@@ -1,5 +1,6 @@
 import pytest
 
+from app import options
 from app.adapters.changes import KEEP_SEC
 from app.core.variants import parse
 from app.errors import UserError
@@ -147,3 +148,11 @@ def test_a_misspelt_setting_that_only_looks_injected_is_refused(name: str) -> No
 )
 def test_an_address_is_open_without_keys_outside_of_loopback(given: dict[str, str], address: str | None) -> None:
     assert Settings.from_env({**MINIMUM, **given}).open_address == address
+
+
+@pytest.mark.parametrize(("own", "prefix"), [({}, "staging."), ({"ONLINE_CACHE_KEY_PREFIX": "shared."}, "shared.")])
+def test_keys_in_redis_go_by_the_prefix_of_the_topics_unless_they_have_their_own(
+    own: dict[str, str], prefix: str
+) -> None:
+    settings = Settings.from_env({**MINIMUM, "KAFKA_TOPIC_PREFIX": "staging.", **own})
+    assert options.cache_key_prefix(settings) == prefix

@@ -29,6 +29,7 @@ VALUES: Final = {
     ("reco_database_pool_connections", "state"): "idle busy",
     ("reco_database_errors_total", "kind"): "lock timeout connection read_only duplicate_key statement",
     ("reco_online_cache_reads_total", "result"): "hit stale miss",
+    ("reco_online_cache_epochs_total", "reason"): "redis postgres write",
     ("reco_maintenance_deleted_rows_total", "table"): (
         "events feature_event_consumed feature_consumer_dlq event_outbox sessions"
     ),

@@ -71,6 +71,7 @@ def world(
             "ONLINE_CACHE_STRICT_BACKEND": "true",
             "ONLINE_CACHE_REDIS_URL": redis_url,
             "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "20",
+            "ONLINE_CACHE_KEY_PREFIX": "shop-a.",
             "ONLINE_CACHE_MEMORY_MAX_KEYS": "10",
             "ONLINE_CACHE_HISTORY_TTL_SEC": "200000",
             "ONLINE_CACHE_RELATED_TTL_SEC": "1",

@@ -39,6 +39,18 @@ def test_histories_are_kept_in_redis_and_read_even_when_it_is_slow(world: World,
     assert hits() == before + 1
 
 
+@pytest.mark.shows("ONLINE_CACHE_KEY_PREFIX")
+def test_every_key_in_redis_begins_with_the_prefix(world: World, redis_base_url: str) -> None:
+    world.await_counted(world.send(user_id="paul"))
+    with redis.Redis.from_url(redis_base_url) as cache:
+
+        def kinds() -> set[str]:
+            return {key.decode().rpartition(":")[0] for key in cache.scan_iter("*") if b"paul" in key or b"rate" in key}
+
+        eventually(lambda: kinds() == {"shop-a.reco:history.v2", "shop-a.reco:rate"}, describe=kinds)
+        assert all(key.startswith(b"shop-a.") for key in cache.scan_iter("*"))
+
+
 @pytest.mark.shows("ONLINE_CACHE_RELATED_TTL_SEC")
 def test_neighbours_are_read_again_although_no_change_was_reported(world: World) -> None:
     for user in ("rose", "ray"):

@@ -1,0 +1,68 @@
+"""The epoch of the cache of histories: a random value in Postgres that every cached history carries.
+
+A new epoch makes all cached histories count as missing. So nothing has to say which of them are wrong when Redis or
+Postgres went back in time, or when a write to Redis failed (docs/adr/0027).
+"""
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from app import metrics
+from app.adapters import sql
+from app.adapters.history_cache import HistoryCache, Versioned
+from app.adapters.postgres import Database
+from app.errors import DependencyDown
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_log = structlog.get_logger(__name__)
+_SQL: Final = sql.load(__file__)
+
+
+async def current(connection: "Connection") -> bytes:
+    epoch: bytes | None = await connection.fetchval(_SQL["current"])
+    return epoch or await renew(connection)
+
+
+async def renew(connection: "Connection") -> bytes:
+    """Makes a new epoch and returns it."""
+    epoch: bytes = await connection.fetchval(_SQL["renew"])
+    return epoch
+
+
+async def confirm(connection: "Connection", redis: str) -> bytes:
+    """The epoch while `redis` and this Postgres are those that it was made for; otherwise a new one for them.
+
+    `redis` identifies the server and its data. Raises `DependencyDown` when another process made one meanwhile.
+    """
+    row = await connection.fetchrow(_SQL["confirm"], redis)
+    if row is None:
+        raise DependencyDown("postgres", "the cache epoch changed meanwhile")
+    epoch, changed = row
+    for reason in changed:
+        metrics.CACHE_EPOCHS.labels(reason).inc()
+    if changed:
+        _log.info("cache_epoch", changed=changed, redis=redis)
+    return bytes(epoch)
+
+
+async def write_through(database: Database, cache: HistoryCache, histories: Mapping[str, Versioned]) -> bool:
+    """Writes histories to the cache after their commit. False when the cache did not take them: then a new epoch
+    makes what it holds count as missing. Raises `DependencyDown` for Postgres alone.
+
+    The epoch is read after the commit. So whoever read the rows before it has this epoch, where the versions decide, or
+    an older one, which no reader takes.
+    """
+    async with database.connection() as connection:
+        epoch = await current(connection)
+    with contextlib.suppress(DependencyDown):
+        await cache.put_many(histories, epoch)
+        return True
+    async with database.connection() as connection:
+        await renew(connection)
+    metrics.CACHE_EPOCHS.labels("write").inc()
+    return False

@@ -1,0 +1,212 @@
+"""The cache of histories in Redis, shared by all processes; it serves only what is known to be as new as Postgres.
+
+What a probe has learnt is trusted for a second: that this Redis takes writes, and that the cache epoch belongs to this
+very server and its data.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from msgspec import Struct
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+
+from app import metrics
+from app.adapters.history_cache import CachedHistories, Versioned
+from app.adapters.redis_client import open_redis
+from app.core import cache_entry
+from app.core.breaker import Breaker
+from app.errors import DependencyDown, describe
+
+_HISTORIES: Final = "reco:history.v2:"
+_PROBE: Final = "reco:history.probe"
+# Of the release before 0.2.0. It reads these after a rollback, so a history that changes is removed there.
+_FORMER: Final = "reco:history:"
+
+_NO_EPOCH: Final = bytes(cache_entry.EPOCH_BYTES)
+_CONFIRM_SEC: Final = 1.0
+_TRUST_SEC: Final = 1.0
+# A new process has a new run id; other data in the same process, after REPLICAOF, have a new replication id.
+_RUN_ID: Final = re.compile(rb"\brun_id:(\w+)")
+_REPLICATION_ID: Final = re.compile(rb"\bmaster_replid:(\w+)")
+
+# Writes each key unless it holds a newer version of the same epoch. A key that holds another type is overwritten.
+# Comparing the bytes of versions compares numbers. ARGV: milliseconds to live, then a value and a former key for each.
+_WRITE_NEWER: Final = """
+for i, key in ipairs(KEYS) do
+  local value = ARGV[2 * i]
+  local held = redis.pcall('GETRANGE', key, 0, 23)
+  if type(held) ~= 'string' or string.sub(held, 1, 16) ~= string.sub(value, 1, 16)
+    or string.sub(held, 17) <= string.sub(value, 17, 24) then
+    redis.call('SET', key, value, 'PX', ARGV[1])
+  end
+  redis.pcall('UNLINK', ARGV[2 * i + 1])
+end
+"""
+
+
+class _Server(Struct, frozen=True):
+    """A Redis process, and the history of its data since it last took over those of another."""
+
+    run_id: str
+    replication_id: str
+
+
+class _Trust(Struct, frozen=True):
+    """`until`: seconds of the monotonic clock."""
+
+    epoch: bytes
+    server: _Server
+    until: float
+
+
+class RedisHistoryCache:
+    """`probe` has to be called twice a second: without it nothing is read. A breaker skips Redis while it fails.
+
+    `confirm` returns the epoch that belongs to an identified Redis, or raises `DependencyDown`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key_prefix: str,
+        ttl_sec: float,
+        timeout_sec: float,
+        confirm: Callable[[str], Awaitable[bytes]],
+    ) -> None:
+        self._key_prefix = key_prefix
+        self._ttl_ms = int(ttl_sec * 1000)
+        self._confirm = confirm
+        self._breaker = Breaker()
+        self._trust: _Trust | None = None
+        self._run_ids: WeakKeyDictionary[AbstractConnection, str] = WeakKeyDictionary()
+        self._redis: Redis = open_redis(url, timeout_sec=timeout_sec, on_connect=self._shake_hands)
+        self._write_newer = self._redis.register_script(_WRITE_NEWER)
+
+    async def get_many(self, user_ids: Sequence[str]) -> CachedHistories:
+        trust = self._trust
+        if trust is None:
+            raise DependencyDown("redis", "not used until it takes a write")
+        if time.monotonic() > trust.until:
+            return CachedHistories({}, None)
+        values = await self._ask(self._read([self._key(user_id) for user_id in user_ids], trust.server.run_id))
+        if values is None:
+            return CachedHistories({}, None)
+        found = {}
+        for user_id, value in zip(user_ids, values, strict=True):
+            entry = cache_entry.decode(value, trust.epoch)
+            if entry is not None:
+                found[user_id] = Versioned(*entry)
+        return CachedHistories(found, trust.epoch)
+
+    async def put_many(self, histories: Mapping[str, Versioned], epoch: bytes) -> None:
+        args: list[str | bytes | int] = [self._ttl_ms]
+        for user_id, written in histories.items():
+            args += (cache_entry.encode(epoch, written.version, written.history), _FORMER + user_id)
+        await self._ask(self._write_newer(keys=[self._key(user_id) for user_id in histories], args=args))
+
+    async def probe(self) -> None:
+        """Writes as the consumer does, identifies the server, and confirms the epoch. Raises `DependencyDown`."""
+        started = time.monotonic()
+        try:
+            server = await self._identify_writable()
+        except (RedisError, OSError) as error:
+            self._trust = None
+            # Others of the pool may lead to a process that ended, or to a master that is none any more.
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
+            raise self._failed(error) from error
+        self._worked()
+        try:
+            async with asyncio.timeout(_CONFIRM_SEC):
+                epoch = await self._confirm(f"{server.run_id} {server.replication_id}")
+        except (DependencyDown, TimeoutError) as error:
+            # Without Postgres nothing changes that this server's entries could miss.
+            held = self._trust if self._trust is not None and self._trust.server == server else None
+            self._trust = held and _Trust(held.epoch, server, started + _TRUST_SEC)
+            if isinstance(error, TimeoutError):
+                raise DependencyDown("redis", "Postgres did not confirm the cache epoch in time") from error
+        else:
+            self._trust = _Trust(epoch, server, started + _TRUST_SEC)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    def _key(self, user_id: str) -> str:
+        return f"{self._key_prefix}{_HISTORIES}{user_id}"
+
+    async def _read(self, keys: list[str], run_id: str) -> list[bytes | None] | None:
+        """None when the connection leads to another server than the one with this run id."""
+        async with self._connection() as connection:
+            if self._run_ids.get(connection) != run_id:
+                return None
+            await connection.send_command("MGET", *keys)
+            values: list[bytes | None] = await connection.read_response()
+            return values
+
+    async def _identify_writable(self) -> _Server:
+        key = self._key_prefix + _PROBE
+        async with self._connection() as connection:
+            await connection.send_packed_command(
+                connection.pack_commands(
+                    [
+                        ("EVAL", _WRITE_NEWER, 1, key, self._ttl_ms, cache_entry.encode(_NO_EPOCH, 0, b""), key),
+                        ("INFO", "server"),
+                        ("INFO", "replication"),
+                    ]
+                )
+            )
+            answers = [await connection.read_response(disconnect_on_error=True) for _ in range(3)]
+            return _Server(_found(_RUN_ID, answers[1]), _found(_REPLICATION_ID, answers[2]))
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        """A connection of the pool. One that fails, or whose answer nobody waited for, is closed."""
+        pool: Any = self._redis.connection_pool
+        connection = await pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
+
+    async def _shake_hands(self, connection: Any) -> None:
+        """The handshake of a new connection, and which server it leads to."""
+        await connection.on_connect()
+        await connection.send_command("INFO", "server", check_health=False)
+        self._run_ids[connection] = _found(_RUN_ID, await connection.read_response())
+
+    async def _ask(self, command: Any) -> Any:
+        if not self._breaker.allows(time.monotonic()):
+            command.close()
+            raise DependencyDown("redis", "passed over after failures in a row")
+        try:
+            answer = await command
+        except (RedisError, OSError) as error:
+            raise self._failed(error) from error
+        self._worked()
+        return answer
+
+    def _failed(self, error: Exception) -> DependencyDown:
+        self._breaker.failed(time.monotonic())
+        metrics.CACHE_BREAKER_OPEN.set(self._breaker.is_open)
+        return DependencyDown("redis", describe(error))
+
+    def _worked(self) -> None:
+        self._breaker.succeeded()
+        metrics.CACHE_BREAKER_OPEN.set(0)
+
+
+def _found(pattern: re.Pattern[bytes], info: bytes) -> str:
+    match = pattern.search(info)
+    if match is None:
+        raise RedisError("INFO does not say which server this is")
+    return match[1].decode()
