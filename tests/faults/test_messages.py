@@ -124,7 +124,7 @@ def test_topic_recreated_under_a_consumer_that_looked_away(
     with running(api_and_relay) as front, client_of(front.url) as client, running(consumer_only) as consumer:
         client.send(20)
         check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
-        eventually(lambda: lag(consumer) == 0, describe=consumer.describe)
+        eventually(lambda: lag(consumer, topic_prefix) == 0, describe=consumer.describe)
         consumer.process.send_signal(signal.SIGSTOP)
         recreate(kafka, [topic_prefix + topic for topic in TOPICS])
         client.send(60)
@@ -165,9 +165,9 @@ def recreate(kafka: str, topics: Sequence[str]) -> None:
     eventually(made, 30.0)
 
 
-def lag(consumer: Service) -> float:
+def lag(consumer: Service, topic_prefix: str) -> float:
     return sum(
-        consumer.metric("reco_feature_consumer_partition_lag", partition=str(partition), topic=topic)
+        consumer.metric("reco_feature_consumer_partition_lag", partition=str(partition), topic=topic_prefix + topic)
         for partition in range(2)
         for topic in TOPICS
     )
