@@ -68,11 +68,15 @@ class Connections:
 
     def wait_for(self, connection: "HttpProtocol") -> None:
         """The server can do nothing for the connection until its client goes on."""
-        self._waiting_since.setdefault(connection, time.monotonic())
+        if not connection.waits:
+            connection.waits = True
+            self._waiting_since[connection] = time.monotonic()
 
     def settle(self, connection: "HttpProtocol") -> None:
         """The client went on."""
-        self._waiting_since.pop(connection, None)
+        if connection.waits:
+            connection.waits = False
+            del self._waiting_since[connection]
 
     def end_late(self) -> None:
         """Ends the connections whose clients had their time."""

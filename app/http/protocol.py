@@ -2,7 +2,7 @@
 
 Everything that is not a body is counted as framing: the request line, headers, the heads of chunks with their
 extensions, trailers, blank lines. A client may send so much of it at a time, and the parser sees no more than a slice
-above that.
+above that. What runs for every request costs a few hundred nanoseconds in all.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, Final
 import httptools
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -28,7 +28,6 @@ MAX_HEADERS: Final = 128
 _SLICE_BYTES: Final = 16 * 1024
 _MAX_UNREAD_BYTES: Final = 1024 * 1024
 
-_HEAD_TOO_LARGE: Final = f"The head of the request has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers."
 _BODY_HEADERS: Final = (b"content-length", b"transfer-encoding")
 _REASONS: Final = {
     400: "malformed",
@@ -47,6 +46,10 @@ class _Refused(Exception):
         self.detail = detail
 
 
+def _too_large() -> _Refused:
+    return _Refused(431, f"The head of the request has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers.")
+
+
 class Config(uvicorn.Config):
     """uvicorn's configuration, with what its protocols share."""
 
@@ -61,7 +64,7 @@ class _Flow(FlowControl):
     held = False
 
     def resume_reading(self) -> None:
-        if not self.held:
+        if self.read_paused and not self.held:
             super().resume_reading()
 
 
@@ -77,12 +80,12 @@ class HttpProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = config.connections
-        self._framing = 0  # bytes since something else than framing came
-        self._in_head = False
-        self._in_message = False
+        self._framing = 0  # bytes since the last head or the last byte of a body
+        self._headed: object = None  # the scope of the last complete head
         self._unparsed = b""  # what follows more requests than are answered at a time
         self._refused = False
         self._unread = 0
+        self.waits = False  # whether `Connections` knows that it waits for the client
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -100,11 +103,17 @@ class HttpProtocol(HttpToolsProtocol):
             if self._unread > _MAX_UNREAD_BYTES:
                 self.abort()
             return
-        self._unset_keepalive_if_required()
         if self._unparsed:
             self._unparsed += data
+            return
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        if len(data) <= _SLICE_BYTES and not self.pipeline:
+            self._parse_slice(data)
         else:
             self._parse(data)
+        if self._in_head() or not self._has_request():
+            self._bounds.wait_for(self)
 
     def _parse(self, data: bytes) -> None:
         for begin in range(0, len(data), _SLICE_BYTES):
@@ -116,65 +125,71 @@ class HttpProtocol(HttpToolsProtocol):
             self._parse_slice(data[begin : begin + _SLICE_BYTES])
             if self._refused:
                 return
-        if self._in_head or not (self._in_message or self._has_request()):
-            self._bounds.wait_for(self)
 
     def _parse_slice(self, data: bytes) -> None:
         self._framing += len(data)
         try:
             self.parser.feed_data(data)
+            if self._framing > MAX_HEAD_BYTES:
+                raise _too_large()
+            if self._in_head():
+                self._check_head()
         except httptools.HttpParserUpgrade:
             # It is answered as any other request; what follows would be of the other protocol.
             self._refused, self.cycle.keep_alive = True, False
+        except _Refused as refused:
+            self.refuse(refused.status, refused.detail)
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, _Refused):
                 self.refuse(error.__context__.status, error.__context__.detail)
             else:
                 self.refuse(400, "The request is not HTTP/1.1.")
-        else:
-            if self._framing > MAX_HEAD_BYTES:
-                self.refuse(431, _HEAD_TOO_LARGE)
 
-    def on_message_begin(self) -> None:
-        self._in_head = self._in_message = True
-        super().on_message_begin()
+    def _in_head(self) -> bool:
+        """Whether a request has begun and its head is not complete: each has a scope of its own from its first byte."""
+        return self.scope is not self._headed
 
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+    def _check_head(self) -> None:
         if len(self.url) > MAX_URL_BYTES:
             raise _Refused(414, f"The URL is longer than {MAX_URL_BYTES} bytes.")
+        if len(self.headers) > MAX_HEADERS:
+            raise _too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
+        if self.scope is self._headed:
             return  # a trailer: it comes after the access was decided, and tells the service nothing
-        if len(self.headers) == MAX_HEADERS:
-            raise _Refused(431, _HEAD_TOO_LARGE)
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        self._check_head()
         if self.parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self.headers):
             raise _Refused(400, "The header Upgrade is not supported on a request with a body; leave it out.")
         super().on_headers_complete()
         self._framing = 0
-        self._in_head = False
-        self._bounds.settle(self)
+        self._headed = self.scope
+        if self.waits:
+            self._bounds.settle(self)
 
     def on_body(self, body: bytes) -> None:
         self._framing = 0
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._framing = 0
-        self._in_message = False
-        self._bounds.settle(self)
-        super().on_message_complete()
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._in_message and not self._in_head and not self.pipeline:
-            self._bounds.wait_for(self)  # the rest of its body
-        if self._unparsed and not self.pipeline:
-            self.loop.call_soon(self._parse_on)
+        if not self.pipeline:
+            if self.cycle.more_body:
+                self._bounds.wait_for(self)  # the rest of the body
+            if self._unparsed:
+                self.loop.call_soon(self._parse_on)
 
     def _parse_on(self) -> None:
         data, self._unparsed = self._unparsed, b""
@@ -183,6 +198,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
             self._unset_keepalive_if_required()
             self._parse(data)
+            if self._in_head() or not self._has_request():
+                self._bounds.wait_for(self)
 
     def _has_request(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -199,7 +216,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused = True
         self._bounds.wait_for(self)
         if self._has_request():
-            if self._in_head or not self._in_message:
+            if self._in_head() or not self.cycle.more_body:
                 self.cycle.keep_alive = False  # the requests before it were whole, and are answered
                 return
             if self.pipeline or self.cycle.response_started:
@@ -212,7 +229,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def end_late(self) -> None:
         """Ends a connection whose client kept it waiting."""
-        if self._in_head and not self._refused:
+        if self._in_head() and not self._refused:
             self.refuse(408, "The head of the request did not arrive in time.")
         elif self._refused or self.transport.is_closing():
             self.abort()
