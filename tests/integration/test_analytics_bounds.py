@@ -121,7 +121,7 @@ async def test_names_from_clients_make_a_bounded_number_of_rows_and_series(
     assert variants == 42
     async with database(database_url) as opened:
         keep = RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=180)
-        maintenance = Maintenance(opened, keep, counted_within_sec=900.0)
+        maintenance = Maintenance(opened, None, keep, counted_within_sec=900.0)
         await maintenance.observe_kpis()
         assert shown_series() == {"popular": 3.0, "other": 1200.0}
         await pool.execute("DELETE FROM analytics_shown WHERE source = 'other'")
