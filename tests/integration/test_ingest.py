@@ -250,7 +250,7 @@ async def test_a_client_that_never_sends_its_body_is_not_waited_for(settings: Se
         reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
         writer.write(b"POST /log/watch HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         await writer.drain()
-        assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
         writer.close()
 
 
