@@ -65,7 +65,8 @@ class Monitor:
                 continue
             started = time.perf_counter()
             try:
-                with anyio.fail_after(_DEADLINE_SEC):
+                # Not a scope of anyio: a probe may hold a pooled connection, which is given back in an await (ADR 22).
+                async with asyncio.timeout(_DEADLINE_SEC):
                     await dependency.probe()
             except DependencyDown as error:
                 self._turn(dependency, "down", error.reason)
