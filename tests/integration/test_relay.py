@@ -13,14 +13,9 @@ from app.adapters import outbox
 from app.core.events import TOPIC_WATCHES
 from app.errors import DependencyDown
 from tests.faults.proxy import proxied_url
-from tests.support.pipeline import counted, database, message, queue, relay, running, until
+from tests.support.pipeline import counted, database, message, queue, relay, rows, running, until
 
 Pool = asyncpg.Pool
-
-
-async def rows(pool: Pool) -> dict[str, tuple[str, int]]:
-    found = await pool.fetch("SELECT event_id, status, attempts FROM event_outbox")
-    return {row[0]: (row[1], row[2]) for row in found}
 
 
 async def test_a_batch_is_published_and_deleted(pool: Pool, database_url: str, kafka: str, topic_prefix: str) -> None:

@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from app import metrics
 from app.core.events import TOPIC_INTERACTIONS
 from app.errors import DependencyDown
-from tests.support.pipeline import counted, database, message, queue, relay, running, until
+from tests.support.pipeline import counted, database, message, queue, relay, rows, running, until
 
 Pool = asyncpg.Pool
 LINE_DELAY_SEC = 0.015
@@ -34,19 +34,18 @@ def slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AIOKafkaConnection, "send", delayed)
 
 
-async def rows(pool: Pool) -> dict[str, tuple[str, int]]:
-    found = await pool.fetch("SELECT event_id, status, attempts FROM event_outbox")
-    return {row[0]: (row[1], row[2]) for row in found}
+def make_topic(kafka: str, topic_prefix: str, *, max_message_bytes: int) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka})
+    settings = {"max.message.bytes": str(max_message_bytes)}
+    for future in admin.create_topics([NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config=settings)]).values():
+        future.result(10.0)
 
 
 async def test_a_row_too_large_for_the_topic_costs_its_neighbours_nothing(
     pool: Pool, database_url: str, kafka: str, topic_prefix: str
 ) -> None:
     """The broker refuses a batch as a whole, and an idempotent producer stumbles over the hole that leaves."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    small = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": "20000"})
-    for future in admin.create_topics([small]).values():
-        future.result(10.0)
+    make_topic(kafka, topic_prefix, max_message_bytes=20000)
     large = message("event-large", note=secrets.token_hex(60_000))
     await queue(pool, [message(f"event-{number:04d}") for number in range(20)] + [large])
     failed, retried = counted(metrics.RELAY_FAILED), counted(metrics.RELAY_RETRIED)
@@ -70,10 +69,7 @@ async def test_a_row_too_large_for_the_topic_costs_its_neighbours_nothing(
 async def test_a_topic_that_takes_less_than_a_batch_gets_its_rows_one_by_one(
     pool: Pool, database_url: str, kafka: str, topic_prefix: str
 ) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka})
-    small = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": "600"})
-    for future in admin.create_topics([small]).values():
-        future.result(10.0)
+    make_topic(kafka, topic_prefix, max_message_bytes=600)
     await queue(pool, [message(f"event-{number:04d}") for number in range(50)])
     async with database(database_url) as opened:
         worker = relay(opened, kafka, topic_prefix)
@@ -87,10 +83,7 @@ async def test_a_small_topic_behind_a_slow_line_is_published_to_the_end(
     pool: Pool, database_url: str, kafka: str, topic_prefix: str, slow_line: None
 ) -> None:
     """However long the whole batch takes: what was acknowledged leaves the outbox, and no row costs an attempt."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    small = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": "600"})
-    for future in admin.create_topics([small]).values():
-        future.result(10.0)
+    make_topic(kafka, topic_prefix, max_message_bytes=600)
     await queue(pool, [message(f"event-{number:04d}") for number in range(300)])
     async with database(database_url) as opened:
         worker = relay(opened, kafka, topic_prefix, batch_size=300, publish_timeout_sec=0.5)

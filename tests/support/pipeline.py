@@ -84,6 +84,12 @@ async def queue(
     )
 
 
+async def rows(pool: "asyncpg.Pool[asyncpg.Record]") -> dict[str, tuple[str, int]]:
+    """The outbox: event id → status and attempts."""
+    found = await pool.fetch("SELECT event_id, status, attempts FROM event_outbox")
+    return {row[0]: (row[1], row[2]) for row in found}
+
+
 def counted(metric: Any, **labels: str) -> float:
     """The value of a counter or gauge, or a histogram's number of observations."""
     return sum(
