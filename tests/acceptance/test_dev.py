@@ -37,6 +37,7 @@ def test_dev_runs_the_service_on_its_own_servers_and_ends_them(tmp_path: Path) -
         assert shown in screen.read_text()
 
 
+@pytest.mark.slow
 def test_server_that_dies_is_named_and_started_again(tmp_path: Path) -> None:
     port = choose()
     with _dev(_own_servers(tmp_path), "--port", str(port)) as (process, screen):
@@ -55,6 +56,7 @@ def test_server_that_dies_is_named_and_started_again(tmp_path: Path) -> None:
         assert process.wait(30) == 0
 
 
+@pytest.mark.slow
 def test_demo_banner_names_the_docs_and_an_item_that_has_neighbours(tmp_path: Path) -> None:
     port = choose()
     api = httpx.Client(base_url=f"http://127.0.0.1:{port}")
@@ -69,6 +71,7 @@ def test_demo_banner_names_the_docs_and_an_item_that_has_neighbours(tmp_path: Pa
         eventually(lambda: client.get(f"/similar/{item_id}").json()["items"], 30, screen.read_text)
 
 
+@pytest.mark.slow
 def test_without_kafkas_jars_events_still_reach_the_recommendations(tmp_path: Path) -> None:
     port = choose()
     offline = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "REQUESTS_CA_BUNDLE": str(tmp_path / "none")}

@@ -70,6 +70,7 @@ def still_running(database_url: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.shows("reco load")
 def test_a_run_on_processes_of_its_own_measures_everything_and_leaves_nothing(environment: dict[str, str]) -> None:
     process = command(

@@ -97,7 +97,7 @@ class Proxy:
     def _reset(self) -> None:
         for writer in self._writers:
             raw = writer.get_extra_info("socket")
-            if raw is not None:
+            if raw is not None and raw.fileno() != -1:  # it may have ended, and its task not yet
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         self._writers.clear()

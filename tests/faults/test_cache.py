@@ -188,6 +188,7 @@ def test_an_erasure_while_redis_is_down(settings_of: dict[str, str], own: Stack)
         assert brought(service, "ann") == set()
 
 
+@pytest.mark.slow
 def test_an_erasure_whose_process_died_before_the_cache(
     settings_of: dict[str, str], own: Stack, database_url: str
 ) -> None:

@@ -35,6 +35,7 @@ def await_backend(backend: str, *services: Service) -> None:
         eventually(lambda service=service: uses(service, backend), 10.0, service.describe)
 
 
+@pytest.mark.slow
 @pytest.mark.shows("reco cache use")
 def test_redis_dies_and_running_processes_use_memory_until_it_is_back(
     breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str

@@ -9,7 +9,7 @@ from tests.faults import stories
 from tests.faults.flawed import flawed
 from tests.faults.test_clocks import erase_with_events_on_the_way
 
-pytestmark = pytest.mark.slow_fault
+pytestmark = pytest.mark.slow
 
 
 def test_publish_before_commit_is_found(environment: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from tests.support.service import Service, eventually, running
 _HOUR_SEC: Final = 3600
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", [-1, 1], ids=["workers an hour behind", "workers an hour ahead"])
 def test_clocks_an_hour_apart(environment: dict[str, str], tmp_path: Path, direction: int) -> None:
     """A row for a topic that is not there is tried three times, and its backoff is seconds, not hours."""

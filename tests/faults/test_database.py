@@ -49,6 +49,7 @@ def test_sequences_set_back_under_a_running_service(
         assert set(client.statuses) == {202}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("requests_come", [True, False])
 def test_lock_on_events(environment: dict[str, str], database_url: str, redis_url: str, requests_come: bool) -> None:
     """Readiness tells, and returns by itself even if no request comes because of it."""
@@ -72,6 +73,7 @@ def test_lock_on_events(environment: dict[str, str], database_url: str, redis_ur
         assert set(client.statuses) == {202}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sqlstate", ["53100", "XX000"])
 def test_no_room_on_the_disk(environment: dict[str, str], database_url: str, redis_url: str, sqlstate: str) -> None:
     """Raised by a trigger: what a full disk answers, and an error that nobody has heard of."""
@@ -88,6 +90,7 @@ def test_no_room_on_the_disk(environment: dict[str, str], database_url: str, red
         check(client, database_url=database_url, redis_url=redis_url, within_sec=15.0)
 
 
+@pytest.mark.slow
 def test_statement_that_is_always_too_slow_for_a_batch(
     environment: dict[str, str], database_url: str, redis_url: str
 ) -> None:
@@ -127,6 +130,7 @@ def test_statement_that_is_always_too_slow_for_a_batch(
                 assert is_ready(consumer)
 
 
+@pytest.mark.slow
 @pytest.mark.shows("FEATURE_CONSUMER_BRAKE_RETRY_SEC")
 def test_fold_with_a_bug(environment: dict[str, str], database_url: str, redis_url: str, tmp_path: Path) -> None:
     """The brake holds the topic instead of turning it into dead letters, and lets go once the bug is mended."""

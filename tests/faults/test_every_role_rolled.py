@@ -8,7 +8,7 @@ from tests.faults.checker import Client, check_service
 from tests.support.service import running
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_two_processes_of_every_role_rolled_twice(environment: dict[str, str]) -> None:
     shared = {**environment, "HTTP_REUSE_PORT": "true", "SHUTDOWN_GRACE_SEC": "1"}
     with ExitStack() as processes:

@@ -9,7 +9,7 @@ from tests.support.database import ask
 from tests.support.service import Service, eventually, running
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["its commit", "the cache"])
 def test_consumer_frozen_beyond_its_session(environment: dict[str, str], before: str) -> None:
     """What the first one sends when it goes on changes nothing: its transaction and its partitions are gone."""
@@ -40,7 +40,7 @@ def test_consumer_frozen_beyond_its_session(environment: dict[str, str], before:
                 assert frozen.metric("reco_feature_consumer_processed_total", status="dlq") == 0
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_relay_frozen_with_its_rows_while_another_runs(environment: dict[str, str]) -> None:
     """Postgres ends the lease of the first one, and the other publishes its rows a second time."""
     with (

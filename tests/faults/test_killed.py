@@ -57,6 +57,7 @@ def test_relay_killed_between_kafkas_acknowledgement_and_its_commit(environment:
     stories.relay_killed_before_its_commit(environment)
 
 
+@pytest.mark.slow
 def test_relay_killed_while_kafka_does_not_answer(breakable_stack: Stack, environment: dict[str, str]) -> None:
     stories.relay_killed_while_kafka_does_not_answer(breakable_stack, environment)
 
@@ -65,7 +66,7 @@ def test_consumer_killed_before_its_commit(environment: dict[str, str]) -> None:
     stories.consumer_killed_before_its_commit(environment)
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 @pytest.mark.parametrize("held", ["request", "response"], ids=["before the cache", "after the cache"])
 def test_consumer_killed_after_postgres_and_before_kafkas_offset(
     client: Client, environment: dict[str, str], database_url: str, redis_url: str, held: str
@@ -87,7 +88,7 @@ def test_consumer_killed_after_postgres_and_before_kafkas_offset(
             )
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_consumers_come_and_go_under_load(
     api: Service, environment: dict[str, str], database_url: str, redis_url: str
 ) -> None:

@@ -41,6 +41,7 @@ def test_events_of_a_deleted_topic_are_reported_and_counted_after_a_replay(
             assert front.readiness()["tasks"]["maintenance"]["detail"] is None
 
 
+@pytest.mark.slow
 def test_a_topic_that_the_broker_made_anew_is_configured_as_ours_are(
     environment: dict[str, str], kafka: str, topic_prefix: str, database_url: str, redis_url: str
 ) -> None:

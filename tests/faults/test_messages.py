@@ -114,7 +114,7 @@ def test_topic_of_nothing_but_poison(environment: dict[str, str], kafka: str, to
         assert service.status("/readyz") == 200
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_topic_recreated_under_a_consumer_that_looked_away(
     environment: dict[str, str], kafka: str, topic_prefix: str, database_url: str, redis_url: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_topic_recreated_under_a_consumer_that_looked_away(
         check(client, database_url=database_url, redis_url=redis_url, within_sec=60.0)
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_groups_offsets_lost(environment: dict[str, str], database_url: str, redis_url: str) -> None:
     with running({**environment, "ROLE": "api,relay"}) as front, client_of(front.url) as client:
         consumer_only = {**environment, "ROLE": "consumer", "HTTP_PORT": str(choose())}

@@ -244,7 +244,7 @@ def test_steps_and_crashes_in_any_order(database_url: str, redis_url: str) -> No
     drive(database_url, redis_url)
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 @pytest.mark.parametrize("flaw", ["dedupe off", "delete before publish"])
 def test_model_finds_a_flaw(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, flaw: str) -> None:
     monkeypatch.setattr(*FLAWS[flaw])

@@ -23,6 +23,7 @@ _LOOPS: Final = 2
 _SLOW_SEC: Final = 5.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["killed", "stopped"])
 def test_kafka_killed_and_restarted(
     breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str, fault: str
@@ -43,7 +44,7 @@ def test_kafka_killed_and_restarted(
         assert_well(service)
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_kafka_frozen_for_longer_than_a_send_may_take(
     breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str
 ) -> None:
@@ -83,7 +84,7 @@ def test_postgres_killed_and_restarted(
         assert_well(service)
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_postgres_black_holed(environment: dict[str, str], database_url: str, redis_url: str) -> None:
     """Afterwards only a LISTEN that was rebuilt wakes the relay in time: it polls once an hour here."""
     with proxied_url(database_url) as (proxy, url):

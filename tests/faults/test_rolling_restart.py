@@ -1,4 +1,4 @@
-"""Two API processes on one port are restarted one after the other, ten times, under load on kept connections."""
+"""Two API processes on one port are restarted one after the other, up to ten times, under load on kept connections."""
 
 import asyncio
 import json
@@ -14,7 +14,6 @@ import pytest
 from tests.support.service import Service, running
 
 _GRACE_SEC: Final = 1.0
-_ROLLS: Final = 10
 # How long a connection is idle between two requests, and how many connections of that age there are.
 _BUSY: Final = {0.0: 8, 0.02: 8, 0.2: 8, 0.6: 8}
 # Longer than the grace: a client looks whether the server has closed the connection, as every pool does.
@@ -106,7 +105,8 @@ def whole(answer: bytes) -> bool:
 
 
 @pytest.mark.timeout(300)
-async def test_two_api_processes_roll_ten_times_without_a_failed_request(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("rolls", [1, pytest.param(10, marks=pytest.mark.slow)])
+async def test_two_api_processes_roll_without_a_failed_request(environment: dict[str, str], rolls: int) -> None:
     shared = {
         **environment,
         "ROLE": "api",
@@ -122,7 +122,7 @@ async def test_two_api_processes_roll_ten_times_without_a_failed_request(environ
         serving = [await start(), await start()]
         load.start()
         await load.more(500)
-        for _ in range(_ROLLS):
+        for _ in range(rolls):
             for _ in range(2):
                 old = serving.pop(0)
                 new, code = await asyncio.gather(start(), asyncio.to_thread(old.terminate))

@@ -9,7 +9,7 @@ import pytest
 from tests.support.service import ROOT
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_random_faults_of_a_short_soak() -> None:
     """On servers of its own. Everything adds up after each round, and within its bound."""

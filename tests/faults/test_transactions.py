@@ -13,6 +13,7 @@ from tests.support.database import ask
 from tests.support.service import eventually, running
 
 
+@pytest.mark.slow
 def test_connection_reset_while_the_commit_is_answered(environment: dict[str, str]) -> None:
     """The event is stored and its client is told 503: it sends the event again, and the id settles what it was."""
     with (
@@ -34,7 +35,7 @@ def test_connection_reset_while_the_commit_is_answered(environment: dict[str, st
         check_service(client, environment, within_sec=10.0)
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_postgres_turns_read_only_and_back(environment: dict[str, str]) -> None:
     """Sessions of the read-only time stay read-only: only a pool that drops them gets to the writable server."""
     url = environment["DATABASE_URL"]
@@ -53,7 +54,7 @@ def test_postgres_turns_read_only_and_back(environment: dict[str, str]) -> None:
         assert {task["restarts"] for task in service.readiness()["tasks"].values()} == {0}
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_transaction_left_open_under_load(environment: dict[str, str]) -> None:
     """Vacuum removes nothing while it is open: the gauge shows it, and the outbox drains all the same."""
     with (

@@ -120,7 +120,7 @@ def test_many_heads_at_the_bound_hold_no_more_memory_than_they_sent(environment:
         assert read_all(connections[0]).startswith(b"HTTP/1.1 431 ")
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_files")
 def test_half_open_connections_beyond_the_file_limit_cost_no_other_client_anything(
     environment: dict[str, str], database_url: str, redis_url: str

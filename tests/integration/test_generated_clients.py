@@ -146,6 +146,7 @@ async def test_python_client_returns_typed_values(service: httpx.AsyncClient, ge
         assert refused.errors[0].path == "$.k"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed (Debian: apt install nodejs npm)")
 async def test_typescript_types_are_made_without_a_warning(document: Path, tmp_path: Path) -> None:
     options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=0")

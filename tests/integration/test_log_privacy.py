@@ -129,6 +129,7 @@ def test_no_line_tells_of_whom_or_gives_a_secret_away(
         assert counted == [*one, {"accepted": 2, "invalid": 1}]
 
 
+@pytest.mark.slow
 def test_an_outage_is_a_bounded_number_of_lines(breakable_stack: Stack, environment: dict[str, str]) -> None:
     servers = (breakable_stack.postgres, breakable_stack.kafka, breakable_stack.redis)
     with talking(environment, "INFO") as talk:

@@ -49,7 +49,9 @@ async def test_backlogs_and_the_oldest_transaction_set_their_gauges(pool: asyncp
                 return counted(metrics.DATABASE_OLDEST_TRANSACTION) > 0.05
 
             await until(told)
-        await pool.execute("UPDATE event_outbox SET attempts = 1")
+        async with pool.acquire() as connection:
+            await connection.execute("UPDATE event_outbox SET attempts = 1")
+            await connection.execute("SELECT pg_stat_force_next_flush()")  # an idle session tells after 10 s
 
         async def dead_rows() -> bool:
             await maintenance.observe()

@@ -50,6 +50,7 @@ def make_valid(body: Any) -> None:
         item["item_id"] = f"item-{number}"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_generated_requests_get_documented_answers(settings: Settings) -> None:
     async with serving(settings) as client:

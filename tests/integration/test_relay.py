@@ -90,6 +90,7 @@ async def test_refused_rows_are_logged_with_topic_error_and_event_ids(
     ]
 
 
+@pytest.mark.slow
 async def test_lanes_that_wait_for_kafka_log_it_once_and_resume_with_its_first_answer(
     pool: Pool, database_url: str, kafka: str, topic_prefix: str
 ) -> None:
@@ -230,6 +231,7 @@ async def test_a_message_travels_with_its_id_and_trace(
     assert dict(record.headers() or []) == {"event_id": b"event-0001", "traceparent": trace.encode()}
 
 
+@pytest.mark.slow
 async def test_rows_of_a_lost_transaction_are_found_when_the_server_lets_them_go(
     pool: Pool, database_url: str, kafka: str, topic_prefix: str
 ) -> None:

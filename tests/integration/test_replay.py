@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 
+from app.cli import main
 from tests.support.service import ROOT
 
 OUTBOX = "src/replay_outbox.py"
@@ -26,8 +28,10 @@ def run(database_url: str, *arguments: str, python: str = sys.executable) -> sub
     )
 
 
-def reco(database_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(database_url, "-m", "app.cli", *arguments)
+def reco(database_url: str, *arguments: str) -> Result:
+    """In this process, which saves the imports of a new one."""
+    environment = {"DATABASE_URL": database_url, "USER": "op", "LOGNAME": "op"}
+    return CliRunner(env=environment).invoke(main, arguments)
 
 
 @pytest.fixture
@@ -129,17 +133,17 @@ def test_one_looks_before_one_acts_and_a_discard_says_who_and_why(
         assert first is not None
         row_id = str(first[0])
         listed = reco(database_url, kind, "list", "--limit", "2")
-        assert listed.returncode == 0, listed.stderr
+        assert listed.exit_code == 0, listed.output
         assert len(listed.stdout.splitlines()) == 2
         assert "status" in reco(database_url, kind, "show", row_id).stdout
-        assert reco(database_url, kind, "show", "999999").returncode == 2
-        assert reco(database_url, kind, "discard", row_id).returncode == 2
-        assert reco(database_url, kind, "discard", row_id, "--reason", "a test").returncode == 0
+        assert reco(database_url, kind, "show", "999999").exit_code == 2
+        assert reco(database_url, kind, "discard", row_id).exit_code == 2
+        assert reco(database_url, kind, "discard", row_id, "--reason", "a test").exit_code == 0
         kept = rows.execute(
             f"SELECT status, resolution, resolved_by IS NOT NULL FROM {table} WHERE id = {row_id}".encode()
         ).fetchone()
         assert kept == ("discarded", "a test", True)
-        assert reco(database_url, kind, "discard", row_id, "--reason", "again").returncode == 2
+        assert reco(database_url, kind, "discard", row_id, "--reason", "again").exit_code == 2
     assert run(database_url, DLQ, "--status", "pending", "--dry-run").stdout.startswith("3 would")
     rows.close()
 
@@ -157,7 +161,7 @@ def test_events_that_were_lost_behind_the_outbox_are_counted(database_url: str) 
         assert "2 events were requeued" in reco(database_url, "replay", "events").stdout
         assert "0 events were requeued" in reco(database_url, "replay", "events").stdout
         assert connection.execute("SELECT DISTINCT topic FROM event_outbox").fetchall() == [("recsys.watches.v1",)]
-    assert reco(database_url, "replay", "events", "--newer-than", "30d").returncode == 2
+    assert reco(database_url, "replay", "events", "--newer-than", "30d").exit_code == 2
 
 
 def test_what_is_sent_again_keeps_its_place_before_or_after_an_erasure(database_url: str) -> None:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         DATA.mkdir(parents=True)
         tests = list(arguments) or [str(path.relative_to(ROOT)) for path in tests_of_processes()]
         environ = {**os.environ, "RECO_SERVICE_COVERAGE": str(DATA / "run")}
-        subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=ROOT, env=environ, check=False)
+        subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", *tests], cwd=ROOT, env=environ, check=False)
     entered = lines_run(DATA)
     if not entered:
         print("No process wrote what it ran: did a test start a service?", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -26,6 +27,7 @@ STEPS = {
     "messages": traffic.messages,
     "operators": traffic.operators,
     "dead rows": traffic.dead_rows,
+    "wrong topic setting": faults.wrong_topic_setting,
     "old rows": traffic.old_rows,
     "lag": faults.lag,
     "lock": faults.lock,
@@ -33,10 +35,11 @@ STEPS = {
     "lost event": faults.lost_event,
     "crash": faults.crash,
     "redis": faults.redis,
+    "topic setting": faults.topic_setting,
     "kafka": faults.kafka_away,
     "postgres": faults.postgres,
     "kpis": traffic.kpis,
-    "topic setting": faults.topic_setting,
+    "late heads": traffic.late_heads,
 }
 
 
@@ -75,8 +78,8 @@ def recording(
             "HTTP_MAX_CONNECTIONS": "50",
         }
         try:
-            with running(environment) as service:
-                run = Run(service, stack, environment, key_file)
+            with running(environment) as service, ExitStack() as connections:
+                run = Run(service, stack, environment, key_file, connections)
                 for name, step in STEPS.items():
                     with run.recording.step(name):
                         step(run)

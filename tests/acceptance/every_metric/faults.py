@@ -78,10 +78,21 @@ def lost_event(run: Run) -> None:
     run.execute("DELETE FROM events WHERE event_id = 'lost-event'")
 
 
+def wrong_topic_setting(run: Run) -> None:
+    """Kafka may drop what nobody has read. The service looks every 30 seconds, and the next steps go on meanwhile.
+
+    Meanwhile the relay starts no producer: it has one before.
+    """
+    published = run.metric("reco_outbox_relay_published_total")
+    run.send()
+    run.until(lambda: run.metric("reco_outbox_relay_published_total") > published)
+    run.set_retention(TOPIC_WATCHES, hours=1)
+
+
 def topic_setting(run: Run) -> None:
-    """Kafka may drop what nobody has read."""
-    run.shorten_retention(TOPIC_WATCHES)
     run.until(lambda: run.recording.scrape() and run.recording.moved("reco_topic_setting_wrong"), 60.0)
+    run.recording.steps["topic wrong"] = run.recording.scrape(), run.recording.scrape()
+    run.set_retention(TOPIC_WATCHES, hours=7 * 24)
 
 
 def crash(run: Run) -> None:
@@ -116,10 +127,12 @@ def redis(run: Run) -> None:
 
 
 def kafka_away(run: Run) -> None:
+    names = ("reco_outbox_relay_errors_total", "reco_feature_consumer_errors_total")
+    before = {name: run.metric(name, kind="kafka") for name in names}
     run.stack.kafka.kill()
     run.send()
-    for name in ("reco_outbox_relay_errors_total", "reco_feature_consumer_errors_total"):
-        run.until(lambda name=name: run.metric(name, kind="kafka") > 0, 40.0)
+    for name in names:
+        run.until(lambda name=name: run.metric(name, kind="kafka") > before[name], 40.0)
     run.until(lambda: run.metric("reco_api_check_status", scope="dependency", check="kafka") == 0)
     run.recording.steps["kafka away"] = run.recording.scrape(), run.recording.scrape()
     run.stack.kafka.start()

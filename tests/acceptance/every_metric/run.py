@@ -2,7 +2,9 @@
 
 import json
 import secrets
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,9 +30,11 @@ _WRITABLE: Final = "-c default_transaction_read_only=off"
 
 
 class Run:
-    """`client` has a key with the scope admin."""
+    """`client` has a key with the scope admin; `connections` are closed at the end of the run."""
 
-    def __init__(self, service: Service, stack: Stack, environment: dict[str, str], key_file: Path) -> None:
+    def __init__(
+        self, service: Service, stack: Stack, environment: dict[str, str], key_file: Path, connections: ExitStack
+    ) -> None:
         self.service = service
         self.recording = Recording(service)
         self.stack = stack
@@ -38,6 +42,8 @@ class Run:
         self.key_file = key_file
         self.client = service.client
         self.client.headers["authorization"] = f"Bearer {ADMIN_TOKEN}"
+        self.connections = connections
+        self.late_heads: list[socket.socket] = []
         self.kafka = Producer({"bootstrap.servers": stack.kafka_bootstrap_servers, "log_level": 0})
 
     def send(self, **changes: Any) -> None:
@@ -50,10 +56,9 @@ class Run:
     def topic(self, name: str) -> str:
         return self.environment["KAFKA_TOPIC_PREFIX"] + name
 
-    def shorten_retention(self, topic: str) -> None:
-        """To an hour."""
+    def set_retention(self, topic: str, hours: int) -> None:
         admin = AdminClient({"bootstrap.servers": self.stack.kafka_bootstrap_servers, "log_level": 0})
-        entry = ConfigEntry("retention.ms", "3600000", incremental_operation=AlterConfigOpType.SET)
+        entry = ConfigEntry("retention.ms", str(hours * 3_600_000), incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, self.topic(topic), incremental_configs=[entry])
         for done in admin.incremental_alter_configs([resource]).values():
             done.result(20.0)

@@ -8,6 +8,8 @@ import pytest
 from app import metrics_page
 from tests.acceptance.every_metric.recording import Recording
 
+pytestmark = pytest.mark.slow
+
 ROWS: Final = {name: meaning for name, _, _, meaning in metrics_page.rows()}
 
 # By metric and label: the values that the meaning promises and that a run can bring about.
