@@ -37,15 +37,12 @@ def _of_checkout(checkout: Path) -> str | None:
         head = (folder / "HEAD").read_text().strip()
         if _HASH.fullmatch(head):
             return head
-        return _of_reference(head.removeprefix("ref:").strip(), folder, common)
+        name = head.removeprefix("ref:").strip()
+        for place in (folder, common):
+            if (place / name).is_file():
+                return (place / name).read_text().strip()
+        packed = common / "packed-refs"
+        lines = packed.read_text().splitlines() if packed.is_file() else []
+        return next((line.split()[0] for line in lines if line.endswith(f" {name}")), None)
     except (OSError, UnicodeDecodeError):
         return None
-
-
-def _of_reference(name: str, *folders: Path) -> str | None:
-    for folder in folders:
-        if (folder / name).is_file():
-            return (folder / name).read_text().strip()
-    packed = folders[-1] / "packed-refs"
-    lines = packed.read_text().splitlines() if packed.is_file() else []
-    return next((line.split()[0] for line in lines if line.endswith(f" {name}")), None)

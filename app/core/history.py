@@ -10,7 +10,7 @@ the sets, cut to the 1,000 smallest hashes, is a join as well.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from math import exp2
 from typing import Final
 from zlib import crc32
@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class History(msgspec.Struct, array_like=True, frozen=True):
-    """Iterating gives the entries. `seen_hashes` is empty until there are more items than entries can hold.
+    """`seen_hashes` is empty until there are more items than entries can hold.
 
     Entries are newest first; equal times by item id, kind and weight, so the order is total.
     `seen_hashes` (ascending) cover all items of the user so far, those in `entries` included.
@@ -48,9 +48,6 @@ class History(msgspec.Struct, array_like=True, frozen=True):
 
     entries: tuple[Entry, ...] = ()
     seen_hashes: tuple[int, ...] = ()
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self.entries)
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -29,10 +29,6 @@ _RAW: Final[dict[tuple[str, ...], _Taken]] = {
 }
 
 
-def _never() -> bool:
-    return False
-
-
 class Options(Struct, frozen=True, kw_only=True):
     """`timeout_sec` is every request's deadline; while `draining`, answers ask clients to reconnect.
 
@@ -40,9 +36,9 @@ class Options(Struct, frozen=True, kw_only=True):
     """
 
     timeout_sec: float
+    draining: Callable[[], bool]
     cors_allow_origins: Sequence[str] = ()
     access: Access = Access()
-    draining: Callable[[], bool] = _never
     examples: Mapping[type, Any] = {}
 
 

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
@@ -76,10 +76,6 @@ def _unavailable(dependency: str) -> ProblemError:
 
 
 def _from_http(error: HTTPException) -> ProblemError:
-    if isinstance(error, ValidationException):
-        return ProblemError(
-            422, "A parameter is not valid.", errors=[_parameter_error(item) for item in error.extra or []]
-        )
     return ProblemError(error.status_code, _http_detail(error), headers=error.headers)
 
 
@@ -90,12 +86,6 @@ def _http_detail(error: HTTPException) -> str:
     if error.status_code == 405 and error.headers:
         return f"This path takes {error.headers['allow']}."
     return error.detail
-
-
-def _parameter_error(item: Any) -> FieldError:
-    if not isinstance(item, dict):
-        return FieldError("$", str(item))
-    return FieldError(str(item.get("key", "$")), str(item.get("message", "not valid")))
 
 
 def as_problem(error: Exception) -> ProblemError:

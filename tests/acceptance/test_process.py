@@ -11,8 +11,10 @@ from click.testing import CliRunner
 from app import build
 from app.cli import main
 from app.core import keys
+from app.devstack import Stack
 from app.devstack.ports import choose
-from tests.support.service import ROOT, Service, eventually, running
+from tests.support.database import ask, cloned_database
+from tests.support.service import COVERAGE, ROOT, Service, eventually, running
 
 
 @pytest.mark.shows("ROLE")
@@ -127,6 +129,19 @@ def test_a_taken_port_ends_the_start_and_says_so(environment: dict[str, str]) ->
     assert "HTTP_PORT" in ended.stderr
 
 
+def test_a_key_file_that_cannot_be_read_ends_the_start_and_is_named(environment: dict[str, str]) -> None:
+    ended = start({**environment, "API_KEYS_FILE": "/no/such/keys"})
+    assert ended.returncode == 2
+    assert "The API keys cannot be read: (API_KEYS and API_KEYS_FILE=/no/such/keys)" in ended.stderr
+
+
+def test_a_process_makes_the_tables_of_an_empty_database(stack: Stack, environment: dict[str, str]) -> None:
+    with cloned_database(stack, "template1") as url, running({**environment, "DATABASE_URL": url}) as service:
+        event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
+        assert service.client.post("/event", json=event).status_code == 202
+        assert ask(url, "SELECT count(*) FROM events") == 1
+
+
 def test_a_process_starts_without_dependencies_and_names_them(environment: dict[str, str]) -> None:
     nobody = choose()
     service = Service(
@@ -159,7 +174,7 @@ def start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "app"],
         cwd=ROOT,
-        env=environment,
+        env={**COVERAGE, **environment},
         capture_output=True,
         text=True,
         timeout=60,

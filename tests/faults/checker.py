@@ -265,7 +265,10 @@ def _alike(one: History, other: History) -> bool:
     """The same entries. The weights of earlier events are sums, whose last digits depend on the order."""
     return (
         one.seen_hashes == other.seen_hashes
-        and [structs.replace(entry, other_weight=0) for entry in one]
-        == [structs.replace(entry, other_weight=0) for entry in other]
-        and all(isclose(a.other_weight, b.other_weight, rel_tol=1e-9) for a, b in zip(one, other, strict=True))
+        and [structs.replace(entry, other_weight=0) for entry in one.entries]
+        == [structs.replace(entry, other_weight=0) for entry in other.entries]
+        and all(
+            isclose(a.other_weight, b.other_weight, rel_tol=1e-9)
+            for a, b in zip(one.entries, other.entries, strict=True)
+        )
     )

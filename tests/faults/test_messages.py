@@ -171,3 +171,15 @@ def lag(consumer: Service, topic_prefix: str) -> float:
         for partition in range(2)
         for topic in TOPICS
     )
+
+
+def test_topic_that_takes_less_than_a_batch(environment: dict[str, str], kafka: str, topic_prefix: str) -> None:
+    """Kafka refuses every batch of several messages: they go one by one, and none is lost or dead."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    small = {"max.message.bytes": "700"}
+    for made in admin.create_topics([NewTopic(topic_prefix + topic, 2, 1, config=small) for topic in TOPICS]).values():
+        made.result(10.0)
+    with running(environment) as service, client_of(service.url) as client:
+        client.send_batch(60)
+        check_service(client, environment, within_sec=30.0)
+        assert service.metric("reco_outbox_relay_failed_total") == 0

@@ -19,7 +19,7 @@ _READY_SEC: Final = 40.0
 _POLL_SEC: Final = 0.05
 
 # Set by scripts/service-coverage: where each process writes which lines it ran.
-_COVERAGE: Final = (
+COVERAGE: Final = (
     {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "COVERAGE_FILE": os.environ["RECO_SERVICE_COVERAGE"]}
     if "RECO_SERVICE_COVERAGE" in os.environ
     else {}
@@ -42,7 +42,7 @@ class Service:
         self.process = subprocess.Popen(
             [sys.executable, "-m", *module],
             cwd=root,
-            env={"PATH": os.environ["PATH"], **(_COVERAGE if root == ROOT else {}), **self.environment},
+            env={"PATH": os.environ["PATH"], **(COVERAGE if root == ROOT else {}), **self.environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -109,7 +109,7 @@ class Service:
         return f"readyz: {self.client.get('/readyz').text if self.process.poll() is None else None}\n{self.log()}"
 
     def close(self) -> None:
-        if _COVERAGE and self.process.poll() is None:
+        if COVERAGE and self.process.poll() is None:
             self.terminate()  # a killed process would not write what it ran
         if self.process.poll() is None:
             self.kill()

@@ -38,7 +38,7 @@ def test_neither_order_nor_batches_nor_repetition_matter(events: list[Entry], ch
         history = merge_history(history, shuffled[start : start + step])
     assert history.seen_hashes == expected.seen_hashes
     assert [replace(entry, other_weight=0) for entry in history.entries] == [
-        replace(entry, other_weight=0) for entry in expected
+        replace(entry, other_weight=0) for entry in expected.entries
     ]
 
 
