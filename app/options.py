@@ -56,6 +56,7 @@ def relay_options(settings: Settings) -> RelayOptions:
         max_attempts=settings.outbox_max_attempts,
         base_retry_sec=settings.outbox_relay_base_retry_sec,
         max_retry_sec=settings.outbox_relay_max_retry_sec,
+        statement_timeout_sec=settings.db_statement_timeout_ms / 1000,
         topics=_topics(settings),
     )
 

@@ -19,8 +19,9 @@ from app import metrics
 from app.adapters import kafka, outbox
 from app.adapters.outbox import OutboxRow, Reschedule
 from app.adapters.postgres import Database
+from app.core.batch_size import BatchSize
 from app.core.outbox import ClaimCursor, retry_delay
-from app.errors import DependencyDown, describe
+from app.errors import DependencyDown, TooLarge, describe
 from app.supervisor import Progress, wait_for_stop
 from workers.outage import Outage, delay
 from workers.publisher import POSTPONED, Publisher, PublishResult
@@ -49,6 +50,7 @@ class RelayOptions(Struct, frozen=True, kw_only=True):
     max_attempts: int
     base_retry_sec: float
     max_retry_sec: float
+    statement_timeout_sec: float
     topics: kafka.TopicOptions = kafka.TopicOptions()
 
 
@@ -64,8 +66,13 @@ class BatchCounts(Struct, frozen=True):
 
 
 class _Settled(Struct):
-    """What has become of the rows of a batch so far; `down` when some of them were not acknowledged."""
+    """What has become of the rows of a batch so far; `down` when some of them were not acknowledged.
 
+    `claimed`: as many as were asked for, until Postgres has answered.
+    """
+
+    claimed: int
+    statements_sec: float = 0.0
     published: list[OutboxRow] = field(default_factory=list)
     refused: list[tuple[OutboxRow, BaseException]] = field(default_factory=list)
     rescheduled: list[Reschedule] = field(default_factory=list)
@@ -80,6 +87,7 @@ class Relay:
         self._kafka_options = kafka_options
         self._options = options
         self._cursor = ClaimCursor()
+        self._size = BatchSize(options.batch_size, budget_sec=options.statement_timeout_sec)
         self._outages: list[Outage] = []
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
@@ -109,7 +117,8 @@ class Relay:
                     if outage.failed(error):
                         _log.warning("relay_waits", lane=number, dependency=error.dependency, error=error.reason)
                     progress.beat(self._detail())
-                    await wait_for_stop(stop, delay(outage.failures))
+                    smaller = isinstance(error, TooLarge) and self._size.limit > 1
+                    await wait_for_stop(stop, 0.0 if smaller else delay(outage.failures))
                     continue
                 resumed = self._resumes(kafka_answered=counts.claimed > 0)
                 if counts.published or resumed:
@@ -149,35 +158,40 @@ class Relay:
         """Claims, publishes and settles one batch in one transaction.
 
         Raises `DependencyDown` when Kafka or Postgres is away; rows that Kafka acknowledged before are
-        deleted, and the others are released with their attempts unchanged.
+        deleted, and the others are released with their attempts unchanged. `TooLarge` when Postgres gave up on the
+        batch: the next ones are smaller, for this one is published again.
         """
+        settled = _Settled(self._size.limit)
         try:
-            counts, down = await self._relay_batch(publisher)
-        except BaseException:
+            counts = await self._relay_batch(publisher, settled)
+        except BaseException as error:
             self._cursor.restart()  # the claimed rows are released
+            if isinstance(error, TooLarge):
+                self._size.too_large(settled.claimed)
             raise
-        if down is not None:
+        self._size.fitted(counts.claimed, settled.statements_sec)
+        if settled.down is not None:
             if not counts.published:
                 self._cursor.restart()
-            raise down
+            raise settled.down
         return counts
 
-    async def _relay_batch(self, publisher: Publisher) -> tuple[BatchCounts, DependencyDown | None]:
+    async def _relay_batch(self, publisher: Publisher, settled: _Settled) -> BatchCounts:
         async with self._database.connection() as connection, connection.transaction():
-            after_id = self._cursor.begin(time.monotonic())
-            rows = await outbox.claim_batch(
-                connection, self._options.batch_size, after_id=after_id, lease_sec=self._lease_sec
-            )
-            full = len(rows) == self._options.batch_size
+            started = time.monotonic()
+            after_id = self._cursor.begin(started)
+            rows = await outbox.claim_batch(connection, settled.claimed, after_id=after_id, lease_sec=self._lease_sec)
+            full = len(rows) == settled.claimed
+            settled.claimed = len(rows)
+            settled.statements_sec = time.monotonic() - started
             if full:
                 self._cursor.claimed(rows[-1].id)
             else:
                 self._cursor.restart()
             more = full or after_id > 0
             if not rows:
-                return BatchCounts(more=more), None
+                return BatchCounts(more=more)
             started = time.perf_counter()
-            settled = _Settled()
             results = list(zip(rows, await publisher.publish(rows), strict=True))
             too_large = [row for row, result in results if kafka.may_be_the_batch(result)]
             await self._settle(connection, settled, [pair for pair in results if not kafka.may_be_the_batch(pair[1])])
@@ -197,7 +211,7 @@ class Relay:
         )
         self._count(counts, settled.published, publish_ms)
         _log_refused(settled.refused, settled.rescheduled)
-        return counts, settled.down
+        return counts
 
     async def _settle(
         self, connection: "Connection", settled: "_Settled", results: Sequence[tuple[OutboxRow, PublishResult]]
@@ -206,9 +220,11 @@ class Relay:
         published = [row for row, error in results if error is None]
         refused = [(row, error) for row, error in results if error is not None and kafka.is_row_error(error)]
         rescheduled = [self._reschedule(row, error) for row, error in refused]
+        started = time.monotonic()
         await outbox.delete_published(connection, [row.id for row in published])
         if rescheduled:
             await outbox.reschedule(connection, rescheduled)
+        settled.statements_sec += time.monotonic() - started
         settled.published += published
         settled.refused += refused
         settled.rescheduled += rescheduled

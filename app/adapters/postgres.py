@@ -49,6 +49,7 @@ class Database:
         self._pool: Pool | None = None
         self._is_open = asyncio.Event()
         self._probe_connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._releasing: set[asyncio.Future[None]] = set()
         self.sessions = 0
         """How many connections the pool has opened. Each later one may be to another server."""
         self.sequences_checked = False
@@ -58,20 +59,30 @@ class Database:
     async def connection(self) -> AsyncIterator["Connection"]:
         """A connection for a short piece of work. Outages are raised as `DependencyDown`, other errors unchanged.
 
-        `TooLarge` is the outage that a smaller batch may avoid.
+        `TooLarge` is the outage that a smaller batch may avoid. Any deadline may be set around it: whoever is cancelled
+        does not wait for a silent server.
         """
         pool = self._pool or await self._opened()
         try:
-            async with pool.acquire(timeout=self._options.connect_timeout_sec) as connection:
-                try:
-                    yield connection
-                except (asyncpg.InternalClientError, asyncpg.InvalidSQLStatementNameError):
-                    # Its protocol state is undefined, or its prepared statements are gone: do not reuse it.
-                    connection.terminate()
-                    raise
-                except TimeoutError:
-                    self._abandon(pool)
-                    raise
+            connection = await pool.acquire(timeout=self._options.connect_timeout_sec)
+            cancelled = False
+            try:
+                yield connection
+            except (asyncpg.InternalClientError, asyncpg.InvalidSQLStatementNameError):
+                # Its protocol state is undefined, or its prepared statements are gone: do not reuse it.
+                connection.terminate()
+                raise
+            except TimeoutError:
+                self._abandon(pool)
+                raise
+            except asyncio.CancelledError:
+                cancelled = True
+                raise
+            finally:
+                if cancelled:
+                    self._release_later(pool, connection)
+                else:
+                    await pool.release(connection)
         except _DRIVER_ERRORS as error:
             metrics.DATABASE_ERRORS.labels(error_kind(error)).inc()
             if isinstance(error, asyncpg.UniqueViolationError):
@@ -84,6 +95,22 @@ class Database:
             if is_outage(error):
                 raise DependencyDown("postgres", reason_of(error)) from error
             raise
+
+    def _release_later(self, pool: "Pool", connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
+        """Gives a connection back whose statement was cancelled, in a task of its own.
+
+        The pool waits until the server has ended the statement, or ends the connection after the time to connect.
+        Whoever gave up must not wait for that, and a second cancellation would leave the error of that wait unread.
+        """
+        releasing = asyncio.ensure_future(pool.release(connection))
+        self._releasing.add(releasing)
+
+        def released(task: "asyncio.Future[None]") -> None:
+            self._releasing.discard(task)
+            if not task.cancelled():
+                task.exception()  # the connection has been ended, which is all that it says
+
+        releasing.add_done_callback(released)
 
     def _abandon(self, pool: "Pool") -> None:
         """Drops the pool after one of its connections fell silent; `open` makes the next one.

@@ -86,7 +86,6 @@ class RedisHistoryCache:
         self._confirm = confirm
         self._breaker = Breaker()
         self._trust: _Trust | None = None
-        self._confirming: asyncio.Future[bytes] | None = None
         self._run_ids: WeakKeyDictionary[AbstractConnection, str] = WeakKeyDictionary()
         self._redis: Redis = open_redis(url, timeout_sec=timeout_sec, on_connect=self._shake_hands)
         self._write_newer = self._redis.register_script(_WRITE_NEWER)
@@ -125,7 +124,8 @@ class RedisHistoryCache:
             raise self._failed(error) from error
         self._worked()
         try:
-            epoch = await self._confirmed(f"{server.run_id} {server.replication_id}")
+            async with asyncio.timeout(_CONFIRM_SEC):
+                epoch = await self._confirm(f"{server.run_id} {server.replication_id}")
         except (DependencyDown, TimeoutError) as error:
             # Without Postgres nothing changes that this server's entries could miss.
             held = self._trust if self._trust is not None and self._trust.server == server else None
@@ -135,23 +135,7 @@ class RedisHistoryCache:
         else:
             self._trust = _Trust(epoch, server, started + _TRUST_SEC)
 
-    async def _confirmed(self, server: str) -> bytes:
-        """Raises `TimeoutError` when Postgres does not answer in time, or has not answered the time before.
-
-        In a task that is not cancelled with the probe: it holds a pooled connection, which is given back in an await.
-        """
-        if self._confirming is not None and not self._confirming.done():
-            raise TimeoutError
-        confirming = self._confirming = asyncio.ensure_future(self._confirm(server))
-        confirming.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await asyncio.wait([confirming], timeout=_CONFIRM_SEC)
-        if not confirming.done():
-            raise TimeoutError
-        return confirming.result()
-
     async def close(self) -> None:
-        if self._confirming is not None:
-            self._confirming.cancel()
         await self._redis.aclose()
 
     def _key(self, user_id: str) -> str:

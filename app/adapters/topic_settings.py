@@ -103,8 +103,12 @@ async def read(
 
 async def observe(admin: AIOKafkaAdminClient, topics: Sequence[str], *, timeout_sec: float) -> list[WrongSetting]:
     """The wrong settings of these topics, which the gauge tells too. Raises `DependencyDown`."""
+    return _report(await read(admin, topics, timeout_sec=timeout_sec))
+
+
+def _report(found: Mapping[str, Mapping[str, TopicSetting]]) -> list[WrongSetting]:
     wrong: list[WrongSetting] = []
-    for topic, settings in (await read(admin, topics, timeout_sec=timeout_sec)).items():
+    for topic, settings in found.items():
         of_topic = wrong_settings(topic, settings)
         for name in OURS:
             metrics.TOPIC_SETTING_WRONG.labels(topic, name).set(any(one.name == name for one in of_topic))
@@ -117,12 +121,13 @@ async def ensure(admin: AIOKafkaAdminClient, topics: Sequence[str], *, partition
 
     Raises `DependencyDown`, and `UserError` for settings that may lose messages and that are not ours to change.
     """
-    for topic, settings in (await read(admin, topics, timeout_sec=timeout_sec)).items():
+    found = await read(admin, topics, timeout_sec=timeout_sec)
+    for topic, settings in list(found.items()):
         made_by_us = settings["retention.ms"].own if "retention.ms" in settings else True
         if not made_by_us and not any(one.own for one in wrong_settings(topic, settings)):
             await _configure(admin, topic, settings, partitions, timeout_sec)
-    wrong = await observe(admin, topics, timeout_sec=timeout_sec)
-    if wrong:
+            found |= await read(admin, [topic], timeout_sec=timeout_sec)
+    if wrong := _report(found):
         raise UserError("Kafka may drop messages that nobody has read: " + "; ".join(map(str, wrong)))
 
 

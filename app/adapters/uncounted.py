@@ -20,9 +20,9 @@ async def now(connection: "Connection") -> datetime:
 
 async def received_between(connection: "Connection", begin: datetime, end: datetime, limit: int) -> list[str]:
     """The ids of uncounted events received from `begin` to before `end`, at most `limit`."""
-    return [row[0] for row in await connection.fetch(_SQL["received_between"], begin, end, limit)]
+    return [row[0] for row in await connection.fetch(_SQL["uncounted"], begin, end, [], limit)]
 
 
 async def still(connection: "Connection", event_ids: Collection[str]) -> list[str]:
     """Those of these events that are still stored and not counted."""
-    return [row[0] for row in await connection.fetch(_SQL["still"], list(event_ids))]
+    return [row[0] for row in await connection.fetch(_SQL["uncounted"], None, None, list(event_ids), len(event_ids))]

@@ -131,6 +131,28 @@ def test_statement_that_is_always_too_slow_for_a_batch(
 
 
 @pytest.mark.slow
+def test_relays_statement_that_is_always_too_slow_for_a_batch(
+    environment: dict[str, str], database_url: str, redis_url: str
+) -> None:
+    """Each row takes 50 ms to delete, and a statement one second. A batch would be published again without an end."""
+    front = {**environment, "ROLE": "api,consumer"}
+    slow = {**environment, "ROLE": "relay", "HTTP_PORT": str(choose()), "DB_STATEMENT_TIMEOUT_MS": "1000"}
+    with running(front) as api, client_of(api.url) as client:
+        client.send(100)
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(
+                "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN PERFORM pg_sleep(0.05); RETURN OLD; END $$"
+            )
+            connection.execute(
+                "CREATE TRIGGER dawdle BEFORE DELETE ON event_outbox FOR EACH ROW EXECUTE FUNCTION dawdle()"
+            )
+        with running(slow) as relay:
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+            eventually(lambda: is_ready(relay), 15.0, relay.describe)
+
+
+@pytest.mark.slow
 @pytest.mark.shows("FEATURE_CONSUMER_BRAKE_RETRY_SEC")
 def test_fold_with_a_bug(environment: dict[str, str], database_url: str, redis_url: str, tmp_path: Path) -> None:
     """The brake holds the topic instead of turning it into dead letters, and lets go once the bug is mended."""

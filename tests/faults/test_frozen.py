@@ -2,9 +2,11 @@
 
 import pytest
 
+from app.devstack import Stack
 from tests.faults.checker import check_service, client_of
 from tests.faults.proxy import proxied_url
 from tests.faults.roles import role
+from tests.faults.test_outages import reading
 from tests.support.database import ask
 from tests.support.service import Service, eventually, running
 
@@ -64,6 +66,28 @@ def test_relay_frozen_with_its_rows_while_another_runs(environment: dict[str, st
                 client.send(30)
                 check_service(client, environment, within_sec=10.0)
                 eventually(lambda: frozen.status("/readyz") == 200, 30.0, frozen.describe)
+
+
+@pytest.mark.slow_fault
+def test_postgres_frozen_while_users_read(breakable_stack: Stack, environment: dict[str, str]) -> None:
+    """Copies are served after a second: nobody waits for a connection that gets no answer to be given up."""
+    patient = {**environment, "ONLINE_CACHE_ENABLED": "false", "DB_CONNECT_TIMEOUT_SEC": "30"}
+    patient |= {"DB_STATEMENT_TIMEOUT_MS": "30000", "HTTP_REQUEST_TIMEOUT_SEC": "30"}
+    with running(patient) as service, client_of(service.url) as client:
+        client.send(24)
+        check_service(client, environment, within_sec=30.0)
+        with reading(service.url, timeout_sec=10.0) as answers:
+            eventually(lambda: answers.total() > 30, 30.0, service.describe)
+            breakable_stack.postgres.pause()
+            frozen = answers.total()
+            eventually(lambda: answers.total() > frozen + 5, 60.0, service.describe)
+        breakable_stack.postgres.resume()
+        assert set(answers) == {200}
+        eventually(lambda: service.status("/readyz") == 200, 30.0, service.describe)
+        client.send(10)
+        check_service(client, environment, within_sec=30.0)
+        assert service.terminate() == 0, service.log()
+        assert "never retrieved" not in service.log()
 
 
 def read(consumer: Service) -> float:

@@ -1,6 +1,8 @@
 """The pool against a real Postgres that falls silent."""
 
 import asyncio
+import contextlib
+import gc
 
 import asyncpg
 import pytest
@@ -39,6 +41,42 @@ async def test_a_silent_pool_fails_for_all_who_share_it_and_not_for_the_next(dat
             with pytest.raises(DependencyDown, match=r"closed|released"):
                 await idle_while_another_falls_silent()
             assert await ask(opened) == 1
+
+
+@pytest.mark.parametrize("deadlines", [1, 2])
+async def test_silent_postgres_holds_nobody_beyond_a_deadline(database_url: str, deadlines: int) -> None:
+    """Also with one deadline in another, as a probe has: no error is left unread, and no connection is lost."""
+    unread: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unread.append(context))
+
+    async def ask_with_deadlines(opened: Database) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for after_sec in (0.2, 0.1)[-deadlines:]:
+                await stack.enter_async_context(asyncio.timeout(after_sec))
+            await ask(opened)
+
+    with proxied_url(database_url) as (proxy, url):
+        async with database(url, max_size=1, statement_timeout_ms=60_000, connect_timeout_sec=5.0) as opened:
+            proxy.black_hole()
+            asking = asyncio.create_task(ask_with_deadlines(opened))
+            # Long before Postgres would be given up.
+            ended, _ = await asyncio.wait([asking], timeout=2.0)
+            assert ended == {asking}
+            assert isinstance(asking.exception(), TimeoutError)
+            proxy.heal()
+            await until(lambda: answers(opened))
+    gc.collect()
+    assert unread == []
+
+
+async def test_work_cancelled_on_a_live_server_keeps_its_connection(database_url: str) -> None:
+    async with database(database_url, max_size=1) as opened:
+        sessions = opened.sessions
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await ask(opened, "SELECT pg_sleep(60)")
+        assert await ask(opened) == 1
+        assert opened.sessions == sessions
 
 
 async def test_a_transaction_whose_client_is_lost_is_ended_by_the_server(database_url: str, pool: asyncpg.Pool) -> None:
@@ -92,3 +130,10 @@ async def ask(opened: Database, statement: str = "") -> object:
         if statement:
             await connection.execute(statement)
         return await connection.fetchval("SELECT 1")
+
+
+async def answers(opened: Database) -> bool:
+    with contextlib.suppress(DependencyDown):
+        await opened.open()
+        return await ask(opened) == 1
+    return False

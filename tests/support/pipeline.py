@@ -49,6 +49,7 @@ def relay(opened: Database, bootstrap_servers: str, prefix: str, **changes: Any)
         "publish_timeout_sec": 10.0,
         "max_attempts": 3,
         "base_retry_sec": 0.01,
+        "statement_timeout_sec": 5.0,
         "max_retry_sec": 0.02,
         "topics": topics(prefix),
     }
