@@ -1,7 +1,10 @@
 """Topics at the start: made where they are missing, and said where they cannot be; and how one is told from another."""
 
+import contextlib
+
 import pytest
 from aiokafka.client import AIOKafkaClient
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from app import metrics
@@ -10,6 +13,7 @@ from app.adapters.kafka import TopicOptions, ensure_topics
 from app.adapters.topic_settings import OURS
 from app.errors import DependencyDown, UserError
 from tests.support.pipeline import counted, kafka_options, until
+from tests.support.service import eventually
 
 
 async def test_missing_topics_are_made_with_their_partitions_and_retention(kafka: str, topic_prefix: str) -> None:
@@ -67,6 +71,14 @@ def make(kafka: str, topic: str, **settings: str) -> None:
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.create_topics([new]).values():
         future.result(10.0)
+    # The controller has made it; the broker that clients ask knows it a moment later.
+    eventually(lambda: described(kafka, topic))
+
+
+def described(kafka: str, topic: str) -> bool:
+    with contextlib.suppress(KafkaException):
+        return bool(settings_of(kafka, topic))
+    return False
 
 
 async def test_a_topic_with_the_brokers_defaults_gets_our_settings(kafka: str, topic_prefix: str) -> None:
