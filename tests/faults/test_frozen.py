@@ -68,7 +68,7 @@ def test_relay_frozen_with_its_rows_while_another_runs(environment: dict[str, st
                 eventually(lambda: frozen.status("/readyz") == 200, 30.0, frozen.describe)
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 def test_postgres_frozen_while_users_read(breakable_stack: Stack, environment: dict[str, str]) -> None:
     """Copies are served after a second: nobody waits for a connection that gets no answer to be given up."""
     patient = {**environment, "ONLINE_CACHE_ENABLED": "false", "DB_CONNECT_TIMEOUT_SEC": "30"}
