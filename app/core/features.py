@@ -7,6 +7,7 @@ and repeats look at the items around an event, so only they can miss what arrive
 
 from collections.abc import Iterable, Mapping
 from math import sqrt
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -21,7 +22,7 @@ from app.core.messages import (
 )
 from app.core.model import MODEL, Model
 from app.core.saturation import counted
-from app.core.signals import Kind, forward_weight, signal
+from app.core.signals import POPULARITY_HALF_LIVES_MS, Kind, decayed, forward_weight, signal
 
 __all__ = [
     "NO_HISTORY",
@@ -30,21 +31,39 @@ __all__ = [
     "History",
     "ItemDelta",
     "Kind",
+    "PairDelta",
     "decode_history",
     "encode_history",
     "fold",
 ]
 
 
-class ItemDelta(msgspec.Struct, gc=False):
-    """What a batch adds to an item's sums; the first three are forward-decayed (see `app.core.signals`)."""
+NEVER_MS: Final = 2**62
+"""Later than any event."""
 
-    popularity: float = 0.0
-    """Signal weights, saturating by user, with the half-life of popularity; an abandoned watch subtracts."""
+
+class ItemDelta(msgspec.Struct, gc=False):
+    """What a batch adds to an item's sums.
+
+    `frequency`, `repeat_weight` and `events` are forward-decayed (see `app.core.signals`), with the half-life of
+    co-visitation. The popularities are values at `popular_ms`, one for each of `POPULARITY_HALF_LIVES_MS`.
+    """
+
+    popular_ms: int = 0
+    popular_hours: float = 0.0
+    """Signal weights; an abandoned watch subtracts."""
+    popular_day: float = 0.0
+    popular_week: float = 0.0
     frequency: float = 0.0
-    """Positive signal weights, with the half-life of co-visitation: what pair weights are normalised by."""
+    """Positive signal weights: what pair weights are normalised by."""
     repeat_weight: float = 0.0
     """That part of `frequency` which came from users who had the item already, from an earlier visit."""
+    events: float = 0.0
+    """The number of positive signals: how much evidence there is, whatever the signals weigh."""
+    users: int = 0
+    """Users who had the item for the first time."""
+    first_ms: int = NEVER_MS
+    """The earliest event."""
     impressions: int = 0
     views: int = 0
     clicks: int = 0
@@ -52,9 +71,33 @@ class ItemDelta(msgspec.Struct, gc=False):
     watches: int = 0
     watch_ms: int = 0
 
+    def add_popularity(self, at_ms: int, hours: float, day: float, week: float) -> None:
+        """Adds popularities that are values at `at_ms`. The later time is kept, so the order does not matter."""
+        by_ms = at_ms - self.popular_ms
+        half_hours, half_day, half_week = POPULARITY_HALF_LIVES_MS
+        if by_ms >= 0:
+            self.popular_hours = decayed(self.popular_hours, by_ms, half_hours) + hours
+            self.popular_day = decayed(self.popular_day, by_ms, half_day) + day
+            self.popular_week = decayed(self.popular_week, by_ms, half_week) + week
+            self.popular_ms = at_ms
+        else:
+            self.popular_hours += decayed(hours, -by_ms, half_hours)
+            self.popular_day += decayed(day, -by_ms, half_day)
+            self.popular_week += decayed(week, -by_ms, half_week)
+
     def add(self, other: "ItemDelta") -> None:
-        for name in self.__struct_fields__:
+        self.add_popularity(other.popular_ms, other.popular_hours, other.popular_day, other.popular_week)
+        self.first_ms = min(self.first_ms, other.first_ms)
+        for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+_SUMS: Final = tuple(name for name in ItemDelta.__struct_fields__ if not name.startswith(("popular_", "first_")))
+
+PairDelta: TypeAlias = list[float]
+"""What to add to a pair's sums: its weight, how many users met both items, and how often the second followed the first
+and the first the second. All but the number of users are forward-decayed with the half-life of co-visitation.
+"""
 
 
 class Fold(msgspec.Struct):
@@ -63,8 +106,8 @@ class Fold(msgspec.Struct):
     histories: dict[str, History] = msgspec.field(default_factory=dict)
     """The new history of each user whose history changed."""
     items: dict[str, ItemDelta] = msgspec.field(default_factory=dict)
-    pairs: dict[tuple[str, str], float] = msgspec.field(default_factory=dict)
-    """What to add to each pair's weight, with the half-life of co-visitation; the lesser id stands first."""
+    pairs: dict[tuple[str, str], PairDelta] = msgspec.field(default_factory=dict)
+    """The lesser id stands first."""
 
 
 def fold(
@@ -93,13 +136,17 @@ def fold(
             builder = builders[message.user_id] = HistoryBuilder(histories.get(message.user_id, NO_HISTORY))
         held = builder.held(entry.item_id)
         counts = counted(held, entry, model)
-        delta.popularity += counts.popularity
+        delta.add_popularity(counts.popular_ms, *[counts.popularity] * 3)
+        delta.first_ms = min(delta.first_ms, entry.at_ms)
         if weight > 0.0:
             factor = counts.share * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
             delta.frequency += weight * factor
+            delta.events += factor
             if _is_repeat(held, entry, model.repeat_gap_ms):
                 delta.repeat_weight += weight * factor
-            pairing.add(builder.entries, entry, counts.share)
+            is_new = not held and not builder.had(entry.item_id)
+            delta.users += is_new
+            pairing.add(builder.entries, entry, counts.share, is_new=is_new)
         builder.insert(entry, held)
 
     for user_id, builder in builders.items():
@@ -114,23 +161,26 @@ class _Pairing:
 
     An item's place is that of its newest entry; its distance is the number of items strictly between, and items with
     the same time share it. A pair is as old as the later of its two events. It weighs the geometric mean of their
-    weights, so that a log of views only and one of purchases only have the same scale.
+    weights, so that a log of views only and one of purchases only have the same scale. Of two items with different
+    times the later follows the earlier.
     """
 
-    def __init__(self, model: Model, pairs: dict[tuple[str, str], float]) -> None:
+    def __init__(self, model: Model, pairs: dict[tuple[str, str], PairDelta]) -> None:
         self._pairs = pairs
         self._half_life_ms = model.covisitation_half_life_ms
         self._window = model.pair_window
         self._by_distance = [1.0 / (1.0 + items / model.pair_distance) for items in range(model.pair_window)]
+        self._following = [1.0 / (1.0 + items) for items in range(model.pair_window)]
 
-    def add(self, entries: list[Entry], entry: Entry, share: float) -> None:
-        """`share`: that of the event's weight which counts."""
-        pairs, window, by_distance = self._pairs, self._window, self._by_distance
+    def add(self, entries: list[Entry], entry: Entry, share: float, *, is_new: bool) -> None:
+        """`share`: that of the event's weight which counts. `is_new`: the user never had its item."""
+        window, by_distance, following = self._window, self._by_distance, self._following
         item_id, at_ms, weight = entry.item_id, entry.at_ms, entry.weight
         met = {item_id}
         newer: list[Entry] = []
         older = distance = 0
         timestamp_ms = at_ms
+        users = float(is_new)
         factor = share * forward_weight(at_ms, self._half_life_ms)
         for other in entries:
             other_id = other.item_id
@@ -143,8 +193,10 @@ class _Pairing:
             if other.at_ms < timestamp_ms:
                 timestamp_ms, distance = other.at_ms, older
             if other.weight > 0.0:
-                key = (item_id, other_id) if item_id < other_id else (other_id, item_id)
-                pairs[key] = pairs.get(key, 0.0) + factor * by_distance[distance] * sqrt(weight * other.weight)
+                follows = factor * following[distance] * weight if other.at_ms < at_ms else 0.0
+                self._add(
+                    other_id, item_id, factor * by_distance[distance] * sqrt(weight * other.weight), users, follows
+                )
             older += 1
             if older == window:
                 break
@@ -153,9 +205,20 @@ class _Pairing:
             if other.at_ms > timestamp_ms:
                 timestamp_ms, distance = other.at_ms, places
             if other.weight > 0.0:
-                key = (item_id, other.item_id) if item_id < other.item_id else (other.item_id, item_id)
                 later = share * forward_weight(other.at_ms, self._half_life_ms)
-                pairs[key] = pairs.get(key, 0.0) + later * by_distance[distance] * sqrt(weight * other.weight)
+                follows = later * following[distance] * other.weight
+                term = later * by_distance[distance] * sqrt(weight * other.weight)
+                self._add(item_id, other.item_id, term, users, follows)
+
+    def _add(self, earlier: str, later: str, weight: float, users: float, follows: float) -> None:
+        in_order = earlier < later
+        key = (earlier, later) if in_order else (later, earlier)
+        sums = self._pairs.get(key)
+        if sums is None:
+            sums = self._pairs[key] = [0.0, 0.0, 0.0, 0.0]
+        sums[0] += weight
+        sums[1] += users
+        sums[2 if in_order else 3] += follows
 
 
 def _is_repeat(held: list[Entry], entry: Entry, gap_ms: int) -> bool:

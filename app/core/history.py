@@ -88,6 +88,10 @@ class HistoryBuilder:
         result = History(tuple(self.entries), seen_hashes)
         return self._before if result == self._before else result
 
+    def had(self, item_id: str) -> bool:
+        """Whether the item is among those that the entries do not hold any more."""
+        return self._seen_hashes is not None and seen_hash(item_id) in self._seen_hashes
+
     def held(self, item_id: str) -> list[Entry]:
         """The entries of the item, newest first."""
         return [entry for entry in self.entries if entry.item_id == item_id]

@@ -1,21 +1,15 @@
-"""The constants of learning and ranking, in one place, each with its reason; docs/ranking.md has what each is worth.
-
-Measured event by event (predict, then learn) on four public logs that have little in common: a sparse shop's
-purchases, a dense movie log, and the click sessions of two shops. The values lie on a plateau: most of them may be
-halved or doubled for a few percent of the hit rate.
-"""
+"""The constants of counting and ranking, in one place, each with its reason; docs/ranking.md has what each is worth."""
 
 from typing import Final
 
 from msgspec import Struct
 
-from app.core.signals import COVISITATION_HALF_LIFE_MS, DAY_MS, HOUR_MS, POPULARITY_HALF_LIFE_MS
+from app.core.signals import COVISITATION_HALF_LIFE_MS, DAY_MS, HOUR_MS
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """What may be tuned. A variant is `msgspec.structs.replace(MODEL, ...)`."""
+    """What may be tuned by hand. A variant is `msgspec.structs.replace(MODEL, ...)`."""
 
-    popularity_half_life_ms: int = POPULARITY_HALF_LIFE_MS
     covisitation_half_life_ms: int = COVISITATION_HALF_LIFE_MS
 
     user_linear: float = 4.0
@@ -28,45 +22,42 @@ class Model(Struct, frozen=True, kw_only=True):
     pair_distance: float = 5.0
     """A pair with so many items strictly between its two events counts half, as `1 / (1 + items / pair_distance)`.
     Events of one timestamp have one distance, whatever their ids: many logs give a basket or a page one timestamp."""
+    repeat_gap_ms: int = 6 * HOUR_MS
+    """After this gap the same item is a repeat of an earlier visit; within it, it belongs to the same visit."""
 
     seed_power: float = 0.4
     """Similarity divides by the frequency of the item in the history to this power …"""
     candidate_power: float = 0.6
     """… and by the candidate's to this one. The two sum to 1, so the scale of the event weights cancels out; the
-    candidate's is the greater, for popularity has its own part of the score."""
+    candidate's is the greater, for popularity has features of its own."""
     shrinkage: float = 2.0
-    """A similarity is multiplied by `f / (f + shrinkage)`, `f` being the candidate's frequency (decayed to now): what
-    hardly anybody wants is a bad neighbour, however well it fits. By the pair's weight instead, what is common
-    but met the item once suffers as well. A sparse shop wants 4, short sessions 1."""
+    """A similarity is multiplied by `n / (n + shrinkage)`, `n` being the candidate's events (decayed to now): what
+    hardly anybody wants is a bad neighbour, however well it fits. By the pair's weight instead, what is common but met
+    the item once suffers as well. In events, so that a log of views is shrunk as one of purchases is."""
     neighbours: int = 200
     """How many neighbours of an item are kept. 100 lose 2 % of the dense log's hits, 300 gain nothing."""
+    followers: int = 200
+    """How many of what followed an item are kept."""
 
     seeds: int = 20
-    """How many of the user's latest items give candidates."""
+    """How many of the user's latest items give candidates by their neighbours …"""
+    following_seeds: int = 3
+    """… and by their followers. 20 gain nothing."""
+    popular: int = 150
+    """How many of the most popular items, by each half-life, are candidates."""
+    candidates: int = 200
+    """How many candidates, the best by a cheap bound, are ranked by all features. 400 gain 3 % where items live for
+    hours and nothing elsewhere; 100 lose 4 to 18 % there."""
     recency: float = 0.8
-    """Each older one weighs this much of the one after it; those of one timestamp share the mean of their places'
+    """Each older seed weighs this much of the one after it; those of one timestamp share the mean of their places'
     weights."""
 
-    prior_fresh: float = 0.1
-    """What the most popular item scores while the user is here, where a neighbour scores its similarity, summed over
-    the history. The sum is not normalised: where evidence is thin it is small, and popularity takes over by itself."""
-    prior_stale: float = 3.0
-    """What it scores when the user has been away for long: a fresh history tells intent, a stale one taste at best.
-    With 1, a dense log's lists for users who were away for weeks lose 8 % of their NDCG."""
+    absence_fresh: float = 0.1
+    """What the most popular item's popularity weighs while the user is here …"""
+    absence_stale: float = 3.0
+    """… and when the user has been away for long, or is unknown."""
     stale_after_ms: int = 10 * DAY_MS
-    """The time constant between the two. One of hours takes yesterday's users for strangers; the higher `prior_stale`,
-    the longer it has to be."""
-    prior_power: float = 0.5
-    """The prior of an item is its popularity, as a share of the highest, to this power."""
-
-    repeat_gap_ms: int = 6 * HOUR_MS
-    """After this gap the same item is a repeat of an earlier visit; within it, it belongs to the same visit."""
-    repeat_evidence: float = 5.0
-    """Pseudo-events without a repeat: an item is offered again only if users were seen to come back to it."""
-    repeat_gain: float = 50.0
-    """The score of an item that the user has is multiplied by this many times its repeat rate …"""
-    repeat_limit: float = 2.0
-    """… and the factor is at most this."""
+    """The time constant between the two. One of hours takes yesterday's users for strangers."""
 
 
 MODEL: Final = Model()

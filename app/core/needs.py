@@ -9,6 +9,7 @@ from app.core.exploration import ExplorationPool
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.rules import Rules
+from app.core.weights import Weights
 
 FALLBACK_LIMIT: Final = 2_500
 """The most that `FallbackOf` is sent. A user's own items, 1,000 excluded ones and an answer of 200 leave some."""
@@ -19,6 +20,7 @@ class RankingInputs(Struct, frozen=True):
 
     neighbours: Mapping[str, Neighbours]
     popular: Popular
+    weights: Weights
     rules: Rules
     pool: ExplorationPool
 

@@ -7,6 +7,7 @@ from operator import itemgetter
 
 from app.core.history import Entry, History
 from app.core.model import MODEL, Model
+from app.core.signals import POPULARITY_HALF_LIFE_MS, decayed
 
 
 class Profile:
@@ -35,7 +36,10 @@ def _latest(history: History) -> dict[str, Entry]:
         held = found.setdefault(item_id, entry)
         if held is not entry:
             stronger = entry.weight if 0.0 <= held.weight < entry.weight else held.weight
-            found[item_id] = Entry(item_id, held.at_ms, max(entry.kind, held.kind), stronger)
+            others = decayed(entry.weight + entry.other_weight, held.at_ms - entry.at_ms, POPULARITY_HALF_LIFE_MS)
+            found[item_id] = Entry(
+                item_id, held.at_ms, max(entry.kind, held.kind), stronger, held.other_weight + others
+            )
     return found
 
 

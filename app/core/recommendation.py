@@ -4,9 +4,13 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
+from app.core.user_ranking import Repeats
+
 
 class RecommendationRequest(Struct, frozen=True, kw_only=True):
-    """What is asked for. `max_per_category`: at most so many items of one category. `explain`: for a user only."""
+    """What is asked for. `max_per_category`: at most so many items of one category. `explain` and `repeats`: for a user
+    only.
+    """
 
     k: int
     now_ms: int
@@ -14,15 +18,15 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True):
     category: str | None = None
     max_per_category: int | None = None
     explain: bool = False
+    repeats: Repeats = "learned"
 
 
 class ScoreParts(Struct):
-    """What the score is made of: `(similarity + popularity) * factor`. `factor`: of rules, and of an item that the
-    user had before.
+    """What the score is made of. `features`: what each adds to its logarithm; the best item's sum stands for 1.
+    `factor`: what rules multiply it by.
     """
 
-    similarity: float
-    popularity: float
+    features: dict[str, float]
     factor: float
 
 

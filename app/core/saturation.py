@@ -13,31 +13,33 @@ from msgspec import Struct
 
 from app.core.history import Entry
 from app.core.model import Model
-from app.core.signals import forward_weight
+from app.core.signals import POPULARITY_HALF_LIFE_MS
 
 
 class Counted(Struct, frozen=True, gc=False):
-    """What an event adds to popularity (forward-decayed), and the share of its weight, 0 to 1, that other sums take."""
+    """What an event adds to popularity, as a value at `popular_ms`; and the `share` of its weight, 0 to 1, that it adds
+    to other sums.
+    """
 
     popularity: float
+    popular_ms: int
     share: float
 
 
 def counted(held: Sequence[Entry], entry: Entry, model: Model) -> Counted:
     """`held`: the entries of the event's item in the user's history."""
-    half_life_ms, linear = model.popularity_half_life_ms, model.user_linear
-    whole = entry.weight * forward_weight(entry.at_ms, half_life_ms)
+    half_life_ms, linear = POPULARITY_HALF_LIFE_MS, model.user_linear
     if not held:
-        return Counted(whole, 1.0)
+        return Counted(entry.weight, entry.at_ms, 1.0)
     held_ms = max(other.at_ms for other in held)
     newest_ms = max(held_ms, entry.at_ms)
     unit = exp2((held_ms - newest_ms) / half_life_ms)
     before = sum((other.weight + other.other_weight) * exp2((other.at_ms - newest_ms) / half_life_ms) for other in held)
     added = entry.weight * exp2((entry.at_ms - newest_ms) / half_life_ms)
     if max(abs(before) / unit, abs(before + added)) <= linear or not added:
-        return Counted(whole, 1.0)
+        return Counted(entry.weight, entry.at_ms, 1.0)
     adds = _saturated(before + added, linear) - unit * _saturated(before / unit, linear)
-    return Counted(adds * forward_weight(newest_ms, half_life_ms), min(1.0, max(0.0, adds / added)))
+    return Counted(adds, newest_ms, min(1.0, max(0.0, adds / added)))
 
 
 def _saturated(weight: float, linear: float) -> float:

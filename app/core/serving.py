@@ -11,15 +11,14 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from msgspec import Struct, structs
 
-from app.core import ranking
-from app.core.attribution import Attribution
 from app.core.boosts import Boosts
-from app.core.candidates import Candidates
+from app.core.candidates import Candidates, Exclusions, Scored
 from app.core.catalogue import Card
 from app.core.explanation import Explainer, in_words
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.history import History
 from app.core.item_index import ItemIndex
+from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
 from app.core.needs import (
     CardsOf,
@@ -35,9 +34,12 @@ from app.core.needs import (
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
+from app.core.ranking import Lists
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem, ScoreParts
 from app.core.rules import Rules
 from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
+from app.core.user_ranking import COVISITATION, POPULAR, UserRanking
+from app.core.weights import size_of
 
 # Some of the best candidates may not be servable, so the first look takes some more than asked for; many more if a
 # category, a bound or a rule decides.
@@ -78,29 +80,36 @@ def for_user(
     history: History,
     request: RecommendationRequest,
     *,
-    index: ItemIndex,
+    table: ItemTable,
     model: Model = MODEL,
     seen: Collection[int] | None = None,
     exploration: Exploration = NO_EXPLORATION,
 ) -> Answering:
-    """`request.k` items for the user, or as many as may be served. `seen`: as in `ranking.rank`."""
+    """`request.k` items for the user, or as many as may be served.
+
+    With `seen`, a set of `signals.Kind`, the user's items that the user did one of these things with are left out.
+    """
     now_ms, category = request.now_ms, request.category
     profile = Profile(history, model)
     seeds = [seed.item_id for seed in profile.seeds]
     given: RankingInputs = yield RankingInputsFor(seeds, category, exploration.share > 0.0)
     rules = given.rules
     factors = rules.boosted_items(now_ms, category) if rules else {}
-    candidates, attribution = ranking.rank(
-        profile,
-        given.neighbours,
-        given.popular,
-        now_ms=now_ms,
-        index=index,
-        exclude=request.exclude,
-        seen=seen,
-        factors=factors,
-    )
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
+    taken = {entry.item_id for entry in history.entries if seen is None or entry.kind in seen}
+    without = table.index.numbers(never if seen is None else never | taken)
+    ranking = UserRanking(
+        table.index,
+        Lists(profile, given.neighbours, given.popular.numbers, table, now_ms=given.popular.log_ms),
+        given.weights[size_of(len(profile.latest))],
+        least=model.candidates,
+        factors=factors,
+        without=without,
+        repeats=request.repeats,
+    )
+    candidates = Candidates(
+        table.index, ranking.rank, Exclusions(taken, frozenset(history.seen_hashes if seen is None else ()))
+    )
     explored = (yield from _explored(given.pool, exploration, request.k, never, candidates)) if given.pool.ids else {}
     unknown = not history.entries and category is None
     constraints = PageConstraints(
@@ -117,28 +126,34 @@ def for_user(
     if rules and rules.needs_cards(now_ms, category):
         boosts = Boosts(rules, candidates, factors, now_ms=now_ms, category=category)
     slate, cards = yield from _filled(constraints, candidates, boosts, fallback=True)
-    found = _recommendation(slate, cards, candidates, attribution, boosts)
+    found = _recommendation(slate, cards, candidates, ranking.sources, boosts)
     if request.explain:
-        explainer = Explainer(index, candidates, attribution, profile, given.neighbours)
-        yield from _explain(found.items, explainer, boosts, category)
+        explainer = Explainer(table.index, ranking, profile, given.neighbours)
+        yield from _explain(found.items, explainer, factors, boosts, category)
     return found
 
 
 def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -> Answering:
     """Up to `request.k` items that go with this one."""
-    neighbours: Neighbours = yield NeighboursOf(item_id)
-    ranked = ranking.similar(neighbours, index=index, exclude=request.exclude | {item_id})
-    return (yield from _listed(request, *ranked))
+    near: Neighbours = yield NeighboursOf(item_id)
+    scored = _scored(near.numbers, near.similarities, index.numbers(request.exclude | {item_id}))
+    return (yield from _listed(request, Candidates(index, scored), COVISITATION))
 
 
 def popular(request: RecommendationRequest, *, index: ItemIndex) -> Answering:
     """Up to `request.k` of what is popular now."""
     found: Popular = yield PopularIn(request.category)
-    ranked = ranking.popular(found, now_ms=request.now_ms, index=index, exclude=request.exclude)
-    return (yield from _listed(request, *ranked))
+    scored = _scored(found.numbers, found.scores, index.numbers(request.exclude))
+    return (yield from _listed(request, Candidates(index, scored), POPULAR))
 
 
-def _listed(request: RecommendationRequest, candidates: Candidates, attribution: Attribution) -> Answering:
+def _scored(numbers: bytes, scores: bytes, without: Collection[int]) -> Callable[[int], Scored]:
+    found = Scored(np.frombuffer(numbers, np.int32), np.frombuffer(scores, np.float32).astype(np.float64))
+    kept = (found.scores > 0.0) & ~np.isin(found.numbers, list(without))
+    return lambda _: Scored(found.numbers[kept], found.scores[kept])
+
+
+def _listed(request: RecommendationRequest, candidates: Candidates, source: str) -> Answering:
     """Without pins, new items and a fallback; all rules that boost act by the cards."""
     rules: Rules = yield CurrentRules()
     constraints = PageConstraints(
@@ -150,7 +165,7 @@ def _listed(request: RecommendationRequest, candidates: Candidates, attribution:
     )
     boosts = Boosts(rules, candidates, {}, now_ms=request.now_ms, category=request.category) if rules else None
     slate, cards = yield from _filled(constraints, candidates, boosts, fallback=False)
-    return _recommendation(slate, cards, candidates, attribution, boosts)
+    return _recommendation(slate, cards, candidates, lambda item_ids: [source] * len(item_ids), boosts)
 
 
 def _explored(
@@ -204,13 +219,13 @@ def _recommendation(
     slate: Slate,
     cards: Mapping[str, Card],
     candidates: Candidates,
-    attribution: Attribution,
+    sources_of: Callable[[Sequence[str]], list[str]],
     boosts: Boosts | None,
 ) -> Recommendation:
     places = slate.places()
     item_ids = [item_id for item_id, _ in places]
     scores = candidates.scores(item_ids)
-    sources = attribution.sources(item_ids, scores)
+    sources = sources_of(item_ids)
     for place, (_, source) in enumerate(places):
         if source != RANKED:
             sources[place] = source
@@ -224,15 +239,21 @@ def _recommendation(
 
 
 def _explain(
-    items: Sequence[RecommendedItem], explainer: Explainer, boosts: Boosts | None, category: str | None
+    items: Sequence[RecommendedItem],
+    explainer: Explainer,
+    factors: Mapping[str, float],
+    boosts: Boosts | None,
+    category: str | None,
 ) -> Generator[Need, Any, None]:
-    factors = {} if boosts is None else boosts.factors
-    found = [explainer.explain(item.item_id, item.source, factors.get(item.item_id, 1.0)) for item in items]
+    def factor(item_id: str) -> float:
+        return factors.get(item_id, 1.0) * (1.0 if boosts is None else boosts.factors.get(item_id, 1.0))
+
+    found = [explainer.explain(item.item_id, item.source, item.score, factor(item.item_id)) for item in items]
     causes: Mapping[str, Card] = yield CardsOf({cause.item_id for one in found for cause in one.causes})
     titles = {item_id: card.title for item_id, card in causes.items()}
     for item, one in zip(items, found, strict=True):
         item.because = [cause.item_id for cause in one.causes]
-        item.parts = ScoreParts(*_rounded([one.similarity, one.popularity, one.factor]))
+        item.parts = ScoreParts(dict(zip(one.terms, _rounded(list(one.terms.values())), strict=True)), one.factor)
         item.why = in_words(one, titles, category)
 
 

@@ -17,14 +17,16 @@ HOUR_MS: Final = 3600 * 1000
 DAY_MS: Final = 24 * HOUR_MS
 
 # 2026-01-01, in the middle of the years that the service may see. A float8 reaches from 2^-1022 to 2^1023: with the
-# shortest half-life below (8 days) a term of 2007 is 2^-867 and one of 2045 is 2^867, so neither a term nor a sum of
-# 2^100 of them leaves the range, and the product of two sums is never taken before both are decayed.
+# half-life of co-visitation a term of 1950 is 2^-231 and one of 2100 is 2^225, so neither a term nor a sum of 2^100 of
+# them leaves the range, and the product of two sums is never taken before both are decayed. Popularities have shorter
+# half-lives and are kept as a value and its time instead (`ItemDelta.add_popularity`).
 LANDMARK_MS: Final = 1_767_225_600_000
 # Times further than this many half-lives from the landmark are clamped (an import may hold any time).
 _MAX_HALVINGS: Final = 900.0
 
-# Half a week is too short where items sell once a day; two weeks favour last week's hits for users who were away.
+# What is popular by the hour, by the day and by the week: news want the first, a shop with a sale a day the last.
 POPULARITY_HALF_LIFE_MS: Final = 8 * DAY_MS
+POPULARITY_HALF_LIVES_MS: Final = (2 * HOUR_MS, DAY_MS, POPULARITY_HALF_LIFE_MS)
 # Co-visitation changes slowly and evidence is scarce: two months cost a sparse shop a tenth of its hits.
 COVISITATION_HALF_LIFE_MS: Final = 120 * DAY_MS
 
@@ -48,6 +50,11 @@ class Kind(IntEnum):
     CLICK = 1
     WATCH = 2
     PURCHASE = 3
+
+
+def decayed(value: float, by_ms: int, half_life_ms: int) -> float:
+    """`value` after `by_ms` (at least 0)."""
+    return value * exp2(-by_ms / half_life_ms)
 
 
 def forward_weight(at_ms: int, half_life_ms: int) -> float:

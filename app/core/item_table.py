@@ -1,0 +1,123 @@
+"""What is known of each item, in arrays by item number, and the features that are the same for all users.
+
+The features of all items are computed in a few operations whenever popularity is reloaded, so that an answer only
+looks them up.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.history import seen_hash
+from app.core.item_index import ItemIndex, Numbers
+from app.core.signals import DAY_MS, POPULARITY_HALF_LIVES_MS, decay_factor
+
+ITEM_FEATURES: Final = ("popular_hours", "popular_day", "popular_week", "frequency", "age", "newness")
+"""Popularity by half-life as a share of the highest, log-scaled; the logarithm of the frequency, and of the days since
+the item's first event; and 1 for an item that has just come, falling to a third in two days."""
+
+SUMS: Final = (
+    "popular_ms",
+    "popular_hours",
+    "popular_day",
+    "popular_week",
+    "frequency",
+    "repeat_weight",
+    "events",
+    "users",
+    "first_ms",
+)
+"""The columns of an item's sums: see `app.core.features.ItemDelta`."""
+
+_POPULAR_MS, _POPULARITY, _FREQUENCY, _REPEAT_WEIGHT, _EVENTS, _USERS, _FIRST_MS = 0, slice(1, 4), 4, 5, 6, 7, 8
+_HALF_LIVES: Final = np.array(POPULARITY_HALF_LIVES_MS, np.float64)
+_SHARE_SCALE: Final = 100.0
+_NEW_FOR_DAYS: Final = 2.0
+# Pseudo-events without a repeat: an item comes again only if users were seen to come back to it.
+_REPEAT_EVIDENCE: Final = 5.0
+_ALMOST_NOTHING: Final = 1e-9
+_LEAST_ROOM: Final = 1024
+
+
+class ItemTable:
+    """Not thread-safe. `index` numbers the items; an item without sums has zeros.
+
+    `refresh` computes, by item number: `shares` (popularity by half-life as a share of the highest, 0 to 1),
+    `features` (`ITEM_FEATURES`), `prior` (the square root of the share by the week: what an item is worth to a user of
+    whom nothing is known), `momentum` (the shares by the hours and by the day, added) and `repeat_rates` (how often its
+    events are repeats, 0 to 1, and 0 without evidence). `hashes` are the items' `seen_hash`; `places` is room for
+    whoever adds up lists.
+    """
+
+    def __init__(self, index: ItemIndex, half_life_ms: int) -> None:
+        """`half_life_ms`: of the forward-decayed sums."""
+        self.index = index
+        self._half_life_ms = half_life_ms
+        self._known = 0
+        self._highest = 0.0
+        self._sums = np.zeros((0, len(SUMS)))
+        self.shares = np.zeros((0, len(POPULARITY_HALF_LIVES_MS)), np.float32)
+        self.features = np.zeros((0, len(ITEM_FEATURES)), np.float32)
+        self.prior = np.zeros(0, np.float32)
+        self.momentum = np.zeros(0, np.float32)
+        self.repeat_rates = np.zeros(0, np.float32)
+        self.hashes = np.zeros(0, np.uint32)
+        self.places = np.zeros(0, np.int32)
+
+    def update(self, numbers: Numbers, sums: NDArray[np.float64]) -> None:
+        """Replaces the sums of these items, a row of `SUMS` each."""
+        self.make_room()
+        self._sums[numbers] = sums
+
+    def refresh(self, now_ms: int) -> None:
+        """Computes the features of all items as of `now_ms`."""
+        self.make_room()
+        sums, factor = self._sums, decay_factor(now_ms, self._half_life_ms)
+        known = sums[:, _EVENTS] > 0.0
+        ages = np.maximum(now_ms - sums[:, _POPULAR_MS], 0.0)
+        popularity = np.maximum(sums[:, _POPULARITY] * np.exp2(-ages[:, None] / _HALF_LIVES), 0.0)
+        highest = np.maximum(popularity.max(axis=0, initial=0.0), _ALMOST_NOTHING)
+        self._highest = float(highest[-1])
+        self.shares = (popularity / highest).astype(np.float32)
+        self.prior = np.sqrt(self.shares[:, -1])
+        self.momentum = self.shares[:, 0] + self.shares[:, 1]
+        frequency, events = sums[:, _FREQUENCY], sums[:, _EVENTS] * factor
+        rates = np.divide(sums[:, _REPEAT_WEIGHT], frequency, out=np.zeros(len(sums)), where=frequency > 0.0)
+        self.repeat_rates = (rates * events / (events + _REPEAT_EVIDENCE)).astype(np.float32)
+        days = np.where(known, np.maximum(now_ms - sums[:, _FIRST_MS], 0.0) / DAY_MS, 0.0)
+        features = np.empty_like(self.features)
+        features[:, 0:3] = np.log1p(_SHARE_SCALE * self.shares)
+        features[:, 3] = np.log1p(frequency * factor)
+        features[:, 4] = np.log1p(days)
+        features[:, 5] = np.where(known, np.exp(-days / _NEW_FOR_DAYS), 0.0)
+        self.features = features
+
+    def sums(self, numbers: Numbers) -> NDArray[np.float64]:
+        """The stored sums of these items, a row of `SUMS` each."""
+        return self._sums[numbers]
+
+    def popularity(self, numbers: Numbers) -> NDArray[np.float32]:
+        """The popularity of these items by the week, in purchases, as of the last `refresh`."""
+        return (self.shares[numbers, -1] * self._highest).astype(np.float32)
+
+    def best(self, count: int) -> NDArray[np.int32]:
+        """The numbers of the `count` most popular items by each half-life, each number once, in ascending order."""
+        found = [np.zeros(0, np.intp)]
+        for shares in self.shares.T:
+            top = np.argpartition(shares, -count)[-count:] if len(shares) > count else np.arange(len(shares))
+            found.append(top[shares[top] > 0.0])
+        return np.unique(np.concatenate(found)).astype(np.int32)
+
+    def make_room(self) -> None:
+        """Lengthens all arrays for the items that the index has numbered since."""
+        ids, known = self.index.ids, self._known
+        if len(ids) == known:
+            return
+        if (missing := len(ids) - len(self._sums)) > 0:
+            more = max(missing, len(self._sums), _LEAST_ROOM)
+            for name in ("_sums", "shares", "features", "prior", "momentum", "repeat_rates", "hashes", "places"):
+                array = getattr(self, name)
+                setattr(self, name, np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)]))
+        self.hashes[known : len(ids)] = [seen_hash(item_id) for item_id in ids[known:]]
+        self._known = len(ids)

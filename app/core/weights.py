@@ -1,0 +1,87 @@
+"""The features of a candidate and their weights: a score is the weighted sum.
+
+There is a weight vector for each of four sizes of history: who is unknown, who has just come, and who is known well are
+ranked by different features.
+"""
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.item_table import ITEM_FEATURES
+
+NEIGHBOUR_FEATURES: Final = ("similar", "similar_last", "similar_visit", "lasting", "following", "following_last")
+"""What the lists of the user's latest items say of the candidate, log-scaled: the sum of similarities, the part of the
+last item alone, and that of items of the last hour; the mean of the similarities that do not age; how often users went
+on to it from the last three items, and from the last one alone."""
+
+OWN_FEATURES: Final = ("own", "own_times", "own_age", "own_repeats")
+"""0 for an item that the user never had. Else 1; and, log-scaled, how often, how many hours ago, and how often users
+come back to the item."""
+
+FEATURES: Final = (*ITEM_FEATURES, *NEIGHBOUR_FEATURES, *OWN_FEATURES, "absence")
+"""The columns of a candidate's features. `absence`: the item's popularity times a weight that grows with the time since
+the user was last here, for a fresh history tells intent and a stale one taste at best."""
+
+FROM_ITEM: Final = slice(0, len(ITEM_FEATURES))
+FROM_NEIGHBOURS: Final = slice(FROM_ITEM.stop, FROM_ITEM.stop + len(NEIGHBOUR_FEATURES))
+FROM_OWN: Final = slice(FROM_NEIGHBOURS.stop, FROM_NEIGHBOURS.stop + len(OWN_FEATURES))
+ABSENCE: Final = len(FEATURES) - 1
+
+SIZES: Final = ("no history", "1 or 2 items", "3 to 14 items", "15 items and more")
+_SIZES_FROM: Final = (1, 3, 15)
+
+Weights: TypeAlias = NDArray[np.float64]
+"""One row for each of `SIZES`, one column for each of `FEATURES`."""
+
+
+def size_of(items: int) -> int:
+    """The row of `Weights` for a history of so many items."""
+    return sum(items >= least for least in _SIZES_FROM)
+
+
+def weights_of(rows: Mapping[str, tuple[float, float, float, float]]) -> Weights:
+    """From the weights of each feature, for the four sizes. Features that are left out weigh nothing."""
+    found = np.zeros((len(SIZES), len(FEATURES)))
+    for name, values in rows.items():
+        found[:, FEATURES.index(name)] = values
+    return found
+
+
+def _alike(**values: float) -> Weights:
+    """The same weights for all sizes."""
+    return weights_of({name: (value, value, value, value) for name, value in values.items()})
+
+
+FIXED: Final = _alike(similar=1.0, popular_week=0.3, absence=0.2, own=-3.0, own_repeats=1.5)
+"""What serves until weights have been learned: close to the best that is known for a log of which nothing is known."""
+
+POPULARITY: Final = _alike(popular_week=1.0)
+"""What is popular, and nothing else: what a ranking has to beat."""
+
+# The mean of what a shop, click sessions, news and films taught: none of them is right for another log, but all are
+# nearer to it than nothing is.
+START: Final = weights_of(
+    {
+        "popular_hours": (0.49, 0.36, 0.33, 0.36),
+        "popular_day": (0.11, -0.02, -0.05, -0.05),
+        "popular_week": (0.36, 0.32, 0.23, 0.20),
+        "frequency": (0.02, 0.05, -0.04, -0.08),
+        "age": (-0.38, -0.28, -0.34, -0.27),
+        "newness": (0.15, 0.17, 0.18, 0.08),
+        "similar": (0.99, 1.0, 0.97, 0.94),
+        "similar_last": (0.11, 0.08, 0.14, 0.01),
+        "similar_visit": (0.0, 0.02, -0.06, -0.06),
+        "lasting": (0.23, 0.18, 0.15, 0.16),
+        "following": (0.32, 0.17, 0.34, 0.31),
+        "following_last": (0.08, -0.06, 0.0, 0.08),
+        "own": (-2.33, -2.32, -2.96, -2.97),
+        "own_times": (0.25, 0.37, -0.26, -0.39),
+        "own_age": (-0.06, 0.19, -0.21, -0.32),
+        "own_repeats": (1.16, 1.18, 1.19, 1.16),
+        "absence": (0.48, 0.54, 0.46, 0.49),
+    }
+)
+"""What learning starts from."""
