@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.core.candidates import Candidates
 from app.core.catalogue import Card
+from app.core.ranked import Ranked
 from app.core.rules import Rules
 
 
@@ -14,10 +14,10 @@ class Boosts:
     """
 
     def __init__(
-        self, rules: Rules, candidates: Candidates, applied: Mapping[str, float], *, now_ms: int, category: str | None
+        self, rules: Rules, ranked: Ranked, applied: Mapping[str, float], *, now_ms: int, category: str | None
     ) -> None:
         self._rules = rules
-        self._candidates = candidates
+        self._ranked = ranked
         self._applied = applied
         self._now_ms = now_ms
         self._category = category
@@ -33,4 +33,4 @@ class Boosts:
         factors = {item_id: self.factor(item_id, cards[item_id]) for item_id in item_ids}
         self.factors.update(factors)
         kept = [item_id for item_id, factor in factors.items() if factor > 0.0]
-        return sorted(kept, key=lambda item_id: self._candidates.score(item_id) * factors[item_id], reverse=True)
+        return sorted(kept, key=lambda item_id: self._ranked.score(item_id) * factors[item_id], reverse=True)

@@ -125,9 +125,9 @@ class Trial:
     def _teach(self, user_id: str, item_id: str, now_ms: int) -> None:
         candidates, items = self._log.candidates(user_id, now_ms=now_ms)
         number = self._log.index.find(item_id)
-        rows = (candidates.numbers == number).nonzero()[0] if number is not None else ()
-        if len(rows):
-            learn(self.learner, candidates, int(rows[0]), size_of(items))
+        rows = [] if number is None else candidates.rows_of([number]).tolist()
+        if rows:
+            learn(self.learner, candidates.features(), rows[0], size_of(items))
 
 
 def play(messages: Sequence[Message], trial: Trial, *, last: float) -> Iterator[int]:

@@ -11,9 +11,10 @@ from app.core.exploration import EXPLORE
 from app.core.item_index import ItemIndex
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.profile import Profile
+from app.core.ranked import Ranked
+from app.core.ranking import POPULAR, REPEAT, Ranking
 from app.core.signals import Kind
 from app.core.slate import CATALOGUE, PINNED
-from app.core.user_ranking import POPULAR, REPEAT, UserRanking
 
 _CAUSES: Final = 3
 _REASONS: Final = 2
@@ -37,8 +38,8 @@ _SAYS: Final = {
     "own_repeats": "taken again by those who have it",
     "own": "taken by the user before",
 }
-_BY_LIST: Final = ("similar", "similar_last", "similar_visit", "lasting")
-_BY_FOLLOWING: Final = ("following", "following_last")
+_BY_LIST: Final = ("similar", "similar_last", "lasting")
+_BY_FOLLOWING: Final = ("following",)
 
 
 class Cause(Struct, frozen=True):
@@ -67,17 +68,23 @@ class Explainer:
     """Takes the scores of one answer apart. Made only for a request that asks for explanations."""
 
     def __init__(
-        self, index: ItemIndex, ranking: UserRanking, profile: Profile, neighbours: Mapping[str, Neighbours]
+        self,
+        index: ItemIndex,
+        ranked: Ranked,
+        ranking: Ranking,
+        profile: Profile,
+        neighbours: Mapping[str, Neighbours],
     ) -> None:
         """`neighbours`: of the profile's seeds, as the candidates were ranked by."""
         self._index = index
+        self._ranked = ranked
         self._ranking = ranking
         self._profile = profile
         self._neighbours = neighbours
 
     def explain(self, item_id: str, source: str, score: float, factor: float = 1.0) -> Explanation:
         """`factor`: what rules multiplied the candidate's score by."""
-        return Explanation(source, score, factor, self._ranking.terms(item_id), self._causes(item_id))
+        return Explanation(source, score, factor, self._ranking.terms(self._ranked.row(item_id)), self._causes(item_id))
 
     def _causes(self, item_id: str) -> tuple[Cause, ...]:
         number = self._index.find(item_id)

@@ -38,6 +38,8 @@ _NEW_FOR_DAYS: Final = 2.0
 _REPEAT_EVIDENCE: Final = 5.0
 _ALMOST_NOTHING: Final = 1e-9
 _LEAST_ROOM: Final = 1024
+# Versions that serve at the same time: one, and those of variants.
+_MAX_WEIGHTS: Final = 32
 
 
 class ItemTable:
@@ -45,9 +47,8 @@ class ItemTable:
 
     `refresh` computes, by item number: `shares` (popularity by half-life as a share of the highest, 0 to 1),
     `features` (`ITEM_FEATURES`), `prior` (the square root of the share by the week: what an item is worth to a user of
-    whom nothing is known), `momentum` (the shares by the hours and by the day, added) and `repeat_rates` (how often its
-    events are repeats, 0 to 1, and 0 without evidence). `hashes` are the items' `seen_hash`; `places` is room for
-    whoever adds up lists.
+    whom nothing is known) and `repeat_rates` (how often its events are repeats, 0 to 1, and 0 without evidence).
+    `hashes` are the items' `seen_hash`; `rows` is room for whoever adds up lists.
     """
 
     def __init__(self, index: ItemIndex, half_life_ms: int) -> None:
@@ -57,13 +58,13 @@ class ItemTable:
         self._known = 0
         self._highest = 0.0
         self._sums = np.zeros((0, len(SUMS)))
+        self._scores: dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]] = {}
         self.shares = np.zeros((0, len(POPULARITY_HALF_LIVES_MS)), np.float32)
         self.features = np.zeros((0, len(ITEM_FEATURES)), np.float32)
         self.prior = np.zeros(0, np.float32)
-        self.momentum = np.zeros(0, np.float32)
         self.repeat_rates = np.zeros(0, np.float32)
         self.hashes = np.zeros(0, np.uint32)
-        self.places = np.zeros(0, np.int32)
+        self.rows = np.zeros(0, np.int32)
 
     def update(self, numbers: Numbers, sums: NDArray[np.float64]) -> None:
         """Replaces the sums of these items, a row of `SUMS` each."""
@@ -81,7 +82,6 @@ class ItemTable:
         self._highest = float(highest[-1])
         self.shares = (popularity / highest).astype(np.float32)
         self.prior = np.sqrt(self.shares[:, -1])
-        self.momentum = self.shares[:, 0] + self.shares[:, 1]
         frequency, events = sums[:, _FREQUENCY], sums[:, _EVENTS] * factor
         rates = np.divide(sums[:, _REPEAT_WEIGHT], frequency, out=np.zeros(len(sums)), where=frequency > 0.0)
         self.repeat_rates = (rates * events / (events + _REPEAT_EVIDENCE)).astype(np.float32)
@@ -92,6 +92,21 @@ class ItemTable:
         features[:, 4] = np.log1p(days)
         features[:, 5] = np.where(known, np.exp(-days / _NEW_FOR_DAYS), 0.0)
         self.features = features
+        self._scores.clear()
+
+    def scores(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The part of the score that is the same for all users, by the rows of `weights` and by item number.
+
+        Computed once for each array of weights until the next `refresh`; the array must not change.
+        """
+        found = self._scores.get(id(weights))
+        if found is None:
+            if len(self._scores) == _MAX_WEIGHTS:
+                self._scores.clear()
+            scores = weights[:, : len(ITEM_FEATURES)].astype(np.float32) @ self.features.T
+            # With the weights, so that no others get their id.
+            found = self._scores[id(weights)] = weights, scores
+        return found[1]
 
     def sums(self, numbers: Numbers) -> NDArray[np.float64]:
         """The stored sums of these items, a row of `SUMS` each."""
@@ -116,8 +131,9 @@ class ItemTable:
             return
         if (missing := len(ids) - len(self._sums)) > 0:
             more = max(missing, len(self._sums), _LEAST_ROOM)
-            for name in ("_sums", "shares", "features", "prior", "momentum", "repeat_rates", "hashes", "places"):
+            for name in ("_sums", "shares", "features", "prior", "repeat_rates", "hashes", "rows"):
                 array = getattr(self, name)
                 setattr(self, name, np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)]))
+            self._scores.clear()
         self.hashes[known : len(ids)] = [seen_hash(item_id) for item_id in ids[known:]]
         self._known = len(ids)

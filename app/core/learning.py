@@ -11,7 +11,6 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from app.core.ranking import Features
 from app.core.weights import FEATURES, SIZES, Weights
 
 RATE: Final = 0.1
@@ -35,16 +34,16 @@ def starting_from(weights: Weights) -> Learner:
     return Learner(weights.copy(), np.full((len(SIZES), len(FEATURES)), _FIRST_SQUARE))
 
 
-def learn(learner: Learner, candidates: Features, chosen: int, size: int) -> None:
-    """`chosen`: the row of the item that the user took. `size`: of the user's history, a row of the weights.
+def learn(learner: Learner, features: NDArray[np.float32], chosen: int, size: int) -> None:
+    """`features`: of the candidates, a row each. `chosen`: the row of the item that the user took. `size`: of the
+    user's history, a row of the weights.
 
-    Does nothing when the features are not finite, or when there was nothing to choose from.
+    Does nothing when the features are not finite.
     """
-    values = candidates.values
-    scores = values @ learner.weights[size]
+    scores = features @ learner.weights[size]
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()
-    gradient = values[chosen] - shares @ values
+    gradient = features[chosen] - shares @ features
     if not np.isfinite(gradient).all():
         return
     of_sizes = np.where(np.arange(len(SIZES)) == size, 1.0, _OTHER_SIZES)[:, None] * gradient

@@ -45,9 +45,6 @@ class Model(Struct, frozen=True, kw_only=True):
     """… and by their followers. 20 gain nothing."""
     popular: int = 150
     """How many of the most popular items, by each half-life, are candidates."""
-    candidates: int = 200
-    """How many candidates, the best by a cheap bound, are ranked by all features. 400 gain 3 % where items live for
-    hours and nothing elsewhere; 100 lose 4 to 18 % there."""
     recency: float = 0.8
     """Each older seed weighs this much of the one after it; those of one timestamp share the mean of their places'
     weights."""

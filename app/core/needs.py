@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TypeAlias
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from app.core.exploration import ExplorationPool
 from app.core.neighbours import Neighbours
@@ -16,11 +18,14 @@ FALLBACK_LIMIT: Final = 2_500
 
 
 class RankingInputs(Struct, frozen=True):
-    """What a user's candidates are ranked by. `neighbours`: of each item that was named."""
+    """What a user's candidates are ranked by. `neighbours`: of each item that was named. `item_scores`: of the weights, as
+    in `ItemTable.scores`, or None.
+    """
 
     neighbours: Mapping[str, Neighbours]
     popular: Popular
     weights: Weights
+    item_scores: NDArray[np.float32] | None
     rules: Rules
     pool: ExplorationPool
 

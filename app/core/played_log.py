@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from app.core import serving
+from app.core.candidates import Candidates
 from app.core.catalogue import UNKNOWN
 from app.core.exploration import EMPTY_POOL
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
@@ -20,7 +21,6 @@ from app.core.neighbours import NO_NEIGHBOURS, Neighbours, PairSums, SeedSums, n
 from app.core.pair_lists import FOLLOWS, MET, WEIGHT, PairLists
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.profile import Profile
-from app.core.ranking import Features, Lists
 from app.core.recommendation import RecommendationRequest
 from app.core.rules import NO_RULES
 from app.core.weights import Weights
@@ -80,19 +80,19 @@ class PlayedLog:
         found = serving.answer(answering, lambda need: self._fetch(need, weights, now_ms))
         return [item.item_id for item in found.items]
 
-    def candidates(self, user_id: str, *, now_ms: int) -> tuple[Features, int]:
+    def candidates(self, user_id: str, *, now_ms: int) -> tuple[Candidates, int]:
         """What the service would rank for the user, and how many items the history holds."""
         profile = Profile(self.history(user_id), self._model)
         neighbours = {seed.item_id: self._neighbours_of(seed.item_id, now_ms) for seed in profile.seeds}
         popular = self._popular_at(now_ms)
-        lists = Lists(profile, neighbours, popular.numbers, self._table, now_ms=now_ms)
-        return lists.best(self._model.candidates), len(profile.latest)
+        found = Candidates(profile, neighbours, popular.numbers, self._table, now_ms=now_ms)
+        return found, len(profile.latest)
 
     def _fetch(self, need: Need, weights: Weights, now_ms: int) -> Any:
         match need:
             case RankingInputsFor():
                 neighbours = {item_id: self._neighbours_of(item_id, now_ms) for item_id in need.seeds}
-                return RankingInputs(neighbours, self._popular_at(now_ms), weights, NO_RULES, EMPTY_POOL)
+                return RankingInputs(neighbours, self._popular_at(now_ms), weights, None, NO_RULES, EMPTY_POOL)
             case CardsOf():
                 return dict.fromkeys(need.item_ids, UNKNOWN)
             case FallbackOf():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
-from app.core.user_ranking import Repeats
+from app.core.ranking import Repeats
 
 
 class RecommendationRequest(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct, structs
 
 from app.core.boosts import Boosts
-from app.core.candidates import Candidates, Exclusions, Scored
+from app.core.candidates import Candidates
 from app.core.catalogue import Card
 from app.core.explanation import Explainer, in_words
 from app.core.exploration import Chance, ExplorationPool, choose
@@ -34,11 +34,11 @@ from app.core.needs import (
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
-from app.core.ranking import Lists
+from app.core.ranked import Exclusions, Ranked
+from app.core.ranking import COVISITATION, POPULAR, Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem, ScoreParts
 from app.core.rules import Rules
 from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
-from app.core.user_ranking import COVISITATION, POPULAR, UserRanking
 from app.core.weights import size_of
 
 # Some of the best candidates may not be servable, so the first look takes some more than asked for; many more if a
@@ -97,20 +97,20 @@ def for_user(
     factors = rules.boosted_items(now_ms, category) if rules else {}
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
     taken = {entry.item_id for entry in history.entries if seen is None or entry.kind in seen}
-    without = table.index.numbers(never if seen is None else never | taken)
-    ranking = UserRanking(
+    size = size_of(len(profile.latest))
+    ranking = Ranking(
         table.index,
-        Lists(profile, given.neighbours, given.popular.numbers, table, now_ms=given.popular.log_ms),
-        given.weights[size_of(len(profile.latest))],
-        least=model.candidates,
-        factors=factors,
-        without=without,
-        repeats=request.repeats,
+        Candidates(profile, given.neighbours, given.popular.numbers, table, now_ms=given.popular.log_ms),
+        given.weights[size].astype(np.float32),
+        None if given.item_scores is None else given.item_scores[size],
     )
-    candidates = Candidates(
-        table.index, ranking.rank, Exclusions(taken, frozenset(history.seen_hashes if seen is None else ()))
+    ranked = ranking.ranked(
+        factors,
+        table.index.numbers(never if seen is None else never | taken),
+        request.repeats,
+        Exclusions(taken, frozenset(history.seen_hashes if seen is None else ())),
     )
-    explored = (yield from _explored(given.pool, exploration, request.k, never, candidates)) if given.pool.ids else {}
+    explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}
     unknown = not history.entries and category is None
     constraints = PageConstraints(
         k=request.k,
@@ -124,11 +124,11 @@ def for_user(
     )
     boosts = None
     if rules and rules.needs_cards(now_ms, category):
-        boosts = Boosts(rules, candidates, factors, now_ms=now_ms, category=category)
-    slate, cards = yield from _filled(constraints, candidates, boosts, fallback=True)
-    found = _recommendation(slate, cards, candidates, ranking.sources, boosts)
+        boosts = Boosts(rules, ranked, factors, now_ms=now_ms, category=category)
+    slate, cards = yield from _filled(constraints, ranked, boosts, fallback=True)
+    found = _recommendation(slate, cards, ranked, ranking.sources, boosts)
     if request.explain:
-        explainer = Explainer(table.index, ranking, profile, given.neighbours)
+        explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours)
         yield from _explain(found.items, explainer, factors, boosts, category)
     return found
 
@@ -136,24 +136,24 @@ def for_user(
 def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -> Answering:
     """Up to `request.k` items that go with this one."""
     near: Neighbours = yield NeighboursOf(item_id)
-    scored = _scored(near.numbers, near.similarities, index.numbers(request.exclude | {item_id}))
-    return (yield from _listed(request, Candidates(index, scored), COVISITATION))
+    ranked = _ranked(index, near.numbers, near.similarities, request.exclude | {item_id})
+    return (yield from _listed(request, ranked, COVISITATION))
 
 
 def popular(request: RecommendationRequest, *, index: ItemIndex) -> Answering:
     """Up to `request.k` of what is popular now."""
     found: Popular = yield PopularIn(request.category)
-    scored = _scored(found.numbers, found.scores, index.numbers(request.exclude))
-    return (yield from _listed(request, Candidates(index, scored), POPULAR))
+    ranked = _ranked(index, found.numbers, found.scores, request.exclude)
+    return (yield from _listed(request, ranked, POPULAR))
 
 
-def _scored(numbers: bytes, scores: bytes, without: Collection[int]) -> Callable[[int], Scored]:
-    found = Scored(np.frombuffer(numbers, np.int32), np.frombuffer(scores, np.float32).astype(np.float64))
-    kept = (found.scores > 0.0) & ~np.isin(found.numbers, list(without))
-    return lambda _: Scored(found.numbers[kept], found.scores[kept])
+def _ranked(index: ItemIndex, numbers: bytes, scores: bytes, exclude: Collection[str]) -> Ranked:
+    items, values = np.frombuffer(numbers, np.int32), np.frombuffer(scores, np.float32)
+    kept = ~np.isin(items, index.numbers(exclude))
+    return Ranked(index, items[kept], values[kept])
 
 
-def _listed(request: RecommendationRequest, candidates: Candidates, source: str) -> Answering:
+def _listed(request: RecommendationRequest, ranked: Ranked, source: str) -> Answering:
     """Without pins, new items and a fallback; all rules that boost act by the cards."""
     rules: Rules = yield CurrentRules()
     constraints = PageConstraints(
@@ -163,22 +163,22 @@ def _listed(request: RecommendationRequest, candidates: Candidates, source: str)
         exclude=request.exclude,
         max_per_category=request.max_per_category,
     )
-    boosts = Boosts(rules, candidates, {}, now_ms=request.now_ms, category=request.category) if rules else None
-    slate, cards = yield from _filled(constraints, candidates, boosts, fallback=False)
-    return _recommendation(slate, cards, candidates, lambda item_ids: [source] * len(item_ids), boosts)
+    boosts = Boosts(rules, ranked, {}, now_ms=request.now_ms, category=request.category) if rules else None
+    slate, cards = yield from _filled(constraints, ranked, boosts, fallback=False)
+    return _recommendation(slate, cards, ranked, lambda rows: [source] * len(rows), boosts)
 
 
 def _explored(
-    pool: ExplorationPool, exploration: Exploration, k: int, without: Collection[str], candidates: Candidates
+    pool: ExplorationPool, exploration: Exploration, k: int, without: Collection[str], ranked: Ranked
 ) -> Generator[Need, Any, Mapping[int, str]]:
     """Places (from 0) and the new items for them."""
     chance: Chance = yield ChanceFrom(exploration.seed)
     chosen = choose(pool, share=exploration.share, k=k, without=without, chance=chance)
-    return {place: item_id for place, item_id in chosen.items() if item_id not in candidates.exclusions}
+    return {place: item_id for place, item_id in chosen.items() if item_id not in ranked.exclusions}
 
 
 def _filled(
-    constraints: PageConstraints, candidates: Candidates, boosts: Boosts | None, *, fallback: bool
+    constraints: PageConstraints, ranked: Ranked, boosts: Boosts | None, *, fallback: bool
 ) -> Generator[Need, Any, tuple[Slate, Mapping[str, Card]]]:
     """From the candidates, more of them as long as places are free, and then from the `fallback`."""
     cards: dict[str, Card] = {}
@@ -197,7 +197,7 @@ def _filled(
     )
     count, offered = constraints.k + (_SPARE_WHEN_CHOOSY if choosy else _SPARE), 0
     while slate.missing:
-        best = candidates.best(count)
+        best = ranked.best(count)
         fresh = best[offered:]
         cards.update((yield CardsOf(fresh)))
         slate.offer(fresh if boosts is None else boosts.ordered(fresh, cards))
@@ -208,7 +208,7 @@ def _filled(
         slate.relax()
     if slate.missing and fallback:
         found: Sequence[str] = yield FallbackOf(constraints.category)
-        found = [item_id for item_id in found if item_id not in candidates.exclusions]
+        found = [item_id for item_id in found if item_id not in ranked.exclusions]
         cards.update((yield CardsOf(found)))
         slate.offer(found if boosts is None else boosts.ordered(found, cards), CATALOGUE)
         slate.relax()
@@ -218,14 +218,14 @@ def _filled(
 def _recommendation(
     slate: Slate,
     cards: Mapping[str, Card],
-    candidates: Candidates,
-    sources_of: Callable[[Sequence[str]], list[str]],
+    ranked: Ranked,
+    sources_of: Callable[[Sequence[int | None]], list[str]],
     boosts: Boosts | None,
 ) -> Recommendation:
     places = slate.places()
     item_ids = [item_id for item_id, _ in places]
-    scores = candidates.scores(item_ids)
-    sources = sources_of(item_ids)
+    scores = ranked.scores(item_ids)
+    sources = sources_of(list(map(ranked.row, item_ids)))
     for place, (_, source) in enumerate(places):
         if source != RANKED:
             sources[place] = source

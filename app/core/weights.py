@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from app.core.item_table import ITEM_FEATURES
 
-NEIGHBOUR_FEATURES: Final = ("similar", "similar_last", "similar_visit", "lasting", "following", "following_last")
-"""What the lists of the user's latest items say of the candidate, log-scaled: the sum of similarities, the part of the
-last item alone, and that of items of the last hour; the mean of the similarities that do not age; how often users went
-on to it from the last three items, and from the last one alone."""
+NEIGHBOUR_FEATURES: Final = ("similar", "similar_last", "lasting", "following")
+"""What the lists of the user's latest items say of the candidate, log-scaled: the sum of similarities, and the part of
+the last item alone; the mean of the similarities that do not age; how often users went on to it from the last three
+items."""
 
 OWN_FEATURES: Final = ("own", "own_times", "own_age", "own_repeats")
 """0 for an item that the user never had. Else 1; and, log-scaled, how often, how many hours ago, and how often users
@@ -73,10 +73,8 @@ START: Final = weights_of(
         "newness": (0.15, 0.17, 0.18, 0.08),
         "similar": (0.99, 1.0, 0.97, 0.94),
         "similar_last": (0.11, 0.08, 0.14, 0.01),
-        "similar_visit": (0.0, 0.02, -0.06, -0.06),
         "lasting": (0.23, 0.18, 0.15, 0.16),
         "following": (0.32, 0.17, 0.34, 0.31),
-        "following_last": (0.08, -0.06, 0.0, 0.08),
         "own": (-2.33, -2.32, -2.96, -2.97),
         "own_times": (0.25, 0.37, -0.26, -0.39),
         "own_age": (-0.06, 0.19, -0.21, -0.32),

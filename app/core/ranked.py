@@ -1,0 +1,88 @@
+"""Items with their scores, what a user does not get again, and the best items in order."""
+
+from collections.abc import Collection, Sequence
+from operator import neg
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from app.core.history import seen_hash
+from app.core.item_index import ItemIndex
+
+
+class Exclusions(Struct, frozen=True):
+    """What the user has: `item_ids`, and the items whose `seen_hash` is in `seen_hashes`. The ranking may offer such an
+    item again; nothing else does.
+    """
+
+    item_ids: Collection[str] = frozenset()
+    seen_hashes: frozenset[int] = frozenset()
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self.item_ids or (bool(self.seen_hashes) and seen_hash(item_id) in self.seen_hashes)
+
+
+NO_EXCLUSIONS: Final = Exclusions()
+
+
+class Ranked:
+    """Items with scores above 0, best first. `best` sorts no more of them than are asked for."""
+
+    __slots__ = ("_index", "_numbers", "_rows", "_scores", "exclusions")
+
+    def __init__(
+        self,
+        index: ItemIndex,
+        numbers: NDArray[np.int32],
+        scores: NDArray[np.float32],
+        exclusions: Exclusions = NO_EXCLUSIONS,
+    ) -> None:
+        """`scores` of the items with these `numbers`; an item whose score is 0 is left out."""
+        self._index = index
+        self._numbers = numbers
+        self._scores = scores
+        self._rows: dict[str, int] = {}
+        self.exclusions = exclusions
+
+    def best(self, count: int) -> list[str]:
+        """The `count` best items in order, or all if there are fewer. Of equal scores the lesser id comes first: item
+        numbers differ from process to process.
+        """
+        scores = self._scores
+        least = _LEAST
+        if len(scores) > count:
+            # To put thousands in order for the sake of twenty would cost as much as adding them up.
+            least = max(least, np.partition(scores, len(scores) - count)[-count])
+        places = (scores >= least).nonzero()[0]
+        scores = scores.take(places)
+        order = scores.argsort()[::-1]
+        ids = self._index.ids
+        places = places.take(order)
+        found = [ids[number] for number in self._numbers.take(places).tolist()]
+        values = scores.take(order).tolist()
+        self._rows = dict(zip(found, places.tolist(), strict=True))
+        if len(set(values)) < len(values):  # which is rare, and sorting by both takes longer than all the rest
+            found = [item_id for _, item_id in sorted(zip(map(neg, values), found, strict=True))]
+        return found[:count]
+
+    def score(self, item_id: str) -> float:
+        """0 for an item that is not among these."""
+        row = self.row(item_id)
+        return 0.0 if row is None else self._scores.item(row)
+
+    def scores(self, item_ids: Sequence[str]) -> list[float]:
+        return list(map(self.score, item_ids))
+
+    def row(self, item_id: str) -> int | None:
+        """The item's place among the numbers; None for an item that is not among these."""
+        row = self._rows.get(item_id)
+        if row is None:  # one that `best` did not reach: pinned, explored, or of the catalogue
+            number = self._index.find(item_id)
+            rows = () if number is None else (self._numbers == number).nonzero()[0].tolist()
+            row = rows[0] if rows else None
+        return row
+
+
+_LEAST: Final = np.finfo(np.float32).smallest_subnormal
