@@ -22,6 +22,7 @@ from app.adapters.sessions import Session
 from app.core.brake import Brake
 from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message
+from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.errors import DependencyDown, describe
 from workers.incoming import Incoming, dead_letter
 
@@ -185,11 +186,14 @@ class FeatureWriter:
         if histories:
             await features.write_histories(connection, histories)
         if folded.items:
-            await features.add_to_items(connection, folded.items, keys)
+            await features.add_to_items(connection, folded.items, keys, POPULARITY_HALF_LIVES_MS)
+        changed = {item_id for item_id, delta in folded.items.items() if delta.popular_ms}
         if folded.pairs:
             pair_ids = {item_id for pair in folded.pairs for item_id in pair}
             await features.add_to_pairs(connection, folded.pairs, await self._keys.of(connection, pair_ids))
-            await changes.record(connection, pair_ids)
+            changed |= pair_ids
+        if changed:
+            await changes.record(connection, changed)
         if begun := _sessions(fresh):
             await sessions.remember(connection, begun)
         current = {

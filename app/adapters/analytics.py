@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from app.adapters import sql
-from app.core.attribution import COVISITATION, POPULAR, REPEAT
 from app.core.exploration import EXPLORE
+from app.core.ranking import COVISITATION, POPULAR, REPEAT
 from app.core.slate import CATALOGUE, PINNED
 from app.core.variants import CONTROL_NAME, MAX_VARIANTS, PREVIEW_NAME
 

@@ -8,11 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from app.adapters import sql
 from app.adapters.history_cache import Versioned
-from app.core.features import NO_HISTORY, History, ItemDelta, decode_history
+from app.core.features import NO_HISTORY, History, ItemDelta, PairDelta, decode_history
+from app.core.item_table import SUMS
+from app.core.model import MODEL, Model
+from app.core.neighbours import ItemSums, Values, evidence
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -23,15 +27,13 @@ _MAX_KNOWN_KEYS: Final = 500_000
 
 
 class ItemPairs(Struct, frozen=True):
-    """An item's frequency and repeat weight, and its strongest pairs: the other items' ids, the pair weights, and the
-    other items' frequencies.
+    """The sums of an item, and those of its strongest pairs: the other items' ids, and a number for each of them."""
 
-    All weights and frequencies are forward-decayed sums.
-    """
-
-    frequency: float
-    repeat_weight: float
-    pairs: tuple[list[str], list[float], list[float]]
+    item: ItemSums
+    ids: list[str]
+    weights: Values
+    met: Values
+    follows: Values
 
 
 class ItemKeys:
@@ -91,32 +93,51 @@ async def write_histories(connection: "Connection", histories: Mapping[str, byte
     await connection.execute(_SQL["write_histories"], list(histories), list(histories.values()))
 
 
-async def add_to_items(connection: "Connection", deltas: Mapping[str, ItemDelta], keys: Mapping[str, int]) -> None:
-    columns = list(deltas.values())
+async def add_to_items(
+    connection: "Connection", deltas: Mapping[str, ItemDelta], keys: Mapping[str, int], half_lives_ms: Sequence[int]
+) -> None:
+    """`half_lives_ms`: of the popularities."""
+    rows = [
+        (
+            delta.popular_ms,
+            delta.popular_hours,
+            delta.popular_day,
+            delta.popular_week,
+            delta.frequency,
+            delta.repeat_weight,
+            delta.events,
+            delta.users,
+            delta.first_ms,
+            delta.impressions,
+            delta.views,
+            delta.clicks,
+            delta.purchases,
+            delta.watches,
+            delta.watch_ms,
+        )
+        for delta in deltas.values()
+    ]
     await connection.execute(
         _SQL["add_to_items"],
         [keys[item_id] for item_id in deltas],
         list(deltas),
-        [delta.popularity for delta in columns],
-        [delta.frequency for delta in columns],
-        [delta.repeat_weight for delta in columns],
-        [delta.impressions for delta in columns],
-        [delta.views for delta in columns],
-        [delta.clicks for delta in columns],
-        [delta.purchases for delta in columns],
-        [delta.watches for delta in columns],
-        [delta.watch_ms for delta in columns],
+        *map(list, zip(*rows, strict=True)),
+        *half_lives_ms,
     )
 
 
 async def add_to_pairs(
-    connection: "Connection", pairs: Mapping[tuple[str, str], float], keys: Mapping[str, int]
+    connection: "Connection", pairs: Mapping[tuple[str, str], PairDelta], keys: Mapping[str, int]
 ) -> None:
+    weights, met, forth, back = zip(*pairs.values(), strict=True)
     await connection.execute(
         _SQL["add_to_pairs"],
         _array([keys[a] for a, _ in pairs]),
         _array([keys[b] for _, b in pairs]),
-        _array(list(pairs.values())),
+        _array(weights),
+        _array(met),
+        _array(forth),
+        _array(back),
     )
 
 
@@ -126,28 +147,47 @@ async def read_histories(connection: "Connection", user_ids: Sequence[str]) -> d
 
 
 async def read_pairs(
-    connection: "Connection", item_ids: Sequence[str], *, limit: int, frequency_power: float, evidence: float
+    connection: "Connection", item_ids: Sequence[str], *, log_ms: int, model: Model = MODEL
 ) -> dict[str, ItemPairs]:
-    """Up to `limit` strongest pairs of each item; items without pairs are left out.
-
-    `evidence`: the forward-decayed frequency of a candidate at which its similarity counts half.
-    """
-    rows = await connection.fetch(_SQL["read_neighbours"], item_ids, limit, frequency_power, evidence)
+    """The strongest pairs of each item at `log_ms`; items without pairs are left out."""
+    rows = await connection.fetch(
+        _SQL["read_neighbours"],
+        item_ids,
+        model.neighbours + model.followers // 2,
+        model.seed_power,
+        model.candidate_power,
+        evidence(log_ms, model),
+    )
     return {
-        item_id: ItemPairs(frequency, repeat_weight, (near_ids, weights, near_frequencies))
-        for item_id, frequency, repeat_weight, near_ids, weights, near_frequencies in rows
+        item_id: ItemPairs(ItemSums(frequency, events, users), ids, _floats(weights), _floats(met), _floats(follows))
+        for item_id, frequency, events, users, ids, weights, met, follows in rows
     }
 
 
+async def read_sums(connection: "Connection", item_ids: Sequence[str]) -> tuple[list[str], Values]:
+    """Those of these items that have sums, and a row of `item_table.SUMS` for each."""
+    (row,) = await connection.fetch(_SQL["read_sums"], item_ids)
+    ids, sums = row
+    return ids or [], _floats(sums or b"").reshape(-1, len(SUMS))
+
+
 async def read_popular(
-    connection: "Connection", limit: int, category: str | None = None, *, catalogue_only: bool = False
-) -> list[tuple[str, float]]:
-    """The most popular servable items of a category (None: of all), with forward-decayed popularity, best first."""
+    connection: "Connection", limit: int, category: str | None = None, *, half_lives_ms: Sequence[int]
+) -> list[str]:
+    """The `limit` most popular items by each half-life, in no order: of all, or the servable ones of a category.
+
+    Without a category, the item of the latest event is among them.
+    """
     if category is None:
-        rows = await connection.fetch(_SQL["read_popular_of_catalogue" if catalogue_only else "read_popular"], limit)
+        rows = await connection.fetch(_SQL["read_popular"], limit, *half_lives_ms)
     else:
-        rows = await connection.fetch(_SQL["read_popular_of_category"], limit, category)
-    return [(item_id, popularity) for item_id, popularity in rows]
+        rows = await connection.fetch(_SQL["read_popular_of_category"], limit, *half_lives_ms, category)
+    return [item_id for (item_id,) in rows]
+
+
+def _floats(sent: bytes) -> Values:
+    """From what `float8send` makes."""
+    return np.frombuffer(sent, ">f8").astype(np.float64)
 
 
 def _array(numbers: Sequence[float]) -> str:

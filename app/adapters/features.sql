@@ -31,19 +31,37 @@ SELECT item_id, item_key FROM item_stats WHERE item_id = ANY ($1::text[]);
 
 -- name: add_to_items
 -- The column `returns` holds the repeat weight. It was named before the term, and a rename would break a rollback.
+-- $18 to $20: the half-lives of the three popularities.
 INSERT INTO item_stats AS s (
-    item_key, item_id, popularity, frequency, returns, impressions, views, clicks, purchases, watches, watch_ms
+    item_key, item_id, popular_ms, popular_hours, popular_day, popular_week, frequency, returns, events, users,
+    first_ms, impressions, views, clicks, purchases, watches, watch_ms
 )
 SELECT *
 FROM unnest(
-    $1::integer[], $2::text[], $3::float8[], $4::float8[], $5::float8[], $6::bigint[], $7::bigint[], $8::bigint[],
-    $9::bigint[], $10::bigint[], $11::bigint[]
-) AS d (item_key, item_id, popularity, frequency, returns, impressions, views, clicks, purchases, watches, watch_ms)
+    $1::integer[], $2::text[], $3::bigint[], $4::float8[], $5::float8[], $6::float8[], $7::float8[], $8::float8[],
+    $9::float8[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+    $16::bigint[], $17::bigint[]
+) AS d (
+    item_key, item_id, popular_ms, popular_hours, popular_day, popular_week, frequency, returns, events, users,
+    first_ms, impressions, views, clicks, purchases, watches, watch_ms
+)
 ORDER BY item_key
 ON CONFLICT (item_key) DO UPDATE SET
-    popularity = s.popularity + excluded.popularity,
+    popular_ms = greatest(s.popular_ms, excluded.popular_ms),
+    popular_hours
+    = decayed(s.popular_hours, greatest(excluded.popular_ms - s.popular_ms, 0), $18)
+    + decayed(excluded.popular_hours, greatest(s.popular_ms - excluded.popular_ms, 0), $18),
+    popular_day
+    = decayed(s.popular_day, greatest(excluded.popular_ms - s.popular_ms, 0), $19)
+    + decayed(excluded.popular_day, greatest(s.popular_ms - excluded.popular_ms, 0), $19),
+    popular_week
+    = decayed(s.popular_week, greatest(excluded.popular_ms - s.popular_ms, 0), $20)
+    + decayed(excluded.popular_week, greatest(s.popular_ms - excluded.popular_ms, 0), $20),
     frequency = s.frequency + excluded.frequency,
     returns = s.returns + excluded.returns,
+    events = s.events + excluded.events,
+    users = s.users + excluded.users,
+    first_ms = least(s.first_ms, excluded.first_ms),
     impressions = s.impressions + excluded.impressions,
     views = s.views + excluded.views,
     clicks = s.clicks + excluded.clicks,
@@ -52,67 +70,110 @@ ON CONFLICT (item_key) DO UPDATE SET
     watch_ms = s.watch_ms + excluded.watch_ms;
 
 -- name: add_to_pairs
-INSERT INTO item_pairs AS p (item_a, item_b, weight)
-SELECT least(d.one, d.other) AS item_a, greatest(d.one, d.other) AS item_b, d.weight
-FROM unnest($1::text::integer[], $2::text::integer[], $3::text::float8[]) AS d (one, other, weight)
+-- `forth`: how often the other followed the one; `back`: the one the other.
+INSERT INTO item_pairs AS p (item_a, item_b, weight, met, a_to_b, b_to_a)
+SELECT
+    least(d.one, d.other) AS item_a, greatest(d.one, d.other) AS item_b, d.weight, d.met,
+    CASE WHEN d.one < d.other THEN d.forth ELSE d.back END,
+    CASE WHEN d.one < d.other THEN d.back ELSE d.forth END
+FROM unnest(
+    $1::text::integer[], $2::text::integer[], $3::text::float8[], $4::text::real[], $5::text::float8[],
+    $6::text::float8[]
+) AS d (one, other, weight, met, forth, back)
 ORDER BY item_a, item_b
-ON CONFLICT (item_a, item_b) DO UPDATE SET weight = p.weight + excluded.weight;
+ON CONFLICT (item_a, item_b) DO UPDATE SET
+    weight = p.weight + excluded.weight,
+    met = p.met + excluded.met,
+    a_to_b = p.a_to_b + excluded.a_to_b,
+    b_to_a = p.b_to_a + excluded.b_to_a;
 
 -- name: read_histories
 SELECT user_id, version, history FROM user_history WHERE user_id = ANY ($1::text[]);
 
 -- name: read_neighbours
--- One row per item, with its most similar pairs; app.core.neighbours computes the similarity. $3: the power of the
--- candidate's frequency, $4: the frequency at which thin evidence halves the similarity.
-SELECT i.item_id, i.frequency, i.returns AS repeat_weight, near.ids, near.weights, near.frequencies
+-- One row per item, with its pairs that are most similar or follow most; app.core.neighbours computes the similarity.
+-- $3 and $4: the powers of the item's and of the candidate's frequency; $5: the number of events at which thin evidence
+-- halves the similarity. Numbers as the bytes of float8: a list of them costs more to decode than to read.
+SELECT i.item_id, i.frequency, i.events, i.users, near.ids, near.weights, near.met, near.follows
 FROM item_stats AS i
 CROSS JOIN LATERAL (
-    SELECT array_agg(item_id) AS ids, array_agg(weight) AS weights, array_agg(frequency) AS frequencies
+    SELECT
+        array_agg(item_id) AS ids,
+        string_agg(float8send(weight), '') AS weights,
+        string_agg(float8send(met), '') AS met,
+        string_agg(float8send(follows), '') AS follows
     FROM (
-        SELECT s.item_id, p.weight, s.frequency
+        SELECT s.item_id, p.weight, p.met::float8, p.follows
         FROM (
-            SELECT item_b AS other, weight FROM item_pairs WHERE item_a = i.item_key
+            SELECT item_b AS other, weight, met, a_to_b AS follows FROM item_pairs WHERE item_a = i.item_key
             UNION ALL
-            SELECT item_a, weight FROM item_pairs WHERE item_b = i.item_key
+            SELECT item_a, weight, met, b_to_a FROM item_pairs WHERE item_b = i.item_key
         ) AS p
         JOIN item_stats AS s ON s.item_key = p.other
         WHERE s.frequency > 0 AND p.weight > 0
-        ORDER BY p.weight / power(s.frequency, $3::float8) * (s.frequency / (s.frequency + $4::float8)) DESC
+        ORDER BY
+            p.weight / (power(i.frequency, $3::float8) * power(s.frequency, $4::float8))
+            * (s.events / (s.events + $5::float8))
+            + p.follows / i.frequency DESC
         LIMIT $2
     ) AS strongest
 ) AS near
-WHERE i.item_id = ANY ($1::text[]) AND near.ids IS NOT NULL;
+WHERE i.item_id = ANY ($1::text[]) AND i.frequency > 0 AND near.ids IS NOT NULL;
+
+-- name: read_sums
+-- The numbers of `item_table.SUMS`, as the bytes of float8, row by row.
+SELECT
+    array_agg(item_id) AS ids,
+    string_agg(
+        float8send(popular_ms) || float8send(popular_hours) || float8send(popular_day) || float8send(popular_week)
+        || float8send(frequency) || float8send(returns) || float8send(events) || float8send(users)
+        || float8send(first_ms), ''
+    ) AS sums
+FROM item_stats
+WHERE item_id = ANY ($1::text[]);
 
 -- name: read_popular
-SELECT s.item_id, s.popularity FROM item_stats AS s
-WHERE
-    s.popularity > 0
-    AND NOT EXISTS (
-        SELECT FROM items AS i
-        WHERE i.item_id = s.item_id AND (i.hidden OR i.expires_at <= now() OR i.published_at > now())
-    )
-ORDER BY s.popularity DESC, s.item_id
-LIMIT $1;
-
--- name: read_popular_of_catalogue
-SELECT s.item_id, s.popularity
-FROM item_stats AS s
-JOIN items AS i ON i.item_id = s.item_id
-WHERE
-    NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
-    AND (i.published_at IS NULL OR i.published_at <= now())
-    AND s.popularity > 0
-ORDER BY s.popularity DESC, s.item_id
-LIMIT $1;
+-- The items that are most popular by each half-life ($2 to $4). By the logarithm of a popularity at one time: which of
+-- two items has the higher one does not depend on that time. The last is the item of the latest event: the log's clock.
+(
+    SELECT item_id FROM item_stats WHERE popular_hours > 0
+    ORDER BY ln(popular_hours) + popular_ms * (ln(2::float8) / $2::float8) DESC, item_id LIMIT $1
+)
+UNION
+(
+    SELECT item_id FROM item_stats WHERE popular_day > 0
+    ORDER BY ln(popular_day) + popular_ms * (ln(2::float8) / $3::float8) DESC, item_id LIMIT $1
+)
+UNION
+(
+    SELECT item_id FROM item_stats WHERE popular_week > 0
+    ORDER BY ln(popular_week) + popular_ms * (ln(2::float8) / $4::float8) DESC, item_id LIMIT $1
+)
+UNION
+(SELECT item_id FROM item_stats ORDER BY popular_ms DESC LIMIT 1);
 
 -- name: read_popular_of_category
-SELECT s.item_id, s.popularity
-FROM items AS i
-JOIN item_stats AS s ON s.item_id = i.item_id
-WHERE
-    i.categories @> ARRAY[$2::text]
-    AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
-    AND (i.published_at IS NULL OR i.published_at <= now())
-    AND s.popularity > 0
-ORDER BY s.popularity DESC, s.item_id
-LIMIT $1;
+WITH servable AS MATERIALIZED (
+    SELECT s.item_id, s.popular_ms, s.popular_hours, s.popular_day, s.popular_week
+    FROM items AS i
+    JOIN item_stats AS s ON s.item_id = i.item_id
+    WHERE
+        i.categories @> ARRAY[$5::text]
+        AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+        AND (i.published_at IS NULL OR i.published_at <= now())
+)
+
+(
+    SELECT item_id FROM servable WHERE popular_hours > 0
+    ORDER BY ln(popular_hours) + popular_ms * (ln(2::float8) / $2::float8) DESC, item_id LIMIT $1
+)
+UNION
+(
+    SELECT item_id FROM servable WHERE popular_day > 0
+    ORDER BY ln(popular_day) + popular_ms * (ln(2::float8) / $3::float8) DESC, item_id LIMIT $1
+)
+UNION
+(
+    SELECT item_id FROM servable WHERE popular_week > 0
+    ORDER BY ln(popular_week) + popular_ms * (ln(2::float8) / $4::float8) DESC, item_id LIMIT $1
+);

@@ -40,7 +40,7 @@ EXAMPLES: Final[dict[type, Any]] = {
     recommendations.RecommendationList: {
         "request_id": "req-9",
         "items": [{"item_id": "film-31", "score": 0.731, "source": "covisitation", "title": "Stalker"}],
-        "model_version": "covisitation-3",
+        "model_version": "weights-1",
         "strategy": "covisitation",
     },
     rules.PinRule: {"action": "pin", "item_id": "film-204", "position": 1, "ends_at": "2027-01-01T00:00:00Z"},

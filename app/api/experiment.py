@@ -4,7 +4,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from app.core.decoding import FieldError
 from app.core.model import Model
-from app.core.variants import PREVIEW_NAME, Variants
+from app.core.variants import PREVIEW_NAME, Variant, Variants
+from app.core.weights import Weights, array_of
 from app.http.context import RequestContext
 from app.http.problems import ProblemError
 
@@ -13,6 +14,7 @@ class Choice(Struct, frozen=True):
     """`label` names the variant in the answer; impressions of the answer count under it."""
 
     model: Model
+    weights: Weights | None
     label: str | UnsetType
 
 
@@ -20,11 +22,15 @@ def choose(variants: Variants, user_id: str, asked: str | None, request: Request
     """Raises `ProblemError`: 403 without the scope, 404 when there is no such variant."""
     if asked is None:
         variant = variants.of(user_id)
-        return Choice(variant.model, variant.name if variants else UNSET)
+        return _choice(variant, variant.name if variants else UNSET)
     if not request.caller_may_operate:
         raise ProblemError(403, f"The API key {request.caller} lacks the scope operate, which `variant` needs.")
     found = variants.named(asked)
     if found is None:
         known = ", ".join(variants.names) or "none: VARIANTS is not set"
         raise ProblemError(404, "There is no such variant.", errors=[FieldError("$.variant", f"there are {known}")])
-    return Choice(found.model, PREVIEW_NAME)
+    return _choice(found, PREVIEW_NAME)
+
+
+def _choice(variant: Variant, label: str | UnsetType) -> Choice:
+    return Choice(variant.model, None if variant.weights is None else array_of(variant.weights), label)

@@ -14,10 +14,11 @@ from app.api.experiment import choose
 from app.core import events
 from app.core.decoding import FieldError, InvalidInput
 from app.core.events import Id, Impression, Record, ShownItem
-from app.core.ranking import MODEL_VERSION
+from app.core.ranking import Repeats
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.signals import Kind
 from app.core.variants import Variants
+from app.core.weights import MODEL_VERSION
 from app.http import schema
 from app.http.context import RequestContext, context_of
 from app.http.paths import path_id
@@ -39,7 +40,14 @@ ExcludedSeen = Annotated[
     tuple[Seen, ...],
     Meta(
         description="Leaves out only those of the user's items that the user met in these ways, or `none`. Without"
-        " it, all are left out except items that users come back to."
+        " it, `repeats` alone decides."
+    ),
+]
+RepeatsWanted = Annotated[
+    Repeats,
+    Meta(
+        description="The user's own items: `learned` places them where the ranking has learned that users come back to"
+        " them, `avoid` leaves all of them out, `only` leaves all others out."
     ),
 ]
 Variant = Annotated[Id, Meta(description="Answer as this variant of an experiment; needs the scope `operate`.")]
@@ -70,6 +78,7 @@ class RecoQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=True
     user_id: Id
     session_id: Session | None = None
     exclude_seen: ExcludedSeen = ()
+    repeats: RepeatsWanted = "learned"
     explain: Annotated[bool, Meta(description="Explain each item: `because`, `parts` and `why`.")] = False
     variant: Variant | None = None
 
@@ -114,11 +123,12 @@ def handlers(
         now_ms = time.time_ns() // 1_000_000
         found = await recommender.for_user(
             query.user_id,
-            _recommendation_request(query, now_ms, explain=query.explain),
+            _recommendation_request(query, now_ms, explain=query.explain, repeats=query.repeats),
             request_id=context.request_id,
             session_id=query.session_id,
             seen=_seen(query.exclude_seen),
             model=choice.model,
+            weights=choice.weights,
         )
         if autolog and found.items:
             log_impression(_impression(query, found, context, choice.label, now_ms))
@@ -162,7 +172,9 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _recommendation_request(query: ListQuery, now_ms: int, *, explain: bool = False) -> RecommendationRequest:
+def _recommendation_request(
+    query: ListQuery, now_ms: int, *, explain: bool = False, repeats: Repeats = "learned"
+) -> RecommendationRequest:
     return RecommendationRequest(
         k=query.k,
         now_ms=now_ms,
@@ -170,6 +182,7 @@ def _recommendation_request(query: ListQuery, now_ms: int, *, explain: bool = Fa
         category=query.category,
         max_per_category=query.max_per_category,
         explain=explain,
+        repeats=repeats,
     )
 
 

@@ -72,7 +72,7 @@ class Candidates:
         computed.
         """
         if item_scores is None:
-            scores = self._table.features.take(self.numbers, axis=0) @ weights[FROM_ITEM]
+            scores: Values = self._table.features.take(self.numbers, axis=0) @ weights[FROM_ITEM]
         else:
             scores = item_scores.take(self.numbers)
         scores += weights[FROM_NEIGHBOURS] @ self._lists
@@ -100,7 +100,8 @@ class Candidates:
         rows = self._table.rows
         rows[known] = np.arange(len(known), dtype=np.int32)  # another answer may have used it since
         found = np.minimum(rows.take(wanted), len(known) - 1)
-        return found[known.take(found) == wanted]
+        there: NDArray[np.int32] = found[known.take(found) == wanted]
+        return there
 
     def _number_rows(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
         """Finds the distinct `numbers`, and returns the row of each of `numbers` among them.
@@ -112,11 +113,10 @@ class Candidates:
         rows[numbers] = places
         self.numbers = numbers[rows.take(numbers) == places]
         rows[self.numbers] = places[: len(self.numbers)]
-        return rows.take(numbers)
+        found: NDArray[np.int32] = rows.take(numbers)
+        return found
 
-    def _add_similarities(
-        self, near: Sequence[Neighbours], rows: NDArray[np.int32], weights: Sequence[float]
-    ) -> None:
+    def _add_similarities(self, near: Sequence[Neighbours], rows: NDArray[np.int32], weights: Sequence[float]) -> None:
         count = len(self.numbers)
         lengths = [len(one.similarities) // _BYTES for one in near]
         similarities = np.frombuffer(b"".join([one.similarities for one in near]), np.float32)

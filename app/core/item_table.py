@@ -30,7 +30,8 @@ SUMS: Final = (
 )
 """The columns of an item's sums: see `app.core.features.ItemDelta`."""
 
-_POPULAR_MS, _POPULARITY, _FREQUENCY, _REPEAT_WEIGHT, _EVENTS, _USERS, _FIRST_MS = 0, slice(1, 4), 4, 5, 6, 7, 8
+FREQUENCY, EVENTS, USERS = SUMS.index("frequency"), SUMS.index("events"), SUMS.index("users")
+_POPULAR_MS, _POPULARITY, _REPEAT_WEIGHT, _FIRST_MS = 0, slice(1, 4), SUMS.index("repeat_weight"), len(SUMS) - 1
 _HALF_LIVES: Final = np.array(POPULARITY_HALF_LIVES_MS, np.float64)
 _SHARE_SCALE: Final = 100.0
 _NEW_FOR_DAYS: Final = 2.0
@@ -55,6 +56,8 @@ class ItemTable:
         """`half_life_ms`: of the forward-decayed sums."""
         self.index = index
         self._half_life_ms = half_life_ms
+        self.log_ms = 0
+        """The time of the latest event: the log's clock."""
         self._known = 0
         self._highest = 0.0
         self._sums = np.zeros((0, len(SUMS)))
@@ -70,19 +73,20 @@ class ItemTable:
         """Replaces the sums of these items, a row of `SUMS` each."""
         self.make_room()
         self._sums[numbers] = sums
+        self.log_ms = max(self.log_ms, int(sums[:, _POPULAR_MS].max(initial=0.0)))
 
     def refresh(self, now_ms: int) -> None:
         """Computes the features of all items as of `now_ms`."""
         self.make_room()
         sums, factor = self._sums, decay_factor(now_ms, self._half_life_ms)
-        known = sums[:, _EVENTS] > 0.0
+        known = sums[:, EVENTS] > 0.0
         ages = np.maximum(now_ms - sums[:, _POPULAR_MS], 0.0)
         popularity = np.maximum(sums[:, _POPULARITY] * np.exp2(-ages[:, None] / _HALF_LIVES), 0.0)
         highest = np.maximum(popularity.max(axis=0, initial=0.0), _ALMOST_NOTHING)
         self._highest = float(highest[-1])
         self.shares = (popularity / highest).astype(np.float32)
         self.prior = np.sqrt(self.shares[:, -1])
-        frequency, events = sums[:, _FREQUENCY], sums[:, _EVENTS] * factor
+        frequency, events = sums[:, FREQUENCY], sums[:, EVENTS] * factor
         rates = np.divide(sums[:, _REPEAT_WEIGHT], frequency, out=np.zeros(len(sums)), where=frequency > 0.0)
         self.repeat_rates = (rates * events / (events + _REPEAT_EVIDENCE)).astype(np.float32)
         days = np.where(known, np.maximum(now_ms - sums[:, _FIRST_MS], 0.0) / DAY_MS, 0.0)
@@ -103,26 +107,28 @@ class ItemTable:
         if found is None:
             if len(self._scores) == _MAX_WEIGHTS:
                 self._scores.clear()
-            scores = weights[:, : len(ITEM_FEATURES)].astype(np.float32) @ self.features.T
+            scores: NDArray[np.float32] = weights[:, : len(ITEM_FEATURES)].astype(np.float32) @ self.features.T
             # With the weights, so that no others get their id.
             found = self._scores[id(weights)] = weights, scores
         return found[1]
 
     def sums(self, numbers: Numbers) -> NDArray[np.float64]:
         """The stored sums of these items, a row of `SUMS` each."""
-        return self._sums[numbers]
+        found: NDArray[np.float64] = self._sums[numbers]
+        return found
 
     def popularity(self, numbers: Numbers) -> NDArray[np.float32]:
         """The popularity of these items by the week, in purchases, as of the last `refresh`."""
         return (self.shares[numbers, -1] * self._highest).astype(np.float32)
 
-    def best(self, count: int) -> NDArray[np.int32]:
+    def best(self, count: int, among: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
         """The numbers of the `count` most popular items by each half-life, each number once, in ascending order."""
         found = [np.zeros(0, np.intp)]
-        for shares in self.shares.T:
+        for shares in self.shares.T if among is None else self.shares[among].T:
             top = np.argpartition(shares, -count)[-count:] if len(shares) > count else np.arange(len(shares))
             found.append(top[shares[top] > 0.0])
-        return np.unique(np.concatenate(found)).astype(np.int32)
+        places = np.unique(np.concatenate(found))
+        return places.astype(np.int32) if among is None else among[places]
 
     def make_room(self) -> None:
         """Lengthens all arrays for the items that the index has numbered since."""

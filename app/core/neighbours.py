@@ -3,7 +3,7 @@
 Item-to-item similarity: G. Linden, B. Smith, J. York, "Amazon.com Recommendations", IEEE Internet Computing 7(1), 2003.
 """
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from msgspec import Struct
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.core.model import MODEL, Model
 from app.core.signals import decay_factor
 
-Values = NDArray[np.float64]
+Values: TypeAlias = NDArray[np.float64]
 
 # A similarity that rests on few users says little, whatever the items' frequencies.
 _LASTING_SEED: Final = 1.0
@@ -41,7 +41,7 @@ class Neighbours(Struct, frozen=True):
 NO_NEIGHBOURS: Final = Neighbours()
 
 
-class SeedSums(Struct, frozen=True):
+class ItemSums(Struct, frozen=True):
     """The sums of the item itself; frequency and events are forward-decayed."""
 
     frequency: float
@@ -68,7 +68,7 @@ def evidence(now_ms: int, model: Model = MODEL) -> float:
     return model.shrinkage / decay_factor(now_ms, model.covisitation_half_life_ms)
 
 
-def similarity(pairs: PairSums, seed: SeedSums, now_ms: int, model: Model = MODEL) -> Values:
+def similarity(pairs: PairSums, seed: ItemSums, now_ms: int, model: Model = MODEL) -> Values:
     """How much each candidate goes with an item; 0 and above."""
     factor = decay_factor(now_ms, model.covisitation_half_life_ms)
     events = pairs.events * factor
@@ -77,7 +77,7 @@ def similarity(pairs: PairSums, seed: SeedSums, now_ms: int, model: Model = MODE
     return found
 
 
-def neighbours_of(seed: SeedSums, pairs: PairSums, *, now_ms: int, model: Model = MODEL) -> Neighbours:
+def neighbours_of(seed: ItemSums, pairs: PairSums, *, now_ms: int, model: Model = MODEL) -> Neighbours:
     """`pairs`: at least the best of the item, all with a frequency above 0."""
     factor = decay_factor(now_ms, model.covisitation_half_life_ms)
     if seed.frequency <= 0.0 or factor == 0.0:

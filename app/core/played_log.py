@@ -13,11 +13,11 @@ from app.core.exploration import EMPTY_POOL
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
 from app.core.history import HistoryBuilder
 from app.core.item_index import ItemIndex
-from app.core.item_table import SUMS, ItemTable
+from app.core.item_table import EVENTS, FREQUENCY, SUMS, USERS, ItemTable
 from app.core.messages import Message
 from app.core.model import MODEL, Model
 from app.core.needs import FALLBACK_LIMIT, CardsOf, FallbackOf, Need, RankingInputs, RankingInputsFor
-from app.core.neighbours import NO_NEIGHBOURS, Neighbours, PairSums, SeedSums, neighbours_of
+from app.core.neighbours import NO_NEIGHBOURS, ItemSums, Neighbours, PairSums, neighbours_of
 from app.core.pair_lists import FOLLOWS, MET, WEIGHT, PairLists
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.profile import Profile
@@ -28,8 +28,6 @@ from app.core.weights import Weights
 # Longer than in production, where both are reloaded within about a second: a log of years would take hours otherwise.
 LISTS_KEPT_MS: Final = 10_000
 POPULAR_KEPT_MS: Final = 60_000
-
-_FREQUENCY, _EVENTS, _USERS = SUMS.index("frequency"), SUMS.index("events"), SUMS.index("users")
 
 
 class PlayedLog:
@@ -109,15 +107,15 @@ class PlayedLog:
         pairs, item = self._pairs[number], self._items[item_id]
         others = self._table.sums(pairs.numbers)
         near = neighbours_of(
-            SeedSums(item.frequency, item.events, item.users),
+            ItemSums(item.frequency, item.events, item.users),
             PairSums(
                 pairs.numbers,
                 pairs.sums[:, WEIGHT],
                 pairs.sums[:, MET],
                 pairs.sums[:, FOLLOWS],
-                others[:, _FREQUENCY],
-                others[:, _EVENTS],
-                others[:, _USERS],
+                others[:, FREQUENCY],
+                others[:, EVENTS],
+                others[:, USERS],
             ),
             now_ms=now_ms,
             model=self._model,

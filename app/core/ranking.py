@@ -71,10 +71,10 @@ class Ranking:
         features = self._candidates.features(there)
         terms = features * self._weights
         near = terms[:, FROM_NEIGHBOURS].sum(axis=1)
-        by_near = ((near > 0.0) & (near >= terms[:, FROM_ITEM].sum(axis=1) + terms[:, ABSENCE])).tolist()
-        own = (features[:, FROM_OWN.start] > 0.0).tolist()
-        found = iter([REPEAT if is_own else COVISITATION if is_near else POPULAR for is_own, is_near in zip(own, by_near, strict=True)])
-        return [POPULAR if row is None else next(found) for row in rows]
+        by_near = (near > 0.0) & (near >= terms[:, FROM_ITEM].sum(axis=1) + terms[:, ABSENCE])
+        found = np.where(features[:, FROM_OWN.start] > 0.0, REPEAT, np.where(by_near, COVISITATION, POPULAR))
+        sources = iter(found.tolist())
+        return [POPULAR if row is None else next(sources) for row in rows]
 
     def terms(self, row: int | None) -> dict[str, float]:
         """What each feature adds to the logarithm of the candidate's score; empty for an item that is none."""

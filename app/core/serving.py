@@ -39,7 +39,7 @@ from app.core.ranking import COVISITATION, POPULAR, Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem, ScoreParts
 from app.core.rules import Rules
 from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
-from app.core.weights import size_of
+from app.core.weights import Weights, size_of
 
 # Some of the best candidates may not be servable, so the first look takes some more than asked for; many more if a
 # category, a bound or a rule decides.
@@ -82,17 +82,19 @@ def for_user(
     *,
     table: ItemTable,
     model: Model = MODEL,
+    weights: Weights | None = None,
     seen: Collection[int] | None = None,
     exploration: Exploration = NO_EXPLORATION,
 ) -> Answering:
     """`request.k` items for the user, or as many as may be served.
 
-    With `seen`, a set of `signals.Kind`, the user's items that the user did one of these things with are left out.
+    `weights`: what ranks instead of the weights that serve. With `seen`, a set of `signals.Kind`, the user's items that
+    the user did one of these things with are left out.
     """
     now_ms, category = request.now_ms, request.category
     profile = Profile(history, model)
     seeds = [seed.item_id for seed in profile.seeds]
-    given: RankingInputs = yield RankingInputsFor(seeds, category, exploration.share > 0.0)
+    given: RankingInputs = yield RankingInputsFor(seeds, category, exploration.share > 0.0, weights)
     rules = given.rules
     factors = rules.boosted_items(now_ms, category) if rules else {}
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])

@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, structs
 from app.core.history import MAX_ITEMS
 from app.core.model import MODEL, Model
 from app.core.signals import DAY_MS
+from app.core.weights import FEATURES, SIZES, START, WeightRows
 
 CONTROL_NAME: Final = "control"
 PREVIEW_NAME: Final = "preview"
@@ -33,34 +34,38 @@ _HASHES: Final = 2.0 ** (8 * _HASH_BYTES)
 # Decimal shares that sum to 1 need not do so in binary.
 _ROUNDING: Final = 1e-9
 
-_Factor = Annotated[float, Meta(ge=0.0, le=1_000.0)]
+_Weight = Annotated[float, Meta(ge=-20.0, le=20.0)]
 _Above0 = Annotated[float, Meta(gt=0.0, le=1_000.0)]
 
-WEIGHTS: Final[Mapping[str, Any]] = {
+CONSTANTS: Final[Mapping[str, Any]] = {
     "seeds": Annotated[int, Meta(ge=0, le=MAX_ITEMS)],
     "recency": Annotated[float, Meta(gt=0.0, le=1.0)],
-    "prior_fresh": _Above0,
-    "prior_stale": _Above0,
+    "absence_fresh": _Above0,
+    "absence_stale": _Above0,
     "stale_after_ms": Annotated[int, Meta(ge=1, le=365 * DAY_MS)],
-    "repeat_gap_ms": Annotated[int, Meta(ge=0, le=365 * DAY_MS)],
-    "repeat_gain": _Factor,
-    "repeat_limit": _Factor,
 }
-"""What a variant may change: the fields of `Model` that are read when a list is made for a user. The others shape what
-is learned and kept for everybody."""
+"""The fields of `Model` that a variant may change: those that are read when a list is made for a user. The others shape
+what is counted and kept for everybody."""
+
+_A_WEIGHT: Final = f"a number from -20 to 20, or {len(SIZES)} of them, one for each size of history"
 
 
 class Variant(Struct, frozen=True):
-    """`share` of the users, 0 to 1, is ranked by `model`."""
+    """`share` of the users, 0 to 1, is ranked by `model` and `weights`; None: by those that serve all users."""
 
     name: str
     share: float
     model: Model
+    weights: WeightRows | None = None
 
     def __str__(self) -> str:
-        changed = (
-            f"{name}={value}" for name in WEIGHTS if (value := getattr(self.model, name)) != getattr(MODEL, name)
-        )
+        changed = [
+            f"{name}={value}" for name in CONSTANTS if (value := getattr(self.model, name)) != getattr(MODEL, name)
+        ]
+        if self.weights is not None:
+            for name, now, fixed in zip(FEATURES, zip(*self.weights, strict=True), START.T.tolist(), strict=True):
+                if list(now) != fixed:
+                    changed.append(f"{name}={','.join(f'{weight:g}' for weight in now)}")
         return " ".join((f"{self.name}:{self.share:g}", *changed))
 
 
@@ -116,8 +121,10 @@ NO_VARIANTS: Final = Variants("", ())
 
 
 def parse(text: str) -> tuple[Variant, ...]:
-    """From JSON such as `[{"name": "bolder", "share": 0.1, "weights": {"prior_fresh": 0.05}}]`; weights that are left
-    out keep their defaults. Raises `ValueError` that names every error, its path, and what is allowed.
+    """From JSON such as `[{"name": "bolder", "share": 0.1, "weights": {"newness": 0.5}}]`. A variant that names weights
+    of features is ranked by fixed weights: these, and `weights.START` for the rest.
+
+    Raises `ValueError` that names every error, its path, and what is allowed.
     """
     try:
         entries = msgspec.json.decode(text)
@@ -145,15 +152,24 @@ def _variant(entry: Any, path: str, errors: list[str]) -> Variant:
     errors += [
         f"{path}.{field}: no such field; the fields are {', '.join(_FIELDS)}" for field in entry if field not in _FIELDS
     ]
-    weights = entry.get("weights", {})
-    if not isinstance(weights, dict):
+    changes = entry.get("weights", {})
+    if not isinstance(changes, dict):
         errors.append(f"{path}.weights: expected an object")
-        weights = {}
+        changes = {}
+    constants, weights = _changes(changes, path, errors)
     return Variant(
         _name(entry.get("name"), path, errors),
         _checked(entry.get("share"), Annotated[float, Meta(ge=0.0, le=1.0)], f"{path}.share", errors) or 0.0,
-        structs.replace(MODEL, **_changes(weights, path, errors)),
+        structs.replace(MODEL, **constants),
+        _overlaid(weights) if weights else None,
     )
+
+
+def _overlaid(weights: Mapping[str, tuple[float, ...]]) -> WeightRows:
+    found = START.copy()
+    for name, values in weights.items():
+        found[:, FEATURES.index(name)] = values
+    return tuple(tuple(row) for row in found.tolist())
 
 
 def _name(value: Any, path: str, errors: list[str]) -> str:
@@ -165,15 +181,28 @@ def _name(value: Any, path: str, errors: list[str]) -> str:
     return value
 
 
-def _changes(weights: Mapping[str, Any], path: str, errors: list[str]) -> dict[str, float]:
-    changes = {}
-    for name, value in weights.items():
+def _changes(
+    changes: Mapping[str, Any], path: str, errors: list[str]
+) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
+    """The constants and the weights of features that a variant changes."""
+    constants: dict[str, float] = {}
+    weights: dict[str, tuple[float, ...]] = {}
+    for name, value in changes.items():
         where = f"{path}.weights.{name}"
-        if name not in WEIGHTS:
-            errors.append(f"{where}: not a weight that acts on an answer; those are {', '.join(WEIGHTS)}")
-        elif (checked := _checked(value, WEIGHTS[name], where, errors)) is not None:
-            changes[name] = checked
-    return changes
+        if name in CONSTANTS:
+            if (constant := _checked(value, CONSTANTS[name], where, errors)) is not None:
+                constants[name] = constant
+        elif name in FEATURES:
+            values = value if isinstance(value, list) else [value] * len(SIZES)
+            found = [_checked(one, _Weight, where, errors) for one in values]
+            if len(found) != len(SIZES):
+                errors.append(f"{where}: expected {_A_WEIGHT}")
+            elif None not in found:
+                weights[name] = tuple(found)
+        else:
+            known = ", ".join((*FEATURES, *CONSTANTS))
+            errors.append(f"{where}: not a weight that acts on an answer; those are {known}")
+    return constants, weights
 
 
 def _checked(value: Any, kind: Any, path: str, errors: list[str]) -> Any:

@@ -47,7 +47,7 @@ class VsKnn:
         for other, similarity in nlargest(_NEIGHBOURS, likeness.items(), key=lambda pair: pair[1]):
             theirs = dict.fromkeys(self._items_of[other][-4 * _LATEST :])
             # The later in the current session the last item that both share, the more the neighbour's items count.
-            shared = next(place for place, item_id in enumerate(latest, 1) if item_id in theirs)
+            shared = next((place for place, item_id in enumerate(latest, 1) if item_id in theirs), _LATEST)
             vote = similarity / shared
             for item_id in theirs:
                 scores[item_id] = scores.get(item_id, 0.0) + vote

@@ -5,12 +5,15 @@ ranked by different features.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.core.item_table import ITEM_FEATURES
+
+MODEL_VERSION: Final = "weights-1"
 
 NEIGHBOUR_FEATURES: Final = ("similar", "similar_last", "lasting", "following")
 """What the lists of the user's latest items say of the candidate, log-scaled: the sum of similarities, and the part of
@@ -40,6 +43,16 @@ Weights: TypeAlias = NDArray[np.float64]
 def size_of(items: int) -> int:
     """The row of `Weights` for a history of so many items."""
     return sum(items >= least for least in _SIZES_FROM)
+
+
+WeightRows: TypeAlias = tuple[tuple[float, ...], ...]
+"""`Weights` that can be compared and hashed."""
+
+
+@cache
+def array_of(rows: WeightRows) -> Weights:
+    """The same array whenever it is asked for the same numbers, which are those of variants: few."""
+    return np.array(rows, np.float64)
 
 
 def weights_of(rows: Mapping[str, tuple[float, float, float, float]]) -> Weights:

@@ -4,7 +4,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
 
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import RULES_CHANGED
@@ -12,13 +15,15 @@ from app.adapters.postgres import Database
 from app.core import exploration
 from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
 from app.core.exploration import EMPTY_POOL, ExplorationPool
-from app.core.item_index import ItemIndex
+from app.core.item_table import EVENTS, FREQUENCY, USERS
 from app.core.model import MODEL
 from app.core.needs import FALLBACK_LIMIT
-from app.core.neighbours import NO_NEIGHBOURS, Neighbours, evidence, neighbours_of
-from app.core.popularity import NO_POPULAR, POPULAR_LIMIT, Popular, popular_of
+from app.core.neighbours import NO_NEIGHBOURS, Neighbours, PairSums, neighbours_of
+from app.core.popularity import NO_POPULAR, Popular
 from app.core.rules import NO_RULES, Rules
+from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.serving.fresh_cache import FreshCache
+from app.serving.loaded_items import LoadedItems
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -45,7 +50,7 @@ class CandidateCaches:
     """`neighbours` and `cards` by item; `popular`, `exploration_pool` and `fallback` by category.
 
     `catalogue_only`: items that the catalogue does not have are neither popular nor servable.
-    `rules` has the one key `RULES_CHANGED`. `index` numbers the items that stand in `neighbours` and `popular`.
+    `rules` has the one key `RULES_CHANGED`. `table` has the items that stand in `neighbours` and `popular`.
     """
 
     def __init__(
@@ -59,7 +64,9 @@ class CandidateCaches:
     ) -> None:
         self._database = database
         self._catalogue_only = catalogue_only
-        self.index = ItemIndex()
+        self._popularity_ttl_sec = popularity_ttl_sec
+        self._items = LoadedItems()
+        self.table = self._items.table
         self.neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
             self._load_neighbours,
@@ -88,7 +95,7 @@ class CandidateCaches:
             reload_throttle=_RELOAD_THROTTLE,
         )
         self.popular: FreshCache[Popular] = self._by_category(
-            "popular", self._popular, absent=NO_POPULAR, ttl_sec=popularity_ttl_sec
+            "popular", self._load_popular, absent=NO_POPULAR, ttl_sec=popularity_ttl_sec
         )
         self.exploration_pool: FreshCache[ExplorationPool] = self._by_category(
             "exploration_pool", _exploration_pool, absent=EMPTY_POOL, ttl_sec=_CATALOGUE_TTL_SEC
@@ -99,6 +106,7 @@ class CandidateCaches:
 
     def outdate(self, item_ids: Sequence[str]) -> None:
         """Makes the entries of these items stale; `RULES_CHANGED` stands for the rules."""
+        self._items.changed(item_ids)
         self.neighbours.outdate(item_ids)
         self.cards.outdate(item_ids)
         if RULES_CHANGED in item_ids:
@@ -106,6 +114,7 @@ class CandidateCaches:
 
     def outdate_all(self) -> None:
         """Makes every entry stale: another server may have come back than the one that they were read from."""
+        self._items.forget()
         for cache in self._all:
             cache.outdate_all()
 
@@ -118,23 +127,31 @@ class CandidateCaches:
         return self.neighbours, self.cards, self.rules, self.popular, self.exploration_pool, self.fallback
 
     async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
-        now_ms = time.time_ns() // 1_000_000
         async with self._database.connection() as connection:
-            found = await features.read_pairs(
-                connection,
-                item_ids,
-                limit=MODEL.neighbours,
-                frequency_power=MODEL.candidate_power,
-                evidence=evidence(now_ms),
-            )
+            table = await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec)
+            found = await features.read_pairs(connection, item_ids, log_ms=table.log_ms)
+            await self._items.add(connection, {*found, *chain.from_iterable(pairs.ids for pairs in found.values())})
         lists = {}
-        for number, (item_id, entry) in enumerate(found.items(), 1):
-            lists[item_id] = neighbours_of(
-                entry.frequency, entry.repeat_weight, entry.pairs, now_ms=now_ms, index=self.index
-            )
+        for number, (item_id, pairs) in enumerate(found.items(), 1):
+            lists[item_id] = self._neighbours_of(pairs)
             if number % _LISTS_A_TURN == 0:
                 await asyncio.sleep(0)  # a hundred lists in one go would delay the answers
         return lists
+
+    def _neighbours_of(self, pairs: features.ItemPairs) -> Neighbours:
+        table = self.table
+        numbers = table.index.number(pairs.ids)
+        others = table.sums(numbers)
+        sums = PairSums(
+            numbers,
+            pairs.weights,
+            pairs.met,
+            pairs.follows,
+            others[:, FREQUENCY],
+            others[:, EVENTS],
+            others[:, USERS],
+        )
+        return neighbours_of(pairs.item, sums, now_ms=table.log_ms)
 
     async def _load_cards(self, item_ids: list[str]) -> Mapping[str, Card]:
         async with self._database.connection() as connection:
@@ -144,9 +161,22 @@ class CandidateCaches:
         async with self._database.connection() as connection:
             return {RULES_CHANGED: await rules.read_rules(connection)}
 
-    async def _popular(self, connection: "Connection", category: str | None) -> Popular:
-        rows = await features.read_popular(connection, POPULAR_LIMIT, category, catalogue_only=self._catalogue_only)
-        return popular_of(rows, index=self.index)
+    async def _load_popular(self, connection: "Connection", category: str | None) -> Popular:
+        table = await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec / 2)
+        if category is None:
+            best = table.best(2 * MODEL.popular)
+            item_ids = [table.index.ids[number] for number in best]
+            cards = await self.cards.get_many(item_ids, allow_partial=False)
+            now_ms = time.time_ns() // 1_000_000
+            kept = [cards[item_id].servable(now_ms, None) for item_id in item_ids]
+            best = table.best(MODEL.popular, best[np.array(kept, np.bool_)])
+        else:
+            found = await features.read_popular(
+                connection, MODEL.popular, category, half_lives_ms=POPULARITY_HALF_LIVES_MS
+            )
+            await self._items.add(connection, found)
+            best = table.index.number(found)
+        return Popular(best.tobytes(), table.popularity(best).tobytes(), table.log_ms)
 
     def _by_category(
         self,

@@ -23,6 +23,7 @@ from app.core.needs import (
 )
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.serving import Answering, Exploration
+from app.core.weights import START, Weights
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from app.serving.histories import Histories
 
@@ -43,7 +44,7 @@ class Recommender:
         exploration_share: float,
         exploration_seed: str,
     ) -> None:
-        self._index = caches.index
+        self._table = caches.table
         self._fetch = _sources(caches)
         self._histories = histories
         self._exploration_share = exploration_share
@@ -58,21 +59,24 @@ class Recommender:
         session_id: str | None = None,
         seen: frozenset[int] | None = None,
         model: Model = MODEL,
+        weights: Weights | None = None,
     ) -> Recommendation:
         """As `serving.for_user`; `request_id` and the seed decide which new items are explored."""
         history = await self._histories.of(user_id, session_id)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._answer(
-            serving.for_user(history, request, index=self._index, model=model, seen=seen, exploration=exploration)
+            serving.for_user(
+                history, request, table=self._table, model=model, weights=weights, seen=seen, exploration=exploration
+            )
         )
 
     async def similar(self, item_id: str, request: RecommendationRequest) -> Recommendation:
         """Up to `request.k` items that go with this one."""
-        return await self._answer(serving.similar(item_id, request, index=self._index))
+        return await self._answer(serving.similar(item_id, request, index=self._table.index))
 
     async def popular(self, request: RecommendationRequest) -> Recommendation:
         """Up to `request.k` of what is popular now."""
-        return await self._answer(serving.popular(request, index=self._index))
+        return await self._answer(serving.popular(request, index=self._table.index))
 
     async def _answer(self, answering: Answering) -> Recommendation:
         """Observes the time that the core takes, and not the time that the caches take."""
@@ -96,9 +100,12 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
 
     async def ranking_inputs(need: RankingInputsFor) -> RankingInputs:
         category = need.category or EVERYTHING
+        weights = START if need.weights is None else need.weights
         return RankingInputs(
             await caches.neighbours.get_many(need.seeds),
             await caches.popular.get(category),
+            weights,
+            caches.table.scores(weights),
             await caches.rules.get(RULES_CHANGED),
             await caches.exploration_pool.get(category) if need.explore else EMPTY_POOL,
         )

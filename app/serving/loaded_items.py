@@ -1,0 +1,71 @@
+"""The sums of items in this process: those that lists name, and those that are popular, as fresh as the change feed."""
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from app.adapters import features
+from app.core.item_index import ItemIndex
+from app.core.item_table import ItemTable
+from app.core.model import MODEL
+from app.core.signals import POPULARITY_HALF_LIVES_MS
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_BATCH: Final = 2_000
+# Some of the most popular items may not be servable.
+_MOST_POPULAR: Final = 4 * MODEL.popular
+
+
+class LoadedItems:
+    """Keeps an `ItemTable` up to date: `changed` collects what the change feed announces, `refresh` reads it."""
+
+    def __init__(self) -> None:
+        self.table = ItemTable(ItemIndex(), MODEL.covisitation_half_life_ms)
+        self._changed: set[str] = set()
+        self._lock = asyncio.Lock()
+        self._is_filled = False
+        self._refreshed_at = 0.0
+
+    def changed(self, item_ids: Iterable[str]) -> None:
+        self._changed.update(item_ids)
+
+    def forget(self) -> None:
+        """Everything is read again: another server may have come back than the one that it was read from."""
+        self._is_filled = False
+        self._changed.update(self.table.index.ids)
+
+    async def refresh(self, connection: "Connection", *, older_than_sec: float = 0.0) -> ItemTable:
+        """Reads what has changed since the last refresh, which is at least so long ago, and computes all features."""
+        async with self._lock:
+            now = time.monotonic()
+            if not self._is_filled or now - self._refreshed_at >= older_than_sec:
+                await self._read_changed(connection)
+                self.table.refresh(self.table.log_ms)
+                self._refreshed_at = now
+            return self.table
+
+    async def _read_changed(self, connection: "Connection") -> None:
+        changed, self._changed = self._changed, set()
+        try:
+            if not self._is_filled:
+                changed.update(
+                    await features.read_popular(connection, _MOST_POPULAR, half_lives_ms=POPULARITY_HALF_LIVES_MS)
+                )
+            await self._read(connection, changed)
+        except BaseException:
+            self._changed |= changed
+            raise
+        self._is_filled = True
+
+    async def add(self, connection: "Connection", item_ids: Collection[str]) -> None:
+        """Reads the sums of those of these items that have no number yet."""
+        await self._read(connection, [item_id for item_id in item_ids if self.table.index.find(item_id) is None])
+
+    async def _read(self, connection: "Connection", item_ids: Iterable[str]) -> None:
+        wanted: Sequence[str] = list(item_ids)
+        for start in range(0, len(wanted), _BATCH):
+            found, sums = await features.read_sums(connection, wanted[start : start + _BATCH])
+            self.table.update(self.table.index.number(found), sums)
