@@ -27,6 +27,10 @@ _BYTES: Final = 4
 _SCALES: Final = np.array([20.0, 20.0, 20.0, 50.0], np.float32)[:, None]
 _REPEATS_SCALE: Final = 50.0
 
+LEAST_OWN: Final = -2.0
+"""Where having an item already makes it less than an eighth as likely, the user does not get it again, however few other
+items there are."""
+
 Values = NDArray[np.float32]
 
 
@@ -66,8 +70,9 @@ class Candidates:
         if profile.history.seen_hashes:
             self._add_earlier(profile.history, now_ms)
 
-    def scores(self, weights: Values, item_scores: Values | None = None) -> Values:
-        """The weighted sum of each candidate's features. `weights`: for the user's size of history. `item_scores`: by
+    def scores(self, weights: Values, item_scores: Values | None = None, *, least_own: float = LEAST_OWN) -> Values:
+        """The weighted sum of each candidate's features; minus infinity for an item of the user's own whose own part of
+        it is less than `least_own`. `weights`: for the user's size of history. `item_scores`: by
         item number, the part of the features that are the same for all users (`ItemTable.scores`), where it has been
         computed.
         """
@@ -77,7 +82,9 @@ class Candidates:
             scores = item_scores.take(self.numbers)
         scores += weights[FROM_NEIGHBOURS] @ self._lists
         scores += (weights[ABSENCE] * self._absence) * self._table.prior.take(self.numbers)
-        scores[self.own_rows] += self._own @ weights[FROM_OWN]
+        own: Values = self._own @ weights[FROM_OWN]
+        own[own < least_own] = -np.inf
+        scores[self.own_rows] += own
         return scores
 
     def features(self, rows: Sequence[int] | NDArray[np.intp] | slice = slice(None)) -> Values:

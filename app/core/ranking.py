@@ -45,21 +45,20 @@ class Ranking:
     ) -> Ranked:
         """`factors`: by item. `without`: item numbers."""
         candidates = self._candidates
-        scores = candidates.scores(self._weights, self._item_scores)
-        left_out: list[NDArray[np.intp] | NDArray[np.int32]] = []
-        if repeats == "avoid":
-            left_out.append(candidates.own_rows)
-        elif repeats == "only":
-            left_out.append(np.delete(np.arange(len(scores)), candidates.own_rows))
+        if repeats == "only":
+            scores = candidates.scores(self._weights, self._item_scores, least_own=-np.inf)
+            scores[np.delete(np.arange(len(scores)), candidates.own_rows)] = -np.inf
+        else:
+            scores = candidates.scores(self._weights, self._item_scores)
+            if repeats == "avoid":
+                scores[candidates.own_rows] = -np.inf
         if without:
-            left_out.append(candidates.rows_of(without))
-        for rows in left_out:
-            scores[rows] = -np.inf
+            scores[candidates.rows_of(without)] = -np.inf
+        left_out = scores == -np.inf
         scores -= scores.max(initial=_LEAST_LOGARITHM)
         np.maximum(scores, _LEAST_LOGARITHM, out=scores)
         np.exp(scores, out=scores)
-        for rows in left_out:
-            scores[rows] = 0.0
+        scores[left_out] = 0.0
         for item_id, factor in factors.items():
             if (number := self._index.find(item_id)) is not None:
                 scores[candidates.rows_of([number])] *= factor

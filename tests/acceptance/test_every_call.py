@@ -85,7 +85,7 @@ def calls() -> Iterator[Call]:
 def test_every_call_answers_with_every_status_that_is_documented(
     environment: dict[str, str], database_url: str
 ) -> None:
-    variants = '[{"name": "bolder", "share": 0.5, "weights": {"prior_stale": 2}}]'
+    variants = '[{"name": "bolder", "share": 0.5, "weights": {"popular_week": 2}}]'
     with running({**environment, "VARIANTS": variants}) as service:
         document = service.client.get("/openapi.json").json()
         documented = {

@@ -10,6 +10,7 @@ import httpx
 from app.adapters import analytics
 from app.settings import Settings
 from tests.support.api import serving, watch
+from tests.support.item_sums import have_sums
 
 A_YEAR = timedelta(days=365)
 SUMS = ("analytics_shown", "analytics_watches", "analytics_items", "analytics_variants")
@@ -113,7 +114,7 @@ async def test_places_beyond_20_do_not_count(settings: Settings, pool: asyncpg.P
 
 
 async def test_reco_logs_its_own_answer_with_sources(settings: Settings, pool: asyncpg.Pool) -> None:
-    await pool.execute("INSERT INTO item_stats (item_id, popularity, frequency) VALUES ('a', 2, 1), ('b', 1, 1)")
+    await have_sums(pool, a=2.0, b=1.0)
     async with serving(settings) as client:
         headers = {"X-Autolog-Impressions": "true", "X-Request-ID": "shown-1"}
         answer = (await client.get("/reco?user_id=ann&session_id=s1", headers=headers)).json()

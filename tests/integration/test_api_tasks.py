@@ -19,6 +19,7 @@ from app.settings import Settings
 from app.supervisor import Progress
 from app.wiring import Service
 from tests.support.api import serving, stored, watch
+from tests.support.item_sums import have_sums
 from tests.support.pipeline import until
 
 
@@ -203,7 +204,7 @@ async def test_change_feed_that_crashed_reads_what_changed_meanwhile(
 async def test_drain_writes_what_waits_in_the_buffer_after_http_has_ended(
     settings: Settings, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await pool.execute("INSERT INTO item_stats (item_id, popularity) VALUES ('heat', 1)")
+    await have_sums(pool, heat=1.0)
     insert, gate = ingest.insert_events, asyncio.Event()
 
     async def insert_later(*arguments: Any) -> Any:

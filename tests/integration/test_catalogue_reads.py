@@ -9,6 +9,8 @@ import pytest
 from app.adapters import catalogue, features
 from app.adapters.catalogue import StoredItem
 from app.core.catalogue import UNKNOWN, Card
+from app.core.signals import POPULARITY_HALF_LIVES_MS
+from tests.support.item_sums import have_sums
 
 NOW: Final = datetime.now(UTC).replace(microsecond=0)
 DAY: Final = timedelta(days=1)
@@ -43,9 +45,9 @@ async def count(pool: asyncpg.Pool, item_id: str, **sums: float) -> None:
     await pool.execute(f"INSERT INTO item_stats ({names}) VALUES ({places})", item_id, *sums.values())
 
 
-async def popular(pool: asyncpg.Pool, limit: int, category: str | None = None) -> list[tuple[str, float]]:
+async def popular(pool: asyncpg.Pool, limit: int, category: str | None = None) -> set[str]:
     async with pool.acquire() as connection:
-        return await features.read_popular(connection, limit, category)
+        return set(await features.read_popular(connection, limit, category, half_lives_ms=POPULARITY_HALF_LIVES_MS))
 
 
 async def new(
@@ -80,16 +82,27 @@ async def test_a_card_has_what_was_stored(pool: asyncpg.Pool) -> None:
 async def test_popular_items_are_read_by_category_and_overall(pool: asyncpg.Pool) -> None:
     await have(pool, SHOWN, item("other", categories=["book", "film"]), item("book", categories=["book"]), *NOT_SERVED)
     for rank, item_id in enumerate(("other", "shown", "book", "hidden", "expired", "coming", "unknown")):
-        await count(pool, item_id, popularity=1.0 + rank)
+        await have_sums(pool, **{item_id: 1.0 + rank})
     await have(pool, item("disliked"), item("met by nobody"))
-    await count(pool, "disliked", popularity=-1.0)
-    assert await popular(pool, 10, "film") == [("shown", 2.0), ("other", 1.0)]
-    assert await popular(pool, 1, "film") == [("shown", 2.0)]
-    assert await popular(pool, 10, "music") == []
-    assert await popular(pool, 10) == [("unknown", 7.0), ("book", 3.0), ("shown", 2.0), ("other", 1.0)]
-    async with pool.acquire() as connection:
-        of_catalogue = await features.read_popular(connection, 2, catalogue_only=True)
-    assert of_catalogue == [("book", 3.0), ("shown", 2.0)]
+    await have_sums(pool, disliked=-1.0)
+    assert await popular(pool, 10, "film") == {"shown", "other"}
+    assert await popular(pool, 1, "film") == {"shown"}
+    assert await popular(pool, 10, "music") == set()
+    # The last is also the item of the latest event.
+    assert await popular(pool, 2) == {"unknown", "coming", "disliked"}
+
+
+async def test_popular_items_are_the_best_by_each_half_life(pool: asyncpg.Pool) -> None:
+    day_ms = 86_400_000
+    now = {"popular_ms": 100 * day_ms}
+    await count(pool, "of the hour", **now, popular_hours=5.0, popular_day=1.0, popular_week=1.0)
+    await count(pool, "of the day", **now, popular_hours=1.0, popular_day=5.0, popular_week=1.0)
+    # Two days old: a quarter is left of what it was by the day, and more than half of what it was by the week.
+    await count(pool, "of the week", popular_ms=98 * day_ms, popular_hours=9.0, popular_day=9.0, popular_week=9.0)
+    await count(pool, "none", **now, popular_hours=1.0, popular_day=1.0, popular_week=1.0)
+    await have(pool, *[item(name) for name in ("of the hour", "of the day", "of the week", "none")])
+    assert await popular(pool, 1) - {"none"} == {"of the hour", "of the day", "of the week"}
+    assert await popular(pool, 1, "film") == {"of the hour", "of the day", "of the week"}
 
 
 async def test_new_items_are_those_published_or_come_lately_the_least_shown_first(pool: asyncpg.Pool) -> None:
@@ -138,7 +151,11 @@ async def test_the_fallback_list_is_newest_first_then_uncatalogued_items(pool: a
 # Statement → its arguments, and the index that it goes by.
 STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...], str]]] = {
     "cards": (catalogue._SQL["read_cards"], (["i1", "i2"],), "items_pkey"),
-    "popular of a category": (features._SQL["read_popular_of_category"], (500, "c1"), "items_categories"),
+    "popular of a category": (
+        features._SQL["read_popular_of_category"],
+        (500, *POPULARITY_HALF_LIVES_MS, "c1"),
+        "items_categories",
+    ),
     "new": (catalogue._SQL["read_new"], (NOW - DAY, 100), "items_newest"),
     "new of a category": (catalogue._SQL["read_new_of_category"], (NOW - YEAR, 100, "c1"), "items_categories"),
     "fallback": (catalogue._SQL["read_newest"], (2500,), "items_newest"),
@@ -154,7 +171,7 @@ async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
         SELECT 'i' || n, ARRAY['c' || n % 1000], now() - n * interval '864 s' FROM generate_series(1, 20000) AS n"""
     )
     await pool.execute(
-        "INSERT INTO item_stats (item_id, popularity) SELECT 'i' || n, n FROM generate_series(1, 20000) AS n"
+        "INSERT INTO item_stats (item_id, popular_week) SELECT 'i' || n, n FROM generate_series(1, 20000) AS n"
     )
     await pool.execute("ANALYZE items, item_stats")
     return pool

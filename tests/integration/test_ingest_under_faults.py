@@ -14,11 +14,12 @@ from app.core.events import Record
 from app.devstack import Stack
 from app.settings import Settings
 from tests.support.api import serving, stored, watch
+from tests.support.item_sums import have_sums
 from tests.support.pipeline import counted
 
 
 async def test_a_full_buffer_says_so_at_once(settings: Settings, pool: asyncpg.Pool) -> None:
-    await pool.execute("INSERT INTO item_stats (item_id, popularity) VALUES ('heat', 1)")
+    await have_sums(pool, heat=1.0)
     async with serving(settings, ingest_max_pending_events=2, ingest_timeout_sec=20.0) as client:
         async with pool.acquire() as blocker, blocker.transaction():
             await blocker.execute("LOCK TABLE events IN SHARE MODE")

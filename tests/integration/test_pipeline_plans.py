@@ -21,7 +21,7 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "item keys": (features._SQL["item_keys"], (["item-1", "item-2"],)),
     "write histories": (features._SQL["write_histories"], (["user-1"], [b""])),
     "read histories": (features._SQL["read_histories"], (["user-1"],)),
-    "neighbours": (features._SQL["read_neighbours"], (["item-1"], 100, 0.6, 1.0)),
+    "neighbours": (features._SQL["read_neighbours"], (["item-1"], 100, 0.4, 0.6, 1.0)),
     "last erasures": (erasures._SQL["last"], (["user-1", "user-2"],)),
     "unfinished erasures": (erasures._SQL["unfinished"], (10.0, 100)),
     "events of an erased user": (erasures._SQL["delete_events"], ("u1", 1, NOW, 100)),

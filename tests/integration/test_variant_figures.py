@@ -13,8 +13,9 @@ from app.core.variants import Variants, parse
 from app.settings import Settings
 from tests.integration.test_analytics import A_YEAR, impression, post, roll_up
 from tests.support.api import serving, watch
+from tests.support.item_sums import have_sums
 
-HALF: Final = parse('[{"name": "bolder", "share": 0.5, "weights": {"prior_stale": 2}}]')
+HALF: Final = parse('[{"name": "bolder", "share": 0.5, "weights": {"popular_week": 2}}]')
 ASSIGNED: Final = Variants("1", HALF)
 USERS: Final = [f"user-{number}" for number in range(40)]
 
@@ -26,7 +27,7 @@ async def by_variant(client: httpx.AsyncClient, days: int = 2) -> dict[str, dict
 
 async def test_from_answers_over_clicks_to_the_figures_of_each_variant(settings: Settings, pool: asyncpg.Pool) -> None:
     """Every user is shown two items; under `bolder` half the users click both and watch long, under control none."""
-    await pool.execute("INSERT INTO item_stats (item_id, popularity, frequency) VALUES ('a', 2, 1), ('b', 1, 1)")
+    await have_sums(pool, a=2.0, b=1.0)
     members = {name: [user for user in USERS if ASSIGNED.of(user).name == name] for name in ("bolder", "control")}
     active = members["bolder"][: len(members["bolder"]) // 2]
     async with serving(settings, variants=HALF) as client:

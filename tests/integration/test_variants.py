@@ -7,14 +7,14 @@ import asyncpg
 import httpx
 import pytest
 
-from app.core.model import MODEL
 from app.core.variants import Variants, parse
 from app.settings import Settings
 from tests.integration.test_keys import ADMIN, ADMIN_TOKEN, READ, READ_TOKEN, bearer
 from tests.support.api import serving
+from tests.support.item_sums import have_sums
 
 TWO: Final = parse(
-    '[{"name": "bolder", "share": 0.5, "weights": {"prior_stale": 2}}, {"name": "new", "share": 0, "weights": {}}]'
+    '[{"name": "bolder", "share": 0.5, "weights": {"popular_week": 2}}, {"name": "new", "share": 0, "weights": {}}]'
 )
 ASSIGNED: Final = Variants("1", TWO)
 USERS: Final = [f"user-{number}" for number in range(20)]
@@ -22,7 +22,7 @@ USERS: Final = [f"user-{number}" for number in range(20)]
 
 @pytest.fixture
 async def popular_items(pool: asyncpg.Pool) -> None:
-    await pool.execute("INSERT INTO item_stats (item_id, popularity, frequency) VALUES ('a', 2, 1), ('b', 1, 1)")
+    await have_sums(pool, a=2.0, b=1.0)
 
 
 async def reco(client: httpx.AsyncClient, user_id: str, more: str = "", **headers: str) -> dict[str, Any]:
@@ -39,11 +39,9 @@ async def test_a_user_is_ranked_by_the_weights_of_the_users_variant(settings: Se
     labels = {user: answer["variant"] for user, answer in answers.items()}
     assert labels == {user: ASSIGNED.of(user).name for user in USERS}
     assert set(labels.values()) == {"bolder", "control"}
-    # Without a history the first place scores `prior_stale`.
-    assert {(answer["variant"], answer["items"][0]["score"]) for answer in answers.values()} == {
-        ("bolder", 2.0),
-        ("control", MODEL.prior_stale),
-    }
+    # What is half as popular has a smaller share where popularity weighs more.
+    second = {answer["variant"]: answer["items"][1]["score"] for answer in answers.values()}
+    assert second["bolder"] < second["control"] < 1.0
 
 
 @pytest.mark.usefixtures("popular_items")
@@ -70,9 +68,12 @@ async def test_an_operator_may_look_at_any_variant_without_being_counted(
     settings: Settings, pool: asyncpg.Pool
 ) -> None:
     async with serving(settings, variants=TWO) as client:
-        for name, score in (("bolder", 2.0), ("control", MODEL.prior_stale), ("new", MODEL.prior_stale)):
+        second = {}
+        for name in ("bolder", "control", "new"):
             seen = await reco(client, "ann", f"&variant={name}", **{"X-Autolog-Impressions": "true"})
-            assert (seen["variant"], seen["items"][0]["score"]) == ("preview", score)
+            assert seen["variant"] == "preview"
+            second[name] = seen["items"][1]["score"]
+        assert second["bolder"] < second["control"] == second["new"]
         own = await reco(client, "ann", **{"X-Autolog-Impressions": "true"})
         refused = await client.get("/reco?user_id=ann&variant=bolde")
     assert refused.json()["errors"][0]["message"] == "there are bolder, new, control"

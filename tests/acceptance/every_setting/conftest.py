@@ -78,7 +78,7 @@ def world(
             "ONLINE_CACHE_POPULARITY_TTL_SEC": "3600",
             "EXPLORATION_SHARE": "0.5",
             "EXPLORATION_SEED": "summer",
-            "VARIANTS": '[{"name": "bolder", "share": 0.5, "weights": {"prior_stale": 2}}]',
+            "VARIANTS": '[{"name": "bolder", "share": 0.5, "weights": {"popular_week": 2}}]',
         }
         with running(environment) as service:
             yield World(service, Settings.from_env(environment), redis_proxy, stack)
