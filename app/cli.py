@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "doctor": ("doctor", "doctor"),
     "dlq": ("inspect_rows", "dlq"),
     "cache": ("cache", "cache"),
+    "model": ("model", "model"),
 }
 
 

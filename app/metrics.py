@@ -150,6 +150,27 @@ DLQ_BACKLOG: Final = _gauge(
 )
 DLQ_OLDEST: Final = _gauge("reco_feature_consumer_dlq_oldest_pending_ms", "Age of the oldest pending dead letter")
 
+# Learned ranking. Only the process that learns has the figures.
+_OF_WHOM: Final = (
+    "of the latest sampled events, by contender: served, learned, fixed (constants), popularity, before (what served "
+    "before); by items: all, or new to the user"
+)
+RANKING_HIT_RATE: Final = _gauge("reco_ranking_hit_rate", f"Hit rate@20 {_OF_WHOM}", "contender", "items")
+RANKING_NDCG: Final = _gauge("reco_ranking_ndcg", f"NDCG@20 {_OF_WHOM}", "contender", "items")
+RANKING_MRR: Final = _gauge("reco_ranking_mrr", f"Mean reciprocal rank@20 {_OF_WHOM}", "contender", "items")
+RANKING_TESTS: Final = _gauge(
+    "reco_ranking_tests", "Tests that the figures of the ranking rest on, by items: all, new", "items"
+)
+RANKING_VERSION: Final = _gauge(
+    "reco_ranking_version", "The version of the ranking's weights that this process serves (`reco model list`)"
+)
+LEARNER_SAMPLES: Final = _counter(
+    "reco_ranking_samples_total",
+    "Sampled events by result: taught; dropped because no_lists (what ranking reads was not at hand), full (the "
+    "learner's queue), not_finite (the features), failed (an error, see the log)",
+    "result",
+)
+
 # Process
 BUILD_INFO: Final = _gauge("reco_build_info", "Always 1; the labels name the build that runs", "version", "revision")
 TASK_RUNNING: Final = _gauge("reco_task_running", "1 while a supervised task runs", "task")

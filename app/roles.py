@@ -11,7 +11,7 @@ from app.adapters.history_cache import HistoryCache
 from app.adapters.ingest import InsertStatus
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
-from app.api import analytics, ingest, items, recommendations, root, rules, users
+from app.api import analytics, ingest, items, model, recommendations, root, rules, users
 from app.api.refused_keys import RefusedKeys
 from app.core.events import Record
 from app.core.variants import Variants
@@ -29,14 +29,45 @@ from app.serving.recommender import Recommender
 from app.settings import Settings
 from app.supervisor import TaskSpec
 from workers.consumer import FeatureConsumer
+from workers.learner import LearnerTask
 from workers.maintenance import Maintenance
 from workers.relay import Relay
+from workers.sampler import Sampler
 from workers.traces import LateFeatures
 
 _BEACON_PATH: Final = "/log/batch"
+# Lists that only the learner reads are reloaded in a twenty-fifth of the time.
+_LEARNERS_RELOAD_THROTTLE: Final = 24.0
 
 
-def workers(settings: Settings, database: Database, cache: HistoryCache | None) -> list[TaskSpec]:
+def candidate_caches(settings: Settings, database: Database) -> CandidateCaches | None:
+    """What the API ranks from, and the learner of the same process; None: the roles have neither."""
+    serves = "api" in settings.role
+    if not serves and not _learns(settings):
+        return None
+    return CandidateCaches(
+        database,
+        related_ttl_sec=settings.online_cache_related_ttl_sec,
+        popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
+        max_keys=settings.online_cache_memory_max_keys,
+        catalogue_only=settings.catalogue_only,
+        **({} if serves else {"reload_throttle": _LEARNERS_RELOAD_THROTTLE}),
+    )
+
+
+def _learns(settings: Settings) -> bool:
+    return "consumer" in settings.role and settings.ranking_learning != "off"
+
+
+def _change_feed(database: Database, caches: CandidateCaches) -> TaskSpec:
+    """Without it what is read is only less fresh."""
+    feed = ChangeFeed(database, caches.outdate, caches.outdate_all)
+    return TaskSpec("change-feed", feed.run, need="degrades")
+
+
+def workers(
+    settings: Settings, database: Database, cache: HistoryCache | None, caches: CandidateCaches | None
+) -> list[TaskSpec]:
     """The tasks of the roles `relay` and `consumer`, and maintenance, which every process runs."""
     kafka = options.kafka_options(settings)
     # Between two beats is at most one transaction, and calls of Kafka and Redis with fixed or shorter deadlines.
@@ -50,8 +81,22 @@ def workers(settings: Settings, database: Database, cache: HistoryCache | None) 
     if "consumer" in settings.role:
         # Members of one group: while Postgres writes the batch of one, another decodes and folds its own (ADR 17).
         late = LateFeatures()
+        learner: LearnerTask | None = None
+        if caches is not None and _learns(settings):
+            learner = LearnerTask(database, Sampler(caches.at_hand, caches.table), settings.ranking_learning)
+            tasks.append(TaskSpec("learner", learner.run, need="degrades", work="degrades"))
+            if "api" not in settings.role:
+                tasks.append(_change_feed(database, caches))
         for number in range(1, settings.feature_consumer_members + 1):
-            consumer = FeatureConsumer(database, cache, kafka, options.consumer_options(settings), late, member=number)
+            consumer = FeatureConsumer(
+                database,
+                cache,
+                kafka,
+                options.consumer_options(settings),
+                late,
+                member=number,
+                learner=learner,
+            )
             name = "feature-consumer" if number == 1 else f"feature-consumer-{number}"
             tasks.append(TaskSpec(name, consumer.run, stall_sec, work=work))
     maintenance = Maintenance(
@@ -65,7 +110,12 @@ class Api:
     """The role `api`: takes events and answers recommendations. The wiring runs the HTTP server, as in every role."""
 
     def __init__(
-        self, settings: Settings, database: Database, cache: HistoryCache | None, cache_written: HistoryCache | None
+        self,
+        settings: Settings,
+        database: Database,
+        cache: HistoryCache | None,
+        cache_written: HistoryCache | None,
+        caches: CandidateCaches,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -77,16 +127,9 @@ class Api:
             cache_timeout_sec=settings.online_cache_redis_timeout_sec,
             max_keys=settings.online_cache_memory_max_keys,
         )
-        self._caches = CandidateCaches(
-            database,
-            related_ttl_sec=settings.online_cache_related_ttl_sec,
-            popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
-            max_keys=settings.online_cache_memory_max_keys,
-            catalogue_only=settings.catalogue_only,
-        )
         self._recommender = Recommender(
             self._histories,
-            self._caches,
+            caches,
             exploration_share=settings.exploration_share,
             exploration_seed=settings.exploration_seed,
         )
@@ -101,7 +144,7 @@ class Api:
             on_stored=self._notifier.announce,
             probe=self._try_insert,
         )
-        self._change_feed = ChangeFeed(database, self._caches.outdate, self._caches.outdate_all)
+        self._change_feed = _change_feed(database, caches)
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
         self._refused_keys = RefusedKeys(database)
@@ -127,7 +170,7 @@ class Api:
             [TaskSpec("ingest-buffer", self._buffer.run, stall_sec=flush_sec)],
             [
                 TaskSpec("ingest-notifier", self._notifier.run, need="degrades"),
-                TaskSpec("change-feed", self._change_feed.run, need="degrades"),
+                self._change_feed,
                 TaskSpec("sla-window", self._sla.run, need="degrades"),
                 TaskSpec("refused-keys", self._refused_keys.run, need="degrades"),
             ],
@@ -143,12 +186,12 @@ class Api:
             *rules.handlers(self._database),
             *users.handlers(self._database, self._cache_written, self._histories.forget),
             *analytics.handlers(self._database, self._sla),
+            *model.handlers(self._database),
         ]
 
     async def close(self) -> None:
         self._wrong_keys.log()
         await self._histories.close()
-        await self._caches.close()
         if self._limiter is not None:
             await self._limiter.close()
 

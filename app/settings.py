@@ -31,7 +31,16 @@ SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 OPEN_REMEDY = "set API_KEYS or API_KEYS_FILE (`reco key new NAME`), or HTTP_HOST=127.0.0.1"
 
 # An unknown variable with one of these prefixes is a typing error, which must not be ignored silently.
-_OWN_PREFIXES = ("OUTBOX_", "FEATURE_CONSUMER_", "ONLINE_CACHE_", "INGEST_", "RETENTION_", "API_KEYS", "RATE_LIMIT_")
+_OWN_PREFIXES = (
+    "OUTBOX_",
+    "FEATURE_CONSUMER_",
+    "ONLINE_CACHE_",
+    "INGEST_",
+    "RETENTION_",
+    "API_KEYS",
+    "RATE_LIMIT_",
+    "RANKING_",
+)
 
 
 # Kubernetes puts the addresses of a namespace's services into each container: those of one named `outbox-relay` are
@@ -123,6 +132,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     exploration_seed: Annotated[str, Meta(max_length=64)] = "1"
     variants: tuple[Variant, ...] = ()
     experiment: Annotated[str, Meta(max_length=64)] = "1"
+    ranking_learning: Literal["auto", "shadow", "off"] = "auto"
 
     shutdown_timeout_sec: Positive = 10.0
     shutdown_grace_sec: Annotated[float, Meta(ge=0)] = 2.0

@@ -58,7 +58,10 @@ class Service:
         self._kafka_probe: KafkaProbe | None = None
         self._migrated = migrated
         self._monitor = Monitor(self._dependencies())
-        self._api = roles.Api(settings, self._database, cache, self._cache_written) if "api" in settings.role else None
+        self._caches = roles.candidate_caches(settings, self._database)
+        self._api: roles.Api | None = None
+        if "api" in settings.role and self._caches is not None:
+            self._api = roles.Api(settings, self._database, cache, self._cache_written, self._caches)
         self._stages = self._tasks()
         self._supervisor = Supervisor([task for stage in self._stages for task in stage])
 
@@ -98,6 +101,8 @@ class Service:
     async def _close(self) -> None:
         if self._api is not None:
             await self._api.close()
+        if self._caches is not None:
+            await self._caches.close()
         await self._redis.close()
         if self._kafka_probe is not None:
             await self._kafka_probe.close()
@@ -108,7 +113,7 @@ class Service:
         and the requests in hand; the buffer with what they left in it, and what follows its flushes; the probe.
         """
         return [
-            roles.workers(self._settings, self._database, self._cache_written),
+            roles.workers(self._settings, self._database, self._cache_written, self._caches),
             [TaskSpec("http-server", self._serve_http, stall_sec=15.0)],
             *(self._api.stages() if self._api is not None else []),
             [

@@ -22,9 +22,11 @@ from app.adapters.sessions import Session
 from app.core.brake import Brake
 from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message
+from app.core.ranking_samples import RankingSample
 from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.errors import DependencyDown, describe
 from workers.incoming import Incoming, dead_letter
+from workers.sampler import BatchSampler, Sampler
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -36,7 +38,8 @@ _CHUNK: Final = 50
 
 
 class Applied(Struct):
-    """What became of a batch: events counted, duplicates, dead letters; histories to write through to the cache.
+    """What became of a batch: events counted, duplicates, dead letters; histories to write through to the cache, and
+    samples for the learner.
 
     `done`: how many records that is, from the first one on.
     """
@@ -46,6 +49,7 @@ class Applied(Struct):
     dead: int = 0
     done: int = 0
     histories: dict[str, Versioned] = field(default_factory=dict)
+    samples: list[RankingSample] = field(default_factory=list)
 
     def add(self, other: "Applied") -> None:
         self.counted += other.counted
@@ -53,6 +57,7 @@ class Applied(Struct):
         self.dead += other.dead
         self.done += other.done
         self.histories.update(other.histories)
+        self.samples += other.samples
 
 
 class Braked(Exception):
@@ -66,8 +71,11 @@ class FeatureWriter:
     Raises `Braked` for a message that cannot be counted while `brake` allows no dead letter.
     """
 
-    def __init__(self, database: Database, *, max_retries: int, brake: Brake | None = None) -> None:
+    def __init__(
+        self, database: Database, *, max_retries: int, brake: Brake | None = None, sampler: Sampler | None = None
+    ) -> None:
         self._database = database
+        self._sampler = sampler
         self._max_retries = max_retries
         self._brake = brake
         self._keys = features.ItemKeys()
@@ -181,7 +189,9 @@ class FeatureWriter:
         if fresh_ids:
             # Of before an erasure. The same event may have been sent again since, and that one counts.
             await features.unconsume(connection, list(fresh_ids))
-        folded = await _fold_in_chunks(fresh, stored)
+        samples: list[RankingSample] = []
+        sampler = None if self._sampler is None else self._sampler.for_batch(len(fresh))
+        folded = await _fold_in_chunks(fresh, stored, sampler, samples)
         histories = await _encode_in_chunks(folded.histories)
         if histories:
             await features.write_histories(connection, histories)
@@ -200,16 +210,24 @@ class FeatureWriter:
             user_id: Versioned(entry.version, histories.get(user_id, entry.history))
             for user_id, entry in stored.items()
         }
-        return Applied(counted=len(fresh), duplicates=len(messages) - len(fresh), histories=current)
+        return Applied(counted=len(fresh), duplicates=len(messages) - len(fresh), histories=current, samples=samples)
 
 
-async def _fold_in_chunks(messages: Sequence[Message], stored: Mapping[str, Versioned]) -> Fold:
+async def _fold_in_chunks(
+    messages: Sequence[Message],
+    stored: Mapping[str, Versioned],
+    sampler: BatchSampler | None,
+    samples: list[RankingSample],
+) -> Fold:
+    """Adds to `samples` what the sampler takes."""
     total = Fold()
     histories: dict[str, History] = {}
     for start in range(0, len(messages), _CHUNK):
         chunk = messages[start : start + _CHUNK]
         for user_id in {message.user_id for message in chunk}.difference(histories).intersection(stored):
             histories[user_id] = features.history_of(stored[user_id])
+        if sampler is not None:
+            samples += sampler.take(chunk, histories)
         part = fold(chunk, histories, onto=total)
         histories.update(part.histories)
         total.histories.update(part.histories)

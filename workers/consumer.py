@@ -27,6 +27,7 @@ from workers import traces
 from workers.batch import Applied, Braked, FeatureWriter
 from workers.incoming import Incoming, read_record, read_unreadable, was_replayed
 from workers.lag import Stuck
+from workers.learner import LearnerTask
 from workers.offsets import Polled
 from workers.outage import Outage, delay, kind_of
 from workers.subscription import Subscription
@@ -63,15 +64,18 @@ class FeatureConsumer:
         late: traces.LateFeatures,
         *,
         member: int = 1,
+        learner: LearnerTask | None = None,
     ) -> None:
-        """`late`: of all members of the process. `member`: which of them this is, for the log."""
+        """`late`, `learner`: of all members of the process. `member`: which of them this is, for the log."""
         self._kafka_options = kafka_options
         self._options = options
         self._writer = FeatureWriter(
             database,
             max_retries=options.max_retries_per_message,
             brake=Brake() if options.brake_retry_sec else None,
+            sampler=None if learner is None else learner.sampler,
         )
+        self._learner = learner
         self._size = BatchSize(options.max_poll_records, budget_sec=options.statement_timeout_sec)
         self._database = database
         self._cache = cache
@@ -170,7 +174,9 @@ class FeatureConsumer:
                 error = await self._apply_part(part, applied)
                 # What was committed is in the cache before the rest is waited for.
                 await self._write_through(applied.histories)
-                applied.histories = {}
+                if self._learner is not None:
+                    self._learner.offer(applied.samples)
+                applied.histories, applied.samples = {}, []
                 if error is not None:
                     self._waits(outage, error)
                     wait_sec = self._wait_sec(error, len(part), outage.failures)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 AuditedAction: TypeAlias = Literal[
-    "erase_user", "store_items", "delete_item", "store_rule", "delete_rule", "refuse_key"
+    "erase_user", "store_items", "delete_item", "store_rule", "delete_rule", "refuse_key", "change_model"
 ]
 
 _SQL: Final = sql.load(__file__)

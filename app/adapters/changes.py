@@ -19,6 +19,8 @@ _READ_LIMIT: Final = 200
 KEEP_SEC: Final = 300.0
 # A sentinel among a change's items, not an item id (no item has an empty id): the rules changed.
 RULES_CHANGED: Final = ""
+# Another one: another model serves, or it was pinned. No item id has an unprintable character.
+MODEL_CHANGED: Final = "\t"
 
 
 async def record(connection: "Connection", item_ids: Collection[str]) -> None:

@@ -15,6 +15,7 @@ class Choice(Struct, frozen=True):
 
     model: Model
     weights: Weights | None
+    version: int | None
     label: str | UnsetType
 
 
@@ -33,4 +34,4 @@ def choose(variants: Variants, user_id: str, asked: str | None, request: Request
 
 
 def _choice(variant: Variant, label: str | UnsetType) -> Choice:
-    return Choice(variant.model, None if variant.weights is None else array_of(variant.weights), label)
+    return Choice(variant.model, None if variant.weights is None else array_of(variant.weights), variant.version, label)

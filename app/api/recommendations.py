@@ -129,6 +129,7 @@ def handlers(
             seen=_seen(query.exclude_seen),
             model=choice.model,
             weights=choice.weights,
+            version=choice.version,
         )
         if autolog and found.items:
             log_impression(_impression(query, found, context, choice.label, now_ms))

@@ -19,7 +19,8 @@ RATE: Final = 0.1
 # What is learned of users with one size of history says something of the others, too.
 _OTHER_SIZES: Final = 0.3
 _FIRST_SQUARE: Final = 1e-2
-_LARGEST: Final = 20.0
+LARGEST: Final = 20.0
+"""No weight gets beyond this, on either side of 0."""
 
 
 class Learner(Struct):
@@ -49,5 +50,5 @@ def learn(learner: Learner, features: NDArray[np.float32], chosen: int, size: in
     of_sizes = np.where(np.arange(len(SIZES)) == size, 1.0, _OTHER_SIZES)[:, None] * gradient
     learner.squares += of_sizes**2
     learner.weights += RATE * of_sizes / np.sqrt(learner.squares)
-    np.clip(learner.weights, -_LARGEST, _LARGEST, out=learner.weights)
+    np.clip(learner.weights, -LARGEST, LARGEST, out=learner.weights)
     learner.events += 1

@@ -27,7 +27,7 @@ MAX_VARIANTS: Final = 20
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _RESERVED: Final = (CONTROL_NAME, PREVIEW_NAME)
-_FIELDS: Final = ("name", "share", "weights")
+_FIELDS: Final = ("name", "share", "weights", "model")
 # 48 bits: every hash is a distinct float below 1.
 _HASH_BYTES: Final = 6
 _HASHES: Final = 2.0 ** (8 * _HASH_BYTES)
@@ -51,17 +51,22 @@ _A_WEIGHT: Final = f"a number from -20 to 20, or {len(SIZES)} of them, one for e
 
 
 class Variant(Struct, frozen=True):
-    """`share` of the users, 0 to 1, is ranked by `model` and `weights`; None: by those that serve all users."""
+    """`share` of the users, 0 to 1, is ranked by `model` and `weights`, or by those of a `version`; neither: by those
+    that serve all users.
+    """
 
     name: str
     share: float
     model: Model
     weights: WeightRows | None = None
+    version: int | None = None
 
     def __str__(self) -> str:
         changed = [
             f"{name}={value}" for name in CONSTANTS if (value := getattr(self.model, name)) != getattr(MODEL, name)
         ]
+        if self.version is not None:
+            changed.append(f"model={self.version}")
         if self.weights is not None:
             for name, now, fixed in zip(FEATURES, zip(*self.weights, strict=True), START.T.tolist(), strict=True):
                 if list(now) != fixed:
@@ -122,7 +127,8 @@ NO_VARIANTS: Final = Variants("", ())
 
 def parse(text: str) -> tuple[Variant, ...]:
     """From JSON such as `[{"name": "bolder", "share": 0.1, "weights": {"newness": 0.5}}]`. A variant that names weights
-    of features is ranked by fixed weights: these, and `weights.START` for the rest.
+    of features is ranked by fixed weights: these, and `weights.START` for the rest. One that names a `model` is ranked
+    by the weights of that version.
 
     Raises `ValueError` that names every error, its path, and what is allowed.
     """
@@ -131,7 +137,7 @@ def parse(text: str) -> tuple[Variant, ...]:
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(entries, list) or len(entries) > MAX_VARIANTS:
-        raise ValueError(f'expected a list of at most {MAX_VARIANTS} objects {{"name", "share", "weights"}}')
+        raise ValueError(f'expected a list of at most {MAX_VARIANTS} objects {{"name", "share", "weights", "model"}}')
     errors: list[str] = []
     found = [_variant(entry, f"$[{index}]", errors) for index, entry in enumerate(entries)]
     names = [variant.name for variant in found if variant.name]
@@ -147,7 +153,7 @@ def parse(text: str) -> tuple[Variant, ...]:
 def _variant(entry: Any, path: str, errors: list[str]) -> Variant:
     """The variant as far as it is valid; its errors are added to `errors`."""
     if not isinstance(entry, dict):
-        errors.append(f'{path}: expected an object {{"name", "share", "weights"}}')
+        errors.append(f'{path}: expected an object {{"name", "share", "weights", "model"}}')
         return Variant("", 0.0, MODEL)
     errors += [
         f"{path}.{field}: no such field; the fields are {', '.join(_FIELDS)}" for field in entry if field not in _FIELDS
@@ -157,11 +163,17 @@ def _variant(entry: Any, path: str, errors: list[str]) -> Variant:
         errors.append(f"{path}.weights: expected an object")
         changes = {}
     constants, weights = _changes(changes, path, errors)
+    version = None
+    if "model" in entry:
+        version = _checked(entry["model"], Annotated[int, Meta(ge=1, le=2**31 - 1)], f"{path}.model", errors)
+        if weights:
+            errors.append(f"{path}: either a model or weights of features, not both")
     return Variant(
         _name(entry.get("name"), path, errors),
         _checked(entry.get("share"), Annotated[float, Meta(ge=0.0, le=1.0)], f"{path}.share", errors) or 0.0,
         structs.replace(MODEL, **constants),
         _overlaid(weights) if weights else None,
+        version,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from app.adapters import catalogue, features, rules
-from app.adapters.changes import RULES_CHANGED
+from app.adapters.changes import MODEL_CHANGED, RULES_CHANGED
 from app.adapters.postgres import Database
 from app.core import exploration
 from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
@@ -24,6 +24,7 @@ from app.core.rules import NO_RULES, Rules
 from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.serving.fresh_cache import FreshCache
 from app.serving.loaded_items import LoadedItems
+from app.serving.model_weights import ModelWeights
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -50,7 +51,8 @@ class CandidateCaches:
     """`neighbours` and `cards` by item; `popular`, `exploration_pool` and `fallback` by category.
 
     `catalogue_only`: items that the catalogue does not have are neither popular nor servable.
-    `rules` has the one key `RULES_CHANGED`. `table` has the items that stand in `neighbours` and `popular`.
+    `rules` has the one key `RULES_CHANGED`; `models` has the weights by version. `table` has the items that stand in
+    `neighbours` and `popular`.
     """
 
     def __init__(
@@ -61,12 +63,15 @@ class CandidateCaches:
         popularity_ttl_sec: float,
         max_keys: int,
         catalogue_only: bool,
+        reload_throttle: float = _RELOAD_THROTTLE,
     ) -> None:
         self._database = database
+        self._reload_throttle = reload_throttle
         self._catalogue_only = catalogue_only
         self._popularity_ttl_sec = popularity_ttl_sec
         self._items = LoadedItems()
         self.table = self._items.table
+        self.models = ModelWeights(database)
         self.neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
             self._load_neighbours,
@@ -74,7 +79,7 @@ class CandidateCaches:
             ttl_sec=related_ttl_sec,
             max_keys=max_keys,
             max_batch=_LISTS_A_LOAD,
-            reload_throttle=_RELOAD_THROTTLE,
+            reload_throttle=reload_throttle,
             fill_patience_sec=_FILL_PATIENCE_SEC,
         )
         self.cards: FreshCache[Card] = FreshCache(
@@ -84,7 +89,7 @@ class CandidateCaches:
             ttl_sec=related_ttl_sec,
             max_keys=max_keys,
             max_batch=1000,
-            reload_throttle=_RELOAD_THROTTLE,
+            reload_throttle=reload_throttle,
         )
         self.rules: FreshCache[Rules] = FreshCache(
             "rules",
@@ -92,7 +97,7 @@ class CandidateCaches:
             absent=NO_RULES,
             ttl_sec=_RULES_TTL_SEC,
             max_keys=1,
-            reload_throttle=_RELOAD_THROTTLE,
+            reload_throttle=reload_throttle,
         )
         self.popular: FreshCache[Popular] = self._by_category(
             "popular", self._load_popular, absent=NO_POPULAR, ttl_sec=popularity_ttl_sec
@@ -104,21 +109,31 @@ class CandidateCaches:
             "fallback", _fallback, absent=(), ttl_sec=_CATALOGUE_TTL_SEC
         )
 
+    def at_hand(self, seeds: Sequence[str]) -> tuple[Mapping[str, Neighbours], Popular] | None:
+        """The neighbours of these items, and what is popular, without waiting; None: some of it is loaded meanwhile."""
+        neighbours = self.neighbours.at_hand(seeds)
+        popular = self.popular.at_hand([EVERYTHING])
+        return None if neighbours is None or popular is None else (neighbours, popular[EVERYTHING])
+
     def outdate(self, item_ids: Sequence[str]) -> None:
-        """Makes the entries of these items stale; `RULES_CHANGED` stands for the rules."""
+        """Makes the entries of these items stale; `RULES_CHANGED` and `MODEL_CHANGED` stand for rules and model."""
         self._items.changed(item_ids)
         self.neighbours.outdate(item_ids)
         self.cards.outdate(item_ids)
         if RULES_CHANGED in item_ids:
             self.rules.outdate([RULES_CHANGED])
+        if MODEL_CHANGED in item_ids:
+            self.models.outdate()
 
     def outdate_all(self) -> None:
         """Makes every entry stale: another server may have come back than the one that they were read from."""
         self._items.forget()
+        self.models.outdate_all()
         for cache in self._all:
             cache.outdate_all()
 
     async def close(self) -> None:
+        await self.models.close()
         for cache in self._all:
             await cache.close()
 
@@ -199,7 +214,7 @@ class CandidateCaches:
             ttl_sec=ttl_sec,
             max_keys=_CATEGORIES,
             max_batch=1,
-            reload_throttle=_RELOAD_THROTTLE,
+            reload_throttle=self._reload_throttle,
         )
 
 

@@ -94,6 +94,22 @@ class FreshCache(Generic[V]):
                 stale = {key: loaded[key] for key in stale}
         return {**found, **stale}
 
+    def at_hand(self, keys: Collection[str]) -> dict[str, V] | None:
+        """The values of these keys, stale ones as they are, without waiting. None when one is missing. What is missing
+        or stale is loaded meanwhile.
+        """
+        fresh = self._store.fresh
+        found = {key: fresh[key] for key in keys if key in fresh}
+        if len(found) == len(keys):
+            return found
+        stale, missing = self._store.take([key for key in keys if key not in found])
+        if stale:
+            self._loader.reload(stale)
+        if missing:
+            self._loader.load_missing(missing)
+            return None
+        return {**found, **stale}
+
     def outdate(self, keys: Iterable[str]) -> None:
         """Makes these keys stale, also those whose load is under way."""
         keys = list(keys)

@@ -23,7 +23,7 @@ from app.core.needs import (
 )
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.serving import Answering, Exploration
-from app.core.weights import START, Weights
+from app.core.weights import Weights
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from app.serving.histories import Histories
 
@@ -45,6 +45,7 @@ class Recommender:
         exploration_seed: str,
     ) -> None:
         self._table = caches.table
+        self._models = caches.models
         self._fetch = _sources(caches)
         self._histories = histories
         self._exploration_share = exploration_share
@@ -60,8 +61,14 @@ class Recommender:
         seen: frozenset[int] | None = None,
         model: Model = MODEL,
         weights: Weights | None = None,
+        version: int | None = None,
     ) -> Recommendation:
-        """As `serving.for_user`; `request_id` and the seed decide which new items are explored."""
+        """As `serving.for_user`; `request_id` and the seed decide which new items are explored.
+
+        It ranks by the weights of `version`, or by `weights`; both None: by those that serve all users.
+        """
+        if version is not None:
+            weights = await self._models.of(version)
         history = await self._histories.of(user_id, session_id)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._answer(
@@ -100,7 +107,7 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
 
     async def ranking_inputs(need: RankingInputsFor) -> RankingInputs:
         category = need.category or EVERYTHING
-        weights = START if need.weights is None else need.weights
+        weights = await caches.models.of(None) if need.weights is None else need.weights
         return RankingInputs(
             await caches.neighbours.get_many(need.seeds),
             await caches.popular.get(category),

@@ -1,0 +1,78 @@
+-- name: read_choice
+SELECT
+    m.version, m.created_at, m.weights, m.origin, m.reason AS made_because, m.figures,
+    c.pinned, c.reason, c.changed_at
+FROM ranking_choice AS c
+JOIN ranking_models AS m USING (version);
+
+-- name: read_models
+-- Newest first.
+SELECT version, created_at, weights, origin, reason, figures, served_at, withdrawn_at
+FROM ranking_models
+ORDER BY version DESC
+LIMIT $1;
+
+-- name: read_model
+SELECT version, created_at, weights, origin, reason, figures, served_at, withdrawn_at
+FROM ranking_models
+WHERE version = $1;
+
+-- name: read_weights
+SELECT version, weights FROM ranking_models WHERE version = ANY ($1::integer[]);
+
+-- name: read_before
+-- What served before this version and was not withdrawn.
+SELECT version, created_at, weights, origin, reason, figures, served_at, withdrawn_at
+FROM ranking_models
+WHERE version < $1 AND served_at IS NOT NULL AND withdrawn_at IS NULL
+ORDER BY version DESC
+LIMIT 1;
+
+-- name: lock_choice
+SELECT version, pinned FROM ranking_choice FOR UPDATE;
+
+-- name: add
+INSERT INTO ranking_models (weights, origin, reason, figures) VALUES ($1::jsonb, $2, $3, $4::jsonb) RETURNING version;
+
+-- name: withdraw
+UPDATE ranking_models SET withdrawn_at = now() WHERE version = $1;
+
+-- name: serve
+WITH chosen AS (
+    UPDATE ranking_choice SET version = $1, reason = $2, changed_at = now()
+)
+UPDATE ranking_models SET served_at = now(), withdrawn_at = NULL WHERE version = $1;
+
+-- name: pin
+UPDATE ranking_choice SET pinned = $1;
+
+-- name: prune
+-- The oldest versions beyond the newest $1, apart from those that something still names.
+DELETE FROM ranking_models
+WHERE
+    version <= (SELECT version FROM ranking_models ORDER BY version DESC LIMIT 1 OFFSET $1)
+    AND origin = 'learned'
+    AND version <> (SELECT c.version FROM ranking_choice AS c);
+
+-- name: read_learner
+SELECT
+    restarts, start_from, state, report, updated_at,
+    EXISTS (
+        SELECT FROM pg_locks
+        WHERE
+            locktype = 'advisory' AND granted AND classid = 0 AND objid = $1 AND objsubid = 1
+            AND database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+    ) AS is_held
+FROM ranking_learner;
+
+-- name: save_learner
+UPDATE ranking_learner SET state = $2, report = $3, updated_at = now() WHERE restarts = $1 RETURNING restarts;
+
+-- name: restart_learner
+UPDATE ranking_learner SET restarts = restarts + 1, start_from = $1, state = NULL, report = NULL;
+
+-- name: take_lock
+SELECT pg_try_advisory_lock($1);
+
+-- name: free_lock
+SELECT pg_advisory_unlock($1);

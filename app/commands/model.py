@@ -1,0 +1,279 @@
+"""`reco model`: the versions of the ranking's weights: what they are worth, which one serves, and who decides that."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from app.adapters import ranking_models
+from app.adapters.ranking_models import NoSuchModel, RankingModel, ServedModel
+from app.commands.dead_rows import operator
+from app.core.named_weights import NamedWeights, checked
+from app.core.weights import FEATURES, SIZES
+from app.errors import UserError, describe
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+V = TypeVar("V")
+
+_TIMEOUT_SEC = 10.0
+_SHOWN = ("served", "learned", "fixed", "popularity")
+
+
+@click.group()
+def model() -> None:
+    """The learned ranking: list its versions, compare them, and choose which one serves.
+
+    Each change is in the audit log (`reco audit --action change_model`), and acts within a second.
+    """
+
+
+@model.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_(limit: int, as_json: bool) -> None:
+    """The versions, newest first, with the figures that each had when it was made."""
+    served, found = _run(_listed(limit))
+    if as_json:
+        for one in found:
+            sys.stdout.buffer.write(msgspec.json.encode(one) + b"\n")
+        return
+    table = Table(box=None)
+    for name in ("version", "", "origin", "made", "learned", "served", "tests", "why"):
+        table.add_column(name, justify="right" if name in ("version", "learned", "served", "tests") else "left")
+    for one in found:
+        table.add_row(
+            str(one.version),
+            _mark(one, served),
+            one.origin,
+            one.created_at.isoformat(timespec="minutes"),
+            _ndcg(one, "learned"),
+            _ndcg(one, "served"),
+            str(one.figures.get("learned", {}).get("all", {}).get("tests", "")),
+            one.reason,
+        )
+    Console(width=200 if not sys.stdout.isatty() else None).print(table)
+    click.echo("learned and served: NDCG@20 of these weights, and of what served then, on the same tests")
+
+
+@model.command()
+@click.argument("version", type=int, required=False)
+@click.option("--json", "as_json", is_flag=True)
+def show(version: int | None, as_json: bool) -> None:
+    """A version (default: the one that serves) with its weights and figures."""
+    served, found = _run(_with_served(version))
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        return
+    click.echo(f"version {found.version} ({found.origin}), made {found.created_at.isoformat(timespec='seconds')}")
+    click.echo(f"  {found.reason}")
+    if found.version == served.version:
+        since = served.changed_at.isoformat(timespec="seconds")
+        click.echo(f"serves since {since}{', pinned' if served.pinned else ''}: {served.reason}")
+    elif found.withdrawn_at is not None:
+        click.echo(f"rolled back {found.withdrawn_at.isoformat(timespec='seconds')}")
+    if found.figures:
+        click.echo("\nwhen it was made         hit rate@20  NDCG@20  MRR@20   tests")
+        for name in _SHOWN:
+            for items, entry in found.figures.get(name, {}).items():
+                label = f"{name}, {'all' if items == 'all' else 'new to the user'}"
+                figures = f"{entry['hit_rate']:.4f}   {entry['ndcg']:.4f}  {entry['mrr']:.4f}  {entry['tests']:>6}"
+                click.echo(f"  {label:<27} {figures}")
+    click.echo()
+    _print_weights(found.weights)
+
+
+@model.command()
+@click.argument("one", type=int)
+@click.argument("other", type=int)
+def diff(one: int, other: int) -> None:
+    """What the weights of OTHER add to those of ONE."""
+
+    async def read(connection: "Connection") -> tuple[RankingModel, RankingModel]:
+        return await _read(connection, one), await _read(connection, other)
+
+    first, second = _run(read)
+    names = [name for name in FEATURES if first.weights.get(name) != second.weights.get(name)]
+    zeros = [0.0] * len(SIZES)
+    _print_weights(
+        {
+            name: [b - a for a, b in zip(first.weights.get(name, zeros), second.weights.get(name, zeros), strict=True)]
+            for name in names
+        },
+        signs=True,
+    )
+    if not names:
+        click.echo(f"The versions {one} and {other} have the same weights.")
+
+
+@model.command()
+@click.argument("version", type=int)
+@click.option("--reason", default="an operator chose it", show_default=True)
+def promote(version: int, reason: str) -> None:
+    """Make VERSION serve within a second, whatever its figures.
+
+    The learner goes on deciding from there; `reco model pin` keeps it from that.
+    """
+    _serve(version, reason, pin=None)
+    click.echo(f"Version {version} serves within a second. The learner may replace it; `reco model pin` prevents that.")
+
+
+@model.command()
+@click.option("--reason", default="an operator decided it", show_default=True)
+def rollback(reason: str) -> None:
+    """Go back to what served before, and pin it, so that it stays until `reco model unpin`."""
+
+    async def roll_back(connection: "Connection") -> tuple[int, int | None]:
+        served = await ranking_models.read_served(connection)
+        async with connection.transaction():
+            await ranking_models.pin(connection, False, actor=_actor())
+            before = await ranking_models.roll_back(connection, reason, of=served.version, actor=_actor())
+            await ranking_models.pin(connection, before is not None or served.pinned, actor=_actor())
+        return served.version, before
+
+    version, before = _run(roll_back)
+    if before is None:
+        raise UserError(f"nothing served before version {version}; `reco model list` shows what can be promoted")
+    click.echo(f"Version {before} serves within a second in place of {version}, and is pinned until `reco model unpin`")
+
+
+@model.command()
+@click.argument("version", type=int, required=False)
+def pin(version: int | None) -> None:
+    """Make VERSION (default: what serves) serve until `reco model unpin`: the learner learns and decides nothing."""
+    if version is None:
+        version = _run(_pinned(pinned=True))
+    else:
+        _serve(version, "an operator pinned it", pin=True)
+    click.echo(f"Version {version} serves until `reco model unpin`")
+
+
+@model.command()
+def unpin() -> None:
+    """Let the learner decide again which version serves (with RANKING_LEARNING=auto)."""
+    click.echo(f"Version {_run(_pinned(pinned=False))} serves; from now on the learner decides")
+
+
+@model.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--learn-on", is_flag=True, help="The learner starts anew from these weights, and forgets its own.")
+def import_(file: Path, learn_on: bool) -> None:
+    """Store the weights that `reco evaluate --save-weights FILE` saved as a new version.
+
+    It does not serve until `reco model promote`, or until a variant names it.
+    """
+    weights, figures = _weights_in(file)
+
+    async def store(connection: "Connection") -> int:
+        async with connection.transaction():
+            reason = f"imported from {file.name}"
+            version = await ranking_models.add(connection, weights, "imported", reason, figures, actor=_actor())
+            if learn_on:
+                await ranking_models.restart_learner(connection, version, actor=_actor())
+        return version
+
+    version = _run(store)
+    click.echo(f"Version {version} is stored. `reco model promote {version}` makes it serve.")
+    if learn_on:
+        click.echo("The learner goes on from it.")
+
+
+def _weights_in(file: Path) -> tuple[NamedWeights, str]:
+    try:
+        content = msgspec.json.decode(file.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError('expected an object {"weights": {"feature": [4 numbers]}, "figures": {}}')
+        figures = content.get("figures", {})
+        if not isinstance(figures, dict):
+            raise ValueError("$.figures: expected an object")
+        return checked(content.get("weights")), msgspec.json.encode(figures).decode()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: {error}. `reco evaluate --save-weights FILE` writes such files.") from error
+
+
+def _serve(version: int, reason: str, *, pin: bool | None) -> None:
+    async def serve(connection: "Connection") -> None:
+        await _read(connection, version)
+        await ranking_models.serve(connection, version, reason, actor=_actor(), pin=pin)
+
+    _run(serve)
+
+
+def _pinned(*, pinned: bool) -> Callable[["Connection"], Awaitable[int]]:
+    async def run(connection: "Connection") -> int:
+        return await ranking_models.pin(connection, pinned, actor=_actor())
+
+    return run
+
+
+def _listed(limit: int) -> Callable[["Connection"], Awaitable[tuple[ServedModel, list[RankingModel]]]]:
+    async def read(connection: "Connection") -> tuple[ServedModel, list[RankingModel]]:
+        return await ranking_models.read_served(connection), await ranking_models.read_models(connection, limit)
+
+    return read
+
+
+def _with_served(version: int | None) -> Callable[["Connection"], Awaitable[tuple[ServedModel, RankingModel]]]:
+    async def read(connection: "Connection") -> tuple[ServedModel, RankingModel]:
+        served = await ranking_models.read_served(connection)
+        return served, await _read(connection, served.version if version is None else version)
+
+    return read
+
+
+async def _read(connection: "Connection", version: int) -> RankingModel:
+    try:
+        return await ranking_models.read_model(connection, version)
+    except NoSuchModel:
+        raise UserError(f"there is no version {version}; `reco model list` shows those that there are") from None
+
+
+def _run(work: Callable[["Connection"], Awaitable[V]]) -> V:
+    """Runs `work` on a connection to `DATABASE_URL`. Its errors are raised as `UserError`."""
+
+    async def run() -> V:
+        connection = await asyncpg.connect(url, timeout=_TIMEOUT_SEC, command_timeout=_TIMEOUT_SEC)
+        try:
+            return await work(connection)
+        finally:
+            connection.terminate()
+
+    url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
+    try:
+        return asyncio.run(run())
+    except asyncpg.UndefinedTableError as error:
+        raise UserError("The schema does not exist yet, or is older: run `reco migrate` first.") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise UserError(f"Postgres: {describe(error)}. Check DATABASE_URL and that the server is up.") from error
+
+
+def _actor() -> str:
+    return f"reco model, {operator()}"
+
+
+def _mark(one: RankingModel, served: ServedModel) -> str:
+    if one.version == served.version:
+        return "pinned" if served.pinned else "serves"
+    return "" if one.withdrawn_at is None else "rolled back"
+
+
+def _ndcg(one: RankingModel, contender: str) -> str:
+    figures: dict[str, Any] = one.figures.get(contender, {}).get("all", {})
+    return f"{figures['ndcg']:.4f}" if "ndcg" in figures else ""
+
+
+def _print_weights(weights: NamedWeights, *, signs: bool = False) -> None:
+    """By the size of the history."""
+    click.echo(f"{'feature':<15}" + "".join(f"{size:>20}" for size in SIZES))
+    for name, values in weights.items():
+        click.echo(f"{name:<15}" + "".join(f"{value:>{'+' if signs else ''}20.3f}" for value in values))

@@ -1,0 +1,144 @@
+"""Learns the ranking from samples, after each contender has been tested on them: nobody is tested on what it knows."""
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from app.core.learning import Learner, learn, starting_from
+from app.core.named_weights import NamedWeights, from_named, named
+from app.core.promotion import Verdict, verdict
+from app.core.ranking_samples import RankingSample, places
+from app.core.rolling_figures import CONTENDERS, Contender, RankingFigures, RollingFigures
+from app.core.weights import FIXED, POPULARITY, START, Weights
+
+
+class Serving(Struct, frozen=True):
+    """The version that serves, and the weights that served before it."""
+
+    version: int
+    weights: Weights
+    before: Weights
+
+
+class ContenderFigures(Struct, frozen=True):
+    """Of all tests, and of those whose item was new to the user."""
+
+    all: RankingFigures
+    new: RankingFigures
+
+
+class LearnerReport(Struct, frozen=True):
+    """For who asks how the learner does. `tests`: since the served version began to serve. `suggests`: what the figures
+    say, which is done at the next look, unless an operator decides what serves.
+    """
+
+    samples: int
+    tests: int
+    weights: NamedWeights
+    figures: dict[Contender, ContenderFigures]
+    suggests: Verdict | None
+
+
+class RankingLearner:
+    """`since`: tests since the served version began to serve. `samples`: how many have taught so far."""
+
+    def __init__(self, serving: Serving, start: Weights = START) -> None:
+        self._serving = serving
+        self._learner: Learner = starting_from(start)
+        self._rolling = RollingFigures()
+        self.since = 0
+
+    @property
+    def weights(self) -> Weights:
+        return self._learner.weights
+
+    @property
+    def samples(self) -> int:
+        return self._learner.events
+
+    @property
+    def version(self) -> int:
+        """The version that serves, as far as the learner knows."""
+        return self._serving.version
+
+    def serves(self, serving: Serving) -> None:
+        """What serves from now on. Its figures begin anew, for the decisions; the window goes on."""
+        if serving.version != self._serving.version:
+            self.since = 0
+        self._serving = serving
+
+    def teach(self, sample: RankingSample) -> bool:
+        """Tests all contenders on the sample, then learns from it. False: it is not finite, and was not used."""
+        if not np.isfinite(sample.features).all():
+            return False
+        serving = self._serving
+        contenders = [serving.weights, self._learner.weights, FIXED, POPULARITY, serving.before]
+        self._rolling.add(places(sample, contenders), is_new=sample.is_new)
+        self.since += 1
+        if sample.chosen is not None:
+            learn(self._learner, sample.features, sample.chosen, sample.size)
+        return True
+
+    def verdict(self) -> Verdict | None:
+        """What the figures say should be done; None: leave what serves."""
+        return verdict(self._rolling, self.since)
+
+    def report(self) -> LearnerReport:
+        return LearnerReport(self.samples, self.since, named(self.weights), self.figures(), self.verdict())
+
+    def figures(self) -> dict[Contender, ContenderFigures]:
+        rolling = self._rolling
+        return {
+            name: ContenderFigures(rolling.figures(name), rolling.figures(name, new_only=True)) for name in CONTENDERS
+        }
+
+    def encode(self) -> bytes:
+        """The state, by the names of the features."""
+        places_, new = self._rolling.encode()
+        return _encoder.encode(
+            _State(
+                named(self._learner.weights),
+                named(self._learner.squares),
+                self._learner.events,
+                self.version,
+                self.since,
+                CONTENDERS,
+                places_,
+                new,
+            )
+        )
+
+    def restore(self, data: bytes) -> None:
+        """Goes on from an encoded state. Raises `ValueError` if `data` is none; nothing has changed then."""
+        try:
+            state = _decoder.decode(data)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"not the state of a learner: {error}") from error
+        learner = starting_from(START)
+        weights = from_named(state.weights)
+        squares = np.maximum(from_named(state.squares, learner.squares), learner.squares)
+        if not (np.isfinite(weights).all() and np.isfinite(squares).all()):
+            raise ValueError("not the state of a learner: some numbers are not finite")
+        rolling = RollingFigures()
+        if state.contenders == CONTENDERS:
+            rolling.restore(state.places, state.new)
+        self._learner = Learner(weights, squares, state.events)
+        self._rolling = rolling
+        self.since = min(state.since, rolling.tests) if state.version == self.version else 0
+
+
+class _State(Struct, array_like=True):
+    weights: NamedWeights
+    squares: NamedWeights
+    events: int
+    version: int
+    since: int
+    contenders: tuple[str, ...]
+    places: bytes
+    new: bytes
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_State)

@@ -1,0 +1,82 @@
+"""A sample: the candidates that would have been ranked for a user just before an event, and the item that was taken."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from app.core.candidates import Candidates
+from app.core.history import History, seen_hash
+from app.core.item_table import ItemTable
+from app.core.model import MODEL, Model
+from app.core.neighbours import Neighbours
+from app.core.popularity import Popular
+from app.core.profile import Profile
+from app.core.weights import Weights, size_of
+
+
+class RankingSample(Struct, frozen=True):
+    """`features`: of the candidates, a row each. `chosen`: the row of the item that the user took; None: it is no
+    candidate. `size`: of the history, a row of the weights. `is_new`: the user took the item for the first time.
+    """
+
+    features: NDArray[np.float32]
+    chosen: int | None
+    size: int
+    is_new: bool
+
+
+def sample_of(
+    history: History,
+    item_id: str,
+    neighbours: Mapping[str, Neighbours],
+    popular: Popular,
+    table: ItemTable,
+    model: Model = MODEL,
+) -> RankingSample:
+    """`history`: as it was before the event. `neighbours`: of the profile's seeds."""
+    profile = Profile(history, model)
+    candidates = Candidates(profile, neighbours, popular.numbers, table, now_ms=popular.log_ms)
+    number = table.index.find(item_id)
+    rows = [] if number is None else candidates.rows_of([number]).tolist()
+    return RankingSample(
+        candidates.features() if rows else np.empty((0, 0), np.float32),
+        rows[0] if rows else None,
+        size_of(len(profile.latest)),
+        item_id not in profile.latest and seen_hash(item_id) not in history.seen_hashes,
+    )
+
+
+def places(sample: RankingSample, contenders: Sequence[Weights]) -> list[int]:
+    """The place, from 1, that each of these weights gives to the item that the user took; 0: it is no candidate."""
+    if sample.chosen is None:
+        return [0] * len(contenders)
+    weights = np.array([one[sample.size] for one in contenders], np.float32).T
+    scores = sample.features @ weights
+    found: list[int] = (1 + np.count_nonzero(scores > scores[sample.chosen], axis=0)).tolist()
+    return found
+
+
+class SamplingBudget:
+    """How many events a sample stands for, so that there are at most `per_sec` samples a second, whatever the load.
+
+    Of a batch of thousands every hundredth is taken, and not its first ones: a batch is ordered by partition, that is,
+    by user.
+    """
+
+    def __init__(self, per_sec: float) -> None:
+        self._per_sec = per_sec
+        self._left = per_sec
+        self._at = 0.0
+
+    def stride(self, events: int, now_sec: float) -> int:
+        """Every how many-th of a batch of so many events may be taken; 0: none. `now_sec`: of a monotonic clock."""
+        self._left = min(self._per_sec, self._left + max(0.0, now_sec - self._at) * self._per_sec)
+        self._at = now_sec
+        if self._left < 1.0 or not events:
+            return 0
+        stride = max(1, ceil(events / self._left))
+        self._left -= events / stride
+        return stride

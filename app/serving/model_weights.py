@@ -1,0 +1,76 @@
+"""The weights of the versions that serve in this process: the one that all users get, and those that variants name."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from app import metrics
+from app.adapters import ranking_models
+from app.adapters.postgres import Database
+from app.core.named_weights import NamedWeights, from_named
+from app.core.weights import Weights
+from app.serving.fresh_cache import FreshCache
+
+_log = structlog.get_logger(__name__)
+
+_SERVED: Final = "served"
+# The change feed announces what serves; this is for a process that missed it.
+_TTL_SEC: Final = 30.0
+_MAX_VERSIONS: Final = 32
+
+
+class _Version(Struct, frozen=True):
+    rows: NamedWeights
+    weights: Weights
+
+
+class ModelWeights:
+    """Each version has one array as long as its numbers are the same, so that what is computed from it is kept."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, _Version] = {}
+        self._cache: FreshCache[_Version | None] = FreshCache(
+            "models", self._load, absent=None, ttl_sec=_TTL_SEC, max_keys=_MAX_VERSIONS
+        )
+
+    async def of(self, version: int | None) -> Weights:
+        """Of a version; None: of the one that serves, which also stands in for one that does not exist (any more).
+
+        Raises `DependencyDown` when they have never been read and cannot be.
+        """
+        found = None if version is None else await self._cache.get(str(version))
+        found = found or await self._cache.get(_SERVED)
+        assert found is not None
+        return found.weights
+
+    def outdate(self) -> None:
+        """Another version may serve now."""
+        self._cache.outdate([_SERVED])
+
+    def outdate_all(self) -> None:
+        self._cache.outdate_all()
+
+    async def close(self) -> None:
+        await self._cache.close()
+
+    async def _load(self, keys: list[str]) -> Mapping[str, _Version | None]:
+        async with self._database.connection() as connection:
+            served = await ranking_models.read_served(connection)
+            rows: dict[str, NamedWeights] = {_SERVED: served.weights}
+            if versions := [int(key) for key in keys if key != _SERVED]:
+                found = await ranking_models.read_weights(connection, versions)
+                rows |= {str(version): weights for version, weights in found.items()}
+        metrics.RANKING_VERSION.set(served.version)
+        for key in keys:
+            if key not in rows:
+                _log.warning("model_missing", version=key, detail="a variant names it; its users get what serves")
+        return {key: self._version(key, rows[key]) for key in keys if key in rows}
+
+    def _version(self, key: str, rows: NamedWeights) -> _Version:
+        known = self._known.get(key)
+        if known is None or known.rows != rows:
+            known = self._known[key] = _Version(rows, from_named(rows))
+        return known

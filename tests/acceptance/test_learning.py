@@ -1,0 +1,146 @@
+"""The ranking is learned while the service runs: samples, figures, and a version that nobody had to choose."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli import main
+from app.core.named_weights import named
+from app.core.weights import START
+from tests.support.service import Service, eventually, running
+
+FIRST: Final = 2
+"""The version that a new database serves."""
+
+USERS: Final = 400
+# What is similar stands last.
+MISTAKE: Final = json.dumps({"weights": named(-START) | {"own": [-5.0] * 4}})
+
+
+def reco_model(service: Service, *arguments: str) -> str:
+    done = CliRunner(env=service.environment).invoke(main, ["model", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def model(service: Service) -> dict[str, Any]:
+    answer = service.client.get("/model")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def taught(service: Service) -> float:
+    return service.metric("reco_ranking_samples_total", result="taught")
+
+
+def serves(service: Service) -> float:
+    """The version that answers, by the gauge."""
+    assert service.client.get("/reco?user_id=ann").status_code == 200
+    return service.metric("reco_ranking_version")
+
+
+def visit(service: Service, seed: int) -> None:
+    """Each user sees four items of one of ten shelves, in order: what comes next is planted."""
+    chance = random.Random(seed)
+    for user in range(0, USERS, 50):
+        events = []
+        for number in range(user, user + 50):
+            shelf, start = chance.randrange(10), chance.randrange(12)
+            events += [
+                {
+                    "event_type": "click",
+                    "user_id": f"user-{seed}-{number}",
+                    "session_id": "s",
+                    "item_id": f"shelf-{shelf}-{start + place}",
+                }
+                for place in range(4)
+            ]
+        assert service.client.post("/log/batch", json={"events": events}).status_code == 200
+
+
+def import_mistake(service: Service, folder: Path) -> None:
+    """Weights that the learner starts from as well."""
+    file = folder / "weights.json"
+    file.write_text(MISTAKE)
+    reco_model(service, "import", str(file), "--learn-on")
+    reco_model(service, "promote", str(FIRST + 1))
+
+
+def test_mistake_of_an_operator_is_found_and_another_version_serves(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with running(environment) as service:
+        import_mistake(service, tmp_path)
+        assert service.client.get("/reco?user_id=ann").status_code == 200
+        assert service.metric("reco_ranking_version") == FIRST + 1
+        rounds = iter(range(1_000))
+
+        def decided() -> bool:
+            visit(service, next(rounds))
+            return model(service)["version"] != FIRST + 1
+
+        eventually(decided, 90.0, service.describe)
+        found = model(service)
+        assert "NDCG@20 over" in found["reason"]
+        assert found["learner"]["state"] == "learning"
+        assert found["figures"]["popularity"]["all"]["tests"] >= 500
+        assert 0.0 < found["figures"]["fixed"]["new"]["hit_rate"] <= 1.0
+        eventually(lambda: serves(service) == model(service)["version"], describe=service.describe)
+        assert service.metric("reco_ranking_ndcg", contender="served", items="all") > 0.0
+        listed = reco_model(service, "list")
+        assert "serves" in listed
+
+
+def test_other_version_changes_the_answers_within_a_second_or_so(environment: dict[str, str], tmp_path: Path) -> None:
+    with running(environment) as service:
+        for seed in range(3):
+            visit(service, seed)
+        first = {"user_id": "ann", "session_id": "s", "event_type": "click", "item_id": "shelf-3-5"}
+        assert service.client.post("/event", json=first).status_code == 202
+
+        def answer() -> list[str]:
+            return [item["item_id"] for item in service.client.get("/reco?user_id=ann&k=3").json()["items"]]
+
+        eventually(lambda: all(item.startswith("shelf-3") for item in answer()), 30.0, service.describe)
+        import_mistake(service, tmp_path)
+        reco_model(service, "pin")
+        eventually(lambda: not any(item.startswith("shelf-3") for item in answer()), describe=service.describe)
+        reco_model(service, "rollback")
+        eventually(lambda: all(item.startswith("shelf-3") for item in answer()), describe=service.describe)
+        assert model(service)["pinned"]
+
+
+def test_variant_serves_the_version_that_it_names(environment: dict[str, str], tmp_path: Path) -> None:
+    variants = json.dumps(
+        [{"name": "odd", "share": 0.5, "model": FIRST + 1}, {"name": "gone", "share": 0.1, "model": 99}]
+    )
+    with running({**environment, "VARIANTS": variants}) as service:
+        for seed in range(3):
+            visit(service, seed)
+        file = tmp_path / "weights.json"
+        file.write_text(MISTAKE)
+        reco_model(service, "import", str(file))
+        first = {"user_id": "ann", "session_id": "s", "event_type": "click", "item_id": "shelf-3-5"}
+        assert service.client.post("/event", json=first).status_code == 202
+
+        def near(variant: str) -> bool:
+            found = service.client.get(f"/reco?user_id=ann&k=3&variant={variant}").json()["items"]
+            return bool(found) and all(item["item_id"].startswith("shelf-3") for item in found)
+
+        eventually(lambda: near("control") and near("gone"), 30.0, service.describe)
+        assert not near("odd")
+
+
+@pytest.mark.shows("RANKING_LEARNING")
+def test_nothing_is_learned_where_learning_is_off(environment: dict[str, str]) -> None:
+    with running({**environment, "RANKING_LEARNING": "off"}) as service:
+        visit(service, 1)
+        eventually(lambda: service.metric("reco_feature_consumer_processed_total", status="applied") >= USERS * 4)
+        assert "learner" not in service.readiness()["tasks"]
+        assert taught(service) == 0
+        assert model(service)["learner"]["state"] == "not running"

@@ -1,0 +1,118 @@
+"""The learner on planted structure, on hostile events, and over a restart. All by seed, without a server."""
+
+import numpy as np
+import pytest
+
+from app.core.learning import RATE
+from app.core.ranking_learner import RankingLearner, Serving
+from app.core.ranking_samples import RankingSample, SamplingBudget, places
+from app.core.sampling import OF_ONE_USER, Sampling
+from app.core.weights import FEATURES, FIXED, START
+from tests.support.planted import PLANTED, samples
+
+SERVING = Serving(1, FIXED, FIXED)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_planted_structure_is_found_within_5000_events(seed) -> None:
+    learner = RankingLearner(SERVING)
+    verdicts = []
+    for sample in samples(seed, 5_000):
+        learner.teach(sample)
+        if learner.since % 100 == 0 and (found := learner.verdict()):
+            verdicts.append(found.action)
+    assert verdicts[0] == "promote"
+    test = list(samples(1_000 + seed, 500))
+
+    def hit_rate(weights) -> float:
+        return float(np.mean([places(sample, [weights])[0] <= 20 for sample in test]))
+
+    best = hit_rate(PLANTED)
+    assert hit_rate(learner.weights) > 0.97 * best
+    assert hit_rate(FIXED) < 0.6 * best
+    figures = learner.figures()
+    assert figures["learned"].all.ndcg > 1.5 * figures["served"].all.ndcg
+
+
+def hostile(seed: int, count: int):
+    """Events of one user who always takes the worst candidate there is."""
+    for sample in samples(seed, count):
+        scores = sample.features @ START[sample.size]
+        yield RankingSample(sample.features, int(np.argmin(scores)), sample.size, True)
+
+
+def taught_of_one_user(events: int, hours: int) -> int:
+    sampling = Sampling(1)
+    return sum(sampling.takes("mallory", number * hours * 3_600_000 // events) for number in range(events))
+
+
+@pytest.mark.parametrize("honest", [0, 5_000])
+def test_10000_hostile_events_of_one_user_move_no_weight_beyond_the_bound(honest) -> None:
+    """Within an hour. From the start the bound is `RATE` a sample; after 5,000 events of others it is much less."""
+    learner = RankingLearner(SERVING)
+    for sample in samples(7, honest):
+        learner.teach(sample)
+    before = learner.weights.copy()
+    taught = taught_of_one_user(10_000, hours=1)
+    assert taught == OF_ONE_USER
+    for sample in hostile(8, taught):
+        learner.teach(sample)
+    moved = float(np.abs(learner.weights - before).max())
+    assert moved <= (0.1 if honest else RATE * OF_ONE_USER)
+
+
+def test_not_finite_sample_changes_nothing() -> None:
+    learner = RankingLearner(SERVING)
+    before = learner.encode()
+    features = np.ones((5, len(FEATURES)), np.float32)
+    features[2, 3] = np.nan
+    assert not learner.teach(RankingSample(features, 1, 0, False))
+    assert learner.encode() == before
+
+
+def test_item_that_is_no_candidate_counts_as_a_miss_and_teaches_nothing() -> None:
+    learner = RankingLearner(SERVING)
+    assert learner.teach(RankingSample(np.empty((0, 0), np.float32), None, 0, True))
+    assert learner.samples == 0
+    assert {found.all.tests for found in learner.figures().values()} == {1}
+    assert {found.all.hit_rate for found in learner.figures().values()} == {0.0}
+
+
+def test_restored_learner_goes_on_where_it_was() -> None:
+    learner = RankingLearner(SERVING)
+    for sample in samples(3, 300):
+        learner.teach(sample)
+    restored = RankingLearner(SERVING)
+    restored.restore(learner.encode())
+    assert restored.weights == pytest.approx(learner.weights, abs=1e-6)
+    assert (restored.samples, restored.since) == (300, 300)
+    assert restored.figures() == learner.figures()
+
+
+def test_restored_learner_decides_anew_about_another_version() -> None:
+    learner = RankingLearner(SERVING)
+    for sample in samples(3, 50):
+        learner.teach(sample)
+    restored = RankingLearner(Serving(2, START, FIXED))
+    restored.restore(learner.encode())
+    assert restored.since == 0
+    assert restored.figures() == learner.figures()
+
+
+def test_state_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="not the state of a learner"):
+        RankingLearner(SERVING).restore(b"\x93")
+
+
+def test_budget_bounds_the_samples_of_a_second() -> None:
+    budget = SamplingBudget(50.0)
+    taken = 0.0
+    for turn in range(100):  # ten seconds of 20,000 events a second
+        stride = budget.stride(2_000, 100.0 + turn / 10)
+        taken += 2_000 / stride if stride else 0
+    assert 400 <= taken <= 600
+
+
+def test_budget_takes_every_event_of_a_quiet_log() -> None:
+    budget = SamplingBudget(50.0)
+    assert [budget.stride(3, 100.0 + second) for second in range(5)] == [1] * 5

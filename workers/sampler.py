@@ -1,0 +1,91 @@
+"""Takes samples for the learner inside the consumer's transaction, so that nothing that was read holds the event yet.
+
+It never waits and never fails the batch: a list that is not at hand is asked for, and the sample is dropped.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from app import metrics
+from app.core.features import NO_HISTORY, History
+from app.core.item_table import ItemTable
+from app.core.messages import ImpressionMessage, Message
+from app.core.model import MODEL
+from app.core.neighbours import Neighbours
+from app.core.popularity import Popular
+from app.core.profile import Profile
+from app.core.ranking_samples import RankingSample, SamplingBudget, sample_of
+from app.core.sampling import Sampling
+from app.core.signals import signal
+from app.errors import describe
+
+ListsAtHand = Callable[[Sequence[str]], tuple[Mapping[str, Neighbours], Popular] | None]
+"""The neighbours of these items, and what is popular, as far as both are in memory; None: some are not yet."""
+
+_log = structlog.get_logger(__name__)
+
+SAMPLES_PER_SEC: Final = 50.0
+"""At most so many, whatever the load: docs/performance.md has what one costs."""
+
+
+class Sampler:
+    """Samples are taken while `is_active`, that is, while this process is the one that learns."""
+
+    def __init__(self, at_hand: ListsAtHand, table: ItemTable) -> None:
+        self._at_hand = at_hand
+        self._table = table
+        self._budget = SamplingBudget(SAMPLES_PER_SEC)
+        self._sampling = Sampling(1)
+        self.is_active = False
+
+    def for_batch(self, events: int) -> "BatchSampler | None":
+        """None: no event of the next batch teaches."""
+        stride = self._budget.stride(events, time.monotonic()) if self.is_active else 0
+        return BatchSampler(self, stride) if stride else None
+
+    def take(self, message: Message, history: History) -> RankingSample | None:
+        """`history`: as it was before the event."""
+        if isinstance(message, ImpressionMessage) or signal(message)[1] <= 0.0:
+            return None
+        try:
+            if not self._sampling.takes(message.user_id, time.time_ns() // 1_000_000):
+                return None
+            seeds = [seed.item_id for seed in Profile(history, MODEL).seeds]
+            lists = self._at_hand(seeds)
+            if lists is None:
+                metrics.LEARNER_SAMPLES.labels("no_lists").inc()
+                return None
+            return sample_of(history, message.item_id, *lists, self._table)
+        except Exception as error:
+            metrics.LEARNER_SAMPLES.labels("failed").inc()
+            _log.warning("sample_failed", error=describe(error))
+            return None
+
+
+class BatchSampler:
+    """Takes each `stride`-th event of one batch, if it is its user's first in its chunk."""
+
+    def __init__(self, sampler: Sampler, stride: int) -> None:
+        self._sampler = sampler
+        self._stride = stride
+        self._until = random.randrange(stride)
+
+    def take(self, chunk: Sequence[Message], histories: Mapping[str, History]) -> list[RankingSample]:
+        """`histories`: of the chunk's users, as they were before it."""
+        found: list[RankingSample] = []
+        users: set[str] = set()
+        for message in chunk:
+            is_first = message.user_id not in users
+            users.add(message.user_id)
+            if self._until > 0:
+                self._until -= 1
+            elif is_first:
+                self._until = self._stride - 1
+                sample = self._sampler.take(message, histories.get(message.user_id, NO_HISTORY))
+                if sample is not None:
+                    found.append(sample)
+        return found
