@@ -11,15 +11,16 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from app.commands.evaluate_output import EvaluateResult, SavedWeights, print_tables
 from app.core import synthetic
-from app.core.ablations import ABLATIONS, AS_SERVED, POPULARITY, SENSITIVITY
 from app.core.evaluation import Score, Trial, play
 from app.core.events import MESSAGE_VERSION
 from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessage, WatchMessage
 from app.core.model import MODEL, Model
-from app.core.signals import LANDMARK_MS
+from app.core.named_weights import checked, from_named, named
+from app.core.rankers import LEARNED, MODELS, Ranker, ablated, learning, standard, unchanged, varied
+from app.core.weights import Weights
 from app.errors import UserError
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
@@ -35,6 +36,13 @@ _LEAST_TESTS = 10
     "--synthetic", "seed", type=int, metavar="SEED", help="Play a synthetic log with a known structure instead."
 )
 @click.option(
+    "--kind",
+    type=click.Choice(list(synthetic.WORLDS)),
+    default=synthetic.SHOP,
+    show_default=True,
+    help="The structure of the synthetic log.",
+)
+@click.option(
     "--last",
     type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
     default=0.2,
@@ -42,17 +50,34 @@ _LEAST_TESTS = 10
     help="The share of the events, at the end, that is tested.",
 )
 @click.option("--k", type=click.IntRange(1, 200), default=20, show_default=True, help="How many are recommended.")
-@click.option("--frozen", is_flag=True, help="Learn only the first part; one list per user for the rest.")
-@click.option("--ablate", is_flag=True, help="Also without each ingredient in turn.")
-@click.option("--sensitivity", is_flag=True, help="Also with each constant lower and higher.")
+@click.option(
+    "--weights",
+    "weights_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Also the weights of this file, as --save-weights writes it, without learning.",
+)
+@click.option(
+    "--save-weights",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write what was learned to this file, with the figures.",
+)
+@click.option("--ablate", is_flag=True, help="Also learned without each feature in turn.")
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="Also with each feature's weights, the learning rate and each constant lower and higher. The constants take a "
+    "pass of their own each.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The figures as JSON on stdout.")
 def evaluate(
     file: Path | None,
     options: ImportOptions,
     seed: int | None,
+    kind: str,
     last: float,
     k: int,
-    frozen: bool,
+    weights_file: Path | None,
+    save_weights: Path | None,
     ablate: bool,
     sensitivity: bool,
     as_json: bool,
@@ -60,44 +85,50 @@ def evaluate(
     """Play a log of events in time order: recommend before each event, count the hits, then learn from it.
 
     FILE is CSV or JSON lines, gzipped or not, as for `reco import`. Needs no server. Prints the figures
-    of the ranking as served, and those of popularity. docs/ranking.md says how to read them.
+    of learned weights, fixed weights, popularity and VS-kNN. docs/ranking.md says how to read them.
     """
     if (file is None) == (seed is None):
         raise UserError("give a FILE, or --synthetic SEED for a synthetic log, but not both")
     console = Console(stderr=True)
+    rankers = standard()
+    if weights_file is not None:
+        rankers[f"weights of {weights_file.name}"] = unchanged(_weights(weights_file))
+    rankers |= ablated() if ablate else {}
+    rankers |= varied(rankers[LEARNED]) if sensitivity else {}
     if file is not None:
         messages, bad = _read(file, options)
     else:
-        messages, bad = list(synthetic.log(synthetic.World(), random.Random(seed).random)), 0
+        messages, bad = list(synthetic.log(synthetic.WORLDS[kind], random.Random(seed).random)), 0
     if len(messages) * last < _LEAST_TESTS:
         raise UserError(f"{len(messages)} events are too few: with --last {last:g} at least {_LEAST_TESTS} are tested")
-    models: dict[str, Model] = {AS_SERVED: MODEL, POPULARITY: ABLATIONS[POPULARITY]}
-    models |= ABLATIONS if ablate else {}
-    models |= SENSITIVITY if sensitivity else {}
-    scores = _run(console, messages, models, last=last, k=k, frozen=frozen)
+    models: dict[str, Model] = {LEARNED: MODEL, **(MODELS if sensitivity else {})}
+    result = _run(console, messages, rankers, models, last=last, k=k)
+    result.bad_rows = bad
+    if save_weights is not None:
+        saved = SavedWeights(named(rankers[LEARNED].learner.weights), result.scores, len(messages))
+        save_weights.write_bytes(msgspec.json.format(msgspec.json.encode(saved)) + b"\n")
     if as_json:
-        sys.stdout.buffer.write(
-            msgspec.json.encode({"events": len(messages), "bad_rows": bad, "k": k, "scores": scores})
-        )
-        sys.stdout.buffer.write(b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
     else:
-        Console().print(_table(scores, k, frozen=frozen))
+        print_tables(Console(), result)
     if bad:
         console.print(f"{bad} rows are not valid events and were left out; `reco import` says why.", style="yellow")
 
 
-def _read(file: Path, options: ImportOptions) -> tuple[list[Message], int]:
-    """The file's events by time (ties in the file's order), and the number of invalid rows.
+def _weights(file: Path) -> Weights:
+    try:
+        found = msgspec.json.decode(file.read_bytes())
+        rows = checked(found.get("weights") if isinstance(found, dict) else None)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise UserError(f"{file} is not a file of weights, as --save-weights writes it: {error}") from error
+    return from_named(rows)
 
-    Only ages matter, so the log is shifted to end at the landmark of forward decay: its dates may lie outside the years
-    that forward decay covers.
-    """
+
+def _read(file: Path, options: ImportOptions) -> tuple[list[Message], int]:
+    """The file's events by time (ties in the file's order), and the number of invalid rows."""
     rows = list(read_rows(file, detect(file, options), latest_ms=time.time_ns() // 1_000_000))
     messages = [_message(row, number) for number, row in enumerate(rows) if isinstance(row, Row)]
     found = [message for message in messages if message is not None]
-    moved_ms = LANDMARK_MS - max((message.ts_ms for message in found), default=LANDMARK_MS)
-    for message in found:
-        message.ts_ms += moved_ms
     return sorted(found, key=lambda message: message.ts_ms), sum(isinstance(row, BadRow) for row in rows)
 
 
@@ -129,28 +160,24 @@ def _message(row: Row, number: int) -> Message | None:
 
 
 def _run(
-    console: Console, messages: list[Message], models: Mapping[str, Model], *, last: float, k: int, frozen: bool
-) -> dict[str, Score]:
+    console: Console,
+    messages: list[Message],
+    rankers: Mapping[str, Ranker],
+    models: Mapping[str, Model],
+    *,
+    last: float,
+    k: int,
+) -> EvaluateResult:
+    """`models`: the first is played with all rankers, each other one with a ranker that learns."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    scores = {}
+    scores: dict[str, Score] = {}
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(messages) * len(models))
         for number, (name, model) in enumerate(models.items()):
             progress.update(task, description=name)
-            trial = Trial(model, k=k)
-            for done in play(messages, trial, last=last, frozen=frozen):
+            played = {name: learning()} if number else rankers
+            trial = Trial(played, model=model, k=k, vsknn=not number)
+            for done in play(messages, trial, last=last):
                 progress.update(task, completed=number * len(messages) + done)
-            scores[name] = trial.score()
-    return scores
-
-
-def _table(scores: Mapping[str, Score], k: int, *, frozen: bool) -> Table:
-    tested = "users, one list each" if frozen else "events, each before it was learnt"
-    table = Table(title=f"{next(iter(scores.values())).tests:,} {tested}")
-    table.add_column("model")
-    for name in (f"hit rate@{k}", f"NDCG@{k}", f"coverage@{k}"):
-        table.add_column(name, justify="right")
-    for name, score in scores.items():
-        figures = (f"{score.hit_rate:.4f}", f"{score.ndcg:.4f}", f"{score.coverage:.3f}")
-        table.add_row(name, *figures, style="bold" if name == AS_SERVED else None)
-    return table
+            scores |= trial.scores()
+    return EvaluateResult(len(messages), messages[0].ts_ms, messages[-1].ts_ms, k, scores)

@@ -64,7 +64,10 @@ class Candidates:
             self._add_similarities(near, rows[len(own) : near_to], profile.weights)
             self._add_following(then, rows[near_to:then_to], profile.weights)
             self._lists *= _SCALES
-            np.log1p(self._lists, out=self._lists)
+            if min(profile.weights) < 0.0:  # of an item that was given up: it speaks against its neighbours
+                self._lists = np.copysign(np.log1p(np.abs(self._lists)), self._lists)
+            else:
+                np.log1p(self._lists, out=self._lists)
         self.own_rows = rows[: len(own)]
         self._own = self._own_features([entry for _, entry in own], now_ms)
         if profile.history.seen_hashes:

@@ -10,17 +10,15 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from app.core.learning import Learner, learn, starting_from
+from app.core.candidates import Candidates
 from app.core.messages import ImpressionMessage, Message
 from app.core.model import MODEL, Model
 from app.core.played_log import PlayedLog
+from app.core.rankers import Ranker
 from app.core.sampling import Sampling
 from app.core.vsknn import VsKnn
-from app.core.weights import FIXED, POPULARITY, START, Weights, size_of
+from app.core.weights import size_of
 
-LEARNED: Final = "learned"
-FIXED_WEIGHTS: Final = "fixed weights"
-POPULAR: Final = "popularity, half-life 8 days"
 VSKNN: Final = "VS-kNN"
 
 _CHUNK: Final = 500
@@ -86,48 +84,52 @@ def _figures(places: Sequence[int]) -> Figures:
 class Trial:
     """Rankings over one log. `step` is called in the log's order; `scores` says how each did."""
 
-    def __init__(
-        self, model: Model = MODEL, *, k: int = 20, weights: Mapping[str, Weights] | None = None, stride: int = _STRIDE
-    ) -> None:
-        """`weights`: rankings with weights of their own, beside the learned one."""
+    def __init__(self, rankers: Mapping[str, Ranker], *, model: Model = MODEL, k: int = 20, vsknn: bool = True) -> None:
+        """`rankers`: by name. `vsknn`: whether `VSKNN` is played, too."""
+        self._rankers = rankers
         self._log = PlayedLog(model)
-        self._vsknn = VsKnn()
-        self._sampling = Sampling(stride)
+        self._vsknn = VsKnn() if vsknn else None
+        self._sampling = Sampling(_STRIDE)
         self._k = k
-        self._weights = {FIXED_WEIGHTS: FIXED, POPULAR: POPULARITY} if weights is None else dict(weights)
-        self._places = {name: _Places() for name in (LEARNED, *self._weights, VSKNN)}
-        self.learner: Learner = starting_from(START)
+        self._places = {name: _Places() for name in (*rankers, *((VSKNN,) if vsknn else ()))}
 
     def step(self, message: Message, *, tested: bool, taught: bool) -> None:
-        """One event: what would have been recommended instead (`tested`), what the learner makes of it, and its counts.
+        """One event: what would have been recommended instead (`tested`), what the rankers learn from it (`taught`),
+        and its counts.
 
         An impression is nothing that a user chose: it is counted, and tests and teaches nothing.
         """
         if not isinstance(message, ImpressionMessage):
             user_id, item_id, now_ms = message.user_id, message.item_id, message.ts_ms
-            if tested:
-                self._test(user_id, item_id, now_ms)
-            if taught and self._sampling.takes(user_id, now_ms):
-                self._teach(user_id, item_id, now_ms)
-            self._vsknn.learn(user_id, item_id)
+            taught = taught and self._sampling.takes(user_id, now_ms)
+            if tested or taught:
+                candidates, items = self._log.candidates(user_id, now_ms=now_ms)
+                if tested:
+                    self._test(user_id, item_id, candidates, size_of(items))
+                if taught:
+                    self._teach(item_id, candidates, size_of(items))
+            if self._vsknn is not None:
+                self._vsknn.learn(user_id, item_id)
         self._log.learn([message])
 
     def scores(self) -> dict[str, Score]:
         return {name: places.score(len(self._log.items)) for name, places in self._places.items()}
 
-    def _test(self, user_id: str, item_id: str, now_ms: int) -> None:
+    def _test(self, user_id: str, item_id: str, candidates: Candidates, size: int) -> None:
         is_new = not self._log.had(user_id, item_id)
-        for name, weights in {LEARNED: self.learner.weights, **self._weights}.items():
-            recommended = self._log.recommend(user_id, weights, now_ms=now_ms, k=self._k)
+        for name, ranker in self._rankers.items():
+            recommended = self._log.recommend(user_id, candidates, ranker.weights[size], self._k)
             self._places[name].count(recommended, item_id, is_new=is_new)
-        self._places[VSKNN].count(self._vsknn.recommend(user_id, self._k), item_id, is_new=is_new)
+        if self._vsknn is not None:
+            self._places[VSKNN].count(self._vsknn.recommend(user_id, self._k), item_id, is_new=is_new)
 
-    def _teach(self, user_id: str, item_id: str, now_ms: int) -> None:
-        candidates, items = self._log.candidates(user_id, now_ms=now_ms)
+    def _teach(self, item_id: str, candidates: Candidates, size: int) -> None:
         number = self._log.index.find(item_id)
         rows = [] if number is None else candidates.rows_of([number]).tolist()
         if rows:
-            learn(self.learner, candidates.features(), rows[0], size_of(items))
+            features = candidates.features()
+            for ranker in self._rankers.values():
+                ranker.learn(features, rows[0], size)
 
 
 def play(messages: Sequence[Message], trial: Trial, *, last: float) -> Iterator[int]:

@@ -35,9 +35,9 @@ def starting_from(weights: Weights) -> Learner:
     return Learner(weights.copy(), np.full((len(SIZES), len(FEATURES)), _FIRST_SQUARE))
 
 
-def learn(learner: Learner, features: NDArray[np.float32], chosen: int, size: int) -> None:
+def learn(learner: Learner, features: NDArray[np.float32], chosen: int, size: int, *, rate: float = RATE) -> None:
     """`features`: of the candidates, a row each. `chosen`: the row of the item that the user took. `size`: of the
-    user's history, a row of the weights.
+    user's history, a row of the weights. `rate`: the most that one event moves a weight.
 
     Does nothing when the features are not finite.
     """
@@ -49,6 +49,6 @@ def learn(learner: Learner, features: NDArray[np.float32], chosen: int, size: in
         return
     of_sizes = np.where(np.arange(len(SIZES)) == size, 1.0, _OTHER_SIZES)[:, None] * gradient
     learner.squares += of_sizes**2
-    learner.weights += RATE * of_sizes / np.sqrt(learner.squares)
+    learner.weights += rate * of_sizes / np.sqrt(learner.squares)
     np.clip(learner.weights, -LARGEST, LARGEST, out=learner.weights)
     learner.events += 1

@@ -2,46 +2,56 @@
 
 from collections.abc import Collection, Iterable
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
 
-from app.core import serving
 from app.core.candidates import Candidates
-from app.core.catalogue import UNKNOWN
-from app.core.exploration import EMPTY_POOL
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
 from app.core.history import HistoryBuilder
 from app.core.item_index import ItemIndex
 from app.core.item_table import EVENTS, FREQUENCY, SUMS, USERS, ItemTable
 from app.core.messages import Message
 from app.core.model import MODEL, Model
-from app.core.needs import FALLBACK_LIMIT, CardsOf, FallbackOf, Need, RankingInputs, RankingInputsFor
+from app.core.needs import FALLBACK_LIMIT
 from app.core.neighbours import NO_NEIGHBOURS, ItemSums, Neighbours, PairSums, neighbours_of
 from app.core.pair_lists import FOLLOWS, MET, WEIGHT, PairLists
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.profile import Profile
-from app.core.recommendation import RecommendationRequest
-from app.core.rules import NO_RULES
-from app.core.weights import Weights
+from app.core.ranked import NO_EXCLUSIONS, Exclusions
+from app.core.ranking import Ranking
+from app.core.signals import DAY_MS
 
 # Longer than in production, where both are reloaded within about a second: a log of years would take hours otherwise.
 LISTS_KEPT_MS: Final = 10_000
 POPULAR_KEPT_MS: Final = 60_000
+# A list whose item's pairs have hardly changed since is made anew once a day: of thousands of users one changes little.
+UNCHANGED_KEPT_MS: Final = DAY_MS
+_LITTLE_CHANGED: Final = 1.02
+
+
+class _Kept(Struct):
+    neighbours: Neighbours
+    at_ms: int
+    changes: int
 
 
 class PlayedLog:
-    """`learn` counts events; `recommend` and `candidates` answer as the service would then."""
+    """`learn` counts events; `candidates` and `recommend` find what the service would then: `app.core.serving` with the
+    same inputs answers the same, but takes several times as long for several weights.
+    """
 
     def __init__(self, model: Model = MODEL) -> None:
         self._model = model
         self._histories: dict[str, History] = {}
         self._items: dict[str, ItemDelta] = {}
-        self._pairs: list[PairLists] = []
-        self._neighbours: dict[int, tuple[int, Neighbours]] = {}
+        self._neighbours: dict[int, _Kept] = {}
         self._popular: Popular = NO_POPULAR
         self.index = ItemIndex()
-        self._table = ItemTable(self.index, model.covisitation_half_life_ms)
+        self._pairs = PairLists(self.index)
+        self.table = ItemTable(self.index, model.covisitation_half_life_ms)
 
     @property
     def items(self) -> Collection[str]:
@@ -63,56 +73,53 @@ class PlayedLog:
                 held.add(delta)
         changed = list(folded.items)
         numbers = self.index.number(changed)
-        self._pairs += [PairLists() for _ in range(len(self.index.ids) - len(self._pairs))]
         rows = [[getattr(self._items[item_id], name) for name in SUMS] for item_id in changed]
-        self._table.update(numbers, np.array(rows, np.float64))
-        for pair, (weight, met, forth, back) in folded.pairs.items():
-            one, other = self.index.number(pair).tolist()
-            self._pairs[one].add(other, weight, met, forth)
-            self._pairs[other].add(one, weight, met, back)
-
-    def recommend(self, user_id: str, weights: Weights, *, now_ms: int, k: int) -> list[str]:
-        """What the service would answer without rules and new items: a log tells of neither."""
-        request = RecommendationRequest(k=k, now_ms=now_ms)
-        answering = serving.for_user(self.history(user_id), request, table=self._table, model=self._model)
-        found = serving.answer(answering, lambda need: self._fetch(need, weights, now_ms))
-        return [item.item_id for item in found.items]
+        self.table.update(numbers, np.array(rows, np.float64))
+        self._pairs.add(folded.pairs)
 
     def candidates(self, user_id: str, *, now_ms: int) -> tuple[Candidates, int]:
         """What the service would rank for the user, and how many items the history holds."""
         profile = Profile(self.history(user_id), self._model)
-        neighbours = {seed.item_id: self._neighbours_of(seed.item_id, now_ms) for seed in profile.seeds}
-        popular = self._popular_at(now_ms)
-        found = Candidates(profile, neighbours, popular.numbers, self._table, now_ms=now_ms)
+        popular = self.popular(now_ms)
+        neighbours = {seed.item_id: self.neighbours(seed.item_id, now_ms) for seed in profile.seeds}
+        found = Candidates(profile, neighbours, popular.numbers, self.table, now_ms=popular.log_ms)
         return found, len(profile.latest)
 
-    def _fetch(self, need: Need, weights: Weights, now_ms: int) -> Any:
-        match need:
-            case RankingInputsFor():
-                neighbours = {item_id: self._neighbours_of(item_id, now_ms) for item_id in need.seeds}
-                return RankingInputs(neighbours, self._popular_at(now_ms), weights, None, NO_RULES, EMPTY_POOL)
-            case CardsOf():
-                return dict.fromkeys(need.item_ids, UNKNOWN)
-            case FallbackOf():
-                return list(islice(reversed(self._items), FALLBACK_LIMIT))
-        raise TypeError(f"a log has no {need}")
+    def recommend(self, user_id: str, candidates: Candidates, weights: NDArray[np.float64], k: int) -> list[str]:
+        """What the service would answer without rules and new items: a log tells of neither. `weights`: of the user's
+        size of history.
+        """
+        ranking = Ranking(self.index, candidates, weights.astype(np.float32))
+        best = ranking.ranked({}, (), "learned", NO_EXCLUSIONS).best(k)
+        if len(best) < k:
+            history = self.history(user_id)
+            taken = Exclusions({entry.item_id for entry in history.entries}, frozenset(history.seen_hashes))
+            best += [item_id for item_id in self.fallback() if item_id not in taken and item_id not in best]
+        return best[:k]
 
-    def _neighbours_of(self, item_id: str, now_ms: int) -> Neighbours:
+    def fallback(self) -> list[str]:
+        """What fills free places: the items that were met last for the first time."""
+        return list(islice(reversed(self._items), FALLBACK_LIMIT))
+
+    def neighbours(self, item_id: str, now_ms: int) -> Neighbours:
         number = self.index.find(item_id)
         if number is None:
             return NO_NEIGHBOURS
-        loaded_ms, near = self._neighbours.get(number, (now_ms - LISTS_KEPT_MS, NO_NEIGHBOURS))
-        if now_ms - loaded_ms < LISTS_KEPT_MS:
-            return near
-        pairs, item = self._pairs[number], self._items[item_id]
-        others = self._table.sums(pairs.numbers)
+        kept, changes = self._neighbours.get(number), self._pairs.changes[number]
+        if kept is not None and (
+            now_ms - kept.at_ms < LISTS_KEPT_MS
+            or (changes <= kept.changes * _LITTLE_CHANGED and now_ms - kept.at_ms < UNCHANGED_KEPT_MS)
+        ):
+            return kept.neighbours
+        (numbers, sums), item = self._pairs.of(number), self._items[item_id]
+        others = self.table.sums(numbers)
         near = neighbours_of(
             ItemSums(item.frequency, item.events, item.users),
             PairSums(
-                pairs.numbers,
-                pairs.sums[:, WEIGHT],
-                pairs.sums[:, MET],
-                pairs.sums[:, FOLLOWS],
+                numbers,
+                sums[:, WEIGHT],
+                sums[:, MET],
+                sums[:, FOLLOWS],
                 others[:, FREQUENCY],
                 others[:, EVENTS],
                 others[:, USERS],
@@ -120,12 +127,12 @@ class PlayedLog:
             now_ms=now_ms,
             model=self._model,
         )
-        self._neighbours[number] = now_ms, near
+        self._neighbours[number] = _Kept(near, now_ms, changes)
         return near
 
-    def _popular_at(self, now_ms: int) -> Popular:
+    def popular(self, now_ms: int) -> Popular:
         if now_ms - self._popular.log_ms >= POPULAR_KEPT_MS:
-            self._table.refresh(now_ms)
-            best = self._table.best(self._model.popular)
-            self._popular = Popular(best.tobytes(), self._table.popularity(best).tobytes(), now_ms)
+            self.table.refresh(now_ms)
+            best = self.table.best(self._model.popular)
+            self._popular = Popular(best.tobytes(), self.table.popularity(best).tobytes(), now_ms)
         return self._popular
