@@ -179,8 +179,9 @@ async def test_rules_pin_raise_bury_and_forbid(settings: Settings) -> None:
         cards = {f"film-{n}": {"categories": ["films"], **OLD} for n in range(4)}
         await store(client, cards | {"book": {"categories": ["books"], "tags": ["sale"], **OLD}, "never": {}})
         payloads = [did(f"u{n}-{m}", f"film-{n}", session_id=f"{n}-{m}") for n in range(4) for m in range(6 - n)]
-        await count(settings, [*payloads, did("w", "book", session_id="w")])
-        before = await ids(client, "user_id=u0-0&exclude_seen=none&exclude=never")
+        await count(settings, [*payloads, did("w", "book", session_id="w"), did("ann", "other", session_id="a")])
+        query = "user_id=ann&exclude=other"
+        before = await ids(client, f"{query}&exclude=never")
         assert before == ["film-0", "film-1", "film-2", "film-3", "book"]
 
         rules: dict[str, dict[str, Any]] = {
@@ -200,14 +201,14 @@ async def test_rules_pin_raise_bury_and_forbid(settings: Settings) -> None:
                     await asyncio.sleep(0.02)
             assert found == wanted
 
-        await settled(["film-3", "book", "film-2", "film-0"], "user_id=u0-0&exclude_seen=none")
-        found = await items(client, "user_id=u0-0&exclude_seen=none&explain=true")
+        await settled(["film-3", "book", "film-2", "film-0"], query)
+        found = await items(client, f"{query}&explain=true")
         assert [item["source"] for item in found] == ["pinned", "popular", "popular", "popular"]
         assert [item["parts"]["factor"] for item in found] == [1.0, 10.0, 1.0, 0.4]
         assert found[1]["why"].endswith("A rule multiplies its score by 10.")
         popular = (await client.get("/popular")).json()["items"]
-        assert [item["item_id"] for item in popular] == ["book", "film-2", "film-3", "film-0"]
+        assert [item["item_id"] for item in popular] == ["book", "film-2", "film-3", "film-0", "other"]
 
         for rule_id in rules:
             assert (await client.delete(f"/rules/{rule_id}")).status_code == 204
-        await settled(before, "user_id=u0-0&exclude_seen=none&exclude=never")
+        await settled(before, f"{query}&exclude=never")
