@@ -119,7 +119,8 @@ class ItemTable:
 
     def popularity(self, numbers: Numbers) -> NDArray[np.float32]:
         """The popularity of these items by the week, in purchases, as of the last `refresh`."""
-        return (self.shares[numbers, -1] * self._highest).astype(np.float32)
+        found: NDArray[np.float32] = (self.shares[numbers, -1] * self._highest).astype(np.float32)
+        return found
 
     def best(self, count: int, among: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
         """The numbers of the `count` most popular items by each half-life, each number once, in ascending order."""

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct, structs
 from app.core.history import MAX_ITEMS
 from app.core.model import MODEL, Model
 from app.core.signals import DAY_MS
-from app.core.weights import FEATURES, SIZES, START, WeightRows
+from app.core.weights import FEATURES, FIXED, SIZES, WeightRows
 
 CONTROL_NAME: Final = "control"
 PREVIEW_NAME: Final = "preview"
@@ -68,7 +68,7 @@ class Variant(Struct, frozen=True):
         if self.version is not None:
             changed.append(f"model={self.version}")
         if self.weights is not None:
-            for name, now, fixed in zip(FEATURES, zip(*self.weights, strict=True), START.T.tolist(), strict=True):
+            for name, now, fixed in zip(FEATURES, zip(*self.weights, strict=True), FIXED.T.tolist(), strict=True):
                 if list(now) != fixed:
                     changed.append(f"{name}={','.join(f'{weight:g}' for weight in now)}")
         return " ".join((f"{self.name}:{self.share:g}", *changed))
@@ -127,7 +127,7 @@ NO_VARIANTS: Final = Variants("", ())
 
 def parse(text: str) -> tuple[Variant, ...]:
     """From JSON such as `[{"name": "bolder", "share": 0.1, "weights": {"newness": 0.5}}]`. A variant that names weights
-    of features is ranked by fixed weights: these, and `weights.START` for the rest. One that names a `model` is ranked
+    of features is ranked by fixed weights: these, and `weights.FIXED` for the rest. One that names a `model` is ranked
     by the weights of that version.
 
     Raises `ValueError` that names every error, its path, and what is allowed.
@@ -178,7 +178,7 @@ def _variant(entry: Any, path: str, errors: list[str]) -> Variant:
 
 
 def _overlaid(weights: Mapping[str, tuple[float, ...]]) -> WeightRows:
-    found = START.copy()
+    found = FIXED.copy()
     for name, values in weights.items():
         found[:, FEATURES.index(name)] = values
     return tuple(tuple(row) for row in found.tolist())

@@ -68,7 +68,16 @@ def _alike(**values: float) -> Weights:
     return weights_of({name: (value, value, value, value) for name, value in values.items()})
 
 
-FIXED: Final = _alike(similar=1.0, popular_week=0.3, absence=0.2, own=-3.0, own_repeats=1.5)
+FIXED: Final = _alike(
+    similar=1.0,
+    lasting=0.2,
+    following=0.4,
+    popular_week=0.3,
+    popular_hours=0.1,
+    absence=0.2,
+    own=-2.5,
+    own_repeats=1.75,
+)
 """What serves until weights have been learned: close to the best that is known for a log of which nothing is known."""
 
 POPULARITY: Final = _alike(popular_week=1.0)
