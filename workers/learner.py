@@ -100,7 +100,9 @@ class LearnerTask:
                 progress.beat(turns.detail)
                 while self._waiting:
                     offered_at = time.monotonic()
+                    started = time.perf_counter()
                     await turns.teach(self._waiting.popleft())
+                    self.sampler.budget.took(time.perf_counter() - started)
                     await asyncio.sleep(0)
                 await turns.keep_up()
                 await wait_for_stop(stop, _TURN_SEC)

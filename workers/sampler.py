@@ -28,8 +28,8 @@ ListsAtHand = Callable[[Sequence[str]], tuple[Mapping[str, Neighbours], Popular]
 
 _log = structlog.get_logger(__name__)
 
-SAMPLES_PER_SEC: Final = 50.0
-"""At most so many, whatever the load: docs/performance.md has what one costs."""
+SHARE: Final = 0.025
+"""Of a core, for taking samples and learning from them."""
 
 
 class Sampler:
@@ -38,19 +38,20 @@ class Sampler:
     def __init__(self, at_hand: ListsAtHand, table: ItemTable) -> None:
         self._at_hand = at_hand
         self._table = table
-        self._budget = SamplingBudget(SAMPLES_PER_SEC)
+        self.budget = SamplingBudget(SHARE)
         self._sampling = Sampling(1)
         self.is_active = False
 
     def for_batch(self, events: int) -> "BatchSampler | None":
         """None: no event of the next batch teaches."""
-        stride = self._budget.stride(events, time.monotonic()) if self.is_active else 0
+        stride = self.budget.stride(events, time.monotonic()) if self.is_active else 0
         return BatchSampler(self, stride) if stride else None
 
     def take(self, message: Message, history: History) -> RankingSample | None:
         """`history`: as it was before the event."""
         if isinstance(message, ImpressionMessage) or signal(message)[1] <= 0.0:
             return None
+        started = time.perf_counter()
         try:
             if not self._sampling.takes(message.user_id, time.time_ns() // 1_000_000):
                 return None
@@ -64,6 +65,8 @@ class Sampler:
             metrics.LEARNER_SAMPLES.labels("failed").inc()
             _log.warning("sample_failed", error=describe(error))
             return None
+        finally:
+            self.budget.took(time.perf_counter() - started, samples=1)
 
 
 class BatchSampler:

@@ -73,8 +73,8 @@ async def _postgres(
     if await connection.fetchval("SHOW transaction_read_only") == "on":
         yield Finding("FAIL", "postgres", "read-only", "point DATABASE_URL at the primary")
     limit = int(await connection.fetchval("SHOW max_connections"))
-    fits = limit // (pool_size + 3)
-    text = f"max_connections {limit}: enough for {fits} processes with {pool_size} pool connections and 3 others each"
+    fits = limit // (pool_size + 4)
+    text = f"max_connections {limit}: enough for {fits} processes with {pool_size} pool connections and 4 others each"
     if fits >= 3:
         yield Finding("ok", "postgres", text)
     else:

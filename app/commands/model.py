@@ -85,8 +85,9 @@ def show(version: int | None, as_json: bool) -> None:
     if found.figures:
         click.echo("\nwhen it was made         hit rate@20  NDCG@20  MRR@20   tests")
         for name in _SHOWN:
-            for items, entry in found.figures.get(name, {}).items():
-                label = f"{name}, {'all' if items == 'all' else 'new to the user'}"
+            for items, label in (("all", f"{name}, all"), ("new", f"{name}, new to the user")):
+                if (entry := found.figures.get(name, {}).get(items)) is None:
+                    continue
                 figures = f"{entry['hit_rate']:.4f}   {entry['ndcg']:.4f}  {entry['mrr']:.4f}  {entry['tests']:>6}"
                 click.echo(f"  {label:<27} {figures}")
     click.echo()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
@@ -15,6 +16,9 @@ from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
 from app.core.weights import Weights, size_of
+
+# Of what samples have cost, from one piece of work to the next: the mean of the last hundred.
+_KEPT: Final = 0.99
 
 
 class RankingSample(Struct, frozen=True):
@@ -60,23 +64,29 @@ def places(sample: RankingSample, contenders: Sequence[Weights]) -> list[int]:
 
 
 class SamplingBudget:
-    """How many events a sample stands for, so that there are at most `per_sec` samples a second, whatever the load.
+    """How many events a sample stands for, so that samples take at most a `share` of the time, whatever the load.
 
     Of a batch of thousands every hundredth is taken, and not its first ones: a batch is ordered by partition, that is,
-    by user.
+    by user. What is not used is kept for half a second.
     """
 
-    def __init__(self, per_sec: float) -> None:
-        self._per_sec = per_sec
-        self._left = per_sec
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._left_sec = share / 2
         self._at = 0.0
+        # Of the latest samples; they begin as one of a long history.
+        self._seconds = 0.001
+        self._samples = 1.0
 
     def stride(self, events: int, now_sec: float) -> int:
         """Every how many-th of a batch of so many events may be taken; 0: none. `now_sec`: of a monotonic clock."""
-        self._left = min(self._per_sec, self._left + max(0.0, now_sec - self._at) * self._per_sec)
+        self._left_sec = min(self._share / 2, self._left_sec + max(0.0, now_sec - self._at) * self._share)
         self._at = now_sec
-        if self._left < 1.0 or not events:
-            return 0
-        stride = max(1, ceil(events / self._left))
-        self._left -= events / stride
-        return stride
+        affordable = self._left_sec * self._samples / self._seconds
+        return max(1, ceil(events / affordable)) if events and affordable >= 1.0 else 0
+
+    def took(self, seconds: float, samples: int = 0) -> None:
+        """Counts time that was spent on samples, and how many have begun with it."""
+        self._left_sec -= seconds
+        self._seconds = _KEPT * self._seconds + seconds
+        self._samples = _KEPT * self._samples + samples

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from app.cli import main
 from app.core.named_weights import named
 from app.core.weights import START
+from app.devstack.ports import choose
 from tests.support.service import Service, eventually, running
 
 FIRST: Final = 2
@@ -134,6 +135,47 @@ def test_variant_serves_the_version_that_it_names(environment: dict[str, str], t
 
         eventually(lambda: near("control") and near("gone"), 30.0, service.describe)
         assert not near("odd")
+
+
+def test_killed_learner_is_replaced_by_another_process_that_goes_on(environment: dict[str, str]) -> None:
+    others = [{**environment, "ROLE": "consumer", "HTTP_PORT": str(choose())} for _ in range(2)]
+    with (
+        running({**environment, "ROLE": "api,relay"}) as api,
+        running(others[0]) as one,
+        running(others[1]) as two,
+    ):
+        rounds = iter(range(1_000))
+
+        def both_have_begun() -> bool:
+            visit(api, next(rounds))
+            return model(api)["learner"]["samples"] > 20
+
+        eventually(both_have_begun, 60.0, one.describe)
+        details = {detail(one): one, detail(two): two}
+        assert "stands by: another process learns" in details
+        killed = next(process for text, process in details.items() if text.startswith("has learned from"))
+        heir = two if killed is one else one
+        before = model(api)["learner"]["samples"]
+        killed.kill()
+        eventually(lambda: learned(heir) >= before, 30.0, heir.describe)
+
+        def goes_on() -> bool:
+            visit(api, next(rounds))
+            return model(api)["learner"]["samples"] > before + 20
+
+        # The partitions of the killed process come to it when Kafka's session of that one has ended.
+        eventually(goes_on, 60.0, heir.describe)
+        assert heir.readiness()["tasks"]["learner"]["restarts"] == 0
+
+
+def detail(process: Service) -> str:
+    return str(process.readiness()["tasks"]["learner"]["detail"])
+
+
+def learned(process: Service) -> int:
+    """From how many samples, as the process says; -1: it stands by."""
+    words = detail(process).split()
+    return int(words[3]) if words[:3] == ["has", "learned", "from"] else -1
 
 
 @pytest.mark.shows("RANKING_LEARNING")

@@ -155,6 +155,12 @@ async def test_saved_weights_become_a_version_that_the_learner_goes_on_from(
         learner = await ranking_models.read_learner(connection)
         assert (learner.restarts, learner.start_from) == (1, 4)
         assert not await ranking_models.save_learner(connection, 0, b"old", b"{}")
+    await asyncio.to_thread(
+        CliRunner().invoke, main, ["evaluate", "--synthetic", "1", "--last", "0.05", "--save-weights", str(file)]
+    )
+    assert "Version 5 is stored" in await reco_model(database_url, "import", str(file))
+    assert "learned, new to the user" in await reco_model(database_url, "show", "5")
+    assert "weights.json" in await reco_model(database_url, "list")
     saved["weights"] = {"similar": [1, 2, 3], "charm": [1, 1, 1, 1]}
     file.write_text(json.dumps(saved))
     message = await refused(database_url, "import", str(file))

@@ -104,15 +104,23 @@ def test_state_that_is_none_is_refused() -> None:
         RankingLearner(SERVING).restore(b"\x93")
 
 
-def test_budget_bounds_the_samples_of_a_second() -> None:
-    budget = SamplingBudget(50.0)
-    taken = 0.0
-    for turn in range(100):  # ten seconds of 20,000 events a second
+@pytest.mark.parametrize("sample_sec", [0.0001, 0.001, 0.01])
+def test_budget_bounds_the_time_that_samples_take(sample_sec) -> None:
+    budget, spent = SamplingBudget(0.02), 0.0
+    for turn in range(200):  # twenty seconds of 20,000 events a second
         stride = budget.stride(2_000, 100.0 + turn / 10)
-        taken += 2_000 / stride if stride else 0
-    assert 400 <= taken <= 600
+        for _ in range(2_000 // stride if stride else 0):
+            budget.took(sample_sec / 2, samples=1)
+            budget.took(sample_sec / 2)
+            spent += sample_sec
+    assert 0.5 <= spent / (20 * 0.02) <= 1.2
 
 
 def test_budget_takes_every_event_of_a_quiet_log() -> None:
-    budget = SamplingBudget(50.0)
-    assert [budget.stride(3, 100.0 + second) for second in range(5)] == [1] * 5
+    budget = SamplingBudget(0.02)
+    strides = []
+    for second in range(5):
+        strides.append(budget.stride(3, 100.0 + second))
+        for _ in range(3):
+            budget.took(0.001, samples=1)
+    assert strides == [1] * 5

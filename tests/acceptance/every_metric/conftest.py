@@ -11,7 +11,7 @@ import redis
 from app.core.events import TOPIC_INTERACTIONS
 from app.devstack import Stack
 from app.devstack.ports import choose
-from tests.acceptance.every_metric import faults, traffic
+from tests.acceptance.every_metric import faults, ranking, traffic
 from tests.acceptance.every_metric.recording import Recording
 from tests.acceptance.every_metric.run import ADMIN, READ, WRITE, Run
 from tests.support.damaged_log import break_checksum, damage_log, log_of, make_topics, produce
@@ -29,6 +29,7 @@ STEPS = {
     "dead rows": traffic.dead_rows,
     "wrong topic setting": faults.wrong_topic_setting,
     "old rows": traffic.old_rows,
+    "ranking": ranking.ranking_behind,
     "lag": faults.lag,
     "lock": faults.lock,
     "slow statement": faults.slow_statement,

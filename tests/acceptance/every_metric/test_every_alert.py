@@ -42,6 +42,7 @@ FAULTS: Final = {
     "RecoTopicSettings": "topic wrong",
     "RecoDatabaseErrors": "postgres",
     "RecoTransactionOld": "old transaction",
+    "RecoRankingBehind": "ranking behind",
 }
 # What is recorded is a process with all roles. These are about no process that answers, and about one without the API.
 NOT_RECORDED: Final = {"RecoDown", "RecoWorkersNotReady"}

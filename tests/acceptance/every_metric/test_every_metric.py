@@ -32,6 +32,12 @@ VALUES: Final = {
     ("reco_database_errors_total", "kind"): "lock timeout connection read_only duplicate_key statement",
     ("reco_online_cache_reads_total", "result"): "hit stale miss",
     ("reco_online_cache_epochs_total", "reason"): "redis postgres write",
+    **{
+        (f"reco_ranking_{figure}", "contender"): "served learned fixed popularity before"
+        for figure in ("hit_rate", "ndcg", "mrr")
+    },
+    ("reco_ranking_tests", "items"): "all new",
+    ("reco_ranking_samples_total", "result"): "taught no_lists",
     ("reco_maintenance_deleted_rows_total", "table"): (
         "events feature_event_consumed feature_consumer_dlq event_outbox sessions"
     ),
@@ -45,6 +51,10 @@ NOT_BROUGHT_ABOUT: Final = {
             source,
         ): "impressions of clients' own lists: tests/integration/test_analytics_bounds.py"
         for source in ("other", "unknown")
+    },
+    **{
+        ("reco_ranking_samples_total", result): "tests/integration/test_learner.py, tests/unit/test_sampler.py"
+        for result in ("full", "not_finite", "failed")
     },
     ("reco_feature_consumer_errors_total", "Braked"): (
         "many messages in a row that fail for their data: tests/faults/test_database.py"

@@ -1,0 +1,103 @@
+"""Which events of a batch the learner is given, and what keeps one from it. No server is needed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from app import metrics
+from app.core.features import NO_HISTORY, History
+from app.core.history import Entry
+from app.core.item_index import ItemIndex
+from app.core.item_table import ItemTable
+from app.core.messages import ClickMessage, ImpressionMessage, Message, ShownItemMessage, WatchMessage
+from app.core.model import MODEL
+from app.core.neighbours import NO_NEIGHBOURS, Neighbours
+from app.core.popularity import NO_POPULAR, Popular
+from app.core.sampling import OF_ONE_USER
+from tests.support.pipeline import counted
+from workers.sampler import Sampler
+
+Lists = tuple[Mapping[str, Neighbours], Popular]
+COMMON: dict[str, Any] = {"v": 1, "session_id": "s", "ts_ms": 1, "received_ms": 1}
+
+
+def click(user: str, item: str = "tent") -> Message:
+    return ClickMessage(event_id=f"event-{user}-{item}", user_id=user, item_id=item, **COMMON)
+
+
+def at_hand(seeds: Sequence[str]) -> Lists | None:
+    return dict.fromkeys(seeds, NO_NEIGHBOURS), NO_POPULAR
+
+
+def sampler(lists: Any = at_hand) -> Sampler:
+    found = Sampler(lists, ItemTable(ItemIndex(), MODEL.covisitation_half_life_ms))
+    found.is_active = True
+    return found
+
+
+def dropped(result: str) -> float:
+    return counted(metrics.LEARNER_SAMPLES, result=result)
+
+
+def test_process_that_does_not_learn_takes_no_samples() -> None:
+    idle = sampler()
+    idle.is_active = False
+    assert idle.for_batch(10) is None
+
+
+def test_first_event_of_each_user_in_a_chunk_is_taken() -> None:
+    batch = sampler().for_batch(4)
+    assert batch is not None
+    taken = batch.take([click("ann"), click("ann", "stove"), click("bob"), click("ann", "rope")], {})
+    assert len(taken) == 2
+
+
+def test_large_batch_is_sampled_all_over() -> None:
+    batch = sampler().for_batch(5_000)
+    assert batch is not None
+    taken = [
+        number for number in range(100) if batch.take([click(f"user-{number}-{place}") for place in range(50)], {})
+    ]
+    assert 5 <= len(taken) <= 50
+    assert max(taken) > 70
+
+
+def test_impression_and_abandoned_watch_teach_nothing() -> None:
+    shown = ImpressionMessage(
+        event_id="event-0", user_id="ann", items=[ShownItemMessage(item_id="tent", position=0)], **COMMON
+    )
+    abandoned = WatchMessage(
+        event_id="event-1", user_id="bob", item_id="tent", watch_time_sec=1.0, percent_watched=1.0, **COMMON
+    )
+    assert [sampler().take(message, NO_HISTORY) for message in (shown, abandoned)] == [None, None]
+
+
+def test_one_user_teaches_a_few_times_an_hour() -> None:
+    busy = sampler()
+    taken = [busy.take(click("ann", f"item-{number}"), NO_HISTORY) for number in range(100)]
+    assert sum(sample is not None for sample in taken) in (OF_ONE_USER, 2 * OF_ONE_USER)  # the hour may just end
+
+
+def test_sample_whose_lists_are_not_at_hand_is_dropped_and_counted() -> None:
+    before = dropped("no_lists")
+    assert sampler(lambda seeds: None).take(click("ann"), NO_HISTORY) is None
+    assert dropped("no_lists") == before + 1
+
+
+def test_sample_that_fails_is_counted_and_harms_nobody() -> None:
+    def broken(seeds: Sequence[str]) -> Lists | None:
+        raise RuntimeError("a mistake")
+
+    before = dropped("failed")
+    assert sampler(broken).take(click("ann"), NO_HISTORY) is None
+    assert dropped("failed") == before + 1
+
+
+@pytest.mark.parametrize("item", ["tent", "stove"])
+def test_sample_knows_whether_the_item_is_new_to_the_user(item) -> None:
+    history = History((Entry("tent", 0, 1, 0.5),))
+    found = sampler().take(click("ann", item), history)
+    assert found is not None
+    assert found.is_new == (item == "stove")
+    assert found.size == 1
