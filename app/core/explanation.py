@@ -18,6 +18,8 @@ from app.core.slate import CATALOGUE, PINNED
 
 _CAUSES: Final = 3
 _REASONS: Final = 2
+# A second reason says little beside one that counts four times as much.
+_LEAST_SHARE: Final = 0.25
 _DID: Final = {Kind.VIEW: "viewed", Kind.CLICK: "clicked", Kind.WATCH: "watched", Kind.PURCHASE: "bought"}
 _ALONE: Final = {
     EXPLORE: "New: it is shown to some users to find out how it is liked.",
@@ -116,6 +118,7 @@ def _reason(item: Explanation, titles: Mapping[str, str | None], category: str |
     if item.source in _ALONE:
         return _ALONE[item.source]
     strongest = nlargest(_REASONS, [(term, name) for name, term in item.terms.items() if term > 0.0])
+    strongest = [(term, name) for term, name in strongest if term >= _LEAST_SHARE * strongest[0][0]]
     said: list[str] = []
     for _, name in strongest:
         if name in _BY_LIST or name in _BY_FOLLOWING:

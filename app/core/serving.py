@@ -1,8 +1,7 @@
 """Makes a recommendation list from a history, without any I/O.
 
 An answer is a generator. It yields a `Need` (the cards of these items, the rules, …), is sent what it asked for, and
-returns a `Recommendation`. The service sends from its caches (`app/serving/recommender.py`), `reco evaluate` from a log
-played in memory (`app/core/evaluation.py`): both serve the same.
+returns a `Recommendation`. The service sends from its caches (`app/serving/recommender.py`).
 """
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
@@ -63,17 +62,6 @@ class Exploration(Struct, frozen=True):
 
 
 NO_EXPLORATION: Final = Exploration()
-
-
-def answer(answering: Answering, fetch: Callable[[Need], Any]) -> Recommendation:
-    """Runs an answer to its end, where all that it needs is at hand."""
-    try:
-        need = next(answering)
-        while True:
-            need = answering.send(fetch(need))
-    except StopIteration as finished:
-        found: Recommendation = finished.value
-        return found
 
 
 def for_user(

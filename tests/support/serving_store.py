@@ -2,14 +2,17 @@
 
 import random
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from app.core import serving
 from app.core.catalogue import UNKNOWN, Card
 from app.core.exploration import EMPTY_POOL, ExplorationPool, exploration_pool_of
 from app.core.history import NO_HISTORY, Entry, History
 from app.core.item_index import ItemIndex
+from app.core.item_table import SUMS, ItemTable
 from app.core.needs import (
     CardsOf,
     ChanceFrom,
@@ -22,11 +25,12 @@ from app.core.needs import (
     RankingInputsFor,
 )
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
-from app.core.popularity import popular_of
+from app.core.popularity import Popular
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.rules import NO_RULES, Rule, Rules
 from app.core.serving import Exploration
-from app.core.signals import LANDMARK_MS, Kind
+from app.core.signals import COVISITATION_HALF_LIFE_MS, HOUR_MS, LANDMARK_MS, Kind
+from app.core.weights import FIXED, Weights
 from tests.support.histories import merge_history
 
 NOW_MS = LANDMARK_MS
@@ -51,8 +55,47 @@ def pin(item_id: str, position: int) -> Rule:
     return Rule(rule_id=f"{position}", action="pin", item_id=item_id, position=position)
 
 
+def near(
+    index: ItemIndex, similarities: Mapping[str, float], following: Mapping[str, float] | None = None
+) -> Neighbours:
+    followers = following or {}
+    return Neighbours(
+        index.number(list(similarities)).tobytes(),
+        array("f", similarities.values()).tobytes(),
+        array("f", similarities.values()).tobytes(),
+        index.number(list(followers)).tobytes(),
+        array("f", followers.values()).tobytes(),
+    )
+
+
+def item_table(popularity: Mapping[str, float], repeat_rate: float = 0.0) -> ItemTable:
+    """Items with this popularity by each half-life, and a hundred events each, of which a share are repeats."""
+    table = ItemTable(ItemIndex(), COVISITATION_HALF_LIFE_MS)
+    numbers = table.index.number(list(popularity))
+    sums = np.zeros((len(popularity), len(SUMS)))
+    for row, value in zip(sums, popularity.values(), strict=True):
+        values = {
+            "popular_ms": NOW_MS,
+            "popular_hours": value,
+            "popular_day": value,
+            "popular_week": value,
+            "frequency": 100.0,
+            "repeat_weight": 100.0 * repeat_rate,
+            "events": 100.0,
+            "users": 100.0,
+            "first_ms": NOW_MS - 1_000 * HOUR_MS,
+        }
+        row[:] = [values[name] for name in SUMS]
+    table.update(numbers, sums)
+    table.refresh(NOW_MS)
+    return table
+
+
 class Store:
-    """Answers needs from dicts, and keeps them in `needs`. `popular`: the items of all categories, best first."""
+    """Answers needs from dicts, and keeps them in `needs`. `popular`: the items of all categories, best first.
+
+    `weights`: what ranks. `repeat_rate`: of the popular items.
+    """
 
     def __init__(
         self,
@@ -64,26 +107,25 @@ class Store:
         rules: Sequence[Rule] = (),
         pool: Sequence[str] = (),
         fallback: Sequence[str] = (),
+        weights: Weights = FIXED,
     ) -> None:
-        self.index = ItemIndex()
+        self.weights = weights
+        self.table = item_table({item_id: 1_000.0 - n for n, item_id in enumerate(popular)}, repeat_rate)
+        self.index = self.table.index
         self.cards = cards or {}
-        self.neighbours = {
-            item_id: Neighbours(
-                self.index.number(list(near)).tobytes(), array("f", near.values()).tobytes(), repeat_rate
-            )
-            for item_id, near in (neighbours or {}).items()
-        }
+        self.neighbours = {item_id: near(self.index, found) for item_id, found in (neighbours or {}).items()}
         self.popular = {
-            category: popular_of(
-                [(i, 1_000.0 - n) for n, i in enumerate(popular) if category in (None, *self.card(i).categories)],
-                index=self.index,
-            )
+            category: self._popular([i for i in popular if category in (None, *self.card(i).categories)])
             for category in (None, "films", "books")
         }
         self.rules = Rules(rules) if rules else NO_RULES
         self.pool: ExplorationPool = exploration_pool_of([(item_id, 0, 0) for item_id in pool])
         self.fallback = fallback
         self.needs: list[Need] = []
+
+    def _popular(self, item_ids: Sequence[str]) -> Popular:
+        numbers = self.index.number(item_ids)
+        return Popular(numbers.tobytes(), self.table.popularity(numbers).tobytes(), NOW_MS)
 
     def card(self, item_id: str) -> Card:
         return self.cards.get(item_id, UNKNOWN)
@@ -96,7 +138,8 @@ class Store:
             case RankingInputsFor():
                 neighbours = {item_id: self.neighbours.get(item_id, NO_NEIGHBOURS) for item_id in need.seeds}
                 pool = self.pool if need.explore else EMPTY_POOL
-                return RankingInputs(neighbours, self.popular[need.category], self.rules, pool)
+                weights = self.weights if need.weights is None else need.weights
+                return RankingInputs(neighbours, self.popular[need.category], weights, None, self.rules, pool)
             case NeighboursOf():
                 return self.neighbours.get(need.item_id, NO_NEIGHBOURS)
             case PopularIn():
@@ -121,8 +164,19 @@ class Store:
         **request: Any,
     ) -> Recommendation:
         asked = RecommendationRequest(k=k, now_ms=NOW_MS, **request)
-        answering = serving.for_user(history, asked, index=self.index, seen=seen, exploration=exploration)
-        return serving.answer(answering, self.fetch)
+        answering = serving.for_user(history, asked, table=self.table, seen=seen, exploration=exploration)
+        return answer(answering, self.fetch)
+
+
+def answer(answering: serving.Answering, fetch: Callable[[Need], Any]) -> Recommendation:
+    """Runs an answer to its end, where all that it needs is at hand."""
+    try:
+        need = next(answering)
+        while True:
+            need = answering.send(fetch(need))
+    except StopIteration as finished:
+        found: Recommendation = finished.value
+        return found
 
 
 def ids(found: Recommendation) -> list[str]:

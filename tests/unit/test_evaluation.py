@@ -28,6 +28,7 @@ from app.core.rules import NO_RULES
 from app.core.signals import LANDMARK_MS
 from app.core.synthetic import World, log
 from app.core.weights import FEATURES, FIXED, POPULARITY, START, Weights, size_of
+from tests.support.serving_store import answer
 
 MINUTE_MS = 60_000
 SMALL = World(events=3_000, users=120, items=200, groups=10)
@@ -106,7 +107,7 @@ def as_served(log: PlayedLog, user_id: str, weights: Weights, now_ms: int, k: in
         raise TypeError(need)
 
     request = RecommendationRequest(k=k, now_ms=now_ms)
-    found = serving.answer(serving.for_user(log.history(user_id), request, table=log.table), fetch)
+    found = answer(serving.for_user(log.history(user_id), request, table=log.table), fetch)
     return [item.item_id for item in found.items]
 
 

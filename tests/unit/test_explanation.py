@@ -1,103 +1,123 @@
 """What a score is made of, and explanations in words."""
 
-from array import array
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
-from app.core.attribution import COVISITATION, POPULAR, REPEAT
+from app.core.candidates import Candidates
 from app.core.explanation import Cause, Explainer, Explanation, in_words
 from app.core.exploration import EXPLORE
 from app.core.history import NO_HISTORY, Entry
-from app.core.item_index import ItemIndex
-from app.core.neighbours import Neighbours
-from app.core.popularity import popular_of
 from app.core.profile import Profile
-from app.core.ranking import rank
-from app.core.signals import LANDMARK_MS, Kind
+from app.core.ranked import NO_EXCLUSIONS
+from app.core.ranking import COVISITATION, POPULAR, REPEAT, Ranking
+from app.core.signals import Kind
 from app.core.slate import CATALOGUE, PINNED
+from app.core.weights import FEATURES, START
 from tests.support.histories import merge_history
+from tests.support.serving_store import NOW_MS, item_table, near
 
 TITLES = {"a": "Alien", "b": "Brazil", "c": None}
 BOUGHT = Cause("a", Kind.PURCHASE, 0.5)
 SEEN = Cause("b", Kind.VIEW, 0.2)
 OLD = Cause("c", Kind.PURCHASE, 0.1)
+TOGETHER = "Users take it together with what this one"
 
 
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        (Explanation(COVISITATION, causes=(BOUGHT,)), "Users take it together with what this one bought: Alien."),
+        (Explanation(COVISITATION, terms={"similar": 2.0}, causes=(BOUGHT,)), f"{TOGETHER} bought: Alien."),
         (
-            Explanation(COVISITATION, causes=(BOUGHT, SEEN, OLD)),
-            "Users take it together with what this one bought: Alien and c; viewed: Brazil.",
+            Explanation(COVISITATION, terms={"similar": 2.0, "lasting": 1.0}, causes=(BOUGHT, SEEN, OLD)),
+            f"{TOGETHER} bought: Alien and c; viewed: Brazil.",
         ),
-        (Explanation(POPULAR), "Popular now."),
         (
-            Explanation(POPULAR, causes=(SEEN,)),
-            "Popular now. Users take it together with what this one viewed: Brazil.",
+            Explanation(COVISITATION, terms={"following": 2.0}, causes=(SEEN,)),
+            "Users go on to it from what this one viewed: Brazil.",
         ),
-        (Explanation(POPULAR, factor=2.0), "Popular now. A rule multiplies its score by 2."),
-        (Explanation(POPULAR, factor=0.25), "Popular now. A rule multiplies its score by 0.25."),
+        (Explanation(POPULAR, terms={"popular_week": 1.0, "own": -2.0}), "Popular this week."),
         (
-            Explanation(REPEAT, factor=2.0),
-            "The user had it on an earlier visit, and users are seen to come back to it.",
+            Explanation(POPULAR, terms={"popular_hours": 1.0, "similar": 0.5}, causes=(SEEN,)),
+            f"Popular in the last hours. {TOGETHER} viewed: Brazil.",
         ),
+        (
+            Explanation(POPULAR, terms={"popular_hours": 1.0, "similar": 0.2}, causes=(SEEN,)),
+            "Popular in the last hours.",
+        ),
+        (
+            Explanation(POPULAR, factor=2.0, terms={"popular_day": 1.0}),
+            "Popular today. A rule multiplies its score by 2.",
+        ),
+        (
+            Explanation(REPEAT, factor=0.25, terms={"own_repeats": 2.0, "own_times": 1.0}),
+            "Taken again by those who have it. Taken by the user often. A rule multiplies its score by 0.25.",
+        ),
+        (Explanation(REPEAT), "The user had it before."),
+        (Explanation(POPULAR), "Popular."),
         (Explanation(EXPLORE), "New: it is shown to some users to find out how it is liked."),
         (Explanation(PINNED), "A rule puts it at this place."),
         (Explanation(CATALOGUE), "It fills the list: nothing is known that speaks for another item."),
-        (Explanation(COVISITATION), "Users take it together with other items."),
     ],
 )
 def test_an_item_says_why_it_is_there(item: Explanation, said: str) -> None:
     assert in_words(item, TITLES, None) == said
 
 
+@pytest.mark.parametrize("feature", FEATURES)
+def test_every_feature_has_words(feature: str) -> None:
+    item = Explanation(COVISITATION, terms={feature: 1.0}, causes=(BOUGHT,))
+    assert in_words(item, TITLES, None) != "Popular."
+
+
 def test_a_popular_item_of_a_category_is_explained_so() -> None:
-    assert in_words(Explanation(POPULAR), TITLES, "films") == "Popular now in films."
+    item = Explanation(POPULAR, terms={"popular_week": 1.0})
+    assert in_words(item, TITLES, "films") == "Popular this week in films."
 
 
-INDEX = ItemIndex()
-TOP = popular_of([("hit", 100.0), ("known", 25.0)], index=INDEX)
 BOUGHT_IN_TURN = merge_history(
-    NO_HISTORY, [Entry(item_id, LANDMARK_MS - n, Kind.PURCHASE, 1.0) for n, item_id in enumerate("abc")]
+    NO_HISTORY, [Entry(item_id, NOW_MS - n, Kind.PURCHASE, 1.0) for n, item_id in enumerate("abc")]
 )
 
 
-def near(similarities: Mapping[str, float]) -> Neighbours:
-    return Neighbours(INDEX.number(list(similarities)).tobytes(), array("f", similarities.values()).tobytes())
-
-
-def explained(neighbours: Mapping[str, Neighbours], boost: float = 1.0) -> dict[str, Explanation]:
+def explained(
+    similar: Mapping[str, Mapping[str, float]], following: Mapping[str, Mapping[str, float]] | None = None
+) -> dict[str, Explanation]:
     """Of all candidates for a user who bought a, then b, then c long ago."""
+    table = item_table({"hit": 100.0, "known": 25.0})
     profile = Profile(BOUGHT_IN_TURN)
-    candidates, attribution = rank(profile, neighbours, TOP, now_ms=LANDMARK_MS, index=INDEX, factors={"known": 3.0})
-    explainer = Explainer(INDEX, candidates, attribution, profile, neighbours)
-    return {item_id: explainer.explain(item_id, COVISITATION, boost) for item_id in [*candidates.best(20), "absent"]}
+    lists = {item_id: near(table.index, similar.get(item_id, {}), (following or {}).get(item_id)) for item_id in "abc"}
+    candidates = Candidates(profile, lists, table.best(10).tobytes(), table, now_ms=NOW_MS)
+    ranking = Ranking(table.index, candidates, START[2].astype(np.float32))
+    ranked = ranking.ranked({}, (), "learned", NO_EXCLUSIONS)
+    explainer = Explainer(table.index, ranked, ranking, profile, lists)
+    return {
+        item_id: explainer.explain(item_id, COVISITATION, ranked.score(item_id))
+        for item_id in [*ranked.best(20), "absent"]
+    }
 
 
 def test_several_causes_stand_strongest_first() -> None:
-    found = explained({"a": near({"x": 0.1}), "b": near({"x": 0.9}), "c": near({"y": 0.9})})
+    found = explained({"a": {"x": 0.1}, "b": {"x": 0.9}, "c": {"y": 0.9}})
     assert [cause.item_id for cause in found["x"].causes] == ["b", "a"]
     assert [cause.item_id for cause in found["y"].causes] == ["c"]
     assert found["hit"].causes == ()
     assert all(cause.kind == Kind.PURCHASE for cause in found["x"].causes)
 
 
-@pytest.mark.parametrize("boost", [1.0, 2.5])
-def test_the_parts_of_a_score_sum_to_it(boost: float) -> None:
-    found = explained({"a": near({"hit": 0.1, "x": 0.3, "known": 0.2}), "b": near({"x": 0.9})}, boost)
-    assert {item_id: one.factor / boost for item_id, one in found.items()} == {
-        "hit": 1.0,
-        "x": 1.0,
-        "known": 3.0,
-        "absent": 1.0,
-    }
-    for one in found.values():
-        assert one.similarity == pytest.approx(sum(cause.part for cause in one.causes), abs=1e-6)
-        assert one.score == pytest.approx((one.popularity + one.similarity) * one.factor)
+def test_an_item_that_is_followed_is_a_cause() -> None:
+    assert [cause.item_id for cause in explained({}, {"b": {"x": 0.9}})["x"].causes] == ["b"]
 
 
-def test_an_item_that_is_no_candidate_has_no_parts() -> None:
+def test_the_terms_of_a_score_say_how_it_compares_with_the_best() -> None:
+    found = explained({"a": {"hit": 0.1, "x": 0.3, "known": 0.2}, "b": {"x": 0.9}})
+    sums = {item_id: sum(one.terms.values()) for item_id, one in found.items() if one.terms}
+    assert sums.keys() == found.keys() - {"absent"}
+    for item_id, total in sums.items():
+        assert np.log(found[item_id].score) == pytest.approx(total - max(sums.values()), abs=1e-4)
+
+
+def test_an_item_that_is_no_candidate_has_no_terms() -> None:
     absent = explained({})["absent"]
-    assert (absent.score, absent.popularity, absent.similarity, absent.causes) == (0.0, 0.0, 0.0, ())
+    assert (absent.score, absent.terms, absent.causes) == (0.0, {}, ())

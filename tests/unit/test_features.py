@@ -14,12 +14,14 @@ from app.core.features import (
     Entry,
     Fold,
     History,
+    ItemDelta,
     Kind,
     decode_history,
     encode_history,
     fold,
 )
 from app.core.history import MAX_ITEMS, MAX_SEEN_HASHES, seen_hash
+from app.core.item_table import SUMS
 from app.core.messages import (
     ClickMessage,
     ImpressionMessage,
@@ -30,7 +32,16 @@ from app.core.messages import (
     WatchMessage,
 )
 from app.core.model import MODEL
-from app.core.signals import CLICK_WEIGHT, HOUR_MS, LANDMARK_MS, POPULARITY_HALF_LIFE_MS, VIEW_WEIGHT
+from app.core.signals import (
+    CLICK_WEIGHT,
+    COVISITATION_HALF_LIFE_MS,
+    HOUR_MS,
+    LANDMARK_MS,
+    POPULARITY_HALF_LIFE_MS,
+    POPULARITY_HALF_LIVES_MS,
+    VIEW_WEIGHT,
+    forward_weight,
+)
 from tests.support.histories import merge_history
 
 # Few items and times, so that ties, repeats and a history that is full are the rule and not the exception.
@@ -122,7 +133,14 @@ def event(kind: type[Any], item_id: str, at_ms: int, user_id: str = "ann", **fie
 
 
 def weights(folded: Fold) -> dict[str, float]:
-    return {"".join(pair): pytest.approx(weight) for pair, weight in folded.pairs.items()}
+    return {"".join(pair): pytest.approx(sums[0]) for pair, sums in folded.pairs.items()}
+
+
+def popularity(folded: Fold, item_id: str) -> list[float]:
+    """By each half-life, at one time for all."""
+    copied = replace(folded.items[item_id])
+    copied.add_popularity(LANDMARK_MS + 1_000 * HOUR_MS, 0.0, 0.0, 0.0)
+    return [copied.popular_hours, copied.popular_day, copied.popular_week]
 
 
 def test_an_event_pairs_with_what_is_near_and_less_with_what_is_far() -> None:
@@ -139,14 +157,14 @@ def test_events_of_one_timestamp_have_one_distance(timestamps: dict[str, int]) -
     stored = fold([before, *basket], {}).histories
     pairs = fold([event(PurchaseMessage, "z", timestamps["z"] * HOUR_MS)], stored).pairs
     assert pairs["a", "z"] == pairs["b", "z"] == pairs["c", "z"]
-    assert pairs["y", "z"] == pytest.approx(pairs["a", "z"] / (1.0 + 3.0 / MODEL.pair_distance), rel=0.01)
+    assert pairs["y", "z"][0] == pytest.approx(pairs["a", "z"][0] / (1.0 + 3.0 / MODEL.pair_distance), rel=0.01)
 
 
 def test_a_late_event_pairs_on_both_sides() -> None:
     stored = fold([event(PurchaseMessage, "a", 0), event(PurchaseMessage, "c", 2 * HOUR_MS)], {}).histories
     late = fold([event(PurchaseMessage, "b", HOUR_MS)], stored)
     assert weights(late).keys() == {"ab", "bc"}
-    assert late.pairs["b", "c"] > late.pairs["a", "b"]  # it is as old as the later of the two
+    assert late.pairs["b", "c"][0] > late.pairs["a", "b"][0]  # it is as old as the later of the two
 
 
 def test_the_window_bounds_the_pairs_of_an_event() -> None:
@@ -164,7 +182,8 @@ def test_a_pair_weighs_the_mean_of_what_the_two_events_say() -> None:
 def test_an_abandoned_watch_counts_against_the_item_and_makes_no_pair() -> None:
     folded = fold([event(PurchaseMessage, "a", 0), event(WatchMessage, "b", 1, watch_time_sec=2.0)], {})
     assert not folded.pairs
-    assert folded.items["b"].popularity < 0.0 == folded.items["b"].frequency
+    assert folded.items["b"].popular_week < 0.0 == folded.items["b"].frequency
+    assert (folded.items["b"].events, folded.items["b"].users) == (0.0, 0)
     assert (folded.items["b"].watches, folded.items["b"].watch_ms) == (1, 2_000)
     assert [entry.item_id for entry in folded.histories["ann"].entries] == ["b", "a"]
 
@@ -204,10 +223,14 @@ def test_batches_may_be_cut_anywhere(messages: list[Message], cut: int) -> None:
     second = fold(messages[cut:], first.histories)
     assert first.histories | second.histories == whole.histories
     for item_id, delta in whole.items.items():
-        parts = [part.items[item_id].popularity for part in (first, second) if item_id in part.items]
-        assert sum(parts) == pytest.approx(delta.popularity)
-    for pair, weight in whole.pairs.items():
-        assert first.pairs.get(pair, 0.0) + second.pairs.get(pair, 0.0) == pytest.approx(weight)
+        parts = ItemDelta()
+        for part in (second, first):
+            if item_id in part.items:
+                parts.add(part.items[item_id])
+        assert [getattr(parts, name) for name in SUMS] == pytest.approx([getattr(delta, name) for name in SUMS])
+    for pair, sums in whole.pairs.items():
+        parts_of = [part.pairs.get(pair, [0.0] * 4) for part in (first, second)]
+        assert [sum(terms) for terms in zip(*parts_of, strict=True)] == pytest.approx(sums)
     assert first.pairs.keys() | second.pairs.keys() == whole.pairs.keys()
 
 
@@ -220,11 +243,14 @@ def test_histories_and_popularity_do_not_depend_on_the_order(messages: list[Mess
     for user_id, history in one.histories.items():
         assert without_sums(history) == without_sums(other.histories[user_id])
     for item_id, delta in one.items.items():
-        assert other.items[item_id].popularity == pytest.approx(delta.popularity)
-        assert other.items[item_id].views == delta.views
+        assert popularity(other, item_id) == pytest.approx(popularity(one, item_id))
+        assert (other.items[item_id].views, other.items[item_id].first_ms) == (delta.views, delta.first_ms)
         of_item = [message.user_id for message in messages if message.item_id == item_id]  # type: ignore[union-attr]
         if max(map(of_item.count, of_item)) <= MODEL.user_linear:
-            assert other.items[item_id].frequency == pytest.approx(delta.frequency)
+            sums = ("frequency", "events", "users")
+            assert [getattr(other.items[item_id], name) for name in sums] == pytest.approx(
+                [getattr(delta, name) for name in sums]
+            )
 
 
 # One user and two items, so that a user's weight saturates; the weights of watches differ.
@@ -246,26 +272,75 @@ def test_popularity_does_not_depend_on_the_order_where_it_saturates(messages: li
     shuffled = list(messages)
     chance.shuffle(shuffled)
     one, other = fold(messages, {}), fold(shuffled, {})
-    for item_id, delta in one.items.items():
-        assert other.items[item_id].popularity == pytest.approx(delta.popularity)
+    for item_id in one.items:
+        assert popularity(other, item_id) == pytest.approx(popularity(one, item_id), abs=1e-9)
 
 
 def test_three_hundred_purchases_of_one_user_weigh_less_than_those_of_ten() -> None:
     beside = event(PurchaseMessage, "b", 0)
     pushed = fold([beside, *(event(PurchaseMessage, "a", at) for at in range(300))], {})
     liked = fold([event(PurchaseMessage, "c", 0, f"user-{user}") for user in range(10)], {})
-    assert pushed.items["a"].popularity < 2.0 * MODEL.user_linear < liked.items["c"].popularity
+    assert pushed.items["a"].popular_week < 2.0 * MODEL.user_linear < liked.items["c"].popular_week
     assert pushed.items["a"].frequency < 2.0 * MODEL.user_linear
-    assert pushed.pairs["a", "b"] < 2.0 * MODEL.user_linear
+    assert pushed.items["a"].events < 2.0 * MODEL.user_linear
+    assert max(pushed.pairs["a", "b"]) < 2.0 * MODEL.user_linear
+    assert (pushed.items["a"].users, pushed.pairs["a", "b"][1]) == (1, 1.0)
     assert pushed.items["a"].purchases == 300
 
 
 def test_abandoned_watches_of_one_user_push_an_item_down_no_further_than_saturation() -> None:
     folded = fold([event(WatchMessage, "a", at, watch_time_sec=1.0) for at in range(300)], {})
-    assert -2.0 * MODEL.user_linear < folded.items["a"].popularity < -MODEL.user_linear
+    assert -2.0 * MODEL.user_linear < folded.items["a"].popular_week < -MODEL.user_linear
 
 
 def test_a_few_events_of_a_user_count_in_full() -> None:
     kinds = (ViewMessage, ClickMessage, PurchaseMessage, PurchaseMessage)
     folded = fold([event(kind, "a", 0) for kind in kinds], {})
-    assert folded.items["a"].popularity == pytest.approx(VIEW_WEIGHT + CLICK_WEIGHT + 2.0)
+    assert folded.items["a"].popular_week == pytest.approx(VIEW_WEIGHT + CLICK_WEIGHT + 2.0)
+
+
+TERMS = st.lists(st.tuples(st.integers(0, 400), st.floats(-0.2, 1.0)), min_size=1, max_size=30)
+
+
+@given(TERMS, st.randoms(use_true_random=False))
+def test_popularities_are_the_decayed_sums_of_their_terms_in_any_order(
+    terms: list[tuple[int, float]], chance: Any
+) -> None:
+    shuffled = list(terms)
+    chance.shuffle(shuffled)
+    delta = ItemDelta()
+    for hours, weight in shuffled:
+        delta.add_popularity(LANDMARK_MS + hours * HOUR_MS, weight, weight, weight)
+    latest = max(hours for hours, _ in terms)
+    assert delta.popular_ms == LANDMARK_MS + latest * HOUR_MS
+    for value, half_life_ms in zip(
+        (delta.popular_hours, delta.popular_day, delta.popular_week), POPULARITY_HALF_LIVES_MS, strict=True
+    ):
+        direct = sum(weight * 2 ** ((hours - latest) * HOUR_MS / half_life_ms) for hours, weight in terms)
+        assert value == pytest.approx(direct, abs=1e-9)
+
+
+def test_what_came_after_an_item_follows_it() -> None:
+    folded = fold([event(ClickMessage, item_id, at) for item_id, at in (("b", 0), ("a", 1), ("c", 2), ("d", 2))], {})
+    _, _, forth, back = folded.pairs["a", "b"]
+    assert (forth, back) == (0.0, pytest.approx(CLICK_WEIGHT))
+    _, _, forth, back = folded.pairs["b", "c"]
+    assert (forth, back) == (pytest.approx(CLICK_WEIGHT / 2.0), 0.0)  # `a` stands between
+    assert folded.pairs["c", "d"][2:] == [0.0, 0.0]  # of one time neither follows the other
+
+
+def test_users_are_counted_once_an_item_and_a_pair() -> None:
+    events = [event(ViewMessage, item_id, at, user) for user in ("ann", "bob") for at, item_id in enumerate("abab")]
+    folded = fold(events, {})
+    assert (folded.items["a"].users, folded.items["b"].users) == (2, 2)
+    assert folded.pairs["a", "b"][1] == 2.0
+    factor = forward_weight(LANDMARK_MS, COVISITATION_HALF_LIFE_MS)
+    assert folded.items["a"].events == pytest.approx(4.0 * factor)
+    assert folded.items["a"].first_ms == LANDMARK_MS
+
+
+def test_an_item_that_left_the_history_is_not_new_to_its_user() -> None:
+    stored = fold([event(ViewMessage, f"item-{at:02}", at) for at in range(MAX_ITEMS + 1)], {}).histories
+    again = fold([event(ViewMessage, "item-00", 1_000)], stored)
+    assert again.items["item-00"].users == 0
+    assert all(sums[1] == 0.0 for sums in again.pairs.values())

@@ -1,38 +1,57 @@
-"""Similarities that rest on evidence, and the neighbours that are kept."""
+"""Similarities that rest on evidence, and the neighbours and followers that are kept."""
 
-from array import array
+from math import sqrt
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.item_index import ItemIndex
 from app.core.model import MODEL
-from app.core.neighbours import Neighbours, evidence, neighbours_of, similarity
+from app.core.neighbours import NO_NEIGHBOURS, ItemSums, PairSums, evidence, neighbours_of, similarity
 from app.core.signals import COVISITATION_HALF_LIFE_MS, DAY_MS, LANDMARK_MS, forward_weight
 
 NOW_MS = LANDMARK_MS
-INDEX = ItemIndex()
-ITEMS = st.sampled_from([f"item-{number}" for number in range(30)])
+SEED = ItemSums(frequency=5.0, events=5.0, users=5.0)
 
 
-def members(neighbours: Neighbours) -> list[str]:
-    return [INDEX.ids[number] for number in array("i", neighbours.numbers)]
+def pairs_of(*weights: float, **columns: float) -> PairSums:
+    """Pairs with these weights; the other sums are 10, and what `columns` says."""
+    given_ = {"met": 1.0, "follows": 0.0, "frequencies": 10.0, "events": 10.0, "users": 10.0} | columns
+    columns_: dict[str, Any] = {name: np.full(len(weights), value) for name, value in given_.items()}
+    return PairSums(np.arange(1, len(weights) + 1, dtype=np.int32), np.array(weights), **columns_)
+
+
+def one(weight: float, frequency: float = 3.0, other: float = 3.0, now_ms: int = NOW_MS) -> float:
+    pair = pairs_of(weight, frequencies=other, events=other)
+    return float(similarity(pair, ItemSums(frequency, frequency, 1.0), now_ms)[0])
 
 
 @given(st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.integers(0, 3_000))
 def test_a_similarity_fades_with_its_evidence_only(weight: float, seed: float, other: float, days: int) -> None:
-    """All three sums shrink alike with time; what is left of it is that thin evidence counts less."""
-    now = similarity(weight, seed, other, NOW_MS)
-    later = similarity(weight, seed, other, NOW_MS + days * DAY_MS)
-    assert 0.0 < later <= now * 1.000001
-    assert similarity(2 * weight, seed, other, NOW_MS) > now > similarity(weight, 2 * seed, other, NOW_MS)
+    """All sums shrink alike with time; what is left of it is that thin evidence counts less."""
+    now = one(weight, seed, other)
+    assert 0.0 < one(weight, seed, other, NOW_MS + days * DAY_MS) <= now * 1.000001
+    assert one(2 * weight, seed, other) > now > one(weight, 2 * seed, other)
+
+
+@given(st.floats(0.01, 10.0), st.floats(0.1, 10.0), st.floats(0.1, 10.0), st.floats(0.1, 10.0))
+def test_what_signals_weigh_cancels_out(weight: float, seed: float, other: float, scale: float) -> None:
+    """A log of views alone has the similarities of one of purchases: evidence is counted in events."""
+    of_purchases, of_views = (
+        similarity(
+            pairs_of(weight * unit, frequencies=other * unit, events=other), ItemSums(seed * unit, seed, 1.0), NOW_MS
+        )
+        for unit in (1.0, scale)
+    )
+    assert of_views == pytest.approx(of_purchases)
 
 
 def test_of_two_that_fit_alike_the_rare_one_is_less_similar() -> None:
     """A tenth of the meetings with a tenth of the users; but the common one is not preferred for being common."""
-    assert similarity(0.2, 3.0, 0.3, NOW_MS) < similarity(2.0, 3.0, 3.0, NOW_MS)
-    assert similarity(2.0, 3.0, 100.0, NOW_MS) > similarity(2.0, 3.0, 200.0, NOW_MS)
+    assert one(0.2, other=0.3) < one(2.0, other=3.0)
+    assert one(2.0, other=100.0) > one(2.0, other=200.0)
 
 
 def test_the_evidence_that_halves_a_similarity_is_stored_at_its_time() -> None:
@@ -40,30 +59,36 @@ def test_the_evidence_that_halves_a_similarity_is_stored_at_its_time() -> None:
     assert half == pytest.approx(MODEL.shrinkage * forward_weight(NOW_MS + 400 * DAY_MS, COVISITATION_HALF_LIFE_MS))
 
 
-@given(st.lists(st.tuples(ITEMS, st.floats(0.001, 50.0), st.floats(0.1, 50.0)), max_size=30, unique_by=lambda p: p[0]))
-def test_the_order_of_the_sql_is_that_of_the_similarity(pairs: list[tuple[str, float, float]]) -> None:
-    """app/adapters/features.sql cuts lists by this expression; it must never cut off what would rank higher."""
-    half = evidence(NOW_MS)
-    by_sql = [w / other**MODEL.candidate_power * (other / (other + half)) for _, w, other in pairs]
-    by_core = [similarity(w, 3.0, other, NOW_MS) for _, w, other in pairs]
-    for sql_one, one in zip(by_sql, by_core, strict=True):
-        for sql_other, other_one in zip(by_sql, by_core, strict=True):
-            assert sql_one <= sql_other * 1.000001 or one >= other_one * 0.999999
-
-
 def test_neighbours_are_the_most_similar_ones() -> None:
-    numbers = range(1, MODEL.neighbours + 20)
-    pairs = [f"item-{number}" for number in numbers], [float(number) for number in numbers], [10.0] * len(numbers)
-    found = neighbours_of(5.0, 1.0, pairs, now_ms=NOW_MS, index=INDEX)
-    assert members(found)[0] == f"item-{MODEL.neighbours + 19}"
-    assert len(members(found)) == MODEL.neighbours
-    similarities = array("f", found.similarities).tolist()
-    assert similarities == sorted(similarities, reverse=True)
-    assert similarities[0] == pytest.approx(similarity(MODEL.neighbours + 19.0, 5.0, 10.0, NOW_MS))
-    assert found.repeat_rate == pytest.approx(1.0 / (5.0 + MODEL.repeat_evidence))
+    weights = [float(number) for number in range(1, MODEL.neighbours + 20)]
+    pairs = pairs_of(*weights)
+    found = neighbours_of(SEED, pairs, now_ms=NOW_MS)
+    numbers = np.frombuffer(found.numbers, np.int32)
+    assert len(numbers) == MODEL.neighbours
+    assert numbers.tolist() == [*range(MODEL.neighbours + 19, 19, -1)]
+    similarities = np.frombuffer(found.similarities, np.float32)
+    assert similarities == pytest.approx(similarity(pairs, SEED, NOW_MS)[::-1][: MODEL.neighbours], rel=1e-6)
+    lasting = np.frombuffer(found.lasting, np.float32)
+    assert lasting == pytest.approx(np.full(MODEL.neighbours, 1.0 / sqrt(6.0 * 20.0)))
+    assert found.followers == b""
+
+
+def test_followers_are_those_that_come_next_most_often() -> None:
+    pairs = PairSums(
+        np.arange(3, dtype=np.int32), np.ones(3), np.ones(3), np.array([1.0, 0.0, 3.0]), *[np.full(3, 10.0)] * 3
+    )
+    found = neighbours_of(SEED, pairs, now_ms=NOW_MS)
+    assert np.frombuffer(found.followers, np.int32).tolist() == [2, 0]
+    following = np.frombuffer(found.following, np.float32)
+    assert following == pytest.approx([3.0 / 5.0 * (5.0 / 6.0), 1.0 / 5.0 * (5.0 / 6.0)])
+
+
+def test_a_similarity_of_users_who_met_both_does_not_age() -> None:
+    now, later = (neighbours_of(SEED, pairs_of(1.0), now_ms=NOW_MS + days * DAY_MS) for days in (0, 2_000))
+    assert now.lasting == later.lasting
+    assert np.frombuffer(later.similarities, np.float32)[0] < 0.01 * np.frombuffer(now.similarities, np.float32)[0]
 
 
 def test_an_item_without_frequency_has_no_neighbours() -> None:
-    assert neighbours_of(0.0, 0.0, (["a"], [1.0], [1.0]), now_ms=NOW_MS, index=INDEX) == Neighbours()
-    unusable = ["a", "b"], [1.0, 0.0], [0.0, 1.0]
-    assert members(neighbours_of(1.0, 0.0, unusable, now_ms=NOW_MS, index=INDEX)) == []
+    assert neighbours_of(ItemSums(0.0, 0.0, 0.0), pairs_of(1.0), now_ms=NOW_MS) == NO_NEIGHBOURS
+    assert neighbours_of(SEED, pairs_of(0.0), now_ms=NOW_MS).numbers == b""

@@ -1,6 +1,7 @@
 """The serving core over plain dicts: what it asks for, and what becomes of a page."""
 
 from collections import Counter
+from math import exp
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,20 @@ from app.core.recommendation import RecommendationRequest
 from app.core.rules import Rule
 from app.core.serving import Exploration
 from app.core.signals import HOUR_MS, Kind
-from tests.support.serving_store import BOOKS, FILMS, HIDDEN, NOW_MS, TRYING, Store, boost, bought, ids, pin, sources
+from tests.support.serving_store import (
+    BOOKS,
+    FILMS,
+    HIDDEN,
+    NOW_MS,
+    TRYING,
+    Store,
+    answer,
+    boost,
+    bought,
+    ids,
+    pin,
+    sources,
+)
 
 
 def test_a_plain_answer_needs_two_things_in_turn() -> None:
@@ -143,10 +157,13 @@ def test_without_new_items_or_a_share_no_chance_is_needed() -> None:
 
 
 def test_an_item_that_users_come_back_to_is_offered_again() -> None:
-    store = Store(popular=["hit", "rare"], neighbours={"hit": {}}, repeat_rate=0.02)
+    store = Store(popular=["hit", "rare"], neighbours={"hit": {}}, repeat_rate=0.5)
     found = store.for_user(bought("hit", ago_ms=7 * HOUR_MS), explain=True)
     assert sources(found) == {"hit": "repeat", "rare": "popular"}
-    assert found.items[0].why == "The user had it on an earlier visit, and users are seen to come back to it."
+    assert found.items[0].why == "Taken again by those who have it. Popular this week."
+    assert ids(Store(popular=["hit", "rare"]).for_user(bought("hit"))) == ["rare"]
+    assert ids(store.for_user(bought("hit"), repeats="avoid")) == ["rare"]
+    assert ids(store.for_user(bought("hit"), repeats="only")) == ["hit"]
 
 
 def test_an_explanation_has_causes_parts_and_words() -> None:
@@ -159,13 +176,15 @@ def test_an_explanation_has_causes_parts_and_words() -> None:
     stove, hit, plain = store.for_user(bought("tent"), explain=True).items
     assert (stove.title, stove.because) == ("A stove", ["tent"])
     assert stove.why == "Users take it together with what this one bought: A tent."
-    assert (hit.because, hit.why) == ([], "Popular now.")
+    assert (hit.because, hit.why) == ([], "Popular this week.")
     assert (plain.because, plain.score) == ([], 0.0)
     for item in (stove, hit, plain):
         assert item.parts is not UNSET
-        assert (item.parts.similarity + item.parts.popularity) * item.parts.factor == pytest.approx(
-            item.score, abs=1e-5
-        )
+        assert item.parts.factor == 1.0
+    assert stove.parts is not UNSET
+    assert hit.parts is not UNSET
+    by_features = sum(hit.parts.features.values()) - sum(stove.parts.features.values())
+    assert hit.score / stove.score == pytest.approx(exp(by_features), rel=1e-4)
 
 
 def test_a_request_without_explain_has_no_explanation() -> None:
@@ -182,7 +201,7 @@ def test_similar_items_go_without_pins_and_fallback() -> None:
         fallback=["plain"],
     )
     request = RecommendationRequest(k=5, now_ms=NOW_MS, exclude=frozenset(["mat"]))
-    found = serving.answer(serving.similar("tent", request, index=store.index), store.fetch)
+    found = answer(serving.similar("tent", request, index=store.index), store.fetch)
     assert sources(found) == {"lamp": "covisitation", "stove": "covisitation"}
     assert [item.score for item in found.items] == pytest.approx([1.6, 0.9])
     assert not store.asked(FallbackOf)
@@ -196,7 +215,7 @@ def test_popular_items_go_without_pins_and_fallback() -> None:
         fallback=["plain"],
     )
     request = RecommendationRequest(k=5, now_ms=NOW_MS)
-    found = serving.answer(serving.popular(request, index=store.index), store.fetch)
+    found = answer(serving.popular(request, index=store.index), store.fetch)
     assert sources(found) == {"book": "popular", "hit": "popular"}
 
 

@@ -1,0 +1,62 @@
+"""Items in arrays: room that grows, the most popular by each half-life, and scores that are computed once."""
+
+import numpy as np
+
+from app.core.history import seen_hash
+from app.core.item_index import ItemIndex
+from app.core.item_table import SUMS, ItemTable
+from app.core.signals import COVISITATION_HALF_LIFE_MS, HOUR_MS, LANDMARK_MS
+from app.core.weights import FIXED, START
+
+
+def table_of(**popularities: tuple[float, float, float]) -> ItemTable:
+    """Items with their popularity by the hour, the day and the week."""
+    table = ItemTable(ItemIndex(), COVISITATION_HALF_LIFE_MS)
+    rows = [[LANDMARK_MS, *values, 1.0, 0.0, 1.0, 1.0, LANDMARK_MS] for values in popularities.values()]
+    assert all(len(row) == len(SUMS) for row in rows)
+    table.update(table.index.number(list(popularities)), np.array(rows))
+    table.refresh(LANDMARK_MS)
+    return table
+
+
+def test_the_most_popular_by_each_half_life_are_found_once() -> None:
+    table = table_of(now=(9.0, 1.0, 1.0), today=(1.0, 9.0, 1.0), week=(1.0, 1.0, 9.0), none=(0.5, 0.5, 0.5))
+    assert [table.index.ids[number] for number in table.best(1)] == ["now", "today", "week"]
+    assert table.best(10).tolist() == [0, 1, 2, 3]
+    assert table.popularity(table.best(10)).tolist() == [1.0, 1.0, 9.0, 0.5]
+
+
+def test_items_that_were_never_popular_are_not_among_the_best() -> None:
+    table = table_of(none=(0.0, 0.0, 0.0), disliked=(-1.0, -1.0, -1.0), hit=(1.0, 1.0, 1.0))
+    assert [table.index.ids[number] for number in table.best(5)] == ["hit"]
+    assert np.isfinite(table.features).all()
+
+
+def test_what_was_popular_by_the_hour_is_soon_less_so_than_by_the_week() -> None:
+    table = table_of(a=(4.0, 4.0, 4.0), b=(1.0, 1.0, 1.0))
+    table.update(np.array([1]), np.array([[LANDMARK_MS + 8 * HOUR_MS, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, LANDMARK_MS]]))
+    table.refresh(LANDMARK_MS + 8 * HOUR_MS)
+    assert table.shares[0, 0] == 0.25  # after four half-lives 4 is a quarter of 1
+    assert table.shares[0, 2] == 1.0
+
+
+def test_items_that_are_numbered_later_have_room_and_hashes() -> None:
+    table = table_of(a=(1.0, 1.0, 1.0))
+    many = [f"item-{number}" for number in range(5_000)]
+    numbers = table.index.number(many)
+    table.make_room()
+    assert table.hashes[numbers].tolist() == [seen_hash(item_id) for item_id in many]
+    assert not table.features[numbers].any()
+    assert not table.scores(START)[:, numbers].any()
+    assert table.features[0].any()
+
+
+def test_scores_of_all_items_are_computed_once_until_the_next_refresh() -> None:
+    table = table_of(a=(1.0, 1.0, 1.0), b=(2.0, 0.0, 1.0))
+    found = table.scores(START)
+    assert table.scores(START) is found
+    assert table.scores(FIXED) is not found
+    table.refresh(LANDMARK_MS)
+    again = table.scores(START)
+    assert again is not found
+    assert np.array_equal(again, found)

@@ -1,0 +1,118 @@
+"""Steps towards what users chose, their bounds, and which events teach."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from app.core.learning import LARGEST, RATE, Learner, learn, starting_from
+from app.core.sampling import OF_ONE_USER, Sampling
+from app.core.signals import HOUR_MS, LANDMARK_MS
+from app.core.weights import FEATURES, SIZES, START, size_of, weights_of
+
+FEATURE_ROWS = st.integers(2, 12).flatmap(
+    lambda rows: arrays(np.float32, (rows, len(FEATURES)), elements=st.floats(-6.0, 6.0, width=32))
+)
+SIZE = st.integers(0, len(SIZES) - 1)
+
+
+def share(learner: Learner, features: NDArray[np.float32], chosen: int, size: int) -> float:
+    scores = features @ learner.weights[size]
+    shares = np.exp(scores - scores.max())
+    return float(shares[chosen] / shares.sum())
+
+
+@given(FEATURE_ROWS, SIZE, st.data())
+def test_a_small_step_raises_the_share_of_what_was_chosen(
+    features: NDArray[np.float32], size: int, data: st.DataObject
+) -> None:
+    chosen = data.draw(st.integers(0, len(features) - 1))
+    learner = starting_from(START)
+    before = share(learner, features, chosen, size)
+    learn(learner, features, chosen, size, rate=1e-3)
+    assert share(learner, features, chosen, size) >= before * 0.9999
+
+
+def test_many_steps_prefer_the_feature_that_tells_what_is_chosen() -> None:
+    features = np.zeros((10, len(FEATURES)), np.float32)
+    features[3, FEATURES.index("following")] = 1.0
+    learner = starting_from(np.zeros_like(START))
+    for _ in range(100):
+        learn(learner, features, 3, 1)
+    assert share(learner, features, 3, 1) > 0.3
+    assert share(learner, features, 3, 0) > 0.2  # the other sizes learn from it, too
+    assert learner.events == 100
+    assert np.count_nonzero(learner.weights) == len(SIZES)
+
+
+@given(FEATURE_ROWS, SIZE, st.floats(0.001, 1.0), st.integers(1, 5))
+def test_one_event_moves_no_weight_by_more_than_the_rate(
+    features: NDArray[np.float32], size: int, rate: float, steps: int
+) -> None:
+    learner = starting_from(START)
+    for _ in range(steps):
+        before = learner.weights.copy()
+        learn(learner, features, 0, size, rate=rate)
+        assert np.abs(learner.weights - before).max() <= rate * 1.000001
+        assert np.isfinite(learner.weights).all()
+        assert np.isfinite(learner.squares).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 1])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_features_that_are_not_finite_teach_nothing(value: float, row: int) -> None:
+    features = np.ones((3, len(FEATURES)), np.float32)
+    features[row, 2] = value
+    learner = starting_from(START)
+    learn(learner, features, 0, 1)
+    assert np.array_equal(learner.weights, START)
+    assert learner.events == 0
+    assert (learner.squares == starting_from(START).squares).all()
+
+
+def test_no_weight_passes_the_largest() -> None:
+    learner = starting_from(np.full_like(START, LARGEST))
+    features = np.zeros((2, len(FEATURES)), np.float32)
+    features[0] = 1e-3
+    learn(learner, features, 0, 0)
+    assert learner.weights.max() == LARGEST
+
+
+def test_a_learner_leaves_the_weights_that_it_started_from() -> None:
+    start = START.copy()
+    learn(starting_from(start), np.eye(3, len(FEATURES), dtype=np.float32), 0, 0)
+    assert np.array_equal(start, START)
+
+
+def test_weights_are_given_by_feature_and_size_of_history() -> None:
+    weights = weights_of({"own": (1.0, 2.0, 3.0, 4.0)})
+    assert weights[:, FEATURES.index("own")].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert weights.sum() == 10.0
+    assert [size_of(items) for items in (0, 1, 2, 3, 14, 15, 50)] == [0, 1, 1, 2, 2, 3, 3]
+
+
+def test_every_third_event_teaches_and_no_user_more_than_a_few_an_hour() -> None:
+    sampling = Sampling(3)
+    assert [sampling.takes(f"u{n}", LANDMARK_MS) for n in range(6)] == [False, False, True] * 2
+    every = Sampling(1)
+    taken = [every.takes("ann", LANDMARK_MS + n) for n in range(100)]
+    assert taken == [True] * OF_ONE_USER + [False] * (100 - OF_ONE_USER)
+    assert every.takes("bob", LANDMARK_MS)
+    assert every.takes("ann", LANDMARK_MS + HOUR_MS)
+
+
+def test_ten_thousand_events_of_one_user_move_no_weight_beyond_a_bound() -> None:
+    """Within an hour, whatever the events say: `OF_ONE_USER` steps of `RATE`."""
+    chance = np.random.default_rng(1)
+    sampling, learner = Sampling(1), starting_from(START)
+    for n in range(10_000):
+        if sampling.takes("eve", LANDMARK_MS + n):
+            features = chance.normal(0.0, 0.1, (50, len(FEATURES))).astype(np.float32)
+            features[0] = 6.0
+            learn(learner, features, 0, 2)
+    assert learner.events == OF_ONE_USER
+    moved = np.abs(learner.weights - START).max()
+    assert 0.0 < moved <= OF_ONE_USER * RATE
