@@ -83,7 +83,7 @@ def item_table(popularity: Mapping[str, float], repeat_rate: float = 0.0) -> Ite
             "repeat_weight": 100.0 * repeat_rate,
             "events": 100.0,
             "users": 100.0,
-            "first_ms": NOW_MS - 1_000 * HOUR_MS,
+            "first_ms": NOW_MS - 100 * HOUR_MS,
         }
         row[:] = [values[name] for name in SUMS]
     table.update(numbers, sums)

@@ -92,7 +92,7 @@ def test_bad_variants_are_named_beside_other_bad_settings() -> None:
         "VARIANTS=",
         "'control' is reserved",
         "weights.shrinkage",
-        "those are seeds, recency",
+        "those are popular_hours, popular_day",
         "HTTP_PORT='0'",
     ):
         assert part in str(raised.value)

@@ -1,26 +1,27 @@
 """Who is in which variant, and what VARIANTS may say."""
 
-from array import array
 from collections.abc import Sequence
 from math import sqrt
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from app.core.candidates import Candidates
 from app.core.history import NO_HISTORY, Entry
-from app.core.item_index import ItemIndex
 from app.core.model import MODEL, Model
-from app.core.neighbours import Neighbours
-from app.core.popularity import popular_of
 from app.core.profile import Profile
-from app.core.ranking import rank
+from app.core.ranked import NO_EXCLUSIONS
+from app.core.ranking import Ranking
 from app.core.signals import DAY_MS, HOUR_MS, LANDMARK_MS, Kind
-from app.core.variants import CONTROL, MAX_VARIANTS, NO_VARIANTS, WEIGHTS, Variant, Variants, parse
+from app.core.variants import CONSTANTS, CONTROL, MAX_VARIANTS, NO_VARIANTS, Variant, Variants, parse
+from app.core.weights import FEATURES, START, WeightRows, size_of
 from tests.support.histories import merge_history
+from tests.support.serving_store import item_table, near
 
 USERS: Final = [f"user-{number}" for number in range(2_000)]
 MANY: Final = [f"user-{number}" for number in range(20_000)]
@@ -107,15 +108,24 @@ def test_a_variant_is_found_by_name_also_without_users() -> None:
 
 
 def test_weights_that_are_left_out_are_those_of_everybody() -> None:
-    (bolder, same) = parse(
+    (bolder, same, new, older) = parse(
         written(
-            {"name": "bolder", "share": 0.1, "weights": {"prior_fresh": 0.05, "recency": 1, "seeds": 10}},
+            {"name": "bolder", "share": 0.1, "weights": {"absence_fresh": 0.05, "recency": 1, "seeds": 10}},
             {"name": "same", "share": 0.2},
+            {"name": "new", "share": 0.2, "weights": {"newness": 0.5, "own": [-1, -2, -3, -4]}},
+            {"name": "older", "share": 0.2, "model": 7},
         )
     )
-    assert bolder == Variant("bolder", 0.1, structs.replace(MODEL, prior_fresh=0.05, recency=1.0, seeds=10))
-    assert same.model == MODEL
-    assert str(bolder) == "bolder:0.1 seeds=10 recency=1.0 prior_fresh=0.05"
+    assert bolder == Variant("bolder", 0.1, structs.replace(MODEL, absence_fresh=0.05, recency=1.0, seeds=10))
+    assert (same.model, same.weights, same.version) == (MODEL, None, None)
+    assert str(bolder) == "bolder:0.1 seeds=10 recency=1.0 absence_fresh=0.05"
+    assert new.weights is not None
+    expected = START.copy()
+    expected[:, FEATURES.index("newness")] = 0.5
+    expected[:, FEATURES.index("own")] = [-1, -2, -3, -4]
+    assert np.array_equal(new.weights, expected)
+    assert str(new) == "new:0.2 newness=0.5,0.5,0.5,0.5 own=-1,-2,-3,-4"
+    assert (older.weights, older.version, str(older)) == (None, 7, "older:0.2 model=7")
     assert parse("[]") == ()
 
 
@@ -148,8 +158,18 @@ GOOD: Final = {"name": "bolder", "share": 0.1}
         (written({**GOOD, "share": 0.6}, {"name": "other", "share": 0.5}), "sum to 1.1; at most 1"),
         (written({**GOOD, "wieghts": {}}), r"\$\[0\]\.wieghts: no such field; the fields are name, share, weights"),
         (written({**GOOD, "weights": [1]}), r"\$\[0\]\.weights: expected an object"),
-        (written({**GOOD, "weights": {"pair_window": 5}}), r"weights\.pair_window: .* those are seeds, recency,"),
-        (written({**GOOD, "weights": {"prior_fresh": 0}}), r"weights\.prior_fresh: Expected `float` > 0"),
+        (
+            written({**GOOD, "weights": {"pair_window": 5}}),
+            r"weights\.pair_window: .* those are .*own.* seeds, recency,",
+        ),
+        (written({**GOOD, "weights": {"absence_fresh": 0}}), r"weights\.absence_fresh: Expected `float` > 0"),
+        (written({**GOOD, "weights": {"own": 21}}), r"weights\.own: Expected `float` <= 20"),
+        (
+            written({**GOOD, "weights": {"own": [1, 2]}}),
+            r"weights\.own: expected a number from -20 to 20, or 4 of them",
+        ),
+        (written({**GOOD, "model": 0}), r"\$\[0\]\.model: Expected `int` >= 1"),
+        (written({**GOOD, "model": 1, "weights": {"own": 1}}), "either a model or weights"),
         (written({**GOOD, "weights": {"seeds": 2.5}}), r"weights\.seeds: Expected `int`"),
         (written({**GOOD, "weights": {"recency": "0.9"}}), r"weights\.recency: Expected `float`"),
     ],
@@ -173,22 +193,25 @@ def test_several_invalid_variants_are_named_in_one_message() -> None:
         assert part in str(raised.value)
 
 
-INDEX: Final = ItemIndex()
+TABLE: Final = item_table({**{f"p{n}": 1000.0 / (n + 1) for n in range(40)}, "i29": 8.0, "i5": 5.0, "i9": 2.0}, 0.3)
 NEAR: Final = {
-    seed: Neighbours(
-        INDEX.number([f"{seed}-{n}" for n in range(100)]).tobytes(),
-        array("f", [0.5 * 0.97**n + index / 1000 for n in range(100)]).tobytes(),
-        0.03,
-    )
+    seed: near(TABLE.index, {f"{seed}-{n}": 0.5 * 0.97**n + index / 1000 for n in range(100)}, {f"p{index}": 0.3})
     for index, seed in enumerate(f"i{n}" for n in range(30))
 }
-TOP: Final = popular_of(
-    [*((f"p{n}", 1000.0 / (n + 1)) for n in range(40)), ("i29", 8.0), ("i5", 5.0), ("i9", 2.0)], index=INDEX
-)
 # One thing every two hours: of this visit, of visits before, and far more than are looked at.
 HISTORY: Final = merge_history(
     NO_HISTORY, [Entry(f"i{n}", LANDMARK_MS - (n + 1) * 2 * HOUR_MS, Kind.VIEW, 0.3) for n in range(30)]
 )
+
+
+def scored(model: Model, weights: WeightRows | None = None) -> dict[str, float]:
+    """Item → score, best first, of all candidates."""
+    profile = Profile(HISTORY, model)
+    candidates = Candidates(profile, NEAR, TABLE.best(150).tobytes(), TABLE, now_ms=LANDMARK_MS)
+    rows = START if weights is None else np.array(weights)
+    ranking = Ranking(TABLE.index, candidates, rows[size_of(len(profile.latest))].astype(np.float32))
+    ranked = ranking.ranked({}, (), "learned", NO_EXCLUSIONS)
+    return {item_id: ranked.score(item_id) for item_id in ranked.best(5_000)}
 
 
 class Watched(Model, frozen=True):
@@ -203,11 +226,11 @@ class Watched(Model, frozen=True):
 READ: set[str] = set()
 
 
-def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
+def test_the_constants_are_what_ranking_for_a_user_reads() -> None:
     READ.clear()
-    rank(Profile(HISTORY, Watched()), NEAR, TOP, now_ms=LANDMARK_MS, index=INDEX)
-    # How many neighbours are kept is not a weight: it shapes the lists that are shared by all variants.
-    assert READ - {"neighbours"} == set(WEIGHTS)
+    scored(Watched())
+    # How many of the latest items give followers belongs to the features that weights were learned for.
+    assert READ - {"following_seeds"} == set(CONSTANTS)
 
 
 @pytest.mark.parametrize(
@@ -215,31 +238,25 @@ def test_the_weights_are_what_ranking_for_a_user_reads() -> None:
     [
         ("seeds", 3),
         ("recency", 0.3),
-        ("prior_fresh", 5.0),
-        ("prior_stale", 9.0),
+        ("absence_fresh", 5.0),
+        ("absence_stale", 9.0),
         ("stale_after_ms", DAY_MS * 300),
-        ("repeat_gap_ms", 30 * HOUR_MS),
-        ("repeat_gain", 1.0),
-        ("repeat_limit", 0.1),
+        *((name, 1.5) for name in FEATURES),
     ],
 )
 def test_every_weight_makes_another_list(name: str, value: float) -> None:
     (variant,) = parse(written({**GOOD, "weights": {name: value}}))
-    served, tried = (
-        rank(Profile(HISTORY, model), NEAR, TOP, now_ms=LANDMARK_MS, index=INDEX)[0] for model in (MODEL, variant.model)
-    )
-    assert [(i, served.score(i)) for i in served.best(5_000)] != [(i, tried.score(i)) for i in tried.best(5_000)]
+    assert scored(variant.model, variant.weights) != scored(MODEL)
 
 
-@given(st.sampled_from(sorted(WEIGHTS)), st.data())
+@given(st.sampled_from(sorted(CONSTANTS)), st.data())
 def test_whatever_is_allowed_can_be_ranked_by(name: str, data: st.DataObject) -> None:
-    kind = WEIGHTS[name]
+    kind = CONSTANTS[name]
     (meta,) = kind.__metadata__
     low = meta.ge if meta.ge is not None else meta.gt
     whole = kind.__origin__ is int
     drawn = data.draw(st.integers(low, meta.le) if whole else st.floats(low, meta.le, exclude_min=meta.gt is not None))
     (variant,) = parse(written({**GOOD, "weights": {name: drawn}}))
-    found, _ = rank(Profile(HISTORY, variant.model), NEAR, TOP, now_ms=LANDMARK_MS, index=INDEX)
-    best = found.best(20)
-    assert len(set(best)) == len(best)
-    assert all(0.0 < found.score(item_id) < float("inf") for item_id in best)
+    scores = scored(variant.model)
+    assert scores
+    assert all(0.0 < score < float("inf") for score in scores.values())
