@@ -30,7 +30,7 @@ from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.rules import NO_RULES, Rule, Rules
 from app.core.serving import Exploration
 from app.core.signals import COVISITATION_HALF_LIFE_MS, HOUR_MS, LANDMARK_MS, Kind
-from app.core.weights import FIXED, Weights
+from app.core.weights import Weights, weights_of
 from tests.support.histories import merge_history
 
 NOW_MS = LANDMARK_MS
@@ -38,6 +38,16 @@ FILMS = Card(categories=frozenset(["films"]))
 BOOKS = Card(categories=frozenset(["books"]), tags=frozenset(["sale"]))
 HIDDEN = Card(hidden=True)
 TRYING = Exploration(0.5, "seed")
+# A few features with weights that do not change with what is known of good weights.
+PLAIN = weights_of(
+    {
+        "similar": (1.0,) * 4,
+        "popular_week": (0.3,) * 4,
+        "absence": (0.2,) * 4,
+        "own": (-3.0,) * 4,
+        "own_repeats": (1.5,) * 4,
+    }
+)
 
 
 def bought(*item_ids: str, ago_ms: int = 60_000) -> History:
@@ -107,7 +117,7 @@ class Store:
         rules: Sequence[Rule] = (),
         pool: Sequence[str] = (),
         fallback: Sequence[str] = (),
-        weights: Weights = FIXED,
+        weights: Weights = PLAIN,
     ) -> None:
         self.weights = weights
         self.table = item_table({item_id: 1_000.0 - n for n, item_id in enumerate(popular)}, repeat_rate)

@@ -18,7 +18,7 @@ from app.core.ranking import COVISITATION, POPULAR, REPEAT, Ranking
 from app.core.signals import DAY_MS, HOUR_MS, Kind
 from app.core.weights import FEATURES, FIXED, START, Weights, size_of, weights_of
 from tests.support.histories import merge_history
-from tests.support.serving_store import NOW_MS, bought, item_table, near
+from tests.support.serving_store import NOW_MS, PLAIN, bought, item_table, near
 
 TOP = {"hit": 100.0, "known": 25.0, "rare": 1.0}
 Similarities = Mapping[str, Mapping[str, float]]
@@ -28,7 +28,7 @@ def ranking_of(
     history: History,
     similar: Similarities,
     table: ItemTable,
-    weights: Weights = FIXED,
+    weights: Weights = PLAIN,
     following: Similarities | None = None,
 ) -> Ranking:
     profile = Profile(history)

@@ -19,7 +19,7 @@ from app.core.ranked import NO_EXCLUSIONS
 from app.core.ranking import Ranking
 from app.core.signals import DAY_MS, HOUR_MS, LANDMARK_MS, Kind
 from app.core.variants import CONSTANTS, CONTROL, MAX_VARIANTS, NO_VARIANTS, Variant, Variants, parse
-from app.core.weights import FEATURES, START, WeightRows, size_of
+from app.core.weights import FEATURES, FIXED, START, WeightRows, size_of
 from tests.support.histories import merge_history
 from tests.support.serving_store import item_table, near
 
@@ -120,7 +120,7 @@ def test_weights_that_are_left_out_are_those_of_everybody() -> None:
     assert (same.model, same.weights, same.version) == (MODEL, None, None)
     assert str(bolder) == "bolder:0.1 seeds=10 recency=1.0 absence_fresh=0.05"
     assert new.weights is not None
-    expected = START.copy()
+    expected = FIXED.copy()
     expected[:, FEATURES.index("newness")] = 0.5
     expected[:, FEATURES.index("own")] = [-1, -2, -3, -4]
     assert np.array_equal(new.weights, expected)
