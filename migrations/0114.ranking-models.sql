@@ -34,13 +34,11 @@ CREATE TABLE ranking_learner (
     updated_at timestamptz
 );
 
--- What a new database begins with, and what it goes back to should that rank worse: constants of the release
--- (`app/core/weights.py`: START and FIXED).
+-- What a new database begins with: the constants of the release (FIXED in `app/core/weights.py`).
 INSERT INTO ranking_models (weights, origin, reason, served_at)
-VALUES
-(
+VALUES (
     '{
-        "popular_hours": [0, 0, 0, 0],
+        "popular_hours": [0.1, 0.1, 0.1, 0.1],
         "popular_day": [0, 0, 0, 0],
         "popular_week": [0.3, 0.3, 0.3, 0.3],
         "frequency": [0, 0, 0, 0],
@@ -48,41 +46,19 @@ VALUES
         "newness": [0, 0, 0, 0],
         "similar": [1, 1, 1, 1],
         "similar_last": [0, 0, 0, 0],
-        "lasting": [0, 0, 0, 0],
-        "following": [0, 0, 0, 0],
-        "own": [-3, -3, -3, -3],
+        "lasting": [0.2, 0.2, 0.2, 0.2],
+        "following": [0.4, 0.4, 0.4, 0.4],
+        "own": [-2.5, -2.5, -2.5, -2.5],
         "own_times": [0, 0, 0, 0],
         "own_age": [0, 0, 0, 0],
-        "own_repeats": [1.5, 1.5, 1.5, 1.5],
+        "own_repeats": [1.75, 1.75, 1.75, 1.75],
         "absence": [0.2, 0.2, 0.2, 0.2]
     }',
     'start',
-    'constants that rank by similarity and popularity',
-    now()
-),
-(
-    '{
-        "popular_hours": [0.49, 0.36, 0.33, 0.36],
-        "popular_day": [0.11, -0.02, -0.05, -0.05],
-        "popular_week": [0.36, 0.32, 0.23, 0.2],
-        "frequency": [0.02, 0.05, -0.04, -0.08],
-        "age": [-0.38, -0.28, -0.34, -0.27],
-        "newness": [0.15, 0.17, 0.18, 0.08],
-        "similar": [0.99, 1, 0.97, 0.94],
-        "similar_last": [0.11, 0.08, 0.14, 0.01],
-        "lasting": [0.23, 0.18, 0.15, 0.16],
-        "following": [0.32, 0.17, 0.34, 0.31],
-        "own": [-2.33, -2.32, -2.96, -2.97],
-        "own_times": [0.25, 0.37, -0.26, -0.39],
-        "own_age": [-0.06, 0.19, -0.21, -0.32],
-        "own_repeats": [1.16, 1.18, 1.19, 1.16],
-        "absence": [0.48, 0.54, 0.46, 0.49]
-    }',
-    'start',
-    'the mean of what several logs taught',
+    'the constants that a new database begins with',
     now()
 );
 
-INSERT INTO ranking_choice (version, reason) SELECT version, reason FROM ranking_models ORDER BY version DESC LIMIT 1;
+INSERT INTO ranking_choice (version, reason) SELECT version, reason FROM ranking_models;
 
 INSERT INTO ranking_learner (single) VALUES (TRUE);

@@ -14,7 +14,7 @@ from app.core.weights import START
 from app.devstack.ports import choose
 from tests.support.service import Service, eventually, running
 
-FIRST: Final = 2
+FIRST: Final = 1
 """The version that a new database serves."""
 
 USERS: Final = 400

@@ -27,7 +27,7 @@ from workers.learner import MOST_WAITING, LearnerTask, Learning
 from workers.sampler import Sampler
 
 Pool = asyncpg.Pool
-FIRST = 2
+FIRST = 1
 """The version that a new database serves."""
 
 
@@ -187,10 +187,11 @@ async def test_learner_starts_anew_from_imported_weights(opened: Database, pool:
 async def test_operator_may_choose_another_version_while_it_learns(opened: Database, pool: Pool) -> None:
     async with learning(task := learner(opened)) as progress:
         async with pool.acquire() as connection:
-            await ranking_models.serve(connection, 1, "an operator chose it", actor="ann")
+            version = await ranking_models.add(connection, named(PLANTED), "imported", "a file", "{}", actor="ann")
+            await ranking_models.serve(connection, version, "an operator chose it", actor="ann")
 
         async def follows() -> bool:
-            return "version 1 serves" in (progress.detail or "")
+            return f"version {version} serves" in (progress.detail or "")
 
         await until(follows)
         await teach(task, samples(8, 10))

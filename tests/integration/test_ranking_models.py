@@ -55,26 +55,26 @@ async def rolled_back(pool: Pool, version: int) -> int | None:
 async def test_new_database_serves_the_constants(pool: Pool) -> None:
     async with pool.acquire() as connection:
         served = await ranking_models.read_served(connection)
-        first = await ranking_models.read_before(connection, served.version)
-    assert (served.version, served.origin, served.pinned) == (2, "start", False)
-    assert (from_named(served.weights) == START).all()
-    assert first is not None
-    assert (from_named(first.weights, missing=START) == FIXED).all()
+        assert await ranking_models.read_before(connection, served.version) is None
+    assert (served.version, served.origin, served.pinned) == (1, "start", False)
+    assert (from_named(served.weights) == FIXED).all()
+    assert served.weights.keys() == set(FEATURES)
 
 
 async def test_promotion_and_rollback_are_announced_and_recorded(pool: Pool) -> None:
-    assert await promoted(pool, instead_of=2) == 3
+    assert await promoted(pool, instead_of=1) == 2
     async with pool.acquire() as connection:
         served = await ranking_models.read_served(connection)
-        assert (served.version, served.origin, served.reason) == (3, "learned", "it is better")
+        assert (served.version, served.origin, served.reason) == (2, "learned", "it is better")
         assert served.weights == LEARNED
     assert await announced(pool) == 1
-    assert await rolled_back(pool, 3) == 2
+    assert await rolled_back(pool, 2) == 1
     assert await announced(pool) == 2
-    assert await actions(pool) == [("3", "stored"), ("3", "promoted"), ("2", "rolled_back")]
+    assert await actions(pool) == [("2", "stored"), ("2", "promoted"), ("1", "rolled_back")]
 
 
 async def test_rollback_passes_over_versions_that_were_rolled_back(pool: Pool) -> None:
+    assert await promoted(pool, instead_of=1) == 2
     assert await promoted(pool, instead_of=2) == 3
     assert await rolled_back(pool, 3) == 2
     assert await promoted(pool, instead_of=2) == 4
@@ -86,53 +86,52 @@ async def test_rollback_passes_over_versions_that_were_rolled_back(pool: Pool) -
 async def test_late_decision_about_another_version_changes_nothing(pool: Pool) -> None:
     assert await promoted(pool, instead_of=7) is None
     assert await rolled_back(pool, 7) is None
-    assert await pool.fetchval("SELECT count(*) FROM ranking_models") == 2
+    assert await pool.fetchval("SELECT count(*) FROM ranking_models") == 1
 
 
 async def test_only_the_newest_learned_versions_are_kept(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking_models, "KEEP", 3)
-    for version in range(2, 8):
+    for version in range(1, 8):
         assert await promoted(pool, instead_of=version) == version + 1
     async with pool.acquire() as connection:
         kept = [one.version for one in await ranking_models.read_models(connection, 100)]
         with pytest.raises(NoSuchModel):
             await ranking_models.read_model(connection, 3)
-    assert kept == [8, 7, 6, 2, 1]
+    assert kept == [8, 7, 6, 1]
 
 
 @pytest.mark.shows("reco model promote", "reco model rollback", "reco model pin", "reco model unpin")
 async def test_operator_decides_what_serves(pool: Pool, database_url: str) -> None:
-    await promoted(pool, instead_of=2)
-    await reco_model(database_url, "promote", "2", "--reason", "the new one looks odd")
+    await promoted(pool, instead_of=1)
+    await reco_model(database_url, "promote", "1", "--reason", "the new one looks odd")
     async with pool.acquire() as connection:
         assert (await ranking_models.read_served(connection)).reason == "the new one looks odd"
-    await reco_model(database_url, "pin", "3")
-    assert await rolled_back(pool, 3) is None  # the learner may not
-    assert "Version 2 serves" in await reco_model(database_url, "rollback")
-    assert await promoted(pool, instead_of=2) is None
-    await reco_model(database_url, "rollback")
+    await reco_model(database_url, "pin", "2")
+    assert await rolled_back(pool, 2) is None  # the learner may not
+    assert "Version 1 serves" in await reco_model(database_url, "rollback")
+    assert await promoted(pool, instead_of=1) is None
     assert "nothing served before version 1" in await refused(database_url, "rollback")
     await reco_model(database_url, "unpin")
-    assert await promoted(pool, instead_of=1) == 4
+    assert await promoted(pool, instead_of=1) == 3
     assert "there is no version 99" in await refused(database_url, "promote", "99")
-    assert "Version 4 serves until" in await reco_model(database_url, "pin")
+    assert "Version 3 serves until" in await reco_model(database_url, "pin")
 
 
 @pytest.mark.shows("reco model list", "reco model show", "reco model diff")
 async def test_versions_are_shown_with_their_figures(pool: Pool, database_url: str) -> None:
     one = {"tests": 500, "hit_rate": 0.5, "ndcg": 0.25, "mrr": 0.2}
-    await promoted(pool, instead_of=2, figures=json.dumps({"learned": {"all": one, "new": one}}))
+    await promoted(pool, instead_of=1, figures=json.dumps({"learned": {"all": one, "new": one}}))
     listed = await reco_model(database_url, "list")
     assert "serves" in listed
     assert "0.2500" in listed
     rows = [json.loads(line) for line in (await reco_model(database_url, "list", "--json")).splitlines()]
-    assert [row["version"] for row in rows] == [3, 2, 1]
+    assert [row["version"] for row in rows] == [2, 1]
     shown = await reco_model(database_url, "show")
-    assert "version 3 (learned)" in shown
+    assert "version 2 (learned)" in shown
     assert "learned, new to the user" in shown
     assert all(name in shown for name in FEATURES)
     assert json.loads(await reco_model(database_url, "show", "1", "--json"))["origin"] == "start"
-    difference = await reco_model(database_url, "diff", "1", "3")
+    difference = await reco_model(database_url, "diff", "1", "2")
     assert "+0.190" in difference  # own_age of who has 1 or 2 items
     assert "the same weights" in await reco_model(database_url, "diff", "1", "1")
 
@@ -144,22 +143,22 @@ async def test_saved_weights_become_a_version_that_the_learner_goes_on_from(
     file = tmp_path / "weights.json"
     saved: dict[str, Any] = {"weights": {"similar": [2, 2, 2, 2.5]}, "figures": {}}
     file.write_text(json.dumps(saved))
-    assert "Version 3 is stored" in await reco_model(database_url, "import", str(file))
+    assert "Version 2 is stored" in await reco_model(database_url, "import", str(file))
     async with pool.acquire() as connection:
-        assert (await ranking_models.read_served(connection)).version == 2
+        assert (await ranking_models.read_served(connection)).version == 1
         assert (await ranking_models.read_learner(connection)).start_from is None
-        weights = from_named((await ranking_models.read_model(connection, 3)).weights)
+        weights = from_named((await ranking_models.read_model(connection, 2)).weights)
         assert (weights[:, FEATURES.index("similar")] == [2, 2, 2, 2.5]).all()
         assert (weights[:, 0] == START[:, 0]).all()
         await reco_model(database_url, "import", str(file), "--learn-on")
         learner = await ranking_models.read_learner(connection)
-        assert (learner.restarts, learner.start_from) == (1, 4)
+        assert (learner.restarts, learner.start_from) == (1, 3)
         assert not await ranking_models.save_learner(connection, 0, b"old", b"{}")
     await asyncio.to_thread(
         CliRunner().invoke, main, ["evaluate", "--synthetic", "1", "--last", "0.05", "--save-weights", str(file)]
     )
-    assert "Version 5 is stored" in await reco_model(database_url, "import", str(file))
-    assert "learned, new to the user" in await reco_model(database_url, "show", "5")
+    assert "Version 4 is stored" in await reco_model(database_url, "import", str(file))
+    assert "learned, new to the user" in await reco_model(database_url, "show", "4")
     assert "weights.json" in await reco_model(database_url, "list")
     saved["weights"] = {"similar": [1, 2, 3], "charm": [1, 1, 1, 1]}
     file.write_text(json.dumps(saved))

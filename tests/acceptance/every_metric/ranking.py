@@ -22,7 +22,7 @@ def ranking_behind(run: Run) -> None:
         file = Path(folder) / "weights.json"
         file.write_text(json.dumps({"weights": named(-START)}))
         run.reco("model", "import", str(file))
-    run.reco("model", "pin", "3")
+    run.reco("model", "pin", "2")
     turn = 0
     while run.metric("reco_ranking_tests", items="all") < _TESTS:
         turn += 1
@@ -44,5 +44,5 @@ def ranking_behind(run: Run) -> None:
         )
     )
     run.recording.steps["ranking behind"] = run.recording.scrape(), run.recording.scrape()
-    run.reco("model", "promote", "2")
+    run.reco("model", "promote", "1")
     run.reco("model", "unpin")
