@@ -5,9 +5,11 @@ Everything that stands in one of the user's lists is a candidate. What the lists
 there are candidates, so that the cost does not depend on the size of the catalogue.
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
-from math import exp
-from typing import Final
+from functools import cache
+from math import exp, log1p
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +27,22 @@ _BYTES: Final = 4
 
 # The neighbour features are shares and cosines: so scaled, their logarithms reach from 0 to about 4.
 _SCALES: Final = np.array([20.0, 20.0, 20.0, 50.0], np.float32)[:, None]
-_REPEATS_SCALE: Final = 50.0
 
 LEAST_OWN: Final = -2.0
-"""Where having an item already makes it less than an eighth as likely, the user does not get it again, however few other
-items there are."""
+"""Where having an item already makes it less than an eighth as likely, the user does not get it again, however few
+other items there are."""
 
 Values = NDArray[np.float32]
+_Lists: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
+"""The beginnings of the lists of `Neighbours`."""
+
+_LEAST_COUNT: Final = 20
+_ONCE: Final = log1p(1.0)
+_PLACES: Final = np.arange(8192)
 
 
 class Candidates:
-    """The candidates of one user: their item `numbers` (int32, each once), and what is known of each.
+    """The candidates of one user: their item `numbers` (each once), and what is known of each.
 
     `own_rows` are the places of the user's own items among them.
     """
@@ -47,21 +54,24 @@ class Candidates:
     ) -> None:
         """`neighbours`: of the profile's seeds. `popular`: item numbers (int32). `now_ms`: of the log's clock."""
         table.make_room()
+        model = profile.model
         self._table = table
-        self._absence = absence(profile.history, now_ms, profile.model)
-        near = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in profile.seeds]
-        then = near[: profile.model.following_seeds]
+        self._absence = absence(profile.history, now_ms, model)
+        near = _beginnings([neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in profile.seeds], model)
+        then = near[: model.following_seeds]
         find = table.index.find
         own = [(number, entry) for item_id, entry in profile.latest.items() if (number := find(item_id)) is not None]
-        own_numbers = np.fromiter([number for number, _ in own], np.int32, len(own)).tobytes()
-        joined = [own_numbers, *[one.numbers for one in near], *[one.followers for one in then], popular]
-        numbers = np.frombuffer(b"".join(joined), np.int32)
+        own_numbers = array("i", [number for number, _ in own]).tobytes()
+        joined = [own_numbers, *[one[0] for one in near], *[one[3] for one in then], popular]
+        # As indices of their own size: others numpy converts bit by bit, which takes longer.
+        numbers = np.frombuffer(b"".join(joined), np.int32).astype(np.intp)
         rows = self._number_rows(numbers)
-        near_to = len(own) + sum([len(one.numbers) for one in near]) // _BYTES
-        then_to = near_to + sum([len(one.followers) for one in then]) // _BYTES
         self._lists = np.zeros((len(NEIGHBOUR_FEATURES), len(self.numbers)), np.float32)
         if near:
-            self._add_similarities(near, rows[len(own) : near_to], profile.weights)
+            lengths = [len(one[0]) // _BYTES for one in near]
+            near_to = len(own) + sum(lengths)
+            then_to = near_to + sum([len(one[3]) for one in then]) // _BYTES
+            self._add_similarities(near, rows[len(own) : near_to], profile.weights, lengths)
             self._add_following(then, rows[near_to:then_to], profile.weights)
             self._lists *= _SCALES
             if min(profile.weights) < 0.0:  # of an item that was given up: it speaks against its neighbours
@@ -85,9 +95,10 @@ class Candidates:
             scores = item_scores.take(self.numbers)
         scores += weights[FROM_NEIGHBOURS] @ self._lists
         scores += (weights[ABSENCE] * self._absence) * self._table.prior.take(self.numbers)
-        own: Values = self._own @ weights[FROM_OWN]
-        own[own < least_own] = -np.inf
-        scores[self.own_rows] += own
+        if len(self.own_rows):
+            own: Values = self._own @ weights[FROM_OWN]
+            own[own < least_own] = -np.inf
+            scores[self.own_rows] += own
         return scores
 
     def features(self, rows: Sequence[int] | NDArray[np.intp] | slice = slice(None)) -> Values:
@@ -102,71 +113,72 @@ class Candidates:
         values[:, ABSENCE] = self._absence * self._table.prior[found]
         return values
 
-    def rows_of(self, numbers: Sequence[int]) -> NDArray[np.int32]:
+    def rows_of(self, numbers: Sequence[int]) -> NDArray[np.intp]:
         """The rows of those of these items that are candidates."""
-        known, wanted = self.numbers, np.array(numbers, np.int32)
-        if not len(known):
-            return known
+        known, wanted = self.numbers, np.array(numbers, np.intp)
         rows = self._table.rows
-        rows[known] = np.arange(len(known), dtype=np.int32)  # another answer may have used it since
+        if not len(known):
+            return rows[:0]
+        rows[known] = np.arange(len(known))  # another answer may have used it since
         found = np.minimum(rows.take(wanted), len(known) - 1)
-        there: NDArray[np.int32] = found[known.take(found) == wanted]
+        there: NDArray[np.intp] = found[known.take(found) == wanted]
         return there
 
-    def _number_rows(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+    def near_scores(self, rows: Sequence[int], weights: Values) -> Values:
+        """The part of these candidates' scores that the lists of the user's latest items give."""
+        found: Values = weights[FROM_NEIGHBOURS] @ self._lists[:, rows]
+        return found
+
+    def _number_rows(self, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
         """Finds the distinct `numbers`, and returns the row of each of `numbers` among them.
 
         A scratch array by item number finds where each number stands last.
         """
         rows = self._table.rows
-        places = np.arange(len(numbers), dtype=np.int32)
+        places = _PLACES[: len(numbers)] if len(numbers) <= len(_PLACES) else np.arange(len(numbers))
         rows[numbers] = places
-        self.numbers = numbers[rows.take(numbers) == places]
+        self.numbers = numbers.take((rows.take(numbers) == places).nonzero()[0])
         rows[self.numbers] = places[: len(self.numbers)]
-        found: NDArray[np.int32] = rows.take(numbers)
+        found: NDArray[np.intp] = rows.take(numbers)
         return found
 
-    def _add_similarities(self, near: Sequence[Neighbours], rows: NDArray[np.int32], weights: Sequence[float]) -> None:
-        count = len(self.numbers)
-        lengths = [len(one.similarities) // _BYTES for one in near]
-        similarities = np.frombuffer(b"".join([one.similarities for one in near]), np.float32)
-        lasting = np.frombuffer(b"".join([one.lasting for one in near]), np.float32)
-        weight = np.fromiter(weights, np.float32, len(near)).repeat(lengths)
-        self._lists[_SIMILAR] = np.bincount(rows, similarities * weight, count)
-        self._lists[_LAST, rows[: lengths[0]]] = similarities[: lengths[0]]
-        self._lists[_LASTING] = np.bincount(rows, lasting, count)
-        self._lists[_LASTING] /= len(near)
+    def _add_similarities(
+        self, near: Sequence[_Lists], rows: NDArray[np.intp], weights: Sequence[float], lengths: Sequence[int]
+    ) -> None:
+        similarities = np.frombuffer(b"".join([one[1] for one in near]), np.float32)
+        lasting = np.frombuffer(b"".join([one[2] for one in near]), np.float32)
+        weight = np.array(weights, np.float32).repeat(lengths)
+        lists, count = self._lists, len(self.numbers)
+        lists[_SIMILAR] = np.bincount(rows, similarities * weight, count)
+        lists[_LAST, rows[: lengths[0]]] = similarities[: lengths[0]]
+        lists[_LASTING] = np.bincount(rows, lasting, count)
+        lists[_LASTING] *= np.float32(1.0 / len(near))
 
-    def _add_following(self, then: Sequence[Neighbours], rows: NDArray[np.int32], weights: Sequence[float]) -> None:
-        following = np.frombuffer(b"".join([one.following for one in then]), np.float32)
-        weight = np.fromiter(weights[: len(then)], np.float32, len(then))
-        weight = weight.repeat([len(one.following) // _BYTES for one in then])
+    def _add_following(self, then: Sequence[_Lists], rows: NDArray[np.intp], weights: Sequence[float]) -> None:
+        following = np.frombuffer(b"".join([one[4] for one in then]), np.float32)
+        weight = np.array(weights[: len(then)], np.float32).repeat([len(one[4]) // _BYTES for one in then])
         self._lists[_FOLLOWING] = np.bincount(rows, following * weight, len(self.numbers))
 
     def _own_features(self, own: Sequence[Entry], now_ms: int) -> Values:
-        values = np.empty((len(OWN_FEATURES), len(own)), np.float32)
-        values[0] = 1.0
-        values[1] = [_times(entry, now_ms) for entry in own]
-        values[2] = [now_ms - entry.at_ms for entry in own]
-        values[2] /= HOUR_MS
-        values[3] = self._table.repeat_rates[self.numbers[self.own_rows]]
-        values[3] *= _REPEATS_SCALE
-        np.maximum(values, 0.0, out=values)
-        np.log1p(values[1:], out=values[1:])
-        return values.T
+        rows = [
+            (1.0, _times(entry, now_ms), log1p((now_ms - entry.at_ms) / HOUR_MS if now_ms > entry.at_ms else 0.0), 0.0)
+            for entry in own
+        ]
+        values = np.array(rows, np.float32).reshape(-1, len(OWN_FEATURES))
+        values[:, 3] = self._table.own_repeats.take(self.numbers.take(self.own_rows))
+        return values
 
     def _add_earlier(self, history: History, now_ms: int) -> None:
         """What the user had before is not among the entries any more, so it is older than all of them."""
         had = np.isin(self._table.hashes[self.numbers], np.array(history.seen_hashes, np.uint32))
         had[self.own_rows] = False
-        rows = had.nonzero()[0].astype(np.int32)
+        rows = had.nonzero()[0]
         if len(rows):
             hours = max(0, now_ms - history.entries[-1].at_ms) / HOUR_MS
-            values = np.empty((len(rows), len(OWN_FEATURES)), np.float32)
-            values[:, 0] = 1.0
-            values[:, 1] = np.log1p(1.0)
-            values[:, 2] = np.log1p(hours)
-            values[:, 3] = np.log1p(_REPEATS_SCALE * self._table.repeat_rates[self.numbers[rows]])
+            values = np.ones((len(rows), len(OWN_FEATURES)), np.float32)
+            values[:, 1] = _ONCE
+            values[:, 2] = log1p(hours)
+            values[:, 3] = self._table.own_repeats.take(self.numbers.take(rows))
             self.own_rows = np.concatenate([self.own_rows, rows])
             self._own = np.concatenate([self._own, values])
 
@@ -175,11 +187,32 @@ _SIMILAR, _LAST, _LASTING, _FOLLOWING = range(len(NEIGHBOUR_FEATURES))
 
 
 def _times(entry: Entry, now_ms: int) -> float:
-    """How often the user did this with the item: once, and the others as they have decayed."""
+    """How often the user did this with the item, log-scaled: once, and the others as they have decayed."""
     if not entry.other_weight or not entry.weight:
-        return 1.0
+        return _ONCE
     by_ms = max(0, now_ms - entry.at_ms)
-    return 1.0 + decayed(entry.other_weight / entry.weight, by_ms, POPULARITY_HALF_LIFE_MS)
+    others = decayed(entry.other_weight / entry.weight, by_ms, POPULARITY_HALF_LIFE_MS)
+    return log1p(max(0.0, 1.0 + others))
+
+
+def _beginnings(near: Sequence[Neighbours], model: Model) -> list[_Lists]:
+    """An older item weighs less, and gives as many candidates less, but for a few."""
+    return [
+        (
+            one.numbers[:size],
+            one.similarities[:size],
+            one.lasting[:size],
+            one.followers[:size],
+            one.following[:size],
+        )
+        for one, size in zip(near, _sizes(model.neighbours, model.recency, model.seeds), strict=False)
+    ]
+
+
+@cache
+def _sizes(neighbours: int, recency: float, seeds: int) -> Sequence[int]:
+    """In bytes, for each place of a seed."""
+    return tuple(_BYTES * max(_LEAST_COUNT, round(neighbours * recency**place)) for place in range(seeds))
 
 
 def absence(history: History, now_ms: int, model: Model) -> float:

@@ -37,6 +37,7 @@ _SHARE_SCALE: Final = 100.0
 _NEW_FOR_DAYS: Final = 2.0
 # Pseudo-events without a repeat: an item comes again only if users were seen to come back to it.
 _REPEAT_EVIDENCE: Final = 5.0
+_REPEATS_SCALE: Final = 50.0
 _ALMOST_NOTHING: Final = 1e-9
 _LEAST_ROOM: Final = 1024
 # Versions that serve at the same time: one, and those of variants.
@@ -48,7 +49,7 @@ class ItemTable:
 
     `refresh` computes, by item number: `shares` (popularity by half-life as a share of the highest, 0 to 1),
     `features` (`ITEM_FEATURES`), `prior` (the square root of the share by the week: what an item is worth to a user of
-    whom nothing is known) and `repeat_rates` (how often its events are repeats, 0 to 1, and 0 without evidence).
+    whom nothing is known) and `own_repeats` (how often its events are repeats, log-scaled; 0 without evidence).
     `hashes` are the items' `seen_hash`; `rows` is room for whoever adds up lists.
     """
 
@@ -65,9 +66,9 @@ class ItemTable:
         self.shares = np.zeros((0, len(POPULARITY_HALF_LIVES_MS)), np.float32)
         self.features = np.zeros((0, len(ITEM_FEATURES)), np.float32)
         self.prior = np.zeros(0, np.float32)
-        self.repeat_rates = np.zeros(0, np.float32)
+        self.own_repeats = np.zeros(0, np.float32)
         self.hashes = np.zeros(0, np.uint32)
-        self.rows = np.zeros(0, np.int32)
+        self.rows = np.zeros(0, np.intp)
 
     def update(self, numbers: Numbers, sums: NDArray[np.float64]) -> None:
         """Replaces the sums of these items, a row of `SUMS` each."""
@@ -88,7 +89,8 @@ class ItemTable:
         self.prior = np.sqrt(self.shares[:, -1])
         frequency, events = sums[:, FREQUENCY], sums[:, EVENTS] * factor
         rates = np.divide(sums[:, _REPEAT_WEIGHT], frequency, out=np.zeros(len(sums)), where=frequency > 0.0)
-        self.repeat_rates = (rates * events / (events + _REPEAT_EVIDENCE)).astype(np.float32)
+        rates *= events / (events + _REPEAT_EVIDENCE)
+        self.own_repeats = np.log1p(_REPEATS_SCALE * rates).astype(np.float32)
         days = np.where(known, np.maximum(now_ms - sums[:, _FIRST_MS], 0.0) / DAY_MS, 0.0)
         features = np.empty_like(self.features)
         features[:, 0:3] = np.log1p(_SHARE_SCALE * self.shares)
@@ -138,7 +140,7 @@ class ItemTable:
             return
         if (missing := len(ids) - len(self._sums)) > 0:
             more = max(missing, len(self._sums), _LEAST_ROOM)
-            for name in ("_sums", "shares", "features", "prior", "repeat_rates", "hashes", "rows"):
+            for name in ("_sums", "shares", "features", "prior", "own_repeats", "hashes", "rows"):
                 array = getattr(self, name)
                 setattr(self, name, np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)]))
             self._scores.clear()

@@ -36,14 +36,14 @@ class Model(Struct, frozen=True, kw_only=True):
     the item once suffers as well. In events, so that a log of views is shrunk as one of purchases is."""
     neighbours: int = 200
     """How many neighbours of an item are kept. 100 lose 2 % of the dense log's hits, 300 gain nothing."""
-    followers: int = 200
+    followers: int = 60
     """How many of what followed an item are kept."""
 
     seeds: int = 20
     """How many of the user's latest items give candidates by their neighbours …"""
     following_seeds: int = 3
     """… and by their followers. 20 gain nothing."""
-    popular: int = 150
+    popular: int = 60
     """How many of the most popular items, by each half-life, are candidates."""
     recency: float = 0.8
     """Each older seed weighs this much of the one after it; those of one timestamp share the mean of their places'

@@ -9,7 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from app.core.history import seen_hash
-from app.core.item_index import ItemIndex
+from app.core.item_index import ItemIndex, Numbers
 
 
 class Exclusions(Struct, frozen=True):
@@ -35,7 +35,7 @@ class Ranked:
     def __init__(
         self,
         index: ItemIndex,
-        numbers: NDArray[np.int32],
+        numbers: Numbers,
         scores: NDArray[np.float32],
         exclusions: Exclusions = NO_EXCLUSIONS,
     ) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from app.core.candidates import Candidates
 from app.core.item_index import ItemIndex
 from app.core.ranked import Exclusions, Ranked
-from app.core.weights import ABSENCE, FEATURES, FROM_ITEM, FROM_NEIGHBOURS, FROM_OWN
+from app.core.weights import FEATURES
 
 COVISITATION: Final = "covisitation"
 POPULAR: Final = "popular"
@@ -18,8 +18,8 @@ REPEAT: Final = "repeat"
 Repeats = Literal["avoid", "learned", "only"]
 """Whether the user's own items may be in a list: none of them, as the weights say, or no others."""
 
-# Below this the exponential of a float32 is 0, and an item without a score is left out.
-_LEAST_LOGARITHM: Final = -80.0
+# Where all candidates are left out there is no best one.
+_LEAST_LOGARITHM: Final = -1e30
 
 
 class Ranking:
@@ -39,6 +39,7 @@ class Ranking:
         self._candidates = candidates
         self._weights = weights
         self._item_scores = item_scores
+        self._logarithms = np.empty(0, np.float32)
 
     def ranked(
         self, factors: Mapping[str, float], without: Sequence[int], repeats: Repeats, exclusions: Exclusions
@@ -54,11 +55,8 @@ class Ranking:
                 scores[candidates.own_rows] = -np.inf
         if without:
             scores[candidates.rows_of(without)] = -np.inf
-        left_out = scores == -np.inf
-        scores -= scores.max(initial=_LEAST_LOGARITHM)
-        np.maximum(scores, _LEAST_LOGARITHM, out=scores)
-        np.exp(scores, out=scores)
-        scores[left_out] = 0.0
+        self._logarithms = scores
+        scores = np.exp(scores - scores.max(initial=_LEAST_LOGARITHM))
         for item_id, factor in factors.items():
             if (number := self._index.find(item_id)) is not None:
                 scores[candidates.rows_of([number])] *= factor
@@ -66,14 +64,16 @@ class Ranking:
 
     def sources(self, rows: Sequence[int | None]) -> list[str]:
         """What carried the candidates in these rows to their places; None: an item that is not among them."""
-        there = [row for row in rows if row is not None]
-        features = self._candidates.features(there)
-        terms = features * self._weights
-        near = terms[:, FROM_NEIGHBOURS].sum(axis=1)
-        by_near = (near > 0.0) & (near >= terms[:, FROM_ITEM].sum(axis=1) + terms[:, ABSENCE])
-        found = np.where(features[:, FROM_OWN.start] > 0.0, REPEAT, np.where(by_near, COVISITATION, POPULAR))
-        sources = iter(found.tolist())
-        return [POPULAR if row is None else next(sources) for row in rows]
+        if not len(self._candidates.numbers):
+            return [POPULAR] * len(rows)
+        there = [0 if row is None else row for row in rows]
+        near = self._candidates.near_scores(there, self._weights)
+        by_near = near > np.maximum(self._logarithms.take(there) - near, 0.0)
+        own = set(self._candidates.own_rows.tolist())
+        return [
+            POPULAR if row is None else REPEAT if row in own else COVISITATION if is_near else POPULAR
+            for row, is_near in zip(rows, by_near.tolist(), strict=True)
+        ]
 
     def terms(self, row: int | None) -> dict[str, float]:
         """What each feature adds to the logarithm of the candidate's score; empty for an item that is none."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from app.core.signals import HOUR_MS
 
-OF_ONE_USER: Final = 5
+OF_ONE_USER: Final = 10
 """Events of one user that teach in an hour. With `learning.RATE` this bounds what one user can move: a weight by 0.5
 in an hour, and by less than 0.1 once some thousand events of others have taught."""
 

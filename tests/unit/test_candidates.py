@@ -12,6 +12,7 @@ from app.core.history import NO_HISTORY, Entry, History, seen_hash
 from app.core.item_index import ItemIndex
 from app.core.item_table import SUMS, ItemTable
 from app.core.model import MODEL
+from app.core.neighbours import Neighbours
 from app.core.profile import Profile
 from app.core.signals import (
     COVISITATION_HALF_LIFE_MS,
@@ -174,3 +175,16 @@ def test_popularity_weighs_more_for_a_user_who_was_away() -> None:
     assert of(0) < of(24) < of(24 * 30) < MODEL.absence_stale
     unknown = Candidates(Profile(NO_HISTORY), {}, popular, table, now_ms=NOW_MS)
     assert unknown.features()[0, ABSENCE] == pytest.approx(MODEL.absence_stale)
+
+
+def test_an_older_item_gives_fewer_candidates() -> None:
+    names = [f"near-{number:03}" for number in range(MODEL.neighbours)]
+    table = ItemTable(ItemIndex(), COVISITATION_HALF_LIFE_MS)
+    long = near(table.index, {name: 1.0 - place / 1000 for place, name in enumerate(names)}, {})
+    history = merge_history(NO_HISTORY, [Entry("new", NOW_MS, 3, 1.0), Entry("old", NOW_MS - HOUR_MS, 3, 1.0)])
+
+    def count(lists: dict[str, Neighbours]) -> int:
+        return len(Candidates(Profile(history), lists, b"", table, now_ms=NOW_MS).numbers)
+
+    assert count({"new": long}) == MODEL.neighbours
+    assert count({"old": long}) == round(MODEL.neighbours * MODEL.recency)

@@ -229,8 +229,8 @@ READ: set[str] = set()
 def test_the_constants_are_what_ranking_for_a_user_reads() -> None:
     READ.clear()
     scored(Watched())
-    # How many of the latest items give followers belongs to the features that weights were learned for.
-    assert READ - {"following_seeds"} == set(CONSTANTS)
+    # How many of the latest items give followers, and how long lists are, belongs to what weights were learned for.
+    assert READ - {"following_seeds", "neighbours"} == set(CONSTANTS)
 
 
 @pytest.mark.parametrize(
