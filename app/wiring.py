@@ -10,6 +10,7 @@ import structlog
 
 from app import build, metrics, options, roles
 from app.adapters import cache_epoch, migrations, sequences
+from app.adapters.generations import ServingGeneration
 from app.adapters.history_cache import MemoryHistoryCache
 from app.adapters.kafka import KafkaProbe
 from app.adapters.postgres import Database
@@ -57,6 +58,7 @@ class Service:
             cache, self._cache_written = _switched(settings, self._switch, self._redis)
         self._kafka_probe: KafkaProbe | None = None
         self._migrated = migrated
+        self._generation = ServingGeneration()
         self._monitor = Monitor(self._dependencies())
         self._caches = roles.candidate_caches(settings, self._database)
         self._api: roles.Api | None = None
@@ -156,6 +158,9 @@ class Service:
                 if behind := await sequences.advance(connection):
                     _log.warning("sequences_advanced", tables=behind)
             self._database.sequences_checked = True
+        # Sums that this release cannot read or add to: not ready, with what differs and the way out.
+        async with self._database.connection() as connection:
+            await self._generation.follow(connection)
 
     async def _serve_http(self, stop: asyncio.Event, progress: Progress) -> None:
         settings = self._settings

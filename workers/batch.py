@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from app import metrics
 from app.adapters import changes, dead_letters, erasures, features, sessions
 from app.adapters.dead_letters import DeadLetter
+from app.adapters.generations import ServingGeneration
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
 from app.adapters.postgres_errors import is_data_error, reason_of
@@ -22,6 +23,7 @@ from app.adapters.sessions import Session
 from app.core.brake import Brake
 from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message
+from app.core.model import Model
 from app.core.ranking_samples import RankingSample
 from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.errors import DependencyDown, describe
@@ -41,7 +43,7 @@ class Applied(Struct):
     """What became of a batch: events counted, duplicates, dead letters; histories to write through to the cache, and
     samples for the learner.
 
-    `done`: how many records that is, from the first one on.
+    `done`: how many records that is, from the first one on. `generation`: the one of the histories.
     """
 
     counted: int = 0
@@ -50,13 +52,17 @@ class Applied(Struct):
     done: int = 0
     histories: dict[str, Versioned] = field(default_factory=dict)
     samples: list[RankingSample] = field(default_factory=list)
+    generation: int | None = None
 
     def add(self, other: "Applied") -> None:
         self.counted += other.counted
         self.duplicates += other.duplicates
         self.dead += other.dead
         self.done += other.done
-        self.histories.update(other.histories)
+        if other.histories:
+            if other.generation != self.generation:
+                self.histories, self.generation = {}, other.generation  # those of before are read from the new tables
+            self.histories.update(other.histories)
         self.samples += other.samples
 
 
@@ -79,6 +85,7 @@ class FeatureWriter:
         self._max_retries = max_retries
         self._brake = brake
         self._keys = features.ItemKeys()
+        self._generation = ServingGeneration()
 
     async def apply(self, incoming: Sequence[Incoming], *, onto: Applied | None = None) -> Applied:
         """Adds to `onto` what is committed, so that it is known there even if the rest fails."""
@@ -176,6 +183,7 @@ class FeatureWriter:
     ) -> Applied:
         """`stamps`: for each message the number of the last erasure when it was stored, if that is known."""
         fresh_ids = await features.consume(connection, list({message.event_id for message in messages}))
+        model = await self._generation.follow(connection)
         # Those of duplicates are read as well: the first delivery may have died before it reached the cache.
         users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
         stored = await features.lock_histories(connection, list(users)) if users else {}
@@ -191,7 +199,7 @@ class FeatureWriter:
             await features.unconsume(connection, list(fresh_ids))
         samples: list[RankingSample] = []
         sampler = None if self._sampler is None else self._sampler.for_batch(len(fresh))
-        folded = await _fold_in_chunks(fresh, stored, sampler, samples)
+        folded = await _fold_in_chunks(fresh, stored, model, sampler, samples)
         histories = await _encode_in_chunks(folded.histories)
         if histories:
             await features.write_histories(connection, histories)
@@ -210,12 +218,19 @@ class FeatureWriter:
             user_id: Versioned(entry.version, histories.get(user_id, entry.history))
             for user_id, entry in stored.items()
         }
-        return Applied(counted=len(fresh), duplicates=len(messages) - len(fresh), histories=current, samples=samples)
+        return Applied(
+            counted=len(fresh),
+            duplicates=len(messages) - len(fresh),
+            histories=current,
+            samples=samples,
+            generation=self._generation.number,
+        )
 
 
 async def _fold_in_chunks(
     messages: Sequence[Message],
     stored: Mapping[str, Versioned],
+    model: Model,
     sampler: BatchSampler | None,
     samples: list[RankingSample],
 ) -> Fold:
@@ -228,7 +243,7 @@ async def _fold_in_chunks(
             histories[user_id] = features.history_of(stored[user_id])
         if sampler is not None:
             samples += sampler.take(chunk, histories)
-        part = fold(chunk, histories, onto=total)
+        part = fold(chunk, histories, model, onto=total)
         histories.update(part.histories)
         total.histories.update(part.histories)
         await asyncio.sleep(0)

@@ -7,7 +7,7 @@ Postgres gives up on for its size is applied in smaller parts.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from app import metrics
 from app.adapters import cache_epoch, kafka
-from app.adapters.history_cache import HistoryCache, Versioned
+from app.adapters.history_cache import HistoryCache
 from app.adapters.postgres import Database
 from app.core.batch_size import BatchSize
 from app.core.brake import Brake
@@ -133,11 +133,11 @@ class FeatureConsumer:
         if subscription is not None:
             await subscription.close()
 
-    async def _write_through(self, histories: Mapping[str, Versioned]) -> None:
+    async def _write_through(self, applied: Applied) -> None:
         """Before the offsets are committed: a crash in between delivers the batch again, with its users."""
-        if self._cache is None or not histories:
+        if self._cache is None or not applied.histories:
             return
-        if not await cache_epoch.write_through(self._database, self._cache, histories):
+        if not await cache_epoch.write_through(self._database, self._cache, applied.histories, applied.generation):
             metrics.CONSUMER_ERRORS.labels("redis").inc()
 
     def _assignment(self) -> str:
@@ -173,7 +173,7 @@ class FeatureConsumer:
                 part = incoming[applied.done : applied.done + self._size.limit]
                 error = await self._apply_part(part, applied)
                 # What was committed is in the cache before the rest is waited for.
-                await self._write_through(applied.histories)
+                await self._write_through(applied)
                 if self._learner is not None:
                     self._learner.offer(applied.samples)
                 applied.histories, applied.samples = {}, []

@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app import metrics
-from app.adapters import analytics, cache_epoch, changes, dead_letters, erasures, features, outbox, statistics
+from app.adapters import (
+    analytics,
+    cache_epoch,
+    changes,
+    dead_letters,
+    erasures,
+    features,
+    generations,
+    outbox,
+    statistics,
+)
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.errors import DependencyDown, describe
@@ -84,11 +94,14 @@ class Maintenance:
             unfinished = await erasures.unfinished(connection)
             if not unfinished:
                 return 0
+            serving = await generations.serving(connection)
             stored = await features.read_histories(connection, [erasure.user_id for erasure in unfinished])
         if self._cache is not None:
             # A version is at least the milliseconds at which its row was made: above the rows of before the erasure.
             erased = {one.user_id: Versioned(int(one.erased_at.timestamp() * 1000), b"") for one in unfinished}
-            await cache_epoch.write_through(self._database, self._cache, erased | stored)
+            await cache_epoch.write_through(
+                self._database, self._cache, erased | stored, serving[0] if serving else None
+            )
         return (await erasures.finish(self._database, unfinished)).events
 
     async def observe_kpis(self) -> None:

@@ -50,15 +50,22 @@ async def confirm(connection: "Connection", redis: str) -> bytes:
     return bytes(epoch)
 
 
-async def write_through(database: Database, cache: HistoryCache, histories: Mapping[str, Versioned]) -> bool:
+async def write_through(
+    database: Database, cache: HistoryCache, histories: Mapping[str, Versioned], generation: int | None = None
+) -> bool:
     """Writes histories to the cache after their commit. False when the cache did not take them: then a new epoch
     makes what it holds count as missing. Raises `DependencyDown` for Postgres alone.
 
     The epoch is read after the commit. So whoever read the rows before it has this epoch, where the versions decide, or
-    an older one, which no reader takes.
+    an older one, which no reader takes. `generation`: the one of the histories, where another may have taken its place.
+    Then nothing is written: the rows that took theirs hold the same events, and are read.
     """
     async with database.connection() as connection:
-        epoch = await current(connection)
+        row = await connection.fetchrow(_SQL["current_and_generation"])
+        assert row is not None  # of two subqueries
+        epoch, serving = row[0] or await renew(connection), row[1]
+    if generation is not None and generation != serving:
+        return True
     with contextlib.suppress(DependencyDown):
         await cache.put_many(histories, epoch)
         return True

@@ -1,6 +1,11 @@
 -- name: current
 SELECT epoch FROM cache_epoch;
 
+-- name: current_and_generation
+SELECT
+    (SELECT epoch FROM cache_epoch) AS epoch,
+    (SELECT generation FROM feature_generations WHERE state = 'serving') AS generation;
+
 -- name: renew
 INSERT INTO cache_epoch AS e (epoch, redis, postgres) VALUES (uuid_send(gen_random_uuid()), '', '')
 ON CONFLICT (single) DO UPDATE SET epoch = excluded.epoch

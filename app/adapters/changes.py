@@ -21,6 +21,8 @@ KEEP_SEC: Final = 300.0
 RULES_CHANGED: Final = ""
 # Another one: another model serves, or it was pinned. No item id has an unprintable character.
 MODEL_CHANGED: Final = "\t"
+# Another one: another generation of sums took the place of the one before (docs/adr/0037).
+GENERATION_CHANGED: Final = "\n"
 
 
 async def record(connection: "Connection", item_ids: Collection[str]) -> None:

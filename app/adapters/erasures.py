@@ -74,6 +74,7 @@ async def finish(database: Database, erasures: Sequence[Erasure]) -> Removed:
     async with database.connection() as connection:
         await connection.execute(_SQL["empty_batches"])
         for erasure in erasures:
+            await connection.execute(_SQL["erase_in_building"], erasure.user_id)
             removed.events += await _delete(connection, "delete_events", erasure)
             removed.queued += await _delete(connection, "delete_queued", erasure)
             removed.dead_letters += await _delete(connection, "delete_dead_letters", erasure)

@@ -73,6 +73,9 @@ SELECT count(*) FROM deleted;
 -- A batch that cannot be read may hold messages of any user: its bytes go, and the letter stays.
 UPDATE feature_consumer_dlq SET value = NULL WHERE error_kind = 'batch' AND value IS NOT NULL;
 
+-- name: erase_in_building
+SELECT erase_in_building($1);
+
 -- name: finish
 -- Not while a row is left: one that a relay held may come back, for another try or as a dead one.
 UPDATE user_erasures

@@ -10,10 +10,11 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.adapters import schema_check
+from app.adapters import generations, schema_check
 from app.adapters.kafka import KafkaOptions, check_listening, describe_cluster, observe_topics
 from app.checks import findings
 from app.checks.findings import Finding
+from app.core.generation import Unsupported, differences, model_of
 from app.errors import DependencyDown, describe
 
 _TIMEOUT_SEC: Final = 5.0
@@ -26,6 +27,7 @@ _TABLES: Final = (
     "item_stats",
     "user_history",
     "item_pairs",
+    "feature_generations",
     "items",
     "cache_epoch",
     "audit_log",
@@ -93,6 +95,21 @@ async def _postgres(
         yield Finding("FAIL", "postgres", f"no full access to {', '.join(refused)}", remedy)
     else:
         yield Finding("ok", "postgres", "may read and write the tables")
+    yield _generation(await generations.serving(connection))
+
+
+def _generation(serving: tuple[int, str] | None) -> Finding:
+    if serving is None:
+        return Finding("ok", "sums", "none yet: the service makes the first generation")
+    number, parameters = serving
+    try:
+        model_of(parameters)
+    except Unsupported as error:
+        return Finding("FAIL", "sums", f"{generations.unsupported(number)}: {error}", generations.REMEDY)
+    if other := differences(parameters):
+        text = f"generation {number} is counted and served with its own parameters: {'; '.join(other)}"
+        return Finding("warn", "sums", text, "adopt those of this release with `reco rebuild`")
+    return Finding("ok", "sums", f"generation {number}, made with the parameters of this release")
 
 
 async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[Finding]:

@@ -56,7 +56,7 @@ class ItemTable:
     def __init__(self, index: ItemIndex, half_life_ms: int) -> None:
         """`half_life_ms`: of the forward-decayed sums."""
         self.index = index
-        self._half_life_ms = half_life_ms
+        self.half_life_ms = half_life_ms
         self.log_ms = 0
         """The time of the latest event: the log's clock."""
         self._known = 0
@@ -79,7 +79,7 @@ class ItemTable:
     def refresh(self, now_ms: int) -> None:
         """Computes the features of all items as of `now_ms`."""
         self.make_room()
-        sums, factor = self._sums, decay_factor(now_ms, self._half_life_ms)
+        sums, factor = self._sums, decay_factor(now_ms, self.half_life_ms)
         known = sums[:, EVENTS] > 0.0
         ages = np.maximum(now_ms - sums[:, _POPULAR_MS], 0.0)
         popularity = np.maximum(sums[:, _POPULARITY] * np.exp2(-ages[:, None] / _HALF_LIVES), 0.0)

@@ -144,7 +144,7 @@ class CandidateCaches:
     async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
         async with self._database.connection() as connection:
             table = await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec)
-            found = await features.read_pairs(connection, item_ids, log_ms=table.log_ms)
+            found = await features.read_pairs(connection, item_ids, log_ms=table.log_ms, model=self._items.model)
             await self._items.add(connection, {*found, *chain.from_iterable(pairs.ids for pairs in found.values())})
         lists = {}
         for number, (item_id, pairs) in enumerate(found.items(), 1):
@@ -166,7 +166,7 @@ class CandidateCaches:
             others[:, EVENTS],
             others[:, USERS],
         )
-        return neighbours_of(pairs.item, sums, now_ms=table.log_ms)
+        return neighbours_of(pairs.item, sums, now_ms=table.log_ms, model=self._items.model)
 
     async def _load_cards(self, item_ids: list[str]) -> Mapping[str, Card]:
         async with self._database.connection() as connection:

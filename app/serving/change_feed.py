@@ -24,9 +24,9 @@ class ChangeFeed:
     """`run` is the supervised task. It calls `outdate` with the items of every change; one of them may be
     `changes.RULES_CHANGED`.
 
-    A restart of the task continues where the last run ended, so that no change in between is missed. After an outage of
-    Postgres, or when its ids have gone back, everything is outdated: a promoted standby or a restored backup may lack
-    changes, and give their ids to others.
+    A restart of the task continues where the last run ended, so that no change in between is missed. Everything is
+    outdated with another generation of sums, after an outage of Postgres, and when its ids have gone back: a promoted
+    standby or a restored backup may lack changes, and give their ids to others.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class ChangeFeed:
             rows = await changes.read(connection, self._watermark.low, self._watermark.seen)
         for _, item_ids in rows:
             self._outdate(item_ids)
+            if changes.GENERATION_CHANGED in item_ids:
+                self._outdate_all()
         self._watermark.advance([row_id for row_id, _ in rows], time.monotonic())
 
     async def _may_be_another_server(self, connection: "Connection", watermark: Watermark) -> bool:

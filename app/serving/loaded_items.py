@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from app.adapters import features
+from app.adapters.generations import ServingGeneration
 from app.core.item_index import ItemIndex
 from app.core.item_table import ItemTable
-from app.core.model import MODEL
+from app.core.model import MODEL, Model
 from app.core.signals import POPULARITY_HALF_LIVES_MS
 
 if TYPE_CHECKING:
@@ -20,14 +21,22 @@ _MOST_POPULAR: Final = 4 * MODEL.popular
 
 
 class LoadedItems:
-    """Keeps an `ItemTable` up to date: `changed` collects what the change feed announces, `refresh` reads it."""
+    """Keeps an `ItemTable` up to date: `changed` collects what the change feed announces, `refresh` reads it.
+
+    `model` has the parameters of the sums as of the last refresh.
+    """
 
     def __init__(self) -> None:
         self.table = ItemTable(ItemIndex(), MODEL.covisitation_half_life_ms)
+        self._generation = ServingGeneration()
         self._changed: set[str] = set()
         self._lock = asyncio.Lock()
         self._is_filled = False
         self._refreshed_at = 0.0
+
+    @property
+    def model(self) -> Model:
+        return self._generation.model
 
     def changed(self, item_ids: Iterable[str]) -> None:
         self._changed.update(item_ids)
@@ -50,6 +59,8 @@ class LoadedItems:
     async def _read_changed(self, connection: "Connection") -> None:
         changed, self._changed = self._changed, set()
         try:
+            model = await self._generation.follow(connection)
+            self.table.half_life_ms = model.covisitation_half_life_ms
             if not self._is_filled:
                 changed.update(
                     await features.read_popular(connection, _MOST_POPULAR, half_lives_ms=POPULARITY_HALF_LIVES_MS)

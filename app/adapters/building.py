@@ -1,0 +1,305 @@
+"""The tables of the generation that `reco rebuild` makes, in a schema of their own beside those that serve.
+
+In it they have the same names, so the statements of `app.adapters.features` add to either: the search path of the
+connection decides. What is added commits together with how far the rebuild is, so it may die at any time.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import numpy as np
+from msgspec import Struct
+
+from app.adapters import features, sql
+from app.adapters.postgres_errors import is_outage, reason_of
+from app.core.features import Fold, History, PairDelta, decode_history, encode_history
+from app.core.signals import POPULARITY_HALF_LIVES_MS
+from app.errors import DependencyDown, UserError
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_SQL: Final = sql.load(__file__)
+
+SCHEMA: Final = "reco_building"
+_TABLES: Final = ("item_stats", "user_history", "item_pairs")
+# Whoever waits for a lock makes all others wait that come after.
+_BRIEFLY: Final = "1000ms"
+_CONNECT_SEC: Final = 10.0
+# Adding up the pairs of a long log is one statement.
+_STATEMENT_SEC: Final = 6 * 3600.0
+_PAIR_ROW: Final = np.dtype(
+    [
+        ("columns", ">i2"),
+        ("a_bytes", ">i4"),
+        ("a", ">i4"),
+        ("b_bytes", ">i4"),
+        ("b", ">i4"),
+        ("weight_bytes", ">i4"),
+        ("weight", ">f8"),
+        ("met_bytes", ">i4"),
+        ("met", ">f4"),
+        ("a_to_b_bytes", ">i4"),
+        ("a_to_b", ">f8"),
+        ("b_to_a_bytes", ">i4"),
+        ("b_to_a", ">f8"),
+    ]
+)
+"""A row of COPY's binary format: the number of columns, then the size and the value of each."""
+_COPY_BEGIN: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_END: Final = b"\xff\xff"
+
+
+class Slice(Struct, frozen=True):
+    """How far a share of the users is: rows of the files, and events received before `events_until`."""
+
+    number: int
+    file_rows: int
+    files_done: bool
+    events_until: datetime
+    events_done: bool
+    events: int
+
+
+@asynccontextmanager
+async def connection(url: str, *, building: bool = False) -> AsyncIterator["Connection"]:
+    """A connection of its own, with time for long statements. `building`: its tables are those of the new generation.
+
+    Errors of an outage are raised as `DependencyDown`.
+    """
+    try:
+        opened = await asyncpg.connect(
+            url,
+            timeout=_CONNECT_SEC,
+            command_timeout=_STATEMENT_SEC,
+            server_settings={
+                "application_name": "reco rebuild",
+                "jit": "off",
+                "lock_timeout": "10000",
+                # A process that is stopped in the middle of a transaction must not keep its locks.
+                "idle_in_transaction_session_timeout": "300000",
+            },
+        )
+        try:
+            if building:
+                live = await opened.fetchval(_SQL["live_schema"])
+                await opened.execute("SELECT set_config('search_path', $1, false)", f"{SCHEMA}, {live}")
+            yield opened
+        finally:
+            opened.terminate()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        if is_outage(error):
+            raise DependencyDown("postgres", reason_of(error)) from error
+        raise
+
+
+async def create(connection: "Connection", slices: int, first: datetime) -> None:
+    """Makes the schema and its tables, with the keys of all items. In a transaction.
+
+    `first`: the first time of receipt.
+    """
+    await connection.execute(_SQL["make_tables"])
+    for table in _TABLES:
+        await _run(connection, "settings_of", table)
+    await connection.execute(_SQL["copy_keys"])
+    for table in ("item_stats", "user_history"):
+        await _run(connection, "indexes_of", table)
+    await connection.execute(_SQL["make_slices"], slices, first)
+
+
+async def drop(connection: "Connection") -> None:
+    """Drops what earlier rebuilds left. In a transaction, or not."""
+    await connection.execute(_SQL["drop_retired"])
+    await connection.execute(_SQL["drop_building"])
+
+
+async def check_columns(connection: "Connection") -> None:
+    """Raises `UserError` when a migration has changed the tables that serve since these were made."""
+    live = await connection.fetchval(_SQL["live_schema"])
+    if await connection.fetch(_SQL["shape"], live) != await connection.fetch(_SQL["shape"], SCHEMA):
+        raise UserError(
+            "The tables have other columns than when this rebuild was begun: a migration was applied since. Give it up "
+            "with `reco rebuild --drop`, and begin again"
+        )
+
+
+async def slices(connection: "Connection") -> list[Slice]:
+    return [Slice(*row) for row in await connection.fetch(_SQL["slices"])]
+
+
+async def advance_files(connection: "Connection", part: Slice, *, rows: int, done: bool, events: int) -> None:
+    """In the transaction that adds the events. Raises `Overtaken`."""
+    await _advance(connection, "advance_files", part.number, part.file_rows, rows, done, events)
+
+
+async def advance_events(connection: "Connection", part: Slice, *, until: datetime, done: bool, events: int) -> None:
+    """In the transaction that adds the events. Raises `Overtaken`."""
+    await _advance(connection, "advance_events", part.number, part.events_until, until, done, events)
+
+
+async def take_file_events(connection: "Connection", event_ids: Sequence[str]) -> set[str]:
+    """Those of these rows of files that were not folded before; from this transaction on they are."""
+    return {event_id for (event_id,) in await connection.fetch(_SQL["take_file_events"], event_ids)}
+
+
+class Overtaken(Exception):
+    """Another process has added the same events."""
+
+
+async def read_histories(connection: "Connection", user_ids: Collection[str]) -> dict[str, History]:
+    found = await features.read_histories(connection, list(user_ids))
+    return {user_id: decode_history(stored.history) for user_id, stored in found.items() if stored.history}
+
+
+async def add(connection: "Connection", folded: Fold, keys: Mapping[str, int], *, pairs_later: bool) -> None:
+    """Adds a fold to the new generation, in a transaction. `keys`: of all its items.
+
+    With `pairs_later`, pairs go to a list that `add_up_pairs` adds up.
+    """
+    if folded.histories:
+        users = sorted(folded.histories)
+        encoded = [encode_history(folded.histories[user_id]) for user_id in users]
+        await connection.execute(_SQL["put_histories"], users, encoded)
+    if folded.pairs:
+        if pairs_later:
+            await connection.copy_to_table(
+                "pair_sums", schema_name=SCHEMA, source=BytesIO(_rows_of(folded.pairs, keys)), format="binary"
+            )
+        else:
+            await features.add_to_pairs(connection, folded.pairs, keys)
+    # Last: two slices may have the same items, and the second waits for the first.
+    if folded.items:
+        await features.add_to_items(connection, folded.items, keys, POPULARITY_HALF_LIVES_MS)
+
+
+async def add_up_pairs(connection: "Connection") -> None:
+    """Makes the table of pairs from the list, with its indexes. In a transaction."""
+    await connection.execute("SELECT set_config('work_mem', '256MB', true)")
+    await connection.execute("SELECT set_config('maintenance_work_mem', '256MB', true)")
+    await connection.execute(_SQL["add_up_pairs"])
+    await connection.execute(_SQL["drop_pair_sums"])
+    async with _live(connection):
+        await _run(connection, "indexes_of", "item_pairs")
+
+
+async def analyze(connection: "Connection") -> None:
+    await connection.execute(_SQL["analyze"])
+
+
+async def _run(connection: "Connection", statement: str, table: str) -> None:
+    for (text,) in await connection.fetch(_SQL[statement], table, SCHEMA):
+        await connection.execute(text)
+
+
+async def _advance(connection: "Connection", statement: str, *values: object) -> None:
+    if await connection.fetchval(_SQL[statement], *values) is None:
+        raise Overtaken
+
+
+def _rows_of(pairs: Mapping[tuple[str, str], PairDelta], keys: Mapping[str, int]) -> bytes:
+    """The pairs in COPY's binary format, the smaller key first."""
+    one = np.fromiter((keys[a] for a, _ in pairs), np.int32, len(pairs))
+    other = np.fromiter((keys[b] for _, b in pairs), np.int32, len(pairs))
+    sums = np.array(list(pairs.values()), np.float64)
+    in_order = one < other
+    rows = np.zeros(len(pairs), _PAIR_ROW)
+    rows["columns"] = 6
+    for name, values in (
+        ("a", np.minimum(one, other)),
+        ("b", np.maximum(one, other)),
+        ("weight", sums[:, 0]),
+        ("met", sums[:, 1]),
+        ("a_to_b", np.where(in_order, sums[:, 2], sums[:, 3])),
+        ("b_to_a", np.where(in_order, sums[:, 3], sums[:, 2])),
+    ):
+        rows[name] = values
+        rows[f"{name}_bytes"] = _PAIR_ROW[name].itemsize
+    return _COPY_BEGIN + rows.tobytes() + _COPY_END
+
+
+async def last_erasure(connection: "Connection") -> int:
+    """The number of the last erasure, when none is being committed. In a transaction."""
+    await connection.execute(_SQL["await_erasures"])
+    found: int = await connection.fetchval(_SQL["last_erasure"])
+    return found
+
+
+async def now(connection: "Connection") -> datetime:
+    """Until when all is committed that was counted. The caller has waited with `count_alone` in this transaction."""
+    found: datetime = await connection.fetchval(_SQL["now"])
+    return found
+
+
+async def count_alone(connection: "Connection") -> None:
+    """Waits until nobody counts; nobody does until the transaction ends.
+
+    Raises `LockNotAvailableError` when somebody counts for a second: the others wait behind us.
+    """
+    await connection.execute("SELECT set_config('lock_timeout', $1, true)", _BRIEFLY)
+    await connection.execute(_SQL["count_alone"])
+
+
+async def try_alone(connection: "Connection") -> bool:
+    """Whether no other session rebuilds. If so, none does until this session ends."""
+    alone: bool = await connection.fetchval(_SQL["try_alone"])
+    return alone
+
+
+async def erased_since(connection: "Connection", number: int) -> list[str]:
+    return [user_id for (user_id,) in await connection.fetch(_SQL["erased_since"], number)]
+
+
+async def replace_histories(
+    connection: "Connection", user_ids: Sequence[str], histories: Mapping[str, History]
+) -> None:
+    """Replaces what is built for these users."""
+    await connection.execute(_SQL["forget_histories"], user_ids)
+    await add(connection, Fold(histories=dict(histories)), {}, pairs_later=False)
+
+
+async def lock_tables(connection: "Connection") -> None:
+    """From here on nobody reads or writes the tables that serve, until the transaction ends."""
+    async with _live(connection):
+        await connection.execute(_SQL["lock_tables"])
+
+
+async def swap(connection: "Connection") -> None:
+    """Puts the tables in place of those that serve. In a transaction that has locked those."""
+    async with _live(connection) as live:
+        await connection.execute(_SQL["copy_new_items"])
+        await connection.fetchval(_SQL["copy_sequence"])
+        await connection.execute(_SQL["swap_tables"].format(live=live))
+
+
+async def tidy(connection: "Connection") -> None:
+    """Drops the tables that were swapped out, unless a transaction holds them: then the next rebuild does."""
+    with contextlib.suppress(asyncpg.LockNotAvailableError):
+        await connection.execute(_SQL["drop_retired"])
+        await connection.execute(_SQL["drop_building"])
+
+
+async def counted(connection: "Connection") -> int:
+    """How many events the sums of this connection's tables hold, impressions left out."""
+    found: int = await connection.fetchval(_SQL["counted_in"])
+    return found
+
+
+async def counted_live(built: "Connection") -> int:
+    """The same of those that serve. In a transaction."""
+    async with _live(built):
+        return await counted(built)
+
+
+@asynccontextmanager
+async def _live(connection: "Connection") -> AsyncIterator[str]:
+    """Inside of a transaction: the names are those of the tables that serve. Gives their schema, quoted."""
+    path: str = await connection.fetchval("SHOW search_path")
+    live = path.removeprefix(f"{SCHEMA}, ")
+    await connection.execute("SELECT set_config('search_path', $1, true)", live)
+    yield live
+    await connection.execute("SELECT set_config('search_path', $1, true)", path)

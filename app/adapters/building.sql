@@ -1,0 +1,183 @@
+-- name: shape
+-- The columns of the tables in a schema, to compare those that are being built with those that serve.
+SELECT c.relname, array_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum) AS columns
+FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid
+WHERE
+    c.relnamespace = $1::text::regnamespace
+    AND c.relname IN ('item_stats', 'user_history', 'item_pairs')
+    AND a.attnum > 0 AND NOT a.attisdropped
+GROUP BY c.relname
+ORDER BY c.relname;
+
+-- name: live_schema
+SELECT quote_ident(n.nspname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.oid = 'item_stats'::regclass;
+
+-- name: indexes_of
+-- The statements that give a copy of the table its keys and indexes, under the same names.
+SELECT format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', $2::text, r.relname, k.conname, pg_get_constraintdef(k.oid))
+FROM pg_constraint AS k
+JOIN pg_class AS r ON r.oid = k.conrelid
+WHERE k.conrelid = $1::text::regclass AND k.contype IN ('p', 'u')
+UNION ALL
+SELECT replace(
+    pg_get_indexdef(i.indexrelid), format(' ON %I.%I ', n.nspname, r.relname), format(' ON %I.%I ', $2::text, r.relname)
+)
+FROM pg_index AS i
+JOIN pg_class AS r ON r.oid = i.indrelid
+JOIN pg_namespace AS n ON n.oid = r.relnamespace
+WHERE
+    i.indrelid = $1::text::regclass
+    AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u'));
+
+-- name: settings_of
+-- The statements that give a copy of the table its storage parameters, owner and privileges: LIKE leaves those out.
+SELECT format('ALTER TABLE %I.%I SET (%s)', $2::text, r.relname, array_to_string(r.reloptions, ', '))
+FROM pg_class AS r
+WHERE r.oid = $1::text::regclass AND r.reloptions IS NOT NULL
+UNION ALL
+SELECT format('ALTER TABLE %I.%I OWNER TO %I', $2::text, r.relname, pg_get_userbyid(r.relowner))
+FROM pg_class AS r
+WHERE r.oid = $1::text::regclass AND pg_get_userbyid(r.relowner) <> current_user
+UNION ALL
+SELECT format(
+    'GRANT %s ON %I.%I TO %s%s', a.privilege_type, $2::text, r.relname,
+    CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+    CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+)
+FROM pg_class AS r
+CROSS JOIN LATERAL aclexplode(r.relacl) AS a
+WHERE r.oid = $1::text::regclass AND a.grantee <> r.relowner;
+
+-- name: make_tables
+CREATE SCHEMA reco_building;
+CREATE TABLE reco_building.item_stats (LIKE item_stats INCLUDING ALL EXCLUDING INDEXES);
+CREATE TABLE reco_building.user_history (LIKE user_history INCLUDING ALL EXCLUDING INDEXES);
+CREATE TABLE reco_building.item_pairs (LIKE item_pairs INCLUDING ALL EXCLUDING INDEXES);
+-- What the slices add to pairs, until all of it is added up: cheaper than as many updates.
+CREATE TABLE reco_building.pair_sums (
+    item_a integer NOT NULL,
+    item_b integer NOT NULL,
+    weight float8 NOT NULL,
+    met    real NOT NULL,
+    a_to_b float8 NOT NULL,
+    b_to_a float8 NOT NULL
+);
+-- How far each slice of the users is: rows of the files, and events received before a time.
+CREATE TABLE reco_building.slices (
+    slice        integer PRIMARY KEY,
+    file_rows    bigint NOT NULL DEFAULT 0,
+    files_done   boolean NOT NULL DEFAULT FALSE,
+    events_until timestamptz NOT NULL,
+    events_done  boolean NOT NULL DEFAULT FALSE,
+    events       bigint NOT NULL DEFAULT 0
+);
+
+-- The rows of the files that were folded: a file may hold one twice, and two files the same one.
+CREATE TABLE reco_building.file_events (event_id text PRIMARY KEY);
+
+-- name: take_file_events
+INSERT INTO reco_building.file_events (event_id)
+SELECT * FROM unnest($1::text[]) AS e (event_id) ORDER BY event_id
+ON CONFLICT DO NOTHING
+RETURNING event_id;
+
+-- name: make_slices
+INSERT INTO reco_building.slices (slice, events_until)
+SELECT number, $2 FROM generate_series(0, $1::integer - 1) AS s (number);
+
+-- name: copy_keys
+-- Items keep their keys: what processes remember of them stays right.
+INSERT INTO reco_building.item_stats (item_key, item_id, created_at)
+SELECT item_key, item_id, created_at FROM item_stats ORDER BY item_key;
+
+-- name: slices
+SELECT slice, file_rows, files_done, events_until, events_done, events FROM reco_building.slices ORDER BY slice;
+
+-- name: advance_files
+-- No row: another process is further.
+UPDATE reco_building.slices SET file_rows = $3, files_done = $4, events = events + $5
+WHERE slice = $1 AND file_rows = $2 AND NOT files_done
+RETURNING slice;
+
+-- name: advance_events
+UPDATE reco_building.slices SET events_until = $3, events_done = $4, events = events + $5
+WHERE slice = $1 AND events_until = $2 AND NOT events_done
+RETURNING slice;
+
+-- name: put_histories
+INSERT INTO user_history AS h (user_id, history)
+SELECT u.user_id, u.history
+FROM unnest($1::text[], $2::bytea[]) AS u (user_id, history)
+ORDER BY u.user_id
+ON CONFLICT (user_id) DO UPDATE SET history = excluded.history, version = excluded.version, updated_at = now();
+
+-- name: add_up_pairs
+INSERT INTO reco_building.item_pairs (item_a, item_b, weight, met, a_to_b, b_to_a)
+SELECT item_a, item_b, sum(weight), sum(met), sum(a_to_b), sum(b_to_a)
+FROM reco_building.pair_sums
+GROUP BY item_a, item_b
+ORDER BY item_a, item_b;
+
+-- name: drop_pair_sums
+DROP TABLE reco_building.pair_sums;
+
+-- name: analyze
+ANALYZE reco_building.item_stats, reco_building.user_history, reco_building.item_pairs;
+
+-- name: counted_in
+-- Events that the sums hold, impressions left out: those are counted once an item.
+SELECT coalesce(sum(views + clicks + purchases + watches), 0)::bigint FROM item_stats;
+
+-- name: erased_since
+-- Users who were erased after that number of an erasure.
+SELECT user_id FROM user_erasures WHERE number > $1 ORDER BY user_id;
+
+-- name: await_erasures
+LOCK TABLE user_erasures IN SHARE MODE;
+
+-- name: last_erasure
+SELECT coalesce(max(number), 0) FROM user_erasures;
+
+-- name: forget_histories
+DELETE FROM reco_building.user_history WHERE user_id = ANY ($1::text[]);
+
+-- name: count_alone
+-- Waits until every transaction that counts has ended; none begins before this one ends.
+SELECT pg_advisory_xact_lock(7236352);
+
+-- name: now
+SELECT clock_timestamp();
+
+-- name: swap_tables
+CREATE SCHEMA reco_retired;
+ALTER TABLE {live}.item_stats SET SCHEMA reco_retired;
+ALTER TABLE {live}.user_history SET SCHEMA reco_retired;
+ALTER TABLE {live}.item_pairs SET SCHEMA reco_retired;
+ALTER TABLE reco_building.item_stats SET SCHEMA {live};
+ALTER TABLE reco_building.user_history SET SCHEMA {live};
+ALTER TABLE reco_building.item_pairs SET SCHEMA {live};
+
+-- name: lock_tables
+-- In the order in which the consumer locks them. Whoever reads or creates items waits, and finds the new tables then.
+LOCK TABLE user_history, item_stats, item_pairs IN ACCESS EXCLUSIVE MODE;
+
+-- name: copy_new_items
+INSERT INTO reco_building.item_stats (item_key, item_id, created_at)
+SELECT item_key, item_id, created_at FROM item_stats AS s
+WHERE NOT EXISTS (SELECT FROM reco_building.item_stats AS b WHERE b.item_key = s.item_key)
+ORDER BY item_key;
+
+-- name: copy_sequence
+SELECT setval('reco_building.item_stats_item_key_seq', last_value, is_called) FROM item_stats_item_key_seq;
+
+-- name: drop_retired
+DROP SCHEMA IF EXISTS reco_retired CASCADE;
+
+-- name: drop_building
+DROP SCHEMA IF EXISTS reco_building CASCADE;
+
+-- name: try_alone
+-- One rebuild at a time; the lock goes with the session.
+SELECT pg_try_advisory_lock(7236353);

@@ -1,0 +1,83 @@
+"""The events that were counted, as `reco rebuild` reads them from `events` and their dedupe rows.
+
+Events of before an erasure of their user are left out, as the consumer does.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from app.adapters import sql
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_SQL: Final = sql.load(__file__)
+
+
+async def span(connection: "Connection") -> tuple[datetime | None, int]:
+    """The first time of receipt of the stored events, None without any, and how many there are."""
+    await connection.execute(_SQL["summarize"])
+    row = await connection.fetchrow(_SQL["span"])
+    assert row is not None  # an aggregate
+    return row[0], row[1]
+
+
+async def count_received(connection: "Connection", begin: datetime, end: datetime) -> int:
+    found: int = await connection.fetchval(_SQL["count_received"], begin, end)
+    return found
+
+
+async def read_received(
+    connection: "Connection",
+    begin: datetime,
+    end: datetime,
+    *,
+    counted_until: datetime,
+    number: int,
+    of: int,
+    dedupe_days: float,
+) -> list[str]:
+    """The messages of a slice that were received from `begin` to before `end`, in order of arrival."""
+    rows = await connection.fetch(_SQL["read_received"], begin, end, counted_until, number, of, dedupe_days)
+    return [payload for (payload,) in rows]
+
+
+async def read_counted(
+    connection: "Connection", after: datetime, until: datetime, limit: int
+) -> tuple[datetime, list[str]]:
+    """Up to about `limit` messages that were counted after `after` and until `until`, and until when these are all."""
+    while True:
+        rows = await connection.fetch(_SQL["read_counted"], after, until, limit)
+        if len(rows) < limit:
+            break
+        # Others may have the stamp of the last one.
+        rows = [row for row in rows if row[0] < rows[-1][0]]
+        if rows:
+            until = rows[-1][0]
+            break
+        limit *= 2
+    rows.sort(key=lambda row: (row[1], row[2]))
+    return until, [row[3] for row in rows]
+
+
+async def known_ids(connection: "Connection", event_ids: Sequence[str]) -> set[str]:
+    """Those of these events that are stored."""
+    return {event_id for (event_id,) in await connection.fetch(_SQL["known_ids"], event_ids)}
+
+
+async def erased_of(connection: "Connection", user_ids: Collection[str]) -> dict[str, int]:
+    """Those of these users that were erased, and when: milliseconds since the epoch."""
+    rows = await connection.fetch(_SQL["erased_of"], list(user_ids))
+    return {row[0]: row[1] for row in rows}
+
+
+async def stored(connection: "Connection") -> int:
+    """How many events are stored, impressions left out."""
+    found: int = await connection.fetchval(_SQL["stored"])
+    return found
+
+
+async def read_of_users(connection: "Connection", user_ids: Sequence[str]) -> list[str]:
+    """The counted messages of erased users since their last erasure."""
+    return [payload for (payload,) in await connection.fetch(_SQL["read_of_users"], user_ids)]

@@ -1,0 +1,73 @@
+-- name: summarize
+-- What was stored since the last vacuum is in no block range yet, and every statement about a time would read all of it.
+SELECT brin_summarize_new_values('events_received_at');
+
+-- name: span
+SELECT min(received_at), count(*) FROM events;
+
+-- name: count_received
+SELECT count(*) FROM events WHERE received_at >= $1 AND received_at < $2;
+
+-- name: read_received
+-- A slice ($4 of $5) of the counted events received from $1 to before $2, in order of arrival. Counted until $3: by
+-- their dedupe rows; or long enough ago that those have expired ($6 days), and neither queued nor given up.
+SELECT e.payload::text
+FROM events AS e
+LEFT JOIN feature_event_consumed AS c ON c.event_id = e.event_id
+WHERE
+    e.received_at >= $1 AND e.received_at < $2
+    AND mod(abs(hashtextextended(e.user_id, 0)), $5::bigint) = $4::bigint
+    AND (
+        c.consumed_at <= $3
+        OR (
+            c.event_id IS NULL
+            AND e.received_at < now() - make_interval(secs => $6 * 86400)
+            AND NOT EXISTS (SELECT FROM event_outbox AS o WHERE o.event_id = e.event_id)
+            AND NOT EXISTS (
+                SELECT FROM feature_consumer_dlq AS d WHERE d.event_id = e.event_id AND d.status <> 'replayed'
+            )
+        )
+    )
+    AND NOT EXISTS (
+        SELECT FROM user_erasures AS x
+        WHERE
+            x.user_id = e.user_id
+            AND (e.erasures < x.number OR (e.erasures IS NULL AND e.received_at <= x.erased_at))
+    )
+ORDER BY e.received_at, e.event_id;
+
+-- name: read_counted
+-- At most $3 of the events that were counted after $1 and until $2, by the stamps of their dedupe rows.
+SELECT c.consumed_at, e.received_at, e.event_id, e.payload::text
+FROM feature_event_consumed AS c
+JOIN events AS e ON e.event_id = c.event_id
+WHERE
+    c.consumed_at > $1 AND c.consumed_at <= $2
+    AND NOT EXISTS (
+        SELECT FROM user_erasures AS x
+        WHERE
+            x.user_id = e.user_id
+            AND (e.erasures < x.number OR (e.erasures IS NULL AND e.received_at <= x.erased_at))
+    )
+ORDER BY c.consumed_at
+LIMIT $3;
+
+-- name: stored
+SELECT count(*) FROM events WHERE event_type <> 'impression';
+
+-- name: erased_of
+SELECT user_id, (extract(EPOCH FROM erased_at) * 1000)::bigint FROM user_erasures WHERE user_id = ANY ($1::text[]);
+
+-- name: known_ids
+SELECT event_id FROM events WHERE event_id = ANY ($1::text[]);
+
+-- name: read_of_users
+-- The counted events of users since their last erasure.
+SELECT e.payload::text
+FROM events AS e
+JOIN feature_event_consumed AS c ON c.event_id = e.event_id
+JOIN user_erasures AS x ON x.user_id = e.user_id
+WHERE
+    e.user_id = ANY ($1::text[])
+    AND NOT (e.erasures < x.number OR (e.erasures IS NULL AND e.received_at <= x.erased_at))
+ORDER BY e.received_at, e.event_id;

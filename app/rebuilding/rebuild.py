@@ -1,0 +1,235 @@
+"""Makes another generation of the stored sums, while the one that serves goes on counting, and swaps the two.
+
+1. Files and events that were counted until some time, a share of the users a process (`app.rebuilding.slices`).
+2. What was counted meanwhile, again and again until little is left.
+3. The rest and the swap, in one transaction, while nobody counts (`app.rebuilding.swap`).
+
+How far it is commits with what was added, so the next run goes on where this one ended, however that was.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from multiprocessing.connection import Connection as Pipe
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import asyncpg
+import msgspec
+from msgspec import Struct, structs
+
+from app.adapters import building, counted_events, generations
+from app.adapters.features import ItemKeys
+from app.core.features import fold
+from app.core.generation import RELEASE, encode_parameters
+from app.core.messages import ImpressionMessage, decode_message
+from app.errors import UserError
+from app.rebuilding.slices import Job, LogFile, fold_events, fold_files
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_POLL_SEC: Final = 0.2
+_TRIES: Final = 60
+_CATCH_UP_BATCH: Final = 20_000
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """What is stored of a rebuild beside the positions of its slices.
+
+    `counted_until`: all events that were counted until then are folded, or will be by the slices. `erasure`: the number
+    of the last erasure before the rebuild. `log`: the files, by name and size. `pairs_done`: the pairs are added up.
+    """
+
+    slices: int
+    started: datetime
+    counted_until: datetime
+    erasure: int
+    latest_ms: int
+    log: tuple[tuple[str, int], ...] = ()
+    pairs_done: bool = False
+
+
+class Report(Struct, frozen=True):
+    """What a screen shows: what is being done, and of how many events how many are done."""
+
+    stage: str
+    done: int
+    total: int
+
+
+Show = Callable[[Report], None]
+
+
+class Rebuild:
+    """`run` makes the generation up to the swap; `catch_up` folds what was counted since the last call."""
+
+    def __init__(self, url: str, live: "Connection", *, files: Sequence[LogFile], dedupe_days: float) -> None:
+        self._url = url
+        self._live = live
+        self._files = files
+        self._dedupe_days = dedupe_days
+        self._keys = ItemKeys()
+
+    async def begin(self, *, slices: int) -> bool:
+        """Goes on with an unfinished rebuild, or makes the tables of a new one; True if it goes on.
+
+        Raises `UserError` when the unfinished one cannot go on.
+        """
+        found = await generations.building(self._live)
+        if found is not None:
+            await self._check(found[1], decode_progress(found[2]))
+            return True
+        async with self._live.transaction():
+            erasure = await building.last_erasure(self._live)
+        until = await _counted_until(self._live)
+        first, _ = await counted_events.span(self._live)
+        progress = Progress(
+            slices=slices,
+            started=until,
+            counted_until=until,
+            erasure=erasure,
+            latest_ms=time.time_ns() // 1_000_000,
+            log=self._log(),
+        )
+        async with self._live.transaction():
+            await building.drop(self._live)
+            await generations.begin_building(self._live, encode_progress(progress))
+            await building.create(self._live, slices, min(first or until, until))
+        return False
+
+    async def run(self, show: Show) -> None:
+        """Everything that takes long. May be called again after an interruption."""
+        progress = await progress_of(self._live)
+        if not progress.pairs_done:
+            await self._fold_slices(progress, show)
+            show(Report("Adding up pairs", 0, 0))
+            async with building.connection(self._url, building=True) as built, built.transaction():
+                await building.add_up_pairs(built)
+                await generations.set_progress(built, encode_progress(structs.replace(progress, pairs_done=True)))
+        await building.analyze(self._live)
+
+    async def catch_up(self, built: "Connection") -> int:
+        """Folds what was counted until now; returns how many events that was."""
+        return await self.fold_counted(built, await _counted_until(built))
+
+    async def fold_counted(self, built: "Connection", until: datetime) -> int:
+        """Folds what was counted until `until`, when nobody may count any more with an earlier stamp."""
+        folded = 0
+        progress = await progress_of(built)
+        while progress.counted_until < until:
+            reached, payloads = await counted_events.read_counted(built, progress.counted_until, until, _CATCH_UP_BATCH)
+            messages = [decode_message(payload.encode()) for payload in payloads]
+            users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
+            progress = structs.replace(progress, counted_until=reached)
+            async with built.transaction():
+                made = fold(messages, await building.read_histories(built, users))
+                # Items have their keys from the transactions that counted them.
+                keys = await self._keys.of(self._live, {*made.items, *(item for pair in made.pairs for item in pair)})
+                await building.add(built, made, keys, pairs_later=False)
+                await generations.set_progress(built, encode_progress(progress))
+            folded += len(messages)
+        return folded
+
+    async def _check(self, parameters: str, progress: Progress) -> None:
+        await building.check_columns(self._live)
+        if msgspec.json.decode(parameters) != msgspec.json.decode(encode_parameters(RELEASE)):
+            raise UserError(
+                "A rebuild by another release, with other parameters, is unfinished. Finish it with that release, or "
+                "give it up with `reco rebuild --drop`"
+            )
+        if progress.log != self._log():
+            names = " ".join(name for name, _ in progress.log) or "no files"
+            raise UserError(
+                f"The unfinished rebuild was begun with {names}. Give the same files, unchanged and in the same order, "
+                "or give it up with `reco rebuild --drop`"
+            )
+
+    def _log(self) -> tuple[tuple[str, int], ...]:
+        return tuple((file.path.name, file.path.stat().st_size) for file in self._files)
+
+    async def _fold_slices(self, progress: Progress, show: Show) -> None:
+        jobs = [
+            Job(
+                database_url=self._url,
+                parent=os.getpid(),
+                number=number,
+                of=progress.slices,
+                counted_until=progress.counted_until,
+                dedupe_days=self._dedupe_days,
+                latest_ms=progress.latest_ms,
+                files=self._files,
+            )
+            for number in range(progress.slices)
+        ]
+        _, total = await counted_events.span(self._live)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, total, show)
+            if self._files:
+                await _all(fold_files, jobs)
+            await _all(fold_events, jobs)
+            group.cancel_scope.cancel()
+
+    async def _watch(self, total: int, show: Show) -> None:
+        while True:
+            found = await building.slices(self._live)
+            reading_files = bool(self._files) and not all(part.files_done for part in found)
+            show(Report("Files" if reading_files else "Events", sum(part.events for part in found), total))
+            await asyncio.sleep(_POLL_SEC)
+
+
+async def progress_of(connection: "Connection") -> Progress:
+    """Of the unfinished rebuild. Raises `UserError` if it has been given up."""
+    found = await generations.building(connection)
+    if found is None:
+        raise UserError("The rebuild was given up meanwhile, with `reco rebuild --drop`")
+    return decode_progress(found[2])
+
+
+async def _counted_until(connection: "Connection") -> datetime:
+    """A time before which all is committed that was counted. Raises `UserError` if a transaction counts on."""
+    for _ in range(_TRIES):
+        try:
+            async with connection.transaction():
+                await building.count_alone(connection)
+                return await building.now(connection)
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(_POLL_SEC)
+    raise UserError(
+        "A transaction that counts events does not end; look for it in pg_stat_activity, and run the same command again"
+    )
+
+
+def encode_progress(progress: Progress) -> str:
+    return msgspec.json.encode(progress).decode()
+
+
+def decode_progress(stored: str) -> Progress:
+    return msgspec.json.decode(stored, type=Progress)
+
+
+async def _all(work: Callable[[Job, Pipe], None], jobs: Sequence[Job]) -> None:
+    """Runs `work` for each job in a process of its own. Raises `UserError` with what went wrong in one of them."""
+    context = multiprocessing.get_context("spawn")  # not fork: the children must not share this process's connections
+    processes = []
+    try:
+        for job in jobs:
+            receiving, sending = context.Pipe(duplex=False)
+            process = context.Process(target=work, args=(job, sending))
+            process.start()
+            sending.close()
+            processes.append((process, receiving))
+        for process, receiving in processes:
+            while process.is_alive():
+                await asyncio.sleep(_POLL_SEC)
+            if process.exitcode:
+                text = receiving.recv() if receiving.poll() else f"a process ended with {process.exitcode}"
+                raise UserError(f"{text}. Run the same command again: it goes on where it stopped")
+    finally:
+        for process, receiving in processes:
+            process.kill()  # what it had not committed, it had not done
+            process.join()
+            receiving.close()

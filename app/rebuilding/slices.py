@@ -1,0 +1,195 @@
+"""A process of a rebuild: folds the events of a share of the users, from the files first, then from `events`.
+
+The events of a user follow each other, and pairs lie within a user: so the users are shared out among processes, and
+only the sums of items and pairs meet.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from msgspec import Struct
+
+from app.adapters import building, counted_events
+from app.adapters.features import ItemKeys
+from app.core.features import Fold, fold
+from app.core.messages import ImpressionMessage, Message, decode_message
+from app.errors import DependencyDown, UserError
+from app.importing.mapping import Columns
+from app.importing.reader import FileLayout, read_rows
+from app.importing.records import RowIds, to_record
+from app.importing.rows import BadRow, Row
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+BATCH: Final = 50_000
+"""So many events a process folds at once, in some 300 MB of memory. Smaller batches write the same pair more often."""
+_LONGEST_STEP: Final = timedelta(days=64)
+_LEAST_STEP: Final = timedelta(milliseconds=1)
+_PATIENCE_SEC: Final = 60.0
+_RETRY_SEC: Final = 1.0
+
+
+class LogFile(Struct, frozen=True):
+    path: Path
+    layout: FileLayout[Columns]
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """What all slices share, and which one this is: `number` of `of`.
+
+    `counted_until`: later ones are folded when all slices are done. `dedupe_days`: older events have no dedupe row.
+    """
+
+    database_url: str
+    parent: int
+    number: int
+    of: int
+    counted_until: datetime
+    dedupe_days: float
+    latest_ms: int
+    files: Sequence[LogFile] = ()
+
+
+def fold_files(job: Job, errors: Pipe) -> None:
+    """Folds the rows of files that are not stored as events. In a process of its own; an error ends it with 1."""
+    _in_process(job, errors, files=True)
+
+
+def fold_events(job: Job, errors: Pipe) -> None:
+    """Folds the stored events; after the files of all slices. Otherwise as `fold_files`."""
+    _in_process(job, errors, files=False)
+
+
+def _in_process(job: Job, errors: Pipe, *, files: bool) -> None:
+    # Ctrl-C reaches all processes of a terminal; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        asyncio.run(_patiently(job, files=files))
+    except (UserError, DependencyDown) as error:
+        errors.send(str(error))
+        sys.exit(1)
+
+
+async def _patiently(job: Job, *, files: bool) -> None:
+    """Goes on where it was after an outage of Postgres of up to a minute."""
+    deadline = time.monotonic() + _PATIENCE_SEC
+    while True:
+        try:
+            async with (
+                building.connection(job.database_url) as live,
+                building.connection(job.database_url, building=True) as built,
+            ):
+                part = _SliceFold(job, live, built)
+                await (part.files() if files else part.events())
+                return
+        except building.Overtaken:
+            continue  # by a process of a rebuild that was killed: it ends once it notices
+        except DependencyDown:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_RETRY_SEC)
+
+
+class _SliceFold:
+    def __init__(self, job: Job, live: "Connection", built: "Connection") -> None:
+        self._job = job
+        self._live = live
+        self._built = built
+        self._keys = ItemKeys()
+        self._step = _LONGEST_STEP
+
+    async def events(self) -> None:
+        job = self._job
+        part = await self._part()
+        end = job.counted_until + timedelta(microseconds=1)
+        while not part.events_done:
+            until = await self._window(part.events_until, end)
+            payloads = await counted_events.read_received(
+                self._live,
+                part.events_until,
+                until,
+                counted_until=job.counted_until,
+                number=job.number,
+                of=job.of,
+                dedupe_days=job.dedupe_days,
+            )
+            folded = await self._fold([decode_message(payload.encode()) for payload in payloads])
+            async with self._built.transaction():
+                await self._add(folded)
+                await building.advance_events(self._built, part, until=until, done=until == end, events=len(payloads))
+            part = await self._part()
+
+    async def files(self) -> None:
+        part = await self._part()
+        rows = _rows(self._job)
+        for _ in islice(rows, part.file_rows):
+            pass
+        while not part.files_done:
+            taken = list(islice(rows, BATCH))
+            async with self._built.transaction():
+                messages = await self._missing([row for row in taken if row is not None])
+                await self._add(await self._fold(messages))
+                await building.advance_files(
+                    self._built,
+                    part,
+                    rows=part.file_rows + len(taken),
+                    done=len(taken) < BATCH,
+                    events=len(messages),
+                )
+            part = await self._part()
+
+    async def _missing(self, rows: Sequence[tuple[str, Row]]) -> list[Message]:
+        """The rows of this slice that are not stored, each once, and not of before an erasure of their user."""
+        job = self._job
+        own = {event_id: row for event_id, row in rows if crc32(row.user_id.encode()) % job.of == job.number}
+        known = await counted_events.known_ids(self._live, list(own))
+        erased = await counted_events.erased_of(self._live, {row.user_id for row in own.values()})
+        new = await building.take_file_events(self._built, [event_id for event_id in own if event_id not in known])
+        return [
+            decode_message(to_record(row, event_id, now_ms=job.latest_ms).payload.encode())
+            for event_id, row in own.items()
+            if event_id in new and row.ts_ms > erased.get(row.user_id, row.ts_ms - 1)
+        ]
+
+    async def _part(self) -> building.Slice:
+        if os.getppid() != self._job.parent:
+            raise UserError("the rebuild that this process belongs to has ended")
+        return (await building.slices(self._built))[self._job.number]
+
+    async def _window(self, begin: datetime, end: datetime) -> datetime:
+        """Until when there are about as many events as all slices fold at once."""
+        wanted = BATCH * self._job.of
+        step = min(self._step, end - begin)
+        while (found := await counted_events.count_received(self._live, begin, begin + step)) > wanted:
+            if step <= _LEAST_STEP:
+                break
+            step = max(_LEAST_STEP, min(step / 2, step * (wanted / found)))
+        self._step = min(_LONGEST_STEP, 2 * step if found < wanted / 2 else step)
+        return begin + step
+
+    async def _fold(self, messages: Sequence[Message]) -> Fold:
+        users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
+        return fold(messages, await building.read_histories(self._built, users))
+
+    async def _add(self, folded: Fold) -> None:
+        keys = await self._keys.of(self._live, {*folded.items, *(item for pair in folded.pairs for item in pair)})
+        await building.add(self._built, folded, keys, pairs_later=True)
+
+
+def _rows(job: Job) -> Iterator[tuple[str, Row] | None]:
+    """Each row with its event id; None for one that is not valid."""
+    for file in job.files:
+        ids = RowIds()
+        for row in read_rows(file.path, file.layout, latest_ms=job.latest_ms):
+            yield None if isinstance(row, BadRow) else (ids.event_id(row), row)

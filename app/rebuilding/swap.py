@@ -1,0 +1,80 @@
+"""The end of a rebuild: the last events, and the new tables in place of those that serve, in one transaction."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from app.adapters import building, cache_epoch, changes, counted_events, generations
+from app.core.features import fold
+from app.core.messages import decode_message
+from app.errors import UserError
+from app.rebuilding.rebuild import Rebuild, Report, Show, progress_of
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_FEW: Final = 1_000
+"""So many events are folded in a moment: the consumers wait for no more than that."""
+_TRIES: Final = 60
+_PAUSE_SEC: Final = 0.5
+
+
+async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_fine: bool) -> int:
+    """Catches up and swaps; returns how many events it caught up with.
+
+    Unless `fewer_are_fine`, raises `UserError` when the new sums hold fewer events.
+    """
+    folded = 0
+    for _ in range(_TRIES):
+        left = await rebuild.catch_up(built)
+        folded += left
+        show(Report("Catching up", left, left))
+        if left > _FEW:
+            continue
+        try:
+            async with built.transaction():
+                await _swap(rebuild, built, fewer_are_fine=fewer_are_fine)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            # A long statement reads the tables; nobody may wait behind us for longer.
+            await asyncio.sleep(_PAUSE_SEC)
+        else:
+            await building.tidy(built)
+            return folded
+    raise UserError(
+        "The tables could not be swapped: a transaction holds them, or more is counted than can be caught up with. "
+        "Look into pg_stat_activity, and run the same command again: it goes on here"
+    )
+
+
+async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) -> None:
+    await building.count_alone(built)
+    await rebuild.fold_counted(built, await building.now(built))
+    if not fewer_are_fine:
+        await _compare(built)
+    await building.lock_tables(built)
+    await _erase(built, (await progress_of(built)).erasure)
+    await building.swap(built)
+    await generations.serve_building(built)
+    # Cached histories are those of the other tables, and so are the lists of the API's processes.
+    await cache_epoch.renew(built)
+    await changes.record(built, [changes.GENERATION_CHANGED])
+
+
+async def _compare(built: "Connection") -> None:
+    old, new = await building.counted_live(built), await building.counted(built)
+    if new < old:
+        raise UserError(
+            f"The new sums hold {new:,} events, those that serve {old:,}: the others are no longer stored, because "
+            "they are older than RETENTION_EVENTS_DAYS, or their users were erased. Nothing was swapped. Give up with "
+            "`reco rebuild --drop` and rebuild with files of the older events, or swap with `reco rebuild --yes`"
+        )
+
+
+async def _erase(built: "Connection", since: int) -> None:
+    """Users who were erased since the rebuild began have what they did after their erasure, and nothing else."""
+    erased = await building.erased_since(built, since)
+    if not erased:
+        return
+    messages = [decode_message(payload.encode()) for payload in await counted_events.read_of_users(built, erased)]
+    await building.replace_histories(built, erased, fold(messages, {}).histories)
