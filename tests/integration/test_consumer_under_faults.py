@@ -112,10 +112,10 @@ async def test_fold_that_fails_for_some_messages_stops_after_fifty_of_the_last_t
 ) -> None:
     honest = batch.fold
 
-    def fold(messages: Any, histories: Any, *, onto: Any) -> Any:
+    def fold(messages: Any, histories: Any, model: Any, *, onto: Any) -> Any:
         if any(one.item_id == "heat" for one in messages):
             raise AttributeError("a bug")
-        return honest(messages, histories, onto=onto)
+        return honest(messages, histories, model, onto=onto)
 
     monkeypatch.setattr(batch, "fold", fold)
     writer, applied = FeatureWriter(opened, max_retries=1, brake=Brake()), Applied()
