@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from io import BytesIO
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -205,7 +206,7 @@ def _rows_of(pairs: Mapping[tuple[str, str], PairDelta], keys: Mapping[str, int]
     """The pairs in COPY's binary format, the smaller key first."""
     one = np.fromiter((keys[a] for a, _ in pairs), np.int32, len(pairs))
     other = np.fromiter((keys[b] for _, b in pairs), np.int32, len(pairs))
-    sums = np.array(list(pairs.values()), np.float64)
+    sums = np.fromiter(chain.from_iterable(pairs.values()), np.float64, 4 * len(pairs)).reshape(-1, 4)
     in_order = one < other
     rows = np.zeros(len(pairs), _PAIR_ROW)
     rows["columns"] = 6

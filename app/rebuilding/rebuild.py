@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import chain
 from multiprocessing.connection import Connection as Pipe
 from typing import TYPE_CHECKING, Final
 
@@ -128,7 +129,7 @@ class Rebuild:
             async with built.transaction():
                 made = fold(messages, await building.read_histories(built, users))
                 # Items have their keys from the transactions that counted them.
-                keys = await self._keys.of(self._live, {*made.items, *(item for pair in made.pairs for item in pair)})
+                keys = await self._keys.of(self._live, {*made.items, *chain.from_iterable(made.pairs)})
                 await building.add(built, made, keys, pairs_later=False)
                 await generations.set_progress(built, encode_progress(progress))
             folded += len(messages)
