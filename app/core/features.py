@@ -136,7 +136,12 @@ def fold(
             builder = builders[message.user_id] = HistoryBuilder(histories.get(message.user_id, NO_HISTORY))
         held = builder.held(entry.item_id)
         counts = counted(held, entry, model)
-        delta.add_popularity(counts.popular_ms, *[counts.popularity] * 3)
+        if counts.popularity == weight:
+            delta.add_popularity(entry.at_ms, weight, weight, weight)
+        else:  # saturation is reckoned by the week; a weight that it cuts is cut by the hour and by the day as well
+            cut = counts.share * weight
+            delta.add_popularity(entry.at_ms, cut, cut, 0.0)
+            delta.add_popularity(counts.popular_ms, 0.0, 0.0, counts.popularity)
         delta.first_ms = min(delta.first_ms, entry.at_ms)
         if weight > 0.0:
             factor = counts.share * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
