@@ -120,10 +120,12 @@ def assert_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
     for user, history in one["histories"].items():
         again = other["histories"][user]
         assert history.seen_hashes == again.seen_hashes
-        assert [structs.replace(entry, other_weight=0) for entry in history] == [
-            structs.replace(entry, other_weight=0) for entry in again
+        assert [structs.replace(entry, other_weight=0) for entry in history.entries] == [
+            structs.replace(entry, other_weight=0) for entry in again.entries
         ], user
-        assert [entry.other_weight for entry in history] == pytest.approx([entry.other_weight for entry in again])
+        assert [entry.other_weight for entry in history.entries] == pytest.approx(
+            [entry.other_weight for entry in again.entries]
+        )
 
 
 async def rebuild(database_url: str, *arguments: str) -> tuple[int, str]:
@@ -241,7 +243,7 @@ async def test_users_erased_during_a_rebuild_stay_erased(database_url: str, open
     assert process.returncode == 0, output
     found = (await sums(pool))["histories"]
     assert "user-1" not in found
-    assert [entry.item_id for entry in found["user-2"]] == ["again"]
+    assert [entry.item_id for entry in found["user-2"].entries] == ["again"]
 
 
 async def test_events_that_are_no_longer_stored_are_told_and_taken_from_files(
