@@ -69,4 +69,4 @@ class ChangeFeed:
         if self._interrupted:
             return True
         is_new = self._sessions != self._database.sessions
-        return is_new and await changes.last_id(connection) < watermark.low
+        return is_new and await changes.last_id(connection) < max([watermark.low, *watermark.seen])

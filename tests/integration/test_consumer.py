@@ -123,8 +123,8 @@ async def test_several_consumers_neither_deadlock_nor_count_twice(opened: Databa
     assert sum(total.counted for total in totals) == 200
     assert sum((await views(pool)).values()) == 200
     history = await pool.fetchval("SELECT history FROM user_history WHERE user_id = 'user-0'")
-    assert [entry.at_ms for entry in decode_history(history)] == sorted(
-        (entry.at_ms for entry in decode_history(history)), reverse=True
+    assert [entry.at_ms for entry in decode_history(history).entries] == sorted(
+        (entry.at_ms for entry in decode_history(history).entries), reverse=True
     )
 
 

@@ -97,7 +97,7 @@ async def test_new_trends_of_a_category_show_within_a_second(settings: Settings)
         assert (await ids(client, "user_id=new&k=2&category=books")) == ["book-0", "book-1"]
         trending = await items(client, "user_id=new&k=3&category=films&explain=true")
         assert [item["item_id"] for item in trending] == ["film-0", "film-1", "film-2"]
-        assert trending[0]["why"].startswith("Popular in the last hours in films.")
+        assert trending[0]["why"].startswith("Popular this week in films.")
 
 
 async def test_no_category_has_more_than_it_may(settings: Settings) -> None:
