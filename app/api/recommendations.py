@@ -18,7 +18,6 @@ from app.core.ranking import Repeats
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.signals import Kind
 from app.core.variants import Variants
-from app.core.weights import MODEL_VERSION
 from app.http import schema
 from app.http.context import RequestContext, context_of
 from app.http.paths import path_id
@@ -193,14 +192,14 @@ def _seen(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
 
 
 def _answer(request_id: str, found: Recommendation, variant: str | UnsetType = UNSET) -> Reply:
-    return reply(RecommendationList(request_id, found.items, MODEL_VERSION, found.strategy, variant))
+    return reply(RecommendationList(request_id, found.items, found.model_version, found.strategy, variant))
 
 
 def _impression(
     query: RecoQuery, found: Recommendation, context: RequestContext, variant: str | UnsetType, now_ms: int
 ) -> Record:
     shown = [ShownItem(item_id=item.item_id, position=index) for index, item in enumerate(found.items)]
-    about = {"model_version": MODEL_VERSION, "sources": [item.source for item in found.items]}
+    about = {"model_version": found.model_version, "sources": [item.source for item in found.items]}
     event = Impression(
         user_id=query.user_id,
         session_id=query.session_id or query.user_id,

@@ -25,6 +25,7 @@ class RankingInputs(Struct, frozen=True):
     neighbours: Mapping[str, Neighbours]
     popular: Popular
     weights: Weights
+    model_version: str
     item_scores: NDArray[np.float32] | None
     rules: Rules
     pool: ExplorationPool
@@ -33,7 +34,7 @@ class RankingInputs(Struct, frozen=True):
 class RankingInputsFor(Struct, frozen=True):
     """Is sent `RankingInputs` for the seeds in answers to the category (None: to no category).
 
-    `weights`: what ranks instead of the weights that serve.
+    `weights`, or the `version` of a model: what ranks instead of the weights that serve.
 
     One need instead of four: each costs a microsecond. Seeds whose neighbours are not at hand may have `NO_NEIGHBOURS`
     where waiting for them would take long. Without `explore` the pool may be empty.
@@ -43,6 +44,7 @@ class RankingInputsFor(Struct, frozen=True):
     category: str | None
     explore: bool
     weights: Weights | None = None
+    version: int | None = None
 
 
 class NeighboursOf(Struct, frozen=True):

@@ -43,7 +43,8 @@ class RecommendedItem(Struct, omit_defaults=True):
 
 
 class Recommendation(Struct, frozen=True):
-    """`strategy`: the source that most places have."""
+    """`strategy`: the source that most places have. `model_version` names what ranked."""
 
     items: Sequence[RecommendedItem]
     strategy: str
+    model_version: str

@@ -51,6 +51,9 @@ _SOFT_MAX_SHARE: Final = 0.25
 _DIGITS: Final = 6
 
 
+COUNTED_VERSION: Final = "counted-1"
+"""The model version of lists that no weights rank: what is similar, and what is popular."""
+
 Answering: TypeAlias = Generator[Need, Any, Recommendation]
 
 
@@ -71,18 +74,19 @@ def for_user(
     table: ItemTable,
     model: Model = MODEL,
     weights: Weights | None = None,
+    version: int | None = None,
     seen: Collection[int] | None = None,
     exploration: Exploration = NO_EXPLORATION,
 ) -> Answering:
     """`request.k` items for the user, or as many as may be served.
 
-    `weights`: what ranks instead of the weights that serve. With `seen`, a set of `signals.Kind`, the user's items that
-    the user did one of these things with are left out.
+    `weights`, or the `version` of a model: what ranks instead of the weights that serve. With `seen`, a set of
+    `signals.Kind`, the user's items that the user did one of these things with are left out.
     """
     now_ms, category = request.now_ms, request.category
     profile = Profile(history, model)
     seeds = [seed.item_id for seed in profile.seeds]
-    given: RankingInputs = yield RankingInputsFor(seeds, category, exploration.share > 0.0, weights)
+    given: RankingInputs = yield RankingInputsFor(seeds, category, exploration.share > 0.0, weights, version)
     rules = given.rules
     factors = rules.boosted_items(now_ms, category) if rules else {}
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
@@ -116,7 +120,7 @@ def for_user(
     if rules and rules.needs_cards(now_ms, category):
         boosts = Boosts(rules, ranked, factors, now_ms=now_ms, category=category)
     slate, cards = yield from _filled(constraints, ranked, boosts, fallback=True)
-    found = _recommendation(slate, cards, ranked, ranking.sources, boosts)
+    found = _recommendation(slate, cards, ranked, ranking.sources, boosts, given.model_version)
     if request.explain:
         explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours)
         yield from _explain(found.items, explainer, factors, boosts, category)
@@ -155,7 +159,7 @@ def _listed(request: RecommendationRequest, ranked: Ranked, source: str) -> Answ
     )
     boosts = Boosts(rules, ranked, {}, now_ms=request.now_ms, category=request.category) if rules else None
     slate, cards = yield from _filled(constraints, ranked, boosts, fallback=False)
-    return _recommendation(slate, cards, ranked, lambda rows: [source] * len(rows), boosts)
+    return _recommendation(slate, cards, ranked, lambda rows: [source] * len(rows), boosts, COUNTED_VERSION)
 
 
 def _explored(
@@ -211,6 +215,7 @@ def _recommendation(
     ranked: Ranked,
     sources_of: Callable[[Sequence[int | None]], list[str]],
     boosts: Boosts | None,
+    model_version: str,
 ) -> Recommendation:
     places = slate.places()
     item_ids = [item_id for item_id, _ in places]
@@ -225,7 +230,8 @@ def _recommendation(
         RecommendedItem(item_id, score, source, cards[item_id].title)
         for item_id, score, source in zip(item_ids, _rounded(scores), sources, strict=True)
     ]
-    return Recommendation(items, max(dict.fromkeys(sources), key=sources.count) if sources else "none")
+    strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
+    return Recommendation(items, strategy, model_version)
 
 
 def _explain(

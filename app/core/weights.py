@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from app.core.item_table import ITEM_FEATURES
 
-MODEL_VERSION: Final = "weights-1"
-
 NEIGHBOUR_FEATURES: Final = ("similar", "similar_last", "lasting", "following")
 """What the lists of the user's latest items say of the candidate, log-scaled: the sum of similarities, and the part of
 the last item alone; the mean of the similarities that do not age; how often users went on to it from the last three

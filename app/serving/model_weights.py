@@ -21,7 +21,10 @@ _TTL_SEC: Final = 30.0
 _MAX_VERSIONS: Final = 32
 
 
-class _Version(Struct, frozen=True):
+class Version(Struct, frozen=True):
+    """`name`: as answers call it."""
+
+    name: str
     rows: NamedWeights
     weights: Weights
 
@@ -31,12 +34,12 @@ class ModelWeights:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, _Version] = {}
-        self._cache: FreshCache[_Version | None] = FreshCache(
+        self._known: dict[str, Version] = {}
+        self._cache: FreshCache[Version | None] = FreshCache(
             "models", self._load, absent=None, ttl_sec=_TTL_SEC, max_keys=_MAX_VERSIONS
         )
 
-    async def of(self, version: int | None) -> Weights:
+    async def of(self, version: int | None) -> Version:
         """Of a version; None: of the one that serves, which also stands in for one that does not exist (any more).
 
         Raises `DependencyDown` when they have never been read and cannot be.
@@ -44,7 +47,7 @@ class ModelWeights:
         found = None if version is None else await self._cache.get(str(version))
         found = found or await self._cache.get(_SERVED)
         assert found is not None
-        return found.weights
+        return found
 
     def outdate(self) -> None:
         """Another version may serve now."""
@@ -56,21 +59,21 @@ class ModelWeights:
     async def close(self) -> None:
         await self._cache.close()
 
-    async def _load(self, keys: list[str]) -> Mapping[str, _Version | None]:
+    async def _load(self, keys: list[str]) -> Mapping[str, Version | None]:
         async with self._database.connection() as connection:
             served = await ranking_models.read_served(connection)
-            rows: dict[str, NamedWeights] = {_SERVED: served.weights}
+            rows = {_SERVED: (served.version, served.weights)}
             if versions := [int(key) for key in keys if key != _SERVED]:
                 found = await ranking_models.read_weights(connection, versions)
-                rows |= {str(version): weights for version, weights in found.items()}
+                rows |= {str(version): (version, weights) for version, weights in found.items()}
         metrics.RANKING_VERSION.set(served.version)
         for key in keys:
             if key not in rows:
                 _log.warning("model_missing", version=key, detail="a variant names it; its users get what serves")
-        return {key: self._version(key, rows[key]) for key in keys if key in rows}
+        return {key: self._version(key, *rows[key]) for key in keys if key in rows}
 
-    def _version(self, key: str, rows: NamedWeights) -> _Version:
-        known = self._known.get(key)
-        if known is None or known.rows != rows:
-            known = self._known[key] = _Version(rows, from_named(rows))
+    def _version(self, key: str, version: int, rows: NamedWeights) -> Version:
+        known, name = self._known.get(key), f"weights-{version}"
+        if known is None or known.name != name or known.rows != rows:
+            known = self._known[key] = Version(name, rows, from_named(rows))
         return known

@@ -27,6 +27,8 @@ from app.core.weights import Weights
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from app.serving.histories import Histories
 
+# The model version of a variant with weights of its own.
+_FIXED: Final = "weights-fixed"
 _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 
 
@@ -45,7 +47,6 @@ class Recommender:
         exploration_seed: str,
     ) -> None:
         self._table = caches.table
-        self._models = caches.models
         self._fetch = _sources(caches)
         self._histories = histories
         self._exploration_share = exploration_share
@@ -67,13 +68,18 @@ class Recommender:
 
         It ranks by the weights of `version`, or by `weights`; both None: by those that serve all users.
         """
-        if version is not None:
-            weights = await self._models.of(version)
         history = await self._histories.of(user_id, session_id)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._answer(
             serving.for_user(
-                history, request, table=self._table, model=model, weights=weights, seen=seen, exploration=exploration
+                history,
+                request,
+                table=self._table,
+                model=model,
+                weights=weights,
+                version=version,
+                seen=seen,
+                exploration=exploration,
             )
         )
 
@@ -107,11 +113,16 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
 
     async def ranking_inputs(need: RankingInputsFor) -> RankingInputs:
         category = need.category or EVERYTHING
-        weights = await caches.models.of(None) if need.weights is None else need.weights
+        if need.weights is None:
+            served = await caches.models.of(need.version)
+            weights, name = served.weights, served.name
+        else:
+            weights, name = need.weights, _FIXED
         return RankingInputs(
             await caches.neighbours.get_many(need.seeds),
             await caches.popular.get(category),
             weights,
+            name,
             caches.table.scores(weights),
             await caches.rules.get(RULES_CHANGED),
             await caches.exploration_pool.get(category) if need.explore else EMPTY_POOL,

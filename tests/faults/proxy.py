@@ -26,6 +26,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._upstream: set[asyncio.StreamWriter] = set()
         self._open = asyncio.Event()
         self._trap: tuple[Direction, bytes, bytes] | None = None
         self._delay_sec = 0.0
@@ -68,7 +69,9 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._open.clear)
 
     def heal(self) -> None:
-        """New connections get through; those of the time before stay dead without a word."""
+        """New connections get through; those of the time before stay dead without a word. The server is rid of them, as
+        its keepalives would see to.
+        """
         self._loop.call_soon_threadsafe(self._heal)
 
     def reset(self) -> None:
@@ -91,6 +94,10 @@ class Proxy:
             await asyncio.sleep(0)  # aborted transports close their sockets in a later turn
 
     def _heal(self) -> None:
+        if not self._open.is_set():
+            for writer in self._upstream:
+                writer.transport.abort()
+            self._upstream.clear()
         self._open = asyncio.Event()
         self._open.set()
 
@@ -111,6 +118,7 @@ class Proxy:
             upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
             writers.add(upstream_writer)
             self._writers.add(upstream_writer)
+            self._upstream.add(upstream_writer)
             held = asyncio.Event()
             pipes = [
                 asyncio.create_task(self._requests(reader, upstream_writer, gate, held)),
@@ -125,6 +133,7 @@ class Proxy:
             pass  # the server is away or the proxy ends: the client is told by the end of its connection
         finally:
             self._writers -= writers
+            self._upstream -= writers
             for end in writers:
                 end.transport.abort()
 
@@ -155,6 +164,7 @@ class Proxy:
             if self._delay_sec:
                 await asyncio.sleep(self._delay_sec)
             writer.write(data)
+        await gate.wait()
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:
         try:

@@ -13,7 +13,7 @@ _GENERATION = "SELECT generation FROM feature_generations WHERE state = 'serving
 _BEGUN = "SELECT count(*) FROM feature_generations WHERE state = 'building'"
 
 
-@pytest.mark.slow_fault
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_rebuild_under_load_while_it_and_a_consumer_are_killed(environment: dict[str, str]) -> None:
     url = environment["DATABASE_URL"]

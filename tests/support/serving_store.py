@@ -149,7 +149,9 @@ class Store:
                 neighbours = {item_id: self.neighbours.get(item_id, NO_NEIGHBOURS) for item_id in need.seeds}
                 pool = self.pool if need.explore else EMPTY_POOL
                 weights = self.weights if need.weights is None else need.weights
-                return RankingInputs(neighbours, self.popular[need.category], weights, None, self.rules, pool)
+                return RankingInputs(
+                    neighbours, self.popular[need.category], weights, "weights-1", None, self.rules, pool
+                )
             case NeighboursOf():
                 return self.neighbours.get(need.item_id, NO_NEIGHBOURS)
             case PopularIn():
