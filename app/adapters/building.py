@@ -9,16 +9,15 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from io import BytesIO
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
-import numpy as np
 from msgspec import Struct
 
 from app.adapters import features, sql
+from app.adapters.copied_pairs import copied_pairs
 from app.adapters.postgres_errors import is_outage, reason_of
-from app.core.features import Fold, History, PairDelta, decode_history, encode_history
+from app.core.features import Fold, History, decode_history, encode_history
 from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.errors import DependencyDown, UserError
 
@@ -34,29 +33,9 @@ _BRIEFLY: Final = "1000ms"
 _CONNECT_SEC: Final = 10.0
 # Adding up the pairs of a long log is one statement.
 _STATEMENT_SEC: Final = 6 * 3600.0
-_PAIR_ROW: Final = np.dtype(
-    [
-        ("columns", ">i2"),
-        ("a_bytes", ">i4"),
-        ("a", ">i4"),
-        ("b_bytes", ">i4"),
-        ("b", ">i4"),
-        ("weight_bytes", ">i4"),
-        ("weight", ">f8"),
-        ("met_bytes", ">i4"),
-        ("met", ">f4"),
-        ("a_to_b_bytes", ">i4"),
-        ("a_to_b", ">f8"),
-        ("b_to_a_bytes", ">i4"),
-        ("b_to_a", ">f8"),
-    ]
-)
-"""A row of COPY's binary format: the number of columns, then the size and the value of each."""
-_COPY_BEGIN: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_END: Final = b"\xff\xff"
 
 
-class Slice(Struct, frozen=True):
+class SliceProgress(Struct, frozen=True):
     """How far a share of the users is: rows of the files, and events received before `events_until`."""
 
     number: int
@@ -129,16 +108,18 @@ async def check_columns(connection: "Connection") -> None:
         )
 
 
-async def slices(connection: "Connection") -> list[Slice]:
-    return [Slice(*row) for row in await connection.fetch(_SQL["slices"])]
+async def slices(connection: "Connection") -> list[SliceProgress]:
+    return [SliceProgress(*row) for row in await connection.fetch(_SQL["slices"])]
 
 
-async def advance_files(connection: "Connection", part: Slice, *, rows: int, done: bool, events: int) -> None:
+async def advance_files(connection: "Connection", part: SliceProgress, *, rows: int, done: bool, events: int) -> None:
     """In the transaction that adds the events. Raises `Overtaken`."""
     await _advance(connection, "advance_files", part.number, part.file_rows, rows, done, events)
 
 
-async def advance_events(connection: "Connection", part: Slice, *, until: datetime, done: bool, events: int) -> None:
+async def advance_events(
+    connection: "Connection", part: SliceProgress, *, until: datetime, done: bool, events: int
+) -> None:
     """In the transaction that adds the events. Raises `Overtaken`."""
     await _advance(connection, "advance_events", part.number, part.events_until, until, done, events)
 
@@ -169,7 +150,7 @@ async def add(connection: "Connection", folded: Fold, keys: Mapping[str, int], *
     if folded.pairs:
         if pairs_later:
             await connection.copy_to_table(
-                "pair_sums", schema_name=SCHEMA, source=BytesIO(_rows_of(folded.pairs, keys)), format="binary"
+                "pair_sums", schema_name=SCHEMA, source=BytesIO(copied_pairs(folded.pairs, keys)), format="binary"
             )
         else:
             await features.add_to_pairs(connection, folded.pairs, keys)
@@ -200,27 +181,6 @@ async def _run(connection: "Connection", statement: str, table: str) -> None:
 async def _advance(connection: "Connection", statement: str, *values: object) -> None:
     if await connection.fetchval(_SQL[statement], *values) is None:
         raise Overtaken
-
-
-def _rows_of(pairs: Mapping[tuple[str, str], PairDelta], keys: Mapping[str, int]) -> bytes:
-    """The pairs in COPY's binary format, the smaller key first."""
-    one = np.fromiter((keys[a] for a, _ in pairs), np.int32, len(pairs))
-    other = np.fromiter((keys[b] for _, b in pairs), np.int32, len(pairs))
-    sums = np.fromiter(chain.from_iterable(pairs.values()), np.float64, 4 * len(pairs)).reshape(-1, 4)
-    in_order = one < other
-    rows = np.zeros(len(pairs), _PAIR_ROW)
-    rows["columns"] = 6
-    for name, values in (
-        ("a", np.minimum(one, other)),
-        ("b", np.maximum(one, other)),
-        ("weight", sums[:, 0]),
-        ("met", sums[:, 1]),
-        ("a_to_b", np.where(in_order, sums[:, 2], sums[:, 3])),
-        ("b_to_a", np.where(in_order, sums[:, 3], sums[:, 2])),
-    ):
-        rows[name] = values
-        rows[f"{name}_bytes"] = _PAIR_ROW[name].itemsize
-    return _COPY_BEGIN + rows.tobytes() + _COPY_END
 
 
 async def last_erasure(connection: "Connection") -> int:

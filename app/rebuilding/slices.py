@@ -165,7 +165,7 @@ class _SliceFold:
             if event_id in new and row.ts_ms > erased.get(row.user_id, row.ts_ms - 1)
         ]
 
-    async def _part(self) -> building.Slice:
+    async def _part(self) -> building.SliceProgress:
         if os.getppid() != self._job.parent:
             raise UserError("the rebuild that this process belongs to has ended")
         return (await building.slices(self._built))[self._job.number]
