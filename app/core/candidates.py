@@ -161,7 +161,12 @@ class Candidates:
 
     def _own_features(self, own: Sequence[Entry], now_ms: int) -> Values:
         rows = [
-            (1.0, _times(entry, now_ms), log1p((now_ms - entry.at_ms) / HOUR_MS if now_ms > entry.at_ms else 0.0), 0.0)
+            (
+                1.0,
+                _times(entry, now_ms) if entry.other_weight else _ONCE,
+                log1p((now_ms - entry.at_ms) / HOUR_MS if now_ms > entry.at_ms else 0.0),
+                0.0,
+            )
             for entry in own
         ]
         values = np.array(rows, np.float32).reshape(-1, len(OWN_FEATURES))
@@ -188,7 +193,7 @@ _SIMILAR, _LAST, _LASTING, _FOLLOWING = range(len(NEIGHBOUR_FEATURES))
 
 def _times(entry: Entry, now_ms: int) -> float:
     """How often the user did this with the item, log-scaled: once, and the others as they have decayed."""
-    if not entry.other_weight or not entry.weight:
+    if not entry.weight:
         return _ONCE
     by_ms = max(0, now_ms - entry.at_ms)
     others = decayed(entry.other_weight / entry.weight, by_ms, POPULARITY_HALF_LIFE_MS)
@@ -196,7 +201,7 @@ def _times(entry: Entry, now_ms: int) -> float:
 
 
 def _beginnings(near: Sequence[Neighbours], model: Model) -> list[_Lists]:
-    """An older item weighs less, and gives as many candidates less, but for a few."""
+    """An older item weighs less, and gives fewer candidates."""
     return [
         (
             one.numbers[:size],
@@ -212,7 +217,7 @@ def _beginnings(near: Sequence[Neighbours], model: Model) -> list[_Lists]:
 @cache
 def _sizes(neighbours: int, recency: float, seeds: int) -> Sequence[int]:
     """In bytes, for each place of a seed."""
-    return tuple(_BYTES * max(_LEAST_COUNT, round(neighbours * recency**place)) for place in range(seeds))
+    return tuple(_BYTES * max(_LEAST_COUNT, round(neighbours * recency ** (place / 2))) for place in range(seeds))
 
 
 def absence(history: History, now_ms: int, model: Model) -> float:

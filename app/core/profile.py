@@ -30,7 +30,10 @@ def _latest(history: History) -> dict[str, Entry]:
 
     Of what was done with an item the strongest counts (who bought also viewed), unless the last was to give it up.
     """
-    found: dict[str, Entry] = {}
+    found = {entry.item_id: entry for entry in history.entries}
+    if len(found) == len(history.entries):
+        return found
+    found.clear()
     for entry in history.entries:
         item_id = entry.item_id
         held = found.setdefault(item_id, entry)

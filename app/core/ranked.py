@@ -73,7 +73,11 @@ class Ranked:
         return 0.0 if row is None else self._scores.item(row)
 
     def scores(self, item_ids: Sequence[str]) -> list[float]:
-        return list(map(self.score, item_ids))
+        try:
+            found: list[float] = self._scores.take([self._rows[item_id] for item_id in item_ids]).tolist()
+        except (KeyError, IndexError):  # one that `best` did not reach, or no scores at all
+            found = list(map(self.score, item_ids))
+        return found
 
     def row(self, item_id: str) -> int | None:
         """The item's place among the numbers; None for an item that is not among these."""

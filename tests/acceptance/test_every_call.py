@@ -69,7 +69,7 @@ def calls() -> Iterator[Call]:
     yield "GET", "/rules", {}
     for query in ("explain=true&exclude_seen=none", "exclude=stove&max_per_category=1", "category=camping&k=3"):
         yield "GET", f"/reco?user_id=ann&{query}", {}
-    for path in ("/similar/tent", "/popular", "/analytics/baseline?days=7", "/contract", "/metrics/reco", "/healthz"):
+    for path in ("/similar/tent", "/popular", "/analytics/baseline?days=7", "/contract", "/model", "/metrics/reco", "/healthz"):
         yield "GET", path, {}
     for path in ("/readyz", "/metrics", "/", "/openapi.json", "/docs", "/users/ann", "/users/nobody"):
         yield "GET", path, {}

@@ -20,7 +20,8 @@ from tests.support.service import COVERAGE, ROOT, Service, eventually, running
 @pytest.mark.shows("ROLE")
 def test_every_role_serves_health_and_only_the_api_takes_events(environment: dict[str, str]) -> None:
     api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys"}
-    wanted = {"api": api, "relay": {"outbox-relay"}, "consumer": {"feature-consumer"}}
+    consumer = {"feature-consumer", "learner", "change-feed"}
+    wanted = {"api": api, "relay": {"outbox-relay"}, "consumer": consumer}
     for role, tasks in wanted.items():
         with running({**environment, "ROLE": role, "HTTP_PORT": str(choose())}) as service:
             report = service.readiness()

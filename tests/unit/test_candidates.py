@@ -187,4 +187,4 @@ def test_an_older_item_gives_fewer_candidates() -> None:
         return len(Candidates(Profile(history), lists, b"", table, now_ms=NOW_MS).numbers)
 
     assert count({"new": long}) == MODEL.neighbours
-    assert count({"old": long}) == round(MODEL.neighbours * MODEL.recency)
+    assert count({"old": long}) == round(MODEL.neighbours * MODEL.recency**0.5)
