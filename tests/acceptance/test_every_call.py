@@ -69,9 +69,9 @@ def calls() -> Iterator[Call]:
     yield "GET", "/rules", {}
     for query in ("explain=true&exclude_seen=none", "exclude=stove&max_per_category=1", "category=camping&k=3"):
         yield "GET", f"/reco?user_id=ann&{query}", {}
-    for path in ("/similar/tent", "/popular", "/analytics/baseline?days=7", "/contract", "/model", "/metrics/reco", "/healthz"):
+    for path in ("/similar/tent", "/popular", "/analytics/baseline?days=7", "/contract", "/metrics/reco", "/healthz"):
         yield "GET", path, {}
-    for path in ("/readyz", "/metrics", "/", "/openapi.json", "/docs", "/users/ann", "/users/nobody"):
+    for path in ("/readyz", "/model", "/metrics", "/", "/openapi.json", "/docs", "/users/ann", "/users/nobody"):
         yield "GET", path, {}
     for path in ("/reco", "/popular?k=0", "/similar/tent?k=x", "/analytics/baseline?days=99", f"/users/{LONG_ID}"):
         yield "GET", path, {}
