@@ -73,7 +73,9 @@ def similarity(pairs: PairSums, seed: ItemSums, now_ms: int, model: Model = MODE
     factor = decay_factor(now_ms, model.covisitation_half_life_ms)
     events = pairs.events * factor
     shared = (seed.frequency * factor) ** model.seed_power * (pairs.frequencies * factor) ** model.candidate_power
-    found: Values = pairs.weights * factor / shared * events / (events + model.shrinkage)
+    # The other item's sums may be a second older than the pair: then there is no such item yet.
+    found = np.divide(pairs.weights * factor, shared, out=np.zeros_like(shared), where=shared > 0.0)
+    found *= events / (events + model.shrinkage)
     return found
 
 

@@ -220,9 +220,9 @@ def takes(service: Service, user_id: str, item_id: str) -> None:
 
 def brought(service: Service, user_id: str) -> set[str]:
     """The items that the user's history brings."""
-    answer = service.client.get("/reco", params={"user_id": user_id})
+    answer = service.client.get("/reco", params={"user_id": user_id, "explain": "true"})
     assert answer.status_code == 200, answer.text
-    return {item["item_id"] for item in answer.json()["items"] if item["source"] == "covisitation"}
+    return {item["item_id"] for item in answer.json()["items"] if item["because"]}
 
 
 def similar(service: Service, item_id: str) -> set[str]:

@@ -92,3 +92,11 @@ def test_a_similarity_of_users_who_met_both_does_not_age() -> None:
 def test_an_item_without_frequency_has_no_neighbours() -> None:
     assert neighbours_of(ItemSums(0.0, 0.0, 0.0), pairs_of(1.0), now_ms=NOW_MS) == NO_NEIGHBOURS
     assert neighbours_of(SEED, pairs_of(0.0), now_ms=NOW_MS).numbers == b""
+
+
+def test_an_item_whose_sums_are_not_there_yet_is_no_neighbour() -> None:
+    pairs = PairSums(
+        np.array([1, 2], np.int32), *[np.ones(2) for _ in range(3)], np.array([0.0, 1.0]), np.ones(2), np.ones(2)
+    )
+    found = neighbours_of(ItemSums(1.0, 1.0, 1.0), pairs, now_ms=LANDMARK_MS)
+    assert np.frombuffer(found.numbers, np.int32).tolist() == [2]
