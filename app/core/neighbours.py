@@ -74,7 +74,7 @@ def similarity(pairs: PairSums, seed: ItemSums, now_ms: int, model: Model = MODE
     events = pairs.events * factor
     shared = (seed.frequency * factor) ** model.seed_power * (pairs.frequencies * factor) ** model.candidate_power
     # The other item's sums may be a second older than the pair: then there is no such item yet.
-    found = np.divide(pairs.weights * factor, shared, out=np.zeros_like(shared), where=shared > 0.0)
+    found: Values = np.divide(pairs.weights * factor, shared, out=np.zeros_like(shared), where=shared > 0.0)
     found *= events / (events + model.shrinkage)
     return found
 
