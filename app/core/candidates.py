@@ -126,7 +126,7 @@ class Candidates:
 
     def near_scores(self, rows: Sequence[int], weights: Values) -> Values:
         """The part of these candidates' scores that the lists of the user's latest items give."""
-        found: Values = weights[FROM_NEIGHBOURS] @ self._lists[:, rows]
+        found: Values = weights[FROM_NEIGHBOURS] @ self._lists.take(rows, axis=1)
         return found
 
     def _number_rows(self, numbers: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -203,7 +203,9 @@ def _times(entry: Entry, now_ms: int) -> float:
 def _beginnings(near: Sequence[Neighbours], model: Model) -> list[_Lists]:
     """An older item weighs less, and gives fewer candidates."""
     return [
-        (
+        (one.numbers, one.similarities, one.lasting, one.followers[:size], one.following[:size])
+        if len(one.numbers) <= size
+        else (
             one.numbers[:size],
             one.similarities[:size],
             one.lasting[:size],

@@ -72,12 +72,10 @@ class Ranked:
         row = self.row(item_id)
         return 0.0 if row is None else self._scores.item(row)
 
-    def scores(self, item_ids: Sequence[str]) -> list[float]:
-        try:
-            found: list[float] = self._scores.take([self._rows[item_id] for item_id in item_ids]).tolist()
-        except (KeyError, IndexError):  # one that `best` did not reach, or no scores at all
-            found = list(map(self.score, item_ids))
-        return found
+    def scores(self, rows: Sequence[int | None]) -> list[float]:
+        """Of the items in these rows; 0 for None, which is an item that is not among these."""
+        values = self._scores
+        return [0.0 if row is None else values.item(row) for row in rows]
 
     def row(self, item_id: str) -> int | None:
         """The item's place among the numbers; None for an item that is not among these."""

@@ -219,8 +219,9 @@ def _recommendation(
 ) -> Recommendation:
     places = slate.places()
     item_ids = [item_id for item_id, _ in places]
-    scores = ranked.scores(item_ids)
-    sources = sources_of(list(map(ranked.row, item_ids)))
+    rows = list(map(ranked.row, item_ids))
+    scores = ranked.scores(rows)
+    sources = sources_of(rows)
     for place, (_, source) in enumerate(places):
         if source != RANKED:
             sources[place] = source
