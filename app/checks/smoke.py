@@ -65,7 +65,7 @@ def walk(client: Client, *, run: str, patience_sec: float) -> Iterator[Step]:
     yield _visible(client, user, patience_sec)
     yield _step("GET /reco", client.call("GET", f"/reco?user_id={user}&k=5"), 200, lambda body: "items" in body)
     yield _step(f"GET /similar/{ITEMS[0]}", client.call("GET", f"/similar/{ITEMS[0]}?k=5"), 200)
-    yield _step("GET /popular", client.call("GET", "/popular?k=5"), 200, lambda body: len(body["items"]) > 0)
+    yield _popular(client, patience_sec)
     yield _erased(client, user)
 
 
@@ -88,6 +88,16 @@ def _visible(client: Client, user: str, patience_sec: float) -> Step:
         if elapsed > patience_sec:
             why = "still queued: look at outbox-relay" if _queued(answer) else "published: look at feature-consumer"
             return Step("in the recommendations", False, elapsed * 1000, f"not after {patience_sec:g} s; {why}")
+        time.sleep(_POLL_SEC)
+
+
+def _popular(client: Client, patience_sec: float) -> Step:
+    """Waits until something is popular: the list of a service without events is kept for a second."""
+    started = time.monotonic()
+    while True:
+        step = _step("GET /popular", client.call("GET", "/popular?k=5"), 200, lambda body: len(body["items"]) > 0)
+        if step.ok or time.monotonic() - started > patience_sec:
+            return step
         time.sleep(_POLL_SEC)
 
 
