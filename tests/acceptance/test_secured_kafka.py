@@ -41,7 +41,8 @@ class SecuredKafka(Kafka):
 
     def __init__(self, folder: Folder, guard: Guard, *, java: Path, class_path: str, keystore: Path) -> None:
         super().__init__(folder, guard, java=java, class_path=class_path)
-        self.secured = f"127.0.0.1:{choose({self.port, self.folder.port("kafka-controller")})}"
+        port = choose({self.port, folder.port("kafka-controller")})
+        self.secured = f"127.0.0.1:{port}"
         self._keystore = keystore
 
     def _prepare(self) -> None:
