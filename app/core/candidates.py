@@ -85,9 +85,8 @@ class Candidates:
 
     def scores(self, weights: Values, item_scores: Values | None = None, *, least_own: float = LEAST_OWN) -> Values:
         """The weighted sum of each candidate's features; minus infinity for an item of the user's own whose own part of
-        it is less than `least_own`. `weights`: for the user's size of history. `item_scores`: by
-        item number, the part of the features that are the same for all users (`ItemTable.scores`), where it has been
-        computed.
+        it is less than `least_own`. `weights`: for the user's size of history. `item_scores`: by item number, the part
+        of the features that are the same for all users (`ItemTable.scores`), where it has been computed.
         """
         if item_scores is None:
             scores: Values = self._table.features.take(self.numbers, axis=0) @ weights[FROM_ITEM]
@@ -123,6 +122,12 @@ class Candidates:
         found = np.minimum(rows.take(wanted), len(known) - 1)
         there: NDArray[np.intp] = found[known.take(found) == wanted]
         return there
+
+    def row_of(self, item_id: str) -> int | None:
+        """The row of the item; None: it is not a candidate."""
+        number = self._table.index.find(item_id)
+        rows: list[int] = [] if number is None else self.rows_of([number]).tolist()
+        return rows[0] if rows else None
 
     def near_scores(self, rows: Sequence[int], weights: Values) -> Values:
         """The part of these candidates' scores that the lists of the user's latest items give."""
@@ -203,9 +208,7 @@ def _times(entry: Entry, now_ms: int) -> float:
 def _beginnings(near: Sequence[Neighbours], model: Model) -> list[_Lists]:
     """An older item weighs less, and gives fewer candidates."""
     return [
-        (one.numbers, one.similarities, one.lasting, one.followers[:size], one.following[:size])
-        if len(one.numbers) <= size
-        else (
+        (
             one.numbers[:size],
             one.similarities[:size],
             one.lasting[:size],

@@ -5,7 +5,6 @@ is made by several rankings at once, on the same state, so that they differ in n
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import log2
 from typing import Final
 
 from msgspec import Struct, field
@@ -15,6 +14,7 @@ from app.core.messages import ImpressionMessage, Message
 from app.core.model import MODEL, Model
 from app.core.played_log import PlayedLog
 from app.core.rankers import Ranker
+from app.core.rolling_figures import RankingFigures, figures_of
 from app.core.sampling import Sampling
 from app.core.vsknn import VsKnn
 from app.core.weights import size_of
@@ -27,25 +27,14 @@ _WARM_UP: Final = 0.05
 _STRIDE: Final = 3
 
 
-class Figures(Struct, frozen=True):
-    """`hit_rate`: share of tests with the right item in the list. `ndcg`: 1 / log2(place + 1) of it, `mrr`: 1 / place,
-    0 for a miss, on average.
-    """
-
-    tests: int
-    hit_rate: float
-    ndcg: float
-    mrr: float
-
-
 class Score(Struct, frozen=True):
     """Figures of all tests, of those whose item was new to the user, and of the others. `coverage`: share of the known
     items that were recommended to anybody.
     """
 
-    all: Figures
-    new: Figures
-    repeated: Figures
+    all: RankingFigures
+    new: RankingFigures
+    repeated: RankingFigures
     coverage: float
 
 
@@ -63,22 +52,11 @@ class _Places(Struct):
 
     def score(self, known: int) -> Score:
         return Score(
-            _figures([*self.of_new, *self.of_repeated]),
-            _figures(self.of_new),
-            _figures(self.of_repeated),
+            figures_of([*self.of_new, *self.of_repeated]),
+            figures_of(self.of_new),
+            figures_of(self.of_repeated),
             len(self.recommended) / max(1, known),
         )
-
-
-def _figures(places: Sequence[int]) -> Figures:
-    tests = max(1, len(places))
-    hits = [place for place in places if place]
-    return Figures(
-        len(places),
-        len(hits) / tests,
-        sum(1.0 / log2(place + 1) for place in hits) / tests,
-        sum(1.0 / place for place in hits) / tests,
-    )
 
 
 class Trial:
@@ -124,12 +102,11 @@ class Trial:
             self._places[VSKNN].count(self._vsknn.recommend(user_id, self._k), item_id, is_new=is_new)
 
     def _teach(self, item_id: str, candidates: Candidates, size: int) -> None:
-        number = self._log.index.find(item_id)
-        rows = [] if number is None else candidates.rows_of([number]).tolist()
-        if rows:
+        chosen = candidates.row_of(item_id)
+        if chosen is not None:
             features = candidates.features()
             for ranker in self._rankers.values():
-                ranker.learn(features, rows[0], size)
+                ranker.learn(features, chosen, size)
 
 
 def play(messages: Sequence[Message], trial: Trial, *, last: float) -> Iterator[int]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.core.history import seen_hash
 from app.core.item_index import ItemIndex, Numbers
+from app.core.neighbours import PairSums, Values
 from app.core.signals import DAY_MS, POPULARITY_HALF_LIVES_MS, decay_factor
 
 ITEM_FEATURES: Final = ("popular_hours", "popular_day", "popular_week", "frequency", "age", "newness")
@@ -30,7 +31,7 @@ SUMS: Final = (
 )
 """The columns of an item's sums: see `app.core.features.ItemDelta`."""
 
-FREQUENCY, EVENTS, USERS = SUMS.index("frequency"), SUMS.index("events"), SUMS.index("users")
+_FREQUENCY, _EVENTS, _USERS = SUMS.index("frequency"), SUMS.index("events"), SUMS.index("users")
 _POPULAR_MS, _POPULARITY, _REPEAT_WEIGHT, _FIRST_MS = 0, slice(1, 4), SUMS.index("repeat_weight"), len(SUMS) - 1
 _HALF_LIVES: Final = np.array(POPULARITY_HALF_LIVES_MS, np.float64)
 _SHARE_SCALE: Final = 100.0
@@ -80,14 +81,14 @@ class ItemTable:
         """Computes the features of all items as of `now_ms`."""
         self.make_room()
         sums, factor = self._sums, decay_factor(now_ms, self.half_life_ms)
-        known = sums[:, EVENTS] > 0.0
+        known = sums[:, _EVENTS] > 0.0
         ages = np.maximum(now_ms - sums[:, _POPULAR_MS], 0.0)
         popularity = np.maximum(sums[:, _POPULARITY] * np.exp2(-ages[:, None] / _HALF_LIVES), 0.0)
         highest = np.maximum(popularity.max(axis=0, initial=0.0), _ALMOST_NOTHING)
         self._highest = float(highest[-1])
         self.shares = (popularity / highest).astype(np.float32)
         self.prior = np.sqrt(self.shares[:, -1])
-        frequency, events = sums[:, FREQUENCY], sums[:, EVENTS] * factor
+        frequency, events = sums[:, _FREQUENCY], sums[:, _EVENTS] * factor
         rates = np.divide(sums[:, _REPEAT_WEIGHT], frequency, out=np.zeros(len(sums)), where=frequency > 0.0)
         rates *= events / (events + _REPEAT_EVIDENCE)
         self.own_repeats = np.log1p(_REPEATS_SCALE * rates).astype(np.float32)
@@ -118,6 +119,11 @@ class ItemTable:
         """The stored sums of these items, a row of `SUMS` each."""
         found: NDArray[np.float64] = self._sums[numbers]
         return found
+
+    def pair_sums(self, numbers: NDArray[np.int32], weights: Values, met: Values, follows: Values) -> PairSums:
+        """Of an item's pairs with these items."""
+        others = self.sums(numbers)
+        return PairSums(numbers, weights, met, follows, others[:, _FREQUENCY], others[:, _EVENTS], others[:, _USERS])
 
     def popularity(self, numbers: Numbers) -> NDArray[np.float32]:
         """The popularity of these items by the week, in purchases, as of the last `refresh`."""

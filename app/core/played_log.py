@@ -12,11 +12,11 @@ from app.core.candidates import Candidates
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
 from app.core.history import HistoryBuilder
 from app.core.item_index import ItemIndex
-from app.core.item_table import EVENTS, FREQUENCY, SUMS, USERS, ItemTable
+from app.core.item_table import SUMS, ItemTable
 from app.core.messages import Message
 from app.core.model import MODEL, Model
 from app.core.needs import FALLBACK_LIMIT
-from app.core.neighbours import NO_NEIGHBOURS, ItemSums, Neighbours, PairSums, neighbours_of
+from app.core.neighbours import NO_NEIGHBOURS, ItemSums, Neighbours, neighbours_of
 from app.core.pair_lists import FOLLOWS, MET, WEIGHT, PairLists
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.profile import Profile
@@ -112,18 +112,9 @@ class PlayedLog:
         ):
             return kept.neighbours
         (numbers, sums), item = self._pairs.of(number), self._items[item_id]
-        others = self.table.sums(numbers)
         near = neighbours_of(
             ItemSums(item.frequency, item.events, item.users),
-            PairSums(
-                numbers,
-                sums[:, WEIGHT],
-                sums[:, MET],
-                sums[:, FOLLOWS],
-                others[:, FREQUENCY],
-                others[:, EVENTS],
-                others[:, USERS],
-            ),
+            self.table.pair_sums(numbers, sums[:, WEIGHT], sums[:, MET], sums[:, FOLLOWS]),
             now_ms=now_ms,
             model=self._model,
         )

@@ -58,8 +58,8 @@ class Ranking:
         self._logarithms = scores
         scores = np.exp(scores - scores.max(initial=_LEAST_LOGARITHM))
         for item_id, factor in factors.items():
-            if (number := self._index.find(item_id)) is not None:
-                scores[candidates.rows_of([number])] *= factor
+            if (row := candidates.row_of(item_id)) is not None:
+                scores[row] *= factor
         return Ranked(self._index, candidates.numbers, scores, exclusions)
 
     def sources(self, rows: Sequence[int | None]) -> list[str]:

@@ -43,18 +43,17 @@ def sample_of(
     """`history`: as it was before the event. `neighbours`: of the profile's seeds."""
     profile = Profile(history, model)
     candidates = Candidates(profile, neighbours, popular.numbers, table, now_ms=popular.log_ms)
-    number = table.index.find(item_id)
-    rows = [] if number is None else candidates.rows_of([number]).tolist()
+    chosen = candidates.row_of(item_id)
     return RankingSample(
-        candidates.features() if rows else np.empty((0, 0), np.float32),
-        rows[0] if rows else None,
+        np.empty((0, 0), np.float32) if chosen is None else candidates.features(),
+        chosen,
         size_of(len(profile.latest)),
         item_id not in profile.latest and seen_hash(item_id) not in history.seen_hashes,
     )
 
 
 def places(sample: RankingSample, contenders: Sequence[Weights]) -> list[int]:
-    """The place, from 1, that each of these weights gives to the item that the user took; 0: it is no candidate."""
+    """The place, from 1, that each of these weights gives to what the user took; 0 where that is no candidate."""
     if sample.chosen is None:
         return [0] * len(contenders)
     weights = np.array([one[sample.size] for one in contenders], np.float32).T

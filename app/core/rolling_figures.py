@@ -26,18 +26,29 @@ CONTENDERS: Final[tuple[Contender, ...]] = get_args(Contender)
 # By place; 0 is a miss.
 _PLACES: Final = np.arange(LENGTH + 1)
 _NDCG: Final = np.where(_PLACES > 0, 1.0 / np.log2(np.maximum(_PLACES, 1) + 1.0), 0.0)
-_MRR: Final = np.where(_PLACES > 0, 1.0 / np.maximum(_PLACES, 1), 0.0)
 
 
 class RankingFigures(Struct, frozen=True):
-    """`hit_rate`: the share of tests with the right item among 20. `ndcg`: 1 / log2(place + 1) of it, `mrr`: 1 / place,
-    on average, 0 for a miss.
+    """`hit_rate`: the share of tests with the right item in the list. `ndcg`: 1 / log2(place + 1) of it, `mrr`:
+    1 / place, on average, 0 for a miss.
     """
 
     tests: int
     hit_rate: float
     ndcg: float
     mrr: float
+
+
+def figures_of(places: Sequence[int] | NDArray[np.uint8]) -> RankingFigures:
+    """From the place, from 1, of the right item in each test; 0: a miss."""
+    found = np.asarray(places, np.float64)
+    hits, tests = found[found > 0.0], max(1, len(found))
+    return RankingFigures(
+        len(found),
+        len(hits) / tests,
+        float((1.0 / np.log2(hits + 1.0)).sum() / tests),
+        float((1.0 / hits).sum() / tests),
+    )
 
 
 class Difference(Struct, frozen=True):
@@ -71,14 +82,7 @@ class RollingFigures:
         rows = self._last(self.tests)
         if new_only:
             rows = rows[self._new[rows]]
-        places = self._places[rows, CONTENDERS.index(contender)]
-        tests = max(1, len(places))
-        return RankingFigures(
-            len(places),
-            float(np.count_nonzero(places) / tests),
-            float(_NDCG[places].sum() / tests),
-            float(_MRR[places].sum() / tests),
-        )
+        return figures_of(self._places[rows, CONTENDERS.index(contender)])
 
     def difference(self, better: Contender, worse: Contender, *, last: int) -> Difference:
         """By how much `better` is better than `worse`, over the `last` tests."""

@@ -27,15 +27,7 @@ class ImportScreen(Watcher):
         self._rejects = rejects
         self._reasons: Counter[str] = Counter()
         self._started = self._moved = time.monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = bars(console, width=10)
         self._reading = self._progress.add_task("Importing", total=path.stat().st_size, note="")
 
     def __enter__(self) -> Self:
@@ -87,6 +79,19 @@ class ImportScreen(Watcher):
 
     def _rate(self, counts: Counts) -> float:
         return counts.read / max(self._moved - self._started, 1e-3)
+
+
+def bars(console: Console, *, width: int) -> Progress:
+    """Bars with descriptions of so many characters and a field `note`; nothing off a terminal."""
+    return Progress(
+        TextColumn(f"{{task.description:<{width}}}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
 
 
 class WaitBar:

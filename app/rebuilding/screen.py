@@ -5,8 +5,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from app.importing.screen import bars
 from app.rebuilding.rebuild import Report
 
 _LINE_EVERY_SEC: Final = 10.0
@@ -21,15 +21,7 @@ class RebuildScreen:
         self._said_at = 0.0
         self._stage = ""
         self._at_first: int | None = None
-        self._progress = Progress(
-            TextColumn("{task.description:<16}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._progress = bars(console, width=16)
         self._task = self._progress.add_task("Rebuilding", total=None, note="")
 
     def __enter__(self) -> Self:

@@ -15,10 +15,9 @@ from app.adapters.postgres import Database
 from app.core import exploration
 from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
 from app.core.exploration import EMPTY_POOL, ExplorationPool
-from app.core.item_table import EVENTS, FREQUENCY, USERS
 from app.core.model import MODEL
 from app.core.needs import FALLBACK_LIMIT
-from app.core.neighbours import NO_NEIGHBOURS, Neighbours, PairSums, neighbours_of
+from app.core.neighbours import NO_NEIGHBOURS, Neighbours, neighbours_of
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.rules import NO_RULES, Rules
 from app.core.signals import POPULARITY_HALF_LIVES_MS
@@ -155,17 +154,7 @@ class CandidateCaches:
 
     def _neighbours_of(self, pairs: features.ItemPairs) -> Neighbours:
         table = self.table
-        numbers = table.index.number(pairs.ids)
-        others = table.sums(numbers)
-        sums = PairSums(
-            numbers,
-            pairs.weights,
-            pairs.met,
-            pairs.follows,
-            others[:, FREQUENCY],
-            others[:, EVENTS],
-            others[:, USERS],
-        )
+        sums = table.pair_sums(table.index.number(pairs.ids), pairs.weights, pairs.met, pairs.follows)
         return neighbours_of(pairs.item, sums, now_ms=table.log_ms, model=self._items.model)
 
     async def _load_cards(self, item_ids: list[str]) -> Mapping[str, Card]:
