@@ -132,20 +132,29 @@ def promote(version: int, reason: str) -> None:
 @model.command()
 @click.option("--reason", default="an operator decided it", show_default=True)
 def rollback(reason: str) -> None:
-    """Go back to what served before, and pin it, so that it stays until `reco model unpin`."""
+    """Go back to what served before, and pin it, so that it stays until `reco model unpin`.
+
+    Where nothing served before, what serves is pinned.
+    """
 
     async def roll_back(connection: "Connection") -> tuple[int, int | None]:
         served = await ranking_models.read_served(connection)
         async with connection.transaction():
             await ranking_models.pin(connection, False, actor=_actor())
             before = await ranking_models.roll_back(connection, reason, of=served.version, actor=_actor())
-            await ranking_models.pin(connection, before is not None or served.pinned, actor=_actor())
+            await ranking_models.pin(connection, True, actor=_actor())
         return served.version, before
 
     version, before = _run(roll_back)
     if before is None:
-        raise UserError(f"nothing served before version {version}; `reco model list` shows what can be promoted")
-    click.echo(f"Version {before} serves within a second in place of {version}, and is pinned until `reco model unpin`")
+        click.echo(
+            f"Nothing served before version {version}: it goes on serving, and is pinned until `reco model unpin`. "
+            "`reco model list` shows what can be promoted."
+        )
+    else:
+        click.echo(
+            f"Version {before} serves within a second in place of {version}, and is pinned until `reco model unpin`"
+        )
 
 
 @model.command()

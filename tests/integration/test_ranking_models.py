@@ -110,7 +110,9 @@ async def test_operator_decides_what_serves(pool: Pool, database_url: str) -> No
     assert await rolled_back(pool, 2) is None  # the learner may not
     assert "Version 1 serves" in await reco_model(database_url, "rollback")
     assert await promoted(pool, instead_of=1) is None
-    assert "nothing served before version 1" in await refused(database_url, "rollback")
+    await reco_model(database_url, "unpin")
+    assert "Nothing served before version 1" in await reco_model(database_url, "rollback")
+    assert await promoted(pool, instead_of=1) is None
     await reco_model(database_url, "unpin")
     assert await promoted(pool, instead_of=1) == 3
     assert "there is no version 99" in await refused(database_url, "promote", "99")
