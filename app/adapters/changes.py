@@ -19,7 +19,7 @@ _READ_LIMIT: Final = 200
 KEEP_SEC: Final = 300.0
 # A sentinel among a change's items, not an item id (no item has an empty id): the rules changed.
 RULES_CHANGED: Final = ""
-# Another one: another model serves, or it was pinned. No item id has an unprintable character.
+# Another one: there is another model, another one serves, or it was pinned. No item id has an unprintable character.
 MODEL_CHANGED: Final = "\t"
 # Another one: another generation of sums took the place of the one before (docs/adr/0037).
 GENERATION_CHANGED: Final = "\n"

@@ -1,6 +1,6 @@
 """The versions of the ranking's weights, which of them serves, and the learner's state.
 
-A change of what serves, its announcement to the API processes and its audit row are one transaction.
+A new version or a change of what serves, its announcement to the API processes and its audit row are one transaction.
 """
 
 from collections.abc import Collection, Mapping
@@ -109,6 +109,7 @@ async def add(
             _SQL["add"], msgspec.json.encode(weights).decode(), origin, reason, figures
         )
         await connection.execute(_SQL["prune"], KEEP)
+        await changes.record(connection, [changes.MODEL_CHANGED])
         await _audit(connection, actor, version, "stored")
     return version
 

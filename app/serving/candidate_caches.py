@@ -122,7 +122,7 @@ class CandidateCaches:
         if RULES_CHANGED in item_ids:
             self.rules.outdate([RULES_CHANGED])
         if MODEL_CHANGED in item_ids:
-            self.models.outdate()
+            self.models.outdate_all()
 
     def outdate_all(self) -> None:
         """Makes every entry stale: another server may have come back than the one that they were read from."""

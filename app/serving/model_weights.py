@@ -16,7 +16,7 @@ from app.serving.fresh_cache import FreshCache
 _log = structlog.get_logger(__name__)
 
 _SERVED: Final = "served"
-# The change feed announces what serves; this is for a process that missed it.
+# The change feed announces each new version and what serves; this is for a process that missed it.
 _TTL_SEC: Final = 30.0
 _MAX_VERSIONS: Final = 32
 
@@ -49,11 +49,8 @@ class ModelWeights:
         assert found is not None
         return found
 
-    def outdate(self) -> None:
-        """Another version may serve now."""
-        self._cache.outdate([_SERVED])
-
     def outdate_all(self) -> None:
+        """Another version may serve now, and one that did not exist may exist."""
         self._cache.outdate_all()
 
     async def close(self) -> None:

@@ -67,9 +67,9 @@ async def test_promotion_and_rollback_are_announced_and_recorded(pool: Pool) -> 
         served = await ranking_models.read_served(connection)
         assert (served.version, served.origin, served.reason) == (2, "learned", "it is better")
         assert served.weights == LEARNED
-    assert await announced(pool) == 1
+    assert await announced(pool) == 2  # that there is another version, and that it serves
     assert await rolled_back(pool, 2) == 1
-    assert await announced(pool) == 2
+    assert await announced(pool) == 3
     assert await actions(pool) == [("2", "stored"), ("2", "promoted"), ("1", "rolled_back")]
 
 
