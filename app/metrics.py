@@ -78,6 +78,13 @@ INGEST_EVENTS: Final = _counter(
     "Events by outcome: accepted, duplicate, conflict, invalid, impression_dropped",
     "outcome",
 )
+SEGMENT_MESSAGES: Final = _counter(
+    "reco_segment_messages_total",
+    "Messages of Segment's protocol by type and outcome: mapped, unmapped (no rule makes an event of it), invalid (in "
+    "whole or in part). The log names each kind of the last two once",
+    "type",
+    "outcome",
+)
 INGEST_PENDING: Final = _gauge("reco_ingest_pending_events", "Events in the ingest buffer")
 INGEST_FLUSH_EVENTS: Final = _histogram(
     "reco_ingest_flush_events",

@@ -11,9 +11,10 @@ from app.adapters.history_cache import HistoryCache
 from app.adapters.ingest import InsertStatus
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
-from app.api import analytics, ingest, items, model, recommendations, root, rules, users
+from app.api import analytics, ingest, items, model, recommendations, root, rules, segment, users
 from app.api.refused_keys import RefusedKeys
 from app.core.events import Record
+from app.core.segment_rules import with_built_in
 from app.core.variants import Variants
 from app.errors import BufferFull, Closed
 from app.health import Requirement
@@ -181,6 +182,7 @@ class Api:
         return [
             *root.handlers(),
             *ingest.handlers(self._buffer),
+            *segment.handlers(self._buffer, with_built_in(self._settings.segment_events)),
             *recommendations.handlers(self._recommender, self._log_impression, variants),
             *items.handlers(self._database),
             *rules.handlers(self._database),

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from app.core import variants
+from app.core import segment_rules, variants
 from app.core.decoding import field_error_of
+from app.core.segment_rules import NamedRule
 from app.core.server_urls import check_database_url, check_redis_url
 from app.core.variants import Variant
 from app.errors import UserError
@@ -40,6 +41,7 @@ _OWN_PREFIXES = (
     "API_KEYS",
     "RATE_LIMIT_",
     "RANKING_",
+    "SEGMENT_",
 )
 
 
@@ -93,6 +95,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     ingest_flush_max_events: AtLeastOne = 2_000
     ingest_flushers: Annotated[int, Meta(ge=1, le=8)] = 2
     ingest_timeout_sec: Positive = 0.9
+
+    segment_events: tuple[NamedRule, ...] = ()
 
     outbox_max_attempts: AtLeastOne = 25
     outbox_relay_poll_interval_ms: AtLeastOne = 500
@@ -206,6 +210,7 @@ _PARSERS = {
     "cors_allow_origins": _parse_list,
     "database_url": check_database_url,
     "online_cache_redis_url": check_redis_url,
+    "segment_events": segment_rules.parse,
     "variants": variants.parse,
 }
 

@@ -2,13 +2,22 @@
 
 from typing import Any, Final
 
-from app.api import ingest, recommendations, rules
+from app.api import ingest, recommendations, rules, segment
 from app.core import events
 from app.http.problems import Problem
+from app.ingest.segment import SegmentMessage
 
 _WHO: Final = {"user_id": "user-17", "session_id": "session-4"}
 _WATCH: Final = {"event_id": "018f8e2c-watch-1", **_WHO, "item_id": "film-204", "watch_time_sec": 512.5}
 _CLICK: Final = {"event_id": "018f8e2c-click-1", **_WHO, "request_id": "req-9", "item_id": "film-31"}
+_VIEWED: Final = {
+    "type": "track",
+    "messageId": "018f8e2c-message-1",
+    "userId": "user-17",
+    "event": "Product Viewed",
+    "properties": {"product_id": "tent"},
+    "timestamp": "2026-12-01T09:30:00.000Z",
+}
 
 EXAMPLES: Final[dict[type, Any]] = {
     events.Watch: {**_WATCH, "percent_watched": 85.0, "ended": True},
@@ -36,6 +45,17 @@ EXAMPLES: Final[dict[type, Any]] = {
                 "errors": [{"path": "$.item_id", "message": "Object missing required field `item_id`"}],
             },
         ],
+    },
+    SegmentMessage: _VIEWED,
+    segment.SegmentBatch: {"batch": [_VIEWED], "sentAt": "2026-12-01T09:30:01.000Z"},
+    segment.SegmentAnswer: {
+        "success": True,
+        "accepted": 1,
+        "duplicate": 0,
+        "conflict": 0,
+        "unmapped": 0,
+        "invalid": 0,
+        "errors": [],
     },
     recommendations.RecommendationList: {
         "request_id": "req-9",

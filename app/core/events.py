@@ -157,15 +157,17 @@ def accept(
     entropy: bytes,
     traceparent: str | None = None,
     any_time: bool = False,
+    clock_behind_ms: int = 0,
 ) -> Record:
     """Checks what a type can't say, and fills in what the client left out.
 
     The content hash covers what the client sent apart from the event id, so a retry without `ts_ms` is the same
     event although the server's clock went on. `entropy` (10 bytes) makes the id of an event that came without one.
-    `any_time` is for histories: it lifts the bounds on `ts_ms`.
+    `any_time` is for histories: it lifts the bounds on `ts_ms`. `clock_behind_ms`: how far the client's clock is behind
+    ours, which is added to its `ts_ms`. A retry is the same event although it measures this anew.
     Raises `InvalidInput`.
     """
-    field_errors = [] if any_time else _time_errors(event, now_ms)
+    field_errors = [] if any_time else _time_errors(event, now_ms - clock_behind_ms)
     if event.context is not None and _is_deep(event.context):
         field_errors.append(FieldError("$.context", f"nested more than {MAX_CONTEXT_DEPTH} levels deep"))
     if isinstance(event, Impression):
@@ -177,7 +179,7 @@ def accept(
     event.event_id = UNSET
     content_hash = hashlib.blake2b(_encoder.encode(event), digest_size=16).digest()
     event.event_id = event_id = uuid7(now_ms, entropy) if event_id is UNSET else event_id
-    event.ts_ms = ts_ms = now_ms if event.ts_ms is UNSET else event.ts_ms
+    event.ts_ms = ts_ms = now_ms if event.ts_ms is UNSET else event.ts_ms + clock_behind_ms
     payload = f'{{"v":{MESSAGE_VERSION},"received_ms":{now_ms},{_encoder.encode(event)[1:].decode()}'
     if "\\u0000" in payload and _has_nul(event.context):
         raise InvalidInput(FieldError("$.context", "the character U+0000 cannot be stored; leave it out"))

@@ -1,5 +1,7 @@
 """API keys with scopes, and a rate limit for each caller."""
 
+import base64
+import binascii
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 from urllib.parse import parse_qs
@@ -19,6 +21,7 @@ QUERY_PARAMETER: Final = "key"
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="reco"'}
 _BEARER: Final = b"bearer "
+_BASIC: Final = b"basic "
 
 
 class LimitDecision(Protocol):
@@ -88,7 +91,10 @@ def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: Access,
     if token is None:
         metrics.API_REFUSED.labels("no_key").inc()
         raise ProblemError(
-            401, "This call needs an API key: `Authorization: Bearer <key>` or `X-API-Key: <key>`.", headers=_CHALLENGE
+            401,
+            "This call needs an API key: `Authorization: Bearer <key>` or `X-API-Key: <key>`, "
+            "or the key as the user name of basic authentication.",
+            headers=_CHALLENGE,
         )
     key = ring.find(token)
     if key is None:
@@ -113,11 +119,22 @@ def _tell(access: Access, scope: Scope, context: RequestContext, actor: str | No
 def _token(scope: Scope, context: RequestContext, query_paths: frozenset[str]) -> str | None:
     headers = context.headers
     authorization = headers.get(b"authorization")
-    if authorization is not None and authorization[: len(_BEARER)].lower() == _BEARER:
-        return authorization[len(_BEARER) :].strip().decode("latin-1")
+    if authorization is not None:
+        if authorization[: len(_BEARER)].lower() == _BEARER:
+            return authorization[len(_BEARER) :].strip().decode("latin-1")
+        if authorization[: len(_BASIC)].lower() == _BASIC:
+            return _user_name(authorization[len(_BASIC) :].strip())
     if (header := headers.get(b"x-api-key")) is not None:
         return header.strip().decode("latin-1")
     if scope["query_string"] and scope["path"] in query_paths:
         values = parse_qs(scope["query_string"].decode("latin-1")).get(QUERY_PARAMETER)
         return values[0] if values else None
     return None
+
+
+def _user_name(credentials: bytes) -> str | None:
+    """The user name of basic authentication (RFC 7617), in which Segment's libraries send their write key."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode("latin-1").partition(":")[0] or None
+    except binascii.Error:
+        return None

@@ -44,6 +44,11 @@ _TAGS: Final = {
 _SCHEMES: Final = {
     "BearerKey": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer <key>`"},
     "HeaderKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "`X-API-Key: <key>`"},
+    "BasicKey": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "The key as the user name, and no password, as Segment's libraries send it.",
+    },
     "QueryKey": {
         "type": "apiKey",
         "in": "query",
@@ -135,7 +140,7 @@ def document(
 
 def _security(needs: Scope, *, optional: bool, in_query: bool) -> list[dict[str, list[Scope]]]:
     """A key in one of the schemes, with the scope as its role; or none, where a key is optional."""
-    names = ["BearerKey", "HeaderKey", *(["QueryKey"] if in_query else [])]
+    names = ["BearerKey", "HeaderKey", "BasicKey", *(["QueryKey"] if in_query else [])]
     return [*([{}] if optional else []), *({name: [needs]} for name in names)]
 
 

@@ -51,6 +51,10 @@ def calls() -> Iterator[Call]:
     yield "POST", "/log/batch?atomic=true", {"json": batch}
     yield "POST", "/log/batch?atomic=true", {"json": [{**purchase, "item_id": "stove"}]}
     yield from bad_bodies("POST", "/log/batch")
+    message = {"messageId": "m1", "userId": "ann", "event": "Product Viewed", "properties": {"sku": "tent"}}
+    for kind in ("track", "identify", "page", "screen", "alias", "group", "batch"):
+        yield "POST", f"/v1/{kind}", {"json": message if kind != "batch" else {"batch": [{**message, "type": "track"}]}}
+        yield from bad_bodies("POST", f"/v1/{kind}")
     for path in ("/items/tent", "/rules/first"):
         item = {"title": "A tent", "categories": ["camping"]}
         body = item if "items" in path else {"action": "boost", "category": "camping", "factor": 2}

@@ -22,6 +22,13 @@ OPERATIONS: Final = [
     "log_impression",
     "log_interaction",
     "log_batch",
+    "segment_batch",
+    "segment_track",
+    "segment_identify",
+    "segment_page",
+    "segment_screen",
+    "segment_alias",
+    "segment_group",
     "reco",
     "similar",
     "popular",
@@ -57,6 +64,9 @@ SCHEMAS: Final = [
     "EventBatch",
     "EventBatchResult",
     "BatchEventResult",
+    "SegmentBatch",
+    "SegmentMessage",
+    "SegmentAnswer",
     "RecommendationList",
     "RecommendedItem",
     "ModelReport",
@@ -184,10 +194,15 @@ async def test_keys_are_optional_in_the_document_of_a_service_without(settings: 
     assert {name: (scheme["type"], scheme.get("in")) for name, scheme in schemes.items()} == {
         "BearerKey": ("http", None),
         "HeaderKey": ("apiKey", "header"),
+        "BasicKey": ("http", None),
         "QueryKey": ("apiKey", "query"),
     }
-    assert guarded["paths"]["/reco"]["get"]["security"] == [{"BearerKey": ["read"]}, {"HeaderKey": ["read"]}]
-    assert free["paths"]["/reco"]["get"]["security"] == [{}, {"BearerKey": ["read"]}, {"HeaderKey": ["read"]}]
+    assert guarded["paths"]["/reco"]["get"]["security"] == [
+        {"BearerKey": ["read"]},
+        {"HeaderKey": ["read"]},
+        {"BasicKey": ["read"]},
+    ]
+    assert free["paths"]["/reco"]["get"]["security"] == [{}, *guarded["paths"]["/reco"]["get"]["security"]]
     assert "security" not in guarded["paths"]["/healthz"]["get"]
     for document in (free, guarded):
         document["info"].pop("description")

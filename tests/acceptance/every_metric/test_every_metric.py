@@ -22,6 +22,7 @@ VALUES: Final = {
     ("reco_api_check_status", "scope"): "process dependency keys",
     ("reco_stage_latency_ms", "stage"): "ingest_flush rank relay_publish consumer_transaction analytics_rollup",
     ("reco_ingest_events_total", "outcome"): "accepted duplicate conflict invalid impression_dropped",
+    ("reco_segment_messages_total", "outcome"): "mapped unmapped invalid",
     ("reco_outbox_relay_errors_total", "kind"): "postgres kafka",
     ("reco_outbox_backlog_events", "status"): "pending dead",
     ("reco_feature_consumer_processed_total", "status"): "applied duplicate retried dlq",

@@ -27,6 +27,9 @@ def traffic(run: Run) -> None:
     assert [run.client.post("/event", json=view).status_code for _ in range(2)] == [202, 200]
     assert run.client.post("/event", json={**view, "item_id": "stove"}).status_code == 409
     assert run.client.post("/event", json={}).status_code == 422
+    viewed = {"userId": "ann", "event": "Product Viewed"}
+    for track in ({**viewed, "properties": {"sku": "tent"}}, viewed, {**viewed, "event": "Signed Up"}):
+        assert run.client.post("/v1/track", json=track).status_code == 200
     run.until(lambda: run.metric("reco_watch_event_to_feature_latency_ms_count") > 0)
     reco = run.client.get("/reco?user_id=cleo&k=5", headers={"X-Autolog-Impressions": "true"}).json()
     click = {"event_type": "click", "request_id": reco["request_id"], "item_id": reco["items"][0]["item_id"]}

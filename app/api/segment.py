@@ -1,0 +1,223 @@
+"""Segment's HTTP protocol (segment.com/docs/connections/sources/catalog/libraries/server/http-api).
+
+Its libraries look at nothing but the status of an answer, and give up a whole batch at a 4xx. So a message that is not
+valid, or that no rule is for, costs itself alone: it is named in the answer, counted by a metric and logged.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import asyncpg
+import msgspec
+import structlog
+from litestar import Request, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import UNSET, Meta, Struct
+
+from app import metrics
+from app.core import events
+from app.core.decoding import FieldError, InvalidInput, decode
+from app.core.events import Record
+from app.core.segment_rules import Rules
+from app.http import schema
+from app.http.body import read_body
+from app.http.context import RequestContext, context_of
+from app.http.responses import Reply, reply
+from app.ingest.group_commit import GroupCommit
+from app.ingest.segment import Mapped, MessageType, SegmentMessage, read_message
+
+_log = structlog.get_logger(__name__)
+
+MAX_MESSAGES: Final = 2_500
+_MAX_LOGGED: Final = 200
+
+_Request = Request[Any, Any, Any]
+
+
+class SegmentBatch(Struct, rename="camel", kw_only=True):
+    """The body of `/v1/batch`. Fields that are not named here are accepted and not read."""
+
+    batch: Annotated[list[SegmentMessage], Meta(max_length=MAX_MESSAGES)]
+    sent_at: str | int | None = None
+
+
+class _RawBatch(Struct, rename="camel", kw_only=True):
+    batch: Annotated[list[msgspec.Raw], Meta(max_length=MAX_MESSAGES)]
+    sent_at: str | int | None = None
+
+
+class SegmentAnswer(Struct, kw_only=True):
+    """`success` is what Segment answers. The others count events by outcome, and messages that are `unmapped`.
+
+    `errors` says what is wrong with each message or product that became no event.
+    """
+
+    success: bool = True
+    accepted: int = 0
+    duplicate: int = 0
+    conflict: int = 0
+    unmapped: int = 0
+    invalid: int = 0
+    errors: list[FieldError] = []
+
+
+_batch_decoder: Final = msgspec.json.Decoder(_RawBatch)
+_ANSWERS: Final = {200: SegmentAnswer, **schema.problems(400, 413, 415, 503)}
+
+
+class _Messages:
+    """What becomes of the messages of one request."""
+
+    def __init__(self, buffer: GroupCommit, rules: Rules, log: "_FirstOfEach", context: RequestContext) -> None:
+        self._buffer = buffer
+        self._rules = rules
+        self._log = log
+        self._context = context
+        self._received_ms = time.time_ns() // 1_000_000
+        self._waiting: list[tuple[Record, str]] = []
+        self._outcomes: list[tuple[str, str]] = []
+        self._answer = SegmentAnswer()
+
+    async def add(self, raw: msgspec.Raw | bytes, path: str, **about: Any) -> None:
+        """Translates one message; stores what waits when it is as much as a batch may have."""
+        try:
+            mapped = read_message(raw, self._rules, received_ms=self._received_ms, **about)
+        except InvalidInput as error:
+            if error.malformed and path == "$":
+                raise
+            mapped = Mapped(known=True, errors=error.field_errors)
+        self._refuse(mapped.errors, path, mapped.name)
+        for event in mapped.events:
+            try:
+                self._waiting.append((self._record(event, mapped.clock_behind_ms), path))
+            except InvalidInput as error:
+                mapped.errors = error.field_errors
+                self._refuse(error.field_errors, path, mapped.name)
+        if not mapped.known:
+            self._answer.unmapped += 1
+            self._log.add("segment_unmapped", type=mapped.message_type, name=mapped.name)
+        outcome = "invalid" if mapped.errors else "mapped" if mapped.known else "unmapped"
+        self._outcomes.append((mapped.message_type, outcome))
+        if len(self._waiting) >= events.MAX_BATCH_EVENTS:
+            await self._store()
+
+    async def answer(self) -> Reply:
+        """Once all is stored. A request that fails before is sent again, and is counted then."""
+        await self._store()
+        for labels in self._outcomes:
+            metrics.SEGMENT_MESSAGES.labels(*labels).inc()
+        counts = {name: getattr(self._answer, name) for name in ("accepted", "duplicate", "conflict", "invalid")}
+        for name, count in counts.items():
+            metrics.INGEST_EVENTS.labels(name).inc(count)
+        self._context.events = {name: count for name, count in counts.items() if count}
+        return reply(self._answer)
+
+    def _record(self, event: events.AnyEvent, clock_behind_ms: int) -> Record:
+        return events.accept(
+            event,
+            now_ms=self._received_ms,
+            entropy=os.urandom(10) if event.event_id is UNSET else b"",
+            traceparent=self._context.traceparent,
+            clock_behind_ms=clock_behind_ms,
+        )
+
+    async def _store(self) -> None:
+        while self._waiting:
+            batch = self._waiting[: events.MAX_BATCH_EVENTS]
+            results = await self._buffer.submit([record for record, _ in batch])
+            del self._waiting[: len(batch)]
+            for (_, path), result in zip(batch, results, strict=True):
+                if isinstance(result, asyncpg.PostgresError):
+                    self._refuse([FieldError("$", f"Postgres refused the event: {result}")], path, "")
+                else:
+                    setattr(self._answer, result, getattr(self._answer, result) + 1)
+
+    def _refuse(self, errors: Sequence[FieldError], path: str, name: str) -> None:
+        self._answer.invalid += len(errors)
+        for error in errors:
+            self._answer.errors.append(FieldError(path + error.path.removeprefix("$"), error.message))
+            self._log.add("segment_invalid", name=name, path=error.path, error=error.message)
+
+
+class _FirstOfEach:
+    """Logs each line once in the life of a process, up to a bound: the metric counts the others."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, ...]] = set()
+
+    def add(self, event: str, **fields: str) -> None:
+        line = (event, *(text[:200] for text in fields.values()))
+        if line not in self._seen and len(self._seen) < _MAX_LOGGED:
+            self._seen.add(line)
+            _log.warning(event, **dict(zip(fields, line[1:], strict=True)))
+
+
+def handlers(buffer: GroupCommit, rules: Rules) -> list[HTTPRouteHandler]:
+    """The routes; `buffer` stores the events."""
+    log = _FirstOfEach()
+
+    async def one(request: _Request, kind: MessageType) -> ASGIApp:
+        body = await read_body(request, events.MAX_EVENT_BYTES)
+        messages = _Messages(buffer, rules, log, context_of(request.scope))
+        await messages.add(body, "$", kind=kind)
+        return await messages.answer()
+
+    @post("/v1/batch", opt=_call(SegmentBatch))
+    async def segment_batch(request: _Request) -> ASGIApp:
+        """Up to 2,500 messages of any type, by Segment's protocol.
+
+        Messages that are not valid or not mapped to events do not affect the others, and the answer is 200.
+        """
+        batch = decode(_batch_decoder, await read_body(request, events.MAX_BODY_BYTES))
+        messages = _Messages(buffer, rules, log, context_of(request.scope))
+        for index, raw in enumerate(batch.batch):
+            await messages.add(raw, f"$.batch[{index}]", sent_at=batch.sent_at)
+        return await messages.answer()
+
+    @post("/v1/track", opt=_call(SegmentMessage))
+    async def segment_track(request: _Request) -> ASGIApp:
+        """An event by its name, such as `Product Viewed` or `Order Completed`."""
+        return await one(request, "track")
+
+    @post("/v1/identify", opt=_call(SegmentMessage))
+    async def segment_identify(request: _Request) -> ASGIApp:
+        """Who a user is. Accepted, and counted as unmapped: traits are not kept."""
+        return await one(request, "identify")
+
+    @post("/v1/page", opt=_call(SegmentMessage))
+    async def segment_page(request: _Request) -> ASGIApp:
+        """A page that was viewed: the event `Viewed NAME Page`."""
+        return await one(request, "page")
+
+    @post("/v1/screen", opt=_call(SegmentMessage))
+    async def segment_screen(request: _Request) -> ASGIApp:
+        """A screen that was viewed: the event `Viewed NAME Screen`."""
+        return await one(request, "screen")
+
+    @post("/v1/alias", opt=_call(SegmentMessage))
+    async def segment_alias(request: _Request) -> ASGIApp:
+        """Another id of a user. Accepted, and counted as unmapped: histories are not merged."""
+        return await one(request, "alias")
+
+    @post("/v1/group", opt=_call(SegmentMessage))
+    async def segment_group(request: _Request) -> ASGIApp:
+        """A group of a user. Accepted, and counted as unmapped: groups are not kept."""
+        return await one(request, "group")
+
+    return [
+        segment_batch,
+        segment_track,
+        segment_identify,
+        segment_page,
+        segment_screen,
+        segment_alias,
+        segment_group,
+    ]
+
+
+def _call(body: Any) -> dict[str, Any]:
+    answers = _ANSWERS | schema.problems(422) if body is SegmentBatch else _ANSWERS
+    return schema.call(needs="write", tag="events", body=body, answers=answers)
