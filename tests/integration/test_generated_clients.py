@@ -25,7 +25,7 @@ from workers.batch import FeatureWriter
 from workers.incoming import Incoming
 
 KEY, TOKEN = keys.make("ops", ["admin"], "a" * 43)
-PACKAGE: Final = "reco_client"
+PACKAGE: Final = "generated_client"
 TYPESCRIPT: Final = ("openapi-typescript@7.13.0", "typescript@5.9.3")
 # What npm says when it cannot reach its registry.
 UNREACHABLE: Final = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED")

@@ -1,0 +1,43 @@
+"""A client of Reco: sends events in the background and asks for recommendations."""
+
+from reco_client.aio import AsyncClient
+from reco_client.buffer import BufferFull
+from reco_client.calls import ApiError
+from reco_client.delivery import Counts, Options, Refused
+from reco_client.models import (
+    CatalogueBatchItem,
+    CatalogueItem,
+    CatalogueItemInput,
+    Click,
+    Event,
+    Impression,
+    Purchase,
+    RecommendationList,
+    RecommendedItem,
+    ShownItem,
+    View,
+    Watch,
+)
+from reco_client.sync import Client
+
+__all__ = [
+    "ApiError",
+    "AsyncClient",
+    "BufferFull",
+    "CatalogueBatchItem",
+    "CatalogueItem",
+    "CatalogueItemInput",
+    "Click",
+    "Client",
+    "Counts",
+    "Event",
+    "Impression",
+    "Options",
+    "Purchase",
+    "RecommendationList",
+    "RecommendedItem",
+    "Refused",
+    "ShownItem",
+    "View",
+    "Watch",
+]

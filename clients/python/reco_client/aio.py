@@ -1,0 +1,216 @@
+"""The client for asyncio."""
+
+import asyncio
+import atexit
+import random
+from collections.abc import AsyncIterable, Awaitable, Iterable
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from reco_client import calls, delivery
+from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
+from reco_client.calls import Call
+from reco_client.delivery import Counts, Options, Outcomes
+from reco_client.models import (
+    CatalogueBatchItem,
+    CatalogueBatchResult,
+    CatalogueItem,
+    CatalogueItemInput,
+    Event,
+    RecommendationList,
+)
+from reco_client.sync import Client
+
+_T = TypeVar("_T")
+
+
+class AsyncClient:
+    """Sends events from a task of its own, which starts with the first event; asks for recommendations.
+
+    One event loop uses it. `close` sends what waits; without it, the end of the process does.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        options: Options | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url, self._key, self._options = url, key, options or Options()
+        self._http = httpx.AsyncClient(**delivery.http_options(url, key, self._options), transport=transport)
+        self._buffer = Buffer(self._options.max_buffered)
+        self._outcomes = Outcomes(self._options)
+        self._task: asyncio.Task[None] | None = None
+        self._wanted = asyncio.Event()  # a batch is to be sent now
+        self._settled = asyncio.Event()  # nothing waits
+        self._settled.set()
+        self._flushing = 0
+        self._closed = False
+        atexit.register(self._at_exit)
+
+    @property
+    def counts(self) -> Counts:
+        found = self._outcomes.counts
+        return Counts(found.accepted, found.duplicate, found.refused, len(self._buffer))
+
+    def send(self, event: Event) -> str:
+        """Puts the event into the buffer without waiting, and returns its id.
+
+        Raises `BufferFull`, `msgspec.ValidationError` for a value that the service would refuse, `RuntimeError` after
+        `close`.
+        """
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        line = line_of(event)
+        self._buffer.add(line)
+        self._settled.clear()
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="reco-client")
+        if len(self._buffer) >= self._options.batch_events:
+            self._wanted.set()
+        return line.event_id
+
+    async def send_all(self, events: Iterable[Event] | AsyncIterable[Event]) -> Counts:
+        """Sends many events at once, past the buffer, as NDJSON in batches; returns their counts.
+
+        Waits and tries again as the task does, without an end while the service is away. Raises `ApiError` for an
+        answer that a retry would not change. Sending the same events with the same ids again is harmless.
+        """
+        outcomes = Outcomes(self._options)
+        left: list[Line] = []
+        if isinstance(events, AsyncIterable):
+            async for event in events:
+                left = await self._send_full(left, line_of(event), outcomes)
+        else:
+            for event in events:
+                left = await self._send_full(left, line_of(event), outcomes)
+        while left:
+            left = await self._send_first(left, outcomes)
+        return outcomes.counts
+
+    async def flush(self, timeout_sec: float | None = None) -> bool:
+        """Sends what waits now; whether all of it was settled in time."""
+        self._flushing += 1
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(timeout_sec):
+                await self._settled.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._flushing -= 1
+        return True
+
+    async def close(self) -> None:
+        """Sends what waits for up to `exit_sec`. What is left then is refused."""
+        if self._closed:
+            return
+        self._closed = True
+        await self.flush(self._options.exit_sec)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._outcomes.refuse(self._buffer.clear(), delivery.CLOSED)
+        await self._http.aclose()
+        atexit.unregister(self._at_exit)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def recommend(self, user_id: str, **options: Any) -> RecommendationList:
+        """`GET /reco`. Options: k, session_id, category, exclude, exclude_seen, repeats, max_per_category, explain,
+        variant, and `autolog=True` to have the answer logged as an impression.
+        """
+        return await self._call(calls.recommend(user_id, **options))
+
+    async def similar(self, item_id: str, **options: Any) -> RecommendationList:
+        """`GET /similar/{item_id}`. Options: k, category, exclude, max_per_category."""
+        return await self._call(calls.similar(item_id, **options))
+
+    async def popular(self, **options: Any) -> RecommendationList:
+        """`GET /popular`. Options: k, category, exclude, max_per_category."""
+        return await self._call(calls.popular(**options))
+
+    async def put_item(self, item_id: str, item: CatalogueItemInput) -> CatalogueItem:
+        return await self._call(calls.put_item(item_id, item))
+
+    async def put_items(self, items: list[CatalogueBatchItem]) -> CatalogueBatchResult:
+        """Up to 1,000, all or none."""
+        return await self._call(calls.put_items(items))
+
+    async def get_item(self, item_id: str) -> CatalogueItem:
+        return await self._call(calls.get_item(item_id))
+
+    async def delete_item(self, item_id: str) -> None:
+        await self._call(calls.delete_item(item_id))
+
+    async def _call(self, call: Call[_T]) -> _T:
+        failures = 0
+        while True:
+            try:
+                return call.read(await self._http.request(call.method, call.path, **call.options()))
+            except (calls.ApiError, httpx.TransportError) as error:
+                failures += 1
+                if failures > self._options.call_retries or not delivery.may_be_retried(error):
+                    raise
+                await asyncio.sleep(delivery.wait_sec(failures, error, random.random(), self._options))
+
+    async def _run(self) -> None:
+        while self._buffer:
+            if not self._flushing and len(self._buffer) < self._options.batch_events:
+                self._wanted.clear()
+                await _within(self._options.interval_sec, self._wanted.wait())
+            lines = self._buffer.batch(self._options.batch_events)
+            try:
+                await self._deliver(lines, self._outcomes)
+            except calls.ApiError as error:
+                self._outcomes.refuse(lines, str(error))
+            except Exception as error:  # a fault of ours costs its batch, and the sending goes on
+                delivery.log.exception("a batch could not be sent")
+                self._outcomes.refuse(lines, repr(error))
+            self._buffer.remove(len(lines))
+        self._settled.set()
+
+    async def _send_full(self, left: list[Line], line: Line, outcomes: Outcomes) -> list[Line]:
+        left.append(line)
+        return left if len(left) < MAX_BATCH_EVENTS else await self._send_first(left, outcomes)
+
+    async def _send_first(self, left: list[Line], outcomes: Outcomes) -> list[Line]:
+        batch = fitting(left)
+        await self._deliver(batch, outcomes)
+        return left[len(batch) :]
+
+    async def _deliver(self, lines: list[Line], outcomes: Outcomes) -> None:
+        failures = 0
+        while True:
+            try:
+                outcomes.settle(lines, await self._http.post(**delivery.request(lines)))
+                return
+            except (calls.ApiError, httpx.TransportError) as error:
+                if not delivery.may_be_retried(error):
+                    raise
+                failures += 1
+                waiting = delivery.wait_sec(failures, error, random.random(), self._options)
+                delivery.log.warning("%d events are sent again in %.1f s: %s", len(lines), waiting, error)
+            await asyncio.sleep(waiting)
+
+    def _at_exit(self) -> None:
+        """The event loop is gone: a client for threads sends what it left."""
+        if self._buffer:
+            with Client(self._url, self._key, self._options) as client:
+                for line in self._buffer.clear():
+                    client.send(line.event)
+
+
+async def _within(seconds: float, awaited: Awaitable[object]) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await awaited
+    except TimeoutError:
+        pass

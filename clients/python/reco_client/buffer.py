@@ -1,0 +1,107 @@
+"""Events that wait to be sent, each encoded once with its id, in the order in which they came."""
+
+import os
+import time
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from reco_client.models import Event
+
+MAX_EVENT_BYTES: Final = 32 * 1024
+MAX_BATCH_EVENTS: Final = 1_000
+# The service takes 1 MiB.
+MAX_BATCH_BYTES: Final = 1_000_000
+
+_encode: Final = msgspec.json.Encoder().encode
+_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+
+
+class BufferFull(Exception):
+    """As many events wait as may. The event was not taken: keep it, or give it up."""
+
+
+class Line(Struct, frozen=True):
+    """An event as it is sent, a line of NDJSON."""
+
+    event_id: str
+    body: bytes
+
+    @property
+    def event(self) -> Event:
+        return decode_event(self.body)
+
+
+def line_of(event: Event) -> Line:
+    """Gives the event an id and a time where it has none. They stay the same however often it is sent.
+
+    Raises `msgspec.ValidationError` for values that the service would refuse, with the path of the field.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    event = msgspec.structs.replace(
+        event,
+        event_id=uuid7(now_ms, os.urandom(10)) if event.event_id is UNSET else event.event_id,
+        ts_ms=now_ms if event.ts_ms is UNSET else event.ts_ms,
+    )
+    body = _encode(event)
+    if len(body) > MAX_EVENT_BYTES:
+        raise msgspec.ValidationError(f"{len(body)} bytes; an event has at most {MAX_EVENT_BYTES}")
+    decode_event(body)
+    return Line(str(event.event_id), body)
+
+
+def decode_event(body: bytes) -> Event:
+    event: Event = _decoder.decode(body)
+    return event
+
+
+def uuid7(now_ms: int, entropy: bytes) -> str:
+    """A UUID of version 7 (RFC 9562), from 10 bytes of entropy."""
+    value = now_ms << 80 | int.from_bytes(entropy, "big")
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0x3 << 62) | 2 << 62
+    return str(uuid.UUID(int=value))
+
+
+class Buffer:
+    """At most `max_events` lines. Those of a batch stay until they are removed, so that nothing is lost in between."""
+
+    def __init__(self, max_events: int) -> None:
+        self._max_events = max_events
+        self._lines: deque[Line] = deque()
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def add(self, line: Line) -> None:
+        if len(self._lines) >= self._max_events:
+            raise BufferFull(f"{self._max_events} events wait to be sent")
+        self._lines.append(line)
+
+    def batch(self, max_events: int) -> list[Line]:
+        """The first lines, as many as one request takes."""
+        return fitting(list(islice(self._lines, min(max_events, MAX_BATCH_EVENTS))))
+
+    def remove(self, count: int) -> None:
+        for _ in range(count):
+            self._lines.popleft()
+
+    def clear(self) -> list[Line]:
+        lines = list(self._lines)
+        self._lines.clear()
+        return lines
+
+
+def fitting(lines: Sequence[Line]) -> list[Line]:
+    """The first lines whose bytes fit into one request; at least one."""
+    size = 0
+    for count, line in enumerate(lines):
+        size += len(line.body) + 1
+        if size > MAX_BATCH_BYTES:
+            return list(lines[:count])
+    return list(lines)

@@ -1,0 +1,120 @@
+"""What is asked of the service and how its answers are read: the same for both clients."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from reco_client.models import (
+    CatalogueBatchItem,
+    CatalogueBatchResult,
+    CatalogueItem,
+    CatalogueItemInput,
+    Problem,
+    RecommendationList,
+)
+
+# The service did not do it, or a proxy does not know whether it did. Every call may be made twice.
+RETRIED: Final = frozenset({408, 429, 502, 503, 504})
+_MAX_RETRY_AFTER_SEC: Final = 300.0
+
+_T = TypeVar("_T")
+
+
+class ApiError(Exception):
+    """An answer that is an error. `problem` is its body, where it is one of the service's own."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.problem: Problem | None = None
+        with suppress(msgspec.DecodeError):
+            self.problem = msgspec.json.decode(response.content, type=Problem)
+        self.retry_after_sec = _retry_after_sec(response.headers.get("retry-after"))
+        errors = "".join(f" {error.path}: {error.message}." for error in self.problem.errors) if self.problem else ""
+        super().__init__(f"{self.status}: {self.problem.detail if self.problem else response.text[:200]}{errors}")
+
+    @property
+    def may_be_retried(self) -> bool:
+        return self.status in RETRIED
+
+
+class Call(Struct, Generic[_T], frozen=True):
+    """One request; `kind` is the type of its answer, None for an answer without a body."""
+
+    method: str
+    path: str
+    kind: type[_T]
+    params: Mapping[str, Any] = {}
+    body: Any = None
+    headers: Mapping[str, str] = {}
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of `httpx.Client.request` beside method and path."""
+        content = None if self.body is None else msgspec.json.encode(self.body)
+        return {"params": self.params, "content": content, "headers": self.headers}
+
+    def read(self, response: httpx.Response) -> _T:
+        """Raises `ApiError` for an answer that is one."""
+        if not response.is_success:
+            raise ApiError(response)
+        if not response.content:
+            return msgspec.convert(None, self.kind)
+        return msgspec.json.decode(response.content, type=self.kind)
+
+
+def recommend(user_id: str, *, autolog: bool = False, **options: Any) -> Call[RecommendationList]:
+    headers = {"X-Autolog-Impressions": "true"} if autolog else {}
+    return Call("GET", "/reco", RecommendationList, _params(user_id=user_id, **options), headers=headers)
+
+
+def similar(item_id: str, **options: Any) -> Call[RecommendationList]:
+    return Call("GET", f"/similar/{_segment(item_id)}", RecommendationList, _params(**options))
+
+
+def popular(**options: Any) -> Call[RecommendationList]:
+    return Call("GET", "/popular", RecommendationList, _params(**options))
+
+
+def put_item(item_id: str, item: CatalogueItemInput) -> Call[CatalogueItem]:
+    return Call("PUT", f"/items/{_segment(item_id)}", CatalogueItem, body=item)
+
+
+def get_item(item_id: str) -> Call[CatalogueItem]:
+    return Call("GET", f"/items/{_segment(item_id)}", CatalogueItem)
+
+
+def delete_item(item_id: str) -> Call[None]:
+    return Call("DELETE", f"/items/{_segment(item_id)}", type(None))
+
+
+def put_items(items: Sequence[CatalogueBatchItem]) -> Call[CatalogueBatchResult]:
+    return Call("POST", "/items", CatalogueBatchResult, body={"items": items})
+
+
+def _params(**given: Any) -> dict[str, Any]:
+    """Leaves out what was left out. A list becomes several parameters."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, bool):
+            found |= {name: "true"} if value else {}
+        elif isinstance(value, str) or not isinstance(value, Iterable):
+            found |= {} if value is None else {name: value}
+        else:
+            found |= {name: list(value)} if value else {}
+    return found
+
+
+def _segment(item_id: str) -> str:
+    """The id as one part of a path: whole, since dots and slashes would be resolved before it is sent."""
+    return quote(item_id, safe="").replace(".", "%2E")
+
+
+def _retry_after_sec(value: str | None) -> float | None:
+    """Seconds; the service sends no dates."""
+    if value is None or not value.isdecimal():
+        return None
+    return min(float(value), _MAX_RETRY_AFTER_SEC)

@@ -1,0 +1,122 @@
+"""How a batch of events is sent and what its answer means: the same for both clients."""
+
+import gzip
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from reco_client.buffer import Line
+from reco_client.calls import ApiError
+from reco_client.models import Event, EventBatchResult
+
+log: Final = logging.getLogger("reco_client")
+
+CLOSED: Final = "the client was closed before the service answered"
+
+_GZIP_FROM: Final = 2_000
+
+
+class Refused(Struct, frozen=True):
+    """An event that is not stored, and why."""
+
+    event: Event
+    reason: str
+
+
+class Counts(Struct):
+    """Events by outcome. `refused` ones are not stored; `waiting` ones are in the buffer."""
+
+    accepted: int = 0
+    duplicate: int = 0
+    refused: int = 0
+    waiting: int = 0
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """`max_buffered` events wait at most, `batch_events` or those of `interval_sec` are sent at once.
+
+    A batch that may be sent again waits between 0 and `backoff_sec`, doubled with each try up to `max_backoff_sec`, and
+    at least as long as the service asks. `call_retries`: how often other calls are tried again. `exit_sec`: how long
+    `close` and the end of the process wait for the buffer. `on_refused` is told of each event that is given up, from
+    the sending thread.
+    """
+
+    max_buffered: int = 10_000
+    batch_events: int = 500
+    interval_sec: float = 0.5
+    timeout_sec: float = 10.0
+    backoff_sec: float = 0.5
+    max_backoff_sec: float = 30.0
+    call_retries: int = 2
+    exit_sec: float = 5.0
+    on_refused: Callable[[Refused], None] | None = None
+
+
+def http_options(url: str, key: str | None, options: Options) -> dict[str, Any]:
+    """The arguments of `httpx.Client`. Raises `ValueError` for a URL that no attempt could reach."""
+    if httpx.URL(url).scheme not in ("http", "https") or not httpx.URL(url).host:
+        raise ValueError(f"{url!r} is not a valid service URL; expected http://host:port or https://host")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return {"base_url": url, "headers": headers, "timeout": options.timeout_sec}
+
+
+def request(lines: Sequence[Line]) -> dict[str, Any]:
+    """The arguments of `post` for a batch, as NDJSON."""
+    content = b"\n".join(line.body for line in lines)
+    headers = {"content-type": "application/x-ndjson"}
+    if len(content) >= _GZIP_FROM:
+        content = gzip.compress(content, compresslevel=1)
+        headers["content-encoding"] = "gzip"
+    return {"url": "/log/batch", "content": content, "headers": headers}
+
+
+def wait_sec(failures: int, error: Exception, chance: float, options: Options) -> float:
+    """How long to wait after so many failures in a row (1 or more). `chance`: 0 to 1."""
+    backoff = min(options.max_backoff_sec, options.backoff_sec * 2.0 ** min(failures - 1, 32))
+    asked = error.retry_after_sec if isinstance(error, ApiError) else None
+    return chance * backoff if asked is None else asked + chance * options.backoff_sec
+
+
+def may_be_retried(error: Exception) -> bool:
+    return isinstance(error, httpx.TransportError) or (isinstance(error, ApiError) and error.may_be_retried)
+
+
+class Outcomes:
+    """Counts what became of events, and tells of those that were given up."""
+
+    def __init__(self, options: Options) -> None:
+        self._on_refused = options.on_refused
+        self.counts = Counts()
+
+    def settle(self, lines: Sequence[Line], response: httpx.Response) -> None:
+        """Takes the answer to a batch. Raises `ApiError` for one that is an error, or not the service's."""
+        if not response.is_success:
+            raise ApiError(response)
+        try:
+            answer = msgspec.json.decode(response.content, type=EventBatchResult)
+        except msgspec.DecodeError:
+            raise ApiError(response) from None
+        if len(answer.results) != len(lines):
+            raise ApiError(response)
+        self.counts.accepted += answer.accepted
+        self.counts.duplicate += answer.duplicate
+        for line, result in zip(lines, answer.results, strict=True):
+            if result.status not in ("accepted", "duplicate"):
+                errors = "; ".join(f"{error.path}: {error.message}" for error in result.errors)
+                self.refuse([line], f"{result.status} {errors}".strip())
+
+    def refuse(self, lines: Sequence[Line], reason: str) -> None:
+        if not lines:
+            return
+        self.counts.refused += len(lines)
+        log.error("%d events are given up: %s; the first is %s", len(lines), reason, lines[0].event_id)
+        if self._on_refused is not None:
+            for line in lines:
+                try:
+                    self._on_refused(Refused(line.event, reason))
+                except Exception:  # the application's code, which must not end the sending
+                    log.exception("on_refused failed")

@@ -1,0 +1,212 @@
+"""What is sent and received, as the OpenAPI document says. Made by generate_models.py; changes belong there."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+Text_1_128 = Annotated[
+    str, Meta(min_length=1, max_length=128, pattern=r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])")
+]
+Text_8_64 = Annotated[
+    str, Meta(min_length=8, max_length=64, pattern=r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])")
+]
+Text_1_500 = Annotated[
+    str, Meta(min_length=1, max_length=500, pattern=r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])")
+]
+
+
+class ShownItem(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One item of an impression, and the position it was shown at."""
+
+    item_id: Text_1_128
+    position: Annotated[int, Meta(ge=0, le=100000)]
+    feed_id: Text_1_128 | None = None
+    slot: Text_1_128 | None = None
+
+
+class Watch(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="watch"):
+    """A user watched (some of) an item."""
+
+    item_id: Text_1_128
+    watch_time_sec: Annotated[float, Meta(ge=0.0, le=604800.0)]
+    percent_watched: Annotated[float, Meta(ge=0.0, le=100.0)] | None = None
+    ended: bool | None = None
+    playback_speed: Annotated[float, Meta(gt=0.0, le=16.0)] | None = None
+    rebuffer_count: Annotated[int, Meta(ge=0, le=1000000)] | None = None
+    user_id: Text_1_128
+    session_id: Text_1_128
+    event_id: Text_8_64 | UnsetType = UNSET
+    request_id: Text_1_128 | None = None
+    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    context: dict[str, Any] | None = None
+
+
+class Impression(
+    Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="impression"
+):
+    """A list of items was shown to a user."""
+
+    items: Annotated[list[ShownItem], Meta(min_length=1, max_length=500)]
+    user_id: Text_1_128
+    session_id: Text_1_128
+    event_id: Text_8_64 | UnsetType = UNSET
+    request_id: Text_1_128 | None = None
+    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    context: dict[str, Any] | None = None
+
+
+class View(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="view"):
+    """A user opened an item's page."""
+
+    item_id: Text_1_128
+    user_id: Text_1_128
+    session_id: Text_1_128
+    event_id: Text_8_64 | UnsetType = UNSET
+    request_id: Text_1_128 | None = None
+    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    context: dict[str, Any] | None = None
+
+
+class Click(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="click"):
+    """A user clicked an item in a list."""
+
+    item_id: Text_1_128
+    user_id: Text_1_128
+    session_id: Text_1_128
+    event_id: Text_8_64 | UnsetType = UNSET
+    request_id: Text_1_128 | None = None
+    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    context: dict[str, Any] | None = None
+
+
+class Purchase(
+    Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="purchase"
+):
+    """A user bought an item."""
+
+    item_id: Text_1_128
+    user_id: Text_1_128
+    session_id: Text_1_128
+    event_id: Text_8_64 | UnsetType = UNSET
+    request_id: Text_1_128 | None = None
+    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    context: dict[str, Any] | None = None
+
+
+class CatalogueItemInput(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """An item without its id. It is served from `published_at` until `expires_at`, unless it is `hidden`."""
+
+    title: Text_1_500 | None = None
+    categories: Annotated[list[Text_1_128], Meta(max_length=50)] = field(default_factory=list)
+    tags: Annotated[list[Text_1_128], Meta(max_length=50)] = field(default_factory=list)
+    published_at: datetime | None = None
+    expires_at: datetime | None = None
+    hidden: bool = False
+
+
+class CatalogueBatchItem(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """An item with its id."""
+
+    title: Text_1_500 | None = None
+    categories: Annotated[list[Text_1_128], Meta(max_length=50)] = field(default_factory=list)
+    tags: Annotated[list[Text_1_128], Meta(max_length=50)] = field(default_factory=list)
+    published_at: datetime | None = None
+    expires_at: datetime | None = None
+    hidden: bool = False
+    item_id: Text_1_128
+
+
+class FieldError(Struct, kw_only=True):
+    """What is wrong with an input, and where: `path` is a JSON path such as `$.items[3].position`."""
+
+    path: str
+    message: str
+
+
+class Problem(Struct, kw_only=True):
+    """The body of every error answer (RFC 9457)."""
+
+    type: str | None = None
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[FieldError] = field(default_factory=list)
+    event_id: str | None = None
+
+
+class BatchEventResult(Struct, kw_only=True):
+    """The result of one event of a batch. `event_id` is null for an event that could not be read."""
+
+    status: str
+    event_id: str | None
+    errors: list[FieldError] = field(default_factory=list)
+
+
+class EventBatchResult(Struct, kw_only=True):
+    """One result per event, in the order sent, and the number of each status."""
+
+    accepted: int
+    duplicate: int
+    conflict: int
+    invalid: int
+    results: list[BatchEventResult]
+
+
+class ScoreParts(Struct, kw_only=True):
+    """What the score is made of. `features`: what each adds to its logarithm; the best item's sum stands for 1.
+    `factor`: what rules multiply it by.
+    """
+
+    features: dict[str, float]
+    factor: float
+
+
+class RecommendedItem(Struct, kw_only=True):
+    """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`,
+    `why`.
+    """
+
+    item_id: str
+    score: float
+    source: str
+    title: str | None = None
+    because: list[str] = field(default_factory=list)
+    parts: ScoreParts | None = None
+    why: str | None = None
+
+
+class RecommendationList(Struct, kw_only=True):
+    """Items, best first. `strategy` is the source of most items. `variant`: the variant that ranked the list,
+    while an experiment runs; `preview` when the request asked for one.
+    """
+
+    request_id: str
+    items: list[RecommendedItem]
+    model_version: str
+    strategy: str
+    variant: str | None = None
+
+
+class CatalogueItem(Struct, kw_only=True):
+    """An item as it is stored."""
+
+    item_id: str
+    title: str | None
+    categories: list[str]
+    tags: list[str]
+    published_at: datetime | None
+    expires_at: datetime | None
+    hidden: bool
+    updated_at: datetime
+
+
+class CatalogueBatchResult(Struct, kw_only=True):
+    """The number of new items and of replaced ones."""
+
+    created: int
+    replaced: int
+
+
+Event = Watch | Impression | View | Click | Purchase

@@ -1,0 +1,239 @@
+"""The client for threads."""
+
+import atexit
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from itertools import islice
+from multiprocessing import util as multiprocessing
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from reco_client import calls, delivery
+from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
+from reco_client.calls import Call
+from reco_client.delivery import Counts, Options, Outcomes
+from reco_client.models import (
+    CatalogueBatchItem,
+    CatalogueBatchResult,
+    CatalogueItem,
+    CatalogueItemInput,
+    Event,
+    RecommendationList,
+)
+
+_T = TypeVar("_T")
+_JOIN_SEC = 1.0
+
+
+class Client:
+    """Sends events from a thread of its own, which starts with the first event; asks for recommendations.
+
+    What waits is sent by `close`, which the end of the process calls too. A forked process starts with an empty buffer:
+    what waits in its parent is sent by the parent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        options: Options | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._options = options or Options()
+        self._connect: Callable[[], httpx.Client] = lambda: httpx.Client(
+            **delivery.http_options(url, key, self._options), transport=transport
+        )
+        self._reset()
+        atexit.register(self.close)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_reset_if_there(weakref.ref(self)))
+        # A child of multiprocessing ends without atexit, and forgets finalizers that were made before the fork.
+        multiprocessing.register_after_fork(self, Client._close_with_child)
+
+    def _reset(self) -> None:
+        self._http = self._connect()
+        self._buffer = Buffer(self._options.max_buffered)
+        self._outcomes = Outcomes(self._options)
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._flushing = 0
+        self._closed = False
+        self._given_up = False
+
+    def _close_with_child(self) -> None:
+        multiprocessing.Finalize(self, self.close, exitpriority=100)
+
+    @property
+    def counts(self) -> Counts:
+        with self._changed:
+            found = self._outcomes.counts
+            return Counts(found.accepted, found.duplicate, found.refused, len(self._buffer))
+
+    def send(self, event: Event) -> str:
+        """Puts the event into the buffer, and returns its id.
+
+        Raises `BufferFull`, `msgspec.ValidationError` for a value that the service would refuse, `RuntimeError` after
+        `close`.
+        """
+        line = line_of(event)
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the client is closed")
+            self._buffer.add(line)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="reco-client", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        return line.event_id
+
+    def send_all(self, events: Iterable[Event]) -> Counts:
+        """Sends many events at once, past the buffer, as NDJSON in batches; returns their counts.
+
+        Waits and tries again as the thread does, without an end while the service is away. Raises `ApiError` for an
+        answer that a retry would not change. Sending the same events with the same ids again is harmless.
+        """
+        outcomes = Outcomes(self._options)
+        lines = map(line_of, events)
+        left: list[Line] = []
+        while left or (left := list(islice(lines, MAX_BATCH_EVENTS))):
+            batch = fitting(left)
+            self._deliver(batch, outcomes, time.sleep)
+            left = left[len(batch) :]
+        return outcomes.counts
+
+    def flush(self, timeout_sec: float | None = None) -> bool:
+        """Sends what waits now; whether all of it was settled in time."""
+        with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not self._buffer, timeout_sec)
+            finally:
+                self._flushing -= 1
+
+    def close(self) -> None:
+        """Sends what waits for up to `exit_sec`. What is left then is refused."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            self._changed.notify_all()
+        self.flush(self._options.exit_sec)
+        with self._changed:
+            self._given_up = True
+            left = self._buffer.clear()
+            self._changed.notify_all()
+        self._outcomes.refuse(left, delivery.CLOSED)
+        if self._thread is not None:
+            self._thread.join(_JOIN_SEC)
+        if self._thread is None or not self._thread.is_alive():  # else it waits for an answer, with the connection
+            self._http.close()
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def recommend(self, user_id: str, **options: Any) -> RecommendationList:
+        """`GET /reco`. Options: k, session_id, category, exclude, exclude_seen, repeats, max_per_category, explain,
+        variant, and `autolog=True` to have the answer logged as an impression.
+        """
+        return self._call(calls.recommend(user_id, **options))
+
+    def similar(self, item_id: str, **options: Any) -> RecommendationList:
+        """`GET /similar/{item_id}`. Options: k, category, exclude, max_per_category."""
+        return self._call(calls.similar(item_id, **options))
+
+    def popular(self, **options: Any) -> RecommendationList:
+        """`GET /popular`. Options: k, category, exclude, max_per_category."""
+        return self._call(calls.popular(**options))
+
+    def put_item(self, item_id: str, item: CatalogueItemInput) -> CatalogueItem:
+        return self._call(calls.put_item(item_id, item))
+
+    def put_items(self, items: list[CatalogueBatchItem]) -> CatalogueBatchResult:
+        """Up to 1,000, all or none."""
+        return self._call(calls.put_items(items))
+
+    def get_item(self, item_id: str) -> CatalogueItem:
+        return self._call(calls.get_item(item_id))
+
+    def delete_item(self, item_id: str) -> None:
+        self._call(calls.delete_item(item_id))
+
+    def _call(self, call: Call[_T]) -> _T:
+        failures = 0
+        while True:
+            try:
+                return call.read(self._http.request(call.method, call.path, **call.options()))
+            except (calls.ApiError, httpx.TransportError) as error:
+                failures += 1
+                if failures > self._options.call_retries or not delivery.may_be_retried(error):
+                    raise
+                time.sleep(delivery.wait_sec(failures, error, random.random(), self._options))
+
+    def _run(self) -> None:
+        while lines := self._next():
+            try:
+                self._deliver(lines, self._outcomes, self._pause)
+            except calls.ApiError as error:
+                self._outcomes.refuse(lines, str(error))
+            except _GivenUp:
+                return
+            except Exception as error:  # a fault of ours costs its batch, and the sending goes on
+                delivery.log.exception("a batch could not be sent")
+                self._outcomes.refuse(lines, repr(error))
+            with self._changed:
+                if self._given_up:
+                    return
+                self._buffer.remove(len(lines))
+                self._changed.notify_all()
+
+    def _next(self) -> list[Line]:
+        """The next batch, when it is full, has waited for long enough, or somebody flushes; none after `close`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._buffer or self._closed)
+            self._changed.wait_for(
+                lambda: self._flushing or self._closed or len(self._buffer) >= self._options.batch_events,
+                self._options.interval_sec,
+            )
+            return self._buffer.batch(self._options.batch_events)
+
+    def _deliver(self, lines: list[Line], outcomes: Outcomes, pause: Callable[[float], object]) -> None:
+        failures = 0
+        while True:
+            try:
+                outcomes.settle(lines, self._http.post(**delivery.request(lines)))
+                return
+            except (calls.ApiError, httpx.TransportError) as error:
+                if not delivery.may_be_retried(error):
+                    raise
+                failures += 1
+                waiting = delivery.wait_sec(failures, error, random.random(), self._options)
+                delivery.log.warning("%d events are sent again in %.1f s: %s", len(lines), waiting, error)
+            pause(waiting)
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            if self._changed.wait_for(lambda: self._given_up, seconds):
+                raise _GivenUp
+
+
+class _GivenUp(Exception):
+    """The client was closed, and its time for what waits is over."""
+
+
+def _reset_if_there(own: "weakref.ref[Client]") -> Callable[[], None]:
+    def after() -> None:
+        if (client := own()) is not None:
+            client._reset()  # noqa: SLF001 - its own class
+
+    return after

@@ -1,0 +1,162 @@
+"""`clients/python` against a running service: what it was given is stored, each event once."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+from reco_client import (
+    ApiError,
+    AsyncClient,
+    CatalogueBatchItem,
+    CatalogueItemInput,
+    Client,
+    Options,
+    Purchase,
+    View,
+)
+
+from app.core import keys
+from tests.support.database import ask
+from tests.support.service import ROOT, Service, eventually, running
+
+KEY, TOKEN = keys.make("shop", ["write", "read", "catalogue"], "w" * 43)
+QUICK: Final = Options(interval_sec=0.05, backoff_sec=0.2, max_backoff_sec=0.5, exit_sec=30)
+
+# What an application does, whose last events wait in the buffer when it ends.
+PROGRAM: Final = """\
+import multiprocessing, os, sys
+from reco_client import Client, Options, View
+client = Client(sys.argv[1], sys.argv[2], Options(interval_sec=60, exit_sec=30))
+def send(user, count=50):
+    for number in range(count):
+        client.send(View(user_id=user, session_id="s1", item_id=f"{user}-{number}"))
+def child():
+    send("child of multiprocessing")
+send("parent")
+if (pid := os.fork()) == 0:
+    send("forked child")
+    sys.exit()
+os.waitpid(pid, 0)
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+send("parent after the fork")
+"""
+
+
+@pytest.fixture
+def service(environment: dict[str, str]) -> Iterator[Service]:
+    with running(environment | {"API_KEYS": KEY.entry()}) as service:
+        yield service
+
+
+def stored(service: Service) -> dict[str, int]:
+    """How many events each user has."""
+    with psycopg.connect(service.environment["DATABASE_URL"]) as database:
+        return dict(database.execute("SELECT user_id, count(*) FROM events GROUP BY user_id").fetchall())
+
+
+def test_buffers_are_sent_when_processes_end_forked_ones_too(service: Service, tmp_path: Path) -> None:
+    program = tmp_path / "application.py"
+    program.write_text(PROGRAM)
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "clients" / "python")}
+    ended = subprocess.run(
+        [sys.executable, program, service.url, TOKEN],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert stored(service) == {
+        "parent": 50,
+        "forked child": 50,
+        "child of multiprocessing": 50,
+        "parent after the fork": 50,
+    }
+
+
+def test_lists_and_catalogue_are_typed(service: Service) -> None:
+    with Client(service.url, TOKEN, QUICK) as client:
+        awkward = ["a/b", "..", "%2F", "søk, 1"]
+        result = client.put_items([CatalogueBatchItem(item_id=item_id, title=item_id) for item_id in awkward])
+        assert (result.created, result.replaced) == (4, 0)
+        assert client.put_item("..", CatalogueItemInput(title="Dots", categories=["x"])).categories == ["x"]
+        assert [client.get_item(item_id).item_id for item_id in awkward] == awkward
+        for user in ("ann", "bob"):
+            for item_id in awkward:
+                client.send(Purchase(user_id=user, session_id="s1", item_id=item_id))
+        assert client.flush(30)
+        eventually(lambda: client.similar("a/b", k=2).items, describe=service.describe)
+        eventually(lambda: len(client.popular().items) == 4, describe=service.describe)
+        shown = client.recommend("new", k=10, exclude=["..", "a/b"], explain=True, autolog=True)
+        assert {item.item_id for item in shown.items} == {"søk, 1", "%2F"}
+        assert shown.items[0].parts is not None
+        client.delete_item("a/b")
+        with pytest.raises(ApiError) as missing:
+            client.get_item("a/b")
+        assert (missing.value.status, missing.value.problem is not None) == (404, True)
+        with pytest.raises(ApiError, match=r"\$\.k"):
+            client.recommend("ann", k=500)
+
+
+def test_service_that_is_killed_gets_every_event_and_counts_each_once(environment: dict[str, str]) -> None:
+    """Three kills while threads send; then the ledger: each id that was taken is stored and counted once."""
+    ids: list[str] = []
+    stop = threading.Event()
+
+    def send(client: Client, number: int) -> None:
+        while not stop.wait(0.002):
+            ids.append(client.send(View(user_id=f"user-{number}", session_id="s1", item_id=f"item-{len(ids) % 50}")))
+
+    url = f"http://127.0.0.1:{environment['HTTP_PORT']}"
+    with Client(url, None, QUICK) as client:
+        threads = [threading.Thread(target=send, args=(client, number)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(3):
+                with running(environment) as service:
+                    before = client.counts.accepted
+                    eventually(lambda before=before: client.counts.accepted > before + 50, 60, service.describe)
+                    service.kill()
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        with running(environment) as service:
+            assert client.flush(60), client.counts
+            assert client.counts.refused == 0
+            assert client.counts.accepted + client.counts.duplicate == len(ids)
+            with psycopg.connect(environment["DATABASE_URL"]) as database:
+                found = [event_id for (event_id,) in database.execute("SELECT event_id FROM events").fetchall()]
+            assert sorted(found) == sorted(ids)
+            counted = "SELECT count(*) FROM feature_event_consumed"
+            eventually(lambda: ask(environment["DATABASE_URL"], counted) == len(ids), 60, describe=service.describe)
+
+
+async def test_client_for_asyncio_waits_for_a_service_that_is_away(environment: dict[str, str]) -> None:
+    url = f"http://127.0.0.1:{environment['HTTP_PORT']}"
+    async with AsyncClient(url, None, QUICK) as client:
+        for number in range(300):
+            client.send(View(user_id="ann", session_id="s1", item_id=f"item-{number}"))
+        many = asyncio.create_task(
+            client.send_all(View(user_id="bob", session_id="s1", item_id=f"item-{n}") for n in range(2_200))
+        )
+        service = await asyncio.to_thread(lambda: Service(environment).wait_ready())
+        try:
+            assert await client.flush(60)
+            counts = await many
+            assert (counts.accepted + counts.duplicate, counts.refused) == (2_200, 0)
+            assert (client.counts.accepted + client.counts.duplicate, client.counts.refused) == (300, 0)
+            assert await asyncio.to_thread(stored, service) == {"ann": 300, "bob": 2_200}
+        finally:
+            service.close()
