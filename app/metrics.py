@@ -228,7 +228,9 @@ EVENTS_UNCOUNTED: Final = _gauge(
     "reco_events_uncounted", "Accepted events that were not counted within EVENTS_COUNTED_WITHIN_SEC, up to 10,000"
 )
 MAINTENANCE_DELETED: Final = _counter(
-    "reco_maintenance_deleted_rows_total", "Rows deleted because they expired (RETENTION_*), by table", "table"
+    "reco_maintenance_deleted_rows_total",
+    "Rows deleted because they expired or were beyond a bound (RETENTION_*), by table",
+    "table",
 )
 
 # KPIs of the last seven days, from the same sums as /analytics/baseline

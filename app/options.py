@@ -45,6 +45,10 @@ def retention_options(settings: Settings) -> RetentionOptions:
         dedupe_days=settings.retention_dedupe_days,
         resolved_days=settings.retention_resolved_days,
         audit_days=settings.retention_audit_days,
+        histories_days=settings.retention_histories_days,
+        items_days=settings.retention_items_days,
+        pairs_per_item=settings.retention_pairs_per_item,
+        pairs_days=settings.retention_pairs_days,
     )
 
 

@@ -114,10 +114,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     feature_consumer_brake_retry_sec: Annotated[float, Meta(ge=0)] = 60.0
 
     events_counted_within_sec: Annotated[float, Meta(ge=1)] = 900.0
-    retention_events_days: Annotated[float, Meta(ge=1)] = 35.0
-    retention_dedupe_days: Annotated[float, Meta(ge=14)] = 35.0
-    retention_resolved_days: Annotated[float, Meta(ge=1)] = 30.0
-    retention_audit_days: Annotated[float, Meta(ge=1)] = 180.0
+    # See LEAST_DAYS.
+    retention_events_days: Positive = 35.0
+    retention_dedupe_days: Positive = 35.0
+    retention_resolved_days: Positive = 30.0
+    retention_audit_days: Positive = 180.0
+    retention_histories_days: Positive = 400.0
+    retention_items_days: Positive = 400.0
+    # Lists read 260: 200 neighbours and 60 followers.
+    retention_pairs_per_item: Annotated[int, Meta(ge=260)] = 300
+    retention_pairs_days: Positive = 7.0
 
     online_cache_enabled: bool = True
     online_cache_backend: Literal["redis", "memory"] = "redis"
@@ -204,6 +210,18 @@ def _parse_list(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
+LEAST_DAYS: Mapping[str, float] = {
+    "retention_events_days": 1.0,
+    # Copies of a message come for so long: see workers/retention.py.
+    "retention_dedupe_days": 14.0,
+    "retention_resolved_days": 1.0,
+    "retention_audit_days": 1.0,
+    "retention_histories_days": 1.0,
+    "retention_items_days": 1.0,
+    "retention_pairs_days": 1.0,
+}
+"""Of retention, unless APP_ENV=test: a test lets days pass in minutes."""
+
 _PARSERS = {
     "role": _parse_role,
     "api_keys": _parse_list,
@@ -232,6 +250,12 @@ def _missing(values: Mapping[str, Any]) -> list[str]:
         values.get("kafka_sasl_username") and values.get("kafka_sasl_password")
     ):
         errors.append("KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD: needed by KAFKA_SECURITY_PROTOCOL=SASL_*")
+    if values.get("app_env") != "test":
+        errors += [
+            f"{name.upper()}={values[name]:g}: must be at least {least:g}"
+            for name, least in LEAST_DAYS.items()
+            if values.get(name, least) < least
+        ]
     least = values.get("db_pool_min_size", 2)
     if least > values.get("db_pool_max_size", 12):
         errors.append("DB_POOL_MIN_SIZE: greater than DB_POOL_MAX_SIZE")

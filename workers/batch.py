@@ -4,7 +4,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,6 @@ from app.adapters.generations import ServingGeneration
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
 from app.adapters.postgres_errors import is_data_error, reason_of
-from app.adapters.sessions import Session
 from app.core.brake import Brake
 from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message
@@ -27,6 +26,7 @@ from app.core.model import Model
 from app.core.ranking_samples import RankingSample
 from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.errors import DependencyDown, describe
+from workers.contents import item_ids_of, sessions_of
 from workers.incoming import Incoming, dead_letter
 from workers.sampler import BatchSampler, Sampler
 
@@ -156,11 +156,10 @@ class FeatureWriter:
         started = time.perf_counter()
         async with self._database.connection() as connection:
             self._keys.forget_before(self._database.sessions)
-            keys = await self._keys.of(connection, _item_ids(messages))
-            async with connection.transaction():
-                applied = await self._count(connection, messages, stamps, keys) if messages else Applied()
-                if letters:
-                    await dead_letters.store(connection, letters)
+            try:
+                applied = await self._write(connection, messages, stamps, letters)
+            except features.ItemsRemoved:
+                applied = await self._write(connection, messages, stamps, letters)
         metrics.STAGE_LATENCY.labels("consumer_transaction").observe((time.perf_counter() - started) * 1000)
         for letter in letters:
             # Its error stays in the row, where an erasure finds it: it quotes the message.
@@ -174,6 +173,21 @@ class FeatureWriter:
         applied.dead = len(letters)
         return applied
 
+    async def _write(
+        self,
+        connection: "Connection",
+        messages: Sequence[Message],
+        stamps: Sequence[int | None],
+        letters: Sequence[DeadLetter],
+    ) -> Applied:
+        """The transaction. Raises `ItemsRemoved` before it has written anything."""
+        keys = await self._keys.of(connection, item_ids_of(messages))
+        async with connection.transaction():
+            applied = await self._count(connection, messages, stamps, keys) if messages else Applied()
+            if letters:
+                await dead_letters.store(connection, letters)
+        return applied
+
     async def _count(
         self,
         connection: "Connection",
@@ -184,6 +198,7 @@ class FeatureWriter:
         """`stamps`: for each message the number of the last erasure when it was stored, if that is known."""
         fresh_ids = await features.consume(connection, list({message.event_id for message in messages}))
         model = await self._generation.follow(connection)
+        self._keys.check(self._generation.removals)
         # Those of duplicates are read as well: the first delivery may have died before it reached the cache.
         users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
         stored = await features.lock_histories(connection, list(users)) if users else {}
@@ -207,12 +222,15 @@ class FeatureWriter:
             await features.add_to_items(connection, folded.items, keys, POPULARITY_HALF_LIVES_MS)
         changed = {item_id for item_id, delta in folded.items.items() if delta.popular_ms}
         if folded.pairs:
-            pair_ids = {item_id for pair in folded.pairs for item_id in pair}
-            await features.add_to_pairs(connection, folded.pairs, await self._keys.of(connection, pair_ids))
-            changed |= pair_ids
+            # A history may hold items that are gone: without sums they are in no list.
+            known = await self._keys.existing(connection, {item_id for pair in folded.pairs for item_id in pair})
+            pairs = {pair: sums for pair, sums in folded.pairs.items() if pair[0] in known and pair[1] in known}
+            if pairs:
+                await features.add_to_pairs(connection, pairs, known)
+            changed.update(chain.from_iterable(pairs))
         if changed:
             await changes.record(connection, changed)
-        if begun := _sessions(fresh):
+        if begun := sessions_of(fresh):
             await sessions.remember(connection, begun)
         current = {
             user_id: Versioned(entry.version, histories.get(user_id, entry.history))
@@ -257,27 +275,6 @@ async def _encode_in_chunks(histories: Mapping[str, History]) -> dict[str, bytes
         encoded.update((user_id, encode_history(history)) for user_id, history in chunk)
         await asyncio.sleep(0)
     return encoded
-
-
-def _item_ids(messages: Sequence[Message]) -> set[str]:
-    found: set[str] = set()
-    for message in messages:
-        if isinstance(message, ImpressionMessage):
-            found.update(item.item_id for item in message.items)
-        else:
-            found.add(message.item_id)
-    return found
-
-
-def _sessions(messages: Sequence[Message]) -> dict[str, Session]:
-    """The sessions in which something was done, each with its first event."""
-    found: dict[str, Session] = {}
-    for message in messages:
-        if not isinstance(message, ImpressionMessage):
-            held = found.get(message.session_id)
-            if held is None or message.ts_ms < held.started_ms:
-                found[message.session_id] = Session(message.user_id, message.ts_ms)
-    return found
 
 
 def _place(error: Exception) -> str:

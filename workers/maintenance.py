@@ -21,6 +21,8 @@ from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
+from workers.gone import GoneRemover
+from workers.pair_pruner import PairPruner
 from workers.retention import Retention, RetentionOptions
 from workers.rollup import Rollup
 from workers.uncounted import UncountedEvents
@@ -40,6 +42,8 @@ class Maintenance:
         self._cache = cache
         self._uncounted = UncountedEvents(database, within_sec=counted_within_sec)
         self._retention = Retention(database, keep)
+        self._gone = GoneRemover(database, keep)
+        self._pairs = PairPruner(database, keep)
         self._rollup = Rollup(database)
         self._kpis_at = 0.0
 
@@ -58,6 +62,10 @@ class Maintenance:
                 if time.monotonic() >= self._kpis_at:
                     await self.observe_kpis()
                     self._kpis_at = time.monotonic() + _KPIS_EVERY_SEC
+                progress.beat(self._uncounted.detail)
+                await self._gone.sweep()
+                progress.beat(self._uncounted.detail)
+                await self._pairs.sweep()
                 progress.beat(self._uncounted.detail)
             except DependencyDown as error:
                 progress.beat(f"waiting: {describe(error)}")

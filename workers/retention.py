@@ -33,12 +33,18 @@ _SCANNED_EVERY_SEC: Final = 3600.0
 
 
 class RetentionOptions(Struct, frozen=True, kw_only=True):
-    """Days that rows are kept: events, dedupe rows, the audit log, and dead letters and dead rows once resolved."""
+    """Days that rows are kept: events, dedupe rows, the audit log, and dead letters and dead rows once resolved;
+    histories and items after their last event; and pairs, of which each item keeps its best ones for longer.
+    """
 
     events_days: float
     dedupe_days: float
     resolved_days: float
     audit_days: float
+    histories_days: float
+    items_days: float
+    pairs_days: float
+    pairs_per_item: int
 
 
 class Retention:

@@ -29,7 +29,7 @@ _SQL: Final = sql.load(__file__)
 SCHEMA: Final = "reco_building"
 _TABLES: Final = ("item_stats", "user_history", "item_pairs")
 # Whoever waits for a lock makes all others wait that come after.
-_BRIEFLY: Final = "1000ms"
+_BRIEFLY_MS: Final = 1000
 _CONNECT_SEC: Final = 10.0
 # Adding up the pairs of a long log is one statement.
 _STATEMENT_SEC: Final = 6 * 3600.0
@@ -196,12 +196,12 @@ async def now(connection: "Connection") -> datetime:
     return found
 
 
-async def count_alone(connection: "Connection") -> None:
+async def count_alone(connection: "Connection", *, wait_ms: int = _BRIEFLY_MS) -> None:
     """Waits until nobody counts; nobody does until the transaction ends.
 
-    Raises `LockNotAvailableError` when somebody counts for a second: the others wait behind us.
+    Raises `LockNotAvailableError` when somebody counts for so long: the others wait behind us.
     """
-    await connection.execute("SELECT set_config('lock_timeout', $1, true)", _BRIEFLY)
+    await connection.execute("SELECT set_config('lock_timeout', $1, true)", f"{wait_ms}ms")
     await connection.execute(_SQL["count_alone"])
 
 

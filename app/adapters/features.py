@@ -36,21 +36,44 @@ class ItemPairs(Struct, frozen=True):
     follows: Values
 
 
+class ItemsRemoved(Exception):
+    """Keys that were read before this transaction may be those of items that are gone. Begin it again."""
+
+
 class ItemKeys:
     """Item id → the integer key that `item_pairs` stores. Keys never change, so they are cached without expiry.
 
     A promoted standby may lack the newest items and give their keys to others: each new session may be one to it.
+    Items that are gone are removed with their keys: `check` says so.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
         self._session = 0
+        self._removals = 0
 
     def forget_before(self, session: int) -> None:
         """Forgets what was read before the latest session of the pool, which is the one with this number."""
         if session != self._session:
             self._known.clear()
             self._session = session
+
+    def check(self, removals: int) -> None:
+        """`removals`: how often items were removed, read in the transaction that counts.
+
+        Raises `ItemsRemoved` when that happened since the keys were read. They are forgotten then.
+        """
+        if removals != self._removals:
+            self._known.clear()
+            self._removals = removals
+            raise ItemsRemoved
+
+    async def existing(self, connection: "Connection", item_ids: Iterable[str]) -> Mapping[str, int]:
+        """The keys of those of these items that have one, and maybe of others. Also inside of a transaction."""
+        wanted = set(item_ids)
+        if missing := self._missing(wanted):
+            self._known.update((item_id, key) for item_id, key in await connection.fetch(_SQL["item_keys"], missing))
+        return self._known
 
     async def of(self, connection: "Connection", item_ids: Iterable[str]) -> Mapping[str, int]:
         """The keys of these items; new items get one.
@@ -59,17 +82,21 @@ class ItemKeys:
         the batch fails.
         """
         wanted = set(item_ids)
-        missing = [item_id for item_id in wanted if item_id not in self._known]
-        if missing:
-            if len(self._known) + len(missing) > _MAX_KNOWN_KEYS:
-                self._known.clear()
-                missing = list(wanted)
+        if missing := self._missing(wanted):
             found = await connection.fetch(_SQL["item_keys"], missing)
             if len(found) < len(missing):
                 await connection.execute(_SQL["create_items"], missing)
                 found = await connection.fetch(_SQL["item_keys"], missing)
             self._known.update((item_id, key) for item_id, key in found)
         return self._known
+
+    def _missing(self, wanted: set[str]) -> list[str]:
+        """Those of these items whose keys are not known; all of them are known when this is empty."""
+        missing = [item_id for item_id in wanted if item_id not in self._known]
+        if missing and len(self._known) + len(missing) > _MAX_KNOWN_KEYS:
+            self._known.clear()
+            return list(wanted)
+        return missing
 
 
 async def consume(connection: "Connection", event_ids: Sequence[str]) -> set[str]:

@@ -22,6 +22,8 @@ class ServingGeneration:
     def __init__(self) -> None:
         self.number = 0
         self.model: Model = MODEL
+        self.removals = 0
+        """How often items were removed from the tables that serve."""
 
     async def follow(self, connection: "Connection") -> Model:
         """Reads which generation serves now; returns its model.
@@ -30,7 +32,7 @@ class ServingGeneration:
         generation takes over before the commit. In a new database the parameters of this release become the first
         generation. Raises `DependencyDown` when this release cannot honour the stored parameters.
         """
-        number, parameters = await _serving(connection)
+        number, parameters, self.removals = await _serving(connection)
         if number != self.number:
             try:
                 self.model = model_of(parameters)
@@ -72,10 +74,13 @@ async def serve_building(connection: "Connection") -> None:
     await connection.execute(_SQL["serve"])
 
 
-async def serving(connection: "Connection") -> tuple[int, str] | None:
-    """The number of the generation that serves, and its parameters as JSON; None until a process begins the first."""
+async def serving(connection: "Connection") -> tuple[int, str, int] | None:
+    """The number of the generation that serves, its parameters as JSON, and how often items were removed from it.
+
+    None until a process begins the first.
+    """
     row = await connection.fetchrow(_SQL["serving"])
-    return None if row is None else (row[0], row[1])
+    return None if row is None else (row[0], row[1], row[2])
 
 
 def unsupported(number: int) -> str:
@@ -88,7 +93,7 @@ REMEDY: Final = (
 )
 
 
-async def _serving(connection: "Connection") -> tuple[int, str]:
+async def _serving(connection: "Connection") -> tuple[int, str, int]:
     found = await serving(connection)
     if found is None:
         await connection.execute(_SQL["begin_first"], encode_parameters(RELEASE))

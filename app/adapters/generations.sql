@@ -1,5 +1,5 @@
 -- name: serving
-SELECT generation, parameters::text FROM feature_generations WHERE state = 'serving';
+SELECT generation, parameters::text, removals FROM feature_generations WHERE state = 'serving';
 
 -- name: begin_first
 -- Nothing where another process was first.

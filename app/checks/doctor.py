@@ -30,6 +30,7 @@ _TABLES: Final = (
     "feature_generations",
     "items",
     "cache_epoch",
+    "table_walks",
     "audit_log",
 )
 # A list of privileges in one call of has_table_privilege means any of them.
@@ -98,10 +99,10 @@ async def _postgres(
     yield _generation(await generations.serving(connection))
 
 
-def _generation(serving: tuple[int, str] | None) -> Finding:
+def _generation(serving: tuple[int, str, int] | None) -> Finding:
     if serving is None:
         return Finding("ok", "sums", "none yet: the service makes the first generation")
-    number, parameters = serving
+    number, parameters, _ = serving
     try:
         model_of(parameters)
     except Unsupported as error:

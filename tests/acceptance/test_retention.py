@@ -1,4 +1,4 @@
-"""The running service removes what is past its time, and keeps everything else."""
+"""The running service removes what is past its time or beyond its bound, and keeps everything else."""
 
 import psycopg
 import pytest
@@ -52,3 +52,59 @@ def test_expired_rows_are_removed_by_the_running_service(environment: dict[str, 
             )
             for table in ("events", "feature_event_consumed", "feature_consumer_dlq", "audit_log"):
                 assert service.metric("reco_maintenance_deleted_rows_total", table=table) == 1
+
+
+@pytest.mark.shows(
+    "RETENTION_HISTORIES_DAYS", "RETENTION_ITEMS_DAYS", "RETENTION_PAIRS_PER_ITEM", "RETENTION_PAIRS_DAYS"
+)
+def test_tables_of_features_are_bounded_by_the_running_service(environment: dict[str, str], database_url: str) -> None:
+    settings = {
+        "RETENTION_HISTORIES_DAYS": "3",
+        "RETENTION_ITEMS_DAYS": "5",
+        "RETENTION_PAIRS_PER_ITEM": "260",
+        "RETENTION_PAIRS_DAYS": "2",
+    }
+    with psycopg.connect(database_url, autocommit=True) as database:
+        database.execute(
+            "INSERT INTO user_history (user_id, updated_at) "
+            "SELECT 'user-' || days, now() - make_interval(days => days) FROM unnest(ARRAY[2, 4]) AS days"
+        )
+        database.execute(
+            "INSERT INTO item_stats (item_id, frequency, events, popular_ms, created_at) SELECT 'item-' || days, 1, 1, "
+            "extract(EPOCH FROM now() - make_interval(days => days)) * 1000, now() - interval '6 days' "
+            "FROM unnest(ARRAY[4, 6]) AS days"
+        )
+        # Four hundred items, each of which met each other one; those with near numbers more often.
+        database.execute(
+            "INSERT INTO item_stats (item_key, item_id, frequency, events, popular_ms) SELECT n, 'other-' || n, 10, "
+            "10, extract(EPOCH FROM now()) * 1000 FROM generate_series(1001, 1400) AS s (n)"
+        )
+        database.execute(
+            "INSERT INTO item_pairs (item_a, item_b, weight, created_minute) SELECT a, b, 1.0 / (b - a), "
+            "extract(EPOCH FROM now()) / 60 - CASE WHEN a % 2 = 0 THEN 1 ELSE 3 END * 1440 "
+            "FROM generate_series(1001, 1400) AS s (a) JOIN generate_series(1001, 1400) AS t (b) ON a < b"
+        )
+
+        def rows(query: str) -> set[object]:
+            return {value for (value,) in database.execute(query.encode())}
+
+        with running({**environment, **settings}) as service:
+            eventually(
+                lambda: (
+                    rows("SELECT user_id FROM user_history") == {"user-2"}
+                    and rows("SELECT item_id FROM item_stats WHERE item_key < 1000") == {"item-4"}
+                    # Far from each other, and met first three days ago.
+                    and rows("SELECT count(*) FROM item_pairs WHERE item_b - item_a > 390 AND item_a % 2 = 1") == {0}
+                ),
+                45.0,
+                service.describe,
+            )
+            # The young ones of the same distance, and the best of each item.
+            assert rows("SELECT count(*) FROM item_pairs WHERE item_b - item_a > 390 AND item_a % 2 = 0") == {20}
+            assert rows("SELECT count(*) FROM item_pairs WHERE item_b - item_a < 130") == {129 * 400 - 129 * 130 // 2}
+            deleted = {
+                table: service.metric("reco_maintenance_deleted_rows_total", table=table)
+                for table in ("user_history", "item_stats", "item_pairs")
+            }
+            assert deleted["user_history"] == deleted["item_stats"] == 1
+            assert deleted["item_pairs"] > 0

@@ -15,9 +15,8 @@ from app import metrics
 from app.adapters import analytics
 from app.adapters.analytics import SOURCES
 from app.api.analytics import answer_of
-from tests.support.pipeline import database
+from tests.support.pipeline import database, keeping
 from workers.maintenance import Maintenance
-from workers.retention import RetentionOptions
 
 SUMS = ("analytics_shown", "analytics_watches", "analytics_items", "analytics_variants")
 NOW = datetime.now(UTC)
@@ -120,7 +119,7 @@ async def test_names_from_clients_make_a_bounded_number_of_rows_and_series(
     assert sum(row["clicked"] for row in rows) == 3
     assert variants == 42
     async with database(database_url) as opened:
-        keep = RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=180)
+        keep = keeping()
         maintenance = Maintenance(opened, None, keep, counted_within_sec=900.0)
         await maintenance.observe_kpis()
         assert shown_series() == {"popular": 3.0, "other": 1200.0}

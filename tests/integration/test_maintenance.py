@@ -7,9 +7,8 @@ import psycopg
 
 from app import metrics
 from app.adapters import replay
-from tests.support.pipeline import counted, database, until
+from tests.support.pipeline import counted, database, keeping, until
 from workers.maintenance import Maintenance
-from workers.retention import RetentionOptions
 
 MINUTE_MS = 60_000
 
@@ -29,7 +28,7 @@ async def test_backlogs_and_the_oldest_transaction_set_their_gauges(pool: asyncp
         maintenance = Maintenance(
             opened,
             None,
-            RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=180),
+            keeping(),
             counted_within_sec=900.0,
         )
         await maintenance.observe()
@@ -82,7 +81,7 @@ async def test_resolved_dead_letters_are_counted_once_over_all_processes(pool: a
 
     await asyncio.to_thread(resolve)
     async with database(database_url) as opened:
-        keep = RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=180)
+        keep = keeping()
         await asyncio.gather(*(Maintenance(opened, None, keep, counted_within_sec=900.0).observe() for _ in range(3)))
     assert counted(metrics.DLQ_EVENTS, outcome="replayed") == before["replayed"] + 3
     assert counted(metrics.DLQ_EVENTS, outcome="discarded") == before["discarded"] + 2

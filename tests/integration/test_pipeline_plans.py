@@ -6,7 +6,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from app.adapters import dead_letters, erasures, features, outbox, retention, uncounted
+from app.adapters import dead_letters, erasures, features, gone, outbox, pair_bounds, retention, uncounted
 
 ROWS: Final = 5000
 NOW: Final = datetime.now(UTC)
@@ -31,6 +31,11 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "retention of events": (retention._SQL["events"], (3_000_000.0, 100)),
     "retention of dead letters": (retention._SQL["feature_consumer_dlq"], (3_000_000.0, 100)),
     "retention of the audit log": (retention._SQL["audit_log"], (3_000_000.0, 100)),
+    "items to judge the pairs of": (pair_bounds._SQL["items_after"], (10, 100)),
+    "pairs to judge": (pair_bounds._SQL["read"], ([1, 2, 3], 1, 100.0)),
+    "pairs to delete": (pair_bounds._SQL["delete"], ("{1,2}", "{2,3}", "{1,1}")),
+    "pairs of items that are gone": (gone._SQL["delete_pairs"], ([1, 2, 3], 100)),
+    "items that are gone": (gone._SQL["remove_items"], ([1, 2, 3], 3_000_000.0)),
 }
 
 

@@ -5,8 +5,8 @@ from collections import Counter
 import asyncpg
 
 from app import metrics
-from tests.support.pipeline import counted, database
-from workers.retention import Retention, RetentionOptions
+from tests.support.pipeline import counted, database, keeping
+from workers.retention import Retention
 
 
 async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool, database_url: str) -> None:
@@ -50,7 +50,7 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
     )
     before = counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed")
     async with database(database_url) as opened:
-        retention = Retention(opened, RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=35))
+        retention = Retention(opened, keeping(audit_days=35))
         deleted: Counter[str] = Counter()
         while turn := await retention.sweep():  # nothing is due again for a while once all of it is done
             deleted.update(turn)

@@ -11,10 +11,10 @@ from aiokafka import ConsumerRecord
 from app.adapters.postgres import Database
 from app.core import events
 from app.core.messages import decode_message
+from tests.support.pipeline import keeping
 from workers.batch import FeatureWriter
 from workers.incoming import Incoming, read_record
 from workers.maintenance import Maintenance
-from workers.retention import RetentionOptions
 
 Pool = asyncpg.Pool
 Queued = tuple[str, int | None]
@@ -47,8 +47,7 @@ async def finish_left_over(opened: Database, pool: Pool) -> int:
     await pool.execute("ALTER TABLE user_erasures DISABLE TRIGGER USER")  # or the new time is another erasure
     await pool.execute("UPDATE user_erasures SET erased_at = erased_at - interval '1 minute'")
     await pool.execute("ALTER TABLE user_erasures ENABLE TRIGGER USER")
-    keep = RetentionOptions(events_days=35, dedupe_days=35, resolved_days=30, audit_days=180)
-    return await Maintenance(opened, None, keep, counted_within_sec=900.0).finish_erasures()
+    return await Maintenance(opened, None, keeping(), counted_within_sec=900.0).finish_erasures()
 
 
 async def unfinished(pool: Pool) -> int:

@@ -8,12 +8,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+from msgspec import structs
 
 from app.adapters.kafka import KafkaOptions, TopicOptions
 from app.adapters.postgres import Database, PoolOptions
 from app.core.events import TOPIC_INTERACTIONS
+from app.options import retention_options
+from app.settings import Settings
 from app.supervisor import Progress
 from workers.relay import Relay, RelayOptions
+from workers.retention import RetentionOptions
 
 
 @asynccontextmanager
@@ -32,6 +36,12 @@ async def database(url: str, **changes: Any) -> AsyncIterator[Database]:
         yield opened
     finally:
         await opened.close(timeout_sec=1.0)
+
+
+def keeping(**changes: Any) -> RetentionOptions:
+    """What retention keeps by default, with changes."""
+    minimal = {"DATABASE_URL": "postgresql://reco@localhost/reco", "KAFKA_BOOTSTRAP_SERVERS": "localhost:9092"}
+    return structs.replace(retention_options(Settings.from_env(minimal)), **changes)
 
 
 def kafka_options(bootstrap_servers: str) -> KafkaOptions:

@@ -68,12 +68,19 @@ def test_tls_checks_the_servers_certificate() -> None:
         ({"KAFKA_SECURITY_PROTOCOL": "TLS"}, "KAFKA_SECURITY_PROTOCOL"),
         ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "KAFKA_SASL_MECHANISM"),
         ({"KAFKA_BOOTSTRAP_SERVERS": ""}, "KAFKA_BOOTSTRAP_SERVERS"),
-        ({"RETENTION_DEDUPE_DAYS": "7"}, "RETENTION_DEDUPE_DAYS"),
+        ({"RETENTION_DEDUPE_DAYS": "7"}, "RETENTION_DEDUPE_DAYS=7: must be at least 14"),
+        ({"RETENTION_HISTORIES_DAYS": "0.5"}, "RETENTION_HISTORIES_DAYS=0.5: must be at least 1"),
+        ({"RETENTION_PAIRS_DAYS": "0", "APP_ENV": "test"}, "RETENTION_PAIRS_DAYS"),
     ],
 )
 def test_settings_that_cannot_work_are_named(changes: dict[str, str], named: str) -> None:
     with pytest.raises(UserError, match=named):
         Settings.from_env(MINIMAL | changes)
+
+
+def test_a_test_may_keep_rows_for_minutes() -> None:
+    settings = Settings.from_env(MINIMAL | {"APP_ENV": "test", "RETENTION_DEDUPE_DAYS": "0.01"})
+    assert settings.retention_dedupe_days == 0.01
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""What keeps the tables of features bounded: weak pairs, and users and items that are gone, leave them."""
+
+import asyncio
+import time
+
+import asyncpg
+
+from app import metrics
+from app.adapters import features
+from app.adapters.postgres import Database
+from tests.support.consuming import incoming
+from tests.support.pipeline import counted, database, keeping, message
+from workers.batch import FeatureWriter
+from workers.gone import GoneRemover
+from workers.incoming import Incoming
+from workers.pair_pruner import PairPruner
+
+Pool = asyncpg.Pool
+OLD = "interval '500 days'"
+LONG_AGO_MS = "(extract(EPOCH FROM now() - interval '500 days') * 1000)::bigint"
+KEEP = keeping(pairs_per_item=300)
+
+
+def viewed(user_id: str, *item_ids: str) -> list[Incoming]:
+    """Views of these items, one after the other, as the consumer polls them."""
+    now_ms = time.time_ns() // 1_000_000
+    return incoming(
+        *(
+            message(f"viewed-{user_id}-{item_id}", user_id=user_id, item_id=item_id, ts_ms=now_ms + place)
+            for place, item_id in enumerate(item_ids)
+        )
+    )
+
+
+async def plant_items(pool: Pool, count: int) -> None:
+    """Items 1 to `count`, all alike."""
+    await pool.execute(
+        "INSERT INTO item_stats (item_id, frequency, events, users, popular_ms) SELECT 'item-' || n, 10, 10, 10, "
+        "extract(EPOCH FROM now()) * 1000 FROM generate_series(1, $1::integer) AS s (n)",
+        count,
+    )
+
+
+async def plant_pairs(pool: Pool, days: int) -> None:
+    """Each two items met, those with near numbers more often; first so many days ago."""
+    await pool.execute(
+        "INSERT INTO item_pairs (item_a, item_b, weight, created_minute) SELECT a.item_key, b.item_key, "
+        "1.0 / (b.item_key - a.item_key), extract(EPOCH FROM now()) / 60 - $1::integer * 1440 "
+        "FROM item_stats AS a JOIN item_stats AS b ON a.item_key < b.item_key",
+        days,
+    )
+
+
+async def walk(pool: Pool, opened: Database) -> int:
+    """A whole walk over the pairs; returns how many it deleted."""
+    await pool.execute("UPDATE table_walks SET position = 0, began_at = '-infinity'")
+    pruner, deleted = PairPruner(opened, KEEP), 0
+    while True:
+        deleted += await pruner.sweep()
+        if await pool.fetchval("SELECT position FROM table_walks WHERE walk = 'item_pairs'") == 0:
+            return deleted
+
+
+async def test_old_pairs_beyond_the_best_of_each_item_go(pool: Pool, database_url: str) -> None:
+    await plant_items(pool, 500)
+    await plant_pairs(pool, days=30)
+    before = counted(metrics.MAINTENANCE_DELETED, table="item_pairs")
+    async with database(database_url) as opened:
+        deleted = await walk(pool, opened) + await walk(pool, opened)
+        assert await walk(pool, opened) == 0
+    left = await pool.fetchval("SELECT count(*) FROM item_pairs")
+    assert deleted == 500 * 499 // 2 - left > 0
+    assert counted(metrics.MAINTENANCE_DELETED, table="item_pairs") == before + deleted
+    assert left <= 500 * 300
+    # The neighbours of an item in the middle of the row, and of the first: all of their 300 best.
+    for item, near in ((250, range(100, 401)), (1, range(1, 302))):
+        kept = await pool.fetch("SELECT item_a + item_b - $1 FROM item_pairs WHERE $1 IN (item_a, item_b)", item)
+        assert {key for (key,) in kept} >= set(near) - {item}
+
+
+async def test_young_pairs_stay(pool: Pool, database_url: str) -> None:
+    await plant_items(pool, 400)
+    await plant_pairs(pool, days=6)
+    async with database(database_url) as opened:
+        assert await walk(pool, opened) + await walk(pool, opened) == 0
+
+
+async def test_a_pair_that_is_being_added_to_stays_and_nobody_waits(pool: Pool, database_url: str) -> None:
+    await plant_items(pool, 400)
+    await plant_pairs(pool, days=30)
+    pairs = [(f"item-{n}", "item-400") for n in range(1, 90)]  # far from item 400, and all but the first from n
+    async with database(database_url) as opened:
+        await walk(pool, opened)
+        async with pool.acquire() as connection, connection.transaction():
+            keys = await features.ItemKeys().of(connection, {item for pair in pairs for item in pair})
+            await features.add_to_pairs(connection, {pair: [0.0, 1.0, 0.0, 0.0] for pair in pairs}, keys)
+            async with asyncio.timeout(20.0):
+                await walk(pool, opened)
+                await walk(pool, opened)
+    assert await pool.fetchval("SELECT count(*) FROM item_pairs WHERE item_b = 400 AND met = 1") == 89
+
+
+async def test_two_pruners_do_the_work_of_one(pool: Pool, database_url: str) -> None:
+    await plant_items(pool, 500)
+    await plant_pairs(pool, days=30)
+    async with database(database_url) as opened, database(database_url) as other:
+        alone = await walk(pool, opened)
+        both = await asyncio.gather(walk(pool, opened), PairPruner(other, KEEP).sweep())
+        assert alone + sum(both) == 500 * 499 // 2 - await pool.fetchval("SELECT count(*) FROM item_pairs")
+
+
+async def test_histories_of_users_who_are_gone_go(pool: Pool, database_url: str) -> None:
+    await pool.execute(
+        "INSERT INTO user_history (user_id, history, updated_at) SELECT 'user-' || n, 'x', "
+        f"CASE WHEN n % 2 = 0 THEN now() ELSE now() - {OLD} END FROM generate_series(1, 3000) AS s (n)"
+    )
+    before = counted(metrics.MAINTENANCE_DELETED, table="user_history")
+    async with database(database_url) as opened:
+        await GoneRemover(opened, KEEP).sweep()
+    assert await pool.fetchval("SELECT count(*) FROM user_history") == 1500
+    assert counted(metrics.MAINTENANCE_DELETED, table="user_history") == before + 1500
+
+
+async def plant_gone_items(pool: Pool) -> None:
+    """`gone` has a pair; `listed` is in the catalogue, `imported` came of late, `wanted` had an event today."""
+    await pool.execute(
+        "INSERT INTO item_stats (item_key, item_id, frequency, popular_ms, created_at) VALUES "
+        f"(101, 'gone', 1, {LONG_AGO_MS}, now() - {OLD}), (102, 'listed', 1, {LONG_AGO_MS}, now() - {OLD}), "
+        f"(103, 'imported', 1, {LONG_AGO_MS}, now()), "
+        f"(104, 'wanted', 1, extract(EPOCH FROM now()) * 1000, now() - {OLD}); "
+        "INSERT INTO item_pairs (item_a, item_b, weight) VALUES (101, 104, 1), (102, 104, 1); "
+        "INSERT INTO items (item_id) VALUES ('listed')"
+    )
+
+
+async def test_items_that_are_gone_go_with_their_pairs(pool: Pool, database_url: str) -> None:
+    await plant_gone_items(pool)
+    async with database(database_url) as opened:
+        await GoneRemover(opened, KEEP).sweep()
+    assert await pool.fetchval("SELECT array_agg(item_id ORDER BY item_key) FROM item_stats") == [
+        "listed",
+        "imported",
+        "wanted",
+    ]
+    assert await pool.fetch("SELECT item_a, item_b FROM item_pairs") == [(102, 104)]
+
+
+async def test_items_stay_while_a_rebuild_has_copied_their_keys(pool: Pool, database_url: str) -> None:
+    await plant_gone_items(pool)
+    await pool.execute("INSERT INTO feature_generations (generation, state, parameters) VALUES (7, 'building', '{}')")
+    async with database(database_url) as opened:
+        await GoneRemover(opened, KEEP).sweep()
+        assert await pool.fetchval("SELECT count(*) FROM item_stats") == 4
+        await pool.execute("DELETE FROM feature_generations")
+        await GoneRemover(opened, KEEP).sweep()
+    assert await pool.fetchval("SELECT count(*) FROM item_stats") == 3
+
+
+async def test_a_consumer_that_knew_the_key_of_a_gone_item_counts_it_anew(pool: Pool, database_url: str) -> None:
+    async with database(database_url) as opened, database(database_url) as other:
+        old, fresh = FeatureWriter(opened, max_retries=1), FeatureWriter(other, max_retries=1)
+        await old.apply(viewed("ann", "gone", "wanted"))
+        await pool.execute(
+            f"UPDATE item_stats SET popular_ms = {LONG_AGO_MS}, created_at = now() - {OLD} WHERE item_id = 'gone'"
+        )
+        await GoneRemover(opened, KEEP).sweep()
+        assert await pool.fetchval("SELECT count(*) FROM item_pairs") == 0
+        # The other one gives the item a new key.
+        assert (await fresh.apply(viewed("bob", "gone"))).counted == 1
+        assert (await old.apply(viewed("cid", "gone", "wanted"))).counted == 2
+    rows = await pool.fetch("SELECT item_id, views FROM item_stats ORDER BY item_id")
+    assert [tuple(row) for row in rows] == [("gone", 2), ("wanted", 2)]
+    assert (
+        await pool.fetchval(
+            "SELECT count(*) FROM item_pairs AS p JOIN item_stats AS a ON a.item_key = p.item_a "
+            "JOIN item_stats AS b ON b.item_key = p.item_b"
+        )
+        == 1
+    )
+
+
+async def test_a_history_with_a_gone_item_makes_no_pair_with_it(pool: Pool, database_url: str) -> None:
+    async with database(database_url) as opened:
+        writer = FeatureWriter(opened, max_retries=1)
+        await writer.apply(viewed("ann", "gone", "wanted"))
+        await pool.execute(
+            f"UPDATE item_stats SET popular_ms = {LONG_AGO_MS}, created_at = now() - {OLD} WHERE item_id = 'gone'"
+        )
+        await GoneRemover(opened, KEEP).sweep()
+        assert (await writer.apply(viewed("ann", "new"))).counted == 1
+    assert await pool.fetchval("SELECT array_agg(item_id ORDER BY item_id) FROM item_stats") == ["new", "wanted"]
+    assert await pool.fetchval("SELECT count(*) FROM item_pairs") == 1

@@ -1,0 +1,86 @@
+"""Removes what is left of users and items that are gone: histories, sums of items, and their pairs."""
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from app import metrics
+from app.adapters import gone, walks
+from app.adapters.postgres import Database
+from workers.retention import RetentionOptions
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_BLOCKS: Final = 1_000
+"""8 MB of a table are looked at in a statement."""
+_ITEMS: Final = 100
+_PAIRS: Final = 5_000
+_TURN_SEC: Final = 0.5
+# Consumers wait for us that long at most, once for a hundred items.
+_WAIT_MS: Final = 100
+# So many walks in the time that something is kept.
+_WALKS: Final = 400
+_LONGEST_PAUSE_SEC: Final = 24 * 3600.0
+_DAY_SEC: Final = 86_400.0
+
+
+class GoneRemover:
+    """`sweep` is a turn. Any number of processes may take turns: one at a time goes on with a walk, where it is."""
+
+    def __init__(self, database: Database, keep: RetentionOptions) -> None:
+        self._database = database
+        self._histories_sec = keep.histories_days * _DAY_SEC
+        self._items_sec = keep.items_days * _DAY_SEC
+
+    async def sweep(self) -> None:
+        """Walks on for about a second. Raises `DependencyDown`."""
+        for step in (self._histories, self._items):
+            ends = time.monotonic() + _TURN_SEC
+            while await step() and time.monotonic() < ends:
+                pass
+
+    async def _histories(self) -> bool:
+        """One step; False at the end of the walk, or when it is not ours."""
+        async with self._database.connection() as connection, connection.transaction():
+            first = await walks.take(connection, "user_history", every_sec=_pause(self._histories_sec))
+            if first is None:
+                return False
+            end = first + _BLOCKS
+            deleted = await gone.forget_histories(connection, first, end, older_sec=self._histories_sec)
+            position = end if end < await walks.blocks_of(connection, "user_history") else 0
+            await walks.advance(connection, "user_history", since=first, position=position)
+        metrics.MAINTENANCE_DELETED.labels("user_history").inc(deleted)
+        return position > 0
+
+    async def _items(self) -> bool:
+        """One step; False at the end of the walk, or when it goes on later."""
+        pairs = removed = position = 0
+        async with self._database.connection() as connection, connection.transaction():
+            first = await walks.take(connection, "item_stats", every_sec=_pause(self._items_sec))
+            if first is None:
+                return False
+            end = first + _BLOCKS
+            keys = await gone.gone_items(connection, first, end, older_sec=self._items_sec, limit=_ITEMS)
+            if keys:
+                pairs = await gone.delete_pairs(connection, keys, limit=_PAIRS)
+                removed = await self._remove(connection, keys) if pairs < _PAIRS else 0
+            if is_done := removed == len(keys) < _ITEMS:
+                position = end if end < await walks.blocks_of(connection, "item_stats") else 0
+                await walks.advance(connection, "item_stats", since=first, position=position)
+        metrics.MAINTENANCE_DELETED.labels("item_stats").inc(removed)
+        metrics.MAINTENANCE_DELETED.labels("item_pairs").inc(pairs)
+        return position > 0 if is_done else removed > 0 or pairs > 0
+
+    async def _remove(self, connection: "Connection", keys: list[int]) -> int:
+        """0 when those who count leave no gap: the next turn tries again."""
+        try:
+            async with connection.transaction():
+                return await gone.remove_items(connection, keys, older_sec=self._items_sec, wait_ms=_WAIT_MS)
+        except asyncpg.LockNotAvailableError:
+            return 0
+
+
+def _pause(kept_sec: float) -> float:
+    return min(kept_sec / _WALKS, _LONGEST_PAUSE_SEC)

@@ -1,0 +1,82 @@
+"""Keeps the table of pairs bounded: the best pairs of each item and the young ones stay, a few items a step."""
+
+import time
+from typing import Final
+
+from app import metrics
+from app.adapters import pair_bounds, walks
+from app.adapters.generations import ServingGeneration
+from app.adapters.postgres import Database
+from app.core.batch_size import BatchSize
+from app.errors import TooLarge
+from workers.retention import RetentionOptions
+
+_ITEMS: Final = 200
+# So much of a step Postgres may take: it reads the pairs, and the consumer has the rest of its time.
+_STEP_SEC: Final = 0.4
+# One turn of maintenance ends after this time even if more pairs are to go.
+_TURN_SEC: Final = 1.0
+# So many walks in the time in which a pair is young: what is no longer young goes soon, and walks read the whole table.
+_WALKS: Final = 48
+_MINUTES: Final = 24 * 60
+_DAY_SEC: Final = 86_400.0
+
+
+class PairPruner:
+    """`sweep` is a turn. Any number of processes may take turns: one at a time goes on with the walk, where it is."""
+
+    def __init__(self, database: Database, keep: RetentionOptions) -> None:
+        self._database = database
+        self._kept = keep.pairs_per_item
+        self._young_days = keep.pairs_days
+        self._size = BatchSize(_ITEMS, _STEP_SEC)
+        self._generation = ServingGeneration()
+
+    async def sweep(self) -> int:
+        """Walks on for about a second; returns how many pairs were deleted. Raises `DependencyDown`."""
+        deleted, ends = 0, time.monotonic() + _TURN_SEC
+        while time.monotonic() < ends:
+            started, limit = time.monotonic(), self._size.limit
+            try:
+                pairs, goes_on = await self._step(limit)
+            except TooLarge:
+                self._size.too_large(limit)
+                if limit > 1:
+                    continue
+                await self._pass_over()  # its pairs go as those of the other items
+                raise
+            deleted += pairs
+            if not goes_on:
+                break
+            self._size.fitted(limit, time.monotonic() - started)
+        return deleted
+
+    async def _step(self, limit: int) -> tuple[int, bool]:
+        """How many pairs were deleted, and whether the walk goes on; not at its end, nor in another process."""
+        deleted, every_sec = 0, self._young_days * _DAY_SEC / _WALKS
+        async with self._database.connection() as connection, connection.transaction():
+            position = await walks.take(connection, "item_pairs", every_sec=every_sec)
+            if position is None:
+                return 0, False
+            model = await self._generation.follow(connection)
+            keys = await pair_bounds.items_after(connection, position, limit)
+            floors = {}
+            for item in await pair_bounds.read_crowded(
+                connection, keys, kept=self._kept, young_minutes=self._young_days * _MINUTES
+            ):
+                judged = item.judged(self._kept, model)
+                floors[item.key] = judged.floor
+                deleted += await pair_bounds.prune(connection, item, judged.pruned)
+            if floors:
+                await pair_bounds.set_floors(connection, floors)
+            is_last = len(keys) < limit
+            await walks.advance(connection, "item_pairs", since=position, position=0 if is_last else keys[-1])
+        metrics.MAINTENANCE_DELETED.labels("item_pairs").inc(deleted)
+        return deleted, not is_last
+
+    async def _pass_over(self) -> None:
+        async with self._database.connection() as connection, connection.transaction():
+            position = await walks.take(connection, "item_pairs", every_sec=0.0)
+            if position is not None:
+                for key in await pair_bounds.items_after(connection, position, 1):
+                    await walks.advance(connection, "item_pairs", since=position, position=key)
