@@ -45,6 +45,7 @@ def retention_options(settings: Settings) -> RetentionOptions:
         dedupe_days=settings.retention_dedupe_days,
         resolved_days=settings.retention_resolved_days,
         audit_days=settings.retention_audit_days,
+        sessions_days=settings.retention_sessions_days,
         histories_days=settings.retention_histories_days,
         items_days=settings.retention_items_days,
         pairs_per_item=settings.retention_pairs_per_item,

@@ -119,6 +119,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     retention_dedupe_days: Positive = 35.0
     retention_resolved_days: Positive = 30.0
     retention_audit_days: Positive = 180.0
+    retention_sessions_days: Positive = 1.0
     retention_histories_days: Positive = 400.0
     retention_items_days: Positive = 400.0
     # Lists read 260: 200 neighbours and 60 followers.
@@ -216,6 +217,7 @@ LEAST_DAYS: Mapping[str, float] = {
     "retention_dedupe_days": 14.0,
     "retention_resolved_days": 1.0,
     "retention_audit_days": 1.0,
+    "retention_sessions_days": 1.0,
     "retention_histories_days": 1.0,
     "retention_items_days": 1.0,
     "retention_pairs_days": 1.0,

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from app import metrics
-from app.adapters import analytics, retention, sessions
+from app.adapters import analytics, retention
 from app.adapters.postgres import Database
 from app.adapters.retention import Table
 
@@ -33,7 +33,7 @@ _SCANNED_EVERY_SEC: Final = 3600.0
 
 
 class RetentionOptions(Struct, frozen=True, kw_only=True):
-    """Days that rows are kept: events, dedupe rows, the audit log, and dead letters and dead rows once resolved;
+    """Days that rows are kept: events, dedupe rows, the audit log, sessions, dead letters and dead rows once resolved;
     histories and items after their last event; and pairs, of which each item keeps its best ones for longer.
     """
 
@@ -41,6 +41,7 @@ class RetentionOptions(Struct, frozen=True, kw_only=True):
     dedupe_days: float
     resolved_days: float
     audit_days: float
+    sessions_days: float
     histories_days: float
     items_days: float
     pairs_days: float
@@ -57,7 +58,7 @@ class Retention:
             "events": options.events_days,
             "feature_consumer_dlq": options.resolved_days,
             "event_outbox": options.resolved_days,
-            "sessions": sessions.KEEP_DAYS,
+            "sessions": options.sessions_days,
             "analytics_shown": analytics.KEEP_DAYS,
             "analytics_watches": analytics.KEEP_DAYS,
             "analytics_items": analytics.KEEP_DAYS,

@@ -1,4 +1,4 @@
-"""Sessions of the last day, and the user who began each."""
+"""Sessions of late, and the user who began each."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
 _SQL = sql.load(__file__)
 
-KEEP_DAYS: Final = 1.0
-_KEEP_MS: Final = int(KEEP_DAYS * 86_400_000)
+_YOUNG_MS: Final = 86_400_000
 
 
 class Session(Struct, frozen=True):
@@ -30,7 +29,7 @@ async def remember(connection: "Connection", sessions: Mapping[str, Session]) ->
         list(sessions),
         [session.user_id for session in sessions.values()],
         [session.started_ms for session in sessions.values()],
-        _KEEP_MS,
+        _YOUNG_MS,
     )
 
 

@@ -55,16 +55,25 @@ def test_expired_rows_are_removed_by_the_running_service(environment: dict[str, 
 
 
 @pytest.mark.shows(
-    "RETENTION_HISTORIES_DAYS", "RETENTION_ITEMS_DAYS", "RETENTION_PAIRS_PER_ITEM", "RETENTION_PAIRS_DAYS"
+    "RETENTION_SESSIONS_DAYS",
+    "RETENTION_HISTORIES_DAYS",
+    "RETENTION_ITEMS_DAYS",
+    "RETENTION_PAIRS_PER_ITEM",
+    "RETENTION_PAIRS_DAYS",
 )
 def test_tables_of_features_are_bounded_by_the_running_service(environment: dict[str, str], database_url: str) -> None:
     settings = {
+        "RETENTION_SESSIONS_DAYS": "2",
         "RETENTION_HISTORIES_DAYS": "3",
         "RETENTION_ITEMS_DAYS": "5",
         "RETENTION_PAIRS_PER_ITEM": "260",
         "RETENTION_PAIRS_DAYS": "2",
     }
     with psycopg.connect(database_url, autocommit=True) as database:
+        database.execute(
+            "INSERT INTO sessions (session_id, user_id, started_ms, created_at) "
+            "SELECT 'session-' || days, 'ann', 1, now() - make_interval(days => days) FROM unnest(ARRAY[1, 3]) AS days"
+        )
         database.execute(
             "INSERT INTO user_history (user_id, updated_at) "
             "SELECT 'user-' || days, now() - make_interval(days => days) FROM unnest(ARRAY[2, 4]) AS days"
@@ -91,7 +100,8 @@ def test_tables_of_features_are_bounded_by_the_running_service(environment: dict
         with running({**environment, **settings}) as service:
             eventually(
                 lambda: (
-                    rows("SELECT user_id FROM user_history") == {"user-2"}
+                    rows("SELECT session_id FROM sessions") == {"session-1"}
+                    and rows("SELECT user_id FROM user_history") == {"user-2"}
                     and rows("SELECT item_id FROM item_stats WHERE item_key < 1000") == {"item-4"}
                     # Far from each other, and met first three days ago.
                     and rows("SELECT count(*) FROM item_pairs WHERE item_b - item_a > 390 AND item_a % 2 = 1") == {0}

@@ -61,10 +61,12 @@ def test_strength_without_followers_is_the_similarity_of_lists() -> None:
 
 
 @pytest.mark.slow
-def test_a_log_with_pruned_pairs_is_predicted_as_well_as_with_all() -> None:
-    messages = list(log(World(events=6_000, users=60, items=360, groups=1, hours=24.0 * 20, new_items=0.0), random.Random(5).random))
-    pruned = PrunedLog(kept=260, young_ms=DAY_MS, every=500)
+def test_a_log_whose_items_keep_few_pairs_is_predicted_as_well() -> None:
+    """Fewer than lists read, so that a log of seconds prunes some."""
+    world = World(events=6_000, users=60, items=360, groups=1, hours=24.0 * 20, new_items=0.0)
+    messages = list(log(world, random.Random(5).random))
+    pruned = PrunedLog(kept=150, young_ms=DAY_MS, every=500)
     found, expected = scores(messages, pruned), scores(messages, PlayedLog())
     assert pruned.pairs.stored < pruned.pairs.ever * 0.9
     for name in expected:
-        assert found[name].all.hit_rate >= 0.995 * expected[name].all.hit_rate
+        assert found[name].all.hit_rate >= 0.98 * expected[name].all.hit_rate
