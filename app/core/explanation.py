@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from app.core.exploration import EXPLORE
 from app.core.item_index import ItemIndex
@@ -94,16 +95,17 @@ class Explainer:
         for seed, weight in zip(self._profile.seeds, self._profile.weights, strict=True):
             near = self._neighbours.get(seed.item_id, NO_NEIGHBOURS)
             part = weight * (
-                _value(near.numbers, near.similarities, number) + _value(near.followers, near.following, number)
+                _value(near.neighbour_entries(), "similarity", number)
+                + _value(near.follower_entries(), "following", number)
             )
             if part > 0.0:
                 causes.append(Cause(seed.item_id, seed.kind, part))
         return tuple(nlargest(_CAUSES, causes, key=lambda cause: cause.part))
 
 
-def _value(numbers: bytes, values: bytes, number: int | None) -> float:
-    places = (np.frombuffer(numbers, np.int32) == number).nonzero()[0]
-    return float(np.frombuffer(values, np.float32)[places[0]]) if len(places) else 0.0
+def _value(entries: NDArray[np.void], column: str, number: int | None) -> float:
+    found = entries[column][entries["number"] == number]
+    return found.item(0) if len(found) else 0.0
 
 
 def in_words(item: Explanation, titles: Mapping[str, str | None], category: str | None) -> str:

@@ -69,7 +69,7 @@ class ItemTable:
         self.prior = np.zeros(0, np.float32)
         self.own_repeats = np.zeros(0, np.float32)
         self.hashes = np.zeros(0, np.uint32)
-        self.rows = np.zeros(0, np.intp)
+        self.rows = np.zeros(0, np.int32)
 
     def update(self, numbers: Numbers, sums: NDArray[np.float64]) -> None:
         """Replaces the sums of these items, a row of `SUMS` each."""
@@ -114,6 +114,12 @@ class ItemTable:
             # With the weights, so that no others get their id.
             found = self._scores[id(weights)] = weights, scores
         return found[1]
+
+    def scores_of(self, numbers: Numbers, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As a row of `scores`, for a row of weights that are still learned: of these items alone, by item number."""
+        scores = np.empty(len(self.features), np.float32)
+        scores[numbers] = self.features.take(numbers, axis=0) @ weights[: len(ITEM_FEATURES)]
+        return scores
 
     def sums(self, numbers: Numbers) -> NDArray[np.float64]:
         """The stored sums of these items, a row of `SUMS` each."""

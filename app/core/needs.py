@@ -3,9 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TypeAlias
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from app.core.exploration import ExplorationPool
 from app.core.neighbours import Neighbours
@@ -18,15 +16,12 @@ FALLBACK_LIMIT: Final = 2_500
 
 
 class RankingInputs(Struct, frozen=True):
-    """What a user's candidates are ranked by. `neighbours`: of each item that was named. `item_scores`: of the
-    weights, as in `ItemTable.scores`, or None.
-    """
+    """What a user's candidates are ranked by. `neighbours`: of each item that was named."""
 
     neighbours: Mapping[str, Neighbours]
     popular: Popular
     weights: Weights
     model_version: str
-    item_scores: NDArray[np.float32] | None
     rules: Rules
     pool: ExplorationPool
 

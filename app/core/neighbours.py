@@ -20,22 +20,45 @@ _LASTING_CANDIDATE: Final = 10.0
 _FOLLOWING_EVIDENCE: Final = 1.0
 
 
+NEIGHBOUR: Final = np.dtype([("number", np.int32), ("similarity", np.float32), ("lasting", np.float32)])
+"""`number`: of `ItemIndex`. `lasting`: the similarity by users that met both, which does not age."""
+
+FOLLOWER: Final = np.dtype([("number", np.int32), ("following", np.float32)])
+"""What users went on to. `following`: the decayed share of the item's events that it followed."""
+
+
 class Neighbours(Struct, frozen=True):
-    """The items that go best with one item, in two lists.
+    """The items that go best with one item: its `neighbours` and its `followers`, best first.
 
-    The neighbours: `numbers` (int32, of `ItemIndex`), `similarities` and `lasting` (float32), best first. `lasting` is
-    the similarity by users that met both, which does not age. The followers, what users went on to: `followers`
-    (int32) and `following` (float32, the decayed share of the item's events that they followed).
-
-    All are bytes: an answer joins some twenty lists out of thousands, and bytes are joined fastest, with one look into
-    memory a list.
+    They are the bytes of arrays of `NEIGHBOUR` and `FOLLOWER`: an answer joins some twenty lists out of thousands, and
+    bytes are joined fastest, with one look into memory a list.
     """
 
-    numbers: bytes = b""
-    similarities: bytes = b""
-    lasting: bytes = b""
+    neighbours: bytes = b""
     followers: bytes = b""
-    following: bytes = b""
+
+    @staticmethod
+    def of(
+        numbers: NDArray[np.int32],
+        similarities: NDArray[np.floating],
+        lasting: NDArray[np.floating],
+        followers: NDArray[np.int32],
+        following: NDArray[np.floating],
+    ) -> "Neighbours":
+        """From columns: the first three are of the neighbours."""
+        near = np.empty(len(numbers), NEIGHBOUR)
+        near["number"], near["similarity"], near["lasting"] = numbers, similarities, lasting
+        then = np.empty(len(followers), FOLLOWER)
+        then["number"], then["following"] = followers, following
+        return Neighbours(near.tobytes(), then.tobytes())
+
+    def neighbour_entries(self) -> NDArray[np.void]:
+        """An array of `NEIGHBOUR`."""
+        return np.frombuffer(self.neighbours, NEIGHBOUR)
+
+    def follower_entries(self) -> NDArray[np.void]:
+        """An array of `FOLLOWER`."""
+        return np.frombuffer(self.followers, FOLLOWER)
 
 
 NO_NEIGHBOURS: Final = Neighbours()
@@ -90,13 +113,7 @@ def neighbours_of(seed: ItemSums, pairs: PairSums, *, now_ms: int, model: Model 
     events = seed.events * factor
     following = pairs.follows / seed.frequency * (events / (events + _FOLLOWING_EVIDENCE))
     then = _best(following, model.followers)
-    return Neighbours(
-        pairs.numbers[best].tobytes(),
-        similarities[best].astype(np.float32).tobytes(),
-        lasting.astype(np.float32).tobytes(),
-        pairs.numbers[then].tobytes(),
-        following[then].astype(np.float32).tobytes(),
-    )
+    return Neighbours.of(pairs.numbers[best], similarities[best], lasting, pairs.numbers[then], following[then])
 
 
 def _best(values: Values, count: int) -> NDArray[np.intp]:

@@ -85,11 +85,12 @@ class PlayedLog:
         found = Candidates(profile, neighbours, popular.numbers, self.table, now_ms=popular.log_ms)
         return found, len(profile.latest)
 
-    def recommend(self, user_id: str, candidates: Candidates, weights: NDArray[np.float64], k: int) -> list[str]:
+    def recommend(self, user_id: str, candidates: Candidates, weights: NDArray[np.floating], k: int) -> list[str]:
         """What the service would answer without rules and new items: a log tells of neither. `weights`: of the user's
         size of history.
         """
-        ranking = Ranking(self.index, candidates, weights.astype(np.float32))
+        weights = weights.astype(np.float32)
+        ranking = Ranking(self.index, candidates, weights, self.table.scores_of(candidates.numbers, weights))
         best = ranking.ranked({}, (), "learned", NO_EXCLUSIONS).best(k)
         if len(best) < k:
             history = self.history(user_id)

@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from app.core.accumulators import places_of_best
 from app.core.history import seen_hash
 from app.core.item_index import ItemIndex, Numbers
 
@@ -50,18 +51,10 @@ class Ranked:
         """The `count` best items in order, or all if there are fewer. Of equal scores the lesser id comes first: item
         numbers differ from process to process.
         """
-        scores = self._scores
-        least = _LEAST
-        if len(scores) > count:
-            # To put thousands in order for the sake of twenty would cost as much as adding them up.
-            least = max(least, np.partition(scores, len(scores) - count)[-count])
-        places = (scores >= least).nonzero()[0]
-        scores = scores.take(places)
-        order = scores.argsort()[::-1]
+        places = places_of_best(self._scores, count)
         ids = self._index.ids
-        places = places.take(order)
         found = [ids[number] for number in self._numbers.take(places).tolist()]
-        values = scores.take(order).tolist()
+        values = self._scores.take(places).tolist()
         self._rows = dict(zip(found, places.tolist(), strict=True))
         if len(set(values)) < len(values):  # which is rare, and sorting by both takes longer than all the rest
             found = [item_id for _, item_id in sorted(zip(map(neg, values), found, strict=True))]
@@ -85,6 +78,3 @@ class Ranked:
             rows = () if number is None else (self._numbers == number).nonzero()[0].tolist()
             row = rows[0] if rows else None
         return row
-
-
-_LEAST: Final = np.finfo(np.float32).smallest_subnormal

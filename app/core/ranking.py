@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from app.core.accumulators import Values
 from app.core.candidates import Candidates
 from app.core.item_index import ItemIndex
 from app.core.ranked import Exclusions, Ranked
@@ -27,13 +27,7 @@ class Ranking:
     has 1, times the factors of rules.
     """
 
-    def __init__(
-        self,
-        index: ItemIndex,
-        candidates: Candidates,
-        weights: NDArray[np.float32],
-        item_scores: NDArray[np.float32] | None = None,
-    ) -> None:
+    def __init__(self, index: ItemIndex, candidates: Candidates, weights: Values, item_scores: Values) -> None:
         """`weights`: of the user's size of history. `item_scores`: as in `Candidates.scores`."""
         self._index = index
         self._candidates = candidates
@@ -67,12 +61,11 @@ class Ranking:
         if not len(self._candidates.numbers):
             return [POPULAR] * len(rows)
         there = [0 if row is None else row for row in rows]
-        near = self._candidates.near_scores(there, self._weights)
-        by_near = near > np.maximum(self._logarithms.take(there) - near, 0.0)
+        by_lists = self._candidates.led_by_lists(there, self._weights, self._logarithms)
         own = set(self._candidates.own_rows.tolist())
         return [
-            POPULAR if row is None else REPEAT if row in own else COVISITATION if is_near else POPULAR
-            for row, is_near in zip(rows, by_near.tolist(), strict=True)
+            POPULAR if row is None else REPEAT if row in own else COVISITATION if by_list else POPULAR
+            for row, by_list in zip(rows, by_lists, strict=True)
         ]
 
     def terms(self, row: int | None) -> dict[str, float]:

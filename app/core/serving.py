@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 from msgspec import Struct, structs
+from numpy.typing import NDArray
 
 from app.core.boosts import Boosts
 from app.core.candidates import Candidates
@@ -91,12 +92,10 @@ def for_user(
     factors = rules.boosted_items(now_ms, category) if rules else {}
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
     taken = {entry.item_id for entry in history.entries if seen is None or entry.kind in seen}
+    candidates = Candidates(profile, given.neighbours, given.popular.numbers, table, now_ms=given.popular.log_ms)
     size = size_of(len(profile.latest))
     ranking = Ranking(
-        table.index,
-        Candidates(profile, given.neighbours, given.popular.numbers, table, now_ms=given.popular.log_ms),
-        given.weights[size].astype(np.float32),
-        None if given.item_scores is None else given.item_scores[size],
+        table.index, candidates, given.weights[size].astype(np.float32), table.scores(given.weights)[size]
     )
     ranked = ranking.ranked(
         factors,
@@ -130,21 +129,24 @@ def for_user(
 def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -> Answering:
     """Up to `request.k` items that go with this one."""
     near: Neighbours = yield NeighboursOf(item_id)
-    ranked = _ranked(index, near.numbers, near.similarities, request.exclude | {item_id})
+    entries = near.neighbour_entries()
+    ranked = _ranked(index, entries["number"], entries["similarity"], request.exclude | {item_id})
     return (yield from _listed(request, ranked, COVISITATION))
 
 
 def popular(request: RecommendationRequest, *, index: ItemIndex) -> Answering:
     """Up to `request.k` of what is popular now."""
     found: Popular = yield PopularIn(request.category)
-    ranked = _ranked(index, found.numbers, found.scores, request.exclude)
+    numbers, scores = np.frombuffer(found.numbers, np.int32), np.frombuffer(found.scores, np.float32)
+    ranked = _ranked(index, numbers, scores, request.exclude)
     return (yield from _listed(request, ranked, POPULAR))
 
 
-def _ranked(index: ItemIndex, numbers: bytes, scores: bytes, exclude: Collection[str]) -> Ranked:
-    items, values = np.frombuffer(numbers, np.int32), np.frombuffer(scores, np.float32)
-    kept = ~np.isin(items, index.numbers(exclude))
-    return Ranked(index, items[kept], values[kept])
+def _ranked(
+    index: ItemIndex, numbers: NDArray[np.int32], scores: NDArray[np.float32], exclude: Collection[str]
+) -> Ranked:
+    kept = ~np.isin(numbers, index.numbers(exclude))
+    return Ranked(index, numbers[kept], scores[kept])
 
 
 def _listed(request: RecommendationRequest, ranked: Ranked, source: str) -> Answering:

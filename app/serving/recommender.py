@@ -123,7 +123,6 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
             await caches.popular.get(category),
             weights,
             name,
-            caches.table.scores(weights),
             await caches.rules.get(RULES_CHANGED),
             await caches.exploration_pool.get(category) if need.explore else EMPTY_POOL,
         )

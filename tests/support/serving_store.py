@@ -1,7 +1,6 @@
 """A store of plain dicts that answers the serving core's needs, with the cards, rules and histories of its tests."""
 
 import random
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -69,12 +68,13 @@ def near(
     index: ItemIndex, similarities: Mapping[str, float], following: Mapping[str, float] | None = None
 ) -> Neighbours:
     followers = following or {}
-    return Neighbours(
-        index.number(list(similarities)).tobytes(),
-        array("f", similarities.values()).tobytes(),
-        array("f", similarities.values()).tobytes(),
-        index.number(list(followers)).tobytes(),
-        array("f", followers.values()).tobytes(),
+    values = np.array(list(similarities.values()), np.float32)
+    return Neighbours.of(
+        index.number(list(similarities)),
+        values,
+        values,
+        index.number(list(followers)),
+        np.array(list(followers.values()), np.float32),
     )
 
 
@@ -149,9 +149,7 @@ class Store:
                 neighbours = {item_id: self.neighbours.get(item_id, NO_NEIGHBOURS) for item_id in need.seeds}
                 pool = self.pool if need.explore else EMPTY_POOL
                 weights = self.weights if need.weights is None else need.weights
-                return RankingInputs(
-                    neighbours, self.popular[need.category], weights, "weights-1", None, self.rules, pool
-                )
+                return RankingInputs(neighbours, self.popular[need.category], weights, "weights-1", self.rules, pool)
             case NeighboursOf():
                 return self.neighbours.get(need.item_id, NO_NEIGHBOURS)
             case PopularIn():

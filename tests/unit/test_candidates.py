@@ -153,8 +153,8 @@ def test_features_are_what_their_names_say(
         of_size = weights[2].astype(np.float32)
         own_part = features[:, FROM_OWN] @ of_size[FROM_OWN]
         scores = features @ of_size
-        for given_scores in (None, table.scores(weights)[2]):
-            ours = found.scores(of_size, given_scores)
+        for of_items in (table.scores(weights)[2], table.scores_of(found.numbers, of_size)):
+            ours = found.scores(of_size, of_items)
             assert ours[np.isfinite(ours)] == pytest.approx(scores[np.isfinite(ours)], rel=1e-3, abs=1e-3)
             assert (own_part[np.isinf(ours)] < -1.99).all()
     some = found.rows_of(table.index.number(NAMES[:5]).tolist())

@@ -99,7 +99,7 @@ def as_served(log: PlayedLog, user_id: str, weights: Weights, now_ms: int, k: in
         match need:
             case RankingInputsFor():
                 near = {item_id: log.neighbours(item_id, now_ms) for item_id in need.seeds}
-                return RankingInputs(near, log.popular(now_ms), weights, "weights-1", None, NO_RULES, EMPTY_POOL)
+                return RankingInputs(near, log.popular(now_ms), weights, "weights-1", NO_RULES, EMPTY_POOL)
             case CardsOf():
                 return dict.fromkeys(need.item_ids, UNKNOWN)
             case FallbackOf():

@@ -89,7 +89,7 @@ def explained(
     profile = Profile(BOUGHT_IN_TURN)
     lists = {item_id: near(table.index, similar.get(item_id, {}), (following or {}).get(item_id)) for item_id in "abc"}
     candidates = Candidates(profile, lists, table.best(10).tobytes(), table, now_ms=NOW_MS)
-    ranking = Ranking(table.index, candidates, START[2].astype(np.float32))
+    ranking = Ranking(table.index, candidates, START[2].astype(np.float32), table.scores(START)[2])
     ranked = ranking.ranked({}, (), "learned", NO_EXCLUSIONS)
     explainer = Explainer(table.index, ranked, ranking, profile, lists)
     return {

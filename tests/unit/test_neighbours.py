@@ -63,13 +63,12 @@ def test_neighbours_are_the_most_similar_ones() -> None:
     weights = [float(number) for number in range(1, MODEL.neighbours + 20)]
     pairs = pairs_of(*weights)
     found = neighbours_of(SEED, pairs, now_ms=NOW_MS)
-    numbers = np.frombuffer(found.numbers, np.int32)
+    entries = found.neighbour_entries()
+    numbers = entries["number"]
     assert len(numbers) == MODEL.neighbours
     assert numbers.tolist() == [*range(MODEL.neighbours + 19, 19, -1)]
-    similarities = np.frombuffer(found.similarities, np.float32)
-    assert similarities == pytest.approx(similarity(pairs, SEED, NOW_MS)[::-1][: MODEL.neighbours], rel=1e-6)
-    lasting = np.frombuffer(found.lasting, np.float32)
-    assert lasting == pytest.approx(np.full(MODEL.neighbours, 1.0 / sqrt(6.0 * 20.0)))
+    assert entries["similarity"] == pytest.approx(similarity(pairs, SEED, NOW_MS)[::-1][: MODEL.neighbours], rel=1e-6)
+    assert entries["lasting"] == pytest.approx(np.full(MODEL.neighbours, 1.0 / sqrt(6.0 * 20.0)))
     assert found.followers == b""
 
 
@@ -78,20 +77,22 @@ def test_followers_are_those_that_come_next_most_often() -> None:
         np.arange(3, dtype=np.int32), np.ones(3), np.ones(3), np.array([1.0, 0.0, 3.0]), *[np.full(3, 10.0)] * 3
     )
     found = neighbours_of(SEED, pairs, now_ms=NOW_MS)
-    assert np.frombuffer(found.followers, np.int32).tolist() == [2, 0]
-    following = np.frombuffer(found.following, np.float32)
-    assert following == pytest.approx([3.0 / 5.0 * (5.0 / 6.0), 1.0 / 5.0 * (5.0 / 6.0)])
+    entries = found.follower_entries()
+    assert entries["number"].tolist() == [2, 0]
+    assert entries["following"] == pytest.approx([3.0 / 5.0 * (5.0 / 6.0), 1.0 / 5.0 * (5.0 / 6.0)])
 
 
 def test_a_similarity_of_users_who_met_both_does_not_age() -> None:
-    now, later = (neighbours_of(SEED, pairs_of(1.0), now_ms=NOW_MS + days * DAY_MS) for days in (0, 2_000))
-    assert now.lasting == later.lasting
-    assert np.frombuffer(later.similarities, np.float32)[0] < 0.01 * np.frombuffer(now.similarities, np.float32)[0]
+    now, later = (
+        neighbours_of(SEED, pairs_of(1.0), now_ms=NOW_MS + days * DAY_MS).neighbour_entries() for days in (0, 2_000)
+    )
+    assert now["lasting"].tolist() == later["lasting"].tolist()
+    assert later["similarity"][0] < 0.01 * now["similarity"][0]
 
 
 def test_an_item_without_frequency_has_no_neighbours() -> None:
     assert neighbours_of(ItemSums(0.0, 0.0, 0.0), pairs_of(1.0), now_ms=NOW_MS) == NO_NEIGHBOURS
-    assert neighbours_of(SEED, pairs_of(0.0), now_ms=NOW_MS).numbers == b""
+    assert neighbours_of(SEED, pairs_of(0.0), now_ms=NOW_MS).neighbours == b""
 
 
 def test_an_item_whose_sums_are_not_there_yet_is_no_neighbour() -> None:
@@ -99,4 +100,4 @@ def test_an_item_whose_sums_are_not_there_yet_is_no_neighbour() -> None:
         np.array([1, 2], np.int32), *[np.ones(2) for _ in range(3)], np.array([0.0, 1.0]), np.ones(2), np.ones(2)
     )
     found = neighbours_of(ItemSums(1.0, 1.0, 1.0), pairs, now_ms=LANDMARK_MS)
-    assert np.frombuffer(found.numbers, np.int32).tolist() == [2]
+    assert found.neighbour_entries()["number"].tolist() == [2]

@@ -37,7 +37,8 @@ def ranking_of(
         for seed in profile.seeds
     }
     candidates = Candidates(profile, lists, table.best(MODEL.popular).tobytes(), table, now_ms=NOW_MS)
-    return Ranking(table.index, candidates, weights[size_of(len(profile.latest))].astype(np.float32))
+    size = size_of(len(profile.latest))
+    return Ranking(table.index, candidates, weights[size].astype(np.float32), table.scores(weights)[size])
 
 
 def ranked(ranking: Ranking, **changes: Any) -> Ranked:
