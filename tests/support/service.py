@@ -13,10 +13,13 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
+from tests.support.forked import Forked
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 _READY_SEC: Final = 40.0
 _POLL_SEC: Final = 0.05
+_NO_TLS: Final = False  # otherwise each client reads the certificates of all authorities
 
 # Set by scripts/service-coverage: where each process writes which lines it ran.
 COVERAGE: Final = (
@@ -31,21 +34,29 @@ T = TypeVar("T")
 class Service:
     """`python -m app` with the given environment. Its log is kept for the message of a failed test.
 
-    `root` is the checkout whose code runs, `module` what runs in place of `app`.
+    `root` is the checkout whose code runs, `module` what runs in place of `app`. The process is forked from one that
+    has imported the service, unless the interpreter itself has to start: for another checkout, or with PYTHONPATH.
     """
 
     def __init__(self, environment: Mapping[str, str], root: Path = ROOT, module: Sequence[str] = ("app",)) -> None:
         self.environment = dict(environment)
         self.url = f"http://127.0.0.1:{environment['HTTP_PORT']}"
-        self.client = httpx.Client(base_url=self.url, timeout=15.0)
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in `close`
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *module],
-            cwd=root,
-            env={"PATH": os.environ["PATH"], **(COVERAGE if root == ROOT else {}), **self.environment},
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        self.client = httpx.Client(base_url=self.url, timeout=15.0, verify=_NO_TLS)
+        self._log = tempfile.NamedTemporaryFile("r")  # noqa: SIM115 - closed in `close`
+        self.process = self._start(root, module)
+
+    def _start(self, root: Path, module: Sequence[str]) -> "Forked | subprocess.Popen[bytes]":
+        environment = {"PATH": os.environ["PATH"], **self.environment}
+        if root == ROOT and not COVERAGE and "PYTHONPATH" not in environment:
+            return Forked(module, environment, root, self._log.name)
+        with open(self._log.name, "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", *module],
+                cwd=root,
+                env={**(COVERAGE if root == ROOT else {}), **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def wait_ready(self) -> "Service":
         """Waits until this very process is ready: another one may answer on the same port."""
@@ -56,7 +67,8 @@ class Service:
         if self.process.poll() is not None:
             raise AssertionError(f"the process ended with {self.process.returncode}\n{self.log()}")
         try:
-            answer = httpx.get(f"{self.url}/readyz", timeout=15.0)  # a new connection, which any process may get
+            # A new connection, which any process may get.
+            answer = httpx.get(f"{self.url}/readyz", timeout=15.0, verify=_NO_TLS)
         except httpx.TransportError:
             return False
         # A release before 0.2.0, which the rollback test runs, does not name its process.
@@ -101,7 +113,6 @@ class Service:
         self.process.wait(timeout=30)
 
     def log(self) -> str:
-        self._log.flush()
         self._log.seek(0)
         return self._log.read()
 
