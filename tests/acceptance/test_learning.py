@@ -75,6 +75,7 @@ def import_mistake(service: Service, folder: Path) -> None:
     reco_model(service, "promote", str(FIRST + 1))
 
 
+@pytest.mark.slow
 def test_mistake_of_an_operator_is_found_and_another_version_serves(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

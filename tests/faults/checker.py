@@ -50,7 +50,7 @@ class Client:
         self.outcomes: dict[str, Acknowledgement] = {}
         self.statuses: Counter[int | None] = Counter()
         self._bodies: dict[str, dict[str, Any]] = {}
-        self._http = httpx.Client(base_url=url, timeout=15.0)
+        self._http = httpx.Client(base_url=url, timeout=15.0, verify=False)
         self.run = f"r{next(_runs):04d}"
         self._numbers = itertools.count()
         self._stop = threading.Event()

@@ -210,7 +210,11 @@ def acquaint(service: Service) -> None:
             takes(service, f"{user}-{one}", one)
             takes(service, f"{user}-{one}", other)
     for item, other in _PAIRS.items():
-        eventually(lambda item=item, other=other: similar(service, item) == {other}, 30.0, service.describe)
+        eventually(
+            lambda item=item, other=other: similar(service, item) == {other},
+            30.0,
+            lambda item=item: f"{similar(service, item)}\n{counted(service)}\n{service.describe()}",
+        )
 
 
 def takes(service: Service, user_id: str, item_id: str) -> None:
@@ -227,6 +231,16 @@ def brought(service: Service, user_id: str) -> set[str]:
 
 def similar(service: Service, item_id: str) -> set[str]:
     return {item["item_id"] for item in service.client.get(f"/similar/{item_id}").json()["items"]}
+
+
+def counted(service: Service) -> str:
+    """How far the events have come, for the message of a failed test."""
+    with psycopg.connect(service.environment["DATABASE_URL"]) as database:
+        counts = database.execute(
+            "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM event_outbox), "
+            "(SELECT count(*) FROM feature_event_consumed), (SELECT count(*) FROM item_pairs)"
+        ).fetchone()
+    return f"events, outbox rows, counted events, pairs: {counts}"
 
 
 def is_cached(own: Stack, key: str) -> bool:

@@ -195,7 +195,7 @@ def test_fold_with_a_bug(environment: dict[str, str], database_url: str, redis_u
 
 
 def is_ready(service: Service) -> bool:
-    return httpx.get(f"{service.url}/readyz", timeout=15.0).status_code == 200
+    return httpx.get(f"{service.url}/readyz", timeout=15.0, verify=False).status_code == 200
 
 
 def braked(service: Service) -> float:

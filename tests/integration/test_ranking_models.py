@@ -156,9 +156,11 @@ async def test_saved_weights_become_a_version_that_the_learner_goes_on_from(
         learner = await ranking_models.read_learner(connection)
         assert (learner.restarts, learner.start_from) == (1, 3)
         assert not await ranking_models.save_learner(connection, 0, b"old", b"{}")
-    await asyncio.to_thread(
-        CliRunner().invoke, main, ["evaluate", "--synthetic", "1", "--last", "0.05", "--save-weights", str(file)]
-    )
+    log = tmp_path / "log.csv"
+    times = range(1_700_000_000, 1_700_100_000, 100)
+    log.write_text("user,item,ts\n" + "".join(f"u{ts % 37},i{ts % 11},{ts}\n" for ts in times))
+    options = ("--event-type", "view", "--last", "0.2", "--save-weights", str(file))
+    await asyncio.to_thread(CliRunner().invoke, main, ["evaluate", str(log), *options])
     assert "Version 4 is stored" in await reco_model(database_url, "import", str(file))
     assert "learned, new to the user" in await reco_model(database_url, "show", "4")
     assert "weights.json" in await reco_model(database_url, "list")

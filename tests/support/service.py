@@ -19,7 +19,6 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 _READY_SEC: Final = 40.0
 _POLL_SEC: Final = 0.05
-_NO_TLS: Final = False  # otherwise each client reads the certificates of all authorities
 
 # Set by scripts/service-coverage: where each process writes which lines it ran.
 COVERAGE: Final = (
@@ -41,7 +40,8 @@ class Service:
     def __init__(self, environment: Mapping[str, str], root: Path = ROOT, module: Sequence[str] = ("app",)) -> None:
         self.environment = dict(environment)
         self.url = f"http://127.0.0.1:{environment['HTTP_PORT']}"
-        self.client = httpx.Client(base_url=self.url, timeout=15.0, verify=_NO_TLS)
+        # Without `verify=False` each client reads the certificates of all authorities.
+        self.client = httpx.Client(base_url=self.url, timeout=15.0, verify=False)
         self._log = tempfile.NamedTemporaryFile("r")  # noqa: SIM115 - closed in `close`
         self.process = self._start(root, module)
 
@@ -68,7 +68,7 @@ class Service:
             raise AssertionError(f"the process ended with {self.process.returncode}\n{self.log()}")
         try:
             # A new connection, which any process may get.
-            answer = httpx.get(f"{self.url}/readyz", timeout=15.0, verify=_NO_TLS)
+            answer = httpx.get(f"{self.url}/readyz", timeout=15.0, verify=False)
         except httpx.TransportError:
             return False
         # A release before 0.2.0, which the rollback test runs, does not name its process.
