@@ -144,6 +144,7 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
             "traceparent",
         ],
         expose_headers=[
+            "Date",  # by which a browser's client corrects its clock
             "X-Request-ID",
             "X-Correlation-ID",
             "Retry-After",

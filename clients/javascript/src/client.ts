@@ -1,0 +1,204 @@
+import { uuid7 } from "./ids";
+import { ShownList } from "./impressions";
+import { type Answer, Queue, type QueueOptions } from "./queue";
+import { LocalStore, noStore } from "./store";
+import type {
+  EventResult,
+  ListOptions,
+  RecoEvent,
+  RecommendationList,
+  RecommendOptions,
+  ShownItem,
+} from "./types";
+import { Visitor } from "./visitor";
+
+export interface ClientOptions {
+  /** Where the service is, such as `https://reco.example`. */
+  url: string;
+  /** A key that anyone may see: with the scope `write`, and `read` for lists. */
+  key?: string;
+  /** The service has API_KEYS_IN_QUERY: the last events of a page go by `sendBeacon`, with the key in the URL. */
+  keyInQuery?: boolean;
+  /** Before the names of entries in localStorage. */
+  prefix?: string;
+  timeoutMs?: number;
+  queue?: Partial<QueueOptions>;
+}
+
+/** An answer that is an error; `problem` is its body, where it is JSON. */
+export class RecoError extends Error {
+  constructor(
+    readonly status: number,
+    readonly problem?: { detail?: string; errors?: { path: string; message: string }[] },
+  ) {
+    super(`${status}: ${problem?.detail ?? "no detail"}`);
+  }
+}
+
+/** A clock that is off by less makes no difference to what is recommended. */
+const CLOCK_TOLERANCE_MS = 30_000;
+const BEACON_MS = 5000;
+
+export class Client {
+  private readonly visitor: Visitor;
+  private readonly queue: Queue;
+  private readonly lists = new Set<ShownList>();
+  private readonly leaving = () => this.leave();
+  private readonly back = () => this.queue.adopt();
+  private readonly hiddenOrBack = () => (document.hidden ? this.leave() : this.queue.adopt());
+  private readonly mended = new Set<string>();
+  private clockBehindMs = 0;
+
+  constructor(private readonly options: ClientOptions) {
+    const storage = browserStorage();
+    const prefix = options.prefix ?? "reco.";
+    this.visitor = new Visitor(storage, prefix);
+    this.queue = new Queue(
+      (body, leaving) => this.post(body, leaving),
+      storage ? new LocalStore(storage, `${prefix}event.`) : noStore,
+      {
+        maxWaiting: 1000,
+        batchEvents: 100,
+        intervalMs: 1000,
+        backoffMs: 1000,
+        maxBackoffMs: 60_000,
+        onLost: (body, reason) => console.warn(`reco: an event is given up: ${reason}`, body),
+        mend: (body, result) => this.mend(body, result),
+        ...options.queue,
+      },
+    );
+    if (typeof document !== "undefined") {
+      addEventListener("pagehide", this.leaving);
+      addEventListener("online", this.back);
+      document.addEventListener("visibilitychange", this.hiddenOrBack);
+    }
+  }
+
+  /** The user that was identified, or else the anonymous id of this browser. */
+  get user(): string {
+    return this.visitor.user;
+  }
+
+  /** Events that wait to be answered for. */
+  get waiting(): number {
+    return this.queue.size;
+  }
+
+  /** From now on events and lists are this user's. */
+  identify(userId: string): void {
+    this.visitor.identify(userId);
+  }
+
+  /** Another person uses this browser. */
+  reset(): void {
+    this.visitor.reset();
+  }
+
+  /** Puts an event into the queue, and returns its id. */
+  send(event: RecoEvent): string {
+    const nowMs = Date.now() + this.clockBehindMs;
+    const id = event.event_id ?? uuid7(nowMs);
+    const { user, session } = this.visitor;
+    const whole = { user_id: user, session_id: session, ts_ms: nowMs, ...event, event_id: id };
+    this.queue.add(id, JSON.stringify(whole));
+    return id;
+  }
+
+  /** Sends what waits; resolves when the service has answered for all of it. */
+  flush(): Promise<void> {
+    for (const list of this.lists) list.flush();
+    return this.queue.flush();
+  }
+
+  /** Sends what waits for up to `timeoutMs`, and stops. What is left stays in localStorage, where there is one. */
+  async close(timeoutMs = 5000): Promise<void> {
+    if (typeof document !== "undefined") {
+      removeEventListener("pagehide", this.leaving);
+      removeEventListener("online", this.back);
+      document.removeEventListener("visibilitychange", this.hiddenOrBack);
+    }
+    for (const list of this.lists) list.stop();
+    this.lists.clear();
+    await Promise.race([this.queue.flush(), new Promise((resolve) => setTimeout(resolve, timeoutMs))]);
+    this.queue.stop();
+  }
+
+  recommend(options: RecommendOptions = {}): Promise<RecommendationList> {
+    return this.get("/reco", { user_id: this.visitor.user, session_id: this.visitor.session, ...options });
+  }
+
+  /** Not of an item named `.` or `..`: URLs in browsers cannot have these as a part of their path. */
+  similar(itemId: string, options: ListOptions = {}): Promise<RecommendationList> {
+    return this.get(`/similar/${encodeURIComponent(itemId)}`, { ...options });
+  }
+
+  popular(options: ListOptions = {}): Promise<RecommendationList> {
+    return this.get("/popular", { ...options });
+  }
+
+  /** Logs which places of a list were seen: give each element with its position to `observe`. */
+  shown(list: RecommendationList, place: Pick<ShownItem, "feed_id" | "slot"> = {}): ShownList {
+    const found = new ShownList(list, (event) => this.send(event), place);
+    this.lists.add(found);
+    return found;
+  }
+
+  private leave(): void {
+    for (const list of this.lists) list.flush();
+    this.queue.leave();
+  }
+
+  private async post(body: string, leaving: boolean): Promise<Answer> {
+    const { url, key, keyInQuery } = this.options;
+    if (leaving && (!key || keyInQuery) && typeof navigator !== "undefined" && navigator.sendBeacon) {
+      navigator.sendBeacon(`${url}/log/batch${key ? `?key=${encodeURIComponent(key)}` : ""}`, body);
+      // A beacon has no answer: the events stay until a request confirms them, if the page does.
+      await new Promise((resolve) => setTimeout(resolve, BEACON_MS));
+      throw new Error("a beacon has no answer");
+    }
+    const answer = await this.fetch("/log/batch", { method: "POST", body, keepalive: true });
+    const retryAfter = Number(answer.headers.get("retry-after"));
+    const results = answer.status === 200 ? ((await answer.json()) as { results: EventResult[] }).results : undefined;
+    return { status: answer.status, retryAfterSec: retryAfter || undefined, results };
+  }
+
+  private async get(path: string, options: object): Promise<RecommendationList> {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(options)) {
+      for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined) query.append(name, String(one));
+    }
+    const answer = await this.fetch(`${path}?${query}`, {});
+    if (!answer.ok) throw new RecoError(answer.status, await answer.json().catch(() => undefined));
+    return (await answer.json()) as RecommendationList;
+  }
+
+  private async fetch(path: string, request: RequestInit): Promise<Response> {
+    const { url, key, timeoutMs } = this.options;
+    const headers: Record<string, string> = key ? { authorization: `Bearer ${key}` } : {};
+    const signal = AbortSignal.timeout(timeoutMs ?? 10_000);
+    const answer = await fetch(url + path, { ...request, headers, signal });
+    const date = Date.parse(answer.headers.get("date") ?? "");
+    if (date) {
+      const behindMs = date - Date.now();
+      this.clockBehindMs = Math.abs(behindMs) < CLOCK_TOLERANCE_MS ? 0 : behindMs;
+    }
+    return answer;
+  }
+
+  /** An event whose time the service refused, since the clock of this device is wrong: once more by the service's. */
+  private mend(body: string, result: EventResult): string | undefined {
+    const event = JSON.parse(body) as { event_id: string; ts_ms: number };
+    const refusedTime = result.errors?.some((error) => error.path === "$.ts_ms");
+    if (!refusedTime || !this.clockBehindMs || this.mended.has(event.event_id)) return undefined;
+    this.mended.add(event.event_id);
+    return JSON.stringify({ ...event, ts_ms: event.ts_ms + this.clockBehindMs });
+  }
+}
+
+function browserStorage(): Storage | undefined {
+  try {
+    return typeof document === "undefined" ? undefined : localStorage;
+  } catch {
+    return undefined; // forbidden by the browser
+  }
+}

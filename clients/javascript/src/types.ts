@@ -1,0 +1,84 @@
+/** What is sent and received, as the service's OpenAPI document says. */
+
+interface About {
+  /** 8 to 64 characters; made by `send` where it is left out. */
+  event_id?: string;
+  /** The `user` of the client where it is left out. */
+  user_id?: string;
+  session_id?: string;
+  /** The `request_id` of the list that led here. */
+  request_id?: string;
+  /** Milliseconds since 1970; now where it is left out. */
+  ts_ms?: number;
+  context?: Record<string, unknown>;
+}
+
+export interface Interaction extends About {
+  event_type: "view" | "click" | "purchase";
+  item_id: string;
+}
+
+export interface Watch extends About {
+  event_type: "watch";
+  item_id: string;
+  watch_time_sec: number;
+  percent_watched?: number;
+  ended?: boolean;
+  playback_speed?: number;
+  rebuffer_count?: number;
+}
+
+export interface ShownItem {
+  item_id: string;
+  /** 0 is the first place. */
+  position: number;
+  feed_id?: string;
+  slot?: string;
+}
+
+export interface Impression extends About {
+  event_type: "impression";
+  items: ShownItem[];
+}
+
+export type RecoEvent = Interaction | Watch | Impression;
+
+export interface RecommendedItem {
+  item_id: string;
+  score: number;
+  source: string;
+  title?: string | null;
+  because?: string[];
+  why?: string;
+  parts?: { features: Record<string, number>; factor: number };
+}
+
+export interface RecommendationList {
+  request_id: string;
+  items: RecommendedItem[];
+  model_version: string;
+  strategy: string;
+  variant?: string;
+}
+
+export interface ListOptions {
+  k?: number;
+  category?: string;
+  exclude?: string[];
+  max_per_category?: number;
+}
+
+export interface RecommendOptions extends ListOptions {
+  user_id?: string;
+  session_id?: string;
+  exclude_seen?: string[];
+  repeats?: "learned" | "avoid" | "only";
+  explain?: boolean;
+  variant?: string;
+}
+
+export interface EventResult {
+  status: "accepted" | "duplicate" | "conflict" | "invalid";
+  event_id: string | null;
+  errors?: { path: string; message: string }[];
+}

@@ -1,0 +1,89 @@
+"""The client of `clients/javascript`, built by npm; a shop whose pages use it; and a browser."""
+
+import json
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.devstack import Stack
+from app.devstack.ports import choose
+from tests.browser.shop import KEY, PAGE, SOURCE, TOKEN, npm
+from tests.support.chromium import PROGRAM, Chromium, chromium
+from tests.support.database import cloned_database
+from tests.support.service import Service, running
+from tests.support.topics import delete_topics
+
+
+@pytest.fixture(scope="package")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the client with its `dist`."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed (Debian: apt install nodejs npm)")
+    folder = tmp_path_factory.mktemp("javascript") / "client"
+    shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("node_modules", "dist", "build"))
+    npm(folder, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=0")
+    npm(folder, "run", "build")
+    return folder
+
+
+@pytest.fixture(scope="package")
+def pages(built: Path) -> Iterator[str]:
+    """The origin of the shop's pages."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Nothing on the screen."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(built / "dist"))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def environment_of_shop(
+    stack: Stack, template_database: str, redis_base_url: str, pages: str, built: Path
+) -> Iterator[dict[str, str]]:
+    """Settings of a service on a port of its own, to which a page of its own sends."""
+    prefix = f"javascript-{secrets.token_hex(3)}."
+    port = choose()
+    script = PAGE.replace("URL_OF_SERVICE", json.dumps(f"http://127.0.0.1:{port}")).replace("KEY", json.dumps(TOKEN))
+    (built / "dist" / f"{port}.html").write_text(script)
+    with cloned_database(stack, template_database) as database_url:
+        yield {
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": str(port),
+            "DATABASE_URL": database_url,
+            "ONLINE_CACHE_REDIS_URL": redis_base_url,
+            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": prefix,
+            "KAFKA_TOPIC_PARTITIONS": "2",
+            "SHUTDOWN_GRACE_SEC": "0",
+            "API_KEYS": KEY.entry(),
+            "API_KEYS_IN_QUERY": "true",
+            "CORS_ALLOW_ORIGINS": pages,
+        }
+        delete_topics(stack.kafka_bootstrap_servers, prefix)
+
+
+@pytest.fixture(scope="module")
+def service(environment_of_shop: dict[str, str]) -> Iterator[Service]:
+    with running(environment_of_shop) as service:
+        yield service
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    if PROGRAM is None:
+        pytest.skip("Chromium is not installed (Debian: apt install chromium)")
+    with chromium(tmp_path / "profile") as browser:
+        yield browser

@@ -1,0 +1,86 @@
+"""A shop whose pages use the client, and what its tests ask."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import pytest
+
+from app.core import keys
+from tests.support.chromium import Chromium, PageError, Tab
+from tests.support.service import ROOT, Service, eventually
+
+KEY, TOKEN = keys.make("browser", ["write", "read"], "w" * 43)
+SOURCE: Final = ROOT / "clients" / "javascript"
+# What npm says when it cannot reach its registry.
+UNREACHABLE: Final = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED")
+
+PAGE: Final = """\
+<!doctype html><meta charset="utf-8"><title>shop</title><link rel="icon" href="data:,">
+<style>.item { height: 400px }</style><div id="items"></div>
+<script src="reco.global.js"></script>
+<script>
+  const options = new URLSearchParams(location.search);
+  if (options.has("ahead")) { const now = Date.now; Date.now = () => now() + 3_600_000; }
+  const queue = { intervalMs: 50, backoffMs: 200, maxBackoffMs: 500, maxWaiting: 10_000,
+    onLost: (body, why) => lost.push(why + body) };
+  const lost = [];
+  const reco = new Reco.Client({ url: URL_OF_SERVICE, key: KEY, keyInQuery: options.has("beacon"), queue });
+  const view = item_id => reco.send({ event_type: "view", item_id });
+  const views = count => Array.from({ length: count }, (_, number) => view("item-" + number));
+</script>
+"""
+
+
+def npm(folder: Path, *arguments: str) -> str:
+    ended = subprocess.run(["npm", *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    said = ended.stdout + ended.stderr
+    if ended.returncode and UNREACHABLE.search(said):
+        pytest.skip(f"npm cannot fetch what builds the client: {said.strip().splitlines()[0]}")
+    assert ended.returncode == 0, said
+    return said
+
+
+def opened(browser: Chromium, pages: str, environment: dict[str, str], query: str = "") -> Tab:
+    """The page of the shop that sends to the service of this environment."""
+    tab = browser.open(f"{pages}/{environment['HTTP_PORT']}.html?{query}")
+    await_page(tab)
+    return tab
+
+
+def await_page(tab: Tab) -> None:
+    def is_there() -> bool:
+        try:
+            return bool(tab.run("typeof views === 'function' && document.readyState === 'complete'"))
+        except PageError:
+            return False  # between two pages
+
+    eventually(is_there)
+
+
+def times_stored(environment: dict[str, str], ids: list[str]) -> list[int]:
+    """How often each id is stored; the table has a primary key, so once at most, and counted as often."""
+    with psycopg.connect(environment["DATABASE_URL"]) as database:
+        stored, counted = (
+            {row[0] for row in database.execute(f"SELECT event_id FROM {table} WHERE event_id = ANY(%s)", [ids])}
+            for table in ("events", "feature_event_consumed")
+        )
+    return [(event_id in stored) + (event_id in counted) for event_id in ids]
+
+
+def await_ledger(service: Service, ids: list[str], tab: Tab | None = None) -> None:
+    """Each id that the page was given is stored and counted, and the page has nothing left and lost nothing."""
+    assert len(set(ids)) == len(ids)
+    eventually(lambda: set(times_stored(service.environment, ids)) == {2}, 60, service.describe)
+    if tab is not None:
+        eventually(lambda: tab.run("reco.waiting") == 0, 30.0)
+        assert tab.run("lost") == []
+        left = "Object.keys(localStorage).filter(key => key.startsWith('reco.event.')).length"
+        assert tab.run(left) == 0
+
+
+def rows(service: Service, query: str) -> list[dict[str, Any]]:
+    with psycopg.connect(service.environment["DATABASE_URL"]) as database:
+        return [payload for (payload,) in database.execute(query.encode()).fetchall()]

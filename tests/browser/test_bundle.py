@@ -1,0 +1,53 @@
+"""What npm builds of `clients/javascript`, and what Node makes of it."""
+
+import gzip
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.browser.shop import SOURCE, TOKEN, npm
+from tests.support.database import ask
+from tests.support.service import Service
+
+pytestmark = pytest.mark.slow
+
+MAX_GZIPPED_BYTES: Final = 5_000
+FROM_NODE: Final = """\
+import { Client } from "./dist/reco.js";
+const reco = new Client({ url: process.env.URL, key: process.env.KEY });
+reco.identify("node");
+for (let number = 0; number < 250; number++) reco.send({ event_type: "purchase", item_id: `item-${number}` });
+await reco.flush();
+const { items } = await reco.recommend({ k: 5, exclude: ["item-0"] });
+const refused = await reco.similar("a/b", { k: 500 }).catch(error => error);
+console.log(JSON.stringify([items.length <= 5, refused.status, refused.problem.errors[0].path, reco.waiting]));
+"""
+
+
+def test_bundle_is_small_and_typed_and_the_queue_keeps_its_promises(built: Path) -> None:
+    for name in ("reco.js", "reco.global.js"):
+        assert len(gzip.compress((built / "dist" / name).read_bytes())) < MAX_GZIPPED_BYTES
+    assert "export interface ClientOptions" in (built / "dist" / "client.d.ts").read_text()
+    assert "pass" in npm(built, "test")
+    packed = json.loads(npm(built, "pack", "--dry-run", "--json"))[0]["files"]
+    assert {file["path"] for file in packed} >= {"dist/reco.js", "dist/reco.global.js", "dist/index.d.ts", "README.md"}
+    lock = (SOURCE / "package-lock.json").read_text()
+    assert "://" not in lock
+    assert '"integrity"' in lock
+
+
+def test_node_sends_and_asks(built: Path, service: Service) -> None:
+    (built / "use.mjs").write_text(FROM_NODE)
+    environment = {"URL": service.url, "KEY": TOKEN}
+    node = str(shutil.which("node"))
+    ended = subprocess.run(
+        [node, "use.mjs"], cwd=built, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert json.loads(ended.stdout) == [True, 422, "$.k", 0]
+    stored = "SELECT count(*) FROM events WHERE user_id = 'node'"
+    assert ask(service.environment["DATABASE_URL"], stored) == 250
