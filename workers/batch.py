@@ -4,7 +4,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,7 @@ from app.core.brake import Brake
 from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message
 from app.core.model import Model
+from app.core.pairing import PairTerms
 from app.core.ranking_samples import RankingSample
 from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.errors import DependencyDown, describe
@@ -221,13 +222,12 @@ class FeatureWriter:
         if folded.items:
             await features.add_to_items(connection, folded.items, keys, POPULARITY_HALF_LIVES_MS)
         changed = {item_id for item_id, delta in folded.items.items() if delta.popular_ms}
-        if folded.pairs:
+        if near := folded.pairs.sums():
             # A history may hold items that are gone: without sums they are in no list.
-            known = await self._keys.existing(connection, {item_id for pair in folded.pairs for item_id in pair})
-            pairs = {pair: sums for pair, sums in folded.pairs.items() if pair[0] in known and pair[1] in known}
-            if pairs:
+            known = await self._keys.existing(connection, near.ids)
+            if pairs := near.between(known):
                 await features.add_to_pairs(connection, pairs, known)
-            changed.update(chain.from_iterable(pairs))
+            changed.update(pairs.ids)
         if changed:
             await changes.record(connection, changed)
         if begun := sessions_of(fresh):
@@ -253,7 +253,7 @@ async def _fold_in_chunks(
     samples: list[RankingSample],
 ) -> Fold:
     """Adds to `samples` what the sampler takes."""
-    total = Fold()
+    total = Fold(pairs=PairTerms(model))
     histories: dict[str, History] = {}
     for start in range(0, len(messages), _CHUNK):
         chunk = messages[start : start + _CHUNK]

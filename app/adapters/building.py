@@ -8,14 +8,12 @@ import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from msgspec import Struct
 
 from app.adapters import features, sql
-from app.adapters.copied_pairs import copied_pairs
 from app.adapters.postgres_errors import is_outage, reason_of
 from app.core.features import Fold, History, decode_history, encode_history
 from app.core.signals import POPULARITY_HALF_LIVES_MS
@@ -138,33 +136,20 @@ async def read_histories(connection: "Connection", user_ids: Collection[str]) ->
     return {user_id: decode_history(stored.history) for user_id, stored in found.items() if stored.history}
 
 
-async def add(connection: "Connection", folded: Fold, keys: Mapping[str, int], *, pairs_later: bool) -> None:
-    """Adds a fold to the new generation, in a transaction. `keys`: of all its items.
-
-    With `pairs_later`, pairs go to a list that `add_up_pairs` adds up.
-    """
+async def add(connection: "Connection", folded: Fold, keys: Mapping[str, int]) -> None:
+    """Adds a fold to the new generation, apart from its pairs, in a transaction. `keys`: of all its items."""
     if folded.histories:
         users = sorted(folded.histories)
         encoded = [encode_history(folded.histories[user_id]) for user_id in users]
         await connection.execute(_SQL["put_histories"], users, encoded)
-    if folded.pairs:
-        if pairs_later:
-            await connection.copy_to_table(
-                "pair_sums", schema_name=SCHEMA, source=BytesIO(copied_pairs(folded.pairs, keys)), format="binary"
-            )
-        else:
-            await features.add_to_pairs(connection, folded.pairs, keys)
     # Last: two slices may have the same items, and the second waits for the first.
     if folded.items:
         await features.add_to_items(connection, folded.items, keys, POPULARITY_HALF_LIVES_MS)
 
 
-async def add_up_pairs(connection: "Connection") -> None:
-    """Makes the table of pairs from the list, with its indexes. In a transaction."""
-    await connection.execute("SELECT set_config('work_mem', '256MB', true)")
+async def index_pairs(connection: "Connection") -> None:
+    """Gives the table of pairs its indexes, when all of it is there. In a transaction."""
     await connection.execute("SELECT set_config('maintenance_work_mem', '256MB', true)")
-    await connection.execute(_SQL["add_up_pairs"])
-    await connection.execute(_SQL["drop_pair_sums"])
     async with _live(connection):
         await _run(connection, "indexes_of", "item_pairs")
 
@@ -220,7 +205,7 @@ async def replace_histories(
 ) -> None:
     """Replaces what is built for these users."""
     await connection.execute(_SQL["forget_histories"], user_ids)
-    await add(connection, Fold(histories=dict(histories)), {}, pairs_later=False)
+    await add(connection, Fold(histories=dict(histories)), {})
 
 
 async def lock_tables(connection: "Connection") -> None:

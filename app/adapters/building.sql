@@ -55,15 +55,10 @@ CREATE SCHEMA reco_building;
 CREATE TABLE reco_building.item_stats (LIKE item_stats INCLUDING ALL EXCLUDING INDEXES);
 CREATE TABLE reco_building.user_history (LIKE user_history INCLUDING ALL EXCLUDING INDEXES);
 CREATE TABLE reco_building.item_pairs (LIKE item_pairs INCLUDING ALL EXCLUDING INDEXES);
--- What the slices add to pairs, until all of it is added up: cheaper than as many updates.
-CREATE TABLE reco_building.pair_sums (
-    item_a integer NOT NULL,
-    item_b integer NOT NULL,
-    weight float8 NOT NULL,
-    met    real NOT NULL,
-    a_to_b float8 NOT NULL,
-    b_to_a float8 NOT NULL
-);
+-- What the slices add to pairs, until all of it is added up (`app.adapters.pair_blocks`). Compression costs more than
+-- it saves.
+CREATE TABLE reco_building.pair_blocks (part integer NOT NULL, pairs bytea STORAGE EXTERNAL NOT NULL);
+CREATE INDEX ON reco_building.pair_blocks (part);
 -- How far each slice of the users is: rows of the files, and events received before a time.
 CREATE TABLE reco_building.slices (
     slice        integer PRIMARY KEY,
@@ -112,16 +107,6 @@ SELECT u.user_id, u.history
 FROM unnest($1::text[], $2::bytea[]) AS u (user_id, history)
 ORDER BY u.user_id
 ON CONFLICT (user_id) DO UPDATE SET history = excluded.history, version = excluded.version, updated_at = now();
-
--- name: add_up_pairs
-INSERT INTO reco_building.item_pairs (item_a, item_b, weight, met, a_to_b, b_to_a)
-SELECT item_a, item_b, sum(weight), sum(met), sum(a_to_b), sum(b_to_a)
-FROM reco_building.pair_sums
-GROUP BY item_a, item_b
-ORDER BY item_a, item_b;
-
--- name: drop_pair_sums
-DROP TABLE reco_building.pair_sums;
 
 -- name: analyze
 ANALYZE reco_building.item_stats, reco_building.user_history, reco_building.item_pairs;

@@ -1,12 +1,12 @@
 """Pairs in COPY's binary format: numpy lays millions of rows out in the time that a loop takes for some thousand."""
 
-from collections.abc import Mapping
-from itertools import chain
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from app.core.features import PairDelta
+SUMS: Final = ("weight", "met", "a_to_b", "b_to_a")
+"""The columns of sums in `item_pairs`."""
 
 _PAIR_ROW: Final = np.dtype(
     [
@@ -30,22 +30,11 @@ _COPY_BEGIN: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END: Final = b"\xff\xff"
 
 
-def copied_pairs(pairs: Mapping[tuple[str, str], PairDelta], keys: Mapping[str, int]) -> bytes:
-    """The pairs in COPY's binary format, the smaller key first."""
-    one = np.fromiter((keys[a] for a, _ in pairs), np.int32, len(pairs))
-    other = np.fromiter((keys[b] for _, b in pairs), np.int32, len(pairs))
-    sums = np.fromiter(chain.from_iterable(pairs.values()), np.float64, 4 * len(pairs)).reshape(-1, 4)
-    in_order = one < other
-    rows = np.zeros(len(pairs), _PAIR_ROW)
-    rows["columns"] = 6
-    for name, values in (
-        ("a", np.minimum(one, other)),
-        ("b", np.maximum(one, other)),
-        ("weight", sums[:, 0]),
-        ("met", sums[:, 1]),
-        ("a_to_b", np.where(in_order, sums[:, 2], sums[:, 3])),
-        ("b_to_a", np.where(in_order, sums[:, 3], sums[:, 2])),
-    ):
+def copied_pairs(item_a: NDArray[np.int64], item_b: NDArray[np.int64], sums: NDArray[np.float64]) -> bytes:
+    """`sums`: a row of `SUMS` for each pair."""
+    rows = np.empty(len(item_a), _PAIR_ROW)
+    rows["columns"] = 2 + len(SUMS)
+    for name, values in (("a", item_a), ("b", item_b), *zip(SUMS, sums.T, strict=True)):
         rows[name] = values
         rows[f"{name}_bytes"] = _PAIR_ROW[name].itemsize
     return _COPY_BEGIN + rows.tobytes() + _COPY_END

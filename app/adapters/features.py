@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from app.adapters import sql
 from app.adapters.history_cache import Versioned
-from app.core.features import NO_HISTORY, History, ItemDelta, PairDelta, decode_history
+from app.core.features import NO_HISTORY, History, ItemDelta, decode_history
 from app.core.item_table import SUMS
 from app.core.model import MODEL, Model
 from app.core.neighbours import ItemSums, Values, evidence
+from app.core.pairing import FoldedPairs
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -153,18 +155,10 @@ async def add_to_items(
     )
 
 
-async def add_to_pairs(
-    connection: "Connection", pairs: Mapping[tuple[str, str], PairDelta], keys: Mapping[str, int]
-) -> None:
-    weights, met, forth, back = zip(*pairs.values(), strict=True)
+async def add_to_pairs(connection: "Connection", pairs: FoldedPairs, keys: Mapping[str, int]) -> None:
+    key_of = np.array([keys[item_id] for item_id in pairs.ids])
     await connection.execute(
-        _SQL["add_to_pairs"],
-        _array([keys[a] for a, _ in pairs]),
-        _array([keys[b] for _, b in pairs]),
-        _array(weights),
-        _array(met),
-        _array(forth),
-        _array(back),
+        _SQL["add_to_pairs"], *map(_array, (key_of[pairs.one], key_of[pairs.other], *pairs.sums.T))
     )
 
 
@@ -217,11 +211,11 @@ def _floats(sent: bytes) -> Values:
     return np.frombuffer(sent, ">f8").astype(np.float64)
 
 
-def _array(numbers: Sequence[float]) -> str:
+def _array(numbers: NDArray[np.float64] | NDArray[np.int64]) -> str:
     """Numbers as a Postgres array literal. asyncpg checks each element of a list for nesting, which costs more than the
     rest of sending a pair.
     """
-    return f"{{{msgspec.json.encode(numbers)[1:-1].decode()}}}"
+    return f"{{{msgspec.json.encode(numbers.tolist())[1:-1].decode()}}}"
 
 
 def history_of(stored: Versioned | None) -> History:

@@ -6,8 +6,7 @@ and repeats look at the items around an event, so only they can miss what arrive
 """
 
 from collections.abc import Iterable, Mapping
-from math import sqrt
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -21,6 +20,7 @@ from app.core.messages import (
     WatchMessage,
 )
 from app.core.model import MODEL, Model
+from app.core.pairing import PairTerms
 from app.core.saturation import counted
 from app.core.signals import POPULARITY_HALF_LIVES_MS, Kind, decayed, forward_weight, signal
 
@@ -31,7 +31,6 @@ __all__ = [
     "History",
     "ItemDelta",
     "Kind",
-    "PairDelta",
     "decode_history",
     "encode_history",
     "fold",
@@ -94,11 +93,6 @@ class ItemDelta(msgspec.Struct, gc=False):
 
 _SUMS: Final = tuple(name for name in ItemDelta.__struct_fields__ if not name.startswith(("popular_", "first_")))
 
-PairDelta: TypeAlias = list[float]
-"""What to add to a pair's sums: its weight, how many users met both items, and how often the second followed the first
-and the first the second. All but the number of users are forward-decayed with the half-life of co-visitation.
-"""
-
 
 class Fold(msgspec.Struct):
     """The changes of one batch."""
@@ -106,8 +100,7 @@ class Fold(msgspec.Struct):
     histories: dict[str, History] = msgspec.field(default_factory=dict)
     """The new history of each user whose history changed."""
     items: dict[str, ItemDelta] = msgspec.field(default_factory=dict)
-    pairs: dict[tuple[str, str], PairDelta] = msgspec.field(default_factory=dict)
-    """The lesser id stands first."""
+    pairs: PairTerms = msgspec.field(default_factory=PairTerms)
 
 
 def fold(
@@ -116,10 +109,9 @@ def fold(
     """Folds a batch of events that were never folded before, given the stored histories of its users.
 
     A user without an entry in `histories` is new. With `onto`, the sums are added to those of an earlier part of the
-    batch; the histories of the result are those of this part.
+    batch, which had the same model; the histories of the result are those of this part.
     """
-    result = Fold() if onto is None else Fold(items=onto.items, pairs=onto.pairs)
-    pairing = _Pairing(model, result.pairs)
+    result = Fold(pairs=PairTerms(model)) if onto is None else Fold(items=onto.items, pairs=onto.pairs)
     builders: dict[str, HistoryBuilder] = {}
     for message in messages:
         if isinstance(message, ImpressionMessage):
@@ -151,7 +143,7 @@ def fold(
                 delta.repeat_weight += weight * factor
             is_new = not held and not builder.had(entry.item_id)
             delta.users += is_new
-            pairing.add(builder.entries, entry, counts.share, is_new=is_new)
+            result.pairs.add(builder.entries, entry, counts.share, is_new=is_new)
         builder.insert(entry, held)
 
     for user_id, builder in builders.items():
@@ -159,71 +151,6 @@ def fold(
         if history != histories.get(user_id, NO_HISTORY):
             result.histories[user_id] = history
     return result
-
-
-class _Pairing:
-    """Adds up the pairs of each event with the items around it, before the event enters the history.
-
-    An item's place is that of its newest entry; its distance is the number of items strictly between, and items with
-    the same time share it. A pair is as old as the later of its two events. It weighs the geometric mean of their
-    weights, so that a log of views only and one of purchases only have the same scale. Of two items with different
-    times the later follows the earlier.
-    """
-
-    def __init__(self, model: Model, pairs: dict[tuple[str, str], PairDelta]) -> None:
-        self._pairs = pairs
-        self._half_life_ms = model.covisitation_half_life_ms
-        self._window = model.pair_window
-        self._by_distance = [1.0 / (1.0 + items / model.pair_distance) for items in range(model.pair_window)]
-        self._following = [1.0 / (1.0 + items) for items in range(model.pair_window)]
-
-    def add(self, entries: list[Entry], entry: Entry, share: float, *, is_new: bool) -> None:
-        """`share`: that of the event's weight which counts. `is_new`: the user never had its item."""
-        window, by_distance, following = self._window, self._by_distance, self._following
-        item_id, at_ms, weight = entry.item_id, entry.at_ms, entry.weight
-        met = {item_id}
-        newer: list[Entry] = []
-        older = distance = 0
-        timestamp_ms = at_ms
-        users = float(is_new)
-        factor = share * forward_weight(at_ms, self._half_life_ms)
-        for other in entries:
-            other_id = other.item_id
-            if other_id in met:
-                continue
-            met.add(other_id)
-            if other.at_ms > at_ms:
-                newer.append(other)
-                continue
-            if other.at_ms < timestamp_ms:
-                timestamp_ms, distance = other.at_ms, older
-            if other.weight > 0.0:
-                follows = factor * following[distance] * weight if other.at_ms < at_ms else 0.0
-                self._add(
-                    other_id, item_id, factor * by_distance[distance] * sqrt(weight * other.weight), users, follows
-                )
-            older += 1
-            if older == window:
-                break
-        timestamp_ms, distance = at_ms, 0
-        for places, other in enumerate(reversed(newer[-window:])):
-            if other.at_ms > timestamp_ms:
-                timestamp_ms, distance = other.at_ms, places
-            if other.weight > 0.0:
-                later = share * forward_weight(other.at_ms, self._half_life_ms)
-                follows = later * following[distance] * other.weight
-                term = later * by_distance[distance] * sqrt(weight * other.weight)
-                self._add(item_id, other.item_id, term, users, follows)
-
-    def _add(self, earlier: str, later: str, weight: float, users: float, follows: float) -> None:
-        in_order = earlier < later
-        key = (earlier, later) if in_order else (later, earlier)
-        sums = self._pairs.get(key)
-        if sums is None:
-            sums = self._pairs[key] = [0.0, 0.0, 0.0, 0.0]
-        sums[0] += weight
-        sums[1] += users
-        sums[2 if in_order else 3] += follows
 
 
 def _is_repeat(held: list[Entry], entry: Entry, gap_ms: int) -> bool:

@@ -1,14 +1,13 @@
 """The sums of pairs in one table that grows, and where each item's pairs are, for a log that is played in memory."""
 
 from array import array
-from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.features import PairDelta
 from app.core.item_index import ItemIndex
+from app.core.pairing import FoldedPairs
 
 _FIRST_ROOM: Final = 1024
 WEIGHT, MET, FOLLOWS = range(3)
@@ -30,15 +29,16 @@ class PairLists:
         """… and the rows of their pairs; of a pair in which the item stands second, -1 - the row."""
         self.changes: list[int] = []
 
-    def add(self, pairs: Mapping[tuple[str, str], PairDelta]) -> None:
+    def add(self, pairs: FoldedPairs) -> None:
         """The items have numbers already."""
         missing = len(self._index.ids) - len(self.changes)
         self._others += [array("i") for _ in range(missing)]
         self._rows += [array("i") for _ in range(missing)]
         self.changes += [0] * missing
-        rows = [self._row(pair) for pair in pairs]
-        if rows:
-            self._sums[rows] += list(pairs.values())
+        if pairs:
+            numbers = self._index.number(pairs.ids)
+            rows = list(map(self._row, numbers[pairs.one].tolist(), numbers[pairs.other].tolist()))
+            self._sums[rows] += pairs.sums
 
     def of(self, item: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The numbers of the other items, and a row of sums for each."""
@@ -48,10 +48,7 @@ class PairLists:
         sums = self._sums[rows]
         return others, np.where(stands_second[:, None], sums[:, _BACK], sums[:, _FORTH])
 
-    def _row(self, pair: tuple[str, str]) -> int:
-        one, other = map(self._index.find, pair)
-        assert one is not None
-        assert other is not None
+    def _row(self, one: int, other: int) -> int:
         self.changes[one] += 1
         self.changes[other] += 1
         row = self._row_of.get((one, other))

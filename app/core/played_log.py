@@ -75,7 +75,7 @@ class PlayedLog:
         numbers = self.index.number(changed)
         rows = [[getattr(self._items[item_id], name) for name in SUMS] for item_id in changed]
         self.table.update(numbers, np.array(rows, np.float64))
-        self._pairs.add(folded.pairs)
+        self._pairs.add(folded.pairs.sums())
 
     def candidates(self, user_id: str, *, now_ms: int) -> tuple[Candidates, int]:
         """What the service would rank for the user, and how many items the history holds."""

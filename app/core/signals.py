@@ -11,6 +11,9 @@ from enum import IntEnum
 from math import exp2
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.core.messages import ClickMessage, InteractionMessage, PurchaseMessage, WatchMessage
 
 HOUR_MS: Final = 3600 * 1000
@@ -60,6 +63,13 @@ def decayed(value: float, by_ms: int, half_life_ms: int) -> float:
 def forward_weight(at_ms: int, half_life_ms: int) -> float:
     """The forward-decay factor of an event at `at_ms`: 1 at the landmark, doubling every half-life."""
     return exp2(_halvings(at_ms, half_life_ms))
+
+
+def forward_weights(at_ms: NDArray[np.int64], half_life_ms: int) -> NDArray[np.float64]:
+    """`forward_weight` of many events."""
+    halvings = np.clip((at_ms - LANDMARK_MS) / half_life_ms, -_MAX_HALVINGS, _MAX_HALVINGS)
+    weights: NDArray[np.float64] = np.exp2(halvings)
+    return weights
 
 
 def decay_factor(now_ms: int, half_life_ms: int) -> float:

@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import chain
 from multiprocessing.connection import Connection as Pipe
 from typing import TYPE_CHECKING, Final
 
@@ -22,13 +21,13 @@ import asyncpg
 import msgspec
 from msgspec import Struct, structs
 
-from app.adapters import building, counted_events, generations
+from app.adapters import building, counted_events, features, generations
 from app.adapters.features import ItemKeys
 from app.core.features import fold
 from app.core.generation import RELEASE, encode_parameters
 from app.core.messages import ImpressionMessage, decode_message
 from app.errors import UserError
-from app.rebuilding.slices import Job, LogFile, fold_events, fold_files
+from app.rebuilding.slices import Job, LogFile, add_up_pairs, fold_events, fold_files
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -108,8 +107,9 @@ class Rebuild:
         if not progress.pairs_done:
             await self._fold_slices(progress, show)
             show(Report("Adding up pairs", 0, 0))
+            await _all(add_up_pairs, self._jobs(progress))
             async with building.connection(self._url, building=True) as built, built.transaction():
-                await building.add_up_pairs(built)
+                await building.index_pairs(built)
                 await generations.set_progress(built, encode_progress(structs.replace(progress, pairs_done=True)))
         await building.analyze(self._live)
 
@@ -129,8 +129,11 @@ class Rebuild:
             async with built.transaction():
                 made = fold(messages, await building.read_histories(built, users))
                 # Items have their keys from the transactions that counted them.
-                keys = await self._keys.of(self._live, {*made.items, *chain.from_iterable(made.pairs)})
-                await building.add(built, made, keys, pairs_later=False)
+                pairs = made.pairs.sums()
+                keys = await self._keys.of(self._live, {*made.items, *pairs.ids})
+                if pairs:
+                    await features.add_to_pairs(built, pairs, keys)
+                await building.add(built, made, keys)
                 await generations.set_progress(built, encode_progress(progress))
             folded += len(messages)
         return folded
@@ -153,7 +156,17 @@ class Rebuild:
         return tuple((file.path.name, file.path.stat().st_size) for file in self._files)
 
     async def _fold_slices(self, progress: Progress, show: Show) -> None:
-        jobs = [
+        jobs = self._jobs(progress)
+        _, total = await counted_events.span(self._live)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, total, show)
+            if self._files:
+                await _all(fold_files, jobs)
+            await _all(fold_events, jobs)
+            group.cancel_scope.cancel()
+
+    def _jobs(self, progress: Progress) -> list[Job]:
+        return [
             Job(
                 database_url=self._url,
                 parent=os.getpid(),
@@ -166,13 +179,6 @@ class Rebuild:
             )
             for number in range(progress.slices)
         ]
-        _, total = await counted_events.span(self._live)
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch, total, show)
-            if self._files:
-                await _all(fold_files, jobs)
-            await _all(fold_events, jobs)
-            group.cancel_scope.cancel()
 
     async def _watch(self, total: int, show: Show) -> None:
         while True:

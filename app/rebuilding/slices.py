@@ -10,17 +10,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, islice
+from itertools import islice
 from multiprocessing.connection import Connection as Pipe
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from msgspec import Struct
 
-from app.adapters import building, counted_events
+from app.adapters import building, counted_events, pair_blocks
 from app.adapters.features import ItemKeys
 from app.core.features import Fold, fold
 from app.core.messages import ImpressionMessage, Message, decode_message
@@ -33,7 +34,7 @@ from app.importing.rows import BadRow, Row
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
-BATCH: Final = 100_000
+BATCH: Final = 200_000
 """So many events a process folds at once, in some 600 MB of memory. Smaller batches write the same pair more often."""
 _LONGEST_STEP: Final = timedelta(days=64)
 _LEAST_STEP: Final = timedelta(milliseconds=1)
@@ -64,27 +65,32 @@ class Job(Struct, frozen=True, kw_only=True):
 
 def fold_files(job: Job, errors: Pipe) -> None:
     """Folds the rows of files that are not stored as events. In a process of its own; an error ends it with 1."""
-    _in_process(job, errors, files=True)
+    _in_process(job, errors, _SliceFold.files)
 
 
 def fold_events(job: Job, errors: Pipe) -> None:
     """Folds the stored events; after the files of all slices. Otherwise as `fold_files`."""
-    _in_process(job, errors, files=False)
+    _in_process(job, errors, _SliceFold.events)
 
 
-def _in_process(job: Job, errors: Pipe, *, files: bool) -> None:
+def add_up_pairs(job: Job, errors: Pipe) -> None:
+    """Adds up a share of the pairs; after the events of all slices. Otherwise as `fold_files`."""
+    _in_process(job, errors, _SliceFold.pairs)
+
+
+def _in_process(job: Job, errors: Pipe, work: "Callable[[_SliceFold], Awaitable[None]]") -> None:
     # Ctrl-C reaches all processes of a terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A fold makes millions of objects and no cycles, and the collector would look at all of them again and again.
     gc.disable()
     try:
-        asyncio.run(_patiently(job, files=files))
+        asyncio.run(_patiently(job, work))
     except (UserError, DependencyDown) as error:
         errors.send(str(error))
         sys.exit(1)
 
 
-async def _patiently(job: Job, *, files: bool) -> None:
+async def _patiently(job: Job, work: "Callable[[_SliceFold], Awaitable[None]]") -> None:
     """Goes on where it was after an outage of Postgres of up to a minute."""
     deadline = time.monotonic() + _PATIENCE_SEC
     while True:
@@ -93,8 +99,7 @@ async def _patiently(job: Job, *, files: bool) -> None:
                 building.connection(job.database_url) as live,
                 building.connection(job.database_url, building=True) as built,
             ):
-                part = _SliceFold(job, live, built)
-                await (part.files() if files else part.events())
+                await work(_SliceFold(job, live, built))
                 return
         except building.Overtaken:
             continue  # by a process of a rebuild that was killed: it ends once it notices
@@ -152,6 +157,13 @@ class _SliceFold:
                 )
             part = await self._part()
 
+    async def pairs(self) -> None:
+        job = self._job
+        for part in range(job.number, pair_blocks.PARTS, job.of):
+            self._check_parent()
+            async with self._built.transaction():
+                await pair_blocks.add_up(self._built, part)
+
     async def _missing(self, rows: Sequence[tuple[str, Row]]) -> list[Message]:
         """The rows of this slice that are not stored, each once, and not of before an erasure of their user."""
         job = self._job
@@ -166,9 +178,12 @@ class _SliceFold:
         ]
 
     async def _part(self) -> building.SliceProgress:
+        self._check_parent()
+        return (await building.slices(self._built))[self._job.number]
+
+    def _check_parent(self) -> None:
         if os.getppid() != self._job.parent:
             raise UserError("the rebuild that this process belongs to has ended")
-        return (await building.slices(self._built))[self._job.number]
 
     async def _window(self, begin: datetime, end: datetime) -> datetime:
         """Until when there are about as many events as all slices fold at once."""
@@ -181,13 +196,17 @@ class _SliceFold:
         self._step = min(_LONGEST_STEP, 2 * step if found < wanted / 2 else step)
         return begin + step
 
-    async def _fold(self, messages: Sequence[Message]) -> Fold:
+    async def _fold(self, messages: list[Message]) -> Fold:
+        # A user's events after each other: what they share is in the processor's cache then. No sum depends on it.
+        messages.sort(key=attrgetter("user_id"))
         users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
         return fold(messages, await building.read_histories(self._built, users))
 
     async def _add(self, folded: Fold) -> None:
-        keys = await self._keys.of(self._live, {*folded.items, *chain.from_iterable(folded.pairs)})
-        await building.add(self._built, folded, keys, pairs_later=True)
+        pairs = folded.pairs.sums()
+        keys = await self._keys.of(self._live, {*folded.items, *pairs.ids})
+        await pair_blocks.put(self._built, pairs, keys)
+        await building.add(self._built, folded, keys)
 
 
 def _rows(job: Job) -> Iterator[tuple[str, Row] | None]:

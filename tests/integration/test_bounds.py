@@ -9,6 +9,7 @@ from app import metrics
 from app.adapters import features
 from app.adapters.postgres import Database
 from tests.support.consuming import incoming
+from tests.support.folded_pairs import folded_pairs
 from tests.support.pipeline import counted, database, keeping, message
 from workers.batch import FeatureWriter
 from workers.gone import GoneRemover
@@ -93,7 +94,8 @@ async def test_a_pair_that_is_being_added_to_stays_and_nobody_waits(pool: Pool, 
         await walk(pool, opened)
         async with pool.acquire() as connection, connection.transaction():
             keys = await features.ItemKeys().of(connection, {item for pair in pairs for item in pair})
-            await features.add_to_pairs(connection, {pair: [0.0, 1.0, 0.0, 0.0] for pair in pairs}, keys)
+            met = folded_pairs({pair: [0.0, 1.0, 0.0, 0.0] for pair in pairs})
+            await features.add_to_pairs(connection, met, keys)
             async with asyncio.timeout(20.0):
                 await walk(pool, opened)
                 await walk(pool, opened)

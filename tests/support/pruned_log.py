@@ -6,20 +6,20 @@ ts_ms, event_type).
 
 import csv
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from app.core import rankers
 from app.core.evaluation import Score, Trial, play
-from app.core.features import PairDelta
 from app.core.item_index import ItemIndex
 from app.core.item_table import SUMS, ItemTable
 from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessage
 from app.core.neighbours import evidence
 from app.core.pair_bounds import NO_FLOOR, ItemEnd, judge_pairs
 from app.core.pair_lists import PairLists
+from app.core.pairing import FoldedPairs
 from app.core.played_log import PlayedLog
 from app.core.signals import DAY_MS, LANDMARK_MS
 
@@ -49,11 +49,11 @@ class PrunedPairs(PairLists):
     def ever(self) -> int:
         return len(self._row_of)
 
-    def add(self, pairs: Mapping[tuple[str, str], PairDelta]) -> None:
+    def add(self, pairs: FoldedPairs) -> None:
         super().add(pairs)
         self._made_ms += [0] * (self.ever - len(self._made_ms))
-        for one, other in pairs:
-            first, second = self._index.numbers((one, other))
+        numbers = self._index.number(pairs.ids)
+        for first, second in zip(numbers[pairs.one].tolist(), numbers[pairs.other].tolist(), strict=True):
             row = self._row_of[first, second]
             self._made_ms[row] = self._made_ms[row] or self._table.log_ms
         self._added += 1

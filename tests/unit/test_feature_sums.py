@@ -17,6 +17,7 @@ from app.core.signals import (
     POPULARITY_HALF_LIVES_MS,
     forward_weight,
 )
+from tests.support.folded_pairs import pairs_of
 
 
 def event(kind: type[Any], item_id: str, at_ms: int, user_id: str = "ann") -> Any:
@@ -48,18 +49,18 @@ def test_popularities_are_the_decayed_sums_of_their_terms_in_any_order(
 
 def test_what_came_after_an_item_follows_it() -> None:
     folded = fold([event(ClickMessage, item_id, at) for item_id, at in (("b", 0), ("a", 1), ("c", 2), ("d", 2))], {})
-    _, _, forth, back = folded.pairs["a", "b"]
+    _, _, forth, back = pairs_of(folded)["a", "b"]
     assert (forth, back) == (0.0, pytest.approx(CLICK_WEIGHT))
-    _, _, forth, back = folded.pairs["b", "c"]
+    _, _, forth, back = pairs_of(folded)["b", "c"]
     assert (forth, back) == (pytest.approx(CLICK_WEIGHT / 2.0), 0.0)  # `a` stands between
-    assert folded.pairs["c", "d"][2:] == [0.0, 0.0]  # of one time neither follows the other
+    assert pairs_of(folded)["c", "d"][2:] == [0.0, 0.0]  # of one time neither follows the other
 
 
 def test_users_are_counted_once_an_item_and_a_pair() -> None:
     events = [event(ViewMessage, item_id, at, user) for user in ("ann", "bob") for at, item_id in enumerate("abab")]
     folded = fold(events, {})
     assert (folded.items["a"].users, folded.items["b"].users) == (2, 2)
-    assert folded.pairs["a", "b"][1] == 2.0
+    assert pairs_of(folded)["a", "b"][1] == 2.0
     factor = forward_weight(LANDMARK_MS, COVISITATION_HALF_LIFE_MS)
     assert folded.items["a"].events == pytest.approx(4.0 * factor)
     assert folded.items["a"].first_ms == LANDMARK_MS
@@ -69,4 +70,4 @@ def test_an_item_that_left_the_history_is_not_new_to_its_user() -> None:
     stored = fold([event(ViewMessage, f"item-{at:02}", at) for at in range(MAX_ITEMS + 1)], {}).histories
     again = fold([event(ViewMessage, "item-00", 1_000)], stored)
     assert again.items["item-00"].users == 0
-    assert all(sums[1] == 0.0 for sums in again.pairs.values())
+    assert all(sums[1] == 0.0 for sums in pairs_of(again).values())

@@ -39,6 +39,7 @@ from app.core.signals import (
     POPULARITY_HALF_LIFE_MS,
     VIEW_WEIGHT,
 )
+from tests.support.folded_pairs import pairs_of
 from tests.support.histories import merge_history
 
 # Few items and times, so that ties, repeats and a history that is full are the rule and not the exception.
@@ -130,7 +131,7 @@ def event(kind: type[Any], item_id: str, at_ms: int, user_id: str = "ann", **fie
 
 
 def weights(folded: Fold) -> dict[str, float]:
-    return {"".join(pair): pytest.approx(sums[0]) for pair, sums in folded.pairs.items()}
+    return {"".join(pair): pytest.approx(sums[0]) for pair, sums in pairs_of(folded).items()}
 
 
 def popularity(folded: Fold, item_id: str) -> list[float]:
@@ -152,7 +153,7 @@ def test_events_of_one_timestamp_have_one_distance(timestamps: dict[str, int]) -
     basket = [event(PurchaseMessage, item_id, timestamps["abc"] * HOUR_MS) for item_id in "abc"]
     before = event(PurchaseMessage, "y", (2 - timestamps["z"]) * HOUR_MS)
     stored = fold([before, *basket], {}).histories
-    pairs = fold([event(PurchaseMessage, "z", timestamps["z"] * HOUR_MS)], stored).pairs
+    pairs = pairs_of(fold([event(PurchaseMessage, "z", timestamps["z"] * HOUR_MS)], stored))
     assert pairs["a", "z"] == pairs["b", "z"] == pairs["c", "z"]
     assert pairs["y", "z"][0] == pytest.approx(pairs["a", "z"][0] / (1.0 + 3.0 / MODEL.pair_distance), rel=0.01)
 
@@ -161,14 +162,14 @@ def test_a_late_event_pairs_on_both_sides() -> None:
     stored = fold([event(PurchaseMessage, "a", 0), event(PurchaseMessage, "c", 2 * HOUR_MS)], {}).histories
     late = fold([event(PurchaseMessage, "b", HOUR_MS)], stored)
     assert weights(late).keys() == {"ab", "bc"}
-    assert late.pairs["b", "c"][0] > late.pairs["a", "b"][0]  # it is as old as the later of the two
+    assert pairs_of(late)["b", "c"][0] > pairs_of(late)["a", "b"][0]  # it is as old as the later of the two
 
 
 def test_the_window_bounds_the_pairs_of_an_event() -> None:
     items = [f"item-{number:02}" for number in range(MODEL.pair_window + 10)]
     stored = fold([event(PurchaseMessage, item_id, at) for at, item_id in enumerate(items)], {}).histories
     last = fold([event(PurchaseMessage, "last", 1_000)], stored)
-    assert {pair[0] for pair in last.pairs} == set(items[-MODEL.pair_window :])
+    assert {pair[0] for pair in pairs_of(last)} == set(items[-MODEL.pair_window :])
 
 
 def test_a_pair_weighs_the_mean_of_what_the_two_events_say() -> None:
@@ -178,7 +179,7 @@ def test_a_pair_weighs_the_mean_of_what_the_two_events_say() -> None:
 
 def test_an_abandoned_watch_counts_against_the_item_and_makes_no_pair() -> None:
     folded = fold([event(PurchaseMessage, "a", 0), event(WatchMessage, "b", 1, watch_time_sec=2.0)], {})
-    assert not folded.pairs
+    assert not folded.pairs.sums()
     assert folded.items["b"].popular_week < 0.0 == folded.items["b"].frequency
     assert (folded.items["b"].events, folded.items["b"].users) == (0.0, 0)
     assert (folded.items["b"].watches, folded.items["b"].watch_ms) == (1, 2_000)
@@ -197,7 +198,7 @@ def test_an_impression_is_counted_and_touches_nothing_else() -> None:
     fields: Any = {"v": 1, "event_id": "shown-01", "session_id": "s", "ts_ms": 1, "received_ms": 1}
     folded = fold([ImpressionMessage(user_id="ann", items=shown, **fields)], {})
     assert not folded.histories
-    assert not folded.pairs
+    assert not folded.pairs.sums()
     assert {item_id: delta.impressions for item_id, delta in folded.items.items()} == {"a": 1, "b": 1}
 
 
@@ -225,10 +226,11 @@ def test_batches_may_be_cut_anywhere(messages: list[Message], cut: int) -> None:
             if item_id in part.items:
                 parts.add(part.items[item_id])
         assert [getattr(parts, name) for name in SUMS] == pytest.approx([getattr(delta, name) for name in SUMS])
-    for pair, sums in whole.pairs.items():
-        parts_of = [part.pairs.get(pair, [0.0] * 4) for part in (first, second)]
+    of_whole, *of_parts = map(pairs_of, (whole, first, second))
+    for pair, sums in of_whole.items():
+        parts_of = [part.get(pair, [0.0] * 4) for part in of_parts]
         assert [sum(terms) for terms in zip(*parts_of, strict=True)] == pytest.approx(sums)
-    assert first.pairs.keys() | second.pairs.keys() == whole.pairs.keys()
+    assert of_parts[0].keys() | of_parts[1].keys() == of_whole.keys()
 
 
 @given(MESSAGES, st.randoms(use_true_random=False))
@@ -281,8 +283,8 @@ def test_three_hundred_purchases_of_one_user_weigh_less_than_those_of_ten() -> N
     assert pushed.items["a"].popular_week < 2.0 * MODEL.user_linear < liked.items["c"].popular_week
     assert pushed.items["a"].frequency < 2.0 * MODEL.user_linear
     assert pushed.items["a"].events < 2.0 * MODEL.user_linear
-    assert max(pushed.pairs["a", "b"]) < 2.0 * MODEL.user_linear
-    assert (pushed.items["a"].users, pushed.pairs["a", "b"][1]) == (1, 1.0)
+    assert max(pairs_of(pushed)["a", "b"]) < 2.0 * MODEL.user_linear
+    assert (pushed.items["a"].users, pairs_of(pushed)["a", "b"][1]) == (1, 1.0)
     assert pushed.items["a"].purchases == 300
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from app.core.item_index import ItemIndex
 from app.core.pair_lists import FOLLOWS, MET, WEIGHT, PairLists
+from tests.support.folded_pairs import folded_pairs
 
 NAMES = [f"item-{number}" for number in range(12)]
 SUMS = st.lists(st.integers(1, 9).map(float), min_size=4, max_size=4)
@@ -22,7 +23,7 @@ def test_each_item_has_the_sums_of_all_its_pairs(batches: list[dict[tuple[str, s
     changes = dict.fromkeys(NAMES, 0)
     for batch in batches:
         index.number([item_id for pair in batch for item_id in pair])
-        lists.add(batch)
+        lists.add(folded_pairs(batch))
         for (one, other), (weight, met, forth, back) in batch.items():
             for key, follows in (((one, other), forth), ((other, one), back)):
                 held = expected.setdefault(key, [0.0, 0.0, 0.0])
@@ -44,7 +45,7 @@ def test_a_table_of_pairs_grows() -> None:
     lists = PairLists(index)
     pairs = {("a", f"item-{number:04}"): [float(number), 1.0, 2.0, 3.0] for number in range(3_000)}
     index.number(["a", *(other for _, other in pairs)])
-    lists.add(pairs)
+    lists.add(folded_pairs(pairs))
     numbers, sums = lists.of(0)
     assert numbers.tolist() == [*range(1, 3_001)]
     assert sums[:, WEIGHT].tolist() == [float(number) for number in range(3_000)]
