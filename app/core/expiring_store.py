@@ -37,6 +37,10 @@ class ExpiringStore(Generic[V]):
                 known[key] = entry[1]
         return known, missing
 
+    def values(self) -> list[V]:
+        """All values, fresh and stale."""
+        return [value for _, value in self._values.values()]
+
     def put(self, loaded: Mapping[str, V], *, at: float, outdated: Collection[str] = ()) -> None:
         """Stores what a load returned that began at `at`. Keys in `outdated` changed during the load: stale at once."""
         for key, value in loaded.items():

@@ -1,6 +1,6 @@
 """Numbers for items, so that lists of items are arrays, and an answer some dozen operations on all of its lists."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,30 +9,68 @@ Numbers = NDArray[np.int32] | NDArray[np.intp]
 
 
 class ItemIndex:
-    """Gives each item a number, from 0. Item numbers are never reused. Some 150 bytes an item.
+    """Gives each item a number, from 0. Some 150 bytes an item.
 
-    Not thread-safe.
+    `sweep` forgets items that nobody uses; their numbers go to other items after the next sweep, when no answer of
+    before is under way any more. Not thread-safe.
     """
 
     def __init__(self) -> None:
         self.ids: list[str] = []
-        """The item of each number."""
+        """The item of each number, or the one that had it last."""
+        self.reused: list[int] = []
+        """Numbers that went to another item; whoever keeps arrays by number empties this."""
         self._numbers: dict[str, int] = {}
+        self._used = np.zeros(0, np.bool_)
+        self._retired: list[int] = []
+        self._free: list[int] = []
+
+    @property
+    def items(self) -> Collection[str]:
+        """Those that have a number."""
+        return self._numbers.keys()
 
     def find(self, item_id: str) -> int | None:
-        """None for an item that was never numbered."""
+        """None for an item that has no number."""
         return self._numbers.get(item_id)
 
     def number(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
-        """The numbers of all these items; those that have none get one."""
+        """The numbers of all these items, which are used from now on; those that have none get one."""
         numbers = self._numbers
         for item_id in item_ids:
             if item_id not in numbers:
-                numbers[item_id] = len(self.ids)
-                self.ids.append(item_id)
-        return np.fromiter(map(numbers.__getitem__, item_ids), np.int32, len(item_ids))
+                numbers[item_id] = self._next(item_id)
+        found = np.fromiter(map(numbers.__getitem__, item_ids), np.int32, len(item_ids))
+        if len(self._used) < len(self.ids):
+            self._used = np.concatenate([self._used, np.zeros(len(self.ids), np.bool_)])
+        self._used[found] = True
+        return found
 
     def numbers(self, item_ids: Iterable[str]) -> list[int]:
         """The numbers of those of these items that have one."""
         find = self._numbers.get
         return [number for item_id in item_ids if (number := find(item_id)) is not None]
+
+    def use(self, numbers: Numbers) -> None:
+        """Marks items that stay in the next sweep."""
+        self._used[numbers] = True
+
+    def sweep(self) -> NDArray[np.int32]:
+        """Forgets the items that were neither numbered nor marked since the last sweep; returns their numbers."""
+        self._free += self._retired
+        numbered = np.fromiter(self._numbers.values(), np.int32, len(self._numbers))
+        gone: NDArray[np.int32] = numbered[~self._used[numbered]]
+        self._retired = gone.tolist()
+        for number in self._retired:
+            del self._numbers[self.ids[number]]
+        self._used[:] = False
+        return gone
+
+    def _next(self, item_id: str) -> int:
+        if not self._free:
+            self.ids.append(item_id)
+            return len(self.ids) - 1
+        number = self._free.pop()
+        self.ids[number] = item_id
+        self.reused.append(number)
+        return number

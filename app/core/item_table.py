@@ -145,9 +145,20 @@ class ItemTable:
         places = np.unique(np.concatenate(found))
         return places.astype(np.int32) if among is None else among[places]
 
+    def forget(self, numbers: Numbers) -> None:
+        """Items that the index has forgotten have no sums, and are nowhere among the best."""
+        self.make_room()
+        self._sums[numbers] = 0.0
+        for array in (self.shares, self.features, self.prior, self.own_repeats):
+            array[numbers] = 0.0
+        self._scores.clear()
+
     def make_room(self) -> None:
-        """Lengthens all arrays for the items that the index has numbered since."""
-        ids, known = self.index.ids, self._known
+        """Makes the arrays fit the items that the index has numbered since."""
+        index, ids, known = self.index, self.index.ids, self._known
+        if index.reused:
+            self.hashes[index.reused] = [seen_hash(ids[number]) for number in index.reused]
+            index.reused.clear()
         if len(ids) == known:
             return
         if (missing := len(ids) - len(self._sums)) > 0:

@@ -38,6 +38,8 @@ _LISTS_A_LOAD: Final = 50
 _LISTS_A_TURN: Final = 25
 _FILL_PATIENCE_SEC: Final = 0.05
 _CATEGORIES: Final = 1_000
+# Longer than an answer takes: what was found before a sweep is used until the next one at most.
+_SWEEP_EVERY_SEC: Final = 15.0
 _CATALOGUE_TTL_SEC: Final = 1.0
 # The change feed announces changes of rules; this is for a process that missed one.
 _RULES_TTL_SEC: Final = 30.0
@@ -50,6 +52,7 @@ class CandidateCaches:
     """`neighbours` and `cards` by item; `popular`, `exploration_pool` and `fallback` by category.
 
     `catalogue_only`: items that the catalogue does not have are neither popular nor servable.
+    With more than `max_keys` items in `table`, those that no list holds any more leave it.
     `rules` has the one key `RULES_CHANGED`; `models` has the weights by version. `table` has the items that stand in
     `neighbours` and `popular`.
     """
@@ -63,11 +66,15 @@ class CandidateCaches:
         max_keys: int,
         catalogue_only: bool,
         reload_throttle: float = _RELOAD_THROTTLE,
+        sweep_every_sec: float = _SWEEP_EVERY_SEC,
     ) -> None:
         self._database = database
         self._reload_throttle = reload_throttle
         self._catalogue_only = catalogue_only
         self._popularity_ttl_sec = popularity_ttl_sec
+        self._max_items = max_keys
+        self._sweep_every_sec = sweep_every_sec
+        self._swept_at = time.monotonic()
         self._items = LoadedItems()
         self.table = self._items.table
         self.models = ModelWeights(database)
@@ -168,6 +175,7 @@ class CandidateCaches:
     async def _load_popular(self, connection: "Connection", category: str | None) -> Popular:
         table = await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec / 2)
         if category is None:
+            await self._sweep()
             best = table.best(2 * MODEL.popular)
             item_ids = [table.index.ids[number] for number in best]
             cards = await self.cards.get_many(item_ids, allow_partial=False)
@@ -181,6 +189,13 @@ class CandidateCaches:
             await self._items.add(connection, found)
             best = table.index.number(found)
         return Popular(best.tobytes(), table.popularity(best).tobytes(), table.log_ms)
+
+    async def _sweep(self) -> None:
+        """Once a while, when there are many items."""
+        now = time.monotonic()
+        if len(self.table.index.items) > self._max_items and now - self._swept_at >= self._sweep_every_sec:
+            self._swept_at = now
+            await self._items.sweep(self.neighbours.values(), self.popular.values())
 
     def _by_category(
         self,

@@ -121,6 +121,10 @@ class FreshCache(Generic[V]):
         """Makes all keys stale, also those whose load is under way."""
         self.outdate([*self._store.fresh, *self._loading])
 
+    def values(self) -> list[V]:
+        """All values that are kept, fresh and stale."""
+        return self._store.values()
+
     async def close(self) -> None:
         await self._loader.close()
         if self._expiry is not None:

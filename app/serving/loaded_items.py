@@ -5,17 +5,22 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from app.adapters import features
 from app.adapters.generations import ServingGeneration
 from app.core.item_index import ItemIndex
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
+from app.core.neighbours import FOLLOWER, NEIGHBOUR, Neighbours
+from app.core.popularity import Popular
 from app.core.signals import POPULARITY_HALF_LIVES_MS
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _BATCH: Final = 2_000
+_LISTS_A_TURN: Final = 500
 # Some of the most popular items may not be servable.
 _MOST_POPULAR: Final = 4 * MODEL.popular
 
@@ -44,7 +49,23 @@ class LoadedItems:
     def forget(self) -> None:
         """Everything is read again: another server may have come back than the one that it was read from."""
         self._is_filled = False
-        self._changed.update(self.table.index.ids)
+        self._changed.update(self.table.index.items)
+
+    async def sweep(self, near: Sequence[Neighbours], popular: Sequence[Popular]) -> None:
+        """Forgets items that are in none of these lists, are not popular, and were not read of late.
+
+        All lists that are kept are needed, but for those that are read meanwhile.
+        """
+        table = self.table
+        for start in range(0, len(near), _LISTS_A_TURN):
+            lists = near[start : start + _LISTS_A_TURN]
+            table.index.use(np.frombuffer(b"".join([one.neighbours for one in lists]), NEIGHBOUR)["number"])
+            table.index.use(np.frombuffer(b"".join([one.followers for one in lists]), FOLLOWER)["number"])
+            await asyncio.sleep(0)  # an answer must not wait until all lists are looked at
+        for best in popular:
+            table.index.use(np.frombuffer(best.numbers, np.int32))
+        table.index.use(table.best(_MOST_POPULAR))
+        table.forget(table.index.sweep())
 
     async def refresh(self, connection: "Connection", *, older_than_sec: float = 0.0) -> ItemTable:
         """Reads what has changed since the last refresh, which is at least so long ago, and computes all features."""

@@ -60,3 +60,16 @@ def test_scores_of_all_items_are_computed_once_until_the_next_refresh() -> None:
     again = table.scores(START)
     assert again is not found
     assert np.array_equal(again, found)
+
+
+def test_an_item_that_gets_the_number_of_a_forgotten_one_has_nothing_of_it() -> None:
+    table = table_of(a=(4.0, 4.0, 4.0), b=(1.0, 1.0, 1.0))
+    for _ in range(3):
+        table.index.use(np.array([1]))
+        table.forget(table.index.sweep())
+    assert table.best(5).tolist() == [1]
+    assert table.index.number(["new"]).tolist() == [0]
+    table.make_room()
+    assert table.hashes[0] == seen_hash("new")
+    assert table.sums(np.array([0])).tolist() == [[0.0] * len(SUMS)]
+    assert table.features[0].tolist() == [0.0] * table.features.shape[1]

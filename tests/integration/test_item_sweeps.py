@@ -1,0 +1,64 @@
+"""A process that has seen more items than it keeps lists of forgets those that are in none."""
+
+import asyncpg
+import numpy as np
+
+from app.core.neighbours import Neighbours
+from app.serving.candidate_caches import EVERYTHING, CandidateCaches
+from tests.support.pipeline import database
+
+ITEMS, GROUP, KEYS = 4_000, 5, 100
+# What 100 lists hold and what is popular, and as much again that was read since the last sweep.
+MOST = 2 * (KEYS * GROUP + 240)
+
+
+def group_of(number: int) -> set[str]:
+    first = number - number % GROUP
+    return {f"item-{other}" for other in range(first, first + GROUP)}
+
+
+def names(caches: CandidateCaches, near: Neighbours) -> set[str]:
+    numbers = {*near.neighbour_entries()["number"].tolist(), *near.follower_entries()["number"].tolist()}
+    return {caches.table.index.ids[number] for number in numbers}
+
+
+async def test_items_that_no_list_holds_leave_and_lists_stay_right(pool: asyncpg.Pool, database_url: str) -> None:
+    await pool.execute(
+        "INSERT INTO item_stats (item_key, item_id, frequency, events, users, popular_ms, popular_week) "
+        "SELECT n, 'item-' || n, 10, 10, 10, extract(EPOCH FROM now()) * 1000, n "
+        "FROM generate_series(0, $1::integer - 1) AS s (n)",
+        ITEMS,
+    )
+    await pool.execute(
+        "INSERT INTO item_pairs (item_a, item_b, weight, a_to_b) SELECT a, b, 5, 5 "
+        "FROM generate_series(0, $1::integer - 1) AS s (a) JOIN generate_series(0, $1::integer - 1) AS t (b) "
+        "ON a < b AND a / $2::integer = b / $2::integer",
+        ITEMS,
+        GROUP,
+    )
+    async with database(database_url) as opened:
+        caches = CandidateCaches(
+            opened,
+            related_ttl_sec=300.0,
+            popularity_ttl_sec=0.001,
+            max_keys=KEYS,
+            catalogue_only=False,
+            reload_throttle=0.0,
+            sweep_every_sec=0.0,
+        )
+        try:
+            for start in range(0, ITEMS, KEYS):
+                wanted = [f"item-{number}" for number in range(start, start + KEYS)]
+                lists = await caches.neighbours.get_many(wanted, allow_partial=False)
+                caches.popular.outdate([EVERYTHING])
+                popular = await caches.popular.get(EVERYTHING)
+                for number, item_id in enumerate(wanted, start):
+                    assert names(caches, lists[item_id]) == group_of(number) - {item_id}
+                assert caches.table.index.ids[np.frombuffer(popular.numbers, np.int32)[-1]].startswith("item-39")
+                assert len(caches.table.index.items) <= MOST
+            assert len(caches.table.index.ids) <= 2 * MOST < ITEMS
+            # The lists of the beginning are gone as well; they are read again.
+            again = await caches.neighbours.get("item-0")
+            assert names(caches, again) == group_of(0) - {"item-0"}
+        finally:
+            await caches.close()
