@@ -24,6 +24,7 @@ _EPILOG: Final = """\b
 Examples:
   reco load --baseline                          all scenarios, embedded servers, beside the baselines
   reco load --scenario single --seconds 2       one of them, quickly
+  reco load --scenario endure --minutes 30      does anything grow? With retention in minutes
   reco load http://127.0.0.1:8080               a service that runs already
   reco load --require 'single.rate/baseline.post>=0.6' --require 'visible.p99<1000'
 """
@@ -32,7 +33,11 @@ Examples:
 @click.command(epilog=_EPILOG)
 @click.argument("url", required=False)
 @click.option(
-    "--scenario", "scenarios", multiple=True, type=click.Choice(SCENARIOS), help="May be repeated. All by default."
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    type=click.Choice(SCENARIOS),
+    help="May be repeated. All but `endure` by default.",
 )
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Medians are over rounds.")
 @click.option(
@@ -48,8 +53,16 @@ Examples:
     "--history", type=click.IntRange(1, 50), default=10, show_default=True, help="Events each user has beforehand."
 )
 @click.option(
-    "--rate", type=click.FloatRange(1, 100_000), default=500.0, show_default=True, help="Events a second in `fresh`."
+    "--rate",
+    type=click.FloatRange(1, 100_000),
+    default=500.0,
+    show_default=True,
+    help="Events a second in `fresh` and `endure`.",
 )
+@click.option(
+    "--reads", type=click.FloatRange(1, 100_000), default=200.0, show_default=True, help="/reco a second in `endure`."
+)
+@click.option("--minutes", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Duration of `endure`.")
 @click.option("--k", type=click.IntRange(1, 200), default=20, show_default=True, help="Items asked of /reco.")
 @click.option(
     "--backlog", type=click.IntRange(1_000, 10_000_000), default=50_000, show_default=True, help="Events in `pipeline`."
@@ -91,6 +104,8 @@ def load(
     items: int,
     history: int,
     rate: float,
+    reads: float,
+    minutes: int,
     k: int,
     backlog: int,
     seed: int,
@@ -107,7 +122,8 @@ def load(
     Without a URL, embedded servers and the service are started, loaded, and removed again. A service at a URL keeps
     the users, items and events that this sends to it.
 
-    The exit code is 1 when a request failed, an acknowledged event is missing, or a condition is not met.
+    The exit code is 1 when a request failed, an acknowledged event is missing, something grows in `endure`, or a
+    condition is not met.
     """
     required = [thresholds.parse(text) for text in conditions]
     pairs = tuple(map(parse_header, headers))
@@ -118,16 +134,18 @@ def load(
         layout=layout,
         api_processes=api_processes,
         scenarios=scenarios or plans.possible(endpoint, layout),
-        rounds=rounds,
+        rounds=1 if "endure" in scenarios else rounds,
         seconds=seconds,
         connections=connections,
         batch_clients=batch_clients,
         shape=Shape(users=users, items=items, history=history, seed=seed),
         rate=rate,
+        reads_per_sec=reads,
+        minutes=minutes,
         k=k,
         backlog=backlog,
         baselines=baselines,
-        check=url is None if check is None else check,
+        check=(url is None and "endure" not in scenarios) if check is None else check,
     )
     if errors := plans.errors(plan):
         raise UserError("These options do not go together:\n" + "\n".join(f"  - {error}" for error in errors))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.errors import UserError
 from app.load import jobs, store
+from app.load.endurance import MinuteReading
 from app.load.handle import GeneratorHandle
 from app.load.loops import Window
 from app.load.plan import UNBOUNDED, Plan
@@ -102,7 +103,8 @@ class Bench:
             raise UserError(f"The histories could not be sent: {measured.series.errors} {measured.series.first_bodies}")
         self.drain_completely()
 
-    def measure(self, row: str, job: jobs.Job) -> None:
+    def measure(self, row: str, job: jobs.Job) -> tuple[dict[str, float], dict[str, float] | None]:
+        """Adds the job's rows; returns the values of events, and of reads where the job has both."""
         ours = not row.startswith("baseline.")
         before, begun = self.subject.reading(), time.monotonic()
         measured = self.generator.run(job, self.progress(begun, None))
@@ -115,6 +117,14 @@ class Bench:
             values = values_of(measured.visible)
             del values["rate"]  # the rate of marked events says nothing about the service
             self.add("visible", _sample(values, measured.visible))
+        reads = None if measured.reads is None else values_of(measured.reads)
+        if measured.reads is not None and reads is not None:
+            self.add(f"{row}.reco", _sample(reads, measured.reads))
+        return values_of(measured.series), reads
+
+    def endured(self, minute: MinuteReading) -> None:
+        self.results.minutes.append(minute)
+        self.screen.endured(minute)
 
     def drain_completely(self) -> None:
         """As `drain`, with a temporary relay and consumer if the layout has none."""

@@ -35,6 +35,7 @@ class Embedded:
         self._api_processes = plan.api_processes
         self._headers = plan.headers
         self._environ = {**environ, **servers, "HTTP_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", "LOG_FORMAT": "json"}
+        self._environ |= plan.service_settings
         self._logs = logs
         self._guard = guard
         self._children: list[Child] = []

@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 import uvloop
 from aiokafka.errors import KafkaError
+from msgspec import structs
 
 from app.core.events import Record, accept
 from app.errors import DependencyDown, describe
@@ -27,6 +28,9 @@ _POOL: Final = 20_000
 _REPORT_SEC: Final = 0.5
 # Marked events are for popular items: these surely have neighbours once the histories are in.
 _MARKED_ITEMS: Final = 20
+# Of `SendMixed`: one event in so many is of users and items that come once, a tenth as many as there are.
+_PASSING_EVERY: Final = 5
+_TURN_STEP: Final = 7_919
 # The run's name in the ids of events that go to a baseline and are stored nowhere.
 _DISCARDED: Final = "discards"
 
@@ -45,19 +49,22 @@ class Generator:
     async def do(self, job: jobs.Job) -> jobs.Measured | jobs.States:
         """Raises OSError, `DependencyDown`, asyncpg's and aiokafka's errors when what is needed is not there."""
         begun_cpu = time.process_time()
-        visible = None
+        visible = reads = None
         match job:
             case jobs.TellStates():
                 return self._states()
             case jobs.SendSteadily():
                 series, visible = await self._steady(job)
+            case jobs.SendMixed():
+                series, reads = await self._mixed(job)
             case jobs.FillOutbox():
                 series = await self._fill(job)
             case jobs.InsertRows() | jobs.ProduceMessages():
                 series = await self._baseline(job)
             case _:
                 series = await self._closed(job)
-        return jobs.Measured(series=series, visible=visible, generator_cpu_sec=time.process_time() - begun_cpu)
+        cpu_sec = time.process_time() - begun_cpu
+        return jobs.Measured(series=series, visible=visible, reads=reads, generator_cpu_sec=cpu_sec)
 
     async def _closed(self, job: jobs.ClosedLoopJob) -> jobs.Series:
         counts = LoopCounts()
@@ -90,6 +97,25 @@ class Generator:
         seconds = await measure(loop, counts, job.window, _reporter())
         await marked.finish()
         return _series(counts, seconds), _series(marked.visible, seconds)
+
+    async def _mixed(self, job: jobs.SendMixed) -> tuple[jobs.Series, jobs.Series]:
+        shape = self._world.shape
+        passing = Population(
+            structs.replace(shape, users=_share(shape.users), items=_share(shape.items)), f"turn{job.turn}-"
+        )
+        new = [template(event) for event in itertools.islice(passing.events("live"), _POOL // _PASSING_EVERY)]
+        # From somewhere else in the pool each time: the same events would meet the same pairs.
+        start = job.turn * _TURN_STEP % len(self._templates)
+        mixed = [*self._templates[start:], *self._templates[:start]]
+        mixed[::_PASSING_EVERY] = new
+        events, reads = LoopCounts(), LoopCounts()
+        singles = Singles(job.endpoint, mixed, self._history)
+        sending = OpenLoop(job.endpoint, singles, events, job.connections, job.rate)
+        reading = OpenLoop(job.endpoint, self._reads(job.endpoint, job.k), reads, job.connections, job.reads_per_sec)
+        seconds, read_seconds = await asyncio.gather(
+            measure(sending, events, job.window, _reporter()), measure(reading, reads, job.window, lambda _: None)
+        )
+        return _series(events, seconds), _series(reads, read_seconds)
 
     async def _fill(self, job: jobs.FillOutbox) -> jobs.Series:
         counts = LoopCounts()
@@ -130,6 +156,10 @@ async def main() -> None:
             _say(await generator.do(command))
         except (OSError, DependencyDown, asyncpg.PostgresError, asyncpg.InterfaceError, KafkaError) as error:
             _say(jobs.Failed(describe(error)))
+
+
+def _share(count: int) -> int:
+    return max(1, count // 10)
 
 
 def _series(counts: LoopCounts, seconds: float) -> jobs.Series:

@@ -61,6 +61,21 @@ class SendSteadily(Struct, frozen=True, kw_only=True, tag="steady"):
     window: Window
 
 
+class SendMixed(Struct, frozen=True, kw_only=True, tag="mixed"):
+    """Open loops: `rate` events and `reads_per_sec` `GET /reco` a second.
+
+    One event in five is of users and items that come in this `turn` alone.
+    """
+
+    endpoint: Endpoint
+    connections: int
+    rate: float
+    reads_per_sec: float
+    k: int
+    turn: int
+    window: Window
+
+
 class FillOutbox(Struct, frozen=True, kw_only=True, tag="fill"):
     """`count` events and their outbox rows straight into Postgres, as the API would have written them."""
 
@@ -91,7 +106,7 @@ class TellStates(Struct, frozen=True, tag="states"):
 
 
 ClosedLoopJob = SendSingles | SendBatches | SendSeeds | SendReads
-Job = ClosedLoopJob | SendSteadily | FillOutbox | InsertRows | ProduceMessages | TellStates
+Job = ClosedLoopJob | SendSteadily | SendMixed | FillOutbox | InsertRows | ProduceMessages | TellStates
 JobLine = Start | Job
 
 
@@ -107,10 +122,13 @@ class Series(Struct, kw_only=True):
 
 
 class Measured(Struct, kw_only=True, tag="measured"):
-    """The end of a job. `visible` is the second series of `SendSteadily`: acknowledged until seen in `/reco`."""
+    """The end of a job. `visible` is the second series of `SendSteadily`: acknowledged until seen in `/reco`; `reads`
+    that of `SendMixed`.
+    """
 
     series: Series
     visible: Series | None = None
+    reads: Series | None = None
     generator_cpu_sec: float = 0.0
 
 

@@ -11,6 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from app.load.endurance import slopes
+from app.load.endurance_report import minutes_table, slope_line, tables_table
 from app.load.plan import Plan
 from app.load.results import FIELDS, ROWS, MedianRange, Results
 from app.load.store import CheckResult
@@ -58,6 +60,8 @@ def document(
             for checked in verdicts
         ],
         "check": verdict,
+        "minutes": results.minutes,
+        "slopes": slopes(results.minutes),
         "passed": passed(results, verdicts, verdict),
     }
 
@@ -70,6 +74,10 @@ def tables(
     plan: Plan, results: Results, verdicts: Sequence[ThresholdResult], verdict: CheckResult | None
 ) -> RenderableType:
     parts: list[RenderableType] = [_rates(plan, results), _processes(results)]
+    if results.minutes:
+        parts.append(minutes_table(results.minutes))
+        parts.append(tables_table(results.minutes[-1].tables))
+        parts += [slope_line(slope) for slope in slopes(results.minutes)]
     parts += [Text(line, style="yellow") for line in _doubts(results)]
     parts += [Text(line, style="red") for line in _complaints(results)]
     if verdict is not None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from app.load.endurance import MinuteReading, slopes
 from app.load.jobs import Series
 from app.load.latency import Latencies
 
@@ -38,6 +39,8 @@ ROWS: Final[Mapping[str, tuple[str, str, str | None]]] = {
     "consumer": ("events/s", "Kafka to features, a backlog", None),
     "steady": ("events/s", "the same at a fixed rate", None),
     "visible": ("", "acknowledged to seen in /reco", None),
+    "endure": ("events/s", "events for a minute, beside reads", None),
+    "endure.reco": ("requests/s", "GET /reco beside them", None),
     "idle": ("", "the service at rest", None),
 }
 
@@ -63,6 +66,8 @@ class Results:
 
     def __init__(self) -> None:
         self._samples: dict[str, list[Sample]] = {}
+        self.minutes: list[MinuteReading] = []
+        """Of an endurance run."""
 
     def add(self, row: str, sample: Sample) -> None:
         if row not in ROWS or not set(sample.values) <= set(FIELDS):
@@ -99,7 +104,7 @@ class Results:
 
     @property
     def failed(self) -> bool:
-        return any(self.errors(row) for row in self.rows)
+        return any(self.errors(row) for row in self.rows) or not all(slope.passed for slope in slopes(self.minutes))
 
 
 def median_range(values: Iterable[float]) -> MedianRange | None:

@@ -13,6 +13,7 @@ from app.core.events import TOPICS
 from app.errors import UserError
 from app.load import jobs, scrape, store
 from app.load.bench import POLL_SEC, STALL_SEC, Bench
+from app.load.endurance import MinuteReading
 from app.load.loops import Window
 from app.load.plan import BATCHED_EVENTS, Scenario
 from app.load.requests import Endpoint
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 # Enough marked events for a p99, and few enough that watching them adds no load to speak of.
 _MARKED_PER_SEC: Final = 25.0
 _STEADY_TIMES_LONGER: Final = 2
+_MINUTE_SEC: Final = 60.0
 
 _PUBLISHED: Final = ("reco_outbox_relay_published_total", "")
+_LAG: Final = ("reco_feature_consumer_partition_lag", "")
 _APPLIED: Final = ("reco_feature_consumer_processed_total", 'status="applied"')
 
 
@@ -104,6 +107,41 @@ class SteadyLoad:
         bench.drain()
 
 
+class Endurance:
+    """Events and reads at fixed rates for minutes, while rows expire; what there is at the end of each minute."""
+
+    def run(self, bench: Bench) -> None:
+        own, plan = bench.own, bench.plan
+        assert own is not None  # `plan.errors` refuses this scenario for a service at a URL
+        for minute in range(1, plan.minutes + 1):
+            bench.screen.step(f"minute {minute} of {plan.minutes}")
+            job = jobs.SendMixed(
+                endpoint=own.endpoint,
+                connections=plan.connections,
+                rate=plan.rate,
+                reads_per_sec=plan.reads_per_sec,
+                k=plan.k,
+                turn=minute,
+                window=bench.window(seconds=_MINUTE_SEC, warmup_sec=0.0),
+            )
+            events, reads = bench.measure("endure", job)
+            assert reads is not None
+            reading = own.reading()
+            assert reading.rss_bytes is not None
+            bench.endured(
+                MinuteReading(
+                    minute=minute,
+                    events_per_sec=events["rate"],
+                    reads_per_sec=reads["rate"],
+                    event_p99=events["p99"],
+                    read_p99=reads["p99"],
+                    lag=store.count_outbox(own.database_url) + (scrape.total(reading.samples, *_LAG) or 0.0),
+                    rss_mb=reading.rss_bytes / 1e6,
+                    tables=store.table_sizes(own.database_url),
+                )
+            )
+
+
 class Pipeline:
     """The relay alone on a full outbox, then the consumer alone on what the relay published.
 
@@ -164,4 +202,5 @@ SCENARIOS: Final[Mapping[Scenario, Runnable]] = {
     "reco": Recommendations(),
     "pipeline": Pipeline(),
     "fresh": SteadyLoad(),
+    "endure": Endurance(),
 }

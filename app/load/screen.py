@@ -6,6 +6,7 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from app.load.endurance import MinuteReading
 from app.load.results import Sample
 
 
@@ -20,6 +21,9 @@ class LoadScreen(Protocol):
 
     def measured(self, row: str, sample: Sample) -> None:
         """A row of this round is done."""
+
+    def endured(self, minute: MinuteReading) -> None:
+        """A minute of an endurance run is over."""
 
 
 class RichScreen:
@@ -65,3 +69,10 @@ class RichScreen:
         parts += [f"{values['rss_mb']:.0f} MB" for _ in range(1) if "rss_mb" in values]
         errors = sum(sample.errors.values())
         self._console.print(f"  {row:<17}", *parts, *([f"[red]{errors:,} errors[/]"] if errors else []), sep="  ")
+
+    def endured(self, minute: MinuteReading) -> None:
+        self._console.print(
+            f"  minute {minute.minute:<4} tables {minute.tables_mb:,.0f} MB, indexes {minute.indexes_mb:,.0f} MB, "
+            f"{minute.dead_rows:,} dead rows, {minute.rss_mb:,.0f} MB RSS, {minute.lag:,.0f} events behind",
+            soft_wrap=True,
+        )

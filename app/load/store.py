@@ -9,9 +9,11 @@ from typing import Final
 import psycopg
 from msgspec import Struct
 from psycopg import Connection
+from psycopg.rows import tuple_row
 
 from app.adapters import sql
 from app.errors import UserError, describe
+from app.load.endurance import TableSize
 from app.load.jobs import States
 from app.load.requests import ACCEPTED, REFUSED, UNKNOWN
 
@@ -49,6 +51,12 @@ def pending(database_url: str) -> int:
     with _connected(database_url) as connection:
         # The outbox is small and changes first; the other tables are large, and counted only when it is empty.
         return _number(connection, "count_outbox") or _number(connection, "count_unconsumed")
+
+
+def table_sizes(database_url: str) -> list[TableSize]:
+    """The largest first."""
+    with _connected(database_url) as connection:
+        return [TableSize(*row) for row in connection.cursor(row_factory=tuple_row).execute(_SQL["table_sizes"])]
 
 
 def check(database_url: str, states: States, *, alone: bool) -> CheckResult:

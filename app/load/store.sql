@@ -45,3 +45,10 @@ LEFT JOIN (
 SELECT
     (SELECT count(*) FROM event_outbox WHERE status = 'dead') AS dead,
     (SELECT count(*) FROM feature_consumer_dlq WHERE status = 'pending') AS dead_letters;
+
+-- name: table_sizes
+SELECT c.relname, pg_table_size(c.oid), pg_indexes_size(c.oid), s.n_live_tup, s.n_dead_tup
+FROM pg_stat_user_tables AS s
+JOIN pg_class AS c ON c.oid = s.relid
+WHERE s.schemaname = 'public'
+ORDER BY pg_total_relation_size(c.oid) DESC, c.relname;

@@ -43,14 +43,15 @@ class Shape(Struct, frozen=True, kw_only=True):
 class Population:
     """Draws users, items and events."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, prefix: str = "") -> None:
+        """`prefix`: of all ids."""
         self.shape = shape
         rng = random.Random(f"world-{shape.seed}")
         self._item_weights = _zipf(shape.items, ITEM_EXPONENT)
         self._user_weights = _zipf(shape.users, USER_EXPONENT)
         # Ids are dealt out at random, so that an id says nothing about rank.
-        self.item_ids = [f"item-{number:06d}" for number in rng.sample(range(shape.items), shape.items)]
-        self.user_ids = [f"user-{number:07d}" for number in rng.sample(range(shape.users), shape.users)]
+        self.item_ids = [f"{prefix}item-{number:06d}" for number in rng.sample(range(shape.items), shape.items)]
+        self.user_ids = [f"{prefix}user-{number:07d}" for number in rng.sample(range(shape.users), shape.users)]
         clusters = max(1, shape.items // ITEMS_PER_CLUSTER)
         # By rank modulo the number of clusters: every cluster has popular and unpopular items.
         self.clusters = [range(first, shape.items, clusters) for first in range(clusters)]

@@ -23,6 +23,7 @@ from app.load.embedded import refuse_other_hosts
 from app.load.jobs import States
 from app.load.requests import ACCEPTED, REFUSED, UNKNOWN, SentEvents
 from app.load.workload import Population, Shape
+from tests.support.database import ask
 from tests.support.service import ROOT, running
 
 SMALL = ["--seconds", "0.5", "--rounds", "1", "--users", "30", "--items", "60", "--history", "5", "--rate", "100"]
@@ -93,6 +94,41 @@ def test_a_run_on_processes_of_its_own_measures_everything_and_leaves_nothing(en
     assert check["sent"] == check["accepted"] == check["stored"] == check["consumed"] > 2000
     assert document["thresholds"][0]["passed"] is document["passed"] is True
     assert still_running(environment["DATABASE_URL"]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_an_endurance_run_measures_each_minute_and_lets_rows_expire(environment: dict[str, str]) -> None:
+    kept = ("--scenario", "endure", "--minutes", "1", "--reads", "20", "--json")
+    process = command(environment, *kept, *SMALL)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    document: dict[str, Any] = json.loads(out)
+    (minute,) = document["minutes"]
+    assert min(minute["events_per_sec"], minute["reads_per_sec"], minute["event_p99"], minute["rss_mb"]) > 0
+    sizes = {table["table"]: table for table in minute["tables"]}
+    assert {"events", "item_pairs", "user_history", "table_walks"} <= set(sizes)
+    assert document["slopes"] == []  # of a minute
+    assert document["rows"]["endure.reco"]["errors"] == {}
+    sent = 60 * minute["events_per_sec"]
+    assert ask(environment["DATABASE_URL"], "SELECT count(*) FROM events") < sent
+    assert still_running(environment["DATABASE_URL"]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--check",), "deletes the events that --check looks for"),
+        (("--scenario", "single"), "runs alone"),
+        (("--layout", "api"), "needs a relay and a consumer"),
+        (("http://127.0.0.1:1",), "cannot have a URL"),
+    ],
+)
+def test_an_endurance_run_that_cannot_tell_is_refused(arguments: tuple[str, ...], word: str) -> None:
+    code, out, err = finished(command({}, "--scenario", "endure", *arguments))
+    assert code == 2
+    assert out == ""
+    assert word in err
 
 
 def test_a_service_at_a_url_is_measured_and_its_database_checked(environment: dict[str, str]) -> None:

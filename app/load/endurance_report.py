@@ -1,0 +1,54 @@
+"""The minutes of an endurance run as tables."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from app.load.endurance import MinuteReading, Slope, TableSize
+
+
+def minutes_table(minutes: Sequence[MinuteReading]) -> Table:
+    table = Table(title="Each minute", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in (
+        "minute", "events/s", "p99 ms", "/reco/s", "p99 ms", "behind", "tables MB", "indexes MB", "dead rows", "RSS MB",
+    ):  # fmt: skip
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in minutes:
+        table.add_row(
+            str(one.minute),
+            f"{one.events_per_sec:,.0f}",
+            f"{one.event_p99:,.0f}",
+            f"{one.reads_per_sec:,.0f}",
+            f"{one.read_p99:,.0f}",
+            f"{one.lag:,.0f}",
+            f"{one.tables_mb:,.1f}",
+            f"{one.indexes_mb:,.1f}",
+            f"{one.dead_rows:,}",
+            f"{one.rss_mb:,.0f}",
+        )
+    return table
+
+
+def tables_table(sizes: Sequence[TableSize]) -> Table:
+    table = Table(title="Tables at the end", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("table", no_wrap=True)
+    for heading in ("rows", "dead rows", "table MB", "indexes MB", "bytes a row"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in sizes:
+        bytes_a_row = (one.table_bytes + one.index_bytes) / one.live_rows if one.live_rows else 0.0
+        table.add_row(
+            one.table,
+            f"{one.live_rows:,}",
+            f"{one.dead_rows:,}",
+            f"{one.table_bytes / 1e6:,.1f}",
+            f"{one.index_bytes / 1e6:,.1f}",
+            f"{bytes_a_row:,.0f}",
+        )
+    return table
+
+
+def slope_line(slope: Slope) -> Text:
+    word, style = ("flat", "green") if slope.passed else ("GROWS", "red")
+    return Text(f"{word}: {slope.name} by {slope.rise:+.1%} from the first third to the end", style=style)
