@@ -5,6 +5,7 @@ valid, or that no rule is for, costs itself alone: it is named in the answer, co
 """
 
 import os
+import re
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -32,7 +33,9 @@ from app.ingest.segment import Mapped, MessageType, SegmentMessage, read_message
 _log = structlog.get_logger(__name__)
 
 MAX_MESSAGES: Final = 2_500
+_MAX_ERRORS: Final = 100
 _MAX_LOGGED: Final = 200
+_NUMBER: Final = re.compile(r"\d+")
 
 _Request = Request[Any, Any, Any]
 
@@ -52,7 +55,7 @@ class _RawBatch(Struct, rename="camel", kw_only=True):
 class SegmentAnswer(Struct, kw_only=True):
     """`success` is what Segment answers. The others count events by outcome, and messages that are `unmapped`.
 
-    `errors` says what is wrong with each message or product that became no event.
+    `errors` says what is wrong with each message or product that became no event, up to 100 of them.
     """
 
     success: bool = True
@@ -89,16 +92,18 @@ class _Messages:
             if error.malformed and path == "$":
                 raise
             mapped = Mapped(known=True, errors=error.field_errors)
-        self._refuse(mapped.errors, path, mapped.name)
+        # What somebody called a page may say who they are.
+        name = mapped.name if mapped.message_type == "track" else ""
+        self._refuse(mapped.errors, path, name)
         for event in mapped.events:
             try:
                 self._waiting.append((self._record(event, mapped.clock_behind_ms), path))
             except InvalidInput as error:
                 mapped.errors = error.field_errors
-                self._refuse(error.field_errors, path, mapped.name)
+                self._refuse(error.field_errors, path, name)
         if not mapped.known:
             self._answer.unmapped += 1
-            self._log.add("segment_unmapped", type=mapped.message_type, name=mapped.name)
+            self._log.add("segment_unmapped", type=mapped.message_type, name=name)
         outcome = "invalid" if mapped.errors else "mapped" if mapped.known else "unmapped"
         self._outcomes.append((mapped.message_type, outcome))
         if len(self._waiting) >= events.MAX_BATCH_EVENTS:
@@ -131,28 +136,34 @@ class _Messages:
             del self._waiting[: len(batch)]
             for (_, path), result in zip(batch, results, strict=True):
                 if isinstance(result, asyncpg.PostgresError):
-                    self._refuse([FieldError("$", f"Postgres refused the event: {result}")], path, "")
+                    self._log.add("segment_invalid", error="Postgres refused the event")
+                    self._tell(FieldError(path, f"Postgres refused the event: {result}"))
                 else:
                     setattr(self._answer, result, getattr(self._answer, result) + 1)
 
     def _refuse(self, errors: Sequence[FieldError], path: str, name: str) -> None:
-        self._answer.invalid += len(errors)
         for error in errors:
-            self._answer.errors.append(FieldError(path + error.path.removeprefix("$"), error.message))
             self._log.add("segment_invalid", name=name, path=error.path, error=error.message)
+            self._tell(FieldError(path + error.path.removeprefix("$"), error.message))
+
+    def _tell(self, error: FieldError) -> None:
+        self._answer.invalid += 1
+        if len(self._answer.errors) < _MAX_ERRORS:
+            self._answer.errors.append(error)
 
 
 class _FirstOfEach:
-    """Logs each line once in the life of a process, up to a bound: the metric counts the others."""
+    """Logs each kind of line once in the life of a process, whatever its numbers, up to a bound. A metric counts all."""
 
     def __init__(self) -> None:
-        self._seen: set[tuple[str, ...]] = set()
+        self._seen: set[str] = set()
 
     def add(self, event: str, **fields: str) -> None:
-        line = (event, *(text[:200] for text in fields.values()))
-        if line not in self._seen and len(self._seen) < _MAX_LOGGED:
-            self._seen.add(line)
-            _log.warning(event, **dict(zip(fields, line[1:], strict=True)))
+        line = {name: text[:200] for name, text in fields.items()}
+        kind = _NUMBER.sub("0", f"{event} {line}")
+        if kind not in self._seen and len(self._seen) < _MAX_LOGGED:
+            self._seen.add(kind)
+            _log.warning(event, **line)
 
 
 def handlers(buffer: GroupCommit, rules: Rules) -> list[HTTPRouteHandler]:

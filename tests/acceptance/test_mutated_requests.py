@@ -25,6 +25,13 @@ _FOLLOWED_BY: Final = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\
 _EVENT: Final = {"event_type": "view", "user_id": "ann", "session_id": "s", "item_id": "tent"}
 _SHOWN: Final = {"user_id": "ann", "session_id": "s", "items": [{"item_id": "tent", "position": 0}]}
 _ITEM: Final = {"title": "A tent", "categories": ["camp"], "published_at": "2026-01-01T00:00:00Z", "hidden": False}
+_VIEWED: Final = {
+    "messageId": "m1",
+    "userId": "ann",
+    "event": "Order Completed",
+    "properties": {"products": [{"product_id": "tent", "position": 1}, {"sku": 7}]},
+    "timestamp": "2026-11-26T10:15:28.123Z",
+}
 _CALLS: Final[list[tuple[str, str, Any]]] = [
     ("POST", "/event", _EVENT),
     ("POST", "/event", {**_EVENT, "event_id": "event-0001", "context": {"a": [1, {"b": None}]}}),
@@ -32,6 +39,8 @@ _CALLS: Final[list[tuple[str, str, Any]]] = [
     ("POST", "/log/impression", _SHOWN),
     ("POST", "/log/batch?atomic=true", [_EVENT, {**_EVENT, "event_type": "purchase"}]),
     ("POST", "/log/batch", {"events": [_EVENT] * 3 + [{**_SHOWN, "event_type": "impression"}]}),
+    ("POST", "/v1/track", _VIEWED),
+    ("POST", "/v1/batch", {"batch": [{**_VIEWED, "type": "track"}] * 3, "sentAt": "2026-11-26T10:15:29.000Z"}),
     ("GET", "/reco?user_id=ann&session_id=s&k=5&exclude=tent,stove&explain=true&max_per_category=2", None),
     ("GET", "/reco?user_id=ann&exclude_seen=view&category=camp", None),
     ("GET", "/similar/tent?k=3", None),
