@@ -153,7 +153,7 @@ class _Messages:
 
 
 class _FirstOfEach:
-    """Logs each kind of line once in the life of a process, whatever its numbers, up to a bound. A metric counts all."""
+    """Logs each kind of line once, whatever the numbers in it, up to a bound; a metric counts all."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
