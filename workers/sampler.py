@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from app import metrics
+from app.core.content_index import ContentIndex
 from app.core.features import NO_HISTORY, History
 from app.core.item_table import ItemTable
 from app.core.messages import ImpressionMessage, Message
@@ -23,8 +24,10 @@ from app.core.sampling import Sampling
 from app.core.signals import signal
 from app.errors import describe
 
-ListsAtHand = Callable[[Sequence[str]], tuple[Mapping[str, Neighbours], Popular] | None]
-"""The neighbours of these items, and what is popular, as far as both are in memory; None: some are not yet."""
+ListsAtHand = Callable[[Sequence[str]], tuple[Mapping[str, Neighbours], Popular, ContentIndex | None] | None]
+"""The neighbours of these items, what is popular, and the content of the catalogue, where that is in memory already;
+None: some of the first two are not.
+"""
 
 _log = structlog.get_logger(__name__)
 

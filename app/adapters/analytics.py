@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from app.adapters import sql
 from app.core.exploration import EXPLORE
-from app.core.ranking import COVISITATION, POPULAR, REPEAT
+from app.core.ranking import CONTENT, COVISITATION, POPULAR, REPEAT
 from app.core.slate import CATALOGUE, PINNED
 from app.core.variants import CONTROL_NAME, MAX_VARIANTS, PREVIEW_NAME
 
@@ -23,7 +23,7 @@ USER_GROUPS: Final = 1_024
 KEEP_DAYS: Final = 40.0
 """KPIs reach back 30 days at most, and an event counts for a day at most a week before it arrived."""
 
-SOURCES: Final = (COVISITATION, POPULAR, REPEAT, EXPLORE, PINNED, CATALOGUE)
+SOURCES: Final = (COVISITATION, CONTENT, POPULAR, REPEAT, EXPLORE, PINNED, CATALOGUE)
 OTHER: Final = "other"
 UNKNOWN: Final = "unknown"
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from app.adapters import sql
 from app.core.catalogue import Card
+from app.core.content import COLD_EVENTS, Content, terms_of
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -57,6 +58,20 @@ async def read_fallback(connection: "Connection", category: str | None, limit: i
         rows = await connection.fetch(_SQL["read_uncatalogued"], limit - len(found))
         found.extend(item_id for (item_id,) in rows)
     return found
+
+
+async def read_newest_to_come(connection: "Connection", limit: int) -> list[str]:
+    """Up to `limit` ids, newest first, of items that are servable or will be."""
+    return [item_id for (item_id,) in await connection.fetch(_SQL["read_newest_to_come"], limit)]
+
+
+async def read_content(connection: "Connection", item_ids: Sequence[str]) -> dict[str, Content]:
+    """Of those of these items that are neither hidden nor expired."""
+    rows = await connection.fetch(_SQL["read_content"], item_ids, COLD_EVENTS)
+    return {
+        item_id: Content(terms_of(title, categories, tags), *others)
+        for item_id, title, categories, tags, *others in rows
+    }
 
 
 class StoredItem(Struct, frozen=True, kw_only=True):

@@ -95,3 +95,22 @@ SELECT item_id, title, categories, tags, published_at, expires_at, hidden, updat
 
 -- name: delete
 DELETE FROM items WHERE item_id = $1 RETURNING item_id;
+
+-- name: read_newest_to_come
+-- Also those that are to be published later.
+SELECT item_id FROM items
+WHERE NOT hidden AND (expires_at IS NULL OR expires_at > now())
+ORDER BY coalesce(published_at, created_at, updated_at) DESC, item_id
+LIMIT $1;
+
+-- name: read_content
+-- $2: more events than that need not be told apart.
+SELECT
+    i.item_id, i.title, i.categories, i.tags,
+    least(coalesce(s.views + s.clicks + s.watches + s.purchases, 0), $2)::integer AS events,
+    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000)::bigint AS since_ms,
+    (extract(EPOCH FROM i.published_at) * 1000)::bigint AS published_ms,
+    (extract(EPOCH FROM i.expires_at) * 1000)::bigint AS expires_ms
+FROM items AS i
+LEFT JOIN item_stats AS s ON s.item_id = i.item_id
+WHERE i.item_id = ANY ($1::text[]) AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now());

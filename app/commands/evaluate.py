@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.commands.evaluate_output import EvaluateResult, SavedWeights, print_tables
 from app.core import synthetic
+from app.core.content import Content, terms_of
 from app.core.evaluation import Score, Trial, play
 from app.core.events import MESSAGE_VERSION
 from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessage, WatchMessage
@@ -24,7 +25,7 @@ from app.core.weights import Weights
 from app.errors import UserError
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
-from app.importing.reader import BadRow, Row, detect, read_rows
+from app.importing.reader import BadRow, ItemRow, Row, detect, detect_items, read_items, read_rows
 
 _LEAST_TESTS = 10
 
@@ -51,6 +52,12 @@ _LEAST_TESTS = 10
 )
 @click.option("--k", type=click.IntRange(1, 200), default=20, show_default=True, help="How many are recommended.")
 @click.option(
+    "--items",
+    "items_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The catalogue, as `reco import --items` reads it: items are placed by their content as well.",
+)
+@click.option(
     "--weights",
     "weights_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -76,6 +83,7 @@ def evaluate(
     kind: str,
     last: float,
     k: int,
+    items_file: Path | None,
     weights_file: Path | None,
     save_weights: Path | None,
     ablate: bool,
@@ -85,7 +93,8 @@ def evaluate(
     """Play a log of events in time order: recommend before each event, count the hits, then learn from it.
 
     FILE is CSV or JSON lines, gzipped or not, as for `reco import`. Needs no server. Prints the figures
-    of learned weights, fixed weights, popularity and VS-kNN. docs/ranking.md says how to read them.
+    of learned weights, fixed weights, popularity and VS-kNN. With --items, those of items with fewer than five
+    events apart. docs/ranking.md says how to read them.
     """
     if (file is None) == (seed is None):
         raise UserError("give a FILE, or --synthetic SEED for a synthetic log, but not both")
@@ -101,18 +110,22 @@ def evaluate(
         messages, bad = list(synthetic.log(synthetic.WORLDS[kind], random.Random(seed).random)), 0
     if len(messages) * last < _LEAST_TESTS:
         raise UserError(f"{len(messages)} events are too few: with --last {last:g} at least {_LEAST_TESTS} are tested")
+    catalogue, bad_items = ({}, 0) if items_file is None else _catalogue(items_file)
     models: dict[str, Model] = {LEARNED: MODEL, **(MODELS if sensitivity else {})}
-    result = _run(console, messages, rankers, models, last=last, k=k)
-    result.bad_rows = bad
+    result = _run(console, messages, rankers, models, catalogue, last=last, k=k)
+    result.bad_rows = bad + bad_items
     if save_weights is not None:
         saved = SavedWeights(named(rankers[LEARNED].learner.weights), result.scores, len(messages))
         save_weights.write_bytes(msgspec.json.format(msgspec.json.encode(saved)) + b"\n")
     if as_json:
         sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
     else:
-        print_tables(Console(), result)
-    if bad:
-        console.print(f"{bad} rows are not valid events and were left out; `reco import` says why.", style="yellow")
+        print_tables(Console(), result, with_items=items_file is not None)
+    for count, rows in ((bad, "events"), (bad_items, "items")):
+        if count:
+            console.print(
+                f"{count} rows are not valid {rows} and were left out; `reco import` says why.", style="yellow"
+            )
 
 
 def _weights(file: Path) -> Weights:
@@ -130,6 +143,25 @@ def _read(file: Path, options: ImportOptions) -> tuple[list[Message], int]:
     messages = [_message(row, number) for number, row in enumerate(rows) if isinstance(row, Row)]
     found = [message for message in messages if message is not None]
     return sorted(found, key=lambda message: message.ts_ms), sum(isinstance(row, BadRow) for row in rows)
+
+
+def _catalogue(file: Path) -> tuple[dict[str, Content], int]:
+    """What the items are by their content, and the number of invalid rows."""
+    rows = list(read_items(file, detect_items(file, ImportOptions())))
+    items = [row for row in rows if isinstance(row, ItemRow) and not row.hidden]
+    return {item.item_id: _content(item) for item in items}, sum(isinstance(row, BadRow) for row in rows)
+
+
+def _content(item: ItemRow) -> Content:
+    published_ms, expires_ms = (
+        None if at is None else round(at.timestamp() * 1000) for at in (item.published_at, item.expires_at)
+    )
+    return Content(
+        terms_of(item.title, item.categories, item.tags),
+        since_ms=published_ms or 0,
+        published_ms=published_ms,
+        expires_ms=expires_ms,
+    )
 
 
 def _message(row: Row, number: int) -> Message | None:
@@ -164,6 +196,7 @@ def _run(
     messages: list[Message],
     rankers: Mapping[str, Ranker],
     models: Mapping[str, Model],
+    catalogue: Mapping[str, Content],
     *,
     last: float,
     k: int,
@@ -176,7 +209,7 @@ def _run(
         for number, (name, model) in enumerate(models.items()):
             progress.update(task, description=name)
             played = {name: learning()} if number else rankers
-            trial = Trial(played, model=model, k=k, vsknn=not number)
+            trial = Trial(played, model=model, k=k, vsknn=not number, catalogue=catalogue)
             for done in play(messages, trial, last=last):
                 progress.update(task, completed=number * len(messages) + done)
             scores |= trial.scores()

@@ -7,6 +7,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from app.core.content import COLD_EVENTS
 from app.core.evaluation import Score
 from app.core.named_weights import NamedWeights
 from app.core.rankers import LEARNED
@@ -31,15 +32,23 @@ class SavedWeights(Struct):
     events: int
 
 
-def print_tables(console: Console, result: EvaluateResult) -> None:
-    """One table each of all tests, of those whose item was new to the user, and of the others."""
+def print_tables(console: Console, result: EvaluateResult, *, with_items: bool) -> None:
+    """One table each of all tests, of those whose item was new to the user, and of the others. `with_items`: also of
+    those whose item was cold, and of the others.
+    """
     k, clock = result.k, f"by the log's clock, {_day(result.from_ms)} to {_day(result.to_ms)}"
     of_all = next(iter(result.scores.values()))
-    for part, tests in (
+    parts = [
         ("all", f"{of_all.all.tests:,} tests of {result.events:,} events, {clock}"),
         ("new", f"{of_all.new.tests:,} of an item that was new to the user"),
         ("repeated", f"{of_all.repeated.tests:,} of an item that the user had before"),
-    ):
+    ]
+    if with_items:
+        parts += [
+            ("cold", f"{of_all.cold.tests:,} of an item with fewer than {COLD_EVENTS} events"),
+            ("known", f"{of_all.known.tests:,} of an item with {COLD_EVENTS} events or more"),
+        ]
+    for part, tests in parts:
         table = Table(title=tests, title_justify="left")
         table.add_column("ranking", min_width=max(map(len, result.scores)))
         for name in (f"hit rate@{k}", f"NDCG@{k}", f"MRR@{k}", *((f"coverage@{k}",) if part == "all" else ())):

@@ -15,13 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.accumulators import Values, accumulate, led_by_lists, own_features, score
+from app.core.content_index import ContentIndex
 from app.core.history import Entry, History
 from app.core.item_table import ItemTable
 from app.core.model import Model
 from app.core.neighbours import FOLLOWER, NEIGHBOUR, NO_NEIGHBOURS, Neighbours
 from app.core.profile import Profile
 from app.core.signals import HOUR_MS, POPULARITY_HALF_LIFE_MS, decayed
-from app.core.weights import ABSENCE, FEATURES, FROM_ITEM, FROM_NEIGHBOURS, FROM_OWN, OWN_FEATURES
+from app.core.weights import (
+    ABSENCE,
+    CONTENT_FEATURES,
+    FEATURES,
+    FROM_CONTENT,
+    FROM_ITEM,
+    FROM_NEIGHBOURS,
+    FROM_OWN,
+    OWN_FEATURES,
+)
 
 LEAST_OWN: Final = -2.0
 """Where having an item already makes it less than an eighth as likely, the user does not get it again, however few
@@ -38,12 +48,21 @@ class Candidates:
     `own_rows` are the places of the user's own items among them.
     """
 
-    __slots__ = ("_absence", "_lists", "_own", "_table", "numbers", "own_rows")
+    __slots__ = ("_absence", "_content", "_lists", "_own", "_table", "numbers", "own_rows")
 
     def __init__(
-        self, profile: Profile, neighbours: Mapping[str, Neighbours], popular: bytes, table: ItemTable, *, now_ms: int
+        self,
+        profile: Profile,
+        neighbours: Mapping[str, Neighbours],
+        popular: bytes,
+        table: ItemTable,
+        *,
+        now_ms: int,
+        content: ContentIndex | None = None,
     ) -> None:
-        """`neighbours`: of the profile's seeds. `popular`: item numbers (int32). `now_ms`: of the log's clock."""
+        """`neighbours`: of the profile's seeds. `popular`: item numbers (int32). `now_ms`: of the log's clock.
+        `content`: of the catalogue.
+        """
         table.make_room()
         model = profile.model
         self._table = table
@@ -52,6 +71,9 @@ class Candidates:
         own = [(number, entry) for item_id, entry in profile.latest.items() if (number := find(item_id)) is not None]
         # The user's own items stand first, so their rows are their places.
         lists = [array("i", [number for number, _ in own]).tobytes() + popular]
+        cold = None if content is None else content.candidates(profile)
+        if cold is not None:
+            lists[0] += cold.numbers.tobytes()
         lengths = [len(lists[0]) // _NUMBER_BYTES]
         near = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in profile.seeds]
         sizes = _sizes(model.neighbours, model.recency, model.seeds)
@@ -69,6 +91,7 @@ class Candidates:
             np.array(profile.weights, np.float32),
             table.rows,
         )
+        self._content = None if cold is None else (table.rows.take(cold.numbers), cold.features)
         if min(profile.weights, default=0.0) < 0.0:  # of an item that was given up: it speaks against its neighbours
             self._lists = np.copysign(np.log1p(np.abs(self._lists)), self._lists)
         else:
@@ -89,7 +112,7 @@ class Candidates:
         it is less than `least_own`. `weights`: for the user's size of history. `item_scores`: by item number, the part
         of the features that are the same for all users (`ItemTable.scores`).
         """
-        return score(
+        found = score(
             self.numbers,
             item_scores,
             self._table.prior,
@@ -100,6 +123,10 @@ class Candidates:
             weights[ABSENCE] * self._absence,
             least_own,
         )
+        if self._content is not None:
+            cold, content = self._content
+            found[cold] += content @ weights[FROM_CONTENT]
+        return found
 
     def features(self, rows: Sequence[int] | NDArray[np.signedinteger] | slice = slice(None)) -> Values:
         """A row of `FEATURES` for each of these candidates."""
@@ -111,6 +138,7 @@ class Candidates:
         own[self.own_rows] = self._own
         values[:, FROM_OWN] = own[rows]
         values[:, ABSENCE] = self._absence * self._table.prior[found]
+        values[:, FROM_CONTENT] = self._content_features()[rows]
         return values
 
     def rows_of(self, numbers: Sequence[int]) -> NDArray[np.int32]:
@@ -133,6 +161,23 @@ class Candidates:
     def led_by_lists(self, rows: Sequence[int], weights: Values, scores: Values) -> list[bool]:
         """Whether the lists of the user's latest items carried these candidates to their `scores`."""
         found: list[bool] = led_by_lists(np.array(rows, np.int64), self._lists, weights, scores).tolist()
+        return found
+
+    def led_by_content(self, rows: Sequence[int], weights: Values, scores: Values) -> Sequence[int]:
+        """The places among `rows` of those candidates that their content carried to their `scores`."""
+        if self._content is None:
+            return ()
+        content = self._content_features().take(rows, axis=0) @ weights[FROM_CONTENT]
+        lists = self._lists.take(rows, axis=0) @ weights[FROM_NEIGHBOURS]
+        led = content > np.maximum(scores.take(rows) - content, np.maximum(lists, 0.0))
+        found: list[int] = led.nonzero()[0].tolist()
+        return found
+
+    def _content_features(self) -> Values:
+        found = np.zeros((len(self.numbers), len(CONTENT_FEATURES)), np.float32)
+        if self._content is not None:
+            cold, content = self._content
+            found[cold] = content
         return found
 
     def _add_earlier(self, history: History, now_ms: int) -> None:

@@ -10,9 +10,10 @@ from typing import Final
 from msgspec import Struct, field
 
 from app.core.candidates import Candidates
+from app.core.content import COLD_EVENTS, Content
 from app.core.messages import ImpressionMessage, Message
 from app.core.model import MODEL, Model
-from app.core.played_log import PlayedLog
+from app.core.played_log import NO_CATALOGUE, PlayedLog
 from app.core.rankers import Ranker
 from app.core.rolling_figures import RankingFigures, figures_of
 from app.core.sampling import Sampling
@@ -28,13 +29,15 @@ _STRIDE: Final = 3
 
 
 class Score(Struct, frozen=True):
-    """Figures of all tests, of those whose item was new to the user, and of the others. `coverage`: share of the known
-    items that were recommended to anybody.
+    """Figures of all tests, of those whose item was new to the user, and of the others; and of those whose item was
+    cold, and of the others. `coverage`: share of the known items that were recommended to anybody.
     """
 
     all: RankingFigures
     new: RankingFigures
     repeated: RankingFigures
+    cold: RankingFigures
+    known: RankingFigures
     coverage: float
 
 
@@ -43,18 +46,23 @@ class _Places(Struct):
 
     of_new: list[int] = field(default_factory=list)
     of_repeated: list[int] = field(default_factory=list)
+    of_cold: list[int] = field(default_factory=list)
+    of_known: list[int] = field(default_factory=list)
     recommended: set[str] = field(default_factory=set)
 
-    def count(self, recommended: Sequence[str], wanted: str, *, is_new: bool) -> None:
+    def count(self, recommended: Sequence[str], wanted: str, *, is_new: bool, is_cold: bool) -> None:
         self.recommended.update(recommended)
         place = recommended.index(wanted) + 1 if wanted in recommended else 0
         (self.of_new if is_new else self.of_repeated).append(place)
+        (self.of_cold if is_cold else self.of_known).append(place)
 
     def score(self, known: int) -> Score:
         return Score(
             figures_of([*self.of_new, *self.of_repeated]),
             figures_of(self.of_new),
             figures_of(self.of_repeated),
+            figures_of(self.of_cold),
+            figures_of(self.of_known),
             len(self.recommended) / max(1, known),
         )
 
@@ -62,10 +70,18 @@ class _Places(Struct):
 class Trial:
     """Rankings over one log. `step` is called in the log's order; `scores` says how each did."""
 
-    def __init__(self, rankers: Mapping[str, Ranker], *, model: Model = MODEL, k: int = 20, vsknn: bool = True) -> None:
-        """`rankers`: by name. `vsknn`: whether `VSKNN` is played, too."""
+    def __init__(
+        self,
+        rankers: Mapping[str, Ranker],
+        *,
+        model: Model = MODEL,
+        k: int = 20,
+        vsknn: bool = True,
+        catalogue: Mapping[str, Content] = NO_CATALOGUE,
+    ) -> None:
+        """`rankers`: by name. `vsknn`: whether `VSKNN` is played, too. `catalogue`: the content of its items."""
         self._rankers = rankers
-        self._log = PlayedLog(model)
+        self._log = PlayedLog(model, catalogue)
         self._vsknn = VsKnn() if vsknn else None
         self._sampling = Sampling(_STRIDE)
         self._k = k
@@ -94,12 +110,12 @@ class Trial:
         return {name: places.score(len(self._log.items)) for name, places in self._places.items()}
 
     def _test(self, user_id: str, item_id: str, candidates: Candidates, size: int) -> None:
-        is_new = not self._log.had(user_id, item_id)
+        kind = {"is_new": not self._log.had(user_id, item_id), "is_cold": self._log.events(item_id) < COLD_EVENTS}
         for name, ranker in self._rankers.items():
             recommended = self._log.recommend(user_id, candidates, ranker.weights[size], self._k)
-            self._places[name].count(recommended, item_id, is_new=is_new)
+            self._places[name].count(recommended, item_id, **kind)
         if self._vsknn is not None:
-            self._places[VSKNN].count(self._vsknn.recommend(user_id, self._k), item_id, is_new=is_new)
+            self._places[VSKNN].count(self._vsknn.recommend(user_id, self._k), item_id, **kind)
 
     def _teach(self, item_id: str, candidates: Candidates, size: int) -> None:
         chosen = candidates.row_of(item_id)

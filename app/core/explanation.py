@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from app.core.content_index import ContentIndex
 from app.core.exploration import EXPLORE
 from app.core.item_index import ItemIndex
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
@@ -40,9 +41,13 @@ _SAYS: Final = {
     "own_age": "taken by the user at such a time before",
     "own_repeats": "taken again by those who have it",
     "own": "taken by the user before",
+    "category": "of a category that the user takes often",
 }
-_BY_LIST: Final = ("similar", "similar_last", "lasting")
-_BY_FOLLOWING: Final = ("following",)
+_GOES_WITH: Final = {
+    **dict.fromkeys(("similar", "similar_last", "lasting"), "Users take it together with"),
+    "following": "Users go on to it from",
+    "content": "Hardly anybody knows it yet; its category, tags or title are like those of",
+}
 
 
 class Cause(Struct, frozen=True):
@@ -77,13 +82,15 @@ class Explainer:
         ranking: Ranking,
         profile: Profile,
         neighbours: Mapping[str, Neighbours],
+        content: ContentIndex | None,
     ) -> None:
-        """`neighbours`: of the profile's seeds, as the candidates were ranked by."""
+        """`neighbours` of the profile's seeds, and `content`: as the candidates were ranked by."""
         self._index = index
         self._ranked = ranked
         self._ranking = ranking
         self._profile = profile
         self._neighbours = neighbours
+        self._content = content
 
     def explain(self, item_id: str, source: str, score: float, factor: float = 1.0) -> Explanation:
         """`factor`: what rules multiplied the candidate's score by."""
@@ -97,6 +104,7 @@ class Explainer:
             part = weight * (
                 _value(near.neighbour_entries(), "similarity", number)
                 + _value(near.follower_entries(), "following", number)
+                + (0.0 if self._content is None else self._content.part(seed.item_id, item_id))
             )
             if part > 0.0:
                 causes.append(Cause(seed.item_id, seed.kind, part))
@@ -123,8 +131,8 @@ def _reason(item: Explanation, titles: Mapping[str, str | None], category: str |
     strongest = [(term, name) for term, name in strongest if term >= _LEAST_SHARE * strongest[0][0]]
     said: list[str] = []
     for _, name in strongest:
-        if name in _BY_LIST or name in _BY_FOLLOWING:
-            said.append(_goes_with(item.causes, titles, follows=name in _BY_FOLLOWING))
+        if name in _GOES_WITH:
+            said.append(_goes_with(_GOES_WITH[name], item.causes, titles))
         else:
             said.append(_SAYS[name][0].upper() + _SAYS[name][1:])
     where = "" if category is None or item.source != POPULAR else f" in {category}"
@@ -134,7 +142,7 @@ def _reason(item: Explanation, titles: Mapping[str, str | None], category: str |
     return " ".join(found)
 
 
-def _goes_with(causes: Sequence[Cause], titles: Mapping[str, str | None], *, follows: bool) -> str:
+def _goes_with(how: str, causes: Sequence[Cause], titles: Mapping[str, str | None]) -> str:
     """The causes by what the user did with them, in the order of their weight."""
     by_kind: dict[int, list[str]] = {}
     for cause in causes:
@@ -142,7 +150,6 @@ def _goes_with(causes: Sequence[Cause], titles: Mapping[str, str | None], *, fol
     if not by_kind:
         return ""
     did = "; ".join(f"{_DID[Kind(kind)]}: {_listed(names)}" for kind, names in by_kind.items())
-    how = "Users go on to it from" if follows else "Users take it together with"
     return f"{how} what this one {did}"
 
 

@@ -121,6 +121,11 @@ class ItemTable:
         scores[numbers] = self.features.take(numbers, axis=0) @ weights[: len(ITEM_FEATURES)]
         return scores
 
+    def has_sums(self, item_id: str) -> bool:
+        """False for an item that has a number alone: one of the catalogue's."""
+        number = self.index.find(item_id)
+        return number is not None and number < len(self._sums) and self._sums.item(number, _EVENTS) > 0.0
+
     def sums(self, numbers: Numbers) -> NDArray[np.float64]:
         """The stored sums of these items, a row of `SUMS` each."""
         found: NDArray[np.float64] = self._sums[numbers]

@@ -5,6 +5,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from app.core.content_index import ContentIndex
 from app.core.exploration import ExplorationPool
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
@@ -16,7 +17,9 @@ FALLBACK_LIMIT: Final = 2_500
 
 
 class RankingInputs(Struct, frozen=True):
-    """What a user's candidates are ranked by. `neighbours`: of each item that was named."""
+    """What a user's candidates are ranked by. `neighbours`: of each item that was named. `content`: of the catalogue,
+    or None.
+    """
 
     neighbours: Mapping[str, Neighbours]
     popular: Popular
@@ -24,6 +27,7 @@ class RankingInputs(Struct, frozen=True):
     model_version: str
     rules: Rules
     pool: ExplorationPool
+    content: ContentIndex | None = None
 
 
 class RankingInputsFor(Struct, frozen=True):
@@ -44,6 +48,12 @@ class RankingInputsFor(Struct, frozen=True):
 
 class NeighboursOf(Struct, frozen=True):
     """Is sent the `Neighbours` of the item."""
+
+    item_id: str
+
+
+class AlikeTo(Struct, frozen=True):
+    """Is sent what is `Alike` to the item by its content."""
 
     item_id: str
 
@@ -77,4 +87,6 @@ class ChanceFrom(Struct, frozen=True):
     seed: str
 
 
-Need: TypeAlias = RankingInputsFor | NeighboursOf | PopularIn | CurrentRules | CardsOf | FallbackOf | ChanceFrom
+Need: TypeAlias = (
+    RankingInputsFor | NeighboursOf | AlikeTo | PopularIn | CurrentRules | CardsOf | FallbackOf | ChanceFrom
+)

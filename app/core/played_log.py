@@ -1,14 +1,17 @@
 """What production keeps in Postgres and in its caches, for a log that is played in memory."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from app.core.candidates import Candidates
+from app.core.content import Content
+from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
 from app.core.history import HistoryBuilder
 from app.core.item_index import ItemIndex
@@ -29,7 +32,11 @@ LISTS_KEPT_MS: Final = 10_000
 POPULAR_KEPT_MS: Final = 60_000
 # A list whose item's pairs have hardly changed since is made anew once a day: of thousands of users one changes little.
 UNCHANGED_KEPT_MS: Final = DAY_MS
+CONTENT_KEPT_EVENTS: Final = 200
 _LITTLE_CHANGED: Final = 1.02
+
+
+NO_CATALOGUE: Final[Mapping[str, Content]] = MappingProxyType({})
 
 
 class _Kept(Struct):
@@ -43,19 +50,29 @@ class PlayedLog:
     same inputs answers the same, but takes several times as long for several weights.
     """
 
-    def __init__(self, model: Model = MODEL) -> None:
+    def __init__(self, model: Model = MODEL, catalogue: Mapping[str, Content] = NO_CATALOGUE) -> None:
+        """`catalogue`: its items, without events."""
         self._model = model
         self._histories: dict[str, History] = {}
         self._items: dict[str, ItemDelta] = {}
         self._neighbours: dict[int, _Kept] = {}
         self._popular: Popular = NO_POPULAR
+        self._catalogue = dict(catalogue)
+        self._content = NO_CONTENT
+        self._events = 0
+        self._content_until = 0
         self.index = ItemIndex()
         self._pairs = PairLists(self.index)
         self.table = ItemTable(self.index, model.covisitation_half_life_ms)
 
     @property
     def items(self) -> Collection[str]:
-        return self._items.keys()
+        return self._items.keys() | self._catalogue.keys()
+
+    def events(self, item_id: str) -> int:
+        """How often users did anything with the item."""
+        item = self._items.get(item_id)
+        return 0 if item is None else item.views + item.clicks + item.purchases + item.watches
 
     def history(self, user_id: str) -> History:
         return self._histories.get(user_id, NO_HISTORY)
@@ -72,6 +89,7 @@ class PlayedLog:
             if held is not delta:
                 held.add(delta)
         changed = list(folded.items)
+        self._events += 1
         numbers = self.index.number(changed)
         rows = [[getattr(self._items[item_id], name) for name in SUMS] for item_id in changed]
         self.table.update(numbers, np.array(rows, np.float64))
@@ -82,7 +100,9 @@ class PlayedLog:
         profile = Profile(self.history(user_id), self._model)
         popular = self.popular(now_ms)
         neighbours = {seed.item_id: self.neighbours(seed.item_id, now_ms) for seed in profile.seeds}
-        found = Candidates(profile, neighbours, popular.numbers, self.table, now_ms=popular.log_ms)
+        found = Candidates(
+            profile, neighbours, popular.numbers, self.table, now_ms=popular.log_ms, content=self.content(now_ms)
+        )
         return found, len(profile.latest)
 
     def recommend(self, user_id: str, candidates: Candidates, weights: NDArray[np.floating], k: int) -> list[str]:
@@ -121,6 +141,15 @@ class PlayedLog:
         )
         self._neighbours[number] = _Kept(near, now_ms, changes)
         return near
+
+    def content(self, now_ms: int) -> ContentIndex:
+        if self._catalogue and self._events >= self._content_until:
+            for item_id in self._items.keys() & self._catalogue.keys():
+                self._catalogue[item_id] = structs.replace(self._catalogue[item_id], events=self.events(item_id))
+            self._content = ContentIndex(self._catalogue, now_ms)
+            self._content.number(self.index)
+            self._content_until = self._events + CONTENT_KEPT_EVENTS
+        return self._content
 
     def popular(self, now_ms: int) -> Popular:
         if now_ms - self._popular.log_ms >= POPULAR_KEPT_MS:

@@ -11,6 +11,7 @@ from app.core.item_index import ItemIndex
 from app.core.ranked import Exclusions, Ranked
 from app.core.weights import FEATURES
 
+CONTENT: Final = "content"
 COVISITATION: Final = "covisitation"
 POPULAR: Final = "popular"
 REPEAT: Final = "repeat"
@@ -63,10 +64,14 @@ class Ranking:
         there = [0 if row is None else row for row in rows]
         by_lists = self._candidates.led_by_lists(there, self._weights, self._logarithms)
         own = set(self._candidates.own_rows.tolist())
-        return [
+        found = [
             POPULAR if row is None else REPEAT if row in own else COVISITATION if by_list else POPULAR
             for row, by_list in zip(rows, by_lists, strict=True)
         ]
+        for place in self._candidates.led_by_content(there, self._weights, self._logarithms):
+            if rows[place] is not None and rows[place] not in own:
+                found[place] = CONTENT
+        return found
 
     def terms(self, row: int | None) -> dict[str, float]:
         """What each feature adds to the logarithm of the candidate's score; empty for an item that is none."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from app.core.candidates import Candidates
+from app.core.content_index import ContentIndex
 from app.core.history import History, seen_hash
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
@@ -37,12 +38,20 @@ def sample_of(
     item_id: str,
     neighbours: Mapping[str, Neighbours],
     popular: Popular,
+    content: ContentIndex | None,
     table: ItemTable,
     model: Model = MODEL,
 ) -> RankingSample:
     """`history`: as it was before the event. `neighbours`: of the profile's seeds."""
     profile = Profile(history, model)
-    candidates = Candidates(profile, neighbours, popular.numbers, table, now_ms=popular.log_ms)
+    candidates = Candidates(
+        profile,
+        neighbours,
+        popular.numbers,
+        table,
+        now_ms=popular.log_ms,
+        content=content,
+    )
     chosen = candidates.row_of(item_id)
     return RankingSample(
         np.empty((0, 0), np.float32) if chosen is None else candidates.features(),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from app.core.boosts import Boosts
 from app.core.candidates import Candidates
 from app.core.catalogue import Card
+from app.core.content_index import Alike
 from app.core.explanation import Explainer, in_words
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.history import History
@@ -21,6 +22,7 @@ from app.core.item_index import ItemIndex
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
 from app.core.needs import (
+    AlikeTo,
     CardsOf,
     ChanceFrom,
     CurrentRules,
@@ -35,9 +37,10 @@ from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
 from app.core.ranked import Exclusions, Ranked
-from app.core.ranking import COVISITATION, POPULAR, Ranking
+from app.core.ranking import CONTENT, COVISITATION, POPULAR, Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem, ScoreParts
 from app.core.rules import Rules
+from app.core.similar_items import with_alike
 from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
 from app.core.weights import Weights, size_of
 
@@ -56,6 +59,8 @@ COUNTED_VERSION: Final = "counted-1"
 """The model version of lists that no weights rank: what is similar, and what is popular."""
 
 Answering: TypeAlias = Generator[Need, Any, Recommendation]
+SourcesOf: TypeAlias = Callable[[Sequence[int | None]], list[str]]
+"""The sources of the items in these rows of what was ranked; None: an item that was not."""
 
 
 class Exploration(Struct, frozen=True):
@@ -92,7 +97,14 @@ def for_user(
     factors = rules.boosted_items(now_ms, category) if rules else {}
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
     taken = {entry.item_id for entry in history.entries if seen is None or entry.kind in seen}
-    candidates = Candidates(profile, given.neighbours, given.popular.numbers, table, now_ms=given.popular.log_ms)
+    candidates = Candidates(
+        profile,
+        given.neighbours,
+        given.popular.numbers,
+        table,
+        now_ms=given.popular.log_ms,
+        content=given.content,
+    )
     size = size_of(len(profile.latest))
     ranking = Ranking(
         table.index, candidates, given.weights[size].astype(np.float32), table.scores(given.weights)[size]
@@ -121,17 +133,29 @@ def for_user(
     slate, cards = yield from _filled(constraints, ranked, boosts, fallback=True)
     found = _recommendation(slate, cards, ranked, ranking.sources, boosts, given.model_version)
     if request.explain:
-        explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours)
+        explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours, given.content)
         yield from _explain(found.items, explainer, factors, boosts, category)
     return found
 
 
 def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -> Answering:
-    """Up to `request.k` items that go with this one."""
+    """Up to `request.k` items that go with this one: its neighbours and, while it has few, what is alike by content."""
     near: Neighbours = yield NeighboursOf(item_id)
+    exclude = request.exclude | {item_id}
     entries = near.neighbour_entries()
-    ranked = _ranked(index, entries["number"], entries["similarity"], request.exclude | {item_id})
-    return (yield from _listed(request, ranked, COVISITATION))
+    if len(entries) < request.k:
+        alike: Alike = yield AlikeTo(item_id)
+        if alike.item_ids:
+            ranked, neighbours = with_alike(index, entries, alike, exclude)
+            return (
+                yield from _listed(
+                    request,
+                    ranked,
+                    lambda rows: [COVISITATION if row is not None and row < neighbours else CONTENT for row in rows],
+                )
+            )
+    ranked = _ranked(index, entries["number"], entries["similarity"], exclude)
+    return (yield from _listed(request, ranked, lambda rows: [COVISITATION] * len(rows)))
 
 
 def popular(request: RecommendationRequest, *, index: ItemIndex) -> Answering:
@@ -139,7 +163,7 @@ def popular(request: RecommendationRequest, *, index: ItemIndex) -> Answering:
     found: Popular = yield PopularIn(request.category)
     numbers, scores = np.frombuffer(found.numbers, np.int32), np.frombuffer(found.scores, np.float32)
     ranked = _ranked(index, numbers, scores, request.exclude)
-    return (yield from _listed(request, ranked, POPULAR))
+    return (yield from _listed(request, ranked, lambda rows: [POPULAR] * len(rows)))
 
 
 def _ranked(
@@ -149,7 +173,7 @@ def _ranked(
     return Ranked(index, numbers[kept], scores[kept])
 
 
-def _listed(request: RecommendationRequest, ranked: Ranked, source: str) -> Answering:
+def _listed(request: RecommendationRequest, ranked: Ranked, sources_of: SourcesOf) -> Answering:
     """Without pins, new items and a fallback; all rules that boost act by the cards."""
     rules: Rules = yield CurrentRules()
     constraints = PageConstraints(
@@ -161,7 +185,7 @@ def _listed(request: RecommendationRequest, ranked: Ranked, source: str) -> Answ
     )
     boosts = Boosts(rules, ranked, {}, now_ms=request.now_ms, category=request.category) if rules else None
     slate, cards = yield from _filled(constraints, ranked, boosts, fallback=False)
-    return _recommendation(slate, cards, ranked, lambda rows: [source] * len(rows), boosts, COUNTED_VERSION)
+    return _recommendation(slate, cards, ranked, sources_of, boosts, COUNTED_VERSION)
 
 
 def _explored(
@@ -215,7 +239,7 @@ def _recommendation(
     slate: Slate,
     cards: Mapping[str, Card],
     ranked: Ranked,
-    sources_of: Callable[[Sequence[int | None]], list[str]],
+    sources_of: SourcesOf,
     boosts: Boosts | None,
     model_version: str,
 ) -> Recommendation:

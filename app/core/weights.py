@@ -22,14 +22,19 @@ OWN_FEATURES: Final = ("own", "own_times", "own_age", "own_repeats")
 """0 for an item that the user never had. Else 1; and, log-scaled, how often, how many hours ago, and how often users
 come back to the item."""
 
-FEATURES: Final = (*ITEM_FEATURES, *NEIGHBOUR_FEATURES, *OWN_FEATURES, "absence")
+CONTENT_FEATURES: Final = ("content", "category")
+"""0 for all but cold items, which have no sums to go by. Else how like the user's latest items it is by its content,
+log-scaled; and the share of these items that are of its category."""
+
+FEATURES: Final = (*ITEM_FEATURES, *NEIGHBOUR_FEATURES, *OWN_FEATURES, "absence", *CONTENT_FEATURES)
 """The columns of a candidate's features. `absence`: the item's popularity times a weight that grows with the time since
 the user was last here, for a fresh history tells intent and a stale one taste at best."""
 
 FROM_ITEM: Final = slice(0, len(ITEM_FEATURES))
 FROM_NEIGHBOURS: Final = slice(FROM_ITEM.stop, FROM_ITEM.stop + len(NEIGHBOUR_FEATURES))
 FROM_OWN: Final = slice(FROM_NEIGHBOURS.stop, FROM_NEIGHBOURS.stop + len(OWN_FEATURES))
-ABSENCE: Final = len(FEATURES) - 1
+ABSENCE: Final = FROM_OWN.stop
+FROM_CONTENT: Final = slice(ABSENCE + 1, len(FEATURES))
 
 SIZES: Final = ("no history", "1 or 2 items", "3 to 14 items", "15 items and more")
 _SIZES_FROM: Final = (1, 3, 15)
@@ -75,6 +80,7 @@ FIXED: Final = _alike(
     absence=0.2,
     own=-2.5,
     own_repeats=1.75,
+    content=0.8,
 )
 """What serves until weights have been learned: close to the best that is known for a log of which nothing is known."""
 
@@ -100,6 +106,7 @@ START: Final = weights_of(
         "own_age": (-0.06, 0.19, -0.21, -0.32),
         "own_repeats": (1.16, 1.18, 1.19, 1.16),
         "absence": (0.48, 0.54, 0.46, 0.49),
+        "content": (0.8, 0.8, 0.8, 0.8),
     }
 )
 """What learning starts from."""

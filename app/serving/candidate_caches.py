@@ -14,6 +14,7 @@ from app.adapters.changes import MODEL_CHANGED, RULES_CHANGED
 from app.adapters.postgres import Database
 from app.core import exploration
 from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
+from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.exploration import EMPTY_POOL, ExplorationPool
 from app.core.model import MODEL
 from app.core.needs import FALLBACK_LIMIT
@@ -21,6 +22,7 @@ from app.core.neighbours import NO_NEIGHBOURS, Neighbours, neighbours_of
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.rules import NO_RULES, Rules
 from app.core.signals import POPULARITY_HALF_LIVES_MS
+from app.serving.catalogue_content import CatalogueContent
 from app.serving.fresh_cache import FreshCache
 from app.serving.loaded_items import LoadedItems
 from app.serving.model_weights import ModelWeights
@@ -41,6 +43,8 @@ _CATEGORIES: Final = 1_000
 # Longer than an answer takes: what was found before a sweep is used until the next one at most.
 _SWEEP_EVERY_SEC: Final = 15.0
 _CATALOGUE_TTL_SEC: Final = 1.0
+# Making the index of a catalogue anew may take a twentieth of the time: half a second for 100,000 items.
+_CONTENT_THROTTLE: Final = 19.0
 # The change feed announces changes of rules; this is for a process that missed one.
 _RULES_TTL_SEC: Final = 30.0
 
@@ -97,6 +101,16 @@ class CandidateCaches:
             max_batch=1000,
             reload_throttle=reload_throttle,
         )
+        self._content = CatalogueContent(database, self._items)
+        self.content: FreshCache[ContentIndex] = FreshCache(
+            "content",
+            self._load_content,
+            absent=NO_CONTENT,
+            ttl_sec=_CATALOGUE_TTL_SEC,
+            max_keys=1,
+            patience_sec=0.0,
+            reload_throttle=_CONTENT_THROTTLE,
+        )
         self.rules: FreshCache[Rules] = FreshCache(
             "rules",
             self._load_rules,
@@ -115,15 +129,25 @@ class CandidateCaches:
             "fallback", _fallback, absent=(), ttl_sec=_CATALOGUE_TTL_SEC
         )
 
-    def at_hand(self, seeds: Sequence[str]) -> tuple[Mapping[str, Neighbours], Popular] | None:
-        """The neighbours of these items, and what is popular, without waiting; None: some of it is loaded meanwhile."""
+    def content_at_hand(self) -> ContentIndex | None:
+        """Without waiting; None: it is loaded meanwhile."""
+        found = self.content.at_hand([EVERYTHING])
+        return None if found is None else found[EVERYTHING]
+
+    def at_hand(self, seeds: Sequence[str]) -> tuple[Mapping[str, Neighbours], Popular, ContentIndex | None] | None:
+        """The neighbours of these items, and what is popular, without waiting; None: some of it is loaded meanwhile.
+        And the content of the catalogue, where that is at hand.
+        """
         neighbours = self.neighbours.at_hand(seeds)
         popular = self.popular.at_hand([EVERYTHING])
-        return None if neighbours is None or popular is None else (neighbours, popular[EVERYTHING])
+        if neighbours is None or popular is None:
+            return None
+        return neighbours, popular[EVERYTHING], self.content_at_hand()
 
     def outdate(self, item_ids: Sequence[str]) -> None:
         """Makes the entries of these items stale; `RULES_CHANGED` and `MODEL_CHANGED` stand for rules and model."""
         self._items.changed(item_ids)
+        self._content.changed(item_ids)
         self.neighbours.outdate(item_ids)
         self.cards.outdate(item_ids)
         if RULES_CHANGED in item_ids:
@@ -134,6 +158,7 @@ class CandidateCaches:
     def outdate_all(self) -> None:
         """Makes every entry stale: another server may have come back than the one that they were read from."""
         self._items.forget()
+        self._content.forget()
         self.models.outdate_all()
         for cache in self._all:
             cache.outdate_all()
@@ -145,7 +170,7 @@ class CandidateCaches:
 
     @property
     def _all(self) -> Sequence[FreshCache[Any]]:
-        return self.neighbours, self.cards, self.rules, self.popular, self.exploration_pool, self.fallback
+        return self.neighbours, self.cards, self.rules, self.popular, self.exploration_pool, self.fallback, self.content
 
     async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
         async with self._database.connection() as connection:
@@ -163,6 +188,9 @@ class CandidateCaches:
         table = self.table
         sums = table.pair_sums(table.index.number(pairs.ids), pairs.weights, pairs.met, pairs.follows)
         return neighbours_of(pairs.item, sums, now_ms=table.log_ms, model=self._items.model)
+
+    async def _load_content(self, _keys: list[str]) -> Mapping[str, ContentIndex]:
+        return {EVERYTHING: await self._content.load()}
 
     async def _load_cards(self, item_ids: list[str]) -> Mapping[str, Card]:
         async with self._database.connection() as connection:
@@ -195,6 +223,7 @@ class CandidateCaches:
         now = time.monotonic()
         if len(self.table.index.items) > self._max_items and now - self._swept_at >= self._sweep_every_sec:
             self._swept_at = now
+            self.table.index.use(self._content.numbers)
             await self._items.sweep(self.neighbours.values(), self.popular.values())
 
     def _by_category(

@@ -93,8 +93,8 @@ class LoadedItems:
         self._is_filled = True
 
     async def add(self, connection: "Connection", item_ids: Collection[str]) -> None:
-        """Reads the sums of those of these items that have no number yet."""
-        await self._read(connection, [item_id for item_id in item_ids if self.table.index.find(item_id) is None])
+        """Reads the sums of those of these items that have none yet."""
+        await self._read(connection, [item_id for item_id in item_ids if not self.table.has_sums(item_id)])
 
     async def _read(self, connection: "Connection", item_ids: Iterable[str]) -> None:
         wanted: Sequence[str] = list(item_ids)

@@ -8,9 +8,11 @@ from typing import Any, Final
 from app import metrics
 from app.adapters.changes import RULES_CHANGED
 from app.core import serving
+from app.core.content_index import Alike
 from app.core.exploration import EMPTY_POOL, Chance
 from app.core.model import MODEL, Model
 from app.core.needs import (
+    AlikeTo,
     CardsOf,
     ChanceFrom,
     CurrentRules,
@@ -125,7 +127,11 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
             name,
             await caches.rules.get(RULES_CHANGED),
             await caches.exploration_pool.get(category) if need.explore else EMPTY_POOL,
+            caches.content_at_hand(),
         )
+
+    async def alike(need: AlikeTo) -> Alike:
+        return (await caches.content.get(EVERYTHING)).alike(need.item_id)
 
     async def chance(need: ChanceFrom) -> Chance:
         return random.Random(need.seed).random
@@ -134,6 +140,7 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
         RankingInputsFor: ranking_inputs,
         CardsOf: lambda need: caches.cards.get_many(need.item_ids),
         NeighboursOf: lambda need: caches.neighbours.get(need.item_id),
+        AlikeTo: alike,
         PopularIn: lambda need: caches.popular.get(need.category or EVERYTHING),
         CurrentRules: lambda _: caches.rules.get(RULES_CHANGED),
         FallbackOf: lambda need: caches.fallback.get(need.category or EVERYTHING),

@@ -158,6 +158,7 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...], str]]] = {
     ),
     "new": (catalogue._SQL["read_new"], (NOW - DAY, 100), "items_newest"),
     "new of a category": (catalogue._SQL["read_new_of_category"], (NOW - YEAR, 100, "c1"), "items_categories"),
+    "content": (catalogue._SQL["read_content"], (["i1", "i2"], 5), "items_pkey"),
     "fallback": (catalogue._SQL["read_newest"], (2500,), "items_newest"),
     "fallback of a category": (catalogue._SQL["read_newest_of_category"], (2500, "c1"), "items_categories"),
 }

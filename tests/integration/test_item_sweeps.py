@@ -62,3 +62,28 @@ async def test_items_that_no_list_holds_leave_and_lists_stay_right(pool: asyncpg
             assert names(caches, again) == group_of(0) - {"item-0"}
         finally:
             await caches.close()
+
+
+async def test_cold_items_of_the_catalogue_keep_their_numbers(pool: asyncpg.Pool, database_url: str) -> None:
+    await pool.execute(
+        "INSERT INTO items (item_id, categories) VALUES ('tent', '{a}'), ('lamp', '{a}'), ('mat', '{b}')"
+    )
+    async with database(database_url) as opened:
+        caches = CandidateCaches(
+            opened,
+            related_ttl_sec=300.0,
+            popularity_ttl_sec=0.001,
+            max_keys=1,
+            catalogue_only=False,
+            reload_throttle=0.0,
+            sweep_every_sec=0.0,
+        )
+        try:
+            index = await caches.content.get(EVERYTHING)
+            for _ in range(3):
+                caches.popular.outdate([EVERYTHING])
+                await caches.popular.get(EVERYTHING)
+            assert sorted(index.cold_ids) == ["lamp", "mat", "tent"]
+            assert [caches.table.index.find(item_id) for item_id in index.cold_ids] == index.numbers.tolist()
+        finally:
+            await caches.close()

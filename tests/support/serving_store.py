@@ -8,11 +8,14 @@ import numpy as np
 
 from app.core import serving
 from app.core.catalogue import UNKNOWN, Card
+from app.core.content import Content
+from app.core.content_index import ContentIndex
 from app.core.exploration import EMPTY_POOL, ExplorationPool, exploration_pool_of
 from app.core.history import NO_HISTORY, Entry, History
 from app.core.item_index import ItemIndex
 from app.core.item_table import SUMS, ItemTable
 from app.core.needs import (
+    AlikeTo,
     CardsOf,
     ChanceFrom,
     CurrentRules,
@@ -104,7 +107,7 @@ def item_table(popularity: Mapping[str, float], repeat_rate: float = 0.0) -> Ite
 class Store:
     """Answers needs from dicts, and keeps them in `needs`. `popular`: the items of all categories, best first.
 
-    `weights`: what ranks. `repeat_rate`: of the popular items.
+    `weights`: what ranks. `content`: of the catalogue. `repeat_rate`: of the popular items.
     """
 
     def __init__(
@@ -118,10 +121,13 @@ class Store:
         pool: Sequence[str] = (),
         fallback: Sequence[str] = (),
         weights: Weights = PLAIN,
+        content: Mapping[str, Content] | None = None,
     ) -> None:
         self.weights = weights
+        self.content = ContentIndex(content or {}, NOW_MS)
         self.table = item_table({item_id: 1_000.0 - n for n, item_id in enumerate(popular)}, repeat_rate)
         self.index = self.table.index
+        self.content.number(self.index)
         self.cards = cards or {}
         self.neighbours = {item_id: near(self.index, found) for item_id, found in (neighbours or {}).items()}
         self.popular = {
@@ -149,9 +155,13 @@ class Store:
                 neighbours = {item_id: self.neighbours.get(item_id, NO_NEIGHBOURS) for item_id in need.seeds}
                 pool = self.pool if need.explore else EMPTY_POOL
                 weights = self.weights if need.weights is None else need.weights
-                return RankingInputs(neighbours, self.popular[need.category], weights, "weights-1", self.rules, pool)
+                return RankingInputs(
+                    neighbours, self.popular[need.category], weights, "weights-1", self.rules, pool, self.content
+                )
             case NeighboursOf():
                 return self.neighbours.get(need.item_id, NO_NEIGHBOURS)
+            case AlikeTo():
+                return self.content.alike(need.item_id)
             case PopularIn():
                 return self.popular[need.category]
             case CurrentRules():

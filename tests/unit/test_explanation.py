@@ -91,7 +91,7 @@ def explained(
     candidates = Candidates(profile, lists, table.best(10).tobytes(), table, now_ms=NOW_MS)
     ranking = Ranking(table.index, candidates, START[2].astype(np.float32), table.scores(START)[2])
     ranked = ranking.ranked({}, (), "learned", NO_EXCLUSIONS)
-    explainer = Explainer(table.index, ranked, ranking, profile, lists)
+    explainer = Explainer(table.index, ranked, ranking, profile, lists, None)
     return {
         item_id: explainer.explain(item_id, COVISITATION, ranked.score(item_id))
         for item_id in [*ranked.best(20), "absent"]

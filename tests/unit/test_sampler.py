@@ -18,7 +18,7 @@ from app.core.sampling import OF_ONE_USER
 from tests.support.pipeline import counted
 from workers.sampler import Sampler
 
-Lists = tuple[Mapping[str, Neighbours], Popular]
+Lists = tuple[Mapping[str, Neighbours], Popular, None]
 COMMON: dict[str, Any] = {"v": 1, "session_id": "s", "ts_ms": 1, "received_ms": 1}
 
 
@@ -27,7 +27,7 @@ def click(user: str, item: str = "tent") -> Message:
 
 
 def at_hand(seeds: Sequence[str]) -> Lists | None:
-    return dict.fromkeys(seeds, NO_NEIGHBOURS), NO_POPULAR
+    return dict.fromkeys(seeds, NO_NEIGHBOURS), NO_POPULAR, None
 
 
 def sampler(lists: Any = at_hand) -> Sampler:

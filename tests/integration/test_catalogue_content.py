@@ -1,0 +1,104 @@
+"""The content of the catalogue in a process: what the change feed announces is read, and nothing else is made anew."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import AsyncMock
+
+import pytest
+
+from app.adapters import catalogue
+from app.adapters.catalogue import StoredItem
+from app.adapters.postgres import Database
+from app.errors import DependencyDown
+from app.serving.catalogue_content import CatalogueContent
+from app.serving.loaded_items import LoadedItems
+from app.settings import Settings
+from tests.support.pipeline import database
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+async def opened(settings: Settings) -> AsyncIterator[Database]:
+    async with database(settings.database_url) as found:
+        yield found
+
+
+def item(item_id: str, title: str = "red tent", **changes: Any) -> StoredItem:
+    row = {"categories": ["tents"], "tags": [], "published_at": None, "expires_at": None, "hidden": False}
+    return StoredItem(item_id=item_id, title=title, **{**row, **changes})
+
+
+async def have(opened: Database, *items: StoredItem) -> None:
+    async with opened.connection() as connection:
+        await catalogue.store(connection, [*items, item("other", "blue lamp", categories=["lamps"])])
+
+
+async def test_items_that_may_be_served_are_alike_and_cold(opened: Database) -> None:
+    await have(
+        opened,
+        item("a"),
+        item("b"),
+        item("hidden", hidden=True),
+        item("expired", expires_at=NOW - DAY),
+        item("coming", published_at=NOW + DAY),
+    )
+    items = LoadedItems()
+    index = await CatalogueContent(opened, items).load()
+    assert index.alike("a").item_ids == ["b"]
+    assert sorted(index.cold_ids) == ["a", "b", "other"]
+    assert {items.table.index.find(item_id) for item_id in index.cold_ids} == {0, 1, 2}
+
+
+async def test_announced_changes_are_read_and_the_index_is_kept_otherwise(opened: Database) -> None:
+    await have(opened, item("a"), item("b"), item("c", "green mat"))
+    content = CatalogueContent(opened, LoadedItems())
+    first = await content.load()
+    content.changed(["a", "", "unheard-of"])
+    assert await content.load() is first
+
+    await have(opened, item("b", hidden=True), item("c"))
+    content.changed(["b", "c"])
+    assert (await content.load()).alike("a").item_ids == ["c"]
+    async with opened.connection() as connection:
+        await catalogue.delete(connection, "c")
+        await connection.execute("INSERT INTO item_stats (item_id, views, clicks) VALUES ('a', 2, 3), ('other', 0, 4)")
+    content.changed(["c", "a", "other"])
+    found = await content.load()
+    assert found.alike("a").item_ids == []
+    assert found.cold_ids == ["other"]
+
+
+async def test_changes_are_read_after_a_failed_load(opened: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    await have(opened, item("a"))
+    content = CatalogueContent(opened, LoadedItems())
+    await content.load()
+    await have(opened, item("b"))
+    content.changed(["b"])
+    with monkeypatch.context() as patched:
+        patched.setattr(catalogue, "read_content", AsyncMock(side_effect=DependencyDown("postgres", "gone")))
+        with pytest.raises(DependencyDown):
+            await content.load()
+    assert (await content.load()).alike("a").item_ids == ["b"]
+
+
+async def test_item_that_is_counted_later_has_sums_in_the_next_list(opened: Database) -> None:
+    await have(opened, item("a"))
+    items = LoadedItems()
+    await CatalogueContent(opened, items).load()
+    async with opened.connection() as connection:
+        await connection.execute("INSERT INTO item_stats (item_id, frequency, events) VALUES ('a', 2, 3)")
+        await items.add(connection, ["a"])
+    assert items.table.has_sums("a")
+
+
+async def test_forgotten_content_is_read_again(opened: Database) -> None:
+    await have(opened, item("a"), item("b"))
+    content = CatalogueContent(opened, LoadedItems())
+    await content.load()
+    async with opened.connection() as connection:
+        await catalogue.delete(connection, "b")
+    content.forget()
+    assert (await content.load()).alike("a").item_ids == []
