@@ -2,12 +2,15 @@
 
 A test gets a database cloned from a migrated template, a Redis database of its own and a prefix for Kafka's topics and
 group. Servers named by DATABASE_URL, ONLINE_CACHE_REDIS_URL or KAFKA_BOOTSTRAP_SERVERS are used instead of ours.
+`scripts/test -n auto` runs two workers (pytest-xdist), each a session with servers of its own.
 """
 
 import itertools
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Final
 
 import asyncpg
@@ -18,6 +21,7 @@ import structlog
 from app.adapters.migrations import migrate
 from app.devstack import Stack
 from app.devstack.ports import choose
+from app.devstack.stack import DATABASE_URL, KAFKA, REDIS_URL
 from app.settings import Settings
 from tests.support.database import cloned_database, create_database, drop_database, url_of
 from tests.support.topics import delete_topics
@@ -27,6 +31,19 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OWN_SERVERS: Final = 3
 _numbers: Final = itertools.count(1)
+_WORKERS: Final = 2
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers, since most tests wait for a service. None for servers given by URL: they cannot be shared."""
+    given = any(os.environ.get(name, "").strip() for name in (DATABASE_URL, REDIS_URL, KAFKA))
+    return 0 if given else _WORKERS
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """One worker runs all tests that may share a fixture: those of a module, or of a folder with a conftest."""
+    path = item.path if item.path.parent.parent == Path(__file__).parent else item.path.parent
+    item.add_marker(pytest.mark.xdist_group(str(path.relative_to(Path(__file__).parent))))
 
 
 @pytest.fixture(autouse=True)

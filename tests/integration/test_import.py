@@ -110,10 +110,10 @@ def test_the_sample_is_imported_once_however_often_it_runs(database_url: str, tm
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_import_goes_on_where_it_stopped(database_url: str, tmp_path: Path, how: signal.Signals) -> None:
-    rows = 60_000
+    rows = 15_000
     log = write_log(tmp_path / "log.csv", rows)
     # No relay runs, so the import cannot get past this bound, however late the signal is.
-    command = Command(database_url, log, "--max-queued", 20_000)
+    command = Command(database_url, log, "--max-queued", 5_000)
     eventually(lambda: stored(database_url)[0] > 0)
     command.process.send_signal(how)
     code, screen = command.end()
