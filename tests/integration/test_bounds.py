@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import asyncpg
+import pytest
 
 from app import metrics
-from app.adapters import features
+from app.adapters import features, pair_bounds
+from app.adapters.pair_bounds import CrowdedItem
 from app.adapters.postgres import Database
+from app.errors import TooLarge
 from tests.support.consuming import incoming
 from tests.support.folded_pairs import folded_pairs
 from tests.support.pipeline import counted, database, keeping, message
@@ -100,6 +104,28 @@ async def test_a_pair_that_is_being_added_to_stays_and_nobody_waits(pool: Pool, 
                 await walk(pool, opened)
                 await walk(pool, opened)
     assert await pool.fetchval("SELECT count(*) FROM item_pairs WHERE item_b = 400 AND met = 1") == 89
+
+
+async def test_an_item_whose_pairs_take_too_long_is_passed_over(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[int] = []
+
+    async def read(_: object, keys: Sequence[int], **__: object) -> list[CrowdedItem]:
+        if 3 in keys:
+            raise TooLarge("postgres", "canceling statement due to statement timeout")
+        judged.extend(keys)
+        return []
+
+    monkeypatch.setattr(pair_bounds, "read_crowded", read)
+    await plant_items(pool, 5)
+    async with database(database_url) as opened:
+        pruner = PairPruner(opened, KEEP)
+        with pytest.raises(TooLarge):
+            await pruner.sweep()
+        await pruner.sweep()
+    assert judged == [1, 2, 4, 5]
+    assert await pool.fetchval("SELECT position FROM table_walks WHERE walk = 'item_pairs'") == 0
 
 
 async def test_two_pruners_do_the_work_of_one(pool: Pool, database_url: str) -> None:
