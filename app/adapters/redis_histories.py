@@ -130,8 +130,8 @@ class RedisHistoryCache:
             # Without Postgres nothing changes that this server's entries could miss.
             held = self._trust if self._trust is not None and self._trust.server == server else None
             self._trust = held and _Trust(held.epoch, server, started + _TRUST_SEC)
-            if isinstance(error, TimeoutError):
-                raise DependencyDown("redis", "Postgres did not confirm the cache epoch in time") from error
+            if isinstance(error, TimeoutError) or self._trust is None:
+                raise DependencyDown("redis", "Postgres has not confirmed the cache epoch") from error
         else:
             self._trust = _Trust(epoch, server, started + _TRUST_SEC)
 

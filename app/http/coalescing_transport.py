@@ -40,6 +40,9 @@ class CoalescingTransport:
         self._flush()
         self._transport.write_eof()
 
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size() + sum(map(len, self._kept))
+
     def _flush(self) -> None:
         kept, self._kept = self._kept, []
         # The client may have left meanwhile.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from app import metrics
+from app.http.idle import end_idle
 
 if TYPE_CHECKING:
     from app.http.protocol import HttpProtocol
@@ -101,7 +102,5 @@ class Connections:
             oldest.abort()
             return
         idle = {other: at for other in self._open if (at := other.idle_until()) is not None}
-        if idle:
-            min(idle, key=idle.__getitem__).transport.close()
-        else:
+        if not any(end_idle(other.transport) for other in sorted(idle, key=idle.__getitem__)):
             new.refuse(503, f"All {self._most} connections of this process are in use.", headers=b"retry-after: 1\r\n")

@@ -90,6 +90,7 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
         async def send_with_ids(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                deadlines.lift()  # there is an answer; how long its client may take to read it, the connection decides
                 status = message["status"]
                 headers = [
                     *message["headers"],
@@ -107,7 +108,7 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
                 await app(scope, receive, send_with_ids)
         except TimeoutError:
             if status:
-                raise  # in the middle of an answer: the server cuts the connection, which the client notices
+                raise  # the server cuts the connection, which the client notices
             await on_error(context, Late())(scope, receive, send_with_ids)
         finally:
             elapsed_ms = (time.perf_counter() - started) * 1000

@@ -11,12 +11,13 @@ from typing import Any
 class Deadlines:
     """`with deadlines:` works as `asyncio.timeout` for the running task. Many tasks may be inside at once, each once.
 
-    Raises `TimeoutError` in a task that is inside for longer than `after_sec`.
+    Raises `TimeoutError` in a task that is inside for longer than `after_sec` and has not called `lift`.
     """
 
     def __init__(self, after_sec: float) -> None:
         self._after_sec = after_sec
         self._inside: dict[asyncio.Task[Any] | None, float] = {}  # the oldest first
+        self._late: set[asyncio.Task[Any] | None] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
@@ -27,11 +28,18 @@ class Deadlines:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         task = asyncio.current_task()
-        in_time = self._inside.pop(task, None) is not None
-        if in_time or task is None or task.uncancel() > 0:
+        self._inside.pop(task, None)
+        if task not in self._late:
+            return
+        self._late.remove(task)
+        if task is None or task.uncancel() > 0:
             return
         if kind is asyncio.CancelledError:
             raise TimeoutError(f"not done within {self._after_sec:g} s") from error
+
+    def lift(self) -> None:
+        """The running task is in time, whatever it still does inside."""
+        self._inside.pop(asyncio.current_task(), None)
 
     def _end_late(self) -> None:
         loop = asyncio.get_running_loop()
@@ -42,4 +50,5 @@ class Deadlines:
                 return
             del self._inside[task]
             if task is not None:
+                self._late.add(task)
                 task.cancel()

@@ -1,13 +1,12 @@
 """Closes kept connections at the end of a drain without losing a request that is on its way."""
 
 import asyncio
-import fcntl
-import struct
-import termios
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.http.idle import end_idle
 
 _LOOK_EVERY_SEC: Final = 0.02
 
@@ -27,9 +26,7 @@ async def close_silent(connections: AbstractSet[HttpToolsProtocol], *, new_sec: 
             if connection.transport.is_closing() or _has_request(connection):
                 continue
             idle = _is_kept(connection) or (_is_new(connection) and now() - began >= new_sec)
-            if idle and not _unread_bytes(connection):
-                connection.transport.close()
-            else:
+            if not idle or not end_idle(connection.transport):
                 waits = True
         if not waits:
             return
@@ -48,12 +45,3 @@ def _is_kept(connection: HttpToolsProtocol) -> bool:
 def _is_new(connection: HttpToolsProtocol) -> bool:
     """Whether nothing has ever arrived: the first byte makes the list of headers."""
     return connection.headers is None
-
-
-def _unread_bytes(connection: HttpToolsProtocol) -> int:
-    """What has arrived and the event loop has not read yet. To close the socket now would reset the connection."""
-    raw = connection.transport.get_extra_info("socket")
-    if raw is None:
-        return 0
-    (count,) = struct.unpack("i", fcntl.ioctl(raw.fileno(), termios.FIONREAD, bytes(4)))
-    return int(count)

@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from app import metrics
 from app.http.coalescing_transport import CoalescingTransport
 from app.http.connections import Connections
+from app.http.idle import end_idle
 from app.http.problems import MEDIA_TYPE, Problem
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -170,7 +171,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._framing = 0
         self._headed = self.scope
-        if self.waits:
+        if self.waits and not self.flow.write_paused:
             self._bounds.settle(self)
 
     def on_body(self, body: bytes) -> None:
@@ -201,8 +202,24 @@ class HttpProtocol(HttpToolsProtocol):
             if self._in_head() or not self._has_request():
                 self._bounds.wait_for(self)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._bounds.wait_for(self)  # the client does not read
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._refused or self.transport.is_closing():
+            return
+        self._bounds.settle(self)
+        if self._in_head() or (not self._has_request() and self.cycle.more_body):
+            self._bounds.wait_for(self)
+
     def _has_request(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
+
+    def timeout_keep_alive_handler(self) -> None:
+        if not self.transport.is_closing():
+            end_idle(self.transport)
 
     def idle_until(self) -> float | None:
         """When uvicorn will close the connection, if nothing has arrived since an answer."""
@@ -229,10 +246,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def end_late(self) -> None:
         """Ends a connection whose client kept it waiting."""
-        if self._in_head() and not self._refused:
-            self.refuse(408, "The head of the request did not arrive in time.")
-        elif self._refused or self.transport.is_closing():
+        if self._refused or self.flow.write_paused or self.transport.is_closing():
             self.abort()
+        elif self._in_head():
+            self.refuse(408, "The head of the request did not arrive in time.")
         else:
             self.transport.close()
 

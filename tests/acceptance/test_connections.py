@@ -64,3 +64,16 @@ def test_a_new_client_takes_the_place_of_the_longest_idle_one(service: Service) 
         assert kept[0].recv(1) == b""
         kept[-1].sendall(ASK)
         assert kept[-1].recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.slow
+def test_a_client_that_asks_on_and_reads_nothing_is_ended_without_an_error(service: Service) -> None:
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(40)  # the server has ten seconds of patience
+        connection.connect(("127.0.0.1", int(service.environment["HTTP_PORT"])))
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(asked * 3000)
+    assert service.status("/healthz") == 200
+    assert "Exception" not in service.log()

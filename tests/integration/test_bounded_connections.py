@@ -15,6 +15,7 @@ from app.http.protocol import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URL_BYTES
 from app.supervisor import Progress
 
 REQUEST = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
+LARGE = b"POST / HTTP/1.1\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -192,6 +193,31 @@ async def test_connection_whose_client_reads_nothing_ends(monkeypatch: pytest.Mo
             await loop.sock_sendall(client, head + body)
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
                 await send_for_ever(client)
+
+
+async def test_client_that_asks_on_and_reads_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PATIENCE_SEC", 0.5)
+    loop = asyncio.get_running_loop()
+    async with serving() as address:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            await loop.sock_connect(client, address)
+            with pytest.raises((ConnectionResetError, BrokenPipeError)):
+                await loop.sock_sendall(client, LARGE * 1000)
+
+
+async def test_client_that_reads_slower_than_it_asks_gets_all_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PATIENCE_SEC", 2.0)
+    async with serving() as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(LARGE * 300 + LAST)
+        received = b""
+        while piece := await reader.read(100_000):
+            received += piece
+            await asyncio.sleep(0.01)
+        writer.close()
+    assert received.count(b"HTTP/1.1 200 OK") == 301
 
 
 async def send_for_ever(client: socket.socket) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
 
 import pytest
 
@@ -61,29 +63,57 @@ async def test_idle_kept_connection_is_closed() -> None:
         await serving
 
 
-async def test_request_that_is_not_read_yet_is_answered() -> None:
-    accepted: list[HttpProtocol] = []
+class Remembered(HttpProtocol):
+    """Keeps the connections that the server has accepted."""
 
-    class Remembered(HttpProtocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            accepted.append(self)
+    accepted: ClassVar[list[HttpProtocol]] = []
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.accepted.append(self)
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[HttpProtocol, socket.socket]]:
+    """A connection as the server and as its client has it, without a request so far."""
+    Remembered.accepted.clear()
 
     async def has_accepted() -> bool:
-        return bool(accepted)
+        return bool(Remembered.accepted)
 
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     with bind("127.0.0.1", 0, reuse_port=False) as listener, socket.socket() as client:
         serving = asyncio.create_task(
             server.serve(app, listener, stop, Progress(), grace_sec=0.0, drain_sec=20.0, protocol=Remembered)
         )
         client.setblocking(False)
-        await loop.sock_connect(client, listener.getsockname())
+        await asyncio.get_running_loop().sock_connect(client, listener.getsockname())
         await until(has_accepted)
-        # Without an await between the two, the event loop does not read before the drain looks.
-        client.send(REQUEST)
-        await close_silent(set(accepted), new_sec=0.0, timeout_sec=20.0)
-        assert (await loop.sock_recv(client, 1000)).startswith(b"HTTP/1.1 200 OK")
+        yield Remembered.accepted[0], client
         stop.set()
         await serving
+
+
+async def test_request_that_is_not_read_yet_is_answered() -> None:
+    async with connected() as (connection, client):
+        # Without an await between the two, the event loop does not read before the drain looks.
+        client.send(REQUEST)
+        await close_silent({connection}, new_sec=0.0, timeout_sec=20.0)
+        assert (await asyncio.get_running_loop().sock_recv(client, 1000)).startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_client_of_a_connection_that_was_found_idle_sees_its_end_at_once() -> None:
+    async with connected() as (connection, client):
+        await close_silent({connection}, new_sec=0.0, timeout_sec=20.0)
+        # The loop has not turned, so that the transport has not closed its socket. A pool that looks now must know.
+        assert client.recv(1) == b""
+
+
+async def test_answer_of_this_turn_is_sent_before_its_connection_ends() -> None:
+    async with connected() as (connection, client):
+        client.send(REQUEST.replace(b" / ", b" /?kept "))
+        while connection.timeout_keep_alive_task is None:
+            await asyncio.sleep(0)
+        # The answer waits for the loop's next turn.
+        await close_silent({connection}, new_sec=0.0, timeout_sec=20.0)
+        assert (await asyncio.get_running_loop().sock_recv(client, 1000)).endswith(b"ok")

@@ -224,7 +224,8 @@ async def test_a_postgres_that_is_away_leaves_the_same_redis_readable(opened: Da
         await cache_epoch.write_through(opened, cache, ANN)
         away = True
         assert await held(cache) == ANN
-        await new.probe()
+        with pytest.raises(DependencyDown, match="Postgres has not confirmed"):
+            await new.probe()  # up would say that it is read
         with pytest.raises(DependencyDown):
             await new.get_many(["ann"])
 

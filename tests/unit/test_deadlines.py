@@ -40,3 +40,14 @@ async def test_a_task_cancelled_from_outside_is_not_late() -> None:
     await asyncio.sleep(0)
     task.cancel()
     assert await task == "cancelled"
+
+
+@pytest.mark.asyncio
+async def test_a_lifted_task_is_in_time_and_the_others_are_not() -> None:
+    deadlines, never = Deadlines(SOON_SEC), asyncio.Event()
+    other = asyncio.create_task(run(deadlines, never))
+    with deadlines:
+        deadlines.lift()
+        assert await other == "late"
+        await asyncio.sleep(0)  # one more chance for its own cancellation
+    assert await asyncio.create_task(run(deadlines, never)) == "late"
