@@ -126,12 +126,23 @@ class Supervisor:
         for name, watched in self._watched.items():
             self._keepers[name] = asyncio.create_task(self._keep(watched, self._stops[name]), name=f"keep-{name}")
 
-    async def stop(self, *names: str) -> None:
-        """Tells the named tasks to finish and waits for them."""
+    async def stop(self, *names: str, finish_sec: float | None = None) -> None:
+        """Tells the named tasks to finish and waits for them. After `finish_sec` the others are cancelled: they close
+        what they hold, which `ended` waits for.
+        """
         for name in names:
             self._stops[name].set()
-        if names:
-            await asyncio.wait([self._keepers[name] for name in names])
+        if not names:
+            return
+        await asyncio.wait([self._keepers[name] for name in names], timeout=finish_sec)
+        for name in names:
+            if not self._keepers[name].done():
+                _log.warning("task_cut_short", task=name, detail=self._watched[name].progress.detail)
+                self._keepers[name].cancel()
+
+    async def ended(self) -> None:
+        """Returns when every task has ended, those that were cancelled too."""
+        await asyncio.wait(self._keepers.values())
 
     async def cancel(self) -> None:
         """Cancels the remaining tasks without waiting for their work."""
@@ -186,6 +197,7 @@ class Supervisor:
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait([task], timeout=_CANCEL_GRACE_SEC)
+            watched.turn("stopped")
             raise
         try:
             task.result()

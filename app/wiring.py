@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from functools import partial
 from typing import Final
 
 import anyio
@@ -31,6 +32,9 @@ _log = structlog.get_logger(__name__)
 _MEMORY_HISTORY_TTL_SEC: Final = 0.5
 # The part of SHUTDOWN_TIMEOUT_SEC that is reserved for closing the clients.
 _CLOSE_SEC: Final = 0.5
+# The share of SHUTDOWN_TIMEOUT_SEC in which the workers finish what they have in hand. Another process does the rest:
+# rows and messages are released.
+_FINISH_SHARE: Final = 0.4
 
 
 class Service:
@@ -85,16 +89,19 @@ class Service:
     async def drain(self) -> bool:
         """Turns not ready at once; then ends the tasks, stage by stage, and closes the clients.
 
+        A worker that waits for a silent server is cancelled, and closes its connections while the later stages end.
         True when all of it ended within `SHUTDOWN_TIMEOUT_SEC`.
         """
         self._draining = True
         first, *later = [[task.name for task in stage] for stage in self._stages]
         with anyio.move_on_after(self._settings.shutdown_timeout_sec - _CLOSE_SEC) as scope:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._supervisor.stop, *first)
+                finish_sec = self._settings.shutdown_timeout_sec * _FINISH_SHARE
+                group.start_soon(partial(self._supervisor.stop, *first, finish_sec=finish_sec))
                 await anyio.sleep(self._settings.shutdown_grace_sec)
             for names in later:
                 await self._supervisor.stop(*names)
+            await self._supervisor.ended()
         if scope.cancelled_caught:
             await self._supervisor.cancel()
         await self._close()

@@ -104,10 +104,8 @@ class Publisher:
                 self._singles.append(producer)
 
     async def close(self) -> None:
-        await self._close_producer()
         singles, self._singles = self._singles, []
-        for producer in singles:
-            await stop_producer(producer)
+        await asyncio.gather(self._close_producer(), *map(stop_producer, singles))
 
     async def _close_producer(self) -> None:
         producer, self._producer = self._producer, None

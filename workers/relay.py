@@ -38,8 +38,6 @@ _LANES: Final = 2
 _LEASE_SPARE_SEC: Final = 5.0
 # Rows of a lost connection's transaction stay locked until the server ends it, without a notification.
 _LEASE_POLL_SEC: Final = 1.0
-# How long a batch in hand may take after the stop; then it is left to another relay.
-_FINISH_SEC: Final = 4.0
 _REFUSED_SHOWN: Final = 20
 
 
@@ -98,9 +96,8 @@ class Relay:
             lanes = [group.create_task(self._lane(n, stop, wake, progress)) for n in range(1, _LANES + 1)]
             await stop.wait()
             wake.set()
-            _, late = await asyncio.wait(lanes, timeout=_FINISH_SEC)
-            for task in (*late, listener):
-                task.cancel()
+            await asyncio.wait(lanes)
+            listener.cancel()
 
     async def _lane(self, number: int, stop: asyncio.Event, wake: OutboxWake, progress: Progress) -> None:
         publisher = self.publisher()
@@ -126,7 +123,7 @@ class Relay:
                 elif counts.claimed:
                     progress.failed("Kafka refused every row of a batch, each for its own reason")
                 progress.beat(self._detail())
-                if not counts.more:
+                if not counts.more and not stop.is_set():
                     locked = time.monotonic() < locked_until
                     longest_sec = _LEASE_POLL_SEC if locked else math.inf
                     await wake.wait(min(self._options.poll_interval_sec, longest_sec), progress)

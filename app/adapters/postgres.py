@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
+from asyncpg.transaction import Transaction
 from msgspec import Struct
 
 from app import metrics
@@ -24,6 +25,22 @@ _SQL: Final = sql.load(__file__)
 _DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _PROBE_TIMEOUT_SEC: Final = 1.0
 _OPENING_WAIT_SEC: Final = 0.5
+
+
+class _Transaction(Transaction):
+    """Leaves its ROLLBACK to the release of the connection when the work in it was cancelled.
+
+    It would wait for a silent server: for the end of the statement, and then for the rollback.
+    """
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        if not isinstance(error, asyncio.CancelledError):
+            await super().__aexit__(kind, error, trace)
+
+
+class _PooledConnection(asyncpg.Connection):
+    def transaction(self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False) -> Transaction:
+        return _Transaction(self, isolation, readonly, deferrable)
 
 
 class PoolOptions(Struct, frozen=True, kw_only=True):
@@ -60,7 +77,7 @@ class Database:
         """A connection for a short piece of work. Outages are raised as `DependencyDown`, other errors unchanged.
 
         `TooLarge` is the outage that a smaller batch may avoid. Any deadline may be set around it: whoever is cancelled
-        does not wait for a silent server.
+        does not wait for a silent server, not even in a transaction. It is rolled back when the connection is released.
         """
         pool = self._pool or await self._opened()
         try:
@@ -147,6 +164,7 @@ class Database:
                     # Nothing changes session state on a pooled connection, so the reset round trip is skipped.
                     reset=_keep_session,
                     init=self._init_session,
+                    connection_class=_PooledConnection,
                     **self._connect_options(),
                 )
             except _DRIVER_ERRORS as error:

@@ -43,8 +43,11 @@ async def test_a_silent_pool_fails_for_all_who_share_it_and_not_for_the_next(dat
             assert await ask(opened) == 1
 
 
+@pytest.mark.parametrize("in_transaction", [False, True])
 @pytest.mark.parametrize("deadlines", [1, 2])
-async def test_silent_postgres_holds_nobody_beyond_a_deadline(database_url: str, deadlines: int) -> None:
+async def test_silent_postgres_holds_nobody_beyond_a_deadline(
+    database_url: str, deadlines: int, in_transaction: bool
+) -> None:
     """Also with one deadline in another, as a probe has: no error is left unread, and no connection is lost."""
     unread: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unread.append(context))
@@ -53,12 +56,24 @@ async def test_silent_postgres_holds_nobody_beyond_a_deadline(database_url: str,
         async with contextlib.AsyncExitStack() as stack:
             for after_sec in (0.2, 0.1)[-deadlines:]:
                 await stack.enter_async_context(asyncio.timeout(after_sec))
-            await ask(opened)
+            await ask_in_transaction(opened) if in_transaction else await ask(opened)
 
+    async def ask_in_transaction(opened: Database) -> None:
+        async with opened.connection() as connection, connection.transaction():
+            began.set()
+            await silent.wait()
+            await connection.fetchval("SELECT 1")
+
+    began, silent = asyncio.Event(), asyncio.Event()
     with proxied_url(database_url) as (proxy, url):
         async with database(url, max_size=1, statement_timeout_ms=60_000, connect_timeout_sec=5.0) as opened:
-            proxy.black_hole()
+            if not in_transaction:
+                proxy.black_hole()
             asking = asyncio.create_task(ask_with_deadlines(opened))
+            if in_transaction:
+                await began.wait()
+                proxy.black_hole()
+                silent.set()
             # Long before Postgres would be given up.
             ended, _ = await asyncio.wait([asking], timeout=2.0)
             assert ended == {asking}
@@ -76,6 +91,24 @@ async def test_work_cancelled_on_a_live_server_keeps_its_connection(database_url
             async with asyncio.timeout(0.1):
                 await ask(opened, "SELECT pg_sleep(60)")
         assert await ask(opened) == 1
+        assert opened.sessions == sessions
+
+
+async def test_transaction_cancelled_on_a_live_server_is_rolled_back_and_keeps_its_connection(
+    database_url: str,
+) -> None:
+    async def insert_and_wait(opened: Database) -> None:
+        async with opened.connection() as connection, connection.transaction(), connection.transaction():
+            await connection.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('of nobody')")
+            await connection.execute("SELECT pg_sleep(60)")
+
+    async with database(database_url, max_size=1) as opened:
+        sessions = opened.sessions
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await insert_and_wait(opened)
+        async with opened.connection() as connection, connection.transaction():
+            assert await connection.fetchval("SELECT count(*) FROM feature_event_consumed") == 0
         assert opened.sessions == sessions
 
 

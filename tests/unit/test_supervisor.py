@@ -189,6 +189,26 @@ async def test_stop_waits_for_the_work_in_hand() -> None:
     assert done == ["batch"]
 
 
+async def test_task_that_does_not_finish_in_time_is_cancelled_and_closes_what_it_holds() -> None:
+    started, closed = asyncio.Event(), asyncio.Event()
+
+    async def run(stop: asyncio.Event, progress: Progress) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            closed.set()
+
+    tasks = Supervisor([TaskSpec("worker", run)])
+    tasks.start()
+    await started.wait()
+    await tasks.stop("worker", finish_sec=0.01)
+    await tasks.ended()
+    assert closed.is_set()
+    assert tasks.report()["worker"].state == "stopped"
+
+
 async def test_task_whose_work_fails_is_failing_and_runs_on() -> None:
     reported = asyncio.Event()
 
