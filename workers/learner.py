@@ -79,6 +79,7 @@ class LearnerTask:
         """Learns whenever nobody else does. Raises the driver's errors."""
         connection = await self._database.listen()
         try:
+            await ranking_models.end_when_frozen(connection)
             while not stop.is_set():
                 if await ranking_models.take_lock(connection):
                     await self._learn(connection, stop, progress)

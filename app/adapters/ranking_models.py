@@ -181,6 +181,11 @@ async def restart_learner(connection: "Connection", start_from: int | None, *, a
         await _audit(connection, actor, start_from or 0, "learner_restarted")
 
 
+async def end_when_frozen(connection: "Connection") -> None:
+    """Lets the server end this session, and with it the right to learn, when its process asks nothing for 15 s."""
+    await connection.execute(_SQL["end_when_frozen"])
+
+
 async def take_lock(connection: "Connection") -> bool:
     """The right to learn, which one session of all has. It ends with the session."""
     return bool(await connection.fetchval(_SQL["take_lock"], _LOCK))

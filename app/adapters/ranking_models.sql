@@ -71,6 +71,9 @@ UPDATE ranking_learner SET state = $2, report = $3, updated_at = now() WHERE res
 -- name: restart_learner
 UPDATE ranking_learner SET restarts = restarts + 1, start_from = $1, state = NULL, report = NULL;
 
+-- name: end_when_frozen
+SET idle_session_timeout = '15s';
+
 -- name: take_lock
 SELECT pg_try_advisory_lock($1);
 

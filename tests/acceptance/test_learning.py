@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -142,7 +143,10 @@ def test_variants_version_serves_as_soon_as_it_is_stored(environment: dict[str, 
         eventually(lambda: not near("odd"), SOON_SEC, service.describe)
 
 
-def test_killed_learner_is_replaced_by_another_process_that_goes_on(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("fault", [Service.kill, pytest.param(Service.freeze, marks=pytest.mark.slow)])
+def test_killed_or_frozen_learner_is_replaced_by_another_process_that_goes_on(
+    environment: dict[str, str], fault: Callable[[Service], None]
+) -> None:
     others = [{**environment, "ROLE": "consumer", "HTTP_PORT": str(choose())} for _ in range(2)]
     with (
         running({**environment, "ROLE": "api,relay"}) as api,
@@ -158,19 +162,22 @@ def test_killed_learner_is_replaced_by_another_process_that_goes_on(environment:
         eventually(both_have_begun, 60.0, one.describe)
         details = {detail(one): one, detail(two): two}
         assert "stands by: another process learns" in details
-        killed = next(process for text, process in details.items() if text.startswith("has learned from"))
-        heir = two if killed is one else one
+        ended = next(process for text, process in details.items() if text.startswith("has learned from"))
+        heir = two if ended is one else one
         before = model(api)["learner"]["samples"]
-        killed.kill()
-        eventually(lambda: learned(heir) >= before, 30.0, heir.describe)
+        fault(ended)
+        eventually(lambda: learned(heir) >= before, 45.0, heir.describe)
 
         def goes_on() -> bool:
             visit(api, next(rounds))
             return model(api)["learner"]["samples"] > before + 20
 
-        # The partitions of the killed process come to it when Kafka's session of that one has ended.
+        # The partitions of the other process come to it when Kafka's session of that one has ended.
         eventually(goes_on, 60.0, heir.describe)
         assert heir.readiness()["tasks"]["learner"]["restarts"] == 0
+        if fault is Service.freeze:
+            ended.thaw()
+            eventually(lambda: learned(ended) < 0 <= learned(heir), 30.0, ended.describe)
 
 
 def detail(process: Service) -> str:

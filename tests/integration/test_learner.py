@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+import workers.learner
 from app import metrics
 from app.adapters import ranking_models
 from app.adapters.postgres import Database
@@ -168,6 +169,19 @@ async def test_waiting_process_takes_over_when_the_learner_loses_its_connection(
                 return one and (await stored(pool)).is_held
 
             await until(one_learns)
+
+
+async def test_learner_without_samples_gives_the_lock_away(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.learner, "_IDLE_SEC", 1.0)
+    first, second = learner(opened), learner(opened)
+    async with running(first):
+        await until(holds(first))
+        async with running(second):
+            await until(holds(second))
+            assert not first.sampler.is_active
+            assert (await stored(pool)).is_held
 
 
 async def test_learner_starts_anew_from_imported_weights(opened: Database, pool: Pool) -> None:
