@@ -1,6 +1,6 @@
 """The pairs of each event with the items around it in the user's history, and their sums.
 
-The loop over events only notes which entries are near; numpy computes the terms of a whole batch.
+The loop over events only notes which entries are near; the terms of a whole batch are computed at once.
 """
 
 from collections.abc import Container, Sequence
@@ -12,9 +12,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from app.core.compiled import compiled
 from app.core.history import Entry
 from app.core.model import MODEL, Model
-from app.core.signals import forward_weights
+from app.core.signals import LANDMARK_MS, MAX_HALVINGS
 
 WEIGHT, MET, FORTH, BACK = range(4)
 """The columns of `FoldedPairs.sums`."""
@@ -109,27 +110,76 @@ class PairTerms:
         events, shares, is_new, newer, counts = zip(*self._near, strict=True)
         ids = sorted(set(map(_item_id, chain(self._entries, events))))
         numbers = {item_id: number for number, item_id in enumerate(ids)}
-        near, near_ms, near_weight = _columns(self._entries, numbers)
-        distance = _distances(near_ms, np.array(counts))
-        of = np.repeat(np.arange(len(events)), counts)
-        liked = near_weight > 0.0
-        of, near, near_ms = of[liked], near[liked], near_ms[liked]
-        near_weight, distance = near_weight[liked], distance[liked]
-        item, at_ms, weight = (column[of] for column in _columns(events, numbers))
-        is_newer = np.array(newer)[of]
-
         model = self._model
-        decay = np.array(shares)[of] * forward_weights(np.maximum(at_ms, near_ms), model.covisitation_half_life_ms)
-        follows = decay * np.where(is_newer, near_weight, weight) / (1.0 + distance) * (at_ms != near_ms)
-        is_forth = (item < near) == is_newer
-        pairs, row = np.unique(np.minimum(item, near) * len(ids) + np.maximum(item, near), return_inverse=True)
-        columns = (
-            decay / (1.0 + distance / model.pair_distance) * np.sqrt(weight * near_weight),
-            np.array(is_new, np.float64)[of],
-            follows * is_forth,
-            follows * ~is_forth,
+        pairs, sums = _added_up(
+            np.array(counts),
+            *_columns(self._entries, numbers),
+            *_columns(events, numbers),
+            np.array(shares),
+            np.array(is_new, np.float64),
+            np.array(newer),
+            len(ids),
+            float(model.covisitation_half_life_ms),
+            model.pair_distance,
         )
-        return FoldedPairs(ids, *np.divmod(pairs, len(ids)), added_up(row, columns, len(pairs)))
+        return FoldedPairs(ids, *np.divmod(pairs, len(ids)), sums)
+
+
+@compiled("(i8[::1], i8[::1], i8[::1], f8[::1], i8[::1], i8[::1], f8[::1], f8[::1], f8[::1], b1[::1], i8, f8, f8)")
+def _added_up(
+    counts: NDArray[np.int64],
+    near: NDArray[np.int64],
+    near_ms: NDArray[np.int64],
+    near_weight: NDArray[np.float64],
+    items: NDArray[np.int64],
+    at_ms: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    shares: NDArray[np.float64],
+    is_new: NDArray[np.float64],
+    is_newer: NDArray[np.bool_],
+    ids: int,
+    half_life_ms: float,
+    pair_distance: float,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Each pair once, as the lesser number times `ids` plus the greater one, in order; and a row of sums for each."""
+    terms = np.empty((len(near), 4))
+    pairs = np.empty(len(near), np.int64)
+    term = begin = 0
+    for event in range(len(counts)):
+        item, weight = items[event], weights[event]
+        first = begin
+        for row in range(begin, begin + counts[event]):
+            if near_ms[row] != near_ms[first]:
+                first = row
+            if near_weight[row] <= 0.0:
+                continue
+            # Nearer than this entry to the event; of those with one time, than the first of them.
+            distance = first - begin
+            later_ms, later_weight = (near_ms[row], near_weight[row]) if is_newer[event] else (at_ms[event], weight)
+            halvings = (later_ms - LANDMARK_MS) / half_life_ms
+            decay = shares[event] * 2.0 ** max(-MAX_HALVINGS, min(MAX_HALVINGS, halvings))
+            follows = decay * later_weight / (1.0 + distance) if near_ms[row] != at_ms[event] else 0.0
+            is_forth = (item < near[row]) == is_newer[event]
+            pairs[term] = min(item, near[row]) * ids + max(item, near[row])
+            terms[term, WEIGHT] = decay / (1.0 + distance / pair_distance) * np.sqrt(weight * near_weight[row])
+            terms[term, MET] = is_new[event]
+            terms[term, FORTH] = follows if is_forth else 0.0
+            terms[term, BACK] = 0.0 if is_forth else follows
+            term += 1
+        begin += counts[event]
+    order = np.argsort(pairs[:term], kind="mergesort")
+    found_pairs, sums = np.empty(term, np.int64), np.empty((term, 4))
+    found = -1
+    last = np.int64(-1)
+    for row in order:
+        if pairs[row] != last:
+            last = pairs[row]
+            found += 1
+            found_pairs[found] = last
+            sums[found] = terms[row]
+        else:
+            sums[found] += terms[row]
+    return found_pairs[: found + 1], sums[: found + 1]
 
 
 def added_up(row: NDArray[np.int64], columns: Sequence[NDArray[np.float64]], rows: int) -> NDArray[np.float64]:
@@ -150,13 +200,3 @@ def _columns(
         np.fromiter(map(_at_ms, entries), np.int64, count),
         np.fromiter(map(_weight, entries), np.float64, count),
     )
-
-
-def _distances(near_ms: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many entries are nearer than each one to its event; of those with one time, than the first of them."""
-    begins = np.cumsum(counts) - counts
-    is_first = np.ones(len(near_ms), np.bool_)
-    is_first[1:] = near_ms[1:] != near_ms[:-1]
-    is_first[begins] = True
-    first = np.maximum.accumulate(np.where(is_first, np.arange(len(near_ms)), 0))
-    return first - np.repeat(begins, counts)

@@ -11,9 +11,6 @@ from enum import IntEnum
 from math import exp2
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.core.messages import ClickMessage, InteractionMessage, PurchaseMessage, WatchMessage
 
 HOUR_MS: Final = 3600 * 1000
@@ -25,7 +22,7 @@ DAY_MS: Final = 24 * HOUR_MS
 # half-lives and are kept as a value and its time instead (`ItemDelta.add_popularity`).
 LANDMARK_MS: Final = 1_767_225_600_000
 # Times further than this many half-lives from the landmark are clamped (an import may hold any time).
-_MAX_HALVINGS: Final = 900.0
+MAX_HALVINGS: Final = 900.0
 
 # What is popular by the hour, by the day and by the week: news want the first, a shop with a sale a day the last.
 POPULARITY_HALF_LIFE_MS: Final = 8 * DAY_MS
@@ -65,13 +62,6 @@ def forward_weight(at_ms: int, half_life_ms: int) -> float:
     return exp2(_halvings(at_ms, half_life_ms))
 
 
-def forward_weights(at_ms: NDArray[np.int64], half_life_ms: int) -> NDArray[np.float64]:
-    """`forward_weight` of many events."""
-    halvings = np.clip((at_ms - LANDMARK_MS) / half_life_ms, -_MAX_HALVINGS, _MAX_HALVINGS)
-    weights: NDArray[np.float64] = np.exp2(halvings)
-    return weights
-
-
 def decay_factor(now_ms: int, half_life_ms: int) -> float:
     """Turns a forward-decayed sum into its value at `now_ms`: `sum * decay_factor(now_ms, half_life_ms)`."""
     return exp2(-_halvings(now_ms, half_life_ms))
@@ -100,4 +90,4 @@ def signal(message: WatchMessage | InteractionMessage) -> tuple[Kind, float]:
 
 
 def _halvings(at_ms: int, half_life_ms: int) -> float:
-    return max(-_MAX_HALVINGS, min(_MAX_HALVINGS, (at_ms - LANDMARK_MS) / half_life_ms))
+    return max(-MAX_HALVINGS, min(MAX_HALVINGS, (at_ms - LANDMARK_MS) / half_life_ms))
