@@ -22,7 +22,8 @@ from app.core.features import ItemDelta, fold
 from app.core.history import NO_HISTORY, History
 from app.core.messages import decode_message
 from tests.faults.cached import check_cache, histories_of
-from tests.faults.offsets import uncommitted
+from tests.faults.offsets import first_places, uncommitted
+from tests.faults.sums import compare_sums
 from tests.support.service import eventually
 
 Acknowledgement = Literal["accepted", "refused", "unknown"]
@@ -207,7 +208,7 @@ def check(
         eventually(lambda: state() == wanted, within_sec, lambda: f"{state()}, wanted {wanted}")
         assert _one(connection, "SELECT count(*) FROM event_outbox") == dead_rows, "dead rows"
         if not also_counted:
-            compare_with_a_fold(connection)
+            compare_with_a_fold(connection, {} if environment is None else first_places(environment))
     check_cache(database_url=database_url, redis_url=redis_url, within_sec=within_sec)
 
 
@@ -245,20 +246,27 @@ def _one(connection: psycopg.Connection, statement: str) -> Any:
     return row[0]
 
 
-def compare_with_a_fold(connection: psycopg.Connection) -> None:
-    """Histories and counts are those of one pass over `events`. Sums of weights may differ in their last digits."""
-    payloads = connection.execute("SELECT payload::text FROM events ORDER BY received_at, event_id").fetchall()
-    folded = fold([decode_message(payload.encode()) for (payload,) in payloads], {})
+def compare_with_a_fold(connection: psycopg.Connection, places: Mapping[str, int] | None = None) -> None:
+    """Histories and sums are those of one pass over `events`. Sums of weights may differ in their last digits.
+
+    `places`: in which order events were counted. Without that of all of them, sums that depend on it are not compared.
+    """
+    found = connection.execute("SELECT event_id, payload::text FROM events ORDER BY received_at, event_id").fetchall()
+    in_order = places is not None and all(event_id in places for event_id, _ in found)
+    if places is not None and in_order:
+        found.sort(key=lambda event: places[event[0]])
+    folded = fold([decode_message(payload.encode()) for _, payload in found], {})
     stored = {user_id: history for user_id, (_, history) in histories_of(connection).items()}
     histories = {user_id: history for user_id, history in stored.items() if history != NO_HISTORY}
     assert histories.keys() == folded.histories.keys(), "histories are not those of the events"
     for user_id, history in histories.items():
         assert _alike(history, folded.histories[user_id]), f"history of {user_id} is not that of the events"
     columns = [name for name, value in structs.asdict(ItemDelta()).items() if isinstance(value, int)]
-    found = connection.execute(f"SELECT item_id, {', '.join(columns)} FROM item_stats".encode()).fetchall()
-    counted = {row[0]: row[1:] for row in found if any(row[1:])}
+    rows = connection.execute(f"SELECT item_id, {', '.join(columns)} FROM item_stats".encode()).fetchall()
+    counted = {row[0]: row[1:] for row in rows if any(row[1:])}
     once = {item_id: tuple(getattr(delta, name) for name in columns) for item_id, delta in folded.items.items()}
     assert counted == once, "counted otherwise than once"
+    compare_sums(connection, folded, in_order=in_order)
 
 
 def _alike(one: History, other: History) -> bool:

@@ -1,9 +1,12 @@
 """`python -m tests.faults.flawed NAME`: the service with one flaw in it, to show that the suite would find it."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
+
+import asyncpg
 
 from app.adapters import features, ingest, outbox
 from app.cli import main
@@ -15,6 +18,7 @@ from workers.retention import Retention
 _insert_events: Final = ingest.insert_events
 _claim_batch: Final = outbox.claim_batch
 _consume: Final = features.consume
+_add_to_pairs: Final = features.add_to_pairs
 _apply: Final = FeatureConsumer._apply
 
 
@@ -61,6 +65,13 @@ async def count_duplicates(connection: Any, event_ids: Sequence[str]) -> set[str
     return set(event_ids)
 
 
+async def pairs_apart(connection: Any, pairs: Any, keys: Any) -> None:
+    """The sums of pairs are committed on a connection of their own, before the rest of the batch is."""
+    apart = await asyncpg.connect(os.environ["DATABASE_URL"])
+    await _add_to_pairs(apart, pairs, keys)
+    await apart.close()
+
+
 async def never_sweep(self: Retention) -> dict[Any, int]:
     await asyncio.sleep(0)
     return {}
@@ -77,6 +88,7 @@ FLAWS: Final[dict[str, tuple[object, str, Callable[..., Any]]]] = {
     "delete before publish": (outbox, "claim_batch", delete_before_publish),
     "offset before commit": (FeatureConsumer, "_apply", offset_before_commit),
     "dedupe off": (features, "consume", count_duplicates),
+    "pairs apart": (features, "add_to_pairs", pairs_apart),
     "retention off": (Retention, "sweep", never_sweep),
     "erasure by the wrong clock": (erasure.LastErasure, "came_after", by_the_clock_of_the_api),
 }

@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from app.core.events import TOPICS
@@ -25,15 +32,8 @@ def uncommitted(environment: Mapping[str, str]) -> dict[str, object]:
 
 def _uncommitted(environment: Mapping[str, str]) -> dict[str, object]:
     admin = AdminClient({"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"], "log_level": _ALERTS})
-    prefix = environment["KAFKA_TOPIC_PREFIX"]
-    group = prefix + environment["FEATURE_CONSUMER_GROUP"]
-    metadata = admin.list_topics(timeout=_TIMEOUT_SEC).topics
-    partitions = [
-        TopicPartition(prefix + topic, partition)
-        for topic in TOPICS
-        if prefix + topic in metadata
-        for partition in metadata[prefix + topic].partitions
-    ]
+    group = environment["KAFKA_TOPIC_PREFIX"] + environment["FEATURE_CONSUMER_GROUP"]
+    partitions = _partitions(admin, environment)
     if not partitions:
         return {}
     ends = admin.list_offsets(
@@ -52,3 +52,43 @@ def _uncommitted(environment: Mapping[str, str]) -> dict[str, object]:
         for partition, end in ends.items()
     }
     return {name: messages for name, messages in left.items() if messages}
+
+
+def first_places(environment: Mapping[str, str]) -> dict[str, int]:
+    """Event id → the place of its first copy. Events of one user have the order in which they are counted, unless they
+    are of several topics or their topic was made anew.
+    """
+    places: dict[str, int] = {}
+    reader = Consumer(
+        {
+            "bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"],
+            "group.id": "checker",
+            "enable.auto.commit": False,
+            "log_level": _ALERTS,
+        }
+    )
+    try:
+        for partition in _partitions(reader, environment):
+            begin, end = reader.get_watermark_offsets(partition, timeout=_TIMEOUT_SEC)
+            reader.assign([TopicPartition(partition.topic, partition.partition, OFFSET_BEGINNING)])
+            at = begin
+            while at < end:
+                for message in reader.consume(min(1000, end - at), timeout=_TIMEOUT_SEC):
+                    at = message.offset() + 1
+                    event_id = dict(message.headers() or []).get("event_id")
+                    if event_id is not None:
+                        places.setdefault(event_id.decode(), len(places))
+    finally:
+        reader.close()
+    return places
+
+
+def _partitions(client: AdminClient | Consumer, environment: Mapping[str, str]) -> list[TopicPartition]:
+    prefix = environment["KAFKA_TOPIC_PREFIX"]
+    metadata = client.list_topics(timeout=_TIMEOUT_SEC).topics
+    return [
+        TopicPartition(prefix + topic, partition)
+        for topic in TOPICS
+        if prefix + topic in metadata
+        for partition in metadata[prefix + topic].partitions
+    ]

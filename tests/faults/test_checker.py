@@ -37,6 +37,12 @@ def test_dedupe_off_is_found(environment: dict[str, str]) -> None:
         stories.relay_killed_before_its_commit(environment, flawed("dedupe off"))
 
 
+def test_sums_committed_before_their_batch_are_found(environment: dict[str, str]) -> None:
+    """The events, the counts and the histories are right: only the sums are not."""
+    with pytest.raises(AssertionError, match=r"users met both of|the sums of"):
+        stories.consumer_killed_before_its_commit(environment, flawed("pairs apart"))
+
+
 def test_retention_off_is_found(environment: dict[str, str]) -> None:
     with pytest.raises(AssertionError, match="'counted and not stored': 1"):
         stories.rows_expire(environment, flawed("retention off"))

@@ -1,0 +1,61 @@
+"""The comparison of the stored sums with those of a fold of `events`."""
+
+from collections.abc import Mapping
+from math import isclose
+from typing import Final
+
+import psycopg
+
+from app.core.features import Fold, ItemDelta
+from app.core.pairing import FoldedPairs
+
+_TOLERANCE: Final = 1e-6
+# Sums that are the same in whatever order a user's events are counted; the others look at the items around an event,
+# or at what the user had added before.
+_OF_ITEMS: Final = ("popular_week",)
+_OF_ITEMS_IN_ORDER: Final = ("popular_hours", "popular_day", "frequency", "repeat_weight", "events")
+_ITEMS: Final = (
+    "SELECT item_id, popular_ms, first_ms, popular_week, popular_hours, popular_day, frequency, returns, events "
+    "FROM item_stats"
+)
+_PAIRS: Final = (
+    "SELECT a.item_id, b.item_id, p.weight, p.met, p.a_to_b, p.b_to_a FROM item_pairs AS p "
+    "JOIN item_stats AS a ON a.item_key = p.item_a JOIN item_stats AS b ON b.item_key = p.item_b"
+)
+
+
+def compare_sums(connection: psycopg.Connection, folded: Fold, *, in_order: bool) -> None:
+    """`in_order`: `folded` took each user's events in the order in which the consumer counted them."""
+    _compare_items(connection, folded.items, in_order)
+    _compare_pairs(connection, folded.pairs.sums(), in_order)
+
+
+def _compare_items(connection: psycopg.Connection, folded: Mapping[str, ItemDelta], in_order: bool) -> None:
+    names = _OF_ITEMS + (_OF_ITEMS_IN_ORDER if in_order else ())
+    for item_id, popular_ms, first_ms, *sums in connection.execute(_ITEMS).fetchall():
+        once = folded.get(item_id, ItemDelta())
+        assert (popular_ms, first_ms) == (once.popular_ms, once.first_ms), f"times of {item_id} are not its events'"
+        for name, found in zip(_OF_ITEMS + _OF_ITEMS_IN_ORDER, sums, strict=True):
+            wanted = getattr(once, name)
+            assert name not in names or _alike(found, wanted), f"{name} of {item_id} is {found}, its events': {wanted}"
+
+
+def _compare_pairs(connection: psycopg.Connection, folded: FoldedPairs, in_order: bool) -> None:
+    found: dict[tuple[str, str], list[float]] = {}
+    for one, other, weight, met, forth, back in connection.execute(_PAIRS).fetchall():
+        found[min(one, other), max(one, other)] = (
+            [weight, met, forth, back] if one < other else [weight, met, back, forth]
+        )
+    once = {
+        (folded.ids[one], folded.ids[other]): sums
+        for one, other, sums in zip(folded.one, folded.other, folded.sums.tolist(), strict=True)
+    }
+    assert found.keys() == once.keys(), "pairs are not those of the events"
+    for pair, sums in found.items():
+        wanted = once[pair]
+        assert sums[1] == wanted[1], f"{sums[1]} users met both of {pair}, by the events {wanted[1]}"
+        assert not in_order or all(map(_alike, sums, wanted)), f"the sums of {pair} are {sums}, its events': {wanted}"
+
+
+def _alike(found: float, wanted: float) -> bool:
+    return isclose(found, wanted, rel_tol=_TOLERANCE, abs_tol=1e-9)
