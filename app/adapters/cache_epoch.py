@@ -23,11 +23,6 @@ _log = structlog.get_logger(__name__)
 _SQL: Final = sql.load(__file__)
 
 
-async def current(connection: "Connection") -> bytes:
-    epoch: bytes | None = await connection.fetchval(_SQL["current"])
-    return epoch or await renew(connection)
-
-
 async def renew(connection: "Connection") -> bytes:
     """Makes a new epoch and returns it."""
     epoch: bytes = await connection.fetchval(_SQL["renew"])

@@ -1,6 +1,3 @@
--- name: current
-SELECT epoch FROM cache_epoch;
-
 -- name: current_and_generation
 SELECT
     (SELECT epoch FROM cache_epoch) AS epoch,

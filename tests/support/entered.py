@@ -21,7 +21,7 @@ from tests.support.service import ROOT
 EXCEPTIONS: Final = ROOT / "tests" / "never_entered.toml"
 DATA: Final = ROOT / ".reco" / "coverage"
 # Commands: a test runs each of them, in a process that is no service.
-_COMMANDS: Final = ("load", "importing", "devstack", "commands", "checks")
+_COMMANDS: Final = ("load", "importing", "devstack", "commands", "checks", "rebuilding")
 
 Lines = Mapping[Path, frozenset[int]]
 
