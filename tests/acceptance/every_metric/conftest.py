@@ -71,6 +71,7 @@ def recording(
             "KAFKA_TOPIC_PREFIX": prefix,
             "API_KEYS_FILE": str(key_file),
             "RATE_LIMIT_REQUESTS": "800",
+            "RATE_LIMIT_WINDOW_SEC": "3600",  # however slow the client is
             "INGEST_MAX_PENDING_EVENTS": "20",
             "EVENTS_COUNTED_WITHIN_SEC": "5",
             "OUTBOX_MAX_ATTEMPTS": "2",
