@@ -64,7 +64,7 @@ def test_what_is_planted_in_a_log_is_found_within_5000_events(kind: str) -> None
 
 
 @pytest.mark.slow
-def test_10000_events_of_one_user_move_no_weight_beyond_the_bound(honest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_10000_events_of_one_user_move_no_weight_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within an hour, through the consumer's sampler. The user always takes the worst candidate there is."""
     teaching, begin_ms = Teaching(), LANDMARK_MS + 100 * DAY_MS
     for message in log(structs.replace(WORLDS["shop"], events=500), random.Random(2).random):
