@@ -6,7 +6,7 @@ from app.core.signals import HOUR_MS
 
 OF_ONE_USER: Final = 10
 """Events of one user that teach in an hour. With `learning.RATE` this bounds what one user can move: a weight by 1.0
-in an hour, and by less than 0.15 once some thousand events of others have taught."""
+in an hour, and by about a sixth of that once some thousand events of others have taught."""
 
 _MAX_USERS: Final = 100_000
 
