@@ -50,10 +50,19 @@ def opened(browser: Chromium, pages: str, environment: dict[str, str], query: st
     return tab
 
 
+def reloaded(tab: Tab, before: str = "null") -> Any:
+    """The value of an expression that the page runs right before it is loaded again."""
+    # The page that is left answers for a while, and must not be taken for its successor.
+    value = tab.run(f"const before = {before}; window.isLeft = true; location.reload(); before")
+    await_page(tab)
+    return value
+
+
 def await_page(tab: Tab) -> None:
+
     def is_there() -> bool:
         try:
-            return bool(tab.run("typeof views === 'function' && document.readyState === 'complete'"))
+            return bool(tab.run("!window.isLeft && typeof views === 'function' && document.readyState === 'complete'"))
         except PageError:
             return False  # between two pages
 

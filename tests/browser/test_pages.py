@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.shop import await_ledger, await_page, opened, rows
+from tests.browser.shop import await_ledger, opened, reloaded, rows
 from tests.support.chromium import Chromium
 from tests.support.database import ask
 from tests.support.service import Service, eventually
@@ -15,8 +15,7 @@ def test_page_that_is_reloaded_or_closed_sends_what_it_had(
     service: Service, browser: Chromium, pages: str, way: str
 ) -> None:
     tab = opened(browser, pages, service.environment, way)
-    ids = tab.run("const made = views(30); location.reload(); made")
-    await_page(tab)
+    ids = reloaded(tab, "views(30)")
     ids += tab.run("views(30)")
     tab.close()
     await_ledger(service, ids)
@@ -72,8 +71,7 @@ def test_only_places_that_were_seen_are_an_impression_of_the_visitor(
     places = sorted(item["position"] for event in rows(service, payload) for item in event["items"])
     assert places[0] == 0
     assert len(set(places)) == len(places)
-    tab.run("location.reload()")
-    await_page(tab)
+    reloaded(tab)
     assert tab.run("reco.user") == "carol"
     tab.run("reco.reset()")
     assert tab.run("reco.user") not in ("carol", visitor)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.shop import await_ledger, await_page, opened
+from tests.browser.shop import await_ledger, opened, reloaded
 from tests.support.chromium import Chromium
 from tests.support.service import eventually, running
 
@@ -18,8 +18,7 @@ def test_two_tabs_share_what_waits_and_nothing_is_counted_twice(
     for _ in range(3):
         ids += first.run("views(20)")
         ids += second.run("views(20)")
-    first.run("location.reload()")
-    await_page(first)
+    reloaded(first)
     second.close()
     third = opened(browser, pages, environment_of_shop)
     ids += third.run("views(20)")
