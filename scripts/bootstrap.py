@@ -38,8 +38,8 @@ def main() -> None:
         count = sum(line[:1].isalnum() for line in LOCK.read_text().splitlines())
         pip(f"Installing {count} packages, a minute or two", "--require-hashes", "-r", str(LOCK))
         pip("Installing the project", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
-        # Else the first process that ranks would wait for it.
-        subprocess.run([PYTHON, "-c", "import app.core.accumulators"], cwd=ROOT, check=True)
+        # They are compiled when they are imported; else the first process would wait for it.
+        subprocess.run([PYTHON, "-c", "import app.core.accumulators, app.core.pairing"], cwd=ROOT, check=True)
         STAMP.write_text(wanted())
         say(f"Ready after {time.monotonic() - started:.0f} s; the next start has nothing to install")
 
