@@ -1,5 +1,6 @@
 """The consumer's membership in its group: polls, commits, keeps the membership, and measures the lag."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -24,6 +25,7 @@ _log = structlog.get_logger(__name__)
 _START_TIMEOUT_SEC: Final = 10.0
 _CALL_TIMEOUT_SEC: Final = 5.0
 _CLOSE_TIMEOUT_SEC: Final = 2.0
+_ASSIGNMENT_SEC: Final = 1.0
 _OBSERVE_EVERY_SEC: Final = 1.0
 _SETTINGS_EVERY_SEC: Final = 30.0
 
@@ -105,7 +107,7 @@ class Subscription:
     async def keep_alive(self) -> None:
         """Polls with everything paused, so that the group keeps this member while a batch waits for Postgres."""
         self._client.pause(*self._client.assignment())
-        await self._client.getmany(timeout_ms=0)
+        await self._get(timeout_ms=0)
         self._stall.moved(time.monotonic())
         await self.observe()
 
@@ -146,7 +148,7 @@ class Subscription:
     async def _poll(self, timeout_ms: int, max_records: int) -> Polled:
         parts: dict[TopicPartition, list[ConsumerRecord]] = {}
         try:
-            parts = await self._client.getmany(timeout_ms=timeout_ms, max_records=max_records)
+            parts = await self._get(timeout_ms=timeout_ms, max_records=max_records)
         except Exception as error:
             if not damaged_batches.may_come_from_a_batch(error):
                 raise
@@ -163,6 +165,21 @@ class Subscription:
         )
         self._offsets.took({partition: records[0].offset for partition, records in parts.items()}, polled.next_offsets)
         return polled
+
+    async def _get(
+        self, *, timeout_ms: int, max_records: int | None = None
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """What the client has. Nothing during a rebalance, for whose end it would wait however long it takes."""
+        try:
+            async with asyncio.timeout(timeout_ms / 1000 + _ASSIGNMENT_SEC) as deadline:
+                parts: dict[TopicPartition, list[ConsumerRecord]] = await self._client.getmany(
+                    timeout_ms=timeout_ms, max_records=max_records
+                )
+                return parts
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            return {}
 
     async def _admit(self) -> None:
         """Lets the new partitions be read, each from where the group stands or from its beginning."""

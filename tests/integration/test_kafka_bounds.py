@@ -16,6 +16,7 @@ from app.devstack import Stack
 from app.errors import DependencyDown
 from tests.support.pipeline import kafka_options, message, topics
 from workers.publisher import Publisher
+from workers.subscription import Subscription
 
 Reports = list[dict[str, Any]]
 
@@ -69,6 +70,19 @@ async def test_producer_with_unsent_rows_ends_while_its_broker_is_frozen(
     sent = [await producer.send(topic_prefix + TOPIC_INTERACTIONS, b"x" * 1000) for _ in range(200)]
     await stop_producer(producer)
     assert not any(future.done() and future.exception() is None for future in sent)
+
+
+async def test_a_consumer_that_joins_a_group_says_so_when_its_broker_freezes(
+    kafka: str, topic_prefix: str, breakable_stack: Stack
+) -> None:
+    subscription = await Subscription.open(kafka_options(kafka), topics(topic_prefix), f"{topic_prefix}joins")
+    breakable_stack.kafka.pause()
+    with pytest.raises(DependencyDown):
+        async with asyncio.timeout(30):
+            while True:
+                await subscription.poll(timeout_ms=50, max_records=100)
+                await subscription.observe()
+    await subscription.close()
 
 
 async def test_consumer_ends_while_its_broker_is_frozen(

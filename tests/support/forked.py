@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import resource
 import runpy
 import signal
 import subprocess
@@ -32,7 +33,9 @@ class Forked:
     """
 
     def __init__(self, module: Sequence[str], environment: Mapping[str, str], root: Path, log: str) -> None:
-        arguments = (tuple(module), dict(environment), str(root), log)
+        # The one that forks may have been started under another limit of open files.
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        arguments = (tuple(module), dict(environment), str(root), log, files)
         self._process = _context.Process(target=_run, args=arguments, daemon=True)
         self._process.start()
         assert self._process.pid is not None
@@ -68,7 +71,8 @@ class Forked:
         self.wait(_KILLED_WITHIN_SEC)
 
 
-def _run(module: tuple[str, ...], environment: dict[str, str], root: str, log: str) -> None:
+def _run(module: tuple[str, ...], environment: dict[str, str], root: str, log: str, files: tuple[int, int]) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, files)
     if sys.platform == "linux":
         # The tests themselves may be killed; their processes do not outlive the one that forked them.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
