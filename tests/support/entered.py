@@ -31,7 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[:1] != ["--report"]:
         shutil.rmtree(DATA, ignore_errors=True)
         DATA.mkdir(parents=True)
-        tests = list(arguments) or [str(path.relative_to(ROOT)) for path in tests_of_processes()]
+        tests = list(arguments)
+        if not any(Path(argument.partition("::")[0]).exists() for argument in arguments):
+            tests += [str(path.relative_to(ROOT)) for path in tests_of_processes()]
         environ = {**os.environ, "RECO_SERVICE_COVERAGE": str(DATA / "run")}
         subprocess.run([sys.executable, "-m", "pytest", "-q", "-m", "", *tests], cwd=ROOT, env=environ, check=False)
     entered = lines_run(DATA)
