@@ -31,6 +31,10 @@ Excluded = Annotated[
     tuple[Id, ...],
     Meta(max_length=_MAX_EXCLUDED, description="Items to leave out: given several times, or with commas between."),
 ]
+ExcludedIds = Annotated[
+    frozenset[Id],
+    Meta(max_length=_MAX_EXCLUDED, description="An item to leave out, whose id may hold commas; given several times."),
+]
 Category = Annotated[Id, Meta(description="Only items of this category.")]
 PerCategory = Annotated[int, Meta(ge=1, le=200, description="No more items than this of one category.")]
 Session = Annotated[Id, Meta(description="Serves an unknown user by what was done in this session.")]
@@ -67,6 +71,7 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     k: K = 20
     exclude: Excluded = ()
+    exclude_id: ExcludedIds = frozenset()
     category: Category | None = None
     max_per_category: PerCategory | None = None
 
@@ -143,7 +148,8 @@ def handlers(
     async def similar(request: Request[Any, Any, Any]) -> ASGIApp:
         """Items that the same users took at about the same time."""
         query = schema.query_of(request.scope, ListQuery)
-        found = await recommender.similar(path_id(request.scope), _recommendation_request(query, _now_ms()))
+        item_id = path_id(request.scope, beside_query=True)
+        found = await recommender.similar(item_id, _recommendation_request(query, _now_ms()))
         return _answer(context_of(request.scope).request_id, found)
 
     @get(
@@ -178,7 +184,7 @@ def _recommendation_request(
     return RecommendationRequest(
         k=query.k,
         now_ms=now_ms,
-        exclude=frozenset(query.exclude),
+        exclude=query.exclude_id.union(query.exclude),
         category=query.category,
         max_per_category=query.max_per_category,
         explain=explain,

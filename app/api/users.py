@@ -75,7 +75,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
     )
     async def get_user(request: Request[Any, Any, Any]) -> ASGIApp:
         """What is stored about a user: events, history, and events on their way. 404 when there is nothing."""
-        user_id = path_id(request.scope)
+        user_id = path_id(request.scope, beside_query=True)
         limit = schema.query_of(request.scope, UserQuery).limit
         async with database.connection() as connection:
             stored = await users.read(connection, user_id, limit=limit)

@@ -7,7 +7,6 @@ raw path instead, decoded once, and the router gets a path with a placeholder.
 
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 from litestar.exceptions import NotFoundException
@@ -15,6 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.core import events
 from app.core.decoding import FieldError, InvalidInput, field_error_of
+from app.http import percent
 from app.http.context import context_of
 from app.http.problems import render
 
@@ -24,7 +24,9 @@ _PLACEHOLDER: Final = "-"
 
 
 def with_exact_paths(app: ASGIApp, paths: Iterable[str]) -> ASGIApp:
-    """Answers 404 to a request for any path that is not exactly one of `paths`, and 422 for an id that is not UTF-8."""
+    """Answers 404 to a request for any path that is not exactly one of `paths`, and 422 for an id that is not
+    percent-encoded UTF-8.
+    """
     known = Paths(paths)
 
     async def exact(scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,26 +53,28 @@ class Paths:
     def resolve(self, scope: Scope) -> bool:
         """Sets the path that the router gets, and keeps the id for `path_id`. False when nothing is at this path.
 
-        Raises `InvalidInput` for an id that is not UTF-8.
+        Raises `InvalidInput` for an id that is not percent-encoded UTF-8.
         """
         raw: bytes = scope["raw_path"]
         if raw in self._plain:
             return True
         for prefix, path, name in self._ids:
             if raw.startswith(prefix):
-                try:
-                    value = unquote_to_bytes(raw[len(prefix) :]).decode()
-                except UnicodeDecodeError:
-                    raise InvalidInput(FieldError(f"$.{name}", "not UTF-8 once it is percent-decoded")) from None
-                scope["state"][_KEY] = name, value
+                scope["state"][_KEY] = name, percent.decode(raw[len(prefix) :], name)
                 scope["path"] = path + _PLACEHOLDER
                 return True
         return False
 
 
-def path_id(scope: Scope) -> str:
-    """The id at the end of the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters."""
+def path_id(scope: Scope, *, beside_query: bool = False) -> str:
+    """The id at the end of the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters.
+
+    `beside_query`: whether the call has parameters. Where it has none, a query is refused: it is the rest of an id
+    whose question mark the client has not encoded, and the call would reach another id.
+    """
     name, value = scope["state"][_KEY]
+    if scope["query_string"] and not beside_query:
+        raise InvalidInput(FieldError(f"$.{name}", "this call has no parameters; write a ? of an id as %3F"))
     try:
         return msgspec.convert(value, events.Id)
     except msgspec.ValidationError as error:

@@ -168,6 +168,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._check_head()
         if self.parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self.headers):
             raise _Refused(400, "The header Upgrade is not supported on a request with a body; leave it out.")
+        if b"#" in self.url:
+            # uvicorn would leave out the rest: of an id whose # is not encoded, the call would reach another.
+            raise _Refused(400, "The URL has a fragment; write a # of an id as %23.")
         super().on_headers_complete()
         self._framing = 0
         self._headed = self.scope

@@ -20,7 +20,8 @@ ids = st.one_of(
 
 
 def resolve(raw_path: str) -> tuple[bool, dict]:
-    scope = {"raw_path": raw_path.encode(), "path": "as decoded by the server", "state": {}}
+    raw, _, query = raw_path.partition("?")
+    scope = {"raw_path": raw.encode(), "query_string": query.encode(), "path": "as decoded by the server", "state": {}}
     return PATHS.resolve(scope), scope
 
 
@@ -58,3 +59,16 @@ def test_an_id_that_no_event_could_have_is_refused(path: str) -> None:
 def test_an_id_that_is_not_utf_8_is_refused() -> None:
     with pytest.raises(InvalidInput, match="not UTF-8"):
         resolve("/users/%FF")
+
+
+@pytest.mark.parametrize("end", ["%", "%2", "%2g", "%%20", "100%!"])
+def test_a_percent_sign_that_begins_no_escape_is_refused(end: str) -> None:
+    with pytest.raises(InvalidInput, match="%25"):
+        resolve(f"/users/bob{end}")
+
+
+def test_an_id_beside_a_query_is_refused_where_the_call_has_no_parameters() -> None:
+    _, scope = resolve("/users/bob?x")
+    assert path_id(scope, beside_query=True) == "bob"
+    with pytest.raises(InvalidInput, match="%3F"):
+        path_id(scope)

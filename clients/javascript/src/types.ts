@@ -65,6 +65,8 @@ export interface ListOptions {
   k?: number;
   category?: string;
   exclude?: string[];
+  /** As `exclude`, for ids that hold commas. */
+  exclude_id?: string[];
   max_per_category?: number;
 }
 
