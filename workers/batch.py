@@ -25,7 +25,6 @@ from app.core.messages import ImpressionMessage, Message
 from app.core.model import Model
 from app.core.pairing import PairTerms
 from app.core.ranking_samples import RankingSample
-from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.errors import DependencyDown, describe
 from workers.contents import item_ids_of, sessions_of
 from workers.incoming import Incoming, dead_letter
@@ -220,7 +219,7 @@ class FeatureWriter:
         if histories:
             await features.write_histories(connection, histories)
         if folded.items:
-            await features.add_to_items(connection, folded.items, keys, POPULARITY_HALF_LIVES_MS)
+            await features.add_to_items(connection, folded.items, keys, model)
         changed = {item_id for item_id, delta in folded.items.items() if delta.popular_ms}
         if near := folded.pairs.sums():
             # A history may hold items that are gone: without sums they are in no list.

@@ -16,7 +16,7 @@ from msgspec import Struct
 from app.adapters import features, sql
 from app.adapters.postgres_errors import is_outage, reason_of
 from app.core.features import Fold, History, decode_history, encode_history
-from app.core.signals import POPULARITY_HALF_LIVES_MS
+from app.core.model import Model
 from app.errors import DependencyDown, UserError
 
 if TYPE_CHECKING:
@@ -136,15 +136,22 @@ async def read_histories(connection: "Connection", user_ids: Collection[str]) ->
     return {user_id: decode_history(stored.history) for user_id, stored in found.items() if stored.history}
 
 
-async def add(connection: "Connection", folded: Fold, keys: Mapping[str, int]) -> None:
-    """Adds a fold to the new generation, apart from its pairs, in a transaction. `keys`: of all its items."""
-    if folded.histories:
-        users = sorted(folded.histories)
-        encoded = [encode_history(folded.histories[user_id]) for user_id in users]
-        await connection.execute(_SQL["put_histories"], users, encoded)
+async def add(connection: "Connection", folded: Fold, keys: Mapping[str, int], model: Model) -> None:
+    """Adds a fold to the new generation, apart from its pairs, in a transaction.
+
+    `keys`: of all its items. `model`: the one that made the fold.
+    """
+    await _put_histories(connection, folded.histories)
     # Last: two slices may have the same items, and the second waits for the first.
     if folded.items:
-        await features.add_to_items(connection, folded.items, keys, POPULARITY_HALF_LIVES_MS)
+        await features.add_to_items(connection, folded.items, keys, model)
+
+
+async def _put_histories(connection: "Connection", histories: Mapping[str, History]) -> None:
+    if histories:
+        users = sorted(histories)
+        encoded = [encode_history(histories[user_id]) for user_id in users]
+        await connection.execute(_SQL["put_histories"], users, encoded)
 
 
 async def index_pairs(connection: "Connection") -> None:
@@ -205,7 +212,7 @@ async def replace_histories(
 ) -> None:
     """Replaces what is built for these users."""
     await connection.execute(_SQL["forget_histories"], user_ids)
-    await add(connection, Fold(histories=dict(histories)), {})
+    await _put_histories(connection, histories)
 
 
 async def lock_tables(connection: "Connection") -> None:

@@ -123,9 +123,9 @@ async def write_histories(connection: "Connection", histories: Mapping[str, byte
 
 
 async def add_to_items(
-    connection: "Connection", deltas: Mapping[str, ItemDelta], keys: Mapping[str, int], half_lives_ms: Sequence[int]
+    connection: "Connection", deltas: Mapping[str, ItemDelta], keys: Mapping[str, int], model: Model
 ) -> None:
-    """`half_lives_ms`: of the popularities."""
+    """`model`: the one that made the deltas."""
     rows = [
         (
             delta.popular_ms,
@@ -151,7 +151,7 @@ async def add_to_items(
         [keys[item_id] for item_id in deltas],
         list(deltas),
         *map(list, zip(*rows, strict=True)),
-        *half_lives_ms,
+        *model.popularity_half_lives_ms,
     )
 
 
@@ -192,13 +192,12 @@ async def read_sums(connection: "Connection", item_ids: Sequence[str]) -> tuple[
     return ids or [], _floats(sums or b"").reshape(-1, len(SUMS))
 
 
-async def read_popular(
-    connection: "Connection", limit: int, category: str | None = None, *, half_lives_ms: Sequence[int]
-) -> list[str]:
+async def read_popular(connection: "Connection", limit: int, category: str | None = None, *, model: Model) -> list[str]:
     """The `limit` most popular items by each half-life, in no order: of all, or the servable ones of a category.
 
     Without a category, the item of the latest event is among them.
     """
+    half_lives_ms = model.popularity_half_lives_ms
     if category is None:
         rows = await connection.fetch(_SQL["read_popular"], limit, *half_lives_ms)
     else:

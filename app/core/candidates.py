@@ -21,7 +21,7 @@ from app.core.item_table import ItemTable
 from app.core.model import Model
 from app.core.neighbours import FOLLOWER, NEIGHBOUR, NO_NEIGHBOURS, Neighbours
 from app.core.profile import Profile
-from app.core.signals import HOUR_MS, POPULARITY_HALF_LIFE_MS, decayed
+from app.core.signals import HOUR_MS, decayed
 from app.core.weights import (
     ABSENCE,
     CONTENT_FEATURES,
@@ -97,9 +97,12 @@ class Candidates:
         else:
             np.log1p(self._lists, out=self._lists)
         self.own_rows = np.arange(len(own))
+        half_life_ms = table.model.weekly_half_life_ms
         self._own = own_features(
             np.array([entry.at_ms for _, entry in own], np.int64),
-            np.array([_times(entry, now_ms) if entry.other_weight else _ONCE for _, entry in own], np.float32),
+            np.array(
+                [_times(entry, now_ms, half_life_ms) if entry.other_weight else _ONCE for _, entry in own], np.float32
+            ),
             self.numbers,
             table.own_repeats,
             now_ms,
@@ -195,12 +198,12 @@ class Candidates:
             self._own = np.concatenate([self._own, values])
 
 
-def _times(entry: Entry, now_ms: int) -> float:
+def _times(entry: Entry, now_ms: int, half_life_ms: int) -> float:
     """How often the user did this with the item, log-scaled: once, and the others as they have decayed."""
     if not entry.weight:
         return _ONCE
     by_ms = max(0, now_ms - entry.at_ms)
-    others = decayed(entry.other_weight / entry.weight, by_ms, POPULARITY_HALF_LIFE_MS)
+    others = decayed(entry.other_weight / entry.weight, by_ms, half_life_ms)
     return log1p(max(0.0, 1.0 + others))
 
 

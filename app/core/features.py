@@ -22,7 +22,7 @@ from app.core.messages import (
 from app.core.model import MODEL, Model
 from app.core.pairing import PairTerms
 from app.core.saturation import counted
-from app.core.signals import POPULARITY_HALF_LIVES_MS, Kind, decayed, forward_weight, signal
+from app.core.signals import Kind, decayed, forward_weight, signal
 
 __all__ = [
     "NO_HISTORY",
@@ -45,7 +45,7 @@ class ItemDelta(msgspec.Struct, gc=False):
     """What a batch adds to an item's sums.
 
     `frequency`, `repeat_weight` and `events` are forward-decayed (see `app.core.signals`), with the half-life of
-    co-visitation. The popularities are values at `popular_ms`, one for each of `POPULARITY_HALF_LIVES_MS`.
+    co-visitation. The popularities are values at `popular_ms`, one for each of `Model.popularity_half_lives_ms`.
     """
 
     popular_ms: int = 0
@@ -70,10 +70,10 @@ class ItemDelta(msgspec.Struct, gc=False):
     watches: int = 0
     watch_ms: int = 0
 
-    def add_popularity(self, at_ms: int, hours: float, day: float, week: float) -> None:
+    def add_popularity(self, model: Model, at_ms: int, hours: float, day: float, week: float) -> None:
         """Adds popularities that are values at `at_ms`. The later time is kept, so the order does not matter."""
         by_ms = at_ms - self.popular_ms
-        half_hours, half_day, half_week = POPULARITY_HALF_LIVES_MS
+        half_hours, half_day, half_week = model.popularity_half_lives_ms
         if by_ms >= 0:
             self.popular_hours = decayed(self.popular_hours, by_ms, half_hours) + hours
             self.popular_day = decayed(self.popular_day, by_ms, half_day) + day
@@ -84,8 +84,8 @@ class ItemDelta(msgspec.Struct, gc=False):
             self.popular_day += decayed(day, -by_ms, half_day)
             self.popular_week += decayed(week, -by_ms, half_week)
 
-    def add(self, other: "ItemDelta") -> None:
-        self.add_popularity(other.popular_ms, other.popular_hours, other.popular_day, other.popular_week)
+    def add(self, other: "ItemDelta", model: Model) -> None:
+        self.add_popularity(model, other.popular_ms, other.popular_hours, other.popular_day, other.popular_week)
         self.first_ms = min(self.first_ms, other.first_ms)
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -125,15 +125,15 @@ def fold(
 
         builder = builders.get(message.user_id)
         if builder is None:
-            builder = builders[message.user_id] = HistoryBuilder(histories.get(message.user_id, NO_HISTORY))
+            builder = builders[message.user_id] = HistoryBuilder(histories.get(message.user_id, NO_HISTORY), model)
         held = builder.held(entry.item_id)
         counts = counted(held, entry, model)
         if counts.popularity == weight:
-            delta.add_popularity(entry.at_ms, weight, weight, weight)
+            delta.add_popularity(model, entry.at_ms, weight, weight, weight)
         else:  # saturation is reckoned by the week; a weight that it cuts is cut by the hour and by the day as well
             cut = counts.share * weight
-            delta.add_popularity(entry.at_ms, cut, cut, 0.0)
-            delta.add_popularity(counts.popular_ms, 0.0, 0.0, counts.popularity)
+            delta.add_popularity(model, entry.at_ms, cut, cut, 0.0)
+            delta.add_popularity(model, counts.popular_ms, 0.0, 0.0, counts.popularity)
         delta.first_ms = min(delta.first_ms, entry.at_ms)
         if weight > 0.0:
             factor = counts.share * forward_weight(entry.at_ms, model.covisitation_half_life_ms)

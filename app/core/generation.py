@@ -8,7 +8,7 @@ constants of the code are the parameters of a new database, and of what `reco re
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from app.core import history, signals
 from app.core.model import MODEL, Model
@@ -18,6 +18,7 @@ FOLD_VERSION: Final = 1
 
 _OF_MODEL: Final = (
     "covisitation_half_life_ms",
+    "popularity_half_lives_ms",
     "user_linear",
     "pair_window",
     "pair_distance",
@@ -32,7 +33,7 @@ class Parameters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fold: int = FOLD_VERSION
     landmark_ms: int = signals.LANDMARK_MS
     covisitation_half_life_ms: int = MODEL.covisitation_half_life_ms
-    popularity_half_lives_ms: tuple[int, ...] = signals.POPULARITY_HALF_LIVES_MS
+    popularity_half_lives_ms: tuple[int, int, int] = MODEL.popularity_half_lives_ms
     user_linear: float = MODEL.user_linear
     pair_window: int = MODEL.pair_window
     pair_distance: float = MODEL.pair_distance
@@ -71,7 +72,7 @@ def model_of(stored: str) -> Model:
     if other:
         raise Unsupported("; ".join(other))
     try:
-        return structs.replace(MODEL, **msgspec.convert({name: found[name] for name in _OF_MODEL}, _Numbers))
+        return msgspec.convert({name: found[name] for name in _OF_MODEL}, Model)
     except msgspec.ValidationError as error:
         raise Unsupported(str(error)) from error
 
@@ -79,9 +80,6 @@ def model_of(stored: str) -> Model:
 def differences(stored: str) -> list[str]:
     """The parameters in which the stored ones and those of this release differ, each with both values."""
     return [text for _, text in _differences(_decoded(stored))]
-
-
-_Numbers = dict[str, int | float]
 
 
 def _decoded(stored: str) -> dict[str, Any]:

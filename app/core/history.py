@@ -17,7 +17,7 @@ from zlib import crc32
 
 import msgspec
 
-from app.core.signals import POPULARITY_HALF_LIFE_MS
+from app.core.model import Model
 
 MAX_ITEMS: Final = 50
 # 99 of 100 users of a dense movie log have fewer than 450 items. Beyond this some are forgotten: at most 5 KB
@@ -77,7 +77,8 @@ def seen_hash(item_id: str) -> int:
 class HistoryBuilder:
     """A history that is being changed; `entries` are in a history's order."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, model: Model) -> None:
+        self._model = model
         self._before = history
         self._seen_hashes: set[int] | None = set(history.seen_hashes) if history.seen_hashes else None
         self.entries = list(history.entries)
@@ -105,7 +106,7 @@ class HistoryBuilder:
         for other in held:
             if other.kind == kind:
                 entries.remove(other)
-                entry = _joined(other, entry)
+                entry = _joined(other, entry, self._model.weekly_half_life_ms)
                 break
         if not entries or entry.at_ms > entries[0].at_ms:
             entries.insert(0, entry)
@@ -131,10 +132,10 @@ class HistoryBuilder:
                 return
 
 
-def _joined(one: Entry, other: Entry) -> Entry:
+def _joined(one: Entry, other: Entry, half_life_ms: int) -> Entry:
     """The latest of two entries of one item and kind; the other one's weights go into its sum."""
     latest, earlier = (one, other) if _order(one) <= _order(other) else (other, one)
-    decay = exp2((earlier.at_ms - latest.at_ms) / POPULARITY_HALF_LIFE_MS)
+    decay = exp2((earlier.at_ms - latest.at_ms) / half_life_ms)
     other_weight = latest.other_weight + (earlier.weight + earlier.other_weight) * decay
     return Entry(latest.item_id, latest.at_ms, latest.kind, latest.weight, other_weight)
 

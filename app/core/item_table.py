@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from app.core.history import seen_hash
 from app.core.item_index import ItemIndex, Numbers
+from app.core.model import Model
 from app.core.neighbours import PairSums, Values
-from app.core.signals import DAY_MS, POPULARITY_HALF_LIVES_MS, decay_factor
+from app.core.signals import DAY_MS, decay_factor
 
 ITEM_FEATURES: Final = ("popular_hours", "popular_day", "popular_week", "frequency", "age", "newness")
 """Popularity by half-life as a share of the highest, log-scaled; the logarithm of the frequency, and of the days since
@@ -33,7 +34,6 @@ SUMS: Final = (
 
 _FREQUENCY, _EVENTS, _USERS = SUMS.index("frequency"), SUMS.index("events"), SUMS.index("users")
 _POPULAR_MS, _POPULARITY, _REPEAT_WEIGHT, _FIRST_MS = 0, slice(1, 4), SUMS.index("repeat_weight"), len(SUMS) - 1
-_HALF_LIVES: Final = np.array(POPULARITY_HALF_LIVES_MS, np.float64)
 _SHARE_SCALE: Final = 100.0
 _NEW_FOR_DAYS: Final = 2.0
 # Pseudo-events without a repeat: an item comes again only if users were seen to come back to it.
@@ -54,17 +54,17 @@ class ItemTable:
     `hashes` are the items' `seen_hash`; `rows` is room for whoever adds up lists.
     """
 
-    def __init__(self, index: ItemIndex, half_life_ms: int) -> None:
-        """`half_life_ms`: of the forward-decayed sums."""
+    def __init__(self, index: ItemIndex, model: Model) -> None:
+        """`model`: has the parameters that the sums were made with."""
         self.index = index
-        self.half_life_ms = half_life_ms
+        self.model = model
         self.log_ms = 0
         """The time of the latest event: the log's clock."""
         self._known = 0
         self._highest = 0.0
         self._sums = np.zeros((0, len(SUMS)))
         self._scores: dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]] = {}
-        self.shares = np.zeros((0, len(POPULARITY_HALF_LIVES_MS)), np.float32)
+        self.shares = np.zeros((0, _POPULARITY.stop - _POPULARITY.start), np.float32)
         self.features = np.zeros((0, len(ITEM_FEATURES)), np.float32)
         self.prior = np.zeros(0, np.float32)
         self.own_repeats = np.zeros(0, np.float32)
@@ -80,10 +80,11 @@ class ItemTable:
     def refresh(self, now_ms: int) -> None:
         """Computes the features of all items as of `now_ms`."""
         self.make_room()
-        sums, factor = self._sums, decay_factor(now_ms, self.half_life_ms)
+        sums, factor = self._sums, decay_factor(now_ms, self.model.covisitation_half_life_ms)
         known = sums[:, _EVENTS] > 0.0
         ages = np.maximum(now_ms - sums[:, _POPULAR_MS], 0.0)
-        popularity = np.maximum(sums[:, _POPULARITY] * np.exp2(-ages[:, None] / _HALF_LIVES), 0.0)
+        half_lives = np.array(self.model.popularity_half_lives_ms, np.float64)
+        popularity = np.maximum(sums[:, _POPULARITY] * np.exp2(-ages[:, None] / half_lives), 0.0)
         highest = np.maximum(popularity.max(axis=0, initial=0.0), _ALMOST_NOTHING)
         self._highest = float(highest[-1])
         self.shares = (popularity / highest).astype(np.float32)

@@ -4,13 +4,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from app.core.signals import COVISITATION_HALF_LIFE_MS, DAY_MS, HOUR_MS
+from app.core.signals import COVISITATION_HALF_LIFE_MS, DAY_MS, HOUR_MS, POPULARITY_HALF_LIVES_MS
 
 
 class Model(Struct, frozen=True, kw_only=True):
     """What may be tuned by hand. A variant is `msgspec.structs.replace(MODEL, ...)`."""
 
     covisitation_half_life_ms: int = COVISITATION_HALF_LIFE_MS
+    popularity_half_lives_ms: tuple[int, int, int] = POPULARITY_HALF_LIVES_MS
+    """Of what is popular by the hour, by the day and by the week."""
 
     user_linear: float = 4.0
     """What one user adds to an item's sums counts in full up to so many purchases made now, and saturates at twice
@@ -55,6 +57,11 @@ class Model(Struct, frozen=True, kw_only=True):
     """… and when the user has been away for long, or is unknown."""
     stale_after_ms: int = 10 * DAY_MS
     """The time constant between the two. One of hours takes yesterday's users for strangers."""
+
+    @property
+    def weekly_half_life_ms(self) -> int:
+        """By which popularity by the week decays, and what one user did with an item."""
+        return self.popularity_half_lives_ms[-1]
 
 
 MODEL: Final = Model()

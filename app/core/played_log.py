@@ -63,7 +63,7 @@ class PlayedLog:
         self._content_until = 0
         self.index = ItemIndex()
         self._pairs = PairLists(self.index)
-        self.table = ItemTable(self.index, model.covisitation_half_life_ms)
+        self.table = ItemTable(self.index, model)
 
     @property
     def items(self) -> Collection[str]:
@@ -78,7 +78,7 @@ class PlayedLog:
         return self._histories.get(user_id, NO_HISTORY)
 
     def had(self, user_id: str, item_id: str) -> bool:
-        builder = HistoryBuilder(self.history(user_id))
+        builder = HistoryBuilder(self.history(user_id), self._model)
         return bool(builder.held(item_id)) or builder.had(item_id)
 
     def learn(self, messages: Iterable[Message]) -> None:
@@ -87,7 +87,7 @@ class PlayedLog:
         for item_id, delta in folded.items.items():
             held = self._items.setdefault(item_id, delta)
             if held is not delta:
-                held.add(delta)
+                held.add(delta, self._model)
         changed = list(folded.items)
         self._events += 1
         numbers = self.index.number(changed)
@@ -97,7 +97,7 @@ class PlayedLog:
 
     def candidates(self, user_id: str, *, now_ms: int) -> tuple[Candidates, int]:
         """What the service would rank for the user, and how many items the history holds."""
-        profile = Profile(self.history(user_id), self._model)
+        profile = Profile(self.history(user_id), self._model, counted=self._model)
         popular = self.popular(now_ms)
         neighbours = {seed.item_id: self.neighbours(seed.item_id, now_ms) for seed in profile.seeds}
         found = Candidates(

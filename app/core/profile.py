@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from app.core.history import Entry, History
 from app.core.model import MODEL, Model
-from app.core.signals import POPULARITY_HALF_LIFE_MS, decayed
+from app.core.signals import decayed
 
 
 class Profile:
@@ -17,15 +17,16 @@ class Profile:
 
     __slots__ = ("history", "latest", "model", "seeds", "weights")
 
-    def __init__(self, history: History, model: Model = MODEL) -> None:
+    def __init__(self, history: History, model: Model = MODEL, *, counted: Model = MODEL) -> None:
+        """`model`: what makes the list. `counted`: has the parameters that the history was made with."""
         self.history = history
         self.model = model
-        self.latest = _latest(history)
+        self.latest = _latest(history, counted.weekly_half_life_ms)
         self.seeds = list(self.latest.values())[: model.seeds]
         self.weights = _weights(self.seeds, model)
 
 
-def _latest(history: History) -> dict[str, Entry]:
+def _latest(history: History, half_life_ms: int) -> dict[str, Entry]:
     """Item → what the user did with it, most recent first.
 
     Of what was done with an item the strongest counts (who bought also viewed), unless the last was to give it up.
@@ -39,7 +40,7 @@ def _latest(history: History) -> dict[str, Entry]:
         held = found.setdefault(item_id, entry)
         if held is not entry:
             stronger = entry.weight if 0.0 <= held.weight < entry.weight else held.weight
-            others = decayed(entry.weight + entry.other_weight, held.at_ms - entry.at_ms, POPULARITY_HALF_LIFE_MS)
+            others = decayed(entry.weight + entry.other_weight, held.at_ms - entry.at_ms, half_life_ms)
             found[item_id] = Entry(
                 item_id, held.at_ms, max(entry.kind, held.kind), stronger, held.other_weight + others
             )

@@ -1,6 +1,6 @@
 """What is compared on a log: weights that are learned and weights that are not, and changes of either."""
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from msgspec import Struct, structs
@@ -78,8 +78,11 @@ def varied(learned: Ranker) -> dict[str, Ranker]:
     return found
 
 
-_SIDES: Final[dict[str, tuple[float, float]]] = {
+_Value: TypeAlias = float | tuple[int, int, int]
+
+_SIDES: Final[dict[str, tuple[_Value, _Value]]] = {
     "covisitation_half_life_ms": (60 * DAY_MS, 360 * DAY_MS),
+    "popularity_half_lives_ms": ((HOUR_MS, DAY_MS // 2, 4 * DAY_MS), (4 * HOUR_MS, 2 * DAY_MS, 16 * DAY_MS)),
     "user_linear": (2.0, 8.0),
     "pair_window": (10, 40),
     "pair_distance": (2.5, 10.0),
@@ -98,11 +101,15 @@ _SIDES: Final[dict[str, tuple[float, float]]] = {
     "stale_after_ms": (2 * DAY_MS, 40 * DAY_MS),
 }
 
+
+def _label(name: str, value: _Value) -> str:
+    if not name.endswith("_ms"):
+        return f"{name} {value:g}"
+    times = value if isinstance(value, tuple) else (value,)
+    return f"{name.removesuffix('_ms')} {', '.join(f'{one / HOUR_MS:g}' for one in times)} h"
+
+
 MODELS: Final[dict[str, Model]] = {
-    f"{name} {value:g}" if name[-2:] != "ms" else f"{name[:-3]} {value / HOUR_MS:g} h": structs.replace(
-        MODEL, **{name: value}
-    )
-    for name, sides in _SIDES.items()
-    for value in sides
+    _label(name, value): structs.replace(MODEL, **{name: value}) for name, sides in _SIDES.items() for value in sides
 }
 """The constants of counting and ranking, each lower and higher. Each is played in a pass of its own."""

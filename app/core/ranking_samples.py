@@ -43,7 +43,7 @@ def sample_of(
     model: Model = MODEL,
 ) -> RankingSample:
     """`history`: as it was before the event. `neighbours`: of the profile's seeds."""
-    profile = Profile(history, model)
+    profile = Profile(history, model, counted=table.model)
     candidates = Candidates(
         profile,
         neighbours,

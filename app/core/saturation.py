@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from app.core.history import Entry
 from app.core.model import Model
-from app.core.signals import POPULARITY_HALF_LIFE_MS
 
 
 class Counted(Struct, frozen=True, gc=False):
@@ -28,7 +27,7 @@ class Counted(Struct, frozen=True, gc=False):
 
 def counted(held: Sequence[Entry], entry: Entry, model: Model) -> Counted:
     """`held`: the entries of the event's item in the user's history."""
-    half_life_ms, linear = POPULARITY_HALF_LIFE_MS, model.user_linear
+    half_life_ms, linear = model.weekly_half_life_ms, model.user_linear
     if not held:
         return Counted(entry.weight, entry.at_ms, 1.0)
     held_ms = max(other.at_ms for other in held)

@@ -90,7 +90,7 @@ def for_user(
     `signals.Kind`, the user's items that the user did one of these things with are left out.
     """
     now_ms, category = request.now_ms, request.category
-    profile = Profile(history, model)
+    profile = Profile(history, model, counted=table.model)
     seeds = [seed.item_id for seed in profile.seeds]
     given: RankingInputs = yield RankingInputsFor(seeds, category, exploration.share > 0.0, weights, version)
     rules = given.rules

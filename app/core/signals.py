@@ -25,8 +25,7 @@ LANDMARK_MS: Final = 1_767_225_600_000
 MAX_HALVINGS: Final = 900.0
 
 # What is popular by the hour, by the day and by the week: news want the first, a shop with a sale a day the last.
-POPULARITY_HALF_LIFE_MS: Final = 8 * DAY_MS
-POPULARITY_HALF_LIVES_MS: Final = (2 * HOUR_MS, DAY_MS, POPULARITY_HALF_LIFE_MS)
+POPULARITY_HALF_LIVES_MS: Final = (2 * HOUR_MS, DAY_MS, 8 * DAY_MS)
 # Co-visitation changes slowly and evidence is scarce: two months cost a sparse shop a tenth of its hits.
 COVISITATION_HALF_LIFE_MS: Final = 120 * DAY_MS
 

@@ -24,8 +24,9 @@ from msgspec import Struct, structs
 from app.adapters import building, counted_events, features, generations
 from app.adapters.features import ItemKeys
 from app.core.features import fold
-from app.core.generation import RELEASE, encode_parameters
+from app.core.generation import Unsupported, model_of
 from app.core.messages import ImpressionMessage, decode_message
+from app.core.model import Model
 from app.errors import UserError
 from app.rebuilding.slices import Job, LogFile, add_up_pairs, fold_events, fold_files
 
@@ -81,7 +82,7 @@ class Rebuild:
         """
         found = await generations.building(self._live)
         if found is not None:
-            await self._check(found[1], decode_progress(found[2]))
+            await self._check()
             return True
         async with self._live.transaction():
             erasure = await building.last_erasure(self._live)
@@ -103,11 +104,11 @@ class Rebuild:
 
     async def run(self, show: Show) -> None:
         """Everything that takes long. May be called again after an interruption."""
-        progress = await progress_of(self._live)
+        model, progress = await unfinished(self._live)
         if not progress.pairs_done:
-            await self._fold_slices(progress, show)
+            await self._fold_slices(model, progress, show)
             show(Report("Adding up pairs", 0, 0))
-            await _all(add_up_pairs, self._jobs(progress))
+            await _all(add_up_pairs, self._jobs(model, progress))
             async with building.connection(self._url, building=True) as built, built.transaction():
                 await building.index_pairs(built)
                 await generations.set_progress(built, encode_progress(structs.replace(progress, pairs_done=True)))
@@ -120,31 +121,27 @@ class Rebuild:
     async def fold_counted(self, built: "Connection", until: datetime) -> int:
         """Folds what was counted until `until`, when nobody may count any more with an earlier stamp."""
         folded = 0
-        progress = await progress_of(built)
+        model, progress = await unfinished(built)
         while progress.counted_until < until:
             reached, payloads = await counted_events.read_counted(built, progress.counted_until, until, _CATCH_UP_BATCH)
             messages = [decode_message(payload.encode()) for payload in payloads]
             users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
             progress = structs.replace(progress, counted_until=reached)
             async with built.transaction():
-                made = fold(messages, await building.read_histories(built, users))
+                made = fold(messages, await building.read_histories(built, users), model)
                 # Items have their keys from the transactions that counted them.
                 pairs = made.pairs.sums()
                 keys = await self._keys.of(self._live, {*made.items, *pairs.ids})
                 if pairs:
                     await features.add_to_pairs(built, pairs, keys)
-                await building.add(built, made, keys)
+                await building.add(built, made, keys, model)
                 await generations.set_progress(built, encode_progress(progress))
             folded += len(messages)
         return folded
 
-    async def _check(self, parameters: str, progress: Progress) -> None:
+    async def _check(self) -> None:
         await building.check_columns(self._live)
-        if msgspec.json.decode(parameters) != msgspec.json.decode(encode_parameters(RELEASE)):
-            raise UserError(
-                "A rebuild by another release, with other parameters, is unfinished. Finish it with that release, or "
-                "give it up with `reco rebuild --drop`"
-            )
+        _, progress = await unfinished(self._live)
         if progress.log != self._log():
             names = " ".join(name for name, _ in progress.log) or "no files"
             raise UserError(
@@ -155,8 +152,8 @@ class Rebuild:
     def _log(self) -> tuple[tuple[str, int], ...]:
         return tuple((file.path.name, file.path.stat().st_size) for file in self._files)
 
-    async def _fold_slices(self, progress: Progress, show: Show) -> None:
-        jobs = self._jobs(progress)
+    async def _fold_slices(self, model: Model, progress: Progress, show: Show) -> None:
+        jobs = self._jobs(model, progress)
         _, total = await counted_events.span(self._live)
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, total, show)
@@ -165,13 +162,14 @@ class Rebuild:
             await _all(fold_events, jobs)
             group.cancel_scope.cancel()
 
-    def _jobs(self, progress: Progress) -> list[Job]:
+    def _jobs(self, model: Model, progress: Progress) -> list[Job]:
         return [
             Job(
                 database_url=self._url,
                 parent=os.getpid(),
                 number=number,
                 of=progress.slices,
+                model=model,
                 counted_until=progress.counted_until,
                 dedupe_days=self._dedupe_days,
                 latest_ms=progress.latest_ms,
@@ -188,12 +186,21 @@ class Rebuild:
             await asyncio.sleep(_POLL_SEC)
 
 
-async def progress_of(connection: "Connection") -> Progress:
-    """Of the unfinished rebuild. Raises `UserError` if it has been given up."""
+async def unfinished(connection: "Connection") -> tuple[Model, Progress]:
+    """What the unfinished rebuild counts with, and how far it is.
+
+    Raises `UserError` if it has been given up, and if this release cannot honour its parameters.
+    """
     found = await generations.building(connection)
     if found is None:
         raise UserError("The rebuild was given up meanwhile, with `reco rebuild --drop`")
-    return decode_progress(found[2])
+    try:
+        return model_of(found[1]), decode_progress(found[2])
+    except Unsupported as error:
+        raise UserError(
+            f"A rebuild by another release is unfinished: {error}. Finish it with that release, or give it up with "
+            "`reco rebuild --drop`"
+        ) from error
 
 
 async def _counted_until(connection: "Connection") -> datetime:

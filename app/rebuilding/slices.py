@@ -25,6 +25,7 @@ from app.adapters import building, counted_events, pair_blocks
 from app.adapters.features import ItemKeys
 from app.core.features import Fold, fold
 from app.core.messages import ImpressionMessage, Message, decode_message
+from app.core.model import Model
 from app.errors import DependencyDown, UserError
 from app.importing.mapping import Columns
 from app.importing.reader import FileLayout, read_rows
@@ -50,13 +51,15 @@ class LogFile(Struct, frozen=True):
 class Job(Struct, frozen=True, kw_only=True):
     """What all slices share, and which one this is: `number` of `of`.
 
-    `counted_until`: later ones are folded when all slices are done. `dedupe_days`: older events have no dedupe row.
+    `model`: what the new generation is counted with. `counted_until`: later ones are folded when all slices are done.
+    `dedupe_days`: older events have no dedupe row.
     """
 
     database_url: str
     parent: int
     number: int
     of: int
+    model: Model
     counted_until: datetime
     dedupe_days: float
     latest_ms: int
@@ -200,13 +203,13 @@ class _SliceFold:
         # A user's events after each other: what they share is in the processor's cache then. No sum depends on it.
         messages.sort(key=attrgetter("user_id"))
         users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
-        return fold(messages, await building.read_histories(self._built, users))
+        return fold(messages, await building.read_histories(self._built, users), self._job.model)
 
     async def _add(self, folded: Fold) -> None:
         pairs = folded.pairs.sums()
         keys = await self._keys.of(self._live, {*folded.items, *pairs.ids})
         await pair_blocks.put(self._built, pairs, keys)
-        await building.add(self._built, folded, keys)
+        await building.add(self._built, folded, keys, self._job.model)
 
 
 def _rows(job: Job) -> Iterator[tuple[str, Row] | None]:

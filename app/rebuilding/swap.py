@@ -9,7 +9,7 @@ from app.adapters import building, cache_epoch, changes, counted_events, generat
 from app.core.features import fold
 from app.core.messages import decode_message
 from app.errors import UserError
-from app.rebuilding.rebuild import Rebuild, Report, Show, progress_of
+from app.rebuilding.rebuild import Rebuild, Report, Show, unfinished
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -53,7 +53,7 @@ async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) 
     if not fewer_are_fine:
         await _compare(built)
     await building.lock_tables(built)
-    await _erase(built, (await progress_of(built)).erasure)
+    await _erase(built)
     await building.swap(built)
     await generations.serve_building(built)
     # Cached histories are those of the other tables, and so are the lists of the API's processes.
@@ -71,10 +71,11 @@ async def _compare(built: "Connection") -> None:
         )
 
 
-async def _erase(built: "Connection", since: int) -> None:
+async def _erase(built: "Connection") -> None:
     """Users who were erased since the rebuild began have what they did after their erasure, and nothing else."""
-    erased = await building.erased_since(built, since)
+    model, progress = await unfinished(built)
+    erased = await building.erased_since(built, progress.erasure)
     if not erased:
         return
     messages = [decode_message(payload.encode()) for payload in await counted_events.read_of_users(built, erased)]
-    await building.replace_histories(built, erased, fold(messages, {}).histories)
+    await building.replace_histories(built, erased, fold(messages, {}, model).histories)

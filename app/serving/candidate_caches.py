@@ -21,7 +21,6 @@ from app.core.needs import FALLBACK_LIMIT
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours, neighbours_of
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.rules import NO_RULES, Rules
-from app.core.signals import POPULARITY_HALF_LIVES_MS
 from app.serving.catalogue_content import CatalogueContent
 from app.serving.fresh_cache import FreshCache
 from app.serving.loaded_items import LoadedItems
@@ -211,9 +210,7 @@ class CandidateCaches:
             kept = [cards[item_id].servable(now_ms, None) for item_id in item_ids]
             best = table.best(MODEL.popular, best[np.array(kept, np.bool_)])
         else:
-            found = await features.read_popular(
-                connection, MODEL.popular, category, half_lives_ms=POPULARITY_HALF_LIVES_MS
-            )
+            found = await features.read_popular(connection, MODEL.popular, category, model=self._items.model)
             await self._items.add(connection, found)
             best = table.index.number(found)
         return Popular(best.tobytes(), table.popularity(best).tobytes(), table.log_ms)

@@ -14,7 +14,6 @@ from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
 from app.core.neighbours import FOLLOWER, NEIGHBOUR, Neighbours
 from app.core.popularity import Popular
-from app.core.signals import POPULARITY_HALF_LIVES_MS
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -32,7 +31,7 @@ class LoadedItems:
     """
 
     def __init__(self) -> None:
-        self.table = ItemTable(ItemIndex(), MODEL.covisitation_half_life_ms)
+        self.table = ItemTable(ItemIndex(), MODEL)
         self._generation = ServingGeneration()
         self._changed: set[str] = set()
         self._lock = asyncio.Lock()
@@ -80,12 +79,9 @@ class LoadedItems:
     async def _read_changed(self, connection: "Connection") -> None:
         changed, self._changed = self._changed, set()
         try:
-            model = await self._generation.follow(connection)
-            self.table.half_life_ms = model.covisitation_half_life_ms
+            self.table.model = model = await self._generation.follow(connection)
             if not self._is_filled:
-                changed.update(
-                    await features.read_popular(connection, _MOST_POPULAR, half_lives_ms=POPULARITY_HALF_LIVES_MS)
-                )
+                changed.update(await features.read_popular(connection, _MOST_POPULAR, model=model))
             await self._read(connection, changed)
         except BaseException:
             self._changed |= changed

@@ -9,7 +9,7 @@ import pytest
 from app.adapters import catalogue, features
 from app.adapters.catalogue import StoredItem
 from app.core.catalogue import UNKNOWN, Card
-from app.core.signals import POPULARITY_HALF_LIVES_MS
+from app.core.model import MODEL
 from tests.support.item_sums import have_sums
 
 NOW: Final = datetime.now(UTC).replace(microsecond=0)
@@ -47,7 +47,7 @@ async def count(pool: asyncpg.Pool, item_id: str, **sums: float) -> None:
 
 async def popular(pool: asyncpg.Pool, limit: int, category: str | None = None) -> set[str]:
     async with pool.acquire() as connection:
-        return set(await features.read_popular(connection, limit, category, half_lives_ms=POPULARITY_HALF_LIVES_MS))
+        return set(await features.read_popular(connection, limit, category, model=MODEL))
 
 
 async def new(
@@ -154,7 +154,7 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...], str]]] = {
     "cards": (catalogue._SQL["read_cards"], (["i1", "i2"],), "items_pkey"),
     "popular of a category": (
         features._SQL["read_popular_of_category"],
-        (500, *POPULARITY_HALF_LIVES_MS, "c1"),
+        (500, *MODEL.popularity_half_lives_ms, "c1"),
         "items_categories",
     ),
     "new": (catalogue._SQL["read_new"], (NOW - DAY, 100), "items_newest"),

@@ -39,7 +39,7 @@ async def opened(database_url: str) -> AsyncIterator[Database]:
 
 
 def learner(opened: Database, learning: Learning = "auto") -> LearnerTask:
-    table = ItemTable(ItemIndex(), MODEL.covisitation_half_life_ms)
+    table = ItemTable(ItemIndex(), MODEL)
     return LearnerTask(opened, Sampler(lambda _: None, table), learning)
 
 

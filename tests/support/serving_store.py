@@ -14,6 +14,7 @@ from app.core.exploration import EMPTY_POOL, ExplorationPool, exploration_pool_o
 from app.core.history import NO_HISTORY, Entry, History
 from app.core.item_index import ItemIndex
 from app.core.item_table import SUMS, ItemTable
+from app.core.model import MODEL
 from app.core.needs import (
     AlikeTo,
     CardsOf,
@@ -31,7 +32,7 @@ from app.core.popularity import Popular
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.rules import NO_RULES, Rule, Rules
 from app.core.serving import Exploration
-from app.core.signals import COVISITATION_HALF_LIFE_MS, HOUR_MS, LANDMARK_MS, Kind
+from app.core.signals import HOUR_MS, LANDMARK_MS, Kind
 from app.core.weights import Weights, weights_of
 from tests.support.histories import merge_history
 
@@ -83,7 +84,7 @@ def near(
 
 def item_table(popularity: Mapping[str, float], repeat_rate: float = 0.0) -> ItemTable:
     """Items with this popularity by each half-life, and a hundred events each, of which a share are repeats."""
-    table = ItemTable(ItemIndex(), COVISITATION_HALF_LIFE_MS)
+    table = ItemTable(ItemIndex(), MODEL)
     numbers = table.index.number(list(popularity))
     sums = np.zeros((len(popularity), len(SUMS)))
     for row, value in zip(sums, popularity.values(), strict=True):

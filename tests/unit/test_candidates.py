@@ -19,7 +19,6 @@ from app.core.signals import (
     DAY_MS,
     HOUR_MS,
     LANDMARK_MS,
-    POPULARITY_HALF_LIFE_MS,
     POPULARITY_HALF_LIVES_MS,
     Kind,
     decay_factor,
@@ -61,7 +60,7 @@ ENTRIES = st.lists(
 
 
 def table_of(sums: dict[str, Sums]) -> ItemTable:
-    table = ItemTable(ItemIndex(), COVISITATION_HALF_LIFE_MS)
+    table = ItemTable(ItemIndex(), MODEL)
     numbers = table.index.number(list(sums))
     table.update(numbers, np.array([[of_item[name] for name in SUMS] for of_item in sums.values()]).reshape(-1, 9))
     table.refresh(NOW_MS)
@@ -138,7 +137,7 @@ def test_features_are_what_their_names_say(
         if own is not None:
             times = 1.0
             if own.weight:
-                decay = 2 ** -(max(0, NOW_MS - own.at_ms) / POPULARITY_HALF_LIFE_MS)
+                decay = 2 ** -(max(0, NOW_MS - own.at_ms) / MODEL.weekly_half_life_ms)
                 times += own.other_weight / own.weight * decay
             plain |= {"own_times": log1p(max(0.0, times)), "own_age": log1p((NOW_MS - own.at_ms) / HOUR_MS)}
         elif seen_hash(item_id) in history.seen_hashes:
@@ -179,7 +178,7 @@ def test_popularity_weighs_more_for_a_user_who_was_away() -> None:
 
 def test_an_older_item_gives_fewer_candidates() -> None:
     names = [f"near-{number:03}" for number in range(MODEL.neighbours)]
-    table = ItemTable(ItemIndex(), COVISITATION_HALF_LIFE_MS)
+    table = ItemTable(ItemIndex(), MODEL)
     long = near(table.index, {name: 1.0 - place / 1000 for place, name in enumerate(names)}, {})
     history = merge_history(NO_HISTORY, [Entry("new", NOW_MS, 3, 1.0), Entry("old", NOW_MS - HOUR_MS, 3, 1.0)])
 

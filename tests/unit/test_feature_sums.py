@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from app.core.features import ItemDelta, fold
 from app.core.history import MAX_ITEMS
 from app.core.messages import ClickMessage, ViewMessage
+from app.core.model import MODEL
 from app.core.signals import (
     CLICK_WEIGHT,
     COVISITATION_HALF_LIFE_MS,
@@ -37,7 +38,7 @@ def test_popularities_are_the_decayed_sums_of_their_terms_in_any_order(
     chance.shuffle(shuffled)
     delta = ItemDelta()
     for hours, weight in shuffled:
-        delta.add_popularity(LANDMARK_MS + hours * HOUR_MS, weight, weight, weight)
+        delta.add_popularity(MODEL, LANDMARK_MS + hours * HOUR_MS, weight, weight, weight)
     latest = max(hours for hours, _ in terms)
     assert delta.popular_ms == LANDMARK_MS + latest * HOUR_MS
     for value, half_life_ms in zip(

@@ -36,7 +36,6 @@ from app.core.signals import (
     CLICK_WEIGHT,
     HOUR_MS,
     LANDMARK_MS,
-    POPULARITY_HALF_LIFE_MS,
     VIEW_WEIGHT,
 )
 from tests.support.folded_pairs import pairs_of
@@ -97,7 +96,7 @@ def test_held_items_keep_the_sum_of_all_weights_in_any_order(entries: list[Entry
     merged = merge_history(merge_history(NO_HISTORY, shuffled[:cut]), shuffled[cut:])
     for entry in merged.entries:
         same = [other for other in kept if (other.item_id, other.kind) == (entry.item_id, entry.kind)]
-        whole = sum(other.weight * 2 ** ((other.at_ms - entry.at_ms) / POPULARITY_HALF_LIFE_MS) for other in same)
+        whole = sum(other.weight * 2 ** ((other.at_ms - entry.at_ms) / MODEL.weekly_half_life_ms) for other in same)
         assert entry.weight + entry.other_weight == pytest.approx(whole)
 
 
@@ -137,7 +136,7 @@ def weights(folded: Fold) -> dict[str, float]:
 def popularity(folded: Fold, item_id: str) -> list[float]:
     """By each half-life, at one time for all."""
     copied = replace(folded.items[item_id])
-    copied.add_popularity(LANDMARK_MS + 1_000 * HOUR_MS, 0.0, 0.0, 0.0)
+    copied.add_popularity(MODEL, LANDMARK_MS + 1_000 * HOUR_MS, 0.0, 0.0, 0.0)
     return [copied.popular_hours, copied.popular_day, copied.popular_week]
 
 
@@ -224,7 +223,7 @@ def test_batches_may_be_cut_anywhere(messages: list[Message], cut: int) -> None:
         parts = ItemDelta()
         for part in (second, first):
             if item_id in part.items:
-                parts.add(part.items[item_id])
+                parts.add(part.items[item_id], MODEL)
         assert [getattr(parts, name) for name in SUMS] == pytest.approx([getattr(delta, name) for name in SUMS])
     of_whole, *of_parts = map(pairs_of, (whole, first, second))
     for pair, sums in of_whole.items():

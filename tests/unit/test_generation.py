@@ -17,7 +17,8 @@ def test_own_parameters_make_the_model_of_the_release() -> None:
 
 @pytest.mark.parametrize("name", generation._OF_MODEL)
 def test_stored_value_takes_the_place_of_the_constant(name: str) -> None:
-    other = getattr(RELEASE, name) * 2
+    value = getattr(RELEASE, name)
+    other = tuple(2 * one for one in value) if isinstance(value, tuple) else value * 2
     stored = encode_parameters(structs.replace(RELEASE, **{name: other}))
     assert model_of(stored) == structs.replace(MODEL, **{name: other})
     assert len(differences(stored)) == 1

@@ -5,13 +5,14 @@ import numpy as np
 from app.core.history import seen_hash
 from app.core.item_index import ItemIndex
 from app.core.item_table import SUMS, ItemTable
-from app.core.signals import COVISITATION_HALF_LIFE_MS, HOUR_MS, LANDMARK_MS
+from app.core.model import MODEL
+from app.core.signals import HOUR_MS, LANDMARK_MS
 from app.core.weights import FIXED, START
 
 
 def table_of(**popularities: tuple[float, float, float]) -> ItemTable:
     """Items with their popularity by the hour, the day and the week."""
-    table = ItemTable(ItemIndex(), COVISITATION_HALF_LIFE_MS)
+    table = ItemTable(ItemIndex(), MODEL)
     rows = [[LANDMARK_MS, *values, 1.0, 0.0, 1.0, 1.0, LANDMARK_MS] for values in popularities.values()]
     assert all(len(row) == len(SUMS) for row in rows)
     table.update(table.index.number(list(popularities)), np.array(rows))

@@ -31,7 +31,7 @@ def at_hand(seeds: Sequence[str]) -> Lists | None:
 
 
 def sampler(lists: Any = at_hand) -> Sampler:
-    found = Sampler(lists, ItemTable(ItemIndex(), MODEL.covisitation_half_life_ms))
+    found = Sampler(lists, ItemTable(ItemIndex(), MODEL))
     found.is_active = True
     return found
 

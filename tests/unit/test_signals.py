@@ -9,7 +9,7 @@ from app.core.signals import (
     COVISITATION_HALF_LIFE_MS,
     DAY_MS,
     LANDMARK_MS,
-    POPULARITY_HALF_LIFE_MS,
+    POPULARITY_HALF_LIVES_MS,
     WATCH_WEIGHT,
     decay_factor,
     forward_weight,
@@ -19,7 +19,9 @@ from app.core.signals import (
 YEAR_MS = 365 * DAY_MS
 
 
-@given(st.integers(-19 * YEAR_MS, 19 * YEAR_MS), st.sampled_from([POPULARITY_HALF_LIFE_MS, COVISITATION_HALF_LIFE_MS]))
+@given(
+    st.integers(-19 * YEAR_MS, 19 * YEAR_MS), st.sampled_from([POPULARITY_HALF_LIVES_MS[-1], COVISITATION_HALF_LIFE_MS])
+)
 def test_an_event_halves_with_each_half_life(ago_ms: int, half_life_ms: int) -> None:
     at_ms = LANDMARK_MS + ago_ms
     term = forward_weight(at_ms, half_life_ms)
@@ -29,7 +31,7 @@ def test_an_event_halves_with_each_half_life(ago_ms: int, half_life_ms: int) -> 
 
 @given(st.integers(0, 2**53 - 1))
 def test_no_time_overflows_and_none_is_lost(at_ms: int) -> None:
-    term = forward_weight(at_ms, POPULARITY_HALF_LIFE_MS)
+    term = forward_weight(at_ms, POPULARITY_HALF_LIVES_MS[-1])
     assert 0.0 < term < float("inf")
     assert 0.0 < term * 1e30 < float("inf")
 
