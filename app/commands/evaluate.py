@@ -23,15 +23,20 @@ from app.core.named_weights import checked, from_named, named
 from app.core.rankers import LEARNED, MODELS, Ranker, ablated, learning, standard, unchanged, varied
 from app.core.weights import Weights
 from app.errors import UserError
+from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import BadRow, ItemRow, Row, detect, detect_items, read_items, read_rows
+from app.importing.screen import ImportScreen
+from app.importing.streams import packed_size
+from app.importing.transfer import Counts
 
 _LEAST_TESTS = 10
+_SHOW_EVERY_ROWS = 10_000
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@files_argument(required=False)
 @column_options
 @click.option(
     "--synthetic", "seed", type=int, metavar="SEED", help="Play a synthetic log with a known structure instead."
@@ -77,7 +82,7 @@ _LEAST_TESTS = 10
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures as JSON on stdout.")
 def evaluate(
-    file: Path | None,
+    files: tuple[str, ...],
     options: ImportOptions,
     seed: int | None,
     kind: str,
@@ -92,20 +97,20 @@ def evaluate(
 ) -> None:
     """Play a log of events in time order: recommend before each event, count the hits, then learn from it.
 
-    FILE is CSV or JSON lines, gzipped or not, as for `reco import`. Needs no server. Prints the figures
+    FILEs are read as by `reco import`. Needs no server. Prints the figures
     of learned weights, fixed weights, popularity and VS-kNN. With --items, those of items with fewer than five
     events apart. docs/ranking.md says how to read them.
     """
-    if (file is None) == (seed is None):
-        raise UserError("give a FILE, or --synthetic SEED for a synthetic log, but not both")
+    if bool(files) == (seed is not None):
+        raise UserError("give FILEs, or --synthetic SEED for a synthetic log, but not both")
     console = Console(stderr=True)
     rankers = standard()
     if weights_file is not None:
         rankers[f"weights of {weights_file.name}"] = unchanged(_weights(weights_file))
     rankers |= ablated() if ablate else {}
     rankers |= varied(rankers[LEARNED]) if sensitivity else {}
-    if file is not None:
-        messages, bad = _read(file, options)
+    if files:
+        messages, bad = _read(console, files, options)
     else:
         messages, bad = list(synthetic.log(synthetic.WORLDS[kind], random.Random(seed).random)), 0
     if len(messages) * last < _LEAST_TESTS:
@@ -137,12 +142,27 @@ def _weights(file: Path) -> Weights:
     return from_named(rows)
 
 
-def _read(file: Path, options: ImportOptions) -> tuple[list[Message], int]:
-    """The file's events by time (ties in the file's order), and the number of invalid rows."""
-    rows = list(read_rows(file, detect(file, options), latest_ms=time.time_ns() // 1_000_000))
-    messages = [_message(row, number) for number, row in enumerate(rows) if isinstance(row, Row)]
-    found = [message for message in messages if message is not None]
-    return sorted(found, key=lambda message: message.ts_ms), sum(isinstance(row, BadRow) for row in rows)
+def _read(console: Console, files: tuple[str, ...], options: ImportOptions) -> tuple[list[Message], int]:
+    """The files' events by time (ties in the files' order), and the number of invalid rows."""
+    latest_ms = time.time_ns() // 1_000_000
+    messages: list[Message] = []
+    bad = number = 0
+    with found_files(files) as paths, ImportScreen(console, paths, rejects=None) as screen:
+        layouts = [detect(path, options) for path in paths]
+        counts = Counts()
+        for path, layout in zip(paths, layouts, strict=True):
+            before = counts.pos
+            for row in read_rows(path, layout, latest_ms=latest_ms):
+                number += 1
+                if isinstance(row, BadRow):
+                    bad += 1
+                elif (message := _message(row, number)) is not None:
+                    messages.append(message)
+                if not number % _SHOW_EVERY_ROWS:
+                    counts.read, counts.rejected, counts.pos = number, bad, before + row.pos
+                    screen.moved(counts)
+            counts.pos = before + packed_size(path)
+    return sorted(messages, key=lambda message: message.ts_ms), bad
 
 
 def _catalogue(file: Path) -> tuple[dict[str, Content], int]:

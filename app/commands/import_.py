@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from app.adapters.postgres import Database
 from app.core.events import MAX_AHEAD_MS
 from app.errors import UserError
 from app.importing.backlog import wait_for_consumer, wait_for_relay
+from app.importing.inputs import files_argument, found_files, rejects_beside
 from app.importing.item_transfer import ItemImportCounts, transfer_items
 from app.importing.items import ItemColumns
 from app.importing.mapping import Columns, ImportOptions
@@ -32,7 +33,7 @@ _OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@files_argument(required=True)
 @click.option("--items", is_flag=True, help="The file is a catalogue: each row is an item.")
 @column_options
 @click.option(
@@ -50,12 +51,21 @@ _OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
     "--no-wait", is_flag=True, help="Do not pause, and do not wait for the relay and the consumer at the end."
 )
 def import_(
-    file: Path, items: bool, options: ImportOptions, rejected: Path | None, strict: bool, max_queued: int, no_wait: bool
+    files: tuple[str, ...],
+    items: bool,
+    options: ImportOptions,
+    rejected: Path | None,
+    strict: bool,
+    max_queued: int,
+    no_wait: bool,
 ) -> None:
-    """Import a log of events, or with --items a catalogue: CSV or JSON lines, gzipped or not.
+    """Import logs of events, or with --items catalogues.
+
+    FILE is CSV or other delimited text, JSON lines or arrays, Parquet, Arrow or Excel, plain or packed as gz, zst, bz2,
+    xz or zip; a folder or a glob of such files; archive.zip/ratings.csv for one file of an archive; or - for stdin.
 
     Events are stored as live ones are; old times are allowed. After an interruption run it again: stored events are
-    skipped. Invalid rows go to FILE.rejected.jsonl. The database is that of DATABASE_URL.
+    skipped. Invalid rows go to FILE.rejected.jsonl; for several files and for stdin, it is in this folder.
 
     The fields of an item are item_id, title, categories, tags (lists, or names with | between them), published_at,
     expires_at and hidden. A field without a column keeps its stored value.
@@ -64,40 +74,41 @@ def import_(
     if items:
         _refuse_options_of_events(click.get_current_context())
     database_url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
-    if rejected is not None and rejected.resolve() == file.resolve():
-        raise UserError(f"--rejected {rejected}: that is the file to import")
-    rejects = rejected or file.with_name(file.name + ".rejected.jsonl")
-    counts: Counts
-    run: Callable[[ImportScreen], Coroutine[None, None, str]]
-    if items:
-        catalogue = detect_items(file, options)
-        columns = describe_columns(catalogue.columns.fields)
-        counts = item_counts = ItemImportCounts()
-        run = partial(_run_items, file, catalogue, database_url, item_counts)
-    else:
-        log = detect(file, options)
-        columns = describe_columns(log.columns.fields, options.event_type)
-        counts = event_counts = ImportCounts()
-        run = partial(_run, file, log, database_url, event_counts, None if no_wait else max_queued)
-    console.print(columns, style="dim", highlight=False, soft_wrap=True)
-    prepare(database_url)
-    with RejectFile(rejects) as reject_file, ImportScreen(console, file, reject_file) as screen:
-        try:
-            notice = asyncio.run(run(screen))
-            code = 1 if strict and counts.rejected else 0
-        except KeyboardInterrupt:
-            notice, code = "Interrupted. Run the same command again: it continues where it stopped.", _INTERRUPTED
-        finally:
-            screen.close()
-            console.print(screen.summary(counts))
+    with found_files(files) as paths:
+        if rejected is not None and rejected.resolve() in [path.resolve() for path in paths]:
+            raise UserError(f"--rejected {rejected}: that is the file to import")
+        counts: Counts
+        run: Callable[[ImportScreen], Coroutine[None, None, str]]
+        if items:
+            catalogues = [(path, detect_items(path, options)) for path in paths]
+            columns = [describe_columns(layout.columns.fields) for _, layout in catalogues]
+            counts = item_counts = ItemImportCounts()
+            run = partial(_run_items, catalogues, database_url, item_counts)
+        else:
+            logs = [(path, detect(path, options)) for path in paths]
+            columns = [describe_columns(layout.columns.fields, options.event_type) for _, layout in logs]
+            counts = event_counts = ImportCounts()
+            run = partial(_run, logs, database_url, event_counts, None if no_wait else max_queued)
+        for line in dict.fromkeys(columns):
+            console.print(line, style="dim", highlight=False, soft_wrap=True)
+        prepare(database_url)
+        rejects = RejectFile(rejected or rejects_beside(paths))
+        with rejects, ImportScreen(console, paths, rejects) as screen:
+            try:
+                notice = asyncio.run(run(screen))
+                code = 1 if strict and counts.rejected else 0
+            except KeyboardInterrupt:
+                notice, code = "Interrupted. Run the same command again: it continues where it stopped.", _INTERRUPTED
+            finally:
+                screen.close()
+                console.print(screen.summary(counts))
     if notice:
         console.print(notice, highlight=False, soft_wrap=True)
     sys.exit(code)
 
 
 async def _run(
-    file: Path,
-    source: FileLayout[Columns],
+    logs: Sequence[tuple[Path, FileLayout[Columns]]],
     database_url: str,
     counts: ImportCounts,
     max_queued: int | None,
@@ -107,16 +118,18 @@ async def _run(
     now_ms = time.time_ns() // 1_000_000
     database = open_database(database_url)
     try:
-        await transfer(
-            file,
-            source,
-            database,
-            counts,
-            screen,
-            now_ms=now_ms,
-            latest_ms=now_ms + MAX_AHEAD_MS,
-            max_queued=max_queued,
-        )
+        for path, source in logs:
+            screen.begin(path)
+            await transfer(
+                path,
+                source,
+                database,
+                counts,
+                screen,
+                now_ms=now_ms,
+                latest_ms=now_ms + MAX_AHEAD_MS,
+                max_queued=max_queued,
+            )
         return await _settle(database, counts, screen) if max_queued else ""
     finally:
         await database.close(timeout_sec=1.0)
@@ -148,12 +161,17 @@ def _refuse_options_of_events(context: click.Context) -> None:
 
 
 async def _run_items(
-    file: Path, source: FileLayout[ItemColumns], database_url: str, counts: ItemImportCounts, screen: ImportScreen
+    catalogues: Sequence[tuple[Path, FileLayout[ItemColumns]]],
+    database_url: str,
+    counts: ItemImportCounts,
+    screen: ImportScreen,
 ) -> str:
     """Imports a catalogue, which needs no wait and no closing message."""
     database = open_database(database_url)
     try:
-        await transfer_items(file, source, database, counts, screen)
+        for path, source in catalogues:
+            screen.begin(path)
+            await transfer_items(path, source, database, counts, screen)
     finally:
         await database.close(timeout_sec=1.0)
     return ""

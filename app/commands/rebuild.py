@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from app.adapters import building, counted_events, generations
 from app.errors import DependencyDown, UserError
+from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
@@ -31,11 +31,11 @@ _MOST_PROCESSES: Final = 8
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@files_argument(required=False)
 @column_options
 @click.option("--drop", is_flag=True, help="Give up an unfinished rebuild and remove what it has made.")
 @click.option("--yes", is_flag=True, help="Swap even if the new sums hold fewer events than those that serve.")
-def rebuild(files: tuple[Path, ...], options: ImportOptions, drop: bool, yes: bool) -> None:
+def rebuild(files: tuple[str, ...], options: ImportOptions, drop: bool, yes: bool) -> None:
     """Make the features anew from the stored events, with the parameters of this release, and serve them.
 
     The present features serve and count meanwhile, and are swapped in one transaction at the end. FILES are logs as
@@ -51,8 +51,8 @@ def rebuild(files: tuple[Path, ...], options: ImportOptions, drop: bool, yes: bo
             asyncio.run(_drop(settings.database_url))
             console.print("No rebuild is unfinished now.")
             return
-        log = [LogFile(path, detect(path, options)) for path in files]
-        with RebuildScreen(console) as screen:
+        with found_files(files) as paths, RebuildScreen(console) as screen:
+            log = [LogFile(path, detect(path, options)) for path in paths]
             events = asyncio.run(_rebuild(settings, log, screen, yes=yes))
     except DependencyDown as error:
         raise UserError(f"{error}. Run the same command again: it goes on where it stopped.") from error

@@ -30,7 +30,7 @@ def load_demo(database_url: str) -> None:
     prepare(database_url)
     console = Console(file=sys.stderr)
     counts = ImportCounts()
-    with ImportScreen(console, SAMPLE, rejects=None) as screen:
+    with ImportScreen(console, [SAMPLE], rejects=None) as screen:
         asyncio.run(_load(database_url, counts, screen))
     console.print(
         f"Demo data: {counts.imported + counts.duplicates:,} purchases of a web shop, {counts.imported:,} of them new"

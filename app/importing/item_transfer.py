@@ -42,11 +42,13 @@ async def transfer_items(
     Raises `UserError` when the file cannot be read on, or Postgres stays away.
     """
     rows = read_items(path, source)
+    before = counts.pos
     batch: Batch[ItemRow] | None = await to_thread.run_sync(_take, rows)
     while batch is not None:
         ahead = None if batch.last else asyncio.create_task(to_thread.run_sync(_take, rows))
         try:
             await _write(batch, source.columns.absent, database, counts)
+            counts.pos = max(counts.pos, before + batch.pos)
         finally:
             following = await ahead if ahead else None
         watcher.rejected(batch.bad)
@@ -86,7 +88,6 @@ async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, cou
     counts.replaced += written.changed + repeated - repeated_alike
     counts.unchanged += len(items) - written.created - written.changed + repeated_alike
     counts.rejected += len(batch.bad)
-    counts.pos = max(counts.pos, batch.pos)
 
 
 def _same(one: ItemRow, other: ItemRow) -> bool:

@@ -1,25 +1,34 @@
-"""Reads the lines of a plain or gzipped file as bytes, with the position of each."""
+"""Reads the lines of a text file, unpacked and as UTF-8, with the number and the position of each."""
 
-import gzip
-import zlib
-from collections.abc import Iterator
+import codecs
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import Final
 
 from msgspec import Struct
 
 from app.errors import UserError
+from app.importing.streams import Damaged, open_bytes
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-_GZIP_MAGIC: Final = b"\x1f\x8b"
-_UTF8_BOM: Final = b"\xef\xbb\xbf"
-_UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
+BLOCK_BYTES: Final = 1 << 18
+_BOMS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+# A byte that no UTF-8 has stands for what cannot be decoded, so that the line that holds it is refused, and it alone.
+_BAD_BYTE: Final = "\udcff"
+codecs.register_error("reco-bad-byte", lambda error: (_BAD_BYTE, error.end))  # type: ignore[attr-defined]
 
 
-class FileLine(Struct, frozen=True):
-    """One line with its line end. `number` counts from 1; `pos` is the number of (compressed) bytes read so far.
+class FileLine(Struct, frozen=True, gc=False):
+    """One line without its line end; UTF-8, if its bytes could be decoded.
 
-    `whole` is False for a line longer than `MAX_LINE_BYTES`: it holds only the beginning of that line.
+    `number` counts from 1; `pos` is the number of bytes of the file read so far, as they are there. `whole` is False
+    for a line longer than `MAX_LINE_BYTES`: it holds only the beginning of that line.
     """
 
     number: int
@@ -28,30 +37,75 @@ class FileLine(Struct, frozen=True):
     whole: bool = True
 
 
-def read_lines(path: Path) -> Iterator[FileLine]:
-    """Raises `UserError` when the file cannot be opened, is UTF-16, or its compressed data is damaged."""
+def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[FileLine]:
+    """The file's lines. A byte order mark wins over `encoding`. A file without line feeds may use carriage returns.
+
+    Raises `UserError` for an unknown encoding, and what reading raises, with the line it came to.
+    """
+    decoder = _decoder(encoding)
     number = 0
+    rest = b""
+    cut = False  # inside a line that is too long
     try:
-        with path.open("rb") as file:
-            zipped = file.peek(2)[:2] == _GZIP_MAGIC
-            stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if zipped else file
-            while raw := stream.readline(MAX_LINE_BYTES):
-                number += 1
-                whole = raw.endswith(b"\n") or len(raw) < MAX_LINE_BYTES
-                if not whole:
-                    _pass_over(stream)
-                if number == 1:
-                    if raw.startswith(_UTF16_BOMS):
-                        raise UserError(f"{path} is UTF-16; convert it to UTF-8 first: iconv -f UTF-16 -t UTF-8")
-                    raw = raw.removeprefix(_UTF8_BOM)
-                yield FileLine(number, file.tell(), raw, whole)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: the compressed data is damaged after line {number}: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+        with open_bytes(path) as stream:
+            block = stream.read(BLOCK_BYTES)
+            block, decoder = _without_bom(block, decoder)
+            first = decoder(block, False)
+            line_feed = b"\r" if b"\r" in first and b"\n" not in first else b"\n"
+            text = first
+            while block:
+                pos = stream.pos()
+                lines = (rest + text).split(line_feed)
+                rest = lines.pop()
+                for raw in lines:
+                    if cut:
+                        cut = False
+                        continue
+                    number += 1
+                    long = len(raw) >= MAX_LINE_BYTES
+                    yield FileLine(number, pos, raw[:MAX_LINE_BYTES] if long else raw, not long)
+                if len(rest) >= MAX_LINE_BYTES:
+                    if not cut:
+                        number += 1
+                        yield FileLine(number, pos, rest[:MAX_LINE_BYTES], whole=False)
+                    cut, rest = True, b""
+                block = stream.read(BLOCK_BYTES)
+                text = decoder(block, not block)
+            rest += text
+            if rest and not cut:
+                yield FileLine(number + 1, stream.pos(), rest)
+    except Damaged as error:
+        raise UserError(f"{path}: the compressed data is damaged after line {number}: {error.cause}") from error
 
 
-def _pass_over(stream: IO[bytes]) -> None:
-    while rest := stream.readline(MAX_LINE_BYTES):
-        if rest.endswith(b"\n"):
-            return
+def _decoder(encoding: str) -> Callable[[bytes, bool], bytes]:
+    """A function of (bytes, whether they are the last) that gives UTF-8."""
+    try:
+        info = codecs.lookup(encoding)
+        decode = info.incrementaldecoder("reco-bad-byte").decode
+    except (LookupError, TypeError):
+        raise UserError(f"--encoding {encoding}: no such encoding; for example utf-8, utf-16 or latin-1") from None
+    if info.name in ("utf-8", "ascii"):
+        return lambda block, last: block
+
+    def transcode(block: bytes, last: bool) -> bytes:
+        try:
+            return decode(block, last).encode("utf-8", "surrogateescape")
+        except UnicodeError:  # UTF-16 and UTF-32 without a mark do not say which of their two forms this is
+            raise UserError(
+                f"--encoding {encoding}: the text does not begin as such; say {encoding}-le for example"
+            ) from None
+
+    return transcode
+
+
+def _without_bom(block: bytes, decoder: Callable[[bytes, bool], bytes]) -> tuple[bytes, Callable[[bytes, bool], bytes]]:
+    for mark, encoding in _BOMS:
+        if block.startswith(mark):
+            return block[len(mark) :], _decoder(encoding)
+    half = block[: len(block) & ~1][:200]
+    if len(half) >= 4 and not any(half[1::2]):  # ASCII as UTF-16 has a zero in each second byte
+        return block, _decoder("utf-16-le")
+    if len(half) >= 4 and not any(half[::2]):
+        return block, _decoder("utf-16-be")
+    return block, decoder

@@ -46,7 +46,7 @@ USUAL_TYPES: Final[dict[str, EventType]] = {
 class ImportOptions(Struct, frozen=True, kw_only=True):
     """The options given for a file; everything else is guessed. An empty column in `columns` unmaps the field.
 
-    `header` names the columns of a CSV file that has no header line.
+    `header` names the columns of a CSV file that has no header line. `quote` is empty where quotes are text.
     """
 
     columns: dict[str, str] = {}
@@ -55,6 +55,7 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     time_format: str = "auto"
     timezone: str = "UTC"
     delimiter: str | None = None
+    quote: str = '"'
     header: tuple[str, ...] = ()
     encoding: str = "utf-8"
 

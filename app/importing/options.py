@@ -35,10 +35,19 @@ _OPTIONS = (
         "--timezone", default="UTC", show_default=True, metavar="ZONE", help="For times that do not name their own."
     ),
     click.option(
-        "--delimiter", metavar="CHARACTER", help="Separator of CSV values; detected from the first line if not given."
+        "--delimiter",
+        metavar="TEXT",
+        help="Separator of CSV values, such as ';', tab or '::'; detected from the first line if not given.",
+    ),
+    click.option(
+        "--quote",
+        default='"',
+        show_default=True,
+        metavar="CHARACTER",
+        help="What surrounds CSV values that hold separators or line ends; none where quotes are text.",
     ),
     click.option("--header", metavar="NAMES", help="Comma-separated column names of a CSV file without a header line."),
-    click.option("--encoding", default="utf-8", show_default=True, help="Of a CSV file; JSON is always UTF-8."),
+    click.option("--encoding", default="utf-8", show_default=True, help="Of a text file; UTF-16 is found out."),
 )
 
 
@@ -54,6 +63,7 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
         time_format: str,
         timezone: str,
         delimiter: str | None,
+        quote: str,
         header: str | None,
         encoding: str,
         **kwargs: Any,
@@ -65,6 +75,7 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
             time_format=time_format,
             timezone=timezone,
             delimiter=_delimiter(delimiter),
+            quote=_quote(quote),
             header=tuple(name.strip() for name in header.split(",")) if header else (),
             encoding=encoding,
         )
@@ -86,7 +97,15 @@ def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
 def _delimiter(text: str | None) -> str | None:
     if text is None:
         return None
-    character = {"\\t": "\t", "tab": "\t"}.get(text, text)
-    if len(character) != 1 or character in '"\r\n':
-        raise click.BadParameter("one character is expected, or tab", param_hint="--delimiter")
-    return character
+    separator = {"\\t": "\t", "tab": "\t"}.get(text, text)
+    if not separator or set(separator) & set('"\r\n'):
+        raise click.BadParameter("one or more characters are expected, or tab", param_hint="--delimiter")
+    return separator
+
+
+def _quote(text: str) -> str:
+    if text == "none":
+        return ""
+    if len(text) != 1 or not text.isprintable():
+        raise click.BadParameter("one character is expected, or none", param_hint="--quote")
+    return text

@@ -13,11 +13,16 @@ from app.importing.rows import BadRow
 
 
 class RejectFile:
-    """JSON lines `{"line", "reason", "text"}`; created with the first rejected line, replaced by the next run."""
+    """JSON lines `{"file"?, "line", "reason", "text"}`; made with the first rejected line, replaced by the next run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[bytes] | None = None
+        self._of = ""
+
+    def begin(self, path: Path) -> None:
+        """The rows from here on are of this file."""
+        self._of = str(path)
 
     def __enter__(self) -> Self:
         if self.path.is_file():  # and not a device such as /dev/null
@@ -36,4 +41,5 @@ class RejectFile:
         for row in rows:
             if self._file is None:
                 self._file = self.path.open("wb")
-            self._file.write(msgspec.json.encode({"line": row.line, "reason": row.reason, "text": row.text}) + b"\n")
+            entry = {"line": row.line, "reason": row.reason, "text": row.text}
+            self._file.write(msgspec.json.encode({"file": self._of} | entry if self._of else entry) + b"\n")

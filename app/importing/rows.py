@@ -13,10 +13,12 @@ from app.importing.mapping import Columns, EventType
 from app.importing.times import time_parser
 
 _MAX_TITLE: Final = 500
+_MAX_ID: Final = 128
+_DAY_MS: Final = 24 * 3600 * 1000
 _PASSED_ON: Final = ("event_id", "title", "watch_time_sec", "percent_watched", "ended", "position")
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class Row(Struct, frozen=True, kw_only=True, gc=False):
     """One event of a file, checked. `line` counts from 1; `pos` is the number of bytes read of the file so far."""
 
     user_id: Id
@@ -55,21 +57,19 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
     """
     parse_time = time_parser(columns.time_format, columns.timezone, latest_ms=latest_ms)
     fields = columns.fields
-    time_column = fields["time"]
-    type_column = fields.get("event_type")
+    time_column, user_column, item_column = fields["time"], fields["user_id"], fields["item_id"]
+    session_column = fields.get("session_id")
+    title_column = fields.get("title")
+    event_type = _type_reader(columns)
     passed_on = [(field, fields[field]) for field in _PASSED_ON if field in fields]
+    only_title = {field for field, _ in passed_on} <= {"title"}
+    days: dict[int, str] = {}
 
-    def event_type(values: Mapping[str, Any]) -> EventType | None:
-        if type_column is None:
-            return columns.event_type
-        name = values.get(type_column)
-        try:
-            return columns.types[str(name).strip().lower()]
-        except KeyError:
-            pass
-        if absent(name):
-            raise Refused(f"{type_column}: the event type is missing")
-        raise Refused(f"{type_column}: {shown(name)} is not a known event type; say --map-type {str(name)[:40]}=click")
+    def day_of(ts_ms: int) -> str:
+        number = ts_ms // _DAY_MS
+        if (day := days.get(number)) is None:
+            day = days[number] = f"{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%d}"
+        return day
 
     def make(values: Mapping[str, Any], line: int, pos: int) -> Row | None:
         kind = event_type(values)
@@ -82,15 +82,27 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
             ts_ms = parse_time(time)
         except ValueError as error:
             raise Refused(f"{time_column}: {error}") from None
-        user_id = id_of(values, fields["user_id"])
-        if "session_id" in fields:
-            session_id = id_of(values, fields["session_id"])
-        else:  # without a session column, a day is a session
-            session_id = f"{user_id}:{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%d}"
+        user_id = id_of(values, user_column)
+        # Without a session column, a day is a session.
+        session_id = id_of(values, session_column) if session_column else f"{user_id}:{day_of(ts_ms)}"
+        item_id = id_of(values, item_column)
+        if only_title and kind != "watch" and _plain(user_id) and _plain(session_id) and _plain(item_id):
+            title = values.get(title_column) if title_column else None
+            if title is None or type(title) is str:
+                return Row(
+                    user_id=user_id,
+                    session_id=session_id,
+                    item_id=item_id,
+                    event_type=kind,
+                    ts_ms=ts_ms,
+                    title=title or None,
+                    line=line,
+                    pos=pos,
+                )
         found: dict[str, Any] = {
             "user_id": user_id,
             "session_id": session_id,
-            "item_id": id_of(values, fields["item_id"]),
+            "item_id": item_id,
             "event_type": kind,
             "ts_ms": ts_ms,
             "line": line,
@@ -112,6 +124,30 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
     return make
 
 
+def _type_reader(columns: Columns) -> Callable[[Mapping[str, Any]], EventType | None]:
+    column = columns.fields.get("event_type")
+    if column is None:
+        return lambda values: columns.event_type
+    types = columns.types
+
+    def read(values: Mapping[str, Any]) -> EventType | None:
+        name = values.get(column)
+        try:
+            return types[str(name).strip().lower()]
+        except KeyError:
+            pass
+        if absent(name):
+            raise Refused(f"{column}: the event type is missing")
+        raise Refused(f"{column}: {shown(name)} is not a known event type; say --map-type {str(name)[:40]}=click")
+
+    return read
+
+
+def _plain(text: str) -> bool:
+    """Whether this is surely a valid `Id`: the check of most, and much faster than a pattern."""
+    return len(text) <= _MAX_ID and text.isprintable()
+
+
 def clean_title(title: str) -> str:
     """One line of printable text, at most 500 characters."""
     text = "".join(letter if letter.isprintable() else " " for letter in title)
@@ -119,12 +155,14 @@ def clean_title(title: str) -> str:
 
 
 def id_of(values: Mapping[str, Any], column: str) -> str:
-    """The value as an id; whole numbers are ids. Raises `Refused`."""
+    """The value as an id without spaces around it; whole numbers are ids. Raises `Refused`."""
     value = values.get(column)
-    if isinstance(value, str) and value:
-        return value
+    if isinstance(value, str) and (text := value.strip(" \t")):
+        return text
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if isinstance(value, float) and value.is_integer():  # a workbook's numbers are all floats
+        return str(int(value))
     raise Refused(f"{column}: the value is missing" if absent(value) else f"{column}: {shown(value)} is not a valid id")
 
 

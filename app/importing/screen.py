@@ -1,8 +1,9 @@
-"""Shows an import on the terminal: progress bars with rate and time left, then the totals."""
+"""Shows an import on the screen: progress with rate and time left, then the totals."""
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -14,21 +15,34 @@ from rich.text import Text
 
 from app.importing.rejects import RejectFile
 from app.importing.rows import BadRow
+from app.importing.streams import packed_size
 from app.importing.transfer import Counts, Watcher
 
 _SHOWN_REASONS: Final = 3
 _COUNTED_REASONS: Final = 1_000
+_SAY_EVERY_SEC: Final = 5.0
 
 
 class ImportScreen(Watcher):
-    """A context manager that shows progress bars, if stderr is a terminal."""
+    """A context manager that shows progress bars, or a line now and then where stderr is no terminal."""
 
-    def __init__(self, console: Console, path: Path, rejects: RejectFile | None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        paths: Sequence[Path],
+        rejects: RejectFile | None,
+        *,
+        say_every_sec: float = _SAY_EVERY_SEC,
+    ) -> None:
+        self._say_every_sec = say_every_sec
+        self._console = console
         self._rejects = rejects
+        self._said = time.monotonic()
+        self._total = sum(map(packed_size, paths))
         self._reasons: Counter[str] = Counter()
         self._started = self._moved = time.monotonic()
         self._progress = bars(console, width=10)
-        self._reading = self._progress.add_task("Importing", total=path.stat().st_size, note="")
+        self._reading = self._progress.add_task("Importing", total=self._total, note="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -43,6 +57,11 @@ class ImportScreen(Watcher):
         """Freezes the bars, so that other text can follow."""
         self._progress.stop()
 
+    def begin(self, path: Path) -> None:
+        """The rows from here on are of this file."""
+        if self._rejects is not None:
+            self._rejects.begin(path)
+
     def moved(self, counts: Counts) -> None:
         self._moved = time.monotonic()
         note = f"{counts.read:,} rows, {self._rate(counts):,.0f}/s"
@@ -51,6 +70,7 @@ class ImportScreen(Watcher):
         if counts.queued:
             note += f"; {counts.queued:,} events wait for a relay"
         self._progress.update(self._reading, completed=counts.pos, note=note)
+        self._say(f"{counts.pos / max(self._total, 1):.0%}, {note}")
 
     def rejected(self, rows: Sequence[BadRow]) -> None:
         if self._rejects is not None:
@@ -60,7 +80,15 @@ class ImportScreen(Watcher):
                 self._reasons[row.reason] += 1
 
     def waiting(self, description: str) -> "WaitBar":
-        return WaitBar(self._progress, self._progress.add_task(description, total=None, note=""))
+        say = partial(self._say, f"{description}: ")
+        return WaitBar(self._progress, self._progress.add_task(description, total=None, note=""), say)
+
+    def _say(self, *words: str) -> None:
+        """Off a terminal, at most once in a while."""
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._said >= self._say_every_sec:
+            self._said = now
+            self._console.print(*words, sep="", highlight=False, soft_wrap=True)
 
     def summary(self, counts: Counts) -> Table:
         """The totals and the most frequent reasons; each row read is in exactly one total."""
@@ -97,7 +125,8 @@ def bars(console: Console, *, width: int) -> Progress:
 class WaitBar:
     """A bar for a wait: it fills as fewer events are left."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, task: TaskID, say: Callable[[str], None]) -> None:
+        self._say = say
         self._progress = progress
         self._task = task
         self._most = 0
@@ -111,6 +140,7 @@ class WaitBar:
             completed=done if self._most else total,
             note=f"{left:,} events left" if left else "",
         )
+        self._say(f"{left:,} events left")
 
 
 def describe_columns(fields: Mapping[str, str], event_type: str | None = None) -> str:

@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 
 class Counts(Struct):
-    """Counts of the file's rows so far. `pos`: bytes read. `queued`: events that wait for a relay."""
+    """Counts of the rows so far. `pos`: bytes read of all files. `queued`: events that wait for a relay."""
 
     read: int = 0
     rejected: int = 0
@@ -110,6 +110,7 @@ async def transfer(
     Raises `UserError` when the file cannot be read further, Postgres stays unreachable, or no relay publishes.
     """
     rows = read_rows(path, source, latest_ms=latest_ms)
+    before = counts.pos
     ids = RowIds()
     writer = Writer(now_ms=now_ms, shift_ms=shift_ms)
     step = max_queued // 10 if max_queued else 0
@@ -124,7 +125,7 @@ async def transfer(
         counts.imported += len(written.accepted)
         counts.duplicates += written.duplicates
         counts.rejected += len(rejected)
-        counts.pos = max(counts.pos, batch.pos)
+        counts.pos = max(counts.pos, before + batch.pos)
         counts.sample.add(written.accepted)
         unchecked += len(written.accepted)
         watcher.rejected(rejected)

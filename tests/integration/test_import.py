@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import asyncpg
 import msgspec
@@ -33,11 +33,12 @@ HEADER = "user,item,ts,type,title\n"
 class Command:
     """`reco import` as a process of its own."""
 
-    def __init__(self, database_url: str, *arguments: object) -> None:
+    def __init__(self, database_url: str, *arguments: object, stdin: IO[bytes] | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", "import", *map(str, arguments)],
             cwd=ROOT,
             env={"PATH": os.environ["PATH"], "DATABASE_URL": database_url},
+            stdin=stdin,
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -117,6 +117,11 @@ def test_lines_with_too_few_or_too_many_values(log: Path) -> None:
     assert told(rows) == [(2, "2 values, but there are 5 columns"), (3, "6 values, but there are 5 columns"), (4, "i")]
 
 
+def test_ids_are_trimmed(log: Path) -> None:
+    rows = read(log, "user, item, ts, type\nu1, i1 , 1700000000, view\n")
+    assert told(rows) == [(2, "i1")]
+
+
 def test_bytes_that_are_no_text(log: Path) -> None:
     content = HEADER.encode() + b"u,i,1700000000,view,caf\xe9\nu,i,1700000000,view,t\n"
     assert told(read(log, content)) == [(2, "not utf-8; say --encoding, for example latin-1"), (3, "i")]
@@ -159,12 +164,14 @@ def test_damaged_gzip_gives_what_stood_before_and_then_says_where(log: Path) -> 
     [
         (b"", {}, "is empty"),
         (b"\n  \n", {}, "is empty"),
-        (b'[{"user": 1}]', {}, "jq -c"),
-        (HEADER.encode("utf-16"), {}, "UTF-16"),
+        (b"1,2,3\n", {}, "first line holds data.*--header"),
+        (b"1,2,3\n", {"columns": {"user_id": "1"}}, "--header"),
+        (b"7z\xbc\xaf\x27\x1c....", {}, "a 7z archive"),
+        (b"\x00\x01\x02\n", {}, "of a known format: CSV"),
         (b"caf\xe9,user\n", {}, "--encoding"),
         (b"user,item,item,ts\n", {}, "two columns have the name item"),
         (b"a,b\n1,2\n", {}, "no column is known to be the user_id"),
-        (b"user,item,ts,type\n", {"encoding": "utf-32"}, "--encoding utf-32"),
+        (b"user,item,ts,type\n", {"encoding": "utf-32"}, "say utf-32-le"),
         (b"user,item,ts,type\n", {"encoding": "klingon"}, "no such encoding"),
     ],
 )

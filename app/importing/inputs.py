@@ -1,0 +1,106 @@
+"""Which files a command's arguments name: files, globs, folders, members of zip archives, and `-` for stdin."""
+
+import glob
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from app.errors import UserError
+from app.importing.streams import is_there, members_of
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+STDIN: Final = "-"
+_FORMATS: Final = (
+    *("csv", "tsv", "tab", "txt", "dat", "data", "json", "jsonl", "ndjson"),
+    *("parquet", "pq", "arrow", "arrows", "feather", "ipc", "xlsx", "xlsm", "xlsb", "xls", "ods", "zip"),
+)
+_PACKED: Final = ("gz", "gzip", "zst", "zstd", "bz2", "xz")
+_REJECTED: Final = ".rejected.jsonl"
+
+
+def files_argument(*, required: bool) -> Callable[[Command], Command]:
+    """The argument `files` of a click command; `found_files` says which files it names."""
+    return click.argument("files", nargs=-1, required=required, metavar="FILE..." if required else "[FILE]...")
+
+
+@contextmanager
+def found_files(arguments: Sequence[str]) -> Iterator[list[Path]]:
+    """The files in the order of the arguments, each once; those of a folder or a glob by name.
+
+    Stdin is copied to a temporary file, which is gone at the end. Raises `UserError` for what names no file.
+    """
+    with tempfile.TemporaryDirectory(prefix="reco-") as folder:
+        found: dict[Path, None] = {}
+        for argument in arguments:
+            found |= dict.fromkeys([_stdin(Path(folder))] if argument == STDIN else _named(argument))
+        yield list(found)
+
+
+def rejects_beside(paths: Sequence[Path]) -> Path:
+    """The usual file for rejected lines: beside the only input; for several, and for stdin, in this folder."""
+    if len(paths) == 1 and paths[0].name != STDIN:
+        path = paths[0]
+        beside = path if path.exists() else next(parent for parent in path.parents if parent.exists())
+        return beside.with_name(beside.name + _REJECTED)
+    return Path("stdin" + _REJECTED if len(paths) == 1 else "import" + _REJECTED)
+
+
+def _named(argument: str) -> list[Path]:
+    path = Path(argument)
+    if path.is_dir():
+        return _files_in(path)
+    if path.is_file():
+        return _of_archive(path)
+    if is_there(path) and not glob.has_magic(argument):
+        return [path]
+    matches = [Path(name) for name in sorted(glob.glob(argument, recursive=True)) if not name.endswith(_REJECTED)]
+    archive = next((parent for parent in path.parents if parent.is_file()), None)
+    if not matches and archive is not None:
+        pattern = path.relative_to(archive)
+        matches = [archive / name for name in members_of(archive) if Path(name).match(str(pattern))]
+    if not matches:
+        raise UserError(f"{argument}: there is no such file or folder")
+    return [file for match in matches for file in ([match] if not match.is_dir() else _files_in(match))]
+
+
+def _of_archive(path: Path) -> list[Path]:
+    """The file; several files of a zip archive that are all of the kinds that are read."""
+    names = members_of(path)
+    return [path / name for name in names] if len(names) > 1 and _parts_of_one(names) else [path]
+
+
+def _parts_of_one(names: Sequence[str]) -> bool:
+    """Whether the names differ in their numbers alone, as `part-0001.csv` and `part-0002.csv` do."""
+    return len({"".join(letter for letter in name if not letter.isdigit()) for name in names}) == 1
+
+
+def _files_in(folder: Path) -> list[Path]:
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    )
+    found = [path for path in files if _is_data(path)]
+    if not found:
+        raise UserError(f"{folder} holds no file that is read: {', '.join(_FORMATS)}, plain or packed")
+    return found
+
+
+def _is_data(path: Path) -> bool:
+    endings = path.name.lower().split(".")[1:]
+    while endings and endings[-1] in _PACKED:
+        endings.pop()
+    return bool(endings) and endings[-1] in _FORMATS and not path.name.endswith(_REJECTED)
+
+
+def _stdin(folder: Path) -> Path:
+    path = folder / STDIN
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
