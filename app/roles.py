@@ -13,6 +13,8 @@ from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
 from app.api import analytics, ingest, items, model, recommendations, root, rules, segment, users
 from app.api.refused_keys import RefusedKeys
+from app.console import page, sign_in
+from app.console.sessions import ConsoleSessions
 from app.core.events import Record
 from app.core.segment_rules import with_built_in
 from app.core.variants import Variants
@@ -151,12 +153,14 @@ class Api:
         self._refused_keys = RefusedKeys(database)
         self._wrong_keys = WrongKeys()
         keys = options.key_source(settings)
+        self._sessions = ConsoleSessions(database)
         self.access = Access(
             keys=None if keys is None else keys.current,
             take=None if self._limiter is None else self._limiter.take,
             refused=self._refused_keys.add,
             wrong_keys=self._wrong_keys,
             query_paths=frozenset([_BEACON_PATH] if settings.api_keys_in_query else []),
+            session=self._sessions.find,
         )
 
     def stages(self) -> list[list[TaskSpec]]:
@@ -189,6 +193,8 @@ class Api:
             *users.handlers(self._database, self._cache_written, self._histories.forget),
             *analytics.handlers(self._database, self._sla),
             *model.handlers(self._database),
+            *page.handlers(),
+            *sign_in.handlers(self._sessions, self.access),
         ]
 
     async def close(self) -> None:

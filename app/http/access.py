@@ -12,6 +12,7 @@ from msgspec import Struct
 from app import metrics
 from app.core.keys import Key, KeyRing
 from app.core.keys import Scope as KeyScope
+from app.http.console_cookie import check_origin, read_cookie
 from app.http.context import RequestContext, context_of
 from app.http.problems import ProblemError, retry_later
 from app.http.schema import call_of
@@ -41,7 +42,8 @@ class Access(Struct, frozen=True, kw_only=True):
     """Guards of the calls; None switches a guard off. `query_paths`: calls that take the key as `?key=` too.
 
     `refused` is told of each key that is refused: its name if it is valid and lacks the scope, why, the call, and the
-    request's id. `wrong_keys` limits them.
+    request's id. `wrong_keys` limits them. `session` finds the key of a session of the console; a key in the request
+    comes first.
     """
 
     keys: Callable[[], KeyRing] | None = None
@@ -49,6 +51,7 @@ class Access(Struct, frozen=True, kw_only=True):
     wrong_keys: WrongKeys | None = None
     take: Callable[[str], Awaitable[LimitDecision]] | None = None
     query_paths: frozenset[str] = frozenset()
+    session: Callable[[str, KeyRing], Awaitable[Key | None]] | None = None
 
 
 def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
@@ -72,7 +75,7 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
 async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
     context = context_of(scope)
     if access.keys is not None:
-        key = _key(scope, context, needs, access, access.keys())
+        key = await _key(scope, context, needs, access, access.keys())
         context.caller, context.caller_may_operate = key.name, key.allows("operate")
     if access.take is not None:
         decision = await access.take(context.caller or f"address:{client_network(scope)}")
@@ -86,9 +89,10 @@ async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
             raise retry_later(429, f"More than {decision.limit} requests in one window.", decision.reset_sec)
 
 
-def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: Access, ring: KeyRing) -> Key:
+async def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: Access, ring: KeyRing) -> Key:
     token = _token(scope, context, access.query_paths)
-    if token is None:
+    key = await _session_key(scope, context, access, ring) if token is None else check_token(scope, token, access, ring)
+    if key is None:
         metrics.API_REFUSED.labels("no_key").inc()
         raise ProblemError(
             401,
@@ -96,18 +100,33 @@ def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: Access,
             "or the key as the user name of basic authentication.",
             headers=_CHALLENGE,
         )
-    key = ring.find(token)
-    if key is None:
-        metrics.API_REFUSED.labels("unknown_key").inc()
-        name = token.partition(".")[0]
-        _tell(access, scope, context, None, f"wrong secret for {name}" if name in ring.keys else "unknown key")
-        if access.wrong_keys is not None:
-            access.wrong_keys.add(scope)
-        raise ProblemError(401, "The API key is not known.", headers=_CHALLENGE)
     if not key.allows(needs):
         metrics.API_REFUSED.labels("scope").inc()
         _tell(access, scope, context, key.name, f"lacks the scope {needs}")
         raise ProblemError(403, f"The API key {key.name} lacks the scope {needs}.")
+    return key
+
+
+def check_token(scope: Scope, token: str, access: Access, ring: KeyRing) -> Key:
+    """The key of this token. Raises a 401, or a 429 after too many wrong ones from the address."""
+    key = ring.find(token)
+    if key is None:
+        metrics.API_REFUSED.labels("unknown_key").inc()
+        name = token.partition(".")[0]
+        reason = f"wrong secret for {name}" if name in ring.keys else "unknown key"
+        _tell(access, scope, context_of(scope), None, reason)
+        if access.wrong_keys is not None:
+            access.wrong_keys.add(scope)
+        raise ProblemError(401, "The API key is not known.", headers=_CHALLENGE)
+    return key
+
+
+async def _session_key(scope: Scope, context: RequestContext, access: Access, ring: KeyRing) -> Key | None:
+    if access.session is None or (cookie := read_cookie(context.headers)) is None:
+        return None
+    key = await access.session(cookie, ring)
+    if key is not None:
+        check_origin(scope)
     return key
 
 

@@ -95,7 +95,7 @@ def document(
     a key is optional, so that a client made from the document of a test service works with any other.
     `examples`: one for each type that has one. `key_in_query`: paths that take the key in the query.
     """
-    calls = [(handler, found) for handler in handlers if (found := call_of(handler)) is not None]
+    calls = [(handler, found) for handler in handlers if (found := call_of(handler)) is not None and found.documented]
     calls.sort(key=lambda entry: list(_TAGS).index(entry[1].tag))
     taken = [item.body for _, item in calls if item.body is not None]
     answered = [kind for _, item in calls for kind in item.answers.values() if not isinstance(kind, str | None)]

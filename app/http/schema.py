@@ -29,7 +29,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `needs`: the scope of the API key, None for a call without a key. `query` and `body`: types. `answers`: by status a
     type, None for no body, or a media type when the body is not JSON. `headers`: OpenAPI parameters. `tag` groups the
-    calls.
+    calls. Without `documented` the call is not in the OpenAPI document: it is the console's own.
     """
 
     needs: KeyScope | None
@@ -38,6 +38,7 @@ class Call(Struct, frozen=True, kw_only=True):
     query: type[Struct] | None = None
     body: Any = None
     headers: Sequence[Mapping[str, Any]] = ()
+    documented: bool = True
 
 
 def call(**described: Any) -> dict[str, Any]:

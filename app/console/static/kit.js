@@ -1,0 +1,71 @@
+// What every view uses: templates, calls of the API, and how figures are written.
+import { h, render, Component } from "./vendor/preact.mjs";
+import htm from "./vendor/htm.mjs";
+
+export { render, Component };
+export const html = htm.bind(h);
+
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super([problem.detail, ...(problem.errors || []).map(error => `${error.path}: ${error.message}`)].join(" "));
+    this.status = status;
+  }
+}
+
+// Paths are relative, so that the console also works behind a proxy that serves it under a prefix.
+export async function call(method, path, body) {
+  const headers = { "X-Reco-Console": "1" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw new ApiError(0, { detail: "The service does not answer." });
+  }
+  const text = await answer.text();
+  let found = null;
+  try { found = text ? JSON.parse(text) : null; } catch { found = null; }
+  if (!answer.ok) {
+    if (answer.status === 401 && path !== "console/session") dispatchEvent(new Event("signed-out"));
+    throw new ApiError(answer.status, found || { detail: `The service answers ${answer.status}.` });
+  }
+  return found;
+}
+
+export const get = (path, query = {}) => call("GET", path + asQuery(query));
+export const post = (path, body) => call("POST", path, body);
+export const idPath = (path, id) => `${path}/${encodeURIComponent(id)}`;
+
+function asQuery(query) {
+  const chosen = Object.entries(query).filter(([, value]) => value !== "" && value !== undefined && value !== null);
+  return chosen.length ? "?" + new URLSearchParams(chosen) : "";
+}
+
+export function count(value) {
+  return value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en");
+}
+
+export function rate(value) {
+  if (value === null || value === undefined) return "–";
+  return `${value >= 10 ? count(value) : value.toFixed(1)}/s`;
+}
+
+export function percent(value) {
+  return value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`;
+}
+
+export function duration(ms) {
+  if (ms === null || ms === undefined) return "–";
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 120_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 7_200_000) return `${Math.round(ms / 60_000)} min`;
+  return `${Math.round(ms / 3_600_000)} h`;
+}
+
+export function time(value) {
+  return value ? new Date(value).toLocaleString("en-GB", { dateStyle: "short", timeStyle: "medium" }) : "–";
+}
+
+export function Problem({ error }) {
+  return error ? html`<p class="notice bad" role="alert">${error.message}</p>` : null;
+}

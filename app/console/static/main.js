@@ -1,0 +1,91 @@
+// Signs in, and shows the view that the address names.
+import { html, render, Component, call, get, Problem } from "./kit.js";
+import { VIEWS } from "./views.js";
+
+class SignIn extends Component {
+  async submit(event) {
+    event.preventDefault();
+    try {
+      this.props.onSession(await call("POST", "console/session", { key: this.key.value }));
+    } catch (error) {
+      this.setState({ error });
+    }
+  }
+
+  componentDidMount() { this.key.focus(); }
+
+  render(_, { error }) {
+    return html`<main id="main" class="sign-in"><form class="card stack" onSubmit=${event => this.submit(event)}>
+      <h1>Reco console</h1>
+      <label>API key <input type="password" name="key" autocomplete="current-password" required maxlength="256"
+        ref=${input => { this.key = input; }} aria-describedby="about-key" /></label>
+      <p id="about-key" class="quiet small">The key is checked and not kept. You stay signed in for twelve hours.${" "}
+        <code>reco key new NAME</code> makes a key; its scopes decide what you see here.</p>
+      <${Problem} error=${error} />
+      <button>Sign in</button>
+    </form></main>`;
+  }
+}
+
+class Console extends Component {
+  constructor() {
+    super();
+    this.state = { view: viewOf(location.hash) };
+    this.follow = () => {
+      // The link that skips the navigation goes to #main, which is no view.
+      if (location.hash === "#main") { document.getElementById("main").focus(); return; }
+      this.setState({ view: viewOf(location.hash) }, () => document.getElementById("main").focus());
+    };
+  }
+
+  componentDidMount() { addEventListener("hashchange", this.follow); }
+  componentWillUnmount() { removeEventListener("hashchange", this.follow); }
+
+  render({ session, onSignOut }, { view }) {
+    const allowed = VIEWS.filter(({ needs }) => needs.every(scope => session.scopes.includes(scope)));
+    const shown = allowed.find(({ name }) => name === view) || allowed[0];
+    if (!shown) return html`<main id="main" tabindex="-1"><p class="notice">The key ${session.name} has no scope that the console can use.</p><button onClick=${onSignOut}>Sign out</button></main>`;
+    document.title = `${shown.title} · Reco console`;
+    return html`<header>
+      <h1>Reco</h1>
+      <nav aria-label="Views">${allowed.map(({ name, title }) => html`<a href=${"#" + name}
+        aria-current=${name === shown.name ? "page" : undefined}>${title}</a>`)}</nav>
+      <div class="who small"><a href="docs">API</a>${session.keys
+        ? html`<span class="quiet">${session.name}</span><button class="plain" onClick=${onSignOut}>Sign out</button>`
+        : html`<span class="quiet">no keys are set</span>`}</div>
+    </header>
+    <main id="main" tabindex="-1"><${shown.view} session=${session} key=${shown.name} /></main>`;
+  }
+}
+
+class App extends Component {
+  componentDidMount() {
+    addEventListener("signed-out", () => this.setState({ session: { keys: true, name: null, scopes: [] } }));
+    this.load();
+  }
+
+  async load() {
+    try {
+      this.setState({ session: await get("console/session"), error: null });
+    } catch (error) {
+      this.setState({ error });
+      setTimeout(() => this.load(), 2000);
+    }
+  }
+
+  async signOut() {
+    this.setState({ session: await call("DELETE", "console/session") });
+  }
+
+  render(_, { session, error }) {
+    if (!session) return error ? html`<main id="main"><${Problem} error=${error} /></main>` : html`<main id="main"></main>`;
+    if (session.keys && !session.name) return html`<${SignIn} onSession=${session => this.setState({ session })} />`;
+    return html`<${Console} session=${session} onSignOut=${() => this.signOut()} />`;
+  }
+}
+
+function viewOf(hash) {
+  return hash.slice(1).split("/")[0];
+}
+
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,42 @@
+"""The cookie of the console's sessions, and what keeps other sites from using it."""
+
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+
+from litestar.types import Scope
+
+from app.http.context import context_of
+from app.http.problems import ProblemError
+
+NAME: Final = "reco_console"
+# A page of another site cannot send it: the browser would ask first, and CORS does not allow it.
+PROOF_HEADER: Final = b"x-reco-console"
+_MAX_COOKIE_BYTES: Final = 4096
+_SAFE: Final = ("GET", "HEAD")
+
+
+def read_cookie(headers: Mapping[bytes, bytes]) -> str | None:
+    """The session in a request's cookies."""
+    sent = headers.get(b"cookie")
+    if sent is None or len(sent) > _MAX_COOKIE_BYTES or NAME.encode() not in sent:
+        return None
+    try:
+        found = SimpleCookie(sent.decode("latin-1")).get(NAME)
+    except CookieError:
+        return None
+    return found.value if found else None
+
+
+def set_cookie(scope: Scope, value: str, max_age_sec: int) -> tuple[bytes, bytes]:
+    """The header that sets the cookie; an age of 0 removes it. `Secure` where the browser speaks https."""
+    forwarded = context_of(scope).headers.get(b"x-forwarded-proto")
+    secure = scope.get("scheme") == "https" or forwarded == b"https"
+    text = f"{NAME}={value}; Path=/; Max-Age={max_age_sec}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+    return b"set-cookie", text.encode("latin-1")
+
+
+def check_origin(scope: Scope) -> None:
+    """Raises a 403 for a change that the console's own page did not send."""
+    if scope.get("method") not in _SAFE and PROOF_HEADER not in context_of(scope).headers:
+        raise ProblemError(403, "A session of the console changes something only with the header X-Reco-Console.")

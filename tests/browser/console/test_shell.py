@@ -1,0 +1,70 @@
+"""The console's shell: signing in and out, by keyboard too, and what the page allows itself."""
+
+import pytest
+
+from tests.browser.console.looking import (
+    OPS_TOKEN,
+    await_text,
+    click,
+    fill,
+    look,
+    opened,
+    press,
+    shown,
+    text_of,
+)
+from tests.support.chromium import Chromium, Tab
+from tests.support.service import Service, eventually
+
+pytestmark = pytest.mark.slow
+
+
+def test_person_signs_in_and_out_and_the_script_cannot_read_the_session(
+    console: Service, browser: Chromium, axe: str
+) -> None:
+    tab = browser.open(f"{console.url}/console")
+    await_text(tab, "API key")
+    look(tab, axe, "sign-in")
+    fill(tab, "input[name=key]", "ops.guess")
+    press(tab, "Enter")
+    await_text(tab, "The API key is not known.")
+    look(tab, axe, "sign-in-refused")
+    fill(tab, "input[name=key]", OPS_TOKEN)
+    press(tab, "Enter")
+    eventually(lambda: shown(tab, "nav"), describe=lambda: text_of(tab))
+    assert tab.run("document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)") == "{}{}"
+    click(tab, "Ranking")
+    await_text(tab, "Version ")
+    look(tab, axe, "ranking")
+    click(tab, "Sign out")
+    await_text(tab, "API key")
+    assert tab.run("fetch('model').then(answer => answer.status)") == 401
+
+
+def test_keyboard_reaches_every_view(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console)
+    assert focused_after(tab, "Skip to the content") == 1
+    press(tab, "Enter")
+    eventually(lambda: tab.run("document.activeElement.id") == "main")
+    for label in tab.run("[...document.querySelectorAll('nav a')].map(link => link.innerText)"):
+        focused_after(tab, label)
+        press(tab, "Enter")
+        eventually(lambda label=label: tab.run("document.title").startswith(label))
+
+
+def test_page_runs_no_script_that_is_not_its_own(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console)
+    inline = (
+        "const one = document.createElement('script'); one.textContent = 'window.evil = 1'; document.body.append(one)"
+    )
+    assert tab.run(f"{inline}; window.evil === undefined") is True
+
+
+def focused_after(tab: Tab, label: str) -> int:
+    """How many times a person presses Tab from the top of the page until the link with this name has the focus."""
+    tab.run("document.body.tabIndex = -1; document.body.focus()")
+    for times in range(1, 20):
+        press(tab, "Tab")
+        if tab.run("document.activeElement.innerText") == label:
+            return times
+    raise AssertionError(f"Tab does not reach {label}")
