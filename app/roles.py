@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from app import metrics, options
 from app.adapters import ingest as ingest_adapter
 from app.adapters.history_cache import HistoryCache
-from app.adapters.ingest import InsertStatus
+from app.adapters.ingest import Inserted, InsertStatus
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
 from app.api import analytics, ingest, items, model, recommendations, root, rules, segment, users
@@ -28,6 +28,7 @@ from app.ingest.notifier import Notifier
 from app.serving.candidate_caches import CandidateCaches
 from app.serving.change_feed import ChangeFeed
 from app.serving.histories import Histories
+from app.serving.own_writes import OwnWrites
 from app.serving.recommender import Recommender
 from app.settings import Settings
 from app.supervisor import TaskSpec
@@ -123,9 +124,11 @@ class Api:
         self._settings = settings
         self._database = database
         self._cache_written = cache_written
+        self._own_writes = OwnWrites(cache, max_events=settings.online_cache_memory_max_keys)
         self._histories = Histories(
             database,
             cache,
+            self._own_writes,
             strict_cache=settings.online_cache_strict_backend,
             cache_timeout_sec=settings.online_cache_redis_timeout_sec,
             max_keys=settings.online_cache_memory_max_keys,
@@ -205,11 +208,21 @@ class Api:
 
     async def _insert(self, records: Sequence[Record]) -> list[InsertStatus]:
         async with self._database.connection() as connection:
-            return await ingest_adapter.insert_events(connection, records)
+            inserted = await ingest_adapter.insert_events(connection, records)
+        await self._add_own_writes(records, inserted)
+        return inserted.statuses
 
     async def _insert_atomic(self, records: Sequence[Record]) -> list[InsertStatus]:
         async with self._database.connection() as connection:
-            return await ingest_adapter.insert_all_or_none(connection, records)
+            inserted = await ingest_adapter.insert_all_or_none(connection, records)
+        if "conflict" not in inserted.statuses:
+            await self._add_own_writes(records, inserted)
+        return inserted.statuses
+
+    async def _add_own_writes(self, records: Sequence[Record], inserted: Inserted) -> None:
+        """After the commit and before the answer, so that the client's next request finds them."""
+        accepted = [record for record, status in zip(records, inserted.statuses, strict=True) if status == "accepted"]
+        await self._own_writes.add(accepted, erasures=inserted.erasures)
 
     async def _try_insert(self) -> None:
         async with self._database.connection() as connection:

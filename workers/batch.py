@@ -26,7 +26,7 @@ from app.core.model import Model
 from app.core.pairing import PairTerms
 from app.core.ranking_samples import RankingSample
 from app.errors import DependencyDown, describe
-from workers.contents import item_ids_of, sessions_of
+from workers.contents import event_keys_of, item_ids_of, sessions_of
 from workers.incoming import Incoming, dead_letter
 from workers.sampler import BatchSampler, Sampler
 
@@ -40,8 +40,8 @@ _CHUNK: Final = 50
 
 
 class Applied(Struct):
-    """What became of a batch: events counted, duplicates, dead letters; histories to write through to the cache, and
-    samples for the learner.
+    """What became of a batch: events counted, duplicates, dead letters; histories to write through to the cache, the
+    keys of the events that they count by now (`own_writes.keys_of`), and samples for the learner.
 
     `done`: how many records that is, from the first one on. `generation`: the one of the histories.
     """
@@ -51,6 +51,7 @@ class Applied(Struct):
     dead: int = 0
     done: int = 0
     histories: dict[str, Versioned] = field(default_factory=dict)
+    event_keys: dict[str, bytes] = field(default_factory=dict)
     samples: list[RankingSample] = field(default_factory=list)
     generation: int | None = None
 
@@ -63,6 +64,8 @@ class Applied(Struct):
             if other.generation != self.generation:
                 self.histories, self.generation = {}, other.generation  # those of before are read from the new tables
             self.histories.update(other.histories)
+            for user_id, keys in other.event_keys.items():
+                self.event_keys[user_id] = self.event_keys.get(user_id, b"") + keys
         self.samples += other.samples
 
 
@@ -239,6 +242,7 @@ class FeatureWriter:
             counted=len(fresh),
             duplicates=len(messages) - len(fresh),
             histories=current,
+            event_keys=event_keys_of(messages),
             samples=samples,
             generation=self._generation.number,
         )

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from app import metrics
 from app.adapters import cache_epoch, kafka
-from app.adapters.history_cache import HistoryCache
+from app.adapters.history_cache import HistoryCache, Settled
 from app.adapters.postgres import Database
 from app.core.batch_size import BatchSize
 from app.core.brake import Brake
@@ -137,7 +137,10 @@ class FeatureConsumer:
         """Before the offsets are committed: a crash in between delivers the batch again, with its users."""
         if self._cache is None or not applied.histories:
             return
-        if not await cache_epoch.write_through(self._database, self._cache, applied.histories, applied.generation):
+        settled = Settled(counted=applied.event_keys)
+        if not await cache_epoch.write_through(
+            self._database, self._cache, applied.histories, applied.generation, settled
+        ):
             metrics.CONSUMER_ERRORS.labels("redis").inc()
 
     def _assignment(self) -> str:
@@ -176,7 +179,7 @@ class FeatureConsumer:
                 await self._write_through(applied)
                 if self._learner is not None:
                     self._learner.offer(applied.samples)
-                applied.histories, applied.samples = {}, []
+                applied.histories, applied.event_keys, applied.samples = {}, {}, []
                 if error is not None:
                     self._waits(outage, error)
                     wait_sec = self._wait_sec(error, len(part), outage.failures)

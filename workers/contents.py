@@ -1,9 +1,10 @@
-"""The items and sessions that a batch of messages names."""
+"""The items, sessions and events that a batch of messages names."""
 
 from collections.abc import Sequence
 
 from app.adapters.sessions import Session
 from app.core.messages import ImpressionMessage, Message
+from app.core.own_writes import keys_of
 
 
 def item_ids_of(messages: Sequence[Message]) -> set[str]:
@@ -25,3 +26,12 @@ def sessions_of(messages: Sequence[Message]) -> dict[str, Session]:
             if held is None or message.ts_ms < held.started_ms:
                 found[message.session_id] = Session(message.user_id, message.ts_ms)
     return found
+
+
+def event_keys_of(messages: Sequence[Message]) -> dict[str, bytes]:
+    """By user, the keys of the events that a history holds, duplicates included: they are counted by now."""
+    found: dict[str, list[str]] = {}
+    for message in messages:
+        if not isinstance(message, ImpressionMessage):
+            found.setdefault(message.user_id, []).append(message.event_id)
+    return {user_id: keys_of(event_ids) for user_id, event_ids in found.items()}

@@ -17,7 +17,7 @@ from app.adapters import (
     outbox,
     statistics,
 )
-from app.adapters.history_cache import HistoryCache, Versioned
+from app.adapters.history_cache import HistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
@@ -108,7 +108,11 @@ class Maintenance:
             # A version is at least the milliseconds at which its row was made: above the rows of before the erasure.
             erased = {one.user_id: Versioned(int(one.erased_at.timestamp() * 1000), b"") for one in unfinished}
             await cache_epoch.write_through(
-                self._database, self._cache, erased | stored, serving[0] if serving else None
+                self._database,
+                self._cache,
+                erased | stored,
+                serving[0] if serving else None,
+                Settled(erased={one.user_id: one.number for one in unfinished}),
             )
         return (await erasures.finish(self._database, unfinished)).events
 

@@ -12,7 +12,7 @@ import structlog
 
 from app import metrics
 from app.adapters import sql
-from app.adapters.history_cache import HistoryCache, Versioned
+from app.adapters.history_cache import NOTHING_SETTLED, HistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
 from app.errors import DependencyDown
 
@@ -46,7 +46,11 @@ async def confirm(connection: "Connection", redis: str) -> bytes:
 
 
 async def write_through(
-    database: Database, cache: HistoryCache, histories: Mapping[str, Versioned], generation: int | None = None
+    database: Database,
+    cache: HistoryCache,
+    histories: Mapping[str, Versioned],
+    generation: int | None = None,
+    settled: Settled = NOTHING_SETTLED,
 ) -> bool:
     """Writes histories to the cache after their commit. False when the cache did not take them: then a new epoch
     makes what it holds count as missing. Raises `DependencyDown` for Postgres alone.
@@ -62,7 +66,7 @@ async def write_through(
     if generation is not None and generation != serving:
         return True
     with contextlib.suppress(DependencyDown):
-        await cache.put_many(histories, epoch)
+        await cache.put_many(histories, epoch, settled)
         return True
     async with database.connection() as connection:
         await renew(connection)

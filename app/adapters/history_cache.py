@@ -1,10 +1,12 @@
-"""The cache of users' histories: versioned, so that a late write never wins. This one is in process memory."""
+"""The cache of users' histories: versioned, so that a late write never wins; and of the own writes that they may not
+count yet. This one is in process memory.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class Versioned(Struct, frozen=True):
@@ -14,11 +16,36 @@ class Versioned(Struct, frozen=True):
     history: bytes
 
 
+class OwnLog(Struct, frozen=True):
+    """A user's own writes as `app.core.own_writes` encodes them, and the number of the user's last erasure (0: none):
+    what was stored before it does not count.
+    """
+
+    erasures: int
+    records: bytes
+
+
 class CachedHistories(Struct, frozen=True):
-    """The histories that the cache holds. `epoch` is for adding the others; None: they cannot be added."""
+    """The histories that the cache holds. `epoch` is for adding the others; None: they cannot be added. `own`: what
+    the cache holds of the own writes of users, of those without a history as well. Where it gives no history, Postgres
+    has to be asked for the user's last erasure, too.
+    """
 
     histories: dict[str, Versioned]
     epoch: bytes | None
+    own: dict[str, OwnLog] = field(default_factory=dict)
+
+
+class Settled(Struct, frozen=True):
+    """The own writes that are gone with a write of histories, by user: `counted` are the keys of events that these
+    histories count, `erased` the number of the erasure that they follow.
+    """
+
+    counted: Mapping[str, bytes] = {}
+    erased: Mapping[str, int] = {}
+
+
+NOTHING_SETTLED: Final = Settled()
 
 
 class HistoryCache(Protocol):
@@ -26,11 +53,18 @@ class HistoryCache(Protocol):
         """The cached histories of these users. Raises `DependencyDown`."""
         ...
 
-    async def put_many(self, histories: Mapping[str, Versioned], epoch: bytes) -> None:
+    async def put_many(
+        self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
+    ) -> None:
         """Stores each history unless a newer version of the same epoch is cached. Raises `DependencyDown`.
 
         `epoch`: of `get_many` before the histories were read from Postgres, or read after they were committed.
+        `settled`: of users in `histories`.
         """
+        ...
+
+    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
+        """Adds to the own writes of users. False: this cache does not keep them now. Raises `DependencyDown`."""
         ...
 
 
@@ -50,7 +84,9 @@ class MemoryHistoryCache:
         fresh = {user_id: entry[1] for user_id, entry in entries if entry is not None and entry[0] > now}
         return CachedHistories(fresh, b"")
 
-    async def put_many(self, histories: Mapping[str, Versioned], epoch: bytes) -> None:
+    async def put_many(
+        self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
+    ) -> None:
         now = time.monotonic()
         for user_id, written in histories.items():
             held = self._entries.pop(user_id, None)
@@ -58,3 +94,6 @@ class MemoryHistoryCache:
             self._entries[user_id] = held if held is not None and keep else (now + self._ttl_sec, written)
         while len(self._entries) > self._max_keys:
             self._entries.pop(next(iter(self._entries)))
+
+    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
+        return False

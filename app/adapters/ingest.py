@@ -5,10 +5,14 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import Struct
+
 from app.adapters import sql
 from app.core.events import Record
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from app.adapters.postgres import Connection
 
 InsertStatus = Literal["accepted", "duplicate", "conflict"]
@@ -16,8 +20,17 @@ InsertStatus = Literal["accepted", "duplicate", "conflict"]
 _SQL = sql.load(__file__)
 
 
-async def insert_events(connection: "Connection", records: Sequence[Record]) -> list[InsertStatus]:
-    """Stores the new ones among the records with their outbox rows, and tells for each, in order, what became of it.
+class Inserted(Struct, frozen=True):
+    """`statuses`: what became of each record, in order. `erasures`: the number of the last erasure of any user before
+    the first of them was stored; 0: there was none, or all were stored before.
+    """
+
+    statuses: list[InsertStatus]
+    erasures: int = 0
+
+
+async def insert_events(connection: "Connection", records: Sequence[Record]) -> Inserted:
+    """Stores the new ones among the records with their outbox rows.
 
     All or none, in one statement. An id that is stored already, or that stands twice in `records`, is a duplicate
     when the content is the same and a conflict otherwise. Raises asyncpg's errors.
@@ -26,12 +39,16 @@ async def insert_events(connection: "Connection", records: Sequence[Record]) -> 
     for record in records:
         first.setdefault(record.event_id, record)
     inserted: set[str] = set()
+    erasures: int | None = None
     stored: dict[str, bytes] = {}
     rows = list(first.values())
     while rows:
-        inserted |= await _insert(connection, rows)
+        found = await _insert(connection, rows)
+        if found:
+            inserted.update([row[0] for row in found])
+            erasures = found[0][1] if erasures is None else erasures
         if len(inserted) == len(records):
-            return ["accepted"] * len(records)
+            return Inserted(["accepted"] * len(records), erasures or 0)
         known = [record for record in rows if record.event_id not in inserted]
         if known:
             hashes = await connection.fetch(_SQL["content_hashes"], [record.event_id for record in known])
@@ -39,12 +56,12 @@ async def insert_events(connection: "Connection", records: Sequence[Record]) -> 
         # What was there and is gone again, erased between the two statements, is new after all.
         rows = [record for record in known if record.event_id not in stored]
     stored |= {event_id: first[event_id].content_hash for event_id in inserted}
-    return [_outcome(record, first, inserted, stored) for record in records]
+    return Inserted([_outcome(record, first, inserted, stored) for record in records], erasures or 0)
 
 
-async def _insert(connection: "Connection", rows: Sequence[Record]) -> set[str]:
-    """Inserts those whose ids are not taken, and returns their ids."""
-    found = await connection.fetch(
+async def _insert(connection: "Connection", rows: Sequence[Record]) -> "list[asyncpg.Record]":
+    """Inserts those whose ids are not taken. Their ids, each with the number of the last erasure."""
+    found: list[asyncpg.Record] = await connection.fetch(
         _SQL["insert_events"],
         [r.event_id for r in rows],
         [r.event_type for r in rows],
@@ -57,7 +74,7 @@ async def _insert(connection: "Connection", rows: Sequence[Record]) -> set[str]:
         [r.topic for r in rows],
         [r.traceparent for r in rows],
     )
-    return {row[0] for row in found}
+    return found
 
 
 def _outcome(record: Record, first: dict[str, Record], inserted: set[str], stored: dict[str, bytes]) -> InsertStatus:
@@ -66,17 +83,17 @@ def _outcome(record: Record, first: dict[str, Record], inserted: set[str], store
     return "duplicate" if stored[record.event_id] == record.content_hash else "conflict"
 
 
-async def insert_all_or_none(connection: "Connection", records: Sequence[Record]) -> list[InsertStatus]:
+async def insert_all_or_none(connection: "Connection", records: Sequence[Record]) -> Inserted:
     """As `insert_events`, but when one of them is a conflict, nothing is stored."""
     transaction = connection.transaction()
     await transaction.start()
     try:
-        outcomes = await insert_events(connection, records)
+        inserted = await insert_events(connection, records)
     except BaseException:
         await transaction.rollback()
         raise
-    await (transaction.rollback() if "conflict" in outcomes else transaction.commit())
-    return outcomes
+    await (transaction.rollback() if "conflict" in inserted.statuses else transaction.commit())
+    return inserted
 
 
 async def try_insert(connection: "Connection") -> None:

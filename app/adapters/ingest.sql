@@ -32,7 +32,7 @@ queued AS (
     JOIN inserted USING (event_id)
     ORDER BY position
 )
-SELECT event_id FROM inserted;
+SELECT event_id, coalesce((SELECT number FROM last_erasure), 0) FROM inserted;
 
 -- name: content_hashes
 SELECT event_id, content_hash FROM events WHERE event_id = ANY ($1::text[]);

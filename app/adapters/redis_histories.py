@@ -1,4 +1,5 @@
-"""The cache of histories in Redis, shared by all processes; it serves only what is known to be as new as Postgres.
+"""The cache of histories and of own writes in Redis, shared by all processes; it serves only what is known to be as new
+as Postgres.
 
 What a probe has learnt is trusted for a second: that this Redis takes writes, and that the cache epoch belongs to this
 very server and its data.
@@ -18,18 +19,21 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
 from app import metrics
-from app.adapters.history_cache import CachedHistories, Versioned
+from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, OwnLog, Settled, Versioned
 from app.adapters.redis_client import open_redis
-from app.core import cache_entry
+from app.core import cache_entry, own_writes
 from app.core.breaker import Breaker
 from app.errors import DependencyDown, describe
 
 _HISTORIES: Final = "reco:history.v2:"
+# The number in the head of an entry is that of the user's last erasure; the own writes follow.
+_OWN_WRITES: Final = "reco:own.v1:"
 _PROBE: Final = "reco:history.probe"
 # Of the release before 0.2.0. It reads these after a rollback, so a history that changes is removed there.
 _FORMER: Final = "reco:history:"
 
 _NO_EPOCH: Final = bytes(cache_entry.EPOCH_BYTES)
+_NO_ERASURE: Final = bytes(8)
 _CONFIRM_SEC: Final = 1.0
 _TRUST_SEC: Final = 1.0
 # A new process has a new run id; other data in the same process, after REPLICAOF, have a new replication id.
@@ -37,16 +41,66 @@ _RUN_ID: Final = re.compile(rb"\brun_id:(\w+)")
 _REPLICATION_ID: Final = re.compile(rb"\bmaster_replid:(\w+)")
 
 # Writes each key unless it holds a newer version of the same epoch. A key that holds another type is overwritten.
-# Comparing the bytes of versions compares numbers. ARGV: milliseconds to live, then a value and a former key for each.
+# Comparing the bytes of versions compares numbers. In the same step own writes go: those of counted events, and those
+# of before the user's last erasure. A log remembers its number, for the writes that come late.
+# KEYS: that of a history and that of own writes, for each user. ARGV: milliseconds to live, then for each user a value,
+# a former key, the keys of counted events, and the number of an erasure.
 _WRITE_NEWER: Final = """
-for i, key in ipairs(KEYS) do
-  local value = ARGV[2 * i]
+local none = string.rep('\\0', 8)
+for i = 1, #KEYS, 2 do
+  local key, own = KEYS[i], KEYS[i + 1]
+  local value, former, counted, erased = ARGV[2 * i], ARGV[2 * i + 1], ARGV[2 * i + 2], ARGV[2 * i + 3]
   local held = redis.pcall('GETRANGE', key, 0, 23)
   if type(held) ~= 'string' or string.sub(held, 1, 16) ~= string.sub(value, 1, 16)
     or string.sub(held, 17) <= string.sub(value, 17, 24) then
     redis.call('SET', key, value, 'PX', ARGV[1])
   end
-  redis.pcall('UNLINK', ARGV[2 * i + 1])
+  redis.pcall('UNLINK', former)
+  local log = (counted ~= '' or erased ~= '') and redis.pcall('GET', own)
+  if type(log) ~= 'string' or string.sub(log, 1, 16) ~= string.sub(value, 1, 16) then
+    log = erased ~= '' and string.sub(value, 1, 16) .. none
+  end
+  if log then
+    local last, done, left, at = string.sub(log, 17, 24), {}, {}, 25
+    if erased > last then
+      last = erased
+    end
+    for j = 1, #counted, 8 do
+      done[string.sub(counted, j, j + 7)] = true
+    end
+    while at + 1 <= #log do
+      local after = at + 2 + 256 * string.byte(log, at) + string.byte(log, at + 1)
+      if not done[string.sub(log, at + 2, at + 9)] and string.sub(log, at + 10, at + 13) >= string.sub(last, 5) then
+        left[#left + 1] = string.sub(log, at, after - 1)
+      end
+      at = after
+    end
+    if #left == 0 and last == none then
+      redis.call('UNLINK', own)
+    else
+      redis.call('SET', own, string.sub(log, 1, 16) .. last .. table.concat(left), 'PX', ARGV[1])
+    end
+  end
+end
+"""
+
+# Adds records to each key, and drops the oldest beyond the bound. What is of another epoch, or no string, is replaced.
+# ARGV: milliseconds to live, an empty entry of the epoch, the most bytes, then the records of each key.
+_ADD_RECORDS: Final = """
+for i, key in ipairs(KEYS) do
+  local log = redis.pcall('GET', key)
+  if type(log) ~= 'string' or #log < 24 or string.sub(log, 1, 16) ~= string.sub(ARGV[2], 1, 16) then
+    log = ARGV[2]
+  end
+  log = log .. ARGV[3 + i]
+  local at, most = 25, tonumber(ARGV[3])
+  while #log - at >= most do
+    at = at + 2 + 256 * string.byte(log, at) + string.byte(log, at + 1)
+  end
+  if at > 25 then
+    log = string.sub(log, 1, 24) .. string.sub(log, at)
+  end
+  redis.call('SET', key, log, 'PX', ARGV[1])
 end
 """
 
@@ -89,28 +143,49 @@ class RedisHistoryCache:
         self._run_ids: WeakKeyDictionary[AbstractConnection, str] = WeakKeyDictionary()
         self._redis: Redis = open_redis(url, timeout_sec=timeout_sec, on_connect=self._shake_hands)
         self._write_newer = self._redis.register_script(_WRITE_NEWER)
+        self._add_records = self._redis.register_script(_ADD_RECORDS)
 
     async def get_many(self, user_ids: Sequence[str]) -> CachedHistories:
         trust = self._trust
         if trust is None:
             raise DependencyDown("redis", "not used until it takes a write")
-        if time.monotonic() > trust.until:
-            return CachedHistories({}, None)
-        values = await self._ask(self._read([self._key(user_id) for user_id in user_ids], trust.server.run_id))
+        keys = [*map(self._key, user_ids), *map(self._own_key, user_ids)]
+        values = await self._ask(self._read(keys, trust.server.run_id))
         if values is None:
             return CachedHistories({}, None)
-        found = {}
-        for user_id, value in zip(user_ids, values, strict=True):
-            entry = cache_entry.decode(value, trust.epoch)
-            if entry is not None:
-                found[user_id] = Versioned(*entry)
-        return CachedHistories(found, trust.epoch)
+        trusted = time.monotonic() <= trust.until
+        histories: dict[str, Versioned] = {}
+        own: dict[str, OwnLog] = {}
+        for user_id, value, log in zip(user_ids, values, values[len(user_ids) :], strict=False):
+            if trusted and (entry := cache_entry.decode(value, trust.epoch)) is not None:
+                histories[user_id] = Versioned(*entry)
+            if log is not None and (entry := cache_entry.decode(log, trust.epoch)) is not None:
+                own[user_id] = OwnLog(*entry)
+        return CachedHistories(histories, trust.epoch if trusted else None, own)
 
-    async def put_many(self, histories: Mapping[str, Versioned], epoch: bytes) -> None:
+    async def put_many(
+        self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
+    ) -> None:
+        keys: list[str] = []
         args: list[str | bytes | int] = [self._ttl_ms]
         for user_id, written in histories.items():
-            args += (cache_entry.encode(epoch, written.version, written.history), _FORMER + user_id)
-        await self._ask(self._write_newer(keys=[self._key(user_id) for user_id in histories], args=args))
+            erased = settled.erased.get(user_id)
+            keys += (self._key(user_id), self._own_key(user_id))
+            args += (
+                cache_entry.encode(epoch, written.version, written.history),
+                _FORMER + user_id,
+                settled.counted.get(user_id, b""),
+                b"" if erased is None else erased.to_bytes(len(_NO_ERASURE), "big"),
+            )
+        await self._ask(self._write_newer(keys=keys, args=args))
+
+    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
+        trust = self._trust
+        if trust is None:
+            return False
+        args: list[bytes | int] = [self._ttl_ms, trust.epoch + _NO_ERASURE, own_writes.MAX_LOG_BYTES, *records.values()]
+        await self._ask(self._add_records(keys=list(map(self._own_key, records)), args=args))
+        return True
 
     async def probe(self) -> None:
         """Writes as the consumer does, identifies the server, and confirms the epoch. Raises `DependencyDown`."""
@@ -141,6 +216,9 @@ class RedisHistoryCache:
     def _key(self, user_id: str) -> str:
         return f"{self._key_prefix}{_HISTORIES}{user_id}"
 
+    def _own_key(self, user_id: str) -> str:
+        return f"{self._key_prefix}{_OWN_WRITES}{user_id}"
+
     async def _read(self, keys: list[str], run_id: str) -> list[bytes | None] | None:
         """None when the connection leads to another server than the one with this run id."""
         async with self._connection() as connection:
@@ -152,11 +230,12 @@ class RedisHistoryCache:
 
     async def _identify_writable(self) -> _Server:
         key = self._key_prefix + _PROBE
+        empty = cache_entry.encode(_NO_EPOCH, 0, b"")
         async with self._connection() as connection:
             await connection.send_packed_command(
                 connection.pack_commands(
                     [
-                        ("EVAL", _WRITE_NEWER, 1, key, self._ttl_ms, cache_entry.encode(_NO_EPOCH, 0, b""), key),
+                        ("EVAL", _WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, b"", b""),
                         ("INFO", "server"),
                         ("INFO", "replication"),
                     ]

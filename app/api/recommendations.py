@@ -116,9 +116,10 @@ def handlers(
         ),
     )
     async def reco(scope: Scope) -> ASGIApp:
-        """Recommendations for a user, as of the last second. With `X-Autolog-Impressions: true` the answer is logged
-        as an impression of this request. `variant` asks for what that variant of an experiment would answer, which
-        needs the scope `operate`.
+        """Recommendations for a user, who is known up to the last acknowledged event.
+
+        With `X-Autolog-Impressions: true` the answer is logged as an impression of this request. `variant` asks for
+        what that variant of an experiment would answer, which needs the scope `operate`.
         """
         query = schema.query_of(scope, RecoQuery)
         context = context_of(scope)

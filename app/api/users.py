@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from app.adapters import cache_epoch, catalogue, erasures, users
-from app.adapters.history_cache import HistoryCache, Versioned
+from app.adapters.history_cache import HistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
 from app.api.audited import change
 from app.api.timestamps import Timestamp
@@ -121,7 +121,12 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         forget(user_id)
         if cache is not None:
             # An empty history with a greater version: what is written late does not win.
-            await cache_epoch.write_through(database, cache, {user_id: Versioned(version + 1, b"")})
+            await cache_epoch.write_through(
+                database,
+                cache,
+                {user_id: Versioned(version + 1, b"")},
+                settled=Settled(erased={user_id: erasure.number}),
+            )
         removed = await erasures.finish(database, [erasure])
         return reply(UserErasure(user_id, removed.events, removed.queued, removed.dead_letters, erasure.erased_at))
 

@@ -39,7 +39,7 @@ class Writer:
             known = await self._known(connection, rows)
             new = [(event_id, row) for event_id, row in rows if event_id not in known]
             records = [to_record(row, event_id, now_ms=self._now_ms, shift_ms=self._shift_ms) for event_id, row in new]
-            outcomes = await insert_events(connection, records) if records else []
+            outcomes = (await insert_events(connection, records)).statuses if records else []
             titles = self._new_titles(rows)
             if titles:
                 await connection.execute(SQL["add_titles"], list(titles), list(titles.values()))

@@ -56,7 +56,7 @@ async def fill_outbox(
     async def client(connection: Any) -> None:
         while batch := list(itertools.islice(records, _FILL_BATCH)):
             begun = time.perf_counter()
-            outcomes = await insert_events(connection, batch)
+            outcomes = (await insert_events(connection, batch)).statuses
             first = history.number(batch[0].event_id)
             history.states[first : first + len(batch)] = bytes(
                 ACCEPTED if outcome == "accepted" else REFUSED for outcome in outcomes

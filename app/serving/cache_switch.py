@@ -9,7 +9,7 @@ import structlog
 from app import metrics
 from app.adapters import cache_choice
 from app.adapters.cache_choice import Backend, Choice
-from app.adapters.history_cache import CachedHistories, MemoryHistoryCache, Versioned
+from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, MemoryHistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
 from app.adapters.redis_histories import RedisHistoryCache
 from app.errors import DependencyDown, describe
@@ -91,9 +91,14 @@ class SwitchedCache:
             return await self._redis.get_many(user_ids)
         return await self._memory.get_many(user_ids)
 
-    async def put_many(self, histories: Mapping[str, Versioned], epoch: bytes) -> None:
+    async def put_many(
+        self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
+    ) -> None:
         """Raises `DependencyDown` when Redis did not take what it has to have."""
         if self._switch.backend == "memory":
             await self._memory.put_many(histories, epoch)
         if self._switch.backend == "redis" or (self._writes_through and self._switch.redis_is_written):
-            await self._redis.put_many(histories, epoch)
+            await self._redis.put_many(histories, epoch, settled)
+
+    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
+        return self._switch.backend == "redis" and await self._redis.add_own_writes(records)

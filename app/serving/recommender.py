@@ -70,7 +70,7 @@ class Recommender:
 
         It ranks by the weights of `version`, or by `weights`; both None: by those that serve all users.
         """
-        history = await self._histories.of(user_id, session_id)
+        history = await self._histories.of(user_id, session_id, self._table.model)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._answer(
             serving.for_user(

@@ -187,7 +187,7 @@ async def stored(database_url: str, history: SentEvents, count: int) -> list[Rec
         records.append(accept(event, now_ms=1_790_000_000_000, entropy=bytes(10)))
     connection = await asyncpg.connect(database_url)
     try:
-        assert await insert_events(connection, records) == ["accepted"] * count
+        assert (await insert_events(connection, records)).statuses == ["accepted"] * count
     finally:
         await connection.close()
     return records

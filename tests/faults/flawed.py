@@ -22,7 +22,7 @@ _add_to_pairs: Final = features.add_to_pairs
 _apply: Final = FeatureConsumer._apply
 
 
-async def outbox_before_events(connection: Any, records: Sequence[Record]) -> list[Any]:
+async def outbox_before_events(connection: Any, records: Sequence[Record]) -> ingest.Inserted:
     """The outbox row is committed, and so published, before the event is."""
     await connection.executemany(
         "INSERT INTO event_outbox (event_id, topic, message_key, payload) VALUES ($1, $2, $3, $4)",
@@ -34,14 +34,15 @@ async def outbox_before_events(connection: Any, records: Sequence[Record]) -> li
         "VALUES ($1, $2, $3, $4, $5, $6, $7)",
         [(r.event_id, r.event_type, r.user_id, r.session_id, r.ts_ms, r.content_hash, r.payload) for r in records],
     )
-    return ["accepted"] * len(records)
+    return ingest.Inserted(["accepted"] * len(records))
 
 
-async def acknowledge_one_too_many(connection: Any, records: Sequence[Record]) -> list[Any]:
+async def acknowledge_one_too_many(connection: Any, records: Sequence[Record]) -> ingest.Inserted:
     """The last event of a flush of many is acknowledged and not stored."""
     if len(records) == 1:
-        return list(await _insert_events(connection, records))
-    return [*await _insert_events(connection, records[:-1]), "accepted"]
+        return await _insert_events(connection, records)
+    inserted = await _insert_events(connection, records[:-1])
+    return ingest.Inserted([*inserted.statuses, "accepted"], inserted.erasures)
 
 
 async def delete_before_publish(connection: Any, *args: Any, **options: Any) -> Any:

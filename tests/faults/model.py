@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord
 from msgspec import Struct, field
 
 from app.adapters import ingest, outbox
-from app.adapters.history_cache import CachedHistories, Versioned
+from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, Settled, Versioned
 from app.adapters.outbox import OutboxRow
 from app.adapters.postgres import Database
 from app.adapters.redis_histories import RedisHistoryCache
@@ -46,10 +46,15 @@ class Cache:
     async def get_many(self, user_ids: Sequence[str]) -> CachedHistories:
         return await self._redis.get_many(user_ids)
 
-    async def put_many(self, histories: Mapping[str, Versioned], epoch: bytes) -> None:
+    async def put_many(
+        self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
+    ) -> None:
         if self.down:
             raise DependencyDown("redis", "down")
-        await self._redis.put_many(histories, epoch)
+        await self._redis.put_many(histories, epoch, settled)
+
+    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
+        return await self._redis.add_own_writes(records)
 
 
 class Relay(Struct):
@@ -92,7 +97,7 @@ class Servers(Struct):
     def insert(self, record: events.Record) -> list[str]:
         async def insert() -> list[str]:
             async with self.opened.connection() as connection:
-                return list(await ingest.insert_events(connection, [record]))
+                return list((await ingest.insert_events(connection, [record])).statuses)
 
         return self.run(insert())
 

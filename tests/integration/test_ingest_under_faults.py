@@ -72,7 +72,7 @@ async def test_writers_of_the_same_ids_never_deadlock(pool: asyncpg.Pool) -> Non
         named = records([f"{turn}-{event_id}" for event_id in order])
         async with pool.acquire() as connection:
             insert = insert_all_or_none if turn % 2 else insert_events
-            return await insert(connection, named)
+            return list((await insert(connection, named)).statuses)
 
     for turn in range(6):
         results = await asyncio.gather(*(write(order, turn) for order in orders))

@@ -13,9 +13,11 @@ from app.adapters import cache_epoch, redis_histories
 from app.adapters.history_cache import CachedHistories, Versioned
 from app.adapters.postgres import Database
 from app.adapters.redis_histories import RedisHistoryCache
+from app.core.model import MODEL
 from app.devstack import Stack
 from app.errors import DependencyDown
 from app.serving.histories import Histories
+from app.serving.own_writes import OwnWrites
 from tests.support.caching import caching
 from tests.support.pipeline import counted, database, until
 from tests.support.redis_servers import Snapshot, client, is_synchronized, own_redis, promote, replicate
@@ -259,11 +261,12 @@ async def test_a_user_whom_no_cache_knows_is_read_from_postgres_and_added(
     opened: Database, pool: Pool, redis_url: str
 ) -> None:
     async with caching(opened, redis_url) as cache:
-        histories = Histories(opened, cache, strict_cache=False, cache_timeout_sec=2.0, max_keys=100)
-        assert not (await histories.of("ann", None)).entries  # not probed yet: neither read nor written
+        own = OwnWrites(cache, max_events=100)
+        histories = Histories(opened, cache, own, strict_cache=False, cache_timeout_sec=2.0, max_keys=100)
+        assert not (await histories.of("ann", None, MODEL)).entries  # not probed yet: neither read nor written
         with redis.Redis.from_url(redis_url) as raw:
             assert raw.keys("*") == []
             await cache.probe()
-            assert not (await histories.of("ann", None)).entries
+            assert not (await histories.of("ann", None, MODEL)).entries
             assert raw.keys("*") == [b"reco:history.v2:ann"]
         await histories.close()

@@ -1,0 +1,107 @@
+"""A user's own writes: events that are committed and that the stored history may not count yet.
+
+They are laid over the history that an answer is made from. A history keeps the latest event of each item and kind, so
+it tells by itself what it has counted: an own write whose item and kind it holds with the same time or a later one adds
+nothing. So it does no harm when own writes outlive their count, arrive in any order, or are there twice.
+
+As bytes, a record is: its length (2 bytes), the event's key (8), the number of the last erasure when the event was
+stored (4), and the entry as MessagePack. A log is any number of records.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from app.core.history import Entry, History, HistoryBuilder
+from app.core.messages import ClickMessage, PurchaseMessage, ViewMessage, WatchMessage
+from app.core.model import Model
+from app.core.signals import signal
+
+KEY_BYTES: Final = 8
+MAX_LOG_BYTES: Final = 8 * 1024
+"""The most that is kept of one user: the latest 50 to 150 own writes."""
+
+_LENGTH_BYTES: Final = 2
+_NUMBER_BYTES: Final = 4
+_ENTRY_FROM: Final = KEY_BYTES + _NUMBER_BYTES
+
+
+class OwnWrite(Struct, frozen=True):
+    """`key`: of the event. `erasures`: the number of the last erasure of any user when it was stored; 0: none."""
+
+    key: bytes
+    erasures: int
+    entry: Entry
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Entry)
+_message_decoder: Final[msgspec.json.Decoder[WatchMessage | ViewMessage | ClickMessage | PurchaseMessage]] = (
+    msgspec.json.Decoder(WatchMessage | ViewMessage | ClickMessage | PurchaseMessage)
+)
+
+
+def key_of(event_id: str) -> bytes:
+    return hashlib.blake2b(event_id.encode(), digest_size=KEY_BYTES).digest()
+
+
+def keys_of(event_ids: Iterable[str]) -> bytes:
+    return b"".join(map(key_of, event_ids))
+
+
+def entry_of(payload: str) -> Entry:
+    """The history entry that the consumer makes of this message, which is not an impression."""
+    message = _message_decoder.decode(payload)
+    kind, weight = signal(message)
+    return Entry(message.item_id, message.ts_ms, kind, weight)
+
+
+def encode(write: OwnWrite) -> bytes:
+    record = write.key + write.erasures.to_bytes(_NUMBER_BYTES, "big") + _encoder.encode(write.entry)
+    return len(record).to_bytes(_LENGTH_BYTES, "big") + record
+
+
+def decode(log: bytes, *, erasures: int = 0) -> list[OwnWrite]:
+    """The own writes of a log, each once, without those of before the erasure with this number."""
+    found: dict[bytes, OwnWrite] = {}
+    at = 0
+    while at < len(log):
+        begin = at + _LENGTH_BYTES
+        at = begin + int.from_bytes(log[at:begin], "big")
+        number = int.from_bytes(log[begin + KEY_BYTES : begin + _ENTRY_FROM], "big")
+        if number >= erasures:
+            key = log[begin : begin + KEY_BYTES]
+            found[key] = OwnWrite(key, number, _decoder.decode(log[begin + _ENTRY_FROM : at]))
+    return list(found.values())
+
+
+def uncounted(history: History, writes: Collection[OwnWrite]) -> list[OwnWrite]:
+    """Those that the history does not hold and would hold."""
+    entries = history.entries
+    items = {write.entry.item_id for write in writes}
+    held = {(entry.item_id, entry.kind): entry.at_ms for entry in entries if entry.item_id in items}
+    # A history with hashes has dropped what was older than its last entry.
+    oldest = entries[-1].at_ms if history.seen_hashes and entries else -1
+    return [
+        write
+        for write in writes
+        if write.entry.at_ms > held.get((write.entry.item_id, write.entry.kind), -1) and write.entry.at_ms >= oldest
+    ]
+
+
+def laid_over(history: History, writes: Collection[OwnWrite], counted: Model) -> History:
+    """The history, made with the parameters of `counted`, with what it has not counted yet."""
+    left = sorted(uncounted(history, writes), key=_at_ms)
+    if not left:
+        return history
+    builder = HistoryBuilder(history, counted)
+    for write in left:
+        builder.insert(write.entry, builder.held(write.entry.item_id))
+    return builder.finish()
+
+
+def _at_ms(write: OwnWrite) -> int:
+    return write.entry.at_ms

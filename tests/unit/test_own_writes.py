@@ -1,0 +1,101 @@
+"""Own writes over a history: idempotent, in any order, and gone with an erasure."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.core import events, own_writes
+from app.core.features import fold
+from app.core.history import MAX_ITEMS, NO_HISTORY, Entry, History
+from app.core.messages import decode_message
+from app.core.model import MODEL
+from app.core.own_writes import OwnWrite
+
+_BODIES = st.builds(
+    lambda item, at_ms, kind: {
+        "user_id": "ann",
+        "session_id": "s",
+        "item_id": f"item-{item}",
+        "ts_ms": at_ms,
+        "event_type": kind,
+        **({"watch_time_sec": 3.0} if kind == "watch" else {}),
+    },
+    st.integers(0, 60),
+    st.integers(1, 10_000),
+    st.sampled_from(["view", "click", "purchase", "watch"]),
+)
+
+
+def records_of(bodies: list[dict[str, object]]) -> list[events.Record]:
+    return [
+        events.accept(
+            events.decode_any(json.dumps({"event_id": f"event-{number:04}", **body}).encode()),
+            now_ms=1,
+            entropy=b"",
+            any_time=True,
+        )
+        for number, body in enumerate(bodies)
+    ]
+
+
+def written(records: list[events.Record], erasures: int = 0) -> list[OwnWrite]:
+    return [OwnWrite(own_writes.key_of(r.event_id), erasures, own_writes.entry_of(r.payload)) for r in records]
+
+
+def history_of(records: list[events.Record]) -> History:
+    messages = [decode_message(record.payload.encode()) for record in records]
+    return fold(messages, {}).histories.get("ann", NO_HISTORY)
+
+
+def shown(history: History) -> list[tuple[str, int, int, float]]:
+    return [(entry.item_id, entry.at_ms, entry.kind, entry.weight) for entry in history.entries]
+
+
+def _distinct(bodies: list[dict[str, object]]) -> list[dict[str, object]]:
+    return list({(body["item_id"], body["ts_ms"], body["event_type"]): body for body in bodies}.values())
+
+
+@given(st.lists(_BODIES, max_size=120).map(_distinct), st.data())
+def test_own_writes_over_any_counted_part_show_what_will_be_counted(
+    bodies: list[dict[str, object]], data: st.DataObject
+) -> None:
+    records = records_of(bodies)
+    counted = [record for record in records if data.draw(st.booleans())]
+    own = data.draw(st.permutations(written(records)))
+    # Those that are counted already are still there, some even twice.
+    assert shown(own_writes.laid_over(history_of(counted), own, MODEL)) == shown(history_of(records))
+
+
+@given(st.lists(_BODIES, max_size=80).map(_distinct))
+def test_a_history_that_counts_all_of_them_leaves_nothing_uncounted(bodies: list[dict[str, object]]) -> None:
+    records = records_of(bodies)
+    assert own_writes.uncounted(history_of(records), written(records)) == []
+
+
+def test_a_history_without_anything_new_stays_the_same_object() -> None:
+    history = History((Entry("film", 5, 1, 0.5),))
+    assert own_writes.laid_over(history, [OwnWrite(bytes(8), 0, Entry("film", 5, 1, 0.5))], MODEL) is history
+
+
+def test_a_log_gives_each_write_once_and_none_of_before_the_erasure() -> None:
+    of_before = OwnWrite(b"12345678", 2, Entry("a", 1, 0, 0.3))
+    of_after = OwnWrite(b"abcdefgh", 3, Entry("b", 2, 0, 0.3))
+    log = b"".join(map(own_writes.encode, [of_before, of_after, of_before]))
+    assert own_writes.decode(log) == [of_before, of_after]
+    assert own_writes.decode(log, erasures=3) == [of_after]
+    assert own_writes.decode(b"") == []
+
+
+def test_entries_are_those_that_the_consumer_makes() -> None:
+    bodies = [
+        {"user_id": "ann", "session_id": "s", "item_id": "i", "ts_ms": 7, "event_type": kind, **more}
+        for kind, more in [("view", {}), ("click", {}), ("purchase", {}), ("watch", {"watch_time_sec": 5.0})]
+    ]
+    for record in records_of(bodies):
+        assert (own_writes.entry_of(record.payload),) == history_of([record]).entries
+
+
+def test_the_latest_writes_of_one_history_fit_the_log() -> None:
+    write = OwnWrite(bytes(8), 1, Entry("x" * 128, 1, 3, 1.0))
+    assert MAX_ITEMS * len(own_writes.encode(write)) <= own_writes.MAX_LOG_BYTES
