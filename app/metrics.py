@@ -117,6 +117,11 @@ CONSUMER_LAG: Final = _gauge(
     "topic",
     "partition",
 )
+CONSUMER_THINS: Final = _gauge(
+    "reco_feature_consumer_thins_pairs",
+    "1 while the member is behind by FEATURE_CONSUMER_THIN_PAIRS_LAG and counts only a part of the pairs",
+    "member",
+)
 CONSUMER_PROCESSED: Final = _counter(
     "reco_feature_consumer_processed_total",
     "Messages by outcome: applied, duplicate, retried, dlq",

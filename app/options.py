@@ -74,6 +74,7 @@ def consumer_options(settings: Settings) -> ConsumerOptions:
         max_retries_per_message=settings.feature_consumer_max_retries_per_message,
         statement_timeout_sec=settings.db_statement_timeout_ms / 1000,
         brake_retry_sec=settings.feature_consumer_brake_retry_sec,
+        thin_pairs_lag=settings.feature_consumer_thin_pairs_lag,
         topics=_topics(settings),
     )
 

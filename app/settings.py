@@ -112,6 +112,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     feature_consumer_max_poll_records: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     feature_consumer_max_retries_per_message: AtLeastOne = 3
     feature_consumer_brake_retry_sec: Annotated[float, Meta(ge=0)] = 60.0
+    feature_consumer_thin_pairs_lag: Annotated[int, Meta(ge=0)] = 100_000
 
     events_counted_within_sec: Annotated[float, Meta(ge=1)] = 900.0
     # See LEAST_DAYS.

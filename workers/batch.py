@@ -89,6 +89,8 @@ class FeatureWriter:
         self._brake = brake
         self._keys = features.ItemKeys()
         self._generation = ServingGeneration()
+        self.thins_pairs = False
+        """Set by the consumer while it is behind."""
 
     async def apply(self, incoming: Sequence[Incoming], *, onto: Applied | None = None) -> Applied:
         """Adds to `onto` what is committed, so that it is known there even if the rest fails."""
@@ -217,7 +219,8 @@ class FeatureWriter:
             await features.unconsume(connection, list(fresh_ids))
         samples: list[RankingSample] = []
         sampler = None if self._sampler is None else self._sampler.for_batch(len(fresh))
-        folded = await _fold_in_chunks(fresh, stored, model, sampler, samples)
+        onto = Fold(pairs=PairTerms(model, thinned=self.thins_pairs))
+        folded = await _fold_in_chunks(fresh, stored, model, sampler, samples, onto)
         histories = await _encode_in_chunks(folded.histories)
         if histories:
             await features.write_histories(connection, histories)
@@ -254,9 +257,9 @@ async def _fold_in_chunks(
     model: Model,
     sampler: BatchSampler | None,
     samples: list[RankingSample],
+    total: Fold,
 ) -> Fold:
-    """Adds to `samples` what the sampler takes."""
-    total = Fold(pairs=PairTerms(model))
+    """Adds to `total`, which is returned, and to `samples` what the sampler takes."""
     histories: dict[str, History] = {}
     for start in range(0, len(messages), _CHUNK):
         chunk = messages[start : start + _CHUNK]

@@ -21,6 +21,7 @@ from app.adapters.postgres import Database
 from app.core.batch_size import BatchSize
 from app.core.brake import Brake
 from app.core.messages import WatchMessage
+from app.core.thinning import Thinning
 from app.errors import DependencyDown, TooLarge, UserError, describe
 from app.supervisor import Progress, wait_for_stop
 from workers import traces
@@ -49,6 +50,8 @@ class ConsumerOptions(Struct, frozen=True, kw_only=True):
     statement_timeout_sec: float
     brake_retry_sec: float = 60.0
     """How long the brake holds a message before it is tried again; 0: no brake."""
+    thin_pairs_lag: int = 0
+    """At how many waiting messages of a member its pairs are thinned; 0: never."""
     topics: kafka.TopicOptions = kafka.TopicOptions()
 
 
@@ -76,6 +79,9 @@ class FeatureConsumer:
             sampler=None if learner is None else learner.sampler,
         )
         self._learner = learner
+        self._thinning = Thinning(options.thin_pairs_lag)
+        self._thins = metrics.CONSUMER_THINS.labels(str(member))
+        self._thins.set(0)
         self._size = BatchSize(options.max_poll_records, budget_sec=options.statement_timeout_sec)
         self._database = database
         self._cache = cache
@@ -126,7 +132,14 @@ class FeatureConsumer:
         else:
             self._late.add([], now_ms=time.time() * 1000)
         await subscription.observe()
+        self._follow_lag(subscription.waiting)
         return len(polled.records)
+
+    def _follow_lag(self, waiting: int) -> None:
+        if self._thinning.follow(waiting):
+            thins = self._writer.thins_pairs = self._thinning.is_on
+            self._thins.set(thins)
+            self._log.info("pairs_thinned" if thins else "all_pairs_counted", waiting=waiting)
 
     async def close(self) -> None:
         subscription, self._subscription = self._subscription, None
@@ -146,7 +159,9 @@ class FeatureConsumer:
     def _assignment(self) -> str:
         """The detail in `/readyz` of a working consumer."""
         partitions = 0 if self._subscription is None else self._subscription.partitions
-        return f"reads {partitions} partitions" if partitions else "no partition is assigned yet"
+        if not partitions:
+            return "no partition is assigned yet"
+        return f"reads {partitions} partitions" + (", is behind and thins pairs" if self._thinning.is_on else "")
 
     def _read(self, polled: Polled) -> list[Incoming]:
         prefix = self._options.topics.prefix
@@ -229,6 +244,7 @@ class FeatureConsumer:
             progress.failed(detail or "")
             progress.beat(detail)
             await subscription.keep_alive()
+            self._follow_lag(subscription.waiting)
             left = until - time.monotonic()
             if await wait_for_stop(stop, min(max(left, 0.0), _TURN_SEC)) or not subscription.holds(polled):
                 return False

@@ -48,6 +48,8 @@ class Subscription:
         self._stall = lag.StallDetector(time.monotonic())
         self._observed_at = 0.0
         self._settings_at = time.monotonic()
+        self.waiting = 0
+        """Messages of this member's partitions that are not counted yet, as last observed."""
 
     @classmethod
     async def open(cls, options: kafka.KafkaOptions, topics: kafka.TopicOptions, group: str) -> "Subscription":
@@ -131,10 +133,10 @@ class Subscription:
                 self._options, list(self._topic_ids), timeout_sec=_CALL_TIMEOUT_SEC
             ):
                 _log.warning("topic_setting_wrong", reason=wrong)
-        waiting = await self._observe_lag()
+        self.waiting = await self._observe_lag()
         if self._client.paused():
             self._stall.moved(now)
-        self._stall.check(waiting, now)
+        self._stall.check(self.waiting, now)
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """From the rebalance: these are not read before their offsets have been checked."""

@@ -143,7 +143,7 @@ def fold(
                 delta.repeat_weight += weight * factor
             is_new = not held and not builder.had(entry.item_id)
             delta.users += is_new
-            result.pairs.add(builder.entries, entry, counts.share, is_new=is_new)
+            result.pairs.add(builder.entries, entry, message.event_id, counts.share, is_new=is_new)
         builder.insert(entry, held)
 
     for user_id, builder in builders.items():

@@ -11,7 +11,9 @@ the sets, cut to the 1,000 smallest hashes, is a join as well.
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import compress
 from math import exp2
+from operator import attrgetter
 from typing import Final
 from zlib import crc32
 
@@ -55,6 +57,7 @@ class History(msgspec.Struct, array_like=True, frozen=True):
 
 NO_HISTORY: Final = History()
 
+_item_id: Final = attrgetter("item_id")
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(History)
 
@@ -95,7 +98,7 @@ class HistoryBuilder:
 
     def held(self, item_id: str) -> list[Entry]:
         """The entries of the item, newest first."""
-        return [entry for entry in self.entries if entry.item_id == item_id]
+        return list(compress(self.entries, map(item_id.__eq__, map(_item_id, self.entries))))
 
     def insert(self, entry: Entry, held: Iterable[Entry]) -> None:
         """`held`: the entries of its item."""
@@ -105,7 +108,7 @@ class HistoryBuilder:
             self._seen_hashes.add(seen_hash(item_id))
         for other in held:
             if other.kind == kind:
-                entries.remove(other)
+                del entries[bisect_left(entries, _order(other), key=_order)]
                 entry = _joined(other, entry, self._model.weekly_half_life_ms)
                 break
         if not entries or entry.at_ms > entries[0].at_ms:
@@ -118,18 +121,19 @@ class HistoryBuilder:
     def _drop_old(self) -> None:
         """Drops the entries after the newest entry of the 50th item."""
         entries = self.entries
-        seen: set[str] = set()
-        for index, entry in enumerate(entries):
-            seen.add(entry.item_id)
-            if len(seen) == MAX_ITEMS:
-                end = index + 1
-                # Entries of that item with the same time belong together, whatever their kind.
-                while end < len(entries) and _place(entries[end]) == _place(entry):
-                    end += 1
-                if self._seen_hashes is None and any(other.item_id not in seen for other in entries[end:]):
-                    self._seen_hashes = {seen_hash(other.item_id) for other in entries}
-                del entries[end:]
-                return
+        ids = list(map(_item_id, entries))
+        newest_first = list(dict.fromkeys(ids))
+        if len(newest_first) < MAX_ITEMS:
+            return
+        last = newest_first[MAX_ITEMS - 1]
+        index = ids.index(last)
+        end = index + 1
+        # Entries of that item with the same time belong together, whatever their kind.
+        while end < len(entries) and _place(entries[end]) == _place(entries[index]):
+            end += 1
+        if self._seen_hashes is None and len(newest_first) > MAX_ITEMS:
+            self._seen_hashes = set(map(seen_hash, newest_first))
+        del entries[end:]
 
 
 def _joined(one: Entry, other: Entry, half_life_ms: int) -> Entry:

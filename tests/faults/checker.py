@@ -18,9 +18,10 @@ import httpx
 import psycopg
 from msgspec import structs
 
-from app.core.features import ItemDelta, fold
+from app.core.features import Fold, ItemDelta, fold
 from app.core.history import NO_HISTORY, History
 from app.core.messages import decode_message
+from app.core.pairing import PairTerms
 from tests.faults.cached import check_cache, histories_of
 from tests.faults.offsets import first_places, uncommitted
 from tests.faults.sums import compare_sums
@@ -177,10 +178,12 @@ def check(
     dead_rows: int = 0,
     also_counted: int = 0,
     environment: Mapping[str, str] | None = None,
+    thinned: bool = False,
 ) -> None:
     """Waits until the service is quiet and everything adds up.
 
-    `also_counted`: good messages that bypassed the API. With `environment`, the group's offsets are checked too.
+    `also_counted`: good messages that bypassed the API. `thinned`: pairs of some events may be thinned. With
+    `environment`, the group's offsets are checked too.
     """
     assert set(client.statuses) <= _STATUSES, client.statuses
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -208,7 +211,7 @@ def check(
         eventually(lambda: state() == wanted, within_sec, lambda: f"{state()}, wanted {wanted}")
         assert _one(connection, "SELECT count(*) FROM event_outbox") == dead_rows, "dead rows"
         if not also_counted:
-            compare_with_a_fold(connection, {} if environment is None else first_places(environment))
+            compare_with_a_fold(connection, {} if environment is None else first_places(environment), thinned=thinned)
     check_cache(database_url=database_url, redis_url=redis_url, within_sec=within_sec)
 
 
@@ -246,7 +249,9 @@ def _one(connection: psycopg.Connection, statement: str) -> Any:
     return row[0]
 
 
-def compare_with_a_fold(connection: psycopg.Connection, places: Mapping[str, int] | None = None) -> None:
+def compare_with_a_fold(
+    connection: psycopg.Connection, places: Mapping[str, int] | None = None, *, thinned: bool = False
+) -> None:
     """Histories and sums are those of one pass over `events`. Sums of weights may differ in their last digits.
 
     `places`: in which order events were counted. Without that of all of them, sums that depend on it are not compared.
@@ -255,7 +260,8 @@ def compare_with_a_fold(connection: psycopg.Connection, places: Mapping[str, int
     in_order = places is not None and all(event_id in places for event_id, _ in found)
     if places is not None and in_order:
         found.sort(key=lambda event: places[event[0]])
-    folded = fold([decode_message(payload.encode()) for _, payload in found], {})
+    messages = [decode_message(payload.encode()) for _, payload in found]
+    folded = fold(messages, {})
     stored = {user_id: history for user_id, (_, history) in histories_of(connection).items()}
     histories = {user_id: history for user_id, history in stored.items() if history != NO_HISTORY}
     assert histories.keys() == folded.histories.keys(), "histories are not those of the events"
@@ -266,7 +272,8 @@ def compare_with_a_fold(connection: psycopg.Connection, places: Mapping[str, int
     counted = {row[0]: row[1:] for row in rows if any(row[1:])}
     once = {item_id: tuple(getattr(delta, name) for name in columns) for item_id, delta in folded.items.items()}
     assert counted == once, "counted otherwise than once"
-    compare_sums(connection, folded, in_order=in_order)
+    thin = fold(messages, {}, onto=Fold(pairs=PairTerms(thinned=True))) if thinned else None
+    compare_sums(connection, folded, in_order=in_order, thinned=thin)
 
 
 def _alike(one: History, other: History) -> bool:

@@ -78,13 +78,13 @@ async def test_a_consumer_that_joins_a_group_says_so_when_its_broker_freezes(
     subscription = await Subscription.open(kafka_options(kafka), topics(topic_prefix), f"{topic_prefix}joins")
     breakable_stack.kafka.pause()
 
-    async def read_on() -> None:
+    async def poll_on() -> None:
         while True:
             await subscription.poll(timeout_ms=50, max_records=100)
             await subscription.observe()
 
     with pytest.raises(DependencyDown):
-        await asyncio.wait_for(read_on(), 30)
+        await asyncio.wait_for(poll_on(), 30)
     await subscription.close()
 
 

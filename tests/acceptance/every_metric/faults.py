@@ -26,6 +26,7 @@ def lag(run: Run) -> None:
         run.produce(TOPIC_WATCHES, late)
         run.until(lambda: run.lag_of_first_partition() > 10_000)
         run.until(lambda: run.metric("reco_feature_consumer_errors_total", kind="postgres") > 0)
+        run.until(lambda: any(run.metric("reco_feature_consumer_thins_pairs", member=member) for member in "12"))
         run.recording.steps["behind"] = run.recording.scrape(), run.recording.scrape()
     before = run.metric("reco_watch_event_to_feature_latency_ms_count")
     run.until(lambda: run.metric("reco_watch_event_to_feature_latency_ms_count") > before, 60.0)
