@@ -1,6 +1,6 @@
 """The parts of each role: its supervised tasks, and the routes of the API. The wiring opens the clients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from litestar.handlers import HTTPRouteHandler
@@ -13,13 +13,14 @@ from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
 from app.api import analytics, ingest, items, model, recommendations, root, rules, segment, users
 from app.api.refused_keys import RefusedKeys
-from app.console import page, sign_in
+from app.console import live, page, sign_in
+from app.console.flow_sampler import FlowSampler
 from app.console.sessions import ConsoleSessions
 from app.core.events import Record
 from app.core.segment_rules import with_built_in
 from app.core.variants import Variants
 from app.errors import BufferFull, Closed
-from app.health import Requirement
+from app.health import Readiness, Requirement
 from app.http.access import Access
 from app.http.sla import SlaWindow
 from app.http.wrong_keys import WrongKeys
@@ -120,6 +121,7 @@ class Api:
         cache: HistoryCache | None,
         cache_written: HistoryCache | None,
         caches: CandidateCaches,
+        report: Callable[[], Readiness],
     ) -> None:
         self._settings = settings
         self._database = database
@@ -157,6 +159,7 @@ class Api:
         self._wrong_keys = WrongKeys()
         keys = options.key_source(settings)
         self._sessions = ConsoleSessions(database)
+        self._flow = FlowSampler(database, report)
         self.access = Access(
             keys=None if keys is None else keys.current,
             take=None if self._limiter is None else self._limiter.take,
@@ -198,10 +201,12 @@ class Api:
             *model.handlers(self._database),
             *page.handlers(),
             *sign_in.handlers(self._sessions, self.access),
+            *live.handlers(self._flow),
         ]
 
     async def close(self) -> None:
         self._wrong_keys.log()
+        await self._flow.close()
         await self._histories.close()
         if self._limiter is not None:
             await self._limiter.close()

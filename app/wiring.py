@@ -67,7 +67,7 @@ class Service:
         self._caches = roles.candidate_caches(settings, self._database)
         self._api: roles.Api | None = None
         if "api" in settings.role and self._caches is not None:
-            self._api = roles.Api(settings, self._database, cache, self._cache_written, self._caches)
+            self._api = roles.Api(settings, self._database, cache, self._cache_written, self._caches, self.report)
         self._stages = self._tasks()
         self._supervisor = Supervisor([task for stage in self._stages for task in stage])
 

@@ -3,11 +3,12 @@
 import secrets
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from app.devstack import Stack
 from app.devstack.ports import choose
-from tests.browser.console.looking import OPS, VIEWER, axe_script
+from tests.browser.console.looking import OPS, OPS_TOKEN, VIEWER, axe_script
 from tests.support.database import cloned_database
 from tests.support.service import Service, running
 from tests.support.topics import delete_topics
@@ -37,3 +38,26 @@ def console(stack: Stack, template_database: str, redis_base_url: str) -> Iterat
         with running(environment) as service:
             yield service
         delete_topics(stack.kafka_bootstrap_servers, prefix)
+
+
+@pytest.fixture
+def operator() -> dict[str, str]:
+    """The headers of a program with the operator's key."""
+    return {"x-api-key": OPS_TOKEN}
+
+
+@pytest.fixture
+def poison(console: Service) -> Iterator[int]:
+    """How many dead letters there are, more than anybody scrolls through."""
+    count = 10_000
+    with psycopg.connect(console.environment["DATABASE_URL"], autocommit=True) as database:
+        database.execute(
+            "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, message_key, value, "
+            "header_names, header_values, event_id, error_kind, error, attempts) "
+            "SELECT 'recsys.interactions.v1', 0, n, 1, 'ann', convert_to('{\"item_id\": ' || n || '}', 'UTF8'), "
+            "ARRAY['traceparent'], ARRAY['00-1'::bytea], 'poison-' || n, 'data', "
+            "CASE WHEN n % 2 = 0 THEN 'item_id: expected str' ELSE 'ts_ms: expected int' END, 3 "
+            f"FROM generate_series(1, {count}) AS n"
+        )
+        yield count
+        database.execute("DELETE FROM feature_consumer_dlq WHERE event_id LIKE 'poison-%'")

@@ -1,0 +1,12 @@
+-- name: read
+-- Postgres' own statistics: what all processes did, at the price of three look-ups in memory.
+SELECT
+    pg_stat_get_tuples_inserted('events'::regclass) AS accepted,
+    pg_stat_get_tuples_deleted('event_outbox'::regclass) AS published,
+    pg_stat_get_tuples_inserted('feature_event_consumed'::regclass) AS counted;
+
+-- name: begun
+SELECT
+    EXISTS (SELECT FROM events) AS has_events,
+    EXISTS (SELECT FROM items) AS has_items,
+    EXISTS (SELECT FROM user_history) AS has_histories;

@@ -1,0 +1,105 @@
+// The flow as it is: it changes in place, by the stream of samples.
+import { html, Component, get, count, rate, percent, duration } from "./kit.js";
+import { CONTENDERS } from "./model.js";
+import { FirstVisit } from "./first.js";
+
+const STAGES = {
+  api: { title: "API", about: "takes events", rate: "accepted", backlog: "in the buffer" },
+  outbox: { title: "Outbox", about: "in Postgres", rate: "written", backlog: "wait", age: "oldest", failed: "dead rows" },
+  kafka: { title: "Kafka", about: "three topics", rate: "published", backlog: "lag" },
+  features: { title: "Features", about: "in Postgres", rate: "counted", age: "age when counted", failed: "dead letters" },
+  cache: { title: "Cache", about: "of histories and lists", rate: "reads here" },
+};
+const STATES = { ok: "Works", degraded: "Needs a look", down: "Down", unknown: "Not known here" };
+const SHOWN_MS = 15 * 60_000;
+const GAP_MS = 5_000;
+
+export class LiveView extends Component {
+  constructor() {
+    super();
+    this.state = { traces: [], sample: null, lost: false };
+  }
+
+  componentDidMount() { this.open(); }
+  componentWillUnmount() { clearTimeout(this.timer); this.source.close(); }
+
+  open() {
+    this.source = new EventSource("console/live");
+    this.source.addEventListener("traces", event => this.setState({ traces: JSON.parse(event.data) }));
+    this.source.addEventListener("sample", event => {
+      const sample = JSON.parse(event.data);
+      const from = sample.at_ms - SHOWN_MS;
+      const trace = [sample.at_ms, sample.stages.map(stage => stage.rate)];
+      const traces = [...this.state.traces.filter(([at]) => at > from && at < sample.at_ms), trace];
+      this.setState({ sample, traces, lost: false });
+    });
+    this.source.onerror = () => {
+      this.setState({ lost: true });
+      // The browser opens a stream that ended again, and gives up one that was refused.
+      if (this.source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.reopen(), 3000);
+    };
+  }
+
+  async reopen() {
+    try { await get("model"); } catch { /* a 401 leads to the sign-in */ }
+    this.open();
+  }
+
+  render({ session }, { sample, traces, lost }) {
+    if (!sample) return html`<h2>Live</h2><p class="quiet" role="status">${lost
+      ? "The service does not answer. Trying again." : "Waiting for the first sample."}</p>`;
+    const broken = sample.stages.filter(stage => stage.error);
+    const begun = sample.begun;
+    return html`<div class="stack"><h2>Live</h2>
+      ${begun && !(begun.has_events && begun.has_items) && html`<${FirstVisit} session=${session} begun=${begun} />`}
+      ${lost && html`<p class="notice warn" role="status">The stream ended; what you see is of the last sample. Trying again.</p>`}
+      <div role="status" class="hidden-text">${broken.map(stage => `${STAGES[stage.name].title}: ${stage.error}. `).join("") || "All stages work."}</div>
+      <ol class="flow" aria-label="The flow of events">${sample.stages.map((stage, place) =>
+        html`<${Stage} key=${stage.name} stage=${stage} points=${traces.map(([at, rates]) => [at, rates[place]])} now=${sample.at_ms} />`)}</ol>
+      ${broken.map(stage => html`<section class="notice ${stage.state === "down" ? "bad" : "warn"}" key=${stage.name}>
+        <h3>${STAGES[stage.name].title}</h3><p>${stage.error}</p>
+        ${stage.advice && html`<p><strong>What to do.</strong> ${stage.advice.text}</p>
+          <p class="small">Incident plan: ${stage.advice.section}</p>`}</section>`)}
+      <${HitRates} sample=${sample} />
+      <p class="quiet small">Events are counted by Postgres for all processes; the buffer, the lag and the cache are of the process that answers (${sample.role.join(", ")}). Lines show 15 minutes, as far as somebody looked.</p>
+    </div>`;
+  }
+}
+
+function Stage({ stage, points, now }) {
+  const named = STAGES[stage.name];
+  const row = (label, value, bad) => label && value !== null &&
+    html`<dt>${label}</dt><dd class=${bad ? "bad" : undefined}>${bad ? html`<strong>${value}</strong>` : value}</dd>`;
+  return html`<li class="card ${stage.state}" data-stage=${stage.name}>
+    <h3>${named.title}</h3><p class="quiet small">${named.about}</p>
+    <p class="state ${{ ok: "good", degraded: "warn", down: "bad", unknown: "quiet" }[stage.state]}">${STATES[stage.state]}</p>
+    <dl>${row(named.rate, rate(stage.rate))}
+      ${row(named.backlog, stage.backlog === null ? null : count(stage.backlog))}
+      ${row(named.age, stage.age_ms === null ? null : duration(stage.age_ms))}
+      ${row(named.failed, stage.failed === null ? null : count(stage.failed), stage.failed > 0)}</dl>
+    <${Sparkline} points=${points} now=${now} label=${`${named.title}: events a second in the last 15 minutes`} />
+  </li>`;
+}
+
+function Sparkline({ points, now, label }) {
+  const known = points.filter(([, value]) => value !== null);
+  const most = Math.max(1, ...known.map(([, value]) => value));
+  let before = 0;
+  const path = known.map(([at, value]) => {
+    const move = at - before > GAP_MS ? "M" : "L";
+    before = at;
+    return `${move}${(300 - (300 * (now - at)) / SHOWN_MS).toFixed(1)} ${(38 - (36 * value) / most).toFixed(1)}`;
+  }).join("");
+  return html`<svg class="spark" viewBox="0 0 300 40" preserveAspectRatio="none" role="img"
+    aria-label=${`${label}, at most ${rate(most)}`}><line x1="0" y1="39" x2="300" y2="39" /><path d=${path} /></svg>`;
+}
+
+function HitRates({ sample }) {
+  const shown = ["served", "popularity"].filter(name => name in sample.hit_rates);
+  if (!sample.ranking_tests || !shown.length) {
+    return html`<section class="card"><h3>Ranking</h3><p class="quiet">No figures yet: the learner tests the ranking on a sample of the events.</p></section>`;
+  }
+  return html`<section class="card"><h3>Hit rate@20 of the last ${count(sample.ranking_tests)} sampled events</h3>
+    <dl class="figures">${shown.map(name => html`<dt>${CONTENDERS[name]}</dt><dd><strong>${percent(sample.hit_rates[name])}</strong></dd>`)}</dl>
+  </section>`;
+}
