@@ -11,7 +11,19 @@ from app.adapters.history_cache import HistoryCache
 from app.adapters.ingest import Inserted, InsertStatus
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
-from app.api import analytics, ingest, items, model, recommendations, root, rules, segment, users
+from app.api import (
+    analytics,
+    ingest,
+    items,
+    model,
+    posted_lists,
+    reco_batch,
+    recommendations,
+    root,
+    rules,
+    segment,
+    users,
+)
 from app.api.refused_keys import RefusedKeys
 from app.console import live, page, sign_in
 from app.console.flow_sampler import FlowSampler
@@ -194,6 +206,8 @@ class Api:
             *ingest.handlers(self._buffer),
             *segment.handlers(self._buffer, with_built_in(self._settings.segment_events)),
             *recommendations.handlers(self._recommender, self._log_impression, variants),
+            *posted_lists.handlers(self._recommender, self._log_impression, variants),
+            *reco_batch.handlers(self._recommender, variants),
             *items.handlers(self._database),
             *rules.handlers(self._database),
             *users.handlers(self._database, self._cache_written, self._histories.forget),

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.api import ingest, recommendations, rules, segment
+from app.api import ingest, posted_lists, reco_batch, recommendations, rules, segment
 from app.core import events
 from app.http.problems import Problem
 from app.ingest.segment import SegmentMessage
@@ -62,6 +62,19 @@ EXAMPLES: Final[dict[type, Any]] = {
         "items": [{"item_id": "film-31", "score": 0.731, "source": "covisitation", "title": "Stalker"}],
         "model_version": "weights-1",
         "strategy": "covisitation",
+    },
+    posted_lists.RecoBody: {
+        "history": [{"item_id": "film-204", "event_type": "watch"}, {"item_id": "film-31"}],
+        "k": 10,
+        "exclude": ["film-8"],
+    },
+    reco_batch.RecoBatch: {"user_ids": ["user-17", "user-18"], "k": 5},
+    posted_lists.RankBody: {"user_id": "user-17", "items": ["film-8", "film-31", "film-77"]},
+    posted_lists.RankedList: {
+        "request_id": "req-9",
+        "items": [{"item_id": "film-31", "score": 1.0, "source": "covisitation", "title": "Stalker"}],
+        "left_out": ["film-77"],
+        "model_version": "weights-1",
     },
     rules.PinRule: {"action": "pin", "item_id": "film-204", "position": 1, "ends_at": "2027-01-01T00:00:00Z"},
     rules.BoostRule: {"action": "boost", "tag": "clearance", "factor": 0.5, "note": "sell what is left"},

@@ -2,8 +2,8 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from app.core.decoding import FieldError
-from app.core.model import Model
+from app.core.field_errors import FieldError
+from app.core.model import MODEL, Model
 from app.core.variants import PREVIEW_NAME, Variant, Variants
 from app.core.weights import Weights, array_of
 from app.http.context import RequestContext
@@ -19,9 +19,14 @@ class Choice(Struct, frozen=True):
     label: str | UnsetType
 
 
-def choose(variants: Variants, user_id: str, asked: str | None, request: RequestContext) -> Choice:
-    """Raises `ProblemError`: 403 without the scope, 404 when there is no such variant."""
+def choose(variants: Variants, user_id: str | None, asked: str | None, request: RequestContext) -> Choice:
+    """Somebody without a `user_id` belongs to no variant.
+
+    Raises `ProblemError`: 403 without the scope, 404 when there is no such variant.
+    """
     if asked is None:
+        if user_id is None:
+            return Choice(MODEL, None, None, UNSET)
         variant = variants.of(user_id)
         return _choice(variant, variant.name if variants else UNSET)
     if not request.caller_may_operate:

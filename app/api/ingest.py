@@ -15,8 +15,9 @@ from msgspec import UNSET, Meta, Struct
 from app import metrics
 from app.core import events
 from app.core.batch_body import decode_batch, split_lines
-from app.core.decoding import FieldError, InvalidInput
+from app.core.decoding import InvalidInput
 from app.core.events import AnyEvent, Record
+from app.core.field_errors import FieldError
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of

@@ -16,8 +16,9 @@ from app.adapters.postgres import Database
 from app.api.audited import Change, change
 from app.api.timestamps import Timestamp, check_timestamp
 from app.core import events
-from app.core.decoding import FieldError, InvalidInput, decode
+from app.core.decoding import InvalidInput, decode
 from app.core.events import PRINTABLE, Id
+from app.core.field_errors import FieldError
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of

@@ -12,8 +12,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api.experiment import choose
 from app.core import events
-from app.core.decoding import FieldError, InvalidInput
+from app.core.decoding import InvalidInput
 from app.core.events import Id, Impression, Record, ShownItem
+from app.core.field_errors import FieldError
 from app.core.ranking import Repeats
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.signals import Kind
@@ -50,7 +51,7 @@ RepeatsWanted = Annotated[
     Repeats,
     Meta(
         description="The user's own items: `learned` places them where the ranking has learned that users come back to"
-        " them, `avoid` leaves all of them out, `only` leaves all others out."
+        " them, `avoid` leaves all of them out, `only` leaves all others out, `allow` leaves none out."
     ),
 ]
 Variant = Annotated[Id, Meta(description="Answer as this variant of an experiment; needs the scope `operate`.")]
@@ -123,7 +124,7 @@ def handlers(
         """
         query = schema.query_of(scope, RecoQuery)
         context = context_of(scope)
-        autolog = _wants_autolog(context.headers)
+        autolog = wants_autolog(context.headers)
         choice = choose(variants, query.user_id, query.variant, context)
         now_ms = time.time_ns() // 1_000_000
         found = await recommender.for_user(
@@ -131,13 +132,13 @@ def handlers(
             _recommendation_request(query, now_ms, explain=query.explain, repeats=query.repeats),
             request_id=context.request_id,
             session_id=query.session_id,
-            seen=_seen(query.exclude_seen),
+            seen=seen_kinds(query.exclude_seen),
             model=choice.model,
             weights=choice.weights,
             version=choice.version,
         )
         if autolog and found.items:
-            log_impression(_impression(query, found, context, choice.label, now_ms))
+            log_impression(impression(query.user_id, query.session_id, found, context, choice.label, now_ms))
         return _answer(context.request_id, found, choice.label)
 
     @get(
@@ -168,7 +169,7 @@ def handlers(
     return [reco, similar, popular]
 
 
-def _wants_autolog(headers: Mapping[bytes, bytes]) -> bool:
+def wants_autolog(headers: Mapping[bytes, bytes]) -> bool:
     value = headers.get(b"x-autolog-impressions", b"false").lower()
     if value not in (b"true", b"false"):
         raise InvalidInput(FieldError("X-Autolog-Impressions", "expected true or false"))
@@ -193,7 +194,7 @@ def _recommendation_request(
     )
 
 
-def _seen(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
+def seen_kinds(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
     """None when the parameter is missing."""
     return frozenset(_KINDS[kind] for kind in kinds if kind != "none") if kinds else None
 
@@ -202,16 +203,27 @@ def _answer(request_id: str, found: Recommendation, variant: str | UnsetType = U
     return reply(RecommendationList(request_id, found.items, found.model_version, found.strategy, variant))
 
 
-def _impression(
-    query: RecoQuery, found: Recommendation, context: RequestContext, variant: str | UnsetType, now_ms: int
+def impression(
+    user_id: str,
+    session_id: str | None,
+    found: Recommendation,
+    request: RequestContext,
+    variant: str | UnsetType,
+    now_ms: int,
+    context: Mapping[str, Any] | None = None,
 ) -> Record:
+    """The answer as an event; `context`: what the client adds. Raises `InvalidInput` for one that is not valid."""
     shown = [ShownItem(item_id=item.item_id, position=index) for index, item in enumerate(found.items)]
-    about = {"model_version": found.model_version, "sources": [item.source for item in found.items]}
+    about = {
+        **(context or {}),
+        "model_version": found.model_version,
+        "sources": [item.source for item in found.items],
+    }
     event = Impression(
-        user_id=query.user_id,
-        session_id=query.session_id or query.user_id,
-        request_id=context.request_id,
+        user_id=user_id,
+        session_id=session_id or user_id,
+        request_id=request.request_id,
         items=shown,
         context=about if variant is UNSET else {**about, "variant": variant},
     )
-    return events.accept(event, now_ms=now_ms, entropy=os.urandom(10), traceparent=context.traceparent)
+    return events.accept(event, now_ms=now_ms, entropy=os.urandom(10), traceparent=request.traceparent)

@@ -20,8 +20,9 @@ from msgspec import UNSET, Meta, Struct
 
 from app import metrics
 from app.core import events
-from app.core.decoding import FieldError, InvalidInput, decode
+from app.core.decoding import InvalidInput, decode
 from app.core.events import Record
+from app.core.field_errors import FieldError
 from app.core.segment_rules import Rules
 from app.http import schema
 from app.http.body import read_body

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from app.core.decoding import FieldError, InvalidInput
+from app.core.decoding import InvalidInput
+from app.core.field_errors import FieldError
 
 Timestamp = Annotated[datetime, Meta(tz=True, description="RFC 3339, with an offset from UTC")]
 

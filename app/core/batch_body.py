@@ -10,8 +10,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from app.core.decoding import FieldError, InvalidInput, decode
+from app.core.decoding import InvalidInput, decode
 from app.core.events import MAX_BATCH_EVENTS
+from app.core.field_errors import FieldError
 
 
 class Batch(Struct, frozen=True):

@@ -15,7 +15,8 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.core.decoding import FieldError, InvalidInput, decode
+from app.core.decoding import InvalidInput, decode
+from app.core.field_errors import FieldError
 
 # A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and ECMAScript patterns (OpenAPI) have no `\Z`.
 PRINTABLE: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from app.core.decoding import FieldError, InvalidInput, decode
+from app.core.decoding import InvalidInput, decode
 from app.core.events import (
     MAX_IMPRESSION_ITEMS,
     MESSAGE_VERSION,
@@ -21,6 +21,7 @@ from app.core.events import (
     Position,
     Seconds,
 )
+from app.core.field_errors import FieldError
 
 
 class _Message(Struct, kw_only=True, tag_field="event_type"):

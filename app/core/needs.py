@@ -46,6 +46,12 @@ class RankingInputsFor(Struct, frozen=True):
     version: int | None = None
 
 
+class NumbersOf(Struct, frozen=True):
+    """Is sent the numbers of these items in the table, which has their sums then."""
+
+    item_ids: Sequence[str]
+
+
 class NeighboursOf(Struct, frozen=True):
     """Is sent the `Neighbours` of the item."""
 
@@ -88,5 +94,5 @@ class ChanceFrom(Struct, frozen=True):
 
 
 Need: TypeAlias = (
-    RankingInputsFor | NeighboursOf | AlikeTo | PopularIn | CurrentRules | CardsOf | FallbackOf | ChanceFrom
+    RankingInputsFor | NumbersOf | NeighboursOf | AlikeTo | PopularIn | CurrentRules | CardsOf | FallbackOf | ChanceFrom
 )

@@ -7,7 +7,7 @@ import numpy as np
 
 from app.core.accumulators import Values
 from app.core.candidates import Candidates
-from app.core.item_index import ItemIndex
+from app.core.item_index import ItemIndex, Numbers
 from app.core.ranked import Exclusions, Ranked
 from app.core.weights import FEATURES
 
@@ -16,8 +16,8 @@ COVISITATION: Final = "covisitation"
 POPULAR: Final = "popular"
 REPEAT: Final = "repeat"
 
-Repeats = Literal["avoid", "learned", "only"]
-"""Whether the user's own items may be in a list: none of them, as the weights say, or no others."""
+Repeats = Literal["avoid", "learned", "only", "allow"]
+"""Whether the user's own items may be in a list: none of them, where the weights place them well, no others, or all."""
 
 # Where all candidates are left out there is no best one.
 _LEAST_LOGARITHM: Final = -1e30
@@ -37,19 +37,27 @@ class Ranking:
         self._logarithms = np.empty(0, np.float32)
 
     def ranked(
-        self, factors: Mapping[str, float], without: Sequence[int], repeats: Repeats, exclusions: Exclusions
+        self,
+        factors: Mapping[str, float],
+        without: Sequence[int],
+        repeats: Repeats,
+        exclusions: Exclusions,
+        among: Numbers | None = None,
     ) -> Ranked:
-        """`factors`: by item. `without`: item numbers."""
+        """`factors`: by item. `without`: item numbers. `among`: the only item numbers that are ranked; None: all."""
         candidates = self._candidates
-        if repeats == "only":
+        if repeats in ("only", "allow"):
             scores = candidates.scores(self._weights, self._item_scores, least_own=-np.inf)
-            scores[np.delete(np.arange(len(scores)), candidates.own_rows)] = -np.inf
+            if repeats == "only":
+                scores[np.delete(np.arange(len(scores)), candidates.own_rows)] = -np.inf
         else:
             scores = candidates.scores(self._weights, self._item_scores)
             if repeats == "avoid":
                 scores[candidates.own_rows] = -np.inf
         if without:
             scores[candidates.rows_of(without)] = -np.inf
+        if among is not None:
+            scores[~np.isin(candidates.numbers, among)] = -np.inf
         self._logarithms = scores
         scores = np.exp(scores - scores.max(initial=_LEAST_LOGARITHM))
         for item_id, factor in factors.items():

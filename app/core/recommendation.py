@@ -8,8 +8,10 @@ from app.core.ranking import Repeats
 
 
 class RecommendationRequest(Struct, frozen=True, kw_only=True):
-    """What is asked for. `max_per_category`: at most so many items of one category. `explain` and `repeats`: for a user
-    only.
+    """What is asked for. `max_per_category`: at most so many items of one category.
+
+    For a user only: `explain` (it covers the first 200 places), `repeats`, and `among`, the only items that may be in
+    the answer (None: all).
     """
 
     k: int
@@ -19,6 +21,7 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True):
     max_per_category: int | None = None
     explain: bool = False
     repeats: Repeats = "learned"
+    among: Sequence[str] | None = None
 
 
 class ScoreParts(Struct):

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from app.core.catalogue import Card
-from app.core.decoding import FieldError
+from app.core.field_errors import FieldError
 
 MAX_RULES: Final = 1_000
 MAX_POSITION: Final = 200

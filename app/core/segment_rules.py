@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from app.core.decoding import field_error_of
+from app.core.field_errors import field_error_of
 
 EventType = Literal["view", "click", "purchase", "watch", "impression", "none"]
 # Names of properties, a dot between those of objects inside of each other: `film.id`.

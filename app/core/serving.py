@@ -18,7 +18,7 @@ from app.core.content_index import Alike
 from app.core.explanation import Explainer, in_words
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.history import History
-from app.core.item_index import ItemIndex
+from app.core.item_index import ItemIndex, Numbers
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
 from app.core.needs import (
@@ -29,6 +29,7 @@ from app.core.needs import (
     FallbackOf,
     Need,
     NeighboursOf,
+    NumbersOf,
     PopularIn,
     RankingInputs,
     RankingInputsFor,
@@ -36,7 +37,7 @@ from app.core.needs import (
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
-from app.core.ranked import Exclusions, Ranked
+from app.core.ranked import NO_EXCLUSIONS, Exclusions, Ranked
 from app.core.ranking import CONTENT, COVISITATION, POPULAR, Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem, ScoreParts
 from app.core.rules import Rules
@@ -53,6 +54,7 @@ _DEEPER: Final = 4
 # Of one category, as long as nothing is known of the user: the trending items of several categories, not of one.
 _SOFT_MAX_SHARE: Final = 0.25
 _DIGITS: Final = 6
+_MOST_EXPLAINED: Final = 200  # one takes as long as some twenty places
 
 
 COUNTED_VERSION: Final = "counted-1"
@@ -92,15 +94,19 @@ def for_user(
     now_ms, category = request.now_ms, request.category
     profile = Profile(history, model, counted=table.model)
     seeds = [seed.item_id for seed in profile.seeds]
-    given: RankingInputs = yield RankingInputsFor(seeds, category, exploration.share > 0.0, weights, version)
+    among = request.among
+    explore = exploration.share > 0.0 and among is None
+    given: RankingInputs = yield RankingInputsFor(seeds, category, explore, weights, version)
+    only: Numbers | None = None if among is None else (yield NumbersOf(among))
     rules = given.rules
     factors = rules.boosted_items(now_ms, category) if rules else {}
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
+    hashes = frozenset(history.seen_hashes if seen is None else ())
     taken = {entry.item_id for entry in history.entries if seen is None or entry.kind in seen}
     candidates = Candidates(
         profile,
         given.neighbours,
-        given.popular.numbers,
+        given.popular.numbers if only is None else only.astype(np.int32).tobytes(),
         table,
         now_ms=given.popular.log_ms,
         content=given.content,
@@ -113,10 +119,12 @@ def for_user(
         factors,
         table.index.numbers(never if seen is None else never | taken),
         request.repeats,
-        Exclusions(taken, frozenset(history.seen_hashes if seen is None else ())),
+        NO_EXCLUSIONS if request.repeats == "allow" else Exclusions(taken, hashes),
+        only,
     )
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}
-    unknown = not history.entries and category is None
+    unknown = not history.entries and category is None and among is None
+    pins = rules.pins(now_ms, category) if rules else ()
     constraints = PageConstraints(
         k=request.k,
         now_ms=now_ms,
@@ -124,17 +132,17 @@ def for_user(
         exclude=never,
         max_per_category=request.max_per_category,
         soft_max_per_category=max(1, round(request.k * _SOFT_MAX_SHARE)) if unknown else None,
-        pins=rules.pins(now_ms, category) if rules else (),
+        pins=pins if among is None else [(place, item_id) for place, item_id in pins if item_id in among],
         explored=explored,
     )
     boosts = None
     if rules and rules.needs_cards(now_ms, category):
         boosts = Boosts(rules, ranked, factors, now_ms=now_ms, category=category)
-    slate, cards = yield from _filled(constraints, ranked, boosts, fallback=True)
+    slate, cards = yield from _filled(constraints, ranked, boosts, fallback=True, among=among)
     found = _recommendation(slate, cards, ranked, ranking.sources, boosts, given.model_version)
     if request.explain:
         explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours, given.content)
-        yield from _explain(found.items, explainer, factors, boosts, category)
+        yield from _explain(found.items[:_MOST_EXPLAINED], explainer, factors, boosts, category)
     return found
 
 
@@ -198,9 +206,14 @@ def _explored(
 
 
 def _filled(
-    constraints: PageConstraints, ranked: Ranked, boosts: Boosts | None, *, fallback: bool
+    constraints: PageConstraints,
+    ranked: Ranked,
+    boosts: Boosts | None,
+    *,
+    fallback: bool,
+    among: Sequence[str] | None = None,
 ) -> Generator[Need, Any, tuple[Slate, Mapping[str, Card]]]:
-    """From the candidates, more of them as long as places are free, and then from the `fallback`."""
+    """From the candidates, more of them as long as places are free, and then from the `fallback`, or from `among`."""
     cards: dict[str, Card] = {}
     reserved = [*(item_id for _, item_id in constraints.pins), *constraints.explored.values()]
     if reserved:
@@ -227,7 +240,7 @@ def _filled(
     if slate.missing:
         slate.relax()
     if slate.missing and fallback:
-        found: Sequence[str] = yield FallbackOf(constraints.category)
+        found: Sequence[str] = (yield FallbackOf(constraints.category)) if among is None else among
         found = [item_id for item_id in found if item_id not in ranked.exclusions]
         cards.update((yield CardsOf(found)))
         slate.offer(found if boosts is None else boosts.ordered(found, cards), CATALOGUE)

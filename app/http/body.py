@@ -5,7 +5,7 @@ from typing import Any, Final
 import cramjam
 from litestar import Request
 
-from app.core.decoding import FieldError
+from app.core.field_errors import FieldError
 from app.http.context import context_of
 from app.http.problems import ProblemError
 

@@ -13,7 +13,8 @@ from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.core import events
-from app.core.decoding import FieldError, InvalidInput, field_error_of
+from app.core.decoding import InvalidInput
+from app.core.field_errors import FieldError, field_error_of
 from app.http import percent
 from app.http.context import context_of
 from app.http.problems import render

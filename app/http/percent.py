@@ -4,7 +4,8 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from app.core.decoding import FieldError, InvalidInput
+from app.core.decoding import InvalidInput
+from app.core.field_errors import FieldError
 
 _NO_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 

@@ -14,7 +14,8 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
 from app.adapters.postgres_errors import is_data_error
-from app.core.decoding import FieldError, InvalidInput
+from app.core.decoding import InvalidInput
+from app.core.field_errors import FieldError
 from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, describe
 from app.http.context import Late, RequestContext, context_of
 from app.http.responses import Reply

@@ -14,7 +14,8 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 from msgspec import Struct
 
-from app.core.decoding import FieldError, InvalidInput, field_error_of
+from app.core.decoding import InvalidInput
+from app.core.field_errors import FieldError, field_error_of
 from app.core.keys import Scope as KeyScope
 from app.http import percent
 from app.http.problems import Problem

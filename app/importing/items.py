@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from app.core.decoding import field_error_of
 from app.core.events import Id
+from app.core.field_errors import field_error_of
 from app.importing.mapping import USUAL_COLUMNS, ImportOptions, match, refuse
 from app.importing.rows import Refused, absent, clean_title, id_of, shown
 from app.importing.times import TimeParser, time_parser

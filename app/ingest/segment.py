@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app.core.decoding import FieldError, InvalidInput, decode, field_error_of
+from app.core.decoding import InvalidInput, decode
 from app.core.events import (
     MAX_EVENT_BYTES,
     MAX_IMPRESSION_ITEMS,
@@ -26,6 +26,7 @@ from app.core.events import (
     View,
     Watch,
 )
+from app.core.field_errors import FieldError, field_error_of
 from app.core.segment_rules import ITEM_ID_NAMES, Rules, SegmentRule, fold
 
 MessageType = Literal["track", "identify", "page", "screen", "alias", "group"]

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import MODEL_CHANGED, RULES_CHANGED
@@ -100,6 +101,16 @@ class CandidateCaches:
             max_batch=1000,
             reload_throttle=reload_throttle,
         )
+        # Each item is its own value: what is asked for is that its sums are in the table.
+        self._asked: FreshCache[str] = FreshCache(
+            "asked",
+            self._load_asked,
+            absent="",
+            ttl_sec=related_ttl_sec,
+            max_keys=max_keys,
+            max_batch=1000,
+            reload_throttle=reload_throttle,
+        )
         self._content = CatalogueContent(database, self._items)
         self.content: FreshCache[ContentIndex] = FreshCache(
             "content",
@@ -127,6 +138,11 @@ class CandidateCaches:
         self.fallback: FreshCache[Sequence[str]] = self._by_category(
             "fallback", _fallback, absent=(), ttl_sec=_CATALOGUE_TTL_SEC
         )
+
+    async def numbers_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
+        """The numbers of items that a request names, once their sums are read."""
+        await self._asked.get_many(item_ids, allow_partial=False)
+        return self.table.index.number(item_ids)
 
     def content_at_hand(self) -> ContentIndex | None:
         """Without waiting; None: it is loaded meanwhile."""
@@ -169,7 +185,16 @@ class CandidateCaches:
 
     @property
     def _all(self) -> Sequence[FreshCache[Any]]:
-        return self.neighbours, self.cards, self.rules, self.popular, self.exploration_pool, self.fallback, self.content
+        return (
+            self.neighbours,
+            self.cards,
+            self.rules,
+            self.popular,
+            self.exploration_pool,
+            self.fallback,
+            self.content,
+            self._asked,
+        )
 
     async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
         async with self._database.connection() as connection:
@@ -182,6 +207,12 @@ class CandidateCaches:
             if number % _LISTS_A_TURN == 0:
                 await asyncio.sleep(0)  # a hundred lists in one go would delay the answers
         return lists
+
+    async def _load_asked(self, item_ids: list[str]) -> Mapping[str, str]:
+        async with self._database.connection() as connection:
+            await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec)
+            await self._items.have(connection, item_ids)
+        return {item_id: item_id for item_id in item_ids}
 
     def _neighbours_of(self, pairs: features.ItemPairs) -> Neighbours:
         table = self.table
@@ -221,6 +252,7 @@ class CandidateCaches:
         if len(self.table.index.items) > self._max_items and now - self._swept_at >= self._sweep_every_sec:
             self._swept_at = now
             self.table.index.use(self._content.numbers)
+            self.table.index.number(self._asked.values())
             await self._items.sweep(self.neighbours.values(), self.popular.values())
 
     def _by_category(

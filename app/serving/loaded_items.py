@@ -92,6 +92,13 @@ class LoadedItems:
         """Reads the sums of those of these items that have none yet."""
         await self._read(connection, [item_id for item_id in item_ids if not self.table.has_sums(item_id)])
 
+    async def have(self, connection: "Connection", item_ids: Collection[str]) -> None:
+        """As `add`; what is read has its features at once."""
+        new = [item_id for item_id in item_ids if not self.table.has_sums(item_id)]
+        await self._read(connection, new)
+        if any(map(self.table.has_sums, new)):
+            self.table.refresh(self.table.log_ms)
+
     async def _read(self, connection: "Connection", item_ids: Iterable[str]) -> None:
         wanted: Sequence[str] = list(item_ids)
         for start in range(0, len(wanted), _BATCH):

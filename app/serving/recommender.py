@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from app import metrics
@@ -10,6 +10,8 @@ from app.adapters.changes import RULES_CHANGED
 from app.core import serving
 from app.core.content_index import Alike
 from app.core.exploration import EMPTY_POOL, Chance
+from app.core.given_history import PastEvent, history_of_events
+from app.core.history import NO_HISTORY
 from app.core.model import MODEL, Model
 from app.core.needs import (
     AlikeTo,
@@ -19,6 +21,7 @@ from app.core.needs import (
     FallbackOf,
     Need,
     NeighboursOf,
+    NumbersOf,
     PopularIn,
     RankingInputs,
     RankingInputsFor,
@@ -56,11 +59,12 @@ class Recommender:
 
     async def for_user(
         self,
-        user_id: str,
+        user_id: str | None,
         request: RecommendationRequest,
         *,
         request_id: str,
         session_id: str | None = None,
+        past: Sequence[PastEvent] = (),
         seen: frozenset[int] | None = None,
         model: Model = MODEL,
         weights: Weights | None = None,
@@ -68,9 +72,12 @@ class Recommender:
     ) -> Recommendation:
         """As `serving.for_user`; `request_id` and the seed decide which new items are explored.
 
+        `past` counts for somebody without a history: an unknown user, or nobody (`user_id` None).
         It ranks by the weights of `version`, or by `weights`; both None: by those that serve all users.
         """
-        history = await self._histories.of(user_id, session_id, self._table.model)
+        history = NO_HISTORY if user_id is None else await self._histories.of(user_id, session_id, self._table.model)
+        if past and not history.entries:
+            history = history_of_events(past, now_ms=request.now_ms, model=self._table.model)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._answer(
             serving.for_user(
@@ -139,6 +146,7 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
     return {
         RankingInputsFor: ranking_inputs,
         CardsOf: lambda need: caches.cards.get_many(need.item_ids),
+        NumbersOf: lambda need: caches.numbers_of(need.item_ids),
         NeighboursOf: lambda need: caches.neighbours.get(need.item_id),
         AlikeTo: alike,
         PopularIn: lambda need: caches.popular.get(need.category or EVERYTHING),

@@ -17,6 +17,11 @@ EVENTS: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
     "/log/impression": ({**EVENT, "items": [{"item_id": "tent", "position": 0}]}, {"session_id": "s2"}),
     "/event": ({**EVENT, "item_id": "tent", "event_type": "purchase"}, {"item_id": "stove"}),
 }
+POSTED: Final[dict[str, dict[str, Any]]] = {
+    "/reco": {"history": [{"item_id": "tent", "event_type": "watch"}], "candidates": ["stove"], "explain": True},
+    "/rank": {"user_id": "ann", "items": ["stove", "tent"]},
+    "/reco/batch": {"user_ids": ["ann", "bob"], "k": 3},
+}
 # Statuses of every call that other tests show: keys, rate limits and outages.
 ELSEWHERE: Final = {"401", "403", "429", "503"}
 _MOST_RULES: Final = 1_000
@@ -73,6 +78,12 @@ def calls() -> Iterator[Call]:
     yield "GET", "/rules", {}
     for query in ("explain=true&exclude_seen=none", "exclude=stove&max_per_category=1", "category=camping&k=3"):
         yield "GET", f"/reco?user_id=ann&{query}", {}
+    for path, body in POSTED.items():
+        yield "POST", path, {"json": body}
+        yield from bad_bodies("POST", path)
+    for path in ("/reco", "/rank"):
+        yield "POST", path, {"json": {**POSTED[path], "variant": "bolder"}}
+        yield "POST", path, {"json": {**POSTED[path], "variant": "none"}}
     for path in ("/similar/tent", "/popular", "/analytics/baseline?days=7", "/contract", "/metrics/reco", "/healthz"):
         yield "GET", path, {}
     for path in ("/readyz", "/model", "/metrics", "/", "/openapi.json", "/docs", "/users/ann", "/users/nobody"):

@@ -23,6 +23,7 @@ from app.core.needs import (
     FallbackOf,
     Need,
     NeighboursOf,
+    NumbersOf,
     PopularIn,
     RankingInputs,
     RankingInputsFor,
@@ -159,6 +160,8 @@ class Store:
                 return RankingInputs(
                     neighbours, self.popular[need.category], weights, "weights-1", self.rules, pool, self.content
                 )
+            case NumbersOf():
+                return self.index.number(need.item_ids)
             case NeighboursOf():
                 return self.neighbours.get(need.item_id, NO_NEIGHBOURS)
             case AlikeTo():

@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 from app.api.recommendations import RecoQuery
 from app.api.rules import BoostRule, PinRule
 from app.core import events
-from app.core.decoding import FieldError, InvalidInput, decode
+from app.core.decoding import InvalidInput, decode
+from app.core.field_errors import FieldError
 from app.http.schema import query_of
 
 

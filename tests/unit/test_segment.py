@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core import events, segment_rules
-from app.core.decoding import FieldError, InvalidInput
+from app.core.decoding import InvalidInput
+from app.core.field_errors import FieldError
 from app.core.segment_rules import Rules, with_built_in
 from app.ingest.segment import Mapped, event_id_of, read_message
 

@@ -74,7 +74,7 @@ export interface RecommendOptions extends ListOptions {
   user_id?: string;
   session_id?: string;
   exclude_seen?: string[];
-  repeats?: "learned" | "avoid" | "only";
+  repeats?: "learned" | "avoid" | "only" | "allow";
   explain?: boolean;
   variant?: string;
 }

@@ -1,0 +1,220 @@
+"""Recommendations for requests that do not fit a URL: long lists of items, and histories."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.api.experiment import choose
+from app.api.recommendations import (
+    Category,
+    ExcludedSeen,
+    K,
+    PerCategory,
+    RecommendationList,
+    RepeatsWanted,
+    Session,
+    Variant,
+    impression,
+    seen_kinds,
+    wants_autolog,
+)
+from app.core.decoding import InvalidInput, decode
+from app.core.events import MAX_BODY_BYTES, Id, Record
+from app.core.field_errors import FieldError
+from app.core.given_history import PastEvent
+from app.core.ranking import Repeats
+from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
+from app.core.variants import Variants
+from app.http import schema
+from app.http.body import read_body
+from app.http.context import RequestContext, context_of
+from app.http.responses import reply
+from app.serving.recommender import Recommender
+
+_MAX_EXCLUDED: Final = 10_000
+_MAX_ITEMS: Final = 1_000
+_MAX_PAST: Final = 200
+
+User = Annotated[Id, Meta(description="Whose list it is. Without it, `history` alone counts.")]
+Past = Annotated[
+    list[PastEvent],
+    Meta(max_length=_MAX_PAST, description="What the person did, the latest first: counts for somebody unknown."),
+]
+LongExcluded = Annotated[list[Id], Meta(max_length=_MAX_EXCLUDED, description="Items to leave out.")]
+Among = Annotated[
+    list[Id], Meta(min_length=1, max_length=_MAX_ITEMS, description="The only items that may be in the list.")
+]
+_EXPLAIN: Final = Meta(description="Explain the first 200 items: `because`, `parts` and `why`.")
+
+_ANSWERS: Final = {200: RecommendationList, **schema.problems(400, 404, 413, 415, 422, 503)}
+
+
+class Wanted(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Parameters of every posted list."""
+
+    category: Category | None = None
+    explain: Annotated[bool, _EXPLAIN] = False
+
+
+class ListWanted(Wanted, kw_only=True, forbid_unknown_fields=True):
+    k: K = 20
+    exclude: LongExcluded = []
+    max_per_category: PerCategory | None = None
+    exclude_seen: ExcludedSeen = ()
+    repeats: RepeatsWanted = "learned"
+
+
+class RecoBody(ListWanted, kw_only=True, forbid_unknown_fields=True):
+    """Whose list it is: `user_id`, `history`, or both. `context` goes into the logged impression."""
+
+    user_id: User | None = None
+    session_id: Session | None = None
+    history: Past = []
+    candidates: Among | None = None
+    context: dict[str, Any] | None = None
+    variant: Variant | None = None
+
+
+class RankBody(Wanted, kw_only=True, forbid_unknown_fields=True):
+    """The items to rank, and for whom: `user_id`, `history`, or both."""
+
+    items: Annotated[list[Id], Meta(min_length=1, max_length=_MAX_ITEMS, description="Your items, each once.")]
+    user_id: User | None = None
+    session_id: Session | None = None
+    history: Past = []
+    variant: Variant | None = None
+
+
+class RankedList(Struct, kw_only=True):
+    """Your items, the best for the user first. `left_out`: those that may not be served: hidden, expired, not of the
+    category, or by a rule.
+    """
+
+    request_id: str
+    items: Sequence[RecommendedItem]
+    left_out: Sequence[str]
+    model_version: str
+    variant: str | UnsetType = UNSET
+
+
+_reco: Final = msgspec.json.Decoder(RecoBody)
+_rank: Final = msgspec.json.Decoder(RankBody)
+
+
+def handlers(
+    recommender: Recommender, log_impression: Callable[[Record], None], variants: Variants
+) -> list[HTTPRouteHandler]:
+    """The routes; `log_impression` stores an impression without delaying the answer."""
+
+    async def answer(
+        body: RecoBody | RankBody, request: RecommendationRequest, context: RequestContext, seen: frozenset[int] | None
+    ) -> tuple[Recommendation, str | UnsetType]:
+        choice = choose(variants, body.user_id, body.variant, context)
+        found = await recommender.for_user(
+            body.user_id,
+            request,
+            request_id=context.request_id,
+            session_id=body.session_id,
+            past=body.history,
+            seen=seen,
+            model=choice.model,
+            weights=choice.weights,
+            version=choice.version,
+        )
+        return found, choice.label
+
+    @post(
+        "/reco",
+        status_code=200,
+        opt=schema.call(needs="read", tag="recommendations", body=RecoBody, answers=_ANSWERS),
+    )
+    async def post_reco(request: Request[Any, Any, Any]) -> ASGIApp:
+        """As `GET /reco`, for what does not fit a URL: 10,000 exclusions, candidates, the history of somebody unknown.
+
+        With `candidates`, nothing else is in the list. `X-Autolog-Impressions: true` needs a `user_id`.
+        """
+        body = decode(_reco, await read_body(request, MAX_BODY_BYTES))
+        context = context_of(request.scope)
+        _check_person(body)
+        check_once(body.candidates or [], "candidates")
+        autolog = wants_autolog(context.headers)
+        if autolog and body.user_id is None:
+            raise InvalidInput(FieldError("$.user_id", "an impression is logged for a user; send the user_id"))
+        wanted = wanted_of(body, repeats=body.repeats, k=body.k, exclude=body.exclude, among=body.candidates)
+        wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
+        found, label = await answer(body, wanted, context, seen_kinds(body.exclude_seen))
+        if autolog and found.items and body.user_id is not None:
+            log_impression(
+                impression(body.user_id, body.session_id, found, context, label, wanted.now_ms, body.context)
+            )
+        return reply(RecommendationList(context.request_id, found.items, found.model_version, found.strategy, label))
+
+    @post(
+        "/rank",
+        status_code=200,
+        opt=schema.call(
+            needs="read",
+            tag="recommendations",
+            body=RankBody,
+            answers={200: RankedList, **schema.problems(400, 404, 413, 415, 422, 503)},
+        ),
+    )
+    async def rank(request: Request[Any, Any, Any]) -> ASGIApp:
+        """Your items in the order in which the user is likely to take them, each with its score and source. The
+        user's own items stand among them. Boosts apply, pins do not.
+        """
+        body = decode(_rank, await read_body(request, MAX_BODY_BYTES))
+        context = context_of(request.scope)
+        _check_person(body)
+        check_once(body.items, "items")
+        wanted = wanted_of(body, repeats="allow", k=len(body.items), exclude=(), among=body.items)
+        found, label = await answer(body, wanted, context, None)
+        ranked = {item.item_id for item in found.items}
+        left_out = [item_id for item_id in body.items if item_id not in ranked]
+        return reply(
+            RankedList(
+                request_id=context.request_id,
+                items=found.items,
+                left_out=left_out,
+                model_version=found.model_version,
+                variant=label,
+            )
+        )
+
+    return [post_reco, rank]
+
+
+def wanted_of(
+    body: Wanted, *, repeats: Repeats, k: int, exclude: Sequence[str], among: Sequence[str] | None
+) -> RecommendationRequest:
+    return RecommendationRequest(
+        k=k,
+        now_ms=time.time_ns() // 1_000_000,
+        exclude=frozenset(exclude),
+        category=body.category,
+        explain=body.explain,
+        repeats=repeats,
+        among=among,
+    )
+
+
+def _check_person(body: RecoBody | RankBody) -> None:
+    if body.user_id is None and not body.history:
+        raise InvalidInput(FieldError("$", "one of `user_id` and `history` is needed, or both"))
+
+
+def check_once(item_ids: Sequence[str], name: str) -> None:
+    first: dict[str, int] = {}
+    faults = [
+        FieldError(f"$.{name}[{number}]", f"the same as $.{name}[{first[item_id]}]")
+        for number, item_id in enumerate(item_ids)
+        if first.setdefault(item_id, number) != number
+    ]
+    if faults:
+        raise InvalidInput(*faults[:100])

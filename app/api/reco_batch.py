@@ -1,0 +1,117 @@
+"""The lists of many users in one request, as lines of JSON."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.api.experiment import choose
+from app.api.posted_lists import ListWanted, check_once, wanted_of
+from app.api.recommendations import seen_kinds
+from app.core.decoding import decode
+from app.core.events import MAX_BODY_BYTES, Id
+from app.core.recommendation import RecommendedItem
+from app.core.variants import Variants
+from app.errors import DependencyDown
+from app.http import schema
+from app.http.body import read_body
+from app.http.context import context_of
+from app.serving.recommender import Recommender
+
+_MAX_USERS: Final = 1_000
+_USERS_AT_ONCE: Final = 20
+_LINES: Final = "application/x-ndjson"
+
+
+class RecoBatch(ListWanted, kw_only=True, forbid_unknown_fields=True):
+    """The users, and what each of their lists is to be."""
+
+    user_ids: Annotated[list[Id], Meta(min_length=1, max_length=_MAX_USERS, description="Each once.")]
+
+
+class UserLine(Struct, kw_only=True, omit_defaults=True):
+    """One line of a batch: a user's list, or the `error` for which there is none."""
+
+    user_id: str
+    items: Sequence[RecommendedItem] = ()
+    strategy: str | None = None
+    model_version: str | None = None
+    variant: str | UnsetType = UNSET
+    error: str | None = None
+
+
+_batch: Final = msgspec.json.Decoder(RecoBatch)
+_encode_lines: Final = msgspec.json.Encoder().encode_lines
+
+
+def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHandler]:
+    @post(
+        "/reco/batch",
+        status_code=200,
+        opt=schema.call(
+            needs="read",
+            tag="recommendations",
+            body=RecoBatch,
+            answers={200: _LINES, **schema.problems(400, 413, 415, 422, 503)},
+        ),
+    )
+    async def post_reco_batch(request: Request[Any, Any, Any]) -> ASGIApp:
+        """The lists of up to 1,000 users, for mails: a line of JSON for each, in the order sent (NDJSON).
+
+        A line is `{"user_id", "items", "strategy", "model_version"}`, or `{"user_id", "error"}` for a user whose
+        history could not be read.
+        """
+        body = decode(_batch, await read_body(request, MAX_BODY_BYTES))
+        context = context_of(request.scope)
+        check_once(body.user_ids, "user_ids")
+        wanted = wanted_of(body, repeats=body.repeats, k=body.k, exclude=body.exclude, among=None)
+        wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
+        seen = seen_kinds(body.exclude_seen)
+
+        async def line(user_id: str) -> UserLine:
+            choice = choose(variants, user_id, None, context)
+            try:
+                found = await recommender.for_user(
+                    user_id,
+                    wanted,
+                    request_id=context.request_id,
+                    seen=seen,
+                    model=choice.model,
+                    weights=choice.weights,
+                    version=choice.version,
+                )
+            except DependencyDown as error:
+                return UserLine(user_id=user_id, error=str(error))
+            return UserLine(
+                user_id=user_id,
+                items=found.items,
+                strategy=found.strategy,
+                model_version=found.model_version,
+                variant=choice.label,
+            )
+
+        async def lines(scope: Scope, receive: Receive, send: Send) -> None:
+            start: HTTPResponseStartEvent = {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [(b"content-type", _LINES.encode())],
+            }
+            await send(start)
+            for first in range(0, len(body.user_ids), _USERS_AT_ONCE):
+                some = await asyncio.gather(*map(line, body.user_ids[first : first + _USERS_AT_ONCE]))
+                last = first + _USERS_AT_ONCE >= len(body.user_ids)
+                chunk: HTTPResponseBodyEvent = {
+                    "type": "http.response.body",
+                    "body": _encode_lines(some),
+                    "more_body": not last,
+                }
+                await send(chunk)
+
+        return lines
+
+    return [post_reco_batch]

@@ -1,0 +1,167 @@
+"""POST /reco, /rank and /reco/batch, on one running service."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from app.devstack import Stack
+from app.devstack.ports import choose
+from tests.support.database import cloned_database
+from tests.support.service import Service, eventually, running
+from tests.support.topics import delete_topics
+
+_FILMS: Final = [f"film-{number:02}" for number in range(30)]
+
+
+@pytest.fixture(scope="module")
+def service(stack: Stack, template_database: str, redis_base_url: str) -> Iterator[Service]:
+    """Users who watch film n go on to film n + 1, for each even n; `film-29` is hidden."""
+    prefix = f"posted-{secrets.token_hex(3)}."
+    with cloned_database(stack, template_database) as database_url:
+        environment = {
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": str(choose()),
+            "DATABASE_URL": database_url,
+            "ONLINE_CACHE_REDIS_URL": redis_base_url,
+            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": prefix,
+            "KAFKA_TOPIC_PARTITIONS": "2",
+            "EXPLORATION_SHARE": "0",
+            "SHUTDOWN_GRACE_SEC": "0",
+        }
+        with running(environment) as service:
+            have_films(service)
+            yield service
+        delete_topics(stack.kafka_bootstrap_servers, prefix)
+
+
+def have_films(service: Service) -> None:
+    items: list[dict[str, Any]] = [
+        {"item_id": film, "title": film, "categories": ["even" if number % 2 == 0 else "odd"]}
+        for number, film in enumerate(_FILMS)
+    ]
+    items[29]["hidden"] = True
+    assert service.client.post("/items", json={"items": items}).status_code == 200
+    events = [
+        {"event_type": "purchase", "user_id": f"viewer-{viewer}-{film}", "session_id": "s", "item_id": _FILMS[item]}
+        for film in range(0, 26, 2)
+        for viewer in range(6)
+        for item in (film, film + 1)
+    ]
+    assert service.client.post("/log/batch", json=events).json()["accepted"] == len(events)
+    eventually(lambda: "film-11" in ids(posted(service, "/reco", history=[{"item_id": "film-10"}])[:1]))
+
+
+def answer(service: Service, path: str, **body: Any) -> dict[str, Any]:
+    found = service.client.post(path, json=body)
+    assert found.status_code == 200, found.text
+    answered: dict[str, Any] = found.json()
+    return answered
+
+
+def posted(service: Service, path: str, **body: Any) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = answer(service, path, **body)["items"]
+    return items
+
+
+def ids(items: list[dict[str, Any]]) -> list[str]:
+    return [item["item_id"] for item in items]
+
+
+def faults(service: Service, path: str, **body: Any) -> list[tuple[str, str]]:
+    found = service.client.post(path, json=body)
+    assert found.status_code == 422, found.text
+    return [(error["path"], error["message"]) for error in found.json()["errors"]]
+
+
+def test_somebody_unknown_is_served_by_the_history_of_the_request(service: Service) -> None:
+    past = [{"item_id": "film-04", "event_type": "purchase"}, {"item_id": "film-06"}]
+    found = posted(service, "/reco", history=past, explain=True)
+    assert ids(found)[0] == "film-05"
+    assert found[0]["because"] == ["film-04"]
+    assert {"film-04", "film-06"}.isdisjoint(ids(found))
+    # The same for a user without a stored history; for a known one the stored history counts.
+    assert ids(posted(service, "/reco", user_id="stranger", history=past))[0] == "film-05"
+    assert ids(posted(service, "/reco", user_id="viewer-0-10", history=past)) == ids(
+        posted(service, "/reco", user_id="viewer-0-10")
+    )
+
+
+def test_nothing_but_candidates_is_in_the_list_and_nothing_excluded(service: Service) -> None:
+    candidates = ["film-12", "film-05", "film-20", "film-29", "never-seen"]
+    found = posted(service, "/reco", history=[{"item_id": "film-04"}], candidates=candidates)
+    assert ids(found)[0] == "film-05"
+    assert set(ids(found)) == {"film-12", "film-05", "film-20", "never-seen"}
+    left = posted(service, "/reco", user_id="ann", k=50, exclude=[*_FILMS[:20], *(f"x{n}" for n in range(9_000))])
+    assert set(ids(left)) == set(_FILMS[20:29])
+
+
+def test_each_ranked_item_is_there_once_and_the_best_first(service: Service) -> None:
+    found = answer(service, "/rank", history=[{"item_id": "film-04", "event_type": "purchase"}], items=_FILMS)
+    assert sorted(ids(found["items"])) == _FILMS[:29]
+    assert found["left_out"] == ["film-29"]
+    others = [item_id for item_id in ids(found["items"]) if item_id != "film-04"]
+    assert others[0] == "film-05"
+    scores = [item["score"] for item in found["items"]]
+    assert scores == sorted(scores, reverse=True)
+    (odd,) = posted(service, "/rank", user_id="ann", items=["film-02", "film-03"], category="odd")
+    assert odd["item_id"] == "film-03"
+    assert "why" in posted(service, "/rank", user_id="ann", items=["film-02"], explain=True)[0]
+
+
+def test_a_thousand_items_of_which_most_are_unknown_are_ranked(service: Service) -> None:
+    items = [f"thing-{number}" for number in range(990)] + _FILMS[:10]
+    found = answer(service, "/rank", user_id="viewer-0-4", items=items)
+    assert sorted(ids(found["items"])) == sorted(items)
+
+
+def test_rules_that_never_serve_an_item_leave_it_out(service: Service) -> None:
+    rule = {"action": "boost", "item_id": "film-07", "factor": 0}
+    assert service.client.put("/rules/never", json=rule).status_code in (200, 201)
+    try:
+        eventually(lambda: answer(service, "/rank", user_id="ann", items=["film-07"])["left_out"] == ["film-07"])
+    finally:
+        service.client.delete("/rules/never")
+
+
+def test_a_batch_has_a_line_for_each_user_in_order(service: Service) -> None:
+    users = [f"viewer-{viewer}-{film}" for film in range(0, 26, 2) for viewer in range(6)] + ["nobody"]
+    found = service.client.post("/reco/batch", json={"user_ids": users, "k": 3})
+    assert found.headers["content-type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in found.text.splitlines()]
+    assert [line["user_id"] for line in lines] == users
+    for line in lines[:3] + lines[-1:]:
+        assert ids(line["items"]) == ids(posted(service, "/reco", user_id=line["user_id"], k=3))
+
+
+def test_all_faults_of_a_body_are_named_at_once(service: Service) -> None:
+    found = faults(service, "/reco", k=0, repeats="often", history=[{"item_id": ""}, {"event_type": "hover"}])
+    assert [path for path, _ in sorted(found)] == [
+        "$.history[0].item_id",
+        "$.history[1]",
+        "$.history[1].event_type",
+        "$.k",
+        "$.repeats",
+    ]
+    messages = dict(found)
+    assert "'allow', 'avoid', 'learned', 'only'" in messages["$.repeats"]
+    assert "'purchase'" in messages["$.history[1].event_type"]
+    assert faults(service, "/rank", items=["a"]) == [("$", "one of `user_id` and `history` is needed, or both")]
+    assert faults(service, "/rank", user_id="ann", items=["a", "b", "a"]) == [("$.items[2]", "the same as $.items[0]")]
+    assert faults(service, "/reco/batch", user_ids=[]) == [("$.user_ids", "Expected `array` of length >= 1")]
+
+
+def test_an_answer_is_logged_as_an_impression_with_the_context_of_the_request(service: Service) -> None:
+    autolog = {"X-Autolog-Impressions": "true"}
+    body = {"user_id": "dora", "k": 2, "context": {"page": "home"}}
+    found = service.client.post("/reco", json=body, headers=autolog)
+    assert found.status_code == 200
+    stored = eventually(lambda: service.client.get("/users/dora").json().get("latest"))
+    assert stored[0]["request_id"] == found.json()["request_id"]
+    assert stored[0]["context"]["page"] == "home"
+    assert [item["item_id"] for item in stored[0]["items"]] == ids(found.json()["items"])
+    refused = service.client.post("/reco", json={"history": [{"item_id": "film-04"}]}, headers=autolog)
+    assert refused.json()["errors"][0]["path"] == "$.user_id"
