@@ -27,9 +27,9 @@ from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import BadRow, ItemRow, Row, detect, detect_items, read_items, read_rows
-from app.importing.screen import ImportScreen
+from app.importing.screen import ImportScreen, describe
 from app.importing.streams import packed_size
-from app.importing.transfer import Counts
+from app.importing.transfer import ImportCounts, refuse_hopeless
 
 _LEAST_TESTS = 10
 _SHOW_EVERY_ROWS = 10_000
@@ -110,15 +110,15 @@ def evaluate(
     rankers |= ablated() if ablate else {}
     rankers |= varied(rankers[LEARNED]) if sensitivity else {}
     if files:
-        messages, bad = _read(console, files, options)
+        messages, counts = _read(console, files, options)
     else:
-        messages, bad = list(synthetic.log(synthetic.WORLDS[kind], random.Random(seed).random)), 0
+        messages, counts = list(synthetic.log(synthetic.WORLDS[kind], random.Random(seed).random)), ImportCounts()
     if len(messages) * last < _LEAST_TESTS:
         raise UserError(f"{len(messages)} events are too few: with --last {last:g} at least {_LEAST_TESTS} are tested")
     catalogue, bad_items = ({}, 0) if items_file is None else _catalogue(items_file)
     models: dict[str, Model] = {LEARNED: MODEL, **(MODELS if sensitivity else {})}
     result = _run(console, messages, rankers, models, catalogue, last=last, k=k)
-    result.bad_rows = bad + bad_items
+    result.bad_rows = counts.rejected + bad_items
     if save_weights is not None:
         saved = SavedWeights(named(rankers[LEARNED].learner.weights), result.scores, len(messages))
         save_weights.write_bytes(msgspec.json.format(msgspec.json.encode(saved)) + b"\n")
@@ -126,11 +126,13 @@ def evaluate(
         sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
     else:
         print_tables(Console(), result, with_items=items_file is not None)
-    for count, rows in ((bad, "events"), (bad_items, "items")):
+    for count, rows in ((counts.rejected, "events"), (bad_items, "items")):
         if count:
             console.print(
-                f"{count} rows are not valid {rows} and were left out; `reco import` says why.", style="yellow"
+                f"{count} rows are not valid {rows} and were left out; `reco import` keeps them.", style="yellow"
             )
+    if counts.mostly_rejected():
+        sys.exit(1)
 
 
 def _weights(file: Path) -> Weights:
@@ -142,27 +144,37 @@ def _weights(file: Path) -> Weights:
     return from_named(rows)
 
 
-def _read(console: Console, files: tuple[str, ...], options: ImportOptions) -> tuple[list[Message], int]:
-    """The files' events by time (ties in the files' order), and the number of invalid rows."""
+def _read(console: Console, files: tuple[str, ...], options: ImportOptions) -> tuple[list[Message], ImportCounts]:
+    """The files' events by time (ties in the files' order), and the numbers of rows. Says what was guessed."""
     latest_ms = time.time_ns() // 1_000_000
     messages: list[Message] = []
-    bad = number = 0
+    counts = ImportCounts()
     with found_files(files) as paths, ImportScreen(console, paths, rejects=None) as screen:
         layouts = [detect(path, options) for path in paths]
-        counts = Counts()
+        for line in dict.fromkeys(describe(layout, layout.columns.event_type) for layout in layouts):
+            console.print(line, style="dim", highlight=False, soft_wrap=True)
         for path, layout in zip(paths, layouts, strict=True):
             before = counts.pos
             for row in read_rows(path, layout, latest_ms=latest_ms):
-                number += 1
+                counts.read += 1
                 if isinstance(row, BadRow):
-                    bad += 1
-                elif (message := _message(row, number)) is not None:
+                    counts.rejected += 1
+                    screen.rejected([row])
+                    refuse_hopeless(counts)
+                    continue
+                counts.users.add([row.user_id])
+                if (message := _message(row, counts.read)) is not None:
                     messages.append(message)
-                if not number % _SHOW_EVERY_ROWS:
-                    counts.read, counts.rejected, counts.pos = number, bad, before + row.pos
+                if not counts.read % _SHOW_EVERY_ROWS:
+                    counts.pos = before + row.pos
                     screen.moved(counts)
             counts.pos = before + packed_size(path)
-    return sorted(messages, key=lambda message: message.ts_ms), bad
+        screen.close()
+        if counts.rejected:
+            console.print(screen.reasons(counts))
+        if notice := counts.notice():
+            console.print(notice, style="yellow", highlight=False, soft_wrap=True)
+    return sorted(messages, key=lambda message: message.ts_ms), counts
 
 
 def _catalogue(file: Path) -> tuple[dict[str, Content], int]:

@@ -24,7 +24,7 @@ from app.importing.mapping import Columns, ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import FileLayout, detect, detect_items
 from app.importing.rejects import RejectFile
-from app.importing.screen import ImportScreen, describe_columns
+from app.importing.screen import ImportScreen, describe
 from app.importing.transfer import Counts, ImportCounts, open_database, patiently, prepare, transfer
 from app.settings import Settings
 
@@ -81,12 +81,12 @@ def import_(
         run: Callable[[ImportScreen], Coroutine[None, None, str]]
         if items:
             catalogues = [(path, detect_items(path, options)) for path in paths]
-            columns = [describe_columns(layout.columns.fields) for _, layout in catalogues]
+            columns = [describe(layout) for _, layout in catalogues]
             counts = item_counts = ItemImportCounts()
             run = partial(_run_items, catalogues, database_url, item_counts)
         else:
             logs = [(path, detect(path, options)) for path in paths]
-            columns = [describe_columns(layout.columns.fields, options.event_type) for _, layout in logs]
+            columns = [describe(layout, layout.columns.event_type) for _, layout in logs]
             counts = event_counts = ImportCounts()
             run = partial(_run, logs, database_url, event_counts, None if no_wait else max_queued)
         for line in dict.fromkeys(columns):
@@ -96,15 +96,24 @@ def import_(
         with rejects, ImportScreen(console, paths, rejects) as screen:
             try:
                 notice = asyncio.run(run(screen))
-                code = 1 if strict and counts.rejected else 0
+                code = 1 if not counts.read or counts.mostly_rejected() or (strict and counts.rejected) else 0
             except KeyboardInterrupt:
                 notice, code = "Interrupted. Run the same command again: it continues where it stopped.", _INTERRUPTED
             finally:
                 screen.close()
                 console.print(screen.summary(counts))
-    if notice:
-        console.print(notice, highlight=False, soft_wrap=True)
+    for words in (_remark(counts), counts.notice(), notice):
+        if words:
+            console.print(words, highlight=False, soft_wrap=True)
     sys.exit(code)
+
+
+def _remark(counts: Counts) -> str:
+    if not counts.read:
+        return "No row was taken: the file has none, or --where and the event types leave all of them out."
+    if counts.mostly_rejected():
+        return "More than half of the rows were rejected. Correct the options or the file, then run it again."
+    return ""
 
 
 async def _run(

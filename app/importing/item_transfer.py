@@ -15,7 +15,7 @@ from app.importing.batches import Batch, take
 from app.importing.items import ItemColumns, ItemRow
 from app.importing.reader import FileLayout, read_items
 from app.importing.rows import BadRow
-from app.importing.transfer import BATCH_ROWS, Counts, Watcher, patiently
+from app.importing.transfer import BATCH_ROWS, Counts, Watcher, patiently, refuse_hopeless
 
 _ACTOR: Final = "reco import"
 
@@ -53,6 +53,7 @@ async def transfer_items(
             following = await ahead if ahead else None
         watcher.rejected(batch.bad)
         watcher.moved(counts)
+        refuse_hopeless(counts)
         if batch.read_error:
             raise batch.read_error
         batch = following

@@ -1,6 +1,6 @@
 """Maps a catalogue file's columns to fields, and turns one line's values into a checked item."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -10,8 +10,9 @@ from msgspec import Meta, Struct
 from app.core.events import Id
 from app.core.field_errors import field_error_of
 from app.importing.mapping import USUAL_COLUMNS, ImportOptions, match, refuse
-from app.importing.rows import Refused, absent, clean_title, id_of, shown
+from app.importing.rows import clean_title
 from app.importing.times import TimeParser, time_parser
+from app.importing.values import Refused, absent, flag_of, id_of, shown
 
 # Usual names, as `USUAL_COLUMNS` of events: first MovieLens' (movieId, title, genres), last those of shops.
 USUAL_ITEM_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
@@ -27,10 +28,9 @@ USUAL_ITEM_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "hidden": ("hidden", "ishidden"),
 }
 
-_SEPARATOR: Final = "|"
 _NO_LABELS: Final = ("(no genres listed)",)  # MovieLens' placeholder for no genre
-_YES: Final = frozenset({"true", "t", "yes", "y", "1"})
-_NO: Final = frozenset({"false", "f", "no", "n", "0"})
+# Words of shops for what is not shown yet, or no longer.
+_HIDDEN_WORDS: Final = {"draft": True, "archived": True, "unlisted": True, "active": False, "publish": False}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 ItemLabels = Annotated[list[Id], Meta(max_length=50)]
@@ -42,6 +42,7 @@ class ItemColumns(Struct, frozen=True, kw_only=True):
     fields: dict[str, str]
     time_format: str = "auto"
     timezone: str = "UTC"
+    separator: str = "|"
 
     @property
     def absent(self) -> list[str]:
@@ -72,7 +73,9 @@ def guess_items(present: Sequence[str], options: ImportOptions) -> ItemColumns:
         others = ", ".join(field for field in USUAL_ITEM_COLUMNS if field != "item_id")
         errors.append(f"no column besides {fields['item_id']} is known; say --map FIELD=COLUMN for one of {others}")
     refuse(errors, present)
-    return ItemColumns(fields=fields, time_format=options.time_format, timezone=options.timezone)
+    return ItemColumns(
+        fields=fields, time_format=options.time_format, timezone=options.timezone, separator=options.separator
+    )
 
 
 def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], ItemRow]:
@@ -83,8 +86,8 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
     parse_time = time_parser(columns.time_format, columns.timezone, latest_ms=None, old_dates=True)
     readers: dict[str, Callable[[Any], Any]] = {
         "title": _title,
-        "categories": _labels,
-        "tags": _labels,
+        "categories": lambda value: _labels(value, columns.separator),
+        "tags": lambda value: _labels(value, columns.separator),
         "published_at": lambda value: _timestamp(value, parse_time),
         "expires_at": lambda value: _timestamp(value, parse_time),
         "hidden": _flag,
@@ -98,6 +101,10 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
         for field, column, reader in read:
             value = values.get(column)
             if absent(value):
+                continue
+            if field == "published_at" and (published := flag_of(value)) is not None:
+                # A flag is no date: what is not published is hidden.
+                found.setdefault("hidden", not published)
                 continue
             try:
                 found[field] = reader(value)
@@ -119,20 +126,26 @@ def _title(value: Any) -> str | None:
     return clean_title(str(value)) or None
 
 
-def _labels(value: Any) -> list[str]:
-    """Names from a list, a JSON list, or text separated by `|`; duplicates are dropped."""
+def _labels(value: Any, separator: str) -> list[str]:
+    """Names from a list (of lists, of objects with a name), a JSON list, or separated text; each once."""
     if isinstance(value, str):
-        value = _json_list(value) if value.lstrip().startswith("[") else value.split(_SEPARATOR)
+        value = _json_list(value) if value.lstrip().startswith("[") else value.split(separator)
     elif not isinstance(value, list):
         value = [value]
     labels: dict[str, None] = {}
-    for entry in value:
+    for entry in _flat(value):
         if not isinstance(entry, str | int) or isinstance(entry, bool):
             raise ValueError(f"{shown(entry)} is not a name; expected a list of names, or names separated by |")
         label = str(entry).strip()
         if label and label not in _NO_LABELS:
             labels[label] = None
     return list(labels)
+
+
+def _flat(entries: list[Any]) -> Iterator[Any]:
+    for entry in entries:
+        for part in entry if isinstance(entry, list) else (entry,):
+            yield part.get("name") if isinstance(part, dict) else part
 
 
 def _json_list(text: str) -> list[Any]:
@@ -151,7 +164,9 @@ def _timestamp(value: Any, parse_time: TimeParser) -> datetime:
 
 
 def _flag(value: Any) -> bool:
-    text = str(value).strip().lower()
-    if text in _YES or text in _NO:
-        return text in _YES
+    flag = flag_of(value)
+    if flag is None:
+        flag = _HIDDEN_WORDS.get(str(value).strip().lower())
+    if flag is not None:
+        return flag
     raise ValueError(f"{shown(value)} is neither true nor false")

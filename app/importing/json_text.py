@@ -13,7 +13,7 @@ import msgspec
 
 from app.core.decoding import why_not_json
 from app.importing.lines import MAX_LINE_BYTES, FileLine, read_lines
-from app.importing.rows import Refused
+from app.importing.values import Refused
 
 _LOOKED_AT_LINES: Final = 100
 # A string ends with its line: a quote that is never closed hides the rest of its line alone.

@@ -6,6 +6,8 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from app.errors import UserError
+from app.importing.filters import Condition
+from app.importing.values import ALTERNATIVES
 
 EventType = Literal["view", "click", "purchase", "watch", "impression"]
 EVENT_TYPES: Final[tuple[EventType, ...]] = ("view", "click", "purchase", "watch", "impression")
@@ -25,10 +27,11 @@ USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "percent_watched": ("percentwatched",),
     "ended": ("ended",),
     "position": ("position",),
+    "time_offset_ms": (),
     "events": ("events",),
 }
 _REQUIRED: Final = ("user_id", "item_id", "time")
-USUAL_TYPES: Final[dict[str, EventType]] = {
+USUAL_TYPES: Final[dict[str, EventType | None]] = {
     **{name: name for name in EVENT_TYPES},
     "views": "view",
     "pageview": "view",
@@ -40,17 +43,23 @@ USUAL_TYPES: Final[dict[str, EventType]] = {
     "transaction": "purchase",
     "order": "purchase",
     "orders": "purchase",
+    "removefromcart": None,
 }
 
 
 class ImportOptions(Struct, frozen=True, kw_only=True):
     """The options given for a file; everything else is guessed. An empty column in `columns` unmaps the field.
 
-    `header` names the columns of a CSV file that has no header line. `quote` is empty where quotes are text.
+    `header` names the columns of a CSV file that has no header line. `quote` is empty where quotes are text. `preset`
+    is the name of a known layout, none, or auto. `where`: conditions that all must hold of a row that is taken.
+    `separator` stands between the labels of an item.
     """
 
+    preset: str = "auto"
     columns: dict[str, str] = {}
+    where: tuple[Condition, ...] = ()
     types: dict[str, str] = {}
+    other_types_ignored: bool = False
     event_type: EventType | None = None
     time_format: str = "auto"
     timezone: str = "UTC"
@@ -58,6 +67,7 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     quote: str = '"'
     header: tuple[str, ...] = ()
     encoding: str = "utf-8"
+    separator: str = "|"
 
 
 class Columns(Struct, frozen=True, kw_only=True):
@@ -65,6 +75,7 @@ class Columns(Struct, frozen=True, kw_only=True):
 
     fields: dict[str, str]
     types: dict[str, EventType | None]
+    other_types_ignored: bool = False
     event_type: EventType | None = None
     time_format: str = "auto"
     timezone: str = "UTC"
@@ -86,10 +97,11 @@ def guess(present: Sequence[str], options: ImportOptions) -> Columns:
     refuse(errors, present)
     types: dict[str, EventType | None] = dict(USUAL_TYPES)
     for name, ours in options.types.items():
-        types[name.strip().lower()] = _as_event_type(ours)
+        types[plain_type(name)] = _as_event_type(ours)
     return Columns(
         fields=fields,
         types=types,
+        other_types_ignored=options.other_types_ignored,
         event_type=options.event_type,
         time_format=options.time_format,
         timezone=options.timezone,
@@ -110,7 +122,7 @@ def match(
     for field, column in options.columns.items():
         if field not in usual_columns:
             errors.append(f"--map {field}={column}: no such field; the fields are {', '.join(usual_columns)}")
-        elif column and column not in present:
+        elif column and not _is_there(column, present):
             errors.append(f"--map {field}={column}: the file has no such column")
     return fields, errors
 
@@ -120,6 +132,16 @@ def refuse(errors: Sequence[str], present: Sequence[str]) -> None:
     if errors:
         listed = "\n".join(f"  - {error}" for error in errors)
         raise UserError(f"The columns are not clear:\n{listed}\nThe file has: {', '.join(present)}")
+
+
+def plain_type(name: str) -> str:
+    """The name of an event type as it is compared: without case, spaces, dashes and underscores."""
+    return _plain(name) or name.strip()
+
+
+def _is_there(column: str, present: Sequence[str]) -> bool:
+    """Whether the file has the column, or what a path begins with. Of a choice, one is enough."""
+    return any(name in present or name.partition(".")[0] in present for name in column.split(ALTERNATIVES))
 
 
 def _wrong_types(options: ImportOptions) -> list[str]:

@@ -6,15 +6,26 @@ from typing import Any
 
 import click
 
+from app.importing.filters import condition
 from app.importing.mapping import EVENT_TYPES, IGNORE, USUAL_COLUMNS, ImportOptions
+from app.importing.presets import AUTO
 
 _OPTIONS = (
+    click.option(
+        "--preset",
+        default=AUTO,
+        show_default=True,
+        metavar="NAME",
+        help="A known layout, such as movielens, ga4 or shopify-orders; auto recognises it, none does not look. "
+        "docs/import.md lists them.",
+    ),
     click.option(
         "--map",
         "columns",
         multiple=True,
         metavar="FIELD=COLUMN",
-        help=f"The column of a field, if its name cannot be guessed. Fields: {', '.join(USUAL_COLUMNS)}. Repeatable.",
+        help=f"The column of a field, if its name cannot be guessed; a.b is b within a, a|b the first that a row has. "
+        f"Fields: {', '.join(USUAL_COLUMNS)}. Repeatable.",
     ),
     click.option(
         "--map-type",
@@ -22,6 +33,12 @@ _OPTIONS = (
         multiple=True,
         metavar="NAME=TYPE",
         help=f"Our event type for one of the file's: {', '.join(EVENT_TYPES)}, or {IGNORE}. Repeatable.",
+    ),
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="CONDITION",
+        help="Take only rows such as 'rating>=4', 'event=view|click' or 'customer!='. Repeatable: all must hold.",
     ),
     click.option("--event-type", type=click.Choice(EVENT_TYPES), help="All rows are of this type."),
     click.option(
@@ -57,6 +74,8 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def with_options(
         *args: Any,
+        preset: str,
+        where: tuple[str, ...],
         columns: tuple[str, ...],
         types: tuple[str, ...],
         event_type: Any,
@@ -69,6 +88,8 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
         **kwargs: Any,
     ) -> Any:
         options = ImportOptions(
+            preset=preset,
+            where=tuple(map(condition, where)),
             columns=_pairs("--map", columns),
             types=_pairs("--map-type", types),
             event_type=event_type,

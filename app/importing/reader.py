@@ -13,112 +13,131 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from app.errors import UserError
-from app.importing.delimited import SAY_ENCODING, TOO_LONG, Splitter, split_lines
+from app.importing.contents import FileFormat, Values, bad_row, read_values
+from app.importing.delimited import SAY_ENCODING, Splitter
+from app.importing.filters import Condition, checker
+from app.importing.instacart import OrderTimes
 from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker
-from app.importing.json_text import decode_object, one_object_a_line, read_objects
+from app.importing.json_text import one_object_a_line
 from app.importing.lines import FileLine, read_lines
 from app.importing.mapping import Columns, ImportOptions, guess
-from app.importing.rows import BadRow, Refused, Row, row_maker
-from app.importing.streams import open_bytes, packed_size
-from app.importing.tables import TableKind, column_names, kind_of, read_table
+from app.importing.presets import Preset, by_columns, by_first_line, with_preset
+from app.importing.rows import BadRow, Row, row_maker
+from app.importing.streams import open_bytes
+from app.importing.tables import column_names, kind_of
+from app.importing.time_patterns import pattern_of
+from app.importing.times import time_parser
+from app.importing.values import Refused, absent, finder, is_simple, paths_of
 
 __all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows"]
 
-_SHOWN_CHARACTERS: Final = 2_000
 _DELIMITERS: Final = (",", ";", "\t", "|", "::")
 _LOOKED_AT_OBJECTS: Final = 100
+_LATEST_MS: Final = 7_258_118_400_000  # the year 2200: a later number is a date such as 20140514044115
+_FORMATS: Final = (
+    "CSV and other delimited text, JSON lines and arrays, Parquet, Arrow, Excel; plain, gz, zst, bz2, xz, zip"
+)
 
 C = TypeVar("C", Columns, ItemColumns)
 R = TypeVar("R")
 Make = Callable[[Mapping[str, Any], int, int], R | None]
+Prepare = Callable[[Values], bool]
 
 
-class FileLayout(Struct, Generic[C], frozen=True, kw_only=True):
-    """A file's format and column layout. `header` is empty for JSON.
+class FileLayout(FileFormat, Generic[C], frozen=True, kw_only=True):
+    """A file's format and column layout. `preset` is the known layout that it was recognised as.
 
-    `table` is None for text. `by_line`: JSON text has one object on each line.
+    `where`: the conditions of the rows that are taken. `orders`: the file that Instacart's rows are joined with.
     """
 
     columns: C
-    header: tuple[str, ...] = ()
-    header_line: bool = True
-    delimiter: str = ","
-    quote: str = '"'
-    encoding: str = "utf-8"
-    by_line: bool = True
-    table: TableKind | None = None
+    preset: Preset | None = None
+    where: tuple[Condition, ...] = ()
+    orders: Path | None = None
 
 
 def detect(path: Path, options: ImportOptions) -> FileLayout[Columns]:
     """Detects the format from the file's beginning. Raises `UserError` for an unreadable file or unclear columns."""
-    return _detect(path, options, guess, _LOOKED_AT_OBJECTS, options.columns.get("events", "events"))
+    found = _detect(path, options, guess, items=False)
+    return _with_time_format(path, found, found.columns.fields["time"])
 
 
 def detect_items(path: Path, options: ImportOptions) -> FileLayout[ItemColumns]:
     """The same for a catalogue. Reads all JSON objects, since one may leave out fields."""
-    return _detect(path, options, guess_items, None, None)
+    found = _detect(path, options, guess_items, items=True)
+    column = found.columns.fields.get("published_at") or found.columns.fields.get("expires_at")
+    return _with_time_format(path, found, column) if column else found
 
 
 def _detect(
-    path: Path,
-    options: ImportOptions,
-    guess_columns: Callable[[Sequence[str], ImportOptions], C],
-    looked_at: int | None,
-    nested: str | None,
+    path: Path, options: ImportOptions, guess_columns: Callable[[Sequence[str], ImportOptions], C], *, items: bool
 ) -> FileLayout[C]:
-    encoding = options.encoding
     with open_bytes(path) as stream:
         table = kind_of(stream.read(8))
+    file, preset = (FileFormat(), None) if table else _text_format(path, options, items=items)
     if table is not None:
         header = column_names(path, table, options.header)
-        _refuse_twice(path, header)
-        # A workbook's header row is skipped by the table itself.
-        return FileLayout(
-            columns=guess_columns(header, options), header=header, header_line=not options.header, table=table
-        )
-    first = next((line for line in read_lines(path, encoding) if line.raw.strip()), None)
+        file = FileFormat(header=header, header_line=not options.header, table=table)
+    if file.header:
+        twice = sorted({name for name in file.header if name and file.header.count(name) > 1})
+        if twice:
+            raise UserError(f"{path}: two columns have the name {', '.join(twice)}")
+    present: Sequence[str] = file.header
+    if table is not None or not file.header:
+        present = _keys(path, file, None if items and table is None else _LOOKED_AT_OBJECTS)
+    seen = present
+    if not file.header and not items:
+        seen = _with_nested(path, file, present, options.columns.get("events", "events"))
+    preset = preset or by_columns(seen, options, items=items)
+    if preset is not None:
+        options = with_preset(options, preset)
+    if not file.header and not items:
+        present = _with_nested(path, file, present, options.columns.get("events", "events"))
+    orders = path.parent / preset.join if preset is not None and preset.join else None
+    if orders is not None:
+        present = [*present, *OrderTimes.COLUMNS]
+    return FileLayout(
+        **{name: getattr(file, name) for name in FileFormat.__struct_fields__ if name != "fill_down"},
+        fill_down=preset.fill_down if preset is not None and set(preset.fill_down) <= set(present) else (),
+        columns=guess_columns(present, options),
+        preset=preset,
+        where=options.where,
+        orders=orders,
+    )
+
+
+def _text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[FileFormat, Preset | None]:
+    first = next((line for line in read_lines(path, options.encoding) if line.raw.strip()), None)
     if first is None:
         raise UserError(f"{path} is empty")
     if first.raw.lstrip()[:1] in (b"[", b"{"):
-        by_line = not first.raw.lstrip().startswith(b"[") and one_object_a_line(path, encoding)
-        objects = islice(read_objects(path, encoding, by_line=by_line), looked_at)
-        return FileLayout(
-            columns=guess_columns(_json_keys(objects, nested), options), encoding=encoding, by_line=by_line
-        )
+        by_line = not first.raw.lstrip().startswith(b"[") and one_object_a_line(path, options.encoding)
+        return FileFormat(encoding=options.encoding, by_line=by_line), None
     if b"\0" in first.raw:
         raise UserError(f"{path} is neither text nor of a known format: {_FORMATS}")
-    try:
-        text = first.raw.decode().removesuffix("\r")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the first line is not {encoding}; {SAY_ENCODING}") from error
+    preset = by_first_line(first.raw.decode(errors="replace").removesuffix("\r"), options, items=items)
+    if preset is not None:
+        options = with_preset(options, preset)
+    else:
+        try:
+            first.raw.decode()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: the first line is not {options.encoding}; {SAY_ENCODING}") from error
+    text = first.raw.decode(errors="replace").removesuffix("\r")
     delimiter = options.delimiter or max(_DELIMITERS, key=lambda known: text.count(known) * len(known))
     names = Splitter(delimiter, options.quote).split(text, 0) or text.split(delimiter)
     header = options.header or tuple(name.strip() for name in names)
     if not options.header:
         _refuse_data_as_header(path, header)
-    _refuse_twice(path, header)
-    return FileLayout(
-        columns=guess_columns(header, options),
+    return FileFormat(
         header=header,
         header_line=not options.header,
         delimiter=delimiter,
         quote=options.quote,
-        encoding=encoding,
-    )
-
-
-_FORMATS: Final = (
-    "CSV and other delimited text, JSON lines and arrays, Parquet, Arrow, Excel; plain, gz, zst, bz2, xz, zip"
-)
-
-
-def _refuse_twice(path: Path, header: Sequence[str]) -> None:
-    twice = sorted({name for name in header if name and header.count(name) > 1})
-    if twice:
-        raise UserError(f"{path}: two columns have the name {', '.join(twice)}")
+        encoding=options.encoding,
+    ), preset
 
 
 def _refuse_data_as_header(path: Path, header: Sequence[str]) -> None:
@@ -145,102 +164,105 @@ def read_items(path: Path, source: FileLayout[ItemColumns]) -> Iterator[ItemRow 
 
 
 def _rows(path: Path, source: FileLayout[C], make: Make[R], nested: str | None) -> Iterator[R | BadRow]:
-    if source.table is not None:
-        return _table_rows(path, source, source.table, make, nested)
-    if source.header:
-        return _text_rows(path, source, make)
-    return _json_rows(read_objects(path, source.encoding, by_line=source.by_line), nested, make)
+    prepare = _preparer(source)
 
-
-def _text_rows(path: Path, source: FileLayout[C], make: Make[R]) -> Iterator[R | BadRow]:
-    header = source.header
-
-    def is_row(values: Sequence[str]) -> bool:
+    def is_row(values: Mapping[str, Any]) -> bool:
         try:
-            return make(dict(zip(header, values, strict=True)), 0, 0) is not None
+            return not prepare(dict(values)) or make(values, 0, 0) is not None
         except Refused:
             return False
 
-    splitter = Splitter(source.delimiter, source.quote)
-    records = split_lines(read_lines(path, source.encoding), splitter, len(header), source.encoding, is_row)
-    if source.header_line:
-        next(records, None)
-    for record in records:
-        line = record.line
-        if record.reason:
-            yield _bad(line, record.reason)
+    for found in read_values(path, source, is_row):
+        if isinstance(found, BadRow):
+            yield found
             continue
-        try:
-            row = make(dict(zip(header, record.values, strict=True)), line.number, line.pos)
-        except Refused as error:
-            yield _bad(line, str(error))
-        else:
-            if row is not None:
-                yield row
+        line = found[1]
+        for values in _exploded(*found, nested) if nested else (found[0],):
+            if isinstance(values, BadRow):
+                yield values
+                continue
+            try:
+                row = make(values, line.number, line.pos) if prepare(values) else None
+            except Refused as error:
+                yield bad_row(line if source.header else FileLine(line.number, line.pos, b""), str(error), values)
+            except RecursionError:
+                yield bad_row(line, "nested too deeply")
+            else:
+                if row is not None:
+                    yield row
 
 
-def _table_rows(
-    path: Path, source: FileLayout[C], kind: TableKind, make: Make[R], nested: str | None
-) -> Iterator[R | BadRow]:
-    size = packed_size(path)
-    for batch in read_table(path, kind, () if source.header_line else source.header):
-        pos = round(size * batch.part)
-        for number, values in enumerate(batch.rows, batch.first):
-            found = dict(zip(source.header, values, strict=True))
-            yield from _made(found, nested, make, FileLine(number, pos, b""))
-
-
-def _json_rows(lines: Iterator[FileLine], nested: str | None, make: Make[R]) -> Iterator[R | BadRow]:
-    for line in lines:
-        if not line.whole:
-            yield _bad(line, TOO_LONG)
-            continue
-        try:
-            values = decode_object(line.raw)
-        except Refused as error:
-            yield _bad(line, str(error))
-        else:
-            yield from _made(values, nested, make, line)
-
-
-def _made(values: dict[str, Any], nested: str | None, make: Make[R], line: FileLine) -> Iterator[R | BadRow]:
-    """The row of an object, or the rows of the list `nested` in it."""
-    inner = values.pop(nested, None) if nested else None
-    if inner is not None and not isinstance(inner, list):
-        yield _bad(line, f"{nested}: a list of objects is expected", values)
+def _exploded(values: Values, line: FileLine, nested: str) -> Iterator[Values | BadRow]:
+    """The values of each object in the list `nested`, with what it lacks from around it; without a list, the values."""
+    inner = finder(nested)(values)
+    if inner is None:
+        yield values
         return
-    for event in [{}] if inner is None else inner:
-        try:
-            if not isinstance(event, dict):
-                raise Refused(f"{nested}: a list of objects is expected")
-            row = make(values | event, line.number, line.pos)
-        except Refused as error:
-            yield _bad(line, str(error), event or values)
-        except RecursionError:
-            yield _bad(line, "nested too deeply")
+    if not isinstance(inner, list):
+        yield bad_row(line, f"{nested}: a list of objects is expected", values)
+        return
+    for event in inner:
+        if isinstance(event, dict):
+            yield {name: value for name, value in values.items() if name != nested} | event
         else:
-            if row is not None:
-                yield row
+            yield bad_row(line, f"{nested}: a list of objects is expected", event)
 
 
-def _json_keys(objects: Iterator[FileLine], nested: str | None) -> list[str]:
-    """The keys of the objects and of those in their `nested` lists; `nested` itself only where it is a list."""
-    keys: dict[str, None] = {}
-    for line in objects:
-        try:
-            values = decode_object(line.raw)
-        except Refused:
-            continue
-        inner = values.pop(nested, None) if nested else None
-        keys |= dict.fromkeys(values)
-        if nested and isinstance(inner, list):
+def _preparer(source: FileLayout[C]) -> Prepare:
+    """A function that adds what paths and choices name to the values, and tells whether the row is taken."""
+    found = [(name, finder(name)) for name in source.columns.fields.values() if not is_simple(name, source.header)]
+    conditions = [checker(wanted) for wanted in source.where]
+    orders = OrderTimes(source.orders) if source.orders is not None else None
+    if not (found or conditions or orders):
+        return lambda values: True
+
+    def prepare(values: Values) -> bool:
+        if orders is not None:
+            orders.add(values)
+        for name, find in found:
+            values[name] = find(values)
+        return all(condition(values) for condition in conditions)
+
+    return prepare
+
+
+def _keys(path: Path, file: FileFormat, looked_at: int | None) -> list[str]:
+    """The names of the first values, with paths to those within objects."""
+    keys: dict[str, None] = dict.fromkeys(file.header)
+    for found in islice(read_values(path, file, lambda values: False), looked_at):
+        if not isinstance(found, BadRow):
+            keys |= dict.fromkeys(paths_of(found[0]))
+    return list(keys)
+
+
+def _with_nested(path: Path, file: FileFormat, present: Sequence[str], nested: str) -> list[str]:
+    """The names, and those of the objects in the lists `nested`; `nested` itself only where it is a list."""
+    keys = dict.fromkeys(name for name in present if name != nested)
+    find = finder(nested)
+    for found in islice(read_values(path, file, lambda values: False), _LOOKED_AT_OBJECTS):
+        inner = None if isinstance(found, BadRow) else find(found[0])
+        if isinstance(inner, list):
             keys[nested] = None
             for event in inner:
                 keys |= dict.fromkeys(event) if isinstance(event, dict) else {}
     return list(keys)
 
 
-def _bad(line: FileLine, reason: str, event: Any = None) -> BadRow:
-    raw = line.raw if event is None else msgspec.json.encode(event, enc_hook=str)
-    text = raw[: 4 * _SHOWN_CHARACTERS].decode(errors="replace").rstrip("\r\n")
-    return BadRow(line=line.number, pos=line.pos, reason=reason, text=text[:_SHOWN_CHARACTERS])
+def _with_time_format(path: Path, source: FileLayout[C], column: str) -> FileLayout[C]:
+    """The layout with the pattern of its times, where they are of another form than `auto` reads."""
+    columns = source.columns
+    if columns.time_format != "auto":
+        return source
+    parse = time_parser("auto", columns.timezone, latest_ms=_LATEST_MS, old_dates=True)
+    rows = read_values(path, source, lambda values: False)
+    prepare = _preparer(source)
+    nested = columns.fields.get("events")
+    times = (
+        values.get(column)
+        for found in rows
+        if not isinstance(found, BadRow)
+        for values in (_exploded(*found, nested) if nested else (found[0],))
+        if not isinstance(values, BadRow) and prepare(values) and not absent(values.get(column))
+    )
+    pattern = pattern_of(times, parse)
+    return msgspec.structs.replace(source, columns=msgspec.structs.replace(columns, time_format=pattern))

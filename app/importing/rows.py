@@ -9,12 +9,14 @@ from msgspec import Struct
 
 from app.core.events import EventId, Id, Millis, Percent, Position, Seconds
 from app.core.field_errors import field_error_of
-from app.importing.mapping import Columns, EventType
+from app.importing.mapping import Columns, EventType, plain_type
 from app.importing.times import time_parser
+from app.importing.values import Refused, absent, flag_of, id_of, shown
 
 _MAX_TITLE: Final = 500
 _MAX_ID: Final = 128
 _DAY_MS: Final = 24 * 3600 * 1000
+_MAX_KNOWN_TYPES: Final = 1_000
 _PASSED_ON: Final = ("event_id", "title", "watch_time_sec", "percent_watched", "ended", "position")
 
 
@@ -45,10 +47,6 @@ class BadRow(Struct, frozen=True, kw_only=True):
     text: str
 
 
-class Refused(ValueError):
-    """Why some values are not a valid event; the reader turns it into a `BadRow`."""
-
-
 def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any], int, int], Row | None]:
     """A function of (column → value, line, pos) that gives the row, or None for an ignored event type.
 
@@ -60,6 +58,7 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
     time_column, user_column, item_column = fields["time"], fields["user_id"], fields["item_id"]
     session_column = fields.get("session_id")
     title_column = fields.get("title")
+    offset_column = fields.get("time_offset_ms")
     event_type = _type_reader(columns)
     passed_on = [(field, fields[field]) for field in _PASSED_ON if field in fields]
     only_title = {field for field, _ in passed_on} <= {"title"}
@@ -82,9 +81,9 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
             ts_ms = parse_time(time)
         except ValueError as error:
             raise Refused(f"{time_column}: {error}") from None
-        user_id = id_of(values, user_column)
-        # Without a session column, a day is a session.
-        session_id = id_of(values, session_column) if session_column else f"{user_id}:{day_of(ts_ms)}"
+        ts_ms += _offset(values, offset_column) if offset_column else 0
+        user_id, session_id = _who(values, user_column, session_column)
+        session_id = session_id or f"{user_id}:{day_of(ts_ms)}"  # without a session, a day of the user is one
         item_id = id_of(values, item_column)
         if only_title and kind != "watch" and _plain(user_id) and _plain(session_id) and _plain(item_id):
             title = values.get(title_column) if title_column else None
@@ -111,7 +110,7 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         for name, column in passed_on:
             value = values.get(column)
             if not absent(value):
-                found[name] = value
+                found[name] = _flag(value, column) if name == "ended" else value
         if kind == "watch" and "watch_time_sec" not in found:
             raise Refused("a watch needs its watch_time_sec; say --map watch_time_sec=COLUMN")
         try:
@@ -119,9 +118,18 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         except msgspec.ValidationError as error:
             field_error = field_error_of(error, Row)
             field = field_error.path.removeprefix("$.")
-            raise Refused(f"{fields.get(field, field)}: {field_error.message}") from None
+            hint = "; say --map event_id= to derive ids from the rows" if field == "event_id" else ""
+            raise Refused(f"{fields.get(field, field)}: {field_error.message}{hint}") from None
 
     return make
+
+
+def _who(values: Mapping[str, Any], user_column: str, session_column: str | None) -> tuple[str, str | None]:
+    """The user and the session, if there is one. Without a user, a session counts as one."""
+    if session_column is None or absent(values.get(session_column)):
+        return id_of(values, user_column), None
+    session_id = id_of(values, session_column)
+    return session_id if absent(values.get(user_column)) else id_of(values, user_column), session_id
 
 
 def _type_reader(columns: Columns) -> Callable[[Mapping[str, Any]], EventType | None]:
@@ -129,18 +137,38 @@ def _type_reader(columns: Columns) -> Callable[[Mapping[str, Any]], EventType | 
     if column is None:
         return lambda values: columns.event_type
     types = columns.types
+    known: dict[Any, EventType | None] = {}
 
     def read(values: Mapping[str, Any]) -> EventType | None:
         name = values.get(column)
-        try:
-            return types[str(name).strip().lower()]
-        except KeyError:
-            pass
+        if type(name) is str and name in known:
+            return known[name]
         if absent(name):
+            if columns.other_types_ignored:
+                return None
             raise Refused(f"{column}: the event type is missing")
-        raise Refused(f"{column}: {shown(name)} is not a known event type; say --map-type {str(name)[:40]}=click")
+        plain = plain_type(str(name))
+        if plain not in types and not columns.other_types_ignored:
+            raise Refused(f"{column}: {shown(name)} is not a known event type; say --map-type {str(name)[:40]}=click")
+        if type(name) is str and len(known) < _MAX_KNOWN_TYPES:
+            known[name] = types.get(plain)
+        return types.get(plain)
 
     return read
+
+
+def _offset(values: Mapping[str, Any], column: str) -> int:
+    try:
+        return round(float(values.get(column) or 0))
+    except (ValueError, TypeError, OverflowError):
+        raise Refused(f"{column}: {shown(values.get(column))} is not a number of milliseconds") from None
+
+
+def _flag(value: Any, column: str) -> bool:
+    flag = flag_of(value)
+    if flag is None:
+        raise Refused(f"{column}: {shown(value)} is neither true nor false; say --map ended= to leave it out")
+    return flag
 
 
 def _plain(text: str) -> bool:
@@ -152,25 +180,3 @@ def clean_title(title: str) -> str:
     """One line of printable text, at most 500 characters."""
     text = "".join(letter if letter.isprintable() else " " for letter in title)
     return " ".join(text.split())[:_MAX_TITLE]
-
-
-def id_of(values: Mapping[str, Any], column: str) -> str:
-    """The value as an id without spaces around it; whole numbers are ids. Raises `Refused`."""
-    value = values.get(column)
-    if isinstance(value, str) and (text := value.strip(" \t")):
-        return text
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, float) and value.is_integer():  # a workbook's numbers are all floats
-        return str(int(value))
-    raise Refused(f"{column}: the value is missing" if absent(value) else f"{column}: {shown(value)} is not a valid id")
-
-
-def absent(value: Any) -> bool:
-    """Whether the value is missing: left out, null, or an empty cell."""
-    return value is None or value == ""
-
-
-def shown(value: Any) -> str:
-    """The value for a message, cut off where it is long."""
-    return repr(value)[:60]

@@ -1,24 +1,28 @@
 """Shows an import on the screen: progress with rate and time left, then the totals."""
 
+import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from app.importing.reader import FileLayout
 from app.importing.rejects import RejectFile
 from app.importing.rows import BadRow
 from app.importing.streams import packed_size
 from app.importing.transfer import Counts, Watcher
 
-_SHOWN_REASONS: Final = 3
+_SHOWN_REASONS: Final = 5
+# What differs between reasons of one kind: values in quotes, and numbers.
+_VARYING: Final = re.compile(r"""'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|--map-type \S+|\d+""")
 _COUNTED_REASONS: Final = 1_000
 _SAY_EVERY_SEC: Final = 5.0
 
@@ -40,6 +44,7 @@ class ImportScreen(Watcher):
         self._said = time.monotonic()
         self._total = sum(map(packed_size, paths))
         self._reasons: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
         self._started = self._moved = time.monotonic()
         self._progress = bars(console, width=10)
         self._reading = self._progress.add_task("Importing", total=self._total, note="")
@@ -76,8 +81,10 @@ class ImportScreen(Watcher):
         if self._rejects is not None:
             self._rejects.add(rows)
         for row in rows:
-            if row.reason in self._reasons or len(self._reasons) < _COUNTED_REASONS:
-                self._reasons[row.reason] += 1
+            kind = _VARYING.sub("…", row.reason)
+            if kind in self._reasons or len(self._reasons) < _COUNTED_REASONS:
+                self._reasons[kind] += 1
+                self._examples.setdefault(kind, row.reason)
 
     def waiting(self, description: str) -> "WaitBar":
         say = partial(self._say, f"{description}: ")
@@ -92,21 +99,33 @@ class ImportScreen(Watcher):
 
     def summary(self, counts: Counts) -> Table:
         """The totals and the most frequent reasons; each row read is in exactly one total."""
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_column()
-        table.add_column(justify="right")
-        table.add_column(overflow="fold")
+        table = _table()
         table.add_row("rows read", f"{counts.read:,}", f"{self._rate(counts):,.0f}/s")
         for name, number, remark in counts.sums():
             table.add_row(name, f"{number:,}", remark)
+        return self._with_reasons(table, counts)
+
+    def reasons(self, counts: Counts) -> Table:
+        """The number of rejected rows and the most frequent reasons."""
+        return self._with_reasons(_table(), counts)
+
+    def _with_reasons(self, table: Table, counts: Counts) -> Table:
         where = f"see {self._rejects.path}" if self._rejects is not None and counts.rejected else ""
         table.add_row("rejected", f"{counts.rejected:,}", where)
-        for reason, times in self._reasons.most_common(_SHOWN_REASONS):
-            table.add_row("", f"{times:,}", Text(reason))
+        for kind, times in self._reasons.most_common(_SHOWN_REASONS):
+            table.add_row("", f"{times:,}", Text(self._examples[kind]))
         return table
 
     def _rate(self, counts: Counts) -> float:
         return counts.read / max(self._moved - self._started, 1e-3)
+
+
+def _table() -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(overflow="fold")
+    return table
 
 
 def bars(console: Console, *, width: int) -> Progress:
@@ -143,9 +162,19 @@ class WaitBar:
         self._say(f"{left:,} events left")
 
 
-def describe_columns(fields: Mapping[str, str], event_type: str | None = None) -> str:
-    """One line: which column is used for which field."""
+def describe(layout: FileLayout[Any], event_type: str | None = None) -> str:
+    """What was guessed: the preset, which column is used for which field, and which rows are taken."""
+    fields = layout.columns.fields
+    if fields.get("session_id") and fields.get("user_id") not in (None, fields["session_id"]):
+        fields = fields | {"user_id": f"{fields['user_id']}, else {fields['session_id']}"}
     parts = [f"{field} ← {column}" for field, column in fields.items()]
     if event_type:
         parts.append(f"event_type = {event_type}")
-    return ", ".join(parts)
+    if "%" in layout.columns.time_format:
+        parts.append(f"times as {layout.columns.time_format}")
+    if layout.where:
+        parts.append(f"only rows with {' and '.join(map(str, layout.where))}")
+    told = ", ".join(parts)
+    if layout.preset is None:
+        return told
+    return f"{layout.preset.title}: {told} (--preset {layout.preset.name}; none reads it without)"

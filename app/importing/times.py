@@ -1,5 +1,6 @@
 """Parses times as logs write them: RFC 3339, seconds, milliseconds, or a given pattern."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, tzinfo
 from datetime import time as midnight
@@ -12,6 +13,7 @@ from app.errors import UserError
 _EARLIEST_MS: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000)
 # Seconds reach 1e11 in the year 5138, milliseconds 1e14, and so on: a number's size tells its unit.
 _UNITS: Final = ((10**11, 1000, 1), (10**14, 1, 1), (10**17, 1, 1000))
+_ZONED: Final = re.compile(r"(?P<time>.+?\d) ?(?P<offset>[+-]\d\d:?\d\d)?(?P<name> ?(?:UTC|GMT|Z))?")
 _LONG: Final = 20
 _NANOSECONDS: Final = (1, 1_000_000)
 
@@ -43,8 +45,13 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
     def iso(value: Any) -> int:
         if isinstance(value, date):
             return _millis(value if isinstance(value, datetime) else datetime.combine(value, midnight()), zone)
+        text = str(value).strip()
         try:
-            return _millis(datetime.fromisoformat(str(value).strip()), zone)
+            return _millis(datetime.fromisoformat(text), zone)
+        except (ValueError, OverflowError):
+            pass
+        try:
+            return _millis(_with_zone_name(text), zone)
         except (ValueError, OverflowError):
             raise ValueError(f"{_shown(value)} is neither a number nor ISO 8601; say --time-format") from None
 
@@ -73,6 +80,16 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
     if time_format not in named:
         raise UserError(f"--time-format {time_format}: one of {', '.join(named)}, or a pattern like '%d/%m/%Y %H:%M'")
     return named[time_format]
+
+
+def _with_zone_name(text: str) -> datetime:
+    """ISO 8601 with a space before the offset, or with the name of the zone, as `+0000 UTC`. Raises `ValueError`."""
+    found = _ZONED.fullmatch(text)
+    if found is None:
+        raise ValueError
+    offset, name = found["offset"], found["name"]
+    timestamp = datetime.fromisoformat(found["time"] + (offset or ""))
+    return timestamp if offset or not name else timestamp.replace(tzinfo=UTC)
 
 
 def _unit(size: float) -> tuple[int, int]:

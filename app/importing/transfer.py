@@ -23,9 +23,11 @@ from app.importing.mapping import Columns
 from app.importing.reader import FileLayout, read_rows
 from app.importing.records import RowIds
 from app.importing.rows import BadRow, Row
+from app.importing.user_sample import UserSample
 from app.importing.writer import Writer
 
 BATCH_ROWS: Final = 2_000
+_HOPELESS_ROWS: Final = 10_000
 _PATIENCE_SEC: Final = 60.0
 _RETRY_SEC: Final = 1.0
 _T = TypeVar("_T")
@@ -39,6 +41,14 @@ class Counts(Struct):
     pos: int = 0
     queued: int = 0
 
+    def notice(self) -> str:
+        """What is remarkable about the rows, or an empty string."""
+        return ""
+
+    def mostly_rejected(self) -> bool:
+        """Whether more than half of the rows were rejected."""
+        return 2 * self.rejected > self.read
+
     def sums(self) -> list[tuple[str, int, str]]:
         """The totals of the accepted rows: name, number, and a remark or an empty string."""
         return []
@@ -50,6 +60,10 @@ class ImportCounts(Counts):
     imported: int = 0
     duplicates: int = 0
     sample: IdSample = msgspec.field(default_factory=IdSample)
+    users: UserSample = msgspec.field(default_factory=UserSample)
+
+    def notice(self) -> str:
+        return self.users.notice()
 
     def sums(self) -> list[tuple[str, int, str]]:
         remark = "stored before, not counted again" if self.duplicates else ""
@@ -64,6 +78,15 @@ class Watcher:
 
     def rejected(self, rows: Sequence[BadRow]) -> None:
         """These rows were rejected."""
+
+
+def refuse_hopeless(counts: Counts) -> None:
+    """Raises `UserError` once thousands of rows were read and none was good."""
+    if counts.rejected == counts.read >= _HOPELESS_ROWS:
+        raise UserError(
+            f"All of the first {counts.read:,} rows were rejected, so the import stopped. "
+            "Correct the options or the file by the reasons above, then run it again."
+        )
 
 
 def prepare(database_url: str) -> None:
@@ -127,9 +150,11 @@ async def transfer(
         counts.rejected += len(rejected)
         counts.pos = max(counts.pos, before + batch.pos)
         counts.sample.add(written.accepted)
+        counts.users.add(row.user_id for _, row in batch.rows)
         unchecked += len(written.accepted)
         watcher.rejected(rejected)
         watcher.moved(counts)
+        refuse_hopeless(counts)
 
     async def make_room() -> None:
         limit = max_queued or 0

@@ -9,6 +9,7 @@ from app.adapters import sql
 from app.adapters.ingest import insert_events
 from app.importing.records import to_record
 from app.importing.rows import BadRow, Row, clean_title
+from app.importing.values import absent
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -62,7 +63,7 @@ class Writer:
     def _new_titles(self, rows: list[tuple[str, Row]]) -> dict[str, str]:
         titles = {}
         for _, row in rows:
-            if row.title is not None and row.item_id not in self._titled:
+            if row.title and not absent(row.title) and row.item_id not in self._titled:
                 titles[row.item_id] = clean_title(row.title)
         return {item_id: title for item_id, title in titles.items() if title}
 

@@ -164,21 +164,23 @@ def recent_sample(log: Path, rows: int) -> str:
 def test_bad_lines_are_kept_with_reasons_and_good_ones_imported(database_url: str, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text(
-        HEADER + "u,i,1700000000,view,t\nu,i,soon,view,t\nu,i\n,i,1700000000,view,t\nu,j,1700000000,refund,t\n"
+        HEADER
+        + "u,i,1700000000,view,t\nu,i,soon,view,t\nu,i\n,i,1700000000,view,t\nu,j,1700000000,refund,t\n"
+        + "".join(f"u,k{number},1700000000,view,t\n" for number in range(3))
     )
     code, screen = run(database_url, log, "--no-wait")
     assert code == 0
     assert re.search(r"rejected +4 ", screen)
     kept = tmp_path / "log.csv.rejected.jsonl"
     assert [msgspec.json.decode(line)["line"] for line in kept.read_bytes().splitlines()] == [3, 4, 5, 6]
-    assert stored(database_url) == (1, 1)
+    assert stored(database_url) == (4, 4)
 
     code, _ = run(database_url, log, "--no-wait", "--strict", "--map-type", "refund=ignore")
     assert code == 1
     log.write_text(HEADER + "u,i,1700000000,view,t\nu,i,1700000001,view,t\n")
     code, _ = run(database_url, log, "--no-wait", "--strict")
     assert code == 0
-    assert stored(database_url) == (2, 2)
+    assert stored(database_url) == (5, 5)
     assert not kept.exists()
 
 

@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import msgspec
+from click.testing import CliRunner
 from rich.console import Console
 
+from app.commands.evaluate import evaluate
 from app.importing.screen import ImportScreen
 from app.importing.transfer import ImportCounts
-from tests.integration.test_import import HEADER, Command, stored, write_log
+from tests.integration.test_import import HEADER, Command, run, stored, write_log
 
 
 def test_files_of_a_folder_and_stdin_are_imported_together_and_rejects_name_theirs(
@@ -31,6 +33,56 @@ def test_files_of_a_folder_and_stdin_are_imported_together_and_rejects_name_thei
     assert stored(database_url) == (3, 3)
     rejected = [msgspec.json.decode(line) for line in rejects.read_bytes().splitlines()]
     assert [(Path(entry["file"]).name, entry["line"]) for entry in rejected] == [("1.csv", 3), ("2.json.gz", 1)]
+
+
+def test_mostly_rejected_rows_end_with_code_1_and_grouped_reasons(database_url: str, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "u,i,1700000000,view,t\n" + "".join(f"u,i{n},{n},view,t\n" for n in range(3)))
+    code, screen = run(database_url, log, "--no-wait")
+    assert code == 1
+    assert re.search(r"3 +ts: '0' would be before 1990", screen)
+    assert "More than half of the rows were rejected" in screen
+    assert stored(database_url) == (1, 1)
+    code, screen = run(database_url, log, "--no-wait", "--where", "type=buy")
+    assert code == 1
+    assert "No row was taken" in screen
+
+
+def test_import_of_nothing_but_bad_rows_stops_early(database_url: str, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "".join(f"u,i{n},1,view,t\n" for n in range(30_000)))
+    code, screen = run(database_url, log, "--no-wait")
+    assert code == 2
+    assert "All of the first 10,000 rows were rejected" in screen
+    assert re.search(r"10,000 +ts: '1' would be before 1990", screen)
+    assert len((tmp_path / "log.csv.rejected.jsonl").read_bytes().splitlines()) == 10_000
+
+
+def test_import_and_evaluate_say_what_they_guessed(database_url: str, tmp_path: Path) -> None:
+    log = tmp_path / "ratings.csv"
+    rows = "".join(f"{n % 3},{n % 7},{n % 5 + 1},{1_500_000_000 + n}\n" for n in range(300))
+    log.write_text("userId,movieId,rating,timestamp\n" + rows)
+    guessed = (
+        "MovieLens ratings: user_id ← userId, item_id ← movieId, time ← timestamp, event_type = view, "
+        "only rows with rating>=4 (--preset movielens; none reads it without)"
+    )
+    code, screen = run(database_url, log, "--no-wait")
+    assert code == 0
+    assert guessed in screen
+    assert "rows read   120" in screen
+    result = CliRunner().invoke(evaluate, [str(log), "--json"])
+    assert result.exit_code == 0
+    assert guessed in result.stderr
+    assert msgspec.json.decode(result.stdout)["events"] == 120
+
+
+def test_evaluate_of_mostly_bad_rows_says_why(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    good = "".join(f"u{n % 3},i{n % 7},{1_500_000_000 + n},view,t\n" for n in range(100))
+    log.write_text(HEADER + good + "u,i,soon,view,t\n" * 101)
+    result = CliRunner().invoke(evaluate, [str(log)])
+    assert result.exit_code == 1
+    assert re.search(r"101 +ts: 'soon' is neither a number", result.stderr)
 
 
 def test_off_a_terminal_the_import_says_now_and_then_how_far_it_is(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_hidden_in_its_notations(value: object, hidden: bool) -> None:
         ({"item_id": "x" * 129}, "item_id: Expected `str` of length <= 128"),
         ({"title": ["a"]}, "title: ['a'] is not text"),
         ({"categories": "[1,"}, "categories: '[1,' starts like a JSON list but is not valid JSON"),
-        ({"categories": [["a"]]}, "categories: ['a'] is not a name"),
+        ({"categories": [[["a"]]]}, "categories: ['a'] is not a name"),
         ({"tags": "a|b\x00"}, "tags[1]: Expected printable characters only"),
         ({"tags": [str(n) for n in range(51)]}, "tags: Expected `array` of length <= 50"),
         ({"hidden": "perhaps"}, "hidden: 'perhaps' is neither true nor false"),

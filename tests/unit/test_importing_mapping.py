@@ -2,7 +2,8 @@ import pytest
 
 from app.errors import UserError
 from app.importing.mapping import Columns, ImportOptions, guess
-from app.importing.rows import Refused, Row, row_maker
+from app.importing.rows import Row, row_maker
+from app.importing.values import Refused
 
 RETAIL = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
 NOW = 1_800_000_000_000
@@ -95,7 +96,10 @@ def test_a_watch_keeps_its_figures() -> None:
         ({"type": ""}, "type: the event type is missing"),
         ({"type": "liked"}, "say --map-type liked=click"),
         ({"type": "watch", "secs": ""}, "a watch needs its watch_time_sec"),
-        ({"type": "watch", "secs": "nan"}, "secs: "),
+        ({"type": "watch", "secs": "nan"}, "a watch needs its watch_time_sec"),
+        ({"type": "watch", "secs": "inf"}, "secs: "),
+        ({"user": "\\N"}, "user: the value is missing"),
+        ({"item": " NULL "}, "item: the value is missing"),
         ({"type": "watch", "secs": "-1"}, "secs: Expected `float` >= 0.0"),
         ({"pct": "101"}, "pct: Expected `float` <= 100.0"),
         ({"id": "short"}, "id: Expected `str` of length >= 8"),

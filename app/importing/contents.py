@@ -1,0 +1,113 @@
+"""Reads a file's values, row by row: column → value, whatever the format."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from app.importing.delimited import TOO_LONG, Splitter, split_lines
+from app.importing.json_text import decode_object, read_objects
+from app.importing.lines import FileLine, read_lines
+from app.importing.rows import BadRow
+from app.importing.streams import packed_size
+from app.importing.tables import TableKind, read_table
+from app.importing.values import Refused, absent
+
+_SHOWN_CHARACTERS: Final = 2_000
+
+Values = dict[str, Any]
+IsRow = Callable[[Mapping[str, Any]], bool]
+
+
+class FileFormat(Struct, frozen=True, kw_only=True):
+    """How a file's values are read. `header` is empty for JSON.
+
+    `table` is None for text. `by_line`: JSON text has one object on each line. `fill_down`: while the first column
+    keeps its value, empty values of the others repeat those of the row above.
+    """
+
+    header: tuple[str, ...] = ()
+    header_line: bool = True
+    delimiter: str = ","
+    quote: str = '"'
+    encoding: str = "utf-8"
+    by_line: bool = True
+    table: TableKind | None = None
+    fill_down: tuple[str, ...] = ()
+
+
+def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[tuple[Values, FileLine] | BadRow]:
+    """The file's rows in order, each with its line; `is_row` tells of text whether values would be a row.
+
+    Raises `UserError` when reading fails.
+    """
+    if file.table is not None:
+        found = _of_table(path, file, file.table)
+    elif file.header:
+        found = _of_text(path, file, is_row)
+    else:
+        return _of_json(read_objects(path, file.encoding, by_line=file.by_line))
+    return _filled(found, file.fill_down) if file.fill_down else found
+
+
+def bad_row(line: FileLine, reason: str, values: Any = None) -> BadRow:
+    """The rejected line with its text, or with the values that were read from it."""
+    raw = line.raw or msgspec.json.encode(values, enc_hook=str)
+    text = raw[: 4 * _SHOWN_CHARACTERS].decode(errors="replace").rstrip("\r\n")
+    return BadRow(line=line.number, pos=line.pos, reason=reason, text=text[:_SHOWN_CHARACTERS])
+
+
+def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[tuple[Values, FileLine] | BadRow]:
+    header = file.header
+
+    def cells_are_row(cells: Sequence[str]) -> bool:
+        return is_row(dict(zip(header, cells, strict=True)))
+
+    splitter = Splitter(file.delimiter, file.quote)
+    records = split_lines(read_lines(path, file.encoding), splitter, len(header), file.encoding, cells_are_row)
+    if file.header_line:
+        next(records, None)
+    for record in records:
+        if record.reason:
+            yield bad_row(record.line, record.reason)
+        else:
+            yield dict(zip(header, record.values, strict=True)), record.line
+
+
+def _of_table(path: Path, file: FileFormat, kind: TableKind) -> Iterator[tuple[Values, FileLine] | BadRow]:
+    size = packed_size(path)
+    for batch in read_table(path, kind, () if file.header_line else file.header):
+        pos = round(size * batch.part)
+        for number, values in enumerate(batch.rows, batch.first):
+            yield dict(zip(file.header, values, strict=True)), FileLine(number, pos, b"")
+
+
+def _of_json(lines: Iterator[FileLine]) -> Iterator[tuple[Values, FileLine] | BadRow]:
+    for line in lines:
+        if not line.whole:
+            yield bad_row(line, TOO_LONG)
+            continue
+        try:
+            values = decode_object(line.raw)
+        except Refused as error:
+            yield bad_row(line, str(error))
+        else:
+            yield values, line
+
+
+def _filled(
+    rows: Iterator[tuple[Values, FileLine] | BadRow], columns: Sequence[str]
+) -> Iterator[tuple[Values, FileLine] | BadRow]:
+    key, *others = columns
+    group: Any = None
+    last: Values = {}
+    for row in rows:
+        if not isinstance(row, BadRow):
+            values = row[0]
+            if values.get(key) == group:
+                values |= {name: last[name] for name in others if name in last and absent(values.get(name))}
+            group = values.get(key)
+            last = values
+        yield row

@@ -1,0 +1,74 @@
+"""Which rows are taken: conditions such as `rating>=4`."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from app.errors import UserError
+from app.importing.values import absent, finder
+
+_CONDITION: Final = re.compile(r"\s*(?P<column>[^=<>!]+?)\s*(?P<operator>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*\Z")
+
+
+class Condition(Struct, frozen=True):
+    """A column, one of = != < <= > >=, and what its value is compared with.
+
+    `=` and `!=` take several values with | between them, and none for a missing one.
+    """
+
+    column: str
+    operator: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.column}{self.operator}{self.value}"
+
+
+def condition(text: str) -> Condition:
+    """Raises `UserError`."""
+    found = _CONDITION.match(text)
+    if found is None:
+        raise UserError(f"--where {text}: a condition such as rating>=4, event=view|click or user_id!= is expected")
+    if found["operator"] not in ("=", "!=") and _number(found["value"]) is None:
+        raise UserError(
+            f"--where {text}: {found['operator']} compares numbers, and {found['value'] or 'nothing'} is none"
+        )
+    return Condition(**found.groupdict())
+
+
+def checker(of: Condition) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a row's values fulfil the condition."""
+    find = finder(of.column)
+    if of.operator in ("=", "!="):
+        wanted = frozenset(value.strip() for value in of.value.split("|")) if of.value else frozenset({""})
+        numbers = frozenset(map(_number, wanted)) - {None}
+        equal = of.operator == "="
+
+        def matches(values: Mapping[str, Any]) -> bool:
+            value = find(values)
+            text = "" if absent(value) else str(value).strip()
+            return (text in wanted or (bool(numbers) and _number(text) in numbers)) is equal
+
+        return matches
+    bound = _number(of.value)
+    assert bound is not None  # `condition` refuses it
+
+    def compares(values: Mapping[str, Any]) -> bool:
+        number = _number(find(values))
+        if number is None:
+            return False
+        if of.operator.startswith("<"):
+            return number < bound or (of.operator == "<=" and number == bound)
+        return number > bound or (of.operator == ">=" and number == bound)
+
+    return compares
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if number == number else None  # NaN is none

@@ -1,0 +1,78 @@
+"""Finds the pattern of a file's times, where they are neither numbers nor ISO 8601."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from app.errors import UserError
+
+_DAYS: Final = (
+    *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
+    *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
+    *("%a, %d %b %Y", "%b %d %Y", "%d/%b/%Y"),
+)
+_CLOCKS: Final = (
+    *("", " %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p", ", %I:%M:%S %p", ", %I:%M %p"),
+    *(", %H:%M:%S", ", %H:%M", " %H:%M:%S %z", " %H:%M:%S %Z", ":%H:%M:%S %z", "T%H:%M:%S", "%H%M%S"),
+)
+_PATTERNS: Final = (
+    *(day + clock for day in _DAYS for clock in _CLOCKS),
+    *("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y", "%a %b %d %H:%M:%S %Z %Y", "%a %b %d %Y %H:%M:%S GMT%z"),
+)
+_DIRECTIVE: Final = re.compile("%.")
+_SHORTEST: Final = len("1/1/99")
+_LOOKED_AT: Final = 1_000
+_MOST_LOOKED_AT: Final = 100_000
+
+
+def pattern_of(times: Iterable[Any], parse: Callable[[Any], int]) -> str:
+    """`auto` if `parse` reads one of the first times, or no pattern reads most; else the pattern that does.
+
+    Raises `UserError` if the order of day and month cannot be told.
+    """
+    rest = (str(time).strip() for time in times)
+    first = list(islice(rest, _LOOKED_AT))
+    if not first or len(first[0]) < _SHORTEST or any(_reads(parse, time) for time in first):
+        return "auto"
+    fitting = _fitting(_PATTERNS, first)
+    more = islice(rest, _MOST_LOOKED_AT)
+    while len(fitting) > 1 and (block := list(islice(more, _LOOKED_AT))):
+        fitting = _fitting(fitting, block) or fitting
+    if len(fitting) > 1:
+        patterns = " or ".join(f"--time-format '{pattern}'" for pattern in fitting)
+        raise UserError(f"times such as {first[0]} may mean several things: say {patterns}")
+    return fitting[0] if fitting else "auto"
+
+
+def _fitting(patterns: Sequence[str], times: Sequence[str]) -> list[str]:
+    """The patterns that read most of the times; of these the ones that read the most, and one of those that agree."""
+    read = {pattern: [_time(time, pattern) for time in times] for pattern in patterns if _may_fit(pattern, times)}
+    counts = {pattern: len(found) - found.count(None) for pattern, found in read.items()}
+    most = max(counts.values(), default=0)
+    distinct: dict[tuple[datetime | None, ...], str] = {}
+    for pattern, count in counts.items():
+        if count == most and 2 * count > len(times):
+            distinct.setdefault(tuple(read[pattern]), pattern)
+    return list(distinct.values())
+
+
+def _may_fit(pattern: str, times: Sequence[str]) -> bool:
+    marks = set(_DIRECTIVE.sub("", pattern).replace("GMT", "").replace("T", ""))
+    return any(marks <= set(time) and _time(time, pattern) for time in times[:20])
+
+
+def _time(text: str, pattern: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, pattern)  # noqa: DTZ007 - only compared with others of the same text
+    except ValueError:
+        return None
+
+
+def _reads(parse: Callable[[Any], int], time: str) -> bool:
+    try:
+        parse(time)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,100 @@
+"""What single values of a file mean: missing words, flags, ids, and where a value is found."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+ALTERNATIVES: Final = "|"
+_MISSING: Final = frozenset(
+    {
+        *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "Null", "null", "(null)", "\\N"),
+        *("nan", "NaN", "NAN", "-nan", "NaT", "None", "none", "nil", "undefined", "(not set)"),
+    }
+)
+_YES: Final = frozenset({"true", "t", "yes", "y", "on", "1", "1.0"})
+_NO: Final = frozenset({"false", "f", "no", "n", "off", "0", "0.0"})
+
+
+class Refused(ValueError):
+    """Why some values are not valid; the reader turns it into a `BadRow`."""
+
+
+def absent(value: Any) -> bool:
+    """Whether the value is missing: left out, null, an empty cell, NaN, or a word that stands for one of these."""
+    if type(value) is str:
+        return value in _MISSING or ((value[0] <= " " or value[-1] <= " ") and value.strip() in _MISSING)
+    return value is None or value != value  # NaN alone is not equal to itself
+
+
+def flag_of(value: Any) -> bool | None:
+    """The flag that a value is, in its usual forms; None if it is none."""
+    text = str(value).strip().lower()
+    return True if text in _YES else False if text in _NO else None
+
+
+def id_of(values: Mapping[str, Any], column: str) -> str:
+    """The value as an id, without spaces around it; a whole number without its decimals. Raises `Refused`."""
+    value = values.get(column)
+    if absent(value):
+        raise Refused(f"{column}: the value is missing")
+    if isinstance(value, str):
+        text = value.strip()
+        # A column of whole numbers in which some are missing is written as 17850.0.
+        return text[:-2] if text.endswith(".0") and text[:-2].isdecimal() else text
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    raise Refused(f"{column}: {shown(value)} is not a valid id")
+
+
+def shown(value: Any) -> str:
+    """The value for a message, cut off where it is long."""
+    return repr(value)[:60]
+
+
+def is_simple(column: str, present: Sequence[str]) -> bool:
+    """Whether the column is one of the file's own, and not a path or a choice."""
+    return column in present or not ("." in column or ALTERNATIVES in column)
+
+
+def finder(column: str) -> Callable[[Mapping[str, Any]], Any]:
+    """A function that finds a column's value: `a.b` is b within a, `a|b` is the first of both that is not missing."""
+    names = [(name, name.split(".")) for name in column.split(ALTERNATIVES)]
+
+    def find(values: Mapping[str, Any]) -> Any:
+        value = None
+        for name, path in names:
+            value = values[name] if name in values else _within(values, path)
+            if not absent(value):
+                break
+        return value
+
+    return find
+
+
+def paths_of(values: Mapping[str, Any], depth: int = 3) -> list[str]:
+    """The names of all values, those in objects with the path to them."""
+    found: list[str] = []
+    for name, value in values.items():
+        found.append(name)
+        if isinstance(value, dict) and depth:
+            found += [f"{name}.{inner}" for inner in paths_of(value, depth - 1)]
+    return found
+
+
+def _within(values: Any, path: Sequence[str]) -> Any:
+    """The value at a path. A name may hold dots itself, and an object may be JSON text."""
+    if isinstance(values, str) and values.lstrip().startswith("{"):
+        try:
+            values = msgspec.json.decode(values)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+    if not isinstance(values, Mapping):
+        return None
+    for length in range(1, len(path) + 1):
+        name = ".".join(path[:length])
+        if name in values:
+            return values[name] if length == len(path) else _within(values[name], path[length:])
+    return None
