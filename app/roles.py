@@ -76,9 +76,15 @@ def _learns(settings: Settings) -> bool:
     return "consumer" in settings.role and settings.ranking_learning != "off"
 
 
-def _change_feed(database: Database, caches: CandidateCaches) -> TaskSpec:
+def _change_feed(database: Database, caches: CandidateCaches, histories: Histories | None = None) -> TaskSpec:
     """Without it what is read is only less fresh."""
-    feed = ChangeFeed(database, caches.outdate, caches.outdate_all)
+
+    def outdate(change: Sequence[str]) -> None:
+        caches.outdate(change)
+        if histories is not None:
+            histories.outdate(change)
+
+    feed = ChangeFeed(database, outdate, caches.outdate_all)
     return TaskSpec("change-feed", feed.run, need="degrades")
 
 
@@ -164,7 +170,7 @@ class Api:
             on_stored=self._notifier.announce,
             probe=self._try_insert,
         )
-        self._change_feed = _change_feed(database, caches)
+        self._change_feed = _change_feed(database, caches, self._histories)
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
         self._refused_keys = RefusedKeys(database)

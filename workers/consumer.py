@@ -158,10 +158,12 @@ class FeatureConsumer:
 
     def _assignment(self) -> str:
         """The detail in `/readyz` of a working consumer."""
-        partitions = 0 if self._subscription is None else self._subscription.partitions
-        if not partitions:
+        if self._subscription is None or not self._subscription.partitions:
             return "no partition is assigned yet"
-        return f"reads {partitions} partitions" + (", is behind and thins pairs" if self._thinning.is_on else "")
+        reads = f"reads {self._subscription.partitions} partitions"
+        if self._thinning.is_on:
+            reads += ", is behind and thins pairs"
+        return "; ".join([reads, *self._subscription.wrong_settings])
 
     def _read(self, polled: Polled) -> list[Incoming]:
         prefix = self._options.topics.prefix

@@ -50,6 +50,8 @@ class Subscription:
         self._settings_at = time.monotonic()
         self.waiting = 0
         """Messages of this member's partitions that are not counted yet, as last observed."""
+        self.wrong_settings: Sequence[str] = ()
+        """What somebody has changed on the topics since, with which Kafka may drop messages that nobody has read."""
 
     @classmethod
     async def open(cls, options: kafka.KafkaOptions, topics: kafka.TopicOptions, group: str) -> "Subscription":
@@ -129,9 +131,10 @@ class Subscription:
         check_same_topics(self._topic_ids, await self._read_topic_ids(list(self._topic_ids)))
         if now - self._settings_at >= _SETTINGS_EVERY_SEC:
             self._settings_at = now
-            for wrong in await kafka.observe_topics(
+            self.wrong_settings = await kafka.observe_topics(
                 self._options, list(self._topic_ids), timeout_sec=_CALL_TIMEOUT_SEC
-            ):
+            )
+            for wrong in self.wrong_settings:
                 _log.warning("topic_setting_wrong", reason=wrong)
         self.waiting = await self._observe_lag()
         if self._client.paused():

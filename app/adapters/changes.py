@@ -1,10 +1,11 @@
-"""The feed of changes: items with new features or a new card, and changes of the rules, for processes that cache them.
+"""The feed of changes: items with new features or a new card, changes of the rules, and erased users, for processes
+that keep copies of them.
 
 A row is written in the transaction of the change, so it is neither lost nor early. Transactions do not commit in the
 order of their ids: `app.core.watermark` tells which ids may still appear.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from app.adapters import sql
@@ -23,11 +24,28 @@ RULES_CHANGED: Final = ""
 MODEL_CHANGED: Final = "\t"
 # Another one: another generation of sums took the place of the one before (docs/adr/0037).
 GENERATION_CHANGED: Final = "\n"
+# And one that a user id follows, alone in its change: the user was erased.
+_ERASED: Final = "\x7f"
 
 
 async def record(connection: "Connection", item_ids: Collection[str]) -> None:
     """Announces that these items changed. Call it in the transaction that changes them."""
     await connection.execute(_SQL["record"], list(item_ids))
+
+
+async def record_erasure(connection: "Connection", user_id: str) -> None:
+    """Announces that what is kept of this user is to be dropped."""
+    await record(connection, [_ERASED + user_id])
+
+
+def erased_user(change: Sequence[str]) -> str | None:
+    """The user whose erasure the change announces; None for another change."""
+    return change[0][1:] if change and change[0].startswith(_ERASED) else None
+
+
+async def erasures(connection: "Connection") -> list[list[str]]:
+    """The changes that announce erasures, as far back as the feed goes."""
+    return [row[0] for row in await connection.fetch(_SQL["erasures"], _ERASED)]
 
 
 async def newest(connection: "Connection") -> int:

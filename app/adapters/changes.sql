@@ -11,5 +11,8 @@ SELECT last_value FROM feature_changes_id_seq;
 -- name: read
 SELECT id, item_ids FROM feature_changes WHERE id > $1 AND id <> ALL ($2::bigint[]) ORDER BY id LIMIT $3;
 
+-- name: erasures
+SELECT item_ids FROM feature_changes WHERE starts_with(item_ids[1], $1) ORDER BY id;
+
 -- name: prune
 DELETE FROM feature_changes WHERE changed_at < now() - make_interval(secs => $1);

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from app.adapters import features, sessions, sql
+from app.adapters import changes, features, sessions, sql
 from app.adapters.postgres import Database
 from app.core.erasure import LastErasure
 
@@ -59,6 +59,7 @@ async def begin(connection: "Connection", user_id: str) -> tuple[Erasure, int]:
         await connection.execute(_SQL["erase_history"], user_id)
         await sessions.erase(connection, user_id)
         row = await connection.fetchrow(_SQL["remember"], user_id)
+        await changes.record_erasure(connection, user_id)
     assert row is not None  # an upsert returns its row
     return Erasure(user_id, *row), locked[user_id].version
 
@@ -66,9 +67,13 @@ async def begin(connection: "Connection", user_id: str) -> tuple[Erasure, int]:
 async def finish(database: Database, erasures: Sequence[Erasure]) -> Removed:
     """Removes the rows of before these erasures, once the transactions that write such rows have ended.
 
+    Call it when the cache has forgotten the users: what a process has read there since `begin`, it drops now.
     Waits for those no longer than 5 s, and removes what is committed then; such an erasure stays unfinished, as one
     does when the process dies, and is finished by a later call. Raises `DependencyDown`.
     """
+    async with database.connection() as connection:
+        for erasure in erasures:
+            await changes.record_erasure(connection, erasure.user_id)
     ended = await _writers_end(database)
     removed = Removed()
     async with database.connection() as connection:

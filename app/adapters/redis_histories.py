@@ -25,7 +25,7 @@ from app.core import cache_entry, own_writes
 from app.core.breaker import Breaker
 from app.errors import DependencyDown, describe
 
-_HISTORIES: Final = "reco:history.v2:"
+_HISTORIES: Final = "reco:history.v3:"
 # The number in the head of an entry is that of the user's last erasure; the own writes follow.
 _OWN_WRITES: Final = "reco:own.v1:"
 _PROBE: Final = "reco:history.probe"
@@ -157,7 +157,7 @@ class RedisHistoryCache:
         histories: dict[str, Versioned] = {}
         own: dict[str, OwnLog] = {}
         for user_id, value, log in zip(user_ids, values, values[len(user_ids) :], strict=False):
-            if trusted and (entry := cache_entry.decode(value, trust.epoch)) is not None:
+            if trusted and (entry := cache_entry.decode_history(value, trust.epoch)) is not None:
                 histories[user_id] = Versioned(*entry)
             if log is not None and (entry := cache_entry.decode(log, trust.epoch)) is not None:
                 own[user_id] = OwnLog(*entry)
@@ -172,7 +172,7 @@ class RedisHistoryCache:
             erased = settled.erased.get(user_id)
             keys += (self._key(user_id), self._own_key(user_id))
             args += (
-                cache_entry.encode(epoch, written.version, written.history),
+                cache_entry.encode_history(epoch, written.version, written.history),
                 _FORMER + user_id,
                 settled.counted.get(user_id, b""),
                 b"" if erased is None else erased.to_bytes(len(_NO_ERASURE), "big"),

@@ -118,15 +118,17 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         async with change(database, context_of(request.scope), "erase_user") as changed:
             erasure, version = await erasures.begin(changed.connection, user_id)
             changed.made([f"erasure {erasure.number}"], "erased")
-        forget(user_id)
-        if cache is not None:
-            # An empty history with a greater version: what is written late does not win.
-            await cache_epoch.write_through(
-                database,
-                cache,
-                {user_id: Versioned(version + 1, b"")},
-                settled=Settled(erased={user_id: erasure.number}),
-            )
+        try:
+            if cache is not None:
+                # An empty history with a greater version: what is written late does not win.
+                await cache_epoch.write_through(
+                    database,
+                    cache,
+                    {user_id: Versioned(version + 1, b"")},
+                    settled=Settled(erased={user_id: erasure.number}),
+                )
+        finally:
+            forget(user_id)
         removed = await erasures.finish(database, [erasure])
         return reply(UserErasure(user_id, removed.events, removed.queued, removed.dead_letters, erasure.erased_at))
 

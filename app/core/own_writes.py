@@ -65,7 +65,9 @@ def encode(write: OwnWrite) -> bytes:
 
 
 def decode(log: bytes, *, erasures: int = 0) -> list[OwnWrite]:
-    """The own writes of a log, each once, without those of before the erasure with this number."""
+    """The own writes of a log, each once, without those of before the erasure with this number. What follows a damaged
+    record is left out: the stored history brings it once it is counted.
+    """
     found: dict[bytes, OwnWrite] = {}
     at = 0
     while at < len(log):
@@ -74,7 +76,10 @@ def decode(log: bytes, *, erasures: int = 0) -> list[OwnWrite]:
         number = int.from_bytes(log[begin + KEY_BYTES : begin + _ENTRY_FROM], "big")
         if number >= erasures:
             key = log[begin : begin + KEY_BYTES]
-            found[key] = OwnWrite(key, number, _decoder.decode(log[begin + _ENTRY_FROM : at]))
+            try:
+                found[key] = OwnWrite(key, number, _decoder.decode(log[begin + _ENTRY_FROM : at]))
+            except msgspec.DecodeError:
+                break
     return list(found.values())
 
 

@@ -22,7 +22,7 @@ _LOOK_BACK: Final = 1000
 
 class ChangeFeed:
     """`run` is the supervised task. It calls `outdate` with the items of every change; one of them may be
-    `changes.RULES_CHANGED`.
+    `changes.RULES_CHANGED`, and `changes.erased_user` tells an erasure.
 
     A restart of the task continues where the last run ended, so that no change in between is missed. Everything is
     outdated with another generation of sums, after an outage of Postgres, and when its ids have gone back: a promoted
@@ -56,6 +56,9 @@ class ChangeFeed:
             if self._watermark is None or await self._may_be_another_server(connection, self._watermark):
                 if self._watermark is not None:
                     self._outdate_all()
+                    # Of other changes only the last thousand are read again.
+                    for erasure in await changes.erasures(connection):
+                        self._outdate(erasure)
                 self._watermark = Watermark(low=max(0, await changes.newest(connection) - _LOOK_BACK))
             self._interrupted, self._sessions = False, self._database.sessions
             rows = await changes.read(connection, self._watermark.low, self._watermark.seen)

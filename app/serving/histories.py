@@ -3,13 +3,13 @@ own writes over it.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from app import metrics
-from app.adapters import erasures, features, sessions
+from app.adapters import changes, erasures, features, sessions
 from app.adapters.history_cache import CachedHistories, HistoryCache, OwnLog, Versioned
 from app.adapters.postgres import Database
 from app.adapters.sessions import Session
@@ -104,6 +104,14 @@ class Histories:
         """Drops what this process keeps of an erased user: the copy for outages, and own writes."""
         self._users.forget(user_id)
         self._own.forget(user_id)
+
+    def outdate(self, change: Sequence[str]) -> None:
+        """Drops the copy of the user whose erasure the change announces, by whatever process it was made. Own writes
+        stay: they may be of after it, and Postgres tells when they are read.
+        """
+        user_id = changes.erased_user(change)
+        if user_id is not None:
+            self._users.forget(user_id)
 
     async def close(self) -> None:
         await self._users.close()

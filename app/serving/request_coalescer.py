@@ -48,6 +48,7 @@ class RequestCoalescer(Generic[V]):
         self._kept_since = _NEVER
         self._before: dict[str, V] = {}
         self._before_since = _NEVER
+        self._forgotten: set[str] = set()
         self._waiting: list[tuple[str, asyncio.Future[V]]] = []
         self._reader: asyncio.Task[None] | None = None
         self._stale = metrics.CACHE_READS.labels(name, "stale")
@@ -56,19 +57,24 @@ class RequestCoalescer(Generic[V]):
         """The current value or, when it cannot be read, one of some minutes ago. Raises `DependencyDown`."""
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, future))
-        if self._reader is None or self._reader.done():
+        if not self._is_reading():
             self._reader = asyncio.create_task(self._read_waiting())
         return await future
 
     def forget(self, key: str) -> None:
-        """Drops the kept value of the key."""
+        """Drops the kept value of the key, and does not keep what is being read."""
         self._kept.pop(key, None)
         self._before.pop(key, None)
+        if self._is_reading():
+            self._forgotten.add(key)
 
     async def close(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
+
+    def _is_reading(self) -> bool:
+        return self._reader is not None and not self._reader.done()
 
     async def _read_waiting(self) -> None:
         batch: list[tuple[str, asyncio.Future[V]]] = []
@@ -76,6 +82,7 @@ class RequestCoalescer(Generic[V]):
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
                 keys = list({key: None for key, _ in batch})
+                self._forgotten.clear()
                 try:
                     async with asyncio.timeout(self._patience_sec):
                         read = await self._read_many(keys)
@@ -99,7 +106,7 @@ class RequestCoalescer(Generic[V]):
         if full or now - self._kept_since > self._keep_sec / 2:
             self._before, self._before_since = self._kept, self._kept_since
             self._kept, self._kept_since = {}, now
-        self._kept.update(values)
+        self._kept.update((key, value) for key, value in values.items() if key not in self._forgotten)
 
     def _fall_back(self, batch: list[tuple[str, "asyncio.Future[V]"]], error: Exception) -> None:
         oldest = time.monotonic() - self._keep_sec

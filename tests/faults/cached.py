@@ -9,7 +9,7 @@ from app.core import cache_entry
 from app.core.history import NO_HISTORY, History, decode_history
 from tests.support.service import eventually
 
-_HISTORY_KEYS: Final = "reco:history.v2:"
+_HISTORY_KEYS: Final = "reco:history.v3:"
 
 
 def check_cache(*, database_url: str, redis_url: str, within_sec: float) -> None:
@@ -33,7 +33,7 @@ def stale(connection: psycopg.Connection, redis_url: str) -> list[str]:
         stale = []
         for key in cache.scan_iter(f"*{_HISTORY_KEYS}*"):
             (value,) = cache.mget([key])  # nothing for a key of another type
-            cached = cache_entry.decode(value, epoch)
+            cached = cache_entry.decode_history(value, epoch)
             if cached is None:
                 continue
             user_id = key.decode().partition(_HISTORY_KEYS)[2]

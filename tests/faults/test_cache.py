@@ -40,7 +40,7 @@ def test_redis_back_from_an_old_snapshot(
         takes(service, "bob", "tent")
         eventually(lambda: brought(service, "ann") == brought(service, "bob") == {"stove"}, describe=service.describe)
         prefix = settings_of["KAFKA_TOPIC_PREFIX"]  # by default that of the keys, too
-        eventually(lambda: is_cached(own, f"{prefix}reco:history.v2:bob"), describe=service.describe)
+        eventually(lambda: is_cached(own, f"{prefix}reco:history.v3:bob"), describe=service.describe)
         snapshot = Snapshot(own.redis, tmp_path)
         takes(service, "ann", "pen")
         assert service.client.delete("/users/bob").status_code == 200
@@ -124,6 +124,13 @@ def test_keys_of_a_wrong_type(settings_of: dict[str, str], own: Stack, database_
         assert service.metric("reco_feature_consumer_errors_total", kind="redis") == 0
         assert service.metric("reco_online_cache_epochs_total", reason="write") == 0
         assert service.metric("reco_rate_limit_redis_errors_total") == 0
+        key = f"{settings_of['KAFKA_TOPIC_PREFIX']}reco:history.v3:ann"
+        with client(own) as redis:  # damaged bytes count as missing, and are written anew
+            for damaged in (lambda value: value[:-1] + bytes([value[-1] ^ 1]), lambda value: value[:-5], lambda _: b""):
+                held = eventually(lambda: redis.get(key), describe=service.describe)
+                redis.set(key, damaged(held))
+                assert brought(service, "ann") == {"stove", "ink"}
+                assert redis.get(key) == held
         serves_from_the_cache_again(service, own, database_url)
 
 

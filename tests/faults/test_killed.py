@@ -73,7 +73,7 @@ def test_consumer_killed_after_postgres_and_before_kafkas_offset(
 ) -> None:
     """The cache comes between the two, so a cache that does not answer holds the consumer there."""
     with proxied_url(redis_url) as (proxy, url), running(role(environment, "relay")):
-        proxy.trap(b"reco:history.v2:", direction="request" if held == "request" else "response")
+        proxy.trap(b"reco:history.v3:", direction="request" if held == "request" else "response")
         slow = role(environment, "consumer", ONLINE_CACHE_REDIS_URL=url, ONLINE_CACHE_REDIS_TIMEOUT_SEC="60")
         with running(slow) as consumer:
             client.send(30)

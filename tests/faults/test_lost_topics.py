@@ -68,6 +68,10 @@ def assert_told_of_a_wrong_setting(service: Service, admin: AdminClient, topic: 
         60.0,
         service.describe,
     )
+    said = f"topic {topic}: cleanup.policy=compact; it must be delete"
+    eventually(
+        lambda: said in (service.readiness()["tasks"]["feature-consumer"]["detail"] or ""), 60.0, service.describe
+    )
 
 
 def settings_of(admin: AdminClient, topic: str) -> dict[str, str]:

@@ -23,11 +23,18 @@ async def test_after_an_outage_everything_is_outdated_and_ids_may_begin_anew(
             # What a restored backup does: rows are gone, and the sequence is back where it was.
             await pool.execute("TRUNCATE feature_changes")
             await pool.execute("SELECT setval('feature_changes_id_seq', 100)")
+            # More than the thousand that are read again.
+            async with pool.acquire() as connection:
+                await changes.record_erasure(connection, "ann")
+            await pool.execute("SELECT setval('feature_changes_id_seq', 2000)")
+            await pool.execute("INSERT INTO feature_changes (item_ids) VALUES ('{between}')")
             await pool.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE application_name = 'test' AND datname = current_database()"
             )
             assert await asyncio.wait_for(heard.get(), 20) is None
+            assert changes.erased_user(await asyncio.wait_for(heard.get(), 20) or []) == "ann"
+            assert await asyncio.wait_for(heard.get(), 20) == ["between"]
             async with pool.acquire() as connection:
                 await changes.record(connection, ["after"])
             assert await asyncio.wait_for(heard.get(), 20) == ["after"]

@@ -172,7 +172,7 @@ async def test_a_dead_letter_keeps_its_trace_and_moves_the_metrics(
     assert counted(metrics.WATCH_TO_FEATURE) == watched + 1
     assert await pool.fetchval("SELECT traceparent FROM feature_consumer_dlq") == "00-cc-dd-01"
     async with redis.asyncio.Redis.from_url(redis_url) as raw:
-        assert await raw.exists("reco:history.v2:ann")
+        assert await raw.exists("reco:history.v3:ann")
     await cache.close()
 
 

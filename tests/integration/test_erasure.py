@@ -54,7 +54,9 @@ async def test_erasure_is_everywhere_and_stays(
         assert await pool.fetch("SELECT record_offset, value FROM feature_consumer_dlq") == [(7, None)]
         with redis.Redis.from_url(redis_url) as cache:
             epoch = await pool.fetchval("SELECT epoch FROM cache_epoch")
-            (cached,) = (cache_entry.decode(cache.get(key), epoch) for key in cache.keys("*reco:history.v2:ann"))
+            (cached,) = (
+                cache_entry.decode_history(cache.get(key), epoch) for key in cache.keys("*reco:history.v3:ann")
+            )
             assert cached is not None
             assert cached[1] == b""
 

@@ -127,7 +127,7 @@ async def test_a_promoted_replica_is_another_server(opened: Database, own: Stack
             await until(lambda: asyncio.to_thread(is_synchronized, other))
             await asyncio.to_thread(promote, other)
             with client(other) as raw:
-                assert raw.exists("reco:history.v2:ann")
+                assert raw.exists("reco:history.v3:ann")
             assert await held(of_other) == {}
 
 
@@ -177,8 +177,8 @@ async def test_a_key_of_a_wrong_type_costs_itself_alone(opened: Database, redis_
     async with caching(opened, redis_url) as cache:
         await cache.probe()
         with redis.Redis.from_url(redis_url) as raw:
-            raw.lpush("reco:history.v2:ann", "x")
-            raw.set("reco:history.v2:bob", "x")
+            raw.lpush("reco:history.v3:ann", "x")
+            raw.set("reco:history.v3:bob", "x")
         assert (await cache.get_many(["ann", "bob"])).histories == {}
         assert await cache_epoch.write_through(opened, cache, ANN | bob)
         assert (await cache.get_many(["ann", "bob"])).histories == ANN | bob
@@ -239,7 +239,7 @@ async def test_a_history_that_changes_is_removed_where_an_older_release_would_re
         with redis.Redis.from_url(redis_url) as raw:
             raw.set("reco:history:ann", "old")
             await cache_epoch.write_through(opened, cache, ANN)
-            assert raw.keys("*") == [b"reco:history.v2:ann"]
+            assert raw.keys("*") == [b"reco:history.v3:ann"]
 
 
 async def test_a_history_read_before_a_new_epoch_is_not_added_to_it(
@@ -268,5 +268,5 @@ async def test_a_user_whom_no_cache_knows_is_read_from_postgres_and_added(
             assert raw.keys("*") == []
             await cache.probe()
             assert not (await histories.of("ann", None, MODEL)).entries
-            assert raw.keys("*") == [b"reco:history.v2:ann"]
+            assert raw.keys("*") == [b"reco:history.v3:ann"]
         await histories.close()

@@ -11,22 +11,32 @@ versions = st.integers(0, 2**63 - 1)
 
 @given(epochs, versions, st.binary())
 def test_an_entry_of_the_present_epoch_is_read_as_it_was_written(epoch: bytes, version: int, history: bytes) -> None:
-    assert cache_entry.decode(cache_entry.encode(epoch, version, history), epoch) == (version, history)
+    assert cache_entry.decode_history(cache_entry.encode_history(epoch, version, history), epoch) == (version, history)
 
 
 @given(epochs, epochs, versions, st.binary())
 def test_an_entry_of_another_epoch_counts_as_missing(one: bytes, other: bytes, version: int, history: bytes) -> None:
-    found = cache_entry.decode(cache_entry.encode(one, version, history), other)
+    found = cache_entry.decode_history(cache_entry.encode_history(one, version, history), other)
     assert (found is None) == (one != other)
 
 
-@given(epochs, versions, st.integers(0, cache_entry.EPOCH_BYTES + 7))
+@given(epochs, versions, st.binary(min_size=1), st.data())
+def test_an_entry_whose_history_is_damaged_counts_as_missing(
+    epoch: bytes, version: int, history: bytes, data: st.DataObject
+) -> None:
+    entry = bytearray(cache_entry.encode_history(epoch, version, history))
+    damaged = data.draw(st.integers(len(entry) - len(history), len(entry) - 1))
+    entry[damaged] ^= data.draw(st.integers(1, 255))
+    assert cache_entry.decode_history(bytes(entry), epoch) is None
+
+
+@given(epochs, versions, st.integers(0, cache_entry.EPOCH_BYTES + 11))
 def test_an_entry_that_was_cut_off_counts_as_missing(epoch: bytes, version: int, length: int) -> None:
-    assert cache_entry.decode(cache_entry.encode(epoch, version, b"")[:length], epoch) is None
-    assert cache_entry.decode(None, epoch) is None
+    assert cache_entry.decode_history(cache_entry.encode_history(epoch, version, b"")[:length], epoch) is None
+    assert cache_entry.decode_history(None, epoch) is None
 
 
 @given(epochs, versions, versions)
 def test_versions_compare_as_their_bytes_do(epoch: bytes, one: int, other: int) -> None:
-    first, second = cache_entry.encode(epoch, one, b""), cache_entry.encode(epoch, other, b"")
+    first, second = cache_entry.encode_history(epoch, one, b""), cache_entry.encode_history(epoch, other, b"")
     assert (first < second) == (one < other)

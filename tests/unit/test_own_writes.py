@@ -87,6 +87,13 @@ def test_a_log_gives_each_write_once_and_none_of_before_the_erasure() -> None:
     assert own_writes.decode(b"") == []
 
 
+def test_a_damaged_record_ends_its_log() -> None:
+    whole, damaged = (OwnWrite(name * 8, 1, Entry("film", 1, 0, 0.3)) for name in (b"a", b"b"))
+    log = own_writes.encode(whole) + own_writes.encode(damaged)
+    assert own_writes.decode(log[:-1]) == own_writes.decode(log[:-12] + b"\xff" * 12) == [whole]
+    assert own_writes.decode(b"\xff" * 500) == []
+
+
 def test_entries_are_those_that_the_consumer_makes() -> None:
     bodies = [
         {"user_id": "ann", "session_id": "s", "item_id": "i", "ts_ms": 7, "event_type": kind, **more}

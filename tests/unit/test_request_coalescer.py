@@ -83,6 +83,24 @@ async def test_an_old_value_is_served_when_none_can_be_read_and_for_a_time_only(
     await brief.close()
 
 
+async def test_a_key_that_is_forgotten_during_its_read_is_not_kept() -> None:
+    source = Source()
+    source.values = {"a": 1, "b": 2}
+    reads = reads_of(source)
+    source.open.clear()
+    first, other = asyncio.create_task(reads.get("a")), asyncio.create_task(reads.get("b"))
+    while not source.asked:
+        await asyncio.sleep(0)
+    reads.forget("a")
+    source.open.set()
+    assert (await first, await other) == (1, 2)
+    source.error = DependencyDown("postgres", "away")
+    assert await reads.get("b") == 2
+    with pytest.raises(DependencyDown):
+        await reads.get("a")
+    await reads.close()
+
+
 async def test_no_more_is_kept_than_allowed() -> None:
     source = Source()
     source.values = {"a": 1, "b": 2, "c": 3}

@@ -48,7 +48,7 @@ def test_every_key_in_redis_begins_with_the_prefix(world: World, redis_base_url:
         def kinds() -> set[str]:
             return {key.decode().rpartition(":")[0] for key in cache.scan_iter("*") if b"paul" in key or b"rate" in key}
 
-        eventually(lambda: kinds() == {"shop-a.reco:history.v2", "shop-a.reco:rate"}, describe=kinds)
+        eventually(lambda: kinds() == {"shop-a.reco:history.v3", "shop-a.reco:rate"}, describe=kinds)
         assert all(key.startswith(b"shop-a.") for key in cache.scan_iter("*"))
 
 

@@ -1,0 +1,55 @@
+"""The copies of histories that a process keeps for outages: never one of an erased user."""
+
+import httpx
+import pytest
+
+from app.devstack import Stack
+from tests.faults.roles import role
+from tests.support.service import Service, eventually, running
+
+
+@pytest.mark.slow
+def test_user_erased_by_another_process_just_before_an_outage(
+    breakable_stack: Stack, environment: dict[str, str]
+) -> None:
+    """Both processes have served Ann and Bob. Bob is erased by one of them, then Postgres freezes."""
+    patient = {**environment, "ONLINE_CACHE_ENABLED": "false", "EXPLORATION_SHARE": "0"}
+    patient |= {"DB_STATEMENT_TIMEOUT_MS": "30000", "DB_CONNECT_TIMEOUT_SEC": "30", "HTTP_REQUEST_TIMEOUT_SEC": "30"}
+    with running(patient) as first, running(role(patient, "api")) as second:
+        for user in ("ann", "bob"):
+            event = {"user_id": user, "session_id": f"of {user}", "item_id": "tent", "event_type": "purchase"}
+            assert first.client.post("/event", json=event).status_code == 202
+        for service in (first, second):
+            for user in ("ann", "bob"):
+                eventually(lambda service=service, user=user: repeated(service, user) == {"tent"}, 20, first.describe)
+        assert first.client.delete("/users/bob").status_code == 200
+        # What comes after the erasure in the feed of changes has arrived, and so has the erasure.
+        assert first.client.put("/items/tent", json={"title": "Tent"}).status_code == 201
+        eventually(lambda: title(second) == "Tent", describe=second.describe)
+        breakable_stack.postgres.pause()
+        try:
+            for service in (first, second):
+                assert repeated(service, "ann") == {"tent"}
+                assert asked(service, "bob").status_code == 503
+        finally:
+            breakable_stack.postgres.resume()
+        for service in (first, second):
+            eventually(lambda service=service: service.status("/readyz") == 200, 30.0, service.describe)
+            assert repeated(service, "bob") == set()
+
+
+def asked(service: Service, user_id: str) -> httpx.Response:
+    return service.client.get("/reco", params={"user_id": user_id, "repeats": "only"})
+
+
+def repeated(service: Service, user_id: str) -> set[str]:
+    """The items of the user's history, as the process serves them."""
+    answer = asked(service, user_id)
+    assert answer.status_code == 200, answer.text
+    return {item["item_id"] for item in answer.json()["items"] if item["source"] == "repeat"}
+
+
+def title(service: Service) -> str | None:
+    (item,) = service.client.get("/popular").json()["items"]
+    found: str | None = item.get("title")
+    return found
