@@ -1,8 +1,8 @@
 -- name: read_cards
 SELECT
     item_id, title, categories, hidden,
-    (extract(EPOCH FROM published_at) * 1000)::bigint AS published_ms,
-    (extract(EPOCH FROM expires_at) * 1000)::bigint AS expires_ms,
+    unix_ms(published_at) AS published_ms,
+    unix_ms(expires_at) AS expires_ms,
     tags
 FROM items
 WHERE item_id = ANY ($1::text[]);
@@ -13,7 +13,7 @@ SELECT
     i.item_id,
     coalesce(s.impressions, 0) AS impressions,
     coalesce(s.clicks + s.watches + s.purchases, 0) AS responses,
-    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000)::bigint AS published_ms
+    unix_ms(coalesce(i.published_at, i.created_at, i.updated_at)) AS published_ms
 FROM items AS i
 LEFT JOIN item_stats AS s ON s.item_id = i.item_id
 WHERE
@@ -28,7 +28,7 @@ SELECT
     i.item_id,
     coalesce(s.impressions, 0) AS impressions,
     coalesce(s.clicks + s.watches + s.purchases, 0) AS responses,
-    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000)::bigint AS published_ms
+    unix_ms(coalesce(i.published_at, i.created_at, i.updated_at)) AS published_ms
 FROM items AS i
 LEFT JOIN item_stats AS s ON s.item_id = i.item_id
 WHERE
@@ -108,9 +108,9 @@ LIMIT $1;
 SELECT
     i.item_id, i.title, i.categories, i.tags,
     least(coalesce(s.views + s.clicks + s.watches + s.purchases, 0), $2)::integer AS events,
-    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000)::bigint AS since_ms,
-    (extract(EPOCH FROM i.published_at) * 1000)::bigint AS published_ms,
-    (extract(EPOCH FROM i.expires_at) * 1000)::bigint AS expires_ms
+    unix_ms(coalesce(i.published_at, i.created_at, i.updated_at)) AS since_ms,
+    unix_ms(i.published_at) AS published_ms,
+    unix_ms(i.expires_at) AS expires_ms
 FROM items AS i
 LEFT JOIN item_stats AS s ON s.item_id = i.item_id
 WHERE i.item_id = ANY ($1::text[]) AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now());

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from app.adapters import changes, sql
+from app.adapters.timestamps import with_zone
 from app.core.rules import MAX_RULES, Action, Rule, Rules
 
 if TYPE_CHECKING:
@@ -83,4 +84,5 @@ async def delete(connection: "Connection", rule_id: str) -> bool:
 
 
 def _millis(timestamp: datetime | None) -> int | None:
-    return None if timestamp is None else int(timestamp.timestamp() * 1000)
+    zoned = with_zone(timestamp)
+    return None if zoned is None else int(zoned.timestamp() * 1000)

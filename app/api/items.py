@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from app.adapters import catalogue
 from app.adapters.catalogue import StoredItem, Written
 from app.adapters.postgres import Database
+from app.adapters.timestamps import with_zone
 from app.api.audited import Change, change
 from app.api.timestamps import Timestamp, check_timestamp
 from app.core import events
@@ -230,8 +231,8 @@ def _shown(item: StoredItem) -> CatalogueItem:
         title=item.title,
         categories=item.categories,
         tags=item.tags,
-        published_at=item.published_at,
-        expires_at=item.expires_at,
+        published_at=with_zone(item.published_at),
+        expires_at=with_zone(item.expires_at),
         hidden=item.hidden,
         updated_at=item.updated_at or datetime.now(UTC),
     )

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, structs
 from app.adapters import rules
 from app.adapters.postgres import Database
 from app.adapters.rules import StoredRule, TooManyRules
+from app.adapters.timestamps import with_zone
 from app.api.audited import change
 from app.api.timestamps import Timestamp, check_timestamp
 from app.core.decoding import InvalidInput, decode
@@ -163,6 +164,7 @@ def _checked(rule_id: str, body: PinRule | BoostRule) -> StoredRule:
 
 def _shown(stored: StoredRule, now_ms: int) -> Rule:
     fields = structs.asdict(stored)
+    fields |= {name: with_zone(fields[name]) for name in ("starts_at", "ends_at")}
     fields["updated_at"] = stored.updated_at or datetime.now(UTC)
     return Rule(**fields, active=stored.rule().active(now_ms))
 

@@ -1,5 +1,6 @@
 """Maps a catalogue file's columns to fields, and turns one line's values into a checked item."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -7,6 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from app.adapters.timestamps import is_finite
 from app.core.events import Id
 from app.core.field_errors import field_error_of
 from app.importing.mapping import USUAL_COLUMNS, ImportOptions, match, refuse
@@ -157,10 +159,11 @@ def _json_list(text: str) -> list[Any]:
 
 def _timestamp(value: Any, parse_time: TimeParser) -> datetime:
     at_ms = parse_time(value)
-    try:
-        return _EPOCH + timedelta(milliseconds=at_ms)
-    except OverflowError:
-        raise ValueError(f"{shown(value)} is not between the years 1 and 9999 in UTC") from None
+    with contextlib.suppress(OverflowError):
+        timestamp = _EPOCH + timedelta(milliseconds=at_ms)
+        if is_finite(timestamp):
+            return timestamp
+    raise ValueError(f"{shown(value)} is not between the years 1 and 9999 in UTC")
 
 
 def _flag(value: Any) -> bool:
