@@ -13,6 +13,7 @@ from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
 from app.api import (
     analytics,
+    dead_letters,
     ingest,
     items,
     model,
@@ -23,6 +24,7 @@ from app.api import (
     rules,
     segment,
     users,
+    variant_list,
 )
 from app.api.refused_keys import RefusedKeys
 from app.console import live, page, sign_in
@@ -219,6 +221,8 @@ class Api:
             *users.handlers(self._database, self._cache_written, self._histories.forget),
             *analytics.handlers(self._database, self._sla),
             *model.handlers(self._database),
+            *dead_letters.handlers(self._database),
+            *variant_list.handlers(variants),
             *page.handlers(),
             *sign_in.handlers(self._sessions, self.access),
             *live.handlers(self._flow),

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 AuditedAction: TypeAlias = Literal[
-    "erase_user", "store_items", "delete_item", "store_rule", "delete_rule", "refuse_key", "change_model"
+    "erase_user",
+    "store_items",
+    "delete_item",
+    "store_rule",
+    "delete_rule",
+    "refuse_key",
+    "change_model",
+    "replay_messages",
+    "discard_messages",
 ]
 
 _SQL: Final = sql.load(__file__)

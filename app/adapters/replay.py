@@ -50,7 +50,14 @@ def find(
 ) -> list[Found]:
     """The next rows by id, locked in the caller's transaction; those that somebody else holds are passed over."""
     statement = _SQL["dead_rows" if source == "outbox" else "letters"]
-    arguments = {
+    return [
+        Found(*row) for row in connection.execute(statement.encode(), arguments_of(filters, after=after, limit=limit))
+    ]
+
+
+def arguments_of(filters: Filters, *, after: int, limit: int) -> dict[str, Any]:
+    """What the statements `dead_rows` and `letters` take, by name."""
+    return {
         "status": filters.status,
         "ids": None if filters.ids is None else list(filters.ids),
         "topic": filters.topic,
@@ -61,7 +68,6 @@ def find(
         "after": after,
         "limit": limit,
     }
-    return [Found(*row) for row in connection.execute(statement.encode(), arguments)]
 
 
 def requeue(

@@ -6,6 +6,7 @@ A statement starts after a line `-- name: claim_batch`. The idea is procrastinat
 import re
 from pathlib import Path
 
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -22,3 +23,9 @@ def parse(text: str) -> dict[str, str]:
     if len(statements) < len(parts) // 2:
         raise ValueError("two statements have the same name")
     return statements
+
+
+def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
+    """A statement of psycopg's as one of asyncpg's: `%(name)s` becomes `$1` and so on. With the names in that order."""
+    names = tuple(dict.fromkeys(_PLACEHOLDER.findall(statement)))
+    return _PLACEHOLDER.sub(lambda found: f"${names.index(found[1]) + 1}", statement), names

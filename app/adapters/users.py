@@ -1,7 +1,7 @@
 """What is stored about a user."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _SQL = sql.load(__file__)
+
+_RECENT_PAGES: Final = 100
 
 
 class Stored(Struct, frozen=True):
@@ -45,3 +47,9 @@ async def read(connection: "Connection", user_id: str, *, limit: int) -> Stored:
         history=features.history_of(history.get(user_id)),
         erased_at=await connection.fetchval(_SQL["erased_at"], user_id),
     )
+
+
+async def read_recent(connection: "Connection", limit: int) -> list[tuple[str, datetime]]:
+    """Users of the latest stored events, the latest first, and when the service received their last event."""
+    rows = await connection.fetch(_SQL["recent"], _RECENT_PAGES, limit)
+    return [(user_id, last_at) for user_id, last_at in rows]

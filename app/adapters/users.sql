@@ -12,3 +12,16 @@ SELECT count(*) FROM feature_consumer_dlq WHERE message_key = convert_to($1, 'UT
 
 -- name: erased_at
 SELECT erased_at FROM user_erasures WHERE user_id = $1;
+
+-- name: recent
+-- The last pages of the table and not an index: new rows are there, but for those that took the place of deleted ones,
+-- and the work is the same at any size.
+SELECT user_id, max(received_at) AS last_at
+FROM events
+WHERE ctid >= format(
+    '(%s,1)',
+    greatest(0, pg_relation_size('events'::regclass) / current_setting('block_size')::bigint - $1)
+)::tid
+GROUP BY user_id
+ORDER BY last_at DESC, user_id
+LIMIT $2;

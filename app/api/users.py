@@ -29,6 +29,23 @@ class UserQuery(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=0, le=1000, description="How many of the latest events to show.")] = 100
 
 
+class UsersQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(ge=1, le=100, description="How many users to name.")] = 20
+
+
+class RecentUser(Struct):
+    """`last_at`: when the service received the user's last event."""
+
+    user_id: str
+    last_at: Timestamp
+
+
+class RecentUsers(Struct):
+    """The latest first."""
+
+    users: list[RecentUser]
+
+
 class UserHistoryEntry(Struct):
     """One entry of the user's history. `title`: the item's title in the catalogue, if it has one."""
 
@@ -68,6 +85,19 @@ class UserErasure(Struct):
 
 def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[str], None]) -> list[HTTPRouteHandler]:
     """The routes; `forget` drops the copy of a user's history that this process keeps for outages."""
+
+    @get(
+        "/users",
+        opt=schema.call(
+            needs="users", tag="users", query=UsersQuery, answers={200: RecentUsers, **schema.problems(422, 503)}
+        ),
+    )
+    async def get_users(request: Request[Any, Any, Any]) -> ASGIApp:
+        """Some users of the latest events, to look at. It is a sample, and not all users."""
+        limit = schema.query_of(request.scope, UsersQuery).limit
+        async with database.connection() as connection:
+            found = await users.read_recent(connection, limit)
+        return reply(RecentUsers([RecentUser(user_id, last_at) for user_id, last_at in found]))
 
     @get(
         "/users/{user_id:path}",
@@ -132,4 +162,4 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         removed = await erasures.finish(database, [erasure])
         return reply(UserErasure(user_id, removed.events, removed.queued, removed.dead_letters, erasure.erased_at))
 
-    return [get_user, delete_user]
+    return [get_users, get_user, delete_user]

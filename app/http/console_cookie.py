@@ -40,3 +40,9 @@ def check_origin(scope: Scope) -> None:
     """Raises a 403 for a change that the console's own page did not send."""
     if scope.get("method") not in _SAFE and PROOF_HEADER not in context_of(scope).headers:
         raise ProblemError(403, "A session of the console changes something only with the header X-Reco-Console.")
+
+
+def refuse_other_sites(scope: Scope) -> None:
+    """Raises a 403 where a browser says that a page of another site asks: a service without keys asks for no proof."""
+    if context_of(scope).headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
+        raise ProblemError(403, "A page of another site may not do this.")

@@ -39,7 +39,7 @@ _TAGS: Final = {
     "rules": "Pinned, boosted, buried and excluded items.",
     "users": "What is stored about a user, and its erasure.",
     "analytics": "Limits, targets and key figures.",
-    "operations": "Health, metrics and this document; without a key.",
+    "operations": "Health, metrics and this document, without a key; and dead letters.",
 }
 _SCHEMES: Final = {
     "BearerKey": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer <key>`"},

@@ -90,6 +90,13 @@ def calls() -> Iterator[Call]:
         yield "GET", path, {}
     for path in ("/reco", "/popular?k=0", "/similar/tent?k=x", "/analytics/baseline?days=99", f"/users/{LONG_ID}"):
         yield "GET", path, {}
+    for path in ("/users", "/users?limit=0", "/variants", "/dead-letters", "/dead-letters?source=none"):
+        yield "GET", path, {}
+    for path in ("/dead-letters/1", "/dead-letters/1?source=none", "/dead-letters/9", "/dead-letters/first"):
+        yield "GET", path, {}
+    for act, more in (("replay", {}), ("discard", {"reason": "a test"})):
+        yield "POST", f"/dead-letters/{act}", {"json": {"source": "dlq", "ids": [9], **more}}
+        yield from bad_bodies("POST", f"/dead-letters/{act}")
     yield "GET", "/reco?user_id=ann&variant=bolder", {}
     yield "GET", "/reco?user_id=ann&variant=none", {}
     yield "DELETE", "/users/ann", {}
@@ -112,6 +119,12 @@ def test_every_call_answers_with_every_status_that_is_documented(
         # What the explanation explains.
         assert service.client.post("/event", json=EVENTS["/event"][0]).status_code == 202
         eventually(lambda: service.client.get("/users/ann").status_code == 200, describe=service.describe)
+        with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute(
+                "INSERT INTO feature_consumer_dlq "
+                "(id, topic, partition, record_offset, record_ts_ms, error_kind, error, attempts) "
+                "OVERRIDING SYSTEM VALUE VALUES (1, 'recsys.watches.v1', 0, 1, 1, 'decode', 'not JSON', 1)"
+            )
         seen = {answered(service.client, document, call) for call in calls()}
         with psycopg.connect(database_url, autocommit=True) as database:
             database.execute(

@@ -35,6 +35,7 @@ OPERATIONS: Final = [
     "rank",
     "similar",
     "popular",
+    "get_variants",
     "put_item",
     "get_item",
     "delete_item",
@@ -43,12 +44,17 @@ OPERATIONS: Final = [
     "get_rule",
     "get_rules",
     "delete_rule",
+    "get_users",
     "get_user",
     "delete_user",
     "contract",
     "sla_report",
     "model",
     "baseline",
+    "get_dead_letters",
+    "get_dead_letter",
+    "replay_dead_letters",
+    "discard_dead_letters",
     "healthz",
     "readyz",
     "prometheus",
@@ -93,6 +99,16 @@ SCHEMAS: Final = [
     "RuleList",
     "PinRule",
     "BoostRule",
+    "NamedVariant",
+    "VariantList",
+    "RecentUser",
+    "RecentUsers",
+    "DeadLetter",
+    "DeadLetterEntry",
+    "DeadLetterList",
+    "ReplaySelection",
+    "DiscardSelection",
+    "Acted",
     "UserData",
     "UserHistoryEntry",
     "UserErasure",
@@ -239,7 +255,7 @@ def pattern_of(template: str) -> str:
 
 async def test_docs_and_document_name_the_same_calls(document: dict[str, Any]) -> None:
     text = "\n".join(page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-    for method, path in re.findall(r"`(GET|POST|PUT|DELETE) (/[\w/{}.]*)", text):
+    for method, path in re.findall(r"`(GET|POST|PUT|DELETE) (/[\w/{}.-]*)", text):
         found = [calls for template, calls in document["paths"].items() if re.fullmatch(pattern_of(template), path)]
         assert any(method.lower() in calls for calls in found), f"the docs name {method} {path}"
     for path in document["paths"]:

@@ -1,0 +1,189 @@
+// Dead rows and dead letters: searched, opened, and replayed or discarded with a count first.
+import { html, Component, get, post, idPath, count, time, Problem } from "./kit.js";
+
+const PAGE = 100;
+const SOURCES = { dlq: "Dead letters", outbox: "Dead outbox rows" };
+const ABOUT = {
+  dlq: "Messages that the consumer could not count.", outbox: "Rows that Kafka refused too often.",
+};
+
+export class ActView extends Component {
+  constructor() {
+    super();
+    this.state = { query: { source: "dlq", status: "pending", topic: "", error: "" }, entries: [], matching: null,
+      next: null, chosen: new Set(), open: null, plan: null };
+  }
+
+  componentDidMount() { this.search(); }
+
+  async search(changes = {}) {
+    const query = { ...this.state.query, ...changes };
+    if (query.source === "outbox" && query.status === "replayed") query.status = "pending";
+    this.setState({ query, chosen: new Set(), plan: null, open: null });
+    await this.load(query, 0, []);
+  }
+
+  async load(query, after, before) {
+    this.loading = true;
+    try {
+      const { entries, matching, next } = await get("dead-letters", { ...query, after, limit: PAGE });
+      if (query === this.state.query) this.setState({ entries: [...before, ...entries], matching, next, error: null });
+    } catch (error) {
+      this.setState({ error });
+    }
+    this.loading = false;
+  }
+
+  // More rows come from the server when the end of the list is near.
+  scrolled({ target }) {
+    const { next, query, entries } = this.state;
+    const near = target.scrollHeight - target.scrollTop - target.clientHeight < 600;
+    if (near && next !== null && !this.loading) this.load(query, next, entries);
+  }
+
+  submit(event) {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    this.search({ topic: form.get("topic").trim(), error: form.get("error").trim() });
+  }
+
+  toggle(id, on) {
+    this.setState(({ chosen: before }) => {
+      const chosen = new Set(before);
+      if (on) chosen.add(id); else chosen.delete(id);
+      return { chosen };
+    });
+  }
+
+  async show(id) {
+    try {
+      this.setState({ open: await get(idPath("dead-letters", id), { source: this.state.query.source }), error: null });
+    } catch (error) {
+      this.setState({ error });
+    }
+  }
+
+  // What would be done, and to how many: first look, then act.
+  propose(what) {
+    const { chosen, matching } = this.state;
+    this.setState({ plan: { what, ids: chosen.size ? [...chosen] : null, total: chosen.size || matching, done: 0 } });
+  }
+
+  async act(reason) {
+    const { plan, query } = this.state;
+    const told = { done: 0, counted: 0, held_back: 0 };
+    const { source, status, topic, error } = query;
+    const selection = { source, status, ...(topic && { topic }), ...(error && { error }) };
+    const parts = [];
+    for (let from = 0; plan.ids && from < plan.ids.length; from += 500) parts.push(plan.ids.slice(from, from + 500));
+    this.setState({ plan: { ...plan, running: true } });
+    try {
+      for (let number = 0, after = 0; plan.ids ? number < parts.length : after !== null; number++) {
+        const body = plan.ids ? { source, status, ids: parts[number] } : { ...selection, after };
+        const answer = await post(`dead-letters/${plan.what}`, plan.what === "discard" ? { ...body, reason } : body);
+        for (const name of Object.keys(told)) told[name] += answer[name];
+        after = answer.next;
+        this.setState({ plan: { ...plan, running: true, done: told.done + told.counted + told.held_back } });
+      }
+      await this.search();
+      this.setState({ said: [`${count(told.done)} ${plan.what === "replay" ? "sent again" : "discarded"}.`,
+        told.counted ? `${count(told.counted)} had been counted meanwhile.` : "",
+        told.held_back ? `${count(told.held_back)} were held back: they came back three times.` : ""].join(" ") });
+    } catch (error) {
+      await this.search();
+      this.setState({ error, said: `${count(told.done)} were done before the error.` });
+    }
+  }
+
+  render(_, { query, entries, matching, chosen, open, plan, said, error }) {
+    const pending = query.status === "pending" || (query.source === "dlq" && query.status === "replayed");
+    return html`<div class="stack"><h2>Act</h2>
+      <form class="card row" onSubmit=${event => this.submit(event)}>
+        <label>Of <select name="source" onChange=${event => this.search({ source: event.target.value })}>${Object.entries(SOURCES).map(([name, label]) =>
+          html`<option value=${name} selected=${name === query.source}>${label}</option>`)}</select></label>
+        <label>State <select name="status" onChange=${event => this.search({ status: event.target.value })}>
+          <option value="pending" selected=${query.status === "pending"}>pending</option>
+          ${query.source === "dlq" && html`<option value="replayed" selected=${query.status === "replayed"}>replayed</option>`}
+          <option value="discarded" selected=${query.status === "discarded"}>discarded</option></select></label>
+        <label>Topic <input name="topic" maxlength="128" autocomplete="off" /></label>
+        <label>Error contains <input name="error" maxlength="500" autocomplete="off" /></label>
+        <button>Search</button></form>
+      <p class="quiet small">${ABOUT[query.source]}</p>
+      <${Problem} error=${error} />
+      <p role="status">${said}</p>
+      <section class="card">
+        <div class="row"><h3>${matching === null ? "" : `${count(matching)}${matching >= 100_000 ? " or more" : ""} found`}${chosen.size ? `, ${count(chosen.size)} chosen` : ""}</h3>
+          ${pending && matching > 0 && html`<button class="plain" onClick=${() => this.propose("replay")}>Replay ${chosen.size ? "chosen" : "all found"}</button>
+          <button class="danger" onClick=${() => this.propose("discard")}>Discard ${chosen.size ? "chosen" : "all found"}</button>`}</div>
+        ${plan && html`<${Plan} plan=${plan} onAct=${reason => this.act(reason)} onCancel=${() => this.setState({ plan: null })} />`}
+        ${entries.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="What was found" onScroll=${event => this.scrolled(event)}><table>
+          <thead><tr><th scope="col"><span class="hidden-text">Chosen</span></th><th scope="col">Id</th><th scope="col">Failed</th>
+            <th scope="col">Topic</th><th scope="col">Error</th><th scope="col" class="number">Replays</th></tr></thead>
+          <tbody>${entries.map(entry => html`<${Row} key=${entry.id} entry=${entry} chosen=${chosen.has(entry.id)} isOpen=${open?.id === entry.id}
+            onToggle=${on => this.toggle(entry.id, on)} onOpen=${() => this.show(entry.id)} />`)}</tbody></table></div>`}
+        ${entries.length > 0 && entries.length < matching && html`<p class="quiet small">${count(entries.length)} are loaded; scroll for more.</p>`}
+      </section>
+      ${open && html`<${Opened} letter=${open} onClose=${() => this.setState({ open: null })} />`}
+    </div>`;
+  }
+}
+
+class Row extends Component {
+  shouldComponentUpdate(next) {
+    return ["entry", "chosen", "isOpen"].some(name => next[name] !== this.props[name]);
+  }
+
+  render({ entry, chosen, isOpen, onToggle, onOpen }) {
+    return html`<tr><td><input type="checkbox" checked=${chosen} aria-label=${`Choose ${entry.id}`} onChange=${event => onToggle(event.target.checked)} /></td>
+      <td><button class="plain" aria-label=${`Open ${entry.id}`} aria-expanded=${isOpen} onClick=${onOpen}>${entry.id}</button></td>
+      <td>${time(entry.failed_at)}</td><td>${entry.topic}</td><td>${(entry.error || "").split("\n")[0].slice(0, 160)}</td><td class="number">${entry.replays}</td></tr>`;
+  }
+}
+
+class Plan extends Component {
+  submit(event) {
+    event.preventDefault();
+    this.props.onAct(this.reason?.value.trim());
+  }
+
+  render({ plan, onCancel }) {
+    const discards = plan.what === "discard";
+    return html`<form class="notice ${discards ? "bad" : ""}" role="group" aria-label="Confirm" onSubmit=${event => this.submit(event)}>
+      <p><strong>${count(plan.total)}</strong>${" "}will be ${discards ? "given up" : "sent again"}, ${plan.ids ? "those chosen" : "all that the search finds"}.
+        ${" "}${discards ? "They stay stored, with your reason." : "Nothing is counted twice."}</p>
+      ${discards && html`<label>Why <input name="reason" required maxlength="500" ref=${input => { this.reason = input; }} /></label>`}
+      ${plan.running ? html`<p role="status"><progress max=${plan.total} value=${plan.done} aria-label="Progress"></progress>${" "}${count(plan.done)} of ${count(plan.total)}</p>`
+        : html`<p class="row"><button class=${discards ? "danger" : ""}>${discards ? "Discard" : "Replay"} ${count(plan.total)}</button>
+          <button type="button" class="plain" onClick=${onCancel}>Cancel</button></p>`}</form>`;
+  }
+}
+
+class Opened extends Component {
+  componentDidMount() { this.title.focus(); }
+
+  render({ letter, onClose }) {
+    const raw = Uint8Array.from(atob(letter.raw), character => character.charCodeAt(0));
+    const facts = { State: letter.status, Topic: letter.topic, Event: letter.event_id, Position: letter.position, Key: letter.key,
+      Kind: letter.kind, Attempts: letter.attempts, Replays: letter.replays, Failed: time(letter.failed_at), Trace: letter.traceparent,
+      Resolved: letter.resolved_at && `${time(letter.resolved_at)} by ${letter.resolved_by}: ${letter.resolution}` };
+    return html`<section class="card" aria-label="Opened"><div class="row"><h3 tabindex="-1" ref=${title => { this.title = title; }}>Number ${letter.id}</h3>
+        <button class="plain" onClick=${onClose}>Close</button></div>
+      <dl class="figures">${Object.entries(facts).filter(([, value]) => value !== null && value !== undefined).map(([name, value]) =>
+        html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
+      <h4>Error</h4><pre tabindex="0">${letter.error || "none"}</pre>
+      ${letter.payload !== null && html`<h4>Payload</h4><pre tabindex="0">${JSON.stringify(letter.payload, null, 2)}</pre>`}
+      ${Object.keys(letter.headers).length > 0 && html`<h4>Headers</h4><pre tabindex="0">${Object.entries(letter.headers).map(([name, value]) => `${name}: ${value}`).join("\n")}</pre>`}
+      <h4>Bytes${raw.length < letter.size ? `, the first ${count(raw.length)} of ${count(letter.size)}` : `, ${count(letter.size)}`}</h4>
+      <pre tabindex="0">${hex(raw)}</pre></section>`;
+  }
+}
+
+function hex(bytes) {
+  const lines = [];
+  for (let at = 0; at < bytes.length && at < 1024; at += 16) {
+    const part = [...bytes.slice(at, at + 16)];
+    const text = part.map(byte => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : ".")).join("");
+    lines.push(`${at.toString(16).padStart(4, "0")}  ${part.map(byte => byte.toString(16).padStart(2, "0")).join(" ").padEnd(47)}  ${text}`);
+  }
+  return lines.join("\n");
+}

@@ -1,0 +1,164 @@
+// What a user gets and why; an event by clicking, and how the list changes.
+import { html, Component, get, post, idPath, time, Problem } from "./kit.js";
+
+const PLACES = 12;
+const LOOK_EVERY_MS = 300;
+const LOOKS = 20;
+const SOURCES = {
+  covisitation: "goes with their items", content: "alike by content", popular: "popular", repeat: "own item",
+  explore: "new, tried out", pinned: "pinned by a rule", catalogue: "from the catalogue",
+};
+const sleep = ms => new Promise(resolve => setTimeout(resolve, ms));
+
+export class TryView extends Component {
+  constructor({ session }) {
+    super();
+    this.may = scope => session.scopes.includes(scope);
+    this.state = { users: [], variants: [], user: "", compared: "", lists: [], history: null, busy: false };
+    this.sessionId = `console-${Math.random().toString(36).slice(2, 12)}`;
+  }
+
+  async componentDidMount() {
+    const users = this.may("users") ? get("users", { limit: 20 }).then(found => found.users) : [];
+    const variants = this.may("operate") ? get("variants").then(found => found.variants.map(({ name }) => name)) : [];
+    try {
+      this.setState({ users: await users, variants: await variants });
+      const asked = decodeURIComponent(location.hash.split("/")[1] || "") || this.state.users[0]?.user_id;
+      if (asked) this.pick(asked);
+    } catch (error) {
+      this.setState({ error });
+    }
+  }
+
+  componentWillUnmount() { this.left = true; }
+
+  async pick(user) {
+    this.setState({ user, lists: [], history: null, said: "" });
+    await this.load(user);
+  }
+
+  async load(user = this.state.user) {
+    if (!user) return;
+    this.setState({ busy: true });
+    try {
+      const [history, ...lists] = await Promise.all([this.history(user), ...this.wanted().map(name => this.list(user, name))]);
+      // Another user may have been picked meanwhile.
+      if (user === this.state.user) this.setState({ history, lists: this.moved(lists), error: null, busy: false });
+    } catch (error) {
+      this.setState({ error, busy: false });
+    }
+  }
+
+  // The first list is what the user gets; an empty name.
+  wanted() { return this.state.compared ? ["", this.state.compared] : [""]; }
+
+  async list(user, variant) {
+    const answer = await get("reco", { user_id: user, k: PLACES, explain: true, variant });
+    return { ...answer, variant, rankedBy: answer.variant };
+  }
+
+  async history(user) {
+    if (!this.may("users")) return null;
+    try {
+      return await get(idPath("users", user), { limit: 0 });
+    } catch (error) {
+      if (error.status === 404) return { events: 0, history: [] };
+      throw error;
+    }
+  }
+
+  moved(lists) {
+    return lists.map((list, number) => {
+      const before = this.state.lists[number];
+      const known = before && before.variant === list.variant;
+      const places = new Map(known ? before.items.map((item, place) => [item.item_id, place]) : []);
+      return { ...list, items: list.items.map((item, place) => ({ ...item, ...change(known, places.get(item.item_id), place) })) };
+    });
+  }
+
+  async send(item_id, event_type) {
+    const before = JSON.stringify(this.state.lists.map(list => list.items.map(item => item.item_id)));
+    this.setState({ busy: true, said: "" });
+    try {
+      await post("event", { user_id: this.state.user, session_id: this.sessionId, item_id, event_type });
+      const began = performance.now();
+      for (let look = 0; look < LOOKS && !this.left; look++) {
+        await sleep(LOOK_EVERY_MS);
+        const now = await Promise.all(this.wanted().map(name => this.list(this.state.user, name)));
+        if (JSON.stringify(now.map(list => list.items.map(item => item.item_id))) !== before) break;
+      }
+      await this.load();
+      this.setState({ said: `The ${event_type} of ${item_id} is counted; the list is of ${((performance.now() - began) / 1000).toFixed(1)} s later.` });
+    } catch (error) {
+      this.setState({ error, busy: false });
+    }
+  }
+
+  submit(event) {
+    event.preventDefault();
+    const user = this.field.value.trim();
+    if (user) this.pick(user);
+  }
+
+  compare(compared) {
+    this.setState({ compared }, () => this.load());
+  }
+
+  render(_, { users, variants, user, compared, lists, history, said, error, busy }) {
+    return html`<div class="stack"><h2>Try</h2>
+      <form class="card row" onSubmit=${event => this.submit(event)}>
+        <label>User <input name="user" list="users" required maxlength="128" value=${user} autocomplete="off"
+          ref=${input => { this.field = input; }} /></label>
+        <datalist id="users">${users.map(({ user_id }) => html`<option value=${user_id} />`)}</datalist>
+        ${variants.length > 0 && html`<label>Beside it, the variant <select name="compared" value=${compared}
+          onChange=${event => this.compare(event.target.value)}><option value="">none</option>${variants.map(name =>
+            html`<option value=${name}>${name}</option>`)}</select></label>`}
+        <button>Show</button></form>
+      <${Problem} error=${error} />
+      <p role="status" class="quiet">${said || (busy ? "Loading." : "")}</p>
+      ${user && html`<div class="columns">
+        ${history && html`<${History} history=${history} />`}
+        ${lists.map(list => html`<${List} key=${list.variant} list=${list} busy=${busy}
+          onEvent=${this.may("write") && list.variant === "" ? (item, kind) => this.send(item, kind) : null} />`)}</div>`}
+    </div>`;
+  }
+}
+
+function History({ history }) {
+  return html`<section class="card"><h3>History</h3>
+    ${history.history.length === 0 ? html`<p class="quiet">Nothing is counted of this user yet.</p>`
+      : html`<ol class="items scroll" tabindex="0" aria-label="History, newest first">${history.history.slice(0, 50).map(entry =>
+        html`<li><span class="what">${entry.title || entry.item_id}<br /><span class="quiet small">${entry.kind}, ${time(entry.ts_ms)}</span></span></li>`)}</ol>`}
+  </section>`;
+}
+
+function List({ list, busy, onEvent }) {
+  const name = list.variant ? `Variant ${list.variant}` : "What they get";
+  return html`<section class="card"><h3>${name}</h3>
+    <p class="quiet small">${list.model_version}${list.variant === "" && list.rankedBy ? `, variant ${list.rankedBy}` : ""}</p>
+    ${list.items.length === 0 ? html`<p class="quiet">The list is empty: there are no items yet.</p>`
+      : html`<ol class="items" aria-label=${name}>${list.items.map((item, place) => html`<${Place} key=${item.item_id}
+        item=${item} place=${place} busy=${busy} onEvent=${onEvent} />`)}</ol>`}</section>`;
+}
+
+function Place({ item, place, busy, onEvent }) {
+  const title = item.title || item.item_id;
+  const parts = Object.entries(item.parts?.features || {}).sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
+  return html`<li><span class="quiet">${place + 1}</span><div class="what">${title}${" "}
+      ${item.moved && html`<span class="small ${item.moved.kind}">${item.moved.text}</span>`}
+      <br /><span class="badge">${SOURCES[item.source] || item.source}</span>
+      ${item.why && html`<p class="quiet small">${item.why}</p>`}
+      ${parts.length > 0 && html`<details class="small"><summary>Features of ${title}</summary><dl class="figures">${parts.map(([name, value]) =>
+        html`<dt>${name}</dt><dd>${value > 0 ? "+" : ""}${value.toFixed(2)}</dd>`)}${item.parts.factor !== 1
+        ? html`<dt>factor of rules</dt><dd>× ${item.parts.factor}</dd>` : null}</dl></details>`}</div>
+    ${onEvent && html`<span class="row"><button class="plain" disabled=${busy} aria-label=${`View ${title}`}
+      onClick=${() => onEvent(item.item_id, "view")}>View</button><button class="plain" disabled=${busy}
+      aria-label=${`Buy ${title}`} onClick=${() => onEvent(item.item_id, "purchase")}>Buy</button></span>`}</li>`;
+}
+
+function change(known, before, place) {
+  if (!known || before === place) return {};
+  if (before === undefined) return { moved: { kind: "moved-up", text: "new" } };
+  return before > place ? { moved: { kind: "moved-up", text: `up ${before - place}` } }
+    : { moved: { kind: "moved-down", text: `down ${place - before}` } };
+}

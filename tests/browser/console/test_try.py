@@ -1,0 +1,53 @@
+"""What a person tries: a user's history and list, an event by clicking, and a variant beside it."""
+
+import pytest
+
+from tests.browser.console.looking import VIEWER_TOKEN, await_text, click, fill, look, opened, press, shown, text_of
+from tests.support.chromium import Chromium
+from tests.support.service import Service, eventually
+
+pytestmark = pytest.mark.slow
+
+ITEMS = ("tent", "stove", "lamp", "rope", "boots", "map")
+
+
+@pytest.fixture
+def shop(console: Service, operator: dict[str, str]) -> None:
+    """A catalogue, and users who had the same things."""
+    items = [{"item_id": name, "title": f"A {name}", "categories": ["camping"]} for name in ITEMS]
+    assert console.client.post("/items", json={"items": items}, headers=operator).status_code == 200
+    for user in range(12):
+        for name in ITEMS[: 2 + user % 4]:
+            event = {"user_id": f"user-{user}", "session_id": f"s{user}", "item_id": name, "event_type": "purchase"}
+            assert console.client.post("/event", json=event, headers=operator).status_code == 202
+
+
+@pytest.mark.usefixtures("shop")
+def test_clicked_event_changes_the_list_and_each_place_says_why(console: Service, browser: Chromium, axe: str) -> None:
+    tab = opened(browser, console, view="try")
+    fill(tab, "input[name=user]", "user-0")
+    press(tab, "Enter")
+    await_text(tab, "What they get")
+    await_text(tab, "A boots")
+    eventually(lambda: shown(tab, "details"), describe=lambda: text_of(tab))
+    tab.run("document.querySelector('details').open = true")
+    tab.run(
+        "const old = document.querySelector('select[name=compared]'); old.value = 'bolder';"
+        "old.dispatchEvent(new Event('change', { bubbles: true }))"
+    )
+    await_text(tab, "Variant bolder")
+    click(tab, "Buy A boots")
+    await_text(tab, "The purchase of boots is counted")
+    assert "A boots" in tab.run("document.querySelector('[aria-label^=History]').innerText")
+    look(tab, axe, "try")
+
+
+@pytest.mark.usefixtures("shop")
+def test_key_that_only_reads_sees_no_button_that_fails(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console, VIEWER_TOKEN, "try")
+    fill(tab, "input[name=user]", "user-0")
+    press(tab, "Enter")
+    await_text(tab, "A boots")
+    assert tab.run("[...document.querySelectorAll('nav a')].map(link => link.innerText)") == ["Live", "Try", "Ranking"]
+    assert tab.run("[...document.querySelectorAll('main button')].map(button => button.innerText)") == ["Show"]
+    assert not shown(tab, "[aria-label^=History], [role=alert], select")
