@@ -45,6 +45,11 @@ _OWN_PREFIXES = (
 )
 
 
+# How alike an unknown variable and a setting are (difflib's ratio) for the setting to be offered; and for a variable
+# without such a prefix to be taken for a typing error: HTTP_PROT and HTTP_PORT are at 0.88, HTTP_PROXY at 0.71.
+_NEAR = 0.6
+_VERY_NEAR = 0.82
+
 # Kubernetes puts the addresses of a namespace's services into each container: those of one named `outbox-relay` are
 # OUTBOX_RELAY_SERVICE_HOST, OUTBOX_RELAY_PORT=tcp://10.0.0.1:80, OUTBOX_RELAY_PORT_80_TCP_ADDR and so on.
 _INJECTED_NAME = re.compile(
@@ -266,10 +271,13 @@ def _missing(values: Mapping[str, Any]) -> list[str]:
 
 
 def _misspelt(environ: Mapping[str, str], hints: Mapping[str, Any]) -> list[str]:
-    known = [name.upper() for name in hints]
+    known = {name.replace("_", "").upper(): name.upper() for name in hints}
     errors = []
-    for name in sorted(environ):
-        if name.startswith(_OWN_PREFIXES) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            errors.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    for name in sorted(set(environ) - set(known.values())):
+        own = name.startswith(_OWN_PREFIXES)
+        if not own and any(name.startswith(f"{setting}_") for setting in known.values()):
+            continue  # another program's, such as DATABASE_URL_TEST
+        near = difflib.get_close_matches(name.replace("_", ""), known, n=1, cutoff=_NEAR if own else _VERY_NEAR)
+        if own or near:
+            errors.append(f"{name}: no such setting" + (f"; did you mean {known[near[0]]}?" if near else ""))
     return errors

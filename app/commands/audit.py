@@ -1,15 +1,14 @@
 """`reco audit`: who changed what, and which keys were refused."""
 
-import sys
 from typing import Final, get_args
 
 import click
-import msgspec
 
 from app.adapters import audit as audit_log
 from app.adapters.audit import AuditedAction, AuditRow
 from app.commands.dead_rows import database
 from app.commands.durations import Duration
+from app.commands.json_output import json_lines_option, write_json
 
 _SHOWN_TARGETS: Final = 3
 
@@ -20,7 +19,7 @@ _SHOWN_TARGETS: Final = 3
 @click.option("--target", metavar="ID", help="Only what was done to this item or rule.")
 @click.option("--since", type=Duration(), metavar="AGE", help="Only the last 90s, 10m, 2h or 7d.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_lines_option
 def audit(
     actor: str | None, action: str | None, target: str | None, since: float | None, limit: int, as_json: bool
 ) -> None:
@@ -33,7 +32,7 @@ def audit(
         found = audit_log.find(connection, actor=actor, action=action, target=target, newer_sec=since, limit=limit)
     for row in found:
         if as_json:
-            sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
+            write_json(row)
         else:
             click.echo(_line(row))
     if not found and not as_json:

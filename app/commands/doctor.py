@@ -6,11 +6,13 @@ import sys
 from collections.abc import AsyncIterator
 
 import click
+from msgspec import Struct
 
 from app import logs
 from app.checks import doctor as checks
 from app.checks import findings
 from app.checks.findings import Finding
+from app.commands.json_output import json_option, write_json
 from app.core.events import TOPICS
 from app.options import cache_key_prefix, kafka_options
 from app.settings import OPEN_REMEDY, SECRETS, Settings
@@ -18,13 +20,18 @@ from app.settings import OPEN_REMEDY, SECRETS, Settings
 
 @click.command()
 @click.option("--all", "every", is_flag=True, help="Also show settings with their default value.")
-def doctor(every: bool) -> None:
+@json_option
+def doctor(every: bool, as_json: bool) -> None:
     """Check the settings, and each dependency as seen from here: version, latency, permissions, clock, schema.
 
     The exit code is 1 when something must be fixed.
     """
     settings = Settings.from_env(os.environ)
     logs.configure(format="console", level="ERROR")
+    if as_json:
+        report = asyncio.run(_report(settings, every=every))
+        write_json(report)
+        sys.exit(1 if report.failed else 0)
     click.echo("Settings" + ("" if every else " that differ from their defaults (--all shows every one)"))
     for name, text in shown_settings(settings, every=every):
         click.echo(f"  {name}={text}")
@@ -39,6 +46,20 @@ def shown_settings(settings: Settings, *, every: bool) -> list[tuple[str, str]]:
         for name in settings.__struct_fields__
         if every or getattr(settings, name) != getattr(defaults, name)
     ]
+
+
+class DoctorReport(Struct):
+    """`settings` without secrets; `findings` by the part that they are about; `failed`: how many must be fixed."""
+
+    settings: dict[str, str]
+    findings: dict[str, list[Finding]]
+    failed: int
+
+
+async def _report(settings: Settings, *, every: bool) -> DoctorReport:
+    found = {title: [finding async for finding in of] for title, of in _questions(settings)}
+    failed = sum(finding.level == "FAIL" for findings in found.values() for finding in findings)
+    return DoctorReport(dict(shown_settings(settings, every=every)), found, failed)
 
 
 async def _examine(settings: Settings) -> int:

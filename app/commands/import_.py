@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from app.adapters.postgres import Database
+from app.commands.json_output import json_option, write_json
 from app.core.events import MAX_AHEAD_MS
 from app.errors import UserError
 from app.importing.backlog import wait_for_consumer, wait_for_relay
@@ -50,6 +51,7 @@ _OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
 @click.option(
     "--no-wait", is_flag=True, help="Do not pause, and do not wait for the relay and the consumer at the end."
 )
+@json_option
 def import_(
     files: tuple[str, ...],
     items: bool,
@@ -58,6 +60,7 @@ def import_(
     strict: bool,
     max_queued: int,
     no_wait: bool,
+    as_json: bool,
 ) -> None:
     """Import logs of events, or with --items catalogues.
 
@@ -102,6 +105,8 @@ def import_(
             finally:
                 screen.close()
                 console.print(screen.summary(counts))
+    if as_json:
+        write_json(screen.report(counts))
     for words in (_remark(counts), counts.notice(), notice):
         if words:
             console.print(words, highlight=False, soft_wrap=True)

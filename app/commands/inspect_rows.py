@@ -7,6 +7,7 @@ import click
 from app.adapters import replay
 from app.adapters.replay import ReplaySource
 from app.commands.dead_rows import database, filter_options, filters, operator
+from app.commands.json_output import json_lines_option, json_option, write_json
 from app.errors import UserError
 
 _SHOWN_BYTES = 4000
@@ -25,32 +26,36 @@ def dlq() -> None:
 @outbox.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
 @filter_options
-def list_outbox(limit: int, **chosen: Any) -> None:
+@json_lines_option
+def list_outbox(limit: int, as_json: bool, **chosen: Any) -> None:
     """Dead rows, oldest first."""
-    _list("outbox", limit, chosen)
+    _list("outbox", limit, chosen, as_json=as_json)
 
 
 @dlq.command("list")
 @click.option("--status", type=click.Choice(["pending", "replayed", "discarded"]), default="pending", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
 @filter_options
-def list_dlq(limit: int, **chosen: Any) -> None:
+@json_lines_option
+def list_dlq(limit: int, as_json: bool, **chosen: Any) -> None:
     """Dead letters, oldest first."""
-    _list("dlq", limit, chosen)
+    _list("dlq", limit, chosen, as_json=as_json)
 
 
 @outbox.command("show")
 @click.argument("row_id", type=int)
-def show_outbox(row_id: int) -> None:
+@json_option
+def show_outbox(row_id: int, as_json: bool) -> None:
     """Everything stored about one row."""
-    _show("outbox", row_id)
+    _show("outbox", row_id, as_json=as_json)
 
 
 @dlq.command("show")
 @click.argument("row_id", type=int)
-def show_dlq(row_id: int) -> None:
+@json_option
+def show_dlq(row_id: int, as_json: bool) -> None:
     """Everything stored about one dead letter, including its bytes."""
-    _show("dlq", row_id)
+    _show("dlq", row_id, as_json=as_json)
 
 
 @outbox.command("discard")
@@ -69,22 +74,28 @@ def discard_dlq(ids: tuple[int, ...], reason: str) -> None:
     _discard("dlq", ids, reason)
 
 
-def _list(source: ReplaySource, limit: int, chosen: dict[str, Any]) -> None:
+def _list(source: ReplaySource, limit: int, chosen: dict[str, Any], *, as_json: bool) -> None:
     with database() as connection:
         found = replay.find(connection, source, filters(**chosen), after=0, limit=limit)
     for row in found:
+        if as_json:
+            write_json(row)
+            continue
         failed = row.at.isoformat(timespec="seconds") if row.at is not None else "-"
         error = " ".join((row.error or "").split())[:120]
         click.echo(f"{row.id:>8}  {failed}  {row.topic}  {row.event_id or '-'}  replays={row.replays}  {error}")
-    if not found:
+    if not found and not as_json:
         click.echo("Nothing there.")
 
 
-def _show(source: ReplaySource, row_id: int) -> None:
+def _show(source: ReplaySource, row_id: int, *, as_json: bool) -> None:
     with database() as connection:
         row = replay.show(connection, source, row_id)
     if row is None:
         raise UserError(f"There is no row {row_id}; `reco {source} list` shows the rows.")
+    if as_json:
+        write_json(row)
+        return
     value = row.pop("value")
     headers = zip(row.pop("header_names", []), row.pop("header_values", []), strict=True)
     for name, content in row.items():

@@ -16,6 +16,7 @@ from rich.table import Table
 from app.adapters import ranking_models
 from app.adapters.ranking_models import NoSuchModel, RankingModel, ServedModel
 from app.commands.dead_rows import operator
+from app.commands.json_output import json_lines_option, json_option, write_json
 from app.core.named_weights import NamedWeights, checked
 from app.core.weights import FEATURES, SIZES
 from app.errors import UserError, describe
@@ -40,7 +41,7 @@ def model() -> None:
 
 @model.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@json_lines_option
 def list_(limit: int, as_json: bool) -> None:
     """The versions, newest first, with the figures that each had when it was made."""
     served, found = _run(_listed(limit))
@@ -68,12 +69,12 @@ def list_(limit: int, as_json: bool) -> None:
 
 @model.command()
 @click.argument("version", type=int, required=False)
-@click.option("--json", "as_json", is_flag=True)
+@json_option
 def show(version: int | None, as_json: bool) -> None:
     """A version (default: the one that serves) with its weights and figures."""
     served, found = _run(_with_served(version))
     if as_json:
-        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        write_json(found)
         return
     click.echo(f"version {found.version} ({found.origin}), made {found.created_at.isoformat(timespec='seconds')}")
     click.echo(f"  {found.reason}")
@@ -97,7 +98,8 @@ def show(version: int | None, as_json: bool) -> None:
 @model.command()
 @click.argument("one", type=int)
 @click.argument("other", type=int)
-def diff(one: int, other: int) -> None:
+@json_option
+def diff(one: int, other: int, as_json: bool) -> None:
     """What the weights of OTHER add to those of ONE."""
 
     async def read(connection: "Connection") -> tuple[RankingModel, RankingModel]:
@@ -106,13 +108,14 @@ def diff(one: int, other: int) -> None:
     first, second = _run(read)
     names = [name for name in FEATURES if first.weights.get(name) != second.weights.get(name)]
     zeros = [0.0] * len(SIZES)
-    _print_weights(
-        {
-            name: [b - a for a, b in zip(first.weights.get(name, zeros), second.weights.get(name, zeros), strict=True)]
-            for name in names
-        },
-        signs=True,
-    )
+    added = {
+        name: [b - a for a, b in zip(first.weights.get(name, zeros), second.weights.get(name, zeros), strict=True)]
+        for name in names
+    }
+    if as_json:
+        write_json(added)
+        return
+    _print_weights(added, signs=True)
     if not names:
         click.echo(f"The versions {one} and {other} have the same weights.")
 

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from app.adapters import building, counted_events, generations
+from app.commands.json_output import json_option, write_json
 from app.errors import DependencyDown, UserError
 from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
@@ -35,7 +36,8 @@ _MOST_PROCESSES: Final = 8
 @column_options
 @click.option("--drop", is_flag=True, help="Give up an unfinished rebuild and remove what it has made.")
 @click.option("--yes", is_flag=True, help="Swap even if the new sums hold fewer events than those that serve.")
-def rebuild(files: tuple[str, ...], options: ImportOptions, drop: bool, yes: bool) -> None:
+@json_option
+def rebuild(files: tuple[str, ...], options: ImportOptions, drop: bool, yes: bool, as_json: bool) -> None:
     """Make the features anew from the stored events, with the parameters of this release, and serve them.
 
     The present features serve and count meanwhile, and are swapped in one transaction at the end. FILES are logs as
@@ -60,6 +62,8 @@ def rebuild(files: tuple[str, ...], options: ImportOptions, drop: bool, yes: boo
         console.print("Interrupted. Run the same command again: it goes on where it stopped.")
         sys.exit(_INTERRUPTED)
     seconds = time.monotonic() - started
+    if as_json:
+        write_json({"events": events, "seconds": round(seconds, 3)})
     console.print(f"The new generation serves: {events:,} events in {seconds:.0f} s.", highlight=False)
 
 

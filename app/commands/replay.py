@@ -15,6 +15,7 @@ from app.adapters import replay as adapter
 from app.adapters.replay import Filters, Found, ReplaySource
 from app.commands.dead_rows import database, filter_options, filters, operator
 from app.commands.durations import Duration
+from app.commands.json_output import json_option, write_json
 from app.core.replay import DEDUPE_DAYS_LEAST, split_by_replays
 
 _BATCH: Final = 100
@@ -29,6 +30,7 @@ class _Plan(Struct, frozen=True):
     rate: float
     max_replays: int | None
     dry_run: bool
+    as_json: bool
 
 
 class _Summary(Struct):
@@ -62,6 +64,7 @@ def _common(command: click.decorators.FC) -> click.decorators.FC:
             ),
             click.option("--force", is_flag=True, help="Send those as well."),
             click.option("--dry-run", is_flag=True, help="Show what would be sent; change nothing."),
+            json_option,
         )
     ):
         command = option(command)
@@ -83,13 +86,14 @@ def outbox(
     max_replays: int,
     force: bool,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Requeue dead outbox rows: the relay publishes them again.
 
     Exit code 0: done; 1: some rows were left out and need --force; 2: it could not be done.
     """
     wanted = filters(topic=topic, error=error, older_than=older_than, newer_than=newer_than, ids=ids)
-    _run(_Plan("outbox", wanted, limit, rate, None if force else max_replays, dry_run))
+    _run(_Plan("outbox", wanted, limit, rate, None if force else max_replays, dry_run, as_json))
 
 
 @replay.command()
@@ -109,6 +113,7 @@ def dlq(
     max_replays: int,
     force: bool,
     dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Replay the consumer's dead letters through the outbox. Messages counted since are only marked.
 
@@ -120,7 +125,7 @@ def dlq(
         filters(topic=topic, error=error, older_than=older_than, newer_than=newer_than, ids=ids, status=status),
         messages_only=True,
     )
-    _run(_Plan("dlq", wanted, limit, rate, None if force else max_replays, dry_run))
+    _run(_Plan("dlq", wanted, limit, rate, None if force else max_replays, dry_run, as_json))
 
 
 @replay.command()
@@ -134,7 +139,8 @@ def dlq(
 )
 @click.option("--newer-than", type=Duration(), default="1d", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Show how many would be sent; change nothing.")
-def events(limit: int, older_than: float, newer_than: float, dry_run: bool) -> None:
+@json_option
+def events(limit: int, older_than: float, newer_than: float, dry_run: bool, as_json: bool) -> None:
     """Requeue accepted events that were never counted: after a topic was deleted, or its retention ran out."""
     if newer_than > DEDUPE_DAYS_LEAST * _DAY_SEC:
         raise click.UsageError(
@@ -145,6 +151,9 @@ def events(limit: int, older_than: float, newer_than: float, dry_run: bool) -> N
         count = adapter.requeue_uncounted(
             connection, newer_sec=newer_than, older_sec=older_than, limit=limit, dry_run=dry_run
         )
+    if as_json:
+        write_json({"requeued": count, "dry_run": dry_run})
+        return
     click.echo(f"{count} events {'would be' if dry_run else 'were'} requeued in the outbox.")
 
 
@@ -156,7 +165,10 @@ def _run(plan: _Plan) -> None:
             _replay(connection, plan, summary, bar)
         except KeyboardInterrupt:
             interrupted = True
-    _tell(plan, summary)
+    if plan.as_json:
+        write_json({**msgspec.to_builtins(summary), "dry_run": plan.dry_run})
+    else:
+        _tell(plan, summary)
     if interrupted:
         click.echo("Interrupted: the rows above are done, the others unchanged. Run it again to continue.", err=True)
         raise SystemExit(_INTERRUPTED)

@@ -7,6 +7,7 @@ import click
 
 from app.checks import smoke as walk
 from app.checks.client import Client
+from app.commands.json_output import json_option, write_json
 from app.commands.service_url import service_url
 
 
@@ -18,7 +19,8 @@ from app.commands.service_url import service_url
 @click.option(
     "--patience", type=click.FloatRange(0.1, 600), default=15.0, show_default=True, help="Seconds until visible."
 )
-def smoke(url: str, key: str, patience: float) -> None:
+@json_option
+def smoke(url: str, key: str, patience: float, as_json: bool) -> None:
     """Send one event of each kind through the service at URL, with timings.
 
     The default URL is this machine at HTTP_PORT, else 8080.
@@ -28,7 +30,13 @@ def smoke(url: str, key: str, patience: float) -> None:
     """
     client = Client(url, key)
     failed = 0
-    for step in walk.walk(client, run=secrets.token_hex(6), patience_sec=patience):
+    steps = walk.walk(client, run=secrets.token_hex(6), patience_sec=patience)
+    if as_json:
+        taken = list(steps)
+        failed = sum(not step.ok for step in taken)
+        write_json({"steps": taken, "failed": failed})
+        sys.exit(1 if failed else 0)
+    for step in steps:
         failed += not step.ok
         click.echo(f"{'ok    ' if step.ok else 'FAILED'} {step.ms:8.1f} ms  {step.name}  {step.found}".rstrip())
     click.echo(f"{failed} step{'s' * (failed > 1)} failed." if failed else "An event of each kind gets through.")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from app.checks.client import Client
+from app.commands.json_output import json_option, write_json
 from app.commands.service_url import service_url
 from app.errors import UserError
 
@@ -29,7 +30,8 @@ def _checked(context: click.Context, option: click.Parameter, pattern: str | Non
     callback=_checked,
     help="Also show metrics whose line matches. Buckets of histograms only if REGEX contains _bucket.",
 )
-def status(url: str, pattern: str | None) -> None:
+@json_option
+def status(url: str, pattern: str | None, as_json: bool) -> None:
     """Show tasks and dependencies of the process at URL, as /readyz has them.
 
     The default URL is this machine at HTTP_PORT, else 8080. The exit code is 1 when the process is not ready.
@@ -39,6 +41,10 @@ def status(url: str, pattern: str | None) -> None:
     if answer.status not in (200, 503) or not isinstance(answer.body, dict):
         raise UserError(answer.shown())
     report = answer.body
+    if as_json:
+        shown = {} if pattern is None else {"metrics": list(_metrics(client, pattern))}
+        write_json({**report, **shown})
+        sys.exit(0 if report["ready"] else 1)
     process = report["process"]
     click.echo(f"{report['status']}, role {','.join(report['role'])}")
     click.echo(f"  process {process['pid']}: reco {process['version']}, revision {process['revision']}")
@@ -48,9 +54,13 @@ def status(url: str, pattern: str | None) -> None:
     for line in lines(report):
         click.echo(f"  {line}")
     if pattern is not None:
-        for line in samples(str(client.call("GET", "/metrics").body), pattern):
+        for line in _metrics(client, pattern):
             click.echo(line)
     sys.exit(0 if report["ready"] else 1)
+
+
+def _metrics(client: Client, pattern: str) -> Iterator[str]:
+    return samples(str(client.call("GET", "/metrics").body), pattern)
 
 
 def samples(exposition: str, pattern: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from app.importing.streams import packed_size
 from app.importing.transfer import Counts, Watcher
 
 _SHOWN_REASONS: Final = 5
+_REPORTED_REASONS: Final = 100
 # What differs between reasons of one kind: values in quotes, and numbers.
 _VARYING: Final = re.compile(r"""'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|--map-type \S+|\d+""")
 _COUNTED_REASONS: Final = 1_000
@@ -104,6 +105,15 @@ class ImportScreen(Watcher):
         for name, number, remark in counts.sums():
             table.add_row(name, f"{number:,}", remark)
         return self._with_reasons(table, counts)
+
+    def report(self, counts: Counts) -> dict[str, Any]:
+        """The totals and the reasons by kind, for a program."""
+        reasons = [
+            {"rows": times, "reason": self._examples[kind]}
+            for kind, times in self._reasons.most_common(_REPORTED_REASONS)
+        ]
+        totals = {name: number for name, number, _ in counts.sums()}
+        return {"read": counts.read, **totals, "rejected": counts.rejected, "reasons": reasons}
 
     def reasons(self, counts: Counts) -> Table:
         """The number of rejected rows and the most frequent reasons."""

@@ -9,6 +9,7 @@ import msgspec
 from click.testing import CliRunner
 from rich.console import Console
 
+from app.cli import main
 from app.commands.evaluate import evaluate
 from app.importing.screen import ImportScreen
 from app.importing.transfer import ImportCounts
@@ -43,6 +44,14 @@ def test_mostly_rejected_rows_end_with_code_1_and_grouped_reasons(database_url: 
     assert re.search(r"3 +ts: '0' would be before 1990", screen)
     assert "More than half of the rows were rejected" in screen
     assert stored(database_url) == (1, 1)
+    ended = CliRunner(env={"DATABASE_URL": database_url}).invoke(main, ["import", str(log), "--no-wait", "--json"])
+    assert msgspec.json.decode(ended.stdout) == {
+        "read": 4,
+        "imported": 0,
+        "duplicates": 1,
+        "rejected": 3,
+        "reasons": [{"rows": 3, "reason": "ts: '0' would be before 1990; is the unit right? say --time-format"}],
+    }
     code, screen = run(database_url, log, "--no-wait", "--where", "type=buy")
     assert code == 1
     assert "No row was taken" in screen

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
+import msgspec
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
@@ -27,8 +28,11 @@ def test_smoke_walks_every_kind_of_event_and_leaves_no_user_behind(environment: 
         result = reco("smoke", service.url)
         assert result.exit_code == 0, result.output
         assert "An event of each kind gets through." in result.output
-        again = reco("smoke", service.url)
+        again = reco("smoke", service.url, "--json")
         assert again.exit_code == 0, again.output
+        report = msgspec.json.decode(again.stdout)
+        assert report["failed"] == 0
+        assert {step["ok"] for step in report["steps"]} == {True}
     with psycopg.connect(environment["DATABASE_URL"]) as connection:
         assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
 
@@ -50,6 +54,12 @@ def test_check_and_status_read_what_the_service_says_of_itself(environment: dict
         assert shown.exit_code == 0
         assert "task outbox-relay: running" in shown.output
         assert 'reco_task_running{task="maintenance"} 1.0' in shown.output
+        checked = msgspec.json.decode(reco("check", service.url, "--json").stdout)
+        assert checked["missed"] == []
+        assert {"name": "ingest_p99_ms", "ok": None, "figure": None, "target": 100.0} in checked["sla"]
+        shown = msgspec.json.decode(reco("status", service.url, "--metrics", "reco_task_running", "--json").stdout)
+        assert shown["tasks"]["outbox-relay"]["state"] == "running"
+        assert 'reco_task_running{task="maintenance"} 1.0' in shown["metrics"]
 
 
 @pytest.mark.parametrize("command", ["smoke", "check", "status"])
@@ -63,6 +73,10 @@ def test_a_service_that_does_not_answer_is_reported(command: str) -> None:
 def test_doctor_finds_nothing_where_all_is_well(environment: dict[str, str]) -> None:
     with running(environment):
         result = reco("doctor", environment=environment)
+        report = msgspec.json.decode(reco("doctor", "--json", environment=environment).stdout)
+    assert report["failed"] == 0
+    assert report["settings"]["DATABASE_URL"] == "(set, hidden)"
+    assert {finding["level"] for finding in report["findings"]["Kafka"]} == {"ok"}
     assert result.exit_code == 0, result.output
     for said in ("schema: matches the migrations", "redis: may write and delete", "recsys.watches.v1: 2 partitions"):
         assert said in result.output
@@ -94,7 +108,9 @@ def test_frozen_kafka_accepts_connections_but_returns_no_metadata(
 
 
 def test_migrate_check_sees_drift_and_changes_nothing(environment: dict[str, str]) -> None:
-    assert reco("migrate", "--check", environment=environment).exit_code == 0
+    clean = reco("migrate", "--check", "--json", environment=environment)
+    assert (clean.exit_code, clean.stdout) == (0, '{"errors":[],"pending":[],"newer":[]}\n')
+    assert reco("migrate", "--json", environment=environment).stdout == '{"applied":[]}\n'
     with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("DROP INDEX event_outbox_pending")
         connection.execute("ALTER TABLE items ADD COLUMN mine text")

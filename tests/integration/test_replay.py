@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import msgspec
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
@@ -136,6 +137,9 @@ def test_one_looks_before_one_acts_and_a_discard_says_who_and_why(
         assert listed.exit_code == 0, listed.output
         assert len(listed.stdout.splitlines()) == 2
         assert "status" in reco(database_url, kind, "show", row_id).stdout
+        objects = [msgspec.json.decode(line) for line in reco(database_url, kind, "list", "--json").stdout.splitlines()]
+        assert row_id in {str(row["id"]) for row in objects}
+        assert msgspec.json.decode(reco(database_url, kind, "show", row_id, "--json").stdout)["topic"]
         assert reco(database_url, kind, "show", "999999").exit_code == 2
         assert reco(database_url, kind, "discard", row_id).exit_code == 2
         assert reco(database_url, kind, "discard", row_id, "--reason", "a test").exit_code == 0
@@ -157,6 +161,8 @@ def test_events_that_were_lost_behind_the_outbox_are_counted(database_url: str) 
             "FROM generate_series(1, 3) AS n"
         )
         connection.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('event-1')")
+        would = reco(database_url, "replay", "events", "--dry-run", "--json").stdout
+        assert would == '{"requeued":2,"dry_run":true}\n'
         assert "2 events would be requeued" in reco(database_url, "replay", "events", "--dry-run").stdout
         assert "2 events were requeued" in reco(database_url, "replay", "events").stdout
         assert "0 events were requeued" in reco(database_url, "replay", "events").stdout

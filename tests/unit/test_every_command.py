@@ -3,21 +3,53 @@
 from collections.abc import Iterator
 
 import click
+import pytest
+from click.testing import CliRunner
 
 from app.cli import main
+from tests.support.service import ROOT
 from tests.support.shown import shown
 
 
-def commands(group: click.Group, path: str) -> Iterator[str]:
+def leaves(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
-            yield from commands(command, f"{path} {name}")
+            yield from leaves(command, f"{path} {name}")
         else:
-            yield f"{path} {name}"
+            yield f"{path} {name}", command
 
 
 def test_every_command_has_a_test_that_runs_it() -> None:
     run = {name for name in shown("acceptance", "faults", "integration", "unit") if name.startswith("reco ")}
-    assert run == set(commands(main, "reco"))
+    assert run == {path for path, _ in leaves(main, "reco")}
+
+
+# They run, or do one thing and say so in a line.
+_WITHOUT_REPORT = {
+    *("reco serve", "reco dev", "reco key new", "reco cache use", "reco outbox discard", "reco dlq discard"),
+    *("reco model promote", "reco model rollback", "reco model pin", "reco model unpin", "reco model import"),
+}
+
+
+def test_every_command_that_reports_takes_json() -> None:
+    without = {
+        path for path, command in leaves(main, "reco") if "--json" not in [o for p in command.params for o in p.opts]
+    }
+    assert without == _WITHOUT_REPORT
+
+
+def test_page_of_commands_names_each_of_them() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    missing = [name for name in main.list_commands(click.Context(main)) if f"`reco {name}`" not in page]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"), [("reco im", "plain,import"), ("reco import --ev", "plain,--event-type")]
+)
+def test_shell_completes_commands_and_options(words: str, completed: str) -> None:
+    environment = {"_RECO_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    assert CliRunner(env=environment).invoke(main, prog_name="reco").stdout == f"{completed}\n"

@@ -126,6 +126,61 @@ def test_addresses_of_services_that_kubernetes_injects_are_no_settings() -> None
     assert Settings.from_env({**MINIMUM, **LINKS}) == Settings.from_env(MINIMUM)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("HTTP_PROT", "HTTP_PORT"),
+        ("DB_POOL_MAXSIZE", "DB_POOL_MAX_SIZE"),
+        ("KAFKA_TOPIC_PREFFIX", "KAFKA_TOPIC_PREFIX"),
+        ("KAFKA_SASL_USER", "KAFKA_SASL_USERNAME"),
+        ("LOG_LVL", "LOG_LEVEL"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("SHUTDOWN_TIMEOUT", "SHUTDOWN_TIMEOUT_SEC"),
+        ("EXPLORATION_SHARES", "EXPLORATION_SHARE"),
+        ("CORS_ALLOWED_ORIGINS", "CORS_ALLOW_ORIGINS"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("KAFKA_BOOTSTRAP_SERVER", "KAFKA_BOOTSTRAP_SERVERS"),
+        ("API_KEY", "API_KEYS"),
+        ("FEATURE_CONSUMER_POLL_TIMEOUT", "FEATURE_CONSUMER_POLL_TIMEOUT_MS"),
+    ],
+)
+def test_misspelt_setting_is_refused_with_the_one_that_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(UserError) as error:
+        Settings.from_env({**MINIMUM, name: "x"})
+    assert f"{name}: no such setting; did you mean {meant}?" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "NO_PROXY",
+            "LOG_DIR",
+            "LOG_FILE",
+            "KAFKA_HOME",
+            "KAFKA_OPTS",
+            "KAFKA_HEAP_OPTS",
+        ),
+        *(
+            "DB_HOST",
+            "DB_PORT",
+            "DB_USER",
+            "DATABASE_URL_TEST",
+            "REDIS_URL",
+            "APP_NAME",
+            "APP_HOME",
+            "PGHOST",
+            "HOSTNAME",
+        ),
+        *("PORT", "HOST", "SHELL", "PATH", "TERM", "RECO_API_KEY", "DATABASE_NAME", "AWS_ROLE_ARN", "SSL_CERT_FILE"),
+    ],
+)
+def test_variable_of_another_program_is_left_alone(name: str) -> None:
+    assert Settings.from_env({**MINIMUM, name: "x"}) == Settings.from_env(MINIMUM)
+
+
 @pytest.mark.parametrize("name", ["OUTBOX_RELAY_PORT", "OUTBOX_RELAY_SERVICE", "INGEST_SERVICE_HOSTS"])
 def test_a_misspelt_setting_that_only_looks_injected_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=name):
