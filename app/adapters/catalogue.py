@@ -1,8 +1,8 @@
 """The catalogue: what the application told about its items."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -10,11 +10,15 @@ from msgspec import Struct
 from app.adapters import sql
 from app.core.catalogue import Card
 from app.core.content import COLD_EVENTS, Content, terms_of
+from app.core.page_cursor import CataloguePosition
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _SQL = sql.load(__file__)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 async def read_cards(connection: "Connection", item_ids: Sequence[str]) -> dict[str, Card]:
@@ -58,6 +62,19 @@ async def read_fallback(connection: "Connection", category: str | None, limit: i
         rows = await connection.fetch(_SQL["read_uncatalogued"], limit - len(found))
         found.extend(item_id for (item_id,) in rows)
     return found
+
+
+async def read_after(
+    connection: "Connection", category: str | None, after: CataloguePosition | None, limit: int
+) -> list[CataloguePosition]:
+    """Up to `limit` positions of servable items behind this one, newest first."""
+    since = _LAST if after is None else _EPOCH + timedelta(microseconds=after.since_us)
+    behind = limit, since, "" if after is None else after.item_id
+    if category is None:
+        rows = await connection.fetch(_SQL["read_after"], *behind)
+    else:
+        rows = await connection.fetch(_SQL["read_after_of_category"], *behind, category)
+    return [CataloguePosition(since_us, item_id) for since_us, item_id in rows]
 
 
 async def read_newest_to_come(connection: "Connection", limit: int) -> list[str]:

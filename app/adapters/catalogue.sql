@@ -55,6 +55,35 @@ WHERE
 ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
 LIMIT $1;
 
+-- name: read_after
+-- Behind a position of `read_newest`: an item, and since when the catalogue has it. A position is a time that every
+-- client can hold, so items of before the year 1 have none.
+SELECT
+    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000000)::bigint AS since_us, i.item_id
+FROM items AS i
+WHERE
+    coalesce(i.published_at, i.created_at, i.updated_at) <= $2
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
+    AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+    AND (i.published_at IS NULL OR i.published_at <= now())
+ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
+LIMIT $1;
+
+-- name: read_after_of_category
+SELECT
+    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000000)::bigint AS since_us, i.item_id
+FROM items AS i
+WHERE
+    i.categories @> ARRAY[$4::text]
+    AND coalesce(i.published_at, i.created_at, i.updated_at) <= $2
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
+    AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+    AND (i.published_at IS NULL OR i.published_at <= now())
+ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
+LIMIT $1;
+
 -- name: read_uncatalogued
 SELECT s.item_id FROM item_stats AS s
 WHERE NOT EXISTS (SELECT FROM items AS i WHERE i.item_id = s.item_id)

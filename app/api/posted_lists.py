@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api.experiment import choose
+from app.api.pages import Cursor, Rank, page_of
 from app.api.recommendations import (
     Category,
     ExcludedSeen,
@@ -29,7 +31,7 @@ from app.core.events import MAX_BODY_BYTES, Id, Record
 from app.core.field_errors import FieldError
 from app.core.given_history import PastEvent
 from app.core.ranking import Repeats
-from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
+from app.core.recommendation import RecommendationRequest, RecommendedItem
 from app.core.variants import Variants
 from app.http import schema
 from app.http.body import read_body
@@ -71,20 +73,23 @@ class ListWanted(Wanted, kw_only=True, forbid_unknown_fields=True):
 
 
 class RecoBody(ListWanted, kw_only=True, forbid_unknown_fields=True):
-    """Whose list it is: `user_id`, `history`, or both. `context` goes into the logged impression."""
+    """Whose list it is: `user_id`, `history`, both, or somebody of whom nothing is known. `context` goes into the
+    logged impression.
+    """
 
     user_id: User | None = None
     session_id: Session | None = None
     history: Past = []
     candidates: Among | None = None
     context: dict[str, Any] | None = None
+    cursor: Cursor | None = None
     variant: Variant | None = None
 
 
 class RankBody(Wanted, kw_only=True, forbid_unknown_fields=True):
-    """The items to rank, and for whom: `user_id`, `history`, or both."""
+    """The items to rank, and for whom: `user_id`, `history`, both, or somebody of whom nothing is known."""
 
-    items: Annotated[list[Id], Meta(min_length=1, max_length=_MAX_ITEMS, description="Your items, each once.")]
+    items: Annotated[list[Id], Meta(min_length=1, max_length=_MAX_ITEMS, description="Your items.")]
     user_id: User | None = None
     session_id: Session | None = None
     history: Past = []
@@ -112,13 +117,13 @@ def handlers(
 ) -> list[HTTPRouteHandler]:
     """The routes; `log_impression` stores an impression without delaying the answer."""
 
-    async def answer(
-        body: RecoBody | RankBody, request: RecommendationRequest, context: RequestContext, seen: frozenset[int] | None
-    ) -> tuple[Recommendation, str | UnsetType]:
+    def ranking_of(
+        body: RecoBody | RankBody, context: RequestContext, seen: frozenset[int] | None = None
+    ) -> tuple[Rank, str | UnsetType]:
         choice = choose(variants, body.user_id, body.variant, context)
-        found = await recommender.for_user(
+        rank = partial(
+            recommender.for_user,
             body.user_id,
-            request,
             request_id=context.request_id,
             session_id=body.session_id,
             past=body.history,
@@ -127,7 +132,7 @@ def handlers(
             weights=choice.weights,
             version=choice.version,
         )
-        return found, choice.label
+        return rank, choice.label
 
     @post(
         "/reco",
@@ -141,19 +146,21 @@ def handlers(
         """
         body = decode(_reco, await read_body(request, MAX_BODY_BYTES))
         context = context_of(request.scope)
-        _check_person(body)
-        check_once(body.candidates or [], "candidates")
         autolog = wants_autolog(context.headers)
         if autolog and body.user_id is None:
             raise InvalidInput(FieldError("$.user_id", "an impression is logged for a user; send the user_id"))
         wanted = wanted_of(body, repeats=body.repeats, k=body.k, exclude=body.exclude, among=body.candidates)
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
-        found, label = await answer(body, wanted, context, seen_kinds(body.exclude_seen))
+        rank, label = ranking_of(body, context, seen_kinds(body.exclude_seen))
+        rest = partial(recommender.rest, body.user_id, session_id=body.session_id, past=body.history)
+        found, cursor = await page_of(body.cursor, wanted, rank, rest)
         if autolog and found.items and body.user_id is not None:
             log_impression(
                 impression(body.user_id, body.session_id, found, context, label, wanted.now_ms, body.context)
             )
-        return reply(RecommendationList(context.request_id, found.items, found.model_version, found.strategy, label))
+        return reply(
+            RecommendationList(context.request_id, found.items, found.model_version, found.strategy, label, cursor)
+        )
 
     @post(
         "/rank",
@@ -171,12 +178,12 @@ def handlers(
         """
         body = decode(_rank, await read_body(request, MAX_BODY_BYTES))
         context = context_of(request.scope)
-        _check_person(body)
-        check_once(body.items, "items")
-        wanted = wanted_of(body, repeats="allow", k=len(body.items), exclude=(), among=body.items)
-        found, label = await answer(body, wanted, context, None)
+        items = list(dict.fromkeys(body.items))
+        wanted = wanted_of(body, repeats="allow", k=len(items), exclude=(), among=items)
+        ranking, label = ranking_of(body, context)
+        found = await ranking(wanted)
         ranked = {item.item_id for item in found.items}
-        left_out = [item_id for item_id in body.items if item_id not in ranked]
+        left_out = [item_id for item_id in items if item_id not in ranked]
         return reply(
             RankedList(
                 request_id=context.request_id,
@@ -200,21 +207,5 @@ def wanted_of(
         category=body.category,
         explain=body.explain,
         repeats=repeats,
-        among=among,
+        among=None if among is None else list(dict.fromkeys(among)),
     )
-
-
-def _check_person(body: RecoBody | RankBody) -> None:
-    if body.user_id is None and not body.history:
-        raise InvalidInput(FieldError("$", "one of `user_id` and `history` is needed, or both"))
-
-
-def check_once(item_ids: Sequence[str], name: str) -> None:
-    first: dict[str, int] = {}
-    faults = [
-        FieldError(f"$.{name}[{number}]", f"the same as $.{name}[{first[item_id]}]")
-        for number, item_id in enumerate(item_ids)
-        if first.setdefault(item_id, number) != number
-    ]
-    if faults:
-        raise InvalidInput(*faults[:100])

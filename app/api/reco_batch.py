@@ -11,7 +11,7 @@ from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEven
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api.experiment import choose
-from app.api.posted_lists import ListWanted, check_once, wanted_of
+from app.api.posted_lists import ListWanted, wanted_of
 from app.api.recommendations import seen_kinds
 from app.core.decoding import decode
 from app.core.events import MAX_BODY_BYTES, Id
@@ -31,7 +31,7 @@ _LINES: Final = "application/x-ndjson"
 class RecoBatch(ListWanted, kw_only=True, forbid_unknown_fields=True):
     """The users, and what each of their lists is to be."""
 
-    user_ids: Annotated[list[Id], Meta(min_length=1, max_length=_MAX_USERS, description="Each once.")]
+    user_ids: Annotated[list[Id], Meta(min_length=1, max_length=_MAX_USERS)]
 
 
 class UserLine(Struct, kw_only=True, omit_defaults=True):
@@ -68,7 +68,6 @@ def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHand
         """
         body = decode(_batch, await read_body(request, MAX_BODY_BYTES))
         context = context_of(request.scope)
-        check_once(body.user_ids, "user_ids")
         wanted = wanted_of(body, repeats=body.repeats, k=body.k, exclude=body.exclude, among=None)
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
         seen = seen_kinds(body.exclude_seen)

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from litestar import Request, get
@@ -11,6 +12,7 @@ from litestar.types import ASGIApp, Scope
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api.experiment import choose
+from app.api.pages import Cursor, page_of
 from app.core import events
 from app.core.decoding import InvalidInput
 from app.core.events import Id, Impression, Record, ShownItem
@@ -71,6 +73,7 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Parameters of any list."""
 
     k: K = 20
+    cursor: Cursor | None = None
     exclude: Excluded = ()
     exclude_id: ExcludedIds = frozenset()
     category: Category | None = None
@@ -89,7 +92,7 @@ class RecoQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class RecommendationList(Struct):
-    """Items, best first. `strategy` is the source of most items.
+    """Items, best first. `strategy` is the source of most items. `cursor` asks for the next page, where there is one.
 
     `variant`: the variant that ranked the list, while an experiment runs; `preview` when the request asked for one.
     """
@@ -99,6 +102,7 @@ class RecommendationList(Struct):
     model_version: str
     strategy: str
     variant: str | UnsetType = UNSET
+    cursor: str | UnsetType = UNSET
 
 
 def handlers(
@@ -127,9 +131,9 @@ def handlers(
         autolog = wants_autolog(context.headers)
         choice = choose(variants, query.user_id, query.variant, context)
         now_ms = time.time_ns() // 1_000_000
-        found = await recommender.for_user(
+        rank = partial(
+            recommender.for_user,
             query.user_id,
-            _recommendation_request(query, now_ms, explain=query.explain, repeats=query.repeats),
             request_id=context.request_id,
             session_id=query.session_id,
             seen=seen_kinds(query.exclude_seen),
@@ -137,9 +141,12 @@ def handlers(
             weights=choice.weights,
             version=choice.version,
         )
+        wanted = _recommendation_request(query, now_ms, explain=query.explain, repeats=query.repeats)
+        rest = partial(recommender.rest, query.user_id, session_id=query.session_id)
+        found, cursor = await page_of(query.cursor, wanted, rank, rest)
         if autolog and found.items:
             log_impression(impression(query.user_id, query.session_id, found, context, choice.label, now_ms))
-        return _answer(context.request_id, found, choice.label)
+        return _answer(context.request_id, found, cursor, choice.label)
 
     @get(
         "/similar/{item_id:path}",
@@ -151,8 +158,9 @@ def handlers(
         """Items that the same users took at about the same time."""
         query = schema.query_of(request.scope, ListQuery)
         item_id = path_id(request.scope, beside_query=True)
-        found = await recommender.similar(item_id, _recommendation_request(query, _now_ms()))
-        return _answer(context_of(request.scope).request_id, found)
+        wanted = _recommendation_request(query, _now_ms())
+        found, cursor = await page_of(query.cursor, wanted, partial(recommender.similar, item_id))
+        return _answer(context_of(request.scope).request_id, found, cursor)
 
     @get(
         "/popular",
@@ -163,8 +171,8 @@ def handlers(
     async def popular(scope: Scope) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
         query = schema.query_of(scope, ListQuery)
-        found = await recommender.popular(_recommendation_request(query, _now_ms()))
-        return _answer(context_of(scope).request_id, found)
+        found, cursor = await page_of(query.cursor, _recommendation_request(query, _now_ms()), recommender.popular)
+        return _answer(context_of(scope).request_id, found, cursor)
 
     return [reco, similar, popular]
 
@@ -199,8 +207,8 @@ def seen_kinds(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
     return frozenset(_KINDS[kind] for kind in kinds if kind != "none") if kinds else None
 
 
-def _answer(request_id: str, found: Recommendation, variant: str | UnsetType = UNSET) -> Reply:
-    return reply(RecommendationList(request_id, found.items, found.model_version, found.strategy, variant))
+def _answer(request_id: str, found: Recommendation, cursor: str | UnsetType, variant: str | UnsetType = UNSET) -> Reply:
+    return reply(RecommendationList(request_id, found.items, found.model_version, found.strategy, variant, cursor))
 
 
 def impression(

@@ -8,6 +8,7 @@ from msgspec import Struct
 from app.core.content_index import ContentIndex
 from app.core.exploration import ExplorationPool
 from app.core.neighbours import Neighbours
+from app.core.page_cursor import CataloguePosition
 from app.core.popularity import Popular
 from app.core.rules import Rules
 from app.core.weights import Weights
@@ -87,6 +88,16 @@ class FallbackOf(Struct, frozen=True):
     category: str | None
 
 
+class CatalogueAfter(Struct, frozen=True):
+    """Is sent up to `limit` positions of servable items of the category (None: of all), newest first, from behind
+    `after` (None: from the first).
+    """
+
+    category: str | None
+    after: CataloguePosition | None
+    limit: int
+
+
 class ChanceFrom(Struct, frozen=True):
     """Is sent an `exploration.Chance` that gives the same numbers whenever it is made from this seed."""
 
@@ -94,5 +105,14 @@ class ChanceFrom(Struct, frozen=True):
 
 
 Need: TypeAlias = (
-    RankingInputsFor | NumbersOf | NeighboursOf | AlikeTo | PopularIn | CurrentRules | CardsOf | FallbackOf | ChanceFrom
+    RankingInputsFor
+    | NumbersOf
+    | NeighboursOf
+    | AlikeTo
+    | PopularIn
+    | CurrentRules
+    | CardsOf
+    | FallbackOf
+    | CatalogueAfter
+    | ChanceFrom
 )

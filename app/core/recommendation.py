@@ -1,9 +1,10 @@
 """What a recommendation request says, and what answers it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
+from app.core.history import seen_hash
 from app.core.ranking import Repeats
 
 
@@ -11,7 +12,7 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True):
     """What is asked for. `max_per_category`: at most so many items of one category.
 
     For a user only: `explain` (it covers the first 200 places), `repeats`, and `among`, the only items that may be in
-    the answer (None: all).
+    the answer (None: all). `shown`: the `seen_hash` of what earlier pages had; None: the list has no pages.
     """
 
     k: int
@@ -22,6 +23,11 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True):
     explain: bool = False
     repeats: Repeats = "learned"
     among: Sequence[str] | None = None
+    shown: frozenset[int] | None = None
+
+    def shown_among(self, item_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these items that earlier pages had."""
+        return frozenset(i for i in item_ids if seen_hash(i) in self.shown) if self.shown else frozenset()
 
 
 class ScoreParts(Struct):

@@ -15,7 +15,8 @@ from app.core.boosts import Boosts
 from app.core.candidates import Candidates
 from app.core.catalogue import Card
 from app.core.content_index import Alike
-from app.core.explanation import Explainer, in_words
+from app.core.explained_places import MOST_EXPLAINED, explain_places, rounded
+from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.history import History
 from app.core.item_index import ItemIndex, Numbers
@@ -37,9 +38,9 @@ from app.core.needs import (
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
-from app.core.ranked import NO_EXCLUSIONS, Exclusions, Ranked
+from app.core.ranked import Exclusions, Ranked
 from app.core.ranking import CONTENT, COVISITATION, POPULAR, Ranking
-from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem, ScoreParts
+from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.rules import Rules
 from app.core.similar_items import with_alike
 from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
@@ -53,8 +54,6 @@ _SPARE_WHEN_CHOOSY: Final = 200
 _DEEPER: Final = 4
 # Of one category, as long as nothing is known of the user: the trending items of several categories, not of one.
 _SOFT_MAX_SHARE: Final = 0.25
-_DIGITS: Final = 6
-_MOST_EXPLAINED: Final = 200  # one takes as long as some twenty places
 
 
 COUNTED_VERSION: Final = "counted-1"
@@ -101,7 +100,8 @@ def for_user(
     rules = given.rules
     factors = rules.boosted_items(now_ms, category) if rules else {}
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
-    hashes = frozenset(history.seen_hashes if seen is None else ())
+    shown = request.shown or frozenset()
+    hashes = shown.union(history.seen_hashes if seen is None else ())
     taken = {entry.item_id for entry in history.entries if seen is None or entry.kind in seen}
     candidates = Candidates(
         profile,
@@ -115,16 +115,19 @@ def for_user(
     ranking = Ranking(
         table.index, candidates, given.weights[size].astype(np.float32), table.scores(given.weights)[size]
     )
+    without = table.index.numbers(never if seen is None else never | taken)
+    if shown:
+        without += candidates.numbers[np.isin(table.hashes[candidates.numbers], np.fromiter(shown, np.uint32))].tolist()
     ranked = ranking.ranked(
         factors,
-        table.index.numbers(never if seen is None else never | taken),
+        without,
         request.repeats,
-        NO_EXCLUSIONS if request.repeats == "allow" else Exclusions(taken, hashes),
+        Exclusions((), shown) if request.repeats == "allow" else Exclusions(taken, hashes),
         only,
     )
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}
     unknown = not history.entries and category is None and among is None
-    pins = rules.pins(now_ms, category) if rules else ()
+    pins = rules.pins(now_ms, category) if rules and not shown else ()
     constraints = PageConstraints(
         k=request.k,
         now_ms=now_ms,
@@ -142,7 +145,7 @@ def for_user(
     found = _recommendation(slate, cards, ranked, ranking.sources, boosts, given.model_version)
     if request.explain:
         explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours, given.content)
-        yield from _explain(found.items[:_MOST_EXPLAINED], explainer, factors, boosts, category)
+        yield from explain_places(found.items[:MOST_EXPLAINED], explainer, factors, boosts, category)
     return found
 
 
@@ -151,8 +154,10 @@ def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -
     near: Neighbours = yield NeighboursOf(item_id)
     exclude = request.exclude | {item_id}
     entries = near.neighbour_entries()
-    if len(entries) < request.k:
+    exclude |= request.shown_among(index.ids[number] for number in entries["number"].tolist())
+    if request.shown or len(entries) < request.k:
         alike: Alike = yield AlikeTo(item_id)
+        exclude |= request.shown_among(alike.item_ids)
         if alike.item_ids:
             ranked, neighbours = with_alike(index, entries, alike, exclude)
             return (
@@ -170,7 +175,8 @@ def popular(request: RecommendationRequest, *, index: ItemIndex) -> Answering:
     """Up to `request.k` of what is popular now."""
     found: Popular = yield PopularIn(request.category)
     numbers, scores = np.frombuffer(found.numbers, np.int32), np.frombuffer(found.scores, np.float32)
-    ranked = _ranked(index, numbers, scores, request.exclude)
+    exclude = request.exclude.union(request.shown_among(index.ids[number] for number in numbers.tolist()))
+    ranked = _ranked(index, numbers, scores, exclude)
     return (yield from _listed(request, ranked, lambda rows: [POPULAR] * len(rows)))
 
 
@@ -268,32 +274,7 @@ def _recommendation(
         scores = [score * boosts.factors.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
     items = [
         RecommendedItem(item_id, score, source, cards[item_id].title)
-        for item_id, score, source in zip(item_ids, _rounded(scores), sources, strict=True)
+        for item_id, score, source in zip(item_ids, rounded(scores), sources, strict=True)
     ]
     strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
     return Recommendation(items, strategy, model_version)
-
-
-def _explain(
-    items: Sequence[RecommendedItem],
-    explainer: Explainer,
-    factors: Mapping[str, float],
-    boosts: Boosts | None,
-    category: str | None,
-) -> Generator[Need, Any, None]:
-    def factor(item_id: str) -> float:
-        return factors.get(item_id, 1.0) * (1.0 if boosts is None else boosts.factors.get(item_id, 1.0))
-
-    found = [explainer.explain(item.item_id, item.source, item.score, factor(item.item_id)) for item in items]
-    causes: Mapping[str, Card] = yield CardsOf({cause.item_id for one in found for cause in one.causes})
-    titles = {item_id: card.title for item_id, card in causes.items()}
-    for item, one in zip(items, found, strict=True):
-        item.because = [cause.item_id for cause in one.causes]
-        item.parts = ScoreParts(dict(zip(one.terms, _rounded(list(one.terms.values())), strict=True)), one.factor)
-        item.why = in_words(one, titles, category)
-
-
-def _rounded(values: Sequence[float]) -> list[float]:
-    """To the digits that are shown. One operation for all: `round` takes as long for two."""
-    found: list[float] = np.fromiter(values, np.float64, len(values)).round(_DIGITS).tolist()
-    return found

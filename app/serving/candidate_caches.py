@@ -18,8 +18,9 @@ from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
 from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.exploration import EMPTY_POOL, ExplorationPool
 from app.core.model import MODEL
-from app.core.needs import FALLBACK_LIMIT
+from app.core.needs import FALLBACK_LIMIT, CatalogueAfter
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours, neighbours_of
+from app.core.page_cursor import CataloguePosition
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.rules import NO_RULES, Rules
 from app.serving.catalogue_content import CatalogueContent
@@ -143,6 +144,11 @@ class CandidateCaches:
         """The numbers of items that a request names, once their sums are read."""
         await self._asked.get_many(item_ids, allow_partial=False)
         return self.table.index.number(item_ids)
+
+    async def catalogue_after(self, need: CatalogueAfter) -> Sequence[CataloguePosition]:
+        """Not cached: pages are far apart, and each is read once."""
+        async with self._database.connection() as connection:
+            return await catalogue.read_after(connection, need.category, need.after, need.limit)
 
     def content_at_hand(self) -> ContentIndex | None:
         """Without waiting; None: it is loaded meanwhile."""

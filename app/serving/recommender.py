@@ -2,20 +2,22 @@
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, Final, TypeVar
 
 from app import metrics
 from app.adapters.changes import RULES_CHANGED
 from app.core import serving
+from app.core.catalogue_pages import CataloguePage, catalogue_page
 from app.core.content_index import Alike
 from app.core.exploration import EMPTY_POOL, Chance
 from app.core.given_history import PastEvent, history_of_events
-from app.core.history import NO_HISTORY
+from app.core.history import NO_HISTORY, History
 from app.core.model import MODEL, Model
 from app.core.needs import (
     AlikeTo,
     CardsOf,
+    CatalogueAfter,
     ChanceFrom,
     CurrentRules,
     FallbackOf,
@@ -26,11 +28,14 @@ from app.core.needs import (
     RankingInputs,
     RankingInputsFor,
 )
+from app.core.page_cursor import PageCursor
 from app.core.recommendation import Recommendation, RecommendationRequest
-from app.core.serving import Answering, Exploration
+from app.core.serving import Exploration
 from app.core.weights import Weights
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from app.serving.histories import Histories
+
+V = TypeVar("V")
 
 # The model version of a variant with weights of its own.
 _FIXED: Final = "weights-fixed"
@@ -75,9 +80,7 @@ class Recommender:
         `past` counts for somebody without a history: an unknown user, or nobody (`user_id` None).
         It ranks by the weights of `version`, or by `weights`; both None: by those that serve all users.
         """
-        history = NO_HISTORY if user_id is None else await self._histories.of(user_id, session_id, self._table.model)
-        if past and not history.entries:
-            history = history_of_events(past, now_ms=request.now_ms, model=self._table.model)
+        history = await self._history(user_id, session_id, past, request.now_ms)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._answer(
             serving.for_user(
@@ -92,6 +95,29 @@ class Recommender:
             )
         )
 
+    async def rest(
+        self,
+        user_id: str | None,
+        request: RecommendationRequest,
+        cursor: PageCursor,
+        *,
+        session_id: str | None = None,
+        past: Sequence[PastEvent] = (),
+    ) -> CataloguePage:
+        """A page of the catalogue, behind all that is ranked."""
+        history = await self._history(user_id, session_id, past, request.now_ms)
+        page: CataloguePage = await self._answer(catalogue_page(history, request, cursor, serving.COUNTED_VERSION))
+        return page
+
+    async def _history(
+        self, user_id: str | None, session_id: str | None, past: Sequence[PastEvent], now_ms: int
+    ) -> History:
+        model = self._table.model
+        history = NO_HISTORY if user_id is None else await self._histories.of(user_id, session_id, model)
+        if past and not history.entries:
+            return history_of_events(past, now_ms=now_ms, model=model)
+        return history
+
     async def similar(self, item_id: str, request: RecommendationRequest) -> Recommendation:
         """Up to `request.k` items that go with this one."""
         return await self._answer(serving.similar(item_id, request, index=self._table.index))
@@ -100,7 +126,7 @@ class Recommender:
         """Up to `request.k` of what is popular now."""
         return await self._answer(serving.popular(request, index=self._table.index))
 
-    async def _answer(self, answering: Answering) -> Recommendation:
+    async def _answer(self, answering: Generator[Need, Any, V]) -> V:
         """Observes the time that the core takes, and not the time that the caches take."""
         fetch, clock = self._fetch, time.perf_counter
         sent: Any = None
@@ -111,7 +137,7 @@ class Recommender:
                 need = answering.send(sent)
             except StopIteration as finished:
                 _RANKING((took + clock() - started) * 1000)
-                found: Recommendation = finished.value
+                found: V = finished.value
                 return found
             took += clock() - started
             sent = await fetch[type(need)](need)
@@ -146,6 +172,7 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
     return {
         RankingInputsFor: ranking_inputs,
         CardsOf: lambda need: caches.cards.get_many(need.item_ids),
+        CatalogueAfter: caches.catalogue_after,
         NumbersOf: lambda need: caches.numbers_of(need.item_ids),
         NeighboursOf: lambda need: caches.neighbours.get(need.item_id),
         AlikeTo: alike,

@@ -28,7 +28,7 @@ def as_number(text: str) -> float:
 
 def make_valid(body: Any) -> None:
     """What no schema can say: times near now, no U+0000 in free-form context, positions and items of a list unique, a
-    rule with one target and an end after its start.
+    rule with one target and an end after its start, a cursor that an answer had.
     """
     if isinstance(body, list):
         for entry in body:
@@ -45,7 +45,11 @@ def make_valid(body: Any) -> None:
         body |= dict.fromkeys(TARGETS) | {target: body.get(target) or "i"}
     if "action" in body:
         body["ends_at"] = None
+    if "cursor" in body:
+        body["cursor"] = "start"
     for number, item in enumerate(body["items"] if isinstance(body.get("items"), list) else ()):
+        if not isinstance(item, dict):
+            continue
         if "position" in item:
             item["position"] = number
         item["item_id"] = f"item-{number}"
@@ -87,6 +91,9 @@ def call_with(strategy: Any, base_url: str) -> Any:
     @given(strategy)
     def play_one(case: Any) -> None:
         body = case.meta.components.get(ParameterLocation.BODY)
+        query = case.meta.components.get(ParameterLocation.QUERY)
+        if query is not None and query.mode.is_positive and "cursor" in (case.query or {}):
+            case.query = {**case.query, "cursor": "start"}
         if body is not None and body.mode.is_positive:
             case.body = json.loads(json.dumps(case.body), parse_float=as_number)
             make_valid(case.body)

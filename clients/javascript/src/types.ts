@@ -59,6 +59,8 @@ export interface RecommendationList {
   model_version: string;
   strategy: string;
   variant?: string;
+  /** Asks for the next page, where there is one. */
+  cursor?: string;
 }
 
 export interface ListOptions {
@@ -68,6 +70,8 @@ export interface ListOptions {
   /** As `exclude`, for ids that hold commas. */
   exclude_id?: string[];
   max_per_category?: number;
+  /** `start`, or the `cursor` of an answer. */
+  cursor?: string;
 }
 
 export interface RecommendOptions extends ListOptions {

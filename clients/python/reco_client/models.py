@@ -178,8 +178,9 @@ class RecommendedItem(Struct, kw_only=True):
 
 
 class RecommendationList(Struct, kw_only=True):
-    """Items, best first. `strategy` is the source of most items. `variant`: the variant that ranked the list,
-    while an experiment runs; `preview` when the request asked for one.
+    """Items, best first. `strategy` is the source of most items. `cursor` asks for the next page, where there is
+    one. `variant`: the variant that ranked the list, while an experiment runs; `preview` when the request asked
+    for one.
     """
 
     request_id: str
@@ -187,6 +188,7 @@ class RecommendationList(Struct, kw_only=True):
     model_version: str
     strategy: str
     variant: str | None = None
+    cursor: str | None = None
 
 
 class CatalogueItem(Struct, kw_only=True):

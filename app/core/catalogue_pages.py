@@ -1,0 +1,71 @@
+"""The pages of a list that come after all that is ranked: the rest of the catalogue, newest first."""
+
+from collections.abc import Generator, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from app.core.catalogue import Card
+from app.core.history import History
+from app.core.needs import CardsOf, CatalogueAfter, CurrentRules, Need
+from app.core.page_cursor import CataloguePosition, PageCursor
+from app.core.ranked import NO_EXCLUSIONS, Exclusions
+from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
+from app.core.rules import Rules
+from app.core.slate import CATALOGUE, PageConstraints, Slate
+
+_LOOK: Final = 500
+# Rules and exclusions may leave out many: one page looks at no more than this.
+_MOST_LOOKS: Final = 20
+
+
+class CataloguePage(Struct, frozen=True):
+    """`cursor`: where the next page begins; None: the catalogue has ended."""
+
+    found: Recommendation
+    cursor: PageCursor | None
+
+
+def catalogue_page(
+    history: History, request: RecommendationRequest, cursor: PageCursor, model_version: str
+) -> Generator[Need, Any, CataloguePage]:
+    """Up to `request.k` servable items behind the cursor that were not shown, and that the user does not have."""
+    rules: Rules = yield CurrentRules()
+    shown = cursor.hashes
+    has = (
+        NO_EXCLUSIONS
+        if request.repeats == "allow"
+        else Exclusions({entry.item_id for entry in history.entries}, frozenset(history.seen_hashes))
+    )
+    was_shown = Exclusions(seen_hashes=shown)
+    cards: dict[str, Card] = {}
+    constraints = PageConstraints(
+        k=request.k,
+        now_ms=request.now_ms,
+        category=request.category,
+        exclude=request.exclude,
+        max_per_category=request.max_per_category,
+    )
+    slate = Slate(constraints, cards)
+    after, ended = cursor.after, request.repeats == "only" or request.among is not None
+    for _ in range(_MOST_LOOKS):
+        if ended or not slate.missing:
+            break
+        rows: list[CataloguePosition] = yield CatalogueAfter(request.category, after, _LOOK)
+        ended = len(rows) < _LOOK
+        cards.update((yield CardsOf([row.item_id for row in rows])))
+        for row in rows:
+            if not slate.missing:
+                ended = False
+                break
+            after = row
+            item_id = row.item_id
+            if item_id not in has and item_id not in was_shown and _may_be_served(item_id, rules, cards, request):
+                slate.offer([item_id], CATALOGUE)
+    items = [RecommendedItem(item_id, 0.0, CATALOGUE, cards[item_id].title) for item_id, _ in slate.places()]
+    found = Recommendation(items, CATALOGUE if items else "none", model_version)
+    return CataloguePage(found, None if ended else PageCursor(cursor.shown, True, after))
+
+
+def _may_be_served(item_id: str, rules: Rules, cards: Mapping[str, Card], request: RecommendationRequest) -> bool:
+    return not rules or rules.factor(item_id, cards[item_id], request.now_ms, request.category) > 0.0

@@ -1,0 +1,131 @@
+"""Pages by cursor: all of the catalogue, no item twice, over a running service."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from app.devstack import Stack
+from app.devstack.ports import choose
+from tests.support.database import cloned_database
+from tests.support.service import Service, eventually, running
+from tests.support.topics import delete_topics
+
+_ITEMS: Final = [f"item-{number:04}" for number in range(2_600)]
+
+
+@pytest.fixture(scope="module")
+def service(stack: Stack, template_database: str, redis_base_url: str) -> Iterator[Service]:
+    """More items than a fallback list has; the first hundred are popular, one is hidden, and Ann has two."""
+    prefix = f"pages-{secrets.token_hex(3)}."
+    with cloned_database(stack, template_database) as database_url:
+        environment = {
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": str(choose()),
+            "DATABASE_URL": database_url,
+            "ONLINE_CACHE_REDIS_URL": redis_base_url,
+            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": prefix,
+            "KAFKA_TOPIC_PARTITIONS": "2",
+            "EXPLORATION_SHARE": "0",
+            "SHUTDOWN_GRACE_SEC": "0",
+        }
+        with running(environment) as service:
+            have_items(service)
+            yield service
+        delete_topics(stack.kafka_bootstrap_servers, prefix)
+
+
+def have_items(service: Service) -> None:
+    items: list[dict[str, Any]] = [
+        {"item_id": item, "title": item, "categories": ["a" if item < "item-0300" else "b"]} for item in _ITEMS
+    ]
+    items[-1]["hidden"] = True
+    for start in range(0, len(items), 1_000):
+        assert service.client.post("/items", json={"items": items[start : start + 1_000]}).status_code == 200
+    events = [
+        {"event_type": "view", "user_id": f"viewer-{viewer}", "session_id": "s", "item_id": _ITEMS[item]}
+        for viewer in range(3)
+        for item in range(100)
+    ]
+    events += [{"event_type": "purchase", "user_id": "ann", "session_id": "s", "item_id": i} for i in _ITEMS[:2]]
+    assert service.client.post("/log/batch", json=events).json()["accepted"] == len(events)
+    eventually(lambda: len(popular(service)) >= 60)
+
+
+def popular(service: Service) -> list[str]:
+    return [item["item_id"] for item in service.client.get("/popular", params={"k": 200}).json()["items"]]
+
+
+def pages(service: Service, path: str, k: int = 200, **parameters: Any) -> list[list[str]]:
+    found, cursor = [], "start"
+    while cursor is not None:
+        answer = service.client.get(path, params={**parameters, "k": k, "cursor": cursor})
+        assert answer.status_code == 200, answer.text
+        found.append([item["item_id"] for item in answer.json()["items"]])
+        cursor = answer.json().get("cursor")
+        assert len(found) < 200
+    return found
+
+
+def flat(found: list[list[str]]) -> list[str]:
+    return [item_id for page in found for item_id in page]
+
+
+def test_pages_have_each_servable_item_once_until_the_catalogue_ends(service: Service) -> None:
+    found = pages(service, "/reco", user_id="ann")
+    assert [len(page) for page in found[:-1]] == [200] * (len(found) - 1)
+    assert sorted(flat(found)) == _ITEMS[2:-1]
+
+
+def test_pages_of_a_category_have_all_of_it_and_nothing_else(service: Service) -> None:
+    found = pages(service, "/reco", k=70, user_id="nobody", category="a")
+    assert sorted(flat(found)) == _ITEMS[:300]
+    assert [len(page) for page in found] == [70, 70, 70, 70, 20]
+
+
+def test_first_page_has_what_a_list_without_pages_has(service: Service) -> None:
+    answer = service.client.get("/reco", params={"user_id": "ann", "k": 20})
+    assert "cursor" not in answer.json()
+    first = service.client.get("/reco", params={"user_id": "ann", "k": 20, "cursor": "start"}).json()
+    assert [item["item_id"] for item in first["items"]] == [item["item_id"] for item in answer.json()["items"]]
+
+
+def test_what_is_popular_or_similar_has_pages_until_it_ends(service: Service) -> None:
+    assert flat(pages(service, "/popular", k=25)) == popular(service)
+    near = flat(pages(service, f"/similar/{_ITEMS[50]}", k=7))
+    assert len(near) == len(set(near)) > 7
+    assert _ITEMS[50] not in near
+
+
+def test_a_posted_list_has_pages_of_its_candidates(service: Service) -> None:
+    body: dict[str, Any] = {"user_id": "nobody", "candidates": _ITEMS[200:225], "k": 10, "cursor": "start"}
+    found = []
+    while body["cursor"] is not None:
+        answer = service.client.post("/reco", json=body).json()
+        found.append([item["item_id"] for item in answer["items"]])
+        body["cursor"] = answer.get("cursor")
+    assert [len(page) for page in found] == [10, 10, 5]
+    assert sorted(flat(found)) == _ITEMS[200:225]
+
+
+@pytest.mark.parametrize("cursor", ["begin", "AAAA", "k8QA", "%"])
+def test_a_cursor_that_is_none_is_refused_with_its_path(service: Service, cursor: str) -> None:
+    answer = service.client.get("/reco", params={"user_id": "ann", "cursor": cursor})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["path"] == "$.cursor"
+    assert "start" in error["message"]
+
+
+def test_an_item_that_comes_between_two_pages_does_not_repeat_another(service: Service) -> None:
+    first = service.client.get("/reco", params={"user_id": "bob", "k": 50, "cursor": "start"}).json()
+    service.client.post(
+        "/event", json={"user_id": "bob", "session_id": "s", "item_id": _ITEMS[60], "event_type": "purchase"}
+    )
+    second = service.client.get("/reco", params={"user_id": "bob", "k": 50, "cursor": first["cursor"]}).json()
+    shown = [item["item_id"] for item in first["items"]]
+    then = [item["item_id"] for item in second["items"]]
+    assert len(then) == 50
+    assert set(shown).isdisjoint(then)
