@@ -20,6 +20,9 @@ COPY migrations migrations
 RUN /opt/backend/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && python -m pip --python /opt/reco/bin/python install --no-deps dist/reco-*.whl \
  && /opt/reco/bin/python -m compileall -q /opt/reco
+# The root of a container is read-only: what is not compiled here, each start would compile. For any processor, as the
+# image may start on another one than it was built on.
+RUN NUMBA_CPU_NAME=generic /opt/reco/bin/python -c "import app.core.accumulators, app.core.pairing, app.core.vsknn"
 
 FROM python:${PYTHON_VERSION}-slim
 ARG VERSION=dev
@@ -36,7 +39,7 @@ COPY --from=build /opt/reco /opt/reco
 COPY src src
 COPY ops/docker/healthcheck.py ops/docker/healthcheck.py
 # LOGNAME, because a numeric user has no name and yoyo notes who applied a migration.
-ENV PATH=/opt/reco/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LOGNAME=reco
+ENV PATH=/opt/reco/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LOGNAME=reco NUMBA_CPU_NAME=generic
 USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=3 CMD ["python", "ops/docker/healthcheck.py"]

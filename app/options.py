@@ -1,14 +1,22 @@
 """Turns the settings into the options of each part, so that nothing below depends on the settings."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.adapters.kafka import KafkaOptions, TopicOptions
 from app.adapters.key_file import KeySource
 from app.adapters.postgres import PoolOptions
 from app.settings import Settings
-from workers.consumer import ConsumerOptions
 from workers.relay import RelayOptions
 from workers.retention import RetentionOptions
+
+if TYPE_CHECKING:
+    from workers.consumer import ConsumerOptions
+
+
+def ranks(settings: Settings) -> bool:
+    """Whether the process answers recommendations, or learns to."""
+    return "api" in settings.role or ("consumer" in settings.role and settings.ranking_learning != "off")
 
 
 def pool_options(settings: Settings) -> PoolOptions:
@@ -66,7 +74,9 @@ def relay_options(settings: Settings) -> RelayOptions:
     )
 
 
-def consumer_options(settings: Settings) -> ConsumerOptions:
+def consumer_options(settings: Settings) -> "ConsumerOptions":
+    from workers.consumer import ConsumerOptions
+
     return ConsumerOptions(
         group=settings.kafka_topic_prefix + settings.feature_consumer_group,
         poll_timeout_ms=settings.feature_consumer_poll_timeout_ms,

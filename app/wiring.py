@@ -4,12 +4,12 @@ import asyncio
 import os
 import socket
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import structlog
 
-from app import build, metrics, options, roles
+from app import build, metrics, options
 from app.adapters import cache_epoch, migrations, sequences
 from app.adapters.generations import ServingGeneration
 from app.adapters.history_cache import MemoryHistoryCache
@@ -17,14 +17,18 @@ from app.adapters.kafka import KafkaProbe
 from app.adapters.postgres import Database
 from app.adapters.redis_histories import RedisHistoryCache
 from app.api import health
-from app.api.examples import EXAMPLES
 from app.health import ProcessInfo, Readiness, Requirement, summarize
 from app.http import app, connections, server
 from app.http.access import Access
 from app.monitor import Dependency, Monitor
+from app.roles.workers import workers
 from app.serving.cache_switch import CacheSwitch, SwitchedCache
 from app.settings import Settings
 from app.supervisor import Progress, Supervisor, TaskSpec
+
+if TYPE_CHECKING:
+    from app.roles.api import Api
+    from app.serving.candidate_caches import CandidateCaches
 
 _log = structlog.get_logger(__name__)
 
@@ -64,10 +68,16 @@ class Service:
         self._migrated = migrated
         self._generation = ServingGeneration()
         self._monitor = Monitor(self._dependencies())
-        self._caches = roles.candidate_caches(settings, self._database)
-        self._api: roles.Api | None = None
-        if "api" in settings.role and self._caches is not None:
-            self._api = roles.Api(settings, self._database, cache, self._cache_written, self._caches, self.report)
+        self._caches: CandidateCaches | None = None
+        self._api: Api | None = None
+        if options.ranks(settings):
+            from app.roles import lists
+
+            self._caches = lists.candidate_caches(settings, self._database)
+            if "api" in settings.role:
+                from app.roles import api
+
+                self._api = api.Api(settings, self._database, cache, self._cache_written, self._caches, self.report)
         self._stages = self._tasks()
         self._supervisor = Supervisor([task for stage in self._stages for task in stage])
 
@@ -122,7 +132,7 @@ class Service:
         and the requests in hand; the buffer with what they left in it, and what follows its flushes; the probe.
         """
         return [
-            roles.workers(self._settings, self._database, self._cache_written, self._caches),
+            workers(self._settings, self._database, self._cache_written, self._caches),
             [TaskSpec("http-server", self._serve_http, stall_sec=15.0)],
             *(self._api.stages() if self._api is not None else []),
             [
@@ -179,7 +189,7 @@ class Service:
                 cors_allow_origins=settings.cors_allow_origins,
                 access=Access() if self._api is None else self._api.access,
                 draining=lambda: self._draining,
-                examples=EXAMPLES,
+                examples={} if self._api is None else self._api.examples,
             ),
         )
         await server.serve(

@@ -39,7 +39,9 @@ def main() -> None:
         pip(f"Installing {count} packages, a minute or two", "--require-hashes", "-r", str(LOCK))
         pip("Installing the project", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
         # They are compiled when they are imported; else the first process would wait for it.
-        subprocess.run([PYTHON, "-c", "import app.core.accumulators, app.core.pairing"], cwd=ROOT, check=True)
+        subprocess.run(
+            [PYTHON, "-c", "import app.core.accumulators, app.core.pairing, app.core.vsknn"], cwd=ROOT, check=True
+        )
         STAMP.write_text(wanted())
         say(f"Ready after {time.monotonic() - started:.0f} s; the next start has nothing to install")
 

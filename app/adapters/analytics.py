@@ -7,8 +7,7 @@ from msgspec import Struct
 
 from app.adapters import sql
 from app.core.exploration import EXPLORE
-from app.core.ranking import CONTENT, COVISITATION, POPULAR, REPEAT
-from app.core.slate import CATALOGUE, PINNED
+from app.core.slate import CATALOGUE, CONTENT, COVISITATION, PINNED, POPULAR, REPEAT
 from app.core.variants import CONTROL_NAME, MAX_VARIANTS, PREVIEW_NAME
 
 if TYPE_CHECKING:

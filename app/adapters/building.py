@@ -15,12 +15,13 @@ from msgspec import Struct
 
 from app.adapters import features, sql
 from app.adapters.postgres_errors import is_outage, reason_of
-from app.core.features import Fold, History, decode_history, encode_history
+from app.core.history import History, decode_history, encode_history
 from app.core.model import Model
 from app.errors import DependencyDown, UserError
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
+    from app.core.features import Fold
 
 _SQL: Final = sql.load(__file__)
 
@@ -136,7 +137,7 @@ async def read_histories(connection: "Connection", user_ids: Collection[str]) ->
     return {user_id: decode_history(stored.history) for user_id, stored in found.items() if stored.history}
 
 
-async def add(connection: "Connection", folded: Fold, keys: Mapping[str, int], model: Model) -> None:
+async def add(connection: "Connection", folded: "Fold", keys: Mapping[str, int], model: Model) -> None:
     """Adds a fold to the new generation, apart from its pairs, in a transaction.
 
     `keys`: of all its items. `model`: the one that made the fold.

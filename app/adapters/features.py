@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from app.adapters import sql
 from app.adapters.history_cache import Versioned
-from app.core.features import NO_HISTORY, History, ItemDelta, decode_history
+from app.core.history import NO_HISTORY, History, decode_history
 from app.core.item_table import SUMS
 from app.core.model import MODEL, Model
 from app.core.neighbours import ItemSums, Values, evidence
-from app.core.pairing import FoldedPairs
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
+    from app.core.features import ItemDelta
+    from app.core.pairing import FoldedPairs
 
 _SQL = sql.load(__file__)
 
@@ -123,7 +124,7 @@ async def write_histories(connection: "Connection", histories: Mapping[str, byte
 
 
 async def add_to_items(
-    connection: "Connection", deltas: Mapping[str, ItemDelta], keys: Mapping[str, int], model: Model
+    connection: "Connection", deltas: "Mapping[str, ItemDelta]", keys: Mapping[str, int], model: Model
 ) -> None:
     """`model`: the one that made the deltas."""
     rows = [
@@ -155,7 +156,7 @@ async def add_to_items(
     )
 
 
-async def add_to_pairs(connection: "Connection", pairs: FoldedPairs, keys: Mapping[str, int]) -> None:
+async def add_to_pairs(connection: "Connection", pairs: "FoldedPairs", keys: Mapping[str, int]) -> None:
     key_of = np.array([keys[item_id] for item_id in pairs.ids])
     await connection.execute(
         _SQL["add_to_pairs"], *map(_array, (key_of[pairs.one], key_of[pairs.other], *pairs.sums.T))

@@ -3,12 +3,24 @@
 from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from numba import njit
+import numba
+from numba.core.caching import InTreeCacheLocator
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _OPTIONS: Final[dict[str, Any]] = {"error_model": "numpy"}
+
+
+class BesideSource(InTreeCacheLocator):
+    """`__pycache__`, also where it cannot be written, as in the image: numba's own reads only what it could write."""
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> "BesideSource":
+        return cls(py_func, py_file)
+
+
+cast("Any", numba.config).CACHE_LOCATOR_CLASSES = f"{__name__}.{BesideSource.__name__}"
 
 
 def compiled(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -18,9 +30,9 @@ def compiled(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     def compile_(function: Callable[P, R]) -> Callable[P, R]:
         try:
-            found = njit(signature, cache=True, **_OPTIONS)(function)
-        except (RuntimeError, OSError):  # no place to keep it, as in a read-only container: at each start
-            found = njit(signature, **_OPTIONS)(function)
+            found = numba.njit(signature, cache=True, **_OPTIONS)(function)
+        except OSError:  # nothing is kept for this processor, and nothing can be: each start compiles
+            found = numba.njit(signature, **_OPTIONS)(function)
         return cast("Callable[P, R]", found)
 
     return compile_

@@ -14,9 +14,9 @@ from app.core.item_index import ItemIndex
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.profile import Profile
 from app.core.ranked import Ranked
-from app.core.ranking import POPULAR, REPEAT, Ranking
+from app.core.ranking import Ranking
 from app.core.signals import Kind
-from app.core.slate import CATALOGUE, PINNED
+from app.core.slate import CATALOGUE, PINNED, POPULAR, REPEAT
 
 _CAUSES: Final = 3
 _REASONS: Final = 2

@@ -9,12 +9,8 @@ from app.core.accumulators import Values
 from app.core.candidates import Candidates
 from app.core.item_index import ItemIndex, Numbers
 from app.core.ranked import Exclusions, Ranked
+from app.core.slate import CONTENT, COVISITATION, POPULAR, REPEAT
 from app.core.weights import FEATURES
-
-CONTENT: Final = "content"
-COVISITATION: Final = "covisitation"
-POPULAR: Final = "popular"
-REPEAT: Final = "repeat"
 
 Repeats = Literal["avoid", "learned", "only", "allow"]
 """Whether the user's own items may be in a list: none of them, where the weights place them well, no others, or all."""

@@ -39,11 +39,11 @@ from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
 from app.core.ranked import Exclusions, Ranked
-from app.core.ranking import CONTENT, COVISITATION, POPULAR, Ranking
+from app.core.ranking import Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.rules import Rules
 from app.core.similar_items import with_alike
-from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
+from app.core.slate import CATALOGUE, CONTENT, COVISITATION, POPULAR, RANKED, PageConstraints, Slate
 from app.core.weights import Weights, size_of
 
 # Some of the best candidates may not be servable, so the first look takes some more than asked for; many more if a

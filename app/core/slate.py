@@ -14,6 +14,10 @@ from msgspec import Struct
 from app.core.catalogue import Card
 from app.core.exploration import EXPLORE
 
+COVISITATION: Final = "covisitation"
+CONTENT: Final = "content"
+POPULAR: Final = "popular"
+REPEAT: Final = "repeat"
 PINNED: Final = "pinned"
 RANKED: Final = "ranked"
 CATALOGUE: Final = "catalogue"

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.compiled import compiled
 from app.core.item_index import ItemIndex
 
 _LATEST: Final = 9
@@ -39,10 +40,14 @@ class VsKnn:
         """By user: the latest items, each once, the last one first."""
         self._learned_at = np.zeros(_FIRST_ROOM)
         """By user: how many events had been learned at the latest event."""
+        self._likeness = np.zeros(_FIRST_ROOM)
+        """By user: room for one answer; 0 before and after."""
         self._users_with: list[array[int]] = []
         """By item: the users who took it, the last one last."""
-        self._counts: array[float] = array("d")
+        self._counts = np.zeros(_FIRST_ROOM)
         """By item: how many users took it."""
+        self._votes = np.zeros(_FIRST_ROOM)
+        """By item: room for one answer; 0 before and after."""
 
     def learn(self, user_id: str, item_id: str) -> None:
         user, item = self._user(user_id), self._item(item_id)
@@ -66,26 +71,19 @@ class VsKnn:
             return []
         latest = self._latest_items[user, :_LATEST]
         latest = latest[latest != _NOTHING]
-        likeness = np.zeros(len(self._users.ids))
-        for place, item in enumerate(latest.tolist()):
-            likeness[self._users_with[item][-_SESSIONS:]] += 1.0 - place / len(latest)
-        likeness[user] = 0.0
-        near = likeness.nonzero()[0]
-        order = likeness[near] + self._learned_at[near] * (_RECENCY / self._learned)
-        if len(near) > _NEIGHBOURS:
-            near = near[np.argpartition(order, -_NEIGHBOURS)[-_NEIGHBOURS:]]
-        theirs = self._latest_items[near]
-        shares = (theirs[:, :, None] == latest).any(axis=1)
-        # The later in the current session the last item that both share, the more the neighbour's items count.
-        votes: NDArray[np.float64] = np.where(shares.any(axis=1), likeness[near] / (1.0 + shares.argmax(axis=1)), 0.0)
-        is_item = theirs != _NOTHING
-        return self._best(theirs[is_item], np.repeat(votes, is_item.sum(axis=1)), k)
-
-    def _best(self, items: NDArray[np.int32], votes: NDArray[np.float64], k: int) -> list[str]:
-        sums = np.bincount(items, votes, len(self._items.ids))
-        voted = sums.nonzero()[0]
-        counts = np.frombuffer(self._counts)[voted]
-        scores = sums[voted] * np.log1p(len(self._users.ids) / counts)
+        sessions = [self._users_with[item][-_SESSIONS:] for item in latest.tolist()]
+        voted, votes = _voted(
+            user,
+            latest,
+            np.frombuffer(bytearray().join(sessions), np.int32),
+            np.array([len(one) for one in sessions]),
+            self._learned_at,
+            _RECENCY / self._learned,
+            self._latest_items,
+            self._likeness,
+            self._votes,
+        )
+        scores = votes * np.log1p(len(self._users.ids) / self._counts[voted])
         ids = self._items.ids
         return [ids[number] for number in voted[np.argsort(-scores, kind="stable")[:k]].tolist()]
 
@@ -93,12 +91,77 @@ class VsKnn:
         user = int(self._users.number([user_id])[0])
         if user == len(self._latest_items):
             self._latest_items = np.concatenate([self._latest_items, np.full_like(self._latest_items, _NOTHING)])
-            self._learned_at = np.concatenate([self._learned_at, np.zeros_like(self._learned_at)])
+            self._learned_at = _doubled(self._learned_at)
+            self._likeness = _doubled(self._likeness)
         return user
 
     def _item(self, item_id: str) -> int:
         item = int(self._items.number([item_id])[0])
         if item == len(self._users_with):
             self._users_with.append(array("i"))
-            self._counts.append(0.0)
+            if item == len(self._counts):
+                self._counts = _doubled(self._counts)
+                self._votes = _doubled(self._votes)
         return item
+
+
+def _doubled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([values, np.zeros_like(values)])
+
+
+@compiled("(i8, i4[::1], i4[::1], i8[::1], f8[::1], f8, i4[:, ::1], f8[::1], f8[::1])")
+def _voted(
+    user: int,
+    latest: NDArray[np.int32],
+    users: NDArray[np.int32],
+    lengths: NDArray[np.int64],
+    learned_at: NDArray[np.float64],
+    recency: float,
+    latest_items: NDArray[np.int32],
+    likeness: NDArray[np.float64],
+    votes: NDArray[np.float64],
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The items that the neighbours vote for, in ascending order, and their votes.
+
+    `users` are those who took each of the `latest` items, so many as `lengths` say. `likeness`, by user, and `votes`,
+    by item, are all 0, and are so afterwards.
+    """
+    found = np.empty(len(users), np.int32)
+    count = at = 0
+    for place in range(len(latest)):
+        for _ in range(lengths[place]):
+            other = users[at]
+            at += 1
+            if other != user:
+                if likeness[other] == 0.0:
+                    found[count] = other
+                    count += 1
+                likeness[other] += 1.0 - place / len(latest)
+    near = found[:count]
+    order = likeness[near] + learned_at[near] * recency
+    least = np.partition(order, count - _NEIGHBOURS)[count - _NEIGHBOURS] if count > _NEIGHBOURS else 0.0
+    voted = np.empty(_REMEMBERED * min(count, _NEIGHBOURS + 1), np.int32)
+    size = 0
+    for row in range(count):
+        theirs = latest_items[near[row]]
+        # The later in the current session the last item that both share, the more the neighbour's items count.
+        shared = len(latest)
+        for item in theirs:
+            for place in range(shared):
+                if latest[place] == item:
+                    shared = place
+                    break
+        if order[row] >= least and shared < len(latest):
+            vote = likeness[near[row]] / (1.0 + shared)
+            for item in theirs:
+                if item == _NOTHING:
+                    break
+                if votes[item] == 0.0:
+                    voted[size] = item
+                    size += 1
+                votes[item] += vote
+        likeness[near[row]] = 0.0
+    voted = np.sort(voted[:size])
+    sums = votes[voted]
+    votes[voted] = 0.0
+    return voted, sums

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -26,6 +27,9 @@ def test_every_role_serves_health_and_only_the_api_takes_events(environment: dic
         with running({**environment, "ROLE": role, "HTTP_PORT": str(choose())}) as service:
             report = service.readiness()
             assert report["role"] == [role]
+            maps = Path(f"/proc/{service.process.pid}/maps")
+            if maps.exists():  # LLVM comes with the compiled loops, which a relay does not need
+                assert ("llvmlite" in maps.read_text()) == (role != "relay")
             assert {"http-server", *tasks} <= set(report["tasks"])
             assert not (set().union(*wanted.values()) - tasks) & set(report["tasks"])
             assert service.client.get("/healthz").json()["status"] == "alive"

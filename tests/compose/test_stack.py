@@ -98,6 +98,11 @@ def test_the_schema_is_what_the_migrations_made(compose: Compose) -> None:
     assert "the schema matches them" in compose.run("docker compose exec -T api reco migrate --check")
 
 
+def test_a_container_compiles_nothing_when_it_starts(compose: Compose) -> None:
+    command = "import app.core.accumulators as loops; print(sum(loops.score.stats.cache_misses.values()))"
+    assert compose.run(f"docker compose exec -T api python -c '{command}'").strip() == "0"
+
+
 def test_workers_scale_and_share_the_work(compose: Compose) -> None:
     with load_on(compose):
         _scale(compose, consumers=3, relays=2)

@@ -11,9 +11,9 @@ from app.core.exploration import EXPLORE
 from app.core.history import NO_HISTORY, Entry
 from app.core.profile import Profile
 from app.core.ranked import NO_EXCLUSIONS
-from app.core.ranking import COVISITATION, POPULAR, REPEAT, Ranking
+from app.core.ranking import Ranking
 from app.core.signals import Kind
-from app.core.slate import CATALOGUE, PINNED
+from app.core.slate import CATALOGUE, COVISITATION, PINNED, POPULAR, REPEAT
 from app.core.weights import FEATURES, START
 from tests.support.histories import merge_history
 from tests.support.serving_store import NOW_MS, item_table, near

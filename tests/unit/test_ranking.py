@@ -14,8 +14,9 @@ from app.core.item_table import ItemTable
 from app.core.model import MODEL
 from app.core.profile import Profile
 from app.core.ranked import NO_EXCLUSIONS, Exclusions, Ranked
-from app.core.ranking import COVISITATION, POPULAR, REPEAT, Ranking
+from app.core.ranking import Ranking
 from app.core.signals import DAY_MS, HOUR_MS, Kind
+from app.core.slate import COVISITATION, POPULAR, REPEAT
 from app.core.weights import FEATURES, FIXED, START, Weights, size_of, weights_of
 from tests.support.histories import merge_history
 from tests.support.serving_store import NOW_MS, PLAIN, bought, item_table, near

@@ -1,7 +1,7 @@
-"""The parts of each role: its supervised tasks, and the routes of the API. The wiring opens the clients."""
+"""The role `api`: takes events and answers recommendations."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from litestar.handlers import HTTPRouteHandler
 
@@ -26,6 +26,7 @@ from app.api import (
     users,
     variant_list,
 )
+from app.api.examples import EXAMPLES
 from app.api.refused_keys import RefusedKeys
 from app.console import live, page, sign_in
 from app.console.flow_sampler import FlowSampler
@@ -34,105 +35,28 @@ from app.core.events import Record
 from app.core.segment_rules import with_built_in
 from app.core.variants import Variants
 from app.errors import BufferFull, Closed
-from app.health import Readiness, Requirement
+from app.health import Readiness
 from app.http.access import Access
 from app.http.sla import SlaWindow
 from app.http.wrong_keys import WrongKeys
 from app.ingest.group_commit import GroupCommit
 from app.ingest.notifier import Notifier
+from app.roles.lists import change_feed
 from app.serving.candidate_caches import CandidateCaches
-from app.serving.change_feed import ChangeFeed
 from app.serving.histories import Histories
 from app.serving.own_writes import OwnWrites
 from app.serving.recommender import Recommender
 from app.settings import Settings
 from app.supervisor import TaskSpec
-from workers.consumer import FeatureConsumer
-from workers.learner import LearnerTask
-from workers.maintenance import Maintenance
-from workers.relay import Relay
-from workers.sampler import Sampler
-from workers.traces import LateFeatures
 
 _BEACON_PATH: Final = "/log/batch"
-# Lists that only the learner reads are reloaded in a twenty-fifth of the time.
-_LEARNERS_RELOAD_THROTTLE: Final = 24.0
-
-
-def candidate_caches(settings: Settings, database: Database) -> CandidateCaches | None:
-    """What the API ranks from, and the learner of the same process; None: the roles have neither."""
-    serves = "api" in settings.role
-    if not serves and not _learns(settings):
-        return None
-    return CandidateCaches(
-        database,
-        related_ttl_sec=settings.online_cache_related_ttl_sec,
-        popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
-        max_keys=settings.online_cache_memory_max_keys,
-        catalogue_only=settings.catalogue_only,
-        **({} if serves else {"reload_throttle": _LEARNERS_RELOAD_THROTTLE}),
-    )
-
-
-def _learns(settings: Settings) -> bool:
-    return "consumer" in settings.role and settings.ranking_learning != "off"
-
-
-def _change_feed(database: Database, caches: CandidateCaches, histories: Histories | None = None) -> TaskSpec:
-    """Without it what is read is only less fresh."""
-
-    def outdate(change: Sequence[str]) -> None:
-        caches.outdate(change)
-        if histories is not None:
-            histories.outdate(change)
-
-    feed = ChangeFeed(database, outdate, caches.outdate_all)
-    return TaskSpec("change-feed", feed.run, need="degrades")
-
-
-def workers(
-    settings: Settings, database: Database, cache: HistoryCache | None, caches: CandidateCaches | None
-) -> list[TaskSpec]:
-    """The tasks of the roles `relay` and `consumer`, and maintenance, which every process runs."""
-    kafka = options.kafka_options(settings)
-    # Between two beats is at most one transaction, and calls of Kafka and Redis with fixed or shorter deadlines.
-    stall_sec = 40.0 + options.pool_options(settings).transaction_timeout_sec
-    # An API takes events while the pipeline behind it fails: the outbox keeps them.
-    work: Requirement = "degrades" if "api" in settings.role else "required"
-    tasks = []
-    if "relay" in settings.role:
-        relay = Relay(database, kafka, options.relay_options(settings))
-        tasks.append(TaskSpec("outbox-relay", relay.run, stall_sec, work=work))
-    if "consumer" in settings.role:
-        # Members of one group: while Postgres writes the batch of one, another decodes and folds its own (ADR 17).
-        late = LateFeatures()
-        learner: LearnerTask | None = None
-        if caches is not None and _learns(settings):
-            learner = LearnerTask(database, Sampler(caches.at_hand, caches.table), settings.ranking_learning)
-            tasks.append(TaskSpec("learner", learner.run, need="degrades", work="degrades"))
-            if "api" not in settings.role:
-                tasks.append(_change_feed(database, caches))
-        for number in range(1, settings.feature_consumer_members + 1):
-            consumer = FeatureConsumer(
-                database,
-                cache,
-                kafka,
-                options.consumer_options(settings),
-                late,
-                member=number,
-                learner=learner,
-            )
-            name = "feature-consumer" if number == 1 else f"feature-consumer-{number}"
-            tasks.append(TaskSpec(name, consumer.run, stall_sec, work=work))
-    maintenance = Maintenance(
-        database, cache, options.retention_options(settings), counted_within_sec=settings.events_counted_within_sec
-    )
-    tasks.append(TaskSpec("maintenance", maintenance.run, stall_sec))
-    return tasks
 
 
 class Api:
-    """The role `api`: takes events and answers recommendations. The wiring runs the HTTP server, as in every role."""
+    """Its tasks and routes. The wiring runs the HTTP server, as in every role."""
+
+    examples: Final[dict[type, Any]] = EXAMPLES
+    """Of each body, for the OpenAPI document."""
 
     def __init__(
         self,
@@ -172,7 +96,7 @@ class Api:
             on_stored=self._notifier.announce,
             probe=self._try_insert,
         )
-        self._change_feed = _change_feed(database, caches, self._histories)
+        self._change_feed = change_feed(database, caches, self._histories)
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
         self._refused_keys = RefusedKeys(database)
