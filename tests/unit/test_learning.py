@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.core.learning import LARGEST, RATE, Learner, learn, starting_from
 from app.core.sampling import OF_ONE_USER, Sampling
 from app.core.signals import HOUR_MS, LANDMARK_MS
-from app.core.weights import FEATURES, SIZES, START, size_of, weights_of
+from app.core.weights import FEATURES, FROM_CONTENT, SIZES, START, size_of, weights_of
 
 FEATURE_ROWS = st.integers(2, 12).flatmap(
     lambda rows: arrays(np.float32, (rows, len(FEATURES)), elements=st.floats(-6.0, 6.0, width=32))
@@ -28,6 +28,7 @@ def share(learner: Learner, features: NDArray[np.float32], chosen: int, size: in
 def test_a_small_step_raises_the_share_of_what_was_chosen(
     features: NDArray[np.float32], size: int, data: st.DataObject
 ) -> None:
+    features[:, FROM_CONTENT] = 0.0  # what else is there is moved apart from it
     chosen = data.draw(st.integers(0, len(features) - 1))
     learner = starting_from(START)
     before = share(learner, features, chosen, size)
@@ -45,6 +46,23 @@ def test_many_steps_prefer_the_feature_that_tells_what_is_chosen() -> None:
     assert share(learner, features, 3, 0) > 0.2  # the other sizes learn from it, too
     assert learner.events == 100
     assert np.count_nonzero(learner.weights) == len(SIZES)
+
+
+def test_candidates_by_content_move_the_weights_of_content_alone() -> None:
+    chance = np.random.default_rng(1)
+    known = np.zeros((8, len(FEATURES)), np.float32)
+    known[:, : FROM_CONTENT.start] = chance.uniform(0.0, 3.0, (8, FROM_CONTENT.start))
+    cold = np.zeros((5, len(FEATURES)), np.float32)
+    cold[:, FROM_CONTENT.start] = chance.uniform(0.5, 3.0, 5)
+    alone, mixed = starting_from(START), starting_from(START)
+    learn(alone, known, 2, 3)
+    learn(mixed, np.concatenate([cold[:3], known, cold[3:]]), 3 + 2, 3)
+    assert mixed.weights[:, : FROM_CONTENT.start] == pytest.approx(alone.weights[:, : FROM_CONTENT.start])
+    assert (mixed.weights[:, FROM_CONTENT.start] < START[:, FROM_CONTENT.start]).all()
+    before = mixed.weights.copy()
+    learn(mixed, np.concatenate([known, cold]), len(known), 3)
+    assert (mixed.weights[:, : FROM_CONTENT.start] == before[:, : FROM_CONTENT.start]).all()
+    assert (mixed.weights[:, FROM_CONTENT.start] != before[:, FROM_CONTENT.start]).all()
 
 
 @given(FEATURE_ROWS, SIZE, st.floats(0.001, 1.0), st.integers(1, 5))
