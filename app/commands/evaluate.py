@@ -115,7 +115,7 @@ def evaluate(
         messages, counts = list(synthetic.log(synthetic.WORLDS[kind], random.Random(seed).random)), ImportCounts()
     if len(messages) * last < _LEAST_TESTS:
         raise UserError(f"{len(messages)} events are too few: with --last {last:g} at least {_LEAST_TESTS} are tested")
-    catalogue, bad_items = ({}, 0) if items_file is None else _catalogue(items_file)
+    catalogue, bad_items = ({}, 0) if items_file is None else _catalogue(console, items_file)
     models: dict[str, Model] = {LEARNED: MODEL, **(MODELS if sensitivity else {})}
     result = _run(console, messages, rankers, models, catalogue, last=last, k=k)
     result.bad_rows = counts.rejected + bad_items
@@ -177,9 +177,11 @@ def _read(console: Console, files: tuple[str, ...], options: ImportOptions) -> t
     return sorted(messages, key=lambda message: message.ts_ms), counts
 
 
-def _catalogue(file: Path) -> tuple[dict[str, Content], int]:
-    """What the items are by their content, and the number of invalid rows."""
-    rows = list(read_items(file, detect_items(file, ImportOptions())))
+def _catalogue(console: Console, file: Path) -> tuple[dict[str, Content], int]:
+    """What the items are by their content, and the number of invalid rows. Says what was guessed."""
+    layout = detect_items(file, ImportOptions())
+    console.print(describe(layout), style="dim", highlight=False, soft_wrap=True)
+    rows = list(read_items(file, layout))
     items = [row for row in rows if isinstance(row, ItemRow) and not row.hidden]
     return {item.item_id: _content(item) for item in items}, sum(isinstance(row, BadRow) for row in rows)
 

@@ -122,7 +122,7 @@ def match(
     for field, column in options.columns.items():
         if field not in usual_columns:
             errors.append(f"--map {field}={column}: no such field; the fields are {', '.join(usual_columns)}")
-        elif column and not _is_there(column, present):
+        elif column and not has_column(column, present):
             errors.append(f"--map {field}={column}: the file has no such column")
     return fields, errors
 
@@ -139,7 +139,7 @@ def plain_type(name: str) -> str:
     return _plain(name) or name.strip()
 
 
-def _is_there(column: str, present: Sequence[str]) -> bool:
+def has_column(column: str, present: Sequence[str]) -> bool:
     """Whether the file has the column, or what a path begins with. Of a choice, one is enough."""
     return any(name in present or name.partition(".")[0] in present for name in column.split(ALTERNATIVES))
 

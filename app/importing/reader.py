@@ -22,7 +22,7 @@ from app.importing.instacart import OrderTimes
 from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker
 from app.importing.json_text import one_object_a_line
 from app.importing.lines import FileLine, read_lines
-from app.importing.mapping import Columns, ImportOptions, guess
+from app.importing.mapping import Columns, ImportOptions, guess, has_column
 from app.importing.presets import Preset, by_columns, by_first_line, with_preset
 from app.importing.rows import BadRow, Row, row_maker
 from app.importing.streams import open_bytes
@@ -90,6 +90,9 @@ def _detect(
     seen = present
     if not file.header and not items:
         seen = _with_nested(path, file, present, options.columns.get("events", "events"))
+    for wanted in options.where:
+        if not has_column(wanted.column, seen):
+            raise UserError(f"--where {wanted}: the file has no column {wanted.column}; it has {', '.join(seen)}")
     preset = preset or by_columns(seen, options, items=items)
     if preset is not None:
         options = with_preset(options, preset)

@@ -141,6 +141,13 @@ def test_condition_that_cannot_be_understood_is_refused(where: str) -> None:
         condition(where)
 
 
+def test_condition_on_a_column_that_the_file_lacks_is_refused(log: Path) -> None:
+    with pytest.raises(
+        UserError, match="--where ratng>=4: the file has no column ratng; it has user, item, ts, rating"
+    ):
+        read(log, "user,item,ts,rating\nu,i,1700000000,5\n", event_type="view", where=(condition("ratng>=4"),))
+
+
 def test_short_event_id_says_how_to_do_without_it(log: Path) -> None:
     (bad,) = read(log, "event_id,user,item,ts,type\n1,u,i,1700000000,view\n")
     assert isinstance(bad, BadRow)
