@@ -90,7 +90,7 @@ class FeatureWriter:
         self._keys = features.ItemKeys()
         self._generation = ServingGeneration()
         self.thins_pairs = False
-        """Set by the consumer while it is behind."""
+        """Set by the consumer while it is behind. It takes no samples for the learner then, either."""
 
     async def apply(self, incoming: Sequence[Incoming], *, onto: Applied | None = None) -> Applied:
         """Adds to `onto` what is committed, so that it is known there even if the rest fails."""
@@ -218,7 +218,9 @@ class FeatureWriter:
             # Of before an erasure. The same event may have been sent again since, and that one counts.
             await features.unconsume(connection, list(fresh_ids))
         samples: list[RankingSample] = []
-        sampler = None if self._sampler is None else self._sampler.for_batch(len(fresh))
+        sampler = None
+        if self._sampler is not None and not self.thins_pairs:
+            sampler = self._sampler.for_batch(len(fresh))
         onto = Fold(pairs=PairTerms(model, thinned=self.thins_pairs))
         folded = await _fold_in_chunks(fresh, stored, model, sampler, samples, onto)
         histories = await _encode_in_chunks(folded.histories)

@@ -21,6 +21,7 @@ from app.adapters.postgres import Database
 from app.core.batch_size import BatchSize
 from app.core.brake import Brake
 from app.core.messages import WatchMessage
+from app.core.pacing import interval_sec
 from app.core.thinning import Thinning
 from app.errors import DependencyDown, TooLarge, UserError, describe
 from app.supervisor import Progress, wait_for_stop
@@ -38,6 +39,8 @@ _log = structlog.get_logger(__name__)
 
 # How often a consumer that holds a batch says that it does.
 _TURN_SEC: Final = 1.0
+# The client fetches no more of a partition while it has messages of it.
+_GATHER_SEC: Final = 0.02
 _EVENT_LAG: Final = metrics.CONSUMER_EVENT_LAG.labels().observe
 _WATCH_TO_FEATURE: Final = metrics.WATCH_TO_FEATURE.labels().observe
 
@@ -88,6 +91,7 @@ class FeatureConsumer:
         self._late = late
         self._log = _log.bind(member=member)
         self._subscription: Subscription | None = None
+        self._began_at, self._began_with = 0.0, 0
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         outage = Outage()
@@ -122,6 +126,8 @@ class FeatureConsumer:
             timeout_ms=self._options.poll_timeout_ms, max_records=self._options.max_poll_records
         )
         if polled.next_offsets:
+            polled = await self._gather(subscription, polled, stop)
+        if polled.next_offsets:
             incoming = self._read(polled)
             applied = await self._apply(subscription, polled, incoming, stop, progress)
             if applied is None:
@@ -134,6 +140,18 @@ class FeatureConsumer:
         await subscription.observe()
         self._follow_lag(subscription.waiting)
         return len(polled.records)
+
+    async def _gather(self, subscription: Subscription, polled: Polled, stop: asyncio.Event) -> Polled:
+        """Adds what comes until it is time for the next batch, the batch is full, or the process is to stop."""
+        largest = self._options.max_poll_records
+        begins_at = self._began_at + interval_sec(self._began_with)
+        while (left := begins_at - time.monotonic()) > 0 and len(polled.records) < largest:
+            if polled.unreadable is not None or await wait_for_stop(stop, min(left, _GATHER_SEC)):
+                break
+            more = await subscription.poll(timeout_ms=0, max_records=largest - len(polled.records))
+            polled = polled.followed_by(more)
+        self._began_at, self._began_with = time.monotonic(), len(polled.records)
+        return polled
 
     def _follow_lag(self, waiting: int) -> None:
         if self._thinning.follow(waiting):

@@ -16,6 +16,14 @@ class Polled(Struct, frozen=True):
     generation: int
     unreadable: Unreadable | None = None
 
+    def followed_by(self, more: "Polled") -> "Polled":
+        """Both as one. After a reassignment `more` alone: what was polled before is read again, here or by another."""
+        if more.generation != self.generation:
+            return more
+        return Polled(
+            self.records + more.records, self.next_offsets | more.next_offsets, self.generation, more.unreadable
+        )
+
 
 class Offsets:
     """One assignment after another. `generation` counts them: records polled in one are not committed in the next."""
@@ -54,8 +62,10 @@ class Offsets:
         self._unchecked.clear()
 
     def took(self, first_offsets: Mapping[TopicPartition, int], next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Records were polled: from `first_offsets` up to, and without, `next_offsets`."""
-        self._in_hand = dict(first_offsets)
+        """Records were polled, maybe after others that are in hand: from `first_offsets` up to, and without,
+        `next_offsets`.
+        """
+        self._in_hand = {**first_offsets, **self._in_hand}
         self._next |= next_offsets
 
     def settled(self) -> None:

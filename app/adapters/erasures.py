@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from app.adapters import changes, features, sessions, sql
+from app.adapters.arrays import joined_texts
 from app.adapters.postgres import Database
 from app.core.erasure import LastErasure
 
@@ -95,7 +96,7 @@ async def unfinished(connection: "Connection") -> list[Erasure]:
 
 async def last(connection: "Connection", user_ids: Collection[str]) -> dict[str, LastErasure]:
     """The last erasure of those of the users who were erased. After their histories are locked."""
-    rows = await connection.fetch(_SQL["last"], list(user_ids))
+    rows = await connection.fetch(_SQL["last"], joined_texts(user_ids))
     return {user_id: LastErasure(number, erased_ms) for user_id, number, erased_ms in rows}
 
 

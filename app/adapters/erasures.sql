@@ -10,7 +10,7 @@ DELETE FROM user_history WHERE user_id = $1;
 -- name: last
 SELECT user_id, number, (extract(EPOCH FROM erased_at) * 1000)::bigint AS erased_ms
 FROM user_erasures
-WHERE user_id = ANY ($1::text[]);
+WHERE user_id = ANY (string_to_array($1, chr(31), ''));
 
 -- name: writers
 -- The transactions that write rows of users now. A statement locks its tables before it reads anything, so whoever may

@@ -7,12 +7,11 @@ each in key order, so any number of consumers may share the work without deadloc
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from app.adapters import sql
+from app.adapters.arrays import joined_texts, number_array
 from app.adapters.history_cache import Versioned
 from app.core.history import NO_HISTORY, History, decode_history
 from app.core.item_table import SUMS
@@ -104,7 +103,7 @@ class ItemKeys:
 
 async def consume(connection: "Connection", event_ids: Sequence[str]) -> set[str]:
     """Writes the dedupe rows; returns the ids that are new."""
-    return {row[0] for row in await connection.fetch(_SQL["consume"], event_ids)}
+    return {row[0] for row in await connection.fetch(_SQL["consume"], joined_texts(event_ids))}
 
 
 async def unconsume(connection: "Connection", event_ids: Sequence[str]) -> None:
@@ -114,13 +113,13 @@ async def unconsume(connection: "Connection", event_ids: Sequence[str]) -> None:
 
 async def lock_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:
     """Locks the histories of these users until the transaction ends, increments their versions, and returns them."""
-    rows = await connection.fetch(_SQL["lock_histories"], user_ids)
+    rows = await connection.fetch(_SQL["lock_histories"], joined_texts(user_ids))
     return {user_id: Versioned(version, history) for user_id, version, history in rows}
 
 
 async def write_histories(connection: "Connection", histories: Mapping[str, bytes]) -> None:
     """Writes histories locked by `lock_histories`."""
-    await connection.execute(_SQL["write_histories"], list(histories), list(histories.values()))
+    await connection.execute(_SQL["write_histories"], joined_texts(histories), list(histories.values()))
 
 
 async def add_to_items(
@@ -149,9 +148,9 @@ async def add_to_items(
     ]
     await connection.execute(
         _SQL["add_to_items"],
-        [keys[item_id] for item_id in deltas],
-        list(deltas),
-        *map(list, zip(*rows, strict=True)),
+        number_array([keys[item_id] for item_id in deltas]),
+        joined_texts(deltas),
+        *map(number_array, zip(*rows, strict=True)),
         *model.popularity_half_lives_ms,
     )
 
@@ -159,7 +158,8 @@ async def add_to_items(
 async def add_to_pairs(connection: "Connection", pairs: "FoldedPairs", keys: Mapping[str, int]) -> None:
     key_of = np.array([keys[item_id] for item_id in pairs.ids])
     await connection.execute(
-        _SQL["add_to_pairs"], *map(_array, (key_of[pairs.one], key_of[pairs.other], *pairs.sums.T))
+        _SQL["add_to_pairs"],
+        *(number_array(numbers.tolist()) for numbers in (key_of[pairs.one], key_of[pairs.other], *pairs.sums.T)),
     )
 
 
@@ -209,13 +209,6 @@ async def read_popular(connection: "Connection", limit: int, category: str | Non
 def _floats(sent: bytes) -> Values:
     """From what `float8send` makes."""
     return np.frombuffer(sent, ">f8").astype(np.float64)
-
-
-def _array(numbers: NDArray[np.float64] | NDArray[np.int64]) -> str:
-    """Numbers as a Postgres array literal. asyncpg checks each element of a list for nesting, which costs more than the
-    rest of sending a pair.
-    """
-    return f"{{{msgspec.json.encode(numbers.tolist())[1:-1].decode()}}}"
 
 
 def history_of(stored: Versioned | None) -> History:

@@ -1,7 +1,7 @@
 -- name: consume
 -- The dedupe rows. A second transaction with the same ids waits here for the first, and then finds them taken.
 INSERT INTO feature_event_consumed (event_id)
-SELECT * FROM unnest($1::text[]) AS e (event_id) ORDER BY event_id
+SELECT * FROM unnest(string_to_array($1, chr(31), '')) AS e (event_id) ORDER BY event_id
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id;
 
@@ -11,14 +11,14 @@ DELETE FROM feature_event_consumed WHERE event_id = ANY ($1::text[]);
 -- name: lock_histories
 -- One statement creates missing rows, locks all of them in key order, and reads them.
 INSERT INTO user_history (user_id)
-SELECT * FROM unnest($1::text[]) AS u (user_id) ORDER BY user_id
+SELECT * FROM unnest(string_to_array($1, chr(31), '')) AS u (user_id) ORDER BY user_id
 ON CONFLICT (user_id) DO UPDATE SET version = user_history.version + 1
 RETURNING user_id, version, history;
 
 -- name: write_histories
 UPDATE user_history AS h
 SET history = n.history, updated_at = now()
-FROM unnest($1::text[], $2::bytea[]) AS n (user_id, history)
+FROM unnest(string_to_array($1, chr(31), ''), $2::bytea[]) AS n (user_id, history)
 WHERE h.user_id = n.user_id;
 
 -- name: create_items
@@ -38,9 +38,10 @@ INSERT INTO item_stats AS s (
 )
 SELECT *
 FROM unnest(
-    $1::integer[], $2::text[], $3::bigint[], $4::float8[], $5::float8[], $6::float8[], $7::float8[], $8::float8[],
-    $9::float8[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-    $16::bigint[], $17::bigint[]
+    $1::text::integer[], string_to_array($2, chr(31), ''), $3::text::bigint[], $4::text::float8[], $5::text::float8[],
+    $6::text::float8[], $7::text::float8[], $8::text::float8[], $9::text::float8[], $10::text::bigint[],
+    $11::text::bigint[], $12::text::bigint[], $13::text::bigint[], $14::text::bigint[], $15::text::bigint[],
+    $16::text::bigint[], $17::text::bigint[]
 ) AS d (
     item_key, item_id, popular_ms, popular_hours, popular_day, popular_week, frequency, returns, events, users,
     first_ms, impressions, views, clicks, purchases, watches, watch_ms

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from app.adapters import sql
+from app.adapters.arrays import joined_texts, number_array
 from app.core.events import Record
 
 if TYPE_CHECKING:
@@ -63,16 +64,16 @@ async def _insert(connection: "Connection", rows: Sequence[Record]) -> "list[asy
     """Inserts those whose ids are not taken. Their ids, each with the number of the last erasure."""
     found: list[asyncpg.Record] = await connection.fetch(
         _SQL["insert_events"],
-        [r.event_id for r in rows],
-        [r.event_type for r in rows],
-        [r.user_id for r in rows],
-        [r.session_id for r in rows],
-        [r.request_id for r in rows],
-        [r.ts_ms for r in rows],
+        joined_texts([r.event_id for r in rows]),
+        joined_texts([r.event_type for r in rows]),
+        joined_texts([r.user_id for r in rows]),
+        joined_texts([r.session_id for r in rows]),
+        joined_texts([r.request_id or "" for r in rows]),
+        number_array([r.ts_ms for r in rows]),
         [r.content_hash for r in rows],
-        [r.payload for r in rows],
-        [r.topic for r in rows],
-        [r.traceparent for r in rows],
+        joined_texts([r.payload for r in rows]),
+        joined_texts([r.topic for r in rows]),
+        joined_texts([r.traceparent or "" for r in rows]),
     )
     return found
 

@@ -9,8 +9,9 @@ WITH last_erasure AS (
 submitted AS (
     SELECT *
     FROM unnest(
-        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::text[], $9::text[],
-        $10::text[]
+        string_to_array($1, chr(31), ''), string_to_array($2, chr(31), ''), string_to_array($3, chr(31), ''), string_to_array($4, chr(31), ''),
+        string_to_array($5, chr(31), ''), $6::text::bigint[], $7::bytea[], string_to_array($8, chr(31), ''), string_to_array($9, chr(31), ''),
+        string_to_array($10, chr(31), '')
     ) WITH ORDINALITY AS s (
         event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload, topic, traceparent, position
     )

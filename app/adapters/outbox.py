@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from app.adapters import sql
+from app.adapters.arrays import number_array
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -60,7 +61,7 @@ async def claim_batch(connection: "Connection", limit: int, *, after_id: int = 0
 
 
 async def delete_published(connection: "Connection", ids: Sequence[int]) -> None:
-    await connection.execute(_SQL["delete_published"], ids)
+    await connection.execute(_SQL["delete_published"], number_array(ids))
 
 
 async def reschedule(connection: "Connection", rows: Sequence[Reschedule]) -> None:

@@ -15,7 +15,7 @@ FOR UPDATE SKIP LOCKED;
 SELECT set_config('idle_in_transaction_session_timeout', $1, true);
 
 -- name: delete_published
-DELETE FROM event_outbox WHERE id = ANY ($1::bigint[]);
+DELETE FROM event_outbox WHERE id = ANY ($1::text::bigint[]);
 
 -- name: reschedule
 -- $2: seconds until the next try, NULL for a row that is dead now.

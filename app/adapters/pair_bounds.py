@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
 from app.adapters import sql
+from app.adapters.arrays import number_array
 from app.core.model import Model
 from app.core.neighbours import Values, evidence
 from app.core.pair_bounds import ItemEnd, JudgedPairs, judge_pairs
@@ -77,9 +77,9 @@ async def prune(connection: "Connection", item: CrowdedItem, pruned: NDArray[np.
         return 0
     status: str = await connection.execute(
         _SQL["delete"],
-        _array([item.key] * len(others)),
-        _array(others.tolist()),
-        _array(item.sums[pruned, _WEIGHT].tolist()),
+        number_array([item.key] * len(others)),
+        number_array(others.tolist()),
+        number_array(item.sums[pruned, _WEIGHT].tolist()),
     )
     return int(status.removeprefix("DELETE "))
 
@@ -87,8 +87,3 @@ async def prune(connection: "Connection", item: CrowdedItem, pruned: NDArray[np.
 async def set_floors(connection: "Connection", floors: Mapping[int, float]) -> None:
     """By item key."""
     await connection.execute(_SQL["set_floors"], list(floors), list(floors.values()))
-
-
-def _array(numbers: Sequence[float]) -> str:
-    """As a Postgres array literal, which costs asyncpg less than a list; JSON gives a float back as it is."""
-    return f"{{{msgspec.json.encode(numbers)[1:-1].decode()}}}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from app.adapters import sql
+from app.adapters.arrays import joined_texts, number_array
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -26,9 +27,9 @@ async def remember(connection: "Connection", sessions: Mapping[str, Session]) ->
     """Stores new sessions that are young enough. In key order, after all other features, to avoid deadlocks."""
     await connection.execute(
         _SQL["remember"],
-        list(sessions),
-        [session.user_id for session in sessions.values()],
-        [session.started_ms for session in sessions.values()],
+        joined_texts(sessions),
+        joined_texts([session.user_id for session in sessions.values()]),
+        number_array([session.started_ms for session in sessions.values()]),
         _YOUNG_MS,
     )
 

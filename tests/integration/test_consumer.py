@@ -212,6 +212,47 @@ async def test_the_lag_is_measured_while_a_batch_waits_for_postgres(
     assert counted(metrics.CONSUMER_LAG, topic=topic) == 0  # whoever reads the partition next tells its lag
 
 
+async def test_messages_of_a_busy_time_gather_until_the_batch_is_full_or_the_consumer_stops(
+    opened: Database, pool: Pool, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.consumer.interval_sec", lambda messages: 600.0 if messages else 0.0)
+    options = ConsumerOptions(
+        group=f"{topic_prefix}group",
+        poll_timeout_ms=50,
+        max_poll_records=6,
+        max_retries_per_message=1,
+        statement_timeout_sec=5.0,
+        topics=topics(topic_prefix),
+    )
+    consumer = FeatureConsumer(opened, None, kafka_options(kafka), options, LateFeatures())
+    producer = Producer({"bootstrap.servers": kafka})
+    topic = topic_prefix + TOPIC_INTERACTIONS
+
+    def send(number: int) -> None:
+        producer.produce(topic, message(f"event-{number:04d}"), key="ann", partition=number % 2)
+        producer.flush(10.0)
+
+    async def batches() -> list[int]:
+        counts = "SELECT count(*) FROM feature_event_consumed GROUP BY xmin::text ORDER BY min(consumed_at)"
+        return [row[0] for row in await pool.fetch(counts)]
+
+    async def first() -> bool:
+        return await batches() == [1]
+
+    async def second() -> bool:
+        return await batches() == [1, 6]
+
+    async with running(consumer) as progress:
+        await until(_assigned(progress))
+        send(0)
+        await until(first)
+        for number in range(1, 7):
+            send(number)
+        await until(second)
+        send(7)
+    assert await batches() in ([1, 6, 1], [1, 6])  # the last one may not have arrived
+
+
 def _assigned(progress: Progress) -> Any:
     async def check() -> bool:
         return progress.detail == _READS_ALL

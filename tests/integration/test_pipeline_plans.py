@@ -14,15 +14,15 @@ NOW: Final = datetime.now(UTC)
 # Statement → its arguments. All of these are run for each batch, or every few seconds.
 STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "claim": (outbox._SQL["claim_batch"], (100, 0)),
-    "delete published": (outbox._SQL["delete_published"], ([1, 2, 3],)),
+    "delete published": (outbox._SQL["delete_published"], ("{1,2,3}",)),
     "reschedule": (outbox._SQL["reschedule"], ([1, 2], [1.0, None], ["a", "b"])),
     "outbox backlog": (outbox._SQL["backlog"], (100,)),
     "dead letter backlog": (dead_letters._SQL["backlog"], (100,)),
     "item keys": (features._SQL["item_keys"], (["item-1", "item-2"],)),
-    "write histories": (features._SQL["write_histories"], (["user-1"], [b""])),
+    "write histories": (features._SQL["write_histories"], ("user-1", [b""])),
     "read histories": (features._SQL["read_histories"], (["user-1"],)),
     "neighbours": (features._SQL["read_neighbours"], (["item-1"], 100, 0.4, 0.6, 1.0)),
-    "last erasures": (erasures._SQL["last"], (["user-1", "user-2"],)),
+    "last erasures": (erasures._SQL["last"], ("user-1\x1fuser-2",)),
     "unfinished erasures": (erasures._SQL["unfinished"], (10.0, 100)),
     "events of an erased user": (erasures._SQL["delete_events"], ("u1", 1, NOW, 100)),
     "uncounted events": (uncounted._SQL["uncounted"], (NOW - timedelta(days=1), NOW, [], 100)),

@@ -59,3 +59,20 @@ def test_offsets_of_an_earlier_assignment_are_forgotten() -> None:
     offsets.took({ONE: 3}, {ONE: 9})
     offsets.assigned([ONE])
     assert offsets.starts({ONE: 2}) == {ONE: 2}
+
+
+def test_batch_that_grows_is_in_hand_from_its_first_record() -> None:
+    offsets = Offsets()
+    offsets.took({ONE: 3}, {ONE: 9})
+    offsets.took({ONE: 9, TWO: 5}, {ONE: 12, TWO: 6})
+    assert offsets.in_hand == {ONE: 3, TWO: 5}
+
+
+def test_two_polls_are_one_batch_up_to_the_later_offsets() -> None:
+    first, second = Polled(["a", "b"], {ONE: 9, TWO: 2}, 1), Polled(["c"], {ONE: 10}, 1)
+    assert first.followed_by(second) == Polled(["a", "b", "c"], {ONE: 10, TWO: 2}, 1)
+
+
+def test_records_polled_before_a_rebalance_are_dropped_for_those_after_it() -> None:
+    first, second = Polled(["a", "b"], {ONE: 9}, 1), Polled(["a"], {ONE: 8}, 2)
+    assert first.followed_by(second) is second
