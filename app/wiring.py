@@ -159,9 +159,9 @@ class Service:
         strict = self._settings.online_cache_strict_backend and "api" in self._settings.role
         return "required" if strict and self._switch.backend == "redis" else "degrades"
 
-    async def _confirm_epoch(self, redis: str) -> bytes:
+    async def _confirm_epoch(self, redis: str, went_back: bool) -> bytes:
         async with self._database.connection() as connection:
-            return await cache_epoch.confirm(connection, redis)
+            return await cache_epoch.confirm(connection, redis, went_back=went_back)
 
     async def _probe_postgres(self) -> None:
         await self._database.probe()

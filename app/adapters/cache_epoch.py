@@ -29,11 +29,16 @@ async def renew(connection: "Connection") -> bytes:
     return epoch
 
 
-async def confirm(connection: "Connection", redis: str) -> bytes:
+async def confirm(connection: "Connection", redis: str, *, went_back: bool) -> bytes:
     """The epoch while `redis` and this Postgres are those that it was made for; otherwise a new one for them.
 
-    `redis` identifies the server and its data. Raises `DependencyDown` when another process made one meanwhile.
+    `redis` identifies the server and its data. `went_back`: it holds older data than before; the epoch is a new one in
+    any case. Raises `DependencyDown` when another process made one meanwhile.
     """
+    if went_back:
+        await renew(connection)
+        metrics.CACHE_EPOCHS.labels("redis").inc()
+        _log.info("cache_epoch", changed=["redis"], redis=redis)
     row = await connection.fetchrow(_SQL["confirm"], redis)
     if row is None:
         raise DependencyDown("postgres", "the cache epoch changed meanwhile")

@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 from app import metrics
 from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, OwnLog, Settled, Versioned
 from app.adapters.redis_client import open_redis
+from app.adapters.redis_scripts import ADD_RECORDS, COUNT_PROBE, WRITE_NEWER
 from app.core import cache_entry, own_writes
 from app.core.breaker import Breaker
 from app.errors import DependencyDown, describe
@@ -29,6 +30,7 @@ _HISTORIES: Final = "reco:history.v3:"
 # The number in the head of an entry is that of the user's last erasure; the own writes follow.
 _OWN_WRITES: Final = "reco:own.v1:"
 _PROBE: Final = "reco:history.probe"
+_PROBES: Final = "reco:history.probes"
 # Of the release before 0.2.0. It reads these after a rollback, so a history that changes is removed there.
 _FORMER: Final = "reco:history:"
 
@@ -39,70 +41,6 @@ _TRUST_SEC: Final = 1.0
 # A new process has a new run id; other data in the same process, after REPLICAOF, have a new replication id.
 _RUN_ID: Final = re.compile(rb"\brun_id:(\w+)")
 _REPLICATION_ID: Final = re.compile(rb"\bmaster_replid:(\w+)")
-
-# Writes each key unless it holds a newer version of the same epoch. A key that holds another type is overwritten.
-# Comparing the bytes of versions compares numbers. In the same step own writes go: those of counted events, and those
-# of before the user's last erasure. A log remembers its number, for the writes that come late.
-# KEYS: that of a history and that of own writes, for each user. ARGV: milliseconds to live, then for each user a value,
-# a former key, the keys of counted events, and the number of an erasure.
-_WRITE_NEWER: Final = """
-local none = string.rep('\\0', 8)
-for i = 1, #KEYS, 2 do
-  local key, own = KEYS[i], KEYS[i + 1]
-  local value, former, counted, erased = ARGV[2 * i], ARGV[2 * i + 1], ARGV[2 * i + 2], ARGV[2 * i + 3]
-  local held = redis.pcall('GETRANGE', key, 0, 23)
-  if type(held) ~= 'string' or string.sub(held, 1, 16) ~= string.sub(value, 1, 16)
-    or string.sub(held, 17) <= string.sub(value, 17, 24) then
-    redis.call('SET', key, value, 'PX', ARGV[1])
-  end
-  redis.pcall('UNLINK', former)
-  local log = (counted ~= '' or erased ~= '') and redis.pcall('GET', own)
-  if type(log) ~= 'string' or string.sub(log, 1, 16) ~= string.sub(value, 1, 16) then
-    log = erased ~= '' and string.sub(value, 1, 16) .. none
-  end
-  if log then
-    local last, done, left, at = string.sub(log, 17, 24), {}, {}, 25
-    if erased > last then
-      last = erased
-    end
-    for j = 1, #counted, 8 do
-      done[string.sub(counted, j, j + 7)] = true
-    end
-    while at + 1 <= #log do
-      local after = at + 2 + 256 * string.byte(log, at) + string.byte(log, at + 1)
-      if not done[string.sub(log, at + 2, at + 9)] and string.sub(log, at + 10, at + 13) >= string.sub(last, 5) then
-        left[#left + 1] = string.sub(log, at, after - 1)
-      end
-      at = after
-    end
-    if #left == 0 and last == none then
-      redis.call('UNLINK', own)
-    else
-      redis.call('SET', own, string.sub(log, 1, 16) .. last .. table.concat(left), 'PX', ARGV[1])
-    end
-  end
-end
-"""
-
-# Adds records to each key, and drops the oldest beyond the bound. What is of another epoch, or no string, is replaced.
-# ARGV: milliseconds to live, an empty entry of the epoch, the most bytes, then the records of each key.
-_ADD_RECORDS: Final = """
-for i, key in ipairs(KEYS) do
-  local log = redis.pcall('GET', key)
-  if type(log) ~= 'string' or #log < 24 or string.sub(log, 1, 16) ~= string.sub(ARGV[2], 1, 16) then
-    log = ARGV[2]
-  end
-  log = log .. ARGV[3 + i]
-  local at, most = 25, tonumber(ARGV[3])
-  while #log - at >= most do
-    at = at + 2 + 256 * string.byte(log, at) + string.byte(log, at + 1)
-  end
-  if at > 25 then
-    log = string.sub(log, 1, 24) .. string.sub(log, at)
-  end
-  redis.call('SET', key, log, 'PX', ARGV[1])
-end
-"""
 
 
 class _Server(Struct, frozen=True):
@@ -123,7 +61,8 @@ class _Trust(Struct, frozen=True):
 class RedisHistoryCache:
     """`probe` has to be called twice a second: without it nothing is read. A breaker skips Redis while it fails.
 
-    `confirm` returns the epoch that belongs to an identified Redis, or raises `DependencyDown`.
+    `confirm` returns the epoch that belongs to an identified Redis, a new one if that has gone back in time, or raises
+    `DependencyDown`.
     """
 
     def __init__(
@@ -133,17 +72,19 @@ class RedisHistoryCache:
         key_prefix: str,
         ttl_sec: float,
         timeout_sec: float,
-        confirm: Callable[[str], Awaitable[bytes]],
+        confirm: Callable[[str, bool], Awaitable[bytes]],
     ) -> None:
         self._key_prefix = key_prefix
         self._ttl_ms = int(ttl_sec * 1000)
         self._confirm = confirm
         self._breaker = Breaker()
         self._trust: _Trust | None = None
+        self._probes = 0
+        """The last count of probes. A Redis that returns a lower one holds older data, though its ids are the same."""
         self._run_ids: WeakKeyDictionary[AbstractConnection, str] = WeakKeyDictionary()
         self._redis: Redis = open_redis(url, timeout_sec=timeout_sec, on_connect=self._shake_hands)
-        self._write_newer = self._redis.register_script(_WRITE_NEWER)
-        self._add_records = self._redis.register_script(_ADD_RECORDS)
+        self._write_newer = self._redis.register_script(WRITE_NEWER)
+        self._add_records = self._redis.register_script(ADD_RECORDS)
 
     async def get_many(self, user_ids: Sequence[str]) -> CachedHistories:
         trust = self._trust
@@ -191,23 +132,26 @@ class RedisHistoryCache:
         """Writes as the consumer does, identifies the server, and confirms the epoch. Raises `DependencyDown`."""
         started = time.monotonic()
         try:
-            server = await self._identify_writable()
+            server, probes = await self._identify_writable()
         except (RedisError, OSError) as error:
             self._trust = None
             # Others of the pool may lead to a process that ended, or to a master that is none any more.
             await self._redis.connection_pool.disconnect(inuse_connections=False)
             raise self._failed(error) from error
         self._worked()
+        went_back = probes <= self._probes
         try:
             async with asyncio.timeout(_CONFIRM_SEC):
-                epoch = await self._confirm(f"{server.run_id} {server.replication_id}")
+                epoch = await self._confirm(f"{server.run_id} {server.replication_id}", went_back)
         except (DependencyDown, TimeoutError) as error:
-            # Without Postgres nothing changes that this server's entries could miss.
-            held = self._trust if self._trust is not None and self._trust.server == server else None
+            # Without Postgres nothing changes that this server's entries could miss, unless it has lost some.
+            known = self._trust is not None and self._trust.server == server and not went_back
+            held = self._trust if known else None
             self._trust = held and _Trust(held.epoch, server, started + _TRUST_SEC)
             if isinstance(error, TimeoutError) or self._trust is None:
                 raise DependencyDown("redis", "Postgres has not confirmed the cache epoch") from error
         else:
+            self._probes = probes
             self._trust = _Trust(epoch, server, started + _TRUST_SEC)
 
     async def close(self) -> None:
@@ -228,21 +172,23 @@ class RedisHistoryCache:
             values: list[bytes | None] = await connection.read_response()
             return values
 
-    async def _identify_writable(self) -> _Server:
+    async def _identify_writable(self) -> tuple[_Server, int]:
+        """The server, and how many probes its data have seen."""
         key = self._key_prefix + _PROBE
         empty = cache_entry.encode(_NO_EPOCH, 0, b"")
         async with self._connection() as connection:
             await connection.send_packed_command(
                 connection.pack_commands(
                     [
-                        ("EVAL", _WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, b"", b""),
+                        ("EVAL", WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, b"", b""),
+                        ("EVAL", COUNT_PROBE, 1, self._key_prefix + _PROBES, self._ttl_ms),
                         ("INFO", "server"),
                         ("INFO", "replication"),
                     ]
                 )
             )
-            answers = [await connection.read_response(disconnect_on_error=True) for _ in range(3)]
-            return _Server(_found(_RUN_ID, answers[1]), _found(_REPLICATION_ID, answers[2]))
+            answers = [await connection.read_response(disconnect_on_error=True) for _ in range(4)]
+            return _Server(_found(_RUN_ID, answers[2]), _found(_REPLICATION_ID, answers[3])), int(answers[1])
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:

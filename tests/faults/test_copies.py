@@ -1,7 +1,8 @@
-"""The copies of histories that a process keeps for outages: never one of an erased user."""
+"""Copies of histories: those that a process keeps for outages, and those of a snapshot that is loaded into Redis."""
 
 import httpx
 import pytest
+import redis
 
 from app.devstack import Stack
 from tests.faults.roles import role
@@ -17,8 +18,7 @@ def test_user_erased_by_another_process_just_before_an_outage(
     patient |= {"DB_STATEMENT_TIMEOUT_MS": "30000", "DB_CONNECT_TIMEOUT_SEC": "30", "HTTP_REQUEST_TIMEOUT_SEC": "30"}
     with running(patient) as first, running(role(patient, "api")) as second:
         for user in ("ann", "bob"):
-            event = {"user_id": user, "session_id": f"of {user}", "item_id": "tent", "event_type": "purchase"}
-            assert first.client.post("/event", json=event).status_code == 202
+            takes(first, user, "tent")
         for service in (first, second):
             for user in ("ann", "bob"):
                 eventually(lambda service=service, user=user: repeated(service, user) == {"tent"}, 20, first.describe)
@@ -36,6 +36,29 @@ def test_user_erased_by_another_process_just_before_an_outage(
         for service in (first, second):
             eventually(lambda service=service: service.status("/readyz") == 200, 30.0, service.describe)
             assert repeated(service, "bob") == set()
+
+
+def test_an_old_snapshot_loaded_into_a_running_redis(environment: dict[str, str], redis_url: str) -> None:
+    """Ann has gone on since, and Bob was erased."""
+    with running({**environment, "EXPLORATION_SHARE": "0"}) as service, redis.Redis.from_url(redis_url) as cache:
+        for user in ("ann", "bob"):
+            takes(service, user, "tent")
+            eventually(lambda user=user: repeated(service, user) == {"tent"}, 20, service.describe)
+        snapshot = {key: cache.dump(key) for key in cache.keys("*")}
+        takes(service, "ann", "pen")
+        assert service.client.delete("/users/bob").status_code == 200
+        eventually(lambda: repeated(service, "ann") == {"tent", "pen"}, 20, service.describe)
+        assert repeated(service, "bob") == set()
+        for key, value in snapshot.items():
+            cache.restore(key, 0, value, replace=True)
+        eventually(lambda: repeated(service, "ann") == {"tent", "pen"}, 5, service.describe)
+        eventually(lambda: repeated(service, "bob") == set(), 5, service.describe)
+        assert service.metric("reco_online_cache_epochs_total", reason="redis") >= 1
+
+
+def takes(service: Service, user_id: str, item_id: str) -> None:
+    event = {"user_id": user_id, "session_id": f"of {user_id}", "item_id": item_id, "event_type": "purchase"}
+    assert service.client.post("/event", json=event).status_code == 202
 
 
 def asked(service: Service, user_id: str) -> httpx.Response:

@@ -118,6 +118,24 @@ async def test_a_redis_that_was_a_replica_for_a_moment_starts_anew(opened: Datab
             assert await held(cache) == {}
 
 
+async def test_an_old_snapshot_loaded_into_a_running_redis_starts_anew(opened: Database, redis_url: str) -> None:
+    """The process and its replication id stay: only the count of probes tells, to each process."""
+    async with caching(opened, redis_url) as cache, caching(opened, redis_url) as other:
+        with redis.Redis.from_url(redis_url) as raw:
+            await cache.probe()
+            await cache_epoch.write_through(opened, cache, ANN)
+            assert await held(cache) == await held(other) == ANN
+            snapshot = {key: raw.dump(key) for key in raw.keys("*")}
+            await cache_epoch.write_through(opened, cache, {"ann": Versioned(6, b"six")})
+            assert (await held(cache)).keys() == (await held(other)).keys() == {"ann"}
+            for key, value in snapshot.items():
+                raw.restore(key, 0, value, replace=True)
+            assert await held(other) == {}
+            assert await held(cache) == {}
+            await cache_epoch.write_through(opened, cache, {"ann": Versioned(6, b"six")})
+            assert await held(cache) == await held(other) == {"ann": Versioned(6, b"six")}
+
+
 async def test_a_promoted_replica_is_another_server(opened: Database, own: Stack, stack: Stack) -> None:
     with own_redis(stack) as other:
         async with caching(opened, own.redis_url) as cache, caching(opened, other.redis_url) as of_other:
@@ -215,11 +233,11 @@ async def test_a_restored_table_is_another_postgres(opened: Database, pool: Pool
 async def test_a_postgres_that_is_away_leaves_the_same_redis_readable(opened: Database, redis_url: str) -> None:
     away = False
 
-    async def confirm(server: str) -> bytes:
+    async def confirm(server: str, went_back: bool) -> bytes:
         if away:
             raise DependencyDown("postgres", "away")
         async with opened.connection() as connection:
-            return await cache_epoch.confirm(connection, server)
+            return await cache_epoch.confirm(connection, server, went_back=went_back)
 
     async with caching(opened, redis_url, confirm=confirm) as cache, caching(opened, redis_url, confirm=confirm) as new:
         await cache.probe()
@@ -239,7 +257,7 @@ async def test_a_history_that_changes_is_removed_where_an_older_release_would_re
         with redis.Redis.from_url(redis_url) as raw:
             raw.set("reco:history:ann", "old")
             await cache_epoch.write_through(opened, cache, ANN)
-            assert raw.keys("*") == [b"reco:history.v3:ann"]
+            assert raw.keys("*:ann") == [b"reco:history.v3:ann"]
 
 
 async def test_a_history_read_before_a_new_epoch_is_not_added_to_it(
@@ -268,5 +286,5 @@ async def test_a_user_whom_no_cache_knows_is_read_from_postgres_and_added(
             assert raw.keys("*") == []
             await cache.probe()
             assert not (await histories.of("ann", None, MODEL)).entries
-            assert raw.keys("*") == [b"reco:history.v3:ann"]
+            assert raw.keys("*:ann") == [b"reco:history.v3:ann"]
         await histories.close()

@@ -13,9 +13,9 @@ from app.adapters.redis_histories import RedisHistoryCache
 async def caching(opened: Database, redis_url: str, **changes: Any) -> AsyncIterator[RedisHistoryCache]:
     """A cache that has not been probed."""
 
-    async def confirm(server: str) -> bytes:
+    async def confirm(server: str, went_back: bool) -> bytes:
         async with opened.connection() as connection:
-            return await cache_epoch.confirm(connection, server)
+            return await cache_epoch.confirm(connection, server, went_back=went_back)
 
     options: dict[str, Any] = {"key_prefix": "", "ttl_sec": 60.0, "timeout_sec": 2.0, "confirm": confirm}
     cache = RedisHistoryCache(redis_url, **{**options, **changes})
