@@ -145,6 +145,7 @@ def test_postgres_back_with_histories_of_before(
         acquaint(service)
         takes(service, "ann", "tent")
         eventually(lambda: brought(service, "ann") == {"stove"}, describe=service.describe)
+        await_counted(service, database_url)
         with psycopg.connect(database_url, autocommit=True) as database:
             backup = history_of(database, "ann")
         for _ in range(5):
@@ -203,6 +204,7 @@ def test_an_erasure_whose_process_died_before_the_cache(
         acquaint(service)
         takes(service, "ann", "tent")
         eventually(lambda: brought(service, "ann") == {"stove"}, describe=service.describe)
+        await_counted(service, database_url)
         with psycopg.connect(database_url) as database:
             database.execute("DELETE FROM user_history WHERE user_id = 'ann'")
             database.execute("INSERT INTO user_erasures (user_id, erased_at, unfinished) VALUES ('ann', now(), TRUE)")

@@ -49,6 +49,10 @@ def test_an_old_snapshot_loaded_into_a_running_redis(environment: dict[str, str]
         assert service.client.delete("/users/bob").status_code == 200
         eventually(lambda: repeated(service, "ann") == {"tent", "pen"}, 20, service.describe)
         assert repeated(service, "bob") == set()
+        # A process tells a snapshot that is older than its last probe.
+        probes = f"{environment['KAFKA_TOPIC_PREFIX']}reco:history.probes"
+        counted = int(cache.get(probes))
+        eventually(lambda: int(cache.get(probes)) > counted, describe=service.describe)
         for key, value in snapshot.items():
             cache.restore(key, 0, value, replace=True)
         eventually(lambda: repeated(service, "ann") == {"tent", "pen"}, 5, service.describe)
