@@ -1,5 +1,5 @@
 // An empty service: three steps, each green as it happens; and a tour once there is something to see.
-import { html } from "./kit.js";
+import { html, Component } from "./kit.js";
 
 export function FirstVisit({ session, begun }) {
   const origin = location.href.replace(/console.*$/, "");
@@ -16,4 +16,30 @@ export function FirstVisit({ session, begun }) {
     <ol class="steps">${steps.map(step => html`<li class=${step.done ? "done" : ""}>
       <strong>${step.title}</strong>${" "}<span class=${step.done ? "good" : "quiet"}>${step.done ? "✓ done" : "still to do"}</span>
       ${!step.done && html`<p>${step.text}</p><pre tabindex="0">${step.code}</pre>`}</li>`)}</ol></section>`;
+}
+
+const STOPS = [
+  ["live", "The flow: events go from the API through the outbox and Kafka to the features. Each box changes in place."],
+  ["try", "Pick a user: their history, and the list they get. Each place says why it is there."],
+  ["try", "Press View or Buy beside an item: a second later the list has changed."],
+  ["measure", "What was shown and clicked, by source and by variant, with intervals."],
+  ["model", "Which weights serve, and how good they are beside popularity alone."],
+];
+
+export class Tour extends Component {
+  go(stop) {
+    this.setState({ stop });
+    if (stop !== null) location.hash = this.stops()[stop][0];
+  }
+
+  stops() { return STOPS.filter(([view]) => this.props.views.includes(view)); }
+
+  render(_, { stop = null }) {
+    const stops = this.stops();
+    if (stop === null) return html`<button class="plain" onClick=${() => this.go(0)}>Take the tour</button>`;
+    const last = stop >= stops.length - 1;
+    return html`<p class="notice row tour" role="status"><span>${stop + 1} of ${stops.length}. ${stops[stop][1]}</span>
+      ${!last && html`<button onClick=${() => this.go(stop + 1)}>Next</button>`}
+      <button class="plain" onClick=${() => this.go(null)}>End the tour</button></p>`;
+  }
 }

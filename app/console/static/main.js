@@ -1,5 +1,6 @@
 // Signs in, and shows the view that the address names.
 import { html, render, Component, call, get, Problem } from "./kit.js";
+import { Tour } from "./first.js";
 import { VIEWS } from "./views.js";
 
 class SignIn extends Component {
@@ -50,7 +51,7 @@ class Console extends Component {
       <h1>Reco</h1>
       <nav aria-label="Views">${allowed.map(({ name, title }) => html`<a href=${"#" + name}
         aria-current=${name === shown.name ? "page" : undefined}>${title}</a>`)}</nav>
-      <div class="who small"><a href="docs">API</a>${session.keys
+      <div class="who small"><${Tour} views=${allowed.map(({ name }) => name)} /><a href="docs">API</a>${session.keys
         ? html`<span class="quiet">${session.name}</span><button class="plain" onClick=${onSignOut}>Sign out</button>`
         : html`<span class="quiet">no keys are set</span>`}</div>
     </header>

@@ -1,4 +1,4 @@
-"""A service with its keys and a browser, for all tests of the console."""
+"""A service with its keys for the tests of each module, which leave events and dead letters in it, and the checker."""
 
 import secrets
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return axe_script(tmp_path_factory.mktemp("axe"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def console(stack: Stack, template_database: str, redis_base_url: str) -> Iterator[Service]:
     prefix = f"console-{secrets.token_hex(3)}."
     with cloned_database(stack, template_database) as database_url:

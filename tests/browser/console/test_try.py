@@ -48,6 +48,12 @@ def test_key_that_only_reads_sees_no_button_that_fails(console: Service, browser
     fill(tab, "input[name=user]", "user-0")
     press(tab, "Enter")
     await_text(tab, "A boots")
-    assert tab.run("[...document.querySelectorAll('nav a')].map(link => link.innerText)") == ["Live", "Try", "Ranking"]
+    assert tab.run("[...document.querySelectorAll('nav a')].map(link => link.innerText)") == [
+        "Live",
+        "Try",
+        "Merchandise",
+        "Measure",
+        "Ranking",
+    ]
     assert tab.run("[...document.querySelectorAll('main button')].map(button => button.innerText)") == ["Show"]
     assert not shown(tab, "[aria-label^=History], [role=alert], select")
