@@ -27,6 +27,9 @@ COVERAGE: Final = (
     else {}
 )
 
+# A process that coverage is taken in ranks and learns many times slower.
+_PATIENCE: Final = 4.0 if COVERAGE else 1.0
+
 T = TypeVar("T")
 
 
@@ -142,7 +145,7 @@ def eventually(
     check: Callable[[], T], within_sec: float = 15.0, describe: Callable[[], object] = lambda: "no more is known"
 ) -> T:
     """What `check` returns as soon as it is true; fails when the deadline passes. A condition, not a duration."""
-    deadline = time.monotonic() + within_sec
+    deadline = time.monotonic() + within_sec * _PATIENCE
     while True:
         if result := check():
             return result
