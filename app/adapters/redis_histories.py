@@ -31,6 +31,7 @@ _HISTORIES: Final = "reco:history.v3:"
 _OWN_WRITES: Final = "reco:own.v1:"
 _PROBE: Final = "reco:history.probe"
 _PROBES: Final = "reco:history.probes"
+_PROBES_TTL_MS: Final = 86_400_000
 # Of the release before 0.2.0. It reads these after a rollback, so a history that changes is removed there.
 _FORMER: Final = "reco:history:"
 
@@ -90,11 +91,11 @@ class RedisHistoryCache:
         trust = self._trust
         if trust is None:
             raise DependencyDown("redis", "not used until it takes a write")
+        trusted = time.monotonic() <= trust.until
         keys = [*map(self._key, user_ids), *map(self._own_key, user_ids)]
         values = await self._ask(self._read(keys, trust.server.run_id))
         if values is None:
             return CachedHistories({}, None)
-        trusted = time.monotonic() <= trust.until
         histories: dict[str, Versioned] = {}
         own: dict[str, OwnLog] = {}
         for user_id, value, log in zip(user_ids, values, values[len(user_ids) :], strict=False):
@@ -181,7 +182,7 @@ class RedisHistoryCache:
                 connection.pack_commands(
                     [
                         ("EVAL", WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, b"", b""),
-                        ("EVAL", COUNT_PROBE, 1, self._key_prefix + _PROBES, self._ttl_ms),
+                        ("EVAL", COUNT_PROBE, 1, self._key_prefix + _PROBES, _PROBES_TTL_MS),
                         ("INFO", "server"),
                         ("INFO", "replication"),
                     ]

@@ -40,7 +40,7 @@ def test_requests_outlast_a_lock_that_exceeds_every_default_time(world: World) -
             ask(
                 world.database_url,
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
-                "wait_event_type = 'Lock' AND query ILIKE '%insert into events%'",
+                "wait_event_type = 'Lock' AND query LIKE '%last_erasure%'",
             )
         )
 
