@@ -200,6 +200,7 @@ class Subscription:
             _log.warning("topic_recreated", topic=partition.topic, partition=partition.partition, read_from=offset)
             self._client.seek(partition, offset)
         self._offsets.admitted(plan.resumed)
+        self._observed_at = 0.0  # how much waits in these is known after the next batch
         self._client.resume(*partitions)
 
     async def _read_topic_ids(self, names: Sequence[str]) -> dict[str, str]:

@@ -80,7 +80,9 @@ async def run(*command: str | Path, folder: Path) -> tuple[int, str]:
 @pytest.fixture
 async def generated(document: Path, tmp_path: Path) -> AsyncIterator[ModuleType]:
     generator = Path(sys.executable).with_name("openapi-python-client")
-    options = ("--meta", "none", "--fail-on-warning", "--output-path", PACKAGE)
+    config = tmp_path / "reco.yaml"
+    config.write_text("content_type_overrides: {application/x-ndjson: text/plain}")  # as docs/api.md says
+    options = ("--config", config, "--meta", "none", "--fail-on-warning", "--output-path", PACKAGE)
     code, said = await run(generator, "generate", "--path", document, *options, folder=tmp_path)
     assert (code, said.strip()) == (0, f"Generating {PACKAGE}")
     with importable(tmp_path):

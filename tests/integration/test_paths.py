@@ -52,7 +52,7 @@ async def test_an_erasure_reaches_the_named_user_alone(settings: Settings) -> No
 
 @pytest.mark.parametrize(
     "target",
-    ["/metrics/", "//metrics", "/%6detrics", "/Metrics", "/users", "/%75sers/bob", "//users/bob", "/items//", "/docs/"],
+    ["/metrics/", "//metrics", "/%6detrics", "/Metrics", "/Users", "/%75sers/bob", "//users/bob", "/items//", "/docs/"],
 )
 async def test_another_spelling_of_a_path_is_not_found(settings: Settings, target: str) -> None:
     async with serving(settings) as client:

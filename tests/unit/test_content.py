@@ -15,7 +15,7 @@ from app.core.history import NO_HISTORY, Entry, History
 from app.core.item_index import ItemIndex
 from app.core.needs import AlikeTo
 from app.core.profile import Profile
-from app.core.recommendation import Recommendation, RecommendationRequest
+from app.core.recommendation import Recommendation, RecommendationRequest, ScoreParts
 from app.core.signals import LANDMARK_MS, Kind
 from app.core.weights import FIXED
 from tests.support.serving_store import Store, answer, bought, ids, sources
@@ -199,7 +199,7 @@ def test_an_item_without_events_is_recommended_to_a_user_of_its_category() -> No
     assert place.why == (
         "Hardly anybody knows it yet; its category, tags or title are like those of what this one bought: tent."
     )
-    assert isinstance(place.parts, serving.ScoreParts)
+    assert isinstance(place.parts, ScoreParts)
     assert place.parts.features["content"] > 0.0
 
 

@@ -14,7 +14,7 @@ export class TryView extends Component {
   constructor({ session }) {
     super();
     this.may = scope => session.scopes.includes(scope);
-    this.state = { users: [], variants: [], user: "", compared: "", lists: [], history: null, busy: false };
+    this.state = { users: [], variants: [], user: "", typed: "", compared: "", lists: [], history: null, busy: false };
     this.sessionId = `console-${Math.random().toString(36).slice(2, 12)}`;
   }
 
@@ -24,7 +24,8 @@ export class TryView extends Component {
     try {
       this.setState({ users: await users, variants: await variants });
       const asked = decodeURIComponent(location.hash.split("/")[1] || "") || this.state.users[0]?.user_id;
-      if (asked) this.pick(asked);
+      // Not over what somebody typed meanwhile.
+      if (asked && !this.state.typed) this.pick(asked);
     } catch (error) {
       this.setState({ error });
     }
@@ -33,7 +34,7 @@ export class TryView extends Component {
   componentWillUnmount() { this.left = true; }
 
   async pick(user) {
-    this.setState({ user, lists: [], history: null, said: "" });
+    this.setState({ user, typed: user, lists: [], history: null, said: "" });
     await this.load(user);
   }
 
@@ -104,11 +105,11 @@ export class TryView extends Component {
     this.setState({ compared }, () => this.load());
   }
 
-  render(_, { users, variants, user, compared, lists, history, said, error, busy }) {
+  render(_, { users, variants, user, typed, compared, lists, history, said, error, busy }) {
     return html`<div class="stack"><h2>Try</h2>
       <form class="card row" onSubmit=${event => this.submit(event)}>
-        <label>User <input name="user" list="users" required maxlength="128" value=${user} autocomplete="off"
-          ref=${input => { this.field = input; }} /></label>
+        <label>User <input name="user" list="users" required maxlength="128" value=${typed} autocomplete="off"
+          onInput=${event => this.setState({ typed: event.target.value })} ref=${input => { this.field = input; }} /></label>
         <datalist id="users">${users.map(({ user_id }) => html`<option value=${user_id} />`)}</datalist>
         ${variants.length > 0 && html`<label>Beside it, the variant <select name="compared" value=${compared}
           onChange=${event => this.compare(event.target.value)}><option value="">none</option>${variants.map(name =>
