@@ -19,10 +19,12 @@ COPY workers workers
 COPY migrations migrations
 RUN /opt/backend/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
  && python -m pip --python /opt/reco/bin/python install --no-deps dist/reco-*.whl \
+ && find /opt/reco -name '*.py' -exec touch -d "@$(date +%s)" {} + \
  && /opt/reco/bin/python -m compileall -q /opt/reco
 # The root of a container is read-only: what is not compiled here, each start would compile. For any processor, as the
-# image may start on another one than it was built on.
-RUN NUMBA_CPU_NAME=generic /opt/reco/bin/python -c "import app.core.accumulators, app.core.pairing, app.core.vsknn"
+# image may start on another one than it was built on. What is compiled is known by the time of its source, of which a
+# layer keeps the seconds. Without `-I` the copy in this folder would be compiled.
+RUN NUMBA_CPU_NAME=generic /opt/reco/bin/python -I -c "import app.core.accumulators, app.core.pairing, app.core.vsknn"
 
 FROM python:${PYTHON_VERSION}-slim
 ARG VERSION=dev
