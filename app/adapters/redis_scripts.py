@@ -66,7 +66,7 @@ for i, key in ipairs(KEYS) do
 end
 """
 
-# Counts the probes of all processes. A count that is no number begins anew. ARGV: milliseconds to live.
+# Counts the probes of all processes. What is not a number is replaced. ARGV: milliseconds to live.
 COUNT_PROBE: Final = """
 local count = redis.pcall('INCRBY', KEYS[1], 1)
 if type(count) ~= 'number' then

@@ -28,7 +28,7 @@ async def page_of(
 ) -> tuple[Recommendation, str | UnsetType]:
     """A page and the cursor of the next one. `rank` makes a list of what was not shown; `rest` is what comes behind it.
 
-    Without a cursor (`asked` None) the list has no pages. Raises `InvalidInput` for a cursor that is none.
+    Without a cursor (`asked` None) the list has no pages. Raises `InvalidInput` for text that is not a cursor.
     """
     if asked is None:
         return await rank(request), UNSET

@@ -1,4 +1,4 @@
-"""Notices when one user has most of a log's rows: a guest account, a bot, or a column that is no user."""
+"""Notices when one user has most of a log's rows: a guest account, a bot, or a column that does not name users."""
 
 from collections import Counter
 from collections.abc import Iterable

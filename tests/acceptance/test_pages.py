@@ -1,16 +1,13 @@
 """Pages by cursor: all of the catalogue, no item twice, over a running service."""
 
-import secrets
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 
 from app.devstack import Stack
-from app.devstack.ports import choose
-from tests.support.database import cloned_database
 from tests.support.service import Service, eventually, running
-from tests.support.topics import delete_topics
+from tests.support.shared_environment import shared_environment
 
 _ITEMS: Final = [f"item-{number:04}" for number in range(2_600)]
 
@@ -18,23 +15,10 @@ _ITEMS: Final = [f"item-{number:04}" for number in range(2_600)]
 @pytest.fixture(scope="module")
 def service(stack: Stack, template_database: str, redis_base_url: str) -> Iterator[Service]:
     """More items than a fallback list has; the first hundred are popular, one is hidden, and Ann has two."""
-    prefix = f"pages-{secrets.token_hex(3)}."
-    with cloned_database(stack, template_database) as database_url:
-        environment = {
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_PORT": str(choose()),
-            "DATABASE_URL": database_url,
-            "ONLINE_CACHE_REDIS_URL": redis_base_url,
-            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": prefix,
-            "KAFKA_TOPIC_PARTITIONS": "2",
-            "EXPLORATION_SHARE": "0",
-            "SHUTDOWN_GRACE_SEC": "0",
-        }
-        with running(environment) as service:
-            have_items(service)
-            yield service
-        delete_topics(stack.kafka_bootstrap_servers, prefix)
+    environment = shared_environment(stack, template_database, redis_base_url, "pages", EXPLORATION_SHARE="0")
+    with environment as settings, running(settings) as service:
+        have_items(service)
+        yield service
 
 
 def have_items(service: Service) -> None:

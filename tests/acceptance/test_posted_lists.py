@@ -1,17 +1,14 @@
 """POST /reco, /rank and /reco/batch, on one running service."""
 
 import json
-import secrets
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 
 from app.devstack import Stack
-from app.devstack.ports import choose
-from tests.support.database import cloned_database
 from tests.support.service import Service, eventually, running
-from tests.support.topics import delete_topics
+from tests.support.shared_environment import shared_environment
 
 _FILMS: Final = [f"film-{number:02}" for number in range(30)]
 
@@ -19,23 +16,10 @@ _FILMS: Final = [f"film-{number:02}" for number in range(30)]
 @pytest.fixture(scope="module")
 def service(stack: Stack, template_database: str, redis_base_url: str) -> Iterator[Service]:
     """Users who watch film n go on to film n + 1, for each even n; `film-29` is hidden."""
-    prefix = f"posted-{secrets.token_hex(3)}."
-    with cloned_database(stack, template_database) as database_url:
-        environment = {
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_PORT": str(choose()),
-            "DATABASE_URL": database_url,
-            "ONLINE_CACHE_REDIS_URL": redis_base_url,
-            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": prefix,
-            "KAFKA_TOPIC_PARTITIONS": "2",
-            "EXPLORATION_SHARE": "0",
-            "SHUTDOWN_GRACE_SEC": "0",
-        }
-        with running(environment) as service:
-            have_films(service)
-            yield service
-        delete_topics(stack.kafka_bootstrap_servers, prefix)
+    environment = shared_environment(stack, template_database, redis_base_url, "posted", EXPLORATION_SHARE="0")
+    with environment as settings, running(settings) as service:
+        have_films(service)
+        yield service
 
 
 def have_films(service: Service) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,10 +17,8 @@ import segment.analytics.client as segment
 
 from app.core import keys
 from app.devstack import Stack
-from app.devstack.ports import choose
-from tests.support.database import cloned_database
 from tests.support.service import Service, eventually, running
-from tests.support.topics import delete_topics
+from tests.support.shared_environment import shared_environment
 
 WRITE, WRITE_TOKEN = keys.make("shop", ["write"], "w" * 43)
 READ, READ_TOKEN = keys.make("front", ["read"], "r" * 43)
@@ -46,23 +43,16 @@ analytics.closeAndFlush();
 @pytest.fixture(scope="module")
 def service(stack: Stack, template_database: str, redis_base_url: str) -> Iterator[Service]:
     """One for all tests of this module; each has a user of its own."""
-    prefix = f"segment-{secrets.token_hex(3)}."
-    with cloned_database(stack, template_database) as database_url:
-        environment = {
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_PORT": str(choose()),
-            "DATABASE_URL": database_url,
-            "ONLINE_CACHE_REDIS_URL": redis_base_url,
-            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": prefix,
-            "KAFKA_TOPIC_PARTITIONS": "2",
-            "SHUTDOWN_GRACE_SEC": "0",
-            "API_KEYS": f"{WRITE.entry()},{READ.entry()}",
-            "SEGMENT_EVENTS": json.dumps(RULES),
-        }
-        with running(environment) as service:
-            yield service
-        delete_topics(stack.kafka_bootstrap_servers, prefix)
+    environment = shared_environment(
+        stack,
+        template_database,
+        redis_base_url,
+        "segment",
+        API_KEYS=f"{WRITE.entry()},{READ.entry()}",
+        SEGMENT_EVENTS=json.dumps(RULES),
+    )
+    with environment as settings, running(settings) as service:
+        yield service
 
 
 def stored(service: Service, user_id: str) -> list[tuple[str, str]]:

@@ -1,7 +1,6 @@
 """The client of `clients/javascript`, built by npm; a shop whose pages use it; and a browser."""
 
 import json
-import secrets
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,9 +15,8 @@ from app.devstack import Stack
 from app.devstack.ports import choose
 from tests.browser.shop import KEY, PAGE, SOURCE, TOKEN, npm
 from tests.support.chromium import PROGRAM, Chromium, chromium
-from tests.support.database import cloned_database
 from tests.support.service import Service, running
-from tests.support.topics import delete_topics
+from tests.support.shared_environment import shared_environment
 
 
 @pytest.fixture(scope="package")
@@ -54,25 +52,21 @@ def environment_of_shop(
     stack: Stack, template_database: str, redis_base_url: str, pages: str, built: Path
 ) -> Iterator[dict[str, str]]:
     """Settings of a service on a port of its own, to which a page of its own sends."""
-    prefix = f"javascript-{secrets.token_hex(3)}."
     port = choose()
     script = PAGE.replace("URL_OF_SERVICE", json.dumps(f"http://127.0.0.1:{port}")).replace("KEY", json.dumps(TOKEN))
     (built / "dist" / f"{port}.html").write_text(script)
-    with cloned_database(stack, template_database) as database_url:
-        yield {
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_PORT": str(port),
-            "DATABASE_URL": database_url,
-            "ONLINE_CACHE_REDIS_URL": redis_base_url,
-            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": prefix,
-            "KAFKA_TOPIC_PARTITIONS": "2",
-            "SHUTDOWN_GRACE_SEC": "0",
-            "API_KEYS": KEY.entry(),
-            "API_KEYS_IN_QUERY": "true",
-            "CORS_ALLOW_ORIGINS": pages,
-        }
-        delete_topics(stack.kafka_bootstrap_servers, prefix)
+    environment = shared_environment(
+        stack,
+        template_database,
+        redis_base_url,
+        "javascript",
+        HTTP_PORT=str(port),
+        API_KEYS=KEY.entry(),
+        API_KEYS_IN_QUERY="true",
+        CORS_ALLOW_ORIGINS=pages,
+    )
+    with environment as settings:
+        yield settings
 
 
 @pytest.fixture(scope="module")

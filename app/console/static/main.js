@@ -33,7 +33,7 @@ class Console extends Component {
     super();
     this.state = { view: viewOf(location.hash) };
     this.follow = () => {
-      // The link that skips the navigation goes to #main, which is no view.
+      // The link that skips the navigation goes to #main, which is not a view.
       if (location.hash === "#main") { document.getElementById("main").focus(); return; }
       this.setState({ view: viewOf(location.hash) }, () => document.getElementById("main").focus());
     };

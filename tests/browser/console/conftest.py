@@ -1,17 +1,14 @@
 """A service with its keys for the tests of each module, which leave events and dead letters in it, and the checker."""
 
-import secrets
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from app.devstack import Stack
-from app.devstack.ports import choose
 from tests.browser.console.looking import OPS, OPS_TOKEN, VIEWER, axe_script
-from tests.support.database import cloned_database
 from tests.support.service import Service, running
-from tests.support.topics import delete_topics
+from tests.support.shared_environment import shared_environment
 
 
 @pytest.fixture(scope="package")
@@ -21,23 +18,16 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def console(stack: Stack, template_database: str, redis_base_url: str) -> Iterator[Service]:
-    prefix = f"console-{secrets.token_hex(3)}."
-    with cloned_database(stack, template_database) as database_url:
-        environment = {
-            "HTTP_HOST": "127.0.0.1",
-            "HTTP_PORT": str(choose()),
-            "DATABASE_URL": database_url,
-            "ONLINE_CACHE_REDIS_URL": redis_base_url,
-            "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": prefix,
-            "KAFKA_TOPIC_PARTITIONS": "2",
-            "SHUTDOWN_GRACE_SEC": "0",
-            "API_KEYS": f"{OPS.entry()},{VIEWER.entry()}",
-            "VARIANTS": '[{"name": "bolder", "share": 0.1, "weights": {"popular_week": 2}}]',
-        }
-        with running(environment) as service:
-            yield service
-        delete_topics(stack.kafka_bootstrap_servers, prefix)
+    environment = shared_environment(
+        stack,
+        template_database,
+        redis_base_url,
+        "console",
+        API_KEYS=f"{OPS.entry()},{VIEWER.entry()}",
+        VARIANTS='[{"name": "bolder", "share": 0.1, "weights": {"popular_week": 2}}]',
+    )
+    with environment as settings, running(settings) as service:
+        yield service
 
 
 @pytest.fixture
