@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.core import segment_rules, variants
+from app.core.database_url import check_database_url
 from app.core.field_errors import field_error_of
 from app.core.segment_rules import NamedRule
-from app.core.server_urls import check_database_url, check_redis_url
+from app.core.server_urls import check_redis_url
 from app.core.variants import Variant
 from app.errors import UserError
 

@@ -14,6 +14,7 @@ import asyncpg
 from msgspec import Struct
 
 from app.adapters import features, sql
+from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import is_outage, reason_of
 from app.core.history import History, decode_history, encode_history
 from app.core.model import Model
@@ -52,8 +53,7 @@ async def connection(url: str, *, building: bool = False) -> AsyncIterator["Conn
     Errors of an outage are raised as `DependencyDown`.
     """
     try:
-        opened = await asyncpg.connect(
-            url,
+        opened = await Connector(url).connect(
             timeout=_CONNECT_SEC,
             command_timeout=_STATEMENT_SEC,
             server_settings={

@@ -12,13 +12,15 @@ from contextlib import contextmanager, nullcontext
 from importlib import resources
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 import psycopg
 import yoyo
+from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends import DatabaseBackend
 from yoyo.migrations import Migration, MigrationList
 
+from app.core.database_url import for_libpq
 from app.errors import DependencyDown, UserError, describe
 
 # Beside the package `app` wherever that is installed, and not a folder `migrations` that a working folder may have.
@@ -60,7 +62,7 @@ def connect(database_url: str) -> psycopg.Connection:
     """A connection in autocommit mode; the caller closes it. Raises `DependencyDown`."""
     try:
         # A database made without a locale reports SQL_ASCII; psycopg would then return bytes for text.
-        return psycopg.connect(database_url, autocommit=True, connect_timeout=5, client_encoding="utf8")
+        return psycopg.connect(for_libpq(database_url), autocommit=True, connect_timeout=5, client_encoding="utf8")
     except psycopg.OperationalError as error:
         raise DependencyDown("postgres", describe(error)) from error
     except psycopg.ProgrammingError as error:
@@ -127,6 +129,6 @@ def checksums(directory: Path) -> dict[str, str]:
 
 
 def _yoyo_url(database_url: str) -> str:
-    parts = urlsplit(database_url)
-    query = "&".join(part for part in (parts.query, "client_encoding=utf8") if part)
-    return parts._replace(scheme="postgresql+psycopg", query=query).geturl()
+    """yoyo takes the part for the host apart in its own way, for one host; parameters it hands on to libpq."""
+    parameters = {**conninfo_to_dict(for_libpq(database_url)), "client_encoding": "utf8"}
+    return f"postgresql+psycopg:///?{urlencode(parameters)}"

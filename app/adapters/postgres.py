@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from app import metrics
 from app.adapters import sql
+from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import error_kind, is_outage, is_too_large, reason_of
 from app.errors import DependencyDown, TooLarge, describe
 
@@ -61,7 +62,7 @@ class Database:
     """
 
     def __init__(self, url: str, options: PoolOptions) -> None:
-        self._url = url
+        self._connector = Connector(url)
         self._options = options
         self._pool: Pool | None = None
         self._is_open = asyncio.Event()
@@ -151,14 +152,14 @@ class Database:
 
     async def listen(self) -> "asyncpg.Connection[asyncpg.Record]":
         """A separate connection for LISTEN; the caller closes it."""
-        return await asyncpg.connect(self._url, **self._connect_options())
+        return await self._connector.connect(**self._connect_options())
 
     async def open(self) -> None:
         """Opens the pool unless it is open; raises `DependencyDown` while the server is away."""
         if self._pool is None:
             try:
                 self._pool = await asyncpg.create_pool(
-                    self._url,
+                    connect=self._connector.for_pool,
                     min_size=self._options.min_size,
                     max_size=self._options.max_size,
                     # Nothing changes session state on a pooled connection, so the reset round trip is skipped.
@@ -179,7 +180,9 @@ class Database:
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_SEC):
                 if self._probe_connection is None or self._probe_connection.is_closed():
-                    self._probe_connection = await asyncpg.connect(self._url, **self._connect_options())
+                    self._probe_connection = await self._connector.connect(
+                        **{**self._connect_options(), "timeout": _PROBE_TIMEOUT_SEC}
+                    )
                     self.sequences_checked = False
                 started = time.perf_counter()
                 read_only = await self._probe_connection.fetchval("SHOW transaction_read_only")

@@ -12,12 +12,14 @@ from redis.exceptions import RedisError
 
 from app.adapters import generations, schema_check
 from app.adapters.kafka import KafkaOptions, check_listening, describe_cluster, observe_topics
+from app.adapters.postgres_connect import Connector
 from app.checks import findings
 from app.checks.findings import Finding
 from app.core.generation import Unsupported, differences, model_of
 from app.errors import DependencyDown, describe
 
 _TIMEOUT_SEC: Final = 5.0
+_DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _POSTGRES_AT_LEAST: Final = 150_000
 _TABLES: Final = (
     "events",
@@ -44,15 +46,15 @@ async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
     """`pool_size`: connections that one process opens at most."""
     try:
         async with asyncio.timeout(_TIMEOUT_SEC):
-            connection = await asyncpg.connect(url, timeout=_TIMEOUT_SEC)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            connection = await Connector(url).connect(timeout=_TIMEOUT_SEC)
+    except (*_DRIVER_ERRORS, DependencyDown) as error:
         remedy = "check the host, port, user, password and database of DATABASE_URL, and that the server runs"
         yield Finding("FAIL", "postgres", describe(error), remedy)
         return
     try:
         async for finding in _postgres(connection, url, pool_size):
             yield finding
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, DependencyDown) as error:
+    except (*_DRIVER_ERRORS, DependencyDown) as error:
         yield Finding("FAIL", "postgres", describe(error), "see the server's log")
     finally:
         connection.terminate()

@@ -14,6 +14,7 @@ import psycopg
 from rich.console import Console
 
 from app.adapters import migrations
+from app.core.database_url import for_libpq
 from app.core.events import TOPICS
 from app.devstack import Stack
 from app.devstack.stack import default_folder
@@ -129,7 +130,7 @@ def _load_demo(database_url: str) -> None:
 
 def example_ids(database_url: str) -> tuple[str, str]:
     """A user and an item that are frequent among the stored events, for the examples; `u1` and `i1` without events."""
-    with psycopg.connect(database_url, connect_timeout=5) as connection:
+    with psycopg.connect(for_libpq(database_url), connect_timeout=5) as connection:
         row = connection.execute(
             "SELECT mode() WITHIN GROUP (ORDER BY user_id), mode() WITHIN GROUP (ORDER BY payload ->> 'item_id')"
             " FROM (SELECT user_id, payload FROM events WHERE user_id ~ '^[A-Za-z0-9_-]+$'"

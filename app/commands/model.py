@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from app.adapters import ranking_models
+from app.adapters.postgres_connect import Connector
 from app.adapters.ranking_models import NoSuchModel, RankingModel, ServedModel
 from app.commands.dead_rows import operator
 from app.commands.json_output import json_lines_option, json_option, write_json
 from app.core.named_weights import NamedWeights, checked
 from app.core.weights import FEATURES, SIZES
-from app.errors import UserError, describe
+from app.errors import DependencyDown, UserError, describe
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def _run(work: Callable[["Connection"], Awaitable[V]]) -> V:
     """Runs `work` on a connection to `DATABASE_URL`. Its errors are raised as `UserError`."""
 
     async def run() -> V:
-        connection = await asyncpg.connect(url, timeout=_TIMEOUT_SEC, command_timeout=_TIMEOUT_SEC)
+        connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, command_timeout=_TIMEOUT_SEC)
         try:
             return await work(connection)
         finally:
@@ -266,7 +267,7 @@ def _run(work: Callable[["Connection"], Awaitable[V]]) -> V:
         return asyncio.run(run())
     except asyncpg.UndefinedTableError as error:
         raise UserError("The schema does not exist yet, or is older: run `reco migrate` first.") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, DependencyDown) as error:
         raise UserError(f"Postgres: {describe(error)}. Check DATABASE_URL and that the server is up.") from error
 
 

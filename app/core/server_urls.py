@@ -23,14 +23,9 @@ _ENCODE: Final = (
 )
 
 
-def check_database_url(url: str) -> str:
-    """The URL itself. Raises `ValueError` that shows nothing of it."""
-    return _checked(url, ("postgresql", "postgres"), "expected postgresql://user:password@host:port/database")
-
-
 def check_redis_url(url: str) -> str:
     """The URL itself. Raises `ValueError` that shows nothing of it."""
-    found = _checked(url, ("redis", "rediss", "unix"), "expected redis://host:port/number, rediss://… or unix://…")
+    found = checked(url, ("redis", "rediss", "unix"), "expected redis://host:port/number, rediss://… or unix://…")
     if len(hosts(url)) > 1:
         raise ValueError("expected one host; the cache is one Redis")
     return found
@@ -43,7 +38,8 @@ def hosts(url: str) -> list[str]:
     return [host for host in found if host]
 
 
-def _checked(url: str, schemes: tuple[str, ...], expected: str) -> str:
+def checked(url: str, schemes: tuple[str, ...], expected: str) -> str:
+    """The URL itself, which every driver takes apart in the same way. Raises `ValueError` that shows nothing of it."""
     if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
         raise ValueError(expected)
     try:

@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import asyncpg
-
 from app.adapters.ingest import insert_events
 from app.adapters.kafka import KafkaOptions, TopicOptions, ensure_topics, start_producer
 from app.adapters.kafka_bounds import stop_producer
+from app.adapters.postgres_connect import Connector
 from app.core.events import Record
 from app.load.jobs import InsertRows, ProduceMessages
 from app.load.loops import LoopCounts, Window
@@ -141,7 +140,7 @@ async def _clients(database_url: str, count: int) -> AsyncIterator[list[Any]]:
     connections: list[Any] = []
     try:
         for _ in range(count):
-            connection = await asyncpg.connect(database_url, timeout=_TIMEOUT_SEC, command_timeout=_TIMEOUT_SEC)
+            connection = await Connector(database_url).connect(timeout=_TIMEOUT_SEC, command_timeout=_TIMEOUT_SEC)
             connections.append(connection)
         yield connections
     finally:

@@ -9,7 +9,7 @@ import psutil  # type: ignore[import-untyped]
 from redis import Redis
 
 from app.adapters import migrations
-from app.core import server_urls
+from app.core import database_url, server_urls
 from app.devstack import Stack, ports
 from app.devstack.folder import throwaway
 from app.devstack.guard import Guard
@@ -183,12 +183,16 @@ def refuse_other_hosts(environ: Mapping[str, str]) -> None:
                 )
 
 
+def _postgres_hosts(url: str) -> list[str]:
+    return [at.host for at in database_url.parse(url).hosts if not at.host.startswith("/")] if url else []
+
+
 def _kafka_hosts(servers: str) -> list[str]:
     return server_urls.hosts(f"kafka://{servers}")
 
 
 _HOSTS: Final = {
-    "DATABASE_URL": server_urls.hosts,
+    "DATABASE_URL": _postgres_hosts,
     "ONLINE_CACHE_REDIS_URL": server_urls.hosts,
     "KAFKA_BOOTSTRAP_SERVERS": _kafka_hosts,
 }

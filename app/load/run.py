@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
-from app.core.server_urls import check_database_url, check_redis_url
+from app.core.database_url import check_database_url
+from app.core.server_urls import check_redis_url
 from app.errors import UserError
 from app.load import jobs
 from app.load.bench import Bench

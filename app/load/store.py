@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from app.adapters import sql
+from app.core.database_url import for_libpq
 from app.errors import UserError, describe
 from app.load.endurance import TableSize
 from app.load.jobs import States
@@ -125,7 +126,8 @@ def _number(connection: Connection[tuple[int, ...]], statement: str) -> int:
 @contextmanager
 def _connected(database_url: str) -> Iterator[Connection[tuple[int, ...]]]:
     try:
-        with psycopg.connect(database_url, connect_timeout=_CONNECT_TIMEOUT_SEC, autocommit=True) as connection:
+        url = for_libpq(database_url)
+        with psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT_SEC, autocommit=True) as connection:
             yield connection
     except psycopg.OperationalError as error:
         raise UserError(f"Postgres cannot be asked: {describe(error)}") from error

@@ -229,6 +229,7 @@ async def test_a_database_in_use_is_never_filled(environment: dict[str, str]) ->
     ("name", "value"),
     [
         ("DATABASE_URL", "postgresql://reco:secret@db.example.com:5432/reco"),
+        ("DATABASE_URL", "postgresql:///reco?host=db.example.com"),
         ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092,kafka.example.com:9092"),
         ("ONLINE_CACHE_REDIS_URL", "redis://cache.example.com:6379/0"),
     ],

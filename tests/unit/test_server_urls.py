@@ -10,9 +10,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 from app.cli import main
-from app.core.server_urls import check_database_url, check_redis_url, hosts
+from app.core.database_url import check_database_url, for_libpq, parse
+from app.core.server_urls import check_redis_url
 from app.errors import UserError
 from app.settings import Settings
 
@@ -62,14 +64,16 @@ def test_password_as_it_is_reaches_every_driver_or_is_refused_unseen(password: s
     assert conninfo_to_dict(settings.database_url)["password"] == unquote(password)
     pool = redis.ConnectionPool.from_url(settings.online_cache_redis_url)
     assert pool.connection_kwargs["password"] == unquote(password)
-    assert hosts(settings.database_url) == ["db.example"]
+    address = parse(settings.database_url)
+    assert [str(host) for host in address.hosts] == ["db.example:5432"]
+    assert address.password == unquote(password)
 
 
 @given(passwords.filter(lambda text: "\x00" not in text))
 def test_encoded_password_reaches_every_driver(password: str) -> None:
     encoded = quote(password, safe="")
     url = check_database_url(f"postgresql://ann:{encoded}@db.example:5432/reco")
-    assert conninfo_to_dict(url)["password"] == password
+    assert conninfo_to_dict(url)["password"] == parse(url).password == password
     pool = redis.ConnectionPool.from_url(check_redis_url(f"redis://:{encoded}@cache.example/0"))
     assert pool.connection_kwargs["password"] == password
 
@@ -86,6 +90,65 @@ def test_encoded_password_reaches_every_driver(password: str) -> None:
 )
 def test_urls_of_every_shape_are_taken(url: str) -> None:
     assert check_database_url(url) == url
+
+
+HOSTS = ("db.example", "[::1]:6432", "a,b:7,c", "%2Frun%2Fpg:6", "", "?host=x,y&port=7", "?host=%2Frun")
+
+
+@pytest.mark.parametrize("netloc", HOSTS)
+def test_hosts_are_those_that_libpq_reads(netloc: str) -> None:
+    place, mark, query = netloc.partition("?")
+    url = f"postgresql://{place}/reco{mark}{query}"
+    theirs = conninfo_to_dict(url)
+    ours = parse(url)
+    names = [name or "localhost" for name in str(theirs.get("host", "localhost")).split(",")]
+    ports = [int(port or 5432) for port in str(theirs.get("port", "")).split(",")] * len(names)
+    if netloc:
+        assert [(at.host, at.port) for at in ours.hosts] == list(zip(names, ports, strict=False))
+    assert ours.database == theirs["dbname"]
+
+
+def test_of_several_hosts_every_driver_wants_the_one_that_takes_writes() -> None:
+    url = "postgresql://reco@a,b/reco"
+    assert parse(url).session == conninfo_to_dict(for_libpq(url))["target_session_attrs"] == "read-write"
+    chosen = f"{url}?target_session_attrs=any"
+    assert for_libpq(chosen) == chosen
+    assert parse(chosen).session == "any"
+    assert parse("postgresql://reco@a/reco").session == "any"
+
+
+def test_every_parameter_that_is_not_usable_is_named_at_once() -> None:
+    query = "sslmod=require&sslmode=no-verify&pool_size=5&schema=shop&nonsense=1&=1&port=70000&gssencmode=require"
+    with pytest.raises(ValueError, match="unknown parameter") as refused:
+        check_database_url(f"postgresql://reco@localhost/reco?{query}")
+    said = str(refused.value)
+    for part in (
+        "unknown parameter sslmod: did you mean sslmode?",
+        "sslmode: expected one of disable, allow, prefer, require, verify-ca, verify-full",
+        "pool_size is not supported: set DB_POOL_MAX_SIZE",
+        "schema is not supported: use options=-csearch_path%3DNAME",
+        "unknown parameter nonsense: remove it",
+        "a parameter after the ? has no name",
+        "gssencmode: expected one of disable, prefer",
+    ):
+        assert part in said
+    with pytest.raises(ValueError, match="port: expected a number"):
+        check_database_url("postgresql://reco@localhost/reco?port=70000")
+    with pytest.raises(ValueError, match="2 ports for 3 hosts"):
+        check_database_url("postgresql://reco@localhost/reco?host=a,b,c&port=1,2")
+
+
+def test_every_parameter_of_libpq_is_taken_or_refused_by_its_name() -> None:
+    for option in Conninfo.get_defaults():
+        name = option.keyword.decode()
+        value = {"port": "5432"}.get(name, "require" if name in ("sslmode", "channel_binding") else "prefer")
+        value = "any" if name == "target_session_attrs" else "random" if name == "load_balance_hosts" else value
+        said = ""
+        try:
+            check_database_url(f"postgresql://reco@localhost/reco?{name}={value}")
+        except ValueError as error:
+            said = str(error)
+        assert said == "" or f"parameter {name}" in said
 
 
 @pytest.mark.parametrize("url", ["redis://h", "rediss://:p@h:1/2", "unix:///tmp/redis.sock?db=1", "redis://[::1]:6379"])

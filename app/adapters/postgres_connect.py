@@ -1,0 +1,88 @@
+"""Connects asyncpg to what a URL of libpq says: its hosts in turn, each with its share of the time, and its files."""
+
+import random
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+
+from app.core.database_url import DatabaseAddress, DatabaseHost, for_asyncpg, parse
+from app.errors import DependencyDown, describe
+
+# What another host may do better. A refused password is none of it.
+_NEXT_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
+
+
+class Connector:
+    """Makes connections to one URL. The host that answered last is asked first.
+
+    asyncpg has one time limit for all hosts, so that a silent first one uses it up. It also has no word for the
+    certificates of the system, and no name for a file that is not there.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._address = parse(url)
+        hosts = list(self._address.hosts)
+        if self._address.shuffled:
+            random.shuffle(hosts)
+        self._hosts: list[DatabaseHost] = hosts
+
+    async def connect(self, *, timeout: float, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":  # noqa: ASYNC109
+        """A connection with these options of `asyncpg.connect`. `timeout`: seconds for all hosts together.
+
+        Raises errors of the driver, and `DependencyDown` for files of the URL that cannot be read.
+        """
+        arguments = {**_arguments(self._address), **options}
+        if not self._hosts:
+            return await asyncpg.connect(**arguments, timeout=timeout)
+        errors: list[tuple[DatabaseHost, BaseException]] = []
+        for session, host in self._attempts():
+            try:
+                place = {"host": host.host, "port": host.port, "target_session_attrs": session}
+                connection = await asyncpg.connect(**{**arguments, **place}, timeout=timeout / len(self._hosts))
+            except _NEXT_HOST as error:
+                errors.append((host, error))
+            else:
+                self._hosts.remove(host)
+                self._hosts.insert(0, host)
+                return connection  # type: ignore[no-any-return]
+        if len(self._hosts) == 1:
+            raise errors[-1][1]
+        told = {str(host): describe(error) for host, error in errors}
+        raise ConnectionError("; ".join(f"{host}: {text}" for host, text in told.items()))
+
+    async def for_pool(self, dsn: str | None = None, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        """What `asyncpg.create_pool` takes as `connect`; it has no URL of its own to give."""
+        return await self.connect(**options)
+
+    def _attempts(self) -> Iterator[tuple[str, DatabaseHost]]:
+        """Each host with what its session must be."""
+        preferred = self._address.session == "prefer-standby"
+        for session in ("standby", "any") if preferred else (self._address.session,):
+            for host in tuple(self._hosts):
+                yield session, host
+
+
+def _arguments(address: DatabaseAddress) -> dict[str, Any]:
+    for name, path in address.files.items():
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise DependencyDown("postgres", f"{name} of the database URL, {path}: {describe(error)}") from error
+    arguments: dict[str, Any] = {"dsn": for_asyncpg(address)}
+    for name in ("user", "password", "database"):
+        if (value := getattr(address, name)) is not None:
+            arguments[name] = value
+    if address.trusts_the_system:
+        arguments["ssl"] = _context(address)
+    return arguments
+
+
+def _context(address: DatabaseAddress) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if certificate := address.files.get("sslcert"):
+        password = address.parameters.get("sslpassword", "")
+        context.load_cert_chain(certificate, address.files.get("sslkey"), password=password)
+    return context

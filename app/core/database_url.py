@@ -1,0 +1,190 @@
+"""The URL of Postgres as people have it, and what it means for each driver.
+
+libpq (psycopg: migrations, commands) and asyncpg (the service) read the same URL in different ways: asyncpg takes a
+parameter that it does not know for a setting of the server, which then refuses the connection. Here each parameter of
+libpq is either written out for asyncpg, without meaning for it, or refused by its name.
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from msgspec import Struct
+
+from app.core.server_urls import checked
+
+_EXPECTED: Final = "expected postgresql://user:password@host:port/database"
+_ADDRESS: Final = ("host", "port", "dbname", "user", "password")
+# asyncpg reads these as libpq does.
+_FILES: Final = ("sslcert", "sslkey", "sslrootcert", "sslcrl")
+_TAKEN: Final = (
+    *("passfile", "sslmode", *_FILES, "sslpassword", "sslnegotiation", "ssl_min_protocol_version"),
+    *("ssl_max_protocol_version", "krbsrvname", "gsslib", "options"),
+)
+# Read here.
+_OURS: Final = ("target_session_attrs", "load_balance_hosts", "channel_binding", "ssl")
+# Without meaning for this service: it has settings or fixed values of its own for these, or the driver has nothing to
+# choose.
+_WITHOUT_MEANING: Final = (
+    *("application_name", "fallback_application_name", "client_encoding", "connect_timeout", "keepalives"),
+    *("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "gssencmode"),
+    *("gssdelegation", "sslcompression", "sslsni", "sslcertmode", "min_protocol_version", "max_protocol_version"),
+)
+_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "load_balance_hosts": ("disable", "random"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer"),
+    "ssl": ("true",),
+}
+# Parameters of other drivers, and those of libpq that asyncpg cannot follow.
+_INSTEAD: Final[Mapping[str, str]] = {
+    "hostaddr": "put the address in the place of the host",
+    "service": "put what the service file says into the URL",
+    "schema": "use options=-csearch_path%3DNAME",
+    "currentSchema": "use options=-csearch_path%3DNAME",
+    "search_path": "use options=-csearch_path%3DNAME",
+    "statement_timeout": "set DB_STATEMENT_TIMEOUT_MS",
+    "lock_timeout": "set DB_LOCK_TIMEOUT_MS",
+    "connection_limit": "set DB_POOL_MAX_SIZE",
+    "pool_size": "set DB_POOL_MAX_SIZE",
+    "pool_timeout": "set DB_CONNECT_TIMEOUT_SEC",
+}
+_NAME: Final = re.compile(r"\w{1,40}", re.ASCII)
+
+
+class DatabaseHost(Struct, frozen=True):
+    """`host` is a name, an address without brackets, or the folder of a socket."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class DatabaseAddress(Struct, frozen=True, kw_only=True):
+    """What a URL says. No `hosts`: the driver's default. `parameters`: those that asyncpg reads, in its words."""
+
+    hosts: tuple[DatabaseHost, ...]
+    user: str | None
+    password: str | None
+    database: str | None
+    session: str
+    """`target_session_attrs`; `read-write` for several hosts, unless the URL says another."""
+    shuffled: bool
+    """Whether the hosts are tried in an order of chance."""
+    parameters: Mapping[str, str]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that it names, by parameter."""
+        return {name: path for name in _FILES if (path := self.parameters.get(name)) and path != "system"}
+
+    @property
+    def trusts_the_system(self) -> bool:
+        """The server needs a certificate for its name, by an authority that this system trusts."""
+        return self.parameters.get("sslrootcert") == "system"
+
+
+def check_database_url(url: str) -> str:
+    """The URL itself. Raises `ValueError`, which names every parameter that is not usable and shows no value."""
+    parse(url)
+    return url
+
+
+def parse(url: str) -> DatabaseAddress:
+    """Raises `ValueError` as `check_database_url` does."""
+    checked(url, ("postgresql", "postgres"), _EXPECTED)
+    parts = urlsplit(url)
+    given = _parameters(parts.query)
+    login, _, netloc = parts.netloc.rpartition("@")
+    user, colon, password = login.partition(":")
+    parameters = {name: given[name] for name in _TAKEN if given.get(name)}
+    if given.get("ssl"):
+        parameters["sslmode"] = "require"
+    if given.get("channel_binding") == "require":
+        # asyncpg has no channel binding. What it guards from, a certificate for the server's name does too.
+        parameters["sslmode"] = "verify-full"
+        parameters.setdefault("sslrootcert", "system")
+    hosts = _hosts(netloc, given)
+    return DatabaseAddress(
+        hosts=hosts,
+        user=given.get("user") or unquote(user) or None,
+        password=given.get("password") or (unquote(password) if colon else "") or None,
+        database=given.get("dbname") or unquote(parts.path[1:]) or None,
+        session=given.get("target_session_attrs") or ("read-write" if len(hosts) > 1 else "any"),
+        shuffled=given.get("load_balance_hosts") == "random",
+        parameters=parameters,
+    )
+
+
+def for_libpq(url: str) -> str:
+    """The same for libpq, with our choice among several hosts."""
+    address = parse(url)
+    query = urlsplit(url).query
+    if len(address.hosts) < 2 or "target_session_attrs" in _parameters(query):
+        return url
+    return f"{url}{'&' if query else '?'}target_session_attrs={address.session}"
+
+
+def for_asyncpg(address: DatabaseAddress) -> str:
+    """The URL that carries the parameters; host, user, password and database are arguments of their own."""
+    query = "&".join(
+        f"{name}={quote(value, safe='')}"
+        for name, value in address.parameters.items()
+        if not (name == "sslrootcert" and address.trusts_the_system)
+    )
+    return f"postgresql://?{query}" if query else "postgresql://"
+
+
+def _parameters(query: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    errors = []
+    for part in filter(None, query.split("&")):
+        name, _, value = part.partition("=")
+        found[name] = unquote(value)
+        if error := _error(name, found[name]):
+            errors.append(error)
+    if errors:
+        raise ValueError("; ".join(dict.fromkeys(errors)))
+    return found
+
+
+def _error(name: str, value: str) -> str | None:
+    known = (*_ADDRESS, *_TAKEN, *_OURS, *_WITHOUT_MEANING)
+    if not _NAME.fullmatch(name):
+        return "a parameter after the ? has no name: expected name=value&name=value"
+    if name in _INSTEAD:
+        return f"parameter {name} is not supported: {_INSTEAD[name]}"
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        return f"unknown parameter {name}: " + (f"did you mean {near[0]}?" if near else "remove it")
+    if value and name in _VALUES and value not in _VALUES[name]:
+        return f"{name}: expected one of {', '.join(_VALUES[name])}"
+    return None
+
+
+def _hosts(netloc: str, given: Mapping[str, str]) -> tuple[DatabaseHost, ...]:
+    """Parameters go before the part of the URL for hosts, as in libpq; one port may be for all hosts."""
+    split = [_split(entry) for entry in netloc.split(",")] if netloc else []
+    names = given["host"].split(",") if given.get("host") else [host for host, _ in split]
+    ports = given["port"].split(",") if given.get("port") else [port for _, port in split]
+    if ports and not names:
+        names = ["localhost"]
+    if len(ports) < 2:
+        ports = (ports or [""]) * len(names)
+    if len(ports) != len(names):
+        raise ValueError(f"{len(ports)} ports for {len(names)} hosts: expected one for all, or one for each")
+    if not all(port == "" or (port.isascii() and port.isdigit() and 0 < int(port) < 65_536) for port in ports):
+        raise ValueError("port: expected a number from 1 to 65535")
+    return tuple(DatabaseHost(name or "localhost", int(port or 5432)) for name, port in zip(names, ports, strict=True))
+
+
+def _split(entry: str) -> tuple[str, str]:
+    host, _, port = entry[1:].partition("]") if entry.startswith("[") else entry.partition(":")
+    return unquote(host), port.removeprefix(":")
