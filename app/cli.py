@@ -14,6 +14,7 @@ _COMMANDS: Final = {
     "dev": ("dev", "dev"),
     "migrate": ("migrate", "migrate"),
     "import": ("import_", "import_"),
+    "export": ("export", "export"),
     "rebuild": ("rebuild", "rebuild"),
     "evaluate": ("evaluate", "evaluate"),
     "load": ("load", "load"),

@@ -26,6 +26,7 @@ from app.adapters.features import ItemKeys
 from app.core.features import Fold, fold
 from app.core.messages import ImpressionMessage, Message, decode_message
 from app.core.model import Model
+from app.core.window_length import LONGEST_SEC, following, shortened
 from app.errors import DependencyDown, UserError
 from app.importing.mapping import Columns
 from app.importing.reader import FileLayout, read_rows
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 BATCH: Final = 200_000
 """So many events a process folds at once, in some 600 MB of memory. Smaller batches write the same pair more often."""
-_LONGEST_STEP: Final = timedelta(days=64)
-_LEAST_STEP: Final = timedelta(milliseconds=1)
 _PATIENCE_SEC: Final = 60.0
 _RETRY_SEC: Final = 1.0
 
@@ -118,7 +117,7 @@ class _SliceFold:
         self._live = live
         self._built = built
         self._keys = ItemKeys()
-        self._step = _LONGEST_STEP
+        self._length_sec = LONGEST_SEC
 
     async def events(self) -> None:
         job = self._job
@@ -191,13 +190,15 @@ class _SliceFold:
     async def _window(self, begin: datetime, end: datetime) -> datetime:
         """Until when there are about as many events as all slices fold at once."""
         wanted = BATCH * self._job.of
-        step = min(self._step, end - begin)
-        while (found := await counted_events.count_received(self._live, begin, begin + step)) > wanted:
-            if step <= _LEAST_STEP:
-                break
-            step = max(_LEAST_STEP, min(step / 2, step * (wanted / found)))
-        self._step = min(_LONGEST_STEP, 2 * step if found < wanted / 2 else step)
-        return begin + step
+        length_sec = min(self._length_sec, (end - begin).total_seconds())
+        while True:
+            until = begin + timedelta(seconds=length_sec)
+            found = await counted_events.count_received(self._live, begin, until)
+            shorter = shortened(length_sec, found, wanted)
+            if shorter is None:
+                self._length_sec = following(length_sec, found, wanted)
+                return until
+            length_sec = shorter
 
     async def _fold(self, messages: list[Message]) -> Fold:
         # A user's events after each other: what they share is in the processor's cache then. No sum depends on it.

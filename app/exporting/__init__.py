@@ -1,0 +1,1 @@
+"""`reco export`: what was stored and counted, as files for a warehouse."""
