@@ -97,8 +97,8 @@ def test_lists_and_catalogue_are_typed(service: Service) -> None:
         assert client.flush(30)
         eventually(lambda: client.similar("a/b", k=2).items, describe=service.describe)
         eventually(lambda: len(client.popular().items) == 4, describe=service.describe)
-        shown = client.recommend("new", k=10, exclude=["..", "a/b"], explain=True, autolog=True)
-        assert {item.item_id for item in shown.items} == {"søk, 1", "%2F"}
+        shown = client.recommend("new", k=10, exclude=["..", "søk, 1"], explain=True, autolog=True)
+        assert {item.item_id for item in shown.items} == {"a/b", "%2F"}
         assert shown.items[0].parts is not None
         client.delete_item("a/b")
         with pytest.raises(ApiError) as missing:

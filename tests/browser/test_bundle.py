@@ -18,13 +18,17 @@ pytestmark = pytest.mark.slow
 MAX_GZIPPED_BYTES: Final = 5_000
 FROM_NODE: Final = """\
 import { Client } from "./dist/reco.js";
+const asked = [];
+const { fetch } = globalThis;
+globalThis.fetch = (url, request) => (asked.push(String(url)), fetch(url, request));
 const reco = new Client({ url: process.env.URL, key: process.env.KEY });
 reco.identify("node");
 for (let number = 0; number < 250; number++) reco.send({ event_type: "purchase", item_id: `item-${number}` });
 await reco.flush();
-const { items } = await reco.recommend({ k: 5, exclude: ["item-0"] });
+const { items } = await reco.recommend({ k: 5, exclude: ["item-0", "one, two"] });
+const excluded = asked.at(-1).split("&").filter((part) => part.startsWith("exclude"));
 const refused = await reco.similar("a/b", { k: 500 }).catch(error => error);
-console.log(JSON.stringify([items.length <= 5, refused.status, refused.problem.errors[0].path, reco.waiting]));
+console.log(JSON.stringify([items.length <= 5, refused.status, refused.problem.errors[0].path, reco.waiting, excluded]));
 """
 
 
@@ -48,6 +52,6 @@ def test_node_sends_and_asks(built: Path, service: Service) -> None:
         [node, "use.mjs"], cwd=built, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert json.loads(ended.stdout) == [True, 422, "$.k", 0]
+    assert json.loads(ended.stdout) == [True, 422, "$.k", 0, ["exclude=item-0", "exclude_id=one%2C+two"]]
     stored = "SELECT count(*) FROM events WHERE user_id = 'node'"
     assert ask(service.environment["DATABASE_URL"], stored) == 250

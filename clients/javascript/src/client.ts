@@ -165,7 +165,12 @@ export class Client {
   private async get(path: string, options: object): Promise<RecommendationList> {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(options)) {
-      for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined) query.append(name, String(one));
+      for (const one of Array.isArray(value) ? value : [value]) {
+        if (one === undefined) continue;
+        // The service divides values of `exclude` at commas. Here each entry of a list is one id.
+        const whole = name === "exclude" && Array.isArray(value) && String(one).includes(",");
+        query.append(whole ? "exclude_id" : name, String(one));
+      }
     }
     const answer = await this.fetch(`${path}?${query}`, {});
     if (!answer.ok) throw new RecoError(answer.status, await answer.json().catch(() => undefined));

@@ -66,8 +66,8 @@ export interface RecommendationList {
 export interface ListOptions {
   k?: number;
   category?: string;
+  /** Each entry is one id; those with commas are sent as `exclude_id`. */
   exclude?: string[];
-  /** As `exclude`, for ids that hold commas. */
   exclude_id?: string[];
   max_per_category?: number;
   /** `start`, or the `cursor` of an answer. */
