@@ -156,6 +156,10 @@ class HttpProtocol(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS:
             raise _too_large()
 
+    def _head_bytes(self) -> int:
+        """The complete head without its method and spaces, which are a few bytes."""
+        return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.scope is self._headed:
             return  # a trailer: it comes after the access was decided, and tells the service nothing
@@ -166,6 +170,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._check_head()
+        if self._framing > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
+            raise _too_large()  # its last slice ended it; what comes after the head is in that slice as well
         if self.parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self.headers):
             raise _Refused(400, "The header Upgrade is not supported on a request with a body; leave it out.")
         if b"#" in self.url:

@@ -70,6 +70,7 @@ LAST = b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n"
     [
         (b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD_BYTES, 431),
         (b"GET / HTTP/1.1\r\n" + b"x" * MAX_HEAD_BYTES, 431),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\n", 431),  # its last slice ends it
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * (MAX_HEADERS + 1) + b"\r\n", 431),
         (b"GET /" + b"x" * MAX_URL_BYTES, 414),
         (b"GET /?" + b"x" * MAX_URL_BYTES + b" HTTP/1.1\r\n\r\n", 414),
