@@ -18,7 +18,7 @@ from app.adapters.dead_letters import DeadLetter
 from app.adapters.generations import ServingGeneration
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
-from app.adapters.postgres_errors import is_data_error, reason_of
+from app.adapters.postgres_errors import may_cost_a_message, reason_of
 from app.core.brake import Brake
 from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message
@@ -119,7 +119,7 @@ class FeatureWriter:
         try:
             applied = await self._transaction(incoming, [])
         except asyncpg.PostgresError as error:
-            if is_data_error(error):
+            if may_cost_a_message(error):
                 raise
             raise DependencyDown("postgres", reason_of(error)) from error
         applied.done = len(incoming)

@@ -1,7 +1,7 @@
 """What an error of Postgres means: an outage, a batch that is too large, or values that it refuses.
 
-Only an error that the values themselves cause may cost a message or a request. What is neither an outage nor of the
-values is unclear: it is told, and the same values are tried again.
+Only an error that the values themselves cause may cost a request, and one that they may cause a message. What is
+neither an outage nor of the values is unclear: it is told, and the same values are tried again.
 """
 
 from typing import Final
@@ -36,8 +36,10 @@ _SIZE_STATES: Final = (
     "53200",  # out of memory
     "57014",  # statement_timeout
 )
-# What a statement's own values cause: data exceptions, and checks on the values.
-_DATA_STATES: Final = ("22", "23514")
+# What a statement's own values cause: data exceptions.
+_VALUE_STATES: Final = ("22",)
+# A CHECK may be a fault of the message, of this release or of the schema, such as a partition that is missing.
+_CHECK_STATE: Final = "23514"
 
 
 def is_outage(error: BaseException) -> bool:
@@ -56,9 +58,20 @@ def is_too_large(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and _sqlstate(error).startswith(_SIZE_STATES)
 
 
-def is_data_error(error: asyncpg.PostgresError) -> bool:
-    """True when Postgres refuses the values of the statement, so that they will never be stored as they are."""
-    return _sqlstate(error).startswith(_DATA_STATES) and not is_outage(error)
+def is_bad_value(error: asyncpg.PostgresError) -> bool:
+    """True when the values of the statement cannot be stored, whatever the schema says: it may cost a request, whose
+    client does not send it again.
+    """
+    return _sqlstate(error).startswith(_VALUE_STATES) and not is_outage(error)
+
+
+def may_cost_a_message(error: asyncpg.PostgresError) -> bool:
+    """True when the values of the statement may be why it fails: after retries it makes a dead letter, which is kept.
+
+    A CHECK is among them, so that no partition waits behind a message that the schema refuses. Where it is no fault of
+    the messages, the brake stops the consumer.
+    """
+    return is_bad_value(error) or _sqlstate(error) == _CHECK_STATE
 
 
 def reason_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
-from app.adapters.postgres_errors import is_data_error
+from app.adapters.postgres_errors import is_bad_value
 from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError
 from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, describe
@@ -106,7 +106,7 @@ def as_problem(error: Exception) -> ProblemError:
             return _unavailable(error.dependency)
         case Late():
             return retry_later(503, f"No answer in time. {_AGAIN}")
-        case asyncpg.PostgresError() if is_data_error(error):
+        case asyncpg.PostgresError() if is_bad_value(error):
             return ProblemError(422, f"Postgres refused the values, so nothing was stored: {error}")
         case asyncpg.PostgresError():
             return _unavailable("postgres")

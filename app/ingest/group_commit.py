@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from app import metrics
 from app.adapters.ingest import InsertStatus
-from app.adapters.postgres_errors import is_data_error, reason_of
+from app.adapters.postgres_errors import is_bad_value, reason_of
 from app.core.batch_size import BatchSize
 from app.core.events import Record
 from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, TooLarge, describe
@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 Insert = Callable[[Sequence[Record]], Awaitable[list[InsertStatus]]]
 Result = InsertStatus | asyncpg.PostgresError
-"""What became of a record; Postgres' error when it refuses the values of this record (SQLSTATE class 22 or 23)."""
+"""What became of a record; Postgres' error when it refuses the values of this record (SQLSTATE class 22)."""
 
 _SWEEP_SEC: Final = 0.05
 _BEAT_SEC: Final = 1.0
@@ -127,7 +127,7 @@ class GroupCommit:
             try:
                 await self._probe()
             except (DependencyDown, asyncpg.PostgresError) as error:
-                if not (isinstance(error, asyncpg.PostgresError) and is_data_error(error)):
+                if not (isinstance(error, asyncpg.PostgresError) and is_bad_value(error)):
                     self._failed(progress, reason_of(error))
                     continue
             self._stored_in(progress, time.monotonic() - started)
@@ -242,7 +242,7 @@ class GroupCommit:
 
 def _is_unclear(result: Result | Exception) -> TypeGuard[asyncpg.PostgresError]:
     """True when Postgres failed for another reason than the values: the same may succeed later."""
-    return isinstance(result, asyncpg.PostgresError) and not is_data_error(result)
+    return isinstance(result, asyncpg.PostgresError) and not is_bad_value(result)
 
 
 def _as_failure(error: Exception) -> Exception:

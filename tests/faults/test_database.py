@@ -74,9 +74,9 @@ def test_lock_on_events(environment: dict[str, str], database_url: str, redis_ur
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sqlstate", ["53100", "XX000"])
+@pytest.mark.parametrize("sqlstate", ["53100", "XX000", "23514"])
 def test_no_room_on_the_disk(environment: dict[str, str], database_url: str, redis_url: str, sqlstate: str) -> None:
-    """Raised by a trigger: what a full disk answers, and an error that nobody has heard of."""
+    """Raised by a trigger: what a full disk, an error that nobody has heard of, and a missing partition answer."""
     with running(environment) as service, Client(service.url) as client:
         client.await_more(20)
         with failing(database_url, "events", sqlstate):

@@ -81,8 +81,19 @@ async def test_writers_of_the_same_ids_never_deadlock(pool: asyncpg.Pool) -> Non
     assert await stored(pool) == (2400, 2400)
 
 
+async def fail_for(pool: asyncpg.Pool, user_id: str, sqlstate: str) -> None:
+    await pool.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION 'inner words' USING ERRCODE = '{sqlstate}'; END $$"
+    )
+    await pool.execute(
+        f"CREATE TRIGGER fail BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.user_id = '{user_id}') "
+        "EXECUTE FUNCTION fail()"
+    )
+
+
 async def test_a_row_that_postgres_refuses_costs_its_own_request_alone(settings: Settings, pool: asyncpg.Pool) -> None:
-    await pool.execute("ALTER TABLE events ADD CHECK (user_id <> 'cursed')")
+    await fail_for(pool, "cursed", "22003")
     async with serving(settings) as client:
         bodies = [watch(user_id="cursed" if number == 7 else f"user-{number}") for number in range(20)]
         batch = [{"event_type": "watch", **body} for body in bodies]
@@ -95,18 +106,11 @@ async def test_a_row_that_postgres_refuses_costs_its_own_request_alone(settings:
     assert await stored(pool) == (38, 38)
 
 
-@pytest.mark.parametrize("sqlstate", ["XX000", "P0001", "54000", "57014", "53100"])
+@pytest.mark.parametrize("sqlstate", ["XX000", "P0001", "54000", "57014", "53100", "23514"])
 async def test_postgres_error_without_a_bad_value_is_a_503(
     settings: Settings, pool: asyncpg.Pool, sqlstate: str
 ) -> None:
-    await pool.execute(
-        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION 'inner words' USING ERRCODE = '{sqlstate}'; END $$"
-    )
-    await pool.execute(
-        "CREATE TRIGGER fail BEFORE INSERT ON events FOR EACH ROW WHEN (NEW.user_id = 'unlucky') "
-        "EXECUTE FUNCTION fail()"
-    )
+    await fail_for(pool, "unlucky", sqlstate)
     async with serving(settings) as client:
         unlucky = watch(user_id="unlucky", event_id="event-unlucky")
         for call in ("/log/watch", "/log/batch", "/log/batch?atomic=true"):

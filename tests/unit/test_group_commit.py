@@ -35,7 +35,7 @@ class Store:
         if self.error is not None:
             raise self.error
         if any(record.user_id == "bad" for record in records):
-            raise asyncpg.CheckViolationError("bad row")
+            raise asyncpg.NumericValueOutOfRangeError("bad row")
         return ["accepted"] * len(records)
 
     async def probe(self) -> None:
@@ -133,7 +133,7 @@ async def test_one_bad_row_fails_alone_whoever_it_came_with() -> None:
         assert await good == ["accepted", "accepted"]
         before, refused, after = await mixed
         assert (before, after) == ("accepted", "accepted")
-        assert isinstance(refused, asyncpg.CheckViolationError)
+        assert isinstance(refused, asyncpg.NumericValueOutOfRangeError)
 
 
 async def test_an_outage_fails_the_requests_of_the_flush_and_no_others() -> None:
@@ -285,7 +285,7 @@ async def test_probe_tells_the_outcome_while_no_requests_come(monkeypatch: pytes
     async with running(group_commit(store)) as progress:
         while not progress.outcomes.failing(time.monotonic()):
             await asyncio.sleep(0)
-        for error in (None, asyncpg.CheckViolationError("of the probe's own values")):
+        for error in (None, asyncpg.NumericValueOutOfRangeError("of the probe's own values")):
             progress.outcomes.failed(time.monotonic(), "no room")
             store.error = error
             while progress.outcomes.failures:

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from app.adapters.postgres_errors import error_kind, is_data_error, is_outage, is_too_large
+from app.adapters.postgres_errors import error_kind, is_bad_value, is_outage, is_too_large, may_cost_a_message
 
 OUTAGES = [
     (asyncpg.ConnectionDoesNotExistError("gone"), "connection"),
@@ -64,7 +64,8 @@ def test_a_data_error_is_not_an_outage(error: Exception) -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_refused_values_are_distinguished_from_other_errors(error: asyncpg.PostgresError, of_the_data: bool) -> None:
-    assert is_data_error(error) is of_the_data
+    assert may_cost_a_message(error) is of_the_data
+    assert is_bad_value(error) is (of_the_data and not isinstance(error, asyncpg.CheckViolationError))
 
 
 @pytest.mark.parametrize(
@@ -95,5 +96,6 @@ SQLSTATES = {
 def test_only_data_exceptions_and_checks_may_cost_a_message(sqlstate: str) -> None:
     error = SQLSTATES[sqlstate]("said the server")
     may_cost = sqlstate == "23514" or (sqlstate.startswith("22") and sqlstate != "2200H")
-    assert is_data_error(error) is may_cost
-    assert not (is_data_error(error) and is_outage(error))
+    assert may_cost_a_message(error) is may_cost
+    assert is_bad_value(error) is (may_cost and sqlstate != "23514")
+    assert not (may_cost_a_message(error) and is_outage(error))
