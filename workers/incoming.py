@@ -8,7 +8,7 @@ from msgspec import Struct
 from app.adapters.dead_letters import DeadLetter, readable
 from app.adapters.record_batches import Unreadable
 from app.core.decoding import InvalidInput
-from app.core.messages import Message, decode_message
+from app.core.messages import Message, check_times, decode_message
 from app.errors import describe
 
 
@@ -31,6 +31,7 @@ def read_record(record: ConsumerRecord, *, topic: str) -> Incoming:
     """Decodes a record; `topic` is its name without the prefix."""
     try:
         message = decode_message(record.value)
+        check_times(message, record.timestamp)
     except InvalidInput as error:
         return Incoming(record, topic, None, str(error))
     except Exception as error:  # a fault of the decoder must not end the task

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from app.core.decoding import InvalidInput, decode
 from app.core.events import (
+    MAX_AHEAD_MS,
     MAX_IMPRESSION_ITEMS,
     MESSAGE_VERSION,
     EventId,
@@ -22,6 +23,9 @@ from app.core.events import (
     Seconds,
 )
 from app.core.field_errors import FieldError
+
+MAX_CLOCK_AHEAD_MS: Final = 24 * 3600 * 1000
+"""How far the clock that set `received_ms` may be ahead of the one that dated the message. Hosts differ by hours."""
 
 
 class _Message(Struct, kw_only=True, tag_field="event_type"):
@@ -86,3 +90,15 @@ def decode_message(value: bytes | None) -> Message:
             FieldError("$.v", f"message version {version}; this release reads version {MESSAGE_VERSION}")
         )
     return decode(_message_decoder, value)
+
+
+def check_times(message: Message, dated_ms: int) -> None:
+    """Refuses what would outweigh everything else: an event of the future counts more, the further ahead it is.
+
+    Only clocks of one host are compared to the minute. `dated_ms`: the time of the Kafka message, below 0 where it has
+    none. Raises `InvalidInput`.
+    """
+    if message.ts_ms > message.received_ms + MAX_AHEAD_MS:
+        raise InvalidInput(FieldError("$.ts_ms", "more than 5 minutes after `received_ms`"))
+    if 0 <= dated_ms < message.received_ms - MAX_CLOCK_AHEAD_MS:
+        raise InvalidInput(FieldError("$.received_ms", "more than a day after the time of the Kafka message"))

@@ -50,6 +50,8 @@ POISON: Sequence[bytes | None] = (
     encoded(ts_ms="yesterday"),
     encoded(ts_ms=10**30),
     encoded(ts_ms=float("nan")),
+    encoded(ts_ms=GOOD["received_ms"] + 301_000),
+    encoded(ts_ms=2**53 - 1, received_ms=2**53 - 1),
     encoded(event_type="watch", watch_time_sec=float("nan")),
     encoded(event_type="watch", watch_time_sec=-1),
     encoded(event_type="watch", watch_time_sec=1e308),
@@ -73,7 +75,8 @@ def test_poison_goes_to_the_dead_letters_and_the_partition_moves_on(
             sender.flush(20.0)
         for value in POISON:
             producer.produce(topic, value, key=b"user-1", partition=0, headers=[("who", b"\xff")])
-        producer.produce(topic, encoded(event_id="good-event-last"), key=b"user-1", partition=0)
+        last = encoded(event_id="good-event-last", ts_ms=GOOD["received_ms"] + 300_000)
+        producer.produce(topic, last, key=b"user-1", partition=0)
         assert producer.flush(20.0) == 0
         client.send(10)
         check(

@@ -7,6 +7,8 @@ from aiokafka import ConsumerRecord
 from app.core.events import TOPIC_INTERACTIONS
 from workers.incoming import Incoming, read_record
 
+_DATED_MS = 4_102_444_800_000  # 2100: no message was received after it
+
 
 def incoming(*values: str | bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> list[Incoming]:
     return [
@@ -15,7 +17,7 @@ def incoming(*values: str | bytes | None, headers: Sequence[tuple[str, bytes]] =
                 topic=TOPIC_INTERACTIONS,
                 partition=0,
                 offset=offset,
-                timestamp=1,
+                timestamp=_DATED_MS,
                 timestamp_type=0,
                 key=b"ann",
                 value=value.encode() if isinstance(value, str) else value,
