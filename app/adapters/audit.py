@@ -28,6 +28,8 @@ AuditedAction: TypeAlias = Literal[
     "change_model",
     "replay_messages",
     "discard_messages",
+    "choose_cache",
+    "rebuild",
 ]
 
 _SQL: Final = sql.load(__file__)
@@ -66,6 +68,14 @@ async def record(connection: "Connection", entries: Iterable[AuditEntry]) -> Non
         _SQL["record"],
         [(entry.actor, entry.action, entry.targets, entry.outcome, entry.count, entry.request_id) for entry in entries],
     )
+
+
+def record_of_command(
+    connection: psycopg.Connection, action: AuditedAction, targets: Sequence[str], outcome: str, *, actor: str
+) -> None:
+    """Writes one row of what a command does on a synchronous connection; in the transaction of the change."""
+    row = {"actor": actor, "action": action, "targets": list(targets), "outcome": outcome}
+    connection.execute(_SQL["record_of_command"].encode(), row)
 
 
 def log(entry: AuditEntry) -> None:

@@ -1,6 +1,10 @@
 -- name: record
 INSERT INTO audit_log (actor, action, targets, outcome, count, request_id) VALUES ($1, $2, $3, $4, $5, $6);
 
+-- name: record_of_command
+INSERT INTO audit_log (actor, action, targets, outcome, count)
+VALUES (%(actor)s, %(action)s, %(targets)s, %(outcome)s, 1);
+
 -- name: find
 SELECT recorded_at, actor, action, targets, outcome, count, request_id
 FROM audit_log

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import psycopg
 from msgspec import Struct
 
-from app.adapters import sql
+from app.adapters import audit, sql
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -30,7 +30,9 @@ async def read(connection: "Connection") -> Choice | None:
 
 def choose(connection: psycopg.Connection, backend: Backend | None, *, by: str) -> None:
     """For the command, so synchronous. None leaves the decision to the settings of each process."""
-    if backend is None:
-        connection.execute(_SQL["leave_to_settings"].encode())
-    else:
-        connection.execute(_SQL["choose"].encode(), {"backend": backend, "by": by})
+    with connection.transaction():
+        if backend is None:
+            connection.execute(_SQL["leave_to_settings"].encode())
+        else:
+            connection.execute(_SQL["choose"].encode(), {"backend": backend, "by": by})
+        audit.record_of_command(connection, "choose_cache", ["cache"], backend or "settings", actor=f"reco cache, {by}")

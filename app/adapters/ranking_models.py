@@ -122,6 +122,7 @@ async def serve(connection: "Connection", version: int, reason: str, *, actor: s
         await _serve(connection, version, reason, "served", actor)
         if pin is not None:
             await connection.execute(_SQL["pin"], pin)
+            await _audit(connection, actor, version, "pinned" if pin else "unpinned")
 
 
 async def promote(

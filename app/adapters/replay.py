@@ -1,7 +1,8 @@
 """Dead outbox rows and dead letters as an operator sees them: look, send again, give up. For commands, so synchronous.
 
 Each call is one transaction. What it changes is a status and, for dead letters, an outbox row beside it, so that an
-interruption between calls leaves nothing half done, and a second run finds what the first has left.
+interruption between calls leaves nothing half done, and a second run finds what the first has left. The audit log has a
+row for each call that changed something.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import psycopg
 from msgspec import Struct
 from psycopg.rows import dict_row
 
-from app.adapters import sql
+from app.adapters import audit, sql
 from app.adapters.dead_letters import readable
 from app.core.events import TOPIC_IMPRESSIONS, TOPIC_INTERACTIONS, TOPIC_WATCHES
 
@@ -75,13 +76,23 @@ def requeue(
 ) -> int:
     """Sends these again; returns how many. Dead letters that were counted since are marked as replayed, not sent."""
     ids = [row.id for row in found]
-    if source == "outbox":
-        return connection.execute(_SQL["requeue_rows"].encode(), {"ids": ids}).rowcount
-    keys = [readable(row.message_key) or "" for row in found]
-    rows = connection.execute(
-        _SQL["requeue_letters"].encode(), {"ids": ids, "keys": keys, "status": status, "by": by}
-    ).fetchall()
-    return sum(not counted for _, counted in rows)
+    with connection.transaction():
+        if source == "outbox":
+            sent = connection.execute(_SQL["requeue_rows"].encode(), {"ids": ids}).rowcount
+        else:
+            keys = [readable(row.message_key) or "" for row in found]
+            rows = connection.execute(
+                _SQL["requeue_letters"].encode(), {"ids": ids, "keys": keys, "status": status, "by": by}
+            ).fetchall()
+            sent = sum(not counted for _, counted in rows)
+        audit.record_of_command(
+            connection,
+            "replay_messages",
+            _targets(source, ids),
+            f"{len(ids)} replayed",
+            actor=f"reco replay {source}, {by}",
+        )
+    return sent
 
 
 def discard(
@@ -89,7 +100,18 @@ def discard(
 ) -> list[int]:
     """Gives these up: the rows stay, with who and why. Returns the ids that were there to be given up."""
     statement = _SQL["discard_rows" if source == "outbox" else "discard_letters"]
-    return [row[0] for row in connection.execute(statement.encode(), {"ids": list(ids), "by": by, "reason": reason})]
+    chosen = {"ids": list(ids), "by": by, "reason": reason}
+    with connection.transaction():
+        done = [row[0] for row in connection.execute(statement.encode(), chosen)]
+        if done:
+            audit.record_of_command(
+                connection,
+                "discard_messages",
+                _targets(source, done),
+                f"{len(done)} discarded",
+                actor=f"reco {source} discard, {by}",
+            )
+    return done
 
 
 def show(connection: psycopg.Connection, source: ReplaySource, row_id: int) -> dict[str, Any] | None:
@@ -100,24 +122,31 @@ def show(connection: psycopg.Connection, source: ReplaySource, row_id: int) -> d
 
 
 def requeue_uncounted(
-    connection: psycopg.Connection, *, newer_sec: float, older_sec: float, limit: int, dry_run: bool
+    connection: psycopg.Connection, *, newer_sec: float, older_sec: float, limit: int, dry_run: bool, by: str
 ) -> int:
     """Puts accepted events that were lost behind the outbox back into it; returns how many there are.
 
     `newer_sec` must be less than dedupe rows are kept, or what was counted long ago would be counted again.
     """
-    row = connection.execute(
-        _SQL["requeue_events"].encode(),
-        {
-            "newer_sec": newer_sec,
-            "older_sec": older_sec,
-            "limit": limit,
-            "dry_run": dry_run,
-            "watches": TOPIC_WATCHES,
-            "impressions": TOPIC_IMPRESSIONS,
-            "rest": TOPIC_INTERACTIONS,
-        },
-    ).fetchone()
-    assert row is not None  # an aggregate without GROUP BY always has one row
-    count: int = row[0]
+    chosen = {
+        "newer_sec": newer_sec,
+        "older_sec": older_sec,
+        "limit": limit,
+        "dry_run": dry_run,
+        "watches": TOPIC_WATCHES,
+        "impressions": TOPIC_IMPRESSIONS,
+        "rest": TOPIC_INTERACTIONS,
+    }
+    with connection.transaction():
+        row = connection.execute(_SQL["requeue_events"].encode(), chosen).fetchone()
+        assert row is not None  # an aggregate without GROUP BY always has one row
+        count: int = row[0]
+        if count and not dry_run:
+            audit.record_of_command(
+                connection, "replay_messages", ["events"], f"{count} replayed", actor=f"reco replay events, {by}"
+            )
     return count
+
+
+def _targets(source: ReplaySource, ids: Sequence[int]) -> list[str]:
+    return [f"{source} {row_id}" for row_id in ids]

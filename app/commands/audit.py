@@ -16,14 +16,14 @@ _SHOWN_TARGETS: Final = 3
 @click.command()
 @click.option("--key", "actor", metavar="NAME", help="Only what this API key did, or this command: 'reco import'.")
 @click.option("--action", type=click.Choice(get_args(AuditedAction)))
-@click.option("--target", metavar="ID", help="Only what was done to this item or rule.")
+@click.option("--target", metavar="ID", help="Only what was done to this item, rule or row ('dlq 17').")
 @click.option("--since", type=Duration(), metavar="AGE", help="Only the last 90s, 10m, 2h or 7d.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @json_lines_option
 def audit(
     actor: str | None, action: str | None, target: str | None, since: float | None, limit: int, as_json: bool
 ) -> None:
-    """The audit log, newest first: erasures, changes of rules and of the catalogue, and refused keys.
+    """The audit log, newest first: what API keys and commands changed, and refused keys.
 
     An erasure is named by its number. Refused keys of ten seconds are one row with their count. RETENTION_AUDIT_DAYS
     says how long rows are kept.

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from app.adapters import building, counted_events, generations
+from app.commands.dead_rows import operator
 from app.commands.json_output import json_option, write_json
 from app.errors import DependencyDown, UserError
 from app.importing.inputs import files_argument, found_files
@@ -79,7 +80,7 @@ async def _rebuild(settings: Settings, log: list[LogFile], screen: RebuildScreen
         await made.run(screen)
         async with building.connection(url, building=True) as built:
             events = sum(part.events for part in await building.slices(built))
-            events += await swap(made, built, screen, fewer_are_fine=yes)
+            events += await swap(made, built, screen, fewer_are_fine=yes, actor=f"reco rebuild, {operator()}")
     return events
 
 

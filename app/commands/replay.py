@@ -149,7 +149,7 @@ def events(limit: int, older_than: float, newer_than: float, dry_run: bool, as_j
         )
     with database() as connection:
         count = adapter.requeue_uncounted(
-            connection, newer_sec=newer_than, older_sec=older_than, limit=limit, dry_run=dry_run
+            connection, newer_sec=newer_than, older_sec=older_than, limit=limit, dry_run=dry_run, by=operator()
         )
     if as_json:
         write_json({"requeued": count, "dry_run": dry_run})
@@ -204,7 +204,7 @@ def _note(summary: _Summary, sendable: list[Found], sent: int, held: int) -> Non
     summary.sent += sent
     summary.counted += len(sendable) - sent
     summary.held_back += held
-    summary.kinds.update(f"{row.topic}: {(row.error or '').splitlines()[0][:100]}" for row in sendable)
+    summary.kinds.update(f"{row.topic}: {(row.error or '').partition(chr(10))[0][:100]}" for row in sendable)
 
 
 def _tell(plan: _Plan, summary: _Summary) -> None:

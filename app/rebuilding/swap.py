@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from app.adapters import building, cache_epoch, changes, counted_events, generations
+from app.adapters import audit, building, cache_epoch, changes, counted_events, generations
+from app.adapters.audit import AuditEntry
 from app.core.features import fold
 from app.core.messages import decode_message
 from app.errors import UserError
@@ -20,10 +21,11 @@ _TRIES: Final = 60
 _PAUSE_SEC: Final = 0.5
 
 
-async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_fine: bool) -> int:
+async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_fine: bool, actor: str) -> int:
     """Catches up and swaps; returns how many events it caught up with.
 
-    Unless `fewer_are_fine`, raises `UserError` when the new sums hold fewer events.
+    `actor`: who asked for it, for the audit log. Unless `fewer_are_fine`, raises `UserError` when the new sums hold
+    fewer events.
     """
     folded = 0
     for _ in range(_TRIES):
@@ -35,6 +37,7 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
         try:
             async with built.transaction():
                 await _swap(rebuild, built, fewer_are_fine=fewer_are_fine)
+                await _record(built, actor)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             # A long statement reads the tables; nobody may wait behind us for longer.
             await asyncio.sleep(_PAUSE_SEC)
@@ -59,6 +62,15 @@ async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) 
     # Cached histories are those of the other tables, and so are the lists of the API's processes.
     await cache_epoch.renew(built)
     await changes.record(built, [changes.GENERATION_CHANGED])
+
+
+async def _record(built: "Connection", actor: str) -> None:
+    serving = await generations.serving(built)
+    assert serving is not None  # the one that was swapped in
+    entry = AuditEntry(
+        actor=actor, action="rebuild", targets=[f"generation {serving[0]}"], outcome="served", request_id=None
+    )
+    await audit.record(built, [entry])
 
 
 async def _compare(built: "Connection") -> None:

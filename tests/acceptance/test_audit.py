@@ -74,6 +74,44 @@ def test_each_change_is_recorded_with_who_made_it(service: Service, database_url
     ]
 
 
+def test_each_command_that_changes_something_is_recorded_with_who_ran_it(database_url: str) -> None:
+    environment = {"DATABASE_URL": database_url, "USER": "op", "LOGNAME": "op"}
+    with psycopg.connect(database_url, autocommit=True) as database:
+        database.execute(
+            "INSERT INTO event_outbox (id, event_id, topic, message_key, payload, status, attempts) "
+            "OVERRIDING SYSTEM VALUE SELECT n, 'dead-' || n, 't', 'ann', '{}', 'dead', 25 "
+            "FROM generate_series(101, 102) AS n"
+        )
+        database.execute(
+            "INSERT INTO feature_consumer_dlq (id, topic, partition, record_offset, record_ts_ms, value, error_kind, "
+            "error, attempts) OVERRIDING SYSTEM VALUE SELECT n, 't', 0, n, 1, 'x', 'decode', 'bad', 1 "
+            "FROM generate_series(201, 202) AS n"
+        )
+        database.execute(
+            "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+            "VALUES ('uncounted', 'watch', 'ann', 's', 1, '', '{}', now() - interval '1 hour')"
+        )
+    did = [
+        ("outbox discard 101 --reason old", "reco outbox discard", "discard_messages", ["outbox 101"], "1 discarded"),
+        ("replay outbox --dry-run", None, None, None, None),
+        ("replay outbox", "reco replay outbox", "replay_messages", ["outbox 102"], "1 replayed"),
+        ("dlq discard 201 --reason old", "reco dlq discard", "discard_messages", ["dlq 201"], "1 discarded"),
+        ("replay dlq", "reco replay dlq", "replay_messages", ["dlq 202"], "1 replayed"),
+        ("replay events --dry-run", None, None, None, None),
+        ("replay events", "reco replay events", "replay_messages", ["events"], "1 replayed"),
+        ("replay events", None, None, None, None),
+        ("cache use memory", "reco cache", "choose_cache", ["cache"], "memory"),
+        ("cache use settings", "reco cache", "choose_cache", ["cache"], "settings"),
+        ("model pin", "reco model", "change_model", ["1"], "pinned"),
+    ]
+    for command, *_ in did:
+        done = CliRunner().invoke(main, command.split(), env=environment)
+        assert done.exit_code == 0, done.output
+    assert [told(row)[:4] for row in audit(database_url)] == [
+        (f"{actor}, op", action, targets, outcome) for _, actor, action, targets, outcome in did if actor is not None
+    ]
+
+
 def test_an_erased_user_leaves_no_id_in_the_audit_log(service: Service, database_url: str) -> None:
     assert service.client.delete("/users/zebra-1", headers={"authorization": f"Bearer {USERS_TOKEN}"}).is_success
     assert ask(database_url, "SELECT count(*) FROM audit_log AS a WHERE a::text LIKE '%zebra%'") == 0

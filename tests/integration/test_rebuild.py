@@ -64,6 +64,8 @@ async def test_rebuilt_sums_are_those_that_were_counted(database_url: str, opene
     after = await sums(pool)
     await rebuilt(database_url)
     assert_alike(await sums(pool), after)
+    recorded = await pool.fetch("SELECT targets, outcome FROM audit_log WHERE action = 'rebuild' ORDER BY recorded_at")
+    assert [tuple(row) for row in recorded] == [(["generation 2"], "served"), (["generation 3"], "served")]
 
 
 async def test_schema_is_that_of_the_migrations_after_a_rebuild(
