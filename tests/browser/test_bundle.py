@@ -28,7 +28,8 @@ await reco.flush();
 const { items } = await reco.recommend({ k: 5, exclude: ["item-0", "one, two"] });
 const excluded = asked.at(-1).split("&").filter((part) => part.startsWith("exclude"));
 const refused = await reco.similar("a/b", { k: 500 }).catch(error => error);
-console.log(JSON.stringify([items.length <= 5, refused.status, refused.problem.errors[0].path, reco.waiting, excluded]));
+const { status, problem } = refused;
+console.log(JSON.stringify([items.length <= 5, status, problem.errors[0].path, reco.waiting, excluded]));
 """
 
 
