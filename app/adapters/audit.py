@@ -22,6 +22,8 @@ AuditedAction: TypeAlias = Literal[
     "erase_user",
     "store_items",
     "delete_item",
+    "declare_attribute",
+    "delete_attribute",
     "store_rule",
     "delete_rule",
     "refuse_key",

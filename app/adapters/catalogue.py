@@ -1,14 +1,14 @@
 """The catalogue: what the application told about its items."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from app.adapters import sql
-from app.core.catalogue import Card
+from app.core.catalogue import NO_ATTRIBUTES, Card
 from app.core.content import COLD_EVENTS, Content, terms_of
 from app.core.page_cursor import CataloguePosition
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _SQL = sql.load(__file__)
 
+_attributes: Final = msgspec.json.Decoder(dict[str, Any])
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -24,8 +26,16 @@ _LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
 async def read_cards(connection: "Connection", item_ids: Sequence[str]) -> dict[str, Card]:
     rows = await connection.fetch(_SQL["read_cards"], item_ids)
     return {
-        item_id: Card(title, frozenset(categories), hidden, published_ms, expires_ms, frozenset(tags))
-        for item_id, title, categories, hidden, published_ms, expires_ms, tags in rows
+        item_id: Card(
+            title,
+            frozenset(categories),
+            hidden,
+            published_ms,
+            expires_ms,
+            frozenset(tags),
+            _attributes.decode(attributes) if attributes else NO_ATTRIBUTES,
+        )
+        for item_id, title, categories, hidden, published_ms, expires_ms, tags, attributes in rows
     }
 
 
@@ -92,7 +102,10 @@ async def read_content(connection: "Connection", item_ids: Sequence[str]) -> dic
 
 
 class StoredItem(Struct, frozen=True, kw_only=True):
-    """A row of the catalogue; `updated_at` is None until it is stored. Times have a time zone."""
+    """A row of the catalogue; `updated_at` is None until it is stored. Times have a time zone.
+
+    `attributes`: as `app.core.attributes` stores them.
+    """
 
     item_id: str
     title: str | None
@@ -101,6 +114,7 @@ class StoredItem(Struct, frozen=True, kw_only=True):
     published_at: datetime | None
     expires_at: datetime | None
     hidden: bool
+    attributes: Mapping[str, Any] = {}
     updated_at: datetime | None = None
 
 
@@ -126,15 +140,17 @@ async def store(connection: "Connection", items: Sequence[StoredItem], keep: Col
         [item.published_at for item in items],
         [item.expires_at for item in items],
         [item.hidden for item in items],
+        [_json(item.attributes) for item in items],
         list(keep),
     )
     created = sum(row["created"] for row in rows)
     return Written(created, len(rows) - created, [row["item_id"] for row in rows])
 
 
-async def read(connection: "Connection", item_id: str) -> StoredItem | None:
-    row = await connection.fetchrow(_SQL["read"], item_id)
-    return None if row is None else StoredItem(**dict(row))
+async def read(connection: "Connection", item_id: str, *, lock: bool = False) -> StoredItem | None:
+    """With `lock`, nobody else changes the item until the transaction ends."""
+    row = await connection.fetchrow(_SQL["read_locked" if lock else "read"], item_id)
+    return None if row is None else StoredItem(**{**row, "attributes": _attributes.decode(row["attributes"])})
 
 
 async def delete(connection: "Connection", item_id: str) -> bool:
@@ -142,5 +158,5 @@ async def delete(connection: "Connection", item_id: str) -> bool:
     return await connection.fetchval(_SQL["delete"], item_id) is not None
 
 
-def _json(values: list[str]) -> str:
+def _json(values: list[str] | Mapping[str, Any]) -> str:
     return msgspec.json.encode(values).decode()

@@ -3,7 +3,7 @@ SELECT
     item_id, title, categories, hidden,
     unix_ms(published_at) AS published_ms,
     unix_ms(expires_at) AS expires_ms,
-    tags
+    tags, nullif(attributes::text, '{}') AS attributes
 FROM items
 WHERE item_id = ANY ($1::text[]);
 
@@ -92,35 +92,49 @@ LIMIT $1;
 
 -- name: store
 -- In order of ids, so that two bulk writes of the same items never deadlock. An unchanged row is not
--- written and not returned. $8 names the fields to keep. xmax is 0 for a row that is new.
-INSERT INTO items AS i (item_id, title, categories, tags, published_at, expires_at, hidden)
+-- written and not returned. $9 names the fields to keep. xmax is 0 for a row that is new.
+INSERT INTO items AS i (item_id, title, categories, tags, published_at, expires_at, hidden, attributes)
 SELECT
     n.item_id, n.title, ARRAY(SELECT jsonb_array_elements_text(n.categories)),
-    ARRAY(SELECT jsonb_array_elements_text(n.tags)), n.published_at, n.expires_at, n.hidden
+    ARRAY(SELECT jsonb_array_elements_text(n.tags)), n.published_at, n.expires_at, n.hidden,
+    n.attributes
 FROM unnest(
-    $1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[], $7::boolean[]
-) AS n (item_id, title, categories, tags, published_at, expires_at, hidden)
+    $1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
+    $8::jsonb[]
+) AS n (item_id, title, categories, tags, published_at, expires_at, hidden, attributes)
 ORDER BY n.item_id
 ON CONFLICT (item_id) DO UPDATE SET
-    title = CASE WHEN 'title' = ANY ($8::text[]) THEN i.title ELSE excluded.title END,
-    categories = CASE WHEN 'categories' = ANY ($8::text[]) THEN i.categories ELSE excluded.categories END,
-    tags = CASE WHEN 'tags' = ANY ($8::text[]) THEN i.tags ELSE excluded.tags END,
-    published_at = CASE WHEN 'published_at' = ANY ($8::text[]) THEN i.published_at ELSE excluded.published_at END,
-    expires_at = CASE WHEN 'expires_at' = ANY ($8::text[]) THEN i.expires_at ELSE excluded.expires_at END,
-    hidden = CASE WHEN 'hidden' = ANY ($8::text[]) THEN i.hidden ELSE excluded.hidden END,
+    title = CASE WHEN 'title' = ANY ($9::text[]) THEN i.title ELSE excluded.title END,
+    categories = CASE WHEN 'categories' = ANY ($9::text[]) THEN i.categories ELSE excluded.categories END,
+    tags = CASE WHEN 'tags' = ANY ($9::text[]) THEN i.tags ELSE excluded.tags END,
+    published_at = CASE WHEN 'published_at' = ANY ($9::text[]) THEN i.published_at ELSE excluded.published_at END,
+    expires_at = CASE WHEN 'expires_at' = ANY ($9::text[]) THEN i.expires_at ELSE excluded.expires_at END,
+    hidden = CASE WHEN 'hidden' = ANY ($9::text[]) THEN i.hidden ELSE excluded.hidden END,
+    attributes = CASE WHEN 'attributes' = ANY ($9::text[]) THEN i.attributes ELSE excluded.attributes END,
     created_at = coalesce(i.created_at, i.updated_at),
     updated_at = now()
 WHERE
-    ('title' <> ALL ($8::text[]) AND i.title IS DISTINCT FROM excluded.title)
-    OR ('categories' <> ALL ($8::text[]) AND i.categories IS DISTINCT FROM excluded.categories)
-    OR ('tags' <> ALL ($8::text[]) AND i.tags IS DISTINCT FROM excluded.tags)
-    OR ('published_at' <> ALL ($8::text[]) AND i.published_at IS DISTINCT FROM excluded.published_at)
-    OR ('expires_at' <> ALL ($8::text[]) AND i.expires_at IS DISTINCT FROM excluded.expires_at)
-    OR ('hidden' <> ALL ($8::text[]) AND i.hidden IS DISTINCT FROM excluded.hidden)
+    ('title' <> ALL ($9::text[]) AND i.title IS DISTINCT FROM excluded.title)
+    OR ('categories' <> ALL ($9::text[]) AND i.categories IS DISTINCT FROM excluded.categories)
+    OR ('tags' <> ALL ($9::text[]) AND i.tags IS DISTINCT FROM excluded.tags)
+    OR ('published_at' <> ALL ($9::text[]) AND i.published_at IS DISTINCT FROM excluded.published_at)
+    OR ('expires_at' <> ALL ($9::text[]) AND i.expires_at IS DISTINCT FROM excluded.expires_at)
+    OR ('hidden' <> ALL ($9::text[]) AND i.hidden IS DISTINCT FROM excluded.hidden)
+    OR ('attributes' <> ALL ($9::text[]) AND i.attributes IS DISTINCT FROM excluded.attributes)
 RETURNING i.item_id, (i.xmax = 0) AS created;
 
 -- name: read
-SELECT item_id, title, categories, tags, published_at, expires_at, hidden, updated_at FROM items WHERE item_id = $1;
+SELECT
+    item_id, title, categories, tags, published_at, expires_at, hidden, attributes::text AS attributes, updated_at
+FROM items
+WHERE item_id = $1;
+
+-- name: read_locked
+SELECT
+    item_id, title, categories, tags, published_at, expires_at, hidden, attributes::text AS attributes, updated_at
+FROM items
+WHERE item_id = $1
+FOR UPDATE;
 
 -- name: delete
 DELETE FROM items WHERE item_id = $1 RETURNING item_id;

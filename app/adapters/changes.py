@@ -24,6 +24,8 @@ RULES_CHANGED: Final = ""
 MODEL_CHANGED: Final = "\t"
 # Another one: another generation of sums took the place of the one before (docs/adr/0037).
 GENERATION_CHANGED: Final = "\n"
+# Another one: an attribute was declared, or its declaration deleted.
+ATTRIBUTES_CHANGED: Final = "\x1f"
 # And one that a user id follows, alone in its change: the user was erased.
 _ERASED: Final = "\x7f"
 

@@ -2,11 +2,17 @@
 reads these as datetimes without a time zone.
 """
 
-from datetime import UTC, datetime
-from typing import Final
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
 
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_WRITTEN: Final = Annotated[datetime, Meta(tz=True)]
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def is_finite(timestamp: datetime) -> bool:
@@ -20,3 +26,23 @@ def is_finite(timestamp: datetime) -> bool:
 def with_zone(timestamp: datetime | None) -> datetime | None:
     """A timestamp of a row, which somebody may have set to infinity by hand."""
     return timestamp if timestamp is None or timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
+
+
+def read_ms(text: str) -> int | None:
+    """A time (RFC 3339, with an offset from UTC) or a day (its begin in UTC), in milliseconds since 1970; None for text
+    that is neither, or a time that Postgres cannot hold.
+    """
+    try:
+        if len(text) == len("2026-12-24"):
+            day = msgspec.convert(text, date)
+            found = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        else:
+            found = msgspec.convert(text, _WRITTEN)
+    except msgspec.ValidationError:
+        return None
+    return (found - _EPOCH) // _MILLISECOND if is_finite(found) else None
+
+
+def write_ms(at_ms: int) -> str:
+    """The time in RFC 3339, in UTC."""
+    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.api import ingest, posted_lists, reco_batch, recommendations, rules, segment
+from app.api import attributes, ingest, item_bodies, posted_lists, reco_batch, recommendations, rules, segment
 from app.core import events
 from app.http.problems import Problem
 from app.ingest.segment import SegmentMessage
@@ -76,6 +76,14 @@ EXAMPLES: Final[dict[type, Any]] = {
         "left_out": ["film-77"],
         "model_version": "weights-1",
     },
+    attributes.AttributeBody: {"type": "number"},
+    attributes.Attribute: {"name": "price", "type": "number", "created_at": "2026-12-01T09:30:00Z"},
+    item_bodies.CatalogueItemInput: {
+        "title": "A tent",
+        "categories": ["camping"],
+        "attributes": {"price": 149.0, "in stock": True, "shop": {"lat": 52.5, "lon": 13.4}},
+    },
+    item_bodies.CatalogueItemPatch: {"hidden": False, "attributes": {"price": 129.0, "in stock": None}},
     rules.PinRule: {"action": "pin", "item_id": "film-204", "position": 1, "ends_at": "2027-01-01T00:00:00Z"},
     rules.BoostRule: {"action": "boost", "tag": "clearance", "factor": 0.5, "note": "sell what is left"},
     rules.Rule: {

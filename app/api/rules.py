@@ -15,7 +15,7 @@ from app.adapters.postgres import Database
 from app.adapters.rules import StoredRule, TooManyRules
 from app.adapters.timestamps import with_zone
 from app.api.audited import change
-from app.api.timestamps import Timestamp, check_timestamp
+from app.api.timestamps import Timestamp, timestamp_faults
 from app.core.decoding import InvalidInput, decode
 from app.core.events import PRINTABLE, Id
 from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, field_errors
@@ -153,8 +153,11 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
 
 
 def _checked(rule_id: str, body: PinRule | BoostRule) -> StoredRule:
-    for name in ("starts_at", "ends_at"):
-        check_timestamp(getattr(body, name), f"$.{name}")
+    faults = [
+        fault for name in ("starts_at", "ends_at") for fault in timestamp_faults(getattr(body, name), f"$.{name}")
+    ]
+    if faults:
+        raise InvalidInput(*faults)
     action: Action = "pin" if isinstance(body, PinRule) else "boost"
     rule = StoredRule(rule_id=rule_id, action=action, **structs.asdict(body))
     if found := field_errors(rule.rule()):

@@ -1,12 +1,15 @@
 """The part of a catalogue item that serving needs."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from msgspec import Struct
 
+NO_ATTRIBUTES: Final[Mapping[str, Any]] = {}
+
 
 class Card(Struct, frozen=True):
-    """An item as it is served."""
+    """An item as it is served. `attributes`: as they are stored (`app.core.attributes`)."""
 
     title: str | None = None
     categories: frozenset[str] = frozenset()
@@ -14,6 +17,7 @@ class Card(Struct, frozen=True):
     published_ms: int | None = None
     expires_ms: int | None = None
     tags: frozenset[str] = frozenset()
+    attributes: Mapping[str, Any] = NO_ATTRIBUTES
 
     def servable(self, now_ms: int, category: str | None) -> bool:
         if self.hidden or (self.expires_ms is not None and self.expires_ms <= now_ms):

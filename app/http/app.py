@@ -150,11 +150,13 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(origins),
-        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=[
             "Authorization",
             "Content-Encoding",
             "Content-Type",
+            "If-Match",
+            "If-None-Match",
             "X-API-Key",
             "X-Autolog-Impressions",
             "X-Correlation-ID",
@@ -162,6 +164,7 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
             "traceparent",
         ],
         expose_headers=[
+            "ETag",
             "Date",  # by which a browser's client corrects its clock
             "X-Request-ID",
             "X-Correlation-ID",

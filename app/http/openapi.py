@@ -18,7 +18,7 @@ from app.http.problems import MEDIA_TYPE, Problem
 from app.http.responses import JSON
 from app.http.schema import Call, call_of
 
-_METHODS: Final = ("GET", "PUT", "POST", "DELETE")
+_METHODS: Final = ("GET", "PUT", "PATCH", "POST", "DELETE")
 _ABOUT: Final = """\
 Events in, recommendations out.
 

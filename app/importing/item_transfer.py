@@ -73,7 +73,7 @@ async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, cou
 
     async def write() -> catalogue.Written:
         async with database.connection() as connection, connection.transaction():
-            written = await catalogue.store(connection, items, keep)
+            written = await catalogue.store(connection, items, [*keep, "attributes"])
             if written.item_ids:
                 outcome = f"{written.created} created, {written.changed} replaced"
                 entry = AuditEntry(

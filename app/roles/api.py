@@ -13,6 +13,7 @@ from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
 from app.api import (
     analytics,
+    attributes,
     dead_letters,
     ingest,
     items,
@@ -141,6 +142,7 @@ class Api:
             *posted_lists.handlers(self._recommender, self._log_impression, variants),
             *reco_batch.handlers(self._recommender, variants),
             *items.handlers(self._database),
+            *attributes.handlers(self._database),
             *rules.handlers(self._database),
             *users.handlers(self._database, self._cache_written, self._histories.forget),
             *analytics.handlers(self._database, self._sla),

@@ -15,7 +15,7 @@ from typing import Any, Final
 Schema = Mapping[str, Any]
 
 EVENTS: Final = ("Watch", "Impression", "View", "Click", "Purchase")
-SENT: Final = ("ShownItem", *EVENTS, "CatalogueItemInput", "CatalogueBatchItem")
+SENT: Final = ("ShownItem", *EVENTS, "Place", "CatalogueItemInput", "CatalogueBatchItem")
 # After what they refer to.
 RECEIVED: Final = (
     "FieldError",

@@ -52,6 +52,11 @@ def test_each_change_is_recorded_with_who_made_it(service: Service, database_url
     assert call(service, CATALOGUE_TOKEN, "DELETE", "/rules/top") == 204
     assert call(service, CATALOGUE_TOKEN, "DELETE", "/rules/top") == 404
     assert call(service, CATALOGUE_TOKEN, "DELETE", "/items/b") == 204
+    for _ in range(2):
+        assert call(service, CATALOGUE_TOKEN, "PUT", "/attributes/price", {"type": "number"}) in (200, 201)
+    assert call(service, CATALOGUE_TOKEN, "PATCH", "/items/a", {"attributes": {"price": 5}}) == 200
+    assert call(service, CATALOGUE_TOKEN, "PATCH", "/items/a", {"attributes": {"price": 5}}) == 200
+    assert call(service, CATALOGUE_TOKEN, "DELETE", "/attributes/price") == 204
     assert call(service, USERS_TOKEN, "DELETE", "/users/zebra") == 200
     rows = audit(database_url)
     assert [told(row) for row in rows] == [
@@ -60,6 +65,9 @@ def test_each_change_is_recorded_with_who_made_it(service: Service, database_url
         ("editor", "store_rule", ["top"], "created", "PUT-top"),
         ("editor", "delete_rule", ["top"], "deleted", "DELETE-top"),
         ("editor", "delete_item", ["b"], "deleted", "DELETE-b"),
+        ("editor", "declare_attribute", ["price"], "number", "PUT-price"),
+        ("editor", "store_items", ["a"], "0 created, 1 replaced", "PATCH-a"),
+        ("editor", "delete_attribute", ["price"], "deleted", "DELETE-price"),
         ("privacy", "erase_user", ["erasure 1"], "erased", "DELETE-zebra"),
     ]
     assert audit(database_url, "--key", "privacy") == rows[-1:]

@@ -37,6 +37,36 @@ def bad_bodies(method: str, path: str) -> Iterator[Call]:
     yield method, path, {"json": {"unknown": 1}}
 
 
+def changes_of_a_state(path: str) -> Iterator[Call]:
+    """Of an item that is there."""
+    other = {"headers": {"if-match": '"another"'}}
+    yield "PATCH", path, {"json": {"tags": ["new"]}}
+    yield "PATCH", path + "-that-is-not-there", {"json": {}}
+    yield from bad_bodies("PATCH", path)
+    for method, content in (("PUT", {"json": {}}), ("PATCH", {"json": {}}), ("DELETE", {})):
+        yield method, path, {**content, **other}
+    yield "GET", path, {"headers": {"if-none-match": "*"}}
+
+
+def of_one_thing() -> Iterator[Call]:
+    bodies: dict[str, dict[str, Any]] = {
+        "/items/tent": {"title": "A tent", "categories": ["camping"]},
+        "/rules/first": {"action": "boost", "category": "camping", "factor": 2},
+        "/attributes/price": {"type": "number"},
+    }
+    for path, body in bodies.items():
+        yield "PUT", path, {"json": body}
+        yield "PUT", path, {"json": body}
+        yield from bad_bodies("PUT", path)
+        yield "PUT", path, {"json": {"type": "text"}}
+        if "items" in path:
+            yield from changes_of_a_state(path)
+        for method in ("GET", "DELETE", "GET", "DELETE"):
+            yield method, path, {}
+        for method in ("GET", "DELETE"):
+            yield method, path.rpartition("/")[0] + "/" + LONG_ID, {}
+
+
 def calls() -> Iterator[Call]:
     for path, (body, change) in EVENTS.items():
         event = {**body, "event_id": "event-" + path.strip("/").replace("/", "-")}
@@ -60,22 +90,12 @@ def calls() -> Iterator[Call]:
     for kind in ("track", "identify", "page", "screen", "alias", "group", "batch"):
         yield "POST", f"/v1/{kind}", {"json": message if kind != "batch" else {"batch": [{**message, "type": "track"}]}}
         yield from bad_bodies("POST", f"/v1/{kind}")
-    for path in ("/items/tent", "/rules/first"):
-        item = {"title": "A tent", "categories": ["camping"]}
-        body = item if "items" in path else {"action": "boost", "category": "camping", "factor": 2}
-        yield "PUT", path, {"json": body}
-        yield "PUT", path, {"json": body}
-        yield from bad_bodies("PUT", path)
-        yield "GET", path, {}
-        yield "DELETE", path, {}
-        yield "GET", path, {}
-        yield "DELETE", path, {}
-        for method in ("GET", "DELETE"):
-            yield method, path[:7] + LONG_ID, {}
+    yield from of_one_thing()
     yield "POST", "/items", {"json": {"items": [{"item_id": "stove", "title": "A stove"}]}}
     yield "POST", "/items", {"json": {"items": [{"item_id": LONG_ID}]}}
     yield from bad_bodies("POST", "/items")
     yield "GET", "/rules", {}
+    yield "GET", "/attributes", {}
     for query in ("explain=true&exclude_seen=none", "exclude=stove&max_per_category=1", "category=camping&k=3"):
         yield "GET", f"/reco?user_id=ann&{query}", {}
     for path, body in POSTED.items():

@@ -14,6 +14,7 @@ Text_8_64 = Annotated[
 Text_1_500 = Annotated[
     str, Meta(min_length=1, max_length=500, pattern=r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])")
 ]
+Text_500 = Annotated[str, Meta(max_length=500)]
 
 
 class ShownItem(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -94,6 +95,13 @@ class Purchase(
     context: dict[str, Any] | None = None
 
 
+class Place(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A point on the globe, in degrees."""
+
+    lat: Annotated[float, Meta(ge=-90.0, le=90.0)]
+    lon: Annotated[float, Meta(ge=-180.0, le=180.0)]
+
+
 class CatalogueItemInput(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An item without its id. It is served from `published_at` until `expires_at`, unless it is `hidden`."""
 
@@ -103,6 +111,7 @@ class CatalogueItemInput(Struct, kw_only=True, omit_defaults=True, forbid_unknow
     published_at: datetime | None = None
     expires_at: datetime | None = None
     hidden: bool = False
+    attributes: dict[str, bool | float | Text_500 | Annotated[list[Text_1_128], Meta(max_length=50)] | Place] = {}
 
 
 class CatalogueBatchItem(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -114,6 +123,7 @@ class CatalogueBatchItem(Struct, kw_only=True, omit_defaults=True, forbid_unknow
     published_at: datetime | None = None
     expires_at: datetime | None = None
     hidden: bool = False
+    attributes: dict[str, bool | float | Text_500 | Annotated[list[Text_1_128], Meta(max_length=50)] | Place] = {}
     item_id: Text_1_128
 
 
@@ -201,6 +211,7 @@ class CatalogueItem(Struct, kw_only=True):
     published_at: datetime | None
     expires_at: datetime | None
     hidden: bool
+    attributes: dict[str, Any]
     updated_at: datetime
 
 

@@ -1,0 +1,81 @@
+"""Entity tags: which state of a thing an answer shows, and which one a change is for (RFC 9110, 8.8 and 13.1)."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from app.http.problems import ProblemError
+from app.http.responses import Headers, Reply, reply
+
+_NOT_MODIFIED: Final = 304
+_TAG_BYTES: Final = 12
+
+IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of the state that this change is for; 412 when it is another by now. `*`: any state, but"
+    " it must exist.",
+    "schema": {"type": "string"},
+}
+IF_NONE_MATCH: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of the state that the client has; 304 without a body while it is still that one.",
+    "schema": {"type": "string"},
+}
+ONLY_NEW: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "`*`: only if there is none yet; 412 otherwise.",
+    "schema": {"type": "string"},
+}
+
+
+def etag_of(body: bytes) -> bytes:
+    """The strong tag of these bytes."""
+    return b'"%s"' % blake2b(body, digest_size=_TAG_BYTES).hexdigest().encode()
+
+
+def tagged(shown: Any, *, status: int = 200, headers: Headers = ()) -> Reply:
+    """`shown` as JSON, with its tag."""
+    answer = reply(shown, status=status)
+    answer.headers = [(b"etag", etag_of(answer.body)), *headers]
+    return answer
+
+
+def tagged_for(request_headers: Mapping[bytes, bytes], shown: Any, headers: Headers = ()) -> Reply:
+    """As `tagged`, and 304 for a client that has this state already."""
+    answer = tagged(shown, headers=headers)
+    if _names(request_headers.get(b"if-none-match"), answer.headers[0][1], weak=True):
+        return Reply(b"", status=_NOT_MODIFIED, headers=answer.headers)
+    return answer
+
+
+def has_preconditions(request_headers: Mapping[bytes, bytes]) -> bool:
+    return b"if-match" in request_headers or b"if-none-match" in request_headers
+
+
+def check_preconditions(request_headers: Mapping[bytes, bytes], stored: Any | None) -> None:
+    """Raises a 412 when `stored`, the state as it is shown, or None, is not the one that the change is for."""
+    if not has_preconditions(request_headers):
+        return
+    wanted, unwanted = request_headers.get(b"if-match"), request_headers.get(b"if-none-match")
+    tag = b"" if stored is None else etag_of(msgspec.json.encode(stored))
+    if wanted is not None and not _names(wanted, tag, weak=False):
+        now = "there is none now" if stored is None else f"its ETag is {tag.decode()} now"
+        raise ProblemError(412, f"Another state than the one of If-Match: {now}. Read it, and change what you read.")
+    if _names(unwanted, tag, weak=True):
+        raise ProblemError(412, "It is there already, and If-None-Match asks that it is not.")
+
+
+def _names(header: bytes | None, tag: bytes, *, weak: bool) -> bool:
+    """Whether the header names the tag; an empty tag is that of nothing. Weak tags count where bytes may differ."""
+    if header is None or not tag:
+        return False
+    tags = [one.strip() for one in header.split(b",")]
+    return b"*" in tags or tag in ([one.removeprefix(b"W/") for one in tags] if weak else tags)
