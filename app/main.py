@@ -34,7 +34,7 @@ def run(settings: Settings) -> int:
         # A failed migration ends the start; a Postgres that is unreachable does not.
         migrated = False
         with contextlib.suppress(DependencyDown):
-            migrations.migrate(settings.database_url)
+            migrations.migrate(settings.session_url)
             migrated = True
         _collect_less_often()
         return uvloop.run(_serve(settings, listener, migrated=migrated))

@@ -26,6 +26,7 @@ def pool_options(settings: Settings) -> PoolOptions:
         connect_timeout_sec=settings.db_connect_timeout_sec,
         statement_timeout_ms=settings.db_statement_timeout_ms,
         lock_timeout_ms=settings.db_lock_timeout_ms,
+        has_sessions=settings.database_pooler == "none",
         application_name="reco " + ",".join(sorted(settings.role)),
         transaction_timeout_sec=max(
             # The relay publishes inside its transaction.

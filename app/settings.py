@@ -4,9 +4,7 @@
 the struct; everything below them takes plain values.
 """
 
-import difflib
 import ipaddress
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -18,6 +16,7 @@ from app.core.database_url import check_database_url
 from app.core.field_errors import field_error_of
 from app.core.segment_rules import NamedRule
 from app.core.server_urls import check_redis_url
+from app.core.setting_names import is_injected, misspelt
 from app.core.variants import Variant
 from app.errors import UserError
 
@@ -31,32 +30,6 @@ SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 OPEN_REMEDY = "set API_KEYS or API_KEYS_FILE (`reco key new NAME`), or HTTP_HOST=127.0.0.1"
-
-# An unknown variable with one of these prefixes is a typing error, which must not be ignored silently.
-_OWN_PREFIXES = (
-    "OUTBOX_",
-    "FEATURE_CONSUMER_",
-    "ONLINE_CACHE_",
-    "INGEST_",
-    "RETENTION_",
-    "API_KEYS",
-    "RATE_LIMIT_",
-    "RANKING_",
-    "SEGMENT_",
-)
-
-
-# How alike an unknown variable and a setting are (difflib's ratio) for the setting to be offered; and for a variable
-# without such a prefix to be taken for a typing error: HTTP_PROT and HTTP_PORT are at 0.88, HTTP_PROXY at 0.71.
-_NEAR = 0.6
-_VERY_NEAR = 0.82
-
-# Kubernetes puts the addresses of a namespace's services into each container: those of one named `outbox-relay` are
-# OUTBOX_RELAY_SERVICE_HOST, OUTBOX_RELAY_PORT=tcp://10.0.0.1:80, OUTBOX_RELAY_PORT_80_TCP_ADDR and so on.
-_INJECTED_NAME = re.compile(
-    r"\w+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)"
-)
-_INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -81,6 +54,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit_window_sec: Positive = 10.0
 
     database_url: str
+    database_direct_url: str = ""
+    database_pooler: Literal["none", "transaction"] = "none"
     db_pool_min_size: AtLeastOne = 2
     db_pool_max_size: Annotated[int, Meta(ge=8)] = 12
     db_connect_timeout_sec: Positive = 3.0
@@ -158,7 +133,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Reads and checks all of them. Raises `UserError` that lists every error."""
-        environ = {name: text for name, text in environ.items() if not _is_injected(name, text)}
+        environ = {name: text for name, text in environ.items() if not is_injected(name, text)}
         errors: list[str] = []
         wrong: set[str] = set()
         values: dict[str, Any] = {}
@@ -174,12 +149,17 @@ class Settings(Struct, frozen=True, kw_only=True):
                 message = field_error_of(error, hint).message if isinstance(error, msgspec.ValidationError) else error
                 shown = "(hidden)" if name in SECRETS else repr(text)
                 errors.append(f"{name.upper()}={shown}: {message}")
-        errors += _misspelt(environ, hints)
+        errors += misspelt(environ, hints)
         # An invalid value is not missing: it is named once.
         errors += [error for error in _missing(values) if error.partition(":")[0] not in wrong]
         if errors:
             raise UserError("The settings are not usable:\n" + "\n".join(f"  - {error}" for error in errors))
         return cls(**values)
+
+    @property
+    def session_url(self) -> str:
+        """Where a connection has a session of its own."""
+        return self.database_direct_url or self.database_url
 
     @property
     def open_address(self) -> str | None:
@@ -192,11 +172,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         return f"{host}:{self.http_port}"
 
 
-SECRETS = frozenset({"api_keys", "database_url", "kafka_sasl_password", "online_cache_redis_url"})
-
-
-def _is_injected(name: str, text: str) -> bool:
-    return bool(_INJECTED_NAME.fullmatch(name) or (name.endswith("_PORT") and _INJECTED_PORT.match(text)))
+SECRETS = frozenset(
+    {"api_keys", "database_url", "database_direct_url", "kafka_sasl_password", "online_cache_redis_url"}
+)
 
 
 def _is_loopback(host: str) -> bool:
@@ -236,6 +214,7 @@ _PARSERS = {
     "api_keys": _parse_list,
     "cors_allow_origins": _parse_list,
     "database_url": check_database_url,
+    "database_direct_url": check_database_url,
     "online_cache_redis_url": check_redis_url,
     "segment_events": segment_rules.parse,
     "variants": variants.parse,
@@ -246,6 +225,11 @@ def _missing(values: Mapping[str, Any]) -> list[str]:
     errors = []
     if "database_url" not in values:
         errors.append("DATABASE_URL: not set; for example postgresql://reco:secret@localhost:5432/reco")
+    if values.get("database_pooler") == "transaction" and not values.get("database_direct_url"):
+        errors.append(
+            "DATABASE_DIRECT_URL: needed by DATABASE_POOLER=transaction; the URL of the server itself, where "
+            "migrations, LISTEN and commands have sessions"
+        )
     role = values.get("role", frozenset(ROLES))
     if role & {"relay", "consumer"} and not values.get("kafka_bootstrap_servers"):
         errors.append("KAFKA_BOOTSTRAP_SERVERS: not set, but the roles relay and consumer need it; host:port,host:port")
@@ -268,17 +252,4 @@ def _missing(values: Mapping[str, Any]) -> list[str]:
     least = values.get("db_pool_min_size", 2)
     if least > values.get("db_pool_max_size", 12):
         errors.append("DB_POOL_MIN_SIZE: greater than DB_POOL_MAX_SIZE")
-    return errors
-
-
-def _misspelt(environ: Mapping[str, str], hints: Mapping[str, Any]) -> list[str]:
-    known = {name.replace("_", "").upper(): name.upper() for name in hints}
-    errors = []
-    for name in sorted(set(environ) - set(known.values())):
-        own = name.startswith(_OWN_PREFIXES)
-        if not own and any(name.startswith(f"{setting}_") for setting in known.values()):
-            continue  # another program's, such as DATABASE_URL_TEST
-        near = difflib.get_close_matches(name.replace("_", ""), known, n=1, cutoff=_NEAR if own else _VERY_NEAR)
-        if own or near:
-            errors.append(f"{name}: no such setting" + (f"; did you mean {known[near[0]]}?" if near else ""))
     return errors

@@ -51,7 +51,7 @@ class Service:
         self._settings = settings
         self._listener = listener
         self._draining = False
-        self._database = Database(settings.database_url, options.pool_options(settings))
+        self._database = Database(settings.database_url, options.pool_options(settings), settings.session_url)
         self._redis = RedisHistoryCache(
             settings.online_cache_redis_url,
             key_prefix=options.cache_key_prefix(settings),
@@ -167,7 +167,7 @@ class Service:
         await self._database.probe()
         if not self._migrated:
             # The probe has a deadline. A migration that takes longer goes on, and the next probe waits for its lock.
-            await anyio.to_thread.run_sync(migrations.migrate, self._settings.database_url, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(migrations.migrate, self._settings.session_url, abandon_on_cancel=True)
             self._migrated = True
         await self._database.open()
         if not self._database.sequences_checked:

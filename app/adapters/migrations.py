@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends import DatabaseBackend
 from yoyo.migrations import Migration, MigrationList
 
+from app.adapters import poolers
 from app.core.database_url import for_libpq
 from app.errors import DependencyDown, UserError, describe
 
@@ -59,12 +60,28 @@ def _migrate(database_url: str, directory: Path) -> list[str]:
 
 
 def connect(database_url: str) -> psycopg.Connection:
-    """A connection in autocommit mode; the caller closes it. Raises `DependencyDown`."""
+    """A connection in autocommit mode, with a session of its own; the caller closes it.
+
+    Raises `DependencyDown`, and `UserError` behind a pooler in transaction mode: locks and settings would stay with
+    whatever process of the server has them.
+    """
+    connection = _connect(database_url)
+    try:
+        if poolers.is_pooled(connection):
+            with _connect(database_url) as another:
+                poolers.check_session(connection, another)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(database_url: str) -> psycopg.Connection:
     try:
         # A database made without a locale reports SQL_ASCII; psycopg would then return bytes for text.
         return psycopg.connect(for_libpq(database_url), autocommit=True, connect_timeout=5, client_encoding="utf8")
     except psycopg.OperationalError as error:
-        raise DependencyDown("postgres", describe(error)) from error
+        raise DependencyDown("postgres", poolers.refusal(error) or describe(error)) from error
     except psycopg.ProgrammingError as error:
         raise UserError(f"The options at the end of DATABASE_URL are not usable: {describe(error)}") from error
 

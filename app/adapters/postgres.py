@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
-from asyncpg.transaction import Transaction
 from msgspec import Struct
 
 from app import metrics
 from app.adapters import sql
+from app.adapters.pooled_connection import OF_SESSIONS, SESSIONLESS
 from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import error_kind, is_outage, is_too_large, reason_of
 from app.errors import DependencyDown, TooLarge, describe
@@ -28,22 +28,6 @@ _PROBE_TIMEOUT_SEC: Final = 1.0
 _OPENING_WAIT_SEC: Final = 0.5
 
 
-class _Transaction(Transaction):
-    """Leaves its ROLLBACK to the release of the connection when the work in it was cancelled.
-
-    It would wait for a silent server: for the end of the statement, and then for the rollback.
-    """
-
-    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
-        if not isinstance(error, asyncio.CancelledError):
-            await super().__aexit__(kind, error, trace)
-
-
-class _PooledConnection(asyncpg.Connection):
-    def transaction(self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False) -> Transaction:
-        return _Transaction(self, isolation, readonly, deferrable)
-
-
 class PoolOptions(Struct, frozen=True, kw_only=True):
     min_size: int
     max_size: int
@@ -53,17 +37,22 @@ class PoolOptions(Struct, frozen=True, kw_only=True):
     application_name: str
     transaction_timeout_sec: float = 20.0
     """The server ends a transaction that takes longer. More than the longest may take."""
+    has_sessions: bool = True
+    """False behind a pooler in transaction mode."""
 
 
 class Database:
     """A pool that survives the server: while Postgres is away, asking for a connection raises `DependencyDown`.
 
-    The health probe calls `open` repeatedly: a pool whose server fell silent is replaced.
+    The health probe calls `open` repeatedly: a pool whose server fell silent is replaced. `session_url`: where sessions
+    are to be had, if not at `url`.
     """
 
-    def __init__(self, url: str, options: PoolOptions) -> None:
+    def __init__(self, url: str, options: PoolOptions, session_url: str | None = None) -> None:
         self._connector = Connector(url)
+        self._session_connector = Connector(session_url or url)
         self._options = options
+        self._kind = OF_SESSIONS if options.has_sessions else SESSIONLESS
         self._pool: Pool | None = None
         self._is_open = asyncio.Event()
         self._probe_connection: asyncpg.Connection[asyncpg.Record] | None = None
@@ -151,22 +140,22 @@ class Database:
         return self._pool
 
     async def listen(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """A separate connection for LISTEN; the caller closes it."""
-        return await self._connector.connect(**self._connect_options())
+        """A separate connection with a session, for LISTEN and locks; the caller closes it."""
+        connection = await self._session_connector.connect(**self._connect_options(), **OF_SESSIONS)
+        await self._limit(connection)
+        return connection
 
     async def open(self) -> None:
         """Opens the pool unless it is open; raises `DependencyDown` while the server is away."""
         if self._pool is None:
             try:
                 self._pool = await asyncpg.create_pool(
-                    connect=self._connector.for_pool,
+                    connect=self._connect_pooled,
                     min_size=self._options.min_size,
                     max_size=self._options.max_size,
                     # Nothing changes session state on a pooled connection, so the reset round trip is skipped.
                     reset=_keep_session,
-                    init=self._init_session,
-                    connection_class=_PooledConnection,
-                    **self._connect_options(),
+                    **{**self._connect_options(), **self._kind},
                 )
             except _DRIVER_ERRORS as error:
                 raise DependencyDown("postgres", describe(error)) from error
@@ -181,7 +170,7 @@ class Database:
             async with asyncio.timeout(_PROBE_TIMEOUT_SEC):
                 if self._probe_connection is None or self._probe_connection.is_closed():
                     self._probe_connection = await self._connector.connect(
-                        **{**self._connect_options(), "timeout": _PROBE_TIMEOUT_SEC}
+                        **{**self._connect_options(), "timeout": _PROBE_TIMEOUT_SEC}, **self._kind
                     )
                     self.sequences_checked = False
                 started = time.perf_counter()
@@ -208,19 +197,39 @@ class Database:
                 self._pool.terminate()
             self._pool = None
 
-    async def _init_session(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Sets what ends locks whose client is gone. A server that waits for the rest of a statement (between parse and
-        bind) does not count as idle: only the transaction timeout ends that (Postgres 17), or keepalives when the peer
-        is unreachable. Settings that the server does not know are left out.
-        """
-        limits = {
-            "transaction_timeout": str(round(self._options.transaction_timeout_sec * 1000)),
-            "tcp_keepalives_idle": "5",
-            "tcp_keepalives_interval": "3",
-            "tcp_keepalives_count": "3",
-        }
-        await connection.execute(_SQL["set_what_is_known"], list(limits), list(limits.values()))
+    async def _connect_pooled(self, *_: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        connection = await self._connector.connect(**options)
+        if self._options.has_sessions:
+            await self._limit(connection)
+        else:
+            connection.limit(self._limits())  # type: ignore[attr-defined]
         self.sessions += 1
+        return connection
+
+    def _limits(self) -> dict[str, str]:
+        """The limits of time. They are no parameters of the connection: poolers refuse, or ignore, most of those.
+
+        A process that is stopped in the middle of a transaction must not keep its locks. A server that waits for the
+        rest of a statement (between parse and bind) does not count as idle: only the transaction timeout ends that
+        (Postgres 17), or keepalives when the peer is unreachable. Settings that the server does not know are left out.
+        """
+        return {
+            "statement_timeout": str(self._options.statement_timeout_ms),
+            "lock_timeout": str(self._options.lock_timeout_ms),
+            "idle_in_transaction_session_timeout": "15000",
+            "transaction_timeout": str(round(self._options.transaction_timeout_sec * 1000)),
+            "jit": "off",  # JIT compilation costs more than any of our short statements
+        }
+
+    async def _limit(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Sets them for the session, and closes a connection that does not take them."""
+        keepalives = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "3", "tcp_keepalives_count": "3"}
+        limits = self._limits() | keepalives
+        try:
+            await connection.execute(_SQL["set_what_is_known"], list(limits), list(limits.values()))
+        except BaseException:
+            connection.terminate()
+            raise
 
     def _drop_probe(self) -> None:
         if self._probe_connection is not None:
@@ -233,14 +242,7 @@ class Database:
             "timeout": options.connect_timeout_sec,
             # Without it a dead peer hangs a query indefinitely (asyncpg#549); the server's own limit fires first.
             "command_timeout": options.statement_timeout_ms / 1000 + 1,
-            "server_settings": {
-                "application_name": options.application_name,
-                "statement_timeout": str(options.statement_timeout_ms),
-                "lock_timeout": str(options.lock_timeout_ms),
-                # A process that is stopped in the middle of a transaction must not keep its locks.
-                "idle_in_transaction_session_timeout": "15000",
-                "jit": "off",  # JIT compilation costs more than any of our short statements
-            },
+            "server_settings": {"application_name": options.application_name},
         }
 
 

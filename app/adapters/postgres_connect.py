@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 
+from app.adapters.poolers import refusal
 from app.core.database_url import DatabaseAddress, DatabaseHost, for_asyncpg, parse
 from app.errors import DependencyDown, describe
 
@@ -35,26 +36,22 @@ class Connector:
         """
         arguments = {**_arguments(self._address), **options}
         if not self._hosts:
-            return await asyncpg.connect(**arguments, timeout=timeout)
+            return await _open(arguments, timeout)
         errors: list[tuple[DatabaseHost, BaseException]] = []
         for session, host in self._attempts():
             try:
                 place = {"host": host.host, "port": host.port, "target_session_attrs": session}
-                connection = await asyncpg.connect(**{**arguments, **place}, timeout=timeout / len(self._hosts))
+                connection = await _open({**arguments, **place}, timeout / len(self._hosts))
             except _NEXT_HOST as error:
                 errors.append((host, error))
             else:
                 self._hosts.remove(host)
                 self._hosts.insert(0, host)
-                return connection  # type: ignore[no-any-return]
+                return connection
         if len(self._hosts) == 1:
             raise errors[-1][1]
         told = {str(host): describe(error) for host, error in errors}
         raise ConnectionError("; ".join(f"{host}: {text}" for host, text in told.items()))
-
-    async def for_pool(self, dsn: str | None = None, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
-        """What `asyncpg.create_pool` takes as `connect`; it has no URL of its own to give."""
-        return await self.connect(**options)
 
     def _attempts(self) -> Iterator[tuple[str, DatabaseHost]]:
         """Each host with what its session must be."""
@@ -62,6 +59,15 @@ class Connector:
         for session in ("standby", "any") if preferred else (self._address.session,):
             for host in tuple(self._hosts):
                 yield session, host
+
+
+async def _open(arguments: dict[str, Any], timeout: float) -> "asyncpg.Connection[asyncpg.Record]":  # noqa: ASYNC109
+    try:
+        return await asyncpg.connect(**arguments, timeout=timeout)
+    except asyncpg.ProtocolViolationError as error:
+        if refused := refusal(error):
+            raise DependencyDown("postgres", refused) from error
+        raise
 
 
 def _arguments(address: DatabaseAddress) -> dict[str, Any]:

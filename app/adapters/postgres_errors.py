@@ -36,6 +36,9 @@ _SIZE_STATES: Final = (
     "53200",  # out of memory
     "57014",  # statement_timeout
 )
+# A prepared statement is gone, or another one has its name: statements of one session went to several.
+_STATEMENT_STATES: Final = ("26000", "42P05")
+_POOLER: Final = "Behind a pooler in transaction mode, set DATABASE_POOLER=transaction"
 # What a statement's own values cause: data exceptions.
 _VALUE_STATES: Final = ("22",)
 # A CHECK may be a fault of the message, of this release or of the schema, such as a partition that is missing.
@@ -77,7 +80,8 @@ def may_cost_a_message(error: asyncpg.PostgresError) -> bool:
 def reason_of(error: BaseException) -> str:
     """What to tell of it: without Postgres' DETAIL, which may quote a row."""
     if isinstance(error, asyncpg.PostgresError):
-        return f"{type(error).__name__} ({_sqlstate(error)}): {error.args[0]}"
+        told = f"{type(error).__name__} ({_sqlstate(error)}): {error.args[0]}"
+        return f"{told}. {_POOLER}" if _sqlstate(error) in _STATEMENT_STATES else told
     return describe(error)
 
 

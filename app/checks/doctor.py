@@ -10,13 +10,14 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from app.adapters import generations, schema_check
+from app.adapters import generations, migrations, schema_check
 from app.adapters.kafka import KafkaOptions, check_listening, describe_cluster, observe_topics
+from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
 from app.checks import findings
 from app.checks.findings import Finding
 from app.core.generation import Unsupported, differences, model_of
-from app.errors import DependencyDown, describe
+from app.errors import DependencyDown, UserError, describe
 
 _TIMEOUT_SEC: Final = 5.0
 _DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -42,8 +43,22 @@ _MAY_ALL: Final = (
 _REDIS_KEY: Final = "reco:doctor"
 
 
+async def pooler(url: str) -> AsyncIterator[Finding]:
+    """`url`: of a pooler in transaction mode."""
+    try:
+        connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, **SESSIONLESS)
+        try:
+            version = await connection.fetchval("SHOW server_version")
+        finally:
+            connection.terminate()
+    except (*_DRIVER_ERRORS, DependencyDown) as error:
+        yield Finding("FAIL", "pooler", describe(error), "check DATABASE_URL, and that the pooler runs")
+    else:
+        yield Finding("ok", "pooler", f"runs statements on version {version}")
+
+
 async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
-    """`pool_size`: connections that one process opens at most."""
+    """`url`: where there are sessions. `pool_size`: connections that one process opens at most."""
     try:
         async with asyncio.timeout(_TIMEOUT_SEC):
             connection = await Connector(url).connect(timeout=_TIMEOUT_SEC)
@@ -52,10 +67,13 @@ async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
         yield Finding("FAIL", "postgres", describe(error), remedy)
         return
     try:
+        (await anyio.to_thread.run_sync(migrations.connect, url, abandon_on_cancel=True)).close()
         async for finding in _postgres(connection, url, pool_size):
             yield finding
     except (*_DRIVER_ERRORS, DependencyDown) as error:
         yield Finding("FAIL", "postgres", describe(error), "see the server's log")
+    except UserError as error:
+        yield Finding("FAIL", "postgres", str(error), "see docs/scaling.md, poolers")
     finally:
         connection.terminate()
 

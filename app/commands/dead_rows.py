@@ -47,9 +47,9 @@ def filters(
 
 @contextmanager
 def database() -> Iterator[psycopg.Connection]:
-    """A connection to `DATABASE_URL` in autocommit mode. Its errors are raised as `UserError`."""
+    """A connection with a session to the database in autocommit mode. Its errors are raised as `UserError`."""
     try:
-        url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
+        url = Settings.from_env({**os.environ, "ROLE": "api"}).session_url
         with migrations.connect(url) as connection:
             yield connection
     except DependencyDown as error:

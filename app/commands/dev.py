@@ -17,7 +17,7 @@ from app.adapters import migrations
 from app.core.database_url import for_libpq
 from app.core.events import TOPICS
 from app.devstack import Stack
-from app.devstack.stack import default_folder
+from app.devstack.stack import default_folder, own_environment
 from app.errors import UserError
 from app.http.server import bind
 from app.main import run
@@ -52,7 +52,7 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
     A server is not started when its URL is set: DATABASE_URL, ONLINE_CACHE_REDIS_URL, KAFKA_BOOTSTRAP_SERVERS. Data is
     kept in .reco/dev of the checkout, or in RECO_DATA_DIR.
     """
-    environ = _DEFAULTS | {name: value for name, value in os.environ.items() if value.strip()}
+    environ = _DEFAULTS | {name: value for name, value in own_environment(os.environ).items() if value.strip()}
     if role is not None:
         environ["ROLE"] = role
     if port is not None:
@@ -68,11 +68,11 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
         with _sigterm_unwinds():
             _console.print("Starting the servers …", style="dim")
             stack.start(fresh=fresh)
-            database_url = stack.database_url
+            settings = Settings.from_env(_with_port(environ) | stack.urls)
+            database_url = settings.session_url
             migrations.migrate(database_url)
             if demo:
                 _load_demo(database_url)
-            settings = Settings.from_env(_with_port(environ) | stack.urls)
             _show(stack, settings, *example_ids(database_url))
         with stack.kept_running():
             code = run(settings)

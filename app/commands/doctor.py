@@ -86,8 +86,10 @@ async def _access(settings: Settings) -> AsyncIterator[Finding]:
 def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
     questions = [
         ("API", _access(settings)),
-        ("PostgreSQL", checks.postgres(settings.database_url, settings.db_pool_max_size)),
+        ("PostgreSQL", checks.postgres(settings.session_url, settings.db_pool_max_size)),
     ]
+    if settings.database_pooler == "transaction":
+        questions.append(("Pooler", checks.pooler(settings.database_url)))
     if settings.kafka_bootstrap_servers:
         topics = [settings.kafka_topic_prefix + topic for topic in TOPICS]
         questions.append(("Kafka", checks.kafka(kafka_options(settings), topics)))

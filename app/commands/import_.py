@@ -76,7 +76,7 @@ def import_(
     console = Console(stderr=True)
     if items:
         _refuse_options_of_events(click.get_current_context())
-    database_url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
+    database_url = Settings.from_env({**os.environ, "ROLE": "api"}).session_url
     with found_files(files) as paths:
         if rejected is not None and rejected.resolve() in [path.resolve() for path in paths]:
             raise UserError(f"--rejected {rejected}: that is the file to import")

@@ -19,7 +19,7 @@ def migrate(check: bool, as_json: bool) -> None:
 
     With --check the exit code is 1 when something must be fixed or is not applied yet.
     """
-    database_url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
+    database_url = Settings.from_env({**os.environ, "ROLE": "api"}).session_url
     try:
         if check:
             sys.exit(_check(database_url, as_json=as_json))

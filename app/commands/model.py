@@ -253,7 +253,7 @@ async def _read(connection: "Connection", version: int) -> RankingModel:
 
 
 def _run(work: Callable[["Connection"], Awaitable[V]]) -> V:
-    """Runs `work` on a connection to `DATABASE_URL`. Its errors are raised as `UserError`."""
+    """Runs `work` on a connection with a session to the database. Its errors are raised as `UserError`."""
 
     async def run() -> V:
         connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, command_timeout=_TIMEOUT_SEC)
@@ -262,7 +262,7 @@ def _run(work: Callable[["Connection"], Awaitable[V]]) -> V:
         finally:
             connection.terminate()
 
-    url = Settings.from_env({**os.environ, "ROLE": "api"}).database_url
+    url = Settings.from_env({**os.environ, "ROLE": "api"}).session_url
     try:
         return asyncio.run(run())
     except asyncpg.UndefinedTableError as error:

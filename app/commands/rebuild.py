@@ -47,11 +47,11 @@ def rebuild(files: tuple[str, ...], options: ImportOptions, drop: bool, yes: boo
     """
     settings = Settings.from_env({**os.environ, "ROLE": "api"})
     console = Console(stderr=True)
-    prepare(settings.database_url)
+    prepare(settings.session_url)
     started = time.monotonic()
     try:
         if drop:
-            asyncio.run(_drop(settings.database_url))
+            asyncio.run(_drop(settings.session_url))
             console.print("No rebuild is unfinished now.")
             return
         with found_files(files) as paths, RebuildScreen(console) as screen:
@@ -70,7 +70,7 @@ def rebuild(files: tuple[str, ...], options: ImportOptions, drop: bool, yes: boo
 
 async def _rebuild(settings: Settings, log: list[LogFile], screen: RebuildScreen, *, yes: bool) -> int:
     """Returns how many events were folded."""
-    url = settings.database_url
+    url = settings.session_url
     async with building.connection(url) as live:
         await _begin_alone(live)
         made = Rebuild(url, live, files=log, dedupe_days=settings.retention_dedupe_days)

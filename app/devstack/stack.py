@@ -19,6 +19,7 @@ from app.devstack.server import Server
 from app.errors import UserError
 
 DATABASE_URL: Final = "DATABASE_URL"
+_OF_A_DATABASE: Final = ("DATABASE_POOLER", "DATABASE_DIRECT_URL")
 REDIS_URL: Final = "ONLINE_CACHE_REDIS_URL"
 KAFKA: Final = "KAFKA_BOOTSTRAP_SERVERS"
 
@@ -209,6 +210,12 @@ class Stack:
         if name not in self.servers:
             raise RuntimeError("the stack is not running")
         return self.servers[name]
+
+
+def own_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without the settings that belong to a database, where none is given: ours has no pooler."""
+    given = environ.get(DATABASE_URL, "").strip()
+    return {name: value for name, value in environ.items() if given or name not in _OF_A_DATABASE}
 
 
 def default_folder() -> Path:

@@ -13,7 +13,7 @@ from app.core import database_url, server_urls
 from app.devstack import Stack, ports
 from app.devstack.folder import throwaway
 from app.devstack.guard import Guard
-from app.devstack.stack import default_folder
+from app.devstack.stack import default_folder, own_environment
 from app.errors import UserError
 from app.load import scrape, store
 from app.load.children import Child
@@ -34,12 +34,13 @@ class Embedded:
         self._layout = plan.layout
         self._api_processes = plan.api_processes
         self._headers = plan.headers
+        environ = own_environment(environ)
         self._environ = {**environ, **servers, "HTTP_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", "LOG_FORMAT": "json"}
         self._environ |= plan.service_settings
         self._logs = logs
         self._guard = guard
         self._children: list[Child] = []
-        self.database_url = servers["DATABASE_URL"]
+        self.database_url = environ.get("DATABASE_DIRECT_URL", "").strip() or servers["DATABASE_URL"]
         self.port = ports.choose()
 
     @property
@@ -193,6 +194,7 @@ def _kafka_hosts(servers: str) -> list[str]:
 
 _HOSTS: Final = {
     "DATABASE_URL": _postgres_hosts,
+    "DATABASE_DIRECT_URL": _postgres_hosts,
     "ONLINE_CACHE_REDIS_URL": server_urls.hosts,
     "KAFKA_BOOTSTRAP_SERVERS": _kafka_hosts,
 }

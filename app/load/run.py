@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from app.core.database_url import check_database_url
 from app.core.server_urls import check_redis_url
@@ -66,8 +67,15 @@ def _bench(plan: Plan, screen: LoadScreen, environ: Mapping[str, str], stack: Ex
     )
 
 
+_CHECKS: Final = {
+    "DATABASE_URL": check_database_url,
+    "DATABASE_DIRECT_URL": check_database_url,
+    "ONLINE_CACHE_REDIS_URL": check_redis_url,
+}
+
+
 def _check_server_urls(environ: Mapping[str, str]) -> None:
-    for name, check in (("DATABASE_URL", check_database_url), ("ONLINE_CACHE_REDIS_URL", check_redis_url)):
+    for name, check in _CHECKS.items():
         if url := environ.get(name, "").strip():
             try:
                 check(url)

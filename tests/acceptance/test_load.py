@@ -230,6 +230,7 @@ async def test_a_database_in_use_is_never_filled(environment: dict[str, str]) ->
     [
         ("DATABASE_URL", "postgresql://reco:secret@db.example.com:5432/reco"),
         ("DATABASE_URL", "postgresql:///reco?host=db.example.com"),
+        ("DATABASE_DIRECT_URL", "postgresql://reco@db.example.com/reco"),
         ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092,kafka.example.com:9092"),
         ("ONLINE_CACHE_REDIS_URL", "redis://cache.example.com:6379/0"),
     ],

@@ -91,6 +91,7 @@ def test_no_secret_is_ever_shown() -> None:
     url = "postgresql://reco:hunter2@db/reco"
     settings = Settings(
         database_url=url,
+        database_direct_url=url,
         kafka_sasl_password="hunter2",
         online_cache_redis_url="redis://:hunter2@r",
         api_keys=("hunter2",),

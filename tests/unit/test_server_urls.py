@@ -162,9 +162,9 @@ def test_cache_of_several_hosts_is_refused() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("name", ["DATABASE_URL", "ONLINE_CACHE_REDIS_URL"])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_DIRECT_URL", "ONLINE_CACHE_REDIS_URL"])
 def test_a_command_names_the_setting_and_not_the_password(command: list[str], name: str) -> None:
-    scheme = "postgresql" if name == "DATABASE_URL" else "redis"
+    scheme = "postgresql" if name.startswith("DATABASE") else "redis"
     for password in TRICKY:
         if "\x00" in password:
             continue  # no environment variable can hold it

@@ -1,0 +1,50 @@
+"""Which variables of the environment are settings, and which only look like one."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+
+# An unknown variable with one of these prefixes is a typing error, which must not be ignored silently.
+_OWN_PREFIXES = (
+    "OUTBOX_",
+    "FEATURE_CONSUMER_",
+    "ONLINE_CACHE_",
+    "INGEST_",
+    "RETENTION_",
+    "API_KEYS",
+    "RATE_LIMIT_",
+    "RANKING_",
+    "SEGMENT_",
+)
+
+
+# How alike an unknown variable and a setting are (difflib's ratio) for the setting to be offered; and for a variable
+# without such a prefix to be taken for a typing error: HTTP_PROT and HTTP_PORT are at 0.88, HTTP_PROXY at 0.71.
+_NEAR = 0.6
+_VERY_NEAR = 0.82
+
+# Kubernetes puts the addresses of a namespace's services into each container: those of one named `outbox-relay` are
+# OUTBOX_RELAY_SERVICE_HOST, OUTBOX_RELAY_PORT=tcp://10.0.0.1:80, OUTBOX_RELAY_PORT_80_TCP_ADDR and so on.
+_INJECTED_NAME = re.compile(
+    r"\w+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)"
+)
+_INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://")
+
+
+def is_injected(name: str, text: str) -> bool:
+    """Whether Kubernetes put the variable there for a service that is named like a setting."""
+    return bool(_INJECTED_NAME.fullmatch(name) or (name.endswith("_PORT") and _INJECTED_PORT.match(text)))
+
+
+def misspelt(environ: Mapping[str, str], settings: Iterable[str]) -> list[str]:
+    """What is wrong with variables that are probably meant to be one of these settings."""
+    known = {name.replace("_", "").upper(): name.upper() for name in settings}
+    errors = []
+    for name in sorted(set(environ) - set(known.values())):
+        own = name.startswith(_OWN_PREFIXES)
+        if not own and any(name.startswith(f"{setting}_") for setting in known.values()):
+            continue  # another program's, such as DATABASE_URL_TEST
+        near = difflib.get_close_matches(name.replace("_", ""), known, n=1, cutoff=_NEAR if own else _VERY_NEAR)
+        if own or near:
+            errors.append(f"{name}: no such setting" + (f"; did you mean {known[near[0]]}?" if near else ""))
+    return errors

@@ -1,0 +1,85 @@
+"""The service behind PgBouncer: in transaction mode with the setting for it, and what is said without it."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from app.cli import main
+from tests.support.api import watch
+from tests.support.database import ask, stored
+from tests.support.pgbouncer import pgbouncer
+from tests.support.service import Service, eventually, running
+
+
+@pytest.mark.shows("DATABASE_POOLER", "DATABASE_DIRECT_URL")
+def test_service_behind_a_pooler_in_transaction_mode_counts_each_event_once(environment: dict[str, str]) -> None:
+    """Many connections of the service share three of the server's, and no statement gets to a wrong one."""
+    direct = environment["DATABASE_URL"]
+    with pgbouncer(direct, default_pool_size="3") as url:
+        pooled = {**environment, "DATABASE_URL": url, "DATABASE_POOLER": "transaction", "DATABASE_DIRECT_URL": direct}
+        # Only a notification wakes the relay: LISTEN has a session of the server itself.
+        pooled["OUTBOX_RELAY_POLL_INTERVAL_MS"] = "3600000"
+        with running(pooled) as service, ThreadPoolExecutor(16) as pool:
+
+            def visit(number: int) -> set[int]:
+                user = f"user-{number % 20}"
+                batch = [{"event_type": "watch", **watch(user_id=user, item_id=f"item-{n}")} for n in range(5)]
+                return {
+                    service.client.post("/log/batch", json=batch).status_code,
+                    service.client.put(f"/items/item-{number}", json={"title": "A tent"}).status_code // 100,
+                    service.client.get("/reco", params={"user_id": user}).status_code,
+                }
+
+            assert set().union(*pool.map(visit, range(100))) == {200, 2}
+            counted = "SELECT count(*) FROM feature_event_consumed"
+            eventually(lambda: ask(direct, counted) == 500, 30, service.describe)
+            assert stored(direct) == (500, 0)
+            for kind in ("connection", "statement", "timeout"):
+                assert service.metric("reco_database_errors_total", kind=kind) == 0, service.log()
+            waits_no_longer_than_told(service, direct)
+            told = CliRunner(env={**pooled, "ROLE": "api"}).invoke(main, ["doctor"]).output
+            assert "ok   pooler: runs statements" in told
+
+
+def waits_no_longer_than_told(service: Service, direct: str) -> None:
+    """DB_LOCK_TIMEOUT_MS holds, although no session keeps it."""
+    before = service.metric("reco_database_errors_total", kind="lock")
+    with psycopg.connect(direct) as holder:
+        holder.execute("LOCK TABLE items")
+        assert service.client.put("/items/held", json={"title": "Held"}).status_code == 503
+    assert service.metric("reco_database_errors_total", kind="lock") == before + 1
+
+
+def test_pooler_in_transaction_mode_without_the_setting_ends_the_start(environment: dict[str, str]) -> None:
+    """Also one that ignores every parameter of the connection, as many are set up."""
+    ignored = "statement_timeout, lock_timeout, idle_in_transaction_session_timeout, jit, extra_float_digits, options"
+    with pgbouncer(environment["DATABASE_URL"], ignore_startup_parameters=ignored) as url:
+        unset = {**environment, "DATABASE_URL": url}
+        ended = subprocess.run(
+            [sys.executable, "-m", "app"], env=unset, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ended.returncode == 2
+        assert "a pooler in transaction mode" in ended.stderr
+        assert "DATABASE_POOLER=transaction" in ended.stderr
+        told = CliRunner(env=unset).invoke(main, ["doctor"])
+        assert told.exit_code == 1
+        assert "DATABASE_POOLER=transaction" in told.output
+
+
+def test_pooler_in_session_mode_needs_no_setting(environment: dict[str, str]) -> None:
+    """And one that takes no parameter but the usual ones; then it turns away a URL with another."""
+    with pgbouncer(environment["DATABASE_URL"], pool_mode="session", default_pool_size="40") as url:
+        with running({**environment, "DATABASE_URL": url}) as service:
+            assert service.client.post("/log/watch", json=watch()).status_code == 202
+            waits_no_longer_than_told(service, environment["DATABASE_URL"])
+        refused = Service({**environment, "DATABASE_URL": f"{url}?options=-cgeqo%3Doff"})
+        try:
+            eventually(lambda: "refuses the parameter options" in refused.log(), 30, refused.log)
+            assert refused.status("/healthz") == 200
+            assert refused.status("/readyz") == 503
+        finally:
+            refused.close()
