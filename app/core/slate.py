@@ -29,7 +29,7 @@ class PageConstraints(Struct, frozen=True, kw_only=True):
 
     `max_per_category` bounds the items of one category; an item of several categories counts in each.
     `soft_max_per_category` is the same bound, given up where the page would be short otherwise. `pins`: place (from 1)
-    and item. `explored`: place (from 0) and item.
+    and item, in the order of precedence. `explored`: place (from 0) and item.
     """
 
     k: int
@@ -54,7 +54,7 @@ class Slate:
         self._of_category: defaultdict[str, int] = defaultdict(int)
         self._put_off: list[tuple[str, str]] = []
         for place, item_id in constraints.pins:
-            self._reserve(place - 1, item_id, PINNED)
+            self._reserve(self._free_from(place - 1), item_id, PINNED)
         for place, item_id in constraints.explored.items():
             self._reserve(place, item_id, EXPLORE)
 
@@ -74,6 +74,12 @@ class Slate:
     def places(self) -> list[tuple[str, str]]:
         """Item and source (`RANKED` for what has another), in the order of the places, without holes."""
         return [self._places[place] for place in sorted(self._places)]
+
+    def _free_from(self, place: int) -> int:
+        """Pins of one place follow each other."""
+        while place in self._places:
+            place += 1
+        return place
 
     def _reserve(self, place: int, item_id: str, source: str) -> None:
         if place < self._constraints.k and place not in self._places:

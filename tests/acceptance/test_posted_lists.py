@@ -117,6 +117,24 @@ def test_rules_that_never_serve_an_item_leave_it_out(service: Service) -> None:
         service.client.delete("/rules/never")
 
 
+def test_pins_of_one_position_follow_each_other_by_their_ids(service: Service) -> None:
+    pins = {"top-b": ("film-20", 2), "top-a": ("film-21", 2), "top-c": ("film-20", 5)}
+
+    def pinned() -> list[str]:
+        listed = posted(service, "/reco", user_id="ann", k=6)
+        return [item["item_id"] if item["source"] == "pinned" else "" for item in listed]
+
+    try:
+        for rule_id, (film, position) in pins.items():
+            rule = {"action": "pin", "item_id": film, "position": position}
+            assert service.client.put(f"/rules/{rule_id}", json=rule).status_code == 201
+        eventually(lambda: pinned() == ["", "film-21", "film-20", "", "", ""], describe=pinned)
+    finally:
+        for rule_id in pins:
+            service.client.delete(f"/rules/{rule_id}")
+        eventually(lambda: not any(pinned()), describe=pinned)
+
+
 def test_a_batch_has_a_line_for_each_user_in_order(service: Service) -> None:
     users = [f"viewer-{viewer}-{film}" for film in range(0, 26, 2) for viewer in range(6)] + ["nobody"]
     found = service.client.post("/reco/batch", json={"user_ids": users, "k": 3})

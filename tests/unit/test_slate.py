@@ -46,6 +46,13 @@ def test_pinned_and_explored_items_have_their_places() -> None:
     assert slate.missing == 0
 
 
+def test_pins_of_one_place_follow_each_other_and_none_is_beyond_the_page() -> None:
+    pins = [(1, "item-20"), (1, "item-21"), (2, "item-22"), (3, "item-23")]
+    slate = Slate(PageConstraints(k=3, now_ms=NOW_MS, pins=pins), CARDS)
+    slate.offer(["item-1"])
+    assert slate.places() == [("item-20", PINNED), ("item-21", PINNED), ("item-22", PINNED)]
+
+
 def test_a_pin_that_may_not_be_served_leaves_its_place_to_others() -> None:
     constraints = PageConstraints(k=2, now_ms=NOW_MS, exclude={"item-21"}, pins=[(1, "item-20"), (2, "item-21")])
     assert filled(constraints, {"item-20": of(hidden=True)}, ITEMS) == ["item-00", "item-01"]
