@@ -58,7 +58,7 @@ def erase_with_events_on_the_way(
             after = {f"after-{number}" for number in range(10)}
             eventually(
                 lambda: history(environment["DATABASE_URL"]) == after,
-                20.0,
+                5.0,
                 lambda: f"{history(environment['DATABASE_URL'])}\n{consumer.describe()}",
             )
             found = ask(environment["DATABASE_URL"], "SELECT count(*) FROM events WHERE event_id LIKE 'before-%'")

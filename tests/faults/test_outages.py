@@ -158,7 +158,7 @@ def test_redis_slowed(environment: dict[str, str]) -> None:
         client.finish()
         assert set(answers) == {200}
         assert set(client.statuses) == {202}
-        check_service(client, environment, within_sec=15.0)
+        check_service(client, environment, within_sec=5.0)
 
 
 @contextmanager

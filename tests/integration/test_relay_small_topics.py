@@ -1,9 +1,7 @@
 """Topics that take less than the relay's batch: each row gets its own result."""
 
-import asyncio
 import contextlib
 import secrets
-from typing import Any
 
 import asyncpg
 import pytest
@@ -14,24 +12,14 @@ from app import metrics
 from app.core.events import TOPIC_INTERACTIONS
 from app.errors import DependencyDown
 from tests.support.pipeline import counted, database, message, queue, relay, rows, running, until
+from tests.support.slow_line import delayed
 
 Pool = asyncpg.Pool
-LINE_DELAY_SEC = 0.015
 
 
 @pytest.fixture
 def slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests to Kafka take 15 ms longer. A proxy cannot do that: brokers give clients their own addresses."""
-    send = AIOKafkaConnection.send
-
-    def delayed(connection: AIOKafkaConnection, *arguments: Any, **options: Any) -> "asyncio.Future[Any]":
-        async def send_late() -> Any:
-            await asyncio.sleep(LINE_DELAY_SEC)
-            return await send(connection, *arguments, **options)
-
-        return asyncio.ensure_future(send_late())
-
-    monkeypatch.setattr(AIOKafkaConnection, "send", delayed)
+    monkeypatch.setattr(AIOKafkaConnection, "send", delayed(AIOKafkaConnection.send))
 
 
 def make_topic(kafka: str, topic_prefix: str, *, max_message_bytes: int) -> None:
