@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from app.core import segment_rules, variants
 from app.core.database_url import check_database_url
 from app.core.field_errors import field_error_of
+from app.core.gorse_types import GorseTypes, parse_gorse_types
 from app.core.segment_rules import NamedRule
 from app.core.server_urls import check_redis_url
 from app.core.setting_names import is_injected, misspelt
@@ -78,6 +79,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     ingest_timeout_sec: Positive = 0.9
 
     segment_events: tuple[NamedRule, ...] = ()
+    gorse_api: bool = False
+    gorse_feedback: GorseTypes = {}
 
     outbox_max_attempts: AtLeastOne = 25
     outbox_relay_poll_interval_ms: AtLeastOne = 500
@@ -217,6 +220,7 @@ _PARSERS = {
     "database_direct_url": check_database_url,
     "online_cache_redis_url": check_redis_url,
     "segment_events": segment_rules.parse,
+    "gorse_feedback": parse_gorse_types,
     "variants": variants.parse,
 }
 

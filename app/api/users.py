@@ -17,7 +17,7 @@ from app.api.timestamps import Timestamp
 from app.core.catalogue import UNKNOWN
 from app.core.signals import Kind
 from app.http import schema
-from app.http.context import context_of
+from app.http.context import RequestContext, context_of
 from app.http.paths import path_id
 from app.http.problems import ProblemError
 from app.http.responses import reply
@@ -144,22 +144,32 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         """Removes everything received of a user until now. Events on their way, or replayed later, are not counted.
         Sums of items, which hold no user ids, stay. Events sent afterwards are new.
         """
-        user_id = path_id(request.scope)
-        async with change(database, context_of(request.scope), "erase_user") as changed:
-            erasure, version = await erasures.begin(changed.connection, user_id)
-            changed.made([f"erasure {erasure.number}"], "erased")
-        try:
-            if cache is not None:
-                # An empty history with a greater version: what is written late does not win.
-                await cache_epoch.write_through(
-                    database,
-                    cache,
-                    {user_id: Versioned(version + 1, b"")},
-                    settled=Settled(erased={user_id: erasure.number}),
-                )
-        finally:
-            forget(user_id)
-        removed = await erasures.finish(database, [erasure])
-        return reply(UserErasure(user_id, removed.events, removed.queued, removed.dead_letters, erasure.erased_at))
+        return reply(await erase(database, cache, forget, context_of(request.scope), path_id(request.scope)))
 
     return [get_users, get_user, delete_user]
+
+
+async def erase(
+    database: Database,
+    cache: HistoryCache | None,
+    forget: Callable[[str], None],
+    context: RequestContext,
+    user_id: str,
+) -> UserErasure:
+    """Erases a user everywhere, and records it in the audit log. Raises `DependencyDown`."""
+    async with change(database, context, "erase_user") as changed:
+        erasure, version = await erasures.begin(changed.connection, user_id)
+        changed.made([f"erasure {erasure.number}"], "erased")
+    try:
+        if cache is not None:
+            # An empty history with a greater version: what is written late does not win.
+            await cache_epoch.write_through(
+                database,
+                cache,
+                {user_id: Versioned(version + 1, b"")},
+                settled=Settled(erased={user_id: erasure.number}),
+            )
+    finally:
+        forget(user_id)
+    removed = await erasures.finish(database, [erasure])
+    return UserErasure(user_id, removed.events, removed.queued, removed.dead_letters, erasure.erased_at)

@@ -20,7 +20,9 @@ from app.http.context import context_of
 from app.http.problems import render
 
 _KEY: Final = "path_id"
+_IDS_KEY: Final = "path_ids"
 _PARAMETER: Final = ":path}"
+_SEGMENT: Final = ":str}"
 _PLACEHOLDER: Final = "-"
 
 
@@ -43,16 +45,26 @@ def with_exact_paths(app: ASGIApp, paths: Iterable[str]) -> ASGIApp:
 
 
 class Paths:
-    """The paths of an application: those that end with an id, such as `/users/{user_id:path}`, and the plain ones."""
+    """The paths of an application: plain ones, those that end with an id, such as `/users/{user_id:path}`, and those
+    with ids between slashes, such as `/api/item/{item_id:str}/neighbors`. In those, a slash of an id is written `%2F`,
+    and a slash at the end does not matter.
+    """
 
     def __init__(self, paths: Iterable[str]) -> None:
         known = sorted(set(paths))
-        ids = {path.partition("{")[0]: path.partition("{")[2].removesuffix(_PARAMETER) for path in known if "{" in path}
+        ids = {path.partition("{")[0]: path.partition("{")[2] for path in known if path.endswith(_PARAMETER)}
         self._plain = frozenset(path.encode() for path in known if "{" not in path)
-        self._ids = tuple((prefix.encode(), prefix, name) for prefix, name in ids.items())
+        self._ids = tuple((prefix.encode(), prefix, name.removesuffix(_PARAMETER)) for prefix, name in ids.items())
+        self._segments: dict[int, list[_Segments]] = {}
+        roots = {path.partition("/")[2].partition("/")[0] for path in known if _SEGMENT in path}
+        for path in known:
+            if path.split("/")[1] in roots:
+                segments = _Segments(path)
+                self._segments.setdefault(len(segments.parts), []).append(segments)
 
     def resolve(self, scope: Scope) -> bool:
-        """Sets the path that the router gets, and keeps the id for `path_id`. False when nothing is at this path.
+        """Sets the path that the router gets, and keeps the ids for `path_id` and `path_ids`. False when nothing is at
+        this path.
 
         Raises `InvalidInput` for an id that is not percent-encoded UTF-8.
         """
@@ -64,7 +76,34 @@ class Paths:
                 scope["state"][_KEY] = name, percent.decode(raw[len(prefix) :], name)
                 scope["path"] = path + _PLACEHOLDER
                 return True
+        if self._segments:
+            parts = raw.removesuffix(b"/").split(b"/")
+            for segments in self._segments.get(len(parts), ()):
+                if segments.match(parts):
+                    scope["state"][_IDS_KEY] = segments.ids(parts)
+                    scope["path"] = segments.path
+                    return True
         return False
+
+
+class _Segments:
+    """A path by what is between its slashes: bytes, or the name of an id."""
+
+    def __init__(self, path: str) -> None:
+        self.parts: list[bytes | str] = [
+            part[1:].removesuffix(_SEGMENT) if part.endswith(_SEGMENT) else part.encode() for part in path.split("/")
+        ]
+        self.path = "/".join(_PLACEHOLDER if isinstance(part, str) else part.decode() for part in self.parts)
+
+    def match(self, given: list[bytes]) -> bool:
+        return all(part == one if isinstance(part, bytes) else one for part, one in zip(self.parts, given, strict=True))
+
+    def ids(self, given: list[bytes]) -> dict[str, str]:
+        return {
+            part: percent.decode(one, part)
+            for part, one in zip(self.parts, given, strict=True)
+            if isinstance(part, str)
+        }
 
 
 def path_id(scope: Scope, *, beside_query: bool = False) -> str:
@@ -76,6 +115,16 @@ def path_id(scope: Scope, *, beside_query: bool = False) -> str:
     name, value = scope["state"][_KEY]
     if scope["query_string"] and not beside_query:
         raise InvalidInput(FieldError(f"$.{name}", "this call has no parameters; write a ? of an id as %3F"))
+    return _checked(name, value)
+
+
+def path_ids(scope: Scope) -> dict[str, str]:
+    """The ids between the slashes of the path, by name. Raises `InvalidInput` as `path_id` does."""
+    found: dict[str, str] = scope["state"].get(_IDS_KEY, {})
+    return {name: _checked(name, value) for name, value in found.items()}
+
+
+def _checked(name: str, value: str) -> str:
     try:
         return msgspec.convert(value, events.Id)
     except msgspec.ValidationError as error:

@@ -28,11 +28,16 @@ from app.api import (
     variant_list,
 )
 from app.api.examples import EXAMPLES
+from app.api.gorse import feedback as gorse_feedback
+from app.api.gorse import items as gorse_items
+from app.api.gorse import lists as gorse_lists
+from app.api.gorse import users as gorse_users
 from app.api.refused_keys import RefusedKeys
 from app.console import live, page, sign_in
 from app.console.flow_sampler import FlowSampler
 from app.console.sessions import ConsoleSessions
 from app.core.events import Record
+from app.core.gorse_types import with_usual_names
 from app.core.segment_rules import with_built_in
 from app.core.variants import Variants
 from app.errors import BufferFull, Closed
@@ -152,6 +157,16 @@ class Api:
             *page.handlers(),
             *sign_in.handlers(self._sessions, self.access),
             *live.handlers(self._flow),
+            *(self._gorse(variants) if self._settings.gorse_api else []),
+        ]
+
+    def _gorse(self, variants: Variants) -> list[HTTPRouteHandler]:
+        types = with_usual_names(self._settings.gorse_feedback)
+        return [
+            *gorse_feedback.handlers(self._buffer, self._database, types),
+            *gorse_items.handlers(self._database),
+            *gorse_users.handlers(self._database, self._cache_written, self._histories.forget),
+            *gorse_lists.handlers(self._recommender, self._log_impression, variants, self._database, types),
         ]
 
     async def close(self) -> None:

@@ -1,7 +1,6 @@
 """Libraries of Segment and RudderStack, as they are published, send to a running service."""
 
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,14 +16,13 @@ import segment.analytics.client as segment
 
 from app.core import keys
 from app.devstack import Stack
+from tests.support.npm import npm_install
 from tests.support.service import Service, eventually, running
 from tests.support.shared_environment import shared_environment
 
 WRITE, WRITE_TOKEN = keys.make("shop", ["write"], "w" * 43)
 READ, READ_TOKEN = keys.make("front", ["read"], "r" * 43)
 NODE: Final = "@segment/analytics-node@3.1.0"
-# What npm says when it cannot reach its registry.
-UNREACHABLE: Final = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED")
 PRODUCTS: Final = [{"product_id": "tent", "price": 99.5, "quantity": 2}, {"product_id": "stove"}]
 RULES: Final = {"Film Played": {"event_type": "watch", "item_id": "film.id", "watch_time_sec": "seconds"}}
 
@@ -130,17 +128,7 @@ def test_rudderstacks_python_client_sends_orders(service: Service) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed (Debian: apt install nodejs npm)")
 def test_segments_node_client_sends_orders(service: Service, tmp_path: Path) -> None:
-    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=0")
-    installed = subprocess.run(
-        ["npm", "install", "--prefix", tmp_path, *options, NODE],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if installed.returncode and UNREACHABLE.search(installed.stderr):
-        pytest.skip(f"npm cannot fetch {NODE}: {installed.stderr.strip().splitlines()[0]}")
-    assert installed.returncode == 0, installed.stderr
+    npm_install(tmp_path, NODE)
     environment = {"KEY": WRITE_TOKEN, "URL": service.url}
     sent = subprocess.run(
         [str(shutil.which("node")), "-e", FROM_NODE],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.core.decoding import InvalidInput
 from app.core.events import PRINTABLE
-from app.http.paths import Paths, path_id
+from app.http.paths import Paths, path_id, path_ids
 
 PATHS = Paths(["/", "/metrics", "/items", "/items/{item_id:path}", "/users/{user_id:path}"])
 
@@ -72,3 +72,22 @@ def test_an_id_beside_a_query_is_refused_where_the_call_has_no_parameters() -> N
     assert path_id(scope, beside_query=True) == "bob"
     with pytest.raises(InvalidInput, match="%3F"):
         path_id(scope)
+
+
+GORSE = Paths(["/api/items", "/api/item/{item_id:str}", "/api/item/{item_id:str}/category/{category:str}"])
+
+
+@given(ids, ids, st.sampled_from(["", "/"]))
+def test_ids_between_slashes_reach_themselves(item_id: str, category: str, end: str) -> None:
+    raw = f"/api/item/{quote(item_id, safe='')}/category/{quote(category, safe='')}{end}"
+    scope = {"raw_path": raw.encode(), "path": "as decoded by the server", "state": {}}
+    assert GORSE.resolve(scope)
+    assert path_ids(scope) == {"item_id": item_id, "category": category}
+    assert scope["path"] == "/api/item/-/category/-"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api", "/api/item", "/api/item/", "/api/item//category/a", "/api/item/a/b", "//api/items"]
+)
+def test_a_path_with_other_segments_leads_nowhere(path: str) -> None:
+    assert not GORSE.resolve({"raw_path": path.encode(), "path": path, "state": {}})
