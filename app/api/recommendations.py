@@ -58,7 +58,7 @@ RepeatsWanted = Annotated[
 ]
 Variant = Annotated[Id, Meta(description="Answer as this variant of an experiment; needs the scope `operate`.")]
 
-_ANSWER_PROBLEMS: Final = schema.problems(422, 503)
+LIST_PROBLEMS: Final = schema.problems(422, 503)
 _KINDS: Final = {"view": Kind.VIEW, "click": Kind.CLICK, "watch": Kind.WATCH, "purchase": Kind.PURCHASE}
 _AUTOLOG: Final = {
     "name": "X-Autolog-Impressions",
@@ -78,6 +78,7 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     exclude_id: ExcludedIds = frozenset()
     category: Category | None = None
     max_per_category: PerCategory | None = None
+    explain: Annotated[bool, Meta(description="Explain each item: `because`, `parts` and `why`.")] = False
 
 
 class RecoQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,7 +88,6 @@ class RecoQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=True
     session_id: Session | None = None
     exclude_seen: ExcludedSeen = ()
     repeats: RepeatsWanted = "learned"
-    explain: Annotated[bool, Meta(description="Explain each item: `because`, `parts` and `why`.")] = False
     variant: Variant | None = None
 
 
@@ -116,7 +116,7 @@ def handlers(
             needs="read",
             tag="recommendations",
             query=RecoQuery,
-            answers={200: RecommendationList, **_ANSWER_PROBLEMS, **schema.problems(404)},
+            answers={200: RecommendationList, **LIST_PROBLEMS, **schema.problems(404)},
             headers=[_AUTOLOG],
         ),
     )
@@ -130,7 +130,7 @@ def handlers(
         context = context_of(scope)
         autolog = wants_autolog(context.headers)
         choice = choose(variants, query.user_id, query.variant, context)
-        now_ms = time.time_ns() // 1_000_000
+        asked_ms = now_ms()
         rank = partial(
             recommender.for_user,
             query.user_id,
@@ -141,38 +141,38 @@ def handlers(
             weights=choice.weights,
             version=choice.version,
         )
-        wanted = _recommendation_request(query, now_ms, explain=query.explain, repeats=query.repeats)
+        wanted = request_of(query, asked_ms, repeats=query.repeats)
         rest = partial(recommender.rest, query.user_id, session_id=query.session_id)
         found, cursor = await page_of(query.cursor, wanted, rank, rest)
         if autolog and found.items:
-            log_impression(impression(query.user_id, query.session_id, found, context, choice.label, now_ms))
-        return _answer(context.request_id, found, cursor, choice.label)
+            log_impression(impression(query.user_id, query.session_id, found, context, choice.label, asked_ms))
+        return answer_of(context.request_id, found, cursor, choice.label)
 
     @get(
         "/similar/{item_id:path}",
         opt=schema.call(
-            needs="read", tag="recommendations", query=ListQuery, answers={200: RecommendationList, **_ANSWER_PROBLEMS}
+            needs="read", tag="recommendations", query=ListQuery, answers={200: RecommendationList, **LIST_PROBLEMS}
         ),
     )
     async def similar(request: Request[Any, Any, Any]) -> ASGIApp:
         """Items that the same users took at about the same time."""
         query = schema.query_of(request.scope, ListQuery)
         item_id = path_id(request.scope, beside_query=True)
-        wanted = _recommendation_request(query, _now_ms())
+        wanted = request_of(query, now_ms())
         found, cursor = await page_of(query.cursor, wanted, partial(recommender.similar, item_id))
-        return _answer(context_of(request.scope).request_id, found, cursor)
+        return answer_of(context_of(request.scope).request_id, found, cursor)
 
     @get(
         "/popular",
         opt=schema.call(
-            needs="read", tag="recommendations", query=ListQuery, answers={200: RecommendationList, **_ANSWER_PROBLEMS}
+            needs="read", tag="recommendations", query=ListQuery, answers={200: RecommendationList, **LIST_PROBLEMS}
         ),
     )
     async def popular(scope: Scope) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
         query = schema.query_of(scope, ListQuery)
-        found, cursor = await page_of(query.cursor, _recommendation_request(query, _now_ms()), recommender.popular)
-        return _answer(context_of(scope).request_id, found, cursor)
+        found, cursor = await page_of(query.cursor, request_of(query, now_ms()), recommender.popular)
+        return answer_of(context_of(scope).request_id, found, cursor)
 
     return [reco, similar, popular]
 
@@ -184,20 +184,18 @@ def wants_autolog(headers: Mapping[bytes, bytes]) -> bool:
     return value == b"true"
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _recommendation_request(
-    query: ListQuery, now_ms: int, *, explain: bool = False, repeats: Repeats = "learned"
-) -> RecommendationRequest:
+def request_of(query: ListQuery, now_ms: int, *, repeats: Repeats = "learned") -> RecommendationRequest:
     return RecommendationRequest(
         k=query.k,
         now_ms=now_ms,
         exclude=query.exclude_id.union(query.exclude),
         category=query.category,
         max_per_category=query.max_per_category,
-        explain=explain,
+        explain=query.explain,
         repeats=repeats,
     )
 
@@ -207,7 +205,9 @@ def seen_kinds(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
     return frozenset(_KINDS[kind] for kind in kinds if kind != "none") if kinds else None
 
 
-def _answer(request_id: str, found: Recommendation, cursor: str | UnsetType, variant: str | UnsetType = UNSET) -> Reply:
+def answer_of(
+    request_id: str, found: Recommendation, cursor: str | UnsetType, variant: str | UnsetType = UNSET
+) -> Reply:
     return reply(RecommendationList(request_id, found.items, found.model_version, found.strategy, variant, cursor))
 
 

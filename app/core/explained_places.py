@@ -1,13 +1,14 @@
 """The explanations of an answer's places, and the digits that are shown."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from app.core.boosts import Boosts
 from app.core.catalogue import Card
-from app.core.explanation import Explainer, in_words
+from app.core.explanation import Explainer, by_rule, in_words, names_of
 from app.core.needs import CardsOf, Need
 from app.core.recommendation import RecommendedItem, ScoreParts
 
@@ -15,6 +16,13 @@ MOST_EXPLAINED: Final = 200
 """Of one answer: an explanation takes as long as some twenty places."""
 
 _DIGITS: Final = 6
+
+
+class Reason(Struct, frozen=True):
+    """Why an item is in a list that no weights rank: the beginning of a sentence, and the items whose titles end it."""
+
+    says: str
+    because: Sequence[str] = ()
 
 
 def explain_places(
@@ -36,6 +44,20 @@ def explain_places(
         item.because = [cause.item_id for cause in one.causes]
         item.parts = ScoreParts(dict(zip(one.terms, rounded(list(one.terms.values())), strict=True)), one.factor)
         item.why = in_words(one, titles, category)
+
+
+def explain_counted(
+    items: Sequence[RecommendedItem], reason_of: Callable[[RecommendedItem], Reason], boosts: Boosts | None
+) -> Generator[Need, Any, None]:
+    """Adds `because`, `parts` and `why` to these items. No feature has a part in their scores."""
+    reasons = [reason_of(item) for item in items]
+    named: Mapping[str, Card] = yield CardsOf({item_id for reason in reasons for item_id in reason.because})
+    for item, reason in zip(items, reasons, strict=True):
+        factor = 1.0 if boosts is None else boosts.factors.get(item.item_id, 1.0)
+        titles = names_of([named[item_id].title or item_id for item_id in reason.because]) if reason.because else ""
+        item.because = list(reason.because)
+        item.parts = ScoreParts({}, factor)
+        item.why = f"{reason.says} {titles}".rstrip() + "." + by_rule(factor)
 
 
 def rounded(values: Sequence[float]) -> list[float]:

@@ -22,7 +22,7 @@ _CAUSES: Final = 3
 _REASONS: Final = 2
 # A second reason says little beside one that counts four times as much.
 _LEAST_SHARE: Final = 0.25
-_DID: Final = {Kind.VIEW: "viewed", Kind.CLICK: "clicked", Kind.WATCH: "watched", Kind.PURCHASE: "bought"}
+DID: Final = {Kind.VIEW: "viewed", Kind.CLICK: "clicked", Kind.WATCH: "watched", Kind.PURCHASE: "bought"}
 _ALONE: Final = {
     EXPLORE: "New: it is shown to some users to find out how it is liked.",
     PINNED: "A rule puts it at this place.",
@@ -118,10 +118,12 @@ def _value(entries: NDArray[np.void], column: str, number: int | None) -> float:
 
 def in_words(item: Explanation, titles: Mapping[str, str | None], category: str | None) -> str:
     """One or two sentences. `titles` of the items that led here; an item without a title is named by its id."""
-    said = _reason(item, titles, category)
-    if item.factor != 1.0:
-        said += f" A rule multiplies its score by {item.factor:g}."
-    return said
+    return _reason(item, titles, category) + by_rule(item.factor)
+
+
+def by_rule(factor: float) -> str:
+    """What rules add to the words; empty where they change nothing."""
+    return "" if factor == 1.0 else f" A rule multiplies its score by {factor:g}."
 
 
 def _reason(item: Explanation, titles: Mapping[str, str | None], category: str | None) -> str:
@@ -149,9 +151,9 @@ def _goes_with(how: str, causes: Sequence[Cause], titles: Mapping[str, str | Non
         by_kind.setdefault(cause.kind, []).append(titles.get(cause.item_id) or cause.item_id)
     if not by_kind:
         return ""
-    did = "; ".join(f"{_DID[Kind(kind)]}: {_listed(names)}" for kind, names in by_kind.items())
+    did = "; ".join(f"{DID[Kind(kind)]}: {names_of(names)}" for kind, names in by_kind.items())
     return f"{how} what this one {did}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def names_of(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -61,7 +61,7 @@ class ItemTable:
         self.log_ms = 0
         """The time of the latest event: the log's clock."""
         self._known = 0
-        self._highest = 0.0
+        self._highest = np.zeros(_POPULARITY.stop - _POPULARITY.start)
         self._sums = np.zeros((0, len(SUMS)))
         self._scores: dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]] = {}
         self.shares = np.zeros((0, _POPULARITY.stop - _POPULARITY.start), np.float32)
@@ -86,7 +86,7 @@ class ItemTable:
         half_lives = np.array(self.model.popularity_half_lives_ms, np.float64)
         popularity = np.maximum(sums[:, _POPULARITY] * np.exp2(-ages[:, None] / half_lives), 0.0)
         highest = np.maximum(popularity.max(axis=0, initial=0.0), _ALMOST_NOTHING)
-        self._highest = float(highest[-1])
+        self._highest = highest
         self.shares = (popularity / highest).astype(np.float32)
         self.prior = np.sqrt(self.shares[:, -1])
         frequency, events = sums[:, _FREQUENCY], sums[:, _EVENTS] * factor
@@ -138,8 +138,8 @@ class ItemTable:
         return PairSums(numbers, weights, met, follows, others[:, _FREQUENCY], others[:, _EVENTS], others[:, _USERS])
 
     def popularity(self, numbers: Numbers) -> NDArray[np.float32]:
-        """The popularity of these items by the week, in purchases, as of the last `refresh`."""
-        found: NDArray[np.float32] = (self.shares[numbers, -1] * self._highest).astype(np.float32)
+        """The popularity of these items by each half-life, in purchases, as of the last `refresh`: a row for each."""
+        found: NDArray[np.float32] = (self.shares[numbers] * self._highest).astype(np.float32)
         return found
 
     def best(self, count: int, among: NDArray[np.int32] | None = None) -> NDArray[np.int32]:

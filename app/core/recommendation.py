@@ -11,7 +11,7 @@ from app.core.ranking import Repeats
 class RecommendationRequest(Struct, frozen=True, kw_only=True):
     """What is asked for. `max_per_category`: at most so many items of one category.
 
-    For a user only: `explain` (it covers the first 200 places), `repeats`, and `among`, the only items that may be in
+    `explain` covers the first 200 places. For a user only: `repeats`, and `among`, the only items that may be in
     the answer (None: all). `shown`: the `seen_hash` of what earlier pages had; None: the list has no pages.
     """
 

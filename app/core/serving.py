@@ -9,41 +9,31 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 from msgspec import Struct, structs
-from numpy.typing import NDArray
 
 from app.core.boosts import Boosts
 from app.core.candidates import Candidates
 from app.core.catalogue import Card
-from app.core.content_index import Alike
 from app.core.explained_places import MOST_EXPLAINED, explain_places, rounded
 from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.history import History
-from app.core.item_index import ItemIndex, Numbers
+from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
 from app.core.needs import (
-    AlikeTo,
     CardsOf,
     ChanceFrom,
-    CurrentRules,
     FallbackOf,
     Need,
-    NeighboursOf,
     NumbersOf,
-    PopularIn,
     RankingInputs,
     RankingInputsFor,
 )
-from app.core.neighbours import Neighbours
-from app.core.popularity import Popular
 from app.core.profile import Profile
 from app.core.ranked import Exclusions, Ranked
 from app.core.ranking import Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
-from app.core.rules import Rules
-from app.core.similar_items import with_alike
-from app.core.slate import CATALOGUE, CONTENT, COVISITATION, POPULAR, RANKED, PageConstraints, Slate
+from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
 from app.core.weights import Weights, size_of
 
 # Some of the best candidates may not be servable, so the first look takes some more than asked for; many more if a
@@ -55,9 +45,6 @@ _DEEPER: Final = 4
 # Of one category, as long as nothing is known of the user: the trending items of several categories, not of one.
 _SOFT_MAX_SHARE: Final = 0.25
 
-
-COUNTED_VERSION: Final = "counted-1"
-"""The model version of lists that no weights rank: what is similar, and what is popular."""
 
 Answering: TypeAlias = Generator[Need, Any, Recommendation]
 SourcesOf: TypeAlias = Callable[[Sequence[int | None]], list[str]]
@@ -141,65 +128,12 @@ def for_user(
     boosts = None
     if rules and rules.needs_cards(now_ms, category):
         boosts = Boosts(rules, ranked, factors, now_ms=now_ms, category=category)
-    slate, cards = yield from _filled(constraints, ranked, boosts, fallback=True, among=among)
-    found = _recommendation(slate, cards, ranked, ranking.sources, boosts, given.model_version)
+    slate, cards = yield from filled(constraints, ranked, boosts, fallback=True, among=among)
+    found = recommendation_of(slate, cards, ranked, ranking.sources, boosts, given.model_version)
     if request.explain:
         explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours, given.content)
         yield from explain_places(found.items[:MOST_EXPLAINED], explainer, factors, boosts, category)
     return found
-
-
-def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -> Answering:
-    """Up to `request.k` items that go with this one: its neighbours and, while it has few, what is alike by content."""
-    near: Neighbours = yield NeighboursOf(item_id)
-    exclude = request.exclude | {item_id}
-    entries = near.neighbour_entries()
-    exclude |= request.shown_among(index.ids[number] for number in entries["number"].tolist())
-    if request.shown or len(entries) < request.k:
-        alike: Alike = yield AlikeTo(item_id)
-        exclude |= request.shown_among(alike.item_ids)
-        if alike.item_ids:
-            ranked, neighbours = with_alike(index, entries, alike, exclude)
-            return (
-                yield from _listed(
-                    request,
-                    ranked,
-                    lambda rows: [COVISITATION if row is not None and row < neighbours else CONTENT for row in rows],
-                )
-            )
-    ranked = _ranked(index, entries["number"], entries["similarity"], exclude)
-    return (yield from _listed(request, ranked, lambda rows: [COVISITATION] * len(rows)))
-
-
-def popular(request: RecommendationRequest, *, index: ItemIndex) -> Answering:
-    """Up to `request.k` of what is popular now."""
-    found: Popular = yield PopularIn(request.category)
-    numbers, scores = np.frombuffer(found.numbers, np.int32), np.frombuffer(found.scores, np.float32)
-    exclude = request.exclude.union(request.shown_among(index.ids[number] for number in numbers.tolist()))
-    ranked = _ranked(index, numbers, scores, exclude)
-    return (yield from _listed(request, ranked, lambda rows: [POPULAR] * len(rows)))
-
-
-def _ranked(
-    index: ItemIndex, numbers: NDArray[np.int32], scores: NDArray[np.float32], exclude: Collection[str]
-) -> Ranked:
-    kept = ~np.isin(numbers, index.numbers(exclude))
-    return Ranked(index, numbers[kept], scores[kept])
-
-
-def _listed(request: RecommendationRequest, ranked: Ranked, sources_of: SourcesOf) -> Answering:
-    """Without pins, new items and a fallback; all rules that boost act by the cards."""
-    rules: Rules = yield CurrentRules()
-    constraints = PageConstraints(
-        k=request.k,
-        now_ms=request.now_ms,
-        category=request.category,
-        exclude=request.exclude,
-        max_per_category=request.max_per_category,
-    )
-    boosts = Boosts(rules, ranked, {}, now_ms=request.now_ms, category=request.category) if rules else None
-    slate, cards = yield from _filled(constraints, ranked, boosts, fallback=False)
-    return _recommendation(slate, cards, ranked, sources_of, boosts, COUNTED_VERSION)
 
 
 def _explored(
@@ -211,7 +145,7 @@ def _explored(
     return {place: item_id for place, item_id in chosen.items() if item_id not in ranked.exclusions}
 
 
-def _filled(
+def filled(
     constraints: PageConstraints,
     ranked: Ranked,
     boosts: Boosts | None,
@@ -254,7 +188,7 @@ def _filled(
     return slate, cards
 
 
-def _recommendation(
+def recommendation_of(
     slate: Slate,
     cards: Mapping[str, Card],
     ranked: Ranked,

@@ -17,7 +17,7 @@ from app.http import openapi, problems
 from app.http.access import Access, guard
 from app.http.context import with_context
 from app.http.docs import Document
-from app.http.paths import with_exact_paths
+from app.http.paths import routed, with_exact_paths
 from app.http.responses import Reply
 from app.http.schema import call_of
 
@@ -57,6 +57,7 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
             key_in_query=access.query_paths,
         )
     )
+    paths = [path for handler in routes for path in handler.paths]
     app = Litestar(
         route_handlers=_routes(routes),
         exception_handlers=problems.HANDLERS,
@@ -66,12 +67,14 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
         cors_config=_cors(options.cors_allow_origins),
         request_max_body_size=None,  # `read_body` has the bounds, which differ by call
     )
-    exact = with_exact_paths(app, [path for handler in routes for path in handler.paths])
+    exact = with_exact_paths(app, paths)
     return with_context(exact, timeout_sec=options.timeout_sec, draining=options.draining, on_error=problems.render)
 
 
 def _routes(handlers: Sequence[HTTPRouteHandler]) -> list[BaseRouteHandler]:
     """The handlers, plus OPTIONS for every path: Litestar's own OPTIONS names the methods of only one handler.
+
+    Litestar knows plain paths alone: it would take `/users/-/recent` for a user named `-/recent`.
 
     Every handler of GET also answers HEAD; uvicorn leaves the body out.
     """
@@ -79,6 +82,7 @@ def _routes(handlers: Sequence[HTTPRouteHandler]) -> list[BaseRouteHandler]:
     for handler in handlers:
         if "GET" in handler.http_methods:
             handler.http_methods = {*handler.http_methods, "HEAD"}
+        handler.paths = set(map(routed, handler.paths))
         for path in handler.paths:
             by_path.setdefault(path, []).append(handler)
     # OPTIONS handlers come first: Litestar adds its own to a path without one.
@@ -87,7 +91,7 @@ def _routes(handlers: Sequence[HTTPRouteHandler]) -> list[BaseRouteHandler]:
     for path, at_path in by_path.items():
         methods = sorted({"OPTIONS"}.union(*(map(str, handler.http_methods) for handler in at_path)))
         allowed = Reply(b"", status=204, headers=[(b"allow", ", ".join(methods).encode())])
-        if "{" not in path and _may_be_straight(at_path):
+        if _may_be_straight(at_path):
             found[id(at_path[0])] = _straight(at_path, path, methods, allowed)
         else:
             options.append(_option(path, allowed))

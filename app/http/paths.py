@@ -3,10 +3,14 @@
 Litestar's router splits a path at slashes and normalises it before a handler sees it, so that `/users/bob`,
 `/users//bob` and `/users/bob%2F` become one. An id may hold slashes, dots and percent signs, so it is taken from the
 raw path instead, decoded once, and the router gets a path with a placeholder.
+
+`/users/bob/recent` is a call of its own beside `/users/{user_id:path}`. So an id that ends with `/recent` reaches
+itself where that slash is encoded, as in `/users/bob%2Frecent`.
 """
 
+import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from litestar.exceptions import NotFoundException
@@ -21,8 +25,9 @@ from app.http.problems import render
 
 _KEY: Final = "path_id"
 _IDS_KEY: Final = "path_ids"
-_PARAMETER: Final = ":path}"
 _SEGMENT: Final = ":str}"
+_PARAMETER: Final = re.compile(r"\{(\w+):path\}")
+_ANY_PARAMETER: Final = re.compile(r"\{\w+:(?:path|str)\}")
 _PLACEHOLDER: Final = "-"
 
 
@@ -44,17 +49,36 @@ def with_exact_paths(app: ASGIApp, paths: Iterable[str]) -> ASGIApp:
     return exact
 
 
+class _IdPath(NamedTuple):
+    """What stands before and behind the id, the id's name, and the path that the router gets."""
+
+    before: bytes
+    behind: bytes
+    name: str
+    routed: str
+
+
+def routed(path: str) -> str:
+    """The path that the router knows, with a placeholder for each id."""
+    return _ANY_PARAMETER.sub(_PLACEHOLDER, path)
+
+
 class Paths:
-    """The paths of an application: plain ones, those that end with an id, such as `/users/{user_id:path}`, and those
-    with ids between slashes, such as `/api/item/{item_id:str}/neighbors`. In those, a slash of an id is written `%2F`,
-    and a slash at the end does not matter.
+    """The paths of an application: plain ones, those with one id, such as `/users/{user_id:path}`, and those with ids
+    between slashes, such as `/api/item/{item_id:str}/neighbors`. In those, a slash of an id is written `%2F`, and a
+    slash at the end does not matter.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
         known = sorted(set(paths))
-        ids = {path.partition("{")[0]: path.partition("{")[2] for path in known if path.endswith(_PARAMETER)}
         self._plain = frozenset(path.encode() for path in known if "{" not in path)
-        self._ids = tuple((prefix.encode(), prefix, name.removesuffix(_PARAMETER)) for prefix, name in ids.items())
+        found = [
+            _IdPath(path[: name.start()].encode(), path[name.end() :].encode(), name[1], routed(path))
+            for path in known
+            if (name := _PARAMETER.search(path)) is not None
+        ]
+        # What says more behind the id comes first.
+        self._ids = tuple(sorted(found, key=lambda path: len(path.behind), reverse=True))
         self._segments: dict[int, list[_Segments]] = {}
         roots = {path.partition("/")[2].partition("/")[0] for path in known if _SEGMENT in path}
         for path in known:
@@ -71,10 +95,11 @@ class Paths:
         raw: bytes = scope["raw_path"]
         if raw in self._plain:
             return True
-        for prefix, path, name in self._ids:
-            if raw.startswith(prefix):
-                scope["state"][_KEY] = name, percent.decode(raw[len(prefix) :], name)
-                scope["path"] = path + _PLACEHOLDER
+        for before, behind, name, path in self._ids:
+            end = len(raw) - len(behind)
+            if end >= len(before) and raw.startswith(before) and raw.endswith(behind):
+                scope["state"][_KEY] = name, percent.decode(raw[len(before) : end], name)
+                scope["path"] = path
                 return True
         if self._segments:
             parts = raw.removesuffix(b"/").split(b"/")
@@ -93,7 +118,7 @@ class _Segments:
         self.parts: list[bytes | str] = [
             part[1:].removesuffix(_SEGMENT) if part.endswith(_SEGMENT) else part.encode() for part in path.split("/")
         ]
-        self.path = "/".join(_PLACEHOLDER if isinstance(part, str) else part.decode() for part in self.parts)
+        self.path = routed(path)
 
     def match(self, given: list[bytes]) -> bool:
         return all(part == one if isinstance(part, bytes) else one for part, one in zip(self.parts, given, strict=True))
@@ -107,7 +132,7 @@ class _Segments:
 
 
 def path_id(scope: Scope, *, beside_query: bool = False) -> str:
-    """The id at the end of the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters.
+    """The id in the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters.
 
     `beside_query`: whether the call has parameters. Where it has none, a query is refused: it is the rest of an id
     whose question mark the client has not encoded, and the call would reach another id.

@@ -248,7 +248,7 @@ class CandidateCaches:
             best = table.best(MODEL.popular, best[np.array(kept, np.bool_)])
         else:
             found = await features.read_popular(connection, MODEL.popular, category, model=self._items.model)
-            await self._items.add(connection, found)
+            await self._items.have(connection, found)
             best = table.index.number(found)
         return Popular(best.tobytes(), table.popularity(best).tobytes(), table.log_ms)
 

@@ -7,9 +7,10 @@ from typing import Any, Final, TypeVar
 
 from app import metrics
 from app.adapters.changes import RULES_CHANGED
-from app.core import serving
+from app.core import counted_lists, serving
 from app.core.catalogue_pages import CataloguePage, catalogue_page
 from app.core.content_index import Alike
+from app.core.counted_lists import COUNTED_VERSION, Window
 from app.core.exploration import EMPTY_POOL, Chance
 from app.core.given_history import PastEvent, history_of_events
 from app.core.history import NO_HISTORY, History
@@ -31,6 +32,7 @@ from app.core.needs import (
 from app.core.page_cursor import PageCursor
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.serving import Exploration
+from app.core.signals import Kind
 from app.core.weights import Weights
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from app.serving.histories import Histories
@@ -106,7 +108,7 @@ class Recommender:
     ) -> CataloguePage:
         """A page of the catalogue, behind all that is ranked."""
         history = await self._history(user_id, session_id, past, request.now_ms)
-        page: CataloguePage = await self._answer(catalogue_page(history, request, cursor, serving.COUNTED_VERSION))
+        page: CataloguePage = await self._answer(catalogue_page(history, request, cursor, COUNTED_VERSION))
         return page
 
     async def _history(
@@ -118,13 +120,30 @@ class Recommender:
             return history_of_events(past, now_ms=now_ms, model=model)
         return history
 
+    async def recent(
+        self,
+        user_id: str,
+        request: RecommendationRequest,
+        *,
+        session_id: str | None = None,
+        kinds: frozenset[int] | None = None,
+    ) -> Recommendation:
+        """Up to `request.k` of what the user did something of `kinds` with, the latest first; None: anything."""
+        history = await self._histories.of(user_id, session_id, self._table.model)
+        return await self._answer(counted_lists.recent(history, request, kinds))
+
+    async def bought(self, user_id: str) -> list[str]:
+        """The items of the user's history that the user bought."""
+        history = await self._histories.of(user_id, None, self._table.model)
+        return list(dict.fromkeys(entry.item_id for entry in history.entries if entry.kind == Kind.PURCHASE))
+
     async def similar(self, item_id: str, request: RecommendationRequest) -> Recommendation:
         """Up to `request.k` items that go with this one."""
-        return await self._answer(serving.similar(item_id, request, index=self._table.index))
+        return await self._answer(counted_lists.similar(item_id, request, index=self._table.index))
 
-    async def popular(self, request: RecommendationRequest) -> Recommendation:
-        """Up to `request.k` of what is popular now."""
-        return await self._answer(serving.popular(request, index=self._table.index))
+    async def popular(self, request: RecommendationRequest, window: Window = "week") -> Recommendation:
+        """Up to `request.k` of what is popular now, by the half-life of the window."""
+        return await self._answer(counted_lists.popular(request, index=self._table.index, window=window))
 
     async def _answer(self, answering: Generator[Need, Any, V]) -> V:
         """Observes the time that the core takes, and not the time that the caches take."""

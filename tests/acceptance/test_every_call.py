@@ -22,6 +22,7 @@ POSTED: Final[dict[str, dict[str, Any]]] = {
     "/rank": {"user_id": "ann", "items": ["stove", "tent"]},
     "/reco/batch": {"user_ids": ["ann", "bob"], "k": 3},
 }
+PLACES: Final = ("/similar/tent", "/popular", "/trending", "/users/ann/recent", "/users/ann/buy-again")
 # Statuses of every call that other tests show: keys, rate limits and outages.
 ELSEWHERE: Final = {"401", "403", "429", "503"}
 _MOST_RULES: Final = 1_000
@@ -104,16 +105,17 @@ def calls() -> Iterator[Call]:
     for path in ("/reco", "/rank"):
         yield "POST", path, {"json": {**POSTED[path], "variant": "bolder"}}
         yield "POST", path, {"json": {**POSTED[path], "variant": "none"}}
-    for path in ("/similar/tent", "/popular", "/analytics/baseline?days=7", "/contract", "/metrics/reco", "/healthz"):
+    for path in ("/analytics/baseline?days=7", "/contract", "/metrics/reco", "/healthz"):
         yield "GET", path, {}
+    for path in PLACES:
+        yield "GET", path, {}
+        yield "GET", f"{path}?k=x", {}
     for path in ("/readyz", "/model", "/metrics", "/", "/openapi.json", "/docs", "/users/ann", "/users/nobody"):
         yield "GET", path, {}
-    for path in ("/reco", "/popular?k=0", "/similar/tent?k=x", "/analytics/baseline?days=99", f"/users/{LONG_ID}"):
+    for path in ("/reco", "/analytics/baseline?days=99", f"/users/{LONG_ID}", "/users?limit=0", "/users", "/variants"):
         yield "GET", path, {}
-    for path in ("/users", "/users?limit=0", "/variants", "/dead-letters", "/dead-letters?source=none"):
-        yield "GET", path, {}
-    for path in ("/dead-letters/1", "/dead-letters/1?source=none", "/dead-letters/9", "/dead-letters/first"):
-        yield "GET", path, {}
+    for path in ("", "?source=none", "/1", "/1?source=none", "/9", "/first"):
+        yield "GET", f"/dead-letters{path}", {}
     for act, more in (("replay", {}), ("discard", {"reason": "a test"})):
         yield "POST", f"/dead-letters/{act}", {"json": {"source": "dlq", "ids": [9], **more}}
         yield from bad_bodies("POST", f"/dead-letters/{act}")
@@ -163,5 +165,13 @@ def answered(client: httpx.Client, document: dict[str, Any], call: Call) -> tupl
     status = client.request(method, target, **content).status_code
     path = target.partition("?")[0]
     if path not in document["paths"]:
-        path = next(known for known in document["paths"] if "{" in known and path.startswith(known.partition("{")[0]))
+        with_ids = (known.partition("{") for known in document["paths"] if "{" in known)
+        fitting = [
+            (before, name, behind)
+            for before, _, rest in with_ids
+            for name, _, behind in [rest.partition("}")]
+            if path.startswith(before) and path.endswith(behind)
+        ]
+        before, name, behind = max(fitting, key=lambda known: len(known[2]))
+        path = f"{before}{{{name}}}{behind}"
     return method, path, str(status)

@@ -1,4 +1,4 @@
-"""A process that has seen more items than it keeps lists of forgets those that are in none."""
+"""The items that a process knows: those of its lists, and none that are in no list any more."""
 
 import asyncpg
 import numpy as np
@@ -85,5 +85,26 @@ async def test_cold_items_of_the_catalogue_keep_their_numbers(pool: asyncpg.Pool
                 await caches.popular.get(EVERYTHING)
             assert sorted(index.cold_ids) == ["lamp", "mat", "tent"]
             assert [caches.table.index.find(item_id) for item_id in index.cold_ids] == index.numbers.tolist()
+        finally:
+            await caches.close()
+
+
+async def test_first_list_of_a_category_has_what_few_users_took(pool: asyncpg.Pool, database_url: str) -> None:
+    """More items are popular in all than a process reads at its start."""
+    await pool.execute(
+        "INSERT INTO item_stats (item_key, item_id, frequency, events, users, popular_ms, popular_week, popular_day) "
+        "SELECT n, 'item-' || n, 10, 10, 10, extract(EPOCH FROM now()) * 1000, n, n "
+        "FROM generate_series(1, 600) AS s (n)"
+    )
+    await pool.execute("INSERT INTO items (item_id, categories) VALUES ('item-1', '{rare}'), ('item-2', '{rare}')")
+    async with database(database_url) as opened:
+        caches = CandidateCaches(
+            opened, related_ttl_sec=300.0, popularity_ttl_sec=300.0, max_keys=KEYS, catalogue_only=False
+        )
+        try:
+            popular = await caches.popular.get("rare")
+            by_week = popular.by_half_life()[:, -1].tolist()
+            found = zip(np.frombuffer(popular.numbers, np.int32).tolist(), by_week, strict=True)
+            assert {caches.table.index.ids[number]: score for number, score in found} == {"item-1": 1.0, "item-2": 2.0}
         finally:
             await caches.close()

@@ -38,6 +38,19 @@ async def test_awkward_ids_each_keep_their_own_item(settings: Settings) -> None:
                 assert (await client.get(path("items", other))).status_code == 200
 
 
+async def test_a_list_of_a_user_is_that_of_the_named_user_alone(settings: Settings) -> None:
+    names = [*AWKWARD, "bob/recent", "/recent", "recent"]
+    async with serving(settings) as client:
+        for name in names:
+            event = {"user_id": name, "session_id": "s", "item_id": f"of {name}", "event_type": "view"}
+            assert (await client.post("/event", json=event)).status_code == 202
+        for name in names:
+            found = (await client.get(f"{path('users', name)}/recent")).json()
+            assert [item["item_id"] for item in found["items"]] == [f"of {name}"]
+        # An id whose slash is not encoded: nobody is erased.
+        assert (await client.delete("/users/bob/recent")).status_code == 405
+
+
 async def test_an_erasure_reaches_the_named_user_alone(settings: Settings) -> None:
     async with serving(settings) as client:
         for name in AWKWARD:

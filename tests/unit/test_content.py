@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core import content_index, serving
+from app.core import content_index, counted_lists
 from app.core.content import COLD_EVENTS, IS_CATEGORY, Content, terms_of
 from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.history import NO_HISTORY, Entry, History
@@ -210,7 +210,7 @@ def test_a_user_of_unknown_items_gets_nothing_by_content() -> None:
 
 def similar_to(store: Store, item_id: str, k: int, **asked: frozenset[str]) -> Recommendation:
     request = RecommendationRequest(k=k, now_ms=NOW_MS, **asked)
-    return answer(serving.similar(item_id, request, index=store.index), store.fetch)
+    return answer(counted_lists.similar(item_id, request, index=store.index), store.fetch)
 
 
 def test_an_item_without_events_is_similar_to_what_is_alike_by_content() -> None:

@@ -24,7 +24,7 @@ def test_the_most_popular_by_each_half_life_are_found_once() -> None:
     table = table_of(now=(9.0, 1.0, 1.0), today=(1.0, 9.0, 1.0), week=(1.0, 1.0, 9.0), none=(0.5, 0.5, 0.5))
     assert [table.index.ids[number] for number in table.best(1)] == ["now", "today", "week"]
     assert table.best(10).tolist() == [0, 1, 2, 3]
-    assert table.popularity(table.best(10)).tolist() == [1.0, 1.0, 9.0, 0.5]
+    assert table.popularity(table.best(10)).tolist() == [[9.0, 1.0, 1.0], [1.0, 9.0, 1.0], [1.0, 1.0, 9.0], [0.5] * 3]
 
 
 def test_items_that_were_never_popular_are_not_among_the_best() -> None:

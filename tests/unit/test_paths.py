@@ -1,7 +1,7 @@
 """An id in a path is decoded once and reaches its handler unchanged, whatever it holds."""
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,9 @@ from app.core.decoding import InvalidInput
 from app.core.events import PRINTABLE
 from app.http.paths import Paths, path_id, path_ids
 
-PATHS = Paths(["/", "/metrics", "/items", "/items/{item_id:path}", "/users/{user_id:path}"])
+PATHS = Paths(
+    ["/", "/metrics", "/items", "/items/{item_id:path}", "/users/{user_id:path}", "/users/{user_id:path}/recent"]
+)
 
 ids = st.one_of(
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=128),
@@ -39,6 +41,21 @@ def test_an_id_with_every_byte_encoded_reaches_itself(name: str) -> None:
     assert path_id(scope) == name
 
 
+@given(ids, st.sampled_from(["", "/", "/.-~"]))
+def test_any_printable_id_reaches_itself_before_the_end_of_a_path(name: str, left_as_it_is: str) -> None:
+    found, scope = resolve(f"/users/{quote(name, safe=left_as_it_is)}/recent")
+    assert found
+    assert path_id(scope) == name
+    assert scope["path"] == "/users/-/recent"
+
+
+@pytest.mark.parametrize("path", ["/users/recent", "/users/a%2Frecent", "/users/%2Frecent", "/items/a/recent"])
+def test_an_id_that_reads_like_the_end_of_a_path_reaches_itself_where_it_is_encoded(path: str) -> None:
+    _, scope = resolve(path)
+    assert path_id(scope) == unquote(path).split("/", 2)[2]
+    assert scope["path"] == f"/{path.split('/')[1]}/-"
+
+
 @pytest.mark.parametrize("path", ["", "//", "/metrics/", "//metrics", "/%6detrics", "/users"])
 def test_another_spelling_of_a_path_leads_nowhere(path: str) -> None:
     assert not resolve(path)[0]
@@ -49,7 +66,7 @@ def test_a_plain_path_stays_as_it_is(path: str) -> None:
     assert resolve(path)[0]
 
 
-@pytest.mark.parametrize("path", ["/users/", "/users/" + "a" * 129, "/users/a%00b"])
+@pytest.mark.parametrize("path", ["/users/", "/users//recent", "/users/" + "a" * 129, "/users/a%00b"])
 def test_an_id_that_no_event_could_have_is_refused(path: str) -> None:
     _, scope = resolve(path)
     with pytest.raises(InvalidInput):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from app.core import serving
+from app.core import counted_lists
 from app.core.catalogue import Card
 from app.core.exploration import EMPTY_POOL
 from app.core.history import NO_HISTORY, History, seen_hash
@@ -201,7 +201,7 @@ def test_similar_items_go_without_pins_and_fallback() -> None:
         fallback=["plain"],
     )
     request = RecommendationRequest(k=5, now_ms=NOW_MS, exclude=frozenset(["mat"]))
-    found = answer(serving.similar("tent", request, index=store.index), store.fetch)
+    found = answer(counted_lists.similar("tent", request, index=store.index), store.fetch)
     assert sources(found) == {"lamp": "covisitation", "stove": "covisitation"}
     assert [item.score for item in found.items] == pytest.approx([1.6, 0.9])
     assert not store.asked(FallbackOf)
@@ -215,7 +215,7 @@ def test_popular_items_go_without_pins_and_fallback() -> None:
         fallback=["plain"],
     )
     request = RecommendationRequest(k=5, now_ms=NOW_MS)
-    found = answer(serving.popular(request, index=store.index), store.fetch)
+    found = answer(counted_lists.popular(request, index=store.index), store.fetch)
     assert sources(found) == {"book": "popular", "hit": "popular"}
 
 

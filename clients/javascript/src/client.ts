@@ -7,6 +7,7 @@ import type {
   ListOptions,
   RecoEvent,
   RecommendationList,
+  RecentOptions,
   RecommendOptions,
   ShownItem,
 } from "./types";
@@ -134,6 +135,19 @@ export class Client {
 
   popular(options: ListOptions = {}): Promise<RecommendationList> {
     return this.get("/popular", { ...options });
+  }
+
+  trending(options: TrendingOptions = {}): Promise<RecommendationList> {
+    return this.get("/trending", { ...options });
+  }
+
+  /** What the user of this browser did last. Not for a user named `.` or `..`, as `similar`. */
+  recent(options: RecentOptions = {}): Promise<RecommendationList> {
+    return this.get(`/users/${encodeURIComponent(this.visitor.user)}/recent`, { ...options });
+  }
+
+  buyAgain(options: ListOptions = {}): Promise<RecommendationList> {
+    return this.get(`/users/${encodeURIComponent(this.visitor.user)}/buy-again`, { ...options });
   }
 
   /** Logs which places of a list were seen: give each element with its position to `observe`. */

@@ -70,8 +70,17 @@ export interface ListOptions {
   exclude?: string[];
   exclude_id?: string[];
   max_per_category?: number;
+  explain?: boolean;
   /** `start`, or the `cursor` of an answer. */
   cursor?: string;
+}
+
+export interface RecentOptions extends ListOptions {
+  did?: ("view" | "click" | "watch" | "purchase")[];
+}
+
+export interface TrendingOptions extends ListOptions {
+  window?: "hour" | "day" | "week";
 }
 
 export interface RecommendOptions extends ListOptions {
@@ -79,7 +88,6 @@ export interface RecommendOptions extends ListOptions {
   session_id?: string;
   exclude_seen?: string[];
   repeats?: "learned" | "avoid" | "only" | "allow";
-  explain?: boolean;
   variant?: string;
 }
 

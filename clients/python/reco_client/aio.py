@@ -130,12 +130,28 @@ class AsyncClient:
         return await self._call(calls.recommend(user_id, **options))
 
     async def similar(self, item_id: str, **options: Any) -> RecommendationList:
-        """`GET /similar/{item_id}`. Options: k, category, exclude, exclude_id, max_per_category, cursor."""
+        """`GET /similar/{item_id}`. Options: k, category, exclude, exclude_id, max_per_category, explain,
+        cursor.
+        """
         return await self._call(calls.similar(item_id, **options))
 
     async def popular(self, **options: Any) -> RecommendationList:
-        """`GET /popular`. Options: k, category, exclude, exclude_id, max_per_category, cursor."""
+        """`GET /popular`. Options: k, category, exclude, exclude_id, max_per_category, explain,
+        cursor.
+        """
         return await self._call(calls.popular(**options))
+
+    async def trending(self, **options: Any) -> RecommendationList:
+        """`GET /trending`. Options: window (`hour`, `day` or `week`), and those of `popular`."""
+        return await self._call(calls.trending(**options))
+
+    async def recent(self, user_id: str, **options: Any) -> RecommendationList:
+        """`GET /users/{user_id}/recent`. Options: did, session_id, and those of `popular`."""
+        return await self._call(calls.recent(user_id, **options))
+
+    async def buy_again(self, user_id: str, **options: Any) -> RecommendationList:
+        """`GET /users/{user_id}/buy-again`. Options: those of `popular`."""
+        return await self._call(calls.buy_again(user_id, **options))
 
     async def put_item(self, item_id: str, item: CatalogueItemInput) -> CatalogueItem:
         return await self._call(calls.put_item(item_id, item))

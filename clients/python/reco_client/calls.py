@@ -79,6 +79,18 @@ def popular(**options: Any) -> Call[RecommendationList]:
     return Call("GET", "/popular", RecommendationList, _params(**options))
 
 
+def trending(**options: Any) -> Call[RecommendationList]:
+    return Call("GET", "/trending", RecommendationList, _params(**options))
+
+
+def recent(user_id: str, **options: Any) -> Call[RecommendationList]:
+    return Call("GET", f"/users/{_segment(user_id)}/recent", RecommendationList, _params(**options))
+
+
+def buy_again(user_id: str, **options: Any) -> Call[RecommendationList]:
+    return Call("GET", f"/users/{_segment(user_id)}/buy-again", RecommendationList, _params(**options))
+
+
 def put_item(item_id: str, item: CatalogueItemInput) -> Call[CatalogueItem]:
     return Call("PUT", f"/items/{_segment(item_id)}", CatalogueItem, body=item)
 

@@ -149,12 +149,28 @@ class Client:
         return self._call(calls.recommend(user_id, **options))
 
     def similar(self, item_id: str, **options: Any) -> RecommendationList:
-        """`GET /similar/{item_id}`. Options: k, category, exclude, exclude_id, max_per_category, cursor."""
+        """`GET /similar/{item_id}`. Options: k, category, exclude, exclude_id, max_per_category, explain,
+        cursor.
+        """
         return self._call(calls.similar(item_id, **options))
 
     def popular(self, **options: Any) -> RecommendationList:
-        """`GET /popular`. Options: k, category, exclude, exclude_id, max_per_category, cursor."""
+        """`GET /popular`. Options: k, category, exclude, exclude_id, max_per_category, explain,
+        cursor.
+        """
         return self._call(calls.popular(**options))
+
+    def trending(self, **options: Any) -> RecommendationList:
+        """`GET /trending`. Options: window (`hour`, `day` or `week`), and those of `popular`."""
+        return self._call(calls.trending(**options))
+
+    def recent(self, user_id: str, **options: Any) -> RecommendationList:
+        """`GET /users/{user_id}/recent`. Options: did, session_id, and those of `popular`."""
+        return self._call(calls.recent(user_id, **options))
+
+    def buy_again(self, user_id: str, **options: Any) -> RecommendationList:
+        """`GET /users/{user_id}/buy-again`. Options: those of `popular`."""
+        return self._call(calls.buy_again(user_id, **options))
 
     def put_item(self, item_id: str, item: CatalogueItemInput) -> CatalogueItem:
         return self._call(calls.put_item(item_id, item))

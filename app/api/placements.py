@@ -1,0 +1,109 @@
+"""The lists of further places on a page: what a user did last, what the user may buy again, and what is
+trending.
+"""
+
+from functools import partial
+from typing import Annotated, Any, Final, Literal
+
+from litestar import Request, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Scope
+from msgspec import Meta, structs
+
+from app.api.experiment import choose
+from app.api.pages import page_of
+from app.api.recommendations import (
+    LIST_PROBLEMS,
+    ListQuery,
+    RecommendationList,
+    Session,
+    answer_of,
+    now_ms,
+    request_of,
+    seen_kinds,
+)
+from app.core.counted_lists import Window
+from app.core.variants import Variants
+from app.http import schema
+from app.http.context import context_of
+from app.http.paths import path_id
+from app.serving.recommender import Recommender
+
+_ANSWERS: Final = {200: RecommendationList, **LIST_PROBLEMS}
+
+Did = Annotated[
+    tuple[Literal["view", "click", "watch", "purchase"], ...],
+    Meta(description="Only items that the user did one of these things with, by when the user last did it."),
+]
+
+
+class RecentQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of the list of a user's latest items."""
+
+    session_id: Session | None = None
+    did: Did = ()
+
+
+class TrendingQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of the list of what is trending."""
+
+    window: Annotated[
+        Window, Meta(description="Events weigh half as much after two hours, after a day, or after eight days.")
+    ] = "day"
+
+
+def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHandler]:
+    @get(
+        "/users/{user_id:path}/recent",
+        opt=schema.call(needs="read", tag="recommendations", query=RecentQuery, answers=_ANSWERS),
+    )
+    async def recent(request: Request[Any, Any, Any]) -> ASGIApp:
+        """The user's items, the latest first, up to the last acknowledged event. `did=view` gives those that the user
+        viewed, `did=watch` those to go on with.
+
+        Of the user's latest 50 items. Those that may not be served are left out.
+        """
+        query = schema.query_of(request.scope, RecentQuery)
+        user_id = path_id(request.scope, beside_query=True)
+        rank = partial(recommender.recent, user_id, session_id=query.session_id, kinds=seen_kinds(query.did))
+        found, cursor = await page_of(query.cursor, request_of(query, now_ms()), rank)
+        return answer_of(context_of(request.scope).request_id, found, cursor)
+
+    @get(
+        "/users/{user_id:path}/buy-again",
+        opt=schema.call(needs="read", tag="recommendations", query=ListQuery, answers=_ANSWERS),
+    )
+    async def buy_again(request: Request[Any, Any, Any]) -> ASGIApp:
+        """What the user bought, in the order in which the user is likely to take it again.
+
+        Of the user's latest 50 items. The ranking has learned after how long, and of which items, users come back.
+        """
+        query = schema.query_of(request.scope, ListQuery)
+        user_id = path_id(request.scope, beside_query=True)
+        context = context_of(request.scope)
+        choice = choose(variants, user_id, None, context)
+        wanted = request_of(query, now_ms(), repeats="only")
+        wanted = structs.replace(wanted, among=await recommender.bought(user_id))
+        rank = partial(
+            recommender.for_user,
+            user_id,
+            request_id=context.request_id,
+            model=choice.model,
+            weights=choice.weights,
+            version=choice.version,
+        )
+        found, cursor = await page_of(query.cursor, wanted, rank)
+        return answer_of(context.request_id, found, cursor, choice.label)
+
+    @get(
+        "/trending",
+        opt=schema.call(needs="read", tag="recommendations", query=TrendingQuery, answers=_ANSWERS),
+    )
+    async def trending(scope: Scope) -> ASGIApp:
+        """What is popular by the hour, by the day or by the week; of a category where one is given."""
+        query = schema.query_of(scope, TrendingQuery)
+        rank = partial(recommender.popular, window=query.window)
+        found, cursor = await page_of(query.cursor, request_of(query, now_ms()), rank)
+        return answer_of(context_of(scope).request_id, found, cursor)
+
+    return [recent, buy_again, trending]

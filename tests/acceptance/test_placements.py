@@ -1,0 +1,141 @@
+"""Lists of further places: what a user did last, what to buy again, and what is trending, on one running service."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from app.devstack import Stack
+from tests.support.service import Service, eventually, running
+from tests.support.shared_environment import shared_environment
+
+_HOUR_MS: Final = 3_600_000
+_ITEMS: Final[dict[str, list[str]]] = {
+    "evergreen": ["plants"],
+    "today": ["news"],
+    "now": ["news"],
+    "soap": ["home"],
+    "lamp": ["home"],
+    "film": ["films"],
+    "gone": ["home"],
+}
+
+
+@pytest.fixture(scope="module")
+def service(stack: Stack, template_database: str, redis_base_url: str) -> Iterator[Service]:
+    """Three items are popular, each by another half-life; Ann bought, watched and viewed others."""
+    environment = shared_environment(stack, template_database, redis_base_url, "places", EXPLORATION_SHARE="0")
+    with environment as settings, running(settings) as service:
+        have_events(service)
+        yield service
+
+
+def have_events(service: Service) -> None:
+    items = [{"item_id": i, "title": i.upper(), "categories": c, "hidden": i == "gone"} for i, c in _ITEMS.items()]
+    assert service.client.post("/items", json={"items": items}).status_code == 200
+    now_ms = time.time_ns() // 1_000_000
+    bought = [("evergreen", 72, 30), ("today", 10, 8), ("now", 0, 1)]
+    events: list[dict[str, Any]] = [
+        event("purchase", f"{item}-{buyer}", item, now_ms - hours * _HOUR_MS)
+        for item, hours, buyers in bought
+        for buyer in range(buyers)
+    ]
+    anns = [("purchase", "soap", 90), ("purchase", "gone", 80), ("purchase", "lamp", 50), ("view", "soap", 20)]
+    events += [event(kind, "ann", item, now_ms - hours * _HOUR_MS) for kind, item, hours in anns]
+    events.append({**event("watch", "ann", "film", now_ms - 30 * _HOUR_MS), "watch_time_sec": 60.0})
+    assert service.client.post("/log/batch", json=events).json()["accepted"] == len(events)
+    eventually(lambda: len(ids(listed(service, "/popular"))) == 6, describe=service.describe)
+
+
+def event(kind: str, user: str, item: str, ts_ms: int) -> dict[str, Any]:
+    return {"event_type": kind, "user_id": user, "session_id": user, "item_id": item, "ts_ms": ts_ms}
+
+
+def listed(service: Service, path: str, **parameters: Any) -> dict[str, Any]:
+    answer = service.client.get(path, params=parameters)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def ids(found: dict[str, Any]) -> list[str]:
+    return [item["item_id"] for item in found["items"]]
+
+
+def test_items_that_are_popular_at_different_times_lead_their_own_window(service: Service) -> None:
+    three = ["now", "today", "evergreen"]
+    assert [i for i in ids(listed(service, "/trending", window="hour")) if i in three] == three
+    assert [i for i in ids(listed(service, "/trending", window="day")) if i in three] == ["today", "evergreen", "now"]
+    assert ids(listed(service, "/trending", window="week")) == ids(listed(service, "/popular"))
+    assert ids(listed(service, "/trending")) == ids(listed(service, "/trending", window="day"))
+
+
+def test_what_is_trending_in_a_category_is_of_it_alone(service: Service) -> None:
+    found = listed(service, "/trending", window="hour", category="news", explain=True)
+    assert ids(found) == ["now", "today"]
+    assert {item["why"] for item in found["items"]} == {"Popular in the last hours in news."}
+
+
+def test_a_window_that_there_is_not_is_refused_with_those_there_are(service: Service) -> None:
+    answer = service.client.get("/trending", params={"window": "month"})
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["path"] == "$.window"
+    assert all(window in error["message"] for window in ("hour", "day", "week"))
+
+
+def test_a_users_items_come_the_latest_first_without_what_may_not_be_served(service: Service) -> None:
+    found = listed(service, "/users/ann/recent", explain=True)
+    assert ids(found) == ["soap", "film", "lamp"]
+    assert [item["why"] for item in found["items"]] == [
+        "The user viewed it.",
+        "The user watched it.",
+        "The user bought it.",
+    ]
+    assert ids(listed(service, "/users/ann/recent", did="purchase")) == ["lamp", "soap"]
+    assert ids(listed(service, "/users/ann/recent", did="watch,view", exclude="soap")) == ["film"]
+    assert ids(listed(service, "/users/ann/recent", category="home")) == ["soap", "lamp"]
+    assert ids(listed(service, "/users/nobody/recent")) == []
+
+
+def test_an_acknowledged_event_leads_the_next_list_of_recent_items(service: Service) -> None:
+    for number in range(10):
+        viewed = {"event_type": "view", "user_id": "bob", "session_id": "b", "item_id": f"item-{number}"}
+        assert service.client.post("/event", json=viewed).status_code == 202
+        assert ids(listed(service, "/users/bob/recent", k=1)) == [f"item-{number}"]
+
+
+def test_pages_of_recent_items_have_each_of_them_once(service: Service) -> None:
+    found, cursor = [], "start"
+    while cursor is not None:
+        page = listed(service, "/users/ann/recent", k=2, cursor=cursor)
+        found += ids(page)
+        cursor = page.get("cursor")
+    assert found == ["soap", "film", "lamp"]
+
+
+def test_only_what_the_user_bought_may_be_bought_again(service: Service) -> None:
+    found = listed(service, "/users/ann/buy-again", explain=True)
+    assert set(ids(found)) == {"soap", "lamp"}
+    assert found["model_version"].startswith("weights-")
+    assert all(item["why"] and item["parts"]["features"] for item in found["items"])
+    assert ids(listed(service, "/users/ann/buy-again", exclude="soap")) == ["lamp"]
+    assert ids(listed(service, "/users/ann/buy-again", category="films")) == []
+    assert ids(listed(service, "/users/nobody/buy-again")) == []
+
+
+def test_a_rule_that_excludes_an_item_acts_on_every_place(service: Service) -> None:
+    paths = ["/users/ann/recent", "/users/ann/buy-again", "/trending", "/popular"]
+    assert all("lamp" in ids(listed(service, path)) for path in paths)
+    rule = {"action": "boost", "item_id": "lamp", "factor": 0}
+    assert service.client.put("/rules/no-lamp", json=rule).status_code == 201
+    eventually(lambda: all("lamp" not in ids(listed(service, path)) for path in paths), describe=service.describe)
+    assert service.client.delete("/rules/no-lamp").status_code == 204
+    eventually(lambda: all("lamp" in ids(listed(service, path)) for path in paths), describe=service.describe)
+
+
+def test_items_that_go_with_another_say_why_they_do(service: Service) -> None:
+    found = listed(service, "/similar/soap", explain=True)
+    assert found["items"]
+    assert all("SOAP" in item["why"] and item["because"] == ["soap"] for item in found["items"])
