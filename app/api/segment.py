@@ -20,6 +20,7 @@ from msgspec import UNSET, Meta, Struct
 
 from app import metrics
 from app.core import events
+from app.core.batch_body import take_apart
 from app.core.decoding import InvalidInput, decode
 from app.core.events import Record
 from app.core.field_errors import FieldError
@@ -69,6 +70,7 @@ class SegmentAnswer(Struct, kw_only=True):
 
 
 _batch_decoder: Final = msgspec.json.Decoder(_RawBatch)
+_SENT_AT: Final = b'"sentAt"'
 _ANSWERS: Final = {200: SegmentAnswer, **schema.problems(400, 413, 415, 503)}
 
 
@@ -153,6 +155,20 @@ class _Messages:
             self._answer.errors.append(error)
 
 
+def _decode_batch(body: bytes) -> _RawBatch:
+    """The messages, each still to be decoded on its own: one that is not JSON costs itself alone."""
+    try:
+        return decode(_batch_decoder, body)
+    except InvalidInput as error:
+        if not error.malformed:
+            raise
+    messages, others = take_apart(body, "batch", MAX_MESSAGES)
+    read = [b'"batch":[]', *(member for member in others if member.startswith(_SENT_AT))]
+    batch = decode(_batch_decoder, b"{" + b",".join(read) + b"}")
+    batch.batch = messages
+    return batch
+
+
 class _FirstOfEach:
     """Logs each kind of line once, whatever the numbers in it, up to a bound; a metric counts all."""
 
@@ -183,7 +199,7 @@ def handlers(buffer: GroupCommit, rules: Rules) -> list[HTTPRouteHandler]:
 
         Messages that are not valid or not mapped to events do not affect the others, and the answer is 200.
         """
-        batch = decode(_batch_decoder, await read_body(request, events.MAX_BODY_BYTES))
+        batch = _decode_batch(await read_body(request, events.MAX_BODY_BYTES))
         messages = _Messages(buffer, rules, log, context_of(request.scope))
         for index, raw in enumerate(batch.batch):
             await messages.add(raw, f"$.batch[{index}]", sent_at=batch.sent_at)

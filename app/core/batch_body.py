@@ -35,10 +35,12 @@ _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
 _BETWEEN_EVENTS: Final = re.compile(rb'(?:[^\[\]{},"]++|' + _STRING + rb")*+", re.DOTALL)
 _WITHIN_EVENT: Final = re.compile(rb'(?:[^\[\]{}"]++|' + _STRING + rb")*+", re.DOTALL)
 _START: Final = re.compile(rb'[ \t\r\n]*(?:(\{)[ \t\r\n]*"events"[ \t\r\n]*:[ \t\r\n]*)?\[')
+_OBJECT: Final = re.compile(rb"[ \t\r\n]*+\{")
 _END: Final = re.compile(rb"[ \t\r\n]*+(\}?)[ \t\r\n]*+\Z")
 _CLOSED_BY: Final = {ord("["): ord("]"), ord("{"): ord("}")}
 # Events of the greatest size with as many items as fit have fewer. A body of nothing else would take a second.
 _MAX_BRACKETS: Final = 100_000
+_MAX_MEMBERS: Final = 100
 
 
 def decode_batch(body: bytes) -> Batch:
@@ -65,14 +67,42 @@ def split_lines(body: bytes) -> Batch:
     return _counted([msgspec.Raw(line) for line in body.split(b"\n") if line.strip(_JSON_SPACE)], "$")
 
 
+def take_apart(body: bytes, name: str, most: int) -> tuple[list[msgspec.Raw], list[bytes]]:
+    """The elements of the array that the outermost object has under `name`, up to `most`, and its other members.
+
+    They may hold anything. Raises `InvalidInput` where they cannot be told apart, or there is no such array.
+    """
+    start = _OBJECT.match(body)
+    if start is None:
+        raise InvalidInput(FieldError("$", "not JSON: expected an object"), malformed=True)
+    members, pos = _split(body, start.end(), "$", closing=b"}", most=_MAX_MEMBERS)
+    if body[pos:].strip(_JSON_SPACE):
+        raise _broken("$", "something follows the object", pos)
+    array = re.compile(rb'"' + re.escape(name.encode()) + rb'"[ \t\r\n]*:[ \t\r\n]*\[')
+    found, others = None, []
+    for member in map(bytes, members):
+        if (begin := array.match(member)) is None:
+            others.append(member)
+            continue
+        found, end = _split(member, begin.end(), f"$.{name}", most=most)
+        if end < len(member):
+            raise _broken(f"$.{name}", "something follows the array", end)
+    if found is None:
+        raise InvalidInput(FieldError(f"$.{name}", "not JSON, or not an array"), malformed=True)
+    return found, others
+
+
 def _counted(events: list[msgspec.Raw], path: str) -> Batch:
     if not 1 <= len(events) <= MAX_BATCH_EVENTS:
         raise InvalidInput(FieldError(path, f"expected 1 to {MAX_BATCH_EVENTS} events, got {len(events)}"))
     return Batch(path, events)
 
 
-def _split(body: bytes, start: int, path: str) -> tuple[list[msgspec.Raw], int]:
-    """The elements of the array whose bracket is just before `start`, and the position after the array.
+def _split(
+    body: bytes, start: int, path: str, *, closing: bytes = b"]", most: int = MAX_BATCH_EVENTS
+) -> tuple[list[msgspec.Raw], int]:
+    """The elements of the array whose bracket is just before `start`, and the position after the array; with the
+    `closing` bracket of an object its members.
 
     Looks only at brackets, commas and quotes. Raises `InvalidInput` with the position where they do not pair up.
     """
@@ -84,7 +114,8 @@ def _split(body: bytes, start: int, path: str) -> tuple[list[msgspec.Raw], int]:
         assert skipped is not None  # both patterns match the empty string
         pos = skipped.end()
         if pos == len(body):
-            raise _broken(path, "the array is never closed", pos)
+            what = "array" if closing == b"]" else "object"
+            raise _broken(path, f"the {what} is never closed", pos)
         sign = body[pos]
         pos += 1
         if sign in _CLOSED_BY:
@@ -94,8 +125,8 @@ def _split(body: bytes, start: int, path: str) -> tuple[list[msgspec.Raw], int]:
         elif open_brackets:
             if sign != open_brackets.pop():
                 raise _broken(path, f"{chr(sign)!r} closes nothing", pos - 1)
-        elif sign == ord("}"):
-            raise _broken(path, "'}' closes nothing", pos - 1)
+        elif sign != ord(",") and sign != closing[0]:
+            raise _broken(path, f"{chr(sign)!r} closes nothing", pos - 1)
         else:
             event = body[begin : pos - 1].strip(_JSON_SPACE)
             begin = pos
@@ -103,10 +134,10 @@ def _split(body: bytes, start: int, path: str) -> tuple[list[msgspec.Raw], int]:
                 raise _broken(path, "an event is missing", pos - 1)
             if event:
                 events.append(msgspec.Raw(event))
-            if sign == ord("]"):
+            if len(events) > most:
+                raise InvalidInput(FieldError(path, f"expected 1 to {most} events, got more"))
+            if sign == closing[0]:
                 return events, pos
-            if len(events) > MAX_BATCH_EVENTS:
-                raise InvalidInput(FieldError(path, f"expected 1 to {MAX_BATCH_EVENTS} events, got more"))
     raise _broken(path, f"and more than {_MAX_BRACKETS} brackets to find out which event is to blame", pos)
 
 

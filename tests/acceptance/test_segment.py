@@ -154,6 +154,7 @@ def test_message_sent_again_is_a_duplicate_and_a_bad_one_costs_itself_alone(serv
         {"type": "delete"},
         "nonsense",
         {"type": "group", "groupId": "g1"},
+        {"type": "identify", "traits": {"name": "caf\ud83d"}},
     ]
     for number, message in enumerate(batch):
         if isinstance(message, dict):
@@ -166,12 +167,13 @@ def test_message_sent_again_is_a_duplicate_and_a_bad_one_costs_itself_alone(serv
         )
         assert (answer.status_code, answer.json()["success"]) == (200, True)
         outcomes.append([answer.json()[name] for name in ("accepted", "duplicate", "conflict", "unmapped", "invalid")])
-    assert outcomes == [[3, 0, 0, 1, 4], [0, 3, 0, 1, 4]]
+    assert outcomes == [[3, 0, 0, 1, 5], [0, 3, 0, 1, 5]]
     assert [error["path"] for error in answer.json()["errors"]] == [
         "$.batch[1].properties.products[2].product_id",
         "$.batch[2].properties.product_id",
         "$.batch[3].type",
         "$.batch[4]",
+        "$.batch[6]",
     ]
     with psycopg.connect(service.environment["DATABASE_URL"]) as database:
         ((latest,),) = database.execute("SELECT max(ts_ms) FROM events WHERE user_id = 'cleo'").fetchall()

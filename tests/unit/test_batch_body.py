@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.batch_body import decode_batch, split_lines
+from app.core.batch_body import decode_batch, split_lines, take_apart
 from app.core.decoding import InvalidInput
 from app.core.events import MAX_BATCH_EVENTS
 
@@ -90,3 +90,30 @@ def test_unknown_field_beside_the_events_is_named() -> None:
 
 def test_lines_are_events_and_blank_ones_are_not() -> None:
     assert split_lines(b'{"a":1}\n\n \r\n{"b":\n').events == [msgspec.Raw(b'{"a":1}'), msgspec.Raw(b'{"b":')]
+
+
+@given(st.lists(st.sampled_from(NOT_JSON) | _objects.map(lambda found: json.dumps(found).encode()), max_size=6))
+def test_array_in_an_object_is_taken_apart_whatever_stands_beside_it(messages: list[bytes]) -> None:
+    array = b"[" + b" , ".join(messages) + b"]"
+    for body in (b'{"batch":' + array + b',"a":NaN}', b' {"a":NaN, "batch" : ' + array + b" } "):
+        elements, others = take_apart(body, "batch", 6)
+        assert ([bytes(element) for element in elements], others) == (messages, [b'"a":NaN'])
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"[]", "$"),
+        (b"{", "$"),
+        (b"{]}", "$"),
+        (b'{"batch":[1]} x', "$"),
+        (b'{"batch":[1] x}', "$.batch"),
+        (b'{"batch":nan}', "$.batch"),
+        (b'{"other":[nan]}', "$.batch"),
+        (b'{"batch":[1,2,3]}', "$.batch"),
+    ],
+)
+def test_object_without_such_an_array_is_refused(body: bytes, path: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        take_apart(body, "batch", 2)
+    assert raised.value.field_errors[0].path == path
