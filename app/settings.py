@@ -56,6 +56,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     database_url: str
     database_direct_url: str = ""
+    database_read_url: str = ""
+    database_read_max_lag_sec: Annotated[float, Meta(ge=1)] = 2.0
     database_pooler: Literal["none", "transaction"] = "none"
     db_pool_min_size: AtLeastOne = 2
     db_pool_max_size: Annotated[int, Meta(ge=8)] = 12
@@ -176,7 +178,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 SECRETS = frozenset(
-    {"api_keys", "database_url", "database_direct_url", "kafka_sasl_password", "online_cache_redis_url"}
+    {"api_keys", "database_url", "database_direct_url", "database_read_url"}
+    | {"kafka_sasl_password", "online_cache_redis_url"}
 )
 
 
@@ -218,6 +221,7 @@ _PARSERS = {
     "cors_allow_origins": _parse_list,
     "database_url": check_database_url,
     "database_direct_url": check_database_url,
+    "database_read_url": check_database_url,
     "online_cache_redis_url": check_redis_url,
     "segment_events": segment_rules.parse,
     "gorse_feedback": parse_gorse_types,

@@ -15,8 +15,10 @@ from app.adapters.generations import ServingGeneration
 from app.adapters.history_cache import MemoryHistoryCache
 from app.adapters.kafka import KafkaProbe
 from app.adapters.postgres import Database
+from app.adapters.read_replica import ReadReplica, ReadSource
 from app.adapters.redis_histories import RedisHistoryCache
 from app.api import health
+from app.core.database_url import for_reads
 from app.health import ProcessInfo, Readiness, Requirement, summarize
 from app.http import app, connections, server
 from app.http.access import Access
@@ -52,6 +54,8 @@ class Service:
         self._listener = listener
         self._draining = False
         self._database = Database(settings.database_url, options.pool_options(settings), settings.session_url)
+        self._replica = _replica(settings, self._database)
+        self._reads: ReadSource = self._replica or self._database
         self._redis = RedisHistoryCache(
             settings.online_cache_redis_url,
             key_prefix=options.cache_key_prefix(settings),
@@ -73,11 +77,13 @@ class Service:
         if options.ranks(settings):
             from app.roles import lists
 
-            self._caches = lists.candidate_caches(settings, self._database)
+            self._caches = lists.candidate_caches(settings, self._reads)
             if "api" in settings.role:
                 from app.roles import api
 
-                self._api = api.Api(settings, self._database, cache, self._cache_written, self._caches, self.report)
+                self._api = api.Api(
+                    settings, self._database, self._reads, cache, self._cache_written, self._caches, self.report
+                )
         self._stages = self._tasks()
         self._supervisor = Supervisor([task for stage in self._stages for task in stage])
 
@@ -125,6 +131,8 @@ class Service:
         await self._redis.close()
         if self._kafka_probe is not None:
             await self._kafka_probe.close()
+        if self._replica is not None:
+            await self._replica.close(timeout_sec=1.0)
         await self._database.close(timeout_sec=1.0)
 
     def _tasks(self) -> list[list[TaskSpec]]:
@@ -132,7 +140,7 @@ class Service:
         and the requests in hand; the buffer with what they left in it, and what follows its flushes; the probe.
         """
         return [
-            workers(self._settings, self._database, self._cache_written, self._caches),
+            workers(self._settings, self._database, self._reads, self._cache_written, self._caches),
             [TaskSpec("http-server", self._serve_http, stall_sec=15.0)],
             *(self._api.stages() if self._api is not None else []),
             [
@@ -144,6 +152,8 @@ class Service:
     def _dependencies(self) -> list[Dependency]:
         settings = self._settings
         found = [Dependency("postgres", self._probe_postgres, lambda: "required")]
+        if self._replica is not None:
+            found.append(Dependency("postgres-read", self._replica.probe, lambda: "degrades"))
         if settings.role & {"relay", "consumer"}:
             self._kafka_probe = KafkaProbe(options.kafka_options(settings))
             # The API accepts and stores events without Kafka: the outbox keeps them.
@@ -201,6 +211,14 @@ class Service:
             drain_sec=settings.shutdown_timeout_sec / 2,
             max_connections=connections.allowed(settings.http_max_connections, settings.db_pool_max_size),
         )
+
+
+def _replica(settings: Settings, primary: Database) -> ReadReplica | None:
+    """None where nothing is read of lists or analytics, or all of it from the primary."""
+    if not settings.database_read_url or not options.ranks(settings):
+        return None
+    replica = Database(for_reads(settings.database_read_url), options.pool_options(settings))
+    return ReadReplica(primary, replica, max_lag_sec=settings.database_read_max_lag_sec)
 
 
 def _switched(settings: Settings, switch: CacheSwitch, redis: RedisHistoryCache) -> tuple[SwitchedCache, SwitchedCache]:

@@ -57,6 +57,8 @@ class Database:
         self._is_open = asyncio.Event()
         self._probe_connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._releasing: set[asyncio.Future[None]] = set()
+        self.source = 0
+        """Stays the same: see `read_replica.ReadSource`."""
         self.sessions = 0
         """How many connections the pool has opened. Each later one may be to another server."""
         self.sequences_checked = False

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, structs
 from app.adapters import analytics
 from app.adapters.analytics import Baseline, Freshness, Shown, VariantSums
 from app.adapters.postgres import Database
+from app.adapters.read_replica import ReadSource
 from app.api.by_variant import VariantKpis, by_variant
 from app.api.timestamps import Timestamp
 from app.core import events, sla
@@ -105,7 +106,9 @@ CONTRACT: Final = Contract(
 )
 
 
-def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
+def handlers(database: Database, reads: ReadSource, window: SlaWindow) -> list[HTTPRouteHandler]:
+    """`reads`: for figures of days."""
+
     @get("/contract", opt=schema.call(needs="read", tag="analytics", answers={200: Contract}))
     async def contract() -> ASGIApp:
         """Limits of events, and the KPI and SLA targets."""
@@ -136,7 +139,7 @@ def handlers(database: Database, window: SlaWindow) -> list[HTTPRouteHandler]:
         """
         days = schema.query_of(request.scope, BaselineQuery).days
         after = datetime.now(UTC).date() - timedelta(days=days)
-        async with database.connection() as connection:
+        async with reads.connection() as connection:
             found = await analytics.read_baseline(connection, after)
             variants = await analytics.read_variants(connection, after)
         return reply(answer_of(days, after + timedelta(days=1), found, variants))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
@@ -14,6 +15,7 @@ from app.adapters import generations, migrations, schema_check
 from app.adapters.kafka import KafkaOptions, check_listening, describe_cluster, observe_topics
 from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
+from app.adapters.read_replica import position_of
 from app.checks import findings
 from app.checks.findings import Finding
 from app.core.generation import Unsupported, differences, model_of
@@ -46,15 +48,40 @@ _REDIS_KEY: Final = "reco:doctor"
 async def pooler(url: str) -> AsyncIterator[Finding]:
     """`url`: of a pooler in transaction mode."""
     try:
-        connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, **SESSIONLESS)
-        try:
+        async with _asked(url) as connection:
             version = await connection.fetchval("SHOW server_version")
-        finally:
-            connection.terminate()
     except (*_DRIVER_ERRORS, DependencyDown) as error:
         yield Finding("FAIL", "pooler", describe(error), "check DATABASE_URL, and that the pooler runs")
     else:
         yield Finding("ok", "pooler", f"runs statements on version {version}")
+
+
+async def replica(url: str, primary_url: str) -> AsyncIterator[Finding]:
+    """`url`: of DATABASE_READ_URL."""
+    try:
+        async with _asked(primary_url) as connection:
+            primary = await position_of(connection)
+        async with _asked(url) as connection:
+            found = await position_of(connection)
+    except (*_DRIVER_ERRORS, DependencyDown) as error:
+        remedy = "reads go to the primary meanwhile; check DATABASE_READ_URL, and that the replica runs"
+        yield Finding("warn", "replica", describe(error), remedy)
+        return
+    if found.cluster != primary.cluster:
+        text = "another database than that of DATABASE_URL, or not a streaming replica of it"
+        yield Finding("FAIL", "replica", text, "correct DATABASE_READ_URL")
+    else:
+        behind = max(0, primary.position - found.position)
+        yield Finding("ok", "replica", f"has replayed the log up to the last {behind:,} bytes")
+
+
+@asynccontextmanager
+async def _asked(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, **SESSIONLESS)
+    try:
+        yield connection
+    finally:
+        connection.terminate()
 
 
 async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:

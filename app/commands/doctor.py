@@ -13,6 +13,7 @@ from app.checks import doctor as checks
 from app.checks import findings
 from app.checks.findings import Finding
 from app.commands.json_output import json_option, write_json
+from app.core.database_url import for_reads
 from app.core.events import TOPICS
 from app.options import cache_key_prefix, kafka_options
 from app.settings import OPEN_REMEDY, SECRETS, Settings
@@ -90,6 +91,9 @@ def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
     ]
     if settings.database_pooler == "transaction":
         questions.append(("Pooler", checks.pooler(settings.database_url)))
+    if settings.database_read_url:
+        replica = checks.replica(for_reads(settings.database_read_url), settings.session_url)
+        questions.append(("Read replica", replica))
     if settings.kafka_bootstrap_servers:
         topics = [settings.kafka_topic_prefix + topic for topic in TOPICS]
         questions.append(("Kafka", checks.kafka(kafka_options(settings), topics)))

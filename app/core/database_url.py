@@ -54,6 +54,8 @@ _INSTEAD: Final[Mapping[str, str]] = {
     "pool_size": "set DB_POOL_MAX_SIZE",
     "pool_timeout": "set DB_CONNECT_TIMEOUT_SEC",
 }
+# The choice among several hosts, unless the URL makes another.
+_OF_SEVERAL: Final = "read-write"
 _NAME: Final = re.compile(r"\w{1,40}", re.ASCII)
 
 
@@ -117,7 +119,7 @@ def parse(url: str) -> DatabaseAddress:
         user=given.get("user") or unquote(user) or None,
         password=given.get("password") or (unquote(password) if colon else "") or None,
         database=given.get("dbname") or unquote(parts.path[1:]) or None,
-        session=given.get("target_session_attrs") or ("read-write" if len(hosts) > 1 else "any"),
+        session=given.get("target_session_attrs") or (_OF_SEVERAL if len(hosts) > 1 else "any"),
         shuffled=given.get("load_balance_hosts") == "random",
         parameters=parameters,
     )
@@ -125,11 +127,12 @@ def parse(url: str) -> DatabaseAddress:
 
 def for_libpq(url: str) -> str:
     """The same for libpq, with our choice among several hosts."""
-    address = parse(url)
-    query = urlsplit(url).query
-    if len(address.hosts) < 2 or "target_session_attrs" in _parameters(query):
-        return url
-    return f"{url}{'&' if query else '?'}target_session_attrs={address.session}"
+    return _with_choice(url, _OF_SEVERAL)
+
+
+def for_reads(url: str) -> str:
+    """The same for reads: of several hosts a standby that answers, or else any."""
+    return _with_choice(url, "prefer-standby")
 
 
 def for_asyncpg(address: DatabaseAddress) -> str:
@@ -140,6 +143,13 @@ def for_asyncpg(address: DatabaseAddress) -> str:
         if not (name == "sslrootcert" and address.trusts_the_system)
     )
     return f"postgresql://?{query}" if query else "postgresql://"
+
+
+def _with_choice(url: str, session: str) -> str:
+    query = urlsplit(url).query
+    if len(parse(url).hosts) < 2 or "target_session_attrs" in _parameters(query):
+        return url
+    return f"{url}{'&' if query else '?'}target_session_attrs={session}"
 
 
 def _parameters(query: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from app.devstack.server import Server
 from app.errors import UserError
 
 DATABASE_URL: Final = "DATABASE_URL"
-_OF_A_DATABASE: Final = ("DATABASE_POOLER", "DATABASE_DIRECT_URL")
+_OF_A_DATABASE: Final = ("DATABASE_POOLER", "DATABASE_DIRECT_URL", "DATABASE_READ_URL")
 REDIS_URL: Final = "ONLINE_CACHE_REDIS_URL"
 KAFKA: Final = "KAFKA_BOOTSTRAP_SERVERS"
 

@@ -195,6 +195,7 @@ def _kafka_hosts(servers: str) -> list[str]:
 _HOSTS: Final = {
     "DATABASE_URL": _postgres_hosts,
     "DATABASE_DIRECT_URL": _postgres_hosts,
+    "DATABASE_READ_URL": _postgres_hosts,
     "ONLINE_CACHE_REDIS_URL": server_urls.hosts,
     "KAFKA_BOOTSTRAP_SERVERS": _kafka_hosts,
 }

@@ -70,6 +70,7 @@ def _bench(plan: Plan, screen: LoadScreen, environ: Mapping[str, str], stack: Ex
 _CHECKS: Final = {
     "DATABASE_URL": check_database_url,
     "DATABASE_DIRECT_URL": check_database_url,
+    "DATABASE_READ_URL": check_database_url,
     "ONLINE_CACHE_REDIS_URL": check_redis_url,
 }
 

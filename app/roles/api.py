@@ -11,6 +11,7 @@ from app.adapters.history_cache import HistoryCache
 from app.adapters.ingest import Inserted, InsertStatus
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
+from app.adapters.read_replica import ReadSource
 from app.api import (
     analytics,
     attributes,
@@ -48,7 +49,7 @@ from app.http.sla import SlaWindow
 from app.http.wrong_keys import WrongKeys
 from app.ingest.group_commit import GroupCommit
 from app.ingest.notifier import Notifier
-from app.roles.lists import change_feed
+from app.roles.lists import change_feeds
 from app.serving.candidate_caches import CandidateCaches
 from app.serving.histories import Histories
 from app.serving.own_writes import OwnWrites
@@ -69,6 +70,7 @@ class Api:
         self,
         settings: Settings,
         database: Database,
+        reads: ReadSource,
         cache: HistoryCache | None,
         cache_written: HistoryCache | None,
         caches: CandidateCaches,
@@ -103,7 +105,8 @@ class Api:
             on_stored=self._notifier.announce,
             probe=self._try_insert,
         )
-        self._change_feed = change_feed(database, caches, self._histories)
+        self._reads = reads
+        self._change_feeds = change_feeds(database, reads, caches, self._histories)
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
         self._refused_keys = RefusedKeys(database)
@@ -132,7 +135,7 @@ class Api:
             [TaskSpec("ingest-buffer", self._buffer.run, stall_sec=flush_sec)],
             [
                 TaskSpec("ingest-notifier", self._notifier.run, need="degrades"),
-                self._change_feed,
+                *self._change_feeds,
                 TaskSpec("sla-window", self._sla.run, need="degrades"),
                 TaskSpec("refused-keys", self._refused_keys.run, need="degrades"),
             ],
@@ -152,7 +155,7 @@ class Api:
             *attributes.handlers(self._database),
             *rules.handlers(self._database),
             *users.handlers(self._database, self._cache_written, self._histories.forget),
-            *analytics.handlers(self._database, self._sla),
+            *analytics.handlers(self._database, self._reads, self._sla),
             *model.handlers(self._database),
             *dead_letters.handlers(self._database),
             *variant_list.handlers(variants),

@@ -3,6 +3,7 @@
 from app import options
 from app.adapters.history_cache import HistoryCache
 from app.adapters.postgres import Database
+from app.adapters.read_replica import ReadSource
 from app.health import Requirement
 from app.roles.lists import change_feed
 from app.serving.candidate_caches import CandidateCaches
@@ -17,6 +18,7 @@ from workers.traces import LateFeatures
 def tasks(
     settings: Settings,
     database: Database,
+    reads: ReadSource,
     cache: HistoryCache | None,
     caches: CandidateCaches | None,
     *,
@@ -31,7 +33,7 @@ def tasks(
         learner = LearnerTask(database, Sampler(caches.at_hand, caches.table), settings.ranking_learning)
         found.append(TaskSpec("learner", learner.run, need="degrades", work="degrades"))
         if "api" not in settings.role:
-            found.append(change_feed(database, caches))
+            found.append(change_feed(reads, caches))
     # Members of one group: while Postgres writes the batch of one, another decodes and folds its own (ADR 17).
     for number in range(1, settings.feature_consumer_members + 1):
         consumer = FeatureConsumer(

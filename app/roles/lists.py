@@ -1,9 +1,10 @@
 """The lists that the API ranks from, and the learner of the same process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from app.adapters.postgres import Database
+from app.adapters.read_replica import ReadSource
 from app.serving.candidate_caches import CandidateCaches
 from app.serving.change_feed import ChangeFeed
 from app.serving.histories import Histories
@@ -14,9 +15,9 @@ from app.supervisor import TaskSpec
 _LEARNERS_RELOAD_THROTTLE: Final = 24.0
 
 
-def candidate_caches(settings: Settings, database: Database) -> CandidateCaches:
+def candidate_caches(settings: Settings, reads: ReadSource) -> CandidateCaches:
     return CandidateCaches(
-        database,
+        reads,
         related_ttl_sec=settings.online_cache_related_ttl_sec,
         popularity_ttl_sec=settings.online_cache_popularity_ttl_sec,
         max_keys=settings.online_cache_memory_max_keys,
@@ -25,13 +26,32 @@ def candidate_caches(settings: Settings, database: Database) -> CandidateCaches:
     )
 
 
-def change_feed(database: Database, caches: CandidateCaches, histories: Histories | None = None) -> TaskSpec:
-    """Without it what is read is only less fresh."""
+def change_feed(reads: ReadSource, caches: CandidateCaches) -> TaskSpec:
+    """Without it what is read is only less fresh. It reads where the lists are read: a change that it has seen is in
+    the lists that are loaded from then on.
+    """
+    return _feed("change-feed", reads, caches.outdate, caches.outdate_all)
+
+
+def change_feeds(
+    database: Database, reads: ReadSource, caches: CandidateCaches, histories: Histories
+) -> list[TaskSpec]:
+    """That of the lists, and one that drops what is kept of erased users as soon as the primary has the erasure."""
+    if reads is not database:
+        return [change_feed(reads, caches), _feed("erasure-feed", database, histories.outdate, _nothing)]
 
     def outdate(change: Sequence[str]) -> None:
         caches.outdate(change)
-        if histories is not None:
-            histories.outdate(change)
+        histories.outdate(change)
 
-    feed = ChangeFeed(database, outdate, caches.outdate_all)
-    return TaskSpec("change-feed", feed.run, need="degrades")
+    return [_feed("change-feed", database, outdate, caches.outdate_all)]
+
+
+def _feed(
+    name: str, reads: ReadSource, outdate: Callable[[Sequence[str]], None], outdate_all: Callable[[], None]
+) -> TaskSpec:
+    return TaskSpec(name, ChangeFeed(reads, outdate, outdate_all).run, need="degrades")
+
+
+def _nothing() -> None:
+    """Histories are read from the primary, and have versions of their own."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from app import options
 from app.adapters.history_cache import HistoryCache
 from app.adapters.postgres import Database
+from app.adapters.read_replica import ReadSource
 from app.health import Requirement
 from app.settings import Settings
 from app.supervisor import TaskSpec
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def workers(
-    settings: Settings, database: Database, cache: HistoryCache | None, caches: "CandidateCaches | None"
+    settings: Settings,
+    database: Database,
+    reads: ReadSource,
+    cache: HistoryCache | None,
+    caches: "CandidateCaches | None",
 ) -> list[TaskSpec]:
     """The tasks of the roles `relay` and `consumer`, and maintenance, which every process runs."""
     # Between two beats is at most one transaction, and calls of Kafka and Redis with fixed or shorter deadlines.
@@ -30,7 +35,7 @@ def workers(
     if "consumer" in settings.role:
         from app.roles import consumer
 
-        tasks += consumer.tasks(settings, database, cache, caches, stall_sec=stall_sec, work=work)
+        tasks += consumer.tasks(settings, database, reads, cache, caches, stall_sec=stall_sec, work=work)
     maintenance = Maintenance(
         database, cache, options.retention_options(settings), counted_within_sec=settings.events_counted_within_sec
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import MODEL_CHANGED, RULES_CHANGED
-from app.adapters.postgres import Database
+from app.adapters.read_replica import ReadSource
 from app.core import exploration
 from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
 from app.core.content_index import NO_CONTENT, ContentIndex
@@ -64,7 +64,7 @@ class CandidateCaches:
 
     def __init__(
         self,
-        database: Database,
+        database: ReadSource,
         *,
         related_ttl_sec: float,
         popularity_ttl_sec: float,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.adapters import catalogue
-from app.adapters.postgres import Database
+from app.adapters.read_replica import ReadSource
 from app.core.content import Content
 from app.core.content_index import MAX_ITEMS, NO_CONTENT, ContentIndex
 from app.serving.loaded_items import LoadedItems
@@ -29,7 +29,7 @@ class CatalogueContent:
     another, or after a minute. 250 bytes an item, and as much again for the index.
     """
 
-    def __init__(self, database: Database, items: LoadedItems) -> None:
+    def __init__(self, database: ReadSource, items: LoadedItems) -> None:
         """`items`: where cold items get their numbers."""
         self._database = database
         self._items = items

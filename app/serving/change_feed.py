@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from app.adapters import changes
-from app.adapters.postgres import Database
+from app.adapters.read_replica import ReadSource
 from app.core.watermark import Watermark
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
@@ -25,18 +25,19 @@ class ChangeFeed:
     `changes.RULES_CHANGED`, and `changes.erased_user` tells an erasure.
 
     A restart of the task continues where the last run ended, so that no change in between is missed. Everything is
-    outdated with another generation of sums, after an outage of Postgres, and when its ids have gone back: a promoted
-    standby or a restored backup may lack changes, and give their ids to others.
+    outdated with another generation of sums, after an outage of Postgres, when reads go to another server, and when its
+    ids have gone back: a promoted standby or a restored backup may lack changes, and give their ids to others.
     """
 
     def __init__(
-        self, database: Database, outdate: Callable[[Sequence[str]], None], outdate_all: Callable[[], None]
+        self, database: ReadSource, outdate: Callable[[Sequence[str]], None], outdate_all: Callable[[], None]
     ) -> None:
         self._database = database
         self._outdate = outdate
         self._outdate_all = outdate_all
         self._watermark: Watermark | None = None
         self._interrupted = False
+        self._source = database.source
         self._sessions = 0
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
@@ -52,6 +53,8 @@ class ChangeFeed:
                 await wait_for_stop(stop, _EVERY_SEC)
 
     async def _read(self) -> None:
+        source, self._source = self._source, self._database.source
+        self._interrupted = self._interrupted or source != self._source
         async with self._database.connection() as connection:
             if self._watermark is None or await self._may_be_another_server(connection, self._watermark):
                 if self._watermark is not None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from app import metrics
 from app.adapters import ranking_models
-from app.adapters.postgres import Database
+from app.adapters.read_replica import ReadSource
 from app.core.named_weights import NamedWeights, from_named
 from app.core.weights import Weights
 from app.serving.fresh_cache import FreshCache
@@ -32,7 +32,7 @@ class Version(Struct, frozen=True):
 class ModelWeights:
     """Each version has one array as long as its numbers are the same, so that what is computed from it is kept."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: ReadSource) -> None:
         self._database = database
         self._known: dict[str, Version] = {}
         self._cache: FreshCache[Version | None] = FreshCache(

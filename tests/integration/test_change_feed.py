@@ -38,3 +38,6 @@ async def test_after_an_outage_everything_is_outdated_and_ids_may_begin_anew(
             async with pool.acquire() as connection:
                 await changes.record(connection, ["after"])
             assert await asyncio.wait_for(heard.get(), 20) == ["after"]
+            # Reads go to another server.
+            opened.source += 1
+            assert await asyncio.wait_for(heard.get(), 20) is None

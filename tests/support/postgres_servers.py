@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 from app.devstack.folder import Folder, throwaway
 from app.devstack.guard import Guard
 from app.devstack.postgres import Postgres
+from app.devstack.server import run_to_end
 from app.devstack.stack import default_folder
 
 
@@ -19,7 +22,40 @@ class OwnPostgres(Postgres):
     def __init__(self, folder: Folder, guard: Guard, settings: Mapping[str, str], shared: Path) -> None:
         super().__init__(folder, guard, durable=False)
         self.shared = shared
-        self._settings = settings
+        self._password = folder.password
+        self._settings = {**settings, "unix_socket_directories": str(shared)}
+        self.hand_over(shared, mode=0o755)
+
+    @property
+    def conninfo(self) -> str:
+        """For a standby."""
+        return f"host=127.0.0.1 port={self.port} user=postgres password={self._password}"
+
+    def _url(self, role: str, database: str) -> str:
+        return f"postgresql://{role}:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def copy(self, primary: "OwnPostgres") -> None:
+        """Makes it, while it does not run, a standby of another server, with the passwords of that."""
+        self._password = primary._password
+        shutil.rmtree(self._data, ignore_errors=True)
+        command = [str(self._binaries / "pg_basebackup"), "-D", str(self._data), "-d", primary.conninfo, "-R"]
+        if self._run_as is not None:
+            self._data.mkdir()
+            self.hand_over(self._data, mode=0o700)
+        run_to_end([*command, "--checkpoint=fast"], self.log_file, "pg_basebackup", self._run_as)
+
+    def promote(self) -> None:
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
+
+    def pause_replay(self) -> None:
+        """It goes on receiving the log, and shows what was there before."""
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute("SELECT pg_wal_replay_pause()")
+
+    def resume_replay(self) -> None:
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute("SELECT pg_wal_replay_resume()")
 
     def _command(self) -> Sequence[str]:
         return [*super()._command(), *(f"--{name}={value}" for name, value in self._settings.items())]
@@ -32,19 +68,43 @@ class OwnPostgres(Postgres):
 
 
 @contextmanager
+def primary_and_standby() -> Iterator[tuple[OwnPostgres, OwnPostgres]]:
+    """Two servers; the second one streams the log of the first."""
+    replicated = {"wal_level": "replica", "max_wal_senders": "8", "hot_standby": "on"}
+    with own_postgres(replicated) as primary, _own_folder() as (folder, guard, shared):
+        standby = OwnPostgres(folder, guard, replicated, shared)
+        standby.copy(primary)
+        with _started(standby):
+            yield primary, standby
+
+
+@contextmanager
 def own_postgres(settings: Mapping[str, str]) -> Iterator[OwnPostgres]:
     """A running server."""
+    with _own_folder() as (folder, guard, shared):
+        server = OwnPostgres(folder, guard, settings, shared)
+        with _started(server):
+            yield server
+
+
+@contextmanager
+def _started(server: OwnPostgres) -> Iterator[None]:
+    try:
+        server.start()
+        yield
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _own_folder() -> Iterator[tuple[Folder, Guard, Path]]:
     folder, guard = throwaway(default_folder()), Guard()
     # The path of a socket is limited to 107 bytes.
     shared = Path(tempfile.mkdtemp(prefix="reco-pg-"))
     folder.open()
     guard.start()
     try:
-        server = OwnPostgres(folder, guard, {**settings, "unix_socket_directories": str(shared)}, shared)
-        server.hand_over(shared, mode=0o755)
-        server.start()
-        yield server
-        server.stop()
+        yield folder, guard, shared
     finally:
         guard.close()
         folder.remove()

@@ -92,6 +92,7 @@ def test_no_secret_is_ever_shown() -> None:
     settings = Settings(
         database_url=url,
         database_direct_url=url,
+        database_read_url=url,
         kafka_sasl_password="hunter2",
         online_cache_redis_url="redis://:hunter2@r",
         api_keys=("hunter2",),

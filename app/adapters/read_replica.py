@@ -1,0 +1,130 @@
+"""A replica for reads that may be a moment old, and the primary in its place while it is away or too far behind."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+from msgspec import Struct
+
+from app.adapters import sql
+from app.core.replica_lag import ReplicaLag
+from app.errors import DependencyDown, describe
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from app.adapters.postgres import Connection, Database
+
+_log = structlog.get_logger(__name__)
+
+_SQL: Final = sql.load(__file__)
+_PROBE_SEC: Final = 1.4  # twice is less than a probe may take
+
+
+class ReadSource(Protocol):
+    """Where reads go that may be a moment old."""
+
+    @property
+    def source(self) -> int:
+        """Another number when another server answers from now on. What was read before may be newer than what comes."""
+
+    @property
+    def sessions(self) -> int:
+        """How many connections were opened."""
+
+    def connection(self) -> "AbstractAsyncContextManager[Connection]": ...
+
+
+class ReadReplica:
+    """`probe` is called again and again: it compares the servers, and decides which of them `connection` gives.
+
+    A transaction on the replica sees all or nothing of one on the primary, so what is read together is consistent.
+    """
+
+    def __init__(self, primary: "Database", replica: "Database", *, max_lag_sec: float) -> None:
+        self._primary = primary
+        self._replica = replica
+        self._max_lag_sec = max_lag_sec
+        self._lag = ReplicaLag()
+        self._is_used = False
+        self.source = 0
+
+    @property
+    def sessions(self) -> int:
+        return (self._replica if self._is_used else self._primary).sessions
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["Connection"]:
+        """A connection for reads alone. Outages are raised as `DependencyDown`; the next one is of the primary then."""
+        if not self._is_used:
+            async with self._primary.connection() as connection:
+                yield connection
+            return
+        try:
+            async with self._replica.connection() as connection:
+                yield connection
+        except DependencyDown as error:
+            self._use(False, describe(error))
+            raise
+
+    async def probe(self) -> None:
+        """Raises `DependencyDown` with the reason while the primary takes its place."""
+        async with asyncio.timeout(_PROBE_SEC), self._primary.connection() as connection:
+            # While the primary is away nothing changes on it: the replica goes on if it was good enough before.
+            primary = await position_of(connection)
+        self._lag.primary_at(primary.position, time.monotonic())
+        try:
+            async with asyncio.timeout(_PROBE_SEC):
+                await self._check(primary)
+        except (DependencyDown, TimeoutError) as error:
+            reason = error.reason if isinstance(error, DependencyDown) else describe(error)
+            self._use(False, reason)
+            raise DependencyDown("postgres-read", f"{reason}; reads go to the primary") from error
+        self._use(True)
+
+    async def close(self, timeout_sec: float) -> None:
+        await self._replica.close(timeout_sec)
+
+    async def _check(self, primary: "LogPosition") -> None:
+        await self._replica.open()
+        async with self._replica.connection() as connection:
+            replica = await position_of(connection)
+        if replica.cluster != primary.cluster:
+            raise DependencyDown(
+                "postgres-read",
+                "DATABASE_READ_URL leads to another database than DATABASE_URL, or to a copy that is not a streaming "
+                "replica of it",
+            )
+        lag = self._lag.seconds(replica.position, time.monotonic())
+        if lag is None or lag > self._max_lag_sec:
+            behind = "" if lag is None else f" by {lag:.1f} s"
+            raise DependencyDown(
+                "postgres-read",
+                f"the replica is behind{behind}, and DATABASE_READ_MAX_LAG_SEC allows {self._max_lag_sec:g} s: see "
+                "pg_stat_replication on the primary, and what runs on the replica",
+            )
+
+    def _use(self, is_used: bool, reason: str = "") -> None:
+        if is_used != self._is_used:
+            self._is_used = is_used
+            self.source += 1
+            if is_used:
+                _log.info("reads_on_replica")
+            else:
+                _log.warning("reads_on_primary", reason=reason)
+
+
+class LogPosition(Struct, frozen=True):
+    """`cluster`: which database this is. `position`: in bytes since its beginning."""
+
+    cluster: str
+    position: int
+
+
+async def position_of(connection: "Connection") -> LogPosition:
+    row = await connection.fetchrow(_SQL["position"])
+    assert row is not None
+    return LogPosition(row["cluster"], row["position"])

@@ -1,0 +1,33 @@
+"""How old what a replica shows is."""
+
+from app.core.replica_lag import ReplicaLag
+
+
+def lag_of(*primary_at: tuple[int, float]) -> ReplicaLag:
+    lag = ReplicaLag()
+    for position, now in primary_at:
+        lag.primary_at(position, now)
+    return lag
+
+
+def test_replica_is_as_old_as_the_last_position_that_it_has_replayed() -> None:
+    lag = lag_of((100, 1.0), (200, 1.5), (300, 2.0))
+    assert lag.seconds(300, 2.1) == 2.1 - 2.0
+    assert lag.seconds(299, 2.0) == 0.5
+    assert lag.seconds(100, 3.0) == 2.0
+    assert lag.seconds(99, 3.0) is None
+
+
+def test_idle_primary_does_not_make_its_replica_old() -> None:
+    lag = lag_of((100, 1.0), (100, 500.0))
+    assert lag.seconds(100, 500.0) == 0.0
+
+
+def test_unknown_primary_tells_nothing_of_a_replica() -> None:
+    assert lag_of().seconds(100, 1.0) is None
+
+
+def test_promoted_server_behind_the_old_primary_begins_anew() -> None:
+    lag = lag_of((300, 1.0), (200, 2.0))
+    assert lag.seconds(200, 2.5) == 0.5
+    assert lag.seconds(199, 2.5) is None
