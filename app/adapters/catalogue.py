@@ -10,6 +10,7 @@ from msgspec import Struct
 from app.adapters import sql
 from app.core.catalogue import NO_ATTRIBUTES, Card
 from app.core.content import COLD_EVENTS, Content, terms_of
+from app.core.filter_index import Filterable
 from app.core.page_cursor import CataloguePosition
 
 if TYPE_CHECKING:
@@ -98,6 +99,16 @@ async def read_content(connection: "Connection", item_ids: Sequence[str]) -> dic
     return {
         item_id: Content(terms_of(title, categories, tags), *others)
         for item_id, title, categories, tags, *others in rows
+    }
+
+
+async def read_filterable(connection: "Connection", item_ids: Sequence[str]) -> dict[str, Filterable]:
+    """Of those of these items that are neither hidden nor expired."""
+    return {
+        item_id: Filterable(title, tuple(categories), tuple(tags), (attributes or "").encode(), *others)
+        for item_id, title, categories, tags, attributes, *others in await connection.fetch(
+            _SQL["read_filterable"], item_ids
+        )
     }
 
 

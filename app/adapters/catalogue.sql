@@ -157,3 +157,12 @@ SELECT
 FROM items AS i
 LEFT JOIN item_stats AS s ON s.item_id = i.item_id
 WHERE i.item_id = ANY ($1::text[]) AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now());
+
+-- name: read_filterable
+SELECT
+    item_id, title, categories, tags, nullif(attributes::text, '{}') AS attributes,
+    unix_ms(coalesce(published_at, created_at, updated_at)) AS since_ms,
+    unix_ms(published_at) AS published_ms,
+    unix_ms(expires_at) AS expires_ms
+FROM items
+WHERE item_id = ANY ($1::text[]) AND NOT hidden AND (expires_at IS NULL OR expires_at > now());

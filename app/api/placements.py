@@ -66,7 +66,7 @@ def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHand
         query = schema.query_of(request.scope, RecentQuery)
         user_id = path_id(request.scope, beside_query=True)
         rank = partial(recommender.recent, user_id, session_id=query.session_id, kinds=seen_kinds(query.did))
-        found, cursor = await page_of(query.cursor, request_of(query, now_ms()), rank)
+        found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
         return answer_of(context_of(request.scope).request_id, found, cursor)
 
     @get(
@@ -82,7 +82,7 @@ def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHand
         user_id = path_id(request.scope, beside_query=True)
         context = context_of(request.scope)
         choice = choose(variants, user_id, None, context)
-        wanted = request_of(query, now_ms(), repeats="only")
+        wanted = await request_of(recommender, query, now_ms(), repeats="only")
         wanted = structs.replace(wanted, among=await recommender.bought(user_id))
         rank = partial(
             recommender.for_user,
@@ -103,7 +103,7 @@ def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHand
         """What is popular by the hour, by the day or by the week; of a category where one is given."""
         query = schema.query_of(scope, TrendingQuery)
         rank = partial(recommender.popular, window=query.window)
-        found, cursor = await page_of(query.cursor, request_of(query, now_ms()), rank)
+        found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
         return answer_of(context_of(scope).request_id, found, cursor)
 
     return [recent, buy_again, trending]

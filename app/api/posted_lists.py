@@ -29,6 +29,7 @@ from app.api.recommendations import (
 from app.core.decoding import InvalidInput, decode
 from app.core.events import MAX_BODY_BYTES, Id, Record
 from app.core.field_errors import FieldError
+from app.core.filter_language import FilterText
 from app.core.given_history import PastEvent
 from app.core.ranking import Repeats
 from app.core.recommendation import RecommendationRequest, RecommendedItem
@@ -61,6 +62,7 @@ class Wanted(Struct, kw_only=True, forbid_unknown_fields=True):
     """Parameters of every posted list."""
 
     category: Category | None = None
+    filter: FilterText | None = None
     explain: Annotated[bool, _EXPLAIN] = False
 
 
@@ -98,7 +100,7 @@ class RankBody(Wanted, kw_only=True, forbid_unknown_fields=True):
 
 class RankedList(Struct, kw_only=True):
     """Your items, the best for the user first. `left_out`: those that may not be served: hidden, expired, not of the
-    category, or by a rule.
+    category, not kept by the filter, or by a rule.
     """
 
     request_id: str
@@ -149,7 +151,9 @@ def handlers(
         autolog = wants_autolog(context.headers)
         if autolog and body.user_id is None:
             raise InvalidInput(FieldError("$.user_id", "an impression is logged for a user; send the user_id"))
-        wanted = wanted_of(body, repeats=body.repeats, k=body.k, exclude=body.exclude, among=body.candidates)
+        wanted = await wanted_of(
+            body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=body.candidates
+        )
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
         rank, label = ranking_of(body, context, seen_kinds(body.exclude_seen))
         rest = partial(recommender.rest, body.user_id, session_id=body.session_id, past=body.history)
@@ -179,7 +183,7 @@ def handlers(
         body = decode(_rank, await read_body(request, MAX_BODY_BYTES))
         context = context_of(request.scope)
         items = list(dict.fromkeys(body.items))
-        wanted = wanted_of(body, repeats="allow", k=len(items), exclude=(), among=items)
+        wanted = await wanted_of(body, recommender, repeats="allow", k=len(items), exclude=(), among=items)
         ranking, label = ranking_of(body, context)
         found = await ranking(wanted)
         ranked = {item.item_id for item in found.items}
@@ -197,14 +201,21 @@ def handlers(
     return [post_reco, rank]
 
 
-def wanted_of(
-    body: Wanted, *, repeats: Repeats, k: int, exclude: Sequence[str], among: Sequence[str] | None
+async def wanted_of(
+    body: Wanted,
+    recommender: Recommender,
+    *,
+    repeats: Repeats,
+    k: int,
+    exclude: Sequence[str],
+    among: Sequence[str] | None,
 ) -> RecommendationRequest:
     return RecommendationRequest(
         k=k,
         now_ms=time.time_ns() // 1_000_000,
         exclude=frozenset(exclude),
         category=body.category,
+        filter=None if body.filter is None else await recommender.filter_of(body.filter),
         explain=body.explain,
         repeats=repeats,
         among=None if among is None else list(dict.fromkeys(among)),

@@ -68,7 +68,7 @@ def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHand
         """
         body = decode(_batch, await read_body(request, MAX_BODY_BYTES))
         context = context_of(request.scope)
-        wanted = wanted_of(body, repeats=body.repeats, k=body.k, exclude=body.exclude, among=None)
+        wanted = await wanted_of(body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=None)
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
         seen = seen_kinds(body.exclude_seen)
 

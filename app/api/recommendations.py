@@ -17,6 +17,7 @@ from app.core import events
 from app.core.decoding import InvalidInput
 from app.core.events import Id, Impression, Record, ShownItem
 from app.core.field_errors import FieldError
+from app.core.filter_language import FilterText
 from app.core.ranking import Repeats
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.signals import Kind
@@ -79,6 +80,7 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     category: Category | None = None
     max_per_category: PerCategory | None = None
     explain: Annotated[bool, Meta(description="Explain each item: `because`, `parts` and `why`.")] = False
+    filter: FilterText | None = None
 
 
 class RecoQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -141,7 +143,7 @@ def handlers(
             weights=choice.weights,
             version=choice.version,
         )
-        wanted = request_of(query, asked_ms, repeats=query.repeats)
+        wanted = await request_of(recommender, query, asked_ms, repeats=query.repeats)
         rest = partial(recommender.rest, query.user_id, session_id=query.session_id)
         found, cursor = await page_of(query.cursor, wanted, rank, rest)
         if autolog and found.items:
@@ -158,7 +160,7 @@ def handlers(
         """Items that the same users took at about the same time."""
         query = schema.query_of(request.scope, ListQuery)
         item_id = path_id(request.scope, beside_query=True)
-        wanted = request_of(query, now_ms())
+        wanted = await request_of(recommender, query, now_ms())
         found, cursor = await page_of(query.cursor, wanted, partial(recommender.similar, item_id))
         return answer_of(context_of(request.scope).request_id, found, cursor)
 
@@ -171,7 +173,8 @@ def handlers(
     async def popular(scope: Scope) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
         query = schema.query_of(scope, ListQuery)
-        found, cursor = await page_of(query.cursor, request_of(query, now_ms()), recommender.popular)
+        wanted = await request_of(recommender, query, now_ms())
+        found, cursor = await page_of(query.cursor, wanted, recommender.popular)
         return answer_of(context_of(scope).request_id, found, cursor)
 
     return [reco, similar, popular]
@@ -188,13 +191,16 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def request_of(query: ListQuery, now_ms: int, *, repeats: Repeats = "learned") -> RecommendationRequest:
+async def request_of(
+    recommender: Recommender, query: ListQuery, now_ms: int, *, repeats: Repeats = "learned"
+) -> RecommendationRequest:
     return RecommendationRequest(
         k=query.k,
         now_ms=now_ms,
         exclude=query.exclude_id.union(query.exclude),
         category=query.category,
         max_per_category=query.max_per_category,
+        filter=None if query.filter is None else await recommender.filter_of(query.filter),
         explain=query.explain,
         repeats=repeats,
     )

@@ -47,19 +47,25 @@ def catalogue_page(
         max_per_category=request.max_per_category,
     )
     slate = Slate(constraints, cards)
+    kept: set[str] = set()
     after, ended = cursor.after, request.repeats == "only" or request.among is not None
     for _ in range(_MOST_LOOKS):
         if ended or not slate.missing:
             break
         rows: list[CataloguePosition] = yield CatalogueAfter(request.category, after, _LOOK)
         ended = len(rows) < _LOOK
-        cards.update((yield CardsOf([row.item_id for row in rows])))
+        item_ids = [row.item_id for row in rows]
+        cards.update((yield CardsOf(item_ids)))
+        if request.filter is not None:
+            kept = {*request.filter.kept(item_ids, cards, request.now_ms)}
         for row in rows:
             if not slate.missing:
                 ended = False
                 break
             after = row
             item_id = row.item_id
+            if request.filter is not None and item_id not in kept:
+                continue
             if item_id not in has and item_id not in was_shown and _may_be_served(item_id, rules, cards, request):
                 slate.offer([item_id], CATALOGUE)
     items = [RecommendedItem(item_id, 0.0, CATALOGUE, cards[item_id].title) for item_id, _ in slate.places()]

@@ -15,9 +15,10 @@ from app.core.boosts import Boosts
 from app.core.content_index import Alike
 from app.core.explained_places import Reason, explain_counted
 from app.core.explanation import DID
+from app.core.filter_index import Matches
 from app.core.history import Entry, History
 from app.core.item_index import ItemIndex
-from app.core.needs import AlikeTo, CurrentRules, NeighboursOf, PopularIn
+from app.core.needs import AlikeTo, CurrentRules, MatchesOf, NeighboursOf, PopularIn
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.ranked import Ranked
@@ -79,11 +80,15 @@ def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -
 def popular(request: RecommendationRequest, *, index: ItemIndex, window: Window = "week") -> Answering:
     """Up to `request.k` of what is popular now."""
     found: Popular = yield PopularIn(request.category)
-    numbers, scores = np.frombuffer(found.numbers, np.int32), found.by_half_life()[:, _COLUMNS[window]]
+    numbers, popularity = np.frombuffer(found.numbers, np.int32), found.by_half_life()
+    if request.filter is not None:
+        matches: Matches | None = yield MatchesOf(request.filter, request)
+        if matches is not None:
+            numbers, popularity = matches.numbers, matches.popularity
     exclude = request.exclude.union(request.shown_among(index.ids[number] for number in numbers.tolist()))
     where = "" if request.category is None else f" in {request.category}"
     reason = Reason(_SAYS[window] + where)
-    ranked = _ranked(index, numbers, scores, exclude)
+    ranked = _ranked(index, numbers, popularity[:, _COLUMNS[window]], exclude)
     return (yield from _listed(request, CountedList(ranked, lambda rows: [POPULAR] * len(rows), lambda _: reason)))
 
 
@@ -120,6 +125,7 @@ def _listed(request: RecommendationRequest, found: CountedList) -> Answering:
         now_ms=request.now_ms,
         category=request.category,
         exclude=request.exclude,
+        filter=request.filter,
         max_per_category=request.max_per_category,
     )
     ranked = found.ranked

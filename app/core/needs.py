@@ -7,9 +7,11 @@ from msgspec import Struct
 
 from app.core.content_index import ContentIndex
 from app.core.exploration import ExplorationPool
+from app.core.filters import Filter
 from app.core.neighbours import Neighbours
 from app.core.page_cursor import CataloguePosition
 from app.core.popularity import Popular
+from app.core.recommendation import RecommendationRequest
 from app.core.rules import Rules
 from app.core.weights import Weights
 
@@ -98,6 +100,15 @@ class CatalogueAfter(Struct, frozen=True):
     limit: int
 
 
+class MatchesOf(Struct, frozen=True):
+    """Is sent the `Matches` of the filter among the items that may be served in the list that is asked for, on this
+    page; or None while the index is made.
+    """
+
+    filter: Filter
+    request: RecommendationRequest
+
+
 class ChanceFrom(Struct, frozen=True):
     """Is sent an `exploration.Chance` that gives the same numbers whenever it is made from this seed."""
 
@@ -114,5 +125,6 @@ Need: TypeAlias = (
     | CardsOf
     | FallbackOf
     | CatalogueAfter
+    | MatchesOf
     | ChanceFrom
 )

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, Struct, UnsetType
 
+from app.core.filters import Filter
 from app.core.history import seen_hash
 from app.core.ranking import Repeats
 
 
 class RecommendationRequest(Struct, frozen=True, kw_only=True):
-    """What is asked for. `max_per_category`: at most so many items of one category.
+    """What is asked for. `max_per_category`: at most so many items of one category. `filter`: only items that it keeps.
 
     `explain` covers the first 200 places. For a user only: `repeats`, and `among`, the only items that may be in
     the answer (None: all). `shown`: the `seen_hash` of what earlier pages had; None: the list has no pages.
@@ -20,6 +21,7 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True):
     exclude: frozenset[str] = frozenset()
     category: str | None = None
     max_per_category: int | None = None
+    filter: Filter | None = None
     explain: bool = False
     repeats: Repeats = "learned"
     among: Sequence[str] | None = None

@@ -16,6 +16,7 @@ from app.core.catalogue import Card
 from app.core.explained_places import MOST_EXPLAINED, explain_places, rounded
 from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
+from app.core.filter_index import Matches
 from app.core.history import History
 from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
@@ -24,6 +25,7 @@ from app.core.needs import (
     CardsOf,
     ChanceFrom,
     FallbackOf,
+    MatchesOf,
     Need,
     NumbersOf,
     RankingInputs,
@@ -84,16 +86,20 @@ def for_user(
     explore = exploration.share > 0.0 and among is None
     given: RankingInputs = yield RankingInputsFor(seeds, category, explore, weights, version)
     only: Numbers | None = None if among is None else (yield NumbersOf(among))
+    matches: Matches | None = None
+    if request.filter is not None and among is None:
+        matches = yield MatchesOf(request.filter, request)
     rules = given.rules
     factors = rules.boosted_items(now_ms, category) if rules else {}
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
     shown = request.shown or frozenset()
     hashes = shown.union(history.seen_hashes if seen is None else ())
     taken = {entry.item_id for entry in history.entries if seen is None or entry.kind in seen}
+    beside = given.popular.numbers if only is None else only.astype(np.int32).tobytes()
     candidates = Candidates(
         profile,
         given.neighbours,
-        given.popular.numbers if only is None else only.astype(np.int32).tobytes(),
+        beside if matches is None else beside + matches.numbers.tobytes(),
         table,
         now_ms=given.popular.log_ms,
         content=given.content,
@@ -103,6 +109,8 @@ def for_user(
         table.index, candidates, given.weights[size].astype(np.float32), table.scores(given.weights)[size]
     )
     without = table.index.numbers(never if seen is None else never | taken)
+    if matches is not None:
+        without += candidates.numbers[np.isin(candidates.numbers, matches.rejected)].tolist()
     if shown:
         without += candidates.numbers[np.isin(table.hashes[candidates.numbers], np.fromiter(shown, np.uint32))].tolist()
     ranked = ranking.ranked(
@@ -120,6 +128,7 @@ def for_user(
         now_ms=now_ms,
         category=category,
         exclude=never,
+        filter=request.filter,
         max_per_category=request.max_per_category,
         soft_max_per_category=max(1, round(request.k * _SOFT_MAX_SHARE)) if unknown else None,
         pins=pins if among is None else [(place, item_id) for place, item_id in pins if item_id in among],
@@ -128,7 +137,8 @@ def for_user(
     boosts = None
     if rules and rules.needs_cards(now_ms, category):
         boosts = Boosts(rules, ranked, factors, now_ms=now_ms, category=category)
-    slate, cards = yield from filled(constraints, ranked, boosts, fallback=True, among=among)
+    rest = among if matches is None else matches.newest
+    slate, cards = yield from filled(constraints, ranked, boosts, fallback=True, among=rest)
     found = recommendation_of(slate, cards, ranked, ranking.sources, boosts, given.model_version)
     if request.explain:
         explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours, given.content)
@@ -165,6 +175,7 @@ def filled(
     choosy = (
         boosts is not None
         or constraints.category is not None
+        or (constraints.filter is not None and among is None)
         or constraints.max_per_category is not None
         or constraints.soft_max_per_category is not None
     )

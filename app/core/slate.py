@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from app.core.catalogue import Card
 from app.core.exploration import EXPLORE
+from app.core.filters import Filter
 
 COVISITATION: Final = "covisitation"
 CONTENT: Final = "content"
@@ -28,14 +29,16 @@ class PageConstraints(Struct, frozen=True, kw_only=True):
     """What a page of items must satisfy.
 
     `max_per_category` bounds the items of one category; an item of several categories counts in each.
-    `soft_max_per_category` is the same bound, given up where the page would be short otherwise. `pins`: place (from 1)
-    and item, in the order of precedence. `explored`: place (from 0) and item.
+    `soft_max_per_category` is the same bound, given up where the page would be short otherwise. `filter`: only items
+    that it keeps. `pins`: place (from 1) and item, in the order of precedence. `explored`: place
+    (from 0) and item.
     """
 
     k: int
     now_ms: int
     category: str | None = None
     exclude: Collection[str] = frozenset()
+    filter: Filter | None = None
     max_per_category: int | None = None
     soft_max_per_category: int | None = None
     pins: Sequence[tuple[int, str]] = ()
@@ -53,18 +56,21 @@ class Slate:
         self._taken: set[str] = set()
         self._of_category: defaultdict[str, int] = defaultdict(int)
         self._put_off: list[tuple[str, str]] = []
+        kept = self._kept([*(item_id for _, item_id in constraints.pins), *constraints.explored.values()])
         for place, item_id in constraints.pins:
-            self._reserve(self._free_from(place - 1), item_id, PINNED)
+            if item_id in kept:
+                self._reserve(self._free_from(place - 1), item_id, PINNED)
         for place, item_id in constraints.explored.items():
-            self._reserve(place, item_id, EXPLORE)
+            if item_id in kept:
+                self._reserve(place, item_id, EXPLORE)
 
     @property
     def missing(self) -> int:
         return self._constraints.k - len(self._places)
 
-    def offer(self, item_ids: Iterable[str], source: str = RANKED) -> None:
+    def offer(self, item_ids: Sequence[str], source: str = RANKED) -> None:
         """Gives the free places to those that may have them, in order."""
-        self._fill(zip(item_ids, repeat(source)), self._constraints.soft_max_per_category)
+        self._fill(zip(self._kept(item_ids), repeat(source)), self._constraints.soft_max_per_category)
 
     def relax(self) -> None:
         """Gives free places to what `soft_max_per_category` kept back."""
@@ -80,6 +86,11 @@ class Slate:
         while place in self._places:
             place += 1
         return place
+
+    def _kept(self, item_ids: Sequence[str]) -> Sequence[str]:
+        """Those that the filter keeps."""
+        wanted, now_ms = self._constraints.filter, self._constraints.now_ms
+        return item_ids if wanted is None or not item_ids else wanted.kept(item_ids, self._cards, now_ms)
 
     def _reserve(self, place: int, item_id: str, source: str) -> None:
         if place < self._constraints.k and place not in self._places:

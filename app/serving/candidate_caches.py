@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,6 +25,7 @@ from app.core.page_cursor import CataloguePosition
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.rules import NO_RULES, Rules
 from app.serving.catalogue_content import CatalogueContent
+from app.serving.filtering import Filtering
 from app.serving.fresh_cache import FreshCache
 from app.serving.loaded_items import LoadedItems
 from app.serving.model_weights import ModelWeights
@@ -83,6 +85,7 @@ class CandidateCaches:
         self._items = LoadedItems()
         self.table = self._items.table
         self.models = ModelWeights(database)
+        self.filtering = Filtering(database, self._items)
         self.neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
             self._load_neighbours,
@@ -137,7 +140,7 @@ class CandidateCaches:
             "exploration_pool", _exploration_pool, absent=EMPTY_POOL, ttl_sec=_CATALOGUE_TTL_SEC
         )
         self.fallback: FreshCache[Sequence[str]] = self._by_category(
-            "fallback", _fallback, absent=(), ttl_sec=_CATALOGUE_TTL_SEC
+            "fallback", partial(catalogue.read_fallback, limit=FALLBACK_LIMIT), absent=(), ttl_sec=_CATALOGUE_TTL_SEC
         )
 
     async def numbers_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
@@ -169,6 +172,7 @@ class CandidateCaches:
         """Makes the entries of these items stale; `RULES_CHANGED` and `MODEL_CHANGED` stand for rules and model."""
         self._items.changed(item_ids)
         self._content.changed(item_ids)
+        self.filtering.changed(item_ids)
         self.neighbours.outdate(item_ids)
         self.cards.outdate(item_ids)
         if RULES_CHANGED in item_ids:
@@ -180,12 +184,14 @@ class CandidateCaches:
         """Makes every entry stale: another server may have come back than the one that they were read from."""
         self._items.forget()
         self._content.forget()
+        self.filtering.forget()
         self.models.outdate_all()
         for cache in self._all:
             cache.outdate_all()
 
     async def close(self) -> None:
         await self.models.close()
+        await self.filtering.close()
         for cache in self._all:
             await cache.close()
 
@@ -258,6 +264,7 @@ class CandidateCaches:
         if len(self.table.index.items) > self._max_items and now - self._swept_at >= self._sweep_every_sec:
             self._swept_at = now
             self.table.index.use(self._content.numbers)
+            self.table.index.use(self.filtering.numbers)
             self.table.index.number(self._asked.values())
             await self._items.sweep(self.neighbours.values(), self.popular.values())
 
@@ -290,7 +297,3 @@ async def _exploration_pool(connection: "Connection", category: str | None) -> E
     since = datetime.now(UTC) - timedelta(milliseconds=exploration.NEW_FOR_MS)
     found = await catalogue.read_new(connection, category, since, exploration.POOL_SIZE)
     return exploration.exploration_pool_of([(item.item_id, item.impressions, item.responses) for item in found])
-
-
-async def _fallback(connection: "Connection", category: str | None) -> Sequence[str]:
-    return await catalogue.read_fallback(connection, category, FALLBACK_LIMIT)

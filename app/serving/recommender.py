@@ -22,6 +22,7 @@ from app.core.needs import (
     ChanceFrom,
     CurrentRules,
     FallbackOf,
+    MatchesOf,
     Need,
     NeighboursOf,
     NumbersOf,
@@ -47,7 +48,7 @@ _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 class Recommender:
     """Reads histories from the shared cache in one round trip, and everything else from this process.
 
-    Every call raises `DependencyDown` when a value is missing and cannot be read.
+    Every call raises `DependencyDown` when a value is missing and cannot be read. `filter_of` makes a filter of a text.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Recommender:
         exploration_seed: str,
     ) -> None:
         self._table = caches.table
+        self.filter_of = caches.filtering.filter_of
         self._fetch = _sources(caches)
         self._histories = histories
         self._exploration_share = exploration_share
@@ -192,6 +194,7 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
         RankingInputsFor: ranking_inputs,
         CardsOf: lambda need: caches.cards.get_many(need.item_ids),
         CatalogueAfter: caches.catalogue_after,
+        MatchesOf: caches.filtering.matches,
         NumbersOf: lambda need: caches.numbers_of(need.item_ids),
         NeighboursOf: lambda need: caches.neighbours.get(need.item_id),
         AlikeTo: alike,

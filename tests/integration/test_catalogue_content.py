@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import Mock
 
 import pytest
 
@@ -78,7 +78,7 @@ async def test_changes_are_read_after_a_failed_load(opened: Database, monkeypatc
     await have(opened, item("b"))
     content.changed(["b"])
     with monkeypatch.context() as patched:
-        patched.setattr(catalogue, "read_content", AsyncMock(side_effect=DependencyDown("postgres", "gone")))
+        patched.setattr(opened, "connection", Mock(side_effect=DependencyDown("postgres", "gone")))
         with pytest.raises(DependencyDown):
             await content.load()
     assert (await content.load()).alike("a").item_ids == ["b"]

@@ -71,6 +71,8 @@ export interface ListOptions {
   exclude_id?: string[];
   max_per_category?: number;
   explain?: boolean;
+  /** Such as `price < 50 and categories has 'camping'`. */
+  filter?: string;
   /** `start`, or the `cursor` of an answer. */
   cursor?: string;
 }

@@ -143,20 +143,20 @@ class Client:
         self.close()
 
     def recommend(self, user_id: str, **options: Any) -> RecommendationList:
-        """`GET /reco`. Options: k, session_id, category, exclude, exclude_id, exclude_seen, repeats,
+        """`GET /reco`. Options: k, session_id, category, exclude, exclude_id, exclude_seen, repeats, filter,
         max_per_category, explain, cursor, variant, and `autolog=True` to have the answer logged as an impression.
         """
         return self._call(calls.recommend(user_id, **options))
 
     def similar(self, item_id: str, **options: Any) -> RecommendationList:
-        """`GET /similar/{item_id}`. Options: k, category, exclude, exclude_id, max_per_category, explain,
-        cursor.
+        """`GET /similar/{item_id}`. Options: k, category, exclude, exclude_id, max_per_category, filter,
+        explain, cursor.
         """
         return self._call(calls.similar(item_id, **options))
 
     def popular(self, **options: Any) -> RecommendationList:
-        """`GET /popular`. Options: k, category, exclude, exclude_id, max_per_category, explain,
-        cursor.
+        """`GET /popular`. Options: k, category, exclude, exclude_id, max_per_category, filter,
+        explain, cursor.
         """
         return self._call(calls.popular(**options))
 

@@ -1,0 +1,82 @@
+"""The newest items of the catalogue in this process, as fresh as the change feed."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from heapq import nlargest
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+from app.adapters import catalogue
+from app.adapters.read_replica import ReadSource
+from app.core.content_index import MAX_ITEMS
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+# Between two answers' worth of other work: so many rows take the loop some milliseconds.
+_BATCH: Final = 500
+
+
+class Dated(Protocol):
+    @property
+    def since_ms(self) -> int: ...
+
+
+V = TypeVar("V", bound=Dated)
+
+
+class NewestItems(Generic[V]):
+    """`items` by id, up to twice 100,000 of those that are neither hidden nor expired. `changed` collects what the
+    change feed announces; `refresh` reads it. `version` is another one whenever an item is.
+    """
+
+    def __init__(
+        self, database: ReadSource, read: Callable[["Connection", list[str]], Awaitable[Mapping[str, V]]]
+    ) -> None:
+        """`read`: those of these items that are to be kept."""
+        self.items: dict[str, V] = {}
+        self.version = 0
+        self._database = database
+        self._read_items = read
+        self._changed: set[str] = set()
+        self._is_filled = False
+
+    def changed(self, item_ids: Iterable[str]) -> None:
+        if self._is_filled:
+            self._changed.update(item_ids)
+            if len(self._changed) > MAX_ITEMS:
+                self.forget()
+
+    def forget(self) -> None:
+        """The next refresh reads everything again."""
+        self._is_filled = False
+        self._changed.clear()
+
+    async def refresh(self) -> None:
+        """Not for two callers at the same time. Raises `DependencyDown` when Postgres cannot be read."""
+        is_filled, changed = self._is_filled, self._changed
+        if is_filled and not changed:
+            return
+        self._is_filled, self._changed = True, set()
+        try:
+            async with self._database.connection() as connection:
+                if not is_filled:
+                    changed = {*self.items, *await catalogue.read_newest_to_come(connection, MAX_ITEMS)}
+                await self._read_changed(connection, list(changed))
+        except BaseException:
+            self._is_filled = is_filled and self._is_filled
+            self._changed |= changed
+            raise
+        if len(self.items) > 2 * MAX_ITEMS:
+            newest = nlargest(MAX_ITEMS, self.items, key=lambda item_id: self.items[item_id].since_ms)
+            self.items = {item_id: self.items[item_id] for item_id in newest}
+
+    async def _read_changed(self, connection: "Connection", item_ids: list[str]) -> None:
+        for start in range(0, len(item_ids), _BATCH):
+            batch = item_ids[start : start + _BATCH]
+            found = await self._read_items(connection, batch)
+            for item_id in batch:
+                if self.items.get(item_id) != found.get(item_id):
+                    self.version += 1
+                    if item_id in found:
+                        self.items[item_id] = found[item_id]
+                    else:
+                        del self.items[item_id]
