@@ -1,5 +1,5 @@
-"""The lists of further places on a page: what a user did last, what the user may buy again, and what is
-trending.
+"""The lists of further places on a page: what a user did last, what the user may buy again, what is
+trending, and what is bought together.
 """
 
 from functools import partial
@@ -106,4 +106,19 @@ def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHand
         found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
         return answer_of(context_of(scope).request_id, found, cursor)
 
-    return [recent, buy_again, trending]
+    @get(
+        "/bought-together/{item_id:path}",
+        opt=schema.call(needs="read", tag="recommendations", query=ListQuery, answers=_ANSWERS),
+    )
+    async def bought_together(request: Request[Any, Any, Any]) -> ASGIApp:
+        """What was bought in one basket with this item, by how many of the item's baskets hold it.
+
+        A basket is what one user bought in one session, at most six hours apart. The item's latest 1,000 purchases
+        count.
+        """
+        query = schema.query_of(request.scope, ListQuery)
+        rank = partial(recommender.bought_together, path_id(request.scope, beside_query=True))
+        found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
+        return answer_of(context_of(request.scope).request_id, found, cursor)
+
+    return [recent, buy_again, trending, bought_together]

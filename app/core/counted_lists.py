@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from app.core.baskets import Baskets
 from app.core.boosts import Boosts
 from app.core.content_index import Alike
 from app.core.explained_places import Reason, explain_counted
@@ -18,7 +19,7 @@ from app.core.explanation import DID
 from app.core.filter_index import Matches
 from app.core.history import Entry, History
 from app.core.item_index import ItemIndex
-from app.core.needs import AlikeTo, CurrentRules, MatchesOf, NeighboursOf, PopularIn
+from app.core.needs import AlikeTo, BoughtWith, CurrentRules, MatchesOf, NeighboursOf, PopularIn
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.ranked import Ranked
@@ -74,6 +75,22 @@ def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -
             return (yield from _listed(request, found))
     ranked = _ranked(index, entries["number"], entries["similarity"], exclude)
     found = CountedList(ranked, lambda rows: [COVISITATION] * len(rows), lambda item: says[item.source])
+    return (yield from _listed(request, found))
+
+
+def bought_together(item_id: str, request: RecommendationRequest) -> Answering:
+    """Up to `request.k` items that were bought in one basket with this one. The score is the share of its baskets."""
+    baskets: Baskets = yield BoughtWith(item_id)
+    shared = dict(zip(baskets.item_ids, baskets.shared, strict=True))
+    index = ItemIndex()
+    numbers = np.array(index.number(baskets.item_ids), np.int32)
+    scores = (np.array(baskets.shared, np.float64) / max(1, baskets.count)).astype(np.float32)
+    exclude = request.exclude | request.shown_among(baskets.item_ids)
+    found = CountedList(
+        _ranked(index, numbers, scores, exclude),
+        lambda rows: [COVISITATION] * len(rows),
+        lambda item: Reason(f"In {shared[item.item_id]} of {baskets.count} baskets with", [item_id]),
+    )
     return (yield from _listed(request, found))
 
 

@@ -67,6 +67,12 @@ class AlikeTo(Struct, frozen=True):
     item_id: str
 
 
+class BoughtWith(Struct, frozen=True):
+    """Is sent the `Baskets` that hold the item."""
+
+    item_id: str
+
+
 class PopularIn(Struct, frozen=True):
     """Is sent the `Popular` items of the category; None: of all."""
 
@@ -120,6 +126,7 @@ Need: TypeAlias = (
     | NumbersOf
     | NeighboursOf
     | AlikeTo
+    | BoughtWith
     | PopularIn
     | CurrentRules
     | CardsOf

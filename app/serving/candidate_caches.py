@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import MODEL_CHANGED, RULES_CHANGED
 from app.adapters.read_replica import ReadSource
-from app.core import exploration
 from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
 from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.exploration import EMPTY_POOL, ExplorationPool
@@ -24,7 +22,9 @@ from app.core.neighbours import NO_NEIGHBOURS, Neighbours, neighbours_of
 from app.core.page_cursor import CataloguePosition
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.rules import NO_RULES, Rules
+from app.serving.baskets import baskets_cache
 from app.serving.catalogue_content import CatalogueContent
+from app.serving.exploration_pools import read_exploration_pool
 from app.serving.filtering import Filtering
 from app.serving.fresh_cache import FreshCache
 from app.serving.loaded_items import LoadedItems
@@ -125,6 +125,7 @@ class CandidateCaches:
             patience_sec=0.0,
             reload_throttle=_CONTENT_THROTTLE,
         )
+        self.baskets = baskets_cache(database, ttl_sec=related_ttl_sec, max_keys=max_keys)
         self.rules: FreshCache[Rules] = FreshCache(
             "rules",
             self._load_rules,
@@ -137,7 +138,7 @@ class CandidateCaches:
             "popular", self._load_popular, absent=NO_POPULAR, ttl_sec=popularity_ttl_sec
         )
         self.exploration_pool: FreshCache[ExplorationPool] = self._by_category(
-            "exploration_pool", _exploration_pool, absent=EMPTY_POOL, ttl_sec=_CATALOGUE_TTL_SEC
+            "exploration_pool", read_exploration_pool, absent=EMPTY_POOL, ttl_sec=_CATALOGUE_TTL_SEC
         )
         self.fallback: FreshCache[Sequence[str]] = self._by_category(
             "fallback", partial(catalogue.read_fallback, limit=FALLBACK_LIMIT), absent=(), ttl_sec=_CATALOGUE_TTL_SEC
@@ -175,6 +176,7 @@ class CandidateCaches:
         self.filtering.changed(item_ids)
         self.neighbours.outdate(item_ids)
         self.cards.outdate(item_ids)
+        self.baskets.outdate(item_ids)
         if RULES_CHANGED in item_ids:
             self.rules.outdate([RULES_CHANGED])
         if MODEL_CHANGED in item_ids:
@@ -200,6 +202,7 @@ class CandidateCaches:
         return (
             self.neighbours,
             self.cards,
+            self.baskets,
             self.rules,
             self.popular,
             self.exploration_pool,
@@ -291,9 +294,3 @@ class CandidateCaches:
             max_batch=1,
             reload_throttle=self._reload_throttle,
         )
-
-
-async def _exploration_pool(connection: "Connection", category: str | None) -> ExplorationPool:
-    since = datetime.now(UTC) - timedelta(milliseconds=exploration.NEW_FOR_MS)
-    found = await catalogue.read_new(connection, category, since, exploration.POOL_SIZE)
-    return exploration.exploration_pool_of([(item.item_id, item.impressions, item.responses) for item in found])

@@ -17,6 +17,7 @@ from app.core.history import NO_HISTORY, History
 from app.core.model import MODEL, Model
 from app.core.needs import (
     AlikeTo,
+    BoughtWith,
     CardsOf,
     CatalogueAfter,
     ChanceFrom,
@@ -143,6 +144,10 @@ class Recommender:
         """Up to `request.k` items that go with this one."""
         return await self._answer(counted_lists.similar(item_id, request, index=self._table.index))
 
+    async def bought_together(self, item_id: str, request: RecommendationRequest) -> Recommendation:
+        """Up to `request.k` items that were bought in one basket with this one."""
+        return await self._answer(counted_lists.bought_together(item_id, request))
+
     async def popular(self, request: RecommendationRequest, window: Window = "week") -> Recommendation:
         """Up to `request.k` of what is popular now, by the half-life of the window."""
         return await self._answer(counted_lists.popular(request, index=self._table.index, window=window))
@@ -198,6 +203,7 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
         NumbersOf: lambda need: caches.numbers_of(need.item_ids),
         NeighboursOf: lambda need: caches.neighbours.get(need.item_id),
         AlikeTo: alike,
+        BoughtWith: lambda need: caches.baskets.get(need.item_id),
         PopularIn: lambda need: caches.popular.get(need.category or EVERYTHING),
         CurrentRules: lambda _: caches.rules.get(RULES_CHANGED),
         FallbackOf: lambda need: caches.fallback.get(need.category or EVERYTHING),

@@ -22,7 +22,14 @@ POSTED: Final[dict[str, dict[str, Any]]] = {
     "/rank": {"user_id": "ann", "items": ["stove", "tent"]},
     "/reco/batch": {"user_ids": ["ann", "bob"], "k": 3},
 }
-PLACES: Final = ("/similar/tent", "/popular", "/trending", "/users/ann/recent", "/users/ann/buy-again")
+PLACES: Final = (
+    "/similar/tent",
+    "/popular",
+    "/trending",
+    "/bought-together/tent",
+    "/users/ann/recent",
+    "/users/ann/buy-again",
+)
 # Statuses of every call that other tests show: keys, rate limits and outages.
 ELSEWHERE: Final = {"401", "403", "429", "503"}
 _MOST_RULES: Final = 1_000

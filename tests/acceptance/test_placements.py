@@ -1,4 +1,4 @@
-"""Lists of further places: what a user did last, what to buy again, and what is trending, on one running service."""
+"""Lists of further places on one running service: recent, buy again, trending, bought together."""
 
 import time
 from collections.abc import Iterator
@@ -133,6 +133,31 @@ def test_a_rule_that_excludes_an_item_acts_on_every_place(service: Service) -> N
     eventually(lambda: all("lamp" not in ids(listed(service, path)) for path in paths), describe=service.describe)
     assert service.client.delete("/rules/no-lamp").status_code == 204
     eventually(lambda: all("lamp" in ids(listed(service, path)) for path in paths), describe=service.describe)
+
+
+def test_items_of_one_basket_are_bought_together_and_those_of_two_visits_are_not(service: Service) -> None:
+    baskets = [("tent", "stove"), ("tent", "stove", "mat"), ("tent",), ("tent", "gone")]
+    now_ms = time.time_ns() // 1_000_000
+    events = [event("purchase", f"camper-{n}", item, now_ms) for n, basket in enumerate(baskets) for item in basket]
+    # The same session a day later, another session, and no purchase.
+    events.append(event("purchase", "camper-0", "rope", now_ms - 24 * _HOUR_MS))
+    events.append({**event("purchase", "camper-0", "axe", now_ms), "session_id": "another"})
+    events.append(event("view", "camper-0", "map", now_ms))
+    assert service.client.post("/log/batch", json=events).json()["accepted"] == len(events)
+
+    def together(**parameters: Any) -> dict[str, float]:
+        items = listed(service, "/bought-together/tent", **parameters)["items"]
+        return {item["item_id"]: item["score"] for item in items}
+
+    eventually(lambda: together() == {"stove": 0.5, "mat": 0.25}, describe=service.describe)
+    assert together(exclude="stove") == {"mat": 0.25}
+    assert together(k=1) == {"stove": 0.5}
+    (item,) = listed(service, "/bought-together/mat", k=1, explain=True)["items"]
+    assert (item["because"], item["why"]) == (["mat"], "In 1 of 1 baskets with mat.")
+    # An erased user's baskets go with them.
+    assert service.client.delete("/users/camper-1").status_code == 200
+    assert service.client.post("/event", json=event("view", "x", "tent", now_ms)).status_code == 202
+    eventually(lambda: together() == {"stove": 0.333333}, describe=service.describe)
 
 
 def test_items_that_go_with_another_say_why_they_do(service: Service) -> None:

@@ -38,6 +38,7 @@ OPERATIONS: Final = [
     "recent",
     "buy_again",
     "trending",
+    "bought_together",
     "get_variants",
     "put_item",
     "patch_item",

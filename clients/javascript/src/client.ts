@@ -137,6 +137,10 @@ export class Client {
     return this.get("/popular", { ...options });
   }
 
+  boughtTogether(itemId: string, options: ListOptions = {}): Promise<RecommendationList> {
+    return this.get(`/bought-together/${encodeURIComponent(itemId)}`, { ...options });
+  }
+
   trending(options: TrendingOptions = {}): Promise<RecommendationList> {
     return this.get("/trending", { ...options });
   }

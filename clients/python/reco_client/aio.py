@@ -141,6 +141,10 @@ class AsyncClient:
         """
         return await self._call(calls.popular(**options))
 
+    async def bought_together(self, item_id: str, **options: Any) -> RecommendationList:
+        """`GET /bought-together/{item_id}`. Options: those of `popular`."""
+        return await self._call(calls.bought_together(item_id, **options))
+
     async def trending(self, **options: Any) -> RecommendationList:
         """`GET /trending`. Options: window (`hour`, `day` or `week`), and those of `popular`."""
         return await self._call(calls.trending(**options))

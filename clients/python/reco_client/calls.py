@@ -79,6 +79,10 @@ def popular(**options: Any) -> Call[RecommendationList]:
     return Call("GET", "/popular", RecommendationList, _params(**options))
 
 
+def bought_together(item_id: str, **options: Any) -> Call[RecommendationList]:
+    return Call("GET", f"/bought-together/{_segment(item_id)}", RecommendationList, _params(**options))
+
+
 def trending(**options: Any) -> Call[RecommendationList]:
     return Call("GET", "/trending", RecommendationList, _params(**options))
 

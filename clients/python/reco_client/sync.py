@@ -160,6 +160,10 @@ class Client:
         """
         return self._call(calls.popular(**options))
 
+    def bought_together(self, item_id: str, **options: Any) -> RecommendationList:
+        """`GET /bought-together/{item_id}`. Options: those of `popular`."""
+        return self._call(calls.bought_together(item_id, **options))
+
     def trending(self, **options: Any) -> RecommendationList:
         """`GET /trending`. Options: window (`hour`, `day` or `week`), and those of `popular`."""
         return self._call(calls.trending(**options))

@@ -1,0 +1,26 @@
+-- name: read
+-- The baskets of the item's latest $2 purchases, and in how many of them each other item is. $3: how far the purchases
+-- of a basket are apart at most, in milliseconds.
+WITH bought AS MATERIALIZED (
+    SELECT user_id, session_id, ts_ms FROM events
+    WHERE event_type = 'purchase' AND payload ->> 'item_id' = $1::text
+    ORDER BY received_at DESC
+    LIMIT $2
+)
+
+SELECT
+    (SELECT count(DISTINCT (user_id, session_id)) FROM bought) AS baskets,
+    array_agg(item_id ORDER BY shared DESC, item_id) AS item_ids,
+    array_agg(shared ORDER BY shared DESC, item_id) AS shared
+FROM (
+    SELECT e.payload ->> 'item_id' AS item_id, count(DISTINCT (b.user_id, b.session_id)) AS shared
+    FROM bought AS b
+    JOIN events AS e
+        ON
+            e.user_id = b.user_id AND e.session_id = b.session_id AND e.event_type = 'purchase'
+            AND abs(e.ts_ms - b.ts_ms) <= $3
+    WHERE e.payload ->> 'item_id' <> $1
+    GROUP BY 1
+    ORDER BY 2 DESC, 1
+    LIMIT $4
+) AS most;
