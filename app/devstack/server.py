@@ -195,7 +195,11 @@ def run_to_end(command: Sequence[str], log_file: Path, what: str, account: proce
             group=account.gid if account else None,
             extra_groups=[] if account else None,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"{what} did not end in {_START_TIMEOUT_SEC:g} s. If the machine is busy, try again."
+        ) from error
+    except OSError as error:
         raise UserError(f"{what} failed: {error}") from error
     with log_file.open("ab") as log:
         log.write(result.stdout)

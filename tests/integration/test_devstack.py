@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app.devstack import Stack, ports, processes
+from app.devstack import Stack, ports, processes, server
 from app.devstack.folder import Folder, throwaway
 from app.errors import UserError
 
@@ -207,6 +207,15 @@ def test_a_server_that_fails_to_start_shows_the_end_of_its_log(small_stack: Stac
     (small_stack.folder.root / "redis" / "appendonly.aof").write_bytes(b"not an append-only file")
     with pytest.raises(UserError, match=r"redis ended with exit code 1 .*redis\.log(.|\n)*Bad file format"):
         small_stack.redis.start()
+
+
+def test_a_helper_that_does_not_end_is_told_without_its_whole_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_START_TIMEOUT_SEC", 0.05)
+    with pytest.raises(UserError, match=r"^initdb did not end in 0\.05 s\. If the machine is busy, try again") as told:
+        server.run_to_end(["sleep", "60"], tmp_path / "log", "initdb")
+    assert "sleep" not in str(told.value)
 
 
 def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path) -> None:
