@@ -94,11 +94,13 @@ def relay_killed_while_kafka_does_not_answer(
 
 
 def consumer_killed_before_its_commit(environment: Mapping[str, str], module: Module = APP) -> None:
+    """All events are in Kafka when the consumer starts, so that its batch has several events of a user."""
     with running(role(environment, "api,relay")) as api, client_of(api.url) as client:
+        client.send(30)
+        eventually(lambda: api.metric("reco_outbox_relay_published_total") == 30, _SIGNAL_SEC, api.describe)
         with proxied_url(environment["DATABASE_URL"]) as (proxy, url):
             proxy.trap(b"COMMIT", after=b"INSERT INTO feature_event_consumed")
             with running(role(environment, "consumer", DATABASE_URL=url), module=module) as consumer:
-                client.send(30)
                 assert proxy.caught.wait(_SIGNAL_SEC), consumer.describe()
                 consumer.kill()
         with running(role(environment, "consumer")):
