@@ -1,5 +1,7 @@
 """A process is frozen in the middle of its work, another does the work, and then the first one goes on."""
 
+import json
+
 import pytest
 
 from app.devstack import Stack
@@ -81,6 +83,10 @@ def test_postgres_frozen_while_users_read(breakable_stack: Stack, environment: d
             breakable_stack.postgres.pause()
             frozen = answers.total()
             eventually(lambda: answers.total() > frozen + 5, 60.0, service.describe)
+            asked = {"user_ids": ["user-1", "nobody"], "k": 3}
+            found = service.client.post("/reco/batch", json=asked, timeout=60.0)
+            known, unknown = map(json.loads, found.text.splitlines())
+            assert ("error" in known, "error" in unknown) == (False, True), found.text
         breakable_stack.postgres.resume()
         assert set(answers) == {200}
         eventually(lambda: service.status("/readyz") == 200, 30.0, service.describe)
