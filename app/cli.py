@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "outbox": ("inspect_rows", "outbox"),
     "key": ("key", "key"),
     "audit": ("audit", "audit"),
+    "event-types": ("event_types", "event_types"),
     "status": ("status", "status"),
     "smoke": ("smoke", "smoke"),
     "check": ("check", "check"),

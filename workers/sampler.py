@@ -13,8 +13,9 @@ import structlog
 from app import metrics
 from app.core.content_index import ContentIndex
 from app.core.features import NO_HISTORY, History
+from app.core.history import standing
 from app.core.item_table import ItemTable
-from app.core.messages import ImpressionMessage, Message
+from app.core.messages import CancelMessage, ImpressionMessage, Message
 from app.core.model import MODEL
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
@@ -52,12 +53,13 @@ class Sampler:
 
     def take(self, message: Message, history: History) -> RankingSample | None:
         """`history`: as it was before the event."""
-        if isinstance(message, ImpressionMessage) or signal(message)[1] <= 0.0:
+        if isinstance(message, ImpressionMessage | CancelMessage) or signal(message)[1] <= 0.0:
             return None
         started = time.perf_counter()
         try:
             if not self._sampling.takes(message.user_id, time.time_ns() // 1_000_000):
                 return None
+            history = standing(history)
             seeds = [seed.item_id for seed in Profile(history, MODEL).seeds]
             lists = self._at_hand(seeds)
             if lists is None:

@@ -26,6 +26,8 @@ AuditedAction: TypeAlias = Literal[
     "delete_attribute",
     "store_rule",
     "delete_rule",
+    "store_event_type",
+    "delete_event_type",
     "refuse_key",
     "change_model",
     "replay_messages",

@@ -26,6 +26,8 @@ MODEL_CHANGED: Final = "\t"
 GENERATION_CHANGED: Final = "\n"
 # Another one: an attribute was declared, or its declaration deleted.
 ATTRIBUTES_CHANGED: Final = "\x1f"
+# Another one: event types were made, changed or deleted.
+EVENT_TYPES_CHANGED: Final = "\v"
 # And one that a user id follows, alone in its change: the user was erased.
 _ERASED: Final = "\x7f"
 

@@ -6,10 +6,12 @@ from typing import Any, Final, TypeAlias
 import psycopg
 
 from app.adapters import sql
+from app.core.event_types import EventTypes
 from app.core.generation import Unsupported, model_of
-from app.core.history import decode_history
+from app.core.history import decode_history, standing
+from app.core.kinds import kind_name
 from app.core.model import MODEL, Model
-from app.core.signals import Kind, decay_factor
+from app.core.signals import decay_factor
 from app.errors import UserError
 
 _SQL = sql.load(__file__)
@@ -61,14 +63,15 @@ def pairs(connection: psycopg.Connection, model: Model, now: int) -> Pages:
 
 def histories(connection: psycopg.Connection) -> Pages:
     """The entries of all users: user, item, time in milliseconds, kind, weight, and the weight of other events."""
+    types = EventTypes(names=dict(connection.execute(_SQL["type_names"]).fetchall()))
     after = ""
     while rows := connection.execute(_SQL["histories"], {"after": after, "limit": _PAGE_USERS}).fetchall():
         after = rows[-1][0]
         yield [
-            (user_id, e.item_id, e.at_ms, Kind(e.kind).name.lower(), float(e.weight), float(e.other_weight))
+            (user_id, e.item_id, e.at_ms, kind_name(e.kind, types), float(e.weight), float(e.other_weight))
             for user_id, history in rows
             if history
-            for e in decode_history(history).entries
+            for e in standing(decode_history(history)).entries
         ]
 
 

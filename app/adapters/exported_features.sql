@@ -34,3 +34,6 @@ ORDER BY p.item_a, p.item_b;
 
 -- name: histories
 SELECT user_id, history FROM user_history WHERE user_id > %(after)s ORDER BY user_id LIMIT %(limit)s;
+
+-- name: type_names
+SELECT number, name FROM event_types;

@@ -15,6 +15,7 @@ from app.adapters.read_replica import ReadSource
 from app.api.by_variant import VariantKpis, by_variant
 from app.api.timestamps import Timestamp
 from app.core import events, sla
+from app.core.event_types import READY
 from app.core.sla import KpiTargets, Latency, SlaTargets
 from app.errors import DependencyDown
 from app.http import schema
@@ -99,7 +100,7 @@ class KpiReport(Struct, kw_only=True):
 
 
 CONTRACT: Final = Contract(
-    event_types=["watch", "impression", "view", "click", "purchase"],
+    event_types=["watch", "impression", "view", "click", "purchase", "cancel", *READY],
     limits=EventLimits(),
     sla=SlaTargets(),
     kpi=KpiTargets(),

@@ -2,7 +2,17 @@
 
 from typing import Any, Final
 
-from app.api import attributes, ingest, item_bodies, posted_lists, reco_batch, recommendations, rules, segment
+from app.api import (
+    attributes,
+    event_types,
+    ingest,
+    item_bodies,
+    posted_lists,
+    reco_batch,
+    recommendations,
+    rules,
+    segment,
+)
 from app.core import events
 from app.http.problems import Problem
 from app.ingest.segment import SegmentMessage
@@ -29,7 +39,10 @@ EXAMPLES: Final[dict[type, Any]] = {
     },
     events.View: {"event_type": "view", **_CLICK},
     events.Click: {"event_type": "click", **_CLICK},
-    events.Purchase: {"event_type": "purchase", **_CLICK},
+    events.Purchase: {"event_type": "purchase", **_CLICK, "value": 59.9, "currency": "EUR", "quantity": 2},
+    events.Action: {"event_type": "rating", **_CLICK, "rating": 4},
+    events.Cancellation: {"event_type": "cancel", **_WHO, "cancels": "018f8e2c-click-1"},
+    event_types.EventTypeBody: {"weight": 0.6, "meaning": "interest"},
     ingest.EventBatch: {"events": [{"event_type": "watch", **_WATCH}, {"event_type": "click", **_CLICK}]},
     ingest.EventResult: {"event_id": "018f8e2c-watch-1", "status": "accepted"},
     ingest.EventBatchResult: {

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import asyncpg
@@ -13,17 +13,22 @@ from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct
 
 from app import metrics
-from app.core import events
+from app.adapters import stored_events
+from app.adapters.postgres import Database
+from app.core import events, submitted
 from app.core.batch_body import decode_batch, split_lines
 from app.core.decoding import InvalidInput
-from app.core.events import AnyEvent, Record
+from app.core.event_types import EventTypes
+from app.core.events import AnyEvent, Cancellation, Record
 from app.core.field_errors import FieldError
+from app.core.messages import Message
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
 from app.http.problems import ProblemError
 from app.http.responses import reply
 from app.ingest.group_commit import GroupCommit, Result
+from app.serving.known_event_types import KnownEventTypes
 
 _OUTCOMES: Final = {
     name: metrics.INGEST_EVENTS.labels(name) for name in ("accepted", "duplicate", "conflict", "invalid")
@@ -60,7 +65,11 @@ class EventBatchResult(Struct):
     results: list[BatchEventResult]
 
 
-_Events = Annotated[list[AnyEvent], Meta(min_length=1, max_length=events.MAX_BATCH_EVENTS)]
+_INTERACTIONS: Final = (events.View, events.Click, events.Purchase, events.Cancellation, events.Action)
+_EVENTS: Final = (events.Watch, events.Impression, *_INTERACTIONS)
+_Interaction = Annotated[Any, schema.one_of(_INTERACTIONS, needs="event_type")]
+_AnyEvent = Annotated[Any, schema.one_of(_EVENTS, needs="event_type")]
+_Events = Annotated[list[_AnyEvent], Meta(min_length=1, max_length=events.MAX_BATCH_EVENTS)]
 
 
 class EventBatch(Struct, forbid_unknown_fields=True):
@@ -81,14 +90,24 @@ _BATCH_ANSWERS: Final = {200: EventBatchResult, **schema.problems(400, 409, 413,
 _LINES: Final = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines")
 
 
-def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
-    """The routes; `buffer` stores the accepted events."""
+def handlers(buffer: GroupCommit, database: Database, known: KnownEventTypes) -> list[HTTPRouteHandler]:
+    """The routes; `buffer` stores the accepted events. `database` has the events that are taken back."""
 
-    async def log_one(request: _Request, decode: Callable[[bytes], AnyEvent]) -> ASGIApp:
+    async def cancelled_by(given: Sequence[AnyEvent | BatchEventResult]) -> Mapping[str, Message]:
+        """The stored events that are taken back, by id."""
+        ids = [event.cancels for event in given if isinstance(event, Cancellation)]
+        if not ids:
+            return {}
+        async with database.connection() as connection:
+            return await stored_events.read_messages(connection, ids)
+
+    async def log_one(request: _Request, decode: Callable[[bytes, EventTypes], AnyEvent]) -> ASGIApp:
         body = await read_body(request, events.MAX_EVENT_BYTES)
         context = context_of(request.scope)
+        types = await known.get()
         try:
-            record = _accept(decode(body), context)
+            event = decode(body, types)
+            record = _accept(event, context, types, await cancelled_by((event,)))
         except InvalidInput:
             _count(context, "invalid")
             raise
@@ -104,17 +123,22 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
     @post("/log/watch", opt=schema.call(needs="write", tag="events", body=events.Watch, answers=_ANSWERS))
     async def log_watch(request: _Request) -> ASGIApp:
         """A user watched an item, wholly or in part."""
-        return await log_one(request, events.decode_watch)
+        return await log_one(request, lambda body, _: submitted.decode_watch(body))
 
     @post("/log/impression", opt=schema.call(needs="write", tag="events", body=events.Impression, answers=_ANSWERS))
     async def log_impression(request: _Request) -> ASGIApp:
         """A list of items was shown to a user."""
-        return await log_one(request, events.decode_impression)
+        return await log_one(request, lambda body, _: submitted.decode_impression(body))
 
-    @post("/event", opt=schema.call(needs="write", tag="events", body=events.Interaction, answers=_ANSWERS))
+    @post(
+        "/event",
+        opt=schema.call(needs="write", tag="events", body=_Interaction, parts=_INTERACTIONS, answers=_ANSWERS),
+    )
     async def log_interaction(request: _Request) -> ASGIApp:
-        """A user viewed, clicked or bought an item."""
-        return await log_one(request, events.decode_interaction)
+        """A user viewed, clicked, bought, liked, rated or hid an item, took such an event back, or did what the
+        application has an event type for.
+        """
+        return await log_one(request, submitted.decode_interaction)
 
     @post(
         "/log/batch",
@@ -123,6 +147,7 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
             tag="events",
             query=BatchQuery,
             body=EventBatch | _Events,
+            parts=_EVENTS,
             answers=_BATCH_ANSWERS,
         ),
     )
@@ -137,7 +162,10 @@ def handlers(buffer: GroupCommit) -> list[HTTPRouteHandler]:
         context = context_of(request.scope)
         in_lines = context.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() in _LINES
         batch = split_lines(body) if in_lines else decode_batch(body)
-        items = [_read(raw, context) for raw in batch.events]
+        types = await known.get()
+        given = [_read(raw, types) for raw in batch.events]
+        cancelled = await cancelled_by(given)
+        items = [one if isinstance(one, BatchEventResult) else _taken(one, context, types, cancelled) for one in given]
         records = [item for item in items if isinstance(item, Record)]
         if atomic and len(records) < len(items):
             detail = "Not every event is valid, so none was stored (atomic=true)."
@@ -163,22 +191,34 @@ def _count(context: RequestContext, outcome: Literal["accepted", "duplicate", "c
     context.events = _ONE[outcome]
 
 
-def _accept(event: AnyEvent, context: RequestContext) -> Record:
+def _accept(event: AnyEvent, context: RequestContext, types: EventTypes, cancelled: Mapping[str, Message]) -> Record:
+    now_ms, traceparent = time.time_ns() // 1_000_000, context.traceparent
+    if isinstance(event, Cancellation):
+        return submitted.accept_cancellation(
+            event, cancelled.get(event.cancels), now_ms=now_ms, traceparent=traceparent
+        )
     entropy = os.urandom(10) if event.event_id is UNSET else b""
-    return events.accept(event, now_ms=time.time_ns() // 1_000_000, entropy=entropy, traceparent=context.traceparent)
+    counts = submitted.counts_of(event, types)
+    return events.accept(event, counts=counts, now_ms=now_ms, entropy=entropy, traceparent=traceparent)
 
 
-def _read(raw: msgspec.Raw, context: RequestContext) -> Record | BatchEventResult:
-    """One event of a batch: the record to store, or why it is invalid."""
+def _read(raw: msgspec.Raw, types: EventTypes) -> AnyEvent | BatchEventResult:
+    """One event of a batch, or why it cannot be read."""
     if len(raw) > events.MAX_EVENT_BYTES:
         field_error = FieldError("$", f"{len(raw)} bytes; an event has at most {events.MAX_EVENT_BYTES}")
         return BatchEventResult(status="invalid", event_id=None, errors=[field_error])
     try:
-        event = events.decode_any(raw)
+        return submitted.decode_any(raw, types)
     except InvalidInput as error:
         return BatchEventResult(status="invalid", event_id=None, errors=list(error.field_errors))
+
+
+def _taken(
+    event: AnyEvent, context: RequestContext, types: EventTypes, cancelled: Mapping[str, Message]
+) -> Record | BatchEventResult:
+    """The record to store, or why the event is invalid."""
     try:
-        return _accept(event, context)
+        return _accept(event, context, types, cancelled)
     except InvalidInput as error:
         event_id = event.event_id if isinstance(event.event_id, str) else None
         return BatchEventResult(status="invalid", event_id=event_id, errors=list(error.field_errors))

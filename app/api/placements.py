@@ -3,7 +3,7 @@ trending, and what is bought together.
 """
 
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
@@ -20,20 +20,25 @@ from app.api.recommendations import (
     answer_of,
     now_ms,
     request_of,
-    seen_kinds,
 )
 from app.core.counted_lists import Window
+from app.core.kinds import seen_kinds
 from app.core.variants import Variants
 from app.http import schema
 from app.http.context import context_of
 from app.http.paths import path_id
+from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
 
 _ANSWERS: Final = {200: RecommendationList, **LIST_PROBLEMS}
 
 Did = Annotated[
-    tuple[Literal["view", "click", "watch", "purchase"], ...],
-    Meta(description="Only items that the user did one of these things with, by when the user last did it."),
+    tuple[str, ...],
+    Meta(
+        max_length=200,
+        description="Only items that the user did one of these things with, by when the user last did it: event types"
+        " such as `view`, `watch` or `cart`, or all of a meaning (`interest`, `consumption`).",
+    ),
 ]
 
 
@@ -52,7 +57,7 @@ class TrendingQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = "day"
 
 
-def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHandler]:
+def handlers(recommender: Recommender, variants: Variants, known: KnownEventTypes) -> list[HTTPRouteHandler]:
     @get(
         "/users/{user_id:path}/recent",
         opt=schema.call(needs="read", tag="recommendations", query=RecentQuery, answers=_ANSWERS),
@@ -65,7 +70,8 @@ def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHand
         """
         query = schema.query_of(request.scope, RecentQuery)
         user_id = path_id(request.scope, beside_query=True)
-        rank = partial(recommender.recent, user_id, session_id=query.session_id, kinds=seen_kinds(query.did))
+        kinds = None if not query.did else seen_kinds(query.did, await known.get(), "did")
+        rank = partial(recommender.recent, user_id, session_id=query.session_id, kinds=kinds)
         found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
         return answer_of(context_of(request.scope).request_id, found, cursor)
 

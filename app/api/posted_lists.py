@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from litestar import Request, post
@@ -23,14 +23,16 @@ from app.api.recommendations import (
     Session,
     Variant,
     impression,
-    seen_kinds,
     wants_autolog,
 )
 from app.core.decoding import InvalidInput, decode
+from app.core.event_types import EventTypes
 from app.core.events import MAX_BODY_BYTES, Id, Record
 from app.core.field_errors import FieldError
 from app.core.filter_language import FilterText
-from app.core.given_history import PastEvent
+from app.core.given_history import PastEvent, past_entries, unknown_types
+from app.core.history import Entry
+from app.core.kinds import seen_kinds
 from app.core.ranking import Repeats
 from app.core.recommendation import RecommendationRequest, RecommendedItem
 from app.core.variants import Variants
@@ -38,6 +40,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
 from app.http.responses import reply
+from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
 
 _MAX_EXCLUDED: Final = 10_000
@@ -110,17 +113,25 @@ class RankedList(Struct, kw_only=True):
     variant: str | UnsetType = UNSET
 
 
+_B = TypeVar("_B", RecoBody, RankBody)
+
 _reco: Final = msgspec.json.Decoder(RecoBody)
 _rank: Final = msgspec.json.Decoder(RankBody)
 
 
 def handlers(
-    recommender: Recommender, log_impression: Callable[[Record], None], variants: Variants
+    recommender: Recommender,
+    log_impression: Callable[[Record], None],
+    variants: Variants,
+    known: KnownEventTypes,
 ) -> list[HTTPRouteHandler]:
     """The routes; `log_impression` stores an impression without delaying the answer."""
 
     def ranking_of(
-        body: RecoBody | RankBody, context: RequestContext, seen: frozenset[int] | None = None
+        body: RecoBody | RankBody,
+        context: RequestContext,
+        past: Sequence[Entry],
+        seen: frozenset[int] | None = None,
     ) -> tuple[Rank, str | UnsetType]:
         choice = choose(variants, body.user_id, body.variant, context)
         rank = partial(
@@ -128,7 +139,7 @@ def handlers(
             body.user_id,
             request_id=context.request_id,
             session_id=body.session_id,
-            past=body.history,
+            past=past,
             seen=seen,
             model=choice.model,
             weights=choice.weights,
@@ -146,7 +157,8 @@ def handlers(
 
         With `candidates`, nothing else is in the list. `X-Autolog-Impressions: true` needs a `user_id`.
         """
-        body = decode(_reco, await read_body(request, MAX_BODY_BYTES))
+        types = await known.get()
+        body = _decoded(_reco, await read_body(request, MAX_BODY_BYTES), types)
         context = context_of(request.scope)
         autolog = wants_autolog(context.headers)
         if autolog and body.user_id is None:
@@ -155,8 +167,9 @@ def handlers(
             body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=body.candidates
         )
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
-        rank, label = ranking_of(body, context, seen_kinds(body.exclude_seen))
-        rest = partial(recommender.rest, body.user_id, session_id=body.session_id, past=body.history)
+        past = past_entries(body.history, types, now_ms=wanted.now_ms)
+        rank, label = ranking_of(body, context, past, seen_kinds(body.exclude_seen, types))
+        rest = partial(recommender.rest, body.user_id, session_id=body.session_id, past=past)
         found, cursor = await page_of(body.cursor, wanted, rank, rest)
         if autolog and found.items and body.user_id is not None:
             log_impression(
@@ -180,11 +193,13 @@ def handlers(
         """Your items in the order in which the user is likely to take them, each with its score and source. The
         user's own items stand among them. Boosts apply, pins do not.
         """
-        body = decode(_rank, await read_body(request, MAX_BODY_BYTES))
+        types = await known.get()
+        body = _decoded(_rank, await read_body(request, MAX_BODY_BYTES), types)
         context = context_of(request.scope)
         items = list(dict.fromkeys(body.items))
         wanted = await wanted_of(body, recommender, repeats="allow", k=len(items), exclude=(), among=items)
-        ranking, label = ranking_of(body, context)
+        past = past_entries(body.history, types, now_ms=wanted.now_ms)
+        ranking, label = ranking_of(body, context, past)
         found = await ranking(wanted)
         ranked = {item.item_id for item in found.items}
         left_out = [item_id for item_id in items if item_id not in ranked]
@@ -199,6 +214,16 @@ def handlers(
         )
 
     return [post_reco, rank]
+
+
+def _decoded(decoder: msgspec.json.Decoder[_B], body: bytes, types: EventTypes) -> _B:
+    """Raises `InvalidInput` with the types of the history that are not there, beside what else is wrong."""
+    try:
+        return decode(decoder, body)
+    except InvalidInput as error:
+        if error.malformed:
+            raise
+        raise InvalidInput(*error.field_errors, *unknown_types(msgspec.json.decode(body), types)) from None
 
 
 async def wanted_of(

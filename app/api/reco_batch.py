@@ -12,15 +12,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api.experiment import choose
 from app.api.posted_lists import ListWanted, wanted_of
-from app.api.recommendations import seen_kinds
 from app.core.decoding import decode
 from app.core.events import MAX_BODY_BYTES, Id
+from app.core.kinds import seen_kinds
 from app.core.recommendation import RecommendedItem
 from app.core.variants import Variants
 from app.errors import DependencyDown
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
+from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
 
 _MAX_USERS: Final = 1_000
@@ -49,7 +50,7 @@ _batch: Final = msgspec.json.Decoder(RecoBatch)
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
-def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHandler]:
+def handlers(recommender: Recommender, variants: Variants, known: KnownEventTypes) -> list[HTTPRouteHandler]:
     @post(
         "/reco/batch",
         status_code=200,
@@ -70,7 +71,7 @@ def handlers(recommender: Recommender, variants: Variants) -> list[HTTPRouteHand
         context = context_of(request.scope)
         wanted = await wanted_of(body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=None)
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
-        seen = seen_kinds(body.exclude_seen)
+        seen = seen_kinds(body.exclude_seen, await known.get())
 
         async def line(user_id: str) -> UserLine:
             choice = choose(variants, user_id, None, context)

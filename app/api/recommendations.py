@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
@@ -18,17 +18,19 @@ from app.core.decoding import InvalidInput
 from app.core.events import Id, Impression, Record, ShownItem
 from app.core.field_errors import FieldError
 from app.core.filter_language import FilterText
+from app.core.kinds import seen_kinds
 from app.core.ranking import Repeats
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
-from app.core.signals import Kind
 from app.core.variants import Variants
 from app.http import schema
 from app.http.context import RequestContext, context_of
 from app.http.paths import path_id
 from app.http.responses import Reply, reply
+from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
 
 _MAX_EXCLUDED: Final = 1_000
+_MAX_SEEN: Final = 200
 
 K = Annotated[int, Meta(ge=1, le=200, description="How many items.")]
 Excluded = Annotated[
@@ -42,12 +44,13 @@ ExcludedIds = Annotated[
 Category = Annotated[Id, Meta(description="Only items of this category.")]
 PerCategory = Annotated[int, Meta(ge=1, le=200, description="No more items than this of one category.")]
 Session = Annotated[Id, Meta(description="Serves an unknown user by what was done in this session.")]
-Seen = Literal["view", "click", "watch", "purchase", "none"]
 ExcludedSeen = Annotated[
-    tuple[Seen, ...],
+    tuple[str, ...],
     Meta(
-        description="Leaves out only those of the user's items that the user met in these ways, or `none`. Without"
-        " it, `repeats` alone decides."
+        max_length=_MAX_SEEN,
+        description="Leaves out only those of the user's items that the user met in these ways: event types such as"
+        " `view`, `click`, `watch`, `purchase` or `cart`, all of a meaning (`interest`, `consumption`, `rejection`), or"
+        " `none`. Without it, `repeats` alone decides.",
     ),
 ]
 RepeatsWanted = Annotated[
@@ -60,7 +63,6 @@ RepeatsWanted = Annotated[
 Variant = Annotated[Id, Meta(description="Answer as this variant of an experiment; needs the scope `operate`.")]
 
 LIST_PROBLEMS: Final = schema.problems(422, 503)
-_KINDS: Final = {"view": Kind.VIEW, "click": Kind.CLICK, "watch": Kind.WATCH, "purchase": Kind.PURCHASE}
 _AUTOLOG: Final = {
     "name": "X-Autolog-Impressions",
     "in": "header",
@@ -108,9 +110,14 @@ class RecommendationList(Struct):
 
 
 def handlers(
-    recommender: Recommender, log_impression: Callable[[Record], None], variants: Variants
+    recommender: Recommender,
+    log_impression: Callable[[Record], None],
+    variants: Variants,
+    known: KnownEventTypes,
 ) -> list[HTTPRouteHandler]:
-    """The routes; `log_impression` stores an impression without delaying the answer."""
+    """The routes; `log_impression` stores an impression without delaying the answer. `known`: what may have been
+    `exclude_seen`.
+    """
 
     @get(
         "/reco",
@@ -138,7 +145,7 @@ def handlers(
             query.user_id,
             request_id=context.request_id,
             session_id=query.session_id,
-            seen=seen_kinds(query.exclude_seen),
+            seen=None if not query.exclude_seen else seen_kinds(query.exclude_seen, await known.get()),
             model=choice.model,
             weights=choice.weights,
             version=choice.version,
@@ -204,11 +211,6 @@ async def request_of(
         explain=query.explain,
         repeats=repeats,
     )
-
-
-def seen_kinds(kinds: tuple[Seen, ...]) -> frozenset[int] | None:
-    """None when the parameter is missing."""
-    return frozenset(_KINDS[kind] for kind in kinds if kind != "none") if kinds else None
 
 
 def answer_of(

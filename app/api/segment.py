@@ -19,9 +19,10 @@ from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct
 
 from app import metrics
-from app.core import events
+from app.core import events, submitted
 from app.core.batch_body import take_apart
 from app.core.decoding import InvalidInput, decode
+from app.core.event_types import EventTypes
 from app.core.events import Record
 from app.core.field_errors import FieldError
 from app.core.segment_rules import Rules
@@ -31,6 +32,7 @@ from app.http.context import RequestContext, context_of
 from app.http.responses import Reply, reply
 from app.ingest.group_commit import GroupCommit
 from app.ingest.segment import Mapped, MessageType, SegmentMessage, read_message
+from app.serving.known_event_types import KnownEventTypes
 
 _log = structlog.get_logger(__name__)
 
@@ -77,8 +79,11 @@ _ANSWERS: Final = {200: SegmentAnswer, **schema.problems(400, 413, 415, 503)}
 class _Messages:
     """What becomes of the messages of one request."""
 
-    def __init__(self, buffer: GroupCommit, rules: Rules, log: "_FirstOfEach", context: RequestContext) -> None:
+    def __init__(
+        self, buffer: GroupCommit, rules: Rules, types: EventTypes, log: "_FirstOfEach", context: RequestContext
+    ) -> None:
         self._buffer = buffer
+        self._types = types
         self._rules = rules
         self._log = log
         self._context = context
@@ -123,9 +128,10 @@ class _Messages:
         self._context.events = {name: count for name, count in counts.items() if count}
         return reply(self._answer)
 
-    def _record(self, event: events.AnyEvent, clock_behind_ms: int) -> Record:
+    def _record(self, event: events.DirectEvent, clock_behind_ms: int) -> Record:
         return events.accept(
             event,
+            counts=submitted.counts_of(event, self._types),
             now_ms=self._received_ms,
             entropy=os.urandom(10) if event.event_id is UNSET else b"",
             traceparent=self._context.traceparent,
@@ -183,13 +189,13 @@ class _FirstOfEach:
             _log.warning(event, **line)
 
 
-def handlers(buffer: GroupCommit, rules: Rules) -> list[HTTPRouteHandler]:
+def handlers(buffer: GroupCommit, rules: Rules, known: KnownEventTypes) -> list[HTTPRouteHandler]:
     """The routes; `buffer` stores the events."""
     log = _FirstOfEach()
 
     async def one(request: _Request, kind: MessageType) -> ASGIApp:
         body = await read_body(request, events.MAX_EVENT_BYTES)
-        messages = _Messages(buffer, rules, log, context_of(request.scope))
+        messages = _Messages(buffer, rules, await known.get(), log, context_of(request.scope))
         await messages.add(body, "$", kind=kind)
         return await messages.answer()
 
@@ -200,7 +206,7 @@ def handlers(buffer: GroupCommit, rules: Rules) -> list[HTTPRouteHandler]:
         Messages that are not valid or not mapped to events do not affect the others, and the answer is 200.
         """
         batch = _decode_batch(await read_body(request, events.MAX_BODY_BYTES))
-        messages = _Messages(buffer, rules, log, context_of(request.scope))
+        messages = _Messages(buffer, rules, await known.get(), log, context_of(request.scope))
         for index, raw in enumerate(batch.batch):
             await messages.add(raw, f"$.batch[{index}]", sent_at=batch.sent_at)
         return await messages.answer()

@@ -9,13 +9,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from app.adapters import cache_epoch, catalogue, erasures, users
+from app.adapters import cache_epoch, catalogue, erasures, event_types, users
 from app.adapters.history_cache import HistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
 from app.api.audited import change
 from app.api.timestamps import Timestamp
 from app.core.catalogue import UNKNOWN
-from app.core.signals import Kind
+from app.core.history import standing
+from app.core.kinds import kind_name
 from app.http import schema
 from app.http.context import RequestContext, context_of
 from app.http.paths import path_id
@@ -109,6 +110,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         limit = schema.query_of(request.scope, UserQuery).limit
         async with database.connection() as connection:
             stored = await users.read(connection, user_id, limit=limit)
+            types = await event_types.read_types(connection)
             cards = await catalogue.read_cards(connection, list({entry.item_id for entry in stored.history.entries}))
         if stored.empty:
             raise ProblemError(404, "Nothing is stored about this user.")
@@ -125,11 +127,11 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
                     UserHistoryEntry(
                         entry.item_id,
                         cards.get(entry.item_id, UNKNOWN).title,
-                        Kind(entry.kind).name.lower(),
+                        kind_name(entry.kind, types),
                         entry.at_ms,
                         entry.weight,
                     )
-                    for entry in stored.history.entries
+                    for entry in standing(stored.history).entries
                 ],
                 erased_at=stored.erased_at,
             )

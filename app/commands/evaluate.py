@@ -16,8 +16,9 @@ from app.commands.evaluate_output import EvaluateResult, SavedWeights, print_tab
 from app.core import synthetic
 from app.core.content import Content, terms_of
 from app.core.evaluation import Score, Trial, play
+from app.core.event_types import READY
 from app.core.events import MESSAGE_VERSION
-from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessage, WatchMessage
+from app.core.messages import ActionMessage, ClickMessage, Message, PurchaseMessage, ViewMessage, WatchMessage
 from app.core.model import MODEL, Model
 from app.core.named_weights import checked, from_named, named
 from app.core.rankers import LEARNED, MODELS, Ranker, ablated, learning, standard, unchanged, varied
@@ -222,6 +223,8 @@ def _message(row: Row, number: int) -> Message | None:
         return ClickMessage(**fields)
     if row.event_type == "view":
         return ViewMessage(**fields)
+    if (ready := READY.get(row.event_type)) is not None:
+        return ActionMessage(event_type=row.event_type, counts=ready.counts(None), **fields)
     return None
 
 

@@ -1,34 +1,27 @@
 """`reco model`: the versions of the ranking's weights: what they are worth, which one serves, and who decides that."""
 
-import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from app.adapters import ranking_models
-from app.adapters.postgres_connect import Connector
 from app.adapters.ranking_models import NoSuchModel, RankingModel, ServedModel
 from app.commands.dead_rows import operator
 from app.commands.json_output import json_lines_option, json_option, write_json
+from app.commands.on_postgres import run_on_postgres
 from app.core.named_weights import NamedWeights, checked
 from app.core.weights import FEATURES, SIZES
-from app.errors import DependencyDown, UserError, describe
-from app.settings import Settings
+from app.errors import UserError
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
-V = TypeVar("V")
-
-_TIMEOUT_SEC = 10.0
 _SHOWN = ("served", "learned", "fixed", "popularity")
 
 
@@ -45,7 +38,7 @@ def model() -> None:
 @json_lines_option
 def list_(limit: int, as_json: bool) -> None:
     """The versions, newest first, with the figures that each had when it was made."""
-    served, found = _run(_listed(limit))
+    served, found = run_on_postgres(_listed(limit))
     if as_json:
         for one in found:
             sys.stdout.buffer.write(msgspec.json.encode(one) + b"\n")
@@ -73,7 +66,7 @@ def list_(limit: int, as_json: bool) -> None:
 @json_option
 def show(version: int | None, as_json: bool) -> None:
     """A version (default: the one that serves) with its weights and figures."""
-    served, found = _run(_with_served(version))
+    served, found = run_on_postgres(_with_served(version))
     if as_json:
         write_json(found)
         return
@@ -106,7 +99,7 @@ def diff(one: int, other: int, as_json: bool) -> None:
     async def read(connection: "Connection") -> tuple[RankingModel, RankingModel]:
         return await _read(connection, one), await _read(connection, other)
 
-    first, second = _run(read)
+    first, second = run_on_postgres(read)
     names = [name for name in FEATURES if first.weights.get(name) != second.weights.get(name)]
     zeros = [0.0] * len(SIZES)
     added = {
@@ -149,7 +142,7 @@ def rollback(reason: str) -> None:
             await ranking_models.pin(connection, True, actor=_actor())
         return served.version, before
 
-    version, before = _run(roll_back)
+    version, before = run_on_postgres(roll_back)
     if before is None:
         click.echo(
             f"Nothing served before version {version}: it goes on serving, and is pinned until `reco model unpin`. "
@@ -166,7 +159,7 @@ def rollback(reason: str) -> None:
 def pin(version: int | None) -> None:
     """Make VERSION (default: what serves) serve until `reco model unpin`: the learner learns and decides nothing."""
     if version is None:
-        version = _run(_pinned(pinned=True))
+        version = run_on_postgres(_pinned(pinned=True))
     else:
         _serve(version, "an operator pinned it", pin=True)
     click.echo(f"Version {version} serves until `reco model unpin`")
@@ -175,7 +168,7 @@ def pin(version: int | None) -> None:
 @model.command()
 def unpin() -> None:
     """Let the learner decide again which version serves (with RANKING_LEARNING=auto)."""
-    click.echo(f"Version {_run(_pinned(pinned=False))} serves; from now on the learner decides")
+    click.echo(f"Version {run_on_postgres(_pinned(pinned=False))} serves; from now on the learner decides")
 
 
 @model.command("import")
@@ -196,7 +189,7 @@ def import_(file: Path, learn_on: bool) -> None:
                 await ranking_models.restart_learner(connection, version, actor=_actor())
         return version
 
-    version = _run(store)
+    version = run_on_postgres(store)
     click.echo(f"Version {version} is stored. `reco model promote {version}` makes it serve.")
     if learn_on:
         click.echo("The learner goes on from it.")
@@ -220,7 +213,7 @@ def _serve(version: int, reason: str, *, pin: bool | None) -> None:
         await _read(connection, version)
         await ranking_models.serve(connection, version, reason, actor=_actor(), pin=pin)
 
-    _run(serve)
+    run_on_postgres(serve)
 
 
 def _pinned(*, pinned: bool) -> Callable[["Connection"], Awaitable[int]]:
@@ -250,25 +243,6 @@ async def _read(connection: "Connection", version: int) -> RankingModel:
         return await ranking_models.read_model(connection, version)
     except NoSuchModel:
         raise UserError(f"there is no version {version}; `reco model list` shows those that there are") from None
-
-
-def _run(work: Callable[["Connection"], Awaitable[V]]) -> V:
-    """Runs `work` on a connection with a session to the database. Its errors are raised as `UserError`."""
-
-    async def run() -> V:
-        connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, command_timeout=_TIMEOUT_SEC)
-        try:
-            return await work(connection)
-        finally:
-            connection.terminate()
-
-    url = Settings.from_env({**os.environ, "ROLE": "api"}).session_url
-    try:
-        return asyncio.run(run())
-    except asyncpg.UndefinedTableError as error:
-        raise UserError("The schema does not exist yet, or is older: run `reco migrate` first.") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, DependencyDown) as error:
-        raise UserError(f"Postgres: {describe(error)}. Check DATABASE_URL and that the server is up.") from error
 
 
 def _actor() -> str:

@@ -6,10 +6,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from app.core.catalogue import Card
-from app.core.history import History
+from app.core.history import ENDS_OFFER, History
 from app.core.needs import CardsOf, CatalogueAfter, CurrentRules, Need
 from app.core.page_cursor import CataloguePosition, PageCursor
-from app.core.ranked import NO_EXCLUSIONS, Exclusions
+from app.core.ranked import Exclusions
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.rules import Rules
 from app.core.slate import CATALOGUE, PageConstraints, Slate
@@ -33,7 +33,7 @@ def catalogue_page(
     rules: Rules = yield CurrentRules()
     shown = cursor.hashes
     has = (
-        NO_EXCLUSIONS
+        Exclusions((), frozenset(history.ended_hashes))
         if request.repeats == "allow"
         else Exclusions({entry.item_id for entry in history.entries}, frozenset(history.seen_hashes))
     )
@@ -43,7 +43,7 @@ def catalogue_page(
         k=request.k,
         now_ms=request.now_ms,
         category=request.category,
-        exclude=request.exclude,
+        exclude=request.exclude.union(entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER),
         max_per_category=request.max_per_category,
     )
     slate = Slate(constraints, cards)

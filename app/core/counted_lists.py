@@ -14,19 +14,20 @@ from numpy.typing import NDArray
 from app.core.baskets import Baskets
 from app.core.boosts import Boosts
 from app.core.content_index import Alike
+from app.core.event_types import NO_OWN_TYPES, EventTypes
 from app.core.explained_places import Reason, explain_counted
-from app.core.explanation import DID
+from app.core.explanation import did_it
 from app.core.filter_index import Matches
-from app.core.history import Entry, History
+from app.core.history import ENDS_OFFER, Entry, History
 from app.core.item_index import ItemIndex
-from app.core.needs import AlikeTo, BoughtWith, CurrentRules, MatchesOf, NeighboursOf, PopularIn
+from app.core.kinds import kind_name
+from app.core.needs import AlikeTo, BoughtWith, CurrentEventTypes, CurrentRules, MatchesOf, NeighboursOf, PopularIn
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.ranked import Ranked
 from app.core.recommendation import RecommendationRequest, RecommendedItem
 from app.core.rules import Rules
 from app.core.serving import Answering, SourcesOf, filled, recommendation_of
-from app.core.signals import Kind
 from app.core.similar_items import with_alike
 from app.core.slate import CONTENT, COVISITATION, POPULAR, REPEAT, PageConstraints
 
@@ -113,17 +114,19 @@ def recent(history: History, request: RecommendationRequest, kinds: Collection[i
     """Up to `request.k` of the user's items, by when the user last did something with them, or something of `kinds`
     (of `signals.Kind`). The score of the nth is 1/n.
     """
+    types: EventTypes = (yield CurrentEventTypes()) if request.explain else NO_OWN_TYPES
+    ended = {entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER}
     latest: dict[str, Entry] = {}
     for entry in history.entries:
         if kinds is None or entry.kind in kinds:
             latest.setdefault(entry.item_id, entry)
     index = ItemIndex()
     numbers = np.array(index.number([*latest]), np.int32)
-    exclude = request.exclude | request.shown_among(latest)
+    exclude = request.exclude | request.shown_among(latest) | ended
     found = CountedList(
         _ranked(index, numbers, (1.0 / (1.0 + np.arange(len(latest)))).astype(np.float32), exclude),
         lambda rows: [REPEAT] * len(rows),
-        lambda item: Reason(f"The user {DID[Kind(latest[item.item_id].kind)]} it"),
+        lambda item: Reason(f"The user {did_it(kind_name(latest[item.item_id].kind, types))}"),
     )
     return (yield from _listed(request, found))
 

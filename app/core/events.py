@@ -2,8 +2,8 @@
 
 Three shapes of the same event:
 
-* the *submitted* structs (`Watch`, `Impression`, `View`, `Click`, `Purchase`) are the HTTP contract: strict,
-  unknown fields refused, event id and time optional;
+* the *submitted* structs (`Watch`, `Impression`, `View`, …) are the HTTP contract: strict, unknown fields refused,
+  event id and time optional;
 * a `Record` is one accepted event on its way to Postgres: `events` and `event_outbox` in one row each;
 * the record's `payload` is the Kafka message that `app.core.messages` reads.
 """
@@ -15,7 +15,8 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import InvalidInput
+from app.core.event_types import EventCounts, Rating, TypeName
 from app.core.field_errors import FieldError
 
 # A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and ECMAScript patterns (OpenAPI) have no `\Z`.
@@ -31,6 +32,10 @@ Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0, description="seconds")]
 Percent = Annotated[float, Meta(ge=0.0, le=100.0, description="percent of the item")]
 Speed = Annotated[float, Meta(gt=0.0, le=16.0, description="1 is the normal speed")]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+Quantity = Annotated[int, Meta(ge=1, le=1_000_000, description="how many of the item")]
+Value = Annotated[float, Meta(ge=0.0, le=1e12, description="what all of it was worth")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}(?![\s\S])", description="of the value: three letters of ISO 4217")]
+Rated = Annotated[Rating, Meta(description="what the user gave the item")]
 Position = Annotated[int, Meta(ge=0, le=100_000, description="0 is the first place of the list")]
 
 MESSAGE_VERSION: Final = 1
@@ -91,26 +96,51 @@ class Impression(Submitted, tag="impression"):
     items: Annotated[list[ShownItem], Meta(min_length=1, max_length=MAX_IMPRESSION_ITEMS)]
 
 
-class View(Submitted, tag="view"):
+class ItemEvent(Submitted, kw_only=True):
+    """What a user did with one item, and the numbers that go with it."""
+
+    item_id: Id
+    value: Value | None = None
+    currency: Currency | None = None
+    quantity: Quantity | None = None
+    rating: Rated | None = None
+
+
+class View(ItemEvent, tag="view"):
     """A user opened an item's page."""
 
-    item_id: Id
 
-
-class Click(Submitted, tag="click"):
+class Click(ItemEvent, tag="click"):
     """A user clicked an item in a list."""
 
-    item_id: Id
 
-
-class Purchase(Submitted, tag="purchase"):
+class Purchase(ItemEvent, tag="purchase"):
     """A user bought an item."""
 
-    item_id: Id
+
+class Action(ItemEvent, kw_only=True, tag=False):
+    """A user did something else with an item: put it into the cart, liked, rated or hid it, or what the application
+    has made a type for.
+    """
+
+    event_type: TypeName
 
 
-Interaction = View | Click | Purchase
-AnyEvent = Watch | Impression | View | Click | Purchase
+class Cancellation(Submitted, tag="cancel"):
+    """Takes an event back: an order that was cancelled or returned, a like that was withdrawn. `cancels` is the
+    `event_id` of an event of the same user. An event is taken back once: the cancellation's own `event_id` is made from
+    it, whatever is sent.
+    """
+
+    cancels: EventId
+
+
+FixedInteraction = View | Click | Purchase | Cancellation
+Interaction = FixedInteraction | Action
+FixedEvent = Watch | Impression | FixedInteraction
+DirectEvent = Watch | Impression | View | Click | Purchase | Action
+"""Says all of itself: a cancellation is stored with what it takes back."""
+AnyEvent = DirectEvent | Cancellation
 
 
 class Record(Struct, frozen=True):
@@ -129,31 +159,12 @@ class Record(Struct, frozen=True):
 
 
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
-_watch_decoder: Final = msgspec.json.Decoder(Watch)
-_impression_decoder: Final = msgspec.json.Decoder(Impression)
-_interaction_decoder: Final[msgspec.json.Decoder[Interaction]] = msgspec.json.Decoder(Interaction)
-_any_decoder: Final[msgspec.json.Decoder[AnyEvent]] = msgspec.json.Decoder(AnyEvent)
-
-
-def decode_watch(body: bytes) -> Watch:
-    return decode(_watch_decoder, body)
-
-
-def decode_impression(body: bytes) -> Impression:
-    return decode(_impression_decoder, body)
-
-
-def decode_interaction(body: bytes) -> Interaction:
-    return decode(_interaction_decoder, body)
-
-
-def decode_any(body: bytes | msgspec.Raw) -> AnyEvent:
-    return decode(_any_decoder, body)
 
 
 def accept(
-    event: AnyEvent,
+    event: DirectEvent,
     *,
+    counts: EventCounts | None = None,
     now_ms: int,
     entropy: bytes,
     traceparent: str | None = None,
@@ -165,16 +176,11 @@ def accept(
     The content hash covers what the client sent apart from the event id, so a retry without `ts_ms` is the same
     event although the server's clock went on. `entropy` (10 bytes) makes the id of an event that came without one.
     `any_time` is for histories: it lifts the bounds on `ts_ms`. `clock_behind_ms`: how far the client's clock is behind
-    ours, which is added to its `ts_ms`. A retry is the same event although it measures this anew.
+    ours, which is added to its `ts_ms`. A retry is the same event although it measures this anew. `counts`: of an
+    `Action`, by its type.
     Raises `InvalidInput`.
     """
-    field_errors = [] if any_time else _time_errors(event, now_ms - clock_behind_ms)
-    if event.context is not None and _is_deep(event.context):
-        field_errors.append(FieldError("$.context", f"nested more than {MAX_CONTEXT_DEPTH} levels deep"))
-    if isinstance(event, Impression):
-        field_errors += _repeated(event.items)
-    if field_errors:
-        raise InvalidInput(*field_errors)
+    check(event, now_ms=now_ms - clock_behind_ms, any_time=any_time)
 
     event_id = event.event_id
     event.event_id = UNSET
@@ -182,11 +188,13 @@ def accept(
     event.event_id = event_id = uuid7(now_ms, entropy) if event_id is UNSET else event_id
     event.ts_ms = ts_ms = now_ms if event.ts_ms is UNSET else event.ts_ms + clock_behind_ms
     payload = f'{{"v":{MESSAGE_VERSION},"received_ms":{now_ms},{_encoder.encode(event)[1:].decode()}'
+    if counts is not None:
+        payload = f'{payload[:-1]},"counts":{_encoder.encode(counts).decode()}}}'
     if "\\u0000" in payload and _has_nul(event.context):
         raise InvalidInput(FieldError("$.context", "the character U+0000 cannot be stored; leave it out"))
     return Record(
         event_id=event_id,
-        event_type=str(type(event).__struct_config__.tag),
+        event_type=event.event_type if isinstance(event, Action) else str(type(event).__struct_config__.tag),
         user_id=event.user_id,
         session_id=event.session_id,
         request_id=event.request_id,
@@ -196,6 +204,19 @@ def accept(
         topic=event.topic,
         traceparent=traceparent,
     )
+
+
+def check(event: AnyEvent, *, now_ms: int, any_time: bool = False) -> None:
+    """Raises `InvalidInput` for what a type can't say."""
+    field_errors = [] if any_time else _time_errors(event, now_ms)
+    if event.context is not None and _is_deep(event.context):
+        field_errors.append(FieldError("$.context", f"nested more than {MAX_CONTEXT_DEPTH} levels deep"))
+    if isinstance(event, Impression):
+        field_errors += _repeated(event.items)
+    if isinstance(event, ItemEvent) and event.currency is not None and event.value is None:
+        field_errors.append(FieldError("$.currency", "a currency needs a `value`"))
+    if field_errors:
+        raise InvalidInput(*field_errors)
 
 
 def uuid7(now_ms: int, entropy: bytes) -> str:

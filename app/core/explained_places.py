@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from app.core.boosts import Boosts
 from app.core.catalogue import Card
+from app.core.event_types import NO_OWN_TYPES, EventTypes
 from app.core.explanation import Explainer, by_rule, in_words, names_of
-from app.core.needs import CardsOf, Need
+from app.core.needs import CardsOf, CurrentEventTypes, Need
 from app.core.recommendation import RecommendedItem, ScoreParts
 
 MOST_EXPLAINED: Final = 200
@@ -40,10 +41,11 @@ def explain_places(
     found = [explainer.explain(item.item_id, item.source, item.score, factor(item.item_id)) for item in items]
     causes: Mapping[str, Card] = yield CardsOf({cause.item_id for one in found for cause in one.causes})
     titles = {item_id: card.title for item_id, card in causes.items()}
+    types: EventTypes = (yield CurrentEventTypes()) if causes else NO_OWN_TYPES
     for item, one in zip(items, found, strict=True):
         item.because = [cause.item_id for cause in one.causes]
         item.parts = ScoreParts(dict(zip(one.terms, rounded(list(one.terms.values())), strict=True)), one.factor)
-        item.why = in_words(one, titles, category)
+        item.why = in_words(one, titles, category, types)
 
 
 def explain_counted(

@@ -9,20 +9,32 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from app.core.content_index import ContentIndex
+from app.core.event_types import NO_OWN_TYPES, EventTypes
 from app.core.exploration import EXPLORE
 from app.core.item_index import ItemIndex
+from app.core.kinds import kind_name
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.profile import Profile
 from app.core.ranked import Ranked
 from app.core.ranking import Ranking
-from app.core.signals import Kind
 from app.core.slate import CATALOGUE, PINNED, POPULAR, REPEAT
 
 _CAUSES: Final = 3
 _REASONS: Final = 2
 # A second reason says little beside one that counts four times as much.
 _LEAST_SHARE: Final = 0.25
-DID: Final = {Kind.VIEW: "viewed", Kind.CLICK: "clicked", Kind.WATCH: "watched", Kind.PURCHASE: "bought"}
+_DID: Final[Mapping[str, str]] = {
+    "view": "viewed",
+    "click": "clicked",
+    "watch": "watched",
+    "purchase": "bought",
+    "cart": "put into the cart",
+    "like": "liked",
+    "rating": "rated",
+    "share": "shared",
+    "dislike": "disliked",
+    "hide": "hid",
+}
 _ALONE: Final = {
     EXPLORE: "New: it is shown to some users to find out how it is liked.",
     PINNED: "A rule puts it at this place.",
@@ -116,9 +128,11 @@ def _value(entries: NDArray[np.void], column: str, number: int | None) -> float:
     return found.item(0) if len(found) else 0.0
 
 
-def in_words(item: Explanation, titles: Mapping[str, str | None], category: str | None) -> str:
+def in_words(
+    item: Explanation, titles: Mapping[str, str | None], category: str | None, types: EventTypes = NO_OWN_TYPES
+) -> str:
     """One or two sentences. `titles` of the items that led here; an item without a title is named by its id."""
-    return _reason(item, titles, category) + by_rule(item.factor)
+    return _reason(item, titles, category, types) + by_rule(item.factor)
 
 
 def by_rule(factor: float) -> str:
@@ -126,7 +140,7 @@ def by_rule(factor: float) -> str:
     return "" if factor == 1.0 else f" A rule multiplies its score by {factor:g}."
 
 
-def _reason(item: Explanation, titles: Mapping[str, str | None], category: str | None) -> str:
+def _reason(item: Explanation, titles: Mapping[str, str | None], category: str | None, types: EventTypes) -> str:
     if item.source in _ALONE:
         return _ALONE[item.source]
     strongest = nlargest(_REASONS, [(term, name) for name, term in item.terms.items() if term > 0.0])
@@ -134,7 +148,7 @@ def _reason(item: Explanation, titles: Mapping[str, str | None], category: str |
     said: list[str] = []
     for _, name in strongest:
         if name in _GOES_WITH:
-            said.append(_goes_with(_GOES_WITH[name], item.causes, titles))
+            said.append(_goes_with(_GOES_WITH[name], item.causes, titles, types))
         else:
             said.append(_SAYS[name][0].upper() + _SAYS[name][1:])
     where = "" if category is None or item.source != POPULAR else f" in {category}"
@@ -144,15 +158,24 @@ def _reason(item: Explanation, titles: Mapping[str, str | None], category: str |
     return " ".join(found)
 
 
-def _goes_with(how: str, causes: Sequence[Cause], titles: Mapping[str, str | None]) -> str:
+def _goes_with(how: str, causes: Sequence[Cause], titles: Mapping[str, str | None], types: EventTypes) -> str:
     """The causes by what the user did with them, in the order of their weight."""
     by_kind: dict[int, list[str]] = {}
     for cause in causes:
         by_kind.setdefault(cause.kind, []).append(titles.get(cause.item_id) or cause.item_id)
     if not by_kind:
         return ""
-    did = "; ".join(f"{DID[Kind(kind)]}: {names_of(names)}" for kind, names in by_kind.items())
+    did = "; ".join(f"{_did(kind_name(kind, types))}: {names_of(names)}" for kind, names in by_kind.items())
     return f"{how} what this one {did}"
+
+
+def did_it(name: str) -> str:
+    """What the user did, as `liked it`, by the name of the event type."""
+    return "put it into the cart" if name == "cart" else f"{_did(name)} it"
+
+
+def _did(name: str) -> str:
+    return _DID.get(name) or f"had an event {name} with"
 
 
 def names_of(names: Sequence[str]) -> str:

@@ -10,19 +10,22 @@ from typing import Final
 
 import msgspec
 
-from app.core.history import NO_HISTORY, Entry, History, HistoryBuilder, decode_history, encode_history
+from app.core.entries import entry_of
+from app.core.history import NO_HISTORY, NO_PAIRS, Entry, History, HistoryBuilder, decode_history, encode_history
 from app.core.messages import (
+    CancelMessage,
     ClickMessage,
     ImpressionMessage,
     InteractionMessage,
     Message,
     PurchaseMessage,
+    ViewMessage,
     WatchMessage,
 )
 from app.core.model import MODEL, Model
 from app.core.pairing import PairTerms
 from app.core.saturation import counted
-from app.core.signals import Kind, decayed, forward_weight, signal
+from app.core.signals import Kind, decayed, forward_weight
 
 __all__ = [
     "NO_HISTORY",
@@ -118,8 +121,8 @@ def fold(
             for shown in message.items:
                 _delta(result.items, shown.item_id).impressions += 1
             continue
-        kind, weight = signal(message)
-        entry = Entry(message.item_id, message.ts_ms, kind, weight)
+        entry = entry_of(message)
+        weight = entry.weight
         delta = _delta(result.items, entry.item_id)
         _count(delta, message)
 
@@ -135,7 +138,9 @@ def fold(
             delta.add_popularity(model, entry.at_ms, cut, cut, 0.0)
             delta.add_popularity(model, counts.popular_ms, 0.0, 0.0, counts.popularity)
         delta.first_ms = min(delta.first_ms, entry.at_ms)
-        if weight > 0.0:
+        if isinstance(message, CancelMessage):
+            _take_back(result, delta, entry, message.cancels, builder, counts.share, model)
+        elif weight > 0.0:
             factor = counts.share * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
             delta.frequency += weight * factor
             delta.events += factor
@@ -143,7 +148,8 @@ def fold(
                 delta.repeat_weight += weight * factor
             is_new = not held and not builder.had(entry.item_id)
             delta.users += is_new
-            result.pairs.add(builder.entries, entry, message.event_id, counts.share, is_new=is_new)
+            if not entry.flags & NO_PAIRS:
+                result.pairs.add(builder.pairing(), entry, message.event_id, counts.share, met=is_new)
         builder.insert(entry, held)
 
     for user_id, builder in builders.items():
@@ -151,6 +157,27 @@ def fold(
         if history != histories.get(user_id, NO_HISTORY):
             result.histories[user_id] = history
     return result
+
+
+def _take_back(
+    result: Fold, delta: ItemDelta, entry: Entry, event_id: str, builder: HistoryBuilder, share: float, model: Model
+) -> None:
+    """Subtracts what an event counted beside its popularity. `entry`: of its cancellation; `event_id`: its own."""
+    weight = -entry.weight
+    if weight <= 0.0:
+        return
+    factor = share * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
+    delta.frequency -= weight * factor
+    delta.events -= factor
+    held = builder.held(entry.item_id)
+    others = [other for other in held if other.kind != entry.kind or other.at_ms != entry.at_ms]
+    if _is_repeat(others, entry, model.repeat_gap_ms):
+        delta.repeat_weight -= weight * factor
+    was_only = bool(held) and not others and not held[0].other_weight and not builder.had(entry.item_id)
+    delta.users -= was_only
+    if not entry.flags & NO_PAIRS:
+        cancelled = Entry(entry.item_id, entry.at_ms, entry.kind, weight)
+        result.pairs.add(builder.pairing(), cancelled, event_id, -share, met=-was_only)
 
 
 def _is_repeat(held: list[Entry], entry: Entry, gap_ms: int) -> bool:
@@ -165,7 +192,8 @@ def _delta(items: dict[str, ItemDelta], item_id: str) -> ItemDelta:
     return delta
 
 
-def _count(delta: ItemDelta, message: WatchMessage | InteractionMessage) -> None:
+def _count(delta: ItemDelta, message: WatchMessage | InteractionMessage | CancelMessage) -> None:
+    """Other types of events have no count of their own."""
     if isinstance(message, WatchMessage):
         delta.watches += 1
         delta.watch_ms += round(message.watch_time_sec * 1000)
@@ -173,5 +201,12 @@ def _count(delta: ItemDelta, message: WatchMessage | InteractionMessage) -> None
         delta.purchases += 1
     elif isinstance(message, ClickMessage):
         delta.clicks += 1
-    else:
+    elif isinstance(message, ViewMessage):
         delta.views += 1
+    elif isinstance(message, CancelMessage):
+        delta.watch_ms -= round(message.watch_time_sec * 1000)
+        if (column := _COLUMNS.get(message.cancelled_type)) is not None:
+            setattr(delta, column, getattr(delta, column) - 1)
+
+
+_COLUMNS: Final = {"watch": "watches", "purchase": "purchases", "click": "clicks", "view": "views"}

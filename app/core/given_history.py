@@ -1,23 +1,31 @@
 """The history of somebody whom the service does not know, as a request gives it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from app.core.events import Id, Millis
+from app.core.decoding import InvalidInput
+from app.core.entries import flags_of
+from app.core.event_types import EventCounts, EventTypes
+from app.core.events import Id, Millis, Rated
+from app.core.field_errors import FieldError
 from app.core.history import Entry, History, HistoryBuilder
 from app.core.model import Model
 from app.core.signals import CLICK_WEIGHT, PURCHASE_WEIGHT, VIEW_WEIGHT, WATCH_WEIGHT, Kind
 
 _SIGNALS: Final = {
-    "view": (Kind.VIEW, VIEW_WEIGHT),
-    "click": (Kind.CLICK, CLICK_WEIGHT),
-    "watch": (Kind.WATCH, WATCH_WEIGHT),
-    "purchase": (Kind.PURCHASE, PURCHASE_WEIGHT),
+    "view": EventCounts(Kind.VIEW, VIEW_WEIGHT),
+    "click": EventCounts(Kind.CLICK, CLICK_WEIGHT),
+    "watch": EventCounts(Kind.WATCH, WATCH_WEIGHT),
+    "purchase": EventCounts(Kind.PURCHASE, PURCHASE_WEIGHT),
 }
 # Items of one time share their weight, so those without a time are a second apart.
 _APART_MS: Final = 1_000
+
+PastType = Annotated[
+    str, Meta(description="`view`, `click`, `watch`, `purchase`, or another event type (`GET /event-types`).")
+]
 
 
 class PastEvent(Struct, forbid_unknown_fields=True):
@@ -26,17 +34,62 @@ class PastEvent(Struct, forbid_unknown_fields=True):
     """
 
     item_id: Id
-    event_type: Literal["view", "click", "watch", "purchase"] = "view"
+    event_type: PastType = "view"
     ts_ms: Annotated[Millis, Meta(description="milliseconds since 1970-01-01 UTC")] | None = None
+    rating: Rated | None = None
 
 
-def history_of_events(events: Sequence[PastEvent], *, now_ms: int, model: Model) -> History:
-    """`events`: the latest first. `model`: has the parameters that stored histories are made with."""
-    builder = HistoryBuilder(History(), model)
+def past_entries(events: Sequence[PastEvent], types: EventTypes, *, now_ms: int) -> list[Entry]:
+    """`events`: the latest first. Raises `InvalidInput` for types that are not there, and ratings that they lack."""
+    found, errors = [], []
     before_ms = now_ms
-    for event in events:
+    for place, event in enumerate(events):
         at_ms = before_ms - _APART_MS if event.ts_ms is None else min(event.ts_ms, now_ms)
         before_ms = at_ms
-        kind, weight = _SIGNALS[event.event_type]
-        builder.insert(Entry(event.item_id, at_ms, kind, weight), builder.held(event.item_id))
+        try:
+            counts = _counts(event, types)
+        except ValueError as error:
+            errors.append(FieldError(f"$.history[{place}].rating", str(error)))
+            continue
+        if counts is None:
+            errors.append(_unknown(place, event.event_type, types))
+            continue
+        found.append(Entry(event.item_id, at_ms, counts.kind, counts.weight, 0, flags_of(counts)))
+    if errors:
+        raise InvalidInput(*errors)
+    return found
+
+
+def unknown_types(body: Any, types: EventTypes) -> list[FieldError]:
+    """The types in the history of a request, as JSON, that are not there; the rest of it may be anything."""
+    history = body.get("history") if isinstance(body, dict) else None
+    names = [
+        (place, event.get("event_type"))
+        for place, event in enumerate(history if isinstance(history, list) else ())
+        if isinstance(event, dict)
+    ]
+    return [
+        _unknown(place, name, types)
+        for place, name in names
+        if isinstance(name, str) and name not in _SIGNALS and types.get(name) is None
+    ]
+
+
+def _unknown(place: int, name: str, types: EventTypes) -> FieldError:
+    known = ", ".join(map(repr, (*_SIGNALS, *types.names())))
+    return FieldError(f"$.history[{place}].event_type", f"Invalid value {name[:64]!r}; expected one of {known}")
+
+
+def history_of_entries(entries: Sequence[Entry], *, model: Model) -> History:
+    """`model`: has the parameters that stored histories are made with."""
+    builder = HistoryBuilder(History(), model)
+    for entry in entries:
+        builder.insert(entry, builder.held(entry.item_id))
     return builder.finish()
+
+
+def _counts(event: PastEvent, types: EventTypes) -> EventCounts | None:
+    if event.event_type in _SIGNALS:
+        return _SIGNALS[event.event_type]
+    own = types.get(event.event_type)
+    return None if own is None else own.counts(event.rating)

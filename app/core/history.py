@@ -6,7 +6,11 @@ would be dropped by every later state. What the other events of an item and kind
 history holds the item.
 
 Items beyond those 50 are kept as 32-bit hashes, so that a heavy user is not shown last year's films again. The union of
-the sets, cut to the 1,000 smallest hashes, is a join as well.
+the sets, cut to the 1,000 smallest hashes, is a join as well. Those whose offer the user has ended are kept in the same
+way beside them.
+
+A cancellation is inserted as an event of the same time and kind with the opposite weight. Whichever of the two comes
+first, the entry that is left weighs nothing, and `standing` leaves it out.
 """
 
 from bisect import bisect_left
@@ -25,10 +29,22 @@ MAX_ITEMS: Final = 50
 # 99 of 100 users of a dense movie log have fewer than 450 items. Beyond this some are forgotten: at most 5 KB
 # are stored per user.
 MAX_SEEN_HASHES: Final = 1_000
+MAX_ENDED_HASHES: Final = 1_000
+
+NO_PAIRS: Final = 1
+ENDS_OFFER: Final = 2
+CANCELS: Final = 4
+"""Bits of `Entry.flags`: it makes no pairs; the user is not offered the item again; its latest event is a
+cancellation.
+"""
+_CANCELLED: Final = 8
+"""And: there is a cancellation among its events."""
+_NOTHING: Final = 1e-9
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One thing a user did with an item. `kind`: a `signals.Kind`. `weight`: purchase 1; below 0: disliked.
+    """One thing a user did with an item. `kind`: a `signals.Kind`, or the number of an event type. `weight`: a purchase
+    is 1; below 0: disliked. `flags`: bits, see `NO_PAIRS` and those after it.
 
     `other_weight`: the weights of the user's other events of this item and kind, decayed to `at_ms` with the half-life
     of popularity. It is the integer 0 where there are none, which takes one byte of a stored history instead of nine.
@@ -39,17 +55,27 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     kind: int
     weight: float
     other_weight: int | float = 0
+    flags: int = 0
+
+    @property
+    def stands(self) -> bool:
+        """False when all of its events have been taken back."""
+        if self.flags < CANCELS:
+            return True
+        return not self.flags & CANCELS and abs(self.weight + self.other_weight) > _NOTHING
 
 
 class History(msgspec.Struct, array_like=True, frozen=True):
     """`seen_hashes` is empty until there are more items than entries can hold.
 
     Entries are newest first; equal times by item id, kind and weight, so the order is total.
-    `seen_hashes` (ascending) cover all items of the user so far, those in `entries` included.
+    `seen_hashes` (ascending) cover all items of the user so far, those in `entries` included. `ended_hashes`
+    (ascending): of items that are not in `entries` any more, and that the user is not offered again.
     """
 
     entries: tuple[Entry, ...] = ()
     seen_hashes: tuple[int, ...] = ()
+    ended_hashes: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -58,12 +84,13 @@ class History(msgspec.Struct, array_like=True, frozen=True):
 NO_HISTORY: Final = History()
 
 _item_id: Final = attrgetter("item_id")
+_flags: Final = attrgetter("flags")
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(History)
 
 
 def encode_history(history: History) -> bytes:
-    """A history as it is stored and cached: MessagePack, some 31 bytes an entry and 5 a hash."""
+    """A history as it is stored and cached: MessagePack, some 32 bytes an entry and 5 a hash."""
     return _encoder.encode(history)
 
 
@@ -77,6 +104,14 @@ def seen_hash(item_id: str) -> int:
     return crc32(item_id.encode())
 
 
+def standing(history: History) -> History:
+    """The history without what was taken back."""
+    if all(entry.flags < CANCELS for entry in history.entries):
+        return history
+    entries = tuple(entry for entry in history.entries if entry.stands)
+    return History(entries, history.seen_hashes, history.ended_hashes)
+
+
 class HistoryBuilder:
     """A history that is being changed; `entries` are in a history's order."""
 
@@ -84,12 +119,15 @@ class HistoryBuilder:
         self._model = model
         self._before = history
         self._seen_hashes: set[int] | None = set(history.seen_hashes) if history.seen_hashes else None
+        self._ended_hashes: set[int] = set(history.ended_hashes)
+        self._flagged = any(map(_flags, history.entries))
         self.entries = list(history.entries)
 
     def finish(self) -> History:
         """The resulting history; the original object if nothing changed."""
         seen_hashes = () if self._seen_hashes is None else tuple(sorted(self._seen_hashes)[:MAX_SEEN_HASHES])
-        result = History(tuple(self.entries), seen_hashes)
+        ended_hashes = tuple(sorted(self._ended_hashes)[:MAX_ENDED_HASHES]) if self._ended_hashes else ()
+        result = History(tuple(self.entries), seen_hashes, ended_hashes)
         return self._before if result == self._before else result
 
     def had(self, item_id: str) -> bool:
@@ -100,12 +138,21 @@ class HistoryBuilder:
         """The entries of the item, newest first."""
         return list(compress(self.entries, map(item_id.__eq__, map(_item_id, self.entries))))
 
+    def pairing(self) -> list[Entry]:
+        """The entries that make pairs, newest first."""
+        if not self._flagged:
+            return self.entries
+        return [entry for entry in self.entries if not entry.flags & NO_PAIRS and entry.stands]
+
     def insert(self, entry: Entry, held: Iterable[Entry]) -> None:
         """`held`: the entries of its item."""
         entries = self.entries
         item_id, kind = entry.item_id, entry.kind
         if self._seen_hashes is not None:
             self._seen_hashes.add(seen_hash(item_id))
+        self._flagged = self._flagged or entry.flags > 0
+        if entry.flags & CANCELS:
+            self._ended_hashes.discard(seen_hash(item_id))
         for other in held:
             if other.kind == kind:
                 del entries[bisect_left(entries, _order(other), key=_order)]
@@ -133,6 +180,8 @@ class HistoryBuilder:
             end += 1
         if self._seen_hashes is None and len(newest_first) > MAX_ITEMS:
             self._seen_hashes = set(map(seen_hash, newest_first))
+        ended = [entry for entry in entries[end:] if entry.flags & ENDS_OFFER and entry.stands]
+        self._ended_hashes.update(seen_hash(entry.item_id) for entry in ended)
         del entries[end:]
 
 
@@ -141,12 +190,14 @@ def _joined(one: Entry, other: Entry, half_life_ms: int) -> Entry:
     latest, earlier = (one, other) if _order(one) <= _order(other) else (other, one)
     decay = exp2((earlier.at_ms - latest.at_ms) / half_life_ms)
     other_weight = latest.other_weight + (earlier.weight + earlier.other_weight) * decay
-    return Entry(latest.item_id, latest.at_ms, latest.kind, latest.weight, other_weight)
+    flags = latest.flags | _CANCELLED if (latest.flags | earlier.flags) >= CANCELS else latest.flags
+    return Entry(latest.item_id, latest.at_ms, latest.kind, latest.weight, other_weight, flags)
 
 
 def _place(entry: Entry) -> tuple[int, str]:
     return entry.at_ms, entry.item_id
 
 
-def _order(entry: Entry) -> tuple[int, str, int, float]:
-    return -entry.at_ms, entry.item_id, -entry.kind, -entry.weight
+def _order(entry: Entry) -> tuple[int, str, int, int, float]:
+    """Of one time, what a cancellation takes back comes before it."""
+    return -entry.at_ms, entry.item_id, -entry.kind, entry.flags & CANCELS, -entry.weight

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.core.decoding import InvalidInput, decode
+from app.core.event_types import FIXED, EventCounts
 from app.core.events import (
     MAX_AHEAD_MS,
     MAX_IMPRESSION_ITEMS,
@@ -68,28 +69,49 @@ class PurchaseMessage(_Message, tag="purchase"):
     item_id: Id
 
 
-InteractionMessage = ViewMessage | ClickMessage | PurchaseMessage
-Message = WatchMessage | ImpressionMessage | ViewMessage | ClickMessage | PurchaseMessage
+class ActionMessage(_Message, tag=False):
+    """An event of a type that says itself how it counts: as the type was when the event was accepted."""
+
+    event_type: str
+    item_id: Id
+    counts: EventCounts
 
 
-class _Version(Struct):
+class CancelMessage(_Message, tag="cancel"):
+    """Takes back the event `cancels`, of this type and time, as it counted. `watch_time_sec`: of a watch."""
+
+    item_id: Id
+    cancels: EventId
+    cancelled_type: str
+    cancelled_ms: Millis
+    counts: EventCounts
+    watch_time_sec: Seconds = 0.0
+
+
+InteractionMessage = ViewMessage | ClickMessage | PurchaseMessage | ActionMessage
+FixedMessage = WatchMessage | ImpressionMessage | ViewMessage | ClickMessage | PurchaseMessage | CancelMessage
+Message = FixedMessage | ActionMessage
+
+
+class _Head(Struct):
     v: int
+    event_type: str | None = None
 
 
-_message_decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(Message)
-_version_decoder: Final = msgspec.json.Decoder(_Version)
+_fixed_decoder: Final[msgspec.json.Decoder[FixedMessage]] = msgspec.json.Decoder(FixedMessage)
+_action_decoder: Final = msgspec.json.Decoder(ActionMessage)
+_head_decoder: Final = msgspec.json.Decoder(_Head)
+_NO_ACTION: Final = frozenset((*FIXED, None))
 
 
 def decode_message(value: bytes | None) -> Message:
     """Decodes a Kafka message's value. Raises `InvalidInput` with the reason why it cannot be counted."""
     if value is None:
         raise InvalidInput(FieldError("$", "empty message (a tombstone); events are never deleted through Kafka"))
-    version = decode(_version_decoder, value).v
-    if version != MESSAGE_VERSION:
-        raise InvalidInput(
-            FieldError("$.v", f"message version {version}; this release reads version {MESSAGE_VERSION}")
-        )
-    return decode(_message_decoder, value)
+    head = decode(_head_decoder, value)
+    if head.v != MESSAGE_VERSION:
+        raise InvalidInput(FieldError("$.v", f"message version {head.v}; this release reads version {MESSAGE_VERSION}"))
+    return decode(_fixed_decoder, value) if head.event_type in _NO_ACTION else decode(_action_decoder, value)
 
 
 def check_times(message: Message, dated_ms: int) -> None:
@@ -100,5 +122,7 @@ def check_times(message: Message, dated_ms: int) -> None:
     """
     if message.ts_ms > message.received_ms + MAX_AHEAD_MS:
         raise InvalidInput(FieldError("$.ts_ms", "more than 5 minutes after `received_ms`"))
+    if isinstance(message, CancelMessage) and message.cancelled_ms > message.received_ms + MAX_AHEAD_MS:
+        raise InvalidInput(FieldError("$.cancelled_ms", "more than 5 minutes after `received_ms`"))
     if 0 <= dated_ms < message.received_ms - MAX_CLOCK_AHEAD_MS:
         raise InvalidInput(FieldError("$.received_ms", "more than a day after the time of the Kafka message"))

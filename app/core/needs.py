@@ -83,6 +83,10 @@ class CurrentRules(Struct, frozen=True):
     """Is sent the `Rules`."""
 
 
+class CurrentEventTypes(Struct, frozen=True):
+    """Is sent the `EventTypes`."""
+
+
 class CardsOf(Struct, frozen=True):
     """Is sent a mapping with a `Card` for each of the items: `UNKNOWN` or `NEVER_SERVED` for what is not in
     the catalogue."""
@@ -129,6 +133,7 @@ Need: TypeAlias = (
     | BoughtWith
     | PopularIn
     | CurrentRules
+    | CurrentEventTypes
     | CardsOf
     | FallbackOf
     | CatalogueAfter

@@ -109,7 +109,9 @@ def neighbours_of(seed: ItemSums, pairs: PairSums, *, now_ms: int, model: Model 
         return NO_NEIGHBOURS
     similarities = similarity(pairs, seed, now_ms, model)
     best = _best(similarities, model.neighbours)
-    lasting = pairs.met[best] / np.sqrt((seed.users + _LASTING_SEED) * (pairs.users[best] + _LASTING_CANDIDATE))
+    # What was taken back may have met fewer others than it did when it was counted.
+    met = np.maximum(pairs.met[best], 0.0)
+    lasting = met / np.sqrt((seed.users + _LASTING_SEED) * (pairs.users[best] + _LASTING_CANDIDATE))
     events = seed.events * factor
     following = pairs.follows / seed.frequency * (events / (events + _FOLLOWING_EVIDENCE))
     then = _best(following, model.followers)

@@ -9,16 +9,16 @@ stored (4), and the entry as MessagePack. A log is any number of records.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from app.core.history import Entry, History, HistoryBuilder
-from app.core.messages import ClickMessage, PurchaseMessage, ViewMessage, WatchMessage
+from app.core import entries
+from app.core.history import CANCELS, Entry, History, HistoryBuilder
+from app.core.messages import ImpressionMessage, decode_message
 from app.core.model import Model
-from app.core.signals import signal
 
 KEY_BYTES: Final = 8
 MAX_LOG_BYTES: Final = 8 * 1024
@@ -39,9 +39,6 @@ class OwnWrite(Struct, frozen=True):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Entry)
-_message_decoder: Final[msgspec.json.Decoder[WatchMessage | ViewMessage | ClickMessage | PurchaseMessage]] = (
-    msgspec.json.Decoder(WatchMessage | ViewMessage | ClickMessage | PurchaseMessage)
-)
 
 
 def key_of(event_id: str) -> bytes:
@@ -54,9 +51,9 @@ def keys_of(event_ids: Iterable[str]) -> bytes:
 
 def entry_of(payload: str) -> Entry:
     """The history entry that the consumer makes of this message, which is not an impression."""
-    message = _message_decoder.decode(payload)
-    kind, weight = signal(message)
-    return Entry(message.item_id, message.ts_ms, kind, weight)
+    message = decode_message(payload.encode())
+    assert not isinstance(message, ImpressionMessage)
+    return entries.entry_of(message)
 
 
 def encode(write: OwnWrite) -> bytes:
@@ -85,16 +82,11 @@ def decode(log: bytes, *, erasures: int = 0) -> list[OwnWrite]:
 
 def uncounted(history: History, writes: Collection[OwnWrite]) -> list[OwnWrite]:
     """Those that the history does not hold and would hold."""
-    entries = history.entries
     items = {write.entry.item_id for write in writes}
-    held = {(entry.item_id, entry.kind): entry.at_ms for entry in entries if entry.item_id in items}
+    held = {(entry.item_id, entry.kind): entry for entry in history.entries if entry.item_id in items}
     # A history with hashes has dropped what was older than its last entry.
-    oldest = entries[-1].at_ms if history.seen_hashes and entries else -1
-    return [
-        write
-        for write in writes
-        if write.entry.at_ms > held.get((write.entry.item_id, write.entry.kind), -1) and write.entry.at_ms >= oldest
-    ]
+    oldest = history.entries[-1].at_ms if history.seen_hashes and history.entries else -1
+    return [write for write in writes if write.entry.at_ms >= oldest and _adds(write.entry, held)]
 
 
 def laid_over(history: History, writes: Collection[OwnWrite], counted: Model) -> History:
@@ -106,6 +98,16 @@ def laid_over(history: History, writes: Collection[OwnWrite], counted: Model) ->
     for write in left:
         builder.insert(write.entry, builder.held(write.entry.item_id))
     return builder.finish()
+
+
+def _adds(entry: Entry, held: Mapping[tuple[str, int], Entry]) -> bool:
+    """Whether an own write adds something to what is held of its item and kind. A cancellation has the time of what it
+    takes back.
+    """
+    counted = held.get((entry.item_id, entry.kind))
+    if counted is None or entry.at_ms > counted.at_ms:
+        return True
+    return bool(entry.flags & CANCELS) and entry.at_ms == counted.at_ms and counted.flags < CANCELS
 
 
 def _at_ms(write: OwnWrite) -> int:

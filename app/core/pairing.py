@@ -66,13 +66,13 @@ class FoldedPairs(Struct, frozen=True):
 
 class _Near(NamedTuple):
     """An event and the number of entries that are near to it on one side: those that are not `newer`, or those that
-    are. `share`: that of the event's weight which counts. `is_new`: the user never had its item. `id_hash`: of the
-    event's id, 0 without thinning.
+    are. `share`: that of the event's weight which counts. `met`: by how much the users who had its item are more.
+    `id_hash`: of the event's id, 0 without thinning.
     """
 
     event: Entry
     share: float
-    is_new: bool
+    met: int
     newer: bool
     entries: int
     id_hash: int
@@ -94,8 +94,10 @@ class PairTerms:
         self._entries: list[Entry] = []
         """Those near to the first of `_near`, then those near to the second, …; the nearest ones first."""
 
-    def add(self, entries: list[Entry], event: Entry, event_id: str, share: float, *, is_new: bool) -> None:
-        """`entries`: those of the user, newest first."""
+    def add(self, entries: list[Entry], event: Entry, event_id: str, share: float, *, met: int) -> None:
+        """`entries`: those of the user that make pairs, newest first. `share`: below 0 takes back. `met`: 1 for a user
+        who never had the item, -1 for one who does not have it after all.
+        """
         id_hash = crc32(event_id.encode()) if self._thinned else 0
         window, item_id, at_ms = self._model.pair_window, event.item_id, event.at_ms
         newest: dict[str, Entry] = {}
@@ -105,17 +107,17 @@ class PairTerms:
         if older and older[0].at_ms > at_ms:
             begin = bisect_left(older, -at_ms, key=_newest_first)
             newer, older = older[max(0, begin - window) : begin], older[begin:]
-            self._near.append(_Near(event, share, is_new, True, len(newer), id_hash))
+            self._near.append(_Near(event, share, met, True, len(newer), id_hash))
             self._entries += reversed(newer)
         older = older[:window]
         if older:
-            self._near.append(_Near(event, share, is_new, False, len(older), id_hash))
+            self._near.append(_Near(event, share, met, False, len(older), id_hash))
             self._entries += older
 
     def sums(self) -> FoldedPairs:
         if not self._near:
             return FoldedPairs([], np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 4)))
-        events, shares, is_new, newer, counts, id_hashes = zip(*self._near, strict=True)
+        events, shares, met, newer, counts, id_hashes = zip(*self._near, strict=True)
         ids = sorted(set(map(_item_id, chain(self._entries, events))))
         numbers = {item_id: number for number, item_id in enumerate(ids)}
         model = self._model
@@ -124,7 +126,7 @@ class PairTerms:
             *_columns(self._entries, numbers),
             *_columns(events, numbers),
             np.array(shares),
-            np.array(is_new, np.float64),
+            np.array(met, np.float64),
             np.array(newer),
             np.array(id_hashes, np.uint64),
             np.array([crc32(item_id.encode()) for item_id in ids] if self._thinned else [], np.uint64),
@@ -148,7 +150,7 @@ def _added_up(
     at_ms: NDArray[np.int64],
     weights: NDArray[np.float64],
     shares: NDArray[np.float64],
-    is_new: NDArray[np.float64],
+    met: NDArray[np.float64],
     is_newer: NDArray[np.bool_],
     id_hashes: NDArray[np.uint64],
     item_hashes: NDArray[np.uint64],
@@ -191,7 +193,7 @@ def _added_up(
             is_forth = (item < near[row]) == is_newer[event]
             pairs[term] = min(item, near[row]) * ids + max(item, near[row])
             terms[term, WEIGHT] = decay / (1.0 + distance / pair_distance) * np.sqrt(weight * near_weight[row])
-            terms[term, MET] = times * is_new[event]
+            terms[term, MET] = times * met[event]
             terms[term, FORTH] = follows if is_forth else 0.0
             terms[term, BACK] = 0.0 if is_forth else follows
             term += 1

@@ -42,7 +42,11 @@ def _latest(history: History, half_life_ms: int) -> dict[str, Entry]:
             stronger = entry.weight if 0.0 <= held.weight < entry.weight else held.weight
             others = decayed(entry.weight + entry.other_weight, held.at_ms - entry.at_ms, half_life_ms)
             found[item_id] = Entry(
-                item_id, held.at_ms, max(entry.kind, held.kind), stronger, held.other_weight + others
+                item_id,
+                held.at_ms,
+                entry.kind if entry.weight > held.weight else held.kind,
+                stronger,
+                held.other_weight + others,
             )
     return found
 

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
+from app.core.event_types import NAME_PATTERN, READY
 from app.core.field_errors import field_error_of
 
-EventType = Literal["view", "click", "purchase", "watch", "impression", "none"]
+_FIXED: Final = ("view", "click", "purchase", "watch", "impression", "none")
 # Names of properties, a dot between those of objects inside of each other: `film.id`.
 _Path = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -20,14 +21,15 @@ _SPACES: Final = re.compile(r"[\s_-]+")
 
 
 class SegmentRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What becomes of an event of a name. `none`: nothing, it is counted as unmapped.
+    """What becomes of an event of a name. `event_type`: one of the service, or one that was made with `PUT
+    /event-types/{name}`. `none`: nothing, it is counted as unmapped.
 
     `item_id`: the property with the item's id; by default the first of `ITEM_ID_NAMES` that is there. `items`: the
     property with the list of items. Without such a list the properties themselves are the only item.
     `watch_time_sec`: the property with the seconds of a watch.
     """
 
-    event_type: EventType
+    event_type: str
     item_id: _Path | None = None
     items: _Path = "products"
     watch_time_sec: _Path = "watch_time_sec"
@@ -43,16 +45,17 @@ class NamedRule(Struct, frozen=True):
 Rules = Mapping[str, SegmentRule]
 """By folded name."""
 
-# The service has no event for a cart; a click is its sign of interest between a view and a purchase. The names with the
-# verb first are those of the specification's first version.
-_BUILT_IN: Final[Mapping[str, EventType]] = {
+# The names with the verb first are those of the specification's first version.
+_BUILT_IN: Final[Mapping[str, str]] = {
     "Product Viewed": "view",
     "Viewed Product": "view",
     "Product Clicked": "click",
     "Clicked Product": "click",
-    "Product Added": "click",
-    "Added Product": "click",
-    "Product Added to Wishlist": "click",
+    "Product Added": "cart",
+    "Added Product": "cart",
+    "Product Added to Wishlist": "like",
+    "Product Shared": "share",
+    "Product Reviewed": "rating",
     "Order Completed": "purchase",
     "Completed Order": "purchase",
     "Product List Viewed": "impression",
@@ -99,4 +102,9 @@ def parse(text: str) -> tuple[NamedRule, ...]:
 
 
 def _rule(entry: Any) -> SegmentRule:
-    return msgspec.convert({"event_type": entry} if isinstance(entry, str) else entry, SegmentRule)
+    rule = msgspec.convert({"event_type": entry} if isinstance(entry, str) else entry, SegmentRule)
+    if rule.event_type not in _FIXED and re.match(NAME_PATTERN, rule.event_type) is None:
+        known = ", ".join(map(repr, (*_FIXED, *READY)))
+        message = f"Invalid value {rule.event_type[:64]!r}; expected one of {known}, or an event type of your own"
+        raise msgspec.ValidationError(f"{message} - at `$.event_type`")
+    return rule

@@ -17,7 +17,7 @@ from app.core.explained_places import MOST_EXPLAINED, explain_places, rounded
 from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.filter_index import Matches
-from app.core.history import History
+from app.core.history import ENDS_OFFER, History
 from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
@@ -77,7 +77,8 @@ def for_user(
     """`request.k` items for the user, or as many as may be served.
 
     `weights`, or the `version` of a model: what ranks instead of the weights that serve. With `seen`, a set of
-    `signals.Kind`, the user's items that the user did one of these things with are left out.
+    `signals.Kind`, the user's items that the user did one of these things with are left out. Items whose offer the user
+    has ended are always left out.
     """
     now_ms, category = request.now_ms, request.category
     profile = Profile(history, model, counted=table.model)
@@ -91,9 +92,11 @@ def for_user(
         matches = yield MatchesOf(request.filter, request)
     rules = given.rules
     factors = rules.boosted_items(now_ms, category) if rules else {}
-    never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0])
+    ended = [entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER]
+    never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0], ended)
     shown = request.shown or frozenset()
-    hashes = shown.union(history.seen_hashes if seen is None else ())
+    left_out = shown.union(history.ended_hashes)
+    hashes = left_out.union(history.seen_hashes if seen is None else ())
     taken = {entry.item_id for entry in history.entries if seen is None or entry.kind in seen}
     beside = given.popular.numbers if only is None else only.astype(np.int32).tobytes()
     candidates = Candidates(
@@ -111,13 +114,14 @@ def for_user(
     without = table.index.numbers(never if seen is None else never | taken)
     if matches is not None:
         without += candidates.numbers[np.isin(candidates.numbers, matches.rejected)].tolist()
-    if shown:
-        without += candidates.numbers[np.isin(table.hashes[candidates.numbers], np.fromiter(shown, np.uint32))].tolist()
+    if left_out:
+        hashes_left_out = np.fromiter(left_out, np.uint32)
+        without += candidates.numbers[np.isin(table.hashes[candidates.numbers], hashes_left_out)].tolist()
     ranked = ranking.ranked(
         factors,
         without,
         request.repeats,
-        Exclusions((), shown) if request.repeats == "allow" else Exclusions(taken, hashes),
+        Exclusions((), left_out) if request.repeats == "allow" else Exclusions(taken, hashes),
         only,
     )
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}

@@ -11,7 +11,7 @@ from enum import IntEnum
 from math import exp2
 from typing import Final
 
-from app.core.messages import ClickMessage, InteractionMessage, PurchaseMessage, WatchMessage
+from app.core.messages import ActionMessage, ClickMessage, InteractionMessage, PurchaseMessage, WatchMessage
 
 HOUR_MS: Final = 3600 * 1000
 DAY_MS: Final = 24 * HOUR_MS
@@ -43,7 +43,9 @@ ABANDONED_PERCENT: Final = 10.0
 
 
 class Kind(IntEnum):
-    """What a user did with an item, from the weakest sign of interest to the strongest."""
+    """What a user did with an item, from the weakest sign of interest to the strongest. Other types of events have the
+    numbers above these.
+    """
 
     VIEW = 0
     CLICK = 1
@@ -77,8 +79,10 @@ def watch_weight(seconds: float, percent: float | None, ended: bool | None) -> f
     return WATCH_WEIGHT * seconds / (seconds + WATCH_HALF_SEC)
 
 
-def signal(message: WatchMessage | InteractionMessage) -> tuple[Kind, float]:
+def signal(message: WatchMessage | InteractionMessage) -> tuple[int, float]:
     """The kind of an event and its weight for the item; a purchase weighs 1."""
+    if isinstance(message, ActionMessage):
+        return message.counts.kind, message.counts.weight
     if isinstance(message, WatchMessage):
         return Kind.WATCH, watch_weight(message.watch_time_sec, message.percent_watched, message.ended)
     if isinstance(message, PurchaseMessage):

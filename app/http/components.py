@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import NODEFAULT, inspect
 
-_REF: Final = "#/components/schemas/{name}"
+REF: Final = "#/components/schemas/{name}"
 _FORMATS: Final = {"integer": "int64", "number": "double"}
 
 Schema = dict[str, Any]
@@ -23,7 +23,7 @@ Schema = dict[str, Any]
 def component_schemas(taken: Sequence[Any], answered: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
     """A schema for each type that is taken and then for each that is answered, and the components they refer to."""
     kinds = [*taken, *answered]
-    schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    schemas, components = msgspec.json.schema_components(kinds, ref_template=REF)
     for schema in (*schemas, *components.values()):
         _complete(schema)
     taken_structs = _structs(taken)
@@ -37,7 +37,7 @@ def component_schemas(taken: Sequence[Any], answered: Sequence[Any]) -> tuple[li
 
 def fields(kind: type[msgspec.Struct]) -> tuple[dict[str, Schema], list[str]]:
     """The schemas of a struct's fields, and the names of those that are required."""
-    _, components = msgspec.json.schema_components([kind], ref_template=_REF)
+    _, components = msgspec.json.schema_components([kind], ref_template=REF)
     schema = components[kind.__name__]
     _complete(schema)
     return schema["properties"], schema["required"]

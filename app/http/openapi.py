@@ -98,10 +98,11 @@ def document(
     calls = [(handler, found) for handler in handlers if (found := call_of(handler)) is not None and found.documented]
     calls.sort(key=lambda entry: list(_TAGS).index(entry[1].tag))
     taken = [item.body for _, item in calls if item.body is not None]
+    parts = [kind for _, item in calls for kind in item.parts]
     answered = [kind for _, item in calls for kind in item.answers.values() if not isinstance(kind, str | None)]
     answered.append(Problem)
-    refs, components = component_schemas(taken, answered)
-    refs_by_kind = dict(zip(map(id, (*taken, *answered)), refs, strict=True))
+    refs, components = component_schemas([*taken, *parts], answered)
+    refs_by_kind = dict(zip(map(id, (*taken, *parts, *answered)), refs, strict=True))
     for kind, example in examples.items():
         if kind.__name__ in components:
             components[kind.__name__]["examples"] = [example]

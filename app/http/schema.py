@@ -12,12 +12,13 @@ from typing import Any, Final, TypeVar, get_origin, get_type_hints
 import msgspec
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError, field_error_of
 from app.core.keys import Scope as KeyScope
 from app.http import percent
+from app.http.components import REF
 from app.http.problems import Problem
 
 _OPT: Final = "call"
@@ -26,7 +27,7 @@ _Q = TypeVar("_Q", bound=Struct)
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One call's input and answers.
+    """One call's input and answers. `parts`: types that the body is made of by name (`one_of`).
 
     `needs`: the scope of the API key, None for a call without a key. `query` and `body`: types. `answers`: by status a
     type, None for no body, or a media type when the body is not JSON. `headers`: OpenAPI parameters. `tag` groups the
@@ -38,6 +39,7 @@ class Call(Struct, frozen=True, kw_only=True):
     tag: str
     query: type[Struct] | None = None
     body: Any = None
+    parts: Sequence[Any] = ()
     headers: Sequence[Mapping[str, Any]] = ()
     documented: bool = True
 
@@ -50,6 +52,14 @@ def call(**described: Any) -> dict[str, Any]:
 def call_of(handler: BaseRouteHandler) -> Call | None:
     found: Call | None = handler.opt.get(_OPT)
     return found
+
+
+def one_of(kinds: Sequence[type[Struct]], *, needs: str) -> Meta:
+    """Describes a value that is one of these structs, which the field `needs` tells apart. msgspec has no union of
+    tagged structs and another one.
+    """
+    refs = [{"$ref": REF.format(name=kind.__name__)} for kind in kinds]
+    return Meta(extra_json_schema={"anyOf": refs, "required": [needs]})
 
 
 def problems(*statuses: int) -> dict[int, Any]:

@@ -1,7 +1,7 @@
 """Maps a file's columns to event fields: guessed from usual names, overridden by the options."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -9,8 +9,8 @@ from app.errors import UserError
 from app.importing.filters import Condition
 from app.importing.values import ALTERNATIVES
 
-EventType = Literal["view", "click", "purchase", "watch", "impression"]
-EVENT_TYPES: Final[tuple[EventType, ...]] = ("view", "click", "purchase", "watch", "impression")
+EventType = Literal["view", "click", "purchase", "watch", "impression", "cart", "like", "dislike", "share", "hide"]
+EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 IGNORE: Final = "ignore"
 
 # The usual names of each field's column, compared without case, spaces, dashes and underscores. `events` is a list of

@@ -7,7 +7,9 @@ from typing import Final
 import msgspec
 
 from app.core import events
-from app.core.events import AnyEvent, Click, Impression, Purchase, Record, ShownItem, View, Watch
+from app.core.event_types import READY
+from app.core.events import Action, Click, DirectEvent, Impression, Purchase, Record, ShownItem, View, Watch
+from app.importing.mapping import EVENT_TYPES
 from app.importing.rows import Row
 
 REMEMBERED_ROWS: Final = 100_000
@@ -65,7 +67,9 @@ def to_record(row: Row, event_id: str, *, now_ms: int, shift_ms: int = 0) -> Rec
     event = _EVENTS[row.event_type](row)
     event.event_id = event_id
     event.ts_ms = row.ts_ms + shift_ms
-    return events.accept(event, now_ms=now_ms, entropy=b"", any_time=True)
+    ready = READY.get(row.event_type)
+    counts = None if ready is None else ready.counts(None)
+    return events.accept(event, counts=counts, now_ms=now_ms, entropy=b"", any_time=True)
 
 
 def _watch(row: Row) -> Watch:
@@ -88,7 +92,12 @@ def _impression(row: Row) -> Impression:
     )
 
 
-_EVENTS: Final[dict[str, Callable[[Row], AnyEvent]]] = {
+def _action(row: Row) -> Action:
+    return Action(user_id=row.user_id, session_id=row.session_id, item_id=row.item_id, event_type=row.event_type)
+
+
+_EVENTS: Final[dict[str, Callable[[Row], DirectEvent]]] = {
+    **dict.fromkeys(EVENT_TYPES, _action),
     "watch": _watch,
     "impression": _impression,
     "view": lambda row: View(user_id=row.user_id, session_id=row.session_id, item_id=row.item_id),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import UNSET, Struct, UnsetType
 
 from app.core.decoding import InvalidInput
-from app.core.events import MAX_AHEAD_MS, AnyEvent, Click, Id, Purchase, View, Watch
+from app.core.events import MAX_AHEAD_MS, Click, DirectEvent, Id, Purchase, View, Watch
 from app.core.field_errors import FieldError
 from app.core.given_history import PastEvent
 from app.core.gorse_types import GorseEventType, GorseTypes
@@ -27,12 +27,16 @@ class GorseFeedback(Struct, rename="pascal", kw_only=True):
     timestamp: _Time = None
 
 
-_SINGLE: Final[Mapping[GorseEventType, Callable[..., AnyEvent]]] = {"view": View, "click": Click, "purchase": Purchase}
+_SINGLE: Final[Mapping[GorseEventType, Callable[..., DirectEvent]]] = {
+    "view": View,
+    "click": Click,
+    "purchase": Purchase,
+}
 
 
-def events_of(feedback: Sequence[GorseFeedback], types: GorseTypes, *, now_ms: int) -> list[AnyEvent]:
+def events_of(feedback: Sequence[GorseFeedback], types: GorseTypes, *, now_ms: int) -> list[DirectEvent]:
     """An event each, but for those of types that become none. Raises `InvalidInput` that names all that is wrong."""
-    found: list[AnyEvent] = []
+    found: list[DirectEvent] = []
     errors: list[FieldError] = []
     for index, entry in enumerate(feedback):
         try:
@@ -95,7 +99,7 @@ def _kind(entry: GorseFeedback, types: GorseTypes, path: str) -> GorseEventType:
     return kind
 
 
-def _event(entry: GorseFeedback, kind: GorseEventType, ts_ms: int | UnsetType, path: str) -> AnyEvent:
+def _event(entry: GorseFeedback, kind: GorseEventType, ts_ms: int | UnsetType, path: str) -> DirectEvent:
     envelope: dict[str, Any] = {
         "event_id": _event_id(entry),
         "user_id": entry.user_id,

@@ -16,8 +16,9 @@ from app.core.decoding import InvalidInput, decode
 from app.core.events import (
     MAX_EVENT_BYTES,
     MAX_IMPRESSION_ITEMS,
-    AnyEvent,
+    Action,
     Click,
+    DirectEvent,
     Id,
     Impression,
     Purchase,
@@ -28,6 +29,7 @@ from app.core.events import (
 )
 from app.core.field_errors import FieldError, field_error_of
 from app.core.segment_rules import ITEM_ID_NAMES, Rules, SegmentRule, fold
+from app.ingest.segment_numbers import numbers_of
 
 MessageType = Literal["track", "identify", "page", "screen", "alias", "group"]
 _Text = str | int | None
@@ -60,7 +62,7 @@ class Mapped(Struct, kw_only=True):
     message_type: MessageType | Literal["unknown"] = "unknown"
     name: str = ""
     known: bool = False
-    events: Sequence[AnyEvent] = ()
+    events: Sequence[DirectEvent] = ()
     errors: Sequence[FieldError] = ()
     clock_behind_ms: int = 0
 
@@ -106,7 +108,7 @@ def _name(kind: MessageType, message: SegmentMessage) -> str:
     return ""
 
 
-def _events(message: SegmentMessage, name: str, rule: SegmentRule, errors: list[FieldError]) -> Iterator[AnyEvent]:
+def _events(message: SegmentMessage, name: str, rule: SegmentRule, errors: list[FieldError]) -> Iterator[DirectEvent]:
     """The events; what is wrong with one product goes to `errors`, and the others are events nevertheless."""
     properties = message.properties or {}
     user, session = _who(message, properties)
@@ -146,10 +148,12 @@ def _events(message: SegmentMessage, name: str, rule: SegmentRule, errors: list[
             except InvalidInput as error:
                 errors += error.field_errors
         else:
-            yield _SINGLE[rule.event_type](item_id=item_id, **envelope(place))
+            about = {"item_id": item_id, **numbers_of(item, properties), **envelope(place)}
+            kind = _SINGLE.get(rule.event_type)
+            yield Action(event_type=rule.event_type, **about) if kind is None else kind(**about)
 
 
-_SINGLE: Final[Mapping[str, Callable[..., AnyEvent]]] = {"view": View, "click": Click, "purchase": Purchase}
+_SINGLE: Final[Mapping[str, Callable[..., DirectEvent]]] = {"view": View, "click": Click, "purchase": Purchase}
 
 
 def event_id_of(message_id: str, place: int) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec import Struct
 
-from app.core.events import AnyEvent, Impression, Watch
+from app.core.events import DirectEvent, Impression, Watch
 
 PENDING: Final = 0
 ACCEPTED: Final = 1
@@ -76,7 +76,7 @@ class Template(NamedTuple):
         return len(self.head) + _ID_LENGTH + len(self.tail)
 
 
-def template(event: AnyEvent) -> Template:
+def template(event: DirectEvent) -> Template:
     event.event_id = _PLACEHOLDER
     head, tail = _encoder.encode(event).split(_PLACEHOLDER.encode())
     route = {Watch: "/log/watch", Impression: "/log/impression"}.get(type(event), "/event")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from app.core.events import AnyEvent, Click, Impression, Purchase, ShownItem, View, Watch
+from app.core.events import Click, DirectEvent, Impression, Purchase, ShownItem, View, Watch
 
 # Exponents of Zipf's law, weight = 1 / rank^s. Items: close to 1 in catalogues of media and shops (Breslau et al.,
 # "Web Caching and Zipf-like Distributions", 1999: 0.64 to 0.83 for pages; shops and films are steeper). Users: milder.
@@ -73,14 +73,14 @@ class Population:
         rank = rng.choices(self.clusters[cluster], cum_weights=self._cluster_weights[cluster])[0]
         return self.item_ids[rank]
 
-    def events(self, stream: str) -> Iterator[AnyEvent]:
+    def events(self, stream: str) -> Iterator[DirectEvent]:
         """Endless events without id and time; `stream` names the sequence, equal names give equal events."""
         rng = random.Random(f"{stream}-{self.shape.seed}")
         types, weights = list(MIX), list(itertools.accumulate(MIX.values()))
         while True:
             yield self._event(rng, rng.choices(types, cum_weights=weights)[0], self.user(rng))
 
-    def seed_events(self, now_ms: int) -> Iterator[AnyEvent]:
+    def seed_events(self, now_ms: int) -> Iterator[DirectEvent]:
         """The histories: `users` × `history` events, none an impression, in time order over the last days."""
         rng = random.Random(f"histories-{self.shape.seed}")
         types = [kind for kind in MIX if kind != "impression"]
@@ -95,7 +95,7 @@ class Population:
         """The ids of the most popular items."""
         return self.item_ids[:count]
 
-    def _event(self, rng: random.Random, kind: str, user: int) -> AnyEvent:
+    def _event(self, rng: random.Random, kind: str, user: int) -> DirectEvent:
         who: dict[str, Any] = {
             "user_id": self.user_ids[user],
             "session_id": f"session-{user:07d}-{rng.randrange(1000):03d}",

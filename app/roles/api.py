@@ -16,6 +16,7 @@ from app.api import (
     analytics,
     attributes,
     dead_letters,
+    event_types,
     ingest,
     items,
     model,
@@ -52,6 +53,7 @@ from app.ingest.notifier import Notifier
 from app.roles.lists import change_feeds
 from app.serving.candidate_caches import CandidateCaches
 from app.serving.histories import Histories
+from app.serving.known_event_types import KnownEventTypes
 from app.serving.own_writes import OwnWrites
 from app.serving.recommender import Recommender
 from app.settings import Settings
@@ -79,6 +81,7 @@ class Api:
         self._settings = settings
         self._database = database
         self._cache_written = cache_written
+        self._types = KnownEventTypes(database)
         self._own_writes = OwnWrites(cache, max_events=settings.online_cache_memory_max_keys)
         self._histories = Histories(
             database,
@@ -93,6 +96,7 @@ class Api:
             caches,
             exploration_share=settings.exploration_share,
             exploration_seed=settings.exploration_seed,
+            types=self._types,
         )
         self._notifier = Notifier(database)
         self._buffer = GroupCommit(
@@ -106,7 +110,7 @@ class Api:
             probe=self._try_insert,
         )
         self._reads = reads
-        self._change_feeds = change_feeds(database, reads, caches, self._histories)
+        self._change_feeds = change_feeds(database, reads, caches, self._histories, self._types)
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
         self._refused_keys = RefusedKeys(database)
@@ -145,12 +149,13 @@ class Api:
         variants = Variants(self._settings.experiment, self._settings.variants)
         return [
             *root.handlers(),
-            *ingest.handlers(self._buffer),
-            *segment.handlers(self._buffer, with_built_in(self._settings.segment_events)),
-            *recommendations.handlers(self._recommender, self._log_impression, variants),
-            *placements.handlers(self._recommender, variants),
-            *posted_lists.handlers(self._recommender, self._log_impression, variants),
-            *reco_batch.handlers(self._recommender, variants),
+            *ingest.handlers(self._buffer, self._database, self._types),
+            *segment.handlers(self._buffer, with_built_in(self._settings.segment_events), self._types),
+            *event_types.handlers(self._database, self._types),
+            *recommendations.handlers(self._recommender, self._log_impression, variants, self._types),
+            *placements.handlers(self._recommender, variants, self._types),
+            *posted_lists.handlers(self._recommender, self._log_impression, variants, self._types),
+            *reco_batch.handlers(self._recommender, variants, self._types),
             *items.handlers(self._database),
             *attributes.handlers(self._database),
             *rules.handlers(self._database),
@@ -178,6 +183,7 @@ class Api:
         self._wrong_keys.log()
         await self._flow.close()
         await self._histories.close()
+        await self._types.close()
         if self._limiter is not None:
             await self._limiter.close()
 

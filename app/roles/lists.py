@@ -8,6 +8,7 @@ from app.adapters.read_replica import ReadSource
 from app.serving.candidate_caches import CandidateCaches
 from app.serving.change_feed import ChangeFeed
 from app.serving.histories import Histories
+from app.serving.known_event_types import KnownEventTypes
 from app.settings import Settings
 from app.supervisor import TaskSpec
 
@@ -34,24 +35,31 @@ def change_feed(reads: ReadSource, caches: CandidateCaches) -> TaskSpec:
 
 
 def change_feeds(
-    database: Database, reads: ReadSource, caches: CandidateCaches, histories: Histories
+    database: Database, reads: ReadSource, caches: CandidateCaches, histories: Histories, types: KnownEventTypes
 ) -> list[TaskSpec]:
-    """That of the lists, and one that drops what is kept of erased users as soon as the primary has the erasure."""
+    """That of the lists, and one of what is read from the primary: it drops what is kept of erased users as soon as the
+    primary has the erasure, and knows a change of the event types.
+    """
+
+    def outdate_primary(change: Sequence[str]) -> None:
+        histories.outdate(change)
+        types.outdate(change)
+
     if reads is not database:
-        return [change_feed(reads, caches), _feed("erasure-feed", database, histories.outdate, _nothing)]
+        return [change_feed(reads, caches), _feed("erasure-feed", database, outdate_primary, types.outdate_all)]
 
     def outdate(change: Sequence[str]) -> None:
         caches.outdate(change)
-        histories.outdate(change)
+        outdate_primary(change)
 
-    return [_feed("change-feed", database, outdate, caches.outdate_all)]
+    def outdate_all() -> None:
+        caches.outdate_all()
+        types.outdate_all()
+
+    return [_feed("change-feed", database, outdate, outdate_all)]
 
 
 def _feed(
     name: str, reads: ReadSource, outdate: Callable[[Sequence[str]], None], outdate_all: Callable[[], None]
 ) -> TaskSpec:
     return TaskSpec(name, ChangeFeed(reads, outdate, outdate_all).run, need="degrades")
-
-
-def _nothing() -> None:
-    """Histories are read from the primary, and have versions of their own."""

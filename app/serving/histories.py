@@ -14,7 +14,7 @@ from app.adapters.history_cache import CachedHistories, HistoryCache, OwnLog, Ve
 from app.adapters.postgres import Database
 from app.adapters.sessions import Session
 from app.core import own_writes
-from app.core.history import History
+from app.core.history import History, standing
 from app.core.model import Model
 from app.core.own_writes import OwnWrite
 from app.errors import DependencyDown
@@ -41,9 +41,10 @@ class _Read(Struct, frozen=True):
     def history(self, counted: Model) -> History:
         history = features.history_of(self.stored)
         if self.shared is None and not self.own:
-            return history
+            return standing(history)
         shared = [] if self.shared is None else own_writes.decode(self.shared.records, erasures=self.shared.erasures)
-        return own_writes.laid_over(history, {write.key: write for write in (*shared, *self.own)}.values(), counted)
+        writes = {write.key: write for write in (*shared, *self.own)}.values()
+        return standing(own_writes.laid_over(history, writes, counted))
 
 
 _NOTHING: Final = _Read(Versioned(0, b""))

@@ -12,8 +12,8 @@ from app.core.catalogue_pages import CataloguePage, catalogue_page
 from app.core.content_index import Alike
 from app.core.counted_lists import COUNTED_VERSION, Window
 from app.core.exploration import EMPTY_POOL, Chance
-from app.core.given_history import PastEvent, history_of_events
-from app.core.history import NO_HISTORY, History
+from app.core.given_history import history_of_entries
+from app.core.history import NO_HISTORY, Entry, History
 from app.core.model import MODEL, Model
 from app.core.needs import (
     AlikeTo,
@@ -21,6 +21,7 @@ from app.core.needs import (
     CardsOf,
     CatalogueAfter,
     ChanceFrom,
+    CurrentEventTypes,
     CurrentRules,
     FallbackOf,
     MatchesOf,
@@ -38,6 +39,7 @@ from app.core.signals import Kind
 from app.core.weights import Weights
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from app.serving.histories import Histories
+from app.serving.known_event_types import KnownEventTypes
 
 V = TypeVar("V")
 
@@ -59,10 +61,11 @@ class Recommender:
         *,
         exploration_share: float,
         exploration_seed: str,
+        types: KnownEventTypes,
     ) -> None:
         self._table = caches.table
         self.filter_of = caches.filtering.filter_of
-        self._fetch = _sources(caches)
+        self._fetch = _sources(caches, types)
         self._histories = histories
         self._exploration_share = exploration_share
         self._exploration_seed = exploration_seed
@@ -74,7 +77,7 @@ class Recommender:
         *,
         request_id: str,
         session_id: str | None = None,
-        past: Sequence[PastEvent] = (),
+        past: Sequence[Entry] = (),
         seen: frozenset[int] | None = None,
         model: Model = MODEL,
         weights: Weights | None = None,
@@ -85,7 +88,7 @@ class Recommender:
         `past` counts for somebody without a history: an unknown user, or nobody (`user_id` None).
         It ranks by the weights of `version`, or by `weights`; both None: by those that serve all users.
         """
-        history = await self._history(user_id, session_id, past, request.now_ms)
+        history = await self._history(user_id, session_id, past)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._answer(
             serving.for_user(
@@ -107,20 +110,18 @@ class Recommender:
         cursor: PageCursor,
         *,
         session_id: str | None = None,
-        past: Sequence[PastEvent] = (),
+        past: Sequence[Entry] = (),
     ) -> CataloguePage:
         """A page of the catalogue, behind all that is ranked."""
-        history = await self._history(user_id, session_id, past, request.now_ms)
+        history = await self._history(user_id, session_id, past)
         page: CataloguePage = await self._answer(catalogue_page(history, request, cursor, COUNTED_VERSION))
         return page
 
-    async def _history(
-        self, user_id: str | None, session_id: str | None, past: Sequence[PastEvent], now_ms: int
-    ) -> History:
+    async def _history(self, user_id: str | None, session_id: str | None, past: Sequence[Entry]) -> History:
         model = self._table.model
         history = NO_HISTORY if user_id is None else await self._histories.of(user_id, session_id, model)
         if past and not history.entries:
-            return history_of_events(past, now_ms=now_ms, model=model)
+            return history_of_entries(past, model=model)
         return history
 
     async def recent(
@@ -169,7 +170,7 @@ class Recommender:
             sent = await fetch[type(need)](need)
 
 
-def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaitable[Any]]]:
+def _sources(caches: CandidateCaches, types: KnownEventTypes) -> dict[type[Need], Callable[[Any], Awaitable[Any]]]:
     """Kind of need → what answers it. A table: no chain of comparisons for every need of every answer."""
 
     async def ranking_inputs(need: RankingInputsFor) -> RankingInputs:
@@ -206,6 +207,7 @@ def _sources(caches: CandidateCaches) -> dict[type[Need], Callable[[Any], Awaita
         BoughtWith: lambda need: caches.baskets.get(need.item_id),
         PopularIn: lambda need: caches.popular.get(need.category or EVERYTHING),
         CurrentRules: lambda _: caches.rules.get(RULES_CHANGED),
+        CurrentEventTypes: lambda _: types.get(),
         FallbackOf: lambda need: caches.fallback.get(need.category or EVERYTHING),
         ChanceFrom: chance,
     }

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 Schema = Mapping[str, Any]
 
-EVENTS: Final = ("Watch", "Impression", "View", "Click", "Purchase")
+TAGGED: Final = ("Watch", "Impression", "View", "Click", "Purchase", "Cancellation")
+EVENTS: Final = (*TAGGED, "Action")
 SENT: Final = ("ShownItem", *EVENTS, "Place", "CatalogueItemInput", "CatalogueBatchItem")
 # After what they refer to.
 RECEIVED: Final = (
@@ -63,14 +64,16 @@ class Module:
 
     def source(self) -> str:
         texts = [f"{name} = {kind}" for kind, name in self._texts.items()]
-        return "\n".join([HEAD, *texts, *self._classes, f"\n\nEvent = {' | '.join(EVENTS)}\n"])
+        unions = f"\n\nTaggedEvent = {' | '.join(TAGGED)}\nEvent = TaggedEvent | Action\n"
+        return "\n".join([HEAD, *texts, *self._classes, unions])
 
     def _class(self, name: str, schema: Schema, *, sent: bool) -> str:
         properties: dict[str, Schema] = schema["properties"]
         options = ["kw_only=True"]
         if sent:
             options += ["omit_defaults=True", "forbid_unknown_fields=True"]
-        if _EVENT in properties:
+        is_tagged = "const" in properties.get(_EVENT, {})
+        if is_tagged:
             options += [f'tag_field="{_EVENT}"', f'tag="{properties[_EVENT]["const"]}"']
         text = textwrap.fill(" ".join(schema["description"].split()), 108, break_long_words=False)
         doc = f'"""{text}"""' if "\n" not in text else f'"""{text}\n"""'
@@ -79,7 +82,7 @@ class Module:
         lines += [
             self._field(key, value, required=key in required, sent=sent)
             for key, value in properties.items()
-            if key != _EVENT
+            if not (is_tagged and key == _EVENT)
         ]
         return "\n".join(lines)
 

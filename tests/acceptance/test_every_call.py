@@ -7,6 +7,7 @@ from typing import Any, Final
 import httpx
 import psycopg
 
+from app.core.event_types import MAX_TYPES
 from tests.support.service import eventually, running
 
 LONG_ID: Final = "x" * 129
@@ -30,6 +31,7 @@ PLACES: Final = (
     "/users/ann/recent",
     "/users/ann/buy-again",
 )
+WISH: Final = {"weight": 0.6, "meaning": "interest"}
 # Statuses of every call that other tests show: keys, rate limits and outages.
 ELSEWHERE: Final = {"401", "403", "429", "503"}
 _MOST_RULES: Final = 1_000
@@ -61,6 +63,7 @@ def of_one_thing() -> Iterator[Call]:
         "/items/tent": {"title": "A tent", "categories": ["camping"]},
         "/rules/first": {"action": "boost", "category": "camping", "factor": 2},
         "/attributes/price": {"type": "number"},
+        "/event-types/wish": WISH,
     }
     for path, body in bodies.items():
         yield "PUT", path, {"json": body}
@@ -104,6 +107,7 @@ def calls() -> Iterator[Call]:
     yield from bad_bodies("POST", "/items")
     yield "GET", "/rules", {}
     yield "GET", "/attributes", {}
+    yield "GET", "/event-types", {}
     for query in ("explain=true&exclude_seen=none", "exclude=stove&max_per_category=1", "category=camping&k=3"):
         yield "GET", f"/reco?user_id=ann&{query}", {}
     for path, body in POSTED.items():
@@ -160,6 +164,11 @@ def test_every_call_answers_with_every_status_that_is_documented(
                 "INSERT INTO serving_rules (rule_id, action, item_id, position) "
                 f"SELECT 'rule-' || n, 'pin', 'tent', 1 FROM generate_series(1, {_MOST_RULES}) AS n"
             )
+            database.execute(
+                "INSERT INTO event_types (name, number, weight, meaning, pairs, ends_offer) "
+                f"SELECT 'type-' || n, 1000 + n, 1, 'interest', TRUE, FALSE FROM generate_series(1, {MAX_TYPES}) AS n"
+            )
+        seen.add(answered(service.client, document, ("PUT", "/event-types/one-too-many", {"json": WISH})))
         full = {"action": "boost", "item_id": "tent", "factor": 2}
         seen.add(answered(service.client, document, ("PUT", "/rules/one-too-many", {"json": full})))
         assert documented - seen == set()

@@ -122,7 +122,7 @@ def test_rudderstacks_python_client_sends_orders(service: Service) -> None:
     client.flush()
     client.join()
     assert errors == []
-    assert sorted(stored(service, "bob")) == [("click", "tent"), ("purchase", "stove"), ("purchase", "tent")]
+    assert sorted(stored(service, "bob")) == [("cart", "tent"), ("purchase", "stove"), ("purchase", "tent")]
 
 
 @pytest.mark.slow

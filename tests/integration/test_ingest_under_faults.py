@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from app import metrics
 from app.adapters.ingest import insert_all_or_none, insert_events
-from app.core import events
+from app.core import events, submitted
 from app.core.events import Record
 from app.devstack import Stack
 from app.settings import Settings
@@ -59,7 +59,7 @@ async def test_no_commit_in_time_is_a_503_and_the_retry_settles_it(settings: Set
 def records(ids: list[str], item_id: str = "alien") -> list[Record]:
     made = []
     for event_id in ids:
-        event = events.decode_watch(json.dumps(watch(event_id=event_id, item_id=item_id)).encode())
+        event = submitted.decode_watch(json.dumps(watch(event_id=event_id, item_id=item_id)).encode())
         made.append(events.accept(event, now_ms=1, entropy=b"", any_time=True))
     return made
 

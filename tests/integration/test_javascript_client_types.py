@@ -17,6 +17,7 @@ _FIELD: Final = re.compile(r"^  (\w+)(\??):", re.MULTILINE)
 # By interface: the schema that it stands for.
 SCHEMAS: Final = {
     "Interaction": "View",
+    "Cancellation": "Cancellation",
     "Watch": "Watch",
     "ShownItem": "ShownItem",
     "Impression": "Impression",

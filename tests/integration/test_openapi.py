@@ -14,11 +14,17 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
+from app.core.event_types import FIXED
 from app.settings import Settings
 from tests.support.api import serving
 
 _EXAMPLES: Final = 5
-WITH_A_LANGUAGE: Final = {"cursor": "start", "filter": "title exists"}
+WITH_A_LANGUAGE: Final[dict[str, Any]] = {
+    "cursor": "start",
+    "filter": "title exists",
+    "exclude_seen": ["view"],
+    "did": ["view"],
+}
 TARGETS: Final = ("item_id", "category", "tag")
 
 
@@ -31,7 +37,7 @@ def as_number(text: str) -> float:
 def make_valid(body: Any) -> None:
     """What no schema can say: times near now, no U+0000 in free-form context, positions and items of a list unique, a
     rule with one target and an end after its start, a cursor that an answer had, a filter in its language, attributes
-    that are declared.
+    that are declared, a type that is there, a currency with a value, no rejection that makes pairs.
     """
     if isinstance(body, list):
         for entry in body:
@@ -39,6 +45,8 @@ def make_valid(body: Any) -> None:
     if not isinstance(body, dict):
         return
     make_valid(body.get("events"))
+    make_valid(body.get("history"))
+    make_types_valid(body)
     if body.get("ts_ms") is not None:
         body["ts_ms"] = time.time_ns() // 1_000_000
     if isinstance(body.get("context"), dict):
@@ -57,6 +65,18 @@ def make_valid(body: Any) -> None:
         if "position" in item:
             item["position"] = number
         item["item_id"] = f"item-{number}"
+
+
+def make_types_valid(body: dict[str, Any]) -> None:
+    if body.get("event_type") == "cancel":  # of an event that is stored
+        del body["cancels"]
+        body |= {"event_type": "view", "item_id": "i"}
+    elif "event_type" in body and body["event_type"] not in FIXED:
+        body["event_type"] = "like"
+    if body.get("currency") is not None:
+        body["value"] = 1
+    if "meaning" in body:
+        body |= {"pairs": None, "rating_scale": None}
 
 
 @pytest.mark.slow
@@ -103,6 +123,8 @@ def call_with(strategy: Any, base_url: str) -> Any:
         if body is not None and body.mode.is_positive:
             case.body = json.loads(json.dumps(case.body), parse_float=as_number)
             make_valid(case.body)
+            if case.path.startswith("/event-types/"):
+                case.path_parameters = {"name": "wish"}
         elif body is not None and case.path == "/log/batch":
             # A bad event of a batch costs itself alone, in a 200; only an atomic batch is refused for it.
             case.query = {**(case.query or {}), "atomic": "true"}

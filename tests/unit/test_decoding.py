@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from app.api.recommendations import RecoQuery
 from app.api.rules import BoostRule, PinRule
-from app.core import events
+from app.core import submitted
 from app.core.decoding import InvalidInput, decode
 from app.core.field_errors import FieldError
 from app.http.schema import query_of
@@ -67,19 +67,20 @@ def test_error_of_another_kind_lists_nothing() -> None:
 
 
 def test_unknown_event_type_names_those_that_there_are() -> None:
-    with pytest.raises(InvalidInput, match="expected one of 'watch', 'impression', 'view', 'click', 'purchase'"):
-        events.decode_any(b'{"event_type": "like"}')
+    known = "expected one of 'view', 'click', 'purchase', 'watch', 'impression', 'cancel', 'cart', 'dislike', 'hide', "
+    with pytest.raises(InvalidInput, match=known):
+        submitted.decode_any(b'{"event_type": "hover"}')
     with pytest.raises(InvalidInput, match="expected one of 'view', 'click', 'purchase'"):
-        events.decode_interaction(b'{"event_type": "watch"}')
+        submitted.decode_interaction(b'{"event_type": "watch"}')
 
 
 def test_unknown_value_in_a_query_names_those_that_there_are() -> None:
-    scope: Any = {"query_string": b"user_id=ann&exclude_seen=view,like"}
+    scope: Any = {"query_string": b"user_id=ann&repeats=often"}
     with pytest.raises(InvalidInput) as raised:
         query_of(scope, RecoQuery)
     (error,) = raised.value.field_errors
-    assert error.path == "$.exclude_seen[1]"
-    assert error.message.endswith("; expected one of 'click', 'none', 'purchase', 'view', 'watch'")
+    assert error.path == "$.repeats"
+    assert error.message.endswith("; expected one of 'allow', 'avoid', 'learned', 'only'")
 
 
 def test_unknown_action_of_a_rule_names_those_that_there_are() -> None:

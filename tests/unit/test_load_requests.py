@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.batch_body import decode_batch
-from app.core.events import decode_any, decode_impression, decode_interaction, decode_watch
+from app.core.submitted import decode_any, decode_impression, decode_interaction, decode_watch
 from app.load.requests import (
     ACCEPTED,
     PENDING,

@@ -6,7 +6,8 @@ from collections import Counter
 import msgspec
 import pytest
 
-from app.core.events import MAX_AGE_MS, MAX_EVENT_BYTES, AnyEvent, Impression, accept, decode_any
+from app.core.events import MAX_AGE_MS, MAX_EVENT_BYTES, AnyEvent, Impression, accept
+from app.core.submitted import decode_any
 from app.load.workload import MIX, SHARE_FROM_CLUSTERS, Population, Shape
 
 SHAPE = Shape(users=300, items=500, history=8, seed=7)

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core import events, own_writes
+from app.core import events, own_writes, submitted
 from app.core.features import fold
 from app.core.history import MAX_ITEMS, NO_HISTORY, Entry, History
 from app.core.messages import decode_message
@@ -30,7 +30,7 @@ _BODIES = st.builds(
 def records_of(bodies: list[dict[str, object]]) -> list[events.Record]:
     return [
         events.accept(
-            events.decode_any(json.dumps({"event_id": f"event-{number:04}", **body}).encode()),
+            submitted.decode_any(json.dumps({"event_id": f"event-{number:04}", **body}).encode()),
             now_ms=1,
             entropy=b"",
             any_time=True,

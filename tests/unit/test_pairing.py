@@ -49,7 +49,7 @@ def test_sums_of_pairs_are_those_of_their_terms(events: list[tuple[list[Entry], 
     for entries, event, share, is_new in events:
         entries.sort(key=lambda entry: (-entry.at_ms, entry.item_id, -entry.kind, -entry.weight))
         liked = structs.replace(event, weight=abs(event.weight))
-        terms.add(entries, liked, "event", share, is_new=is_new)
+        terms.add(entries, liked, "event", share, met=is_new)
         for pair, sums in by_definition(entries, liked, share, is_new).items():
             held = expected.get(pair, [0.0] * 4)
             expected[pair] = [one + other for one, other in zip(held, sums, strict=True)]

@@ -20,7 +20,7 @@ EVENTS = 4000
 def sums_of(event_ids: list[str], *, thinned: bool) -> dict[tuple[str, str], list[float]]:
     terms = PairTerms(MODEL, thinned=thinned)
     for event_id in event_ids:
-        terms.add(HISTORY, EVENT, event_id, 1.0, is_new=True)
+        terms.add(HISTORY, EVENT, event_id, 1.0, met=1)
     return pairs_of(Fold(pairs=terms))
 
 

@@ -15,7 +15,9 @@ from app.api.experiment import choose
 from app.api.gorse.shapes import GorseScore, Places, gorse_call, places_of, scores_of
 from app.api.recommendations import impression
 from app.core.decoding import decode
+from app.core.event_types import NO_OWN_TYPES
 from app.core.events import MAX_BODY_BYTES, Record
+from app.core.given_history import past_entries
 from app.core.gorse_types import GorseTypes
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.variants import Variants
@@ -67,8 +69,9 @@ def handlers(
         """For somebody of whom nothing is known but this feedback."""
         places, context = places_of(request.scope), context_of(request.scope)
         feedback = decode(_feedback, await read_body(request, MAX_BODY_BYTES))
-        past = past_of(feedback, types)[:_MAX_PAST]
-        wanted = _wanted(places, frozenset(event.item_id for event in past))
+        given = past_of(feedback, types)[:_MAX_PAST]
+        wanted = _wanted(places, frozenset(event.item_id for event in given))
+        past = past_entries(given, NO_OWN_TYPES, now_ms=wanted.now_ms)
         found = await recommender.for_user(None, wanted, request_id=context.request_id, past=past)
         return _scores(found, places)
 

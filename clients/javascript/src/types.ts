@@ -14,8 +14,31 @@ interface About {
 }
 
 export interface Interaction extends About {
-  event_type: "view" | "click" | "purchase";
+  /** One of the service, or a type of your own (`PUT /event-types/{name}`). */
+  event_type:
+    | "view"
+    | "click"
+    | "purchase"
+    | "cart"
+    | "like"
+    | "dislike"
+    | "rating"
+    | "share"
+    | "hide"
+    | (string & {});
   item_id: string;
+  /** What all of it was worth. */
+  value?: number;
+  /** Of the value: three letters of ISO 4217. */
+  currency?: string;
+  quantity?: number;
+  rating?: number;
+}
+
+/** Takes an event of the same user back. Its own `event_id` is made from `cancels`. */
+export interface Cancellation extends About {
+  event_type: "cancel";
+  cancels: string;
 }
 
 export interface Watch extends About {
@@ -41,7 +64,7 @@ export interface Impression extends About {
   items: ShownItem[];
 }
 
-export type RecoEvent = Interaction | Watch | Impression;
+export type RecoEvent = Interaction | Cancellation | Watch | Impression;
 
 export interface RecommendedItem {
   item_id: string;

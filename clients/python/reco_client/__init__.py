@@ -5,6 +5,8 @@ from reco_client.buffer import BufferFull
 from reco_client.calls import ApiError
 from reco_client.delivery import Counts, Options, Refused
 from reco_client.models import (
+    Action,
+    Cancellation,
     CatalogueBatchItem,
     CatalogueItem,
     CatalogueItemInput,
@@ -21,9 +23,11 @@ from reco_client.models import (
 from reco_client.sync import Client
 
 __all__ = [
+    "Action",
     "ApiError",
     "AsyncClient",
     "BufferFull",
+    "Cancellation",
     "CatalogueBatchItem",
     "CatalogueItem",
     "CatalogueItemInput",

@@ -6,12 +6,12 @@ import uuid
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from reco_client.models import Event
+from reco_client.models import Action, Event, TaggedEvent
 
 MAX_EVENT_BYTES: Final = 32 * 1024
 MAX_BATCH_EVENTS: Final = 1_000
@@ -19,7 +19,16 @@ MAX_BATCH_EVENTS: Final = 1_000
 MAX_BATCH_BYTES: Final = 1_000_000
 
 _encode: Final = msgspec.json.Encoder().encode
-_decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+_decoder: Final[msgspec.json.Decoder[TaggedEvent]] = msgspec.json.Decoder(TaggedEvent)
+_action_decoder: Final = msgspec.json.Decoder(Action)
+_TAGS: Final = frozenset(str(kind.__struct_config__.tag) for kind in get_args(TaggedEvent))
+
+
+class _Head(Struct):
+    event_type: str
+
+
+_head_decoder: Final = msgspec.json.Decoder(_Head)
 
 
 class BufferFull(Exception):
@@ -56,7 +65,8 @@ def line_of(event: Event) -> Line:
 
 
 def decode_event(body: bytes) -> Event:
-    event: Event = _decoder.decode(body)
+    is_tagged = _head_decoder.decode(body).event_type in _TAGS
+    event: Event = _decoder.decode(body) if is_tagged else _action_decoder.decode(body)
     return event
 
 

@@ -60,25 +60,33 @@ class Impression(
 class View(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="view"):
     """A user opened an item's page."""
 
-    item_id: Text_1_128
     user_id: Text_1_128
     session_id: Text_1_128
     event_id: Text_8_64 | UnsetType = UNSET
     request_id: Text_1_128 | None = None
     ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    item_id: Text_1_128
+    value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
+    currency: str | None = None
+    quantity: Annotated[int, Meta(ge=1, le=1000000)] | None = None
+    rating: Annotated[float, Meta(ge=-1000000.0, le=1000000.0)] | None = None
 
 
 class Click(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="click"):
     """A user clicked an item in a list."""
 
-    item_id: Text_1_128
     user_id: Text_1_128
     session_id: Text_1_128
     event_id: Text_8_64 | UnsetType = UNSET
     request_id: Text_1_128 | None = None
     ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    item_id: Text_1_128
+    value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
+    currency: str | None = None
+    quantity: Annotated[int, Meta(ge=1, le=1000000)] | None = None
+    rating: Annotated[float, Meta(ge=-1000000.0, le=1000000.0)] | None = None
 
 
 class Purchase(
@@ -86,13 +94,53 @@ class Purchase(
 ):
     """A user bought an item."""
 
-    item_id: Text_1_128
     user_id: Text_1_128
     session_id: Text_1_128
     event_id: Text_8_64 | UnsetType = UNSET
     request_id: Text_1_128 | None = None
     ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    item_id: Text_1_128
+    value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
+    currency: str | None = None
+    quantity: Annotated[int, Meta(ge=1, le=1000000)] | None = None
+    rating: Annotated[float, Meta(ge=-1000000.0, le=1000000.0)] | None = None
+
+
+class Cancellation(
+    Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="cancel"
+):
+    """Takes an event back: an order that was cancelled or returned, a like that was withdrawn. `cancels` is the
+    `event_id` of an event of the same user. An event is taken back once: the cancellation's own `event_id` is
+    made from it, whatever is sent.
+    """
+
+    cancels: Text_8_64
+    user_id: Text_1_128
+    session_id: Text_1_128
+    event_id: Text_8_64 | UnsetType = UNSET
+    request_id: Text_1_128 | None = None
+    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    context: dict[str, Any] | None = None
+
+
+class Action(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A user did something else with an item: put it into the cart, liked, rated or hid it, or what the
+    application has made a type for.
+    """
+
+    user_id: Text_1_128
+    session_id: Text_1_128
+    event_id: Text_8_64 | UnsetType = UNSET
+    request_id: Text_1_128 | None = None
+    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    context: dict[str, Any] | None = None
+    item_id: Text_1_128
+    value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
+    currency: str | None = None
+    quantity: Annotated[int, Meta(ge=1, le=1000000)] | None = None
+    rating: Annotated[float, Meta(ge=-1000000.0, le=1000000.0)] | None = None
+    event_type: str
 
 
 class Place(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -222,4 +270,5 @@ class CatalogueBatchResult(Struct, kw_only=True):
     replaced: int
 
 
-Event = Watch | Impression | View | Click | Purchase
+TaggedEvent = Watch | Impression | View | Click | Purchase | Cancellation
+Event = TaggedEvent | Action

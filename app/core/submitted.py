@@ -1,0 +1,143 @@
+"""Reads submitted events: which struct one is tells its type, and a type of the application's own how it counts."""
+
+import hashlib
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from app.core.decoding import InvalidInput, decode
+from app.core.event_types import FIXED, NO_OWN_TYPES, EventCounts, EventTypes
+from app.core.events import (
+    MESSAGE_VERSION,
+    TOPIC_INTERACTIONS,
+    Action,
+    AnyEvent,
+    Cancellation,
+    FixedEvent,
+    FixedInteraction,
+    Impression,
+    Interaction,
+    Record,
+    Watch,
+    check,
+)
+from app.core.field_errors import FieldError
+from app.core.messages import ActionMessage, CancelMessage, ImpressionMessage, Message, WatchMessage
+from app.core.signals import signal
+
+_T = TypeVar("_T")
+
+_watch: Final = msgspec.json.Decoder(Watch)
+_impression: Final = msgspec.json.Decoder(Impression)
+_interaction: Final[msgspec.json.Decoder[FixedInteraction]] = msgspec.json.Decoder(FixedInteraction)
+_any: Final[msgspec.json.Decoder[FixedEvent]] = msgspec.json.Decoder(FixedEvent)
+_action: Final = msgspec.json.Decoder(Action)
+_encoder: Final = msgspec.json.Encoder(order="deterministic")
+
+
+def decode_watch(body: bytes) -> Watch:
+    return decode(_watch, body)
+
+
+def decode_impression(body: bytes) -> Impression:
+    return decode(_impression, body)
+
+
+def decode_interaction(body: bytes, types: EventTypes = NO_OWN_TYPES) -> Interaction:
+    return _decode(_interaction, body, types)
+
+
+def decode_any(body: bytes | msgspec.Raw, types: EventTypes = NO_OWN_TYPES) -> AnyEvent:
+    return _decode(_any, body, types)
+
+
+def _decode(fixed: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, types: EventTypes) -> _T | Action:
+    """Most events have a fixed type, and cost one decoding. Raises `InvalidInput`."""
+    try:
+        return fixed.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        name = _other_type(body)
+    if name is None:
+        return decode(fixed, body)
+    wrong = () if types.get(name) else (types.unknown(name),)
+    try:
+        event = decode(_action, body)
+    except InvalidInput as error:
+        raise InvalidInput(*wrong, *error.field_errors) from None
+    if wrong:
+        raise InvalidInput(*wrong)
+    return event
+
+
+def _other_type(body: bytes | msgspec.Raw) -> str | None:
+    """The type that an event names, unless it is a fixed one."""
+    try:
+        found: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    name = found.get("event_type") if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name not in FIXED else None
+
+
+def counts_of(event: AnyEvent, types: EventTypes) -> EventCounts | None:
+    """How an event counts by its type; None: as the service counts it. Raises `InvalidInput` for a type that is gone
+    since the event was read, and for a rating that the type cannot take.
+    """
+    if not isinstance(event, Action):
+        return None
+    known = types.get(event.event_type)
+    if known is None:
+        raise InvalidInput(types.unknown(event.event_type))
+    try:
+        return known.counts(event.rating)
+    except ValueError as error:
+        raise InvalidInput(FieldError("$.rating", str(error))) from None
+
+
+def accept_cancellation(
+    event: Cancellation, cancelled: Message | None, *, now_ms: int, traceparent: str | None = None
+) -> Record:
+    """`cancelled`: the stored event that it takes back; None: there is none. Raises `InvalidInput`."""
+    check(event, now_ms=now_ms)
+    if cancelled is None or cancelled.user_id != event.user_id:
+        raise InvalidInput(
+            FieldError(
+                "$.cancels", "no stored event of this user has this id; send it again after that event was accepted"
+            )
+        )
+    if isinstance(cancelled, ImpressionMessage | CancelMessage):
+        what = "an impression" if isinstance(cancelled, ImpressionMessage) else "a cancellation"
+        raise InvalidInput(FieldError("$.cancels", f"the event is {what}, which cannot be taken back"))
+    event.event_id = event_id = cancellation_id(event.cancels)
+    event.ts_ms = ts_ms = now_ms if event.ts_ms is UNSET else event.ts_ms
+    if isinstance(cancelled, ActionMessage):
+        name, counts = cancelled.event_type, cancelled.counts
+    else:
+        kind, weight = signal(cancelled)
+        name, counts = str(type(cancelled).__struct_config__.tag), EventCounts(kind, weight)
+    about = {
+        "item_id": cancelled.item_id,
+        "cancelled_type": name,
+        "cancelled_ms": cancelled.ts_ms,
+        "counts": counts,
+        "watch_time_sec": cancelled.watch_time_sec if isinstance(cancelled, WatchMessage) else 0.0,
+    }
+    sent, added = _encoder.encode(event)[1:-1].decode(), _encoder.encode(about)[1:].decode()
+    return Record(
+        event_id=event_id,
+        event_type="cancel",
+        user_id=event.user_id,
+        session_id=event.session_id,
+        request_id=event.request_id,
+        ts_ms=ts_ms,
+        content_hash=hashlib.blake2b(event.cancels.encode(), digest_size=16).digest(),
+        payload=f'{{"v":{MESSAGE_VERSION},"received_ms":{now_ms},{sent},{added}',
+        topic=TOPIC_INTERACTIONS,
+        traceparent=traceparent,
+    )
+
+
+def cancellation_id(event_id: str) -> str:
+    """The id of the event that takes this one back: the same whenever, and by whomever, it is sent."""
+    return "cancel-" + hashlib.blake2b(event_id.encode(), digest_size=16).hexdigest()
