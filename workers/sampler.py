@@ -43,7 +43,7 @@ class Sampler:
         self._at_hand = at_hand
         self._table = table
         self.budget = SamplingBudget(SHARE)
-        self._sampling = Sampling(1)
+        self._sampling = Sampling()
         self.is_active = False
 
     def for_batch(self, events: int) -> "BatchSampler | None":
@@ -57,7 +57,8 @@ class Sampler:
             return None
         started = time.perf_counter()
         try:
-            if not self._sampling.takes(message.user_id, time.time_ns() // 1_000_000):
+            stands_for = self._sampling.takes(message.user_id, time.time_ns() // 1_000_000)
+            if not stands_for:
                 return None
             history = standing(history)
             seeds = [seed.item_id for seed in Profile(history, MODEL).seeds]
@@ -65,7 +66,7 @@ class Sampler:
             if lists is None:
                 metrics.LEARNER_SAMPLES.labels("no_lists").inc()
                 return None
-            return sample_of(history, message.item_id, *lists, self._table)
+            return sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
         except Exception as error:
             metrics.LEARNER_SAMPLES.labels("failed").inc()
             _log.warning("sample_failed", error=describe(error))

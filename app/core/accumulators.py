@@ -39,10 +39,15 @@ def accumulate(
     """
     entries = lengths.sum()
     numbers = np.empty(entries, np.int32)
-    row_of = np.empty(entries, np.int32)
-    count = entry = at = 0
+    sums = np.zeros((entries, 4), np.float32)
+    count = at = 0
+    share = _SCALE / np.float32(max(seeds, 1))
     for place in range(len(lengths)):
-        size = 1 if place == 0 else _NEIGHBOUR_WORDS if place <= seeds else _FOLLOWER_WORDS
+        size, weight = 1, np.float32(0.0)
+        if 0 < place <= seeds:
+            size, weight = _NEIGHBOUR_WORDS, _SCALE * weights[place - 1]
+        elif place > seeds:
+            size, weight = _FOLLOWER_WORDS, _FOLLOWING_SCALE * weights[place - 1 - seeds]
         for _ in range(lengths[place]):
             number = words[at]
             if not 0 <= number < len(rows):
@@ -54,30 +59,15 @@ def accumulate(
             rows[number] = row
             numbers[row] = number
             count += is_new
-            row_of[entry] = row
-            entry += 1
-            at += size
-    sums = np.zeros((count, 4), np.float32)
-    entry = at = lengths[0]
-    share = _SCALE / np.float32(max(seeds, 1))
-    for place in range(1, len(lengths)):
-        if place <= seeds:
-            weight = _SCALE * weights[place - 1]
-            for _ in range(lengths[place]):
-                row = row_of[entry]
+            if size == _NEIGHBOUR_WORDS:
                 sums[row, _SIMILAR] += weight * values[at + 1]
                 sums[row, _LASTING] += share * values[at + 2]
                 if place == 1:
                     sums[row, _LAST] = _SCALE * values[at + 1]
-                entry += 1
-                at += _NEIGHBOUR_WORDS
-        else:
-            weight = _FOLLOWING_SCALE * weights[place - 1 - seeds]
-            for _ in range(lengths[place]):
-                sums[row_of[entry], _FOLLOWING] += weight * values[at + 1]
-                entry += 1
-                at += _FOLLOWER_WORDS
-    return numbers[:count], sums
+            elif size == _FOLLOWER_WORDS:
+                sums[row, _FOLLOWING] += weight * values[at + 1]
+            at += size
+    return numbers[:count], sums[:count]
 
 
 @compiled("f4[:, ::1](i8[::1], f4[::1], i4[::1], f4[::1], i8)")

@@ -209,9 +209,13 @@ def _times(entry: Entry, now_ms: int, half_life_ms: int) -> float:
 
 @cache
 def _sizes(neighbours: int, recency: float, seeds: int) -> Sequence[int]:
-    """The bytes of the neighbours of each seed that are looked at: an older item weighs less, and gives fewer."""
+    """The bytes of the neighbours of each seed that are looked at: an older item weighs less, and gives fewer.
+
+    They are fewer by the sixth root of the weight, since what lasts (`lasting`) is as good from an old item as from a
+    new one.
+    """
     return tuple(
-        NEIGHBOUR.itemsize * max(_LEAST_COUNT, round(neighbours * recency ** (place / 2))) for place in range(seeds)
+        NEIGHBOUR.itemsize * max(_LEAST_COUNT, round(neighbours * recency ** (place / 6))) for place in range(seeds)
     )
 
 

@@ -25,6 +25,7 @@ VSKNN: Final = "VS-kNN"
 _CHUNK: Final = 500
 # The first events of a log teach nothing: there is hardly anything to choose from.
 _WARM_UP: Final = 0.05
+# Every so many-th event teaches: more take longer and teach hardly more.
 _STRIDE: Final = 3
 
 
@@ -83,7 +84,7 @@ class Trial:
         self._rankers = rankers
         self._log = PlayedLog(model, catalogue)
         self._vsknn = VsKnn() if vsknn else None
-        self._sampling = Sampling(_STRIDE)
+        self._sampling = Sampling()
         self._k = k
         self._places = {name: _Places() for name in (*rankers, *((VSKNN,) if vsknn else ()))}
 
@@ -95,13 +96,13 @@ class Trial:
         """
         if not isinstance(message, ImpressionMessage):
             user_id, item_id, now_ms = message.user_id, message.item_id, message.ts_ms
-            taught = taught and self._sampling.takes(user_id, now_ms)
-            if tested or taught:
+            stands_for = self._sampling.takes(user_id, now_ms) if taught else 0.0
+            if tested or stands_for:
                 candidates, items = self._log.candidates(user_id, now_ms=now_ms)
                 if tested:
                     self._test(user_id, item_id, candidates, size_of(items))
-                if taught:
-                    self._teach(item_id, candidates, size_of(items))
+                if stands_for:
+                    self._teach(item_id, candidates, size_of(items), stands_for)
             if self._vsknn is not None:
                 self._vsknn.learn(user_id, item_id)
         self._log.learn([message])
@@ -117,19 +118,19 @@ class Trial:
         if self._vsknn is not None:
             self._places[VSKNN].count(self._vsknn.recommend(user_id, self._k), item_id, **kind)
 
-    def _teach(self, item_id: str, candidates: Candidates, size: int) -> None:
+    def _teach(self, item_id: str, candidates: Candidates, size: int, stands_for: float) -> None:
         chosen = candidates.row_of(item_id)
         if chosen is not None:
             features = candidates.features()
             for ranker in self._rankers.values():
-                ranker.learn(features, chosen, size)
+                ranker.learn(features, chosen, size, stands_for)
 
 
 def play(messages: Sequence[Message], trial: Trial, *, last: float) -> Iterator[int]:
     """Plays a log (in time order) through a trial, and yields how many events are done. The `last` share is tested."""
     begin, warm = len(messages) - round(len(messages) * last), round(len(messages) * _WARM_UP)
     for number, message in enumerate(messages):
-        trial.step(message, tested=number >= begin, taught=number >= warm)
+        trial.step(message, tested=number >= begin, taught=number >= warm and number % _STRIDE == 0)
         if number % _CHUNK == 0:
             yield number
     yield len(messages)

@@ -34,10 +34,10 @@ class Ranker(Struct):
         weights = self.learner.weights
         return weights if self.factors is None else weights * self.factors
 
-    def learn(self, features: NDArray[np.float32], chosen: int, size: int) -> None:
+    def learn(self, features: NDArray[np.float32], chosen: int, size: int, stands_for: float) -> None:
         """As `learning.learn`."""
         if self.learning_rate:
-            learn(self.learner, features, chosen, size, rate=self.learning_rate)
+            learn(self.learner, features, chosen, size, rate=self.learning_rate, stands_for=stands_for)
         if self.without is not None:
             self.learner.weights[:, self.without] = 0.0
 

@@ -78,7 +78,7 @@ class RankingLearner:
         self._rolling.add(places(sample, contenders), is_new=sample.is_new)
         self.since += 1
         if sample.chosen is not None:
-            learn(self._learner, sample.features, sample.chosen, sample.size)
+            learn(self._learner, sample.features, sample.chosen, sample.size, stands_for=sample.stands_for)
         return True
 
     def verdict(self) -> Verdict | None:

@@ -25,12 +25,14 @@ _KEPT: Final = 0.99
 class RankingSample(Struct, frozen=True):
     """`features`: of the candidates, a row each. `chosen`: the row of the item that the user took; None: it is no
     candidate. `size`: of the history, a row of the weights. `is_new`: the user took the item for the first time.
+    `stands_for`: how many events of the user the sample stands for (`app.core.sampling`).
     """
 
     features: NDArray[np.float32]
     chosen: int | None
     size: int
     is_new: bool
+    stands_for: float = 1.0
 
 
 def sample_of(
@@ -41,6 +43,7 @@ def sample_of(
     content: ContentIndex | None,
     table: ItemTable,
     model: Model = MODEL,
+    stands_for: float = 1.0,
 ) -> RankingSample:
     """`history`: as it was before the event. `neighbours`: of the profile's seeds."""
     profile = Profile(history, model, counted=table.model)
@@ -58,6 +61,7 @@ def sample_of(
         chosen,
         size_of(len(profile.latest)),
         item_id not in profile.latest and seen_hash(item_id) not in history.seen_hashes,
+        stands_for,
     )
 
 

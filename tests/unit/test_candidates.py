@@ -180,10 +180,12 @@ def test_an_older_item_gives_fewer_candidates() -> None:
     names = [f"near-{number:03}" for number in range(MODEL.neighbours)]
     table = ItemTable(ItemIndex(), MODEL)
     long = near(table.index, {name: 1.0 - place / 1000 for place, name in enumerate(names)}, {})
-    history = merge_history(NO_HISTORY, [Entry("new", NOW_MS, 3, 1.0), Entry("old", NOW_MS - HOUR_MS, 3, 1.0)])
+    entries = [Entry(f"item-{hours}", NOW_MS - hours * HOUR_MS, 3, 1.0) for hours in range(MODEL.seeds)]
+    history = merge_history(NO_HISTORY, entries)
 
     def count(lists: dict[str, Neighbours]) -> int:
         return len(Candidates(Profile(history), lists, b"", table, now_ms=NOW_MS).numbers)
 
-    assert count({"new": long}) == MODEL.neighbours
-    assert count({"old": long}) == round(MODEL.neighbours * MODEL.recency**0.5)
+    assert count({"item-0": long}) == MODEL.neighbours
+    assert count({"item-6": long}) == round(MODEL.neighbours * MODEL.recency)
+    assert count({f"item-{MODEL.seeds - 1}": long}) > 0.4 * MODEL.neighbours

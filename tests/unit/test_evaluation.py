@@ -69,6 +69,19 @@ def test_each_event_is_predicted_before_it_is_learned() -> None:
     assert result.coverage == 1.0
 
 
+def test_every_third_event_teaches_after_the_first_few() -> None:
+    steps: list[tuple[bool, bool]] = []
+
+    class Steps(Trial):
+        def step(self, message: Message, *, tested: bool, taught: bool) -> None:
+            steps.append((tested, taught))
+
+    for _ in play([purchase(number, "u", "a") for number in range(100)], Steps({}), last=0.2):
+        pass
+    assert [number for number, (tested, _) in enumerate(steps) if tested] == list(range(80, 100))
+    assert [number for number, (_, taught) in enumerate(steps) if taught] == list(range(6, 100, 3))
+
+
 def test_an_item_that_always_follows_is_predicted_by_all_but_popularity() -> None:
     messages = [purchase(2 * n + place, f"u{n}", item) for n in range(50) for place, item in enumerate(("a", "b"))]
     found = played(messages, last=0.5)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from app.core.learning import LARGEST, RATE, Learner, learn, starting_from
+from app.core.learning import LARGEST, RATE, WITHIN_REACH, Learner, learn, starting_from
 from app.core.sampling import OF_ONE_USER, Sampling
 from app.core.signals import HOUR_MS, LANDMARK_MS
 from app.core.weights import FEATURES, FROM_CONTENT, SIZES, START, size_of, weights_of
@@ -48,6 +48,35 @@ def test_many_steps_prefer_the_feature_that_tells_what_is_chosen() -> None:
     assert np.count_nonzero(learner.weights) == len(SIZES)
 
 
+def test_candidates_out_of_reach_teach_nothing_and_are_no_rivals() -> None:
+    """Neither as the item that was taken, nor as one that was not."""
+    features = np.random.default_rng(1).uniform(0.0, 3.0, (3 * WITHIN_REACH, len(FEATURES))).astype(np.float32)
+    features[:, FROM_CONTENT] = 0.0
+    best_first = np.argsort(-(features @ START[1]))
+    learner, of_the_best = starting_from(START), starting_from(START)
+    learn(learner, features, int(best_first[WITHIN_REACH]), 1)
+    assert learner.events == 0
+    assert np.array_equal(learner.weights, START)
+    learn(learner, features, int(best_first[WITHIN_REACH - 1]), 1)
+    learn(of_the_best, features[best_first[:WITHIN_REACH]], WITHIN_REACH - 1, 1)
+    assert learner.events == 1
+    assert learner.weights == pytest.approx(of_the_best.weights, abs=1e-5)
+
+
+def test_a_sample_that_stands_for_several_events_moves_weights_further() -> None:
+    features = np.random.default_rng(1).uniform(0.0, 3.0, (20, len(FEATURES))).astype(np.float32)
+
+    def moved(stands_for: float) -> float:
+        learner = starting_from(START)
+        for n in range(100):
+            learn(learner, features, n % 20, 1)
+        before = learner.weights.copy()
+        learn(learner, features, 7, 1, stands_for=stands_for)
+        return float(np.abs(learner.weights - before).max())
+
+    assert 2.0 * moved(1.0) < moved(4.0) < RATE
+
+
 def test_candidates_by_content_move_the_weights_of_content_alone() -> None:
     chance = np.random.default_rng(1)
     known = np.zeros((8, len(FEATURES)), np.float32)
@@ -65,14 +94,14 @@ def test_candidates_by_content_move_the_weights_of_content_alone() -> None:
     assert (mixed.weights[:, FROM_CONTENT.start] != before[:, FROM_CONTENT.start]).all()
 
 
-@given(FEATURE_ROWS, SIZE, st.floats(0.001, 1.0), st.integers(1, 5))
+@given(FEATURE_ROWS, SIZE, st.floats(0.001, 1.0), st.integers(1, 5), st.floats(1.0, 1_000.0))
 def test_one_event_moves_no_weight_by_more_than_the_rate(
-    features: NDArray[np.float32], size: int, rate: float, steps: int
+    features: NDArray[np.float32], size: int, rate: float, steps: int, stands_for: float
 ) -> None:
     learner = starting_from(START)
     for _ in range(steps):
         before = learner.weights.copy()
-        learn(learner, features, 0, size, rate=rate)
+        learn(learner, features, 0, size, rate=rate, stands_for=stands_for)
         assert np.abs(learner.weights - before).max() <= rate * 1.000001
         assert np.isfinite(learner.weights).all()
         assert np.isfinite(learner.squares).all()
@@ -112,25 +141,26 @@ def test_weights_are_given_by_feature_and_size_of_history() -> None:
     assert [size_of(items) for items in (0, 1, 2, 3, 14, 15, 50)] == [0, 1, 1, 2, 2, 3, 3]
 
 
-def test_every_third_event_teaches_and_no_user_more_than_a_few_an_hour() -> None:
-    sampling = Sampling(3)
-    assert [sampling.takes(f"u{n}", LANDMARK_MS) for n in range(6)] == [False, False, True] * 2
-    every = Sampling(1)
-    taken = [every.takes("ann", LANDMARK_MS + n) for n in range(100)]
-    assert taken == [True] * OF_ONE_USER + [False] * (100 - OF_ONE_USER)
-    assert every.takes("bob", LANDMARK_MS)
-    assert every.takes("ann", LANDMARK_MS + HOUR_MS)
+def test_a_long_visit_teaches_a_few_times_all_over() -> None:
+    """Each event that teaches stands for those since the one before, for at most ten."""
+    sampling = Sampling()
+    taken = {n: sampling.takes("ann", LANDMARK_MS + n) for n in range(1, 101)}
+    assert {n: stands_for for n, stands_for in taken.items() if stands_for} == {
+        1: 1.0, 2: 1.0, 3: 1.0, 5: 2.0, 8: 3.0, 12: 4.0, 18: 6.0, 27: 9.0, 41: 10.0, 62: 10.0
+    }  # fmt: skip
+    assert sampling.takes("bob", LANDMARK_MS) == 1.0
+    assert sampling.takes("ann", LANDMARK_MS + HOUR_MS) == 1.0
 
 
 def test_ten_thousand_events_of_one_user_move_no_weight_beyond_a_bound() -> None:
     """Within an hour, whatever the events say: `OF_ONE_USER` steps of `RATE`."""
     chance = np.random.default_rng(1)
-    sampling, learner = Sampling(1), starting_from(START)
+    sampling, learner = Sampling(), starting_from(START)
     for n in range(10_000):
-        if sampling.takes("eve", LANDMARK_MS + n):
+        if stands_for := sampling.takes("eve", LANDMARK_MS + n):
             features = chance.normal(0.0, 0.1, (50, len(FEATURES))).astype(np.float32)
             features[0] = 6.0
-            learn(learner, features, 0, 2)
+            learn(learner, features, 0, 2, stands_for=stands_for)
     assert learner.events == OF_ONE_USER
     moved = np.abs(learner.weights - START).max()
     assert 0.0 < moved <= OF_ONE_USER * RATE
