@@ -15,8 +15,8 @@ from app.core import segment_rules, variants
 from app.core.database_url import check_database_url
 from app.core.field_errors import field_error_of
 from app.core.gorse_types import GorseTypes, parse_gorse_types
+from app.core.redis_url import check_redis_url
 from app.core.segment_rules import NamedRule
-from app.core.server_urls import check_redis_url
 from app.core.setting_names import is_injected, misspelt
 from app.core.variants import Variant
 from app.errors import UserError

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app import metrics
-from app.adapters.redis_client import open_redis
+from app.adapters.redis_client import close_redis, open_redis
 from app.core.breaker import Breaker
 
 _PREFIX: Final = "reco:rate:"
@@ -95,7 +95,7 @@ class RateLimiter:
         if self._renewals:
             await asyncio.wait(self._renewals.values())
         if self._redis is not None:
-            await self._redis.aclose()
+            await close_redis(self._redis)
 
     def _decision(self, lease: _Lease, now: float, *, allowed: bool) -> Decision:
         return Decision(allowed, self._limit, lease.tokens + lease.remaining, max(1, math.ceil(lease.ends - now)))

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from app import metrics
 from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, OwnLog, Settled, Versioned
-from app.adapters.redis_client import open_redis
+from app.adapters.redis_client import close_redis, open_redis
 from app.adapters.redis_scripts import ADD_RECORDS, COUNT_PROBE, WRITE_NEWER
 from app.core import cache_entry, own_writes
 from app.core.breaker import Breaker
@@ -37,6 +37,8 @@ _FORMER: Final = "reco:history:"
 
 _NO_EPOCH: Final = bytes(cache_entry.EPOCH_BYTES)
 _NO_ERASURE: Final = bytes(8)
+_NO_EVENT: Final = bytes(8)
+"""The key of a counted event that nobody has sent: with it a probe runs all that a history may need."""
 _CONFIRM_SEC: Final = 1.0
 _TRUST_SEC: Final = 1.0
 # A new process has a new run id; other data in the same process, after REPLICAOF, have a new replication id.
@@ -83,7 +85,7 @@ class RedisHistoryCache:
         self._probes = 0
         """The last count of probes. A Redis that returns a lower one holds older data, though its ids are the same."""
         self._run_ids: WeakKeyDictionary[AbstractConnection, str] = WeakKeyDictionary()
-        self._redis: Redis = open_redis(url, timeout_sec=timeout_sec, on_connect=self._shake_hands)
+        self._redis: Redis = open_redis(url, timeout_sec=timeout_sec, on_connect=self._note_server)
         self._write_newer = self._redis.register_script(WRITE_NEWER)
         self._add_records = self._redis.register_script(ADD_RECORDS)
 
@@ -156,7 +158,7 @@ class RedisHistoryCache:
             self._trust = _Trust(epoch, server, started + _TRUST_SEC)
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await close_redis(self._redis)
 
     def _key(self, user_id: str) -> str:
         return f"{self._key_prefix}{_HISTORIES}{user_id}"
@@ -181,7 +183,7 @@ class RedisHistoryCache:
             await connection.send_packed_command(
                 connection.pack_commands(
                     [
-                        ("EVAL", WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, b"", b""),
+                        ("EVAL", WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, _NO_EVENT, b""),
                         ("EVAL", COUNT_PROBE, 1, self._key_prefix + _PROBES, _PROBES_TTL_MS),
                         ("INFO", "server"),
                         ("INFO", "replication"),
@@ -204,11 +206,8 @@ class RedisHistoryCache:
         finally:
             await pool.release(connection)
 
-    async def _shake_hands(self, connection: Any) -> None:
-        """The handshake of a new connection, and which server it leads to."""
-        await connection.on_connect()
-        await connection.send_command("INFO", "server", check_health=False)
-        self._run_ids[connection] = _found(_RUN_ID, await connection.read_response())
+    def _note_server(self, connection: Any, info: bytes) -> None:
+        self._run_ids[connection] = _found(_RUN_ID, info)
 
     async def _ask(self, command: Any) -> Any:
         if not self._breaker.allows(time.monotonic()):

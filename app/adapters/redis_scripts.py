@@ -19,6 +19,9 @@ for i = 1, #KEYS, 2 do
   end
   redis.pcall('UNLINK', former)
   local log = (counted ~= '' or erased ~= '') and redis.pcall('GET', own)
+  if type(log) == 'table' and not string.find(log.err, 'WRONGTYPE') then
+    return log
+  end
   if type(log) ~= 'string' or string.sub(log, 1, 16) ~= string.sub(value, 1, 16) then
     log = erased ~= '' and string.sub(value, 1, 16) .. none
   end
@@ -51,6 +54,9 @@ end
 ADD_RECORDS: Final = """
 for i, key in ipairs(KEYS) do
   local log = redis.pcall('GET', key)
+  if type(log) == 'table' and not string.find(log.err, 'WRONGTYPE') then
+    return log
+  end
   if type(log) ~= 'string' or #log < 24 or string.sub(log, 1, 16) ~= string.sub(ARGV[2], 1, 16) then
     log = ARGV[2]
   end

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import anyio
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.adapters import generations, migrations, schema_check
@@ -16,6 +15,7 @@ from app.adapters.kafka import KafkaOptions, check_listening, describe_cluster, 
 from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
 from app.adapters.read_replica import position_of
+from app.adapters.redis_client import close_redis, open_redis
 from app.checks import findings
 from app.checks.findings import Finding
 from app.core.generation import Unsupported, differences, model_of
@@ -196,7 +196,7 @@ async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[F
 
 
 async def redis(url: str, timeout_sec: float, *, key_prefix: str) -> AsyncIterator[Finding]:
-    client: Any = Redis.from_url(url, socket_timeout=timeout_sec, socket_connect_timeout=timeout_sec)
+    client: Any = open_redis(url, timeout_sec=timeout_sec)
     try:
         await client.ping()  # connects first: requests use open connections
         started = time.time()
@@ -216,4 +216,4 @@ async def redis(url: str, timeout_sec: float, *, key_prefix: str) -> AsyncIterat
         remedy = "check ONLINE_CACHE_REDIS_URL; ONLINE_CACHE_BACKEND=memory runs without Redis meanwhile"
         yield Finding("FAIL", "redis", describe(error), remedy)
     finally:
-        await client.aclose()
+        await close_redis(client)

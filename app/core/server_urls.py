@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 _HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:,/?#@\s]*)(?::[0-9]{1,5})?"
 _URL: Final = re.compile(
-    r"[a-z]+://"
+    r"[a-z+]+://"
     r"(?:[^/?#@\[\]\s]*@)?"  # user and password: every other @, /, ? and # would be a part of them
     rf"(?P<hosts>{_HOST}(?:,{_HOST})*)"
     r"(?:/[^?#@\s]*)?"
@@ -21,14 +21,6 @@ _ENCODE: Final = (
     "percent-encode what is neither a letter nor a digit in user and password: / is %2F, # is %23, ? is %3F, @ is %40, "
     "% is %25"
 )
-
-
-def check_redis_url(url: str) -> str:
-    """The URL itself. Raises `ValueError` that shows nothing of it."""
-    found = checked(url, ("redis", "rediss", "unix"), "expected redis://host:port/number, rediss://… or unix://…")
-    if len(hosts(url)) > 1:
-        raise ValueError("expected one host; the cache is one Redis")
-    return found
 
 
 def hosts(url: str) -> list[str]:

@@ -1,14 +1,15 @@
 """Starts a service on embedded servers for the run, and removes it with everything it stored afterwards."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import psutil  # type: ignore[import-untyped]
-from redis import Redis
 
 from app.adapters import migrations
+from app.adapters.redis_client import close_redis, open_redis
 from app.core import database_url, server_urls
 from app.devstack import Stack, ports
 from app.devstack.folder import throwaway
@@ -22,6 +23,7 @@ from app.load.requests import Endpoint
 from app.load.screen import LoadScreen
 from app.load.subject import ProcessReading
 
+_FLUSH_SEC: Final = 10.0
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -49,8 +51,7 @@ class Embedded:
 
     def flush_cache(self) -> None:
         """Empties Redis, as a restart without a disk does."""
-        with Redis.from_url(self._environ["ONLINE_CACHE_REDIS_URL"]) as redis:
-            redis.flushdb()
+        asyncio.run(_flush(self._environ["ONLINE_CACHE_REDIS_URL"]))
 
     def prepare(self) -> None:
         """Migrates the schema and checks that the database is empty. Raises `UserError`."""
@@ -182,6 +183,14 @@ def refuse_other_hosts(environ: Mapping[str, str]) -> None:
                     f"{name} names {host}: without a URL `reco load` fills servers of this machine only. "
                     f"Unset {name} to have one started, or give the URL of the service to load."
                 )
+
+
+async def _flush(redis_url: str) -> None:
+    client = open_redis(redis_url, timeout_sec=_FLUSH_SEC)
+    try:
+        await client.flushdb()
+    finally:
+        await close_redis(client)
 
 
 def _postgres_hosts(url: str) -> list[str]:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Final
 
 from app.core.database_url import check_database_url
-from app.core.server_urls import check_redis_url
+from app.core.redis_url import check_redis_url
 from app.errors import UserError
 from app.load import jobs
 from app.load.bench import Bench

@@ -24,7 +24,7 @@ PASSWORD: Final = "pä/ss?w@rd#1:% &+="
 
 @pytest.fixture(scope="module")
 def place() -> Iterator["Place"]:
-    with own_postgres({}) as server, tls_front(server.port, certify(server.shared)) as tls:
+    with own_postgres({}) as server, tls_front(server.port, certify(server.shared), of_postgres=True) as tls:
         with psycopg.connect(server.admin_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE ROLE ann LOGIN PASSWORD {}").format(sql.Literal(PASSWORD)))
             admin.execute("GRANT ann TO reco")

@@ -13,8 +13,11 @@ from app.adapters.redis_histories import RedisHistoryCache
 from app.core import own_writes
 from app.core.history import Entry
 from app.core.own_writes import OwnWrite
+from app.devstack import Stack
+from app.errors import DependencyDown
 from tests.support.caching import caching
 from tests.support.pipeline import database
+from tests.support.redis_servers import client, own_redis
 
 ANN = {"ann": Versioned(5, b"five")}
 
@@ -93,3 +96,18 @@ async def test_own_writes_of_another_epoch_or_over_a_key_of_another_type_do_not_
         await cache_epoch.write_through(opened, cache, ANN, settled=Settled(counted={"ann": bytes(8)}))
         await cache.add_own_writes({"ann": record})
         assert await own_of(cache) == OwnLog(0, record)
+
+
+async def test_user_without_the_command_get_is_told_and_loses_no_own_writes(opened: Database, stack: Stack) -> None:
+    with own_redis(stack) as own:
+        async with caching(opened, own.redis_url) as cache:
+            await cache.probe()
+            assert await cache.add_own_writes({"ann": b"first"})
+            with client(own) as raw:
+                raw.execute_command("ACL SETUSER default -get")
+                with pytest.raises(DependencyDown):
+                    await cache.add_own_writes({"ann": b"second"})
+                with pytest.raises(DependencyDown, match="run this command"):
+                    await cache.probe()
+                raw.execute_command("ACL SETUSER default +@all")
+                assert raw.get("reco:own.v1:ann").endswith(b"first")

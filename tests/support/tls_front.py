@@ -1,4 +1,4 @@
-"""TLS before a Postgres that was built without it: what a managed server or a proxy shows to its clients."""
+"""TLS before a server that was built without it: what a managed server or a proxy shows to its clients."""
 
 import shutil
 import socket
@@ -28,17 +28,21 @@ def certify(folder: Path) -> Path:
 
 
 @contextmanager
-def tls_front(port: int, certificate: Path) -> Iterator[int]:
-    """A port of loopback that asks for TLS and leads to `port`. The key is beside the certificate."""
+def tls_front(port: int, certificate: Path, *, of_postgres: bool = False) -> Iterator[int]:
+    """A port of loopback that takes TLS alone and leads to `port`. The key is beside the certificate.
+
+    `of_postgres`: a client asks for TLS before it begins with it.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, certificate.with_name("key.pem"))
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with suppress(OSError):
-                if self.request.recv(len(_SSL_REQUEST), socket.MSG_WAITALL) != _SSL_REQUEST:
-                    return  # it wants to go on without TLS
-                self.request.sendall(b"S")
+                if of_postgres:
+                    if self.request.recv(len(_SSL_REQUEST), socket.MSG_WAITALL) != _SSL_REQUEST:
+                        return  # it wants to go on without TLS
+                    self.request.sendall(b"S")
                 with (
                     context.wrap_socket(self.request, server_side=True) as client,
                     socket.create_connection(("127.0.0.1", port)) as server,

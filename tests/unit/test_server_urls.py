@@ -14,7 +14,7 @@ from psycopg.pq import Conninfo
 
 from app.cli import main
 from app.core.database_url import check_database_url, for_libpq, parse
-from app.core.server_urls import check_redis_url
+from app.core.redis_url import check_redis_url, sentinel_of
 from app.errors import UserError
 from app.settings import Settings
 
@@ -154,6 +154,35 @@ def test_every_parameter_of_libpq_is_taken_or_refused_by_its_name() -> None:
 @pytest.mark.parametrize("url", ["redis://h", "rediss://:p@h:1/2", "unix:///tmp/redis.sock?db=1", "redis://[::1]:6379"])
 def test_redis_urls_of_every_shape_are_taken(url: str) -> None:
     assert check_redis_url(url) == url
+
+
+def test_sentinels_are_those_of_the_url() -> None:
+    url = "rediss+sentinel://ann:p%2Fw@a,[::1]:7/shop%2F1/2?sentinel_password=s%20p&ssl_ca_certs=/ca.pem"
+    found = sentinel_of(check_redis_url(url))
+    assert found is not None
+    assert found.sentinels == (("a", 26_379), ("::1", 7))
+    assert (found.service, found.number, found.user, found.password) == ("shop/1", 2, "ann", "p/w")
+    assert found.login == {"password": "s p"}
+    assert found.tls == {"ssl_ca_certs": "/ca.pem"}
+    plain = sentinel_of("redis+sentinel://a/shop")
+    assert plain is not None
+    assert (plain.number, plain.password, plain.tls) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis+sentinel://a,b", "service/number"),
+        ("redis+sentinel://a/shop/first", "service/number"),
+        ("redis://h?ssl_ca_cert=/x&foo=1&protocol=2", "did you mean ssl_ca_certs.*unknown parameter foo.*RESP3"),
+        ("redis://h?sentinel_password=x", "unknown parameter sentinel_password"),
+        ("rediss://h?ssl_cert_reqs=yes", "ssl_cert_reqs: expected one of required, optional, none"),
+        ("redis://h?=1", "has no name"),
+    ],
+)
+def test_redis_url_that_is_not_usable_says_what_is_wrong(url: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        check_redis_url(url)
 
 
 def test_cache_of_several_hosts_is_refused() -> None:

@@ -1,0 +1,99 @@
+"""The URL of the cache: one Redis, or the Sentinels that know which Redis is the master now."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+
+from app.core.server_urls import checked, hosts
+
+_EXPECTED: Final = (
+    "expected redis://host:port/number, rediss://…, unix://…, or redis+sentinel://host:port,host:port/service/number"
+)
+_SCHEMES: Final = ("redis", "rediss", "unix")
+_SENTINEL_SCHEMES: Final = ("redis+sentinel", "rediss+sentinel")
+_SENTINEL_PORT: Final = 26_379
+_TLS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_cert_reqs", "ssl_check_hostname")
+_OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
+_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
+    "ssl_cert_reqs": ("required", "optional", "none"),
+    "ssl_check_hostname": ("true", "false"),
+}
+_INSTEAD: Final[Mapping[str, str]] = {
+    "protocol": "the service speaks RESP3",
+    "timeout": "set ONLINE_CACHE_REDIS_TIMEOUT_SEC",
+    "socket_timeout": "set ONLINE_CACHE_REDIS_TIMEOUT_SEC",
+    "socket_connect_timeout": "set ONLINE_CACHE_REDIS_TIMEOUT_SEC",
+}
+_NAME: Final = re.compile(r"\w{1,40}", re.ASCII)
+
+
+class SentinelAddress(Struct, frozen=True, kw_only=True):
+    """`service`: the name that the Sentinels have for the master. User, password, `number` and `tls` are those of the
+    Redis servers; `login` has user and password of the Sentinels themselves, if they want one.
+    """
+
+    sentinels: tuple[tuple[str, int], ...]
+    service: str
+    number: int
+    user: str | None
+    password: str | None
+    login: Mapping[str, str]
+    tls: Mapping[str, str] | None
+
+
+def check_redis_url(url: str) -> str:
+    """The URL itself. Raises `ValueError`, which names every parameter that is not usable and shows no value."""
+    sentinel_of(url)
+    return url
+
+
+def sentinel_of(url: str) -> SentinelAddress | None:
+    """The Sentinels that a URL names; None for the URL of a server. Raises `ValueError` as `check_redis_url` does."""
+    checked(url, (*_SCHEMES, *_SENTINEL_SCHEMES), _EXPECTED)
+    parts = urlsplit(url)
+    by_sentinel = parts.scheme in _SENTINEL_SCHEMES
+    given = _parameters(parts.query, ("db", *_TLS, *(_OF_SENTINELS if by_sentinel else ())))
+    if not by_sentinel:
+        if len(hosts(url)) > 1:
+            raise ValueError("expected one host; for several Sentinels use redis+sentinel://a,b,c/service")
+        return None
+    service, _, number = parts.path[1:].partition("/")
+    number = given.get("db") or number or "0"
+    if not service or not number.isascii() or not number.isdigit():
+        raise ValueError("expected redis+sentinel://host:port,host:port/service/number")
+    login, _, netloc = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    places = (urlsplit(f"//{entry}") for entry in netloc.split(","))
+    return SentinelAddress(
+        sentinels=tuple((at.hostname or "localhost", at.port or _SENTINEL_PORT) for at in places),
+        service=unquote(service),
+        number=int(number),
+        user=unquote(user) or None,
+        password=unquote(password) or None,
+        login={name.removeprefix("sentinel_"): given[name] for name in _OF_SENTINELS if given.get(name)},
+        tls={name: given[name] for name in _TLS if given.get(name)} if parts.scheme.startswith("rediss") else None,
+    )
+
+
+def _parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    errors = []
+    for part in filter(None, query.split("&")):
+        name, _, value = part.partition("=")
+        found[name] = unquote(value)
+        if not _NAME.fullmatch(name):
+            errors.append("a parameter after the ? has no name: expected name=value&name=value")
+        elif name in _INSTEAD:
+            errors.append(f"parameter {name} is not supported: {_INSTEAD[name]}")
+        elif name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            errors.append(f"unknown parameter {name}: " + (f"did you mean {near[0]}?" if near else "remove it"))
+        elif name in _VALUES and found[name].lower() not in _VALUES[name]:
+            errors.append(f"{name}: expected one of {', '.join(_VALUES[name])}")
+    if errors:
+        raise ValueError("; ".join(dict.fromkeys(errors)))
+    return found
