@@ -113,7 +113,8 @@ def trace(number: int) -> str:
 
 
 def incoming(number: int, **changes: Any) -> Incoming:
-    value = message(f"event-{number:04d}", received_ms=NOW_MS - changes["late_ms"]).encode()
+    received_ms = NOW_MS - changes["late_ms"]
+    value = message(f"event-{number:04d}", ts_ms=received_ms, received_ms=received_ms).encode()
     headers = (("traceparent", f"00-{trace(number)}-00f067aa0ba902b7-01".encode()),)
-    record = ConsumerRecord("t", 0, number, 1, 0, b"ann", value, None, 3, len(value), headers)
+    record = ConsumerRecord("t", 0, number, NOW_MS, 0, b"ann", value, None, 3, len(value), headers)
     return read_record(record, topic="t")
