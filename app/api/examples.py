@@ -10,6 +10,7 @@ from app.api import (
     posted_lists,
     reco_batch,
     recommendations,
+    rule_preview,
     rules,
     segment,
 )
@@ -97,6 +98,11 @@ EXAMPLES: Final[dict[type, Any]] = {
         "attributes": {"price": 149.0, "in stock": True, "shop": {"lat": 52.5, "lon": 13.4}},
     },
     item_bodies.CatalogueItemPatch: {"hidden": False, "attributes": {"price": 129.0, "in stock": None}},
+    rule_preview.RulePreviewBody: {
+        "rule": {"action": "boost", "tag": "clearance", "factor": 0.5},
+        "user_id": "user-17",
+        "k": 3,
+    },
     rules.PinRule: {"action": "pin", "item_id": "film-204", "position": 1, "ends_at": "2027-01-01T00:00:00Z"},
     rules.BoostRule: {"action": "boost", "tag": "clearance", "factor": 0.5, "note": "sell what is left"},
     rules.Rule: {

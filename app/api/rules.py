@@ -18,6 +18,7 @@ from app.api.audited import change
 from app.api.timestamps import Timestamp, timestamp_faults
 from app.core.decoding import InvalidInput, decode
 from app.core.events import PRINTABLE, Id
+from app.core.field_errors import FieldError
 from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, field_errors
 from app.http import schema
 from app.http.body import read_body
@@ -110,7 +111,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         A pin serves an item at a position; a boost multiplies scores. Every process applies it within a second.
         """
         named = path_id(request.scope)
-        rule = _checked(named, decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
+        rule = checked_rule(named, decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
         try:
             async with change(database, context_of(request.scope), "store_rule") as changed:
                 stored, created = await rules.store(changed.connection, rule)
@@ -152,16 +153,17 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     return [put_rule, get_rule, get_rules, delete_rule]
 
 
-def _checked(rule_id: str, body: PinRule | BoostRule) -> StoredRule:
+def checked_rule(rule_id: str, body: PinRule | BoostRule, path: str = "$") -> StoredRule:
+    """Raises `InvalidInput` for a rule that is not valid; `path`: where it is in what was sent."""
     faults = [
-        fault for name in ("starts_at", "ends_at") for fault in timestamp_faults(getattr(body, name), f"$.{name}")
+        fault for name in ("starts_at", "ends_at") for fault in timestamp_faults(getattr(body, name), f"{path}.{name}")
     ]
     if faults:
         raise InvalidInput(*faults)
     action: Action = "pin" if isinstance(body, PinRule) else "boost"
     rule = StoredRule(rule_id=rule_id, action=action, **structs.asdict(body))
     if found := field_errors(rule.rule()):
-        raise InvalidInput(*found)
+        raise InvalidInput(*(FieldError(path + error.path[1:], error.message) for error in found))
     return rule
 
 

@@ -15,7 +15,7 @@ from app.core.baskets import Baskets
 from app.core.boosts import Boosts
 from app.core.content_index import Alike
 from app.core.event_types import NO_OWN_TYPES, EventTypes
-from app.core.explained_places import Reason, explain_counted
+from app.core.explained_places import Reason, explain_counted, name_rules
 from app.core.explanation import did_it
 from app.core.filter_index import Matches
 from app.core.history import ENDS_OFFER, Entry, History
@@ -154,4 +154,5 @@ def _listed(request: RecommendationRequest, found: CountedList) -> Answering:
     answer = recommendation_of(slate, cards, ranked, found.sources_of, boosts, COUNTED_VERSION)
     if request.explain:
         yield from explain_counted(answer.items, found.reason_of, boosts)
+        yield from name_rules(answer.items, rules, request.now_ms, request.category)
     return answer

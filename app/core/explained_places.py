@@ -12,6 +12,8 @@ from app.core.event_types import NO_OWN_TYPES, EventTypes
 from app.core.explanation import Explainer, by_rule, in_words, names_of
 from app.core.needs import CardsOf, CurrentEventTypes, Need
 from app.core.recommendation import RecommendedItem, ScoreParts
+from app.core.rules import Rules
+from app.core.slate import PINNED
 
 MOST_EXPLAINED: Final = 200
 """Of one answer: an explanation takes as long as some twenty places."""
@@ -60,6 +62,18 @@ def explain_counted(
         item.because = list(reason.because)
         item.parts = ScoreParts({}, factor)
         item.why = f"{reason.says} {titles}".rstrip() + "." + by_rule(factor)
+
+
+def name_rules(
+    items: Sequence[RecommendedItem], rules: Rules, now_ms: int, category: str | None
+) -> Generator[Need, Any, None]:
+    """Adds `rules` to these items."""
+    cards: Mapping[str, Card] = (yield CardsOf([item.item_id for item in items])) if rules else {}
+    for item in items:
+        pinned = item.source == PINNED
+        item.rules = (
+            rules.acting_on(item.item_id, cards[item.item_id], now_ms, category, pinned=pinned) if rules else []
+        )
 
 
 def rounded(values: Sequence[float]) -> list[float]:

@@ -42,7 +42,9 @@ class ScoreParts(Struct):
 
 
 class RecommendedItem(Struct, omit_defaults=True):
-    """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`, `why`."""
+    """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`, `why`,
+    and `rules`: the ids of the rules that moved it.
+    """
 
     item_id: str
     score: float
@@ -51,6 +53,7 @@ class RecommendedItem(Struct, omit_defaults=True):
     because: list[str] | UnsetType = UNSET
     parts: ScoreParts | UnsetType = UNSET
     why: str | UnsetType = UNSET
+    rules: list[str] | UnsetType = UNSET
 
 
 class Recommendation(Struct, frozen=True):

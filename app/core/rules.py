@@ -87,6 +87,8 @@ class _Acting(Struct, frozen=True):
     items: dict[str, tuple[float, ...]] = {}
     categories: dict[str, tuple[float, ...]] = {}
     tags: dict[str, tuple[float, ...]] = {}
+    named: dict[tuple[str, str], tuple[str, ...]] = {}
+    """By what a rule names (`pin`, `item_id`, `category`, `tag`) and its value: the ids of the rules."""
 
 
 _NOTHING: Final = _Acting()
@@ -137,6 +139,18 @@ class Rules:
                 found += acting.tags.get(name, ())
         return _product(found) if found else 1.0
 
+    def acting_on(self, item_id: str, card: Card, now_ms: int, category: str | None, *, pinned: bool) -> list[str]:
+        """The ids of the rules that move this item, in order. `pinned`: whether a pin put it at its place."""
+        named = self._at(now_ms, category).named
+        asked = [("pin", item_id)] if pinned else [("item_id", item_id)]
+        if not pinned:
+            asked += [("category", name) for name in card.categories] + [("tag", name) for name in card.tags]
+        return sorted({rule_id for key in asked for rule_id in named.get(key, ())})
+
+    def with_rule(self, rule: Rule) -> "Rules":
+        """As it is with this rule, in the place of the one with its id. Raises `ValueError` for too many rules."""
+        return Rules([*(other for other in self._rules if other.rule_id != rule.rule_id), rule])
+
     def needs_cards(self, now_ms: int, category: str | None) -> bool:
         """Whether an active rule names a category or tag, so that `factor` needs the items' cards."""
         acting = self._at(now_ms, category)
@@ -163,8 +177,13 @@ def _compile(rules: Iterable[Rule]) -> _Acting:
     items: dict[str, tuple[float, ...]] = {}
     categories: dict[str, tuple[float, ...]] = {}
     tags: dict[str, tuple[float, ...]] = {}
+    named: dict[tuple[str, str], tuple[str, ...]] = {}
     pins = []
     for rule in rules:
+        for kind in ("item_id", "category", "tag"):
+            if (value := getattr(rule, kind)) is not None:
+                key = ("pin" if rule.action == "pin" else kind, value)
+                named[key] = (*named.get(key, ()), rule.rule_id)
         if rule.position is not None and rule.item_id is not None:
             pins.append((rule.position, rule.rule_id, rule.item_id))
         elif rule.factor is not None:
@@ -173,7 +192,7 @@ def _compile(rules: Iterable[Rule]) -> _Acting:
                     factors[name] = (*factors.get(name, ()), rule.factor)
     for position, _, item_id in sorted(pins):
         places.setdefault(item_id, position)
-    return _Acting(tuple((position, item_id) for item_id, position in places.items()), items, categories, tags)
+    return _Acting(tuple((position, item_id) for item_id, position in places.items()), items, categories, tags, named)
 
 
 def _product(factors: Sequence[float]) -> float:

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from app.core.boosts import Boosts
 from app.core.candidates import Candidates
 from app.core.catalogue import Card
-from app.core.explained_places import MOST_EXPLAINED, explain_places, rounded
+from app.core.explained_places import MOST_EXPLAINED, explain_places, name_rules, rounded
 from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.filter_index import Matches
@@ -35,6 +35,7 @@ from app.core.profile import Profile
 from app.core.ranked import Exclusions, Ranked
 from app.core.ranking import Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
+from app.core.rules import Rule
 from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
 from app.core.weights import Weights, size_of
 
@@ -73,12 +74,13 @@ def for_user(
     version: int | None = None,
     seen: Collection[int] | None = None,
     exploration: Exploration = NO_EXPLORATION,
+    preview: Rule | None = None,
 ) -> Answering:
     """`request.k` items for the user, or as many as may be served.
 
     `weights`, or the `version` of a model: what ranks instead of the weights that serve. With `seen`, a set of
     `signals.Kind`, the user's items that the user did one of these things with are left out. Items whose offer the user
-    has ended are always left out.
+    has ended are always left out. `preview`: a rule that acts as if it were stored.
     """
     now_ms, category = request.now_ms, request.category
     profile = Profile(history, model, counted=table.model)
@@ -90,7 +92,7 @@ def for_user(
     matches: Matches | None = None
     if request.filter is not None and among is None:
         matches = yield MatchesOf(request.filter, request)
-    rules = given.rules
+    rules = given.rules if preview is None else given.rules.with_rule(preview)
     factors = rules.boosted_items(now_ms, category) if rules else {}
     ended = [entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER]
     never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0], ended)
@@ -147,6 +149,7 @@ def for_user(
     if request.explain:
         explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours, given.content)
         yield from explain_places(found.items[:MOST_EXPLAINED], explainer, factors, boosts, category)
+        yield from name_rules(found.items[:MOST_EXPLAINED], rules, now_ms, category)
     return found
 
 

@@ -34,6 +34,7 @@ from app.core.needs import (
 )
 from app.core.page_cursor import PageCursor
 from app.core.recommendation import Recommendation, RecommendationRequest
+from app.core.rules import Rule
 from app.core.serving import Exploration
 from app.core.signals import Kind
 from app.core.weights import Weights
@@ -82,6 +83,7 @@ class Recommender:
         model: Model = MODEL,
         weights: Weights | None = None,
         version: int | None = None,
+        preview: Rule | None = None,
     ) -> Recommendation:
         """As `serving.for_user`; `request_id` and the seed decide which new items are explored.
 
@@ -100,6 +102,7 @@ class Recommender:
                 version=version,
                 seen=seen,
                 exploration=exploration,
+                preview=preview,
             )
         )
 

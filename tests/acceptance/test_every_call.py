@@ -21,6 +21,7 @@ EVENTS: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
 POSTED: Final[dict[str, dict[str, Any]]] = {
     "/reco": {"history": [{"item_id": "tent", "event_type": "watch"}], "candidates": ["stove"], "explain": True},
     "/rank": {"user_id": "ann", "items": ["stove", "tent"]},
+    "/rules/preview": {"user_id": "ann", "rule": {"action": "pin", "item_id": "tent", "position": 1}},
     "/reco/batch": {"user_ids": ["ann", "bob"], "k": 3},
 }
 PLACES: Final = (
@@ -170,6 +171,10 @@ def test_every_call_answers_with_every_status_that_is_documented(
             )
         seen.add(answered(service.client, document, ("PUT", "/event-types/one-too-many", {"json": WISH})))
         full = {"action": "boost", "item_id": "tent", "factor": 2}
+        assert service.client.put("/rules/rule-1", json=full).status_code == 200  # which announces all of them
+        refused = ("POST", "/rules/preview", {"json": {"rule": full}})
+        eventually(lambda: answered(service.client, document, refused)[2] == "409", describe=service.describe)
+        seen.add(answered(service.client, document, refused))
         seen.add(answered(service.client, document, ("PUT", "/rules/one-too-many", {"json": full})))
         assert documented - seen == set()
         assert {status for _, _, status in seen} & {"500"} == set()

@@ -160,6 +160,75 @@ def test_items_of_one_basket_are_bought_together_and_those_of_two_visits_are_not
     eventually(lambda: together() == {"stove": 0.333333}, describe=service.describe)
 
 
+def preview(service: Service, **body: Any) -> dict[str, Any]:
+    answer = service.client.post("/rules/preview", json=body)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_previewed_rule_changes_the_list_of_the_preview_alone(service: Service) -> None:
+    found = preview(service, user_id="ann", k=5, rule={"action": "pin", "item_id": "lamp", "position": 1})
+    before = [item["item_id"] for item in found["before"]]
+    assert [item["item_id"] for item in found["after"]] == ["lamp", *(i for i in before if i != "lamp")][:5]
+    assert [item["rules"] for item in found["after"]] == [["preview"], [], [], [], []]
+    assert (found["active"], found["touches"], found["warnings"]) == (True, 1, [])
+    assert "pinned" not in {item["source"] for item in listed(service, "/reco", user_id="ann")["items"]}
+    never = {"action": "boost", "item_id": before[0], "factor": 0}
+    hidden = preview(service, user_id="ann", rule=never)
+    assert before[0] in [item["item_id"] for item in hidden["before"]]
+    assert before[0] not in [item["item_id"] for item in hidden["after"]]
+
+
+def test_a_rule_that_has_yet_to_start_shows_at_its_time(service: Service) -> None:
+    rule = {"action": "boost", "category": "news", "factor": 0, "starts_at": "2099-01-01T00:00:00Z"}
+    now = preview(service, rule=rule)
+    assert (now["active"], now["before"]) == (False, now["after"])
+    then = preview(service, rule=rule, at="2099-01-02T00:00:00Z")
+    assert then["active"]
+    assert {"today", "now"} & {item["item_id"] for item in then["before"]}
+    assert {"today", "now"}.isdisjoint(item["item_id"] for item in then["after"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "touches", "path"),
+    [
+        ({"action": "boost", "category": "home", "factor": 2}, 3, None),
+        ({"action": "boost", "item_id": "lmap", "factor": 2}, 0, "$.rule.item_id"),
+        ({"action": "boost", "category": "hom", "factor": 2}, 0, "$.rule.category"),
+        ({"action": "boost", "tag": "sale", "factor": 2}, 0, "$.rule.tag"),
+        ({"action": "pin", "item_id": "lamp", "position": 1, "within": "gifts"}, 0, "$.rule.within"),
+        ({"action": "pin", "item_id": "lamp", "position": 1, "within": "news"}, 0, "$.rule.within"),
+    ],
+)
+def test_a_preview_counts_what_a_rule_touches_and_warns_of_what_nobody_knows(
+    service: Service, rule: dict[str, Any], touches: int, path: str | None
+) -> None:
+    found = preview(service, rule=rule)
+    assert found["touches"] == touches
+    assert [warning["path"] for warning in found["warnings"]] == ([] if path is None else [path])
+
+
+def test_a_preview_of_a_rule_that_is_not_valid_says_where(service: Service) -> None:
+    body = {"rule": {"action": "boost", "factor": 2}}
+    answer = service.client.post("/rules/preview", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "$.rule")
+
+
+def test_stored_rules_are_named_where_they_move_an_item(service: Service) -> None:
+    for rule_id, rule in (("half", {"category": "home", "factor": 0.5}), ("more", {"item_id": "lamp", "factor": 1.5})):
+        assert service.client.put(f"/rules/{rule_id}", json={"action": "boost", **rule}).status_code == 201
+
+    def named(path: str, **parameters: Any) -> dict[str, list[str]]:
+        items = listed(service, path, explain=True, k=50, **parameters)["items"]
+        return {item["item_id"]: item["rules"] for item in items if item["item_id"] in ("lamp", "soap", "now")}
+
+    expected = {"lamp": ["half", "more"], "soap": ["half"], "now": []}
+    eventually(lambda: named("/popular") == expected, describe=service.describe)
+    assert named("/reco", user_id="nobody") == expected
+    assert all(service.client.delete(f"/rules/{rule_id}").status_code == 204 for rule_id in ("half", "more"))
+
+
 def test_items_that_go_with_another_say_why_they_do(service: Service) -> None:
     found = listed(service, "/similar/soap", explain=True)
     assert found["items"]

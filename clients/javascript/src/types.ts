@@ -73,6 +73,7 @@ export interface RecommendedItem {
   title?: string | null;
   because?: string[];
   why?: string;
+  rules?: string[];
   parts?: { features: Record<string, number>; factor: number };
 }
 

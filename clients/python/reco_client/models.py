@@ -223,7 +223,7 @@ class ScoreParts(Struct, kw_only=True):
 
 class RecommendedItem(Struct, kw_only=True):
     """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`,
-    `why`.
+    `why`, and `rules`: the ids of the rules that moved it.
     """
 
     item_id: str
@@ -233,6 +233,7 @@ class RecommendedItem(Struct, kw_only=True):
     because: list[str] = field(default_factory=list)
     parts: ScoreParts | None = None
     why: str | None = None
+    rules: list[str] = field(default_factory=list)
 
 
 class RecommendationList(Struct, kw_only=True):
