@@ -46,6 +46,7 @@ def make_valid(body: Any) -> None:
         return
     make_valid(body.get("events"))
     make_valid(body.get("history"))
+    make_valid(body.get("rule"))
     make_types_valid(body)
     if body.get("ts_ms") is not None:
         body["ts_ms"] = time.time_ns() // 1_000_000
