@@ -8,12 +8,15 @@ import msgspec
 from msgspec import Struct
 
 from app.adapters import sql
+from app.adapters.timestamps import with_zone
 from app.core.catalogue import NO_ATTRIBUTES, Card
 from app.core.content import COLD_EVENTS, Content, terms_of
 from app.core.filter_index import Filterable
 from app.core.page_cursor import CataloguePosition
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from app.adapters.postgres import Connection
 
 _SQL = sql.load(__file__)
@@ -79,8 +82,7 @@ async def read_after(
     connection: "Connection", category: str | None, after: CataloguePosition | None, limit: int
 ) -> list[CataloguePosition]:
     """Up to `limit` positions of servable items behind this one, newest first."""
-    since = _LAST if after is None else _EPOCH + timedelta(microseconds=after.since_us)
-    behind = limit, since, "" if after is None else after.item_id
+    behind = limit, *_behind(after)
     if category is None:
         rows = await connection.fetch(_SQL["read_after"], *behind)
     else:
@@ -161,12 +163,66 @@ async def store(connection: "Connection", items: Sequence[StoredItem], keep: Col
 async def read(connection: "Connection", item_id: str, *, lock: bool = False) -> StoredItem | None:
     """With `lock`, nobody else changes the item until the transaction ends."""
     row = await connection.fetchrow(_SQL["read_locked" if lock else "read"], item_id)
-    return None if row is None else StoredItem(**{**row, "attributes": _attributes.decode(row["attributes"])})
+    return None if row is None else _stored(row)
 
 
 async def delete(connection: "Connection", item_id: str) -> bool:
     """True when the item existed."""
     return await connection.fetchval(_SQL["delete"], item_id) is not None
+
+
+async def delete_many(connection: "Connection", item_ids: Sequence[str]) -> list[str]:
+    """The ids of those that existed."""
+    return [item_id for (item_id,) in await connection.fetch(_SQL["delete_many"], item_ids)]
+
+
+async def list_items(
+    connection: "Connection",
+    after: CataloguePosition | None,
+    limit: int,
+    *,
+    category: str | None = None,
+    words: Sequence[str] = (),
+) -> list[tuple[CataloguePosition, StoredItem]]:
+    """Up to `limit` items behind this position, newest first, hidden and expired ones too. `words`: prefixes of words
+    that the title must have.
+    """
+    behind = limit, *_behind(after)
+    if words:
+        query = " & ".join(f"{word}:*" for word in words)
+        rows = await connection.fetch(_SQL["list_items_by_title"], *behind, query, category)
+    elif category is not None:
+        rows = await connection.fetch(_SQL["list_items_of_category"], *behind, category)
+    else:
+        rows = await connection.fetch(_SQL["list_items"], *behind)
+    return [(CataloguePosition(row["since_us"], row["item_id"]), _stored(row)) for row in rows]
+
+
+def card_of(item: StoredItem) -> Card:
+    """The same item as it is served."""
+    return Card(
+        title=item.title,
+        categories=frozenset(item.categories),
+        hidden=item.hidden,
+        published_ms=_millis(item.published_at),
+        expires_ms=_millis(item.expires_at),
+        tags=frozenset(item.tags),
+        attributes=item.attributes,
+    )
+
+
+def _behind(after: CataloguePosition | None) -> tuple[datetime, str]:
+    return (_LAST, "") if after is None else (_EPOCH + timedelta(microseconds=after.since_us), after.item_id)
+
+
+def _stored(row: "Record") -> StoredItem:
+    fields = {name: row[name] for name in StoredItem.__struct_fields__ if name != "attributes"}
+    return StoredItem(**fields, attributes=_attributes.decode(row["attributes"]))
+
+
+def _millis(timestamp: datetime | None) -> int | None:
+    zoned = with_zone(timestamp)
+    return None if zoned is None else (zoned - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _json(values: list[str] | Mapping[str, Any]) -> str:

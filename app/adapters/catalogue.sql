@@ -166,3 +166,52 @@ SELECT
     unix_ms(expires_at) AS expires_ms
 FROM items
 WHERE item_id = ANY ($1::text[]) AND NOT hidden AND (expires_at IS NULL OR expires_at > now());
+
+-- name: list_items
+-- Of the whole catalogue, as `read_after` goes through those that may be served.
+SELECT
+    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000000)::bigint AS since_us,
+    i.item_id, i.title, i.categories, i.tags, i.published_at, i.expires_at, i.hidden, i.attributes::text AS attributes,
+    i.updated_at
+FROM items AS i
+WHERE
+    coalesce(i.published_at, i.created_at, i.updated_at) <= $2
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
+ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
+LIMIT $1;
+
+-- name: list_items_of_category
+SELECT
+    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000000)::bigint AS since_us,
+    i.item_id, i.title, i.categories, i.tags, i.published_at, i.expires_at, i.hidden, i.attributes::text AS attributes,
+    i.updated_at
+FROM items AS i
+WHERE
+    i.categories @> ARRAY[$4::text]
+    AND coalesce(i.published_at, i.created_at, i.updated_at) <= $2
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
+ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
+LIMIT $1;
+
+-- name: list_items_by_title
+-- $4: words that a title must have, as a query of text search. $5: a category, or NULL.
+SELECT
+    (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000000)::bigint AS since_us,
+    i.item_id, i.title, i.categories, i.tags, i.published_at, i.expires_at, i.hidden, i.attributes::text AS attributes,
+    i.updated_at
+FROM items AS i
+WHERE
+    to_tsvector('simple', i.title) @@ to_tsquery('simple', $4)
+    AND ($5::text IS NULL OR i.categories @> ARRAY[$5::text])
+    AND coalesce(i.published_at, i.created_at, i.updated_at) <= $2
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
+ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
+LIMIT $1;
+
+-- name: delete_many
+DELETE FROM items WHERE item_id = ANY (
+    ARRAY(SELECT item_id FROM items WHERE item_id = ANY ($1::text[]) ORDER BY item_id FOR UPDATE)
+) RETURNING item_id;

@@ -7,6 +7,7 @@ from app.api import (
     event_types,
     ingest,
     item_bodies,
+    item_list,
     posted_lists,
     reco_batch,
     recommendations,
@@ -98,6 +99,8 @@ EXAMPLES: Final[dict[type, Any]] = {
         "attributes": {"price": 149.0, "in stock": True, "shop": {"lat": 52.5, "lon": 13.4}},
     },
     item_bodies.CatalogueItemPatch: {"hidden": False, "attributes": {"price": 129.0, "in stock": None}},
+    item_list.ItemsToDelete: {"item_ids": ["tent", "stove"]},
+    item_list.ItemsDeleted: {"deleted": 1, "absent": ["stove"]},
     rule_preview.RulePreviewBody: {
         "rule": {"action": "boost", "tag": "clearance", "factor": 0.5},
         "user_id": "user-17",

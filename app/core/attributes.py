@@ -29,6 +29,8 @@ BUILT_IN: Final[Mapping[str, AttributeType]] = {
     "categories": "list",
     "tags": "list",
     "published_at": "time",
+    "expires_at": "time",
+    "hidden": "flag",
 }
 """What every item has: these names are taken."""
 

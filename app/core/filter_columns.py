@@ -47,8 +47,8 @@ class Columns:
                 rows.append(row)
                 values.append(value)
             for (rows, values), value in zip(
-                (given["item_id"], given["title"], given["categories"], given["tags"], given["published_at"]),
-                (item_id, card.title, card.categories, card.tags, card.published_ms),
+                map(given.__getitem__, BUILT_IN),
+                (item_id, card.title, card.categories, card.tags, card.published_ms, card.expires_ms, card.hidden),
                 strict=True,
             ):
                 if value is not None:

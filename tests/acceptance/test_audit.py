@@ -57,6 +57,8 @@ def test_each_change_is_recorded_with_who_made_it(service: Service, database_url
     assert call(service, CATALOGUE_TOKEN, "PATCH", "/items/a", {"attributes": {"price": 5}}) == 200
     assert call(service, CATALOGUE_TOKEN, "PATCH", "/items/a", {"attributes": {"price": 5}}) == 200
     assert call(service, CATALOGUE_TOKEN, "DELETE", "/attributes/price") == 204
+    for _ in range(2):
+        assert call(service, CATALOGUE_TOKEN, "POST", "/items:delete", {"item_ids": ["none", "a"]}) == 200
     assert call(service, USERS_TOKEN, "DELETE", "/users/zebra") == 200
     rows = audit(database_url)
     assert [told(row) for row in rows] == [
@@ -68,10 +70,11 @@ def test_each_change_is_recorded_with_who_made_it(service: Service, database_url
         ("editor", "declare_attribute", ["price"], "number", "PUT-price"),
         ("editor", "store_items", ["a"], "0 created, 1 replaced", "PATCH-a"),
         ("editor", "delete_attribute", ["price"], "deleted", "DELETE-price"),
+        ("editor", "delete_item", ["a"], "1 deleted", "POST-items:delete"),
         ("privacy", "erase_user", ["erasure 1"], "erased", "DELETE-zebra"),
     ]
     assert audit(database_url, "--key", "privacy") == rows[-1:]
-    assert audit(database_url, "--action", "delete_item") == [rows[4]]
+    assert audit(database_url, "--action", "delete_item") == [rows[4], rows[8]]
     assert audit(database_url, "--target", "b") == [rows[1], rows[4]]
     assert audit(database_url, "--since", "1h", "--limit", "1") == rows[-1:]
     shown = CliRunner().invoke(main, ["audit", "--key", "privacy"], env={"DATABASE_URL": database_url})

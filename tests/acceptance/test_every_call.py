@@ -59,6 +59,14 @@ def changes_of_a_state(path: str) -> Iterator[Call]:
     yield "GET", path, {"headers": {"if-none-match": "*"}}
 
 
+def of_the_catalogue() -> Iterator[Call]:
+    yield "GET", "/items?title=stove&filter=not%20hidden", {}
+    yield "GET", "/items", {"headers": {"if-none-match": "*"}}
+    yield "GET", "/items?filter=x", {}
+    yield "POST", "/items:delete", {"json": {"item_ids": ["nobody"]}}
+    yield from bad_bodies("POST", "/items:delete")
+
+
 def of_one_thing() -> Iterator[Call]:
     bodies: dict[str, dict[str, Any]] = {
         "/items/tent": {"title": "A tent", "categories": ["camping"]},
@@ -109,6 +117,7 @@ def calls() -> Iterator[Call]:
     yield "GET", "/rules", {}
     yield "GET", "/attributes", {}
     yield "GET", "/event-types", {}
+    yield from of_the_catalogue()
     for query in ("explain=true&exclude_seen=none", "exclude=stove&max_per_category=1", "category=camping&k=3"):
         yield "GET", f"/reco?user_id=ann&{query}", {}
     for path, body in POSTED.items():

@@ -1,0 +1,171 @@
+"""The catalogue as a whole: its items page by page, and many deleted at once."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Scope
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.adapters import catalogue
+from app.adapters.catalogue import StoredItem, card_of
+from app.adapters.postgres import Database
+from app.api.audited import change
+from app.api.item_bodies import MAX_ITEMS, CatalogueItem, shown_item
+from app.core.decoding import InvalidInput, decode
+from app.core.events import MAX_BODY_BYTES, Id
+from app.core.field_errors import FieldError
+from app.core.filter_language import FilterText
+from app.core.filters import Filter
+from app.core.page_cursor import MAX_LENGTH, CataloguePosition, PageCursor, read_cursor, write_cursor
+from app.http import schema
+from app.http.body import read_body
+from app.http.context import context_of
+from app.http.etags import IF_NONE_MATCH, tagged_for
+from app.http.responses import reply
+
+FilterOf = Callable[[str], Awaitable[Filter]]
+
+_MAX_LISTED: Final = 200
+_LOOK: Final = 500
+# A filter may leave out many: one page looks at no more than this.
+_MOST_LOOKS: Final = 20
+_MAX_WORDS: Final = 10
+_WORD: Final = re.compile(r"\w+")
+
+
+Limit = Annotated[int, Meta(ge=1, le=_MAX_LISTED, description="At most so many items.")]
+NextPage = Annotated[
+    str, Meta(min_length=1, max_length=MAX_LENGTH, description="The `cursor` of an answer asks for the next page.")
+]
+OfCategory = Annotated[Id, Meta(description="Only items of this category.")]
+TitleWords = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        description="Only items whose title has words that begin with each of these words, in any order and case.",
+    ),
+]
+
+
+class ItemListQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which items of the catalogue."""
+
+    limit: Limit = 50
+    cursor: NextPage | None = None
+    category: OfCategory | None = None
+    title: TitleWords | None = None
+    filter: FilterText | None = None
+
+
+class ItemList(Struct, kw_only=True):
+    """Items, the newest first. A page may have fewer than `limit`; the last one has no `cursor`."""
+
+    items: list[CatalogueItem]
+    cursor: str | UnsetType = UNSET
+
+
+class ItemsToDelete(Struct, forbid_unknown_fields=True):
+    """The ids of up to 1,000 items."""
+
+    item_ids: Annotated[list[Id], Meta(min_length=1, max_length=MAX_ITEMS)]
+
+
+class ItemsDeleted(Struct):
+    """How many items were deleted, and the ids of which the catalogue had no item."""
+
+    deleted: int
+    absent: list[str]
+
+
+_delete_decoder: Final = msgspec.json.Decoder(ItemsToDelete)
+
+
+def handlers(database: Database, filter_of: FilterOf) -> list[HTTPRouteHandler]:
+    """`filter_of` makes a filter of a text."""
+
+    @get(
+        "/items",
+        opt=schema.call(
+            needs="read",
+            tag="catalogue",
+            query=ItemListQuery,
+            answers={200: ItemList, 304: None, **schema.problems(422, 503)},
+            headers=[IF_NONE_MATCH],
+        ),
+    )
+    async def get_items(scope: Scope) -> ASGIApp:
+        """The items of the catalogue, the newest first, also those that are hidden or have expired. `title` searches;
+        `filter=hidden` gives those that are hidden.
+        """
+        query = schema.query_of(scope, ItemListQuery)
+        words = words_of(query.title)
+        wanted = None if query.filter is None else await filter_of(query.filter)
+        after = None if query.cursor is None else read_cursor(query.cursor).after
+        found: list[StoredItem] = []
+        look = query.limit + 1 if wanted is None else _LOOK
+        ended = False
+        async with database.connection() as connection:
+            for _ in range(_MOST_LOOKS):
+                rows = await catalogue.list_items(connection, after, look, category=query.category, words=words)
+                ended = len(rows) < look
+                kept = rows if wanted is None else _kept(rows, wanted)
+                missing = query.limit - len(found)
+                found += [item for _, item in kept[:missing]]
+                if len(kept) > missing:
+                    ended = False
+                if len(kept) >= missing:
+                    after = kept[missing - 1][0]
+                    break
+                if rows:
+                    after = rows[-1][0]
+                if ended:
+                    break
+        cursor = UNSET if ended else write_cursor(PageCursor(b"", True, after))
+        answer = ItemList(items=[shown_item(item) for item in found], cursor=cursor)
+        return tagged_for(context_of(scope).headers, answer)
+
+    @post(
+        "/items:delete",
+        status_code=200,
+        opt=schema.call(
+            needs="catalogue",
+            tag="catalogue",
+            body=ItemsToDelete,
+            answers={200: ItemsDeleted, **schema.problems(400, 413, 415, 422, 503)},
+        ),
+    )
+    async def delete_items(request: Request[Any, Any, Any]) -> ASGIApp:
+        """Removes up to 1,000 items from the catalogue, all in one transaction."""
+        item_ids = decode(_delete_decoder, await read_body(request, MAX_BODY_BYTES)).item_ids
+        async with change(database, context_of(request.scope), "delete_item") as changed:
+            deleted = await catalogue.delete_many(changed.connection, item_ids)
+            if deleted:
+                changed.made(sorted(deleted), f"{len(deleted)} deleted")
+        there = {*deleted}
+        return reply(ItemsDeleted(len(deleted), [item for item in dict.fromkeys(item_ids) if item not in there]))
+
+    return [get_items, delete_items]
+
+
+def words_of(title: str | None) -> list[str]:
+    """The words to search for. Raises `InvalidInput` where there are none or too many."""
+    if title is None:
+        return []
+    words = _WORD.findall(title)
+    if not 1 <= len(words) <= _MAX_WORDS:
+        raise InvalidInput(FieldError("$.title", f"expected 1 to {_MAX_WORDS} words of letters and digits"))
+    return words
+
+
+def _kept(
+    rows: list[tuple[CataloguePosition, StoredItem]], wanted: Filter
+) -> list[tuple[CataloguePosition, StoredItem]]:
+    cards = {item.item_id: card_of(item) for _, item in rows}
+    kept = {*wanted.kept([*cards], cards, time.time_ns() // 1_000_000)}
+    return [(position, item) for position, item in rows if item.item_id in kept]
