@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import structlog
@@ -19,7 +19,11 @@ from app.adapters import kafka_bounds, migrations
 from app.errors import DependencyDown
 from app.http.server import bind
 from app.settings import OPEN_REMEDY, Settings
+from app.telemetry.variables import signals_wanted
 from app.wiring import Service
+
+if TYPE_CHECKING:
+    from app.telemetry.provider import Telemetry
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +41,22 @@ def run(settings: Settings) -> int:
             migrations.migrate(settings.session_url)
             migrated = True
         _collect_less_often()
-        return uvloop.run(_serve(settings, listener, migrated=migrated))
+        telemetry = _telemetry(settings)
+        try:
+            return uvloop.run(_serve(settings, listener, migrated=migrated, telemetry=telemetry))
+        finally:
+            if telemetry is not None:
+                telemetry.close()
+
+
+def _telemetry(settings: Settings) -> "Telemetry | None":
+    """Imported where OpenTelemetry's variables ask for it."""
+    signals = signals_wanted(os.environ)
+    if not signals:
+        return None
+    from app.telemetry.provider import Telemetry
+
+    return Telemetry(signals, settings.role)
 
 
 def _collect_less_often() -> None:
@@ -49,11 +68,11 @@ def _collect_less_often() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def _serve(settings: Settings, listener: socket.socket, *, migrated: bool) -> int:
+async def _serve(settings: Settings, listener: socket.socket, *, migrated: bool, telemetry: "Telemetry | None") -> int:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         metrics.BUILD_INFO.labels(build.VERSION, build.current_revision()).set(1)
         kafka_bounds.silence_abandoned_tasks(asyncio.get_running_loop())
-        service = Service(settings, listener, migrated=migrated)
+        service = Service(settings, listener, migrated=migrated, telemetry=telemetry)
         _log.info(
             "starting",
             role=sorted(settings.role),

@@ -31,6 +31,7 @@ from app.supervisor import Progress, Supervisor, TaskSpec
 if TYPE_CHECKING:
     from app.roles.api import Api
     from app.serving.candidate_caches import CandidateCaches
+    from app.telemetry.provider import Telemetry
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +50,15 @@ class Service:
     Unless `migrated` is true, the schema is migrated when Postgres first answers.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket, *, migrated: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        *,
+        migrated: bool = False,
+        telemetry: "Telemetry | None" = None,
+    ) -> None:
+        self._telemetry = telemetry
         self._settings = settings
         self._listener = listener
         self._draining = False
@@ -146,6 +155,7 @@ class Service:
             [
                 TaskSpec("health-probe", self._monitor.run, stall_sec=30.0),
                 *([TaskSpec("cache-switch", self._switch.run, need="degrades")] if self._cache_written else []),
+                *_otlp_metrics(self._telemetry),
             ],
         ]
 
@@ -219,6 +229,12 @@ def _replica(settings: Settings, primary: Database) -> ReadReplica | None:
         return None
     replica = Database(for_reads(settings.database_read_url), options.pool_options(settings))
     return ReadReplica(primary, replica, max_lag_sec=settings.database_read_max_lag_sec)
+
+
+def _otlp_metrics(telemetry: "Telemetry | None") -> list[TaskSpec]:
+    if telemetry is None or not telemetry.sends_metrics:
+        return []
+    return [TaskSpec("otlp-metrics", telemetry.run, need="degrades", stall_sec=telemetry.every_sec + 30.0)]
 
 
 def _switched(settings: Settings, switch: CacheSwitch, redis: RedisHistoryCache) -> tuple[SwitchedCache, SwitchedCache]:

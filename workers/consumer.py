@@ -25,7 +25,7 @@ from app.core.pacing import interval_sec
 from app.core.thinning import Thinning
 from app.errors import DependencyDown, TooLarge, UserError, describe
 from app.supervisor import Progress, wait_for_stop
-from workers import traces
+from workers import spans, traces
 from workers.batch import Applied, Braked, FeatureWriter
 from workers.incoming import Incoming, read_record, read_unreadable, was_replayed
 from workers.lag import Stuck
@@ -128,13 +128,16 @@ class FeatureConsumer:
         if polled.next_offsets:
             polled = await self._gather(subscription, polled, stop)
         if polled.next_offsets:
+            began_ns = time.time_ns()
             incoming = self._read(polled)
             applied = await self._apply(subscription, polled, incoming, stop, progress)
+            counted_ns = time.time_ns()
             if applied is None:
                 return 0  # the offsets stay where they are
             await subscription.commit(polled)
             progress.worked()
             self._count(incoming, applied)
+            spans.counted(incoming, began_ns=began_ns, counted_ns=counted_ns, ended_ns=time.time_ns())
         else:
             self._late.add([], now_ms=time.time() * 1000)
         await subscription.observe()

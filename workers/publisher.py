@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
@@ -13,6 +13,8 @@ from app.adapters.kafka_bounds import abandon, stop_producer
 from app.adapters.outbox import OutboxRow
 from app.core.events import TOPICS
 from app.errors import DependencyDown, UserError, describe
+from app.tracing import TraceHeaders
+from workers import spans
 
 _START_TIMEOUT_SEC: Final = 5.0
 # Appending to the producer does not yield while it has room: after so many rows it yields to the event loop.
@@ -47,6 +49,7 @@ class Publisher:
         self._timeout_sec = timeout_sec
         self._producer: AIOKafkaProducer | None = None
         self._singles: list[AIOKafkaProducer] = []
+        self._traces: Mapping[str | None, TraceHeaders] = {}
 
     async def publish(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
         """Publishes the rows in batches; returns a result for each.
@@ -55,7 +58,8 @@ class Publisher:
         later, as a second copy, which the consumer drops.
         """
         try:
-            results = await self._together(rows)
+            with spans.publishing(rows) as self._traces:
+                results = await self._together(rows)
         except DependencyDown:
             await self._close_producer()
             raise
@@ -74,7 +78,7 @@ class Publisher:
         """
         results: list[PublishResult] = [POSTPONED] * len(rows)
         waiting = iter(enumerate(rows))
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError), spans.publishing(rows) as self._traces:
             async with asyncio.timeout(self._timeout_sec), asyncio.TaskGroup() as group:
                 for _ in range(min(_SINGLE_PRODUCERS, len(rows))):
                     group.create_task(self._send_in_turn(waiting, results))
@@ -169,6 +173,7 @@ class Publisher:
         return refused
 
     async def _send(self, producer: AIOKafkaProducer, row: OutboxRow) -> "asyncio.Future[object] | BaseException":
+        trace = self._traces.get(row.traceparent, row)
         try:
             acknowledged: asyncio.Future[object] = await producer.send(
                 self._topic_options.prefix + row.topic,
@@ -178,7 +183,8 @@ class Publisher:
                 headers=kafka.headers_of(
                     {
                         "event_id": row.event_id,
-                        "traceparent": row.traceparent,
+                        "traceparent": trace.traceparent,
+                        "tracestate": trace.tracestate,
                         "replays": str(row.replays) if row.replays else None,
                         "erasures": None if row.erasures is None else str(row.erasures),
                     }

@@ -11,9 +11,9 @@ submitted AS (
     FROM unnest(
         string_to_array($1, chr(31), ''), string_to_array($2, chr(31), ''), string_to_array($3, chr(31), ''), string_to_array($4, chr(31), ''),
         string_to_array($5, chr(31), ''), $6::text::bigint[], $7::bytea[], string_to_array($8, chr(31), ''), string_to_array($9, chr(31), ''),
-        string_to_array($10, chr(31), '')
+        string_to_array($10, chr(31), ''), string_to_array($11, chr(31), '')
     ) WITH ORDINALITY AS s (
-        event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload, topic, traceparent, position
+        event_id, event_type, user_id, session_id, request_id, ts_ms, content_hash, payload, topic, traceparent, tracestate, position
     )
 ),
 inserted AS (
@@ -27,8 +27,8 @@ inserted AS (
     RETURNING event_id
 ),
 queued AS (
-    INSERT INTO event_outbox (event_id, topic, message_key, payload, traceparent, erasures)
-    SELECT event_id, topic, user_id, payload, traceparent, (SELECT number FROM last_erasure)
+    INSERT INTO event_outbox (event_id, topic, message_key, payload, traceparent, tracestate, erasures)
+    SELECT event_id, topic, user_id, payload, traceparent, tracestate, (SELECT number FROM last_erasure)
     FROM submitted
     JOIN inserted USING (event_id)
     ORDER BY position

@@ -35,6 +35,7 @@ class OutboxRow(Struct, frozen=True):
     replays: int = 0
     erasures: int | None = None
     """The number of the last erasure when the event was stored; None for a row of an older release."""
+    tracestate: str | None = None
 
 
 class Reschedule(Struct, frozen=True):

@@ -3,7 +3,8 @@
 SELECT
     id, event_id, topic, message_key, payload, traceparent, attempts,
     (extract(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms,
-    (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint AS claimed_ms, raw, replays, erasures
+    (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint AS claimed_ms, raw, replays, erasures,
+    tracestate
 FROM event_outbox
 WHERE status = 'pending' AND available_at <= now() AND id > $2
 ORDER BY id

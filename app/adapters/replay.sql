@@ -59,10 +59,14 @@ WITH picked AS (
     WHERE d.status = %(status)s
 ),
 queued AS (
-    INSERT INTO event_outbox (event_id, topic, message_key, payload, raw, traceparent, replays, erasures)
+    INSERT INTO event_outbox (event_id, topic, message_key, payload, raw, traceparent, tracestate, replays, erasures)
     SELECT
-        coalesce(event_id, 'dead-letter-' || id), topic, key, '', coalesce(value, ''), traceparent, replays + 1,
-        erasures
+        coalesce(event_id, 'dead-letter-' || id), topic, key, '', coalesce(value, ''), traceparent,
+        -- Whoever wrote the message may have written anything there.
+        substring(
+            left(encode(header_values[array_position(header_names, 'tracestate')], 'escape'), 512) FROM '^[ -\[\]-~]+$'
+        ),
+        replays + 1, erasures
     FROM picked
     WHERE NOT counted
     ORDER BY id

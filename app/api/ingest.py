@@ -192,14 +192,25 @@ def _count(context: RequestContext, outcome: Literal["accepted", "duplicate", "c
 
 
 def _accept(event: AnyEvent, context: RequestContext, types: EventTypes, cancelled: Mapping[str, Message]) -> Record:
-    now_ms, traceparent = time.time_ns() // 1_000_000, context.traceparent
+    now_ms = time.time_ns() // 1_000_000
     if isinstance(event, Cancellation):
         return submitted.accept_cancellation(
-            event, cancelled.get(event.cancels), now_ms=now_ms, traceparent=traceparent
+            event,
+            cancelled.get(event.cancels),
+            now_ms=now_ms,
+            traceparent=context.traceparent,
+            tracestate=context.tracestate,
         )
     entropy = os.urandom(10) if event.event_id is UNSET else b""
     counts = submitted.counts_of(event, types)
-    return events.accept(event, counts=counts, now_ms=now_ms, entropy=entropy, traceparent=traceparent)
+    return events.accept(
+        event,
+        counts=counts,
+        now_ms=now_ms,
+        entropy=entropy,
+        traceparent=context.traceparent,
+        tracestate=context.tracestate,
+    )
 
 
 def _read(raw: msgspec.Raw, types: EventTypes) -> AnyEvent | BatchEventResult:

@@ -242,4 +242,6 @@ def impression(
         items=shown,
         context=about if variant is UNSET else {**about, "variant": variant},
     )
-    return events.accept(event, now_ms=now_ms, entropy=os.urandom(10), traceparent=request.traceparent)
+    return events.accept(
+        event, now_ms=now_ms, entropy=os.urandom(10), traceparent=request.traceparent, tracestate=request.tracestate
+    )

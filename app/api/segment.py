@@ -135,6 +135,7 @@ class _Messages:
             now_ms=self._received_ms,
             entropy=os.urandom(10) if event.event_id is UNSET else b"",
             traceparent=self._context.traceparent,
+            tracestate=self._context.tracestate,
             clock_behind_ms=clock_behind_ms,
         )
 

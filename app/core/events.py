@@ -156,6 +156,7 @@ class Record(Struct, frozen=True):
     payload: str
     topic: str
     traceparent: str | None = None
+    tracestate: str | None = None
 
 
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
@@ -168,6 +169,7 @@ def accept(
     now_ms: int,
     entropy: bytes,
     traceparent: str | None = None,
+    tracestate: str | None = None,
     any_time: bool = False,
     clock_behind_ms: int = 0,
 ) -> Record:
@@ -203,6 +205,7 @@ def accept(
         payload=payload,
         topic=event.topic,
         traceparent=traceparent,
+        tracestate=tracestate,
     )
 
 

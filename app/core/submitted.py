@@ -96,7 +96,12 @@ def counts_of(event: AnyEvent, types: EventTypes) -> EventCounts | None:
 
 
 def accept_cancellation(
-    event: Cancellation, cancelled: Message | None, *, now_ms: int, traceparent: str | None = None
+    event: Cancellation,
+    cancelled: Message | None,
+    *,
+    now_ms: int,
+    traceparent: str | None = None,
+    tracestate: str | None = None,
 ) -> Record:
     """`cancelled`: the stored event that it takes back; None: there is none. Raises `InvalidInput`."""
     check(event, now_ms=now_ms)
@@ -135,6 +140,7 @@ def accept_cancellation(
         payload=f'{{"v":{MESSAGE_VERSION},"received_ms":{now_ms},{sent},{added}',
         topic=TOPIC_INTERACTIONS,
         traceparent=traceparent,
+        tracestate=tracestate,
     )
 
 

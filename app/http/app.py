@@ -166,6 +166,7 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
             "X-Correlation-ID",
             "X-Request-ID",
             "traceparent",
+            "tracestate",
         ],
         expose_headers=[
             "ETag",

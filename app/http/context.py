@@ -10,14 +10,17 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import metrics
+from app import metrics, tracing
 from app.core.traces import trace_id
 from app.http.deadlines import Deadlines
+from app.http.spans import RequestSpan
 
 _log = structlog.get_logger(__name__)
 
 _KEY: Final = "reco"
 _MAX_ID_LENGTH: Final = 128
+# What W3C trace context asks everybody to pass on.
+_MAX_STATE_LENGTH: Final = 512
 _FAMILIES: Final = {n: metrics.API_REQUESTS.labels(f"{n}xx") for n in range(1, 6)}
 
 # A 503 of /readyz is a correct answer and not a failed request; its cause is logged once elsewhere.
@@ -38,6 +41,7 @@ class RequestContext:
         "reply_headers",
         "request_id",
         "traceparent",
+        "tracestate",
     )
 
     def __init__(self, headers: dict[bytes, bytes]) -> None:
@@ -45,6 +49,7 @@ class RequestContext:
         self.request_id = _printable(headers.get(b"x-request-id")) or os.urandom(16).hex()
         self.correlation_id = _printable(headers.get(b"x-correlation-id")) or self.request_id
         self.traceparent = _printable(headers.get(b"traceparent"))
+        self.tracestate = _printable(headers.get(b"tracestate"), _MAX_STATE_LENGTH) if self.traceparent else None
         self.caller: str | None = None
         self.caller_may_operate = True  # without keys every caller may
         self.error: str | None = None  # why the answer is a 5xx; for the log alone
@@ -77,6 +82,7 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
     """
     latencies: dict[str, Callable[[float], None]] = {}
     deadlines = Deadlines(timeout_sec)
+    tracer = tracing.tracer()
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:
@@ -85,6 +91,9 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
         started = time.perf_counter()
         context = RequestContext(dict(scope["headers"]))
         scope.setdefault("state", {})[_KEY] = context
+        span = None
+        if tracer is not None and scope["path"] not in _PROBES:
+            span = RequestSpan(tracer, scope["method"], context)
         status = 0
 
         async def send_with_ids(message: Message) -> None:
@@ -120,6 +129,8 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
             if observe is None:
                 observe = latencies[route] = metrics.API_LATENCY.labels(route).observe
             observe(elapsed_ms)
+            if span is not None:
+                span.end(route, status or 500, context)
             failed = status >= 500 and not probe
             if failed or logging.root.isEnabledFor(logging.DEBUG):
                 log = _log.warning if failed else _log.info
@@ -140,8 +151,8 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
     return wrapped
 
 
-def _printable(value: bytes | None) -> str | None:
-    if not value or len(value) > _MAX_ID_LENGTH:
+def _printable(value: bytes | None, longest: int = _MAX_ID_LENGTH) -> str | None:
+    if not value or len(value) > longest:
         return None
     text = value.decode("latin-1")
     return text if text.isascii() and text.isprintable() else None

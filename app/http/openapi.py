@@ -79,6 +79,7 @@ _PARAMETERS: Final = {
         ("X-Request-ID", "Up to 128 printable characters; echoed and logged, made here when left out or unusable."),
         ("X-Correlation-ID", "As `X-Request-ID`, for what spans several requests."),
         ("traceparent", "W3C trace context; it travels with the events of the request."),
+        ("tracestate", "W3C trace context, up to 512 characters; it travels with `traceparent`."),
     )
 }
 

@@ -52,6 +52,7 @@ from app.http.sla import SlaWindow
 from app.http.wrong_keys import WrongKeys
 from app.ingest.group_commit import GroupCommit
 from app.ingest.notifier import Notifier
+from app.ingest.spans import with_flush_span
 from app.roles.lists import change_feeds
 from app.serving.candidate_caches import CandidateCaches
 from app.serving.histories import Histories
@@ -102,8 +103,8 @@ class Api:
         )
         self._notifier = Notifier(database)
         self._buffer = GroupCommit(
-            self._insert,
-            self._insert_atomic,
+            with_flush_span(self._insert),
+            with_flush_span(self._insert_atomic),
             max_pending=settings.ingest_max_pending_events,
             flush_max=settings.ingest_flush_max_events,
             flushers=settings.ingest_flushers,

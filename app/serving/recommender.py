@@ -41,6 +41,7 @@ from app.core.weights import Weights
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from app.serving.histories import Histories
 from app.serving.known_event_types import KnownEventTypes
+from app.tracing import traced
 
 V = TypeVar("V")
 
@@ -66,8 +67,9 @@ class Recommender:
     ) -> None:
         self._table = caches.table
         self.filter_of = caches.filtering.filter_of
-        self._fetch = _sources(caches, types)
-        self._histories = histories
+        self._fetch = {kind: traced(f"read {kind.__name__}", fetch) for kind, fetch in _sources(caches, types).items()}
+        self._read_history = traced("history", histories.of)
+        self._rank = traced("rank", self._answer)
         self._exploration_share = exploration_share
         self._exploration_seed = exploration_seed
 
@@ -92,7 +94,7 @@ class Recommender:
         """
         history = await self._history(user_id, session_id, past)
         exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
-        return await self._answer(
+        return await self._rank(
             serving.for_user(
                 history,
                 request,
@@ -117,12 +119,12 @@ class Recommender:
     ) -> CataloguePage:
         """A page of the catalogue, behind all that is ranked."""
         history = await self._history(user_id, session_id, past)
-        page: CataloguePage = await self._answer(catalogue_page(history, request, cursor, COUNTED_VERSION))
+        page: CataloguePage = await self._rank(catalogue_page(history, request, cursor, COUNTED_VERSION))
         return page
 
     async def _history(self, user_id: str | None, session_id: str | None, past: Sequence[Entry]) -> History:
         model = self._table.model
-        history = NO_HISTORY if user_id is None else await self._histories.of(user_id, session_id, model)
+        history = NO_HISTORY if user_id is None else await self._read_history(user_id, session_id, model)
         if past and not history.entries:
             return history_of_entries(past, model=model)
         return history
@@ -136,25 +138,25 @@ class Recommender:
         kinds: frozenset[int] | None = None,
     ) -> Recommendation:
         """Up to `request.k` of what the user did something of `kinds` with, the latest first; None: anything."""
-        history = await self._histories.of(user_id, session_id, self._table.model)
-        return await self._answer(counted_lists.recent(history, request, kinds))
+        history = await self._read_history(user_id, session_id, self._table.model)
+        return await self._rank(counted_lists.recent(history, request, kinds))
 
     async def bought(self, user_id: str) -> list[str]:
         """The items of the user's history that the user bought."""
-        history = await self._histories.of(user_id, None, self._table.model)
+        history = await self._read_history(user_id, None, self._table.model)
         return list(dict.fromkeys(entry.item_id for entry in history.entries if entry.kind == Kind.PURCHASE))
 
     async def similar(self, item_id: str, request: RecommendationRequest) -> Recommendation:
         """Up to `request.k` items that go with this one."""
-        return await self._answer(counted_lists.similar(item_id, request, index=self._table.index))
+        return await self._rank(counted_lists.similar(item_id, request, index=self._table.index))
 
     async def bought_together(self, item_id: str, request: RecommendationRequest) -> Recommendation:
         """Up to `request.k` items that were bought in one basket with this one."""
-        return await self._answer(counted_lists.bought_together(item_id, request))
+        return await self._rank(counted_lists.bought_together(item_id, request))
 
     async def popular(self, request: RecommendationRequest, window: Window = "week") -> Recommendation:
         """Up to `request.k` of what is popular now, by the half-life of the window."""
-        return await self._answer(counted_lists.popular(request, index=self._table.index, window=window))
+        return await self._rank(counted_lists.popular(request, index=self._table.index, window=window))
 
     async def _answer(self, answering: Generator[Need, Any, V]) -> V:
         """Observes the time that the core takes, and not the time that the caches take."""

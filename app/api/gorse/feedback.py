@@ -61,7 +61,14 @@ def handlers(buffer: GroupCommit, database: Database, types: GorseTypes) -> list
         feedback = decode(_decoder, await read_body(request, events.MAX_BODY_BYTES))
         context = context_of(request.scope)
         records = [
-            events.accept(event, now_ms=now_ms, entropy=b"", traceparent=context.traceparent, any_time=True)
+            events.accept(
+                event,
+                now_ms=now_ms,
+                entropy=b"",
+                traceparent=context.traceparent,
+                tracestate=context.tracestate,
+                any_time=True,
+            )
             for event in events_of(feedback, types, now_ms=now_ms)
         ]
         await _store(buffer, records, context)

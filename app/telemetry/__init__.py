@@ -1,0 +1,1 @@
+"""Traces and metrics by OTLP. Nothing but `variables` is imported where the variables do not ask for them."""
