@@ -1,9 +1,12 @@
 -- name: read
 -- The baskets of the item's latest $2 purchases, and in how many of them each other item is. $3: how far the purchases
--- of a basket are apart at most, in milliseconds.
+-- of a basket are apart at most, in milliseconds. Purchases that were taken back are in no basket.
 WITH bought AS MATERIALIZED (
     SELECT user_id, session_id, ts_ms FROM events
     WHERE event_type = 'purchase' AND payload ->> 'item_id' = $1::text
+        AND NOT EXISTS (
+            SELECT FROM events AS c WHERE c.event_type = 'cancel' AND c.payload ->> 'cancels' = events.event_id
+        )
     ORDER BY received_at DESC
     LIMIT $2
 )
@@ -20,6 +23,9 @@ FROM (
             e.user_id = b.user_id AND e.session_id = b.session_id AND e.event_type = 'purchase'
             AND abs(e.ts_ms - b.ts_ms) <= $3
     WHERE e.payload ->> 'item_id' <> $1
+        AND NOT EXISTS (
+            SELECT FROM events AS c WHERE c.event_type = 'cancel' AND c.payload ->> 'cancels' = e.event_id
+        )
     GROUP BY 1
     ORDER BY 2 DESC, 1
     LIMIT $4

@@ -11,7 +11,16 @@ from typing import Final
 import msgspec
 
 from app.core.entries import entry_of
-from app.core.history import NO_HISTORY, NO_PAIRS, Entry, History, HistoryBuilder, decode_history, encode_history
+from app.core.history import (
+    CANCELS,
+    NO_HISTORY,
+    NO_PAIRS,
+    Entry,
+    History,
+    HistoryBuilder,
+    decode_history,
+    encode_history,
+)
 from app.core.messages import (
     CancelMessage,
     ClickMessage,
@@ -144,9 +153,10 @@ def fold(
             factor = counts.share * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
             delta.frequency += weight * factor
             delta.events += factor
-            if _is_repeat(held, entry, model.repeat_gap_ms):
+            standing = [other for other in held if other.stands]
+            if _is_repeat(standing, entry, model.repeat_gap_ms):
                 delta.repeat_weight += weight * factor
-            is_new = not held and not builder.had(entry.item_id)
+            is_new = not standing and not _is_cancelled(held, entry) and not builder.had(entry.item_id)
             delta.users += is_new
             if not entry.flags & NO_PAIRS:
                 result.pairs.add(builder.pairing(), entry, message.event_id, counts.share, met=is_new)
@@ -170,14 +180,24 @@ def _take_back(
     delta.frequency -= weight * factor
     delta.events -= factor
     held = builder.held(entry.item_id)
-    others = [other for other in held if other.kind != entry.kind or other.at_ms != entry.at_ms]
+    others = [other for other in held if other.stands and (other.kind, other.at_ms) != (entry.kind, entry.at_ms)]
     if _is_repeat(others, entry, model.repeat_gap_ms):
         delta.repeat_weight -= weight * factor
-    was_only = bool(held) and not others and not held[0].other_weight and not builder.had(entry.item_id)
+    was_only = bool(held) and not others and not _has_more(held, entry) and not builder.had(entry.item_id)
     delta.users -= was_only
     if not entry.flags & NO_PAIRS:
         cancelled = Entry(entry.item_id, entry.at_ms, entry.kind, weight)
         result.pairs.add(builder.pairing(), cancelled, event_id, -share, met=-was_only)
+
+
+def _has_more(held: list[Entry], entry: Entry) -> bool:
+    """Whether the user had more of what this cancellation takes back one of."""
+    return any(other.other_weight for other in held if other.stands and other.kind == entry.kind)
+
+
+def _is_cancelled(held: list[Entry], entry: Entry) -> bool:
+    """Whether the event's cancellation came before it."""
+    return any(other.flags & CANCELS and (other.kind, other.at_ms) == (entry.kind, entry.at_ms) for other in held)
 
 
 def _is_repeat(held: list[Entry], entry: Entry, gap_ms: int) -> bool:

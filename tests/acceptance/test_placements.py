@@ -154,6 +154,11 @@ def test_items_of_one_basket_are_bought_together_and_those_of_two_visits_are_not
     assert together(k=1) == {"stove": 0.5}
     (item,) = listed(service, "/bought-together/mat", k=1, explain=True)["items"]
     assert (item["because"], item["why"]) == (["mat"], "In 1 of 1 baskets with mat.")
+    # What is taken back is in no basket.
+    returned = event("purchase", "camper-3", "mat", now_ms)
+    assert service.client.post("/log/batch", json=[{**returned, "event_id": "returned-mat"}]).json()["accepted"] == 1
+    cancel = {"event_type": "cancel", "cancels": "returned-mat", "user_id": "camper-3", "session_id": "s"}
+    assert service.client.post("/event", json=cancel).status_code == 202
     # An erased user's baskets go with them.
     assert service.client.delete("/users/camper-1").status_code == 200
     assert service.client.post("/event", json=event("view", "x", "tent", now_ms)).status_code == 202

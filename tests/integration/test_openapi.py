@@ -66,6 +66,8 @@ def make_valid(body: Any) -> None:
         if "position" in item:
             item["position"] = number
         item["item_id"] = f"item-{number}"
+        if "attributes" in item:
+            item["attributes"] = {}
 
 
 def make_types_valid(body: dict[str, Any]) -> None:
