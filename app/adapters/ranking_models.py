@@ -154,6 +154,18 @@ async def roll_back(connection: "Connection", reason: str, *, of: int, actor: st
     return before.version
 
 
+async def roll_back_for_good(connection: "Connection", reason: str, *, actor: str) -> tuple[int, int | None]:
+    """What an operator does: goes back to what served before, whether pinned or not, and pins it. Returns the version
+    that served, and the one that serves in its place; None: nothing served before, so what serves is pinned.
+    """
+    async with connection.transaction():
+        version, _ = await _locked_choice(connection)
+        await connection.execute(_SQL["pin"], False)
+        before = await roll_back(connection, reason, of=version, actor=actor)
+        await pin(connection, True, actor=actor)
+    return version, before
+
+
 async def pin(connection: "Connection", pinned: bool, *, actor: str) -> int:
     """Whether only an operator changes what serves; returns the version that serves."""
     async with connection.transaction():

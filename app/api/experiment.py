@@ -1,13 +1,19 @@
-"""Chooses the variant of a request: the user's own, or the one that an operator asks for."""
+"""Chooses the variant of a request: the user's own, or the variant or model version that an operator asks for."""
+
+import re
+from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
 from app.core.field_errors import FieldError
 from app.core.model import MODEL, Model
+from app.core.recommendation import Recommendation
 from app.core.variants import PREVIEW_NAME, Variant, Variants
 from app.core.weights import Weights, array_of
 from app.http.context import RequestContext
 from app.http.problems import ProblemError
+
+_MODEL_VERSION: Final = re.compile(r"model-([1-9][0-9]{0,8})")
 
 
 class Choice(Struct, frozen=True):
@@ -20,7 +26,7 @@ class Choice(Struct, frozen=True):
 
 
 def choose(variants: Variants, user_id: str | None, asked: str | None, request: RequestContext) -> Choice:
-    """Somebody without a `user_id` belongs to no variant.
+    """Somebody without a `user_id` belongs to no variant. `asked`: a variant, or `model-7` for version 7 of the model.
 
     Raises `ProblemError`: 403 without the scope, 404 when there is no such variant.
     """
@@ -32,10 +38,27 @@ def choose(variants: Variants, user_id: str | None, asked: str | None, request: 
     if not request.caller_may_operate:
         raise ProblemError(403, f"The API key {request.caller} lacks the scope operate, which `variant` needs.")
     found = variants.named(asked)
+    if found is None and (version := _MODEL_VERSION.fullmatch(asked)) is not None:
+        return Choice(MODEL, None, int(version[1]), PREVIEW_NAME)
     if found is None:
         known = ", ".join(variants.names) or "none: VARIANTS is not set"
-        raise ProblemError(404, "There is no such variant.", errors=[FieldError("$.variant", f"there are {known}")])
+        raise ProblemError(
+            404, "There is no such variant.", errors=[FieldError("$.variant", f"there are {known}; or model-VERSION")]
+        )
     return _choice(found, PREVIEW_NAME)
+
+
+def check_version(choice: Choice, found: Recommendation) -> None:
+    """Raises `ProblemError` (404) for a preview of a version that does not exist: what serves has stood in for it."""
+    ranked_by = found.model_version
+    if (
+        choice.label == PREVIEW_NAME
+        and choice.version is not None
+        and ranked_by.startswith("weights-")
+        and ranked_by != f"weights-{choice.version}"
+    ):
+        missing = FieldError("$.variant", "GET /models lists the versions that there are")
+        raise ProblemError(404, f"There is no version {choice.version}.", errors=[missing])
 
 
 def _choice(variant: Variant, label: str | UnsetType) -> Choice:

@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api.experiment import choose
+from app.api.experiment import check_version, choose
 from app.api.pages import Cursor, Rank, page_of
 from app.api.recommendations import (
     Category,
@@ -34,7 +34,7 @@ from app.core.given_history import PastEvent, past_entries, unknown_types
 from app.core.history import Entry
 from app.core.kinds import seen_kinds
 from app.core.ranking import Repeats
-from app.core.recommendation import RecommendationRequest, RecommendedItem
+from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.variants import Variants
 from app.http import schema
 from app.http.body import read_body
@@ -134,7 +134,7 @@ def handlers(
         seen: frozenset[int] | None = None,
     ) -> tuple[Rank, str | UnsetType]:
         choice = choose(variants, body.user_id, body.variant, context)
-        rank = partial(
+        ranked = partial(
             recommender.for_user,
             body.user_id,
             request_id=context.request_id,
@@ -145,6 +145,12 @@ def handlers(
             weights=choice.weights,
             version=choice.version,
         )
+
+        async def rank(request: RecommendationRequest) -> Recommendation:
+            found = await ranked(request)
+            check_version(choice, found)
+            return found
+
         return rank, choice.label
 
     @post(

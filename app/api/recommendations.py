@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Scope
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api.experiment import choose
+from app.api.experiment import check_version, choose
 from app.api.pages import Cursor, page_of
 from app.core import events
 from app.core.decoding import InvalidInput
@@ -60,7 +60,13 @@ RepeatsWanted = Annotated[
         " them, `avoid` leaves all of them out, `only` leaves all others out, `allow` leaves none out."
     ),
 ]
-Variant = Annotated[Id, Meta(description="Answer as this variant of an experiment; needs the scope `operate`.")]
+Variant = Annotated[
+    Id,
+    Meta(
+        description="Answer as this variant of an experiment, or as a version of the model (`model-7`); needs the scope"
+        " `operate`."
+    ),
+]
 
 LIST_PROBLEMS: Final = schema.problems(422, 503)
 _AUTOLOG: Final = {
@@ -153,6 +159,8 @@ def handlers(
         wanted = await request_of(recommender, query, asked_ms, repeats=query.repeats)
         rest = partial(recommender.rest, query.user_id, session_id=query.session_id)
         found, cursor = await page_of(query.cursor, wanted, rank, rest)
+        if query.variant is not None:
+            check_version(choice, found)
         if autolog and found.items:
             log_impression(impression(query.user_id, query.session_id, found, context, choice.label, asked_ms))
         return answer_of(context.request_id, found, cursor, choice.label)

@@ -135,12 +135,7 @@ def rollback(reason: str) -> None:
     """
 
     async def roll_back(connection: "Connection") -> tuple[int, int | None]:
-        served = await ranking_models.read_served(connection)
-        async with connection.transaction():
-            await ranking_models.pin(connection, False, actor=_actor())
-            before = await ranking_models.roll_back(connection, reason, of=served.version, actor=_actor())
-            await ranking_models.pin(connection, True, actor=_actor())
-        return served.version, before
+        return await ranking_models.roll_back_for_good(connection, reason, actor=_actor())
 
     version, before = run_on_postgres(roll_back)
     if before is None:

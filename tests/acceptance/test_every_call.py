@@ -140,11 +140,23 @@ def calls() -> Iterator[Call]:
     for act, more in (("replay", {}), ("discard", {"reason": "a test"})):
         yield "POST", f"/dead-letters/{act}", {"json": {"source": "dlq", "ids": [9], **more}}
         yield from bad_bodies("POST", f"/dead-letters/{act}")
+    yield from model_calls()
     yield "GET", "/reco?user_id=ann&variant=bolder", {}
     yield "GET", "/reco?user_id=ann&variant=none", {}
     yield "DELETE", "/users/ann", {}
     yield "DELETE", f"/users/{LONG_ID}", {}
     yield "OPTIONS", "/items/tent", {}
+
+
+def model_calls() -> Iterator[Call]:
+    for path, body in (("promote", {"version": 1}), ("rollback", {}), ("pin", {"pinned": False})):
+        yield "POST", f"/model/{path}", {"json": body}
+        yield from bad_bodies("POST", f"/model/{path}")
+    yield "POST", "/model/promote", {"json": {"version": 99}}
+    for query in ("", "?limit=0"):
+        yield "GET", f"/models{query}", {}
+    for version in (1, 9):
+        yield "GET", f"/reco?user_id=ann&variant=model-{version}", {}
 
 
 def test_every_call_answers_with_every_status_that_is_documented(

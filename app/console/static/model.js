@@ -1,5 +1,5 @@
-// What ranks now, and how good it is beside popularity.
-import { html, Component, get, count, percent, time, Problem } from "./kit.js";
+// What ranks now, how good it is beside popularity, and which of its versions serves.
+import { html, Component, get, post, count, percent, time, Problem } from "./kit.js";
 
 export const CONTENDERS = {
   served: "Serves now", learned: "Being learned", fixed: "Fixed constants", popularity: "Popularity alone",
@@ -7,21 +7,58 @@ export const CONTENDERS = {
 };
 
 export class ModelView extends Component {
-  async componentDidMount() {
+  constructor({ session }) {
+    super();
+    this.may = session.scopes.includes("operate");
+  }
+
+  componentDidMount() { this.load(); }
+
+  async load() {
     try {
-      this.setState({ model: await get("model") });
+      const [model, versions] = await Promise.all([get("model"), get("models", { limit: 50 })]);
+      this.setState({ model, versions: versions.versions, error: null });
     } catch (error) {
       this.setState({ error });
     }
   }
 
-  render(_, { model, error }) {
+  async act(path, body, said) {
+    try {
+      const done = await post(`model/${path}`, body);
+      await this.load();
+      this.setState({ said: said(done), plan: null });
+    } catch (error) {
+      this.setState({ error, plan: null });
+    }
+  }
+
+  promote(version, reason) {
+    this.act("promote", { version, reason, pin: true }, done => `Version ${done.serves} serves, pinned.`);
+  }
+
+  rollBack(reason) {
+    this.act("rollback", { reason }, done => (done.instead_of === null ? `Nothing served before version ${done.serves}; it is pinned.`
+      : `Version ${done.serves} serves in place of ${done.instead_of}, pinned.`));
+  }
+
+  pin(pinned) {
+    this.act("pin", { pinned }, done => (pinned ? `Version ${done.serves} is pinned.` : "The learner decides again."));
+  }
+
+  render(_, { model, versions, plan, said, error }) {
     if (!model) return html`<h2>Ranking</h2><${Problem} error=${error} />`;
     const known = Object.entries(CONTENDERS).filter(([name]) => model.figures[name]?.all.tests);
     return html`<div class="stack"><h2>Ranking</h2>
+      <${Problem} error=${error} />
+      <p role="status">${said}</p>
       <section class="card"><h3>Version ${model.version}${model.pinned ? ", pinned" : ""}</h3>
         <p>${model.origin}, since ${time(model.since)}: ${model.reason}</p>
-        <p class="quiet">The learner is ${model.learner.state}; it has learned from ${count(model.learner.samples)} events.${model.learner.suggests ? ` It suggests: ${model.learner.suggests.reason || ""}` : ""}</p></section>
+        <p class="quiet">The learner is ${model.learner.state}; it has learned from ${count(model.learner.samples)} events.${model.learner.suggests ? ` It suggests: ${model.learner.suggests.reason || ""}` : ""}</p>
+        ${this.may && html`<p class="row"><button class="plain" onClick=${() => this.pin(!model.pinned)}>${model.pinned ? "Let the learner decide" : "Pin this version"}</button>
+          <button class="plain" onClick=${() => this.setState({ plan: { rollback: true } })}>Roll back</button></p>`}</section>
+      ${plan && html`<${Plan} plan=${plan} serves=${model.version} onCancel=${() => this.setState({ plan: null })}
+        onAct=${reason => (plan.rollback ? this.rollBack(reason) : this.promote(plan.version, reason))} />`}
       ${known.length ? html`<section class="card scroll" tabindex="0" aria-label="Figures by contender"><table>
         <caption class="hidden-text">Figures of the last sampled events</caption>
         <thead><tr><th scope="col">Ranking</th><th scope="col" class="number">Hit rate@20</th>
@@ -33,6 +70,38 @@ export class ModelView extends Component {
           <td class="number">${percent(model.figures[name].all.mrr)}</td>
           <td class="number">${count(model.figures[name].all.tests)}</td></tr>`)}</tbody></table></section>`
         : html`<p class="notice">No figures yet: the learner has had no events to test on.</p>`}
+      <${Versions} versions=${versions} serves=${model.version} onPromote=${this.may ? version => this.setState({ plan: { version } }) : null} />
     </div>`;
+  }
+}
+
+// The figures of a version are those of when it was made: its own, and those of what served then, on the same events.
+function Versions({ versions, serves, onPromote }) {
+  return html`<section class="card"><h3>Versions</h3><div class="scroll" tabindex="0" role="region" aria-label="Versions"><table>
+    <thead><tr><th scope="col">Version</th><th scope="col">Made</th><th scope="col">Why</th><th scope="col" class="number">NDCG@20</th>
+      <th scope="col" class="number">Then served</th><th scope="col" class="number">Events</th>${onPromote && html`<th scope="col"><span class="hidden-text">Act</span></th>`}</tr></thead>
+    <tbody>${versions.map(one => html`<tr key=${one.version}><th scope="row">${one.version}${one.version === serves ? " (serves)" : ""}${one.withdrawn_at ? " (rolled back)" : ""}</th>
+      <td>${time(one.created_at)}</td><td>${one.origin}: ${one.reason}</td>
+      <td class="number">${percent(one.figures.learned?.all.ndcg)}</td><td class="number">${percent(one.figures.served?.all.ndcg)}</td>
+      <td class="number">${count(one.figures.learned?.all.tests)}</td>
+      ${onPromote && html`<td>${one.version !== serves && html`<button class="plain" aria-label=${`Promote version ${one.version}`}
+        onClick=${() => onPromote(one.version)}>Promote</button>`}</td>`}</tr>`)}</tbody></table></div></section>`;
+}
+
+class Plan extends Component {
+  componentDidMount() { this.reason.focus(); }
+
+  submit(event) {
+    event.preventDefault();
+    this.props.onAct(this.reason.value.trim());
+  }
+
+  render({ plan, serves, onCancel }) {
+    const what = plan.rollback ? "Roll back" : `Promote version ${plan.version}`;
+    return html`<form class="notice" role="group" aria-label="Confirm" onSubmit=${event => this.submit(event)}>
+      <p>${plan.rollback ? `Version ${serves} gives way to the one that served before it.` : `Version ${plan.version} serves in place of ${serves}.`}
+        ${" "}All processes follow within a second, and it stays until the learner may decide again.</p>
+      <label>Why <input name="reason" required maxlength="500" ref=${input => { this.reason = input; }} /></label>
+      <p class="row"><button>${what}</button><button type="button" class="plain" onClick=${onCancel}>Cancel</button></p></form>`;
   }
 }

@@ -20,7 +20,7 @@ export class TryView extends Component {
 
   async componentDidMount() {
     const users = this.may("users") ? get("users", { limit: 20 }).then(found => found.users) : [];
-    const variants = this.may("operate") ? get("variants").then(found => found.variants.map(({ name }) => name)) : [];
+    const variants = this.may("operate") ? this.rankings() : [];
     try {
       this.setState({ users: await users, variants: await variants });
       const asked = decodeURIComponent(location.hash.split("/")[1] || "") || this.state.users[0]?.user_id;
@@ -29,6 +29,12 @@ export class TryView extends Component {
     } catch (error) {
       this.setState({ error });
     }
+  }
+
+  // The variants of the experiment, and the newest versions of the model.
+  async rankings() {
+    const [{ variants }, { versions }] = await Promise.all([get("variants"), get("models")]);
+    return [...variants.map(({ name }) => name), ...versions.map(({ version }) => `model-${version}`)];
   }
 
   componentWillUnmount() { this.left = true; }
@@ -111,7 +117,7 @@ export class TryView extends Component {
         <label>User <input name="user" list="users" required maxlength="128" value=${typed} autocomplete="off"
           onInput=${event => this.setState({ typed: event.target.value })} ref=${input => { this.field = input; }} /></label>
         <datalist id="users">${users.map(({ user_id }) => html`<option value=${user_id} />`)}</datalist>
-        ${variants.length > 0 && html`<label>Beside it, the variant <select name="compared" value=${compared}
+        ${variants.length > 0 && html`<label>Beside it <select name="compared" value=${compared}
           onChange=${event => this.compare(event.target.value)}><option value="">none</option>${variants.map(name =>
             html`<option value=${name}>${name}</option>`)}</select></label>`}
         <button>Show</button></form>
@@ -134,7 +140,7 @@ function History({ history }) {
 }
 
 function List({ list, busy, onEvent }) {
-  const name = list.variant ? `Variant ${list.variant}` : "What they get";
+  const name = list.variant ? `By ${list.variant}` : "What they get";
   return html`<section class="card"><h3>${name}</h3>
     <p class="quiet small">${list.model_version}${list.variant === "" && list.rankedBy ? `, variant ${list.rankedBy}` : ""}</p>
     ${list.items.length === 0 ? html`<p class="quiet">The list is empty: there are no items yet.</p>`

@@ -1,5 +1,6 @@
 """What merchandisers and product people see: rules with a list before and after, and key figures; and the tour."""
 
+import psycopg
 import pytest
 
 from tests.browser.console.looking import await_text, click, fill, look, opened, text_of
@@ -38,6 +39,27 @@ def test_key_figures_are_shown_by_source_and_variant(console: Service, browser: 
     tab = opened(browser, console, view="measure")
     await_text(tab, "By variant, with 95 % intervals")
     look(tab, axe, "measure")
+
+
+def test_version_is_promoted_and_rolled_back(console: Service, browser: Chromium, axe: str) -> None:
+    with psycopg.connect(console.environment["DATABASE_URL"], autocommit=True) as database:
+        database.execute(
+            "INSERT INTO ranking_models (weights, origin, reason, figures) "
+            "SELECT weights, 'imported', 'from a file', '{}' FROM ranking_models WHERE version = 1"
+        )
+    tab = opened(browser, console, view="model")
+    await_text(tab, "Versions")
+    click(tab, "Promote version 2")
+    fill(tab, "input[name=reason]", "to try it")
+    look(tab, axe, "versions")
+    click(tab, "Promote version 2")
+    await_text(tab, "Version 2 serves, pinned.")
+    click(tab, "Roll back")
+    fill(tab, "input[name=reason]", "tried")
+    tab.run("document.querySelector('[aria-label=Confirm] button').click()")
+    await_text(tab, "Version 1 serves in place of 2, pinned.")
+    click(tab, "Let the learner decide")
+    await_text(tab, "The learner decides again.")
 
 
 def test_tour_leads_through_the_views_in_five_clicks(console: Service, browser: Chromium, axe: str) -> None:

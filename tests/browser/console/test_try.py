@@ -35,7 +35,7 @@ def test_clicked_event_changes_the_list_and_each_place_says_why(console: Service
         "const old = document.querySelector('select[name=compared]'); old.value = 'bolder';"
         "old.dispatchEvent(new Event('change', { bubbles: true }))"
     )
-    await_text(tab, "Variant bolder")
+    await_text(tab, "By bolder")
     click(tab, "Buy A boots")
     await_text(tab, "The purchase of boots is counted")
     assert "A boots" in tab.run("document.querySelector('[aria-label^=History]').innerText")
