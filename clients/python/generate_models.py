@@ -26,6 +26,7 @@ RECEIVED: Final = (
     "ScoreParts",
     "RecommendedItem",
     "RecommendationList",
+    "RankedList",
     "CatalogueItem",
     "CatalogueBatchResult",
 )

@@ -100,6 +100,12 @@ def test_lists_and_catalogue_are_typed(service: Service) -> None:
         shown = client.recommend("new", k=10, exclude=["..", "søk, 1"], explain=True, autolog=True)
         assert {item.item_id for item in shown.items} == {"a/b", "%2F"}
         assert shown.items[0].parts is not None
+        history = [{"item_id": "a/b", "event_type": "purchase"}]
+        among = client.recommend(None, history=history, candidates=["..", "%2F"], exclude_id=["%2F"])
+        assert [item.item_id for item in among.items] == [".."]
+        ranked = client.rank(awkward, "new", history=history, explain=True)
+        assert sorted(item.item_id for item in ranked.items) == sorted(awkward)
+        assert client.recommend("new", exclude=[f"no-{number}" for number in range(200)], exclude_id="søk, 1").items
         client.delete_item("a/b")
         with pytest.raises(ApiError) as missing:
             client.get_item("a/b")

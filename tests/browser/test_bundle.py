@@ -27,9 +27,13 @@ for (let number = 0; number < 250; number++) reco.send({ event_type: "purchase",
 await reco.flush();
 const { items } = await reco.recommend({ k: 5, exclude: ["item-0", "one, two"] });
 const excluded = asked.at(-1).split("&").filter((part) => part.startsWith("exclude"));
+const wanted = ["item-1", "one, two"];
+const ranked = await reco.rank(wanted, { explain: true });
+const among = await reco.recommend({ candidates: wanted, exclude: ["one, two"], repeats: "allow" });
+const placed = [ranked.items.map((one) => one.item_id).sort(), among.items.map((one) => one.item_id)];
 const refused = await reco.similar("a/b", { k: 500 }).catch(error => error);
 const { status, problem } = refused;
-console.log(JSON.stringify([items.length <= 5, status, problem.errors[0].path, reco.waiting, excluded]));
+console.log(JSON.stringify([items.length <= 5, status, problem.errors[0].path, reco.waiting, excluded, placed]));
 """
 
 
@@ -53,6 +57,8 @@ def test_node_sends_and_asks(built: Path, service: Service) -> None:
         [node, "use.mjs"], cwd=built, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert json.loads(ended.stdout) == [True, 422, "$.k", 0, ["exclude=item-0", "exclude_id=one%2C+two"]]
+    excluded = ["exclude=item-0", "exclude_id=one%2C+two"]
+    placed = [["item-1", "one, two"], ["item-1"]]
+    assert json.loads(ended.stdout) == [True, 422, "$.k", 0, excluded, placed]
     stored = "SELECT count(*) FROM events WHERE user_id = 'node'"
     assert ask(service.environment["DATABASE_URL"], stored) == 250

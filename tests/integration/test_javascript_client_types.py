@@ -23,6 +23,8 @@ SCHEMAS: Final = {
     "Impression": "Impression",
     "RecommendedItem": "RecommendedItem",
     "RecommendationList": "RecommendationList",
+    "RankedList": "RankedList",
+    "PastEvent": "PastEvent",
     "EventResult": "BatchEventResult",
 }
 # What `send` fills in, and the tag, which tells the types apart.

@@ -148,6 +148,8 @@ async def test_client_for_asyncio_does_the_same() -> None:
         assert (await client.send_all(view(f"item-{number}") for number in range(1_100))).accepted == 1_100
         client.send(view("last"))
         assert [item.item_id for item in (await client.recommend("ann")).items] == ["stove"]
+        assert [item.item_id for item in (await client.recommend("ann", candidates=["stove"])).items] == ["stove"]
+        assert [item.item_id for item in (await client.rank(["tent", "stove"], "ann")).items] == ["stove", "tent"]
         assert client.counts == Counts(accepted=1, waiting=1)
     assert len(recorder.events) == 1_102
 

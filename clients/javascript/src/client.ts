@@ -5,6 +5,8 @@ import { LocalStore, noStore } from "./store";
 import type {
   EventResult,
   ListOptions,
+  RankedList,
+  RankOptions,
   RecoEvent,
   RecommendationList,
   RecentOptions,
@@ -39,6 +41,8 @@ export class RecoError extends Error {
 /** A clock that is off by less makes no difference to what is recommended. */
 const CLOCK_TOLERANCE_MS = 30_000;
 const BEACON_MS = 5000;
+/** More exclusions make a URL too long. */
+const MAX_IN_URL = 100;
 
 export class Client {
   private readonly visitor: Visitor;
@@ -125,7 +129,18 @@ export class Client {
   }
 
   recommend(options: RecommendOptions = {}): Promise<RecommendationList> {
-    return this.get("/reco", { user_id: this.visitor.user, session_id: this.visitor.session, ...options });
+    const asked = { user_id: this.visitor.user, session_id: this.visitor.session, ...options };
+    const { exclude = [], exclude_id = [], ...others } = asked;
+    const excluded = [...exclude, ...exclude_id];
+    if (asked.history || asked.candidates || asked.context || excluded.length > MAX_IN_URL) {
+      return this.ask("/reco", { ...others, exclude: excluded });
+    }
+    return this.get("/reco", asked);
+  }
+
+  /** Up to 1,000 items of yours, the best for the user first. */
+  rank(items: string[], options: RankOptions = {}): Promise<RankedList> {
+    return this.ask("/rank", { user_id: this.visitor.user, session_id: this.visitor.session, ...options, items });
   }
 
   /** Not of an item named `.` or `..`: URLs in browsers cannot have these as a part of their path. */
@@ -190,9 +205,17 @@ export class Client {
         query.append(whole ? "exclude_id" : name, String(one));
       }
     }
-    const answer = await this.fetch(`${path}?${query}`, {});
+    return this.answer(`${path}?${query}`, {});
+  }
+
+  private ask<T>(path: string, body: object): Promise<T> {
+    return this.answer(path, { method: "POST", body: JSON.stringify(body) });
+  }
+
+  private async answer<T>(path: string, request: RequestInit): Promise<T> {
+    const answer = await this.fetch(path, request);
     if (!answer.ok) throw new RecoError(answer.status, await answer.json().catch(() => undefined));
-    return (await answer.json()) as RecommendationList;
+    return (await answer.json()) as T;
   }
 
   private async fetch(path: string, request: RequestInit): Promise<Response> {

@@ -115,6 +115,35 @@ export interface RecommendOptions extends ListOptions {
   exclude_seen?: string[];
   repeats?: "learned" | "avoid" | "only" | "allow";
   variant?: string;
+  /** With one of these, or a hundred exclusions and more, the request is a POST. */
+  history?: PastEvent[];
+  candidates?: string[];
+  context?: Record<string, unknown>;
+}
+
+export interface PastEvent {
+  item_id: string;
+  event_type?: "view" | "click" | "watch" | "purchase";
+  ts_ms?: number;
+}
+
+export interface RankOptions {
+  user_id?: string;
+  session_id?: string;
+  /** What the person did, the latest first: counts for somebody unknown. */
+  history?: PastEvent[];
+  category?: string;
+  filter?: string;
+  explain?: boolean;
+  variant?: string;
+}
+
+export interface RankedList {
+  request_id: string;
+  items: RecommendedItem[];
+  left_out: string[];
+  model_version: string;
+  variant?: string;
 }
 
 export interface EventResult {

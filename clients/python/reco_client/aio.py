@@ -3,7 +3,7 @@
 import asyncio
 import atexit
 import random
-from collections.abc import AsyncIterable, Awaitable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Iterable, Sequence
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -18,6 +18,7 @@ from reco_client.models import (
     CatalogueItem,
     CatalogueItemInput,
     Event,
+    RankedList,
     RecommendationList,
 )
 from reco_client.sync import Client
@@ -123,11 +124,20 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def recommend(self, user_id: str, **options: Any) -> RecommendationList:
+    async def recommend(self, user_id: str | None, **options: Any) -> RecommendationList:
         """`GET /reco`. Options: k, session_id, category, exclude, exclude_id, exclude_seen, repeats, filter,
         max_per_category, explain, cursor, variant, and `autolog=True` to have the answer logged as an impression.
+
+        `POST /reco` with what a URL has no place for: `history` (what somebody unknown did, the latest first, as
+        `{"item_id": …, "event_type": …}`), `candidates`, the impression's `context`, many exclusions, or no user.
         """
         return await self._call(calls.recommend(user_id, **options))
+
+    async def rank(self, items: Sequence[str], user_id: str | None = None, **options: Any) -> RankedList:
+        """`POST /rank`: up to 1,000 items of yours, the best for the user first. Options: session_id, history,
+        category, filter, explain, variant.
+        """
+        return await self._call(calls.rank(items, user_id, **options))
 
     async def similar(self, item_id: str, **options: Any) -> RecommendationList:
         """`GET /similar/{item_id}`. Options: k, category, exclude, exclude_id, max_per_category, filter,

@@ -15,12 +15,16 @@ from reco_client.models import (
     CatalogueItem,
     CatalogueItemInput,
     Problem,
+    RankedList,
     RecommendationList,
 )
 
 # The service did not do it, or a proxy does not know whether it did. Every call may be made twice.
 RETRIED: Final = frozenset({408, 429, 502, 503, 504})
 _MAX_RETRY_AFTER_SEC: Final = 300.0
+# What a URL cannot say, and how many ids make it too long.
+_POSTED: Final = frozenset({"history", "candidates", "context"})
+_MAX_IN_URL: Final = 100
 
 _T = TypeVar("_T")
 
@@ -66,9 +70,17 @@ class Call(Struct, Generic[_T], frozen=True):
         return msgspec.json.decode(response.content, type=self.kind)
 
 
-def recommend(user_id: str, *, autolog: bool = False, **options: Any) -> Call[RecommendationList]:
+def recommend(user_id: str | None, *, autolog: bool = False, **options: Any) -> Call[RecommendationList]:
     headers = {"X-Autolog-Impressions": "true"} if autolog else {}
-    return Call("GET", "/reco", RecommendationList, _params(user_id=user_id, **options), headers=headers)
+    if user_id is not None and not _POSTED & options.keys() and len(_excluded(options)) <= _MAX_IN_URL:
+        return Call("GET", "/reco", RecommendationList, _params(user_id=user_id, **options), headers=headers)
+    body = {name: value for name, value in options.items() if name not in ("exclude", "exclude_id")}
+    body |= {"user_id": user_id, "exclude": _excluded(options)}
+    return Call("POST", "/reco", RecommendationList, body=_given(body), headers=headers)
+
+
+def rank(items: Sequence[str], user_id: str | None, **options: Any) -> Call[RankedList]:
+    return Call("POST", "/rank", RankedList, body=_given({"items": list(items), "user_id": user_id, **options}))
 
 
 def similar(item_id: str, **options: Any) -> Call[RecommendationList]:
@@ -109,6 +121,19 @@ def delete_item(item_id: str) -> Call[None]:
 
 def put_items(items: Sequence[CatalogueBatchItem]) -> Call[CatalogueBatchResult]:
     return Call("POST", "/items", CatalogueBatchResult, body={"items": items})
+
+
+def _excluded(options: Mapping[str, Any]) -> list[str]:
+    """All of both parameters: a body divides nothing at commas."""
+    listed, whole = options.get("exclude") or (), options.get("exclude_id") or ()
+    return [
+        *(listed.split(",") if isinstance(listed, str) else listed),
+        *([whole] if isinstance(whole, str) else whole),
+    ]
+
+
+def _given(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None and value != []}
 
 
 def _params(**given: Any) -> dict[str, Any]:

@@ -250,6 +250,18 @@ class RecommendationList(Struct, kw_only=True):
     cursor: str | None = None
 
 
+class RankedList(Struct, kw_only=True):
+    """Your items, the best for the user first. `left_out`: those that may not be served: hidden, expired, not of the
+    category, not kept by the filter, or by a rule.
+    """
+
+    request_id: str
+    items: list[RecommendedItem]
+    left_out: list[str]
+    model_version: str
+    variant: str | None = None
+
+
 class CatalogueItem(Struct, kw_only=True):
     """An item as it is stored."""
 

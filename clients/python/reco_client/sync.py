@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from multiprocessing import util as multiprocessing
 from typing import Any, Self, TypeVar
@@ -23,6 +23,7 @@ from reco_client.models import (
     CatalogueItem,
     CatalogueItemInput,
     Event,
+    RankedList,
     RecommendationList,
 )
 
@@ -142,11 +143,20 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def recommend(self, user_id: str, **options: Any) -> RecommendationList:
+    def recommend(self, user_id: str | None, **options: Any) -> RecommendationList:
         """`GET /reco`. Options: k, session_id, category, exclude, exclude_id, exclude_seen, repeats, filter,
         max_per_category, explain, cursor, variant, and `autolog=True` to have the answer logged as an impression.
+
+        `POST /reco` with what a URL has no place for: `history` (what somebody unknown did, the latest first, as
+        `{"item_id": …, "event_type": …}`), `candidates`, the impression's `context`, many exclusions, or no user.
         """
         return self._call(calls.recommend(user_id, **options))
+
+    def rank(self, items: Sequence[str], user_id: str | None = None, **options: Any) -> RankedList:
+        """`POST /rank`: up to 1,000 items of yours, the best for the user first. Options: session_id, history,
+        category, filter, explain, variant.
+        """
+        return self._call(calls.rank(items, user_id, **options))
 
     def similar(self, item_id: str, **options: Any) -> RecommendationList:
         """`GET /similar/{item_id}`. Options: k, category, exclude, exclude_id, max_per_category, filter,

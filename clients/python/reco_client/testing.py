@@ -25,6 +25,7 @@ from reco_client.models import (
     CatalogueItem,
     CatalogueItemInput,
     Event,
+    RankedList,
     RecommendationList,
     RecommendedItem,
 )
@@ -66,6 +67,8 @@ class Recorder:
                 raise httpx.ConnectError("the recorder was told to fail", request=request)
             return _problem(status, "The recorder was told to fail.", {"retry-after": str(retry_after_sec)})
         first, *rest = [unquote(part) for part in request.url.raw_path.partition(b"?")[0].decode()[1:].split("/")]
+        if request.method == "POST" and first in ("reco", "rank"):
+            return self._posted(first, msgspec.json.decode(request.content))
         if first in _LISTS:
             return self._list(first, request.url.params["user_id"] if first == "reco" else (rest or [""])[0])
         return self._batch(request) if first == "log" else self._catalogue(request, rest)
@@ -87,9 +90,18 @@ class Recorder:
             return "accepted"
         return "duplicate" if known == event else "conflict"
 
+    def _posted(self, name: str, body: dict[str, Any]) -> httpx.Response:
+        """Ranks items in the order of the user's recommendations, and then in their own."""
+        if name == "reco":
+            return self._list(name, body.get("user_id") or "")
+        known = self.recommendations.get(body.get("user_id") or "", [])
+        wanted: list[str] = body["items"]
+        ranked = [*(item_id for item_id in known if item_id in wanted), *(one for one in wanted if one not in known)]
+        return _json(RankedList(request_id="recorded", items=_places(ranked), left_out=[], model_version="recorder"))
+
     def _list(self, name: str, of: str) -> httpx.Response:
         ids = {"reco": self.recommendations.get(of, []), "similar": self.similar.get(of, []), "popular": self.popular}
-        items = [RecommendedItem(item_id=item_id, score=1.0, source="popular") for item_id in ids[name]]
+        items = _places(ids[name])
         return _json(
             RecommendationList(request_id="recorded", items=items, model_version="recorder", strategy="popular")
         )
@@ -116,6 +128,10 @@ class Recorder:
     def _store(self, item_id: str, item: CatalogueItemInput | CatalogueBatchItem) -> None:
         fields: dict[str, Any] = msgspec.structs.asdict(item) | {"item_id": item_id, "updated_at": datetime.now(UTC)}
         self.items[item_id] = CatalogueItem(**fields)
+
+
+def _places(item_ids: list[str]) -> list[RecommendedItem]:
+    return [RecommendedItem(item_id=item_id, score=1.0, source="popular") for item_id in item_ids]
 
 
 def _json(body: Any, status: int = 200) -> httpx.Response:
