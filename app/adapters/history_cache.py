@@ -94,6 +94,3 @@ class MemoryHistoryCache:
             self._entries[user_id] = held if held is not None and keep else (now + self._ttl_sec, written)
         while len(self._entries) > self._max_keys:
             self._entries.pop(next(iter(self._entries)))
-
-    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
-        return False

@@ -66,7 +66,8 @@ def tests_of_processes() -> list[Path]:
     found = [
         path for path in sorted((ROOT / "tests" / "integration").glob("test_*.py")) if using.search(path.read_text())
     ]
-    return [ROOT / "tests" / "acceptance", ROOT / "tests" / "faults", *found]
+    folders = [ROOT / "tests" / name for name in ("acceptance", "faults", "browser")]
+    return [*folders, *found]
 
 
 def modules() -> list[Path]:
