@@ -17,12 +17,15 @@ _MODEL_VERSION: Final = re.compile(r"model-([1-9][0-9]{0,8})")
 
 
 class Choice(Struct, frozen=True):
-    """`label` names the variant in the answer; impressions of the answer count under it."""
+    """`label` names the variant in the answer; impressions of the answer count under it. `previews`: the version of the
+    model that was asked for.
+    """
 
     model: Model
     weights: Weights | None
     version: int | None
     label: str | UnsetType
+    previews: int | None = None
 
 
 def choose(variants: Variants, user_id: str | None, asked: str | None, request: RequestContext) -> Choice:
@@ -39,7 +42,7 @@ def choose(variants: Variants, user_id: str | None, asked: str | None, request: 
         raise ProblemError(403, f"The API key {request.caller} lacks the scope operate, which `variant` needs.")
     found = variants.named(asked)
     if found is None and (version := _MODEL_VERSION.fullmatch(asked)) is not None:
-        return Choice(MODEL, None, int(version[1]), PREVIEW_NAME)
+        return Choice(MODEL, None, int(version[1]), PREVIEW_NAME, previews=int(version[1]))
     if found is None:
         known = ", ".join(variants.names) or "none: VARIANTS is not set"
         raise ProblemError(
@@ -51,14 +54,9 @@ def choose(variants: Variants, user_id: str | None, asked: str | None, request: 
 def check_version(choice: Choice, found: Recommendation) -> None:
     """Raises `ProblemError` (404) for a preview of a version that does not exist: what serves has stood in for it."""
     ranked_by = found.model_version
-    if (
-        choice.label == PREVIEW_NAME
-        and choice.version is not None
-        and ranked_by.startswith("weights-")
-        and ranked_by != f"weights-{choice.version}"
-    ):
+    if choice.previews is not None and ranked_by.startswith("weights-") and ranked_by != f"weights-{choice.previews}":
         missing = FieldError("$.variant", "GET /models lists the versions that there are")
-        raise ProblemError(404, f"There is no version {choice.version}.", errors=[missing])
+        raise ProblemError(404, f"There is no version {choice.previews}.", errors=[missing])
 
 
 def _choice(variant: Variant, label: str | UnsetType) -> Choice:

@@ -123,8 +123,10 @@ export interface RecommendOptions extends ListOptions {
 
 export interface PastEvent {
   item_id: string;
-  event_type?: "view" | "click" | "watch" | "purchase";
+  event_type?: string;
   ts_ms?: number;
+  /** Of an event of a type with a scale. */
+  rating?: number;
 }
 
 export interface RankOptions {

@@ -251,8 +251,8 @@ class RecommendationList(Struct, kw_only=True):
 
 
 class RankedList(Struct, kw_only=True):
-    """Your items, the best for the user first. `left_out`: those that may not be served: hidden, expired, not of the
-    category, not kept by the filter, or by a rule.
+    """Your items, the best for the user first. `left_out`: those that may not be served: hidden, expired, not of
+    the category, not kept by the filter, or by a rule.
     """
 
     request_id: str
