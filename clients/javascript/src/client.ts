@@ -5,6 +5,7 @@ import { LocalStore, noStore } from "./store";
 import type {
   EventResult,
   ListOptions,
+  PostedOptions,
   RankedList,
   RankOptions,
   RecoEvent,
@@ -128,7 +129,7 @@ export class Client {
     this.queue.stop();
   }
 
-  recommend(options: RecommendOptions = {}): Promise<RecommendationList> {
+  recommend(options: RecommendOptions & PostedOptions = {}): Promise<RecommendationList> {
     const asked = { user_id: this.visitor.user, session_id: this.visitor.session, ...options };
     const { exclude = [], exclude_id = [], ...others } = asked;
     const excluded = [...exclude, ...exclude_id];

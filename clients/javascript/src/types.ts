@@ -115,7 +115,10 @@ export interface RecommendOptions extends ListOptions {
   exclude_seen?: string[];
   repeats?: "learned" | "avoid" | "only" | "allow";
   variant?: string;
-  /** With one of these, or a hundred exclusions and more, the request is a POST. */
+}
+
+/** With one of these, or more than a hundred exclusions, the list is asked for with a POST. */
+export interface PostedOptions {
   history?: PastEvent[];
   candidates?: string[];
   context?: Record<string, unknown>;
