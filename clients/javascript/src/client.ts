@@ -13,6 +13,7 @@ import type {
   RecentOptions,
   RecommendOptions,
   ShownItem,
+  TrendingOptions,
 } from "./types";
 import { Visitor } from "./visitor";
 
