@@ -13,7 +13,7 @@ from app import metrics
 from app.core.keys import Key, KeyRing
 from app.core.keys import Scope as KeyScope
 from app.http.console_cookie import check_origin, read_cookie
-from app.http.context import RequestContext, context_of
+from app.http.context import RequestContext, context_of, route_of
 from app.http.problems import ProblemError, retry_later
 from app.http.schema import call_of
 from app.http.wrong_keys import WrongKeys, client_network
@@ -132,7 +132,7 @@ async def _session_key(scope: Scope, context: RequestContext, access: Access, ri
 
 def _tell(access: Access, scope: Scope, context: RequestContext, actor: str | None, outcome: str) -> None:
     if access.refused is not None:
-        access.refused(actor, outcome, f"{scope.get('method')} {scope['path_template']}", context.request_id)
+        access.refused(actor, outcome, f"{scope.get('method')} {route_of(scope)}", context.request_id)
 
 
 def _token(scope: Scope, context: RequestContext, query_paths: frozenset[str]) -> str | None:

@@ -18,6 +18,9 @@ from app.http.spans import RequestSpan
 _log = structlog.get_logger(__name__)
 
 _KEY: Final = "reco"
+ROUTE: Final = "reco_route"
+"""Of `scope["state"]`: the path of the call with the names of its ids, where the router got another one."""
+
 _MAX_ID_LENGTH: Final = 128
 # What W3C trace context asks everybody to pass on.
 _MAX_STATE_LENGTH: Final = 512
@@ -65,6 +68,12 @@ class RequestContext:
 def context_of(scope: Scope) -> RequestContext:
     context: RequestContext = scope["state"][_KEY]
     return context
+
+
+def route_of(scope: Scope) -> str | None:
+    """The path of the call with the names of its ids, such as `/items/{item_id}`. None: there is no such call."""
+    template: str | None = scope.get("path_template")
+    return template and scope["state"].get(ROUTE, template)
 
 
 class Late(Exception):
@@ -121,7 +130,7 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
             await on_error(context, Late())(scope, receive, send_with_ids)
         finally:
             elapsed_ms = (time.perf_counter() - started) * 1000
-            route = scope.get("path_template") or "(none)"
+            route = route_of(scope) or "(none)"
             probe = route in _PROBES
             if not probe:
                 _FAMILIES[(status or 500) // 100].inc()

@@ -20,7 +20,7 @@ from app.core import events
 from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError, field_error_of
 from app.http import percent
-from app.http.context import context_of
+from app.http.context import ROUTE, context_of
 from app.http.problems import render
 
 _KEY: Final = "path_id"
@@ -56,6 +56,12 @@ class _IdPath(NamedTuple):
     behind: bytes
     name: str
     routed: str
+    template: str
+
+
+def _template(path: str) -> str:
+    """The path with the names of its ids, such as `/items/{item_id}`."""
+    return _ANY_PARAMETER.sub(lambda found: found[0].partition(":")[0] + "}", path)
 
 
 def routed(path: str) -> str:
@@ -73,7 +79,7 @@ class Paths:
         known = sorted(set(paths))
         self._plain = frozenset(path.encode() for path in known if "{" not in path)
         found = [
-            _IdPath(path[: name.start()].encode(), path[name.end() :].encode(), name[1], routed(path))
+            _IdPath(path[: name.start()].encode(), path[name.end() :].encode(), name[1], routed(path), _template(path))
             for path in known
             if (name := _PARAMETER.search(path)) is not None
         ]
@@ -95,11 +101,12 @@ class Paths:
         raw: bytes = scope["raw_path"]
         if raw in self._plain:
             return True
-        for before, behind, name, path in self._ids:
+        for before, behind, name, path, template in self._ids:
             end = len(raw) - len(behind)
             if end >= len(before) and raw.startswith(before) and raw.endswith(behind):
                 scope["state"][_KEY] = name, percent.decode(raw[len(before) : end], name)
                 scope["path"] = path
+                scope["state"][ROUTE] = template
                 return True
         if self._segments:
             parts = raw.removesuffix(b"/").split(b"/")
@@ -107,6 +114,7 @@ class Paths:
                 if segments.match(parts):
                     scope["state"][_IDS_KEY] = segments.ids(parts)
                     scope["path"] = segments.path
+                    scope["state"][ROUTE] = segments.template
                     return True
         return False
 
@@ -119,6 +127,7 @@ class _Segments:
             part[1:].removesuffix(_SEGMENT) if part.endswith(_SEGMENT) else part.encode() for part in path.split("/")
         ]
         self.path = routed(path)
+        self.template = _template(path)
 
     def match(self, given: list[bytes]) -> bool:
         return all(part == one if isinstance(part, bytes) else one for part, one in zip(self.parts, given, strict=True))
