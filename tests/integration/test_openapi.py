@@ -25,6 +25,9 @@ WITH_A_LANGUAGE: Final[dict[str, Any]] = {
     "exclude_seen": ["view"],
     "did": ["view"],
 }
+IN_QUERY: Final = WITH_A_LANGUAGE | {"title": "tent"}
+TOO_LARGE: Final = (413, 414)
+"""What a text beyond its bound may make of a whole request, whose other faults are not looked at then."""
 TARGETS: Final = ("item_id", "category", "tag")
 
 
@@ -120,7 +123,7 @@ def call_with(strategy: Any, base_url: str) -> Any:
         body = case.meta.components.get(ParameterLocation.BODY)
         query = case.meta.components.get(ParameterLocation.QUERY)
         if query is not None and query.mode.is_positive:
-            case.query = {name: WITH_A_LANGUAGE.get(name, value) for name, value in (case.query or {}).items()}
+            case.query = {name: IN_QUERY.get(name, value) for name, value in (case.query or {}).items()}
         for name in ("If-Match", "If-None-Match"):  # 412 is right for a state that nothing has
             case.headers.pop(name, None)
         if body is not None and body.mode.is_positive:
@@ -133,7 +136,9 @@ def call_with(strategy: Any, base_url: str) -> Any:
             case.query = {**(case.query or {}), "atomic": "true"}
         # A bad message of Segment's protocol costs itself alone, in a 200: a 4xx would cost its library's whole batch.
         accepted = [negative_data_rejection] if case.path.startswith("/v1/") else []
-        case.call_and_validate(base_url=base_url, timeout=20, excluded_checks=accepted)
+        answer = case.call(base_url=base_url, timeout=20)
+        if answer.status_code not in TOO_LARGE or case.meta.generation.mode.is_positive:
+            case.validate_response(answer, excluded_checks=accepted)
 
     return play_one
 
