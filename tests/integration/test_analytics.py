@@ -8,6 +8,7 @@ import asyncpg
 import httpx
 
 from app.adapters import analytics
+from app.core.event_types import READY
 from app.settings import Settings
 from tests.support.api import serving, watch
 from tests.support.item_sums import have_sums
@@ -151,7 +152,7 @@ async def test_the_contract_and_the_window_of_now(settings: Settings) -> None:
     async with serving(settings) as client:
         contract = (await client.get("/contract")).json()
         assert contract["limits"]["batch_events"] == 1000
-        assert contract["event_types"] == ["watch", "impression", "view", "click", "purchase"]
+        assert contract["event_types"] == ["watch", "impression", "view", "click", "purchase", "cancel", *READY]
         before = (await client.get("/metrics/reco")).json()["ingest"]["requests"]
         for _ in range(5):
             await client.post("/log/watch", json=watch())

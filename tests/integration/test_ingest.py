@@ -59,7 +59,7 @@ def bad_inputs(now_ms: int) -> list[tuple[str, str, Any, int, str]]:
         ("seconds, not milliseconds", "/log/watch", watch(ts_ms=now_ms // 1000), 422, "$.ts_ms"),
         ("too large", "/log/watch", watch(context={"a": "x" * 32_768}), 413, ""),
         ("too deep", "/log/watch", b'{"context":' + b"[" * 20_000 + b"]" * 20_000 + b"}", 413, ""),
-        ("unknown kind", "/event", {**click, "event_type": "like"}, 422, "$.event_type"),
+        ("unknown kind", "/event", {**click, "event_type": "wish"}, 422, "$.event_type"),
         ("a watch at /event", "/event", watch(event_type="watch"), 422, "$.event_type"),
         ("no kind", "/event", {**click, "event_type": 3}, 422, "$.event_type"),
         ("no items", "/log/impression", shown(), 422, "$.items"),

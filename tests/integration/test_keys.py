@@ -81,6 +81,12 @@ async def test_each_scope_opens_its_own_calls_and_admin_all(settings: Settings) 
         "post /items",
         "put /rules/{rule_id}",
         "delete /rules/{rule_id}",
+        "patch /items/{item_id}",
+        "post /items:delete",
+        "put /attributes/{name}",
+        "delete /attributes/{name}",
+        "put /event-types/{name}",
+        "delete /event-types/{name}",
     }
     assert opened["users"] == {"get /users", "get /users/{user_id}", "delete /users/{user_id}"}
     assert opened["admin"] == set()

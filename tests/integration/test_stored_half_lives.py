@@ -108,7 +108,7 @@ def played(model: Model) -> PlayedLog:
 
 def popular_of(log: PlayedLog) -> list[str]:
     found = log.popular(log.table.log_ms)
-    best = np.argsort(-np.frombuffer(found.scores, np.float32))[:20]
+    best = np.argsort(-found.by_half_life()[:, -1])[:20]  # by the week
     return [log.index.ids[number] for number in np.frombuffer(found.numbers, np.int32)[best]]
 
 

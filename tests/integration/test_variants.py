@@ -59,7 +59,7 @@ async def test_without_variants_an_answer_names_none(settings: Settings, pool: a
         assert "variant" not in await reco(client, "ann", **{"X-Autolog-Impressions": "true"})
         refused = await client.get("/reco?user_id=ann&variant=control")
     assert refused.status_code == 404
-    assert refused.json()["errors"] == [{"path": "$.variant", "message": "there are none: VARIANTS is not set"}]
+    assert refused.json()["errors"] == [{"path": "$.variant", "message": "there are none: VARIANTS is not set; or model-VERSION"}]
     assert "variant" not in json.loads(await pool.fetchval("SELECT payload -> 'context' FROM events"))
 
 
@@ -76,7 +76,7 @@ async def test_an_operator_may_look_at_any_variant_without_being_counted(
         assert second["bolder"] < second["control"] == second["new"]
         own = await reco(client, "ann", **{"X-Autolog-Impressions": "true"})
         refused = await client.get("/reco?user_id=ann&variant=bolde")
-    assert refused.json()["errors"][0]["message"] == "there are bolder, new, control"
+    assert refused.json()["errors"][0]["message"] == "there are bolder, new, control; or model-VERSION"
     rows = await pool.fetch("SELECT payload -> 'context' ->> 'variant' AS variant FROM events")
     assert sorted(row["variant"] for row in rows) == sorted(["preview", "preview", "preview", own["variant"]])
 
