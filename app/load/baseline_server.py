@@ -13,7 +13,7 @@ from litestar import Litestar, get, post
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.core.events import Impression, Interaction, Watch
+from app.core.events import FixedInteraction, Impression, Watch
 from app.http.server import bind, serve
 from app.supervisor import Progress
 
@@ -34,7 +34,7 @@ async def impression(data: Impression) -> BaselineReply:
 
 
 @post("/event", status_code=202)
-async def interaction(data: Interaction) -> BaselineReply:
+async def interaction(data: FixedInteraction) -> BaselineReply:
     return BaselineReply(str(data.event_id), "accepted")
 
 
