@@ -59,7 +59,9 @@ async def test_without_variants_an_answer_names_none(settings: Settings, pool: a
         assert "variant" not in await reco(client, "ann", **{"X-Autolog-Impressions": "true"})
         refused = await client.get("/reco?user_id=ann&variant=control")
     assert refused.status_code == 404
-    assert refused.json()["errors"] == [{"path": "$.variant", "message": "there are none: VARIANTS is not set; or model-VERSION"}]
+    assert refused.json()["errors"] == [
+        {"path": "$.variant", "message": "there are none: VARIANTS is not set; or model-VERSION"}
+    ]
     assert "variant" not in json.loads(await pool.fetchval("SELECT payload -> 'context' FROM events"))
 
 
