@@ -23,7 +23,7 @@ from app.core.replay import split_by_replays
 from app.http import schema
 from app.http.body import read_body
 from app.http.console_cookie import refuse_other_sites
-from app.http.context import RequestContext, context_of
+from app.http.context import context_of
 from app.http.paths import path_id
 from app.http.problems import ProblemError
 from app.http.responses import reply
@@ -213,7 +213,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             sent = 0
             if sendable:
                 sent = await dead_messages.requeue(
-                    changed.connection, asked.source, sendable, status=asked.status, by=_actor(context)
+                    changed.connection, asked.source, sendable, status=asked.status, by=context.actor
                 )
                 changed.made(_targets(asked.source, sendable), f"{len(sendable)} replayed")
         return reply(Acted(done=sent, counted=len(sendable) - sent, held_back=len(held), next=_next(found)))
@@ -238,7 +238,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
                     changed.connection,
                     asked.source,
                     [row.id for row in found],
-                    by=_actor(context),
+                    by=context.actor,
                     reason=asked.reason,
                 )
                 changed.made(_targets(asked.source, found), f"{done} discarded")
@@ -284,10 +284,6 @@ def _payload(value: bytes) -> Any:
 
 def _filters(asked: Selection) -> Filters:
     return Filters(status=asked.status, ids=asked.ids, topic=asked.topic, error=asked.error)
-
-
-def _actor(context: RequestContext) -> str:
-    return context.caller or "without a key"
 
 
 def _targets(source: ReplaySource, found: Sequence[Found]) -> list[str]:

@@ -117,12 +117,11 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Makes a version serve within a second, whatever its figures."""
         refuse_other_sites(request.scope)
         asked = decode(_promotion_decoder, await read_body(request, _MAX_BYTES))
+        actor = context_of(request.scope).actor
         async with database.connection() as connection:
             before = await ranking_models.read_served(connection)
             try:
-                await ranking_models.serve(
-                    connection, asked.version, asked.reason, actor=_actor(request), pin=asked.pin or None
-                )
+                await ranking_models.serve(connection, asked.version, asked.reason, actor=actor, pin=asked.pin or None)
             except NoSuchModel:
                 known = FieldError("$.version", "GET /models lists those that there are")
                 raise ProblemError(404, "There is no such version.", errors=[known]) from None
@@ -138,8 +137,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Goes back to what served before, and pins it. Where nothing served before, what serves is pinned."""
         refuse_other_sites(request.scope)
         asked = decode(_rollback_decoder, await read_body(request, _MAX_BYTES))
+        actor = context_of(request.scope).actor
         async with database.connection() as connection:
-            version, before = await ranking_models.roll_back_for_good(connection, asked.reason, actor=_actor(request))
+            version, before = await ranking_models.roll_back_for_good(connection, asked.reason, actor=actor)
         return _choice(version if before is None else before, True, version)
 
     @post(
@@ -151,8 +151,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Pins what serves, so that the learner changes nothing, or lets the learner decide again."""
         refuse_other_sites(request.scope)
         asked = decode(_pin_decoder, await read_body(request, _MAX_BYTES))
+        actor = context_of(request.scope).actor
         async with database.connection() as connection:
-            version = await ranking_models.pin(connection, asked.pinned, actor=_actor(request))
+            version = await ranking_models.pin(connection, asked.pinned, actor=actor)
         return _choice(version, asked.pinned, version)
 
     return [get_models, promote_model, roll_back_model, pin_model]
@@ -160,7 +161,3 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
 
 def _choice(serves: int, pinned: bool, before: int) -> ASGIApp:
     return reply(ModelChoice(serves=serves, pinned=pinned, instead_of=None if before == serves else before))
-
-
-def _actor(request: Request[Any, Any, Any]) -> str:
-    return context_of(request.scope).caller or "without a key"

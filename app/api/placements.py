@@ -18,6 +18,7 @@ from app.api.recommendations import (
     RecommendationList,
     Session,
     answer_of,
+    listed,
     now_ms,
     request_of,
 )
@@ -72,8 +73,7 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
         user_id = path_id(request.scope, beside_query=True)
         kinds = None if not query.did else seen_kinds(query.did, await known.get(), "did")
         rank = partial(recommender.recent, user_id, session_id=query.session_id, kinds=kinds)
-        found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
-        return answer_of(context_of(request.scope).request_id, found, cursor)
+        return await listed(request.scope, recommender, query, rank)
 
     @get(
         "/users/{user_id:path}/buy-again",
@@ -109,8 +109,7 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
         """What is popular by the hour, by the day or by the week; of a category where one is given."""
         query = schema.query_of(scope, TrendingQuery)
         rank = partial(recommender.popular, window=query.window)
-        found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
-        return answer_of(context_of(scope).request_id, found, cursor)
+        return await listed(scope, recommender, query, rank)
 
     @get(
         "/bought-together/{item_id:path}",
@@ -124,7 +123,6 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
         """
         query = schema.query_of(request.scope, ListQuery)
         rank = partial(recommender.bought_together, path_id(request.scope, beside_query=True))
-        found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
-        return answer_of(context_of(request.scope).request_id, found, cursor)
+        return await listed(request.scope, recommender, query, rank)
 
     return [recent, buy_again, trending, bought_together]

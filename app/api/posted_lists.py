@@ -22,6 +22,7 @@ from app.api.recommendations import (
     RepeatsWanted,
     Session,
     Variant,
+    answer_of,
     impression,
     wants_autolog,
 )
@@ -181,9 +182,7 @@ def handlers(
             log_impression(
                 impression(body.user_id, body.session_id, found, context, label, wanted.now_ms, body.context)
             )
-        return reply(
-            RecommendationList(context.request_id, found.items, found.model_version, found.strategy, label, cursor)
-        )
+        return answer_of(context.request_id, found, cursor, label)
 
     @post(
         "/rank",

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Scope
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api.experiment import check_version, choose
-from app.api.pages import Cursor, page_of
+from app.api.pages import Cursor, Rank, page_of
 from app.core import events
 from app.core.decoding import InvalidInput
 from app.core.events import Id, Impression, Record, ShownItem
@@ -175,9 +175,7 @@ def handlers(
         """Items that the same users took at about the same time."""
         query = schema.query_of(request.scope, ListQuery)
         item_id = path_id(request.scope, beside_query=True)
-        wanted = await request_of(recommender, query, now_ms())
-        found, cursor = await page_of(query.cursor, wanted, partial(recommender.similar, item_id))
-        return answer_of(context_of(request.scope).request_id, found, cursor)
+        return await listed(request.scope, recommender, query, partial(recommender.similar, item_id))
 
     @get(
         "/popular",
@@ -187,10 +185,7 @@ def handlers(
     )
     async def popular(scope: Scope) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
-        query = schema.query_of(scope, ListQuery)
-        wanted = await request_of(recommender, query, now_ms())
-        found, cursor = await page_of(query.cursor, wanted, recommender.popular)
-        return answer_of(context_of(scope).request_id, found, cursor)
+        return await listed(scope, recommender, schema.query_of(scope, ListQuery), recommender.popular)
 
     return [reco, similar, popular]
 
@@ -219,6 +214,12 @@ async def request_of(
         explain=query.explain,
         repeats=repeats,
     )
+
+
+async def listed(scope: Scope, recommender: Recommender, query: ListQuery, rank: Rank) -> Reply:
+    """The answer with a page of a list that no variant of an experiment changes."""
+    found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
+    return answer_of(context_of(scope).request_id, found, cursor)
 
 
 def answer_of(

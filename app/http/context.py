@@ -61,6 +61,11 @@ class RequestContext:
         self.reply_headers: list[tuple[bytes, bytes]] = []
 
     @property
+    def actor(self) -> str:
+        """Who makes the call, in what is kept of it; `caller` is None where no key is asked for."""
+        return self.caller or "without a key"
+
+    @property
     def trace_id(self) -> str | None:
         return trace_id(self.traceparent)
 
