@@ -71,8 +71,8 @@ def is_bad_value(error: asyncpg.PostgresError) -> bool:
 def may_cost_a_message(error: asyncpg.PostgresError) -> bool:
     """True when the values of the statement may be why it fails: after retries it makes a dead letter, which is kept.
 
-    A CHECK is among them, so that no partition waits behind a message that the schema refuses. Where it is no fault of
-    the messages, the brake stops the consumer.
+    A CHECK is among them, so that no partition waits behind a message that the schema refuses. When the schema is at
+    fault, the brake stops the consumer.
     """
     return is_bad_value(error) or _sqlstate(error) == _CHECK_STATE
 

@@ -1,4 +1,4 @@
-"""The span of a flush: one commit serves many requests, so it is no child of any and has links to theirs."""
+"""The span of a flush: one commit serves many requests, so it has no parent, and links to their spans."""
 
 from collections.abc import Sequence
 from typing import Final
