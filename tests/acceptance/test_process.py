@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from app.core import keys
 from app.devstack import Stack
 from app.devstack.ports import choose
 from tests.support.database import ask, cloned_database
-from tests.support.service import COVERAGE, ROOT, Service, eventually, running
+from tests.support.service import ROOT, Service, command, eventually, running
 
 
 @pytest.mark.shows("ROLE")
@@ -177,9 +176,9 @@ def test_a_process_starts_without_dependencies_and_names_them(environment: dict[
 def start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Runs a process that is to end by itself."""
     return subprocess.run(
-        [sys.executable, "-m", "app"],
+        command("app"),
         cwd=ROOT,
-        env={**COVERAGE, **environment},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,

@@ -21,7 +21,8 @@ from typing import Final
 import app.main  # noqa: F401 - for the fork server, which imports this module
 
 _context: Final = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__])
+MARKING: Final = "RECO_MARK_ENTERED" in os.environ
+_context.set_forkserver_preload(["tests.support.marked_process", __name__] if MARKING else [__name__])
 _PR_SET_PDEATHSIG: Final = 1
 _KILLED_WITHIN_SEC: Final = 30.0
 

@@ -13,22 +13,14 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from tests.support.forked import Forked
-
-ROOT: Final = Path(__file__).resolve().parents[2]
+from tests.support.forked import MARKING, Forked
+from tests.support.marks import ROOT
 
 _READY_SEC: Final = 40.0
 _POLL_SEC: Final = 0.05
 
-# Set by scripts/service-coverage: where each process writes which lines it ran.
-COVERAGE: Final = (
-    {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "COVERAGE_FILE": os.environ["RECO_SERVICE_COVERAGE"]}
-    if "RECO_SERVICE_COVERAGE" in os.environ
-    else {}
-)
-
-# A process that coverage is taken in ranks and learns many times slower.
-_PATIENCE: Final = 4.0 if COVERAGE else 1.0
+# Set by scripts/service-coverage: the processes mark the functions that they enter.
+_MARKING: Final = ("tests.support.marked_process",) if MARKING else ()
 
 T = TypeVar("T")
 
@@ -50,13 +42,13 @@ class Service:
 
     def _start(self, root: Path, module: Sequence[str]) -> "Forked | subprocess.Popen[bytes]":
         environment = {"PATH": os.environ["PATH"], **self.environment}
-        if root == ROOT and not COVERAGE and "PYTHONPATH" not in environment:
+        if root == ROOT and "PYTHONPATH" not in environment:
             return Forked(module, environment, root, self._log.name)
         with open(self._log.name, "ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", *module],
+                command(*module) if root == ROOT else [sys.executable, "-m", *module],
                 cwd=root,
-                env={**(COVERAGE if root == ROOT else {}), **environment},
+                env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -123,12 +115,15 @@ class Service:
         return f"readyz: {self.client.get('/readyz').text if self.process.poll() is None else None}\n{self.log()}"
 
     def close(self) -> None:
-        if COVERAGE and self.process.poll() is None:
-            self.terminate()  # a killed process would not write what it ran
         if self.process.poll() is None:
             self.kill()
         self.client.close()
         self._log.close()
+
+
+def command(*module: str) -> list[str]:
+    """Runs the module, with its arguments, in a process of its own; from the root of the checkout."""
+    return [sys.executable, "-m", *_MARKING, *module]
 
 
 @contextmanager
@@ -145,7 +140,7 @@ def eventually(
     check: Callable[[], T], within_sec: float = 15.0, describe: Callable[[], object] = lambda: "no more is known"
 ) -> T:
     """What `check` returns as soon as it is true; fails when the deadline passes. A condition, not a duration."""
-    deadline = time.monotonic() + within_sec * _PATIENCE
+    deadline = time.monotonic() + within_sec
     while True:
         if result := check():
             return result
