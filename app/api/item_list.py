@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from litestar import Request, get, post
@@ -28,7 +28,11 @@ from app.http.context import context_of
 from app.http.etags import IF_NONE_MATCH, tagged_for
 from app.http.responses import reply
 
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
 FilterOf = Callable[[str], Awaitable[Filter]]
+Placed = list[tuple[CataloguePosition, StoredItem]]
 
 _MAX_LISTED: Final = 200
 _LOOK: Final = 500
@@ -106,28 +110,10 @@ def handlers(database: Database, filter_of: FilterOf) -> list[HTTPRouteHandler]:
         query = schema.query_of(scope, ItemListQuery)
         words = words_of(query.title)
         wanted = None if query.filter is None else await filter_of(query.filter)
-        after = None if query.cursor is None else read_cursor(query.cursor).after
-        found: list[StoredItem] = []
-        look = query.limit + 1 if wanted is None else _LOOK
-        ended = False
         async with database.connection() as connection:
-            for _ in range(_MOST_LOOKS):
-                rows = await catalogue.list_items(connection, after, look, category=query.category, words=words)
-                ended = len(rows) < look
-                kept = rows if wanted is None else _kept(rows, wanted)
-                missing = query.limit - len(found)
-                found += [item for _, item in kept[:missing]]
-                if len(kept) > missing:
-                    ended = False
-                if len(kept) >= missing:
-                    after = kept[missing - 1][0]
-                    break
-                if rows:
-                    after = rows[-1][0]
-                if ended:
-                    break
-        cursor = UNSET if ended else write_cursor(PageCursor(b"", True, after))
-        answer = ItemList(items=[shown_item(item) for item in found], cursor=cursor)
+            found, after = await _page(connection, query, words, wanted)
+        cursor = UNSET if after is None else write_cursor(PageCursor(b"", True, after))
+        answer = ItemList(items=[shown_item(item) for _, item in found], cursor=cursor)
         return tagged_for(context_of(scope).headers, answer)
 
     @post(
@@ -163,9 +149,25 @@ def words_of(title: str | None) -> list[str]:
     return words
 
 
-def _kept(
-    rows: list[tuple[CataloguePosition, StoredItem]], wanted: Filter
-) -> list[tuple[CataloguePosition, StoredItem]]:
+async def _page(
+    connection: "Connection", query: ItemListQuery, words: list[str], wanted: Filter | None
+) -> tuple[Placed, CataloguePosition | None]:
+    """The items of a page, and the position behind which the next one begins: None at the end of the catalogue."""
+    found: Placed = []
+    after = None if query.cursor is None else read_cursor(query.cursor).after
+    look = query.limit + 1 if wanted is None else _LOOK
+    for _ in range(_MOST_LOOKS):
+        rows = await catalogue.list_items(connection, after, look, category=query.category, words=words)
+        found += rows if wanted is None else _kept(rows, wanted)
+        if len(found) > query.limit:
+            return found[: query.limit], found[query.limit - 1][0]
+        if len(rows) < look:
+            return found, None
+        after = rows[-1][0]
+    return found, after
+
+
+def _kept(rows: Placed, wanted: Filter) -> Placed:
     cards = {item.item_id: card_of(item) for _, item in rows}
     kept = {*wanted.kept([*cards], cards, time.time_ns() // 1_000_000)}
     return [(position, item) for position, item in rows if item.item_id in kept]

@@ -48,7 +48,8 @@ class Connections:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._open: set[HttpProtocol] = set()
+        # In the order in which they came: of those idle since the same millisecond, the first to come ends first.
+        self._open: dict[HttpProtocol, None] = {}
         # The oldest first: nothing is inserted in another place, and the patience is the same for all.
         self._waiting_since: dict[HttpProtocol, float] = {}
         self._logged_at = -_LOG_EVERY_SEC
@@ -58,13 +59,13 @@ class Connections:
         return len(self._open)
 
     def add(self, connection: "HttpProtocol") -> None:
-        self._open.add(connection)
+        self._open[connection] = None
         self.wait_for(connection)
         if len(self._open) > self._most:
             self._make_room(connection)
 
     def remove(self, connection: "HttpProtocol") -> None:
-        self._open.discard(connection)
+        self._open.pop(connection, None)
         self.settle(connection)
 
     def wait_for(self, connection: "HttpProtocol") -> None:
