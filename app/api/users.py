@@ -48,10 +48,11 @@ class RecentUsers(Struct):
 
 
 class UserHistoryEntry(Struct):
-    """One entry of the user's history. `title`: the item's title in the catalogue, if it has one."""
+    """One entry of the user's history. `title` and `picture_url`: those of the item, if the catalogue has them."""
 
     item_id: str
     title: str | None
+    picture_url: str | None
     kind: str
     ts_ms: int
     weight: float
@@ -127,6 +128,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
                     UserHistoryEntry(
                         entry.item_id,
                         cards.get(entry.item_id, UNKNOWN).title,
+                        cards.get(entry.item_id, UNKNOWN).picture_url,
                         kind_name(entry.kind, types),
                         entry.at_ms,
                         entry.weight,

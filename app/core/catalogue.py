@@ -7,6 +7,9 @@ from msgspec import Struct
 
 NO_ATTRIBUTES: Final[Mapping[str, Any]] = {}
 
+PICTURE_URL: Final = "picture_url"
+"""The attribute (a text) that answers carry beside the title, where it is an https URL."""
+
 
 class Card(Struct, frozen=True):
     """An item as it is served. `attributes`: as they are stored (`app.core.attributes`)."""
@@ -18,6 +21,11 @@ class Card(Struct, frozen=True):
     expires_ms: int | None = None
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, Any] = NO_ATTRIBUTES
+
+    @property
+    def picture_url(self) -> str | None:
+        found = self.attributes.get(PICTURE_URL)
+        return found if isinstance(found, str) and found.startswith("https://") else None
 
     def servable(self, now_ms: int, category: str | None) -> bool:
         if self.hidden or (self.expires_ms is not None and self.expires_ms <= now_ms):

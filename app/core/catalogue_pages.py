@@ -68,7 +68,10 @@ def catalogue_page(
                 continue
             if item_id not in has and item_id not in was_shown and _may_be_served(item_id, rules, cards, request):
                 slate.offer([item_id], CATALOGUE)
-    items = [RecommendedItem(item_id, 0.0, CATALOGUE, cards[item_id].title) for item_id, _ in slate.places()]
+    items = [
+        RecommendedItem(item_id, 0.0, CATALOGUE, cards[item_id].title, cards[item_id].picture_url)
+        for item_id, _ in slate.places()
+    ]
     found = Recommendation(items, CATALOGUE if items else "none", model_version)
     return CataloguePage(found, None if ended else PageCursor(cursor.shown, True, after))
 

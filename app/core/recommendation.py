@@ -42,14 +42,17 @@ class ScoreParts(Struct):
 
 
 class RecommendedItem(Struct, omit_defaults=True):
-    """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`, `why`,
-    and `rules`: the ids of the rules that moved it.
+    """One place of the answer. `picture_url`: the attribute of this name, where it is an https URL.
+
+    With `explain=true` also `because` (the user's items that led here), `parts`, `why`, and `rules`: the ids of the
+    rules that moved it.
     """
 
     item_id: str
     score: float
     source: str
     title: str | None = None
+    picture_url: str | None = None
     because: list[str] | UnsetType = UNSET
     parts: ScoreParts | UnsetType = UNSET
     why: str | UnsetType = UNSET

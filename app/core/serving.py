@@ -225,7 +225,7 @@ def recommendation_of(
     if boosts is not None:
         scores = [score * boosts.factors.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
     items = [
-        RecommendedItem(item_id, score, source, cards[item_id].title)
+        RecommendedItem(item_id, score, source, cards[item_id].title, cards[item_id].picture_url)
         for item_id, score, source in zip(item_ids, rounded(scores), sources, strict=True)
     ]
     strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"

@@ -25,6 +25,7 @@ async def test_page_and_files_allow_no_script_but_their_own(settings: Settings) 
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
         assert "unsafe" not in policy
+        assert "; img-src 'self' https:;" in policy
         assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|https?:", page.text)
         for path in re.findall(r'(?:href|src)="(console/[^"]+)"', page.text):
             file = await client.get(f"/{path}")

@@ -28,7 +28,8 @@ async def test_erasure_is_everywhere_and_stays(
     settings: Settings, opened: Database, pool: Pool, redis_url: str
 ) -> None:
     async with serving(settings) as client:
-        await client.put("/items/alien", json={"title": "Alien"})
+        await client.put("/attributes/picture_url", json={"type": "text"})
+        await client.put("/items/alien", json={"title": "Alien", "attributes": {"picture_url": "https://pic.example"}})
         for item_id in ("alien", "heat"):
             assert (await client.post("/log/watch", json=watch(item_id=item_id))).status_code == 202
         before = await queued(pool)
@@ -37,7 +38,8 @@ async def test_erasure_is_everywhere_and_stays(
 
         stored = (await client.get("/users/ann?limit=1")).json()
         assert (stored["events"], stored["queued"], len(stored["latest"])) == (2, 2, 1)
-        assert [(entry["item_id"], entry["title"]) for entry in stored["history"]] == [("alien", "Alien")]
+        (entry,) = stored["history"]
+        assert (entry["item_id"], entry["title"], entry["picture_url"]) == ("alien", "Alien", "https://pic.example")
         assert stored["history"][0]["kind"] == "watch"
 
         await pool.execute(

@@ -13,8 +13,11 @@ export class ApiError extends Error {
 }
 
 // Paths are relative, so that the console also works behind a proxy that serves it under a prefix.
-export async function call(method, path, body) {
-  const headers = { "X-Reco-Console": "1" };
+export const call = async (method, path, body) => (await exchange(method, path, body)).found;
+
+// What is found, and its tag. `extra`: headers such as If-Match.
+export async function exchange(method, path, body, extra = {}) {
+  const headers = { "X-Reco-Console": "1", ...extra };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
@@ -29,7 +32,7 @@ export async function call(method, path, body) {
     if (answer.status === 401 && path !== "console/session") dispatchEvent(new Event("signed-out"));
     throw new ApiError(answer.status, found || { detail: `The service answers ${answer.status}.` });
   }
-  return found;
+  return { found, etag: answer.headers.get("ETag") };
 }
 
 export const get = (path, query = {}) => call("GET", path + asQuery(query));
@@ -69,3 +72,17 @@ export function time(value) {
 export function Problem({ error }) {
   return error ? html`<p class="notice bad" role="alert">${error.message}</p>` : null;
 }
+
+// A picture says nothing that the title beside it does not.
+export function Picture({ url }) {
+  return url ? html`<img class="picture" src=${url} alt="" loading="lazy" width="48" height="48" />` : null;
+}
+
+// Times as fields of the kind datetime-local have them: in the browser's zone.
+export function asLocal(value) {
+  if (!value) return "";
+  const at = new Date(value);
+  return new Date(at - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+export const fromLocal = text => (text ? new Date(text).toISOString() : null);

@@ -1,96 +1,120 @@
-// Pins, boosts, buries and hides, with a new visitor's list before and after; the last change can be undone.
-import { html, Component, call, get, idPath, time, Problem } from "./kit.js";
+// Pins, boosts, buries and hides: what a rule would change of a list, before it acts; and the rules that there are.
+import { html, Component, call, get, post, idPath, count, fromLocal, time, Picture } from "./kit.js";
 
 const PLACES = 10;
-// Nothing is stored about who only asks for a list, so this user stays unknown.
-const VISITOR = "console-visitor";
-const ACTS = {
-  pin: "Pin at a place", boost: "Boost three times", bury: "Bury to a third", hide: "Never serve",
-};
-const FACTORS = { boost: 3, bury: 1 / 3, hide: 0 };
-const SETTLED_MS = 1500;
+const ACTS = { pin: "Pin", boost: "Boost", bury: "Bury", hide: "Never serve" };
+const FACTORS = { boost: 3, bury: 0.3 };
+const BOUNDS = { boost: { min: 1, max: 10 }, bury: { min: 0.01, max: 1 } };
 
-export class RulesView extends Component {
-  constructor({ session }) {
+export class Rules extends Component {
+  constructor() {
     super();
-    this.may = session.scopes.includes("catalogue");
-    this.state = { rules: [], before: null, after: null, undo: null };
+    this.state = { rules: [], what: "pin", target: "item_id", shown: null };
   }
 
   componentDidMount() { this.load(); }
 
+  componentDidUpdate({ undone }) {
+    if (this.props.undone && !undone) this.load().then(() => this.setState({ shown: null }));
+  }
+
   async load() {
     try {
-      this.setState({ rules: (await get("rules")).rules, after: await this.list(), error: null });
+      this.setState({ rules: (await get("rules")).rules });
     } catch (error) {
-      this.setState({ error });
+      this.props.onError(error);
     }
   }
 
-  async list() { return (await get("reco", { user_id: VISITOR, k: PLACES, category: this.state.within })).items; }
-
-  // Every process applies a rule within a second.
-  async change(act, said, undo) {
-    try {
-      this.setState({ before: await this.list(), said: "" });
-      await act();
-      await new Promise(resolve => setTimeout(resolve, SETTLED_MS));
-      await this.load();
-      this.setState({ said, undo });
-    } catch (error) {
-      this.setState({ error });
-    }
+  // The list is that of the rule's category, and of the time when the rule has begun.
+  async preview(rule, user_id, rule_id) {
+    const asked = { rule, k: PLACES, ...(user_id && { user_id }), ...(rule_id && { rule_id }), ...(rule.within && { category: rule.within }) };
+    if (rule.starts_at && new Date(rule.starts_at) > new Date()) asked.at = rule.starts_at;
+    this.setState({ shown: { ...await post("rules/preview", asked), user: user_id || "somebody unknown" } });
   }
 
-  add(event) {
+  async submit(event) {
     event.preventDefault();
-    const form = new FormData(event.target);
-    const text = name => form.get(name).trim();
-    const [what, item_id, within] = [text("what"), text("item"), text("within")];
-    const rule = { ...(what === "pin" ? { action: "pin", position: Number(form.get("position")) } : { action: "boost", factor: FACTORS[what] }), item_id };
-    if (within) rule.within = within;
-    if (text("until")) rule.ends_at = new Date(text("until")).toISOString();
-    const id = `console-${Date.now().toString(36)}`;
-    this.setState({ within }, () => this.change(() => call("PUT", idPath("rules", id), rule), `${ACTS[what]}: ${item_id}.`,
-      () => this.change(() => call("DELETE", idPath("rules", id)), "Undone.", null)));
+    const { rule, user } = read(new FormData(event.target), this.state);
+    const applies = event.submitter?.name === "apply";
+    try {
+      await this.preview(rule, user);
+      if (!applies) return this.props.onDone("Nothing is changed yet.", null);
+      const path = idPath("rules", `console-${Date.now().toString(36)}`);
+      await call("PUT", path, rule);
+      await this.load();
+      return this.props.onDone(`${describe(rule)}. Every list follows within a second.`, () => call("DELETE", path));
+    } catch (error) {
+      return this.props.onError(error);
+    }
   }
 
-  remove(rule) {
-    const { rule_id, active, updated_at, ...kept } = rule;
-    const body = Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== null));
-    this.change(() => call("DELETE", idPath("rules", rule_id)), `The rule ${rule_id} is removed.`,
-      () => this.change(() => call("PUT", idPath("rules", rule_id), body), "Undone.", null));
+  async remove({ rule_id, active, updated_at, ...rule }) {
+    const body = Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== null));
+    try {
+      const { item_id, category, tag, within } = body;
+      // A factor of 1 changes nothing: the list without the rule.
+      await this.preview({ action: "boost", factor: 1, item_id, category, tag, within }, "", rule_id);
+      await call("DELETE", idPath("rules", rule_id));
+      await this.load();
+      this.props.onDone(`The rule ${rule_id} is removed.`, () => call("PUT", idPath("rules", rule_id), body));
+    } catch (error) {
+      this.props.onError(error);
+    }
   }
 
-  render(_, { rules, before, after, said, undo, error }) {
-    return html`<div class="stack"><h2>Merchandise</h2>
-      ${this.may && html`<form class="card row" onSubmit=${event => this.add(event)}>
-        <label>Do <select name="what">${Object.entries(ACTS).map(([name, label]) => html`<option value=${name}>${label}</option>`)}</select></label>
-        <label>Item <input name="item" required maxlength="128" autocomplete="off" /></label>
-        <label>Place, of a pin <input name="position" type="number" min="1" max="200" value="1" /></label>
-        <label>In the category <input name="within" maxlength="128" autocomplete="off" /></label>
-        <label>Until <input name="until" type="datetime-local" /></label><button>Apply</button></form>`}
-      <${Problem} error=${error} />
-      <p role="status" class="row"><span>${said}</span>${undo && html`<button class="plain" onClick=${undo}>Undo</button>`}</p>
-      <div class="columns">${before && html`<${Shown} title="A new visitor before" items=${before} />`}
-        ${after && html`<${Shown} title=${before ? "A new visitor after" : "A new visitor now"} items=${after} />`}
+  render({ may, item }, { rules, what, target, shown }) {
+    return html`<form class="card row" aria-label="Rule" onSubmit=${event => this.submit(event)}>
+        <label>Do <select name="what" value=${what} onChange=${event => this.setState({ what: event.target.value })}>${Object.entries(ACTS).map(([name, label]) =>
+          html`<option value=${name}>${label}</option>`)}</select></label>
+        ${what !== "pin" && html`<label>To all of <select name="target" value=${target} onChange=${event => this.setState({ target: event.target.value })}>
+          <option value="item_id">an item</option><option value="category">a category</option><option value="tag">a tag</option></select></label>`}
+        <label>${what === "pin" || target === "item_id" ? "Item" : target === "tag" ? "Tag" : "Category"} <input name="item" key=${item} defaultValue=${item || ""} required maxlength="128" autocomplete="off" /></label>
+        ${what === "pin" && html`<label>At the place <input name="position" type="number" min="1" max="200" defaultValue="1" required /></label>`}
+        ${FACTORS[what] && html`<label>By the factor <input name="factor" key=${what} type="number" step="any" min=${BOUNDS[what].min} max=${BOUNDS[what].max} defaultValue=${FACTORS[what]} required /></label>`}
+        <label>In lists of the category <input name="within" maxlength="128" autocomplete="off" placeholder="all lists" /></label>
+        <label>From <input name="from" type="datetime-local" /></label>
+        <label>Until <input name="until" type="datetime-local" /></label>
+        <label>The list of the user <input name="user" maxlength="128" autocomplete="off" placeholder="somebody unknown" /></label>
+        <button class="plain" name="preview">Preview</button>${may && html`<button name="apply">Apply</button>`}</form>
+      <div class="columns">
+        ${shown && html`<${Shown} title="Before" list=${shown} items=${shown.before} /><${Shown} title="After" list=${shown} items=${shown.after} />`}
         <section class="card"><h3>Rules</h3>${rules.length === 0 ? html`<p class="quiet">There are none.</p>`
-          : html`<ol class="items">${rules.map(rule => html`<li key=${rule.rule_id}><span class="what">${describe(rule)}
-            <br /><span class="quiet small">${rule.active ? "applies now" : "does not apply now"}${rule.ends_at ? `, until ${time(rule.ends_at)}` : ""}</span></span>
-            ${this.may && html`<button class="plain" aria-label=${`Remove ${rule.rule_id}`} onClick=${() => this.remove(rule)}>Remove</button>`}</li>`)}</ol>`}</section></div>
-    </div>`;
+          : html`<ol class="items" aria-label="Rules">${rules.map(rule => html`<li key=${rule.rule_id}><span class="what">${describe(rule)}
+            <br /><span class="quiet small">${spanOf(rule)}</span></span>
+            ${may && html`<button class="plain" aria-label=${`Remove ${rule.rule_id}`} onClick=${() => this.remove(rule)}>Remove</button>`}</li>`)}</ol>`}</section></div>`;
   }
 }
 
-function Shown({ title, items }) {
-  return html`<section class="card"><h3>${title}</h3><ol class="items" aria-label=${title}>${items.map((item, place) =>
-    html`<li key=${item.item_id}><span class="quiet">${place + 1}</span><span class="what">${item.title || item.item_id}</span>
-      ${item.source === "pinned" && html`<span class="badge">pinned</span>`}</li>`)}</ol></section>`;
+// A field that the form does not show is not there.
+function read(form, { what, target }) {
+  const text = name => (form.get(name) || "").trim();
+  const rule = what === "pin" ? { action: "pin", item_id: text("item"), position: Number(text("position")) }
+    : { action: "boost", [target]: text("item"), factor: what === "hide" ? 0 : Number(text("factor")) };
+  if (text("within")) rule.within = text("within");
+  if (text("from")) rule.starts_at = fromLocal(text("from"));
+  if (text("until")) rule.ends_at = fromLocal(text("until"));
+  return { rule, user: text("user") };
+}
+
+function Shown({ title, list, items }) {
+  return html`<section class="card"><h3>${title}</h3><p class="quiet small">The list of ${list.user}.
+      ${title === "After" ? ` The rule touches ${list.touches === 1 ? "one item" : `${count(list.touches)} items`}${list.active ? "" : ", and none now"}.` : ""}</p>
+    ${title === "After" && list.warnings.map(({ message, path }) => html`<p class="notice warn" role="alert">${path.split(".").pop()}: ${message}</p>`)}
+    ${items.length === 0 ? html`<p class="quiet">It is empty.</p>` : html`<ol class="items" aria-label=${title}>${items.map((item, place) =>
+      html`<li key=${item.item_id}><span class="quiet">${place + 1}</span><${Picture} url=${item.picture_url} /><span class="what">${item.title || item.item_id}</span>
+        ${item.source === "pinned" && html`<span class="badge">pinned</span>`}</li>`)}</ol>`}</section>`;
 }
 
 function describe(rule) {
   const what = rule.item_id || (rule.category ? `category ${rule.category}` : `tag ${rule.tag}`);
   const where = rule.within ? ` in ${rule.within}` : "";
   if (rule.action === "pin") return `Pin ${what} at ${rule.position}${where}`;
-  return `${rule.factor === 0 ? "Never serve" : `${rule.factor < 1 ? "Bury" : "Boost"} × ${rule.factor.toFixed(2)}`} ${what}${where}`;
+  if (rule.factor === 0) return `Never serve ${what}${where}`;
+  return `${rule.factor < 1 ? "Bury" : "Boost"} ${what} × ${rule.factor.toFixed(2)}${where}`;
+}
+
+function spanOf(rule) {
+  const from = rule.starts_at ? `from ${time(rule.starts_at)}` : "", until = rule.ends_at ? `until ${time(rule.ends_at)}` : "";
+  return [rule.active ? "applies now" : "does not apply now", from, until].filter(Boolean).join(", ");
 }

@@ -71,6 +71,8 @@ export interface RecommendedItem {
   score: number;
   source: string;
   title?: string | null;
+  /** The attribute of this name, where it is an https URL. */
+  picture_url?: string | null;
   because?: string[];
   why?: string;
   rules?: string[];

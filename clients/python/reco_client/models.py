@@ -222,14 +222,16 @@ class ScoreParts(Struct, kw_only=True):
 
 
 class RecommendedItem(Struct, kw_only=True):
-    """One place of the answer. With `explain=true` also `because` (the user's items that led here), `parts`,
-    `why`, and `rules`: the ids of the rules that moved it.
+    """One place of the answer. `picture_url`: the attribute of this name, where it is an https URL. With
+    `explain=true` also `because` (the user's items that led here), `parts`, `why`, and `rules`: the ids of the
+    rules that moved it.
     """
 
     item_id: str
     score: float
     source: str
     title: str | None = None
+    picture_url: str | None = None
     because: list[str] = field(default_factory=list)
     parts: ScoreParts | None = None
     why: str | None = None

@@ -1,38 +1,13 @@
-"""What merchandisers and product people see: rules with a list before and after, and key figures; and the tour."""
+"""What product people see: key figures, versions of the ranking; and the tour."""
 
 import psycopg
 import pytest
 
-from tests.browser.console.looking import await_text, click, fill, look, opened, text_of
+from tests.browser.console.looking import await_text, click, fill, look, opened
 from tests.support.chromium import Chromium
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
-
-
-def test_rule_changes_a_visitors_list_and_is_undone(
-    console: Service, browser: Chromium, axe: str, operator: dict[str, str]
-) -> None:
-    for name in ("kettle", "torch"):
-        event = {"user_id": f"of-{name}", "session_id": "s", "item_id": name, "event_type": "purchase"}
-        assert console.client.post("/event", json=event, headers=operator).status_code == 202
-
-    def listed() -> list[str]:
-        answer = console.client.get("/reco?user_id=console-visitor", headers=operator).json()
-        return [item["item_id"] for item in answer["items"]]
-
-    eventually(lambda: {"kettle", "torch"} <= set(listed()), 30.0)
-    last = listed()[-1]
-    tab = opened(browser, console, view="merchandise")
-    fill(tab, "input[name=item]", last)
-    click(tab, "Apply")
-    await_text(tab, "A new visitor after")
-    await_text(tab, f"Pin {last} at 1")
-    eventually(lambda: listed()[0] == last, describe=lambda: text_of(tab))
-    look(tab, axe, "merchandise")
-    click(tab, "Undo")
-    await_text(tab, "Undone.")
-    eventually(lambda: listed()[0] != last, describe=lambda: text_of(tab))
 
 
 def test_key_figures_are_shown_by_source_and_variant(console: Service, browser: Chromium, axe: str) -> None:

@@ -1,0 +1,132 @@
+// One item of the catalogue: read, changed for the state that was read, and removed.
+import { html, Component, call, get, exchange, idPath, asLocal, fromLocal, time, Picture } from "./kit.js";
+
+const PICTURE = "picture_url";
+// By kind: a value as the text of a field, and back; an empty text is no value.
+const KINDS = {
+  number: { text: value => (typeof value === "number" ? String(value) : ""), value: Number, field: { type: "number", step: "any" } },
+  text: { text: value => (typeof value === "string" ? value : ""), value: text => text, field: { maxlength: 500 } },
+  flag: { text: value => (typeof value === "boolean" ? String(value) : ""), value: text => text === "true" },
+  time: { text: value => (typeof value === "string" ? asLocal(value) : ""), value: fromLocal, field: { type: "datetime-local" } },
+  list: { text: value => (Array.isArray(value) ? value.join("\n") : ""), value: lines },
+  place: { text: value => (value?.lat === undefined ? "" : `${value.lat}, ${value.lon}`), value: placeOf, field: { placeholder: "52.52, 13.40" } },
+};
+const FIELDS = {
+  title: { label: "Title", kind: "text", empty: null }, categories: { label: "Categories, one a line", kind: "list", empty: [] },
+  tags: { label: "Tags, one a line", kind: "list", empty: [] }, published_at: { label: "Served from", kind: "time", empty: null },
+  expires_at: { label: "Served until", kind: "time", empty: null }, hidden: { label: "Hidden", kind: "flag", empty: false },
+};
+
+export class Item extends Component {
+  constructor() {
+    super();
+    this.state = { item: null, added: [] };
+  }
+
+  componentDidMount() { this.load(); }
+
+  async load() {
+    try {
+      const [{ found, etag }, { attributes }] = await Promise.all([exchange("GET", idPath("items", this.props.id)), get("attributes")]);
+      this.setState({ item: found, etag, added: [], kinds: { [PICTURE]: "text", ...Object.fromEntries(attributes.map(({ name, type }) => [name, type])) } },
+        () => this.title.focus());
+    } catch (error) {
+      this.props.onError(error);
+    }
+  }
+
+  async acting(act, said, undo) {
+    try {
+      await act();
+      this.props.onDone(said, undo);
+    } catch (error) {
+      // A 412 is a change of somebody else, which is shown to be changed again.
+      if (error.status === 412) await this.load();
+      this.props.onError(error);
+    }
+  }
+
+  patch(changes) {
+    return call("PATCH", idPath("items", this.props.id), changes);
+  }
+
+  save(event) {
+    event.preventDefault();
+    const { item, etag, kinds, added } = this.state;
+    const { changes, before } = changed(new FormData(event.target), item, kinds, added);
+    if (Object.keys(changes).length === 0) return this.props.onDone("Nothing has changed.", null);
+    return this.acting(async () => {
+      if (changes.attributes?.[PICTURE]) await call("PUT", idPath("attributes", PICTURE), { type: "text" });
+      const done = await exchange("PATCH", idPath("items", this.props.id), changes, { "If-Match": etag });
+      this.setState({ item: done.found, etag: done.etag, added: [] });
+    }, `${item.title || item.item_id} is changed.`, async () => {
+      await this.patch(before);
+      await this.load();
+    });
+  }
+
+  remove() {
+    const { item: { item_id, updated_at, ...whole }, etag } = this.state;
+    const path = idPath("items", item_id);
+    return this.acting(async () => {
+      await exchange("DELETE", path, undefined, { "If-Match": etag });
+      this.props.onClose();
+    }, `${whole.title || item_id} is removed from the catalogue.`, () => exchange("PUT", path, whole, { "If-None-Match": "*" }));
+  }
+
+  render({ id, may, onClose }, { item, etag, kinds, added }) {
+    if (!item) return html`<section class="card"><p class="quiet">Loading.</p></section>`;
+    const names = [...new Set([PICTURE, ...Object.keys(item.attributes), ...added])];
+    const others = Object.keys(kinds).filter(name => !names.includes(name));
+    return html`<section class="card" aria-label="Item"><div class="row"><h3 class="grow" tabindex="-1" ref=${title => { this.title = title; }}>${item.title || id}</h3>
+        <button class="plain" onClick=${onClose}>Close</button></div>
+      <p class="row"><${Picture} url=${item.attributes[PICTURE]} /><span class="quiet small">${id}, changed ${time(item.updated_at)}</span></p>
+      <form class="stack" key=${etag} onSubmit=${event => this.save(event)}><fieldset disabled=${!may} class="stack"><legend class="hidden-text">Fields</legend>
+        ${Object.entries(FIELDS).map(([name, { label, kind }]) => html`<${Field} key=${name} name=${name} label=${label} kind=${kind} value=${item[name]} must=${name === "hidden"} />`)}
+        ${names.map(name => (kinds[name] ? html`<${Field} key=${"a." + name} name=${"a." + name} kind=${kinds[name]} value=${item.attributes[name]}
+          label=${name === PICTURE ? "Picture, an https URL" : `${name}, a ${kinds[name]}`} pattern=${name === PICTURE ? "https://.+" : undefined} />`
+          : html`<p class="quiet small">${name} is no longer declared: ${JSON.stringify(item.attributes[name])}</p>`))}</fieldset>
+        ${may && others.length > 0 && html`<label>Another attribute <select value="" onChange=${event => this.setState({ added: [...added, event.target.value] })}>
+          <option value="">none</option>${others.map(name => html`<option value=${name}>${name}, a ${kinds[name]}</option>`)}</select></label>`}
+        ${may && html`<p class="row"><button>Save</button><button type="button" class="danger" onClick=${() => this.remove()}>Remove from the catalogue</button></p>`}</form>
+    </section>`;
+  }
+}
+
+function Field({ name, label, kind, value, must, pattern }) {
+  const text = KINDS[kind].text(value);
+  if (kind === "flag") {
+    return html`<label>${label} <select name=${name}>${[...(must ? [] : [["", "no value"]]), ["true", "yes"], ["false", "no"]].map(([option, said]) =>
+      html`<option value=${option} selected=${option === text}>${said}</option>`)}</select></label>`;
+  }
+  if (kind === "list") return html`<label>${label} <textarea name=${name} rows="2" defaultValue=${text}></textarea></label>`;
+  return html`<label>${label} <input name=${name} autocomplete="off" defaultValue=${text} pattern=${pattern} ...${KINDS[kind].field} /></label>`;
+}
+
+// The changes that the form makes, and those that take them back.
+function changed(form, item, kinds, added) {
+  const changes = {}, before = {};
+  for (const [name, { kind, empty }] of Object.entries(FIELDS)) {
+    const text = form.get(name).trim();
+    if (text === KINDS[kind].text(item[name])) continue;
+    changes[name] = text ? KINDS[kind].value(text) : empty;
+    before[name] = item[name];
+  }
+  for (const name of new Set([PICTURE, ...Object.keys(item.attributes), ...added])) {
+    if (!form.has("a." + name)) continue;
+    const kind = KINDS[kinds[name]], text = form.get("a." + name).trim();
+    if (text === kind.text(item.attributes[name])) continue;
+    (changes.attributes ||= {})[name] = text ? kind.value(text) : null;
+    (before.attributes ||= {})[name] = item.attributes[name] ?? null;
+  }
+  return { changes, before };
+}
+
+function lines(text) {
+  return text.split("\n").map(line => line.trim()).filter(Boolean);
+}
+
+function placeOf(text) {
+  const [lat, lon] = text.split(",").map(Number);
+  return { lat, lon };
+}

@@ -1,0 +1,85 @@
+// The catalogue, searched and edited, and rules with a list before and after; the last act can be undone.
+import { html, Component, get, Picture, Problem } from "./kit.js";
+import { Item } from "./item.js";
+import { Rules } from "./rules.js";
+
+const A_PAGE = 20;
+
+export class MerchandiseView extends Component {
+  constructor({ session }) {
+    super();
+    this.may = session.scopes.includes("catalogue");
+    this.state = { found: null, wanted: {}, opened: null };
+    // What was done, and how it is taken back.
+    this.onDone = (said, undo) => this.setState({ said, undo, error: null });
+    this.onError = error => this.setState({ error });
+  }
+
+  componentDidMount() { this.search({}); }
+
+  search(wanted) {
+    return this.trying(async () => {
+      const page = await get("items", { ...wanted, limit: A_PAGE });
+      this.setState({ wanted, found: page.items, cursor: page.cursor, error: null });
+    });
+  }
+
+  more() {
+    return this.trying(async () => {
+      const page = await get("items", { ...this.state.wanted, limit: A_PAGE, cursor: this.state.cursor });
+      this.setState({ found: [...this.state.found, ...page.items], cursor: page.cursor });
+    });
+  }
+
+  async trying(act) {
+    try {
+      await act();
+    } catch (error) {
+      this.setState({ error });
+    }
+  }
+
+  submit(event) {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    this.search({ title: form.get("title").trim(), category: form.get("category").trim() });
+  }
+
+  // The list shows the item as it is now.
+  async undo(undo) {
+    this.setState({ undo: null });
+    await this.trying(async () => {
+      await undo();
+      this.setState({ said: "Undone.", error: null });
+    });
+    await this.search(this.state.wanted);
+  }
+
+  render(_, { found, cursor, opened, said, undo, error }) {
+    return html`<div class="stack"><h2>Merchandise</h2>
+      <form class="card row" role="search" onSubmit=${event => this.submit(event)}>
+        <label>Words of the title <input name="title" type="search" maxlength="200" autocomplete="off" /></label>
+        <label>Category <input name="category" maxlength="128" autocomplete="off" /></label><button>Search</button></form>
+      <${Problem} error=${error} />
+      <p role="status" class="row"><span>${said}</span>${undo && html`<button class="plain" onClick=${() => this.undo(undo)}>Undo</button>`}</p>
+      <div class="columns">
+        ${found && html`<section class="card"><h3>Catalogue</h3>${found.length === 0 ? html`<p class="quiet">No item is found.</p>`
+          : html`<ol class="items" aria-label="Catalogue">${found.map(item => html`<${Found} key=${item.item_id} item=${item}
+            onOpen=${() => this.setState({ opened: item.item_id })} />`)}</ol>`}
+          ${cursor && html`<button class="plain" onClick=${() => this.more()}>More</button>`}</section>`}
+        ${opened !== null && html`<${Item} key=${opened} id=${opened} may=${this.may} onError=${this.onError}
+          onClose=${() => this.setState({ opened: null })}
+          onDone=${(said, undo) => { this.onDone(said, undo); this.search(this.state.wanted); }} />`}
+      </div>
+      <${Rules} may=${this.may} item=${opened} onDone=${this.onDone} onError=${this.onError} undone=${said === "Undone."} />
+    </div>`;
+  }
+}
+
+function Found({ item, onOpen }) {
+  const title = item.title || item.item_id;
+  return html`<li><${Picture} url=${item.attributes.picture_url} /><span class="what">${title}${" "}
+      ${item.hidden && html`<span class="badge">hidden</span>`}
+      <br /><span class="quiet small">${[item.item_id, ...item.categories].join(", ")}</span></span>
+    <button class="plain" aria-label=${`Open ${title}`} onClick=${onOpen}>Open</button></li>`;
+}
