@@ -20,6 +20,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
 from app.http.paths import path_id
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
 
@@ -71,9 +72,14 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
                 if created:
                     changed.made([name], body.type)
         except TooManyAttributes:
-            raise ProblemError(409, f"There are {MAX_DECLARED} attributes already; delete one first.") from None
+            raise ProblemError(
+                ProblemCode.TOO_MANY, f"There are {MAX_DECLARED} attributes already; delete one first."
+            ) from None
         if stored.type != body.type:
-            raise ProblemError(409, f"The attribute is a {stored.type} already; delete it first, or use another name.")
+            raise ProblemError(
+                ProblemCode.OTHER_TYPE,
+                f"The attribute is a {stored.type} already; delete it first, or use another name.",
+            )
         return reply(_shown(stored), status=201 if created else 200)
 
     @get(
@@ -98,7 +104,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         name = _name_of(scope)
         async with change(database, context_of(scope), "delete_attribute") as changed:
             if not await attributes.delete(changed.connection, name):
-                raise ProblemError(404, "There is no such attribute.")
+                raise ProblemError(ProblemCode.NO_SUCH_ATTRIBUTE, "There is no such attribute.")
             changed.made([name], "deleted")
         return Reply(b"", status=204)
 

@@ -25,6 +25,7 @@ from app.http.body import read_body
 from app.http.console_cookie import refuse_other_sites
 from app.http.context import context_of
 from app.http.paths import path_id
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
 
@@ -185,13 +186,13 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     async def get_dead_letter(request: Request[Any, Any, Any]) -> ASGIApp:
         """All that is stored about one of them: the message, its bytes and headers, and its errors."""
         source = schema.query_of(request.scope, OneDeadLetterQuery).source
-        text = path_id(request.scope, beside_query=True)
+        text = path_id(request.scope)
         if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise ProblemError(404, "There is no such row: its id is a number.")
+            raise ProblemError(ProblemCode.NO_SUCH_ROW, "There is no such row: its id is a number.")
         async with database.connection() as connection:
             row = await dead_messages.read_one(connection, source, int(text))
         if row is None or (row["status"] == "pending" and source == "outbox"):
-            raise ProblemError(404, "There is no such row.")
+            raise ProblemError(ProblemCode.NO_SUCH_ROW, "There is no such row.")
         return reply(_shown(row))
 
     @post(

@@ -31,6 +31,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
 from app.http.paths import path_id
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
 from app.serving.known_event_types import KnownEventTypes
@@ -118,7 +119,7 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
                 changed.made([new.name], "created" if created else "replaced")
         except TooManyTypes:
             raise ProblemError(
-                409,
+                ProblemCode.TOO_MANY,
                 f"There are {MAX_TYPES} event types, or there have been {MAX_NAMES} names; delete a type, or use a "
                 "name again.",
             ) from None
@@ -157,7 +158,7 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
         async with change(database, context_of(scope), "delete_event_type") as changed:
             if not await event_types.delete(changed.connection, name):
                 unchanged = f"{name} is as it comes with the service; there is nothing to delete."
-                raise ProblemError(404, unchanged if name in READY else _NONE)
+                raise ProblemError(ProblemCode.NO_SUCH_EVENT_TYPE, unchanged if name in READY else _NONE)
             changed.made([name], "deleted")
         await known.refresh()
         return Reply(b"", status=204)
@@ -167,7 +168,7 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
             found = await event_types.read_all(connection)
         stored = next((one for one in found if one.type.name == name), None)
         if stored is None:
-            raise ProblemError(404, f"{name} {_DENIED}." if name in FIXED else _NONE)
+            raise ProblemError(ProblemCode.NO_SUCH_EVENT_TYPE, f"{name} {_DENIED}." if name in FIXED else _NONE)
         return _shown(stored)
 
     return [put_event_type, get_event_type, get_event_types, delete_event_type]

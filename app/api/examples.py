@@ -127,6 +127,7 @@ EXAMPLES: Final[dict[type, Any]] = {
         "type": "about:blank",
         "title": "Unprocessable Entity",
         "status": 422,
+        "code": "invalid",
         "detail": "The request is not valid.",
         "request_id": "0f8fad5bd9cb469fa16570867728950e",
         "errors": [{"path": "$.watch_time_sec", "message": "Expected `float` >= 0.0"}],

@@ -11,6 +11,7 @@ from app.core.recommendation import Recommendation
 from app.core.variants import PREVIEW_NAME, Variant, Variants
 from app.core.weights import Weights, array_of
 from app.http.context import RequestContext
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 
 _MODEL_VERSION: Final = re.compile(r"model-([1-9][0-9]{0,8})")
@@ -39,14 +40,18 @@ def choose(variants: Variants, user_id: str | None, asked: str | None, request: 
         variant = variants.of(user_id)
         return _choice(variant, variant.name if variants else UNSET)
     if not request.caller_may_operate:
-        raise ProblemError(403, f"The API key {request.caller} lacks the scope operate, which `variant` needs.")
+        raise ProblemError(
+            ProblemCode.MISSING_SCOPE, f"The API key {request.caller} lacks the scope operate, which `variant` needs."
+        )
     found = variants.named(asked)
     if found is None and (version := _MODEL_VERSION.fullmatch(asked)) is not None:
         return Choice(MODEL, None, int(version[1]), PREVIEW_NAME, previews=int(version[1]))
     if found is None:
         known = ", ".join(variants.names) or "none: VARIANTS is not set"
         raise ProblemError(
-            404, "There is no such variant.", errors=[FieldError("$.variant", f"there are {known}; or model-VERSION")]
+            ProblemCode.NO_SUCH_VARIANT,
+            "There is no such variant.",
+            errors=[FieldError("$.variant", f"there are {known}; or model-VERSION")],
         )
     return _choice(found, PREVIEW_NAME)
 
@@ -56,7 +61,7 @@ def check_version(choice: Choice, found: Recommendation) -> None:
     ranked_by = found.model_version
     if choice.previews is not None and ranked_by.startswith("weights-") and ranked_by != f"weights-{choice.previews}":
         missing = FieldError("$.variant", "GET /models lists the versions that there are")
-        raise ProblemError(404, f"There is no version {choice.previews}.", errors=[missing])
+        raise ProblemError(ProblemCode.NO_SUCH_VERSION, f"There is no version {choice.previews}.", errors=[missing])
 
 
 def _choice(variant: Variant, label: str | UnsetType) -> Choice:

@@ -25,6 +25,7 @@ from app.core.messages import Message
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
 from app.ingest.group_commit import GroupCommit, Result
@@ -114,10 +115,10 @@ def handlers(buffer: GroupCommit, database: Database, known: KnownEventTypes) ->
         result = (await buffer.submit((record,)))[0]
         if isinstance(result, asyncpg.PostgresError):
             _count(context, "invalid")
-            raise ProblemError(422, _refusal(result), event_id=record.event_id)
+            raise ProblemError(ProblemCode.REFUSED_VALUES, _refusal(result), event_id=record.event_id)
         _count(context, result)
         if result == "conflict":
-            raise ProblemError(409, _CONFLICT, event_id=record.event_id)
+            raise ProblemError(ProblemCode.ID_TAKEN, _CONFLICT, event_id=record.event_id)
         return reply(EventResult(record.event_id, result), status=202 if result == "accepted" else 200)
 
     @post("/log/watch", opt=schema.call(needs="write", tag="events", body=events.Watch, answers=_ANSWERS))
@@ -169,11 +170,13 @@ def handlers(buffer: GroupCommit, database: Database, known: KnownEventTypes) ->
         records = [item for item in items if isinstance(item, Record)]
         if atomic and len(records) < len(items):
             detail = "Not every event is valid, so none was stored (atomic=true)."
-            raise ProblemError(422, detail, errors=_field_errors(items, batch.path))
+            raise ProblemError(ProblemCode.INVALID, detail, errors=_field_errors(items, batch.path))
         results = await buffer.submit(records, atomic=atomic) if records else []
         if atomic and (conflicts := _conflicts(records, results, batch.path)):
             raise ProblemError(
-                409, "An event id is taken by other content, so none was stored (atomic=true).", errors=conflicts
+                ProblemCode.ID_TAKEN,
+                "An event id is taken by other content, so none was stored (atomic=true).",
+                errors=conflicts,
             )
         left = iter(results)
         answer = _batch_answer([_result(item, next(left)) if isinstance(item, Record) else item for item in items])

@@ -31,7 +31,8 @@ from app.http.body import read_body
 from app.http.context import context_of
 from app.http.etags import IF_MATCH, IF_NONE_MATCH, ONLY_NEW, check_preconditions, has_preconditions, tagged, tagged_for
 from app.http.paths import path_id
-from app.http.problems import ProblemError
+from app.http.problem_codes import ProblemCode
+from app.http.problems import ProblemError, retry_later
 from app.http.responses import Reply, reply
 
 MAX_ITEM_BYTES: Final = 64 * 1024
@@ -72,7 +73,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             stored = await catalogue.read(changed.connection, named)
             _record(changed, written)
         if stored is None:
-            raise ProblemError(503, "The item was deleted at the same time.", headers={"Retry-After": "1"})
+            raise retry_later(ProblemCode.CHANGED_MEANWHILE, "The item was deleted at the same time.")
         return tagged(shown_item(stored), status=201 if written.created else 200)
 
     @patch(
@@ -97,7 +98,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             stored = await catalogue.read(changed.connection, named, lock=True)
             _check(context.headers, stored)
             if stored is None:
-                raise ProblemError(404, _NO_ITEM)
+                raise ProblemError(ProblemCode.NO_SUCH_ITEM, _NO_ITEM)
             written = await catalogue.store(changed.connection, [patched_item(stored, body, declared)])
             stored = await catalogue.read(changed.connection, named) or stored
             _record(changed, written)
@@ -117,7 +118,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         async with database.connection() as connection:
             stored = await catalogue.read(connection, path_id(scope))
         if stored is None:
-            raise ProblemError(404, _NO_ITEM)
+            raise ProblemError(ProblemCode.NO_SUCH_ITEM, _NO_ITEM)
         return tagged_for(context_of(scope).headers, shown_item(stored))
 
     @delete(
@@ -139,7 +140,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             if has_preconditions(context.headers):
                 _check(context.headers, await catalogue.read(changed.connection, named, lock=True))
             if not await catalogue.delete(changed.connection, named):
-                raise ProblemError(404, _NO_ITEM)
+                raise ProblemError(ProblemCode.NO_SUCH_ITEM, _NO_ITEM)
             changed.made([named], "deleted")
         return Reply(b"", status=204)
 

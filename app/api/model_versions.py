@@ -21,6 +21,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.console_cookie import refuse_other_sites
 from app.http.context import context_of
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
 
@@ -124,7 +125,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
                 await ranking_models.serve(connection, asked.version, asked.reason, actor=actor, pin=asked.pin or None)
             except NoSuchModel:
                 known = FieldError("$.version", "GET /models lists those that there are")
-                raise ProblemError(404, "There is no such version.", errors=[known]) from None
+                raise ProblemError(ProblemCode.NO_SUCH_VERSION, "There is no such version.", errors=[known]) from None
             served = await ranking_models.read_served(connection)
         return _choice(served.version, served.pinned, before.version)
 

@@ -70,7 +70,7 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
         Of the user's latest 50 items. Those that may not be served are left out.
         """
         query = schema.query_of(request.scope, RecentQuery)
-        user_id = path_id(request.scope, beside_query=True)
+        user_id = path_id(request.scope)
         kinds = None if not query.did else seen_kinds(query.did, await known.get(), "did")
         rank = partial(recommender.recent, user_id, session_id=query.session_id, kinds=kinds)
         return await listed(request.scope, recommender, query, rank)
@@ -85,7 +85,7 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
         Of the user's latest 50 items. The ranking has learned after how long, and of which items, users come back.
         """
         query = schema.query_of(request.scope, ListQuery)
-        user_id = path_id(request.scope, beside_query=True)
+        user_id = path_id(request.scope)
         context = context_of(request.scope)
         choice = choose(variants, user_id, None, context)
         wanted = await request_of(recommender, query, now_ms(), repeats="only")
@@ -122,7 +122,7 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
         count.
         """
         query = schema.query_of(request.scope, ListQuery)
-        rank = partial(recommender.bought_together, path_id(request.scope, beside_query=True))
+        rank = partial(recommender.bought_together, path_id(request.scope))
         return await listed(request.scope, recommender, query, rank)
 
     return [recent, buy_again, trending, bought_together]

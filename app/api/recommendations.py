@@ -174,7 +174,7 @@ def handlers(
     async def similar(request: Request[Any, Any, Any]) -> ASGIApp:
         """Items that the same users took at about the same time."""
         query = schema.query_of(request.scope, ListQuery)
-        item_id = path_id(request.scope, beside_query=True)
+        item_id = path_id(request.scope)
         return await listed(request.scope, recommender, query, partial(recommender.similar, item_id))
 
     @get(

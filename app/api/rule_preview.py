@@ -23,6 +23,7 @@ from app.core.rules import MAX_RULES
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
 from app.serving.recommender import Recommender
@@ -87,7 +88,9 @@ def handlers(database: Database, recommender: Recommender) -> list[HTTPRouteHand
         try:
             after = await ranked(preview=rule)
         except ValueError:
-            raise ProblemError(409, f"There are {MAX_RULES} rules already; delete one that has ended.") from None
+            raise ProblemError(
+                ProblemCode.TOO_MANY, f"There are {MAX_RULES} rules already; delete one that has ended."
+            ) from None
         warnings = [FieldError(f"$.rule{found.path[1:]}", found.message) for found in warnings_of(rule, reach)]
         return reply(
             RulePreview(

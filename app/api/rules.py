@@ -24,6 +24,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
 from app.http.paths import path_id
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
 
@@ -117,7 +118,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
                 stored, created = await rules.store(changed.connection, rule)
                 changed.made([named], "created" if created else "replaced")
         except TooManyRules:
-            raise ProblemError(409, f"There are {MAX_RULES} rules already; delete one that has ended.") from None
+            raise ProblemError(
+                ProblemCode.TOO_MANY, f"There are {MAX_RULES} rules already; delete one that has ended."
+            ) from None
         return reply(_shown(stored, _now_ms()), status=201 if created else 200)
 
     @get("/rules/{rule_id:path}", opt=schema.call(needs="read", tag="rules", answers={200: Rule, **_ABSENT}))
@@ -126,7 +129,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         async with database.connection() as connection:
             stored = await rules.read(connection, path_id(scope))
         if stored is None:
-            raise ProblemError(404, "There is no such rule.")
+            raise ProblemError(ProblemCode.NO_SUCH_RULE, "There is no such rule.")
         return reply(_shown(stored, _now_ms()))
 
     @get("/rules", opt=schema.call(needs="read", tag="rules", answers={200: RuleList, **schema.problems(503)}))
@@ -146,7 +149,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Removes a rule. Every process stops applying it within a second."""
         async with change(database, context_of(scope), "delete_rule") as changed:
             if not await rules.delete(changed.connection, path_id(scope)):
-                raise ProblemError(404, "There is no such rule.")
+                raise ProblemError(ProblemCode.NO_SUCH_RULE, "There is no such rule.")
             changed.made([path_id(scope)], "deleted")
         return Reply(b"", status=204)
 

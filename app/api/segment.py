@@ -255,4 +255,4 @@ def handlers(buffer: GroupCommit, rules: Rules, known: KnownEventTypes) -> list[
 
 def _call(body: Any) -> dict[str, Any]:
     answers = _ANSWERS | schema.problems(422) if body is SegmentBatch else _ANSWERS
-    return schema.call(needs="write", tag="events", body=body, answers=answers)
+    return schema.call(needs="write", tag="events", body=body, answers=answers, foreign=True)

@@ -20,6 +20,7 @@ from app.core.kinds import kind_name
 from app.http import schema
 from app.http.context import RequestContext, context_of
 from app.http.paths import path_id
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
 
@@ -107,14 +108,14 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
     )
     async def get_user(request: Request[Any, Any, Any]) -> ASGIApp:
         """What is stored about a user: events, history, and events on their way. 404 when there is nothing."""
-        user_id = path_id(request.scope, beside_query=True)
+        user_id = path_id(request.scope)
         limit = schema.query_of(request.scope, UserQuery).limit
         async with database.connection() as connection:
             stored = await users.read(connection, user_id, limit=limit)
             types = await event_types.read_types(connection)
             cards = await catalogue.read_cards(connection, list({entry.item_id for entry in stored.history.entries}))
         if stored.empty:
-            raise ProblemError(404, "Nothing is stored about this user.")
+            raise ProblemError(ProblemCode.NO_SUCH_USER, "Nothing is stored about this user.")
         return reply(
             UserData(
                 user_id=user_id,

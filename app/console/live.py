@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEven
 
 from app.console.flow_sampler import MOST_VIEWERS, FlowSampler
 from app.http import schema
+from app.http.problem_codes import ProblemCode
 from app.http.problems import retry_later
 
 # The page opens another one then, and its session is checked again.
@@ -30,7 +31,11 @@ def handlers(sampler: FlowSampler) -> list[HTTPRouteHandler]:
     async def live() -> ASGIApp:
         """The flow, each second."""
         if sampler.is_full:
-            raise retry_later(503, f"{MOST_VIEWERS} people look at the console of this process already.", 30.0)
+            raise retry_later(
+                ProblemCode.TOO_MANY_VIEWERS,
+                f"{MOST_VIEWERS} people look at the console of this process already.",
+                30.0,
+            )
 
         async def stream(scope: Scope, receive: Receive, send: Send) -> None:
             start: HTTPResponseStartEvent = {"type": "http.response.start", "status": 200, "headers": list(_HEADERS)}

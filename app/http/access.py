@@ -14,8 +14,9 @@ from app.core.keys import Key, KeyRing
 from app.core.keys import Scope as KeyScope
 from app.http.console_cookie import check_origin, read_cookie
 from app.http.context import RequestContext, context_of, route_of
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError, retry_later
-from app.http.schema import call_of
+from app.http.schema import call_asked
 from app.http.wrong_keys import WrongKeys, client_network
 
 QUERY_PARAMETER: Final = "key"
@@ -59,12 +60,9 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
 
     def wrap(app: ASGIApp) -> ASGIApp:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-            handler = scope["route_handler"]
-            if scope.get("method") != "OPTIONS":  # a preflight brings no key
-                call = call_of(handler)
-                needs: KeyScope | None = "operate" if call is None else call.needs
-                if needs is not None:
-                    await _admit(scope, needs, access)
+            call = call_asked(scope)
+            if call is not None and call.needs is not None:
+                await _admit(scope, call.needs, access)
             await app(scope, receive, send)
 
         return guarded
@@ -86,7 +84,9 @@ async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
         ]
         if not decision.allowed:
             metrics.API_REFUSED.labels("rate_limit").inc()
-            raise retry_later(429, f"More than {decision.limit} requests in one window.", decision.reset_sec)
+            raise retry_later(
+                ProblemCode.RATE_LIMITED, f"More than {decision.limit} requests in one window.", decision.reset_sec
+            )
 
 
 async def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: Access, ring: KeyRing) -> Key:
@@ -95,7 +95,7 @@ async def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: A
     if key is None:
         metrics.API_REFUSED.labels("no_key").inc()
         raise ProblemError(
-            401,
+            ProblemCode.NO_KEY,
             "This call needs an API key: `Authorization: Bearer <key>` or `X-API-Key: <key>`, "
             "or the key as the user name of basic authentication.",
             headers=_CHALLENGE,
@@ -103,7 +103,7 @@ async def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: A
     if not key.allows(needs):
         metrics.API_REFUSED.labels("scope").inc()
         _tell(access, scope, context, key.name, f"lacks the scope {needs}")
-        raise ProblemError(403, f"The API key {key.name} lacks the scope {needs}.")
+        raise ProblemError(ProblemCode.MISSING_SCOPE, f"The API key {key.name} lacks the scope {needs}.")
     return key
 
 
@@ -117,7 +117,7 @@ def check_token(scope: Scope, token: str, access: Access, ring: KeyRing) -> Key:
         _tell(access, scope, context_of(scope), None, reason)
         if access.wrong_keys is not None:
             access.wrong_keys.add(scope)
-        raise ProblemError(401, "The API key is not known.", headers=_CHALLENGE)
+        raise ProblemError(ProblemCode.UNKNOWN_KEY, "The API key is not known.", headers=_CHALLENGE)
     return key
 
 

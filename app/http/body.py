@@ -7,6 +7,7 @@ from litestar import Request
 
 from app.core.field_errors import FieldError
 from app.http.context import context_of
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 
 ENCODINGS: Final = {
@@ -47,7 +48,7 @@ def unpack(body: bytes, encoding: bytes, limit: int) -> bytes:
         return body
     if encoding not in ENCODINGS:
         detail = f"Content-Encoding {encoding.decode('latin-1')!r} is not known here; gzip and zstd are."
-        raise ProblemError(415, detail, headers={"Accept-Encoding": "gzip, zstd"})
+        raise ProblemError(ProblemCode.UNKNOWN_ENCODING, detail, headers={"Accept-Encoding": "gzip, zstd"})
     unpacked = bytearray(limit)
     try:
         size = ENCODINGS[encoding](body, unpacked)
@@ -55,7 +56,8 @@ def unpack(body: bytes, encoding: bytes, limit: int) -> bytes:
         if _DOES_NOT_FIT in str(error):
             raise _too_large(limit) from None
         name = encoding.decode()
-        raise ProblemError(400, f"The body is not {name}.", errors=[FieldError("$", f"not {name}: {error}")]) from None
+        wrong = FieldError("$", f"not {name}: {error}")
+        raise ProblemError(ProblemCode.BROKEN_COMPRESSION, f"The body is not {name}.", errors=[wrong]) from None
     return bytes(memoryview(unpacked)[:size])
 
 
@@ -76,9 +78,9 @@ async def _read_on(request: Request[Any, Any, Any], start: bytes, limit: int) ->
 
 
 def _too_large(limit: int) -> ProblemError:
-    return ProblemError(413, f"The body is larger than {limit} bytes.")
+    return ProblemError(ProblemCode.TOO_LARGE, f"The body is larger than {limit} bytes.")
 
 
 def _gone() -> ProblemError:
     """Ends the handler; the client is gone and does not read this answer."""
-    return ProblemError(400, "The client went away before the body was complete.")
+    return ProblemError(ProblemCode.CLIENT_GONE, "The client went away before the body was complete.")

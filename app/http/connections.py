@@ -8,6 +8,7 @@ import structlog
 
 from app import metrics
 from app.http.idle import end_idle
+from app.http.problem_codes import ProblemCode
 
 if TYPE_CHECKING:
     from app.http.protocol import HttpProtocol
@@ -104,4 +105,5 @@ class Connections:
             return
         idle = {other: at for other in self._open if (at := other.idle_until()) is not None}
         if not any(end_idle(other.transport) for other in sorted(idle, key=idle.__getitem__)):
-            new.refuse(503, f"All {self._most} connections of this process are in use.", headers=b"retry-after: 1\r\n")
+            detail = f"All {self._most} connections of this process are in use."
+            new.refuse(ProblemCode.TOO_MANY_CONNECTIONS, detail, headers=b"retry-after: 1\r\n")

@@ -7,6 +7,7 @@ from typing import Final
 from litestar.types import Scope
 
 from app.http.context import context_of
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 
 NAME: Final = "reco_console"
@@ -39,10 +40,12 @@ def set_cookie(scope: Scope, value: str, max_age_sec: int) -> tuple[bytes, bytes
 def check_origin(scope: Scope) -> None:
     """Raises a 403 for a change that the console's own page did not send."""
     if scope.get("method") not in _SAFE and PROOF_HEADER not in context_of(scope).headers:
-        raise ProblemError(403, "A session of the console changes something only with the header X-Reco-Console.")
+        raise ProblemError(
+            ProblemCode.OTHER_SITE, "A session of the console changes something only with the header X-Reco-Console."
+        )
 
 
 def refuse_other_sites(scope: Scope) -> None:
     """Raises a 403 where a browser says that a page of another site asks: a service without keys asks for no proof."""
     if context_of(scope).headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
-        raise ProblemError(403, "A page of another site may not do this.")
+        raise ProblemError(ProblemCode.OTHER_SITE, "A page of another site may not do this.")

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Headers, Reply, reply
 
@@ -68,9 +69,11 @@ def check_preconditions(request_headers: Mapping[bytes, bytes], stored: Any | No
     tag = b"" if stored is None else etag_of(msgspec.json.encode(stored))
     if wanted is not None and not _names(wanted, tag, weak=False):
         now = "there is none now" if stored is None else f"its ETag is {tag.decode()} now"
-        raise ProblemError(412, f"Another state than the one of If-Match: {now}. Read it, and change what you read.")
+        detail = f"Another state than the one of If-Match: {now}. Read it, and change what you read."
+        raise ProblemError(ProblemCode.STATE_CHANGED, detail)
     if _names(unwanted, tag, weak=True):
-        raise ProblemError(412, "It is there already, and If-None-Match asks that it is not.")
+        detail = "It is there already, and If-None-Match asks that it is not."
+        raise ProblemError(ProblemCode.STATE_CHANGED, detail)
 
 
 def _names(header: bytes | None, tag: bytes, *, weak: bool) -> bool:

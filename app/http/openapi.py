@@ -14,6 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 from app.core.events import Id
 from app.core.keys import Scope
 from app.http.components import Schema, component_schemas, fields, plain_text
+from app.http.paths import VERSION
 from app.http.problems import MEDIA_TYPE, Problem
 from app.http.responses import JSON
 from app.http.schema import Call, call_of
@@ -24,6 +25,8 @@ Events in, recommendations out.
 
 An event may be sent again with the same `event_id`: the same content is a duplicate (200), other content a conflict \
 (409). After a 5xx or no answer at all, send it again; nothing is counted twice. Errors are problem details (RFC 9457).
+
+Each call but those of health, metrics and Segment's protocol is also at its path behind `/v1`, such as `/v1/reco`.
 
 Bodies may be compressed, with `Content-Encoding: gzip` or `zstd`.
 
@@ -57,6 +60,7 @@ _SCHEMES: Final = {
     },
 }
 _REFUSALS: Final = (401, 403, 429)
+_UNVERSIONED: Final = ({"url": "/"},)
 
 
 def _header(description: str, *, required: bool, kind: str) -> dict[str, Any]:
@@ -96,7 +100,7 @@ def document(
     a key is optional, so that a client made from the document of a test service works with any other.
     `examples`: one for each type that has one. `key_in_query`: paths that take the key in the query.
     """
-    calls = [(handler, found) for handler in handlers if (found := call_of(handler)) is not None and found.documented]
+    calls = [(handler, found) for handler in handlers if (found := call_of(handler)).documented]
     calls.sort(key=lambda entry: list(_TAGS).index(entry[1].tag))
     taken = [item.body for _, item in calls if item.body is not None]
     parts = [kind for _, item in calls for kind in item.parts]
@@ -117,7 +121,10 @@ def document(
                 entry = _operation(handler, item, refs_by_kind, path)
                 if item.needs is not None:
                     entry["security"] = _security(item.needs, optional=not keys, in_query=path in key_in_query)
-                paths.setdefault(_template(path), {})[method.lower()] = entry
+                at_path = paths.setdefault(_template(path), {})
+                at_path[method.lower()] = entry
+                if not item.is_own:
+                    at_path["servers"] = _UNVERSIONED
     problem = refs_by_kind[id(Problem)]
     return {
         "openapi": "3.1.0",
@@ -127,7 +134,7 @@ def document(
             "description": _ABOUT + (_ABOUT_KEYS if keys else _ABOUT_NO_KEYS),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [*_UNVERSIONED, {"url": VERSION, "description": "The same calls, with the version in their paths."}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {

@@ -23,30 +23,14 @@ from app.http import percent
 from app.http.context import ROUTE, context_of
 from app.http.problems import render
 
+VERSION: Final = "/v1"
+_VERSION_BYTES: Final = VERSION.encode()
 _KEY: Final = "path_id"
 _IDS_KEY: Final = "path_ids"
 _SEGMENT: Final = ":str}"
 _PARAMETER: Final = re.compile(r"\{(\w+):path\}")
 _ANY_PARAMETER: Final = re.compile(r"\{\w+:(?:path|str)\}")
 _PLACEHOLDER: Final = "-"
-
-
-def with_exact_paths(app: ASGIApp, paths: Iterable[str]) -> ASGIApp:
-    """Answers 404 to a request for any path that is not exactly one of `paths`, and 422 for an id that is not
-    percent-encoded UTF-8.
-    """
-    known = Paths(paths)
-
-    async def exact(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            if not known.resolve(scope):
-                raise NotFoundException(detail="There is nothing at this path; /docs lists what there is.")
-        except (InvalidInput, NotFoundException) as error:
-            await render(context_of(scope), error)(scope, receive, send)
-            return
-        await app(scope, receive, send)
-
-    return exact
 
 
 class _IdPath(NamedTuple):
@@ -73,10 +57,15 @@ class Paths:
     """The paths of an application: plain ones, those with one id, such as `/users/{user_id:path}`, and those with ids
     between slashes, such as `/api/item/{item_id:str}/neighbors`. In those, a slash of an id is written `%2F`, and a
     slash at the end does not matter.
+
+    Each of the `versioned` paths is the same with `/v1` before it.
     """
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], versioned: Iterable[str] = ()) -> None:
         known = sorted(set(paths))
+        self._versioned = Paths(versioned) if versioned else None
+        if taken := sorted({VERSION + path for path in versioned} & set(known)):
+            raise ValueError(f"two calls would be at one path: {', '.join(taken)}")
         self._plain = frozenset(path.encode() for path in known if "{" not in path)
         found = [
             _IdPath(path[: name.start()].encode(), path[name.end() :].encode(), name[1], routed(path), _template(path))
@@ -99,6 +88,16 @@ class Paths:
         Raises `InvalidInput` for an id that is not percent-encoded UTF-8.
         """
         raw: bytes = scope["raw_path"]
+        if self.match(scope, raw):
+            return True
+        if self._versioned is None or not raw.startswith(_VERSION_BYTES):
+            return False
+        unversioned = raw.removeprefix(_VERSION_BYTES)
+        scope["path"] = unversioned.decode("latin-1")
+        return self._versioned.match(scope, unversioned)
+
+    def match(self, scope: Scope, raw: bytes) -> bool:
+        """As `resolve`, for a raw path without a version."""
         if raw in self._plain:
             return True
         for before, behind, name, path, template in self._ids:
@@ -140,16 +139,33 @@ class _Segments:
         }
 
 
-def path_id(scope: Scope, *, beside_query: bool = False) -> str:
-    """The id in the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters.
-
-    `beside_query`: whether the call has parameters. Where it has none, a query is refused: it is the rest of an id
-    whose question mark the client has not encoded, and the call would reach another id.
+def with_exact_paths(app: ASGIApp, known: Paths) -> ASGIApp:
+    """Answers 404 to a request for any path that is not exactly one of those `known`, and 422 for an id that is not
+    percent-encoded UTF-8.
     """
+
+    async def exact(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if not known.resolve(scope):
+                raise NotFoundException(detail="There is nothing at this path; /docs lists what there is.")
+        except (InvalidInput, NotFoundException) as error:
+            await render(context_of(scope), error)(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return exact
+
+
+def path_id(scope: Scope) -> str:
+    """The id in the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters."""
     name, value = scope["state"][_KEY]
-    if scope["query_string"] and not beside_query:
-        raise InvalidInput(FieldError(f"$.{name}", "this call has no parameters; write a ? of an id as %3F"))
     return _checked(name, value)
+
+
+def named_in_path(scope: Scope) -> str | None:
+    """The name of the id in the path, where there is one."""
+    found: tuple[str, str] | None = scope["state"].get(_KEY)
+    return found and found[0]
 
 
 def path_ids(scope: Scope) -> dict[str, str]:

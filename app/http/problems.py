@@ -18,6 +18,7 @@ from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError
 from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, describe
 from app.http.context import Late, RequestContext, context_of
+from app.http.problem_codes import ProblemCode
 from app.http.responses import Reply
 
 _log = structlog.get_logger(__name__)
@@ -27,14 +28,21 @@ _FAILED: Final = "Something went wrong here; the log has it under this request i
 _AGAIN: Final = "Send the request again; an event keeps its event id."
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_SEC: Final = 1.0
+# Of the errors that Litestar raises.
+_HTTP_CODES: Final = {
+    404: ProblemCode.NO_SUCH_PATH,
+    405: ProblemCode.METHOD_NOT_ALLOWED,
+    413: ProblemCode.TOO_LARGE,
+}
 
 
 class Problem(Struct, kw_only=True, omit_defaults=True):
-    """The body of every error answer (RFC 9457)."""
+    """The body of every error answer (RFC 9457). `code` tells the causes apart: docs/api.md lists them."""
 
     type: str = "about:blank"
     title: str
     status: int
+    code: str
     detail: str
     request_id: str
     errors: list[FieldError] = []
@@ -46,7 +54,7 @@ class ProblemError(Exception):
 
     def __init__(
         self,
-        status: int,
+        code: ProblemCode,
         detail: str,
         *,
         errors: Sequence[FieldError] = (),
@@ -54,30 +62,33 @@ class ProblemError(Exception):
         event_id: str | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status = status
+        self.code = code
         self.detail = detail
         self.errors = list(errors)
         self.headers = dict(headers or {})
         self.event_id = event_id
 
 
-def retry_later(status: int, detail: str, retry_after_sec: float = _RETRY_AFTER_SEC) -> ProblemError:
-    return ProblemError(status, detail, headers={"Retry-After": str(math.ceil(retry_after_sec))})
+def retry_later(code: ProblemCode, detail: str, retry_after_sec: float = _RETRY_AFTER_SEC) -> ProblemError:
+    return ProblemError(code, detail, headers={"Retry-After": str(math.ceil(retry_after_sec))})
 
 
 def _from_invalid(error: InvalidInput) -> ProblemError:
     if error.malformed:
-        return ProblemError(400, "The body is not JSON.", errors=error.field_errors)
-    return ProblemError(422, "The request is not valid.", errors=error.field_errors)
+        return ProblemError(ProblemCode.NOT_JSON, "The body is not JSON.", errors=error.field_errors)
+    return ProblemError(ProblemCode.INVALID, "The request is not valid.", errors=error.field_errors)
 
 
 def _unavailable(dependency: str) -> ProblemError:
     """A 503 for an outage. The log has the driver's text, under the request id."""
-    return retry_later(503, f"{_NAMES.get(dependency, 'A dependency')} is unavailable. {_AGAIN}")
+    return retry_later(ProblemCode.UNAVAILABLE, f"{_NAMES.get(dependency, 'A dependency')} is unavailable. {_AGAIN}")
 
 
 def _from_http(error: HTTPException) -> ProblemError:
-    return ProblemError(error.status_code, _http_detail(error), headers=error.headers)
+    code = _HTTP_CODES.get(
+        error.status_code, ProblemCode.BAD_REQUEST if error.status_code < 500 else ProblemCode.FAILED
+    )
+    return ProblemError(code, _http_detail(error), headers=error.headers)
 
 
 def _http_detail(error: HTTPException) -> str:
@@ -97,32 +108,40 @@ def as_problem(error: Exception) -> ProblemError:
         case InvalidInput():
             return _from_invalid(error)
         case BufferFull():
-            return retry_later(503, "Too many events are waiting to be stored; nothing of this request was stored.")
+            return retry_later(
+                ProblemCode.TOO_MANY_WAITING,
+                "Too many events are waiting to be stored; nothing of this request was stored.",
+            )
         case Closed():
-            return retry_later(503, "This process is shutting down; nothing of this request was stored.")
+            return retry_later(
+                ProblemCode.SHUTTING_DOWN, "This process is shutting down; nothing of this request was stored."
+            )
         case NotCommitted():
-            return retry_later(503, f"{error.reason}. {_AGAIN}")
+            return retry_later(ProblemCode.NOT_STORED_IN_TIME, f"{error.reason}. {_AGAIN}")
         case DependencyDown():
             return _unavailable(error.dependency)
         case Late():
-            return retry_later(503, f"No answer in time. {_AGAIN}")
+            return retry_later(ProblemCode.LATE, f"No answer in time. {_AGAIN}")
         case asyncpg.PostgresError() if is_bad_value(error):
-            return ProblemError(422, f"Postgres refused the values, so nothing was stored: {error}")
+            return ProblemError(
+                ProblemCode.REFUSED_VALUES, f"Postgres refused the values, so nothing was stored: {error}"
+            )
         case asyncpg.PostgresError():
             return _unavailable("postgres")
         case HTTPException():
             return _from_http(error)
-    return ProblemError(500, _FAILED)
+    return ProblemError(ProblemCode.FAILED, _FAILED)
 
 
 def render(context: RequestContext, error: Exception) -> Reply:
     """The answer to an exception."""
     problem = as_problem(error)
     if isinstance(error, Late) and not context.body_read:
-        problem = ProblemError(408, "The body did not arrive in time.")
-    if problem.status >= 500:
+        problem = ProblemError(ProblemCode.SLOW_REQUEST, "The body did not arrive in time.")
+    status = problem.code.status
+    if status >= 500:
         context.error = describe(error)
-    if problem.status == 500:
+    if status == 500:
         _log.error(
             "request_failed",
             request_id=context.request_id,
@@ -132,15 +151,16 @@ def render(context: RequestContext, error: Exception) -> Reply:
             exc_info=error,
         )
     body = Problem(
-        title=HTTPStatus(problem.status).phrase,
-        status=problem.status,
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=problem.code.word,
         detail=problem.detail,
         request_id=context.request_id,
         errors=problem.errors,
         event_id=problem.event_id,
     )
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
-    return Reply(msgspec.json.encode(body), status=problem.status, media_type=MEDIA_TYPE, headers=headers)
+    return Reply(msgspec.json.encode(body), status=status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -21,6 +21,7 @@ from app import metrics
 from app.http.coalescing_transport import CoalescingTransport
 from app.http.connections import Connections
 from app.http.idle import end_idle
+from app.http.problem_codes import ProblemCode
 from app.http.problems import MEDIA_TYPE, Problem
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -30,25 +31,29 @@ _SLICE_BYTES: Final = 16 * 1024
 _MAX_UNREAD_BYTES: Final = 1024 * 1024
 
 _BODY_HEADERS: Final = (b"content-length", b"transfer-encoding")
+# By code, the reason in `reco_http_refused_total`.
 _REASONS: Final = {
-    400: "malformed",
-    408: "late",
-    414: "url_too_long",
-    431: "head_too_large",
+    ProblemCode.NOT_HTTP: "malformed",
+    ProblemCode.SLOW_REQUEST: "late",
+    ProblemCode.URL_TOO_LONG: "url_too_long",
+    ProblemCode.HEAD_TOO_LARGE: "head_too_large",
 }
 
 
 class _Refused(Exception):
     """Ends the parser's work from within one of its callbacks."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, code: ProblemCode, detail: str) -> None:
         super().__init__(detail)
-        self.status = status
+        self.code = code
         self.detail = detail
 
 
 def _too_large() -> _Refused:
-    return _Refused(431, f"The head of the request has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers.")
+    return _Refused(
+        ProblemCode.HEAD_TOO_LARGE,
+        f"The head of the request has more than {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} headers.",
+    )
 
 
 class Config(uvicorn.Config):
@@ -139,12 +144,12 @@ class HttpProtocol(HttpToolsProtocol):
             # It is answered as any other request; what follows would be of the other protocol.
             self._refused, self.cycle.keep_alive = True, False
         except _Refused as refused:
-            self.refuse(refused.status, refused.detail)
+            self.refuse(refused.code, refused.detail)
         except httptools.HttpParserError as error:
             if isinstance(error.__context__, _Refused):
-                self.refuse(error.__context__.status, error.__context__.detail)
+                self.refuse(error.__context__.code, error.__context__.detail)
             else:
-                self.refuse(400, "The request is not HTTP/1.1.")
+                self.refuse(ProblemCode.NOT_HTTP, "The request is not HTTP/1.1.")
 
     def _in_head(self) -> bool:
         """Whether a request has begun and its head is not complete: each has a scope of its own from its first byte."""
@@ -152,7 +157,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _check_head(self) -> None:
         if len(self.url) > MAX_URL_BYTES:
-            raise _Refused(414, f"The URL is longer than {MAX_URL_BYTES} bytes.")
+            raise _Refused(ProblemCode.URL_TOO_LONG, f"The URL is longer than {MAX_URL_BYTES} bytes.")
         if len(self.headers) > MAX_HEADERS:
             raise _too_large()
 
@@ -173,10 +178,12 @@ class HttpProtocol(HttpToolsProtocol):
         if self._framing > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
             raise _too_large()  # its last slice ended it; what comes after the head is in that slice as well
         if self.parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self.headers):
-            raise _Refused(400, "The header Upgrade is not supported on a request with a body; leave it out.")
+            raise _Refused(
+                ProblemCode.NOT_HTTP, "The header Upgrade is not supported on a request with a body; leave it out."
+            )
         if b"#" in self.url:
             # uvicorn would leave out the rest: of an id whose # is not encoded, the call would reach another.
-            raise _Refused(400, "The URL has a fragment; write a # of an id as %23.")
+            raise _Refused(ProblemCode.NOT_HTTP, "The URL has a fragment; write a # of an id as %23.")
         super().on_headers_complete()
         self._framing = 0
         self._headed = self.scope
@@ -235,10 +242,10 @@ class HttpProtocol(HttpToolsProtocol):
         timer = self.timeout_keep_alive_task
         return None if timer is None else timer.when()
 
-    def refuse(self, status: int, detail: str, *, headers: bytes = b"") -> None:
+    def refuse(self, code: ProblemCode, detail: str, *, headers: bytes = b"") -> None:
         """Answers what cannot be parsed, and ends the connection once the client has read the answer."""
-        if status in _REASONS:
-            metrics.API_REFUSED.labels(_REASONS[status]).inc()
+        if code in _REASONS:
+            metrics.API_REFUSED.labels(_REASONS[code]).inc()
         self._refused = True
         self._bounds.wait_for(self)
         if self._has_request():
@@ -250,7 +257,7 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             self.cycle.disconnected = self.cycle.response_complete = True  # what its handler meets from now on
             self.cycle.message_event.set()
-        self.transport.write(_answer(status, detail, headers))
+        self.transport.write(_answer(code, detail, headers))
         self.transport.write_eof()  # closing now would reset the connection under what the client still sends
 
     def end_late(self) -> None:
@@ -258,7 +265,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._refused or self.flow.write_paused or self.transport.is_closing():
             self.abort()
         elif self._in_head():
-            self.refuse(408, "The head of the request did not arrive in time.")
+            self.refuse(ProblemCode.SLOW_REQUEST, "The head of the request did not arrive in time.")
         else:
             self.transport.close()
 
@@ -270,9 +277,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._bounds.wait_for(self)
 
 
-def _answer(status: int, detail: str, headers: bytes) -> bytes:
-    title = HTTPStatus(status).phrase
-    problem = Problem(title=title, status=status, detail=detail, request_id=os.urandom(16).hex())
+def _answer(code: ProblemCode, detail: str, headers: bytes) -> bytes:
+    status, title = code.status, HTTPStatus(code.status).phrase
+    problem = Problem(title=title, status=status, code=code.word, detail=detail, request_id=os.urandom(16).hex())
     body = msgspec.json.encode(problem)
     return b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n%sconnection: close\r\n\r\n%s" % (
         status,

@@ -5,6 +5,7 @@ the description that the framework would read from signatures is given as `opt=c
 document from it.
 """
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar, get_origin, get_type_hints
@@ -12,7 +13,7 @@ from typing import Any, Final, TypeVar, get_origin, get_type_hints
 import msgspec
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError, field_error_of
@@ -22,6 +23,10 @@ from app.http.components import REF
 from app.http.problems import Problem
 
 _OPT: Final = "call"
+CALLS: Final = "calls"
+"""Of a route's `opt`: its calls by method."""
+
+_NEAR: Final = 0.6  # how alike an unknown parameter and a known one are (difflib's ratio) for it to be offered
 
 _Q = TypeVar("_Q", bound=Struct)
 
@@ -31,7 +36,8 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `needs`: the scope of the API key, None for a call without a key. `query` and `body`: types. `answers`: by status a
     type, None for no body, or a media type when the body is not JSON. `headers`: OpenAPI parameters. `tag` groups the
-    calls. Without `documented` the call is not in the OpenAPI document: it is the console's own.
+    calls. Without `documented` the call is not in the OpenAPI document: it is the console's own. `foreign`: of another
+    service's protocol, whose clients send parameters that mean nothing here.
     """
 
     needs: KeyScope | None
@@ -42,6 +48,14 @@ class Call(Struct, frozen=True, kw_only=True):
     parts: Sequence[Any] = ()
     headers: Sequence[Mapping[str, Any]] = ()
     documented: bool = True
+    foreign: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the call is of this service's API: it is under `/v1` too, and refuses unknown parameters. Probes and
+        pages are not.
+        """
+        return self.needs is not None and self.documented and not self.foreign
 
 
 def call(**described: Any) -> dict[str, Any]:
@@ -49,8 +63,14 @@ def call(**described: Any) -> dict[str, Any]:
     return {_OPT: Call(**described)}
 
 
-def call_of(handler: BaseRouteHandler) -> Call | None:
-    found: Call | None = handler.opt.get(_OPT)
+def call_of(handler: BaseRouteHandler) -> Call:
+    found: Call = handler.opt[_OPT]
+    return found
+
+
+def call_asked(scope: Scope) -> Call | None:
+    """The call of this path and method; None for OPTIONS and for methods that the path does not take."""
+    found: Call | None = scope["route_handler"].opt[CALLS].get(scope.get("method"))
     return found
 
 
@@ -86,7 +106,17 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidInput(field_error_of(error, kind)) from None
+        raise InvalidInput(*(_unknown(values, kind) or [field_error_of(error, kind)])) from None
+
+
+def _unknown(names: Iterable[str], kind: type[Struct]) -> list[FieldError]:
+    known = sorted(field.encode_name for field in structs.fields(kind))
+    return [FieldError(f"$.{name}", _no_such(name, known)) for name in names if name not in known]
+
+
+def _no_such(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+    return f"no such parameter; did you mean {near[0]}?" if near else f"no such parameter; there are {', '.join(known)}"
 
 
 def _pairs(query: bytes) -> Iterable[tuple[str, str]]:

@@ -8,6 +8,7 @@ from litestar.types import Scope
 
 from app import metrics
 from app.core.key_guesses import KeyGuesses, network_of
+from app.http.problem_codes import ProblemCode
 from app.http.problems import retry_later
 
 _log = structlog.get_logger(__name__)
@@ -37,7 +38,11 @@ class WrongKeys:
             self._timer = loop.call_later(_MINUTE_SEC, self.log)
         if self._guesses.add(client_network(scope)) > MAX_A_MINUTE:
             left = max(1.0, self._timer.when() - loop.time())
-            raise retry_later(429, f"More than {MAX_A_MINUTE} wrong API keys in a minute from this address.", left)
+            raise retry_later(
+                ProblemCode.TOO_MANY_WRONG_KEYS,
+                f"More than {MAX_A_MINUTE} wrong API keys in a minute from this address.",
+                left,
+            )
 
     def log(self) -> None:
         """Ends the minute with a line for each address, or one for all that are left."""

@@ -50,6 +50,8 @@ _BOUNDS: Final = {
 }
 _SCALARS: Final = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 _EVENT: Final = "event_type"
+# Of an answer, what an earlier release does not send.
+_LATER: Final = {"Problem": frozenset({"code"})}
 
 
 class Module:
@@ -79,7 +81,7 @@ class Module:
         text = textwrap.fill(" ".join(schema["description"].split()), 108, break_long_words=False)
         doc = f'"""{text}"""' if "\n" not in text else f'"""{text}\n"""'
         lines = [f"\n\nclass {name}(Struct, {', '.join(options)}):", textwrap.indent(doc, "    "), ""]
-        required = schema["required"]
+        required = set(schema["required"]) - _LATER.get(name, frozenset())
         lines += [
             self._field(key, value, required=key in required, sent=sent)
             for key, value in properties.items()

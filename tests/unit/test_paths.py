@@ -22,8 +22,7 @@ ids = st.one_of(
 
 
 def resolve(raw_path: str) -> tuple[bool, dict]:
-    raw, _, query = raw_path.partition("?")
-    scope = {"raw_path": raw.encode(), "query_string": query.encode(), "path": "as decoded by the server", "state": {}}
+    scope = {"raw_path": raw_path.encode(), "query_string": b"", "path": "as decoded by the server", "state": {}}
     return PATHS.resolve(scope), scope
 
 
@@ -84,11 +83,11 @@ def test_a_percent_sign_that_begins_no_escape_is_refused(end: str) -> None:
         resolve(f"/users/bob{end}")
 
 
-def test_an_id_beside_a_query_is_refused_where_the_call_has_no_parameters() -> None:
-    _, scope = resolve("/users/bob?x")
-    assert path_id(scope, beside_query=True) == "bob"
-    with pytest.raises(InvalidInput, match="%3F"):
-        path_id(scope)
+def test_an_id_with_a_version_before_it_reaches_itself() -> None:
+    scope = {"raw_path": b"/v1/users/a%2Fb/recent", "query_string": b"", "path": "", "state": {}}
+    assert Paths(["/metrics"], versioned=["/users/{user_id:path}/recent"]).resolve(scope)
+    assert path_id(scope) == "a/b"
+    assert scope["path"] == "/users/-/recent"
 
 
 GORSE = Paths(["/api/items", "/api/item/{item_id:str}", "/api/item/{item_id:str}/category/{category:str}"])

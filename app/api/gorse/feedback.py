@@ -25,6 +25,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
 from app.http.paths import path_ids
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
 from app.ingest.gorse import GorseFeedback, events_of
@@ -172,7 +173,9 @@ async def _store(buffer: GroupCommit, records: Sequence[Record], context: Reques
                 why = f"Postgres refused it: {result}" if refused else "stored before with another value"
                 errors.append(FieldError("$", f"feedback of {record.user_id} ({record.event_id}): {why}"))
     if errors:
-        raise ProblemError(409, "Some of the feedback was not stored; the rest was.", errors=errors[:100])
+        raise ProblemError(
+            ProblemCode.ID_TAKEN, "Some of the feedback was not stored; the rest was.", errors=errors[:100]
+        )
 
 
 def _listed(payload: str) -> ListedFeedback:

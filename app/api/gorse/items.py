@@ -23,6 +23,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
 from app.http.paths import path_ids
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
 from app.ingest.gorse import time_ms
@@ -173,7 +174,7 @@ def _record(changed: Change, written: Written) -> None:
 
 
 def _absent() -> ProblemError:
-    return ProblemError(404, "The catalogue has no such item.")
+    return ProblemError(ProblemCode.NO_SUCH_ITEM, "The catalogue has no such item.")
 
 
 def _in(before: StoredItem, categories: list[str]) -> StoredItem:

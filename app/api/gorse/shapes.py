@@ -13,6 +13,7 @@ from app.core.keys import Scope as KeyScope
 from app.core.recommendation import RecommendedItem
 from app.http import schema
 from app.http.paths import path_ids
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 
 MAX_PLACES = 200
@@ -81,8 +82,8 @@ def scores_of(items: Sequence[RecommendedItem]) -> list[GorseScore]:
 
 def gorse_call(needs: KeyScope) -> dict[str, Any]:
     """The description of a call: its scope, and that it is not in our document."""
-    return schema.call(needs=needs, tag="gorse", answers={}, documented=False)
+    return schema.call(needs=needs, tag="gorse", answers={}, documented=False, foreign=True)
 
 
 def not_supported(what: str) -> ProblemError:
-    return ProblemError(501, what)
+    return ProblemError(ProblemCode.NOT_SUPPORTED, what)

@@ -20,6 +20,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
 from app.http.paths import path_ids
+from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
 
@@ -82,7 +83,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         user_id = path_ids(scope)["user_id"]
         async with database.connection() as connection:
             if not await gorse_pages.is_known(connection, user_id):
-                raise ProblemError(404, "Nothing is stored about this user.")
+                raise ProblemError(ProblemCode.NO_SUCH_USER, "Nothing is stored about this user.")
         return reply(ListedUser(user_id))
 
     @delete("/api/user/{user_id:str}", status_code=200, opt=gorse_call("users"))
@@ -94,6 +95,6 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
     @get("/api/user/{user_id:str}/neighbors", opt=gorse_call("read"))
     async def user_neighbors(scope: Scope) -> ASGIApp:
         """As Gorse answers where user-to-user is not configured."""
-        raise ProblemError(404, "user-to-user recommendation is not enabled")
+        raise ProblemError(ProblemCode.NO_SUCH_PATH, "user-to-user recommendation is not enabled")
 
     return [post_user, post_users, patch_user, list_users, get_gorse_user, delete_gorse_user, user_neighbors]

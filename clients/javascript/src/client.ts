@@ -34,7 +34,7 @@ export interface ClientOptions {
 export class RecoError extends Error {
   constructor(
     readonly status: number,
-    readonly problem?: { detail?: string; errors?: { path: string; message: string }[] },
+    readonly problem?: { code?: string; detail?: string; errors?: { path: string; message: string }[] },
   ) {
     super(`${status}: ${problem?.detail ?? "no detail"}`);
   }
