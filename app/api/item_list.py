@@ -25,7 +25,6 @@ from app.core.page_cursor import MAX_LENGTH, CataloguePosition, PageCursor, read
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.etags import IF_NONE_MATCH, tagged_for
 from app.http.responses import reply
 
 if TYPE_CHECKING:
@@ -99,8 +98,7 @@ def handlers(database: Database, filter_of: FilterOf) -> list[HTTPRouteHandler]:
             needs="read",
             tag="catalogue",
             query=ItemListQuery,
-            answers={200: ItemList, 304: None, **schema.problems(422, 503)},
-            headers=[IF_NONE_MATCH],
+            answers={200: ItemList, **schema.problems(422, 503)},
         ),
     )
     async def get_items(scope: Scope) -> ASGIApp:
@@ -114,7 +112,7 @@ def handlers(database: Database, filter_of: FilterOf) -> list[HTTPRouteHandler]:
             found, after = await _page(connection, query, words, wanted)
         cursor = UNSET if after is None else write_cursor(PageCursor(b"", True, after))
         answer = ItemList(items=[shown_item(item) for _, item in found], cursor=cursor)
-        return tagged_for(context_of(scope).headers, answer)
+        return reply(answer)
 
     @post(
         "/items:delete",

@@ -29,7 +29,7 @@ from app.core import events
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.etags import IF_MATCH, IF_NONE_MATCH, ONLY_NEW, check_preconditions, has_preconditions, tagged, tagged_for
+from app.http.etags import IF_MATCH, ONLY_NEW, check_preconditions, has_preconditions, tagged
 from app.http.paths import path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError, retry_later
@@ -109,8 +109,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         opt=schema.call(
             needs="read",
             tag="catalogue",
-            answers={200: CatalogueItem, 304: None, **_ABSENT},
-            headers=[IF_NONE_MATCH],
+            answers={200: CatalogueItem, **_ABSENT},
         ),
     )
     async def get_item(scope: Scope) -> ASGIApp:
@@ -119,7 +118,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             stored = await catalogue.read(connection, path_id(scope))
         if stored is None:
             raise ProblemError(ProblemCode.NO_SUCH_ITEM, _NO_ITEM)
-        return tagged_for(context_of(scope).headers, shown_item(stored))
+        return tagged(shown_item(stored))
 
     @delete(
         "/items/{item_id:path}",

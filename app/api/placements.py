@@ -21,6 +21,7 @@ from app.api.recommendations import (
     listed,
     now_ms,
     request_of,
+    tag_of,
 )
 from app.core.counted_lists import Window
 from app.core.kinds import seen_kinds
@@ -99,7 +100,9 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
             version=choice.version,
         )
         found, cursor = await page_of(query.cursor, wanted, rank)
-        return answer_of(context.request_id, found, cursor, choice.label)
+        answer = answer_of(context.request_id, found, cursor, choice.label)
+        answer.headers = (tag_of(found, choice.label),)
+        return answer
 
     @get(
         "/trending",

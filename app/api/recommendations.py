@@ -24,6 +24,7 @@ from app.core.recommendation import Recommendation, RecommendationRequest, Recom
 from app.core.variants import Variants
 from app.http import schema
 from app.http.context import RequestContext, context_of
+from app.http.etags import NOT_KEPT, weak_tag_of
 from app.http.paths import path_id
 from app.http.responses import Reply, reply
 from app.serving.known_event_types import KnownEventTypes
@@ -163,7 +164,10 @@ def handlers(
             check_version(choice, found)
         if autolog and found.items:
             log_impression(impression(query.user_id, query.session_id, found, context, choice.label, asked_ms))
-        return answer_of(context.request_id, found, cursor, choice.label)
+        answer = answer_of(context.request_id, found, cursor, choice.label)
+        # A client that kept an earlier answer would know another request than the one that is logged.
+        answer.headers = (NOT_KEPT if autolog else tag_of(found, choice.label),)
+        return answer
 
     @get(
         "/similar/{item_id:path}",
@@ -219,7 +223,15 @@ async def request_of(
 async def listed(scope: Scope, recommender: Recommender, query: ListQuery, rank: Rank) -> Reply:
     """The answer with a page of a list that no variant of an experiment changes."""
     found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
-    return answer_of(context_of(scope).request_id, found, cursor)
+    answer = answer_of(context_of(scope).request_id, found, cursor)
+    answer.headers = (tag_of(found, UNSET),)
+    return answer
+
+
+def tag_of(found: Recommendation, variant: str | UnsetType) -> tuple[bytes, bytes]:
+    """The header `ETag` of a list: which items, in which order, from where. Scores change a little all the time."""
+    places = [f"{item.item_id}\t{item.source}" for item in found.items]
+    return b"etag", weak_tag_of(found.model_version, found.strategy, str(variant), *places)
 
 
 def answer_of(

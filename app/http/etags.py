@@ -1,4 +1,7 @@
-"""Entity tags: which state of a thing an answer shows, and which one a change is for (RFC 9110, 8.8 and 13.1)."""
+"""Entity tags: which state of a thing an answer shows, and which one a change is for (RFC 9110, 8.8 and 13.1).
+
+And whether a client may keep an answer.
+"""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -11,6 +14,8 @@ from app.http.problems import ProblemError
 from app.http.responses import Headers, Reply, reply
 
 _NOT_MODIFIED: Final = 304
+ASKED_ABOUT: Final = (b"cache-control", b"private, no-cache")
+NOT_KEPT: Final = (b"cache-control", b"no-store")
 _TAG_BYTES: Final = 12
 
 IF_MATCH: Final = {
@@ -49,12 +54,32 @@ def tagged(shown: Any, *, status: int = 200, headers: Headers = ()) -> Reply:
     return answer
 
 
-def tagged_for(request_headers: Mapping[bytes, bytes], shown: Any, headers: Headers = ()) -> Reply:
-    """As `tagged`, and 304 for a client that has this state already."""
-    answer = tagged(shown, headers=headers)
-    if _names(request_headers.get(b"if-none-match"), answer.headers[0][1], weak=True):
-        return Reply(b"", status=_NOT_MODIFIED, headers=answer.headers)
-    return answer
+def weak_tag_of(*parts: str) -> bytes:
+    """The weak tag of what these parts say: answers with the same tag say the same in other bytes."""
+    return b"W/" + etag_of("\n".join(parts).encode())
+
+
+def as_read(answer: Reply, request_headers: Mapping[bytes, bytes]) -> Reply:
+    """An answer to GET that a client may keep, and asks about each time: with a tag, a weak one of its bytes unless it
+    has another; 304 for a client that has this state already. An answer that says itself how long it may be kept
+    stays as it is.
+
+    Not even for a second is it fresh without asking: the user's own events, a rule, and a hidden item show at once.
+    """
+    tag = None
+    for name, value in answer.headers:
+        if name == b"cache-control":
+            return answer
+        if name == b"etag":
+            tag = value
+    headers = list(answer.headers)
+    if tag is None:
+        tag = b"W/" + etag_of(answer.body)
+        headers.append((b"etag", tag))
+    headers.append(ASKED_ABOUT)
+    if _names(request_headers.get(b"if-none-match"), tag.removeprefix(b"W/"), weak=True):
+        return Reply(b"", status=_NOT_MODIFIED, headers=headers)
+    return Reply(answer.body, media_type=answer.media_type, headers=headers)
 
 
 def has_preconditions(request_headers: Mapping[bytes, bytes]) -> bool:

@@ -14,6 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 from app.core.events import Id
 from app.core.keys import Scope
 from app.http.components import Schema, component_schemas, fields, plain_text
+from app.http.etags import IF_NONE_MATCH
 from app.http.paths import VERSION
 from app.http.problems import MEDIA_TYPE, Problem
 from app.http.responses import JSON
@@ -118,13 +119,12 @@ def document(
         statuses.update(status for status, kind in item.answers.items() if kind is Problem)
         for path in handler.paths:
             for method in (name for name in _METHODS if name in handler.http_methods):
-                entry = _operation(handler, item, refs_by_kind, path)
+                entry = _operation(handler, item, refs_by_kind, path, method)
                 if item.needs is not None:
                     entry["security"] = _security(item.needs, optional=not keys, in_query=path in key_in_query)
-                at_path = paths.setdefault(_template(path), {})
-                at_path[method.lower()] = entry
                 if not item.is_own:
-                    at_path["servers"] = _UNVERSIONED
+                    entry["servers"] = _UNVERSIONED
+                paths.setdefault(_template(path), {})[method.lower()] = entry
     problem = refs_by_kind[id(Problem)]
     return {
         "openapi": "3.1.0",
@@ -153,19 +153,30 @@ def _security(needs: Scope, *, optional: bool, in_query: bool) -> list[dict[str,
     return [*([{}] if optional else []), *({name: [needs]} for name in names)]
 
 
-def _operation(handler: HTTPRouteHandler, item: Call, refs: Mapping[int, Schema], path: str) -> dict[str, Any]:
+def _operation(
+    handler: HTTPRouteHandler, item: Call, refs: Mapping[int, Schema], path: str, method: str
+) -> dict[str, Any]:
     text = plain_text(handler.fn.__doc__ or handler.handler_name)
     shared = [{"$ref": f"#/components/parameters/{name}"} for name in _PARAMETERS]
     answers = {status: _response(status, kind, refs, item) for status, kind in item.answers.items()}
     if item.needs is not None:
         text += f"\n\nScope of the API key: `{item.needs}`."
         answers |= {status: _problem_ref(status) for status in _REFUSALS}
+    reads = method == "GET" and item.is_own and not item.is_personal
+    if reads:
+        answers[HTTPStatus.NOT_MODIFIED] = _response(HTTPStatus.NOT_MODIFIED, None, refs, item)
     operation: dict[str, Any] = {
         "operationId": handler.handler_name,
         "summary": text.partition(".")[0],
         "description": text,
         "tags": [item.tag],
-        "parameters": [*_path_parameters(path), *_query_parameters(item), *item.headers, *shared],
+        "parameters": [
+            *_path_parameters(path),
+            *_query_parameters(item),
+            *item.headers,
+            *([IF_NONE_MATCH] if reads else []),
+            *shared,
+        ],
         "responses": {str(status): answer for status, answer in sorted(answers.items())},
     }
     if item.body is not None:

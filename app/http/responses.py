@@ -8,7 +8,7 @@ from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Receiv
 
 JSON: Final = "application/json"
 
-_NO_CONTENT: Final = 204
+_WITHOUT_BODY: Final = frozenset({204, 304})
 _encode: Final = msgspec.json.Encoder().encode
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -27,7 +27,7 @@ class Reply:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = list(self.headers)
-        if self.status != _NO_CONTENT:  # 204 has no body and must not have a content length (RFC 9110, 8.6)
+        if self.status not in _WITHOUT_BODY:  # whose content length would be that of another answer (RFC 9110, 8.6)
             headers += [(b"content-length", b"%d" % len(self.body)), (b"content-type", self.media_type.encode())]
         start: HTTPResponseStartEvent = {"type": "http.response.start", "status": self.status, "headers": headers}
         await send(start)

@@ -3,7 +3,8 @@
 Those steps (signatures, dependencies, response types) are a tenth of a call's time.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from inspect import signature
 from typing import Any, Final
 
@@ -14,9 +15,14 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError
+from app.http.context import context_of
+from app.http.etags import NOT_KEPT, as_read
+from app.http.packing import PACKED_FROM_BYTES, packed
 from app.http.paths import named_in_path, routed
 from app.http.responses import Reply
-from app.http.schema import CALLS, call_of
+from app.http.schema import CALLS, Call, call_of
+
+_READS: Final = frozenset({"GET", "HEAD"})
 
 _Answer = Callable[[Scope, Receive, Send], Awaitable[ASGIApp]]
 
@@ -48,6 +54,7 @@ def _route(path: str, handlers: Sequence[HTTPRouteHandler]) -> ASGIRouteHandler:
     allowed = Reply(b"", status=204, headers=[(b"allow", methods.encode())])
     calls = {method: call_of(handler) for method, handler in by_method.items()}
     answers = {method: _answering(handler) for method, handler in by_method.items()}
+    reads = {method: call for method, call in calls.items() if method in _READS and call.is_own}
     takes_none = {method for method, call in calls.items() if call.query is None and call.is_own}
 
     @asgi(path, opt={CALLS: calls}, name=path, copy_scope=False)
@@ -57,6 +64,8 @@ def _route(path: str, handlers: Sequence[HTTPRouteHandler]) -> ASGIRouteHandler:
             if scope["query_string"] and asked in takes_none:
                 raise _no_parameters(scope)
             answer = await answers[asked](scope, receive, send)
+            if isinstance(answer, Reply):
+                answer = _as_asked(answer, context_of(scope).headers, reads.get(asked))
         elif asked == "OPTIONS":
             answer = allowed
         else:
@@ -64,6 +73,16 @@ def _route(path: str, handlers: Sequence[HTTPRouteHandler]) -> ASGIRouteHandler:
         await answer(scope, receive, send)
 
     return route
+
+
+def _as_asked(answer: Reply, headers: Mapping[bytes, bytes], read: Call | None) -> Reply:
+    """`read`: the call, where a client reads by it and may keep what it reads."""
+    if read is not None and answer.status == HTTPStatus.OK:
+        if read.is_personal:
+            answer.headers = (*answer.headers, NOT_KEPT)
+        else:
+            answer = as_read(answer, headers)
+    return packed(answer, headers) if len(answer.body) >= PACKED_FROM_BYTES else answer
 
 
 def _answering(handler: HTTPRouteHandler) -> _Answer:

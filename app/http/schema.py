@@ -57,6 +57,11 @@ class Call(Struct, frozen=True, kw_only=True):
         """
         return self.needs is not None and self.documented and not self.foreign
 
+    @property
+    def is_personal(self) -> bool:
+        """Whether it reads what is stored of users: no copy of its answers stays anywhere."""
+        return self.needs in ("users", "operate")
+
 
 def call(**described: Any) -> dict[str, Any]:
     """The `opt` of a handler: the fields of `Call`."""

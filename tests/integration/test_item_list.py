@@ -91,7 +91,7 @@ async def test_list_is_sent_again_only_when_it_has_changed(settings: Settings) -
 
 @pytest.mark.parametrize(
     ("query", "path"),
-    [("limit=0", "$.limit"), ("cursor=x", "$.cursor"), ("filter=price", "$.filter"), ("colour=red", "$")],
+    [("limit=0", "$.limit"), ("cursor=x", "$.cursor"), ("filter=price", "$.filter"), ("colour=red", "$.colour")],
 )
 async def test_bad_parameter_is_named(settings: Settings, query: str, path: str) -> None:
     async with serving(settings) as client:

@@ -183,11 +183,12 @@ class FieldError(Struct, kw_only=True):
 
 
 class Problem(Struct, kw_only=True):
-    """The body of every error answer (RFC 9457)."""
+    """The body of every error answer (RFC 9457). `code` tells the causes apart: docs/api.md lists them."""
 
     type: str | None = None
     title: str
     status: int
+    code: str | None = None
     detail: str
     request_id: str
     errors: list[FieldError] = field(default_factory=list)
