@@ -219,10 +219,12 @@ CACHE_BACKEND: Final = _gauge(
 CACHE_EPOCHS: Final = _counter(
     "reco_online_cache_epochs_total",
     "New cache epochs, after which every cached history is read from Postgres once, by reason: redis or postgres "
-    "(restarted, restored or replaced), write (Redis did not take one)",
+    "(restarted, restored or replaced), write (Redis did not take one). In a Redis Cluster, those of some slot groups",
     "reason",
 )
-CACHE_BREAKER_OPEN: Final = _gauge("reco_online_cache_breaker_open", "1 while the breaker skips Redis")
+CACHE_BREAKER_OPEN: Final = _gauge(
+    "reco_online_cache_breaker_open", "1 while the breaker skips Redis, or a master of a cluster is passed over"
+)
 
 TOPIC_SETTING_WRONG: Final = _gauge(
     "reco_topic_setting_wrong", "1 while Kafka may drop unread messages by this setting of a topic", "topic", "setting"

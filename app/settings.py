@@ -15,7 +15,7 @@ from app.core import segment_rules, variants
 from app.core.database_url import check_database_url
 from app.core.field_errors import field_error_of
 from app.core.gorse_types import GorseTypes, parse_gorse_types
-from app.core.redis_url import check_redis_url
+from app.core.redis_url import check_redis_url, cluster_of
 from app.core.segment_rules import NamedRule
 from app.core.setting_names import is_injected, misspelt
 from app.core.variants import Variant
@@ -237,6 +237,11 @@ def _missing(values: Mapping[str, Any]) -> list[str]:
         errors.append(
             "DATABASE_DIRECT_URL: needed by DATABASE_POOLER=transaction; the URL of the server itself, where "
             "migrations, LISTEN and commands have sessions"
+        )
+    prefix = values.get("online_cache_key_prefix", "")
+    if "{" in prefix and (url := values.get("online_cache_redis_url")) and cluster_of(url) is not None:
+        errors.append(
+            "ONLINE_CACHE_KEY_PREFIX: a { in it would bring all keys to one slot of the Redis Cluster; remove it"
         )
     role = values.get("role", frozenset(ROLES))
     if role & {"relay", "consumer"} and not values.get("kafka_bootstrap_servers"):

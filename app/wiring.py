@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,10 @@ from app.adapters.kafka import KafkaProbe
 from app.adapters.postgres import Database
 from app.adapters.read_replica import ReadReplica, ReadSource
 from app.adapters.redis_histories import RedisHistoryCache
+from app.adapters.redis_slot_histories import SlotHistoryCache
 from app.api import health
 from app.core.database_url import for_reads
+from app.core.redis_url import cluster_of
 from app.health import ProcessInfo, Readiness, Requirement, summarize
 from app.http import app, connections, server
 from app.http.access import Access
@@ -65,13 +68,7 @@ class Service:
         self._database = Database(settings.database_url, options.pool_options(settings), settings.session_url)
         self._replica = _replica(settings, self._database)
         self._reads: ReadSource = self._replica or self._database
-        self._redis = RedisHistoryCache(
-            settings.online_cache_redis_url,
-            key_prefix=options.cache_key_prefix(settings),
-            ttl_sec=settings.online_cache_history_ttl_sec,
-            timeout_sec=settings.online_cache_redis_timeout_sec,
-            confirm=self._confirm_epoch,
-        )
+        self._redis = _history_cache(settings, self._database)
         self._switch = CacheSwitch(self._database, settings.online_cache_backend)
         cache: SwitchedCache | None = None
         self._cache_written: SwitchedCache | None = None
@@ -179,10 +176,6 @@ class Service:
         strict = self._settings.online_cache_strict_backend and "api" in self._settings.role
         return "required" if strict and self._switch.backend == "redis" else "degrades"
 
-    async def _confirm_epoch(self, redis: str, went_back: bool) -> bytes:
-        async with self._database.connection() as connection:
-            return await cache_epoch.confirm(connection, redis, went_back=went_back)
-
     async def _probe_postgres(self) -> None:
         await self._database.probe()
         if not self._migrated:
@@ -237,7 +230,28 @@ def _otlp_metrics(telemetry: "Telemetry | None") -> list[TaskSpec]:
     return [TaskSpec("otlp-metrics", telemetry.run, need="degrades", stall_sec=telemetry.every_sec + 30.0)]
 
 
-def _switched(settings: Settings, switch: CacheSwitch, redis: RedisHistoryCache) -> tuple[SwitchedCache, SwitchedCache]:
+def _history_cache(settings: Settings, database: Database) -> RedisHistoryCache | SlotHistoryCache:
+    async def confirm(redis: str, went_back: bool) -> bytes:
+        async with database.connection() as connection:
+            return await cache_epoch.confirm(connection, redis, went_back=went_back)
+
+    async def confirm_slots(servers: Mapping[int, str], went_back: Collection[int]) -> Mapping[int, bytes]:
+        async with database.connection() as connection:
+            return await cache_epoch.confirm_slots(connection, servers, went_back)
+
+    url = settings.online_cache_redis_url
+    key_prefix = options.cache_key_prefix(settings)
+    ttl_sec, timeout_sec = settings.online_cache_history_ttl_sec, settings.online_cache_redis_timeout_sec
+    if (cluster := cluster_of(url)) is not None:
+        return SlotHistoryCache(
+            cluster, key_prefix=key_prefix, ttl_sec=ttl_sec, timeout_sec=timeout_sec, confirm=confirm_slots
+        )
+    return RedisHistoryCache(url, key_prefix=key_prefix, ttl_sec=ttl_sec, timeout_sec=timeout_sec, confirm=confirm)
+
+
+def _switched(
+    settings: Settings, switch: CacheSwitch, redis: RedisHistoryCache | SlotHistoryCache
+) -> tuple[SwitchedCache, SwitchedCache]:
     """The cache as answers read and fill it, and as the changes of histories are written to it."""
     memory = MemoryHistoryCache(
         ttl_sec=min(settings.online_cache_history_ttl_sec, _MEMORY_HISTORY_TTL_SEC),

@@ -1,19 +1,22 @@
 """The epoch of the cache of histories: a random value in Postgres that every cached history carries.
 
 A new epoch makes all cached histories count as missing. So nothing has to say which of them are wrong when Redis or
-Postgres went back in time, or when a write to Redis failed (docs/adr/0027).
+Postgres went back in time, or when a write to Redis failed (docs/adr/0027). In a Redis Cluster each slot group has an
+epoch of its own beside it, and its entries carry that one (docs/adr/0072). Where epochs are passed as one value, it is
+the epoch, and then those of all slot groups in their order, with zeros for a group that has none.
 """
 
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from app import metrics
 from app.adapters import sql
-from app.adapters.history_cache import NOTHING_SETTLED, HistoryCache, Settled, Versioned
+from app.adapters.history_cache import NOTHING_SETTLED, HistoryCache, Settled, SlotsNotWritten, Versioned
 from app.adapters.postgres import Database
+from app.core.cache_entry import EPOCH_BYTES
+from app.core.redis_slots import GROUPS
 from app.errors import DependencyDown
 
 if TYPE_CHECKING:
@@ -21,6 +24,22 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 _SQL: Final = sql.load(__file__)
+
+_CLUSTER: Final = "redis-cluster"
+"""What `cache_epoch` holds in place of a server, as long as the slot groups have their own."""
+_NONE: Final = bytes(EPOCH_BYTES)
+
+
+def joined(epochs: Mapping[int, bytes]) -> bytes:
+    """Those of slot groups as one value."""
+    return _NONE + b"".join(epochs.get(group, _NONE) for group in range(GROUPS))
+
+
+def epoch_of_group(epoch: bytes, group: int) -> bytes | None:
+    """None: nobody reads entries of this slot group."""
+    at = EPOCH_BYTES * (1 + group)
+    found = epoch[at : at + EPOCH_BYTES]
+    return None if found in (b"", _NONE) else found
 
 
 async def renew(connection: "Connection") -> bytes:
@@ -50,6 +69,27 @@ async def confirm(connection: "Connection", redis: str, *, went_back: bool) -> b
     return bytes(epoch)
 
 
+async def confirm_slots(
+    connection: "Connection", servers: Mapping[int, str], went_back: Collection[int]
+) -> dict[int, bytes]:
+    """As `confirm`, by slot group. A group is left out when another process made a new epoch meanwhile."""
+    if went_back:
+        await forget_slots(connection, went_back)
+        metrics.CACHE_EPOCHS.labels("redis").inc()
+        _log.info("cache_epoch", changed=["redis"], slot_groups=sorted(went_back))
+    whole = await confirm(connection, _CLUSTER, went_back=False)
+    rows = await connection.fetch(_SQL["confirm_slots"], list(servers), list(servers.values()), whole)
+    if changed := sorted(row[0] for row in rows if row[2]):
+        metrics.CACHE_EPOCHS.labels("redis").inc()
+        _log.info("cache_epoch", changed=["redis"], slot_groups=changed)
+    return {row[0]: bytes(row[1]) for row in rows}
+
+
+async def forget_slots(connection: "Connection", groups: Collection[int]) -> None:
+    """Ends the epochs of slot groups. They have new ones once all masters of the group have been seen."""
+    await connection.execute(_SQL["forget_slots"], list(groups))
+
+
 async def write_through(
     database: Database,
     cache: HistoryCache,
@@ -57,8 +97,9 @@ async def write_through(
     generation: int | None = None,
     settled: Settled = NOTHING_SETTLED,
 ) -> bool:
-    """Writes histories to the cache after their commit. False when the cache did not take them: then a new epoch
-    makes what it holds count as missing. Raises `DependencyDown` for Postgres alone.
+    """Writes histories to the cache after their commit. False when the cache did not take them all: then a new epoch
+    makes what it holds count as missing; of a cluster, what the slot groups hold that did not take theirs. Raises
+    `DependencyDown` for Postgres alone.
 
     The epoch is read after the commit. So whoever read the rows before it has this epoch, where the versions decide, or
     an older one, which no reader takes. `generation`: the one of the histories, where another may have taken its place.
@@ -70,10 +111,18 @@ async def write_through(
         epoch, serving = row[0] or await renew(connection), row[1]
     if generation is not None and generation != serving:
         return True
-    with contextlib.suppress(DependencyDown):
+    groups: Collection[int] | None = None
+    try:
         await cache.put_many(histories, epoch, settled)
         return True
+    except SlotsNotWritten as error:
+        groups = error.groups
+    except DependencyDown:
+        pass
     async with database.connection() as connection:
-        await renew(connection)
+        if groups is None:
+            await renew(connection)
+        else:
+            await forget_slots(connection, groups)
     metrics.CACHE_EPOCHS.labels("write").inc()
     return False

@@ -1,6 +1,17 @@
 -- name: current_and_generation
 SELECT
-    (SELECT epoch FROM cache_epoch) AS epoch,
+    (
+        SELECT
+            held.epoch || CASE
+                WHEN held.redis = 'redis-cluster' THEN (
+                    SELECT string_agg(coalesce(s.epoch, '\x00000000000000000000000000000000'), ''::bytea ORDER BY g.slot_group)
+                    FROM generate_series(0, 63) AS g (slot_group)
+                    LEFT JOIN cache_slot_epochs AS s ON s.slot_group = g.slot_group AND s.cache_epoch = held.epoch
+                )
+                ELSE ''::bytea
+            END
+        FROM cache_epoch AS held
+    ) AS epoch,
     (SELECT generation FROM feature_generations WHERE state = 'serving') AS generation;
 
 -- name: renew
@@ -42,3 +53,35 @@ SELECT
 FROM renewed
 CROSS JOIN here
 LEFT JOIN cache_epoch AS held ON TRUE;
+
+-- name: confirm_slots
+-- Given: slot groups, their servers, and the epoch of the whole cache, without which those of groups do not count.
+WITH seen AS (
+    SELECT slot_group, redis FROM unnest($1::int[], $2::text[]) AS s (slot_group, redis)
+),
+renewed AS (
+    INSERT INTO cache_slot_epochs AS e (slot_group, epoch, redis, cache_epoch)
+    SELECT slot_group, uuid_send(gen_random_uuid()), redis, $3 FROM seen
+    WHERE NOT EXISTS (
+        SELECT FROM cache_slot_epochs AS held
+        WHERE held.slot_group = seen.slot_group AND held.redis = seen.redis AND held.cache_epoch = $3
+    )
+    ORDER BY slot_group
+    ON CONFLICT (slot_group) DO UPDATE
+    SET epoch = excluded.epoch, redis = excluded.redis, cache_epoch = excluded.cache_epoch
+    WHERE e.redis <> excluded.redis OR e.cache_epoch <> excluded.cache_epoch
+    RETURNING slot_group, epoch
+)
+SELECT slot_group, held.epoch, FALSE AS changed
+FROM cache_slot_epochs AS held JOIN seen USING (slot_group, redis)
+WHERE held.cache_epoch = $3
+UNION ALL
+SELECT renewed.slot_group, renewed.epoch, held.redis IS NOT NULL AND held.redis <> seen.redis
+FROM renewed JOIN seen USING (slot_group)
+LEFT JOIN cache_slot_epochs AS held USING (slot_group);
+
+-- name: forget_slots
+WITH locked AS (
+    SELECT slot_group FROM cache_slot_epochs WHERE slot_group = ANY($1::int[]) ORDER BY slot_group FOR UPDATE
+)
+DELETE FROM cache_slot_epochs WHERE slot_group IN (SELECT slot_group FROM locked);

@@ -3,10 +3,12 @@ count yet. This one is in process memory.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct, field
+
+from app.errors import DependencyDown
 
 
 class Versioned(Struct, frozen=True):
@@ -48,6 +50,14 @@ class Settled(Struct, frozen=True):
 NOTHING_SETTLED: Final = Settled()
 
 
+class SlotsNotWritten(DependencyDown):
+    """Of a cluster, these slot groups did not take their histories."""
+
+    def __init__(self, groups: Collection[int]) -> None:
+        super().__init__("redis", f"{len(groups)} slot groups did not take a write")
+        self.groups = sorted(groups)
+
+
 class HistoryCache(Protocol):
     async def get_many(self, user_ids: Sequence[str]) -> CachedHistories:
         """The cached histories of these users. Raises `DependencyDown`."""
@@ -56,15 +66,18 @@ class HistoryCache(Protocol):
     async def put_many(
         self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
     ) -> None:
-        """Stores each history unless a newer version of the same epoch is cached. Raises `DependencyDown`.
+        """Stores each history unless a newer version of the same epoch is cached. Raises `DependencyDown`,
+        `SlotsNotWritten` where the others were stored.
 
         `epoch`: of `get_many` before the histories were read from Postgres, or read after they were committed.
         `settled`: of users in `histories`.
         """
         ...
 
-    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
-        """Adds to the own writes of users. False: this cache does not keep them now. Raises `DependencyDown`."""
+    async def add_own_writes(self, records: Mapping[str, bytes]) -> Collection[str]:
+        """Adds to the own writes of users, and returns the users whose own writes it does not keep now. Raises
+        `DependencyDown`.
+        """
         ...
 
 

@@ -8,15 +8,18 @@ the window ends: at most 5 % of the limit for each. Without Redis each process c
 import asyncio
 import math
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app import metrics
 from app.adapters.redis_client import close_redis, open_redis
+from app.adapters.redis_cluster import RedisCluster
 from app.core.breaker import Breaker
+from app.core.redis_url import cluster_of
 
 _PREFIX: Final = "reco:rate:"
 _LEASES_A_WINDOW: Final = 20
@@ -38,6 +41,9 @@ if left < 0 then
 end
 return {used, left}
 """
+
+
+_Script = Callable[..., Awaitable[Any]]
 
 
 class Decision(Struct, frozen=True):
@@ -68,10 +74,7 @@ class RateLimiter:
         self._leases: dict[str, _Lease] = {}
         self._renewals: dict[str, asyncio.Task[None]] = {}
         self._breaker = Breaker()
-        self._redis: Redis | None = None
-        if redis_url is not None:
-            self._redis = open_redis(redis_url, timeout_sec=timeout_sec)
-            self._take_script = self._redis.register_script(_TAKE)
+        self._take_leases, self._close_redis = _shared_counts(redis_url, timeout_sec)
 
     async def take(self, caller: str) -> Decision:
         """Counts one request."""
@@ -94,8 +97,7 @@ class RateLimiter:
     async def close(self) -> None:
         if self._renewals:
             await asyncio.wait(self._renewals.values())
-        if self._redis is not None:
-            await close_redis(self._redis)
+        await self._close_redis()
 
     def _decision(self, lease: _Lease, now: float, *, allowed: bool) -> Decision:
         return Decision(allowed, self._limit, lease.tokens + lease.remaining, max(1, math.ceil(lease.ends - now)))
@@ -121,10 +123,10 @@ class RateLimiter:
 
     async def _ask(self, caller: str) -> tuple[int, int] | None:
         """The count including this lease and the ms left in the window; None when Redis does not answer."""
-        if self._redis is None or not self._breaker.allows(time.monotonic()):
+        if self._take_leases is None or not self._breaker.allows(time.monotonic()):
             return None
         try:
-            answer: Any = await self._take_script(
+            answer: Any = await self._take_leases(
                 keys=[self._key_prefix + caller], args=[self._share, math.ceil(self._window_sec * 1000)]
             )
         except (RedisError, OSError):
@@ -133,3 +135,18 @@ class RateLimiter:
             return None
         self._breaker.succeeded()
         return int(answer[0]), int(answer[1])
+
+
+def _shared_counts(redis_url: str | None, timeout_sec: float) -> tuple[_Script | None, Callable[[], Awaitable[None]]]:
+    """What runs `_TAKE` with one key, None without Redis; and what closes it."""
+    if redis_url is None:
+        return None, _nothing_to_close
+    if (address := cluster_of(redis_url)) is not None:
+        cluster = RedisCluster(address, timeout_sec=timeout_sec)
+        return partial(cluster.evaluate, _TAKE), cluster.close
+    client = open_redis(redis_url, timeout_sec=timeout_sec)
+    return client.register_script(_TAKE), partial(close_redis, client)
+
+
+async def _nothing_to_close() -> None:
+    pass

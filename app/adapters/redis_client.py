@@ -1,6 +1,7 @@
 """The Redis client: one try and a short deadline, since every caller has a fallback and a breaker."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -9,15 +10,19 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from app.core.redis_url import SentinelAddress, sentinel_of
+from app.core.redis_url import ClusterAddress, SentinelAddress, sentinel_of
 
 _RESP2: Final = (
     "this server speaks RESP2 only, as Redis before version 6 does, and the service needs RESP3: use Redis 6 or later, "
     "or ONLINE_CACHE_BACKEND=memory"
 )
 _CLUSTER: Final = (
-    "this server is a node of a Redis Cluster, which spreads the keys over several servers: set ONLINE_CACHE_REDIS_URL "
-    "to one server, or to Sentinels (redis+sentinel://), or use ONLINE_CACHE_BACKEND=memory"
+    "this server is a node of a Redis Cluster, which spreads the keys over several servers: begin "
+    "ONLINE_CACHE_REDIS_URL with redis+cluster:// (rediss+cluster:// with TLS), or use ONLINE_CACHE_BACKEND=memory"
+)
+_NO_CLUSTER: Final = (
+    "this server is no node of a Redis Cluster: begin ONLINE_CACHE_REDIS_URL with redis:// (rediss:// with TLS), or "
+    "turn cluster-enabled on"
 )
 
 
@@ -28,23 +33,16 @@ def open_redis(url: str, *, timeout_sec: float, on_connect: Callable[[Any, bytes
     A server that the service cannot use raises `RedisError` with what to do.
     """
 
-    async def greet(connection: Any) -> None:
-        info = await _shake_hands(connection)
-        if on_connect is not None:
-            on_connect(connection, info)
-
-    timeouts: dict[str, Any] = {"socket_timeout": timeout_sec, "socket_connect_timeout": timeout_sec}
-    once = Retry(NoBackoff(), 0)
-    options: dict[str, Any] = {"protocol": 3, "retry": once, "max_connections": 16, "redis_connect_func": greet}
+    options = _options(timeout_sec, on_connect, in_cluster=False)
     address = sentinel_of(url)
     if address is None:
-        return Redis.from_url(url, **timeouts, **options)
+        return Redis.from_url(url, **options)
+    of_sentinels = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
     sentinels = Sentinel(  # type: ignore[no-untyped-call]
-        address.sentinels, sentinel_kwargs={**timeouts, "retry": once, **address.login, **_tls(address)}
+        address.sentinels, sentinel_kwargs={**of_sentinels, **address.login, **_tls(address)}
     )
     client: Redis = sentinels.master_for(
         address.service,
-        **timeouts,
         **options,
         **_tls(address),
         db=address.number,
@@ -52,6 +50,39 @@ def open_redis(url: str, *, timeout_sec: float, on_connect: Callable[[Any, bytes
         password=address.password,
     )
     return client
+
+
+def open_node(
+    address: ClusterAddress,
+    host: str,
+    port: int,
+    *,
+    timeout_sec: float,
+    on_connect: Callable[[Any, bytes], None] | None = None,
+) -> Redis:
+    """As `open_redis`, for one node of a cluster."""
+    return Redis(
+        host=host,
+        port=port,
+        username=address.user,
+        password=address.password,
+        **_tls(address),
+        **_options(timeout_sec, on_connect, in_cluster=True),
+    )
+
+
+@asynccontextmanager
+async def connection_of(client: Redis) -> AsyncIterator[Any]:
+    """A connection of its pool. One that fails, or whose answer nobody waited for, is closed."""
+    pool: Any = client.connection_pool
+    connection = await pool.get_connection()
+    try:
+        yield connection
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
 
 
 async def close_redis(client: Redis) -> None:
@@ -63,6 +94,26 @@ async def close_redis(client: Redis) -> None:
             await sentinel.aclose()
 
 
+def _options(
+    timeout_sec: float, on_connect: Callable[[Any, bytes], None] | None, *, in_cluster: bool
+) -> dict[str, Any]:
+    async def greet(connection: Any) -> None:
+        info = await _shake_hands(connection)
+        if (b"redis_mode:cluster" in info) is not in_cluster:
+            raise RedisError(_NO_CLUSTER if in_cluster else _CLUSTER)
+        if on_connect is not None:
+            on_connect(connection, info)
+
+    return {
+        "socket_timeout": timeout_sec,
+        "socket_connect_timeout": timeout_sec,
+        "protocol": 3,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": 16,
+        "redis_connect_func": greet,
+    }
+
+
 async def _shake_hands(connection: Any) -> bytes:
     try:
         await connection.on_connect()
@@ -72,12 +123,10 @@ async def _shake_hands(connection: Any) -> bytes:
         raise
     await connection.send_command("INFO", "server", check_health=False)
     info: bytes = await connection.read_response()
-    if b"redis_mode:cluster" in info:
-        raise RedisError(_CLUSTER)
     return info
 
 
-def _tls(address: SentinelAddress) -> dict[str, Any]:
+def _tls(address: SentinelAddress | ClusterAddress) -> dict[str, Any]:
     if address.tls is None:
         return {}
     found: dict[str, Any] = {**address.tls, "ssl": True}

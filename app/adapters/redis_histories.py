@@ -6,10 +6,8 @@ very server and its data.
 """
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -20,7 +18,8 @@ from redis.exceptions import RedisError
 
 from app import metrics
 from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, OwnLog, Settled, Versioned
-from app.adapters.redis_client import close_redis, open_redis
+from app.adapters.redis_client import close_redis, connection_of, open_redis
+from app.adapters.redis_identity import Server, run_id_of, server_of
 from app.adapters.redis_scripts import ADD_RECORDS, COUNT_PROBE, WRITE_NEWER
 from app.core import cache_entry, own_writes
 from app.core.breaker import Breaker
@@ -41,23 +40,13 @@ _NO_EVENT: Final = bytes(8)
 """The key of a counted event that nobody has sent: with it a probe runs all that a history may need."""
 _CONFIRM_SEC: Final = 1.0
 _TRUST_SEC: Final = 1.0
-# A new process has a new run id; other data in the same process, after REPLICAOF, have a new replication id.
-_RUN_ID: Final = re.compile(rb"\brun_id:(\w+)")
-_REPLICATION_ID: Final = re.compile(rb"\bmaster_replid:(\w+)")
-
-
-class _Server(Struct, frozen=True):
-    """A Redis process, and the history of its data since it last took over those of another."""
-
-    run_id: str
-    replication_id: str
 
 
 class _Trust(Struct, frozen=True):
     """`until`: seconds of the monotonic clock."""
 
     epoch: bytes
-    server: _Server
+    server: Server
     until: float
 
 
@@ -123,13 +112,13 @@ class RedisHistoryCache:
             )
         await self._ask(self._write_newer(keys=keys, args=args))
 
-    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
+    async def add_own_writes(self, records: Mapping[str, bytes]) -> Collection[str]:
         trust = self._trust
         if trust is None:
-            return False
+            return records
         args: list[bytes | int] = [self._ttl_ms, trust.epoch + _NO_ERASURE, own_writes.MAX_LOG_BYTES, *records.values()]
         await self._ask(self._add_records(keys=list(map(self._own_key, records)), args=args))
-        return True
+        return ()
 
     async def probe(self) -> None:
         """Writes as the consumer does, identifies the server, and confirms the epoch. Raises `DependencyDown`."""
@@ -145,7 +134,7 @@ class RedisHistoryCache:
         went_back = probes <= self._probes
         try:
             async with asyncio.timeout(_CONFIRM_SEC):
-                epoch = await self._confirm(f"{server.run_id} {server.replication_id}", went_back)
+                epoch = await self._confirm(str(server), went_back)
         except (DependencyDown, TimeoutError) as error:
             # Without Postgres nothing changes that this server's entries could miss, unless it has lost some.
             known = self._trust is not None and self._trust.server == server and not went_back
@@ -168,18 +157,18 @@ class RedisHistoryCache:
 
     async def _read(self, keys: list[str], run_id: str) -> list[bytes | None] | None:
         """None when the connection leads to another server than the one with this run id."""
-        async with self._connection() as connection:
+        async with connection_of(self._redis) as connection:
             if self._run_ids.get(connection) != run_id:
                 return None
             await connection.send_command("MGET", *keys)
             values: list[bytes | None] = await connection.read_response()
             return values
 
-    async def _identify_writable(self) -> tuple[_Server, int]:
+    async def _identify_writable(self) -> tuple[Server, int]:
         """The server, and how many probes its data have seen."""
         key = self._key_prefix + _PROBE
         empty = cache_entry.encode(_NO_EPOCH, 0, b"")
-        async with self._connection() as connection:
+        async with connection_of(self._redis) as connection:
             await connection.send_packed_command(
                 connection.pack_commands(
                     [
@@ -191,23 +180,10 @@ class RedisHistoryCache:
                 )
             )
             answers = [await connection.read_response(disconnect_on_error=True) for _ in range(4)]
-            return _Server(_found(_RUN_ID, answers[2]), _found(_REPLICATION_ID, answers[3])), int(answers[1])
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        """A connection of the pool. One that fails, or whose answer nobody waited for, is closed."""
-        pool: Any = self._redis.connection_pool
-        connection = await pool.get_connection()
-        try:
-            yield connection
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
+            return server_of(answers[2], answers[3]), int(answers[1])
 
     def _note_server(self, connection: Any, info: bytes) -> None:
-        self._run_ids[connection] = _found(_RUN_ID, info)
+        self._run_ids[connection] = run_id_of(info)
 
     async def _ask(self, command: Any) -> Any:
         if not self._breaker.allows(time.monotonic()):
@@ -228,10 +204,3 @@ class RedisHistoryCache:
     def _worked(self) -> None:
         self._breaker.succeeded()
         metrics.CACHE_BREAKER_OPEN.set(0)
-
-
-def _found(pattern: re.Pattern[bytes], info: bytes) -> str:
-    match = pattern.search(info)
-    if match is None:
-        raise RedisError("INFO does not say which server this is")
-    return match[1].decode()

@@ -1,23 +1,22 @@
 """What the cache of histories runs inside of Redis, each in one step. `redis_histories` says what the values hold."""
 
+import hashlib
+from functools import cache
 from typing import Final
 
-# Writes each key unless it holds a newer version of the same epoch. A key that holds another type is overwritten.
-# Comparing the bytes of versions compares numbers. In the same step own writes go: those of counted events, and those
-# of before the user's last erasure. A log remembers its number, for the writes that come late.
-# KEYS: that of a history and that of own writes, for each user. ARGV: milliseconds to live, then for each user a value,
-# a former key, the keys of counted events, and the number of an erasure.
-WRITE_NEWER: Final = """
-local none = string.rep('\\0', 8)
-for i = 1, #KEYS, 2 do
-  local key, own = KEYS[i], KEYS[i + 1]
-  local value, former, counted, erased = ARGV[2 * i], ARGV[2 * i + 1], ARGV[2 * i + 2], ARGV[2 * i + 3]
+# Writes a key unless it holds a newer version of the same epoch. A key that holds another type is overwritten.
+# Comparing the bytes of versions compares numbers.
+_WRITE: Final = """
   local held = redis.pcall('GETRANGE', key, 0, 23)
   if type(held) ~= 'string' or string.sub(held, 1, 16) ~= string.sub(value, 1, 16)
     or string.sub(held, 17) <= string.sub(value, 17, 24) then
     redis.call('SET', key, value, 'PX', ARGV[1])
   end
-  redis.pcall('UNLINK', former)
+"""
+
+# Drops own writes: those of counted events, and those of before the user's last erasure. A log remembers its number,
+# for the writes that come late. `value` begins with the epoch.
+_SETTLE: Final = """
   local log = (counted ~= '' or erased ~= '') and redis.pcall('GET', own)
   if type(log) == 'table' and not string.find(log.err, 'WRONGTYPE') then
     return log
@@ -46,7 +45,32 @@ for i = 1, #KEYS, 2 do
       redis.call('SET', own, string.sub(log, 1, 16) .. last .. table.concat(left), 'PX', ARGV[1])
     end
   end
+"""
+
+# Both for each user, in one step. KEYS: that of a history and that of own writes, for each user. ARGV: milliseconds to
+# live, then for each user a value, a former key, the keys of counted events, and the number of an erasure.
+WRITE_NEWER: Final = f"""
+local none = string.rep('\\0', 8)
+for i = 1, #KEYS, 2 do
+  local key, own = KEYS[i], KEYS[i + 1]
+  local value, former, counted, erased = ARGV[2 * i], ARGV[2 * i + 1], ARGV[2 * i + 2], ARGV[2 * i + 3]
+  {_WRITE}
+  redis.pcall('UNLINK', former)
+  {_SETTLE}
 end
+"""
+
+# The same of one key each, for a cluster: while a slot moves, its nodes refuse a script that has two. The history comes
+# first: own writes that outlive their count do no harm. ARGV: milliseconds to live, and a value.
+WRITE_HISTORY: Final = f"""
+local key, value = KEYS[1], ARGV[2]
+{_WRITE}
+"""
+# ARGV: milliseconds to live, the epoch, the keys of counted events, and the number of an erasure.
+SETTLE_OWN_WRITES: Final = f"""
+local none = string.rep('\\0', 8)
+local own, value, counted, erased = KEYS[1], ARGV[2], ARGV[3], ARGV[4]
+{_SETTLE}
 """
 
 # Adds records to each key, and drops the oldest beyond the bound. What is of another epoch, or no string, is replaced.
@@ -82,3 +106,9 @@ end
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 return count
 """
+
+
+@cache
+def sha_of(script: str) -> str:
+    """The name by which `EVALSHA` calls it."""
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()

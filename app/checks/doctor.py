@@ -16,9 +16,10 @@ from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
 from app.adapters.read_replica import position_of
 from app.adapters.redis_client import close_redis, open_redis
-from app.checks import findings
+from app.checks import findings, redis_cluster
 from app.checks.findings import Finding
 from app.core.generation import Unsupported, differences, model_of
+from app.core.redis_url import cluster_of
 from app.errors import DependencyDown, UserError, describe
 
 _TIMEOUT_SEC: Final = 5.0
@@ -196,6 +197,10 @@ async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[F
 
 
 async def redis(url: str, timeout_sec: float, *, key_prefix: str) -> AsyncIterator[Finding]:
+    if (address := cluster_of(url)) is not None:
+        async for finding in redis_cluster.examine(address, timeout_sec, key_prefix=key_prefix):
+            yield finding
+        return
     client: Any = open_redis(url, timeout_sec=timeout_sec)
     try:
         await client.ping()  # connects first: requests use open connections

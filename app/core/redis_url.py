@@ -1,4 +1,4 @@
-"""The URL of the cache: one Redis, or the Sentinels that know which Redis is the master now."""
+"""The URL of the cache: one Redis, the Sentinels that know which Redis is the master now, or nodes of a cluster."""
 
 import difflib
 import re
@@ -11,11 +11,14 @@ from msgspec import Struct
 from app.core.server_urls import checked, hosts
 
 _EXPECTED: Final = (
-    "expected redis://host:port/number, rediss://…, unix://…, or redis+sentinel://host:port,host:port/service/number"
+    "expected redis://host:port/number, rediss://…, unix://…, redis+sentinel://host:port,host:port/service/number, or "
+    "redis+cluster://host:port,host:port"
 )
 _SCHEMES: Final = ("redis", "rediss", "unix")
 _SENTINEL_SCHEMES: Final = ("redis+sentinel", "rediss+sentinel")
 _SENTINEL_PORT: Final = 26_379
+_CLUSTER_SCHEMES: Final = ("redis+cluster", "rediss+cluster")
+_PORT: Final = 6379
 _TLS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_cert_reqs", "ssl_check_hostname")
 _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -45,10 +48,35 @@ class SentinelAddress(Struct, frozen=True, kw_only=True):
     tls: Mapping[str, str] | None
 
 
+class ClusterAddress(Struct, frozen=True, kw_only=True):
+    """`nodes`: some of the cluster's, as (host, port); any of them names the others. User, password and `tls` are those
+    of all nodes.
+    """
+
+    nodes: tuple[tuple[str, int], ...]
+    user: str | None
+    password: str | None
+    tls: Mapping[str, str] | None
+
+
 def check_redis_url(url: str) -> str:
     """The URL itself. Raises `ValueError`, which names every parameter that is not usable and shows no value."""
-    sentinel_of(url)
+    if cluster_of(url) is None:
+        sentinel_of(url)
     return url
+
+
+def cluster_of(url: str) -> ClusterAddress | None:
+    """The nodes of a cluster that a URL names; None for another URL. Raises `ValueError` as `check_redis_url` does."""
+    checked(url, (*_SCHEMES, *_SENTINEL_SCHEMES, *_CLUSTER_SCHEMES), _EXPECTED)
+    parts = urlsplit(url)
+    if parts.scheme not in _CLUSTER_SCHEMES:
+        return None
+    given = _parameters(parts.query, _TLS)
+    if parts.path not in ("", "/", "/0"):
+        raise ValueError("a Redis Cluster has database 0 alone: expected redis+cluster://host:port,host:port")
+    user, password, nodes = _places(parts.netloc, _PORT)
+    return ClusterAddress(nodes=nodes, user=user, password=password, tls=_tls(parts.scheme, given))
 
 
 def sentinel_of(url: str) -> SentinelAddress | None:
@@ -59,24 +87,41 @@ def sentinel_of(url: str) -> SentinelAddress | None:
     given = _parameters(parts.query, ("db", *_TLS, *(_OF_SENTINELS if by_sentinel else ())))
     if not by_sentinel:
         if len(hosts(url)) > 1:
-            raise ValueError("expected one host; for several Sentinels use redis+sentinel://a,b,c/service")
+            raise ValueError(
+                "expected one host; for several Sentinels use redis+sentinel://a,b,c/service, for nodes of a cluster "
+                "redis+cluster://a,b,c"
+            )
         return None
     service, _, number = parts.path[1:].partition("/")
     number = given.get("db") or number or "0"
     if not service or not number.isascii() or not number.isdigit():
         raise ValueError("expected redis+sentinel://host:port,host:port/service/number")
-    login, _, netloc = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    places = (urlsplit(f"//{entry}") for entry in netloc.split(","))
+    user, password, sentinels = _places(parts.netloc, _SENTINEL_PORT)
     return SentinelAddress(
-        sentinels=tuple((at.hostname or "localhost", at.port or _SENTINEL_PORT) for at in places),
+        sentinels=sentinels,
         service=unquote(service),
         number=int(number),
-        user=unquote(user) or None,
-        password=unquote(password) or None,
+        user=user,
+        password=password,
         login={name.removeprefix("sentinel_"): given[name] for name in _OF_SENTINELS if given.get(name)},
-        tls={name: given[name] for name in _TLS if given.get(name)} if parts.scheme.startswith("rediss") else None,
+        tls=_tls(parts.scheme, given),
     )
+
+
+def _places(netloc: str, port: int) -> tuple[str | None, str | None, tuple[tuple[str, int], ...]]:
+    """User, password, and the places after them."""
+    login, _, places = netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    found = (urlsplit(f"//{entry}") for entry in places.split(","))
+    return (
+        unquote(user) or None,
+        unquote(password) or None,
+        tuple((at.hostname or "localhost", at.port or port) for at in found),
+    )
+
+
+def _tls(scheme: str, given: Mapping[str, str]) -> dict[str, str] | None:
+    return {name: given[name] for name in _TLS if given.get(name)} if scheme.startswith("rediss") else None
 
 
 def _parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:

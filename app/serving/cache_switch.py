@@ -1,7 +1,7 @@
 """The cache of histories whose backend can change while the process runs (`reco cache use`)."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -12,6 +12,7 @@ from app.adapters.cache_choice import Backend, Choice
 from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, MemoryHistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
 from app.adapters.redis_histories import RedisHistoryCache
+from app.adapters.redis_slot_histories import SlotHistoryCache
 from app.errors import DependencyDown, describe
 from app.health import CacheStatus
 from app.supervisor import Progress, wait_for_stop
@@ -79,7 +80,12 @@ class SwitchedCache:
     """
 
     def __init__(
-        self, switch: CacheSwitch, redis: RedisHistoryCache, memory: MemoryHistoryCache, *, writes_through: bool
+        self,
+        switch: CacheSwitch,
+        redis: RedisHistoryCache | SlotHistoryCache,
+        memory: MemoryHistoryCache,
+        *,
+        writes_through: bool,
     ) -> None:
         self._switch = switch
         self._redis = redis
@@ -100,5 +106,5 @@ class SwitchedCache:
         if self._switch.backend == "redis" or (self._writes_through and self._switch.redis_is_written):
             await self._redis.put_many(histories, epoch, settled)
 
-    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
-        return self._switch.backend == "redis" and await self._redis.add_own_writes(records)
+    async def add_own_writes(self, records: Mapping[str, bytes]) -> Collection[str]:
+        return await self._redis.add_own_writes(records) if self._switch.backend == "redis" else records

@@ -4,7 +4,7 @@ They are in Redis, where every API process sees them; in this process while Redi
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -44,8 +44,8 @@ class OwnWrites:
             if record.event_type != "impression":
                 write = OwnWrite(own_writes.key_of(record.event_id), erasures, own_writes.entry_of(record.payload))
                 added.setdefault(record.user_id, []).append(write)
-        if added and not await self._shared(added):
-            self._keep(added)
+        if added and (left := await self._not_shared(added)):
+            self._keep({user_id: added[user_id] for user_id in left})
 
     def of(self, user_id: str) -> list[OwnWrite]:
         """Those of the user that this process keeps."""
@@ -72,14 +72,15 @@ class OwnWrites:
         if kept is not None:
             self._events -= len(kept.writes)
 
-    async def _shared(self, added: Mapping[str, Sequence[OwnWrite]]) -> bool:
+    async def _not_shared(self, added: Mapping[str, Sequence[OwnWrite]]) -> Collection[str]:
+        """The users whose writes Redis has not."""
         if self._cache is None:
-            return False
+            return added
         records = {user_id: b"".join(map(own_writes.encode, _latest(writes))) for user_id, writes in added.items()}
         try:
             return await self._cache.add_own_writes(records)
         except DependencyDown:
-            return False
+            return added
 
     def _keep(self, added: Mapping[str, Sequence[OwnWrite]]) -> None:
         until = time.monotonic() + _KEEP_SEC

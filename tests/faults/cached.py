@@ -4,9 +4,11 @@ from typing import Final
 
 import psycopg
 import redis
+from redis.crc import key_slot
 
-from app.core import cache_entry
+from app.core import cache_entry, redis_slots
 from app.core.history import NO_HISTORY, History, decode_history
+from app.core.redis_url import cluster_of
 from tests.support.service import eventually
 
 _HISTORY_KEYS: Final = "reco:history.v3:"
@@ -27,25 +29,51 @@ def histories_of(connection: psycopg.Connection) -> dict[str, tuple[int, History
 
 def stale(connection: psycopg.Connection, redis_url: str) -> list[str]:
     """Users whose cached history is not the stored one. What is not of the present epoch is not read by anybody."""
-    epoch = _epoch(connection)
+    stale = []
     stored = histories_of(connection)
-    with redis.Redis.from_url(redis_url) as cache:
-        stale = []
-        for key in cache.scan_iter(f"*{_HISTORY_KEYS}*"):
-            (value,) = cache.mget([key])  # nothing for a key of another type
-            cached = cache_entry.decode_history(value, epoch)
-            if cached is None:
-                continue
-            user_id = key.decode().partition(_HISTORY_KEYS)[2]
-            version, encoded = cached
-            history = decode_history(encoded) if encoded else NO_HISTORY
-            # Without a row any version is right as long as the history is empty.
-            if (version, history) != stored.get(user_id, (version, NO_HISTORY)):
-                stale.append(user_id)
-        return stale
+    for user_id, (version, encoded) in cached_histories(connection, redis_url).items():
+        history = decode_history(encoded) if encoded else NO_HISTORY
+        # Without a row any version is right as long as the history is empty.
+        if (version, history) != stored.get(user_id, (version, NO_HISTORY)):
+            stale.append(user_id)
+    return stale
 
 
-def _epoch(connection: psycopg.Connection) -> bytes:
+def cached_histories(connection: psycopg.Connection, redis_url: str) -> dict[str, tuple[int, bytes]]:
+    """By user, the version and the history of each entry that counts."""
     row = connection.execute("SELECT epoch FROM cache_epoch").fetchone()
     assert row is not None
-    return bytes(row[0])
+    epoch = bytes(row[0])
+    in_cluster = redis_url.startswith("redis+cluster:")
+    of_groups = {
+        row[0]: bytes(row[1])
+        for row in connection.execute(
+            "SELECT slot_group, epoch FROM cache_slot_epochs WHERE cache_epoch = %s", (epoch,)
+        ).fetchall()
+    }
+    found = {}
+    for cache in _servers(redis_url):
+        with cache:
+            for key in cache.scan_iter(f"*{_HISTORY_KEYS}*"):
+                user_id = key.decode().partition(_HISTORY_KEYS)[2]
+                if in_cluster:
+                    user_id = user_id.partition("}")[2]
+                    epoch = of_groups.get(redis_slots.group_of(key_slot(key)), b"none")
+                (value,) = cache.mget([key])  # nothing for a key of another type
+                if (entry := cache_entry.decode_history(value, epoch)) is not None:
+                    found[user_id] = entry
+    return found
+
+
+def _servers(redis_url: str) -> "list[redis.Redis[bytes]]":
+    if (address := cluster_of(redis_url)) is None:
+        return [redis.Redis.from_url(redis_url)]
+    login = {"username": address.user, "password": address.password}
+    for host, port in address.nodes:
+        try:
+            with redis.Redis(host, port, protocol=2, **login) as node:
+                slots = redis_slots.parse(node.execute_command("CLUSTER SLOTS", NEVER_DECODE=True), host)
+        except redis.ConnectionError:
+            continue
+        return [redis.Redis(master.host, master.port, protocol=2, **login) for master in slots.served]
+    raise AssertionError("no node of the cluster answers")

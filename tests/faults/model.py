@@ -1,7 +1,7 @@
 """The parts of the state machine in test_model.py: the real servers, and what a relay or a consumer has in hand."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeVar
 
@@ -53,7 +53,7 @@ class Cache:
             raise DependencyDown("redis", "down")
         await self._redis.put_many(histories, epoch, settled)
 
-    async def add_own_writes(self, records: Mapping[str, bytes]) -> bool:
+    async def add_own_writes(self, records: Mapping[str, bytes]) -> Collection[str]:
         return await self._redis.add_own_writes(records)
 
 

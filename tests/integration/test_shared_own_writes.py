@@ -102,7 +102,7 @@ async def test_user_without_the_command_get_is_told_and_loses_no_own_writes(open
     with own_redis(stack) as own:
         async with caching(opened, own.redis_url) as cache:
             await cache.probe()
-            assert await cache.add_own_writes({"ann": b"first"})
+            assert not await cache.add_own_writes({"ann": b"first"})
             with client(own) as raw:
                 raw.execute_command("ACL SETUSER default -get")
                 with pytest.raises(DependencyDown):

@@ -21,8 +21,8 @@ _SERVICE: Final = "reco-cache"
 class RedisProcess:
     """A redis-server with these lines as its configuration, on a port of its own."""
 
-    def __init__(self, folder: Path, lines: Sequence[str], arguments: Sequence[str] = ()) -> None:
-        self.port = choose()
+    def __init__(self, folder: Path, lines: Sequence[str], arguments: Sequence[str] = (), port: int = 0) -> None:
+        self.port = port or choose()
         self._folder = Path(tempfile.mkdtemp(dir=folder))
         self._arguments = arguments
         self._configuration = self._folder / "redis.conf"
@@ -50,9 +50,11 @@ class RedisProcess:
 
 
 @contextmanager
-def redis_process(*lines: str, arguments: Sequence[str] = (), password: str | None = None) -> Iterator[RedisProcess]:
+def redis_process(
+    *lines: str, arguments: Sequence[str] = (), password: str | None = None, port: int = 0
+) -> Iterator[RedisProcess]:
     folder = Path(tempfile.mkdtemp(prefix="reco-redis-"))
-    process = RedisProcess(folder, ["bind 127.0.0.1", *lines], arguments)
+    process = RedisProcess(folder, ["bind 127.0.0.1", *lines], arguments, port)
     try:
         with process.client(password=password) as client:
             eventually(lambda: _answers(client), describe=process.log)

@@ -1,0 +1,124 @@
+"""The client of a Redis Cluster: one pool of connections for each master, and pipelines that go to one of them.
+
+It follows no redirection by itself. Cached entries count only on the server that a probe has confirmed, so that an
+entry that has moved is a missing one until the next probe has read the map anew (docs/adr/0072).
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.crc import key_slot
+from redis.exceptions import MovedError, RedisError, ResponseError
+
+from app.adapters.redis_client import close_redis, connection_of, open_node
+from app.core import redis_slots
+from app.core.redis_slots import Master, SlotMap
+from app.core.redis_url import ClusterAddress
+from app.errors import describe
+
+Command = tuple[str | bytes | int, ...]
+_Place = tuple[str, int]
+
+_ANSWERS_SHOWN: Final = 3
+
+
+class RedisCluster:
+    """Connects when it is first used. `on_connect`: as `open_redis` has it."""
+
+    def __init__(
+        self, address: ClusterAddress, *, timeout_sec: float, on_connect: Callable[[Any, bytes], None] | None = None
+    ) -> None:
+        self._address = address
+        self._timeout_sec = timeout_sec
+        self._on_connect = on_connect
+        self._clients: dict[_Place, Redis] = {}
+        self._known: list[_Place] = list(address.nodes)
+        """The nodes to ask for the map: the one that answered last comes first."""
+        self._map: SlotMap | None = None
+
+    async def refresh(self, *, elsewhere: bool = False) -> SlotMap:
+        """The map as the first node has it that answers. `elsewhere`: not that of the last one, if others answer.
+        Raises `RedisError` when none does.
+        """
+        order = [*self._known[1:], *self._known[:1]] if elsewhere else list(self._known)
+        failures = []
+        for place in order:
+            try:
+                (answer,) = await self.pipeline(place, [("CLUSTER", "SLOTS")])
+                if isinstance(answer, ResponseError):
+                    raise answer
+                slots = redis_slots.parse(answer, place[0])
+            except (RedisError, OSError, ValueError) as error:
+                failures.append(f"{place[0]}:{place[1]}: {describe(error)}")
+                continue
+            await self._keep(place, slots)
+            return slots
+        raise RedisError("no node of the cluster answers: " + "; ".join(failures[:_ANSWERS_SHOWN]))
+
+    async def pipeline(
+        self, place: _Place, commands: Sequence[Command], check: Callable[[Any], bool] | None = None
+    ) -> list[Any]:
+        """The answers of one node in order, its refusals (`ResponseError`) among them. Raises `RedisError` and
+        `OSError` when there are none, and when `check` does not take the connection.
+        """
+        client = self._clients.get(place)
+        if client is None:
+            client = self._clients[place] = open_node(
+                self._address, *place, timeout_sec=self._timeout_sec, on_connect=self._on_connect
+            )
+        async with connection_of(client) as connection:
+            if check is not None and not check(connection):
+                raise RedisError("another server answers at this address now")
+            await connection.send_packed_command(connection.pack_commands(commands))
+            return [await _read(connection) for _ in commands]
+
+    async def evaluate(self, script: str, *, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+        """Runs a script that has one key, within the timeout. Reads the map anew when it is not what it was."""
+        (key,) = keys
+        async with asyncio.timeout(self._timeout_sec):
+            slots = self._map or await self.refresh()
+            for again in (False, True):
+                master = slots.master_of(key_slot(key.encode()))
+                if master is None:
+                    self._map = None
+                    raise RedisError("no master serves the slot of this key")
+                try:
+                    (answer,) = await self.pipeline(place_of(master), [("EVAL", script, 1, key, *args)])
+                except (RedisError, OSError):
+                    self._map = None
+                    raise
+                if not isinstance(answer, ResponseError):
+                    return answer
+                if again or not isinstance(answer, MovedError):
+                    raise answer
+                slots = await self.refresh(elsewhere=True)
+        raise AssertionError("unreachable")
+
+    async def forget_idle(self, place: _Place) -> None:
+        """Closes the connections that nobody uses: they may lead to a process that ended."""
+        if (client := self._clients.get(place)) is not None:
+            await client.connection_pool.disconnect(inuse_connections=False)
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await close_redis(client)
+
+    async def _keep(self, answered: _Place, slots: SlotMap) -> None:
+        masters = [place_of(master) for master in slots.served]
+        self._map = slots
+        self._known = list(dict.fromkeys([answered, *masters, *self._address.nodes]))
+        for place in self._clients.keys() - set(self._known):
+            await close_redis(self._clients.pop(place))
+
+
+def place_of(master: Master) -> _Place:
+    return master.host, master.port
+
+
+async def _read(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as refused:
+        return refused

@@ -1,0 +1,101 @@
+"""A Redis Cluster of real processes on loopback."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import redis
+
+from app.core import redis_slots
+from app.core.redis_slots import SLOTS, SlotMap
+from app.devstack.ports import choose, is_free
+from tests.support.redis_processes import RedisProcess, redis_process
+from tests.support.service import eventually
+
+NODE_TIMEOUT_SEC: Final = 1.0
+# Each node listens for the others 10,000 above its port; below the ports of outgoing connections.
+_BUS: Final = 10_000
+_HIGHEST: Final = 22_700
+
+
+class RedisClusterProcesses:
+    """`masters` are those of the beginning, and share the slots evenly; `replicas` follow them in the same order."""
+
+    def __init__(self, masters: Sequence[RedisProcess], replicas: Sequence[RedisProcess]) -> None:
+        self.masters = masters
+        self.replicas = replicas
+        self.nodes = [*masters, *replicas]
+        self.ids = {node.port: ask(node, "CLUSTER MYID").decode() for node in self.nodes}
+
+    def url(self, login: str = "") -> str:
+        return f"redis+cluster://{login}" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def owner(self, slot: int) -> RedisProcess:
+        """As the first node sees it that answers."""
+        master = self.map().master_of(slot)
+        assert master is not None
+        return next(node for node in self.nodes if node.port == master.port)
+
+    def map(self) -> SlotMap:
+        for node in self.nodes:
+            try:
+                return redis_slots.parse(ask(node, "CLUSTER SLOTS"), "127.0.0.1")
+            except redis.ConnectionError:
+                continue
+        raise AssertionError("no node answers")
+
+    def move(self, slot: int, target: RedisProcess) -> None:
+        """As `redis-cli --cluster reshard` does it."""
+        source = self.owner(slot)
+        ask(target, f"CLUSTER SETSLOT {slot} IMPORTING {self.ids[source.port]}")
+        ask(source, f"CLUSTER SETSLOT {slot} MIGRATING {self.ids[target.port]}")
+        while keys := ask(source, f"CLUSTER GETKEYSINSLOT {slot} 10"):
+            with source.client() as client:
+                client.migrate("127.0.0.1", target.port, keys, 0, 5000, replace=True)
+        for node in (target, source, *(other for other in self.masters if other not in (source, target))):
+            ask(node, f"CLUSTER SETSLOT {slot} NODE {self.ids[target.port]}")
+
+    def await_state(self, wanted: str = "ok", without: Sequence[RedisProcess] = ()) -> None:
+        for node in self.nodes:
+            if node not in without:
+                eventually(
+                    lambda node=node: f"cluster_state:{wanted}".encode() in ask(node, "CLUSTER INFO"), 30, node.log
+                )
+
+
+def ask(node: RedisProcess, command: str) -> Any:
+    with node.client() as client:
+        return client.execute_command(*command.split(), NEVER_DECODE=True)
+
+
+@contextmanager
+def redis_cluster(*lines: str, replicated: bool = False) -> Iterator[RedisClusterProcesses]:
+    """Three masters, and with `replicated` a replica of each. `lines`: of each configuration."""
+    always = ("cluster-enabled yes", f"cluster-node-timeout {NODE_TIMEOUT_SEC * 1000:.0f}", *lines)
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(redis_process(*always, port=_port())) for _ in range(6 if replicated else 3)]
+        cluster = RedisClusterProcesses(nodes[:3], nodes[3:])
+        for number, node in enumerate(nodes, 1):
+            ask(node, f"CLUSTER SET-CONFIG-EPOCH {number}")
+            if number <= 3:
+                share = range(SLOTS * (number - 1) // 3, SLOTS * number // 3)
+                ask(node, f"CLUSTER ADDSLOTS {' '.join(map(str, share))}")
+            ask(nodes[0], f"CLUSTER MEET 127.0.0.1 {node.port}")
+        known = f"cluster_known_nodes:{len(nodes)}\r".encode()
+        for node in nodes:
+            eventually(lambda node=node: known in ask(node, "CLUSTER INFO"), 30, node.log)
+        for master, replica in zip(cluster.masters, cluster.replicas, strict=False):
+            ask(replica, f"CLUSTER REPLICATE {cluster.ids[master.port]}")
+        cluster.await_state()
+        for replica in cluster.replicas:
+            with replica.client() as client:
+                eventually(
+                    lambda client=client: client.info("replication")["master_link_status"] == "up", 30, replica.log
+                )
+        yield cluster
+
+
+def _port() -> int:
+    while (port := choose()) > _HIGHEST or not is_free(port + _BUS):
+        pass
+    return port
