@@ -27,7 +27,15 @@ _DAY_SEC: Final = 86_400.0
 # Finding expired rows of these scans the table: the partial indexes of the outbox exclude discarded rows, and the sums
 # of the KPIs expire by the day.
 _SCANNED: Final[frozenset[Table]] = frozenset(
-    {"event_outbox", "analytics_shown", "analytics_watches", "analytics_items", "analytics_variants"}
+    {
+        "event_outbox",
+        "analytics_shown",
+        "analytics_watches",
+        "analytics_items",
+        "analytics_variants",
+        "analytics_conversions",
+        "analytics_revenue",
+    }
 )
 _SCANNED_EVERY_SEC: Final = 3600.0
 
@@ -63,6 +71,8 @@ class Retention:
             "analytics_watches": analytics.KEEP_DAYS,
             "analytics_items": analytics.KEEP_DAYS,
             "analytics_variants": analytics.KEEP_DAYS,
+            "analytics_conversions": analytics.KEEP_DAYS,
+            "analytics_revenue": analytics.KEEP_DAYS,
             "audit_log": options.audit_days,
         }
         self._due: dict[Table, float] = {}

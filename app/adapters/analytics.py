@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from app.adapters import sql
+from app.adapters import conversions, event_types, sql
 from app.core.exploration import EXPLORE
 from app.core.slate import CATALOGUE, CONTENT, COVISITATION, PINNED, POPULAR, REPEAT
 from app.core.variants import CONTROL_NAME, MAX_VARIANTS, PREVIEW_NAME
@@ -124,8 +124,24 @@ async def roll_up(connection: "Connection", longest: timedelta) -> Slice | None:
             _VERSIONS_A_DAY,
             _VARIANTS_A_DAY,
         )
+        types = await event_types.read_types(connection)
+        await conversions.roll_up(
+            connection,
+            start,
+            until,
+            places=PLACES,
+            events_a_request=_EVENTS_A_REQUEST,
+            sources=SOURCES,
+            types=["purchase", *(one.name for one in types.of_meaning("consumption"))],
+        )
         await connection.execute(_SQL["advance"], until)
     return Slice(events, until, until == settled)
+
+
+async def read_progress(connection: "Connection") -> datetime:
+    """Events that were received before are in all sums."""
+    rolled_to: datetime = await connection.fetchval(_SQL["progress"])
+    return rolled_to
 
 
 async def read_baseline(connection: "Connection", after: date) -> Baseline:
@@ -140,7 +156,7 @@ async def read_baseline(connection: "Connection", after: date) -> Baseline:
             watch_sec=watch_sec,
             items={(source, version): n for source, version, n in await connection.fetch(_SQL["read_items"], after)},
             catalogue=await connection.fetchval(_SQL["catalogue_size"]),
-            as_of=await connection.fetchval(_SQL["progress"]),
+            as_of=await read_progress(connection),
         )
 
 

@@ -17,6 +17,8 @@ Table = Literal[
     "analytics_watches",
     "analytics_items",
     "analytics_variants",
+    "analytics_conversions",
+    "analytics_revenue",
     "audit_log",
 ]
 

@@ -81,3 +81,19 @@ DELETE FROM analytics_variants WHERE ctid = ANY (ARRAY(
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ));
+
+-- name: analytics_conversions
+DELETE FROM analytics_conversions WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM analytics_conversions
+    WHERE day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: analytics_revenue
+DELETE FROM analytics_revenue WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM analytics_revenue
+    WHERE day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));

@@ -48,10 +48,10 @@ def _kpis(row: VariantSums) -> VariantKpis:
         shown=round(sum(row.sums.shown)),
         clicked=round(sum(row.sums.clicked)),
         watches=round(sum(row.sums.watches)),
-        ctr_at_20=_rounded(own_ctr),
-        average_watch_sec=_rounded(own_watch),
-        ctr_at_20_difference=_rounded(ctr),
-        average_watch_sec_difference=_rounded(watch),
+        ctr_at_20=rounded(own_ctr),
+        average_watch_sec=rounded(own_watch),
+        ctr_at_20_difference=rounded(ctr),
+        average_watch_sec_difference=rounded(watch),
     )
 
 
@@ -60,7 +60,7 @@ def _figures(sums: Groups) -> tuple[Estimate | None, Estimate | None]:
     return intervals.share(sums.clicked, sums.shown), intervals.mean(sums.watch_sec, sums.watches)
 
 
-def _rounded(found: Estimate | None) -> Estimate | None:
+def rounded(found: Estimate | None) -> Estimate | None:
     if found is None or found.low is None or found.high is None:
         return None if found is None else Estimate(round(found.value, _DIGITS))
     return Estimate(round(found.value, _DIGITS), round(found.low, _DIGITS), round(found.high, _DIGITS))

@@ -252,6 +252,7 @@ def impression(
     """The answer as an event; `context`: what the client adds. Raises `InvalidInput` for one that is not valid."""
     shown = [ShownItem(item_id=item.item_id, position=index) for index, item in enumerate(found.items)]
     about = {
+        "feed_id": "reco",
         **(context or {}),
         "model_version": found.model_version,
         "sources": [item.source for item in found.items],

@@ -15,6 +15,7 @@ from app.adapters.read_replica import ReadSource
 from app.api import (
     analytics,
     attributes,
+    conversions,
     dead_letters,
     event_types,
     ingest,
@@ -167,6 +168,7 @@ class Api:
             *rule_preview.handlers(self._database, self._recommender),
             *users.handlers(self._database, self._cache_written, self._histories.forget),
             *analytics.handlers(self._database, self._reads, self._sla),
+            *conversions.handlers(self._reads),
             *model.handlers(self._database),
             *model_versions.handlers(self._database),
             *dead_letters.handlers(self._database),

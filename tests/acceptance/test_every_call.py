@@ -126,14 +126,28 @@ def calls() -> Iterator[Call]:
     for path in ("/reco", "/rank"):
         yield "POST", path, {"json": {**POSTED[path], "variant": "bolder"}}
         yield "POST", path, {"json": {**POSTED[path], "variant": "none"}}
-    for path in ("/analytics/baseline?days=7", "/contract", "/metrics/reco", "/healthz"):
+    for path in (
+        "/analytics/baseline?days=7",
+        "/analytics/conversions?days=7",
+        "/contract",
+        "/metrics/reco",
+        "/healthz",
+    ):
         yield "GET", path, {}
     for path in PLACES:
         yield "GET", path, {}
         yield "GET", f"{path}?k=x", {}
     for path in ("/readyz", "/model", "/metrics", "/", "/openapi.json", "/docs", "/users/ann", "/users/nobody"):
         yield "GET", path, {}
-    for path in ("/reco", "/analytics/baseline?days=99", f"/users/{LONG_ID}", "/users?limit=0", "/users", "/variants"):
+    for path in (
+        "/reco",
+        "/analytics/baseline?days=99",
+        "/analytics/conversions?days=99",
+        f"/users/{LONG_ID}",
+        "/users?limit=0",
+        "/users",
+        "/variants",
+    ):
         yield "GET", path, {}
     for path in ("", "?source=none", "/1", "/1?source=none", "/9", "/first"):
         yield "GET", f"/dead-letters{path}", {}

@@ -56,6 +56,7 @@ _CALLS: Final[list[tuple[str, str, Any]]] = [
     ("PUT", "/rules/second", {"action": "boost", "category": "camp", "factor": 0.5}),
     ("DELETE", "/rules/second", None),
     ("GET", "/analytics/baseline?days=3", None),
+    ("GET", "/analytics/conversions?days=3", None),
     ("GET", "/metrics/reco", None),
     ("GET", "/contract", None),
     ("GET", "/openapi.json", None),

@@ -7,14 +7,21 @@ from typing import Any
 import asyncpg
 import httpx
 
-from app.adapters import analytics
+from app.adapters import analytics, conversions
 from app.core.event_types import READY
 from app.settings import Settings
 from tests.support.api import serving, watch
 from tests.support.item_sums import have_sums
 
 A_YEAR = timedelta(days=365)
-SUMS = ("analytics_shown", "analytics_watches", "analytics_items", "analytics_variants")
+SUMS = (
+    "analytics_shown",
+    "analytics_watches",
+    "analytics_items",
+    "analytics_variants",
+    "analytics_conversions",
+    "analytics_revenue",
+)
 
 
 async def roll_up(pool: asyncpg.Pool) -> None:
@@ -174,14 +181,15 @@ async def test_the_queries_go_by_index_whatever_the_size(pool: asyncpg.Pool) -> 
         await connection.execute("VACUUM ANALYZE events")
         await connection.execute("SELECT brin_summarize_new_values('events_received_at')")
         minute = "now() - interval '2 minutes', now() - interval '1 minute'"
-        for name, arguments in (
-            ("roll_up", f"{minute}, 20, 'preview', 1024, 200, NULL::text[], 20, 42"),
-            ("next_arrival", minute),
-            ("freshness", "30"),
+        for statement, arguments in (
+            (analytics._SQL["roll_up"], f"{minute}, 20, 'preview', 1024, 200, NULL::text[], 20, 42"),
+            (conversions._SQL["roll_up"], f"{minute}, 20, 'preview', 64, 200, NULL::text[], 100, 5, '{{purchase}}'"),
+            (analytics._SQL["next_arrival"], minute),
+            (analytics._SQL["freshness"], "30"),
         ):
-            statement = analytics._SQL[name]
-            for number, argument in enumerate(arguments.split(", "), start=1):
-                statement = statement.replace(f"${number}", f"({argument})")
-            rows = await connection.fetch(f"EXPLAIN {statement}")
+            query = statement
+            for number, argument in reversed([*enumerate(arguments.split(", "), start=1)]):
+                query = query.replace(f"${number}", f"({argument})")
+            rows = await connection.fetch(f"EXPLAIN {query}")
             plan = "\n".join(line for (line,) in rows)
             assert "Seq Scan on events" not in plan, plan

@@ -18,7 +18,14 @@ from app.api.analytics import answer_of
 from tests.support.pipeline import database, keeping
 from workers.maintenance import Maintenance
 
-SUMS = ("analytics_shown", "analytics_watches", "analytics_items", "analytics_variants")
+SUMS = (
+    "analytics_shown",
+    "analytics_watches",
+    "analytics_items",
+    "analytics_variants",
+    "analytics_conversions",
+    "analytics_revenue",
+)
 NOW = datetime.now(UTC)
 LAST_WEEK = NOW.date() - timedelta(days=7)
 

@@ -42,7 +42,9 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         f"INSERT INTO analytics_shown (day, source, model_version) SELECT {days}, 's', 'm';"
         f"INSERT INTO analytics_watches SELECT {days}, 1, 1;"
         f"INSERT INTO analytics_items SELECT 's', 'm', day::text, day FROM (SELECT {days} AS day) AS d;"
-        f"INSERT INTO analytics_variants (day, variant, user_group, top_rank) SELECT {days}, 'v', 0, 1"
+        f"INSERT INTO analytics_variants (day, variant, user_group, top_rank) SELECT {days}, 'v', 0, 1;"
+        f"INSERT INTO analytics_conversions SELECT {days}, 'p', 's', 'v', 0;"
+        f"INSERT INTO analytics_revenue SELECT {days}, 'p', 's', 'v', 'EUR', 0"
     )
     await pool.execute(
         "INSERT INTO audit_log (recorded_at, action, targets, outcome, count) VALUES "
@@ -64,9 +66,11 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "analytics_watches": 1,
         "analytics_items": 1,
         "analytics_variants": 1,
+        "analytics_conversions": 1,
+        "analytics_revenue": 1,
         "audit_log": 1,
     }
-    for table in ("shown", "watches", "items", "variants"):
+    for table in ("shown", "watches", "items", "variants", "conversions", "revenue"):
         assert await found(f"SELECT count(*) FROM analytics_{table}") == 1
     assert counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed") == before + 4500
     assert await found("SELECT array_agg(event_id) FROM feature_event_consumed") == ["new"]

@@ -1,5 +1,10 @@
-// Clicks, watch time and coverage by source, model version and variant, with intervals.
+// What shown places led to, by day, placement, source and variant; coverage; and variants beside control.
 import { html, Component, get, count, percent, time, Problem } from "./kit.js";
+
+const BY = [
+  ["by_day", "By day", "Day"], ["by_placement", "By placement", "Placement"], ["by_source", "By source", "Source"],
+  ["by_variant", "By variant", "Variant"],
+];
 
 export class MeasureView extends Component {
   constructor() {
@@ -12,25 +17,31 @@ export class MeasureView extends Component {
   async load(days) {
     this.setState({ days });
     try {
-      this.setState({ report: await get("analytics/baseline", { days }), error: null });
+      const [report, led] = await Promise.all([get("analytics/baseline", { days }), get("analytics/conversions", { days })]);
+      this.setState({ report, led, error: null });
     } catch (error) {
       this.setState({ error });
     }
   }
 
-  render(_, { days, report, error }) {
+  render(_, { days, report, led, error }) {
     return html`<div class="stack"><h2>Measure</h2>
       <form class="card row"><label>Of the last <select name="days" onChange=${event => this.load(Number(event.target.value))}>${[1, 7, 14, 30].map(one =>
         html`<option value=${one} selected=${one === days}>${one === 1 ? "day" : `${one} days`}</option>`)}</select></label></form>
       <${Problem} error=${error} />
-      ${report && html`<section class="card"><h3>In all, as of ${time(report.as_of)}</h3>
-        <dl class="figures"><dt>Places shown</dt><dd>${count(report.total.shown)}</dd><dt>Clicked</dt><dd>${count(report.total.clicked)}</dd>
-          <dt>Click rate@20</dt><dd>${percent(report.total.ctr_at_20)}</dd><dt>Coverage@20</dt><dd>${percent(report.total.coverage_at_20)}</dd>
-          <dt>Average watch</dt><dd>${seconds(report.total.average_watch_sec)}</dd></dl></section>
-      <${Table} title="By source and model version" rows=${report.by_source} head=${["Source", "Model", "Shown", "Clicked", "Click rate", "Watch"]}
-        cells=${row => [row.source, row.model_version, count(row.shown), count(row.clicked), percent(row.ctr_at_20), seconds(row.average_watch_sec)]} />
-      <${Table} title="By variant, with 95 % intervals" rows=${report.by_variant} head=${["Variant", "Users", "Shown", "Click rate", "To control"]}
-        cells=${row => [row.variant, count(row.users), count(row.shown), interval(row.ctr_at_20), interval(row.ctr_at_20_difference)]} />`}
+      ${report && led && html`<section class="card"><h3>In all, as of ${time(led.as_of)}</h3>
+        <dl class="figures"><dt>Places shown</dt><dd>${count(led.total.shown)}</dd>
+          <dt>Click rate@20</dt><dd>${interval(led.total.ctr)}</dd><dt>Conversion</dt><dd>${interval(led.total.conversion)}</dd>
+          <dt>Revenue</dt><dd>${revenue(led.total)}</dd><dt>Coverage@20</dt><dd>${percent(report.total.coverage_at_20)}</dd>
+          <dt>Average watch</dt><dd>${seconds(report.total.average_watch_sec)}</dd></dl>
+        <p class="quiet small">With 95 % intervals. A click, a conversion or a watch counts for a place when it names its request.</p></section>
+      ${BY.map(([field, title, name]) => html`<${Table} key=${field} title=${title} rows=${led[field]}
+        head=${[name, "Shown", "Click rate", "Conversion", "Revenue", "For 1,000 shown", "Watch"]}
+        cells=${row => [row.name, count(row.shown), interval(row.ctr), interval(row.conversion), revenue(row), worth(row), interval(row.average_watch_sec, seconds)]} />`)}
+      <${Table} title="By source and model version" rows=${report.by_source} head=${["Source", "Model", "Shown", "Clicked", "Click rate", "Coverage"]}
+        cells=${row => [row.source, row.model_version, count(row.shown), count(row.clicked), percent(row.ctr_at_20), percent(row.coverage_at_20)]} />
+      <${Table} title="Variants beside control" rows=${report.by_variant} head=${["Variant", "Users", "Shown", "Click rate to control", "Watch to control"]}
+        cells=${row => [row.variant, count(row.users), count(row.shown), interval(row.ctr_at_20_difference), interval(row.average_watch_sec_difference, seconds)]} />`}
     </div>`;
   }
 }
@@ -43,7 +54,17 @@ function Table({ title, rows, head, cells }) {
 }
 
 const seconds = value => (value === null ? "–" : `${value.toFixed(1)} s`);
+const amount = value => value.toLocaleString("en", { maximumFractionDigits: 2 });
 
-function interval(estimate) {
-  return estimate ? `${percent(estimate.value)} (${percent(estimate.low)} to ${percent(estimate.high)})` : "–";
+function interval(estimate, write = percent) {
+  if (!estimate) return "–";
+  return estimate.low === null ? write(estimate.value) : `${write(estimate.value)} (${write(estimate.low)} to ${write(estimate.high)})`;
+}
+
+function revenue(row) {
+  return row.revenue.length === 0 ? "–" : row.revenue.map(one => `${amount(one.total)} ${one.currency}`.trim()).join(", ");
+}
+
+function worth(row) {
+  return row.revenue.length === 0 ? "–" : row.revenue.map(one => `${interval(one.per_thousand_shown, amount)} ${one.currency}`.trim()).join("; ");
 }

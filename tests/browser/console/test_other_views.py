@@ -10,9 +10,26 @@ from tests.support.service import Service, eventually
 pytestmark = pytest.mark.slow
 
 
-def test_key_figures_are_shown_by_source_and_variant(console: Service, browser: Chromium, axe: str) -> None:
+def test_key_figures_are_shown_by_day_placement_source_and_variant(
+    console: Service, browser: Chromium, axe: str, operator: dict[str, str]
+) -> None:
+    for number in range(40):
+        about = {"user_id": f"buyer-{number}", "session_id": "s", "request_id": f"shown-{number}"}
+        items = [{"item_id": name, "position": place, "feed_id": "home"} for place, name in enumerate("abcd")]
+        context = {
+            "sources": ["popular", "popular", "explore", "explore"],
+            "variant": "bolder" if number % 2 else "control",
+        }
+        events = [{**about, "event_type": "impression", "items": items, "context": context}]
+        if number % 3 == 0:
+            events.append({**about, "event_type": "purchase", "item_id": "a", "value": 5.0 + number, "currency": "EUR"})
+        assert console.client.post("/log/batch", json=events, headers=operator).status_code in (200, 202)
+    eventually(
+        lambda: console.client.get("/analytics/conversions", headers=operator).json()["total"]["converted"] == 14, 60
+    )
     tab = opened(browser, console, view="measure")
-    await_text(tab, "By variant, with 95 % intervals")
+    await_text(tab, "By placement")
+    await_text(tab, "EUR")
     look(tab, axe, "measure")
 
 

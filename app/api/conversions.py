@@ -1,0 +1,128 @@
+"""What the places that were shown led to: clicks, conversions, revenue and watch time, with intervals."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from litestar import Request, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from app.adapters import analytics, conversions
+from app.adapters.conversions import Dimension, GroupedSums
+from app.adapters.read_replica import ReadSource
+from app.api.analytics import BaselineQuery
+from app.api.by_variant import rounded
+from app.api.timestamps import Timestamp
+from app.core import intervals
+from app.core.intervals import Estimate
+from app.http import schema
+from app.http.responses import reply
+
+_MAX_ROWS: Final = 100
+_THOUSAND: Final = 1_000.0
+
+
+class Revenue(Struct, kw_only=True):
+    """What conversions were worth in one currency; an empty one: the events named none."""
+
+    currency: str
+    total: float
+    per_thousand_shown: Estimate | None
+
+
+class Conversions(Struct, kw_only=True):
+    """Impressions at the positions 0 to 19, each item once per request, and what followed with the same `request_id`.
+
+    `converted`: places whose item was bought or otherwise consumed, and not taken back. `ctr` is `clicked` by `shown`,
+    `conversion` is `converted` by `shown`. `low` and `high` bound 95 % intervals, that treat the events of one user as
+    dependent.
+    """
+
+    name: str
+    shown: int
+    clicked: int
+    converted: int
+    watches: int
+    ctr: Estimate | None
+    conversion: Estimate | None
+    average_watch_sec: Estimate | None
+    revenue: list[Revenue]
+
+
+class ConversionReport(Struct, kw_only=True):
+    """In total and by day, placement, source and variant: the 100 most shown. The placement is the `feed_id` of the
+    impression's items, or of its context. Days are those of the impression, oldest first. `by_variant` leaves out what
+    was shown under none. Events received after `as_of` are not in yet.
+    """
+
+    days: int
+    since: date
+    as_of: Timestamp
+    total: Conversions
+    by_day: list[Conversions]
+    by_placement: list[Conversions]
+    by_source: list[Conversions]
+    by_variant: list[Conversions]
+
+
+def handlers(reads: ReadSource) -> list[HTTPRouteHandler]:
+    @get(
+        "/analytics/conversions",
+        opt=schema.call(
+            needs="read",
+            tag="analytics",
+            query=BaselineQuery,
+            answers={200: ConversionReport, **schema.problems(422, 503)},
+        ),
+    )
+    async def conversion_report(request: Request[Any, Any, Any]) -> ASGIApp:
+        """Click rate, conversion, revenue and watch time of the last days, by day, placement, source and variant."""
+        days = schema.query_of(request.scope, BaselineQuery).days
+        after = datetime.now(UTC).date() - timedelta(days=days)
+        async with reads.connection() as connection:
+            as_of = await analytics.read_progress(connection)
+            found = await conversions.read(connection, after)
+        total = _rows(found, "total")
+        return reply(
+            ConversionReport(
+                days=days,
+                since=after + timedelta(days=1),
+                as_of=as_of,
+                total=total[0] if total else _row("", conversions.nothing()),
+                by_day=sorted(_rows(found, "day"), key=lambda row: row.name),
+                by_placement=_rows(found, "placement"),
+                by_source=_rows(found, "source"),
+                by_variant=[row for row in _rows(found, "variant") if row.name],
+            )
+        )
+
+    return [conversion_report]
+
+
+def _rows(found: Mapping[Dimension, Mapping[str, GroupedSums]], by: Dimension) -> list[Conversions]:
+    """Those most shown first."""
+    rows = [_row(name, sums) for name, sums in found.get(by, {}).items()]
+    return sorted(rows, key=lambda row: (-row.shown, row.name))[:_MAX_ROWS]
+
+
+def _row(name: str, sums: GroupedSums) -> Conversions:
+    return Conversions(
+        name=name,
+        shown=round(sum(sums.shown)),
+        clicked=round(sum(sums.clicked)),
+        converted=round(sum(sums.converted)),
+        watches=round(sum(sums.watches)),
+        ctr=rounded(intervals.share(sums.clicked, sums.shown)),
+        conversion=rounded(intervals.share(sums.converted, sums.shown)),
+        average_watch_sec=rounded(intervals.mean(sums.watch_sec, sums.watches)),
+        revenue=[
+            Revenue(
+                currency=currency,
+                total=round(sum(groups), 2),
+                per_thousand_shown=rounded(intervals.mean([_THOUSAND * one for one in groups], sums.shown)),
+            )
+            for currency, groups in sorted(sums.revenue.items())
+        ],
+    )
