@@ -13,42 +13,57 @@ from app.core.weights import FROM_NEIGHBOURS, FROM_OWN
 Values: TypeAlias = NDArray[np.float32]
 Numbers: TypeAlias = NDArray[np.int32]
 Times: TypeAlias = NDArray[np.int64]
+Moments: TypeAlias = NDArray[np.float64]
 
-# A word has four bytes, as a number and a value have.
-_NEIGHBOUR_WORDS: Final = NEIGHBOUR.itemsize // 4
-_FOLLOWER_WORDS: Final = FOLLOWER.itemsize // 4
+NEIGHBOUR_BYTES: Final = NEIGHBOUR.itemsize
+FOLLOWER_BYTES: Final = FOLLOWER.itemsize
+
+# A word is a number or a value.
+_WORD_BYTES: Final = 4
+_NEIGHBOUR_WORDS: Final = NEIGHBOUR_BYTES // _WORD_BYTES
+_FOLLOWER_WORDS: Final = FOLLOWER_BYTES // _WORD_BYTES
 _LISTS_FROM: Final = FROM_NEIGHBOURS.start
 _OWN_FROM: Final = FROM_OWN.start
+BY_ITEM, BY_LISTS, BY_OWN = range(3)
 _SIMILAR, _LAST, _LASTING, _FOLLOWING = range(4)
 # The sums are of shares and cosines: so scaled, their logarithms reach from 0 to about 4.
 _SCALE: Final = np.float32(20.0)
 _FOLLOWING_SCALE: Final = np.float32(50.0)
 
 
-@compiled("Tuple((i4[::1], f4[:, ::1]))(i4[::1], f4[::1], i4[::1], i8, f4[::1], i4[::1])")
+@compiled("i8(i4[::1], i8, i8[::1], i8, i4[::1], f4[::1], i4[::1], i4[::1], f4[:, ::1])")
 def accumulate(
-    words: Numbers, values: Values, lengths: Numbers, seeds: int, weights: Values, rows: Numbers
-) -> tuple[Numbers, Values]:
-    """The distinct numbers in `words` in their order, and a row of four sums for each: the similarities to the user's
-    latest items by their `weights`; to the last item alone; the mean of those that do not age; how often users went on
-    to it.
+    words: Numbers,
+    alone: int,
+    lengths: Times,
+    seeds: int,
+    limits: Numbers,
+    weights: Values,
+    rows: Numbers,
+    numbers: Numbers,
+    sums: Values,
+) -> int:
+    """Fills `numbers` with the distinct numbers in `words` in their order, and a row of `sums` for each: the
+    similarities to the user's latest items by their `weights`; to the last item alone; the mean of those that do not
+    age; how often users went on to it. Returns how many there are.
 
-    `words` has lists, whose `lengths` are given: one of numbers, one with entries of `NEIGHBOUR` for each of so many
-    `seeds`, then those with entries of `FOLLOWER`. `values` are the same bytes as float32. `rows` is room by item
-    number: afterwards it has the row of each of the numbers.
+    `words` has `alone` numbers, then the lists, whose `lengths` are given in bytes: one with entries of `NEIGHBOUR` for
+    each of so many `seeds`, of which no more than its limit are read; then those with entries of `FOLLOWER`. `rows` is
+    room by item number: afterwards it has the row of each of the numbers. `sums` are zeros.
     """
-    entries = lengths.sum()
-    numbers = np.empty(entries, np.int32)
-    sums = np.zeros((entries, 4), np.float32)
+    values = words.view(np.float32)
     count = at = 0
     share = _SCALE / np.float32(max(seeds, 1))
-    for place in range(len(lengths)):
-        size, weight = 1, np.float32(0.0)
-        if 0 < place <= seeds:
-            size, weight = _NEIGHBOUR_WORDS, _SCALE * weights[place - 1]
-        elif place > seeds:
-            size, weight = _FOLLOWER_WORDS, _FOLLOWING_SCALE * weights[place - 1 - seeds]
-        for _ in range(lengths[place]):
+    for place in range(-1, len(lengths)):
+        size, entries, weight = 1, alone, np.float32(0.0)
+        if 0 <= place < seeds:
+            size, weight = _NEIGHBOUR_WORDS, _SCALE * weights[place]
+            entries = min(lengths[place] // NEIGHBOUR_BYTES, limits[place])
+        elif place >= seeds:
+            size, weight = _FOLLOWER_WORDS, _FOLLOWING_SCALE * weights[place - seeds]
+            entries = lengths[place] // FOLLOWER_BYTES
+        begin = at
+        for _ in range(entries):
             number = words[at]
             if not 0 <= number < len(rows):
                 raise IndexError("an item number of another table")
@@ -62,29 +77,30 @@ def accumulate(
             if size == _NEIGHBOUR_WORDS:
                 sums[row, _SIMILAR] += weight * values[at + 1]
                 sums[row, _LASTING] += share * values[at + 2]
-                if place == 1:
+                if place == 0:
                     sums[row, _LAST] = _SCALE * values[at + 1]
             elif size == _FOLLOWER_WORDS:
                 sums[row, _FOLLOWING] += weight * values[at + 1]
             at += size
-    return numbers[:count], sums[:count]
+        if place >= 0:
+            at = begin + lengths[place] // _WORD_BYTES
+    return count
 
 
-@compiled("f4[:, ::1](i8[::1], f4[::1], i4[::1], f4[::1], i8)")
-def own_features(at_ms: Times, times: Values, numbers: Numbers, repeats: Values, now_ms: int) -> Values:
-    """A row of `OWN_FEATURES` for each of the user's own items, from when the user did something with it and how often
-    (log-scaled). `numbers` begin with theirs; `repeats` are by item number.
+@compiled("void(f8[::1], i4[::1], f4[::1], i8, f4[:, ::1])")
+def own_features(own: Moments, numbers: Numbers, repeats: Values, now_ms: int, found: Values) -> None:
+    """Fills a row of `OWN_FEATURES` for each of the user's own items. `own`: when the user did something with each, in
+    milliseconds; then how often, log-scaled. `numbers` begin with theirs; `repeats` are by item number.
     """
-    found = np.empty((len(at_ms), 4), np.float32)
-    for row in range(len(at_ms)):
+    count = len(found)
+    for row in range(count):
         found[row, 0] = 1.0
-        found[row, 1] = times[row]
-        found[row, 2] = np.log1p(max(0, now_ms - at_ms[row]) / HOUR_MS)
+        found[row, 1] = own[count + row]
+        found[row, 2] = np.log1p(max(0.0, now_ms - own[row]) / HOUR_MS)
         found[row, 3] = repeats[numbers[row]]
-    return found
 
 
-@compiled("f4[::1](i4[::1], f4[::1], f4[::1], f4[:, ::1], i8[::1], f4[:, ::1], f4[::1], f4, f4)")
+@compiled("void(i4[::1], f4[::1], f4[::1], f4[:, ::1], i8[::1], f4[:, ::1], f4[::1], f4, f4, f4[::1])")
 def score(
     numbers: Numbers,
     item_scores: Values,
@@ -95,11 +111,12 @@ def score(
     weights: Values,
     absence: float,
     least_own: float,
-) -> Values:
-    """The weighted sum of each candidate's features. `item_scores` and `prior` are by item number; `lists` has a row
-    for each candidate, `own` one for each of `own_rows`. Minus infinity where the part of `own` is below `least_own`.
+    scores: Values,
+) -> None:
+    """Fills `scores` with the weighted sum of each candidate's features. `item_scores` and `prior` are by item number;
+    `lists` has a row for each candidate, `own` one for each of `own_rows`. Minus infinity where the part of `own` is
+    below `least_own`.
     """
-    scores = np.empty(len(numbers), np.float32)
     for row in range(len(numbers)):
         number = numbers[row]
         found = item_scores[number] + absence * prior[number]
@@ -111,20 +128,25 @@ def score(
         for column in range(own.shape[1]):
             part += own[place, column] * weights[_OWN_FROM + column]
         scores[own_rows[place]] += part if part >= least_own else -np.inf
-    return scores
 
 
-@compiled("b1[::1](i8[::1], f4[:, ::1], f4[::1], f4[::1])")
-def led_by_lists(rows: Times, lists: Values, weights: Values, scores: Values) -> NDArray[np.bool_]:
-    """Whether the lists are more than half of what is above 0 in these candidates' `scores`."""
-    found = np.empty(len(rows), np.bool_)
+@compiled("void(i8[::1], f4[:, ::1], i8[::1], f4[::1], f4[::1], i8[::1])")
+def carried_by(rows: Times, lists: Values, own_rows: Times, weights: Values, scores: Values, found: Times) -> None:
+    """Fills what carried the candidates in these rows to their `scores`: `BY_OWN` for one of `own_rows`; `BY_LISTS`
+    where the lists are more than half of what is above 0; else `BY_ITEM`, as for a row below 0.
+    """
     for place in range(len(rows)):
         row = rows[place]
+        if row < 0:
+            found[place] = BY_ITEM
+            continue
         part = np.float32(0.0)
         for column in range(lists.shape[1]):
             part += lists[row, column] * weights[_LISTS_FROM + column]
-        found[place] = part > max(scores[row] - part, np.float32(0.0))
-    return found
+        found[place] = BY_LISTS if part > max(scores[row] - part, np.float32(0.0)) else BY_ITEM
+        for own_row in own_rows:
+            if own_row == row:
+                found[place] = BY_OWN
 
 
 @compiled("i8[::1](f4[::1], i8)")

@@ -9,17 +9,26 @@ from array import array
 from collections.abc import Mapping, Sequence
 from functools import cache
 from math import exp, log1p
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.accumulators import Values, accumulate, led_by_lists, own_features, score
+from app.core.accumulators import (
+    FOLLOWER_BYTES,
+    NEIGHBOUR_BYTES,
+    Values,
+    accumulate,
+    carried_by,
+    own_features,
+    score,
+)
 from app.core.content_index import ContentIndex
 from app.core.history import Entry, History
 from app.core.item_table import ItemTable
 from app.core.model import Model
-from app.core.neighbours import FOLLOWER, NEIGHBOUR, NO_NEIGHBOURS, Neighbours
+from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.profile import Profile
 from app.core.signals import HOUR_MS, decayed
 from app.core.weights import (
@@ -30,6 +39,7 @@ from app.core.weights import (
     FROM_ITEM,
     FROM_NEIGHBOURS,
     FROM_OWN,
+    NEIGHBOUR_FEATURES,
     OWN_FEATURES,
 )
 
@@ -40,6 +50,7 @@ other items there are."""
 _LEAST_COUNT: Final = 20
 _ONCE: Final = log1p(1.0)
 _NUMBER_BYTES: Final = 4
+_at_ms: Final = attrgetter("at_ms")
 
 
 class Candidates:
@@ -67,46 +78,46 @@ class Candidates:
         model = profile.model
         self._table = table
         self._absence = absence(profile.history, now_ms, model)
-        find = table.index.find
-        own = [(number, entry) for item_id, entry in profile.latest.items() if (number := find(item_id)) is not None]
+        numbers, own = table.index.numbers(profile.latest), [*profile.latest.values()]
+        if len(numbers) < len(own):  # some have no number: nobody did anything with them that counts
+            own = [entry for entry in own if table.index.find(entry.item_id) is not None]
         # The user's own items stand first, so their rows are their places.
-        lists = [array("i", [number for number, _ in own]).tobytes() + popular]
+        alone = [array("i", numbers).tobytes(), popular]
         cold = None if content is None else content.candidates(profile)
         if cold is not None:
-            lists[0] += cold.numbers.tobytes()
-        lengths = [len(lists[0]) // _NUMBER_BYTES]
+            alone.append(cold.numbers.tobytes())
         near = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in profile.seeds]
-        sizes = _sizes(model.neighbours, model.recency, model.seeds)
-        lists += [one.neighbours[:size] for one, size in zip(near, sizes, strict=False)]
-        lengths += [len(one) // NEIGHBOUR.itemsize for one in lists[1:]]
+        lists = [one.neighbours for one in near]
         then = [one.followers for one in near[: model.following_seeds]]
+        near_bytes, then_bytes = sum(map(len, lists)), sum(map(len, then))
         lists += then
-        lengths += [len(one) // FOLLOWER.itemsize for one in then]
-        words = np.frombuffer(bytearray().join(lists), np.int32)
-        self.numbers, self._lists = accumulate(
+        words = np.frombuffer(bytearray().join(alone + lists), np.int32)
+        before = len(words) - (near_bytes + then_bytes) // _NUMBER_BYTES
+        most = before + near_bytes // NEIGHBOUR_BYTES + then_bytes // FOLLOWER_BYTES
+        found, sums = np.empty(most, np.int32), np.zeros((most, len(NEIGHBOUR_FEATURES)), np.float32)
+        count = accumulate(
             words,
-            words.view(np.float32),
-            np.array(lengths, np.int32),
+            before,
+            np.array([*map(len, lists)], np.int64),
             len(near),
+            _limits(model.neighbours, model.recency, model.seeds),
             np.array(profile.weights, np.float32),
             table.rows,
+            found,
+            sums,
         )
+        self.numbers, self._lists = found[:count], sums[:count]
         self._content = None if cold is None else (table.rows.take(cold.numbers), cold.features)
         if min(profile.weights, default=0.0) < 0.0:  # of an item that was given up: it speaks against its neighbours
             self._lists = np.copysign(np.log1p(np.abs(self._lists)), self._lists)
         else:
             np.log1p(self._lists, out=self._lists)
         self.own_rows = np.arange(len(own))
+        self._own = np.empty((len(own), len(OWN_FEATURES)), np.float32)
         half_life_ms = table.model.weekly_half_life_ms
-        self._own = own_features(
-            np.array([entry.at_ms for _, entry in own], np.int64),
-            np.array(
-                [_times(entry, now_ms, half_life_ms) if entry.other_weight else _ONCE for _, entry in own], np.float32
-            ),
-            self.numbers,
-            table.own_repeats,
-            now_ms,
-        )
+        times = [_times(entry, now_ms, half_life_ms) if entry.other_weight else _ONCE for entry in own]
+        moments = np.array([*map(_at_ms, own), *times], np.float64)
+        own_features(moments, self.numbers, table.own_repeats, now_ms, self._own)
         if profile.history.seen_hashes:
             self._add_earlier(profile.history, now_ms)
 
@@ -115,7 +126,8 @@ class Candidates:
         it is less than `least_own`. `weights`: for the user's size of history. `item_scores`: by item number, the part
         of the features that are the same for all users (`ItemTable.scores`).
         """
-        found = score(
+        found = np.empty(len(self.numbers), np.float32)
+        score(
             self.numbers,
             item_scores,
             self._table.prior,
@@ -125,6 +137,7 @@ class Candidates:
             weights,
             weights[ABSENCE] * self._absence,
             least_own,
+            found,
         )
         if self._content is not None:
             cold, content = self._content
@@ -161,10 +174,12 @@ class Candidates:
         rows: list[int] = [] if number is None else self.rows_of([number]).tolist()
         return rows[0] if rows else None
 
-    def led_by_lists(self, rows: Sequence[int], weights: Values, scores: Values) -> list[bool]:
-        """Whether the lists of the user's latest items carried these candidates to their `scores`."""
-        found: list[bool] = led_by_lists(np.array(rows, np.int64), self._lists, weights, scores).tolist()
-        return found
+    def carried_by(self, rows: Sequence[int], weights: Values, scores: Values) -> list[int]:
+        """What carried these candidates to their `scores`, as `accumulators.carried_by` says it."""
+        found = np.empty(len(rows), np.int64)
+        carried_by(np.array(rows, np.int64), self._lists, self.own_rows, weights, scores, found)
+        carried: list[int] = found.tolist()
+        return carried
 
     def led_by_content(self, rows: Sequence[int], weights: Values, scores: Values) -> Sequence[int]:
         """The places among `rows` of those candidates that their content carried to their `scores`."""
@@ -208,15 +223,14 @@ def _times(entry: Entry, now_ms: int, half_life_ms: int) -> float:
 
 
 @cache
-def _sizes(neighbours: int, recency: float, seeds: int) -> Sequence[int]:
-    """The bytes of the neighbours of each seed that are looked at: an older item weighs less, and gives fewer.
+def _limits(neighbours: int, recency: float, seeds: int) -> NDArray[np.int32]:
+    """How many of the neighbours of each seed are looked at: an older item weighs less, and gives fewer.
 
     They are fewer by the sixth root of the weight, since what lasts (`lasting`) is as good from an old item as from a
     new one.
     """
-    return tuple(
-        NEIGHBOUR.itemsize * max(_LEAST_COUNT, round(neighbours * recency ** (place / 6))) for place in range(seeds)
-    )
+    limits = [max(_LEAST_COUNT, round(neighbours * recency ** (place / 6))) for place in range(seeds)]
+    return np.array(limits, np.int32)
 
 
 def absence(history: History, now_ms: int, model: Model) -> float:

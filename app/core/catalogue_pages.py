@@ -70,7 +70,7 @@ def catalogue_page(
                 slate.offer([item_id], CATALOGUE)
     items = [
         RecommendedItem(item_id, 0.0, CATALOGUE, cards[item_id].title, cards[item_id].picture_url)
-        for item_id, _ in slate.places()
+        for item_id in slate.item_ids()
     ]
     found = Recommendation(items, CATALOGUE if items else "none", model_version)
     return CataloguePage(found, None if ended else PageCursor(cursor.shown, True, after))

@@ -24,7 +24,7 @@ from app.core.kinds import kind_name
 from app.core.needs import AlikeTo, BoughtWith, CurrentEventTypes, CurrentRules, MatchesOf, NeighboursOf, PopularIn
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
-from app.core.ranked import Ranked
+from app.core.ranked import NOT_RANKED, Ranked
 from app.core.recommendation import RecommendationRequest, RecommendedItem
 from app.core.rules import Rules
 from app.core.serving import Answering, SourcesOf, filled, recommendation_of
@@ -70,7 +70,7 @@ def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -
             ranked, neighbours = with_alike(index, entries, alike, exclude)
             found = CountedList(
                 ranked,
-                lambda rows: [COVISITATION if row is not None and row < neighbours else CONTENT for row in rows],
+                lambda rows: [COVISITATION if NOT_RANKED < row < neighbours else CONTENT for row in rows],
                 lambda item: says[item.source],
             )
             return (yield from _listed(request, found))

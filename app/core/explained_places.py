@@ -1,9 +1,8 @@
 """The explanations of an answer's places, and the digits that are shown."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
 from msgspec import Struct
 
 from app.core.boosts import Boosts
@@ -18,7 +17,8 @@ from app.core.slate import PINNED
 MOST_EXPLAINED: Final = 200
 """Of one answer: an explanation takes as long as some twenty places."""
 
-_DIGITS: Final = 6
+# Six digits are shown.
+_SCALE: Final = 1e6
 
 
 class Reason(Struct, frozen=True):
@@ -46,7 +46,7 @@ def explain_places(
     types: EventTypes = (yield CurrentEventTypes()) if causes else NO_OWN_TYPES
     for item, one in zip(items, found, strict=True):
         item.because = [cause.item_id for cause in one.causes]
-        item.parts = ScoreParts(dict(zip(one.terms, rounded(list(one.terms.values())), strict=True)), one.factor)
+        item.parts = ScoreParts(dict(zip(one.terms, rounded(one.terms.values()), strict=True)), one.factor)
         item.why = in_words(one, titles, category, types)
 
 
@@ -76,7 +76,6 @@ def name_rules(
         )
 
 
-def rounded(values: Sequence[float]) -> list[float]:
-    """To the digits that are shown. One operation for all: `round` takes as long for two."""
-    found: list[float] = np.fromiter(values, np.float64, len(values)).round(_DIGITS).tolist()
-    return found
+def rounded(values: Iterable[float]) -> list[float]:
+    """To the digits that are shown, as numpy rounds; the built-in `round` takes four times as long to digits."""
+    return [round(value * _SCALE) / _SCALE for value in values]

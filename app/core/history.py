@@ -106,7 +106,7 @@ def seen_hash(item_id: str) -> int:
 
 def standing(history: History) -> History:
     """The history without what was taken back."""
-    if all(entry.flags < CANCELS for entry in history.entries):
+    if max(map(_flags, history.entries), default=0) < CANCELS:
         return history
     entries = tuple(entry for entry in history.entries if entry.stands)
     return History(entries, history.seen_hashes, history.ended_hashes)

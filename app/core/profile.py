@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import groupby
-from operator import itemgetter
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter
+from typing import Final
 
 from app.core.history import Entry, History
 from app.core.model import MODEL, Model
 from app.core.signals import decayed
+
+_item_id: Final = attrgetter("item_id")
+_weight: Final = attrgetter("weight")
+_at_ms: Final = attrgetter("at_ms")
 
 
 class Profile:
@@ -22,7 +27,7 @@ class Profile:
         self.history = history
         self.model = model
         self.latest = _latest(history, counted.weekly_half_life_ms)
-        self.seeds = list(self.latest.values())[: model.seeds]
+        self.seeds = list(islice(self.latest.values(), model.seeds))
         self.weights = _weights(self.seeds, model)
 
 
@@ -31,7 +36,7 @@ def _latest(history: History, half_life_ms: int) -> dict[str, Entry]:
 
     Of what was done with an item the strongest counts (who bought also viewed), unless the last was to give it up.
     """
-    found = {entry.item_id: entry for entry in history.entries}
+    found = dict(zip(map(_item_id, history.entries), history.entries, strict=True))
     if len(found) == len(history.entries):
         return found
     found.clear()
@@ -56,12 +61,16 @@ def _weights(chosen: Sequence[Entry], model: Model) -> list[float]:
 
     Items of one timestamp share the mean of their places' weights: their order, by id, means nothing.
     """
-    strongest = max([entry.weight for entry in chosen], default=0.0)
-    unit = 1.0 / strongest if strongest > 0.0 else 1.0
+    if not chosen:
+        return []
+    weights = list(map(_weight, chosen))
     shares = _fading(model.recency, len(chosen))
-    if len({entry.at_ms for entry in chosen}) < len(chosen):
-        shares = _shared([entry.at_ms for entry in chosen], shares)
-    return [entry.weight * unit * share for entry, share in zip(chosen, shares, strict=True)]
+    timestamps = list(map(_at_ms, chosen))
+    if len(set(timestamps)) < len(chosen):
+        shares = _shared(timestamps, shares)
+    strongest = max(weights)
+    unit = 1.0 / strongest if strongest > 0.0 else 1.0
+    return [weight * unit * share for weight, share in zip(weights, shares, strict=True)]
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from operator import neg
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from msgspec import Struct
@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from app.core.accumulators import places_of_best
 from app.core.history import seen_hash
 from app.core.item_index import ItemIndex, Numbers
+
+NOT_RANKED: Final = -1
+"""The row of an item that is not among those ranked."""
+
+Rows: TypeAlias = Sequence[int]
 
 
 class Exclusions(Struct, frozen=True):
@@ -52,8 +57,7 @@ class Ranked:
         numbers differ from process to process.
         """
         places = places_of_best(self._scores, count)
-        ids = self._index.ids
-        found = [ids[number] for number in self._numbers.take(places).tolist()]
+        found = list(map(self._index.ids.__getitem__, self._numbers.take(places).tolist()))
         values = self._scores.take(places).tolist()
         self._rows = dict(zip(found, places.tolist(), strict=True))
         if len(set(values)) < len(values):  # which is rare, and sorting by both takes longer than all the rest
@@ -65,10 +69,22 @@ class Ranked:
         row = self.row(item_id)
         return 0.0 if row is None else self._scores.item(row)
 
-    def scores(self, rows: Sequence[int | None]) -> list[float]:
-        """Of the items in these rows; 0 for None, which is an item that is not among these."""
-        values = self._scores
-        return [0.0 if row is None else values.item(row) for row in rows]
+    def scores(self, rows: Rows) -> list[float]:
+        """Of the items in these rows; 0 for `NOT_RANKED`."""
+        found: list[float] = self._scores.take(rows).tolist() if len(self._scores) else [0.0] * len(rows)
+        return (
+            found
+            if NOT_RANKED not in rows
+            else [0.0 if row == NOT_RANKED else score for row, score in zip(rows, found, strict=True)]
+        )
+
+    def rows(self, item_ids: Sequence[str]) -> Rows:
+        """The items' places among the numbers; `NOT_RANKED` for an item that is not among these."""
+        try:
+            return list(map(self._rows.__getitem__, item_ids))
+        except KeyError:  # one that `best` did not reach: pinned, explored, or of the catalogue
+            rows = map(self.row, item_ids)
+            return [NOT_RANKED if row is None else row for row in rows]
 
     def row(self, item_id: str) -> int | None:
         """The item's place among the numbers; None for an item that is not among these."""

@@ -5,16 +5,18 @@ from typing import Final, Literal
 
 import numpy as np
 
-from app.core.accumulators import Values
+from app.core.accumulators import BY_OWN, Values
 from app.core.candidates import Candidates
 from app.core.item_index import ItemIndex, Numbers
-from app.core.ranked import Exclusions, Ranked
+from app.core.ranked import NOT_RANKED, Exclusions, Ranked, Rows
 from app.core.slate import CONTENT, COVISITATION, POPULAR, REPEAT
 from app.core.weights import FEATURES
 
 Repeats = Literal["avoid", "learned", "only", "allow"]
 """Whether the user's own items may be in a list: none of them, where the weights place them well, no others, or all."""
 
+# By what carried a candidate: `BY_ITEM`, `BY_LISTS`, `BY_OWN`.
+_SOURCES: Final = (POPULAR, COVISITATION, REPEAT)
 # Where all candidates are left out there is no best one.
 _LEAST_LOGARITHM: Final = -1e30
 
@@ -55,25 +57,19 @@ class Ranking:
         if among is not None:
             scores[~np.isin(candidates.numbers, among)] = -np.inf
         self._logarithms = scores
-        scores = np.exp(scores - scores.max(initial=_LEAST_LOGARITHM))
+        scores = scores - np.maximum.reduce(scores, initial=_LEAST_LOGARITHM)
+        np.exp(scores, out=scores)
         for item_id, factor in factors.items():
             if (row := candidates.row_of(item_id)) is not None:
                 scores[row] *= factor
         return Ranked(self._index, candidates.numbers, scores, exclusions)
 
-    def sources(self, rows: Sequence[int | None]) -> list[str]:
-        """What carried the candidates in these rows to their places; None: an item that is not among them."""
-        if not len(self._candidates.numbers):
-            return [POPULAR] * len(rows)
-        there = [0 if row is None else row for row in rows]
-        by_lists = self._candidates.led_by_lists(there, self._weights, self._logarithms)
-        own = set(self._candidates.own_rows.tolist())
-        found = [
-            POPULAR if row is None else REPEAT if row in own else COVISITATION if by_list else POPULAR
-            for row, by_list in zip(rows, by_lists, strict=True)
-        ]
-        for place in self._candidates.led_by_content(there, self._weights, self._logarithms):
-            if rows[place] is not None and rows[place] not in own:
+    def sources(self, rows: Rows) -> list[str]:
+        """What carried the candidates in these rows to their places; `NOT_RANKED`: an item that is not among them."""
+        carried = self._candidates.carried_by(rows, self._weights, self._logarithms)
+        found = [_SOURCES[by] for by in carried]
+        for place in self._candidates.led_by_content(rows, self._weights, self._logarithms):
+            if rows[place] != NOT_RANKED and carried[place] != BY_OWN:
                 found[place] = CONTENT
         return found
 

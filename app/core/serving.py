@@ -5,6 +5,7 @@ returns a `Recommendation`. The service sends from its caches (`app/serving/reco
 """
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -32,11 +33,11 @@ from app.core.needs import (
     RankingInputsFor,
 )
 from app.core.profile import Profile
-from app.core.ranked import Exclusions, Ranked
+from app.core.ranked import Exclusions, Ranked, Rows
 from app.core.ranking import Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.rules import Rule
-from app.core.slate import CATALOGUE, RANKED, PageConstraints, Slate
+from app.core.slate import CATALOGUE, PageConstraints, Slate
 from app.core.weights import Weights, size_of
 
 # Some of the best candidates may not be servable, so the first look takes some more than asked for; many more if a
@@ -50,8 +51,8 @@ _SOFT_MAX_SHARE: Final = 0.25
 
 
 Answering: TypeAlias = Generator[Need, Any, Recommendation]
-SourcesOf: TypeAlias = Callable[[Sequence[int | None]], list[str]]
-"""The sources of the items in these rows of what was ranked; None: an item that was not."""
+SourcesOf: TypeAlias = Callable[[Rows], list[str]]
+"""The sources of the items in these rows of what was ranked, or `NOT_RANKED`."""
 
 
 class Exploration(Struct, frozen=True):
@@ -93,13 +94,18 @@ def for_user(
     if request.filter is not None and among is None:
         matches = yield MatchesOf(request.filter, request)
     rules = given.rules if preview is None else given.rules.with_rule(preview)
-    factors = rules.boosted_items(now_ms, category) if rules else {}
+    has_rules = bool(rules)
+    factors = rules.boosted_items(now_ms, category) if has_rules else {}
     ended = [entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER]
-    never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0], ended)
+    never = request.exclude
+    if ended or factors:
+        never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0], ended)
     shown = request.shown or frozenset()
     left_out = shown.union(history.ended_hashes)
     hashes = left_out.union(history.seen_hashes if seen is None else ())
-    taken = {entry.item_id for entry in history.entries if seen is None or entry.kind in seen}
+    taken: AbstractSet[str] = profile.latest.keys()
+    if seen is not None:
+        taken = {entry.item_id for entry in history.entries if entry.kind in seen}
     beside = given.popular.numbers if only is None else only.astype(np.int32).tobytes()
     candidates = Candidates(
         profile,
@@ -113,7 +119,7 @@ def for_user(
     ranking = Ranking(
         table.index, candidates, given.weights[size].astype(np.float32), table.scores(given.weights)[size]
     )
-    without = table.index.numbers(never if seen is None else never | taken)
+    without = table.index.numbers(never if seen is None else taken | never)
     if matches is not None:
         without += candidates.numbers[np.isin(candidates.numbers, matches.rejected)].tolist()
     if left_out:
@@ -128,7 +134,7 @@ def for_user(
     )
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}
     unknown = not history.entries and category is None and among is None
-    pins = rules.pins(now_ms, category) if rules and not shown else ()
+    pins = rules.pins(now_ms, category) if has_rules and not shown else ()
     constraints = PageConstraints(
         k=request.k,
         now_ms=now_ms,
@@ -141,7 +147,7 @@ def for_user(
         explored=explored,
     )
     boosts = None
-    if rules and rules.needs_cards(now_ms, category):
+    if has_rules and rules.needs_cards(now_ms, category):
         boosts = Boosts(rules, ranked, factors, now_ms=now_ms, category=category)
     rest = among if matches is None else matches.newest
     slate, cards = yield from filled(constraints, ranked, boosts, fallback=True, among=rest)
@@ -214,14 +220,13 @@ def recommendation_of(
     boosts: Boosts | None,
     model_version: str,
 ) -> Recommendation:
-    places = slate.places()
-    item_ids = [item_id for item_id, _ in places]
-    rows = list(map(ranked.row, item_ids))
+    item_ids = slate.item_ids()
+    rows = ranked.rows(item_ids)
     scores = ranked.scores(rows)
     sources = sources_of(rows)
-    for place, (_, source) in enumerate(places):
-        if source != RANKED:
-            sources[place] = source
+    if slate.sources:
+        of_others = slate.sources
+        sources = [of_others.get(item_id, source) for item_id, source in zip(item_ids, sources, strict=True)]
     if boosts is not None:
         scores = [score * boosts.factors.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
     items = [

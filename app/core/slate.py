@@ -5,8 +5,9 @@ that is left. Nothing is served twice, and nothing that is hidden, expired or ex
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from msgspec import Struct
@@ -23,6 +24,9 @@ PINNED: Final = "pinned"
 RANKED: Final = "ranked"
 CATALOGUE: Final = "catalogue"
 """The last step of the ladder: what is servable, although nothing speaks for it."""
+
+# So many cards are looked at together: no more than most pages need, and few of a long list when few places are free.
+_AT_ONCE: Final = 50
 
 
 class PageConstraints(Struct, frozen=True, kw_only=True):
@@ -52,10 +56,12 @@ class Slate:
         """`cards` may grow from offer to offer; it has those of the pins and the explored already."""
         self._constraints = constraints
         self._cards = cards
-        self._places: dict[int, tuple[str, str]] = {}
+        self._places: dict[int, str] = {}
         self._taken: set[str] = set()
         self._of_category: defaultdict[str, int] = defaultdict(int)
         self._put_off: list[tuple[str, str]] = []
+        self.sources: dict[str, str] = {}
+        """Of the items that are not `RANKED`."""
         kept = self._kept([*(item_id for _, item_id in constraints.pins), *constraints.explored.values()])
         for place, item_id in constraints.pins:
             if item_id in kept:
@@ -70,15 +76,16 @@ class Slate:
 
     def offer(self, item_ids: Sequence[str], source: str = RANKED) -> None:
         """Gives the free places to those that may have them, in order."""
-        self._fill(zip(self._kept(item_ids), repeat(source)), self._constraints.soft_max_per_category)
+        self._fill(self._kept(item_ids), source, self._constraints.soft_max_per_category)
 
     def relax(self) -> None:
         """Gives free places to what `soft_max_per_category` kept back."""
         put_off, self._put_off = self._put_off, []
-        self._fill(put_off, None)
+        for source, of_source in groupby(put_off, itemgetter(1)):
+            self._fill([item_id for item_id, _ in of_source], source, None)
 
-    def places(self) -> list[tuple[str, str]]:
-        """Item and source (`RANKED` for what has another), in the order of the places, without holes."""
+    def item_ids(self) -> list[str]:
+        """In the order of the places, without holes."""
         return [self._places[place] for place in sorted(self._places)]
 
     def _free_from(self, place: int) -> int:
@@ -94,36 +101,50 @@ class Slate:
 
     def _reserve(self, place: int, item_id: str, source: str) -> None:
         if place < self._constraints.k and place not in self._places:
-            self._fill([(item_id, source)], None, place)
+            self._fill([item_id], source, None, place)
 
-    def _fill(self, offered: Iterable[tuple[str, str]], soft_max_per_category: int | None, place: int = 0) -> None:
+    def _fill(self, item_ids: Sequence[str], source: str, soft_max_per_category: int | None, place: int = 0) -> None:
         """Gives the free places from `place` on to those that may be served."""
-        constraints, cards, places, taken = self._constraints, self._cards, self._places, self._taken
-        now_ms, category, exclude = constraints.now_ms, constraints.category, constraints.exclude
-        bounded, missing = (
-            constraints.max_per_category is not None or constraints.soft_max_per_category is not None,
-            self.missing,
-        )
-        for pair in offered:
-            if not missing:
+        places, taken = self._places, self._taken
+        free = [at for at in range(place, self._constraints.k) if at not in places]
+        for start in range(0, len(item_ids), _AT_ONCE):
+            if not free:
                 return
-            item_id = pair[0]
-            card = cards[item_id]
-            if item_id in taken or item_id in exclude or not card.servable(now_ms, category):
+            found = self._servable(item_ids[start : start + _AT_ONCE])
+            if self._constraints.max_per_category is not None or self._constraints.soft_max_per_category is not None:
+                found = self._within_bounds(found, source, soft_max_per_category, len(free))
+            found = found[: len(free)]
+            places.update(zip(free, found, strict=False))
+            taken.update(found)
+            if source != RANKED:
+                self.sources.update(dict.fromkeys(found, source))
+            free = free[len(found) :]
+
+    def _servable(self, item_ids: Sequence[str]) -> list[str]:
+        """Those that may be served and have no place yet, each once."""
+        now_ms, category, cards = self._constraints.now_ms, self._constraints.category, self._cards
+        without = [i for i in dict.fromkeys(item_ids) if cards[i].servable(now_ms, category)]
+        taken, exclude = self._taken, self._constraints.exclude
+        return [i for i in without if i not in taken and i not in exclude] if taken or exclude else without
+
+    def _within_bounds(
+        self, item_ids: Sequence[str], source: str, soft_max_per_category: int | None, count: int
+    ) -> list[str]:
+        """The first `count` of those whose categories have room; puts off what the soft bound keeps back."""
+        found: list[str] = []
+        for item_id in item_ids:
+            if len(found) == count:
+                break
+            card = self._cards[item_id]
+            if self._crowded(card, self._constraints.max_per_category):
                 continue
-            if bounded:
-                if self._crowded(card, constraints.max_per_category):
-                    continue
-                if self._crowded(card, soft_max_per_category):
-                    self._put_off.append(pair)
-                    continue
-                for name in card.categories:
-                    self._of_category[name] += 1
-            while place in places:
-                place += 1
-            places[place] = pair
-            taken.add(item_id)
-            missing -= 1
+            if self._crowded(card, soft_max_per_category):
+                self._put_off.append((item_id, source))
+                continue
+            for name in card.categories:
+                self._of_category[name] += 1
+            found.append(item_id)
+        return found
 
     def _crowded(self, card: Card, max_per_category: int | None) -> bool:
         """An answer to `category=c` is all of c: that one has no bound."""

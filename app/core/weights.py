@@ -4,6 +4,7 @@ There is a weight vector for each of four sizes of history: who is unknown, who 
 ranked by different features.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cache
 from typing import Final, TypeAlias
@@ -45,7 +46,7 @@ Weights: TypeAlias = NDArray[np.float64]
 
 def size_of(items: int) -> int:
     """The row of `Weights` for a history of so many items."""
-    return sum(items >= least for least in _SIZES_FROM)
+    return bisect_right(_SIZES_FROM, items)
 
 
 WeightRows: TypeAlias = tuple[tuple[float, ...], ...]

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from app.core.accumulators import accumulate, places_of_best
+from app.core.accumulators import BY_ITEM, BY_LISTS, BY_OWN, accumulate, carried_by, places_of_best
+from app.core.weights import FEATURES
 
 SCORES = st.lists(st.sampled_from([-np.inf, 0.0, 0.25, 0.5, 1.0]) | st.floats(-1.0, 1.0, width=32), max_size=60)
 
@@ -19,18 +21,44 @@ def test_the_best_places_are_those_of_a_sorted_list(scores: list[float], count: 
     assert [scores[place] for place in found] == sorted((scores[place] for place in found), reverse=True)
 
 
+def accumulated(words: list[int], rows: NDArray[np.int32]) -> tuple[list[int], NDArray[np.float32]]:
+    """Of numbers without lists."""
+    numbers, sums = np.empty(len(words), np.int32), np.zeros((len(words), 4), np.float32)
+    none = np.zeros(0, np.int32)
+    no_lists, no_weights = none.astype(np.int64), none.astype(np.float32)
+    count = accumulate(np.array(words, np.int32), len(words), no_lists, 0, none, no_weights, rows, numbers, sums)
+    return numbers[:count].tolist(), sums
+
+
 @pytest.mark.parametrize("number", [-1, 5])
 def test_an_item_number_of_another_table_is_refused(number: int) -> None:
-    words = np.array([0, number], np.int32)
-    lengths, weights, rows = np.array([2], np.int32), np.zeros(0, np.float32), np.zeros(5, np.int32)
     with pytest.raises(IndexError, match="another table"):
-        accumulate(words, words.view(np.float32), lengths, 0, weights, rows)
+        accumulated([0, number], np.zeros(5, np.int32))
 
 
 def test_rows_left_by_another_answer_are_not_believed() -> None:
-    words = np.array([3, 1, 3, 2], np.int32)
     rows = np.array([7, 1, 0, 1], np.int32)
-    numbers, sums = accumulate(words, words.view(np.float32), np.array([4], np.int32), 0, np.zeros(0, np.float32), rows)
-    assert numbers.tolist() == [3, 1, 2]
+    numbers, sums = accumulated([3, 1, 3, 2], rows)
+    assert numbers == [3, 1, 2]
     assert rows[[3, 1, 2]].tolist() == [0, 1, 2]
     assert not sums.any()
+
+
+VALUES = st.floats(-3.0, 3.0, width=32)
+
+
+@given(st.lists(st.tuples(st.tuples(*[VALUES] * 4), VALUES), max_size=20), st.data())
+def test_what_carried_an_item_is_own_or_the_larger_part(
+    given_rows: list[tuple[tuple[float, ...], float]], data: st.DataObject
+) -> None:
+    lists = np.array([row for row, _ in given_rows], np.float32).reshape(-1, 4)
+    scores = np.array([score for _, score in given_rows], np.float32)
+    weights = np.ones(len(FEATURES), np.float32)
+    own = data.draw(st.sets(st.integers(0, max(0, len(lists) - 1))))
+    rows = list(range(-1, len(lists)))
+    found = np.empty(len(rows), np.int64)
+    carried_by(np.array(rows), lists, np.array(sorted(own), np.int64), weights, scores, found)
+    part = ((lists[:, 0] + lists[:, 1]) + lists[:, 2]) + lists[:, 3]
+    by_lists = part > np.maximum(scores - part, np.float32(0.0))
+    expected = [BY_OWN if row in own else BY_LISTS if by_lists[row] else BY_ITEM for row in rows[1:]]
+    assert found.tolist() == [BY_ITEM, *expected]

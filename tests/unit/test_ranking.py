@@ -107,7 +107,7 @@ def test_each_candidate_says_what_carried_it() -> None:
     ranking = ranking_of(bought("hit", ago_ms=7 * HOUR_MS), {"hit": {"x": 0.9}}, table)
     found = ranked(ranking)
     best = [*found.best(20), "absent"]
-    sources = dict(zip(best, ranking.sources([found.row(item_id) for item_id in best]), strict=True))
+    sources = dict(zip(best, ranking.sources(found.rows(best)), strict=True))
     assert sources == {"hit": REPEAT, "x": COVISITATION, "known": POPULAR, "rare": POPULAR, "absent": POPULAR}
 
 
@@ -117,7 +117,7 @@ def test_the_terms_of_two_candidates_say_how_their_scores_compare() -> None:
     found = ranked(ranking)
     best = found.best(20)
     sums = [sum(ranking.terms(found.row(item_id)).values()) for item_id in best]
-    scores = np.array(found.scores(list(map(found.row, best))))
+    scores = np.array(found.scores(found.rows(best)))
     assert scores[0] == 1.0
     assert np.log(scores) == pytest.approx(np.array(sums) - sums[0], abs=1e-4)
     assert ranking.terms(found.row(best[0])).keys() <= set(FEATURES)
@@ -164,7 +164,7 @@ def test_a_list_is_full_ordered_and_has_nothing_it_must_not(
     ranking = ranking_of(bought(*had), similar, table, weights)
     found = ranked(ranking, without=table.index.numbers(exclude), repeats="avoid")
     served = found.best(k)
-    scores = found.scores(list(map(found.row, served)))
+    scores = found.scores(found.rows(served))
     assert len(set(served)) == len(served)
     assert not set(served) & (exclude | set(had))
     assert scores == sorted(scores, reverse=True)

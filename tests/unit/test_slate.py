@@ -24,7 +24,12 @@ def filled(constraints: PageConstraints, cards: dict[str, Card], *offers: list[s
     for offer in offers:
         slate.offer(offer)
     slate.relax()
-    return [item_id for item_id, _ in slate.places()]
+    return slate.item_ids()
+
+
+def places(slate: Slate) -> list[tuple[str, str]]:
+    """With the sources."""
+    return [(item_id, slate.sources.get(item_id, RANKED)) for item_id in slate.item_ids()]
 
 
 def test_the_best_come_first_and_what_must_not_be_served_makes_room() -> None:
@@ -42,7 +47,7 @@ def test_pinned_and_explored_items_have_their_places() -> None:
     )
     slate = Slate(constraints, CARDS)
     slate.offer(["item-21", "item-00", "item-01"])
-    assert slate.places() == [("item-20", PINNED), ("item-00", RANKED), ("item-21", PINNED), ("item-24", EXPLORE)]
+    assert places(slate) == [("item-20", PINNED), ("item-00", RANKED), ("item-21", PINNED), ("item-24", EXPLORE)]
     assert slate.missing == 0
 
 
@@ -50,7 +55,7 @@ def test_pins_of_one_place_follow_each_other_and_none_is_beyond_the_page() -> No
     pins = [(1, "item-20"), (1, "item-21"), (2, "item-22"), (3, "item-23")]
     slate = Slate(PageConstraints(k=3, now_ms=NOW_MS, pins=pins), CARDS)
     slate.offer(["item-1"])
-    assert slate.places() == [("item-20", PINNED), ("item-21", PINNED), ("item-22", PINNED)]
+    assert places(slate) == [("item-20", PINNED), ("item-21", PINNED), ("item-22", PINNED)]
 
 
 def test_a_pin_that_may_not_be_served_leaves_its_place_to_others() -> None:
@@ -61,7 +66,7 @@ def test_a_pin_that_may_not_be_served_leaves_its_place_to_others() -> None:
 def test_places_without_items_leave_no_holes() -> None:
     slate = Slate(PageConstraints(k=5, now_ms=NOW_MS, pins=[(4, "item-20")]), CARDS)
     slate.offer(["item-00"])
-    assert slate.places() == [("item-00", RANKED), ("item-20", PINNED)]
+    assert places(slate) == [("item-00", RANKED), ("item-20", PINNED)]
     assert slate.missing == 3
 
 
@@ -86,7 +91,7 @@ def test_a_later_offer_fills_what_is_left_and_says_where_from() -> None:
     slate = Slate(PageConstraints(k=3, now_ms=NOW_MS), CARDS)
     slate.offer(["item-05"])
     slate.offer(["item-05", "item-06", "item-07", "item-08"], CATALOGUE)
-    assert slate.places() == [("item-05", RANKED), ("item-06", CATALOGUE), ("item-07", CATALOGUE)]
+    assert places(slate) == [("item-05", RANKED), ("item-06", CATALOGUE), ("item-07", CATALOGUE)]
 
 
 CATEGORIES = st.frozensets(st.sampled_from(["films", "books", "games"]), max_size=2)
@@ -118,11 +123,11 @@ def test_a_page_satisfies_all_its_constraints(
     )
     slate = Slate(constraints, cards)
     slate.offer(order)
-    places = slate.places()
-    served = [item_id for item_id, _ in places]
+    found = places(slate)
+    served = [item_id for item_id, _ in found]
     assert len(set(served)) == len(served) <= k
     assert not any(cards[item_id].hidden or item_id in exclude for item_id in served)
-    ranked = [item_id for item_id, source in places if source == RANKED]
+    ranked = [item_id for item_id, source in found if source == RANKED]
     assert ranked == sorted(ranked, key=order.index)
     if max_per_category is None:
         assert len(served) == min(k, sum(not cards[i].hidden and i not in exclude for i in ITEMS))
