@@ -8,10 +8,8 @@ import pytest
 
 from app.adapters.analytics import KEEP_DAYS
 from app.core import content, content_index, learning, promotion, sampling
-from app.core.candidates import _sizes
 from app.core.history import MAX_ITEMS
 from app.core.model import MODEL
-from app.core.neighbours import NEIGHBOUR
 from app.core.signals import CLICK_WEIGHT, PURCHASE_WEIGHT, VIEW_WEIGHT
 from app.core.variants import CONSTANTS
 from app.core.weights import FEATURES, SIZES
@@ -84,7 +82,7 @@ def test_every_word_for_a_missing_value_is_documented() -> None:
         (RANKING, f"each of the user's last {MODEL.seeds} items ({MODEL.neighbours} of the last one,"),
         (
             RANKING,
-            f"{_sizes(MODEL.neighbours, MODEL.recency, MODEL.seeds)[-1] // NEIGHBOUR.itemsize} of the {MODEL.seeds}th)",
+            f"{round(MODEL.neighbours * MODEL.recency ** ((MODEL.seeds - 1) / 6))} of the {MODEL.seeds}th)",
         ),
         (RANKING, f"the {MODEL.popular} most popular items by each half-life"),
         (RANKING, "one weight vector for each of four sizes of history: none, 1 or 2 items, 3 to 14, 15 and more"),
