@@ -1,6 +1,7 @@
 """Filters over a running service: lists are full however few items a filter keeps, and never hold another."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -77,6 +78,30 @@ def test_list_is_full_and_holds_only_what_the_filter_keeps(service: Service) -> 
     for path in ("/users/ann/recent", "/users/ann/buy-again"):
         assert found(service, path, filter=RARE) == _RARE[:1]
         assert found(service, path, filter=f"not ({RARE})") == []
+
+
+def test_each_form_of_the_language_keeps_what_it_says(service: Service) -> None:
+    for name, kind in (("since", "time"), ("sale", "flag"), ("colours", "list")):
+        assert service.client.put(f"/attributes/{name}", json={"type": kind}).status_code == 201
+    tomorrow, old = datetime.now(UTC) + timedelta(days=1), "2020-01-01"
+    given = {
+        "item-0004": {"since": tomorrow.isoformat(), "sale": True, "colours": ["red", "blue"]},
+        "item-0005": {"since": old, "sale": False, "colours": ["blue"]},
+    }
+    for item_id, attributes in given.items():
+        assert service.client.patch(f"/items/{item_id}", json={"attributes": attributes}).status_code == 200
+    assert service.client.get("/items/item-0005").json()["attributes"]["since"] == "2020-01-01T00:00:00.000Z"
+    forms = {
+        "since < now + 2d and since > now - 1h": {"item-0004"},
+        "since = '2020-01-01'": {"item-0005"},
+        "sale = true": {"item-0004"},
+        "sale = false or colours has 'red'": {"item-0004", "item-0005"},
+        "colours exists and sale != true": {"item-0005"},
+        "brand not in ('plain', 'rare') or colours has 'blue'": {"item-0004", "item-0005"},
+    }
+    for text, wanted in forms.items():
+        # The index of the filter and the attributes come with the changes.
+        eventually(lambda: set(found(service, "/popular", filter=f"price < 8 and ({text})")) == wanted)  # noqa: B023
 
 
 def test_category_and_filter_both_hold(service: Service) -> None:
@@ -157,6 +182,8 @@ def test_picture_of_an_item_is_in_lists_where_it_is_an_https_url(service: Servic
 
 def test_attribute_is_known_to_filters_as_soon_as_it_is_declared(service: Service) -> None:
     assert service.client.get("/popular", params={"filter": "colour = 'red'"}).status_code == 422
+    unknown = service.client.patch("/items/item-0009", json={"attributes": {"colour": "red"}})
+    assert "declare it with PUT /attributes/colour" in unknown.json()["errors"][0]["message"]
     assert service.client.put("/attributes/colour", json={"type": "text"}).status_code == 201
     assert found(service, "/popular", filter="colour = 'red'") == []
     assert service.client.delete("/attributes/colour").status_code == 204

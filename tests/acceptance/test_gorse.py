@@ -29,6 +29,7 @@ const client = new Gorse({ endpoint: process.env.URL, secret: process.env.KEY })
 const said = {};
 (async () => {
   said.user = await client.insertUser({ UserId: "nora", Labels: ["a"], Comment: "c" });
+  said.user_updated = await client.updateUser("nora", { Labels: ["b"], Comment: "d" });
   said.items = await client.upsertItems([
     { ItemId: "js1", IsHidden: false, Timestamp: new Date("2026-01-01T00:00:00Z"), Categories: ["node"] },
     { ItemId: "js2", IsHidden: false, Timestamp: "2026-01-02T00:00:00Z", Categories: ["node"], Comment: "Two" }]);
@@ -108,6 +109,7 @@ def test_pygorse_fills_a_catalogue_and_a_history_and_asks_for_lists(service: Ser
     assert client.update_item("film-1", comment="Another film") == {"RowAffected": 1}
     assert client.get_item("film-1")["Comment"] == "Another film"
     assert client.get_item("film-1")["Categories"] == ["film"]
+    assert client.insert_users([{"UserId": "eva", "Labels": []}, {"UserId": "uwe"}]) == {"RowAffected": 2}
     for user in ("eva", "uwe"):
         assert client.insert_user({"UserId": user, "Labels": {"age": 24}}) == {"RowAffected": 1}
         given = [feedback("like", user, f"film-{number}", Value=1.0) for number in range(2)]
@@ -259,7 +261,8 @@ def test_gorsejs_fills_a_history_and_asks_for_lists(service: Service, tmp_path: 
     )
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads(done.stdout)
-    assert (said["user"], said["items"], said["category"], said["updated"]) == (1, 2, 1, 1)
+    assert (said["user"], said["user_updated"], said["items"]) == (1, 1, 2)
+    assert (said["category"], said["updated"]) == (1, 1)
     assert said["item"]["Categories"] == ["node", "extra"]
     assert (said["inserted"], said["upserted"], said["page"]) == (1, 1, 1)
     assert [entry["ItemId"] for entry in said["feedback"]] == ["js1"]
