@@ -17,7 +17,16 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 # Commands: a test runs each of them, in a process that is no service.
-_COMMANDS: Final = ("load", "importing", "devstack", "commands", "checks", "rebuilding")
+_COMMANDS: Final = (
+    "cli.py",
+    "commands",
+    "checks",
+    "devstack",
+    "exporting",
+    "importing",
+    "load",
+    "rebuilding",
+)
 _FOLDER: Final = ROOT / ".reco" / "coverage"
 _MARKS: Final = _FOLDER / "entered"
 _FIRSTS: Final = _FOLDER / "firsts.json"  # the number of the first function, by module
