@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "key": ("key", "key"),
     "audit": ("audit", "audit"),
     "event-types": ("event_types", "event_types"),
+    "experiments": ("experiments", "experiments"),
     "status": ("status", "status"),
     "smoke": ("smoke", "smoke"),
     "check": ("check", "check"),

@@ -35,9 +35,12 @@ _SCANNED: Final[frozenset[Table]] = frozenset(
         "analytics_variants",
         "analytics_conversions",
         "analytics_revenue",
+        "experiment_users",
     }
 )
 _SCANNED_EVERY_SEC: Final = 3600.0
+# Their experiment says when; this is only longer than a transaction that began before it did.
+_UNTIL_KEPT_DAYS: Final = 0.01
 
 
 class RetentionOptions(Struct, frozen=True, kw_only=True):
@@ -73,6 +76,7 @@ class Retention:
             "analytics_variants": analytics.KEEP_DAYS,
             "analytics_conversions": analytics.KEEP_DAYS,
             "analytics_revenue": analytics.KEEP_DAYS,
+            "experiment_users": _UNTIL_KEPT_DAYS,
             "audit_log": options.audit_days,
         }
         self._due: dict[Table, float] = {}

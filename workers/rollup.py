@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from app import metrics
-from app.adapters import analytics
+from app.adapters import analytics, experiments
 from app.adapters.postgres import Database
 from app.errors import DependencyDown
 
@@ -47,6 +47,8 @@ class Rollup:
             events += done.events
             if done.done:
                 break
+        async with self._database.connection() as connection:
+            await experiments.settle(connection)
         return events
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from app.adapters import conversions, event_types, sql
+from app.adapters import conversions, event_types, experiments, sql
 from app.core.exploration import EXPLORE
 from app.core.slate import CATALOGUE, CONTENT, COVISITATION, PINNED, POPULAR, REPEAT
 from app.core.variants import CONTROL_NAME, MAX_VARIANTS, PREVIEW_NAME
@@ -134,6 +134,7 @@ async def roll_up(connection: "Connection", longest: timedelta) -> Slice | None:
             sources=SOURCES,
             types=["purchase", *(one.name for one in types.of_meaning("consumption"))],
         )
+        await experiments.count_outcomes(connection, start, until)
         await connection.execute(_SQL["advance"], until)
     return Slice(events, until, until == settled)
 

@@ -43,7 +43,8 @@ impressions AS MATERIALIZED (
         event_id, user_id, request_id, payload, received_at,
         (to_timestamp(ts_ms / 1000.0) AT TIME ZONE 'UTC')::date AS day,
         coalesce(nullif(left(payload -> 'context' ->> 'model_version', 64), ''), 'unknown') AS model_version,
-        left(payload -> 'context' ->> 'variant', 33) AS variant
+        left(payload -> 'context' ->> 'variant', 33) AS variant,
+        left(payload -> 'context' ->> 'experiment', 64) AS experiment
     FROM related
     WHERE event_type = 'impression'
 ),
@@ -71,7 +72,7 @@ variants AS MATERIALIZED (
         i.day, i.variant, count(*) AS impressions,
         EXISTS (SELECT FROM analytics_variants AS a WHERE a.day = i.day AND a.variant = i.variant) AS known
     FROM impressions AS i
-    WHERE i.variant ~ '^[a-z0-9][a-z0-9_-]{0,31}$' AND i.variant <> $4
+    WHERE i.variant ~ '^[a-z0-9][a-z0-9_-]{0,31}$' AND i.variant <> $4 AND i.experiment IS NULL
     GROUP BY i.day, i.variant
 ),
 named_variants AS MATERIALIZED (
@@ -95,10 +96,11 @@ placed AS (
             WHEN s.source = ANY ($7::text[]) THEN s.source
             ELSE 'other'
         END AS source,
-        coalesce(m.model_version, 'other') AS model_version, v.variant, i.received_at, i.event_id
+        coalesce(m.model_version, 'other') AS model_version, v.variant, i.received_at, i.event_id,
+        i.experiment, i.variant AS said
     FROM impressions AS i
     LEFT JOIN named_versions AS m ON m.day = i.day AND m.model_version = i.model_version
-    LEFT JOIN named_variants AS v ON v.day = i.day AND v.variant = i.variant
+    LEFT JOIN named_variants AS v ON v.day = i.day AND v.variant = i.variant AND i.experiment IS NULL
     CROSS JOIN LATERAL jsonb_array_elements(i.payload -> 'items') WITH ORDINALITY AS p (item, place)
     CROSS JOIN LATERAL (SELECT i.payload -> 'context' -> 'sources' ->> (p.place::integer - 1) AS source) AS s
     WHERE (p.item ->> 'position')::integer < $3
@@ -124,16 +126,19 @@ watched AS (
 counted AS (
     SELECT
         day, source, model_version, variant, user_id,
-        1 AS shown, 0 AS clicked, 0 AS watches, 0::float8 AS watch_sec
+        1 AS shown, 0 AS clicked, 0 AS watches, 0::float8 AS watch_sec,
+        experiment, said, received_at AS shown_at, received_at
     FROM shown
     WHERE received_at >= $1
     UNION ALL
-    SELECT s.day, s.source, s.model_version, s.variant, s.user_id, 0, 1, 0, 0
+    SELECT s.day, s.source, s.model_version, s.variant, s.user_id, 0, 1, 0, 0,
+        s.experiment, s.said, s.received_at, greatest(s.received_at, c.received_at)
     FROM shown AS s
     JOIN clicked AS c ON s.named AND (c.user_id, c.request_id, c.item_id) = (s.user_id, s.request, s.item_id)
     WHERE greatest(s.received_at, c.received_at) >= $1
     UNION ALL
-    SELECT s.day, s.source, s.model_version, s.variant, s.user_id, 0, 0, 1, w.watch_sec
+    SELECT s.day, s.source, s.model_version, s.variant, s.user_id, 0, 0, 1, w.watch_sec,
+        s.experiment, s.said, s.received_at, greatest(s.received_at, w.received_at)
     FROM shown AS s
     JOIN watched AS w ON s.named AND (w.user_id, w.request_id, w.item_id) = (s.user_id, s.request, s.item_id)
     WHERE greatest(s.received_at, w.received_at) >= $1
@@ -174,6 +179,34 @@ by_variant AS (
         clicked = a.clicked + excluded.clicked,
         watches = a.watches + excluded.watches,
         watch_sec = a.watch_sec + excluded.watch_sec
+),
+-- A user of an experiment keeps the variant of the first list; an erased user is left out until nothing is left.
+by_experiment AS (
+    INSERT INTO experiment_users AS u (run, user_id, variant, exposed_at, shown, clicked)
+    SELECT c.run, c.user_id, c.variant, min(c.shown_at), sum(c.shown), sum(c.clicked)
+    FROM (
+        SELECT
+            x.run, x.window_days, n.user_id, n.shown, n.clicked, n.shown_at, n.received_at, n.said,
+            p.exposed_at,
+            coalesce(
+                p.variant,
+                first_value(n.said) OVER (PARTITION BY x.run, n.user_id ORDER BY n.shown_at, n.said)
+            ) AS variant
+        FROM counted AS n
+        JOIN experiments AS x
+            ON n.experiment = x.name || '.' || x.stage
+            AND n.said = ANY (x.variants)
+            AND n.shown_at >= x.stage_at
+            AND (x.ended_at IS NULL OR n.received_at < x.ended_at)
+        LEFT JOIN experiment_users AS p ON p.run = x.run AND p.user_id = n.user_id
+        WHERE NOT EXISTS (SELECT FROM user_erasures AS e WHERE e.user_id = n.user_id AND e.unfinished)
+    ) AS c
+    WHERE c.said = c.variant
+        AND (c.exposed_at IS NULL OR c.received_at < c.exposed_at + make_interval(days => c.window_days))
+    GROUP BY c.run, c.user_id, c.variant
+    ON CONFLICT (run, user_id) DO UPDATE SET
+        shown = u.shown + excluded.shown,
+        clicked = u.clicked + excluded.clicked
 ),
 by_watch AS (
     INSERT INTO analytics_watches AS a (day, watches, watch_sec)

@@ -28,6 +28,8 @@ GENERATION_CHANGED: Final = "\n"
 ATTRIBUTES_CHANGED: Final = "\x1f"
 # Another one: event types were made, changed or deleted.
 EVENT_TYPES_CHANGED: Final = "\v"
+# Another one: an experiment was started or stopped, or its shares changed.
+EXPERIMENTS_CHANGED: Final = "\f"
 # And one that a user id follows, alone in its change: the user was erased.
 _ERASED: Final = "\x7f"
 

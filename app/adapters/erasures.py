@@ -81,6 +81,7 @@ async def finish(database: Database, erasures: Sequence[Erasure]) -> Removed:
         await connection.execute(_SQL["empty_batches"])
         for erasure in erasures:
             await connection.execute(_SQL["erase_in_building"], erasure.user_id)
+            await connection.execute(_SQL["erase_in_experiments"], erasure.user_id)
             removed.events += await _delete(connection, "delete_events", erasure)
             removed.queued += await _delete(connection, "delete_queued", erasure)
             removed.dead_letters += await _delete(connection, "delete_dead_letters", erasure)

@@ -19,7 +19,7 @@ SELECT DISTINCT virtualtransaction
 FROM pg_locks
 WHERE locktype = 'relation'
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND relation IN ('events'::regclass, 'feature_consumer_dlq'::regclass)
+    AND relation IN ('events'::regclass, 'feature_consumer_dlq'::regclass, 'experiment_users'::regclass)
     AND mode = 'RowExclusiveLock'
     AND granted
     AND pid <> pg_backend_pid();
@@ -72,6 +72,10 @@ SELECT count(*) FROM deleted;
 -- name: empty_batches
 -- A batch that cannot be read may hold messages of any user: its bytes go, and the letter stays.
 UPDATE feature_consumer_dlq SET value = NULL WHERE error_kind = 'batch' AND value IS NOT NULL;
+
+-- name: erase_in_experiments
+-- The roll-up that begins from now on leaves the user out until the erasure is finished.
+DELETE FROM experiment_users WHERE user_id = $1;
 
 -- name: erase_in_building
 SELECT erase_in_building($1);

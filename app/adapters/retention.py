@@ -19,6 +19,7 @@ Table = Literal[
     "analytics_variants",
     "analytics_conversions",
     "analytics_revenue",
+    "experiment_users",
     "audit_log",
 ]
 

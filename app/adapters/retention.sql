@@ -97,3 +97,13 @@ DELETE FROM analytics_revenue WHERE ctid = ANY (ARRAY(
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ));
+
+-- name: experiment_users
+-- Of experiments whose sums are kept, that were deleted, or whose shares changed.
+DELETE FROM experiment_users WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM experiment_users
+    WHERE run NOT IN (SELECT run FROM experiments WHERE totals IS NULL)
+        AND exposed_at < now() - make_interval(secs => $1)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));

@@ -5,6 +5,7 @@ from typing import Any, Final
 from app.api import (
     attributes,
     event_types,
+    experiment_bodies,
     ingest,
     item_bodies,
     item_list,
@@ -13,9 +14,11 @@ from app.api import (
     recommendations,
     rule_preview,
     rules,
+    sample_size,
     segment,
 )
 from app.core import events
+from app.core.experiments import ExperimentBody
 from app.http.problems import Problem
 from app.ingest.segment import SegmentMessage
 
@@ -91,6 +94,16 @@ EXAMPLES: Final[dict[type, Any]] = {
         "left_out": ["film-77"],
         "model_version": "weights-1",
     },
+    ExperimentBody: {
+        "name": "fresh-front-page",
+        "hypothesis": "Newer films bring more clicks, and nobody watches less.",
+        "variants": [{"name": "newer", "share": 0.5, "weights": {"newness": 0.5}}],
+        "primary": "ctr",
+        "guards": ["watch_time"],
+    },
+    experiment_bodies.ExperimentShares: {"shares": {"newer": 0.25}},
+    experiment_bodies.ExperimentEnd: {"conclusion": "4 % more clicks: the weights become the default."},
+    sample_size.SampleSizeBody: {"metric": "conversion", "baseline": 0.05, "minimum_effect": 0.1, "users_by_day": 5000},
     attributes.AttributeBody: {"type": "number"},
     attributes.Attribute: {"name": "price", "type": "number", "created_at": "2026-12-01T09:30:00Z"},
     item_bodies.CatalogueItemInput: {

@@ -5,10 +5,11 @@ from typing import Final
 
 from msgspec import UNSET, Struct, UnsetType
 
+from app.core.experiments import Layer
 from app.core.field_errors import FieldError
 from app.core.model import MODEL, Model
 from app.core.recommendation import Recommendation
-from app.core.variants import PREVIEW_NAME, Variant, Variants
+from app.core.variants import PREVIEW_NAME, Variant
 from app.core.weights import Weights, array_of
 from app.http.context import RequestContext
 from app.http.problem_codes import ProblemCode
@@ -17,43 +18,52 @@ from app.http.problems import ProblemError
 _MODEL_VERSION: Final = re.compile(r"model-([1-9][0-9]{0,8})")
 
 
+class Label(Struct, frozen=True):
+    """The variant and the experiment in an answer; its impressions count under them."""
+
+    variant: str | UnsetType = UNSET
+    experiment: str | UnsetType = UNSET
+
+
+NO_LABEL: Final = Label()
+_PREVIEW: Final = Label(PREVIEW_NAME)
+
+
 class Choice(Struct, frozen=True):
-    """`label` names the variant in the answer; impressions of the answer count under it. `previews`: the version of the
-    model that was asked for.
-    """
+    """`previews`: the version of the model that was asked for."""
 
     model: Model
     weights: Weights | None
     version: int | None
-    label: str | UnsetType
+    label: Label
     previews: int | None = None
 
 
-def choose(variants: Variants, user_id: str | None, asked: str | None, request: RequestContext) -> Choice:
+def choose(layer: Layer, user_id: str | None, asked: str | None, request: RequestContext) -> Choice:
     """Somebody without a `user_id` belongs to no variant. `asked`: a variant, or `model-7` for version 7 of the model.
 
     Raises `ProblemError`: 403 without the scope, 404 when there is no such variant.
     """
     if asked is None:
         if user_id is None:
-            return Choice(MODEL, None, None, UNSET)
-        variant = variants.of(user_id)
-        return _choice(variant, variant.name if variants else UNSET)
+            return Choice(MODEL, None, None, NO_LABEL)
+        variant = layer.variants.of(user_id)
+        return _choice(variant, Label(variant.name, layer.experiment) if layer.variants else NO_LABEL)
     if not request.caller_may_operate:
         raise ProblemError(
             ProblemCode.MISSING_SCOPE, f"The API key {request.caller} lacks the scope operate, which `variant` needs."
         )
-    found = variants.named(asked)
+    found = layer.variants.named(asked)
     if found is None and (version := _MODEL_VERSION.fullmatch(asked)) is not None:
-        return Choice(MODEL, None, int(version[1]), PREVIEW_NAME, previews=int(version[1]))
+        return Choice(MODEL, None, int(version[1]), _PREVIEW, previews=int(version[1]))
     if found is None:
-        known = ", ".join(variants.names) or "none: VARIANTS is not set"
+        known = ", ".join(layer.variants.names) or "none: no experiment runs"
         raise ProblemError(
             ProblemCode.NO_SUCH_VARIANT,
             "There is no such variant.",
             errors=[FieldError("$.variant", f"there are {known}; or model-VERSION")],
         )
-    return _choice(found, PREVIEW_NAME)
+    return _choice(found, _PREVIEW)
 
 
 def check_version(choice: Choice, found: Recommendation) -> None:
@@ -64,5 +74,5 @@ def check_version(choice: Choice, found: Recommendation) -> None:
         raise ProblemError(ProblemCode.NO_SUCH_VERSION, f"There is no version {choice.previews}.", errors=[missing])
 
 
-def _choice(variant: Variant, label: str | UnsetType) -> Choice:
+def _choice(variant: Variant, label: Label) -> Choice:
     return Choice(variant.model, None if variant.weights is None else array_of(variant.weights), variant.version, label)

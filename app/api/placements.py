@@ -25,12 +25,12 @@ from app.api.recommendations import (
 )
 from app.core.counted_lists import Window
 from app.core.kinds import seen_kinds
-from app.core.variants import Variants
 from app.http import schema
 from app.http.context import context_of
 from app.http.paths import path_id
 from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
+from app.serving.running_experiments import RunningExperiments
 
 _ANSWERS: Final = {200: RecommendationList, **LIST_PROBLEMS}
 
@@ -59,7 +59,7 @@ class TrendingQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = "day"
 
 
-def handlers(recommender: Recommender, variants: Variants, known: KnownEventTypes) -> list[HTTPRouteHandler]:
+def handlers(recommender: Recommender, running: RunningExperiments, known: KnownEventTypes) -> list[HTTPRouteHandler]:
     @get(
         "/users/{user_id:path}/recent",
         opt=schema.call(needs="read", tag="recommendations", query=RecentQuery, answers=_ANSWERS),
@@ -88,7 +88,7 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
         query = schema.query_of(request.scope, ListQuery)
         user_id = path_id(request.scope)
         context = context_of(request.scope)
-        choice = choose(variants, user_id, None, context)
+        choice = choose(await running.of("buy_again"), user_id, None, context)
         wanted = await request_of(recommender, query, now_ms(), repeats="only")
         wanted = structs.replace(wanted, among=await recommender.bought(user_id))
         rank = partial(

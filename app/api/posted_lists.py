@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.api.experiment import check_version, choose
+from app.api.experiment import Label, check_version, choose
 from app.api.pages import Cursor, Rank, page_of
 from app.api.recommendations import (
     Category,
@@ -29,6 +29,7 @@ from app.api.recommendations import (
 from app.core.decoding import InvalidInput, decode
 from app.core.event_types import EventTypes
 from app.core.events import MAX_BODY_BYTES, Id, Record
+from app.core.experiments import Lists
 from app.core.field_errors import FieldError
 from app.core.filter_language import FilterText
 from app.core.given_history import PastEvent, past_entries, unknown_types
@@ -36,13 +37,13 @@ from app.core.history import Entry
 from app.core.kinds import seen_kinds
 from app.core.ranking import Repeats
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
-from app.core.variants import Variants
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
 from app.http.responses import reply
 from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
+from app.serving.running_experiments import RunningExperiments
 
 _MAX_EXCLUDED: Final = 10_000
 _MAX_ITEMS: Final = 1_000
@@ -112,6 +113,7 @@ class RankedList(Struct, kw_only=True):
     left_out: Sequence[str]
     model_version: str
     variant: str | UnsetType = UNSET
+    experiment: str | UnsetType = UNSET
 
 
 _B = TypeVar("_B", RecoBody, RankBody)
@@ -123,18 +125,19 @@ _rank: Final = msgspec.json.Decoder(RankBody)
 def handlers(
     recommender: Recommender,
     log_impression: Callable[[Record], None],
-    variants: Variants,
+    running: RunningExperiments,
     known: KnownEventTypes,
 ) -> list[HTTPRouteHandler]:
     """The routes; `log_impression` stores an impression without delaying the answer."""
 
-    def ranking_of(
+    async def ranking_of(
         body: RecoBody | RankBody,
         context: RequestContext,
         past: Sequence[Entry],
         seen: frozenset[int] | None = None,
-    ) -> tuple[Rank, str | UnsetType]:
-        choice = choose(variants, body.user_id, body.variant, context)
+    ) -> tuple[Rank, Label]:
+        lists: Lists = "rank" if isinstance(body, RankBody) else "reco"
+        choice = choose(await running.of(lists), body.user_id, body.variant, context)
         ranked = partial(
             recommender.for_user,
             body.user_id,
@@ -175,7 +178,7 @@ def handlers(
         )
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
         past = past_entries(body.history, types, now_ms=wanted.now_ms)
-        rank, label = ranking_of(body, context, past, seen_kinds(body.exclude_seen, types))
+        rank, label = await ranking_of(body, context, past, seen_kinds(body.exclude_seen, types))
         rest = partial(recommender.rest, body.user_id, session_id=body.session_id, past=past)
         found, cursor = await page_of(body.cursor, wanted, rank, rest)
         if autolog and found.items and body.user_id is not None:
@@ -204,7 +207,7 @@ def handlers(
         items = list(dict.fromkeys(body.items))
         wanted = await wanted_of(body, recommender, repeats="allow", k=len(items), exclude=(), among=items)
         past = past_entries(body.history, types, now_ms=wanted.now_ms)
-        ranking, label = ranking_of(body, context, past)
+        ranking, label = await ranking_of(body, context, past)
         found = await ranking(wanted)
         ranked = {item.item_id for item in found.items}
         left_out = [item_id for item_id in items if item_id not in ranked]
@@ -214,7 +217,8 @@ def handlers(
                 items=found.items,
                 left_out=left_out,
                 model_version=found.model_version,
-                variant=label,
+                variant=label.variant,
+                experiment=label.experiment,
             )
         )
 

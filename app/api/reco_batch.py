@@ -16,13 +16,13 @@ from app.core.decoding import decode
 from app.core.events import MAX_BODY_BYTES, Id
 from app.core.kinds import seen_kinds
 from app.core.recommendation import RecommendedItem
-from app.core.variants import Variants
 from app.errors import DependencyDown
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
 from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
+from app.serving.running_experiments import RunningExperiments
 
 _MAX_USERS: Final = 1_000
 _USERS_AT_ONCE: Final = 20
@@ -43,6 +43,7 @@ class UserLine(Struct, kw_only=True, omit_defaults=True):
     strategy: str | None = None
     model_version: str | None = None
     variant: str | UnsetType = UNSET
+    experiment: str | UnsetType = UNSET
     error: str | None = None
 
 
@@ -50,7 +51,7 @@ _batch: Final = msgspec.json.Decoder(RecoBatch)
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
-def handlers(recommender: Recommender, variants: Variants, known: KnownEventTypes) -> list[HTTPRouteHandler]:
+def handlers(recommender: Recommender, running: RunningExperiments, known: KnownEventTypes) -> list[HTTPRouteHandler]:
     @post(
         "/reco/batch",
         status_code=200,
@@ -74,7 +75,7 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
         seen = seen_kinds(body.exclude_seen, await known.get())
 
         async def line(user_id: str) -> UserLine:
-            choice = choose(variants, user_id, None, context)
+            choice = choose(await running.of("reco"), user_id, None, context)
             try:
                 found = await recommender.for_user(
                     user_id,
@@ -92,7 +93,8 @@ def handlers(recommender: Recommender, variants: Variants, known: KnownEventType
                 items=found.items,
                 strategy=found.strategy,
                 model_version=found.model_version,
-                variant=choice.label,
+                variant=choice.label.variant,
+                experiment=choice.label.experiment,
             )
 
         async def lines(scope: Scope, receive: Receive, send: Send) -> None:

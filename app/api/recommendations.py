@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Scope
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from app.api.experiment import check_version, choose
+from app.api.experiment import NO_LABEL, Label, check_version, choose
 from app.api.pages import Cursor, Rank, page_of
 from app.core import events
 from app.core.decoding import InvalidInput
@@ -21,7 +21,6 @@ from app.core.filter_language import FilterText
 from app.core.kinds import seen_kinds
 from app.core.ranking import Repeats
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
-from app.core.variants import Variants
 from app.http import schema
 from app.http.context import RequestContext, context_of
 from app.http.etags import NOT_KEPT, weak_tag_of
@@ -29,6 +28,7 @@ from app.http.paths import path_id
 from app.http.responses import Reply, reply
 from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
+from app.serving.running_experiments import RunningExperiments
 
 _MAX_EXCLUDED: Final = 1_000
 _MAX_SEEN: Final = 200
@@ -106,6 +106,7 @@ class RecommendationList(Struct):
     """Items, best first. `strategy` is the source of most items. `cursor` asks for the next page, where there is one.
 
     `variant`: the variant that ranked the list, while an experiment runs; `preview` when the request asked for one.
+    `experiment`: the experiment and its stage. An impression of the list names both in its context.
     """
 
     request_id: str
@@ -113,13 +114,14 @@ class RecommendationList(Struct):
     model_version: str
     strategy: str
     variant: str | UnsetType = UNSET
+    experiment: str | UnsetType = UNSET
     cursor: str | UnsetType = UNSET
 
 
 def handlers(
     recommender: Recommender,
     log_impression: Callable[[Record], None],
-    variants: Variants,
+    running: RunningExperiments,
     known: KnownEventTypes,
 ) -> list[HTTPRouteHandler]:
     """The routes; `log_impression` stores an impression without delaying the answer. `known`: what may have been
@@ -145,7 +147,7 @@ def handlers(
         query = schema.query_of(scope, RecoQuery)
         context = context_of(scope)
         autolog = wants_autolog(context.headers)
-        choice = choose(variants, query.user_id, query.variant, context)
+        choice = choose(await running.of("reco"), query.user_id, query.variant, context)
         asked_ms = now_ms()
         rank = partial(
             recommender.for_user,
@@ -224,20 +226,21 @@ async def listed(scope: Scope, recommender: Recommender, query: ListQuery, rank:
     """The answer with a page of a list that no variant of an experiment changes."""
     found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
     answer = answer_of(context_of(scope).request_id, found, cursor)
-    answer.headers = (tag_of(found, UNSET),)
+    answer.headers = (tag_of(found, NO_LABEL),)
     return answer
 
 
-def tag_of(found: Recommendation, variant: str | UnsetType) -> tuple[bytes, bytes]:
+def tag_of(found: Recommendation, label: Label) -> tuple[bytes, bytes]:
     """The header `ETag` of a list: which items, in which order, from where. Scores change a little all the time."""
     places = [f"{item.item_id}\t{item.source}" for item in found.items]
-    return b"etag", weak_tag_of(found.model_version, found.strategy, str(variant), *places)
+    return b"etag", weak_tag_of(found.model_version, found.strategy, str(label.variant), str(label.experiment), *places)
 
 
-def answer_of(
-    request_id: str, found: Recommendation, cursor: str | UnsetType, variant: str | UnsetType = UNSET
-) -> Reply:
-    return reply(RecommendationList(request_id, found.items, found.model_version, found.strategy, variant, cursor))
+def answer_of(request_id: str, found: Recommendation, cursor: str | UnsetType, label: Label = NO_LABEL) -> Reply:
+    answer = RecommendationList(
+        request_id, found.items, found.model_version, found.strategy, label.variant, label.experiment, cursor
+    )
+    return reply(answer)
 
 
 def impression(
@@ -245,7 +248,7 @@ def impression(
     session_id: str | None,
     found: Recommendation,
     request: RequestContext,
-    variant: str | UnsetType,
+    label: Label,
     now_ms: int,
     context: Mapping[str, Any] | None = None,
 ) -> Record:
@@ -262,7 +265,7 @@ def impression(
         session_id=session_id or user_id,
         request_id=request.request_id,
         items=shown,
-        context=about if variant is UNSET else {**about, "variant": variant},
+        context=about | {name: value for name, value in structs.asdict(label).items() if value is not UNSET},
     )
     return events.accept(
         event, now_ms=now_ms, entropy=os.urandom(10), traceparent=request.traceparent, tracestate=request.tracestate

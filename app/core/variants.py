@@ -8,12 +8,14 @@ Experiment Infrastructure", KDD 2010.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from math import fsum
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct, structs
 
+from app.core.field_errors import FieldError
 from app.core.history import MAX_ITEMS
 from app.core.model import MODEL, Model
 from app.core.signals import DAY_MS
@@ -25,6 +27,7 @@ PREVIEW_NAME: Final = "preview"
 
 MAX_VARIANTS: Final = 20
 
+NAME_EXPECTED: Final = "expected 1 to 32 of a-z, 0-9, - and _, starting with a letter or digit"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _RESERVED: Final = (CONTROL_NAME, PREVIEW_NAME)
 _FIELDS: Final = ("name", "share", "weights", "model")
@@ -84,9 +87,10 @@ class Variants:
     last two of the list may grow, and new ones may be added at the end, and only users of control move.
     """
 
-    def __init__(self, experiment: str, variants: Sequence[Variant]) -> None:
+    def __init__(self, experiment: str, variants: Sequence[Variant], buckets: Sequence[str] = ()) -> None:
+        """`buckets`: the owner of each equal part of the range by name, which then decides in place of the shares."""
         self._salt = experiment.encode("utf-8", "surrogatepass") + b"\0"
-        self._parts = list(_parts(variants))
+        self._parts = list(_in_buckets(variants, buckets) if buckets else _parts(variants))
         self._by_name = {variant.name: variant for variant in (*variants, CONTROL)} if variants else {}
 
     def __bool__(self) -> bool:
@@ -122,6 +126,14 @@ def _parts(variants: Sequence[Variant]) -> Iterator[tuple[float, float, Variant]
             high -= variant.share
 
 
+def _in_buckets(variants: Sequence[Variant], buckets: Sequence[str]) -> Iterator[tuple[float, float, Variant]]:
+    by_name = {variant.name: variant for variant in (*variants, CONTROL)}
+    end = 0
+    for owner, run in groupby(buckets):
+        start, end = end, end + len(list(run))
+        yield start / len(buckets), end / len(buckets), by_name.get(owner, CONTROL)
+
+
 NO_VARIANTS: Final = Variants("", ())
 
 
@@ -138,36 +150,46 @@ def parse(text: str) -> tuple[Variant, ...]:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(entries, list) or len(entries) > MAX_VARIANTS:
         raise ValueError(f'expected a list of at most {MAX_VARIANTS} objects {{"name", "share", "weights", "model"}}')
-    errors: list[str] = []
-    found = [_variant(entry, f"$[{index}]", errors) for index, entry in enumerate(entries)]
+    found, errors = checked(entries, "$")
+    if errors:
+        raise ValueError("; ".join(f"{error.path}: {error.message}" for error in errors))
+    return found
+
+
+def checked(entries: Sequence[Any], path: str) -> tuple[tuple[Variant, ...], list[FieldError]]:
+    """The variants as far as they are valid, and what is wrong with them; `path`: where they are."""
+    errors: list[FieldError] = []
+    found = [_variant(entry, f"{path}[{index}]", errors) for index, entry in enumerate(entries)]
     names = [variant.name for variant in found if variant.name]
-    errors += [f"the name {name!r} is given twice" for name in sorted(set(names)) if names.count(name) > 1]
+    errors += [
+        FieldError(path, f"the name {name!r} is given twice") for name in sorted(set(names)) if names.count(name) > 1
+    ]
     total = fsum(variant.share for variant in found)
     if total > 1.0 + _ROUNDING:
-        errors.append(f"the shares sum to {total:g}; at most 1; the rest is {CONTROL_NAME}")
-    if errors:
-        raise ValueError("; ".join(errors))
-    return tuple(found)
+        errors.append(FieldError(path, f"the shares sum to {total:g}; at most 1; the rest is {CONTROL_NAME}"))
+    return tuple(found), errors
 
 
-def _variant(entry: Any, path: str, errors: list[str]) -> Variant:
+def _variant(entry: Any, path: str, errors: list[FieldError]) -> Variant:
     """The variant as far as it is valid; its errors are added to `errors`."""
     if not isinstance(entry, dict):
-        errors.append(f'{path}: expected an object {{"name", "share", "weights", "model"}}')
+        errors.append(FieldError(path, 'expected an object {"name", "share", "weights", "model"}'))
         return Variant("", 0.0, MODEL)
     errors += [
-        f"{path}.{field}: no such field; the fields are {', '.join(_FIELDS)}" for field in entry if field not in _FIELDS
+        FieldError(f"{path}.{field}", f"no such field; the fields are {', '.join(_FIELDS)}")
+        for field in entry
+        if field not in _FIELDS
     ]
     changes = entry.get("weights", {})
     if not isinstance(changes, dict):
-        errors.append(f"{path}.weights: expected an object")
+        errors.append(FieldError(f"{path}.weights", "expected an object"))
         changes = {}
     constants, weights = _changes(changes, path, errors)
     version = None
     if "model" in entry:
         version = _checked(entry["model"], Annotated[int, Meta(ge=1, le=2**31 - 1)], f"{path}.model", errors)
         if weights:
-            errors.append(f"{path}: either a model or weights of features, not both")
+            errors.append(FieldError(path, "either a model or weights of features, not both"))
     return Variant(
         _name(entry.get("name"), path, errors),
         _checked(entry.get("share"), Annotated[float, Meta(ge=0.0, le=1.0)], f"{path}.share", errors) or 0.0,
@@ -184,17 +206,21 @@ def _overlaid(weights: Mapping[str, tuple[float, ...]]) -> WeightRows:
     return tuple(tuple(row) for row in found.tolist())
 
 
-def _name(value: Any, path: str, errors: list[str]) -> str:
-    if not isinstance(value, str) or not _NAME.match(value):
-        errors.append(f"{path}.name: expected 1 to 32 of a-z, 0-9, - and _, starting with a letter or digit")
+def is_name(value: Any) -> bool:
+    return isinstance(value, str) and _NAME.match(value) is not None
+
+
+def _name(value: Any, path: str, errors: list[FieldError]) -> str:
+    if not is_name(value):
+        errors.append(FieldError(f"{path}.name", NAME_EXPECTED))
         return ""
     if value in _RESERVED:
-        errors.append(f"{path}.name: {value!r} is reserved; any name but {' and '.join(_RESERVED)}")
-    return value
+        errors.append(FieldError(f"{path}.name", f"{value!r} is reserved; any name but {' and '.join(_RESERVED)}"))
+    return str(value)
 
 
 def _changes(
-    changes: Mapping[str, Any], path: str, errors: list[str]
+    changes: Mapping[str, Any], path: str, errors: list[FieldError]
 ) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
     """The constants and the weights of features that a variant changes."""
     constants: dict[str, float] = {}
@@ -208,18 +234,18 @@ def _changes(
             values = value if isinstance(value, list) else [value] * len(SIZES)
             found = [_checked(one, _Weight, where, errors) for one in values]
             if len(found) != len(SIZES):
-                errors.append(f"{where}: expected {_A_WEIGHT}")
+                errors.append(FieldError(where, f"expected {_A_WEIGHT}"))
             elif None not in found:
                 weights[name] = tuple(found)
         else:
             known = ", ".join((*FEATURES, *CONSTANTS))
-            errors.append(f"{where}: not a weight that acts on an answer; those are {known}")
+            errors.append(FieldError(where, f"not a weight that acts on an answer; those are {known}"))
     return constants, weights
 
 
-def _checked(value: Any, kind: Any, path: str, errors: list[str]) -> Any:
+def _checked(value: Any, kind: Any, path: str, errors: list[FieldError]) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        errors.append(f"{path}: {error}")
+        errors.append(FieldError(path, str(error)))
         return None

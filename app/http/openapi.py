@@ -41,6 +41,7 @@ _TAGS: Final = {
     "recommendations": "What to show them.",
     "catalogue": "The items as the application describes them.",
     "rules": "Pinned, boosted, buried and excluded items.",
+    "experiments": "Other weights for a share of the users, and what they change.",
     "users": "What is stored about a user, and its erasure.",
     "analytics": "Limits, targets and key figures.",
     "operations": "Health, metrics and this document, without a key; and dead letters.",

@@ -18,6 +18,7 @@ from app.api import (
     conversions,
     dead_letters,
     event_types,
+    experiments,
     ingest,
     item_list,
     items,
@@ -30,6 +31,7 @@ from app.api import (
     root,
     rule_preview,
     rules,
+    sample_size,
     segment,
     users,
     variant_list,
@@ -61,6 +63,7 @@ from app.serving.histories import Histories
 from app.serving.known_event_types import KnownEventTypes
 from app.serving.own_writes import OwnWrites
 from app.serving.recommender import Recommender
+from app.serving.running_experiments import RunningExperiments
 from app.settings import Settings
 from app.supervisor import TaskSpec
 
@@ -87,6 +90,7 @@ class Api:
         self._database = database
         self._cache_written = cache_written
         self._types = KnownEventTypes(database)
+        self._experiments = RunningExperiments(database, Variants(settings.experiment, settings.variants))
         self._own_writes = OwnWrites(cache, max_events=settings.online_cache_memory_max_keys)
         self._histories = Histories(
             database,
@@ -115,7 +119,7 @@ class Api:
             probe=self._try_insert,
         )
         self._reads = reads
-        self._change_feeds = change_feeds(database, reads, caches, self._histories, self._types)
+        self._change_feeds = change_feeds(database, reads, caches, self._histories, [self._types, self._experiments])
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
         self._refused_keys = RefusedKeys(database)
@@ -151,41 +155,43 @@ class Api:
         ]
 
     def handlers(self) -> list[HTTPRouteHandler]:
-        variants = Variants(self._settings.experiment, self._settings.variants)
+        running = self._experiments
         return [
             *root.handlers(),
             *ingest.handlers(self._buffer, self._database, self._types),
             *segment.handlers(self._buffer, with_built_in(self._settings.segment_events), self._types),
             *event_types.handlers(self._database, self._types),
-            *recommendations.handlers(self._recommender, self._log_impression, variants, self._types),
-            *placements.handlers(self._recommender, variants, self._types),
-            *posted_lists.handlers(self._recommender, self._log_impression, variants, self._types),
-            *reco_batch.handlers(self._recommender, variants, self._types),
+            *recommendations.handlers(self._recommender, self._log_impression, running, self._types),
+            *placements.handlers(self._recommender, running, self._types),
+            *posted_lists.handlers(self._recommender, self._log_impression, running, self._types),
+            *reco_batch.handlers(self._recommender, running, self._types),
             *items.handlers(self._database),
             *item_list.handlers(self._database, self._recommender.filter_of),
             *attributes.handlers(self._database),
             *rules.handlers(self._database),
             *rule_preview.handlers(self._database, self._recommender),
+            *experiments.handlers(self._database, self._reads, running),
+            *sample_size.handlers(),
             *users.handlers(self._database, self._cache_written, self._histories.forget),
             *analytics.handlers(self._database, self._reads, self._sla),
             *conversions.handlers(self._reads),
             *model.handlers(self._database),
             *model_versions.handlers(self._database),
             *dead_letters.handlers(self._database),
-            *variant_list.handlers(variants),
+            *variant_list.handlers(running),
             *page.handlers(),
             *sign_in.handlers(self._sessions, self.access),
             *live.handlers(self._flow),
-            *(self._gorse(variants) if self._settings.gorse_api else []),
+            *(self._gorse() if self._settings.gorse_api else []),
         ]
 
-    def _gorse(self, variants: Variants) -> list[HTTPRouteHandler]:
+    def _gorse(self) -> list[HTTPRouteHandler]:
         types = with_usual_names(self._settings.gorse_feedback)
         return [
             *gorse_feedback.handlers(self._buffer, self._database, types),
             *gorse_items.handlers(self._database),
             *gorse_users.handlers(self._database, self._cache_written, self._histories.forget),
-            *gorse_lists.handlers(self._recommender, self._log_impression, variants, self._database, types),
+            *gorse_lists.handlers(self._recommender, self._log_impression, self._experiments, self._database, types),
         ]
 
     async def close(self) -> None:
@@ -193,6 +199,7 @@ class Api:
         await self._flow.close()
         await self._histories.close()
         await self._types.close()
+        await self._experiments.close()
         if self._limiter is not None:
             await self._limiter.close()
 

@@ -9,6 +9,7 @@ from app.serving.candidate_caches import CandidateCaches
 from app.serving.change_feed import ChangeFeed
 from app.serving.histories import Histories
 from app.serving.known_event_types import KnownEventTypes
+from app.serving.running_experiments import RunningExperiments
 from app.settings import Settings
 from app.supervisor import TaskSpec
 
@@ -35,18 +36,27 @@ def change_feed(reads: ReadSource, caches: CandidateCaches) -> TaskSpec:
 
 
 def change_feeds(
-    database: Database, reads: ReadSource, caches: CandidateCaches, histories: Histories, types: KnownEventTypes
+    database: Database,
+    reads: ReadSource,
+    caches: CandidateCaches,
+    histories: Histories,
+    settled: Sequence[KnownEventTypes | RunningExperiments],
 ) -> list[TaskSpec]:
     """That of the lists, and one of what is read from the primary: it drops what is kept of erased users as soon as the
-    primary has the erasure, and knows a change of the event types.
+    primary has the erasure, and knows a change of `settled`.
     """
 
     def outdate_primary(change: Sequence[str]) -> None:
         histories.outdate(change)
-        types.outdate(change)
+        for known in settled:
+            known.outdate(change)
+
+    def outdate_all_settled() -> None:
+        for known in settled:
+            known.outdate_all()
 
     if reads is not database:
-        return [change_feed(reads, caches), _feed("erasure-feed", database, outdate_primary, types.outdate_all)]
+        return [change_feed(reads, caches), _feed("erasure-feed", database, outdate_primary, outdate_all_settled)]
 
     def outdate(change: Sequence[str]) -> None:
         caches.outdate(change)
@@ -54,7 +64,7 @@ def change_feeds(
 
     def outdate_all() -> None:
         caches.outdate_all()
-        types.outdate_all()
+        outdate_all_settled()
 
     return [_feed("change-feed", database, outdate, outdate_all)]
 

@@ -87,6 +87,33 @@ def of_one_thing() -> Iterator[Call]:
             yield method, path.rpartition("/")[0] + "/" + LONG_ID, {}
 
 
+def of_experiments() -> Iterator[Call]:
+    new = {
+        "name": "bold",
+        "hypothesis": "It sells more.",
+        "variants": [{"name": "bolder", "share": 0.5}],
+        "primary": "ctr",
+    }
+    shares = {"shares": {"bolder": 0.25}}
+    yield "POST", "/experiments", {"json": new}
+    yield "POST", "/experiments", {"json": new}
+    yield from bad_bodies("POST", "/experiments")
+    size = {"metric": "conversion", "baseline": 0.05}
+    yield "POST", "/experiments:sample-size", {"json": size}
+    yield from bad_bodies("POST", "/experiments:sample-size")
+    yield "GET", "/experiments", {}
+    yield "GET", f"/experiments/{LONG_ID}", {}
+    yield "DELETE", f"/experiments/{LONG_ID}", {}
+    yield "DELETE", "/experiments/bold", {}
+    for method, call, body in (("PUT", "shares", shares), ("POST", "stop", {})):
+        yield from bad_bodies(method, f"/experiments/bold/{call}")
+        for path in (f"/experiments/bold/{call}", f"/experiments/bold/{call}", f"/experiments/none/{call}"):
+            yield method, path, {"json": body}
+    yield "PUT", "/experiments/bold/shares", {"json": shares}
+    for method in ("GET", "DELETE", "GET", "DELETE"):
+        yield method, "/experiments/bold", {}
+
+
 def calls() -> Iterator[Call]:
     for path, (body, change) in EVENTS.items():
         event = {**body, "event_id": "event-" + path.strip("/").replace("/", "-")}
@@ -155,6 +182,7 @@ def calls() -> Iterator[Call]:
         yield "POST", f"/dead-letters/{act}", {"json": {"source": "dlq", "ids": [9], **more}}
         yield from bad_bodies("POST", f"/dead-letters/{act}")
     yield from model_calls()
+    yield from of_experiments()
     yield "GET", "/reco?user_id=ann&variant=bolder", {}
     yield "GET", "/reco?user_id=ann&variant=none", {}
     yield "DELETE", "/users/ann", {}

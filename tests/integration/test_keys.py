@@ -66,6 +66,7 @@ async def test_each_scope_opens_its_own_calls_and_admin_all(settings: Settings) 
                     .replace("{user_id}", "u")
                     .replace("{rule_id}", "r")
                     .replace("{row_id}", "1")
+                    .replace("{name}", "n")
                 )
                 for scope, (_, token) in made.items():
                     status = (await client.request(method, target, headers=bearer(token))).status_code

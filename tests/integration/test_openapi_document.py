@@ -17,7 +17,7 @@ KEY, _ = keys.make("ops", ["admin"], "a" * 43)
 ROOT: Final = Path(__file__).parents[2]
 API: Final = (ROOT / "docs" / "api.md").read_text()
 
-TAGS: Final = ["events", "recommendations", "catalogue", "rules", "users", "analytics", "operations"]
+TAGS: Final = ["events", "recommendations", "catalogue", "rules", "experiments", "users", "analytics", "operations"]
 
 
 @pytest.fixture

@@ -47,6 +47,10 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         f"INSERT INTO analytics_revenue SELECT {days}, 'p', 's', 'v', 'EUR', 0"
     )
     await pool.execute(
+        "INSERT INTO experiment_users (run, user_id, variant, exposed_at) VALUES "
+        f"(1000, 'ann', 'v', {old}), (1000, 'bob', 'v', now())"
+    )
+    await pool.execute(
         "INSERT INTO audit_log (recorded_at, action, targets, outcome, count) VALUES "
         f"({old}, 'delete_rule', '{{old}}', 'deleted', 1), (now(), 'delete_rule', '{{new}}', 'deleted', 1)"
     )
@@ -68,6 +72,7 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "analytics_variants": 1,
         "analytics_conversions": 1,
         "analytics_revenue": 1,
+        "experiment_users": 1,
         "audit_log": 1,
     }
     for table in ("shown", "watches", "items", "variants", "conversions", "revenue"):

@@ -60,7 +60,7 @@ async def test_without_variants_an_answer_names_none(settings: Settings, pool: a
         refused = await client.get("/reco?user_id=ann&variant=control")
     assert refused.status_code == 404
     assert refused.json()["errors"] == [
-        {"path": "$.variant", "message": "there are none: VARIANTS is not set; or model-VERSION"}
+        {"path": "$.variant", "message": "there are none: no experiment runs; or model-VERSION"}
     ]
     assert "variant" not in json.loads(await pool.fetchval("SELECT payload -> 'context' FROM events"))
 

@@ -20,13 +20,13 @@ from app.core.events import MAX_BODY_BYTES, Record
 from app.core.given_history import past_entries
 from app.core.gorse_types import GorseTypes
 from app.core.recommendation import Recommendation, RecommendationRequest
-from app.core.variants import Variants
 from app.http.body import read_body
 from app.http.context import context_of
 from app.http.paths import path_ids
 from app.http.responses import Reply, reply
 from app.ingest.gorse import GorseFeedback, past_of
 from app.serving.recommender import Recommender
+from app.serving.running_experiments import RunningExperiments
 
 _MAX_PAST: Final = 200
 _SCORES: Final = b"2"  # the version of the API whose recommendations have scores
@@ -37,7 +37,7 @@ _feedback: Final = msgspec.json.Decoder(list[GorseFeedback])
 def handlers(
     recommender: Recommender,
     log_impression: Callable[[Record], None],
-    variants: Variants,
+    running: RunningExperiments,
     database: Database,
     types: GorseTypes,
 ) -> list[HTTPRouteHandler]:
@@ -47,7 +47,7 @@ def handlers(
     async def recommend(scope: Scope) -> ASGIApp:
         """Items that the user does not have yet: their ids, or with `X-API-Version: 2` their scores."""
         user_id, places, context = path_ids(scope)["user_id"], places_of(scope), context_of(scope)
-        choice = choose(variants, user_id, None, context)
+        choice = choose(await running.of("reco"), user_id, None, context)
         wanted = _wanted(places)
         found = await recommender.for_user(
             user_id,

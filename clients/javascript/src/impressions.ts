@@ -42,6 +42,7 @@ export class ShownList {
         model_version: this.list.model_version,
         sources: shown.map(({ item }) => item.source),
         ...(this.list.variant === undefined ? {} : { variant: this.list.variant }),
+        ...(this.list.experiment === undefined ? {} : { experiment: this.list.experiment }),
       },
     });
   }

@@ -85,6 +85,7 @@ export interface RecommendationList {
   model_version: string;
   strategy: string;
   variant?: string;
+  experiment?: string;
   /** Asks for the next page, where there is one. */
   cursor?: string;
 }
@@ -151,6 +152,7 @@ export interface RankedList {
   left_out: string[];
   model_version: string;
   variant?: string;
+  experiment?: string;
 }
 
 export interface EventResult {

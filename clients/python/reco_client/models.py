@@ -242,7 +242,7 @@ class RecommendedItem(Struct, kw_only=True):
 class RecommendationList(Struct, kw_only=True):
     """Items, best first. `strategy` is the source of most items. `cursor` asks for the next page, where there is
     one. `variant`: the variant that ranked the list, while an experiment runs; `preview` when the request asked
-    for one.
+    for one. `experiment`: the experiment and its stage. An impression of the list names both in its context.
     """
 
     request_id: str
@@ -250,6 +250,7 @@ class RecommendationList(Struct, kw_only=True):
     model_version: str
     strategy: str
     variant: str | None = None
+    experiment: str | None = None
     cursor: str | None = None
 
 
@@ -263,6 +264,7 @@ class RankedList(Struct, kw_only=True):
     left_out: list[str]
     model_version: str
     variant: str | None = None
+    experiment: str | None = None
 
 
 class CatalogueItem(Struct, kw_only=True):

@@ -1,0 +1,105 @@
+"""How many users an experiment needs, before it starts."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import Meta, Struct
+
+from app.core.decoding import InvalidInput, decode
+from app.core.experiments import Alpha, Effect, Metric
+from app.core.field_errors import FieldError
+from app.core.sample_size import users_needed
+from app.http import schema
+from app.http.body import read_body
+from app.http.responses import reply
+
+_MAX_BYTES: Final = 4 * 1024
+
+
+class SampleSizeBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`baseline`: the metric now. `deviation`: that of one user's figure, as a multiple of the baseline; an experiment
+    answers it for each metric, and `conversion` needs none. `users_by_day`: who see a list for the first time.
+    """
+
+    metric: Metric
+    baseline: Annotated[float, Meta(gt=0.0, le=1e9)]
+    deviation: Annotated[float, Meta(gt=0.0, le=1_000.0)] | None = None
+    minimum_effect: Effect = 0.05
+    share: Annotated[float, Meta(ge=0.001, le=0.99, description="of the variant")] = 0.5
+    control_share: Annotated[float, Meta(ge=0.001, le=0.999, description="left out: all other users")] | None = None
+    variants: Annotated[int, Meta(ge=1, le=20)] = 1
+    alpha: Alpha = 0.05
+    power: Annotated[float, Meta(ge=0.5, le=0.99)] = 0.8
+    users_by_day: Annotated[float, Meta(gt=0.0, le=1e12)] | None = None
+    window_days: Annotated[int, Meta(ge=1, le=28)] = 7
+
+
+class SampleSize(Struct, kw_only=True):
+    """Users at most, until a true change of `minimum_effect` shows with the chance `power`. `total`: users who see a
+    list. `days`: until the days of the last of them are over; null without `users_by_day`.
+    """
+
+    control: int
+    variant: int
+    total: int
+    days: float | None
+
+
+_size: Final = msgspec.json.Decoder(SampleSizeBody)
+
+
+def handlers() -> list[HTTPRouteHandler]:
+    @post(
+        "/experiments:sample-size",
+        status_code=200,
+        opt=schema.call(
+            needs="read",
+            tag="experiments",
+            body=SampleSizeBody,
+            answers={200: SampleSize, **schema.problems(400, 413, 415, 422)},
+        ),
+    )
+    async def sample_size(request: Request[Any, Any, Any]) -> ASGIApp:
+        """How many users an experiment needs, before it starts."""
+        return reply(_sample_size(decode(_size, await read_body(request, _MAX_BYTES))))
+
+    return [sample_size]
+
+
+def _sample_size(body: SampleSizeBody) -> SampleSize:
+    faults = []
+    deviation, active = body.deviation, 1.0
+    if body.metric == "conversion":
+        if body.baseline >= 1.0:
+            faults.append(FieldError("$.baseline", "expected the share of users who buy, below 1"))
+        else:
+            deviation, active = ((1.0 - body.baseline) / body.baseline) ** 0.5, body.baseline
+        if body.deviation is not None:
+            faults.append(FieldError("$.deviation", "conversion needs none: it follows from the baseline"))
+    elif deviation is None:
+        faults.append(
+            FieldError(
+                "$.deviation",
+                f"{body.metric} needs it; GET /experiments/NAME answers it for each metric, so run one with a variant"
+                " without weights first",
+            )
+        )
+    control = 1.0 - body.share if body.control_share is None else body.control_share
+    if control + body.share * body.variants > 1.0 + 1e-9:
+        faults.append(FieldError("$.control_share", "the shares sum to more than 1"))
+    if faults or deviation is None:
+        raise InvalidInput(*faults)
+    ours, theirs = users_needed(
+        deviation=deviation,
+        minimum_effect=body.minimum_effect,
+        shares=(control, body.share),
+        alpha=body.alpha / body.variants,
+        power=body.power,
+        active=active,
+    )
+    total = round(ours / control)
+    days = None if body.users_by_day is None else round(total / body.users_by_day + body.window_days, 1)
+    return SampleSize(control=ours, variant=theirs, total=total, days=days)

@@ -1,0 +1,126 @@
+"""Experiments: what one is made of, and what is wrong with a new one."""
+
+from collections.abc import Mapping, Sequence
+from math import fsum
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.core import variants
+from app.core.buckets import BUCKETS
+from app.core.events import PRINTABLE, Currency
+from app.core.field_errors import FieldError
+from app.core.variants import CONTROL_NAME, MAX_VARIANTS, NO_VARIANTS, Variant, Variants
+
+Lists: TypeAlias = Literal["reco", "rank", "buy_again"]
+Metric: TypeAlias = Literal["ctr", "conversion", "revenue", "watch_time"]
+
+MAX_EXPERIMENTS: Final = 1_000
+_MOST_SHARES: Final = 0.99
+_ROUNDING: Final = 1e-9
+
+Share = Annotated[float, Meta(ge=0.0, le=_MOST_SHARES, description="of the users, in steps of 0.001")]
+Effect = Annotated[
+    float,
+    Meta(ge=0.001, le=2.0, description="the smallest relative change worth finding: 0.05 is 5 % more than control"),
+]
+Alpha = Annotated[float, Meta(ge=0.001, le=0.2, description="the chance of a change that is none, over all looks")]
+# An integer stays one: some constants are counts.
+_Number: TypeAlias = int | float
+
+
+class VariantBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Weights of features and constants of the ranking, or a version of the model; neither: as control, which tests the
+    measurement.
+    """
+
+    name: Annotated[str, Meta(max_length=32, description="1 to 32 of a-z, 0-9, - and _")]
+    share: Share
+    weights: dict[str, _Number | list[_Number]] | UnsetType = UNSET
+    model: Annotated[int, Meta(ge=1, le=2**31 - 1)] | UnsetType = UNSET
+
+
+class ExperimentBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is tried, on which lists, and what decides. Users in no variant are control. `reco`: of `/reco`, by POST and
+    in batches, too.
+    """
+
+    name: Annotated[str, Meta(max_length=32, description="1 to 32 of a-z, 0-9, - and _; never used twice")]
+    hypothesis: Annotated[str, Meta(min_length=1, max_length=1_000, pattern=PRINTABLE)]
+    lists: Annotated[Lists, Meta(description="the lists that it changes; one runs at a time on each")] = "reco"
+    variants: Annotated[list[VariantBody], Meta(min_length=1, max_length=MAX_VARIANTS)]
+    primary: Annotated[Metric, Meta(description="the metric that decides")]
+    guards: Annotated[list[Metric], Meta(max_length=3, description="metrics that must not get worse")] = []
+    currency: Annotated[Currency | None, Meta(description="in which revenue is measured; others do not count")] = None
+    window_days: Annotated[
+        int, Meta(ge=1, le=28, description="what users do so many days after their first list counts")
+    ] = 7
+    minimum_effect: Effect = 0.05
+    alpha: Alpha = 0.05
+
+
+class Layer(Struct, frozen=True):
+    """Who gets which variant on some lists. `experiment`: the experiment and its stage, as impressions name it; UNSET
+    without one.
+    """
+
+    variants: Variants = NO_VARIANTS
+    experiment: str | UnsetType = UNSET
+
+
+NO_LAYER: Final = Layer()
+
+
+def token(name: str, stage: int) -> str:
+    """How answers and impressions name an experiment. A stage is the time between two changes of the shares."""
+    return f"{name}.{stage}"
+
+
+def variants_of(body: ExperimentBody) -> tuple[Variant, ...]:
+    """Of a body without faults."""
+    return variants.checked(_built(body), "$.variants")[0]
+
+
+def field_errors(body: ExperimentBody) -> list[FieldError]:
+    """Whatever is wrong with a decoded body."""
+    found = [] if variants.is_name(body.name) else [FieldError("$.name", variants.NAME_EXPECTED)]
+    found += variants.checked(_built(body), "$.variants")[1]
+    found += share_errors({variant.name: variant.share for variant in body.variants}, "$.variants", by_place=True)
+    if body.primary in body.guards:
+        found.append(FieldError("$.guards", f"{body.primary} is the primary metric; a guard is another one"))
+    if len(set(body.guards)) < len(body.guards):
+        found.append(FieldError("$.guards", "a metric is given twice"))
+    with_revenue = "revenue" in (body.primary, *body.guards)
+    if with_revenue and body.currency is None:
+        found.append(FieldError("$.currency", "revenue needs a currency, such as EUR: amounts of two do not add up"))
+    if body.currency is not None and not with_revenue:
+        found.append(FieldError("$.currency", "no metric is revenue; leave it out"))
+    return found
+
+
+def share_errors(shares: Mapping[str, float], path: str, *, by_place: bool = False) -> list[FieldError]:
+    """What is wrong with the shares of variants."""
+    found = [
+        FieldError(
+            f"{path}[{index}].share" if by_place else f"{path}.{name}",
+            f"expected a multiple of 0.001 from 0 to {_MOST_SHARES}",
+        )
+        for index, (name, share) in enumerate(shares.items())
+        if not 0.0 <= share <= 1.0 or abs(share * BUCKETS - round(share * BUCKETS)) > _ROUNDING * BUCKETS
+    ]
+    total = fsum(shares.values())
+    if total > _MOST_SHARES + _ROUNDING:
+        found.append(
+            FieldError(path, f"the shares sum to {total:g}; at most {_MOST_SHARES}: the rest is {CONTROL_NAME}")
+        )
+    return found
+
+
+def buckets_layer(body: ExperimentBody, stage: int, buckets: Sequence[str]) -> Layer:
+    return Layer(Variants(body.name, variants_of(body), buckets), token(body.name, stage))
+
+
+def _built(body: ExperimentBody) -> list[Any]:
+    found: list[Any] = msgspec.to_builtins(body.variants)
+    return found
