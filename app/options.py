@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.adapters.kafka import KafkaOptions, TopicOptions
+from app.adapters.kafka_tokens import OAuthOptions, Tokens
 from app.adapters.key_file import KeySource
 from app.adapters.postgres import PoolOptions
 from app.settings import Settings
@@ -45,6 +46,24 @@ def kafka_options(settings: Settings) -> KafkaOptions:
         sasl_username=settings.kafka_sasl_username,
         sasl_password=settings.kafka_sasl_password,
         ssl_cafile=settings.kafka_ssl_cafile,
+        ssl_certfile=settings.kafka_ssl_certfile,
+        ssl_keyfile=settings.kafka_ssl_keyfile,
+        ssl_key_password=settings.kafka_ssl_key_password,
+        tokens=_tokens(settings),
+    )
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    if settings.kafka_sasl_mechanism != "OAUTHBEARER":
+        return None
+    return Tokens(
+        OAuthOptions(
+            token_file=settings.kafka_oauth_token_file,
+            token_url=settings.kafka_oauth_token_url,
+            client_id=settings.kafka_oauth_client_id,
+            client_secret=settings.kafka_oauth_client_secret,
+            scope=settings.kafka_oauth_scope,
+        )
     )
 
 
@@ -71,7 +90,7 @@ def relay_options(settings: Settings) -> RelayOptions:
         base_retry_sec=settings.outbox_relay_base_retry_sec,
         max_retry_sec=settings.outbox_relay_max_retry_sec,
         statement_timeout_sec=settings.db_statement_timeout_ms / 1000,
-        topics=_topics(settings),
+        topics=topic_options(settings),
     )
 
 
@@ -86,7 +105,7 @@ def consumer_options(settings: Settings) -> "ConsumerOptions":
         statement_timeout_sec=settings.db_statement_timeout_ms / 1000,
         brake_retry_sec=settings.feature_consumer_brake_retry_sec,
         thin_pairs_lag=settings.feature_consumer_thin_pairs_lag,
-        topics=_topics(settings),
+        topics=topic_options(settings),
     )
 
 
@@ -102,7 +121,7 @@ def cache_key_prefix(settings: Settings) -> str:
     return settings.online_cache_key_prefix or settings.kafka_topic_prefix
 
 
-def _topics(settings: Settings) -> TopicOptions:
+def topic_options(settings: Settings) -> TopicOptions:
     return TopicOptions(
         prefix=settings.kafka_topic_prefix,
         partitions=settings.kafka_topic_partitions,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from app import kafka_settings
 from app.core import segment_rules, variants
 from app.core.database_url import check_database_url
 from app.core.field_errors import field_error_of
@@ -28,7 +29,7 @@ Positive = Annotated[float, Meta(gt=0)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 
 OPEN_REMEDY = "set API_KEYS or API_KEYS_FILE (`reco key new NAME`), or HTTP_HOST=127.0.0.1"
 
@@ -70,7 +71,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     kafka_sasl_mechanism: SaslMechanism = "PLAIN"
     kafka_sasl_username: str = ""
     kafka_sasl_password: str = ""
+    kafka_oauth_token_url: str = ""
+    kafka_oauth_client_id: str = ""
+    kafka_oauth_client_secret: str = ""
+    kafka_oauth_scope: str = ""
+    kafka_oauth_token_file: str = ""
     kafka_ssl_cafile: str = ""
+    kafka_ssl_certfile: str = ""
+    kafka_ssl_keyfile: str = ""
+    kafka_ssl_key_password: str = ""
     kafka_topic_prefix: str = ""
     kafka_topic_partitions: AtLeastOne = 6
     kafka_topic_replication_factor: AtLeastOne = 1
@@ -179,7 +188,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 SECRETS = frozenset(
     {"api_keys", "database_url", "database_direct_url", "database_read_url"}
-    | {"kafka_sasl_password", "online_cache_redis_url"}
+    | {"kafka_sasl_password", "kafka_oauth_client_secret", "kafka_ssl_key_password", "online_cache_redis_url"}
 )
 
 
@@ -252,10 +261,7 @@ def _missing(values: Mapping[str, Any]) -> list[str]:
         and not (values.get("api_keys") or values.get("api_keys_file"))
     ):
         errors.append("API_KEYS or API_KEYS_FILE: needed when APP_ENV=production; `reco key new NAME` makes a key")
-    if values.get("kafka_security_protocol", "").startswith("SASL") and not (
-        values.get("kafka_sasl_username") and values.get("kafka_sasl_password")
-    ):
-        errors.append("KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD: needed by KAFKA_SECURITY_PROTOCOL=SASL_*")
+    errors += kafka_settings.faults(values)
     if values.get("app_env") != "test":
         errors += [
             f"{name.upper()}={values[name]:g}: must be at least {least:g}"

@@ -14,7 +14,7 @@ from app import build, metrics, options
 from app.adapters import cache_epoch, migrations, sequences
 from app.adapters.generations import ServingGeneration
 from app.adapters.history_cache import MemoryHistoryCache
-from app.adapters.kafka import KafkaProbe
+from app.adapters.kafka_probe import KafkaProbe
 from app.adapters.postgres import Database
 from app.adapters.read_replica import ReadReplica, ReadSource
 from app.adapters.redis_histories import RedisHistoryCache

@@ -13,7 +13,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from app import metrics
 from app.adapters import kafka, topic_ids
-from app.adapters.kafka_bounds import bounded, stop_consumer
+from app.adapters.kafka_bounds import bounded, bounded_again, stop_consumer
 from app.core.events import TOPICS
 from app.errors import DependencyDown
 from workers import damaged_batches, lag
@@ -99,7 +99,7 @@ class Subscription:
         try:
             if self.holds(polled):
                 offsets = with_topic_ids(polled.next_offsets, self._topic_ids)
-                await bounded(self._client.commit(offsets), _CALL_TIMEOUT_SEC)
+                await bounded_again(lambda: self._client.commit(offsets), _CALL_TIMEOUT_SEC)
                 return
         except DependencyDown as error:
             if not isinstance(error.__cause__, CommitFailedError | IllegalStateError):
@@ -204,7 +204,7 @@ class Subscription:
         self._client.resume(*partitions)
 
     async def _read_topic_ids(self, names: Sequence[str]) -> dict[str, str]:
-        return await bounded(topic_ids.read(self._metadata, names), _CALL_TIMEOUT_SEC)
+        return await bounded_again(lambda: topic_ids.read(self._metadata, names), _CALL_TIMEOUT_SEC)
 
     async def _observe_lag(self) -> int:
         """Sets the gauges; returns the messages of all partitions that are not counted yet."""
@@ -213,7 +213,7 @@ class Subscription:
             return 0
         generation = self._offsets.generation
         try:
-            ends = await bounded(self._client.end_offsets(partitions), _CALL_TIMEOUT_SEC)
+            ends = await bounded_again(lambda: self._client.end_offsets(partitions), _CALL_TIMEOUT_SEC)
             positions = await bounded(self._positions(partitions), _CALL_TIMEOUT_SEC)
         except DependencyDown:
             if generation != self._offsets.generation:

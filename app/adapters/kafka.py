@@ -1,6 +1,5 @@
 """Clients of Kafka: the one place that knows aiokafka's options and its errors."""
 
-import asyncio
 import contextlib
 import ssl
 from collections.abc import Mapping, Sequence
@@ -8,8 +7,6 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import collect_hosts
 from aiokafka.errors import (
     InvalidTopicError,
     MessageSizeTooLargeError,
@@ -23,12 +20,12 @@ from msgspec import Struct
 
 from app.adapters import topic_settings
 from app.adapters.kafka_bounds import bounded, stop_consumer, stop_producer
+from app.adapters.kafka_tokens import Tokens
 from app.errors import DependencyDown, UserError, describe
 
 # A message may be a full event (32 KiB) plus what we add to it; a batch of messages is a producer request.
 _MAX_REQUEST_BYTES: Final = 1024 * 1024
 _REQUEST_TIMEOUT_MS: Final = 10_000
-_PROBE_TIMEOUT_SEC: Final = 1.5
 _CLOSE_TIMEOUT_SEC: Final = 1.0
 
 # The broker says these of one message or one topic. They are errors of the row itself, and each costs an attempt.
@@ -49,9 +46,15 @@ class KafkaOptions(Struct, frozen=True, kw_only=True):
     sasl_username: str = ""
     sasl_password: str = ""
     ssl_cafile: str = ""
+    ssl_certfile: str = ""
+    ssl_keyfile: str = ""
+    ssl_key_password: str = ""
+    tokens: Tokens | None = None
 
     def client_arguments(self) -> dict[str, Any]:
-        """The keyword arguments that every client of aiokafka takes."""
+        """The keyword arguments that every client of aiokafka takes. Certificates are read each time, since they are
+        replaced while the service runs. Raises `UserError` when they cannot be read.
+        """
         arguments: dict[str, Any] = {
             "bootstrap_servers": [server.strip() for server in self.bootstrap_servers.split(",") if server.strip()],
             "client_id": self.client_id,
@@ -59,14 +62,24 @@ class KafkaOptions(Struct, frozen=True, kw_only=True):
             "security_protocol": self.security_protocol,
         }
         if self.security_protocol.endswith("SSL"):
-            arguments["ssl_context"] = ssl.create_default_context(cafile=self.ssl_cafile or None)
+            arguments["ssl_context"] = self._ssl_context()
         if self.security_protocol.startswith("SASL"):
             arguments |= {
                 "sasl_mechanism": self.sasl_mechanism,
                 "sasl_plain_username": self.sasl_username,
                 "sasl_plain_password": self.sasl_password,
+                "sasl_oauth_token_provider": self.tokens,
             }
         return arguments
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.ssl_cafile or None)
+            if self.ssl_certfile:
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile or None, self.ssl_key_password)
+        except OSError as error:  # ssl.SSLError too
+            raise UserError(f"The certificates for Kafka (KAFKA_SSL_*) cannot be read: {describe(error)}") from error
+        return context
 
 
 class TopicOptions(Struct, frozen=True, kw_only=True):
@@ -165,17 +178,35 @@ async def ensure_topics(
                 for name in missing
             ]
             answer = await bounded(admin.create_topics(new), timeout_sec)
-            for topic, code, *message in answer.topic_errors:
-                if code not in (0, TopicAlreadyExistsError.errno):
-                    raise UserError(
-                        f"Topic {topic} is missing and cannot be created (Kafka error {code}: {message[0] or 'none'}). "
-                        f"Create it with {topics.partitions} partitions, or allow this client to."
-                    )
+            refused = {
+                topic: f"Kafka error {code}: {message[0] or 'none'}"
+                for topic, code, *message in answer.topic_errors
+                if code not in (0, TopicAlreadyExistsError.errno)
+            }
+            if refused:
+                raise UserError(_cannot_be_created(refused, topics))
         await topic_settings.ensure(admin, sorted(wanted), partitions=topics.partitions, timeout_sec=timeout_sec)
     finally:
         with contextlib.suppress(DependencyDown):
             await bounded(admin.close(), _CLOSE_TIMEOUT_SEC)
     return missing
+
+
+def _cannot_be_created(refused: Mapping[str, str], topics: TopicOptions) -> str:
+    """`refused`: topic → why. A topic that this client may not describe looks missing, too."""
+    return (
+        f"Topic {', '.join(sorted(refused))} is missing and cannot be created "
+        f"({'; '.join(dict.fromkeys(refused.values()))}). {how_to_create(topics)}, or allow this client to create them."
+    )
+
+
+def how_to_create(topics: TopicOptions) -> str:
+    """For operators: the command for each topic, and the rights."""
+    configs = "".join(f" --config {name}={value}" for name, value in topic_settings.OURS.items())
+    return (
+        f"Create each with kafka-topics.sh --create --topic NAME --partitions {topics.partitions} --replication-factor "
+        f"{topics.replication_factor}{configs}, and allow this client to read, write and describe it"
+    )
 
 
 async def observe_topics(options: KafkaOptions, topics: Sequence[str], *, timeout_sec: float) -> list[str]:
@@ -187,68 +218,6 @@ async def observe_topics(options: KafkaOptions, topics: Sequence[str], *, timeou
     finally:
         with contextlib.suppress(DependencyDown):
             await bounded(admin.close(), _CLOSE_TIMEOUT_SEC)
-
-
-async def check_listening(options: KafkaOptions, *, timeout_sec: float) -> None:
-    """Connects to the bootstrap servers and sends nothing. Raises `DependencyDown` when none takes the connection."""
-    reasons: list[str] = []
-    for host, port, _ in collect_hosts(options.bootstrap_servers, randomize=False):
-        try:
-            async with asyncio.timeout(timeout_sec):
-                _, writer = await asyncio.open_connection(host, port)
-        except OSError as error:  # a TimeoutError too
-            reasons.append(f"{host}:{port} ({describe(error)})")
-        else:
-            writer.close()
-            return
-    raise DependencyDown("kafka", f"does not answer at {', '.join(reasons)}")
-
-
-class Cluster(Struct, frozen=True):
-    """What the brokers say of themselves. `partitions`: how many each topic has that we may see."""
-
-    brokers: int
-    partitions: Mapping[str, int]
-
-
-async def describe_cluster(options: KafkaOptions, *, timeout_sec: float) -> Cluster:
-    """Connects, asks, and goes. Raises `DependencyDown`."""
-    client = AIOKafkaClient(**options.client_arguments())
-    try:
-        await bounded(client.bootstrap(), timeout_sec)
-        metadata = await bounded(client.fetch_all_metadata(), timeout_sec)
-        partitions = {topic: len(metadata.partitions_for_topic(topic) or ()) for topic in metadata.topics()}
-        return Cluster(len(metadata.brokers()), partitions)
-    finally:
-        with contextlib.suppress(DependencyDown):
-            await bounded(client.close(), _CLOSE_TIMEOUT_SEC)
-
-
-class KafkaProbe:
-    """Asks for fresh metadata on a connection of its own."""
-
-    def __init__(self, options: KafkaOptions) -> None:
-        self._options = options
-        self._client: AIOKafkaClient | None = None
-
-    async def __call__(self) -> None:
-        try:
-            await bounded(self._ask(), _PROBE_TIMEOUT_SEC)
-        except DependencyDown:
-            await self.close()
-            raise
-
-    async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            with contextlib.suppress(DependencyDown):
-                await bounded(client.close(), _CLOSE_TIMEOUT_SEC)
-
-    async def _ask(self) -> None:
-        if self._client is None:
-            self._client = AIOKafkaClient(**self._options.client_arguments())
-            await self._client.bootstrap()
-        await self._client.fetch_all_metadata()
 
 
 def headers_of(fields: Mapping[str, str | None]) -> list[tuple[str, bytes]]:

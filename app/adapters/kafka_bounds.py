@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from app.errors import DependencyDown, describe
 
@@ -42,6 +42,18 @@ async def bounded(call: Awaitable[_T], timeout_sec: float) -> _T:
             raise DependencyDown("kafka", describe(error)) from error
         raise error
     return task.result()
+
+
+async def bounded_again(call: Callable[[], Awaitable[_T]], timeout_sec: float) -> _T:
+    """As `bounded`, and once more when the connection was closed: a broker ends those whose token has expired, which
+    aiokafka notices at the next request.
+    """
+    try:
+        return await bounded(call(), timeout_sec)
+    except DependencyDown as error:
+        if not isinstance(error.__cause__, KafkaConnectionError):
+            raise
+        return await bounded(call(), timeout_sec)
 
 
 def abandon(futures: Iterable["asyncio.Future[Any]"]) -> None:

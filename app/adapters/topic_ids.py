@@ -117,12 +117,14 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
 
 
 async def read(client: AIOKafkaClient, topics: Sequence[str]) -> dict[str, str]:
-    """Topic → id, for those that exist; empty where the broker has no ids. Never makes a topic."""
+    """Topic → id, for those that exist; the id is empty where the broker has none. Never makes a topic."""
     node = client.get_random_node()
     try:
         response = await client.send(node, _MetadataRequest(topics))
-    except NotImplementedError:  # a broker before 2.8, or a mock
-        return {}
+    except NotImplementedError:  # a broker before 2.8, one of another brand, or a mock
+        return dict.fromkeys(set(topics) & set((await client.fetch_all_metadata()).topics()), "")
     return {
-        topic: topic_id for error_code, topic, topic_id, *_ in response.topics if error_code == 0 and topic_id != _NO_ID
+        topic: "" if topic_id == _NO_ID else topic_id
+        for error_code, topic, topic_id, *_ in response.topics
+        if error_code == 0
     }

@@ -11,7 +11,8 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from app.adapters import generations, migrations, schema_check
-from app.adapters.kafka import KafkaOptions, check_listening, describe_cluster, observe_topics
+from app.adapters.kafka import KafkaOptions, TopicOptions, how_to_create, observe_topics
+from app.adapters.kafka_probe import check_listening, describe_cluster
 from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
 from app.adapters.read_replica import position_of
@@ -161,8 +162,8 @@ def _generation(serving: tuple[int, str, int] | None) -> Finding:
     return Finding("ok", "sums", f"generation {number}, made with the parameters of this release")
 
 
-async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[Finding]:
-    """`topics`: those that the service uses, by their full names."""
+async def kafka(options: KafkaOptions, topics: Sequence[str], made: TopicOptions) -> AsyncIterator[Finding]:
+    """`topics`: those that the service uses, by their full names. `made`: how it makes them."""
     try:
         await check_listening(options, timeout_sec=_TIMEOUT_SEC)
     except DependencyDown as error:
@@ -190,7 +191,7 @@ async def kafka(options: KafkaOptions, topics: Sequence[str]) -> AsyncIterator[F
         if count:
             yield Finding("ok", "kafka", f"{topic}: {count} partitions, so at most {count} consumers share the work")
         else:
-            remedy = "feature-consumer creates it at start if it has the permission; otherwise create it"
+            remedy = f"feature-consumer creates it at start if it has the permission. Otherwise: {how_to_create(made)}"
             yield Finding("warn", "kafka", f"{topic}: does not exist, or this user may not see it", remedy)
     for wrong in await observe_topics(options, topics, timeout_sec=_TIMEOUT_SEC):
         yield Finding("FAIL", "kafka", wrong, "change it with kafka-configs.sh, or remove it to have ours set")

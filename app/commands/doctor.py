@@ -15,7 +15,7 @@ from app.checks.findings import Finding
 from app.commands.json_output import json_option, write_json
 from app.core.database_url import for_reads
 from app.core.events import TOPICS
-from app.options import cache_key_prefix, kafka_options
+from app.options import cache_key_prefix, kafka_options, topic_options
 from app.settings import OPEN_REMEDY, SECRETS, Settings
 
 
@@ -96,7 +96,7 @@ def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
         questions.append(("Read replica", replica))
     if settings.kafka_bootstrap_servers:
         topics = [settings.kafka_topic_prefix + topic for topic in TOPICS]
-        questions.append(("Kafka", checks.kafka(kafka_options(settings), topics)))
+        questions.append(("Kafka", checks.kafka(kafka_options(settings), topics, topic_options(settings))))
     if settings.online_cache_enabled and settings.online_cache_backend == "redis":
         questions.append(
             (

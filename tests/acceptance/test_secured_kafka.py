@@ -1,128 +1,165 @@
-"""The service on a Kafka that wants TLS and passwords: a real broker of the test's own."""
+"""The service on a Kafka as companies have it: TLS, passwords, tokens, certificates, and rights that end somewhere."""
 
-import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 import pytest
-from confluent_kafka.admin import (
-    AdminClient,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from click.testing import CliRunner
+from confluent_kafka.admin import NewTopic
 
-from app.devstack.folder import Folder, throwaway
-from app.devstack.guard import Guard
-from app.devstack.jars import Unavailable
-from app.devstack.kafka import Kafka, find_java
-from app.devstack.ports import choose
-from app.devstack.stack import default_folder, fetch_kafka
+from app.cli import main
+from app.core.events import TOPICS
 from tests.support.database import ask
+from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, SCOPE, identity_provider, unsigned_token
+from tests.support.secured_kafka import KEY_PASSWORD, LIMITED, PASSWORD, SESSION_SEC, USER, SecuredKafka, secured_kafka
 from tests.support.service import Service, eventually, running
 
-_PASSWORD: Final = "a long password of the broker's user"
-_TIMEOUT_SEC: Final = 20.0
-_LISTENER: Final = """\
-listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},SASL_SSL://127.0.0.1:{secured}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{secured}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
-sasl.enabled.mechanisms=SCRAM-SHA-256
-listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-ssl.keystore.type=PEM
-ssl.keystore.location={keystore}
-"""
 
-
-class SecuredKafka(Kafka):
-    """With one more listener, which takes TLS and SCRAM-SHA-256 only."""
-
-    def __init__(self, folder: Folder, guard: Guard, *, java: Path, class_path: str, keystore: Path) -> None:
-        super().__init__(folder, guard, java=java, class_path=class_path)
-        port = choose({self.port, folder.port("kafka-controller")})
-        self.secured = f"127.0.0.1:{port}"
-        self._keystore = keystore
-
-    def _prepare(self) -> None:
-        super()._prepare()
-        listener = _LISTENER.format(
-            plain=self.port,
-            controller=self.folder.port("kafka-controller"),
-            secured=self.secured.rpartition(":")[2],
-            keystore=self._keystore,
-        )
-        path = self.folder.root / "kafka" / "server.properties"
-        own = [
-            line for line in path.read_text().splitlines() if "listeners=" not in line and "protocol.map" not in line
-        ]
-        path.write_text("\n".join([*own, "controller.listener.names=CONTROLLER", listener]))
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that signs itself; `keystore.pem` beside it has its key too."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed (Debian: apt install openssl)")
-    certificate, key = tmp_path / "ca.pem", tmp_path / "key.pem"
-    made = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate), "-days", "2"]
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(["openssl", "req", "-x509", *made, *names], check=True, capture_output=True)
-    (tmp_path / "keystore.pem").write_text(key.read_text() + certificate.read_text())
-    return certificate
-
-
-@pytest.fixture
-def secured_kafka(certificate: Path) -> Iterator[SecuredKafka]:
-    java = find_java()
-    try:
-        class_path = fetch_kafka()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    assert java is not None
-    folder, guard = throwaway(default_folder()), Guard()
-    folder.open()
-    guard.start()
-    keystore = certificate.with_name("keystore.pem")
-    kafka = SecuredKafka(folder, guard, java=java, class_path=class_path, keystore=keystore)
-    try:
-        kafka.start()
-        credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
-        user = UserScramCredentialUpsertion("reco", credential, _PASSWORD.encode())
-        admin = AdminClient({"bootstrap.servers": kafka.url, "log_level": 0})
-        for done in admin.alter_user_scram_credentials([user]).values():
-            done.result(_TIMEOUT_SEC)
+@pytest.fixture(scope="module")
+def kafka_of_a_company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    with secured_kafka(tmp_path_factory.mktemp("secured")) as kafka:
         yield kafka
+
+
+def with_password(kafka: SecuredKafka, mechanism: str, user: str = USER) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.sasl,
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": mechanism,
+        "KAFKA_SASL_USERNAME": user,
+        "KAFKA_SASL_PASSWORD": PASSWORD,
+        "KAFKA_SSL_CAFILE": str(kafka.certificate),
+    }
+
+
+def with_token(kafka: SecuredKafka, **source: str) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.sasl,
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+        "KAFKA_SSL_CAFILE": str(kafka.certificate),
+        **source,
+    }
+
+
+def with_certificate(kafka: SecuredKafka) -> dict[str, str]:
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.tls,
+        "KAFKA_SECURITY_PROTOCOL": "SSL",
+        "KAFKA_SSL_CAFILE": str(kafka.certificate),
+        "KAFKA_SSL_CERTFILE": str(kafka.certificate),
+        "KAFKA_SSL_KEYFILE": str(kafka.key),
+        "KAFKA_SSL_KEY_PASSWORD": KEY_PASSWORD,
+    }
+
+
+def count_one_more(service: Service, database_url: str) -> None:
+    counted = "SELECT count(*) FROM feature_event_consumed"
+    before = ask(database_url, counted)
+    event = {"event_type": "view", "user_id": "ann", "session_id": "s1", "item_id": f"alien{before}"}
+    assert service.client.post("/event", json=event).status_code == 202
+    eventually(lambda: ask(database_url, counted) == before + 1, 30.0, service.describe)
+
+
+def told_why_kafka_is_down(environment: Mapping[str, str], reason: str) -> None:
+    """The process serves on, and says it."""
+    service = Service(environment)
+    try:
+        eventually(lambda: service.status("/healthz"), describe=service.describe)
+        eventually(lambda: reason in str(service.readiness()["dependencies"]["kafka"]["error"]), 30.0, service.describe)
     finally:
-        kafka.stop()
-        guard.close()
-        folder.remove()
+        service.close()
 
 
 @pytest.mark.shows(
     "KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SSL_CAFILE"
 )
 def test_service_counts_events_through_a_kafka_with_tls_and_passwords(
-    environment: dict[str, str], database_url: str, secured_kafka: SecuredKafka, certificate: Path
+    environment: dict[str, str], database_url: str, kafka_of_a_company: SecuredKafka
 ) -> None:
-    secured = {
-        **environment,
-        "KAFKA_BOOTSTRAP_SERVERS": secured_kafka.secured,
-        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-256",
-        "KAFKA_SASL_USERNAME": "reco",
-        "KAFKA_SASL_PASSWORD": _PASSWORD,
-        "KAFKA_SSL_CAFILE": str(certificate),
-    }
+    secured = {**environment, **with_password(kafka_of_a_company, "SCRAM-SHA-256")}
     with running(secured) as service:
+        count_one_more(service, database_url)
+    told_why_kafka_is_down({**secured, "KAFKA_SASL_PASSWORD": "another"}, "SaslAuthenticationFailed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-512", "PLAIN"])
+def test_other_kinds_of_passwords_let_the_service_in(
+    environment: dict[str, str], database_url: str, kafka_of_a_company: SecuredKafka, mechanism: str
+) -> None:
+    with running({**environment, **with_password(kafka_of_a_company, mechanism)}) as service:
+        count_one_more(service, database_url)
+
+
+@pytest.mark.shows("KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "KAFKA_SSL_KEY_PASSWORD")
+def test_service_counts_events_through_a_kafka_that_wants_a_certificate(
+    environment: dict[str, str], database_url: str, kafka_of_a_company: SecuredKafka
+) -> None:
+    secured = {**environment, **with_certificate(kafka_of_a_company)}
+    with running(secured) as service:
+        count_one_more(service, database_url)
+    without = {name: value for name, value in secured.items() if "CERTFILE" not in name and "SSL_KEY" not in name}
+    told_why_kafka_is_down(without, kafka_of_a_company.tls)
+
+
+@pytest.mark.shows("KAFKA_OAUTH_TOKEN_URL", "KAFKA_OAUTH_CLIENT_ID", "KAFKA_OAUTH_CLIENT_SECRET", "KAFKA_OAUTH_SCOPE")
+def test_tokens_that_expire_are_renewed_while_events_are_counted(
+    environment: dict[str, str], database_url: str, kafka_of_a_company: SecuredKafka
+) -> None:
+    """The broker closes each connection when its session ends."""
+    with identity_provider(life_sec=SESSION_SEC) as provider:
+        source = {
+            "KAFKA_OAUTH_TOKEN_URL": provider.url,
+            "KAFKA_OAUTH_CLIENT_ID": CLIENT_ID,
+            "KAFKA_OAUTH_CLIENT_SECRET": CLIENT_SECRET,
+            "KAFKA_OAUTH_SCOPE": SCOPE,
+        }
+        secured = {**environment, **with_token(kafka_of_a_company, **source)}
+        with running(secured) as service:
+            count_one_more(service, database_url)
+            asked = provider.given
+            eventually(lambda: provider.given > asked, 30.0, service.describe)
+            count_one_more(service, database_url)
+        told_why_kafka_is_down({**secured, "KAFKA_OAUTH_CLIENT_SECRET": "another"}, "invalid_client")
+
+
+@pytest.mark.shows("KAFKA_OAUTH_TOKEN_FILE")
+def test_token_in_a_file_lets_the_service_in(
+    environment: dict[str, str], database_url: str, kafka_of_a_company: SecuredKafka, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(unsigned_token(life_sec=3600.0) + "\n")
+    secured = {**environment, **with_token(kafka_of_a_company, KAFKA_OAUTH_TOKEN_FILE=str(file))}
+    with running(secured) as service:
+        count_one_more(service, database_url)
+    file.write_text("")
+    told_why_kafka_is_down(secured, f"KAFKA_OAUTH_TOKEN_FILE: {file} is empty")
+
+
+def test_missing_right_to_create_topics_is_told_with_the_way_to_make_them(
+    environment: dict[str, str], database_url: str, topic_prefix: str, kafka_of_a_company: SecuredKafka
+) -> None:
+    """Events are taken meanwhile, and counted once an operator has made the topics."""
+    kafka_of_a_company.allow(topic_prefix)
+    secured = {**environment, **with_password(kafka_of_a_company, "SCRAM-SHA-256", LIMITED)}
+    service = Service(secured)
+    try:
+        eventually(lambda: service.status("/healthz"), describe=service.describe)
         event = {"event_type": "view", "user_id": "ann", "session_id": "s1", "item_id": "alien"}
-        assert service.client.post("/event", json=event).status_code == 202
+        eventually(lambda: service.client.post("/event", json=event).status_code == 202, 30.0, service.describe)
+        advice = "kafka-topics.sh --create --topic NAME --partitions 2 --replication-factor 1"
+        for task in ("outbox-relay", "feature-consumer"):
+            eventually(lambda task=task: advice in str(service.readiness()["tasks"][task]), 30.0, service.describe)
+        said = str(service.readiness()["tasks"]["feature-consumer"])
+        assert all(topic_prefix + topic in said for topic in TOPICS)
+        told = CliRunner(env=secured).invoke(main, ["doctor"]).output
+        assert "kafka-topics.sh --create" in told
+        admin = kafka_of_a_company.admin()
+        for made in admin.create_topics([NewTopic(topic_prefix + topic, 2, 1) for topic in TOPICS]).values():
+            made.result(20.0)
         counted = "SELECT count(*) FROM feature_event_consumed"
         eventually(lambda: ask(database_url, counted) == 1, 30.0, service.describe)
-    wrong = Service({**secured, "KAFKA_SASL_PASSWORD": "another"})
-    try:
-        eventually(lambda: wrong.status("/healthz"), describe=wrong.describe)
-        eventually(lambda: wrong.readiness()["dependencies"]["kafka"]["state"] == "down", 30.0, describe=wrong.describe)
+        eventually(lambda: service.readiness()["status"] == "ready", 30.0, service.describe)
     finally:
-        wrong.close()
+        service.close()

@@ -1,6 +1,7 @@
 """Topics at the start: made where they are missing, and said where they cannot be; and how one is told from another."""
 
 import contextlib
+from typing import Any
 
 import pytest
 from aiokafka.client import AIOKafkaClient
@@ -14,6 +15,7 @@ from app.adapters.topic_settings import OURS
 from app.errors import DependencyDown, UserError
 from tests.support.pipeline import counted, kafka_options, until
 from tests.support.service import eventually
+from workers.topic_identity import Recreated, check_same_topics
 
 
 async def test_missing_topics_are_made_with_their_partitions_and_retention(kafka: str, topic_prefix: str) -> None:
@@ -27,10 +29,46 @@ async def test_missing_topics_are_made_with_their_partitions_and_retention(kafka
 
 async def test_a_refusing_broker_and_a_missing_one_are_different_errors(kafka: str, topic_prefix: str) -> None:
     too_many = TopicOptions(prefix=topic_prefix, replication_factor=5)
-    with pytest.raises(UserError, match=f"Topic {topic_prefix}one is missing and cannot be created.*6 partitions"):
+    with pytest.raises(UserError, match=f"Topic {topic_prefix}one is missing and cannot be created.*--partitions 6 "):
         await ensure_topics(kafka_options(kafka), ["one"], too_many, timeout_sec=10.0)
     with pytest.raises(DependencyDown):
         await ensure_topics(kafka_options("127.0.0.1:1"), ["one"], TopicOptions(), timeout_sec=2.0)
+
+
+class ClientOfAnotherBrand(AIOKafkaClient):  # type: ignore[misc]
+    """As if the broker knew no metadata request that has topic ids."""
+
+    async def send(self, node_id: Any, request: Any, **options: Any) -> Any:
+        if type(request).__module__ == topic_ids.__name__:
+            raise NotImplementedError
+        return await super().send(node_id, request, **options)
+
+
+async def test_a_broker_without_topic_ids_tells_which_topics_exist(kafka: str, topic_prefix: str) -> None:
+    """So that a deletion is noticed while the topic is read."""
+    name = f"{topic_prefix}one"
+    client = ClientOfAnotherBrand(**kafka_options(kafka).client_arguments())
+    await client.bootstrap()
+    try:
+        assert await topic_ids.read(client, [name]) == {}
+        await ensure_topics(kafka_options(kafka), ["one"], TopicOptions(prefix=topic_prefix), timeout_sec=10.0)
+
+        async def there() -> bool:
+            return await topic_ids.read(client, [name, "other"]) == {name: ""}
+
+        await until(there)
+        admin = AdminClient({"bootstrap.servers": kafka})
+        for deletion in admin.delete_topics([name]).values():
+            deletion.result(10.0)
+
+        async def gone() -> bool:
+            return await topic_ids.read(client, [name]) == {}
+
+        await until(gone)
+        with pytest.raises(Recreated, match=f"topic {name} was deleted"):
+            check_same_topics({name: ""}, {})
+    finally:
+        await client.close()
 
 
 async def test_a_topic_recreated_has_another_id(kafka: str, topic_prefix: str) -> None:
