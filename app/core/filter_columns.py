@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from app.core.attributes import BUILT_IN, AttributeType
@@ -26,6 +26,8 @@ class Column(Struct, frozen=True):
     rows: Rows
     values: NDArray[Any]
     numbers: Mapping[str, int] = {}
+    whole: bool = False
+    """Every row has one value, in the order of the rows."""
 
 
 _EMPTY: Final[Mapping[AttributeType, Column]] = {
@@ -43,22 +45,23 @@ class Columns:
         row = -1
         for row, (item_id, card) in enumerate(items):
             for name, value in card.attributes.items():
-                rows, values = given[name]
-                rows.append(row)
-                values.append(value)
-            for (rows, values), value in zip(
-                map(given.__getitem__, BUILT_IN),
+                if names is None or name in names:
+                    rows, values = given[name]
+                    rows.append(row)
+                    values.append(value)
+            for name, value in zip(
+                BUILT_IN,
                 (item_id, card.title, card.categories, card.tags, card.published_ms, card.expires_ms, card.hidden),
                 strict=True,
             ):
-                if value is not None:
+                if value is not None and (names is None or name in names):
+                    rows, values = given[name]
                     rows.append(row)
                     values.append(value)
         self.count = row + 1
         self._columns = {
-            (name, kind): _column(kind, *one)
+            (name, kind): structs.replace(_column(kind, *one), whole=kind != "list" and len(one[0]) == self.count)
             for name, found in given.items()
-            if names is None or name in names
             for kind, one in _by_kind(name, found).items()
         }
 

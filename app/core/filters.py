@@ -4,7 +4,8 @@ There are two outcomes, not three: a comparison with a missing value does not ho
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
 from math import pi, sin
 from typing import Any, Final, TypeAlias
 
@@ -19,6 +20,8 @@ from app.core.filter_columns import Column, Columns, on_sphere
 Mask: TypeAlias = NDArray[np.bool_]
 
 _EARTH_M: Final = 6_371_008.8
+# So many comparisons take less time than a search.
+_FEW: Final = 8
 COMPARISONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -92,6 +95,11 @@ class Filter(Struct, frozen=True):
     root: Node
     names: frozenset[str]
 
+    @property
+    def goes_by_the_clock(self) -> bool:
+        """Whether what it keeps changes as time passes."""
+        return any(value.relative for value in _instants(self.root))
+
     def keeps(self, columns: Columns, now_ms: int) -> Mask:
         """By row."""
         return _mask(self.root, columns, now_ms)
@@ -114,11 +122,9 @@ def _mask(node: Node, columns: Columns, now_ms: int) -> Mask:
         case Not():
             return ~_mask(node.part, columns, now_ms)
         case All():
-            every: Mask = np.all([_mask(part, columns, now_ms) for part in node.parts], axis=0)
-            return every
+            return reduce(np.logical_and, [_mask(part, columns, now_ms) for part in node.parts])
         case AnyOf():
-            some: Mask = np.any([_mask(part, columns, now_ms) for part in node.parts], axis=0)
-            return some
+            return reduce(np.logical_or, [_mask(part, columns, now_ms) for part in node.parts])
         case Near():
             column = columns.of(node.name, "place")
             return _at(
@@ -132,14 +138,36 @@ def _mask(node: Node, columns: Columns, now_ms: int) -> Mask:
             value = node.value.at(now_ms) if isinstance(node.value, Instant) else node.value
             holds = COMPARISONS[node.operator](column.values, value)
         case OneOf():
-            holds = np.isin(column.values, _plain(node, column, now_ms))
+            holds = _is_one_of(column.values, _plain(node, column, now_ms))
     return _at(columns, column, holds)
 
 
+def _instants(node: Node) -> Iterator[Instant]:
+    match node:
+        case Not():
+            yield from _instants(node.part)
+        case All() | AnyOf():
+            for part in node.parts:
+                yield from _instants(part)
+        case Compared():
+            if isinstance(node.value, Instant):
+                yield node.value
+        case OneOf():
+            yield from (value for value in node.values if isinstance(value, Instant))
+
+
 def _at(columns: Columns, column: Column, holds: Mask) -> Mask:
+    if column.whole:
+        return holds
     found = np.zeros(columns.count, np.bool_)
     found[column.rows[holds]] = True
     return found
+
+
+def _is_one_of(values: NDArray[Any], wanted: Sequence[float]) -> Mask:
+    if len(wanted) > _FEW:
+        return np.isin(values, wanted)
+    return reduce(np.logical_or, [values == one for one in wanted], np.zeros(len(values), np.bool_))
 
 
 def _plain(node: OneOf, column: Column, now_ms: int) -> list[float]:

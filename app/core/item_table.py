@@ -60,6 +60,8 @@ class ItemTable:
         self.model = model
         self.log_ms = 0
         """The time of the latest event: the log's clock."""
+        self.version = 0
+        """Rises whenever popularity has changed."""
         self._known = 0
         self._highest = np.zeros(_POPULARITY.stop - _POPULARITY.start)
         self._sums = np.zeros((0, len(SUMS)))
@@ -100,6 +102,7 @@ class ItemTable:
         features[:, 4] = np.log1p(days)
         features[:, 5] = np.where(known, np.exp(-days / _NEW_FOR_DAYS), 0.0)
         self.features = features
+        self.version += 1
         self._scores.clear()
 
     def scores(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -151,12 +154,21 @@ class ItemTable:
         places = np.unique(np.concatenate(found))
         return places.astype(np.int32) if among is None else among[places]
 
+    def by_popularity(self, numbers: Numbers) -> list[NDArray[np.intp]]:
+        """By half-life: the places in `numbers` of those that are popular at all, the most popular first."""
+        found = []
+        for shares in self.shares[numbers].T:
+            popular = shares.nonzero()[0]
+            found.append(popular[np.argsort(-shares[popular], kind="stable")])
+        return found
+
     def forget(self, numbers: Numbers) -> None:
         """Items that the index has forgotten have no sums, and are nowhere among the best."""
         self.make_room()
         self._sums[numbers] = 0.0
         for array in (self.shares, self.features, self.prior, self.own_repeats):
             array[numbers] = 0.0
+        self.version += 1
         self._scores.clear()
 
     def make_room(self) -> None:

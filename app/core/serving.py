@@ -121,7 +121,7 @@ def for_user(
     )
     without = table.index.numbers(never if seen is None else taken | never)
     if matches is not None:
-        without += candidates.numbers[np.isin(candidates.numbers, matches.rejected)].tolist()
+        without += matches.without(candidates.numbers)
     if left_out:
         hashes_left_out = np.fromiter(left_out, np.uint32)
         without += candidates.numbers[np.isin(table.hashes[candidates.numbers], hashes_left_out)].tolist()
