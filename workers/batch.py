@@ -240,7 +240,7 @@ class FeatureWriter:
         if begun := sessions_of(fresh):
             await sessions.remember(connection, begun)
         current = {
-            user_id: Versioned(entry.version, histories.get(user_id, entry.history))
+            user_id: Versioned(entry.version + 1, histories[user_id]) if user_id in histories else entry
             for user_id, entry in stored.items()
         }
         return Applied(

@@ -112,13 +112,17 @@ async def unconsume(connection: "Connection", event_ids: Sequence[str]) -> None:
 
 
 async def lock_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:
-    """Locks the histories of these users until the transaction ends, increments their versions, and returns them."""
+    """Locks the histories of these users until the transaction ends, and returns them; users without one get one."""
     rows = await connection.fetch(_SQL["lock_histories"], joined_texts(user_ids))
-    return {user_id: Versioned(version, history) for user_id, version, history in rows}
+    found = {user_id: Versioned(version, history) for user_id, version, history in rows}
+    if missing := [user_id for user_id in user_ids if user_id not in found]:
+        created = await connection.fetch(_SQL["lock_or_create_histories"], joined_texts(missing))
+        found.update((user_id, Versioned(version, history)) for user_id, version, history in created)
+    return found
 
 
 async def write_histories(connection: "Connection", histories: Mapping[str, bytes]) -> None:
-    """Writes histories locked by `lock_histories`."""
+    """Writes histories locked by `lock_histories`, and increments their versions."""
     await connection.execute(_SQL["write_histories"], joined_texts(histories), list(histories.values()))
 
 

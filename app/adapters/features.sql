@@ -9,7 +9,14 @@ RETURNING event_id;
 DELETE FROM feature_event_consumed WHERE event_id = ANY ($1::text[]);
 
 -- name: lock_histories
--- One statement creates missing rows, locks all of them in key order, and reads them.
+-- In key order, as all do who lock several. A lock costs less than the row version that an update leaves.
+SELECT user_id, version, history FROM user_history
+WHERE user_id = ANY (string_to_array($1, chr(31), ''))
+ORDER BY user_id
+FOR UPDATE;
+
+-- name: lock_or_create_histories
+-- For users of whom none was found to lock. It also locks one that another transaction has created meanwhile.
 INSERT INTO user_history (user_id)
 SELECT * FROM unnest(string_to_array($1, chr(31), '')) AS u (user_id) ORDER BY user_id
 ON CONFLICT (user_id) DO UPDATE SET version = user_history.version + 1
@@ -17,7 +24,7 @@ RETURNING user_id, version, history;
 
 -- name: write_histories
 UPDATE user_history AS h
-SET history = n.history, updated_at = now()
+SET history = n.history, version = h.version + 1, updated_at = now()
 FROM unnest(string_to_array($1, chr(31), ''), $2::bytea[]) AS n (user_id, history)
 WHERE h.user_id = n.user_id;
 

@@ -51,8 +51,17 @@ async def test_an_event_counts_once_within_a_batch_and_across_batches(opened: Da
     assert (second.counted, second.duplicates) == (0, 3)
     assert await views(pool) == {"alien": 1, "heat": 1}
     # A duplicate's history is told as well: whoever counted it first may have died before the cache.
-    assert second.histories["ann"].history == first.histories["ann"].history
-    assert second.histories["ann"].version > first.histories["ann"].version
+    assert second.histories["ann"] == first.histories["ann"]
+    assert await pool.fetchval("SELECT version FROM user_history") == second.histories["ann"].version
+
+
+async def test_each_count_raises_the_version_of_a_history_by_one(opened: Database, pool: Pool) -> None:
+    writer = FeatureWriter(opened, max_retries=1)
+    before = (await writer.apply(incoming(message("event-0001")))).histories["ann"].version
+    counted_now = await writer.apply(incoming(message("event-0002"), message("event-0003", user_id="bob")))
+    assert counted_now.histories["ann"].version == before + 1
+    rows = await pool.fetch("SELECT user_id, version FROM user_history")
+    assert dict(map(tuple, rows)) == {user: found.version for user, found in counted_now.histories.items()}
 
 
 async def test_bad_bytes_are_dead_letters_of_the_same_transaction_and_stored_once(opened: Database, pool: Pool) -> None:
