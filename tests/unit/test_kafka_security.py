@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError
 
 from app.adapters import kafka_tokens
 from app.adapters.kafka import KafkaOptions
+from app.adapters.kafka_bounds import bounded_again
 from app.adapters.kafka_tokens import OAuthOptions, Tokens
-from app.errors import UserError
+from app.errors import DependencyDown, UserError
 from app.settings import Settings
 from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, SCOPE, IdentityProvider, identity_provider
 from tests.support.tls_front import certify
@@ -95,3 +96,23 @@ async def test_refusals_of_a_provider_are_passed_on(tmp_path: Path) -> None:
         await tokens_of(provider).token()
     with pytest.raises(KafkaError, match="KAFKA_OAUTH_TOKEN_FILE: FileNotFoundError"):
         await Tokens(OAuthOptions(token_file=str(tmp_path / "none"))).token()
+
+
+async def test_call_on_a_connection_that_was_closed_is_made_once_more() -> None:
+    failures: list[KafkaError] = []
+    made = 0
+
+    async def call() -> int:
+        nonlocal made
+        made += 1
+        if failures:
+            raise failures.pop()
+        return made
+
+    failures = [KafkaConnectionError()]
+    assert await bounded_again(call, 1.0) == 2
+    for others in ([KafkaConnectionError(), KafkaConnectionError()], [RequestTimedOutError()]):
+        failures = list(others)
+        with pytest.raises(DependencyDown):
+            await bounded_again(call, 1.0)
+        assert not failures
