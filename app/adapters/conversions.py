@@ -35,7 +35,8 @@ class GroupedSums(Struct):
 
 def nothing() -> GroupedSums:
     """The sums of what was never shown."""
-    return GroupedSums(*([0.0] * USER_GROUPS for _ in range(5)), {})
+    shown, clicked, converted, watches, watch_sec = ([0.0] * USER_GROUPS for _ in range(5))
+    return GroupedSums(shown, clicked, converted, watches, watch_sec, {})
 
 
 async def roll_up(

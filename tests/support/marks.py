@@ -49,8 +49,12 @@ def clear() -> None:
 
 def entered() -> dict[str, bool]:
     """Whether a process has entered it, by function as `app/module.py: Class.function`."""
-    names = [f"{path.relative_to(ROOT)}: {name}" for path in modules() for name, _ in _functions_of(path)]
-    return dict(zip(names, map(bool, _MARKS.read_bytes()), strict=True))
+    return dict(zip(functions(), map(bool, _MARKS.read_bytes()), strict=True))
+
+
+def functions() -> list[str]:
+    """Those that can be marked, each as `app/module.py: Class.function`."""
+    return [f"{path.relative_to(ROOT)}: {name}" for path in modules() for name, _ in _functions_of(path)]
 
 
 def mark() -> None:
