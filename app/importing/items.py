@@ -45,11 +45,14 @@ class ItemColumns(Struct, frozen=True, kw_only=True):
     time_format: str = "auto"
     timezone: str = "UTC"
     separator: str = "|"
+    flags: tuple[str, ...] = ()
+    """Columns that say whether the item is of the category that they name."""
 
     @property
     def absent(self) -> list[str]:
         """The fields except the id that have no column in the file."""
-        return [field for field in USUAL_ITEM_COLUMNS if field not in self.fields]
+        found = {*self.fields, *(["categories"] if self.flags else [])}
+        return [field for field in USUAL_ITEM_COLUMNS if field not in found]
 
 
 class ItemRow(Struct, frozen=True, kw_only=True):
@@ -76,7 +79,11 @@ def guess_items(present: Sequence[str], options: ImportOptions) -> ItemColumns:
         errors.append(f"no column besides {fields['item_id']} is known; say --map FIELD=COLUMN for one of {others}")
     refuse(errors, present)
     return ItemColumns(
-        fields=fields, time_format=options.time_format, timezone=options.timezone, separator=options.separator
+        fields=fields,
+        time_format=options.time_format,
+        timezone=options.timezone,
+        separator=options.separator,
+        flags=() if "categories" in options.columns else options.flags,
     )
 
 
@@ -100,6 +107,8 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
 
     def make(values: Mapping[str, Any], line: int, pos: int) -> ItemRow:
         found: dict[str, Any] = {"item_id": id_of(values, id_column), "line": line, "pos": pos}
+        if columns.flags:
+            found["categories"] = [name for name in columns.flags if flag_of(values.get(name))]
         for field, column, reader in read:
             value = values.get(column)
             if absent(value):

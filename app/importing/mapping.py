@@ -52,7 +52,8 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
 
     `header` names the columns of a CSV file that has no header line. `quote` is empty where quotes are text. `preset`
     is the name of a known layout, none, or auto. `where`: conditions that all must hold of a row that is taken.
-    `separator` stands between the labels of an item.
+    `separator` stands between the labels of an item. `flags`: columns that say whether an item is of the category that
+    they name.
     """
 
     preset: str = "auto"
@@ -68,6 +69,7 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     header: tuple[str, ...] = ()
     encoding: str = "utf-8"
     separator: str = "|"
+    flags: tuple[str, ...] = ()
 
 
 class Columns(Struct, frozen=True, kw_only=True):

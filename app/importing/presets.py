@@ -37,6 +37,7 @@ class Preset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     types: Mapping[str, str] = {}
     other_types: str = ""
     where: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     time_format: str = AUTO
     fill_down: tuple[str, ...] = ()
     join: str | None = None
@@ -92,6 +93,7 @@ def with_preset(options: ImportOptions, preset: Preset) -> ImportOptions:
         header=options.header or preset.header,
         encoding=preset.encoding if options.encoding == "utf-8" else options.encoding,
         separator=preset.separator,
+        flags=preset.flags,
     )
 
 

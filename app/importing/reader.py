@@ -96,7 +96,8 @@ def _detect(
     preset = preset or by_columns(seen, options, items=items)
     if preset is not None:
         options = with_preset(options, preset)
-    if not file.header and not items:
+    # Also of a file with columns, where one that holds JSON has been named.
+    if not items and (not file.header or options.columns.get("events")):
         present = _with_nested(path, file, present, options.columns.get("events", "events"))
     orders = path.parent / preset.join if preset is not None and preset.join else None
     if orders is not None:

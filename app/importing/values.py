@@ -60,7 +60,10 @@ def is_simple(column: str, present: Sequence[str]) -> bool:
 
 
 def finder(column: str) -> Callable[[Mapping[str, Any]], Any]:
-    """A function that finds a column's value: `a.b` is b within a, `a|b` is the first of both that is not missing."""
+    """A function that finds a column's value: `a.b` is b within a, `a|b` is the first of both that is not missing.
+
+    In a list of objects with a `name` and a `value`, b is the value of the one with this name.
+    """
     names = [(name, name.split(".")) for name in column.split(ALTERNATIVES)]
 
     def find(values: Mapping[str, Any]) -> Any:
@@ -84,6 +87,11 @@ def paths_of(values: Mapping[str, Any], depth: int = 3) -> list[str]:
     return found
 
 
+def _by_name(pairs: Sequence[Any]) -> Mapping[str, Any]:
+    """A list of objects that have a name and a value each."""
+    return {pair["name"]: pair.get("value") for pair in pairs if isinstance(pair, Mapping) and "name" in pair}
+
+
 def _within(values: Any, path: Sequence[str]) -> Any:
     """The value at a path. A name may hold dots itself, and an object may be JSON text."""
     if isinstance(values, str) and values.lstrip().startswith("{"):
@@ -91,6 +99,8 @@ def _within(values: Any, path: Sequence[str]) -> Any:
             values = msgspec.json.decode(values)
         except (msgspec.DecodeError, RecursionError):
             return None
+    if isinstance(values, list):
+        values = _by_name(values)
     if not isinstance(values, Mapping):
         return None
     for length in range(1, len(path) + 1):

@@ -49,13 +49,21 @@ EVENTS: dict[str, list[str]] = {
     "gorse": ["zhenghaoz gorse-io:gorse click", "bob vuejs:vue view"],
     "gorse-json": ["bob vuejs:vue click", "bob d3:d3 click"],
     "metarank": ["user1 item1 purchase"],
+    "snowplow-tsv": [
+        "bc2e92ec6c204a14 P125 view",
+        "jon.doe@email.com P125 purchase",
+        "jon.doe@email.com P126 purchase",
+    ],
 }
 ITEMS: dict[str, list[tuple[str, str | None, list[str], bool]]] = {
     "movielens-movies-1m": [
         ("1", "Toy Story (1995)", ["Animation", "Children's", "Comedy"], False),
         ("73", "Misérables, Les (1995)", ["Drama", "Musical"], False),
     ],
-    "movielens-movies-100k": [("1", "Toy Story (1995)", [], False), ("2", "Misérables, Les (1995)", [], False)],
+    "movielens-movies-100k": [
+        ("1", "Toy Story (1995)", ["Animation", "Children", "Comedy"], False),
+        ("2", "Misérables, Les (1995)", ["Drama", "Musical"], False),
+    ],
     "retailrocket-items": [("460429", None, ["1338"], False)],
     "instacart-products": [
         ("1", "Chocolate Sandwich Cookies", ["19"], False),
@@ -73,6 +81,7 @@ ITEMS: dict[str, list[tuple[str, str | None, list[str], bool]]] = {
         ("93", "Woo Single #1", ["Music", "Music > Singles"], False),
         ("94", "Woo Single #2", ["Music"], True),
     ],
+    "metarank-items": [("item1", "Nice jeans", ["jeans", "blue"], False), ("item2", "Plain", [], False)],
     "gorse-items": [
         ("vuejs:vue", "Vue.js", ["framework", "javascript"], False),
         ("old:one", "Old", ["framework"], True),
