@@ -28,7 +28,10 @@ RECEIVED: Final = (
     "RecommendationList",
     "RankedList",
     "CatalogueItem",
+    "ItemList",
     "CatalogueBatchResult",
+    "Attribute",
+    "AttributeList",
 )
 HEAD: Final = '''\
 """What is sent and received, as the OpenAPI document says. Made by generate_models.py; changes belong there."""

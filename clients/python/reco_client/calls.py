@@ -10,10 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from reco_client.models import (
+    Attribute,
+    AttributeList,
     CatalogueBatchItem,
     CatalogueBatchResult,
     CatalogueItem,
     CatalogueItemInput,
+    ItemList,
     Problem,
     RankedList,
     RecommendationList,
@@ -113,6 +116,26 @@ def put_item(item_id: str, item: CatalogueItemInput) -> Call[CatalogueItem]:
 
 def get_item(item_id: str) -> Call[CatalogueItem]:
     return Call("GET", f"/items/{_segment(item_id)}", CatalogueItem)
+
+
+def patch_item(item_id: str, changes: Mapping[str, Any]) -> Call[CatalogueItem]:
+    return Call("PATCH", f"/items/{_segment(item_id)}", CatalogueItem, body=changes)
+
+
+def list_items(**options: Any) -> Call[ItemList]:
+    return Call("GET", "/items", ItemList, _params(**options))
+
+
+def declare_attribute(name: str, type: str) -> Call[Attribute]:
+    return Call("PUT", f"/attributes/{_segment(name)}", Attribute, body={"type": type})
+
+
+def list_attributes() -> Call[AttributeList]:
+    return Call("GET", "/attributes", AttributeList)
+
+
+def delete_attribute(name: str) -> Call[None]:
+    return Call("DELETE", f"/attributes/{_segment(name)}", type(None))
 
 
 def delete_item(item_id: str) -> Call[None]:

@@ -281,11 +281,32 @@ class CatalogueItem(Struct, kw_only=True):
     updated_at: datetime
 
 
+class ItemList(Struct, kw_only=True):
+    """Items, the newest first. A page may have fewer than `limit`; the last one has no `cursor`."""
+
+    items: list[CatalogueItem]
+    cursor: str | None = None
+
+
 class CatalogueBatchResult(Struct, kw_only=True):
     """The number of new items and of replaced ones."""
 
     created: int
     replaced: int
+
+
+class Attribute(Struct, kw_only=True):
+    """A declared attribute."""
+
+    name: str
+    type: str
+    created_at: datetime
+
+
+class AttributeList(Struct, kw_only=True):
+    """All declared attributes, in the order of their names."""
+
+    attributes: list[Attribute]
 
 
 TaggedEvent = Watch | Impression | View | Click | Purchase | Cancellation

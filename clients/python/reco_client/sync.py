@@ -18,11 +18,13 @@ from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
 from reco_client.calls import Call
 from reco_client.delivery import Counts, Options, Outcomes
 from reco_client.models import (
+    Attribute,
     CatalogueBatchItem,
     CatalogueBatchResult,
     CatalogueItem,
     CatalogueItemInput,
     Event,
+    ItemList,
     RankedList,
     RecommendationList,
 )
@@ -195,6 +197,24 @@ class Client:
 
     def get_item(self, item_id: str) -> CatalogueItem:
         return self._call(calls.get_item(item_id))
+
+    def patch_item(self, item_id: str, **changes: Any) -> CatalogueItem:
+        """Changes these fields, and of `attributes` those that are named; None removes a value."""
+        return self._call(calls.patch_item(item_id, changes))
+
+    def list_items(self, **options: Any) -> ItemList:
+        """A page of the catalogue, the newest first. Options: title, category, filter, limit, cursor."""
+        return self._call(calls.list_items(**options))
+
+    def declare_attribute(self, name: str, type: str) -> Attribute:
+        """`type`: number, text, flag, time, list or place."""
+        return self._call(calls.declare_attribute(name, type))
+
+    def list_attributes(self) -> list[Attribute]:
+        return (self._call(calls.list_attributes())).attributes
+
+    def delete_attribute(self, name: str) -> None:
+        self._call(calls.delete_attribute(name))
 
     def delete_item(self, item_id: str) -> None:
         self._call(calls.delete_item(item_id))

@@ -21,10 +21,13 @@ from reco_client.aio import AsyncClient
 from reco_client.buffer import decode_event
 from reco_client.delivery import Options
 from reco_client.models import (
+    Attribute,
+    AttributeList,
     CatalogueBatchItem,
     CatalogueItem,
     CatalogueItemInput,
     Event,
+    ItemList,
     RankedList,
     RecommendationList,
     RecommendedItem,
@@ -38,7 +41,7 @@ class Recorder:
     """Answers as a service with nothing but what the test puts into it.
 
     `events`: those that were sent, each once. `recommendations`: the items of `recommend` by user, `similar` by item;
-    `popular`. `items`: the catalogue by id.
+    `popular`. `items`: the catalogue by id. `attributes`: those that are declared.
     """
 
     def __init__(self) -> None:
@@ -47,6 +50,7 @@ class Recorder:
         self.similar: dict[str, list[str]] = {}
         self.popular: list[str] = []
         self.items: dict[str, CatalogueItem] = {}
+        self.attributes: dict[str, Attribute] = {}
         self._seen: dict[str, Event] = {}
         self._failures: deque[tuple[int | None, int]] = deque()
 
@@ -71,7 +75,19 @@ class Recorder:
             return self._posted(first, msgspec.json.decode(request.content))
         if first in _LISTS:
             return self._list(first, request.url.params["user_id"] if first == "reco" else (rest or [""])[0])
+        if first == "attributes":
+            return self._attribute(request, rest)
         return self._batch(request) if first == "log" else self._catalogue(request, rest)
+
+    def _attribute(self, request: httpx.Request, rest: list[str]) -> httpx.Response:
+        if request.method == "GET":
+            return _json(AttributeList(attributes=[self.attributes[name] for name in sorted(self.attributes)]))
+        if request.method == "DELETE":
+            found = self.attributes.pop(rest[0], None)
+            return httpx.Response(204) if found else _problem(404, "There is no such attribute.", {})
+        kind = msgspec.json.decode(request.content, type=dict[str, str])["type"]
+        self.attributes[rest[0]] = Attribute(name=rest[0], type=kind, created_at=datetime.now(UTC))
+        return _json(self.attributes[rest[0]])
 
     def _batch(self, request: httpx.Request) -> httpx.Response:
         body = request.content
@@ -107,6 +123,8 @@ class Recorder:
         )
 
     def _catalogue(self, request: httpx.Request, rest: list[str]) -> httpx.Response:
+        if not rest and request.method == "GET":
+            return _json(ItemList(items=[*self.items.values()]))
         if not rest:
             body = msgspec.json.decode(request.content, type=dict[str, list[CatalogueBatchItem]])
             new = [item for item in body["items"] if item.item_id not in self.items]
@@ -123,7 +141,16 @@ class Recorder:
         if request.method == "DELETE":
             del self.items[item_id]
             return httpx.Response(204)
+        if request.method == "PATCH":
+            self._patch(item_id, msgspec.json.decode(request.content))
         return _json(self.items[item_id])
+
+    def _patch(self, item_id: str, changes: dict[str, Any]) -> None:
+        fields = msgspec.to_builtins(self.items[item_id])
+        attributes = fields["attributes"] | changes.get("attributes", {})
+        fields |= changes
+        fields["attributes"] = {name: value for name, value in attributes.items() if value is not None}
+        self.items[item_id] = msgspec.convert(fields, CatalogueItem)
 
     def _store(self, item_id: str, item: CatalogueItemInput | CatalogueBatchItem) -> None:
         fields: dict[str, Any] = msgspec.structs.asdict(item) | {"item_id": item_id, "updated_at": datetime.now(UTC)}
