@@ -30,8 +30,6 @@ RECEIVED: Final = (
     "CatalogueItem",
     "ItemList",
     "CatalogueBatchResult",
-    "Attribute",
-    "AttributeList",
 )
 HEAD: Final = '''\
 """What is sent and received, as the OpenAPI document says. Made by generate_models.py; changes belong there."""

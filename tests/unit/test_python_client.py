@@ -173,13 +173,13 @@ def test_recorder_answers_with_what_the_test_put_into_it() -> None:
         assert client.put_item("..", CatalogueItemInput(title="Dots")).title == "Dots"
         assert client.put_items([CatalogueBatchItem(item_id="tent")]).created == 1
         assert set(recorder.items) == {"..", "tent"}
-        assert client.declare_attribute("price", "number").name == "price"
+        client.declare_attribute("price", "number")
         assert client.patch_item("..", title="Two", attributes={"price": 2.0}).attributes == {"price": 2.0}
         assert client.patch_item("..", attributes={"price": None}).attributes == {}
         assert [item.title for item in client.list_items().items] == ["Two", None]
-        assert [one.type for one in client.list_attributes()] == ["number"]
+        assert client.list_attributes() == {"price": "number"}
         client.delete_attribute("price")
-        assert client.list_attributes() == []
+        assert client.list_attributes() == {}
         client.delete_item("..")
         with pytest.raises(ApiError) as missing:
             client.get_item("..")

@@ -13,7 +13,6 @@ from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
 from reco_client.calls import Call
 from reco_client.delivery import Counts, Options, Outcomes
 from reco_client.models import (
-    Attribute,
     CatalogueBatchItem,
     CatalogueBatchResult,
     CatalogueItem,
@@ -187,12 +186,14 @@ class AsyncClient:
         """A page of the catalogue, the newest first. Options: title, category, filter, limit, cursor."""
         return await self._call(calls.list_items(**options))
 
-    async def declare_attribute(self, name: str, type: str) -> Attribute:
+    async def declare_attribute(self, name: str, type: str) -> None:
         """`type`: number, text, flag, time, list or place."""
-        return await self._call(calls.declare_attribute(name, type))
+        await self._call(calls.declare_attribute(name, type))
 
-    async def list_attributes(self) -> list[Attribute]:
-        return (await self._call(calls.list_attributes())).attributes
+    async def list_attributes(self) -> dict[str, str]:
+        """The types by name."""
+        found = await self._call(calls.list_attributes())
+        return {one["name"]: one["type"] for one in found["attributes"]}
 
     async def delete_attribute(self, name: str) -> None:
         await self._call(calls.delete_attribute(name))

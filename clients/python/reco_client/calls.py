@@ -10,8 +10,6 @@ import msgspec
 from msgspec import Struct
 
 from reco_client.models import (
-    Attribute,
-    AttributeList,
     CatalogueBatchItem,
     CatalogueBatchResult,
     CatalogueItem,
@@ -126,12 +124,12 @@ def list_items(**options: Any) -> Call[ItemList]:
     return Call("GET", "/items", ItemList, _params(**options))
 
 
-def declare_attribute(name: str, type: str) -> Call[Attribute]:
-    return Call("PUT", f"/attributes/{_segment(name)}", Attribute, body={"type": type})
+def declare_attribute(name: str, type: str) -> Call[dict[str, Any]]:
+    return Call("PUT", f"/attributes/{_segment(name)}", dict[str, Any], body={"type": type})
 
 
-def list_attributes() -> Call[AttributeList]:
-    return Call("GET", "/attributes", AttributeList)
+def list_attributes() -> Call[dict[str, list[dict[str, Any]]]]:
+    return Call("GET", "/attributes", dict[str, list[dict[str, Any]]])
 
 
 def delete_attribute(name: str) -> Call[None]:

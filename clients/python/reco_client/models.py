@@ -295,19 +295,5 @@ class CatalogueBatchResult(Struct, kw_only=True):
     replaced: int
 
 
-class Attribute(Struct, kw_only=True):
-    """A declared attribute."""
-
-    name: str
-    type: str
-    created_at: datetime
-
-
-class AttributeList(Struct, kw_only=True):
-    """All declared attributes, in the order of their names."""
-
-    attributes: list[Attribute]
-
-
 TaggedEvent = Watch | Impression | View | Click | Purchase | Cancellation
 Event = TaggedEvent | Action

@@ -18,7 +18,6 @@ from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
 from reco_client.calls import Call
 from reco_client.delivery import Counts, Options, Outcomes
 from reco_client.models import (
-    Attribute,
     CatalogueBatchItem,
     CatalogueBatchResult,
     CatalogueItem,
@@ -206,12 +205,14 @@ class Client:
         """A page of the catalogue, the newest first. Options: title, category, filter, limit, cursor."""
         return self._call(calls.list_items(**options))
 
-    def declare_attribute(self, name: str, type: str) -> Attribute:
+    def declare_attribute(self, name: str, type: str) -> None:
         """`type`: number, text, flag, time, list or place."""
-        return self._call(calls.declare_attribute(name, type))
+        self._call(calls.declare_attribute(name, type))
 
-    def list_attributes(self) -> list[Attribute]:
-        return (self._call(calls.list_attributes())).attributes
+    def list_attributes(self) -> dict[str, str]:
+        """The types by name."""
+        found = self._call(calls.list_attributes())
+        return {one["name"]: one["type"] for one in found["attributes"]}
 
     def delete_attribute(self, name: str) -> None:
         self._call(calls.delete_attribute(name))

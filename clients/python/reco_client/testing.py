@@ -21,8 +21,6 @@ from reco_client.aio import AsyncClient
 from reco_client.buffer import decode_event
 from reco_client.delivery import Options
 from reco_client.models import (
-    Attribute,
-    AttributeList,
     CatalogueBatchItem,
     CatalogueItem,
     CatalogueItemInput,
@@ -41,7 +39,7 @@ class Recorder:
     """Answers as a service with nothing but what the test puts into it.
 
     `events`: those that were sent, each once. `recommendations`: the items of `recommend` by user, `similar` by item;
-    `popular`. `items`: the catalogue by id. `attributes`: those that are declared.
+    `popular`. `items`: the catalogue by id. `attributes`: the declared types by name.
     """
 
     def __init__(self) -> None:
@@ -50,7 +48,7 @@ class Recorder:
         self.similar: dict[str, list[str]] = {}
         self.popular: list[str] = []
         self.items: dict[str, CatalogueItem] = {}
-        self.attributes: dict[str, Attribute] = {}
+        self.attributes: dict[str, str] = {}
         self._seen: dict[str, Event] = {}
         self._failures: deque[tuple[int | None, int]] = deque()
 
@@ -81,13 +79,14 @@ class Recorder:
 
     def _attribute(self, request: httpx.Request, rest: list[str]) -> httpx.Response:
         if request.method == "GET":
-            return _json(AttributeList(attributes=[self.attributes[name] for name in sorted(self.attributes)]))
+            return httpx.Response(
+                200, json={"attributes": [{"name": n, "type": t} for n, t in self.attributes.items()]}
+            )
         if request.method == "DELETE":
             found = self.attributes.pop(rest[0], None)
             return httpx.Response(204) if found else _problem(404, "There is no such attribute.", {})
-        kind = msgspec.json.decode(request.content, type=dict[str, str])["type"]
-        self.attributes[rest[0]] = Attribute(name=rest[0], type=kind, created_at=datetime.now(UTC))
-        return _json(self.attributes[rest[0]])
+        self.attributes[rest[0]] = msgspec.json.decode(request.content, type=dict[str, str])["type"]
+        return httpx.Response(200, json={"name": rest[0], "type": self.attributes[rest[0]]})
 
     def _batch(self, request: httpx.Request) -> httpx.Response:
         body = request.content
