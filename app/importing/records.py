@@ -72,6 +72,11 @@ def to_record(row: Row, event_id: str, *, now_ms: int, shift_ms: int = 0) -> Rec
     return events.accept(event, counts=counts, now_ms=now_ms, entropy=b"", any_time=True)
 
 
+def to_message(row: Row, event_id: str, *, now_ms: int) -> bytes:
+    """The row as the consumer reads it from Kafka."""
+    return to_record(row, event_id, now_ms=now_ms).payload.encode()
+
+
 def _watch(row: Row) -> Watch:
     assert row.watch_time_sec is not None  # rows.py refuses a watch without it
     return Watch(

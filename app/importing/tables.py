@@ -101,7 +101,7 @@ class _ArrowTable:
         for batch in self._batches:
             part = min(1.0, self._file.tell() / max(self._size, 1))
             for start in range(0, batch.num_rows, _BATCH_ROWS):
-                rows = _tuples(batch.slice(start, _BATCH_ROWS))
+                rows = tuples_of(batch.slice(start, _BATCH_ROWS))
                 yield TableRows(first, rows, part)
                 first += len(rows)
 
@@ -152,11 +152,12 @@ def _arrow_rows(batches: Iterator[Any], total: int) -> Iterator[TableRows]:
     first = 1
     for batch in batches:
         done = first - 1 + batch.num_rows
-        yield TableRows(first, _tuples(batch), done / max(total, 1))
+        yield TableRows(first, tuples_of(batch), done / max(total, 1))
         first += batch.num_rows
 
 
-def _tuples(batch: Any) -> list[tuple[Any, ...]]:
+def tuples_of(batch: Any) -> list[tuple[Any, ...]]:
+    """The rows of a `pyarrow.RecordBatch`."""
     import pyarrow as pa
 
     def values(column: Any) -> list[Any]:

@@ -1,6 +1,7 @@
 """Makes another generation of the stored sums, while the one that serves goes on counting, and swaps the two.
 
-1. Files and events that were counted until some time, a share of the users a process (`app.rebuilding.slices`).
+1. Files (`Log`), and events that were counted until some time, a share of the users a process
+   (`app.rebuilding.slices`).
 2. What was counted meanwhile, again and again until little is left.
 3. The rest and the swap, in one transaction, while nobody counts (`app.rebuilding.swap`).
 
@@ -8,15 +9,12 @@ How far it is commits with what was added, so the next run goes on where this on
 """
 
 import asyncio
-import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from multiprocessing.connection import Connection as Pipe
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-import anyio
 import asyncpg
 import msgspec
 from msgspec import Struct, structs
@@ -28,12 +26,13 @@ from app.core.generation import Unsupported, model_of
 from app.core.messages import ImpressionMessage, decode_message
 from app.core.model import Model
 from app.errors import UserError
-from app.rebuilding.slices import Job, LogFile, add_up_pairs, fold_events, fold_files
+from app.rebuilding.local_log import LOCAL
+from app.rebuilding.processes import POLL_SEC, Report, Show, in_processes, shown
+from app.rebuilding.slices import Job, add_up_pairs, fold_events
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
-_POLL_SEC: Final = 0.2
 _TRIES: Final = 60
 _CATCH_UP_BATCH: Final = 20_000
 
@@ -42,7 +41,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     """What is stored of a rebuild beside the positions of its slices.
 
     `counted_until`: all events that were counted until then are folded, or will be by the slices. `erasure`: the number
-    of the last erasure before the rebuild. `log`: the files, by name and size. `pairs_done`: the pairs are added up.
+    of the last erasure before the rebuild. `log`: the files, by name and size. `engine`: what folds them. `pairs_done`:
+    the pairs are added up.
     """
 
     slices: int
@@ -51,27 +51,36 @@ class Progress(Struct, frozen=True, kw_only=True):
     erasure: int
     latest_ms: int
     log: tuple[tuple[str, int], ...] = ()
+    engine: str = LOCAL
     pairs_done: bool = False
 
 
-class Report(Struct, frozen=True):
-    """What a screen shows: what is being done, and of how many events how many are done."""
+class Log(Protocol):
+    """Events of files that are no longer stored."""
 
-    stage: str
-    done: int
-    total: int
+    @property
+    def engine(self) -> str:
+        """What folds them. A rebuild goes on with the one that it was begun with."""
+        ...
 
+    def contents(self) -> tuple[tuple[str, int], ...]:
+        """What is read, by name and size in bytes; empty if nothing is."""
+        ...
 
-Show = Callable[[Report], None]
+    async def fold(self, live: "Connection", jobs: Sequence[Job], show: Show) -> None:
+        """Adds the events to the new generation, and marks the files of all slices as done. May be called again after
+        an interruption.
+        """
+        ...
 
 
 class Rebuild:
     """`run` makes the generation up to the swap; `catch_up` folds what was counted since the last call."""
 
-    def __init__(self, url: str, live: "Connection", *, files: Sequence[LogFile], dedupe_days: float) -> None:
+    def __init__(self, url: str, live: "Connection", *, log: Log, dedupe_days: float) -> None:
         self._url = url
         self._live = live
-        self._files = files
+        self._log = log
         self._dedupe_days = dedupe_days
         self._keys = ItemKeys()
 
@@ -94,7 +103,8 @@ class Rebuild:
             counted_until=until,
             erasure=erasure,
             latest_ms=time.time_ns() // 1_000_000,
-            log=self._log(),
+            log=self._log.contents(),
+            engine=self._log.engine,
         )
         async with self._live.transaction():
             await building.drop(self._live)
@@ -108,7 +118,7 @@ class Rebuild:
         if not progress.pairs_done:
             await self._fold_slices(model, progress, show)
             show(Report("Adding up pairs", 0, 0))
-            await _all(add_up_pairs, self._jobs(model, progress))
+            await in_processes(add_up_pairs, self._jobs(model, progress))
             async with building.connection(self._url, building=True) as built, built.transaction():
                 await building.index_pairs(built)
                 await generations.set_progress(built, encode_progress(structs.replace(progress, pairs_done=True)))
@@ -142,25 +152,20 @@ class Rebuild:
     async def _check(self) -> None:
         await building.check_columns(self._live)
         _, progress = await unfinished(self._live)
-        if progress.log != self._log():
+        if (progress.engine, progress.log) != (self._log.engine, self._log.contents()):
             names = " ".join(name for name, _ in progress.log) or "no files"
             raise UserError(
-                f"The unfinished rebuild was begun with {names}. Give the same files, unchanged and in the same order, "
-                "or give it up with `reco rebuild --drop`"
+                f"The unfinished rebuild was begun with --engine {progress.engine} and {names}. Give the same engine "
+                "and files, unchanged and in the same order, or give it up with `reco rebuild --drop`"
             )
-
-    def _log(self) -> tuple[tuple[str, int], ...]:
-        return tuple((file.path.name, file.path.stat().st_size) for file in self._files)
 
     async def _fold_slices(self, model: Model, progress: Progress, show: Show) -> None:
         jobs = self._jobs(model, progress)
+        if self._log.contents() and not all(part.files_done for part in await building.slices(self._live)):
+            await self._log.fold(self._live, jobs, show)
         _, total = await counted_events.span(self._live)
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch, total, show)
-            if self._files:
-                await _all(fold_files, jobs)
-            await _all(fold_events, jobs)
-            group.cancel_scope.cancel()
+        async with shown("Events", self._live, total, show):
+            await in_processes(fold_events, jobs)
 
     def _jobs(self, model: Model, progress: Progress) -> list[Job]:
         return [
@@ -173,17 +178,9 @@ class Rebuild:
                 counted_until=progress.counted_until,
                 dedupe_days=self._dedupe_days,
                 latest_ms=progress.latest_ms,
-                files=self._files,
             )
             for number in range(progress.slices)
         ]
-
-    async def _watch(self, total: int, show: Show) -> None:
-        while True:
-            found = await building.slices(self._live)
-            reading_files = bool(self._files) and not all(part.files_done for part in found)
-            show(Report("Files" if reading_files else "Events", sum(part.events for part in found), total))
-            await asyncio.sleep(_POLL_SEC)
 
 
 async def unfinished(connection: "Connection") -> tuple[Model, Progress]:
@@ -211,7 +208,7 @@ async def _counted_until(connection: "Connection") -> datetime:
                 await building.count_alone(connection)
                 return await building.now(connection)
         except asyncpg.LockNotAvailableError:
-            await asyncio.sleep(_POLL_SEC)
+            await asyncio.sleep(POLL_SEC)
     raise UserError(
         "A transaction that counts events does not end; look for it in pg_stat_activity, and run the same command again"
     )
@@ -223,27 +220,3 @@ def encode_progress(progress: Progress) -> str:
 
 def decode_progress(stored: str) -> Progress:
     return msgspec.json.decode(stored, type=Progress)
-
-
-async def _all(work: Callable[[Job, Pipe], None], jobs: Sequence[Job]) -> None:
-    """Runs `work` for each job in a process of its own. Raises `UserError` with what went wrong in one of them."""
-    context = multiprocessing.get_context("spawn")  # not fork: the children must not share this process's connections
-    processes = []
-    try:
-        for job in jobs:
-            receiving, sending = context.Pipe(duplex=False)
-            process = context.Process(target=work, args=(job, sending))
-            process.start()
-            sending.close()
-            processes.append((process, receiving))
-        for process, receiving in processes:
-            while process.is_alive():
-                await asyncio.sleep(_POLL_SEC)
-            if process.exitcode:
-                text = receiving.recv() if receiving.poll() else f"a process ended with {process.exitcode}"
-                raise UserError(f"{text}. Run the same command again: it goes on where it stopped")
-    finally:
-        for process, receiving in processes:
-            process.kill()  # what it had not committed, it had not done
-            process.join()
-            receiving.close()

@@ -7,7 +7,7 @@ from typing import Final, Self
 from rich.console import Console
 
 from app.importing.screen import bars
-from app.rebuilding.rebuild import Report
+from app.rebuilding.processes import Report
 
 _LINE_EVERY_SEC: Final = 10.0
 
@@ -19,7 +19,7 @@ class RebuildScreen:
         self._console = console
         self._started = time.monotonic()
         self._said_at = 0.0
-        self._stage = ""
+        self._stage = self._unit = ""
         self._at_first: int | None = None
         self._progress = bars(console, width=16)
         self._task = self._progress.add_task("Rebuilding", total=None, note="")
@@ -35,10 +35,11 @@ class RebuildScreen:
 
     def __call__(self, report: Report) -> None:
         now = time.monotonic()
-        if self._at_first is None:
-            self._at_first, self._started = report.done, now  # a rebuild that goes on has some already
+        if self._at_first is None or report.unit != self._unit:
+            # A rebuild that goes on has some already.
+            self._at_first, self._started, self._unit = report.done, now, report.unit
         rate = (report.done - self._at_first) / max(now - self._started, 1e-3)
-        note = f"{report.done:,} of {report.total:,} events, {rate:,.0f}/s" if report.total else ""
+        note = f"{report.done:,} of {report.total:,} {report.unit}, {rate:,.0f}/s" if report.total else ""
         self._progress.update(
             self._task, description=report.stage, completed=report.done, total=report.total or None, note=note
         )

@@ -30,7 +30,7 @@ from app.core.window_length import LONGEST_SEC, following, shortened
 from app.errors import DependencyDown, UserError
 from app.importing.mapping import Columns
 from app.importing.reader import FileLayout, read_rows
-from app.importing.records import RowIds, to_record
+from app.importing.records import RowIds, to_message
 from app.importing.rows import BadRow, Row
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class _SliceFold:
         erased = await counted_events.erased_of(self._live, {row.user_id for row in own.values()})
         new = await building.take_file_events(self._built, [event_id for event_id in own if event_id not in known])
         return [
-            decode_message(to_record(row, event_id, now_ms=job.latest_ms).payload.encode())
+            decode_message(to_message(row, event_id, now_ms=job.latest_ms))
             for event_id, row in own.items()
             if event_id in new and row.ts_ms > erased.get(row.user_id, row.ts_ms - 1)
         ]

@@ -10,7 +10,8 @@ from app.adapters.audit import AuditEntry
 from app.core.features import fold
 from app.core.messages import decode_message
 from app.errors import UserError
-from app.rebuilding.rebuild import Rebuild, Report, Show, unfinished
+from app.rebuilding.processes import Report, Show
+from app.rebuilding.rebuild import Rebuild, unfinished
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection

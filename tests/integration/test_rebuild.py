@@ -172,6 +172,19 @@ async def test_events_that_are_no_longer_stored_are_told_and_taken_from_files(
     assert await pool.fetchval("SELECT sum(views + purchases) FROM item_stats") == len(events) - half
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--engine", "spark", "a.parquet"], "needs the package pyspark, which is not installed"),
+        (["--engine", "spark"], "--engine spark folds files: name some"),
+        (["--master", "local[2]", "a.parquet"], "are for Spark: say --engine spark"),
+    ],
+)
+async def test_spark_that_cannot_be_used_is_told(database_url: str, arguments: list[str], said: str) -> None:
+    code, output = await rebuild(database_url, *arguments)
+    assert (code, said in output) == (2, True), output
+
+
 async def test_unfinished_rebuild_is_given_up(database_url: str, opened: Database, pool: Pool) -> None:
     await store_and_count(pool, FeatureWriter(opened, max_retries=1), log(1_000))
     before = await sums(pool)

@@ -27,9 +27,9 @@ SUMS: Final = (
 )
 
 
-def start_rebuild(database_url: str, *arguments: str) -> subprocess.Popen[str]:
+def start_rebuild(database_url: str, *arguments: str, python: str = sys.executable) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "rebuild", *arguments],
+        [python, "-m", "app.cli", "rebuild", *arguments],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "APP_ENV": "test"},
         stdout=subprocess.PIPE,
@@ -126,14 +126,14 @@ def assert_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
         )
 
 
-async def rebuild(database_url: str, *arguments: str) -> tuple[int, str]:
-    process = start_rebuild(database_url, *arguments)
-    output, _ = await asyncio.to_thread(process.communicate, timeout=100)
+async def rebuild(database_url: str, *arguments: str, python: str = sys.executable) -> tuple[int, str]:
+    process = start_rebuild(database_url, *arguments, python=python)
+    output, _ = await asyncio.to_thread(process.communicate, timeout=100 if python == sys.executable else 400)
     return process.returncode, output
 
 
-async def rebuilt(database_url: str, *arguments: str) -> str:
-    code, output = await rebuild(database_url, *arguments)
+async def rebuilt(database_url: str, *arguments: str, python: str = sys.executable) -> str:
+    code, output = await rebuild(database_url, *arguments, python=python)
     assert code == 0, output
     return output
 

@@ -22,9 +22,10 @@ from confluent_kafka.admin import (
 from app.devstack.folder import Folder, throwaway
 from app.devstack.guard import Guard
 from app.devstack.jars import Unavailable
-from app.devstack.kafka import Kafka, find_java
+from app.devstack.kafka import Kafka
 from app.devstack.ports import choose
 from app.devstack.stack import default_folder, fetch_kafka
+from app.java import find_java
 from tests.support.tls_front import certify
 
 PASSWORD: Final = "a long password of the broker's users"

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_MODULE_LINES = 300
 # Put together here, so that this file does not hold them itself.
 UNFINISHED = re.compile("|".join(("TO" + "DO", "FIX" + "ME", "X" * 3)))
-LOCKS = {"requirements.lock": (), "requirements-dev.lock": ("dev",)}
+LOCKS = {"requirements.lock": (), "requirements-dev.lock": ("dev",), "requirements-spark.lock": ("spark",)}
 
 
 CODE = ("app", "workers", "src", "tests", "clients/python")
@@ -108,9 +108,10 @@ def test_lock_has_every_direct_dependency_in_a_version_that_fits(lock: str, extr
     assert errors == []
 
 
-def test_locks_agree_with_each_other() -> None:
-    runtime, dev = locked("requirements.lock"), locked("requirements-dev.lock")
-    assert {name: entry for name, entry in runtime.items() if pinned(dev.get(name)) != pinned(entry)} == {}
+@pytest.mark.parametrize("lock", ["requirements-dev.lock", "requirements-spark.lock"])
+def test_locks_agree_with_each_other(lock: str) -> None:
+    runtime, other = locked("requirements.lock"), locked(lock)
+    assert {name: entry for name, entry in runtime.items() if pinned(other.get(name)) != pinned(entry)} == {}
 
 
 def project() -> dict:

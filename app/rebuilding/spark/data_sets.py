@@ -1,0 +1,141 @@
+"""What the arguments of a rebuild name on the file systems that Spark reads, and how its columns are read."""
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial, reduce
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from msgspec import Struct
+
+from app.errors import UserError
+from app.importing.contents import json_values
+from app.importing.lines import read_lines
+from app.importing.mapping import Columns, ImportOptions, has_column
+from app.importing.reader import BadRow, FileLayout, detect, read_rows
+from app.rebuilding.spark.reading import BLOCK, FILE, MESSAGES_DDL, messages_of
+
+_LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
+_TABLES: Final = frozenset({".parquet", ".pq"})
+_PACKED: Final = frozenset({".gz", ".gzip", ".bz2", ".zst", ".zstd", ".deflate", ".snappy", ".lz4"})
+_SAMPLE_ROWS: Final = 1_000
+_OPTIONS: Final = {"lineSep": "\n", "recursiveFileLookup": "true"}
+
+
+class DataSet(Struct, frozen=True):
+    """The files of one argument, which have one layout. `size`: in bytes."""
+
+    argument: str
+    size: int
+    lines: bool
+    layout: FileLayout[Columns]
+
+
+def data_set(spark: Any, argument: str, options: ImportOptions, *, latest_ms: int) -> DataSet:
+    """Raises `UserError` for what names no file, files of other formats, and unclear columns."""
+    files = listed(spark, argument)
+    if not files:
+        raise UserError(f"{argument}: there is no such file or folder, or it is empty")
+    names, size = list(files), sum(files.values())
+    lines = _are_lines(argument, names)
+    with tempfile.TemporaryDirectory(prefix="reco-") as folder:
+        sample = _sample(_read(spark, argument, lines=lines), Path(folder), lines=lines)
+        try:
+            layout = detect(sample, options)
+            _check(sample, layout, latest_ms=latest_ms, lines=lines)
+        except UserError as error:
+            raise UserError(str(error).replace(str(sample), argument)) from error
+    return DataSet(argument, size, lines, layout)
+
+
+def messages(spark: Any, sets: Sequence[DataSet], *, latest_ms: int) -> Any:
+    """A frame with the columns `MESSAGES` of all valid rows."""
+    from pyspark.sql import functions as f
+
+    frames = []
+    for number, found in enumerate(sets):
+        frame = _read(spark, found.argument, lines=found.lines)
+        columns = [f.col("value").cast("binary").alias("value")]
+        if not found.lines:
+            named = [*found.layout.columns.fields.values(), *(wanted.column for wanted in found.layout.where)]
+            present = [name for name in frame.columns if any(has_column(column, [name]) for column in named)]
+            columns = [frame[f"`{name}`"] for name in present]
+        place = (f.col("_metadata.file_path").alias(FILE), f.col("_metadata.file_block_start").alias(BLOCK))
+        read = partial(messages_of, lines=found.lines, layout=found.layout, latest_ms=latest_ms, data_set=number)
+        frames.append(frame.select(*columns, *place).mapInArrow(read, MESSAGES_DDL))
+    return reduce(lambda one, other: one.unionByName(other), frames)
+
+
+def address_of(path: str) -> str:
+    """The path as Spark takes it: one without a scheme is of this machine."""
+    return path if "://" in path else f"file://{Path(path).absolute()}"
+
+
+def listed(spark: Any, path: str) -> dict[str, int]:
+    """The files, each with its size in bytes; none if nothing is there."""
+    from pyspark.errors import AnalysisException
+
+    try:
+        found = spark.read.format("binaryFile").options(**_OPTIONS).load(address_of(path))
+        return {row.path: row.length for row in found.select("path", "length").collect()}
+    except AnalysisException as error:
+        if error.getCondition() == "PATH_NOT_FOUND":
+            return {}
+        raise
+
+
+def _are_lines(argument: str, names: Sequence[str]) -> bool:
+    endings = {_ending(name) for name in names}
+    if endings <= _TABLES:
+        return False
+    if endings <= _LINES:
+        return True
+    if endings <= _LINES | _TABLES:
+        raise UserError(f"{argument} holds Parquet files and JSON lines: name each kind with an argument of its own")
+    other = next(name for name in names if _ending(name) not in _LINES | _TABLES)
+    raise UserError(
+        f"{other} is neither named as Parquet (.parquet, .pq) nor as JSON lines (.jsonl, .ndjson, .json; packed as "
+        ".gz, .bz2 or .zst). Name the files that are, such as 'folder/*.parquet'; --engine local reads CSV and others"
+    )
+
+
+def _ending(name: str) -> str:
+    endings = PurePosixPath(name.lower()).suffixes
+    while len(endings) > 1 and endings[-1] in _PACKED:
+        endings.pop()
+    return endings[-1] if endings else ""
+
+
+def _read(spark: Any, argument: str, *, lines: bool) -> Any:
+    reader = spark.read.options(**_OPTIONS)
+    return reader.text(address_of(argument)) if lines else reader.parquet(address_of(argument))
+
+
+def _sample(frame: Any, folder: Path, *, lines: bool) -> Path:
+    """The first rows as a file of this machine, for the rules that look at a file's beginning."""
+    from pyspark.sql import functions as f
+
+    if lines:
+        path = folder / "sample.jsonl"
+        first = frame.select(f.col("value").cast("binary").alias("value")).limit(_SAMPLE_ROWS).collect()
+        path.write_bytes(b"\n".join(bytes(row.value) for row in first))
+        return path
+    from pyarrow import parquet
+
+    path = folder / "sample.parquet"
+    parquet.write_table(frame.limit(_SAMPLE_ROWS).toArrow(), path)
+    return path
+
+
+def _check(sample: Path, layout: FileLayout[Columns], *, latest_ms: int, lines: bool) -> None:
+    if layout.orders is not None or layout.fill_down:
+        raise UserError("This layout joins rows of several lines or files, which --engine local alone does")
+    if lines and not any(isinstance(found, tuple) for found in islice(json_values(read_lines(sample)), _SAMPLE_ROWS)):
+        raise UserError(
+            f"{sample} does not have one JSON object a line, as --engine spark needs; --engine local reads it"
+        )
+    rows = list(read_rows(sample, layout, latest_ms=latest_ms))
+    if rows and all(isinstance(row, BadRow) for row in rows):
+        reasons = sorted({row.reason for row in rows if isinstance(row, BadRow)})[:3]
+        raise UserError(f"{sample}: none of the first {len(rows):,} rows is an event: {'; '.join(reasons)}")
