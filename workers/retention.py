@@ -36,6 +36,7 @@ _SCANNED: Final[frozenset[Table]] = frozenset(
         "analytics_conversions",
         "analytics_revenue",
         "experiment_users",
+        "rule_changes",
     }
 )
 _SCANNED_EVERY_SEC: Final = 3600.0
@@ -78,6 +79,7 @@ class Retention:
             "analytics_revenue": analytics.KEEP_DAYS,
             "experiment_users": _UNTIL_KEPT_DAYS,
             "audit_log": options.audit_days,
+            "rule_changes": options.audit_days,
         }
         self._due: dict[Table, float] = {}
 

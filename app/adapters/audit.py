@@ -26,6 +26,7 @@ AuditedAction: TypeAlias = Literal[
     "delete_attribute",
     "store_rule",
     "delete_rule",
+    "undo_rule",
     "store_event_type",
     "delete_event_type",
     "start_experiment",

@@ -21,6 +21,7 @@ Table = Literal[
     "analytics_revenue",
     "experiment_users",
     "audit_log",
+    "rule_changes",
 ]
 
 _SQL: Final = sql.load(__file__)

@@ -107,3 +107,11 @@ DELETE FROM experiment_users WHERE ctid = ANY (ARRAY(
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ));
+
+-- name: rule_changes
+DELETE FROM rule_changes WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM rule_changes
+    WHERE changed_at < now() - make_interval(secs => $1)
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));

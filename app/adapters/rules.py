@@ -56,6 +56,12 @@ async def read(connection: "Connection", rule_id: str) -> StoredRule | None:
     return None if row is None else StoredRule(**dict(row))
 
 
+async def read_for_change(connection: "Connection", rule_id: str) -> StoredRule | None:
+    """Until the end of the transaction nobody else changes a rule."""
+    await connection.execute(_SQL["lock"])
+    return await read(connection, rule_id)
+
+
 async def store(connection: "Connection", rule: StoredRule) -> tuple[StoredRule, bool]:
     """Stores or replaces the rule; True when it is new. Raises `TooManyRules`."""
     async with connection.transaction():

@@ -12,6 +12,7 @@ from app.api import (
     posted_lists,
     reco_batch,
     recommendations,
+    rule_history,
     rule_preview,
     rules,
     sample_size,
@@ -119,6 +120,7 @@ EXAMPLES: Final[dict[type, Any]] = {
         "user_id": "user-17",
         "k": 3,
     },
+    rule_history.UndoneRule: {"change_id": 17},
     rules.PinRule: {"action": "pin", "item_id": "film-204", "position": 1, "ends_at": "2027-01-01T00:00:00Z"},
     rules.BoostRule: {"action": "boost", "tag": "clearance", "factor": 0.5, "note": "sell what is left"},
     rules.Rule: {

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Scope
 from msgspec import Meta, Struct, structs
 
-from app.adapters import rules
+from app.adapters import rule_changes, rules
 from app.adapters.postgres import Database
 from app.adapters.rules import StoredRule, TooManyRules
 from app.adapters.timestamps import with_zone
@@ -114,8 +114,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         named = path_id(request.scope)
         rule = checked_rule(named, decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
         try:
-            async with change(database, context_of(request.scope), "store_rule") as changed:
-                stored, created = await rules.store(changed.connection, rule)
+            context = context_of(request.scope)
+            async with change(database, context, "store_rule") as changed:
+                stored, created = await rule_changes.store(changed.connection, rule, actor=context.caller)
                 changed.made([named], "created" if created else "replaced")
         except TooManyRules:
             raise ProblemError(
@@ -147,8 +148,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def delete_rule(scope: Scope) -> ASGIApp:
         """Removes a rule. Every process stops applying it within a second."""
-        async with change(database, context_of(scope), "delete_rule") as changed:
-            if not await rules.delete(changed.connection, path_id(scope)):
+        context = context_of(scope)
+        async with change(database, context, "delete_rule") as changed:
+            if not await rule_changes.delete(changed.connection, path_id(scope), actor=context.caller):
                 raise ProblemError(ProblemCode.NO_SUCH_RULE, "There is no such rule.")
             changed.made([path_id(scope)], "deleted")
         return Reply(b"", status=204)

@@ -114,6 +114,16 @@ def of_experiments() -> Iterator[Call]:
         yield method, "/experiments/bold", {}
 
 
+def of_the_rules_history() -> Iterator[Call]:
+    yield "GET", "/rules:history?rule_id=first", {}
+    yield "GET", "/rules:history?limit=0", {}
+    # The first change made a rule that was replaced; the third deleted it.
+    for change in (1, 3, 99):
+        yield "POST", "/rules:undo", {"json": {"change_id": change}}
+    yield "DELETE", "/rules/first", {}
+    yield from bad_bodies("POST", "/rules:undo")
+
+
 def calls() -> Iterator[Call]:
     for path, (body, change) in EVENTS.items():
         event = {**body, "event_id": "event-" + path.strip("/").replace("/", "-")}
@@ -183,6 +193,7 @@ def calls() -> Iterator[Call]:
         yield from bad_bodies("POST", f"/dead-letters/{act}")
     yield from model_calls()
     yield from of_experiments()
+    yield from of_the_rules_history()
     yield "GET", "/reco?user_id=ann&variant=bolder", {}
     yield "GET", "/reco?user_id=ann&variant=none", {}
     yield "DELETE", "/users/ann", {}

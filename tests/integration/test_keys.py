@@ -82,6 +82,7 @@ async def test_each_scope_opens_its_own_calls_and_admin_all(settings: Settings) 
         "post /items",
         "put /rules/{rule_id}",
         "delete /rules/{rule_id}",
+        "post /rules:undo",
         "patch /items/{item_id}",
         "post /items:delete",
         "put /attributes/{name}",

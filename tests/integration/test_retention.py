@@ -46,6 +46,7 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         f"INSERT INTO analytics_conversions SELECT {days}, 'p', 's', 'v', 0;"
         f"INSERT INTO analytics_revenue SELECT {days}, 'p', 's', 'v', 'EUR', 0"
     )
+    await pool.execute(f"INSERT INTO rule_changes (rule_id, changed_at) VALUES ('old', {old}), ('new', now())")
     await pool.execute(
         "INSERT INTO experiment_users (run, user_id, variant, exposed_at) VALUES "
         f"(1000, 'ann', 'v', {old}), (1000, 'bob', 'v', now())"
@@ -74,6 +75,7 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "analytics_revenue": 1,
         "experiment_users": 1,
         "audit_log": 1,
+        "rule_changes": 1,
     }
     for table in ("shown", "watches", "items", "variants", "conversions", "revenue"):
         assert await found(f"SELECT count(*) FROM analytics_{table}") == 1

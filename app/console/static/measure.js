@@ -1,4 +1,5 @@
-// What shown places led to, by day, placement, source and variant; coverage; and variants beside control.
+// What shown places led to, by day, placement, source and variant; coverage; variants beside control; and experiments.
+import { Experiments } from "./experiments.js";
 import { html, Component, get, count, percent, time, Problem } from "./kit.js";
 
 const BY = [
@@ -24,11 +25,12 @@ export class MeasureView extends Component {
     }
   }
 
-  render(_, { days, report, led, error }) {
+  render({ session }, { days, report, led, error }) {
     return html`<div class="stack"><h2>Measure</h2>
       <form class="card row"><label>Of the last <select name="days" onChange=${event => this.load(Number(event.target.value))}>${[1, 7, 14, 30].map(one =>
         html`<option value=${one} selected=${one === days}>${one === 1 ? "day" : `${one} days`}</option>`)}</select></label></form>
       <${Problem} error=${error} />
+      <${Experiments} may=${session.scopes.includes("operate")} />
       ${report && led && html`<section class="card"><h3>In all, as of ${time(led.as_of)}</h3>
         <dl class="figures"><dt>Places shown</dt><dd>${count(led.total.shown)}</dd>
           <dt>Click rate@20</dt><dd>${interval(led.total.ctr)}</dd><dt>Conversion</dt><dd>${interval(led.total.conversion)}</dd>

@@ -9,7 +9,7 @@ const BOUNDS = { boost: { min: 1, max: 10 }, bury: { min: 0.01, max: 1 } };
 export class Rules extends Component {
   constructor() {
     super();
-    this.state = { rules: [], what: "pin", target: "item_id", shown: null };
+    this.state = { rules: [], changes: [], what: "pin", target: "item_id", shown: null };
   }
 
   componentDidMount() { this.load(); }
@@ -20,7 +20,8 @@ export class Rules extends Component {
 
   async load() {
     try {
-      this.setState({ rules: (await get("rules")).rules });
+      const [{ rules }, { changes }] = await Promise.all([get("rules"), get("./rules:history", { limit: 20 })]);
+      this.setState({ rules, changes });
     } catch (error) {
       this.props.onError(error);
     }
@@ -63,7 +64,17 @@ export class Rules extends Component {
     }
   }
 
-  render({ may, item }, { rules, what, target, shown }) {
+  async undo(change) {
+    try {
+      const undone = await post("./rules:undo", { change_id: change.change_id });
+      await this.load();
+      this.props.onDone(`${sayOf(change)}: undone.`, () => post("./rules:undo", { change_id: undone.change_id }));
+    } catch (error) {
+      this.props.onError(error);
+    }
+  }
+
+  render({ may, item }, { rules, changes, what, target, shown }) {
     return html`<form class="card row" aria-label="Rule" onSubmit=${event => this.submit(event)}>
         <label>Do <select name="what" value=${what} onChange=${event => this.setState({ what: event.target.value })}>${Object.entries(ACTS).map(([name, label]) =>
           html`<option value=${name}>${label}</option>`)}</select></label>
@@ -82,8 +93,20 @@ export class Rules extends Component {
         <section class="card"><h3>Rules</h3>${rules.length === 0 ? html`<p class="quiet">There are none.</p>`
           : html`<ol class="items" aria-label="Rules">${rules.map(rule => html`<li key=${rule.rule_id}><span class="what">${describe(rule)}
             <br /><span class="quiet small">${spanOf(rule)}</span></span>
-            ${may && html`<button class="plain" aria-label=${`Remove ${rule.rule_id}`} onClick=${() => this.remove(rule)}>Remove</button>`}</li>`)}</ol>`}</section></div>`;
+            ${may && html`<button class="plain" aria-label=${`Remove ${rule.rule_id}`} onClick=${() => this.remove(rule)}>Remove</button>`}</li>`)}</ol>`}</section>
+        <section class="card"><h3>History of the rules</h3>${changes.length === 0 ? html`<p class="quiet">No rule was changed yet.</p>`
+          : html`<ol class="items" aria-label="History of the rules">${changes.map(change => html`<li key=${change.change_id}><span class="what">${sayOf(change)}
+            <br /><span class="quiet small">${time(change.changed_at)}${change.actor ? `, ${change.actor}` : ""}</span></span>
+            ${may && isLatest(change, changes) && html`<button class="plain" aria-label=${`Undo change ${change.change_id}`} onClick=${() => this.undo(change)}>Undo</button>`}</li>`)}</ol>`}</section></div>`;
   }
+}
+
+// An older change of the same rule cannot be undone before the later ones are.
+const isLatest = (change, changes) => changes.find(other => other.rule_id === change.rule_id) === change;
+
+function sayOf({ rule_id, before, after, undoes }) {
+  const what = before && after ? `${describe(before)} became ${describe(after)}` : after ? `${describe(after)} was made` : `${describe(before)} was removed`;
+  return `${what} (${rule_id})${undoes ? ", an undo" : ""}`;
 }
 
 // A field that the form does not show is not there.

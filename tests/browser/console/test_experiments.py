@@ -1,0 +1,75 @@
+"""What product people do with experiments, and merchandisers with the history of the rules."""
+
+import pytest
+
+from tests.browser.console.looking import VIEWER_TOKEN, await_text, click, fill, look, opened, shown, text_of
+from tests.support.chromium import Chromium
+from tests.support.service import Service, eventually
+
+pytestmark = pytest.mark.slow
+
+
+def test_an_experiment_is_started_read_and_ended(
+    console: Service, browser: Chromium, axe: str, operator: dict[str, str]
+) -> None:
+    tab = opened(browser, console, view="measure")
+    click(tab, "Start an experiment")
+    for field, value in (
+        ("name", "fresh-front"),
+        ("hypothesis", "Newer items bring more clicks."),
+        ("variant", "newer"),
+    ):
+        fill(tab, f"input[name={field}]", value)
+    fill(tab, "input[name=feature]", "newnes")
+    look(tab, axe, "experiment-start")
+    click(tab, "Start")
+    await_text(tab, "not a weight that acts on an answer")
+    fill(tab, "input[name=feature]", "newness")
+    tab.run("document.querySelector('input[name=guard-conversion]').click()")
+    click(tab, "Start")
+    await_text(tab, "fresh-front runs.")
+    await_text(tab, "Too early")
+    found = console.client.get("/experiments/fresh-front", headers=operator).json()["experiment"]["definition"]
+    assert (found["variants"][0]["weights"], found["guards"]) == ({"newness": 1}, ["conversion"])
+    look(tab, axe, "experiment")
+
+    click(tab, "Sign out")
+    viewer = opened(browser, console, VIEWER_TOKEN, "measure")
+    await_text(viewer, "Too early")
+    assert "Start an experiment" not in text_of(viewer)
+    assert "End fresh-front" not in text_of(viewer)
+    click(viewer, "Sign out")
+
+    tab = opened(browser, console, view="measure")
+    click(tab, "End fresh-front")
+    fill(tab, "input[name=conclusion]", "no difference")
+    click(tab, "End it")
+    await_text(tab, "fresh-front has ended.")
+    await_text(tab, "Concluded: no difference")
+
+
+def test_a_change_of_a_rule_is_undone_from_the_history(
+    console: Service, browser: Chromium, axe: str, operator: dict[str, str]
+) -> None:
+    for factor in (2, 3):
+        rule = {"action": "boost", "category": "camping", "factor": factor}
+        assert console.client.put("/rules/camp", json=rule, headers=operator).is_success
+    tab = opened(browser, console, view="merchandise")
+    await_text(tab, "Boost category camping × 2.00 became Boost category camping × 3.00")
+    look(tab, axe, "rule-history")
+    click(tab, "Undo change")
+    await_text(tab, ": undone.")
+
+    def factor_now() -> float:
+        found: float = console.client.get("/rules/camp", headers=operator).json()["factor"]
+        return found
+
+    eventually(lambda: factor_now() == 2.0)
+    click(tab, "Undo change")  # the undo
+    eventually(lambda: factor_now() == 3.0)
+    click(tab, "Sign out")
+    viewer = opened(browser, console, VIEWER_TOKEN, "merchandise")
+    await_text(viewer, "Boost category camping × 2.00 was made")
+    assert not shown(viewer, "[aria-label^='Undo change']")
+    click(viewer, "Sign out")
+    assert console.client.delete("/rules/camp", headers=operator).is_success
