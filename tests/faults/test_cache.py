@@ -46,6 +46,8 @@ def test_redis_back_from_an_old_snapshot(
         takes(service, "ann", "pen")
         assert service.client.delete("/users/bob").status_code == 200
         eventually(lambda: brought(service, "ann") == {"stove", "ink"}, describe=service.describe)
+        # What is not counted yet is in Redis alone, and comes back when it is counted.
+        await_counted(service, database_url)
         snapshot.restore()
         own.redis.start()
         for _ in range(50):
