@@ -100,14 +100,15 @@ async def insert_all_or_none(connection: "Connection", records: Sequence[Record]
     return inserted
 
 
-async def try_insert(connection: "Connection") -> None:
-    """Does all that storing an event does, with its locks, triggers and disk space, and rolls it back.
+async def try_insert(connection: "Connection", record: Record | None) -> None:
+    """Does all that storing an event does, with its locks, triggers and disk space, and rolls it back. `record`: None
+    for an event of its own.
 
     Raises asyncpg's errors, after at most 2 s.
     """
     # No other process may wait for this row, nor any erasure find its user.
     name = f"readiness-probe-{uuid.uuid4().hex}"
-    record = Record(name, "view", name, name, None, time.time_ns() // 1_000_000, b"", "{}", "readiness-probe")
+    record = record or Record(name, "view", name, name, None, time.time_ns() // 1_000_000, b"", "{}", "readiness-probe")
     transaction = connection.transaction()
     await transaction.start()
     try:

@@ -8,12 +8,12 @@ from msgspec import UNSET, Struct, UnsetType
 from app.core.experiments import Layer
 from app.core.field_errors import FieldError
 from app.core.model import MODEL, Model
-from app.core.recommendation import Recommendation
 from app.core.variants import PREVIEW_NAME, Variant
 from app.core.weights import Weights, array_of
 from app.http.context import RequestContext
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
+from app.serving.recommender import Recommender
 
 _MODEL_VERSION: Final = re.compile(r"model-([1-9][0-9]{0,8})")
 
@@ -66,10 +66,9 @@ def choose(layer: Layer, user_id: str | None, asked: str | None, request: Reques
     return _choice(found, _PREVIEW)
 
 
-def check_version(choice: Choice, found: Recommendation) -> None:
-    """Raises `ProblemError` (404) for a preview of a version that does not exist: what serves has stood in for it."""
-    ranked_by = found.model_version
-    if choice.previews is not None and ranked_by.startswith("weights-") and ranked_by != f"weights-{choice.previews}":
+async def check_version(choice: Choice, recommender: Recommender) -> None:
+    """Raises `ProblemError` (404) for a preview of a version that does not exist: what serves would stand in for it."""
+    if choice.previews is not None and not await recommender.has_version(choice.previews):
         missing = FieldError("$.variant", "GET /models lists the versions that there are")
         raise ProblemError(ProblemCode.NO_SUCH_VERSION, f"There is no version {choice.previews}.", errors=[missing])
 

@@ -151,9 +151,8 @@ def handlers(
         )
 
         async def rank(request: RecommendationRequest) -> Recommendation:
-            found = await ranked(request)
-            check_version(choice, found)
-            return found
+            await check_version(choice, recommender)
+            return await ranked(request)
 
         return rank, choice.label
 

@@ -148,6 +148,7 @@ def handlers(
         context = context_of(scope)
         autolog = wants_autolog(context.headers)
         choice = choose(await running.of("reco"), query.user_id, query.variant, context)
+        await check_version(choice, recommender)
         asked_ms = now_ms()
         rank = partial(
             recommender.for_user,
@@ -162,8 +163,6 @@ def handlers(
         wanted = await request_of(recommender, query, asked_ms, repeats=query.repeats)
         rest = partial(recommender.rest, query.user_id, session_id=query.session_id)
         found, cursor = await page_of(query.cursor, wanted, rank, rest)
-        if query.variant is not None:
-            check_version(choice, found)
         if autolog and found.items:
             log_impression(impression(query.user_id, query.session_id, found, context, choice.label, asked_ms))
         answer = answer_of(context.request_id, found, cursor, choice.label)

@@ -64,16 +64,24 @@ async def _report(settings: Settings, *, every: bool) -> DoctorReport:
 
 
 async def _examine(settings: Settings) -> int:
-    failed = 0
+    failed = warned = 0
     for title, found in _questions(settings):
         click.echo(title)
         async for finding in found:
             failed += finding.level == "FAIL"
+            warned += finding.level == "warn"
             click.echo(f"  {finding.level:<4} {finding.subject}: {finding.text}")
             if finding.remedy:
                 click.echo(f"       → {finding.remedy}")
-    click.echo(f"{failed} finding{'s' * (failed > 1)} must be fixed." if failed else "No problems found.")
+    click.echo(_summary(failed, warned))
     return 1 if failed else 0
+
+
+def _summary(failed: int, warned: int) -> str:
+    if not failed and not warned:
+        return "No problems found."
+    warnings = f"{warned} warning{'s' * (warned > 1)}" if warned else "no warnings"
+    return f"{failed or 'No'} finding{'s' * (failed != 1)} must be fixed; {warnings}."
 
 
 async def _access(settings: Settings) -> AsyncIterator[Finding]:

@@ -42,7 +42,9 @@ class Ranking:
         exclusions: Exclusions,
         among: Numbers | None = None,
     ) -> Ranked:
-        """`factors`: by item. `without`: item numbers. `among`: the only item numbers that are ranked; None: all."""
+        """`factors`: by item. `without`: item numbers. `among`: the only item numbers that are ranked, those
+        of them of which something is known; None: all.
+        """
         candidates = self._candidates
         if repeats in ("only", "allow"):
             scores = candidates.scores(self._weights, self._item_scores, least_own=-np.inf)
@@ -55,7 +57,9 @@ class Ranking:
         if without:
             scores[candidates.rows_of(without)] = -np.inf
         if among is not None:
-            scores[~np.isin(candidates.numbers, among)] = -np.inf
+            # Named items are candidates whether anything is known of them or not.
+            known = candidates.features().any(axis=1)
+            scores[~(known & np.isin(candidates.numbers, among))] = -np.inf
         self._logarithms = scores
         scores = scores - np.maximum.reduce(scores, initial=_LEAST_LOGARITHM)
         np.exp(scores, out=scores)

@@ -31,6 +31,7 @@ Result = InsertStatus | asyncpg.PostgresError
 _SWEEP_SEC: Final = 0.05
 _BEAT_SEC: Final = 1.0
 _PROBE_SEC: Final = 0.25
+_USERS_REFUSED: Final = 3
 _FLUSH_LATENCY: Final = metrics.STAGE_LATENCY.labels("ingest_flush")
 
 
@@ -57,8 +58,10 @@ class GroupCommit:
     is then unknown to the client, who settles it by sending the same event ids again. Submissions that wait for a
     statement survive a failure of `run`: they are stored after the restart, or their deadline passes.
 
-    The outcomes of the flushes decide whether the process is ready. `probe` does what a flush does and stores nothing;
-    it speaks while no requests come, for example because the process is not ready.
+    The outcomes of the flushes decide whether the process is ready. One event that is refused for another reason than
+    its values may be an odd one. When those of three users are, and no event is stored in between, it is all of them.
+    `probe` does what a flush does and stores nothing, with the given event, which was refused, or with one of its own.
+    It speaks while no requests come, for example because the process is not ready.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class GroupCommit:
         flushers: int,
         timeout_sec: float,
         on_stored: Callable[[], None],
-        probe: Callable[[], Awaitable[None]],
+        probe: Callable[[Record | None], Awaitable[None]],
     ) -> None:
         self._insert = insert
         self._insert_atomic = insert_atomic
@@ -83,6 +86,7 @@ class GroupCommit:
         self._probe = probe
         self._queue: deque[_Submission] = deque()
         self._in_flight: set[tuple[_Submission, ...]] = set()
+        self._refused: dict[str, Record] = {}  # by user, since the last event that was stored
         self._pending = 0  # events that wait or are being written now
         self._closed = False
         self._wake = asyncio.Event()
@@ -125,11 +129,13 @@ class GroupCommit:
                 continue
             started = time.monotonic()
             try:
-                await self._probe()
+                await self._probe(next(iter(self._refused.values())) if self._refuses_all else None)
             except (DependencyDown, asyncpg.PostgresError) as error:
                 if not (isinstance(error, asyncpg.PostgresError) and is_bad_value(error)):
                     self._failed(progress, reason_of(error))
                     continue
+            if self._refuses_all:
+                self._refused.clear()
             self._stored_in(progress, time.monotonic() - started)
 
     async def _flush_loop(self, progress: Progress) -> None:
@@ -185,6 +191,7 @@ class GroupCommit:
         if not refused:
             self._size.fitted(len(records), took_sec)
             self._stored_in(progress, took_sec)
+        self._note_refused(records, results, progress)
         position = 0
         for submission in batch:
             end = position + len(submission.records)
@@ -194,6 +201,20 @@ class GroupCommit:
             elif not submission.future.done():
                 submission.future.set_result(own)
             position = end
+
+    @property
+    def _refuses_all(self) -> bool:
+        return len(self._refused) >= _USERS_REFUSED
+
+    def _note_refused(self, records: Sequence[Record], results: Sequence[Result], progress: Progress) -> None:
+        if any(isinstance(result, str) for result in results):
+            self._refused.clear()
+            return
+        for record, result in zip(records, results, strict=True):
+            if _is_unclear(result) and not self._refuses_all:
+                self._refused[record.user_id] = record
+        if self._refuses_all and _is_unclear(results[-1]):
+            self._failed(progress, reason_of(results[-1]))
 
     async def _store(self, records: Sequence[Record], insert: Insert) -> list[Result]:
         """Splits when Postgres refuses the statement until the bad row is alone, so that only its request fails."""

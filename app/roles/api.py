@@ -223,9 +223,9 @@ class Api:
         accepted = [record for record, status in zip(records, inserted.statuses, strict=True) if status == "accepted"]
         await self._own_writes.add(accepted, erasures=inserted.erasures)
 
-    async def _try_insert(self) -> None:
+    async def _try_insert(self, record: Record | None) -> None:
         async with self._database.connection() as connection:
-            await ingest_adapter.try_insert(connection)
+            await ingest_adapter.try_insert(connection, record)
 
     def _log_impression(self, record: Record) -> None:
         try:

@@ -49,6 +49,10 @@ class ModelWeights:
         assert found is not None
         return found
 
+    async def has(self, version: int) -> bool:
+        """Raises `DependencyDown` when that has never been read and cannot be."""
+        return await self._cache.get(str(version)) is not None
+
     def outdate_all(self) -> None:
         """Another version may serve now, and one that did not exist may exist."""
         self._cache.outdate_all()

@@ -67,6 +67,7 @@ class Recommender:
     ) -> None:
         self._table = caches.table
         self.filter_of = caches.filtering.filter_of
+        self.has_version = caches.models.has
         self._fetch = {kind: traced(f"read {kind.__name__}", fetch) for kind, fetch in _sources(caches, types).items()}
         self._read_history = traced("history", histories.of)
         self._rank = traced("rank", self._answer)

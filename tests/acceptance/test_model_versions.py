@@ -77,12 +77,14 @@ def test_version_is_previewed_without_serving(service: Service) -> None:
     posted = service.client.post("/reco", json={"user_id": "cid", "variant": "model-2"}, headers=operator())
     assert posted.status_code == 200, posted.text
     assert posted.json()["model_version"] == "weights-2"
+    ranked = service.metric("reco_stage_latency_ms_count", stage="rank")
     for answer in (
         service.client.get("/reco?user_id=cid&variant=model-9", headers=operator()),
         service.client.post("/reco", json={"user_id": "cid", "variant": "model-9"}, headers=operator()),
     ):
         assert answer.status_code == 404
         assert "version 9" in answer.json()["detail"]
+    assert service.metric("reco_stage_latency_ms_count", stage="rank") == ranked
 
 
 def test_key_that_only_reads_lists_versions_and_changes_nothing(service: Service) -> None:

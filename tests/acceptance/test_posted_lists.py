@@ -102,6 +102,15 @@ def test_an_item_that_is_named_twice_is_ranked_once_and_for_nobody_as_for_a_stra
     assert ids(posted(service, "/reco", k=5)) == ids(posted(service, "/reco", k=5, user_id="stranger"))
 
 
+def test_items_of_which_nothing_is_known_come_last_in_the_order_sent_with_a_score_of_0(service: Service) -> None:
+    unknown = ["never-9", "never-1", "never-5"]
+    found = posted(service, "/rank", user_id="ann", items=unknown)
+    assert [(item["item_id"], item["score"]) for item in found] == [(item_id, 0.0) for item_id in unknown]
+    found = posted(service, "/rank", user_id="ann", items=[*unknown, "film-02"])
+    assert [item["item_id"] for item in found] == ["film-02", *unknown]
+    assert [item["score"] for item in found] == [1.0, 0.0, 0.0, 0.0]
+
+
 def test_a_thousand_items_of_which_most_are_unknown_are_ranked(service: Service) -> None:
     items = [f"thing-{number}" for number in range(990)] + _FILMS[:10]
     found = answer(service, "/rank", user_id="viewer-0-4", items=items)

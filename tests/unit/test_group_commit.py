@@ -1,66 +1,17 @@
 """The buffer before Postgres: order, bounds, deadlines and who suffers from a failure."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import pytest
 
-from app.adapters.ingest import InsertStatus
-from app.core import outcomes
-from app.core.events import Record
 from app.errors import BufferFull, Closed, DependencyDown, TooLarge
-from app.ingest import group_commit as group_commit_module
 from app.ingest.group_commit import GroupCommit
 from app.supervisor import Progress
-
-
-class Store:
-    """Stands for Postgres: holds every statement until `gate` is open, and refuses rows of the user `bad`."""
-
-    def __init__(self) -> None:
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.batches: list[list[str]] = []
-        self.entered = asyncio.Event()
-        self.error: Exception | None = None
-
-    async def insert(self, records: Sequence[Record]) -> list[InsertStatus]:
-        self.batches.append([record.event_id for record in records])
-        self.entered.set()
-        await self.gate.wait()
-        if self.error is not None:
-            raise self.error
-        if any(record.user_id == "bad" for record in records):
-            raise asyncpg.NumericValueOutOfRangeError("bad row")
-        return ["accepted"] * len(records)
-
-    async def probe(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-
-def record(event_id: str, user_id: str = "ann") -> Record:
-    return Record(event_id, "view", user_id, "s1", None, 0, b"", "{}", "topic")
-
-
-def group_commit(store: Store, **changes: Any) -> GroupCommit:
-    options = {"max_pending": 100, "flush_max": 10, "flushers": 1, "timeout_sec": 20.0, **changes}
-    return GroupCommit(store.insert, store.insert, on_stored=lambda: None, probe=store.probe, **options)
-
-
-@asynccontextmanager
-async def running(commit: GroupCommit) -> AsyncIterator[Progress]:
-    """One run of it, which ends as it is told to."""
-    stop, progress = asyncio.Event(), Progress()
-    run = asyncio.create_task(commit.run(stop, progress))
-    yield progress
-    stop.set()
-    await asyncio.wait_for(run, 20)
-    assert commit._pending == 0
+from tests.support.group_commits import Store, group_commit, record, running
 
 
 @asynccontextmanager
@@ -237,57 +188,3 @@ async def test_flush_that_is_too_large_is_halved_and_grows_back() -> None:
         for _ in range(2):
             await asyncio.gather(*(commit.submit([record(str(number))]) for number in range(8)))
     assert [len(batch) for batch in store.batches] == [4, 4, 8]
-
-
-async def test_flushes_that_fail_in_a_row_make_the_work_fail_until_one_succeeds() -> None:
-    store = Store()
-    commit = group_commit(store)
-    async with running(commit) as progress:
-        store.error = DependencyDown("postgres", "lock timeout")
-        for failures in (1, 2, 3):
-            with pytest.raises(DependencyDown):
-                await commit.submit([record("a")])
-            assert progress.outcomes.failing(time.monotonic()) is (failures == 3)
-        assert progress.outcomes.error == "DependencyDown: postgres: lock timeout"
-        store.error = None
-        await commit.submit([record("a")])
-        assert not progress.outcomes.failing(time.monotonic())
-
-
-async def test_commit_after_the_deadline_of_its_requests_is_a_failure() -> None:
-    store = Store()
-    store.gate.clear()
-    commit = group_commit(store, timeout_sec=0.02)
-    async with running(commit) as progress:
-        late = commit.submit([record("a")])
-        with pytest.raises(DependencyDown):
-            await late
-        store.gate.set()
-        while progress.outcomes.failures == 0:
-            await asyncio.sleep(0)
-    assert "requests wait at most 0.02 s" in progress.outcomes.error
-
-
-async def test_values_that_postgres_refuses_are_no_failure_of_the_work() -> None:
-    store = Store()
-    commit = group_commit(store)
-    async with running(commit) as progress:
-        for _ in range(3):
-            await commit.submit([record("a", "bad")])
-    assert progress.outcomes.failures == 0
-
-
-async def test_probe_tells_the_outcome_while_no_requests_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit_module, "_PROBE_SEC", 0.001)
-    monkeypatch.setattr(outcomes, "_QUIET_FAILING_SEC", 0.001)
-    store = Store()
-    store.error = DependencyDown("postgres", "no room")
-    async with running(group_commit(store)) as progress:
-        while not progress.outcomes.failing(time.monotonic()):
-            await asyncio.sleep(0)
-        for error in (None, asyncpg.NumericValueOutOfRangeError("of the probe's own values")):
-            progress.outcomes.failed(time.monotonic(), "no room")
-            store.error = error
-            while progress.outcomes.failures:
-                await asyncio.sleep(0)
-    assert store.batches == []
