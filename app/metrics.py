@@ -78,6 +78,13 @@ INGEST_EVENTS: Final = _counter(
     "Events by outcome: accepted, duplicate, conflict, invalid, impression_dropped",
     "outcome",
 )
+EVENT_TIMES: Final = _counter(
+    "reco_event_times_total",
+    "Events whose time was not taken as it came, by what it is (late: more than 7 days; early: more than 5 minutes "
+    "ahead; clock: of a wrong clock, as `sent_at` says) and what became of it: refuse, clamp, keep, correct",
+    "kind",
+    "outcome",
+)
 SEGMENT_MESSAGES: Final = _counter(
     "reco_segment_messages_total",
     "Messages of Segment's protocol by type and outcome: mapped, unmapped (no rule makes an event of it), invalid (in "

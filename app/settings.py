@@ -89,6 +89,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ingest_flushers: Annotated[int, Meta(ge=1, le=8)] = 2
     ingest_timeout_sec: Positive = 0.9
 
+    event_times: Literal["refuse", "clamp", "keep"] = "refuse"
     segment_events: tuple[NamedRule, ...] = ()
     gorse_api: bool = False
     gorse_feedback: GorseTypes = {}

@@ -14,7 +14,7 @@ from app.adapters.postgres import Database
 from app.adapters.read_replica import ReadSource
 from app.api.by_variant import VariantKpis, by_variant
 from app.api.timestamps import Timestamp
-from app.core import events, sla
+from app.core import event_times, events, sla
 from app.core.event_types import READY
 from app.core.sla import KpiTargets, Latency, SlaTargets
 from app.errors import DependencyDown
@@ -34,8 +34,8 @@ class EventLimits(Struct, frozen=True, kw_only=True):
     body_bytes: int = events.MAX_BODY_BYTES
     batch_events: int = events.MAX_BATCH_EVENTS
     impression_items: int = events.MAX_IMPRESSION_ITEMS
-    oldest_ms: int = events.MAX_AGE_MS
-    ahead_ms: int = events.MAX_AHEAD_MS
+    oldest_ms: int = event_times.MAX_AGE_MS
+    ahead_ms: int = event_times.MAX_AHEAD_MS
 
 
 class Contract(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from app.api import (
     attributes,
+    event_results,
     event_types,
     experiment_bodies,
     ingest,
@@ -50,8 +51,8 @@ EXAMPLES: Final[dict[type, Any]] = {
     events.Cancellation: {"event_type": "cancel", **_WHO, "cancels": "018f8e2c-click-1"},
     event_types.EventTypeBody: {"weight": 0.6, "meaning": "interest"},
     ingest.EventBatch: {"events": [{"event_type": "watch", **_WATCH}, {"event_type": "click", **_CLICK}]},
-    ingest.EventResult: {"event_id": "018f8e2c-watch-1", "status": "accepted"},
-    ingest.EventBatchResult: {
+    event_results.EventResult: {"event_id": "018f8e2c-watch-1", "status": "accepted"},
+    event_results.EventBatchResult: {
         "accepted": 1,
         "duplicate": 0,
         "conflict": 0,

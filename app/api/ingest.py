@@ -15,9 +15,11 @@ from msgspec import UNSET, Meta, Struct
 from app import metrics
 from app.adapters import stored_events
 from app.adapters.postgres import Database
+from app.api.event_results import BatchEventResult, EventBatchResult, EventResult
 from app.core import events, submitted
 from app.core.batch_body import decode_batch, split_lines
 from app.core.decoding import InvalidInput
+from app.core.event_times import OutsideTimes, side_of
 from app.core.event_types import EventTypes
 from app.core.events import AnyEvent, Cancellation, Record
 from app.core.field_errors import FieldError
@@ -39,32 +41,6 @@ _OUTCOMES: Final = {
 _ONE: Final = {name: {name: 1} for name in _OUTCOMES}
 
 _Request = Request[Any, Any, Any]
-
-
-class EventResult(Struct):
-    """The answer to one event."""
-
-    event_id: str
-    status: Literal["accepted", "duplicate"]
-
-
-class BatchEventResult(Struct, kw_only=True, omit_defaults=True):
-    """The result of one event of a batch. `event_id` is null for an event that could not be read."""
-
-    status: Literal["accepted", "duplicate", "conflict", "invalid"]
-    event_id: str | None
-    errors: list[FieldError] = []
-
-
-class EventBatchResult(Struct):
-    """One result per event, in the order sent, and the number of each status."""
-
-    accepted: int
-    duplicate: int
-    conflict: int
-    invalid: int
-    results: list[BatchEventResult]
-
 
 _INTERACTIONS: Final = (events.View, events.Click, events.Purchase, events.Cancellation, events.Action)
 _EVENTS: Final = (events.Watch, events.Impression, *_INTERACTIONS)
@@ -91,8 +67,12 @@ _BATCH_ANSWERS: Final = {200: EventBatchResult, **schema.problems(400, 409, 413,
 _LINES: Final = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines")
 
 
-def handlers(buffer: GroupCommit, database: Database, known: KnownEventTypes) -> list[HTTPRouteHandler]:
-    """The routes; `buffer` stores the accepted events. `database` has the events that are taken back."""
+def handlers(
+    buffer: GroupCommit, database: Database, known: KnownEventTypes, outside: OutsideTimes
+) -> list[HTTPRouteHandler]:
+    """The routes; `buffer` stores the accepted events. `database` has the events that are taken back. `outside`: what
+    becomes of late and early ones.
+    """
 
     async def cancelled_by(given: Sequence[AnyEvent | BatchEventResult]) -> Mapping[str, Message]:
         """The stored events that are taken back, by id."""
@@ -108,7 +88,7 @@ def handlers(buffer: GroupCommit, database: Database, known: KnownEventTypes) ->
         types = await known.get()
         try:
             event = decode(body, types)
-            record = _accept(event, context, types, await cancelled_by((event,)))
+            record = _accept(event, context, types, await cancelled_by((event,)), outside)
         except InvalidInput:
             _count(context, "invalid")
             raise
@@ -166,7 +146,10 @@ def handlers(buffer: GroupCommit, database: Database, known: KnownEventTypes) ->
         types = await known.get()
         given = [_read(raw, types) for raw in batch.events]
         cancelled = await cancelled_by(given)
-        items = [one if isinstance(one, BatchEventResult) else _taken(one, context, types, cancelled) for one in given]
+        items = [
+            one if isinstance(one, BatchEventResult) else _taken(one, context, types, cancelled, outside)
+            for one in given
+        ]
         records = [item for item in items if isinstance(item, Record)]
         if atomic and len(records) < len(items):
             detail = "Not every event is valid, so none was stored (atomic=true)."
@@ -194,13 +177,26 @@ def _count(context: RequestContext, outcome: Literal["accepted", "duplicate", "c
     context.events = _ONE[outcome]
 
 
-def _accept(event: AnyEvent, context: RequestContext, types: EventTypes, cancelled: Mapping[str, Message]) -> Record:
+def _accept(
+    event: AnyEvent,
+    context: RequestContext,
+    types: EventTypes,
+    cancelled: Mapping[str, Message],
+    outside: OutsideTimes,
+) -> Record:
     now_ms = time.time_ns() // 1_000_000
+    behind_ms = submitted.settle_times(event, now_ms)
+    if behind_ms:
+        metrics.EVENT_TIMES.labels("clock", "correct").inc()
+    if (side := side_of(event.ts_ms, now_ms - behind_ms)) is not None:
+        metrics.EVENT_TIMES.labels(side, "clamp" if side == "early" and outside == "keep" else outside).inc()
     if isinstance(event, Cancellation):
         return submitted.accept_cancellation(
             event,
             cancelled.get(event.cancels),
             now_ms=now_ms,
+            behind_ms=behind_ms,
+            outside=outside,
             traceparent=context.traceparent,
             tracestate=context.tracestate,
         )
@@ -211,6 +207,8 @@ def _accept(event: AnyEvent, context: RequestContext, types: EventTypes, cancell
         counts=counts,
         now_ms=now_ms,
         entropy=entropy,
+        clock_behind_ms=behind_ms,
+        outside=outside,
         traceparent=context.traceparent,
         tracestate=context.tracestate,
     )
@@ -228,11 +226,15 @@ def _read(raw: msgspec.Raw, types: EventTypes) -> AnyEvent | BatchEventResult:
 
 
 def _taken(
-    event: AnyEvent, context: RequestContext, types: EventTypes, cancelled: Mapping[str, Message]
+    event: AnyEvent,
+    context: RequestContext,
+    types: EventTypes,
+    cancelled: Mapping[str, Message],
+    outside: OutsideTimes,
 ) -> Record | BatchEventResult:
     """The record to store, or why the event is invalid."""
     try:
-        return _accept(event, context, types, cancelled)
+        return _accept(event, context, types, cancelled, outside)
     except InvalidInput as error:
         event_id = event.event_id if isinstance(event.event_id, str) else None
         return BatchEventResult(status="invalid", event_id=event_id, errors=list(error.field_errors))

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from app.adapters.postgres import Database
 from app.commands.json_output import json_option, write_json
-from app.core.events import MAX_AHEAD_MS
+from app.core.event_times import MAX_AHEAD_MS
 from app.errors import UserError
 from app.importing.backlog import wait_for_consumer, wait_for_relay
 from app.importing.inputs import files_argument, found_files, rejects_beside

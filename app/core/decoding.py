@@ -5,8 +5,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from app.core.all_faults import faults_of
+from app.core.all_faults import faults_of, leaves_raw
 from app.core.field_errors import FieldError, field_error_of
+from app.core.spellings import respell
 
 _T = TypeVar("_T")
 
@@ -27,7 +28,7 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise InvalidInput(*(_all_faults(body, decoder.type) or [field_error_of(error, decoder.type)])) from None
+        return _decode_again(decoder, body, error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(FieldError("$", why_not_json(error, bytes(body))), malformed=True) from None
     except RecursionError:
@@ -42,9 +43,21 @@ def why_not_json(error: Exception, text: bytes) -> str:
     return f"not JSON: {error}"
 
 
-def _all_faults(body: bytes | msgspec.Raw, kind: Any) -> list[FieldError]:
-    """None where what follows the first fault is not JSON."""
+def _decode_again(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, first: msgspec.ValidationError) -> _T:
+    """With other spellings of ids and times. Raises `InvalidInput` with all faults, or with the first where what
+    follows it is not JSON.
+    """
+    kind: Any = decoder.type
+    if leaves_raw(kind):
+        raise InvalidInput(field_error_of(first, kind))
     try:
-        return faults_of(msgspec.json.decode(body), kind)
+        value, misspelt = respell(msgspec.json.decode(body), kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return []
+        raise InvalidInput(field_error_of(first, kind)) from None
+    if not misspelt:
+        try:
+            return msgspec.convert(value, decoder.type)
+        except msgspec.ValidationError:
+            pass  # every fault is named below
+    named = {error.path for error in misspelt}
+    raise InvalidInput(*misspelt, *(fault for fault in faults_of(value, kind) if fault.path not in named))

@@ -16,17 +16,34 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.core.decoding import InvalidInput
+from app.core.event_times import OutsideTimes, SentByClock, SentTime, time_errors, within_bounds
 from app.core.event_types import EventCounts, Rating, TypeName
 from app.core.field_errors import FieldError
+from app.core.spellings import MARK
 
 # A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and ECMAScript patterns (OpenAPI) have no `\Z`.
 PRINTABLE: Final = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"
 
-Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=PRINTABLE, description="1 to 128 printable characters")]
-EventId = Annotated[
-    str, Meta(min_length=8, max_length=64, pattern=PRINTABLE, description="8 to 64 printable characters")
+Id = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=PRINTABLE,
+        description="1 to 128 printable characters",
+        extra_json_schema={MARK: "id"},
+    ),
 ]
-Millis = Annotated[int, Meta(ge=0, lt=2**53, description="milliseconds since 1970-01-01 UTC")]
+EventId = Annotated[
+    str,
+    Meta(
+        min_length=8,
+        max_length=64,
+        pattern=PRINTABLE,
+        description="8 to 64 printable characters",
+        extra_json_schema={MARK: "event_id"},
+    ),
+]
 RequestId = Annotated[Id, Meta(description="the `request_id` of the recommendations that led here")]
 Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0, description="seconds")]
 Percent = Annotated[float, Meta(ge=0.0, le=100.0, description="percent of the item")]
@@ -37,16 +54,12 @@ Value = Annotated[float, Meta(ge=0.0, le=1e12, description="what all of it was w
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}(?![\s\S])", description="of the value: three letters of ISO 4217")]
 Rated = Annotated[Rating, Meta(description="what the user gave the item")]
 Position = Annotated[int, Meta(ge=0, le=100_000, description="0 is the first place of the list")]
-
 MESSAGE_VERSION: Final = 1
 MAX_EVENT_BYTES: Final = 32 * 1024
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_BATCH_EVENTS: Final = 1_000
 MAX_IMPRESSION_ITEMS: Final = 500
 MAX_CONTEXT_DEPTH: Final = 100
-MAX_AGE_MS: Final = 7 * 24 * 3600 * 1000
-MAX_AHEAD_MS: Final = 5 * 60 * 1000
-
 TOPIC_WATCHES: Final = "recsys.watches.v1"
 TOPIC_IMPRESSIONS: Final = "recsys.impressions.v1"
 TOPIC_INTERACTIONS: Final = "recsys.interactions.v1"
@@ -62,7 +75,8 @@ class Submitted(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=
     session_id: Id
     event_id: EventId | UnsetType = UNSET
     request_id: RequestId | None = None
-    ts_ms: Millis | UnsetType = UNSET
+    ts_ms: SentTime | UnsetType = UNSET
+    sent_at: SentByClock | UnsetType = UNSET
     context: dict[str, Any] | None = None
 
 
@@ -172,23 +186,27 @@ def accept(
     tracestate: str | None = None,
     any_time: bool = False,
     clock_behind_ms: int = 0,
+    outside: OutsideTimes = "refuse",
 ) -> Record:
     """Checks what a type can't say, and fills in what the client left out.
 
     The content hash covers what the client sent apart from the event id, so a retry without `ts_ms` is the same
     event although the server's clock went on. `entropy` (10 bytes) makes the id of an event that came without one.
     `any_time` is for histories: it lifts the bounds on `ts_ms`. `clock_behind_ms`: how far the client's clock is behind
-    ours, which is added to its `ts_ms`. A retry is the same event although it measures this anew. `counts`: of an
-    `Action`, by its type.
+    ours, which is added to its `ts_ms`. A retry is the same event although it measures this anew. `outside`: what
+    becomes of a time outside of the bounds. `counts`: of an `Action`, by its type.
     Raises `InvalidInput`.
     """
-    check(event, now_ms=now_ms - clock_behind_ms, any_time=any_time)
+    check(event, now_ms=now_ms - clock_behind_ms, any_time=any_time or outside != "refuse")
 
     event_id = event.event_id
     event.event_id = UNSET
     content_hash = hashlib.blake2b(_encoder.encode(event), digest_size=16).digest()
     event.event_id = event_id = uuid7(now_ms, entropy) if event_id is UNSET else event_id
-    event.ts_ms = ts_ms = now_ms if event.ts_ms is UNSET else event.ts_ms + clock_behind_ms
+    ts_ms = now_ms if event.ts_ms is UNSET else event.ts_ms + clock_behind_ms
+    if outside != "refuse":
+        ts_ms = within_bounds(ts_ms, now_ms, outside)
+    event.ts_ms = ts_ms
     payload = f'{{"v":{MESSAGE_VERSION},"received_ms":{now_ms},{_encoder.encode(event)[1:].decode()}'
     if counts is not None:
         payload = f'{payload[:-1]},"counts":{_encoder.encode(counts).decode()}}}'
@@ -211,7 +229,7 @@ def accept(
 
 def check(event: AnyEvent, *, now_ms: int, any_time: bool = False) -> None:
     """Raises `InvalidInput` for what a type can't say."""
-    field_errors = [] if any_time else _time_errors(event, now_ms)
+    field_errors = [] if any_time else time_errors(event.ts_ms, now_ms)
     if event.context is not None and _is_deep(event.context):
         field_errors.append(FieldError("$.context", f"nested more than {MAX_CONTEXT_DEPTH} levels deep"))
     if isinstance(event, Impression):
@@ -228,20 +246,6 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0x3 << 62) | 2 << 62
     return str(uuid.UUID(int=value))
-
-
-def _time_errors(event: AnyEvent, now_ms: int) -> list[FieldError]:
-    if event.ts_ms is UNSET:
-        return []
-    if event.ts_ms < now_ms - MAX_AGE_MS:
-        return [FieldError("$.ts_ms", "more than 7 days ago; histories are loaded with `reco import`")]
-    if event.ts_ms > now_ms + MAX_AHEAD_MS:
-        return [
-            FieldError(
-                "$.ts_ms", "more than 5 minutes ahead of the server; check the unit (milliseconds) and the clock"
-            )
-        ]
-    return []
 
 
 def _repeated(items: list[ShownItem]) -> list[FieldError]:

@@ -7,12 +7,14 @@ from msgspec import Meta, Struct
 
 from app.core.decoding import InvalidInput
 from app.core.entries import flags_of
+from app.core.event_times import SentTime
 from app.core.event_types import EventCounts, EventTypes
-from app.core.events import Id, Millis, Rated
+from app.core.events import Id, Rated
 from app.core.field_errors import FieldError
 from app.core.history import Entry, History, HistoryBuilder
 from app.core.model import Model
 from app.core.signals import CLICK_WEIGHT, PURCHASE_WEIGHT, VIEW_WEIGHT, WATCH_WEIGHT, Kind
+from app.core.spellings import millis_of
 
 _SIGNALS: Final = {
     "view": EventCounts(Kind.VIEW, VIEW_WEIGHT),
@@ -35,7 +37,7 @@ class PastEvent(Struct, forbid_unknown_fields=True):
 
     item_id: Id
     event_type: PastType = "view"
-    ts_ms: Annotated[Millis, Meta(description="milliseconds since 1970-01-01 UTC")] | None = None
+    ts_ms: SentTime | None = None
     rating: Rated | None = None
 
 
@@ -44,7 +46,7 @@ def past_entries(events: Sequence[PastEvent], types: EventTypes, *, now_ms: int)
     found, errors = [], []
     before_ms = now_ms
     for place, event in enumerate(events):
-        at_ms = before_ms - _APART_MS if event.ts_ms is None else min(event.ts_ms, now_ms)
+        at_ms = before_ms - _APART_MS if event.ts_ms is None else min(millis_of(event.ts_ms), now_ms)
         before_ms = at_ms
         try:
             counts = _counts(event, types)

@@ -11,14 +11,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from app.core.decoding import InvalidInput, decode
+from app.core.event_times import MAX_AHEAD_MS, Millis
 from app.core.event_types import FIXED, EventCounts
 from app.core.events import (
-    MAX_AHEAD_MS,
     MAX_IMPRESSION_ITEMS,
     MESSAGE_VERSION,
     EventId,
     Id,
-    Millis,
     Percent,
     Position,
     Seconds,

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET
 
 from app.core.decoding import InvalidInput, decode
+from app.core.event_times import OutsideTimes, clock_behind_ms, within_bounds
 from app.core.event_types import FIXED, NO_OWN_TYPES, EventCounts, EventTypes
 from app.core.events import (
     MESSAGE_VERSION,
@@ -25,6 +26,7 @@ from app.core.events import (
 from app.core.field_errors import FieldError
 from app.core.messages import ActionMessage, CancelMessage, ImpressionMessage, Message, WatchMessage
 from app.core.signals import signal
+from app.core.spellings import LEAST_MILLIS, millis_of
 
 _T = TypeVar("_T")
 
@@ -80,6 +82,19 @@ def _other_type(body: bytes | msgspec.Raw) -> str | None:
     return name if isinstance(name, str) and name not in FIXED else None
 
 
+def settle_times(event: AnyEvent, now_ms: int) -> int:
+    """Turns seconds into milliseconds and takes `sent_at` away. How far the device's clock is behind ours, in
+    milliseconds; 0 where it does not say, or is right.
+    """
+    if event.ts_ms is not UNSET and event.ts_ms < LEAST_MILLIS:
+        event.ts_ms = millis_of(event.ts_ms)
+    if event.sent_at is UNSET:
+        return 0
+    behind_ms = clock_behind_ms(millis_of(event.sent_at), now_ms)
+    event.sent_at = UNSET
+    return behind_ms
+
+
 def counts_of(event: AnyEvent, types: EventTypes) -> EventCounts | None:
     """How an event counts by its type; None: as the service counts it. Raises `InvalidInput` for a type that is gone
     since the event was read, and for a rating that the type cannot take.
@@ -100,11 +115,13 @@ def accept_cancellation(
     cancelled: Message | None,
     *,
     now_ms: int,
+    behind_ms: int = 0,
+    outside: OutsideTimes = "refuse",
     traceparent: str | None = None,
     tracestate: str | None = None,
 ) -> Record:
     """`cancelled`: the stored event that it takes back; None: there is none. Raises `InvalidInput`."""
-    check(event, now_ms=now_ms)
+    check(event, now_ms=now_ms - behind_ms, any_time=outside != "refuse")
     if cancelled is None or cancelled.user_id != event.user_id:
         raise InvalidInput(
             FieldError(
@@ -115,7 +132,8 @@ def accept_cancellation(
         what = "an impression" if isinstance(cancelled, ImpressionMessage) else "a cancellation"
         raise InvalidInput(FieldError("$.cancels", f"the event is {what}, which cannot be taken back"))
     event.event_id = event_id = cancellation_id(event.cancels)
-    event.ts_ms = ts_ms = now_ms if event.ts_ms is UNSET else event.ts_ms
+    ts_ms = now_ms if event.ts_ms is UNSET else within_bounds(event.ts_ms + behind_ms, now_ms, outside)
+    event.ts_ms = ts_ms
     if isinstance(cancelled, ActionMessage):
         name, counts = cancelled.event_type, cancelled.counts
     else:

@@ -4,6 +4,7 @@
 * A decoder of one tagged struct takes it without its tag, a decoder of several does not. So the tag is optional in the
   struct, with its value as the default, and required where one of several structs is taken.
 * An answer has every field, whether the struct has a default for it or not, unless the struct leaves defaults out.
+* Ids may be integers and times have several spellings in what is taken, and one each in what is answered.
 * A default of null is left out: it says what the field's absence says, and makes it required in TypeScript's types.
 """
 
@@ -13,6 +14,8 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import NODEFAULT, inspect
+
+from app.core.spellings import MARK, OTHER_SPELLINGS
 
 REF: Final = "#/components/schemas/{name}"
 _FORMATS: Final = {"integer": "int64", "number": "double"}
@@ -24,9 +27,11 @@ def component_schemas(taken: Sequence[Any], answered: Sequence[Any]) -> tuple[li
     """A schema for each type that is taken and then for each that is answered, and the components they refer to."""
     kinds = [*taken, *answered]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REF)
+    taken_structs = _structs(taken)
     for schema in (*schemas, *components.values()):
         _complete(schema)
-    taken_structs = _structs(taken)
+    for name, schema in components.items():
+        _spell(schema, taken=name in taken_structs)
     for name, struct in _structs(kinds).items():
         if struct.tag_field is not None:
             _set_tag(components[name], struct)
@@ -40,6 +45,7 @@ def fields(kind: type[msgspec.Struct]) -> tuple[dict[str, Schema], list[str]]:
     _, components = msgspec.json.schema_components([kind], ref_template=REF)
     schema = components[kind.__name__]
     _complete(schema)
+    _spell(schema, taken=False)
     return schema["properties"], schema["required"]
 
 
@@ -64,6 +70,26 @@ def _complete(schema: Schema) -> None:
     for part in (*schema.get("properties", {}).values(), *inner):
         if isinstance(part, dict):
             _complete(part)
+
+
+def _spell(schema: Schema, *, taken: bool) -> None:
+    """Adds to ids and times in what is taken how else they may be written, in place. In a URL everything is text."""
+    inner = [schema.get("items"), schema.get("additionalProperties"), *schema.get("anyOf", ())]
+    for part in (*schema.get("properties", {}).values(), *inner):
+        if isinstance(part, dict):
+            _spell(part, taken=taken)
+    others = OTHER_SPELLINGS.get(schema.pop(MARK, ""), [])
+    if taken and others:
+        about: Schema = {key: schema.pop(key) for key in ("description", "default") if key in schema}
+        one = dict(schema)
+        schema.clear()
+        schema |= {"anyOf": [one, *others], **about}
+    if "anyOf" in schema:
+        schema["anyOf"] = [option for part in schema["anyOf"] for option in _flat(part)]
+
+
+def _flat(schema: Schema) -> list[Schema]:
+    return schema["anyOf"] if schema.keys() <= {"anyOf", "description"} else [schema]
 
 
 def _set_tag(schema: Schema, struct: inspect.StructType) -> None:

@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from app.core.events import Id
 from app.core.keys import Scope
+from app.core.spellings import MARK
 from app.http.components import Schema, component_schemas, fields, plain_text
 from app.http.etags import IF_NONE_MATCH
 from app.http.paths import VERSION
@@ -187,7 +188,7 @@ def _operation(
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     names = [part[1:-1].partition(":")[0] for part in path.split("/") if part.startswith("{")]
-    schema = msgspec.json.schema(Id)
+    schema = {key: value for key, value in msgspec.json.schema(Id).items() if key != MARK}
     text = "Percent-encoded, a slash as `%2F`."
     return [{"name": name, "in": "path", "required": True, "description": text, "schema": schema} for name in names]
 

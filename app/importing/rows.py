@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from app.core.events import EventId, Id, Millis, Percent, Position, Seconds
+from app.core.event_times import Millis
+from app.core.events import EventId, Id, Percent, Position, Seconds
 from app.core.field_errors import field_error_of
 from app.importing.mapping import Columns, EventType, plain_type
 from app.importing.times import time_parser

@@ -8,7 +8,8 @@ from typing import Any, Final
 from msgspec import UNSET, Struct, UnsetType
 
 from app.core.decoding import InvalidInput
-from app.core.events import MAX_AHEAD_MS, Click, DirectEvent, Id, Purchase, View, Watch
+from app.core.event_times import MAX_AHEAD_MS
+from app.core.events import Click, DirectEvent, Id, Purchase, View, Watch
 from app.core.field_errors import FieldError
 from app.core.given_history import PastEvent
 from app.core.gorse_types import GorseEventType, GorseTypes

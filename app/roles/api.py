@@ -159,7 +159,7 @@ class Api:
         running = self._experiments
         return [
             *root.handlers(),
-            *ingest.handlers(self._buffer, self._database, self._types),
+            *ingest.handlers(self._buffer, self._database, self._types, self._settings.event_times),
             *segment.handlers(self._buffer, with_built_in(self._settings.segment_events), self._types),
             *event_types.handlers(self._database, self._types),
             *recommendations.handlers(self._recommender, self._log_impression, running, self._types),

@@ -9,7 +9,7 @@ takes any more fields and values, so that a newer service can be called.
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 Schema = Mapping[str, Any]
@@ -51,6 +51,8 @@ _BOUNDS: Final = {
 }
 _SCALARS: Final = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 _EVENT: Final = "event_type"
+# What may be an integer, too.
+_IDS: Final = {"Text_1_128": "Id", "Text_8_64": "EventId"}
 # Of an answer, what an earlier release does not send.
 _LATER: Final = {"Problem": frozenset({"code"})}
 
@@ -79,8 +81,8 @@ class Module:
         is_tagged = "const" in properties.get(_EVENT, {})
         if is_tagged:
             options += [f'tag_field="{_EVENT}"', f'tag="{properties[_EVENT]["const"]}"']
-        text = textwrap.fill(" ".join(schema["description"].split()), 108, break_long_words=False)
-        doc = f'"""{text}"""' if "\n" not in text else f'"""{text}\n"""'
+        text = textwrap.fill(" ".join(schema["description"].split()), 113, break_long_words=False)
+        doc = f'"""{text}"""'
         lines = [f"\n\nclass {name}(Struct, {', '.join(options)}):", textwrap.indent(doc, "    "), ""]
         required = set(schema["required"]) - _LATER.get(name, frozenset())
         lines += [
@@ -102,12 +104,20 @@ class Module:
             return f"    {key}: {kind} = None"
         return f"    {key}: {kind} | UnsetType = UNSET" if sent else f"    {key}: {kind} | None = None"
 
+    def _union(self, kinds: Sequence[str]) -> str:
+        kinds = list(dict.fromkeys(kinds))
+        if "datetime" in kinds and len(kinds) > 2:
+            return self._texts.setdefault(" | ".join(kinds), "Time")
+        if len(kinds) > 1 and kinds[0] in _IDS and "int" in kinds[1]:
+            kinds[:2] = [self._texts.setdefault(" | ".join(kinds[:2]), _IDS[kinds[0]])]
+        return " | ".join(kinds)
+
     def _kind(self, schema: Schema, *, sent: bool) -> str:
         match schema:
             case {"$ref": str(ref)}:
                 return ref.rpartition("/")[2]
             case {"anyOf": list(options)}:
-                return " | ".join(self._kind(option, sent=sent) for option in options)
+                return self._union([self._kind(option, sent=sent) for option in options])
             case {"type": "array", "items": items}:
                 kind = f"list[{self._kind(items, sent=sent)}]"
             case {"type": "object", "additionalProperties": dict(values)}:
@@ -125,7 +135,8 @@ class Module:
         if kind != "str":
             return f"Annotated[{kind}, Meta({', '.join(texts)})]"
         if "pattern" in schema:
-            texts.append('pattern=r"' + schema["pattern"].encode("unicode_escape").decode().replace("\\\\", "\\") + '"')
+            pattern = 'r"' + schema["pattern"].encode("unicode_escape").decode().replace("\\\\", "\\") + '"'
+            texts.append(f"pattern={self._texts.setdefault(pattern, 'PRINTABLE')}")
         name = "_".join(["Text", *map(str, bounds.values())])
         return self._texts.setdefault(f"Annotated[str, Meta({', '.join(texts)})]", name)
 

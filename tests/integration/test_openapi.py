@@ -51,8 +51,9 @@ def make_valid(body: Any) -> None:
     make_valid(body.get("history"))
     make_valid(body.get("rule"))
     make_types_valid(body)
-    if body.get("ts_ms") is not None:
-        body["ts_ms"] = time.time_ns() // 1_000_000
+    for name in body.keys() & {"ts_ms", "sent_at"}:
+        if body[name] is not None:
+            body[name] = time.time_ns() // 1_000_000
     if isinstance(body.get("context"), dict):
         body["context"] = json.loads(json.dumps(body["context"]).replace("\\u0000", ""))
     if body.get("action") == "boost":

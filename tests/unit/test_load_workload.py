@@ -6,7 +6,8 @@ from collections import Counter
 import msgspec
 import pytest
 
-from app.core.events import MAX_AGE_MS, MAX_EVENT_BYTES, AnyEvent, Impression, accept
+from app.core.event_times import MAX_AGE_MS
+from app.core.events import MAX_EVENT_BYTES, AnyEvent, Impression, accept
 from app.core.submitted import decode_any
 from app.load.workload import MIX, SHARE_FROM_CLUSTERS, Population, Shape
 

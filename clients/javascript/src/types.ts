@@ -10,6 +10,8 @@ interface About {
   request_id?: string;
   /** Milliseconds since 1970; now where it is left out. */
   ts_ms?: number;
+  /** When this is sent, by the device's clock; the client corrects the clock without it. */
+  sent_at?: number | string;
   context?: Record<string, unknown>;
 }
 

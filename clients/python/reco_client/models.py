@@ -5,41 +5,40 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-Text_1_128 = Annotated[
-    str, Meta(min_length=1, max_length=128, pattern=r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])")
-]
-Text_8_64 = Annotated[
-    str, Meta(min_length=8, max_length=64, pattern=r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])")
-]
-Text_1_500 = Annotated[
-    str, Meta(min_length=1, max_length=500, pattern=r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])")
-]
+PRINTABLE = r"^(?![\s\S]*[\u0000-\u001f\u007f-\u009f\u2028\u2029])"
+Text_1_128 = Annotated[str, Meta(min_length=1, max_length=128, pattern=PRINTABLE)]
+Id = Text_1_128 | int
+Text_8_64 = Annotated[str, Meta(min_length=8, max_length=64, pattern=PRINTABLE)]
+EventId = Text_8_64 | Annotated[int, Meta(ge=10000000)]
+Time = Annotated[int, Meta(ge=0, lt=9007199254740992)] | Annotated[float, Meta(ge=631152000, lt=4102444800)] | datetime
+Text_1_500 = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE)]
 Text_500 = Annotated[str, Meta(max_length=500)]
 
 
 class ShownItem(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One item of an impression, and the position it was shown at."""
 
-    item_id: Text_1_128
+    item_id: Id
     position: Annotated[int, Meta(ge=0, le=100000)]
-    feed_id: Text_1_128 | None = None
-    slot: Text_1_128 | None = None
+    feed_id: Id | None = None
+    slot: Id | None = None
 
 
 class Watch(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="watch"):
     """A user watched (some of) an item."""
 
-    item_id: Text_1_128
+    item_id: Id
     watch_time_sec: Annotated[float, Meta(ge=0.0, le=604800.0)]
     percent_watched: Annotated[float, Meta(ge=0.0, le=100.0)] | None = None
     ended: bool | None = None
     playback_speed: Annotated[float, Meta(gt=0.0, le=16.0)] | None = None
     rebuffer_count: Annotated[int, Meta(ge=0, le=1000000)] | None = None
-    user_id: Text_1_128
-    session_id: Text_1_128
-    event_id: Text_8_64 | UnsetType = UNSET
-    request_id: Text_1_128 | None = None
-    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    user_id: Id
+    session_id: Id
+    event_id: EventId | UnsetType = UNSET
+    request_id: Id | None = None
+    ts_ms: Time | UnsetType = UNSET
+    sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
 
 
@@ -49,24 +48,26 @@ class Impression(
     """A list of items was shown to a user."""
 
     items: Annotated[list[ShownItem], Meta(min_length=1, max_length=500)]
-    user_id: Text_1_128
-    session_id: Text_1_128
-    event_id: Text_8_64 | UnsetType = UNSET
-    request_id: Text_1_128 | None = None
-    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    user_id: Id
+    session_id: Id
+    event_id: EventId | UnsetType = UNSET
+    request_id: Id | None = None
+    ts_ms: Time | UnsetType = UNSET
+    sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
 
 
 class View(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="view"):
     """A user opened an item's page."""
 
-    user_id: Text_1_128
-    session_id: Text_1_128
-    event_id: Text_8_64 | UnsetType = UNSET
-    request_id: Text_1_128 | None = None
-    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    user_id: Id
+    session_id: Id
+    event_id: EventId | UnsetType = UNSET
+    request_id: Id | None = None
+    ts_ms: Time | UnsetType = UNSET
+    sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
-    item_id: Text_1_128
+    item_id: Id
     value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
     currency: str | None = None
     quantity: Annotated[int, Meta(ge=1, le=1000000)] | None = None
@@ -76,13 +77,14 @@ class View(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True,
 class Click(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="click"):
     """A user clicked an item in a list."""
 
-    user_id: Text_1_128
-    session_id: Text_1_128
-    event_id: Text_8_64 | UnsetType = UNSET
-    request_id: Text_1_128 | None = None
-    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    user_id: Id
+    session_id: Id
+    event_id: EventId | UnsetType = UNSET
+    request_id: Id | None = None
+    ts_ms: Time | UnsetType = UNSET
+    sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
-    item_id: Text_1_128
+    item_id: Id
     value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
     currency: str | None = None
     quantity: Annotated[int, Meta(ge=1, le=1000000)] | None = None
@@ -94,13 +96,14 @@ class Purchase(
 ):
     """A user bought an item."""
 
-    user_id: Text_1_128
-    session_id: Text_1_128
-    event_id: Text_8_64 | UnsetType = UNSET
-    request_id: Text_1_128 | None = None
-    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    user_id: Id
+    session_id: Id
+    event_id: EventId | UnsetType = UNSET
+    request_id: Id | None = None
+    ts_ms: Time | UnsetType = UNSET
+    sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
-    item_id: Text_1_128
+    item_id: Id
     value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
     currency: str | None = None
     quantity: Annotated[int, Meta(ge=1, le=1000000)] | None = None
@@ -111,31 +114,31 @@ class Cancellation(
     Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="cancel"
 ):
     """Takes an event back: an order that was cancelled or returned, a like that was withdrawn. `cancels` is the
-    `event_id` of an event of the same user. An event is taken back once: the cancellation's own `event_id` is
-    made from it, whatever is sent.
-    """
+    `event_id` of an event of the same user. An event is taken back once: the cancellation's own `event_id` is made
+    from it, whatever is sent."""
 
-    cancels: Text_8_64
-    user_id: Text_1_128
-    session_id: Text_1_128
-    event_id: Text_8_64 | UnsetType = UNSET
-    request_id: Text_1_128 | None = None
-    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    cancels: EventId
+    user_id: Id
+    session_id: Id
+    event_id: EventId | UnsetType = UNSET
+    request_id: Id | None = None
+    ts_ms: Time | UnsetType = UNSET
+    sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
 
 
 class Action(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A user did something else with an item: put it into the cart, liked, rated or hid it, or what the
-    application has made a type for.
-    """
+    """A user did something else with an item: put it into the cart, liked, rated or hid it, or what the application has
+    made a type for."""
 
-    user_id: Text_1_128
-    session_id: Text_1_128
-    event_id: Text_8_64 | UnsetType = UNSET
-    request_id: Text_1_128 | None = None
-    ts_ms: Annotated[int, Meta(ge=0, lt=9007199254740992)] | UnsetType = UNSET
+    user_id: Id
+    session_id: Id
+    event_id: EventId | UnsetType = UNSET
+    request_id: Id | None = None
+    ts_ms: Time | UnsetType = UNSET
+    sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
-    item_id: Text_1_128
+    item_id: Id
     value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
     currency: str | None = None
     quantity: Annotated[int, Meta(ge=1, le=1000000)] | None = None
@@ -154,25 +157,25 @@ class CatalogueItemInput(Struct, kw_only=True, omit_defaults=True, forbid_unknow
     """An item without its id. It is served from `published_at` until `expires_at`, unless it is `hidden`."""
 
     title: Text_1_500 | None = None
-    categories: Annotated[list[Text_1_128], Meta(max_length=50)] = field(default_factory=list)
-    tags: Annotated[list[Text_1_128], Meta(max_length=50)] = field(default_factory=list)
+    categories: Annotated[list[Id], Meta(max_length=50)] = field(default_factory=list)
+    tags: Annotated[list[Id], Meta(max_length=50)] = field(default_factory=list)
     published_at: datetime | None = None
     expires_at: datetime | None = None
     hidden: bool = False
-    attributes: dict[str, bool | float | Text_500 | Annotated[list[Text_1_128], Meta(max_length=50)] | Place] = {}
+    attributes: dict[str, bool | float | Text_500 | Annotated[list[Id], Meta(max_length=50)] | Place] = {}
 
 
 class CatalogueBatchItem(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An item with its id."""
 
     title: Text_1_500 | None = None
-    categories: Annotated[list[Text_1_128], Meta(max_length=50)] = field(default_factory=list)
-    tags: Annotated[list[Text_1_128], Meta(max_length=50)] = field(default_factory=list)
+    categories: Annotated[list[Id], Meta(max_length=50)] = field(default_factory=list)
+    tags: Annotated[list[Id], Meta(max_length=50)] = field(default_factory=list)
     published_at: datetime | None = None
     expires_at: datetime | None = None
     hidden: bool = False
-    attributes: dict[str, bool | float | Text_500 | Annotated[list[Text_1_128], Meta(max_length=50)] | Place] = {}
-    item_id: Text_1_128
+    attributes: dict[str, bool | float | Text_500 | Annotated[list[Id], Meta(max_length=50)] | Place] = {}
+    item_id: Id
 
 
 class FieldError(Struct, kw_only=True):
@@ -215,18 +218,15 @@ class EventBatchResult(Struct, kw_only=True):
 
 class ScoreParts(Struct, kw_only=True):
     """What the score is made of. `features`: what each adds to its logarithm; the best item's sum stands for 1.
-    `factor`: what rules multiply it by.
-    """
+    `factor`: what rules multiply it by."""
 
     features: dict[str, float]
     factor: float
 
 
 class RecommendedItem(Struct, kw_only=True):
-    """One place of the answer. `picture_url`: the attribute of this name, where it is an https URL. With
-    `explain=true` also `because` (the user's items that led here), `parts`, `why`, and `rules`: the ids of the
-    rules that moved it.
-    """
+    """One place of the answer. `picture_url`: the attribute of this name, where it is an https URL. With `explain=true`
+    also `because` (the user's items that led here), `parts`, `why`, and `rules`: the ids of the rules that moved it."""
 
     item_id: str
     score: float
@@ -240,10 +240,9 @@ class RecommendedItem(Struct, kw_only=True):
 
 
 class RecommendationList(Struct, kw_only=True):
-    """Items, best first. `strategy` is the source of most items. `cursor` asks for the next page, where there is
-    one. `variant`: the variant that ranked the list, while an experiment runs; `preview` when the request asked
-    for one. `experiment`: the experiment and its stage. An impression of the list names both in its context.
-    """
+    """Items, best first. `strategy` is the source of most items. `cursor` asks for the next page, where there is one.
+    `variant`: the variant that ranked the list, while an experiment runs; `preview` when the request asked for one.
+    `experiment`: the experiment and its stage. An impression of the list names both in its context."""
 
     request_id: str
     items: list[RecommendedItem]
@@ -255,9 +254,8 @@ class RecommendationList(Struct, kw_only=True):
 
 
 class RankedList(Struct, kw_only=True):
-    """Your items, the best for the user first. `left_out`: those that may not be served: hidden, expired, not of
-    the category, not kept by the filter, or by a rule.
-    """
+    """Your items, the best for the user first. `left_out`: those that may not be served: hidden, expired, not of the
+    category, not kept by the filter, or by a rule."""
 
     request_id: str
     items: list[RecommendedItem]

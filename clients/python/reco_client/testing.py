@@ -126,9 +126,9 @@ class Recorder:
             return _json(ItemList(items=[*self.items.values()]))
         if not rest:
             body = msgspec.json.decode(request.content, type=dict[str, list[CatalogueBatchItem]])
-            new = [item for item in body["items"] if item.item_id not in self.items]
+            new = [item for item in body["items"] if str(item.item_id) not in self.items]
             for item in body["items"]:
-                self._store(item.item_id, item)
+                self._store(str(item.item_id), item)
             return httpx.Response(200, json={"created": len(new), "replaced": len(body["items"]) - len(new)})
         item_id = rest[0]
         if request.method == "PUT":

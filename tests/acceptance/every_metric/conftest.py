@@ -73,6 +73,7 @@ def recording(
             "RATE_LIMIT_REQUESTS": "800",
             "RATE_LIMIT_WINDOW_SEC": "3600",  # however slow the client is
             "INGEST_MAX_PENDING_EVENTS": "20",
+            "EVENT_TIMES": "keep",
             "EVENTS_COUNTED_WITHIN_SEC": "5",
             "FEATURE_CONSUMER_THIN_PAIRS_LAG": "10000",
             "OUTBOX_MAX_ATTEMPTS": "2",

@@ -22,6 +22,8 @@ VALUES: Final = {
     ("reco_api_check_status", "scope"): "process dependency keys",
     ("reco_stage_latency_ms", "stage"): "ingest_flush rank relay_publish consumer_transaction analytics_rollup",
     ("reco_ingest_events_total", "outcome"): "accepted duplicate conflict invalid impression_dropped",
+    ("reco_event_times_total", "kind"): "late early clock",
+    ("reco_event_times_total", "outcome"): "clamp keep correct",
     ("reco_segment_messages_total", "outcome"): "mapped unmapped invalid",
     ("reco_outbox_relay_errors_total", "kind"): "postgres kafka",
     ("reco_outbox_backlog_events", "status"): "pending dead",
@@ -46,6 +48,7 @@ VALUES: Final = {
 
 # Why a promised value is missing above.
 NOT_BROUGHT_ABOUT: Final = {
+    ("reco_event_times_total", "refuse"): "the default of EVENT_TIMES: tests/acceptance/test_refused_events.py",
     **{
         (
             "reco_kpi_shown_places",

@@ -1,6 +1,7 @@
 """The steps without a fault of a server: traffic, poison, and what operators do about it."""
 
 import socket
+import time
 from typing import Final
 
 import httpx
@@ -27,6 +28,11 @@ def traffic(run: Run) -> None:
     assert [run.client.post("/event", json=view).status_code for _ in range(2)] == [202, 200]
     assert run.client.post("/event", json={**view, "item_id": "stove"}).status_code == 409
     assert run.client.post("/event", json={}).status_code == 422
+    late, early = (int(time.time() * 1000) + days * _DAY_MS for days in (-9, 9))
+    for times in ({"ts_ms": late}, {"ts_ms": early}, {"ts_ms": early, "sent_at": early}):
+        assert run.client.post(
+            "/event", json={**view, "event_id": f"of-{sorted(times.items())}"[:64], **times}
+        ).is_success
     viewed = {"userId": "ann", "event": "Product Viewed"}
     for track in ({**viewed, "properties": {"sku": "tent"}}, viewed, {**viewed, "event": "Signed Up"}):
         assert run.client.post("/v1/track", json=track).status_code == 200

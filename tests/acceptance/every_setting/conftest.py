@@ -57,6 +57,7 @@ def world(
             "INGEST_FLUSH_MAX_EVENTS": "10",
             "INGEST_FLUSHERS": "3",
             "INGEST_TIMEOUT_SEC": "35",
+            "EVENT_TIMES": "keep",
             "OUTBOX_MAX_ATTEMPTS": "7",
             "OUTBOX_RELAY_POLL_INTERVAL_MS": "3600000",
             "OUTBOX_RELAY_BATCH_SIZE": "7",
