@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "outbox": ("inspect_rows", "outbox"),
     "key": ("key", "key"),
     "audit": ("audit", "audit"),
+    "users": ("users", "users"),
     "event-types": ("event_types", "event_types"),
     "experiments": ("experiments", "experiments"),
     "status": ("status", "status"),

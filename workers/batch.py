@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct, field
 
 from app import metrics
-from app.adapters import changes, dead_letters, erasures, features, sessions
+from app.adapters import changes, dead_letters, erasures, features, sessions, user_links
 from app.adapters.dead_letters import DeadLetter
 from app.adapters.generations import ServingGeneration
 from app.adapters.history_cache import Versioned
@@ -26,7 +26,8 @@ from app.core.model import Model
 from app.core.pairing import PairTerms
 from app.core.ranking_samples import RankingSample
 from app.errors import DependencyDown, describe
-from workers.contents import event_keys_of, item_ids_of, sessions_of
+from workers.contents import event_keys_of, item_ids_of, links_of, sessions_of
+from workers.fresh import take_fresh
 from workers.incoming import Incoming, dead_letter
 from workers.sampler import BatchSampler, Sampler
 
@@ -206,14 +207,13 @@ class FeatureWriter:
         self._keys.check(self._generation.removals)
         # Those of duplicates are read as well: the first delivery may have died before it reached the cache.
         users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
-        stored = await features.lock_histories(connection, list(users)) if users else {}
-        erased = await erasures.last(connection, {message.user_id for message in messages})
-        fresh: list[Message] = []
-        for message, stamp in zip(messages, stamps, strict=True):
-            last = erased.get(message.user_id)
-            if message.event_id in fresh_ids and (last is None or not last.came_after(stamp, message.received_ms)):
-                fresh_ids.remove(message.event_id)
-                fresh.append(message)
+        named = links_of(messages)
+        links = await user_links.missing(connection, named) if named else []
+        locked = users.union(*links)
+        stored = await features.lock_histories(connection, list(locked)) if locked else {}
+        erased = await erasures.last(connection, locked.union(message.user_id for message in messages))
+        fresh, linked = take_fresh(messages, stamps, fresh_ids, erased)
+        made = [link for link in sorted(linked.intersection(links)) if await user_links.make(connection, link)]
         if fresh_ids:
             # Of before an erasure. The same event may have been sent again since, and that one counts.
             await features.unconsume(connection, list(fresh_ids))
@@ -223,7 +223,9 @@ class FeatureWriter:
             sampler = self._sampler.for_batch(len(fresh))
         onto = Fold(pairs=PairTerms(model, thinned=self.thins_pairs))
         folded = await _fold_in_chunks(fresh, stored, model, sampler, samples, onto)
-        histories = await _encode_in_chunks(folded.histories)
+        # Other joined ids are another version, too.
+        histories = {link.user_id: stored[link.user_id].history for link in made}
+        histories |= await _encode_in_chunks(folded.histories)
         if histories:
             await features.write_histories(connection, histories)
         if folded.items:
@@ -239,8 +241,13 @@ class FeatureWriter:
             await changes.record(connection, changed)
         if begun := sessions_of(fresh):
             await sessions.remember(connection, begun)
+        joined = await user_links.joined(connection, stored)
         current = {
-            user_id: Versioned(entry.version + 1, histories[user_id]) if user_id in histories else entry
+            user_id: Versioned(
+                entry.version + (user_id in histories),
+                histories.get(user_id, entry.history),
+                joined.get(user_id, ()),
+            )
             for user_id, entry in stored.items()
         }
         return Applied(

@@ -1,10 +1,11 @@
-"""The items, sessions and events that a batch of messages names."""
+"""The items, sessions, links and events that a batch of messages names."""
 
 from collections.abc import Sequence
 
 from app.adapters.sessions import Session
 from app.core.messages import ImpressionMessage, Message
 from app.core.own_writes import keys_of
+from app.core.persons import Link
 
 
 def item_ids_of(messages: Sequence[Message]) -> set[str]:
@@ -26,6 +27,16 @@ def sessions_of(messages: Sequence[Message]) -> dict[str, Session]:
             if held is None or message.ts_ms < held.started_ms:
                 found[message.session_id] = Session(message.user_id, message.ts_ms)
     return found
+
+
+def links_of(messages: Sequence[Message]) -> set[Link]:
+    """The anonymous ids that events name beside their users. Impressions, which no history holds, link nothing."""
+    return {
+        Link(message.anonymous_id, message.user_id)
+        for message in messages
+        if message.anonymous_id and message.anonymous_id != message.user_id
+        if not isinstance(message, ImpressionMessage)
+    }
 
 
 def event_keys_of(messages: Sequence[Message]) -> dict[str, bytes]:

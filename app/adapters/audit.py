@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 AuditedAction: TypeAlias = Literal[
     "erase_user",
+    "merge_users",
+    "undo_merge",
     "store_items",
     "delete_item",
     "declare_attribute",

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from app.adapters import changes, features, sessions, sql
+from app.adapters import cache_epoch, changes, features, sessions, sql, user_links
 from app.adapters.arrays import joined_texts
+from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
 from app.core.erasure import LastErasure
+from app.core.persons import erased_together
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -48,21 +50,40 @@ class Removed(Struct):
     dead_letters: int = 0
 
 
-async def begin(connection: "Connection", user_id: str) -> tuple[Erasure, int]:
-    """Removes what was counted of a user and numbers the erasure, in one transaction. Also returns the version of the
-    history that was removed.
+async def begin(connection: "Connection", user_id: str) -> list[tuple[Erasure, int]]:
+    """Removes what was counted of a user, and of the ids that are linked to the user's, and numbers an erasure of each
+    id, in one transaction. Also returns the versions of the histories that were removed. The given id comes first.
 
-    The history is locked first, as the consumer does: a batch has counted before, and that goes, or it counts after,
+    The histories are locked first, as the consumer does: a batch has counted before, and that goes, or it counts after,
     and reads the new number. An insert may see the number before the commit: its event counts after the commit.
     """
+    begun = []
     async with connection.transaction():
-        locked = await features.lock_histories(connection, [user_id])
-        await connection.execute(_SQL["erase_history"], user_id)
-        await sessions.erase(connection, user_id)
-        row = await connection.fetchrow(_SQL["remember"], user_id)
-        await changes.record_erasure(connection, user_id)
-    assert row is not None  # an upsert returns its row
-    return Erasure(user_id, *row), locked[user_id].version
+        locked = await _lock_person(connection, user_id)
+        if await user_links.forget(connection, locked):
+            # The other accounts of a shared device: what is cached of theirs names an id that is no longer joined.
+            await cache_epoch.renew(connection)
+        for linked_id in sorted(locked, key=lambda linked_id: (linked_id != user_id, linked_id)):
+            await connection.execute(_SQL["erase_history"], linked_id)
+            await sessions.erase(connection, linked_id)
+            row = await connection.fetchrow(_SQL["remember"], linked_id)
+            assert row is not None  # an upsert returns its row
+            await changes.record_erasure(connection, linked_id)
+            begun.append((Erasure(linked_id, *row), locked[linked_id].version))
+    return begun
+
+
+async def _lock_person(connection: "Connection", user_id: str) -> dict[str, Versioned]:
+    """Locks the histories of all ids that go together, in one statement, so that nobody waits for the other."""
+    while True:
+        ids = erased_together(user_id, await user_links.around(connection, user_id))
+        locking = connection.transaction()
+        await locking.start()
+        locked = await features.lock_histories(connection, list(ids))
+        if erased_together(user_id, await user_links.around(connection, user_id)) == ids:
+            await locking.commit()
+            return locked
+        await locking.rollback()  # with the locks: a link was made or undone before we had them
 
 
 async def finish(database: Database, erasures: Sequence[Erasure]) -> Removed:

@@ -112,7 +112,10 @@ async def unconsume(connection: "Connection", event_ids: Sequence[str]) -> None:
 
 
 async def lock_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:
-    """Locks the histories of these users until the transaction ends, and returns them; users without one get one."""
+    """Locks the histories of these users until the transaction ends, and returns them; users without one get one.
+
+    Without the ids that are joined into them: a statement that has waited for a lock may not see the latest.
+    """
     rows = await connection.fetch(_SQL["lock_histories"], joined_texts(user_ids))
     found = {user_id: Versioned(version, history) for user_id, version, history in rows}
     if missing := [user_id for user_id in user_ids if user_id not in found]:
@@ -168,8 +171,9 @@ async def add_to_pairs(connection: "Connection", pairs: "FoldedPairs", keys: Map
 
 
 async def read_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:
+    """With the ids that are joined into them."""
     rows = await connection.fetch(_SQL["read_histories"], user_ids)
-    return {user_id: Versioned(version, history) for user_id, version, history in rows}
+    return {user_id: Versioned(version, history, tuple(joined or ())) for user_id, version, history, joined in rows}
 
 
 async def read_pairs(

@@ -96,7 +96,16 @@ ON CONFLICT (item_a, item_b) DO UPDATE SET
     b_to_a = p.b_to_a + excluded.b_to_a;
 
 -- name: read_histories
-SELECT user_id, version, history FROM user_history WHERE user_id = ANY ($1::text[]);
+-- A user who did nothing but log in has joined ids and maybe no history.
+SELECT u.user_id, coalesce(h.version, 0), coalesce(h.history, ''), j.joined
+FROM unnest($1::text[]) AS u (user_id)
+LEFT JOIN user_history AS h ON h.user_id = u.user_id
+CROSS JOIN LATERAL (
+    SELECT array_agg(l.anonymous_id ORDER BY l.anonymous_id) AS joined
+    FROM user_links AS l
+    WHERE l.user_id = u.user_id AND l.undone_at IS NULL
+) AS j
+WHERE h.user_id IS NOT NULL OR j.joined IS NOT NULL;
 
 -- name: read_neighbours
 -- One row per item, with its pairs that are most similar or follow most; app.core.neighbours computes the similarity.

@@ -1,10 +1,19 @@
 -- name: forget_histories
 -- Histories in the blocks from $1 to before $2 whose users did nothing for $3 seconds.
-DELETE FROM user_history WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM user_history
-    WHERE ctid >= $1 AND ctid < $2 AND updated_at < now() - make_interval(secs => $3)
-    FOR UPDATE SKIP LOCKED
-));
+-- With a history that was joined into others go its links, unless events of its id are left to be erased.
+WITH forgotten AS (
+    DELETE FROM user_history WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM user_history
+        WHERE ctid >= $1 AND ctid < $2 AND updated_at < now() - make_interval(secs => $3)
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING user_id
+),
+unlinked AS (
+    DELETE FROM user_links AS l USING forgotten AS f
+    WHERE l.anonymous_id = f.user_id AND NOT EXISTS (SELECT FROM events AS e WHERE e.user_id = l.anonymous_id)
+)
+SELECT count(*) FROM forgotten;
 
 -- name: gone_items
 -- Items in the blocks from $1 to before $2 that are not in the catalogue, with no event and no row for $3 seconds. An

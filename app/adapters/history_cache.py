@@ -12,10 +12,13 @@ from app.errors import DependencyDown
 
 
 class Versioned(Struct, frozen=True):
-    """A history's bytes as `user_history` holds them, and the row's version."""
+    """A history's bytes as `user_history` holds them, and the row's version. `joined`: the anonymous ids whose
+    histories are joined into this one. A change of theirs is another version.
+    """
 
     version: int
     history: bytes
+    joined: tuple[str, ...] = ()
 
 
 class OwnLog(Struct, frozen=True):

@@ -92,8 +92,8 @@ class RedisHistoryCache:
         for user_id, value, log in zip(user_ids, values, values[len(user_ids) :], strict=False):
             if trusted and (entry := cache_entry.decode_history(value, trust.epoch)) is not None:
                 histories[user_id] = Versioned(*entry)
-            if log is not None and (entry := cache_entry.decode(log, trust.epoch)) is not None:
-                own[user_id] = OwnLog(*entry)
+            if log is not None and (kept := cache_entry.decode(log, trust.epoch)) is not None:
+                own[user_id] = OwnLog(*kept)
         return CachedHistories(histories, trust.epoch if trusted else None, own)
 
     async def put_many(
@@ -105,7 +105,7 @@ class RedisHistoryCache:
             erased = settled.erased.get(user_id)
             keys += (self._key(user_id), self._own_key(user_id))
             args += (
-                cache_entry.encode_history(epoch, written.version, written.history),
+                cache_entry.encode_history(epoch, written.version, written.history, written.joined),
                 _FORMER + user_id,
                 settled.counted.get(user_id, b""),
                 b"" if erased is None else erased.to_bytes(len(_NO_ERASURE), "big"),

@@ -93,8 +93,8 @@ class SlotHistoryCache:
             for user_id, value, log in zip(users, values, values[len(users) :], strict=False):
                 if trusted and (entry := cache_entry.decode_history(value, epoch)) is not None:
                     histories[user_id] = Versioned(*entry)
-                if log is not None and (entry := cache_entry.decode(log, epoch)) is not None:
-                    own[user_id] = OwnLog(*entry)
+                if log is not None and (kept := cache_entry.decode(log, epoch)) is not None:
+                    own[user_id] = OwnLog(*kept)
         return CachedHistories(histories, joined(trust.epochs) if trusted else None, own)
 
     async def put_many(
@@ -118,7 +118,7 @@ class SlotHistoryCache:
             if master is None:
                 failed.add(group)
                 continue
-            value = cache_entry.encode_history(of_group, written.version, written.history)
+            value = cache_entry.encode_history(of_group, written.version, written.history, written.joined)
             commands = writes.setdefault(master, [])
             key = self._key(_HISTORIES, tag, user_id)
             commands.append((group, ("EVALSHA", sha_of(WRITE_HISTORY), 1, key, self._ttl_ms, value)))

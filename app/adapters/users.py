@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from app.adapters import features, sql
+from app.adapters import features, sql, user_links
+from app.adapters.user_links import StoredLink
 from app.core.history import History
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ class Stored(Struct, frozen=True):
     latest: list[str]
     history: History
     erased_at: datetime | None
+    links: list[StoredLink]
 
     @property
     def empty(self) -> bool:
-        return not (self.events or self.queued or self.dead_letters or self.history)
+        return not (self.events or self.queued or self.dead_letters or self.history or self.links)
 
 
 async def read(connection: "Connection", user_id: str, *, limit: int) -> Stored:
@@ -46,6 +48,7 @@ async def read(connection: "Connection", user_id: str, *, limit: int) -> Stored:
         latest=[payload for (payload,) in await connection.fetch(_SQL["latest_events"], user_id, limit)],
         history=features.history_of(history.get(user_id)),
         erased_at=await connection.fetchval(_SQL["erased_at"], user_id),
+        links=await user_links.of_user(connection, user_id),
     )
 
 

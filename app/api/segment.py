@@ -7,7 +7,7 @@ valid, or that no rule is for, costs itself alone: it is named in the answer, co
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Annotated, Any, Final
 
 import asyncpg
@@ -25,6 +25,7 @@ from app.core.decoding import InvalidInput, decode
 from app.core.event_types import EventTypes
 from app.core.events import Record
 from app.core.field_errors import FieldError
+from app.core.persons import Link
 from app.core.segment_rules import Rules
 from app.http import schema
 from app.http.body import read_body
@@ -42,6 +43,7 @@ _MAX_LOGGED: Final = 200
 _NUMBER: Final = re.compile(r"\d+")
 
 _Request = Request[Any, Any, Any]
+Join = Callable[[Collection[Link]], Awaitable[int]]
 
 
 class SegmentBatch(Struct, rename="camel", kw_only=True):
@@ -57,7 +59,8 @@ class _RawBatch(Struct, rename="camel", kw_only=True):
 
 
 class SegmentAnswer(Struct, kw_only=True):
-    """`success` is what Segment answers. The others count events by outcome, and messages that are `unmapped`.
+    """`success` is what Segment answers. The others count events by outcome, messages that are `unmapped`, and users
+    who were `linked` to an anonymous id.
 
     `errors` says what is wrong with each message or product that became no event, up to 100 of them.
     """
@@ -67,6 +70,7 @@ class SegmentAnswer(Struct, kw_only=True):
     duplicate: int = 0
     conflict: int = 0
     unmapped: int = 0
+    linked: int = 0
     invalid: int = 0
     errors: list[FieldError] = []
 
@@ -80,15 +84,23 @@ class _Messages:
     """What becomes of the messages of one request."""
 
     def __init__(
-        self, buffer: GroupCommit, rules: Rules, types: EventTypes, log: "_FirstOfEach", context: RequestContext
+        self,
+        buffer: GroupCommit,
+        join: Join,
+        rules: Rules,
+        types: EventTypes,
+        log: "_FirstOfEach",
+        context: RequestContext,
     ) -> None:
         self._buffer = buffer
+        self._join = join
         self._types = types
         self._rules = rules
         self._log = log
         self._context = context
         self._received_ms = time.time_ns() // 1_000_000
         self._waiting: list[tuple[Record, str]] = []
+        self._links: set[Link] = set()
         self._outcomes: list[tuple[str, str]] = []
         self._answer = SegmentAnswer()
 
@@ -109,6 +121,8 @@ class _Messages:
             except InvalidInput as error:
                 mapped.errors = error.field_errors
                 self._refuse(error.field_errors, path, name)
+        if mapped.link is not None:
+            self._links.add(mapped.link)
         if not mapped.known:
             self._answer.unmapped += 1
             self._log.add("segment_unmapped", type=mapped.message_type, name=name)
@@ -120,6 +134,8 @@ class _Messages:
     async def answer(self) -> Reply:
         """Once all is stored. A request that fails before is sent again, and is counted then."""
         await self._store()
+        if self._links:
+            self._answer.linked = await self._join(self._links)
         for labels in self._outcomes:
             metrics.SEGMENT_MESSAGES.labels(*labels).inc()
         counts = {name: getattr(self._answer, name) for name in ("accepted", "duplicate", "conflict", "invalid")}
@@ -190,13 +206,13 @@ class _FirstOfEach:
             _log.warning(event, **line)
 
 
-def handlers(buffer: GroupCommit, rules: Rules, known: KnownEventTypes) -> list[HTTPRouteHandler]:
-    """The routes; `buffer` stores the events."""
+def handlers(buffer: GroupCommit, join: Join, rules: Rules, known: KnownEventTypes) -> list[HTTPRouteHandler]:
+    """The routes; `buffer` stores the events, and `join` links the ids of a person."""
     log = _FirstOfEach()
 
     async def one(request: _Request, kind: MessageType) -> ASGIApp:
         body = await read_body(request, events.MAX_EVENT_BYTES)
-        messages = _Messages(buffer, rules, await known.get(), log, context_of(request.scope))
+        messages = _Messages(buffer, join, rules, await known.get(), log, context_of(request.scope))
         await messages.add(body, "$", kind=kind)
         return await messages.answer()
 
@@ -207,7 +223,7 @@ def handlers(buffer: GroupCommit, rules: Rules, known: KnownEventTypes) -> list[
         Messages that are not valid or not mapped to events do not affect the others, and the answer is 200.
         """
         batch = _decode_batch(await read_body(request, events.MAX_BODY_BYTES))
-        messages = _Messages(buffer, rules, await known.get(), log, context_of(request.scope))
+        messages = _Messages(buffer, join, rules, await known.get(), log, context_of(request.scope))
         for index, raw in enumerate(batch.batch):
             await messages.add(raw, f"$.batch[{index}]", sent_at=batch.sent_at)
         return await messages.answer()
@@ -219,7 +235,9 @@ def handlers(buffer: GroupCommit, rules: Rules, known: KnownEventTypes) -> list[
 
     @post("/v1/identify", opt=_call(SegmentMessage))
     async def segment_identify(request: _Request) -> ASGIApp:
-        """Who a user is. Accepted, and counted as unmapped: traits are not kept."""
+        """Who a user is: the history of `anonymousId` is joined into that of `userId`. Traits are not kept; without
+        both ids the message is counted as unmapped.
+        """
         return await one(request, "identify")
 
     @post("/v1/page", opt=_call(SegmentMessage))
@@ -234,7 +252,7 @@ def handlers(buffer: GroupCommit, rules: Rules, known: KnownEventTypes) -> list[
 
     @post("/v1/alias", opt=_call(SegmentMessage))
     async def segment_alias(request: _Request) -> ASGIApp:
-        """Another id of a user. Accepted, and counted as unmapped: histories are not merged."""
+        """Another id of a user: the history of `previousId` is joined into that of `userId`."""
         return await one(request, "alias")
 
     @post("/v1/group", opt=_call(SegmentMessage))

@@ -13,6 +13,7 @@ from app.adapters import cache_epoch, catalogue, erasures, event_types, users
 from app.adapters.history_cache import HistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
 from app.api.audited import change
+from app.api.merging import UserLink, link_of
 from app.api.timestamps import Timestamp
 from app.core.catalogue import UNKNOWN
 from app.core.history import standing
@@ -62,7 +63,8 @@ class UserHistoryEntry(Struct):
 class UserData(Struct, kw_only=True):
     """`events` counts all stored events; `latest` shows the newest. `queued`: events on the way to the features.
 
-    `erased_at`: events received up to then were erased.
+    `erased_at`: events received up to then were erased. `links`: the anonymous ids that are joined into this user, and
+    the users that this id is joined into. What is shown of them is under their own ids.
     """
 
     user_id: str
@@ -74,12 +76,14 @@ class UserData(Struct, kw_only=True):
     latest: list[dict[str, Any]]
     history: list[UserHistoryEntry]
     erased_at: Timestamp | None
+    links: list[UserLink]
 
 
 class UserErasure(Struct):
-    """The number of removed rows."""
+    """The number of removed rows. `erased_ids`: the user's, and those that are linked to it."""
 
     user_id: str
+    erased_ids: list[str]
     events: int
     queued: int
     dead_letters: int
@@ -137,6 +141,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
                     for entry in standing(stored.history).entries
                 ],
                 erased_at=stored.erased_at,
+                links=[link_of(link) for link in stored.links],
             )
         )
 
@@ -146,8 +151,9 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         opt=schema.call(needs="users", tag="users", answers={200: UserErasure, **schema.problems(422, 503)}),
     )
     async def delete_user(request: Request[Any, Any, Any]) -> ASGIApp:
-        """Removes everything received of a user until now. Events on their way, or replayed later, are not counted.
-        Sums of items, which hold no user ids, stay. Events sent afterwards are new.
+        """Removes everything received of a user until now, and of the ids that are linked to the user's. Events on
+        their way, or replayed later, are not counted. Sums of items, which hold no user ids, stay. Events sent
+        afterwards are new.
         """
         return reply(await erase(database, cache, forget, context_of(request.scope), path_id(request.scope)))
 
@@ -161,20 +167,23 @@ async def erase(
     context: RequestContext,
     user_id: str,
 ) -> UserErasure:
-    """Erases a user everywhere, and records it in the audit log. Raises `DependencyDown`."""
+    """Erases a person everywhere, and records it in the audit log. Raises `DependencyDown`."""
     async with change(database, context, "erase_user") as changed:
-        erasure, version = await erasures.begin(changed.connection, user_id)
-        changed.made([f"erasure {erasure.number}"], "erased")
+        begun = await erasures.begin(changed.connection, user_id)
+        changed.made([f"erasure {erasure.number}" for erasure, _ in begun], "erased")
+    erased = [erasure for erasure, _ in begun]
     try:
         if cache is not None:
             # An empty history with a greater version: what is written late does not win.
             await cache_epoch.write_through(
                 database,
                 cache,
-                {user_id: Versioned(version + 1, b"")},
-                settled=Settled(erased={user_id: erasure.number}),
+                {erasure.user_id: Versioned(version + 1, b"") for erasure, version in begun},
+                settled=Settled(erased={erasure.user_id: erasure.number for erasure in erased}),
             )
     finally:
-        forget(user_id)
-    removed = await erasures.finish(database, [erasure])
-    return UserErasure(user_id, removed.events, removed.queued, removed.dead_letters, erasure.erased_at)
+        for erasure in erased:
+            forget(erasure.user_id)
+    removed = await erasures.finish(database, erased)
+    ids = [erasure.user_id for erasure in erased]
+    return UserErasure(user_id, ids, removed.events, removed.queued, removed.dead_letters, erased[0].erased_at)

@@ -44,6 +44,7 @@ EventId = Annotated[
         extra_json_schema={MARK: "event_id"},
     ),
 ]
+AnonymousId = Annotated[Id, Meta(description="the user's id before the log-in: its history is joined into the user's")]
 RequestId = Annotated[Id, Meta(description="the `request_id` of the recommendations that led here")]
 Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0, description="seconds")]
 Percent = Annotated[float, Meta(ge=0.0, le=100.0, description="percent of the item")]
@@ -78,6 +79,7 @@ class Submitted(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=
     ts_ms: SentTime | UnsetType = UNSET
     sent_at: SentByClock | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    anonymous_id: AnonymousId | None = None
 
 
 class Watch(Submitted, tag="watch"):

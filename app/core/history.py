@@ -165,6 +165,15 @@ class HistoryBuilder:
         if len(entries) > MAX_ITEMS:
             self._drop_old()
 
+    def add_all(self, other: History) -> None:
+        """Inserts what another history holds, whose events are all others than those of this one."""
+        self._ended_hashes.update(other.ended_hashes)
+        if self._seen_hashes is not None or other.seen_hashes:
+            known = set(map(seen_hash, map(_item_id, self.entries))) if self._seen_hashes is None else self._seen_hashes
+            self._seen_hashes = known.union(other.seen_hashes)
+        for entry in other.entries:
+            self.insert(entry, self.held(entry.item_id))
+
     def _drop_old(self) -> None:
         """Drops the entries after the newest entry of the 50th item."""
         entries = self.entries

@@ -38,6 +38,7 @@ class _Message(Struct, kw_only=True, tag_field="event_type"):
     ts_ms: Millis
     received_ms: Millis
     request_id: Id | None = None
+    anonymous_id: Id | None = None
 
 
 class WatchMessage(_Message, tag="watch"):

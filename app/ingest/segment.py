@@ -28,6 +28,7 @@ from app.core.events import (
     Watch,
 )
 from app.core.field_errors import FieldError, field_error_of
+from app.core.persons import Link
 from app.core.segment_rules import ITEM_ID_NAMES, Rules, SegmentRule, fold
 from app.ingest.segment_numbers import numbers_of
 
@@ -47,6 +48,7 @@ class SegmentMessage(Struct, rename="camel", kw_only=True, omit_defaults=True):
     message_id: _Text = None
     user_id: _Text = None
     anonymous_id: _Text = None
+    previous_id: _Text = None
     event: str | None = None
     name: str | None = None
     properties: dict[str, Any] | None = None
@@ -57,12 +59,15 @@ class SegmentMessage(Struct, rename="camel", kw_only=True, omit_defaults=True):
 
 
 class Mapped(Struct, kw_only=True):
-    """The events of a message, and what is wrong with it. `clock_behind_ms`: to be added to the sender's times."""
+    """The events of a message, or the ids that it links, and what is wrong with it. `clock_behind_ms`: to be added to
+    the sender's times.
+    """
 
     message_type: MessageType | Literal["unknown"] = "unknown"
     name: str = ""
     known: bool = False
     events: Sequence[DirectEvent] = ()
+    link: Link | None = None
     errors: Sequence[FieldError] = ()
     clock_behind_ms: int = 0
 
@@ -85,6 +90,10 @@ def read_message(
         raise InvalidInput(FieldError("$.type", "expected one of track, identify, page, screen, alias, group"))
     name = _name(found, message)
     mapped = Mapped(message_type=found, name=name)
+    if found in ("identify", "alias"):
+        mapped.link = _link(found, message)
+        mapped.known = mapped.link is not None
+        return mapped
     rule = rules.get(fold(name))
     if rule is None or rule.event_type == "none":
         return mapped
@@ -97,6 +106,16 @@ def read_message(
         errors += error.field_errors
     mapped.errors = errors
     return mapped
+
+
+def _link(kind: MessageType, message: SegmentMessage) -> Link | None:
+    """The two ids that the message says are one person's. None where it names one, as of a user who was known."""
+    user = _optional(message.user_id, "$.userId")
+    if kind == "alias":
+        other = _optional(message.previous_id, "$.previousId")
+    else:
+        other = _optional(message.anonymous_id, "$.anonymousId")
+    return None if user is None or other is None or user == other else Link(other, user)
 
 
 def _name(kind: MessageType, message: SegmentMessage) -> str:
@@ -112,6 +131,7 @@ def _events(message: SegmentMessage, name: str, rule: SegmentRule, errors: list[
     """The events; what is wrong with one product goes to `errors`, and the others are events nevertheless."""
     properties = message.properties or {}
     user, session = _who(message, properties)
+    visitor = _optional(message.anonymous_id, "$.anonymousId")
     message_id = _optional(message.message_id, "$.messageId")
 
     def envelope(place: int) -> dict[str, Any]:
@@ -121,6 +141,7 @@ def _events(message: SegmentMessage, name: str, rule: SegmentRule, errors: list[
             "event_id": UNSET if message_id is None else event_id_of(message_id, place),
             "request_id": request_id,
             "ts_ms": ts_ms,
+            "anonymous_id": None if visitor == user else visitor,
             "context": {"message_id": message_id, "event": name[:_MAX_NAME]},
         }
 

@@ -1,6 +1,7 @@
 """The role `api`: takes events and answers recommendations."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from litestar.handlers import HTTPRouteHandler
@@ -22,6 +23,7 @@ from app.api import (
     ingest,
     item_list,
     items,
+    merging,
     model,
     model_versions,
     placements,
@@ -160,7 +162,12 @@ class Api:
         return [
             *root.handlers(),
             *ingest.handlers(self._buffer, self._database, self._types, self._settings.event_times),
-            *segment.handlers(self._buffer, with_built_in(self._settings.segment_events), self._types),
+            *segment.handlers(
+                self._buffer,
+                partial(merging.join_new, self._database, self._cache_written),
+                with_built_in(self._settings.segment_events),
+                self._types,
+            ),
             *event_types.handlers(self._database, self._types),
             *recommendations.handlers(self._recommender, self._log_impression, running, self._types),
             *placements.handlers(self._recommender, running, self._types),
@@ -175,6 +182,7 @@ class Api:
             *experiments.handlers(self._database, self._reads, running),
             *sample_size.handlers(),
             *users.handlers(self._database, self._cache_written, self._histories.forget),
+            *merging.handlers(self._database, self._cache_written),
             *analytics.handlers(self._database, self._reads, self._sla),
             *conversions.handlers(self._reads),
             *model.handlers(self._database),

@@ -2,6 +2,7 @@
 own writes over it.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -13,7 +14,7 @@ from app.adapters import changes, erasures, features, sessions
 from app.adapters.history_cache import CachedHistories, HistoryCache, OwnLog, Versioned
 from app.adapters.postgres import Database
 from app.adapters.sessions import Session
-from app.core import own_writes
+from app.core import own_writes, persons
 from app.core.history import History, standing
 from app.core.model import Model
 from app.core.own_writes import OwnWrite
@@ -92,7 +93,8 @@ class Histories:
         `counted`: has the parameters that stored histories are made with. Raises `DependencyDown` when it cannot be
         read and no recent copy is kept.
         """
-        history = (await self._users.get(user_id)).history(counted)
+        read = await self._users.get(user_id)
+        history = await self._joined(user_id, read, counted) if read.stored.joined else read.history(counted)
         if history.entries or session_id is None:
             return history
         session = await self._sessions.get(session_id)
@@ -100,6 +102,15 @@ class Histories:
             return history
         of_session = (await self._users.get(session.user_id)).history(counted)
         return History(tuple(entry for entry in of_session.entries if entry.at_ms >= session.started_ms))
+
+    async def _joined(self, user_id: str, read: _Read, counted: Model) -> History:
+        """The history of all ids of a person: those that are linked to the user's, those that are linked to these, and
+        so on.
+        """
+        found = {user_id: read}
+        while ids := persons.to_read((one for read in found.values() for one in read.stored.joined), found):
+            found.update(zip(ids, await asyncio.gather(*map(self._users.get, ids)), strict=True))
+        return persons.join([read.history(counted) for read in found.values()], counted)
 
     def forget(self, user_id: str) -> None:
         """Drops what this process keeps of an erased user: the copy for outages, and own writes."""

@@ -9,6 +9,7 @@ import httpx
 import psycopg
 
 from app.core.event_types import MAX_TYPES
+from app.core.persons import MAX_LINKS
 from app.http.problem_codes import ProblemCode
 from tests.support.service import eventually, running
 
@@ -151,9 +152,8 @@ def calls() -> Iterator[Call]:
     yield "POST", "/items", {"json": {"items": [{"item_id": "stove", "title": "A stove"}]}}
     yield "POST", "/items", {"json": {"items": [{"item_id": LONG_ID}]}}
     yield from bad_bodies("POST", "/items")
-    yield "GET", "/rules", {}
-    yield "GET", "/attributes", {}
-    yield "GET", "/event-types", {}
+    for path in ("/rules", "/attributes", "/event-types"):
+        yield "GET", path, {}
     yield from of_the_catalogue()
     for query in ("explain=true&exclude_seen=none", "exclude=stove&max_per_category=1", "category=camping&k=3"):
         yield "GET", f"/reco?user_id=ann&{query}", {}
@@ -196,6 +196,7 @@ def calls() -> Iterator[Call]:
     yield from of_the_rules_history()
     yield "GET", "/reco?user_id=ann&variant=bolder", {}
     yield "GET", "/reco?user_id=ann&variant=none", {}
+    yield from merging()
     yield "DELETE", "/users/ann", {}
     yield "DELETE", f"/users/{LONG_ID}", {}
     yield "OPTIONS", "/items/tent", {}
@@ -207,6 +208,16 @@ def with_reads_again(asked: Iterator[Call]) -> Iterator[Call]:
         yield method, target, content
         if method == "GET" and not content:
             yield method, target, {"headers": {"if-none-match": "*"}}
+
+
+def merging() -> Iterator[Call]:
+    yield "POST", "/users/ann/merge", {"json": {"anonymous_id": "visitor-1"}}
+    yield from bad_bodies("POST", "/users/ann/merge")
+    for _ in range(2):
+        yield "DELETE", "/users/ann/merge?anonymous_id=visitor-1", {}
+    yield "DELETE", "/users/ann/merge", {}
+    for number in range(MAX_LINKS + 1):
+        yield "POST", "/users/ann/merge", {"json": {"anonymous_id": f"visitor-{number}"}}
 
 
 def model_calls() -> Iterator[Call]:
@@ -243,6 +254,7 @@ def test_every_call_answers_with_every_status_that_is_documented(
             )
         seen = {answered(service.client, document, call) for call in with_reads_again(calls())}
         with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute("INSERT INTO user_links VALUES ('bob', 'old', DEFAULT, now() - interval '2 days')")
             database.execute(
                 "INSERT INTO serving_rules (rule_id, action, item_id, position) "
                 f"SELECT 'rule-' || n, 'pin', 'tent', 1 FROM generate_series(1, {_MOST_RULES}) AS n"
@@ -258,6 +270,7 @@ def test_every_call_answers_with_every_status_that_is_documented(
         eventually(lambda: answered(service.client, document, refused)[2] == "409", describe=service.describe)
         seen.add(answered(service.client, document, refused))
         seen.add(answered(service.client, document, ("PUT", "/rules/one-too-many", {"json": full})))
+        seen.add(answered(service.client, document, ("DELETE", "/users/bob/merge?anonymous_id=old", {})))
         assert documented - seen == set()
         assert service.client.get("/v1/rules").json() == service.client.get("/rules").json()
         assert service.client.post("/v1/event", json=EVENTS["/event"][0]).status_code == 202

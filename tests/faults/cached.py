@@ -30,17 +30,18 @@ def histories_of(connection: psycopg.Connection) -> dict[str, tuple[int, History
 def stale(connection: psycopg.Connection, redis_url: str) -> list[str]:
     """Users whose cached history is not the stored one. What is not of the present epoch is not read by anybody."""
     stale = []
-    stored = histories_of(connection)
-    for user_id, (version, encoded) in cached_histories(connection, redis_url).items():
+    stored, links = histories_of(connection), _links(connection)
+    for user_id, (version, encoded, joined) in cached_histories(connection, redis_url).items():
         history = decode_history(encoded) if encoded else NO_HISTORY
         # Without a row any version is right as long as the history is empty.
-        if (version, history) != stored.get(user_id, (version, NO_HISTORY)):
+        wrong = (version, history) != stored.get(user_id, (version, NO_HISTORY))
+        if wrong or joined != links.get(user_id, ()):
             stale.append(user_id)
     return stale
 
 
-def cached_histories(connection: psycopg.Connection, redis_url: str) -> dict[str, tuple[int, bytes]]:
-    """By user, the version and the history of each entry that counts."""
+def cached_histories(connection: psycopg.Connection, redis_url: str) -> dict[str, tuple[int, bytes, tuple[str, ...]]]:
+    """By user, the version, the history and the joined ids of each entry that counts."""
     row = connection.execute("SELECT epoch FROM cache_epoch").fetchone()
     assert row is not None
     epoch = bytes(row[0])
@@ -63,6 +64,15 @@ def cached_histories(connection: psycopg.Connection, redis_url: str) -> dict[str
                 if (entry := cache_entry.decode_history(value, epoch)) is not None:
                     found[user_id] = entry
     return found
+
+
+def _links(connection: psycopg.Connection) -> dict[str, tuple[str, ...]]:
+    """The ids that are joined into each user."""
+    found = connection.execute(
+        "SELECT user_id, array_agg(anonymous_id ORDER BY anonymous_id) FROM user_links "
+        "WHERE undone_at IS NULL GROUP BY user_id"
+    ).fetchall()
+    return {user_id: tuple(ids) for user_id, ids in found}
 
 
 def _servers(redis_url: str) -> "list[redis.Redis[bytes]]":

@@ -90,7 +90,13 @@ async def test_each_scope_opens_its_own_calls_and_admin_all(settings: Settings) 
         "put /event-types/{name}",
         "delete /event-types/{name}",
     }
-    assert opened["users"] == {"get /users", "get /users/{user_id}", "delete /users/{user_id}"}
+    assert opened["users"] == {
+        "get /users",
+        "get /users/{user_id}",
+        "delete /users/{user_id}",
+        "post /users/{user_id}/merge",
+        "delete /users/{user_id}/merge",
+    }
     assert opened["admin"] == set()
 
 

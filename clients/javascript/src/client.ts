@@ -91,7 +91,7 @@ export class Client {
     return this.queue.size;
   }
 
-  /** From now on events and lists are this user's. */
+  /** From now on events and lists are this user's. The next event joins what was done anonymously into them. */
   identify(userId: string): void {
     this.visitor.identify(userId);
   }
@@ -105,8 +105,10 @@ export class Client {
   send(event: RecoEvent): string {
     const nowMs = Date.now() + this.clockBehindMs;
     const id = event.event_id ?? uuid7(nowMs);
-    const { user, session } = this.visitor;
-    const whole = { user_id: user, session_id: session, ts_ms: nowMs, ...event, event_id: id };
+    const { user, session, anonymous } = this.visitor;
+    const about = { user_id: user, session_id: session, ts_ms: nowMs };
+    // Of another user that the event names, nothing is known.
+    const whole = { ...about, ...(event.user_id ? {} : { anonymous_id: anonymous }), ...event, event_id: id };
     this.queue.add(id, JSON.stringify(whole));
     return id;
   }

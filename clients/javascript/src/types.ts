@@ -13,6 +13,8 @@ interface About {
   /** When this is sent, by the device's clock; the client corrects the clock without it. */
   sent_at?: number | string;
   context?: Record<string, unknown>;
+  /** The user's id before the log-in, whose history is joined into the user's. `send` fills it in after `identify`. */
+  anonymous_id?: string;
 }
 
 export interface Interaction extends About {

@@ -16,6 +16,11 @@ export class Visitor {
     return this.get("user") ?? this.get("visitor") ?? this.set("visitor", uuid7(Date.now()));
   }
 
+  /** What this browser called the identified user before, if anything was done then. */
+  get anonymous(): string | undefined {
+    return this.get("user") === undefined ? undefined : this.get("visitor");
+  }
+
   /** One for all tabs; it ends half an hour after the last event. */
   get session(): string {
     const [id, lastMs] = (this.get("session") ?? "").split(" ");

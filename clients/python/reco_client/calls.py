@@ -108,6 +108,10 @@ def buy_again(user_id: str, **options: Any) -> Call[RecommendationList]:
     return Call("GET", f"/users/{_segment(user_id)}/buy-again", RecommendationList, _params(**options))
 
 
+def merge(user_id: str, anonymous_id: str) -> Call[msgspec.Raw]:
+    return Call("POST", f"/users/{_segment(user_id)}/merge", msgspec.Raw, body={"anonymous_id": anonymous_id})
+
+
 def put_item(item_id: str, item: CatalogueItemInput) -> Call[CatalogueItem]:
     return Call("PUT", f"/items/{_segment(item_id)}", CatalogueItem, body=item)
 

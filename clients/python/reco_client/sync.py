@@ -187,6 +187,12 @@ class Client:
         """`GET /users/{user_id}/buy-again`. Options: those of `popular`."""
         return self._call(calls.buy_again(user_id, **options))
 
+    def identify(self, user_id: str, anonymous_id: str) -> None:
+        """`POST /users/{user_id}/merge`: joins what was done under the anonymous id into the user's history. The key
+        needs the scope `users`. An event with both ids does the same, with `anonymous_id`.
+        """
+        self._call(calls.merge(user_id, anonymous_id))
+
     def put_item(self, item_id: str, item: CatalogueItemInput) -> CatalogueItem:
         return self._call(calls.put_item(item_id, item))
 
