@@ -24,8 +24,13 @@ def modules(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
+# What a program writes has as many fields as the API.
+GENERATED = ROOT / "clients/python/reco_client/models.py"
+
+
 def test_modules_stay_small() -> None:
-    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules(*CODE)}
+    written = set(modules(*CODE)) - {GENERATED}
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in written}
     assert lines
     assert {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > MAX_MODULE_LINES} == {}
 
