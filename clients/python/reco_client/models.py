@@ -40,6 +40,7 @@ class Watch(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
     ts_ms: Time | UnsetType = UNSET
     sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    anonymous_id: Id | None = None
 
 
 class Impression(
@@ -55,6 +56,7 @@ class Impression(
     ts_ms: Time | UnsetType = UNSET
     sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    anonymous_id: Id | None = None
 
 
 class View(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="view"):
@@ -67,6 +69,7 @@ class View(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True,
     ts_ms: Time | UnsetType = UNSET
     sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    anonymous_id: Id | None = None
     item_id: Id
     value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
     currency: str | None = None
@@ -84,6 +87,7 @@ class Click(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
     ts_ms: Time | UnsetType = UNSET
     sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    anonymous_id: Id | None = None
     item_id: Id
     value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
     currency: str | None = None
@@ -103,6 +107,7 @@ class Purchase(
     ts_ms: Time | UnsetType = UNSET
     sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    anonymous_id: Id | None = None
     item_id: Id
     value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
     currency: str | None = None
@@ -125,6 +130,7 @@ class Cancellation(
     ts_ms: Time | UnsetType = UNSET
     sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    anonymous_id: Id | None = None
 
 
 class Action(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -138,6 +144,7 @@ class Action(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=Tru
     ts_ms: Time | UnsetType = UNSET
     sent_at: Time | UnsetType = UNSET
     context: dict[str, Any] | None = None
+    anonymous_id: Id | None = None
     item_id: Id
     value: Annotated[float, Meta(ge=0.0, le=1000000000000.0)] | None = None
     currency: str | None = None
