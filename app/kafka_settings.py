@@ -54,10 +54,10 @@ def _oauth(given: Mapping[str, str]) -> list[str]:
     ]
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
     except ValueError:
         valid = False
-    return errors if valid else [*errors, "KAFKA_OAUTH_TOKEN_URL: expected https://host/path"]
+    return errors if valid else [*errors, "KAFKA_OAUTH_TOKEN_URL: expected https://host/path, without a login"]
 
 
 def _certificates(given: Mapping[str, str], *, uses_tls: bool) -> list[str]:

@@ -40,7 +40,7 @@ def as_number(text: str) -> float:
 def make_valid(body: Any) -> None:
     """What no schema can say: times near now, no U+0000 in free-form context, positions and items of a list unique, a
     rule with one target and an end after its start, a cursor that an answer had, a filter in its language, attributes
-    that are declared, a type that is there, a currency with a value, no rejection that makes pairs.
+    that are declared, a type that is there, a currency with a value, no rejection that makes pairs, an experiment of known parts.
     """
     if isinstance(body, list):
         for entry in body:
@@ -51,6 +51,7 @@ def make_valid(body: Any) -> None:
     make_valid(body.get("history"))
     make_valid(body.get("rule"))
     make_types_valid(body)
+    make_experiments_valid(body)
     for name in body.keys() & {"ts_ms", "sent_at"}:
         if body[name] is not None:
             body[name] = time.time_ns() // 1_000_000
@@ -84,6 +85,14 @@ def make_types_valid(body: dict[str, Any]) -> None:
         body["value"] = 1
     if "meaning" in body:
         body |= {"pairs": None, "rating_scale": None}
+
+
+def make_experiments_valid(body: dict[str, Any]) -> None:
+    """Two variants, known models and weights; and what the spread of a metric without bounds is."""
+    if "primary" in body:
+        body |= {"name": "bolder", "guards": [], "variants": [{"name": name, "share": 0.25} for name in ("a", "b")]}
+    if "baseline" in body:
+        body |= {"baseline": 0.1, "deviation": 0.5, "variants": 1, "control_share": 0.5}
 
 
 @pytest.mark.slow

@@ -94,6 +94,8 @@ def test_no_secret_is_ever_shown() -> None:
         database_direct_url=url,
         database_read_url=url,
         kafka_sasl_password="hunter2",
+        kafka_oauth_client_secret="hunter2",
+        kafka_ssl_key_password="hunter2",
         online_cache_redis_url="redis://:hunter2@r",
         api_keys=("hunter2",),
     )
@@ -105,10 +107,10 @@ def test_no_secret_is_ever_shown() -> None:
 
 
 def test_every_setting_that_may_hold_a_secret_is_known_as_one() -> None:
-    suspicious = ("password", "_keys", "_url")
-    assert {name for name in Settings.__struct_fields__ if name.endswith(suspicious)} - {
-        "online_cache_memory_max_keys"
-    } == SECRETS
+    suspicious = ("password", "_secret", "_keys", "_url")
+    # A number, and a URL that may not have a login.
+    known = {"online_cache_memory_max_keys", "kafka_oauth_token_url"}
+    assert {name for name in Settings.__struct_fields__ if name.endswith(suspicious)} - known == SECRETS
 
 
 def test_status_tells_state_since_when_restarts_and_error() -> None:

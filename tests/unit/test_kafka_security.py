@@ -44,6 +44,8 @@ def test_a_token_has_one_source_and_a_use() -> None:
     both = {"KAFKA_OAUTH_TOKEN_URL": "https://provider/token", "KAFKA_OAUTH_TOKEN_FILE": "/run/token"}
     assert "needs one of the two" in refused(OAUTH)
     assert "needs one of the two" in refused(OAUTH | both)
+    login = {"KAFKA_OAUTH_TOKEN_URL": "https://reco:hunter2@provider/token", "KAFKA_OAUTH_CLIENT_ID": "reco"}
+    assert "without a login" in refused(OAUTH | login)
     unused = refused({"KAFKA_OAUTH_SCOPE": "kafka", "KAFKA_SSL_CERTFILE": "a.pem"})
     assert "KAFKA_OAUTH_SCOPE: used with KAFKA_SECURITY_PROTOCOL=SASL_*" in unused
     assert "KAFKA_SSL_CERTFILE: used with KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL only" in unused
