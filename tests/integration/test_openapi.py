@@ -92,7 +92,7 @@ def make_experiments_valid(body: dict[str, Any]) -> None:
     if "primary" in body:
         body |= {"name": "bolder", "guards": [], "variants": [{"name": name, "share": 0.25} for name in ("a", "b")]}
     if "baseline" in body:
-        body |= {"baseline": 0.1, "deviation": 0.5, "variants": 1, "control_share": 0.5}
+        body |= {"metric": "ctr", "baseline": 0.1, "deviation": 0.5, "variants": 1, "control_share": 0.5}
 
 
 @pytest.mark.slow
