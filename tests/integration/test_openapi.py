@@ -40,7 +40,8 @@ def as_number(text: str) -> float:
 def make_valid(body: Any) -> None:
     """What no schema can say: times near now, no U+0000 in free-form context, positions and items of a list unique, a
     rule with one target and an end after its start, a cursor that an answer had, a filter in its language, attributes
-    that are declared, a type that is there, a currency with a value, no rejection that makes pairs, an experiment of known parts.
+    that are declared, a type that is there, a currency with a value, no rejection that makes pairs, an
+    experiment of known parts.
     """
     if isinstance(body, list):
         for entry in body:
