@@ -97,7 +97,8 @@ class RateLimiter:
     async def close(self) -> None:
         if self._renewals:
             await asyncio.wait(self._renewals.values())
-        await self._close_redis()
+        if self._close_redis is not None:
+            await self._close_redis()
 
     def _decision(self, lease: _Lease, now: float, *, allowed: bool) -> Decision:
         return Decision(allowed, self._limit, lease.tokens + lease.remaining, max(1, math.ceil(lease.ends - now)))
@@ -137,16 +138,14 @@ class RateLimiter:
         return int(answer[0]), int(answer[1])
 
 
-def _shared_counts(redis_url: str | None, timeout_sec: float) -> tuple[_Script | None, Callable[[], Awaitable[None]]]:
-    """What runs `_TAKE` with one key, None without Redis; and what closes it."""
+def _shared_counts(
+    redis_url: str | None, timeout_sec: float
+) -> tuple[_Script, Callable[[], Awaitable[None]]] | tuple[None, None]:
+    """What runs `_TAKE` with one key, and what closes it. None without Redis."""
     if redis_url is None:
-        return None, _nothing_to_close
+        return None, None
     if (address := cluster_of(redis_url)) is not None:
         cluster = RedisCluster(address, timeout_sec=timeout_sec)
         return partial(cluster.evaluate, _TAKE), cluster.close
     client = open_redis(redis_url, timeout_sec=timeout_sec)
     return client.register_script(_TAKE), partial(close_redis, client)
-
-
-async def _nothing_to_close() -> None:
-    pass

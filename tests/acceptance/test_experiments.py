@@ -21,6 +21,14 @@ _NEW: Final = {
     "guards": ["conversion"],
     "window_days": 1,
 }
+# So many users click on half of what they are shown, and those of control on a quarter.
+MANY: Final = """
+INSERT INTO experiment_users (run, user_id, variant, exposed_at, shown, clicked)
+SELECT run, 'of a year ' || number, variant, now() - interval '2 days', 20, (array[5, 10])[1 + number % 2]
+FROM generate_series(1, 4000) AS number,
+LATERAL (SELECT max(run) AS run FROM experiment_users) AS runs,
+LATERAL (SELECT (array['control', 'latest'])[1 + number % 2] AS variant) AS variants
+"""
 
 
 @pytest.mark.shows("reco experiments list", "reco experiments show", "reco experiments stop")
@@ -59,6 +67,12 @@ def test_an_experiment_starts_is_read_and_ends_without_a_restart(
         assert (found["metrics"]["ctr"]["users"], found["metrics"]["ctr"]["active"]) == (exposed(other)["latest"],) * 2
         assert found["verdict"]["decision"] == "wait"
         assert "Too early" in found["verdict"]["words"]
+        with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute(MANY)
+        eventually(lambda: figures(other)["latest"]["verdict"]["decision"] == "better", describe=other.describe)
+        assert "latest raises the click-through rate (+" in figures(other)["latest"]["verdict"]["words"]
+        with psycopg.connect(database_url, autocommit=True) as database:
+            database.execute("DELETE FROM experiment_users WHERE user_id LIKE 'of a year %'")
         assert other.client.delete(f"/users/{_USERS[0]}").status_code == 200
         assert sum(exposed(one).values()) == len(_USERS) - 1
 

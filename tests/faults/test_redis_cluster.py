@@ -108,6 +108,7 @@ def test_cluster_with_a_missing_slot_range_says_which_and_serves_the_others(envi
             assert re.search(
                 r"ok   redis: 127.0.0.1:\d+: slots \d+-\d+, takes writes", doctor({**environment, **given})
             )
+            assert first.terminate() == second.terminate() == 0
 
 
 def test_server_that_is_no_cluster_says_so(environment: dict[str, str]) -> None:

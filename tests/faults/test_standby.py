@@ -53,6 +53,7 @@ def test_lists_are_read_of_a_standby_as_long_as_it_keeps_up(environment: dict[st
             eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
             becomes_popular(service, "map")
             assert ask(standby.url, SESSIONS) >= 1
+            assert service.terminate() == 0
 
 
 def test_read_url_of_another_database_is_not_read(environment: dict[str, str], stack: Stack) -> None:
