@@ -67,6 +67,14 @@ def test_a_new_client_takes_the_place_of_the_longest_idle_one(service: Service) 
 
 
 @pytest.mark.slow
+def test_connection_idle_for_65_seconds_is_ended(service: Service) -> None:
+    with connect(service) as idle:
+        idle.settimeout(90)
+        idle.sendall(ASK)
+        assert read_all(idle).count(b"HTTP/1.1 200 ") == 1
+
+
+@pytest.mark.slow
 def test_a_client_that_asks_on_and_reads_nothing_is_ended_without_an_error(service: Service) -> None:
     asked = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n"
     with socket.socket() as connection:
