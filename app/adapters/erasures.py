@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from app.adapters import cache_epoch, changes, features, sessions, sql, user_links
+from app.adapters import changes, features, sessions, sql, user_links
 from app.adapters.arrays import joined_texts
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
@@ -42,6 +42,15 @@ class Erasure(Struct, frozen=True):
     erased_at: datetime
 
 
+class BegunErasures(Struct, frozen=True):
+    """Erasures of one person. `histories`: what the cache is to hold from now on of these users, and of those whose
+    history had one of theirs joined into it.
+    """
+
+    erasures: list[Erasure]
+    histories: dict[str, Versioned]
+
+
 class Removed(Struct):
     """Numbers of rows."""
 
@@ -50,40 +59,55 @@ class Removed(Struct):
     dead_letters: int = 0
 
 
-async def begin(connection: "Connection", user_id: str) -> list[tuple[Erasure, int]]:
+async def begin(connection: "Connection", user_id: str) -> BegunErasures:
     """Removes what was counted of a user, and of the ids that are linked to the user's, and numbers an erasure of each
-    id, in one transaction. Also returns the versions of the histories that were removed. The given id comes first.
+    id, in one transaction. The erasure of the given id comes first.
 
     The histories are locked first, as the consumer does: a batch has counted before, and that goes, or it counts after,
     and reads the new number. An insert may see the number before the commit: its event counts after the commit.
     """
-    begun = []
+    begun = BegunErasures([], {})
     async with connection.transaction():
-        locked = await _lock_person(connection, user_id)
-        if await user_links.forget(connection, locked):
-            # The other accounts of a shared device: what is cached of theirs names an id that is no longer joined.
-            await cache_epoch.renew(connection)
-        for linked_id in sorted(locked, key=lambda linked_id: (linked_id != user_id, linked_id)):
-            await connection.execute(_SQL["erase_history"], linked_id)
-            await sessions.erase(connection, linked_id)
-            row = await connection.fetchrow(_SQL["remember"], linked_id)
+        ids, locked = await _lock_person(connection, user_id)
+        await user_links.forget(connection, ids)
+        for erased_id in sorted(ids, key=lambda erased_id: (erased_id != user_id, erased_id)):
+            await connection.execute(_SQL["erase_history"], erased_id)
+            await sessions.erase(connection, erased_id)
+            row = await connection.fetchrow(_SQL["remember"], erased_id)
             assert row is not None  # an upsert returns its row
-            await changes.record_erasure(connection, linked_id)
-            begun.append((Erasure(linked_id, *row), locked[linked_id].version))
+            await changes.record_erasure(connection, erased_id)
+            begun.erasures.append(Erasure(erased_id, *row))
+            # An empty history with a greater version: what is written late does not win.
+            begun.histories[erased_id] = Versioned(locked[erased_id].version + 1, b"")
+        if others := {one: locked[one].history for one in locked.keys() - ids}:
+            # Other accounts of a shared device: a greater version, so that no batch that has counted before brings an
+            # id back that is no longer joined.
+            await features.write_histories(connection, others)
+            joined = await user_links.joined(connection, others)
+            for one, history in others.items():
+                begun.histories[one] = Versioned(locked[one].version + 1, history, joined.get(one, ()))
     return begun
 
 
-async def _lock_person(connection: "Connection", user_id: str) -> dict[str, Versioned]:
-    """Locks the histories of all ids that go together, in one statement, so that nobody waits for the other."""
+async def _lock_person(connection: "Connection", user_id: str) -> tuple[frozenset[str], dict[str, Versioned]]:
+    """The ids that go together, and their histories, locked in one statement, so that nobody waits for the other. So
+    are those that have one of them joined into theirs.
+    """
     while True:
-        ids = erased_together(user_id, await user_links.around(connection, user_id))
+        ids, others = await _person(connection, user_id)
         locking = connection.transaction()
         await locking.start()
-        locked = await features.lock_histories(connection, list(ids))
-        if erased_together(user_id, await user_links.around(connection, user_id)) == ids:
+        locked = await features.lock_histories(connection, [*ids, *others])
+        if await _person(connection, user_id) == (ids, others):
             await locking.commit()
-            return locked
+            return ids, locked
         await locking.rollback()  # with the locks: a link was made or undone before we had them
+
+
+async def _person(connection: "Connection", user_id: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The ids that are erased together, and the other accounts that these are linked to."""
+    ids = erased_together(user_id, await user_links.around(connection, user_id))
+    return ids, await user_links.accounts_of(connection, ids) - ids
 
 
 async def finish(database: Database, erasures: Sequence[Erasure]) -> Removed:

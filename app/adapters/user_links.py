@@ -91,7 +91,12 @@ async def around(connection: "Connection", user_id: str) -> list[Link]:
     return [Link(*row) for row in await connection.fetch(_SQL["around"], user_id)]
 
 
-async def forget(connection: "Connection", user_ids: Collection[str]) -> bool:
-    """Deletes all links of these ids, those that were undone as well. Whether other users had some of these ids."""
-    rows = await connection.fetch(_SQL["forget"], list(user_ids))
-    return not {row[0] for row in rows} <= set(user_ids)
+async def accounts_of(connection: "Connection", anonymous_ids: Collection[str]) -> frozenset[str]:
+    """The accounts that these ids are joined into."""
+    rows = await connection.fetch(_SQL["accounts_of"], list(anonymous_ids))
+    return frozenset(user_id for (user_id,) in rows)
+
+
+async def forget(connection: "Connection", user_ids: Collection[str]) -> None:
+    """Deletes all links of these ids, those that were undone as well."""
+    await connection.execute(_SQL["forget"], list(user_ids))

@@ -56,5 +56,8 @@ FROM user_links AS l
 JOIN ids AS i ON l.user_id = i.id
 WHERE l.undone_at IS NULL;
 
+-- name: accounts_of
+SELECT DISTINCT user_id FROM user_links WHERE anonymous_id = ANY ($1::text[]) AND undone_at IS NULL;
+
 -- name: forget
-DELETE FROM user_links WHERE user_id = ANY ($1::text[]) OR anonymous_id = ANY ($1::text[]) RETURNING user_id;
+DELETE FROM user_links WHERE user_id = ANY ($1::text[]) OR anonymous_id = ANY ($1::text[]);

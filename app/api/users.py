@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from app.adapters import cache_epoch, catalogue, erasures, event_types, users
-from app.adapters.history_cache import HistoryCache, Settled, Versioned
+from app.adapters.history_cache import HistoryCache, Settled
 from app.adapters.postgres import Database
 from app.api.audited import change
 from app.api.merging import UserLink, link_of
@@ -170,15 +170,14 @@ async def erase(
     """Erases a person everywhere, and records it in the audit log. Raises `DependencyDown`."""
     async with change(database, context, "erase_user") as changed:
         begun = await erasures.begin(changed.connection, user_id)
-        changed.made([f"erasure {erasure.number}" for erasure, _ in begun], "erased")
-    erased = [erasure for erasure, _ in begun]
+        erased = begun.erasures
+        changed.made([f"erasure {erasure.number}" for erasure in erased], "erased")
     try:
         if cache is not None:
-            # An empty history with a greater version: what is written late does not win.
             await cache_epoch.write_through(
                 database,
                 cache,
-                {erasure.user_id: Versioned(version + 1, b"") for erasure, version in begun},
+                begun.histories,
                 settled=Settled(erased={erasure.user_id: erasure.number for erasure in erased}),
             )
     finally:

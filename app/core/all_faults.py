@@ -64,9 +64,16 @@ def _of_fields(value: Mapping[str, Any], struct: type[Struct], path: str) -> Ite
 @cache
 def leaves_raw(kind: Any) -> bool:
     """Whether the kind leaves parts of a body undecoded."""
-    options = [option for option, _ in options_of(kind)]
-    inner = [] if (item := item_of(kind)) is None else [item]
-    for option in options:
-        if isinstance(option, type) and issubclass(option, Struct):
-            inner += hints_of(option).values()
-    return msgspec.Raw in options or any(map(leaves_raw, inner))
+    passed: set[Any] = set()
+    left = [kind]
+    while left:
+        kind = left.pop()
+        if (item := item_of(kind)) is not None:
+            left.append(item)
+        for option, _ in options_of(kind):
+            if isinstance(option, type) and issubclass(option, Struct) and option not in passed:
+                passed.add(option)  # a struct may have others of its kind in it
+                left += hints_of(option).values()
+            if option is msgspec.Raw:
+                return True
+    return False

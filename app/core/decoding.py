@@ -23,12 +23,14 @@ class InvalidInput(ValueError):
         self.malformed = malformed
 
 
-def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
-    """What the decoder makes of the body. Raises `InvalidInput` for whatever is wrong with it."""
+def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, *, spellings: bool = True) -> _T:
+    """What the decoder makes of the body. Raises `InvalidInput` for whatever is wrong with it. `spellings`: whether ids
+    and times may be written otherwise, as clients write them.
+    """
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        return _decode_again(decoder, body, error)
+        return _decode_again(decoder, body, error, spellings=spellings)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(FieldError("$", why_not_json(error, bytes(body))), malformed=True) from None
     except RecursionError:
@@ -43,7 +45,9 @@ def why_not_json(error: Exception, text: bytes) -> str:
     return f"not JSON: {error}"
 
 
-def _decode_again(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, first: msgspec.ValidationError) -> _T:
+def _decode_again(
+    decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, first: msgspec.ValidationError, *, spellings: bool
+) -> _T:
     """With other spellings of ids and times. Raises `InvalidInput` with all faults, or with the first where what
     follows it is not JSON.
     """
@@ -51,10 +55,11 @@ def _decode_again(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, 
     if leaves_raw(kind):
         raise InvalidInput(field_error_of(first, kind))
     try:
-        value, misspelt = respell(msgspec.json.decode(body), kind)
+        value: Any = msgspec.json.decode(body)
+        value, misspelt = respell(value, kind) if spellings else (value, [])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidInput(field_error_of(first, kind)) from None
-    if not misspelt:
+    if spellings and not misspelt:
         try:
             return msgspec.convert(value, decoder.type)
         except msgspec.ValidationError:

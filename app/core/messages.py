@@ -108,10 +108,12 @@ def decode_message(value: bytes | None) -> Message:
     """Decodes a Kafka message's value. Raises `InvalidInput` with the reason why it cannot be counted."""
     if value is None:
         raise InvalidInput(FieldError("$", "empty message (a tombstone); events are never deleted through Kafka"))
-    head = decode(_head_decoder, value)
+    head = decode(_head_decoder, value, spellings=False)
     if head.v != MESSAGE_VERSION:
         raise InvalidInput(FieldError("$.v", f"message version {head.v}; this release reads version {MESSAGE_VERSION}"))
-    return decode(_fixed_decoder, value) if head.event_type in _NO_ACTION else decode(_action_decoder, value)
+    if head.event_type in _NO_ACTION:
+        return decode(_fixed_decoder, value, spellings=False)
+    return decode(_action_decoder, value, spellings=False)
 
 
 def check_times(message: Message, dated_ms: int) -> None:

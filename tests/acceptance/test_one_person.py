@@ -146,7 +146,10 @@ def test_a_shared_device_is_erased_without_its_accounts(service: Service) -> Non
         assert recent(service, user_id) == {"tent", item_id}
     assert service.client.delete("/users/kiosk").json()["erased_ids"] == ["kiosk"]
     views(service, "kiosk", "lamp")
-    eventually(lambda: recent(service, "eve") == {"stove"} and recent(service, "fay") == {"rope"})
+    eventually(
+        lambda: recent(service, "eve") == {"stove"} and recent(service, "fay") == {"rope"},
+        describe=lambda: (recent(service, "eve"), recent(service, "fay"), service.log()),
+    )
 
 
 def test_an_account_with_too_many_ids_is_refused_another(service: Service) -> None:

@@ -189,7 +189,7 @@ async def test_a_dead_letter_of_before_is_not_kept_and_one_of_after_is(opened: D
     writer = FeatureWriter(opened, max_retries=1)
     await writer.apply([poison(1, "0"), poison(2, None)])
     async with opened.connection() as connection:
-        [(erasure, _)] = await erasures.begin(connection, "ann")
+        [erasure] = (await erasures.begin(connection, "ann")).erasures
     await erasures.finish(opened, [erasure])
     assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 0
     await writer.apply([poison(3, "0"), poison(4, "1"), poison(5, "not a number")])
@@ -201,7 +201,7 @@ async def test_a_dead_letter_of_before_is_not_kept_and_one_of_after_is(opened: D
 
 async def test_a_message_of_an_older_release_goes_by_time(opened: Database, pool: Pool) -> None:
     async with opened.connection() as connection:
-        [(erasure, _)] = await erasures.begin(connection, "ann")
+        [erasure] = (await erasures.begin(connection, "ann")).erasures
     erased_ms = int(erasure.erased_at.timestamp() * 1000)
     assert await consume(opened, [(message("event-0001", received_ms=erased_ms - 1000), None)]) == 0
     assert await consume(opened, [(message("event-0002", received_ms=erased_ms + 1000), None)]) == 1
@@ -209,7 +209,7 @@ async def test_a_message_of_an_older_release_goes_by_time(opened: Database, pool
 
 async def test_rows_of_an_older_release_go_by_the_databases_time(opened: Database, pool: Pool) -> None:
     async with opened.connection() as connection:
-        [(erasure, _)] = await erasures.begin(connection, "ann")
+        [erasure] = (await erasures.begin(connection, "ann")).erasures
     for event_id, after in (("event-0001", False), ("event-0002", True)):
         await pool.execute(
             "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
@@ -251,7 +251,7 @@ async def test_many_rows_are_removed_in_batches(opened: Database, pool: Pool, mo
         "FROM generate_series(1, 40) AS n"
     )
     async with opened.connection() as connection:
-        [(erasure, _)] = await erasures.begin(connection, "ann")
+        [erasure] = (await erasures.begin(connection, "ann")).erasures
     assert (await erasures.finish(opened, [erasure])).events == 35
     assert await pool.fetchval("SELECT count(*) FROM events") == 5
     assert await unfinished(pool) == 0

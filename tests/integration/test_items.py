@@ -49,7 +49,7 @@ async def test_many_items_are_stored_all_or_none(settings: Settings, pool: async
             {"item_id": "n1"},
             {"item_id": "n2", "title": ""},
             {"title": "n3"},
-            {"item_id": "n4", "tags": ["a", 1]},
+            {"item_id": "n4", "tags": ["a", True]},
         ]
         refused = await client.post("/items", json={"items": invalid})
         paths = [error["path"] for error in refused.json()["errors"]]

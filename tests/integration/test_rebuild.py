@@ -131,11 +131,11 @@ async def test_users_erased_during_a_rebuild_stay_erased(database_url: str, open
         await holder.execute("SELECT pg_advisory_lock_shared(7236352)")
         await until(partial(_slices_are, pool, "bool_and(events_done)"), 60.0)
         async with opened.connection() as connection:
-            erased = [await erasures.begin(connection, user) for user in ("user-1", "user-2")]
+            begun = [await erasures.begin(connection, user) for user in ("user-1", "user-2")]
         again = {**log(1, first=50_000)[0], "user_id": "user-2", "event_type": "view", "item_id": "again"}
         await store(pool, [again])
         await writer.apply(incoming(json.dumps(again), headers=[("erasures", b"2")]))
-        await erasures.finish(opened, [erasure for ((erasure, _),) in erased])
+        await erasures.finish(opened, [erasure for one in begun for erasure in one.erasures])
         assert await pool.fetchval("SELECT count(*) FROM reco_building.user_history WHERE user_id = 'user-1'") == 0
         await holder.execute("SELECT pg_advisory_unlock_shared(7236352)")
         output, _ = await asyncio.to_thread(process.communicate, timeout=60)

@@ -17,6 +17,7 @@ from app.core.model import MODEL, Model
 from app.core.played_log import PlayedLog
 from app.core.signals import DAY_MS, HOUR_MS
 from app.core.weights import FIXED, size_of
+from app.rebuilding.local_log import LocalLog
 from app.rebuilding.rebuild import Rebuild
 from app.settings import Settings
 from tests.support.api import serving
@@ -122,7 +123,7 @@ async def test_rebuild_goes_on_with_the_half_lives_that_it_was_begun_with(
 ) -> None:
     await store_and_count(pool, FeatureWriter(opened, max_retries=1), EVENTS)
     async with building.connection(database_url) as live:
-        await Rebuild(database_url, live, files=(), dedupe_days=30.0).begin(slices=1)
+        await Rebuild(database_url, live, log=LocalLog(), dedupe_days=30.0).begin(slices=1)
     # As a release with these constants leaves it.
     await pool.execute(
         "UPDATE feature_generations SET parameters = $1::text::jsonb WHERE state = 'building'",

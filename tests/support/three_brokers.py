@@ -15,9 +15,10 @@ from confluent_kafka.admin import AdminClient
 from app.devstack.folder import Folder, throwaway
 from app.devstack.guard import Guard
 from app.devstack.jars import Unavailable
-from app.devstack.kafka import Kafka, find_java
+from app.devstack.kafka import Kafka
 from app.devstack.server import run_to_end
 from app.devstack.stack import default_folder, fetch_kafka
+from app.java import find_java
 from tests.support.service import eventually
 
 _BROKERS: Final = 3
