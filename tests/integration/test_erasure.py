@@ -7,10 +7,11 @@ import asyncpg
 import pytest
 import redis
 
-from app.adapters import erasures, outbox
+from app.adapters import erasures, features, outbox, user_links
 from app.adapters.ingest import insert_events
 from app.adapters.postgres import Database
 from app.core import cache_entry
+from app.core.persons import Link
 from app.settings import Settings
 from tests.support.api import serving, watch
 from tests.support.erasing import HOUR_MS, Pool, consume, finish_left_over, history, poison, queued, record, unfinished
@@ -197,6 +198,20 @@ async def test_a_dead_letter_of_before_is_not_kept_and_one_of_after_is(opened: D
     assert [tuple(row) for row in kept] == [(4, 1), (5, None)]
     await erasures.finish(opened, [erasure])
     assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 2
+
+
+async def test_accounts_lose_an_erased_id_in_a_version_that_late_writes_are_behind(opened: Database) -> None:
+    """A batch that has counted an event of hers before may write her history to the cache after the erasure."""
+    async with opened.connection() as connection:
+        async with connection.transaction():
+            locked = await features.lock_histories(connection, ["eve", "fay", "kiosk"])
+            for account in ("eve", "fay"):
+                assert await user_links.make(connection, Link("kiosk", account))
+        begun = await erasures.begin(connection, "kiosk")
+    assert [erasure.user_id for erasure in begun.erasures] == ["kiosk"]
+    left = begun.histories["fay"]
+    assert (left.history, left.joined) == (locked["fay"].history, ())
+    assert left.version > locked["fay"].version
 
 
 async def test_a_message_of_an_older_release_goes_by_time(opened: Database, pool: Pool) -> None:
