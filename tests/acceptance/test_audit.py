@@ -140,6 +140,7 @@ def test_a_change_that_cannot_be_recorded_is_not_made(service: Service, database
     assert audit(database_url) == []
 
 
+@pytest.mark.slow
 def test_refused_keys_are_recorded_in_few_rows_however_many_come(service: Service, database_url: str) -> None:
     event = {"event_type": "view", "user_id": "ann", "session_id": "s", "item_id": "a"}
     for number in range(15):

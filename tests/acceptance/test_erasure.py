@@ -90,6 +90,7 @@ def api(environment: dict[str, str], clock_off_sec: int, tmp_path: Path) -> Iter
         yield service
 
 
+@pytest.mark.slow
 def test_each_event_around_an_erasure_is_stored_and_counted_or_neither(
     api: Service, clock_off_sec: int, database_url: str
 ) -> None:

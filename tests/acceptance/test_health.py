@@ -6,6 +6,7 @@ from app.devstack import Stack
 from tests.support.service import Service, eventually, running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "status_code", "status"),
     [("postgres", 503, "unavailable"), ("kafka", 200, "degraded"), ("redis", 200, "degraded")],

@@ -131,6 +131,7 @@ def test_an_endurance_run_that_cannot_tell_is_refused(arguments: tuple[str, ...]
     assert word in err
 
 
+@pytest.mark.slow
 def test_a_service_at_a_url_is_measured_and_its_database_checked(environment: dict[str, str]) -> None:
     with running(environment) as service:
         fresh = ("--scenario", "single", "--scenario", "reco", "--scenario", "fresh")
@@ -142,6 +143,7 @@ def test_a_service_at_a_url_is_measured_and_its_database_checked(environment: di
     assert "acknowledged to seen in /reco" in out
 
 
+@pytest.mark.slow
 def test_a_failing_service_makes_the_run_fail_and_is_quoted(environment: dict[str, str]) -> None:
     environment["INGEST_MAX_PENDING_EVENTS"] = "50"
     code, out, err = finished(command(environment, "--layout", "api", "--scenario", "single", "--no-check", *SMALL))
@@ -166,6 +168,7 @@ def test_a_service_that_dies_under_load_ends_the_run_with_a_word(environment: di
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_what_it_started(environment: dict[str, str]) -> None:
     process = command(environment, "--scenario", "single", "--seconds", "60", "--users", "30")
     assert process.stderr is not None

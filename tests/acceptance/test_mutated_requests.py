@@ -164,6 +164,7 @@ async def fuzz(port: int, seed: int, count: int) -> Counter[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120 + _REQUESTS // 20)
 async def test_mutated_requests_get_no_answer_that_blames_the_service(environment: dict[str, str]) -> None:
     # A busy machine must not be the reason of a 503.

@@ -8,6 +8,7 @@ from http.client import HTTPConnection
 from typing import Any, Final
 
 import asyncpg
+import pytest
 import redis
 
 from app.devstack import Stack
@@ -77,6 +78,7 @@ def own_logs(environment: dict[str, str]) -> list[Any]:
         return list(client.scan_iter(f"{environment['KAFKA_TOPIC_PREFIX']}reco:own.v1:*", count=1000))
 
 
+@pytest.mark.slow
 def test_each_event_shows_in_the_next_request_to_another_process(environment: dict[str, str]) -> None:
     # A machine that is busy with other tests may let Redis wait; what is not shared in time shows here alone.
     api = {**environment, "ROLE": "api", "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "10"}

@@ -59,6 +59,7 @@ def test_sigterm_finishes_what_is_in_hand_and_exits_with_0(environment: dict[str
         assert '"drained": true' in service.log()
 
 
+@pytest.mark.slow
 def test_readyz_says_draining_while_the_server_still_answers(environment: dict[str, str]) -> None:
     with running({**environment, "SHUTDOWN_GRACE_SEC": "5"}) as service:
         service.process.send_signal(signal.SIGTERM)

@@ -125,6 +125,7 @@ def test_lists_and_catalogue_are_typed(service: Service) -> None:
             client.recommend("ann", k=500)
 
 
+@pytest.mark.slow
 def test_service_that_is_killed_gets_every_event_and_counts_each_once(environment: dict[str, str]) -> None:
     """Three kills while threads send; then the ledger: each id that was taken is stored and counted once."""
     ids: list[str] = []

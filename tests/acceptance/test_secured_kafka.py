@@ -71,6 +71,7 @@ def told_why_kafka_is_down(environment: Mapping[str, str], reason: str) -> None:
         service.close()
 
 
+@pytest.mark.slow
 @pytest.mark.shows(
     "KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SSL_CAFILE"
 )
@@ -103,6 +104,7 @@ def test_service_counts_events_through_a_kafka_that_wants_a_certificate(
     told_why_kafka_is_down(without, kafka_of_a_company.tls)
 
 
+@pytest.mark.slow
 @pytest.mark.shows("KAFKA_OAUTH_TOKEN_URL", "KAFKA_OAUTH_CLIENT_ID", "KAFKA_OAUTH_CLIENT_SECRET", "KAFKA_OAUTH_SCOPE")
 def test_tokens_that_expire_are_renewed_while_events_are_counted(
     environment: dict[str, str], database_url: str, kafka_of_a_company: SecuredKafka

@@ -4,6 +4,7 @@ import time
 from typing import Any, Final
 
 import msgspec
+import pytest
 
 from app.core.variants import Variants, parse
 from tests.support.service import Service, eventually, running
@@ -13,6 +14,7 @@ EXPERIMENT: Final = msgspec.json.encode([{"name": "first", "share": 0.5, "weight
 SHOWN: Final = {"X-Autolog-Impressions": "true"}
 
 
+@pytest.mark.slow
 def test_a_variant_shows_other_lists_and_its_figures_come_of_themselves(environment: dict[str, str]) -> None:
     names = {user: Variants("1", parse(EXPERIMENT)).of(user).name for user in (f"user-{n}" for n in range(12))}
     assert set(names.values()) == {"first", "control"}

@@ -4,6 +4,7 @@ import json
 import socket
 
 import httpx
+import pytest
 
 from app.core import keys
 from app.http.wrong_keys import MAX_A_MINUTE
@@ -13,6 +14,7 @@ KEY, TOKEN = keys.make("shop", ["write", "read"], "k" * 43)
 _GUESSES = 3000
 
 
+@pytest.mark.slow
 def test_wrong_keys_are_limited_by_address_and_logged_in_a_line(environment: dict[str, str]) -> None:
     limited = {"ROLE": "api", "API_KEYS": KEY.entry(), "HTTP_HOST": "0.0.0.0"}
     with running({**environment, **limited}) as service, httpx.Client(base_url=service.url, timeout=20) as client:

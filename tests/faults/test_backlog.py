@@ -18,6 +18,7 @@ PAIRS_OF_NEW_ITEMS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.shows("FEATURE_CONSUMER_THIN_PAIRS_LAG")
 def test_backlog_is_thinned_and_afterwards_all_pairs_count(
     environment: dict[str, str], database_url: str, redis_url: str

@@ -36,6 +36,7 @@ def test_clocks_an_hour_apart(environment: dict[str, str], tmp_path: Path, direc
         check_service(client, environment, within_sec=30.0, dead_rows=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [-1, 1], ids=["api an hour behind", "api an hour ahead"])
 def test_erasure_by_an_api_an_hour_off(environment: dict[str, str], tmp_path: Path, hours: int) -> None:
     erase_with_events_on_the_way(environment, tmp_path, hours)

@@ -53,6 +53,7 @@ def test_api_killed_in_the_middle_of_a_batch(
             check_service(client, environment, within_sec=5.0)
 
 
+@pytest.mark.slow
 def test_relay_killed_between_kafkas_acknowledgement_and_its_commit(environment: dict[str, str]) -> None:
     stories.relay_killed_before_its_commit(environment)
 
@@ -62,6 +63,7 @@ def test_relay_killed_while_kafka_does_not_answer(breakable_stack: Stack, enviro
     stories.relay_killed_while_kafka_does_not_answer(breakable_stack, environment)
 
 
+@pytest.mark.slow
 def test_consumer_killed_before_its_commit(environment: dict[str, str]) -> None:
     stories.consumer_killed_before_its_commit(environment)
 

@@ -15,6 +15,7 @@ from tests.support.service import Service, eventually, running
 ACCOUNT, VISITOR = "user-0", "user-1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", ["request", "response"], ids=["before the commit", "after the commit"])
 def test_api_killed_while_it_joins_two_ids(environment: dict[str, str], database_url: str, held: Direction) -> None:
     """Whether the link was made nobody knows; asked again, it is there once, and the account's lists have it."""
@@ -43,6 +44,7 @@ def test_api_killed_while_it_joins_two_ids(environment: dict[str, str], database
         erases_both(api, database_url)
 
 
+@pytest.mark.slow
 def test_consumer_killed_while_it_joins_two_ids(environment: dict[str, str], database_url: str) -> None:
     with running(role(environment, "api,relay")) as api, Client(api.url, items=40) as client:
         client.await_more(20)

@@ -178,6 +178,7 @@ def lag(consumer: Service, topic_prefix: str) -> float:
     )
 
 
+@pytest.mark.slow
 def test_topic_that_takes_less_than_a_batch_behind_a_slow_line(
     environment: dict[str, str], kafka: str, topic_prefix: str
 ) -> None:

@@ -120,6 +120,7 @@ def test_connections_reset_in_the_middle_of_commits(
             assert_well(service, outages=5)
 
 
+@pytest.mark.slow
 def test_redis_killed_flushed_and_back(
     breakable_stack: Stack, environment: dict[str, str], database_url: str, redis_url: str
 ) -> None:
@@ -140,6 +141,7 @@ def test_redis_killed_flushed_and_back(
         assert_well(service, outages=2)
 
 
+@pytest.mark.slow
 def test_redis_slowed(environment: dict[str, str]) -> None:
     """Each answer of Redis takes longer than the reader waits in all, so only one that did not wait for it is one."""
     with (

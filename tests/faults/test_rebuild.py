@@ -42,6 +42,7 @@ def test_rebuild_under_load_while_it_and_a_consumer_are_killed(environment: dict
     assert set(client.statuses) == {202}
 
 
+@pytest.mark.slow
 def test_sums_that_the_release_cannot_honour_mean_not_ready_until_they_are_rebuilt(environment: dict[str, str]) -> None:
     url = environment["DATABASE_URL"]
     with running(environment) as service:

@@ -73,6 +73,7 @@ async def test_every_driver_gets_to_the_same_server(place: Place, kind: str) -> 
     assert by_asyncpg.split() == ["ann", "shop", "0" if kind in ("folder", "socket") else str(place.server.port)]
 
 
+@pytest.mark.slow
 def test_service_runs_on_a_url_with_a_silent_host_first(place: Place, environment: dict[str, str]) -> None:
     """Migrations, the pool, LISTEN and the probes. The first host answers nobody; the second one checks names."""
     with proxied("127.0.0.1", place.server.port) as silent:

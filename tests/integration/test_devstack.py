@@ -67,6 +67,7 @@ def test_redis_keeps_its_port_and_its_keys_through_a_kill(breakable_stack: Stack
         assert client.getdel("kept") == b"one"
 
 
+@pytest.mark.slow
 def test_kafka_keeps_its_port_and_its_messages_through_a_kill(breakable_stack: Stack, topic_prefix: str) -> None:
     servers, topic = breakable_stack.kafka_bootstrap_servers, f"{topic_prefix}kept"
     producer = Producer({"bootstrap.servers": servers, "acks": "all", "log_level": 0})

@@ -129,6 +129,7 @@ def test_an_interrupted_import_goes_on_where_it_stopped(database_url: str, tmp_p
     assert stored(database_url) == (rows, rows)
 
 
+@pytest.mark.slow
 def test_with_the_service_running_it_waits_until_all_of_it_counts(environment: dict[str, str], tmp_path: Path) -> None:
     database_url = environment["DATABASE_URL"]
     rows = 3_000

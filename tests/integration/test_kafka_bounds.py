@@ -72,6 +72,7 @@ async def test_producer_with_unsent_rows_ends_while_its_broker_is_frozen(
     assert not any(future.done() and future.exception() is None for future in sent)
 
 
+@pytest.mark.slow
 async def test_a_consumer_that_joins_a_group_says_so_when_its_broker_freezes(
     kafka: str, topic_prefix: str, breakable_stack: Stack
 ) -> None:

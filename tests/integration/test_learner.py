@@ -87,6 +87,7 @@ async def report(pool: Pool) -> LearnerReport:
     return msgspec.json.decode(found, type=LearnerReport)
 
 
+@pytest.mark.slow
 async def test_planted_structure_is_promoted_and_ranks_better(opened: Database, pool: Pool) -> None:
     async with learning(task := learner(opened)):
         await teach(task, samples(1, 2_000))

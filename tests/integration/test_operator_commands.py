@@ -95,6 +95,7 @@ def test_doctor_says_what_cannot_be_reached_and_what_to_do(environment: dict[str
     assert "ONLINE_CACHE_BACKEND=memory" in result.output
 
 
+@pytest.mark.slow
 def test_frozen_kafka_accepts_connections_but_returns_no_metadata(
     environment: dict[str, str], breakable_stack: Stack
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_database_user_that_may_only_read_is_reported(environment: dict[str, s
     assert "may not migrate: InsufficientPrivilege" in migrated.output
 
 
+@pytest.mark.slow
 def test_smoke_with_a_key_that_is_not_good_enough_says_what_it_needs(environment: dict[str, str]) -> None:
     key, token = keys.make("web", ["write"], "s" * 40)
     with running({**environment, "API_KEYS": key.entry()}) as service:

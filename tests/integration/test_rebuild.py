@@ -68,6 +68,7 @@ async def test_rebuilt_sums_are_those_that_were_counted(database_url: str, opene
     assert [tuple(row) for row in recorded] == [(["generation 2"], "served"), (["generation 3"], "served")]
 
 
+@pytest.mark.slow
 async def test_schema_is_that_of_the_migrations_after_a_rebuild(
     database_url: str, opened: Database, pool: Pool
 ) -> None:
@@ -82,6 +83,7 @@ async def test_schema_is_that_of_the_migrations_after_a_rebuild(
     assert checked.returncode == 0, output
 
 
+@pytest.mark.slow
 async def test_killed_rebuild_goes_on_where_it_stopped(database_url: str, opened: Database, pool: Pool) -> None:
     writer = FeatureWriter(opened, max_retries=1)
     await store_and_count(pool, writer, log(4_000))
@@ -104,6 +106,7 @@ async def _slices_are(pool: Pool, condition: str) -> bool:
     return found
 
 
+@pytest.mark.slow
 async def test_what_is_counted_during_a_rebuild_is_not_lost(database_url: str, opened: Database, pool: Pool) -> None:
     writer = FeatureWriter(opened, max_retries=1)
     await store_and_count(pool, writer, log(3_000))
@@ -121,6 +124,7 @@ async def test_what_is_counted_during_a_rebuild_is_not_lost(database_url: str, o
     assert_alike(await sums(pool), counted)
 
 
+@pytest.mark.slow
 async def test_users_erased_during_a_rebuild_stay_erased(database_url: str, opened: Database, pool: Pool) -> None:
     writer = FeatureWriter(opened, max_retries=1)
     await store_and_count(pool, writer, log(1_000))
@@ -145,6 +149,7 @@ async def test_users_erased_during_a_rebuild_stay_erased(database_url: str, open
     assert [entry.item_id for entry in found["user-2"].entries] == ["again"]
 
 
+@pytest.mark.slow
 async def test_events_that_are_no_longer_stored_are_told_and_taken_from_files(
     database_url: str, opened: Database, pool: Pool, tmp_path: Path
 ) -> None:
@@ -199,6 +204,7 @@ async def test_unfinished_rebuild_is_given_up(database_url: str, opened: Databas
     assert_alike(await sums(pool), before)
 
 
+@pytest.mark.slow
 async def test_consumer_counts_with_the_stored_parameters_and_takes_another_generation_without_a_restart(
     database_url: str, opened: Database, pool: Pool
 ) -> None:
@@ -218,6 +224,7 @@ async def test_consumer_counts_with_the_stored_parameters_and_takes_another_gene
     assert_alike(await sums(pool), counted)
 
 
+@pytest.mark.slow
 async def test_consumer_adds_nothing_to_sums_that_it_cannot_honour(
     database_url: str, opened: Database, pool: Pool
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
+import pytest
 
 from tests.support.pipeline import database
 from tests.support.rebuilding import assert_alike, log, rebuilt, store_and_count, sums
@@ -34,6 +35,7 @@ def with_other_types(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return made
 
 
+@pytest.mark.slow
 async def test_rebuild_counts_other_types_and_cancellations_as_they_were(database_url: str, pool: asyncpg.Pool) -> None:
     async with database(database_url) as opened:
         writer = FeatureWriter(opened, max_retries=1)

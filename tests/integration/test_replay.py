@@ -85,6 +85,7 @@ def test_dead_rows_go_back_to_the_relay_a_limit_at_a_time(
     rows.close()
 
 
+@pytest.mark.slow
 def test_dead_rows_are_chosen_by_topic_age_error_and_id(
     database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
 ) -> None:

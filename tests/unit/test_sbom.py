@@ -6,9 +6,12 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.slow
 def test_the_bill_of_materials_has_each_locked_package_with_its_hashes() -> None:
     done = subprocess.run([ROOT / "scripts" / "sbom"], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

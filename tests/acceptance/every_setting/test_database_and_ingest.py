@@ -17,6 +17,7 @@ _HELD_SEC: Final = 5.5
 _SINGLES: Final = 15
 
 
+@pytest.mark.slow
 @pytest.mark.shows(
     "DATABASE_URL",
     "DB_POOL_MIN_SIZE",
