@@ -80,8 +80,8 @@ async def begin(connection: "Connection", user_id: str) -> BegunErasures:
             # An empty history with a greater version: what is written late does not win.
             begun.histories[erased_id] = Versioned(locked[erased_id].version + 1, b"")
         if others := {one: locked[one].history for one in locked.keys() - ids}:
-            # Other accounts of a shared device: a greater version, so that no batch that has counted before brings an
-            # id back that is no longer joined.
+            # Other accounts of a shared device: a batch that has counted before may write an older version to the cache
+            # later, which still names the erased id.
             await features.write_histories(connection, others)
             joined = await user_links.joined(connection, others)
             for one, history in others.items():
