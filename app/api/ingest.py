@@ -1,6 +1,5 @@
 """The calls that take events."""
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
@@ -10,16 +9,17 @@ import msgspec
 from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
-from msgspec import UNSET, Meta, Struct
+from msgspec import Meta, Struct
 
 from app import metrics
 from app.adapters import stored_events
 from app.adapters.postgres import Database
+from app.api.accepting import Accepting
 from app.api.event_results import BatchEventResult, EventBatchResult, EventResult
 from app.core import events, submitted
 from app.core.batch_body import decode_batch, split_lines
 from app.core.decoding import InvalidInput
-from app.core.event_times import OutsideTimes, side_of
+from app.core.event_times import OutsideTimes
 from app.core.event_types import EventTypes
 from app.core.events import AnyEvent, Cancellation, Record
 from app.core.field_errors import FieldError
@@ -186,32 +186,10 @@ def _accept(
 ) -> Record:
     now_ms = time.time_ns() // 1_000_000
     behind_ms = submitted.settle_times(event, now_ms)
-    if behind_ms:
-        metrics.EVENT_TIMES.labels("clock", "correct").inc()
-    if (side := side_of(event.ts_ms, now_ms - behind_ms)) is not None:
-        metrics.EVENT_TIMES.labels(side, "clamp" if side == "early" and outside == "keep" else outside).inc()
+    accepting = Accepting(context, types, outside)
     if isinstance(event, Cancellation):
-        return submitted.accept_cancellation(
-            event,
-            cancelled.get(event.cancels),
-            now_ms=now_ms,
-            behind_ms=behind_ms,
-            outside=outside,
-            traceparent=context.traceparent,
-            tracestate=context.tracestate,
-        )
-    entropy = os.urandom(10) if event.event_id is UNSET else b""
-    counts = submitted.counts_of(event, types)
-    return events.accept(
-        event,
-        counts=counts,
-        now_ms=now_ms,
-        entropy=entropy,
-        clock_behind_ms=behind_ms,
-        outside=outside,
-        traceparent=context.traceparent,
-        tracestate=context.tracestate,
-    )
+        return accepting.cancellation(event, cancelled.get(event.cancels), now_ms=now_ms, behind_ms=behind_ms)
+    return accepting.record(event, now_ms=now_ms, behind_ms=behind_ms)
 
 
 def _read(raw: msgspec.Raw, types: EventTypes) -> AnyEvent | BatchEventResult:

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from app.core.event_types import NAME_PATTERN, READY
 from app.core.field_errors import field_error_of
 
-_FIXED: Final = ("view", "click", "purchase", "watch", "impression", "none")
+_FIXED: Final = ("view", "click", "purchase", "watch", "impression", "cancel", "none")
 # Names of properties, a dot between those of objects inside of each other: `film.id`.
 _Path = Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -22,7 +22,7 @@ _SPACES: Final = re.compile(r"[\s_-]+")
 
 class SegmentRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What becomes of an event of a name. `event_type`: one of the service, or one that was made with `PUT
-    /event-types/{name}`. `none`: nothing, it is counted as unmapped.
+    /event-types/{name}`. `cancel`: it takes back purchases of its order. `none`: nothing, it is counted as unmapped.
 
     `item_id`: the property with the item's id; by default the first of `ITEM_ID_NAMES` that is there. `items`: the
     property with the list of items. Without such a list the properties themselves are the only item.
@@ -58,6 +58,8 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "Product Reviewed": "rating",
     "Order Completed": "purchase",
     "Completed Order": "purchase",
+    "Order Cancelled": "cancel",
+    "Order Refunded": "cancel",
     "Product List Viewed": "impression",
     "Product List Filtered": "impression",
 }

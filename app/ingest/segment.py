@@ -6,20 +6,19 @@ id and the product's position, so that a message that is sent again becomes the 
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from app.core.decoding import InvalidInput, decode
+from app.core.event_times import clock_behind_ms
 from app.core.events import (
     MAX_EVENT_BYTES,
     MAX_IMPRESSION_ITEMS,
     Action,
     Click,
     DirectEvent,
-    Id,
     Impression,
     Purchase,
     Seconds,
@@ -27,10 +26,12 @@ from app.core.events import (
     View,
     Watch,
 )
-from app.core.field_errors import FieldError, field_error_of
+from app.core.field_errors import FieldError
 from app.core.persons import Link
 from app.core.segment_rules import ITEM_ID_NAMES, Rules, SegmentRule, fold
 from app.ingest.segment_numbers import numbers_of
+from app.ingest.segment_refunds import Refund, refunded_of
+from app.ingest.segment_values import id_at, millis_of, value_at
 
 MessageType = Literal["track", "identify", "page", "screen", "alias", "group"]
 _Text = str | int | None
@@ -59,8 +60,8 @@ class SegmentMessage(Struct, rename="camel", kw_only=True, omit_defaults=True):
 
 
 class Mapped(Struct, kw_only=True):
-    """The events of a message, or the ids that it links, and what is wrong with it. `clock_behind_ms`: to be added to
-    the sender's times.
+    """The events of a message, or the ids that it links, or what it takes back; and what is wrong with it.
+    `clock_behind_ms`: to be added to the sender's times.
     """
 
     message_type: MessageType | Literal["unknown"] = "unknown"
@@ -68,8 +69,14 @@ class Mapped(Struct, kw_only=True):
     known: bool = False
     events: Sequence[DirectEvent] = ()
     link: Link | None = None
+    refund: Refund | None = None
     errors: Sequence[FieldError] = ()
     clock_behind_ms: int = 0
+
+    @property
+    def logged_name(self) -> str:
+        """What somebody called a page may say who they are."""
+        return self.name if self.message_type == "track" else ""
 
 
 _decoder: Final = msgspec.json.Decoder(SegmentMessage)
@@ -100,7 +107,10 @@ def read_message(
     mapped.known = True
     errors: list[FieldError] = []
     try:
-        mapped.events = list(_events(message, name, rule, errors))
+        if rule.event_type == "cancel":
+            mapped.refund = _refund(message, name, rule, errors)
+        else:
+            mapped.events = list(_events(message, name, rule, errors))
         mapped.clock_behind_ms = _clock_behind_ms(message.sent_at or sent_at, received_ms)
     except InvalidInput as error:
         errors += error.field_errors
@@ -110,11 +120,11 @@ def read_message(
 
 def _link(kind: MessageType, message: SegmentMessage) -> Link | None:
     """The two ids that the message says are one person's. None where it names one, as of a user who was known."""
-    user = _optional(message.user_id, "$.userId")
+    user = id_at(message.user_id, "$.userId")
     if kind == "alias":
-        other = _optional(message.previous_id, "$.previousId")
+        other = id_at(message.previous_id, "$.previousId")
     else:
-        other = _optional(message.anonymous_id, "$.anonymousId")
+        other = id_at(message.anonymous_id, "$.anonymousId")
     return None if user is None or other is None or user == other else Link(other, user)
 
 
@@ -130,23 +140,14 @@ def _name(kind: MessageType, message: SegmentMessage) -> str:
 def _events(message: SegmentMessage, name: str, rule: SegmentRule, errors: list[FieldError]) -> Iterator[DirectEvent]:
     """The events; what is wrong with one product goes to `errors`, and the others are events nevertheless."""
     properties = message.properties or {}
-    user, session = _who(message, properties)
-    visitor = _optional(message.anonymous_id, "$.anonymousId")
-    message_id = _optional(message.message_id, "$.messageId")
+    shared = _about(message, name, properties)
+    message_id = shared["context"]["message_id"]
+    if rule.event_type == "purchase":
+        shared["context"] |= _order_of(properties)
 
     def envelope(place: int) -> dict[str, Any]:
-        return {
-            "user_id": user,
-            "session_id": session,
-            "event_id": UNSET if message_id is None else event_id_of(message_id, place),
-            "request_id": request_id,
-            "ts_ms": ts_ms,
-            "anonymous_id": None if visitor == user else visitor,
-            "context": {"message_id": message_id, "event": name[:_MAX_NAME]},
-        }
+        return {"event_id": UNSET if message_id is None else event_id_of(message_id, place), **shared}
 
-    request_id = _optional(properties.get("request_id"), "$.properties.request_id")
-    ts_ms = _time(message)
     items = list(_items(properties, rule))
     if not 1 <= len(items) <= MAX_IMPRESSION_ITEMS:
         path = f"$.properties.{rule.items}"
@@ -158,7 +159,7 @@ def _events(message: SegmentMessage, name: str, rule: SegmentRule, errors: list[
         except InvalidInput as error:
             errors += error.field_errors
     if rule.event_type == "impression":
-        feed_id = _optional(properties.get("list_id"), "$.properties.list_id")
+        feed_id = id_at(properties.get("list_id"), "$.properties.list_id")
         if found:
             yield Impression(items=_shown(found, feed_id), **envelope(0))
         return
@@ -174,6 +175,46 @@ def _events(message: SegmentMessage, name: str, rule: SegmentRule, errors: list[
             yield Action(event_type=rule.event_type, **about) if kind is None else kind(**about)
 
 
+def _about(message: SegmentMessage, name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """What all events of the message have in common."""
+    user, session = _who(message, properties)
+    visitor = id_at(message.anonymous_id, "$.anonymousId")
+    message_id = id_at(message.message_id, "$.messageId")
+    return {
+        "user_id": user,
+        "session_id": session,
+        "request_id": id_at(properties.get("request_id"), "$.properties.request_id"),
+        "ts_ms": _time(message),
+        "anonymous_id": None if visitor == user else visitor,
+        "context": {"message_id": message_id, "event": name[:_MAX_NAME]},
+    }
+
+
+def _order_of(properties: Mapping[str, Any]) -> dict[str, str]:
+    """What a refund finds the purchase by. One that is not valid is left out: the purchase is about the product."""
+    try:
+        order_id = id_at(properties.get("order_id"), "")
+    except InvalidInput:
+        return {}
+    return {} if order_id is None else {"order_id": order_id}
+
+
+def _refund(message: SegmentMessage, name: str, rule: SegmentRule, errors: list[FieldError]) -> Refund:
+    properties = message.properties or {}
+    about = _about(message, name, properties)
+    order_id = id_at(properties.get("order_id"), "$.properties.order_id")
+    if order_id is None:
+        raise InvalidInput(FieldError("$.properties.order_id", "expected the id of the order that is taken back"))
+    products: list[tuple[str, str, int | None]] = []
+    listed = isinstance(value_at(properties, rule.items), list)
+    for path, item in _items(properties, rule) if listed else ():
+        try:
+            products.append((path, _item_id(item, rule, path), refunded_of(item)))
+        except InvalidInput as error:
+            errors += error.field_errors
+    return Refund(order_id=order_id, products=products, whole=not listed, about=about)
+
+
 _SINGLE: Final[Mapping[str, Callable[..., DirectEvent]]] = {"view": View, "click": Click, "purchase": Purchase}
 
 
@@ -184,8 +225,8 @@ def event_id_of(message_id: str, place: int) -> str:
 
 
 def _who(message: SegmentMessage, properties: Mapping[str, Any]) -> tuple[str, str]:
-    user = _optional(message.user_id, "$.userId")
-    visitor = _optional(message.anonymous_id, "$.anonymousId")
+    user = id_at(message.user_id, "$.userId")
+    visitor = id_at(message.anonymous_id, "$.anonymousId")
     known = user or visitor
     if known is None:
         raise InvalidInput(FieldError("$.userId", "expected a userId or an anonymousId"))
@@ -195,14 +236,14 @@ def _who(message: SegmentMessage, properties: Mapping[str, Any]) -> tuple[str, s
         (context.get("sessionId"), "$.context.sessionId"),
         (context.get("session_id"), "$.context.session_id"),
     ):
-        if (session := _optional(value, path)) is not None:
+        if (session := id_at(value, path)) is not None:
             return known, session
     return known, visitor or known
 
 
 def _items(properties: Mapping[str, Any], rule: SegmentRule) -> Iterator[tuple[str, Any]]:
     """Each product with its path; the properties themselves when they have no list of products."""
-    products = _inside(properties, rule.items)
+    products = value_at(properties, rule.items)
     if isinstance(products, list):
         yield from ((f"$.properties.{rule.items}[{index}]", product) for index, product in enumerate(products))
     elif rule.event_type != "impression":
@@ -212,7 +253,7 @@ def _items(properties: Mapping[str, Any], rule: SegmentRule) -> Iterator[tuple[s
 def _item_id(item: Any, rule: SegmentRule, path: str) -> str:
     names = (rule.item_id,) if rule.item_id else ITEM_ID_NAMES
     for name in names:
-        found = _optional(_inside(item, name), f"{path}.{name}")
+        found = id_at(value_at(item, name), f"{path}.{name}")
         if found is not None:
             return found
     raise InvalidInput(FieldError(f"{path}.{names[0]}", "the product has no id"))
@@ -235,36 +276,16 @@ def _shown(items: Sequence[tuple[int, str, Mapping[str, Any]]], feed_id: str | N
 
 def _seconds(item: Mapping[str, Any], rule: SegmentRule) -> float:
     try:
-        return msgspec.convert(_inside(item, rule.watch_time_sec), Seconds)
+        return msgspec.convert(value_at(item, rule.watch_time_sec), Seconds)
     except msgspec.ValidationError as error:
         raise InvalidInput(FieldError(f"$.properties.{rule.watch_time_sec}", str(error))) from None
-
-
-def _inside(value: Any, path: str) -> Any:
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def _optional(value: Any, path: str) -> str | None:
-    """An id as text. A number is its digits, as 17850.0 is 17850; null and empty text are none."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    try:
-        return msgspec.convert(value, Id)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(FieldError(path, field_error_of(error, Id).message)) from None
 
 
 def _time(message: SegmentMessage) -> int | UnsetType:
     """When it happened by the sender's clock."""
     for value, path in ((message.original_timestamp, "$.originalTimestamp"), (message.timestamp, "$.timestamp")):
         if value:
-            ts_ms = _millis(value)
+            ts_ms = millis_of(value)
             if ts_ms is None:
                 raise InvalidInput(FieldError(path, "expected a time such as 2026-11-26T10:15:28.123Z"))
             return ts_ms
@@ -272,18 +293,6 @@ def _time(message: SegmentMessage) -> int | UnsetType:
 
 
 def _clock_behind_ms(sent_at: _Text, received_ms: int) -> int:
-    """How far the sender's clock is behind ours, the way through the network included; 0 where it does not say."""
-    sent_ms = _millis(sent_at) if sent_at else None
-    return 0 if sent_ms is None else received_ms - sent_ms
-
-
-def _millis(value: str | int) -> int | None:
-    """Milliseconds since 1970 of ISO 8601, in UTC where no zone is given, or of such a number."""
-    if isinstance(value, int):
-        return value if 0 <= value < 2**53 else None
-    try:
-        moment = datetime.fromisoformat(value)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0, round(moment.timestamp() * 1000))
-    except (ValueError, OverflowError):
-        return None
+    """How far the sender's clock is behind ours; 0 where it does not say, or is right."""
+    sent_ms = millis_of(sent_at) if sent_at else None
+    return 0 if sent_ms is None else clock_behind_ms(sent_ms, received_ms)

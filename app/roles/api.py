@@ -164,9 +164,11 @@ class Api:
             *ingest.handlers(self._buffer, self._database, self._types, self._settings.event_times),
             *segment.handlers(
                 self._buffer,
+                self._database,
                 partial(merging.join_new, self._database, self._cache_written),
                 with_built_in(self._settings.segment_events),
                 self._types,
+                self._settings.event_times,
             ),
             *event_types.handlers(self._database, self._types),
             *recommendations.handlers(self._recommender, self._log_impression, running, self._types),

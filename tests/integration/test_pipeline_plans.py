@@ -1,5 +1,5 @@
-"""The plans of what relay, consumer and maintenance run all the time, and of baskets: by an index, at any size of
-the tables.
+"""The plans of what relay, consumer and maintenance run all the time, of baskets and of orders: by an index, at any
+size of the tables.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,18 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from app.adapters import baskets, dead_letters, erasures, features, gone, outbox, pair_bounds, retention, uncounted
+from app.adapters import (
+    baskets,
+    dead_letters,
+    erasures,
+    features,
+    gone,
+    outbox,
+    pair_bounds,
+    retention,
+    stored_events,
+    uncounted,
+)
 
 ROWS: Final = 5000
 NOW: Final = datetime.now(UTC)
@@ -38,6 +49,7 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "pairs to delete": (pair_bounds._SQL["delete"], ("{1,2}", "{2,3}", "{1,1}")),
     "pairs of items that are gone": (gone._SQL["delete_pairs"], ([1, 2, 3], 100)),
     "items that are gone": (gone._SQL["remove_items"], ([1, 2, 3], 3_000_000.0)),
+    "orders": (stored_events._SQL["read_orders"], ("u1\x1fu2", "o1\x1fo2", 1_000)),
     "baskets": (baskets._SQL["read"], ("item-1", 1_000, 1_000_000, 200)),
 }
 
@@ -50,7 +62,8 @@ async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
         """INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload)
         SELECT 'e' || n, 'view', 'u' || n, 's', 1, '', '{}' FROM n""",
         """INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload)
-        SELECT 'p' || n, 'purchase', 'u' || n / 5, 's', 1, '', '{"item_id": "item-1"}' FROM n""",
+        SELECT 'p' || n, 'purchase', 'u' || n / 5, 's', 1, '',
+            format('{"item_id": "item-1", "context": {"order_id": "o%s"}}', n)::jsonb FROM n""",
         """INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, error_kind, error, attempts)
         SELECT 't', 0, n, 1, 'k', 'e', 1 FROM n""",
         "INSERT INTO item_stats (item_id, frequency) SELECT 'item-' || n, 1 FROM n",
