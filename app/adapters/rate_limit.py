@@ -140,7 +140,7 @@ class RateLimiter:
 
 def _shared_counts(
     redis_url: str | None, timeout_sec: float
-) -> tuple[_Script, Callable[[], Awaitable[None]]] | tuple[None, None]:
+) -> tuple[_Script | None, Callable[[], Awaitable[None]] | None]:
     """What runs `_TAKE` with one key, and what closes it. None without Redis."""
     if redis_url is None:
         return None, None

@@ -20,6 +20,7 @@ from app.api import (
     sample_size,
     segment,
 )
+from app.api.segment_messages import SegmentAnswer
 from app.core import events
 from app.core.experiments import ExperimentBody
 from app.http.problems import Problem
@@ -69,7 +70,7 @@ EXAMPLES: Final[dict[type, Any]] = {
     },
     SegmentMessage: _VIEWED,
     segment.SegmentBatch: {"batch": [_VIEWED], "sentAt": "2026-12-01T09:30:01.000Z"},
-    segment.SegmentAnswer: {
+    SegmentAnswer: {
         "success": True,
         "accepted": 1,
         "duplicate": 0,
