@@ -3,17 +3,17 @@
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from msgspec import Struct
+import asyncpg
+from msgspec import Struct, structs
 
 from app.adapters import sql
 from app.adapters.arrays import joined_texts, number_array
 from app.core.events import Record
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from app.adapters.postgres import Connection
 
 InsertStatus = Literal["accepted", "duplicate", "conflict"]
@@ -100,15 +100,29 @@ async def insert_all_or_none(connection: "Connection", records: Sequence[Record]
     return inserted
 
 
-async def try_insert(connection: "Connection", record: Record | None) -> None:
-    """Does all that storing an event does, with its locks, triggers and disk space, and rolls it back. `record`: None
-    for an event of its own.
+async def try_insert(connection: "Connection", refused: Record | None) -> None:
+    """Does all that storing an event does, with its locks, triggers and disk space, and rolls it back.
 
-    Raises asyncpg's errors, after at most 2 s.
+    The event is one of its own. When events are `refused`, of which this is one, it is like one that is stored already:
+    the latest ones of up to five users are tried, until one would be stored again; `refused` itself when none is there.
+    Raises the last of asyncpg's errors; each try takes at most 2 s.
     """
-    # No other process may wait for this row, nor any erasure find its user.
     name = f"readiness-probe-{uuid.uuid4().hex}"
-    record = record or Record(name, "view", name, name, None, time.time_ns() // 1_000_000, b"", "{}", "readiness-probe")
+    if refused is None:
+        tried = [Record(name, "view", name, name, None, time.time_ns() // 1_000_000, b"", "{}", name)]
+    else:
+        rows = await connection.fetch(_SQL["latest_of_five_users"])
+        # No other process may wait for this row.
+        tried = [Record(name, *row, name) for row in rows] or [structs.replace(refused, event_id=name)]
+    *others, last = tried
+    for record in others:
+        with suppress(asyncpg.PostgresError):
+            await _insert_and_roll_back(connection, record)
+            return
+    await _insert_and_roll_back(connection, last)
+
+
+async def _insert_and_roll_back(connection: "Connection", record: Record) -> None:
     transaction = connection.transaction()
     await transaction.start()
     try:

@@ -58,10 +58,10 @@ class GroupCommit:
     is then unknown to the client, who settles it by sending the same event ids again. Submissions that wait for a
     statement survive a failure of `run`: they are stored after the restart, or their deadline passes.
 
-    The outcomes of the flushes decide whether the process is ready. One event that is refused for another reason than
-    its values may be an odd one. When those of three users are, and no event is stored in between, it is all of them.
-    `probe` does what a flush does and stores nothing, with the given event, which was refused, or with one of its own.
-    It speaks while no requests come, for example because the process is not ready.
+    The outcomes of the flushes decide whether the process is ready. `probe` does what a flush does and stores nothing.
+    It speaks while no requests come, for example because the process is not ready. It also speaks when events are
+    refused for another reason than their values. One may be odd. When those of three users are, and no event is stored
+    in between, `probe` gets the first of them, and says whether what was stored before would be refused as well.
     """
 
     def __init__(
@@ -125,9 +125,10 @@ class GroupCommit:
     async def _probe_loop(self, progress: Progress) -> None:
         while True:
             await asyncio.sleep(_PROBE_SEC)
-            if not progress.outcomes.quiet(time.monotonic()):
-                continue
             started = time.monotonic()
+            suspects = self._refuses_all and not progress.outcomes.failing(started)
+            if not suspects and not progress.outcomes.quiet(started):
+                continue
             try:
                 await self._probe(next(iter(self._refused.values())) if self._refuses_all else None)
             except (DependencyDown, asyncpg.PostgresError) as error:
@@ -178,9 +179,10 @@ class GroupCommit:
         except (DependencyDown, asyncpg.PostgresError) as error:
             if isinstance(error, TooLarge):
                 self._size.too_large(len(records))
-            # An unclear error may come from one event alone. Whether others fare better, the probe finds out.
             if isinstance(error, DependencyDown):
                 self._failed(progress, describe(error))
+            else:
+                self._note_refused(records, [error] * len(records))
             _fail(batch, _as_failure(error))
             return
         took_sec = time.perf_counter() - started
@@ -191,7 +193,7 @@ class GroupCommit:
         if not refused:
             self._size.fitted(len(records), took_sec)
             self._stored_in(progress, took_sec)
-        self._note_refused(records, results, progress)
+        self._note_refused(records, results)
         position = 0
         for submission in batch:
             end = position + len(submission.records)
@@ -206,15 +208,13 @@ class GroupCommit:
     def _refuses_all(self) -> bool:
         return len(self._refused) >= _USERS_REFUSED
 
-    def _note_refused(self, records: Sequence[Record], results: Sequence[Result], progress: Progress) -> None:
+    def _note_refused(self, records: Sequence[Record], results: Sequence[Result]) -> None:
         if any(isinstance(result, str) for result in results):
             self._refused.clear()
             return
         for record, result in zip(records, results, strict=True):
             if _is_unclear(result) and not self._refuses_all:
                 self._refused[record.user_id] = record
-        if self._refuses_all and _is_unclear(results[-1]):
-            self._failed(progress, reason_of(results[-1]))
 
     async def _store(self, records: Sequence[Record], insert: Insert) -> list[Result]:
         """Splits when Postgres refuses the statement until the bad row is alone, so that only its request fails."""
