@@ -113,7 +113,7 @@ async def try_insert(connection: "Connection", refused: Record | None) -> None:
     else:
         rows = await connection.fetch(_SQL["latest_of_five_users"])
         # No other process may wait for this row.
-        tried = [Record(name, *row, name) for row in rows] or [structs.replace(refused, event_id=name)]
+        tried = [Record(event_id=name, topic=name, **dict(row)) for row in rows] or [structs.replace(refused, event_id=name)]
     *others, last = tried
     for record in others:
         with suppress(asyncpg.PostgresError):
