@@ -1,8 +1,10 @@
 # One image for every role: ROLE (api, relay, consumer or all) decides what a container does.
 #   docker build -t reco:dev .
 ARG PYTHON_VERSION=3.13
+# ops/compose/pinned.yaml names it by its digest.
+ARG PYTHON_IMAGE=python:${PYTHON_VERSION}-slim
 
-FROM python:${PYTHON_VERSION}-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # No pip in the image that runs: what is installed is what the lock names, and nothing adds to it later.
@@ -26,7 +28,7 @@ RUN /opt/backend/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-
 # layer keeps the seconds. Without `-I` the copy in this folder would be compiled.
 RUN NUMBA_CPU_NAME=generic /opt/reco/bin/python -I -c "import app.core.accumulators, app.core.pairing, app.core.vsknn"
 
-FROM python:${PYTHON_VERSION}-slim
+FROM ${PYTHON_IMAGE}
 ARG VERSION=dev
 ARG REVISION=unknown
 # `reco --version`, the log, /readyz and reco_build_info tell it.

@@ -112,8 +112,9 @@ async def try_insert(connection: "Connection", refused: Record | None) -> None:
         tried = [Record(name, "view", name, name, None, time.time_ns() // 1_000_000, b"", "{}", name)]
     else:
         rows = await connection.fetch(_SQL["latest_of_five_users"])
-        # No other process may wait for this row.
-        tried = [Record(event_id=name, topic=name, **dict(row)) for row in rows] or [structs.replace(refused, event_id=name)]
+        # Under another id, so that no other process waits for this row.
+        stored = [Record(event_id=name, topic=name, **dict(row)) for row in rows]
+        tried = stored or [structs.replace(refused, event_id=name)]
     *others, last = tried
     for record in others:
         with suppress(asyncpg.PostgresError):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.compose import NEW_TAG, OLD_TAG, SERVICES, Compose
 
@@ -92,6 +93,15 @@ def test_containers_are_confined_and_given_time_to_drain(compose: Compose) -> No
         (container,) = compose.containers(service)
         assert container["HostConfig"]["LogConfig"]["Config"].keys() == {"max-size", "max-file"}
         assert container["HostConfig"]["CapDrop"] == ["ALL"]
+
+
+def test_images_of_others_may_be_named_by_their_digests(compose: Compose) -> None:
+    pinned = "compose.yaml:ops/compose/pinned.yaml"
+    shown = compose.run("docker compose --profile monitoring config", COMPOSE_FILE=pinned)
+    services = yaml.safe_load(shown)["services"]
+    assert all("@sha256:" in service["image"] for name, service in services.items() if name not in ("migrate", *_RECO))
+    assert "@sha256:" in services["migrate"]["build"]["args"]["PYTHON_IMAGE"]
+    assert services["api"]["image"] == f"reco:{OLD_TAG}"
 
 
 def test_the_schema_is_what_the_migrations_made(compose: Compose) -> None:

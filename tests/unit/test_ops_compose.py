@@ -67,3 +67,15 @@ def test_the_ports_are_open_to_this_host_only_unless_told_otherwise() -> None:
     assert len(published) == 3
     for port in published:
         assert port.startswith(("127.0.0.1:", "${HTTP_BIND_ADDRESS:-127.0.0.1}:"))
+
+
+def test_each_image_of_others_is_pinned_by_a_digest_of_the_same_tag() -> None:
+    pinned = yaml.safe_load((ROOT / "ops" / "compose" / "pinned.yaml").read_text())["services"]
+    base = re.search(r"^ARG PYTHON_VERSION=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert base is not None
+    tags = {name: service["image"] for name, service in COMPOSE["services"].items() if name not in RECO}
+    tags["migrate"] = f"python:{base[1]}"
+    images = {name: one.get("image") or one["build"]["args"]["PYTHON_IMAGE"] for name, one in pinned.items()}
+    assert images.keys() == tags.keys()
+    for name, image in images.items():
+        assert re.fullmatch(re.escape(tags[name]) + r"(\.[\w.-]+)?@sha256:[0-9a-f]{64}", image), image
