@@ -225,13 +225,20 @@ def handlers(
 
 
 def _decoded(decoder: msgspec.json.Decoder[_B], body: bytes, types: EventTypes) -> _B:
-    """Raises `InvalidInput` with the types of the history that are not there, beside what else is wrong."""
+    """Raises `InvalidInput` with the types of the history that are not there, beside what else is wrong. After a first
+    fault the rest of the body may be no JSON: then that fault is all.
+    """
     try:
         return decode(decoder, body)
     except InvalidInput as error:
         if error.malformed:
             raise
-        raise InvalidInput(*error.field_errors, *unknown_types(msgspec.json.decode(body), types)) from None
+        faults = error
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise faults from None
+    raise InvalidInput(*faults.field_errors, *unknown_types(value, types))
 
 
 async def wanted_of(

@@ -32,6 +32,7 @@ _VIEWED: Final = {
     "properties": {"products": [{"product_id": "tent", "position": 1}, {"sku": 7}]},
     "timestamp": "2026-11-26T10:15:28.123Z",
 }
+_CHOICE: Final = {"category": "camp", "filter": "price < 9", "exclude": ["stove"], "repeats": "avoid"}
 _CALLS: Final[list[tuple[str, str, Any]]] = [
     ("POST", "/event", _EVENT),
     ("POST", "/event", {**_EVENT, "event_id": "event-0001", "context": {"a": [1, {"b": None}]}}),
@@ -62,6 +63,25 @@ _CALLS: Final[list[tuple[str, str, Any]]] = [
     ("GET", "/openapi.json", None),
     ("GET", "/readyz", None),
     ("GET", "/metrics", None),
+    ("POST", "/reco", {"user_id": "ann", "k": 3, "history": [{"item_id": "tent", "event_type": "view"}], **_CHOICE}),
+    ("POST", "/rank", {"user_id": "ann", "items": ["tent", "stove"], "explain": True}),
+    ("POST", "/reco/batch", {"user_ids": ["ann", "bob"], "k": 2, **_CHOICE}),
+    ("POST", "/rules/preview", {"rule": {"action": "pin", "item_id": "tent", "position": 1}, "user_id": "ann"}),
+    ("GET", "/rules:history?rule_id=first&before=7&limit=1", None),
+    ("POST", "/rules:undo", {"change_id": 1}),
+    ("GET", "/items?limit=5&title=tent&filter=price%20%3E%203%20and%20not%20hidden", None),
+    ("PATCH", "/items/tent", {"attributes": {"price": 3.5}, "tags": ["warm"]}),
+    ("POST", "/items:delete", {"item_ids": ["stove"]}),
+    ("PUT", "/attributes/price", {"type": "number"}),
+    ("PUT", "/event-types/wish", {"weight": 0.6, "meaning": "interest", "rating_scale": {"worst": 1, "best": 5}}),
+    ("POST", "/users/ann/merge", {"anonymous_id": "visitor"}),
+    ("DELETE", "/users/ann/merge?anonymous_id=visitor", None),
+    ("GET", "/dead-letters?source=dlq&status=pending&after=3&limit=2&error=x", None),
+    ("POST", "/dead-letters/discard", {"source": "dlq", "ids": [1, 2], "reason": "a test"}),
+    ("GET", "/reco?user_id=ann&filter=category%20%3D%20'camp'%20or%20price%20%3C%209&repeats=avoid", None),
+    ("POST", "/api/feedback", [{"FeedbackType": "read", "UserId": "ann", "ItemId": "tent"}]),
+    ("POST", "/api/item", {"ItemId": "tent", "Categories": ["camp"], "Timestamp": "2026-01-01T00:00:00Z"}),
+    ("GET", "/api/recommend/ann?n=3", None),
     ("OPTIONS", "/event", None),
     ("HEAD", "/", None),
 ]
@@ -169,7 +189,7 @@ async def fuzz(port: int, seed: int, count: int) -> Counter[int]:
 async def test_mutated_requests_get_no_answer_that_blames_the_service(environment: dict[str, str]) -> None:
     # A busy machine must not be the reason of a 503.
     patient = {"HTTP_REQUEST_TIMEOUT_SEC": "60", "INGEST_TIMEOUT_SEC": "50", "DB_STATEMENT_TIMEOUT_MS": "40000"}
-    with running({**environment, **patient, "ROLE": "api"}) as service:
+    with running({**environment, **patient, "ROLE": "api", "GORSE_API": "true"}) as service:
         found = await fuzz(int(environment["HTTP_PORT"]), _SEED, _REQUESTS)
         print(sorted(found.items()))
         assert {200, 202, 400, 404, 405, 414, 422} <= found.keys()

@@ -169,6 +169,20 @@ def test_all_faults_of_a_body_are_named_at_once(service: Service) -> None:
     assert faults(service, "/reco/batch", user_ids=[]) == [("$.user_ids", "Expected `array` of length >= 1")]
 
 
+@pytest.mark.parametrize("call", ["/reco", "/rank"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"user_id": 1e400}',
+        b'{"user_id": "ann", "extra": 1, "items": ["\xe1t"]}',
+        b'{"extra": 1, "items": ' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    ],
+    ids=["too great a number", "a fault and then no UTF-8", "a fault and then too deep"],
+)
+def test_a_body_that_is_no_json_after_its_first_fault_is_the_callers(service: Service, call: str, body: bytes) -> None:
+    assert service.client.post(call, content=body).status_code in (400, 422)
+
+
 def test_an_answer_is_logged_as_an_impression_with_the_context_of_the_request(service: Service) -> None:
     autolog = {"X-Autolog-Impressions": "true"}
     body = {"user_id": "dora", "k": 2, "context": {"page": "home"}}
