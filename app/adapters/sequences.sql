@@ -16,6 +16,17 @@ FROM (
     UNION ALL
     SELECT 'user_erasures', (SELECT max(number) FROM user_erasures), last_value, is_called
     FROM erasure_numbers
+    UNION ALL
+    SELECT 'rule_changes', (SELECT max(change_id) FROM rule_changes), last_value, is_called
+    FROM rule_changes_change_id_seq
+    UNION ALL
+    SELECT
+        'experiments', greatest((SELECT max(run) FROM experiments), (SELECT max(run) FROM experiment_users)),
+        last_value, is_called
+    FROM experiments_run_seq
+    UNION ALL
+    SELECT 'ranking_models', (SELECT max(version) FROM ranking_models), last_value, is_called
+    FROM ranking_models_version_seq
 ) AS s
 WHERE s.highest > s.last_value OR (s.highest = s.last_value AND NOT s.is_called);
 
@@ -44,3 +55,20 @@ HAVING max(item_key) >= (SELECT last_value FROM item_stats_item_key_seq);
 LOCK TABLE user_erasures IN SHARE ROW EXCLUSIVE MODE;
 SELECT setval('erasure_numbers', max(number)) FROM user_erasures
 HAVING max(number) >= (SELECT last_value FROM erasure_numbers);
+
+-- name: advance_rule_changes
+LOCK TABLE rule_changes IN SHARE ROW EXCLUSIVE MODE;
+SELECT setval('rule_changes_change_id_seq', max(change_id)) FROM rule_changes
+HAVING max(change_id) >= (SELECT last_value FROM rule_changes_change_id_seq);
+
+-- name: advance_experiments
+-- Users of an experiment that is gone must not count for another one.
+LOCK TABLE experiments IN SHARE ROW EXCLUSIVE MODE;
+SELECT setval('experiments_run_seq', r.highest)
+FROM (SELECT greatest((SELECT max(run) FROM experiments), (SELECT max(run) FROM experiment_users)) AS highest) AS r
+WHERE r.highest >= (SELECT last_value FROM experiments_run_seq);
+
+-- name: advance_ranking_models
+LOCK TABLE ranking_models IN SHARE ROW EXCLUSIVE MODE;
+SELECT setval('ranking_models_version_seq', max(version)) FROM ranking_models
+HAVING max(version) >= (SELECT last_value FROM ranking_models_version_seq);

@@ -71,7 +71,7 @@ async def undo(connection: "Connection", link: Link) -> int | Literal["none", "t
     link_id, _, _, may_be_undone = row
     if not may_be_undone:
         return "too late"
-    await connection.execute(_SQL["undo"], link_id)
+    await connection.execute(_SQL["undo"], link.anonymous_id, link.user_id)
     number: int = link_id
     return number
 

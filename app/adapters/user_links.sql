@@ -25,7 +25,7 @@ FROM user_links
 WHERE anonymous_id = $1 AND user_id = $2;
 
 -- name: undo
-UPDATE user_links SET undone_at = clock_timestamp() WHERE link_id = $1;
+UPDATE user_links SET undone_at = clock_timestamp() WHERE anonymous_id = $1 AND user_id = $2;
 
 -- name: joined
 SELECT user_id, array_agg(anonymous_id ORDER BY anonymous_id)

@@ -14,13 +14,18 @@ from app.devstack.ports import choose
 from tests.faults.checker import Client, check, client_of
 from tests.support.service import ROOT, Service, eventually, running
 
-SEQUENCES = ("event_outbox_id_seq", "feature_changes_id_seq", "feature_consumer_dlq_id_seq", "item_stats_item_key_seq")
+SEQUENCES = (
+    *("event_outbox_id_seq", "feature_changes_id_seq", "feature_consumer_dlq_id_seq", "item_stats_item_key_seq"),
+    *("rule_changes_change_id_seq", "experiments_run_seq", "ranking_models_version_seq"),
+)
+PIN = {"action": "pin", "item_id": "alien", "position": 1}
 
 
 def test_sequences_behind_after_a_promotion(environment: dict[str, str], database_url: str, redis_url: str) -> None:
     """As on a promoted logical replica: the rows are there, the sequences begin anew, and every connection is new."""
     with running(environment) as service, client_of(service.url) as client:
         client.send(9)
+        assert service.client.put("/rules/first", json=PIN).status_code == 201
         check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
         with psycopg.connect(database_url, autocommit=True) as connection:
             for name in SEQUENCES:
@@ -33,6 +38,11 @@ def test_sequences_behind_after_a_promotion(environment: dict[str, str], databas
         client.settle()
         check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
         assert service.metric("reco_feature_consumer_processed_total", status="dlq") == 0
+        assert service.client.put("/rules/second", json=PIN).status_code == 201
+        with psycopg.connect(database_url) as connection:
+            learnt = "INSERT INTO ranking_models (weights, origin, reason) VALUES ('{}', 'learned', '') RETURNING version"
+            assert connection.execute(learnt).fetchone() == (2,)
+            connection.rollback()
 
 
 def test_sequences_set_back_under_a_running_service(

@@ -150,12 +150,20 @@ async def test_sequences_behind_their_tables_are_advanced(opened: Database, pool
     await pool.execute("INSERT INTO user_erasures (user_id) VALUES ('bob')")
     await pool.execute("INSERT INTO feature_changes (item_ids) VALUES ('{a}')")
     await pool.execute("INSERT INTO event_outbox (event_id, topic, message_key, payload) VALUES ('e', 't', 'k', '{}')")
+    await pool.execute("INSERT INTO rule_changes (rule_id) VALUES ('first'), ('second')")
+    await pool.execute(
+        "INSERT INTO experiments (name, lists, definition, variants, window_days, buckets) "
+        "VALUES ('bold', 'all', '{}', '{}', 7, '{}')"
+    )
     assert await advance(opened) == []
     tables = {
         "event_outbox": "event_outbox_id_seq",
+        "experiments": "experiments_run_seq",
         "feature_changes": "feature_changes_id_seq",
         "feature_consumer_dlq": "feature_consumer_dlq_id_seq",
         "item_stats": "item_stats_item_key_seq",
+        "ranking_models": "ranking_models_version_seq",
+        "rule_changes": "rule_changes_change_id_seq",
         "user_erasures": "erasure_numbers",
     }
     newest = {name: await pool.fetchval(f"SELECT last_value FROM {name}") for name in tables.values()}
