@@ -1,10 +1,19 @@
 -- name: store
+-- A batch that cannot be read may hold messages of a user who has been erased since: its bytes are not kept then. Its time
+-- is that of its first message; a relay may have held others for some seconds.
 INSERT INTO feature_consumer_dlq (
     topic, partition, record_offset, record_ts_ms, message_key, value, header_names, header_values, event_id,
     traceparent, error_kind, error, attempts, replays, erasures
 )
 SELECT
-    $1::text, $2::integer, $3::bigint, $4::bigint, $5::bytea, $6::bytea, $7::text[], $8::bytea[], $9::text, $10::text,
+    $1::text, $2::integer, $3::bigint, $4::bigint, $5::bytea,
+    CASE
+        WHEN $11::text = 'batch'
+            AND EXISTS (SELECT FROM user_erasures WHERE extract(EPOCH FROM erased_at) * 1000 + 60000 > $4::bigint)
+            THEN NULL
+        ELSE $6::bytea
+    END,
+    $7::text[], $8::bytea[], $9::text, $10::text,
     $11::text, $12::text, $13::integer, $14::integer, $15::integer
 WHERE NOT EXISTS (SELECT FROM user_erasures WHERE user_id = $16::text AND number > $15::integer)
 ON CONFLICT (topic, partition, record_offset, record_ts_ms) DO NOTHING;

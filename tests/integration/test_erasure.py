@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 import redis
+from aiokafka import TopicPartition
 
 from app.adapters import erasures, features, outbox, user_links
 from app.adapters.ingest import insert_events
 from app.adapters.postgres import Database
+from app.adapters.record_batches import Unreadable
 from app.core import cache_entry
 from app.core.persons import Link
 from app.settings import Settings
@@ -17,6 +19,7 @@ from tests.support.api import serving, watch
 from tests.support.erasing import HOUR_MS, Pool, consume, finish_left_over, history, poison, queued, record, unfinished
 from tests.support.pipeline import database, message, until
 from workers.batch import FeatureWriter
+from workers.incoming import read_unreadable
 
 
 @pytest.fixture
@@ -67,6 +70,30 @@ async def test_erasure_is_everywhere_and_stays(
         assert (await client.post("/log/watch", json=watch(item_id="heat"))).status_code == 202
         assert await consume(opened, await queued(pool)) == 1
         assert await history(client) == ["heat"]
+
+
+async def test_sums_that_a_rebuild_has_swapped_out_and_not_dropped_are_erased_too(
+    settings: Settings, opened: Database, pool: Pool
+) -> None:
+    """As a rebuild leaves them that dies after its swap, or while somebody reads the tables."""
+    async with serving(settings) as client:
+        assert (await client.post("/log/watch", json=watch())).status_code == 202
+        assert await consume(opened, await queued(pool)) == 1
+        await pool.execute("CREATE SCHEMA reco_retired")
+        await pool.execute("CREATE TABLE reco_retired.user_history AS SELECT * FROM user_history")
+        assert (await client.delete("/users/ann")).status_code == 200
+        assert await pool.fetchval("SELECT count(*) FROM reco_retired.user_history") == 0
+
+
+@pytest.mark.parametrize(("sent_before_sec", "kept"), [(5.0, None), (-120.0, b"ann, and others")])
+async def test_a_batch_from_before_an_erasure_that_cannot_be_read_is_a_dead_letter_without_its_bytes(
+    opened: Database, pool: Pool, sent_before_sec: float, kept: bytes | None
+) -> None:
+    await pool.execute("INSERT INTO user_erasures (user_id) VALUES ('ann')")
+    erased_ms = await pool.fetchval("SELECT unix_ms(erased_at) FROM user_erasures")
+    batch = Unreadable(TopicPartition("t", 0), 7, 9, erased_ms - int(sent_before_sec * 1000), b"ann, and others", "no")
+    await FeatureWriter(opened, max_retries=1).apply([read_unreadable(batch, topic="t")])
+    assert await pool.fetchval("SELECT array_agg(value) FROM feature_consumer_dlq") == [kept]
 
 
 @pytest.mark.parametrize("off_ms", [-HOUR_MS, HOUR_MS])
