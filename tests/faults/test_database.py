@@ -40,8 +40,8 @@ def test_sequences_behind_after_a_promotion(environment: dict[str, str], databas
         assert service.metric("reco_feature_consumer_processed_total", status="dlq") == 0
         assert service.client.put("/rules/second", json=PIN).status_code == 201
         with psycopg.connect(database_url) as connection:
-            learnt = "INSERT INTO ranking_models (weights, origin, reason) VALUES ('{}', 'learned', '') RETURNING version"
-            assert connection.execute(learnt).fetchone() == (2,)
+            learnt = "INSERT INTO ranking_models (weights, origin, reason) VALUES ('{}', 'learned', '')"
+            assert connection.execute(f"{learnt} RETURNING version").fetchone() == (2,)
             connection.rollback()
 
 
