@@ -128,6 +128,12 @@ async def read_layers(connection: "Connection") -> dict[Lists, Layer]:
     return {one.body.lists: one.layer for one in found}
 
 
+async def read_of_user(connection: "Connection", user_id: str) -> list[tuple[StoredExperiment, datetime | None]]:
+    """What runs, and when the first list of the user counted; None: none was."""
+    rows = await connection.fetch(_SQL["of_user"], user_id)
+    return [(_stored(row), row["exposed_at"]) for row in rows]
+
+
 async def change_shares(connection: "Connection", stored: StoredExperiment, shares: Mapping[str, float]) -> None:
     """Moves as few users as it can, and begins a stage: its figures start anew. In the transaction that locked it."""
     await connection.execute(_SQL["restage"], stored.body.name, moved(stored.buckets, shares))

@@ -33,6 +33,16 @@ SELECT
 FROM experiments
 WHERE ended_at IS NULL;
 
+-- name: of_user
+-- Those that run; exposed_at: when the first list of this user counted.
+SELECT
+    x.name, x.definition::text, x.buckets, x.stage, x.started_at, x.stage_at, x.ended_at, x.conclusion, x.run,
+    x.totals::text AS totals, u.exposed_at
+FROM experiments AS x
+LEFT JOIN experiment_users AS u ON u.run = x.run AND u.user_id = $1
+WHERE x.ended_at IS NULL
+ORDER BY x.name;
+
 -- name: restage
 UPDATE experiments
 SET buckets = $2, stage = stage + 1, stage_at = now(), run = nextval(pg_get_serial_sequence('experiments', 'run'))

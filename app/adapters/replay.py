@@ -29,6 +29,7 @@ class Filters(Struct, frozen=True, kw_only=True):
     ids: Sequence[int] | None = None
     topic: str | None = None
     error: str | None = None
+    event_id: str | None = None
     older_sec: float | None = None
     newer_sec: float | None = None
     messages_only: bool = False
@@ -63,6 +64,7 @@ def arguments_of(filters: Filters, *, after: int, limit: int) -> dict[str, Any]:
         "ids": None if filters.ids is None else list(filters.ids),
         "topic": filters.topic,
         "error": filters.error,
+        "event_id": filters.event_id,
         "older_sec": filters.older_sec,
         "newer_sec": filters.newer_sec,
         "messages_only": filters.messages_only,

@@ -6,6 +6,7 @@ WHERE status = 'dead'
     AND id > %(after)s
     AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s))
     AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+    AND (%(event_id)s::text IS NULL OR event_id = %(event_id)s)
     AND (%(error)s::text IS NULL OR strpos(lower(coalesce(last_error, '')), lower(%(error)s)) > 0)
     AND (%(older_sec)s::float8 IS NULL OR failed_at <= now() - make_interval(secs => %(older_sec)s))
     AND (%(newer_sec)s::float8 IS NULL OR failed_at >= now() - make_interval(secs => %(newer_sec)s))
@@ -39,6 +40,7 @@ WHERE status = %(status)s
     AND NOT (%(messages_only)s AND error_kind = 'batch')
     AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s))
     AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+    AND (%(event_id)s::text IS NULL OR event_id = %(event_id)s)
     AND (%(error)s::text IS NULL OR strpos(lower(error), lower(%(error)s)) > 0)
     AND (%(older_sec)s::float8 IS NULL OR created_at <= now() - make_interval(secs => %(older_sec)s))
     AND (%(newer_sec)s::float8 IS NULL OR created_at >= now() - make_interval(secs => %(newer_sec)s))

@@ -121,6 +121,7 @@ class Selection(Struct, kw_only=True, forbid_unknown_fields=True):
     status: Literal["pending", "replayed"] = "pending"
     topic: Id | None = None
     error: ErrorText | None = None
+    event_id: Id | None = None
     after: After = 0
 
 
@@ -284,7 +285,7 @@ def _payload(value: bytes) -> Any:
 
 
 def _filters(asked: Selection) -> Filters:
-    return Filters(status=asked.status, ids=asked.ids, topic=asked.topic, error=asked.error)
+    return Filters(status=asked.status, ids=asked.ids, topic=asked.topic, error=asked.error, event_id=asked.event_id)
 
 
 def _targets(source: ReplaySource, found: Sequence[Found]) -> list[str]:

@@ -13,10 +13,11 @@ from app.adapters.postgres import Database
 from app.adapters.rule_changes import RuleChange
 from app.adapters.rules import StoredRule, TooManyRules
 from app.api.audited import change
+from app.api.rules import RuleState
 from app.api.timestamps import Timestamp
 from app.core.decoding import decode
 from app.core.events import Id
-from app.core.rules import MAX_RULES, Action
+from app.core.rules import MAX_RULES
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
@@ -34,21 +35,6 @@ class RuleHistoryQuery(Struct, frozen=True, forbid_unknown_fields=True):
     rule_id: Id | None = None
     before: _ChangeId | None = None
     limit: Annotated[int, Meta(ge=1, le=200, description="How many changes.")] = 50
-
-
-class RuleState(Struct, kw_only=True):
-    """What a rule said."""
-
-    action: Action
-    item_id: str | None
-    category: str | None
-    tag: str | None
-    position: int | None
-    factor: float | None
-    within: str | None
-    starts_at: Timestamp | None
-    ends_at: Timestamp | None
-    note: str | None
 
 
 class ShownRuleChange(Struct, kw_only=True):

@@ -68,10 +68,9 @@ class BoostRule(RuleBody, kw_only=True, tag="boost"):
     factor: Factor
 
 
-class Rule(Struct, kw_only=True):
-    """A stored rule. `active`: whether it applies now."""
+class RuleState(Struct, kw_only=True):
+    """What a rule says."""
 
-    rule_id: str
     action: Action
     item_id: str | None
     category: str | None
@@ -82,6 +81,12 @@ class Rule(Struct, kw_only=True):
     starts_at: Timestamp | None
     ends_at: Timestamp | None
     note: str | None
+
+
+class Rule(RuleState, kw_only=True):
+    """A stored rule. `active`: whether it applies now."""
+
+    rule_id: str
     active: bool
     updated_at: Timestamp
 

@@ -9,13 +9,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from app.adapters import cache_epoch, catalogue, erasures, event_types, users
+from app.adapters import cache_epoch, catalogue, erasures, event_types, experiments, users
 from app.adapters.history_cache import HistoryCache, Settled
 from app.adapters.postgres import Database
 from app.api.audited import change
 from app.api.merging import UserLink, link_of
 from app.api.timestamps import Timestamp
 from app.core.catalogue import UNKNOWN
+from app.core.experiments import Lists
 from app.core.history import standing
 from app.core.kinds import kind_name
 from app.http import schema
@@ -60,6 +61,17 @@ class UserHistoryEntry(Struct):
     weight: float
 
 
+class UserExperiment(Struct, kw_only=True):
+    """An experiment that runs, and the variant that the user gets. `exposed_at`: when the user was first shown such a
+    list; null before the impression is counted.
+    """
+
+    experiment: str
+    lists: Lists
+    variant: str
+    exposed_at: Timestamp | None
+
+
 class UserData(Struct, kw_only=True):
     """`events` counts all stored events; `latest` shows the newest. `queued`: events on the way to the features.
 
@@ -77,6 +89,7 @@ class UserData(Struct, kw_only=True):
     history: list[UserHistoryEntry]
     erased_at: Timestamp | None
     links: list[UserLink]
+    experiments: list[UserExperiment]
 
 
 class UserErasure(Struct):
@@ -117,6 +130,7 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
         async with database.connection() as connection:
             stored = await users.read(connection, user_id, limit=limit)
             types = await event_types.read_types(connection)
+            running = await experiments.read_of_user(connection, user_id)
             cards = await catalogue.read_cards(connection, list({entry.item_id for entry in stored.history.entries}))
         if stored.empty:
             raise ProblemError(ProblemCode.NO_SUCH_USER, "Nothing is stored about this user.")
@@ -142,6 +156,15 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
                 ],
                 erased_at=stored.erased_at,
                 links=[link_of(link) for link in stored.links],
+                experiments=[
+                    UserExperiment(
+                        experiment=str(one.layer.experiment),
+                        lists=one.body.lists,
+                        variant=one.layer.variants.of(user_id).name,
+                        exposed_at=exposed_at,
+                    )
+                    for one, exposed_at in running
+                ],
             )
         )
 

@@ -60,6 +60,14 @@ def test_an_experiment_starts_is_read_and_ends_without_a_restart(
             click |= {"event_type": "click", "request_id": answer["request_id"]}
             assert one.client.post("/event", json=click).status_code == 202
         eventually(lambda: exposed(other) == counts(names), describe=one.describe)
+        (shown,) = other.client.get(f"/users/{_USERS[0]}").json()["experiments"]
+        assert {**shown, "exposed_at": ""} == {
+            "experiment": "bold.1",
+            "lists": "reco",
+            "variant": names[_USERS[0]],
+            "exposed_at": "",
+        }
+        assert shown["exposed_at"] is not None
         # A day later.
         with psycopg.connect(database_url, autocommit=True) as database:
             database.execute("UPDATE experiment_users SET exposed_at = exposed_at - interval '2 days'")

@@ -102,6 +102,19 @@ async def test_all_found_are_replayed_in_parts_but_for_what_came_back(
     assert [tuple(row) for row in done][:2] == [("ops", "499 replayed", 499), ("ops", "400 replayed", 400)]
 
 
+async def test_what_is_found_by_its_event_is_all_that_is_acted_on(
+    settings: Settings, rows: "asyncpg.Pool[asyncpg.Record]"
+) -> None:
+    async with serving(settings, api_keys=ENTRIES) as client:
+        done = await act(client, "discard", source="dlq", event_id="letter-7", reason="spoilt")
+        assert (done["done"], done["next"]) == (1, None)
+        assert await every_page(client, event_id="letter-7") == []
+        assert len(await every_page(client)) == 1199
+        before = await every_page(client, source="outbox")
+        sent = await act(client, "replay", source="outbox", event_id=before[0]["event_id"])
+        assert (sent["done"], await every_page(client, source="outbox")) == (1, before[1:])
+
+
 async def test_chosen_ones_are_discarded_with_a_reason(
     settings: Settings, rows: "asyncpg.Pool[asyncpg.Record]"
 ) -> None:

@@ -128,7 +128,7 @@ SCHEMAS: Final = [
     "DiscardSelection",
     "Acted",
     "UserData",
-    "UserHistoryEntry",
+    *("UserHistoryEntry", "UserExperiment"),
     "UserErasure",
     *("UserLink", "MergeBody"),
     "Contract",

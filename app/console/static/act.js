@@ -1,7 +1,9 @@
 // Dead rows and dead letters: searched, opened, and replayed or discarded with a count first.
-import { html, Component, get, post, idPath, count, time, Problem } from "./kit.js";
+import { html, Component, get, post, idPath, count, time, Opening, Problem } from "./kit.js";
+import { Letters } from "./letters.js";
 
-const PAGE = 100;
+const PAGE = 200;
+const FILTERS = ["topic", "error", "event_id"];
 const SOURCES = { dlq: "Dead letters", outbox: "Dead outbox rows" };
 const ABOUT = {
   dlq: "Messages that the consumer could not count.", outbox: "Rows that Kafka refused too often.",
@@ -10,7 +12,8 @@ const ABOUT = {
 export class ActView extends Component {
   constructor() {
     super();
-    this.state = { query: { source: "dlq", status: "pending", topic: "", error: "" }, entries: [], matching: null,
+    const source = Object.keys(SOURCES).find(name => location.hash === `#act/${name}`) || "dlq";
+    this.state = { query: { source, status: "pending", topic: "", error: "", event_id: "" }, entries: [], matching: null,
       next: null, chosen: new Set(), open: null, plan: null };
   }
 
@@ -34,17 +37,15 @@ export class ActView extends Component {
     this.loading = false;
   }
 
-  // More rows come from the server when the end of the list is near.
-  scrolled({ target }) {
+  more() {
     const { next, query, entries } = this.state;
-    const near = target.scrollHeight - target.scrollTop - target.clientHeight < 600;
-    if (near && next !== null && !this.loading) this.load(query, next, entries);
+    if (next !== null && !this.loading) this.load(query, next, entries);
   }
 
   submit(event) {
     event.preventDefault();
     const form = new FormData(event.target);
-    this.search({ topic: form.get("topic").trim(), error: form.get("error").trim() });
+    this.search(Object.fromEntries(FILTERS.map(name => [name, form.get(name).trim()])));
   }
 
   toggle(id, on) {
@@ -72,8 +73,8 @@ export class ActView extends Component {
   async act(reason) {
     const { plan, query } = this.state;
     const told = { done: 0, counted: 0, held_back: 0 };
-    const { source, status, topic, error } = query;
-    const selection = { source, status, ...(topic && { topic }), ...(error && { error }) };
+    const { source, status } = query;
+    const selection = { source, status, ...Object.fromEntries(FILTERS.filter(name => query[name]).map(name => [name, query[name]])) };
     const parts = [];
     for (let from = 0; plan.ids && from < plan.ids.length; from += 500) parts.push(plan.ids.slice(from, from + 500));
     this.setState({ plan: { ...plan, running: true } });
@@ -107,6 +108,7 @@ export class ActView extends Component {
           <option value="discarded" selected=${query.status === "discarded"}>discarded</option></select></label>
         <label>Topic <input name="topic" maxlength="128" autocomplete="off" /></label>
         <label>Error contains <input name="error" maxlength="500" autocomplete="off" /></label>
+        <label>Event <input name="event_id" maxlength="128" autocomplete="off" /></label>
         <button>Search</button></form>
       <p class="quiet small">${ABOUT[query.source]}</p>
       <${Problem} error=${error} />
@@ -115,35 +117,19 @@ export class ActView extends Component {
         <div class="row"><h3>${matching === null ? "" : `${count(matching)}${matching >= 100_000 ? " or more" : ""} found`}${chosen.size ? `, ${count(chosen.size)} chosen` : ""}</h3>
           ${pending && matching > 0 && html`<button class="plain" onClick=${() => this.propose("replay")}>Replay ${chosen.size ? "chosen" : "all found"}</button>
           <button class="danger" onClick=${() => this.propose("discard")}>Discard ${chosen.size ? "chosen" : "all found"}</button>`}</div>
-        ${plan && html`<${Plan} plan=${plan} onAct=${reason => this.act(reason)} onCancel=${() => this.setState({ plan: null })} />`}
-        ${entries.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="What was found" onScroll=${event => this.scrolled(event)}><table>
-          <thead><tr><th scope="col"><span class="hidden-text">Chosen</span></th><th scope="col">Id</th><th scope="col">Failed</th>
-            <th scope="col">Topic</th><th scope="col">Error</th><th scope="col" class="number">Replays</th></tr></thead>
-          <tbody>${entries.map(entry => html`<${Row} key=${entry.id} entry=${entry} chosen=${chosen.has(entry.id)} isOpen=${open?.id === entry.id}
-            onToggle=${on => this.toggle(entry.id, on)} onOpen=${() => this.show(entry.id)} />`)}</tbody></table></div>`}
-        ${entries.length > 0 && entries.length < matching && html`<p class="quiet small">${count(entries.length)} are loaded; scroll for more.</p>`}
+        ${plan && html`<${Plan} key=${plan.what} plan=${plan} onAct=${reason => this.act(reason)} onCancel=${() => this.setState({ plan: null })} />`}
+        ${entries.length > 0 && html`<${Letters} entries=${entries} matching=${matching} chosen=${chosen} open=${open} onEnd=${() => this.more()}
+          onToggle=${(id, on) => this.toggle(id, on)} onOpen=${id => this.show(id)} />`}
       </section>
-      ${open && html`<${Opened} letter=${open} onClose=${() => this.setState({ open: null })} />`}
+      ${open && html`<${Opened} key=${open.id} letter=${open} onClose=${() => this.setState({ open: null })} />`}
     </div>`;
   }
 }
 
-class Row extends Component {
-  shouldComponentUpdate(next) {
-    return ["entry", "chosen", "isOpen"].some(name => next[name] !== this.props[name]);
-  }
-
-  render({ entry, chosen, isOpen, onToggle, onOpen }) {
-    return html`<tr><td><input type="checkbox" checked=${chosen} aria-label=${`Choose ${entry.id}`} onChange=${event => onToggle(event.target.checked)} /></td>
-      <td><button class="plain" aria-label=${`Open ${entry.id}`} aria-expanded=${isOpen} onClick=${onOpen}>${entry.id}</button></td>
-      <td>${time(entry.failed_at)}</td><td>${entry.topic}</td><td>${(entry.error || "").split("\n")[0].slice(0, 160)}</td><td class="number">${entry.replays}</td></tr>`;
-  }
-}
-
-class Plan extends Component {
+class Plan extends Opening {
   submit(event) {
     event.preventDefault();
-    this.props.onAct(this.reason?.value.trim());
+    this.props.onAct(new FormData(event.target).get("reason")?.trim());
   }
 
   render({ plan, onCancel }) {
@@ -151,22 +137,20 @@ class Plan extends Component {
     return html`<form class="notice ${discards ? "bad" : ""}" role="group" aria-label="Confirm" onSubmit=${event => this.submit(event)}>
       <p><strong>${count(plan.total)}</strong>${" "}will be ${discards ? "given up" : "sent again"}, ${plan.ids ? "those chosen" : "all that the search finds"}.
         ${" "}${discards ? "They stay stored, with your reason." : "Nothing is counted twice."}</p>
-      ${discards && html`<label>Why <input name="reason" required maxlength="500" ref=${input => { this.reason = input; }} /></label>`}
+      ${discards && html`<label>Why <input name="reason" required maxlength="500" ref=${this.first} /></label>`}
       ${plan.running ? html`<p role="status"><progress max=${plan.total} value=${plan.done} aria-label="Progress"></progress>${" "}${count(plan.done)} of ${count(plan.total)}</p>`
-        : html`<p class="row"><button class=${discards ? "danger" : ""}>${discards ? "Discard" : "Replay"} ${count(plan.total)}</button>
+        : html`<p class="row"><button class=${discards ? "danger" : ""} ref=${discards ? undefined : this.first}>${discards ? "Discard" : "Replay"} ${count(plan.total)}</button>
           <button type="button" class="plain" onClick=${onCancel}>Cancel</button></p>`}</form>`;
   }
 }
 
-class Opened extends Component {
-  componentDidMount() { this.title.focus(); }
-
+class Opened extends Opening {
   render({ letter, onClose }) {
     const raw = Uint8Array.from(atob(letter.raw), character => character.charCodeAt(0));
     const facts = { State: letter.status, Topic: letter.topic, Event: letter.event_id, Position: letter.position, Key: letter.key,
       Kind: letter.kind, Attempts: letter.attempts, Replays: letter.replays, Failed: time(letter.failed_at), Trace: letter.traceparent,
       Resolved: letter.resolved_at && `${time(letter.resolved_at)} by ${letter.resolved_by}: ${letter.resolution}` };
-    return html`<section class="card" aria-label="Opened"><div class="row"><h3 tabindex="-1" ref=${title => { this.title = title; }}>Number ${letter.id}</h3>
+    return html`<section class="card" aria-label="Opened"><div class="row"><h3 class="grow" tabindex="-1" ref=${this.first}>Number ${letter.id}</h3>
         <button class="plain" onClick=${onClose}>Close</button></div>
       <dl class="figures">${Object.entries(facts).filter(([, value]) => value !== null && value !== undefined).map(([name, value]) =>
         html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>

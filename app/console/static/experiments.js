@@ -1,13 +1,13 @@
-// Experiments: what runs and what its figures say, a start of a new one, and the end of one.
-import { html, Component, get, post, idPath, count, percent, time, Problem } from "./kit.js";
-
-const METRICS = { ctr: "Click rate", conversion: "Conversion", revenue: "Revenue by user", watch_time: "Watch time by user" };
-const LISTS = { reco: "Recommendations", rank: "Ranked items", buy_again: "Buy again" };
+// Experiments: what runs and what its figures say, and what is done with them.
+import { html, Component, call, get, post, idPath, count, percent, time, Problem } from "./kit.js";
+import { End, LISTS, METRICS, SampleSize, Shares, Start, isRate } from "./experiment_forms.js";
 
 export class Experiments extends Component {
   constructor() {
     super();
-    this.state = { reports: [], said: "" };
+    // `open`: the form that is open, and of which experiment.
+    this.state = { reports: [], said: "", open: null };
+    this.close = () => this.setState({ open: null, error: null });
   }
 
   componentDidMount() { this.load(); }
@@ -22,45 +22,54 @@ export class Experiments extends Component {
     }
   }
 
-  async act(path, body, said) {
+  show(form, name) {
+    this.setState({ open: { form, name }, said: "", error: null });
+  }
+
+  async act(request, said) {
     try {
-      await post(path, body);
+      await request();
       await this.load();
-      this.setState({ said, starts: false, ends: null });
-      return;
+      this.setState({ said, open: null });
     } catch (error) {
       this.setState({ error });
     }
   }
 
-  start(form) {
-    const text = name => (form.get(name) || "").trim();
-    const changed = text("model") ? { model: Number(text("model")) }
-      : text("feature") ? { weights: { [text("feature")]: Number(text("weight")) } } : {};
-    const guards = Object.keys(METRICS).filter(metric => metric !== text("primary") && form.get(`guard-${metric}`));
-    const body = {
-      name: text("name"), hypothesis: text("hypothesis"), lists: text("lists"), primary: text("primary"), guards,
-      variants: [{ name: text("variant"), share: Math.round(Number(text("share")) * 10) / 1000, ...changed }],
-      minimum_effect: Number(text("effect")) / 100, window_days: Number(text("days")),
-      ...(text("currency") && { currency: text("currency") }),
-    };
-    this.act("experiments", body, `${body.name} runs. Every process serves it within a second.`);
+  start(body) {
+    return this.act(() => post("experiments", body), `${body.name} runs. Every process serves it within a second.`);
   }
 
-  render({ may }, { reports, starts, ends, said, error }) {
+  change(name, shares) {
+    return this.act(() => call("PUT", `${idPath("experiments", name)}/shares`, { shares }), `${name} has other shares; its figures start anew.`);
+  }
+
+  end(name, conclusion) {
+    return this.act(() => post(`${idPath("experiments", name)}/stop`, conclusion ? { conclusion } : {}),
+      `${name} has ended. All users get what control gets.`);
+  }
+
+  render({ may }, { reports, open, said, error }) {
+    const opened = open?.name === undefined ? open?.form : null;
+    const button = (form, label, name) => html`<button class="plain" aria-expanded=${open?.form === form && open.name === name} onClick=${() => this.show(form, name)}>${label}</button>`;
     return html`<section class="card"><h3>Experiments</h3><p role="status">${said}</p><${Problem} error=${error} />
       ${reports.length === 0 && html`<p class="quiet">There are none.</p>`}
-      ${may && !starts && html`<p><button class="plain" onClick=${() => this.setState({ starts: true, said: "" })}>Start an experiment</button></p>`}
-      ${starts && html`<${Start} onStart=${form => this.start(form)} onCancel=${() => this.setState({ starts: false, error: null })} />`}
-      ${reports.map(report => html`<${Report} key=${report.experiment.name} report=${report}
-        onEnd=${may && report.experiment.running ? () => this.setState({ ends: report.experiment.name, said: "" }) : null}
-        ends=${ends === report.experiment.name} onCancel=${() => this.setState({ ends: null })}
-        onEnded=${conclusion => this.act(`${idPath("experiments", report.experiment.name)}/stop`, conclusion ? { conclusion } : {},
-          `${report.experiment.name} has ended. All users get what control gets.`)} />`)}</section>`;
+      <p class="row">${may && button("start", "Start an experiment")}${button("size", "How many users does it take?")}</p>
+      ${opened === "start" && html`<${Start} onStart=${body => this.start(body)} onClose=${this.close} />`}
+      ${opened === "size" && html`<${SampleSize} known=${measured(reports)} onClose=${this.close} />`}
+      ${reports.map(report => {
+        const { name, running, shares } = report.experiment;
+        const form = open?.name === name ? open.form : null;
+        return html`<${Report} key=${name} report=${report}>${may && running && html`
+          <p class="row">${button("shares", `Change the shares of ${name}`, name)}${button("end", `End ${name}`, name)}</p>
+          ${form === "shares" && html`<${Shares} names=${report.experiment.definition.variants.map(one => one.name)} shares=${shares}
+            onShares=${changed => this.change(name, changed)} onClose=${this.close} />`}
+          ${form === "end" && html`<${End} onEnd=${conclusion => this.end(name, conclusion)} onClose=${this.close} />`}`}</${Report}>`;
+      })}</section>`;
   }
 }
 
-function Report({ report, onEnd, ends, onCancel, onEnded }) {
+function Report({ report, children }) {
   const { experiment, variants, problem } = report;
   const { definition } = experiment, metrics = [definition.primary, ...definition.guards];
   const label = metric => (metric === "revenue" ? `${METRICS.revenue} (${definition.currency})` : METRICS[metric]);
@@ -76,41 +85,23 @@ function Report({ report, onEnd, ends, onCancel, onEnded }) {
         ${metrics.map(metric => html`<th scope="col" class="number">${label(metric)}</th>`)}</tr></thead>
       <tbody>${variants.map(one => html`<tr><th scope="row">${one.variant}</th><td class="number">${percent(one.share)}</td><td class="number">${count(one.exposed)}</td>
         ${metrics.map(metric => html`<td class="number">${figure(metric, one.metrics[metric])}</td>`)}</tr>`)}</tbody></table></div>
-    ${onEnd && !ends && html`<p><button class="plain" onClick=${onEnd}>End ${experiment.name}</button></p>`}
-    ${ends && html`<form class="notice" role="group" aria-label="Confirm the end" onSubmit=${event => { event.preventDefault(); onEnded(new FormData(event.target).get("conclusion").trim()); }}>
-      <p>All users get what control gets, within a second. The figures stay.</p>
-      <label>What was decided, and why <input name="conclusion" maxlength="1000" autocomplete="off" /></label>
-      <p class="row"><button>End it</button><button type="button" class="plain" onClick=${onCancel}>Cancel</button></p></form>`}</article>`;
+    ${children}</article>`;
 }
 
-class Start extends Component {
-  componentDidMount() { this.name.focus(); }
-
-  render({ onStart, onCancel }) {
-    const submit = event => { event.preventDefault(); onStart(new FormData(event.target)); };
-    const choices = names => Object.entries(names).map(([value, label]) => html`<option value=${value}>${label}</option>`);
-    return html`<form class="notice" role="group" aria-label="New experiment" onSubmit=${submit}><div class="row">
-      <label>Name <input name="name" required maxlength="32" pattern="[a-z0-9][a-z0-9_\\-]*" autocomplete="off" ref=${input => { this.name = input; }} /></label>
-      <label>What you expect, and why <input name="hypothesis" required maxlength="1000" autocomplete="off" /></label>
-      <label>Lists <select name="lists">${choices(LISTS)}</select></label>
-      <label>Variant <input name="variant" required maxlength="32" pattern="[a-z0-9][a-z0-9_\\-]*" autocomplete="off" /></label>
-      <label>Its share in % <input name="share" type="number" min="0.1" max="99" step="0.1" defaultValue="50" required /></label>
-      <label>Weight of the feature <input name="feature" placeholder="none: as control" autocomplete="off" /></label>
-      <label>is <input name="weight" type="number" step="any" defaultValue="1" /></label>
-      <label>or version of the model <input name="model" type="number" min="1" /></label>
-      <label>Decided by <select name="primary">${choices(METRICS)}</select></label>
-      <label>Smallest change worth finding, in % <input name="effect" type="number" min="0.1" max="200" step="0.1" defaultValue="5" required /></label>
-      <label>Days of each user <input name="days" type="number" min="1" max="28" defaultValue="7" required /></label>
-      <label>Currency of revenue <input name="currency" pattern="[A-Z]{3}" maxlength="3" placeholder="EUR" autocomplete="off" /></label></div>
-      <fieldset class="row"><legend>Must not get worse</legend>${Object.entries(METRICS).map(([metric, label]) =>
-        html`<label><input type="checkbox" name=${`guard-${metric}`} /> ${label}</label>`)}</fieldset>
-      <p class="row"><button>Start</button><button type="button" class="plain" onClick=${onCancel}>Cancel</button></p></form>`;
+// By metric, what the newest experiment found of control, to plan the next one with.
+function measured(reports) {
+  const found = {};
+  for (const { variants: [control] } of reports) {
+    for (const [metric, figures] of Object.entries(control.metrics)) {
+      if (figures.value && !found[metric]) found[metric] = figures;
+    }
   }
+  return found;
 }
 
 function figure(metric, found) {
   if (found.value === null) return "–";
-  const value = metric === "ctr" || metric === "conversion" ? percent(found.value) : found.value.toLocaleString("en", { maximumFractionDigits: 2 });
+  const value = isRate(metric) ? percent(found.value) : found.value.toLocaleString("en", { maximumFractionDigits: 2 });
   return found.change ? `${value} (${signed(found.change.value)}; ${signed(found.change.low)} to ${signed(found.change.high)})` : value;
 }
 

@@ -1,7 +1,7 @@
 // An empty service: three steps, each green as it happens; and a tour once there is something to see.
 import { html, Component } from "./kit.js";
 
-export function FirstVisit({ session, begun }) {
+export function FirstVisit({ session, begun, onClose }) {
   const origin = location.href.replace(/console.*$/, "");
   const key = session.keys ? ' -H "Authorization: Bearer $KEY"' : "";
   const event = `curl ${origin}event${key} -d '{"user_id": "ann", "session_id": "s1", "item_id": "tent", "event_type": "view"}'`;
@@ -12,10 +12,13 @@ export function FirstVisit({ session, begun }) {
     { title: "An import", done: begun.has_items, text: "Load the catalogue and the history that you have; any CSV or JSON will do.",
       code: "reco import --items items.csv\nreco import purchases.csv" },
   ];
-  return html`<section class="card" aria-labelledby="first"><h3 id="first">First steps</h3>
+  const begins = begun.has_events && begun.has_items;
+  return html`<section class="card" aria-labelledby="first"><div class="row"><h3 id="first" class="grow">First steps</h3>
+      ${begins && html`<button class="plain" onClick=${onClose}>Close</button>`}</div>
     <ol class="steps">${steps.map(step => html`<li class=${step.done ? "done" : ""}>
       <strong>${step.title}</strong>${" "}<span class=${step.done ? "good" : "quiet"}>${step.done ? "✓ done" : "still to do"}</span>
-      ${!step.done && html`<p>${step.text}</p><pre tabindex="0">${step.code}</pre>`}</li>`)}</ol></section>`;
+      ${!step.done && html`<p>${step.text}</p><pre tabindex="0">${step.code}</pre>`}</li>`)}</ol>
+    ${begins && html`<p role="status">The service has events and a catalogue. <a href="#try">See what a user gets</a>.</p>`}</section>`;
 }
 
 const STOPS = [

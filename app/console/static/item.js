@@ -1,5 +1,5 @@
 // One item of the catalogue: read, changed for the state that was read, and removed.
-import { html, Component, call, get, exchange, idPath, asLocal, fromLocal, time, Picture } from "./kit.js";
+import { html, call, get, exchange, idPath, asLocal, fromLocal, time, Opening, Picture } from "./kit.js";
 
 const PICTURE = "picture_url";
 // By kind: a value as the text of a field, and back; an empty text is no value.
@@ -17,13 +17,16 @@ const FIELDS = {
   expires_at: { label: "Served until", kind: "time", empty: null }, hidden: { label: "Hidden", kind: "flag", empty: false },
 };
 
-export class Item extends Component {
+export class Item extends Opening {
   constructor() {
     super();
     this.state = { item: null, added: [] };
   }
 
-  componentDidMount() { this.load(); }
+  componentDidMount() {
+    super.componentDidMount();
+    this.load();
+  }
 
   async load() {
     try {
@@ -75,10 +78,10 @@ export class Item extends Component {
   }
 
   render({ id, may, onClose }, { item, etag, kinds, added }) {
-    if (!item) return html`<section class="card"><p class="quiet">Loading.</p></section>`;
+    if (!item) return html`<section class="card" aria-label="Item" tabindex="-1" ref=${this.first}><p class="quiet">Loading.</p></section>`;
     const names = [...new Set([PICTURE, ...Object.keys(item.attributes), ...added])];
     const others = Object.keys(kinds).filter(name => !names.includes(name));
-    return html`<section class="card" aria-label="Item"><div class="row"><h3 class="grow" tabindex="-1" ref=${title => { this.title = title; }}>${item.title || id}</h3>
+    return html`<section class="card" aria-label="Item" tabindex="-1" ref=${this.first}><div class="row"><h3 class="grow" tabindex="-1" ref=${title => { this.title = title; }}>${item.title || id}</h3>
         <button class="plain" onClick=${onClose}>Close</button></div>
       <p class="row"><${Picture} url=${item.attributes[PICTURE]} /><span class="quiet small">${id}, changed ${time(item.updated_at)}</span></p>
       <form class="stack" key=${etag} onSubmit=${event => this.save(event)}><fieldset disabled=${!may} class="stack"><legend class="hidden-text">Fields</legend>

@@ -73,6 +73,25 @@ export function Problem({ error }) {
   return error ? html`<p class="notice bad" role="alert">${error.message}</p>` : null;
 }
 
+// A part that opens on demand: what is in `first` gets the focus, and what opened it has it again afterwards.
+export class Opening extends Component {
+  constructor() {
+    super();
+    this.first = { current: null };
+  }
+
+  componentDidMount() {
+    this.opener = document.activeElement;
+    this.first.current.focus();
+  }
+
+  componentWillUnmount() {
+    const focused = document.activeElement;
+    if (focused !== document.body && !this.first.current?.closest("form, section").contains(focused)) return;
+    (this.opener.isConnected ? this.opener : document.getElementById("main")).focus();
+  }
+}
+
 // A picture says nothing that the title beside it does not.
 export function Picture({ url }) {
   return url ? html`<img class="picture" src=${url} alt="" loading="lazy" width="48" height="48" />` : null;

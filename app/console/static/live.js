@@ -31,7 +31,9 @@ export class LiveView extends Component {
       const from = sample.at_ms - SHOWN_MS;
       const trace = [sample.at_ms, sample.stages.map(stage => stage.rate)];
       const traces = [...this.state.traces.filter(([at]) => at > from && at < sample.at_ms), trace];
-      this.setState({ sample, traces, lost: false });
+      // The first steps stay, all of them green, until somebody closes them.
+      const begins = this.state.begins || Boolean(sample.begun) && !(sample.begun.has_events && sample.begun.has_items);
+      this.setState({ sample, traces, begins, begun: sample.begun || this.state.begun, lost: false });
     });
     this.source.onerror = () => {
       this.setState({ lost: true });
@@ -45,13 +47,12 @@ export class LiveView extends Component {
     this.open();
   }
 
-  render({ session }, { sample, traces, lost }) {
+  render({ session }, { sample, traces, begins, begun, lost }) {
     if (!sample) return html`<h2>Live</h2><p class="quiet" role="status">${lost
       ? "The service does not answer. Trying again." : "Waiting for the first sample."}</p>`;
     const broken = sample.stages.filter(stage => stage.error);
-    const begun = sample.begun;
     return html`<div class="stack"><h2>Live</h2>
-      ${begun && !(begun.has_events && begun.has_items) && html`<${FirstVisit} session=${session} begun=${begun} />`}
+      ${begins && html`<${FirstVisit} session=${session} begun=${begun} onClose=${() => this.setState({ begins: false })} />`}
       ${lost && html`<p class="notice warn" role="status">The stream ended; what you see is of the last sample. Trying again.</p>`}
       <div role="status" class="hidden-text">${broken.map(stage => `${STAGES[stage.name].title}: ${stage.error}. `).join("") || "All stages work."}</div>
       <ol class="flow" aria-label="The flow of events">${sample.stages.map((stage, place) =>
@@ -59,7 +60,8 @@ export class LiveView extends Component {
       ${broken.map(stage => html`<section class="notice ${stage.state === "down" ? "bad" : "warn"}" key=${stage.name}>
         <h3>${STAGES[stage.name].title}</h3><p>${stage.error}</p>
         ${stage.advice && html`<p><strong>What to do.</strong> ${stage.advice.text}</p>
-          <p class="small">Incident plan: ${stage.advice.section}</p>`}</section>`)}
+          <p class="small">Incident plan: ${stage.advice.section}</p>`}
+        ${stage.failed > 0 && session.scopes.includes("operate") && html`<p><a href=${stage.name === "outbox" ? "#act/outbox" : "#act/dlq"}>Open them</a></p>`}</section>`)}
       <${HitRates} sample=${sample} />
       <p class="quiet small">Events are counted by Postgres for all processes; the buffer, the lag and the cache are of the process that answers (${sample.role.join(", ")}). Lines show 15 minutes, as far as somebody looked.</p>
     </div>`;
@@ -73,6 +75,7 @@ function Stage({ stage, points, now }) {
   return html`<li class="card ${stage.state}" data-stage=${stage.name}>
     <h3>${named.title}</h3><p class="quiet small">${named.about}</p>
     <p class="state ${{ ok: "good", degraded: "warn", down: "bad", unknown: "quiet" }[stage.state]}">${STATES[stage.state]}</p>
+    ${stage.error && html`<p class="small">${stage.error}</p>`}
     <dl>${row(named.rate, rate(stage.rate))}
       ${row(named.backlog, stage.backlog === null ? null : count(stage.backlog))}
       ${row(named.age, stage.age_ms === null ? null : duration(stage.age_ms))}

@@ -1,5 +1,5 @@
 // What ranks now, how good it is beside popularity, and which of its versions serves.
-import { html, Component, get, post, count, percent, time, Problem } from "./kit.js";
+import { html, Component, get, post, count, percent, time, Opening, Problem } from "./kit.js";
 
 export const CONTENDERS = {
   served: "Serves now", learned: "Being learned", fixed: "Fixed constants", popularity: "Popularity alone",
@@ -88,12 +88,10 @@ function Versions({ versions, serves, onPromote }) {
         onClick=${() => onPromote(one.version)}>Promote</button>`}</td>`}</tr>`)}</tbody></table></div></section>`;
 }
 
-class Plan extends Component {
-  componentDidMount() { this.reason.focus(); }
-
+class Plan extends Opening {
   submit(event) {
     event.preventDefault();
-    this.props.onAct(this.reason.value.trim());
+    this.props.onAct(this.first.current.value.trim());
   }
 
   render({ plan, serves, onCancel }) {
@@ -101,7 +99,7 @@ class Plan extends Component {
     return html`<form class="notice" role="group" aria-label="Confirm" onSubmit=${event => this.submit(event)}>
       <p>${plan.rollback ? `Version ${serves} gives way to the one that served before it.` : `Version ${plan.version} serves in place of ${serves}.`}
         ${" "}All processes follow within a second, and it stays until the learner may decide again.</p>
-      <label>Why <input name="reason" required maxlength="500" ref=${input => { this.reason = input; }} /></label>
+      <label>Why <input name="reason" required maxlength="500" ref=${this.first} /></label>
       <p class="row"><button>${what}</button><button type="button" class="plain" onClick=${onCancel}>Cancel</button></p></form>`;
   }
 }

@@ -14,27 +14,21 @@ export class TryView extends Component {
   constructor({ session }) {
     super();
     this.may = scope => session.scopes.includes(scope);
-    this.state = { users: [], variants: [], user: "", typed: "", compared: "", lists: [], history: null, busy: false };
+    this.state = { users: [], variants: [], user: "", typed: "", rankings: [""], lists: [], history: null, busy: false };
     this.sessionId = `console-${Math.random().toString(36).slice(2, 12)}`;
   }
 
   async componentDidMount() {
-    const users = this.may("users") ? get("users", { limit: 20 }).then(found => found.users) : [];
-    const variants = this.may("operate") ? this.rankings() : [];
     try {
-      this.setState({ users: await users, variants: await variants });
-      const asked = decodeURIComponent(location.hash.split("/")[1] || "") || this.state.users[0]?.user_id;
+      const [users, variants] = await Promise.all([
+        this.may("users") ? get("users", { limit: 20 }).then(found => found.users) : [], this.may("operate") ? rankings() : []]);
+      this.setState({ users, variants });
+      const asked = decodeURIComponent(location.hash.split("/")[1] || "") || users[0]?.user_id;
       // Not over what somebody typed meanwhile.
       if (asked && !this.state.typed) this.pick(asked);
     } catch (error) {
       this.setState({ error });
     }
-  }
-
-  // The variants of the experiment, and the newest versions of the model.
-  async rankings() {
-    const [{ variants }, { versions }] = await Promise.all([get("variants"), get("models")]);
-    return [...variants.map(({ name }) => name), ...versions.map(({ version }) => `model-${version}`)];
   }
 
   componentWillUnmount() { this.left = true; }
@@ -48,16 +42,13 @@ export class TryView extends Component {
     if (!user) return;
     this.setState({ busy: true });
     try {
-      const [history, ...lists] = await Promise.all([this.history(user), ...this.wanted().map(name => this.list(user, name))]);
+      const [history, ...lists] = await Promise.all([this.history(user), ...this.state.rankings.map(name => this.list(user, name))]);
       // Another user may have been picked meanwhile.
       if (user === this.state.user) this.setState({ history, lists: this.moved(lists), error: null, busy: false });
     } catch (error) {
       this.setState({ error, busy: false });
     }
   }
-
-  // The first list is what the user gets; an empty name.
-  wanted() { return this.state.compared ? ["", this.state.compared] : [""]; }
 
   async list(user, variant) {
     const answer = await get("reco", { user_id: user, k: PLACES, explain: true, variant });
@@ -91,7 +82,7 @@ export class TryView extends Component {
       const began = performance.now();
       for (let look = 0; look < LOOKS && !this.left; look++) {
         await sleep(LOOK_EVERY_MS);
-        const now = await Promise.all(this.wanted().map(name => this.list(this.state.user, name)));
+        const now = await Promise.all(this.state.rankings.map(name => this.list(this.state.user, name)));
         if (JSON.stringify(now.map(list => list.items.map(item => item.item_id))) !== before) break;
       }
       await this.load();
@@ -107,28 +98,37 @@ export class TryView extends Component {
     if (user) this.pick(user);
   }
 
-  compare(compared) {
-    this.setState({ compared }, () => this.load());
+  // What ranks the list at this place; the empty name: what the user gets. Null: no list.
+  rank(place, name) {
+    const [first, second] = this.state.rankings, rankings = place === 0 ? [name, second] : [first, name];
+    this.setState({ rankings: rankings.filter(one => typeof one === "string") }, () => this.load());
   }
 
-  render(_, { users, variants, user, typed, compared, lists, history, said, error, busy }) {
+  render(_, { users, variants, user, typed, rankings, lists, history, said, error, busy }) {
     return html`<div class="stack"><h2>Try</h2>
       <form class="card row" onSubmit=${event => this.submit(event)}>
         <label>User <input name="user" list="users" required maxlength="128" value=${typed} autocomplete="off"
           onInput=${event => this.setState({ typed: event.target.value })} ref=${input => { this.field = input; }} /></label>
         <datalist id="users">${users.map(({ user_id }) => html`<option value=${user_id} />`)}</datalist>
-        ${variants.length > 0 && html`<label>Beside it <select name="compared" value=${compared}
-          onChange=${event => this.compare(event.target.value)}><option value="">none</option>${variants.map(name =>
-            html`<option value=${name}>${name}</option>`)}</select></label>`}
+        ${variants.length > 0 && html`<label>List <select name="ranking" value=${rankings[0]} onChange=${event => this.rank(0, event.target.value)}>
+          <option value="">what they get</option>${variants.map(name => html`<option value=${name}>by ${name}</option>`)}</select></label>
+        <label>Beside it <select name="compared" value=${rankings[1] || ""} onChange=${event => this.rank(1, event.target.value || null)}>
+          <option value="">none</option>${variants.map(name => html`<option value=${name}>by ${name}</option>`)}</select></label>`}
         <button>Show</button></form>
       <${Problem} error=${error} />
       <p role="status" class="quiet">${said || (busy ? "Loading." : "")}</p>
       ${user && html`<div class="columns">
         ${history && html`<${History} history=${history} />`}
-        ${lists.map(list => html`<${List} key=${list.variant} list=${list} busy=${busy}
-          onEvent=${this.may("write") && list.variant === "" ? (item, kind) => this.send(item, kind) : null} />`)}</div>`}
+        ${lists.map((list, place) => html`<${List} key=${place} list=${list} busy=${busy}
+          onEvent=${this.may("write") && place === 0 ? (item, kind) => this.send(item, kind) : null} />`)}</div>`}
     </div>`;
   }
+}
+
+// The variants of the experiment, and the newest versions of the model.
+async function rankings() {
+  const [{ variants }, { versions }] = await Promise.all([get("variants"), get("models")]);
+  return [...variants.map(({ name }) => name), ...versions.map(({ version }) => `model-${version}`)];
 }
 
 function History({ history }) {

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from app.devstack import Stack
-from tests.browser.console.looking import OPS, OPS_TOKEN, VIEWER, axe_script
+from tests.browser.console.looking import OPS, OPS_TOKEN, SCOPED, VIEWER, axe_script
 from tests.support.service import Service, running
 from tests.support.shared_environment import shared_environment
 
@@ -23,7 +23,7 @@ def console(stack: Stack, template_database: str, redis_base_url: str) -> Iterat
         template_database,
         redis_base_url,
         "console",
-        API_KEYS=f"{OPS.entry()},{VIEWER.entry()}",
+        API_KEYS=",".join(key.entry() for key in (OPS, VIEWER, *(key for key, _ in SCOPED.values()))),
         VARIANTS='[{"name": "bolder", "share": 0.1, "weights": {"popular_week": 2}}]',
     )
     with environment as settings, running(settings) as service:

@@ -13,8 +13,13 @@ from tests.support.service import Service, eventually
 
 OPS, OPS_TOKEN = keys.make("ops", ["admin"], "o" * 43)
 VIEWER, VIEWER_TOKEN = keys.make("viewer", ["read"], "v" * 43)
+# By name: a key of each scope alone, and of each beside `read`.
+SCOPED: Final = {
+    "-".join(scopes): keys.make("-".join(scopes), list(scopes), "s" * 43)
+    for scopes in [*((scope,) for scope in keys.SCOPES), *(("read", scope) for scope in keys.SCOPES if scope != "read")]
+}
 FOLDER: Final = Path(__file__).parent
-PHONE: Final = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+PHONE: Final = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
 DESK: Final = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
 RULES: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 # Where screenshots are kept to be looked at; without it they are not taken.
@@ -74,6 +79,45 @@ def click(tab: Tab, label: str) -> None:
     )
     eventually(lambda: tab.run(f"{script} !== undefined"), describe=lambda: f"no {label} in {text_of(tab)}")
     tab.run(f"{script}.click()")
+
+
+def choose(tab: Tab, selector: str, value: str) -> None:
+    """Chooses an option, or enters a whole value, also in fields that are not texts."""
+    eventually(lambda: shown(tab, selector), describe=lambda: text_of(tab))
+    tab.run(
+        f"{{ const field = document.querySelector({json.dumps(selector)}); field.value = {json.dumps(value)};"
+        "field.dispatchEvent(new Event('change', { bubbles: true })) }"
+    )
+
+
+def focused(tab: Tab) -> str:
+    """The name of what has the focus."""
+    script = "document.activeElement.getAttribute('aria-label') || document.activeElement.innerText || ''"
+    return str(tab.run(script)).strip()
+
+
+def tab_to(tab: Tab, label: str, most: int = 40) -> int:
+    """Presses Tab until what has this name has the focus; returns how often."""
+    for times in range(1, most):
+        press(tab, "Tab")
+        if focused(tab) == label:
+            return times
+    raise AssertionError(f"Tab does not reach {label} in {text_of(tab)}")
+
+
+def from_top(tab: Tab) -> None:
+    """The next Tab is the first one on the page."""
+    tab.run("document.body.tabIndex = -1; document.body.focus()")
+
+
+def refused(tab: Tab) -> list[Any]:
+    """What the page asked for and did not get."""
+    script = (
+        "performance.getEntriesByType('resource').filter(one => one.responseStatus >= 400)"
+        ".map(one => [one.name, one.responseStatus])"
+    )
+    found: list[Any] = tab.run(script)
+    return found
 
 
 def press(tab: Tab, key: str) -> None:

@@ -2,7 +2,19 @@
 
 import pytest
 
-from tests.browser.console.looking import VIEWER_TOKEN, await_text, click, fill, look, opened, shown, text_of
+from tests.browser.console.looking import (
+    VIEWER_TOKEN,
+    await_text,
+    choose,
+    click,
+    fill,
+    focused,
+    look,
+    opened,
+    press,
+    shown,
+    text_of,
+)
 from tests.support.chromium import Chromium
 from tests.support.service import Service, eventually
 
@@ -22,11 +34,11 @@ def test_an_experiment_is_started_read_and_ended(
         fill(tab, f"input[name={field}]", value)
     fill(tab, "input[name=feature]", "newnes")
     look(tab, axe, "experiment-start")
-    click(tab, "Start")
+    press(tab, "Enter")
     await_text(tab, "not a weight that acts on an answer")
     fill(tab, "input[name=feature]", "newness")
     tab.run("document.querySelector('input[name=guard-conversion]').click()")
-    click(tab, "Start")
+    press(tab, "Enter")
     await_text(tab, "fresh-front runs.")
     await_text(tab, "Too early")
     found = console.client.get("/experiments/fresh-front", headers=operator).json()["experiment"]["definition"]
@@ -37,15 +49,45 @@ def test_an_experiment_is_started_read_and_ended(
     viewer = opened(browser, console, VIEWER_TOKEN, "measure")
     await_text(viewer, "Too early")
     assert "Start an experiment" not in text_of(viewer)
+    assert "Change the shares" not in text_of(viewer)
     assert "End fresh-front" not in text_of(viewer)
     click(viewer, "Sign out")
 
     tab = opened(browser, console, view="measure")
+    click(tab, "Change the shares of fresh-front")
+    eventually(lambda: tab.run("document.activeElement.name") == "share-newer")
+    look(tab, axe, "experiment-shares")
+    click(tab, "Cancel")
+    eventually(lambda: focused(tab) == "Change the shares of fresh-front", describe=lambda: focused(tab))
+    click(tab, "Change the shares of fresh-front")
+    fill(tab, "input[name=share-newer]", "25.5")
+    press(tab, "Enter")
+    await_text(tab, "fresh-front has other shares; its figures start anew.")
+    found = console.client.get("/experiments/fresh-front", headers=operator).json()["experiment"]
+    assert (found["shares"], found["experiment"]) == ({"control": 0.745, "newer": 0.255}, "fresh-front.2")
+    await_text(tab, "25.5 %")
     click(tab, "End fresh-front")
     fill(tab, "input[name=conclusion]", "no difference")
     click(tab, "End it")
     await_text(tab, "fresh-front has ended.")
     await_text(tab, "Concluded: no difference")
+
+
+def test_a_reader_learns_how_many_users_an_experiment_takes(console: Service, browser: Chromium, axe: str) -> None:
+    tab = opened(browser, console, VIEWER_TOKEN, "measure")
+    click(tab, "How many users does it take?")
+    for field, value in (("baseline", "5"), ("effect", "10"), ("arrivals", "5000")):
+        fill(tab, f"input[name={field}]", value)
+    press(tab, "Enter")
+    await_text(tab, "63,629 users of the variant and 63,629 of control")
+    await_text(tab, "127,258 in all, in 32.5 days.")
+    choose(tab, "select[name=metric]", "revenue")
+    fill(tab, "input[name=baseline]", "20")
+    fill(tab, "input[name=deviation]", "3")
+    click(tab, "How many?")
+    await_text(tab, "are enough in four of five cases")
+    look(tab, axe, "sample-size")
+    click(tab, "Sign out")
 
 
 def test_a_change_of_a_rule_is_undone_from_the_history(

@@ -2,12 +2,14 @@
 
 import pytest
 
-from tests.browser.console.looking import await_text, look, opened, text_of
+from app.devstack.ports import choose
+from tests.browser.console.looking import await_text, click, look, opened, shown, text_of
 from tests.support.chromium import Chromium, Tab
-from tests.support.service import Service, eventually
+from tests.support.service import Service, eventually, running
 
 pytestmark = pytest.mark.slow
 
+NOWHERE = "redis://127.0.0.1:1/0"
 EVENT = {"user_id": "ann", "session_id": "s1", "item_id": "tent", "event_type": "view"}
 
 
@@ -26,6 +28,9 @@ def test_first_visit_turns_green_and_the_flow_changes_in_place(
     assert console.client.post("/event", json=EVENT, headers=operator).status_code == 202
     eventually(lambda: text_of(tab).count("still to do") == 1, describe=lambda: text_of(tab))
     assert console.client.put("/items/tent", json={"title": "A tent"}, headers=operator).status_code == 201
+    eventually(lambda: text_of(tab).count("✓ done") == 3, describe=lambda: text_of(tab))
+    look(tab, axe, "first-visit-done")
+    click(tab, "Close")
     eventually(lambda: "First steps" not in text_of(tab), describe=lambda: text_of(tab))
 
     def counted() -> bool:
@@ -46,3 +51,18 @@ def test_stage_that_needs_a_look_says_what_the_incident_plan_says(
     state = "document.querySelector('[data-stage=features]').classList.contains('degraded')"
     assert tab.run(state)
     look(tab, axe, "live-degraded")
+    click(tab, "Open them")
+    await_text(tab, f"{poison:,} found")
+
+
+def test_broken_dependency_is_red_where_it_is(console: Service, browser: Chromium, axe: str) -> None:
+    without = {**console.environment, "ROLE": "api", "HTTP_PORT": str(choose()), "ONLINE_CACHE_REDIS_URL": NOWHERE}
+    with running(without) as service:
+        tab = opened(browser, service, view="live")
+        eventually(lambda: shown(tab, "[data-stage=cache].down"), describe=lambda: text_of(tab))
+        box = str(tab.run("document.querySelector('[data-stage=cache]').innerText"))
+        assert "Down" in box
+        assert "Redis: " in box
+        assert "histories come from Postgres. Start Redis" in text_of(tab)
+        assert not shown(tab, "[data-stage=features].down")
+        look(tab, axe, "live-down")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.console.looking import VIEWER_TOKEN, await_text, click, fill, look, opened, shown, text_of
-from tests.support.chromium import Chromium, Tab
+from tests.browser.console.looking import VIEWER_TOKEN, await_text, choose, click, fill, look, opened, shown, text_of
+from tests.support.chromium import Chromium
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
@@ -44,15 +44,6 @@ def stored(console: Service, operator: dict[str, str], item: str = "kettle") -> 
     return found
 
 
-def put(tab: Tab, selector: str, value: str) -> None:
-    """Enters a whole value, also of fields that are not texts."""
-    eventually(lambda: shown(tab, selector), describe=lambda: text_of(tab))
-    tab.run(
-        f"{{ const field = document.querySelector({json.dumps(selector)}); field.value = {json.dumps(value)};"
-        "field.dispatchEvent(new Event('change', { bubbles: true })) }"
-    )
-
-
 def test_found_item_is_changed_and_the_change_is_undone(
     goods: Service, browser: Chromium, axe: str, operator: dict[str, str]
 ) -> None:
@@ -63,14 +54,14 @@ def test_found_item_is_changed_and_the_change_is_undone(
     click(tab, "Open A kettle")
     await_text(tab, "Picture, an https URL")
     fill(tab, "[aria-label=Item] input[name=title]", "Kettle, blue")
-    put(tab, "textarea[name=categories]", "camping\nkitchen")
-    put(tab, "input[name='a.picture_url']", PICTURE)
+    choose(tab, "textarea[name=categories]", "camping\nkitchen")
+    choose(tab, "input[name='a.picture_url']", PICTURE)
     for name in ("price", "in stock", "sizes", "shop"):
-        put(tab, "[aria-label=Item] label:last-of-type select:not([name])", name)
-    put(tab, "input[name='a.price']", "19.5")
-    put(tab, "select[name='a.in stock']", "true")
-    put(tab, "textarea[name='a.sizes']", "S\nM")
-    put(tab, "input[name='a.shop']", "52.5, 13.4")
+        choose(tab, "[aria-label=Item] label:last-of-type select:not([name])", name)
+    choose(tab, "input[name='a.price']", "19.5")
+    choose(tab, "select[name='a.in stock']", "true")
+    choose(tab, "textarea[name='a.sizes']", "S\nM")
+    choose(tab, "input[name='a.shop']", "52.5, 13.4")
     click(tab, "Save")
     await_text(tab, "A kettle is changed.")
     changed = stored(goods, operator)
@@ -141,12 +132,12 @@ def test_boost_of_a_category_has_a_factor_and_a_time(
     goods: Service, browser: Chromium, operator: dict[str, str]
 ) -> None:
     tab = opened(browser, goods, view="merchandise")
-    put(tab, "select[name=what]", "bury")
-    put(tab, "select[name=target]", "category")
+    choose(tab, "select[name=what]", "bury")
+    choose(tab, "select[name=target]", "category")
     fill(tab, "[aria-label=Rule] input[name=item]", "camping")
-    put(tab, "input[name=factor]", "0.25")
-    put(tab, "input[name=from]", "2036-01-01T00:00")
-    put(tab, "input[name=until]", "2036-02-01T00:00")
+    choose(tab, "input[name=factor]", "0.25")
+    choose(tab, "input[name=from]", "2036-01-01T00:00")
+    choose(tab, "input[name=until]", "2036-02-01T00:00")
     click(tab, "Apply")
     await_text(tab, "Bury category camping × 0.25. Every list follows")
     (rule,) = goods.client.get("/rules", headers=operator).json()["rules"]

@@ -13,7 +13,7 @@ from tests.browser.console.looking import (
     shown,
     text_of,
 )
-from tests.support.chromium import Chromium, Tab
+from tests.support.chromium import Chromium
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
@@ -41,30 +41,9 @@ def test_person_signs_in_and_out_and_the_script_cannot_read_the_session(
     assert tab.run("fetch('model').then(answer => answer.status)") == 401
 
 
-def test_keyboard_reaches_every_view(console: Service, browser: Chromium) -> None:
-    tab = opened(browser, console)
-    assert focused_after(tab, "Skip to the content") == 1
-    press(tab, "Enter")
-    eventually(lambda: tab.run("document.activeElement.id") == "main")
-    for label in tab.run("[...document.querySelectorAll('nav a')].map(link => link.innerText)"):
-        focused_after(tab, label)
-        press(tab, "Enter")
-        eventually(lambda label=label: tab.run("document.title").startswith(label))
-
-
 def test_page_runs_no_script_that_is_not_its_own(console: Service, browser: Chromium) -> None:
     tab = opened(browser, console)
     inline = (
         "const one = document.createElement('script'); one.textContent = 'window.evil = 1'; document.body.append(one)"
     )
     assert tab.run(f"{inline}; window.evil === undefined") is True
-
-
-def focused_after(tab: Tab, label: str) -> int:
-    """How many times a person presses Tab from the top of the page until the link with this name has the focus."""
-    tab.run("document.body.tabIndex = -1; document.body.focus()")
-    for times in range(1, 20):
-        press(tab, "Tab")
-        if tab.run("document.activeElement.innerText") == label:
-            return times
-    raise AssertionError(f"Tab does not reach {label}")

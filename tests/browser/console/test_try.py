@@ -2,8 +2,19 @@
 
 import pytest
 
-from tests.browser.console.looking import VIEWER_TOKEN, await_text, click, fill, look, opened, press, shown, text_of
-from tests.support.chromium import Chromium
+from tests.browser.console.looking import (
+    VIEWER_TOKEN,
+    await_text,
+    choose,
+    click,
+    fill,
+    look,
+    opened,
+    press,
+    shown,
+    text_of,
+)
+from tests.support.chromium import Chromium, Tab
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
@@ -31,15 +42,32 @@ def test_clicked_event_changes_the_list_and_each_place_says_why(console: Service
     await_text(tab, "A boots")
     eventually(lambda: shown(tab, "details"), describe=lambda: text_of(tab))
     tab.run("document.querySelector('details').open = true")
-    tab.run(
-        "const old = document.querySelector('select[name=compared]'); old.value = 'bolder';"
-        "old.dispatchEvent(new Event('change', { bubbles: true }))"
-    )
+    choose(tab, "select[name=compared]", "bolder")
     await_text(tab, "By bolder")
     click(tab, "Buy A boots")
     await_text(tab, "The purchase of boots is counted")
     assert "A boots" in tab.run("document.querySelector('[aria-label^=History]').innerText")
     look(tab, axe, "try")
+
+
+@pytest.mark.usefixtures("shop")
+def test_two_rankings_of_the_latest_user_are_side_by_side(console: Service, browser: Chromium, axe: str) -> None:
+    tab = opened(browser, console, view="try")
+    await_text(tab, "What they get")  # nobody has typed
+    choose(tab, "select[name=compared]", "bolder")
+    await_text(tab, "By bolder")
+    choose(tab, "select[name=ranking]", "model-1")
+    await_text(tab, "By model-1")
+    eventually(lambda: "What they get" not in headings(tab), describe=lambda: text_of(tab))
+    assert headings(tab)[-2:] == ["By model-1", "By bolder"]
+    look(tab, axe, "try-side-by-side")
+    choose(tab, "select[name=compared]", "")
+    eventually(lambda: headings(tab)[-1] == "By model-1", describe=lambda: text_of(tab))
+
+
+def headings(tab: Tab) -> list[str]:
+    found: list[str] = tab.run("[...document.querySelectorAll('h3')].map(one => one.innerText)")
+    return found
 
 
 @pytest.mark.usefixtures("shop")
