@@ -1,5 +1,5 @@
 // Dead rows and dead letters: searched, opened, and replayed or discarded with a count first.
-import { html, Component, get, post, idPath, count, time, Opening, Problem } from "./kit.js";
+import { html, Component, get, post, idPath, count, time, keepFocus, Opening, Problem } from "./kit.js";
 import { Letters } from "./letters.js";
 
 const PAGE = 200;
@@ -89,10 +89,10 @@ export class ActView extends Component {
       await this.search();
       this.setState({ said: [`${count(told.done)} ${plan.what === "replay" ? "sent again" : "discarded"}.`,
         told.counted ? `${count(told.counted)} had been counted meanwhile.` : "",
-        told.held_back ? `${count(told.held_back)} were held back: they came back three times.` : ""].join(" ") });
+        told.held_back ? `${count(told.held_back)} were held back: they came back three times.` : ""].join(" ") }, keepFocus);
     } catch (error) {
       await this.search();
-      this.setState({ error, said: `${count(told.done)} were done before the error.` });
+      this.setState({ error, said: `${count(told.done)} were done before the error.` }, keepFocus);
     }
   }
 

@@ -88,8 +88,14 @@ export class Opening extends Component {
   componentWillUnmount() {
     const focused = document.activeElement;
     if (focused !== document.body && !this.first.current?.closest("form, section").contains(focused)) return;
-    (this.opener.isConnected ? this.opener : document.getElementById("main")).focus();
+    if (this.opener.isConnected) this.opener.focus();
+    keepFocus();
   }
+}
+
+// What had the focus may be gone: then the next Tab begins with the view.
+export function keepFocus() {
+  if (document.activeElement === document.body) document.getElementById("main").focus();
 }
 
 // A picture says nothing that the title beside it does not.

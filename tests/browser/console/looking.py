@@ -72,13 +72,13 @@ def fill(tab: Tab, selector: str, text: str) -> None:
 
 
 def click(tab: Tab, label: str) -> None:
-    """Presses the button or link with this name."""
+    """Presses the button or link with this name, which then has the focus."""
     script = (
         f"[...document.querySelectorAll('button, a')].find(found => (found.getAttribute('aria-label') || "
         f"found.innerText).trim().startsWith({json.dumps(label)}) && !found.disabled)"
     )
     eventually(lambda: tab.run(f"{script} !== undefined"), describe=lambda: f"no {label} in {text_of(tab)}")
-    tab.run(f"{script}.click()")
+    tab.run(f"{{ const found = {script}; found.focus(); found.click() }}")
 
 
 def choose(tab: Tab, selector: str, value: str) -> None:
