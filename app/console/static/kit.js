@@ -88,8 +88,8 @@ export class Opening extends Component {
   componentWillUnmount() {
     const focused = document.activeElement;
     if (focused !== document.body && !this.first.current?.closest("form, section").contains(focused)) return;
-    if (this.opener.isConnected) this.opener.focus();
-    keepFocus();
+    const isThere = this.opener.isConnected && this.opener !== document.body;
+    (isThere ? this.opener : document.getElementById("main")).focus();
   }
 }
 

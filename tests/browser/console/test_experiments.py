@@ -71,6 +71,7 @@ def test_an_experiment_is_started_read_and_ended(
     click(tab, "End it")
     await_text(tab, "fresh-front has ended.")
     await_text(tab, "Concluded: no difference")
+    eventually(lambda: tab.run("document.activeElement.id") == "main")  # the button that opened the form is gone
 
 
 def test_a_reader_learns_how_many_users_an_experiment_takes(console: Service, browser: Chromium, axe: str) -> None:
