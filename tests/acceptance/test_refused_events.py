@@ -3,7 +3,7 @@
 import psycopg
 
 from tests.support.database import ask
-from tests.support.service import running
+from tests.support.service import eventually, running
 
 VIEW = {"event_type": "view", "user_id": "ann", "session_id": "s", "item_id": "tent"}
 
@@ -25,3 +25,21 @@ def test_an_event_that_postgres_refuses_is_told_why_and_its_batch_is_stored(
         assert [result["status"] for result in batch["results"]] == ["accepted", "invalid", "accepted"]
         assert "out of range" in batch["results"][1]["errors"][0]["message"]
     assert ask(database_url, "SELECT count(*) FROM events") == 2
+
+
+def test_a_constraint_that_every_users_events_break_means_not_ready_until_it_is_gone(
+    environment: dict[str, str], database_url: str
+) -> None:
+    """The probe's own event would be stored, so that only theirs tell."""
+    with (
+        psycopg.connect(database_url, autocommit=True) as database,
+        running({**environment, "ROLE": "api"}) as service,
+    ):
+        database.execute("ALTER TABLE events ADD CONSTRAINT no_session CHECK (session_id <> 's')")
+        for user in ("ann", "bob", "cid"):
+            assert service.client.post("/event", json={**VIEW, "user_id": user}).status_code == 503
+        eventually(lambda: service.status("/readyz") == 503, 15.0, service.describe)
+        assert "no_session" in service.readiness()["tasks"]["ingest-buffer"]["error"]
+        database.execute("ALTER TABLE events DROP CONSTRAINT no_session")
+        eventually(lambda: service.status("/readyz") == 200, 15.0, service.describe)
+        assert service.client.post("/event", json=VIEW).status_code == 202
