@@ -9,7 +9,6 @@ Three shapes of the same event:
 """
 
 import hashlib
-import uuid
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
@@ -247,7 +246,9 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     value = now_ms << 80 | int.from_bytes(entropy, "big")
     value = value & ~(0xF << 76) | 7 << 76
     value = value & ~(0x3 << 62) | 2 << 62
-    return str(uuid.UUID(int=value))
+    # Three times as fast as by way of `uuid.UUID`.
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _repeated(items: list[ShownItem]) -> list[FieldError]:

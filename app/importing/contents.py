@@ -1,6 +1,7 @@
 """Reads a file's values, row by row: column → value, whatever the format."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ IsRow = Callable[[Mapping[str, Any]], bool]
 
 
 class FileFormat(Struct, frozen=True, kw_only=True):
-    """How a file's values are read. `header` is empty for JSON.
+    """How a file's values are read. `header` is empty for JSON. `skip`: so many lines are in front of a text's first.
 
     `table` is None for text. `by_line`: JSON text has one object on each line. `fill_down`: while the first column
     keeps its value, empty values of the others repeat those of the row above.
@@ -32,6 +33,7 @@ class FileFormat(Struct, frozen=True, kw_only=True):
 
     header: tuple[str, ...] = ()
     header_line: bool = True
+    skip: int = 0
     delimiter: str = ","
     quote: str = '"'
     encoding: str = "utf-8"
@@ -68,7 +70,8 @@ def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValue
         return is_row(dict(zip(header, cells, strict=True)))
 
     splitter = Splitter(file.delimiter, file.quote)
-    records = split_lines(read_lines(path, file.encoding), splitter, len(header), file.encoding, cells_are_row)
+    lines = islice(read_lines(path, file.encoding), file.skip, None)
+    records = split_lines(lines, splitter, len(header), file.encoding, cells_are_row)
     if file.header_line:
         next(records, None)
     for record in records:

@@ -3,6 +3,7 @@
 An object that is not valid costs itself alone.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -15,15 +16,17 @@ from app.core.decoding import why_not_json
 from app.importing.lines import MAX_LINE_BYTES, FileLine, read_lines
 from app.importing.values import Refused
 
+_NO_NUMBERS: Final = (b"NaN", b"Infinity")
 _LOOKED_AT_LINES: Final = 100
 # A string ends with its line: a quote that is never closed hides the rest of its line alone.
 _TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}]')
 
 
 def one_object_a_line(path: Path, encoding: str) -> bool:
-    """Whether one of the first lines is an object by itself."""
-    lines = (line.raw.strip() for line in islice(read_lines(path, encoding), _LOOKED_AT_LINES))
-    return any(_is_object(raw) for raw in lines if raw.startswith(b"{"))
+    """Whether one of the first lines is an object by itself, and the first one is not the beginning of a larger one."""
+    lines = [line.raw.strip() for line in islice(read_lines(path, encoding), _LOOKED_AT_LINES)]
+    objects = [raw for raw in lines if raw.startswith(b"{")]
+    return bool(objects) and not objects[0].endswith((b"[", b"{", b",")) and any(map(_is_object, objects))
 
 
 def read_objects(path: Path, encoding: str, *, by_line: bool) -> Iterator[FileLine]:
@@ -37,12 +40,24 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     try:
         values = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(why_not_json(error, raw)) from None
+        values = _with_nan(raw)
+        if values is None:
+            raise Refused(why_not_json(error, raw)) from None
     except RecursionError:
         raise Refused("not JSON: nested too deeply") from None
     if not isinstance(values, dict):
         raise Refused("a JSON object is expected on each line")
     return values
+
+
+def _with_nan(raw: bytes) -> Any:
+    """What Python's own writer makes of numbers that are none: NaN is missing. None where that is not the fault."""
+    if not any(word in raw for word in _NO_NUMBERS):
+        return None
+    try:
+        return json.loads(raw, parse_constant=lambda name: None)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _spanning_objects(lines: Iterator[FileLine]) -> Iterator[FileLine]:

@@ -28,7 +28,7 @@ USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "ended": ("ended",),
     "position": ("position",),
     "time_offset_ms": (),
-    "events": ("events",),
+    "events": ("events", "records", "rows", "results", "data"),
 }
 _REQUIRED: Final = ("user_id", "item_id", "time")
 USUAL_TYPES: Final[dict[str, EventType | None]] = {

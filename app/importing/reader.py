@@ -12,33 +12,29 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-import msgspec
+from msgspec import structs
 
 from app.errors import UserError
 from app.importing.contents import FileFormat, FoundValues, Values, bad_row, read_values
-from app.importing.delimited import SAY_ENCODING, Splitter
 from app.importing.filters import Condition, checker
 from app.importing.instacart import OrderTimes
 from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker
-from app.importing.json_text import one_object_a_line
-from app.importing.lines import FileLine, read_lines
-from app.importing.mapping import Columns, ImportOptions, guess, has_column
-from app.importing.presets import Preset, by_columns, by_first_line, with_preset
+from app.importing.lines import FileLine
+from app.importing.mapping import USUAL_COLUMNS, Columns, ImportOptions, guess, has_column
+from app.importing.presets import Preset, by_columns, with_preset
 from app.importing.rows import BadRow, Row, row_maker
 from app.importing.streams import open_bytes
 from app.importing.tables import column_names, kind_of
+from app.importing.text_format import refuse_unclear_names, text_format, with_distinct_names
 from app.importing.time_patterns import pattern_of
 from app.importing.times import time_parser
 from app.importing.values import Refused, absent, finder, is_simple, paths_of
 
 __all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows", "rows_of"]
 
-_DELIMITERS: Final = (",", ";", "\t", "|", "::")
+_EVENTS: Final = "events"
 _LOOKED_AT_OBJECTS: Final = 100
 _LATEST_MS: Final = 7_258_118_400_000  # the year 2200: a later number is a date such as 20140514044115
-_FORMATS: Final = (
-    "CSV and other delimited text, JSON lines and arrays, Parquet, Arrow, Excel; plain, gz, zst, bz2, xz, zip"
-)
 
 C = TypeVar("C", Columns, ItemColumns)
 R = TypeVar("R")
@@ -76,81 +72,55 @@ def _detect(
 ) -> FileLayout[C]:
     with open_bytes(path) as stream:
         table = kind_of(stream.read(8))
-    file, preset = (FileFormat(), None) if table else _text_format(path, options, items=items)
+    file, preset = (FileFormat(), None) if table else text_format(path, options, items=items)
     if table is not None:
         header = column_names(path, table, options.header)
         file = FileFormat(header=header, header_line=not options.header, table=table)
-    if file.header:
-        twice = sorted({name for name in file.header if name and file.header.count(name) > 1})
-        if twice:
-            raise UserError(f"{path}: two columns have the name {', '.join(twice)}")
+    file, twice = with_distinct_names(file)
     present: Sequence[str] = file.header
     if table is not None or not file.header:
         present = _keys(path, file, None if items and table is None else _LOOKED_AT_OBJECTS)
     seen = present
+    found_events = None
     if not file.header and not items:
-        seen = _with_nested(path, file, present, options.columns.get("events", "events"))
+        found_events = _list_of_events(path, file, present)
+        seen = _with_nested(path, file, present, options.columns.get("events", found_events or _EVENTS))
     for wanted in options.where:
         if not has_column(wanted.column, seen):
             raise UserError(f"--where {wanted}: the file has no column {wanted.column}; it has {', '.join(seen)}")
     preset = preset or by_columns(seen, options, items=items)
     if preset is not None:
         options = with_preset(options, preset)
+    if found_events and "events" not in options.columns:
+        options = structs.replace(options, columns={**options.columns, "events": found_events})
     # Also of a file with columns, where one that holds JSON has been named.
     if not items and (not file.header or options.columns.get("events")):
-        present = _with_nested(path, file, present, options.columns.get("events", "events"))
+        present = _with_nested(path, file, present, options.columns.get("events", _EVENTS))
     orders = path.parent / preset.join if preset is not None and preset.join else None
     if orders is not None:
         present = [*present, *OrderTimes.COLUMNS]
+    columns = guess_columns(present, options)
+    refuse_unclear_names(path, columns.fields, options.columns, twice)
     return FileLayout(
         **{name: getattr(file, name) for name in FileFormat.__struct_fields__ if name != "fill_down"},
         fill_down=preset.fill_down if preset is not None and set(preset.fill_down) <= set(present) else (),
-        columns=guess_columns(present, options),
+        columns=columns,
         preset=preset,
         where=options.where,
         orders=orders,
     )
 
 
-def _text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[FileFormat, Preset | None]:
-    first = next((line for line in read_lines(path, options.encoding) if line.raw.strip()), None)
-    if first is None:
-        raise UserError(f"{path} is empty")
-    if first.raw.lstrip()[:1] in (b"[", b"{"):
-        by_line = not first.raw.lstrip().startswith(b"[") and one_object_a_line(path, options.encoding)
-        return FileFormat(encoding=options.encoding, by_line=by_line), None
-    if b"\0" in first.raw:
-        raise UserError(f"{path} is neither text nor of a known format: {_FORMATS}")
-    preset = by_first_line(first.raw.decode(errors="replace").removesuffix("\r"), options, items=items)
-    if preset is not None:
-        options = with_preset(options, preset)
-    else:
-        try:
-            first.raw.decode()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: the first line is not {options.encoding}; {SAY_ENCODING}") from error
-    text = first.raw.decode(errors="replace").removesuffix("\r")
-    delimiter = options.delimiter or max(_DELIMITERS, key=lambda known: text.count(known) * len(known))
-    names = Splitter(delimiter, options.quote).split(text, 0) or text.split(delimiter)
-    header = options.header or tuple(name.strip() for name in names)
-    if not options.header:
-        _refuse_data_as_header(path, header)
-    return FileFormat(
-        header=header,
-        header_line=not options.header,
-        delimiter=delimiter,
-        quote=options.quote,
-        encoding=options.encoding,
-    ), preset
-
-
-def _refuse_data_as_header(path: Path, header: Sequence[str]) -> None:
-    numbers = [name for name in header if name.replace(".", "", 1).removeprefix("-").isdecimal()]
-    if numbers and 2 * len(numbers) >= len(header):
-        raise UserError(
-            f"{path}: the first line holds data and no column names: {', '.join(header)[:200]}. "
-            "Name the columns: --header user_id,item_id,rating,time for example"
-        )
+def _list_of_events(path: Path, file: FileFormat, present: Sequence[str]) -> str | None:
+    """The usual name of a list of objects that the first object has, or the path to one."""
+    usual = USUAL_COLUMNS["events"]
+    first = [found[0] for found in islice(read_values(path, file, lambda values: False), 1) if isinstance(found, tuple)]
+    for name in sorted(present, key=lambda name: name.count(".")):
+        if name.rpartition(".")[2] in usual:
+            inner = [finder(name)(values) for values in first]
+            if inner and isinstance(inner[0], list) and inner[0] and isinstance(inner[0][0], dict):
+                return name
+    return None
 
 
 def read_rows(path: Path, source: FileLayout[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
@@ -281,4 +251,4 @@ def _with_time_format(path: Path, source: FileLayout[C], column: str) -> FileLay
         if not isinstance(values, BadRow) and prepare(values) and not absent(values.get(column))
     )
     pattern = pattern_of(times, parse)
-    return msgspec.structs.replace(source, columns=msgspec.structs.replace(columns, time_format=pattern))
+    return structs.replace(source, columns=structs.replace(columns, time_format=pattern))

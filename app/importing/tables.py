@@ -47,7 +47,7 @@ def column_names(path: Path, kind: TableKind, header: Sequence[str]) -> tuple[st
 
 
 def read_table(path: Path, kind: TableKind, header: Sequence[str]) -> Iterator[TableRows]:
-    """The table's rows in order; all sheets of a workbook. Raises `UserError` for a damaged file."""
+    """The table's rows in order; of a workbook all sheets that have its columns. Raises `UserError`."""
     with _opened(path, kind) as table:
         yield from table.rows(header)
 
@@ -117,9 +117,9 @@ class _Workbook:
             return tuple(header)
         for name in self._book.sheet_names:
             for row in self._book.get_sheet_by_name(name).iter_rows():
-                if any(value != "" for value in row):
-                    return tuple(str(value).strip() for value in row)
-        raise UserError("the workbook is empty")
+                if _names_columns(row):
+                    return _names(row)
+        raise UserError("no sheet of the workbook has a row with the names of columns")
 
     def rows(self, header: Sequence[str]) -> Iterator[TableRows]:
         names = self.columns(header)
@@ -133,16 +133,32 @@ class _Workbook:
                 if all(value == "" for value in row):
                     continue
                 if order is None:
-                    order = _order(names, [str(value).strip() for value in row], name)
+                    if _names_columns(row):
+                        order = _order(names, _names(row), name)
+                        if not order:
+                            break  # notes, say
                     continue
                 values = tuple(row[place] if place < len(row) else "" for place in order)
                 part = (number + min(1.0, line / max(sheet.total_height, 1))) / len(sheets)
                 yield TableRows(line, [values], part)
 
 
-def _order(names: Sequence[str], found: list[str], sheet: str) -> list[int]:
-    """Where the columns of the first sheet are in this one. Raises `UserError`."""
+def _names_columns(row: Sequence[Any]) -> bool:
+    """A title above the table is alone in its row."""
+    return len([value for value in row if value != ""]) > 1
+
+
+def _names(row: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(str(value).strip() for value in row)
+
+
+def _order(names: Sequence[str], found: Sequence[str], sheet: str) -> list[int]:
+    """Where the columns of the first sheet are in this one; empty where it has none of them. Raises `UserError`."""
+    if found == names:
+        return list(range(len(names)))
     missing = [name for name in names if name and name not in found]
+    if len(missing) == sum(map(bool, names)):
+        return []
     if missing:
         raise UserError(f"sheet {sheet} lacks the column {', '.join(missing)}; save it as a file of its own")
     return [found.index(name) for name in names]
@@ -164,9 +180,18 @@ def tuples_of(batch: Any) -> list[tuple[Any, ...]]:
         # A datetime has no nanoseconds.
         if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
             column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-        return list(column.to_pylist())
+        found: list[Any] = column.to_pylist()
+        # Spark and Impala may write text as bytes.
+        return [_text(value) for value in found] if pa.types.is_binary(column.type) else found
 
     return list(zip(*map(values, batch.columns), strict=True))
+
+
+def _text(value: bytes | None) -> str | bytes | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 _KINDS: Final[dict[TableKind, Callable[[IO[bytes]], _Table]]] = {

@@ -11,7 +11,7 @@ from app.errors import UserError
 _DAYS: Final = (
     *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
-    *("%a, %d %b %Y", "%b %d %Y", "%d/%b/%Y"),
+    *("%a, %d %b %Y", "%b %d %Y", "%d/%b/%Y", "%Y-%m-%d"),
 )
 _CLOCKS: Final = (
     *("", " %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p", ", %I:%M:%S %p", ", %I:%M %p"),

@@ -13,7 +13,7 @@ from app.errors import UserError
 _EARLIEST_MS: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000)
 # Seconds reach 1e11 in the year 5138, milliseconds 1e14, and so on: a number's size tells its unit.
 _UNITS: Final = ((10**11, 1000, 1), (10**14, 1, 1), (10**17, 1, 1000))
-_ZONED: Final = re.compile(r"(?P<time>.+?\d) ?(?P<offset>[+-]\d\d:?\d\d)?(?P<name> ?(?:UTC|GMT|Z))?")
+_ZONED: Final = re.compile(r"(?P<time>.+?\d) ?(?P<offset>[+-]\d\d:?\d\d)?(?P<name> ?(?:UTC|GMT|Z))?(?:\[[\w/+-]+\])?")
 _LONG: Final = 20
 _NANOSECONDS: Final = (1, 1_000_000)
 
@@ -56,6 +56,8 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
             raise ValueError(f"{_shown(value)} is neither a number nor ISO 8601; say --time-format") from None
 
     def auto(value: Any) -> int:
+        if type(value) is str and value[4:5] == "-" and value[:4].isdecimal():
+            return iso(value)  # a year: no number looks so
         number = int(value) if type(value) is str and value.isdecimal() and len(value) < _LONG else _number(value)
         if number is None:
             return iso(value)
@@ -83,7 +85,9 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
 
 
 def _with_zone_name(text: str) -> datetime:
-    """ISO 8601 with a space before the offset, or with the name of the zone, as `+0000 UTC`. Raises `ValueError`."""
+    """ISO 8601 with a space before the offset, or with the name of the zone, as `+0000 UTC` or Java's `+01:00[CET]`.
+    Raises `ValueError`.
+    """
     found = _ZONED.fullmatch(text)
     if found is None:
         raise ValueError

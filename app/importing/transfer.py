@@ -7,6 +7,7 @@ stored and continues where the first one ended, however it ended.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -24,7 +25,7 @@ from app.importing.reader import FileLayout, read_rows
 from app.importing.records import RowIds
 from app.importing.rows import BadRow, Row
 from app.importing.user_sample import UserSample
-from app.importing.writer import Writer
+from app.importing.writer import PreparedBatch, Writer
 
 BATCH_ROWS: Final = 2_000
 _HOPELESS_ROWS: Final = 10_000
@@ -139,10 +140,14 @@ async def transfer(
     step = max_queued // 10 if max_queued else 0
     unchecked = step  # events queued by earlier imports count as well
 
-    async def write(batch: Batch[Row]) -> None:
+    def read() -> tuple[Batch[Row], PreparedBatch]:
+        batch = take(rows, ids.event_id, BATCH_ROWS)
+        return batch, writer.prepare(batch.rows)
+
+    async def write(batch: Batch[Row], prepared: PreparedBatch) -> None:
         nonlocal unchecked
         async with database.connection() as connection:
-            written = await writer.write(connection, batch.rows)
+            written = await writer.write(connection, prepared)
         rejected = [*batch.bad, *written.conflicts]
         counts.read += len(batch.rows) + len(batch.bad)
         counts.imported += len(written.accepted)
@@ -170,11 +175,11 @@ async def transfer(
                 "Or use --no-wait to queue everything now."
             )
 
-    batch = await to_thread.run_sync(take, rows, ids.event_id, BATCH_ROWS)
+    batch, prepared = await to_thread.run_sync(read)
     while True:
-        ahead = None if batch.last else asyncio.create_task(to_thread.run_sync(take, rows, ids.event_id, BATCH_ROWS))
+        ahead = None if batch.last else asyncio.create_task(to_thread.run_sync(read))
         try:
-            await patiently(database, lambda batch=batch: write(batch))  # type: ignore[misc]
+            await patiently(database, partial(write, batch, prepared))
             if max_queued and unchecked >= step:
                 unchecked = 0
                 await patiently(database, make_room)
@@ -184,7 +189,7 @@ async def transfer(
             raise batch.read_error
         if following is None:
             return
-        batch = following
+        batch, prepared = following
 
 
 async def patiently(database: Database, work: Callable[[], Awaitable[_T]]) -> _T:

@@ -170,7 +170,7 @@ def test_damaged_gzip_gives_what_stood_before_and_then_says_where(log: Path) -> 
         (b"7z\xbc\xaf\x27\x1c....", {}, "a 7z archive"),
         (b"\x00\x01\x02\n", {}, "of a known format: CSV"),
         (b"caf\xe9,user\n", {}, "--encoding"),
-        (b"user,item,item,ts\n", {}, "two columns have the name item"),
+        (b"user,item,item,ts,type\n", {}, "two columns have the name item"),
         (b"a,b\n1,2\n", {}, "no column is known to be the user_id"),
         (b"user,item,ts,type\n", {"encoding": "utf-32"}, "say utf-32-le"),
         (b"user,item,ts,type\n", {"encoding": "klingon"}, "no such encoding"),
