@@ -139,8 +139,14 @@ class Written(Struct, frozen=True):
     item_ids: Sequence[str]
 
 
-async def store(connection: "Connection", items: Sequence[StoredItem], keep: Collection[str] = ()) -> Written:
-    """Stores all items or none. Each replaces the stored one, except for the fields in `keep`. Ids must differ.
+async def store(
+    connection: "Connection",
+    items: Sequence[StoredItem],
+    keep: Collection[str] = (),
+    attributes: Collection[str] | None = None,
+) -> Written:
+    """Stores all items or none. Each replaces the stored one, except for the fields in `keep`, and for all attributes
+    besides `attributes`, where they are given. Ids must differ.
 
     A trigger of the table announces the changes.
     """
@@ -155,6 +161,7 @@ async def store(connection: "Connection", items: Sequence[StoredItem], keep: Col
         [item.hidden for item in items],
         [_json(item.attributes) for item in items],
         list(keep),
+        None if attributes is None else list(attributes),
     )
     created = sum(row["created"] for row in rows)
     return Written(created, len(rows) - created, [row["item_id"] for row in rows])

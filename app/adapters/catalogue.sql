@@ -92,7 +92,8 @@ LIMIT $1;
 
 -- name: store
 -- In order of ids, so that two bulk writes of the same items never deadlock. An unchanged row is not
--- written and not returned. $9 names the fields to keep. xmax is 0 for a row that is new.
+-- written and not returned. $9 names the fields to keep. $10: attributes besides these keep their values; NULL: none
+-- does. xmax is 0 for a row that is new.
 INSERT INTO items AS i (item_id, title, categories, tags, published_at, expires_at, hidden, attributes)
 SELECT
     n.item_id, n.title, ARRAY(SELECT jsonb_array_elements_text(n.categories)),
@@ -110,7 +111,7 @@ ON CONFLICT (item_id) DO UPDATE SET
     published_at = CASE WHEN 'published_at' = ANY ($9::text[]) THEN i.published_at ELSE excluded.published_at END,
     expires_at = CASE WHEN 'expires_at' = ANY ($9::text[]) THEN i.expires_at ELSE excluded.expires_at END,
     hidden = CASE WHEN 'hidden' = ANY ($9::text[]) THEN i.hidden ELSE excluded.hidden END,
-    attributes = CASE WHEN 'attributes' = ANY ($9::text[]) THEN i.attributes ELSE excluded.attributes END,
+    attributes = coalesce(i.attributes - $10::text[], '{}') || excluded.attributes,
     created_at = coalesce(i.created_at, i.updated_at),
     updated_at = now()
 WHERE
@@ -120,7 +121,7 @@ WHERE
     OR ('published_at' <> ALL ($9::text[]) AND i.published_at IS DISTINCT FROM excluded.published_at)
     OR ('expires_at' <> ALL ($9::text[]) AND i.expires_at IS DISTINCT FROM excluded.expires_at)
     OR ('hidden' <> ALL ($9::text[]) AND i.hidden IS DISTINCT FROM excluded.hidden)
-    OR ('attributes' <> ALL ($9::text[]) AND i.attributes IS DISTINCT FROM excluded.attributes)
+    OR i.attributes IS DISTINCT FROM coalesce(i.attributes - $10::text[], '{}') || excluded.attributes
 RETURNING i.item_id, (i.xmax = 0) AS created;
 
 -- name: read

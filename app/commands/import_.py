@@ -11,15 +11,18 @@ from typing import Final
 
 import click
 from click.core import ParameterSource
+from msgspec import structs
 from rich.console import Console
 
 from app.adapters.postgres import Database
 from app.commands.json_output import json_option, write_json
+from app.core.attributes import TYPES
 from app.core.event_times import MAX_AHEAD_MS
 from app.errors import UserError
+from app.importing.attributes import wanted_attribute
 from app.importing.backlog import wait_for_consumer, wait_for_relay
 from app.importing.inputs import files_argument, found_files, rejects_beside
-from app.importing.item_transfer import ItemImportCounts, transfer_items
+from app.importing.item_transfer import ItemImportCounts, declared, transfer_items
 from app.importing.items import ItemColumns
 from app.importing.mapping import Columns, ImportOptions
 from app.importing.options import column_options
@@ -36,6 +39,14 @@ _OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
 @click.command()
 @files_argument(required=True)
 @click.option("--items", is_flag=True, help="The file is a catalogue: each row is an item.")
+@click.option(
+    "--attribute",
+    "attributes",
+    multiple=True,
+    metavar="NAME[:TYPE][=COLUMN]",
+    help=f"With --items: an attribute of the items, and the column with its values. TYPE is one of {', '.join(TYPES)}; "
+    "guessed if not given. '*': all columns that are no fields. Repeatable.",
+)
 @column_options
 @click.option(
     "--rejected", type=click.Path(dir_okay=False, path_type=Path), help="File for rejected lines [FILE.rejected.jsonl]."
@@ -55,6 +66,7 @@ _OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
 def import_(
     files: tuple[str, ...],
     items: bool,
+    attributes: tuple[str, ...],
     options: ImportOptions,
     rejected: Path | None,
     strict: bool,
@@ -71,11 +83,14 @@ def import_(
     skipped. Invalid rows go to FILE.rejected.jsonl; for several files and for stdin, it is in this folder.
 
     The fields of an item are item_id, title, categories, tags (lists, or names with | between them), published_at,
-    expires_at and hidden. A field without a column keeps its stored value.
+    expires_at and hidden, and the attributes of --attribute. A field without a column keeps its stored value.
     """
     console = Console(stderr=True)
     if items:
         _refuse_options_of_events(click.get_current_context())
+        options = structs.replace(options, attributes=tuple(map(wanted_attribute, attributes)))
+    elif attributes:
+        raise click.UsageError("--attribute: for catalogues only, with --items")
     database_url = Settings.from_env({**os.environ, "ROLE": "api"}).session_url
     with found_files(files) as paths:
         if rejected is not None and rejected.resolve() in [path.resolve() for path in paths]:
@@ -183,7 +198,7 @@ async def _run_items(
     """Imports a catalogue, which needs no wait and no closing message."""
     database = open_database(database_url)
     try:
-        for path, source in catalogues:
+        for path, source in await declared(catalogues, database):
             screen.begin(path)
             await transfer_items(path, source, database, counts, screen)
     finally:

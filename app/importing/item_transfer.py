@@ -1,16 +1,20 @@
 """Imports a catalogue file, batch by batch. A second run leaves items that did not change as they are."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from anyio import to_thread
+from msgspec import structs
 
-from app.adapters import audit, catalogue
-from app.adapters.audit import AuditEntry
+from app.adapters import attributes, audit, catalogue
+from app.adapters.attributes import TooManyAttributes
+from app.adapters.audit import AuditedAction, AuditEntry
 from app.adapters.catalogue import StoredItem
 from app.adapters.postgres import Database
+from app.core.attributes import MAX_DECLARED, AttributeType
+from app.errors import UserError
 from app.importing.batches import Batch, take
 from app.importing.items import ItemColumns, ItemRow
 from app.importing.reader import FileLayout, read_items
@@ -32,6 +36,44 @@ class ItemImportCounts(Counts):
         return [("new", self.created, ""), ("replaced", self.replaced, ""), ("unchanged", self.unchanged, remark)]
 
 
+async def declared(
+    layouts: Sequence[tuple[Path, FileLayout[ItemColumns]]], database: Database
+) -> list[tuple[Path, FileLayout[ItemColumns]]]:
+    """Declares the attributes of the files that are not declared yet. A guessed type gives way to a declared one.
+
+    Raises `UserError` for a type that is declared otherwise, and when there are too many attributes.
+    """
+
+    async def declare() -> dict[str, AttributeType]:
+        types: dict[str, AttributeType] = {}
+        async with database.connection() as connection, connection.transaction():
+            for _, layout in layouts:
+                for one in layout.columns.attributes:
+                    stored, new = await attributes.declare(connection, one.name, one.type)
+                    if stored.type != one.type and not one.guessed:
+                        raise UserError(
+                            f"the attribute {one.name} is declared as {stored.type}, not as {one.type}: read "
+                            f"{one.column} as {stored.type}, or give the attribute another name"
+                        )
+                    types[one.name] = stored.type
+                    if new:
+                        await audit.record(connection, [_entry("declare_attribute", [one.name], "created")])
+        return types
+
+    if not any(layout.columns.attributes for _, layout in layouts):
+        return list(layouts)
+    try:
+        types = await patiently(database, declare)
+    except TooManyAttributes:
+        raise UserError(f"there are {MAX_DECLARED} attributes already; delete one first") from None
+    return [(path, structs.replace(layout, columns=_as_declared(layout.columns, types))) for path, layout in layouts]
+
+
+def _as_declared(columns: ItemColumns, types: Mapping[str, AttributeType]) -> ItemColumns:
+    named = tuple(structs.replace(one, type=types[one.name]) for one in columns.attributes)
+    return structs.replace(columns, attributes=named)
+
+
 async def transfer_items(
     path: Path, source: FileLayout[ItemColumns], database: Database, counts: ItemImportCounts, watcher: Watcher
 ) -> None:
@@ -47,7 +89,7 @@ async def transfer_items(
     while batch is not None:
         ahead = None if batch.last else asyncio.create_task(to_thread.run_sync(_take, rows))
         try:
-            await _write(batch, source.columns.absent, database, counts)
+            await _write(batch, source.columns, database, counts)
             counts.pos = max(counts.pos, before + batch.pos)
         finally:
             following = await ahead if ahead else None
@@ -63,7 +105,7 @@ def _take(rows: Iterator[ItemRow | BadRow]) -> Batch[ItemRow]:
     return take(rows, lambda row: row.item_id, BATCH_ROWS)
 
 
-async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, counts: ItemImportCounts) -> None:
+async def _write(batch: Batch[ItemRow], columns: ItemColumns, database: Database, counts: ItemImportCounts) -> None:
     latest: dict[str, ItemRow] = {}
     repeated_alike = 0
     for item_id, row in batch.rows:
@@ -73,13 +115,10 @@ async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, cou
 
     async def write() -> catalogue.Written:
         async with database.connection() as connection, connection.transaction():
-            written = await catalogue.store(connection, items, [*keep, "attributes"])
+            written = await catalogue.store(connection, items, columns.absent, [one.name for one in columns.attributes])
             if written.item_ids:
                 outcome = f"{written.created} created, {written.changed} replaced"
-                entry = AuditEntry(
-                    actor=_ACTOR, action="store_items", targets=written.item_ids, outcome=outcome, request_id=None
-                )
-                await audit.record(connection, [entry])
+                await audit.record(connection, [_entry("store_items", written.item_ids, outcome)])
         return written
 
     written = await patiently(database, write) if items else catalogue.Written(0, 0, [])
@@ -89,6 +128,10 @@ async def _write(batch: Batch[ItemRow], keep: list[str], database: Database, cou
     counts.replaced += written.changed + repeated - repeated_alike
     counts.unchanged += len(items) - written.created - written.changed + repeated_alike
     counts.rejected += len(batch.bad)
+
+
+def _entry(action: AuditedAction, targets: Sequence[str], outcome: str) -> AuditEntry:
+    return AuditEntry(actor=_ACTOR, action=action, targets=targets, outcome=outcome, request_id=None)
 
 
 def _same(one: ItemRow, other: ItemRow) -> bool:
@@ -104,4 +147,5 @@ def _item(row: ItemRow) -> StoredItem:
         published_at=row.published_at,
         expires_at=row.expires_at,
         hidden=row.hidden,
+        attributes=row.attributes,
     )

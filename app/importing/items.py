@@ -1,17 +1,27 @@
 """Maps a catalogue file's columns to fields, and turns one line's values into a checked item."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from app.adapters.timestamps import is_finite
+from app.core.attributes import AttributeType
 from app.core.events import Id
 from app.core.field_errors import field_error_of
-from app.importing.mapping import USUAL_COLUMNS, ImportOptions, match, refuse
+from app.importing.attributes import (
+    PICTURE,
+    AttributeColumn,
+    WantedAttribute,
+    attributes_maker,
+    columns_of,
+    readers_of,
+    typed,
+)
+from app.importing.mapping import USUAL_COLUMNS, ImportOptions, has_column, match, refuse
 from app.importing.rows import clean_title
 from app.importing.times import TimeParser, time_parser
 from app.importing.values import Refused, absent, flag_of, id_of, shown
@@ -28,6 +38,7 @@ USUAL_ITEM_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "published_at": ("publishedat", "published", "publishdate", "publicationdate", "releasedate", "availabilitydate"),
     "expires_at": ("expiresat", "expires", "expirydate", "expirationdate", "availableuntil"),
     "hidden": ("hidden", "ishidden"),
+    PICTURE: ("pictureurl", "imageurl", "imagelink", "imagesrc", "image", "picture", "thumbnail", "coverurl"),
 }
 
 _NO_LABELS: Final = ("(no genres listed)",)  # MovieLens' placeholder for no genre
@@ -47,12 +58,18 @@ class ItemColumns(Struct, frozen=True, kw_only=True):
     separator: str = "|"
     flags: tuple[str, ...] = ()
     """Columns that say whether the item is of the category that they name."""
+    attributes: tuple[AttributeColumn, ...] = ()
+
+    @property
+    def used(self) -> list[str]:
+        """The columns that are read."""
+        return [*self.fields.values(), *(attribute.column for attribute in self.attributes)]
 
     @property
     def absent(self) -> list[str]:
         """The fields except the id that have no column in the file."""
         found = {*self.fields, *(["categories"] if self.flags else [])}
-        return [field for field in USUAL_ITEM_COLUMNS if field not in found]
+        return [field for field in USUAL_ITEM_COLUMNS if field not in found and field != PICTURE]
 
 
 class ItemRow(Struct, frozen=True, kw_only=True):
@@ -65,6 +82,7 @@ class ItemRow(Struct, frozen=True, kw_only=True):
     published_at: datetime | None = None
     expires_at: datetime | None = None
     hidden: bool = False
+    attributes: dict[str, Any] = {}
     line: int
     pos: int
 
@@ -74,17 +92,38 @@ def guess_items(present: Sequence[str], options: ImportOptions) -> ItemColumns:
     fields, errors = match(present, options, USUAL_ITEM_COLUMNS)
     if "item_id" not in fields:
         errors.append("no column is known to be the item_id: say --map item_id=COLUMN")
-    elif len(fields) == 1:
+    elif len(fields) == 1 and not options.attributes:
         others = ", ".join(field for field in USUAL_ITEM_COLUMNS if field != "item_id")
         errors.append(f"no column besides {fields['item_id']} is known; say --map FIELD=COLUMN for one of {others}")
     refuse(errors, present)
+    picture = fields.pop(PICTURE, None)
+    attributes = columns_of(options.attributes, present, [*fields.values(), *([] if picture is None else [picture])])
+    if picture is not None and all(one.name != PICTURE for one in attributes):
+        attributes.append(WantedAttribute(PICTURE, picture, "text"))
+    missing = [one.column for one in attributes if not has_column(one.column, present)]
+    refuse([f"--attribute {column}: the file has no such column" for column in missing], present)
     return ItemColumns(
         fields=fields,
+        # Which types those without one have is found in the rows.
+        attributes=tuple(
+            AttributeColumn(one.name, one.column, one.type or "text", guessed=one.type is None) for one in attributes
+        ),
         time_format=options.time_format,
         timezone=options.timezone,
         separator=options.separator,
         flags=() if "categories" in options.columns else options.flags,
     )
+
+
+def with_attribute_types(columns: ItemColumns, rows: Iterable[Mapping[str, Any]]) -> ItemColumns:
+    """With the types of the attributes as the rows tell, where none was given."""
+    wanted = [WantedAttribute(one.name, one.column, None if one.guessed else one.type) for one in columns.attributes]
+    return structs.replace(columns, attributes=typed(wanted, rows, _attribute_readers(columns)))
+
+
+def _attribute_readers(columns: ItemColumns) -> Mapping[AttributeType, Callable[[Any], Any]]:
+    parse_time = time_parser(columns.time_format, columns.timezone, latest_ms=None, old_dates=True)
+    return readers_of(lambda value: _labels(value, columns.separator), parse_time)
 
 
 def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], ItemRow]:
@@ -104,9 +143,12 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
     fields = columns.fields
     id_column = fields["item_id"]
     read = [(field, fields[field], reader) for field, reader in readers.items() if field in fields]
+    attributes = attributes_maker(columns.attributes, _attribute_readers(columns)) if columns.attributes else None
 
     def make(values: Mapping[str, Any], line: int, pos: int) -> ItemRow:
         found: dict[str, Any] = {"item_id": id_of(values, id_column), "line": line, "pos": pos}
+        if attributes is not None:
+            found["attributes"] = attributes(values)
         if columns.flags:
             found["categories"] = [name for name in columns.flags if flag_of(values.get(name))]
         for field, column, reader in read:

@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 from msgspec import Struct
 
 from app.errors import UserError
+from app.importing.attributes import WantedAttribute
 from app.importing.filters import Condition
 from app.importing.values import ALTERNATIVES
 
@@ -53,7 +54,7 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     `header` names the columns of a CSV file that has no header line. `quote` is empty where quotes are text. `preset`
     is the name of a known layout, none, or auto. `where`: conditions that all must hold of a row that is taken.
     `separator` stands between the labels of an item. `flags`: columns that say whether an item is of the category that
-    they name.
+    they name. `attributes`: of the items of a catalogue.
     """
 
     preset: str = "auto"
@@ -70,6 +71,7 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     encoding: str = "utf-8"
     separator: str = "|"
     flags: tuple[str, ...] = ()
+    attributes: tuple[WantedAttribute, ...] = ()
 
 
 class Columns(Struct, frozen=True, kw_only=True):
@@ -81,6 +83,11 @@ class Columns(Struct, frozen=True, kw_only=True):
     event_type: EventType | None = None
     time_format: str = "auto"
     timezone: str = "UTC"
+
+    @property
+    def used(self) -> list[str]:
+        """The columns that are read."""
+        return list(self.fields.values())
 
 
 def guess(present: Sequence[str], options: ImportOptions) -> Columns:

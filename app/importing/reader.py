@@ -18,7 +18,7 @@ from app.errors import UserError
 from app.importing.contents import FileFormat, FoundValues, Values, bad_row, read_values
 from app.importing.filters import Condition, checker
 from app.importing.instacart import OrderTimes
-from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker
+from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker, with_attribute_types
 from app.importing.lines import FileLine
 from app.importing.mapping import USUAL_COLUMNS, Columns, ImportOptions, guess, has_column
 from app.importing.presets import Preset, by_columns, with_preset
@@ -34,6 +34,7 @@ __all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "
 
 _EVENTS: Final = "events"
 _LOOKED_AT_OBJECTS: Final = 100
+_LOOKED_AT_ITEMS: Final = 1_000
 _LATEST_MS: Final = 7_258_118_400_000  # the year 2200: a later number is a date such as 20140514044115
 
 C = TypeVar("C", Columns, ItemColumns)
@@ -64,7 +65,19 @@ def detect_items(path: Path, options: ImportOptions) -> FileLayout[ItemColumns]:
     """The same for a catalogue. Reads all JSON objects, since one may leave out fields."""
     found = _detect(path, options, guess_items, items=True)
     column = found.columns.fields.get("published_at") or found.columns.fields.get("expires_at")
-    return _with_time_format(path, found, column) if column else found
+    if column:
+        found = _with_time_format(path, found, column)
+    if not found.columns.attributes:
+        return found
+    first = islice(_taken(path, found), _LOOKED_AT_ITEMS)
+    return structs.replace(found, columns=with_attribute_types(found.columns, first))
+
+
+def _taken(path: Path, source: FileLayout[C]) -> Iterator[Values]:
+    prepare = _preparer(source)
+    for found in read_values(path, source, lambda values: False):
+        if not isinstance(found, BadRow) and prepare(found[0]):
+            yield found[0]
 
 
 def _detect(
@@ -196,7 +209,7 @@ def _exploded(values: Values, line: FileLine, nested: str) -> Iterator[Values | 
 
 def _preparer(source: FileLayout[C]) -> Prepare:
     """A function that adds what paths and choices name to the values, and tells whether the row is taken."""
-    found = [(name, finder(name)) for name in source.columns.fields.values() if not is_simple(name, source.header)]
+    found = [(name, finder(name)) for name in source.columns.used if not is_simple(name, source.header)]
     conditions = [checker(wanted) for wanted in source.where]
     orders = OrderTimes(source.orders) if source.orders is not None else None
     if not (found or conditions or orders):

@@ -180,6 +180,7 @@ def describe(layout: FileLayout[Any], event_type: str | None = None) -> str:
     parts = [f"{field} ← {column}" for field, column in fields.items()]
     if event_type:
         parts.append(f"event_type = {event_type}")
+    parts += [f"{one.name} ({one.type}) ← {one.column}" for one in getattr(layout.columns, "attributes", ())]
     if "%" in layout.columns.time_format:
         parts.append(f"times as {layout.columns.time_format}")
     if layout.where:

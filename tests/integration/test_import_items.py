@@ -94,3 +94,40 @@ def test_options_that_say_nothing_of_items_are_refused(database_url: str, tmp_pa
     assert code == 2
     assert "--map item_id=COLUMN" in screen
     assert ask(database_url, "SELECT count(*) FROM items") == 0
+
+
+def test_attributes_are_declared_and_those_without_a_column_stay(database_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO item_attributes (name, type) VALUES ('brand', 'list'), ('price', 'number')")
+        connection.execute(
+            """INSERT INTO items (item_id, attributes) VALUES ('i1', '{"price": 9, "stock": 3, "brand": ["Old"]}')"""
+        )
+    file = tmp_path / "items.csv"
+    file.write_text(
+        "sku,name,brand,price,launch,image_url\ni1,A,Acme|B,,2024-05-01,https://a.example/1.jpg\ni2,B,C,dear,,\n"
+    )
+    options = ("--attribute", "brand", "--attribute", "price:number", "--attribute", "since:time=launch")
+    code, screen = run(database_url, "--items", file, *options)
+    assert code == 0, screen
+    guessed = "brand (list) ← brand, price (number) ← price, since (time) ← launch, picture_url (text) ← image_url"
+    assert guessed in screen
+    assert "price: 'dear' is not a number" in " ".join(screen.split())
+    assert ask(database_url, "SELECT array_agg(name || ' ' || type ORDER BY name) FROM item_attributes") == [
+        "brand list",
+        "picture_url text",
+        "price number",
+        "since time",
+    ]
+    query = "SELECT attributes::text FROM items WHERE item_id = 'i1'"
+    assert msgspec.json.decode(ask(database_url, query)) == {
+        "stock": 3,
+        "brand": ["Acme", "B"],
+        "since": {"at_ms": 1_714_521_600_000},
+        "picture_url": "https://a.example/1.jpg",
+    }
+    assert sums(run(database_url, "--items", file, *options)[1])["unchanged"] == 1
+    code, screen = run(database_url, "--items", file, "--attribute", "brand:text")
+    assert code == 2
+    assert "the attribute brand is declared as list, not as text" in " ".join(screen.split())
+    code, screen = run(database_url, file, "--attribute", "brand")
+    assert (code, "--attribute: for catalogues only" in screen) == (2, True)

@@ -34,7 +34,7 @@ _MAX_LABEL: Final = 128
 _MAX_TITLE: Final = 500
 _NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 # What Gorse does not know of an item.
-_KEPT: Final = ("expires_at", "attributes")
+_KEPT: Final = ("expires_at",)
 
 _Request = Request[Any, Any, Any]
 
@@ -156,7 +156,7 @@ def _category_handlers(database: Database) -> list[HTTPRouteHandler]:
 
 async def _store(database: Database, context: RequestContext, items: list[StoredItem]) -> None:
     async with change(database, context, "store_items") as changed:
-        _record(changed, await catalogue.store(changed.connection, items, keep=_KEPT))
+        _record(changed, await catalogue.store(changed.connection, items, keep=_KEPT, attributes=[]))
 
 
 async def _change(database: Database, scope: Scope, changed_of: Callable[[StoredItem], StoredItem]) -> None:
