@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +16,12 @@ from reco_client import (
     ApiError,
     AsyncClient,
     CatalogueBatchItem,
+    CatalogueItem,
     CatalogueItemInput,
     Client,
     Options,
     Purchase,
+    StateChanged,
     View,
 )
 
@@ -126,6 +129,56 @@ def test_lists_and_catalogue_are_typed(service: Service) -> None:
 
 
 @pytest.mark.slow
+def test_change_is_made_in_the_state_that_was_read_only(service: Service) -> None:
+    with Client(service.url, TOKEN, QUICK) as client:
+        client.put_item("tent", CatalogueItemInput(title="Tent", tags=["0"]), only_new=True)
+        with pytest.raises(StateChanged) as told:
+            client.put_item("tent", CatalogueItemInput(title="Another"), only_new=True)
+        assert told.value.status == 412
+        read = client.get_item_version("tent")
+        assert (read.item.title, read.item.tags) == ("Tent", ["0"])
+        client.patch_item("tent", if_match=read.etag, title="New tent")
+        stale = {"if_match": read.etag}
+        for change in (
+            lambda: client.patch_item("tent", **stale, title="Old tent"),
+            lambda: client.put_item("tent", CatalogueItemInput(title="Old tent"), **stale),
+            lambda: client.delete_item("tent", **stale),
+        ):
+            with pytest.raises(StateChanged, match="Another state than the one of If-Match"):
+                change()
+        assert client.get_item("tent").title == "New tent"
+
+        def count_up(item: CatalogueItem) -> dict[str, list[str]]:
+            return {"tags": [str(int(item.tags[0]) + 1)]}
+
+        # None of them is lost, though they all read the same states.
+        with ThreadPoolExecutor(4) as threads:
+            for _ in threads.map(lambda _: client.update_item("tent", count_up, tries=100), range(20)):
+                pass
+        assert client.get_item("tent").tags == ["20"]
+        with pytest.raises(StateChanged):
+            client.update_item("tent", lambda item: count_up(client.update_item("tent", count_up)), tries=2)
+        client.delete_item("tent", if_match=client.get_item_version("tent").etag)
+        with pytest.raises(ApiError, match="404"):
+            client.get_item_version("tent")
+
+
+async def test_client_for_asyncio_changes_what_it_has_read(service: Service) -> None:
+    async with AsyncClient(service.url, TOKEN, QUICK) as client:
+        await client.put_item("stove", CatalogueItemInput(title="Stove", tags=["0"]), only_new=True)
+        read = await client.get_item_version("stove")
+
+        def count_up(item: CatalogueItem) -> dict[str, list[str]]:
+            return {"tags": [str(int(item.tags[0]) + 1)]}
+
+        await asyncio.gather(*(client.update_item("stove", count_up, tries=100) for _ in range(10)))
+        assert (await client.get_item("stove")).tags == ["10"]
+        with pytest.raises(StateChanged):
+            await client.delete_item("stove", if_match=read.etag)
+        with pytest.raises(StateChanged):
+            await client.patch_item("stove", if_match=read.etag, title="Old stove")
+
+
 def test_service_that_is_killed_gets_every_event_and_counts_each_once(environment: dict[str, str]) -> None:
     """Three kills while threads send; then the ledger: each id that was taken is stored and counted once."""
     ids: list[str] = []

@@ -2,7 +2,7 @@
 
 from reco_client.aio import AsyncClient
 from reco_client.buffer import BufferFull
-from reco_client.calls import ApiError
+from reco_client.calls import ApiError, ItemVersion, StateChanged
 from reco_client.delivery import Counts, Options, Refused
 from reco_client.models import (
     Action,
@@ -36,12 +36,14 @@ __all__ = [
     "Counts",
     "Event",
     "Impression",
+    "ItemVersion",
     "Options",
     "Purchase",
     "RecommendationList",
     "RecommendedItem",
     "Refused",
     "ShownItem",
+    "StateChanged",
     "View",
     "Watch",
 ]

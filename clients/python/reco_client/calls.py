@@ -22,6 +22,7 @@ from reco_client.models import (
 
 # The service did not do it, or a proxy does not know whether it did. Every call may be made twice.
 RETRIED: Final = frozenset({408, 429, 502, 503, 504})
+_STATE_CHANGED: Final = 412
 _MAX_RETRY_AFTER_SEC: Final = 300.0
 # What a URL cannot say, and how many ids make it too long.
 _POSTED: Final = frozenset({"history", "candidates", "context"})
@@ -47,6 +48,20 @@ class ApiError(Exception):
         return self.status in RETRIED
 
 
+class StateChanged(ApiError):
+    """412: the item is not in the state that the change is for. Read it again, and change what you read.
+
+    When an answer is lost, the change is tried again: then the state in the way may be that of the change itself.
+    """
+
+
+class ItemVersion(Struct, frozen=True):
+    """An item, and the tag of the state that it is in."""
+
+    item: CatalogueItem
+    etag: str
+
+
 class Call(Struct, Generic[_T], frozen=True):
     """One request; `kind` is the type of its answer, None for an answer without a body."""
 
@@ -64,11 +79,23 @@ class Call(Struct, Generic[_T], frozen=True):
 
     def read(self, response: httpx.Response) -> _T:
         """Raises `ApiError` for an answer that is one."""
-        if not response.is_success:
-            raise ApiError(response)
+        _raise_for_error(response)
         if not response.content:
             return msgspec.convert(None, self.kind)
         return msgspec.json.decode(response.content, type=self.kind)
+
+
+class VersionCall(Call[ItemVersion], frozen=True):
+    """Reads an item with its tag."""
+
+    def read(self, response: httpx.Response) -> ItemVersion:
+        _raise_for_error(response)
+        return ItemVersion(msgspec.json.decode(response.content, type=CatalogueItem), response.headers["etag"])
+
+
+def _raise_for_error(response: httpx.Response) -> None:
+    if not response.is_success:
+        raise StateChanged(response) if response.status_code == _STATE_CHANGED else ApiError(response)
 
 
 def recommend(user_id: str | None, *, autolog: bool = False, **options: Any) -> Call[RecommendationList]:
@@ -112,16 +139,23 @@ def merge(user_id: str, anonymous_id: str) -> Call[msgspec.Raw]:
     return Call("POST", f"/users/{_segment(user_id)}/merge", msgspec.Raw, body={"anonymous_id": anonymous_id})
 
 
-def put_item(item_id: str, item: CatalogueItemInput) -> Call[CatalogueItem]:
-    return Call("PUT", f"/items/{_segment(item_id)}", CatalogueItem, body=item)
+def put_item(
+    item_id: str, item: CatalogueItemInput, *, if_match: str | None = None, only_new: bool = False
+) -> Call[CatalogueItem]:
+    headers = {**_of_state(if_match), **({"If-None-Match": "*"} if only_new else {})}
+    return Call("PUT", f"/items/{_segment(item_id)}", CatalogueItem, body=item, headers=headers)
 
 
 def get_item(item_id: str) -> Call[CatalogueItem]:
     return Call("GET", f"/items/{_segment(item_id)}", CatalogueItem)
 
 
-def patch_item(item_id: str, changes: Mapping[str, Any]) -> Call[CatalogueItem]:
-    return Call("PATCH", f"/items/{_segment(item_id)}", CatalogueItem, body=changes)
+def get_item_version(item_id: str) -> Call[ItemVersion]:
+    return VersionCall("GET", f"/items/{_segment(item_id)}", ItemVersion)
+
+
+def patch_item(item_id: str, changes: Mapping[str, Any], *, if_match: str | None = None) -> Call[CatalogueItem]:
+    return Call("PATCH", f"/items/{_segment(item_id)}", CatalogueItem, body=changes, headers=_of_state(if_match))
 
 
 def list_items(**options: Any) -> Call[ItemList]:
@@ -140,12 +174,16 @@ def delete_attribute(name: str) -> Call[None]:
     return Call("DELETE", f"/attributes/{_segment(name)}", type(None))
 
 
-def delete_item(item_id: str) -> Call[None]:
-    return Call("DELETE", f"/items/{_segment(item_id)}", type(None))
+def delete_item(item_id: str, *, if_match: str | None = None) -> Call[None]:
+    return Call("DELETE", f"/items/{_segment(item_id)}", type(None), headers=_of_state(if_match))
 
 
 def put_items(items: Sequence[CatalogueBatchItem]) -> Call[CatalogueBatchResult]:
     return Call("POST", "/items", CatalogueBatchResult, body={"items": items})
+
+
+def _of_state(if_match: str | None) -> dict[str, str]:
+    return {} if if_match is None else {"If-Match": if_match}
 
 
 def _excluded(options: Mapping[str, Any]) -> list[str]:
