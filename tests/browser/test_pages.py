@@ -36,6 +36,26 @@ def test_tab_that_is_offline_keeps_its_events(service: Service, browser: Chromiu
     await_ledger(service, ids, tab)
 
 
+def test_tab_that_is_offline_for_a_minute_sends_all_of_it_afterwards(
+    service: Service, browser: Chromium, pages: str
+) -> None:
+    """A real minute, in which the page goes on, and tries again and again."""
+    tab = opened(browser, pages, service.environment)
+    tab.set_offline(offline=True)
+    ticking = (
+        "globalThis.all = []; globalThis.left = performance.now(); "
+        "globalThis.ticking = setInterval(() => all.push(view('offline')), 100)"
+    )
+    tab.run(ticking)
+    eventually(lambda: tab.run("performance.now() - left > 60_000"), 90.0)
+    ids = tab.run("clearInterval(ticking); all")
+    assert len(ids) >= 60  # a page in the background ticks once a second
+    assert tab.run("reco.waiting") == len(ids)
+    assert tab.run("lost") == []
+    tab.set_offline(offline=False)
+    await_ledger(service, ids, tab)
+
+
 def test_clock_that_is_an_hour_ahead_is_corrected(service: Service, browser: Chromium, pages: str) -> None:
     tab = opened(browser, pages, service.environment, "ahead")
     ids = tab.run("views(3)")
