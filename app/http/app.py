@@ -18,6 +18,7 @@ from app.http.docs import Document
 from app.http.paths import Paths, with_exact_paths
 from app.http.routes import routes
 from app.http.schema import call_of
+from app.http.shortcuts import with_shortcuts
 
 _CORS_MAX_AGE_SEC: Final = 600
 
@@ -49,16 +50,20 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
             key_in_query=access.query_paths,
         )
     )
-    app = Litestar(
-        route_handlers=routes(all_handlers),
+    all_routes = routes(all_handlers)
+    guards = [guard(access)] if access.keys is not None or access.take is not None else []
+    app: ASGIApp = Litestar(
+        route_handlers=all_routes,
         exception_handlers=problems.HANDLERS,
-        middleware=[guard(access)] if access.keys is not None or access.take is not None else [],
+        middleware=guards,
         openapi_config=None,
         logging_config=None,
         cors_config=_cors(options.cors_allow_origins),
         request_max_body_size=None,  # `read_body` has the bounds, which differ by call
     )
     paths = [path for handler in all_handlers for path in handler.paths]
+    if not options.cors_allow_origins:
+        app = with_shortcuts(app, [route for route in all_routes if not route.paths.isdisjoint(paths)], guards)
     own = [path for handler in all_handlers if call_of(handler).is_own for path in handler.paths]
     exact = with_exact_paths(app, Paths(paths, versioned=own))
     return with_context(exact, timeout_sec=options.timeout_sec, draining=options.draining, on_error=problems.render)

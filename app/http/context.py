@@ -43,6 +43,7 @@ class RequestContext:
         "headers",
         "reply_headers",
         "request_id",
+        "status",
         "traceparent",
         "tracestate",
     )
@@ -55,6 +56,7 @@ class RequestContext:
         self.tracestate = _printable(headers.get(b"tracestate"), _MAX_STATE_LENGTH) if self.traceparent else None
         self.caller: str | None = None
         self.caller_may_operate = True  # without keys every caller may
+        self.status = 0  # of the answer, once it has begun
         self.error: str | None = None  # why the answer is a 5xx; for the log alone
         self.events: Mapping[str, int] | None = None  # the request's events by outcome
         self.body_read = True
@@ -108,13 +110,11 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
         span = None
         if tracer is not None and scope["path"] not in _PROBES:
             span = RequestSpan(tracer, scope["method"], context)
-        status = 0
 
         async def send_with_ids(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
                 deadlines.lift()  # there is an answer; how long its client may take to read it, the connection decides
-                status = message["status"]
+                context.status = message["status"]
                 headers = [
                     *message["headers"],
                     (b"x-request-id", context.request_id.encode()),
@@ -130,11 +130,12 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
             with deadlines:
                 await app(scope, receive, send_with_ids)
         except TimeoutError:
-            if status:
+            if context.status:
                 raise  # the server cuts the connection, which the client notices
             await on_error(context, Late())(scope, receive, send_with_ids)
         finally:
             elapsed_ms = (time.perf_counter() - started) * 1000
+            status = context.status
             route = route_of(scope) or "(none)"
             probe = route in _PROBES
             if not probe:
