@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 NO_ATTRIBUTES: Final[Mapping[str, Any]] = {}
 
@@ -12,7 +12,9 @@ PICTURE_URL: Final = "picture_url"
 
 
 class Card(Struct, frozen=True):
-    """An item as it is served. `attributes`: as they are stored (`app.core.attributes`)."""
+    """An item as it is served. `attributes`: as they are stored (`app.core.attributes`). `picture_url`: the one of
+    this name, where it is an https URL; an answer reads it of each item, so it is found once.
+    """
 
     title: str | None = None
     categories: frozenset[str] = frozenset()
@@ -21,11 +23,12 @@ class Card(Struct, frozen=True):
     expires_ms: int | None = None
     tags: frozenset[str] = frozenset()
     attributes: Mapping[str, Any] = NO_ATTRIBUTES
+    picture_url: str | None = None
 
-    @property
-    def picture_url(self) -> str | None:
+    def __post_init__(self) -> None:
         found = self.attributes.get(PICTURE_URL)
-        return found if isinstance(found, str) and found.startswith("https://") else None
+        if isinstance(found, str) and found.startswith("https://"):
+            structs.force_setattr(self, PICTURE_URL, found)
 
     def servable(self, now_ms: int, category: str | None) -> bool:
         if self.hidden or (self.expires_ms is not None and self.expires_ms <= now_ms):

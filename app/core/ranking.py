@@ -18,7 +18,7 @@ Repeats = Literal["avoid", "learned", "only", "allow"]
 # By what carried a candidate: `BY_ITEM`, `BY_LISTS`, `BY_OWN`.
 _SOURCES: Final = (POPULAR, COVISITATION, REPEAT)
 # Where all candidates are left out there is no best one.
-_LEAST_LOGARITHM: Final = -1e30
+_LEAST_LOGARITHM: Final = np.float32(-1e30)
 
 
 class Ranking:
@@ -61,7 +61,8 @@ class Ranking:
             known = candidates.features().any(axis=1)
             scores[~(known & np.isin(candidates.numbers, among))] = -np.inf
         self._logarithms = scores
-        scores = scores - np.maximum.reduce(scores, initial=_LEAST_LOGARITHM)
+        best = scores[scores.argmax()] if len(scores) else _LEAST_LOGARITHM
+        scores = scores - max(best, _LEAST_LOGARITHM)
         np.exp(scores, out=scores)
         for item_id, factor in factors.items():
             if (row := candidates.row_of(item_id)) is not None:

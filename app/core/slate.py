@@ -106,7 +106,9 @@ class Slate:
     def _fill(self, item_ids: Sequence[str], source: str, soft_max_per_category: int | None, place: int = 0) -> None:
         """Gives the free places from `place` on to those that may be served."""
         places, taken = self._places, self._taken
-        free = [at for at in range(place, self._constraints.k) if at not in places]
+        free: Sequence[int] = range(place, self._constraints.k)
+        if places:
+            free = [at for at in free if at not in places]
         for start in range(0, len(item_ids), _AT_ONCE):
             if not free:
                 return
