@@ -47,7 +47,8 @@ def with_shortcuts(app: ASGIApp, routes: Collection[ASGIRouteHandler], middlewar
     return shortcut
 
 
-def _wrapped(app: Any, middleware: Collection[Middleware]) -> ASGIApp:
+def _wrapped(answer: Any, middleware: Collection[Middleware]) -> ASGIApp:
+    app: ASGIApp = answer
     for one in middleware:
         app = one(app)
     return app
