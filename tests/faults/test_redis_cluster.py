@@ -1,7 +1,9 @@
 """The cache in a Redis Cluster: a master is killed, slots move, and a range of slots has no master."""
 
 import re
+from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import psycopg
 import pytest
@@ -14,9 +16,10 @@ from tests.faults.cached import cached_histories
 from tests.faults.checker import check_service, client_of
 from tests.faults.roles import role
 from tests.faults.test_sentinel import cache, shown
-from tests.support.redis_clusters import RedisClusterProcesses, ask, redis_cluster
+from tests.support.redis_clusters import RedisClusterProcesses, ask, redis_cluster, redis_cluster_over_tls
 from tests.support.redis_processes import redis_process
 from tests.support.service import Service, eventually, running
+from tests.support.tls_front import certify
 
 # As docs/settings.md lists them.
 _COMMANDS = "+eval +evalsha +script +info +mget +getrange +get +set +unlink +incrby +del +pttl +pexpire +cluster|slots"
@@ -113,14 +116,41 @@ def test_cluster_with_a_missing_slot_range_says_which_and_serves_the_others(envi
             assert first.terminate() == second.terminate() == 0
 
 
+def test_cluster_over_tls_takes_every_users_own_writes(environment: dict[str, str], tmp_path: Path) -> None:
+    """Every node is reached over TLS, those that only the map names too. Doctor says what a wrong certificate is."""
+    certificate = certify(tmp_path)
+    with redis_cluster_over_tls(certificate) as url:
+        of_one = re.sub("://([^,]*),[^?]*", r"://\1", url)  # it names the others
+        given = {"ONLINE_CACHE_REDIS_URL": of_one, "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "5"}
+        with (
+            running(role(environment, "api", **given)) as first,
+            running(role(environment, "api", **given)) as second,
+        ):
+            for service in (first, second):
+                eventually(lambda service=service: cache(service)["state"] == "up", describe=service.describe)
+            items = [{"item_id": item_id, "title": item_id} for item_id in ("tent", "lamp")]
+            assert first.client.post("/items", json={"items": items}).status_code == 200
+            eventually(lambda: shown(second, "nobody") == {"tent", "lamp"}, describe=second.describe)
+            users = {f"user-{number}" for number in range(9)}
+            masters = {key_slot(f"{crc32(user.encode()):08x}".encode()) * 3 // redis_slots.SLOTS for user in users}
+            assert masters == {0, 1, 2}
+            for user in users:
+                buy(first, "tent", user)
+                eventually(lambda user=user: shown(second, user) == {"lamp"}, describe=second.describe)
+        told = doctor({**environment, **given})
+        assert len(re.findall(r"ok   redis: 127.0.0.1:\d+: slots \d+-\d+, takes writes", told)) == 3, told
+        given["ONLINE_CACHE_REDIS_URL"] = of_one.partition("?")[0]
+        assert "CERTIFICATE_VERIFY_FAILED" in doctor({**environment, **given})
+
+
 def test_server_that_is_no_cluster_says_so(environment: dict[str, str]) -> None:
     with redis_process() as server:
         told = doctor({**environment, "ONLINE_CACHE_REDIS_URL": f"redis+cluster://127.0.0.1:{server.port}"})
     assert "this server is no node of a Redis Cluster" in told
 
 
-def buy(service: Service, item_id: str) -> None:
-    event = {"user_id": "ann", "session_id": "s", "item_id": item_id, "event_type": "purchase"}
+def buy(service: Service, item_id: str, user_id: str = "ann") -> None:
+    event = {"user_id": user_id, "session_id": "s", "item_id": item_id, "event_type": "purchase"}
     assert service.client.post("/event", json=event).status_code == 202
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import redis
@@ -11,6 +12,7 @@ from app.core.redis_slots import SLOTS, SlotMap
 from app.devstack.ports import choose, is_free
 from tests.support.redis_processes import RedisProcess, redis_process
 from tests.support.service import eventually
+from tests.support.tls_front import tls_front
 
 NODE_TIMEOUT_SEC: Final = 1.0
 # Each node listens for the others 10,000 above its port; below the ports of outgoing connections.
@@ -69,16 +71,40 @@ def ask(node: RedisProcess, command: str) -> Any:
 
 
 @contextmanager
+def redis_cluster_over_tls(certificate: Path, *lines: str) -> Iterator[str]:
+    """The URL of three masters that announce addresses where only TLS is spoken."""
+    with ExitStack() as stack:
+        ports = [_port() for _ in range(3)]
+        fronts = [stack.enter_context(tls_front(port, certificate)) for port in ports]
+        announced = [f"cluster-announce-port {front}" for front in fronts]
+        stack.enter_context(_clustered([(*lines, line) for line in announced], ports, masters=3))
+        places = ",".join(f"127.0.0.1:{front}" for front in fronts)
+        yield f"rediss+cluster://{places}?ssl_ca_certs={certificate}"
+
+
+@contextmanager
 def redis_cluster(*lines: str, replicated: bool = False) -> Iterator[RedisClusterProcesses]:
     """Three masters, and with `replicated` a replica of each. `lines`: of each configuration."""
-    always = ("cluster-enabled yes", f"cluster-node-timeout {NODE_TIMEOUT_SEC * 1000:.0f}", *lines)
+    ports = [_port() for _ in range(6 if replicated else 3)]
+    with _clustered([lines] * len(ports), ports, masters=3) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _clustered(
+    lines: Sequence[Sequence[str]], ports: Sequence[int], *, masters: int
+) -> Iterator[RedisClusterProcesses]:
+    """`lines`: of the configuration of each node. Nodes after the masters are replicas."""
+    always = ("cluster-enabled yes", f"cluster-node-timeout {NODE_TIMEOUT_SEC * 1000:.0f}")
     with ExitStack() as stack:
-        nodes = [stack.enter_context(redis_process(*always, port=_port())) for _ in range(6 if replicated else 3)]
-        cluster = RedisClusterProcesses(nodes[:3], nodes[3:])
+        nodes = [
+            stack.enter_context(redis_process(*always, *own, port=port)) for own, port in zip(lines, ports, strict=True)
+        ]
+        cluster = RedisClusterProcesses(nodes[:masters], nodes[masters:])
         for number, node in enumerate(nodes, 1):
             ask(node, f"CLUSTER SET-CONFIG-EPOCH {number}")
-            if number <= 3:
-                share = range(SLOTS * (number - 1) // 3, SLOTS * number // 3)
+            if number <= masters:
+                share = range(SLOTS * (number - 1) // masters, SLOTS * number // masters)
                 ask(node, f"CLUSTER ADDSLOTS {' '.join(map(str, share))}")
             ask(nodes[0], f"CLUSTER MEET 127.0.0.1 {node.port}")
         known = f"cluster_known_nodes:{len(nodes)}\r".encode()
