@@ -238,3 +238,17 @@ def test_items_that_go_with_another_say_why_they_do(service: Service) -> None:
     found = listed(service, "/similar/soap", explain=True)
     assert found["items"]
     assert all("SOAP" in item["why"] and item["because"] == ["soap"] for item in found["items"])
+
+
+def test_one_user_alone_does_not_put_an_item_beside_another_for_everybody(service: Service) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    events = [event("purchase", f"diver-{n}", item, now_ms) for n in range(8) for item in ("mask", "fins")]
+    visits = [{"session_id": f"visit-{n}", "user_id": "pusher"} for n in range(200)]
+    pushed = [event("purchase", "pusher", item, now_ms) | visit for visit in visits for item in ("mask", "junk")]
+    assert service.client.post("/log/batch", json=events + pushed).json()["accepted"] == len(events + pushed)
+
+    def together() -> dict[str, float]:
+        items = listed(service, "/bought-together/mask")["items"]
+        return {item["item_id"]: item["score"] for item in items}
+
+    eventually(lambda: together() == pytest.approx({"fins": 8 / 11, "junk": 3 / 11}), describe=service.describe)

@@ -50,7 +50,7 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "pairs of items that are gone": (gone._SQL["delete_pairs"], ([1, 2, 3], 100)),
     "items that are gone": (gone._SQL["remove_items"], ([1, 2, 3], 3_000_000.0)),
     "orders": (stored_events._SQL["read_orders"], ("u1\x1fu2", "o1\x1fo2", 1_000)),
-    "baskets": (baskets._SQL["read"], ("item-1", 1_000, 1_000_000, 200)),
+    "baskets": (baskets._SQL["read"], ("item-1", 1_000, 1_000_000, 200, 3, 5_000)),
 }
 
 
