@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "replay": ("replay", "replay"),
     "outbox": ("inspect_rows", "outbox"),
     "key": ("key", "key"),
+    "token": ("token", "token"),
     "audit": ("audit", "audit"),
     "users": ("users", "users"),
     "event-types": ("event_types", "event_types"),

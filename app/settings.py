@@ -16,9 +16,11 @@ from app.core import segment_rules, variants
 from app.core.database_url import check_database_url
 from app.core.field_errors import field_error_of
 from app.core.gorse_types import GorseTypes, parse_gorse_types
+from app.core.network_counts import parse_networks
 from app.core.redis_url import check_redis_url, cluster_of
 from app.core.segment_rules import NamedRule
 from app.core.setting_names import is_injected, misspelt
+from app.core.user_tokens import parse_secrets
 from app.core.variants import Variant
 from app.errors import UserError
 
@@ -47,11 +49,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     http_reuse_port: bool = False
     http_request_timeout_sec: Positive = 5.0
     http_max_connections: Annotated[int, Meta(ge=0)] = 0
+    http_trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     cors_allow_origins: tuple[str, ...] = ()
 
     api_keys: tuple[str, ...] = ()
     api_keys_file: str = ""
     api_keys_in_query: bool = False
+    user_token_secrets: tuple[str, ...] = ()
+    browser_catalogue_only: bool = True
+    browser_requests_per_minute: Annotated[int, Meta(ge=0)] = 300
+    browser_new_visitors_per_minute: Annotated[int, Meta(ge=0)] = 300
     rate_limit_requests: Annotated[int, Meta(ge=0)] = 0
     rate_limit_window_sec: Positive = 10.0
 
@@ -188,7 +195,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 SECRETS = frozenset(
-    {"api_keys", "database_url", "database_direct_url", "database_read_url"}
+    {"api_keys", "user_token_secrets", "database_url", "database_direct_url", "database_read_url"}
     | {"kafka_sasl_password", "kafka_oauth_client_secret", "kafka_ssl_key_password", "online_cache_redis_url"}
 )
 
@@ -228,7 +235,9 @@ LEAST_DAYS: Mapping[str, float] = {
 _PARSERS = {
     "role": _parse_role,
     "api_keys": _parse_list,
+    "http_trusted_proxies": parse_networks,
     "cors_allow_origins": _parse_list,
+    "user_token_secrets": parse_secrets,
     "database_url": check_database_url,
     "database_direct_url": check_database_url,
     "database_read_url": check_database_url,

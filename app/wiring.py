@@ -212,6 +212,7 @@ class Service:
             progress,
             grace_sec=settings.shutdown_grace_sec,
             drain_sec=settings.shutdown_timeout_sec / 2,
+            trusted_proxies=settings.http_trusted_proxies,
             max_connections=connections.allowed(settings.http_max_connections, settings.db_pool_max_size),
         )
 

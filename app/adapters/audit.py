@@ -36,6 +36,7 @@ AuditedAction: TypeAlias = Literal[
     "stop_experiment",
     "delete_experiment",
     "refuse_key",
+    "expose_key",
     "change_model",
     "replay_messages",
     "discard_messages",
@@ -79,6 +80,11 @@ async def record(connection: "Connection", entries: Iterable[AuditEntry]) -> Non
         _SQL["record"],
         [(entry.actor, entry.action, entry.targets, entry.outcome, entry.count, entry.request_id) for entry in entries],
     )
+
+
+async def exposed_keys(connection: "Connection") -> list[str]:
+    """The names of keys that pages in browsers have used in the last week, though they are not for browsers."""
+    return [name for (name,) in await connection.fetch(_SQL["exposed_keys"])]
 
 
 def record_of_command(

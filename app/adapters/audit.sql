@@ -5,6 +5,12 @@ INSERT INTO audit_log (actor, action, targets, outcome, count, request_id) VALUE
 INSERT INTO audit_log (actor, action, targets, outcome, count)
 VALUES (%(actor)s, %(action)s, %(targets)s, %(outcome)s, 1);
 
+-- name: exposed_keys
+SELECT DISTINCT actor
+FROM audit_log
+WHERE action = 'expose_key' AND recorded_at > now() - interval '7 days'
+ORDER BY actor;
+
 -- name: find
 SELECT recorded_at, actor, action, targets, outcome, count, request_id
 FROM audit_log

@@ -4,10 +4,10 @@ from typing import Any, Final
 
 from app.api import (
     attributes,
+    event_bodies,
     event_results,
     event_types,
     experiment_bodies,
-    ingest,
     item_bodies,
     item_list,
     merging,
@@ -52,7 +52,7 @@ EXAMPLES: Final[dict[type, Any]] = {
     events.Action: {"event_type": "rating", **_CLICK, "rating": 4},
     events.Cancellation: {"event_type": "cancel", **_WHO, "cancels": "018f8e2c-click-1"},
     event_types.EventTypeBody: {"weight": 0.6, "meaning": "interest"},
-    ingest.EventBatch: {"events": [{"event_type": "watch", **_WATCH}, {"event_type": "click", **_CLICK}]},
+    event_bodies.EventBatch: {"events": [{"event_type": "watch", **_WATCH}, {"event_type": "click", **_CLICK}]},
     event_results.EventResult: {"event_id": "018f8e2c-watch-1", "status": "accepted"},
     event_results.EventBatchResult: {
         "accepted": 1,

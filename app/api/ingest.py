@@ -2,19 +2,20 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import asyncpg
 import msgspec
 from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
-from msgspec import Meta, Struct
 
 from app import metrics
 from app.adapters import stored_events
 from app.adapters.postgres import Database
 from app.api.accepting import Accepting
+from app.api.browser_events import BrowserEvents
+from app.api.event_bodies import EVENTS, INTERACTIONS, BatchQuery, EventBatch, Events, Interaction
 from app.api.event_results import BatchEventResult, EventBatchResult, EventResult
 from app.core import events, submitted
 from app.core.batch_body import decode_batch, split_lines
@@ -42,36 +43,21 @@ _ONE: Final = {name: {name: 1} for name in _OUTCOMES}
 
 _Request = Request[Any, Any, Any]
 
-_INTERACTIONS: Final = (events.View, events.Click, events.Purchase, events.Cancellation, events.Action)
-_EVENTS: Final = (events.Watch, events.Impression, *_INTERACTIONS)
-_Interaction = Annotated[Any, schema.one_of(_INTERACTIONS, needs="event_type")]
-_AnyEvent = Annotated[Any, schema.one_of(_EVENTS, needs="event_type")]
-_Events = Annotated[list[_AnyEvent], Meta(min_length=1, max_length=events.MAX_BATCH_EVENTS)]
-
-
-class EventBatch(Struct, forbid_unknown_fields=True):
-    """The body of `/log/batch`."""
-
-    events: _Events
-
-
-class BatchQuery(Struct, frozen=True, forbid_unknown_fields=True):
-    """`key` is the API key, which `app.http.access` reads where the service takes it in the query."""
-
-    atomic: Annotated[bool, Meta(description="Store all events of the batch or none.")] = False
-    key: str | None = None
-
-
+_ABOUT: Final[dict[str, Any]] = {"needs": "write", "tag": "events", "for_browsers": True}
 _ANSWERS: Final = {202: EventResult, 200: EventResult, **schema.problems(400, 409, 413, 415, 422, 503)}
 _BATCH_ANSWERS: Final = {200: EventBatchResult, **schema.problems(400, 409, 413, 415, 422, 503)}
 _LINES: Final = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines")
 
 
 def handlers(
-    buffer: GroupCommit, database: Database, known: KnownEventTypes, outside: OutsideTimes
+    buffer: GroupCommit,
+    database: Database,
+    known: KnownEventTypes,
+    outside: OutsideTimes,
+    browsers: BrowserEvents,
 ) -> list[HTTPRouteHandler]:
     """The routes; `buffer` stores the accepted events. `database` has the events that are taken back. `outside`: what
-    becomes of late and early ones.
+    becomes of late and early ones. `browsers` checks those of visitors.
     """
 
     async def cancelled_by(given: Sequence[AnyEvent | BatchEventResult]) -> Mapping[str, Message]:
@@ -87,7 +73,9 @@ def handlers(
         context = context_of(request.scope)
         types = await known.get()
         try:
-            event = decode(body, types)
+            event = decode(browsers.fill_in(body, context), types)
+            for fault in (await browsers.faults([event], context)).values():
+                raise fault
             record = _accept(event, context, types, await cancelled_by((event,)), outside)
         except InvalidInput:
             _count(context, "invalid")
@@ -101,19 +89,19 @@ def handlers(
             raise ProblemError(ProblemCode.ID_TAKEN, _CONFLICT, event_id=record.event_id)
         return reply(EventResult(record.event_id, result), status=202 if result == "accepted" else 200)
 
-    @post("/log/watch", opt=schema.call(needs="write", tag="events", body=events.Watch, answers=_ANSWERS))
+    @post("/log/watch", opt=schema.call(**_ABOUT, body=events.Watch, answers=_ANSWERS))
     async def log_watch(request: _Request) -> ASGIApp:
         """A user watched an item, wholly or in part."""
         return await log_one(request, lambda body, _: submitted.decode_watch(body))
 
-    @post("/log/impression", opt=schema.call(needs="write", tag="events", body=events.Impression, answers=_ANSWERS))
+    @post("/log/impression", opt=schema.call(**_ABOUT, body=events.Impression, answers=_ANSWERS))
     async def log_impression(request: _Request) -> ASGIApp:
         """A list of items was shown to a user."""
         return await log_one(request, lambda body, _: submitted.decode_impression(body))
 
     @post(
         "/event",
-        opt=schema.call(needs="write", tag="events", body=_Interaction, parts=_INTERACTIONS, answers=_ANSWERS),
+        opt=schema.call(**_ABOUT, body=Interaction, parts=INTERACTIONS, answers=_ANSWERS),
     )
     async def log_interaction(request: _Request) -> ASGIApp:
         """A user viewed, clicked, bought, liked, rated or hid an item, took such an event back, or did what the
@@ -124,11 +112,10 @@ def handlers(
     @post(
         "/log/batch",
         opt=schema.call(
-            needs="write",
-            tag="events",
+            **_ABOUT,
             query=BatchQuery,
-            body=EventBatch | _Events,
-            parts=_EVENTS,
+            body=EventBatch | Events,
+            parts=EVENTS,
             answers=_BATCH_ANSWERS,
         ),
     )
@@ -143,8 +130,11 @@ def handlers(
         context = context_of(request.scope)
         in_lines = context.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() in _LINES
         batch = split_lines(body) if in_lines else decode_batch(body)
+        browsers.charge(context, len(batch.events))
         types = await known.get()
-        given = [_read(raw, types) for raw in batch.events]
+        read = [_read(browsers.fill_in(raw, context), types) for raw in batch.events]
+        faults = await browsers.faults(read, context)
+        given = [_refused(one, faults.get(place)) for place, one in enumerate(read)]
         cancelled = await cancelled_by(given)
         items = [
             one if isinstance(one, BatchEventResult) else _taken(one, context, types, cancelled, outside)
@@ -192,7 +182,7 @@ def _accept(
     return accepting.record(event, now_ms=now_ms, behind_ms=behind_ms)
 
 
-def _read(raw: msgspec.Raw, types: EventTypes) -> AnyEvent | BatchEventResult:
+def _read(raw: bytes | msgspec.Raw, types: EventTypes) -> AnyEvent | BatchEventResult:
     """One event of a batch, or why it cannot be read."""
     if len(raw) > events.MAX_EVENT_BYTES:
         field_error = FieldError("$", f"{len(raw)} bytes; an event has at most {events.MAX_EVENT_BYTES}")
@@ -214,8 +204,16 @@ def _taken(
     try:
         return _accept(event, context, types, cancelled, outside)
     except InvalidInput as error:
-        event_id = event.event_id if isinstance(event.event_id, str) else None
-        return BatchEventResult(status="invalid", event_id=event_id, errors=list(error.field_errors))
+        return _invalid(event, error)
+
+
+def _refused(read: AnyEvent | BatchEventResult, fault: InvalidInput | None) -> AnyEvent | BatchEventResult:
+    return read if fault is None or isinstance(read, BatchEventResult) else _invalid(read, fault)
+
+
+def _invalid(event: AnyEvent, error: InvalidInput) -> BatchEventResult:
+    event_id = event.event_id if isinstance(event.event_id, str) else None
+    return BatchEventResult(status="invalid", event_id=event_id, errors=list(error.field_errors))
 
 
 def _result(record: Record, result: Result) -> BatchEventResult:

@@ -13,6 +13,7 @@ from msgspec import Meta, structs
 from app.api.experiment import choose
 from app.api.pages import page_of
 from app.api.recommendations import (
+    ABOUT,
     LIST_PROBLEMS,
     ListQuery,
     RecommendationList,
@@ -21,6 +22,7 @@ from app.api.recommendations import (
     listed,
     now_ms,
     request_of,
+    session_of,
     tag_of,
 )
 from app.core.counted_lists import Window
@@ -62,7 +64,7 @@ class TrendingQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=
 def handlers(recommender: Recommender, running: RunningExperiments, known: KnownEventTypes) -> list[HTTPRouteHandler]:
     @get(
         "/users/{user_id:path}/recent",
-        opt=schema.call(needs="read", tag="recommendations", query=RecentQuery, answers=_ANSWERS),
+        opt=schema.call(**ABOUT, query=RecentQuery, answers=_ANSWERS),
     )
     async def recent(request: Request[Any, Any, Any]) -> ASGIApp:
         """The user's items, the latest first, up to the last acknowledged event. `did=view` gives those that the user
@@ -73,12 +75,13 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
         query = schema.query_of(request.scope, RecentQuery)
         user_id = path_id(request.scope)
         kinds = None if not query.did else seen_kinds(query.did, await known.get(), "did")
-        rank = partial(recommender.recent, user_id, session_id=query.session_id, kinds=kinds)
+        session_id = session_of(context_of(request.scope), query.session_id)
+        rank = partial(recommender.recent, user_id, session_id=session_id, kinds=kinds)
         return await listed(request.scope, recommender, query, rank)
 
     @get(
         "/users/{user_id:path}/buy-again",
-        opt=schema.call(needs="read", tag="recommendations", query=ListQuery, answers=_ANSWERS),
+        opt=schema.call(**ABOUT, query=ListQuery, answers=_ANSWERS),
     )
     async def buy_again(request: Request[Any, Any, Any]) -> ASGIApp:
         """What the user bought, in the order in which the user is likely to take it again.
@@ -106,7 +109,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
 
     @get(
         "/trending",
-        opt=schema.call(needs="read", tag="recommendations", query=TrendingQuery, answers=_ANSWERS),
+        opt=schema.call(**ABOUT, query=TrendingQuery, answers=_ANSWERS),
     )
     async def trending(scope: Scope) -> ASGIApp:
         """What is popular by the hour, by the day or by the week; of a category where one is given."""
@@ -116,7 +119,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
 
     @get(
         "/bought-together/{item_id:path}",
-        opt=schema.call(needs="read", tag="recommendations", query=ListQuery, answers=_ANSWERS),
+        opt=schema.call(**ABOUT, query=ListQuery, answers=_ANSWERS),
     )
     async def bought_together(request: Request[Any, Any, Any]) -> ASGIApp:
         """What was bought in one basket with this item, by how many of the item's baskets hold it.

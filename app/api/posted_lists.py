@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from app.api.experiment import Label, check_version, choose
 from app.api.pages import Cursor, Rank, page_of
 from app.api.recommendations import (
+    ABOUT,
     Category,
     ExcludedSeen,
     K,
@@ -24,6 +25,7 @@ from app.api.recommendations import (
     Variant,
     answer_of,
     impression,
+    session_of,
     wants_autolog,
 )
 from app.core.decoding import InvalidInput, decode
@@ -142,7 +144,7 @@ def handlers(
             recommender.for_user,
             body.user_id,
             request_id=context.request_id,
-            session_id=body.session_id,
+            session_id=session_of(context, body.session_id),
             past=past,
             seen=seen,
             model=choice.model,
@@ -159,7 +161,7 @@ def handlers(
     @post(
         "/reco",
         status_code=200,
-        opt=schema.call(needs="read", tag="recommendations", body=RecoBody, answers=_ANSWERS),
+        opt=schema.call(**ABOUT, body=RecoBody, answers=_ANSWERS),
     )
     async def post_reco(request: Request[Any, Any, Any]) -> ASGIApp:
         """As `GET /reco`, for what does not fit a URL: 10,000 exclusions, candidates, the history of somebody unknown.
@@ -167,8 +169,8 @@ def handlers(
         With `candidates`, nothing else is in the list. `X-Autolog-Impressions: true` needs a `user_id`.
         """
         types = await known.get()
-        body = _decoded(_reco, await read_body(request, MAX_BODY_BYTES), types)
         context = context_of(request.scope)
+        body = _decoded(_reco, await read_body(request, MAX_BODY_BYTES), types, context)
         autolog = wants_autolog(context.headers)
         if autolog and body.user_id is None:
             raise InvalidInput(FieldError("$.user_id", "an impression is logged for a user; send the user_id"))
@@ -178,7 +180,8 @@ def handlers(
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
         past = past_entries(body.history, types, now_ms=wanted.now_ms)
         rank, label = await ranking_of(body, context, past, seen_kinds(body.exclude_seen, types))
-        rest = partial(recommender.rest, body.user_id, session_id=body.session_id, past=past)
+        session_id = session_of(context, body.session_id)
+        rest = partial(recommender.rest, body.user_id, session_id=session_id, past=past)
         found, cursor = await page_of(body.cursor, wanted, rank, rest)
         if autolog and found.items and body.user_id is not None:
             log_impression(
@@ -190,8 +193,7 @@ def handlers(
         "/rank",
         status_code=200,
         opt=schema.call(
-            needs="read",
-            tag="recommendations",
+            **ABOUT,
             body=RankBody,
             answers={200: RankedList, **schema.problems(400, 404, 413, 415, 422, 503)},
         ),
@@ -201,8 +203,8 @@ def handlers(
         user's own items stand among them. Boosts apply, pins do not.
         """
         types = await known.get()
-        body = _decoded(_rank, await read_body(request, MAX_BODY_BYTES), types)
         context = context_of(request.scope)
+        body = _decoded(_rank, await read_body(request, MAX_BODY_BYTES), types, context)
         items = list(dict.fromkeys(body.items))
         wanted = await wanted_of(body, recommender, repeats="allow", k=len(items), exclude=(), among=items)
         past = past_entries(body.history, types, now_ms=wanted.now_ms)
@@ -224,16 +226,22 @@ def handlers(
     return [post_reco, rank]
 
 
-def _decoded(decoder: msgspec.json.Decoder[_B], body: bytes, types: EventTypes) -> _B:
+def _decoded(decoder: msgspec.json.Decoder[_B], body: bytes, types: EventTypes, context: RequestContext) -> _B:
     """Raises `InvalidInput` with the types of the history that are not there, beside what else is wrong. After a first
-    fault the rest of the body may be no JSON: then that fault is all.
+    fault the rest of the body may be no JSON: then that fault is all. With a key for browsers, the user is the visitor,
+    and `OtherUser` if it is another one.
     """
     try:
-        return decode(decoder, body)
+        found = decode(decoder, body)
     except InvalidInput as error:
         if error.malformed:
             raise
         faults = error
+    else:
+        if context.visitor is not None:
+            found.user_id = found.user_id or context.visitor.user_id
+            context.visitor.check(found.user_id)
+        return found
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

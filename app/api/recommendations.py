@@ -69,6 +69,8 @@ Variant = Annotated[
     ),
 ]
 
+ABOUT: Final[dict[str, Any]] = {"needs": "read", "tag": "recommendations", "for_browsers": True}
+"""Of the calls for lists."""
 LIST_PROBLEMS: Final = schema.problems(422, 503)
 _AUTOLOG: Final = {
     "name": "X-Autolog-Impressions",
@@ -131,8 +133,7 @@ def handlers(
     @get(
         "/reco",
         opt=schema.call(
-            needs="read",
-            tag="recommendations",
+            **ABOUT,
             query=RecoQuery,
             answers={200: RecommendationList, **LIST_PROBLEMS, **schema.problems(404)},
             headers=[_AUTOLOG],
@@ -150,18 +151,19 @@ def handlers(
         choice = choose(await running.of("reco"), query.user_id, query.variant, context)
         await check_version(choice, recommender)
         asked_ms = now_ms()
+        session_id = session_of(context, query.session_id)
         rank = partial(
             recommender.for_user,
             query.user_id,
             request_id=context.request_id,
-            session_id=query.session_id,
+            session_id=session_id,
             seen=None if not query.exclude_seen else seen_kinds(query.exclude_seen, await known.get()),
             model=choice.model,
             weights=choice.weights,
             version=choice.version,
         )
         wanted = await request_of(recommender, query, asked_ms, repeats=query.repeats)
-        rest = partial(recommender.rest, query.user_id, session_id=query.session_id)
+        rest = partial(recommender.rest, query.user_id, session_id=session_id)
         found, cursor = await page_of(query.cursor, wanted, rank, rest)
         if autolog and found.items:
             log_impression(impression(query.user_id, query.session_id, found, context, choice.label, asked_ms))
@@ -172,9 +174,7 @@ def handlers(
 
     @get(
         "/similar/{item_id:path}",
-        opt=schema.call(
-            needs="read", tag="recommendations", query=ListQuery, answers={200: RecommendationList, **LIST_PROBLEMS}
-        ),
+        opt=schema.call(**ABOUT, query=ListQuery, answers={200: RecommendationList, **LIST_PROBLEMS}),
     )
     async def similar(request: Request[Any, Any, Any]) -> ASGIApp:
         """Items that the same users took at about the same time."""
@@ -184,9 +184,7 @@ def handlers(
 
     @get(
         "/popular",
-        opt=schema.call(
-            needs="read", tag="recommendations", query=ListQuery, answers={200: RecommendationList, **LIST_PROBLEMS}
-        ),
+        opt=schema.call(**ABOUT, query=ListQuery, answers={200: RecommendationList, **LIST_PROBLEMS}),
     )
     async def popular(scope: Scope) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
@@ -204,6 +202,11 @@ def wants_autolog(headers: Mapping[bytes, bytes]) -> bool:
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def session_of(context: RequestContext, session_id: str | None) -> str | None:
+    """The session by which an unknown user may be served. A visitor may not: it may be somebody else's."""
+    return session_id if context.visitor is None else None
 
 
 async def request_of(

@@ -10,7 +10,7 @@ import anyio
 import asyncpg
 from redis.exceptions import RedisError
 
-from app.adapters import generations, migrations, schema_check
+from app.adapters import audit, generations, migrations, schema_check
 from app.adapters.kafka import KafkaOptions, TopicOptions, how_to_create, observe_topics
 from app.adapters.kafka_probe import check_listening, describe_cluster
 from app.adapters.pooled_connection import SESSIONLESS
@@ -150,6 +150,10 @@ async def _postgres(
         remedy = "grant TEMPORARY on the database to the user of DATABASE_URL"
         yield Finding("FAIL", "postgres", text, remedy)
     yield _generation(await generations.serving(connection))
+    for key in await audit.exposed_keys(connection):
+        text = f"pages in browsers use the key {key}, so anybody can have it"
+        remedy = "give them one of the scope browser (docs/browsers.md), and replace this one"
+        yield Finding("warn", "keys", text, remedy)
 
 
 def _generation(serving: tuple[int, str, int] | None) -> Finding:

@@ -35,7 +35,7 @@ def new(name: str, scopes: tuple[str, ...]) -> None:
     except ValueError as error:
         raise UserError(str(error)) from error
     if "admin" in made.scopes:
-        others = ", ".join(scope for scope in SCOPES if scope != "admin")
+        others = ", ".join(scope for scope in SCOPES if scope not in ("admin", "browser"))
         click.echo(f"admin stands for all scopes ({others}); name those that the client needs instead.", err=True)
     click.echo(f"The key, for the client; it is shown this once:\n{token}\nThe entry, for the service:", err=True)
     click.echo(made.entry())

@@ -18,6 +18,8 @@ from app.http.access import Access, check_token
 from app.http.body import read_body
 from app.http.console_cookie import check_origin, read_cookie, set_cookie
 from app.http.context import context_of
+from app.http.problem_codes import ProblemCode
+from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
 
 _PATH: Final = "/console/session"
@@ -61,6 +63,8 @@ def handlers(sessions: ConsoleSessions, access: Access) -> list[HTTPRouteHandler
         if access.keys is None:
             return _told(access, None)
         key = check_token(request.scope, asked.key.strip(), access, access.keys())
+        if key.is_public:
+            raise ProblemError(ProblemCode.MISSING_SCOPE, "The key is one for browsers, and opens nothing here.")
         value = await sessions.open(key)
         return _told(access, key, set_cookie(request.scope, value, LASTS_SEC))
 
@@ -76,7 +80,9 @@ def handlers(sessions: ConsoleSessions, access: Access) -> list[HTTPRouteHandler
 def _told(access: Access, key: Key | None, *headers: tuple[bytes, bytes]) -> Reply:
     open_to_all = access.keys is None
     scopes = [
-        scope for scope in SCOPES if scope != "admin" and (open_to_all or (key is not None and key.allows(scope)))
+        scope
+        for scope in SCOPES
+        if scope not in ("admin", "browser") and (open_to_all or (key is not None and key.allows(scope)))
     ]
     told = SignedIn(keys=not open_to_all, name=None if key is None else key.name, scopes=scopes)
     return reply(told, headers=[*_NOT_STORED, *headers])

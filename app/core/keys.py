@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-Scope = Literal["write", "read", "catalogue", "users", "operate", "admin"]
+Scope = Literal["write", "read", "catalogue", "users", "operate", "browser", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 MEANINGS: Final[Mapping[Scope, str]] = {
     "write": "send events",
@@ -21,7 +21,8 @@ MEANINGS: Final[Mapping[Scope, str]] = {
     "catalogue": "change items and rules",
     "users": "read and erase what is stored about a user",
     "operate": "preview variants, and whatever else operators do",
-    "admin": "all of these; an alias from before they were apart",
+    "browser": "send events of one visitor and ask for that visitor's lists: the only scope that may be published",
+    "admin": "all others; an alias from before they were apart",
 }
 
 SECRET_BYTES: Final = 32
@@ -37,6 +38,11 @@ class Key(Struct, frozen=True):
     name: str
     scopes: frozenset[Scope]
     hash: str
+
+    @property
+    def is_public(self) -> bool:
+        """Whether anybody may know it: it acts for one visitor at a time, whom each request names."""
+        return "browser" in self.scopes
 
     def allows(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -115,4 +121,6 @@ def _scopes(text: str) -> frozenset[Scope]:
     unknown = [name for name in names if name not in SCOPES]
     if unknown or not found:
         raise ValueError(f"unknown scope {', '.join(unknown) or '(none)'}; {', '.join(SCOPES)}, joined by +")
+    if "browser" in found and len(found) > 1:
+        raise ValueError("browser is the only scope of its key, since anybody can see it; make another key for others")
     return found

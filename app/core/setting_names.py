@@ -12,6 +12,8 @@ _OWN_PREFIXES = (
     "INGEST_",
     "RETENTION_",
     "API_KEYS",
+    "BROWSER_",
+    "USER_TOKEN_",
     "RATE_LIMIT_",
     "RANKING_",
     "SEGMENT_",

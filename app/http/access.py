@@ -1,8 +1,11 @@
-"""API keys with scopes, and a rate limit for each caller."""
+"""API keys with scopes, and a rate limit for each caller.
+
+A key for browsers, which anybody can see, opens few calls, and those for the visitor of the request alone.
+"""
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 from urllib.parse import parse_qs
 
@@ -16,7 +19,8 @@ from app.http.console_cookie import check_origin, read_cookie
 from app.http.context import RequestContext, context_of, route_of
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError, retry_later
-from app.http.schema import call_asked
+from app.http.schema import Call, call_asked
+from app.http.visitors import Visitors
 from app.http.wrong_keys import WrongKeys, client_network
 
 QUERY_PARAMETER: Final = "key"
@@ -44,7 +48,8 @@ class Access(Struct, frozen=True, kw_only=True):
 
     `refused` is told of each key that is refused: its name if it is valid and lacks the scope, why, the call, and the
     request's id. `wrong_keys` limits them. `session` finds the key of a session of the console; a key in the request
-    comes first.
+    comes first. `visitors` tells who the visitor is of a request with a key for browsers. `exposed` is told of each use
+    of another key by a page of a browser: the key's name, the call, and the request's id.
     """
 
     keys: Callable[[], KeyRing] | None = None
@@ -53,6 +58,8 @@ class Access(Struct, frozen=True, kw_only=True):
     take: Callable[[str], Awaitable[LimitDecision]] | None = None
     query_paths: frozenset[str] = frozenset()
     session: Callable[[str, KeyRing], Awaitable[Key | None]] | None = None
+    visitors: Visitors | None = None
+    exposed: Callable[[str, str, str], None] | None = None
 
 
 def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
@@ -62,7 +69,7 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             call = call_asked(scope)
             if call is not None and call.needs is not None:
-                await _admit(scope, call.needs, access)
+                await _admit(scope, call, call.needs, access)
             await app(scope, receive, send)
 
         return guarded
@@ -70,13 +77,15 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
     return wrap
 
 
-async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
+async def _admit(scope: Scope, call: Call, needs: KeyScope, access: Access) -> None:
     context = context_of(scope)
     if access.keys is not None:
-        key = await _key(scope, context, needs, access, access.keys())
+        key = await _key(scope, context, call, needs, access, access.keys())
         context.caller, context.caller_may_operate = key.name, key.allows("operate")
+        if key.is_public and access.visitors is not None:
+            access.visitors.admit(scope, context, in_query=scope["path"] in access.query_paths)
     if access.take is not None:
-        decision = await access.take(context.caller or f"address:{client_network(scope)}")
+        decision = await access.take(_limited_by(scope, context))
         context.reply_headers += [
             (b"ratelimit-limit", b"%d" % decision.limit),
             (b"ratelimit-remaining", b"%d" % decision.remaining),
@@ -89,7 +98,16 @@ async def _admit(scope: Scope, needs: KeyScope, access: Access) -> None:
             )
 
 
-async def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: Access, ring: KeyRing) -> Key:
+def _limited_by(scope: Scope, context: RequestContext) -> str:
+    """A key, but of one that all visitors share each address apart; without keys the address."""
+    if context.caller is None:
+        return f"address:{client_network(scope)}"
+    return context.caller if context.visitor is None else f"{context.caller}@{client_network(scope)}"
+
+
+async def _key(
+    scope: Scope, context: RequestContext, call: Call, needs: KeyScope, access: Access, ring: KeyRing
+) -> Key:
     token = _token(scope, context, access.query_paths)
     key = await _session_key(scope, context, access, ring) if token is None else check_token(scope, token, access, ring)
     if key is None:
@@ -100,11 +118,20 @@ async def _key(scope: Scope, context: RequestContext, needs: KeyScope, access: A
             "or the key as the user name of basic authentication.",
             headers=_CHALLENGE,
         )
-    if not key.allows(needs):
+    if not (call.for_browsers if key.is_public else key.allows(needs)):
         metrics.API_REFUSED.labels("scope").inc()
         _tell(access, scope, context, key.name, f"lacks the scope {needs}")
-        raise ProblemError(ProblemCode.MISSING_SCOPE, f"The API key {key.name} lacks the scope {needs}.")
+        also = "; it is one for browsers, which may not make this call" if key.is_public else ""
+        raise ProblemError(ProblemCode.MISSING_SCOPE, f"The API key {key.name} lacks the scope {needs}{also}.")
+    if token is not None and not key.is_public and access.exposed is not None and _is_of_a_page(context.headers):
+        access.exposed(key.name, _call_name(scope), context.request_id)
     return key
+
+
+def _is_of_a_page(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser says that a page of another origin than this service's sent the request."""
+    origin = headers.get(b"origin")
+    return origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
 
 
 def check_token(scope: Scope, token: str, access: Access, ring: KeyRing) -> Key:
@@ -132,7 +159,11 @@ async def _session_key(scope: Scope, context: RequestContext, access: Access, ri
 
 def _tell(access: Access, scope: Scope, context: RequestContext, actor: str | None, outcome: str) -> None:
     if access.refused is not None:
-        access.refused(actor, outcome, f"{scope.get('method')} {route_of(scope)}", context.request_id)
+        access.refused(actor, outcome, _call_name(scope), context.request_id)
+
+
+def _call_name(scope: Scope) -> str:
+    return f"{scope.get('method')} {route_of(scope)}"
 
 
 def _token(scope: Scope, context: RequestContext, query_paths: frozenset[str]) -> str | None:

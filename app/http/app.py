@@ -85,6 +85,8 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
             "X-Autolog-Impressions",
             "X-Correlation-ID",
             "X-Request-ID",
+            "X-User-Token",
+            "X-Visitor-ID",
             "traceparent",
             "tracestate",
         ],

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics, tracing
 from app.core.traces import trace_id
+from app.core.visitors import Visitor
 from app.http.deadlines import Deadlines
 from app.http.spans import RequestSpan
 
@@ -46,6 +47,7 @@ class RequestContext:
         "status",
         "traceparent",
         "tracestate",
+        "visitor",
     )
 
     def __init__(self, headers: dict[bytes, bytes]) -> None:
@@ -57,6 +59,7 @@ class RequestContext:
         self.caller: str | None = None
         self.caller_may_operate = True  # without keys every caller may
         self.status = 0  # of the answer, once it has begun
+        self.visitor: Visitor | None = None  # whom a key for browsers acts for; None: another key, which acts for all
         self.error: str | None = None  # why the answer is a 5xx; for the log alone
         self.events: Mapping[str, int] | None = None  # the request's events by outcome
         self.body_read = True

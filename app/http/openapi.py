@@ -14,6 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 from app.core.events import Id
 from app.core.keys import Scope
 from app.core.spellings import MARK
+from app.core.visitors import ID_FORM
 from app.http.components import Schema, component_schemas, fields, plain_text
 from app.http.etags import IF_NONE_MATCH
 from app.http.paths import VERSION
@@ -61,7 +62,22 @@ _SCHEMES: Final = {
         "name": "key",
         "description": "`?key=<key>`, for `navigator.sendBeacon`. Only where `API_KEYS_IN_QUERY` is on.",
     },
+    "VisitorId": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Visitor-ID",
+        "description": "Beside a key of the scope `browser`: whose browser it is. " + ID_FORM + "; a secret of the"
+        " browser, which is the user `visitor:` and this id.",
+    },
+    "UserToken": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-User-Token",
+        "description": "Beside a key of the scope `browser`: which user it is. A JWT with `sub` and `exp`, signed by"
+        " the application's server with HS256 and a secret of `USER_TOKEN_SECRETS`.",
+    },
 }
+_PUBLIC: Final[Scope] = "browser"
 _REFUSALS: Final = (401, 403, 429)
 _UNVERSIONED: Final = ({"url": "/"},)
 
@@ -123,7 +139,7 @@ def document(
             for method in (name for name in _METHODS if name in handler.http_methods):
                 entry = _operation(handler, item, refs_by_kind, path, method)
                 if item.needs is not None:
-                    entry["security"] = _security(item.needs, optional=not keys, in_query=path in key_in_query)
+                    entry["security"] = _security(item, item.needs, optional=not keys, in_query=path in key_in_query)
                 if not item.is_own:
                     entry["servers"] = _UNVERSIONED
                 paths.setdefault(_template(path), {})[method.lower()] = entry
@@ -149,10 +165,17 @@ def document(
     }
 
 
-def _security(needs: Scope, *, optional: bool, in_query: bool) -> list[dict[str, list[Scope]]]:
-    """A key in one of the schemes, with the scope as its role; or none, where a key is optional."""
+def _security(item: Call, needs: Scope, *, optional: bool, in_query: bool) -> list[dict[str, list[Scope]]]:
+    """A key in one of the schemes, with the scope as its role; or none, where a key is optional. A key for browsers
+    comes with what tells the visitor.
+    """
     names = ["BearerKey", "HeaderKey", "BasicKey", *(["QueryKey"] if in_query else [])]
-    return [*([{}] if optional else []), *({name: [needs]} for name in names)]
+    visitors = ["VisitorId", "UserToken"] if item.for_browsers else []
+    return [
+        *([{}] if optional else []),
+        *({name: [needs]} for name in names),
+        *({"BearerKey": [_PUBLIC], visitor: []} for visitor in visitors),
+    ]
 
 
 def _operation(
@@ -162,7 +185,8 @@ def _operation(
     shared = [{"$ref": f"#/components/parameters/{name}"} for name in _PARAMETERS]
     answers = {status: _response(status, kind, refs, item) for status, kind in item.answers.items()}
     if item.needs is not None:
-        text += f"\n\nScope of the API key: `{item.needs}`."
+        text += f"\n\nScope of the API key: `{item.needs}`"
+        text += ", or `browser` for the visitor of the request." if item.for_browsers else "."
         answers |= {status: _problem_ref(status) for status in _REFUSALS}
     reads = method == "GET" and item.is_own and not item.is_personal
     if reads:

@@ -157,9 +157,14 @@ def with_exact_paths(app: ASGIApp, known: Paths) -> ASGIApp:
 
 
 def path_id(scope: Scope) -> str:
-    """The id in the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters."""
+    """The id in the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters, and `OtherUser` for
+    that of somebody else than the visitor, with a key for browsers.
+    """
     name, value = scope["state"][_KEY]
-    return _checked(name, value)
+    found = _checked(name, value)
+    if name == "user_id" and (visitor := context_of(scope).visitor) is not None:
+        visitor.check(found)
+    return found
 
 
 def named_in_path(scope: Scope) -> str | None:

@@ -13,9 +13,11 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
+from app import metrics
 from app.adapters.postgres_errors import is_bad_value
 from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError
+from app.core.visitors import OtherUser
 from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, describe
 from app.http.context import Late, RequestContext, context_of
 from app.http.problem_codes import ProblemCode
@@ -25,6 +27,7 @@ _log = structlog.get_logger(__name__)
 
 _NAMES: Final = {"postgres": "Postgres", "kafka": "Kafka", "redis": "Redis"}
 _FAILED: Final = "Something went wrong here; the log has it under this request id."
+_OTHER_USER: Final = "The request means somebody else than its visitor, for whom alone a key for browsers acts."
 _AGAIN: Final = "Send the request again; an event keeps its event id."
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_SEC: Final = 1.0
@@ -74,6 +77,9 @@ def retry_later(code: ProblemCode, detail: str, retry_after_sec: float = _RETRY_
 
 
 def _from_invalid(error: InvalidInput) -> ProblemError:
+    if isinstance(error, OtherUser):
+        metrics.API_REFUSED.labels("other_user").inc()
+        return ProblemError(ProblemCode.OTHER_USER, _OTHER_USER, errors=error.field_errors)
     if error.malformed:
         return ProblemError(ProblemCode.NOT_JSON, "The body is not JSON.", errors=error.field_errors)
     return ProblemError(ProblemCode.INVALID, "The request is not valid.", errors=error.field_errors)

@@ -20,6 +20,7 @@ from app.core.field_errors import FieldError, field_error_of
 from app.core.keys import Scope as KeyScope
 from app.http import percent
 from app.http.components import REF
+from app.http.context import context_of
 from app.http.problems import Problem
 
 _OPT: Final = "call"
@@ -27,6 +28,8 @@ CALLS: Final = "calls"
 """Of a route's `opt`: its calls by method."""
 
 _NEAR: Final = 0.6  # how alike an unknown parameter and a known one are (difflib's ratio) for it to be offered
+
+_USER: Final = "user_id"
 
 _Q = TypeVar("_Q", bound=Struct)
 
@@ -37,7 +40,8 @@ class Call(Struct, frozen=True, kw_only=True):
     `needs`: the scope of the API key, None for a call without a key. `query` and `body`: types. `answers`: by status a
     type, None for no body, or a media type when the body is not JSON. `headers`: OpenAPI parameters. `tag` groups the
     calls. Without `documented` the call is not in the OpenAPI document: it is the console's own. `foreign`: of another
-    service's protocol, whose clients send parameters that mean nothing here.
+    service's protocol, whose clients send parameters that mean nothing here. `for_browsers`: a key that anybody can see
+    may make the call, for the visitor of the request.
     """
 
     needs: KeyScope | None
@@ -49,6 +53,7 @@ class Call(Struct, frozen=True, kw_only=True):
     headers: Sequence[Mapping[str, Any]] = ()
     documented: bool = True
     foreign: bool = False
+    for_browsers: bool = False
 
     @property
     def is_own(self) -> bool:
@@ -95,7 +100,7 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
     """The query string as a struct: unknown, repeated and bad parameters are `InvalidInput` with the parameter's name.
 
     A parameter whose type is a tuple may be given several times or with commas, one whose type is a frozenset several
-    times.
+    times. With a key for browsers, `user_id` is that of the visitor, and `OtherUser` if it is another one.
     """
     values: dict[str, Any] = {}
     with_commas, repeatable = _of_type(kind, tuple), _of_type(kind, frozenset)
@@ -108,6 +113,9 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
             raise InvalidInput(FieldError(f"$.{name}", "given twice"))
         else:
             values[name] = value
+    visitor = context_of(scope).visitor if _USER in kind.__struct_fields__ else None
+    if visitor is not None:
+        visitor.check(values.setdefault(_USER, visitor.user_id))
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:

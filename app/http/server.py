@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 import anyio
@@ -52,12 +52,14 @@ async def serve(
     grace_sec: float,
     drain_sec: float,
     max_connections: int = MOST,
+    trusted_proxies: Sequence[str] = (),
     protocol: type[HttpToolsProtocol] = HttpProtocol,
 ) -> None:
     """Serves until `stop`, then retires the listener, closes idle connections and answers the requests in hand, for at
     most `drain_sec`. Connections that are new then get `grace_sec` for their first request.
 
-    After a failure the listener stays open for the next try.
+    `trusted_proxies`: addresses and networks whose `X-Forwarded-For` says where a request comes from. After a failure
+    the listener stays open for the next try.
     """
     connections = Connections(max_connections)
     config = Config(
@@ -72,6 +74,8 @@ async def serve(
         server_header=False,
         timeout_keep_alive=65,  # above the 60 s of common load balancers, so that the balancer closes first
         backlog=BACKLOG,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
     )
     server = _Server(config)
     async with anyio.create_task_group() as group:

@@ -7,7 +7,7 @@ import structlog
 from litestar.types import Scope
 
 from app import metrics
-from app.core.key_guesses import KeyGuesses, network_of
+from app.core.network_counts import NetworkCounts, network_of
 from app.http.problem_codes import ProblemCode
 from app.http.problems import retry_later
 
@@ -27,7 +27,7 @@ class WrongKeys:
     """Counts the wrong keys of each address in a minute, which begins with the first of them."""
 
     def __init__(self) -> None:
-        self._guesses = KeyGuesses()
+        self._counts = NetworkCounts()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, scope: Scope) -> None:
@@ -36,7 +36,7 @@ class WrongKeys:
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = loop.call_later(_MINUTE_SEC, self.log)
-        if self._guesses.add(client_network(scope)) > MAX_A_MINUTE:
+        if self._counts.add(client_network(scope)) > MAX_A_MINUTE:
             left = max(1.0, self._timer.when() - loop.time())
             raise retry_later(
                 ProblemCode.TOO_MANY_WRONG_KEYS,
@@ -49,5 +49,5 @@ class WrongKeys:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for address, count in self._guesses.clear(_MAX_LINES):
+        for address, count in self._counts.clear(_MAX_LINES):
             _log.warning("api_keys_refused", address=address, count=count)

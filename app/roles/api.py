@@ -39,6 +39,7 @@ from app.api import (
     users,
     variant_list,
 )
+from app.api.browser_events import BrowserEvents
 from app.api.examples import EXAMPLES
 from app.api.gorse import feedback as gorse_feedback
 from app.api.gorse import items as gorse_items
@@ -51,11 +52,14 @@ from app.console.sessions import ConsoleSessions
 from app.core.events import Record
 from app.core.gorse_types import with_usual_names
 from app.core.segment_rules import with_built_in
+from app.core.user_tokens import UserTokens
 from app.core.variants import Variants
+from app.core.visitor_limits import VisitorLimits
 from app.errors import BufferFull, Closed
 from app.health import Readiness
 from app.http.access import Access
 from app.http.sla import SlaWindow
+from app.http.visitors import Visitors
 from app.http.wrong_keys import WrongKeys
 from app.ingest.group_commit import GroupCommit
 from app.ingest.notifier import Notifier
@@ -64,6 +68,7 @@ from app.roles.lists import change_feeds
 from app.serving.candidate_caches import CandidateCaches
 from app.serving.histories import Histories
 from app.serving.known_event_types import KnownEventTypes
+from app.serving.known_items import KnownItems
 from app.serving.own_writes import OwnWrites
 from app.serving.recommender import Recommender
 from app.serving.running_experiments import RunningExperiments
@@ -122,6 +127,7 @@ class Api:
             probe=self._try_insert,
         )
         self._reads = reads
+        self._known_items = KnownItems(database, caches.cards)
         self._change_feeds = change_feeds(database, reads, caches, self._histories, [self._types, self._experiments])
         self._sla = SlaWindow()
         self._limiter = _limiter(settings)
@@ -129,6 +135,7 @@ class Api:
         self._wrong_keys = WrongKeys()
         keys = options.key_source(settings)
         self._sessions = ConsoleSessions(database)
+        self._visitors = _visitors(settings)
         self._flow = FlowSampler(database, report)
         self.access = Access(
             keys=None if keys is None else keys.current,
@@ -137,6 +144,8 @@ class Api:
             wrong_keys=self._wrong_keys,
             query_paths=frozenset([_BEACON_PATH] if settings.api_keys_in_query else []),
             session=self._sessions.find,
+            visitors=self._visitors,
+            exposed=self._refused_keys.expose,
         )
 
     def stages(self) -> list[list[TaskSpec]]:
@@ -161,7 +170,15 @@ class Api:
         running = self._experiments
         return [
             *root.handlers(),
-            *ingest.handlers(self._buffer, self._database, self._types, self._settings.event_times),
+            *ingest.handlers(
+                self._buffer,
+                self._database,
+                self._types,
+                self._settings.event_times,
+                BrowserEvents(
+                    self._known_items.among if self._settings.browser_catalogue_only else None, self._visitors.charge
+                ),
+            ),
             *segment.handlers(
                 self._buffer,
                 self._database,
@@ -242,6 +259,13 @@ class Api:
             self._buffer.submit((record,))
         except (BufferFull, Closed):
             metrics.INGEST_EVENTS.labels("impression_dropped").inc()
+
+
+def _visitors(settings: Settings) -> Visitors:
+    limits = VisitorLimits(
+        per_minute=settings.browser_requests_per_minute, new_per_minute=settings.browser_new_visitors_per_minute
+    )
+    return Visitors(UserTokens(settings.user_token_secrets), limits)
 
 
 def _limiter(settings: Settings) -> RateLimiter | None:

@@ -13,7 +13,7 @@ import pytest
 
 from app.devstack import Stack
 from app.devstack.ports import choose
-from tests.browser.shop import KEY, PAGE, SOURCE, TOKEN, npm
+from tests.browser.shop import KEY, PAGE, SERVER_KEY, SOURCE, TOKEN, USER_SECRET, npm
 from tests.support.chromium import PROGRAM, Chromium, chromium
 from tests.support.service import Service, running
 from tests.support.shared_environment import shared_environment
@@ -61,7 +61,11 @@ def environment_of_shop(
         redis_base_url,
         "javascript",
         HTTP_PORT=str(port),
-        API_KEYS=KEY.entry(),
+        API_KEYS=f"{KEY.entry()},{SERVER_KEY.entry()}",
+        USER_TOKEN_SECRETS=USER_SECRET,
+        # Pages of these tests send thousands of events, of items that nobody put into the catalogue.
+        BROWSER_CATALOGUE_ONLY="false",
+        BROWSER_REQUESTS_PER_MINUTE="0",
         API_KEYS_IN_QUERY="true",
         CORS_ALLOW_ORIGINS=pages,
     )

@@ -2,9 +2,11 @@
 
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Final
 
+import jwt
 import psycopg
 import pytest
 
@@ -12,7 +14,9 @@ from app.core import keys
 from tests.support.chromium import Chromium, PageError, Tab
 from tests.support.service import ROOT, Service, eventually
 
-KEY, TOKEN = keys.make("browser", ["write", "read"], "w" * 43)
+KEY, TOKEN = keys.make("pages", ["browser"], "b" * 43)
+SERVER_KEY, SERVER_TOKEN = keys.make("server", ["write", "read"], "s" * 43)
+USER_SECRET: Final = "u" * 32
 SOURCE: Final = ROOT / "clients" / "javascript"
 # What npm says when it cannot reach its registry.
 UNREACHABLE: Final = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED")
@@ -26,12 +30,19 @@ PAGE: Final = """\
   if (options.has("ahead")) { const now = Date.now; Date.now = () => now() + 3_600_000; }
   const queue = { intervalMs: 50, backoffMs: 200, maxBackoffMs: 500, maxWaiting: 10_000,
     onLost: (body, why) => lost.push(why + body) };
-  const lost = [];
-  const reco = new Reco.Client({ url: URL_OF_SERVICE, key: KEY, keyInQuery: options.has("beacon"), queue });
+  const lost = [], tokens = {};
+  const reco = new Reco.Client({ url: URL_OF_SERVICE, key: KEY, keyInQuery: options.has("beacon"), queue,
+    renewToken: async user => tokens[user] });
   const view = item_id => reco.send({ event_type: "view", item_id });
   const views = count => Array.from({ length: count }, (_, number) => view("item-" + number));
 </script>
 """
+
+
+def token_of(user_id: str, life_sec: float = 600.0) -> str:
+    """What the shop's server signs."""
+    now = time.time()
+    return jwt.encode({"sub": user_id, "exp": now + life_sec}, USER_SECRET, "HS256")
 
 
 def npm(folder: Path, *arguments: str) -> str:

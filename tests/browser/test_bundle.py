@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.browser.shop import SOURCE, TOKEN, npm
+from tests.browser.shop import SERVER_TOKEN, SOURCE, npm
 from tests.support.database import ask
 from tests.support.service import Service
 
@@ -51,7 +51,7 @@ def test_bundle_is_small_and_typed_and_the_queue_keeps_its_promises(built: Path)
 
 def test_node_sends_and_asks(built: Path, service: Service) -> None:
     (built / "use.mjs").write_text(FROM_NODE)
-    environment = {"URL": service.url, "KEY": TOKEN}
+    environment = {"URL": service.url, "KEY": SERVER_TOKEN}
     node = str(shutil.which("node"))
     ended = subprocess.run(
         [node, "use.mjs"], cwd=built, env=environment, capture_output=True, text=True, timeout=60, check=False

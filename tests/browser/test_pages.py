@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.shop import await_ledger, opened, reloaded, rows
+from tests.browser.shop import await_ledger, opened, reloaded, rows, token_of
 from tests.support.chromium import Chromium
 from tests.support.database import ask
 from tests.support.service import Service, eventually
@@ -71,7 +71,7 @@ def test_only_places_that_were_seen_are_an_impression_of_the_visitor(
 ) -> None:
     tab = opened(browser, pages, service.environment)
     visitor = tab.run("reco.user")
-    tab.run("reco.identify('carol')")
+    tab.run(f"reco.identify('carol', '{token_of('carol')}')")
     tab.run(
         "const items = Array.from({ length: 4 }, (_, place) => ({ item_id: 'place-' + place, score: 1, "
         "source: 'popular' }));"

@@ -17,6 +17,7 @@ from tests.support.api import serving, watch
 WRITE, WRITE_TOKEN = keys.make("shop", ["write"], "w" * 43)
 READ, READ_TOKEN = keys.make("front", ["read"], "r" * 43)
 ADMIN, ADMIN_TOKEN = keys.make("ops", ["admin"], "a" * 43)
+VISITOR = "v" * 22
 ENTRIES = (WRITE.entry(), READ.entry(), ADMIN.entry())
 
 
@@ -60,7 +61,8 @@ async def test_each_scope_opens_its_own_calls_and_admin_all(settings: Settings) 
             for method, operation in operations.items():
                 if "security" not in operation:
                     continue
-                (needs,) = {role for way in operation["security"] for roles in way.values() for role in roles}
+                named = {role for way in operation["security"] for roles in way.values() for role in roles}
+                assert len(named - {"browser"}) == 1
                 target = (
                     path.replace("{item_id}", "i")
                     .replace("{user_id}", "u")
@@ -69,12 +71,16 @@ async def test_each_scope_opens_its_own_calls_and_admin_all(settings: Settings) 
                     .replace("{name}", "n")
                 )
                 for scope, (_, token) in made.items():
-                    status = (await client.request(method, target, headers=bearer(token))).status_code
-                    assert (status == 403) == (scope not in (needs, "admin")), (method, path, scope)
-                opened[needs].add(f"{method} {path}")
+                    headers = {**bearer(token), "x-visitor-id": VISITOR}
+                    answer = await client.request(method, target, headers=headers)
+                    lacks = answer.status_code == 403 and answer.json()["code"] == "missing_scope"
+                    assert lacks == (scope not in (*named, "admin")), (method, path, scope)
+                for scope in named:
+                    opened[scope].add(f"{method} {path}")
         variant = "/reco?user_id=ann&variant=control"
         for scope, (_, token) in made.items():
-            status = (await client.get(variant, headers=bearer(token))).status_code
+            headers = {**bearer(token), "x-visitor-id": VISITOR}
+            status = (await client.get(variant, headers=headers)).status_code
             assert (status == 403) == (scope != "admin"), scope
     assert opened["catalogue"] == {
         "put /items/{item_id}",
@@ -96,6 +102,21 @@ async def test_each_scope_opens_its_own_calls_and_admin_all(settings: Settings) 
         "delete /users/{user_id}",
         "post /users/{user_id}/merge",
         "delete /users/{user_id}/merge",
+    }
+    assert opened["browser"] == {
+        "post /event",
+        "post /log/watch",
+        "post /log/impression",
+        "post /log/batch",
+        "get /reco",
+        "post /reco",
+        "post /rank",
+        "get /similar/{item_id}",
+        "get /popular",
+        "get /trending",
+        "get /bought-together/{item_id}",
+        "get /users/{user_id}/recent",
+        "get /users/{user_id}/buy-again",
     }
     assert opened["admin"] == set()
 

@@ -29,7 +29,19 @@ def test_two_keys_of_one_name_are_both_good() -> None:
     assert ring.find(new_token) == new
 
 
-@given(st.sets(st.sampled_from(SCOPES), min_size=1))
+def test_browser_is_the_only_scope_of_its_key() -> None:
+    key, _ = keys.make("pages", ["browser"], "b" * 43)
+    assert (key.is_public, key.allows("write"), key.allows("read")) == (True, False, False)
+    assert not keys.make("ops", ["admin"], "a" * 43)[0].is_public
+    for other in SCOPES:
+        if other != "browser":
+            with pytest.raises(ValueError, match="only scope"):
+                keys.make("pages", ["browser", other], "b" * 43)
+            with pytest.raises(ValueError, match="only scope"):
+                keys.parse([key.entry().replace(":browser:", f":browser+{other}:")])
+
+
+@given(st.sets(st.sampled_from([scope for scope in SCOPES if scope != "browser"]), min_size=1))
 def test_scopes_survive_the_entry_and_admin_includes_the_others(scopes: set[keys.Scope]) -> None:
     key, token = keys.make("a-1_b", scopes, "c" * 43)
     found = keys.parse([key.entry()]).find(token)

@@ -3,6 +3,7 @@ import { ShownList } from "./impressions";
 import { type Answer, Queue, type QueueOptions } from "./queue";
 import { LocalStore, noStore } from "./store";
 import type {
+  About,
   EventResult,
   ListOptions,
   PostedOptions,
@@ -15,13 +16,15 @@ import type {
   ShownItem,
   TrendingOptions,
 } from "./types";
-import { Visitor } from "./visitor";
+import { type Credentials, Visitor } from "./visitor";
 
 export interface ClientOptions {
   /** Where the service is, such as `https://reco.example`. */
   url: string;
-  /** A key that anyone may see: with the scope `write`, and `read` for lists. */
+  /** A key that anyone may see: of the scope `browser`. On a server, one of the scopes `write` and `read`. */
   key?: string;
+  /** Asked for another token of the user that was identified, when the one of `identify` has ended. */
+  renewToken?: (userId: string) => Promise<string>;
   /** The service has API_KEYS_IN_QUERY: the last events of a page go by `sendBeacon`, with the key in the URL. */
   keyInQuery?: boolean;
   /** Before the names of entries in localStorage. */
@@ -71,6 +74,7 @@ export class Client {
         maxBackoffMs: 60_000,
         onLost: (body, reason) => console.warn(`reco: an event is given up: ${reason}`, body),
         mend: (body, result) => this.mend(body, result),
+        owner: (body) => Object.values(this.credentialsOf(JSON.parse(body))).join(),
         ...options.queue,
       },
     );
@@ -91,9 +95,12 @@ export class Client {
     return this.queue.size;
   }
 
-  /** From now on events and lists are this user's. The next event joins what was done anonymously into them. */
-  identify(userId: string): void {
-    this.visitor.identify(userId);
+  /**
+   * From now on events and lists are this user's. The next event joins what was done anonymously into them. With a key
+   * for browsers, a `token` that your server has signed says that it is this user.
+   */
+  identify(userId: string, token?: string): void {
+    this.visitor.identify(userId, token);
   }
 
   /** Another person uses this browser. */
@@ -187,16 +194,29 @@ export class Client {
 
   private async post(body: string, leaving: boolean): Promise<Answer> {
     const { url, key, keyInQuery } = this.options;
+    const first = (JSON.parse(body) as About[])[0]!;
+    const credentials = this.credentialsOf(first);
     if (leaving && (!key || keyInQuery) && typeof navigator !== "undefined" && navigator.sendBeacon) {
-      navigator.sendBeacon(`${url}/log/batch${key ? `?key=${encodeURIComponent(key)}` : ""}`, body);
+      const query = new URLSearchParams(key ? { key } : {});
+      const { "x-visitor-id": visitor, "x-user-token": token } = credentials;
+      if (key && visitor) query.set("visitor_id", visitor);
+      if (key && token) query.set("user_token", token);
+      navigator.sendBeacon(`${url}/log/batch${key ? `?${query}` : ""}`, body);
       // A beacon has no answer: the events stay until a request confirms them, if the page does.
       await new Promise((resolve) => setTimeout(resolve, BEACON_MS));
       throw new Error("a beacon has no answer");
     }
-    const answer = await this.fetch("/log/batch", { method: "POST", body, keepalive: true });
+    const answer = await this.fetch("/log/batch", { method: "POST", body, keepalive: true }, first);
     const retryAfter = Number(answer.headers.get("retry-after"));
     const results = answer.status === 200 ? ((await answer.json()) as { results: EventResult[] }).results : undefined;
-    return { status: answer.status, retryAfterSec: retryAfter || undefined, results };
+    // Until `identify` or `renewToken` has another token, the events wait.
+    const status = answer.status === 401 && credentials["x-user-token"] ? 503 : answer.status;
+    return { status, retryAfterSec: retryAfter || undefined, results };
+  }
+
+  /** Of the user whose event it is; of this browser's user where it is none. */
+  private credentialsOf(event?: About): Credentials {
+    return this.visitor.credentials(event?.user_id, event?.anonymous_id);
   }
 
   private async get(path: string, options: object): Promise<RecommendationList> {
@@ -222,12 +242,18 @@ export class Client {
     return (await answer.json()) as T;
   }
 
-  private async fetch(path: string, request: RequestInit): Promise<Response> {
-    const { url, key, timeoutMs } = this.options;
-    const headers: Record<string, string> = key ? { authorization: `Bearer ${key}` } : {};
+  private async fetch(path: string, request: RequestInit, of?: About, renewed = false): Promise<Response> {
+    const { url, key, timeoutMs, renewToken } = this.options;
+    const credentials = this.credentialsOf(of);
+    const headers: Record<string, string> = key ? { authorization: `Bearer ${key}`, ...credentials } : {};
     const signal = AbortSignal.timeout(timeoutMs ?? 10_000);
     // Each list has a request id of its own, by which views are told apart: a browser keeps none.
     const answer = await fetch(url + path, { ...request, headers, signal, cache: "no-store" });
+    const user = of?.user_id ?? this.user;
+    if (answer.status === 401 && renewToken && !renewed && credentials["x-user-token"] && user === this.user) {
+      this.visitor.identify(user, await renewToken(user));
+      return this.fetch(path, request, of, true);
+    }
     const date = Date.parse(answer.headers.get("date") ?? "");
     if (date) {
       const behindMs = date - Date.now();

@@ -22,6 +22,8 @@ export interface QueueOptions {
   onLost: (body: string, reason: string) => void;
   /** An event in another form that is to be tried once more after the service refused it; or nothing. */
   mend: (body: string, result: EventResult) => string | undefined;
+  /** Whose an event is: those of one batch have one owner. */
+  owner: (body: string) => string;
 }
 
 /** Browsers let requests of 64 KiB in total outlast the page. */
@@ -106,8 +108,11 @@ export class Queue {
   private batch(): string[] {
     const ids: string[] = [];
     let size = 2;
+    let owner: string | undefined;
     for (const [id, body] of this.waiting) {
       if (this.inFlight.has(id)) continue;
+      const whose = this.options.owner(body);
+      if (whose !== (owner ??= whose)) continue;
       size += body.length + 1;
       if (ids.length && (size > MAX_BATCH_CHARS || ids.length === this.options.batchEvents)) break;
       ids.push(id);

@@ -1,6 +1,6 @@
 /** What is sent and received, as the service's OpenAPI document says. */
 
-interface About {
+export interface About {
   /** 8 to 64 characters; made by `send` where it is left out. */
   event_id?: string;
   /** The `user` of the client where it is left out. */

@@ -1,10 +1,15 @@
-import { uuid7 } from "./ids";
+import { uuid7, visitorId } from "./ids";
 
 const SESSION_MS = 30 * 60_000;
+/** Before the ids of visitors, which so are no ids of users. */
+const PREFIX = "visitor:";
+
+export type Credentials = Record<string, string>;
 
 /** Who uses this browser. Without a storage it is forgotten with the page. */
 export class Visitor {
   private readonly memory = new Map<string, string>();
+  private readonly tokens = new Map<string, string>();
 
   constructor(
     private readonly storage: Storage | undefined,
@@ -13,12 +18,24 @@ export class Visitor {
 
   /** The user that was identified, or else the anonymous id. */
   get user(): string {
-    return this.get("user") ?? this.get("visitor") ?? this.set("visitor", uuid7(Date.now()));
+    return this.get("user") ?? PREFIX + this.id;
+  }
+
+  private get id(): string {
+    return this.get("visitor") ?? this.set("visitor", visitorId());
+  }
+
+  /** What a key for browsers needs beside it, to send events of this user, or to ask for lists of theirs. */
+  credentials(user = this.user, anonymous = PREFIX + this.id): Credentials {
+    const visitor = user.startsWith(PREFIX) ? user : anonymous;
+    const token = this.tokens.get(user) ?? (user === this.get("user") ? this.get("token") : undefined);
+    return { "x-visitor-id": visitor.slice(PREFIX.length), ...(token ? { "x-user-token": token } : {}) };
   }
 
   /** What this browser called the identified user before, if anything was done then. */
   get anonymous(): string | undefined {
-    return this.get("user") === undefined ? undefined : this.get("visitor");
+    const id = this.get("visitor");
+    return this.get("user") === undefined || id === undefined ? undefined : PREFIX + id;
   }
 
   /** One for all tabs; it ends half an hour after the last event. */
@@ -30,16 +47,24 @@ export class Visitor {
     return current;
   }
 
-  identify(userId: string): void {
+  /** Without a token, the one of the same user stays. */
+  identify(userId: string, token?: string): void {
+    if (userId !== this.get("user")) this.remove("token");
     this.set("user", userId);
+    if (token) {
+      this.tokens.set(userId, token); // also for what waits when another person comes
+      this.set("token", token);
+    }
   }
 
   /** Another person: a new anonymous id and a new session. */
   reset(): void {
-    for (const name of ["user", "visitor", "session"]) {
-      this.memory.delete(name);
-      this.storage?.removeItem(this.prefix + name);
-    }
+    for (const name of ["user", "visitor", "session", "token"]) this.remove(name);
+  }
+
+  private remove(name: string): void {
+    this.memory.delete(name);
+    this.storage?.removeItem(this.prefix + name);
   }
 
   private get(name: string): string | undefined {

@@ -28,6 +28,7 @@ function queue(store = noStore, options = {}) {
     ...OPTIONS,
     onLost: (body, reason) => lost.push([JSON.parse(body).event_id, reason]),
     mend: () => undefined,
+    owner: (body) => JSON.parse(body).user_id,
     ...options,
   });
 }
@@ -171,4 +172,14 @@ test("storage that is full or forbidden costs the event its life beyond the page
   add(sending, "a");
   await pass(1000);
   assert.deepEqual(posted, [["a"]]);
+});
+
+test("events of two owners are never in one batch", async () => {
+  const sending = queue();
+  const owned = { a: "ann", b: "bob", c: "ann" };
+  for (const [event_id, user_id] of Object.entries(owned)) sending.add(event_id, JSON.stringify({ event_id, user_id }));
+  await pass(0);
+  await pass(0);
+  assert.deepEqual(posted, [["a", "c"], ["b"]]);
+  assert.equal(sending.size, 0);
 });

@@ -21,6 +21,7 @@ from reco_client.models import (
     Watch,
 )
 from reco_client.sync import Client
+from reco_client.tokens import sign_user_token
 
 __all__ = [
     "Action",
@@ -46,4 +47,5 @@ __all__ = [
     "StateChanged",
     "View",
     "Watch",
+    "sign_user_token",
 ]

@@ -9,7 +9,7 @@ import redis
 from app.devstack import Stack
 from app.devstack.ports import choose
 from app.settings import Settings
-from tests.acceptance.every_setting.world import ADMIN, READ, WRITE, World
+from tests.acceptance.every_setting.world import ADMIN, BROWSER, READ, USER_SECRET, WRITE, World
 from tests.faults.proxy import proxied_url
 from tests.support.database import cloned_database
 from tests.support.service import running
@@ -23,7 +23,7 @@ def world(
     with redis.Redis.from_url(redis_base_url) as cache:
         cache.flushdb()
     key_file = tmp_path_factory.mktemp("keys") / "keys"
-    key_file.write_text(f"{WRITE.entry()}\n{READ.entry()}\n")
+    key_file.write_text(f"{WRITE.entry()}\n{READ.entry()}\n{BROWSER.entry()}\n")
     prefix = f"settings-{secrets.token_hex(3)}."
     with (
         cloned_database(stack, template_database) as database_url,
@@ -42,6 +42,11 @@ def world(
             "API_KEYS": ADMIN.entry(),
             "API_KEYS_FILE": str(key_file),
             "API_KEYS_IN_QUERY": "true",
+            "HTTP_TRUSTED_PROXIES": "127.0.0.0/8",
+            "USER_TOKEN_SECRETS": f"{'o' * 32},{USER_SECRET}",
+            "BROWSER_CATALOGUE_ONLY": "false",
+            "BROWSER_REQUESTS_PER_MINUTE": "5",
+            "BROWSER_NEW_VISITORS_PER_MINUTE": "2",
             "RATE_LIMIT_REQUESTS": "1000",
             "RATE_LIMIT_WINDOW_SEC": "3600",
             "DATABASE_URL": database_url,

@@ -1,11 +1,13 @@
 """Where the process listens, what it logs, and whom it lets in."""
 
 import socket
+import time
 
 import httpx
 import pytest
 
-from tests.acceptance.every_setting.world import ADMIN_TOKEN, READ_TOKEN, WRITE_TOKEN, World
+from app.core.user_tokens import sign
+from tests.acceptance.every_setting.world import ADMIN_TOKEN, BROWSER_TOKEN, READ_TOKEN, USER_SECRET, WRITE_TOKEN, World
 from tests.support.api import watch
 from tests.support.service import eventually
 
@@ -45,6 +47,35 @@ def test_keys_of_both_places_are_valid_and_may_stand_in_the_query(world: World) 
         assert httpx.get(f"{url}/contract", headers={"x-api-key": token}).status_code == 200
     beacon = httpx.post(f"{url}/log/batch?key={WRITE_TOKEN}", json=[{"event_type": "watch", **watch()}])
     assert beacon.status_code == 200, beacon.text
+
+
+@pytest.mark.shows("HTTP_TRUSTED_PROXIES", "BROWSER_NEW_VISITORS_PER_MINUTE")
+def test_an_address_has_so_many_new_visitors_as_the_proxy_names_it(world: World) -> None:
+    def asked(address: str, visitor: str) -> httpx.Response:
+        who = {"x-api-key": BROWSER_TOKEN, "x-forwarded-for": address, "x-visitor-id": visitor * 22}
+        return httpx.get(f"{world.service.url}/popular", headers=who)
+
+    # A minute may end between two of them, and another one begin.
+    statuses = [asked("203.0.113.1", letter).status_code for letter in "abcdefg"]
+    assert (statuses[:2], 429 in statuses) == ([200, 200], True)
+    refused = asked("203.0.113.1", "x")
+    refused = refused if refused.status_code == 429 else [asked("203.0.113.1", letter) for letter in "yzXYZ"][-1]
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_visitors")
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    assert asked("203.0.113.1", "a").status_code == 200
+    assert asked("203.0.113.2", "A").status_code == 200
+
+
+@pytest.mark.shows("USER_TOKEN_SECRETS", "BROWSER_CATALOGUE_ONLY", "BROWSER_REQUESTS_PER_MINUTE")
+def test_a_user_of_a_signed_token_sends_so_many_events_of_any_item(world: World) -> None:
+    token = sign("dora", USER_SECRET, now_sec=time.time(), life_sec=60)
+    event = {"session_id": "s1", "item_id": "not-in-the-catalogue", "event_type": "view"}
+    who = {"x-api-key": BROWSER_TOKEN, "x-user-token": token}
+    with httpx.Client(base_url=world.service.url, headers=who) as client:
+        assert client.post("/log/batch", json=[event] * 30).json()["accepted"] == 30
+        refused = client.get("/reco")
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert 0 < int(refused.headers["retry-after"]) <= 120
 
 
 @pytest.mark.shows("RATE_LIMIT_REQUESTS", "RATE_LIMIT_WINDOW_SEC")

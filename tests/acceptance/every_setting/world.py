@@ -16,6 +16,8 @@ from tests.support.service import Service, eventually
 ADMIN, ADMIN_TOKEN = keys.make("ops", ["admin"], "a" * 43)
 WRITE, WRITE_TOKEN = keys.make("shop", ["write"], "w" * 43)
 READ, READ_TOKEN = keys.make("front", ["read"], "r" * 43)
+BROWSER, BROWSER_TOKEN = keys.make("pages", ["browser"], "b" * 43)
+USER_SECRET: Final = "u" * 32
 
 # For a second API in the test's own process.
 ENDS_AT_ONCE: Final[dict[str, Any]] = {"shutdown_grace_sec": 0.0}

@@ -1,4 +1,4 @@
-"""Wrong API keys by the address that they came from, within one minute."""
+"""Counts by the address that requests came from, within one minute: wrong API keys, and ids of new visitors."""
 
 from collections import Counter
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -22,7 +22,18 @@ def network_of(address: str) -> str:
     return str(parsed)
 
 
-class KeyGuesses:
+def parse_networks(text: str) -> tuple[str, ...]:
+    """A comma list of addresses and networks. Raises `ValueError`."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    for network in found:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"{error}; a comma list of addresses and networks, such as 10.0.0.0/8") from None
+    return found
+
+
+class NetworkCounts:
     """Counts by network. Those beyond the bound are counted together, and so are limited together."""
 
     def __init__(self) -> None:
