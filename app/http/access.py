@@ -79,13 +79,12 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
 
 async def _admit(scope: Scope, call: Call, needs: KeyScope, access: Access) -> None:
     context = context_of(scope)
+    key = None
     if access.keys is not None:
         key = await _key(scope, context, call, needs, access, access.keys())
         context.caller, context.caller_may_operate = key.name, key.allows("operate")
-        if key.is_public and access.visitors is not None:
-            access.visitors.admit(scope, context, in_query=scope["path"] in access.query_paths)
     if access.take is not None:
-        decision = await access.take(_limited_by(scope, context))
+        decision = await access.take(_limited_by(scope, key))
         context.reply_headers += [
             (b"ratelimit-limit", b"%d" % decision.limit),
             (b"ratelimit-remaining", b"%d" % decision.remaining),
@@ -96,13 +95,15 @@ async def _admit(scope: Scope, call: Call, needs: KeyScope, access: Access) -> N
             raise retry_later(
                 ProblemCode.RATE_LIMITED, f"More than {decision.limit} requests in one window.", decision.reset_sec
             )
+    if key is not None and key.is_public and access.visitors is not None:
+        access.visitors.admit(scope, context, in_query=scope["path"] in access.query_paths)
 
 
-def _limited_by(scope: Scope, context: RequestContext) -> str:
+def _limited_by(scope: Scope, key: Key | None) -> str:
     """A key, but of one that all visitors share each address apart; without keys the address."""
-    if context.caller is None:
+    if key is None:
         return f"address:{client_network(scope)}"
-    return context.caller if context.visitor is None else f"{context.caller}@{client_network(scope)}"
+    return f"{key.name}@{client_network(scope)}" if key.is_public else key.name
 
 
 async def _key(
@@ -118,7 +119,8 @@ async def _key(
             "or the key as the user name of basic authentication.",
             headers=_CHALLENGE,
         )
-    if not (call.for_browsers if key.is_public else key.allows(needs)):
+    opened = call.for_browsers and access.visitors is not None if key.is_public else key.allows(needs)
+    if not opened:
         metrics.API_REFUSED.labels("scope").inc()
         _tell(access, scope, context, key.name, f"lacks the scope {needs}")
         also = "; it is one for browsers, which may not make this call" if key.is_public else ""
@@ -131,7 +133,9 @@ async def _key(
 def _is_of_a_page(headers: Mapping[bytes, bytes]) -> bool:
     """Whether a browser says that a page of another origin than this service's sent the request."""
     origin = headers.get(b"origin")
-    return origin is not None and origin.partition(b"://")[2] != headers.get(b"host")
+    if origin is None or headers.get(b"sec-fetch-site") == b"same-origin":
+        return False
+    return origin.partition(b"://")[2] != headers.get(b"host")
 
 
 def check_token(scope: Scope, token: str, access: Access, ring: KeyRing) -> Key:

@@ -95,3 +95,17 @@ async def test_without_keys_an_address_is_the_caller(settings: Settings) -> None
     async with serving(settings, rate_limit_requests=2, rate_limit_window_sec=A_LONG_WINDOW_SEC) as client:
         statuses = [(await client.post("/log/watch", json=watch())).status_code for _ in range(3)]
     assert statuses == [202, 202, 429]
+
+
+async def test_a_key_that_visitors_share_is_limited_by_address(settings: Settings) -> None:
+    key, token = keys.make("pages", ["browser"], "b" * 43)
+    limits = {"rate_limit_requests": 2, "rate_limit_window_sec": A_LONG_WINDOW_SEC}
+    async with serving(settings, api_keys=(key.entry(),), **limits) as client:
+
+        async def status(address: str, visitor: str) -> int:
+            headers = {"x-api-key": token, "x-forwarded-for": address, "x-visitor-id": visitor}
+            return (await client.get("/popular", headers=headers)).status_code
+
+        # Who is not admitted counts as well.
+        asked = [("192.0.2.1", "a" * 22), ("192.0.2.1", "short"), ("192.0.2.1", "b" * 22), ("192.0.2.2", "a" * 22)]
+        assert [await status(*one) for one in asked] == [200, 422, 429, 200]
