@@ -52,8 +52,8 @@ API_CHECK: Final = _gauge(
 )
 API_REFUSED: Final = _counter(
     "reco_api_refused_total",
-    "Refused requests by reason: no_key, unknown_key, scope, rate_limit, no_visitor, user_token, "
-    "other_user, visitor_limit and new_visitors (of keys for browsers), malformed (not HTTP), url_too_long, "
+    "Refused requests by reason: no_key, unknown_key, scope, rate_limit, no_visitor, user_token, other_user, "
+    "visitor_limit, new_visitors (of keys for browsers), malformed (not HTTP), url_too_long, "
     "head_too_large, late (the head did not come in time), connections (ended or refused because there were too many)",
     "reason",
 )
@@ -78,6 +78,9 @@ INGEST_EVENTS: Final = _counter(
     "reco_ingest_events_total",
     "Events by outcome: accepted, duplicate, conflict, invalid, impression_dropped",
     "outcome",
+)
+USER_LINKS_REFUSED: Final = _counter(
+    "reco_user_links_refused_total", "Links between ids that were not made, because one of the ids has too many"
 )
 EVENT_TIMES: Final = _counter(
     "reco_event_times_total",

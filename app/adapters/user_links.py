@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
+from app import metrics
 from app.adapters import sql
 from app.adapters.arrays import joined_texts
 from app.core.persons import MAX_LINKS, Link
@@ -58,7 +59,10 @@ async def make(connection: "Connection", link: Link, *, again: bool = False) -> 
     """
     made = await connection.fetchval(_SQL["make"], link.anonymous_id, link.user_id, MAX_LINKS, again)
     row = await connection.fetchrow(_SQL["find"], link.anonymous_id, link.user_id, UNDO_SEC)
-    if row is None or row[2] is not None:
+    if row is None:
+        metrics.USER_LINKS_REFUSED.inc()
+        return None
+    if row[2] is not None:
         return None
     return Made(row[0], row[1], made is not None)
 

@@ -13,7 +13,7 @@ from app.devstack import Stack
 from app.devstack.ports import choose
 from tests.acceptance.every_metric import faults, ranking, traffic
 from tests.acceptance.every_metric.recording import Recording
-from tests.acceptance.every_metric.run import ADMIN, READ, WRITE, Run
+from tests.acceptance.every_metric.run import ADMIN, BROWSER, READ, WRITE, Run
 from tests.support.damaged_log import break_checksum, damage_log, log_of, make_topics, produce
 from tests.support.database import cloned_database
 from tests.support.service import running
@@ -53,7 +53,7 @@ def recording(
     with redis.Redis.from_url(redis_base_url) as cache:
         cache.flushdb()
     key_file = tmp_path_factory.mktemp("keys") / "keys"
-    key_file.write_text(f"{ADMIN.entry()}\n{WRITE.entry()}\n{READ.entry()}\n")
+    key_file.write_text("\n".join(key.entry() for key in (ADMIN, WRITE, READ, BROWSER)))
     prefix = f"metrics-{secrets.token_hex(3)}."
     make_topics(stack.kafka_bootstrap_servers, prefix)
     produce(stack.kafka_bootstrap_servers, prefix + TOPIC_INTERACTIONS, 0, ["event-damaged"])
@@ -70,6 +70,8 @@ def recording(
             "KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": prefix,
             "API_KEYS_FILE": str(key_file),
+            "BROWSER_REQUESTS_PER_MINUTE": "5",
+            "BROWSER_NEW_VISITORS_PER_MINUTE": "3",
             "RATE_LIMIT_REQUESTS": "800",
             "RATE_LIMIT_WINDOW_SEC": "3600",  # however slow the client is
             "INGEST_MAX_PENDING_EVENTS": "20",

@@ -23,6 +23,7 @@ from tests.support.service import Service, eventually
 
 ADMIN, ADMIN_TOKEN = keys.make("ops", ["admin"], "a" * 43)
 WRITE, WRITE_TOKEN = keys.make("shop", ["write"], "w" * 43)
+BROWSER, BROWSER_TOKEN = keys.make("pages", ["browser"], "b" * 43)
 READ, READ_TOKEN = keys.make("front", ["read"], "r" * 43)
 
 # Whatever the database has by default.

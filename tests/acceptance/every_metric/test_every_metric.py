@@ -18,7 +18,10 @@ VALUES: Final = {
     (
         "reco_api_refused_total",
         "reason",
-    ): ("no_key unknown_key scope rate_limit malformed url_too_long head_too_large late connections"),
+    ): (
+        "no_key unknown_key scope rate_limit no_visitor user_token other_user visitor_limit new_visitors malformed"
+        " url_too_long head_too_large late connections"
+    ),
     ("reco_api_check_status", "scope"): "process dependency keys",
     ("reco_stage_latency_ms", "stage"): "ingest_flush rank relay_publish consumer_transaction analytics_rollup",
     ("reco_ingest_events_total", "outcome"): "accepted duplicate conflict invalid impression_dropped",

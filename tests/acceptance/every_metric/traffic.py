@@ -8,8 +8,9 @@ import httpx
 import psycopg
 
 from app.core.events import TOPIC_INTERACTIONS
+from app.core.persons import MAX_LINKS
 from app.http.protocol import MAX_HEAD_BYTES, MAX_URL_BYTES
-from tests.acceptance.every_metric.run import READ_TOKEN, WRITE_TOKEN, Run
+from tests.acceptance.every_metric.run import BROWSER_TOKEN, READ_TOKEN, WRITE_TOKEN, Run
 from tests.support.pipeline import message
 
 _DAY_MS: Final = 86_400_000
@@ -33,6 +34,9 @@ def traffic(run: Run) -> None:
         assert run.client.post(
             "/event", json={**view, "event_id": f"of-{sorted(times.items())}"[:64], **times}
         ).is_success
+    for number in range(MAX_LINKS + 1):
+        merged = run.client.post("/users/of-many-devices/merge", json={"anonymous_id": f"device-{number}"})
+    assert merged.status_code == 409
     viewed = {"userId": "ann", "event": "Product Viewed"}
     for track in ({**viewed, "properties": {"sku": "tent"}}, viewed, {**viewed, "event": "Signed Up"}):
         assert run.client.post("/v1/track", json=track).status_code == 200
@@ -56,7 +60,20 @@ def refusals(run: Run) -> None:
         assert client.get("/contract", headers={"x-api-key": WRITE_TOKEN}).status_code == 403
         statuses = [client.get("/contract", headers={"x-api-key": READ_TOKEN}).status_code for _ in range(850)]
         assert statuses[-1] == 429
+    _visitors(run)
     _unfinished(run)
+
+
+def _visitors(run: Run) -> None:
+    with httpx.Client(base_url=run.service.url, headers={"x-api-key": BROWSER_TOKEN}) as client:
+        assert client.get("/reco").status_code == 401
+        assert client.get("/reco", headers={"x-user-token": "forged"}).status_code == 401
+        one = {"x-visitor-id": "one" * 8}
+        assert client.get("/reco?user_id=another", headers=one).status_code == 403
+        assert 429 in [client.get("/reco", headers=one).status_code for _ in range(20)]
+        # The minute may end between two of them.
+        several = [client.get("/reco", headers={"x-visitor-id": f"{number:030}"}).status_code for number in range(8)]
+        assert 429 in several
 
 
 def _unfinished(run: Run) -> None:
