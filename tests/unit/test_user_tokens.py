@@ -12,7 +12,7 @@ from reco_client import sign_user_token
 
 from app.core.user_tokens import LEEWAY_SEC, ExpiredUserToken, UserTokens, WrongUserToken, parse_secrets, sign
 
-SECRET, OTHER = "s" * 32, "o" * 40
+SECRET, OTHER = "s" * 64, "o" * 72
 NOW = 1_800_000_000.0
 TOKENS = UserTokens((SECRET, OTHER))
 
@@ -50,7 +50,7 @@ def test_a_token_ends_and_begins_with_some_leeway() -> None:
         ("x" * 5000, "three parts"),
         ("é.b.c", "base64url"),
         ("a+b.c.d", "base64url"),
-        (by_library({}, "z" * 32), "no secret"),
+        (by_library({}, "z" * 64), "no secret"),
         (by_library({}, algorithm="HS384"), "no secret"),
         (jwt.encode({"sub": "ann", "exp": NOW + 60}, None, algorithm="none"), "no secret"),
         (by_library({}, headers={"alg": "HS256", "crit": ["b64"]}), "crit"),
