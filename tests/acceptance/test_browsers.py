@@ -288,10 +288,10 @@ def test_reco_token_signs_and_checks(service: Service) -> None:
         ended = CliRunner().invoke(main, ["token", *arguments], env={"USER_TOKEN_SECRETS": f"{NEW},{OLD}"})
         return ended.exit_code, ended.output.strip()
 
-    code, token = reco("sign", "dora", "--ttl", "10m")
-    assert (code, reco("check", token)) == (0, (0, "dora"))
+    code, token = reco("sign", "erin", "--ttl", "10m")
+    assert (code, reco("check", token)) == (0, (0, "erin"))
     assert Browser(service, token).view("lamp").status_code == 202
-    assert reco("check", token_of("dora", "z" * 32))[0] == 2
-    assert reco("sign", "dora", "--ttl", "60d")[0] == 2
+    assert reco("check", token_of("erin", "z" * 32))[0] == 2
+    assert reco("sign", "erin", "--ttl", "60d")[0] == 2
     assert reco("sign", Browser(service).user_id)[0] == 2
-    assert reco("sign", "dora", "--secrets", "short")[0] == 2
+    assert reco("sign", "erin", "--secrets", "short")[0] == 2

@@ -23,10 +23,10 @@ def test_log_in_joins_and_the_next_person_begins_anew(service: Service, browser:
     visitor = tab.run("reco.user")
     assert visitor.startswith("visitor:")
     ids = [tab.run("view('tent')")]
-    tab.run(f"reco.identify('dora', '{token_of('dora')}')")
+    tab.run(f"reco.identify('hana', '{token_of('hana')}')")
     ids += [tab.run("view('stove')")]
     await_ledger(service, ids, tab)
-    eventually(lambda: recent(service, "dora") == {"tent", "stove"}, describe=service.describe)
+    eventually(lambda: recent(service, "hana") == {"tent", "stove"}, describe=service.describe)
     mine = "reco.recent().then(list => list.items.map(item => item.item_id).sort())"
     assert tab.run(mine) == ["stove", "tent"]
     assert reloaded(tab) is None
@@ -38,10 +38,10 @@ def test_log_in_joins_and_the_next_person_begins_anew(service: Service, browser:
     tab.run("reco.reset()")
     ids += [tab.run("view('rope')")]
     stranger = tab.run("reco.user")
-    assert stranger not in (visitor, "dora")
+    assert stranger not in (visitor, "hana")
     tab.set_offline(offline=False)
     await_ledger(service, ids, tab)
-    eventually(lambda: recent(service, "dora") == {"tent", "stove", "lamp"}, describe=service.describe)
+    eventually(lambda: recent(service, "hana") == {"tent", "stove", "lamp"}, describe=service.describe)
     assert (tab.run(mine), recent(service, stranger)) == (["rope"], {"rope"})
 
 

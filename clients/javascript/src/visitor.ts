@@ -9,6 +9,7 @@ export type Credentials = Record<string, string>;
 /** Who uses this browser. Without a storage it is forgotten with the page. */
 export class Visitor {
   private readonly memory = new Map<string, string>();
+  /** Of users who have left since the page was opened. */
   private readonly tokens = new Map<string, string>();
 
   constructor(
@@ -28,7 +29,7 @@ export class Visitor {
   /** What a key for browsers needs beside it, to send events of this user, or to ask for lists of theirs. */
   credentials(user = this.user, anonymous = PREFIX + this.id): Credentials {
     const visitor = user.startsWith(PREFIX) ? user : anonymous;
-    const token = this.tokens.get(user) ?? (user === this.get("user") ? this.get("token") : undefined);
+    const token = (user === this.get("user") && this.get("token")) || this.tokens.get(user);
     return { "x-visitor-id": visitor.slice(PREFIX.length), ...(token ? { "x-user-token": token } : {}) };
   }
 
@@ -49,17 +50,22 @@ export class Visitor {
 
   /** Without a token, the one of the same user stays. */
   identify(userId: string, token?: string): void {
-    if (userId !== this.get("user")) this.remove("token");
+    if (userId !== this.get("user")) this.leave();
     this.set("user", userId);
-    if (token) {
-      this.tokens.set(userId, token); // also for what waits when another person comes
-      this.set("token", token);
-    }
+    if (token) this.set("token", token);
   }
 
   /** Another person: a new anonymous id and a new session. */
   reset(): void {
-    for (const name of ["user", "visitor", "session", "token"]) this.remove(name);
+    this.leave();
+    for (const name of ["user", "visitor", "session"]) this.remove(name);
+  }
+
+  /** The token stays as long as the page, for what the user did and is not sent yet. */
+  private leave(): void {
+    const [user, token] = [this.get("user"), this.get("token")];
+    if (user && token) this.tokens.set(user, token);
+    this.remove("token");
   }
 
   private remove(name: string): void {
