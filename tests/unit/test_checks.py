@@ -98,6 +98,7 @@ def test_no_secret_is_ever_shown() -> None:
         kafka_ssl_key_password="hunter2",
         online_cache_redis_url="redis://:hunter2@r",
         api_keys=("hunter2",),
+        user_token_secrets=("hunter2",),
     )
     shown = dict(shown_settings(settings, every=True))
     assert len(shown) == len(Settings.__struct_fields__)
@@ -107,7 +108,7 @@ def test_no_secret_is_ever_shown() -> None:
 
 
 def test_every_setting_that_may_hold_a_secret_is_known_as_one() -> None:
-    suspicious = ("password", "_secret", "_keys", "_url")
+    suspicious = ("password", "_secret", "_secrets", "_keys", "_url")
     # A number, and a URL that may not have a login.
     known = {"online_cache_memory_max_keys", "kafka_oauth_token_url"}
     assert {name for name in Settings.__struct_fields__ if name.endswith(suspicious)} - known == SECRETS

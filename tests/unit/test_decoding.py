@@ -75,7 +75,7 @@ def test_unknown_event_type_names_those_that_there_are() -> None:
 
 
 def test_unknown_value_in_a_query_names_those_that_there_are() -> None:
-    scope: Any = {"query_string": b"user_id=ann&repeats=often"}
+    scope: Any = {"query_string": b"user_id=ann&repeats=often", "state": {"reco": RequestContext({})}}
     with pytest.raises(InvalidInput) as raised:
         query_of(scope, RecoQuery)
     (error,) = raised.value.field_errors
