@@ -11,6 +11,7 @@ from app.api.rules import BoostRule, PinRule
 from app.core import submitted
 from app.core.decoding import InvalidInput, decode
 from app.core.field_errors import FieldError
+from app.http.context import RequestContext
 from app.http.schema import query_of
 
 
