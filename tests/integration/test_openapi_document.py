@@ -105,8 +105,17 @@ async def test_keys_are_optional_in_the_document_of_a_service_without(settings: 
         "HeaderKey": ("apiKey", "header"),
         "BasicKey": ("http", None),
         "QueryKey": ("apiKey", "query"),
+        "VisitorId": ("apiKey", "header"),
+        "UserToken": ("apiKey", "header"),
     }
     assert guarded["paths"]["/reco"]["get"]["security"] == [
+        {"BearerKey": ["read"]},
+        {"HeaderKey": ["read"]},
+        {"BasicKey": ["read"]},
+        {"BearerKey": ["browser"], "VisitorId": []},
+        {"BearerKey": ["browser"], "UserToken": []},
+    ]
+    assert guarded["paths"]["/contract"]["get"]["security"] == [
         {"BearerKey": ["read"]},
         {"HeaderKey": ["read"]},
         {"BasicKey": ["read"]},
