@@ -48,6 +48,17 @@ def service(stack: Stack, template_database: str, redis_base_url: str) -> Iterat
         yield service
 
 
+OPENED: Final[list[httpx.Client]] = []
+
+
+@pytest.fixture(autouse=True)
+def connections() -> Iterator[None]:
+    """Those of browsers end with the test."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
 class Browser:
     """What a page of one visitor asks; `token` is that of the user who is logged in."""
 
@@ -55,6 +66,7 @@ class Browser:
         self.visitor_id = visitor_id or secrets.token_hex(16)
         self.user_id = f"visitor:{self.visitor_id}"
         self.client = httpx.Client(base_url=service.url, timeout=20, headers={"x-api-key": BROWSER_TOKEN})
+        OPENED.append(self.client)
         self.client.headers["x-visitor-id"] = self.visitor_id
         if token is not None:
             self.client.headers["x-user-token"] = token
