@@ -42,7 +42,7 @@ _console: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @click.command()
-@click.option("--demo", is_flag=True, help="Load the demo data: a sample of an online shop's purchases.")
+@click.option("--demo", is_flag=True, help="Load the demo: an online shop with purchases, catalogue and visits.")
 @click.option("--fresh", is_flag=True, help="Delete everything that earlier runs stored.")
 @click.option("--port", type=click.IntRange(1, 65535), help="HTTP port; else HTTP_PORT, else 8080 or the next free.")
 @click.option("--role", metavar="ROLES", help="Comma list of api, relay, consumer, or all. Overrides ROLE.")
@@ -68,11 +68,12 @@ def dev(demo: bool, fresh: bool, port: int | None, role: str | None) -> None:
         with _sigterm_unwinds():
             _console.print("Starting the servers …", style="dim")
             stack.start(fresh=fresh)
-            settings = Settings.from_env(_with_port(environ) | stack.urls)
+            served = _with_port(environ) | stack.urls
+            settings = Settings.from_env(served)
             database_url = settings.session_url
             migrations.migrate(database_url)
             if demo:
-                _load_demo(database_url)
+                _load_demo(database_url, served, stack.folder.root / "logs" / "demo.log")
             _show(stack, settings, *example_ids(database_url))
         with stack.kept_running():
             code = run(settings)
@@ -122,10 +123,14 @@ def _sigterm_unwinds() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _load_demo(database_url: str) -> None:
-    from app.importing import demo
+def _load_demo(database_url: str, environ: Mapping[str, str], log: Path) -> None:
+    from app.demo.counting import count_queued
+    from app.demo.load import load_demo
 
-    demo.load_demo(database_url)
+    load_demo(database_url)
+    _console.print("Counting the demo …", style="dim")
+    if not count_queued(database_url, {**os.environ, **environ}, log):
+        _console.print(f"The demo is not all counted yet; it goes on while the service runs. See {log}", style="yellow")
 
 
 def example_ids(database_url: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The part of a catalogue item that serving needs."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,7 +9,10 @@ from msgspec import Struct, structs
 NO_ATTRIBUTES: Final[Mapping[str, Any]] = {}
 
 PICTURE_URL: Final = "picture_url"
-"""The attribute (a text) that answers carry beside the title, where it is an https URL."""
+"""The attribute (a text) that answers carry beside the title, where it is an https URL or a path such as `/a.jpg`."""
+
+# Not `//host` nor `/\host`, which browsers take for another host.
+_PICTURE: Final = re.compile(r"https://|/(?![/\\])")
 
 
 class Card(Struct, frozen=True):
@@ -27,7 +31,7 @@ class Card(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         found = self.attributes.get(PICTURE_URL)
-        if isinstance(found, str) and found.startswith("https://"):
+        if isinstance(found, str) and _PICTURE.match(found):
             structs.force_setattr(self, PICTURE_URL, found)
 
     def servable(self, now_ms: int, category: str | None) -> bool:

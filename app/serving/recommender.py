@@ -1,15 +1,17 @@
 """Drives the serving core: answers its needs from the caches."""
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from app import metrics
 from app.adapters.changes import RULES_CHANGED
 from app.core import counted_lists, serving
 from app.core.catalogue_pages import CataloguePage, catalogue_page
-from app.core.content_index import Alike
+from app.core.content_index import Alike, ContentIndex
 from app.core.counted_lists import COUNTED_VERSION, Window
 from app.core.exploration import EMPTY_POOL, Chance
 from app.core.given_history import history_of_entries
@@ -38,6 +40,7 @@ from app.core.rules import Rule
 from app.core.serving import Exploration
 from app.core.signals import Kind
 from app.core.weights import Weights
+from app.errors import DependencyDown
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from app.serving.histories import Histories
 from app.serving.known_event_types import KnownEventTypes
@@ -47,6 +50,7 @@ V = TypeVar("V")
 
 # The model version of a variant with weights of its own.
 _FIXED: Final = "weights-fixed"
+_FIRST_CONTENT_SEC: Final = 2.0
 _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 
 
@@ -176,6 +180,16 @@ class Recommender:
             sent = await fetch[type(need)](need)
 
 
+async def _content(caches: CandidateCaches) -> ContentIndex | None:
+    """The first lists of a process wait a moment for it, or cold items would be missing from them."""
+    found = caches.content_at_hand()
+    if found is None:
+        with suppress(TimeoutError, DependencyDown):
+            async with asyncio.timeout(_FIRST_CONTENT_SEC):
+                found = await caches.content.get(EVERYTHING)
+    return found
+
+
 def _sources(caches: CandidateCaches, types: KnownEventTypes) -> dict[type[Need], Callable[[Any], Awaitable[Any]]]:
     """Kind of need → what answers it. A table: no chain of comparisons for every need of every answer."""
 
@@ -193,7 +207,7 @@ def _sources(caches: CandidateCaches, types: KnownEventTypes) -> dict[type[Need]
             name,
             await caches.rules.get(RULES_CHANGED),
             await caches.exploration_pool.get(category) if need.explore else EMPTY_POOL,
-            caches.content_at_hand(),
+            await _content(caches),
         )
 
     async def alike(need: AlikeTo) -> Alike:

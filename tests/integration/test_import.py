@@ -18,7 +18,7 @@ import pytest
 
 from app.devstack import Stack
 from app.errors import UserError
-from app.importing.demo import SAMPLE
+from app.demo.purchases import SAMPLE
 from app.importing.mapping import ImportOptions
 from app.importing.reader import detect
 from app.importing.rows import BadRow

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.errors import UserError
 from app.importing import lines
-from app.importing.demo import SAMPLE
+from app.demo.purchases import SAMPLE
 from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, Row, detect, read_rows
 from app.importing.values import absent

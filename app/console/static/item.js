@@ -87,7 +87,7 @@ export class Item extends Opening {
       <form class="stack" key=${etag} onSubmit=${event => this.save(event)}><fieldset disabled=${!may} class="stack"><legend class="hidden-text">Fields</legend>
         ${Object.entries(FIELDS).map(([name, { label, kind }]) => html`<${Field} key=${name} name=${name} label=${label} kind=${kind} value=${item[name]} must=${name === "hidden"} />`)}
         ${names.map(name => (kinds[name] ? html`<${Field} key=${"a." + name} name=${"a." + name} kind=${kinds[name]} value=${item.attributes[name]}
-          label=${name === PICTURE ? "Picture, an https URL" : `${name}, a ${kinds[name]}`} pattern=${name === PICTURE ? "https://.+" : undefined} />`
+          label=${name === PICTURE ? "Picture, an https URL or a path" : `${name}, a ${kinds[name]}`} pattern=${name === PICTURE ? "(https:/)?/[^\\/\\\\].*" : undefined} />`
           : html`<p class="quiet small">${name} is no longer declared: ${JSON.stringify(item.attributes[name])}</p>`))}</fieldset>
         ${may && others.length > 0 && html`<label>Another attribute <select value="" onChange=${event => this.setState({ added: [...added, event.target.value] })}>
           <option value="">none</option>${others.map(name => html`<option value=${name}>${name}, a ${kinds[name]}</option>`)}</select></label>`}

@@ -75,7 +75,7 @@ export interface RecommendedItem {
   score: number;
   source: string;
   title?: string | null;
-  /** The attribute of this name, where it is an https URL. */
+  /** The attribute of this name, where it is an https URL or a path. */
   picture_url?: string | null;
   because?: string[];
   why?: string;
