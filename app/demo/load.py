@@ -28,7 +28,7 @@ _SQL: Final = sql.load(__file__)
 
 _ACTOR: Final = "demo"
 _RULES: Final = (
-    StoredRule(rule_id="tea-first", action="pin", item_id="22423", position=1, within="kitchen", note="the best seller"),
+    StoredRule(rule_id="tea-first", action="pin", item_id="22423", position=1, within="kitchen", note="sells best"),
     StoredRule(rule_id="no-easter", action="boost", category="easter", factor=0.2, note="out of season"),
 )
 _BATCH: Final = 2_000
@@ -81,9 +81,7 @@ async def _store_shop(connection: "Connection", lines: Sequence[shop.Line], shif
     await catalogue.store(connection, shop.catalogue(lines, shift))
     for rule in _RULES:
         await rule_changes.store(connection, rule, actor=_ACTOR)
-    own = NewEventType(
-        name=OWN_TYPE, weight=0.6, meaning="interest", pairs=True, ends_offer=False, rating_scale=None
-    )
+    own = NewEventType(name=OWN_TYPE, weight=0.6, meaning="interest", pairs=True, ends_offer=False, rating_scale=None)
     await event_types.store(connection, own)
 
 

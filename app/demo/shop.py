@@ -48,11 +48,11 @@ _CATEGORIES: Final[Mapping[str, str]] = {
 OTHER: Final = "gifts"
 
 _BRANDS: Final = (
-    "retrospot", "spaceboy", "dolly", "regency", "paisley", "babushka", "skull", "woodland", "jack", "polkadot", "feltcraft",
-    "gingham", "edwardian", "botanical", "circus", "charlotte", "strawberry",
+    "retrospot", "spaceboy", "dolly", "regency", "paisley", "babushka", "skull", "woodland", "jack", "polkadot",
+    "feltcraft", "gingham", "edwardian", "botanical", "circus", "charlotte", "strawberry",
 )  # fmt: skip
 _TAGS: Final = ("vintage", "retro", "french", "heart", "star", "rose", "mini", "jumbo", "set", "pink", "red", "blue")
-_MATERIALS: Final = ("metal", "wooden", "glass", "paper", "ceramic", "zinc", "wicker", "felt", "enamel", "cotton", "wood")
+_MATERIALS: Final = ("metal", "wooden", "glass", "paper", "ceramic", "zinc", "wicker", "felt", "enamel", "cotton")
 _SHOPS: Final = (Place(51.51, -0.13), Place(53.48, -2.24), Place(52.52, 13.40), Place(48.86, 2.35))
 _NOT_FOR_SALE: Final = frozenset({"M", "POST", "C2", "DOT"})
 _SOLD_LATELY: Final = timedelta(days=60)

@@ -2,8 +2,8 @@
 
 A visitor looks for the items of one real invoice, and one in twenty for those of the README's example. A list has some
 of these among popular items, and is clicked at the upper places and at what the visitor looks for. What was hardly ever
-sold stays out of the visits, so that there are cold items to look at. A visitor clicks half as often again where the list is of the variant
-`latest` of the demo's experiment, so that its figures have something to find.
+sold stays out of the visits, so that there are cold items to look at. A visitor clicks half as often again where the
+list is of the variant `latest` of the demo's experiment, so that its figures have something to find.
 """
 
 from collections import Counter
@@ -14,8 +14,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from app.core.content import COLD_EVENTS
 from app.core.buckets import BUCKETS, CONTROL_BUCKET, moved
+from app.core.content import COLD_EVENTS
 from app.core.events import Action, Click, DirectEvent, Impression, Purchase, ShownItem, View
 from app.core.experiments import ExperimentBody, VariantBody, buckets_layer, token
 from app.demo.shop import Line

@@ -18,7 +18,8 @@ from tests.support.service import ROOT, Service, eventually, running
 from tests.support.shared_environment import shared_environment
 
 _ASIDE: Final = {"incident-plan.md": "its commands act on a broken service"}
-_PAGES: Final = [ROOT / "README.md", *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in _ASIDE)]
+_DOCS: Final = sorted((ROOT / "docs").glob("*.md"))
+_PAGES: Final = [ROOT / "README.md", *(path for path in _DOCS if path.name not in _ASIDE)]
 _EXAMPLES: Final = {path.name: examples(path) for path in _PAGES}
 _RUN: Final = {page: found for page, every in _EXAMPLES.items() if (found := [one for one in every if not one.reason])}
 _FIRST: Final = _EXAMPLES["README.md"][0]
@@ -79,7 +80,7 @@ def test_examples_of_a_page_answer_what_it_shows(page: str, service: Service, fo
 @pytest.mark.parametrize("page", _RUN)
 def test_page_with_examples_names_the_demo(page: str) -> None:
     text = next(path for path in _PAGES if path.name == page).read_text()
-    assert "--demo" in text or "import.md#the-demo" in text or "#the-demo" in text
+    assert "import.md#the-demo" in text
 
 
 @pytest.mark.slow

@@ -7,10 +7,16 @@ import psycopg
 import pytest
 
 from app.commands.dev import example_ids
-from app.importing import demo
-from app.importing.demo import load_demo
+from app.demo import load, shop
+from app.demo.load import load_demo
+from app.demo.purchases import SAMPLE
+from app.demo.visits import experiment_users, visits
 from tests.support.database import ask, stored
 from tests.support.sample import SAMPLE_ROWS
+
+LINES = shop.read_lines(SAMPLE)
+MADE_UP = visits(LINES, LINES[-1].at)
+ALL = SAMPLE_ROWS + len(MADE_UP)
 
 
 def test_the_demo_ends_today_and_stays_where_it_was_first_put(
@@ -19,13 +25,13 @@ def test_the_demo_ends_today_and_stays_where_it_was_first_put(
     day_ms = 24 * 3600 * 1000
     now_ms = time.time_ns() // 1_000_000
     load_demo(database_url)
-    assert stored(database_url) == (SAMPLE_ROWS, SAMPLE_ROWS)
+    assert stored(database_url) == (ALL, ALL)
     last = ask(database_url, "SELECT max(ts_ms) FROM events")
     assert now_ms - day_ms - 60_000 < last <= time.time_ns() // 1_000_000
     later = time.time_ns() + 40 * day_ms * 1_000_000
-    monkeypatch.setattr(demo.time, "time_ns", lambda: later)
+    monkeypatch.setattr(load.time, "time_ns", lambda: later)
     load_demo(database_url)
-    assert stored(database_url) == (SAMPLE_ROWS, SAMPLE_ROWS)
+    assert stored(database_url) == (ALL, ALL)
     assert ask(database_url, "SELECT max(ts_ms) FROM events") == last
     assert "0 of them new" in capsys.readouterr().err
     assert threading.active_count() == 1
@@ -45,8 +51,30 @@ def test_an_interrupted_demo_import_continues_with_the_same_shift(database_url: 
         connection.execute("UPDATE events SET ts_ms = ts_ms - 86400000 * 5")
         connection.execute("DELETE FROM events WHERE ts_ms > (SELECT min(ts_ms) + 86400000::bigint * 100 FROM events)")
         connection.execute("DELETE FROM event_outbox")
+        connection.execute("DELETE FROM events WHERE event_id LIKE 'demo-%'")
+        for table in ("experiment_users", "experiments", "serving_rules"):
+            connection.execute(f"DELETE FROM {table}")
     last = ask(database_url, "SELECT max(ts_ms) FROM events")
     load_demo(database_url)
-    assert stored(database_url)[0] == SAMPLE_ROWS
+    assert stored(database_url)[0] == ALL
     assert ask(database_url, "SELECT max(ts_ms) - min(ts_ms) FROM events") == 1_323_435_000_000 - 1_291_192_440_000
     assert ask(database_url, "SELECT max(ts_ms) FROM events") > last
+
+
+def test_made_up_visits_are_the_same_each_time_and_leave_cold_items_cold() -> None:
+    again = visits(LINES, LINES[-1].at)
+    assert [event.event_id for event in again] == [event.event_id for event in MADE_UP]
+    assert again == MADE_UP
+    assert not {"22085"} & {getattr(event, "item_id", None) for event in MADE_UP}
+    users = experiment_users(MADE_UP)
+    clicks = {side: sum(user.clicked for user in users if user.variant == side) for side in ("control", "latest")}
+    assert clicks["latest"] > 1.2 * clicks["control"]
+
+
+def test_an_experiment_that_somebody_runs_stays_as_it_is(database_url: str) -> None:
+    load_demo(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM events WHERE event_id LIKE 'demo-%'")
+        connection.execute("UPDATE experiments SET name = 'mine', ended_at = NULL")
+    load_demo(database_url)
+    assert ask(database_url, "SELECT array_agg(name) FROM experiments") == ["mine"]

@@ -16,9 +16,9 @@ import msgspec
 import psycopg
 import pytest
 
+from app.demo.purchases import SAMPLE
 from app.devstack import Stack
 from app.errors import UserError
-from app.demo.purchases import SAMPLE
 from app.importing.mapping import ImportOptions
 from app.importing.reader import detect
 from app.importing.rows import BadRow

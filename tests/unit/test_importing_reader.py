@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.demo.purchases import SAMPLE
 from app.errors import UserError
 from app.importing import lines
-from app.demo.purchases import SAMPLE
 from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, Row, detect, read_rows
 from app.importing.values import absent

@@ -232,8 +232,9 @@ class ScoreParts(Struct, kw_only=True):
 
 
 class RecommendedItem(Struct, kw_only=True):
-    """One place of the answer. `picture_url`: the attribute of this name, where it is an https URL or a path. With `explain=true`
-    also `because` (the user's items that led here), `parts`, `why`, and `rules`: the ids of the rules that moved it."""
+    """One place of the answer. `picture_url`: the attribute of this name, where it is an https URL or a path. With
+    `explain=true` also `because` (the user's items that led here), `parts`, `why`, and `rules`: the ids of the rules
+    that moved it."""
 
     item_id: str
     score: float
