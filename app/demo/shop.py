@@ -115,7 +115,8 @@ def _item(item_id: str, sold: list[Line], end: datetime, shift: timedelta) -> St
     }
     if brand := next((brand for brand in _BRANDS if brand in words), None):
         attributes["brand"] = brand
-    if materials := [material for material in _MATERIALS if material in words]:
+    materials: list[str] = [material for material in _MATERIALS if material in words]
+    if materials:
         attributes["materials"] = materials
     return StoredItem(
         item_id=item_id,

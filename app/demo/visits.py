@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -45,7 +45,7 @@ _WANTED: Final = 3
 _EXAMPLE: Final = ("22086", "22910")
 _SHARE_OF_EXAMPLE: Final = 0.05
 _POPULAR: Final = 300
-_PLACEMENTS: Final = (("home", 6), ("product-page", 3), ("mail", 1))
+_PLACEMENTS: Final = {"home": 6, "product-page": 3, "mail": 1}
 _CLICKS_WANTED, _CLICKS_OTHER = 0.3, 0.05
 _CLICKS_OF_VARIANT: Final = 1.5
 _CARTS, _BUYS, _WISHES = 0.3, 0.5, 0.1
@@ -77,8 +77,9 @@ def visits(lines: Sequence[Line], end: datetime) -> list[DirectEvent]:
     for line in lines:
         if sold[line.item_id] >= COLD_EVENTS:
             baskets.setdefault(line.basket, []).append(line.item_id)
+    distinct = [list(dict.fromkeys(items)) for items in baskets.values()]
     shop = _Shop(
-        [found for items in baskets.values() if len(found := list(dict.fromkeys(items))) > 1],
+        [items for items in distinct if len(items) > 1],
         [item_id for item_id, _ in sold.most_common(_POPULAR)],
         {line.item_id: line.price for line in lines},
     )
@@ -92,51 +93,50 @@ def visits(lines: Sequence[Line], end: datetime) -> list[DirectEvent]:
             found += _visit(chance, shop, visitor, f"demo-{number:04}-{visit}", at, variant)
     anonymous, account = MERGED
     known = View(user_id=account, anonymous_id=anonymous, session_id="demo-log-in", item_id=shop.popular[0])
-    return sorted([*found, _dated(known, "demo-log-in", 0, end)], key=lambda event: (event.ts_ms, event.event_id))
+    found.append(_dated(known, "demo-log-in", 0, end))
+    return sorted(found, key=lambda event: (_time_of(event), str(event.event_id)))
 
 
 def _visit(
     chance: Random, shop: _Shop, user_id: str, name: str, at: datetime, variant: str | None
 ) -> Iterator[DirectEvent]:
+    """One event each twenty seconds."""
+    for step, event in enumerate(_acts(chance, shop, {"user_id": user_id, "session_id": name}, variant)):
+        yield _dated(event, name, step, at + step * _STEP)
+
+
+def _acts(chance: Random, shop: _Shop, who: Mapping[str, Any], variant: str | None) -> Iterator[DirectEvent]:
     basket = _EXAMPLE if chance.random() < _SHARE_OF_EXAMPLE else chance.choice(shop.baskets)
     wanted = chance.sample(basket, min(_WANTED, len(basket)))
     others = [item_id for item_id in chance.sample(shop.popular, _PLACES + _WANTED) if item_id not in wanted]
     listed = [*wanted, *others][:_PLACES]
     chance.shuffle(listed)
-    placement = chance.choices(*map(list, zip(*_PLACEMENTS, strict=True)))[0]
-    context = {
-        "feed_id": placement,
+    for item_id in wanted:
+        yield View(**who, item_id=item_id)
+    context: dict[str, Any] = {
+        "feed_id": chance.choices(list(_PLACEMENTS), list(_PLACEMENTS.values()))[0],
         "model_version": "weights-1",
         "sources": ["covisitation" if item_id in wanted else "popular" for item_id in listed],
     }
     if variant is not None:
         context |= {"variant": variant, "experiment": token(EXPERIMENT.name, 1)}
-    who = {"user_id": user_id, "session_id": name}
-    named = {**who, "request_id": name}
-    for step, item_id in enumerate(wanted):
-        yield _dated(View(**who, item_id=item_id), name, step, at + step * _STEP)
+    request = {**who, "request_id": who["session_id"]}
     items = [ShownItem(item_id=item_id, position=place) for place, item_id in enumerate(listed)]
-    step = len(wanted)
-    yield _dated(Impression(**named, items=items, context=context), name, step, at + step * _STEP)
-    step += 1
+    yield Impression(**request, items=items, context=context)
     for place, item_id in enumerate(listed):
         likely = (_CLICKS_WANTED if item_id in wanted else _CLICKS_OTHER) * (1.2 - place / _PLACES)
         if chance.random() >= likely * (_CLICKS_OF_VARIANT if variant == "latest" else 1.0):
             continue
-        yield _dated(Click(**named, item_id=item_id), name, step, at + step * _STEP)
-        step += 1
+        yield Click(**request, item_id=item_id)
         if chance.random() < _WISHES:
-            yield _dated(Action(**who, item_id=item_id, event_type=OWN_TYPE), name, step, at + step * _STEP)
-            step += 1
-        if chance.random() < _CARTS:
-            yield _dated(Action(**named, item_id=item_id, event_type="cart"), name, step, at + step * _STEP)
-            step += 1
-            if chance.random() < _BUYS:
-                quantity = chance.randint(1, 6)
-                value = round(quantity * shop.prices[item_id], 2)
-                bought = Purchase(**named, item_id=item_id, value=value, currency="GBP", quantity=quantity)
-                yield _dated(bought, name, step, at + step * _STEP)
-                step += 1
+            yield Action(**who, item_id=item_id, event_type=OWN_TYPE)
+        if chance.random() >= _CARTS:
+            continue
+        yield Action(**request, item_id=item_id, event_type="cart")
+        if chance.random() < _BUYS:
+            quantity = chance.randint(1, 6)
+            value = round(quantity * shop.prices[item_id], 2)
+            yield Purchase(**request, item_id=item_id, value=value, currency="GBP", quantity=quantity)
 
 
 def _dated(event: DirectEvent, name: str, step: int, at: datetime) -> DirectEvent:
@@ -145,13 +145,17 @@ def _dated(event: DirectEvent, name: str, step: int, at: datetime) -> DirectEven
     return event
 
 
+def _time_of(event: DirectEvent) -> datetime:
+    assert isinstance(event.ts_ms, int)  # `_dated` gives each a time
+    return datetime.fromtimestamp(event.ts_ms / 1000, UTC)
+
+
 def experiment_users(events: Iterable[DirectEvent]) -> list[ExperimentUser]:
     """What the experiment counts of the visits, as it does by its window: from the first list on, for a day."""
     found: dict[str, ExperimentUser] = {}
     requests: set[str | None] = set()
     for event in events:
-        assert isinstance(event.ts_ms, int)
-        at = datetime.fromtimestamp(event.ts_ms / 1000, UTC)
+        at = _time_of(event)
         context = event.context or {}
         if isinstance(event, Impression) and "experiment" in context:
             requests.add(event.request_id)
