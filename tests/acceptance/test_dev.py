@@ -61,7 +61,7 @@ def test_demo_banner_names_the_docs_and_an_item_that_has_neighbours(tmp_path: Pa
     port = choose()
     api = httpx.Client(base_url=f"http://127.0.0.1:{port}")
     with _dev(_own_servers(tmp_path), "--demo", "--port", str(port)) as (_, screen), api as client:
-        eventually(lambda: _ready(client), 60, screen.read_text)
+        eventually(lambda: _ready(client), 110, screen.read_text)  # after the demo is counted
         shown = screen.read_text()
         assert client.get("/docs").status_code == 200
         assert f"http://127.0.0.1:{port}/docs" in shown
