@@ -171,7 +171,7 @@ def handlers(
         types = await known.get()
         context = context_of(request.scope)
         body = _decoded(_reco, await read_body(request, MAX_BODY_BYTES), types, context)
-        autolog = wants_autolog(context.headers)
+        autolog = wants_autolog(request.scope)
         if autolog and body.user_id is None:
             raise InvalidInput(FieldError("$.user_id", "an impression is logged for a user; send the user_id"))
         wanted = await wanted_of(

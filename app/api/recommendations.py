@@ -147,7 +147,7 @@ def handlers(
         """
         query = schema.query_of(scope, RecoQuery)
         context = context_of(scope)
-        autolog = wants_autolog(context.headers)
+        autolog = wants_autolog(scope)
         choice = choose(await running.of("reco"), query.user_id, query.variant, context)
         await check_version(choice, recommender)
         asked_ms = now_ms()
@@ -193,11 +193,12 @@ def handlers(
     return [reco, similar, popular]
 
 
-def wants_autolog(headers: Mapping[bytes, bytes]) -> bool:
-    value = headers.get(b"x-autolog-impressions", b"false").lower()
+def wants_autolog(scope: Scope) -> bool:
+    """Whether the list is to be logged as shown. That of a HEAD request is shown to nobody."""
+    value = context_of(scope).headers.get(b"x-autolog-impressions", b"false").lower()
     if value not in (b"true", b"false"):
         raise InvalidInput(FieldError("X-Autolog-Impressions", "expected true or false"))
-    return value == b"true"
+    return value == b"true" and scope["method"] != "HEAD"
 
 
 def now_ms() -> int:

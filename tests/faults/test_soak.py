@@ -5,7 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
+from tests.faults.soak import run
+from tests.faults.soak.screen import Screen
 from tests.support.service import ROOT
 
 
@@ -20,3 +23,13 @@ def test_random_faults_of_a_short_soak() -> None:
     assert report["violations"] == []
     assert sum(report["kills"].values()) > 0
     assert report["events"].keys() == {"accepted"}
+
+
+@pytest.mark.slow
+def test_service_that_accepts_nothing_at_the_start_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_START_SEC", 0.0)
+    with Screen(Console(stderr=True)) as screen:
+        report = run.soak(seed=1, minutes=1.0, max_kills=None, strikes_per_sec=1.0, screen=screen, logs=None)
+    (violation,) = report.violations
+    assert violation.startswith("start: no event is accepted")
+    assert report.recoveries == []

@@ -128,6 +128,8 @@ async def test_reco_logs_its_own_answer_with_sources(settings: Settings, pool: a
         answer = (await client.get("/reco?user_id=ann&session_id=s1", headers=headers)).json()
         assert [item["item_id"] for item in answer["items"]] == ["a", "b"]
         assert (await client.get("/reco?user_id=ann")).status_code == 200
+        unseen = await client.head("/reco?user_id=ann", headers={"X-Autolog-Impressions": "true"})
+        assert unseen.status_code == 200
         refused = await client.get("/reco?user_id=ann", headers={"X-Autolog-Impressions": "yes"})
         assert refused.status_code == 422
         click = {"event_type": "click", "item_id": "b", "request_id": answer["request_id"]}

@@ -57,7 +57,10 @@ def soak(
         client = Client(f"http://127.0.0.1:{through['HTTP_PORT']}", threads=_CLIENT_THREADS, users=_USERS, items=_ITEMS)
         cleanup.callback(client.close)
         client.send(1)
-        eventually(lambda: client.repeat() == 0, _START_SEC, lambda: client.statuses)
+        try:
+            eventually(lambda: client.repeat() == 0, _START_SEC, lambda: dict(client.statuses))
+        except AssertionError as error:
+            report.violations.append(f"start: no event is accepted, --logs keeps what the processes say: {error}")
         faults = Faults(fleet, stack, postgres, cache)
         report.kills, report.freezes = faults.kills, faults.freezes
         cleanup.enter_context(_watch(report, client, environment["DATABASE_URL"], screen, ends))
