@@ -198,7 +198,7 @@ def wants_autolog(scope: Scope) -> bool:
     value = context_of(scope).headers.get(b"x-autolog-impressions", b"false").lower()
     if value not in (b"true", b"false"):
         raise InvalidInput(FieldError("X-Autolog-Impressions", "expected true or false"))
-    return value == b"true" and scope["method"] != "HEAD"
+    return value == b"true" and scope.get("method") != "HEAD"
 
 
 def now_ms() -> int:
