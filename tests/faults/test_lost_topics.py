@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
+from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from app.adapters.topic_settings import OURS
@@ -16,9 +17,31 @@ from tests.support.service import ROOT, Service, eventually, running
 _LOST = 20
 
 
+def delete(admin: AdminClient, topics: list[str]) -> None:
+    for deletion in admin.delete_topics(topics).values():
+        deletion.result(20.0)
+
+
+def expire(admin: AdminClient, topics: list[str]) -> None:
+    """As when the topic's retention has passed: the partitions begin where they end."""
+    partitions = [
+        TopicPartition(topic, number, OFFSET_END)
+        for topic in topics
+        for number in admin.list_topics(topic, timeout=20.0).topics[topic].partitions
+    ]
+    for expiry in admin.delete_records(partitions).values():
+        expiry.result(20.0)
+
+
 @pytest.mark.shows("EVENTS_COUNTED_WITHIN_SEC")
-def test_events_of_a_deleted_topic_are_reported_and_counted_after_a_replay(
-    environment: dict[str, str], kafka: str, topic_prefix: str, database_url: str, redis_url: str
+@pytest.mark.parametrize("lose", [delete, pytest.param(expire, marks=pytest.mark.slow)])
+def test_events_of_lost_messages_are_reported_and_counted_after_a_replay(
+    environment: dict[str, str],
+    kafka: str,
+    topic_prefix: str,
+    database_url: str,
+    redis_url: str,
+    lose: Callable[[AdminClient, list[str]], None],
 ) -> None:
     front_only = {**environment, "ROLE": "api,relay", "EVENTS_COUNTED_WITHIN_SEC": "1"}
     consumer_only = {**environment, "ROLE": "consumer", "HTTP_PORT": str(choose())}
@@ -26,8 +49,7 @@ def test_events_of_a_deleted_topic_are_reported_and_counted_after_a_replay(
     with running(front_only) as front, client_of(front.url) as client:
         client.send(_LOST)
         eventually(lambda: front.metric("reco_outbox_relay_published_total") == _LOST, 20.0, front.describe)
-        for deletion in admin.delete_topics([topic_prefix + topic for topic in TOPICS]).values():
-            deletion.result(20.0)
+        lose(admin, [topic_prefix + topic for topic in TOPICS])
         with running(consumer_only):
             eventually(lambda: front.metric("reco_events_uncounted") == _LOST, 60.0, front.describe)
             said = front.readiness()["tasks"]["maintenance"]["detail"]
@@ -50,8 +72,7 @@ def test_a_topic_that_the_broker_made_anew_is_configured_as_ours_are(
     with running(environment) as service, client_of(service.url) as client:
         client.send(5)
         check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
-        for deletion in admin.delete_topics([topic]).values():
-            deletion.result(20.0)
+        delete(admin, [topic])
         client.send(5)
         check(client, database_url=database_url, redis_url=redis_url, within_sec=60.0)
         assert OURS.items() <= settings_of(admin, topic).items()
