@@ -56,12 +56,21 @@ async def roll_up(
     )
 
 
-async def read(connection: "Connection", after: date) -> dict[Dimension, dict[str, GroupedSums]]:
+class Selection(Struct, frozen=True):
+    """The places whose sums are asked for; None: all."""
+
+    placement: str | None = None
+    source: str | None = None
+    variant: str | None = None
+
+
+async def read(connection: "Connection", after: date, of: Selection) -> dict[Dimension, dict[str, GroupedSums]]:
     """The sums of the days after `after` (UTC), by dimension and name."""
+    asked = (after, of.placement, of.source, of.variant)
     found: dict[Dimension, dict[str, GroupedSums]] = defaultdict(lambda: defaultdict(nothing))
-    for by, name, group, *sums in await connection.fetch(_SQL["read"], after):
-        of = found[by][name]
-        of.shown[group], of.clicked[group], of.converted[group], of.watches[group], of.watch_sec[group] = sums
-    for by, name, group, currency, revenue in await connection.fetch(_SQL["read_revenue"], after):
+    for by, name, group, *sums in await connection.fetch(_SQL["read"], *asked):
+        row = found[by][name]
+        row.shown[group], row.clicked[group], row.converted[group], row.watches[group], row.watch_sec[group] = sums
+    for by, name, group, currency, revenue in await connection.fetch(_SQL["read_revenue"], *asked):
         found[by][name].revenue.setdefault(currency, [0.0] * USER_GROUPS)[group] = revenue
     return found

@@ -29,7 +29,7 @@ related AS MATERIALIZED (
     ) AS e
     WHERE e.events_of_request <= $6 AND e.received_at < $2
 ),
--- Impressions under the variant of an experiment of the API have figures of their own.
+-- A variant of an experiment of the API has the name of the experiment before its own.
 placed AS MATERIALIZED (
     SELECT
         i.user_id, coalesce(i.request_id, i.event_id) AS request, i.request_id IS NOT NULL AS named,
@@ -44,14 +44,20 @@ placed AS MATERIALIZED (
             ELSE 'other'
         END AS source,
         CASE
-            WHEN i.payload -> 'context' ? 'experiment' OR v.variant = $4 THEN ''
-            WHEN v.variant ~ '^[a-z0-9][a-z0-9_-]{0,31}$' THEN v.variant
+            WHEN v.variant = $4 OR v.variant !~ '^[a-z0-9][a-z0-9_-]{0,31}$' THEN ''
+            WHEN NOT i.payload -> 'context' ? 'experiment' THEN v.variant
+            WHEN v.experiment ~ '^[a-z0-9][a-z0-9_-]{0,31}\.[0-9]+$' THEN
+                split_part(v.experiment, '.', 1) || '/' || v.variant
             ELSE ''
         END AS variant
     FROM related AS i
     CROSS JOIN LATERAL jsonb_array_elements(i.payload -> 'items') WITH ORDINALITY AS p (item, place)
     CROSS JOIN LATERAL (SELECT i.payload -> 'context' -> 'sources' ->> (p.place::integer - 1) AS source) AS s
-    CROSS JOIN LATERAL (SELECT left(i.payload -> 'context' ->> 'variant', 33) AS variant) AS v
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(left(i.payload -> 'context' ->> 'variant', 33), '') AS variant,
+            left(i.payload -> 'context' ->> 'experiment', 44) AS experiment
+    ) AS v
     WHERE i.event_type = 'impression' AND (p.item ->> 'position')::integer < $3
 ),
 -- Clients choose the names. The first ones of a day keep theirs, so that the number of rows is bounded.
@@ -190,7 +196,8 @@ ON CONFLICT (day, placement, source, variant, currency, user_group) DO UPDATE SE
     revenue = a.revenue + excluded.revenue;
 
 -- name: read
--- The sums of each group of users, by each of the four and in total. An empty variant is none.
+-- The sums of each group of users, by each of the four and in total. An empty variant is none. $2 to $4: of this placement,
+-- source and variant alone, NULL for all.
 SELECT
     CASE GROUPING(day, placement, source, variant)
         WHEN 7 THEN 'day' WHEN 11 THEN 'placement' WHEN 13 THEN 'source' WHEN 14 THEN 'variant' ELSE 'total'
@@ -200,6 +207,7 @@ SELECT
     sum(watches)::float8 AS watches, sum(watch_sec) AS watch_sec
 FROM analytics_conversions
 WHERE day > $1
+    AND ($2::text IS NULL OR placement = $2) AND ($3::text IS NULL OR source = $3) AND ($4::text IS NULL OR variant = $4)
 GROUP BY GROUPING SETS (
     (day, user_group), (placement, user_group), (source, user_group), (variant, user_group), (user_group)
 );
@@ -213,6 +221,7 @@ SELECT
     coalesce(day::text, placement, source, variant, '') AS name, user_group, currency, sum(revenue) AS revenue
 FROM analytics_revenue
 WHERE day > $1
+    AND ($2::text IS NULL OR placement = $2) AND ($3::text IS NULL OR source = $3) AND ($4::text IS NULL OR variant = $4)
 GROUP BY GROUPING SETS (
     (day, user_group, currency), (placement, user_group, currency), (source, user_group, currency),
     (variant, user_group, currency), (user_group, currency)

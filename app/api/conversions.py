@@ -2,26 +2,36 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from app.adapters import analytics, conversions
-from app.adapters.conversions import Dimension, GroupedSums
+from app.adapters.conversions import Dimension, GroupedSums, Selection
 from app.adapters.read_replica import ReadSource
 from app.api.analytics import BaselineQuery
 from app.api.by_variant import rounded
 from app.api.timestamps import Timestamp
 from app.core import intervals
+from app.core.events import PRINTABLE
 from app.core.intervals import Estimate
 from app.http import schema
 from app.http.responses import reply
 
 _MAX_ROWS: Final = 100
 _THOUSAND: Final = 1_000.0
+
+
+Name: TypeAlias = Annotated[str, Meta(max_length=100, pattern=PRINTABLE)]
+
+
+class ConversionQuery(BaselineQuery, frozen=True, forbid_unknown_fields=True):
+    placement: Annotated[Name, Meta(description="Only what was shown at this placement.")] | None = None
+    source: Annotated[Name, Meta(description="Only what this source brought into the lists.")] | None = None
+    variant: Annotated[Name, Meta(description="Only what was shown under this variant.")] | None = None
 
 
 class Revenue(Struct, kw_only=True):
@@ -53,8 +63,9 @@ class Conversions(Struct, kw_only=True):
 
 class ConversionReport(Struct, kw_only=True):
     """In total and by day, placement, source and variant: the 100 most shown. The placement is the `feed_id` of the
-    impression's items, or of its context. Days are those of the impression, oldest first. `by_variant` leaves out what
-    was shown under none. Events received after `as_of` are not in yet.
+    impression's items, or of its context. A variant of an experiment is `experiment/variant`. Days are those of the
+    impression, oldest first. `by_variant` leaves out what was shown under none. Events received after `as_of` are not
+    in yet.
     """
 
     days: int
@@ -73,17 +84,21 @@ def handlers(reads: ReadSource) -> list[HTTPRouteHandler]:
         opt=schema.call(
             needs="read",
             tag="analytics",
-            query=BaselineQuery,
+            query=ConversionQuery,
             answers={200: ConversionReport, **schema.problems(422, 503)},
         ),
     )
     async def conversion_report(request: Request[Any, Any, Any]) -> ASGIApp:
-        """Click rate, conversion, revenue and watch time of the last days, by day, placement, source and variant."""
-        days = schema.query_of(request.scope, BaselineQuery).days
+        """Click rate, conversion, revenue and watch time of the last days, by day, placement, source and variant.
+
+        Of one placement, source or variant alone where the query names one.
+        """
+        query = schema.query_of(request.scope, ConversionQuery)
+        days = query.days
         after = datetime.now(UTC).date() - timedelta(days=days)
         async with reads.connection() as connection:
             as_of = await analytics.read_progress(connection)
-            found = await conversions.read(connection, after)
+            found = await conversions.read(connection, after, Selection(query.placement, query.source, query.variant))
         total = _rows(found, "total")
         return reply(
             ConversionReport(

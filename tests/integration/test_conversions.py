@@ -72,6 +72,36 @@ async def test_conversions_and_revenue_by_day_placement_source_and_variant(
         assert (await client.get("/analytics/conversions?days=31")).status_code == 422
 
 
+async def test_the_variants_of_an_experiment_at_one_placement(settings: Settings, pool: asyncpg.Pool) -> None:
+    shown = [
+        ("r1", "home", {"experiment": "bold.1", "variant": "newer"}),
+        ("r2", "home", {"experiment": "bold.2", "variant": "newer"}),
+        ("r3", "home", {"experiment": "bold.1", "variant": "control"}),
+        ("r4", "cart", {"experiment": "bold.1", "variant": "newer"}),
+        ("r5", "home", {"experiment": "not a name", "variant": "newer"}),
+        ("r6", "home", {"experiment": 7, "variant": ["newer"]}),
+        ("r7", "home", {"experiment": "bold.1"}),
+    ]
+    async with serving(settings) as client:
+        for request, feed, context in shown:
+            await post(client, "/log/impression", items=places(feed, "a"), context=context, request_id=request)
+        bought = {"event_type": "purchase", "item_id": "a", "value": 20.0, "currency": "EUR"}
+        for request in ("r2", "r4"):
+            await post(client, "/event", request_id=request, **bought)
+        await roll_up(pool)
+
+        async def figures(query: str, by: str) -> list[tuple[str, int, int, float]]:
+            found = (await client.get(f"/analytics/conversions?{query}")).json()
+            worth = [sum(one["total"] for one in row["revenue"]) for row in found[by]]
+            return [(row["name"], row["shown"], row["converted"], w) for row, w in zip(found[by], worth, strict=True)]
+
+        assert await figures("placement=home", "by_variant") == [("bold/newer", 2, 1, 20.0), ("bold/control", 1, 0, 0)]
+        assert await figures("variant=bold/newer", "by_placement") == [("home", 2, 1, 20.0), ("cart", 1, 1, 20.0)]
+        assert await figures("source=unknown&variant=bold/control", "by_source") == [("unknown", 1, 0, 0)]
+        assert await figures("placement=nowhere", "by_day") == []
+        assert (await client.get("/analytics/conversions?placement=%00")).status_code == 422
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_events_in_any_order_and_slices_have_the_sums_of_one_slice(pool: asyncpg.Pool, seed: int) -> None:
     rng = random.Random(seed)

@@ -10,40 +10,44 @@ const BY = [
 export class MeasureView extends Component {
   constructor() {
     super();
-    this.state = { days: 7 };
+    this.state = { days: 7, placement: "", placements: [] };
   }
 
-  componentDidMount() { this.load(7); }
+  componentDidMount() { this.load(7, ""); }
 
-  async load(days) {
-    this.setState({ days });
+  async load(days, placement) {
+    this.setState({ days, placement });
     try {
-      const [report, led] = await Promise.all([get("analytics/baseline", { days }), get("analytics/conversions", { days })]);
+      const asked = placement ? { days, placement } : { days };
+      const [report, led] = await Promise.all([get("analytics/baseline", { days }), get("analytics/conversions", asked)]);
       this.setState({ report, led, error: null });
+      if (!placement) this.setState({ placements: led.by_placement.map(row => row.name) });
     } catch (error) {
       this.setState({ error });
     }
   }
 
-  render({ session }, { days, report, led, error }) {
+  render({ session }, { days, placement, placements, report, led, error }) {
     return html`<div class="stack"><h2>Measure</h2>
-      <form class="card row"><label>Of the last <select name="days" onChange=${event => this.load(Number(event.target.value))}>${[1, 7, 14, 30].map(one =>
-        html`<option value=${one} selected=${one === days}>${one === 1 ? "day" : `${one} days`}</option>`)}</select></label></form>
+      <form class="card row"><label>Of the last <select name="days" onChange=${event => this.load(Number(event.target.value), placement)}>${[1, 7, 14, 30].map(one =>
+        html`<option value=${one} selected=${one === days}>${one === 1 ? "day" : `${one} days`}</option>`)}</select></label>
+        <label>Placement <select name="placement" onChange=${event => this.load(days, event.target.value)}><option value="">all of them</option>${placements.map(one =>
+          html`<option value=${one} selected=${one === placement}>${one}</option>`)}</select></label></form>
       <${Problem} error=${error} />
       <${Experiments} may=${session.scopes.includes("operate")} />
-      ${report && led && html`<section class="card"><h3>In all, as of ${time(led.as_of)}</h3>
+      ${report && led && html`<section class="card"><h3>${placement || "In all"}, as of ${time(led.as_of)}</h3>
         <dl class="figures"><dt>Places shown</dt><dd>${count(led.total.shown)}</dd>
           <dt>Click rate@20</dt><dd>${interval(led.total.ctr)}</dd><dt>Conversion</dt><dd>${interval(led.total.conversion)}</dd>
-          <dt>Revenue</dt><dd>${revenue(led.total)}</dd><dt>Coverage@20</dt><dd>${percent(report.total.coverage_at_20)}</dd>
-          <dt>Average watch</dt><dd>${seconds(report.total.average_watch_sec)}</dd></dl>
+          <dt>Revenue</dt><dd>${revenue(led.total)}</dd>${!placement && html`<dt>Coverage@20</dt><dd>${percent(report.total.coverage_at_20)}</dd>`}
+          <dt>Average watch</dt><dd>${interval(led.total.average_watch_sec, seconds)}</dd></dl>
         <p class="quiet small">With 95 % intervals. A click, a conversion or a watch counts for a place when it names its request.</p></section>
       ${BY.map(([field, title, name]) => html`<${Table} key=${field} title=${title} rows=${led[field]}
         head=${[name, "Shown", "Click rate", "Conversion", "Revenue", "For 1,000 shown", "Watch"]}
         cells=${row => [row.name, count(row.shown), interval(row.ctr), interval(row.conversion), revenue(row), worth(row), interval(row.average_watch_sec, seconds)]} />`)}
-      <${Table} title="By source and model version" rows=${report.by_source} head=${["Source", "Model", "Shown", "Clicked", "Click rate", "Coverage"]}
+      ${!placement && html`<${Table} title="By source and model version" rows=${report.by_source} head=${["Source", "Model", "Shown", "Clicked", "Click rate", "Coverage"]}
         cells=${row => [row.source, row.model_version, count(row.shown), count(row.clicked), percent(row.ctr_at_20), percent(row.coverage_at_20)]} />
       <${Table} title="Variants beside control" rows=${report.by_variant} head=${["Variant", "Users", "Shown", "Click rate to control", "Watch to control"]}
-        cells=${row => [row.variant, count(row.users), count(row.shown), interval(row.ctr_at_20_difference), interval(row.average_watch_sec_difference, seconds)]} />`}
+        cells=${row => [row.variant, count(row.users), count(row.shown), interval(row.ctr_at_20_difference), interval(row.average_watch_sec_difference, seconds)]} />`}`}
     </div>`;
   }
 }

@@ -13,10 +13,12 @@ from tests.support.service import Service, eventually
 
 OPS, OPS_TOKEN = keys.make("ops", ["admin"], "o" * 43)
 VIEWER, VIEWER_TOKEN = keys.make("viewer", ["read"], "v" * 43)
+# A key for browsers does not sign in.
+_SCOPES: Final = [scope for scope in keys.SCOPES if scope != "browser"]
 # By name: a key of each scope alone, and of each beside `read`.
 SCOPED: Final = {
     "-".join(scopes): keys.make("-".join(scopes), list(scopes), "s" * 43)
-    for scopes in [*((scope,) for scope in keys.SCOPES), *(("read", scope) for scope in keys.SCOPES if scope != "read")]
+    for scopes in [*((scope,) for scope in _SCOPES), *(("read", scope) for scope in _SCOPES if scope != "read")]
 }
 FOLDER: Final = Path(__file__).parent
 PHONE: Final = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}

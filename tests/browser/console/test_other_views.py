@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.browser.console.looking import await_text, click, fill, look, opened
+from tests.browser.console.looking import await_text, choose, click, fill, look, opened
 from tests.support.chromium import Chromium
 from tests.support.service import Service, eventually
 
@@ -31,6 +31,12 @@ def test_key_figures_are_shown_by_day_placement_source_and_variant(
     await_text(tab, "By placement")
     await_text(tab, "EUR")
     look(tab, axe, "measure")
+    by_source = "By source and model version"
+    await_text(tab, by_source)
+    place = tab.run("document.querySelector('[name=placement]').options[1].value")
+    choose(tab, "select[name=placement]", place)
+    await_text(tab, f"{place}, as of")
+    assert by_source not in tab.run("document.body.innerText")
 
 
 def test_version_is_promoted_and_rolled_back(console: Service, browser: Chromium, axe: str) -> None:
