@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from app.adapters import sql
+from app.devstack.ports import choose
 from app.importing.backlog import IdSample, wait_for_consumer
 from app.importing.transfer import open_database, patiently
 
@@ -52,7 +53,8 @@ def _worker(environ: Mapping[str, str], log: Path) -> Iterator[None]:
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "app"],
-            env={**environ, "ROLE": "relay,consumer"},
+            # A port of its own: who waits for the service's readiness waits until it answers everything.
+            env={**environ, "ROLE": "relay,consumer", "HTTP_PORT": str(choose())},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
