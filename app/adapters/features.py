@@ -25,7 +25,7 @@ from app.core.neighbours import ItemSums, Values, evidence
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
     from app.core.features import ItemDelta
-    from app.core.pairing import FoldedPairs
+    from app.core.folded_pairs import FoldedPairs
 
 _SQL = sql.load(__file__)
 

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.adapters.copied_pairs import SUMS
-from app.core.pairing import BACK, FORTH, MET, WEIGHT
+from app.core.folded_pairs import BACK, FORTH, MET, WEIGHT
 
 if TYPE_CHECKING:
-    from app.core.pairing import FoldedPairs
+    from app.core.folded_pairs import FoldedPairs
 
 KEYED_PAIR: Final = np.dtype([("a", "<i4"), ("b", "<i4"), *((name, "<f8") for name in SUMS)])
 

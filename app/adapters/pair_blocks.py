@@ -13,7 +13,8 @@ import numpy as np
 from app.adapters import sql
 from app.adapters.copied_pairs import SUMS, copied_pairs
 from app.adapters.keyed_pairs import KEYED_PAIR, keyed_pairs
-from app.core.pairing import FoldedPairs, added_up
+from app.core.folded_pairs import FoldedPairs
+from app.core.pairing import added_up
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.folded_pairs import FoldedPairs
 from app.core.item_index import ItemIndex
-from app.core.pairing import FoldedPairs
 
 _FIRST_ROOM: Final = 1024
 WEIGHT, MET, FOLLOWS = range(3)

@@ -9,23 +9,20 @@ event that is counted again, in a smaller batch or by another member, is thinned
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Final, NamedTuple
 from zlib import crc32
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from app.core.compiled import compiled
+from app.core.folded_pairs import BACK, FORTH, MET, WEIGHT, FoldedPairs
 from app.core.history import Entry
 from app.core.model import MODEL, Model
 from app.core.signals import LANDMARK_MS, MAX_HALVINGS
-
-WEIGHT, MET, FORTH, BACK = range(4)
-"""The columns of `FoldedPairs.sums`."""
 
 _SHIFT_11, _SHIFT_27, _SHIFT_30, _SHIFT_31, _SHIFT_32 = (np.uint64(bits) for bits in (11, 27, 30, 31, 32))
 _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -36,32 +33,6 @@ _THINNED_DISTANCE: Final = 2.0
 _item_id: Final = attrgetter("item_id")
 _at_ms: Final = attrgetter("at_ms")
 _weight: Final = attrgetter("weight")
-
-
-class FoldedPairs(Struct, frozen=True):
-    """What a batch adds to pairs, each pair once: the items `ids[one]` and `ids[other]`, the lesser id first.
-
-    A row of `sums` is the pair's weight, how many users met both items, and how often the second followed the first and
-    the first the second. All but the number of users are forward-decayed with the half-life of co-visitation.
-    """
-
-    ids: list[str]
-    one: NDArray[np.int64]
-    other: NDArray[np.int64]
-    sums: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.one)
-
-    def between(self, item_ids: Container[str]) -> "FoldedPairs":
-        """Those whose items are both among these."""
-        found = np.array([item_id in item_ids for item_id in self.ids], np.bool_)
-        if found.all():
-            return self
-        kept = found[self.one] & found[self.other]
-        number = np.cumsum(found) - 1
-        ids = [item_id for item_id, is_in in zip(self.ids, found.tolist(), strict=True) if is_in]
-        return FoldedPairs(ids, number[self.one[kept]], number[self.other[kept]], self.sums[kept])
 
 
 class _Near(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Final
 import psycopg
 
 from app.core.features import Fold, ItemDelta
-from app.core.pairing import FoldedPairs
+from app.core.folded_pairs import FoldedPairs
 from tests.support.folded_pairs import pairs_of
 
 _TOLERANCE: Final = 1e-6

@@ -28,6 +28,7 @@ def test_random_faults_of_a_short_soak() -> None:
 @pytest.mark.slow
 def test_service_that_accepts_nothing_at_the_start_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "_START_SEC", 0.0)
+    monkeypatch.setattr(run.Client, "repeat", lambda client: 1)
     with Screen(Console(stderr=True)) as screen:
         report = run.soak(seed=1, minutes=1.0, max_kills=None, strikes_per_sec=1.0, screen=screen, logs=None)
     (violation,) = report.violations

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from app.core.features import Fold
-from app.core.pairing import FoldedPairs
+from app.core.folded_pairs import FoldedPairs
 
 
 def pairs_of(folded: Fold | FoldedPairs) -> dict[tuple[str, str], list[float]]:

@@ -13,13 +13,13 @@ import numpy as np
 
 from app.core import rankers
 from app.core.evaluation import Score, Trial, play
+from app.core.folded_pairs import FoldedPairs
 from app.core.item_index import ItemIndex
 from app.core.item_table import SUMS, ItemTable
 from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessage
 from app.core.neighbours import evidence
 from app.core.pair_bounds import NO_FLOOR, ItemEnd, judge_pairs
 from app.core.pair_lists import PairLists
-from app.core.pairing import FoldedPairs
 from app.core.played_log import PlayedLog
 from app.core.signals import DAY_MS, LANDMARK_MS
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.core.decoding import InvalidInput
 from app.core.events import PRINTABLE
+from app.http.context import RequestContext
 from app.http.paths import Paths, path_id, path_ids
 
 PATHS = Paths(
@@ -22,8 +23,13 @@ ids = st.one_of(
 
 
 def resolve(raw_path: str) -> tuple[bool, dict]:
-    scope = {"raw_path": raw_path.encode(), "query_string": b"", "path": "as decoded by the server", "state": {}}
+    scope = scope_of(raw_path)
     return PATHS.resolve(scope), scope
+
+
+def scope_of(raw_path: str) -> dict:
+    state = {"reco": RequestContext({})}
+    return {"raw_path": raw_path.encode(), "query_string": b"", "path": "as decoded by the server", "state": state}
 
 
 @given(ids, st.sampled_from(["items", "users"]), st.sampled_from(["", "/", "/.-~"]))
@@ -84,7 +90,7 @@ def test_a_percent_sign_that_begins_no_escape_is_refused(end: str) -> None:
 
 
 def test_an_id_with_a_version_before_it_reaches_itself() -> None:
-    scope = {"raw_path": b"/v1/users/a%2Fb/recent", "query_string": b"", "path": "", "state": {}}
+    scope = scope_of("/v1/users/a%2Fb/recent")
     assert Paths(["/metrics"], versioned=["/users/{user_id:path}/recent"]).resolve(scope)
     assert path_id(scope) == "a/b"
     assert scope["path"] == "/users/-/recent"

@@ -5,9 +5,10 @@ from collections import defaultdict
 import pytest
 
 from app.core.features import Fold
+from app.core.folded_pairs import MET, WEIGHT
 from app.core.history import Entry
 from app.core.model import MODEL
-from app.core.pairing import MET, WEIGHT, PairTerms
+from app.core.pairing import PairTerms
 from app.core.signals import LANDMARK_MS
 from app.core.thinning import Thinning
 from tests.support.folded_pairs import pairs_of

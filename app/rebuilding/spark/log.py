@@ -13,8 +13,8 @@ from anyio import to_thread
 from app.adapters import building, counted_events, pair_blocks
 from app.adapters.features import ItemKeys
 from app.core.features import Fold
+from app.core.folded_pairs import FoldedPairs
 from app.core.model import Model
-from app.core.pairing import FoldedPairs
 from app.errors import UserError
 from app.importing.mapping import ImportOptions
 from app.rebuilding.processes import Report, Show, watched
