@@ -5,7 +5,6 @@ each in key order, so any number of consumers may share the work without deadloc
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,10 +12,8 @@ from msgspec import Struct
 
 from app.adapters import sql
 from app.adapters.arrays import joined_texts, number_array
-from app.adapters.copied_pairs import SUMS as PAIR_SUMS
-from app.adapters.copied_pairs import copied_pairs
 from app.adapters.history_cache import Versioned
-from app.adapters.keyed_pairs import in_key_order, keyed_pairs
+from app.adapters.keyed_pairs import KEYED_PAIR, in_key_order, keyed_pairs
 from app.core.history import NO_HISTORY, History, decode_history
 from app.core.item_table import SUMS
 from app.core.model import MODEL, Model
@@ -167,14 +164,9 @@ async def add_to_items(
 
 
 async def add_to_pairs(connection: "Connection", pairs: "FoldedPairs", keys: Mapping[str, int]) -> None:
-    """In a transaction, which empties the temporary table at its end."""
     found = in_key_order(keyed_pairs(pairs, keys))
-    rows = BytesIO(copied_pairs(found["a"], found["b"], np.column_stack([found[name] for name in PAIR_SUMS])))
-    await connection.execute(_SQL["have_folded_pairs"])
-    await connection.copy_to_table(
-        "folded_pairs", source=rows, columns=["item_a", "item_b", *PAIR_SUMS], format="binary"
-    )
-    await connection.execute(_SQL["add_to_pairs"])
+    columns = (found[name] for name in KEYED_PAIR.names or ())
+    await connection.execute(_SQL["add_to_pairs"], *(number_array(numbers.tolist()) for numbers in columns))
 
 
 async def read_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:

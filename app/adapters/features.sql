@@ -77,18 +77,15 @@ ON CONFLICT (item_key) DO UPDATE SET
     watches = s.watches + excluded.watches,
     watch_ms = s.watch_ms + excluded.watch_ms;
 
--- name: have_folded_pairs
--- What a session folds goes through this table, since COPY costs less than to read arrays that are written as text.
-CREATE TEMPORARY TABLE IF NOT EXISTS folded_pairs (
-    item_a integer, item_b integer, weight float8, met real, a_to_b float8, b_to_a float8
-) ON COMMIT DELETE ROWS;
-
 -- name: add_to_pairs
--- Each pair once, the smaller key first, and copied in key order. The minute is computed once: as a default it would be
--- for every row, also for those that are there already.
+-- Each pair once, the smaller key first, and in key order. The minute is computed once: as a default it would be for every
+-- row, also for those that are there already.
 INSERT INTO item_pairs AS p (item_a, item_b, weight, met, a_to_b, b_to_a, created_minute)
 SELECT d.item_a, d.item_b, d.weight, d.met, d.a_to_b, d.b_to_a, (SELECT (extract(EPOCH FROM now()) / 60)::integer)
-FROM folded_pairs AS d
+FROM unnest(
+    $1::text::integer[], $2::text::integer[], $3::text::float8[], $4::text::real[], $5::text::float8[],
+    $6::text::float8[]
+) AS d (item_a, item_b, weight, met, a_to_b, b_to_a)
 ORDER BY d.item_a, d.item_b
 ON CONFLICT (item_a, item_b) DO UPDATE SET
     weight = p.weight + excluded.weight,

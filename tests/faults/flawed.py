@@ -69,8 +69,7 @@ async def count_duplicates(connection: Any, event_ids: Sequence[str]) -> set[str
 async def pairs_apart(connection: Any, pairs: Any, keys: Any) -> None:
     """The sums of pairs are committed on a connection of their own, before the rest of the batch is."""
     apart = await asyncpg.connect(os.environ["DATABASE_URL"])
-    async with apart.transaction():
-        await _add_to_pairs(apart, pairs, keys)
+    await _add_to_pairs(apart, pairs, keys)
     await apart.close()
 
 

@@ -7,7 +7,7 @@ import msgspec
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL
 
 from app.cli import main
 from app.core import keys
@@ -152,12 +152,9 @@ def reader_url(stack: Stack, environment: dict[str, str]) -> Iterator[str]:
 
 
 def test_a_database_user_that_may_only_read_is_reported(environment: dict[str, str], reader_url: str) -> None:
-    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as owner:
-        owner.execute(SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(Identifier(owner.info.dbname)))
     environment = environment | {"DATABASE_URL": reader_url}
     doctor = reco("doctor", environment=environment)
     assert doctor.exit_code == 1
-    assert "FAIL postgres: may not make temporary tables" in doctor.output
     assert "FAIL postgres: no full access to" in doctor.output
     assert "grant SELECT, INSERT, UPDATE and DELETE" in doctor.output
     checked = reco("migrate", "--check", environment=environment)
