@@ -45,7 +45,7 @@ _OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
     multiple=True,
     metavar="NAME[:TYPE][=COLUMN]",
     help=f"With --items: an attribute of the items, and the column with its values. TYPE is one of {', '.join(TYPES)}; "
-    "guessed if not given. '*': all columns that are no fields. Repeatable.",
+    "guessed if not given. '*': all columns that no field takes. Repeatable.",
 )
 @column_options
 @click.option(

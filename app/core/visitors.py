@@ -31,7 +31,7 @@ class Visitor(Struct, frozen=True):
 
     @property
     def user_id(self) -> str:
-        """Who is meant where a request does not say."""
+        """The user of an event or a list that names none."""
         return PREFIX + str(self.visitor_id) if self.account is None else self.account
 
     def is_one_of(self, user_id: str) -> bool:
