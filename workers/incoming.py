@@ -73,7 +73,8 @@ def dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> Dead
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,
-        key=record.key,
+        # Another producer may have set another key, or none: an erasure finds the letters of a user by it.
+        key=record.key if item.message is None else item.message.user_id.encode(),
         value=record.value,
         headers=headers,
         event_id=event_id,

@@ -1,5 +1,5 @@
 -- name: store
--- A batch that cannot be read may hold messages of a user who has been erased since: its bytes are not kept then. Its time
+-- What has no key may hold messages of a user who has been erased since: its bytes are not kept then. The time of a batch
 -- is that of its first message; a relay may have held others for some seconds.
 INSERT INTO feature_consumer_dlq (
     topic, partition, record_offset, record_ts_ms, message_key, value, header_names, header_values, event_id,
@@ -8,7 +8,7 @@ INSERT INTO feature_consumer_dlq (
 SELECT
     $1::text, $2::integer, $3::bigint, $4::bigint, $5::bytea,
     CASE
-        WHEN $11::text = 'batch'
+        WHEN $5::bytea IS NULL
             AND EXISTS (SELECT FROM user_erasures WHERE extract(EPOCH FROM erased_at) * 1000 + 60000 > $4::bigint)
             THEN NULL
         ELSE $6::bytea

@@ -19,7 +19,9 @@ SELECT DISTINCT virtualtransaction
 FROM pg_locks
 WHERE locktype = 'relation'
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND relation IN ('events'::regclass, 'feature_consumer_dlq'::regclass, 'experiment_users'::regclass)
+    AND relation IN (
+        'events'::regclass, 'event_outbox'::regclass, 'feature_consumer_dlq'::regclass, 'experiment_users'::regclass
+    )
     AND mode = 'RowExclusiveLock'
     AND granted
     AND pid <> pg_backend_pid();
@@ -70,8 +72,9 @@ WITH deleted AS (
 SELECT count(*) FROM deleted;
 
 -- name: empty_batches
--- A batch that cannot be read may hold messages of any user: its bytes go, and the letter stays.
-UPDATE feature_consumer_dlq SET value = NULL WHERE error_kind = 'batch' AND value IS NOT NULL;
+-- A batch that cannot be read, and a message that can neither be read nor has a key, may be of any user: its bytes go, and
+-- the letter stays.
+UPDATE feature_consumer_dlq SET value = NULL WHERE message_key IS NULL AND value IS NOT NULL;
 
 -- name: erase_in_experiments
 -- The roll-up that begins from now on leaves the user out until the erasure is finished.

@@ -23,7 +23,8 @@ ReplaySource = Literal["outbox", "dlq"]
 
 
 class Filters(Struct, frozen=True, kw_only=True):
-    """Which rows; None means any. `status` and `messages_only` (no whole batches) are for dead letters alone."""
+    """Which rows; None means any. `status` and `messages_only` (no whole batches, and none
+    whose bytes an erasure has removed) are for dead letters alone."""
 
     status: str = "pending"
     ids: Sequence[int] | None = None

@@ -37,7 +37,7 @@ SELECT id, topic, event_id, replays, created_at AS at, error, message_key
 FROM feature_consumer_dlq
 WHERE status = %(status)s
     AND id > %(after)s
-    AND NOT (%(messages_only)s AND error_kind = 'batch')
+    AND NOT (%(messages_only)s AND (error_kind = 'batch' OR value IS NULL))
     AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s))
     AND (%(topic)s::text IS NULL OR topic = %(topic)s)
     AND (%(event_id)s::text IS NULL OR event_id = %(event_id)s)

@@ -6,20 +6,16 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 import redis
-from aiokafka import TopicPartition
 
 from app.adapters import erasures, features, outbox, user_links
 from app.adapters.ingest import insert_events
 from app.adapters.postgres import Database
-from app.adapters.record_batches import Unreadable
 from app.core import cache_entry
 from app.core.persons import Link
 from app.settings import Settings
 from tests.support.api import serving, watch
-from tests.support.erasing import HOUR_MS, Pool, consume, finish_left_over, history, poison, queued, record, unfinished
+from tests.support.erasing import HOUR_MS, Pool, consume, finish_left_over, history, queued, record, unfinished
 from tests.support.pipeline import database, message, until
-from workers.batch import FeatureWriter
-from workers.incoming import read_unreadable
 
 
 @pytest.fixture
@@ -83,17 +79,6 @@ async def test_sums_that_a_rebuild_has_swapped_out_and_not_dropped_are_erased_to
         await pool.execute("CREATE TABLE reco_retired.user_history AS SELECT * FROM user_history")
         assert (await client.delete("/users/ann")).status_code == 200
         assert await pool.fetchval("SELECT count(*) FROM reco_retired.user_history") == 0
-
-
-@pytest.mark.parametrize(("sent_before_sec", "kept"), [(5.0, None), (-120.0, b"ann, and others")])
-async def test_a_batch_from_before_an_erasure_that_cannot_be_read_is_a_dead_letter_without_its_bytes(
-    opened: Database, pool: Pool, sent_before_sec: float, kept: bytes | None
-) -> None:
-    await pool.execute("INSERT INTO user_erasures (user_id) VALUES ('ann')")
-    erased_ms = await pool.fetchval("SELECT unix_ms(erased_at) FROM user_erasures")
-    batch = Unreadable(TopicPartition("t", 0), 7, 9, erased_ms - int(sent_before_sec * 1000), b"ann, and others", "no")
-    await FeatureWriter(opened, max_retries=1).apply([read_unreadable(batch, topic="t")])
-    assert await pool.fetchval("SELECT array_agg(value) FROM feature_consumer_dlq") == [kept]
 
 
 @pytest.mark.parametrize("off_ms", [-HOUR_MS, HOUR_MS])
@@ -211,20 +196,6 @@ async def test_rows_that_a_relay_held_are_erased_when_they_turn_dead(
     await finish_left_over(opened, pool)
     assert await pool.fetchval("SELECT count(*) FROM event_outbox") == 0
     assert await unfinished(pool) == 0
-
-
-async def test_a_dead_letter_of_before_is_not_kept_and_one_of_after_is(opened: Database, pool: Pool) -> None:
-    writer = FeatureWriter(opened, max_retries=1)
-    await writer.apply([poison(1, "0"), poison(2, None)])
-    async with opened.connection() as connection:
-        [erasure] = (await erasures.begin(connection, "ann")).erasures
-    await erasures.finish(opened, [erasure])
-    assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 0
-    await writer.apply([poison(3, "0"), poison(4, "1"), poison(5, "not a number")])
-    kept = await pool.fetch("SELECT record_offset, erasures FROM feature_consumer_dlq ORDER BY record_offset")
-    assert [tuple(row) for row in kept] == [(4, 1), (5, None)]
-    await erasures.finish(opened, [erasure])
-    assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 2
 
 
 async def test_accounts_lose_an_erased_id_in_a_version_that_late_writes_are_behind(opened: Database) -> None:

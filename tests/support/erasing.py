@@ -1,6 +1,7 @@
 """Messages, rows and unfinished erasures for the tests of erasure."""
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,19 +61,19 @@ def record(user_id: str) -> events.Record:
     return events.accept(event, now_ms=1_767_225_600_000, entropy=bytes(10))
 
 
-def poison(offset: int, stamp: str | None) -> Incoming:
-    """A message of ann that cannot be read."""
+def poison(offset: int, stamp: str | None, *, key: bytes | None = b"ann", value: str = "{") -> Incoming:
+    """A message of ann, as a record; without a `value`, one that cannot be read."""
     record: Any = ConsumerRecord(
         topic="t",
         partition=0,
         offset=offset,
-        timestamp=1,
+        timestamp=time.time_ns() // 1_000_000,
         timestamp_type=0,
-        key=b"ann",
-        value=b"{",
+        key=key,
+        value=value.encode(),
         checksum=None,
-        serialized_key_size=3,
-        serialized_value_size=1,
+        serialized_key_size=len(key or b""),
+        serialized_value_size=len(value),
         headers=() if stamp is None else (("erasures", stamp.encode()),),
     )
     return read_record(record, topic="t")

@@ -1,0 +1,101 @@
+"""Erasure and what failed: dead letters, and what an operator sends again meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from aiokafka import TopicPartition
+
+from app.adapters import dead_letters, erasures, replay
+from app.adapters.erasures import Erasure
+from app.adapters.postgres import Database
+from app.adapters.record_batches import Unreadable
+from app.adapters.replay import Filters
+from tests.support.erasing import Pool, poison, unfinished
+from tests.support.pipeline import database, message
+from workers.batch import FeatureWriter
+from workers.incoming import dead_letter, read_unreadable
+
+
+@pytest.fixture
+async def opened(database_url: str) -> AsyncIterator[Database]:
+    async with database(database_url) as opened:
+        yield opened
+
+
+async def begin(opened: Database, user_id: str) -> list[Erasure]:
+    async with opened.connection() as connection:
+        return list((await erasures.begin(connection, user_id)).erasures)
+
+
+@pytest.mark.parametrize(("sent_before_sec", "kept"), [(5.0, None), (-120.0, b"ann, and others")])
+async def test_a_batch_from_before_an_erasure_that_cannot_be_read_is_a_dead_letter_without_its_bytes(
+    opened: Database, pool: Pool, sent_before_sec: float, kept: bytes | None
+) -> None:
+    await pool.execute("INSERT INTO user_erasures (user_id) VALUES ('ann')")
+    erased_ms = await pool.fetchval("SELECT unix_ms(erased_at) FROM user_erasures")
+    batch = Unreadable(TopicPartition("t", 0), 7, 9, erased_ms - int(sent_before_sec * 1000), b"ann, and others", "no")
+    await FeatureWriter(opened, max_retries=1).apply([read_unreadable(batch, topic="t")])
+    assert await pool.fetchval("SELECT array_agg(value) FROM feature_consumer_dlq") == [kept]
+
+
+async def test_a_dead_letter_of_before_is_not_kept_and_one_of_after_is(opened: Database, pool: Pool) -> None:
+    writer = FeatureWriter(opened, max_retries=1)
+    await writer.apply([poison(1, "0"), poison(2, None)])
+    [erasure] = await begin(opened, "ann")
+    await erasures.finish(opened, [erasure])
+    assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 0
+    await writer.apply([poison(3, "0"), poison(4, "1"), poison(5, "not a number")])
+    kept = await pool.fetch("SELECT record_offset, erasures FROM feature_consumer_dlq ORDER BY record_offset")
+    assert [tuple(row) for row in kept] == [(4, 1), (5, None)]
+    await erasures.finish(opened, [erasure])
+    assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 2
+
+
+@pytest.mark.parametrize("key", [b"an-order", None])
+async def test_letters_are_found_by_the_user_of_their_message_whoever_sent_it(
+    opened: Database, pool: Pool, key: bytes | None
+) -> None:
+    refused = [
+        poison(n, "0", key=key, value=message(f"event-of-{user}", user_id=user))
+        for n, user in enumerate(("ann", "bob"))
+    ]
+    async with opened.connection() as connection:
+        await dead_letters.store(connection, [dead_letter(item, "data", "refused", attempts=1) for item in refused])
+    await erasures.finish(opened, await begin(opened, "ann"))
+    assert await pool.fetchval("SELECT array_agg(event_id) FROM feature_consumer_dlq") == ["event-of-bob"]
+
+
+async def test_what_has_no_key_and_cannot_be_read_loses_its_bytes_and_is_not_sent_again(
+    opened: Database, pool: Pool, database_url: str
+) -> None:
+    writer = FeatureWriter(opened, max_retries=1)
+    await writer.apply([poison(1, None, key=None, value="{ann"), poison(2, None, key=b"bob", value="{bob")])
+    await erasures.finish(opened, await begin(opened, "ann"))
+    await writer.apply([poison(3, None, key=None, value="{ann")])
+    kept = await pool.fetch("SELECT record_offset, value FROM feature_consumer_dlq ORDER BY record_offset")
+    assert [tuple(row) for row in kept] == [(1, None), (2, b"{bob"), (3, None)]
+    with psycopg.connect(database_url) as connection:
+        found = replay.find(connection, "dlq", Filters(messages_only=True), after=0, limit=10)
+        assert [row.message_key for row in found] == [b"bob"]
+
+
+async def test_events_that_an_operator_sends_again_meanwhile_are_erased_too(
+    opened: Database, pool: Pool, database_url: str
+) -> None:
+    await pool.execute(
+        "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at, "
+        "erasures) VALUES ('lost', 'view', 'ann', 's', 1, '', '{}', now() - interval '1 hour', 0)"
+    )
+    with psycopg.connect(database_url) as operator:
+        operator.execute("SELECT 1")  # begins the transaction, so that the call does not end it
+        assert replay.requeue_uncounted(operator, newer_sec=7200, older_sec=1, limit=9, dry_run=False, by="op") == 1
+        finishing = asyncio.create_task(erasures.finish(opened, await begin(opened, "ann")))
+        for _ in range(200):  # an erasure that does not wait is done after some ten statements
+            await pool.fetchval("SELECT 1")
+        assert not finishing.done()
+        operator.commit()
+    removed = await finishing
+    assert (removed.events, removed.queued) == (1, 1)
+    assert await unfinished(pool) == 0
