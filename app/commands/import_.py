@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from click.core import ParameterSource
@@ -22,7 +22,6 @@ from app.errors import UserError
 from app.importing.attributes import wanted_attribute
 from app.importing.backlog import wait_for_consumer, wait_for_relay
 from app.importing.inputs import files_argument, found_files, rejects_beside
-from app.importing.item_transfer import ItemImportCounts, declared, transfer_items
 from app.importing.items import ItemColumns
 from app.importing.mapping import Columns, ImportOptions
 from app.importing.options import column_options
@@ -31,6 +30,9 @@ from app.importing.rejects import RejectFile
 from app.importing.screen import ImportScreen, describe
 from app.importing.transfer import Counts, ImportCounts, open_database, patiently, prepare, transfer
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.importing.item_transfer import ItemImportCounts
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 _OF_EVENTS: Final = ("types", "event_type", "max_queued", "no_wait")
@@ -100,6 +102,8 @@ def import_(
         if items:
             catalogues = [(path, detect_items(path, options)) for path in paths]
             columns = [describe(layout) for _, layout in catalogues]
+            from app.importing.item_transfer import ItemImportCounts  # a catalogue's filters: a second to import
+
             counts = item_counts = ItemImportCounts()
             run = partial(_run_items, catalogues, database_url, item_counts)
         else:
@@ -192,10 +196,12 @@ def _refuse_options_of_events(context: click.Context) -> None:
 async def _run_items(
     catalogues: Sequence[tuple[Path, FileLayout[ItemColumns]]],
     database_url: str,
-    counts: ItemImportCounts,
+    counts: "ItemImportCounts",
     screen: ImportScreen,
 ) -> str:
     """Imports a catalogue, which needs no wait and no closing message."""
+    from app.importing.item_transfer import declared, transfer_items
+
     database = open_database(database_url)
     try:
         for path, source in await declared(catalogues, database):

@@ -12,7 +12,7 @@ from app.core.events import EventId, Id, Percent, Position, Seconds
 from app.core.field_errors import field_error_of
 from app.importing.mapping import Columns, EventType, plain_type
 from app.importing.times import time_parser
-from app.importing.values import Refused, absent, flag_of, id_of, shown
+from app.importing.values import Refused, absent, flag_of, id_of, id_text, shown
 
 _MAX_TITLE: Final = 500
 _MAX_ID: Final = 128
@@ -58,18 +58,12 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
     fields = columns.fields
     time_column, user_column, item_column = fields["time"], fields["user_id"], fields["item_id"]
     session_column = fields.get("session_id")
-    title_column = fields.get("title")
     offset_column = fields.get("time_offset_ms")
     event_type = _type_reader(columns)
     passed_on = [(field, fields[field]) for field in _PASSED_ON if field in fields]
     only_title = {field for field, _ in passed_on} <= {"title"}
-    days: dict[int, str] = {}
-
-    def day_of(ts_ms: int) -> str:
-        number = ts_ms // _DAY_MS
-        if (day := days.get(number)) is None:
-            day = days[number] = f"{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%d}"
-        return day
+    day_of = _day_namer()
+    plain_row = _plain_row_maker(fields, day_of) if only_title else lambda values, kind, ts_ms, line, pos: None
 
     def make(values: Mapping[str, Any], line: int, pos: int) -> Row | None:
         kind = event_type(values)
@@ -83,26 +77,14 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         except ValueError as error:
             raise Refused(f"{time_column}: {error}") from None
         ts_ms += _offset(values, offset_column) if offset_column else 0
+        if kind != "watch" and (row := plain_row(values, kind, ts_ms, line, pos)) is not None:
+            return row
         user_id, session_id = _who(values, user_column, session_column)
         session_id = session_id or f"{user_id}:{day_of(ts_ms)}"  # without a session, a day of the user is one
-        item_id = id_of(values, item_column)
-        if only_title and kind != "watch" and _plain(user_id) and _plain(session_id) and _plain(item_id):
-            title = values.get(title_column) if title_column else None
-            if title is None or type(title) is str:
-                return Row(
-                    user_id=user_id,
-                    session_id=session_id,
-                    item_id=item_id,
-                    event_type=kind,
-                    ts_ms=ts_ms,
-                    title=title or None,
-                    line=line,
-                    pos=pos,
-                )
         found: dict[str, Any] = {
             "user_id": user_id,
             "session_id": session_id,
-            "item_id": item_id,
+            "item_id": id_of(values, item_column),
             "event_type": kind,
             "ts_ms": ts_ms,
             "line": line,
@@ -123,6 +105,53 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
             raise Refused(f"{fields.get(field, field)}: {field_error.message}{hint}") from None
 
     return make
+
+
+def _day_namer() -> Callable[[int], str]:
+    """A function that names the day of a time in milliseconds."""
+    days: dict[int, str] = {}
+
+    def day_of(ts_ms: int) -> str:
+        number = ts_ms // _DAY_MS
+        if (day := days.get(number)) is None:
+            day = days[number] = f"{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%d}"
+        return day
+
+    return day_of
+
+
+def _plain_row_maker(
+    fields: Mapping[str, str], day_of: Callable[[int], str]
+) -> Callable[[Mapping[str, Any], EventType, int, int, int], Row | None]:
+    """As `row_maker`, but without the checks of each value: None where only these can tell. Most rows need none."""
+    user_column, item_column = fields["user_id"], fields["item_id"]
+    session_column, title_column = fields.get("session_id"), fields.get("title")
+
+    def plain_row(values: Mapping[str, Any], kind: EventType, ts_ms: int, line: int, pos: int) -> Row | None:
+        user, item = values.get(user_column), values.get(item_column)
+        session = values.get(session_column) if session_column else None
+        title = values.get(title_column) if title_column else None
+        if not (type(user) is str and type(item) is str and (title is None or type(title) is str)):
+            return None
+        user_id, item_id = _plain_id(user), _plain_id(item)
+        if type(session) is str:
+            session_id = _plain_id(session)
+        else:
+            session_id = None if session is not None or user_id is None else _plain_id(f"{user_id}:{day_of(ts_ms)}")
+        if user_id is None or item_id is None or session_id is None:
+            return None
+        return Row(
+            user_id=user_id,
+            session_id=session_id,
+            item_id=item_id,
+            event_type=kind,
+            ts_ms=ts_ms,
+            title=title or None,
+            line=line,
+            pos=pos,
+        )
+
+    return plain_row
 
 
 def _who(values: Mapping[str, Any], user_column: str, session_column: str | None) -> tuple[str, str | None]:
@@ -172,9 +201,12 @@ def _flag(value: Any, column: str) -> bool:
     return flag
 
 
-def _plain(text: str) -> bool:
-    """Whether this is surely a valid `Id`: the check of most, and much faster than a pattern."""
-    return len(text) <= _MAX_ID and text.isprintable()
+def _plain_id(text: str) -> str | None:
+    """The id that a text surely is, as is found much faster than by a pattern; None where it may be none."""
+    if absent(text):
+        return None
+    found = id_text(text)
+    return found if len(found) <= _MAX_ID and found.isprintable() else None
 
 
 def clean_title(title: str) -> str:

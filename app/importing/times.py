@@ -12,7 +12,8 @@ from app.errors import UserError
 # An earlier time means a wrong unit: seconds read as milliseconds land in January 1970.
 _EARLIEST_MS: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000)
 # Seconds reach 1e11 in the year 5138, milliseconds 1e14, and so on: a number's size tells its unit.
-_UNITS: Final = ((10**11, 1000, 1), (10**14, 1, 1), (10**17, 1, 1000))
+_MILLIS_FROM: Final = 10**11
+_UNITS: Final = ((_MILLIS_FROM, 1000, 1), (10**14, 1, 1), (10**17, 1, 1000))
 _ZONED: Final = re.compile(r"(?P<time>.+?\d) ?(?P<offset>[+-]\d\d:?\d\d)?(?P<name> ?(?:UTC|GMT|Z))?(?:\[[\w/+-]+\])?")
 _LONG: Final = 20
 _NANOSECONDS: Final = (1, 1_000_000)
@@ -61,8 +62,7 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
         number = int(value) if type(value) is str and value.isdecimal() and len(value) < _LONG else _number(value)
         if number is None:
             return iso(value)
-        times, by = _unit(abs(number))
-        return round(number * times) if by == 1 else int(number // by)
+        return _in_millis(number)
 
     def by_number(value: Any) -> int:
         number = _number(value)
@@ -94,6 +94,13 @@ def _with_zone_name(text: str) -> datetime:
     offset, name = found["offset"], found["name"]
     timestamp = datetime.fromisoformat(found["time"] + (offset or ""))
     return timestamp if offset or not name else timestamp.replace(tzinfo=UTC)
+
+
+def _in_millis(number: float) -> int:
+    if type(number) is int and 0 <= number < _MILLIS_FROM:
+        return number * 1000  # most are seconds
+    times, by = _unit(abs(number))
+    return round(number * times) if by == 1 else int(number // by)
 
 
 def _unit(size: float) -> tuple[int, int]:

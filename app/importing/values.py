@@ -39,14 +39,19 @@ def id_of(values: Mapping[str, Any], column: str) -> str:
     if absent(value):
         raise Refused(f"{column}: the value is missing")
     if isinstance(value, str):
-        text = value.strip()
-        # A column of whole numbers in which some are missing is written as 17850.0.
-        return text[:-2] if text.endswith(".0") and text[:-2].isdecimal() else text
+        return id_text(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     raise Refused(f"{column}: {shown(value)} is not a valid id")
+
+
+def id_text(text: str) -> str:
+    """The id that a text is, without spaces around it; a whole number without its decimals."""
+    text = text.strip()
+    # A column of whole numbers in which some are missing is written as 17850.0.
+    return text[:-2] if text.endswith(".0") and text[:-2].isdecimal() else text
 
 
 def shown(value: Any) -> str:

@@ -1,11 +1,14 @@
 """Writes a batch of rows to Postgres: events, outbox rows and titles in one transaction."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
 from app.adapters import sql
+from app.adapters.arrays import joined_texts, number_array
 from app.adapters.ingest import insert_events
 from app.core.events import Record
 from app.importing.records import to_record
@@ -19,13 +22,15 @@ SQL: Final = sql.load(__file__)
 
 
 Rows = list[tuple[str, Row]]
+Columns = tuple[str, str, str, str, str, list[bytes], str, str]
+"""What the statement `add_events` takes."""
 
 
 class PreparedBatch(Struct, frozen=True):
-    """Rows with their event ids, and the records of all of them; None where some may be stored already."""
+    """Rows with their event ids, and the columns that store them all as new; None where some may be stored already."""
 
     rows: Rows
-    records: list[Record] | None
+    columns: Columns | None
 
 
 class WrittenBatch(Struct, frozen=True):
@@ -47,25 +52,39 @@ class Writer:
 
     def prepare(self, rows: Rows) -> PreparedBatch:
         """What needs no database; in another thread, while the batch before is written."""
-        return PreparedBatch(rows, None if self._expect_known else self._records(rows))
+        return PreparedBatch(rows, None if self._expect_known else event_columns(self._records(rows)))
 
     async def write(self, connection: "Connection", batch: PreparedBatch) -> WrittenBatch:
         """Writes the whole batch, or nothing if it raises (asyncpg's errors). Writing the same batch again is safe."""
-        new, records = batch.rows, batch.records
+        if batch.columns is not None and await self._added(connection, batch.rows, batch.columns):
+            return WrittenBatch([event_id for event_id, _ in batch.rows], 0, [])
+        return await self._inserted(connection, batch.rows)
+
+    async def _added(self, connection: "Connection", rows: Rows, columns: Columns) -> bool:
+        """Whether all were new. If not, nothing was written."""
+        try:
+            async with connection.transaction():
+                await add_events(connection, columns)
+                titles = await self._add_titles(connection, rows)
+        except asyncpg.UniqueViolationError as error:
+            if error.table_name != "events":
+                raise
+            return False
+        self._titled.update(titles)
+        return True
+
+    async def _inserted(self, connection: "Connection", rows: Rows) -> WrittenBatch:
         async with connection.transaction():
-            if records is None:
-                known = await self._known(connection, batch.rows)
-                new = [(event_id, row) for event_id, row in batch.rows if event_id not in known]
-                records = self._records(new)
+            known = await self._known(connection, rows)
+            new = [(event_id, row) for event_id, row in rows if event_id not in known]
+            records = self._records(new)
             outcomes = (await insert_events(connection, records)).statuses if records else []
-            titles = self._new_titles(batch.rows)
-            if titles:
-                await connection.execute(SQL["add_titles"], list(titles), list(titles.values()))
+            titles = await self._add_titles(connection, rows)
         self._titled.update(titles)
         conflicts = [_conflict(row) for (_, row), outcome in zip(new, outcomes, strict=True) if outcome == "conflict"]
         accepted = [record.event_id for record, outcome in zip(records, outcomes, strict=True) if outcome == "accepted"]
-        self._expect_known = len(accepted) < len(batch.rows)
-        return WrittenBatch(accepted, len(batch.rows) - len(accepted) - len(conflicts), conflicts)
+        self._expect_known = len(accepted) < len(rows)
+        return WrittenBatch(accepted, len(rows) - len(accepted) - len(conflicts), conflicts)
 
     def _records(self, rows: Rows) -> list[Record]:
         return [to_record(row, event_id, now_ms=self._now_ms, shift_ms=self._shift_ms) for event_id, row in rows]
@@ -80,12 +99,38 @@ class Writer:
             return set()
         return {found["event_id"] for found in await connection.fetch(SQL["known_ids"], made)}
 
-    def _new_titles(self, rows: Rows) -> dict[str, str]:
+    async def _add_titles(self, connection: "Connection", rows: Rows) -> list[str]:
+        """The items that may have got one now."""
         titles = {}
         for _, row in rows:
-            if row.title and not absent(row.title) and row.item_id not in self._titled:
+            if row.title and row.item_id not in self._titled and not absent(row.title):
                 titles[row.item_id] = clean_title(row.title)
-        return {item_id: title for item_id, title in titles.items() if title}
+        titles = {item_id: title for item_id, title in titles.items() if title}
+        if titles:
+            await connection.execute(SQL["add_titles"], list(titles), list(titles.values()))
+        return list(titles)
+
+
+def event_columns(records: Sequence[Record]) -> Columns:
+    """For `add_events`."""
+    return (
+        joined_texts([record.event_id for record in records]),
+        joined_texts([record.event_type for record in records]),
+        joined_texts([record.user_id for record in records]),
+        joined_texts([record.session_id for record in records]),
+        number_array([record.ts_ms for record in records]),
+        [record.content_hash for record in records],
+        joined_texts([record.payload for record in records]),
+        joined_texts([record.topic for record in records]),
+    )
+
+
+async def add_events(connection: "Connection", columns: Columns) -> None:
+    """Stores all of them with their outbox rows, or none.
+
+    Raises `asyncpg.UniqueViolationError` of the table `events` when an id is stored already, or stands there twice.
+    """
+    await connection.execute(SQL["add_events"], *columns)
 
 
 def _conflict(row: Row) -> BadRow:

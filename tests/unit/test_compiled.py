@@ -56,6 +56,11 @@ def test_a_start_without_a_place_to_write_compiles_nothing() -> None:
     assert set(compiled.values()) == {"0"}
 
 
+def test_an_import_of_events_starts_without_the_loops() -> None:
+    code = "import sys, app.commands.import_; print('numba' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "False\n"
+
+
 def test_installation_and_image_compile_every_module_that_has_loops() -> None:
     for path in ("scripts/bootstrap.py", "Dockerfile"):
         made = re.search(r'"import (app\.core\.[\w., ]+)"', (ROOT / path).read_text(encoding="utf-8"))

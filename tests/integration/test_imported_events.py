@@ -1,0 +1,81 @@
+"""An import stores new events as the API stores them, and they are erased with the others."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from app.adapters.ingest import insert_events
+from app.core.events import Record
+from app.importing.records import to_record
+from app.importing.rows import Row
+from app.importing.writer import add_events, event_columns
+from app.settings import Settings
+from tests.support.api import serving
+from tests.support.pipeline import until
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+NOW_MS = 1_700_000_000_000
+AWKWARD = ("plain", "\\N", "\\.", "back\\slash\\", 'a "quote"', "ünï😀", "a b", "{1,2}", "'; DROP")
+
+
+def records() -> list[Record]:
+    """In the opposite order of their ids."""
+    rows = [
+        Row(user_id=text, session_id=f"s {text}", item_id=text, event_type="view", ts_ms=NOW_MS, line=1, pos=1)
+        for text in AWKWARD
+    ]
+    return [to_record(row, f"event-{99 - number:04}", now_ms=NOW_MS) for number, row in enumerate(rows)]
+
+
+async def all_stored(pool: "Pool") -> list[list[tuple[Any, ...]]]:
+    """All columns but the numbers and the times that Postgres gives, and empties both tables."""
+    tables = []
+    for table, order in (("events", "event_id"), ("event_outbox", "id")):
+        found = await pool.fetch(f"SELECT * FROM {table} ORDER BY {order}")
+        own = ("id", "received_at", "created_at", "available_at")
+        tables.append([tuple(value for name, value in row.items() if name not in own) for row in found])
+        await pool.execute(f"DELETE FROM {table}")
+    return tables
+
+
+async def test_new_rows_are_those_of_the_api(pool: "Pool") -> None:
+    await pool.execute("SELECT setval('erasure_numbers', 7)")
+    async with pool.acquire() as connection, connection.transaction():
+        await insert_events(connection, records())
+    inserted = await all_stored(pool)
+    async with pool.acquire() as connection, connection.transaction():
+        await add_events(connection, event_columns(records()))
+    assert await all_stored(pool) == inserted
+    assert len(inserted[0]) == len(inserted[1]) == len(AWKWARD)
+
+
+async def test_a_taken_id_leaves_nothing_behind(pool: "Pool") -> None:
+    async with pool.acquire() as connection:
+        await insert_events(connection, records()[3:4])
+        with pytest.raises(asyncpg.UniqueViolationError) as error:
+            async with connection.transaction():
+                await add_events(connection, event_columns(records()))
+    assert error.value.table_name == "events"
+    assert await pool.fetchval("SELECT count(*) FROM events") == 1
+    assert await pool.fetchval("SELECT count(*) FROM event_outbox") == 1
+
+
+async def test_an_import_that_is_under_way_is_erased_before_the_answer(
+    settings: Settings, database_url: str, pool: "Pool"
+) -> None:
+    writer = await asyncpg.connect(database_url)
+    transaction = writer.transaction()
+    await transaction.start()
+    await add_events(writer, event_columns(records()))
+    async with serving(settings) as client:
+        erasing = asyncio.create_task(client.delete("/users/plain"))
+        await until(lambda: pool.fetchval("SELECT count(*) FROM user_erasures"))
+        assert not erasing.done()
+        await transaction.commit()
+        answer = (await erasing).json()
+    await writer.close()
+    assert (answer["events"], answer["queued"]) == (1, 1)
+    assert await pool.fetchval("SELECT count(*) FROM events") == len(AWKWARD) - 1
