@@ -1,4 +1,8 @@
-"""The inner loops of ranking, compiled: what the user's lists say of each item, the scores, and the best of them."""
+"""The inner loops of ranking, compiled: what the user's lists say of each item, the scores, and the best of them.
+
+Indices that cannot be below 0 are unsigned in the longest loops: of a signed one numba asks each time whether it counts
+from the end, which takes three times as long.
+"""
 
 from typing import Final, TypeAlias
 
@@ -13,7 +17,7 @@ from app.core.weights import FROM_NEIGHBOURS, FROM_OWN
 Values: TypeAlias = NDArray[np.float32]
 Numbers: TypeAlias = NDArray[np.int32]
 Times: TypeAlias = NDArray[np.int64]
-Moments: TypeAlias = NDArray[np.float64]
+Facts: TypeAlias = NDArray[np.float64]
 
 NEIGHBOUR_BYTES: Final = NEIGHBOUR.itemsize
 FOLLOWER_BYTES: Final = FOLLOWER.itemsize
@@ -31,73 +35,74 @@ _SCALE: Final = np.float32(20.0)
 _FOLLOWING_SCALE: Final = np.float32(50.0)
 
 
-@compiled("i8(i4[::1], i8, i8[::1], i8, i4[::1], f4[::1], i4[::1], i4[::1], f4[:, ::1])")
-def accumulate(
+@compiled("i8(i4[::1], i8, f8[::1], i8, i8, i4[::1], f4[::1], i8, i4[::1], i8, i4[::1], f4[:, ::1], f4[:, ::1])")
+def gather(
     words: Numbers,
     alone: int,
-    lengths: Times,
+    facts: Facts,
     seeds: int,
+    followed: int,
     limits: Numbers,
-    weights: Values,
+    repeats: Values,
+    now_ms: int,
     rows: Numbers,
+    first: int,
     numbers: Numbers,
     sums: Values,
+    own: Values,
 ) -> int:
     """Fills `numbers` with the distinct numbers in `words` in their order, and a row of `sums` for each: the
-    similarities to the user's latest items by their `weights`; to the last item alone; the mean of those that do not
-    age; how often users went on to it. Returns how many there are.
+    similarities to the user's latest items by their weights; to the last item alone; the mean of those that do not
+    age; how often users went on to it. Fills `own`, a row of `OWN_FEATURES` for each of the user's own items, whose
+    numbers come first. Returns how many numbers there are.
 
-    `words` has `alone` numbers, then the lists, whose `lengths` are given in bytes: one with entries of `NEIGHBOUR` for
-    each of so many `seeds`, of which no more than its limit are read; then those with entries of `FOLLOWER`. `rows` is
-    room by item number: afterwards it has the row of each of the numbers. `sums` are zeros.
+    `words` has `alone` numbers, then the lists: one with entries of `NEIGHBOUR` for each of so many `seeds`, of which
+    no more than its limit are read; then one with entries of `FOLLOWER` for each of the first `followed`. `facts` has
+    the lengths of these lists in bytes, the weights of the seeds, when the user did something with each own item, in
+    milliseconds, and how often, log-scaled. `repeats` are by item number. `rows` is room by item number, in which all
+    is below `first`: afterwards it has `first` + the row of each of the numbers. `sums` are zeros.
     """
     values = words.view(np.float32)
+    lists = seeds + followed
     count = at = 0
     share = _SCALE / np.float32(max(seeds, 1))
-    for place in range(-1, len(lengths)):
-        size, entries, weight = 1, alone, np.float32(0.0)
+    for place in range(-1, lists):
+        size, entries, weight, last = 1, alone, np.float32(0.0), np.float32(0.0)
         if 0 <= place < seeds:
-            size, weight = _NEIGHBOUR_WORDS, _SCALE * weights[place]
-            entries = min(lengths[place] // NEIGHBOUR_BYTES, limits[place])
+            size, weight = _NEIGHBOUR_WORDS, _SCALE * np.float32(facts[lists + place])
+            last = _SCALE if place == 0 else last
+            entries = min(int(facts[place]) // NEIGHBOUR_BYTES, limits[place])
         elif place >= seeds:
-            size, weight = _FOLLOWER_WORDS, _FOLLOWING_SCALE * weights[place - seeds]
-            entries = lengths[place] // FOLLOWER_BYTES
+            size, weight = _FOLLOWER_WORDS, _FOLLOWING_SCALE * np.float32(facts[lists + place - seeds])
+            entries = int(facts[place]) // FOLLOWER_BYTES
         begin = at
         for _ in range(entries):
             number = words[at]
             if not 0 <= number < len(rows):
                 raise IndexError("an item number of another table")
-            row = rows[number]
-            # What is there may be of another answer. Without a branch, which no processor would predict.
-            is_new = (row >= count) | (numbers[min(row, count)] != number)
+            # Without a branch, which no processor would predict.
+            row = rows[np.uint64(number)] - first
+            is_new = row < 0
             row = count if is_new else row
-            rows[number] = row
-            numbers[row] = number
+            rows[np.uint64(number)] = first + row
+            numbers[np.uint64(row)] = number
             count += is_new
             if size == _NEIGHBOUR_WORDS:
-                sums[row, _SIMILAR] += weight * values[at + 1]
-                sums[row, _LASTING] += share * values[at + 2]
-                if place == 0:
-                    sums[row, _LAST] = _SCALE * values[at + 1]
+                sums[np.uint64(row), _SIMILAR] += weight * values[at + 1]
+                sums[np.uint64(row), _LAST] += last * values[at + 1]
+                sums[np.uint64(row), _LASTING] += share * values[at + 2]
             elif size == _FOLLOWER_WORDS:
-                sums[row, _FOLLOWING] += weight * values[at + 1]
+                sums[np.uint64(row), _FOLLOWING] += weight * values[at + 1]
             at += size
         if place >= 0:
-            at = begin + lengths[place] // _WORD_BYTES
+            at = begin + int(facts[place]) // _WORD_BYTES
+    times = lists + seeds
+    for row in range(len(own)):
+        own[row, 0] = 1.0
+        own[row, 1] = facts[times + len(own) + row]
+        own[row, 2] = np.log1p(max(0.0, now_ms - facts[times + row]) / HOUR_MS)
+        own[row, 3] = repeats[words[row]]
     return count
-
-
-@compiled("void(f8[::1], i4[::1], f4[::1], i8, f4[:, ::1])")
-def own_features(own: Moments, numbers: Numbers, repeats: Values, now_ms: int, found: Values) -> None:
-    """Fills a row of `OWN_FEATURES` for each of the user's own items. `own`: when the user did something with each, in
-    milliseconds; then how often, log-scaled. `numbers` begin with theirs; `repeats` are by item number.
-    """
-    count = len(found)
-    for row in range(count):
-        found[row, 0] = 1.0
-        found[row, 1] = own[count + row]
-        found[row, 2] = np.log1p(max(0.0, now_ms - own[row]) / HOUR_MS)
-        found[row, 3] = repeats[numbers[row]]
 
 
 @compiled("void(i4[::1], f4[::1], f4[::1], f4[:, ::1], i8[::1], f4[:, ::1], f4[::1], f4, f4, f4[::1])")
@@ -117,12 +122,17 @@ def score(
     `lists` has a row for each candidate, `own` one for each of `own_rows`. Minus infinity where the part of `own` is
     below `least_own`.
     """
+    of_lists = weights[_LISTS_FROM:]
+    similar, last, lasting, following = of_lists[_SIMILAR], of_lists[_LAST], of_lists[_LASTING], of_lists[_FOLLOWING]
     for row in range(len(numbers)):
-        number = numbers[row]
-        found = item_scores[number] + absence * prior[number]
-        for column in range(lists.shape[1]):
-            found += lists[row, column] * weights[_LISTS_FROM + column]
-        scores[row] = found
+        number = np.uint64(numbers[row])
+        scores[row] = (
+            (item_scores[number] + absence * prior[number])
+            + lists[row, _SIMILAR] * similar
+            + lists[row, _LAST] * last
+            + lists[row, _LASTING] * lasting
+            + lists[row, _FOLLOWING] * following
+        )
     for place in range(len(own_rows)):
         part = np.float32(0.0)
         for column in range(own.shape[1]):
@@ -152,38 +162,29 @@ def carried_by(rows: Times, lists: Values, own_rows: Times, weights: Values, sco
 @compiled("i8[::1](f4[::1], i8)")
 def places_of_best(scores: Values, count: int) -> NDArray[np.int64]:
     """The places of the `count` highest scores above 0, highest first, and of all that equal the last of them."""
-    heap = np.empty(min(count, len(scores)), np.float32)  # of the highest so far, the least of them first
+    most = min(count, len(scores))
+    places = np.empty(most, np.int64)
     held = 0
-    for place in range(len(scores)):
+    least = passed = np.float32(0.0)  # of those that are held, once they are `most`; the highest that is not held
+    for place in range(len(scores) if most else 0):
         score = scores[place]
-        if held < len(heap) and score > 0.0:
-            at = held
-            held += 1
-            while at > 0 and heap[(at - 1) // 2] > score:
-                heap[at] = heap[(at - 1) // 2]
-                at = (at - 1) // 2
-            heap[at] = score
-        elif held > 0 and held == len(heap) and score > heap[0]:
-            at, child = 0, 1
-            while child < held:
-                if child + 1 < held and heap[child + 1] < heap[child]:
-                    child += 1
-                if heap[child] >= score:
-                    break
-                heap[at] = heap[child]
-                at, child = child, 2 * child + 1
-            heap[at] = score
-    if held == 0:
-        return np.empty(0, np.int64)
-    least = heap[0]
-    places = np.empty(np.count_nonzero(scores >= least), np.int64)
-    size = 0
-    for place in range(len(scores)):
-        if scores[place] >= least:
-            at = size
-            while at > 0 and scores[places[at - 1]] < scores[place]:
+        if score > least:
+            if held == most:
+                passed = least
+            else:
+                held += 1
+            at = held - 1
+            while at > 0 and scores[places[at - 1]] < score:
                 places[at] = places[at - 1]
                 at -= 1
             places[at] = place
-            size += 1
-    return places
+            least = scores[places[most - 1]] if held == most else least
+        elif score == least:
+            passed = score
+    if held < most or passed < least or held == 0:
+        return places[:held]
+    equal = np.nonzero(scores == least)[0]
+    above = 0
+    while scores[places[above]] > least:
+        above += 1
+    return np.concatenate((places[:above], equal))

@@ -19,9 +19,8 @@ from app.core.accumulators import (
     FOLLOWER_BYTES,
     NEIGHBOUR_BYTES,
     Values,
-    accumulate,
     carried_by,
-    own_features,
+    gather,
     score,
 )
 from app.core.content_index import ContentIndex
@@ -94,30 +93,34 @@ class Candidates:
         words = np.frombuffer(bytearray().join(alone + lists), np.int32)
         before = len(words) - (near_bytes + then_bytes) // _NUMBER_BYTES
         most = before + near_bytes // NEIGHBOUR_BYTES + then_bytes // FOLLOWER_BYTES
+        half_life_ms = table.model.weekly_half_life_ms
+        times = [_times(entry, now_ms, half_life_ms) if entry.other_weight else _ONCE for entry in own]
+        facts = array("d", [*map(len, lists), *profile.weights, *map(_at_ms, own), *times])
         found, sums = np.empty(most, np.int32), np.zeros((most, len(NEIGHBOUR_FEATURES)), np.float32)
-        count = accumulate(
+        self._own = np.empty((len(own), len(OWN_FEATURES)), np.float32)
+        first = table.take_rows(most)
+        count = gather(
             words,
             before,
-            np.array([*map(len, lists)], np.int64),
+            np.frombuffer(facts),
             len(near),
+            len(then),
             _limits(model.neighbours, model.recency, model.seeds),
-            np.array(profile.weights, np.float32),
+            table.own_repeats,
+            now_ms,
             table.rows,
+            first,
             found,
             sums,
+            self._own,
         )
         self.numbers, self._lists = found[:count], sums[:count]
-        self._content = None if cold is None else (table.rows.take(cold.numbers), cold.features)
+        self._content = None if cold is None else (table.rows.take(cold.numbers) - first, cold.features)
         if min(profile.weights, default=0.0) < 0.0:  # of an item that was given up: it speaks against its neighbours
             self._lists = np.copysign(np.log1p(np.abs(self._lists)), self._lists)
         else:
             np.log1p(self._lists, out=self._lists)
         self.own_rows = np.arange(len(own))
-        self._own = np.empty((len(own), len(OWN_FEATURES)), np.float32)
-        half_life_ms = table.model.weekly_half_life_ms
-        times = [_times(entry, now_ms, half_life_ms) if entry.other_weight else _ONCE for entry in own]
-        moments = np.array([*map(_at_ms, own), *times], np.float64)
-        own_features(moments, self.numbers, table.own_repeats, now_ms, self._own)
         if profile.history.seen_hashes:
             self._add_earlier(profile.history, now_ms)
 

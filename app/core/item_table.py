@@ -41,6 +41,7 @@ _REPEAT_EVIDENCE: Final = 5.0
 _REPEATS_SCALE: Final = 50.0
 _ALMOST_NOTHING: Final = 1e-9
 _LEAST_ROOM: Final = 1024
+_MAX_ROW: Final = np.iinfo(np.int32).max
 # Versions that serve at the same time: one, and those of variants.
 _MAX_WEIGHTS: Final = 32
 
@@ -51,7 +52,7 @@ class ItemTable:
     `refresh` computes, by item number: `shares` (popularity by half-life as a share of the highest, 0 to 1),
     `features` (`ITEM_FEATURES`), `prior` (the square root of the share by the week: what an item is worth to a user of
     whom nothing is known) and `own_repeats` (how often its events are repeats, log-scaled; 0 without evidence).
-    `hashes` are the items' `seen_hash`; `rows` is room for whoever adds up lists.
+    `hashes` are the items' `seen_hash`; `rows` is room for whoever adds up lists, in the rows of `take_rows`.
     """
 
     def __init__(self, index: ItemIndex, model: Model) -> None:
@@ -72,6 +73,7 @@ class ItemTable:
         self.own_repeats = np.zeros(0, np.float32)
         self.hashes = np.zeros(0, np.uint32)
         self.rows = np.zeros(0, np.int32)
+        self._next_row = 1
 
     def update(self, numbers: Numbers, sums: NDArray[np.float64]) -> None:
         """Replaces the sums of these items, a row of `SUMS` each."""
@@ -124,6 +126,15 @@ class ItemTable:
         scores = np.empty(len(self.features), np.float32)
         scores[numbers] = self.features.take(numbers, axis=0) @ weights[: len(ITEM_FEATURES)]
         return scores
+
+    def take_rows(self, count: int) -> int:
+        """The first of so many rows that nobody has had: all that stands in `rows` is below it."""
+        first = self._next_row
+        if first + count > _MAX_ROW:
+            self.rows[:] = 0
+            first = 1
+        self._next_row = first + count
+        return first
 
     def has_sums(self, item_id: str) -> bool:
         """False for an item that has a number alone: one of the catalogue's."""

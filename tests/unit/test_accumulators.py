@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.core.accumulators import BY_ITEM, BY_LISTS, BY_OWN, accumulate, carried_by, places_of_best
+from app.core.accumulators import BY_ITEM, BY_LISTS, BY_OWN, carried_by, gather, places_of_best
 from app.core.weights import FEATURES
 
 SCORES = st.lists(st.sampled_from([-np.inf, 0.0, 0.25, 0.5, 1.0]) | st.floats(-1.0, 1.0, width=32), max_size=60)
@@ -21,26 +21,27 @@ def test_the_best_places_are_those_of_a_sorted_list(scores: list[float], count: 
     assert [scores[place] for place in found] == sorted((scores[place] for place in found), reverse=True)
 
 
-def accumulated(words: list[int], rows: NDArray[np.int32]) -> tuple[list[int], NDArray[np.float32]]:
-    """Of numbers without lists."""
+def gathered(words: list[int], rows: NDArray[np.int32], first: int) -> tuple[list[int], NDArray[np.float32]]:
+    """Of numbers without lists, none of them the user's own."""
     numbers, sums = np.empty(len(words), np.int32), np.zeros((len(words), 4), np.float32)
-    none = np.zeros(0, np.int32)
-    no_lists, no_weights = none.astype(np.int64), none.astype(np.float32)
-    count = accumulate(np.array(words, np.int32), len(words), no_lists, 0, none, no_weights, rows, numbers, sums)
+    facts, own = np.zeros(0), np.zeros((0, 4), np.float32)
+    limits, repeats = np.zeros(0, np.int32), np.zeros(len(rows), np.float32)
+    given = np.array(words, np.int32)
+    count = gather(given, len(words), facts, 0, 0, limits, repeats, 0, rows, first, numbers, sums, own)
     return numbers[:count].tolist(), sums
 
 
 @pytest.mark.parametrize("number", [-1, 5])
 def test_an_item_number_of_another_table_is_refused(number: int) -> None:
     with pytest.raises(IndexError, match="another table"):
-        accumulated([0, number], np.zeros(5, np.int32))
+        gathered([0, number], np.zeros(5, np.int32), 1)
 
 
-def test_rows_left_by_another_answer_are_not_believed() -> None:
-    rows = np.array([7, 1, 0, 1], np.int32)
-    numbers, sums = accumulated([3, 1, 3, 2], rows)
+def test_rows_of_earlier_answers_are_not_taken_for_this_ones() -> None:
+    rows = np.array([7, 1, 0, 6], np.int32)
+    numbers, sums = gathered([3, 1, 3, 2], rows, 8)
     assert numbers == [3, 1, 2]
-    assert rows[[3, 1, 2]].tolist() == [0, 1, 2]
+    assert rows.tolist() == [7, 9, 10, 8]
     assert not sums.any()
 
 

@@ -74,3 +74,17 @@ def test_an_item_that_gets_the_number_of_a_forgotten_one_has_nothing_of_it() -> 
     assert table.hashes[0] == seen_hash("new")
     assert table.sums(np.array([0])).tolist() == [[0.0] * len(SUMS)]
     assert table.features[0].tolist() == [0.0] * table.features.shape[1]
+
+
+def test_rows_begin_anew_before_their_numbers_end() -> None:
+    table = ItemTable(ItemIndex(), MODEL)
+    table.index.number(["tent"])
+    table.make_room()
+    most = np.iinfo(np.int32).max
+    first = table.take_rows(most - 10)
+    table.rows[0] = first
+    assert table.take_rows(9) == first + most - 10
+    assert table.rows[0] == first
+    again = table.take_rows(9)
+    assert again > table.rows.max()
+    assert again + 9 < most
