@@ -65,12 +65,13 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
         return not self.flags & CANCELS and abs(self.weight + self.other_weight) > _NOTHING
 
 
-class History(msgspec.Struct, array_like=True, frozen=True):
+class History(msgspec.Struct, array_like=True, frozen=True, dict=True):
     """`seen_hashes` is empty until there are more items than entries can hold.
 
     Entries are newest first; equal times by item id, kind and weight, so the order is total.
     `seen_hashes` (ascending) cover all items of the user so far, those in `entries` included. `ended_hashes`
-    (ascending): of items that are not in `entries` any more, and that the user is not offered again.
+    (ascending): of items that are not in `entries` any more, and that the user is not offered again. Beside its fields
+    it has room (`__dict__`) for what is computed from it.
     """
 
     entries: tuple[Entry, ...] = ()

@@ -1,12 +1,12 @@
 """A user's profile from the history: the latest entry per item, and the seeds, whose neighbours are candidates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
-from app.core.history import Entry, History
+from app.core.history import ENDS_OFFER, Entry, History
 from app.core.model import MODEL, Model
 from app.core.signals import decayed
 
@@ -15,20 +15,53 @@ _weight: Final = attrgetter("weight")
 _at_ms: Final = attrgetter("at_ms")
 
 
+_MADE: Final = "made"
+
+
+class _Made(NamedTuple):
+    """What a profile has of a history, by which models."""
+
+    model: Model
+    counted: Model
+    latest: Mapping[str, Entry]
+    seeds: Sequence[Entry]
+    weights: Sequence[float]
+    ended: Sequence[str]
+
+
 class Profile:
     """`latest`: item → what the user did with it, most recent first. `seeds`: the first of those, whose neighbours are
-    candidates, and `weights`, how much each of them counts.
+    candidates, and `weights`, how much each of them counts. `ended`: items that the user is not offered again.
+
+    It is kept with the history, which does not change, for who makes a list of the same user next.
     """
 
-    __slots__ = ("history", "latest", "model", "seeds", "weights")
+    __slots__ = ("ended", "history", "latest", "model", "seeds", "weights")
 
     def __init__(self, history: History, model: Model = MODEL, *, counted: Model = MODEL) -> None:
         """`model`: what makes the list. `counted`: has the parameters that the history was made with."""
+        made: _Made | None = history.__dict__.get(_MADE)
+        if made is None or made.model is not model or made.counted is not counted:
+            made = history.__dict__[_MADE] = _made(history, model, counted)
         self.history = history
         self.model = model
-        self.latest = _latest(history, counted.weekly_half_life_ms)
-        self.seeds = list(islice(self.latest.values(), model.seeds))
-        self.weights = _weights(self.seeds, model)
+        self.latest = made.latest
+        self.seeds = made.seeds
+        self.weights = made.weights
+        self.ended = made.ended
+
+
+def _made(history: History, model: Model, counted: Model) -> _Made:
+    latest = _latest(history, counted.weekly_half_life_ms)
+    seeds = list(islice(latest.values(), model.seeds))
+    return _Made(
+        model,
+        counted,
+        latest,
+        seeds,
+        _weights(seeds, model),
+        [entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER],
+    )
 
 
 def _latest(history: History, half_life_ms: int) -> dict[str, Entry]:

@@ -18,7 +18,7 @@ from app.core.explained_places import MOST_EXPLAINED, explain_places, name_rules
 from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.filter_index import Matches
-from app.core.history import ENDS_OFFER, History
+from app.core.history import History
 from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
@@ -96,7 +96,7 @@ def for_user(
     rules = given.rules if preview is None else given.rules.with_rule(preview)
     has_rules = bool(rules)
     factors = rules.boosted_items(now_ms, category) if has_rules else {}
-    ended = [entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER]
+    ended = profile.ended
     never = request.exclude
     if ended or factors:
         never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0], ended)

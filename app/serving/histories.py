@@ -19,6 +19,7 @@ from app.core.history import History, standing
 from app.core.model import Model
 from app.core.own_writes import OwnWrite
 from app.errors import DependencyDown
+from app.serving.decoded_histories import DecodedHistories
 from app.serving.own_writes import OwnWrites
 from app.serving.request_coalescer import RequestCoalescer
 
@@ -39,9 +40,14 @@ class _Read(Struct, frozen=True):
     shared: OwnLog | None = None
     own: tuple[OwnWrite, ...] = ()
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether nothing is to be laid over it."""
+        return self.shared is None and not self.own
+
     def history(self, counted: Model) -> History:
         history = features.history_of(self.stored)
-        if self.shared is None and not self.own:
+        if self.is_counted:
             return standing(history)
         shared = [] if self.shared is None else own_writes.decode(self.shared.records, erasures=self.shared.erasures)
         writes = {write.key: write for write in (*shared, *self.own)}.values()
@@ -78,6 +84,7 @@ class Histories:
             keep_sec=_KEEP_SEC,
             max_keys=max_keys,
         )
+        self._decoded = DecodedHistories()
         self._sessions: RequestCoalescer[Session | None] = RequestCoalescer(
             "session",
             self._read_sessions,
@@ -94,7 +101,12 @@ class Histories:
         read and no recent copy is kept.
         """
         read = await self._users.get(user_id)
-        history = await self._joined(user_id, read, counted) if read.stored.joined else read.history(counted)
+        if read.stored.joined:
+            history = await self._joined(user_id, read, counted)
+        elif read.is_counted:
+            history = self._decoded.of(user_id, read.stored.history, keep=self._users.keeps(user_id))
+        else:
+            history = read.history(counted)
         if history.entries or session_id is None:
             return history
         session = await self._sessions.get(session_id)
@@ -113,17 +125,21 @@ class Histories:
         return persons.join([read.history(counted) for read in found.values()], counted)
 
     def forget(self, user_id: str) -> None:
-        """Drops what this process keeps of an erased user: the copy for outages, and own writes."""
-        self._users.forget(user_id)
+        """Drops what this process keeps of an erased user: the copies of the history, and own writes."""
+        self._drop_copies(user_id)
         self._own.forget(user_id)
 
     def outdate(self, change: Sequence[str]) -> None:
-        """Drops the copy of the user whose erasure the change announces, by whatever process it was made. Own writes
+        """Drops the copies of the user whose erasure the change announces, by whatever process it was made. Own writes
         stay: they may be of after it, and Postgres tells when they are read.
         """
         user_id = changes.erased_user(change)
         if user_id is not None:
-            self._users.forget(user_id)
+            self._drop_copies(user_id)
+
+    def _drop_copies(self, user_id: str) -> None:
+        self._users.forget(user_id)
+        self._decoded.forget(user_id)
 
     async def close(self) -> None:
         await self._users.close()

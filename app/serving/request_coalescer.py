@@ -61,6 +61,10 @@ class RequestCoalescer(Generic[V]):
             self._reader = asyncio.create_task(self._read_waiting())
         return await future
 
+    def keeps(self, key: str) -> bool:
+        """Whether the value that was read last is kept. It is not when the key was forgotten meanwhile."""
+        return key in self._kept
+
     def forget(self, key: str) -> None:
         """Drops the kept value of the key, and does not keep what is being read."""
         self._kept.pop(key, None)

@@ -94,6 +94,8 @@ async def test_a_key_that_is_forgotten_during_its_read_is_not_kept() -> None:
     reads.forget("a")
     source.open.set()
     assert (await first, await other) == (1, 2)
+    assert reads.keeps("b")
+    assert not reads.keeps("a")
     source.error = DependencyDown("postgres", "away")
     assert await reads.get("b") == 2
     with pytest.raises(DependencyDown):
