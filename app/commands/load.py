@@ -25,6 +25,7 @@ Examples:
   reco load --baseline                          all scenarios, embedded servers, beside the baselines
   reco load --scenario single --seconds 2       one of them, quickly
   reco load --scenario endure --minutes 30      does anything grow? With retention in minutes
+  reco load --scenario filter --scenario rank --items 100000   lists of a long catalogue, at a fixed rate
   reco load http://127.0.0.1:8080               a service that runs already
   reco load --require 'single.rate/baseline.post>=0.6' --require 'visible.p99<1000'
 """
@@ -37,7 +38,7 @@ Examples:
     "scenarios",
     multiple=True,
     type=click.Choice(SCENARIOS),
-    help="May be repeated. All but `endure` by default.",
+    help="May be repeated. By default all but `filter`, `rank` and `endure`.",
 )
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Medians are over rounds.")
 @click.option(
@@ -60,7 +61,11 @@ Examples:
     help="Events a second in `fresh` and `endure`.",
 )
 @click.option(
-    "--reads", type=click.FloatRange(1, 100_000), default=200.0, show_default=True, help="/reco a second in `endure`."
+    "--reads",
+    type=click.FloatRange(1, 100_000),
+    default=200.0,
+    show_default=True,
+    help="/reco a second in `endure`; requests a second in `filter` and `rank`.",
 )
 @click.option("--minutes", type=click.IntRange(1, 10_000), default=30, show_default=True, help="Duration of `endure`.")
 @click.option("--k", type=click.IntRange(1, 200), default=20, show_default=True, help="Items asked of /reco.")

@@ -51,7 +51,7 @@ class BaselineList(Struct):
     strategy: str
 
 
-ITEMS = [Item(f"item-{number:06d}", round(1 / (number + 1), 6), "covisitation") for number in range(200)]
+ITEMS = [Item(f"item-{number:06d}", round(1 / (number + 1), 6), "covisitation") for number in range(1_000)]
 
 
 @get("/reco")
@@ -59,11 +59,21 @@ async def reco(user_id: str, session_id: str, k: int) -> BaselineList:
     return BaselineList("0" * 32, ITEMS[:k], "baseline", "constant")
 
 
+class RankBody(Struct):
+    user_id: str
+    items: list[str]
+
+
+@post("/rank", status_code=200)
+async def rank(data: RankBody) -> BaselineList:
+    return BaselineList("0" * 32, ITEMS[: len(data.items)], "baseline", "constant")
+
+
 async def main(port: int) -> None:
     """Until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    app = Litestar([watch, impression, interaction, reco], openapi_config=None, logging_config=None)
+    app = Litestar([watch, impression, interaction, reco, rank], openapi_config=None, logging_config=None)
     with bind("127.0.0.1", port, reuse_port=False) as listener:
         await serve(app, listener, stop, Progress(), grace_sec=0.0, drain_sec=1.0, protocol=HttpToolsProtocol)
 

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from app.errors import UserError
-from app.load import jobs, store
+from app.load import jobs, scrape, store
 from app.load.endurance import MinuteReading
 from app.load.handle import GeneratorHandle
+from app.load.lists import filtered_path, is_full
 from app.load.loops import Window
 from app.load.plan import UNBOUNDED, Plan
 from app.load.requests import Endpoint
@@ -60,6 +61,7 @@ class Bench:
         self.bootstrap_servers = bootstrap_servers
         self.topic_prefix = topic_prefix
         self.results = Results()
+        self._has_catalogue = False
 
     def prepare(self) -> None:
         """Measures the idle service and gives the users their histories. Raises `UserError` when that fails."""
@@ -102,6 +104,27 @@ class Bench:
         if measured.series.errors:
             raise UserError(f"The histories could not be sent: {measured.series.errors} {measured.series.first_bodies}")
         self.drain_completely()
+
+    def store_catalogue(self) -> None:
+        """Once a run; returns when lists of it are full. Raises `UserError` when they do not become so."""
+        if self._has_catalogue:
+            return
+        plan, endpoint = self.plan, self.subject.endpoint
+        self.screen.step(f"storing a catalogue of {plan.shape.items:,} items")
+        window = Window(seconds=_SEED_LIMIT_SEC, max_good=UNBOUNDED, warmup_sec=0.0, grace_sec=30.0)
+        job = jobs.SendCatalogue(endpoint=endpoint, k=plan.k, window=window)
+        measured = self.generator.run(job, self.progress(time.monotonic(), None))
+        if measured.series.errors:
+            raise UserError(f"The catalogue was not stored: {measured.series.errors} {measured.series.first_bodies}")
+        deadline = time.monotonic() + STALL_SEC
+        while True:
+            status, body = scrape.get(endpoint, filtered_path("nobody", plan.k, 0))
+            if status == 200 and is_full(body.encode(), plan.k):
+                break
+            if time.monotonic() > deadline:
+                raise UserError(f"A list of the catalogue does not become full: {status} {body[:500]}")
+            time.sleep(POLL_SEC)
+        self._has_catalogue = True
 
     def measure(self, row: str, job: jobs.Job) -> tuple[dict[str, float], dict[str, float] | None]:
         """Adds the job's rows; returns the values of events, and of reads where the job has both."""

@@ -19,6 +19,7 @@ from app.core.events import Record, accept
 from app.errors import DependencyDown, describe
 from app.load import drivers, jobs
 from app.load.freshness import Marked
+from app.load.lists import Catalogue, Lists
 from app.load.loops import ClosedLoop, LoopCounts, OpenLoop, measure
 from app.load.requests import Batches, Endpoint, Gets, RequestSource, SentEvents, Singles, reco_path, template
 from app.load.workload import Population
@@ -57,6 +58,8 @@ class Generator:
                 series, visible = await self._steady(job)
             case jobs.SendMixed():
                 series, reads = await self._mixed(job)
+            case jobs.SendLists():
+                series = await self._lists(job)
             case jobs.FillOutbox():
                 series = await self._fill(job)
             case jobs.InsertRows() | jobs.ProduceMessages():
@@ -83,10 +86,18 @@ class Generator:
                 return Batches(job.endpoint, seeds, self._history, job.size, once=True)
             case jobs.SendReads():
                 return self._reads(job.endpoint, job.k)
+            case jobs.SendCatalogue():
+                return Catalogue(job.endpoint, self._world, job.k)
 
     def _reads(self, endpoint: Endpoint, k: int) -> Gets:
         users = (event.user_id for event in self._world.events("readers"))
         return Gets(endpoint, [reco_path(user_id, k) for user_id in itertools.islice(users, _POOL)])
+
+    async def _lists(self, job: jobs.SendLists) -> jobs.Series:
+        counts = LoopCounts()
+        lists = Lists(job.endpoint, self._world, job.kind, job.k)
+        loop = OpenLoop(job.endpoint, lists, counts, job.connections, job.rate)
+        return _series(counts, await measure(loop, counts, job.window, _reporter()))
 
     async def _steady(self, job: jobs.SendSteadily) -> tuple[jobs.Series, jobs.Series]:
         counts = LoopCounts()

@@ -2,6 +2,7 @@
 
 from msgspec import Struct, field
 
+from app.load.lists import ListKind
 from app.load.loops import Window
 from app.load.requests import Endpoint
 from app.load.workload import Shape
@@ -48,6 +49,26 @@ class SendReads(Struct, frozen=True, kw_only=True, tag="reads"):
     endpoint: Endpoint
     connections: int
     k: int
+    window: Window
+
+
+class SendCatalogue(Struct, frozen=True, kw_only=True, tag="catalogue"):
+    """The items of the world, each once, so that a filter keeps one in a hundred of them."""
+
+    endpoint: Endpoint
+    k: int
+    window: Window
+    connections: int = 1
+
+
+class SendLists(Struct, frozen=True, kw_only=True, tag="lists"):
+    """Open loop at `rate` requests a second for lists of the catalogue that `SendCatalogue` stored."""
+
+    endpoint: Endpoint
+    connections: int
+    kind: ListKind
+    k: int
+    rate: float
     window: Window
 
 
@@ -105,8 +126,9 @@ class TellStates(Struct, frozen=True, tag="states"):
     """Asks what became of every event id: answered by `States`."""
 
 
-ClosedLoopJob = SendSingles | SendBatches | SendSeeds | SendReads
-Job = ClosedLoopJob | SendSteadily | SendMixed | FillOutbox | InsertRows | ProduceMessages | TellStates
+ClosedLoopJob = SendSingles | SendBatches | SendSeeds | SendReads | SendCatalogue
+OpenLoopJob = SendSteadily | SendMixed | SendLists
+Job = ClosedLoopJob | OpenLoopJob | FillOutbox | InsertRows | ProduceMessages | TellStates
 JobLine = Start | Job
 
 

@@ -4,11 +4,17 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from app.load.lists import SPARE_ITEMS
 from app.load.requests import Endpoint
 from app.load.workload import Shape
 
-Scenario = Literal["single", "batch100", "batch1000", "reco", "pipeline", "fresh", "endure"]
-SCENARIOS: Final[tuple[Scenario, ...]] = ("single", "batch100", "batch1000", "reco", "pipeline", "fresh", "endure")
+Scenario = Literal["single", "batch100", "batch1000", "reco", "pipeline", "fresh", "filter", "rank", "endure"]
+SCENARIOS: Final[tuple[Scenario, ...]] = (
+    *("single", "batch100", "batch1000", "reco", "pipeline", "fresh"),
+    *("filter", "rank", "endure"),
+)
+# These have a catalogue stored, which the figures of the others are without.
+_OF_A_CATALOGUE: Final[frozenset[Scenario]] = frozenset({"filter", "rank"})
 
 Layout = Literal["all", "split", "api"]
 LAYOUTS: Final[tuple[Layout, ...]] = ("all", "split", "api")
@@ -79,6 +85,8 @@ def errors(plan: Plan) -> list[str]:
         found.append("the scenario endure deletes the events that --check looks for")
     if plan.endures and plan.layout == "api":
         found.append("the scenario endure needs a relay and a consumer: choose --layout all or split")
+    if _OF_A_CATALOGUE & {*plan.scenarios} and plan.shape.items < plan.k + SPARE_ITEMS:
+        found.append(f"the scenarios filter and rank need {SPARE_ITEMS} items more than --k")
     if plan.layout == "all" and plan.api_processes > 1:
         found.append("several API processes need --layout split or api")
     return found
@@ -86,5 +94,6 @@ def errors(plan: Plan) -> list[str]:
 
 def possible(url: Endpoint | None, layout: Layout) -> tuple[Scenario, ...]:
     """The scenarios that fit the service under load."""
-    left_out = {"endure"} | ({"pipeline"} if url is not None else {"fresh"} if layout == "api" else set())
+    impossible = {"pipeline"} if url is not None else {"fresh"} if layout == "api" else set()
+    left_out = {"endure"} | _OF_A_CATALOGUE | impossible
     return tuple(scenario for scenario in SCENARIOS if scenario not in left_out)

@@ -14,6 +14,7 @@ from app.errors import UserError
 from app.load import jobs, scrape, store
 from app.load.bench import POLL_SEC, STALL_SEC, Bench
 from app.load.endurance import MinuteReading
+from app.load.lists import ListKind
 from app.load.loops import Window
 from app.load.plan import BATCHED_EVENTS, Scenario
 from app.load.requests import Endpoint
@@ -142,6 +143,32 @@ class Endurance:
             )
 
 
+class CatalogueLists(Struct, frozen=True):
+    """Lists of a long catalogue at a fixed rate, kind by kind, the baseline before them."""
+
+    baseline: str
+    kinds: tuple[ListKind, ...]
+
+    def run(self, bench: Bench) -> None:
+        bench.store_catalogue()
+        if bench.baseline is not None:
+            bench.measure(self.baseline, self._job(bench, bench.baseline, self.kinds[-1]))
+        for kind in self.kinds:
+            bench.measure(kind, self._job(bench, bench.subject.endpoint, kind))
+
+    @staticmethod
+    def _job(bench: Bench, endpoint: Endpoint, kind: ListKind) -> jobs.SendLists:
+        plan = bench.plan
+        return jobs.SendLists(
+            endpoint=endpoint,
+            connections=plan.connections,
+            kind=kind,
+            k=plan.k,
+            rate=plan.reads_per_sec,
+            window=bench.window(),
+        )
+
+
 class Pipeline:
     """The relay alone on a full outbox, then the consumer alone on what the relay published.
 
@@ -202,5 +229,7 @@ SCENARIOS: Final[Mapping[Scenario, Runnable]] = {
     "reco": Recommendations(),
     "pipeline": Pipeline(),
     "fresh": SteadyLoad(),
+    "filter": CatalogueLists("baseline.lists", ("unfiltered", "filter")),
+    "rank": CatalogueLists("baseline.rank", ("rank",)),
     "endure": Endurance(),
 }
