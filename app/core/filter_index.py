@@ -19,6 +19,8 @@ MAX_MATCHES: Final = 500
 """So many of the items that a filter keeps are candidates for a place, by each half-life."""
 
 _MAX_KEPT: Final = 50
+# Most filters keep `MAX_MATCHES` of so many of the most popular items.
+_LOOK: Final = 8 * MAX_MATCHES
 
 _attributes: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -130,23 +132,17 @@ class FilterIndex:
 
     def _matches(self, kept: _Kept, table: ItemTable) -> Matches:
         if self._popular[0] != table.version:
-            self._popular = table.version, table.by_popularity(self.numbers)
-        rows = np.unique(np.concatenate([_first(order, kept.rows) for order in self._popular[1]]))
+            self._popular = table.version, table.most_popular(self.numbers, _LOOK)
         newest = kept.rows.nonzero()[0]
+        found = [rows[kept.rows[rows]][:MAX_MATCHES] for rows in self._popular[1]]
+        if any(len(rows) < MAX_MATCHES for rows in found):
+            found = [newest[places] for places in table.most_popular(self.numbers[newest], MAX_MATCHES)]
+        rows = np.unique(np.concatenate(found))
         best = self.numbers[rows]
         if len(rows) < MAX_MATCHES:
             best = np.concatenate([best, self.numbers[newest[~np.isin(newest, rows)][: MAX_MATCHES - len(rows)]]])
         ids = [self.ids[row] for row in newest[:FALLBACK_LIMIT].tolist()]
         return Matches(best, table.popularity(best), ids, kept.rejected)
-
-
-def _first(order: NDArray[np.intp], kept: Mask) -> NDArray[np.intp]:
-    """The first `MAX_MATCHES` of these rows that are kept; most filters keep so many of the first few thousand."""
-    for look in (8 * MAX_MATCHES, len(order)):
-        found: NDArray[np.intp] = order[:look][kept[order[:look]]][:MAX_MATCHES]
-        if len(found) == MAX_MATCHES:
-            break
-    return found
 
 
 NO_FILTERABLE: Final = FilterIndex({}, 0)

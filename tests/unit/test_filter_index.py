@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.adapters.timestamps import read_ms
+from app.core import filter_index
 from app.core.attributes import AttributeType
 from app.core.filter_index import MAX_MATCHES, Filterable, FilterIndex
 from app.core.filter_language import filter_of
@@ -78,8 +79,12 @@ class Catalogue:
         assert np.array_equal(found.popularity, self.table.popularity(found.numbers))
 
 
+@pytest.mark.parametrize("look", [8 * MAX_MATCHES, 510])
 @pytest.mark.parametrize("seed", range(4))
-def test_filter_that_is_asked_again_keeps_what_it_would_keep_anew(seed: int) -> None:
+def test_filter_that_is_asked_again_keeps_what_it_would_keep_anew(
+    seed: int, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filter_index, "_LOOK", look)
     catalogue = Catalogue(seed)
     rng = random.Random(seed)
     for _ in range(3):

@@ -57,10 +57,28 @@ def test_scores_of_all_items_are_computed_once_until_the_next_refresh() -> None:
     found = table.scores(START)
     assert table.scores(START) is found
     assert table.scores(FIXED) is not found
-    table.refresh(LANDMARK_MS)
+    table.refresh(LANDMARK_MS)  # nothing has changed
+    assert table.scores(START) is found
+    version = table.version
+    table.refresh(LANDMARK_MS + HOUR_MS)
+    assert table.version > version
     again = table.scores(START)
     assert again is not found
-    assert np.array_equal(again, found)
+    assert not np.array_equal(again, found)
+    table.update(np.array([0]), table.sums(np.array([1])))
+    table.refresh(LANDMARK_MS + HOUR_MS)
+    assert table.scores(START)[0, 0] == table.scores(START)[0, 1]
+
+
+def test_the_most_popular_of_some_are_in_order_and_of_equal_ones_the_first() -> None:
+    rng = np.random.default_rng(3)
+    table = table_of(**{f"i{number}": tuple(rng.integers(0, 9, 3).tolist()) for number in range(300)})
+    numbers = rng.permutation(300)[:200].astype(np.int32)
+    for count in (1, 7, 150, 500):
+        found = table.most_popular(numbers, count)
+        for places, shares in zip(found, table.shares[numbers].T, strict=True):
+            ordered = sorted((-share, place) for place, share in enumerate(shares.tolist()) if share > 0)
+            assert places.tolist() == [place for _, place in ordered[:count]]
 
 
 def test_an_item_that_gets_the_number_of_a_forgotten_one_has_nothing_of_it() -> None:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from app.core.candidates import Candidates
 from app.core.history import NO_HISTORY, Entry, History, seen_hash
+from app.core.item_index import ItemIndex
 from app.core.item_table import ItemTable
 from app.core.model import MODEL
 from app.core.profile import Profile
-from app.core.ranked import NO_EXCLUSIONS, Exclusions, Ranked
+from app.core.ranked import NO_EXCLUSIONS, NOT_RANKED, Exclusions, Ranked
 from app.core.ranking import Ranking
 from app.core.signals import DAY_MS, HOUR_MS, Kind
 from app.core.slate import COVISITATION, POPULAR, REPEAT
@@ -197,3 +198,14 @@ def test_seeds_are_the_latest_items_each_once() -> None:
 def test_a_log_of_views_ranks_as_one_of_purchases() -> None:
     viewed = merge_history(NO_HISTORY, [Entry("a", NOW_MS - 60_000, Kind.VIEW, 0.3)])
     assert ids(viewed, {"a": {"b": 0.2}}) == ids(bought("a"), {"a": {"b": 0.2}})
+
+
+@pytest.mark.parametrize("count", [10, 300])
+def test_the_rows_of_few_and_of_many_items_are_found_alike(count: int) -> None:
+    index = ItemIndex()
+    index.number([f"other-{number}" for number in range(50)])
+    numbers = index.number([f"i{number}" for number in range(0, 2 * count, 2)])
+    found = Ranked(index, numbers, np.arange(count, dtype=np.float32))
+    found.best(3)
+    rows = found.rows([f"i{number}" for number in range(count)] + ["other-7", "unknown"])
+    assert list(rows) == [n // 2 if n % 2 == 0 else NOT_RANKED for n in range(count)] + [NOT_RANKED, NOT_RANKED]
