@@ -45,8 +45,8 @@ API_LATENCY: Final = FastHistogram(
 )
 API_CHECK: Final = _gauge(
     "reco_api_check_status",
-    "1 while a check passes: the readiness of the process, a dependency or the work of a task by name, the file of API "
-    "keys",
+    "1 while a check passes: the readiness of the process, a dependency or the work of a task by name, the files of "
+    "API keys and of the secrets of user tokens",
     "scope",
     "check",
 )

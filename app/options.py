@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 
 from app.adapters.kafka import KafkaOptions, TopicOptions
 from app.adapters.kafka_tokens import OAuthOptions, Tokens
-from app.adapters.key_file import KeySource
 from app.adapters.postgres import PoolOptions
+from app.adapters.secret_file import SecretFile
+from app.core import keys
+from app.core.keys import KeyRing
+from app.core.user_tokens import UserTokens
 from app.settings import Settings
 from workers.relay import RelayOptions
 from workers.retention import RetentionOptions
@@ -109,11 +112,19 @@ def consumer_options(settings: Settings) -> "ConsumerOptions":
     )
 
 
-def key_source(settings: Settings) -> KeySource | None:
+def key_source(settings: Settings) -> SecretFile[KeyRing] | None:
     """None when no keys are configured."""
     if not settings.api_keys and not settings.api_keys_file:
         return None
-    return KeySource(settings.api_keys, Path(settings.api_keys_file) if settings.api_keys_file else None)
+    file = Path(settings.api_keys_file) if settings.api_keys_file else None
+    return SecretFile(keys.parse_some, settings.api_keys, file, setting="API_KEYS", check="file")
+
+
+def token_secrets(settings: Settings) -> SecretFile[UserTokens]:
+    """A file has to have one: an empty one may be half written."""
+    file = Path(settings.user_token_secrets_file) if settings.user_token_secrets_file else None
+    parse = UserTokens.of if file is None else UserTokens.of_some
+    return SecretFile(parse, settings.user_token_secrets, file, setting="USER_TOKEN_SECRETS", check="user_tokens")
 
 
 def cache_key_prefix(settings: Settings) -> str:

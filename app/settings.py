@@ -56,6 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_keys_file: str = ""
     api_keys_in_query: bool = False
     user_token_secrets: tuple[str, ...] = ()
+    user_token_secrets_file: str = ""
     browser_catalogue_only: bool = True
     browser_requests_per_minute: Annotated[int, Meta(ge=0)] = 300
     browser_new_visitors_per_minute: Annotated[int, Meta(ge=0)] = 300

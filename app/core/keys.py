@@ -81,6 +81,14 @@ def make(name: str, scopes: Iterable[str], secret: str) -> tuple[Key, str]:
     return Key(name, _scopes("+".join(scopes)), hash_of(token)), token
 
 
+def parse_some(lines: Iterable[str]) -> KeyRing:
+    """As `parse`; raises `ValueError` for no key, too."""
+    ring = parse(lines)
+    if not ring.keys:
+        raise ValueError("they hold no key; `reco key new` makes one")
+    return ring
+
+
 def parse(lines: Iterable[str]) -> KeyRing:
     """Entries, one a line; empty lines and those that start with # are ignored.
 

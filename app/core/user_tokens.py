@@ -5,7 +5,7 @@ user's id, and `exp`, when it ends; `nbf`, when it begins, counts where it is th
 reads and signs; the claims are judged here, since the clock is an argument.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import jwt
@@ -47,10 +47,23 @@ class UserTokens(Struct, frozen=True):
 
     secrets: Sequence[str] = ()
 
+    @classmethod
+    def of(cls, lines: Iterable[str]) -> "UserTokens":
+        """By the secrets of these lines. Raises as `checked_secrets`."""
+        return cls(checked_secrets(lines))
+
+    @classmethod
+    def of_some(cls, lines: Iterable[str]) -> "UserTokens":
+        """As `of`; raises `ValueError` for no secret, too."""
+        found = cls.of(lines)
+        if not found.secrets:
+            raise ValueError("there is no secret in them; `openssl rand -hex 32` makes one")
+        return found
+
     def user_of(self, token: str, now_sec: float) -> str:
         """The id of the user. Raises `WrongUserToken`."""
         if not self.secrets:
-            raise WrongUserToken("this service takes no user tokens; its operator sets USER_TOKEN_SECRETS")
+            raise WrongUserToken("this service takes no user tokens; its operator sets USER_TOKEN_SECRETS(_FILE)")
         if len(token) > _MAX_LENGTH:
             raise WrongUserToken(f"it has more than {_MAX_LENGTH} characters")
         for secret in self.secrets:
@@ -63,12 +76,18 @@ class UserTokens(Struct, frozen=True):
             except (jwt.InvalidTokenError, UnicodeEncodeError) as error:
                 raise WrongUserToken(f"it is not a JWT as one is read here: {error}") from None
             return _user(claims, now_sec)
-        raise WrongUserToken("no secret of USER_TOKEN_SECRETS has signed it")
+        raise WrongUserToken("no secret of USER_TOKEN_SECRETS(_FILE) has signed it")
 
 
 def parse_secrets(text: str) -> tuple[str, ...]:
     """A comma list. Raises `ValueError`, which names no secret."""
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    return checked_secrets(text.split(","))
+
+
+def checked_secrets(lines: Iterable[str]) -> tuple[str, ...]:
+    """Secrets, one a line; empty lines and those that start with # are ignored. Raises as `parse_secrets`."""
+    stripped = (line.strip() for line in lines)
+    found = tuple(line for line in stripped if line and not line.startswith("#"))
     for place, secret in enumerate(found, start=1):
         if len(secret) < MIN_SECRET:
             raise ValueError(

@@ -1,7 +1,7 @@
 """Reads who the visitor is in whose name a browser's request comes, and limits what that one asks for."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -28,7 +28,8 @@ _NOBODY: Final = (
 class Visitors:
     """Who they are, and what they may. All of one process."""
 
-    def __init__(self, tokens: UserTokens, limits: VisitorLimits) -> None:
+    def __init__(self, tokens: Callable[[], UserTokens], limits: VisitorLimits) -> None:
+        """`tokens`: judges user tokens by the secrets of the moment."""
         self._tokens = tokens
         self._limits = limits
 
@@ -55,7 +56,7 @@ class Visitors:
 
     def _account(self, token: str) -> str:
         try:
-            return self._tokens.user_of(token, time.time())
+            return self._tokens().user_of(token, time.time())
         except WrongUserToken as error:
             metrics.API_REFUSED.labels("user_token").inc()
             ended = isinstance(error, ExpiredUserToken)

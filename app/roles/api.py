@@ -52,7 +52,6 @@ from app.console.sessions import ConsoleSessions
 from app.core.events import Record
 from app.core.gorse_types import with_usual_names
 from app.core.segment_rules import with_built_in
-from app.core.user_tokens import UserTokens
 from app.core.variants import Variants
 from app.core.visitor_limits import VisitorLimits
 from app.errors import BufferFull, Closed
@@ -265,7 +264,7 @@ def _visitors(settings: Settings) -> Visitors:
     limits = VisitorLimits(
         per_minute=settings.browser_requests_per_minute, new_per_minute=settings.browser_new_visitors_per_minute
     )
-    return Visitors(UserTokens(settings.user_token_secrets), limits)
+    return Visitors(options.token_secrets(settings).current, limits)
 
 
 def _limiter(settings: Settings) -> RateLimiter | None:

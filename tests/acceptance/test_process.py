@@ -137,7 +137,7 @@ def test_a_taken_port_ends_the_start_and_says_so(environment: dict[str, str]) ->
 def test_a_key_file_that_cannot_be_read_ends_the_start_and_is_named(environment: dict[str, str]) -> None:
     ended = start({**environment, "API_KEYS_FILE": "/no/such/keys"})
     assert ended.returncode == 2
-    assert "The API keys cannot be read: (API_KEYS and API_KEYS_FILE=/no/such/keys)" in ended.stderr
+    assert "API_KEYS and API_KEYS_FILE=/no/such/keys cannot be read: " in ended.stderr
 
 
 def test_a_process_makes_the_tables_of_an_empty_database(stack: Stack, environment: dict[str, str]) -> None:

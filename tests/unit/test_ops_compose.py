@@ -15,7 +15,7 @@ RECO: Final = ("migrate", "api", "outbox-relay", "feature-consumer")
 # Each service sets ROLE itself; the rest is of no use inside the compose network.
 # A broker that is secured is not that of compose.yaml.
 SECURITY: Final = ("KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_", "KAFKA_OAUTH_", "KAFKA_SSL_")
-NOT_PASSED: Final = {"ROLE", "HTTP_HOST", "HTTP_REUSE_PORT", "API_KEYS_FILE"} | {
+NOT_PASSED: Final = {"ROLE", "HTTP_HOST", "HTTP_REUSE_PORT", "API_KEYS_FILE", "USER_TOKEN_SECRETS_FILE"} | {
     name.upper() for name in Settings.__struct_fields__ if name.upper().startswith(SECURITY)
 }
 

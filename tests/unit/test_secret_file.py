@@ -1,4 +1,4 @@
-"""The file of API keys while it is away: said once, and over when it is back."""
+"""A file of secrets while it is away: said once, and over when it is back."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from app import metrics
-from app.adapters import key_file
-from app.adapters.key_file import KeySource
+from app.adapters import secret_file
+from app.adapters.secret_file import SecretFile
 from app.core import keys
 
 
@@ -21,12 +21,12 @@ def test_a_missing_key_file_is_logged_once_and_read_when_it_is_back(
 ) -> None:
     # Not through structlog, whose level and loggers belong to the process.
     log = CapturingLogger()
-    monkeypatch.setattr(key_file, "_log", log)
-    monkeypatch.setattr(key_file, "_LOOK_EVERY_SEC", 0.0)
+    monkeypatch.setattr(secret_file, "_log", log)
+    monkeypatch.setattr(secret_file, "_LOOK_EVERY_SEC", 0.0)
     key, token = keys.make("shop", ["write"], "s" * 43)
     file, aside = tmp_path / "keys", tmp_path / "aside"
     file.write_text(key.entry())
-    source = KeySource((), file)
+    source = SecretFile(keys.parse_some, (), file, setting="API_KEYS", check="file")
     os.rename(file, aside)
     for _ in range(3):
         assert source.current().find(token) == key
@@ -34,4 +34,4 @@ def test_a_missing_key_file_is_logged_once_and_read_when_it_is_back(
     os.rename(aside, file)
     assert source.current().find(token) == key
     assert healthy() == 1
-    assert [call.args for call in log.calls] == [("api_keys_kept",), ("api_keys_read",)]
+    assert [call.args for call in log.calls] == [("secrets_kept",), ("secrets_read",)]

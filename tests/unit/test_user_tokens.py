@@ -101,3 +101,10 @@ def test_a_short_secret_is_named_by_its_place_and_not_shown() -> None:
     with pytest.raises(ValueError, match="secret 2 has 6") as caught:
         parse_secrets(f"{SECRET},hidden")
     assert "hidden" not in str(caught.value)
+
+
+def test_lines_of_a_file_are_secrets_but_for_comments_and_one_has_to_be_there() -> None:
+    assert UserTokens.of_some(["# the next one", "", f" {SECRET} ", OTHER]).secrets == (SECRET, OTHER)
+    assert UserTokens.of([]).secrets == ()
+    with pytest.raises(ValueError, match="no secret"):
+        UserTokens.of_some(["# none yet"])

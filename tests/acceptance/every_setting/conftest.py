@@ -9,7 +9,7 @@ import redis
 from app.devstack import Stack
 from app.devstack.ports import choose
 from app.settings import Settings
-from tests.acceptance.every_setting.world import ADMIN, BROWSER, READ, USER_SECRET, WRITE, World
+from tests.acceptance.every_setting.world import ADMIN, BROWSER, NEXT_USER_SECRET, READ, USER_SECRET, WRITE, World
 from tests.faults.proxy import proxied_url
 from tests.support.database import cloned_database
 from tests.support.service import running
@@ -24,6 +24,8 @@ def world(
         cache.flushdb()
     key_file = tmp_path_factory.mktemp("keys") / "keys"
     key_file.write_text(f"{WRITE.entry()}\n{READ.entry()}\n{BROWSER.entry()}\n")
+    secret_file = key_file.with_name("user-token-secrets")
+    secret_file.write_text(f"# the next one\n{NEXT_USER_SECRET}\n")
     prefix = f"settings-{secrets.token_hex(3)}."
     with (
         cloned_database(stack, template_database) as database_url,
@@ -44,6 +46,7 @@ def world(
             "API_KEYS_IN_QUERY": "true",
             "HTTP_TRUSTED_PROXIES": "127.0.0.0/8",
             "USER_TOKEN_SECRETS": f"{'o' * 32},{USER_SECRET}",
+            "USER_TOKEN_SECRETS_FILE": str(secret_file),
             "BROWSER_CATALOGUE_ONLY": "false",
             "BROWSER_REQUESTS_PER_MINUTE": "5",
             "BROWSER_NEW_VISITORS_PER_MINUTE": "2",
@@ -87,5 +90,5 @@ def world(
             "VARIANTS": '[{"name": "bolder", "share": 0.5, "weights": {"popular_week": 2}}]',
         }
         with running(environment) as service:
-            yield World(service, Settings.from_env(environment), redis_proxy, stack)
+            yield World(service, Settings.from_env(environment), redis_proxy, stack, secret_file)
         delete_topics(stack.kafka_bootstrap_servers, prefix)

@@ -1,13 +1,23 @@
 """Where the process listens, what it logs, and whom it lets in."""
 
+import os
 import socket
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from app.core.user_tokens import sign
-from tests.acceptance.every_setting.world import ADMIN_TOKEN, BROWSER_TOKEN, READ_TOKEN, USER_SECRET, WRITE_TOKEN, World
+from tests.acceptance.every_setting.world import (
+    ADMIN_TOKEN,
+    BROWSER_TOKEN,
+    NEXT_USER_SECRET,
+    READ_TOKEN,
+    USER_SECRET,
+    WRITE_TOKEN,
+    World,
+)
 from tests.support.api import watch
 from tests.support.service import eventually
 
@@ -66,6 +76,26 @@ def test_an_address_has_so_many_new_visitors_as_the_proxy_names_it(world: World)
     assert asked("203.0.113.2", "A").status_code == 200
 
 
+@pytest.mark.shows("USER_TOKEN_SECRETS_FILE")
+def test_secrets_of_user_tokens_rotate_without_a_restart(world: World) -> None:
+    def asked(secret: str) -> int:
+        token = sign("emil", secret, now_sec=time.time(), life_sec=60)
+        who = {"x-api-key": BROWSER_TOKEN, "x-user-token": token}
+        return httpx.get(f"{world.service.url}/reco", headers=who).status_code
+
+    assert asked(NEXT_USER_SECRET) != 401
+    replace(world.secret_file, f"{'m' * 32}\n")
+    eventually(lambda: asked(NEXT_USER_SECRET) == 401, 30.0, world.describe)
+    assert asked("m" * 32) != 401
+    assert asked(USER_SECRET) != 401
+    replace(world.secret_file, "half written")  # what it said last stays valid
+
+    def told() -> bool:
+        return asked("m" * 32) != 401 and world.metric("reco_api_check_status", check="user_tokens") == 0
+
+    eventually(told, 30.0, world.describe)
+
+
 @pytest.mark.shows("USER_TOKEN_SECRETS", "BROWSER_CATALOGUE_ONLY", "BROWSER_REQUESTS_PER_MINUTE")
 def test_a_user_of_a_signed_token_sends_so_many_events_of_any_item(world: World) -> None:
     token = sign("dora", USER_SECRET, now_sec=time.time(), life_sec=60)
@@ -87,3 +117,10 @@ def test_a_key_may_make_its_requests_and_no_more(world: World) -> None:
     statuses = [answer.status_code for answer in answers]
     assert statuses[-1] == 429
     assert statuses.count(200) <= 1000
+
+
+def replace(file: Path, content: str) -> None:
+    """As an editor or Kubernetes does it: a new file under the same name."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(content)
+    os.replace(fresh, file)

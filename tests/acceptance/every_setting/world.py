@@ -1,6 +1,7 @@
 """A process with other settings than the defaults, and what its tests ask and do."""
 
 import secrets
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -18,6 +19,7 @@ WRITE, WRITE_TOKEN = keys.make("shop", ["write"], "w" * 43)
 READ, READ_TOKEN = keys.make("front", ["read"], "r" * 43)
 BROWSER, BROWSER_TOKEN = keys.make("pages", ["browser"], "b" * 43)
 USER_SECRET: Final = "u" * 32
+NEXT_USER_SECRET: Final = "n" * 32
 
 # For a second API in the test's own process.
 ENDS_AT_ONCE: Final[dict[str, Any]] = {"shutdown_grace_sec": 0.0}
@@ -26,11 +28,14 @@ ENDS_AT_ONCE: Final[dict[str, Any]] = {"shutdown_grace_sec": 0.0}
 class World:
     """The process with changed settings, and what is around it."""
 
-    def __init__(self, service: Service, settings: Settings, redis_proxy: Proxy, stack: Stack) -> None:
+    def __init__(
+        self, service: Service, settings: Settings, redis_proxy: Proxy, stack: Stack, secret_file: Path
+    ) -> None:
         self.service = service
         self.settings = settings
         self.redis_proxy = redis_proxy
         self.stack = stack
+        self.secret_file = secret_file
         self.client = service.client
         self.client.headers["authorization"] = f"Bearer {ADMIN_TOKEN}"
         self.metric = service.metric
