@@ -52,32 +52,50 @@ export class SampleSize extends Opening {
   }
 }
 
+const MOST_VARIANTS = 20;
+
+function variantOf(form, place) {
+  const field = name => text(form, `${name}-${place}`), feature = field("feature");
+  const changed = field("model") ? { model: Number(field("model")) } : feature ? { weights: { [feature]: Number(field("weight")) } } : {};
+  return { name: field("variant"), share: shareOf(field("share")), ...changed };
+}
+
+const Variant = ({ place, several, share }) => html`<fieldset class="row"><legend>${several ? `Variant ${place + 1}` : "Variant"}</legend>
+  <label>Its name <input name=${`variant-${place}`} required maxlength="32" pattern="[a-z0-9][a-z0-9_\\-]*" autocomplete="off" /></label>
+  <label>Its share in % <input name=${`share-${place}`} type="number" min="0.1" max="99" step="0.1" defaultValue=${share} required /></label>
+  <label>Weight of the feature <input name=${`feature-${place}`} placeholder="none: as control" autocomplete="off" /></label>
+  <label>is <input name=${`weight-${place}`} type="number" step="any" defaultValue="1" /></label>
+  <label>or version of the model <input name=${`model-${place}`} type="number" min="1" /></label></fieldset>`;
+
 export class Start extends Opening {
+  constructor() {
+    super();
+    this.state = { variants: 1 };
+  }
+
   submit(event) {
     event.preventDefault();
-    const form = new FormData(event.target), primary = text(form, "primary"), feature = text(form, "feature");
-    const changed = text(form, "model") ? { model: Number(text(form, "model")) }
-      : feature ? { weights: { [feature]: Number(text(form, "weight")) } } : {};
+    const form = new FormData(event.target), primary = text(form, "primary");
     this.props.onStart({
       name: text(form, "name"), hypothesis: text(form, "hypothesis"), lists: text(form, "lists"), primary,
       guards: Object.keys(METRICS).filter(metric => metric !== primary && form.get(`guard-${metric}`)),
-      variants: [{ name: text(form, "variant"), share: shareOf(text(form, "share")), ...changed }],
+      variants: Array.from({ length: this.state.variants }, (_, place) => variantOf(form, place)),
       minimum_effect: Number(text(form, "effect")) / 100, window_days: Number(text(form, "days")),
       ...(text(form, "currency") && { currency: text(form, "currency") }),
     });
   }
 
-  render({ onClose }) {
+  render({ onClose }, { variants }) {
+    const set = count => () => this.setState({ variants: count });
     return html`<form class="notice" role="group" aria-label="New experiment" onSubmit=${event => this.submit(event)}><div class="row">
       <label>Name <input name="name" required maxlength="32" pattern="[a-z0-9][a-z0-9_\\-]*" autocomplete="off" ref=${this.first} /></label>
       <label>What you expect, and why <input name="hypothesis" required maxlength="1000" autocomplete="off" /></label>
-      <label>Lists <select name="lists">${choices(LISTS)}</select></label>
-      <label>Variant <input name="variant" required maxlength="32" pattern="[a-z0-9][a-z0-9_\\-]*" autocomplete="off" /></label>
-      <label>Its share in % <input name="share" type="number" min="0.1" max="99" step="0.1" defaultValue="50" required /></label>
-      <label>Weight of the feature <input name="feature" placeholder="none: as control" autocomplete="off" /></label>
-      <label>is <input name="weight" type="number" step="any" defaultValue="1" /></label>
-      <label>or version of the model <input name="model" type="number" min="1" /></label>
-      <label>Decided by <select name="primary">${choices(METRICS)}</select></label>
+      <label>Lists <select name="lists">${choices(LISTS)}</select></label></div>
+      ${Array.from({ length: variants }, (_, place) => html`<${Variant} key=${place} place=${place} several=${variants > 1} share=${place ? 10 : 50} />`)}
+      <p class="row"><button type="button" class="plain" disabled=${variants === MOST_VARIANTS} onClick=${set(variants + 1)}>Add a variant</button>
+        ${variants > 1 && html`<button type="button" class="plain" onClick=${set(variants - 1)}>Remove variant ${variants}</button>`}
+        <span class="quiet small">All other users are control.</span></p>
+      <div class="row"><label>Decided by <select name="primary">${choices(METRICS)}</select></label>
       <label>Smallest change worth finding, in % <input name="effect" type="number" min="0.1" max="200" step="0.1" defaultValue="5" required /></label>
       <label>Days of each user <input name="days" type="number" min="1" max="28" defaultValue="7" required /></label>
       <label>Currency of revenue <input name="currency" pattern="[A-Z]{3}" maxlength="3" placeholder="EUR" autocomplete="off" /></label></div>

@@ -29,20 +29,27 @@ def test_an_experiment_is_started_read_and_ended(
     for field, value in (
         ("name", "fresh-front"),
         ("hypothesis", "Newer items bring more clicks."),
-        ("variant", "newer"),
+        ("variant-0", "newer"),
     ):
         fill(tab, f"input[name={field}]", value)
-    fill(tab, "input[name=feature]", "newnes")
+    fill(tab, "input[name=feature-0]", "newnes")
+    click(tab, "Add a variant")
+    fill(tab, "input[name=variant-1]", "as-before")
+    click(tab, "Add a variant")
+    click(tab, "Remove variant 3")
     look(tab, axe, "experiment-start")
+    fill(tab, "input[name=feature-0]", "newnes")
     press(tab, "Enter")
     await_text(tab, "not a weight that acts on an answer")
-    fill(tab, "input[name=feature]", "newness")
+    fill(tab, "input[name=feature-0]", "newness")
     tab.run("document.querySelector('input[name=guard-conversion]').click()")
     press(tab, "Enter")
     await_text(tab, "fresh-front runs.")
     await_text(tab, "Too early")
     found = console.client.get("/experiments/fresh-front", headers=operator).json()["experiment"]["definition"]
-    assert (found["variants"][0]["weights"], found["guards"]) == ({"newness": 1}, ["conversion"])
+    newer, as_before = found["variants"]
+    assert (newer["weights"], found["guards"]) == ({"newness": 1}, ["conversion"])
+    assert (newer["share"], as_before["name"], as_before["share"]) == (0.5, "as-before", 0.1)
     look(tab, axe, "experiment")
 
     click(tab, "Sign out")
@@ -64,7 +71,10 @@ def test_an_experiment_is_started_read_and_ended(
     press(tab, "Enter")
     await_text(tab, "fresh-front has other shares; its figures start anew.")
     found = console.client.get("/experiments/fresh-front", headers=operator).json()["experiment"]
-    assert (found["shares"], found["experiment"]) == ({"control": 0.745, "newer": 0.255}, "fresh-front.2")
+    assert (found["shares"], found["experiment"]) == (
+        {"control": 0.645, "newer": 0.255, "as-before": 0.1},
+        "fresh-front.2",
+    )
     await_text(tab, "25.5 %")
     click(tab, "End fresh-front")
     fill(tab, "input[name=conclusion]", "no difference")
