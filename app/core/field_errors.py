@@ -12,6 +12,11 @@ from msgspec import Struct, inspect
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
 
 
+# msgspec shows the regular expressions of types; these are what they mean.
+_CURRENCY: Final = "Expected three capital letters of ISO 4217, such as 'EUR'"
+_PRINTABLE: Final = "Expected printable characters only; there is a control character or line break"
+
+
 class FieldError(Struct, frozen=True):
     """What is wrong with an input, and where: `path` is a JSON path such as `$.items[3].position`."""
 
@@ -27,7 +32,7 @@ def field_error_of(error: msgspec.DecodeError, kind: Any) -> FieldError:
     message, _, end = str(error).partition(" - at `")
     path = end.rstrip("`") or "$"
     if "matching regex" in message:
-        message = "Expected printable characters only; there is a control character or line break"
+        message = _CURRENCY if "[A-Z]{3}" in message else _PRINTABLE
     elif message.startswith(("Invalid enum value", "Invalid value")) and (values := _allowed(kind, path)):
         message += f"; expected one of {', '.join(values)}"
     return FieldError(path=path, message=message)

@@ -15,6 +15,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 from msgspec import Meta, Struct, structs
 
+from app.core.annotations import hints_of
 from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError, field_error_of
 from app.core.keys import Scope as KeyScope
@@ -103,6 +104,7 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
     times. With a key for browsers, `user_id` is that of the visitor, and `OtherUser` if it is another one.
     """
     values: dict[str, Any] = {}
+    twice: dict[str, None] = {}
     with_commas, repeatable = _of_type(kind, tuple), _of_type(kind, frozenset)
     for name, value in _pairs(scope["query_string"]):
         if name in with_commas:
@@ -110,21 +112,38 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
         elif name in repeatable:
             values.setdefault(name, []).append(value)
         elif name in values:
-            raise InvalidInput(FieldError(f"$.{name}", "given twice"))
+            twice[name] = None
         else:
             values[name] = value
+    if twice:
+        raise InvalidInput(*(FieldError(f"$.{name}", "given twice") for name in twice), *_wrong(values, kind))
     visitor = context_of(scope).visitor if _USER in kind.__struct_fields__ else None
     if visitor is not None:
         visitor.check(values.setdefault(_USER, visitor.user_id))
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidInput(*(_unknown(values, kind) or [field_error_of(error, kind)])) from None
+        raise InvalidInput(*(_wrong(values, kind) or [field_error_of(error, kind)])) from None
 
 
-def _unknown(names: Iterable[str], kind: type[Struct]) -> list[FieldError]:
-    known = sorted(field.encode_name for field in structs.fields(kind))
-    return [FieldError(f"$.{name}", _no_such(name, known)) for name in names if name not in known]
+def _wrong(values: Mapping[str, Any], kind: type[Struct]) -> list[FieldError]:
+    """The parameters that there are not, and those whose values are not of their types."""
+    types = {field.encode_name: hints_of(kind)[field.name] for field in structs.fields(kind)}
+    found = [
+        FieldError("$", f"Object missing required field `{field.encode_name}`")
+        for field in structs.fields(kind)
+        if field.required and field.encode_name not in values
+    ]
+    for name, value in values.items():
+        if name not in types:
+            found.append(FieldError(f"$.{name}", _no_such(name, sorted(types))))
+            continue
+        try:
+            msgspec.convert(value, types[name], strict=False)
+        except msgspec.ValidationError as error:
+            fault = field_error_of(error, types[name])
+            found.append(FieldError(f"$.{name}{fault.path.removeprefix('$')}", fault.message))
+    return found
 
 
 def _no_such(name: str, known: Sequence[str]) -> str:

@@ -67,6 +67,14 @@ def test_error_of_another_kind_lists_nothing() -> None:
     assert error_of(Home, "1") == FieldError("$", "Expected `object`, got `int`")
 
 
+def test_currency_of_another_form_says_which_there_are() -> None:
+    body = b'{"user_id": "u", "session_id": "s", "item_id": "i", "event_type": "view", "value": 1, "currency": "Euro"}'
+    with pytest.raises(InvalidInput) as raised:
+        submitted.decode_interaction(body)
+    (fault,) = raised.value.field_errors
+    assert (fault.path, fault.message) == ("$.currency", "Expected three capital letters of ISO 4217, such as 'EUR'")
+
+
 def test_unknown_event_type_names_those_that_there_are() -> None:
     known = "expected one of 'view', 'click', 'purchase', 'watch', 'impression', 'cancel', 'cart', 'dislike', 'hide', "
     with pytest.raises(InvalidInput, match=known):

@@ -98,6 +98,20 @@ async def test_unknown_parameter_is_refused_with_those_that_there_are(url: str, 
         assert answer.json()["errors"] == [{"path": path, "message": message}]
 
 
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ("limit=many&zz=3", {"$.limit": "Expected `int`", "$.zz": "no such parameter"}),
+        ("limit=1&zz=3&limit=2", {"$.limit": "given twice", "$.zz": "no such parameter"}),
+    ],
+)
+async def test_all_that_is_wrong_with_a_query_is_told_at_once(query: str, wrong: dict[str, str]) -> None:
+    async with client_of(handlers()) as client:
+        errors = (await client.get(f"/list?{query}")).json()["errors"]
+    assert [fault["path"] for fault in errors] == list(wrong)
+    assert all(fault["message"].startswith(wrong[fault["path"]]) for fault in errors)
+
+
 async def test_unknown_parameter_of_a_call_without_any_is_refused() -> None:
     async with client_of(handlers()) as client:
         assert (await client.post("/list?x=1")).json()["code"] == "invalid"
