@@ -2,14 +2,17 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from reco_client import sign_user_token
 
+from app.cli import main
 from app.core.user_tokens import LEEWAY_SEC, ExpiredUserToken, UserTokens, WrongUserToken, parse_secrets, sign
 
 SECRET, OTHER = "s" * 64, "o" * 72
@@ -108,3 +111,18 @@ def test_lines_of_a_file_are_secrets_but_for_comments_and_one_has_to_be_there() 
     assert UserTokens.of([]).secrets == ()
     with pytest.raises(ValueError, match="no secret"):
         UserTokens.of_some(["# none yet"])
+
+
+def test_reco_token_reads_secrets_of_a_file(tmp_path: Path) -> None:
+    def reco(*arguments: str) -> tuple[int, str]:
+        nothing = {"USER_TOKEN_SECRETS": "", "USER_TOKEN_SECRETS_FILE": ""}
+        ended = CliRunner().invoke(main, ["token", *arguments], env=nothing)
+        return ended.exit_code, ended.output.strip()
+
+    (tmp_path / "secrets").write_text(f"# of the shop\n{SECRET}\n")
+    file = ("--secrets-file", str(tmp_path / "secrets"))
+    code, token = reco("sign", "ann", *file)
+    assert (code, reco("check", token, *file)) == (0, (0, "ann"))
+    assert reco("check", token, "--secrets", OTHER)[0] == 2
+    assert reco("check", token)[0] == 2
+    assert reco("check", token, "--secrets-file", str(tmp_path / "none"))[0] == 2
