@@ -31,17 +31,23 @@ _CANCEL_GRACE_SEC: Final = 5.0
 
 
 class Progress:
-    """A task's report on itself. Every loop beats once per turn; `detail` says what it waits for.
+    """A task's report on itself. Every loop beats once per turn; `detail` says what it waits for. One that `warms_up`
+    is `starting` until `started` is called.
 
     `worked` and `failed` tell the outcomes of its real work, which decide with `beat` whether the process is ready.
     """
 
-    __slots__ = ("beat_at", "detail", "outcomes")
+    __slots__ = ("beat_at", "detail", "outcomes", "warms_up")
 
-    def __init__(self) -> None:
+    def __init__(self, *, warms_up: bool = False) -> None:
         self.beat_at: float | None = None
         self.detail: str | None = None
         self.outcomes = Outcomes()
+        self.warms_up = warms_up
+
+    def started(self) -> None:
+        self.warms_up = False
+        self.beat()
 
     def beat(self, detail: str | None = None) -> None:
         self.beat_at = time.monotonic()
@@ -62,7 +68,7 @@ class TaskSpec(Struct, frozen=True):
 
     `stall_sec` is longer than the longest await inside `run` may take; no beat for that long means stuck. While a
     `required` task does not run the process is not ready; without one that `degrades` it is. `work` says the same for a
-    task that runs and whose work fails.
+    task that runs and whose work fails. A task that `warms_up` says itself when it has started.
     """
 
     name: str
@@ -70,6 +76,7 @@ class TaskSpec(Struct, frozen=True):
     stall_sec: float = 60.0
     need: Requirement = "required"
     work: Requirement = "required"
+    warms_up: bool = False
 
 
 class _Failure(Struct, frozen=True):
@@ -82,7 +89,7 @@ class _Failure(Struct, frozen=True):
 class _Watched:
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
-        self.progress = Progress()
+        self.progress = Progress(warms_up=spec.warms_up)
         self.state: TaskState = "starting"
         self.since = time.time()
         self.restarts = 0
@@ -98,9 +105,12 @@ class _Watched:
         now = time.monotonic()
         beat, outcomes = self.progress.beat_at, self.progress.outcomes
         failing = self.state == "running" and outcomes.failing(now)
-        metrics.API_CHECK.labels("task", self.spec.name).set(self.state == "running" and not failing)
+        state: TaskState = "failing" if failing else self.state
+        if state == "running" and self.progress.warms_up:
+            state = "starting"
+        metrics.API_CHECK.labels("task", self.spec.name).set(state == "running")
         return TaskStatus(
-            state="failing" if failing else self.state,
+            state=state,
             since=_iso(time.time() - (now - outcomes.first_failed_at) if failing else self.since),
             last_progress=None if beat is None else _iso(time.time() - (now - beat)),
             restarts=self.restarts,

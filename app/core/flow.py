@@ -113,8 +113,8 @@ def stages(
 
 def _api(rates: Mapping[str, float | None], faults: Faults, buffered: int) -> FlowStage:
     stage = FlowStage(name="api", rate=rates.get("api"), backlog=buffered)
-    tasks = ("http-server", "ingest-", "change-feed", "erasure-feed", "sla-window", "refused-keys", "health-probe")
-    broken = _task_error(faults, *tasks)
+    feeds = ("change-feed", "erasure-feed", "warm-up", "sla-window", "refused-keys")
+    broken = _task_error(faults, "http-server", "ingest-", "health-probe", *feeds)
     if "postgres" in faults.dependencies:
         return _with(stage, "degraded", "refuses events while Postgres is down", POSTGRES_DOWN)
     return stage if broken is None else _with(stage, "degraded", broken, API_BROKEN)

@@ -71,10 +71,13 @@ from app.serving.known_items import KnownItems
 from app.serving.own_writes import OwnWrites
 from app.serving.recommender import Recommender
 from app.serving.running_experiments import RunningExperiments
+from app.serving.warm_up import WarmUp
 from app.settings import Settings
 from app.supervisor import TaskSpec
 
 _BEACON_PATH: Final = "/log/batch"
+# Many times what a catalogue of 100,000 items takes.
+_WARM_UP_SEC: Final = 300.0
 
 
 class Api:
@@ -115,6 +118,7 @@ class Api:
             types=self._types,
         )
         self._notifier = Notifier(database)
+        self._warm_up = WarmUp(caches)
         self._buffer = GroupCommit(
             with_flush_span(self._insert),
             with_flush_span(self._insert_atomic),
@@ -150,8 +154,8 @@ class Api:
     def stages(self) -> list[list[TaskSpec]]:
         """The tasks beside the HTTP server, in the order in which they stop after it.
 
-        Without the buffer the process takes no events, so it is not ready. Without the others its answers are only less
-        fresh.
+        Without the buffer the process takes no events, so it is not ready; nor is it before what the first lists need
+        is read. Without the others its answers are only less fresh.
         """
         # A flush is a wait for a connection and a few statements, each with its own timeout.
         flush_sec = 30.0 + 2 * self._settings.db_statement_timeout_ms / 1000
@@ -160,6 +164,7 @@ class Api:
             [
                 TaskSpec("ingest-notifier", self._notifier.run, need="degrades"),
                 *self._change_feeds,
+                TaskSpec("warm-up", self._warm_up.run, stall_sec=_WARM_UP_SEC, warms_up=True),
                 TaskSpec("sla-window", self._sla.run, need="degrades"),
                 TaskSpec("refused-keys", self._refused_keys.run, need="degrades"),
             ],

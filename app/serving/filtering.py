@@ -78,6 +78,13 @@ class Filtering:
             return None
         return index.matches(need, self._items.table)
 
+    async def warm_up(self) -> None:
+        """Makes the index before the first filter, where attributes are declared: without any, few filter. Raises
+        `DependencyDown`.
+        """
+        if await self._declared.get(ATTRIBUTES_CHANGED):
+            await self._index.get(_INDEX)
+
     def changed(self, item_ids: Iterable[str]) -> None:
         """Makes stale what depends on these items; `ATTRIBUTES_CHANGED` stands for the declared attributes."""
         self._newest.changed(item_ids)

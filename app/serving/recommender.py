@@ -50,7 +50,7 @@ V = TypeVar("V")
 
 # The model version of a variant with weights of its own.
 _FIXED: Final = "weights-fixed"
-_FIRST_CONTENT_SEC: Final = 2.0
+_FIRST_CONTENT_SEC: Final = 0.5
 _RANKING: Final = metrics.STAGE_LATENCY.labels("rank").observe
 
 
@@ -181,7 +181,7 @@ class Recommender:
 
 
 async def _content(caches: CandidateCaches) -> ContentIndex | None:
-    """The first lists of a process wait a moment for it, or cold items would be missing from them."""
+    """Lists that are asked for before the process is ready wait a moment for it, or cold items would be missing."""
     found = caches.content_at_hand()
     if found is None:
         with suppress(TimeoutError, DependencyDown):

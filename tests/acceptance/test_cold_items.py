@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.support.service import Service, eventually, running
@@ -67,3 +68,33 @@ def test_item_without_events_reaches_users_of_its_kind_until_it_is_known(service
     eventually(lambda: sources(service, "/reco?user_id=ann").get("new-tent") != "content", describe=service.describe)
     assert service.client.delete("/items/new-tent").status_code == 204
     eventually(lambda: "new-tent" not in sources(service, "/similar/tent"), describe=service.describe)
+
+
+def test_process_is_ready_once_its_first_list_has_cold_items(environment: dict[str, str]) -> None:
+    with running(environment) as before:
+        put(before, "tent", title="Red tent for two", categories=["tents"], tags=["camping"])
+        put(before, "new-tent", **TENT)
+        put(before, "kettle", title="Gas kettle", categories=["kitchen"])
+        assert before.client.put("/attributes/price", json={"type": "number"}).status_code == 201
+        click(before, "ann", "tent")
+        eventually(lambda: "tent" in places(before, "/popular"), describe=before.describe)
+    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+        connection.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")  # nobody reads the catalogue
+        after = Service({**environment, "EXPLORATION_SHARE": "0"})
+        try:
+            eventually(lambda: after.status("/healthz") == 200, 40.0, after.describe)
+            eventually(lambda: warm_up(after)["detail"] == "waits for Postgres", 40.0, after.describe)
+            assert warm_up(after)["state"] == "starting"
+            assert (after.status("/readyz"), after.readiness()["dependencies"]["postgres"]["state"]) == (503, "up")
+            connection.rollback()
+            eventually(lambda: after.status("/readyz") == 200, 40.0, after.describe)
+            assert warm_up(after)["state"] == "running"
+            assert sources(after, "/reco?user_id=ann")["new-tent"] == "content"
+            assert after.metric("reco_online_cache_reads_total", cache="filter_index", result="miss") == 1
+        finally:
+            after.close()
+
+
+def warm_up(service: Service) -> dict[str, Any]:
+    task: dict[str, Any] = service.readiness()["tasks"]["warm-up"]
+    return task

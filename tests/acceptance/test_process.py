@@ -19,7 +19,7 @@ from tests.support.service import ROOT, Service, command, eventually, running
 
 @pytest.mark.shows("ROLE")
 def test_every_role_serves_health_and_only_the_api_takes_events(environment: dict[str, str]) -> None:
-    api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys"}
+    api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys", "warm-up"}
     consumer = {"feature-consumer", "learner", "change-feed"}
     wanted = {"api": api, "relay": {"outbox-relay"}, "consumer": consumer}
     for role, tasks in wanted.items():
@@ -164,7 +164,8 @@ def test_a_process_starts_without_dependencies_and_names_them(environment: dict[
             describe=service.describe,
         )
         assert service.status("/readyz") == 503
-        assert {task["state"] for task in service.readiness()["tasks"].values()} == {"running"}
+        tasks = {name: task["state"] for name, task in service.readiness()["tasks"].items()}
+        assert tasks == {**dict.fromkeys(tasks, "running"), "warm-up": "starting"}
         event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
         refused = service.client.post("/event", json=event)
         assert refused.status_code == 503

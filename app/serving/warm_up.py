@@ -1,0 +1,37 @@
+"""What the first lists of a process would wait for, or would be without, is read before it is ready."""
+
+import asyncio
+from typing import Final
+
+from app.errors import DependencyDown
+from app.serving.candidate_caches import EVERYTHING, CandidateCaches
+from app.supervisor import Progress, wait_for_stop
+
+_RETRY_SEC: Final = 0.5
+_BEAT_SEC: Final = 10.0
+
+
+class WarmUp:
+    """Reads the content of the catalogue, what is popular and, once attributes are declared, the index of filters."""
+
+    def __init__(self, caches: CandidateCaches) -> None:
+        self._caches = caches
+
+    async def run(self, stop: asyncio.Event, progress: Progress) -> None:
+        while not await self._read():
+            progress.beat("waits for Postgres")
+            if await wait_for_stop(stop, _RETRY_SEC):
+                return
+        progress.started()
+        while not await wait_for_stop(stop, _BEAT_SEC):
+            progress.beat()
+
+    async def _read(self) -> bool:
+        caches = self._caches
+        try:
+            await caches.content.get(EVERYTHING)
+            await caches.popular.get(EVERYTHING)
+            await caches.filtering.warm_up()
+        except DependencyDown:
+            return False
+        return True
