@@ -3,16 +3,20 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app.core.decoding import InvalidInput
+from app.core.all_faults import MAX_FAULTS
+from app.core.decoding import InvalidInput, decode
 from app.core.event_times import MAX_AHEAD_MS
 from app.core.events import Click, DirectEvent, Id, Purchase, View, Watch
 from app.core.field_errors import FieldError
 from app.core.given_history import PastEvent
 from app.core.gorse_types import GorseEventType, GorseTypes
+
+V = TypeVar("V")
 
 _Time = str | int | float | None
 _MAX_SECONDS: Final = 604_800.0
@@ -35,35 +39,89 @@ _SINGLE: Final[Mapping[GorseEventType, Callable[..., DirectEvent]]] = {
 }
 
 
-def events_of(feedback: Sequence[GorseFeedback], types: GorseTypes, *, now_ms: int) -> list[DirectEvent]:
+_entries: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_entry: Final = msgspec.json.Decoder(GorseFeedback)
+
+
+def decode_feedback(body: bytes) -> list[msgspec.Raw]:
+    """The entries of a body, each still to be decoded. Raises `InvalidInput` for what is no array."""
+    return decode(_entries, body)
+
+
+def events_of(feedback: Sequence[msgspec.Raw], types: GorseTypes, *, now_ms: int) -> list[DirectEvent]:
     """An event each, but for those of types that become none. Raises `InvalidInput` that names all that is wrong."""
-    found: list[DirectEvent] = []
+    return _each(feedback, lambda entry, faults: _event(entry, types, now_ms, faults))
+
+
+def past_of(feedback: Sequence[msgspec.Raw], types: GorseTypes) -> list[PastEvent]:
+    """What a session's feedback says about somebody, the latest first. Raises `InvalidInput` as `events_of`."""
+    found = _each(feedback, lambda entry, faults: _past(entry, types, faults))
+    return sorted(found, key=lambda event: -(event.ts_ms or 0))
+
+
+def _each(feedback: Sequence[msgspec.Raw], make: Callable[[GorseFeedback, list[FieldError]], V | None]) -> list[V]:
+    """What is made of each entry, without those of which nothing is."""
+    found: list[V] = []
     errors: list[FieldError] = []
-    for index, entry in enumerate(feedback):
+    for index, raw in enumerate(feedback):
+        faults: list[FieldError] = []
         try:
-            kind = _kind(entry, types, f"$[{index}]")
-            ts_ms = time_ms(entry.timestamp, f"$[{index}].Timestamp")
-            if ts_ms is not UNSET and ts_ms > now_ms + MAX_AHEAD_MS:
-                raise InvalidInput(FieldError(f"$[{index}].Timestamp", "more than 5 minutes ahead of the server"))
-            if kind != "none":
-                found.append(_event(entry, kind, ts_ms, f"$[{index}]"))
+            made = make(decode(_entry, raw), faults)
         except InvalidInput as error:
-            errors += error.field_errors
+            made, faults = None, list(error.field_errors)
+        errors += [FieldError(f"$[{index}]{fault.path.removeprefix('$')}", fault.message) for fault in faults]
+        if made is not None:
+            found.append(made)
     if errors:
-        raise InvalidInput(*errors[:100])
+        raise InvalidInput(*errors[:MAX_FAULTS])
     return found
 
 
-def past_of(feedback: Sequence[GorseFeedback], types: GorseTypes) -> list[PastEvent]:
-    """What a session's feedback says about somebody, the latest first. Raises `InvalidInput`."""
-    found: list[tuple[float, PastEvent]] = []
-    for index, entry in enumerate(feedback):
-        kind = _kind(entry, types, f"$[{index}]")
-        ts_ms = time_ms(entry.timestamp, f"$[{index}].Timestamp")
-        if kind != "none":
-            at_ms = None if ts_ms is UNSET else ts_ms
-            found.append((0 if at_ms is None else at_ms, PastEvent(entry.item_id, kind, at_ms)))
-    return [event for _, event in sorted(found, key=lambda one: -one[0])]
+def _past(entry: GorseFeedback, types: GorseTypes, faults: list[FieldError]) -> PastEvent | None:
+    kind, ts_ms = _kind(entry, types, faults), _entry_ms(entry, faults)
+    return None if faults or kind == "none" else PastEvent(entry.item_id, kind, None if ts_ms is UNSET else ts_ms)
+
+
+def _event(entry: GorseFeedback, types: GorseTypes, now_ms: int, faults: list[FieldError]) -> DirectEvent | None:
+    kind, ts_ms = _kind(entry, types, faults), _entry_ms(entry, faults)
+    if ts_ms is not UNSET and ts_ms > now_ms + MAX_AHEAD_MS:
+        faults.append(FieldError("$.Timestamp", "more than 5 minutes ahead of the server"))
+    seconds = entry.value or 0.0
+    if kind == "watch" and not 0 <= seconds <= _MAX_SECONDS:
+        faults.append(FieldError("$.Value", f"expected the seconds watched, 0 to {_MAX_SECONDS:.0f}"))
+    if faults or kind == "none":
+        return None
+    envelope: dict[str, Any] = {
+        "event_id": _event_id(entry),
+        "user_id": entry.user_id,
+        "session_id": entry.user_id,
+        "item_id": entry.item_id,
+        "ts_ms": ts_ms,
+        "context": {"feedback_type": entry.feedback_type},
+    }
+    return Watch(watch_time_sec=seconds, **envelope) if kind == "watch" else _SINGLE[kind](**envelope)
+
+
+def _kind(entry: GorseFeedback, types: GorseTypes, faults: list[FieldError]) -> GorseEventType:
+    kind = types.get(entry.feedback_type.lower())
+    if kind is None:
+        names = ", ".join(types)
+        faults.append(
+            FieldError(
+                "$.FeedbackType",
+                f"no event is known for {entry.feedback_type!r}; known are {names}, and the setting GORSE_FEEDBACK adds"
+                " others",
+            )
+        )
+    return kind or "none"
+
+
+def _entry_ms(entry: GorseFeedback, faults: list[FieldError]) -> int | UnsetType:
+    try:
+        return time_ms(entry.timestamp, "$.Timestamp")
+    except InvalidInput as error:
+        faults += error.field_errors
+        return UNSET
 
 
 def time_ms(value: _Time, path: str) -> int | UnsetType:
@@ -86,35 +144,6 @@ def time_ms(value: _Time, path: str) -> int | UnsetType:
     if seconds < 0:
         raise InvalidInput(FieldError(path, "before 1970; leave out a time that is not known"))
     return round(seconds * 1000)
-
-
-def _kind(entry: GorseFeedback, types: GorseTypes, path: str) -> GorseEventType:
-    kind = types.get(entry.feedback_type.lower())
-    if kind is None:
-        raise InvalidInput(
-            FieldError(
-                f"{path}.FeedbackType",
-                f"no event is known for {entry.feedback_type!r}; the setting GORSE_FEEDBACK says which it becomes",
-            )
-        )
-    return kind
-
-
-def _event(entry: GorseFeedback, kind: GorseEventType, ts_ms: int | UnsetType, path: str) -> DirectEvent:
-    envelope: dict[str, Any] = {
-        "event_id": _event_id(entry),
-        "user_id": entry.user_id,
-        "session_id": entry.user_id,
-        "item_id": entry.item_id,
-        "ts_ms": ts_ms,
-        "context": {"feedback_type": entry.feedback_type},
-    }
-    if kind != "watch":
-        return _SINGLE[kind](**envelope)
-    seconds = entry.value or 0.0
-    if not 0 <= seconds <= _MAX_SECONDS:
-        raise InvalidInput(FieldError(f"{path}.Value", f"expected the seconds watched, 0 to {_MAX_SECONDS:.0f}"))
-    return Watch(watch_time_sec=seconds, **envelope)
 
 
 def _event_id(entry: GorseFeedback) -> str:

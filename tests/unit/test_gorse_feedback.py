@@ -1,30 +1,46 @@
 """Gorse's feedback becomes events, and what is wrong with it has its path."""
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from app.core.decoding import InvalidInput
+from app.core.events import DirectEvent
 from app.core.gorse_types import parse_gorse_types, with_usual_names
-from app.ingest.gorse import GorseFeedback, events_of, time_ms
+from app.ingest.gorse import decode_feedback, events_of, time_ms
 
+DAY = "2026-01-01"
 NOW_MS = 1_795_000_000_000
 TYPES = with_usual_names({"mute": "none", "like": "purchase"})
 
 
-def given_feedback(kind: str, timestamp: str | int | None = None) -> GorseFeedback:
-    return GorseFeedback(feedback_type=kind, user_id="ann", item_id="tent", timestamp=timestamp)
+def given_feedback(kind: str, timestamp: str | int | None = None) -> dict[str, Any]:
+    return {"FeedbackType": kind, "UserId": "ann", "ItemId": "tent", "Timestamp": timestamp}
+
+
+def read(*feedback: dict[str, Any]) -> list[DirectEvent]:
+    return events_of(decode_feedback(msgspec.json.encode(feedback)), TYPES, now_ms=NOW_MS)
 
 
 def test_own_types_replace_the_usual_ones() -> None:
-    feedback = [given_feedback("Like"), given_feedback("read"), given_feedback("mute")]
-    found = events_of(feedback, TYPES, now_ms=NOW_MS)
+    found = read(given_feedback("Like"), given_feedback("read"), given_feedback("mute"))
     assert [type(event).__name__ for event in found] == ["Purchase", "View"]
 
 
 def test_the_same_feedback_has_the_same_event_id_and_another_time_another_one() -> None:
-    feedback = [given_feedback("read", at) for at in ("2026-01-01", "2026-01-01", "2026-01-02", None)]
-    ids = [event.event_id for event in events_of(feedback, TYPES, now_ms=NOW_MS)]
+    ids = [e.event_id for e in read(*(given_feedback("read", at) for at in (DAY, DAY, "2026-01-02", None)))]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 3
+
+
+def test_all_faults_of_all_entries_are_named_at_once() -> None:
+    good, unknown = given_feedback("read"), given_feedback("zap", "never")
+    with pytest.raises(InvalidInput) as raised:
+        read(good, unknown, {"FeedbackType": "read", "ItemId": "tent"}, given_feedback("read", "2031-01-01"), good)
+    paths = [fault.path for fault in raised.value.field_errors]
+    assert paths == ["$[1].FeedbackType", "$[1].Timestamp", "$[2]", "$[3].Timestamp"]
+    assert "known are read, view" in raised.value.field_errors[0].message
 
 
 @pytest.mark.parametrize(

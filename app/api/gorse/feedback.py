@@ -17,7 +17,6 @@ from app.adapters import gorse_pages
 from app.adapters.postgres import Database
 from app.api.gorse.shapes import PageQuery, Success, gorse_call, not_supported
 from app.core import events
-from app.core.decoding import decode
 from app.core.events import MAX_BATCH_EVENTS, Record
 from app.core.field_errors import FieldError
 from app.core.gorse_types import GorseTypes
@@ -28,7 +27,7 @@ from app.http.paths import path_ids
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
-from app.ingest.gorse import GorseFeedback, events_of
+from app.ingest.gorse import decode_feedback, events_of
 from app.ingest.group_commit import GroupCommit
 
 _MAX_OF_USER: Final = 1_000
@@ -53,13 +52,10 @@ class FeedbackPage(Struct, rename="pascal"):
     feedbacks: Sequence[ListedFeedback]
 
 
-_decoder: Final = msgspec.json.Decoder(list[GorseFeedback])
-
-
 def handlers(buffer: GroupCommit, database: Database, types: GorseTypes) -> list[HTTPRouteHandler]:
     async def insert(request: _Request) -> ASGIApp:
         now_ms = time.time_ns() // 1_000_000
-        feedback = decode(_decoder, await read_body(request, events.MAX_BODY_BYTES))
+        feedback = decode_feedback(await read_body(request, events.MAX_BODY_BYTES))
         context = context_of(request.scope)
         records = [
             events.accept(

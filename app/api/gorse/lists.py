@@ -14,7 +14,6 @@ from app.adapters.postgres import Database
 from app.api.experiment import choose
 from app.api.gorse.shapes import GorseScore, Places, gorse_call, places_of, scores_of
 from app.api.recommendations import impression
-from app.core.decoding import decode
 from app.core.event_types import NO_OWN_TYPES
 from app.core.events import MAX_BODY_BYTES, Record
 from app.core.given_history import past_entries
@@ -24,14 +23,12 @@ from app.http.body import read_body
 from app.http.context import context_of
 from app.http.paths import path_ids
 from app.http.responses import Reply, reply
-from app.ingest.gorse import GorseFeedback, past_of
+from app.ingest.gorse import decode_feedback, past_of
 from app.serving.recommender import Recommender
 from app.serving.running_experiments import RunningExperiments
 
 _MAX_PAST: Final = 200
 _SCORES: Final = b"2"  # the version of the API whose recommendations have scores
-
-_feedback: Final = msgspec.json.Decoder(list[GorseFeedback])
 
 
 def handlers(
@@ -68,7 +65,7 @@ def handlers(
     async def session_recommend(request: Request[Any, Any, Any]) -> ASGIApp:
         """For somebody of whom nothing is known but this feedback."""
         places, context = places_of(request.scope), context_of(request.scope)
-        feedback = decode(_feedback, await read_body(request, MAX_BODY_BYTES))
+        feedback = decode_feedback(await read_body(request, MAX_BODY_BYTES))
         given = past_of(feedback, types)[:_MAX_PAST]
         wanted = _wanted(places, frozenset(event.item_id for event in given))
         past = past_entries(given, NO_OWN_TYPES, now_ms=wanted.now_ms)
