@@ -97,6 +97,21 @@ def test_a_run_on_processes_of_its_own_measures_everything_and_leaves_nothing(en
 
 
 @pytest.mark.slow
+def test_lists_of_a_catalogue_are_full_at_a_fixed_rate(environment: dict[str, str]) -> None:
+    lists = ("--scenario", "filter", "--scenario", "rank", "--items", "150", "--reads", "30", "--baseline", "--json")
+    code, out, err = finished(command(environment, *SMALL, *lists))
+    assert code == 0, err
+    rows = json.loads(out)["rows"]
+    assert set(rows) == {"baseline.lists", "unfiltered", "filter", "baseline.rank", "rank", "idle"}
+    assert all(rows[row]["errors"] == {} for row in rows)
+    assert all(rows[row]["p99"]["median"] > 0 for row in rows if row != "idle")
+    assert ask(environment["DATABASE_URL"], "SELECT count(*) FROM items") == 150
+    code, out, err = finished(command(environment, "--scenario", "filter", "--items", "60"))
+    assert (code, out) == (2, "")
+    assert "need 100 items more than --k" in err
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_an_endurance_run_measures_each_minute_and_lets_rows_expire(environment: dict[str, str]) -> None:
     kept = ("--scenario", "endure", "--minutes", "1", "--reads", "20", "--json")
