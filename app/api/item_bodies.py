@@ -18,7 +18,7 @@ from app.core.attributes import (
     shown_values,
     stored_values,
 )
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import InvalidInput, decode, decode_partly
 from app.core.events import PRINTABLE, Id
 from app.core.field_errors import FieldError
 
@@ -101,58 +101,68 @@ _raw_items_decoder: Final = msgspec.json.Decoder(_RawItems)
 Declared = Mapping[str, AttributeType]
 
 
-def decode_item(body: bytes) -> CatalogueItemInput:
-    return decode(_item_decoder, body)
+def decode_item(body: bytes) -> tuple[CatalogueItemInput, list[FieldError]]:
+    """With the faults of what is left out of it. Raises `InvalidInput` for what is no object."""
+    return decode_partly(_item_decoder, body)
 
 
-def decode_patch(body: bytes) -> CatalogueItemPatch:
-    return decode(_patch_decoder, body)
+def decode_patch(body: bytes) -> tuple[CatalogueItemPatch, list[FieldError]]:
+    """As `decode_item`."""
+    return decode_partly(_patch_decoder, body)
 
 
-def decode_items(body: bytes) -> list[CatalogueBatchItem]:
-    """Raises `InvalidInput` with the errors of each item, up to 100."""
+def decode_items(body: bytes) -> tuple[Mapping[int, CatalogueBatchItem], list[FieldError]]:
+    """By their places, with the faults of what is left out. Raises `InvalidInput` for what is no list of items."""
     try:
-        return decode(_items_decoder, body).items
+        return dict(enumerate(decode(_items_decoder, body).items)), []
     except InvalidInput as error:
         if error.malformed:
             raise
         # The decoder stops at the first error; a client that sends a thousand items wants all errors.
-        field_errors = _item_errors(decode(_raw_items_decoder, body).items)
-        raise (InvalidInput(*field_errors) if field_errors else error) from None
+        items, faults = _partly(decode(_raw_items_decoder, body).items)
+        if not faults:
+            raise
+        return items, faults
 
 
-def checked_item(item_id: str, item: CatalogueItemInput, declared: Declared) -> StoredItem:
-    """The row of an item. Raises `InvalidInput`."""
-    stored, faults = _row_of(item_id, item, declared, "$")
-    if faults:
-        raise InvalidInput(*faults)
+def checked_item(
+    item_id: str, item: CatalogueItemInput, declared: Declared, faults: Sequence[FieldError]
+) -> StoredItem:
+    """The row of an item. Raises `InvalidInput`, with the `faults` that there are already."""
+    stored, more = _row_of(item_id, item, declared, "$")
+    if faults or more:
+        raise InvalidInput(*faults, *more)
     return stored
 
 
-def checked_items(items: Sequence[CatalogueBatchItem], declared: Declared) -> list[StoredItem]:
-    """The rows of several items. Raises `InvalidInput` with the errors of each, up to 100."""
-    rows, faults = [], _repeated(items)
-    for index, item in enumerate(items):
+def checked_items(
+    items: Mapping[int, CatalogueBatchItem], declared: Declared, faults: Sequence[FieldError]
+) -> list[StoredItem]:
+    """The rows of several items. Raises `InvalidInput` with the faults of each, up to 100, and those there are."""
+    rows, found = [], [*faults, *_repeated(items)]
+    for index, item in items.items():
         stored, more = _row_of(item.item_id, item, declared, f"$.items[{index}]")
         rows.append(stored)
-        faults += more
-    if faults:
-        raise InvalidInput(*faults[:_MAX_FIELD_ERRORS])
+        found += more
+    if found:
+        raise InvalidInput(*found[:_MAX_FIELD_ERRORS])
     return rows
 
 
-def patched_item(stored: StoredItem, patch: CatalogueItemPatch, declared: Declared) -> StoredItem:
-    """The row with the changes. Raises `InvalidInput`."""
+def patched_item(
+    stored: StoredItem, patch: CatalogueItemPatch, declared: Declared, faults: Sequence[FieldError]
+) -> StoredItem:
+    """The row with the changes. Raises `InvalidInput` as `checked_item`."""
     given = {name: value for name, value in structs.asdict(patch).items() if value is not UNSET}
     changed: dict[str, GivenValue | None] = given.pop("attributes", {})
     named = {name: value for name, value in changed.items() if value is not None}
-    values, faults = stored_values(named, declared, read_ms, "$.attributes")
-    faults = [*_time_faults(given, "$"), *faults]
+    values, wrong = stored_values(named, declared, read_ms, "$.attributes")
+    found = [*faults, *_time_faults(given, "$"), *wrong]
     attributes = {name: value for name, value in stored.attributes.items() if name not in changed} | values
     if len(attributes) > MAX_OF_AN_ITEM:
-        faults.append(FieldError("$.attributes", f"an item has at most {MAX_OF_AN_ITEM}"))
-    if faults:
-        raise InvalidInput(*faults)
+        found.append(FieldError("$.attributes", f"an item has at most {MAX_OF_AN_ITEM}"))
+    if found:
+        raise InvalidInput(*found)
     for name in ("categories", "tags"):
         if name in given:
             given[name] = list(dict.fromkeys(given[name]))
@@ -192,25 +202,25 @@ def _time_faults(fields: Mapping[str, Any], path: str) -> list[FieldError]:
     ]
 
 
-def _item_errors(items: Sequence[msgspec.Raw]) -> list[FieldError]:
-    field_errors: list[FieldError] = []
+def _partly(items: Sequence[msgspec.Raw]) -> tuple[dict[int, CatalogueBatchItem], list[FieldError]]:
+    found: dict[int, CatalogueBatchItem] = {}
+    faults: list[FieldError] = []
     for index, item in enumerate(items):
+        wrong: Sequence[FieldError]
         try:
-            decode(_named_decoder, item)
+            found[index], wrong = decode_partly(_named_decoder, item)
         except InvalidInput as error:
-            field_errors += [
-                FieldError(f"$.items[{index}]{field_error.path[1:]}", field_error.message)
-                for field_error in error.field_errors
-            ]
-            if len(field_errors) >= _MAX_FIELD_ERRORS:
-                break
-    return field_errors
+            wrong = error.field_errors
+        faults += [FieldError(f"$.items[{index}]{fault.path[1:]}", fault.message) for fault in wrong]
+        if len(faults) >= _MAX_FIELD_ERRORS:
+            break
+    return found, faults
 
 
-def _repeated(items: Sequence[CatalogueBatchItem]) -> list[FieldError]:
+def _repeated(items: Mapping[int, CatalogueBatchItem]) -> list[FieldError]:
     seen: dict[str, int] = {}
     found = []
-    for index, item in enumerate(items):
+    for index, item in items.items():
         first = seen.setdefault(item.item_id, index)
         if first != index:
             found.append(FieldError(f"$.items[{index}].item_id", f"the same item is at $.items[{first}]"))

@@ -63,10 +63,10 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     async def put_item(request: Request[Any, Any, Any]) -> ASGIApp:
         """Stores a whole item: fields that are left out become empty. 201 when it is new."""
         named, context = path_id(request.scope), context_of(request.scope)
-        item = decode_item(await read_body(request, MAX_ITEM_BYTES))
+        item, faults = decode_item(await read_body(request, MAX_ITEM_BYTES))
         async with change(database, context, "store_items") as changed:
             declared = await attributes.read_types(changed.connection) if item.attributes else {}
-            entry = checked_item(named, item, declared)
+            entry = checked_item(named, item, declared, faults)
             if has_preconditions(context.headers):
                 _check(context.headers, await catalogue.read(changed.connection, named, lock=True))
             written = await catalogue.store(changed.connection, [entry])
@@ -92,14 +92,14 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         removes one.
         """
         named, context = path_id(request.scope), context_of(request.scope)
-        body = decode_patch(await read_body(request, MAX_ITEM_BYTES))
+        body, faults = decode_patch(await read_body(request, MAX_ITEM_BYTES))
         async with change(database, context, "store_items") as changed:
             declared = await attributes.read_types(changed.connection) if body.attributes else {}
             stored = await catalogue.read(changed.connection, named, lock=True)
             _check(context.headers, stored)
             if stored is None:
                 raise ProblemError(ProblemCode.NO_SUCH_ITEM, _NO_ITEM)
-            written = await catalogue.store(changed.connection, [patched_item(stored, body, declared)])
+            written = await catalogue.store(changed.connection, [patched_item(stored, body, declared, faults)])
             stored = await catalogue.read(changed.connection, named) or stored
             _record(changed, written)
         return tagged(shown_item(stored))
@@ -155,11 +155,11 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def post_items(request: Request[Any, Any, Any]) -> ASGIApp:
         """Stores up to 1,000 items, all or none. A refusal names the errors of each item, for up to 100 items."""
-        items = decode_items(await read_body(request, events.MAX_BODY_BYTES))
+        items, faults = decode_items(await read_body(request, events.MAX_BODY_BYTES))
         async with change(database, context_of(request.scope), "store_items") as changed:
-            has_attributes = any(item.attributes for item in items)
+            has_attributes = any(item.attributes for item in items.values())
             declared = await attributes.read_types(changed.connection) if has_attributes else {}
-            entries = checked_items(items, declared)
+            entries = checked_items(items, declared, faults)
             written = await catalogue.store(changed.connection, entries)
             _record(changed, written)
         return reply(CatalogueBatchResult(written.created, len(entries) - written.created))

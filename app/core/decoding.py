@@ -4,6 +4,7 @@ import re
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from app.core.all_faults import faults_of, leaves_raw
 from app.core.field_errors import FieldError, field_error_of
@@ -35,6 +36,28 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, *, spel
         raise InvalidInput(FieldError("$", why_not_json(error, bytes(body))), malformed=True) from None
     except RecursionError:
         raise InvalidInput(FieldError("$", "nested too deeply")) from None
+
+
+def decode_partly(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> tuple[_T, list[FieldError]]:
+    """As `decode` of an object; where some of its members are at fault, what it makes of the others, and the faults.
+
+    Raises `InvalidInput` where the others are no object of the kind.
+    """
+    try:
+        return decode(decoder, body), []
+    except InvalidInput as error:
+        if error.malformed:
+            raise
+        faults = error
+    try:
+        kind: Any = decoder.type
+        value = msgspec.json.decode(body)
+        at_fault = {fault.path.removeprefix("$.").partition(".")[0].partition("[")[0] for fault in faults.field_errors}
+        known = {field.encode_name for field in structs.fields(kind)} - at_fault
+        others = {name: inner for name, inner in value.items() if name in known}
+        return decode(decoder, msgspec.json.encode(others)), list(faults.field_errors)
+    except (AttributeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput):
+        raise faults from None
 
 
 def why_not_json(error: Exception, text: bytes) -> str:

@@ -12,8 +12,9 @@ from msgspec import Struct, inspect
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
 
 
-# msgspec shows the regular expressions of types; these are what they mean.
+# msgspec names the regular expressions and standards of types; these are what they mean.
 _CURRENCY: Final = "Expected three capital letters of ISO 4217, such as 'EUR'"
+_TIME: Final = "Expected a time with its zone, such as '2026-12-24T18:00:00Z'"
 _PRINTABLE: Final = "Expected printable characters only; there is a control character or line break"
 
 
@@ -33,6 +34,8 @@ def field_error_of(error: msgspec.DecodeError, kind: Any) -> FieldError:
     path = end.rstrip("`") or "$"
     if "matching regex" in message:
         message = _CURRENCY if "[A-Z]{3}" in message else _PRINTABLE
+    elif message == "Invalid RFC3339 encoded datetime":
+        message = _TIME
     elif message.startswith(("Invalid enum value", "Invalid value")) and (values := _allowed(kind, path)):
         message += f"; expected one of {', '.join(values)}"
     return FieldError(path=path, message=message)

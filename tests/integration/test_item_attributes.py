@@ -104,6 +104,26 @@ async def test_every_value_that_does_not_fit_is_named(settings: Settings) -> Non
             assert refused.status_code == 422
 
 
+async def test_what_does_not_fit_is_named_beside_what_is_of_another_type(settings: Settings) -> None:
+    async with serving(settings) as client:
+        await declare(client)
+        item = {"title": 5, "published_at": "never", "attributes": {"price": "49"}, "colour": "red"}
+        wanted = ["$.title", "$.published_at", "$", "$.attributes.price"]
+        refused = (await client.put("/items/tent", json=item)).json()["errors"]
+        assert [error["path"] for error in refused] == wanted
+        assert refused[1]["message"] == "Expected a time with its zone, such as '2026-12-24T18:00:00Z'"
+        assert (await client.put("/items/tent", json={})).status_code == 201
+        refused = (await client.patch("/items/tent", json=item)).json()["errors"]
+        assert [error["path"] for error in refused] == wanted
+        batch = [{"title": "no id"}, {"item_id": "a", **item}, {"item_id": "b"}, {"item_id": "b"}, 5]
+        refused = (await client.post("/items", json={"items": batch})).json()["errors"]
+        assert [error["path"].removeprefix("$.items") for error in refused] == [
+            *("[0]", "[1].title", "[1].published_at", "[1]", "[4]"),
+            *("[3].item_id", "[1].attributes.price"),
+        ]
+        assert (await client.get("/items")).json()["items"][0]["title"] is None
+
+
 async def test_patch_changes_what_it_names(settings: Settings) -> None:
     async with serving(settings) as client:
         await declare(client)
