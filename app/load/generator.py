@@ -19,14 +19,18 @@ from app.core.events import Record, accept
 from app.errors import DependencyDown, describe
 from app.load import drivers, jobs
 from app.load.freshness import Marked
-from app.load.lists import Catalogue, Lists
-from app.load.loops import ClosedLoop, LoopCounts, OpenLoop, measure
+from app.load.lists import Lists, catalogue
+from app.load.loops import ClosedLoop, LoopCounts, OpenLoop, Window, measure
+from app.load.plan import UNBOUNDED
 from app.load.requests import Batches, Endpoint, Gets, RequestSource, SentEvents, Singles, reco_path, template
 from app.load.workload import Population
 
 # So many that repeats are far apart, and so few that they are made in half a second.
 _POOL: Final = 20_000
 _REPORT_SEC: Final = 0.5
+# Before `SendLists`, each of its requests is answered once.
+_ONCE_CONNECTIONS: Final = 8
+_ONCE_SEC: Final = 300.0
 # Marked events are for popular items: these surely have neighbours once the histories are in.
 _MARKED_ITEMS: Final = 20
 # Of `SendMixed`: one event in so many is of users and items that come once, a tenth as many as there are.
@@ -87,15 +91,17 @@ class Generator:
             case jobs.SendReads():
                 return self._reads(job.endpoint, job.k)
             case jobs.SendCatalogue():
-                return Catalogue(job.endpoint, self._world, job.k)
+                return catalogue(job.endpoint, self._world, job.k)
 
     def _reads(self, endpoint: Endpoint, k: int) -> Gets:
         users = (event.user_id for event in self._world.events("readers"))
         return Gets(endpoint, [reco_path(user_id, k) for user_id in itertools.islice(users, _POOL)])
 
     async def _lists(self, job: jobs.SendLists) -> jobs.Series:
-        counts = LoopCounts()
+        counts, before = LoopCounts(), LoopCounts()
         lists = Lists(job.endpoint, self._world, job.kind, job.k)
+        once = ClosedLoop(job.endpoint, lists.once(), before, _ONCE_CONNECTIONS)
+        await measure(once, before, Window(seconds=_ONCE_SEC, max_good=UNBOUNDED, warmup_sec=0.0), _reporter())
         loop = OpenLoop(job.endpoint, lists, counts, job.connections, job.rate)
         return _series(counts, await measure(loop, counts, job.window, _reporter()))
 

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -47,11 +47,11 @@ def filtered_path(user_id: str, k: int, shelf: int) -> str:
     return f"{reco_path(user_id, k)}&filter={quote(f'shelf = {shelf}')}"
 
 
-class Catalogue:
-    """The requests that declare the attribute and store all items, each once and in order."""
+class Once:
+    """Requests, each once, however they are answered."""
 
-    def __init__(self, endpoint: Endpoint, world: Population, k: int) -> None:
-        self._requests = self._all(endpoint, world, k)
+    def __init__(self, requests: Sequence[bytes]) -> None:
+        self._requests = iter(requests)
 
     def next(self) -> tuple[bytes, int] | None:
         request = next(self._requests, None)
@@ -60,24 +60,17 @@ class Catalogue:
     def settle(self, token: int, status: int, body: bytes) -> tuple[int, str | None]:
         return (1, None) if status in (200, 201) else (0, complaint(status, body))
 
-    @staticmethod
-    def _all(endpoint: Endpoint, world: Population, k: int) -> Iterator[bytes]:
-        yield _with_body(endpoint, "PUT", "/attributes/shelf", {"type": "number"})
-        count = shelves(world.shape.items, k)
-        items = [
-            {"item_id": item_id, "title": f"Item {item_id}", "attributes": {"shelf": number % count}}
-            for number, item_id in enumerate(sorted(world.item_ids))
-        ]
-        for start in range(0, len(items), _BATCH):
-            yield _with_body(endpoint, "POST", "/items", {"items": items[start : start + _BATCH]})
-
 
 class Lists:
     """Requests for lists, in turn. A list with fewer items than it should have is an error."""
 
     def __init__(self, endpoint: Endpoint, world: Population, kind: ListKind, k: int) -> None:
         self._least = min(RANKED_ITEMS, world.shape.items) if kind == "rank" else k
-        self._requests = itertools.cycle(list(self._some(endpoint, world, kind, k)))
+        self._all = list(self._some(endpoint, world, kind, k))
+        self._requests = itertools.cycle(self._all)
+
+    def once(self) -> Once:
+        return Once(self._all)
 
     def _some(self, endpoint: Endpoint, world: Population, kind: ListKind, k: int) -> Iterator[bytes]:
         rng = random.Random(f"{kind}-{world.shape.seed}")
@@ -100,6 +93,18 @@ class Lists:
         if status != 200:
             return 0, complaint(status, body)
         return (1, None) if is_full(body, self._least) else (0, "200, but the list is not full")
+
+
+def catalogue(endpoint: Endpoint, world: Population, k: int) -> Once:
+    """The requests that declare the attribute and store all items, in order."""
+    count = shelves(world.shape.items, k)
+    items = [
+        {"item_id": item_id, "title": f"Item {item_id}", "attributes": {"shelf": number % count}}
+        for number, item_id in enumerate(sorted(world.item_ids))
+    ]
+    batches = [{"items": items[start : start + _BATCH]} for start in range(0, len(items), _BATCH)]
+    declared = _with_body(endpoint, "PUT", "/attributes/shelf", {"type": "number"})
+    return Once([declared, *(_with_body(endpoint, "POST", "/items", batch) for batch in batches)])
 
 
 def _with_body(endpoint: Endpoint, method: str, path: str, value: Any) -> bytes:
