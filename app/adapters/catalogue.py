@@ -52,15 +52,16 @@ class NewItem(NamedTuple):
     published_ms: int
 
 
-async def read_new(connection: "Connection", category: str | None, since: datetime, limit: int) -> list[NewItem]:
-    """Up to `limit` servable items published (or, without that time, added) at or after `since` (with a time zone).
-
-    Ordered by impressions, fewest first, then newest first.
+async def read_new(
+    connection: "Connection", category: str | None, since: datetime, limit: int, *, newest: int
+) -> list[NewItem]:
+    """Up to `limit` servable items published (or, without that time, added) at or after `since` (with a time zone), of
+    the `newest` of them. Ordered by impressions, fewest first, then newest first.
     """
     if category is None:
-        rows = await connection.fetch(_SQL["read_new"], since, limit)
+        rows = await connection.fetch(_SQL["read_new"], since, limit, newest)
     else:
-        rows = await connection.fetch(_SQL["read_new_of_category"], since, limit, category)
+        rows = await connection.fetch(_SQL["read_new_of_category"], since, limit, newest, category)
     return [NewItem(*row) for row in rows]
 
 

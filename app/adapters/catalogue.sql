@@ -8,18 +8,24 @@ FROM items
 WHERE item_id = ANY ($1::text[]);
 
 -- name: read_new
--- Separate from the query with a category: one plan for both would be slow for both.
+-- Of the newest $3: after an import, all of a large catalogue is new. Separate from the query with a category: one plan
+-- for both would be slow for both.
 SELECT
     i.item_id,
     coalesce(s.impressions, 0) AS impressions,
     coalesce(s.clicks + s.watches + s.purchases, 0) AS responses,
-    unix_ms(coalesce(i.published_at, i.created_at, i.updated_at)) AS published_ms
-FROM items AS i
+    unix_ms(i.since) AS published_ms
+FROM (
+    SELECT item_id, coalesce(published_at, created_at, updated_at) AS since
+    FROM items
+    WHERE
+        coalesce(published_at, created_at, updated_at) >= $1
+        AND NOT hidden AND (expires_at IS NULL OR expires_at > now())
+        AND (published_at IS NULL OR published_at <= now())
+    ORDER BY coalesce(published_at, created_at, updated_at) DESC, item_id
+    LIMIT $3
+) AS i
 LEFT JOIN item_stats AS s ON s.item_id = i.item_id
-WHERE
-    coalesce(i.published_at, i.created_at, i.updated_at) >= $1
-    AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
-    AND (i.published_at IS NULL OR i.published_at <= now())
 ORDER BY 2, 4 DESC, 1
 LIMIT $2;
 
@@ -28,14 +34,19 @@ SELECT
     i.item_id,
     coalesce(s.impressions, 0) AS impressions,
     coalesce(s.clicks + s.watches + s.purchases, 0) AS responses,
-    unix_ms(coalesce(i.published_at, i.created_at, i.updated_at)) AS published_ms
-FROM items AS i
+    unix_ms(i.since) AS published_ms
+FROM (
+    SELECT item_id, coalesce(published_at, created_at, updated_at) AS since
+    FROM items
+    WHERE
+        coalesce(published_at, created_at, updated_at) >= $1
+        AND categories @> ARRAY[$4::text]
+        AND NOT hidden AND (expires_at IS NULL OR expires_at > now())
+        AND (published_at IS NULL OR published_at <= now())
+    ORDER BY coalesce(published_at, created_at, updated_at) DESC, item_id
+    LIMIT $3
+) AS i
 LEFT JOIN item_stats AS s ON s.item_id = i.item_id
-WHERE
-    coalesce(i.published_at, i.created_at, i.updated_at) >= $1
-    AND i.categories @> ARRAY[$3::text]
-    AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
-    AND (i.published_at IS NULL OR i.published_at <= now())
 ORDER BY 2, 4 DESC, 1
 LIMIT $2;
 

@@ -23,6 +23,8 @@ NEW_FOR_MS: Final = 14 * DAY_MS
 """An item is new for so long after it was published. What does not show by then is left to the ranking."""
 POOL_SIZE: Final = 500
 """Among how many new items an answer chooses, those shown least."""
+NEWEST: Final = 5_000
+"""Of so many new items, the newest: after an import, all of a large catalogue is new."""
 
 # Before the first impression: one click in ten impressions, known as well as ten impressions would tell. So a click, a
 # watch or a purchase tells as much as ten impressions; there may be some without any, of an import.

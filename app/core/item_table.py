@@ -167,8 +167,10 @@ class ItemTable:
         """The numbers of the `count` most popular items by each half-life, each number once, in ascending order."""
         found = [np.zeros(0, np.intp)]
         for shares in self.shares.T if among is None else self.shares[among].T:
-            top = np.argpartition(shares, -count)[-count:] if len(shares) > count else np.arange(len(shares))
-            found.append(top[shares[top] > 0.0])
+            popular = shares.nonzero()[0]  # among many equal shares, as of those that are 0, partition is slow
+            if len(popular) > count:
+                popular = popular[np.argpartition(shares[popular], -count)[-count:]]
+            found.append(popular)
         places = np.unique(np.concatenate(found))
         return places.astype(np.int32) if among is None else among[places]
 

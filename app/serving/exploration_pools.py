@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 async def read_exploration_pool(connection: "Connection", category: str | None) -> ExplorationPool:
     """Of the category; None: of all."""
     since = datetime.now(UTC) - timedelta(milliseconds=exploration.NEW_FOR_MS)
-    found = await catalogue.read_new(connection, category, since, exploration.POOL_SIZE)
+    found = await catalogue.read_new(connection, category, since, exploration.POOL_SIZE, newest=exploration.NEWEST)
     return exploration.exploration_pool_of([(item.item_id, item.impressions, item.responses) for item in found])

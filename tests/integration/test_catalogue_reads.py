@@ -51,10 +51,10 @@ async def popular(pool: asyncpg.Pool, limit: int, category: str | None = None) -
 
 
 async def new(
-    pool: asyncpg.Pool, category: str | None = None, since: datetime = NOW - DAY, limit: int = 10
+    pool: asyncpg.Pool, category: str | None = None, since: datetime = NOW - DAY, limit: int = 10, newest: int = 100
 ) -> list[catalogue.NewItem]:
     async with pool.acquire() as connection:
-        return await catalogue.read_new(connection, category, since, limit)
+        return await catalogue.read_new(connection, category, since, limit, newest=newest)
 
 
 async def fallback(pool: asyncpg.Pool, category: str | None = None, limit: int = 10) -> list[str]:
@@ -124,6 +124,7 @@ async def test_new_items_are_those_published_or_come_lately_the_least_shown_firs
     assert [row.item_id for row in await new(pool, "film")] == ["came", "published"]
     assert [row.item_id for row in await new(pool, limit=1)] == ["came"]
     assert await new(pool, since=NOW + DAY) == []
+    assert [row.item_id for row in await new(pool, newest=1)] == ["book"]
 
 
 async def test_an_item_is_not_new_again_when_it_is_stored_again(pool: asyncpg.Pool) -> None:
@@ -157,8 +158,12 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...], str]]] = {
         (500, *MODEL.popularity_half_lives_ms, "c1"),
         "items_categories",
     ),
-    "new": (catalogue._SQL["read_new"], (NOW - DAY, 100), "items_newest"),
-    "new of a category": (catalogue._SQL["read_new_of_category"], (NOW - YEAR, 100, "c1"), "items_categories"),
+    "new": (catalogue._SQL["read_new"], (NOW - DAY, 100, 5_000), "items_newest"),
+    "new of a category": (
+        catalogue._SQL["read_new_of_category"],
+        (NOW - YEAR, 100, 5_000, "c1"),
+        "items_categories",
+    ),
     "content": (catalogue._SQL["read_content"], (["i1", "i2"], 5), "items_pkey"),
     "fallback": (catalogue._SQL["read_newest"], (2500,), "items_newest"),
     "fallback of a category": (catalogue._SQL["read_newest_of_category"], (2500, "c1"), "items_categories"),
