@@ -34,6 +34,10 @@ class ItemIndex:
         """None for an item that has no number."""
         return self._numbers.get(item_id)
 
+    def found(self, item_ids: Iterable[str]) -> Iterable[int | None]:
+        """As `find`, of each of these items."""
+        return map(self._numbers.get, item_ids)
+
     def number(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
         """The numbers of all these items, which are used from now on; those that have none get one."""
         numbers = self._numbers

@@ -1,6 +1,7 @@
 """Items with their scores, what a user does not get again, and the best items in order."""
 
 from collections.abc import Collection, Sequence
+from itertools import repeat
 from operator import neg
 from typing import Final, TypeAlias
 
@@ -93,9 +94,8 @@ class Ranked:
 
     def _many_rows(self, item_ids: Sequence[str]) -> Rows:
         """In one pass over the numbers, instead of one for each item."""
-        places = dict(zip(self._numbers.tolist(), range(len(self._numbers)), strict=True))
-        numbers = map(self._index.find, item_ids)
-        return [NOT_RANKED if number is None else places.get(number, NOT_RANKED) for number in numbers]
+        places: dict[int | None, int] = dict(zip(self._numbers.tolist(), range(len(self._numbers)), strict=True))
+        return list(map(places.get, self._index.found(item_ids), repeat(NOT_RANKED)))
 
     def row(self, item_id: str) -> int | None:
         """The item's place among the numbers; None for an item that is not among these."""
