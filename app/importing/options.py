@@ -46,7 +46,7 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         metavar="FORMAT",
-        help="iso, s, ms or a strptime pattern such as '%d/%m/%Y %H:%M'; auto tells the first three apart.",
+        help="iso, s, ms, excel (day numbers) or a strptime pattern such as '%d/%m/%Y %H:%M'; auto finds out.",
     ),
     click.option(
         "--timezone", default="UTC", show_default=True, metavar="ZONE", help="For times that do not name their own."

@@ -183,6 +183,8 @@ def describe(layout: FileLayout[Any], event_type: str | None = None) -> str:
     parts += [f"{one.name} ({one.type}) ← {one.column}" for one in getattr(layout.columns, "attributes", ())]
     if "%" in layout.columns.time_format:
         parts.append(f"times as {layout.columns.time_format}")
+    if layout.columns.time_format == "excel":
+        parts.append("times as Excel's day numbers (--time-format)")
     if layout.where:
         parts.append(f"only rows with {' and '.join(map(str, layout.where))}")
     told = ", ".join(parts)

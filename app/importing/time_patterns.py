@@ -7,34 +7,43 @@ from itertools import islice
 from typing import Any, Final
 
 from app.errors import UserError
+from app.importing.time_text import plain_time
+from app.importing.times import by_pattern_of
 
 _DAYS: Final = (
     *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
-    *("%a, %d %b %Y", "%b %d %Y", "%d/%b/%Y", "%Y-%m-%d"),
+    *("%b %d %Y", "%B %d %Y", "%d/%b/%Y", "%Y-%m-%d"),
 )
 _CLOCKS: Final = (
     *("", " %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p", ", %I:%M:%S %p", ", %I:%M %p"),
-    *(", %H:%M:%S", ", %H:%M", " %H:%M:%S %z", " %H:%M:%S %Z", ":%H:%M:%S %z", "T%H:%M:%S", "%H%M%S"),
+    *(", %H:%M:%S", ", %H:%M", " %H:%M:%S %z", ":%H:%M:%S %z", "T%H:%M:%S", "%H%M%S", " %H:%M %z"),
+    *(" %I:%M:%S %p %z", " %I:%M %p %z", " %I:%M:%S.%f %p", " %I:%M:%S.%f %p %z", " at %I:%M:%S %p", " at %H:%M:%S"),
 )
 _PATTERNS: Final = (
     *(day + clock for day in _DAYS for clock in _CLOCKS),
-    *("%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y", "%a %b %d %H:%M:%S %Z %Y", "%a %b %d %Y %H:%M:%S GMT%z"),
+    *("%b %d %H:%M:%S %Y", "%b %d %H:%M:%S %z %Y", "%b %d %H:%M:%S %Y %z"),
 )
 _DIRECTIVE: Final = re.compile("%.")
 _SHORTEST: Final = len("1/1/99")
+_DAYS_FROM: Final = 32_874
+_DAYS_TO: Final = 73_051
 _LOOKED_AT: Final = 1_000
 _MOST_LOOKED_AT: Final = 100_000
 
 
 def pattern_of(times: Iterable[Any], parse: Callable[[Any], int]) -> str:
-    """`auto` if `parse` reads one of the first times, or no pattern reads most; else the pattern that does.
+    """`auto` if `parse` reads one of the first times, or no pattern reads most; else the pattern that does, or `excel`.
 
     Raises `UserError` if the order of day and month cannot be told.
     """
     rest = (str(time).strip() for time in times)
     first = list(islice(rest, _LOOKED_AT))
-    if not first or len(first[0]) < _SHORTEST or any(_reads(parse, time) for time in first):
+    if not first or any(_reads(parse, time) for time in first):
+        return "auto"
+    if all(map(_is_day_number, first)):
+        return "excel"
+    if len(first[0]) < _SHORTEST:
         return "auto"
     fitting = _fitting(_PATTERNS, first)
     more = islice(rest, _MOST_LOOKED_AT)
@@ -59,15 +68,23 @@ def _fitting(patterns: Sequence[str], times: Sequence[str]) -> list[str]:
 
 
 def _may_fit(pattern: str, times: Sequence[str]) -> bool:
-    marks = set(_DIRECTIVE.sub("", pattern).replace("GMT", "").replace("T", ""))
-    return any(marks <= set(time) and _time(time, pattern) for time in times[:20])
+    marks = set(_DIRECTIVE.sub("", pattern).replace("T", ""))
+    return any(marks <= {*time, *plain_time(time).text} and _time(time, pattern) for time in times[:20])
 
 
 def _time(text: str, pattern: str) -> datetime | None:
     try:
-        return datetime.strptime(text, pattern)  # noqa: DTZ007 - only compared with others of the same text
+        return by_pattern_of(text, pattern)[0]
     except ValueError:
         return None
+
+
+def _is_day_number(text: str) -> bool:
+    """Whether it is a day of 1990 to 2099, as Excel numbers them. As seconds it would be of January 1970."""
+    try:
+        return _DAYS_FROM <= float(text) < _DAYS_TO
+    except ValueError:
+        return False
 
 
 def _reads(parse: Callable[[Any], int], time: str) -> bool:

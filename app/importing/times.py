@@ -2,20 +2,24 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from datetime import time as midnight
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app.errors import UserError
+from app.importing.time_text import plain_time, unclear_zone
 
 # An earlier time means a wrong unit: seconds read as milliseconds land in January 1970.
 _EARLIEST_MS: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000)
 # Seconds reach 1e11 in the year 5138, milliseconds 1e14, and so on: a number's size tells its unit.
 _MILLIS_FROM: Final = 10**11
 _UNITS: Final = ((_MILLIS_FROM, 1000, 1), (10**14, 1, 1), (10**17, 1, 1000))
-_ZONED: Final = re.compile(r"(?P<time>.+?\d) ?(?P<offset>[+-]\d\d:?\d\d)?(?P<name> ?(?:UTC|GMT|Z))?(?:\[[\w/+-]+\])?")
+_SPACE: Final = re.compile(r" (?=[+-]\d{4}$)")
+_FIRST_DAY: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - Excel's day 0, in the zone of the file
 _LONG: Final = 20
+_LAST_DAY: Final = 2_958_465
+"""The year 9999, where Excel ends."""
 _NANOSECONDS: Final = (1, 1_000_000)
 
 TimeParser = Callable[[Any], int]
@@ -24,7 +28,7 @@ TimeParser = Callable[[Any], int]
 def time_parser(time_format: str, timezone: str, *, latest_ms: int | None, old_dates: bool = False) -> TimeParser:
     """A function from a file's value to milliseconds since 1970; it raises `ValueError` with the reason.
 
-    `time_format` is auto, iso, s, ms or a strptime pattern; `timezone` applies to times without one; times after
+    `time_format` is auto, iso, s, ms, excel (days since 1899) or a strptime pattern; `timezone` applies to times without one; times after
     `latest_ms` are refused, since one event from the future would outweigh all present ones (None: no limit).
     `old_dates`: a date may lie before 1990, when it is written as one; a number may not.
     Raises `UserError` for a time zone or a format that does not exist.
@@ -51,10 +55,15 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
             return _millis(datetime.fromisoformat(text), zone)
         except (ValueError, OverflowError):
             pass
+        plain = plain_time(text)
         try:
-            return _millis(_with_zone_name(text), zone)
+            if plain.text.removeprefix("-").isdecimal() and plain.text != text:
+                return int(plain.text)
+            return _millis(datetime.fromisoformat(_SPACE.sub("", plain.text)), plain.zone or zone)
         except (ValueError, OverflowError):
-            raise ValueError(f"{_shown(value)} is neither a number nor ISO 8601; say --time-format") from None
+            name = unclear_zone(text)
+            hint = f" with {name} in it, and --timezone, since {name} may be several zones" if name else ""
+            raise ValueError(f"{_shown(value)} is neither a number nor ISO 8601; say --time-format{hint}") from None
 
     def auto(value: Any) -> int:
         if type(value) is str and value[4:5] == "-" and value[:4].isdecimal():
@@ -72,28 +81,35 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
 
     def by_pattern(value: Any) -> int:
         try:
-            return _millis(datetime.strptime(str(value).strip(), time_format), zone)  # noqa: DTZ007 - see _millis
+            found, own = by_pattern_of(str(value), time_format)
+            return _millis(found, own or zone)
         except (ValueError, OverflowError) as error:
             raise ValueError(f"{_shown(value)} does not fit --time-format: {error}") from None
 
+    def by_day(value: Any) -> int:
+        number = _number(value)
+        if number is None or abs(number) > _LAST_DAY:
+            raise ValueError(f"{_shown(value)} is not a number of days, as --time-format excel says")
+        return _millis(_FIRST_DAY + timedelta(days=number), zone)
+
     if "%" in time_format:
         return by_pattern
-    named: dict[str, TimeParser] = {"auto": auto, "iso": iso, "s": by_number, "ms": by_number}
+    named: dict[str, TimeParser] = {"auto": auto, "iso": iso, "s": by_number, "ms": by_number, "excel": by_day}
     if time_format not in named:
         raise UserError(f"--time-format {time_format}: one of {', '.join(named)}, or a pattern like '%d/%m/%Y %H:%M'")
     return named[time_format]
 
 
-def _with_zone_name(text: str) -> datetime:
-    """ISO 8601 with a space before the offset, or with the name of the zone, as `+0000 UTC` or Java's `+01:00[CET]`.
+def by_pattern_of(text: str, pattern: str) -> tuple[datetime, tzinfo | None]:
+    """The time that a strptime pattern reads from the text or from its plain form, and the zone that the text names.
+
     Raises `ValueError`.
     """
-    found = _ZONED.fullmatch(text)
-    if found is None:
-        raise ValueError
-    offset, name = found["offset"], found["name"]
-    timestamp = datetime.fromisoformat(found["time"] + (offset or ""))
-    return timestamp if offset or not name else timestamp.replace(tzinfo=UTC)
+    try:
+        return datetime.strptime(text.strip(), pattern), None  # noqa: DTZ007 - a pattern need not have a zone
+    except ValueError:
+        plain = plain_time(text)
+        return datetime.strptime(plain.text, pattern), plain.zone  # noqa: DTZ007
 
 
 def _in_millis(number: float) -> int:

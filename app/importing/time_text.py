@@ -1,0 +1,77 @@
+"""Brings a time that programs write for people, or in a notation of their own, into a form that a pattern reads."""
+
+import re
+from datetime import tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
+
+# Abbreviations that stand for one offset alone, as most do not: IST is India's, Israel's and Ireland's.
+_OFFSETS: Final = {
+    "UTC": "+0000", "GMT": "+0000", "Z": "+0000", "WET": "+0000", "WEST": "+0100", "CET": "+0100", "CEST": "+0200",
+    "EET": "+0200", "EEST": "+0300", "MSK": "+0300", "JST": "+0900", "KST": "+0900", "AEST": "+1000", "AEDT": "+1100",
+    "EST": "-0500", "EDT": "-0400", "CDT": "-0500", "MST": "-0700", "MDT": "-0600", "PST": "-0800", "PDT": "-0700",
+}
+_AROUND: Final = re.compile(r"""\[(?P<b>[^][]+)\]|(?P<q>['"])(?P<t>.+)(?P=q)|(?:ISODate|Timestamp|Date)\(["']?(?P<c>.+?)["']?\)""")
+_NET: Final = re.compile(r"/Date\((?P<ms>-?\d+)(?:[+-]\d{4})?\)/")
+_DB2: Final = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d)\.(\d\d)\.(\d\d)")
+_ORACLE: Final = re.compile(r"(\d\d?-[A-Z]{3}-\d\d(?:\d\d)?) (\d\d?)\.(\d\d)\.(\d\d)(\.\d{1,6})?\d*", re.IGNORECASE)
+_JAPANESE: Final = re.compile(r"(\d{4})年(\d\d?)月(\d\d?)日 ?")
+_HALF: Final = re.compile(r"(?<=\d) ?([ap])\.?m\.?(?![a-z])", re.IGNORECASE)
+_WEEKDAY: Final = re.compile(r"(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?,? (?=\w)", re.IGNORECASE)
+_BEFORE_OFFSET: Final = re.compile(r" ?\b(?:UTC|GMT)(?=[+-]\d)")
+_OFFSET: Final = re.compile(r"(?<=[\d ])([+-])(\d\d?)(?::?(\d\d))?$")
+_NAMED: Final = re.compile(r" ?(?<![A-Za-z])(?P<name>[A-Z]{1,4}T|UTC|Z)(?= \d{4}$|$)")
+_IANA: Final = re.compile(r" ?\[?(?P<zone>[A-Z][A-Za-z]+/[A-Za-z_+/-]+\d*)\]?$")
+_REMARK: Final = re.compile(r" \([^()]*\)$|(?<=Z)\[\w+\]$")
+_UNCLEAR: Final = re.compile(r"\d ?([A-Z]{2,5})$")
+_SPACES: Final = re.compile(r"\s+")
+
+
+class PlainTime(Struct, frozen=True):
+    """`zone`: the one that the text named; None: none, or `text` has its offset."""
+
+    text: str
+    zone: tzinfo | None = None
+
+
+def plain_time(text: str) -> PlainTime:
+    """The same time without quotes and weekday, with its zone as an offset, `AM` and `PM` after a space, and dates and
+    clocks apart. A text that is none of these comes back as it is.
+    """
+    text = _SPACES.sub(" ", text.strip())
+    if found := _NET.fullmatch(text):
+        return PlainTime(found["ms"])
+    if found := _AROUND.fullmatch(text):
+        text = found["b"] or found["t"] or found["c"]
+    text = _JAPANESE.sub(r"\1-\2-\3 ", text).strip()
+    text = _DB2.sub(r"\1 \2:\3:\4", text)
+    text = _ORACLE.sub(r"\1 \2:\3:\4\5", text)
+    text = _HALF.sub(lambda half: f" {half[1].upper()}M", text)
+    text = _REMARK.sub("", _WEEKDAY.sub("", text, count=1))
+    if (found := _IANA.search(text)) and (zone := _zone(found["zone"])):
+        before = text[: found.start()]
+        # An offset beside the name of the zone says it all.
+        return PlainTime(before) if _OFFSET.search(before) and ":" in before else PlainTime(before, zone)
+    text = _BEFORE_OFFSET.sub(" ", text)
+    if (found := _NAMED.search(text)) and (offset := _OFFSETS.get(found["name"])):
+        # The year is behind the zone in what `date` prints.
+        text = f"{text[: found.start()]}{text[found.end() :]}"
+        text = text if _OFFSET.search(text) else f"{text} {offset}"
+    if ":" in text and (found := _OFFSET.search(text)):
+        text = f"{text[: found.start()].rstrip()} {found[1]}{found[2]:0>2}{found[3] or '00'}"
+    return PlainTime(text)
+
+
+def unclear_zone(text: str) -> str:
+    """The abbreviation at the end of a text that stands for several zones, or an empty text."""
+    found = _UNCLEAR.search(text.strip())
+    return found[1] if found and found[1] not in (*_OFFSETS, "AM", "PM") else ""
+
+
+def _zone(name: str) -> tzinfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
