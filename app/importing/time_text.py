@@ -13,7 +13,9 @@ _OFFSETS: Final = {
     "EET": "+0200", "EEST": "+0300", "MSK": "+0300", "JST": "+0900", "KST": "+0900", "AEST": "+1000", "AEDT": "+1100",
     "EST": "-0500", "EDT": "-0400", "CDT": "-0500", "MST": "-0700", "MDT": "-0600", "PST": "-0800", "PDT": "-0700",
 }
-_AROUND: Final = re.compile(r"""\[(?P<b>[^][]+)\]|(?P<q>['"])(?P<t>.+)(?P=q)|(?:ISODate|Timestamp|Date)\(["']?(?P<c>.+?)["']?\)""")
+_AROUND: Final = re.compile(
+    r"""\[(?P<b>[^][]+)\]|(?P<q>['"])(?P<t>.+)(?P=q)|(?:ISODate|Timestamp|Date)\(["']?(?P<c>.+?)["']?\)"""
+)
 _NET: Final = re.compile(r"/Date\((?P<ms>-?\d+)(?:[+-]\d{4})?\)/")
 _DB2: Final = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d)\.(\d\d)\.(\d\d)")
 _ORACLE: Final = re.compile(r"(\d\d?-[A-Z]{3}-\d\d(?:\d\d)?) (\d\d?)\.(\d\d)\.(\d\d)(\.\d{1,6})?\d*", re.IGNORECASE)
@@ -22,7 +24,7 @@ _HALF: Final = re.compile(r"(?<=\d) ?([ap])\.?m\.?(?![a-z])", re.IGNORECASE)
 _WEEKDAY: Final = re.compile(r"(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?,? (?=\w)", re.IGNORECASE)
 _BEFORE_OFFSET: Final = re.compile(r" ?\b(?:UTC|GMT)(?=[+-]\d)")
 _OFFSET: Final = re.compile(r"(?<=[\d ])([+-])(\d\d?)(?::?(\d\d))?$")
-_NAMED: Final = re.compile(r" ?(?<![A-Za-z])(?P<name>[A-Z]{1,4}T|UTC|Z)(?= \d{4}$|$)")
+_NAMED: Final = re.compile(r" ?(?<![A-Za-z])(?P<name>[A-Z]{3,4}|Z)(?= \d{4}$|$)")
 _IANA: Final = re.compile(r" ?\[?(?P<zone>[A-Z][A-Za-z]+/[A-Za-z_+/-]+\d*)\]?$")
 _REMARK: Final = re.compile(r" \([^()]*\)$|(?<=Z)\[\w+\]$")
 _UNCLEAR: Final = re.compile(r"\d ?([A-Z]{2,5})$")

@@ -28,8 +28,9 @@ TimeParser = Callable[[Any], int]
 def time_parser(time_format: str, timezone: str, *, latest_ms: int | None, old_dates: bool = False) -> TimeParser:
     """A function from a file's value to milliseconds since 1970; it raises `ValueError` with the reason.
 
-    `time_format` is auto, iso, s, ms, excel (days since 1899) or a strptime pattern; `timezone` applies to times without one; times after
-    `latest_ms` are refused, since one event from the future would outweigh all present ones (None: no limit).
+    `time_format` is auto, iso, s, ms, excel (days since 1899) or a strptime pattern; `timezone` applies to times that name
+    none; times after `latest_ms` are refused, since one event from the future would outweigh all present ones (None: no
+    limit).
     `old_dates`: a date may lie before 1990, when it is written as one; a number may not.
     Raises `UserError` for a time zone or a format that does not exist.
     """
@@ -48,22 +49,7 @@ def time_parser(time_format: str, timezone: str, *, latest_ms: int | None, old_d
 
 def _parser(time_format: str, zone: tzinfo) -> TimeParser:
     def iso(value: Any) -> int:
-        if isinstance(value, date):
-            return _millis(value if isinstance(value, datetime) else datetime.combine(value, midnight()), zone)
-        text = str(value).strip()
-        try:
-            return _millis(datetime.fromisoformat(text), zone)
-        except (ValueError, OverflowError):
-            pass
-        plain = plain_time(text)
-        try:
-            if plain.text.removeprefix("-").isdecimal() and plain.text != text:
-                return int(plain.text)
-            return _millis(datetime.fromisoformat(_SPACE.sub("", plain.text)), plain.zone or zone)
-        except (ValueError, OverflowError):
-            name = unclear_zone(text)
-            hint = f" with {name} in it, and --timezone, since {name} may be several zones" if name else ""
-            raise ValueError(f"{_shown(value)} is neither a number nor ISO 8601; say --time-format{hint}") from None
+        return _iso(value, zone)
 
     def auto(value: Any) -> int:
         if type(value) is str and value[4:5] == "-" and value[:4].isdecimal():
@@ -87,10 +73,7 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
             raise ValueError(f"{_shown(value)} does not fit --time-format: {error}") from None
 
     def by_day(value: Any) -> int:
-        number = _number(value)
-        if number is None or abs(number) > _LAST_DAY:
-            raise ValueError(f"{_shown(value)} is not a number of days, as --time-format excel says")
-        return _millis(_FIRST_DAY + timedelta(days=number), zone)
+        return _day(value, zone)
 
     if "%" in time_format:
         return by_pattern
@@ -98,6 +81,32 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
     if time_format not in named:
         raise UserError(f"--time-format {time_format}: one of {', '.join(named)}, or a pattern like '%d/%m/%Y %H:%M'")
     return named[time_format]
+
+
+def _iso(value: Any, zone: tzinfo) -> int:
+    if isinstance(value, date):
+        return _millis(value if isinstance(value, datetime) else datetime.combine(value, midnight()), zone)
+    text = str(value).strip()
+    try:
+        return _millis(datetime.fromisoformat(text), zone)
+    except (ValueError, OverflowError):
+        pass
+    plain = plain_time(text)
+    try:
+        if plain.text.removeprefix("-").isdecimal() and plain.text != text:
+            return int(plain.text)
+        return _millis(datetime.fromisoformat(_SPACE.sub("", plain.text)), plain.zone or zone)
+    except (ValueError, OverflowError):
+        name = unclear_zone(text)
+        hint = f" with {name} in it, and --timezone, since {name} may be several zones" if name else ""
+        raise ValueError(f"{_shown(value)} is neither a number nor ISO 8601; say --time-format{hint}") from None
+
+
+def _day(value: Any, zone: tzinfo) -> int:
+    number = _number(value)
+    if number is None or abs(number) > _LAST_DAY:
+        raise ValueError(f"{_shown(value)} is not a number of days, as --time-format excel says")
+    return _millis(_FIRST_DAY + timedelta(days=number), zone)
 
 
 def by_pattern_of(text: str, pattern: str) -> tuple[datetime, tzinfo | None]:

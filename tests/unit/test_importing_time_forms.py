@@ -28,6 +28,7 @@ def read(path: Path, *times: str, **options: str) -> list[int | str]:
         "2024-05-13 12:00:00 Europe/Berlin",
         "2024-05-13T12:00:00[Europe/Berlin]",
         "2024-05-13 12:00:00 CEST",
+        "2024-05-13 13:00:00 MSK",
         "2024-05-13 03:00:00 PDT",
         "2024-05-13 12:00:00.000 UTC+2",
         "2024-05-13 12:00 GMT+02:00",
