@@ -79,7 +79,7 @@ def import_(
     """Import logs of events, or with --items catalogues.
 
     FILE is CSV or other delimited text, JSON lines or arrays, Parquet, Arrow or Excel, plain or packed as gz, zst, bz2,
-    xz or zip; a folder or a glob of such files; archive.zip/ratings.csv for one file of an archive; or - for stdin.
+    xz, zip or tar; a folder or a glob of such files; a.zip/ratings.csv for one file of an archive; or - for stdin.
 
     Events are stored as live ones are; old times are allowed. After an interruption run it again: stored events are
     skipped. Invalid rows go to FILE.rejected.jsonl; for several files and for stdin, it is in this folder.

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from app.importing.delimited import TOO_LONG, Splitter, split_lines
+from app.importing.json_lists import decode_list, read_lists
 from app.importing.json_text import decode_object, read_objects
 from app.importing.lines import FileLine, read_lines
 from app.importing.rows import BadRow
@@ -28,7 +29,7 @@ class FileFormat(Struct, frozen=True, kw_only=True):
     """How a file's values are read. `header` is empty for JSON. `skip`: so many lines are in front of a text's first.
 
     `table` is None for text. `by_line`: JSON text has one object on each line. `fill_down`: while the first column
-    keeps its value, empty values of the others repeat those of the row above.
+    keeps its value, empty values of the others repeat those of the row above. `lists`: each row is a JSON list.
     """
 
     header: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class FileFormat(Struct, frozen=True, kw_only=True):
     quote: str = '"'
     encoding: str = "utf-8"
     by_line: bool = True
+    lists: bool = False
     table: TableKind | None = None
     fill_down: tuple[str, ...] = ()
 
@@ -49,6 +51,8 @@ def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundVa
     """
     if file.table is not None:
         found = _of_table(path, file, file.table)
+    elif file.lists:
+        found = _of_lists(path, file)
     elif file.header:
         found = _of_text(path, file, is_row)
     else:
@@ -79,6 +83,16 @@ def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValue
             yield bad_row(record.line, record.reason)
         else:
             yield dict(zip(header, record.values, strict=True)), record.line
+
+
+def _of_lists(path: Path, file: FileFormat) -> Iterator[FoundValues]:
+    for line in islice(read_lists(path, file.encoding), 1 if file.header_line else 0, None):
+        try:
+            values = decode_list(line.raw, len(file.header))
+        except Refused as error:
+            yield bad_row(line, str(error) if line.whole else TOO_LONG)
+        else:
+            yield dict(zip(file.header, values, strict=True)), line
 
 
 def _of_table(path: Path, file: FileFormat, kind: TableKind) -> Iterator[FoundValues]:

@@ -53,7 +53,9 @@ class Splitter:
         """
         quote = self.quote
         if not quote or quote not in text:
-            return text.split(self.delimiter)
+            # Spaces that align columns are one delimiter.
+            parts = text.split(self.delimiter)
+            return [part for part in parts if part] if self.delimiter == " " else parts
         values = self._values(self._plain, text)
         if (values is None or len(values) != columns) and f"\\{quote}" in text:
             escaped = self._values(self._escaped, text)

@@ -1,4 +1,4 @@
-"""Which files a command's arguments name: files, globs, folders, members of zip archives, and `-` for stdin."""
+"""Which files a command's arguments name: files, globs, folders, members of archives, pipes, and `-` for stdin."""
 
 import glob
 import shutil
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 import click
 
@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 STDIN: Final = "-"
 _FORMATS: Final = (
     *("csv", "tsv", "tab", "txt", "dat", "data", "json", "jsonl", "ndjson"),
-    *("parquet", "pq", "arrow", "arrows", "feather", "ipc", "xlsx", "xlsm", "xlsb", "xls", "ods", "zip"),
+    *("parquet", "pq", "arrow", "arrows", "feather", "ipc", "xlsx", "xlsm", "xlsb", "xls", "ods", "zip", "tar", "tgz"),
 )
 _PACKED: Final = ("gz", "gzip", "zst", "zstd", "bz2", "xz")
 _REJECTED: Final = ".rejected.jsonl"
@@ -33,12 +33,19 @@ def files_argument(*, required: bool) -> Callable[[Command], Command]:
 def found_files(arguments: Sequence[str]) -> Iterator[list[Path]]:
     """The files in the order of the arguments, each once; those of a folder or a glob by name.
 
-    Stdin is copied to a temporary file, which is gone at the end. Raises `UserError` for what names no file.
+    Stdin and pipes are copied to temporary files, which are gone at the end. Raises `UserError` for what names no file.
     """
     with tempfile.TemporaryDirectory(prefix="reco-") as folder:
         found: dict[Path, None] = {}
-        for argument in arguments:
-            found |= dict.fromkeys([_stdin(Path(folder))] if argument == STDIN else _named(argument))
+        for number, argument in enumerate(arguments):
+            copy = Path(folder) / str(number) / STDIN
+            if argument == STDIN:
+                found |= dict.fromkeys([_copied(sys.stdin.buffer, copy)])
+            elif Path(argument).is_fifo():  # as `<(command)` of a shell is
+                with Path(argument).open("rb") as pipe:
+                    found |= dict.fromkeys([_copied(pipe, copy)])
+            else:
+                found |= dict.fromkeys(_named(argument))
         yield list(found)
 
 
@@ -54,7 +61,7 @@ def rejects_beside(paths: Sequence[Path]) -> Path:
 def _named(argument: str) -> list[Path]:
     path = Path(argument)
     if path.is_dir():
-        return _files_in(path)
+        return [member for file in _files_in(path) for member in _of_archive(file)]
     if path.is_file():
         return _of_archive(path)
     if is_there(path) and not glob.has_magic(argument):
@@ -64,13 +71,16 @@ def _named(argument: str) -> list[Path]:
     if not matches and archive is not None:
         pattern = path.relative_to(archive)
         matches = [archive / name for name in members_of(archive) if Path(name).match(str(pattern))]
+    if not matches and "://" in argument:
+        raise UserError(f"{argument} is an address, and files alone are read: curl -sfL '{argument}' | reco import -")
     if not matches:
         raise UserError(f"{argument}: there is no such file or folder")
-    return [file for match in matches for file in ([match] if not match.is_dir() else _files_in(match))]
+    files = [file for match in matches for file in ([match] if not match.is_dir() else _files_in(match))]
+    return [member for file in files for member in (_of_archive(file) if file.is_file() else [file])]
 
 
 def _of_archive(path: Path) -> list[Path]:
-    """The file; several files of a zip archive that are all of the kinds that are read."""
+    """The file; several files of an archive that are all of the kinds that are read."""
     names = members_of(path)
     return [path / name for name in names] if len(names) > 1 and _parts_of_one(names) else [path]
 
@@ -99,8 +109,8 @@ def _is_data(path: Path) -> bool:
     return bool(endings) and endings[-1] in _FORMATS and not path.name.endswith(_REJECTED)
 
 
-def _stdin(folder: Path) -> Path:
-    path = folder / STDIN
+def _copied(source: IO[bytes], path: Path) -> Path:
+    path.parent.mkdir()
     with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
+        shutil.copyfileobj(source, file)
     return path

@@ -1,5 +1,6 @@
 """Maps a catalogue file's columns to fields, and turns one line's values into a checked item."""
 
+import ast
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -205,6 +206,9 @@ def _json_list(text: str) -> list[Any]:
     try:
         return msgspec.json.decode(text, type=list[Any])
     except (msgspec.DecodeError, RecursionError):
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            if isinstance(found := ast.literal_eval(text.strip()), list):  # as Python writes it
+                return found
         raise ValueError(f"{shown(text)} starts like a JSON list but is not valid JSON") from None
 
 

@@ -3,9 +3,10 @@
 An object that is not valid costs itself alone.
 """
 
+import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -14,40 +15,52 @@ import msgspec
 
 from app.core.decoding import why_not_json
 from app.importing.lines import MAX_LINE_BYTES, FileLine, read_lines
+from app.importing.typed_json import may_be_typed, without_types
 from app.importing.values import Refused
 
+RECORD_SEPARATOR: Final = b"\x1e"
+"""In front of each object of a JSON text sequence (RFC 7464)."""
 _NO_NUMBERS: Final = (b"NaN", b"Infinity")
 _LOOKED_AT_LINES: Final = 100
+_BRACES: Final = (b"{", b"}")
 # A string ends with its line: a quote that is never closed hides the rest of its line alone.
-_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}]')
+_TOKENS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[][{}]')
 
 
 def one_object_a_line(path: Path, encoding: str) -> bool:
     """Whether one of the first lines is an object by itself, and the first one is not the beginning of a larger one."""
-    lines = [line.raw.strip() for line in islice(read_lines(path, encoding), _LOOKED_AT_LINES)]
+    first = islice(read_lines(path, encoding), _LOOKED_AT_LINES)
+    lines = [line.raw.removeprefix(RECORD_SEPARATOR).strip() for line in first]
     objects = [raw for raw in lines if raw.startswith(b"{")]
     return bool(objects) and not objects[0].endswith((b"[", b"{", b",")) and any(map(_is_object, objects))
 
 
 def read_objects(path: Path, encoding: str, *, by_line: bool) -> Iterator[FileLine]:
     """The text of each object with the number of its first line, not decoded yet."""
-    lines = read_lines(path, encoding)
-    return (line for line in lines if line.raw.strip()) if by_line else _spanning_objects(lines)
+    if by_line:
+        return (line for line in read_lines(path, encoding) if line.raw.strip())
+    return spanning(cut_behind_braces(read_lines(path, encoding, in_pieces=True)), _BRACES)
 
 
 def decode_object(raw: bytes) -> dict[str, Any]:
     """Raises `Refused` with the reason."""
+    raw = raw.removeprefix(RECORD_SEPARATOR)
     try:
         values = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        values = _with_nan(raw)
+        values = _with_nan(raw) or _of_python(raw)
         if values is None:
             raise Refused(why_not_json(error, raw)) from None
     except RecursionError:
         raise Refused("not JSON: nested too deeply") from None
     if not isinstance(values, dict):
         raise Refused("a JSON object is expected on each line")
-    return values
+    if not may_be_typed(raw):
+        return values
+    try:
+        return without_types(values)
+    except RecursionError:
+        raise Refused("not JSON: nested too deeply") from None
 
 
 def _with_nan(raw: bytes) -> Any:
@@ -60,7 +73,36 @@ def _with_nan(raw: bytes) -> Any:
         return None
 
 
-def _spanning_objects(lines: Iterator[FileLine]) -> Iterator[FileLine]:
+def _of_python(raw: bytes) -> Any:
+    """What Python's `repr` makes of a dict, as in the products of Amazon's reviews of 2014. None for any other text."""
+    if not raw.startswith((b"{'", b"{u'")):
+        return None
+    try:
+        return ast.literal_eval(raw.decode())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def cut_behind_braces(lines: Iterable[FileLine]) -> Iterator[FileLine]:
+    """The lines; instead of pieces of a long line, lines that end behind a brace or a bracket, and within no string."""
+    rest = b""
+    for line in lines:
+        raw, rest = rest + line.raw, b""
+        if line.whole:
+            yield FileLine(line.number, line.pos, raw)
+            continue
+        end = max((token.end() for token in _TOKENS.finditer(raw) if token[0][:1] != b'"'), default=0)
+        rest = raw[end:]
+        if len(rest) > MAX_LINE_BYTES:
+            yield FileLine(line.number, line.pos, rest[:MAX_LINE_BYTES], whole=False)
+            rest = b""
+        if end:
+            yield FileLine(line.number, line.pos, raw[:end])
+
+
+def spanning(lines: Iterable[FileLine], marks: tuple[bytes, bytes]) -> Iterator[FileLine]:
+    """The outermost objects or lists in the lines, by the marks that open and close one."""
+    opening, closing = marks
     depth = 0
     first: FileLine | None = None
     indent = -1
@@ -68,20 +110,20 @@ def _spanning_objects(lines: Iterator[FileLine]) -> Iterator[FileLine]:
     size = 0
     for line in lines:
         raw = line.raw
-        begins = len(raw) - len(raw.lstrip()) if raw.lstrip().startswith(b"{") else -1
-        if depth and first is not None and begins == indent >= 0 and raw.rstrip() != b"{}":
+        begins = len(raw) - len(raw.lstrip()) if raw.lstrip().startswith(opening) else -1
+        if depth and first is not None and begins == indent >= 0 and raw.rstrip() != opening + closing:
             # An object begins where objects begin, so the one before it was never closed.
             yield _whole(first, parts, line.pos)
             depth, parts = 0, []
         start = 0
         for token in _TOKENS.finditer(raw):
             mark = token[0]
-            if mark == b"{":
+            if mark == opening:
                 if not depth:
                     first, start, size = line, token.start(), 0
                     indent = begins if begins == start else -1
                 depth += 1
-            elif mark == b"}" and depth:
+            elif mark == closing and depth:
                 depth -= 1
                 if not depth and first is not None:
                     yield _whole(first, [*parts, raw[start : token.end()]], line.pos)

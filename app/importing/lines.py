@@ -28,7 +28,8 @@ class FileLine(Struct, frozen=True, gc=False):
     """One line without its line end; UTF-8, if its bytes could be decoded.
 
     `number` counts from 1; `pos` is the number of bytes of the file read so far, as they are there. `whole` is False
-    for a line longer than `MAX_LINE_BYTES`: it holds only the beginning of that line.
+    for a line longer than `MAX_LINE_BYTES`: it holds only the beginning of that line. In pieces, it is False for each
+    piece of a line but the last.
     """
 
     number: int
@@ -37,8 +38,10 @@ class FileLine(Struct, frozen=True, gc=False):
     whole: bool = True
 
 
-def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[FileLine]:
+def read_lines(path: Path, encoding: str = "utf-8", *, in_pieces: bool = False) -> Iterator[FileLine]:
     """The file's lines. A byte order mark wins over `encoding`. A file without line feeds may use carriage returns.
+
+    `in_pieces`: a line may be of any length, and comes in pieces if it is long.
 
     Raises `UserError` for an unknown encoding, and what reading raises, with the line it came to.
     """
@@ -62,9 +65,12 @@ def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[FileLine]:
                         cut = False
                         continue
                     number += 1
-                    long = len(raw) >= MAX_LINE_BYTES
+                    long = len(raw) >= MAX_LINE_BYTES and not in_pieces
                     yield FileLine(number, pos, raw[:MAX_LINE_BYTES] if long else raw, not long)
-                if len(rest) >= MAX_LINE_BYTES:
+                if in_pieces and len(rest) >= BLOCK_BYTES:
+                    yield FileLine(number + 1, pos, rest, whole=False)
+                    rest = b""
+                elif len(rest) >= MAX_LINE_BYTES:
                     if not cut:
                         number += 1
                         yield FileLine(number, pos, rest[:MAX_LINE_BYTES], whole=False)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from app.errors import UserError
 from app.importing.attributes import WantedAttribute
 from app.importing.filters import Condition
-from app.importing.values import ALTERNATIVES
+from app.importing.values import ALTERNATIVES, JOINED
 
 EventType = Literal["view", "click", "purchase", "watch", "impression", "cart", "like", "dislike", "share", "hide"]
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
@@ -29,8 +29,9 @@ USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "ended": ("ended",),
     "position": ("position",),
     "time_offset_ms": (),
-    "events": ("events", "records", "rows", "results", "data"),
+    "events": ("events", "records", "rows", "results", "data", "hits", "docs"),
 }
+_IDS: Final = ("user_id", "session_id", "item_id")
 _REQUIRED: Final = ("user_id", "item_id", "time")
 USUAL_TYPES: Final[dict[str, EventType | None]] = {
     **{name: name for name in EVENT_TYPES},
@@ -122,10 +123,13 @@ def match(
 ) -> tuple[dict[str, str], list[str]]:
     """Field → column from the options, else from the usual names; and the errors in the options."""
     by_plain_name = {_plain(column): column for column in reversed(present)}
+    wrapped: dict[str, str] = {}
+    if "item_id" not in options.columns and by_plain_name.keys().isdisjoint(usual_columns["item_id"]):
+        wrapped = _wrapped(present, usual_columns)
     fields: dict[str, str] = {}
     for field, usual in usual_columns.items():
-        found = next((by_plain_name[name] for name in usual if name in by_plain_name), "")
-        if column := options.columns.get(field, found):
+        found = next((names[name] for names in (wrapped, by_plain_name) for name in usual if name in names), "")
+        if column := options.columns.get(field, _id_within(found, present, usual) if field in _IDS else found):
             fields[field] = column
     errors = []
     for field, column in options.columns.items():
@@ -134,6 +138,27 @@ def match(
         elif column and not has_column(column, present):
             errors.append(f"--map {field}={column}: the file has no such column")
     return fields, errors
+
+
+def _wrapped(present: Sequence[str], usual_columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The names within the object that an export has put each row into, as `_source` or `after`: plain name → path.
+
+    It is the one with an item and with most of the usual names; empty where there is none.
+    """
+    within: dict[str, dict[str, str]] = {}
+    for path in reversed(present):
+        wrapper, dot, name = path.rpartition(".")
+        if dot:
+            within.setdefault(wrapper, {})[_plain(name)] = path
+    usual = {name for names in usual_columns.values() for name in names}
+    found = [names for names in within.values() if not names.keys().isdisjoint(usual_columns["item_id"])]
+    return max(found, key=lambda names: len(names.keys() & usual), default={})
+
+
+def _id_within(column: str, present: Sequence[str], usual: Sequence[str]) -> str:
+    """The path to the id where the column holds objects, as in `{"user": {"id": 7}}`; else the column."""
+    inner = {_plain(path.removeprefix(f"{column}.")): path for path in present if path.startswith(f"{column}.")}
+    return next((inner[name] for name in ("id", *usual) if name in inner), column) if column else column
 
 
 def refuse(errors: Sequence[str], present: Sequence[str]) -> None:
@@ -149,8 +174,11 @@ def plain_type(name: str) -> str:
 
 
 def has_column(column: str, present: Sequence[str]) -> bool:
-    """Whether the file has the column, or what a path begins with. Of a choice, one is enough."""
-    return any(name in present or name.partition(".")[0] in present for name in column.split(ALTERNATIVES))
+    """Whether the file has the column, or what a path begins with. Of a choice, one is enough; of joined ones, all."""
+    return any(
+        name in present or all(part in present or part.partition(".")[0] in present for part in name.split(JOINED))
+        for name in column.split(ALTERNATIVES)
+    )
 
 
 def _wrong_types(options: ImportOptions) -> list[str]:

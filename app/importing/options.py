@@ -24,8 +24,8 @@ _OPTIONS = (
         "columns",
         multiple=True,
         metavar="FIELD=COLUMN",
-        help=f"The column of a field, if its name cannot be guessed; a.b is b within a, a|b the first that a row has. "
-        f"Fields: {', '.join(USUAL_COLUMNS)}. Repeatable.",
+        help=f"The column of a field, if its name cannot be guessed; a.b is b within a, a|b the first that a row has, "
+        f"a+b both. Fields: {', '.join(USUAL_COLUMNS)}. Repeatable.",
     ),
     click.option(
         "--map-type",

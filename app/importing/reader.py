@@ -7,6 +7,7 @@ for row in read_rows(path, source, latest_ms=now_ms):
 `detect_items` and `read_items` do the same for a catalogue.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from app.importing.contents import FileFormat, FoundValues, Values, bad_row, rea
 from app.importing.filters import Condition, checker
 from app.importing.instacart import OrderTimes
 from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker, with_attribute_types
+from app.importing.json_shapes import other_shape
 from app.importing.lines import FileLine
 from app.importing.mapping import USUAL_COLUMNS, Columns, ImportOptions, guess, has_column
 from app.importing.presets import Preset, by_columns, with_preset
@@ -28,13 +30,14 @@ from app.importing.tables import column_names, kind_of
 from app.importing.text_format import refuse_unclear_names, text_format, with_distinct_names
 from app.importing.time_patterns import pattern_of
 from app.importing.times import time_parser
-from app.importing.values import Refused, absent, finder, is_simple, paths_of
+from app.importing.values import JOINED, Refused, absent, finder, is_simple, paths_of
 
 __all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows", "rows_of"]
 
 _EVENTS: Final = "events"
 _LOOKED_AT_OBJECTS: Final = 100
 _LOOKED_AT_ITEMS: Final = 1_000
+_CLOCK: Final = re.compile(r"\d\d?:\d\d(:\d\d(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?")
 _LATEST_MS: Final = 7_258_118_400_000  # the year 2200: a later number is a date such as 20140514044115
 
 C = TypeVar("C", Columns, ItemColumns)
@@ -58,6 +61,8 @@ class FileLayout(FileFormat, Generic[C], frozen=True, kw_only=True):
 def detect(path: Path, options: ImportOptions) -> FileLayout[Columns]:
     """Detects the format from the file's beginning. Raises `UserError` for an unreadable file or unclear columns."""
     found = _detect(path, options, guess, items=False)
+    if "time" not in options.columns and found.preset is None:
+        found = _with_date(path, found)
     return _with_time_format(path, found, found.columns.fields["time"])
 
 
@@ -95,6 +100,8 @@ def _detect(
         present = _keys(path, file, None if items and table is None else _LOOKED_AT_OBJECTS)
     seen = present
     found_events = None
+    if not file.header:
+        _refuse_other_shapes(path, file)
     if not file.header and not items:
         found_events = _list_of_events(path, file, present)
         seen = _with_nested(path, file, present, options.columns.get("events", found_events or _EVENTS))
@@ -134,6 +141,15 @@ def _list_of_events(path: Path, file: FileFormat, present: Sequence[str]) -> str
             if inner and isinstance(inner[0], list) and inner[0] and isinstance(inner[0][0], dict):
                 return name
     return None
+
+
+def _refuse_other_shapes(path: Path, file: FileFormat) -> None:
+    """Raises `UserError` where the JSON has no object for each row."""
+    first = list(islice(read_values(path, file, lambda values: False), _LOOKED_AT_OBJECTS))
+    if first and all(isinstance(found, BadRow) for found in first):
+        raise UserError(f"{path}: none of the first objects can be read: {first[0].reason}")  # type: ignore[union-attr]
+    if len(first) == 1 and (why := other_shape(first[0][0])):  # type: ignore[index]
+        raise UserError(f"{path}: {why}")
 
 
 def read_rows(path: Path, source: FileLayout[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
@@ -243,8 +259,20 @@ def _with_nested(path: Path, file: FileFormat, present: Sequence[str], nested: s
         if isinstance(inner, list):
             keys[nested] = None
             for event in inner:
-                keys |= dict.fromkeys(event) if isinstance(event, dict) else {}
+                keys |= dict.fromkeys(paths_of(event)) if isinstance(event, dict) else {}
     return list(keys)
+
+
+def _with_date(path: Path, source: FileLayout[Columns]) -> FileLayout[Columns]:
+    """The layout whose time has its date from another column, where the first time is a time of day."""
+    column = source.columns.fields["time"]
+    date_column = next((name for name in source.header if name.lower() == "date"), None)
+    rows = read_values(path, source, lambda values: False)
+    first = next((found[0] for found in rows if isinstance(found, tuple)), {})
+    if date_column is None or not _CLOCK.fullmatch(str(first.get(column)).strip()):
+        return source
+    fields = {**source.columns.fields, "time": f"{date_column}{JOINED}{column}"}
+    return structs.replace(source, columns=structs.replace(source.columns, fields=fields))
 
 
 def _with_time_format(path: Path, source: FileLayout[C], column: str) -> FileLayout[C]:

@@ -1,27 +1,37 @@
-"""Opens a file's bytes: as they are, or unpacked where they are compressed (gz, zst, bz2, xz, zip).
+"""Opens a file's bytes: as they are, or unpacked where they are compressed (gz, zst, bz2, xz) or archived (zip, tar).
 
-A path may name a member of a zip archive: `archive.zip/ratings.csv`.
+A path may name a file in an archive: `archive.zip/ratings.csv`.
 """
 
 import bz2
 import gzip
 import lzma
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from msgspec import Struct
 
 from app.errors import UserError
+from app.importing.archives import (
+    TAR_HEADER_BYTES,
+    ZIP_MAGIC,
+    chosen,
+    is_tar,
+    tar_member,
+    tar_names,
+    zip_member,
+    zip_names,
+    zip_size,
+)
 
-ZIP_MAGIC: Final = b"PK\x03\x04"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _LONGEST_MAGIC: Final = 8
-_DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile)
+_DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 _UNREADABLE: Final = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"Rar!": "a rar archive",
@@ -29,6 +39,13 @@ _UNREADABLE: Final = {
     b"\x1f\x9d": "compressed by compress",
     b"%PDF": "a PDF",
     b"SQLite f": "an SQLite database",
+    b"Obj\x01": "an Avro file",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "an array of NumPy",
+    b"\xff\x06\x00\x00sNaP": "compressed by snappy",
+    b"<?xml": "XML",
+    b"<!DOCTYP": "a page of HTML",
+    b"<html": "a page of HTML",
 }
 
 
@@ -77,64 +94,70 @@ def packed_size(path: Path) -> int:
     """The bytes that reading the file goes through, for the progress."""
     with _guarded(path):
         archive, member = _split(path)
-        return archive.stat().st_size if member is None else _member(archive, member).compress_size
+        in_zip = member is not None and zipfile.is_zipfile(archive)
+        return zip_size(archive, member or "*") if in_zip else archive.stat().st_size
 
 
 def is_there(path: Path) -> bool:
-    """Whether the path names a file, or a member of a zip archive."""
+    """Whether the path names a file, or one in an archive."""
     return path.is_file() or (_archive_of(path) is not None)
 
 
 def members_of(path: Path) -> list[str]:
-    """The names of the files in a zip archive; empty for any other file, and for a workbook, which is a zip, too."""
-    with _guarded(path):
-        if not zipfile.is_zipfile(path):
-            return []
-        with zipfile.ZipFile(path) as archive:
-            return _data_members(archive)
+    """The names of the files in an archive; empty for any other file, and for a workbook, which is a zip, too."""
+    with _guarded(path), path.open("rb") as file:
+        return zip_names(file) if _peeked(file).startswith(ZIP_MAGIC) else _names_in_tar(path)
 
 
-def _data_members(archive: zipfile.ZipFile) -> list[str]:
-    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    if {"[Content_Types].xml", "mimetype"} & set(names):
+def _names_in_tar(path: Path) -> list[str]:
+    """Empty for a file that is no tar archive."""
+    with path.open("rb") as file:  # of its own, since what unpacks it may close it
+        stream = _decompressed(_peeked(file), file) or file
+        beginning = b""
+        try:
+            while len(beginning) < TAR_HEADER_BYTES and (more := stream.read(TAR_HEADER_BYTES - len(beginning))):
+                beginning += more
+        except (*_DAMAGED, OSError):
+            return []  # reading says so, with the line
+    if not is_tar(beginning):
         return []
-    return sorted(name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")))
+    with path.open("rb") as file:
+        return tar_names(_decompressed(_peeked(file), file) or file)
+
+
+def _peeked(stream: IO[bytes]) -> bytes:
+    beginning: bytes = cast("Any", stream).peek(_LONGEST_MAGIC)
+    return beginning[:_LONGEST_MAGIC]
 
 
 def _archive_of(path: Path) -> Path | None:
-    return next((parent for parent in path.parents if parent.is_file() and zipfile.is_zipfile(parent)), None)
+    return next((parent for parent in path.parents if parent.is_file() and members_of(parent)), None)
 
 
 def _split(path: Path) -> tuple[Path, str | None]:
-    """The file on the disk, and the member in it where the path goes on behind a zip archive."""
+    """The file on the disk, and the member in it where the path goes on behind an archive."""
     if path.exists() or (archive := _archive_of(path)) is None:
         return path, None
     return archive, path.relative_to(archive).as_posix()
 
 
-def _member(path: Path, pattern: str) -> zipfile.ZipInfo:
-    with zipfile.ZipFile(path) as archive:
-        names = _data_members(archive)
-        found = [name for name in names if fnmatch(name, pattern)]
-        if len(found) != 1:
-            listed = "\n".join(f"  {path}/{name}" for name in (found or names)[:20])
-            raise UserError(f"{path} holds {len(names)} files; say which of them to read:\n{listed}")
-        return archive.getinfo(found[0])
-
-
 def _unpacked(path: Path, file: IO[bytes], member: str | None) -> IO[bytes]:
-    magic = cast("Any", file).peek(_LONGEST_MAGIC)[:_LONGEST_MAGIC]
+    magic = _peeked(file)
     for known, kind in _UNREADABLE.items():
         if magic.startswith(known):
             raise UserError(f"{path} is {kind}, which is not read; unpack or convert it first")
+    archive = Path(file.name)
     if magic.startswith(ZIP_MAGIC):
-        archive = zipfile.ZipFile(file)
-        if not _data_members(archive):  # a workbook
+        names = zip_names(file)
+        if not names:  # a workbook
             file.seek(0)
             return file
-        inner = cast("Any", archive.open(_member(Path(file.name), member or "*")))
-        return _decompressed(inner.peek(_LONGEST_MAGIC)[:_LONGEST_MAGIC], inner) or cast("IO[bytes]", inner)
-    return _decompressed(magic, file) or file
+        inner = zip_member(path, file, chosen(archive, names, member or "*"))
+    elif names := _names_in_tar(archive):
+        inner = tar_member(_decompressed(magic, file) or file, chosen(archive, names, member or "*"))
+    else:
+        return _decompressed(magic, file) or file
+    return _decompressed(_peeked(inner), inner) or inner
 
 
 def _decompressed(magic: bytes, file: IO[bytes]) -> IO[bytes] | None:

@@ -10,7 +10,8 @@ from typing import IO, Any, Final, Literal, Protocol
 from msgspec import Struct
 
 from app.errors import UserError
-from app.importing.streams import ZIP_MAGIC, open_bytes
+from app.importing.archives import ZIP_MAGIC
+from app.importing.streams import open_bytes
 
 TableKind = Literal["parquet", "arrow", "workbook"]
 _BATCH_ROWS: Final = 10_000
@@ -210,7 +211,8 @@ def _opened(path: Path, kind: TableKind) -> Iterator[_Table]:
         with _seekable(path) as file:
             yield _KINDS[kind](file)
     except (pyarrow.ArrowException, CalamineError, OSError) as error:
-        raise UserError(f"{path} cannot be read as {kind}: {error}") from error
+        hint = "; if it holds another archive, unpack that first" if isinstance(error, CalamineError) else ""
+        raise UserError(f"{path} cannot be read as {kind}: {error}{hint}") from error
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Finds out how a text file's lines are split into values, and how its columns are called."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -10,15 +11,17 @@ from msgspec import structs
 from app.errors import UserError
 from app.importing.contents import FileFormat
 from app.importing.delimited import SAY_ENCODING, Splitter
-from app.importing.json_text import one_object_a_line
-from app.importing.lines import read_lines
+from app.importing.json_lists import are_lists, names_in
+from app.importing.json_text import RECORD_SEPARATOR, one_object_a_line
+from app.importing.lines import FileLine, read_lines
 from app.importing.mapping import ImportOptions
 from app.importing.preamble import beginning_of
 from app.importing.presets import Preset, by_first_line, with_preset
 
 _DELIMITERS: Final = (",", ";", "\t", "|", "::", "\x01", "^", "~")
+_LOOKED_AT_LINES: Final = 20
 _FORMATS: Final = (
-    "CSV and other delimited text, JSON lines and arrays, Parquet, Arrow, Excel; plain, gz, zst, bz2, xz, zip"
+    "CSV and other delimited text, JSON lines and arrays, Parquet, Arrow, Excel; plain, gz, zst, bz2, xz, zip, tar"
 )
 
 
@@ -29,8 +32,12 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
     first = beginning.first
     if first is None:
         raise UserError(f"{path} is empty")
-    if first.raw.lstrip()[:1] in (b"[", b"{"):
-        by_line = not first.raw.lstrip().startswith(b"[") and one_object_a_line(path, options.encoding)
+    raw = first.raw.removeprefix(RECORD_SEPARATOR).lstrip()
+    if raw.startswith(b"[") and are_lists(path, options.encoding):
+        header = options.header or names_in(path, options.encoding)
+        return FileFormat(header=header, header_line=not options.header, encoding=options.encoding, lists=True), None
+    if raw[:1] in (b"[", b"{"):
+        by_line = not raw.startswith(b"[") and one_object_a_line(path, options.encoding)
         return FileFormat(encoding=options.encoding, by_line=by_line), None
     if b"\0" in first.raw:
         raise UserError(f"{path} is neither text nor of a known format: {_FORMATS}")
@@ -48,6 +55,9 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
     header = options.header or tuple(name.strip() for name in names)
     if not options.header:
         _refuse_data_as_header(path, header)
+    if not options.header:
+        behind = islice(read_lines(path, options.encoding), beginning.skip + 1, None)
+        header = _with_unnamed(header, _looked_at(behind, Splitter(delimiter, options.quote), len(header)))
     return FileFormat(
         header=header,
         header_line=not options.header,
@@ -56,6 +66,31 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
         quote=options.quote,
         encoding=options.encoding,
     ), preset
+
+
+def _looked_at(lines: Iterator[FileLine], splitter: Splitter, columns: int) -> list[list[str]]:
+    """The values of the first lines, those aside on which a quoted value is open."""
+    found = []
+    for line in islice(lines, _LOOKED_AT_LINES):
+        text = line.raw.decode(errors="replace").removesuffix("\r")
+        values = splitter.split(text, columns) if text.strip() else None
+        if values is not None:
+            found.append(values)
+    return found
+
+
+def _with_unnamed(header: tuple[str, ...], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The header, with a column that it does not name, where all rows have one more value.
+
+    Behind the others, if it is always empty, as when each line ends with a delimiter. In front, if it counts the rows.
+    """
+    if not rows or any(len(row) != len(header) + 1 for row in rows):
+        return header
+    if not any(row[-1].strip() for row in rows):
+        return (*header, "")
+    if all(row[0] == str(number) for number, row in enumerate(rows, int(rows[0][0] == "1"))):
+        return ("", *header)
+    return header
 
 
 def _delimiter(text: str, options: ImportOptions) -> str:

@@ -9,9 +9,27 @@ from msgspec import Struct
 
 # Abbreviations that stand for one offset alone, as most do not: IST is India's, Israel's and Ireland's.
 _OFFSETS: Final = {
-    "UTC": "+0000", "GMT": "+0000", "Z": "+0000", "WET": "+0000", "WEST": "+0100", "CET": "+0100", "CEST": "+0200",
-    "EET": "+0200", "EEST": "+0300", "MSK": "+0300", "JST": "+0900", "KST": "+0900", "AEST": "+1000", "AEDT": "+1100",
-    "EST": "-0500", "EDT": "-0400", "CDT": "-0500", "MST": "-0700", "MDT": "-0600", "PST": "-0800", "PDT": "-0700",
+    "UTC": "+0000",
+    "GMT": "+0000",
+    "Z": "+0000",
+    "WET": "+0000",
+    "WEST": "+0100",
+    "CET": "+0100",
+    "CEST": "+0200",
+    "EET": "+0200",
+    "EEST": "+0300",
+    "MSK": "+0300",
+    "JST": "+0900",
+    "KST": "+0900",
+    "AEST": "+1000",
+    "AEDT": "+1100",
+    "EST": "-0500",
+    "EDT": "-0400",
+    "CDT": "-0500",
+    "MST": "-0700",
+    "MDT": "-0600",
+    "PST": "-0800",
+    "PDT": "-0700",
 }
 _AROUND: Final = re.compile(
     r"""\[(?P<b>[^][]+)\]|(?P<q>['"])(?P<t>.+)(?P=q)|(?:ISODate|Timestamp|Date)\(["']?(?P<c>.+?)["']?\)"""

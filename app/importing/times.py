@@ -28,8 +28,8 @@ TimeParser = Callable[[Any], int]
 def time_parser(time_format: str, timezone: str, *, latest_ms: int | None, old_dates: bool = False) -> TimeParser:
     """A function from a file's value to milliseconds since 1970; it raises `ValueError` with the reason.
 
-    `time_format` is auto, iso, s, ms, excel (days since 1899) or a strptime pattern; `timezone` applies to times that name
-    none; times after `latest_ms` are refused, since one event from the future would outweigh all present ones (None: no
+    `time_format` is auto, iso, s, ms, excel (days since 1899) or a strptime pattern. `timezone` is of times that name
+    none. Times after `latest_ms` are refused, since one event from the future would outweigh all present ones (None: no
     limit).
     `old_dates`: a date may lie before 1990, when it is written as one; a number may not.
     Raises `UserError` for a time zone or a format that does not exist.

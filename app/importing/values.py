@@ -1,11 +1,13 @@
 """What single values of a file mean: missing words, flags, ids, and where a value is found."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 ALTERNATIVES: Final = "|"
+JOINED: Final = "+"
 _MISSING: Final = frozenset(
     {
         *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "Null", "null", "(null)", "\\N"),
@@ -61,25 +63,41 @@ def shown(value: Any) -> str:
 
 def is_simple(column: str, present: Sequence[str]) -> bool:
     """Whether the column is one of the file's own, and not a path or a choice."""
-    return column in present or not ("." in column or ALTERNATIVES in column)
+    return column in present or not any(mark in column for mark in (".", ALTERNATIVES, JOINED))
 
 
 def finder(column: str) -> Callable[[Mapping[str, Any]], Any]:
-    """A function that finds a column's value: `a.b` is b within a, `a|b` is the first of both that is not missing.
+    """A function that finds a column's value: `a.b` is b within a, `a|b` is the first of both that is not missing, and
+    `a+b` is both with a space between them.
 
     In a list of objects with a `name` and a `value`, b is the value of the one with this name.
     """
-    names = [(name, name.split(".")) for name in column.split(ALTERNATIVES)]
+    names = [(name, name.split("."), name.split(JOINED)) for name in column.split(ALTERNATIVES)]
 
     def find(values: Mapping[str, Any]) -> Any:
         value = None
-        for name, path in names:
-            value = values[name] if name in values else _within(values, path)
+        for name, path, parts in names:
+            if name in values:
+                value = values[name]
+            elif len(parts) > 1:
+                value = _joined([finder(part)(values) for part in parts])
+            else:
+                value = _within(values, path)
             if not absent(value):
                 break
         return value
 
     return find
+
+
+def _joined(parts: Sequence[Any]) -> str | None:
+    """None where one is missing."""
+    return None if any(map(absent, parts)) else " ".join(_written(part) for part in parts)
+
+
+def _written(part: Any) -> str:
+    # A workbook's date is a time at midnight.
+    return part.date().isoformat() if isinstance(part, datetime) else str(part).strip()
 
 
 def paths_of(values: Mapping[str, Any], depth: int = 3) -> list[str]:

@@ -50,6 +50,11 @@ BOTH: Final = [("u1", "i1", MS), ("u2", "i2", MS + 3_600_000)]
         (HEADER + ROWS).replace(",", "\x01"),
         (HEADER + ROWS).replace(",", " "),
         HEADER.replace("\n", ",note,note\n") + ROWS.replace("\n", ",a,b\n"),
+        HEADER + ROWS.replace("\n", ",\n"),
+        (HEADER + ROWS).replace(",", "   "),
+        HEADER + "1,u1,i1,view,2024-05-01T10:00:00Z\n2,u2,i2,click,2024-05-01T11:00:00Z\n",
+        "user_id,item_id,event_type,date,time\nu1,i1,view,2024-05-01,10:00\nu2,i2,click,2024-05-01,11:00\n",
+        "user_id,item_id,event_type,Date,Time\nu1,i1,view,2024/5/1,10:00 AM\nu2,i2,click,2024/5/1,11:00 AM\n",
     ],
 )
 def test_delimited_text_is_read_as_meant(tmp_path: Path, content: str) -> None:
