@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 # An unknown variable with one of these prefixes is a typing error, which must not be ignored silently.
 _OWN_PREFIXES = (
@@ -17,6 +17,7 @@ _OWN_PREFIXES = (
     "RATE_LIMIT_",
     "RANKING_",
     "SEGMENT_",
+    "CORS_",
 )
 
 
@@ -38,11 +39,20 @@ def is_injected(name: str, text: str) -> bool:
     return bool(_INJECTED_NAME.fullmatch(name) or (name.endswith("_PORT") and _INJECTED_PORT.match(text)))
 
 
-def misspelt(environ: Mapping[str, str], settings: Iterable[str]) -> list[str]:
+def _words(name: str) -> tuple[str, ...]:
+    """The words of a name, in any case and order, without ours in front: RECO_LOG_LEVEL, event_retention_days."""
+    return tuple(sorted(name.upper().removeprefix("RECO_").split("_")))
+
+
+def misspelt(environ: Mapping[str, str], settings: Collection[str]) -> list[str]:
     """What is wrong with variables that are probably meant to be one of these settings."""
     known = {name.replace("_", "").upper(): name.upper() for name in settings}
+    same_words = {_words(name): name.upper() for name in settings}
     errors = []
     for name in sorted(set(environ) - set(known.values())):
+        if meant := same_words.get(_words(name)):
+            errors.append(f"{name}: no such setting; did you mean {meant}?")
+            continue
         own = name.startswith(_OWN_PREFIXES)
         if not own and any(name.startswith(f"{setting}_") for setting in known.values()):
             continue  # another program's, such as DATABASE_URL_TEST

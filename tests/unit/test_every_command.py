@@ -1,6 +1,11 @@
 """Each `reco` command has a test, marked `shows`, that runs it."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -54,3 +59,39 @@ def test_page_of_commands_names_each_of_them() -> None:
 def test_shell_completes_commands_and_options(words: str, completed: str) -> None:
     environment = {"_RECO_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     assert CliRunner(env=environment).invoke(main, prog_name="reco").stdout == f"{completed}\n"
+
+
+_BASH = """
+eval "$(_RECO_COMPLETE=bash_source reco)"
+complete -p reco
+COMP_WORDS=(reco import --ev) COMP_CWORD=2
+_reco_completion reco
+echo "${COMPREPLY[@]}"
+"""
+_ZSH = """
+autoload -Uz compinit && compinit -u -d "$HOME/dump"
+eval "$(_RECO_COMPLETE=zsh_source reco)"
+_describe() { print ${(P)4}; print $completions_with_descriptions }
+words=(reco impo) CURRENT=2
+${_comps[reco]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("shell", "script", "completed"),
+    [(["bash", "--norc"], _BASH, "--event-type"), (["zsh", "-f"], _ZSH, "import:Import logs of events")],
+)
+def test_the_documented_line_makes_a_shell_complete(
+    tmp_path: Path, shell: list[str], script: str, completed: str
+) -> None:
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"{shell[0]} is not installed")
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert f'eval "$(_RECO_COMPLETE={shell[0]}_source reco)"' in page
+    program = """from app.cli import main; main(prog_name='reco')"""
+    (tmp_path / "reco").write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{program}" "$@"\n')
+    (tmp_path / "reco").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [*shell, "-c", script]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert completed in found.stdout, found.stderr

@@ -141,6 +141,10 @@ def test_addresses_of_services_that_kubernetes_injects_are_no_settings() -> None
         ("DATABASE_URI", "DATABASE_URL"),
         ("KAFKA_BOOTSTRAP_SERVER", "KAFKA_BOOTSTRAP_SERVERS"),
         ("API_KEY", "API_KEYS"),
+        ("CORS_ORIGINS", "CORS_ALLOW_ORIGINS"),
+        ("EVENTS_RETENTION_DAYS", "RETENTION_EVENTS_DAYS"),
+        ("http_port", "HTTP_PORT"),
+        ("RECO_LOG_LEVEL", "LOG_LEVEL"),
         ("FEATURE_CONSUMER_POLL_TIMEOUT", "FEATURE_CONSUMER_POLL_TIMEOUT_MS"),
     ],
 )
