@@ -8,7 +8,7 @@ from msgspec import Struct
 from app.adapters.dead_letters import DeadLetter, readable
 from app.adapters.record_batches import Unreadable
 from app.core.decoding import InvalidInput
-from app.core.messages import Message, check_times, decode_message
+from app.core.messages import Message, check_times, decode_message, named_user
 from app.errors import describe
 
 
@@ -67,6 +67,7 @@ def dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> Dead
     record = item.record
     headers = [(str(name), bytes(value or b"")) for name, value in record.headers]
     named = dict(headers)
+    user_id = named_user(record.value)
     event_id = item.message.event_id if item.message is not None else readable(named.get("event_id"))
     return DeadLetter(
         topic=item.topic,
@@ -74,7 +75,7 @@ def dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> Dead
         offset=record.offset,
         timestamp_ms=record.timestamp,
         # Another producer may have set another key, or none: an erasure finds the letters of a user by it.
-        key=record.key if item.message is None else item.message.user_id.encode(),
+        key=record.key if user_id is None else user_id.encode(),
         value=record.value,
         headers=headers,
         event_id=event_id,

@@ -17,7 +17,8 @@ _SQL = sql.load(__file__)
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
-    """A Kafka record as it came, and why it could not be counted. `key`: the user's id where the message says it.
+    """A Kafka record as it came, and why it could not be counted. `key`: the user's id where the message names
+    it, even if it says nothing else that can be counted.
 
     `error_kind`: decode, data, or batch, whose value is a whole record batch from its first offset on.
     """

@@ -98,6 +98,11 @@ class _Head(Struct):
     event_type: str | None = None
 
 
+class _Named(Struct):
+    user_id: Id
+
+
+_named_decoder: Final = msgspec.json.Decoder(_Named)
 _fixed_decoder: Final[msgspec.json.Decoder[FixedMessage]] = msgspec.json.Decoder(FixedMessage)
 _action_decoder: Final = msgspec.json.Decoder(ActionMessage)
 _head_decoder: Final = msgspec.json.Decoder(_Head)
@@ -114,6 +119,14 @@ def decode_message(value: bytes | None) -> Message:
     if head.event_type in _NO_ACTION:
         return decode(_fixed_decoder, value, spellings=False)
     return decode(_action_decoder, value, spellings=False)
+
+
+def named_user(value: bytes | None) -> str | None:
+    """The user that a message names, also one that cannot be counted; None where that cannot be told."""
+    try:
+        return _named_decoder.decode(value or b"").user_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def check_times(message: Message, dated_ms: int) -> None:

@@ -67,6 +67,21 @@ async def test_letters_are_found_by_the_user_of_their_message_whoever_sent_it(
     assert await pool.fetchval("SELECT array_agg(event_id) FROM feature_consumer_dlq") == ["event-of-bob"]
 
 
+@pytest.mark.parametrize("key", [b"an-order", None])
+@pytest.mark.parametrize("wrong", [{"v": 9}, {"ts_ms": 9_000_000_000_000}, {"item_id": None}, {"event_type": "alien"}])
+async def test_letters_of_messages_that_cannot_be_counted_are_found_by_the_user_they_name(
+    opened: Database, pool: Pool, key: bytes | None, wrong: dict[str, object]
+) -> None:
+    sent = [
+        poison(n, "0", key=key, value=message(f"event-of-{user}", user_id=user, **wrong))
+        for n, user in enumerate(("ann", "bob"))
+    ]
+    await FeatureWriter(opened, max_retries=1).apply(sent)
+    await erasures.finish(opened, await begin(opened, "ann"))
+    kept = await pool.fetch("SELECT convert_from(message_key, 'UTF8'), value FROM feature_consumer_dlq")
+    assert [tuple(row) for row in kept] == [("bob", sent[1].record.value)]
+
+
 async def test_what_has_no_key_and_cannot_be_read_loses_its_bytes_and_is_not_sent_again(
     opened: Database, pool: Pool, database_url: str
 ) -> None:
