@@ -58,7 +58,7 @@ class Candidates:
     `own_rows` are the places of the user's own items among them.
     """
 
-    __slots__ = ("_absence", "_content", "_lists", "_own", "_table", "numbers", "own_rows")
+    __slots__ = ("_absence", "_content", "_first", "_lists", "_own", "_table", "numbers", "own_rows")
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Candidates:
         facts = array("d", [*map(len, lists), *profile.weights, *map(_at_ms, own), *times])
         found, sums = np.empty(most, np.int32), np.zeros((most, len(NEIGHBOUR_FEATURES)), np.float32)
         self._own = np.empty((len(own), len(OWN_FEATURES)), np.float32)
-        first = table.take_rows(most)
+        self._first = table.take_rows(most)
         count = gather(
             words,
             before,
@@ -109,13 +109,13 @@ class Candidates:
             table.own_repeats,
             now_ms,
             table.rows,
-            first,
+            self._first,
             found,
             sums,
             self._own,
         )
         self.numbers, self._lists = found[:count], sums[:count]
-        self._content = None if cold is None else (table.rows.take(cold.numbers) - first, cold.features)
+        self._content = None if cold is None else (table.rows.take(cold.numbers) - self._first, cold.features)
         if min(profile.weights, default=0.0) < 0.0:  # of an item that was given up: it speaks against its neighbours
             self._lists = np.copysign(np.log1p(np.abs(self._lists)), self._lists)
         else:
@@ -162,13 +162,14 @@ class Candidates:
 
     def rows_of(self, numbers: Sequence[int]) -> NDArray[np.int32]:
         """The rows of those of these items that are candidates."""
-        known, wanted = self.numbers, np.array(numbers, np.intp)
-        rows = self._table.rows
-        if not len(known):
-            return rows[:0]
-        rows[known] = np.arange(len(known), dtype=np.int32)  # another answer may have used it since
-        found = np.minimum(rows.take(wanted), len(known) - 1)
-        there: NDArray[np.int32] = found[known.take(found) == wanted]
+        table = self._table
+        table.make_room()
+        if table.first_row != self._first:  # another answer has had the room since
+            count = len(self.numbers)
+            self._first = table.take_rows(count)
+            table.rows[self.numbers] = np.arange(self._first, self._first + count)
+        found = table.rows.take(np.array(numbers, np.intp)) - self._first
+        there: NDArray[np.int32] = found[found >= 0]
         return there
 
     def row_of(self, item_id: str) -> int | None:

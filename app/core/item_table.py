@@ -75,7 +75,8 @@ class ItemTable:
         self.own_repeats = np.zeros(0, np.float32)
         self.hashes = np.zeros(0, np.uint32)
         self.rows = np.zeros(0, np.int32)
-        self._next_row = 1
+        self.first_row = self._next_row = 1
+        """The first of the rows that were taken last."""
 
     def update(self, numbers: Numbers, sums: NDArray[np.float64]) -> None:
         """Replaces the sums of these items, a row of `SUMS` each."""
@@ -136,12 +137,12 @@ class ItemTable:
 
     def take_rows(self, count: int) -> int:
         """The first of so many rows that nobody has had: all that stands in `rows` is below it."""
-        first = self._next_row
-        if first + count > _MAX_ROW:
+        self.first_row = self._next_row
+        if self.first_row + count > _MAX_ROW:
             self.rows[:] = 0
-            first = 1
-        self._next_row = first + count
-        return first
+            self.first_row = 1
+        self._next_row = self.first_row + max(1, count)  # nobody else begins with this one
+        return self.first_row
 
     def has_sums(self, item_id: str) -> bool:
         """False for an item that has a number alone: one of the catalogue's."""

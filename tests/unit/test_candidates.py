@@ -159,6 +159,9 @@ def test_features_are_what_their_names_say(
     some = found.rows_of(table.index.number(NAMES[:5]).tolist())
     assert sorted(ids[row] for row in some.tolist()) == sorted(set(NAMES[:5]) & set(ids))
     assert np.array_equal(found.features(some), features[some])
+    table.take_rows(1)  # another answer
+    table.rows[:] = table.first_row
+    assert np.array_equal(found.rows_of(table.index.number(NAMES[:5]).tolist()), some)
 
 
 def test_popularity_weighs_more_for_a_user_who_was_away() -> None:

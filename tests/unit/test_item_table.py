@@ -106,3 +106,8 @@ def test_rows_begin_anew_before_their_numbers_end() -> None:
     again = table.take_rows(9)
     assert again > table.rows.max()
     assert again + 9 < most
+
+
+def test_no_two_answers_have_the_same_first_row() -> None:
+    table = ItemTable(ItemIndex(), MODEL)
+    assert table.take_rows(0) < table.take_rows(0) < table.take_rows(3)
