@@ -12,7 +12,9 @@ _BEAT_SEC: Final = 10.0
 
 
 class WarmUp:
-    """Reads the content of the catalogue, what is popular and, once attributes are declared, the index of filters."""
+    """Reads the content of the catalogue and, once attributes are declared, the index of filters. All else is read
+    within the time of an answer.
+    """
 
     def __init__(self, caches: CandidateCaches) -> None:
         self._caches = caches
@@ -30,7 +32,6 @@ class WarmUp:
         caches = self._caches
         try:
             await caches.content.get(EVERYTHING)
-            await caches.popular.get(EVERYTHING)
             await caches.filtering.warm_up()
         except DependencyDown:
             return False

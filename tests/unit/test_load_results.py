@@ -214,7 +214,9 @@ def test_options_that_contradict_each_other_are_named() -> None:
     assert "--layout" in plans.errors(replace(PLAN, api_processes=2))[0]
     assert "pipeline" not in plans.possible(url, "all")
     assert "fresh" not in plans.possible(None, "api")
-    assert plans.possible(None, "all") == tuple(name for name in plans.SCENARIOS if name != "endure")
+    asked_for = {"filter", "rank", "endure"}
+    assert plans.possible(None, "all") == tuple(name for name in plans.SCENARIOS if name not in asked_for)
+    assert "100 items" in plans.errors(replace(PLAN, scenarios=("rank",), shape=replace(PLAN.shape, items=50)))[0]
 
 
 def test_a_busy_machine_and_a_generator_at_its_limit_are_pointed_out() -> None:
