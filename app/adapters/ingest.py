@@ -129,5 +129,6 @@ async def _insert_and_roll_back(connection: "Connection", record: Record) -> Non
     try:
         await connection.execute(_SQL["be_quick"])
         await insert_events(connection, [record])
+        await connection.execute(_SQL["count_probe"])
     finally:
         await transaction.rollback()

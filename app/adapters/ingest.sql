@@ -41,6 +41,10 @@ SELECT event_id, content_hash FROM events WHERE event_id = ANY ($1::text[]);
 -- name: be_quick
 SELECT set_config('lock_timeout', '1000', true), set_config('statement_timeout', '2000', true);
 
+-- name: count_probe
+-- Postgres' statistics count rows that are rolled back: `app/adapters/flow.sql` takes these from the events.
+INSERT INTO probed_events DEFAULT VALUES;
+
 -- name: latest_of_five_users
 SELECT DISTINCT ON (user_id) event_type, user_id, session_id, request_id, ts_ms, content_hash, payload::text
 FROM (SELECT * FROM events ORDER BY event_id DESC LIMIT 100) AS latest

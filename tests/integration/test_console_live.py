@@ -8,12 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
+from app.adapters import flow, ingest
 from app.console import flow_sampler
 from app.core import keys
 from app.http.listener import bind
 from app.settings import Settings
 from app.wiring import Service
 from tests.support.api import serving, watch
+from tests.support.erasing import record
+from tests.support.pipeline import database, until
 
 READ, READ_TOKEN = keys.make("viewer", ["read"], "r" * 43)
 WRITE, WRITE_TOKEN = keys.make("shop", ["write"], "w" * 43)
@@ -61,6 +64,20 @@ async def test_samples_show_what_happens_and_end_with_the_last_viewer(settings: 
                 await asyncio.sleep(0.05)
         head = await client.head("/console/live")
         assert (head.status_code, head.content, sampling()) == (200, b"", False)
+
+
+async def test_events_of_probes_are_not_counted_as_accepted(database_url: str) -> None:
+    async with database(database_url) as opened, opened.connection() as connection:
+        for _ in range(3):
+            await ingest.try_insert(connection, None)
+        await ingest.insert_events(connection, [record("ann")])
+        await connection.execute("SELECT pg_stat_force_next_flush()")
+
+        async def one_is_accepted() -> bool:
+            counts, _, _ = await flow.read(connection)
+            return counts.accepted == 1
+
+        await until(one_is_accepted)
 
 
 async def test_cache_is_red_with_its_error_and_advice_while_redis_is_down(settings: Settings) -> None:
