@@ -131,7 +131,8 @@ def _outbox(rates: Mapping[str, float | None], backlogs: Backlogs | None, faults
     if (error := faults.dependencies.get("postgres")) is not None:
         return _with(stage, "down", f"Postgres: {error}", POSTGRES_DOWN)
     if backlogs is not None and backlogs.dead:
-        return _with(stage, "degraded", f"{backlogs.dead:,} rows are dead", ROWS_DEAD)
+        dead = "1 row is dead" if backlogs.dead == 1 else f"{backlogs.dead:,} rows are dead"
+        return _with(stage, "degraded", dead, ROWS_DEAD)
     if backlogs is not None and backlogs.oldest_ms > _OLD_MS:
         return _with(stage, "degraded", "rows wait to be published", OUTBOX_OLD)
     if (error := _task_error(faults, "outbox-relay")) is not None and "kafka" not in faults.dependencies:
@@ -160,7 +161,8 @@ def _features(
     if (error := _task_error(faults, "feature-consumer")) is not None and "kafka" not in faults.dependencies:
         return _with(stage, "degraded", error, TASK_FAILS)
     if letters:
-        return _with(stage, "degraded", f"{letters:,} dead letters wait for a decision", LETTERS)
+        waiting = "1 dead letter waits" if letters == 1 else f"{letters:,} dead letters wait"
+        return _with(stage, "degraded", f"{waiting} for a decision", LETTERS)
     return stage
 
 

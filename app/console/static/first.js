@@ -23,11 +23,14 @@ export function FirstVisit({ session, begun, onClose }) {
 
 const STOPS = [
   ["live", "The flow: events go from the API through the outbox and Kafka to the features. Each box changes in place."],
-  ["try", "Pick a user: their history, and the list they get. Each place says why it is there."],
-  ["try", "Press View or Buy beside an item: a second later the list has changed."],
-  ["measure", "What was shown and clicked, by source and by variant, with intervals."],
+  ["try", "Pick a user: their history, and the list they get. Each place says why it is there. After View or Buy beside an item, the list changes."],
+  ["merchandise", "Search the catalogue and open an item. Pin, boost, bury or hide: Preview shows a list before and after, and Undo takes it back."],
+  ["measure", "What was shown, clicked and bought, by day, placement, source and variant, with intervals; and experiments. Ranking, beside it, has the versions of the model."],
+  ["act", "What could not be published or counted: search it, open it, replay or discard it. While all is well there is nothing here."],
   ["model", "Which weights serve, and how good they are beside popularity alone."],
 ];
+// A key that may not act sees the ranking instead.
+const CLICKS = 5;
 
 export class Tour extends Component {
   go(stop) {
@@ -35,7 +38,7 @@ export class Tour extends Component {
     if (stop !== null) location.hash = this.stops()[stop][0];
   }
 
-  stops() { return STOPS.filter(([view]) => this.props.views.includes(view)); }
+  stops() { return STOPS.filter(([view]) => this.props.views.includes(view)).slice(0, CLICKS); }
 
   render(_, { stop = null }) {
     const stops = this.stops();

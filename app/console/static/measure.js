@@ -46,21 +46,21 @@ export class MeasureView extends Component {
         cells=${row => [row.name, count(row.shown), interval(row.ctr), interval(row.conversion), revenue(row), worth(row), interval(row.average_watch_sec, seconds)]} />`)}
       ${!placement && html`<${Table} title="By source and model version" rows=${report.by_source} head=${["Source", "Model", "Shown", "Clicked", "Click rate", "Coverage"]}
         cells=${row => [row.source, row.model_version, count(row.shown), count(row.clicked), percent(row.ctr_at_20), percent(row.coverage_at_20)]} />
-      <${Table} title="Variants beside control" rows=${report.by_variant} head=${["Variant", "Users", "Shown", "Click rate to control", "Watch to control"]}
+      <${Table} title="Variants beside control" empty="No list of a variant of the setting VARIANTS was shown. Experiments have their own figures, above." rows=${report.by_variant} head=${["Variant", "Users", "Shown", "Click rate to control", "Watch to control"]}
         cells=${row => [row.variant, count(row.users), count(row.shown), interval(row.ctr_at_20_difference), interval(row.average_watch_sec_difference, seconds)]} />`}`}
     </div>`;
   }
 }
 
-function Table({ title, rows, head, cells }) {
-  return html`<section class="card"><h3>${title}</h3>${rows.length === 0 ? html`<p class="quiet">Nothing was shown yet.</p>`
+function Table({ title, rows, head, cells, empty = "Nothing was shown yet." }) {
+  return html`<section class="card"><h3>${title}</h3>${rows.length === 0 ? html`<p class="quiet">${empty}</p>`
     : html`<div class="scroll" tabindex="0" role="region" aria-label=${title}><table><thead><tr>${head.map((name, place) =>
       html`<th scope="col" class=${place > 0 ? "number" : ""}>${name}</th>`)}</tr></thead>
       <tbody>${rows.map(row => html`<tr>${cells(row).map((cell, place) => html`<td class=${place > 0 ? "number" : ""}>${cell}</td>`)}</tr>`)}</tbody></table></div>`}</section>`;
 }
 
 const seconds = value => (value === null ? "–" : `${value.toFixed(1)} s`);
-const amount = value => value.toLocaleString("en", { maximumFractionDigits: 2 });
+const amount = value => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
 function interval(estimate, write = percent) {
   if (!estimate) return "–";

@@ -64,7 +64,7 @@ export class MerchandiseView extends Component {
       <p role="status" class="row"><span>${said}</span>${undo && html`<button class="plain" onClick=${() => this.undo(undo)}>Undo</button>`}</p>
       <div class="columns">
         ${found && html`<section class="card"><h3>Catalogue</h3>${found.length === 0 ? html`<p class="quiet">No item is found.</p>`
-          : html`<ol class="items" aria-label="Catalogue">${found.map(item => html`<${Found} key=${item.item_id} item=${item}
+          : html`<ol class="items scroll" tabindex="0" aria-label="Catalogue">${found.map(item => html`<${Found} key=${item.item_id} item=${item}
             onOpen=${() => this.setState({ opened: item.item_id })} />`)}</ol>`}
           ${cursor && html`<button class="plain" onClick=${() => this.more()}>More</button>`}</section>`}
         ${opened !== null && html`<${Item} key=${opened} id=${opened} may=${this.may} onError=${this.onError}

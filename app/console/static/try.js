@@ -80,13 +80,15 @@ export class TryView extends Component {
     try {
       await post("event", { user_id: this.state.user, session_id: this.sessionId, item_id, event_type });
       const began = performance.now();
-      for (let look = 0; look < LOOKS && !this.left; look++) {
+      let changed = false;
+      for (let look = 0; look < LOOKS && !this.left && !changed; look++) {
         await sleep(LOOK_EVERY_MS);
         const now = await Promise.all(this.state.rankings.map(name => this.list(this.state.user, name)));
-        if (JSON.stringify(now.map(list => list.items.map(item => item.item_id))) !== before) break;
+        changed = JSON.stringify(now.map(list => list.items.map(item => item.item_id))) !== before;
       }
       await this.load();
-      this.setState({ said: `The ${event_type} of ${item_id} is counted; the list is of ${((performance.now() - began) / 1000).toFixed(1)} s later.` });
+      const seconds = ((performance.now() - began) / 1000).toFixed(1);
+      this.setState({ said: `The ${event_type} of ${item_id} is sent. ${changed ? `The list changed ${seconds} s later.` : `The list is the same ${seconds} s later.`}` });
     } catch (error) {
       this.setState({ error, busy: false });
     }
@@ -155,7 +157,7 @@ function Place({ item, place, busy, onEvent }) {
       ${item.moved && html`<span class="small ${item.moved.kind}">${item.moved.text}</span>`}
       <br /><span class="badge">${SOURCES[item.source] || item.source}</span>
       ${item.why && html`<p class="quiet small">${item.why}</p>`}
-      ${parts.length > 0 && html`<details class="small"><summary>Features of ${title}</summary><dl class="figures">${parts.map(([name, value]) =>
+      ${parts.length > 0 && html`<details class="small"><summary>Features<span class="hidden-text"> of ${title}</span></summary><dl class="figures">${parts.map(([name, value]) =>
         html`<dt>${name}</dt><dd>${value > 0 ? "+" : ""}${value.toFixed(2)}</dd>`)}${item.parts.factor !== 1
         ? html`<dt>factor of rules</dt><dd>× ${item.parts.factor}</dd>` : null}</dl></details>`}</div>
     ${onEvent && html`<span class="row"><button class="plain" disabled=${busy} aria-label=${`View ${title}`}

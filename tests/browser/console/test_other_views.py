@@ -63,7 +63,7 @@ def test_version_is_promoted_and_rolled_back(console: Service, browser: Chromium
 def test_tour_leads_through_the_views_in_five_clicks(console: Service, browser: Chromium, axe: str) -> None:
     tab = opened(browser, console)
     click(tab, "Take the tour")
-    for stop, view in enumerate(("Live", "Try", "Try", "Measure", "Ranking"), start=1):
+    for stop, view in enumerate(("Live", "Try", "Merchandise", "Measure", "Act"), start=1):
         await_text(tab, f"{stop} of 5.")
         eventually(lambda view=view: tab.run("document.title").startswith(view))
         if stop == 2:
