@@ -25,10 +25,11 @@ from app.core.messages import ImpressionMessage, Message
 from app.core.model import Model
 from app.core.pairing import PairTerms
 from app.core.ranking_samples import RankingSample
-from app.errors import DependencyDown, describe
+from app.errors import DependencyDown
+from app.process import process_name
 from workers.contents import event_keys_of, item_ids_of, links_of, sessions_of
 from workers.fresh import take_fresh
-from workers.incoming import Incoming, dead_letter
+from workers.incoming import Incoming, dead_letter, failed_now, unread_letter
 from workers.sampler import BatchSampler, Sampler
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class FeatureWriter:
         return applied
 
     async def _retry_alone(self, item: Incoming, error: Exception) -> Applied:
+        failures = [failed_now(error)]
         for _ in range(self._max_retries):
             metrics.CONSUMER_PROCESSED.labels("retried").inc()
             try:
@@ -135,6 +137,7 @@ class FeatureWriter:
                 raise
             except Exception as again:
                 error = again
+                failures.append(failed_now(error))
         if self._brake is not None and not self._brake.allows():
             raise Braked(
                 f"too many messages that were read cannot be counted, the last one for {_place(error)}; no more of "
@@ -147,7 +150,7 @@ class FeatureWriter:
             offset=item.record.offset,
             error=_place(error),
         )
-        letter = dead_letter(item, "data", describe(error), attempts=1 + self._max_retries)
+        letter = dead_letter(item, "data", failures)
         applied = await self._transaction([], [letter])
         if self._brake is not None:
             self._brake.refused()
@@ -155,8 +158,7 @@ class FeatureWriter:
         return applied
 
     async def _transaction(self, incoming: Sequence[Incoming], letters: Sequence[DeadLetter]) -> Applied:
-        unread = [item for item in incoming if item.message is None]
-        letters = [*letters, *(dead_letter(item, item.kind, item.read_error or "", attempts=1) for item in unread)]
+        letters = [*letters, *(unread_letter(item) for item in incoming if item.message is None)]
         messages = [item.message for item in incoming if item.message is not None]
         stamps = [item.erasures for item in incoming if item.message is not None]
         started = time.perf_counter()
@@ -191,7 +193,7 @@ class FeatureWriter:
         async with connection.transaction():
             applied = await self._count(connection, messages, stamps, keys) if messages else Applied()
             if letters:
-                await dead_letters.store(connection, letters)
+                await dead_letters.store(connection, letters, now=time.monotonic(), process=process_name())
         return applied
 
     async def _count(

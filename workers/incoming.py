@@ -1,11 +1,12 @@
 """A polled record as the consumer reads it, and as it becomes a dead letter."""
 
+import time
 from collections.abc import Sequence
 
 from aiokafka import ConsumerRecord
 from msgspec import Struct
 
-from app.adapters.dead_letters import DeadLetter, readable
+from app.adapters.dead_letters import DeadLetter, Failure, readable
 from app.adapters.record_batches import Unreadable
 from app.core.decoding import InvalidInput
 from app.core.messages import Message, check_times, decode_message, named_user
@@ -63,7 +64,16 @@ def was_replayed(item: Incoming) -> bool:
     return item.message is not None and any(name == "replays" for name, _ in item.record.headers)
 
 
-def dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> DeadLetter:
+def failed_now(error: BaseException) -> Failure:
+    return Failure(time.monotonic(), describe(error))
+
+
+def unread_letter(item: Incoming) -> DeadLetter:
+    """Of a record that could not be read, in the one attempt that it has."""
+    return dead_letter(item, item.kind, [Failure(time.monotonic(), item.read_error or "")])
+
+
+def dead_letter(item: Incoming, kind: str, failures: Sequence[Failure]) -> DeadLetter:
     record = item.record
     headers = [(str(name), bytes(value or b"")) for name, value in record.headers]
     named = dict(headers)
@@ -81,16 +91,16 @@ def dead_letter(item: Incoming, kind: str, error: str, *, attempts: int) -> Dead
         event_id=event_id,
         traceparent=readable(named.get("traceparent")),
         error_kind=kind,
-        error=error[:2000].replace("\x00", "\\0"),
-        attempts=attempts,
+        failures=[Failure(one.at, one.error[:2000].replace("\x00", "\\0")) for one in failures],
         replays=_number(headers, "replays") or 0,
         erasures=_number(headers, "erasures"),
+        letter_id=_number(headers, "letter_id", digits=18),
     )
 
 
-def _number(headers: Sequence[tuple[str, bytes | None]], name: str) -> int | None:
+def _number(headers: Sequence[tuple[str, bytes | None]], name: str, *, digits: int = 9) -> int | None:
     """A number among the headers that the relay sets; None when it is not there or not a number."""
     for key, value in headers:
         if key == name:
-            return int(value) if value is not None and value.isdigit() and len(value) < 10 else None
+            return int(value) if value is not None and value.isdigit() and len(value) <= digits else None
     return None

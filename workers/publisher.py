@@ -186,6 +186,7 @@ class Publisher:
                         "traceparent": trace.traceparent,
                         "tracestate": trace.tracestate,
                         "replays": str(row.replays) if row.replays else None,
+                        "letter_id": None if row.letter_id is None else str(row.letter_id),
                         "erasures": None if row.erasures is None else str(row.erasures),
                     }
                 ),

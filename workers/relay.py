@@ -22,6 +22,7 @@ from app.adapters.postgres import Database
 from app.core.batch_size import BatchSize
 from app.core.outbox import ClaimCursor, retry_delay
 from app.errors import DependencyDown, TooLarge, describe
+from app.process import process_name
 from app.supervisor import Progress, wait_for_stop
 from workers.outage import Outage, delay
 from workers.publisher import POSTPONED, Publisher, PublishResult
@@ -220,7 +221,7 @@ class Relay:
         started = time.monotonic()
         await outbox.delete_published(connection, [row.id for row in published])
         if rescheduled:
-            await outbox.reschedule(connection, rescheduled)
+            await outbox.reschedule(connection, rescheduled, process=process_name())
         settled.statements_sec += time.monotonic() - started
         settled.published += published
         settled.refused += refused

@@ -16,11 +16,19 @@ _TAKEN_MAX: Final = 2000
 _SQL = sql.load(__file__)
 
 
+class Failure(Struct, frozen=True):
+    """`at`: when, in seconds of the process's monotonic clock."""
+
+    at: float
+    error: str
+
+
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """A Kafka record as it came, and why it could not be counted. `key`: the user's id where the message names
     it, even if it says nothing else that can be counted.
 
-    `error_kind`: decode, data, or batch, whose value is a whole record batch from its first offset on.
+    `error_kind`: decode, data, or batch, whose value is a whole record batch from its first offset on. `failures`: of
+    each attempt, the last one at the end.
     """
 
     topic: str
@@ -33,12 +41,13 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     event_id: str | None
     traceparent: str | None
     error_kind: str
-    error: str
-    attempts: int
+    failures: Sequence[Failure]
     replays: int = 0
     """How often the message had been sent again when it failed this time."""
     erasures: int | None = None
     """The number of the last erasure when the event was stored; None where the message does not say."""
+    letter_id: int | None = None
+    """The dead letter that was sent again as this message."""
 
 
 class StatusBacklog(Struct, frozen=True):
@@ -47,10 +56,10 @@ class StatusBacklog(Struct, frozen=True):
     oldest_ms: float
 
 
-async def store(connection: "Connection", letters: Sequence[DeadLetter]) -> None:
+async def store(connection: "Connection", letters: Sequence[DeadLetter], *, now: float, process: str) -> None:
     """Keeps each letter once, however often Kafka delivers it, and none of before an erasure of its user.
 
-    In the transaction of its batch.
+    In the transaction of its batch. `now`: by the clock of the failures. `process`: whose failures they are.
     """
     await connection.executemany(
         _SQL["store"],
@@ -67,11 +76,15 @@ async def store(connection: "Connection", letters: Sequence[DeadLetter]) -> None
                 letter.event_id,
                 letter.traceparent,
                 letter.error_kind,
-                letter.error,
-                letter.attempts,
+                letter.failures[-1].error,
+                len(letter.failures),
                 letter.replays,
                 letter.erasures,
                 readable(letter.key),
+                letter.letter_id,
+                [failure.error for failure in letter.failures],
+                [now - failure.at for failure in letter.failures],
+                process,
             )
             for letter in letters
         ],

@@ -36,6 +36,8 @@ class OutboxRow(Struct, frozen=True):
     erasures: int | None = None
     """The number of the last erasure when the event was stored; None for a row of an older release."""
     tracestate: str | None = None
+    letter_id: int | None = None
+    """The dead letter that is replayed by this row."""
 
 
 class Reschedule(Struct, frozen=True):
@@ -65,9 +67,14 @@ async def delete_published(connection: "Connection", ids: Sequence[int]) -> None
     await connection.execute(_SQL["delete_published"], number_array(ids))
 
 
-async def reschedule(connection: "Connection", rows: Sequence[Reschedule]) -> None:
+async def reschedule(connection: "Connection", rows: Sequence[Reschedule], *, process: str) -> None:
+    """Adds the errors to those of the rows, in the name of the process."""
     await connection.execute(
-        _SQL["reschedule"], [row.id for row in rows], [row.delay_sec for row in rows], [row.error for row in rows]
+        _SQL["reschedule"],
+        [row.id for row in rows],
+        [row.delay_sec for row in rows],
+        [row.error for row in rows],
+        process,
     )
 
 

@@ -4,7 +4,7 @@ SELECT
     id, event_id, topic, message_key, payload, traceparent, attempts,
     (extract(EPOCH FROM clock_timestamp() - created_at) * 1000)::float8 AS age_ms,
     (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint AS claimed_ms, raw, replays, erasures,
-    tracestate
+    tracestate, letter_id
 FROM event_outbox
 WHERE status = 'pending' AND available_at <= now() AND id > $2
 ORDER BY id
@@ -19,10 +19,14 @@ SELECT set_config('idle_in_transaction_session_timeout', $1, true);
 DELETE FROM event_outbox WHERE id = ANY ($1::text::bigint[]);
 
 -- name: reschedule
--- $2: seconds until the next try, NULL for a row that is dead now.
+-- $2: seconds until the next try, NULL for a row that is dead now. Of its errors the last ten are kept.
 UPDATE event_outbox AS o
 SET attempts = o.attempts + 1,
     last_error = f.error,
+    errors = CASE WHEN jsonb_array_length(o.errors) >= 10 THEN o.errors - 0 ELSE coalesce(o.errors, '[]') END
+        || jsonb_build_object(
+            'at', now(), 'task', 'outbox-relay', 'process', $4::text, 'replays', o.replays, 'error', left(f.error, 500)
+        ),
     status = CASE WHEN f.delay_sec IS NULL THEN 'dead' ELSE 'pending' END,
     failed_at = now(),
     available_at = now() + make_interval(secs => coalesce(f.delay_sec, 0))

@@ -28,7 +28,7 @@ RETURNING id;
 -- name: show_row
 SELECT
     id, status, event_id, topic, message_key, traceparent, attempts, replays, created_at, available_at, failed_at,
-    last_error, resolved_at, resolved_by, resolution, coalesce(raw, convert_to(payload, 'UTF8')) AS value
+    last_error, errors, resolved_at, resolved_by, resolution, coalesce(raw, convert_to(payload, 'UTF8')) AS value
 FROM event_outbox
 WHERE id = %(id)s;
 
@@ -61,14 +61,16 @@ WITH picked AS (
     WHERE d.status = %(status)s
 ),
 queued AS (
-    INSERT INTO event_outbox (event_id, topic, message_key, payload, raw, traceparent, tracestate, replays, erasures)
+    INSERT INTO event_outbox (
+        event_id, topic, message_key, payload, raw, traceparent, tracestate, replays, erasures, letter_id, errors
+    )
     SELECT
         coalesce(event_id, 'dead-letter-' || id), topic, key, '', coalesce(value, ''), traceparent,
         -- Whoever wrote the message may have written anything there.
         substring(
             left(encode(header_values[array_position(header_names, 'tracestate')], 'escape'), 512) FROM '^[ -\[\]-~]+$'
         ),
-        replays + 1, erasures
+        replays + 1, erasures, id, errors
     FROM picked
     WHERE NOT counted
     ORDER BY id
@@ -93,8 +95,8 @@ RETURNING id;
 -- name: show_letter
 SELECT
     id, status, event_id, topic, partition, record_offset, to_timestamp(record_ts_ms / 1000.0) AS record_at,
-    message_key, header_names, header_values, traceparent, error_kind, error, attempts, replays, created_at,
-    resolved_at, resolved_by, resolution, value
+    message_key, header_names, header_values, traceparent, error_kind, error, errors, attempts, replays,
+    created_at, resolved_at, resolved_by, resolution, value
 FROM feature_consumer_dlq
 WHERE id = %(id)s;
 

@@ -1,6 +1,5 @@
 """Dead rows and dead letters: list them, open one, send them again or give them up."""
 
-import base64
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -11,11 +10,11 @@ from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
 from app.adapters import dead_messages
-from app.adapters.dead_letters import readable
 from app.adapters.dead_messages import Wanted
 from app.adapters.postgres import Database
 from app.adapters.replay import Filters, Found, ReplaySource
 from app.api.audited import change
+from app.api.opened_letter import DeadLetter, opened
 from app.api.timestamps import Timestamp
 from app.core.decoding import decode
 from app.core.events import PRINTABLE, Id
@@ -32,7 +31,6 @@ from app.http.responses import reply
 MAX_A_CALL: Final = 500
 MAX_REPLAYS: Final = 3
 _MAX_BYTES: Final = 64 * 1024
-_SHOWN_BYTES: Final = 64 * 1024
 _PROBLEMS: Final = schema.problems(400, 413, 415, 422, 503)
 
 Source = Annotated[
@@ -85,32 +83,6 @@ class DeadLetterList(Struct, kw_only=True):
 
 class OneDeadLetterQuery(Struct, frozen=True, forbid_unknown_fields=True):
     source: Source = "dlq"
-
-
-class DeadLetter(Struct, kw_only=True):
-    """All that is stored about one. `payload`: the message if it is JSON; `raw`: its bytes in base64, up to 64 KiB of
-    `size`. `headers`: of Kafka's record, as text. `position`: topic, partition and offset of a dead letter.
-    """
-
-    id: int
-    status: str
-    topic: str
-    event_id: str | None
-    position: str | None
-    key: str | None
-    headers: dict[str, str]
-    traceparent: str | None
-    kind: str
-    error: str | None
-    attempts: int
-    replays: int
-    failed_at: Timestamp | None
-    resolved_at: Timestamp | None
-    resolved_by: str | None
-    resolution: str | None
-    payload: Any
-    raw: str
-    size: int
 
 
 class Selection(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -194,7 +166,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             row = await dead_messages.read_one(connection, source, int(text))
         if row is None or (row["status"] == "pending" and source == "outbox"):
             raise ProblemError(ProblemCode.NO_SUCH_ROW, "There is no such row.")
-        return reply(_shown(row))
+        return reply(opened(row))
 
     @post(
         "/dead-letters/replay",
@@ -247,41 +219,6 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         return reply(Acted(done=done, counted=0, held_back=0, next=_next(found)))
 
     return [get_dead_letters, get_dead_letter, replay_dead_letters, discard_dead_letters]
-
-
-def _shown(row: dict[str, Any]) -> DeadLetter:
-    """Of either table: a dead row has no position, headers or kind."""
-    value: bytes = row["value"] or b""
-    names = zip(row.get("header_names") or (), row.get("header_values") or (), strict=True)
-    key = row["message_key"]
-    return DeadLetter(
-        id=row["id"],
-        status="pending" if row["status"] == "dead" else row["status"],
-        topic=row["topic"],
-        event_id=row["event_id"],
-        position=f"partition {row['partition']}, offset {row['record_offset']}" if "partition" in row else None,
-        key=readable(key) if isinstance(key, bytes) else key,
-        headers={name: readable(content) or "" for name, content in names},
-        traceparent=row["traceparent"],
-        kind=row.get("error_kind") or "refused",
-        error=row["error"] if "error" in row else row["last_error"],
-        attempts=row["attempts"],
-        replays=row["replays"],
-        failed_at=row["created_at"] if "error_kind" in row else row["failed_at"],
-        resolved_at=row["resolved_at"],
-        resolved_by=row["resolved_by"],
-        resolution=row["resolution"],
-        payload=_payload(value),
-        raw=base64.b64encode(value[:_SHOWN_BYTES]).decode(),
-        size=len(value),
-    )
-
-
-def _payload(value: bytes) -> Any:
-    try:
-        return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _filters(asked: Selection) -> Filters:

@@ -98,8 +98,12 @@ def _show(source: ReplaySource, row_id: int, *, as_json: bool) -> None:
         return
     value = row.pop("value")
     headers = zip(row.pop("header_names", []), row.pop("header_values", []), strict=True)
+    failures = row.pop("errors") or []
     for name, content in row.items():
         click.echo(f"{name:>14}: {_text(content)}")
+    for one in failures:
+        replays = f", replays={one['replays']}" if one["replays"] else ""
+        click.echo(f"{'attempt':>14}: {one['at'][:19]} {one['task']} {one['process']}{replays}: {one['error']}")
     for name, content in headers:
         click.echo(f"{'header':>14}: {name} = {_text(content)}")
     click.echo(f"{'value':>14}: {'-' if value is None else _text(value[:_SHOWN_BYTES])}")

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -19,6 +18,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from app import tracing
 from app.build import VERSION
 from app.metrics import REGISTRY
+from app.process import process_name
 from app.supervisor import Progress, wait_for_stop
 from app.telemetry.metric_data import metrics_data
 from app.telemetry.variables import OtlpSignal, metrics_every_sec
@@ -34,7 +34,7 @@ class Telemetry:
         own = {
             "service.name": _NAME,
             "service.version": VERSION,
-            "service.instance.id": f"{socket.gethostname()}-{os.getpid()}",
+            "service.instance.id": process_name(),
             "reco.role": ",".join(sorted(role)),
         }
         self._resource = Resource(own).merge(OTELResourceDetector().detect())

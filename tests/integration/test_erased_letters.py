@@ -1,6 +1,7 @@
 """Erasure and what failed: dead letters, and what an operator sends again meanwhile."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -15,7 +16,7 @@ from app.adapters.replay import Filters
 from tests.support.erasing import Pool, poison, unfinished
 from tests.support.pipeline import database, message
 from workers.batch import FeatureWriter
-from workers.incoming import dead_letter, read_unreadable
+from workers.incoming import dead_letter, failed_now, read_unreadable
 
 
 @pytest.fixture
@@ -62,7 +63,8 @@ async def test_letters_are_found_by_the_user_of_their_message_whoever_sent_it(
         for n, user in enumerate(("ann", "bob"))
     ]
     async with opened.connection() as connection:
-        await dead_letters.store(connection, [dead_letter(item, "data", "refused", attempts=1) for item in refused])
+        letters = [dead_letter(item, "data", [failed_now(ValueError("refused"))]) for item in refused]
+        await dead_letters.store(connection, letters, now=time.monotonic(), process="host-1")
     await erasures.finish(opened, await begin(opened, "ann"))
     assert await pool.fetchval("SELECT array_agg(event_id) FROM feature_consumer_dlq") == ["event-of-bob"]
 

@@ -191,7 +191,9 @@ async def test_rows_that_a_relay_held_are_erased_when_they_turn_dead(
             held = await outbox.claim_batch(relay, 10, lease_sec=30.0)
             assert (await client.delete("/users/ann")).json()["queued"] == 0
             assert await unfinished(pool) == 1
-            await outbox.reschedule(relay, [outbox.Reschedule(row.id, None, "too large") for row in held])
+            await outbox.reschedule(
+                relay, [outbox.Reschedule(row.id, None, "too large") for row in held], process="host-1"
+            )
     await relay.close()
     await finish_left_over(opened, pool)
     assert await pool.fetchval("SELECT count(*) FROM event_outbox") == 0

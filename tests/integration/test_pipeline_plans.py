@@ -28,7 +28,7 @@ NOW: Final = datetime.now(UTC)
 STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "claim": (outbox._SQL["claim_batch"], (100, 0)),
     "delete published": (outbox._SQL["delete_published"], ("{1,2,3}",)),
-    "reschedule": (outbox._SQL["reschedule"], ([1, 2], [1.0, None], ["a", "b"])),
+    "reschedule": (outbox._SQL["reschedule"], ([1, 2], [1.0, None], ["a", "b"], "host-1")),
     "outbox backlog": (outbox._SQL["backlog"], (100,)),
     "dead letter backlog": (dead_letters._SQL["backlog"], (100,)),
     "item keys": (features._SQL["item_keys"], (["item-1", "item-2"],)),

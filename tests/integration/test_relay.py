@@ -12,6 +12,7 @@ from app import metrics
 from app.adapters import outbox
 from app.core.events import TOPIC_WATCHES
 from app.errors import DependencyDown
+from app.process import process_name
 from tests.faults.proxy import proxied_url
 from tests.support.pipeline import counted, database, message, queue, relay, rows, running, until
 
@@ -64,6 +65,9 @@ async def test_a_missing_topic_costs_its_row_an_attempt(
         await publisher.close()
     assert (counts.published, counts.rescheduled) == (1, 1)
     assert await rows(pool) == {"event-lost": ("pending", 1)}
+    [error] = json.loads(await pool.fetchval("SELECT errors FROM event_outbox"))
+    assert (error["task"], error["process"]) == ("outbox-relay", process_name())
+    assert error["error"] == "UnknownTopicOrPartitionError: no such topic"
 
 
 async def test_refused_rows_are_logged_with_topic_error_and_event_ids(

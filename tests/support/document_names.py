@@ -124,6 +124,7 @@ SCHEMAS: Final = [
     "DeadLetter",
     "DeadLetterEntry",
     "DeadLetterList",
+    "FailedAttempt",
     "ReplaySelection",
     "DiscardSelection",
     "Acted",

@@ -61,7 +61,14 @@ def record(user_id: str) -> events.Record:
     return events.accept(event, now_ms=1_767_225_600_000, entropy=bytes(10))
 
 
-def poison(offset: int, stamp: str | None, *, key: bytes | None = b"ann", value: str = "{") -> Incoming:
+def poison(
+    offset: int,
+    stamp: str | None,
+    *,
+    key: bytes | None = b"ann",
+    value: str = "{",
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> Incoming:
     """A message of ann, as a record; without a `value`, one that cannot be read."""
     record: Any = ConsumerRecord(
         topic="t",
@@ -74,6 +81,6 @@ def poison(offset: int, stamp: str | None, *, key: bytes | None = b"ann", value:
         checksum=None,
         serialized_key_size=len(key or b""),
         serialized_value_size=len(value),
-        headers=() if stamp is None else (("erasures", stamp.encode()),),
+        headers=headers or (() if stamp is None else (("erasures", stamp.encode()),)),
     )
     return read_record(record, topic="t")

@@ -9,6 +9,8 @@ const ABOUT = {
   dlq: "Messages that the consumer could not count.", outbox: "Rows that Kafka refused too often.",
 };
 
+const EMPTY = { dlq: "all messages were counted.", outbox: "Kafka took all rows." };
+
 export class ActView extends Component {
   constructor() {
     super();
@@ -62,6 +64,12 @@ export class ActView extends Component {
     } catch (error) {
       this.setState({ error });
     }
+  }
+
+  emptiness() {
+    const { query } = this.state;
+    if (FILTERS.some(name => query[name])) return "Nothing matches. Fewer conditions find more.";
+    return query.status === "pending" ? `There is nothing to do: ${EMPTY[query.source]}` : `Nothing was ${query.status} yet, or retention has removed it.`;
   }
 
   // What would be done, and to how many: first look, then act.
@@ -118,6 +126,7 @@ export class ActView extends Component {
           ${pending && matching > 0 && html`<button class="plain" onClick=${() => this.propose("replay")}>Replay ${chosen.size ? "chosen" : "all found"}</button>
           <button class="danger" onClick=${() => this.propose("discard")}>Discard ${chosen.size ? "chosen" : "all found"}</button>`}</div>
         ${plan && html`<${Plan} key=${plan.what} plan=${plan} onAct=${reason => this.act(reason)} onCancel=${() => this.setState({ plan: null })} />`}
+        ${matching === 0 && html`<p class="quiet">${this.emptiness()}</p>`}
         ${entries.length > 0 && html`<${Letters} entries=${entries} matching=${matching} chosen=${chosen} open=${open} onEnd=${() => this.more()}
           onToggle=${(id, on) => this.toggle(id, on)} onOpen=${id => this.show(id)} />`}
       </section>
@@ -155,11 +164,18 @@ class Opened extends Opening {
       <dl class="figures">${Object.entries(facts).filter(([, value]) => value !== null && value !== undefined).map(([name, value]) =>
         html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
       <h4>Error</h4><pre tabindex="0">${letter.error || "none"}</pre>
+      ${letter.errors.length > 0 && html`<h4>Attempts</h4><${Attempts} errors=${letter.errors} />`}
       ${letter.payload !== null && html`<h4>Payload</h4><pre tabindex="0">${JSON.stringify(letter.payload, null, 2)}</pre>`}
       ${Object.keys(letter.headers).length > 0 && html`<h4>Headers</h4><pre tabindex="0">${Object.entries(letter.headers).map(([name, value]) => `${name}: ${value}`).join("\n")}</pre>`}
       <h4>Bytes${raw.length < letter.size ? `, the first ${count(raw.length)} of ${count(letter.size)}` : `, ${count(letter.size)}`}</h4>
       <pre tabindex="0">${hex(raw)}</pre></section>`;
   }
+}
+
+// The latest first.
+function Attempts({ errors }) {
+  return html`<ol class="items" aria-label="Attempts">${errors.toReversed().map(one => html`<li><span class="what">${one.error}
+    <br /><span class="quiet small">${time(one.at)}, ${one.task} of ${one.process}${one.replays ? `, after ${one.replays === 1 ? "a replay" : `${one.replays} replays`}` : ""}</span></span></li>`)}</ol>`;
 }
 
 function hex(bytes) {
