@@ -13,7 +13,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from app import metrics
 from app.adapters import kafka, topic_ids
-from app.adapters.kafka_bounds import bounded, bounded_again, stop_consumer
+from app.adapters.kafka_bounds import bounded, bounded_again, set_quiet, stop_consumer
 from app.core.events import TOPICS
 from app.errors import DependencyDown
 from workers import damaged_batches, lag
@@ -28,6 +28,7 @@ _CLOSE_TIMEOUT_SEC: Final = 2.0
 _ASSIGNMENT_SEC: Final = 1.0
 _OBSERVE_EVERY_SEC: Final = 1.0
 _SETTINGS_EVERY_SEC: Final = 30.0
+_QUIET_AFTER_SEC: Final = 10.0
 
 
 class Subscription:
@@ -47,7 +48,7 @@ class Subscription:
         self._offsets = Offsets()
         self._stall = lag.StallDetector(time.monotonic())
         self._observed_at = 0.0
-        self._settings_at = time.monotonic()
+        self._settings_at = self._arrived_at = time.monotonic()
         self.waiting = 0
         """Messages of this member's partitions that are not counted yet, as last observed."""
         self.wrong_settings: Sequence[str] = ()
@@ -163,6 +164,9 @@ class Subscription:
             if found is None:
                 raise
             return found
+        now = time.monotonic()
+        self._arrived_at = now if parts else self._arrived_at
+        set_quiet(self._client, quiet=now - self._arrived_at >= _QUIET_AFTER_SEC)
         polled = Polled(
             [record for records in parts.values() for record in records],
             {partition: records[-1].offset + 1 for partition, records in parts.items()},

@@ -19,7 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 from msgspec import Struct
 
 from app.adapters import topic_settings
-from app.adapters.kafka_bounds import bounded, stop_consumer, stop_producer
+from app.adapters.kafka_bounds import FETCH_WAIT_MS, bounded, stop_consumer, stop_producer
 from app.adapters.kafka_tokens import Tokens
 from app.errors import DependencyDown, UserError, describe
 
@@ -133,7 +133,7 @@ async def start_consumer(
         session_timeout_ms=10_000,
         heartbeat_interval_ms=3_000,
         metadata_max_age_ms=30_000,  # how late new partitions are found
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
         retry_backoff_ms=100,
     )
     try:

@@ -15,6 +15,8 @@ from app.errors import DependencyDown, describe
 _log = structlog.get_logger(__name__)
 
 _CANCEL_SEC: Final = 1.0
+FETCH_WAIT_MS: Final = 100
+_QUIET_FETCH_WAIT_MS: Final = 500
 
 _T = TypeVar("_T")
 
@@ -77,6 +79,13 @@ async def stop_consumer(consumer: AIOKafkaConsumer, *, timeout_sec: float) -> No
         await bounded(consumer.stop(), timeout_sec)
     except DependencyDown:
         await _cut_off_consumer(consumer)
+
+
+def set_quiet(consumer: AIOKafkaConsumer, *, quiet: bool) -> None:
+    """How long the broker holds a fetch that finds nothing: longer while the topics are quiet, so that an idle consumer
+    asks less often. A message is answered at once in either case. aiokafka sets it at the start only.
+    """
+    consumer._fetcher._fetch_max_wait_ms = _QUIET_FETCH_WAIT_MS if quiet else FETCH_WAIT_MS
 
 
 async def _cut_off_consumer(consumer: AIOKafkaConsumer) -> None:
