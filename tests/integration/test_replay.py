@@ -138,11 +138,11 @@ def test_one_looks_before_one_acts_and_a_discard_says_who_and_why(
         listed = reco(database_url, kind, "list", "--limit", "2")
         assert listed.exit_code == 0, listed.output
         assert len(listed.stdout.splitlines()) == 2
-        failed = {"at": "2026-11-27T07:00:00+00:00", "task": "t", "process": "host-1", "replays": 1, "error": "too large"}
+        failed = {"at": "2026-11-27T07:00:00+00:00", "task": "t", "process": "host-1", "replays": 1, "error": "big"}
         rows.execute(f"UPDATE {table} SET errors = %s WHERE id = {row_id}".encode(), [json.dumps([failed])])
         shown = reco(database_url, kind, "show", row_id).stdout
         assert "status" in shown
-        assert "attempt: 2026-11-27T07:00:00 t host-1, replays=1: too large" in shown
+        assert "attempt: 2026-11-27T07:00:00 t host-1, replays=1: big" in shown
         objects = [msgspec.json.decode(line) for line in reco(database_url, kind, "list", "--json").stdout.splitlines()]
         assert row_id in {str(row["id"]) for row in objects}
         assert msgspec.json.decode(reco(database_url, kind, "show", row_id, "--json").stdout)["topic"]
