@@ -17,6 +17,8 @@ import asyncpg
 import pytest
 import redis
 import structlog
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from app.adapters.migrations import migrate
 from app.devstack import Stack
@@ -28,6 +30,10 @@ from tests.support.topics import delete_topics
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: they could not be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test asserts a time: what is slow may be the machine.
+hypothesis_settings.register_profile("reco", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("reco")
 
 _OWN_SERVERS: Final = 3
 _numbers: Final = itertools.count(1)

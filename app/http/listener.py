@@ -32,7 +32,11 @@ _DROP_SYN: Final = (
 
 
 def bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
-    """A listening socket. Raises `UserError` when the port is taken."""
+    """A socket for `serve`. Raises `UserError` when the port is taken.
+
+    On a port of its own it listens at once: who connects waits until the process has started. On a shared port the
+    server listens, once it accepts, or else the kernel would hand this process connections that others can answer now.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -46,7 +50,8 @@ def bind(host: str, port: int, *, reuse_port: bool) -> socket.socket:
             f"Cannot listen on {host}:{port}: {error.strerror}. "
             "Set HTTP_PORT to a free port, or end what uses this one."
         ) from error
-    listener.listen(BACKLOG)
+    if not reuse_port:
+        listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
 

@@ -77,6 +77,7 @@ def import_mistake(service: Service, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_mistake_of_an_operator_is_found_and_another_version_serves(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -90,7 +91,7 @@ def test_mistake_of_an_operator_is_found_and_another_version_serves(
             visit(service, next(rounds))
             return model(service)["version"] != FIRST + 1
 
-        eventually(decided, 90.0, service.describe)
+        eventually(decided, 180.0, service.describe)
         found = model(service)
         assert "NDCG@20 over" in found["reason"]
         assert found["learner"]["state"] == "learning"
@@ -143,6 +144,7 @@ def test_variants_version_serves_as_soon_as_it_is_stored(environment: dict[str, 
         eventually(lambda: not near("odd"), SOON_SEC, service.describe)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", [Service.kill, pytest.param(Service.freeze, marks=pytest.mark.slow)])
 def test_killed_or_frozen_learner_is_replaced_by_another_process_that_goes_on(
     environment: dict[str, str], fault: Callable[[Service], None]
@@ -159,7 +161,7 @@ def test_killed_or_frozen_learner_is_replaced_by_another_process_that_goes_on(
             visit(api, next(rounds))
             return model(api)["learner"]["samples"] > 20
 
-        eventually(both_have_begun, 60.0, one.describe)
+        eventually(both_have_begun, 100.0, one.describe)
         details = {detail(one): one, detail(two): two}
         assert "stands by: another process learns" in details
         ended = next(process for text, process in details.items() if text.startswith("has learned from"))

@@ -90,10 +90,10 @@ def test_each_event_shows_in_the_next_request_to_another_process(environment: di
         # Nothing is counted at first; then what waits is counted while more comes.
         all_shop(shoppers, 0, 50)
         assert len(own_logs(environment)) == 50 * _CLIENTS
-        with running(worker):
+        with running(worker) as counting:
             all_shop(shoppers, 50, _PAIRS_EACH)
             assert [shopper.missed for shopper in shoppers] == [[]] * _CLIENTS
-            eventually(lambda: not own_logs(environment))
+            eventually(lambda: not own_logs(environment), 60.0, counting.describe)
             assert set(served(one, "user-0-7")) == set(served(other, "user-0-7"))
 
 

@@ -256,7 +256,6 @@ def drive(database_url: str, redis_url: str, **changes: Any) -> None:
     chosen = settings(
         max_examples=20,
         stateful_step_count=40,
-        deadline=None,
         derandomize=True,
         database=None,
         print_blob=False,

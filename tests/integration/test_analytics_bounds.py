@@ -147,7 +147,7 @@ def shown_series() -> dict[str, float]:
     catalogue=st.integers(0, 3),
     minutes=st.sampled_from([1, 5, 1_000]),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_shares_of_any_log_are_between_0_and_1(
     database_url: str, seed: int, events: int, catalogue: int, minutes: int
 ) -> None:

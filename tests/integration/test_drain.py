@@ -117,3 +117,35 @@ async def test_answer_of_this_turn_is_sent_before_its_connection_ends() -> None:
         # The answer waits for the loop's next turn.
         await close_silent({connection}, new_sec=0.0, timeout_sec=20.0)
         assert (await asyncio.get_running_loop().sock_recv(client, 1000)).endswith(b"ok")
+
+
+async def test_a_process_that_still_starts_takes_no_connection_of_those_who_share_its_port() -> None:
+    stop = asyncio.Event()
+    with bind("127.0.0.1", 0, reuse_port=True) as serving_one:
+        host, port = serving_one.getsockname()
+        serving = asyncio.create_task(server.serve(app, serving_one, stop, Progress(), grace_sec=0.1, drain_sec=5.0))
+        await until(lambda: connects(host, port))
+        with bind(host, port, reuse_port=True):
+            for _ in range(50):
+                async with asyncio.timeout(10.0):
+                    reader, writer = await asyncio.open_connection(host, port)
+                    writer.write(REQUEST)
+                    assert (await reader.read()).endswith(b"ok")
+                    writer.close()
+            stop.set()
+            await serving
+            assert not await connects(host, port)
+
+
+async def test_a_port_of_its_own_lets_clients_wait_for_the_start() -> None:
+    with bind("127.0.0.1", 0, reuse_port=False) as listener:
+        assert await connects(*listener.getsockname())
+
+
+async def connects(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True

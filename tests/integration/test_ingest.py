@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import cramjam
 import httpx
+import msgspec
 import pytest
 
 from app.core.signals import DAY_MS
@@ -127,10 +128,9 @@ async def test_the_same_event_is_a_duplicate_and_other_content_a_conflict(
     assert await stored(pool) == (1, 1)
 
 
-async def test_the_same_ids_at_once_through_two_processes(
-    settings: Settings, api: httpx.AsyncClient, pool: asyncpg.Pool
-) -> None:
-    async with serving(settings) as other:
+async def test_the_same_ids_at_once_through_two_processes(settings: Settings, pool: asyncpg.Pool) -> None:
+    patient = msgspec.structs.replace(settings, ingest_timeout_sec=20.0)
+    async with serving(patient) as api, serving(patient) as other:
         for turn in range(20):
             event = watch(event_id=f"turn-{turn:04}")
             answers = await asyncio.gather(

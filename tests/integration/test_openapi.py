@@ -123,7 +123,6 @@ def play(document: dict[str, Any], base_url: str) -> list[str]:
 def call_with(strategy: Any, base_url: str) -> Any:
     @hypothesis_settings(
         max_examples=_EXAMPLES,
-        deadline=None,
         database=None,
         derandomize=True,
         phases=[Phase.explicit, Phase.generate],

@@ -27,7 +27,7 @@ entries = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(entries, max_size=160), st.randoms(use_true_random=False), st.integers(1, 40))
 def test_neither_order_nor_batches_nor_repetition_matter(events: list[Entry], chance: object, step: int) -> None:
     expected = merge_history(NO_HISTORY, events)
@@ -42,7 +42,6 @@ def test_neither_order_nor_batches_nor_repetition_matter(events: list[Entry], ch
     ]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(entries, max_size=160))
 def test_a_history_holds_the_most_recent_items_newest_first(events: list[Entry]) -> None:
     newest: dict[str, int] = {}

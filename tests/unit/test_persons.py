@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -66,7 +66,6 @@ def test_no_more_histories_are_read_than_the_bound() -> None:
     assert len(reads("X", made)) == MAX_IDS
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(entries, max_size=60), min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_a_joined_history_is_that_of_all_events(parts: list[list[Entry]], chance: random.Random) -> None:
     histories = [merge_history(NO_HISTORY, part) for part in parts]
