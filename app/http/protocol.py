@@ -27,7 +27,10 @@ from app.http.problems import MEDIA_TYPE, Problem
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_URL_BYTES: Final = 48 * 1024  # room for a thousand ids of 36 characters to leave out of an answer
 MAX_HEADERS: Final = 128
-_SLICE_BYTES: Final = 16 * 1024
+# The parser reads on to the end of a slice, and each whole request in it takes two kilobytes until it is answered. So
+# slices are short wherever requests may follow each other: everywhere except in a body of a given length.
+_SLICE_BYTES: Final = 1024
+_BODY_SLICE_BYTES: Final = 16 * 1024
 _MAX_UNREAD_BYTES: Final = 1024 * 1024
 
 _BODY_HEADERS: Final = (b"content-length", b"transfer-encoding")
@@ -88,6 +91,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._bounds = config.connections
         self._framing = 0  # bytes since the last head or the last byte of a body
         self._headed: object = None  # the scope of the last complete head
+        self._body_left = 0  # bytes to come of a body whose length the head told
         self._unparsed = b""  # what follows more requests than are answered at a time
         self._refused = False
         self._unread = 0
@@ -114,23 +118,21 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
-        if len(data) <= _SLICE_BYTES and not self.pipeline:
-            self._parse_slice(data)
-        else:
-            self._parse(data)
-        if self._in_head() or not self._has_request():
-            self._bounds.wait_for(self)
+        self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        for begin in range(0, len(data), _SLICE_BYTES):
+        begin = 0
+        while begin < len(data) and not self._refused:
             if self.pipeline:
                 self._unparsed = data[begin:]
                 self.flow.pause_reading()
                 self.flow.held = True
-                return
-            self._parse_slice(data[begin : begin + _SLICE_BYTES])
-            if self._refused:
-                return
+                break
+            end = begin + (_BODY_SLICE_BYTES if self._body_left >= _BODY_SLICE_BYTES else _SLICE_BYTES)
+            self._parse_slice(data[begin:end])
+            begin = end
+        if self._in_head() or not self._has_request():
+            self._bounds.wait_for(self)
 
     def _parse_slice(self, data: bytes) -> None:
         self._framing += len(data)
@@ -171,6 +173,8 @@ class HttpProtocol(HttpToolsProtocol):
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
+        elif name == b"content-length":
+            self._body_left = int(value)  # the parser has refused what is no number
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -192,6 +196,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._framing = 0
+        self._body_left -= len(body)
         cycle = self.cycle
         if cycle.response_complete:
             return
@@ -215,8 +220,6 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
             self._unset_keepalive_if_required()
             self._parse(data)
-            if self._in_head() or not self._has_request():
-                self._bounds.wait_for(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()

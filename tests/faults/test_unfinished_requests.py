@@ -120,6 +120,22 @@ def test_many_heads_at_the_bound_hold_no_more_memory_than_they_sent(environment:
         assert read_all(connections[0]).startswith(b"HTTP/1.1 431 ")
 
 
+def test_many_short_requests_sent_at_once_hold_little_memory(environment: dict[str, str]) -> None:
+    """The client reads nothing, so that all of them wait behind the first answers."""
+    with running({**environment, "ROLE": "api"}) as service, ExitStack() as stack:
+        before = memory_bytes(service)
+        # Many at 18 bytes each behind some whose answers fill the connection.
+        asked = b"GET /openapi.json HTTP/1.1\r\n\r\n" * 30 + b"GET / HTTP/1.1\r\n\r\n" * 3000
+        for _ in range(_HEADS):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(20)
+            connection.connect(("127.0.0.1", int(service.environment["HTTP_PORT"])))
+            connection.sendall(asked)
+        assert service.status("/healthz") == 200
+        assert memory_bytes(service, "VmHWM") - before < 6 * _HEADS * MAX_HEAD_BYTES
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_files")
 def test_half_open_connections_beyond_the_file_limit_cost_no_other_client_anything(
