@@ -12,6 +12,7 @@ from app import metrics
 from app.health import Readiness
 from app.http import schema
 from app.http.responses import Reply, reply
+from app.http.shared_making import SharedMaking
 
 
 class Liveness(Struct):
@@ -22,6 +23,12 @@ class Liveness(Struct):
 
 
 def handlers(report: Callable[[], Readiness], wedged: Callable[[], Sequence[str]]) -> list[HTTPRouteHandler]:
+    def render() -> bytes:
+        report()  # updates the readiness gauge, which would otherwise be as old as the last call of /readyz
+        return metrics.render()
+
+    rendering = SharedMaking(render)
+
     @get("/healthz", opt=schema.call(needs=None, tag="operations", answers={200: Liveness, 503: Liveness}))
     async def healthz() -> ASGIApp:
         """Liveness: 200 while the event loop turns and no task is wedged. Never fails for a dependency."""
@@ -37,7 +44,6 @@ def handlers(report: Callable[[], Readiness], wedged: Callable[[], Sequence[str]
     @get("/metrics", opt=schema.call(needs=None, tag="operations", answers={200: "text/plain"}))
     async def prometheus() -> ASGIApp:
         """Metrics in the Prometheus text format."""
-        report()  # updates the readiness gauge, which would otherwise be as old as the last call of /readyz
-        return Reply(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Reply(await rendering.result(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return [healthz, readyz, prometheus]
