@@ -1,5 +1,5 @@
 // Dead rows and dead letters: searched, opened, and replayed or discarded with a count first.
-import { html, Component, get, post, idPath, count, time, keepFocus, Opening, Problem } from "./kit.js";
+import { html, Component, get, post, idPath, once, count, time, keepFocus, Opening, Problem } from "./kit.js";
 import { Letters } from "./letters.js";
 
 const PAGE = 200;
@@ -17,6 +17,7 @@ export class ActView extends Component {
     const source = Object.keys(SOURCES).find(name => location.hash === `#act/${name}`) || "dlq";
     this.state = { query: { source, status: "pending", topic: "", error: "", event_id: "" }, entries: [], matching: null,
       next: null, chosen: new Set(), open: null, plan: null };
+    this.act = once(this.act.bind(this));
   }
 
   componentDidMount() { this.search(); }
@@ -24,7 +25,8 @@ export class ActView extends Component {
   async search(changes = {}) {
     const query = { ...this.state.query, ...changes };
     if (query.source === "outbox" && query.status === "replayed") query.status = "pending";
-    this.setState({ query, chosen: new Set(), plan: null, open: null });
+    // What another search found says nothing of this one, which may fail.
+    this.setState({ query, entries: [], matching: null, next: null, chosen: new Set(), plan: null, open: null, said: "" });
     await this.load(query, 0, []);
   }
 
@@ -158,7 +160,7 @@ class Opened extends Opening {
     const raw = Uint8Array.from(atob(letter.raw), character => character.charCodeAt(0));
     const facts = { State: letter.status, Topic: letter.topic, Event: letter.event_id, Position: letter.position, Key: letter.key,
       Kind: letter.kind, Attempts: letter.attempts, Replays: letter.replays, Failed: time(letter.failed_at), Trace: letter.traceparent,
-      Resolved: letter.resolved_at && `${time(letter.resolved_at)} by ${letter.resolved_by}: ${letter.resolution}` };
+      Resolved: letter.resolved_at && `${time(letter.resolved_at)}, ${letter.resolved_by}: ${letter.resolution}` };
     return html`<section class="card" aria-label="Opened"><div class="row"><h3 class="grow" tabindex="-1" ref=${this.first}>Number ${letter.id}</h3>
         <button class="plain" onClick=${onClose}>Close</button></div>
       <dl class="figures">${Object.entries(facts).filter(([, value]) => value !== null && value !== undefined).map(([name, value]) =>

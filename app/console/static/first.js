@@ -6,11 +6,11 @@ export function FirstVisit({ session, begun, onClose }) {
   const key = session.keys ? ' -H "Authorization: Bearer $KEY"' : "";
   const event = `curl ${origin}event${key} -d '{"user_id": "ann", "session_id": "s1", "item_id": "tent", "event_type": "view"}'`;
   const steps = [
-    { title: "A key", done: session.keys, text: "Without a key, whoever reaches the service may call it. Make one for your shop, and set it:",
+    { title: "A key", done: session.keys, text: "Without a key, whoever reaches the service may call it. Make one for your shop, and put the entry that it prints into API_KEYS:",
       code: "reco key new shop --scope write --scope read" },
     { title: "A first event", done: begun.has_events, text: "Send one from a terminal. In a page, the JavaScript client does it.", code: event },
-    { title: "An import", done: begun.has_items, text: "Load the catalogue and the history that you have; any CSV or JSON will do.",
-      code: "reco import --items items.csv\nreco import purchases.csv" },
+    { title: "An import", done: begun.has_items, text: "Load the catalogue and the history that you have; any CSV or JSON will do. The command needs the DATABASE_URL of the service.",
+      code: "reco import --items items.csv\nreco import purchases.csv --event-type purchase" },
   ];
   const begins = begun.has_events && begun.has_items;
   return html`<section class="card" aria-labelledby="first"><div class="row"><h3 id="first" class="grow">First steps</h3>

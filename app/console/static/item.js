@@ -1,5 +1,5 @@
 // One item of the catalogue: read, changed for the state that was read, and removed.
-import { html, call, get, exchange, idPath, asLocal, fromLocal, time, Opening, Picture } from "./kit.js";
+import { html, call, get, exchange, idPath, once, asLocal, fromLocal, time, Opening, Picture } from "./kit.js";
 
 const PICTURE = "picture_url";
 // By kind: a value as the text of a field, and back; an empty text is no value.
@@ -21,6 +21,7 @@ export class Item extends Opening {
   constructor() {
     super();
     this.state = { item: null, added: [] };
+    this.acting = once(this.acting.bind(this));
   }
 
   componentDidMount() {
@@ -43,9 +44,9 @@ export class Item extends Opening {
       await act();
       this.props.onDone(said, undo);
     } catch (error) {
-      // A 412 is a change of somebody else, which is shown to be changed again.
-      if (error.status === 412) await this.load();
-      this.props.onError(error);
+      if (error.status !== 412) return this.props.onError(error);
+      await this.load();
+      this.props.onError(new Error("Somebody changed the item meanwhile. You see it as it is now; make your change again."));
     }
   }
 

@@ -44,6 +44,12 @@ function asQuery(query) {
   return chosen.length ? "?" + new URLSearchParams(chosen) : "";
 }
 
+// An act that is under way is not begun a second time, as a double click would.
+export function once(act) {
+  let running = null;
+  return (...given) => (running ??= act(...given).finally(() => { running = null; }));
+}
+
 export function count(value) {
   return value === null || value === undefined ? "–" : Math.round(value).toLocaleString("en");
 }

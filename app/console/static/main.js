@@ -15,9 +15,10 @@ class SignIn extends Component {
 
   componentDidMount() { this.key.focus(); }
 
-  render(_, { error }) {
+  render({ ended }, { error }) {
     return html`<main id="main" class="sign-in"><form class="card stack" onSubmit=${event => this.submit(event)}>
       <h1>Reco console</h1>
+      ${ended && html`<p class="notice warn" role="status">Your session has ended. Sign in again; what was not saved is gone.</p>`}
       <label>API key <input type="password" name="key" autocomplete="current-password" required maxlength="256"
         ref=${input => { this.key = input; }} aria-describedby="about-key" /></label>
       <p id="about-key" class="quiet small">The key is checked and not kept. You stay signed in for twelve hours.${" "}
@@ -61,7 +62,7 @@ class Console extends Component {
 
 class App extends Component {
   componentDidMount() {
-    addEventListener("signed-out", () => this.setState({ session: { keys: true, name: null, scopes: [] } }));
+    addEventListener("signed-out", () => this.setState({ session: { keys: true, name: null, scopes: [] }, ended: true }));
     this.load();
   }
 
@@ -78,9 +79,9 @@ class App extends Component {
     this.setState({ session: await call("DELETE", "console/session") });
   }
 
-  render(_, { session, error }) {
+  render(_, { session, ended, error }) {
     if (!session) return error ? html`<main id="main"><${Problem} error=${error} /></main>` : html`<main id="main"></main>`;
-    if (session.keys && !session.name) return html`<${SignIn} onSession=${session => this.setState({ session })} />`;
+    if (session.keys && !session.name) return html`<${SignIn} ended=${ended} onSession=${session => this.setState({ session, ended: false })} />`;
     return html`<${Console} session=${session} onSignOut=${() => this.signOut()} />`;
   }
 }

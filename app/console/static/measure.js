@@ -20,10 +20,12 @@ export class MeasureView extends Component {
     try {
       const asked = placement ? { days, placement } : { days };
       const [report, led] = await Promise.all([get("analytics/baseline", { days }), get("analytics/conversions", asked)]);
+      // Other days or another placement may have been chosen meanwhile.
+      if (days !== this.state.days || placement !== this.state.placement) return;
       this.setState({ report, led, error: null });
       if (!placement) this.setState({ placements: led.by_placement.map(row => row.name) });
     } catch (error) {
-      this.setState({ error });
+      this.setState({ report: null, led: null, error });
     }
   }
 

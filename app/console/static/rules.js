@@ -1,5 +1,5 @@
 // Pins, boosts, buries and hides: what a rule would change of a list, before it acts; and the rules that there are.
-import { html, Component, call, get, post, idPath, count, fromLocal, time, Picture } from "./kit.js";
+import { html, Component, call, get, post, idPath, once, count, fromLocal, time, Picture } from "./kit.js";
 
 const PLACES = 10;
 const ACTS = { pin: "Pin", boost: "Boost", bury: "Bury", hide: "Never serve" };
@@ -10,6 +10,7 @@ export class Rules extends Component {
   constructor() {
     super();
     this.state = { rules: [], changes: [], what: "pin", target: "item_id", shown: null };
+    for (const act of ["make", "remove", "undo"]) this[act] = once(this[act].bind(this));
   }
 
   componentDidMount() { this.load(); }
@@ -34,10 +35,12 @@ export class Rules extends Component {
     this.setState({ shown: { ...await post("rules/preview", asked), user: user_id || "somebody unknown" } });
   }
 
-  async submit(event) {
+  submit(event) {
     event.preventDefault();
-    const { rule, user } = read(new FormData(event.target), this.state);
-    const applies = event.submitter?.name === "apply";
+    this.make(read(new FormData(event.target), this.state), event.submitter?.name === "apply");
+  }
+
+  async make({ rule, user }, applies) {
     try {
       await this.preview(rule, user);
       if (!applies) return this.props.onDone("Nothing is changed yet.", null);

@@ -92,7 +92,7 @@ def test_item_changed_by_somebody_else_is_shown_anew_and_not_overwritten(
     fill(tab, "[aria-label=Item] input[name=title]", "Mine")
     goods.client.patch("/items/torch", json={"title": "Theirs"}, headers=operator)
     click(tab, "Save")
-    await_text(tab, "Another state than the one of If-Match")
+    await_text(tab, "Somebody changed the item meanwhile.")
     eventually(lambda: tab.run("document.querySelector('[aria-label=Item] input[name=title]').value") == "Theirs")
     assert stored(goods, operator, "torch")["title"] == "Theirs"
 

@@ -39,6 +39,18 @@ def test_person_signs_in_and_out_and_the_script_cannot_read_the_session(
     click(tab, "Sign out")
     await_text(tab, "API key")
     assert tab.run("fetch('model').then(answer => answer.status)") == 401
+    assert "has ended" not in text_of(tab)
+
+
+def test_person_whose_session_ended_in_the_middle_is_told(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console, view="model")
+    await_text(tab, "Versions")
+    tab.call("Network.clearBrowserCookies")
+    click(tab, "Pin this version")
+    await_text(tab, "Your session has ended.")
+    fill(tab, "input[name=key]", OPS_TOKEN)
+    press(tab, "Enter")
+    await_text(tab, "Versions")
 
 
 def test_page_runs_no_script_that_is_not_its_own(console: Service, browser: Chromium) -> None:

@@ -1,0 +1,88 @@
+"""What a hurried person does at the console: clicks twice, and goes on when the service does not answer."""
+
+import json
+
+import psycopg
+import pytest
+
+from tests.browser.console.looking import PHONE, await_text, choose, click, fill, opened, shown, text_of
+from tests.support.chromium import Chromium, Tab
+from tests.support.service import Service, eventually
+
+pytestmark = pytest.mark.slow
+
+
+def click_twice(tab: Tab, selector: str) -> None:
+    tab.run(f"{{ const found = document.querySelector({json.dumps(selector)}); found.click(); found.click() }}")
+
+
+def test_rule_applied_by_a_double_click_is_one_rule(
+    console: Service, browser: Chromium, operator: dict[str, str]
+) -> None:
+    tab = opened(browser, console, view="merchandise")
+    fill(tab, "[aria-label=Rule] input[name=item]", "kettle")
+    click_twice(tab, "button[name=apply]")
+    await_text(tab, "Every list follows")
+    assert len(console.client.get("/rules", headers=operator).json()["rules"]) == 1
+    click(tab, "Undo")
+    await_text(tab, "Undone.")
+    assert console.client.get("/rules", headers=operator).json()["rules"] == []
+
+
+def test_double_click_rolls_back_one_version(console: Service, browser: Chromium, operator: dict[str, str]) -> None:
+    with psycopg.connect(console.environment["DATABASE_URL"], autocommit=True) as database:
+        for _ in range(2):
+            database.execute(
+                "INSERT INTO ranking_models (weights, origin, reason, figures) "
+                "SELECT weights, 'imported', 'from a file', '{}' FROM ranking_models WHERE version = 1"
+            )
+    for version in (2, 3):
+        asked = {"version": version, "reason": "to try it", "pin": True}
+        assert console.client.post("/model/promote", json=asked, headers=operator).status_code == 200
+    tab = opened(browser, console, view="model")
+    click(tab, "Roll back")
+    fill(tab, "input[name=reason]", "tried")
+    click_twice(tab, "[aria-label=Confirm] button")
+    await_text(tab, "Version 2 serves in place of 3, pinned.")
+    assert console.client.get("/model", headers=operator).json()["version"] == 2
+
+
+def test_failed_search_offers_nothing_of_the_one_before(console: Service, browser: Chromium, poison: int) -> None:
+    tab = opened(browser, console, view="act")
+    await_text(tab, f"{poison:,} found")
+    tab.set_offline(offline=True)
+    fill(tab, "input[name=error]", "expected str")
+    click(tab, "Search")
+    await_text(tab, "The service does not answer.")
+    assert f"{poison:,} found" not in text_of(tab)
+    assert "Discard all found" not in text_of(tab)
+    tab.set_offline(offline=False)
+    click(tab, "Search")
+    await_text(tab, f"{poison // 2:,} found")
+
+
+def test_figures_of_other_days_go_when_the_service_does_not_answer(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console, view="measure")
+    await_text(tab, "By placement")
+    tab.set_offline(offline=True)
+    choose(tab, "select[name=days]", "30")
+    await_text(tab, "The service does not answer.")
+    assert "By placement" not in text_of(tab)
+
+
+def test_longest_name_is_no_wider_than_a_phone(console: Service, browser: Chromium, operator: dict[str, str]) -> None:
+    name = "x" * 128
+    item = {"title": name, "categories": ["long"]}
+    assert console.client.put(f"/items/{name}", json=item, headers=operator).status_code == 201
+    tab = opened(browser, console, view="merchandise")
+    tab.call("Emulation.setDeviceMetricsOverride", **PHONE)
+    click(tab, f"Open {name}")
+    eventually(lambda: shown(tab, "[aria-label=Item] form"))
+    click(tab, "Remove from the catalogue")
+    await_text(tab, "is removed from the catalogue.")
+    assert tab.run("document.documentElement.scrollWidth") <= PHONE["width"]
+    click(tab, "Undo")
+    await_text(tab, "Undone.")
+    click(tab, f"Open {name}")
+    eventually(lambda: shown(tab, "[aria-label=Item] form"))
+    assert tab.run("document.documentElement.scrollWidth") <= PHONE["width"]
