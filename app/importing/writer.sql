@@ -45,9 +45,10 @@ SELECT coalesce(max(id), 0) FROM event_outbox;
 SELECT count(*) AS events, min(id) AS oldest FROM event_outbox WHERE status = 'pending' AND id <= $1;
 
 -- name: uncounted
--- Events that are not counted yet and may still be: dead rows and dead letters are left out.
+-- Events that are not counted yet and may still be: dead rows, dead letters and erased events are left out.
 SELECT count(*)
 FROM unnest($1::text[]) AS e (event_id)
-WHERE NOT EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)
+WHERE EXISTS (SELECT FROM events AS stored WHERE stored.event_id = e.event_id)
+    AND NOT EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)
     AND NOT EXISTS (SELECT FROM feature_consumer_dlq AS d WHERE d.event_id = e.event_id)
     AND NOT EXISTS (SELECT FROM event_outbox AS o WHERE o.event_id = e.event_id AND o.status = 'dead');

@@ -8,12 +8,13 @@ import pytest
 
 from app.adapters.ingest import insert_events
 from app.core.events import Record
+from app.importing.backlog import IdSample, wait_for_consumer
 from app.importing.records import to_record
 from app.importing.rows import Row
 from app.importing.writer import add_events, event_columns
 from app.settings import Settings
 from tests.support.api import serving
-from tests.support.pipeline import until
+from tests.support.pipeline import database, until
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -79,3 +80,23 @@ async def test_an_import_that_is_under_way_is_erased_before_the_answer(
     await writer.close()
     assert (answer["events"], answer["queued"]) == (1, 1)
     assert await pool.fetchval("SELECT count(*) FROM events") == len(AWKWARD) - 1
+
+
+async def test_an_import_waits_for_no_event_that_was_erased_meanwhile(
+    settings: Settings, database_url: str, pool: "Pool"
+) -> None:
+    sample = IdSample()
+    sample.add([record.event_id for record in records()])
+    async with pool.acquire() as connection, connection.transaction():
+        await add_events(connection, event_columns(records()))
+    await pool.execute(
+        "INSERT INTO feature_event_consumed (event_id) SELECT event_id FROM events WHERE user_id <> 'plain'"
+    )
+    left: list[int] = []
+    async with database(database_url) as opened:
+        assert not await wait_for_consumer(opened, sample, report=left.append, still_sec=0.0)
+        async with serving(settings) as client:
+            assert (await client.delete("/users/plain")).json()["events"] == 1
+        assert await wait_for_consumer(opened, sample, report=left.append, still_sec=0.0)
+    assert left[0] == 1
+    assert left[-1] == 0
