@@ -43,7 +43,7 @@ class Console extends Component {
   componentDidMount() { addEventListener("hashchange", this.follow); }
   componentWillUnmount() { removeEventListener("hashchange", this.follow); }
 
-  render({ session, onSignOut }, { view }) {
+  render({ session, refused, onSignOut }, { view }) {
     const allowed = VIEWS.filter(({ needs }) => needs.every(scope => session.scopes.includes(scope)));
     const shown = allowed.find(({ name }) => name === view) || allowed[0];
     if (!shown) return html`<main id="main" tabindex="-1"><p class="notice">The key ${session.name} has no scope that the console can use.</p><button onClick=${onSignOut}>Sign out</button></main>`;
@@ -56,7 +56,7 @@ class Console extends Component {
         ? html`<span class="quiet">${session.name}</span><button class="plain" onClick=${onSignOut}>Sign out</button>`
         : html`<span class="quiet">no keys are set</span>`}</div>
     </header>
-    <main id="main" tabindex="-1"><${shown.view} session=${session} key=${shown.name} /></main>`;
+    <main id="main" tabindex="-1">${refused && html`<${Problem} error=${new Error(`You are still signed in. ${refused.message}`)} />`}<${shown.view} session=${session} key=${shown.name} /></main>`;
   }
 }
 
@@ -76,13 +76,17 @@ class App extends Component {
   }
 
   async signOut() {
-    this.setState({ session: await call("DELETE", "console/session") });
+    try {
+      this.setState({ session: await call("DELETE", "console/session"), refused: null });
+    } catch (refused) {
+      this.setState({ refused });
+    }
   }
 
-  render(_, { session, ended, error }) {
+  render(_, { session, ended, refused, error }) {
     if (!session) return error ? html`<main id="main"><${Problem} error=${error} /></main>` : html`<main id="main"></main>`;
     if (session.keys && !session.name) return html`<${SignIn} ended=${ended} onSession=${session => this.setState({ session, ended: false })} />`;
-    return html`<${Console} session=${session} onSignOut=${() => this.signOut()} />`;
+    return html`<${Console} session=${session} refused=${refused} onSignOut=${() => this.signOut()} />`;
   }
 }
 

@@ -36,6 +36,10 @@ def test_person_signs_in_and_out_and_the_script_cannot_read_the_session(
     click(tab, "Ranking")
     await_text(tab, "Version ")
     look(tab, axe, "ranking")
+    tab.set_offline(offline=True)
+    click(tab, "Sign out")
+    await_text(tab, "You are still signed in. The service does not answer.")
+    tab.set_offline(offline=False)
     click(tab, "Sign out")
     await_text(tab, "API key")
     assert tab.run("fetch('model').then(answer => answer.status)") == 401
