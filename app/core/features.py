@@ -139,7 +139,7 @@ def fold(
         if builder is None:
             builder = builders[message.user_id] = HistoryBuilder(histories.get(message.user_id, NO_HISTORY), model)
         held = builder.held(entry.item_id)
-        counts = counted(held, entry, model)
+        counts = counted(held, entry, model, forgotten=not held and builder.has_forgotten(entry))
         if counts.popularity == weight:
             delta.add_popularity(model, entry.at_ms, weight, weight, weight)
         else:  # saturation is reckoned by the week; a weight that it cuts is cut by the hour and by the day as well
@@ -158,7 +158,7 @@ def fold(
                 delta.repeat_weight += weight * factor
             is_new = not standing and not _is_cancelled(held, entry) and not builder.had(entry.item_id)
             delta.users += is_new
-            if not entry.flags & NO_PAIRS:
+            if counts.share and not entry.flags & NO_PAIRS:
                 result.pairs.add(builder.pairing(), entry, message.event_id, counts.share, met=is_new)
         builder.insert(entry, held)
 
@@ -174,7 +174,7 @@ def _take_back(
 ) -> None:
     """Subtracts what an event counted beside its popularity. `entry`: of its cancellation; `event_id`: its own."""
     weight = -entry.weight
-    if weight <= 0.0:
+    if weight <= 0.0 or not share:
         return
     factor = share * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
     delta.frequency -= weight * factor

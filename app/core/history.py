@@ -135,6 +135,16 @@ class HistoryBuilder:
         """Whether the item is among those that the entries do not hold any more."""
         return self._seen_hashes is not None and seen_hash(item_id) in self._seen_hashes
 
+    def has_forgotten(self, entry: Entry) -> bool:
+        """Whether the event comes after entries of its item were dropped, and would be dropped as well. Where there are
+        more items than hashes, one that may be among them counts as one that is.
+        """
+        if self._seen_hashes is None or not self.entries or _order(entry) < _order(self.entries[-1]):
+            return False
+        return self.had(entry.item_id) or (
+            len(self._seen_hashes) >= MAX_SEEN_HASHES and seen_hash(entry.item_id) > max(self._seen_hashes)
+        )
+
     def held(self, item_id: str) -> list[Entry]:
         """The entries of the item, newest first."""
         return list(compress(self.entries, map(item_id.__eq__, map(_item_id, self.entries))))

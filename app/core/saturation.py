@@ -3,7 +3,8 @@
 What a user adds to an item's popularity is a function of two numbers of that user and item: the decayed sum of the
 signal weights, and the time of the newest event. Up to `Model.user_linear` it is the sum itself; beyond, it approaches
 twice that, however many events come. An event adds the difference that it makes, so the total does not depend on the
-order of arrival, as long as the history holds the item.
+order of arrival, as long as the history holds the item. Of an item that the history has forgotten, events of before its
+entries add nothing: they would count in full, each of them.
 """
 
 from collections.abc import Sequence
@@ -25,8 +26,12 @@ class Counted(Struct, frozen=True, gc=False):
     share: float
 
 
-def counted(held: Sequence[Entry], entry: Entry, model: Model) -> Counted:
-    """`held`: the entries of the event's item in the user's history."""
+def counted(held: Sequence[Entry], entry: Entry, model: Model, *, forgotten: bool) -> Counted:
+    """`held`: the entries of the event's item in the user's history. `forgotten`: there are none, since the history has
+    dropped them, and it would drop this one too.
+    """
+    if forgotten:
+        return Counted(0.0, entry.at_ms, 0.0)
     half_life_ms, linear = model.weekly_half_life_ms, model.user_linear
     if not held:
         return Counted(entry.weight, entry.at_ms, 1.0)
