@@ -1,5 +1,6 @@
 """What one client can do to the lists of everybody else."""
 
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +17,10 @@ def buy(service: Service, *purchases: tuple[str, str]) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def counted(service: Service) -> float:
+    return service.metric("reco_feature_consumer_processed_total", status="applied")
+
+
 def listed(service: Service, path: str) -> list[str]:
     return [item["item_id"] for item in service.client.get(path).json()["items"]]
 
@@ -28,6 +33,20 @@ def test_300_purchases_of_one_user_do_not_pass_those_of_ten(environment: dict[st
         eventually(lambda: listed(service, "/popular") == ["liked", "pushed"], describe=service.describe)
         shown = service.client.get("/popular").json()["items"]
         assert shown[1]["score"] < shown[0]["score"]
+
+
+def test_300_old_purchases_behind_a_full_history_count_once(environment: dict[str, str]) -> None:
+    with running(environment) as service:
+        view = {**PURCHASE, "user_id": "eve", "event_type": "view"}
+        views = [{**view, "item_id": f"other-{number}"} for number in range(50)]
+        old = {**PURCHASE, "user_id": "eve", "item_id": "pushed", "ts_ms": time.time_ns() // 1_000_000 - 60_000}
+        answer = service.client.post("/log/batch", json={"events": [*views, *(old for _ in range(300))]})
+        assert answer.json()["accepted"] == 350
+        buy(service, *((f"user-{number}", "liked") for number in range(10)))
+        eventually(lambda: counted(service) == 360, describe=service.describe)
+        eventually(lambda: {"liked", "pushed"} <= set(listed(service, "/popular?k=100")), describe=service.describe)
+        scores = {item["item_id"]: item["score"] for item in service.client.get("/popular?k=100").json()["items"]}
+        assert scores["pushed"] < scores["liked"]
 
 
 def test_300_pairs_of_one_user_do_not_pass_those_of_ten(environment: dict[str, str]) -> None:
