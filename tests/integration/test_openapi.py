@@ -89,11 +89,14 @@ def make_types_valid(body: dict[str, Any]) -> None:
 
 
 def make_experiments_valid(body: dict[str, Any]) -> None:
-    """Two variants, known models and weights; and what the spread of a metric without bounds is."""
+    """Two variants, known models and weights, one currency; what the spread of a metric without bounds is, and shares
+    that are no more than all.
+    """
     if "primary" in body:
+        body["currency"] = "EUR" if body["primary"] == "revenue" else None
         body |= {"name": "bolder", "guards": [], "variants": [{"name": name, "share": 0.25} for name in ("a", "b")]}
     if "baseline" in body:
-        body |= {"metric": "ctr", "baseline": 0.1, "deviation": 0.5, "variants": 1, "control_share": 0.5}
+        body |= {"metric": "ctr", "baseline": 0.1, "deviation": 0.5, "variants": 1, "control_share": 0.5, "share": 0.25}
 
 
 @pytest.mark.slow

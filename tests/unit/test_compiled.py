@@ -52,7 +52,7 @@ def test_a_start_without_a_place_to_write_compiles_nothing() -> None:
     refused, *functions = output.splitlines()
     assert refused == "read-only file system"
     compiled = dict(line.split() for line in functions)
-    assert {"accumulate", "score", "_added_up"} <= set(compiled)
+    assert {"gather", "score", "_added_up"} <= set(compiled)
     assert set(compiled.values()) == {"0"}
 
 
