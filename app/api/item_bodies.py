@@ -102,7 +102,7 @@ Declared = Mapping[str, AttributeType]
 
 
 def decode_item(body: bytes) -> tuple[CatalogueItemInput, list[FieldError]]:
-    """With the faults of what is left out of it. Raises `InvalidInput` for what is no object."""
+    """With the faults of what is left out of it. Raises `InvalidInput` unless it is an object."""
     return decode_partly(_item_decoder, body)
 
 
@@ -112,7 +112,7 @@ def decode_patch(body: bytes) -> tuple[CatalogueItemPatch, list[FieldError]]:
 
 
 def decode_items(body: bytes) -> tuple[Mapping[int, CatalogueBatchItem], list[FieldError]]:
-    """By their places, with the faults of what is left out. Raises `InvalidInput` for what is no list of items."""
+    """By their places, with the faults of what is left out. Raises `InvalidInput` unless it is a list of items."""
     try:
         return dict(enumerate(decode(_items_decoder, body).items)), []
     except InvalidInput as error:

@@ -174,7 +174,7 @@ class HttpProtocol(HttpToolsProtocol):
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         elif name == b"content-length":
-            self._body_left = int(value)  # the parser has refused what is no number
+            self._body_left = int(value)  # the parser refuses anything but a number
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:

@@ -110,7 +110,7 @@ def members_of(path: Path) -> list[str]:
 
 
 def _names_in_tar(path: Path) -> list[str]:
-    """Empty for a file that is no tar archive."""
+    """Empty unless the file is a tar archive."""
     with path.open("rb") as file:  # of its own, since what unpacks it may close it
         stream = _decompressed(_peeked(file), file) or file
         beginning = b""

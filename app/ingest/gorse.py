@@ -44,7 +44,7 @@ _entry: Final = msgspec.json.Decoder(GorseFeedback)
 
 
 def decode_feedback(body: bytes) -> list[msgspec.Raw]:
-    """The entries of a body, each still to be decoded. Raises `InvalidInput` for what is no array."""
+    """The entries of a body, each still to be decoded. Raises `InvalidInput` unless it is an array."""
     return decode(_entries, body)
 
 
