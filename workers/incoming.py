@@ -77,7 +77,7 @@ def dead_letter(item: Incoming, kind: str, failures: Sequence[Failure]) -> DeadL
     record = item.record
     headers = [(str(name), bytes(value or b"")) for name, value in record.headers]
     named = dict(headers)
-    user_id = named_user(record.value)
+    user_id = named_user(record.value) if item.message is None else item.message.user_id
     event_id = item.message.event_id if item.message is not None else readable(named.get("event_id"))
     return DeadLetter(
         topic=item.topic,
