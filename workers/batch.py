@@ -79,7 +79,7 @@ class FeatureWriter:
     """Applies batches. Raises `DependencyDown` for every error of Postgres that the messages' values do not cause:
     nothing of the failing part is written then. `TooLarge` means that a smaller part may pass.
 
-    Raises `Braked` for a message that cannot be counted while `brake` allows no dead letter.
+    Raises `Braked` for a message that cannot be counted while `brake` allows no dead letter of its user (its key).
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class FeatureWriter:
                 await self.apply(incoming[:middle], onto=total)
                 return await self.apply(incoming[middle:], onto=total)
         if self._brake is not None:
-            self._brake.counted(applied.counted)
+            self._brake.counted(applied.counted, (item.record.key for item in incoming))
         total.add(applied)
         return total
 
@@ -138,7 +138,7 @@ class FeatureWriter:
             except Exception as again:
                 error = again
                 failures.append(failed_now(error))
-        if self._brake is not None and not self._brake.allows():
+        if self._brake is not None and not self._brake.allows(item.record.key):
             raise Braked(
                 f"too many messages that were read cannot be counted, the last one for {_place(error)}; no more of "
                 "them become dead letters. Correct the cause; see FEATURE_CONSUMER_BRAKE_RETRY_SEC"
@@ -153,7 +153,7 @@ class FeatureWriter:
         letter = dead_letter(item, "data", failures)
         applied = await self._transaction([], [letter])
         if self._brake is not None:
-            self._brake.refused()
+            self._brake.refused(item.record.key)
         applied.done = 1
         return applied
 
@@ -209,8 +209,7 @@ class FeatureWriter:
         self._keys.check(self._generation.removals)
         # Those of duplicates are read as well: the first delivery may have died before it reached the cache.
         users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
-        named = links_of(messages)
-        links = await user_links.missing(connection, named) if named else []
+        links = await user_links.missing(connection, named) if (named := links_of(messages)) else []
         locked = users.union(*links)
         stored = await features.lock_histories(connection, list(locked)) if locked else {}
         erased = await erasures.last(connection, locked.union(message.user_id for message in messages))
@@ -220,9 +219,7 @@ class FeatureWriter:
             # Of before an erasure. The same event may have been sent again since, and that one counts.
             await features.unconsume(connection, list(fresh_ids))
         samples: list[RankingSample] = []
-        sampler = None
-        if self._sampler is not None and not self.thins_pairs:
-            sampler = self._sampler.for_batch(len(fresh))
+        sampler = None if self._sampler is None or self.thins_pairs else self._sampler.for_batch(len(fresh))
         onto = Fold(pairs=PairTerms(model, thinned=self.thins_pairs))
         folded = await _fold_in_chunks(fresh, stored, model, sampler, samples, onto)
         # Other joined ids are another version, too.
@@ -230,6 +227,8 @@ class FeatureWriter:
         histories |= await _encode_in_chunks(folded.histories)
         if histories:
             await features.write_histories(connection, histories)
+        if nothing := [user_id for user_id, entry in stored.items() if not entry.history and user_id not in histories]:
+            await features.drop_empty_histories(connection, nothing)
         if folded.items:
             await features.add_to_items(connection, folded.items, keys, model)
         changed = {item_id for item_id, delta in folded.items.items() if delta.popular_ms}

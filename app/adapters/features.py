@@ -130,6 +130,11 @@ async def write_histories(connection: "Connection", histories: Mapping[str, byte
     await connection.execute(_SQL["write_histories"], joined_texts(histories), list(histories.values()))
 
 
+async def drop_empty_histories(connection: "Connection", user_ids: Sequence[str]) -> None:
+    """Removes the rows of these users that hold nothing. They are locked by `lock_histories`."""
+    await connection.execute(_SQL["drop_empty_histories"], user_ids)
+
+
 async def add_to_items(
     connection: "Connection", deltas: "Mapping[str, ItemDelta]", keys: Mapping[str, int], model: Model
 ) -> None:

@@ -28,6 +28,10 @@ SET history = n.history, version = h.version + 1, updated_at = now()
 FROM unnest(string_to_array($1, chr(31), ''), $2::bytea[]) AS n (user_id, history)
 WHERE h.user_id = n.user_id;
 
+-- name: drop_empty_histories
+-- Of users of whom nothing counted: events of before their erasure.
+DELETE FROM user_history WHERE user_id = ANY ($1::text[]) AND history = '';
+
 -- name: create_items
 INSERT INTO item_stats (item_id)
 SELECT * FROM unnest($1::text[]) AS i (item_id) ORDER BY item_id

@@ -1,7 +1,8 @@
 """What an error of Postgres means: an outage, a batch that is too large, or values that it refuses.
 
-Only an error that the values themselves cause may cost a request, and one that they may cause a message. What is
-neither an outage nor of the values is unclear: it is told, and the same values are tried again.
+Only an error that the values themselves cause may cost a request, and one that they, a rule of the schema or a damaged
+row may cause a message. What is neither an outage nor of these is unclear: it is told, and the same values are tried
+again.
 """
 
 from typing import Final
@@ -41,8 +42,18 @@ _STATEMENT_STATES: Final = ("26000", "42P05")
 _POOLER: Final = "Behind a pooler in transaction mode, set DATABASE_POOLER=transaction"
 # What a statement's own values cause: data exceptions.
 _VALUE_STATES: Final = ("22",)
-# A CHECK may be a fault of the message, of this release or of the schema, such as a partition that is missing.
-_CHECK_STATE: Final = "23514"
+# What the schema's own rules say of a row, and what a damaged row says. It may be a fault of the message, of this
+# release, or of the schema, such as a partition that is missing.
+_RULE_STATES: Final = (
+    "09",  # a trigger failed
+    "23",  # a constraint: CHECK, EXCLUDE, a foreign key
+    "27",  # a trigger changed the row that was being changed
+    "38",  # a function in another language failed
+    "39",
+    "44",  # a view takes no such row
+    "P0",  # RAISE in PL/pgSQL
+    "XX001",  # the row is damaged on the disk
+)
 
 
 def is_outage(error: BaseException) -> bool:
@@ -69,12 +80,13 @@ def is_bad_value(error: asyncpg.PostgresError) -> bool:
 
 
 def may_cost_a_message(error: asyncpg.PostgresError) -> bool:
-    """True when the values of the statement may be why it fails: after retries it makes a dead letter, which is kept.
+    """True when the values of the statement, or the rows that it touches, may be why it fails: after retries it makes a
+    dead letter, which is kept.
 
-    A CHECK is among them, so that no partition waits behind a message that the schema refuses. When the schema is at
-    fault, the brake stops the consumer.
+    What the schema's rules refuse is among them, so that no partition waits behind one user's message. When the schema
+    itself is at fault, the brake stops the consumer.
     """
-    return is_bad_value(error) or _sqlstate(error) == _CHECK_STATE
+    return is_bad_value(error) or (_sqlstate(error).startswith(_RULE_STATES) and not is_outage(error))
 
 
 def reason_of(error: BaseException) -> str:

@@ -57,8 +57,8 @@ def mixed(count: int = 8) -> list[str]:
 
 
 OF_NO_VALUE = (
-    *("2200H", "23502", "23503", "23505", "26000", "40001", "40P01", "53100"),
-    *("54000", "55P03", "57014", "P0001", "XX000"),
+    *("2200H", "23502", "23505", "26000", "40001", "40P01", "53100"),
+    *("54000", "55P03", "57014", "XX000", "XX002"),
 )
 
 
@@ -74,14 +74,16 @@ async def test_error_that_no_value_causes_costs_no_message(opened: Database, poo
     assert (await writer.apply(incoming(*mixed()))).counted == 8
 
 
-@pytest.mark.parametrize("sqlstate", ["22003", "22P05", "23514"])
-async def test_error_of_the_values_costs_their_message_alone(opened: Database, pool: Pool, sqlstate: str) -> None:
+@pytest.mark.parametrize("sqlstate", ["22003", "22P05", "23503", "23514", "P0001", "XX001"])
+async def test_error_of_the_values_or_of_a_rule_costs_their_message_alone(
+    opened: Database, pool: Pool, sqlstate: str
+) -> None:
     await raise_for_poison(pool, sqlstate)
     applied = await FeatureWriter(opened, max_retries=1, brake=Brake()).apply(incoming(*mixed()))
     assert (applied.counted, applied.dead, applied.done) == (7, 1, 8)
 
 
-@pytest.mark.parametrize(("sqlstate", "name"), [("P0001", "RaiseError"), ("23505", "UniqueViolationError")])
+@pytest.mark.parametrize(("sqlstate", "name"), [("XX000", "InternalServerError"), ("23505", "UniqueViolationError")])
 async def test_error_is_told_without_the_rows_that_it_quotes(
     opened: Database, pool: Pool, sqlstate: str, name: str
 ) -> None:
@@ -123,6 +125,26 @@ async def test_fold_that_fails_for_some_messages_stops_after_fifty_of_the_last_t
     with pytest.raises(Braked):
         await writer.apply(incoming(*values), onto=applied)
     assert applied.dead == await letters(pool) == 50
+
+
+async def test_row_that_is_refused_costs_its_user_alone_however_much_that_user_does(
+    opened: Database, pool: Pool
+) -> None:
+    """A trigger, or a damaged row: from the second message on, nobody else is held up."""
+    await pool.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;"
+        "CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON user_history FOR EACH ROW WHEN (NEW.user_id = 'ann') "
+        "EXECUTE FUNCTION fail()"
+    )
+    writer, applied = FeatureWriter(opened, max_retries=0, brake=Brake()), Applied()
+    users = ["bob", *["ann"] * 60, *["cid", "ann"] * 10]
+    records = [
+        item
+        for number, user in enumerate(users)
+        for item in incoming(message(f"event-{number:04d}", user_id=user), key=user.encode())
+    ]
+    await writer.apply(records, onto=applied)
+    assert (applied.counted, applied.dead, applied.done) == (11, 70, len(users))
 
 
 async def test_poison_that_nobody_can_read_never_stops(opened: Database, pool: Pool) -> None:

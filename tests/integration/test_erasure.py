@@ -63,6 +63,7 @@ async def test_erasure_is_everywhere_and_stays(
             assert cached[1] == b""
 
         assert await consume(opened, before) == 0
+        assert await pool.fetchval("SELECT count(*) FROM user_history") == 0, "a row of the erased id came back"
         assert (await client.post("/log/watch", json=watch(item_id="heat"))).status_code == 202
         assert await consume(opened, await queued(pool)) == 1
         assert await history(client) == ["heat"]

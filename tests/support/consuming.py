@@ -10,7 +10,9 @@ from workers.incoming import Incoming, read_record
 _DATED_MS = 4_102_444_800_000  # 2100: no message was received after it
 
 
-def incoming(*values: str | bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> list[Incoming]:
+def incoming(
+    *values: str | bytes | None, headers: Sequence[tuple[str, bytes]] = (), key: bytes = b"ann"
+) -> list[Incoming]:
     return [
         read_record(
             ConsumerRecord(
@@ -19,10 +21,10 @@ def incoming(*values: str | bytes | None, headers: Sequence[tuple[str, bytes]] =
                 offset=offset,
                 timestamp=_DATED_MS,
                 timestamp_type=0,
-                key=b"ann",
+                key=key,
                 value=value.encode() if isinstance(value, str) else value,
                 checksum=None,
-                serialized_key_size=3,
+                serialized_key_size=len(key),
                 serialized_value_size=0,
                 headers=tuple(headers),
             ),

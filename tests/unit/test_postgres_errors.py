@@ -56,8 +56,8 @@ def test_a_data_error_is_not_an_outage(error: Exception) -> None:
         (asyncpg.NotNullViolationError("null"), False),
         (asyncpg.UniqueViolationError("event_outbox_pkey"), False),
         (asyncpg.SequenceGeneratorLimitExceededError("nextval: reached maximum"), False),
-        (asyncpg.InternalServerError("missing chunk number 0"), False),
-        (asyncpg.RaiseError("by a trigger"), False),
+        (asyncpg.InternalServerError("cache lookup failed"), False),
+        (asyncpg.IndexCorruptedError("by an index"), False),
         (asyncpg.ProgramLimitExceededError("index row too large"), False),
         (asyncpg.DiskFullError("no space left"), False),
     ],
@@ -66,6 +66,23 @@ def test_a_data_error_is_not_an_outage(error: Exception) -> None:
 def test_refused_values_are_distinguished_from_other_errors(error: asyncpg.PostgresError, of_the_data: bool) -> None:
     assert may_cost_a_message(error) is of_the_data
     assert is_bad_value(error) is (of_the_data and not isinstance(error, asyncpg.CheckViolationError))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.RaiseError("by a trigger"),
+        asyncpg.AssertError("by a trigger"),
+        asyncpg.ForeignKeyViolationError("of the operator"),
+        asyncpg.ExclusionViolationError("of the operator"),
+        asyncpg.DataCorruptedError("missing chunk number 0 for toast value"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_rules_of_the_schema_and_damaged_rows_may_cost_a_message_and_no_request(error: asyncpg.PostgresError) -> None:
+    assert may_cost_a_message(error)
+    assert not is_bad_value(error)
+    assert not is_outage(error)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +110,10 @@ SQLSTATES = {
 
 
 @pytest.mark.parametrize("sqlstate", sorted(SQLSTATES))
-def test_only_data_exceptions_and_checks_may_cost_a_message(sqlstate: str) -> None:
+def test_only_data_exceptions_rules_and_damaged_rows_may_cost_a_message(sqlstate: str) -> None:
     error = SQLSTATES[sqlstate]("said the server")
-    may_cost = sqlstate == "23514" or (sqlstate.startswith("22") and sqlstate != "2200H")
-    assert may_cost_a_message(error) is may_cost
-    assert is_bad_value(error) is (may_cost and sqlstate != "23514")
+    of_the_values = sqlstate.startswith("22") and sqlstate != "2200H"
+    of_a_rule = sqlstate[:2] in ("09", "23", "27", "38", "39", "44", "P0") and sqlstate not in ("23502", "23505")
+    assert may_cost_a_message(error) is (of_the_values or of_a_rule or sqlstate == "XX001")
+    assert is_bad_value(error) is of_the_values
     assert not (may_cost_a_message(error) and is_outage(error))
