@@ -60,6 +60,7 @@ class ImportCounts(Counts):
 
     imported: int = 0
     duplicates: int = 0
+    erased: int = 0
     sample: IdSample = msgspec.field(default_factory=IdSample)
     users: UserSample = msgspec.field(default_factory=UserSample)
 
@@ -68,7 +69,12 @@ class ImportCounts(Counts):
 
     def sums(self) -> list[tuple[str, int, str]]:
         remark = "stored before, not counted again" if self.duplicates else ""
-        return [("imported", self.imported, ""), ("duplicates", self.duplicates, remark)]
+        left_out = "of before the erasure of their users, left out" if self.erased else ""
+        return [
+            ("imported", self.imported, ""),
+            ("duplicates", self.duplicates, remark),
+            ("erased", self.erased, left_out),
+        ]
 
 
 class Watcher:
@@ -152,6 +158,7 @@ async def transfer(
         counts.read += len(batch.rows) + len(batch.bad)
         counts.imported += len(written.accepted)
         counts.duplicates += written.duplicates
+        counts.erased += written.erased
         counts.rejected += len(rejected)
         counts.pos = max(counts.pos, before + batch.pos)
         counts.sample.add(written.accepted)

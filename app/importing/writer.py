@@ -1,5 +1,6 @@
 """Writes a batch of rows to Postgres: events, outbox rows and titles in one transaction."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +10,7 @@ from msgspec import Struct
 
 from app.adapters import sql
 from app.adapters.arrays import joined_texts, number_array
+from app.adapters.counted_events import erased_of
 from app.adapters.ingest import insert_events
 from app.core.events import Record
 from app.importing.records import to_record
@@ -34,15 +36,19 @@ class PreparedBatch(Struct, frozen=True):
 
 
 class WrittenBatch(Struct, frozen=True):
-    """The result of one batch; `accepted` holds the ids of the new events."""
+    """The result of one batch; `accepted` holds the ids of the new events. `erased`: rows that were left out."""
 
     accepted: list[str]
     duplicates: int
+    erased: int
     conflicts: list[BadRow]
 
 
 class Writer:
-    """Writes batches in order. `shift_ms` is added to the time of each event after its id is derived."""
+    """Writes batches in order. `shift_ms` is added to the time of each event after its id is derived.
+
+    What users did before they were erased is left out, as `reco rebuild` leaves it out of its files.
+    """
 
     def __init__(self, *, now_ms: int, shift_ms: int = 0) -> None:
         self._now_ms = now_ms
@@ -56,9 +62,18 @@ class Writer:
 
     async def write(self, connection: "Connection", batch: PreparedBatch) -> WrittenBatch:
         """Writes the whole batch, or nothing if it raises (asyncpg's errors). Writing the same batch again is safe."""
-        if batch.columns is not None and await self._added(connection, batch.rows, batch.columns):
-            return WrittenBatch([event_id for event_id, _ in batch.rows], 0, [])
-        return await self._inserted(connection, batch.rows)
+        rows = await self._not_erased(connection, batch.rows)
+        erased = len(batch.rows) - len(rows)
+        if batch.columns is not None and not erased and await self._added(connection, rows, batch.columns):
+            return WrittenBatch([event_id for event_id, _ in rows], 0, 0, [])
+        return await self._inserted(connection, rows, erased)
+
+    async def _not_erased(self, connection: "Connection", rows: Rows) -> Rows:
+        """The rows without what their users did until they were erased."""
+        erased = await erased_of(connection, {row.user_id for _, row in rows})
+        if not erased:
+            return rows
+        return [one for one in rows if one[1].ts_ms + self._shift_ms > erased.get(one[1].user_id, -math.inf)]
 
     async def _added(self, connection: "Connection", rows: Rows, columns: Columns) -> bool:
         """Whether all were new. If not, nothing was written."""
@@ -73,7 +88,7 @@ class Writer:
         self._titled.update(titles)
         return True
 
-    async def _inserted(self, connection: "Connection", rows: Rows) -> WrittenBatch:
+    async def _inserted(self, connection: "Connection", rows: Rows, erased: int) -> WrittenBatch:
         async with connection.transaction():
             known = await self._known(connection, rows)
             new = [(event_id, row) for event_id, row in rows if event_id not in known]
@@ -84,7 +99,7 @@ class Writer:
         conflicts = [_conflict(row) for (_, row), outcome in zip(new, outcomes, strict=True) if outcome == "conflict"]
         accepted = [record.event_id for record, outcome in zip(records, outcomes, strict=True) if outcome == "accepted"]
         self._expect_known = len(accepted) < len(rows)
-        return WrittenBatch(accepted, len(rows) - len(accepted) - len(conflicts), conflicts)
+        return WrittenBatch(accepted, len(rows) - len(accepted) - len(conflicts), erased, conflicts)
 
     def _records(self, rows: Rows) -> list[Record]:
         return [to_record(row, event_id, now_ms=self._now_ms, shift_ms=self._shift_ms) for event_id, row in rows]

@@ -49,6 +49,7 @@ def test_mostly_rejected_rows_end_with_code_1_and_grouped_reasons(database_url: 
         "read": 4,
         "imported": 0,
         "duplicates": 1,
+        "erased": 0,
         "rejected": 3,
         "reasons": [{"rows": 3, "reason": "ts: '0' would be before 1990; is the unit right? say --time-format"}],
     }

@@ -1,9 +1,12 @@
 """An import stores new events as the API stores them, and they are erased with the others."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import psycopg
 import pytest
 
 from app.adapters.ingest import insert_events
@@ -13,7 +16,9 @@ from app.importing.records import to_record
 from app.importing.rows import Row
 from app.importing.writer import add_events, event_columns
 from app.settings import Settings
+from tests.integration.test_import import HEADER, run
 from tests.support.api import serving
+from tests.support.database import ask
 from tests.support.pipeline import database, until
 
 if TYPE_CHECKING:
@@ -100,3 +105,20 @@ async def test_an_import_waits_for_no_event_that_was_erased_meanwhile(
         assert await wait_for_consumer(opened, sample, report=left.append, still_sec=0.0)
     assert left[0] == 1
     assert left[-1] == 0
+
+
+def test_rows_of_before_the_erasure_of_their_user_stay_erased(database_url: str, tmp_path: Path) -> None:
+    """In a new file, and when the file is imported again; what the user did since is imported."""
+    log = tmp_path / "log.csv"
+    log.write_text(HEADER + "ann,i1,1700000000,view,t\nbob,i1,1700000000,view,t\n")
+    assert run(database_url, log, "--no-wait")[0] == 0
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DELETE FROM events WHERE user_id = 'ann'")
+        connection.execute("INSERT INTO user_erasures (user_id, erased_at) VALUES ('ann', to_timestamp(1700000500))")
+    log.write_text(log.read_text() + "ann,i2,1700000500,view,t\nann,i3,1700000501,view,t\n")
+    code, screen = run(database_url, log, "--no-wait")
+    assert code == 0
+    assert re.search(r"imported +1\b", screen), screen
+    assert re.search(r"duplicates +1\b", screen), screen
+    assert re.search(r"erased +2 +of before the erasure of their users, left out", screen), screen
+    assert ask(database_url, "SELECT array_agg(payload ->> 'item_id') FROM events WHERE user_id = 'ann'") == ["i3"]
