@@ -84,7 +84,9 @@ class LearnerTask:
                 if await ranking_models.take_lock(connection):
                     await self._learn(connection, stop, progress)
                     await ranking_models.free_lock(connection)
-                progress.beat("stands by: another process learns")
+                    progress.beat("stands by: it had no samples, and another process may learn")
+                else:
+                    progress.beat("stands by: another process learns, or a session that this one lost is still open")
                 await wait_for_stop(stop, _STANDBY_SEC)
         finally:
             connection.terminate()

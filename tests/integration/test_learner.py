@@ -177,8 +177,13 @@ async def test_learner_without_samples_gives_the_lock_away(
 ) -> None:
     monkeypatch.setattr(workers.learner, "_IDLE_SEC", 1.0)
     first, second = learner(opened), learner(opened)
-    async with running(first):
+    async with running(first) as progress:
         await until(holds(first))
+
+        async def gave_away() -> bool:
+            return "it had no samples" in (progress.detail or "")
+
+        await until(gave_away)
         async with running(second):
             await until(holds(second))
             assert not first.sampler.is_active
