@@ -227,6 +227,10 @@ CACHE_READS: Final = FastCounter(
 CACHE_BACKEND: Final = _gauge(
     "reco_online_cache_backend", "1 for the backend in use, 0 for the other one (`reco cache use`)", "backend"
 )
+CACHE_CHOSEN: Final = _gauge(
+    "reco_online_cache_chosen",
+    "1 while the backend is the one that an operator chose (`reco cache use`), 0 while ONLINE_CACHE_BACKEND decides",
+)
 CACHE_EPOCHS: Final = _counter(
     "reco_online_cache_epochs_total",
     "New cache epochs, after which every cached history is read from Postgres once, by reason: redis or postgres "

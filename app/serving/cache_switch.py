@@ -72,6 +72,7 @@ class CacheSwitch:
     def _show(self) -> None:
         for backend in ("redis", "memory"):
             metrics.CACHE_BACKEND.labels(backend).set(self.backend == backend)
+        metrics.CACHE_CHOSEN.set(self.choice is not None)
 
 
 class SwitchedCache:

@@ -36,6 +36,7 @@ STEPS = {
     "lost event": faults.lost_event,
     "crash": faults.crash,
     "redis": faults.redis,
+    "cache choice": faults.cache_chosen,
     "topic setting": faults.topic_setting,
     "kafka": faults.kafka_away,
     "postgres": faults.postgres,

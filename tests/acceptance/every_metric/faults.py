@@ -127,6 +127,14 @@ def redis(run: Run) -> None:
     run.until_ready()
 
 
+def cache_chosen(run: Run) -> None:
+    run.reco("cache", "use", "memory")
+    run.until(lambda: run.metric("reco_online_cache_chosen") == 1)
+    run.recording.steps["cache chosen"] = run.recording.scrape(), run.recording.scrape()
+    run.reco("cache", "use", "settings")
+    run.until(lambda: run.metric("reco_online_cache_chosen") == 0)
+
+
 def kafka_away(run: Run) -> None:
     names = ("reco_outbox_relay_errors_total", "reco_feature_consumer_errors_total")
     before = {name: run.metric(name, kind="kafka") for name in names}

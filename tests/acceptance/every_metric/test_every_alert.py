@@ -25,6 +25,7 @@ FAULTS: Final = {
     "RecoProcessNotReady": "outage",
     "RecoKafkaDown": "kafka away",
     "RecoRedisDown": "redis away",
+    "RecoCacheChosen": "cache chosen",
     "RecoErrorBudgetFast": "postgres",
     "RecoErrorBudgetSlow": "postgres",
     "RecoRecommendationsSlow": "redis",
