@@ -2,7 +2,8 @@
 
 from reco_client.aio import AsyncClient
 from reco_client.buffer import BufferFull
-from reco_client.calls import ApiError, ItemVersion, StateChanged
+from reco_client.calls import ApiError, StateChanged
+from reco_client.catalogue import ItemVersion
 from reco_client.delivery import Counts, Options, Refused
 from reco_client.models import (
     Action,

@@ -3,23 +3,30 @@
 import asyncio
 import atexit
 import random
-from collections.abc import AsyncIterable, Awaitable, Iterable
-from typing import Self, TypeVar
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
 
-from reco_client import calls, delivery
-from reco_client.aio_calls import AsyncServiceCalls
+from reco_client import calls, catalogue, delivery, lists
 from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
 from reco_client.calls import Call
 from reco_client.delivery import Counts, Options, Outcomes
-from reco_client.models import Event
+from reco_client.models import CatalogueItem, Event
 from reco_client.sync import Client
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
-class AsyncClient(AsyncServiceCalls):
+def _method(build: Callable[_P, Call[_T]]) -> Callable[Concatenate["AsyncClient", _P], Coroutine[Any, Any, _T]]:
+    async def method(self: "AsyncClient", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await self._call(build(*args, **kwargs))
+
+    return calls.as_method(method, build)
+
+
+class AsyncClient:
     """Sends events from a task of its own, which starts with the first event; asks for recommendations.
 
     One event loop uses it. `close` sends what waits; without it, the end of the process does.
@@ -117,11 +124,47 @@ class AsyncClient(AsyncServiceCalls):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    # The text of each call is in its module.
+    recommend = _method(lists.recommend)
+    rank = _method(lists.rank)
+    similar = _method(lists.similar)
+    popular = _method(lists.popular)
+    bought_together = _method(lists.bought_together)
+    trending = _method(lists.trending)
+    recent = _method(lists.recent)
+    buy_again = _method(lists.buy_again)
+    identify = _method(catalogue.identify)
+    put_item = _method(catalogue.put_item)
+    put_items = _method(catalogue.put_items)
+    get_item = _method(catalogue.get_item)
+    get_item_version = _method(catalogue.get_item_version)
+    patch_item = _method(catalogue.patch_item)
+    list_items = _method(catalogue.list_items)
+    delete_item = _method(catalogue.delete_item)
+    declare_attribute = _method(catalogue.declare_attribute)
+    list_attributes = _method(catalogue.list_attributes)
+    delete_attribute = _method(catalogue.delete_attribute)
+
+    async def update_item(
+        self, item_id: str, change: Callable[[CatalogueItem], Mapping[str, Any]], *, tries: int = 5
+    ) -> CatalogueItem:
+        """Patches the item with what `change` makes of it: again, from the new state, where somebody else was faster.
+        Raises `StateChanged` after so many tries.
+        """
+        while True:
+            version = await self.get_item_version(item_id)
+            tries -= 1
+            try:
+                return await self.patch_item(item_id, if_match=version.etag, **change(version.item))
+            except calls.StateChanged:
+                if tries <= 0:
+                    raise
+
     async def _call(self, call: Call[_T]) -> _T:
         failures = 0
         while True:
             try:
-                return call.read(await self._http.request(call.method, call.path, **call.options()))
+                return call.result(await self._http.request(call.method, call.path, **call.options()))
             except (calls.ApiError, httpx.TransportError) as error:
                 failures += 1
                 if failures > self._options.call_retries or not delivery.may_be_retried(error):
