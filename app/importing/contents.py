@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from app.importing.boxed_tables import Box, unboxed
 from app.importing.delimited import TOO_LONG, Splitter, split_lines
 from app.importing.json_lists import decode_list, read_lists
 from app.importing.json_text import decode_object, read_objects
@@ -29,7 +30,8 @@ class FileFormat(Struct, frozen=True, kw_only=True):
     """How a file's values are read. `header` is empty for JSON. `skip`: so many lines are in front of a text's first.
 
     `table` is None for text. `by_line`: JSON text has one object on each line. `fill_down`: while the first column
-    keeps its value, empty values of the others repeat those of the row above. `lists`: each row is a JSON list.
+    keeps its value, empty values of the others repeat those of the row above. `lists`: each row is a JSON list. `box`:
+    how the table is drawn, where it is.
     """
 
     header: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class FileFormat(Struct, frozen=True, kw_only=True):
     lists: bool = False
     table: TableKind | None = None
     fill_down: tuple[str, ...] = ()
+    box: Box | None = None
 
 
 def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValues]:
@@ -74,7 +77,9 @@ def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValue
         return is_row(dict(zip(header, cells, strict=True)))
 
     splitter = Splitter(file.delimiter, file.quote)
-    lines = islice(read_lines(path, file.encoding), file.skip, None)
+    lines: Iterator[FileLine] = islice(read_lines(path, file.encoding), file.skip, None)
+    if file.box is not None:
+        lines = unboxed(lines, file.box)
     records = split_lines(lines, splitter, len(header), file.encoding, cells_are_row)
     if file.header_line:
         next(records, None)

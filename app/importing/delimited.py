@@ -112,9 +112,9 @@ def split_lines(
             yield Cells(line, [], NEVER_CLOSED)
         elif len(values) != columns:
             reason = f"{len(values)} values, but there are {columns} columns"
-            yield Cells(
-                line, [], f"{reason}; {quote} on this line may be text or not closed" if quote in text else reason
-            )
+            if quote and quote in text:
+                reason += f"; {quote} on this line may be text or not closed"
+            yield Cells(line, [], reason)
         else:
             yield Cells(line, values)
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 from app.errors import UserError
 from app.importing.delimited import Splitter
 from app.importing.lines import read_lines
+from app.importing.streams import is_there
 from app.importing.values import Refused
 
 _NEEDED: Final = ("order_id", "user_id", "order_number", "order_hour_of_day", "days_since_prior_order")
@@ -26,7 +27,7 @@ class OrderTimes:
 
     def __init__(self, path: Path) -> None:
         """Raises `UserError` if the file is missing or is another one."""
-        if not path.exists():
+        if not is_there(path):
             packed = sorted(path.parent.glob(path.name + ".*"))
             if not packed:
                 raise UserError(f"{path} is missing: Instacart's orders are joined with it; put it beside this file")

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -39,12 +40,29 @@ USUAL_ITEM_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "published_at": ("publishedat", "published", "publishdate", "publicationdate", "releasedate", "availabilitydate"),
     "expires_at": ("expiresat", "expires", "expirydate", "expirationdate", "availableuntil"),
     "hidden": ("hidden", "ishidden"),
-    PICTURE: ("pictureurl", "imageurl", "imagelink", "imagesrc", "image", "picture", "thumbnail", "coverurl"),
+    PICTURE: (
+        "pictureurl",
+        "imageurl",
+        "imagelink",
+        "imagesrc",
+        "productimageurl",
+        "imurl",
+        "image",
+        "picture",
+        "thumbnail",
+        "coverurl",
+    ),
 }
 
 _NO_LABELS: Final = ("(no genres listed)",)  # MovieLens' placeholder for no genre
 # Words of shops for what is not shown yet, or no longer.
-_HIDDEN_WORDS: Final = {"draft": True, "archived": True, "unlisted": True, "active": False, "publish": False}
+_HIDDEN_WORDS: Final = {
+    **dict.fromkeys(
+        ("draft", "archived", "unlisted", "hidden", "search", "private", "pending", "future", "trash"), True
+    ),
+    **dict.fromkeys(("active", "publish", "visible", "catalog"), False),
+}
+_DRAFT: Final = "-1"  # in the place of WooCommerce's flag for what is published
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 ItemLabels = Annotated[list[Id], Meta(max_length=50)]
@@ -152,18 +170,21 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
             found["attributes"] = attributes(values)
         if columns.flags:
             found["categories"] = [name for name in columns.flags if flag_of(values.get(name))]
+        unpublished = False
         for field, column, reader in read:
             value = values.get(column)
             if absent(value):
                 continue
-            if field == "published_at" and (published := flag_of(value)) is not None:
-                # A flag is no date: what is not published is hidden.
-                found.setdefault("hidden", not published)
+            if field == "published_at" and (hidden := _unpublished(value)) is not None:
+                # A flag is no date: what is not published is hidden, whatever else says so.
+                unpublished = hidden
                 continue
             try:
                 found[field] = reader(value)
             except ValueError as error:
                 raise Refused(f"{column}: {error}") from None
+        if unpublished:
+            found["hidden"] = True
         try:
             return msgspec.convert(found, ItemRow)
         except msgspec.ValidationError as error:
@@ -174,6 +195,12 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
     return make
 
 
+def _unpublished(value: Any) -> bool | None:
+    """Whether a flag says that something is not published; None for what is no flag."""
+    published = False if str(value).strip() == _DRAFT else flag_of(value)
+    return None if published is None else not published
+
+
 def _title(value: Any) -> str | None:
     if isinstance(value, dict | list | bool):
         raise ValueError(f"{shown(value)} is not text")
@@ -181,9 +208,11 @@ def _title(value: Any) -> str | None:
 
 
 def _labels(value: Any, separator: str) -> list[str]:
-    """Names from a list (of lists, of objects with a name), a JSON list, or separated text; each once."""
+    """Names from a list (of lists, of objects with a name), an object of lists, JSON, or separated text; each once."""
     if isinstance(value, str):
-        value = _json_list(value) if value.lstrip().startswith("[") else value.split(separator)
+        value = _of_text(value, separator)
+    if isinstance(value, dict) and "name" not in value:
+        value = list(value.values())
     elif not isinstance(value, list):
         value = [value]
     labels: dict[str, None] = {}
@@ -200,6 +229,19 @@ def _flat(entries: list[Any]) -> Iterator[Any]:
     for entry in entries:
         for part in entry if isinstance(entry, list) else (entry,):
             yield part.get("name") if isinstance(part, dict) else part
+
+
+def _of_text(text: str, separator: str) -> Any:
+    if text.lstrip().startswith("["):
+        return _json_list(text)
+    if text.lstrip().startswith('{"'):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            return msgspec.json.decode(text, type=dict[str, Any])
+    if f"\\{separator}" not in text:
+        return text.split(separator)
+    # A backslash before a separator makes it a part of the name.
+    parts = re.split(rf"(?<!\\){re.escape(separator)}", text)
+    return [part.replace(f"\\{separator}", separator) for part in parts]
 
 
 def _json_list(text: str) -> list[Any]:

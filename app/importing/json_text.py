@@ -20,6 +20,8 @@ from app.importing.values import Refused
 
 RECORD_SEPARATOR: Final = b"\x1e"
 """In front of each object of a JSON text sequence (RFC 7464)."""
+JSON_IN_TEXT: Final = b'"{\\"'
+"""How a line begins that is JSON text with an object in it, which was encoded twice."""
 _NO_NUMBERS: Final = (b"NaN", b"Infinity")
 _LOOKED_AT_LINES: Final = 100
 _BRACES: Final = (b"{", b"}")
@@ -31,7 +33,7 @@ def one_object_a_line(path: Path, encoding: str) -> bool:
     """Whether one of the first lines is an object by itself, and the first one is not the beginning of a larger one."""
     first = islice(read_lines(path, encoding), _LOOKED_AT_LINES)
     lines = [line.raw.removeprefix(RECORD_SEPARATOR).strip() for line in first]
-    objects = [raw for raw in lines if raw.startswith(b"{")]
+    objects = [raw for raw in lines if raw.startswith((b"{", JSON_IN_TEXT))]
     return bool(objects) and not objects[0].endswith((b"[", b"{", b",")) and any(map(_is_object, objects))
 
 
@@ -47,6 +49,8 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     raw = raw.removeprefix(RECORD_SEPARATOR)
     try:
         values = msgspec.json.decode(raw)
+        if isinstance(values, str):
+            values = msgspec.json.decode(values)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         values = _with_nan(raw) or _of_python(raw)
         if values is None:

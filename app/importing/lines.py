@@ -21,7 +21,13 @@ _BOMS: Final = (
 )
 # A byte that no UTF-8 has stands for what cannot be decoded, so that the line that holds it is refused, and it alone.
 _BAD_BYTE: Final = "\udcff"
+EITHER: Final = "utf-8-or-latin-1"
+"""Of a file with bytes of both: what is no UTF-8 is latin-1, with what Windows has in its gaps."""
 codecs.register_error("reco-bad-byte", lambda error: (_BAD_BYTE, error.end))  # type: ignore[attr-defined]
+codecs.register_error(
+    "reco-latin-1",
+    lambda error: (error.object[error.start : error.end].decode("cp1252", "replace"), error.end),  # type: ignore[attr-defined]
+)
 
 
 class FileLine(Struct, frozen=True, gc=False):
@@ -87,11 +93,11 @@ def read_lines(path: Path, encoding: str = "utf-8", *, in_pieces: bool = False) 
 def _decoder(encoding: str) -> Callable[[bytes, bool], bytes]:
     """A function of (bytes, whether they are the last) that gives UTF-8."""
     try:
-        info = codecs.lookup(encoding)
-        decode = info.incrementaldecoder("reco-bad-byte").decode
+        info = codecs.lookup("utf-8" if encoding == EITHER else encoding)
+        decode = info.incrementaldecoder("reco-latin-1" if encoding == EITHER else "reco-bad-byte").decode
     except (LookupError, TypeError):
         raise UserError(f"--encoding {encoding}: no such encoding; for example utf-8, utf-16 or latin-1") from None
-    if info.name in ("utf-8", "ascii"):
+    if info.name in ("utf-8", "ascii") and encoding != EITHER:
         return lambda block, last: block
 
     def transcode(block: bytes, last: bool) -> bytes:

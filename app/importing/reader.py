@@ -8,7 +8,8 @@ for row in read_rows(path, source, latest_ms=now_ms):
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -20,22 +21,23 @@ from app.importing.contents import FileFormat, FoundValues, Values, bad_row, rea
 from app.importing.filters import Condition, checker
 from app.importing.instacart import OrderTimes
 from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker, with_attribute_types
-from app.importing.json_shapes import other_shape
 from app.importing.lines import FileLine
-from app.importing.mapping import USUAL_COLUMNS, Columns, ImportOptions, guess, has_column
+from app.importing.mapping import Columns, ImportOptions, guess, has_column
 from app.importing.presets import Preset, by_columns, with_preset
 from app.importing.rows import BadRow, Row, row_maker
+from app.importing.seen_names import list_of_events, names_of, refuse_other_shapes, with_nested
 from app.importing.streams import open_bytes
 from app.importing.tables import column_names, kind_of
 from app.importing.text_format import refuse_unclear_names, text_format, with_distinct_names
 from app.importing.time_patterns import pattern_of
 from app.importing.times import time_parser
-from app.importing.values import JOINED, Refused, absent, finder, is_simple, paths_of
+from app.importing.values import JOINED, Refused, absent, as_list, finder, is_simple
 
 __all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows", "rows_of"]
 
 _EVENTS: Final = "events"
-_LOOKED_AT_OBJECTS: Final = 100
+_LOOKED_AT_FIRST: Final = 100
+_LOOKED_AT_MORE: Final = 100_000
 _LOOKED_AT_ITEMS: Final = 1_000
 _CLOCK: Final = re.compile(r"\d\d?:\d\d(:\d\d(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?")
 _LATEST_MS: Final = 7_258_118_400_000  # the year 2200: a later number is a date such as 20140514044115
@@ -95,61 +97,75 @@ def _detect(
         header = column_names(path, table, options.header)
         file = FileFormat(header=header, header_line=not options.header, table=table)
     file, twice = with_distinct_names(file)
+    if not file.header:
+        refuse_other_shapes(path, file)
+    layout = partial(_layout, path, options, file, preset, twice, guess_columns, items=items)
+    if items:
+        return layout(looked_at=None if not file.header else _LOOKED_AT_FIRST)
+    try:
+        return layout(looked_at=_LOOKED_AT_FIRST)
+    except UserError:
+        # Collectors write events of several kinds, of which the first with an item may be far behind, and JSON as text.
+        return layout(looked_at=_LOOKED_AT_MORE)
+
+
+def _layout(
+    path: Path,
+    options: ImportOptions,
+    file: FileFormat,
+    preset: Preset | None,
+    twice: Collection[str],
+    guess_columns: Callable[[Sequence[str], ImportOptions], C],
+    *,
+    items: bool,
+    looked_at: int | None,
+) -> FileLayout[C]:
+    given = options.columns
     present: Sequence[str] = file.header
-    if table is not None or not file.header:
-        present = _keys(path, file, None if items and table is None else _LOOKED_AT_OBJECTS)
+    if file.table is not None or not file.header or looked_at == _LOOKED_AT_MORE:
+        present = names_of(path, file, looked_at)
     seen = present
     found_events = None
-    if not file.header:
-        _refuse_other_shapes(path, file)
     if not file.header and not items:
-        found_events = _list_of_events(path, file, present)
-        seen = _with_nested(path, file, present, options.columns.get("events", found_events or _EVENTS))
+        found_events = list_of_events(path, file, present)
+        seen = with_nested(path, file, present, options.columns.get("events", found_events or _EVENTS), looked_at)
     for wanted in options.where:
         if not has_column(wanted.column, seen):
             raise UserError(f"--where {wanted}: the file has no column {wanted.column}; it has {', '.join(seen)}")
     preset = preset or by_columns(seen, options, items=items)
     if preset is not None:
         options = with_preset(options, preset)
+        file = structs.replace(file, encoding=options.encoding)
     if found_events and "events" not in options.columns:
         options = structs.replace(options, columns={**options.columns, "events": found_events})
+    around = present
     # Also of a file with columns, where one that holds JSON has been named.
     if not items and (not file.header or options.columns.get("events")):
-        present = _with_nested(path, file, present, options.columns.get("events", _EVENTS))
+        present = with_nested(path, file, present, options.columns.get("events", _EVENTS), looked_at)
     orders = path.parent / preset.join if preset is not None and preset.join else None
     if orders is not None:
         present = [*present, *OrderTimes.COLUMNS]
-    columns = guess_columns(present, options)
+    # Not all files of a known layout have all of its columns.
+    there = {
+        field: name
+        for field, name in options.columns.items()
+        if field in given or not name or has_column(name, present)
+    }
+    where = tuple(wanted for wanted in options.where if has_column(wanted.column, present))
+    columns = guess_columns(present, structs.replace(options, columns=there))
+    if columns.fields.get("event_id") in around and "events" in columns.fields and "event_id" not in given:
+        # It is of all the objects in the list together.
+        columns = structs.replace(columns, fields={f: name for f, name in columns.fields.items() if f != "event_id"})
     refuse_unclear_names(path, columns.fields, options.columns, twice)
+    fill_down = () if preset is None else tuple(name for name in preset.fill_down if name in present)
     return FileLayout(
         **{name: getattr(file, name) for name in FileFormat.__struct_fields__ if name != "fill_down"},
-        fill_down=preset.fill_down if preset is not None and set(preset.fill_down) <= set(present) else (),
+        fill_down=fill_down,
         columns=columns,
         preset=preset,
-        where=options.where,
+        where=where,
         orders=orders,
     )
-
-
-def _list_of_events(path: Path, file: FileFormat, present: Sequence[str]) -> str | None:
-    """The usual name of a list of objects that the first object has, or the path to one."""
-    usual = USUAL_COLUMNS["events"]
-    first = [found[0] for found in islice(read_values(path, file, lambda values: False), 1) if isinstance(found, tuple)]
-    for name in sorted(present, key=lambda name: name.count(".")):
-        if name.rpartition(".")[2] in usual:
-            inner = [finder(name)(values) for values in first]
-            if inner and isinstance(inner[0], list) and inner[0] and isinstance(inner[0][0], dict):
-                return name
-    return None
-
-
-def _refuse_other_shapes(path: Path, file: FileFormat) -> None:
-    """Raises `UserError` where the JSON has no object for each row."""
-    first = list(islice(read_values(path, file, lambda values: False), _LOOKED_AT_OBJECTS))
-    if first and all(isinstance(found, BadRow) for found in first):
-        raise UserError(f"{path}: none of the first objects can be read: {first[0].reason}")  # type: ignore[union-attr]
-    if len(first) == 1 and (why := other_shape(first[0][0])):  # type: ignore[index]
-        raise UserError(f"{path}: {why}")
 
 
 def read_rows(path: Path, source: FileLayout[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
@@ -209,11 +225,12 @@ def _made(
 
 def _exploded(values: Values, line: FileLine, nested: str) -> Iterator[Values | BadRow]:
     """The values of each object in the list `nested`, with what it lacks from around it; without a list, the values."""
-    inner = finder(nested)(values)
-    if inner is None:
+    found = finder(nested)(values)
+    if found is None:
         yield values
         return
-    if not isinstance(inner, list):
+    inner = as_list(found)
+    if inner is None:
         yield bad_row(line, f"{nested}: a list of objects is expected", values)
         return
     for event in inner:
@@ -239,28 +256,6 @@ def _preparer(source: FileLayout[C]) -> Prepare:
         return all(condition(values) for condition in conditions)
 
     return prepare
-
-
-def _keys(path: Path, file: FileFormat, looked_at: int | None) -> list[str]:
-    """The names of the first values, with paths to those within objects."""
-    keys: dict[str, None] = dict.fromkeys(file.header)
-    for found in islice(read_values(path, file, lambda values: False), looked_at):
-        if not isinstance(found, BadRow):
-            keys |= dict.fromkeys(paths_of(found[0]))
-    return list(keys)
-
-
-def _with_nested(path: Path, file: FileFormat, present: Sequence[str], nested: str) -> list[str]:
-    """The names, and those of the objects in the lists `nested`; `nested` itself only where it is a list."""
-    keys = dict.fromkeys(name for name in present if name != nested)
-    find = finder(nested)
-    for found in islice(read_values(path, file, lambda values: False), _LOOKED_AT_OBJECTS):
-        inner = None if isinstance(found, BadRow) else find(found[0])
-        if isinstance(inner, list):
-            keys[nested] = None
-            for event in inner:
-                keys |= dict.fromkeys(paths_of(event)) if isinstance(event, dict) else {}
-    return list(keys)
 
 
 def _with_date(path: Path, source: FileLayout[Columns]) -> FileLayout[Columns]:

@@ -5,6 +5,7 @@ A path may name a file in an archive: `archive.zip/ratings.csv`.
 
 import bz2
 import gzip
+import io
 import lzma
 import tarfile
 import zipfile
@@ -28,25 +29,11 @@ from app.importing.archives import (
     zip_names,
     zip_size,
 )
+from app.importing.unreadable import LONGEST_MAGIC, why_unreadable
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-_LONGEST_MAGIC: Final = 8
+_MOST_LAYERS: Final = 4
 _DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
-_UNREADABLE: Final = {
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"Rar!": "a rar archive",
-    b"\x04\x22\x4d\x18": "compressed by lz4",
-    b"\x1f\x9d": "compressed by compress",
-    b"%PDF": "a PDF",
-    b"SQLite f": "an SQLite database",
-    b"Obj\x01": "an Avro file",
-    b"\x89HDF": "an HDF5 file",
-    b"\x93NUMPY": "an array of NumPy",
-    b"\xff\x06\x00\x00sNaP": "compressed by snappy",
-    b"<?xml": "XML",
-    b"<!DOCTYP": "a page of HTML",
-    b"<html": "a page of HTML",
-}
 
 
 class Damaged(UserError):
@@ -112,7 +99,7 @@ def members_of(path: Path) -> list[str]:
 def _names_in_tar(path: Path) -> list[str]:
     """Empty unless the file is a tar archive."""
     with path.open("rb") as file:  # of its own, since what unpacks it may close it
-        stream = _decompressed(_peeked(file), file) or file
+        stream = _unwrapped(file)
         beginning = b""
         try:
             while len(beginning) < TAR_HEADER_BYTES and (more := stream.read(TAR_HEADER_BYTES - len(beginning))):
@@ -122,12 +109,12 @@ def _names_in_tar(path: Path) -> list[str]:
     if not is_tar(beginning):
         return []
     with path.open("rb") as file:
-        return tar_names(_decompressed(_peeked(file), file) or file)
+        return tar_names(_unwrapped(file))
 
 
 def _peeked(stream: IO[bytes]) -> bytes:
-    beginning: bytes = cast("Any", stream).peek(_LONGEST_MAGIC)
-    return beginning[:_LONGEST_MAGIC]
+    beginning: bytes = cast("Any", stream).peek(LONGEST_MAGIC)
+    return beginning[:LONGEST_MAGIC]
 
 
 def _archive_of(path: Path) -> Path | None:
@@ -143,9 +130,6 @@ def _split(path: Path) -> tuple[Path, str | None]:
 
 def _unpacked(path: Path, file: IO[bytes], member: str | None) -> IO[bytes]:
     magic = _peeked(file)
-    for known, kind in _UNREADABLE.items():
-        if magic.startswith(known):
-            raise UserError(f"{path} is {kind}, which is not read; unpack or convert it first")
     archive = Path(file.name)
     if magic.startswith(ZIP_MAGIC):
         names = zip_names(file)
@@ -154,15 +138,28 @@ def _unpacked(path: Path, file: IO[bytes], member: str | None) -> IO[bytes]:
             return file
         inner = zip_member(path, file, chosen(archive, names, member or "*"))
     elif names := _names_in_tar(archive):
-        inner = tar_member(_decompressed(magic, file) or file, chosen(archive, names, member or "*"))
+        inner = tar_member(_unwrapped(file), chosen(archive, names, member or "*"))
     else:
-        return _decompressed(magic, file) or file
-    return _decompressed(_peeked(inner), inner) or inner
+        inner = file
+    stream = _unwrapped(inner)
+    if why := why_unreadable(_peeked(stream)):
+        raise UserError(f"{path} is {why}")
+    return stream
+
+
+def _unwrapped(stream: IO[bytes]) -> IO[bytes]:
+    """The bytes within all that compresses them: a file may have been packed twice."""
+    for _ in range(_MOST_LAYERS):
+        inner = _decompressed(_peeked(stream), stream)
+        if inner is None:
+            break
+        stream = inner
+    return stream
 
 
 def _decompressed(magic: bytes, file: IO[bytes]) -> IO[bytes] | None:
     if magic.startswith(_GZIP_MAGIC):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
     if magic.startswith(b"BZh"):
         return cast("IO[bytes]", bz2.BZ2File(file))
     if magic.startswith(b"\xfd7zXZ\x00"):
@@ -170,7 +167,8 @@ def _decompressed(magic: bytes, file: IO[bytes]) -> IO[bytes] | None:
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
         import pyarrow  # a third of a second, for those alone who need it
 
-        return cast("IO[bytes]", pyarrow.CompressedInputStream(pyarrow.PythonFile(file, mode="r"), "zstd"))
+        unpacked = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, mode="r"), "zstd")
+        return cast("IO[bytes]", io.BufferedReader(unpacked))
     return None
 
 

@@ -9,14 +9,16 @@ from typing import Final
 from msgspec import structs
 
 from app.errors import UserError
+from app.importing.boxed_tables import DELIMITER, box_of, unboxed
 from app.importing.contents import FileFormat
 from app.importing.delimited import SAY_ENCODING, Splitter
 from app.importing.json_lists import are_lists, names_in
-from app.importing.json_text import RECORD_SEPARATOR, one_object_a_line
+from app.importing.json_text import JSON_IN_TEXT, RECORD_SEPARATOR, one_object_a_line
 from app.importing.lines import FileLine, read_lines
 from app.importing.mapping import ImportOptions
 from app.importing.preamble import beginning_of
 from app.importing.presets import Preset, by_first_line, with_preset
+from app.importing.unreadable import SQL_DUMP, is_sql_dump
 
 _DELIMITERS: Final = (",", ";", "\t", "|", "::", "\x01", "^", "~")
 _LOOKED_AT_LINES: Final = 20
@@ -27,7 +29,17 @@ _FORMATS: Final = (
 
 def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[FileFormat, Preset | None]:
     """The format by the first line, and the known layout that has lines of this shape. Raises `UserError`."""
-    lines = read_lines(path, options.encoding)
+    if is_sql_dump(line.raw for line in read_lines(path, options.encoding)):
+        raise UserError(f"{path} is {SQL_DUMP}")
+    box = None if options.delimiter else box_of(read_lines(path, options.encoding))
+    if box is not None:
+        options = structs.replace(options, delimiter=DELIMITER, quote="")
+
+    def lines_of() -> Iterator[FileLine]:
+        found = read_lines(path, options.encoding)
+        return found if box is None else unboxed(found, box)
+
+    lines = lines_of()
     beginning = beginning_of(lines, lambda text: len(text.split(_delimiter(text, options))))
     first = beginning.first
     if first is None:
@@ -36,7 +48,7 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
     if raw.startswith(b"[") and are_lists(path, options.encoding):
         header = options.header or names_in(path, options.encoding)
         return FileFormat(header=header, header_line=not options.header, encoding=options.encoding, lists=True), None
-    if raw[:1] in (b"[", b"{"):
+    if raw[:1] in (b"[", b"{") or raw.startswith(JSON_IN_TEXT):
         by_line = not raw.startswith(b"[") and one_object_a_line(path, options.encoding)
         return FileFormat(encoding=options.encoding, by_line=by_line), None
     if b"\0" in first.raw:
@@ -56,12 +68,13 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
     if not options.header:
         _refuse_data_as_header(path, header)
     if not options.header:
-        behind = islice(read_lines(path, options.encoding), beginning.skip + 1, None)
+        behind = islice(lines_of(), 1 if box else beginning.skip + 1, None)
         header = _with_unnamed(header, _looked_at(behind, Splitter(delimiter, options.quote), len(header)))
     return FileFormat(
         header=header,
         header_line=not options.header,
-        skip=beginning.skip,
+        skip=0 if box else beginning.skip,
+        box=box,
         delimiter=delimiter,
         quote=options.quote,
         encoding=options.encoding,

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
+from app.importing.month_names import with_english_month
+
 # Abbreviations that stand for one offset alone, as most do not: IST is India's, Israel's and Ireland's.
 _OFFSETS: Final = {
     "UTC": "+0000",
@@ -35,6 +37,9 @@ _AROUND: Final = re.compile(
     r"""\[(?P<b>[^][]+)\]|(?P<q>['"])(?P<t>.+)(?P=q)|(?:ISODate|Timestamp|Date)\(["']?(?P<c>.+?)["']?\)"""
 )
 _NET: Final = re.compile(r"/Date\((?P<ms>-?\d+)(?:[+-]\d{4})?\)/")
+_UNIT: Final = re.compile(r"(?P<number>-?\d+)(?:\.(?P<part>\d+))? ?(?P<unit>s|ms|us|µs|ns)")
+_MILLIS: Final = {"s": 1000, "ms": 1}
+_IN_A_MILLI: Final = {"us": 1000, "µs": 1000, "ns": 1_000_000}
 _DB2: Final = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d)\.(\d\d)\.(\d\d)")
 _ORACLE: Final = re.compile(r"(\d\d?-[A-Z]{3}-\d\d(?:\d\d)?) (\d\d?)\.(\d\d)\.(\d\d)(\.\d{1,6})?\d*", re.IGNORECASE)
 _JAPANESE: Final = re.compile(r"(\d{4})年(\d\d?)月(\d\d?)日 ?")
@@ -63,13 +68,15 @@ def plain_time(text: str) -> PlainTime:
     text = _SPACES.sub(" ", text.strip())
     if found := _NET.fullmatch(text):
         return PlainTime(found["ms"])
+    if found := _UNIT.fullmatch(text):
+        return PlainTime(_millis_of(found["number"], found["part"] or "", found["unit"]))
     if found := _AROUND.fullmatch(text):
         text = found["b"] or found["t"] or found["c"]
     text = _JAPANESE.sub(r"\1-\2-\3 ", text).strip()
     text = _DB2.sub(r"\1 \2:\3:\4", text)
     text = _ORACLE.sub(r"\1 \2:\3:\4\5", text)
     text = _HALF.sub(lambda half: f" {half[1].upper()}M", text)
-    text = _REMARK.sub("", _WEEKDAY.sub("", text, count=1))
+    text = with_english_month(_REMARK.sub("", _WEEKDAY.sub("", text, count=1)))
     if (found := _IANA.search(text)) and (zone := _zone(found["zone"])):
         before = text[: found.start()]
         # An offset beside the name of the zone says it all.
@@ -82,6 +89,12 @@ def plain_time(text: str) -> PlainTime:
     if ":" in text and (found := _OFFSET.search(text)):
         text = f"{text[: found.start()].rstrip()} {found[1]}{found[2]:0>2}{found[3] or '00'}"
     return PlainTime(text)
+
+
+def _millis_of(number: str, part: str, unit: str) -> str:
+    if unit in _IN_A_MILLI:
+        return str(int(number) // _IN_A_MILLI[unit])
+    return str(int(number) * _MILLIS[unit] + (int(f"{part:0<3}"[:3]) if unit == "s" else 0))
 
 
 def unclear_zone(text: str) -> str:

@@ -94,7 +94,7 @@ def _iso(value: Any, zone: tzinfo) -> int:
     plain = plain_time(text)
     try:
         if plain.text.removeprefix("-").isdecimal() and plain.text != text:
-            return int(plain.text)
+            return _in_millis(int(plain.text))
         return _millis(datetime.fromisoformat(_SPACE.sub("", plain.text)), plain.zone or zone)
     except (ValueError, OverflowError):
         name = unclear_zone(text)

@@ -12,6 +12,8 @@ _MISSING: Final = frozenset(
     {
         *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "Null", "null", "(null)", "\\N"),
         *("nan", "NaN", "NAN", "-nan", "NaT", "None", "none", "nil", "undefined", "(not set)"),
+        # What Go and MySQL write where there is no time.
+        *("0001-01-01T00:00:00Z", "0001-01-01 00:00:00 +0000 UTC", "0000-00-00", "0000-00-00 00:00:00"),
     }
 )
 _YES: Final = frozenset({"true", "t", "yes", "y", "on", "1", "1.0"})
@@ -101,13 +103,30 @@ def _written(part: Any) -> str:
 
 
 def paths_of(values: Mapping[str, Any], depth: int = 3) -> list[str]:
-    """The names of all values, those in objects with the path to them."""
+    """The names of all values, those in objects, and in JSON text of objects, with the path to them."""
     found: list[str] = []
     for name, value in values.items():
         found.append(name)
-        if isinstance(value, dict) and depth:
-            found += [f"{name}.{inner}" for inner in paths_of(value, depth - 1)]
+        inner = _decoded(value, "{") if depth else None
+        if isinstance(inner, dict):
+            found += [f"{name}.{path}" for path in paths_of(inner, depth - 1)]
     return found
+
+
+def as_list(value: Any) -> list[Any] | None:
+    """The list that a value is, also as JSON text; None if it is none."""
+    found = _decoded(value, "[")
+    return found if isinstance(found, list) else None
+
+
+def _decoded(value: Any, begins: str) -> Any:
+    """What JSON text that begins so holds (None if it is no JSON); any other value as it is."""
+    if not (isinstance(value, str) and value.lstrip().startswith(begins)):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError):
+        return None
 
 
 def _by_name(pairs: Sequence[Any]) -> Mapping[str, Any]:
@@ -117,11 +136,7 @@ def _by_name(pairs: Sequence[Any]) -> Mapping[str, Any]:
 
 def _within(values: Any, path: Sequence[str]) -> Any:
     """The value at a path. A name may hold dots itself, and an object may be JSON text."""
-    if isinstance(values, str) and values.lstrip().startswith("{"):
-        try:
-            values = msgspec.json.decode(values)
-        except (msgspec.DecodeError, RecursionError):
-            return None
+    values = _decoded(values, "{")
     if isinstance(values, list):
         values = _by_name(values)
     if not isinstance(values, Mapping):

@@ -1,10 +1,15 @@
 """Tar archives are read as zip archives are; what cannot be opened says what to do."""
 
+import bz2
+import gzip
 import io
+import lzma
 import os
+import re
 import tarfile
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow
@@ -85,21 +90,57 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "kind"),
+    ("content", "why"),
     [
-        (b"Obj\x01\x04\x14avro.codec\x08null", "an Avro file"),
-        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-        (b"\x93NUMPY\x01\x00v\x00{'descr'", "an array of NumPy"),
-        (b"\xff\x06\x00\x00sNaPpY", "compressed by snappy"),
-        (b'<?xml version="1.0"?>\n<events/>', "XML"),
-        (b"<!DOCTYPE html>\n<table><tr><th>user", "a page of HTML"),
+        (b"Obj\x01\x04\x14avro.codec\x08null", "an Avro file, which is not read: java -jar avro-tools.jar tojson FILE"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file, which is not read: write it with pandas: read_hdf('FILE').to_parquet"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr'", "an array of NumPy, which is not read: write it with pandas"),
+        (
+            b"\x80\x05\x95\x18\x00\x00",
+            "a pickle of Python, which is not read: write it with pandas: read_pickle('FILE')",
+        ),
+        (b"SQLite format 3\x00", "an SQLite database, which is not read: sqlite3 -header -csv FILE 'SELECT"),
+        (b"\xff\x06\x00\x00sNaPpY", "compressed by snappy, which is not read: unpack it first"),
+        (b'<?xml version="1.0"?>\n<events/>', "XML, which is not read: convert it to CSV or to JSON lines"),
+        (b"<!DOCTYPE html>\n<table><tr><th>user", "a page of HTML, which is not read: if it should be data, its"),
+        (b"--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'UTF8';\nCREATE TABLE events (", "an SQL dump"),
+        (
+            b"-- MySQL dump 10.13\n/*!40101 SET NAMES utf8 */;\nINSERT INTO `events` VALUES ('u1');\n",
+            "an SQL dump",
+        ),
+        (b"INSERT INTO events (user_id, item_id) VALUES ('u1', 'i1');\n", "an SQL dump"),
+        (b"BEGIN TRANSACTION;\nCREATE TABLE events(user_id TEXT);\n", "an SQL dump"),
     ],
 )
-def test_another_kind_of_file_is_named(tmp_path: Path, content: bytes, kind: str) -> None:
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_another_kind_of_file_is_named_with_what_to_do(
+    tmp_path: Path, content: bytes, why: str, packed: Callable[[bytes], bytes]
+) -> None:
     path = tmp_path / "log.csv"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=f"log.csv is {kind}, which is not read; unpack or convert it first"):
+    path.write_bytes(packed(content))
+    with pytest.raises(UserError, match=re.escape(f"log.csv is {why}")):
         users(path)
+
+
+def test_an_sql_dump_is_told_how_to_be_brought_in(tmp_path: Path) -> None:
+    path = tmp_path / "dump.sql"
+    path.write_text("COPY public.events (user_id, item_id, at) FROM stdin;\nu1\ti1\t2024-05-01\n\\.\n")
+    with pytest.raises(UserError, match=r"psql -c .COPY \(SELECT .* CSV HEADER. \| reco import -, or mysql -B"):
+        users(path)
+
+
+def test_a_file_that_was_packed_twice_is_read(tmp_path: Path) -> None:
+    content = (HEADER + FIRST).encode()
+    twice = {
+        "gz.gz": gzip.compress(gzip.compress(content)),
+        "xz.gz": gzip.compress(lzma.compress(content)),
+        "gz.zst": pyarrow.compress(gzip.compress(content), codec="zstd", asbytes=True),
+        "zst.bz2": bz2.compress(pyarrow.compress(content, codec="zstd", asbytes=True)),
+    }
+    for ending, packed in twice.items():
+        path = tmp_path / f"log.csv.{ending}"
+        path.write_bytes(packed)
+        assert users(path) == ["u1"], ending
 
 
 def test_a_pipe_is_read_as_stdin_is(tmp_path: Path) -> None:

@@ -25,8 +25,10 @@ EVENTS: dict[str, list[str]] = {
     "diginetica-views": ["1 81766 view", "1 31331 view", "138 32118 view"],
     "diginetica-purchases": ["18278 25911 purchase", "186 44321 purchase"],
     "otto": ["0 1517085 click", "0 1563459 view", "0 1309446 purchase"],
+    "otto-table": ["12899779 59625 click", "12899779 1142000 view", "12899780 582732 purchase"],
     "rees46": ["541312140 44600062 view", "541312140 1004856 view", "541312140 1004856 purchase"],
     "taobao": ["1 2268318 view", "1 2333346 purchase", "2 2576651 view", "2 3830808 click"],
+    "taobao-mobile": ["98047837 232431562 view", "97726136 383583590 click", "98607707 64749712 purchase"],
     "instacart": ["1 196 purchase", "1 14084 purchase", "1 10258 purchase"],
     "hm": [
         "000058a12d5b43e67d225668fa1f8d618c13dc232df0cad8ffe7ad4a1091e318 0663713001 purchase",
@@ -81,6 +83,11 @@ ITEMS: dict[str, list[tuple[str, str | None, list[str], bool]]] = {
         ("93", "Woo Single #1", ["Music", "Music > Singles"], False),
         ("94", "Woo Single #2", ["Music"], True),
     ],
+    "woocommerce-products-json": [
+        ("799", "Ship Your Idea", ["Clothing", "T-shirts"], False),
+        ("800", "Not Yet", [], True),
+    ],
+    "gorse-items-json": [("vuejs:vue", "Vue.js", ["framework"], False), ("old:one", None, [], True)],
     "metarank-items": [("item1", "Nice jeans", ["jeans", "blue"], False), ("item2", "Plain", [], False)],
     "gorse-items": [
         ("vuejs:vue", "Vue.js", ["framework", "javascript"], False),

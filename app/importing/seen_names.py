@@ -1,0 +1,62 @@
+"""Which names the values of a file have: those of its columns, and in JSON those of its first objects."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from app.errors import UserError
+from app.importing.contents import FileFormat, Values, read_values
+from app.importing.json_shapes import other_shape
+from app.importing.mapping import USUAL_COLUMNS
+from app.importing.rows import BadRow
+from app.importing.values import as_list, finder, paths_of
+
+_SHAPE_BY: Final = 100
+
+
+def names_of(path: Path, file: FileFormat, looked_at: int | None) -> list[str]:
+    """The names of the first values (None: of all), with paths to those within objects."""
+    keys: dict[str, None] = dict.fromkeys(file.header)
+    for values in _first(path, file, looked_at):
+        keys |= dict.fromkeys(paths_of(values))
+    return list(keys)
+
+
+def with_nested(path: Path, file: FileFormat, present: Sequence[str], nested: str, looked_at: int | None) -> list[str]:
+    """The names, and those of the objects in the lists `nested`; `nested` itself only where it is a list."""
+    keys = dict.fromkeys(name for name in present if name != nested)
+    find = finder(nested)
+    for values in _first(path, file, looked_at):
+        inner = as_list(find(values))
+        if inner is not None:
+            keys[nested] = None
+            for event in inner:
+                keys |= dict.fromkeys(paths_of(event)) if isinstance(event, dict) else {}
+    return list(keys)
+
+
+def list_of_events(path: Path, file: FileFormat, present: Sequence[str]) -> str | None:
+    """The usual name of a list of objects that the first object has, or the path to one."""
+    usual = USUAL_COLUMNS["events"]
+    first = list(_first(path, file, 1))
+    for name in sorted(present, key=lambda name: name.count(".")):
+        if name.rpartition(".")[2] in usual:
+            inner = [as_list(finder(name)(values)) for values in first]
+            if inner and inner[0] and isinstance(inner[0][0], dict):
+                return name
+    return None
+
+
+def refuse_other_shapes(path: Path, file: FileFormat) -> None:
+    """Raises `UserError` where the JSON has no object for each row."""
+    first = list(islice(read_values(path, file, lambda values: False), _SHAPE_BY))
+    if first and all(isinstance(found, BadRow) for found in first):
+        raise UserError(f"{path}: none of the first objects can be read: {first[0].reason}")  # type: ignore[union-attr]
+    if len(first) == 1 and (why := other_shape(first[0][0])):  # type: ignore[index]
+        raise UserError(f"{path}: {why}")
+
+
+def _first(path: Path, file: FileFormat, looked_at: int | None) -> Iterator[Values]:
+    found = islice(read_values(path, file, lambda values: False), looked_at)
+    return (values[0] for values in found if not isinstance(values, BadRow))
