@@ -28,6 +28,12 @@ def with_zone(timestamp: datetime | None) -> datetime | None:
     return timestamp if timestamp is None or timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
 
 
+def in_order(begin: datetime | None, end: datetime | None) -> bool:
+    """Whether the end is after the begin; None has no bound."""
+    begin, end = with_zone(begin), with_zone(end)
+    return begin is None or end is None or begin < end
+
+
 def read_ms(text: str) -> int | None:
     """A time (RFC 3339, with an offset from UTC) or a day (its begin in UTC), in milliseconds since 1970; None for text
     that is neither, or a time that Postgres cannot hold.

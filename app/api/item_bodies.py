@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from app.adapters.catalogue import StoredItem
-from app.adapters.timestamps import read_ms, with_zone, write_ms
+from app.adapters.timestamps import in_order, read_ms, with_zone, write_ms
 from app.api.timestamps import Timestamp, timestamp_faults
 from app.core.attributes import (
     MAX_OF_AN_ITEM,
@@ -24,6 +24,8 @@ from app.core.field_errors import FieldError
 
 MAX_ITEMS: Final = 1_000
 _MAX_FIELD_ERRORS: Final = 100
+_TIMES: Final = ("published_at", "expires_at")
+_NEVER_SERVED: Final = "the item would never be served: expected a time {}; null is no bound"
 
 Title = Annotated[
     str, Meta(min_length=1, max_length=500, pattern=PRINTABLE, description="1 to 500 printable characters")
@@ -39,7 +41,9 @@ ChangedAttributes = Annotated[dict[AttributeName, GivenValue | None], _BY_NAME]
 
 
 class CatalogueItemInput(Struct, kw_only=True, forbid_unknown_fields=True):
-    """An item without its id. It is served from `published_at` until `expires_at`, unless it is `hidden`."""
+    """An item without its id. It is served from `published_at` until `expires_at`, which must be later, unless it is
+    `hidden`.
+    """
 
     title: Title | None = None
     categories: Labels = []
@@ -99,6 +103,7 @@ _named_decoder: Final = msgspec.json.Decoder(CatalogueBatchItem)
 _raw_items_decoder: Final = msgspec.json.Decoder(_RawItems)
 
 Declared = Mapping[str, AttributeType]
+_Times = Mapping[str, datetime | None]
 
 
 def decode_item(body: bytes) -> tuple[CatalogueItemInput, list[FieldError]]:
@@ -157,7 +162,9 @@ def patched_item(
     changed: dict[str, GivenValue | None] = given.pop("attributes", {})
     named = {name: value for name, value in changed.items() if value is not None}
     values, wrong = stored_values(named, declared, read_ms, "$.attributes")
-    found = [*faults, *_time_faults(given, "$"), *wrong]
+    times: _Times = {name: given[name] for name in _TIMES if name in given}
+    after = {name: times.get(name, getattr(stored, name)) for name in _TIMES}
+    found = [*faults, *_time_faults(times, after, "$"), *wrong]
     attributes = {name: value for name, value in stored.attributes.items() if name not in changed} | values
     if len(attributes) > MAX_OF_AN_ITEM:
         found.append(FieldError("$.attributes", f"an item has at most {MAX_OF_AN_ITEM}"))
@@ -171,7 +178,7 @@ def patched_item(
 
 def shown_item(item: StoredItem) -> CatalogueItem:
     fields = structs.asdict(item)
-    fields |= {name: with_zone(fields[name]) for name in ("published_at", "expires_at")}
+    fields |= {name: with_zone(fields[name]) for name in _TIMES}
     fields["attributes"] = shown_values(item.attributes, write_ms)
     fields["updated_at"] = item.updated_at or datetime.now(UTC)
     return CatalogueItem(**fields)
@@ -191,15 +198,18 @@ def _row_of(
         hidden=item.hidden,
         attributes=attributes,
     )
-    return row, [*_time_faults(structs.asdict(item), path), *faults]
+    times = {name: getattr(item, name) for name in _TIMES}
+    return row, [*_time_faults(times, times, path), *faults]
 
 
-def _time_faults(fields: Mapping[str, Any], path: str) -> list[FieldError]:
-    return [
-        fault
-        for name in ("published_at", "expires_at")
-        for fault in timestamp_faults(fields.get(name), f"{path}.{name}")
-    ]
+def _time_faults(given: _Times, after: _Times, path: str) -> list[FieldError]:
+    """`after`: the times that the item would have."""
+    found = [fault for name, time in given.items() for fault in timestamp_faults(time, f"{path}.{name}")]
+    if found or not given or in_order(*(after[name] for name in _TIMES)):
+        return found
+    if "expires_at" in given:
+        return [FieldError(f"{path}.expires_at", _NEVER_SERVED.format("after `published_at`"))]
+    return [FieldError(f"{path}.published_at", _NEVER_SERVED.format("before `expires_at`"))]
 
 
 def _partly(items: Sequence[msgspec.Raw]) -> tuple[dict[int, CatalogueBatchItem], list[FieldError]]:

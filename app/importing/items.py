@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from app.adapters.timestamps import is_finite
+from app.adapters.timestamps import in_order, is_finite
 from app.core.attributes import AttributeType
 from app.core.events import Id
 from app.core.field_errors import field_error_of
@@ -185,6 +185,8 @@ def item_maker(columns: ItemColumns) -> Callable[[Mapping[str, Any], int, int], 
                 raise Refused(f"{column}: {error}") from None
         if unpublished:
             found["hidden"] = True
+        if not in_order(found.get("published_at"), found.get("expires_at")):
+            raise Refused(f"{fields['expires_at']}: not after {fields['published_at']}; the item would never be served")
         try:
             return msgspec.convert(found, ItemRow)
         except msgspec.ValidationError as error:

@@ -217,6 +217,15 @@ def test_what_cannot_be_answered_says_why(service: Service) -> None:
     assert send(service, "GET", "/api/nothing").status_code == 404
 
 
+def test_timestamp_after_the_end_of_an_item_is_refused(service: Service) -> None:
+    """Gorse's items do not end; ours may."""
+    assert send(service, "PUT", "/items/ending", json={"expires_at": "2030-01-01T00:00:00Z"}).status_code == 201
+    refused = send(service, "PATCH", "/api/item/ending", json={"Timestamp": "2031-01-01T00:00:00Z"})
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "$.Timestamp")
+    assert send(service, "PATCH", "/api/item/ending", json={"Timestamp": "2029-01-01T00:00:00Z"}).is_success
+    assert send(service, "DELETE", "/items/ending").status_code == 204
+
+
 def test_ids_of_paths_reach_their_item_and_every_get_answers_head(service: Service) -> None:
     for item_id in ("a/b", "50%", "ü", "neighbors"):
         assert send(service, "POST", "/api/item", json={"ItemId": item_id, "Categories": ["odd/ones"]}).is_success

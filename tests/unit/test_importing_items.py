@@ -77,8 +77,7 @@ def test_labels_in_their_notations(value: object, labels: list[str]) -> None:
     ],
 )
 def test_dates_of_any_age(value: object, expected: datetime | None) -> None:
-    row = make(published_at=value, expires_at=value)
-    assert (row.published_at, row.expires_at) == (expected, expected)
+    assert (make(published_at=value).published_at, make(expires_at=value).expires_at) == (expected, expected)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +102,7 @@ def test_hidden_in_its_notations(value: object, hidden: bool) -> None:
         ({"published_at": "soon"}, "published_at: 'soon' is neither a number nor ISO 8601"),
         ({"published_at": 1994}, "published_at: 1994 would be before 1990; is the unit right"),
         ({"expires_at": "0001-01-01T00:00:00+14:00"}, "is not between the years 1 and 9999"),
+        ({"published_at": "2030-01-01", "expires_at": "2029-01-01"}, "expires_at: not after published_at"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_column_and_the_reason(changed: dict[str, object], reason: str) -> None:

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct
 from app.adapters import catalogue, gorse_pages
 from app.adapters.catalogue import StoredItem, Written
 from app.adapters.postgres import Database
-from app.adapters.timestamps import with_zone
+from app.adapters.timestamps import in_order, with_zone
 from app.api.audited import Change, change
 from app.api.gorse.shapes import PageQuery, Success, gorse_call, not_supported
 from app.core.decoding import InvalidInput, decode
@@ -205,7 +205,10 @@ def _patched(before: StoredItem, given: GorseItemPatch) -> StoredItem:
         changes["tags"] = _labels(given.labels)
     if given.comment is not None:
         changes["title"] = _title(given.comment)
-    return msgspec.structs.replace(before, **changes)
+    after = msgspec.structs.replace(before, **changes)
+    if given.timestamp is not None and not in_order(after.published_at, after.expires_at):
+        raise InvalidInput(FieldError("$.Timestamp", f"not before the item expires, at {after.expires_at}"))
+    return after
 
 
 def _categories(names: list[str], path: str) -> list[str]:

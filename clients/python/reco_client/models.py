@@ -161,7 +161,8 @@ class Place(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 
 
 class CatalogueItemInput(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """An item without its id. It is served from `published_at` until `expires_at`, unless it is `hidden`."""
+    """An item without its id. It is served from `published_at` until `expires_at`, which must be later, unless it is
+    `hidden`."""
 
     title: Text_1_500 | None = None
     categories: Annotated[list[Id], Meta(max_length=50)] = field(default_factory=list)
