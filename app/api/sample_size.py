@@ -17,6 +17,8 @@ from app.http.body import read_body
 from app.http.responses import reply
 
 _MAX_BYTES: Final = 4 * 1024
+# What the metrics that are shares are shares of.
+_WHOLES: Final = {"ctr": "shown places that are clicked", "conversion": "users who buy"}
 
 
 class SampleSizeBody(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -72,10 +74,16 @@ def handlers() -> list[HTTPRouteHandler]:
 def _sample_size(body: SampleSizeBody) -> SampleSize:
     faults = []
     deviation, active = body.deviation, 1.0
-    if body.metric == "conversion":
+    if (whole := _WHOLES.get(body.metric)) is not None:
         if body.baseline >= 1.0:
-            faults.append(FieldError("$.baseline", "expected the share of users who buy, below 1"))
-        else:
+            faults.append(FieldError("$.baseline", f"expected the share of {whole}, below 1"))
+        elif body.baseline * (1.0 + body.minimum_effect) > 1.0:
+            most = 1.0 / body.baseline - 1.0
+            faults.append(
+                FieldError("$.minimum_effect", f"no share is above 1: {body.baseline:g} can grow by {most:.3g} at most")
+            )
+    if body.metric == "conversion":
+        if not faults:
             deviation, active = ((1.0 - body.baseline) / body.baseline) ** 0.5, body.baseline
         if body.deviation is not None:
             faults.append(FieldError("$.deviation", "conversion needs none: it follows from the baseline"))

@@ -1,7 +1,6 @@
 """Experiments: what one is made of, and what is wrong with a new one."""
 
 from collections.abc import Mapping, Sequence
-from math import fsum
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -11,7 +10,7 @@ from app.core import variants
 from app.core.buckets import BUCKETS
 from app.core.events import PRINTABLE, Currency
 from app.core.field_errors import FieldError
-from app.core.variants import CONTROL_NAME, MAX_VARIANTS, NO_VARIANTS, Variant, Variants
+from app.core.variants import MAX_VARIANTS, NO_VARIANTS, Variant, Variants
 
 Lists: TypeAlias = Literal["reco", "rank", "buy_again"]
 Metric: TypeAlias = Literal["ctr", "conversion", "revenue", "watch_time"]
@@ -85,8 +84,12 @@ def variants_of(body: ExperimentBody) -> tuple[Variant, ...]:
 def field_errors(body: ExperimentBody) -> list[FieldError]:
     """Whatever is wrong with a decoded body."""
     found = [] if variants.is_name(body.name) else [FieldError("$.name", variants.NAME_EXPECTED)]
-    found += variants.checked(_built(body), "$.variants")[1]
-    found += share_errors({variant.name: variant.share for variant in body.variants}, "$.variants", by_place=True)
+    found += variants.checked(_built(body), "$.variants", _MOST_SHARES)[1]
+    found += [
+        fault
+        for index, variant in enumerate(body.variants)
+        for fault in _share_errors(variant.share, f"$.variants[{index}].share")
+    ]
     if body.primary in body.guards:
         found.append(FieldError("$.guards", f"{body.primary} is the primary metric; a guard is another one"))
     if len(set(body.guards)) < len(body.guards):
@@ -99,26 +102,20 @@ def field_errors(body: ExperimentBody) -> list[FieldError]:
     return found
 
 
-def share_errors(shares: Mapping[str, float], path: str, *, by_place: bool = False) -> list[FieldError]:
-    """What is wrong with the shares of variants."""
-    found = [
-        FieldError(
-            f"{path}[{index}].share" if by_place else f"{path}.{name}",
-            f"expected a multiple of 0.001 from 0 to {_MOST_SHARES}",
-        )
-        for index, (name, share) in enumerate(shares.items())
-        if not 0.0 <= share <= 1.0 or abs(share * BUCKETS - round(share * BUCKETS)) > _ROUNDING * BUCKETS
-    ]
-    total = fsum(shares.values())
-    if total > _MOST_SHARES + _ROUNDING:
-        found.append(
-            FieldError(path, f"the shares sum to {total:g}; at most {_MOST_SHARES}: the rest is {CONTROL_NAME}")
-        )
-    return found
+def share_errors(shares: Mapping[str, float], path: str) -> list[FieldError]:
+    """What is wrong with the shares of variants, by name."""
+    found = [fault for name, share in shares.items() for fault in _share_errors(share, f"{path}.{name}")]
+    return found + variants.share_sum_errors(shares.values(), _MOST_SHARES, path)
 
 
 def buckets_layer(body: ExperimentBody, stage: int, buckets: Sequence[str]) -> Layer:
     return Layer(Variants(body.name, variants_of(body), buckets), token(body.name, stage))
+
+
+def _share_errors(share: float, path: str) -> list[FieldError]:
+    if 0.0 <= share <= 1.0 and abs(share * BUCKETS - round(share * BUCKETS)) <= _ROUNDING * BUCKETS:
+        return []
+    return [FieldError(path, f"expected a multiple of 0.001 from 0 to {_MOST_SHARES}")]
 
 
 def _built(body: ExperimentBody) -> list[Any]:

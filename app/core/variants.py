@@ -7,7 +7,7 @@ Experiment Infrastructure", KDD 2010.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import fsum
 from typing import Annotated, Any, Final
@@ -156,18 +156,25 @@ def parse(text: str) -> tuple[Variant, ...]:
     return found
 
 
-def checked(entries: Sequence[Any], path: str) -> tuple[tuple[Variant, ...], list[FieldError]]:
-    """The variants as far as they are valid, and what is wrong with them; `path`: where they are."""
+def checked(entries: Sequence[Any], path: str, most: float = 1.0) -> tuple[tuple[Variant, ...], list[FieldError]]:
+    """The variants as far as they are valid, and what is wrong with them; `path`: where they are; `most`: the greatest
+    sum of their shares.
+    """
     errors: list[FieldError] = []
     found = [_variant(entry, f"{path}[{index}]", errors) for index, entry in enumerate(entries)]
     names = [variant.name for variant in found if variant.name]
     errors += [
         FieldError(path, f"the name {name!r} is given twice") for name in sorted(set(names)) if names.count(name) > 1
     ]
-    total = fsum(variant.share for variant in found)
-    if total > 1.0 + _ROUNDING:
-        errors.append(FieldError(path, f"the shares sum to {total:g}; at most 1; the rest is {CONTROL_NAME}"))
-    return tuple(found), errors
+    return tuple(found), errors + share_sum_errors((variant.share for variant in found), most, path)
+
+
+def share_sum_errors(shares: Iterable[float], most: float, path: str) -> list[FieldError]:
+    """What is wrong with the sum of the shares of variants."""
+    total = fsum(shares)
+    if total <= most + _ROUNDING:
+        return []
+    return [FieldError(path, f"the shares sum to {total:g}; at most {most:g}: the rest is {CONTROL_NAME}")]
 
 
 def _variant(entry: Any, path: str, errors: list[FieldError]) -> Variant:

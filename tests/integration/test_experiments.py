@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 import httpx
+import pytest
 
 from app.adapters import analytics, experiments
 from app.settings import Settings
@@ -104,6 +105,32 @@ async def test_all_faults_of_an_experiment_are_named_at_once(settings: Settings)
         size = await client.post("/experiments:sample-size", json={"metric": "ctr", "baseline": 0.05, "share": 0.9,
                                                                    "control_share": 0.2})  # fmt: skip
         assert {error["path"] for error in size.json()["errors"]} == {"$.deviation", "$.control_share"}
+
+
+async def test_shares_of_more_than_all_users_are_told_once(settings: Settings) -> None:
+    bad = {**NEW, "variants": [{"name": name, "share": 0.6} for name in ("one", "other")]}
+    async with serving(settings) as client:
+        answer = await client.post("/experiments", json=bad)
+        assert answer.status_code == 422
+        assert answer.json()["errors"] == [
+            {"path": "$.variants", "message": "the shares sum to 1.2; at most 0.99: the rest is control"}
+        ]
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "message"),
+    [
+        ({"metric": "ctr", "baseline": 1.2, "deviation": 1}, "$.baseline", "shown places that are clicked, below 1"),
+        ({"metric": "conversion", "baseline": 1}, "$.baseline", "users who buy, below 1"),
+        ({"metric": "conversion", "baseline": 0.8, "minimum_effect": 0.5}, "$.minimum_effect", "by 0.25 at most"),
+    ],
+)
+async def test_rate_above_one_is_refused(settings: Settings, given: dict[str, Any], path: str, message: str) -> None:
+    async with serving(settings) as client:
+        answer = await client.post("/experiments:sample-size", json=given)
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["path"]) == (422, path)
+        assert message in error["message"]
 
 
 async def test_two_processes_cannot_start_on_the_same_lists(settings: Settings, pool: asyncpg.Pool) -> None:

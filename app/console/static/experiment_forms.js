@@ -39,7 +39,7 @@ export class SampleSize extends Opening {
     const baseline = value ? (isRate(metric) ? Math.round(value * 1e4) / 100 : value) : "";
     return html`<form class="notice" role="group" aria-label="How many users" onInput=${() => this.setState({ size: null })} onSubmit=${event => this.submit(event)}><div class="row">
       <label>Metric <select name="metric" value=${metric} ref=${this.first} onChange=${event => this.setState({ metric: event.target.value, size: null })}>${choices(METRICS)}</select></label>
-      <label>It is now${isRate(metric) ? ", in %" : ""} <input name="baseline" key=${metric} type="number" min="0" step="any" required defaultValue=${baseline} /></label>
+      <label>It is now${isRate(metric) ? ", in %" : ""} <input name="baseline" key=${metric} type="number" min="0" max=${isRate(metric) ? 99.99 : undefined} step="any" required defaultValue=${baseline} /></label>
       ${metric !== "conversion" && html`<label>Deviation of one user, as a multiple of it <input name="deviation" key=${metric} type="number" min="0" step="any" required defaultValue=${deviation || ""} /></label>`}
       <label>Smallest change worth finding, in % <input name="effect" type="number" min="0.1" max="200" step="0.1" defaultValue="5" required /></label>
       <label>Share of the variant in % <input name="share" type="number" min="0.1" max="99" step="0.1" defaultValue="50" required /></label>
