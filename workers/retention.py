@@ -35,6 +35,7 @@ _SCANNED: Final[frozenset[Table]] = frozenset(
         "analytics_variants",
         "analytics_conversions",
         "analytics_revenue",
+        "analytics_coverage",
         "experiment_users",
         "rule_changes",
     }
@@ -77,6 +78,7 @@ class Retention:
             "analytics_variants": analytics.KEEP_DAYS,
             "analytics_conversions": analytics.KEEP_DAYS,
             "analytics_revenue": analytics.KEEP_DAYS,
+            "analytics_coverage": analytics.KEEP_DAYS,
             "experiment_users": _UNTIL_KEPT_DAYS,
             "audit_log": options.audit_days,
             "rule_changes": options.audit_days,

@@ -145,6 +145,12 @@ async def read_progress(connection: "Connection") -> datetime:
     return rolled_to
 
 
+async def catalogue_size(connection: "Connection") -> int:
+    """Without a catalogue, all items seen so far."""
+    size: int = await connection.fetchval(_SQL["catalogue_size"])
+    return size
+
+
 async def read_baseline(connection: "Connection", after: date) -> Baseline:
     """The sums of the days after `after` (UTC), as of one moment."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -156,7 +162,7 @@ async def read_baseline(connection: "Connection", after: date) -> Baseline:
             watches=watches,
             watch_sec=watch_sec,
             items={(source, version): n for source, version, n in await connection.fetch(_SQL["read_items"], after)},
-            catalogue=await connection.fetchval(_SQL["catalogue_size"]),
+            catalogue=await catalogue_size(connection),
             as_of=await read_progress(connection),
         )
 

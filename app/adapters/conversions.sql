@@ -3,7 +3,8 @@
 -- conversion, its impression and its cancellation may arrive in any order and count once. $3: how many positions count;
 -- $4: the value for no variant; $5: the number of user groups; $6: with more events than this, a request no longer
 -- counts; $7: the sources that have a name of their own; $8: how many pairs of a placement and a variant of one day
--- have names of their own; $9: how many currencies of one day; $10: the event types that are conversions.
+-- have names of their own; $9: how many currencies of one day; $10: the event types that are conversions; $11: the
+-- registers of a sketch.
 WITH arrived AS MATERIALIZED (
     SELECT event_id, event_type, user_id, request_id, ts_ms, payload, received_at
     FROM events
@@ -163,6 +164,44 @@ by_group AS (
         watches = a.watches + excluded.watches,
         watch_sec = a.watch_sec + excluded.watch_sec
 ),
+-- Without a catalogue, all items count. A sketch is written only when a register of it grows, which is rare once a list
+-- has been shown often.
+ranked AS (
+    SELECT s.day, s.placement, s.source, s.variant, u.register, max(u.rank) AS rank
+    FROM (SELECT DISTINCT day, placement, source, variant, item_id FROM shown WHERE received_at >= $1) AS s
+    CROSS JOIN LATERAL (
+        SELECT
+            ('x' || left(h.hex, 4))::bit(16)::integer % $11::integer AS register,
+            33 - length(ltrim(('x' || substr(h.hex, 9, 8))::bit(32)::text, '0')) AS rank
+        FROM (SELECT md5(s.item_id) AS hex) AS h
+    ) AS u
+    WHERE s.item_id IN (SELECT item_id FROM items) OR NOT EXISTS (SELECT FROM items)
+    GROUP BY 1, 2, 3, 4, 5
+),
+grown AS MATERIALIZED (
+    SELECT r.*
+    FROM ranked AS r
+    LEFT JOIN analytics_coverage AS c
+        ON (c.day, c.placement, c.source, c.variant) = (r.day, r.placement, r.source, r.variant)
+    WHERE c.ranks IS NULL OR get_byte(c.ranks, r.register) < r.rank
+),
+covered AS (
+    INSERT INTO analytics_coverage AS a (day, placement, source, variant, ranks)
+    SELECT
+        k.day, k.placement, k.source, k.variant,
+        (
+            SELECT decode(string_agg(lpad(to_hex(
+                greatest(get_byte(c.ranks, n.register), (k.ranks -> n.register::text)::integer, 0)
+            ), 2, '0'), '' ORDER BY n.register), 'hex')
+            FROM generate_series(0, $11::integer - 1) AS n (register)
+        )
+    FROM (
+        SELECT day, placement, source, variant, jsonb_object_agg(register, rank) AS ranks FROM grown GROUP BY 1, 2, 3, 4
+    ) AS k
+    LEFT JOIN analytics_coverage AS c
+        ON (c.day, c.placement, c.source, c.variant) = (k.day, k.placement, k.source, k.variant)
+    ON CONFLICT (day, placement, source, variant) DO UPDATE SET ranks = excluded.ranks
+),
 paid AS MATERIALIZED (
     SELECT
         s.day, s.placement, s.source, s.variant, s.user_group, c.currency,
@@ -226,3 +265,10 @@ GROUP BY GROUPING SETS (
     (day, user_group, currency), (placement, user_group, currency), (source, user_group, currency),
     (variant, user_group, currency), (user_group, currency)
 );
+
+-- name: read_coverage
+-- The sketches of the same places.
+SELECT day::text, placement, source, variant, ranks
+FROM analytics_coverage
+WHERE day > $1
+    AND ($2::text IS NULL OR placement = $2) AND ($3::text IS NULL OR source = $3) AND ($4::text IS NULL OR variant = $4);

@@ -19,6 +19,7 @@ Table = Literal[
     "analytics_variants",
     "analytics_conversions",
     "analytics_revenue",
+    "analytics_coverage",
     "experiment_users",
     "audit_log",
     "rule_changes",

@@ -98,6 +98,14 @@ DELETE FROM analytics_revenue WHERE ctid = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED
 ));
 
+-- name: analytics_coverage
+DELETE FROM analytics_coverage WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM analytics_coverage
+    WHERE day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));
+
 -- name: experiment_users
 -- Of experiments whose sums are kept, that were deleted, or whose shares changed.
 DELETE FROM experiment_users WHERE ctid = ANY (ARRAY(

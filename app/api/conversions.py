@@ -15,7 +15,7 @@ from app.adapters.read_replica import ReadSource
 from app.api.analytics import BaselineQuery
 from app.api.by_variant import rounded
 from app.api.timestamps import Timestamp
-from app.core import intervals
+from app.core import coverage, intervals
 from app.core.events import PRINTABLE
 from app.core.intervals import Estimate
 from app.http import schema
@@ -31,7 +31,7 @@ Name: TypeAlias = Annotated[str, Meta(max_length=100, pattern=PRINTABLE)]
 class ConversionQuery(BaselineQuery, frozen=True, forbid_unknown_fields=True):
     placement: Annotated[Name, Meta(description="Only what was shown at this placement.")] | None = None
     source: Annotated[Name, Meta(description="Only what this source brought into the lists.")] | None = None
-    variant: Annotated[Name, Meta(description="Only what was shown under this variant.")] | None = None
+    variant: Annotated[Name, Meta(description="Only what was shown under this one; empty: under none.")] | None = None
 
 
 class Revenue(Struct, kw_only=True):
@@ -46,8 +46,8 @@ class Conversions(Struct, kw_only=True):
     """Impressions at the positions 0 to 19, each item once per request, and what followed with the same `request_id`.
 
     `converted`: places whose item was bought or otherwise consumed, and not taken back. `ctr` is `clicked` by `shown`,
-    `conversion` is `converted` by `shown`. `low` and `high` bound 95 % intervals, that treat the events of one user as
-    dependent.
+    `conversion` is `converted` by `shown`. `coverage` is the share of the catalogue that was shown, estimated. `low`
+    and `high` bound 95 % intervals, that treat the events of one user as dependent.
     """
 
     name: str
@@ -58,14 +58,15 @@ class Conversions(Struct, kw_only=True):
     ctr: Estimate | None
     conversion: Estimate | None
     average_watch_sec: Estimate | None
+    coverage: Estimate | None
     revenue: list[Revenue]
 
 
 class ConversionReport(Struct, kw_only=True):
     """In total and by day, placement, source and variant: the 100 most shown. The placement is the `feed_id` of the
     impression's items, or of its context. A variant of an experiment is `experiment/variant`. Days are those of the
-    impression, oldest first. `by_variant` leaves out what was shown under none. Events received after `as_of` are not
-    in yet.
+    impression, oldest first. What was shown under no variant, or beyond the names that are kept, has the empty name in
+    `by_variant`. Events received after `as_of` are not in yet.
     """
 
     days: int
@@ -99,30 +100,31 @@ def handlers(reads: ReadSource) -> list[HTTPRouteHandler]:
         async with reads.connection() as connection:
             as_of = await analytics.read_progress(connection)
             found = await conversions.read(connection, after, Selection(query.placement, query.source, query.variant))
-        total = _rows(found, "total")
+            items = await analytics.catalogue_size(connection)
+        total = _rows(found, "total", items)
         return reply(
             ConversionReport(
                 days=days,
                 since=after + timedelta(days=1),
                 as_of=as_of,
-                total=total[0] if total else _row("", conversions.nothing()),
-                by_day=sorted(_rows(found, "day"), key=lambda row: row.name),
-                by_placement=_rows(found, "placement"),
-                by_source=_rows(found, "source"),
-                by_variant=[row for row in _rows(found, "variant") if row.name],
+                total=total[0] if total else _row("", conversions.nothing(), items),
+                by_day=sorted(_rows(found, "day", items), key=lambda row: row.name),
+                by_placement=_rows(found, "placement", items),
+                by_source=_rows(found, "source", items),
+                by_variant=_rows(found, "variant", items),
             )
         )
 
     return [conversion_report]
 
 
-def _rows(found: Mapping[Dimension, Mapping[str, GroupedSums]], by: Dimension) -> list[Conversions]:
-    """Those most shown first."""
-    rows = [_row(name, sums) for name, sums in found.get(by, {}).items()]
+def _rows(found: Mapping[Dimension, Mapping[str, GroupedSums]], by: Dimension, items: int) -> list[Conversions]:
+    """Those most shown first. `items`: of the catalogue."""
+    rows = [_row(name, sums, items) for name, sums in found.get(by, {}).items()]
     return sorted(rows, key=lambda row: (-row.shown, row.name))[:_MAX_ROWS]
 
 
-def _row(name: str, sums: GroupedSums) -> Conversions:
+def _row(name: str, sums: GroupedSums, items: int) -> Conversions:
     return Conversions(
         name=name,
         shown=round(sum(sums.shown)),
@@ -132,6 +134,7 @@ def _row(name: str, sums: GroupedSums) -> Conversions:
         ctr=rounded(intervals.share(sums.clicked, sums.shown)),
         conversion=rounded(intervals.share(sums.converted, sums.shown)),
         average_watch_sec=rounded(intervals.mean(sums.watch_sec, sums.watches)),
+        coverage=rounded(coverage.share(sums.sketch, items)),
         revenue=[
             Revenue(
                 currency=currency,

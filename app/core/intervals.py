@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-_Z: Final = 1.959964
+Z: Final = 1.959964
 # Student's t for few degrees of freedom, where the series below is too inexact.
 _T_OF_FEW: Final = (12.706205, 4.302653, 3.182446, 2.776445)
 
@@ -41,7 +41,7 @@ def share(parts: Sequence[float], wholes: Sequence[float]) -> Estimate | None:
     if groups == 1:
         return _wilson(value, 1.0, student(1))
     if value in (0.0, 1.0):
-        return _wilson(value, float(groups), _Z)
+        return _wilson(value, float(groups), Z)
     alone = value * (1.0 - value) / whole
     return _wilson(value, whole * alone / max(alone, _variance(value, parts, wholes)), student(_freedom(wholes)))
 
@@ -77,7 +77,7 @@ def student(freedom: int) -> float:
     """The 97.5 % point of Student's t, `freedom` at least 1: Abramowitz and Stegun 26.7.5, within 0.2 % of it."""
     if freedom <= len(_T_OF_FEW):
         return _T_OF_FEW[freedom - 1]
-    z, n = _Z, float(freedom)
+    z, n = Z, float(freedom)
     return (
         z
         + (z**3 + z) / (4 * n)

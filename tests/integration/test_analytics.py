@@ -185,7 +185,10 @@ async def test_the_queries_go_by_index_whatever_the_size(pool: asyncpg.Pool) -> 
         minute = "now() - interval '2 minutes', now() - interval '1 minute'"
         for statement, arguments in (
             (analytics._SQL["roll_up"], f"{minute}, 20, 'preview', 1024, 200, NULL::text[], 20, 42"),
-            (conversions._SQL["roll_up"], f"{minute}, 20, 'preview', 64, 200, NULL::text[], 100, 5, '{{purchase}}'"),
+            (
+                conversions._SQL["roll_up"],
+                f"{minute}, 20, 'preview', 64, 200, NULL::text[], 100, 5, '{{purchase}}', 1024",
+            ),
             (analytics._SQL["next_arrival"], minute),
             (analytics._SQL["freshness"], "30"),
         ):

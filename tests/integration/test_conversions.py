@@ -60,7 +60,8 @@ async def test_conversions_and_revenue_by_day_placement_source_and_variant(
             ("covisitation", 1),
             ("unknown", 0),
         ]
-        (variant,) = found["by_variant"]
+        variant, none = found["by_variant"]
+        assert (none["name"], none["shown"], none["converted"]) == ("", 1, 0)
         assert (variant["name"], variant["shown"], variant["average_watch_sec"]["value"]) == ("bolder", 3, 30.0)
         (day,) = found["by_day"]
         assert day["shown"] == 4
@@ -95,11 +96,48 @@ async def test_the_variants_of_an_experiment_at_one_placement(settings: Settings
             worth = [sum(one["total"] for one in row["revenue"]) for row in found[by]]
             return [(row["name"], row["shown"], row["converted"], w) for row, w in zip(found[by], worth, strict=True)]
 
-        assert await figures("placement=home", "by_variant") == [("bold/newer", 2, 1, 20.0), ("bold/control", 1, 0, 0)]
+        assert await figures("placement=home", "by_variant") == [
+            ("", 3, 0, 0),
+            ("bold/newer", 2, 1, 20.0),
+            ("bold/control", 1, 0, 0),
+        ]
+        assert await figures("variant=", "by_placement") == [("home", 3, 0, 0)]
         assert await figures("variant=bold/newer", "by_placement") == [("home", 2, 1, 20.0), ("cart", 1, 1, 20.0)]
         assert await figures("source=unknown&variant=bold/control", "by_source") == [("unknown", 1, 0, 0)]
         assert await figures("placement=nowhere", "by_day") == []
         assert (await client.get("/analytics/conversions?placement=%00")).status_code == 422
+
+
+async def test_coverage_is_of_the_catalogue_and_merges_over_lists_and_slices(
+    settings: Settings, pool: asyncpg.Pool
+) -> None:
+    async with serving(settings) as client:
+        items = [{"item_id": name} for name in "abcdefgh"]
+        assert (await client.post("/items", json={"items": items})).status_code == 200
+        for request, feed, names in (("r1", "home", "ab"), ("r2", "cart", "bc"), ("r3", "home", "adx")):
+            context = {"sources": ["popular"] * len(names), "variant": "bold" if request == "r1" else "control"}
+            await post(client, "/log/impression", items=places(feed, *names), context=context, request_id=request)
+            await roll_up(pool)
+        found = (await client.get("/analytics/conversions")).json()
+
+        def covered(rows: list[dict[str, Any]]) -> dict[str, float]:
+            return {row["name"]: round(8 * row["coverage"]["value"], 1) for row in rows}
+
+        assert covered([found["total"]]) == {"": 4}  # x is not in the catalogue
+        assert covered(found["by_placement"]) == {"home": 3, "cart": 2}
+        assert covered(found["by_source"]) == {"popular": 4}
+        assert covered(found["by_variant"]) == {"control": 4, "bold": 2}
+        assert list(covered(found["by_day"]).values()) == [4]
+        coverage = found["total"]["coverage"]
+        assert coverage["low"] <= 0.5 <= coverage["high"]
+        home = (await client.get("/analytics/conversions?placement=home&variant=control")).json()
+        assert covered([home["total"]]) == {"": 2}
+        # What was shown before changes nothing.
+        before = await pool.fetch("SELECT xmin::text FROM analytics_coverage ORDER BY 1")
+        context = {"sources": ["popular"] * 2, "variant": "bold"}
+        await post(client, "/log/impression", items=places("home", "a", "b"), context=context, request_id="r4")
+        await roll_up(pool)
+        assert await pool.fetch("SELECT xmin::text FROM analytics_coverage ORDER BY 1") == before
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -44,7 +44,8 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         f"INSERT INTO analytics_items SELECT 's', 'm', day::text, day FROM (SELECT {days} AS day) AS d;"
         f"INSERT INTO analytics_variants (day, variant, user_group, top_rank) SELECT {days}, 'v', 0, 1;"
         f"INSERT INTO analytics_conversions SELECT {days}, 'p', 's', 'v', 0;"
-        f"INSERT INTO analytics_revenue SELECT {days}, 'p', 's', 'v', 'EUR', 0"
+        f"INSERT INTO analytics_revenue SELECT {days}, 'p', 's', 'v', 'EUR', 0;"
+        f"INSERT INTO analytics_coverage SELECT {days}, 'p', 's', 'v', ''"
     )
     await pool.execute(f"INSERT INTO rule_changes (rule_id, changed_at) VALUES ('old', {old}), ('new', now())")
     await pool.execute(
@@ -73,11 +74,12 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "analytics_variants": 1,
         "analytics_conversions": 1,
         "analytics_revenue": 1,
+        "analytics_coverage": 1,
         "experiment_users": 1,
         "audit_log": 1,
         "rule_changes": 1,
     }
-    for table in ("shown", "watches", "items", "variants", "conversions", "revenue"):
+    for table in ("shown", "watches", "items", "variants", "conversions", "revenue", "coverage"):
         assert await found(f"SELECT count(*) FROM analytics_{table}") == 1
     assert counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed") == before + 4500
     assert await found("SELECT array_agg(event_id) FROM feature_event_consumed") == ["new"]

@@ -40,16 +40,17 @@ export class MeasureView extends Component {
       ${report && led && html`<section class="card"><h3>${placement || "In all"}, as of ${time(led.as_of)}</h3>
         <dl class="figures"><dt>Places shown</dt><dd>${count(led.total.shown)}</dd>
           <dt>Click rate@20</dt><dd>${interval(led.total.ctr)}</dd><dt>Conversion</dt><dd>${interval(led.total.conversion)}</dd>
-          <dt>Revenue</dt><dd>${revenue(led.total)}</dd>${!placement && html`<dt>Coverage@20</dt><dd>${percent(report.total.coverage_at_20)}</dd>`}
+          <dt>Revenue</dt><dd>${revenue(led.total)}</dd>
+          <dt>Coverage@20</dt><dd>${placement ? interval(led.total.coverage) : percent(report.total.coverage_at_20)}</dd>
           <dt>Average watch</dt><dd>${interval(led.total.average_watch_sec, seconds)}</dd></dl>
-        <p class="quiet small">With 95 % intervals. A click, a conversion or a watch counts for a place when it names its request.</p></section>
+        <p class="quiet small">With 95 % intervals. A click, a conversion or a watch counts for a place when it names its request. Coverage is the share of the catalogue that was shown.</p></section>
       ${BY.map(([field, title, name]) => html`<${Table} key=${field} title=${title} rows=${led[field]}
-        head=${[name, "Shown", "Click rate", "Conversion", "Revenue", "For 1,000 shown", "Watch"]}
-        cells=${row => [row.name, count(row.shown), interval(row.ctr), interval(row.conversion), revenue(row), worth(row), interval(row.average_watch_sec, seconds)]} />`)}
+        head=${[name, "Shown", "Click rate", "Conversion", "Coverage", "Revenue", "For 1,000 shown", "Watch"]}
+        cells=${row => [row.name || "none", count(row.shown), ranged(row.ctr), ranged(row.conversion), ranged(row.coverage), revenue(row), worth(row), ranged(row.average_watch_sec, seconds)]} />`)}
       ${!placement && html`<${Table} title="By source and model version" rows=${report.by_source} head=${["Source", "Model", "Shown", "Clicked", "Click rate", "Coverage"]}
         cells=${row => [row.source, row.model_version, count(row.shown), count(row.clicked), percent(row.ctr_at_20), percent(row.coverage_at_20)]} />
       <${Table} title="Variants beside control" empty="No list of a variant of the setting VARIANTS was shown. Experiments have their own figures, above." rows=${report.by_variant} head=${["Variant", "Users", "Shown", "Click rate to control", "Watch to control"]}
-        cells=${row => [row.variant, count(row.users), count(row.shown), interval(row.ctr_at_20_difference), interval(row.average_watch_sec_difference, seconds)]} />`}`}
+        cells=${row => [row.variant, count(row.users), count(row.shown), ranged(row.ctr_at_20_difference), ranged(row.average_watch_sec_difference, seconds)]} />`}`}
     </div>`;
   }
 }
@@ -69,10 +70,16 @@ function interval(estimate, write = percent) {
   return estimate.low === null ? write(estimate.value) : `${write(estimate.value)} (${write(estimate.low)} to ${write(estimate.high)})`;
 }
 
+// In a table the interval is below the value: beside it, eight columns are wider than a screen.
+function ranged(estimate, write = percent) {
+  if (!estimate || estimate.low === null) return interval(estimate, write);
+  return html`${write(estimate.value)}<br /><span class="quiet small">${write(estimate.low)} to ${write(estimate.high)}</span>`;
+}
+
 function revenue(row) {
   return row.revenue.length === 0 ? "–" : row.revenue.map(one => `${amount(one.total)} ${one.currency}`.trim()).join(", ");
 }
 
 function worth(row) {
-  return row.revenue.length === 0 ? "–" : row.revenue.map(one => `${interval(one.per_thousand_shown, amount)} ${one.currency}`.trim()).join("; ");
+  return row.revenue.length === 0 ? "–" : row.revenue.map(one => html`<div>${ranged(one.per_thousand_shown, value => `${amount(value)} ${one.currency}`.trim())}</div>`);
 }

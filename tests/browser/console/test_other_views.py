@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from tests.browser.console.looking import await_text, choose, click, fill, look, opened
-from tests.support.chromium import Chromium
+from tests.support.chromium import Chromium, Tab
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
@@ -24,12 +24,16 @@ def test_key_figures_are_shown_by_day_placement_source_and_variant(
         if number % 3 == 0:
             events.append({**about, "event_type": "purchase", "item_id": "a", "value": 5.0 + number, "currency": "EUR"})
         assert console.client.post("/log/batch", json=events, headers=operator).status_code in (200, 202)
+    none = {"user_id": "ann", "session_id": "s", "event_type": "impression", "items": items}
+    assert console.client.post("/log/batch", json=[none], headers=operator).status_code in (200, 202)
     eventually(
         lambda: console.client.get("/analytics/conversions", headers=operator).json()["total"]["converted"] == 14, 60
     )
     tab = opened(browser, console, view="measure")
     await_text(tab, "By placement")
     await_text(tab, "EUR")
+    assert rows_of(tab, "By variant") == {"bolder": "80", "control": "80", "none": "4"}
+    assert "Coverage" in tab.run("document.querySelector('[aria-label=\"By placement\"]').innerText")
     look(tab, axe, "measure")
     by_source = "By source and model version"
     await_text(tab, by_source)
@@ -37,6 +41,13 @@ def test_key_figures_are_shown_by_day_placement_source_and_variant(
     choose(tab, "select[name=placement]", place)
     await_text(tab, f"{place}, as of")
     assert by_source not in tab.run("document.body.innerText")
+
+
+def rows_of(tab: Tab, title: str) -> dict[str, str]:
+    """How often what each row names was shown."""
+    script = f"[...document.querySelectorAll('[aria-label=\"{title}\"] tbody tr')]"
+    found: list[list[str]] = tab.run(f"{script}.map(row => [...row.cells].slice(0, 2).map(cell => cell.innerText))")
+    return dict(found)
 
 
 def test_version_is_promoted_and_rolled_back(console: Service, browser: Chromium, axe: str) -> None:
