@@ -1,5 +1,5 @@
 // Dead rows and dead letters: searched, opened, and replayed or discarded with a count first.
-import { html, Component, get, post, idPath, once, count, time, keepFocus, Opening, Problem } from "./kit.js";
+import { html, Component, get, post, idPath, once, WAIT, count, time, keepFocus, Opening, Problem } from "./kit.js";
 import { Letters } from "./letters.js";
 
 const PAGE = 200;
@@ -17,7 +17,7 @@ export class ActView extends Component {
     const source = Object.keys(SOURCES).find(name => location.hash === `#act/${name}`) || "dlq";
     this.state = { query: { source, status: "pending", topic: "", error: "", event_id: "" }, entries: [], matching: null,
       next: null, chosen: new Set(), open: null, plan: null };
-    this.act = once(this.act.bind(this));
+    this.act = once(this.act.bind(this), () => {});
   }
 
   componentDidMount() { this.search(); }
@@ -49,7 +49,7 @@ export class ActView extends Component {
   submit(event) {
     event.preventDefault();
     const form = new FormData(event.target);
-    this.search(Object.fromEntries(FILTERS.map(name => [name, form.get(name).trim()])));
+    this.search({ topic: form.get("topic"), error: form.get("error").trim(), event_id: form.get("event_id") });
   }
 
   toggle(id, on) {
@@ -76,8 +76,9 @@ export class ActView extends Component {
 
   // What would be done, and to how many: first look, then act.
   propose(what) {
+    if (this.state.plan?.running) return this.setState({ said: WAIT });
     const { chosen, matching } = this.state;
-    this.setState({ plan: { what, ids: chosen.size ? [...chosen] : null, total: chosen.size || matching, done: 0 } });
+    return this.setState({ said: "", plan: { what, ids: chosen.size ? [...chosen] : null, total: chosen.size || matching, done: 0 } });
   }
 
   async act(reason) {
@@ -109,7 +110,7 @@ export class ActView extends Component {
   render(_, { query, entries, matching, chosen, open, plan, said, error }) {
     const pending = query.status === "pending" || (query.source === "dlq" && query.status === "replayed");
     return html`<div class="stack"><h2>Act</h2>
-      <form class="card row" onSubmit=${event => this.submit(event)}>
+      <form onSubmit=${event => this.submit(event)}><fieldset class="card row" disabled=${plan?.running}><legend class="hidden-text">Search</legend>
         <label>Of <select name="source" onChange=${event => this.search({ source: event.target.value })}>${Object.entries(SOURCES).map(([name, label]) =>
           html`<option value=${name} selected=${name === query.source}>${label}</option>`)}</select></label>
         <label>State <select name="status" onChange=${event => this.search({ status: event.target.value })}>
@@ -119,7 +120,7 @@ export class ActView extends Component {
         <label>Topic <input name="topic" maxlength="128" autocomplete="off" /></label>
         <label>Error contains <input name="error" maxlength="500" autocomplete="off" /></label>
         <label>Event <input name="event_id" maxlength="128" autocomplete="off" /></label>
-        <button>Search</button></form>
+        <button>Search</button></fieldset></form>
       <p class="quiet small">${ABOUT[query.source]}</p>
       <${Problem} error=${error} />
       <p role="status">${said}</p>

@@ -1,5 +1,5 @@
 // Experiments: what runs and what its figures say, and what is done with them.
-import { html, Component, call, get, post, idPath, once, count, percent, time, Problem } from "./kit.js";
+import { html, Component, call, get, post, idPath, once, WAIT, count, percent, time, Problem } from "./kit.js";
 import { End, LISTS, METRICS, SampleSize, Shares, Start, isRate } from "./experiment_forms.js";
 
 export class Experiments extends Component {
@@ -7,7 +7,7 @@ export class Experiments extends Component {
     super();
     // `open`: the form that is open, and of which experiment.
     this.state = { reports: [], said: "", open: null };
-    this.act = once(this.act.bind(this));
+    this.act = once(this.act.bind(this), () => this.setState({ said: WAIT }));
     this.close = () => this.setState({ open: null, error: null });
   }
 
@@ -33,7 +33,7 @@ export class Experiments extends Component {
       await this.load();
       this.setState({ said, open: null });
     } catch (error) {
-      this.setState({ error });
+      this.setState({ error, said: "" });
     }
   }
 

@@ -1,5 +1,5 @@
 // One item of the catalogue: read, changed for the state that was read, and removed.
-import { html, call, get, exchange, idPath, once, asLocal, fromLocal, time, Opening, Picture } from "./kit.js";
+import { html, call, get, exchange, idPath, once, asLocal, fromLocal, time, Opening, Picture, Problem } from "./kit.js";
 
 const PICTURE = "picture_url";
 // By kind: a value as the text of a field, and back; an empty text is no value.
@@ -21,7 +21,7 @@ export class Item extends Opening {
   constructor() {
     super();
     this.state = { item: null, added: [] };
-    this.acting = once(this.acting.bind(this));
+    this.acting = once(this.acting.bind(this), () => this.props.onWait());
   }
 
   componentDidMount() {
@@ -35,7 +35,7 @@ export class Item extends Opening {
       this.setState({ item: found, etag, added: [], kinds: { [PICTURE]: "text", ...Object.fromEntries(attributes.map(({ name, type }) => [name, type])) } },
         () => this.title.focus());
     } catch (error) {
-      this.props.onError(error);
+      if (this.state.item) this.props.onError(error); else this.setState({ failed: error });
     }
   }
 
@@ -62,7 +62,7 @@ export class Item extends Opening {
     return this.acting(async () => {
       if (changes.attributes?.[PICTURE]) await call("PUT", idPath("attributes", PICTURE), { type: "text" });
       const done = await exchange("PATCH", idPath("items", this.props.id), changes, { "If-Match": etag });
-      this.setState({ item: done.found, etag: done.etag, added: [] });
+      this.setState({ item: done.found, etag: done.etag, added: [] }, () => this.title.focus());
     }, `${item.title || item.item_id} is changed.`, async () => {
       await this.patch(before);
       await this.load();
@@ -78,8 +78,9 @@ export class Item extends Opening {
     }, `${whole.title || item_id} is removed from the catalogue.`, () => exchange("PUT", path, whole, { "If-None-Match": "*" }));
   }
 
-  render({ id, may, onClose }, { item, etag, kinds, added }) {
-    if (!item) return html`<section class="card" aria-label="Item" tabindex="-1" ref=${this.first}><p class="quiet">Loading.</p></section>`;
+  render({ id, may, onClose }, { item, etag, kinds, added, failed }) {
+    if (!item) return html`<section class="card" aria-label="Item" tabindex="-1" ref=${this.first}>${failed
+      ? html`<${Problem} error=${failed} /><button class="plain" onClick=${onClose}>Close</button>` : html`<p class="quiet">Loading.</p>`}</section>`;
     const names = [...new Set([PICTURE, ...Object.keys(item.attributes), ...added])];
     const others = Object.keys(kinds).filter(name => !names.includes(name));
     return html`<section class="card" aria-label="Item" tabindex="-1" ref=${this.first}><div class="row"><h3 class="grow" tabindex="-1" ref=${title => { this.title = title; }}>${item.title || id}</h3>
@@ -111,14 +112,14 @@ function Field({ name, label, kind, value, must, pattern }) {
 function changed(form, item, kinds, added) {
   const changes = {}, before = {};
   for (const [name, { kind, empty }] of Object.entries(FIELDS)) {
-    const text = form.get(name).trim();
+    const text = written(form, name);
     if (text === KINDS[kind].text(item[name])) continue;
     changes[name] = text ? KINDS[kind].value(text) : empty;
     before[name] = item[name];
   }
   for (const name of new Set([PICTURE, ...Object.keys(item.attributes), ...added])) {
     if (!form.has("a." + name)) continue;
-    const kind = KINDS[kinds[name]], text = form.get("a." + name).trim();
+    const kind = KINDS[kinds[name]], text = written(form, "a." + name);
     if (text === kind.text(item.attributes[name])) continue;
     (changes.attributes ||= {})[name] = text ? kind.value(text) : null;
     (before.attributes ||= {})[name] = item.attributes[name] ?? null;
@@ -126,8 +127,11 @@ function changed(form, item, kinds, added) {
   return { changes, before };
 }
 
+// As it is: names may begin or end with spaces.
+const written = (form, name) => form.get(name).replaceAll("\r\n", "\n");
+
 function lines(text) {
-  return text.split("\n").map(line => line.trim()).filter(Boolean);
+  return text.split("\n").filter(Boolean);
 }
 
 function placeOf(text) {

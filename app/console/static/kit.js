@@ -37,17 +37,29 @@ export async function exchange(method, path, body, extra = {}) {
 
 export const get = (path, query = {}) => call("GET", path + asQuery(query));
 export const post = (path, body) => call("POST", path, body);
-export const idPath = (path, id) => `${path}/${encodeURIComponent(id)}`;
+
+// Browsers take these two ids for steps in the path, also where the dots are encoded.
+export const isAddressable = id => id !== "." && id !== "..";
+
+export function idPath(path, id) {
+  if (!isAddressable(id)) throw new Error(`A browser cannot ask for the id ${id}, which is a step in a path. A program can: curl --path-as-is, with %2E for each dot.`);
+  return `${path}/${encodeURIComponent(id)}`;
+}
 
 function asQuery(query) {
   const chosen = Object.entries(query).filter(([, value]) => value !== "" && value !== undefined && value !== null);
   return chosen.length ? "?" + new URLSearchParams(chosen) : "";
 }
 
-// An act that is under way is not begun a second time, as a double click would.
-export function once(act) {
+export const WAIT = "What you began is still under way. Click again when it is done.";
+
+// An act that is under way is not begun a second time, as a double click would; `onWait` tells of what is not done then.
+export function once(act, onWait) {
   let running = null;
-  return (...given) => (running ??= act(...given).finally(() => { running = null; }));
+  return (...given) => {
+    if (running) onWait(); else running = act(...given).finally(() => { running = null; });
+    return running;
+  };
 }
 
 export function count(value) {

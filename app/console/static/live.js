@@ -1,7 +1,7 @@
 // The flow as it is: it changes in place, by the stream of samples.
-import { html, Component, get, count, rate, percent, duration } from "./kit.js";
+import { html, Component, get, count, rate, percent, duration, time, keepFocus } from "./kit.js";
 import { CONTENDERS } from "./model.js";
-import { FirstVisit } from "./first.js";
+import { FirstVisit, firstSteps, showIfEmpty } from "./first.js";
 
 const STAGES = {
   api: { title: "API", about: "takes events", rate: "accepted", backlog: "in the buffer" },
@@ -10,9 +10,12 @@ const STAGES = {
   features: { title: "Features", about: "in Postgres", rate: "counted", age: "age when counted", failed: "dead letters" },
   cache: { title: "Cache", about: "of histories and lists", rate: "reads here" },
 };
-const STATES = { ok: "Works", degraded: "Needs a look", down: "Down", unknown: "Not known here" };
+const STATES = { ok: "Works", degraded: "Needs a look", down: "Down", unknown: "Not known here", stale: "Not known now" };
+const COLOURS = { ok: "good", degraded: "warn", down: "bad", unknown: "quiet", stale: "quiet" };
 const SHOWN_MS = 15 * 60_000;
 const GAP_MS = 5_000;
+// A sample comes each second, or each two while Postgres hangs.
+const STALE_MS = 5_000;
 
 export class LiveView extends Component {
   constructor() {
@@ -20,8 +23,22 @@ export class LiveView extends Component {
     this.state = { traces: [], sample: null, lost: false };
   }
 
-  componentDidMount() { this.open(); }
-  componentWillUnmount() { clearTimeout(this.timer); this.source.close(); }
+  componentDidMount() {
+    this.awaitSample();
+    this.open();
+  }
+
+  componentWillUnmount() {
+    clearTimeout(this.timer);
+    clearTimeout(this.overdue);
+    this.source.close();
+  }
+
+  // A stream may end, or stay open and bring nothing: what was seen last is not what is.
+  awaitSample() {
+    clearTimeout(this.overdue);
+    this.overdue = setTimeout(() => this.setState({ lost: true }), STALE_MS);
+  }
 
   open() {
     this.source = new EventSource("console/live");
@@ -31,12 +48,11 @@ export class LiveView extends Component {
       const from = sample.at_ms - SHOWN_MS;
       const trace = [sample.at_ms, sample.stages.map(stage => stage.rate)];
       const traces = [...this.state.traces.filter(([at]) => at > from && at < sample.at_ms), trace];
-      // The first steps stay, all of them green, until somebody closes them.
-      const begins = this.state.begins || Boolean(sample.begun) && !(sample.begun.has_events && sample.begun.has_items);
-      this.setState({ sample, traces, begins, begun: sample.begun || this.state.begun, lost: false });
+      if (sample.begun) showIfEmpty(sample.begun);
+      this.setState({ sample, traces, begun: sample.begun || this.state.begun, lost: false });
+      this.awaitSample();
     });
     this.source.onerror = () => {
-      this.setState({ lost: true });
       // The browser opens a stream that ended again, and gives up one that was refused.
       if (this.source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.reopen(), 3000);
     };
@@ -47,15 +63,21 @@ export class LiveView extends Component {
     this.open();
   }
 
-  render({ session }, { sample, traces, begins, begun, lost }) {
+  show(shown) {
+    firstSteps.shown = shown;
+    this.setState({}, keepFocus);
+  }
+
+  render({ session }, { sample, traces, begun, lost }) {
     if (!sample) return html`<h2>Live</h2><p class="quiet" role="status">${lost
-      ? "The service does not answer. Trying again." : "Waiting for the first sample."}</p>`;
+      ? "No sample comes: the service does not answer, or as many people look as one process has room for. Trying again." : "Waiting for the first sample."}</p>`;
     const broken = sample.stages.filter(stage => stage.error);
+    const stages = lost ? sample.stages.map(stage => ({ ...stage, state: "stale" })) : sample.stages;
     return html`<div class="stack"><h2>Live</h2>
-      ${begins && html`<${FirstVisit} session=${session} begun=${begun} onClose=${() => this.setState({ begins: false })} />`}
-      ${lost && html`<p class="notice warn" role="status">The stream ended; what you see is of the last sample. Trying again.</p>`}
-      <div role="status" class="hidden-text">${broken.map(stage => `${STAGES[stage.name].title}: ${stage.error}. `).join("") || "All stages work."}</div>
-      <ol class="flow" aria-label="The flow of events">${sample.stages.map((stage, place) =>
+      ${begun && firstSteps.shown && html`<${FirstVisit} session=${session} begun=${begun} onClose=${() => this.show(false)} />`}
+      <div role="status">${lost && html`<p class="notice warn">No samples come any more. What you see is of ${time(sample.at_ms)}, and how it is now is not known. Trying again.</p>`}</div>
+      <div role="status" class="hidden-text">${broken.map(stage => `${STAGES[stage.name].title}: ${stage.error}. `).join("") || (lost ? "" : "All stages work.")}</div>
+      <ol class="flow" aria-label="The flow of events">${stages.map((stage, place) =>
         html`<${Stage} key=${stage.name} stage=${stage} points=${traces.map(([at, rates]) => [at, rates[place]])} now=${sample.at_ms} />`)}</ol>
       ${broken.map(stage => html`<section class="notice ${stage.state === "down" ? "bad" : "warn"}" key=${stage.name}>
         <h3>${STAGES[stage.name].title}</h3><p>${stage.error}</p>
@@ -64,6 +86,7 @@ export class LiveView extends Component {
         ${stage.failed > 0 && session.scopes.includes("operate") && html`<p><a href=${stage.name === "outbox" ? "#act/outbox" : "#act/dlq"}>Open them</a></p>`}</section>`)}
       <${HitRates} sample=${sample} />
       <p class="quiet small">Events are counted by Postgres for all processes; the buffer, the lag and the cache are of the process that answers (${sample.role.join(", ")}). Lines show 15 minutes, as far as somebody looked.</p>
+      ${begun && !firstSteps.shown && html`<p><button class="plain" onClick=${() => this.show(true)}>Show the first steps</button></p>`}
     </div>`;
   }
 }
@@ -74,7 +97,7 @@ function Stage({ stage, points, now }) {
     html`<dt>${label}</dt><dd class=${bad ? "bad" : undefined}>${bad ? html`<strong>${value}</strong>` : value}</dd>`;
   return html`<li class="card ${stage.state}" data-stage=${stage.name}>
     <h3>${named.title}</h3><p class="quiet small">${named.about}</p>
-    <p class="state ${{ ok: "good", degraded: "warn", down: "bad", unknown: "quiet" }[stage.state]}">${STATES[stage.state]}</p>
+    <p class="state ${COLOURS[stage.state]}">${STATES[stage.state]}</p>
     ${stage.error && html`<p class="small">${stage.error}</p>`}
     <dl>${row(named.rate, rate(stage.rate))}
       ${row(named.backlog, stage.backlog === null ? null : count(stage.backlog))}
@@ -98,7 +121,7 @@ function Sparkline({ points, now, label }) {
 }
 
 function HitRates({ sample }) {
-  const shown = ["served", "popularity"].filter(name => name in sample.hit_rates);
+  const shown = ["served", "learned", "popularity"].filter(name => name in sample.hit_rates);
   if (!sample.ranking_tests || !shown.length) {
     return html`<section class="card"><h3>Ranking</h3><p class="quiet">No figures yet: the learner tests the ranking on a sample of the events.</p></section>`;
   }

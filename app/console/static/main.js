@@ -32,18 +32,19 @@ class SignIn extends Component {
 class Console extends Component {
   constructor() {
     super();
-    this.state = { view: viewOf(location.hash) };
+    this.state = { hash: location.hash };
     this.follow = () => {
       // The link that skips the navigation goes to #main, which is not a view.
       if (location.hash === "#main") { document.getElementById("main").focus(); return; }
-      this.setState({ view: viewOf(location.hash) }, () => document.getElementById("main").focus());
+      this.setState({ hash: location.hash }, () => document.getElementById("main").focus());
     };
   }
 
   componentDidMount() { addEventListener("hashchange", this.follow); }
   componentWillUnmount() { removeEventListener("hashchange", this.follow); }
 
-  render({ session, refused, onSignOut }, { view }) {
+  render({ session, refused, onSignOut }, { hash }) {
+    const view = viewOf(hash);
     const allowed = VIEWS.filter(({ needs }) => needs.every(scope => session.scopes.includes(scope)));
     const shown = allowed.find(({ name }) => name === view) || allowed[0];
     if (!shown) return html`<main id="main" tabindex="-1"><p class="notice">The key ${session.name} has no scope that the console can use.</p><button onClick=${onSignOut}>Sign out</button></main>`;
@@ -56,7 +57,7 @@ class Console extends Component {
         ? html`<span class="quiet">${session.name}</span><button class="plain" onClick=${onSignOut}>Sign out</button>`
         : html`<span class="quiet">no keys are set</span>`}</div>
     </header>
-    <main id="main" tabindex="-1">${refused && html`<${Problem} error=${new Error(`You are still signed in. ${refused.message}`)} />`}<${shown.view} session=${session} key=${shown.name} /></main>`;
+    <main id="main" tabindex="-1">${refused && html`<${Problem} error=${new Error(`You are still signed in. ${refused.message}`)} />`}<${shown.view} session=${session} key=${hash} /></main>`;
   }
 }
 

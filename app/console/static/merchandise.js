@@ -1,5 +1,5 @@
 // The catalogue, searched and edited, and rules with a list before and after; the last act can be undone.
-import { html, Component, get, Picture, Problem } from "./kit.js";
+import { html, Component, get, keepFocus, once, WAIT, Picture, Problem } from "./kit.js";
 import { Item } from "./item.js";
 import { Rules } from "./rules.js";
 
@@ -11,8 +11,10 @@ export class MerchandiseView extends Component {
     this.may = session.scopes.includes("catalogue");
     this.state = { found: null, wanted: {}, opened: null };
     // What was done, and how it is taken back.
-    this.onDone = (said, undo) => this.setState({ said, undo, error: null });
+    this.onDone = (said, undo) => this.setState({ said, undo, error: null }, keepFocus);
     this.onError = error => this.setState({ error });
+    this.onWait = () => this.setState({ said: WAIT });
+    this.undo = once(this.undo.bind(this), this.onWait);
   }
 
   componentDidMount() { this.search({}); }
@@ -27,7 +29,7 @@ export class MerchandiseView extends Component {
   more() {
     return this.trying(async () => {
       const page = await get("items", { ...this.state.wanted, limit: A_PAGE, cursor: this.state.cursor });
-      this.setState({ found: [...this.state.found, ...page.items], cursor: page.cursor });
+      this.setState({ found: [...this.state.found, ...page.items], cursor: page.cursor }, keepFocus);
     });
   }
 
@@ -42,7 +44,7 @@ export class MerchandiseView extends Component {
   submit(event) {
     event.preventDefault();
     const form = new FormData(event.target);
-    this.search({ title: form.get("title").trim(), category: form.get("category").trim() });
+    this.search({ title: form.get("title").trim(), category: form.get("category") });
   }
 
   // The list shows the item as it is now.
@@ -50,7 +52,7 @@ export class MerchandiseView extends Component {
     this.setState({ undo: null });
     await this.trying(async () => {
       await undo();
-      this.setState({ said: "Undone.", error: null });
+      this.setState({ said: "Undone.", error: null }, keepFocus);
     });
     await this.search(this.state.wanted);
   }
@@ -59,7 +61,7 @@ export class MerchandiseView extends Component {
     return html`<div class="stack"><h2>Merchandise</h2>
       <form class="card row" role="search" onSubmit=${event => this.submit(event)}>
         <label>Words of the title <input name="title" type="search" maxlength="200" autocomplete="off" /></label>
-        <label>Category <input name="category" maxlength="128" autocomplete="off" /></label><button>Search</button></form>
+        <label>Category <input name="category" maxlength="256" autocomplete="off" /></label><button>Search</button></form>
       <${Problem} error=${error} />
       <p role="status" class="row"><span>${said}</span>${undo && html`<button class="plain" onClick=${() => this.undo(undo)}>Undo</button>`}</p>
       <div class="columns">
@@ -67,11 +69,11 @@ export class MerchandiseView extends Component {
           : html`<ol class="items scroll" tabindex="0" aria-label="Catalogue">${found.map(item => html`<${Found} key=${item.item_id} item=${item}
             onOpen=${() => this.setState({ opened: item.item_id })} />`)}</ol>`}
           ${cursor && html`<button class="plain" onClick=${() => this.more()}>More</button>`}</section>`}
-        ${opened !== null && html`<${Item} key=${opened} id=${opened} may=${this.may} onError=${this.onError}
+        ${opened !== null && html`<${Item} key=${opened} id=${opened} may=${this.may} onError=${this.onError} onWait=${this.onWait}
           onClose=${() => this.setState({ opened: null })}
           onDone=${(said, undo) => { this.onDone(said, undo); this.search(this.state.wanted); }} />`}
       </div>
-      <${Rules} may=${this.may} item=${opened} onDone=${this.onDone} onError=${this.onError} undone=${said === "Undone."} />
+      <${Rules} may=${this.may} item=${opened} onDone=${this.onDone} onError=${this.onError} onWait=${this.onWait} undone=${said === "Undone."} />
     </div>`;
   }
 }

@@ -1,5 +1,5 @@
 // What ranks now, how good it is beside popularity, and which of its versions serves.
-import { html, Component, get, post, once, count, percent, time, Opening, Problem } from "./kit.js";
+import { html, Component, get, post, once, WAIT, count, percent, time, Opening, Problem } from "./kit.js";
 
 export const CONTENDERS = {
   served: "Serves now", learned: "Being learned", fixed: "Fixed constants", popularity: "Popularity alone",
@@ -10,7 +10,7 @@ export class ModelView extends Component {
   constructor({ session }) {
     super();
     this.may = session.scopes.includes("operate");
-    this.act = once(this.act.bind(this));
+    this.act = once(this.act.bind(this), () => this.setState({ said: WAIT }));
   }
 
   componentDidMount() { this.load(); }
@@ -30,7 +30,7 @@ export class ModelView extends Component {
       await this.load();
       this.setState({ said: said(done), plan: null });
     } catch (error) {
-      this.setState({ error, plan: null });
+      this.setState({ error, said: "", plan: null });
     }
   }
 

@@ -10,7 +10,11 @@ export class Rules extends Component {
   constructor() {
     super();
     this.state = { rules: [], changes: [], what: "pin", target: "item_id", shown: null };
-    for (const act of ["make", "remove", "undo"]) this[act] = once(this[act].bind(this));
+    const running = once(act => act(), () => this.props.onWait());
+    for (const name of ["make", "remove", "undo"]) {
+      const act = this[name].bind(this);
+      this[name] = (...given) => running(() => act(...given));
+    }
   }
 
   componentDidMount() { this.load(); }
@@ -78,19 +82,19 @@ export class Rules extends Component {
   }
 
   render({ may, item }, { rules, changes, what, target, shown }) {
-    return html`<form class="card row" aria-label="Rule" onSubmit=${event => this.submit(event)}>
+    return html`<form class="card" aria-label="Rule" onSubmit=${event => this.submit(event)}><h3>${may ? "A new rule" : "What a rule would do"}</h3><div class="row">
         <label>Do <select name="what" value=${what} onChange=${event => this.setState({ what: event.target.value })}>${Object.entries(ACTS).map(([name, label]) =>
           html`<option value=${name}>${label}</option>`)}</select></label>
         ${what !== "pin" && html`<label>To all of <select name="target" value=${target} onChange=${event => this.setState({ target: event.target.value })}>
           <option value="item_id">an item</option><option value="category">a category</option><option value="tag">a tag</option></select></label>`}
-        <label>${what === "pin" || target === "item_id" ? "Item" : target === "tag" ? "Tag" : "Category"} <input name="item" key=${item} defaultValue=${item || ""} required maxlength="128" autocomplete="off" /></label>
+        <label>${what === "pin" || target === "item_id" ? "Item" : target === "tag" ? "Tag" : "Category"} <input name="item" key=${item} defaultValue=${item || ""} required maxlength="256" autocomplete="off" /></label>
         ${what === "pin" && html`<label>At the place <input name="position" type="number" min="1" max="200" defaultValue="1" required /></label>`}
         ${FACTORS[what] && html`<label>By the factor <input name="factor" key=${what} type="number" step="any" min=${BOUNDS[what].min} max=${BOUNDS[what].max} defaultValue=${FACTORS[what]} required /></label>`}
-        <label>In lists of the category <input name="within" maxlength="128" autocomplete="off" placeholder="all lists" /></label>
+        <label>In lists of the category <input name="within" maxlength="256" autocomplete="off" placeholder="all lists" /></label>
         <label>From <input name="from" type="datetime-local" /></label>
         <label>Until <input name="until" type="datetime-local" /></label>
-        <label>The list of the user <input name="user" maxlength="128" autocomplete="off" placeholder="somebody unknown" /></label>
-        <button class="plain" name="preview">Preview</button>${may && html`<button name="apply">Apply</button>`}</form>
+        <label>The list of the user <input name="user" maxlength="256" autocomplete="off" placeholder="somebody unknown" /></label>
+        <button class="plain" name="preview">Preview</button>${may && html`<button name="apply">Apply</button>`}</div></form>
       <div class="columns">
         ${shown && html`<${Shown} title="Before" list=${shown} items=${shown.before} /><${Shown} title="After" list=${shown} items=${shown.after} />`}
         <section class="card"><h3>Rules</h3>${rules.length === 0 ? html`<p class="quiet">There are none.</p>`
@@ -114,7 +118,7 @@ function sayOf({ rule_id, before, after, undoes }) {
 
 // A field that the form does not show is not there.
 function read(form, { what, target }) {
-  const text = name => (form.get(name) || "").trim();
+  const text = name => form.get(name) || "";
   const rule = what === "pin" ? { action: "pin", item_id: text("item"), position: Number(text("position")) }
     : { action: "boost", [target]: text("item"), factor: what === "hide" ? 0 : Number(text("factor")) };
   if (text("within")) rule.within = text("within");

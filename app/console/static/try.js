@@ -1,5 +1,5 @@
 // What a user gets and why; an event by clicking, and how the list changes.
-import { html, Component, get, post, idPath, time, Picture, Problem } from "./kit.js";
+import { html, Component, get, post, idPath, isAddressable, keepFocus, time, Picture, Problem, WAIT } from "./kit.js";
 
 const PLACES = 12;
 const LOOK_EVERY_MS = 300;
@@ -23,7 +23,7 @@ export class TryView extends Component {
       const [users, variants] = await Promise.all([
         this.may("users") ? get("users", { limit: 20 }).then(found => found.users) : [], this.may("operate") ? rankings() : []]);
       this.setState({ users, variants });
-      const asked = decodeURIComponent(location.hash.split("/")[1] || "") || users[0]?.user_id;
+      const asked = named(location.hash) || users[0]?.user_id;
       // Not over what somebody typed meanwhile.
       if (asked && !this.state.typed) this.pick(asked);
     } catch (error) {
@@ -57,6 +57,7 @@ export class TryView extends Component {
 
   async history(user) {
     if (!this.may("users")) return null;
+    if (!isAddressable(user)) return { unread: `A browser cannot ask for the history of the user ${user}, whose id is a step in a path.` };
     try {
       return await get(idPath("users", user), { limit: 0 });
     } catch (error) {
@@ -75,6 +76,7 @@ export class TryView extends Component {
   }
 
   async send(item_id, event_type) {
+    if (this.state.busy) return this.setState({ said: WAIT });
     const before = JSON.stringify(this.state.lists.map(list => list.items.map(item => item.item_id)));
     this.setState({ busy: true, said: "" });
     try {
@@ -88,16 +90,16 @@ export class TryView extends Component {
       }
       await this.load();
       const seconds = ((performance.now() - began) / 1000).toFixed(1);
-      this.setState({ said: `The ${event_type} of ${item_id} is sent. ${changed ? `The list changed ${seconds} s later.` : `The list is the same ${seconds} s later.`}` });
+      this.setState({ said: `The ${event_type} of ${item_id} is sent. ${changed ? `The list changed ${seconds} s later.` : `The list is the same ${seconds} s later.`}` }, keepFocus);
     } catch (error) {
       this.setState({ error, busy: false });
     }
+    return undefined;
   }
 
   submit(event) {
     event.preventDefault();
-    const user = this.field.value.trim();
-    if (user) this.pick(user);
+    if (this.field.value) this.pick(this.field.value);
   }
 
   // What ranks the list at this place; the empty name: what the user gets. Null: no list.
@@ -109,7 +111,7 @@ export class TryView extends Component {
   render(_, { users, variants, user, typed, rankings, lists, history, said, error, busy }) {
     return html`<div class="stack"><h2>Try</h2>
       <form class="card row" onSubmit=${event => this.submit(event)}>
-        <label>User <input name="user" list="users" required maxlength="128" value=${typed} autocomplete="off"
+        <label>User <input name="user" list="users" required maxlength="256" value=${typed} autocomplete="off"
           onInput=${event => this.setState({ typed: event.target.value })} ref=${input => { this.field = input; }} /></label>
         <datalist id="users">${users.map(({ user_id }) => html`<option value=${user_id} />`)}</datalist>
         ${variants.length > 0 && html`<label>List <select name="ranking" value=${rankings[0]} onChange=${event => this.rank(0, event.target.value)}>
@@ -127,6 +129,12 @@ export class TryView extends Component {
   }
 }
 
+// The user of an address such as #try/ann; what is not percent-encoded is read as it is.
+function named(hash) {
+  const [, user = ""] = /^#try\/(.*)$/.exec(hash) || [];
+  try { return decodeURIComponent(user); } catch { return user; }
+}
+
 // The variants of the experiment, and the newest versions of the model.
 async function rankings() {
   const [{ variants }, { versions }] = await Promise.all([get("variants"), get("models")]);
@@ -135,7 +143,7 @@ async function rankings() {
 
 function History({ history }) {
   return html`<section class="card"><h3>History</h3>
-    ${history.history.length === 0 ? html`<p class="quiet">Nothing is counted of this user yet.</p>`
+    ${history.unread ? html`<p class="notice">${history.unread}</p>` : history.history.length === 0 ? html`<p class="quiet">Nothing is counted of this user yet.</p>`
       : html`<ol class="items scroll" tabindex="0" aria-label="History, newest first">${history.history.slice(0, 50).map(entry =>
         html`<li><${Picture} url=${entry.picture_url} /><span class="what">${entry.title || entry.item_id}<br /><span class="quiet small">${entry.kind}, ${time(entry.ts_ms)}</span></span></li>`)}</ol>`}
   </section>`;
@@ -160,8 +168,8 @@ function Place({ item, place, busy, onEvent }) {
       ${parts.length > 0 && html`<details class="small"><summary>Features<span class="hidden-text"> of ${title}</span></summary><dl class="figures">${parts.map(([name, value]) =>
         html`<dt>${name}</dt><dd>${value > 0 ? "+" : ""}${value.toFixed(2)}</dd>`)}${item.parts.factor !== 1
         ? html`<dt>factor of rules</dt><dd>× ${item.parts.factor}</dd>` : null}</dl></details>`}</div>
-    ${onEvent && html`<span class="row"><button class="plain" disabled=${busy} aria-label=${`View ${title}`}
-      onClick=${() => onEvent(item.item_id, "view")}>View</button><button class="plain" disabled=${busy}
+    ${onEvent && html`<span class="row"><button class="plain" aria-disabled=${busy} aria-label=${`View ${title}`}
+      onClick=${() => onEvent(item.item_id, "view")}>View</button><button class="plain" aria-disabled=${busy}
       aria-label=${`Buy ${title}`} onClick=${() => onEvent(item.item_id, "purchase")}>Buy</button></span>`}</li>`;
 }
 

@@ -77,7 +77,7 @@ def click(tab: Tab, label: str) -> None:
     """Presses the button or link with this name, which then has the focus."""
     script = (
         f"[...document.querySelectorAll('button, a')].find(found => (found.getAttribute('aria-label') || "
-        f"found.innerText).trim().startsWith({json.dumps(label)}) && !found.disabled)"
+        f"found.innerText).trim().startsWith({json.dumps(label)}) && !found.disabled && found.ariaDisabled !== 'true')"
     )
     eventually(lambda: tab.run(f"{script} !== undefined"), describe=lambda: f"no {label} in {text_of(tab)}")
     tab.run(f"{{ const found = {script}; found.focus(); found.click() }}")

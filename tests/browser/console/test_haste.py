@@ -1,11 +1,13 @@
 """What a hurried person does at the console: clicks twice, and goes on when the service does not answer."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
 
-from tests.browser.console.looking import PHONE, await_text, choose, click, fill, opened, shown, text_of
+from tests.browser.console.looking import PHONE, await_text, choose, click, fill, opened, press, shown, text_of
 from tests.support.chromium import Chromium, Tab
 from tests.support.service import Service, eventually
 
@@ -45,6 +47,60 @@ def test_double_click_rolls_back_one_version(console: Service, browser: Chromium
     click_twice(tab, "[aria-label=Confirm] button")
     await_text(tab, "Version 2 serves in place of 3, pinned.")
     assert console.client.get("/model", headers=operator).json()["version"] == 2
+
+
+WAIT = "What you began is still under way."
+
+
+@contextmanager
+def frozen(console: Service) -> Iterator[None]:
+    """While the service answers nothing, what was begun is under way."""
+    console.freeze()
+    try:
+        yield
+    finally:
+        console.thaw()
+
+
+def test_second_act_is_not_dropped_silently(console: Service, browser: Chromium, operator: dict[str, str]) -> None:
+    boost = {"action": "boost", "item_id": "kettle", "factor": 2}
+    assert console.client.put("/rules/boosted", json=boost, headers=operator).is_success
+    tab = opened(browser, console, view="merchandise")
+    fill(tab, "[aria-label=Rule] input[name=item]", "kettle")
+    await_text(tab, "Boost kettle × 2.00")
+    with frozen(console):
+        click(tab, "Apply")
+        click(tab, "Remove boosted")
+        await_text(tab, WAIT)
+    await_text(tab, "Every list follows")
+    assert len(console.client.get("/rules", headers=operator).json()["rules"]) == 2
+    click(tab, "Undo")
+    await_text(tab, "Undone.")
+    assert console.client.post("/model/pin", json={"pinned": False}, headers=operator).is_success
+    click(tab, "Ranking")
+    await_text(tab, "Pin this version")
+    with frozen(console):
+        click(tab, "Pin this version")
+        click(tab, "Pin this version")
+        await_text(tab, WAIT)
+    await_text(tab, "is pinned.")
+    assert console.client.post("/model/pin", json={"pinned": False}, headers=operator).is_success
+    assert console.client.delete("/rules/boosted", headers=operator).is_success
+
+
+def test_plan_of_another_act_does_not_take_the_place_of_one_that_runs(
+    console: Service, browser: Chromium, poison: int
+) -> None:
+    tab = opened(browser, console, view="act")
+    await_text(tab, f"{poison:,} found")
+    click(tab, "Discard all found")
+    fill(tab, "input[name=reason]", "made by a test")
+    with frozen(console):
+        press(tab, "Enter")
+        click(tab, "Replay all found")
+        await_text(tab, WAIT)
+        assert "will be given up" in text_of(tab)
+    await_text(tab, f"{poison:,} discarded.", 60.0)
 
 
 def test_failed_search_offers_nothing_of_the_one_before(console: Service, browser: Chromium, poison: int) -> None:

@@ -42,6 +42,21 @@ def test_first_visit_turns_green_and_the_flow_changes_in_place(
     look(tab, axe, "live")
 
 
+def test_boxes_are_not_green_while_no_samples_come(console: Service, browser: Chromium, axe: str) -> None:
+    tab = opened(browser, console, view="live")
+    eventually(lambda: shown(tab, "[data-stage=api].ok"), describe=lambda: text_of(tab))
+    console.freeze()  # the stream stays open
+    try:
+        await_text(tab, "No samples come any more.")
+        assert tab.run("document.querySelectorAll('.flow > .stale').length") == 5
+        assert text_of(tab).count("Not known now") == 5
+        look(tab, axe, "live-stale")
+    finally:
+        console.thaw()
+    eventually(lambda: shown(tab, "[data-stage=api].ok"), 30.0, describe=lambda: text_of(tab))
+    assert "No samples come" not in text_of(tab)
+
+
 def test_stage_that_needs_a_look_says_what_the_incident_plan_says(
     console: Service, browser: Chromium, axe: str, poison: int
 ) -> None:

@@ -97,6 +97,36 @@ def test_item_changed_by_somebody_else_is_shown_anew_and_not_overwritten(
     assert stored(goods, operator, "torch")["title"] == "Theirs"
 
 
+def test_item_that_no_browser_can_ask_for_says_so(goods: Service, browser: Chromium, operator: dict[str, str]) -> None:
+    dots = {"item_id": "..", "title": "Two dots", "categories": [" odd "]}
+    assert goods.client.post("/items", json={"items": [dots]}, headers=operator).status_code == 200
+    tab = opened(browser, goods, view="merchandise")
+    fill(tab, "[role=search] input[name=category]", " odd ")
+    click(tab, "Search")
+    eventually(lambda: "A torch" not in text_of(tab) and "Two dots" in text_of(tab), describe=lambda: text_of(tab))
+    click(tab, "Open Two dots")
+    await_text(tab, "A browser cannot ask for the id ..")
+    assert "Loading" not in text_of(tab)
+    click(tab, "Close")
+    eventually(lambda: "A browser cannot" not in text_of(tab), describe=lambda: text_of(tab))
+    goods.client.post("/items:delete", json={"item_ids": [".."]}, headers=operator)
+
+
+def test_change_of_the_title_leaves_the_spaces_of_names(
+    goods: Service, browser: Chromium, operator: dict[str, str]
+) -> None:
+    names = {"title": " Rope", "categories": [" odd "], "tags": ["a ", " b"]}
+    assert goods.client.patch("/items/rope", json=names, headers=operator).status_code == 200
+    tab = opened(browser, goods, view="merchandise")
+    click(tab, "Open  Rope")
+    await_text(tab, "Picture, an https URL")
+    fill(tab, "[aria-label=Item] input[name=title]", "Rope, blue")
+    click(tab, "Save")
+    await_text(tab, "is changed.")
+    changed = stored(goods, operator, "rope")
+    assert (changed["title"], changed["categories"], changed["tags"]) == ("Rope, blue", [" odd "], ["a ", " b"])
+
+
 def test_removed_item_comes_back_with_undo(goods: Service, browser: Chromium, operator: dict[str, str]) -> None:
     before = stored(goods, operator, "stove")
     tab = opened(browser, goods, view="merchandise")

@@ -1,5 +1,7 @@
 """What a person tries: a user's history and list, an event by clicking, and a variant beside it."""
 
+import json
+
 import pytest
 
 from tests.browser.console.looking import (
@@ -8,6 +10,7 @@ from tests.browser.console.looking import (
     choose,
     click,
     fill,
+    focused,
     look,
     opened,
     press,
@@ -85,3 +88,46 @@ def test_key_that_only_reads_sees_no_button_that_fails(console: Service, browser
     ]
     assert tab.run("[...document.querySelectorAll('main button')].map(button => button.innerText)") == ["Show"]
     assert not shown(tab, "[aria-label^=History], [role=alert], select")
+
+
+@pytest.mark.usefixtures("shop")
+def test_address_names_any_user(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console, view="try/%")
+    await_text(tab, "What they get")
+    assert tab.run("document.querySelector('input[name=user]').value") == "%"
+    assert not shown(tab, "[role=alert]")
+    tab.run("location.hash = '#try/user-3%2Fhome'")
+    eventually(lambda: tab.run("document.querySelector('input[name=user]').value") == "user-3/home")
+
+
+def test_id_is_taken_as_it_is_typed(console: Service, browser: Chromium, operator: dict[str, str]) -> None:
+    for user, item in ((" ann ", "of-spaces"), ("..", "of-dots")):
+        event = {"user_id": user, "session_id": "s", "item_id": item, "event_type": "purchase"}
+        assert console.client.post("/event", json=event, headers=operator).status_code == 202
+    tab = opened(browser, console, view="try")
+
+    def found() -> bool:
+        fill(tab, "input[name=user]", " ann ")
+        press(tab, "Enter")
+        return "of-spaces" in str(tab.run("document.querySelector('[aria-label^=History]')?.innerText"))
+
+    eventually(found, 30.0, describe=lambda: text_of(tab))
+    fill(tab, "input[name=user]", "..")
+    press(tab, "Enter")
+    await_text(tab, "A browser cannot ask for the history of the user ..")
+    await_text(tab, "What they get")
+    assert not shown(tab, "[role=alert]")
+
+
+@pytest.mark.usefixtures("shop")
+def test_keyboard_stays_in_the_view_when_it_sends_an_event(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console, view="try/user-1")
+    await_text(tab, "What they get")
+    first = tab.run("[...document.querySelectorAll('button')].find(one => one.ariaLabel?.startsWith('View')).ariaLabel")
+    tab.run(f"document.querySelector({json.dumps(f'button[aria-label={json.dumps(first)}]')}).focus()")
+    press(tab, "Enter")
+    press(tab, "Enter")
+    await_text(tab, "What you began is still under way.")
+    await_text(tab, "is sent. The list")
+    # What was viewed may have left the list.
+    eventually(lambda: focused(tab).startswith("View ") or tab.run("document.activeElement.id") == "main")
