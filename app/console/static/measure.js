@@ -7,6 +7,9 @@ const BY = [
   ["by_variant", "By variant", "Variant"],
 ];
 
+// The sums are some seconds behind what is received.
+const BEHIND_MS = 5 * 60_000;
+
 export class MeasureView extends Component {
   constructor() {
     super();
@@ -37,6 +40,8 @@ export class MeasureView extends Component {
           html`<option value=${one} selected=${one === placement}>${one}</option>`)}</select></label></form>
       <${Problem} error=${error} />
       <${Experiments} may=${session.scopes.includes("operate")} />
+      ${report && led && Date.now() - new Date(led.as_of) > BEHIND_MS && html`<p class="notice warn" role="status">Events received since ${time(led.as_of)} are not in yet.
+        The task maintenance makes the sums, as fast as Postgres lets it.</p>`}
       ${report && led && html`<section class="card"><h3>${placement || "In all"}, as of ${time(led.as_of)}</h3>
         <dl class="figures"><dt>Places shown</dt><dd>${count(led.total.shown)}</dd>
           <dt>Click rate@20</dt><dd>${interval(led.total.ctr)}</dd><dt>Conversion</dt><dd>${interval(led.total.conversion)}</dd>

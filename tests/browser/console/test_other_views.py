@@ -41,6 +41,10 @@ def test_key_figures_are_shown_by_day_placement_source_and_variant(
     choose(tab, "select[name=placement]", place)
     await_text(tab, f"{place}, as of")
     assert by_source not in tab.run("document.body.innerText")
+    assert "are not in yet" not in tab.run("document.body.innerText")
+    tab.run("{ const now = Date.now; Date.now = () => now() + 3_600_000 }")
+    choose(tab, "select[name=days]", "30")
+    await_text(tab, "are not in yet")
 
 
 def rows_of(tab: Tab, title: str) -> dict[str, str]:
