@@ -169,13 +169,14 @@ by_group AS (
 ranked AS (
     SELECT s.day, s.placement, s.source, s.variant, u.register, max(u.rank) AS rank
     FROM (SELECT DISTINCT day, placement, source, variant, item_id FROM shown WHERE received_at >= $1) AS s
+    LEFT JOIN items AS i ON i.item_id = s.item_id
     CROSS JOIN LATERAL (
         SELECT
             ('x' || left(h.hex, 4))::bit(16)::integer % $11::integer AS register,
             33 - length(ltrim(('x' || substr(h.hex, 9, 8))::bit(32)::text, '0')) AS rank
         FROM (SELECT md5(s.item_id) AS hex) AS h
     ) AS u
-    WHERE s.item_id IN (SELECT item_id FROM items) OR NOT EXISTS (SELECT FROM items)
+    WHERE i.item_id IS NOT NULL OR NOT EXISTS (SELECT FROM items)
     GROUP BY 1, 2, 3, 4, 5
 ),
 grown AS MATERIALIZED (

@@ -46,8 +46,9 @@ class Conversions(Struct, kw_only=True):
     """Impressions at the positions 0 to 19, each item once per request, and what followed with the same `request_id`.
 
     `converted`: places whose item was bought or otherwise consumed, and not taken back. `ctr` is `clicked` by `shown`,
-    `conversion` is `converted` by `shown`. `coverage` is the share of the catalogue that was shown, estimated. `low`
-    and `high` bound 95 % intervals, that treat the events of one user as dependent.
+    `conversion` is `converted` by `shown`. `low` and `high` bound 95 % intervals, that treat the events of one user as
+    dependent. `coverage` is the share of the catalogue that was shown; it is estimated, and its interval is that of the
+    estimate.
     """
 
     name: str

@@ -17,7 +17,7 @@ export class ActView extends Component {
     const source = Object.keys(SOURCES).find(name => location.hash === `#act/${name}`) || "dlq";
     this.state = { query: { source, status: "pending", topic: "", error: "", event_id: "" }, entries: [], matching: null,
       next: null, chosen: new Set(), open: null, plan: null };
-    this.act = once(this.act.bind(this), () => {});
+    this.act = once(this.act.bind(this), () => this.setState({ said: WAIT }));
   }
 
   componentDidMount() { this.search(); }
