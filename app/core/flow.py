@@ -141,8 +141,10 @@ def _outbox(rates: Mapping[str, float | None], backlogs: Backlogs | None, faults
 
 
 def _kafka(rates: Mapping[str, float | None], backlogs: Backlogs | None, faults: Faults, lag: int | None) -> FlowStage:
-    stage = FlowStage(name="kafka", rate=rates.get("kafka"), backlog=lag)
-    if (error := faults.dependencies.get("kafka")) is not None:
+    error = faults.dependencies.get("kafka")
+    # While Kafka is down, the lag is that of when it last answered.
+    stage = FlowStage(name="kafka", rate=rates.get("kafka"), backlog=lag if error is None else None)
+    if error is not None:
         return _with(stage, "down", f"Kafka: {error}", KAFKA_DOWN)
     if lag is not None and lag > _LONG_LAG:
         return _with(stage, "degraded", "messages wait to be counted", LAGGING)

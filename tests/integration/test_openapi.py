@@ -39,9 +39,9 @@ def as_number(text: str) -> float:
 
 def make_valid(body: Any) -> None:
     """What no schema can say: times near now, no U+0000 in free-form context, positions and items of a list unique, a
-    rule with one target and an end after its start, a cursor that an answer had, a filter in its language, attributes
-    that are declared, a type that is there, a currency with a value, no rejection that makes pairs, an
-    experiment of known parts.
+    rule with one target, rules and items whose end is after their start, a cursor that an answer had, a filter in its
+    language, attributes that are declared, a type that is there, a currency with a value, no rejection that makes
+    pairs, an experiment of known parts.
     """
     if isinstance(body, list):
         for entry in body:
@@ -63,6 +63,8 @@ def make_valid(body: Any) -> None:
         body |= dict.fromkeys(TARGETS) | {target: body.get(target) or "i"}
     if "action" in body:
         body["ends_at"] = None
+    if "expires_at" in body:
+        body["expires_at"] = None
     body |= {name: value for name, value in WITH_A_LANGUAGE.items() if name in body}
     if "attributes" in body:
         body["attributes"] = {}
@@ -72,8 +74,7 @@ def make_valid(body: Any) -> None:
         if "position" in item:
             item["position"] = number
         item["item_id"] = f"item-{number}"
-        if "attributes" in item:
-            item["attributes"] = {}
+        item |= {name: value for name, value in (("attributes", {}), ("expires_at", None)) if name in item}
 
 
 def make_types_valid(body: dict[str, Any]) -> None:

@@ -44,6 +44,7 @@ def test_dependency_that_is_down_is_red_where_it_is(dependency: str, down: set[s
     for name in down:
         assert "refused" in str(found[name].error)
         assert found[name].advice is not None
+    assert (found["kafka"].backlog is None) == (dependency == "kafka")
 
 
 @pytest.mark.parametrize(
