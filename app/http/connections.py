@@ -17,6 +17,9 @@ _log = structlog.get_logger(__name__)
 
 # The head of a request, the rest of a body that was answered already, the reading of a last answer.
 PATIENCE_SEC: Final = 10.0
+IDLE_SEC: Final = 65
+"""How long a connection is kept without a request: above the 60 s of common load balancers, so that the balancer closes
+first."""
 MOST: Final = 10_000
 # Open files besides connections to clients and to Postgres: Kafka, Redis, modules, logs, room for a burst.
 _OTHER_FILES: Final = 200
@@ -41,7 +44,7 @@ def allowed(wanted: int, pool_size: int) -> int:
 
 
 class Connections:
-    """The connections of a server. Call `end_late` about once a second.
+    """The connections of a server. Call `end_late` about once a second, which costs a request less than its own timers.
 
     A new connection above the bound takes the place of one that gives the server nothing to do: the one that keeps it
     waiting for longest, or else the one that is idle for longest. Where all are busy, the new one is refused.
@@ -49,10 +52,10 @@ class Connections:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        # In the order in which they came: of those idle since the same millisecond, the first to come ends first.
-        self._open: dict[HttpProtocol, None] = {}
+        self._open: set[HttpProtocol] = set()
         # The oldest first: nothing is inserted in another place, and the patience is the same for all.
         self._waiting_since: dict[HttpProtocol, float] = {}
+        self._idle_since: dict[HttpProtocol, float] = {}
         self._logged_at = -_LOG_EVERY_SEC
         self._ended = 0
 
@@ -60,14 +63,15 @@ class Connections:
         return len(self._open)
 
     def add(self, connection: "HttpProtocol") -> None:
-        self._open[connection] = None
+        self._open.add(connection)
         self.wait_for(connection)
         if len(self._open) > self._most:
             self._make_room(connection)
 
     def remove(self, connection: "HttpProtocol") -> None:
-        self._open.pop(connection, None)
+        self._open.discard(connection)
         self.settle(connection)
+        self.resume(connection)
 
     def wait_for(self, connection: "HttpProtocol") -> None:
         """The server can do nothing for the connection until its client goes on."""
@@ -81,9 +85,23 @@ class Connections:
             connection.waits = False
             del self._waiting_since[connection]
 
+    def rest(self, connection: "HttpProtocol") -> None:
+        """The client has its answer, and asks for nothing."""
+        self._idle_since[connection] = time.monotonic()
+
+    def resume(self, connection: "HttpProtocol") -> None:
+        """Something has arrived."""
+        self._idle_since.pop(connection, None)
+
     def end_late(self) -> None:
         """Ends the connections whose clients had their time."""
-        due = time.monotonic() - PATIENCE_SEC
+        now = time.monotonic()
+        for connection, since in list(self._idle_since.items()):
+            if since > now - IDLE_SEC:
+                break
+            if not connection.transport.is_closing():
+                end_idle(connection.transport)
+        due = now - PATIENCE_SEC
         while self._waiting_since:
             connection, since = next(iter(self._waiting_since.items()))
             if since > due:
@@ -103,7 +121,6 @@ class Connections:
             self.settle(oldest)
             oldest.abort()
             return
-        idle = {other: at for other in self._open if (at := other.idle_until()) is not None}
-        if not any(end_idle(other.transport) for other in sorted(idle, key=idle.__getitem__)):
+        if not any(end_idle(other.transport) for other in list(self._idle_since)):
             detail = f"All {self._most} connections of this process are in use."
             new.refuse(ProblemCode.TOO_MANY_CONNECTIONS, detail, headers=b"retry-after: 1\r\n")

@@ -38,8 +38,8 @@ def _has_request(connection: HttpToolsProtocol) -> bool:
 
 
 def _is_kept(connection: HttpToolsProtocol) -> bool:
-    """Whether nothing has arrived since an answer: uvicorn's timer for idle connections runs."""
-    return connection.timeout_keep_alive_task is not None
+    """Whether nothing has arrived since an answer: the first byte of a request makes a scope."""
+    return connection.cycle is not None and connection.scope is connection.cycle.scope
 
 
 def _is_new(connection: HttpToolsProtocol) -> bool:

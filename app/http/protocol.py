@@ -18,11 +18,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from app import metrics
-from app.http.coalescing_transport import CoalescingTransport
 from app.http.connections import Connections
-from app.http.idle import end_idle
+from app.http.cycle import cycle_of
 from app.http.problem_codes import ProblemCode
 from app.http.problems import MEDIA_TYPE, Problem
+from app.http.watched_transport import WatchedTransport
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_URL_BYTES: Final = 48 * 1024  # room for a thousand ids of 36 characters to leave out of an answer
@@ -78,7 +78,7 @@ class _Flow(FlowControl):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """A connection. Its answers leave through a `CoalescingTransport`."""
+    """A connection."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow: _Flow = _Flow(transport)
-        self.transport = CoalescingTransport(transport, self.loop, self._closes)  # type: ignore[assignment]
+        self.transport = WatchedTransport(transport, lambda: self._bounds.wait_for(self))  # type: ignore[assignment]
         self._bounds.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -116,8 +116,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._unparsed:
             self._unparsed += data
             return
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
+        self._bounds.resume(self)
         self._parse(data)
 
     def _parse(self, data: bytes) -> None:
@@ -188,7 +187,12 @@ class HttpProtocol(HttpToolsProtocol):
         if b"#" in self.url:
             # uvicorn would leave out the rest: of an id whose # is not encoded, the call would reach another.
             raise _Refused(ProblemCode.NOT_HTTP, "The URL has a fragment; write a # of an id as %23.")
-        super().on_headers_complete()
+        before, self.cycle = self.cycle, cycle_of(self)
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
         self._framing = 0
         self._headed = self.scope
         if self.waits and not self.flow.write_paused:
@@ -206,7 +210,13 @@ class HttpProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._bounds.rest(self)
         if not self.pipeline:
             if self.cycle.more_body:
                 self._bounds.wait_for(self)  # the rest of the body
@@ -218,7 +228,7 @@ class HttpProtocol(HttpToolsProtocol):
         if data and not self.transport.is_closing():
             self.flow.held = False
             self.flow.resume_reading()
-            self._unset_keepalive_if_required()
+            self._bounds.resume(self)
             self._parse(data)
 
     def pause_writing(self) -> None:
@@ -235,15 +245,6 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _has_request(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
-
-    def timeout_keep_alive_handler(self) -> None:
-        if not self.transport.is_closing():
-            end_idle(self.transport)
-
-    def idle_until(self) -> float | None:
-        """When uvicorn will close the connection, if nothing has arrived since an answer."""
-        timer = self.timeout_keep_alive_task
-        return None if timer is None else timer.when()
 
     def refuse(self, code: ProblemCode, detail: str, *, headers: bytes = b"") -> None:
         """Answers what cannot be parsed, and ends the connection once the client has read the answer."""
@@ -275,9 +276,6 @@ class HttpProtocol(HttpToolsProtocol):
     def abort(self) -> None:
         self._refused = True
         self.transport.abort()
-
-    def _closes(self) -> None:
-        self._bounds.wait_for(self)
 
 
 def _answer(code: ProblemCode, detail: str, headers: bytes) -> bytes:

@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import metrics
-from app.http.connections import MOST, Connections
+from app.http.connections import IDLE_SEC, MOST, Connections
 from app.http.drain import close_silent
 from app.http.listener import BACKLOG, bind, retire
 from app.http.protocol import Config, HttpProtocol
@@ -72,7 +72,7 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=65,  # above the 60 s of common load balancers, so that the balancer closes first
+        timeout_keep_alive=IDLE_SEC,
         backlog=BACKLOG,
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),

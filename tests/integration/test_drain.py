@@ -112,7 +112,7 @@ async def test_client_of_a_connection_that_was_found_idle_sees_its_end_at_once()
 async def test_answer_of_this_turn_is_sent_before_its_connection_ends() -> None:
     async with connected() as (connection, client):
         client.send(REQUEST.replace(b" / ", b" /?kept "))
-        while connection.timeout_keep_alive_task is None:
+        while connection.cycle is None or not connection.cycle.response_complete:
             await asyncio.sleep(0)
         # The answer waits for the loop's next turn.
         await close_silent({connection}, new_sec=0.0, timeout_sec=20.0)

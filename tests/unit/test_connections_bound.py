@@ -14,9 +14,6 @@ class Idle:
         self.is_closed = False
         self.transport = self
 
-    def idle_until(self) -> float:
-        return 5.0
-
     def get_extra_info(self, name: str) -> Any:
         return None
 
@@ -30,6 +27,7 @@ def test_connections_idle_since_the_same_millisecond_end_in_the_order_they_came(
     for connection in kept:
         connections.add(connection)
         connections.settle(connection)
+        connections.rest(connection)
     for count in range(1, 11):
         new: Any = Idle()
         connections.add(new)
