@@ -39,16 +39,19 @@ class Choice(Struct, frozen=True):
     previews: int | None = None
 
 
+_WITHOUT: Final = Choice(MODEL, None, None, NO_LABEL)
+
+
 def choose(layer: Layer, user_id: str | None, asked: str | None, request: RequestContext) -> Choice:
     """Somebody without a `user_id` belongs to no variant. `asked`: a variant, or `model-7` for version 7 of the model.
 
     Raises `ProblemError`: 403 without the scope, 404 when there is no such variant.
     """
     if asked is None:
-        if user_id is None:
-            return Choice(MODEL, None, None, NO_LABEL)
+        if user_id is None or not layer.variants:
+            return _WITHOUT
         variant = layer.variants.of(user_id)
-        return _choice(variant, Label(variant.name, layer.experiment) if layer.variants else NO_LABEL)
+        return _choice(variant, Label(variant.name, layer.experiment))
     if not request.caller_may_operate:
         raise ProblemError(
             ProblemCode.MISSING_SCOPE, f"The API key {request.caller} lacks the scope operate, which `variant` needs."

@@ -8,8 +8,8 @@ there are candidates, so that the cost does not depend on the size of the catalo
 from array import array
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import compress, repeat
 from math import exp, log1p
-from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -29,6 +29,7 @@ from app.core.item_table import ItemTable
 from app.core.model import Model
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.profile import Profile
+from app.core.ranked import Rows
 from app.core.signals import HOUR_MS, decayed
 from app.core.weights import (
     ABSENCE,
@@ -49,7 +50,6 @@ other items there are."""
 _LEAST_COUNT: Final = 20
 _ONCE: Final = log1p(1.0)
 _NUMBER_BYTES: Final = 4
-_at_ms: Final = attrgetter("at_ms")
 
 
 class Candidates:
@@ -77,27 +77,24 @@ class Candidates:
         model = profile.model
         self._table = table
         self._absence = absence(profile.history, now_ms, model)
-        numbers, own = table.index.numbers(profile.latest), [*profile.latest.values()]
-        if len(numbers) < len(own):  # some have no number: nobody did anything with them that counts
-            own = [entry for entry in own if table.index.find(entry.item_id) is not None]
+        numbers = table.index.numbers(profile.latest)
         # The user's own items stand first, so their rows are their places.
         alone = [array("i", numbers).tobytes(), popular]
         cold = None if content is None else content.candidates(profile)
         if cold is not None:
             alone.append(cold.numbers.tobytes())
-        near = [neighbours.get(seed.item_id, NO_NEIGHBOURS) for seed in profile.seeds]
+        near = list(map(neighbours.get, profile.seed_ids, repeat(NO_NEIGHBOURS)))
         lists = [one.neighbours for one in near]
         then = [one.followers for one in near[: model.following_seeds]]
-        near_bytes, then_bytes = sum(map(len, lists)), sum(map(len, then))
         lists += then
+        lengths = array("d", map(len, lists))
+        near_bytes, then_bytes = int(sum(lengths[: len(near)])), int(sum(lengths[len(near) :]))
         words = np.frombuffer(bytearray().join(alone + lists), np.int32)
         before = len(words) - (near_bytes + then_bytes) // _NUMBER_BYTES
         most = before + near_bytes // NEIGHBOUR_BYTES + then_bytes // FOLLOWER_BYTES
-        half_life_ms = table.model.weekly_half_life_ms
-        times = [_times(entry, now_ms, half_life_ms) if entry.other_weight else _ONCE for entry in own]
-        facts = array("d", [*map(len, lists), *profile.weights, *map(_at_ms, own), *times])
+        facts = lengths + profile.weights + self._own_facts(profile, numbers, now_ms)
         found, sums = np.empty(most, np.int32), np.zeros((most, len(NEIGHBOUR_FEATURES)), np.float32)
-        self._own = np.empty((len(own), len(OWN_FEATURES)), np.float32)
+        self._own = np.empty((len(numbers), len(OWN_FEATURES)), np.float32)
         self._first = table.take_rows(most)
         count = gather(
             words,
@@ -116,13 +113,23 @@ class Candidates:
         )
         self.numbers, self._lists = found[:count], sums[:count]
         self._content = None if cold is None else (table.rows.take(cold.numbers) - self._first, cold.features)
-        if min(profile.weights, default=0.0) < 0.0:  # of an item that was given up: it speaks against its neighbours
+        if profile.turns_away:  # an item that was given up speaks against its neighbours
             self._lists = np.copysign(np.log1p(np.abs(self._lists)), self._lists)
         else:
             np.log1p(self._lists, out=self._lists)
-        self.own_rows = np.arange(len(own))
+        self.own_rows = _first_rows(len(numbers))
         if profile.history.seen_hashes:
             self._add_earlier(profile.history, now_ms)
+
+    def _own_facts(self, profile: Profile, numbers: Sequence[int], now_ms: int) -> "array[float]":
+        """When the user did something with each of the own items, and how often, log-scaled."""
+        at_ms, times = profile.times, array("d", (_ONCE,)) * len(profile.times)
+        for place, entry in profile.repeated:
+            times[place] = _times(entry, now_ms, self._table.model.weekly_half_life_ms)
+        if len(numbers) < len(times):  # some have no number: nobody did anything with them that counts
+            there = [self._table.index.find(item_id) is not None for item_id in profile.latest]
+            at_ms, times = array("d", compress(at_ms, there)), array("d", compress(times, there))
+        return at_ms + times
 
     def scores(self, weights: Values, item_scores: Values, *, least_own: float = LEAST_OWN) -> Values:
         """The weighted sum of each candidate's features; minus infinity for an item of the user's own whose own part of
@@ -178,14 +185,14 @@ class Candidates:
         rows: list[int] = [] if number is None else self.rows_of([number]).tolist()
         return rows[0] if rows else None
 
-    def carried_by(self, rows: Sequence[int], weights: Values, scores: Values) -> list[int]:
+    def carried_by(self, rows: Rows, weights: Values, scores: Values) -> list[int]:
         """What carried these candidates to their `scores`, as `accumulators.carried_by` says it."""
         found = np.empty(len(rows), np.int64)
-        carried_by(np.array(rows, np.int64), self._lists, self.own_rows, weights, scores, found)
+        carried_by(np.asarray(rows, np.int64), self._lists, self.own_rows, weights, scores, found)
         carried: list[int] = found.tolist()
         return carried
 
-    def led_by_content(self, rows: Sequence[int], weights: Values, scores: Values) -> Sequence[int]:
+    def led_by_content(self, rows: Rows, weights: Values, scores: Values) -> Sequence[int]:
         """The places among `rows` of those candidates that their content carried to their `scores`."""
         if self._content is None:
             return ()
@@ -224,6 +231,12 @@ def _times(entry: Entry, now_ms: int, half_life_ms: int) -> float:
     by_ms = max(0, now_ms - entry.at_ms)
     others = decayed(entry.other_weight / entry.weight, by_ms, half_life_ms)
     return log1p(max(0.0, 1.0 + others))
+
+
+@cache
+def _first_rows(count: int) -> NDArray[np.int64]:
+    """From 0. Nobody changes it."""
+    return np.arange(count)
 
 
 @cache

@@ -52,8 +52,8 @@ class ItemIndex:
 
     def numbers(self, item_ids: Iterable[str]) -> list[int]:
         """The numbers of those of these items that have one."""
-        find = self._numbers.get
-        return [number for item_id in item_ids if (number := find(item_id)) is not None]
+        found = list(map(self._numbers.get, item_ids))
+        return [number for number in found if number is not None]
 
     def use(self, numbers: Numbers) -> None:
         """Marks items that stay in the next sweep."""

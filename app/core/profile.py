@@ -1,5 +1,6 @@
 """A user's profile from the history: the latest entry per item, and the seeds, whose neighbours are candidates."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import groupby, islice
@@ -25,18 +26,27 @@ class _Made(NamedTuple):
     counted: Model
     latest: Mapping[str, Entry]
     seeds: Sequence[Entry]
-    weights: Sequence[float]
+    seed_ids: Sequence[str]
+    weights: "array[float]"
+    times: "array[float]"
+    repeated: Sequence[tuple[int, Entry]]
+    turns_away: bool
     ended: Sequence[str]
 
 
 class Profile:
     """`latest`: item → what the user did with it, most recent first. `seeds`: the first of those, whose neighbours are
-    candidates, and `weights`, how much each of them counts. `ended`: items that the user is not offered again.
+    candidates, `seed_ids`, and `weights`, how much each of them counts. `times`: when the user did something with each
+    item, in milliseconds, and `repeated`: the places of those that were done more than once, and what was done.
+    `turns_away`: whether some weight is below 0. `ended`: items that the user is not offered again.
 
     It is kept with the history, which does not change, for who makes a list of the same user next.
     """
 
-    __slots__ = ("ended", "history", "latest", "model", "seeds", "weights")
+    __slots__ = (
+        *("ended", "history", "latest", "model", "repeated"),
+        *("seed_ids", "seeds", "times", "turns_away", "weights"),
+    )
 
     def __init__(self, history: History, model: Model = MODEL, *, counted: Model = MODEL) -> None:
         """`model`: what makes the list. `counted`: has the parameters that the history was made with."""
@@ -47,19 +57,28 @@ class Profile:
         self.model = model
         self.latest = made.latest
         self.seeds = made.seeds
+        self.seed_ids = made.seed_ids
         self.weights = made.weights
+        self.times = made.times
+        self.repeated = made.repeated
+        self.turns_away = made.turns_away
         self.ended = made.ended
 
 
 def _made(history: History, model: Model, counted: Model) -> _Made:
     latest = _latest(history, counted.weekly_half_life_ms)
     seeds = list(islice(latest.values(), model.seeds))
+    weights = _weights(seeds, model)
     return _Made(
         model,
         counted,
         latest,
         seeds,
-        _weights(seeds, model),
+        list(map(_item_id, seeds)),
+        array("d", weights),
+        array("d", map(_at_ms, latest.values())),
+        [(place, entry) for place, entry in enumerate(latest.values()) if entry.other_weight],
+        min(weights, default=0.0) < 0.0,
         [entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER],
     )
 

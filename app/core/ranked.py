@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from itertools import repeat
-from operator import neg
+from operator import eq, neg
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ from app.core.item_index import ItemIndex, Numbers
 NOT_RANKED: Final = -1
 """The row of an item that is not among those ranked."""
 
-Rows: TypeAlias = Sequence[int]
+Rows: TypeAlias = Sequence[int] | NDArray[np.int64]
 
 # So many lookups, each a comparison with all numbers, take as long as a table of them.
 _MANY: Final = 50
@@ -40,7 +40,7 @@ NO_EXCLUSIONS: Final = Exclusions()
 class Ranked:
     """Items with scores above 0, best first. `best` sorts no more of them than are asked for."""
 
-    __slots__ = ("_index", "_numbers", "_rows", "_scores", "exclusions")
+    __slots__ = ("_best", "_best_scores", "_index", "_numbers", "_places", "_rows", "_scores", "exclusions")
 
     def __init__(
         self,
@@ -53,18 +53,21 @@ class Ranked:
         self._index = index
         self._numbers = numbers
         self._scores = scores
-        self._rows: dict[str, int] = {}
+        self._best: list[str] = []
+        self._best_scores: list[float] = []
+        self._places = np.empty(0, np.int64)
+        self._rows: dict[str, int] = {}  # of the best, once they are asked for
         self.exclusions = exclusions
 
     def best(self, count: int) -> list[str]:
         """The `count` best items in order, or all if there are fewer. Of equal scores the lesser id comes first: item
         numbers differ from process to process.
         """
-        places = places_of_best(self._scores, count)
-        found = list(map(self._index.ids.__getitem__, self._numbers.take(places).tolist()))
-        values = self._scores.take(places).tolist()
-        self._rows = dict(zip(found, places.tolist(), strict=True))
-        if len(set(values)) < len(values):  # which is rare, and sorting by both takes longer than all the rest
+        self._places = places = places_of_best(self._scores, count)
+        self._best = found = list(map(self._index.ids.__getitem__, self._numbers.take(places).tolist()))
+        self._best_scores = values = self._scores.take(places).tolist()
+        self._rows.clear()
+        if any(map(eq, values, values[1:])):  # which is rare, and sorting by both takes longer than all the rest
             found = [item_id for _, item_id in sorted(zip(map(neg, values), found, strict=True))]
         return found[:count]
 
@@ -73,17 +76,19 @@ class Ranked:
         row = self.row(item_id)
         return 0.0 if row is None else self._scores.item(row)
 
-    def scores(self, rows: Rows) -> list[float]:
-        """Of the items in these rows; 0 for `NOT_RANKED`."""
-        found: list[float] = self._scores.take(rows).tolist() if len(self._scores) else [0.0] * len(rows)
-        return (
-            found
-            if NOT_RANKED not in rows
-            else [0.0 if row == NOT_RANKED else score for row, score in zip(rows, found, strict=True)]
-        )
+    def rows_and_scores(self, item_ids: Sequence[str]) -> tuple[Rows, list[float]]:
+        """The items' places among the numbers, and their scores; `NOT_RANKED` and 0 for an item that is not among
+        these.
+        """
+        count = len(item_ids)
+        if item_ids == self._best[:count]:  # as most pages are
+            return self._places[:count], self._best_scores[:count]
+        rows = self._rows_of(item_ids)
+        return rows, [0.0 if row == NOT_RANKED else self._scores.item(row) for row in rows]
 
-    def rows(self, item_ids: Sequence[str]) -> Rows:
-        """The items' places among the numbers; `NOT_RANKED` for an item that is not among these."""
+    def _rows_of(self, item_ids: Sequence[str]) -> list[int]:
+        if not self._rows:
+            self._rows = dict(zip(self._best, self._places.tolist(), strict=True))
         try:
             return list(map(self._rows.__getitem__, item_ids))
         except KeyError:  # one that `best` did not reach: pinned, explored, or of the catalogue
@@ -92,13 +97,15 @@ class Ranked:
             rows = map(self.row, item_ids)
             return [NOT_RANKED if row is None else row for row in rows]
 
-    def _many_rows(self, item_ids: Sequence[str]) -> Rows:
+    def _many_rows(self, item_ids: Sequence[str]) -> list[int]:
         """In one pass over the numbers, instead of one for each item."""
         places: dict[int | None, int] = dict(zip(self._numbers.tolist(), range(len(self._numbers)), strict=True))
         return list(map(places.get, self._index.found(item_ids), repeat(NOT_RANKED)))
 
     def row(self, item_id: str) -> int | None:
         """The item's place among the numbers; None for an item that is not among these."""
+        if not self._rows:
+            self._rows = dict(zip(self._best, self._places.tolist(), strict=True))
         row = self._rows.get(item_id)
         if row is None:  # one that `best` did not reach: pinned, explored, or of the catalogue
             number = self._index.find(item_id)

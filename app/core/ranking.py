@@ -72,7 +72,7 @@ class Ranking:
     def sources(self, rows: Rows) -> list[str]:
         """What carried the candidates in these rows to their places; `NOT_RANKED`: an item that is not among them."""
         carried = self._candidates.carried_by(rows, self._weights, self._logarithms)
-        found = [_SOURCES[by] for by in carried]
+        found = list(map(_SOURCES.__getitem__, carried))
         for place in self._candidates.led_by_content(rows, self._weights, self._logarithms):
             if rows[place] != NOT_RANKED and carried[place] != BY_OWN:
                 found[place] = CONTENT

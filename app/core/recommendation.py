@@ -41,7 +41,7 @@ class ScoreParts(Struct):
     factor: float
 
 
-class RecommendedItem(Struct, omit_defaults=True):
+class RecommendedItem(Struct, omit_defaults=True, gc=False):
     """One place of the answer. `picture_url`: the attribute of this name, where it is an https URL or a path.
 
     With `explain=true` also `because` (the user's items that led here), `parts`, `why`, and `rules`: the ids of the

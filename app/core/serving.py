@@ -85,10 +85,9 @@ def for_user(
     """
     now_ms, category = request.now_ms, request.category
     profile = Profile(history, model, counted=table.model)
-    seeds = [seed.item_id for seed in profile.seeds]
     among = request.among
     explore = exploration.share > 0.0 and among is None
-    given: RankingInputs = yield RankingInputsFor(seeds, category, explore, weights, version)
+    given: RankingInputs = yield RankingInputsFor(profile.seed_ids, category, explore, weights, version)
     only: Numbers | None = None if among is None else (yield NumbersOf(among))
     matches: Matches | None = None
     if request.filter is not None and among is None:
@@ -119,7 +118,7 @@ def for_user(
     ranking = Ranking(
         table.index, candidates, given.weights[size].astype(np.float32), table.scores(given.weights)[size]
     )
-    without = table.index.numbers(never if seen is None else taken | never)
+    without = table.index.numbers(never if seen is None else taken | never) if never or seen is not None else []
     if matches is not None:
         without += matches.without(candidates.numbers)
     if left_out:
@@ -178,9 +177,8 @@ def filled(
 ) -> Generator[Need, Any, tuple[Slate, Mapping[str, Card]]]:
     """From the candidates, more of them as long as places are free, and then from the `fallback`, or from `among`."""
     cards: dict[str, Card] = {}
-    reserved = [*(item_id for _, item_id in constraints.pins), *constraints.explored.values()]
-    if reserved:
-        cards.update((yield CardsOf(reserved)))
+    if constraints.pins or constraints.explored:
+        cards.update((yield CardsOf([*(item_id for _, item_id in constraints.pins), *constraints.explored.values()])))
     if boosts is not None and constraints.explored:
         kept = {place: i for place, i in constraints.explored.items() if boosts.factor(i, cards[i]) > 0.0}
         constraints = structs.replace(constraints, explored=kept)
@@ -221,8 +219,7 @@ def recommendation_of(
     model_version: str,
 ) -> Recommendation:
     item_ids = slate.item_ids()
-    rows = ranked.rows(item_ids)
-    scores = ranked.scores(rows)
+    rows, scores = ranked.rows_and_scores(item_ids)
     sources = sources_of(rows)
     if slate.sources:
         of_others = slate.sources
@@ -230,8 +227,15 @@ def recommendation_of(
     if boosts is not None:
         scores = [score * boosts.factors.get(item_id, 1.0) for item_id, score in zip(item_ids, scores, strict=True)]
     items = [
-        RecommendedItem(item_id, score, source, cards[item_id].title, cards[item_id].picture_url)
-        for item_id, score, source in zip(item_ids, rounded(scores), sources, strict=True)
+        RecommendedItem(item_id, score, source, card.title, card.picture_url)
+        for item_id, score, source, card in zip(
+            item_ids, rounded(scores), sources, map(cards.__getitem__, item_ids), strict=True
+        )
     ]
-    strategy = max(dict.fromkeys(sources), key=sources.count) if sources else "none"
-    return Recommendation(items, strategy, model_version)
+    return Recommendation(items, _most_frequent(sources) if sources else "none", model_version)
+
+
+def _most_frequent(sources: list[str]) -> str:
+    """Of equally frequent ones the first."""
+    first = sources[0]
+    return first if 2 * sources.count(first) > len(sources) else max(dict.fromkeys(sources), key=sources.count)

@@ -56,26 +56,32 @@ class Slate:
         """`cards` may grow from offer to offer; it has those of the pins and the explored already."""
         self._constraints = constraints
         self._cards = cards
-        self._places: dict[int, str] = {}
+        self._reserved: dict[int, str] = {}
+        self._filled: list[str] = []  # of the other places, in order
         self._taken: set[str] = set()
         self._of_category: defaultdict[str, int] = defaultdict(int)
         self._put_off: list[tuple[str, str]] = []
         self.sources: dict[str, str] = {}
         """Of the items that are not `RANKED`."""
-        kept = self._kept([*(item_id for _, item_id in constraints.pins), *constraints.explored.values()])
-        for place, item_id in constraints.pins:
+        self.missing = constraints.k
+        """How many places are free."""
+        if constraints.pins or constraints.explored:
+            self._reserve_places()
+
+    def _reserve_places(self) -> None:
+        pins, explored = self._constraints.pins, self._constraints.explored
+        kept = self._kept([*(item_id for _, item_id in pins), *explored.values()])
+        for place, item_id in pins:
             if item_id in kept:
                 self._reserve(self._free_from(place - 1), item_id, PINNED)
-        for place, item_id in constraints.explored.items():
+        for place, item_id in explored.items():
             if item_id in kept:
                 self._reserve(place, item_id, EXPLORE)
 
-    @property
-    def missing(self) -> int:
-        return self._constraints.k - len(self._places)
-
     def offer(self, item_ids: Sequence[str], source: str = RANKED) -> None:
-        """Gives the free places to those that may have them, in order."""
+        """Gives the free places to those that may have them, in order. Ranked ones are there once each."""
+        if source != RANKED:
+            item_ids = list(dict.fromkeys(item_ids))
         self._fill(self._kept(item_ids), source, self._constraints.soft_max_per_category)
 
     def relax(self) -> None:
@@ -86,11 +92,15 @@ class Slate:
 
     def item_ids(self) -> list[str]:
         """In the order of the places, without holes."""
-        return [self._places[place] for place in sorted(self._places)]
+        if not self._reserved:
+            return self._filled
+        others = iter(self._filled)
+        places = [self._reserved.get(place) or next(others, None) for place in range(self._constraints.k)]
+        return [item_id for item_id in places if item_id is not None]
 
     def _free_from(self, place: int) -> int:
         """Pins of one place follow each other."""
-        while place in self._places:
+        while place in self._reserved:
             place += 1
         return place
 
@@ -100,42 +110,44 @@ class Slate:
         return item_ids if wanted is None or not item_ids else wanted.kept(item_ids, self._cards, now_ms)
 
     def _reserve(self, place: int, item_id: str, source: str) -> None:
-        if place < self._constraints.k and place not in self._places:
-            self._fill([item_id], source, None, place)
+        if place < self._constraints.k and place not in self._reserved:
+            self._reserved.update((place, found) for found in self._take([item_id], source, None))
 
-    def _fill(self, item_ids: Sequence[str], source: str, soft_max_per_category: int | None, place: int = 0) -> None:
-        """Gives the free places from `place` on to those that may be served."""
-        places, taken = self._places, self._taken
-        free: Sequence[int] = range(place, self._constraints.k)
-        if places:
-            free = [at for at in free if at not in places]
+    def _fill(self, item_ids: Sequence[str], source: str, soft_max_per_category: int | None) -> None:
+        """Gives the free places to those that may be served."""
         for start in range(0, len(item_ids), _AT_ONCE):
-            if not free:
+            if not self.missing:
                 return
-            found = self._servable(item_ids[start : start + _AT_ONCE])
-            if self._constraints.max_per_category is not None or self._constraints.soft_max_per_category is not None:
-                found = self._within_bounds(found, source, soft_max_per_category, len(free))
-            found = found[: len(free)]
-            places.update(zip(free, found, strict=False))
-            taken.update(found)
-            if source != RANKED:
-                self.sources.update(dict.fromkeys(found, source))
-            free = free[len(found) :]
+            self._filled += self._take(item_ids[start : start + _AT_ONCE], source, soft_max_per_category)
+
+    def _take(self, item_ids: Sequence[str], source: str, soft_max_per_category: int | None) -> list[str]:
+        """Those that may be served, as many as places are free: these are theirs."""
+        found = self._servable(item_ids)
+        if self._constraints.max_per_category is not None or self._constraints.soft_max_per_category is not None:
+            found = self._within_bounds(found, source, soft_max_per_category)
+        found = found[: self.missing]
+        self.missing -= len(found)
+        if self.missing:
+            self._taken.update(found)
+        if source != RANKED:
+            self.sources.update(dict.fromkeys(found, source))
+        return found
 
     def _servable(self, item_ids: Sequence[str]) -> list[str]:
-        """Those that may be served and have no place yet, each once."""
+        """Those that may be served and have no place yet."""
         now_ms, category, cards = self._constraints.now_ms, self._constraints.category, self._cards
-        without = [i for i in dict.fromkeys(item_ids) if cards[i].servable(now_ms, category)]
+        wanted = zip(item_ids, map(cards.__getitem__, item_ids), strict=True)
+        found = [i for i, card in wanted if card.served_from_ms <= now_ms < card.served_until_ms]
+        if category is not None:
+            found = [i for i in found if category in cards[i].categories]
         taken, exclude = self._taken, self._constraints.exclude
-        return [i for i in without if i not in taken and i not in exclude] if taken or exclude else without
+        return [i for i in found if i not in taken and i not in exclude] if taken or exclude else found
 
-    def _within_bounds(
-        self, item_ids: Sequence[str], source: str, soft_max_per_category: int | None, count: int
-    ) -> list[str]:
-        """The first `count` of those whose categories have room; puts off what the soft bound keeps back."""
+    def _within_bounds(self, item_ids: Sequence[str], source: str, soft_max_per_category: int | None) -> list[str]:
+        """The first of those whose categories have room; puts off what the soft bound keeps back."""
         found: list[str] = []
         for item_id in item_ids:
-            if len(found) == count:
+            if len(found) == self.missing:
                 break
             card = self._cards[item_id]
             if self._crowded(card, self._constraints.max_per_category):

@@ -74,7 +74,7 @@ class FreshCache(Generic[V]):
         """
         fresh = self._store.fresh
         try:
-            found = dict(zip(keys, map(fresh.__getitem__, keys), strict=True))
+            found = {key: fresh[key] for key in keys}
         except KeyError:
             found = {key: fresh[key] for key in keys if key in fresh}
         self._hits.inc(len(found))

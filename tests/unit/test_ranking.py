@@ -108,7 +108,7 @@ def test_each_candidate_says_what_carried_it() -> None:
     ranking = ranking_of(bought("hit", ago_ms=7 * HOUR_MS), {"hit": {"x": 0.9}}, table)
     found = ranked(ranking)
     best = [*found.best(20), "absent"]
-    sources = dict(zip(best, ranking.sources(found.rows(best)), strict=True))
+    sources = dict(zip(best, ranking.sources(found.rows_and_scores(best)[0]), strict=True))
     assert sources == {"hit": REPEAT, "x": COVISITATION, "known": POPULAR, "rare": POPULAR, "absent": POPULAR}
 
 
@@ -118,7 +118,7 @@ def test_the_terms_of_two_candidates_say_how_their_scores_compare() -> None:
     found = ranked(ranking)
     best = found.best(20)
     sums = [sum(ranking.terms(found.row(item_id)).values()) for item_id in best]
-    scores = np.array(found.scores(found.rows(best)))
+    scores = np.array(found.rows_and_scores(best)[1])
     assert scores[0] == 1.0
     assert np.log(scores) == pytest.approx(np.array(sums) - sums[0], abs=1e-4)
     assert ranking.terms(found.row(best[0])).keys() <= set(FEATURES)
@@ -165,7 +165,7 @@ def test_a_list_is_full_ordered_and_has_nothing_it_must_not(
     ranking = ranking_of(bought(*had), similar, table, weights)
     found = ranked(ranking, without=table.index.numbers(exclude), repeats="avoid")
     served = found.best(k)
-    scores = found.scores(found.rows(served))
+    _, scores = found.rows_and_scores(served)
     assert len(set(served)) == len(served)
     assert not set(served) & (exclude | set(had))
     assert scores == sorted(scores, reverse=True)
@@ -207,5 +207,5 @@ def test_the_rows_of_few_and_of_many_items_are_found_alike(count: int) -> None:
     numbers = index.number([f"i{number}" for number in range(0, 2 * count, 2)])
     found = Ranked(index, numbers, np.arange(count, dtype=np.float32))
     found.best(3)
-    rows = found.rows([f"i{number}" for number in range(count)] + ["other-7", "unknown"])
+    rows, _ = found.rows_and_scores([f"i{number}" for number in range(count)] + ["other-7", "unknown"])
     assert list(rows) == [n // 2 if n % 2 == 0 else NOT_RANKED for n in range(count)] + [NOT_RANKED, NOT_RANKED]
