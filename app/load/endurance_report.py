@@ -1,12 +1,13 @@
-"""The minutes of an endurance run as tables."""
+"""The minutes of an endurance run as tables, and what they say."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from app.load.endurance import MinuteReading, Slope, TableSize
+from app.load.endurance import LEAST_MINUTES, MinuteReading, Slope, TableSize, slopes
 
 
 def minutes_table(minutes: Sequence[MinuteReading]) -> Table:
@@ -49,6 +50,28 @@ def tables_table(sizes: Sequence[TableSize]) -> Table:
     return table
 
 
-def slope_line(slope: Slope) -> Text:
+def verdict_lines(minutes: Sequence[MinuteReading]) -> list[Text]:
+    """What grows and what does not."""
+    found = slopes(minutes)
+    if not found:
+        return [Text(f"No verdict: it needs {LEAST_MINUTES} minutes or more, and here are {len(minutes)}.", style="yellow")]
+    return [_slope_line(slope) for slope in found]
+
+
+_NAMES: Final = {
+    "tables_mb": "the size of the tables",
+    "indexes_mb": "the size of the indexes",
+    "rss_mb": "the memory of the process",
+    "lag": "the number of events not counted yet",
+    "event_p99": "the p99 of events",
+    "read_p99": "the p99 of /reco",
+}
+
+
+def _slope_line(slope: Slope) -> Text:
     word, style = ("flat", "green") if slope.passed else ("GROWS", "red")
-    return Text(f"{word}: {slope.name} by {slope.rise:+.1%} from the first third to the end", style=style)
+    of = " of a minute's events" if slope.name == "lag" else ""
+    said = f"{word}: {_NAMES[slope.name]} by {slope.rise:+.1%}{of} from the first third to the end (limit {slope.limit:.0%})"
+    if not slope.passed and slope.most:
+        said += "; most of it " + ", ".join(f"{table} by {grown / 1e6:,.1f} MB" for table, grown in slope.most)
+    return Text(said, style=style)

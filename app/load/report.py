@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.load.endurance import slopes
-from app.load.endurance_report import minutes_table, slope_line, tables_table
+from app.load.endurance_report import minutes_table, tables_table, verdict_lines
 from app.load.plan import Plan
 from app.load.results import FIELDS, ROWS, MedianRange, Results
 from app.load.store import CheckResult
@@ -21,6 +21,7 @@ from app.load.thresholds import ThresholdResult
 # Above these shares of the machine and of one processor, a reader should know.
 _QUIET_SHARE: Final = 0.1
 _GENERATOR_SHARE: Final = 0.9
+_REACHED_SHARE: Final = 0.95
 
 
 def machine() -> dict[str, Any]:
@@ -77,8 +78,8 @@ def tables(
     if results.minutes:
         parts.append(minutes_table(results.minutes))
         parts.append(tables_table(results.minutes[-1].tables))
-        parts += [slope_line(slope) for slope in slopes(results.minutes)]
-    parts += [Text(line, style="yellow") for line in _doubts(results)]
+        parts += verdict_lines(results.minutes)
+    parts += [Text(line, style="yellow") for line in _doubts(plan, results)]
     parts += [Text(line, style="red") for line in _complaints(results)]
     if verdict is not None:
         parts.append(_checked(verdict))
@@ -143,7 +144,7 @@ def _number(median_range: MedianRange | None, digits: int, before: str = "") -> 
     return "" if median_range is None else f"{before}{median_range.median:,.{digits}f}"
 
 
-def _doubts(results: Results) -> list[str]:
+def _doubts(plan: Plan, results: Results) -> list[str]:
     """Why the figures may say less about the service than they seem to."""
     lines = []
     cores = machine()["cores"]
@@ -154,6 +155,10 @@ def _doubts(results: Results) -> list[str]:
         busy = results.median_range(row, "generator_cpu")
         if busy is not None and busy.median > _GENERATOR_SHARE:
             lines.append(f"{row}: the generator was at its own limit; the service may do more.")
+    for row, asked in (("endure", plan.rate), ("endure.reco", plan.reads_per_sec)):
+        reached = results.median_range(row, "rate")
+        if reached is not None and reached.median < _REACHED_SHARE * asked:
+            lines.append(f"{row}: {reached.median:,.0f} a second, and not the {asked:,.0f} that were asked for.")
     return lines
 
 

@@ -232,3 +232,10 @@ def test_a_busy_machine_and_a_generator_at_its_limit_are_pointed_out() -> None:
     assert "generator was at its own limit" not in shown(0.0, 0.3)
     assert "cores busy at rest" in shown(1000.0, 0.3)
     assert "baseline.post: the generator was at its own limit" in shown(0.0, 0.97)
+
+
+@pytest.mark.parametrize(("reached", "said"), [(99.0, False), (90.0, True)])
+def test_a_rate_that_was_asked_for_and_not_reached_is_pointed_out(reached: float, said: bool) -> None:
+    out = StringIO()
+    Console(file=out, width=160).print(report.tables(PLAN, results_of(endure=[reached] * 3), [], None))
+    assert (f"endure: {reached:,.0f} a second, and not the 100 that were asked for" in out.getvalue()) is said
