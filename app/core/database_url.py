@@ -53,10 +53,15 @@ _INSTEAD: Final[Mapping[str, str]] = {
     "connection_limit": "set DB_POOL_MAX_SIZE",
     "pool_size": "set DB_POOL_MAX_SIZE",
     "pool_timeout": "set DB_CONNECT_TIMEOUT_SEC",
+    **dict.fromkeys(
+        ("pgbouncer", "statement_cache_size", "prepared_statement_cache_size"),
+        "set DATABASE_POOLER=transaction for a pooler in transaction mode, and leave it out for another",
+    ),
 }
 # The choice among several hosts, unless the URL makes another.
 _OF_SEVERAL: Final = "read-write"
 _NAME: Final = re.compile(r"\w{1,40}", re.ASCII)
+_DRIVER: Final = re.compile(r"postgres(?:ql)?(\+\w{1,20})://", re.ASCII)
 
 
 class DatabaseHost(Struct, frozen=True):
@@ -101,6 +106,8 @@ def check_database_url(url: str) -> str:
 
 def parse(url: str) -> DatabaseAddress:
     """Raises `ValueError` as `check_database_url` does."""
+    if named := _DRIVER.match(url):
+        raise ValueError(f"{_EXPECTED}: leave {named[1]} out, which names a driver of another library")
     checked(url, ("postgresql", "postgres"), _EXPECTED)
     parts = urlsplit(url)
     given = _parameters(parts.query)
@@ -175,7 +182,9 @@ def _error(name: str, value: str) -> str | None:
         near = difflib.get_close_matches(name, known, n=1)
         return f"unknown parameter {name}: " + (f"did you mean {near[0]}?" if near else "remove it")
     if value and name in _VALUES and value not in _VALUES[name]:
-        return f"{name}: expected one of {', '.join(_VALUES[name])}"
+        return f"{name}: expected {'one of ' if len(_VALUES[name]) > 1 else ''}{', '.join(_VALUES[name])}" + (
+            ", or sslmode" if name == "ssl" else ""
+        )
     return None
 
 

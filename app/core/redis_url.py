@@ -32,6 +32,7 @@ _INSTEAD: Final[Mapping[str, str]] = {
     "socket_connect_timeout": "set ONLINE_CACHE_REDIS_TIMEOUT_SEC",
 }
 _NAME: Final = re.compile(r"\w{1,40}", re.ASCII)
+_NUMBER: Final = re.compile(r"[0-9]{0,5}")
 
 
 class SentinelAddress(Struct, frozen=True, kw_only=True):
@@ -91,6 +92,10 @@ def sentinel_of(url: str) -> SentinelAddress | None:
                 "expected one host; for several Sentinels use redis+sentinel://a,b,c/service, for nodes of a cluster "
                 "redis+cluster://a,b,c"
             )
+        # redis-py would take another word for no number, or join the numbers of a path.
+        number = given.get("db") or ("" if parts.scheme == "unix" else parts.path[1:])
+        if not _NUMBER.fullmatch(number):
+            raise ValueError("the database is a number: expected redis://host:port/number")
         return None
     service, _, number = parts.path[1:].partition("/")
     number = given.get("db") or number or "0"

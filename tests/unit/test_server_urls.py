@@ -119,6 +119,7 @@ def test_of_several_hosts_every_driver_wants_the_one_that_takes_writes() -> None
 
 def test_every_parameter_that_is_not_usable_is_named_at_once() -> None:
     query = "sslmod=require&sslmode=no-verify&pool_size=5&schema=shop&nonsense=1&=1&port=70000&gssencmode=require"
+    query += "&ssl=require&pgbouncer=true"
     with pytest.raises(ValueError, match="unknown parameter") as refused:
         check_database_url(f"postgresql://reco@localhost/reco?{query}")
     said = str(refused.value)
@@ -130,8 +131,12 @@ def test_every_parameter_that_is_not_usable_is_named_at_once() -> None:
         "unknown parameter nonsense: remove it",
         "a parameter after the ? has no name",
         "gssencmode: expected one of disable, prefer",
+        "ssl: expected true, or sslmode",
+        "pgbouncer is not supported: set DATABASE_POOLER=transaction",
     ):
         assert part in said
+    with pytest.raises(ValueError, match=r"leave \+asyncpg out, which names a driver"):
+        check_database_url("postgresql+asyncpg://reco@localhost/reco")
     with pytest.raises(ValueError, match="port: expected a number"):
         check_database_url("postgresql://reco@localhost/reco?port=70000")
     with pytest.raises(ValueError, match="2 ports for 3 hosts"):
@@ -178,6 +183,7 @@ def test_sentinels_are_those_of_the_url() -> None:
         ("redis://h?sentinel_password=x", "unknown parameter sentinel_password"),
         ("rediss://h?ssl_cert_reqs=yes", "ssl_cert_reqs: expected one of required, optional, none"),
         ("redis://h?=1", "has no name"),
+        *((url, "the database is a number") for url in ("redis://h/shop", "rediss://h/1/2", "unix:///x?db=one")),
     ],
 )
 def test_redis_url_that_is_not_usable_says_what_is_wrong(url: str, said: str) -> None:
