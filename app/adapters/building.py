@@ -36,7 +36,10 @@ _STATEMENT_SEC: Final = 6 * 3600.0
 
 
 class SliceProgress(Struct, frozen=True):
-    """How far a share of the users is: rows of the files, and events received before `events_until`."""
+    """How far a share of the users is: rows of the files, and events received before `events_until`.
+
+    `rejected`: rows of the files that are no events, and the first of them with the reason.
+    """
 
     number: int
     file_rows: int
@@ -44,6 +47,15 @@ class SliceProgress(Struct, frozen=True):
     events_until: datetime
     events_done: bool
     events: int
+    rejected: int
+    first_rejected: str | None
+
+
+class RejectedRows(Struct, frozen=True):
+    """Rows of files that are no events. `first`: the place of the first one, and why."""
+
+    count: int = 0
+    first: str | None = None
 
 
 @asynccontextmanager
@@ -99,6 +111,7 @@ async def drop(connection: "Connection") -> None:
 
 async def check_columns(connection: "Connection") -> None:
     """Raises `UserError` when a migration has changed the tables that serve since these were made."""
+    await connection.execute(_SQL["complete_slices"])
     live = await connection.fetchval(_SQL["live_schema"])
     if await connection.fetch(_SQL["shape"], live) != await connection.fetch(_SQL["shape"], SCHEMA):
         raise UserError(
@@ -111,9 +124,18 @@ async def slices(connection: "Connection") -> list[SliceProgress]:
     return [SliceProgress(*row) for row in await connection.fetch(_SQL["slices"])]
 
 
-async def advance_files(connection: "Connection", part: SliceProgress, *, rows: int, done: bool, events: int) -> None:
+async def advance_files(
+    connection: "Connection",
+    part: SliceProgress,
+    *,
+    rows: int,
+    done: bool,
+    events: int,
+    rejected: RejectedRows,
+) -> None:
     """In the transaction that adds the events. Raises `Overtaken`."""
-    await _advance(connection, "advance_files", part.number, part.file_rows, rows, done, events)
+    values = (rows, done, events, rejected.count, rejected.first)
+    await _advance(connection, "advance_files", part.number, part.file_rows, *values)
 
 
 async def advance_events(

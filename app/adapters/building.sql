@@ -66,7 +66,9 @@ CREATE TABLE reco_building.slices (
     files_done   boolean NOT NULL DEFAULT FALSE,
     events_until timestamptz NOT NULL,
     events_done  boolean NOT NULL DEFAULT FALSE,
-    events       bigint NOT NULL DEFAULT 0
+    events       bigint NOT NULL DEFAULT 0,
+    rejected     bigint NOT NULL DEFAULT 0,
+    first_rejected text
 );
 
 -- The rows of the files that were folded: a file may hold one twice, and two files the same one.
@@ -97,11 +99,21 @@ INSERT INTO reco_building.item_stats (item_key, item_id, created_at)
 SELECT item_key, item_id, created_at FROM item_stats ORDER BY item_key;
 
 -- name: slices
-SELECT slice, file_rows, files_done, events_until, events_done, events FROM reco_building.slices ORDER BY slice;
+SELECT slice, file_rows, files_done, events_until, events_done, events, rejected, first_rejected
+FROM reco_building.slices ORDER BY slice;
+
+-- name: complete_slices
+-- Of a rebuild that an earlier release began.
+ALTER TABLE reco_building.slices
+    ADD COLUMN IF NOT EXISTS rejected bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS first_rejected text;
 
 -- name: advance_files
 -- No row: another process is further.
-UPDATE reco_building.slices SET file_rows = $3, files_done = $4, events = events + $5
+UPDATE reco_building.slices
+SET
+    file_rows = $3, files_done = $4, events = events + $5,
+    rejected = rejected + $6, first_rejected = coalesce(first_rejected, $7)
 WHERE slice = $1 AND file_rows = $2 AND NOT files_done
 RETURNING slice;
 

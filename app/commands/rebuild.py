@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
+from msgspec import Struct
 from rich.console import Console
 
 from app.adapters import building, counted_events, generations
@@ -35,6 +36,13 @@ _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 # The users are shared out when a rebuild begins, and stay so.
 _MOST_PROCESSES: Final = 8
 _WORK: Final = "reco-rebuild"
+
+
+class Rebuilt(Struct, frozen=True):
+    """How many events were folded, and the rows of files that are none."""
+
+    events: int
+    rejected: building.RejectedRows
 
 
 @click.command()
@@ -83,7 +91,7 @@ def rebuild(
             console.print("No rebuild is unfinished now.")
             return
         with RebuildScreen(console) as screen:
-            events = asyncio.run(_rebuild(own, _log(files, options, on_spark), screen, yes=yes))
+            made = asyncio.run(_rebuild(own, _log(files, options, on_spark), screen, yes=yes))
     except DependencyDown as error:
         raise UserError(f"{error}. Run the same command again: it goes on where it stopped.") from error
     except KeyboardInterrupt:
@@ -91,8 +99,16 @@ def rebuild(
         sys.exit(_INTERRUPTED)
     seconds = time.monotonic() - started
     if as_json:
-        write_json({"events": events, "seconds": round(seconds, 3)})
-    console.print(f"The new generation serves: {events:,} events in {seconds:.0f} s.", highlight=False)
+        write_json({"events": made.events, "rejected_rows": made.rejected.count, "seconds": round(seconds, 3)})
+    console.print(f"The new generation serves: {made.events:,} events in {seconds:.0f} s.", highlight=False)
+    if made.rejected.count:
+        console.print(
+            f"Rows of the files that are no events, and were left out: {made.rejected.count:,}. One of them: "
+            f"{made.rejected.first}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _spark_options(
@@ -130,8 +146,7 @@ async def _log(files: tuple[str, ...], options: ImportOptions, on_spark: SparkOp
 
 async def _rebuild(
     settings: Settings, opening: AbstractAsyncContextManager[Log], screen: RebuildScreen, *, yes: bool
-) -> int:
-    """Returns how many events were folded."""
+) -> Rebuilt:
     url = settings.session_url
     async with building.connection(url) as live, opening as log:
         await _begin_alone(live)
@@ -141,9 +156,10 @@ async def _rebuild(
         await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
         await made.run(screen)
         async with building.connection(url, building=True) as built:
-            events = sum(part.events for part in await building.slices(built))
-            events += await swap(made, built, screen, fewer_are_fine=yes, actor=f"reco rebuild, {operator()}")
-    return events
+            parts = await building.slices(built)
+            rejected = building.RejectedRows(parts[0].rejected, parts[0].first_rejected)
+            late = await swap(made, built, screen, fewer_are_fine=yes, actor=f"reco rebuild, {operator()}")
+    return Rebuilt(sum(part.events for part in parts) + late, rejected)
 
 
 async def _drop(url: str) -> None:

@@ -54,7 +54,9 @@ def verdict_lines(minutes: Sequence[MinuteReading]) -> list[Text]:
     """What grows and what does not."""
     found = slopes(minutes)
     if not found:
-        return [Text(f"No verdict: it needs {LEAST_MINUTES} minutes or more, and here are {len(minutes)}.", style="yellow")]
+        return [
+            Text(f"No verdict: it needs {LEAST_MINUTES} minutes or more, and here are {len(minutes)}.", style="yellow")
+        ]
     return [_slope_line(slope) for slope in found]
 
 
@@ -71,7 +73,8 @@ _NAMES: Final = {
 def _slope_line(slope: Slope) -> Text:
     word, style = ("flat", "green") if slope.passed else ("GROWS", "red")
     of = " of a minute's events" if slope.name == "lag" else ""
-    said = f"{word}: {_NAMES[slope.name]} by {slope.rise:+.1%}{of} from the first third to the end (limit {slope.limit:.0%})"
+    said = f"{word}: {_NAMES[slope.name]} by {slope.rise:+.1%}{of} from the first third to the end"
+    said += f" (limit {slope.limit:.0%})"
     if not slope.passed and slope.most:
         said += "; most of it " + ", ".join(f"{table} by {grown / 1e6:,.1f} MB" for table, grown in slope.most)
     return Text(said, style=style)

@@ -148,7 +148,7 @@ class _SliceFold:
         while not part.files_done:
             taken = list(islice(rows, BATCH))
             async with self._built.transaction():
-                messages = await self._missing([row for row in taken if row is not None])
+                messages = await self._missing([row for row in taken if not isinstance(row, str)])
                 await self._add(await self._fold(messages))
                 await building.advance_files(
                     self._built,
@@ -156,6 +156,7 @@ class _SliceFold:
                     rows=part.file_rows + len(taken),
                     done=len(taken) < BATCH,
                     events=len(messages),
+                    rejected=self._rejected([row for row in taken if isinstance(row, str)]),
                 )
             part = await self._part()
 
@@ -178,6 +179,10 @@ class _SliceFold:
             for event_id, row in own.items()
             if event_id in new and row.ts_ms > erased.get(row.user_id, row.ts_ms - 1)
         ]
+
+    def _rejected(self, rows: Sequence[str]) -> building.RejectedRows:
+        """All slices read all rows: the first one counts these."""
+        return building.RejectedRows(len(rows), rows[0]) if rows and self._job.number == 0 else building.RejectedRows()
 
     async def _part(self) -> building.SliceProgress:
         self._check_parent()
@@ -213,9 +218,12 @@ class _SliceFold:
         await building.add(self._built, folded, keys, self._job.model)
 
 
-def _rows(job: Job) -> Iterator[tuple[str, Row] | None]:
-    """Each row with its event id; None for one that is not valid."""
+def _rows(job: Job) -> Iterator[tuple[str, Row] | str]:
+    """Each row with its event id; of one that is no event the place and the reason."""
     for file in job.files:
         ids = RowIds()
         for row in read_rows(file.path, file.layout, latest_ms=job.latest_ms):
-            yield None if isinstance(row, BadRow) else (ids.event_id(row), row)
+            if isinstance(row, BadRow):
+                yield f"{file.path.name}, line {row.line}: {row.reason}"
+            else:
+                yield ids.event_id(row), row

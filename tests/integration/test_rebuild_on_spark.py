@@ -88,7 +88,8 @@ async def test_spark_makes_the_sums_of_the_local_engine_and_of_the_consumer(
         write_table(days / "a.parquet", old[590:1_000]),
         write_table(days / "b.parquet", [*old[1_000:], *events[1_500:1_550]]),
     ]
-    await rebuilt(database_url, *files)
+    output = await rebuilt(database_url, *files)
+    assert "that are no events, and were left out: 1. One of them: old.jsonl, line 602" in output
     local = await sums(pool)
     assert_alike(local, before)
     output = await rebuilt(database_url, *on_spark(tmp_path, files[0], str(tmp_path / "days")), python=python)
@@ -97,6 +98,7 @@ async def test_spark_makes_the_sums_of_the_local_engine_and_of_the_consumer(
     assert_alike(await sums(pool), local)
     assert list((tmp_path / "work").iterdir()) == []
     assert f"{len(events):,} events" in output
+    assert f"that are no events, and were left out: 1. One of them: file://{tmp_path}/old.jsonl: " in output
 
 
 async def test_rows_without_ids_in_parts_of_any_order_make_the_same_sums(

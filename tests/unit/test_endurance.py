@@ -50,7 +50,8 @@ def test_too_few_minutes_give_no_verdict() -> None:
 def test_the_verdict_names_the_tables_that_grow() -> None:
     lines = [line.plain for line in verdict_lines(minutes([10.0 + number for number in range(30)]))]
     assert lines[0] == (
-        "GROWS: the size of the tables by +64.4% from the first third to the end (limit 5%); most of it events by 19.0 MB"
+        "GROWS: the size of the tables by +64.4% from the first third to the end (limit 5%); "
+        "most of it events by 19.0 MB"
     )
     assert lines[1] == "flat: the size of the indexes by +0.0% from the first third to the end (limit 5%)"
 

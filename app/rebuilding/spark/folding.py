@@ -19,9 +19,9 @@ STORED, EVENT = 0, 1
 Postgres; without one, until when (`ts_ms`) the user was erased.
 """
 
-HISTORY, ITEM, PAIR, EVENTS = "history", "item", "pair", "events"
+HISTORY, ITEM, PAIR, EVENTS, REJECTED = "history", "item", "pair", "events", "rejected"
 """`kind`: what is made. A pair has its sums as numbers, so that Spark adds them up itself; `weight` of `EVENTS` is how
-many were folded.
+many were folded, and of `REJECTED` how many rows are no events, `id` being the reason of one.
 """
 PAIR_SUMS: Final = ("weight", "met", "forth", "back")
 
@@ -55,7 +55,8 @@ def version_there(_: int) -> str:
 
 def folded(batches: Batches, *, model: Model) -> Iterator[pa.RecordBatch]:
     """`batches`: all rows of some users, each user's together, by mark and then in the order in which they count."""
-    messages = _wanted(batches)
+    rejected: list[tuple[str, int]] = []
+    messages = _wanted(batches, rejected)
     carried: dict[str, History] = {}
     while chunk := list(islice(messages, _CHUNK)):
         made = fold(chunk, carried, model)
@@ -65,6 +66,8 @@ def folded(batches: Batches, *, model: Model) -> Iterator[pa.RecordBatch]:
         yield from _histories(histories)
         yield from _sums(made, len(chunk))
     yield from _histories(carried)
+    for reason, count in rejected:
+        yield _batch([(REJECTED, reason, None, None)], _weight(count))
 
 
 def added_up_items(batches: Batches, *, model: Model) -> Iterator[pa.RecordBatch]:
@@ -87,10 +90,16 @@ def decode_item(value: bytes) -> ItemDelta:
     return _item_decoder.decode(value)
 
 
-def _wanted(batches: Batches) -> Iterator[Message]:
-    """The events that are to be folded: those that are not stored, each once, and not of before an erasure."""
+def _wanted(batches: Batches, rejected: list[tuple[str, int]]) -> Iterator[Message]:
+    """The events that are to be folded: those that are not stored, each once, and not of before an erasure. To
+    `rejected` it adds the reason and the number of rows that are no events.
+    """
     user, stored, erased_ms = "", set[str](), -1
-    for user_id, mark, ts_ms, event_id, message in _tuples(batches, "user_id", "mark", "ts_ms", "event_id", "message"):
+    columns = ("user_id", "mark", "ts_ms", "event_id", "message", "row")
+    for user_id, mark, ts_ms, event_id, message, row in _tuples(batches, *columns):
+        if user_id is None:
+            rejected.append((event_id, row))
+            continue
         if user_id != user:
             user, stored, erased_ms = user_id, set(), -1
         if mark == EVENT:
@@ -115,7 +124,7 @@ def _histories(histories: dict[str, History]) -> Iterator[pa.RecordBatch]:
 
 
 def _sums(made: Fold, events: int) -> Iterator[pa.RecordBatch]:
-    yield _batch([(EVENTS, "", None, None)], [pa.array([float(events)]), *_nulls(1, pa.float64(), 3)])
+    yield _batch([(EVENTS, "", None, None)], _weight(events))
     items = ((ITEM, item_id, None, _item_encoder.encode(delta)) for item_id, delta in made.items.items())
     while taken := list(islice(items, _BATCH_ROWS)):
         yield _batch(taken)
@@ -143,6 +152,10 @@ def _batch(rows: Sequence[tuple[str, str, None, bytes | None]], sums: Iterable[p
     return pa.RecordBatch.from_arrays(
         [*first, *(sums or _nulls(len(rows), pa.float64(), len(PAIR_SUMS)))], schema=FOLDED
     )
+
+
+def _weight(value: int) -> list[pa.Array]:
+    return [pa.array([float(value)]), *_nulls(1, pa.float64(), len(PAIR_SUMS) - 1)]
 
 
 def _nulls(count: int, kind: pa.DataType, columns: int) -> list[pa.Array]:

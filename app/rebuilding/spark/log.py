@@ -74,10 +74,13 @@ class SparkLog:
         async with building.connection(job.database_url, building=True) as built:
             await self._load(live, built, work, job.model, show)
             events = await in_spark(work.events)
+            rejected = building.RejectedRows(*await in_spark(work.rejected))
             async with built.transaction():
                 for part in await building.slices(built):
-                    count = 0 if part.number else events
-                    await building.advance_files(built, part, rows=part.file_rows, done=True, events=count)
+                    counted, left_out = (0, building.RejectedRows()) if part.number else (events, rejected)
+                    await building.advance_files(
+                        built, part, rows=part.file_rows, done=True, events=counted, rejected=left_out
+                    )
         await in_spark(work.remove)
 
     async def _make(self, live: "Connection", work: Work, job: Job, show: Show) -> None:

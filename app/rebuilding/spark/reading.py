@@ -46,15 +46,18 @@ def messages_of(
 ) -> Iterator[pa.RecordBatch]:
     """`batches`: what Spark read, with `FILE` and `BLOCK`; of `lines` their bytes, else the table's columns.
 
-    Identical rows without an event id are told apart by their number in the block.
+    Identical rows without an event id are told apart by their number in the block. The rows of a block that are no
+    events make one row without a user: `row` is how many they are, `event_id` the place and the reason of the first.
     """
     read: Callable[[Batches], Iterator[_Placed]] = _lines if lines else _tables
     made: list[tuple[Any, ...]] = []
     for (file, block), placed in groupby(read(batches), key=itemgetter(0)):
         ids = RowIds()
         rows = rows_of((found for _, found in placed), layout, latest_ms=latest_ms)
+        rejected: list[str] = []
         for number, row in enumerate(rows):
             if isinstance(row, BadRow):
+                rejected.append(row.reason)
                 continue
             event_id = ids.event_id(row)
             message = to_message(row, event_id, now_ms=latest_ms)
@@ -62,6 +65,8 @@ def messages_of(
             if len(made) >= _BATCH_ROWS:
                 yield batch_of(made, MESSAGES)
                 made = []
+        if rejected:
+            made.append((None, None, data_set, file, block, len(rejected), f"{file}: {rejected[0]}", None))
     if made:
         yield batch_of(made, MESSAGES)
 

@@ -22,6 +22,7 @@ from app.rebuilding.spark.folding import (
     ITEMS_DDL,
     PAIR,
     PAIR_SUMS,
+    REJECTED,
     STORED,
     added_up_items,
     folded,
@@ -85,8 +86,18 @@ class Work(Struct, frozen=True):
         self._write(self._folded(PAIR).groupBy("id", "other").agg(*sums), PAIRS)
 
     def events(self) -> int:
-        found = self._folded(EVENTS).groupBy().sum("weight").collect()
-        return int(found[0][0] or 0)
+        """How many were folded."""
+        return self._count(EVENTS)[0]
+
+    def rejected(self) -> tuple[int, str | None]:
+        """How many rows are no events, and why one of them is not."""
+        return self._count(REJECTED)
+
+    def _count(self, kind: str) -> tuple[int, str | None]:
+        from pyspark.sql import functions as f
+
+        (found,) = self._folded(kind).agg(f.sum("weight"), f.min("id")).collect()
+        return int(found[0] or 0), found[1]
 
     def _folded(self, kind: str) -> Any:
         return self.spark.read.schema(FOLDED_DDL).parquet(self._address(FOLDED)).where(f"kind = '{kind}'")
