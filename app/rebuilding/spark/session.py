@@ -26,6 +26,8 @@ T = TypeVar("T")
 SPARK: Final = "spark"
 _LISTENS_SEC: Final = 5.0
 _STARTS_SEC: Final = 120.0
+# There is no master that could be away, and a busy machine may start Java slowly.
+_STARTS_LOCALLY_SEC: Final = 900.0
 _STOPS_SEC: Final = 15.0
 _LOCAL: Final = "local"
 _SETTINGS: Final = {
@@ -50,6 +52,11 @@ class SparkOptions(Struct, frozen=True, kw_only=True):
     def is_local(self) -> bool:
         return self.master.partition("[")[0] == _LOCAL
 
+    @property
+    def patience_sec(self) -> float:
+        """How long Spark may take to start, and an executor to take the first task."""
+        return _STARTS_LOCALLY_SEC if self.is_local else _STARTS_SEC
+
 
 @asynccontextmanager
 async def session(options: SparkOptions) -> AsyncIterator[Any]:
@@ -63,26 +70,28 @@ async def session(options: SparkOptions) -> AsyncIterator[Any]:
     with tempfile.TemporaryDirectory(prefix="reco-java-") as folder:
         _prepare(options, Path(folder))
         try:
-            spark = await _within(partial(_start, options), f"no answer within {_STARTS_SEC:.0f} s")
+            patience = options.patience_sec
+            spark = await _within(patience, partial(_start, options), f"no answer within {patience:.0f} s")
         except UserError as error:
             raise UserError(
                 f"Spark did not start with the master {options.master}: {error}. The lines above may say why, and so "
                 "may the master's log; or name another with --master. Nothing was begun"
             ) from error
         try:
-            await _check_executors(spark, options.master)
+            await _check_executors(spark, options)
             yield spark
         finally:
             with anyio.move_on_after(_STOPS_SEC, shield=True):
                 await to_thread.run_sync(spark.stop, abandon_on_cancel=True)
 
 
-async def _check_executors(spark: Any, master: str) -> None:
+async def _check_executors(spark: Any, options: SparkOptions) -> None:
     version = await _within(
+        options.patience_sec,
         partial(_version_there, spark),
-        f"No executor of {master} took a task within {_STARTS_SEC:.0f} s. Its page shows whether it has workers with "
-        "free cores and memory; ask for less with --conf spark.executor.memory=1g --conf spark.executor.cores=1; "
-        "nothing was begun",
+        f"No executor of {options.master} took a task within {options.patience_sec:.0f} s. Its page shows whether it has "
+        "workers with free cores and memory; ask for less with --conf spark.executor.memory=1g "
+        "--conf spark.executor.cores=1; nothing was begun",
     )
     if version != VERSION:
         raise UserError(f"The executors have reco {version}, and this is {VERSION}: send them the wheel of this one")
@@ -99,9 +108,9 @@ async def in_spark(work: Callable[[], T]) -> T:
         raise UserError(f"Spark: {_reason(error)}") from error
 
 
-async def _within(work: Callable[[], T], message: str) -> T:
+async def _within(seconds: float, work: Callable[[], T], message: str) -> T:
     try:
-        with anyio.fail_after(_STARTS_SEC):
+        with anyio.fail_after(seconds):
             return await in_spark(work)
     except TimeoutError:
         raise UserError(message) from None
