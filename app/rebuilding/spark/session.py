@@ -89,8 +89,8 @@ async def _check_executors(spark: Any, options: SparkOptions) -> None:
     version = await _within(
         options.patience_sec,
         partial(_version_there, spark),
-        f"No executor of {options.master} took a task within {options.patience_sec:.0f} s. Its page shows whether it has "
-        "workers with free cores and memory; ask for less with --conf spark.executor.memory=1g "
+        f"No executor of {options.master} took a task within {options.patience_sec:.0f} s. Its page shows whether "
+        "it has workers with free cores and memory; ask for less with --conf spark.executor.memory=1g "
         "--conf spark.executor.cores=1; nothing was begun",
     )
     if version != VERSION:
