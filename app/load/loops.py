@@ -97,7 +97,7 @@ class _Loop(ABC):
             await asyncio.sleep(0.01)
         for task in self._reconnects:
             task.cancel()
-        for connection in self._connections:
+        for connection in list(self._connections):
             if connection.busy:
                 connection.abort("unanswered at the end")
             connection.close()

@@ -105,6 +105,20 @@ async def test_no_answer_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts.good >= 40
 
 
+async def test_requests_without_an_answer_at_the_end_are_errors() -> None:
+    """Of several connections: those that answered stay as they are."""
+
+    async def answer_one(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.number == 1:
+            writer.write(ACCEPTED)
+
+    async with serving(answer_one) as (_, endpoint):
+        window = Window(seconds=0.1, max_good=1, warmup_sec=0.0, grace_sec=0.0)
+        counts = await run_closed(endpoint, window)
+    assert counts.good == 1
+    assert counts.errors == {"unanswered at the end": 4}
+
+
 async def test_the_warm_up_is_not_counted() -> None:
     seen = asyncio.Event()
 
