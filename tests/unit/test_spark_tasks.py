@@ -19,17 +19,28 @@ from app.core.model import MODEL
 from app.importing.mapping import ImportOptions
 from app.importing.reader import detect
 from app.rebuilding.spark import folding
-from app.rebuilding.spark.folding import EVENT, EVENTS, HISTORY, ITEM, PAIR, PAIR_SUMS, STORED, added_up_items, folded
+from app.rebuilding.spark.folding import (
+    EVENT,
+    EVENTS,
+    HISTORY,
+    ITEM,
+    PAIR,
+    PAIR_SUMS,
+    REJECTED,
+    STORED,
+    added_up_items,
+    folded,
+)
 from app.rebuilding.spark.reading import BLOCK, FILE, messages_of
 from tests.support.rebuilding import log
 from tests.support.service import ROOT
 
 LATEST_MS = 4_000_000_000_000
-COLUMNS = ("user_id", "mark", "ts_ms", "event_id", "message")
+COLUMNS = ("user_id", "mark", "ts_ms", "event_id", "message", "row")
 
 
 def rows_of(events: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    rows = [(e["user_id"], EVENT, e["ts_ms"], e["event_id"], json.dumps(e).encode()) for e in events]
+    rows = [(e["user_id"], EVENT, e["ts_ms"], e["event_id"], json.dumps(e).encode(), 0) for e in events]
     return sorted(rows, key=lambda row: row[:3])
 
 
@@ -41,7 +52,7 @@ def batches(rows: Sequence[tuple[Any, ...]], size: int = 50) -> list[pa.RecordBa
 
 
 def made_of(rows: Sequence[tuple[Any, ...]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {HISTORY: [], ITEM: [], PAIR: [], EVENTS: []}
+    found: dict[str, list[dict[str, Any]]] = {HISTORY: [], ITEM: [], PAIR: [], EVENTS: [], REJECTED: []}
     for batch in folded(batches(rows), model=MODEL):
         for row in batch.to_pylist():
             found[row["kind"]].append(row)
@@ -77,13 +88,15 @@ def test_users_folded_in_chunks_have_the_sums_of_all_events_at_once(monkeypatch:
 def test_events_that_are_stored_repeated_or_of_before_an_erasure_are_left_out() -> None:
     events = [event for event in log(200) if event["user_id"] == "user-1"]
     middle = sorted(event["ts_ms"] for event in events)[len(events) // 2]
-    marks = [("user-1", STORED, None, events[-1]["event_id"], None), ("user-1", STORED, middle, None, None)]
-    made = made_of([*marks, *rows_of([*events, *events])])
+    marks = [("user-1", STORED, None, events[-1]["event_id"], None, None), ("user-1", STORED, middle, None, None, None)]
+    rejected = [(None, EVENT, None, "a: not JSON", None, 2), (None, EVENT, None, "b: no user", None, 1)]
+    made = made_of([*rejected, *marks, *rows_of([*events, *events])])
     left = [event for event in events[:-1] if event["ts_ms"] > middle]
     assert sum(row["weight"] for row in made[EVENTS]) == len(left) > 0
+    assert [(row["id"], row["weight"]) for row in made[REJECTED]] == [("a: not JSON", 2.0), ("b: no user", 1.0)]
 
 
-def test_rows_of_lines_are_messages_and_identical_ones_in_a_block_are_two(tmp_path: Path) -> None:
+def test_rows_of_lines_are_messages_or_rejected_and_identical_ones_in_a_block_are_two(tmp_path: Path) -> None:
     line = b'{"user_id": "u", "item_id": "i", "ts_ms": 1700000000000, "event": "view"}'
     (tmp_path / "a.jsonl").write_bytes(line)
     layout = detect(tmp_path / "a.jsonl", ImportOptions())
@@ -94,6 +107,9 @@ def test_rows_of_lines_are_messages_and_identical_ones_in_a_block_are_two(tmp_pa
         for batch in messages_of([read], lines=True, layout=layout, latest_ms=LATEST_MS, data_set=3)
         for row in batch.to_pylist()
     ]
+    rejected = [(row["row"], row["event_id"]) for row in found if row["user_id"] is None]
+    assert rejected == [(2, "a: not JSON: Input data was truncated")]
+    found = [row for row in found if row["user_id"] is not None]
     assert [(row["file"], row["block"], row["data_set"]) for row in found] == [
         ("a", 0, 3), ("a", 0, 3), ("b", 0, 3), ("b", 7, 3)
     ]  # fmt: skip
