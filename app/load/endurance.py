@@ -7,7 +7,8 @@ from msgspec import Struct
 
 # The first third fills what is to be bounded.
 _SETTLING_SHARE: Final = 1 / 3
-LEAST_MINUTES: Final = 6
+LEAST_MINUTES: Final = 15
+"""The change feed keeps five minutes, however short the other retention is: it fills in the first third."""
 _MEGABYTE: Final = 1e6
 
 

@@ -37,7 +37,7 @@ def tables_table(sizes: Sequence[TableSize]) -> Table:
     table.add_column("table", no_wrap=True)
     for heading in ("rows", "dead rows", "table MB", "indexes MB", "bytes a row"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for one in sizes:
+    for one in (size for size in sizes if size.live_rows or size.dead_rows):
         bytes_a_row = (one.table_bytes + one.index_bytes) / one.live_rows if one.live_rows else 0.0
         table.add_row(
             one.table,

@@ -136,7 +136,9 @@ class Generator:
 
     async def _fill(self, job: jobs.FillOutbox) -> jobs.Series:
         counts = LoopCounts()
-        records = itertools.islice(self._records("backlog", self._history), job.count)
+        # Each at a time of its own, as in a log: items that a user met at one time are all next to each other.
+        first_ms = time.time_ns() // 1_000_000 - job.count
+        records = itertools.islice(self._records("backlog", self._history, first_ms), job.count)
         return _series(counts, await drivers.fill_outbox(job.database_url, records, self._history, counts, _reporter()))
 
     async def _baseline(self, job: jobs.InsertRows | jobs.ProduceMessages) -> jobs.Series:
@@ -146,10 +148,13 @@ class Generator:
             return _series(counts, await drivers.insert_rows(job, records, counts, _reporter()))
         return _series(counts, await drivers.produce_messages(job, records, counts, _reporter()))
 
-    def _records(self, stream: str, history: SentEvents) -> Iterator[Record]:
+    def _records(self, stream: str, history: SentEvents, first_ms: int | None = None) -> Iterator[Record]:
+        """`first_ms`: the time of the first event; each of the others is a millisecond later. None: all are of now."""
         now_ms = time.time_ns() // 1_000_000
-        for event in self._world.events(stream):
+        for number, event in enumerate(self._world.events(stream)):
             event.event_id = history.event_id(history.take(1)).decode()
+            if first_ms is not None:
+                event.ts_ms = first_ms + number
             yield accept(event, now_ms=now_ms, entropy=bytes(10))
 
     def _states(self) -> jobs.States:

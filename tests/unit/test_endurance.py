@@ -44,7 +44,7 @@ def test_a_size_that_goes_up_and_down_passes() -> None:
 def test_too_few_minutes_give_no_verdict() -> None:
     few = minutes([1.0, 2.0, 3.0])
     assert slopes(few) == []
-    assert [line.plain for line in verdict_lines(few)] == ["No verdict: it needs 6 minutes or more, and here are 3."]
+    assert [line.plain for line in verdict_lines(few)] == ["No verdict: it needs 15 minutes or more, and here are 3."]
 
 
 def test_the_verdict_names_the_tables_that_grow() -> None:
