@@ -239,7 +239,7 @@ class FeatureWriter:
                 await features.add_to_pairs(connection, pairs, known)
             changed.update(pairs.ids)
         if changed:
-            await changes.record(connection, changed)
+            await changes.record_items(connection, changed)
         if begun := sessions_of(fresh):
             await sessions.remember(connection, begun)
         joined = await user_links.joined(connection, stored)

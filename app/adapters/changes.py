@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from app.adapters import sql
+from app.adapters.arrays import joined_texts
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -34,9 +35,14 @@ EXPERIMENTS_CHANGED: Final = "\f"
 _ERASED: Final = "\x7f"
 
 
-async def record(connection: "Connection", item_ids: Collection[str]) -> None:
+async def record_items(connection: "Connection", item_ids: Collection[str]) -> None:
     """Announces that these items changed. Call it in the transaction that changes them."""
-    await connection.execute(_SQL["record"], list(item_ids))
+    await connection.execute(_SQL["record_items"], joined_texts(item_ids))
+
+
+async def record(connection: "Connection", sentinels: Collection[str]) -> None:
+    """Announces changes of other things. Call it in the transaction that changes them."""
+    await connection.execute(_SQL["record"], list(sentinels))
 
 
 async def record_erasure(connection: "Connection", user_id: str) -> None:

@@ -1,6 +1,9 @@
 -- name: record
 INSERT INTO feature_changes (item_ids) VALUES ($1);
 
+-- name: record_items
+INSERT INTO feature_changes (item_ids) VALUES (string_to_array($1, chr(31), ''));
+
 -- name: newest
 SELECT coalesce(max(id), 0) FROM feature_changes;
 

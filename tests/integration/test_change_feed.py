@@ -18,7 +18,7 @@ async def test_after_an_outage_everything_is_outdated_and_ids_may_begin_anew(
         await pool.execute("SELECT setval('feature_changes_id_seq', 50000)")
         async with running(feed):
             async with pool.acquire() as connection:
-                await changes.record(connection, ["before"])
+                await changes.record_items(connection, ["before"])
             assert await asyncio.wait_for(heard.get(), 20) == ["before"]
             # What a restored backup does: rows are gone, and the sequence is back where it was.
             await pool.execute("TRUNCATE feature_changes")
@@ -36,7 +36,7 @@ async def test_after_an_outage_everything_is_outdated_and_ids_may_begin_anew(
             assert changes.erased_user(await asyncio.wait_for(heard.get(), 20) or []) == "ann"
             assert await asyncio.wait_for(heard.get(), 20) == ["between"]
             async with pool.acquire() as connection:
-                await changes.record(connection, ["after"])
+                await changes.record_items(connection, ["after"])
             assert await asyncio.wait_for(heard.get(), 20) == ["after"]
             # Reads go to another server.
             opened.source += 1
