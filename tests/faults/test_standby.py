@@ -62,7 +62,7 @@ def test_read_url_of_another_database_is_not_read(environment: dict[str, str], s
         running({**environment, "DATABASE_READ_URL": other}) as service,
     ):
         told = "DATABASE_READ_URL leads to another database"
-        eventually(lambda: told in reads(service).get("error", ""), 20, service.describe)
+        eventually(lambda: told in str(reads(service)["error"]), 20, service.describe)
         assert reads(service)["state"] == "down"
         becomes_popular(service, "tent")
 
