@@ -2,6 +2,8 @@
 import { html, Component, call, get, post, idPath, once, WAIT, count, percent, time, Problem } from "./kit.js";
 import { End, LISTS, METRICS, SampleSize, Shares, Start, isRate } from "./experiment_forms.js";
 
+const SHOWN = 10;
+
 export class Experiments extends Component {
   constructor() {
     super();
@@ -16,8 +18,8 @@ export class Experiments extends Component {
   async load() {
     try {
       const { experiments } = await get("experiments");
-      const reports = await Promise.all(experiments.slice(0, 10).map(one => get(idPath("experiments", one.name))));
-      this.setState({ reports, error: null });
+      const reports = await Promise.all(experiments.slice(0, SHOWN).map(one => get(idPath("experiments", one.name))));
+      this.setState({ reports, hidden: experiments.length - reports.length, error: null });
     } catch (error) {
       this.setState({ error });
     }
@@ -50,7 +52,7 @@ export class Experiments extends Component {
       `${name} has ended. All users get what control gets.`);
   }
 
-  render({ may }, { reports, open, said, error }) {
+  render({ may }, { reports, hidden, open, said, error }) {
     const opened = open?.name === undefined ? open?.form : null;
     const button = (form, label, name) => html`<button class="plain" aria-expanded=${open?.form === form && open.name === name} onClick=${() => this.show(form, name)}>${label}</button>`;
     return html`<section class="card"><h3>Experiments</h3><p role="status">${said}</p><${Problem} error=${error} />
@@ -66,7 +68,8 @@ export class Experiments extends Component {
           ${form === "shares" && html`<${Shares} names=${report.experiment.definition.variants.map(one => one.name)} shares=${shares}
             onShares=${changed => this.change(name, changed)} onClose=${this.close} />`}
           ${form === "end" && html`<${End} onEnd=${conclusion => this.end(name, conclusion)} onClose=${this.close} />`}`}</${Report}>`;
-      })}</section>`;
+      })}
+      ${hidden > 0 && html`<p class="quiet small">${count(hidden)} older ones are not shown: GET /experiments lists them.</p>`}</section>`;
   }
 }
 

@@ -50,21 +50,20 @@ export class Item extends Opening {
     }
   }
 
-  patch(changes) {
-    return call("PATCH", idPath("items", this.props.id), changes);
-  }
-
   save(event) {
     event.preventDefault();
     const { item, etag, kinds, added } = this.state;
     const { changes, before } = changed(new FormData(event.target), item, kinds, added);
     if (Object.keys(changes).length === 0) return this.props.onDone("Nothing has changed.", null);
+    const path = idPath("items", this.props.id);
+    let made;
     return this.acting(async () => {
       if (changes.attributes?.[PICTURE]) await call("PUT", idPath("attributes", PICTURE), { type: "text" });
-      const done = await exchange("PATCH", idPath("items", this.props.id), changes, { "If-Match": etag });
-      this.setState({ item: done.found, etag: done.etag, added: [] }, () => this.title.focus());
+      made = await exchange("PATCH", path, changes, { "If-Match": etag });
+      this.setState({ item: made.found, etag: made.etag, added: [] }, () => this.title.focus());
     }, `${item.title || item.item_id} is changed.`, async () => {
-      await this.patch(before);
+      // What somebody changed since stays.
+      await exchange("PATCH", path, before, { "If-Match": made.etag });
       await this.load();
     });
   }

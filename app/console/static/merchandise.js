@@ -9,7 +9,7 @@ export class MerchandiseView extends Component {
   constructor({ session }) {
     super();
     this.may = session.scopes.includes("catalogue");
-    this.state = { found: null, wanted: {}, opened: null };
+    this.state = { found: null, opened: null };
     // What was done, and how it is taken back.
     this.onDone = (said, undo) => this.setState({ said, undo, error: null }, keepFocus);
     this.onError = error => this.setState({ error });
@@ -19,17 +19,22 @@ export class MerchandiseView extends Component {
 
   componentDidMount() { this.search({}); }
 
-  search(wanted) {
-    return this.trying(async () => {
+  // What another search found says nothing of the latest one.
+  async search(wanted) {
+    this.wanted = wanted;
+    try {
       const page = await get("items", { ...wanted, limit: A_PAGE });
-      this.setState({ wanted, found: page.items, cursor: page.cursor, error: null });
-    });
+      if (wanted === this.wanted) this.setState({ found: page.items, cursor: page.cursor });
+    } catch (error) {
+      if (wanted === this.wanted) this.setState({ found: null, error });
+    }
   }
 
   more() {
+    const { wanted, state: { found, cursor } } = this;
     return this.trying(async () => {
-      const page = await get("items", { ...this.state.wanted, limit: A_PAGE, cursor: this.state.cursor });
-      this.setState({ found: [...this.state.found, ...page.items], cursor: page.cursor }, keepFocus);
+      const page = await get("items", { ...wanted, limit: A_PAGE, cursor });
+      if (wanted === this.wanted) this.setState({ found: [...found, ...page.items], cursor: page.cursor }, keepFocus);
     });
   }
 
@@ -44,17 +49,22 @@ export class MerchandiseView extends Component {
   submit(event) {
     event.preventDefault();
     const form = new FormData(event.target);
+    this.setState({ error: null });
     this.search({ title: form.get("title").trim(), category: form.get("category") });
   }
 
-  // The list shows the item as it is now.
+  // The list shows the item as it is now, and what was wrong stays said.
   async undo(undo) {
     this.setState({ undo: null });
     await this.trying(async () => {
-      await undo();
+      try {
+        await undo();
+      } catch (error) {
+        throw error.status === 412 ? new Error("Somebody changed it since, so that nothing is undone.") : error;
+      }
       this.setState({ said: "Undone.", error: null }, keepFocus);
     });
-    await this.search(this.state.wanted);
+    await this.search(this.wanted);
   }
 
   render(_, { found, cursor, opened, said, undo, error }) {
@@ -71,7 +81,7 @@ export class MerchandiseView extends Component {
           ${cursor && html`<button class="plain" onClick=${() => this.more()}>More</button>`}</section>`}
         ${opened !== null && html`<${Item} key=${opened} id=${opened} may=${this.may} onError=${this.onError} onWait=${this.onWait}
           onClose=${() => this.setState({ opened: null })}
-          onDone=${(said, undo) => { this.onDone(said, undo); this.search(this.state.wanted); }} />`}
+          onDone=${(said, undo) => { this.onDone(said, undo); this.search(this.wanted); }} />`}
       </div>
       <${Rules} may=${this.may} item=${opened} onDone=${this.onDone} onError=${this.onError} onWait=${this.onWait} undone=${said === "Undone."} />
     </div>`;

@@ -6,6 +6,8 @@ export const CONTENDERS = {
   before: "Served before",
 };
 
+const SHOWN = 50;
+
 export class ModelView extends Component {
   constructor({ session }) {
     super();
@@ -17,7 +19,7 @@ export class ModelView extends Component {
 
   async load() {
     try {
-      const [model, versions] = await Promise.all([get("model"), get("models", { limit: 50 })]);
+      const [model, versions] = await Promise.all([get("model"), get("models", { limit: SHOWN })]);
       this.setState({ model, versions: versions.versions, error: null });
     } catch (error) {
       this.setState({ error });
@@ -86,7 +88,8 @@ function Versions({ versions, serves, onPromote }) {
       <td class="number">${percent(one.figures.learned?.all.ndcg)}</td><td class="number">${percent(one.figures.served?.all.ndcg)}</td>
       <td class="number">${count(one.figures.learned?.all.tests)}</td>
       ${onPromote && html`<td>${one.version !== serves && html`<button class="plain" aria-label=${`Promote version ${one.version}`}
-        onClick=${() => onPromote(one.version)}>Promote</button>`}</td>`}</tr>`)}</tbody></table></div></section>`;
+        onClick=${() => onPromote(one.version)}>Promote</button>`}</td>`}</tr>`)}</tbody></table></div>
+    ${versions.length === SHOWN && html`<p class="quiet small">The newest ${SHOWN}; GET /models lists those before.</p>`}</section>`;
 }
 
 class Plan extends Opening {

@@ -46,7 +46,7 @@ export class TryView extends Component {
       // Another user may have been picked meanwhile.
       if (user === this.state.user) this.setState({ history, lists: this.moved(lists), error: null, busy: false });
     } catch (error) {
-      this.setState({ error, busy: false });
+      if (user === this.state.user) this.setState({ error, busy: false });
     }
   }
 
@@ -77,17 +77,20 @@ export class TryView extends Component {
 
   async send(item_id, event_type) {
     if (this.state.busy) return this.setState({ said: WAIT });
-    const before = JSON.stringify(this.state.lists.map(list => list.items.map(item => item.item_id)));
+    const { user, rankings } = this.state, itemsOf = lists => JSON.stringify(lists.map(list => list.items.map(item => item.item_id)));
+    const before = itemsOf(this.state.lists);
+    // Somebody else, or another list, may be looked at meanwhile.
+    const isShown = () => !this.left && user === this.state.user && rankings === this.state.rankings;
     this.setState({ busy: true, said: "" });
     try {
-      await post("event", { user_id: this.state.user, session_id: this.sessionId, item_id, event_type });
+      await post("event", { user_id: user, session_id: this.sessionId, item_id, event_type });
       const began = performance.now();
       let changed = false;
-      for (let look = 0; look < LOOKS && !this.left && !changed; look++) {
+      for (let look = 0; look < LOOKS && isShown() && !changed; look++) {
         await sleep(LOOK_EVERY_MS);
-        const now = await Promise.all(this.state.rankings.map(name => this.list(this.state.user, name)));
-        changed = JSON.stringify(now.map(list => list.items.map(item => item.item_id))) !== before;
+        changed = itemsOf(await Promise.all(rankings.map(name => this.list(user, name)))) !== before;
       }
+      if (!isShown()) return this.setState({ said: `The ${event_type} of ${item_id} by ${user} is sent.` });
       await this.load();
       const seconds = ((performance.now() - began) / 1000).toFixed(1);
       this.setState({ said: `The ${event_type} of ${item_id} is sent. ${changed ? `The list changed ${seconds} s later.` : `The list is the same ${seconds} s later.`}` }, keepFocus);

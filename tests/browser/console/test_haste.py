@@ -117,6 +117,23 @@ def test_failed_search_offers_nothing_of_the_one_before(console: Service, browse
     await_text(tab, f"{poison // 2:,} found")
 
 
+def test_failed_search_of_the_catalogue_leaves_no_list_of_another_one(
+    console: Service, browser: Chromium, operator: dict[str, str]
+) -> None:
+    assert console.client.put("/items/kettle", json={"title": "A kettle"}, headers=operator).is_success
+    tab = opened(browser, console, view="merchandise")
+    await_text(tab, "A kettle")
+    tab.set_offline(offline=True)
+    fill(tab, "[role=search] input[name=title]", "torch")
+    click(tab, "Search")
+    await_text(tab, "The service does not answer.")
+    assert "A kettle" not in text_of(tab)
+    tab.set_offline(offline=False)
+    click(tab, "Search")
+    await_text(tab, "No item is found.")
+    assert "does not answer" not in text_of(tab)
+
+
 def test_figures_of_other_days_go_when_the_service_does_not_answer(console: Service, browser: Chromium) -> None:
     tab = opened(browser, console, view="measure")
     await_text(tab, "By placement")

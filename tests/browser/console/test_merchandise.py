@@ -127,6 +127,23 @@ def test_change_of_the_title_leaves_the_spaces_of_names(
     assert (changed["title"], changed["categories"], changed["tags"]) == ("Rope, blue", [" odd "], ["a ", " b"])
 
 
+def test_undo_leaves_what_somebody_else_changed_since(
+    goods: Service, browser: Chromium, operator: dict[str, str]
+) -> None:
+    tab = opened(browser, goods, view="merchandise")
+    click(tab, "Open A torch")
+    await_text(tab, "Picture, an https URL")
+    fill(tab, "[aria-label=Item] input[name=title]", "Mine")
+    click(tab, "Save")
+    await_text(tab, "A torch is changed.")
+    goods.client.patch("/items/torch", json={"title": "Theirs"}, headers=operator)
+    click(tab, "Undo")
+    await_text(tab, "Somebody changed it since, so that nothing is undone.")
+    await_text(tab, "Theirs")  # in the list
+    await_text(tab, "Somebody changed it since")
+    assert stored(goods, operator, "torch")["title"] == "Theirs"
+
+
 def test_removed_item_comes_back_with_undo(goods: Service, browser: Chromium, operator: dict[str, str]) -> None:
     before = stored(goods, operator, "stove")
     tab = opened(browser, goods, view="merchandise")
