@@ -112,6 +112,8 @@ def split_lines(
             yield Cells(line, [], NEVER_CLOSED)
         elif len(values) != columns:
             reason = f"{len(values)} values, but there are {columns} columns"
+            if quote and "'" in text and quote not in text and len(values) > columns:
+                reason += '; say --quote "\'" where values are between single ones'
             if quote and quote in text:
                 reason += f"; {quote} on this line may be text or not closed"
             yield Cells(line, [], reason)

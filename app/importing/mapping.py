@@ -17,7 +17,10 @@ IGNORE: Final = "ignore"
 # The usual names of each field's column, compared without case, spaces, dashes and underscores. `events` is a list of
 # objects in a JSON line (a session's events, say), each of which takes what it lacks from the line around it.
 USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
-    "user_id": ("userid", "user", "uid", "customerid", "customer", "visitorid", "memberid"),
+    "user_id": (
+        *("userid", "user", "uid", "customerid", "customer", "visitorid", "memberid"),
+        *("distinctid", "anonymousid", "clientid"),
+    ),
     "session_id": ("sessionid", "session", "usersession", "visitid", "invoiceno", "invoice", "orderid"),
     "item_id": ("itemid", "item", "productid", "product", "aid", "movieid", "videoid", "articleid", "stockcode", "sku"),
     "time": ("occurredat", "tsms", "ts", "timestamp", "eventtime", "time", "datetime", "date", "invoicedate"),
@@ -129,7 +132,9 @@ def match(
     fields: dict[str, str] = {}
     for field, usual in usual_columns.items():
         found = next((names[name] for names in (wrapped, by_plain_name) for name in usual if name in names), "")
-        if column := options.columns.get(field, _id_within(found, present, usual) if field in _IDS else found):
+        if field in _IDS or field == "event_type":
+            found = _within(found, present, ("id", *usual) if field in _IDS else usual)
+        if column := options.columns.get(field, found):
             fields[field] = column
     errors = []
     for field, column in options.columns.items():
@@ -155,10 +160,10 @@ def _wrapped(present: Sequence[str], usual_columns: Mapping[str, Sequence[str]])
     return max(found, key=lambda names: len(names.keys() & usual), default={})
 
 
-def _id_within(column: str, present: Sequence[str], usual: Sequence[str]) -> str:
-    """The path to the id where the column holds objects, as in `{"user": {"id": 7}}`; else the column."""
+def _within(column: str, present: Sequence[str], names: Sequence[str]) -> str:
+    """The path to the first of the names, where the column holds objects: `{"user": {"id": 7}}`; else the column."""
     inner = {_plain(path.removeprefix(f"{column}.")): path for path in present if path.startswith(f"{column}.")}
-    return next((inner[name] for name in ("id", *usual) if name in inner), column) if column else column
+    return next((inner[name] for name in names if name in inner), column) if column else column
 
 
 def refuse(errors: Sequence[str], present: Sequence[str]) -> None:

@@ -125,9 +125,8 @@ def _layout(
     if file.table is not None or not file.header or looked_at == _LOOKED_AT_MORE:
         present = names_of(path, file, looked_at)
     seen = present
-    found_events = None
+    found_events = None if items else list_of_events(path, file, present)
     if not file.header and not items:
-        found_events = list_of_events(path, file, present)
         seen = with_nested(path, file, present, options.columns.get("events", found_events or _EVENTS), looked_at)
     for wanted in options.where:
         if not has_column(wanted.column, seen):
@@ -136,8 +135,9 @@ def _layout(
     if preset is not None:
         options = with_preset(options, preset)
         file = structs.replace(file, encoding=options.encoding)
-    if found_events and "events" not in options.columns:
-        options = structs.replace(options, columns={**options.columns, "events": found_events})
+    if not items and "events" not in options.columns:
+        # A column of such a name that holds no lists is one of others that nobody needs.
+        options = structs.replace(options, columns={**options.columns, "events": found_events or ""})
     around = present
     # Also of a file with columns, where one that holds JSON has been named.
     if not items and (not file.header or options.columns.get("events")):

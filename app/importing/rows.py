@@ -1,5 +1,6 @@
 """Turns one line's values into a checked row, or says why that fails."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,6 +19,7 @@ _MAX_TITLE: Final = 500
 _MAX_ID: Final = 128
 _DAY_MS: Final = 24 * 3600 * 1000
 _MAX_KNOWN_TYPES: Final = 1_000
+_NUMBERS: Final = frozenset({"watch_time_sec", "percent_watched", "position"})
 _PASSED_ON: Final = ("event_id", "title", "watch_time_sec", "percent_watched", "ended", "position")
 
 
@@ -93,7 +95,7 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         for name, column in passed_on:
             value = values.get(column)
             if not absent(value):
-                found[name] = _flag(value, column) if name == "ended" else value
+                found[name] = _flag(value, column) if name == "ended" else _number(value, column, name)
         if kind == "watch" and "watch_time_sec" not in found:
             raise Refused("a watch needs its watch_time_sec; say --map watch_time_sec=COLUMN")
         try:
@@ -179,7 +181,8 @@ def _type_reader(columns: Columns) -> Callable[[Mapping[str, Any]], EventType | 
             raise Refused(f"{column}: the event type is missing")
         plain = plain_type(str(name))
         if plain not in types and not columns.other_types_ignored:
-            raise Refused(f"{column}: {shown(name)} is not a known event type; say --map-type {str(name)[:40]}=click")
+            hint = f"say --map-type {shlex.quote(f'{str(name)[:40]}=click')}"
+            raise Refused(f"{column}: {shown(name)} is not a known event type; {hint}")
         if type(name) is str and len(known) < _MAX_KNOWN_TYPES:
             known[name] = types.get(plain)
         return types.get(plain)
@@ -192,6 +195,16 @@ def _offset(values: Mapping[str, Any], column: str) -> int:
         return round(float(values.get(column) or 0))
     except (ValueError, TypeError, OverflowError):
         raise Refused(f"{column}: {shown(values.get(column))} is not a number of milliseconds") from None
+
+
+def _number(value: Any, column: str, field: str) -> Any:
+    """The value; of a text in the place of a number it says so, with the value."""
+    if field in _NUMBERS and isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            raise Refused(f"{column}: {shown(value)} is not a number, such as 5 or 5.5") from None
+    return value
 
 
 def _flag(value: Any, column: str) -> bool:

@@ -23,7 +23,7 @@ from app.importing.transfer import Counts, Watcher
 _SHOWN_REASONS: Final = 5
 _REPORTED_REASONS: Final = 100
 # What differs between reasons of one kind: values in quotes, and numbers.
-_VARYING: Final = re.compile(r"""'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|--map-type \S+|\d+""")
+_VARYING: Final = re.compile(r"""'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|--map-type (?:'[^']*'|\S+)|\d+""")
 _COUNTED_REASONS: Final = 1_000
 _SAY_EVERY_SEC: Final = 5.0
 

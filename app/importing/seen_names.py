@@ -13,6 +13,7 @@ from app.importing.rows import BadRow
 from app.importing.values import as_list, finder, paths_of
 
 _SHAPE_BY: Final = 100
+_LISTS_BY: Final = 100
 
 
 def names_of(path: Path, file: FileFormat, looked_at: int | None) -> list[str]:
@@ -37,14 +38,14 @@ def with_nested(path: Path, file: FileFormat, present: Sequence[str], nested: st
 
 
 def list_of_events(path: Path, file: FileFormat, present: Sequence[str]) -> str | None:
-    """The usual name of a list of objects that the first object has, or the path to one."""
+    """The usual name of a list of objects that one of the first rows has, or the path to one."""
     usual = USUAL_COLUMNS["events"]
-    first = list(_first(path, file, 1))
     for name in sorted(present, key=lambda name: name.count(".")):
-        if name.rpartition(".")[2] in usual:
-            inner = [as_list(finder(name)(values)) for values in first]
-            if inner and inner[0] and isinstance(inner[0][0], dict):
-                return name
+        if name.rpartition(".")[2] in usual and any(
+            inner and isinstance(inner[0], dict)
+            for inner in map(as_list, map(finder(name), _first(path, file, _LISTS_BY)))
+        ):
+            return name
     return None
 
 

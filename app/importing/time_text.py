@@ -48,6 +48,7 @@ _WEEKDAY: Final = re.compile(r"(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)
 _BEFORE_OFFSET: Final = re.compile(r" ?\b(?:UTC|GMT)(?=[+-]\d)")
 _OFFSET: Final = re.compile(r"(?<=[\d ])([+-])(\d\d?)(?::?(\d\d))?$")
 _NAMED: Final = re.compile(r" ?(?<![A-Za-z])(?P<name>[A-Z]{3,4}|Z)(?= \d{4}$|$)")
+_BESIDE_OFFSET: Final = re.compile(r"(?<=[+-]\d{4}) [A-Z]{2,5}$|(?<=[+-]\d\d:\d\d) [A-Z]{2,5}$")
 _IANA: Final = re.compile(r" ?\[?(?P<zone>[A-Z][A-Za-z]+/[A-Za-z_+/-]+\d*)\]?$")
 _REMARK: Final = re.compile(r" \([^()]*\)$|(?<=Z)\[\w+\]$")
 _UNCLEAR: Final = re.compile(r"\d ?([A-Z]{2,5})$")
@@ -81,7 +82,7 @@ def plain_time(text: str) -> PlainTime:
         before = text[: found.start()]
         # An offset beside the name of the zone says it all.
         return PlainTime(before) if _OFFSET.search(before) and ":" in before else PlainTime(before, zone)
-    text = _BEFORE_OFFSET.sub(" ", text)
+    text = _BESIDE_OFFSET.sub("", _BEFORE_OFFSET.sub(" ", text))
     if (found := _NAMED.search(text)) and (offset := _OFFSETS.get(found["name"])):
         # The year is behind the zone in what `date` prints.
         text = f"{text[: found.start()]}{text[found.end() :]}"

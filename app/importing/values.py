@@ -10,12 +10,14 @@ ALTERNATIVES: Final = "|"
 JOINED: Final = "+"
 _MISSING: Final = frozenset(
     {
-        *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "Null", "null", "(null)", "\\N"),
-        *("nan", "NaN", "NAN", "-nan", "NaT", "None", "none", "nil", "undefined", "(not set)"),
+        *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "Null", "null", "(null)", "[NULL]", "<null>", "\\N"),
+        *("nan", "NaN", "NAN", "-nan", "NaT", "None", "NONE", "none", "nil", "undefined", "(not set)"),
         # What Go and MySQL write where there is no time.
         *("0001-01-01T00:00:00Z", "0001-01-01 00:00:00 +0000 UTC", "0000-00-00", "0000-00-00 00:00:00"),
     }
 )
+# A byte order mark, which stands within a file that several were joined to, and a space without a width.
+_INVISIBLE: Final = "\ufeff\u200b"
 _YES: Final = frozenset({"true", "t", "yes", "y", "on", "1", "1.0"})
 _NO: Final = frozenset({"false", "f", "no", "n", "off", "0", "0.0"})
 
@@ -53,7 +55,7 @@ def id_of(values: Mapping[str, Any], column: str) -> str:
 
 def id_text(text: str) -> str:
     """The id that a text is, without spaces around it; a whole number without its decimals."""
-    text = text.strip()
+    text = text.strip() if text.isascii() else text.strip().strip(_INVISIBLE).strip()
     # A column of whole numbers in which some are missing is written as 17850.0.
     return text[:-2] if text.endswith(".0") and text[:-2].isdecimal() else text
 
