@@ -12,10 +12,9 @@ from app.importing.lines import FileLine
 DELIMITER: Final = "|"
 _LOOKED_AT: Final = 20
 _BARS: Final = tuple(bar.encode() for bar in "│┃║")
-# Dashes and crosses, and nothing else.
-_RULE: Final = re.compile(
-    r"(?=.*[+|┼╪╋┬┴├┤])[\s|+:=\-─━═┼├┤┌┐└┘┬┴╞╡╪╋┏┓┗┛┳┻┣┫│]*(?:--|──|━━|══)[\s|+:=\-─━═┼├┤┌┐└┘┬┴╞╡╪╋┏┓┗┛┳┻┣┫│]*"
-)
+_CROSSES: Final = frozenset("+|┼╪╋┬┴├┤")
+_DASHES: Final = ("--", "──", "━━", "══")
+_DRAWN: Final = " \t:=-─━═+|│┼├┤┌┐└┘┬┴╞╡╪╋┏┓┗┛┳┻┣┫"
 _FOOTER: Final = re.compile(rb"\(\d+ rows?\)|\d+ rows? in set\b.*|Time: .*|(?:mysql|MariaDB \[.*\])> ?.*")
 _AROUND_BAR: Final = re.compile(rb"\s*\|\s*")
 
@@ -49,7 +48,9 @@ def unboxed(lines: Iterable[FileLine], box: Box) -> Iterator[FileLine]:
 
 
 def _is_rule(raw: bytes) -> bool:
-    return _RULE.fullmatch(raw.decode(errors="replace").strip()) is not None
+    """Whether it is a line of dashes and crosses, and nothing else."""
+    text = raw.decode(errors="replace").strip()
+    return not text.strip(_DRAWN) and any(map(text.__contains__, _DASHES)) and not _CROSSES.isdisjoint(text)
 
 
 def _with_bars(raw: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 LONGEST_MAGIC: Final = 8
@@ -40,8 +40,9 @@ SQL_DUMP: Final = (
 
 def is_sql_dump(lines: Iterable[bytes]) -> bool:
     """By the first lines of a text."""
-    first = [line for line in islice(lines, _LOOKED_AT_LINES) if line.strip()]
-    return bool(first) and _SQL_BEGINS.match(first[0]) is not None and any(map(_SQL_STATEMENT.match, first))
+    first = (line for line in islice(lines, _LOOKED_AT_LINES) if line.strip())
+    begins = next(first, b"")
+    return _SQL_BEGINS.match(begins) is not None and any(map(_SQL_STATEMENT.match, chain([begins], first)))
 
 
 def why_unreadable(beginning: bytes) -> str:
