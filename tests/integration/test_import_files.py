@@ -102,3 +102,24 @@ def test_off_a_terminal_the_import_says_now_and_then_how_far_it_is(tmp_path: Pat
         screen.moved(ImportCounts(read=5, rejected=1, pos=log.stat().st_size // 2))
         screen.waiting("Publishing")(7)
     assert re.match(r"(49|50)%, 5 rows, [\d,]+/s, 1 rejected\nPublishing: 7 events left\n", text.getvalue())
+
+
+def test_products_of_one_event_of_a_collector_are_stored_each(database_url: str, tmp_path: Path) -> None:
+    action = "unstruct_event_com_snowplowanalytics_snowplow_ecommerce_snowplow_ecommerce_action_1"
+    products = "contexts_com_snowplowanalytics_snowplow_ecommerce_product_1"
+    event = {"event_id": "e-0000001", "collector_tstamp": "2024-05-01T10:00:00Z", "domain_userid": "u"}
+    log = tmp_path / "events.json.gz"
+    content = msgspec.json.encode(event | {action: {"type": "transaction"}, products: [{"id": "p"}, {"id": "q"}]})
+    log.write_bytes(gzip.compress(gzip.compress(content)))  # packed twice
+    code, screen = run(database_url, log, "--no-wait", "--strict")
+    assert code == 0, screen
+    assert "Snowplow events: user_id ←" in screen
+    assert stored(database_url) == (2, 2)
+
+
+def test_dump_of_a_database_is_refused_with_what_to_do(database_url: str, tmp_path: Path) -> None:
+    dump = tmp_path / "events.sql"
+    dump.write_text("-- PostgreSQL database dump\n\nCOPY public.events (user_id, item_id) FROM stdin;\nu\ti\n\\.\n")
+    code, screen = run(database_url, dump, "--no-wait")
+    assert code == 2
+    assert "is an SQL dump, which is not read: load it into a database" in " ".join(screen.split())

@@ -55,7 +55,7 @@ def test_every_preset_is_documented_with_its_conditions() -> None:
     for preset in presets():
         kind, where = found[preset.name][1:3]
         assert kind == ("items" if preset.items else "events")
-        wanted = " ".join(preset.where).replace("|", "\\|")
+        wanted = "` and `".join(preset.where).replace("|", "\\|")
         assert where.strip("`").replace("\\|", "|") == wanted.replace("\\|", "|"), preset.name
 
 
@@ -66,7 +66,7 @@ def test_every_word_for_an_event_type_is_documented() -> None:
 
 
 def test_every_word_for_a_missing_value_is_documented() -> None:
-    section = IMPORT.partition("**Missing values**")[2].partition("\n\n")[0]
+    section = " ".join(IMPORT.partition("**Missing values**")[2].partition("\n\n")[0].split())
     for word in _MISSING:
         assert word in section, word
 
