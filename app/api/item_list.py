@@ -15,6 +15,7 @@ from app.adapters import catalogue
 from app.adapters.catalogue import StoredItem, card_of
 from app.adapters.postgres import Database
 from app.api.audited import change
+from app.api.field_checks import FieldChecks, check_cursor
 from app.api.item_bodies import MAX_ITEMS, CatalogueItem, shown_item
 from app.core.decoding import InvalidInput, decode
 from app.core.events import MAX_BODY_BYTES, Id
@@ -92,6 +93,11 @@ _delete_decoder: Final = msgspec.json.Decoder(ItemsToDelete)
 def handlers(database: Database, filter_of: FilterOf) -> list[HTTPRouteHandler]:
     """`filter_of` makes a filter of a text."""
 
+    async def title(text: str) -> None:
+        words_of(text)
+
+    checks = FieldChecks({"title": (str, title), "filter": (str, filter_of), "cursor": (str, check_cursor)})
+
     @get(
         "/items",
         opt=schema.call(
@@ -105,7 +111,7 @@ def handlers(database: Database, filter_of: FilterOf) -> list[HTTPRouteHandler]:
         """The items of the catalogue, the newest first, also those that are hidden or have expired. `title` searches;
         `filter=hidden` gives those that are hidden.
         """
-        query = schema.query_of(scope, ItemListQuery)
+        query = await checks.query(scope, ItemListQuery)
         words = words_of(query.title)
         wanted = None if query.filter is None else await filter_of(query.filter)
         async with database.connection() as connection:

@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Scope
 from msgspec import Meta, structs
 
 from app.api.experiment import choose
+from app.api.field_checks import list_checks
 from app.api.pages import page_of
 from app.api.recommendations import (
     ABOUT,
@@ -62,6 +63,8 @@ class TrendingQuery(ListQuery, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 def handlers(recommender: Recommender, running: RunningExperiments, known: KnownEventTypes) -> list[HTTPRouteHandler]:
+    checks = list_checks(recommender, known)
+
     @get(
         "/users/{user_id:path}/recent",
         opt=schema.call(**ABOUT, query=RecentQuery, answers=_ANSWERS),
@@ -72,7 +75,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
 
         Of the user's latest 50 items. Those that may not be served are left out.
         """
-        query = schema.query_of(request.scope, RecentQuery)
+        query = await checks.query(request.scope, RecentQuery)
         user_id = path_id(request.scope)
         kinds = None if not query.did else seen_kinds(query.did, await known.get(), "did")
         session_id = session_of(context_of(request.scope), query.session_id)
@@ -88,7 +91,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
 
         Of the user's latest 50 items. The ranking has learned after how long, and of which items, users come back.
         """
-        query = schema.query_of(request.scope, ListQuery)
+        query = await checks.query(request.scope, ListQuery)
         user_id = path_id(request.scope)
         context = context_of(request.scope)
         choice = choose(await running.of("buy_again"), user_id, None, context)
@@ -113,7 +116,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
     )
     async def trending(scope: Scope) -> ASGIApp:
         """What is popular by the hour, by the day or by the week; of a category where one is given."""
-        query = schema.query_of(scope, TrendingQuery)
+        query = await checks.query(scope, TrendingQuery)
         rank = partial(recommender.popular, window=query.window)
         return await listed(scope, recommender, query, rank)
 
@@ -127,7 +130,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
         A basket is what one user bought in one session, at most six hours apart. The item's latest 1,000 purchases
         count.
         """
-        query = schema.query_of(request.scope, ListQuery)
+        query = await checks.query(request.scope, ListQuery)
         rank = partial(recommender.bought_together, path_id(request.scope))
         return await listed(request.scope, recommender, query, rank)
 

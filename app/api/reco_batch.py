@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEven
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api.experiment import choose
+from app.api.field_checks import list_checks
 from app.api.posted_lists import ListWanted, wanted_of
 from app.core.decoding import decode
 from app.core.events import MAX_BODY_BYTES, Id
@@ -52,6 +54,8 @@ _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
 
 def handlers(recommender: Recommender, running: RunningExperiments, known: KnownEventTypes) -> list[HTTPRouteHandler]:
+    checks = list_checks(recommender, known)
+
     @post(
         "/reco/batch",
         status_code=200,
@@ -68,7 +72,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
         A line is `{"user_id", "items", "strategy", "model_version"}`, or `{"user_id", "error"}` for a user whose
         history could not be read.
         """
-        body = decode(_batch, await read_body(request, MAX_BODY_BYTES))
+        body = await checks.body(partial(decode, _batch), await read_body(request, MAX_BODY_BYTES))
         context = context_of(request.scope)
         wanted = await wanted_of(body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=None)
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, Scope
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from app.api.experiment import NO_LABEL, Label, check_version, choose
+from app.api.field_checks import list_checks
 from app.api.pages import Cursor, Rank, page_of
 from app.core import events
 from app.core.decoding import InvalidInput
@@ -129,6 +130,7 @@ def handlers(
     """The routes; `log_impression` stores an impression without delaying the answer. `known`: what may have been
     `exclude_seen`.
     """
+    checks = list_checks(recommender, known)
 
     @get(
         "/reco",
@@ -145,7 +147,7 @@ def handlers(
         With `X-Autolog-Impressions: true` the answer is logged as an impression of this request. `variant` asks for
         what that variant of an experiment would answer, which needs the scope `operate`.
         """
-        query = schema.query_of(scope, RecoQuery)
+        query = await checks.query(scope, RecoQuery)
         context = context_of(scope)
         autolog = wants_autolog(scope)
         choice = choose(await running.of("reco"), query.user_id, query.variant, context)
@@ -178,7 +180,7 @@ def handlers(
     )
     async def similar(request: Request[Any, Any, Any]) -> ASGIApp:
         """Items that the same users took at about the same time."""
-        query = schema.query_of(request.scope, ListQuery)
+        query = await checks.query(request.scope, ListQuery)
         item_id = path_id(request.scope)
         return await listed(request.scope, recommender, query, partial(recommender.similar, item_id))
 
@@ -188,7 +190,7 @@ def handlers(
     )
     async def popular(scope: Scope) -> ASGIApp:
         """What is popular now, with recent events weighing more."""
-        return await listed(scope, recommender, schema.query_of(scope, ListQuery), recommender.popular)
+        return await listed(scope, recommender, await checks.query(scope, ListQuery), recommender.popular)
 
     return [reco, similar, popular]
 

@@ -16,8 +16,9 @@ from app.core.model import Model
 from app.core.signals import CLICK_WEIGHT, PURCHASE_WEIGHT, VIEW_WEIGHT, WATCH_WEIGHT, Kind
 from app.core.spellings import millis_of
 
+_VIEW: Final = "view"
 _SIGNALS: Final = {
-    "view": EventCounts(Kind.VIEW, VIEW_WEIGHT),
+    _VIEW: EventCounts(Kind.VIEW, VIEW_WEIGHT),
     "click": EventCounts(Kind.CLICK, CLICK_WEIGHT),
     "watch": EventCounts(Kind.WATCH, WATCH_WEIGHT),
     "purchase": EventCounts(Kind.PURCHASE, PURCHASE_WEIGHT),
@@ -36,7 +37,7 @@ class PastEvent(Struct, forbid_unknown_fields=True):
     """
 
     item_id: Id
-    event_type: PastType = "view"
+    event_type: PastType = _VIEW
     ts_ms: SentTime | None = None
     rating: Rated | None = None
 
@@ -48,33 +49,27 @@ def past_entries(events: Sequence[PastEvent], types: EventTypes, *, now_ms: int)
     for place, event in enumerate(events):
         at_ms = before_ms - _APART_MS if event.ts_ms is None else min(millis_of(event.ts_ms), now_ms)
         before_ms = at_ms
-        try:
-            counts = _counts(event, types)
-        except ValueError as error:
-            errors.append(FieldError(f"$.history[{place}].rating", str(error)))
-            continue
-        if counts is None:
-            errors.append(_unknown(place, event.event_type, types))
-            continue
-        found.append(Entry(event.item_id, at_ms, counts.kind, counts.weight, 0, flags_of(counts)))
+        counts = _counts(place, event.event_type, event.rating, types)
+        if isinstance(counts, FieldError):
+            errors.append(counts)
+        else:
+            found.append(Entry(event.item_id, at_ms, counts.kind, counts.weight, 0, flags_of(counts)))
     if errors:
         raise InvalidInput(*errors)
     return found
 
 
-def unknown_types(body: Any, types: EventTypes) -> list[FieldError]:
-    """The types in the history of a request, as JSON, that are not there; the rest of it may be anything."""
-    history = body.get("history") if isinstance(body, dict) else None
-    names = [
-        (place, event.get("event_type"))
-        for place, event in enumerate(history if isinstance(history, list) else ())
-        if isinstance(event, dict)
-    ]
-    return [
-        _unknown(place, name, types)
-        for place, name in names
-        if isinstance(name, str) and name not in _SIGNALS and types.get(name) is None
-    ]
+def history_faults(history: Sequence[Any], types: EventTypes) -> list[FieldError]:
+    """As `past_entries`, of a history as JSON, whose other fields may be anything."""
+    found = []
+    for place, event in enumerate(history):
+        name = event.get("event_type", _VIEW) if isinstance(event, dict) else None
+        if isinstance(name, str):
+            rating = event.get("rating")
+            counts = _counts(place, name, rating if isinstance(rating, int | float) else None, types)
+            if isinstance(counts, FieldError):
+                found.append(counts)
+    return found
 
 
 def _unknown(place: int, name: str, types: EventTypes) -> FieldError:
@@ -90,8 +85,13 @@ def history_of_entries(entries: Sequence[Entry], *, model: Model) -> History:
     return builder.finish()
 
 
-def _counts(event: PastEvent, types: EventTypes) -> EventCounts | None:
-    if event.event_type in _SIGNALS:
-        return _SIGNALS[event.event_type]
-    own = types.get(event.event_type)
-    return None if own is None else own.counts(event.rating)
+def _counts(place: int, event_type: str, rating: float | None, types: EventTypes) -> EventCounts | FieldError:
+    if event_type in _SIGNALS:
+        return _SIGNALS[event_type]
+    own = types.get(event_type)
+    if own is None:
+        return _unknown(place, event_type, types)
+    try:
+        return own.counts(rating)
+    except ValueError as error:
+        return FieldError(f"$.history[{place}].rating", str(error))

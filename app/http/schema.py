@@ -103,6 +103,22 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
     A parameter whose type is a tuple may be given several times or with commas, one whose type is a frozenset several
     times. With a key for browsers, `user_id` is that of the visitor, and `OtherUser` if it is another one.
     """
+    values, twice = values_of(scope, kind)
+    if twice:
+        raise InvalidInput(*(FieldError(f"$.{name}", "given twice") for name in twice), *_wrong(values, kind))
+    visitor = context_of(scope).visitor if _USER in kind.__struct_fields__ else None
+    if visitor is not None:
+        visitor.check(values.setdefault(_USER, visitor.user_id))
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(*(_wrong(values, kind) or [field_error_of(error, kind)])) from None
+
+
+def values_of(scope: Scope, kind: type[Struct]) -> tuple[dict[str, Any], list[str]]:
+    """The values of the query by parameter, lists where the type is one, and the parameters that are given twice
+    although theirs is not.
+    """
     values: dict[str, Any] = {}
     twice: dict[str, None] = {}
     with_commas, repeatable = _of_type(kind, tuple), _of_type(kind, frozenset)
@@ -115,15 +131,7 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
             twice[name] = None
         else:
             values[name] = value
-    if twice:
-        raise InvalidInput(*(FieldError(f"$.{name}", "given twice") for name in twice), *_wrong(values, kind))
-    visitor = context_of(scope).visitor if _USER in kind.__struct_fields__ else None
-    if visitor is not None:
-        visitor.check(values.setdefault(_USER, visitor.user_id))
-    try:
-        return msgspec.convert(values, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(*(_wrong(values, kind) or [field_error_of(error, kind)])) from None
+    return values, list(twice)
 
 
 def _wrong(values: Mapping[str, Any], kind: type[Struct]) -> list[FieldError]:

@@ -169,6 +169,44 @@ def test_all_faults_of_a_body_are_named_at_once(service: Service) -> None:
     assert faults(service, "/reco/batch", user_ids=[]) == [("$.user_ids", "Expected `array` of length >= 1")]
 
 
+def test_names_that_nobody_knows_are_told_with_all_other_faults(service: Service) -> None:
+    wrong: dict[str, Any] = {
+        "filter": "colour = 'red' and hue = 1",
+        "history": [{"item_id": "film-04", "event_type": "hover"}, {"item_id": "film-05", "event_type": "rating"}],
+        "exclude_seen": ["purchase", "gazed", 3],
+        "cursor": "!",
+    }
+    late = ["$.cursor", "$.exclude_seen[1]", "$.filter", "$.filter", "$.history[0].event_type", "$.history[1].rating"]
+    assert sorted(path for path, _ in faults(service, "/reco", **wrong, k=0)) == sorted(
+        [*late, "$.exclude_seen[2]", "$.k"]
+    )
+    wrong["exclude_seen"].remove(3)
+    assert sorted(path for path, _ in faults(service, "/reco", **wrong)) == late
+    # A fault of the field itself is told alone.
+    assert sorted(path for path, _ in faults(service, "/reco", filter="x" * 4_001, k=0)) == ["$.filter", "$.k"]
+    ranked = {name: wrong[name] for name in ("filter", "history")}
+    assert len(faults(service, "/rank", items=["film-04"], **ranked)) == 4
+    assert len(faults(service, "/rank", items=[], **ranked)) == 5
+    assert len(faults(service, "/reco/batch", user_ids=["ann"], filter=wrong["filter"], exclude_seen=["gazed"])) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "paths"),
+    [
+        ("/reco?k=0&filter=hue%3D1&exclude_seen=gazed", ["$.exclude_seen[0]", "$.filter", "$.k", "$"]),
+        ("/reco?user_id=ann&filter=hue%3D1&exclude_seen=view,gazed", ["$.exclude_seen[1]", "$.filter"]),
+        ("/popular?filter=hue%3D1&cursor=%21", ["$.cursor", "$.filter"]),
+        ("/similar/film-04?filter=hue%3D1&limit=3", ["$.filter", "$.limit"]),
+        ("/users/ann/recent?did=gazed&filter=hue%3D1&k=0", ["$.did[0]", "$.filter", "$.k"]),
+        ("/items?filter=hue%3D1&title=%21&limit=0&cursor=%21", ["$.cursor", "$.filter", "$.limit", "$.title"]),
+    ],
+)
+def test_all_faults_of_a_query_are_named_at_once(service: Service, path: str, paths: list[str]) -> None:
+    found = service.client.get(path)
+    assert found.status_code == 422
+    assert sorted(error["path"] for error in found.json()["errors"]) == sorted(paths)
+
+
 @pytest.mark.parametrize("call", ["/reco", "/rank"])
 @pytest.mark.parametrize(
     "body",
