@@ -15,7 +15,7 @@ from app.adapters.arrays import joined_texts, number_array
 from app.adapters.history_cache import Versioned
 from app.adapters.keyed_pairs import KEYED_PAIR, in_key_order, keyed_pairs
 from app.core.history import NO_HISTORY, History, decode_history
-from app.core.item_table import SUMS
+from app.core.item_features import SUMS
 from app.core.model import MODEL, Model
 from app.core.neighbours import ItemSums, Values, evidence
 

@@ -25,6 +25,7 @@ from app.core.accumulators import (
 )
 from app.core.content_index import ContentIndex
 from app.core.history import Entry, History
+from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
 from app.core.model import Model
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
@@ -167,7 +168,7 @@ class Candidates:
         values[:, FROM_CONTENT] = self._content_features()[rows]
         return values
 
-    def rows_of(self, numbers: Sequence[int]) -> NDArray[np.int32]:
+    def rows_of(self, numbers: Sequence[int] | Numbers) -> NDArray[np.int32]:
         """The rows of those of these items that are candidates."""
         table = self._table
         table.make_room()

@@ -18,7 +18,7 @@ PICTURE_URL: Final = "picture_url"
 _PICTURE: Final = re.compile(r"https://|/(?![/\\])")
 
 
-class Card(Struct, frozen=True):
+class Card(Struct, frozen=True, gc=False):
     """An item as it is served. `attributes`: as they are stored (`app.core.attributes`). `picture_url`: the one of
     this name, where it is an https URL. It may be served from `served_from_ms` until before `served_until_ms`. An
     answer reads these of each item, so they are found once.

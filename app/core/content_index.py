@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.core.content import COLD_EVENTS, IS_CATEGORY, Content
 from app.core.item_index import ItemIndex
+from app.core.newest_first import newest_first
 from app.core.profile import Profile
 from app.core.weights import CONTENT_FEATURES
 
@@ -85,8 +86,8 @@ class ContentIndex:
     """
 
     def __init__(self, items: Mapping[str, Content], now_ms: int) -> None:
-        servable = [(-item.since_ms, item_id) for item_id, item in items.items() if item.servable(now_ms)]
-        ids = [item_id for _, item_id in sorted(servable)[:MAX_ITEMS]]
+        servable = [item_id for item_id, item in items.items() if item.servable(now_ms)]
+        ids = newest_first(servable, [items[item_id].since_ms for item_id in servable], MAX_ITEMS)
         self._ids = ids
         self._row_of = {item_id: row for row, item_id in enumerate(ids)}
         terms = [items[item_id].terms for item_id in ids]

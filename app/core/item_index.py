@@ -21,6 +21,7 @@ class ItemIndex:
         self.reused: list[int] = []
         """Numbers that went to another item; whoever keeps arrays by number empties this."""
         self._numbers: dict[str, int] = {}
+        self._held = np.zeros(0, np.bool_)
         self._used = np.zeros(0, np.bool_)
         self._retired: list[int] = []
         self._free: list[int] = []
@@ -34,20 +35,20 @@ class ItemIndex:
         """None for an item that has no number."""
         return self._numbers.get(item_id)
 
-    def found(self, item_ids: Iterable[str]) -> Iterable[int | None]:
-        """As `find`, of each of these items."""
-        return map(self._numbers.get, item_ids)
-
     def number(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
         """The numbers of all these items, which are used from now on; those that have none get one."""
         numbers = self._numbers
-        for item_id in item_ids:
-            if item_id not in numbers:
-                numbers[item_id] = self._next(item_id)
-        found = np.fromiter(map(numbers.__getitem__, item_ids), np.int32, len(item_ids))
+        known = list(map(numbers.get, item_ids))
+        if None in known:
+            for item_id in item_ids:
+                if item_id not in numbers:
+                    numbers[item_id] = self._next(item_id)
+            known = list(map(numbers.get, item_ids))
+        found = np.array(known, np.int32)
         if len(self._used) < len(self.ids):
-            self._used = np.concatenate([self._used, np.zeros(len(self.ids), np.bool_)])
-        self._used[found] = True
+            room = np.zeros(len(self.ids), np.bool_)
+            self._used, self._held = np.concatenate([self._used, room]), np.concatenate([self._held, room])
+        self._used[found] = self._held[found] = True
         return found
 
     def numbers(self, item_ids: Iterable[str]) -> list[int]:
@@ -62,11 +63,11 @@ class ItemIndex:
     def sweep(self) -> NDArray[np.int32]:
         """Forgets the items that were neither numbered nor marked since the last sweep; returns their numbers."""
         self._free += self._retired
-        numbered = np.fromiter(self._numbers.values(), np.int32, len(self._numbers))
-        gone: NDArray[np.int32] = numbered[~self._used[numbered]]
+        gone: NDArray[np.int32] = (self._held & ~self._used).nonzero()[0].astype(np.int32)
         self._retired = gone.tolist()
         for number in self._retired:
             del self._numbers[self.ids[number]]
+        self._held[gone] = False
         self._used[:] = False
         return gone
 

@@ -1,58 +1,49 @@
 """What is known of each item, in arrays by item number, and the features that are the same for all users.
 
-The features of all items are computed in a few operations whenever popularity is reloaded, so that an answer only
-looks them up.
+The features of all items are computed whenever popularity is reloaded, in steps between which answers are made, so
+that an answer only looks them up.
 """
 
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.core.history import seen_hash
+from app.core.item_features import (
+    EVENTS,
+    FREQUENCY,
+    ITEM_FEATURES,
+    NOT_POPULAR,
+    POPULAR_MS,
+    SUMS,
+    USERS,
+    ItemFeatures,
+    longer,
+    popularity_of,
+)
 from app.core.item_index import ItemIndex, Numbers
 from app.core.model import Model
 from app.core.neighbours import PairSums, Values
-from app.core.signals import DAY_MS, decay_factor
 
-ITEM_FEATURES: Final = ("popular_hours", "popular_day", "popular_week", "frequency", "age", "newness")
-"""Popularity by half-life as a share of the highest, log-scaled; the logarithm of the frequency, and of the days since
-the item's first event; and 1 for an item that has just come, falling to a third in two days."""
-
-SUMS: Final = (
-    "popular_ms",
-    "popular_hours",
-    "popular_day",
-    "popular_week",
-    "frequency",
-    "repeat_weight",
-    "events",
-    "users",
-    "first_ms",
-)
-"""The columns of an item's sums: see `app.core.features.ItemDelta`."""
-
-_FREQUENCY, _EVENTS, _USERS = SUMS.index("frequency"), SUMS.index("events"), SUMS.index("users")
-_POPULAR_MS, _POPULARITY, _REPEAT_WEIGHT, _FIRST_MS = 0, slice(1, 4), SUMS.index("repeat_weight"), len(SUMS) - 1
-_SHARE_SCALE: Final = 100.0
-_NEW_FOR_DAYS: Final = 2.0
-# Pseudo-events without a repeat: an item comes again only if users were seen to come back to it.
-_REPEAT_EVIDENCE: Final = 5.0
-_REPEATS_SCALE: Final = 50.0
-_ALMOST_NOTHING: Final = 1e-9
-_LEAST_ROOM: Final = 1024
+_LEAST_ROOM: Final = 1_024
+# Of so many items the features take a millisecond.
+_ITEMS_A_STEP: Final = 4_096
 _MAX_ROW: Final = np.iinfo(np.int32).max
 # Versions that serve at the same time: one, and those of variants.
 _MAX_WEIGHTS: Final = 32
+
+_Scores: TypeAlias = dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]]
+"""By the id of an array of weights: the array, so that no other gets its id, and the scores."""
 
 
 class ItemTable:
     """Not thread-safe. `index` numbers the items; an item without sums has zeros.
 
-    `refresh` computes, by item number: `shares` (popularity by half-life as a share of the highest, 0 to 1),
-    `features` (`ITEM_FEATURES`), `prior` (the square root of the share by the week: what an item is worth to a user of
-    whom nothing is known) and `own_repeats` (how often its events are repeats, log-scaled; 0 without evidence).
-    `hashes` are the items' `seen_hash`; `rows` is room for whoever adds up lists, in the rows of `take_rows`.
+    `refresh` computes what `ItemFeatures` says of each: `shares`, `features`, `prior` (what an item is worth to a user
+    of whom nothing is known) and `own_repeats`. `hashes` are the items' `seen_hash`; `rows` is
+    room for whoever adds up lists, in the rows of `take_rows`.
     """
 
     def __init__(self, index: ItemIndex, model: Model) -> None:
@@ -66,13 +57,11 @@ class ItemTable:
         self._known = 0
         self._updates = 0
         self._refreshed: tuple[int, Model, int] | None = None
-        self._highest = np.zeros(_POPULARITY.stop - _POPULARITY.start)
+        self._meanwhile: list[Numbers] | None = None
         self._sums = np.zeros((0, len(SUMS)))
-        self._scores: dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]] = {}
-        self.shares = np.zeros((0, _POPULARITY.stop - _POPULARITY.start), np.float32)
-        self.features = np.zeros((0, len(ITEM_FEATURES)), np.float32)
-        self.prior = np.zeros(0, np.float32)
-        self.own_repeats = np.zeros(0, np.float32)
+        self._scores: _Scores = {}
+        self._used: set[int] = set()
+        self._take(ItemFeatures(0, model))
         self.hashes = np.zeros(0, np.uint32)
         self.rows = np.zeros(0, np.int32)
         self.first_row = self._next_row = 1
@@ -82,51 +71,94 @@ class ItemTable:
         """Replaces the sums of these items, a row of `SUMS` each."""
         self.make_room()
         self._sums[numbers] = sums
-        self._updates += 1
-        self.log_ms = max(self.log_ms, int(sums[:, _POPULAR_MS].max(initial=0.0)))
+        self._is_changed(numbers)
+        self.log_ms = max(self.log_ms, int(sums[:, POPULAR_MS].max(initial=0.0)))
 
     def refresh(self, now_ms: int) -> None:
         """Computes the features of all items as of `now_ms`, unless nothing has changed."""
+        for _ in self.refreshing(now_ms):
+            pass
+
+    def refreshing(self, now_ms: int) -> Iterator[None]:
+        """As `refresh`, in steps of some thousand items: what is done between two of them sees what was before, until
+        the last step. Not for two at the same time.
+        """
         self.make_room()
         state = now_ms, self.model, self._updates
         if state == self._refreshed:
             return
+        meanwhile: list[Numbers] = []
+        self._meanwhile = meanwhile
+        try:
+            yield from self._steps(now_ms)
+        finally:
+            self._meanwhile = None
         self._refreshed = state
-        sums, factor = self._sums, decay_factor(now_ms, self.model.covisitation_half_life_ms)
-        known = sums[:, _EVENTS] > 0.0
-        ages = np.maximum(now_ms - sums[:, _POPULAR_MS], 0.0)
-        half_lives = np.array(self.model.popularity_half_lives_ms, np.float64)
-        popularity = np.maximum(sums[:, _POPULARITY] * np.exp2(-ages[:, None] / half_lives), 0.0)
-        highest = np.maximum(popularity.max(axis=0, initial=0.0), _ALMOST_NOTHING)
-        self._highest = highest
-        self.shares = (popularity / highest).astype(np.float32)
-        self.prior = np.sqrt(self.shares[:, -1])
-        frequency, events = sums[:, _FREQUENCY], sums[:, _EVENTS] * factor
-        rates = np.divide(sums[:, _REPEAT_WEIGHT], frequency, out=np.zeros(len(sums)), where=frequency > 0.0)
-        rates *= events / (events + _REPEAT_EVIDENCE)
-        self.own_repeats = np.log1p(_REPEATS_SCALE * rates).astype(np.float32)
-        days = np.where(known, np.maximum(now_ms - sums[:, _FIRST_MS], 0.0) / DAY_MS, 0.0)
-        features = np.empty_like(self.features)
-        features[:, 0:3] = np.log1p(_SHARE_SCALE * self.shares)
-        features[:, 3] = np.log1p(frequency * factor)
-        features[:, 4] = np.log1p(days)
-        features[:, 5] = np.where(known, np.exp(-days / _NEW_FOR_DAYS), 0.0)
-        self.features = features
+        self._fill(meanwhile)
         self.version += 1
-        self._scores.clear()
+
+    def _steps(self, now_ms: int) -> Iterator[None]:
+        model, room = self.model, len(self._sums)
+        known = self._sums[:, POPULAR_MS].nonzero()[0]
+        parts = [known[start : start + _ITEMS_A_STEP] for start in range(0, len(known), _ITEMS_A_STEP)]
+        popularities: list[NDArray[np.float64]] = []
+        for part in parts:
+            popularities.append(popularity_of(self._sums[part], now_ms, model))
+            yield
+        highest = np.max([NOT_POPULAR, *(one.max(axis=0) for one in popularities)], axis=0)
+        made = ItemFeatures(room, model, now_ms, highest)
+        scores = {
+            key: (weights, np.zeros((len(weights), room), np.float32))
+            for key, (weights, _) in self._scores.items()
+            if key in self._used
+        }
+        for part, popularity in zip(parts, popularities, strict=True):
+            made.fill(part, self._sums[part], popularity)
+            _fill_scores(scores, part, made)
+            yield
+        if len(self._sums) > room:
+            made.make_room(len(self._sums))
+            scores = {}
+        self._take(made)
+        self._scores = scores
+        self._used.clear()
+
+    def refresh_some(self, numbers: Numbers) -> None:
+        """Computes the features of these items alone, as of the last `refresh`."""
+        self._fill([numbers])
+        self.version += 1
+
+    def _fill(self, numbers: Sequence[Numbers]) -> None:
+        made = self._made
+        for some in numbers:
+            sums = self._sums[some]
+            made.fill(some, sums, popularity_of(sums, made.now_ms, made.model))
+            _fill_scores(self._scores, some, made)
+
+    def _take(self, made: ItemFeatures) -> None:
+        self._made = made
+        self.shares, self.features = made.shares, made.features
+        self.prior, self.own_repeats = made.prior, made.own_repeats
+
+    def _is_changed(self, numbers: Numbers) -> None:
+        self._updates += 1
+        if self._meanwhile is not None:
+            self._meanwhile.append(numbers)
 
     def scores(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """The part of the score that is the same for all users, by the rows of `weights` and by item number.
 
-        Computed once for each array of weights until the next `refresh`; the array must not change.
+        Computed once for each array of weights until the next `refresh`, and then again for those that were used since
+        the one before; the array must not change.
         """
-        found = self._scores.get(id(weights))
+        key = id(weights)
+        found = self._scores.get(key)
         if found is None:
             if len(self._scores) == _MAX_WEIGHTS:
                 self._scores.clear()
-            scores: NDArray[np.float32] = weights[:, : len(ITEM_FEATURES)].astype(np.float32) @ self.features.T
-            # With the weights, so that no others get their id.
-            found = self._scores[id(weights)] = weights, scores
+            scores = weights[:, : len(ITEM_FEATURES)].astype(np.float32) @ self.features.T
+            found = self._scores[key] = weights, scores
+        self._used.add(key)
         return found[1]
 
     def scores_of(self, numbers: Numbers, weights: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -147,7 +179,7 @@ class ItemTable:
     def has_sums(self, item_id: str) -> bool:
         """False for an item that has a number alone: one of the catalogue's."""
         number = self.index.find(item_id)
-        return number is not None and number < len(self._sums) and self._sums.item(number, _EVENTS) > 0.0
+        return number is not None and number < len(self._sums) and self._sums.item(number, EVENTS) > 0.0
 
     def sums(self, numbers: Numbers) -> NDArray[np.float64]:
         """The stored sums of these items, a row of `SUMS` each."""
@@ -157,11 +189,11 @@ class ItemTable:
     def pair_sums(self, numbers: NDArray[np.int32], weights: Values, met: Values, follows: Values) -> PairSums:
         """Of an item's pairs with these items."""
         others = self.sums(numbers)
-        return PairSums(numbers, weights, met, follows, others[:, _FREQUENCY], others[:, _EVENTS], others[:, _USERS])
+        return PairSums(numbers, weights, met, follows, others[:, FREQUENCY], others[:, EVENTS], others[:, USERS])
 
     def popularity(self, numbers: Numbers) -> NDArray[np.float32]:
         """The popularity of these items by each half-life, in purchases, as of the last `refresh`: a row for each."""
-        found: NDArray[np.float32] = (self.shares[numbers] * self._highest).astype(np.float32)
+        found: NDArray[np.float32] = (self.shares[numbers] * self._made.highest).astype(np.float32)
         return found
 
     def best(self, count: int, among: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
@@ -193,11 +225,8 @@ class ItemTable:
         """Items that the index has forgotten have no sums, and are nowhere among the best."""
         self.make_room()
         self._sums[numbers] = 0.0
-        self._updates += 1
-        for array in (self.shares, self.features, self.prior, self.own_repeats):
-            array[numbers] = 0.0
-        self.version += 1
-        self._scores.clear()
+        self._is_changed(numbers)
+        self.refresh_some(numbers)
 
     def make_room(self) -> None:
         """Makes the arrays fit the items that the index has numbered since."""
@@ -209,9 +238,17 @@ class ItemTable:
             return
         if (missing := len(ids) - len(self._sums)) > 0:
             more = max(missing, len(self._sums), _LEAST_ROOM)
-            for name in ("_sums", "shares", "features", "prior", "own_repeats", "hashes", "rows"):
-                array = getattr(self, name)
-                setattr(self, name, np.concatenate([array, np.zeros((more, *array.shape[1:]), array.dtype)]))
+            room = len(self._sums) + more
+            self._sums, self.hashes = longer(self._sums, room), longer(self.hashes, room)
+            self.rows = longer(self.rows, room)
+            self._made.make_room(room)
+            self._take(self._made)
             self._scores.clear()
         self.hashes[known : len(ids)] = [seen_hash(item_id) for item_id in ids[known:]]
         self._known = len(ids)
+
+
+def _fill_scores(scores: _Scores, numbers: Numbers, made: ItemFeatures) -> None:
+    features = made.features[numbers].T
+    for weights, found in scores.values():
+        found[:, numbers] = weights[:, : len(ITEM_FEATURES)].astype(np.float32) @ features

@@ -14,8 +14,9 @@ from app.core.content import Content
 from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.features import NO_HISTORY, History, ItemDelta, fold
 from app.core.history import HistoryBuilder
+from app.core.item_features import SUMS
 from app.core.item_index import ItemIndex
-from app.core.item_table import SUMS, ItemTable
+from app.core.item_table import ItemTable
 from app.core.messages import Message
 from app.core.model import MODEL, Model
 from app.core.needs import FALLBACK_LIMIT

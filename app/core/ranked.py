@@ -18,9 +18,6 @@ NOT_RANKED: Final = -1
 
 Rows: TypeAlias = Sequence[int] | NDArray[np.int64]
 
-# So many lookups, each a comparison with all numbers, take as long as a table of them.
-_MANY: Final = 50
-
 
 class Exclusions(Struct, frozen=True):
     """What the user has: `item_ids`, and the items whose `seen_hash` is in `seen_hashes`. The ranking may offer such an
@@ -33,6 +30,12 @@ class Exclusions(Struct, frozen=True):
     def __contains__(self, item_id: str) -> bool:
         return item_id in self.item_ids or (bool(self.seen_hashes) and seen_hash(item_id) in self.seen_hashes)
 
+    def without(self, item_ids: Sequence[str]) -> Sequence[str]:
+        """The others of these items."""
+        if not self.item_ids and not self.seen_hashes:
+            return item_ids
+        return [item_id for item_id in item_ids if item_id not in self]
+
 
 NO_EXCLUSIONS: Final = Exclusions()
 
@@ -40,7 +43,7 @@ NO_EXCLUSIONS: Final = Exclusions()
 class Ranked:
     """Items with scores above 0, best first. `best` sorts no more of them than are asked for."""
 
-    __slots__ = ("_best", "_best_scores", "_index", "_numbers", "_places", "_rows", "_scores", "exclusions")
+    __slots__ = ("_best", "_best_scores", "_index", "_is_whole", "_numbers", "_places", "_rows", "_scores", "exclusions")
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Ranked:
         self._best: list[str] = []
         self._best_scores: list[float] = []
         self._places = np.empty(0, np.int64)
+        self._is_whole = False
         self._rows: dict[str, int] = {}  # of the best, once they are asked for
         self.exclusions = exclusions
 
@@ -67,6 +71,7 @@ class Ranked:
         self._best = found = list(map(self._index.ids.__getitem__, self._numbers.take(places).tolist()))
         self._best_scores = values = self._scores.take(places).tolist()
         self._rows.clear()
+        self._is_whole = len(found) < count
         if any(map(eq, values, values[1:])):  # which is rare, and sorting by both takes longer than all the rest
             found = [item_id for _, item_id in sorted(zip(map(neg, values), found, strict=True))]
         return found[:count]
@@ -78,7 +83,7 @@ class Ranked:
 
     def rows_and_scores(self, item_ids: Sequence[str]) -> tuple[Rows, list[float]]:
         """The items' places among the numbers, and their scores; `NOT_RANKED` and 0 for an item that is not among
-        these.
+        these, or has no score.
         """
         count = len(item_ids)
         if item_ids == self._best[:count]:  # as most pages are
@@ -89,18 +94,12 @@ class Ranked:
     def _rows_of(self, item_ids: Sequence[str]) -> list[int]:
         if not self._rows:
             self._rows = dict(zip(self._best, self._places.tolist(), strict=True))
+        if self._is_whole:  # whatever has a score is among the best
+            return list(map(self._rows.get, item_ids, repeat(NOT_RANKED)))
         try:
             return list(map(self._rows.__getitem__, item_ids))
         except KeyError:  # one that `best` did not reach: pinned, explored, or of the catalogue
-            if len(item_ids) > _MANY:
-                return self._many_rows(item_ids)
-            rows = map(self.row, item_ids)
-            return [NOT_RANKED if row is None else row for row in rows]
-
-    def _many_rows(self, item_ids: Sequence[str]) -> list[int]:
-        """In one pass over the numbers, instead of one for each item."""
-        places: dict[int | None, int] = dict(zip(self._numbers.tolist(), range(len(self._numbers)), strict=True))
-        return list(map(places.get, self._index.found(item_ids), repeat(NOT_RANKED)))
+            return [NOT_RANKED if row is None else row for row in map(self.row, item_ids)]
 
     def row(self, item_id: str) -> int | None:
         """The item's place among the numbers; None for an item that is not among these."""

@@ -58,8 +58,11 @@ class Ranking:
             scores[candidates.rows_of(without)] = -np.inf
         if among is not None:
             # Named items are candidates whether anything is known of them or not.
-            known = candidates.features().any(axis=1)
-            scores[~(known & np.isin(candidates.numbers, among))] = -np.inf
+            rows = candidates.rows_of(among)
+            known = rows[candidates.features(rows).any(axis=1)]
+            others = np.ones(len(scores), np.bool_)
+            others[known] = False
+            scores[others] = -np.inf
         self._logarithms = scores
         best = scores[scores.argmax()] if len(scores) else _LEAST_LOGARITHM
         scores = scores - max(best, _LEAST_LOGARITHM)

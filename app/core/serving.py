@@ -203,7 +203,7 @@ def filled(
         slate.relax()
     if slate.missing and fallback:
         found: Sequence[str] = (yield FallbackOf(constraints.category)) if among is None else among
-        found = [item_id for item_id in found if item_id not in ranked.exclusions]
+        found = ranked.exclusions.without(found)
         cards.update((yield CardsOf(found)))
         slate.offer(found if boosts is None else boosts.ordered(found, cards), CATALOGUE)
         slate.relax()

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from app.core.item_table import ITEM_FEATURES
+from app.core.item_features import ITEM_FEATURES
 
 NEIGHBOUR_FEATURES: Final = ("similar", "similar_last", "lasting", "following")
 """What the lists of the user's latest items say of the candidate, log-scaled: the sum of similarities, and the part of

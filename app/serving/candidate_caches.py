@@ -248,7 +248,7 @@ class CandidateCaches:
     async def _load_popular(self, connection: "Connection", category: str | None) -> Popular:
         table = await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec / 2)
         if category is None:
-            await self._sweep()
+            await self._sweep(connection)
             best = table.best(2 * MODEL.popular)
             item_ids = [table.index.ids[number] for number in best]
             cards = await self.cards.get_many(item_ids, allow_partial=False)
@@ -261,14 +261,14 @@ class CandidateCaches:
             best = table.index.number(found)
         return Popular(best.tobytes(), table.popularity(best).tobytes(), table.log_ms)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, connection: "Connection") -> None:
         """Once a while, when there are many items."""
         now = time.monotonic()
         if len(self.table.index.items) > self._max_items and now - self._swept_at >= self._sweep_every_sec:
             self._swept_at = now
             self.table.index.use(self._content.numbers)
             self.table.index.use(self.filtering.numbers)
-            self.table.index.number(self._asked.values())
+            await self._items.number(connection, self._asked.values())
             await self._items.sweep(self.neighbours.values(), self.popular.values())
 
     def _by_category(

@@ -1,11 +1,14 @@
 """The sums of items in this process: those that lists name, and those that are popular, as fresh as the change feed."""
 
 import asyncio
+import itertools
+import math
 import time
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.adapters import features
 from app.adapters.generations import ServingGeneration
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 2_000
 _LISTS_A_TURN: Final = 500
+# So many look-ups take a millisecond; an answer does not wait for more.
+_ITEMS_A_TURN: Final = 2_000
 # Some of the most popular items may not be servable.
 _MOST_POPULAR: Final = 4 * MODEL.popular
 
@@ -72,7 +77,8 @@ class LoadedItems:
             now = time.monotonic()
             if not self._is_filled or now - self._refreshed_at >= older_than_sec:
                 await self._read_changed(connection)
-                self.table.refresh(self.table.log_ms)
+                for _ in self.table.refreshing(self.table.log_ms):
+                    await asyncio.sleep(0)
                 self._refreshed_at = now
             return self.table
 
@@ -90,17 +96,45 @@ class LoadedItems:
 
     async def add(self, connection: "Connection", item_ids: Collection[str]) -> None:
         """Reads the sums of those of these items that have none yet."""
-        await self._read(connection, [item_id for item_id in item_ids if not self.table.has_sums(item_id)])
+        await self._read(connection, await self._without_sums(item_ids))
 
     async def have(self, connection: "Connection", item_ids: Collection[str]) -> None:
         """As `add`; what is read has its features at once."""
-        new = [item_id for item_id in item_ids if not self.table.has_sums(item_id)]
-        await self._read(connection, new)
-        if any(map(self.table.has_sums, new)):
-            self.table.refresh(self.table.log_ms)
+        await self.refresh(connection, older_than_sec=math.inf)
+        for numbers in await self._read(connection, await self._without_sums(item_ids)):
+            self.table.refresh_some(numbers)
 
-    async def _read(self, connection: "Connection", item_ids: Iterable[str]) -> None:
+    async def number(self, connection: "Connection", item_ids: Sequence[str]) -> NDArray[np.int32]:
+        """The numbers of all these items, however many they are. Those that have none get one, once they are read."""
+        index = self.table.index
+        turns = [item_ids[start : start + _ITEMS_A_TURN] for start in range(0, len(item_ids), _ITEMS_A_TURN)]
+        new: list[str] = []
+        for some in turns:
+            new += [item_id for item_id in some if index.find(item_id) is None]
+            await asyncio.sleep(0)
+        await self.have(connection, new)
+        parts = [np.zeros(0, np.int32)]
+        for some in turns:  # without a wait for Postgres: a second sweep would forget what is numbered first
+            parts.append(index.number(some))
+            self.table.make_room()
+            await asyncio.sleep(0)
+        return np.concatenate(parts)
+
+    async def _without_sums(self, item_ids: Collection[str]) -> list[str]:
+        found, rest = [], iter(item_ids)
+        while part := list(itertools.islice(rest, _ITEMS_A_TURN)):
+            found += [item_id for item_id in part if not self.table.has_sums(item_id)]
+            if len(part) == _ITEMS_A_TURN:
+                await asyncio.sleep(0)
+        return found
+
+    async def _read(self, connection: "Connection", item_ids: Iterable[str]) -> list[NDArray[np.int32]]:
+        """Returns the numbers of those that have sums."""
+        read = []
         wanted: Sequence[str] = list(item_ids)
         for start in range(0, len(wanted), _BATCH):
             found, sums = await features.read_sums(connection, wanted[start : start + _BATCH])
-            self.table.update(self.table.index.number(found), sums)
+            if found:
+                read.append(self.table.index.number(found))
+                self.table.update(read[-1], sums)
+        return read

@@ -14,8 +14,9 @@ import numpy as np
 from app.core import rankers
 from app.core.evaluation import Score, Trial, play
 from app.core.folded_pairs import FoldedPairs
+from app.core.item_features import SUMS
 from app.core.item_index import ItemIndex
-from app.core.item_table import SUMS, ItemTable
+from app.core.item_table import ItemTable
 from app.core.messages import ClickMessage, Message, PurchaseMessage, ViewMessage
 from app.core.neighbours import evidence
 from app.core.pair_bounds import NO_FLOOR, ItemEnd, judge_pairs

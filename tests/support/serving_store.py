@@ -12,8 +12,9 @@ from app.core.content import Content
 from app.core.content_index import ContentIndex
 from app.core.exploration import EMPTY_POOL, ExplorationPool, exploration_pool_of
 from app.core.history import NO_HISTORY, Entry, History
+from app.core.item_features import SUMS
 from app.core.item_index import ItemIndex
-from app.core.item_table import SUMS, ItemTable
+from app.core.item_table import ItemTable
 from app.core.model import MODEL
 from app.core.needs import (
     AlikeTo,

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from app.core.candidates import Candidates, absence
 from app.core.history import NO_HISTORY, Entry, History, seen_hash
+from app.core.item_features import SUMS
 from app.core.item_index import ItemIndex
-from app.core.item_table import SUMS, ItemTable
+from app.core.item_table import ItemTable
 from app.core.model import MODEL
 from app.core.neighbours import Neighbours
 from app.core.profile import Profile

@@ -21,7 +21,7 @@ from app.core.features import (
     fold,
 )
 from app.core.history import MAX_ITEMS, MAX_SEEN_HASHES, seen_hash
-from app.core.item_table import SUMS
+from app.core.item_features import SUMS
 from app.core.messages import (
     ClickMessage,
     ImpressionMessage,

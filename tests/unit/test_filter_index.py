@@ -12,8 +12,9 @@ from app.core.attributes import AttributeType
 from app.core.filter_index import MAX_MATCHES, Filterable, FilterIndex
 from app.core.filter_language import filter_of
 from app.core.history import seen_hash
+from app.core.item_features import SUMS
 from app.core.item_index import ItemIndex
-from app.core.item_table import SUMS, ItemTable
+from app.core.item_table import ItemTable
 from app.core.model import MODEL
 from app.core.needs import FALLBACK_LIMIT, MatchesOf
 from app.core.recommendation import RecommendationRequest
@@ -39,7 +40,7 @@ class Catalogue:
         self.table = ItemTable(ItemIndex(), MODEL)
         self.table.index.number(["elsewhere"])
         self.index = FilterIndex(self.items, 1_100)
-        self.index.number(self.table.index)
+        self.index.numbers = self.table.index.number(self.index.ids)
         self.table.make_room()
 
     def item(self, number: int) -> Filterable:

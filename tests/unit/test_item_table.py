@@ -3,8 +3,9 @@
 import numpy as np
 
 from app.core.history import seen_hash
+from app.core.item_features import SUMS
 from app.core.item_index import ItemIndex
-from app.core.item_table import SUMS, ItemTable
+from app.core.item_table import ItemTable
 from app.core.model import MODEL
 from app.core.signals import HOUR_MS, LANDMARK_MS
 from app.core.weights import FIXED, START
@@ -68,6 +69,83 @@ def test_scores_of_all_items_are_computed_once_until_the_next_refresh() -> None:
     table.update(np.array([0]), table.sums(np.array([1])))
     table.refresh(LANDMARK_MS + HOUR_MS)
     assert table.scores(START)[0, 0] == table.scores(START)[0, 1]
+
+
+def many_items(count: int) -> ItemTable:
+    rng = np.random.default_rng(5)
+    table = ItemTable(ItemIndex(), MODEL)
+    sums = rng.uniform(1.0, 9.0, (count, len(SUMS)))
+    sums[:, 0] = LANDMARK_MS - rng.integers(0, 100 * HOUR_MS, count)
+    sums[:, -1] = sums[:, 0] - 50 * HOUR_MS
+    table.update(table.index.number([f"i{number}" for number in range(count)]), sums)
+    return table
+
+
+def test_what_changes_between_the_steps_of_a_refresh_counts_at_its_end() -> None:
+    table = many_items(10_000)
+    table.refresh(LANDMARK_MS)
+    scores, shares, version = table.scores(START), table.shares, table.version
+    steps = table.refreshing(LANDMARK_MS + HOUR_MS)
+    assert [next(steps) for _ in range(4)] == [None] * 4
+    assert table.shares is shares
+    assert table.scores(START) is scores
+    table.update(np.array([0, 9_999]), table.sums(np.array([1, 1])))
+    table.index.number([f"late-{number}" for number in range(20_000)])
+    table.make_room()
+    assert list(steps) == [None, None]
+    assert table.version > version
+    for array in (table.shares, table.features, table.prior, table.own_repeats, table.scores(START).T):
+        assert len(array) >= 30_000
+        assert np.array_equal(array[[0, 9_999]], array[[1, 1]])
+        assert not array[10_000:].any()
+    again = many_items(10_000)
+    again.refresh(LANDMARK_MS + HOUR_MS)
+    unchanged = slice(1, 9_999)
+    assert np.array_equal(table.features[unchanged], again.features[unchanged])
+    assert np.array_equal(table.scores(START)[:, unchanged], again.scores(START)[:, unchanged])
+
+
+def test_an_item_that_is_forgotten_between_the_steps_of_a_refresh_stays_forgotten() -> None:
+    table = many_items(10)
+    table.index.sweep()
+    steps = table.refreshing(LANDMARK_MS)
+    next(steps)
+    table.index.use(np.arange(1, 10))
+    table.forget(table.index.sweep())
+    assert list(steps) == [None]
+    assert not table.features[0].any()
+    assert table.features[1:10].any(axis=1).all()
+
+
+def test_scores_that_nobody_has_used_are_not_made_again() -> None:
+    table = many_items(10)
+    table.refresh(LANDMARK_MS)
+    table.scores(START)
+    table.refresh(LANDMARK_MS + HOUR_MS)
+    kept = table.scores(START)
+    table.scores(FIXED)
+    table.refresh(LANDMARK_MS + 2 * HOUR_MS)
+    assert table.scores(FIXED) is table.scores(FIXED)
+    assert table.scores(START) is not kept
+
+
+def test_items_that_are_read_between_refreshes_have_their_features_at_once() -> None:
+    table, whole = many_items(10), many_items(10)
+    table.refresh(LANDMARK_MS)
+    table.scores(START)
+    numbers = table.index.number(["new"])
+    at_ms = LANDMARK_MS - 200 * HOUR_MS
+    sums = np.array([[at_ms, 0.5, 0.5, 0.5, 4.0, 1.0, 4.0, 4.0, at_ms - HOUR_MS]])
+    table.update(numbers, sums)
+    table.refresh_some(numbers)
+    whole.update(whole.index.number(["new"]), sums)
+    whole.refresh(LANDMARK_MS)
+    assert np.array_equal(table.features, whole.features)
+    assert np.allclose(table.scores(START), whole.scores(START))
+    # One that is more popular than all others counts as they do until the next refresh.
+    table.update(numbers, np.array([[LANDMARK_MS, 99.0, 99.0, 99.0, 4.0, 1.0, 4.0, 4.0, at_ms]]))
+    table.refresh_some(numbers)
+    assert table.shares[numbers].tolist() == [[1.0, 1.0, 1.0]]
 
 
 def test_the_most_popular_of_some_are_in_order_and_of_equal_ones_the_first() -> None:
