@@ -156,8 +156,7 @@ class ItemTable:
         if found is None:
             if len(self._scores) == _MAX_WEIGHTS:
                 self._scores.clear()
-            scores = weights[:, : len(ITEM_FEATURES)].astype(np.float32) @ self.features.T
-            found = self._scores[key] = weights, scores
+            found = self._scores[key] = weights, _scores_of(self.features, weights)
         self._used.add(key)
         return found[1]
 
@@ -249,6 +248,14 @@ class ItemTable:
 
 
 def _fill_scores(scores: _Scores, numbers: Numbers, made: ItemFeatures) -> None:
-    features = made.features[numbers].T
+    features = made.features[numbers]
     for weights, found in scores.values():
-        found[:, numbers] = weights[:, : len(ITEM_FEATURES)].astype(np.float32) @ features
+        found[:, numbers] = _scores_of(features, weights)
+
+
+def _scores_of(features: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Column by column: a product of matrices rounds by their shapes, and equal items would have unequal scores."""
+    scores = np.zeros((len(weights), len(features)), np.float32)
+    for column in range(len(ITEM_FEATURES)):
+        scores += weights[:, column, None].astype(np.float32) * features[:, column]
+    return scores

@@ -117,6 +117,20 @@ def test_an_item_that_is_forgotten_between_the_steps_of_a_refresh_stays_forgotte
     assert table.features[1:10].any(axis=1).all()
 
 
+def test_equal_items_have_equal_scores_whenever_they_were_computed() -> None:
+    table = many_items(9_000)
+    table.refresh(LANDMARK_MS)
+    table.scores(START)
+    same = table.sums(np.array([7]))
+    for numbers in (np.array([3]), np.arange(4_000, 4_600)):
+        table.update(numbers, same.repeat(len(numbers), axis=0))
+        table.refresh_some(numbers)
+    for _ in range(2):
+        scores = table.scores(START)
+        assert (scores[:, [3, *range(4_000, 4_600)]] == scores[:, [7]]).all()
+        table.refresh(LANDMARK_MS + HOUR_MS)
+
+
 def test_scores_that_nobody_has_used_are_not_made_again() -> None:
     table = many_items(10)
     table.refresh(LANDMARK_MS)
@@ -141,7 +155,7 @@ def test_items_that_are_read_between_refreshes_have_their_features_at_once() -> 
     whole.update(whole.index.number(["new"]), sums)
     whole.refresh(LANDMARK_MS)
     assert np.array_equal(table.features, whole.features)
-    assert np.allclose(table.scores(START), whole.scores(START))
+    assert np.array_equal(table.scores(START), whole.scores(START))
     # One that is more popular than all others counts as they do until the next refresh.
     table.update(numbers, np.array([[LANDMARK_MS, 99.0, 99.0, 99.0, 4.0, 1.0, 4.0, 4.0, at_ms]]))
     table.refresh_some(numbers)
