@@ -43,7 +43,7 @@ NO_EXCLUSIONS: Final = Exclusions()
 class Ranked:
     """Items with scores above 0, best first. `best` sorts no more of them than are asked for."""
 
-    __slots__ = ("_best", "_best_scores", "_index", "_is_whole", "_numbers", "_places", "_rows", "_scores", "exclusions")
+    __slots__ = ("_best", "_best_scores", "_index", "_whole", "_numbers", "_places", "_rows", "_scores", "exclusions")
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Ranked:
         self._best: list[str] = []
         self._best_scores: list[float] = []
         self._places = np.empty(0, np.int64)
-        self._is_whole = False
+        self._whole = False
         self._rows: dict[str, int] = {}  # of the best, once they are asked for
         self.exclusions = exclusions
 
@@ -71,7 +71,7 @@ class Ranked:
         self._best = found = list(map(self._index.ids.__getitem__, self._numbers.take(places).tolist()))
         self._best_scores = values = self._scores.take(places).tolist()
         self._rows.clear()
-        self._is_whole = len(found) < count
+        self._whole = len(found) < count
         if any(map(eq, values, values[1:])):  # which is rare, and sorting by both takes longer than all the rest
             found = [item_id for _, item_id in sorted(zip(map(neg, values), found, strict=True))]
         return found[:count]
@@ -94,7 +94,7 @@ class Ranked:
     def _rows_of(self, item_ids: Sequence[str]) -> list[int]:
         if not self._rows:
             self._rows = dict(zip(self._best, self._places.tolist(), strict=True))
-        if self._is_whole:  # whatever has a score is among the best
+        if self._whole:  # whatever has a score is among the best
             return list(map(self._rows.get, item_ids, repeat(NOT_RANKED)))
         try:
             return list(map(self._rows.__getitem__, item_ids))
