@@ -43,7 +43,7 @@ NO_EXCLUSIONS: Final = Exclusions()
 class Ranked:
     """Items with scores above 0, best first. `best` sorts no more of them than are asked for."""
 
-    __slots__ = ("_best", "_best_scores", "_index", "_whole", "_numbers", "_places", "_rows", "_scores", "exclusions")
+    __slots__ = ("_best", "_best_scores", "_index", "_numbers", "_places", "_rows", "_scores", "_whole", "exclusions")
 
     def __init__(
         self,
