@@ -65,6 +65,11 @@ def why_not_json(error: Exception, text: bytes) -> str:
     half = _HALF_A_PAIR.search(text)
     if half is not None:
         return f"not JSON: half of a surrogate pair, such as a cut emoji: {half[0].decode()} (byte {half.start()})"
+    if isinstance(error, UnicodeDecodeError):
+        try:
+            text.decode()
+        except UnicodeDecodeError as whole:  # the decoder counts from the beginning of a string
+            return f"not JSON: text that is not UTF-8: 0x{text[whole.start]:02x} (byte {whole.start})"
     return f"not JSON: {error}"
 
 

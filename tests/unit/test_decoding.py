@@ -67,6 +67,14 @@ def test_error_of_another_kind_lists_nothing() -> None:
     assert error_of(Home, "1") == FieldError("$", "Expected `object`, got `int`")
 
 
+def test_text_of_another_encoding_says_at_which_byte_it_begins() -> None:
+    body = '{"user_id": "u", "session_id": "s", "item_id": "caf\u00e9", "event_type": "view"}'.encode("latin-1")
+    with pytest.raises(InvalidInput) as raised:
+        submitted.decode_interaction(body)
+    (fault,) = raised.value.field_errors
+    assert (fault.path, fault.message) == ("$", "not JSON: text that is not UTF-8: 0xe9 (byte 51)")
+
+
 def test_currency_of_another_form_says_which_there_are() -> None:
     body = b'{"user_id": "u", "session_id": "s", "item_id": "i", "event_type": "view", "value": 1, "currency": "Euro"}'
     with pytest.raises(InvalidInput) as raised:
