@@ -129,7 +129,8 @@ class FeatureWriter:
 
     async def _retry_alone(self, item: Incoming, error: Exception) -> Applied:
         failures = [failed_now(error)]
-        for _ in range(self._max_retries):
+        is_the_users = self._brake is not None and self._brake.blames(item.record.key)
+        for _ in range(0 if is_the_users else self._max_retries):
             metrics.CONSUMER_PROCESSED.labels("retried").inc()
             try:
                 return await self._attempt([item])

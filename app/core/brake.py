@@ -48,7 +48,7 @@ class Brake(Struct):
 
     def refused(self, user: User) -> None:
         """A message became a dead letter."""
-        is_the_users = self._is_the_users(user)
+        is_the_users = self.blames(user)
         self._seen += 1
         if not is_the_users:
             self._in_row += 1
@@ -59,11 +59,11 @@ class Brake(Struct):
 
     def allows(self, user: User) -> bool:
         """Whether the next message, which is of this user, may become a dead letter."""
-        if self._is_the_users(user):
+        if self.blames(user):
             return True
         return self._in_row < self.max_in_row and len(self._refused) < self.max_in_window
 
-    def _is_the_users(self, user: User) -> bool:
+    def blames(self, user: User) -> bool:
         """Whether messages of others can be counted, and those of this user cannot."""
         return user in self._stuck and any(
             other != user and at > self._seen - self.window for other, at in self._counted_at.items()

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from confluent_kafka import Producer
 
+from app import metrics
 from app.adapters import sequences
 from app.adapters.kafka import ensure_topics
 from app.adapters.postgres import Database
@@ -16,7 +17,7 @@ from app.core.events import TOPIC_INTERACTIONS, TOPICS
 from app.errors import DependencyDown, TooLarge
 from tests.support.caching import caching
 from tests.support.consuming import incoming
-from tests.support.pipeline import database, kafka_options, message, running, topics, until
+from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
 from workers import batch
 from workers import incoming as incoming_module
 from workers.batch import Applied, Braked, FeatureWriter
@@ -136,7 +137,8 @@ async def test_row_that_is_refused_costs_its_user_alone_however_much_that_user_d
         "CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON user_history FOR EACH ROW WHEN (NEW.user_id = 'ann') "
         "EXECUTE FUNCTION fail()"
     )
-    writer, applied = FeatureWriter(opened, max_retries=0, brake=Brake()), Applied()
+    writer, applied = FeatureWriter(opened, max_retries=3, brake=Brake()), Applied()
+    retried = counted(metrics.CONSUMER_PROCESSED, status="retried")
     users = ["bob", *["ann"] * 60, *["cid", "ann"] * 10]
     records = [
         item
@@ -145,6 +147,9 @@ async def test_row_that_is_refused_costs_its_user_alone_however_much_that_user_d
     ]
     await writer.apply(records, onto=applied)
     assert (applied.counted, applied.dead, applied.done) == (11, 70, len(users))
+    assert counted(metrics.CONSUMER_PROCESSED, status="retried") == retried + 3, (
+        "others wait for no retries of the same"
+    )
 
 
 async def test_poison_that_nobody_can_read_never_stops(opened: Database, pool: Pool) -> None:
