@@ -17,14 +17,16 @@ User = bytes | None
 class Brake(Struct):
     """Allows `max_in_row` dead letters in a row, and `max_in_window` among the last `window` messages.
 
-    Those of one user count once as long as others' messages are counted and none of that user's is: then the fault is
-    that user's.
+    Those of one user, with none of others between, count once as long as others' messages are counted and none of that
+    user's is: then the fault is that user's.
     """
 
     max_in_row: int = 10
     max_in_window: int = 50
     window: int = 1000
     _in_row: int = 0
+    _row: set[User] = field(default_factory=set)
+    """The users of the dead letters since the last message that was counted."""
     _seen: int = 0
     _refused: deque[tuple[int, User]] = field(default_factory=deque)
     _stuck: set[User] = field(default_factory=set)
@@ -37,6 +39,7 @@ class Brake(Struct):
         if messages:
             users = set(users)
             self._in_row = 0
+            self._row.clear()
             self._seen += messages
             self._stuck -= users
             for user in islice(users, 2):
@@ -50,6 +53,7 @@ class Brake(Struct):
         """A message became a dead letter."""
         is_the_users = self.blames(user)
         self._seen += 1
+        self._row.add(user)
         if not is_the_users:
             self._in_row += 1
             self._refused.append((self._seen, user))
@@ -65,8 +69,10 @@ class Brake(Struct):
 
     def blames(self, user: User) -> bool:
         """Whether messages of others can be counted, and those of this user cannot."""
-        return user in self._stuck and any(
-            other != user and at > self._seen - self.window for other, at in self._counted_at.items()
+        return (
+            user in self._stuck
+            and self._row <= {user}
+            and any(other != user and at > self._seen - self.window for other, at in self._counted_at.items())
         )
 
     def _forget(self) -> None:

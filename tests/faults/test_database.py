@@ -195,12 +195,14 @@ def test_fold_with_a_bug(environment: dict[str, str], database_url: str, redis_u
         first = braked(consumer)
         eventually(lambda: braked(consumer) > first + 1, 15.0, consumer.describe)
         with psycopg.connect(database_url) as connection:
-            assert connection.execute("SELECT count(*) FROM feature_consumer_dlq").fetchone() == (10,)
+            row = connection.execute("SELECT count(*) FROM feature_consumer_dlq").fetchone()
+            assert row is not None
+            assert 10 <= row[0] < 30  # further ones of the user that comes first count once
         bug.unlink()
         eventually(lambda: is_ready(consumer), 15.0, consumer.describe)
         with psycopg.connect(database_url) as connection:
-            eventually(lambda: consumed(connection) == 210, 15.0, consumer.describe)
-            assert connection.execute("SELECT count(*) FROM feature_consumer_dlq").fetchone() == (10,)
+            eventually(lambda: consumed(connection) == 220 - row[0], 15.0, consumer.describe)
+            assert connection.execute("SELECT count(*) FROM feature_consumer_dlq").fetchone() == row
         assert consumer.terminate() == 0
 
 
