@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+import structlog
 
 from app import metrics
 from app.adapters import (
@@ -27,13 +30,15 @@ from workers.retention import Retention, RetentionOptions
 from workers.rollup import Rollup
 from workers.uncounted import UncountedEvents
 
+_log = structlog.get_logger(__name__)
+
 _EVERY_SEC: Final = 2.0
 _KPIS_EVERY_SEC: Final = 30.0
 _KPI_DAYS: Final = 7
 
 
 class Maintenance:
-    """`run` is the supervised task; `observe` is one turn of it."""
+    """`run` is the supervised task; `turn` is one turn of it."""
 
     def __init__(
         self, database: Database, cache: HistoryCache | None, keep: RetentionOptions, *, counted_within_sec: float
@@ -46,30 +51,46 @@ class Maintenance:
         self._pairs = PairPruner(database, keep)
         self._rollup = Rollup(database)
         self._kpis_at = 0.0
+        self._jobs: Mapping[str, Callable[[], Awaitable[object]]] = {
+            "retention": self._retention.sweep,
+            "finishing erasures": self.finish_erasures,
+            "the roll-up of analytics": self._rollup.catch_up,
+            "the look for uncounted events": self._uncounted.look,
+            "the KPIs' gauges": self._observe_kpis_at_times,
+            "removing what is gone": self._gone.sweep,
+            "pruning pairs": self._pairs.sweep,
+        }
+        self._failing: dict[str, str] = {}
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         while not stop.is_set():
-            try:
-                await self.observe()
-                progress.beat(self._uncounted.detail)
-                await self._retention.sweep()
-                progress.beat(self._uncounted.detail)
-                await self.finish_erasures()
-                progress.beat(self._uncounted.detail)
-                await self._rollup.catch_up()
-                progress.beat(self._uncounted.detail)
-                await self._uncounted.look()
-                if time.monotonic() >= self._kpis_at:
-                    await self.observe_kpis()
-                    self._kpis_at = time.monotonic() + _KPIS_EVERY_SEC
-                progress.beat(self._uncounted.detail)
-                await self._gone.sweep()
-                progress.beat(self._uncounted.detail)
-                await self._pairs.sweep()
-                progress.beat(self._uncounted.detail)
-            except DependencyDown as error:
-                progress.beat(f"waiting: {describe(error)}")
+            await self.turn(progress)
             await wait_for_stop(stop, _EVERY_SEC)
+
+    async def turn(self, progress: Progress) -> None:
+        """Does every job once. A job that fails holds up no other, and `/readyz` names it until it works again."""
+        try:
+            await self.observe()
+        except DependencyDown as error:
+            progress.beat(f"waiting: {describe(error)}")
+            return
+        for name, job in self._jobs.items():
+            progress.beat(self._detail)
+            try:
+                await job()
+            except DependencyDown as error:
+                if name not in self._failing:
+                    _log.warning("maintenance_fails", job=name, error=describe(error))
+                self._failing[name] = describe(error)
+            else:
+                if self._failing.pop(name, None) is not None:
+                    _log.info("maintenance_resumes", job=name)
+        progress.beat(self._detail)
+
+    @property
+    def _detail(self) -> str | None:
+        failing = [f"{name} fails: {error}" for name, error in self._failing.items()]
+        return "; ".join([*failing, *filter(None, [self._uncounted.detail])]) or None
 
     async def observe(self) -> None:
         """Sets the gauges of outbox, dead letters and Postgres, counts rows that commands resolved, prunes the feed.
@@ -115,6 +136,11 @@ class Maintenance:
                 Settled(erased={one.user_id: one.number for one in unfinished}),
             )
         return (await erasures.finish(self._database, unfinished)).events
+
+    async def _observe_kpis_at_times(self) -> None:
+        if time.monotonic() >= self._kpis_at:
+            await self.observe_kpis()
+            self._kpis_at = time.monotonic() + _KPIS_EVERY_SEC
 
     async def observe_kpis(self) -> None:
         """Sets the gauges of impressions and clicks of the last days, by source. Raises `DependencyDown`."""

@@ -4,9 +4,11 @@ import asyncio
 
 import asyncpg
 import psycopg
+from structlog.testing import capture_logs
 
 from app import metrics
 from app.adapters import replay
+from app.supervisor import Progress
 from tests.support.pipeline import counted, database, keeping, until
 from workers.maintenance import Maintenance
 
@@ -85,3 +87,29 @@ async def test_resolved_dead_letters_are_counted_once_over_all_processes(pool: a
         await asyncio.gather(*(Maintenance(opened, None, keep, counted_within_sec=900.0).observe() for _ in range(3)))
     assert counted(metrics.DLQ_EVENTS, outcome="replayed") == before["replayed"] + 3
     assert counted(metrics.DLQ_EVENTS, outcome="discarded") == before["discarded"] + 2
+
+
+async def test_job_that_fails_is_told_until_it_works_and_holds_up_no_other(
+    pool: asyncpg.Pool, database_url: str
+) -> None:
+    await pool.execute(
+        "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+        "VALUES ('lost', 'view', 'ann', 's', 1, '', '{}', now() - interval '1 hour')"
+    )
+    progress = Progress()
+    async with database(database_url, lock_timeout_ms=100) as opened:
+        maintenance = Maintenance(opened, None, keeping(), counted_within_sec=900.0)
+        async with pool.acquire() as locking, locking.transaction():
+            await locking.execute("LOCK TABLE analytics_progress IN ACCESS EXCLUSIVE MODE")
+            with capture_logs() as logs:
+                await maintenance.turn(progress)
+                await maintenance.turn(progress)
+        assert progress.detail is not None
+        assert progress.detail.startswith("the roll-up of analytics fails: ")
+        assert "1 accepted events were not counted" in progress.detail
+        failing = ["the roll-up of analytics", "the KPIs' gauges"]
+        assert [(line["event"], line["job"]) for line in logs] == [("maintenance_fails", job) for job in failing]
+        with capture_logs() as logs:
+            await maintenance.turn(progress)
+        assert progress.detail.startswith("1 accepted events were not counted")
+        assert [(line["event"], line["job"]) for line in logs] == [("maintenance_resumes", job) for job in failing]
