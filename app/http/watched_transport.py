@@ -13,9 +13,13 @@ class WatchedTransport:
     def __init__(self, transport: asyncio.Transport, on_unread: Callable[[], None]) -> None:
         self._transport = transport
         self._on_unread = on_unread
-        # Of the class they would be a call more for each answer.
-        self.write = transport.write
+        # Of the class it would be a call more for each answer.
         self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Drops what nobody can read any more: uvloop raises for a connection that was ended in the same turn."""
+        if not self.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         self._transport.close()

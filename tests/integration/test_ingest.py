@@ -261,7 +261,7 @@ NOT_STORABLE = {
     "deep, with U+0000": (b"context", b'{"a": ' * 900 + rb'"\u0000"' + b"}" * 900, "nested more than 100 levels deep"),
     "too deep to decode": (b"context", b'{"a": ' * 3000 + b"1" + b"}" * 3000, "nested too deeply"),
     "U+0000": (b"context", rb'{"title": "a\u0000b"}', "U+0000"),
-    "broken UTF-8": (b"request_id", b'"\xff"', "can't decode byte 0xff"),
+    "broken UTF-8": (b"request_id", b'"\xff"', "not UTF-8: 0xff"),
 }
 
 

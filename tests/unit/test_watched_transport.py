@@ -41,5 +41,6 @@ def test_all_else_is_the_transports_own() -> None:
     assert not watched.is_closing()
     watched.close()
     assert watched.is_closing()
+    watched.write(b"nobody reads this")
     assert transport.sent == [b"last words", None]
     assert watched.get_extra_info("peername") == ("127.0.0.1", 1)
