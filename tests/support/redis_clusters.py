@@ -9,15 +9,11 @@ import redis
 
 from app.core import redis_slots
 from app.core.redis_slots import SLOTS, SlotMap
-from app.devstack.ports import choose, is_free
-from tests.support.redis_processes import RedisProcess, redis_process
+from tests.support.redis_processes import RedisProcess, free_port, redis_process
 from tests.support.service import eventually
 from tests.support.tls_front import tls_front
 
 NODE_TIMEOUT_SEC: Final = 1.0
-# Each node listens for the others 10,000 above its port; below the ports of outgoing connections.
-_BUS: Final = 10_000
-_HIGHEST: Final = 22_700
 
 
 class RedisClusterProcesses:
@@ -74,7 +70,7 @@ def ask(node: RedisProcess, command: str) -> Any:
 def redis_cluster_over_tls(certificate: Path, *lines: str) -> Iterator[str]:
     """The URL of three masters that announce addresses where only TLS is spoken."""
     with ExitStack() as stack:
-        ports = [_port() for _ in range(3)]
+        ports = [free_port() for _ in range(3)]
         fronts = [stack.enter_context(tls_front(port, certificate)) for port in ports]
         announced = [f"cluster-announce-port {front}" for front in fronts]
         stack.enter_context(_clustered([(*lines, line) for line in announced], ports, masters=3))
@@ -85,7 +81,7 @@ def redis_cluster_over_tls(certificate: Path, *lines: str) -> Iterator[str]:
 @contextmanager
 def redis_cluster(*lines: str, replicated: bool = False) -> Iterator[RedisClusterProcesses]:
     """Three masters, and with `replicated` a replica of each. `lines`: of each configuration."""
-    ports = [_port() for _ in range(6 if replicated else 3)]
+    ports = [free_port() for _ in range(6 if replicated else 3)]
     with _clustered([lines] * len(ports), ports, masters=3) as cluster:
         yield cluster
 
@@ -119,9 +115,3 @@ def _clustered(
                     lambda client=client: client.info("replication")["master_link_status"] == "up", 30, replica.log
                 )
         yield cluster
-
-
-def _port() -> int:
-    while (port := choose()) > _HIGHEST or not is_free(port + _BUS):
-        pass
-    return port

@@ -10,19 +10,29 @@ from typing import Any, Final
 
 import redis
 
-from app.devstack.ports import choose
+from app.devstack.ports import choose, is_free
 from app.devstack.redis import _find_binary
 from tests.support.service import eventually
 
 PASSWORD: Final = "a pass/word"
 _SERVICE: Final = "reco-cache"
+# A node of a cluster listens for the others 10,000 above its port; both lie below the ports of outgoing connections.
+_BUS: Final = 10_000
+_HIGHEST: Final = 22_700
+
+
+def free_port() -> int:
+    """For a redis-server, with cluster-enabled or without."""
+    while (port := choose()) > _HIGHEST or not is_free(port + _BUS):
+        pass
+    return port
 
 
 class RedisProcess:
     """A redis-server with these lines as its configuration, on a port of its own."""
 
     def __init__(self, folder: Path, lines: Sequence[str], arguments: Sequence[str] = (), port: int = 0) -> None:
-        self.port = port or choose()
+        self.port = port or free_port()
         self._folder = Path(tempfile.mkdtemp(dir=folder))
         self._arguments = arguments
         self._configuration = self._folder / "redis.conf"
