@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -14,7 +13,7 @@ import anyio
 import structlog
 import uvloop
 
-from app import build, logs, metrics
+from app import build, interpreter, logs, metrics
 from app.adapters import kafka_bounds, migrations
 from app.errors import DependencyDown
 from app.http.server import bind
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-# While a thread makes an index of 100,000 items, the event loop waits so long for the interpreter at each of its turns;
-# Python's 5 ms would be 30 ms for an answer.
-_SWITCH_SEC: Final = 0.0005
 _ENDED_AT_ONCE: Final = 130  # 128 + SIGINT, as shells say it
 
 
@@ -43,8 +39,7 @@ def run(settings: Settings) -> int:
         with contextlib.suppress(DependencyDown):
             migrations.migrate(settings.session_url)
             migrated = True
-        _collect_less_often()
-        sys.setswitchinterval(_SWITCH_SEC)
+        interpreter.tune()
         telemetry = _telemetry(settings)
         try:
             return uvloop.run(_serve(settings, listener, migrated=migrated, telemetry=telemetry))
@@ -61,15 +56,6 @@ def _telemetry(settings: Settings) -> "Telemetry | None":
     from app.telemetry.provider import Telemetry
 
     return Telemetry(signals, settings.role)
-
-
-def _collect_less_often() -> None:
-    """A request makes some hundred objects and no cycles. By default the collector would run every few requests, and
-    scan all objects every few hundred. Objects that exist at the start are exempted: they live as long as the process.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 async def _serve(settings: Settings, listener: socket.socket, *, migrated: bool, telemetry: "Telemetry | None") -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from app.adapters import sql
+from app.adapters.arrays import joined_texts
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -61,9 +62,9 @@ async def read_counted(
     return until, [row[3] for row in rows]
 
 
-async def known_ids(connection: "Connection", event_ids: Sequence[str]) -> set[str]:
+async def known_ids(connection: "Connection", event_ids: Collection[str]) -> set[str]:
     """Those of these events that are stored."""
-    return {event_id for (event_id,) in await connection.fetch(_SQL["known_ids"], event_ids)}
+    return {event_id for (event_id,) in await connection.fetch(_SQL["known_ids"], joined_texts(event_ids))}
 
 
 async def stored_after(connection: "Connection", event_id: str, limit: int) -> list[tuple[str, str]]:
@@ -78,7 +79,7 @@ async def all_erased(connection: "Connection") -> list[tuple[str, int]]:
 
 async def erased_of(connection: "Connection", user_ids: Collection[str]) -> dict[str, int]:
     """Those of these users that were erased, and when: milliseconds since the epoch."""
-    rows = await connection.fetch(_SQL["erased_of"], list(user_ids))
+    rows = await connection.fetch(_SQL["erased_of"], joined_texts(user_ids))
     return {row[0]: row[1] for row in rows}
 
 

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from msgspec import structs
 from rich.console import Console
 
+from app import interpreter
 from app.adapters.postgres import Database
 from app.commands.json_output import json_option, write_json
 from app.core.attributes import TYPES
@@ -114,6 +115,7 @@ def import_(
         for line in dict.fromkeys(columns):
             console.print(line, style="dim", highlight=False, soft_wrap=True)
         prepare(database_url)
+        interpreter.tune()
         rejects = RejectFile(rejected or rejects_beside(paths))
         with rejects, ImportScreen(console, paths, rejects) as screen:
             try:

@@ -136,11 +136,13 @@ def _plain_row_maker(
         if not (type(user) is str and type(item) is str and (title is None or type(title) is str)):
             return None
         user_id, item_id = _plain_id(user), _plain_id(item)
+        if user_id is None or item_id is None:
+            return None
         if type(session) is str:
             session_id = _plain_id(session)
         else:
-            session_id = None if session is not None or user_id is None else _plain_id(f"{user_id}:{day_of(ts_ms)}")
-        if user_id is None or item_id is None or session_id is None:
+            session_id = f"{user_id}:{day_of(ts_ms)}" if session is None else None
+        if session_id is None or len(session_id) > _MAX_ID:
             return None
         return Row(
             user_id=user_id,

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from app.adapters import sql
 from app.adapters.arrays import joined_texts, number_array
-from app.adapters.counted_events import erased_of
+from app.adapters.counted_events import erased_of, known_ids
 from app.adapters.ingest import insert_events
 from app.core.events import Record
 from app.importing.records import to_record
@@ -110,9 +110,7 @@ class Writer:
         This query makes a second import of a file nearly twice as fast; it is skipped while all rows are new.
         """
         made = [event_id for event_id, row in rows if row.event_id is None]
-        if not made:
-            return set()
-        return {found["event_id"] for found in await connection.fetch(SQL["known_ids"], made)}
+        return await known_ids(connection, made) if made else set()
 
     async def _add_titles(self, connection: "Connection", rows: Rows) -> list[str]:
         """The items that may have got one now."""

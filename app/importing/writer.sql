@@ -1,6 +1,3 @@
--- name: known_ids
-SELECT event_id FROM events WHERE event_id = ANY ($1::text[]);
-
 -- name: stored_time
 SELECT event_id, ts_ms FROM events WHERE event_id = ANY ($1::text[]) LIMIT 1;
 
