@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 import socket
-from collections import Counter
 from contextlib import ExitStack
 from typing import Final
 
@@ -26,7 +25,6 @@ class Load:
 
     def __init__(self, port: int) -> None:
         self.failures: list[str] = []
-        self.statuses: Counter[int] = Counter()
         self.accepted: set[str] = set()
         self.found_closed = 0
         self.told_to_close = 0
@@ -81,10 +79,10 @@ class Load:
         except (OSError, TimeoutError) as error:
             self.failures.append(f"after {age_sec} s of silence: {error!r}, {answer!r}")
             return False
-        status = int(answer[9:12])
-        self.statuses[status] += 1
-        if status == 202:
+        if answer[9:12] == b"202":
             self.accepted.add(event_id)
+        else:
+            self.failures.append(f"after {age_sec} s of silence: {answer!r}")
         if b"connection: close" in answer.lower():
             self.told_to_close += 1
             return False
@@ -131,7 +129,6 @@ async def test_two_api_processes_roll_without_a_failed_request(environment: dict
                 await load.more(100)
         await load.stop()
         assert load.failures == []
-        assert set(load.statuses) == {202}
         assert load.told_to_close > 0
     with psycopg.connect(environment["DATABASE_URL"]) as connection:
         stored = {row[0] for row in connection.execute("SELECT event_id FROM events").fetchall()}

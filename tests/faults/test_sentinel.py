@@ -69,8 +69,9 @@ def test_two_processes_share_own_writes_over_tls_with_few_permissions(
                 assert first.client.post("/event", json=event).status_code == 202
             eventually(lambda: shown(second, "ann") == {"rope"}, describe=second.describe)
         wrong = url.replace(f"?ssl_ca_certs={certificate}", "")
-        told = CliRunner(env={**environment, "ONLINE_CACHE_REDIS_URL": wrong, "ROLE": "api"}).invoke(main, ["doctor"])
-        assert "CERTIFICATE_VERIFY_FAILED" in told.output
+        doctor = CliRunner(env={**environment, "ONLINE_CACHE_REDIS_URL": wrong, "ROLE": "api"})
+        # A machine that is busy elsewhere may let it wait too long instead.
+        eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in doctor.invoke(main, ["doctor"]).output)
 
 
 @pytest.mark.parametrize(
