@@ -129,13 +129,14 @@ class GroupCommit:
             suspects = self._refuses_all and not progress.outcomes.failing(started)
             if not suspects and not progress.outcomes.quiet(started):
                 continue
+            refused = next(iter(self._refused.values())) if self._refuses_all else None
             try:
-                await self._probe(next(iter(self._refused.values())) if self._refuses_all else None)
+                await self._probe(refused)
             except (DependencyDown, asyncpg.PostgresError) as error:
                 if not (isinstance(error, asyncpg.PostgresError) and is_bad_value(error)):
                     self._failed(progress, reason_of(error))
                     continue
-            if self._refuses_all:
+            if refused is not None:
                 self._refused.clear()
             self._stored_in(progress, time.monotonic() - started)
 

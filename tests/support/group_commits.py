@@ -14,7 +14,7 @@ from app.supervisor import Progress
 
 
 class Store:
-    """Stands for Postgres: holds every statement until `gate` is open, and refuses rows of the user `bad`."""
+    """Stands for Postgres: holds every statement until `gate` is open, probes until `probe_gate` is, and refuses rows of the user `bad`."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -22,6 +22,8 @@ class Store:
         self.batches: list[list[str]] = []
         self.entered = asyncio.Event()
         self.error: Exception | None = None
+        self.probe_gate = asyncio.Event()
+        self.probe_gate.set()
         self.probed: list[Record | None] = []
         self.passes_own_probe = False
 
@@ -37,6 +39,7 @@ class Store:
 
     async def probe(self, refused: Record | None) -> None:
         self.probed.append(refused)
+        await self.probe_gate.wait()
         if self.error is not None and (refused is not None or not self.passes_own_probe):
             raise self.error
 

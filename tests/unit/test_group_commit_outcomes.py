@@ -84,6 +84,27 @@ async def test_what_refuses_the_events_of_all_and_not_the_probe_fails_the_work(m
         assert {tried.user_id for tried in store.probed if tried is not None} == {"ann"}
 
 
+async def test_probe_that_began_before_events_were_refused_does_not_clear_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_commit_module, "_PROBE_SEC", 0.001)
+    monkeypatch.setattr(outcomes, "_QUIET_FAILING_SEC", 0.001)
+    store = Store()
+    store.probe_gate.clear()
+    commit = group_commit(store)
+    async with running(commit) as progress:
+        progress.outcomes.failed(time.monotonic(), "no room")  # what lets the probe look again
+        while not store.probed:
+            await asyncio.sleep(0)
+        store.error, store.passes_own_probe = asyncpg.CheckViolationError("a rule of the application"), True
+        for user in ("ann", "bob", "cid"):
+            with pytest.raises(DependencyDown):
+                await commit.submit([record(f"of-{user}", user)])
+        store.probe_gate.set()
+        while len(store.probed) < 2:
+            await asyncio.sleep(0)
+        assert store.probed[0] is None
+        assert store.probed[1] is not None
+
+
 async def test_event_of_one_user_that_is_refused_again_and_again_fails_no_work() -> None:
     store = Store()
     store.error, store.passes_own_probe = asyncpg.CheckViolationError("a rule of the application"), True
