@@ -14,7 +14,9 @@ from app.supervisor import Progress
 
 
 class Store:
-    """Stands for Postgres: holds every statement until `gate` is open, probes until `probe_gate` is, and refuses rows of the user `bad`."""
+    """Stands for Postgres: holds every statement until `gate` is open and every probe until `probe_gate` is, and
+    refuses rows of the user `bad`.
+    """
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
