@@ -179,6 +179,7 @@ async def test_client_for_asyncio_changes_what_it_has_read(service: Service) -> 
             await client.patch_item("stove", if_match=read.etag, title="Old stove")
 
 
+@pytest.mark.slow
 def test_service_that_is_killed_gets_every_event_and_counts_each_once(environment: dict[str, str]) -> None:
     """Three kills while threads send; then the ledger: each id that was taken is stored and counted once."""
     ids: list[str] = []

@@ -38,6 +38,7 @@ def older(release_before: Path, environment: dict[str, str]) -> Iterator[Service
         yield service
 
 
+@pytest.mark.slow
 def test_the_release_before_runs_on_the_schema_of_today(
     older: Service, release_before: Path, environment: dict[str, str]
 ) -> None:

@@ -126,6 +126,7 @@ def test_tokens_that_expire_are_renewed_while_events_are_counted(
         told_why_kafka_is_down({**secured, "KAFKA_OAUTH_CLIENT_SECRET": "another"}, "invalid_client")
 
 
+@pytest.mark.slow
 @pytest.mark.shows("KAFKA_OAUTH_TOKEN_FILE")
 def test_token_in_a_file_lets_the_service_in(
     environment: dict[str, str], database_url: str, kafka_of_a_company: SecuredKafka, tmp_path: Path
@@ -139,6 +140,7 @@ def test_token_in_a_file_lets_the_service_in(
     told_why_kafka_is_down(secured, f"KAFKA_OAUTH_TOKEN_FILE: {file} is empty")
 
 
+@pytest.mark.slow
 def test_missing_right_to_create_topics_is_told_with_the_way_to_make_them(
     environment: dict[str, str], database_url: str, topic_prefix: str, kafka_of_a_company: SecuredKafka
 ) -> None:

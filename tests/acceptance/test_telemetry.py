@@ -125,6 +125,7 @@ def test_what_is_not_sampled_or_a_probe_has_no_spans(service: Service, collector
     assert collector.spans(trace_id) == []
 
 
+@pytest.mark.slow
 def test_tracestate_travels_without_opentelemetry(environment: dict[str, str]) -> None:
     """To the message's headers, which a dead letter keeps, and with its replay."""
     with running(environment) as service:
@@ -146,6 +147,7 @@ def test_tracestate_travels_without_opentelemetry(environment: dict[str, str]) -
     assert imported.stdout == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
@@ -166,6 +168,7 @@ def test_variables_that_cannot_work_end_the_start(
     assert said in done.stderr
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_away_costs_no_answer(environment: dict[str, str]) -> None:
     """And does not hold the end of the process."""
     away = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_METRIC_EXPORT_INTERVAL": "200"}

@@ -5,6 +5,7 @@ import signal
 from dataclasses import dataclass, field
 
 import asyncpg
+import pytest
 
 from tests.support.service import Service, running
 
@@ -45,6 +46,7 @@ class Load:
         return b"connection: close" not in head
 
 
+@pytest.mark.slow
 async def test_each_of_two_drains_without_a_failed_request(environment: dict[str, str]) -> None:
     shared = {**environment, "ROLE": "api", "HTTP_REUSE_PORT": "true", "SHUTDOWN_GRACE_SEC": "0.5"}
     load = Load(int(environment["HTTP_PORT"]))

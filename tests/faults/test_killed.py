@@ -29,7 +29,13 @@ def test_api_killed_while_it_inserts(environment: dict[str, str]) -> None:
     stories.api_killed_while_it_inserts(environment)
 
 
-@pytest.mark.parametrize("held", ["request", "response"], ids=["before Postgres has it", "after Postgres has it"])
+@pytest.mark.parametrize(
+    "held",
+    [
+        pytest.param("request", marks=pytest.mark.slow, id="before Postgres has it"),
+        pytest.param("response", id="after Postgres has it"),
+    ],
+)
 def test_api_killed_in_the_middle_of_a_batch(
     environment: dict[str, str], database_url: str, redis_url: str, held: Direction
 ) -> None:

@@ -104,6 +104,7 @@ def test_postgres_black_holed(environment: dict[str, str], database_url: str, re
             assert_well(service)
 
 
+@pytest.mark.slow
 def test_connections_reset_in_the_middle_of_commits(
     environment: dict[str, str], database_url: str, redis_url: str
 ) -> None:

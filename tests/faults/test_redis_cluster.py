@@ -116,6 +116,7 @@ def test_cluster_with_a_missing_slot_range_says_which_and_serves_the_others(envi
             assert first.terminate() == second.terminate() == 0
 
 
+@pytest.mark.slow
 def test_cluster_over_tls_takes_every_users_own_writes(environment: dict[str, str], tmp_path: Path) -> None:
     """Every node is reached over TLS, those that only the map names too. Doctor says what a wrong certificate is."""
     certificate = certify(tmp_path)

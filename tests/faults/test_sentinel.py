@@ -47,6 +47,7 @@ def test_master_killed_under_load_and_replaced_by_its_sentinels(environment: dic
         assert "ok   redis: may write and delete" in told.output
 
 
+@pytest.mark.slow
 def test_two_processes_share_own_writes_over_tls_with_few_permissions(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -76,8 +77,10 @@ def test_two_processes_share_own_writes_over_tls_with_few_permissions(
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [('rename-command HELLO ""', "RESP2 only"), ("cluster-enabled yes", "a node of a Redis Cluster")],
-    ids=["resp2", "cluster"],
+    [
+        pytest.param('rename-command HELLO ""', "RESP2 only", id="resp2"),
+        pytest.param("cluster-enabled yes", "a node of a Redis Cluster", id="cluster", marks=pytest.mark.slow),
+    ],
 )
 def test_server_that_cannot_be_the_cache_says_why(environment: dict[str, str], line: str, said: str) -> None:
     """The cluster has no slot at all, as one does that lost a range. Answers go on with memory and Postgres."""

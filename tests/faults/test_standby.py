@@ -56,6 +56,7 @@ def test_lists_are_read_of_a_standby_as_long_as_it_keeps_up(environment: dict[st
             assert service.terminate() == 0
 
 
+@pytest.mark.slow
 def test_read_url_of_another_database_is_not_read(environment: dict[str, str], stack: Stack) -> None:
     with (
         cloned_database(stack, "template1") as other,

@@ -45,6 +45,7 @@ def test_the_example_of_the_banner_is_a_user_and_an_item_of_the_demo(database_ur
     assert ask(database_url, f"SELECT count(*) FROM events WHERE payload ->> 'item_id' = '{item_id}'") > 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_import_continues_with_the_same_shift(database_url: str) -> None:
     load_demo(database_url)
     with psycopg.connect(database_url) as connection:
@@ -71,6 +72,7 @@ def test_made_up_visits_are_the_same_each_time_and_leave_cold_items_cold() -> No
     assert clicks["latest"] > 1.2 * clicks["control"]
 
 
+@pytest.mark.slow
 def test_an_experiment_that_somebody_runs_stays_as_it_is(database_url: str) -> None:
     load_demo(database_url)
     with psycopg.connect(database_url) as connection:

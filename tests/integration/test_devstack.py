@@ -116,6 +116,7 @@ def test_data_and_ports_outlive_the_stack(small_stack: Stack) -> None:
         assert connection.execute("SELECT to_regclass('kept')").fetchone() == ("kept",)
 
 
+@pytest.mark.slow
 def test_a_fresh_start_forgets_everything(small_stack: Stack) -> None:
     small_stack.start()
     with psycopg.connect(small_stack.database_url) as connection:
@@ -143,6 +144,7 @@ def test_a_second_stack_on_the_same_folder_is_refused_by_name_of_the_first(small
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_servers_die_with_an_owner_that_is_killed_and_the_next_start_recovers(small_stack: Stack) -> None:
     with _owner(small_stack.folder.root) as (owner, servers):
         owner.kill()

@@ -107,6 +107,7 @@ def call(name: str) -> Any:
     return importlib.import_module(f"{PACKAGE}.api.{name}").asyncio
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", [(), (KEY.entry(),)], ids=["without keys", "with keys"], indirect=True)
 async def test_python_client_returns_typed_values(service: httpx.AsyncClient, generated: ModuleType) -> None:
     models = importlib.import_module(f"{PACKAGE}.models")

@@ -91,6 +91,7 @@ async def import_here(
     return counts, watcher
 
 
+@pytest.mark.slow
 @pytest.mark.shows("reco import")
 def test_the_sample_is_imported_once_however_often_it_runs(database_url: str, tmp_path: Path) -> None:
     rejects = tmp_path / "rejects"
@@ -109,7 +110,14 @@ def test_the_sample_is_imported_once_however_often_it_runs(database_url: str, tm
     assert ask(database_url, "SELECT min(ts_ms) FROM events") == 1_291_192_440_000
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_import_goes_on_where_it_stopped(database_url: str, tmp_path: Path, how: signal.Signals) -> None:
     rows = 15_000
     log = write_log(tmp_path / "log.csv", rows)
@@ -219,6 +227,7 @@ async def test_without_a_relay_it_stops_at_the_bound_and_loses_nothing(database_
     assert stored(database_url) == (20_000, 20_000)
 
 
+@pytest.mark.slow
 async def test_a_relay_that_is_behind_pauses_the_import(
     database_url: str, pool: "asyncpg.Pool[asyncpg.Record]", tmp_path: Path
 ) -> None:
@@ -248,6 +257,7 @@ async def test_a_relay_that_is_behind_pauses_the_import(
     assert 3_000 < most <= 3_300 + BATCH_ROWS
 
 
+@pytest.mark.slow
 def test_a_crash_of_postgres_pauses_the_import(breakable_stack: Stack, database_url: str, tmp_path: Path) -> None:
     rows = 30_000
     command = Command(database_url, write_log(tmp_path / "log.csv", rows), "--no-wait")
