@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from app.importing.boxed_tables import Box, unboxed
+from app.importing.aligned_tables import Aligned, unaligned
+from app.importing.boxed_tables import Box, unboxed, why_incomplete
 from app.importing.delimited import TOO_LONG, Splitter, split_lines
 from app.importing.json_lists import decode_list, read_lists
 from app.importing.json_text import decode_object, read_objects
@@ -30,8 +31,8 @@ class FileFormat(Struct, frozen=True, kw_only=True):
     """How a file's values are read. `header` is empty for JSON. `skip`: so many lines are in front of a text's first.
 
     `table` is None for text. `by_line`: JSON text has one object on each line. `fill_down`: while the first column
-    keeps its value, empty values of the others repeat those of the row above. `lists`: each row is a JSON list. `box`:
-    how the table is drawn, where it is.
+    keeps its value, empty values of the others repeat those of the row above. `lists`: each row is a JSON list.
+    `drawn`: how the table is drawn, where it is.
     """
 
     header: tuple[str, ...] = ()
@@ -44,7 +45,7 @@ class FileFormat(Struct, frozen=True, kw_only=True):
     lists: bool = False
     table: TableKind | None = None
     fill_down: tuple[str, ...] = ()
-    box: Box | None = None
+    drawn: Box | Aligned | None = None
 
 
 def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValues]:
@@ -63,6 +64,13 @@ def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundVa
     return _filled(found, file.fill_down) if file.fill_down else found
 
 
+def undrawn(lines: Iterator[FileLine], drawn: Box | Aligned | None) -> Iterator[FileLine]:
+    """The lines, with the values of a drawn table between delimiters."""
+    if drawn is None:
+        return lines
+    return unboxed(lines, drawn) if isinstance(drawn, Box) else unaligned(lines, drawn)
+
+
 def bad_row(line: FileLine, reason: str, values: Any = None) -> BadRow:
     """The rejected line with its text, or with the values that were read from it."""
     raw = line.raw or msgspec.json.encode(values, enc_hook=str)
@@ -77,15 +85,14 @@ def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValue
         return is_row(dict(zip(header, cells, strict=True)))
 
     splitter = Splitter(file.delimiter, file.quote)
-    lines: Iterator[FileLine] = islice(read_lines(path, file.encoding), file.skip, None)
-    if file.box is not None:
-        lines = unboxed(lines, file.box)
+    lines = islice(undrawn(read_lines(path, file.encoding), file.drawn), file.skip, None)
     records = split_lines(lines, splitter, len(header), file.encoding, cells_are_row)
     if file.header_line:
         next(records, None)
     for record in records:
-        if record.reason:
-            yield bad_row(record.line, record.reason)
+        reason = record.reason or (why_incomplete(record.values, file.drawn) if isinstance(file.drawn, Box) else "")
+        if reason:
+            yield bad_row(record.line, reason)
         else:
             yield dict(zip(header, record.values, strict=True)), record.line
 

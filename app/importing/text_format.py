@@ -9,8 +9,9 @@ from typing import Final
 from msgspec import structs
 
 from app.errors import UserError
-from app.importing.boxed_tables import DELIMITER, box_of, unboxed
-from app.importing.contents import FileFormat
+from app.importing.aligned_tables import Aligned, aligned_of
+from app.importing.boxed_tables import CELL_END, Box, box_of
+from app.importing.contents import FileFormat, undrawn
 from app.importing.delimited import SAY_ENCODING, Splitter
 from app.importing.json_lists import are_lists, names_in
 from app.importing.json_text import JSON_IN_TEXT, RECORD_SEPARATOR, one_object_a_line
@@ -20,7 +21,7 @@ from app.importing.preamble import beginning_of
 from app.importing.presets import Preset, by_first_line, with_preset
 from app.importing.unreadable import SQL_DUMP, is_sql_dump
 
-_DELIMITERS: Final = (",", ";", "\t", "|", "::", "\x01", "^", "~")
+_DELIMITERS: Final = (",", ";", "\t", "|", "::", "\x01", "\x1f", "^", "~")
 _LOOKED_AT_LINES: Final = 20
 _FORMATS: Final = (
     "CSV and other delimited text, JSON lines and arrays, Parquet, Arrow, Excel; plain, gz, zst, bz2, xz, zip, tar"
@@ -31,13 +32,13 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
     """The format by the first line, and the known layout that has lines of this shape. Raises `UserError`."""
     if is_sql_dump(line.raw for line in read_lines(path, options.encoding)):
         raise UserError(f"{path} is {SQL_DUMP}")
-    box = None if options.delimiter else box_of(read_lines(path, options.encoding))
-    if box is not None:
-        options = structs.replace(options, delimiter=DELIMITER, quote="")
+    drawn = _drawn(path, options)
+    if drawn is not None:
+        delimiter = drawn.delimiter if isinstance(drawn, Aligned) else None
+        options = structs.replace(options, delimiter=delimiter or CELL_END, quote="")
 
     def lines_of() -> Iterator[FileLine]:
-        found = read_lines(path, options.encoding)
-        return found if box is None else unboxed(found, box)
+        return undrawn(read_lines(path, options.encoding), drawn)
 
     lines = lines_of()
     beginning = beginning_of(lines, lambda text: len(text.split(_delimiter(text, options))))
@@ -68,17 +69,24 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
     if not options.header:
         _refuse_data_as_header(path, header)
     if not options.header:
-        behind = islice(lines_of(), 1 if box else beginning.skip + 1, None)
+        behind = islice(lines_of(), 1 if drawn else beginning.skip + 1, None)
         header = _with_unnamed(header, _looked_at(behind, Splitter(delimiter, options.quote), len(header)))
     return FileFormat(
         header=header,
         header_line=not options.header,
-        skip=0 if box else beginning.skip,
-        box=box,
+        skip=0 if drawn else beginning.skip,
+        drawn=drawn,
         delimiter=delimiter,
         quote=options.quote,
         encoding=options.encoding,
     ), preset
+
+
+def _drawn(path: Path, options: ImportOptions) -> Box | Aligned | None:
+    if not options.delimiter and (box := box_of(read_lines(path, options.encoding))):
+        return box
+    aligned = aligned_of(read_lines(path, options.encoding))
+    return aligned if aligned and options.delimiter in (None, aligned.delimiter) else None
 
 
 def _looked_at(lines: Iterator[FileLine], splitter: Splitter, columns: int) -> list[list[str]]:
