@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.errors import UserError
 from app.importing.filters import condition
 from app.importing.mapping import EventType, ImportOptions
+from app.importing.values import ALTERNATIVES
 
 AUTO: Final = "auto"
 NONE: Final = "none"
@@ -38,6 +39,7 @@ class Preset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     other_types: str = ""
     where: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    translations: Mapping[str, tuple[str, ...]] = {}
     time_format: str = AUTO
     fill_down: tuple[str, ...] = ()
     join: str | None = None
@@ -50,14 +52,20 @@ def presets() -> tuple[Preset, ...]:
 
 
 def by_columns(present: Sequence[str], options: ImportOptions, *, items: bool) -> Preset | None:
-    """The preset of a file with these columns; of several the one that names the most.
+    """The preset of a file with these columns, spelt as they are; of several the one that names the most.
 
     Raises `UserError` if `--preset` names one that the file does not fit.
     """
     if options.preset == NONE:
         return None
     candidates = _candidates(options, items)
-    fitting = [preset for preset in candidates if preset.columns and _has(present, preset.columns)]
+    with_columns = [preset for preset in candidates if preset.columns]
+    fitting = [preset for preset in with_columns if _has(present, preset.columns)] or [
+        # Warehouses write all names in capital letters, or in small ones, and shops in their language.
+        spelt
+        for preset in with_columns
+        if _has(present, (spelt := _spelt(preset, present)).columns)
+    ]
     if not fitting and options.preset != AUTO:
         listed = "\n".join(f"  {each.name}: {', '.join(each.columns or each.header)}" for each in candidates)
         raise UserError(f"--preset {options.preset}: the file has other columns. It would have:\n{listed}")
@@ -80,7 +88,7 @@ def with_preset(options: ImportOptions, preset: Preset) -> ImportOptions:
     own = {wanted.column for wanted in options.where}
     where = [wanted for wanted in map(condition, preset.where) if wanted.column not in own]
     event_type = options.event_type or (None if "event_type" in options.columns else preset.event_type)
-    return msgspec.structs.replace(
+    return structs.replace(
         options,
         columns={**preset.fields, **options.columns},
         types={**preset.types, **options.types},
@@ -109,7 +117,33 @@ def _candidates(options: ImportOptions, items: bool) -> list[Preset]:
 
 
 def _has(present: Sequence[str], columns: Sequence[str]) -> bool:
-    return all(any(name in present for name in column.split("|")) for column in columns)
+    # An object may have been made columns, as properties.product_id.
+    there = {*present, *(name.partition(".")[0] for name in present)}
+    return all(any(name in there for name in column.split(ALTERNATIVES)) for column in columns)
+
+
+def _spelt(preset: Preset, present: Sequence[str]) -> Preset:
+    """The preset with the names of columns as the file has them, in another case or language."""
+    names = {name.casefold(): name for name in reversed(present)}
+    for name, others in preset.translations.items():
+        if found := next((names[other.casefold()] for other in others if other.casefold() in names), None):
+            names.setdefault(name.casefold(), found)
+
+    def of_path(path: str) -> str:
+        head, dot, rest = path.partition(".")
+        return path if path in present else names.get(path.casefold(), names.get(head.casefold(), head) + dot + rest)
+
+    def of(column: str) -> str:
+        return ALTERNATIVES.join(map(of_path, column.split(ALTERNATIVES)))
+
+    where = [structs.replace(wanted, column=of(wanted.column)) for wanted in map(condition, preset.where)]
+    return structs.replace(
+        preset,
+        columns=tuple(map(of, preset.columns)),
+        fields={field: of(column) for field, column in preset.fields.items()},
+        where=tuple(map(str, where)),
+        fill_down=tuple(map(of, preset.fill_down)),
+    )
 
 
 def _fits(preset: Preset, line: str) -> bool:
