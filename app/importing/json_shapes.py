@@ -3,14 +3,21 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from app.importing.items import USUAL_ITEM_COLUMNS
+from app.importing.mapping import plain_name
+
 _OF_ROWS: Final = "write one object a row instead"
 _FEWEST: Final = 2
+# An object that names an item is a row, whatever its other values are.
+_ITEMS: Final = frozenset(USUAL_ITEM_COLUMNS["item_id"]) - {"id"}
 
 
 def other_shape(values: Mapping[str, Any]) -> str:
     """What the only object of a file is, and what to do; an empty text for an object that may be a row."""
     inner = list(values.values())
-    if len(inner) < _FEWEST:
+    if len(inner) < _FEWEST or any(
+        plain_name(name) in _ITEMS and not isinstance(value, list | dict) for name, value in values.items()
+    ):
         return ""
     if any(_is_table(value) for value in inner):
         return f"its rows are lists within an object; {_OF_ROWS}: jq -c '.data[]' FILE, with --header"

@@ -125,7 +125,7 @@ def match(
     present: Sequence[str], options: ImportOptions, usual_columns: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, str], list[str]]:
     """Field → column from the options, else from the usual names; and the errors in the options."""
-    by_plain_name = {_plain(column): column for column in reversed(present)}
+    by_plain_name = {plain_name(column): column for column in reversed(present)}
     wrapped: dict[str, str] = {}
     if "item_id" not in options.columns and by_plain_name.keys().isdisjoint(usual_columns["item_id"]):
         wrapped = _wrapped(present, usual_columns)
@@ -154,7 +154,7 @@ def _wrapped(present: Sequence[str], usual_columns: Mapping[str, Sequence[str]])
     for path in reversed(present):
         wrapper, dot, name = path.rpartition(".")
         if dot:
-            within.setdefault(wrapper, {})[_plain(name)] = path
+            within.setdefault(wrapper, {})[plain_name(name)] = path
     usual = {name for names in usual_columns.values() for name in names}
     found = [names for names in within.values() if not names.keys().isdisjoint(usual_columns["item_id"])]
     return max(found, key=lambda names: len(names.keys() & usual), default={})
@@ -162,7 +162,7 @@ def _wrapped(present: Sequence[str], usual_columns: Mapping[str, Sequence[str]])
 
 def _within(column: str, present: Sequence[str], names: Sequence[str]) -> str:
     """The path to the first of the names, where the column holds objects: `{"user": {"id": 7}}`; else the column."""
-    inner = {_plain(path.removeprefix(f"{column}.")): path for path in present if path.startswith(f"{column}.")}
+    inner = {plain_name(path.removeprefix(f"{column}.")): path for path in present if path.startswith(f"{column}.")}
     return next((inner[name] for name in names if name in inner), column) if column else column
 
 
@@ -175,7 +175,7 @@ def refuse(errors: Sequence[str], present: Sequence[str]) -> None:
 
 def plain_type(name: str) -> str:
     """The name of an event type as it is compared: without case, spaces, dashes and underscores."""
-    return _plain(name) or name.strip()
+    return plain_name(name) or name.strip()
 
 
 def has_column(column: str, present: Sequence[str]) -> bool:
@@ -198,5 +198,6 @@ def _as_event_type(name: str) -> EventType | None:
     return next((known for known in EVENT_TYPES if known == name), None)
 
 
-def _plain(column: str) -> str:
+def plain_name(column: str) -> str:
+    """The name as names are compared: without case, spaces, dashes and underscores."""
     return "".join(letter for letter in column.lower() if letter.isalnum())

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from app.errors import UserError
 from app.importing.contents import FileFormat, FoundValues, Values, bad_row, read_values
+from app.importing.exploded import exploded, lists_of
 from app.importing.filters import Condition, checker
 from app.importing.instacart import OrderTimes
 from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker, with_attribute_types
@@ -25,13 +26,13 @@ from app.importing.lines import FileLine
 from app.importing.mapping import Columns, ImportOptions, guess, has_column
 from app.importing.presets import Preset, by_columns, with_preset
 from app.importing.rows import BadRow, Row, row_maker
-from app.importing.seen_names import list_of_events, names_of, refuse_other_shapes, with_nested
+from app.importing.seen_names import holds_lists, list_of_events, names_of, refuse_other_shapes, with_nested
 from app.importing.streams import open_bytes
 from app.importing.tables import column_names, kind_of
 from app.importing.text_format import refuse_unclear_names, text_format, with_distinct_names
 from app.importing.time_patterns import pattern_of
 from app.importing.times import time_parser
-from app.importing.values import JOINED, Refused, absent, as_list, finder, is_simple
+from app.importing.values import JOINED, Refused, absent, finder, is_simple
 
 __all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows", "rows_of"]
 
@@ -156,6 +157,8 @@ def _layout(
     if columns.fields.get("event_id") in around and "events" in columns.fields and "event_id" not in given:
         # It is of all the objects in the list together.
         columns = structs.replace(columns, fields={f: name for f, name in columns.fields.items() if f != "event_id"})
+    if not items and "events" not in columns.fields and holds_lists(path, file, columns.fields["item_id"]):
+        columns = structs.replace(columns, fields={**columns.fields, "events": columns.fields["item_id"]})
     refuse_unclear_names(path, columns.fields, options.columns, twice)
     fill_down = () if preset is None else tuple(name for name in preset.fill_down if name in present)
     return FileLayout(
@@ -174,7 +177,7 @@ def read_rows(path: Path, source: FileLayout[Columns], *, latest_ms: int) -> Ite
     Raises `UserError` when reading fails: the file is gone, or its compressed data is damaged.
     """
     make = row_maker(source.columns, latest_ms=latest_ms)
-    return _rows(path, source, make, source.columns.fields.get("events"))
+    return _rows(path, source, make, lists_of(source.columns.fields))
 
 
 def read_items(path: Path, source: FileLayout[ItemColumns]) -> Iterator[ItemRow | BadRow]:
@@ -185,10 +188,10 @@ def read_items(path: Path, source: FileLayout[ItemColumns]) -> Iterator[ItemRow 
 def rows_of(found: Iterable[FoundValues], source: FileLayout[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
     """The rows of values that somebody else has read from such files; otherwise as `read_rows`."""
     make = row_maker(source.columns, latest_ms=latest_ms)
-    return _made(found, source, _preparer(source), make, source.columns.fields.get("events"))
+    return _made(found, source, _preparer(source), make, lists_of(source.columns.fields))
 
 
-def _rows(path: Path, source: FileLayout[C], make: Make[R], nested: str | None) -> Iterator[R | BadRow]:
+def _rows(path: Path, source: FileLayout[C], make: Make[R], lists: tuple[str, bool] | None) -> Iterator[R | BadRow]:
     prepare = _preparer(source)
 
     def is_row(values: Mapping[str, Any]) -> bool:
@@ -197,18 +200,22 @@ def _rows(path: Path, source: FileLayout[C], make: Make[R], nested: str | None) 
         except Refused:
             return False
 
-    return _made(read_values(path, source, is_row), source, prepare, make, nested)
+    return _made(read_values(path, source, is_row), source, prepare, make, lists)
 
 
 def _made(
-    all_found: Iterable[FoundValues], source: FileLayout[C], prepare: Prepare, make: Make[R], nested: str | None
+    all_found: Iterable[FoundValues],
+    source: FileLayout[C],
+    prepare: Prepare,
+    make: Make[R],
+    lists: tuple[str, bool] | None,
 ) -> Iterator[R | BadRow]:
     for found in all_found:
         if isinstance(found, BadRow):
             yield found
             continue
         line = found[1]
-        for values in _exploded(*found, nested) if nested else (found[0],):
+        for values in exploded(*found, lists) if lists else (found[0],):
             if isinstance(values, BadRow):
                 yield values
                 continue
@@ -221,23 +228,6 @@ def _made(
             else:
                 if row is not None:
                     yield row
-
-
-def _exploded(values: Values, line: FileLine, nested: str) -> Iterator[Values | BadRow]:
-    """The values of each object in the list `nested`, with what it lacks from around it; without a list, the values."""
-    found = finder(nested)(values)
-    if found is None:
-        yield values
-        return
-    inner = as_list(found)
-    if inner is None:
-        yield bad_row(line, f"{nested}: a list of objects is expected", values)
-        return
-    for event in inner:
-        if isinstance(event, dict):
-            yield {name: value for name, value in values.items() if name != nested} | event
-        else:
-            yield bad_row(line, f"{nested}: a list of objects is expected", event)
 
 
 def _preparer(source: FileLayout[C]) -> Prepare:
@@ -278,12 +268,12 @@ def _with_time_format(path: Path, source: FileLayout[C], column: str) -> FileLay
     parse = time_parser("auto", columns.timezone, latest_ms=_LATEST_MS, old_dates=True)
     rows = read_values(path, source, lambda values: False)
     prepare = _preparer(source)
-    nested = columns.fields.get("events")
+    lists = lists_of(columns.fields)
     times = (
         values.get(column)
         for found in rows
         if not isinstance(found, BadRow)
-        for values in (_exploded(*found, nested) if nested else (found[0],))
+        for values in exploded(*found, lists)
         if not isinstance(values, BadRow) and prepare(values) and not absent(values.get(column))
     )
     pattern = pattern_of(times, parse)

@@ -8,7 +8,7 @@ from typing import Final
 from app.errors import UserError
 from app.importing.contents import FileFormat, Values, read_values
 from app.importing.json_shapes import other_shape
-from app.importing.mapping import USUAL_COLUMNS
+from app.importing.mapping import USUAL_COLUMNS, plain_name
 from app.importing.rows import BadRow
 from app.importing.values import as_list, finder, paths_of
 
@@ -38,15 +38,25 @@ def with_nested(path: Path, file: FileFormat, present: Sequence[str], nested: st
 
 
 def list_of_events(path: Path, file: FileFormat, present: Sequence[str]) -> str | None:
-    """The usual name of a list of objects that one of the first rows has, or the path to one."""
-    usual = USUAL_COLUMNS["events"]
+    """A list of objects that one of the first rows has, or the path to one: that of a usual name, or else, where
+    nothing is known to be the item, one whose objects have an item.
+    """
+    rows = list(_first(path, file, _LISTS_BY))
+    usual, items = USUAL_COLUMNS["events"], set(USUAL_COLUMNS["item_id"])
+    has_item = any(plain_name(name.rpartition(".")[2]) in items for name in present)
+    with_items: str | None = None
     for name in sorted(present, key=lambda name: name.count(".")):
-        if name.rpartition(".")[2] in usual and any(
-            inner and isinstance(inner[0], dict)
-            for inner in map(as_list, map(finder(name), _first(path, file, _LISTS_BY)))
-        ):
+        objects = [inner[0] for inner in map(as_list, map(finder(name), rows)) if inner and isinstance(inner[0], dict)]
+        if objects and name.rpartition(".")[2] in usual:
             return name
-    return None
+        if objects and not (has_item or with_items) and not items.isdisjoint(map(plain_name, objects[0])):
+            with_items = name
+    return with_items
+
+
+def holds_lists(path: Path, file: FileFormat, column: str) -> bool:
+    """Whether one of the first values is a list."""
+    return any(as_list(value) is not None for value in map(finder(column), _first(path, file, _LISTS_BY)))
 
 
 def refuse_other_shapes(path: Path, file: FileFormat) -> None:

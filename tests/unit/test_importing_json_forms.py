@@ -33,6 +33,14 @@ def lines(rows: list[Any]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
+def test_only_row_of_a_file_may_hold_lists_of_lists(tmp_path: Path) -> None:
+    path = tmp_path / "meta"
+    path.write_text('{"asin": "B1", "title": "Tutu", "categories": [["Sports", "Dance"], ["Toys"]]}\n')
+    (item,) = read_items(path, detect_items(path, ImportOptions()))
+    assert not isinstance(item, BadRow)
+    assert (item.item_id, item.categories) == ("B1", ["Sports", "Dance", "Toys"])
+
+
 @pytest.mark.parametrize(
     "at",
     [
