@@ -21,8 +21,9 @@ _OWN_PREFIXES = (
 )
 
 
-# How alike an unknown variable and a setting are (difflib's ratio) for the setting to be offered; and for a variable
-# without such a prefix to be taken for a typing error: HTTP_PROT and HTTP_PORT are at 0.88, HTTP_PROXY at 0.71.
+# How alike an unknown variable and a setting are (difflib's ratio) behind such a prefix for the setting to be offered;
+# and as a whole, for a variable without one to be taken for a typing error: HTTP_PROT and HTTP_PORT are at 0.88,
+# HTTP_PROXY at 0.71.
 _NEAR = 0.6
 _VERY_NEAR = 0.82
 
@@ -56,7 +57,18 @@ def misspelt(environ: Mapping[str, str], settings: Collection[str]) -> list[str]
         own = name.startswith(_OWN_PREFIXES)
         if not own and any(name.startswith(f"{setting}_") for setting in known.values()):
             continue  # another program's, such as DATABASE_URL_TEST
-        near = difflib.get_close_matches(name.replace("_", ""), known, n=1, cutoff=_NEAR if own else _VERY_NEAR)
-        if own or near:
-            errors.append(f"{name}: no such setting" + (f"; did you mean {known[near[0]]}?" if near else ""))
+        near = difflib.get_close_matches(name.replace("_", ""), known, n=1, cutoff=_VERY_NEAR)
+        if near:
+            errors.append(f"{name}: no such setting; did you mean {known[near[0]]}?")
+        elif own:
+            errors.append(f"{name}: no such setting{_guess(name, known.values())}")
     return errors
+
+
+def _guess(name: str, settings: Collection[str]) -> str:
+    """The setting with our prefix that is meant, by what differs behind it; else all of that prefix."""
+    prefix = next(prefix for prefix in _OWN_PREFIXES if name.startswith(prefix))
+    behind = {setting.removeprefix(prefix): setting for setting in sorted(settings) if setting.startswith(prefix)}
+    if near := difflib.get_close_matches(name.removeprefix(prefix), behind, n=1, cutoff=_NEAR):
+        return f"; did you mean {behind[near[0]]}?"
+    return f"; there are {', '.join(behind.values())}"

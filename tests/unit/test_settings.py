@@ -154,6 +154,11 @@ def test_misspelt_setting_is_refused_with_the_one_that_was_meant(name: str, mean
     assert f"{name}: no such setting; did you mean {meant}?" in str(error.value)
 
 
+def test_unknown_setting_that_is_like_no_other_is_refused_with_those_of_its_prefix() -> None:
+    with pytest.raises(UserError, match=r"CLIENT_ID: no such setting; there are .*FEATURE_CONSUMER_GROUP,"):
+        Settings.from_env({**MINIMUM, "FEATURE_CONSUMER_CLIENT_ID": "x"})
+
+
 @pytest.mark.parametrize(
     "name",
     [
