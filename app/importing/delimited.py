@@ -49,7 +49,7 @@ class Splitter:
 
     def split(self, text: str, columns: int) -> list[str] | None:
         """The values, or None while a quoted one is open at the end. A backslash before a quote escapes it where only
-        that gives the number of columns.
+        that gives the number of columns, or ends a value that a quote begins.
         """
         quote = self.quote
         if not quote or quote not in text:
@@ -57,7 +57,9 @@ class Splitter:
             parts = text.split(self.delimiter)
             return [part for part in parts if part] if self.delimiter == " " else parts
         values = self._values(self._plain, text)
-        if (values is None or len(values) != columns) and f"\\{quote}" in text:
+        if f"\\{quote}" in text and (
+            values is None or len(values) != columns or any(value.startswith(quote) for value in values)
+        ):
             escaped = self._values(self._escaped, text)
             if escaped is not None and len(escaped) == columns:
                 return [value.replace(f"\\{quote}", quote) for value in escaped]

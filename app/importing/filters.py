@@ -7,9 +7,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from app.errors import UserError
-from app.importing.values import absent, finder
+from app.importing.values import absent, finder, number_of
 
-_CONDITION: Final = re.compile(r"\s*(?P<column>[^=<>!]+?)\s*(?P<operator>!=|<=|>=|=|<|>)\s*(?P<value>.*?)\s*\Z")
+_CONDITION: Final = re.compile(r"\s*(?P<column>[^=<>!]+?)\s*(?P<operator>!=|<>|<=|>=|==?|<|>)\s*(?P<value>.*?)\s*\Z")
+
+_ALSO: Final = {"==": "=", "<>": "!="}
 
 
 class Condition(Struct, frozen=True):
@@ -31,11 +33,10 @@ def condition(text: str) -> Condition:
     found = _CONDITION.match(text)
     if found is None:
         raise UserError(f"--where {text}: a condition such as rating>=4, event=view|click or user_id!= is expected")
-    if found["operator"] not in ("=", "!=") and _number(found["value"]) is None:
-        raise UserError(
-            f"--where {text}: {found['operator']} compares numbers, and {found['value'] or 'nothing'} is none"
-        )
-    return Condition(**found.groupdict())
+    operator = _ALSO.get(found["operator"], found["operator"])
+    if operator not in ("=", "!=") and number_of(found["value"]) is None:
+        raise UserError(f"--where {text}: {operator} compares numbers, and {found['value'] or 'nothing'} is none")
+    return Condition(found["column"], operator, found["value"])
 
 
 def checker(of: Condition) -> Callable[[Mapping[str, Any]], bool]:
@@ -43,20 +44,20 @@ def checker(of: Condition) -> Callable[[Mapping[str, Any]], bool]:
     find = finder(of.column)
     if of.operator in ("=", "!="):
         wanted = frozenset(value.strip() for value in of.value.split("|")) if of.value else frozenset({""})
-        numbers = frozenset(map(_number, wanted)) - {None}
+        numbers = frozenset(map(number_of, wanted)) - {None}
         equal = of.operator == "="
 
         def matches(values: Mapping[str, Any]) -> bool:
             value = find(values)
             text = "" if absent(value) else str(value).strip()
-            return (text in wanted or (bool(numbers) and _number(text) in numbers)) is equal
+            return (text in wanted or (bool(numbers) and number_of(text) in numbers)) is equal
 
         return matches
-    bound = _number(of.value)
+    bound = number_of(of.value)
     assert bound is not None  # `condition` refuses it
 
     def compares(values: Mapping[str, Any]) -> bool:
-        number = _number(find(values))
+        number = number_of(find(values))
         if number is None:
             return False
         if of.operator.startswith("<"):
@@ -64,11 +65,3 @@ def checker(of: Condition) -> Callable[[Mapping[str, Any]], bool]:
         return number > bound or (of.operator == ">=" and number == bound)
 
     return compares
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if number == number else None  # NaN is none

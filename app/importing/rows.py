@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from app.core.events import EventId, Id, Percent, Position, Seconds
 from app.core.field_errors import field_error_of
 from app.importing.mapping import Columns, EventType, plain_type
 from app.importing.times import time_parser
-from app.importing.values import Refused, absent, flag_of, id_of, id_text, shown
+from app.importing.values import Refused, absent, flag_of, id_of, id_text, number_of, shown
 
 _MAX_TITLE: Final = 500
 _MAX_ID: Final = 128
@@ -82,7 +83,7 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
         if kind != "watch" and (row := plain_row(values, kind, ts_ms, line, pos)) is not None:
             return row
         user_id, session_id = _who(values, user_column, session_column)
-        session_id = session_id or f"{user_id}:{day_of(ts_ms)}"  # without a session, a day of the user is one
+        session_id = session_id or _session_of(user_id, day_of(ts_ms))
         found: dict[str, Any] = {
             "user_id": user_id,
             "session_id": session_id,
@@ -122,6 +123,14 @@ def _day_namer() -> Callable[[int], str]:
     return day_of
 
 
+def _session_of(user_id: str, day: str) -> str:
+    """Without a session, a day of the user is one."""
+    session_id = f"{user_id}:{day}"
+    if len(session_id) <= _MAX_ID:
+        return session_id
+    return f"{blake2b(user_id.encode(), digest_size=16).hexdigest()}:{day}"
+
+
 def _plain_row_maker(
     fields: Mapping[str, str], day_of: Callable[[int], str]
 ) -> Callable[[Mapping[str, Any], EventType, int, int, int], Row | None]:
@@ -141,8 +150,8 @@ def _plain_row_maker(
         if type(session) is str:
             session_id = _plain_id(session)
         else:
-            session_id = f"{user_id}:{day_of(ts_ms)}" if session is None else None
-        if session_id is None or len(session_id) > _MAX_ID:
+            session_id = _session_of(user_id, day_of(ts_ms)) if session is None else None
+        if session_id is None:
             return None
         return Row(
             user_id=user_id,
@@ -201,12 +210,12 @@ def _offset(values: Mapping[str, Any], column: str) -> int:
 
 def _number(value: Any, column: str, field: str) -> Any:
     """The value; of a text in the place of a number it says so, with the value."""
-    if field in _NUMBERS and isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            raise Refused(f"{column}: {shown(value)} is not a number, such as 5 or 5.5") from None
-    return value
+    if field not in _NUMBERS or not isinstance(value, str):
+        return value
+    number = number_of(value)
+    if number is None:
+        raise Refused(f"{column}: {shown(value)} is not a number, such as 5 or 5.5")
+    return int(number) if number.is_integer() else number
 
 
 def _flag(value: Any, column: str) -> bool:

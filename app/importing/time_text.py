@@ -42,7 +42,12 @@ _MILLIS: Final = {"s": 1000, "ms": 1}
 _IN_A_MILLI: Final = {"us": 1000, "µs": 1000, "ns": 1_000_000}
 _DB2: Final = re.compile(r"(\d{4}-\d\d-\d\d)-(\d\d)\.(\d\d)\.(\d\d)")
 _ORACLE: Final = re.compile(r"(\d\d?-[A-Z]{3}-\d\d(?:\d\d)?) (\d\d?)\.(\d\d)\.(\d\d)(\.\d{1,6})?\d*", re.IGNORECASE)
-_JAPANESE: Final = re.compile(r"(\d{4})年(\d\d?)月(\d\d?)日 ?")
+_EAST_ASIAN: Final = re.compile(r"(\d{4})[年년] ?(\d\d?)[月월] ?(\d\d?)[日일] ?")
+_SPACED_DOTS: Final = re.compile(r"(\d+)\. (\d+)\. (\d+)\.?(?= |$)")
+_SAS: Final = re.compile(r"(\d\d?)([A-Z]{3})(\d{4})(?::(?=\d\d:)|(?= |$))", re.IGNORECASE)
+_DOTTED_CLOCK: Final = re.compile(r"(?<=\d[./-])\d+ \d\d?\.\d\d(?:\.\d\d)?$")
+_ORDINAL: Final = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.IGNORECASE)
+_SMALL_MARK: Final = re.compile(r"(?<=\d)[tz](?=\d\d|$)")
 _HALF: Final = re.compile(r"(?<=\d) ?([ap])\.?m\.?(?![a-z])", re.IGNORECASE)
 _WEEKDAY: Final = re.compile(r"(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?,? (?=\w)", re.IGNORECASE)
 _BEFORE_OFFSET: Final = re.compile(r" ?\b(?:UTC|GMT)(?=[+-]\d)")
@@ -73,7 +78,10 @@ def plain_time(text: str) -> PlainTime:
         return PlainTime(_millis_of(found["number"], found["part"] or "", found["unit"]))
     if found := _AROUND.fullmatch(text):
         text = found["b"] or found["t"] or found["c"]
-    text = _JAPANESE.sub(r"\1-\2-\3 ", text).strip()
+    text = _EAST_ASIAN.sub(r"\1-\2-\3 ", text.replace(" @ ", " ").replace("−", "-")).strip()
+    text = _SAS.sub(r"\1-\2-\3 ", _SPACED_DOTS.sub(r"\1.\2.\3", _ORDINAL.sub("", text))).strip()
+    text = _SMALL_MARK.sub(lambda mark: mark[0].upper(), text)
+    text = _DOTTED_CLOCK.sub(lambda clock: clock[0].replace(".", ":"), text)
     text = _DB2.sub(r"\1 \2:\3:\4", text)
     text = _ORACLE.sub(r"\1 \2:\3:\4\5", text)
     text = _HALF.sub(lambda half: f" {half[1].upper()}M", text)

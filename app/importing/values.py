@@ -1,5 +1,6 @@
 """What single values of a file mean: missing words, flags, ids, and where a value is found."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -11,13 +12,16 @@ JOINED: Final = "+"
 _MISSING: Final = frozenset(
     {
         *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "Null", "null", "(null)", "[NULL]", "<null>", "\\N"),
-        *("nan", "NaN", "NAN", "-nan", "NaT", "None", "NONE", "none", "nil", "undefined", "(not set)"),
+        *("nan", "NaN", "NAN", "-nan", "-NaN", "NaT", "None", "NONE", "none", "(none)", "nil", "NIL", "<nil>"),
+        *("undefined", "Undefined", "UNDEFINED", "(not set)", "-", "#NULL!", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?"),
         # What Go and MySQL write where there is no time.
         *("0001-01-01T00:00:00Z", "0001-01-01 00:00:00 +0000 UTC", "0000-00-00", "0000-00-00 00:00:00"),
     }
 )
 # A byte order mark, which stands within a file that several were joined to, and a space without a width.
 _INVISIBLE: Final = "\ufeff\u200b"
+# With three digits behind it, a comma may be between thousands.
+_DECIMAL_COMMA: Final = re.compile(r"([+-]?\d+),(\d{1,2}|\d{4,})")
 _YES: Final = frozenset({"true", "t", "yes", "y", "on", "1", "1.0"})
 _NO: Final = frozenset({"false", "f", "no", "n", "off", "0", "0.0"})
 
@@ -56,8 +60,22 @@ def id_of(values: Mapping[str, Any], column: str) -> str:
 def id_text(text: str) -> str:
     """The id that a text is, without spaces around it; a whole number without its decimals."""
     text = text.strip() if text.isascii() else text.strip().strip(_INVISIBLE).strip()
-    # A column of whole numbers in which some are missing is written as 17850.0.
-    return text[:-2] if text.endswith(".0") and text[:-2].isdecimal() else text
+    if "." in text:
+        # A column of whole numbers in which some are missing is written as 17850.0, and one of decimals as 17850.00.
+        whole, _, decimals = text.partition(".")
+        return whole if whole.isdecimal() and not decimals.strip("0") else text
+    return text
+
+
+def number_of(value: Any) -> float | None:
+    """The number that a value is, with a comma before one or two decimals, too; None if it is none."""
+    if isinstance(value, str) and (found := _DECIMAL_COMMA.fullmatch(value.strip())):
+        value = f"{found[1]}.{found[2]}"
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if number == number else None  # NaN is none
 
 
 def shown(value: Any) -> str:

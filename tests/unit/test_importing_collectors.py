@@ -71,8 +71,8 @@ def test_offset_beside_the_letters_of_a_zone_says_it_all(tmp_path: Path) -> None
     ("content", "reason"),
     [
         (
-            'user,item,ts,watch_time_sec\nu,i,1700000000,"5,5"\n',
-            "watch_time_sec: '5,5' is not a number, such as 5 or 5.5",
+            'user,item,ts,watch_time_sec\nu,i,1700000000,"1,234"\n',
+            "watch_time_sec: '1,234' is not a number, such as 5 or 5.5",
         ),
         ("user,item,ts,watch_time_sec\nu,i,1700000000,00:05\n", "watch_time_sec: '00:05' is not a number"),
         ("user,item,ts,watch_time_sec\nu,'a, b',1700000000,5\n", '5 values, but there are 4 columns; say --quote "\'"'),

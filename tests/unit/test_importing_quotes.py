@@ -65,6 +65,13 @@ def test_quote_within_or_around_a_part_of_a_value_is_text(log: Path) -> None:
     ]
 
 
+def test_backslash_before_a_quote_escapes_it_in_a_quoted_value(log: Path) -> None:
+    lines = ['"a \\"b\\" c"', '"x\\"y"', '"Heroes\\"', '7\\" single', '"c\\\\"']
+    rows = read(log, HEADER + "".join(f"u,1700000000,i,{title}\n" for title in lines))
+    titles = ['a "b" c', 'x"y', "Heroes\\", '7\\" single', "c\\\\"]
+    assert [row.title for row in rows if isinstance(row, Row)] == titles
+
+
 def test_no_quote_is_special_where_quotes_are_said_to_be_text(log: Path) -> None:
     rows = read(log, HEADER + 'u,1700000000,i,"7 inch\nu,1700000000,i,"Heroes"\n', quote="")
     assert [row.title for row in rows if isinstance(row, Row)] == ['"7 inch', '"Heroes"']

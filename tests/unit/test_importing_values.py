@@ -1,0 +1,63 @@
+"""What single values mean: ids, numbers, missing words and conditions, in the forms that programs write."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from app.importing.filters import condition
+from app.importing.mapping import ImportOptions
+from app.importing.reader import BadRow, Row, detect, read_rows
+
+NOW_MS: Final = 1_800_000_000_000
+
+
+def rows(path: Path, content: str, **options: object) -> list[Row | BadRow]:
+    path.write_text(content)
+    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW_MS))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        *(("17850.0", "17850"), ("17850.00", "17850"), ("17850.000000", "17850"), ("17850.", "17850")),
+        *(("17850.5", "17850.5"), ("1.0.0", "1.0.0"), ("v1.0", "v1.0"), ("1e5", "1e5"), (" 7.0 ", "7")),
+    ],
+)
+def test_whole_number_is_the_same_id_with_and_without_its_decimals(tmp_path: Path, written: str, meant: str) -> None:
+    (row,) = rows(tmp_path / "log", f"user,item,ts,type\n{written},i,1700000000,view\n")
+    assert isinstance(row, Row)
+    assert row.user_id == meant
+
+
+def test_user_with_the_longest_id_has_a_session_for_each_day(tmp_path: Path) -> None:
+    users = ["x" * 128, "y" * 127 + "1", "y" * 127 + "2", "z" * 117]
+    content = "user,item,ts,type\n" + "".join(f"{user},i,1700000000,view\n" for user in users)
+    found = [row for row in rows(tmp_path / "log", content) if isinstance(row, Row)]
+    assert [row.user_id for row in found] == users
+    assert len({row.session_id for row in found}) == len(users)
+    assert found[-1].session_id == "z" * 117 + ":2023-11-14"
+    watched = content.replace("type", "watch_time_sec").replace("view", "5")
+    again = [row for row in rows(tmp_path / "log", watched, event_type="watch") if isinstance(row, Row)]
+    assert [row.session_id for row in again] == [row.session_id for row in found]
+
+
+@pytest.mark.parametrize(("written", "meant"), [("5,5", 5.5), (" 5 ", 5.0), ("1e2", 100.0), ("0,25", 0.25)])
+def test_number_may_have_spaces_around_it_and_a_comma_in_it(tmp_path: Path, written: str, meant: float) -> None:
+    (row,) = rows(tmp_path / "log", f"user;item;ts;watch_time_sec\nu;i;1700000000;{written}\n", event_type="watch")
+    assert isinstance(row, Row)
+    assert row.watch_time_sec == meant
+
+
+@pytest.mark.parametrize("wanted", ["rating>4", "rating>=4,5", "rating==4.5", "rating=4,5", "rating<>4"])
+def test_condition_holds_for_a_number_with_a_comma(tmp_path: Path, wanted: str) -> None:
+    content = "user;item;ts;rating\nu;i;1700000000;4,5\nu;j;1700000000;4\n"
+    found = rows(tmp_path / "log", content, event_type="view", where=(condition(wanted),))
+    assert [row.item_id for row in found if isinstance(row, Row)] == ["i"]
+
+
+@pytest.mark.parametrize("word", ["-", "NIL", "<nil>", "(none)", "Undefined", "#REF!", "#DIV/0!", " -NaN "])
+def test_session_that_a_word_says_is_missing_is_the_day_of_the_user(tmp_path: Path, word: str) -> None:
+    (row,) = rows(tmp_path / "log", f"user,item,ts,type,session\nu,i,1700000000,view,{word}\n")
+    assert isinstance(row, Row)
+    assert row.session_id == "u:2023-11-14"
