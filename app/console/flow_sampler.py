@@ -15,10 +15,10 @@ from app.adapters import flow, ranking_models
 from app.adapters.flow import Begun
 from app.adapters.postgres import Database
 from app.console import registry
-from app.core.flow import Backlogs, Counts, Faults, FlowStage, stages
+from app.core.flow import Backlogs, Counts, Faults, FlowStage, has_box, stages
 from app.core.ranking_learner import LearnerReport
 from app.errors import DependencyDown, describe
-from app.health import Readiness
+from app.health import Readiness, TaskStatus
 
 _log = structlog.get_logger(__name__)
 
@@ -31,14 +31,15 @@ _LEARNER_EVERY: Final = 10
 
 
 class FlowSample(Struct, frozen=True, kw_only=True):
-    """What the page shows at one time. `hit_rates`: by contender, of the latest sampled events. `begun`: null while
-    Postgres does not answer.
+    """What the page shows at one time. `others`: what tasks that have no box complain of. `hit_rates`: by contender, of
+    the latest sampled events. `begun`: null while Postgres does not answer.
     """
 
     at_ms: int
     status: str
     role: Sequence[str]
     stages: Sequence[FlowStage]
+    others: dict[str, str]
     hit_rates: dict[str, float]
     ranking_tests: int
     begun: Begun | None
@@ -145,6 +146,8 @@ class FlowSampler:
             status=report.status,
             role=report.role,
             stages=drawn,
+            # While a dependency is down, it is what they complain of.
+            others={} if faults.dependencies else _others(report),
             hit_rates={name: of.all.hit_rate for name, of in figures.items()},
             ranking_tests=figures["served"].all.tests if "served" in figures else 0,
             begun=begun,
@@ -186,12 +189,21 @@ def _faults(report: Readiness) -> Faults:
     return Faults(
         frozenset(report.dependencies),
         {name: entry.error or entry.state for name, entry in report.dependencies.items() if entry.state == "down"},
-        {
-            name: entry.error or entry.state
-            for name, entry in report.tasks.items()
-            if entry.state not in ("running", "starting", "stopped")
-        },
+        {name: entry.error or entry.state for name, entry in report.tasks.items() if _is_broken(entry)},
     )
+
+
+def _others(report: Readiness) -> dict[str, str]:
+    found = {
+        name: (entry.error or entry.state) if _is_broken(entry) else entry.detail
+        for name, entry in report.tasks.items()
+        if not has_box(name)
+    }
+    return {name: said for name, said in found.items() if said}
+
+
+def _is_broken(task: TaskStatus) -> bool:
+    return task.state not in ("running", "starting", "stopped")
 
 
 def _event(name: str, content: bytes) -> bytes:

@@ -9,6 +9,23 @@ StageName = Literal["api", "outbox", "kafka", "features", "cache"]
 StageState = Literal["ok", "degraded", "down", "unknown"]
 STAGES: Final[tuple[StageName, ...]] = ("api", "outbox", "kafka", "features", "cache")
 
+# By box, how the names of its tasks begin.
+_TASKS: Final[Mapping[StageName, tuple[str, ...]]] = {
+    "api": (
+        "http-server",
+        "ingest-",
+        "health-probe",
+        "change-feed",
+        "erasure-feed",
+        "warm-up",
+        "sla-window",
+        "refused-keys",
+    ),
+    "outbox": ("outbox-relay",),
+    "features": ("feature-consumer",),
+    "cache": ("cache-switch",),
+}
+
 # From these on, what waits is shown as a fault. The alerts RecoOutboxOld and RecoConsumerLag have longer patience.
 _OLD_MS: Final = 30_000.0
 _LONG_LAG: Final = 10_000
@@ -113,8 +130,7 @@ def stages(
 
 def _api(rates: Mapping[str, float | None], faults: Faults, buffered: int) -> FlowStage:
     stage = FlowStage(name="api", rate=rates.get("api"), backlog=buffered)
-    feeds = ("change-feed", "erasure-feed", "warm-up", "sla-window", "refused-keys")
-    broken = _task_error(faults, "http-server", "ingest-", "health-probe", *feeds)
+    broken = _task_error(faults, "api")
     if "postgres" in faults.dependencies:
         return _with(stage, "degraded", "refuses events while Postgres is down", POSTGRES_DOWN)
     return stage if broken is None else _with(stage, "degraded", broken, API_BROKEN)
@@ -135,7 +151,7 @@ def _outbox(rates: Mapping[str, float | None], backlogs: Backlogs | None, faults
         return _with(stage, "degraded", dead, ROWS_DEAD)
     if backlogs is not None and backlogs.oldest_ms > _OLD_MS:
         return _with(stage, "degraded", "rows wait to be published", OUTBOX_OLD)
-    if (error := _task_error(faults, "outbox-relay")) is not None and "kafka" not in faults.dependencies:
+    if (error := _task_error(faults, "outbox")) is not None and "kafka" not in faults.dependencies:
         return _with(stage, "degraded", error, TASK_FAILS)
     return stage
 
@@ -160,7 +176,7 @@ def _features(
     stage = FlowStage(name="features", rate=rates.get("features"), age_ms=event_age_ms, failed=letters)
     if (error := faults.dependencies.get("postgres")) is not None:
         return _with(stage, "down", f"Postgres: {error}", POSTGRES_DOWN)
-    if (error := _task_error(faults, "feature-consumer")) is not None and "kafka" not in faults.dependencies:
+    if (error := _task_error(faults, "features")) is not None and "kafka" not in faults.dependencies:
         return _with(stage, "degraded", error, TASK_FAILS)
     if letters:
         waiting = "1 dead letter waits" if letters == 1 else f"{letters:,} dead letters wait"
@@ -172,12 +188,17 @@ def _cache(rates: Mapping[str, float | None], faults: Faults) -> FlowStage:
     stage = FlowStage(name="cache", rate=rates.get("cache"))
     if (error := faults.dependencies.get("redis")) is not None:
         return _with(stage, "down", f"Redis: {error}", REDIS_DOWN)
-    error = _task_error(faults, "cache-switch")
+    error = _task_error(faults, "cache")
     return stage if error is None else _with(stage, "degraded", error, TASK_FAILS)
 
 
-def _task_error(faults: Faults, *names: str) -> str | None:
-    return next((f"{name}: {error}" for name, error in faults.tasks.items() if name.startswith(names)), None)
+def has_box(task: str) -> bool:
+    """Whether an error of this task is shown at one of the boxes."""
+    return any(task.startswith(names) for names in _TASKS.values())
+
+
+def _task_error(faults: Faults, stage: StageName) -> str | None:
+    return next((f"{name}: {error}" for name, error in faults.tasks.items() if name.startswith(_TASKS[stage])), None)
 
 
 def _with(stage: FlowStage, state: StageState, error: str | None, advice: Advice | None) -> FlowStage:

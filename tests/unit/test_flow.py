@@ -75,6 +75,11 @@ def test_task_that_fails_shows_at_its_stage(task: str, stage: str) -> None:
     assert found[stage].error == f"{task}: it broke"
 
 
+def test_tasks_of_the_roles_have_a_box_or_are_told_beside() -> None:
+    assert flow.has_box("feature-consumer-2")
+    assert [name for name in ("maintenance", "learner", "otlp-metrics") if flow.has_box(name)] == []
+
+
 def test_kafka_is_unknown_to_a_process_without_it_once_rows_wait() -> None:
     uses = frozenset({"postgres", "redis"})
     assert drawn(uses=uses, lag=None)["kafka"].state == "ok"

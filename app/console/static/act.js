@@ -1,8 +1,11 @@
 // Dead rows and dead letters: searched, opened, and replayed or discarded with a count first.
-import { html, Component, get, post, idPath, once, WAIT, count, time, keepFocus, Opening, Problem } from "./kit.js";
+import { html, Component, get, idPath, WAIT, count, time, keepFocus, Loading, Opening, Problem } from "./kit.js";
+import { act, acting, takeEnded } from "./acting.js";
 import { Letters } from "./letters.js";
 
 const PAGE = 200;
+// The service counts no further.
+const COUNTED = 100_000;
 const FILTERS = ["topic", "error", "event_id"];
 const SOURCES = { dlq: "Dead letters", outbox: "Dead outbox rows" };
 const ABOUT = {
@@ -17,16 +20,20 @@ export class ActView extends Component {
     const source = Object.keys(SOURCES).find(name => location.hash === `#act/${name}`) || "dlq";
     this.state = { query: { source, status: "pending", topic: "", error: "", event_id: "" }, entries: [], matching: null,
       next: null, chosen: new Set(), open: null, plan: null };
-    this.act = once(this.act.bind(this), () => this.setState({ said: WAIT }));
   }
 
-  componentDidMount() { this.search(); }
+  componentDidMount() {
+    acting.tell = () => this.follow();
+    this.search({}, takeEnded());
+  }
 
-  async search(changes = {}) {
+  componentWillUnmount() { acting.tell = () => {}; }
+
+  async search(changes, { said = "", failure = null } = {}) {
     const query = { ...this.state.query, ...changes };
     if (query.source === "outbox" && query.status === "replayed") query.status = "pending";
     // What another search found says nothing of this one, which may fail.
-    this.setState({ query, entries: [], matching: null, next: null, chosen: new Set(), plan: null, open: null, said: "" });
+    this.setState({ query, entries: [], matching: null, next: null, chosen: new Set(), plan: acting.plan, open: null, said, failure, error: null });
     await this.load(query, 0, []);
   }
 
@@ -36,7 +43,7 @@ export class ActView extends Component {
       const { entries, matching, next } = await get("dead-letters", { ...query, after, limit: PAGE });
       if (query === this.state.query) this.setState({ entries: [...before, ...entries], matching, next, error: null });
     } catch (error) {
-      this.setState({ error });
+      if (query === this.state.query) this.setState({ error });
     }
     this.loading = false;
   }
@@ -76,38 +83,23 @@ export class ActView extends Component {
 
   // What would be done, and to how many: first look, then act.
   propose(what) {
-    if (this.state.plan?.running) return this.setState({ said: WAIT });
+    if (acting.plan) return this.setState({ said: WAIT });
     const { chosen, matching } = this.state;
     return this.setState({ said: "", plan: { what, ids: chosen.size ? [...chosen] : null, total: chosen.size || matching, done: 0 } });
   }
 
-  async act(reason) {
-    const { plan, query } = this.state;
-    const told = { done: 0, counted: 0, held_back: 0 };
-    const { source, status } = query;
-    const selection = { source, status, ...Object.fromEntries(FILTERS.filter(name => query[name]).map(name => [name, query[name]])) };
-    const parts = [];
-    for (let from = 0; plan.ids && from < plan.ids.length; from += 500) parts.push(plan.ids.slice(from, from + 500));
-    this.setState({ plan: { ...plan, running: true } });
-    try {
-      for (let number = 0, after = 0; plan.ids ? number < parts.length : after !== null; number++) {
-        const body = plan.ids ? { source, status, ids: parts[number] } : { ...selection, after };
-        const answer = await post(`dead-letters/${plan.what}`, plan.what === "discard" ? { ...body, reason } : body);
-        for (const name of Object.keys(told)) told[name] += answer[name];
-        after = answer.next;
-        this.setState({ plan: { ...plan, running: true, done: told.done + told.counted + told.held_back } });
-      }
-      await this.search();
-      this.setState({ said: [`${count(told.done)} ${plan.what === "replay" ? "sent again" : "discarded"}.`,
-        told.counted ? `${count(told.counted)} had been counted meanwhile.` : "",
-        told.held_back ? `${count(told.held_back)} were held back: they came back three times.` : ""].join(" ") }, keepFocus);
-    } catch (error) {
-      await this.search();
-      this.setState({ error, said: `${count(told.done)} were done before the error.` }, keepFocus);
-    }
+  begin(reason) {
+    if (acting.plan) this.setState({ said: WAIT }); else act(this.state.plan, this.state.query, reason);
   }
 
-  render(_, { query, entries, matching, chosen, open, plan, said, error }) {
+  // What ends has changed what is found.
+  async follow() {
+    if (acting.plan) return this.setState({ plan: acting.plan }, keepFocus);
+    await this.search({}, takeEnded());
+    return this.setState({}, keepFocus);
+  }
+
+  render(_, { query, entries, matching, chosen, open, plan, said, failure, error }) {
     const pending = query.status === "pending" || (query.source === "dlq" && query.status === "replayed");
     return html`<div class="stack"><h2>Act</h2>
       <form onSubmit=${event => this.submit(event)}><fieldset class="card row" disabled=${plan?.running}><legend class="hidden-text">Search</legend>
@@ -122,13 +114,14 @@ export class ActView extends Component {
         <label>Event <input name="event_id" maxlength="128" autocomplete="off" /></label>
         <button>Search</button></fieldset></form>
       <p class="quiet small">${ABOUT[query.source]}</p>
-      <${Problem} error=${error} />
+      <${Problem} error=${failure || error} />
       <p role="status">${said}</p>
       <section class="card">
-        <div class="row"><h3>${matching === null ? "" : `${count(matching)}${matching >= 100_000 ? " or more" : ""} found`}${chosen.size ? `, ${count(chosen.size)} chosen` : ""}</h3>
+        <div class="row"><h3>${matching === null ? "" : `${number(matching)} found`}${chosen.size ? `, ${count(chosen.size)} chosen` : ""}</h3>
           ${pending && matching > 0 && html`<button class="plain" onClick=${() => this.propose("replay")}>Replay ${chosen.size ? "chosen" : "all found"}</button>
           <button class="danger" onClick=${() => this.propose("discard")}>Discard ${chosen.size ? "chosen" : "all found"}</button>`}</div>
-        ${plan && html`<${Plan} key=${plan.what} plan=${plan} onAct=${reason => this.act(reason)} onCancel=${() => this.setState({ plan: null })} />`}
+        ${plan && html`<${Plan} key=${plan.what} plan=${plan} onAct=${reason => this.begin(reason)} onCancel=${() => this.setState({ plan: null })} />`}
+        ${matching === null && !error && html`<${Loading} />`}
         ${matching === 0 && html`<p class="quiet">${this.emptiness()}</p>`}
         ${entries.length > 0 && html`<${Letters} entries=${entries} matching=${matching} chosen=${chosen} open=${open} onEnd=${() => this.more()}
           onToggle=${(id, on) => this.toggle(id, on)} onOpen=${id => this.show(id)} />`}
@@ -138,6 +131,8 @@ export class ActView extends Component {
   }
 }
 
+const number = matching => `${count(matching)}${matching >= COUNTED ? " or more" : ""}`;
+
 class Plan extends Opening {
   submit(event) {
     event.preventDefault();
@@ -145,13 +140,13 @@ class Plan extends Opening {
   }
 
   render({ plan, onCancel }) {
-    const discards = plan.what === "discard";
+    const discards = plan.what === "discard", total = plan.ids ? count(plan.total) : number(plan.total);
     return html`<form class="notice ${discards ? "bad" : ""}" role="group" aria-label="Confirm" onSubmit=${event => this.submit(event)}>
-      <p><strong>${count(plan.total)}</strong>${" "}will be ${discards ? "given up" : "sent again"}, ${plan.ids ? "those chosen" : "all that the search finds"}.
+      <p><strong>${total}</strong>${" "}will be ${discards ? "given up" : "sent again"}, ${plan.ids ? "those chosen" : "all that the search finds"}.
         ${" "}${discards ? "They stay stored, with your reason." : "Nothing is counted twice."}</p>
-      ${discards && html`<label>Why <input name="reason" required maxlength="500" ref=${this.first} /></label>`}
-      ${plan.running ? html`<p role="status"><progress max=${plan.total} value=${plan.done} aria-label="Progress"></progress>${" "}${count(plan.done)} of ${count(plan.total)}</p>`
-        : html`<p class="row"><button class=${discards ? "danger" : ""} ref=${discards ? undefined : this.first}>${discards ? "Discard" : "Replay"} ${count(plan.total)}</button>
+      ${discards && (plan.running ? html`<p>Why: ${plan.reason}</p>` : html`<label>Why <input name="reason" required maxlength="500" ref=${this.first} /></label>`)}
+      ${plan.running ? html`<p role="status" tabindex="-1" ref=${this.first}><progress max=${Math.max(plan.total, plan.done)} value=${plan.done} aria-label="Progress"></progress>${" "}${count(plan.done)} of ${total}</p>`
+        : html`<p class="row"><button class=${discards ? "danger" : ""} ref=${discards ? undefined : this.first}>${discards ? "Discard" : "Replay"} ${total}</button>
           <button type="button" class="plain" onClick=${onCancel}>Cancel</button></p>`}</form>`;
   }
 }
@@ -168,11 +163,17 @@ class Opened extends Opening {
         html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
       <h4>Error</h4><pre tabindex="0">${letter.error || "none"}</pre>
       ${letter.errors.length > 0 && html`<h4>Attempts</h4><${Attempts} errors=${letter.errors} />`}
-      ${letter.payload !== null && html`<h4>Payload</h4><pre tabindex="0">${JSON.stringify(letter.payload, null, 2)}</pre>`}
+      ${letter.payload !== null && html`<h4>Payload</h4><pre tabindex="0">${JSON.stringify(exact(raw, letter), null, 2)}</pre>`}
       ${Object.keys(letter.headers).length > 0 && html`<h4>Headers</h4><pre tabindex="0">${Object.entries(letter.headers).map(([name, value]) => `${name}: ${value}`).join("\n")}</pre>`}
       <h4>Bytes${raw.length < letter.size ? `, the first ${count(raw.length)} of ${count(letter.size)}` : `, ${count(letter.size)}`}</h4>
       <pre tabindex="0">${hex(raw)}</pre></section>`;
   }
+}
+
+// The message with its numbers as they were sent: JavaScript rounds long ones, unless the browser tells how they are written.
+function exact(raw, { payload, size }) {
+  if (!JSON.rawJSON || raw.length < size) return payload;
+  return JSON.parse(new TextDecoder().decode(raw), (_, value, { source }) => (typeof value === "number" ? JSON.rawJSON(source) : value));
 }
 
 // The latest first.
@@ -183,7 +184,7 @@ function Attempts({ errors }) {
 
 function hex(bytes) {
   const lines = [];
-  for (let at = 0; at < bytes.length && at < 1024; at += 16) {
+  for (let at = 0; at < bytes.length; at += 16) {
     const part = [...bytes.slice(at, at + 16)];
     const text = part.map(byte => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : ".")).join("");
     lines.push(`${at.toString(16).padStart(4, "0")}  ${part.map(byte => byte.toString(16).padStart(2, "0")).join(" ").padEnd(47)}  ${text}`);

@@ -1,5 +1,5 @@
 // Experiments: what runs and what its figures say, and what is done with them.
-import { html, Component, call, get, post, idPath, once, WAIT, count, percent, time, Problem } from "./kit.js";
+import { html, Component, call, get, post, idPath, once, WAIT, count, percent, time, Loading, Problem } from "./kit.js";
 import { End, LISTS, METRICS, SampleSize, Shares, Start, isRate } from "./experiment_forms.js";
 
 const SHOWN = 10;
@@ -8,7 +8,7 @@ export class Experiments extends Component {
   constructor() {
     super();
     // `open`: the form that is open, and of which experiment.
-    this.state = { reports: [], said: "", open: null };
+    this.state = { reports: null, said: "", open: null };
     this.act = once(this.act.bind(this), () => this.setState({ said: WAIT }));
     this.close = () => this.setState({ open: null, error: null });
   }
@@ -56,11 +56,11 @@ export class Experiments extends Component {
     const opened = open?.name === undefined ? open?.form : null;
     const button = (form, label, name) => html`<button class="plain" aria-expanded=${open?.form === form && open.name === name} onClick=${() => this.show(form, name)}>${label}</button>`;
     return html`<section class="card"><h3>Experiments</h3><p role="status">${said}</p><${Problem} error=${error} />
-      ${reports.length === 0 && html`<p class="quiet">There are none.</p>`}
+      ${reports === null ? !error && html`<${Loading} />` : reports.length === 0 && html`<p class="quiet">There are none.</p>`}
       <p class="row">${may && button("start", "Start an experiment")}${button("size", "How many users does it take?")}</p>
       ${opened === "start" && html`<${Start} onStart=${body => this.start(body)} onClose=${this.close} />`}
-      ${opened === "size" && html`<${SampleSize} known=${measured(reports)} onClose=${this.close} />`}
-      ${reports.map(report => {
+      ${opened === "size" && html`<${SampleSize} known=${measured(reports || [])} onClose=${this.close} />`}
+      ${reports?.map(report => {
         const { name, running, shares } = report.experiment;
         const form = open?.name === name ? open.form : null;
         return html`<${Report} key=${name} report=${report}>${may && running && html`

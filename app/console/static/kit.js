@@ -72,7 +72,10 @@ export function rate(value) {
 }
 
 export function percent(value) {
-  return value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`;
+  if (value === null || value === undefined) return "–";
+  // No -0; and a rate below one in a hundred, as conversions have, keeps two digits.
+  const hundredths = 100 * value + 0, isSmall = hundredths !== 0 && Math.abs(hundredths) < 1;
+  return `${hundredths.toLocaleString("en", isSmall ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 1, maximumFractionDigits: 1 })} %`;
 }
 
 export function duration(ms) {
@@ -90,6 +93,9 @@ export function time(value) {
 export function Problem({ error }) {
   return error ? html`<p class="notice bad" role="alert">${error.message}</p>` : null;
 }
+
+// Until the answer comes: what is not known yet is not empty.
+export const Loading = () => html`<p class="quiet">Loading.</p>`;
 
 // A part that opens on demand: what is in `first` gets the focus, and what opened it has it again afterwards.
 export class Opening extends Component {

@@ -29,6 +29,7 @@ export class LiveView extends Component {
   }
 
   componentWillUnmount() {
+    this.left = true;
     clearTimeout(this.timer);
     clearTimeout(this.overdue);
     this.source.close();
@@ -60,7 +61,8 @@ export class LiveView extends Component {
 
   async reopen() {
     try { await get("model"); } catch { /* a 401 leads to the sign-in */ }
-    this.open();
+    // Who left meanwhile closes no stream that opens now.
+    if (!this.left) this.open();
   }
 
   show(shown) {
@@ -76,7 +78,7 @@ export class LiveView extends Component {
     return html`<div class="stack"><h2>Live</h2>
       ${begun && firstSteps.shown && html`<${FirstVisit} session=${session} begun=${begun} onClose=${() => this.show(false)} />`}
       <div role="status">${lost && html`<p class="notice warn">No samples come any more. What you see is of ${time(sample.at_ms)}, and how it is now is not known. Trying again.</p>`}</div>
-      <div role="status" class="hidden-text">${broken.map(stage => `${STAGES[stage.name].title}: ${stage.error}. `).join("") || (lost ? "" : "All stages work.")}</div>
+      <div role="status" class="hidden-text">${complaints(sample).join("") || (lost ? "" : "All stages work.")}</div>
       <ol class="flow" aria-label="The flow of events">${stages.map((stage, place) =>
         html`<${Stage} key=${stage.name} stage=${stage} points=${traces.map(([at, rates]) => [at, rates[place]])} now=${sample.at_ms} />`)}</ol>
       ${broken.map(stage => html`<section class="notice ${stage.state === "down" ? "bad" : "warn"}" key=${stage.name}>
@@ -84,12 +86,16 @@ export class LiveView extends Component {
         ${stage.advice && html`<p><strong>What to do.</strong> ${stage.advice.text}</p>
           <p class="small">Incident plan: ${stage.advice.section}</p>`}
         ${stage.failed > 0 && session.scopes.includes("operate") && html`<p><a href=${stage.name === "outbox" ? "#act/outbox" : "#act/dlq"}>Open them</a></p>`}</section>`)}
+      ${Object.entries(sample.others).map(([name, said]) => html`<section class="notice warn" key=${name}><h3>The task ${name}</h3><p>${said}</p></section>`)}
       <${HitRates} sample=${sample} />
       <p class="quiet small">Events are counted by Postgres for all processes; the buffer, the lag and the cache are of the process that answers (${sample.role.join(", ")}). Lines show 15 minutes, as far as somebody looked.</p>
       ${begun && !firstSteps.shown && html`<p><button class="plain" onClick=${() => this.show(true)}>Show the first steps</button></p>`}
     </div>`;
   }
 }
+
+const complaints = ({ stages, others }) => [...stages.filter(stage => stage.error).map(stage => `${STAGES[stage.name].title}: ${stage.error}. `),
+  ...Object.entries(others).map(([name, said]) => `The task ${name}: ${said}. `)];
 
 function Stage({ stage, points, now }) {
   const named = STAGES[stage.name];

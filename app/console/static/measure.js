@@ -1,6 +1,6 @@
 // What shown places led to, by day, placement, source and variant; coverage; variants beside control; and experiments.
 import { Experiments } from "./experiments.js";
-import { html, Component, get, count, percent, time, Problem } from "./kit.js";
+import { html, Component, get, count, percent, time, Loading, Problem } from "./kit.js";
 
 const BY = [
   ["by_day", "By day", "Day"], ["by_placement", "By placement", "Placement"], ["by_source", "By source", "Source"],
@@ -19,7 +19,7 @@ export class MeasureView extends Component {
   componentDidMount() { this.load(7, ""); }
 
   async load(days, placement) {
-    this.setState({ days, placement });
+    this.setState({ days, placement, report: null, led: null, error: null });
     try {
       const asked = placement ? { days, placement } : { days };
       const [report, led] = await Promise.all([get("analytics/baseline", { days }), get("analytics/conversions", asked)]);
@@ -28,7 +28,7 @@ export class MeasureView extends Component {
       this.setState({ report, led, error: null });
       if (!placement) this.setState({ placements: led.by_placement.map(row => row.name) });
     } catch (error) {
-      this.setState({ report: null, led: null, error });
+      if (days === this.state.days && placement === this.state.placement) this.setState({ error });
     }
   }
 
@@ -40,6 +40,7 @@ export class MeasureView extends Component {
           html`<option value=${one} selected=${one === placement}>${one}</option>`)}</select></label></form>
       <${Problem} error=${error} />
       <${Experiments} may=${session.scopes.includes("operate")} />
+      ${!led && !error && html`<${Loading} />`}
       ${report && led && Date.now() - new Date(led.as_of) > BEHIND_MS && html`<p class="notice warn" role="status">Events received since ${time(led.as_of)} are not in yet.
         The task maintenance makes the sums, as fast as Postgres lets it.</p>`}
       ${report && led && html`<section class="card"><h3>${placement || "In all"}, as of ${time(led.as_of)}</h3>

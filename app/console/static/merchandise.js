@@ -1,5 +1,5 @@
 // The catalogue, searched and edited, and rules with a list before and after; the last act can be undone.
-import { html, Component, get, keepFocus, once, WAIT, Picture, Problem } from "./kit.js";
+import { html, Component, get, keepFocus, once, WAIT, Loading, Picture, Problem } from "./kit.js";
 import { Item } from "./item.js";
 import { Rules } from "./rules.js";
 
@@ -49,7 +49,7 @@ export class MerchandiseView extends Component {
   submit(event) {
     event.preventDefault();
     const form = new FormData(event.target);
-    this.setState({ error: null });
+    this.setState({ error: null, found: null });
     this.search({ title: form.get("title").trim(), category: form.get("category") });
   }
 
@@ -75,6 +75,7 @@ export class MerchandiseView extends Component {
       <${Problem} error=${error} />
       <p role="status" class="row"><span>${said}</span>${undo && html`<button class="plain" onClick=${() => this.undo(undo)}>Undo</button>`}</p>
       <div class="columns">
+        ${!found && !error && html`<${Loading} />`}
         ${found && html`<section class="card"><h3>Catalogue</h3>${found.length === 0 ? html`<p class="quiet">No item is found.</p>`
           : html`<ol class="items scroll" tabindex="0" aria-label="Catalogue">${found.map(item => html`<${Found} key=${item.item_id} item=${item}
             onOpen=${() => this.setState({ opened: item.item_id })} />`)}</ol>`}

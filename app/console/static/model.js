@@ -1,5 +1,5 @@
 // What ranks now, how good it is beside popularity, and which of its versions serves.
-import { html, Component, get, post, once, WAIT, count, percent, time, Opening, Problem } from "./kit.js";
+import { html, Component, get, post, once, WAIT, count, percent, time, Loading, Opening, Problem } from "./kit.js";
 
 export const CONTENDERS = {
   served: "Serves now", learned: "Being learned", fixed: "Fixed constants", popularity: "Popularity alone",
@@ -50,7 +50,7 @@ export class ModelView extends Component {
   }
 
   render(_, { model, versions, plan, said, error }) {
-    if (!model) return html`<h2>Ranking</h2><${Problem} error=${error} />`;
+    if (!model) return html`<h2>Ranking</h2>${error ? html`<${Problem} error=${error} />` : html`<${Loading} />`}`;
     const known = Object.entries(CONTENDERS).filter(([name]) => model.figures[name]?.all.tests);
     return html`<div class="stack"><h2>Ranking</h2>
       <${Problem} error=${error} />

@@ -1,5 +1,5 @@
 // Pins, boosts, buries and hides: what a rule would change of a list, before it acts; and the rules that there are.
-import { html, Component, call, get, post, idPath, once, count, fromLocal, time, Picture } from "./kit.js";
+import { html, Component, call, get, post, idPath, once, count, fromLocal, time, Loading, Picture } from "./kit.js";
 
 const PLACES = 10;
 const ACTS = { pin: "Pin", boost: "Boost", bury: "Bury", hide: "Never serve" };
@@ -9,7 +9,7 @@ const BOUNDS = { boost: { min: 1, max: 10 }, bury: { min: 0.01, max: 1 } };
 export class Rules extends Component {
   constructor() {
     super();
-    this.state = { rules: [], changes: [], what: "pin", target: "item_id", shown: null };
+    this.state = { rules: null, changes: null, what: "pin", target: "item_id", shown: null };
     const running = once(act => act(), () => this.props.onWait());
     for (const name of ["make", "remove", "undo"]) {
       const act = this[name].bind(this);
@@ -28,6 +28,7 @@ export class Rules extends Component {
       const [{ rules }, { changes }] = await Promise.all([get("rules"), get("./rules:history", { limit: 20 })]);
       this.setState({ rules, changes });
     } catch (error) {
+      this.setState({ failed: true });
       this.props.onError(error);
     }
   }
@@ -81,7 +82,8 @@ export class Rules extends Component {
     }
   }
 
-  render({ may, item }, { rules, changes, what, target, shown }) {
+  render({ may, item }, { rules, changes, what, target, shown, failed }) {
+    const waiting = failed ? html`<p class="quiet">It is not known.</p>` : html`<${Loading} />`;
     return html`<form class="card" aria-label="Rule" onSubmit=${event => this.submit(event)}><h3>${may ? "A new rule" : "What a rule would do"}</h3><div class="row">
         <label>Do <select name="what" value=${what} onChange=${event => this.setState({ what: event.target.value })}>${Object.entries(ACTS).map(([name, label]) =>
           html`<option value=${name}>${label}</option>`)}</select></label>
@@ -97,11 +99,11 @@ export class Rules extends Component {
         <button class="plain" name="preview">Preview</button>${may && html`<button name="apply">Apply</button>`}</div></form>
       <div class="columns">
         ${shown && html`<${Shown} title="Before" list=${shown} items=${shown.before} /><${Shown} title="After" list=${shown} items=${shown.after} />`}
-        <section class="card"><h3>Rules</h3>${rules.length === 0 ? html`<p class="quiet">There are none.</p>`
+        <section class="card"><h3>Rules</h3>${!rules ? waiting : rules.length === 0 ? html`<p class="quiet">There are none.</p>`
           : html`<ol class="items" aria-label="Rules">${rules.map(rule => html`<li key=${rule.rule_id}><span class="what">${describe(rule)}
             <br /><span class="quiet small">${spanOf(rule)}</span></span>
             ${may && html`<button class="plain" aria-label=${`Remove ${rule.rule_id}`} onClick=${() => this.remove(rule)}>Remove</button>`}</li>`)}</ol>`}</section>
-        <section class="card"><h3>History of the rules</h3>${changes.length === 0 ? html`<p class="quiet">No rule was changed yet.</p>`
+        <section class="card"><h3>History of the rules</h3>${!changes ? waiting : changes.length === 0 ? html`<p class="quiet">No rule was changed yet.</p>`
           : html`<ol class="items" aria-label="History of the rules">${changes.map(change => html`<li key=${change.change_id}><span class="what">${sayOf(change)}
             <br /><span class="quiet small">${time(change.changed_at)}${change.actor ? `, ${change.actor}` : ""}</span></span>
             ${may && isLatest(change, changes) && html`<button class="plain" aria-label=${`Undo change ${change.change_id}`} onClick=${() => this.undo(change)}>Undo</button>`}</li>`)}</ol>`}</section></div>`;

@@ -14,7 +14,7 @@ export class TryView extends Component {
   constructor({ session }) {
     super();
     this.may = scope => session.scopes.includes(scope);
-    this.state = { users: [], variants: [], user: "", typed: "", rankings: [""], lists: [], history: null, busy: false };
+    this.state = { users: null, variants: [], user: "", typed: "", rankings: [""], lists: [], history: null, busy: false };
     this.sessionId = `console-${Math.random().toString(36).slice(2, 12)}`;
   }
 
@@ -22,6 +22,7 @@ export class TryView extends Component {
     try {
       const [users, variants] = await Promise.all([
         this.may("users") ? get("users", { limit: 20 }).then(found => found.users) : [], this.may("operate") ? rankings() : []]);
+      if (this.left) return;
       this.setState({ users, variants });
       const asked = named(location.hash) || users[0]?.user_id;
       // Not over what somebody typed meanwhile.
@@ -33,7 +34,9 @@ export class TryView extends Component {
 
   componentWillUnmount() { this.left = true; }
 
+  // The address names the user, for the next reload and for a colleague.
   async pick(user) {
+    window.history.replaceState(null, "", `#try/${encodeURIComponent(user)}`);
     this.setState({ user, typed: user, lists: [], history: null, said: "" });
     await this.load(user);
   }
@@ -116,14 +119,14 @@ export class TryView extends Component {
       <form class="card row" onSubmit=${event => this.submit(event)}>
         <label>User <input name="user" list="users" required maxlength="256" value=${typed} autocomplete="off"
           onInput=${event => this.setState({ typed: event.target.value })} ref=${input => { this.field = input; }} /></label>
-        <datalist id="users">${users.map(({ user_id }) => html`<option value=${user_id} />`)}</datalist>
+        <datalist id="users">${users?.map(({ user_id }) => html`<option value=${user_id} />`)}</datalist>
         ${variants.length > 0 && html`<label>List <select name="ranking" value=${rankings[0]} onChange=${event => this.rank(0, event.target.value)}>
           <option value="">what they get</option>${variants.map(name => html`<option value=${name}>by ${name}</option>`)}</select></label>
         <label>Beside it <select name="compared" value=${rankings[1] || ""} onChange=${event => this.rank(1, event.target.value || null)}>
           <option value="">none</option>${variants.map(name => html`<option value=${name}>by ${name}</option>`)}</select></label>`}
         <button>Show</button></form>
       <${Problem} error=${error} />
-      <p role="status" class="quiet">${said || (busy ? "Loading." : "")}</p>
+      <p role="status" class="quiet">${said || (busy || (!users && !error) ? "Loading." : "")}</p>
       ${user && html`<div class="columns">
         ${history && html`<${History} history=${history} />`}
         ${lists.map((list, place) => html`<${List} key=${place} list=${list} busy=${busy}

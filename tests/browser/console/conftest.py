@@ -37,9 +37,9 @@ def operator() -> dict[str, str]:
 
 
 @pytest.fixture
-def poison(console: Service) -> Iterator[int]:
+def poison(console: Service, request: pytest.FixtureRequest) -> Iterator[int]:
     """How many dead letters there are, more than anybody scrolls through."""
-    count = 10_000
+    count = getattr(request, "param", 10_000)
     with psycopg.connect(console.environment["DATABASE_URL"], autocommit=True) as database:
         database.execute(
             "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, message_key, value, "

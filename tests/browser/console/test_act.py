@@ -74,3 +74,34 @@ def test_dead_letters_are_scrolled_searched_opened_and_resolved(
     with psycopg.connect(console.environment["DATABASE_URL"]) as database:
         audited = database.execute("SELECT count(*) FROM audit_log WHERE action = 'replay_messages'").fetchone()
     assert audited == (10,)
+
+
+@pytest.mark.parametrize("poison", [100_001], indirect=True)
+def test_more_than_are_counted_are_not_called_a_number(console: Service, browser: Chromium, poison: int) -> None:
+    assert poison > 100_000
+    tab = opened(browser, console, view="act")
+    await_text(tab, "100,000 or more found")
+    click(tab, "Replay all found")
+    await_text(tab, "100,000 or more will be sent again")
+    assert "Replay 100,000 or more" in text_of(tab)
+
+
+LONG = """
+INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, value, header_names, header_values,
+    event_id, error_kind, error, attempts)
+VALUES ('recsys.interactions.v1', 0, 1, 1, convert_to(%s, 'UTF8'), '{}', '{}', 'long-1', 'data', 'user_id: expected str', 1)
+"""
+
+
+def test_opened_message_has_all_bytes_and_its_numbers_as_they_were_sent(console: Service, browser: Chromium) -> None:
+    text = '{"user_id": 12345678901234567890, "note": "' + "x" * 2000 + '"}'
+    with psycopg.connect(console.environment["DATABASE_URL"], autocommit=True) as database:
+        database.execute(LONG, [text])
+        tab = opened(browser, console, view="act")
+        await_text(tab, "1 found")
+        tab.run("document.querySelector('tbody button').click()")
+        await_text(tab, '"user_id": 12345678901234567890,')
+        assert f"Bytes, {len(text):,}" in text_of(tab)
+        (bytes_,) = (one for one in tab.run("[...document.querySelectorAll('pre')].map(one => one.innerText)")[-1:])
+        assert len(bytes_.splitlines()) == -(-len(text) // 16)
+        database.execute("DELETE FROM feature_consumer_dlq WHERE event_id = 'long-1'")

@@ -103,6 +103,43 @@ def test_plan_of_another_act_does_not_take_the_place_of_one_that_runs(
     await_text(tab, f"{poison:,} discarded.", 60.0)
 
 
+def test_act_goes_on_while_another_view_is_looked_at(console: Service, browser: Chromium, poison: int) -> None:
+    tab = opened(browser, console, view="act")
+    await_text(tab, f"{poison:,} found")
+    click(tab, "Discard all found")
+    fill(tab, "input[name=reason]", "made by a test")
+    with frozen(console):
+        press(tab, "Enter")
+        await_text(tab, "Why: made by a test")
+        click(tab, "Live")
+        eventually(lambda: not shown(tab, "progress"))
+        click(tab, "Act")
+        await_text(tab, f"0 of {poison:,}")
+        assert f"{poison:,} will be given up" in text_of(tab)
+    await_text(tab, f"{poison:,} discarded.", 60.0)
+    await_text(tab, "0 found")
+
+
+def test_what_is_not_known_yet_is_not_empty(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console, view="model")
+    await_text(tab, "Versions")
+    with frozen(console):
+        for view in ("Merchandise", "Measure", "Ranking", "Act", "Try"):
+            click(tab, view)
+            eventually(lambda view=view: tab.run("document.title").startswith(view))
+            await_text(tab, "Loading.")
+            for empty in ("There are none", "No rule was changed", "No item is found", "There is nothing to do"):
+                assert empty not in text_of(tab), view
+    click(tab, "Measure")
+    await_text(tab, "By placement")
+    eventually(lambda: "Loading." not in text_of(tab), describe=lambda: text_of(tab))
+    with frozen(console):
+        choose(tab, "select[name=days]", "30")
+        await_text(tab, "Loading.")
+        assert "By placement" not in text_of(tab)
+    await_text(tab, "By placement")
+
+
 def test_failed_search_offers_nothing_of_the_one_before(console: Service, browser: Chromium, poison: int) -> None:
     tab = opened(browser, console, view="act")
     await_text(tab, f"{poison:,} found")

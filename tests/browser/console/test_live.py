@@ -1,15 +1,18 @@
 """The flow as a person sees it: it changes in place, and what breaks is red where it is."""
 
+import psycopg
 import pytest
 
 from app.devstack.ports import choose
-from tests.browser.console.looking import await_text, click, look, opened, shown, text_of
+from tests.browser.console.looking import OPS_TOKEN, await_text, click, fill, look, opened, shown, text_of
 from tests.support.chromium import Chromium, Tab
 from tests.support.service import Service, eventually, running
 
 pytestmark = pytest.mark.slow
 
 NOWHERE = "redis://127.0.0.1:1/0"
+# Of an EventSource.
+OPEN, CLOSED = 1, 2
 EVENT = {"user_id": "ann", "session_id": "s1", "item_id": "tent", "event_type": "view"}
 
 
@@ -55,6 +58,38 @@ def test_boxes_are_not_green_while_no_samples_come(console: Service, browser: Ch
         console.thaw()
     eventually(lambda: shown(tab, "[data-stage=api].ok"), 30.0, describe=lambda: text_of(tab))
     assert "No samples come" not in text_of(tab)
+
+
+def test_view_that_was_left_opens_no_stream(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console, view="model")
+    await_text(tab, "Versions")
+    tab.run(
+        "window.streams = []; { const Real = EventSource; window.EventSource = class extends Real {"
+        "constructor(url) { super(url); streams.push(this) } } }"
+    )
+    tab.call("Network.clearBrowserCookies")
+    click(tab, "Live")
+    await_text(tab, "Your session has ended.")
+    assert tab.run("streams.map(one => one.readyState)") == [CLOSED]
+    fill(tab, "input[name=key]", OPS_TOKEN)
+    click(tab, "Sign in")
+    eventually(lambda: shown(tab, "[data-stage=api]"), describe=lambda: text_of(tab))
+    assert tab.run("streams.map(one => one.readyState)") == [CLOSED, OPEN]
+
+
+def test_task_without_a_box_says_what_it_complains_of(console: Service, browser: Chromium, axe: str) -> None:
+    tab = opened(browser, console, view="live")
+    eventually(lambda: shown(tab, "[data-stage=api].ok"), describe=lambda: text_of(tab))
+    assert "The task" not in text_of(tab)
+    with psycopg.connect(console.environment["DATABASE_URL"], autocommit=True) as database:
+        database.execute("ALTER TABLE analytics_conversions RENAME TO gone")
+        try:
+            await_text(tab, "The task maintenance")
+            await_text(tab, "the roll-up of analytics fails: ")
+            look(tab, axe, "live-task")
+        finally:
+            database.execute("ALTER TABLE gone RENAME TO analytics_conversions")
+    eventually(lambda: "The task" not in text_of(tab), 30.0, describe=lambda: text_of(tab))
 
 
 def test_stage_that_needs_a_look_says_what_the_incident_plan_says(

@@ -85,3 +85,11 @@ def test_tour_leads_through_the_views_in_five_clicks(console: Service, browser: 
             look(tab, axe, "tour")
         click(tab, "Next" if stop < 5 else "End the tour")
     await_text(tab, "Take the tour")
+
+
+def test_small_rates_keep_their_digits(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console)
+    written = "[null, 0, -0, 0.0004, -0.0035, 0.0099, 0.01, 0.129, 12.5].map(kit.percent)"
+    assert tab.run(f"import('./console/kit.js').then(kit => {written})") == [
+        "–", "0.0 %", "0.0 %", "0.04 %", "-0.35 %", "0.99 %", "1.0 %", "12.9 %", "1,250.0 %"
+    ]

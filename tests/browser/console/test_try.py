@@ -98,6 +98,12 @@ def test_address_names_any_user(console: Service, browser: Chromium) -> None:
     assert not shown(tab, "[role=alert]")
     tab.run("location.hash = '#try/user-3%2Fhome'")
     eventually(lambda: tab.run("document.querySelector('input[name=user]').value") == "user-3/home")
+    fill(tab, "input[name=user]", "user-4")
+    press(tab, "Enter")
+    eventually(lambda: tab.run("location.hash") == "#try/user-4")
+    tab.run("document.body.dataset.before = 'yes'; location.reload()")
+    eventually(lambda: shown(tab, "body:not([data-before]) input[name=user]"))
+    eventually(lambda: tab.run("document.querySelector('input[name=user]').value") == "user-4")
 
 
 def test_id_is_taken_as_it_is_typed(console: Service, browser: Chromium, operator: dict[str, str]) -> None:
