@@ -21,7 +21,6 @@ from app.core.events import PRINTABLE, Id
 from app.core.replay import split_by_replays
 from app.http import schema
 from app.http.body import read_body
-from app.http.console_cookie import refuse_other_sites
 from app.http.context import context_of
 from app.http.paths import path_id
 from app.http.problem_codes import ProblemCode
@@ -175,7 +174,6 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def replay_dead_letters(request: Request[Any, Any, Any]) -> ASGIApp:
         """Sends rows again, up to 500. What was counted meanwhile is only marked; nothing is counted twice."""
-        refuse_other_sites(request.scope)
         asked = decode(_replay_decoder, await read_body(request, _MAX_BYTES))
         context = context_of(request.scope)
         async with change(database, context, "replay_messages") as changed:
@@ -199,7 +197,6 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def discard_dead_letters(request: Request[Any, Any, Any]) -> ASGIApp:
         """Gives rows up, up to 500. They stay, with who and why, until retention removes them."""
-        refuse_other_sites(request.scope)
         asked = decode(_discard_decoder, await read_body(request, _MAX_BYTES))
         context = context_of(request.scope)
         async with change(database, context, "discard_messages") as changed:

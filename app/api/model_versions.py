@@ -19,7 +19,6 @@ from app.core.field_errors import FieldError
 from app.core.named_weights import NamedWeights
 from app.http import schema
 from app.http.body import read_body
-from app.http.console_cookie import refuse_other_sites
 from app.http.context import context_of
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
@@ -116,7 +115,6 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def promote_model(request: Request[Any, Any, Any]) -> ASGIApp:
         """Makes a version serve within a second, whatever its figures."""
-        refuse_other_sites(request.scope)
         asked = decode(_promotion_decoder, await read_body(request, _MAX_BYTES))
         actor = context_of(request.scope).actor
         async with database.connection() as connection:
@@ -136,7 +134,6 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def roll_back_model(request: Request[Any, Any, Any]) -> ASGIApp:
         """Goes back to what served before, and pins it. Where nothing served before, what serves is pinned."""
-        refuse_other_sites(request.scope)
         asked = decode(_rollback_decoder, await read_body(request, _MAX_BYTES))
         actor = context_of(request.scope).actor
         async with database.connection() as connection:
@@ -150,7 +147,6 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def pin_model(request: Request[Any, Any, Any]) -> ASGIApp:
         """Pins what serves, so that the learner changes nothing, or lets the learner decide again."""
-        refuse_other_sites(request.scope)
         asked = decode(_pin_decoder, await read_body(request, _MAX_BYTES))
         actor = context_of(request.scope).actor
         async with database.connection() as connection:

@@ -28,6 +28,8 @@ QUERY_PARAMETER: Final = "key"
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="reco"'}
 _BEARER: Final = b"bearer "
 _BASIC: Final = b"basic "
+# What pages of a shop do with a service that asks for no keys.
+_OF_PAGES: Final = ("write", "read")
 
 
 class LimitDecision(Protocol):
@@ -83,6 +85,8 @@ async def _admit(scope: Scope, call: Call, needs: KeyScope, access: Access) -> N
     if access.keys is not None:
         key = await _key(scope, context, call, needs, access, access.keys())
         context.caller, context.caller_may_operate = key.name, key.allows("operate")
+    elif needs not in _OF_PAGES:
+        _refuse_other_sites(scope, context.headers)
     if access.take is not None:
         decision = await access.take(_limited_by(scope, key))
         context.reply_headers += [
@@ -136,6 +140,17 @@ def _is_of_a_page(headers: Mapping[bytes, bytes]) -> bool:
     if origin is None or headers.get(b"sec-fetch-site") == b"same-origin":
         return False
     return origin.partition(b"://")[2] != headers.get(b"host")
+
+
+def _refuse_other_sites(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    """Raises a 403 for what a page of any site can send without asking, as a form does. Before every other change a
+    browser asks, and CORS answers.
+    """
+    is_json = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == b"application/json"
+    if scope.get("method") == "POST" and not is_json and _is_of_a_page(headers):
+        raise ProblemError(
+            ProblemCode.OTHER_SITE, "A page of another site may do this only with `Content-Type: application/json`."
+        )
 
 
 def check_token(scope: Scope, token: str, access: Access, ring: KeyRing) -> Key:

@@ -43,9 +43,3 @@ def check_origin(scope: Scope) -> None:
         raise ProblemError(
             ProblemCode.OTHER_SITE, "A session of the console changes something only with the header X-Reco-Console."
         )
-
-
-def refuse_other_sites(scope: Scope) -> None:
-    """Raises a 403 where a browser says that a page of another site asks: a service without keys asks for no proof."""
-    if context_of(scope).headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site"):
-        raise ProblemError(ProblemCode.OTHER_SITE, "A page of another site may not do this.")

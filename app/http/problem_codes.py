@@ -18,7 +18,11 @@ class ProblemCode(Enum):
     USER_TOKEN_EXPIRED = "user_token_expired", 401, "the user token has ended; the application signs another one"
     MISSING_SCOPE = "missing_scope", 403, "the API key lacks the scope of the call"
     OTHER_USER = "other_user", 403, "a request with a key for browsers means somebody else than its visitor"
-    OTHER_SITE = "other_site", 403, "a page of another site used a session of the console"
+    OTHER_SITE = (
+        "other_site",
+        403,
+        ("a page of another site used a session of the console, or would change something where no key is needed"),
+    )
     NO_SUCH_PATH = "no_such_path", 404, "there is no call at this path"
     NO_SUCH_ITEM = "no_such_item", 404, "the catalogue has no such item"
     NO_SUCH_USER = "no_such_user", 404, "nothing is stored about the user"

@@ -70,6 +70,27 @@ async def test_change_by_a_page_of_another_site_is_refused(settings: Settings) -
         assert preflight.status_code == 400
 
 
+async def test_form_of_another_site_changes_nothing_where_no_key_is_needed(settings: Settings) -> None:
+    form = {"origin": "https://elsewhere.example", "content-type": "text/plain"}
+    refused = set()
+    async with serving(settings) as client:
+        for path, operations in (await client.get("/openapi.json")).json()["paths"].items():
+            if "post" not in operations:
+                continue
+            target = re.sub(r"\{\w+\}", "one", path)
+            answer = await client.post(target, content=b"{}", headers=form)
+            if answer.json().get("code") == "other_site":
+                refused.add(path)
+                for allowed in ({"content-type": "application/json"}, {"origin": str(client.base_url).rstrip("/")}):
+                    again = await client.post(target, content=b"{}", headers={**form, **allowed})
+                    assert again.json().get("code") != "other_site", (path, allowed)
+            else:
+                ways = operations["post"].get("security", [])
+                scopes = {scope for way in ways for named in way.values() for scope in named}
+                assert scopes <= {"write", "read", "browser"}, path
+    assert {"/dead-letters/discard", "/model/promote", "/rules:undo", "/experiments", "/items:delete"} <= refused
+
+
 async def test_session_holds_in_another_process_and_ends_with_its_key(settings: Settings) -> None:
     async with serving(settings, api_keys=ENTRIES) as client:
         answer = await sign_in(client, READ_TOKEN)

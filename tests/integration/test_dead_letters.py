@@ -126,9 +126,6 @@ async def test_chosen_ones_are_discarded_with_a_reason(
         assert (await act(client, "discard", source="dlq", ids=ids, reason="spoilt"))["done"] == 3
         opened = (await client.get(f"/dead-letters/{ids[0]}", headers=OPS)).json()
         assert (opened["status"], opened["resolved_by"], opened["resolution"]) == ("discarded", "ops", "spoilt")
-        elsewhere = {**OPS, "sec-fetch-site": "cross-site"}
-        refused = await client.post("/dead-letters/replay", json={"source": "dlq"}, headers=elsewhere)
-        assert refused.status_code == 403
     row = await rows.fetchrow("SELECT actor, action, outcome, targets FROM audit_log")
     assert row is not None
     assert tuple(row) == ("ops", "discard_messages", "3 discarded", [f"dlq {one}" for one in ids])

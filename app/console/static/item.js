@@ -1,5 +1,5 @@
 // One item of the catalogue: read, changed for the state that was read, and removed.
-import { html, call, get, exchange, idPath, once, asLocal, fromLocal, time, Opening, Picture, Problem } from "./kit.js";
+import { html, call, get, exchange, idPath, once, apart, asLocal, fromLocal, time, Opening, Picture, Problem } from "./kit.js";
 
 const PICTURE = "picture_url";
 // By kind: a value as the text of a field, and back; an empty text is no value.
@@ -61,7 +61,7 @@ export class Item extends Opening {
       if (changes.attributes?.[PICTURE]) await call("PUT", idPath("attributes", PICTURE), { type: "text" });
       made = await exchange("PATCH", path, changes, { "If-Match": etag });
       this.setState({ item: made.found, etag: made.etag, added: [] }, () => this.title.focus());
-    }, `${item.title || item.item_id} is changed.`, async () => {
+    }, `${apart(item.title || item.item_id)} is changed.`, async () => {
       // What somebody changed since stays.
       await exchange("PATCH", path, before, { "If-Match": made.etag });
       await this.load();
@@ -74,7 +74,7 @@ export class Item extends Opening {
     return this.acting(async () => {
       await exchange("DELETE", path, undefined, { "If-Match": etag });
       this.props.onClose();
-    }, `${whole.title || item_id} is removed from the catalogue.`, () => exchange("PUT", path, whole, { "If-None-Match": "*" }));
+    }, `${apart(whole.title || item_id)} is removed from the catalogue.`, () => exchange("PUT", path, whole, { "If-None-Match": "*" }));
   }
 
   render({ id, may, onClose }, { item, etag, kinds, added, failed }) {

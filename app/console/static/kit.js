@@ -90,6 +90,9 @@ export function time(value) {
   return value ? new Date(value).toLocaleString("en-GB", { dateStyle: "short", timeStyle: "medium" }) : "–";
 }
 
+// A name that is read from right to left is set apart, so that it does not carry what is beside it along.
+export const apart = name => (/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(name) ? `\u2068${name}\u2069` : name);
+
 export function Problem({ error }) {
   return error ? html`<p class="notice bad" role="alert">${error.message}</p>` : null;
 }

@@ -1,5 +1,5 @@
 // The catalogue, searched and edited, and rules with a list before and after; the last act can be undone.
-import { html, Component, get, keepFocus, once, WAIT, Loading, Picture, Problem } from "./kit.js";
+import { html, Component, get, apart, keepFocus, once, WAIT, Loading, Picture, Problem } from "./kit.js";
 import { Item } from "./item.js";
 import { Rules } from "./rules.js";
 
@@ -90,9 +90,9 @@ export class MerchandiseView extends Component {
 }
 
 function Found({ item, onOpen }) {
-  const title = item.title || item.item_id;
+  const title = apart(item.title || item.item_id);
   return html`<li><${Picture} url=${item.attributes.picture_url} /><span class="what">${title}${" "}
       ${item.hidden && html`<span class="badge">hidden</span>`}
-      <br /><span class="quiet small">${[item.item_id, ...item.categories].join(", ")}</span></span>
+      <br /><span class="quiet small">${[item.item_id, ...item.categories].map(apart).join(", ")}</span></span>
     <button class="plain" aria-label=${`Open ${title}`} onClick=${onOpen}>Open</button></li>`;
 }

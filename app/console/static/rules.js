@@ -1,5 +1,5 @@
 // Pins, boosts, buries and hides: what a rule would change of a list, before it acts; and the rules that there are.
-import { html, Component, call, get, post, idPath, once, count, fromLocal, time, Loading, Picture } from "./kit.js";
+import { html, Component, call, get, post, idPath, once, apart, count, fromLocal, time, Loading, Picture } from "./kit.js";
 
 const PLACES = 10;
 const ACTS = { pin: "Pin", boost: "Boost", bury: "Bury", hide: "Never serve" };
@@ -134,13 +134,13 @@ function Shown({ title, list, items }) {
       ${title === "After" ? ` The rule touches ${list.touches === 1 ? "one item" : `${count(list.touches)} items`}${list.active ? "" : ", and none now"}.` : ""}</p>
     ${title === "After" && list.warnings.map(({ message, path }) => html`<p class="notice warn" role="alert">${path.split(".").pop()}: ${message}</p>`)}
     ${items.length === 0 ? html`<p class="quiet">It is empty.</p>` : html`<ol class="items" aria-label=${title}>${items.map((item, place) =>
-      html`<li key=${item.item_id}><span class="quiet">${place + 1}</span><${Picture} url=${item.picture_url} /><span class="what">${item.title || item.item_id}</span>
+      html`<li key=${item.item_id}><span class="quiet">${place + 1}</span><${Picture} url=${item.picture_url} /><span class="what">${apart(item.title || item.item_id)}</span>
         ${item.source === "pinned" && html`<span class="badge">pinned</span>`}</li>`)}</ol>`}</section>`;
 }
 
 function describe(rule) {
-  const what = rule.item_id || (rule.category ? `category ${rule.category}` : `tag ${rule.tag}`);
-  const where = rule.within ? ` in ${rule.within}` : "";
+  const what = rule.item_id ? apart(rule.item_id) : rule.category ? `category ${apart(rule.category)}` : `tag ${apart(rule.tag)}`;
+  const where = rule.within ? ` in ${apart(rule.within)}` : "";
   if (rule.action === "pin") return `Pin ${what} at ${rule.position}${where}`;
   if (rule.factor === 0) return `Never serve ${what}${where}`;
   return `${rule.factor < 1 ? "Bury" : "Boost"} ${what} × ${rule.factor.toFixed(2)}${where}`;

@@ -1,5 +1,5 @@
 // What a user gets and why; an event by clicking, and how the list changes.
-import { html, Component, get, post, idPath, isAddressable, keepFocus, time, Picture, Problem, WAIT } from "./kit.js";
+import { html, Component, get, post, idPath, isAddressable, apart, keepFocus, time, Picture, Problem, WAIT } from "./kit.js";
 
 const PLACES = 12;
 const LOOK_EVERY_MS = 300;
@@ -151,7 +151,7 @@ function History({ history }) {
   return html`<section class="card"><h3>History</h3>
     ${history.unread ? html`<p class="notice">${history.unread}</p>` : history.history.length === 0 ? html`<p class="quiet">Nothing is counted of this user yet.</p>`
       : html`<ol class="items scroll" tabindex="0" aria-label="History, newest first">${history.history.slice(0, 50).map(entry =>
-        html`<li><${Picture} url=${entry.picture_url} /><span class="what">${entry.title || entry.item_id}<br /><span class="quiet small">${entry.kind}, ${time(entry.ts_ms)}</span></span></li>`)}</ol>`}
+        html`<li><${Picture} url=${entry.picture_url} /><span class="what">${apart(entry.title || entry.item_id)}<br /><span class="quiet small">${entry.kind}, ${time(entry.ts_ms)}</span></span></li>`)}</ol>`}
   </section>`;
 }
 
@@ -165,7 +165,7 @@ function List({ list, busy, onEvent }) {
 }
 
 function Place({ item, place, busy, onEvent }) {
-  const title = item.title || item.item_id;
+  const title = apart(item.title || item.item_id);
   const parts = Object.entries(item.parts?.features || {}).sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
   return html`<li><span class="quiet">${place + 1}</span><${Picture} url=${item.picture_url} /><div class="what">${title}${" "}
       ${item.moved && html`<span class="small ${item.moved.kind}">${item.moved.text}</span>`}

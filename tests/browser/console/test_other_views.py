@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.browser.console.looking import await_text, choose, click, fill, look, opened
+from tests.browser.console.looking import await_text, choose, click, fill, look, opened, text_of
 from tests.support.chromium import Chromium, Tab
 from tests.support.service import Service, eventually
 
@@ -91,5 +91,30 @@ def test_small_rates_keep_their_digits(console: Service, browser: Chromium) -> N
     tab = opened(browser, console)
     written = "[null, 0, -0, 0.0004, -0.0035, 0.0099, 0.01, 0.129, 12.5].map(kit.percent)"
     assert tab.run(f"import('./console/kit.js').then(kit => {written})") == [
-        "–", "0.0 %", "0.0 %", "0.04 %", "-0.35 %", "0.99 %", "1.0 %", "12.9 %", "1,250.0 %"
+        "–",
+        "0.0 %",
+        "0.0 %",
+        "0.04 %",
+        "-0.35 %",
+        "0.99 %",
+        "1.0 %",
+        "12.9 %",
+        "1,250.0 %",
     ]
+
+
+def test_name_from_right_to_left_does_not_carry_its_neighbours_along(
+    console: Service, browser: Chromium, operator: dict[str, str]
+) -> None:
+    boost = {"action": "boost", "category": "خيام", "factor": 3}
+    assert console.client.put("/rules/tents", json=boost, headers=operator).is_success
+    tab = opened(browser, console, view="merchandise")
+    await_text(tab, "Boost category")
+    # In reading order from the left: the factor after the category.
+    places = tab.run(
+        "(() => { const text = [...document.querySelectorAll('[aria-label=Rules] .what')].at(0).firstChild;"
+        "return ['خيام', '3.00'].map(part => { const at = text.data.indexOf(part), range = new Range();"
+        "range.setStart(text, at); range.setEnd(text, at + part.length); return range.getBoundingClientRect().left }) })()"
+    )
+    assert places == sorted(places), text_of(tab)
+    assert console.client.delete("/rules/tents", headers=operator).is_success
