@@ -28,6 +28,8 @@ _KEPT_SEC: Final = 900
 # An outage must not hide for as long as a statement may take.
 _READ_SEC: Final = 2.0
 _LEARNER_EVERY: Final = 10
+# Its detail names jobs that fail and events that were not counted; those of other tasks tell how far they are.
+_COMPLAINS: Final = ("maintenance",)
 
 
 class FlowSample(Struct, frozen=True, kw_only=True):
@@ -195,7 +197,7 @@ def _faults(report: Readiness) -> Faults:
 
 def _others(report: Readiness) -> dict[str, str]:
     found = {
-        name: (entry.error or entry.state) if _is_broken(entry) else entry.detail
+        name: (entry.error or entry.state) if _is_broken(entry) else entry.detail if name in _COMPLAINS else None
         for name, entry in report.tasks.items()
         if not has_box(name)
     }

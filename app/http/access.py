@@ -79,14 +79,37 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
     return wrap
 
 
+def refuse_forms(app: ASGIApp) -> ASGIApp:
+    """Middleware where no keys are asked for. A page of any site can send what a form sends, so that calls beyond
+    events and lists take no such POST from another origin. Before all else that changes something the browser asks,
+    and CORS answers.
+    """
+
+    def checked(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope.get("method") == "POST" and _is_form_of_another_site(scope):
+            raise ProblemError(
+                ProblemCode.OTHER_SITE, "A page of another site may do this only with `Content-Type: application/json`."
+            )
+        return app(scope, receive, send)
+
+    return checked
+
+
+def _is_form_of_another_site(scope: Scope) -> bool:
+    call = call_asked(scope)
+    if call is None or call.needs is None or call.needs in _OF_PAGES:
+        return False
+    headers = context_of(scope).headers
+    is_json = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == b"application/json"
+    return not is_json and _is_of_a_page(headers)
+
+
 async def _admit(scope: Scope, call: Call, needs: KeyScope, access: Access) -> None:
     context = context_of(scope)
     key = None
     if access.keys is not None:
         key = await _key(scope, context, call, needs, access, access.keys())
         context.caller, context.caller_may_operate = key.name, key.allows("operate")
-    elif needs not in _OF_PAGES:
-        _refuse_other_sites(scope, context.headers)
     if access.take is not None:
         decision = await access.take(_limited_by(scope, key))
         context.reply_headers += [
@@ -140,17 +163,6 @@ def _is_of_a_page(headers: Mapping[bytes, bytes]) -> bool:
     if origin is None or headers.get(b"sec-fetch-site") == b"same-origin":
         return False
     return origin.partition(b"://")[2] != headers.get(b"host")
-
-
-def _refuse_other_sites(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
-    """Raises a 403 for what a page of any site can send without asking, as a form does. Before every other change a
-    browser asks, and CORS answers.
-    """
-    is_json = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == b"application/json"
-    if scope.get("method") == "POST" and not is_json and _is_of_a_page(headers):
-        raise ProblemError(
-            ProblemCode.OTHER_SITE, "A page of another site may do this only with `Content-Type: application/json`."
-        )
 
 
 def check_token(scope: Scope, token: str, access: Access, ring: KeyRing) -> Key:

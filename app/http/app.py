@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from app.build import VERSION
 from app.http import openapi, problems
-from app.http.access import Access, guard
+from app.http.access import Access, guard, refuse_forms
 from app.http.context import with_context
 from app.http.docs import Document
 from app.http.paths import Paths, with_exact_paths
@@ -52,6 +52,8 @@ def build(handlers: Sequence[HTTPRouteHandler], options: Options) -> ASGIApp:
     )
     all_routes = routes(all_handlers)
     guards = [guard(access)] if access.keys is not None or access.take is not None else []
+    if access.keys is None:
+        guards.append(refuse_forms)
     app: ASGIApp = Litestar(
         route_handlers=all_routes,
         exception_handlers=problems.HANDLERS,

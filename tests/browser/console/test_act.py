@@ -89,7 +89,7 @@ def test_more_than_are_counted_are_not_called_a_number(console: Service, browser
 LONG = """
 INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, value, header_names, header_values,
     event_id, error_kind, error, attempts)
-VALUES ('recsys.interactions.v1', 0, 1, 1, convert_to(%s, 'UTF8'), '{}', '{}', 'long-1', 'data', 'user_id: expected str', 1)
+VALUES ('recsys.interactions.v1', 0, 1, 1, convert_to(%s, 'UTF8'), '{}', '{}', 'long-1', 'data', 'user_id: expected', 1)
 """
 
 

@@ -114,7 +114,8 @@ def test_name_from_right_to_left_does_not_carry_its_neighbours_along(
     places = tab.run(
         "(() => { const text = [...document.querySelectorAll('[aria-label=Rules] .what')].at(0).firstChild;"
         "return ['خيام', '3.00'].map(part => { const at = text.data.indexOf(part), range = new Range();"
-        "range.setStart(text, at); range.setEnd(text, at + part.length); return range.getBoundingClientRect().left }) })()"
+        "range.setStart(text, at); range.setEnd(text, at + part.length); "
+        "return range.getBoundingClientRect().left }) })()"
     )
     assert places == sorted(places), text_of(tab)
     assert console.client.delete("/rules/tents", headers=operator).is_success
