@@ -1,5 +1,5 @@
 // Dead rows and dead letters: searched, opened, and replayed or discarded with a count first.
-import { html, Component, get, idPath, WAIT, count, time, keepFocus, Loading, Opening, Problem } from "./kit.js";
+import { html, Component, get, idPath, WAIT, count, time, keepFocus, Loading, Opening, Said } from "./kit.js";
 import { act, acting, takeEnded } from "./acting.js";
 import { Letters } from "./letters.js";
 
@@ -114,9 +114,8 @@ export class ActView extends Component {
         <label>Event <input name="event_id" maxlength="128" autocomplete="off" /></label>
         <button>Search</button></fieldset></form>
       <p class="quiet small">${ABOUT[query.source]}</p>
-      <${Problem} error=${failure || error} />
-      <p role="status">${said}</p>
-      <section class="card">
+      <${Said} error=${failure || error} said=${said} />
+      ${(matching !== null || plan || !error) && html`<section class="card">
         <div class="row"><h3>${matching === null ? "" : `${number(matching)} found`}${chosen.size ? `, ${count(chosen.size)} chosen` : ""}</h3>
           ${pending && matching > 0 && html`<button class="plain" onClick=${() => this.propose("replay")}>Replay ${chosen.size ? "chosen" : "all found"}</button>
           <button class="danger" onClick=${() => this.propose("discard")}>Discard ${chosen.size ? "chosen" : "all found"}</button>`}</div>
@@ -125,7 +124,7 @@ export class ActView extends Component {
         ${matching === 0 && html`<p class="quiet">${this.emptiness()}</p>`}
         ${entries.length > 0 && html`<${Letters} entries=${entries} matching=${matching} chosen=${chosen} open=${open} onEnd=${() => this.more()}
           onToggle=${(id, on) => this.toggle(id, on)} onOpen=${id => this.show(id)} />`}
-      </section>
+      </section>`}
       ${open && html`<${Opened} key=${open.id} letter=${open} onClose=${() => this.setState({ open: null })} />`}
     </div>`;
   }

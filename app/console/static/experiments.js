@@ -1,5 +1,5 @@
 // Experiments: what runs and what its figures say, and what is done with them.
-import { html, Component, call, get, post, idPath, once, WAIT, count, percent, time, Loading, Problem } from "./kit.js";
+import { html, Component, call, get, post, idPath, once, WAIT, count, percent, time, Loading, Said } from "./kit.js";
 import { End, LISTS, METRICS, SampleSize, Shares, Start, isRate } from "./experiment_forms.js";
 
 const SHOWN = 10;
@@ -55,7 +55,8 @@ export class Experiments extends Component {
   render({ may }, { reports, hidden, open, said, error }) {
     const opened = open?.name === undefined ? open?.form : null;
     const button = (form, label, name) => html`<button class="plain" aria-expanded=${open?.form === form && open.name === name} onClick=${() => this.show(form, name)}>${label}</button>`;
-    return html`<section class="card"><h3>Experiments</h3><p role="status">${said}</p><${Problem} error=${error} />
+    return html`<section class="card"><h3>Experiments</h3>
+      <${Said} error=${error} again=${reports ? null : () => this.load()} said=${said} />
       ${reports === null ? !error && html`<${Loading} />` : reports.length === 0 && html`<p class="quiet">There are none.</p>`}
       <p class="row">${may && button("start", "Start an experiment")}${button("size", "How many users does it take?")}</p>
       ${opened === "start" && html`<${Start} onStart=${body => this.start(body)} onClose=${this.close} />`}

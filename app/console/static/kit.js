@@ -93,8 +93,15 @@ export function time(value) {
 // A name that is read from right to left is set apart, so that it does not carry what is beside it along.
 export const apart = name => (/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(name) ? `\u2068${name}\u2069` : name);
 
-export function Problem({ error }) {
-  return error ? html`<p class="notice bad" role="alert">${error.message}</p>` : null;
+// `again`: asks anew for what could not be read.
+export function Problem({ error, again }) {
+  return error ? html`<p class="notice bad row" role="alert"><span class="grow">${error.message}</span>
+    ${again && html`<button class="plain" onClick=${again}>Try again</button>`}</p>` : null;
+}
+
+// What was done and what went wrong, in sight also where the page is scrolled down to what was pressed.
+export function Said({ error, again, said, children }) {
+  return html`<div class="said"><${Problem} error=${error} again=${again} /><p role="status" class="row">${said && html`<span>${said}</span>`}${children}</p></div>`;
 }
 
 // Until the answer comes: what is not known yet is not empty.

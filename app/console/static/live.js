@@ -81,11 +81,7 @@ export class LiveView extends Component {
       <div role="status" class="hidden-text">${complaints(sample).join("") || (lost ? "" : "All stages work.")}</div>
       <ol class="flow" aria-label="The flow of events">${stages.map((stage, place) =>
         html`<${Stage} key=${stage.name} stage=${stage} points=${traces.map(([at, rates]) => [at, rates[place]])} now=${sample.at_ms} />`)}</ol>
-      ${broken.map(stage => html`<section class="notice ${stage.state === "down" ? "bad" : "warn"}" key=${stage.name}>
-        <h3>${STAGES[stage.name].title}</h3><p>${stage.error}</p>
-        ${stage.advice && html`<p><strong>What to do.</strong> ${stage.advice.text}</p>
-          <p class="small">Incident plan: ${stage.advice.section}</p>`}
-        ${stage.failed > 0 && session.scopes.includes("operate") && html`<p><a href=${stage.name === "outbox" ? "#act/outbox" : "#act/dlq"}>Open them</a></p>`}</section>`)}
+      ${causes(broken).map(stages => html`<${Cause} key=${stages[0].name} stages=${stages} may=${session.scopes.includes("operate")} />`)}
       ${Object.entries(sample.others).map(([name, said]) => html`<section class="notice warn" key=${name}><h3>The task ${name}</h3><p>${said}</p></section>`)}
       <${HitRates} sample=${sample} />
       <p class="quiet small">Events are counted by Postgres for all processes; the buffer, the lag and the cache are of the process that answers (${sample.role.join(", ")}). Lines show 15 minutes, as far as somebody looked.</p>
@@ -96,6 +92,22 @@ export class LiveView extends Component {
 
 const complaints = ({ stages, others }) => [...stages.filter(stage => stage.error).map(stage => `${STAGES[stage.name].title}: ${stage.error}. `),
   ...Object.entries(others).map(([name, said]) => `The task ${name}: ${said}. `)];
+
+// Stages with the same advice have the same cause.
+function causes(broken) {
+  const found = new Map();
+  for (const stage of broken) found.set(stage.advice.text, [...(found.get(stage.advice.text) || []), stage]);
+  return [...found.values()];
+}
+
+function Cause({ stages, may }) {
+  const [{ advice }] = stages, failed = stages.find(stage => stage.failed > 0);
+  return html`<section class="notice ${stages.some(stage => stage.state === "down") ? "bad" : "warn"}">
+    <h3>${stages.map(stage => STAGES[stage.name].title).join(", ")}</h3>
+    ${[...new Set(stages.map(stage => stage.error))].map(error => html`<p key=${error}>${error}</p>`)}
+    <p><strong>What to do.</strong> ${advice.text}</p><p class="small">Incident plan: ${advice.section}</p>
+    ${failed && may && html`<p><a href=${failed.name === "outbox" ? "#act/outbox" : "#act/dlq"}>Open them</a></p>`}</section>`;
+}
 
 function Stage({ stage, points, now }) {
   const named = STAGES[stage.name];

@@ -38,7 +38,7 @@ export class MeasureView extends Component {
         html`<option value=${one} selected=${one === days}>${one === 1 ? "day" : `${one} days`}</option>`)}</select></label>
         <label>Placement <select name="placement" onChange=${event => this.load(days, event.target.value)}><option value="">all of them</option>${placements.map(one =>
           html`<option value=${one} selected=${one === placement}>${one}</option>`)}</select></label></form>
-      <${Problem} error=${error} />
+      <${Problem} error=${error} again=${() => this.load(days, placement)} />
       <${Experiments} may=${session.scopes.includes("operate")} />
       ${!led && !error && html`<${Loading} />`}
       ${report && led && Date.now() - new Date(led.as_of) > BEHIND_MS && html`<p class="notice warn" role="status">Events received since ${time(led.as_of)} are not in yet.

@@ -1,5 +1,5 @@
 // The catalogue, searched and edited, and rules with a list before and after; the last act can be undone.
-import { html, Component, get, apart, keepFocus, once, WAIT, Loading, Picture, Problem } from "./kit.js";
+import { html, Component, get, apart, keepFocus, once, WAIT, Loading, Picture, Said } from "./kit.js";
 import { Item } from "./item.js";
 import { Rules } from "./rules.js";
 
@@ -72,11 +72,10 @@ export class MerchandiseView extends Component {
       <form class="card row" role="search" onSubmit=${event => this.submit(event)}>
         <label>Words of the title <input name="title" type="search" maxlength="200" autocomplete="off" /></label>
         <label>Category <input name="category" maxlength="256" autocomplete="off" /></label><button>Search</button></form>
-      <${Problem} error=${error} />
-      <p role="status" class="row"><span>${said}</span>${undo && html`<button class="plain" onClick=${() => this.undo(undo)}>Undo</button>`}</p>
+      <${Said} error=${error} said=${said}>${undo && html`<button class="plain" onClick=${() => this.undo(undo)}>Undo</button>`}</${Said}>
       <div class="columns">
         ${!found && !error && html`<${Loading} />`}
-        ${found && html`<section class="card"><h3>Catalogue</h3>${found.length === 0 ? html`<p class="quiet">No item is found.</p>`
+        ${found && html`<section class="card"><h3>Catalogue</h3>${found.length === 0 ? html`<p class="quiet">${this.wanted.title || this.wanted.category ? "No item is found." : "The catalogue is empty."}</p>`
           : html`<ol class="items scroll" tabindex="0" aria-label="Catalogue">${found.map(item => html`<${Found} key=${item.item_id} item=${item}
             onOpen=${() => this.setState({ opened: item.item_id })} />`)}</ol>`}
           ${cursor && html`<button class="plain" onClick=${() => this.more()}>More</button>`}</section>`}

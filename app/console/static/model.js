@@ -1,5 +1,5 @@
 // What ranks now, how good it is beside popularity, and which of its versions serves.
-import { html, Component, get, post, once, WAIT, count, percent, time, Loading, Opening, Problem } from "./kit.js";
+import { html, Component, get, post, once, WAIT, count, percent, time, Loading, Opening, Problem, Said } from "./kit.js";
 
 export const CONTENDERS = {
   served: "Serves now", learned: "Being learned", fixed: "Fixed constants", popularity: "Popularity alone",
@@ -50,11 +50,10 @@ export class ModelView extends Component {
   }
 
   render(_, { model, versions, plan, said, error }) {
-    if (!model) return html`<h2>Ranking</h2>${error ? html`<${Problem} error=${error} />` : html`<${Loading} />`}`;
+    if (!model) return html`<h2>Ranking</h2>${error ? html`<${Problem} error=${error} again=${() => this.load()} />` : html`<${Loading} />`}`;
     const known = Object.entries(CONTENDERS).filter(([name]) => model.figures[name]?.all.tests);
     return html`<div class="stack"><h2>Ranking</h2>
-      <${Problem} error=${error} />
-      <p role="status">${said}</p>
+      <${Said} error=${error} said=${said} />
       <section class="card"><h3>Version ${model.version}${model.pinned ? ", pinned" : ""}</h3>
         <p>${model.origin}, since ${time(model.since)}: ${model.reason}</p>
         <p class="quiet">The learner is ${model.learner.state}; it has learned from ${count(model.learner.samples)} events.${model.learner.suggests ? ` It suggests: ${model.learner.suggests.reason || ""}` : ""}</p>

@@ -24,6 +24,7 @@ export class Rules extends Component {
   }
 
   async load() {
+    this.setState({ failed: false });
     try {
       const [{ rules }, { changes }] = await Promise.all([get("rules"), get("./rules:history", { limit: 20 })]);
       this.setState({ rules, changes });
@@ -83,7 +84,7 @@ export class Rules extends Component {
   }
 
   render({ may, item }, { rules, changes, what, target, shown, failed }) {
-    const waiting = failed ? html`<p class="quiet">It is not known.</p>` : html`<${Loading} />`;
+    const waiting = failed ? html`<button class="plain" onClick=${() => this.load()}>Try again</button>` : html`<${Loading} />`;
     return html`<form class="card" aria-label="Rule" onSubmit=${event => this.submit(event)}><h3>${may ? "A new rule" : "What a rule would do"}</h3><div class="row">
         <label>Do <select name="what" value=${what} onChange=${event => this.setState({ what: event.target.value })}>${Object.entries(ACTS).map(([name, label]) =>
           html`<option value=${name}>${label}</option>`)}</select></label>

@@ -1,5 +1,5 @@
 // What a user gets and why; an event by clicking, and how the list changes.
-import { html, Component, get, post, idPath, isAddressable, apart, keepFocus, time, Picture, Problem, WAIT } from "./kit.js";
+import { html, Component, get, post, idPath, isAddressable, apart, keepFocus, time, Picture, Said, WAIT } from "./kit.js";
 
 const PLACES = 12;
 const LOOK_EVERY_MS = 300;
@@ -18,7 +18,10 @@ export class TryView extends Component {
     this.sessionId = `console-${Math.random().toString(36).slice(2, 12)}`;
   }
 
-  async componentDidMount() {
+  componentDidMount() { this.begin(); }
+
+  async begin() {
+    this.setState({ error: null });
     try {
       const [users, variants] = await Promise.all([
         this.may("users") ? get("users", { limit: 20 }).then(found => found.users) : [], this.may("operate") ? rankings() : []]);
@@ -78,8 +81,9 @@ export class TryView extends Component {
     });
   }
 
-  async send(item_id, event_type) {
+  async send({ item_id, title }, event_type) {
     if (this.state.busy) return this.setState({ said: WAIT });
+    const named = apart(title || item_id);
     const { user, rankings } = this.state, itemsOf = lists => JSON.stringify(lists.map(list => list.items.map(item => item.item_id)));
     const before = itemsOf(this.state.lists);
     // Somebody else, or another list, may be looked at meanwhile.
@@ -93,10 +97,10 @@ export class TryView extends Component {
         await sleep(LOOK_EVERY_MS);
         changed = itemsOf(await Promise.all(rankings.map(name => this.list(user, name)))) !== before;
       }
-      if (!isShown()) return this.setState({ said: `The ${event_type} of ${item_id} by ${user} is sent.` });
+      if (!isShown()) return this.setState({ said: `The ${event_type} of ${named} by ${user} is sent.` });
       await this.load();
       const seconds = ((performance.now() - began) / 1000).toFixed(1);
-      this.setState({ said: `The ${event_type} of ${item_id} is sent. ${changed ? `The list changed ${seconds} s later.` : `The list is the same ${seconds} s later.`}` }, keepFocus);
+      this.setState({ said: `The ${event_type} of ${named} is sent. ${changed ? `The list changed ${seconds} s later.` : `The list is the same ${seconds} s later.`}` }, keepFocus);
     } catch (error) {
       this.setState({ error, busy: false });
     }
@@ -125,8 +129,8 @@ export class TryView extends Component {
         <label>Beside it <select name="compared" value=${rankings[1] || ""} onChange=${event => this.rank(1, event.target.value || null)}>
           <option value="">none</option>${variants.map(name => html`<option value=${name}>by ${name}</option>`)}</select></label>`}
         <button>Show</button></form>
-      <${Problem} error=${error} />
-      <p role="status" class="quiet">${said || (busy || (!users && !error) ? "Loading." : "")}</p>
+      <${Said} error=${error} again=${users ? null : () => this.begin()} said=${said || (busy || (!users && !error) ? "Loading." : "")} />
+      ${!user && users && html`<p class="quiet">${users.length ? "" : this.may("users") ? "Nobody has done anything yet. " : ""}Type the id of a user.</p>`}
       ${user && html`<div class="columns">
         ${history && html`<${History} history=${history} />`}
         ${lists.map((list, place) => html`<${List} key=${place} list=${list} busy=${busy}
@@ -175,8 +179,8 @@ function Place({ item, place, busy, onEvent }) {
         html`<dt>${name}</dt><dd>${value > 0 ? "+" : ""}${value.toFixed(2)}</dd>`)}${item.parts.factor !== 1
         ? html`<dt>factor of rules</dt><dd>× ${item.parts.factor}</dd>` : null}</dl></details>`}</div>
     ${onEvent && html`<span class="row"><button class="plain" aria-disabled=${busy} aria-label=${`View ${title}`}
-      onClick=${() => onEvent(item.item_id, "view")}>View</button><button class="plain" aria-disabled=${busy}
-      aria-label=${`Buy ${title}`} onClick=${() => onEvent(item.item_id, "purchase")}>Buy</button></span>`}</li>`;
+      onClick=${() => onEvent(item, "view")}>View</button><button class="plain" aria-disabled=${busy}
+      aria-label=${`Buy ${title}`} onClick=${() => onEvent(item, "purchase")}>Buy</button></span>`}</li>`;
 }
 
 function change(known, before, place) {

@@ -31,7 +31,10 @@ def test_steps_stay_and_turn_green_in_any_view_and_through_the_sign_in(
         tab = opened(browser, service, None)
         await_text(tab, "First steps")
         eventually(lambda: text_of(tab).count("still to do") == 3, describe=lambda: text_of(tab))
+        click(tab, "Try")
+        await_text(tab, "Nobody has done anything yet. Type the id of a user.")
         click(tab, "Merchandise")
+        await_text(tab, "The catalogue is empty.")
         event = {"user_id": "ann", "session_id": "s1", "item_id": "tent", "event_type": "view"}
         assert service.client.post("/event", json=event).status_code == 202
         assert service.client.put("/items/tent", json={"title": "A tent"}).status_code == 201

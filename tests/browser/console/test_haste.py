@@ -178,6 +178,23 @@ def test_figures_of_other_days_go_when_the_service_does_not_answer(console: Serv
     choose(tab, "select[name=days]", "30")
     await_text(tab, "The service does not answer.")
     assert "By placement" not in text_of(tab)
+    tab.set_offline(offline=False)
+    click(tab, "Try again")
+    await_text(tab, "By placement")
+    assert "does not answer" not in text_of(tab)
+
+
+def test_what_was_done_is_in_sight_where_it_was_pressed(console: Service, browser: Chromium) -> None:
+    tab = opened(browser, console, view="merchandise")
+    tab.call("Emulation.setDeviceMetricsOverride", **PHONE)
+    fill(tab, "[aria-label=Rule] input[name=item]", "kettle")
+    tab.run("document.querySelector('button[name=apply]').scrollIntoView({ block: 'center' })")
+    click(tab, "Apply")
+    await_text(tab, "Every list follows")
+    box = "document.querySelector('main [role=status]').getBoundingClientRect()"
+    assert tab.run(f"scrollY > {box}.height && {box}.top >= 0 && {box}.bottom <= innerHeight")
+    click(tab, "Undo")
+    await_text(tab, "Undone.")
 
 
 def test_longest_name_is_no_wider_than_a_phone(console: Service, browser: Chromium, operator: dict[str, str]) -> None:
