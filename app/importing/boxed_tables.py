@@ -19,7 +19,7 @@ _BARS: Final = "│┃║┆┊"
 _SPLIT_BARS: Final = re.compile(f"[{_BARS}]")
 _SPLIT_PIPES: Final = re.compile(r"(?<!\\)\|")  # Markdown writes a bar in a value as \|
 _CROSSES: Final = frozenset("+|┼╪╋┬┴├┤╇")
-_DASHES: Final = ("--", "──", "━━", "══")
+_DASHES: Final = ("--", "==", "──", "━━", "══", "╌╌")
 _DRAWN: Final = " \t:=-─━═╌+|│┃║┆┊┼├┤┌┐└┘┬┴╞╡╪╋┏┓┗┛┳┻┣┫╇┡┩╭╮╰╯"
 _NAMES_IN_RULE: Final = re.compile(r"┌─*[^─┬].*┬.*┐")
 _NAMED_RULE: Final = re.compile(r"[┌└].*[┐┘]")
@@ -56,7 +56,10 @@ def box_of(lines: Iterable[FileLine]) -> Box | None:
             continue
         pipes = _SPLIT_BARS.search(text) is None
         if not pipes or "|" in text:
-            return Box(skip, text[0] in f"|{_BARS}", pipes, 0 if below else _type_lines(rules[at + 1 :]))
+            box = Box(skip, text[0] in f"|{_BARS}", pipes)
+            # Polars has dashes between the names and the types, too.
+            marked = below and set(_cells(first[at + 1][1], box)) == {"---"} and rules[at + 1 : at + 4] == [1, 0, 1]
+            return structs.replace(box, type_lines=1 if marked else 0 if below else _type_lines(rules[at + 1 :]))
     return None
 
 

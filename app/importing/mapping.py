@@ -23,7 +23,10 @@ USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "session_id": ("sessionid", "session", "usersession", "visitid", "invoiceno", "invoice", "orderid"),
     "item_id": ("itemid", "item", "productid", "product", "aid", "movieid", "videoid", "articleid", "stockcode", "sku"),
-    "time": ("occurredat", "tsms", "ts", "timestamp", "eventtime", "time", "datetime", "date", "invoicedate"),
+    "time": (
+        *("occurredat", "tsms", "ts", "timestamp", "eventtime", "time", "datetime", "date", "invoicedate"),
+        *("createdat", "eventtimestamp", "orderdate", "purchasedate"),
+    ),
     "event_type": ("eventtype", "event", "type", "action", "behavior", "behaviour", "behaviortype"),
     "event_id": ("eventid",),
     "title": ("title", "itemtitle", "itemname", "productname", "description"),

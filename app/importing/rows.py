@@ -159,7 +159,7 @@ def _plain_row_maker(
             item_id=item_id,
             event_type=kind,
             ts_ms=ts_ms,
-            title=title or None,
+            title=None if absent(title) else title,
             line=line,
             pos=pos,
         )

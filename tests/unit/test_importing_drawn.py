@@ -45,6 +45,20 @@ shape: (2, 4)
 │ u2      ┆ i2      ┆ click      ┆ 2024-05-01 11:00:00 │
 └─────────┴─────────┴────────────┴─────────────────────┘
 """
+POLARS_ASCII: Final = """\
+shape: (2, 4)
++---------+---------+------------+---------------------+
+| user_id | item_id | event_type | created_at          |
+| ---     | ---     | ---        | ---                 |
+| str     | str     | str        | datetime[μs]        |
++======================================================+
+| u1      | i1      | view       | 2024-05-01 10:00:00 |
+|---------+---------+------------+---------------------|
+| u2      | i2      | click      | 2024-05-01 11:00:00 |
++---------+---------+------------+---------------------+
+"""
+POLARS_MARKDOWN: Final = POLARS_ASCII.replace(f"+{'=' * 54}+", "|---|---|---|---|")
+POLARS_FULL: Final = POLARS.replace("│ u2", "├╌╌╌╌╌╌╌╌╌┼╌╌╌╌╌╌╌╌╌┼╌╌╌╌╌╌╌╌╌╌╌╌┼╌╌╌╌╌╌╌╌╌┤\n│ u2")
 CLICKHOUSE: Final = """\
    ┌─user_id─┬─item_id─┬─event_type─┬──────────created_at─┐
 1. │ u1      │ i1      │ view       │ 2024-05-01 10:00:00 │
@@ -119,7 +133,7 @@ u2,i2,click,2024-05-01 11:00:00.000
 @pytest.mark.parametrize(
     "table",
     [
-        *(DUCKDB, DUCKDB_2, POLARS, CLICKHOUSE, CLICKHOUSE_PRETTY, SNOWSQL),
+        *(DUCKDB, DUCKDB_2, POLARS, POLARS_ASCII, POLARS_MARKDOWN, POLARS_FULL, CLICKHOUSE, CLICKHOUSE_PRETTY, SNOWSQL),
         *(SQLCMD, SQLITE_COLUMN, POWERSHELL, SQLPLUS, DB2, SQLCMD_COMMAS),
         *(SQLCMD_COMMAS.replace(",", mark) for mark in ";\t^~|"),
         SQLCMD.replace("\n", "\r\n"),
@@ -127,6 +141,14 @@ u2,i2,click,2024-05-01 11:00:00.000
 )
 def test_table_is_read_as_its_client_drew_it(tmp_path: Path, table: str) -> None:
     assert found(tmp_path / "log", table) == ROWS
+
+
+def test_rule_between_rows_makes_no_row_a_type(tmp_path: Path) -> None:
+    rule = "+---------+---------+------------+---------------------+"
+    grid = f"{rule}\n| user_id | item_id | event_type | created_at          |\n{rule}\n"
+    grid += f"| u1      | i1      | view       | 2024-05-01 10:00:00 |\n{rule}\n"
+    grid += f"| u2      | i2      | click      | 2024-05-01 11:00:00 |\n{rule}\n"
+    assert found(tmp_path / "log", grid) == ROWS
 
 
 def test_delimiter_may_be_given_for_values_below_a_line_of_dashes(tmp_path: Path) -> None:

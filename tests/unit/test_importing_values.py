@@ -61,3 +61,10 @@ def test_session_that_a_word_says_is_missing_is_the_day_of_the_user(tmp_path: Pa
     (row,) = rows(tmp_path / "log", f"user,item,ts,type,session\nu,i,1700000000,view,{word}\n")
     assert isinstance(row, Row)
     assert row.session_id == "u:2023-11-14"
+
+
+@pytest.mark.parametrize("word", ["NULL", "NA", "", " nan "])
+def test_title_that_a_word_says_is_missing_is_none(tmp_path: Path, word: str) -> None:
+    (row,) = rows(tmp_path / "log", f"user,item,created_at,type,title\nu,i,1700000000,view,{word}\n")
+    assert isinstance(row, Row)
+    assert row.title is None
