@@ -6,18 +6,17 @@ The project has a name of its own, so a stack that is in use on this host is not
 import json
 import os
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
+import httpx
 import pytest
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+from app.devstack.ports import choose, is_free
+from tests.support.marks import ROOT
+
 OLD_TAG: Final = "compose-test-old"
 NEW_TAG: Final = "compose-test-new"
 SERVICES: Final = ("api", "outbox-relay", "feature-consumer", "postgres", "kafka", "redis")
@@ -28,7 +27,7 @@ class Compose:
 
     def __init__(self) -> None:
         self.project = f"reco-test-{secrets.token_hex(3)}"
-        self.port = 8080 if _is_free(8080) else _free_port()
+        self.port = 8080 if is_free(8080, "0.0.0.0") else choose()
         self.environ = {
             **{name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "ROLE")},
             "COMPOSE_PROJECT_NAME": self.project,
@@ -88,34 +87,12 @@ class Compose:
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and JSON; status 0 when there is no answer."""
-        data = None if body is None else json.dumps(body).encode()
-        request = Request(
-            f"http://127.0.0.1:{self.port}{path}", data, {"Content-Type": "application/json"}, method=method
-        )
         try:
-            with urlopen(request, timeout=5) as response:
-                return response.status, json.loads(response.read())
-        except HTTPError as error:
-            return error.code, json.loads(error.read() or b"null")
-        except (URLError, OSError, ValueError):
+            answer = httpx.request(method, f"http://127.0.0.1:{self.port}{path}", json=body, timeout=5)
+            return answer.status_code, answer.json() if answer.content else None
+        except (httpx.TransportError, ValueError):
             return 0, None
 
     def sql(self, statement: str) -> str:
         command = f'docker compose exec -T postgres psql -U reco -d reco -qAt -c "{statement}"'
         return self.run(command).strip()
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
