@@ -256,7 +256,6 @@ def test_each_call_asks_for_its_scope(service: Service) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed (Debian: apt install nodejs npm)")
 def test_gorsejs_fills_a_history_and_asks_for_lists(service: Service, tmp_path: Path) -> None:
     npm_install(tmp_path, *NODE)
     done = subprocess.run(

@@ -126,7 +126,6 @@ def test_rudderstacks_python_client_sends_orders(service: Service) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed (Debian: apt install nodejs npm)")
 def test_segments_node_client_sends_orders(service: Service, tmp_path: Path) -> None:
     npm_install(tmp_path, NODE)
     environment = {"KEY": WRITE_TOKEN, "URL": service.url}

@@ -7,26 +7,29 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from playwright.sync_api import BrowserContext, expect, sync_playwright
 
 from app.devstack import Stack
 from app.devstack.ports import choose
-from tests.browser.shop import KEY, PAGE, SERVER_KEY, SOURCE, TOKEN, USER_SECRET, npm
-from tests.support.chromium import PROGRAM, Chromium, chromium
+from tests.browser.shop import KEY, PAGE, SERVER_KEY, SOURCE, TOKEN, USER_SECRET
+from tests.support.npm import npm, npm_install
 from tests.support.service import Service, running
 from tests.support.shared_environment import shared_environment
+
+CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# Pages may be slow on a busy machine.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="package")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the client with its `dist`."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed (Debian: apt install nodejs npm)")
     folder = tmp_path_factory.mktemp("javascript") / "client"
     shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("node_modules", "dist", "build"))
-    npm(folder, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=0")
+    npm_install(folder)
     npm(folder, "run", "build")
     return folder
 
@@ -80,8 +83,16 @@ def service(environment_of_shop: dict[str, str]) -> Iterator[Service]:
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Chromium]:
-    if PROGRAM is None:
+def context() -> Iterator[BrowserContext]:
+    """A Chromium of the test's own, which reaches this machine alone; an error of a script fails the test."""
+    if CHROMIUM is None:
         pytest.skip("Chromium is not installed (Debian: apt install chromium)")
-    with chromium(tmp_path / "profile") as browser:
-        yield browser
+    errors: list[str] = []
+    # Playwright's event loop runs until here is left, and no other one can meanwhile: so it is not shared by tests.
+    with sync_playwright() as playwright:
+        here_alone = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[here_alone])
+        context = chromium.new_context(viewport={"width": 1280, "height": 800})
+        context.on("weberror", lambda thrown: errors.append(str(thrown.error)))
+        yield context
+    assert errors == []

@@ -1,25 +1,19 @@
 """A shop whose pages use the client, and what its tests ask."""
 
-import re
-import subprocess
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import jwt
 import psycopg
-import pytest
+from playwright.sync_api import BrowserContext, Page
 
 from app.core import keys
-from tests.support.chromium import Chromium, PageError, Tab
 from tests.support.service import ROOT, Service, eventually
 
 KEY, TOKEN = keys.make("pages", ["browser"], "b" * 43)
 SERVER_KEY, SERVER_TOKEN = keys.make("server", ["write", "read"], "s" * 43)
 USER_SECRET: Final = "u" * 32
 SOURCE: Final = ROOT / "clients" / "javascript"
-# What npm says when it cannot reach its registry.
-UNREACHABLE: Final = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED")
 
 PAGE: Final = """\
 <!doctype html><meta charset="utf-8"><title>shop</title><link rel="icon" href="data:,">
@@ -27,7 +21,6 @@ PAGE: Final = """\
 <script src="reco.global.js"></script>
 <script>
   const options = new URLSearchParams(location.search);
-  if (options.has("ahead")) { const now = Date.now; Date.now = () => now() + 3_600_000; }
   const queue = { intervalMs: 50, backoffMs: 200, maxBackoffMs: 500, maxWaiting: 10_000,
     onLost: (body, why) => lost.push(why + body) };
   const lost = [], tokens = {};
@@ -45,39 +38,17 @@ def token_of(user_id: str, life_sec: float = 600.0) -> str:
     return jwt.encode({"sub": user_id, "exp": now + life_sec}, USER_SECRET, "HS256")
 
 
-def npm(folder: Path, *arguments: str) -> str:
-    ended = subprocess.run(["npm", *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    said = ended.stdout + ended.stderr
-    if ended.returncode and UNREACHABLE.search(said):
-        pytest.skip(f"npm cannot fetch what builds the client: {said.strip().splitlines()[0]}")
-    assert ended.returncode == 0, said
-    return said
-
-
-def opened(browser: Chromium, pages: str, environment: dict[str, str], query: str = "") -> Tab:
+def opened(context: BrowserContext, pages: str, environment: dict[str, str], query: str = "") -> Page:
     """The page of the shop that sends to the service of this environment."""
-    tab = browser.open(f"{pages}/{environment['HTTP_PORT']}.html?{query}")
-    await_page(tab)
-    return tab
+    page = context.new_page()
+    page.goto(f"{pages}/{environment['HTTP_PORT']}.html?{query}")
+    return page
 
 
-def reloaded(tab: Tab, before: str = "null") -> Any:
+def reloaded(page: Page, before: str = "null") -> Any:
     """The value of an expression that the page runs right before it is loaded again."""
-    # The page that is left answers for a while, and must not be taken for its successor.
-    value = tab.run(f"const before = {before}; window.isLeft = true; location.reload(); before")
-    await_page(tab)
-    return value
-
-
-def await_page(tab: Tab) -> None:
-
-    def is_there() -> bool:
-        try:
-            return bool(tab.run("!window.isLeft && typeof views === 'function' && document.readyState === 'complete'"))
-        except PageError:
-            return False  # between two pages
-
-    eventually(is_there)
+    with page.expect_event("load"):
+        return page.evaluate(f"const before = {before}; location.reload(); before")
 
 
 def times_stored(environment: dict[str, str], ids: list[str]) -> list[int]:
@@ -90,15 +61,15 @@ def times_stored(environment: dict[str, str], ids: list[str]) -> list[int]:
     return [(event_id in stored) + (event_id in counted) for event_id in ids]
 
 
-def await_ledger(service: Service, ids: list[str], tab: Tab | None = None) -> None:
+def await_ledger(service: Service, ids: list[str], page: Page | None = None) -> None:
     """Each id that the page was given is stored and counted, and the page has nothing left and lost nothing."""
     assert len(set(ids)) == len(ids)
     eventually(lambda: set(times_stored(service.environment, ids)) == {2}, 60, service.describe)
-    if tab is not None:
-        eventually(lambda: tab.run("reco.waiting") == 0, 30.0)
-        assert tab.run("lost") == []
+    if page is not None:
+        page.wait_for_function("reco.waiting === 0")
+        assert page.evaluate("lost") == []
         left = "Object.keys(localStorage).filter(key => key.startsWith('reco.event.')).length"
-        assert tab.run(left) == 0
+        assert page.evaluate(left) == 0
 
 
 def rows(service: Service, query: str) -> list[dict[str, Any]]:

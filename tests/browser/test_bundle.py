@@ -9,8 +9,9 @@ from typing import Final
 
 import pytest
 
-from tests.browser.shop import SERVER_TOKEN, SOURCE, npm
+from tests.browser.shop import SERVER_TOKEN, SOURCE
 from tests.support.database import ask
+from tests.support.npm import npm
 from tests.support.service import Service
 
 pytestmark = pytest.mark.slow

@@ -3,8 +3,6 @@
 import asyncio
 import importlib
 import os
-import re
-import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from app.core import keys
 from app.core.messages import decode_message
 from app.settings import Settings
 from tests.support.api import serving
+from tests.support.npm import npm_install
 from tests.support.pipeline import database, message
 from workers.batch import FeatureWriter
 from workers.incoming import Incoming
@@ -27,8 +26,6 @@ from workers.incoming import Incoming
 KEY, TOKEN = keys.make("ops", ["admin"], "a" * 43)
 PACKAGE: Final = "generated_client"
 TYPESCRIPT: Final = ("openapi-typescript@7.13.0", "typescript@5.9.3")
-# What npm says when it cannot reach its registry.
-UNREACHABLE: Final = re.compile("ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ENOTCACHED")
 
 USE: Final = """\
 import type { components, operations } from "./reco";
@@ -150,13 +147,8 @@ async def test_python_client_returns_typed_values(service: httpx.AsyncClient, ge
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed (Debian: apt install nodejs npm)")
 async def test_typescript_types_are_made_without_a_warning(document: Path, tmp_path: Path) -> None:
-    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=0")
-    code, said = await run("npm", "install", "--prefix", tmp_path, *options, *TYPESCRIPT, folder=tmp_path)
-    if code and UNREACHABLE.search(said):
-        pytest.skip(f"npm cannot fetch {TYPESCRIPT[0]}: {said.strip().splitlines()[0]}")
-    assert code == 0, said
+    npm_install(tmp_path, *TYPESCRIPT)
     programs = tmp_path / "node_modules" / ".bin"
     code, said = await run(programs / "openapi-typescript", document, "-o", "reco.ts", folder=tmp_path)
     assert code == 0, said

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from playwright.sync_api import BrowserContext, ViewportSize
 
 from app.devstack import Stack
-from tests.browser.console.looking import OPS, OPS_TOKEN, SCOPED, VIEWER, axe_script
+from tests.browser.console.looking import OPS, OPS_TOKEN, SCOPED, VIEWER, WIDTHS, axe_script
 from tests.support.service import Service, running
 from tests.support.shared_environment import shared_environment
 
@@ -28,6 +29,14 @@ def console(stack: Stack, template_database: str, redis_base_url: str) -> Iterat
     )
     with environment as settings, running(settings) as service:
         yield service
+
+
+@pytest.fixture
+def phone(context: BrowserContext) -> BrowserContext:
+    """The browser of somebody on a phone."""
+    assert context.browser is not None
+    screen: ViewportSize = {"width": WIDTHS["phone"], "height": 800}
+    return context.browser.new_context(viewport=screen, is_mobile=True, has_touch=True)
 
 
 @pytest.fixture

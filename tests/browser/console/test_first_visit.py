@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import BrowserContext, expect
 
 from app.core import keys
 from app.devstack import Stack
-from tests.browser.console.looking import OPS, OPS_TOKEN, await_text, click, fill, opened, press, text_of
-from tests.support.chromium import Chromium
-from tests.support.service import eventually, running
+from tests.browser.console.looking import OPS, OPS_TOKEN, await_text, click, field, opened
+from tests.support.service import running
 from tests.support.shared_environment import shared_environment
 
 pytestmark = pytest.mark.slow
@@ -25,49 +25,47 @@ def environment(stack: Stack, template_database: str, redis_base_url: str) -> It
 
 
 def test_steps_stay_and_turn_green_in_any_view_and_through_the_sign_in(
-    environment: dict[str, str], browser: Chromium
+    environment: dict[str, str], context: BrowserContext
 ) -> None:
     with running(environment) as service:
-        tab = opened(browser, service, None)
-        await_text(tab, "First steps")
-        eventually(lambda: text_of(tab).count("still to do") == 3, describe=lambda: text_of(tab))
-        click(tab, "Try")
-        await_text(tab, "Nobody has done anything yet. Type the id of a user.")
-        click(tab, "Merchandise")
-        await_text(tab, "The catalogue is empty.")
+        page = opened(context, service, None)
+        await_text(page, "First steps")
+        expect(page.get_by_text("still to do")).to_have_count(3)
+        click(page, "Try")
+        await_text(page, "Nobody has done anything yet. Type the id of a user.")
+        click(page, "Merchandise")
+        await_text(page, "The catalogue is empty.")
         event = {"user_id": "ann", "session_id": "s1", "item_id": "tent", "event_type": "view"}
         assert service.client.post("/event", json=event).status_code == 202
         assert service.client.put("/items/tent", json={"title": "A tent"}).status_code == 201
-        click(tab, "Live")
-        eventually(lambda: text_of(tab).count("✓ done") == 2, describe=lambda: text_of(tab))
+        click(page, "Live")
+        expect(page.get_by_text("✓ done")).to_have_count(2)
     with running({**environment, "API_KEYS": OPS.entry()}):
-        await_text(tab, "Your session has ended.", 60.0)
-        fill(tab, "input[name=key]", OPS_TOKEN)
-        press(tab, "Enter")
-        eventually(lambda: text_of(tab).count("✓ done") == 3, describe=lambda: text_of(tab))
-        click(tab, "Close")
-        eventually(lambda: "First steps" not in text_of(tab), describe=lambda: text_of(tab))
-        click(tab, "Show the first steps")
-        eventually(lambda: text_of(tab).count("✓ done") == 3, describe=lambda: text_of(tab))
+        await_text(page, "Your session has ended.", 60.0)
+        field(page, "key").fill(OPS_TOKEN)
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("✓ done")).to_have_count(3)
+        click(page, "Close")
+        expect(page.get_by_role("heading", name="First steps")).to_be_hidden()
+        click(page, "Show the first steps")
+        expect(page.get_by_text("✓ done")).to_have_count(3)
 
 
 def test_script_tag_of_the_steps_sends_the_first_event(
-    environment: dict[str, str], browser: Chromium, pages: str, built: Path
+    environment: dict[str, str], context: BrowserContext, pages: str, built: Path
 ) -> None:
     secured = {**environment, "API_KEYS": f"{OPS.entry()},{PAGES.entry()}", "CORS_ALLOW_ORIGINS": pages}
     with running(secured) as service:
         headers = {"x-api-key": OPS_TOKEN}
         assert service.client.put("/items/tent", json={"title": "A tent"}, headers=headers).status_code == 201
-        tab = opened(browser, service, view="live")
-        await_text(tab, "Reco.Client")
-        steps = "[...document.querySelectorAll('.steps pre')]"
-        tag = tab.run(f"{steps}.find(one => one.innerText.includes('Reco.Client')).innerText")
-        connect = tab.run("[...document.querySelectorAll('.steps code')].map(one => one.innerText).at(-1)")
+        page = opened(context, service, view="live")
+        tag = page.locator("pre", has_text="Reco.Client").inner_text()
+        connect = page.get_by_role("listitem").locator("code").last.inner_text()
         assert connect == f"connect-src {service.url}"
         policy = f"default-src 'none'; script-src 'self' 'nonce-n'; {connect}"
-        page = f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{policy}">' + tag.replace(
+        html = f'<!doctype html><meta http-equiv="Content-Security-Policy" content="{policy}">' + tag.replace(
             "<script>", '<script nonce="n">'
         ).replace('"KEY"', f'"{PAGES_TOKEN}"')
-        (built / "dist" / "first.html").write_text(page)
-        browser.open(f"{pages}/first.html")
-        eventually(lambda: text_of(tab).count("✓ done") == 3, 30.0, describe=lambda: text_of(tab))
+        (built / "dist" / "first.html").write_text(html)
+        context.new_page().goto(f"{pages}/first.html")
+        expect(page.get_by_text("✓ done")).to_have_count(3)

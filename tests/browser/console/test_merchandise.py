@@ -1,13 +1,12 @@
 """What merchandisers do: search and edit the catalogue, and see what a rule changes before it does."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser.console.looking import VIEWER_TOKEN, await_text, choose, click, fill, look, opened, shown, text_of
-from tests.support.chromium import Chromium
+from tests.browser.console.looking import VIEWER_TOKEN, await_no_text, await_text, click, field, look, opened, text_of
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
@@ -34,6 +33,11 @@ def goods(console: Service, operator: dict[str, str]) -> Iterator[Service]:
     client.post("/items:delete", json={"item_ids": [*NAMES]}, headers=operator)
 
 
+def item_of(page: Page) -> Locator:
+    """The item that is open."""
+    return page.get_by_role("region", name="Item")
+
+
 def listed(console: Service, operator: dict[str, str]) -> list[str]:
     answer = console.client.get("/reco?user_id=nobody-met", headers=operator).json()
     return [item["item_id"] for item in answer["items"]]
@@ -45,25 +49,25 @@ def stored(console: Service, operator: dict[str, str], item: str = "kettle") -> 
 
 
 def test_found_item_is_changed_and_the_change_is_undone(
-    goods: Service, browser: Chromium, axe: str, operator: dict[str, str]
+    goods: Service, context: BrowserContext, axe: str, operator: dict[str, str]
 ) -> None:
-    tab = opened(browser, goods, view="merchandise")
-    fill(tab, "input[name=title]", "ket")
-    click(tab, "Search")
-    eventually(lambda: "A torch" not in text_of(tab) and "A kettle" in text_of(tab), describe=lambda: text_of(tab))
-    click(tab, "Open A kettle")
-    await_text(tab, "Picture, an https URL")
-    fill(tab, "[aria-label=Item] input[name=title]", "Kettle, blue")
-    choose(tab, "textarea[name=categories]", "camping\nkitchen")
-    choose(tab, "input[name='a.picture_url']", PICTURE)
+    page = opened(context, goods, view="merchandise")
+    field(page, "title").fill("ket")
+    click(page, "Search")
+    await_no_text(page, "A torch")
+    click(page, "Open A kettle")
+    item = item_of(page)
+    field(item, "title").fill("Kettle, blue")
+    field(page, "categories").fill("camping\nkitchen")
+    field(page, "a.picture_url").fill(PICTURE)
     for name in ("price", "in stock", "sizes", "shop"):
-        choose(tab, "[aria-label=Item] label:last-of-type select:not([name])", name)
-    choose(tab, "input[name='a.price']", "19.5")
-    choose(tab, "select[name='a.in stock']", "true")
-    choose(tab, "textarea[name='a.sizes']", "S\nM")
-    choose(tab, "input[name='a.shop']", "52.5, 13.4")
-    click(tab, "Save")
-    await_text(tab, "A kettle is changed.")
+        item.get_by_label("Another attribute").select_option(name)
+    field(page, "a.price").fill("19.5")
+    field(page, "a.in stock").select_option("true")
+    field(page, "a.sizes").fill("S\nM")
+    field(page, "a.shop").fill("52.5, 13.4")
+    click(page, "Save")
+    await_text(page, "A kettle is changed.")
     changed = stored(goods, operator)
     assert (changed["title"], changed["categories"], changed["tags"]) == (
         "Kettle, blue",
@@ -77,132 +81,132 @@ def test_found_item_is_changed_and_the_change_is_undone(
         "sizes": ["S", "M"],
         "shop": {"lat": 52.5, "lon": 13.4},
     }
-    eventually(lambda: tab.run(f"document.images[0]?.src === {json.dumps(PICTURE)}"))
-    look(tab, axe, "merchandise-item")
-    click(tab, "Undo")
-    await_text(tab, "Undone.")
+    expect(page.locator(".items img")).to_have_attribute("src", PICTURE)
+    look(page, axe, "merchandise-item")
+    click(page, "Undo")
+    await_text(page, "Undone.")
     assert (stored(goods, operator)["title"], stored(goods, operator)["attributes"]) == ("A kettle", {})
 
 
 def test_item_changed_by_somebody_else_is_shown_anew_and_not_overwritten(
-    goods: Service, browser: Chromium, operator: dict[str, str]
+    goods: Service, context: BrowserContext, operator: dict[str, str]
 ) -> None:
-    tab = opened(browser, goods, view="merchandise")
-    click(tab, "Open A torch")
-    fill(tab, "[aria-label=Item] input[name=title]", "Mine")
+    page = opened(context, goods, view="merchandise")
+    click(page, "Open A torch")
+    title = field(item_of(page), "title")
+    title.fill("Mine")
     goods.client.patch("/items/torch", json={"title": "Theirs"}, headers=operator)
-    click(tab, "Save")
-    await_text(tab, "Somebody changed the item meanwhile.")
-    eventually(lambda: tab.run("document.querySelector('[aria-label=Item] input[name=title]').value") == "Theirs")
+    click(page, "Save")
+    await_text(page, "Somebody changed the item meanwhile.")
+    expect(title).to_have_value("Theirs")
     assert stored(goods, operator, "torch")["title"] == "Theirs"
 
 
-def test_item_that_no_browser_can_ask_for_says_so(goods: Service, browser: Chromium, operator: dict[str, str]) -> None:
+def test_item_that_no_browser_can_ask_for_says_so(
+    goods: Service, context: BrowserContext, operator: dict[str, str]
+) -> None:
     dots = {"item_id": "..", "title": "Two dots", "categories": [" odd "]}
     assert goods.client.post("/items", json={"items": [dots]}, headers=operator).status_code == 200
-    tab = opened(browser, goods, view="merchandise")
-    fill(tab, "[role=search] input[name=category]", " odd ")
-    click(tab, "Search")
-    eventually(lambda: "A torch" not in text_of(tab) and "Two dots" in text_of(tab), describe=lambda: text_of(tab))
-    click(tab, "Open Two dots")
-    await_text(tab, "A browser cannot ask for the id ..")
-    assert "Loading" not in text_of(tab)
-    click(tab, "Close")
-    eventually(lambda: "A browser cannot" not in text_of(tab), describe=lambda: text_of(tab))
+    page = opened(context, goods, view="merchandise")
+    field(page, "category").fill(" odd ")
+    click(page, "Search")
+    await_no_text(page, "A torch")
+    click(page, "Open Two dots")
+    await_text(page, "A browser cannot ask for the id ..")
+    assert "Loading" not in text_of(page)
+    click(page, "Close")
+    await_no_text(page, "A browser cannot")
     goods.client.post("/items:delete", json={"item_ids": [".."]}, headers=operator)
 
 
 def test_change_of_the_title_leaves_the_spaces_of_names(
-    goods: Service, browser: Chromium, operator: dict[str, str]
+    goods: Service, context: BrowserContext, operator: dict[str, str]
 ) -> None:
     names = {"title": " Rope", "categories": [" odd "], "tags": ["a ", " b"]}
     assert goods.client.patch("/items/rope", json=names, headers=operator).status_code == 200
-    tab = opened(browser, goods, view="merchandise")
-    click(tab, "Open  Rope")
-    await_text(tab, "Picture, an https URL")
-    fill(tab, "[aria-label=Item] input[name=title]", "Rope, blue")
-    click(tab, "Save")
-    await_text(tab, "is changed.")
+    page = opened(context, goods, view="merchandise")
+    click(page, "Open Rope")
+    field(item_of(page), "title").fill("Rope, blue")
+    click(page, "Save")
+    await_text(page, "is changed.")
     changed = stored(goods, operator, "rope")
     assert (changed["title"], changed["categories"], changed["tags"]) == ("Rope, blue", [" odd "], ["a ", " b"])
 
 
 def test_undo_leaves_what_somebody_else_changed_since(
-    goods: Service, browser: Chromium, operator: dict[str, str]
+    goods: Service, context: BrowserContext, operator: dict[str, str]
 ) -> None:
-    tab = opened(browser, goods, view="merchandise")
-    click(tab, "Open A torch")
-    await_text(tab, "Picture, an https URL")
-    fill(tab, "[aria-label=Item] input[name=title]", "Mine")
-    click(tab, "Save")
-    await_text(tab, "A torch is changed.")
+    page = opened(context, goods, view="merchandise")
+    click(page, "Open A torch")
+    field(item_of(page), "title").fill("Mine")
+    click(page, "Save")
+    await_text(page, "A torch is changed.")
     goods.client.patch("/items/torch", json={"title": "Theirs"}, headers=operator)
-    click(tab, "Undo")
-    await_text(tab, "Somebody changed it since, so that nothing is undone.")
-    await_text(tab, "Theirs")  # in the list
-    await_text(tab, "Somebody changed it since")
+    click(page, "Undo")
+    await_text(page, "Somebody changed it since, so that nothing is undone.")
+    await_text(page, "Theirs")  # in the list
+    await_text(page, "Somebody changed it since")
     assert stored(goods, operator, "torch")["title"] == "Theirs"
 
 
-def test_removed_item_comes_back_with_undo(goods: Service, browser: Chromium, operator: dict[str, str]) -> None:
+def test_removed_item_comes_back_with_undo(goods: Service, context: BrowserContext, operator: dict[str, str]) -> None:
     before = stored(goods, operator, "stove")
-    tab = opened(browser, goods, view="merchandise")
-    click(tab, "Open A stove")
-    click(tab, "Remove from the catalogue")
-    await_text(tab, "A stove is removed from the catalogue.")
+    page = opened(context, goods, view="merchandise")
+    click(page, "Open A stove")
+    click(page, "Remove from the catalogue")
+    await_text(page, "A stove is removed from the catalogue.")
     assert goods.client.get("/items/stove", headers=operator).status_code == 404
-    click(tab, "Undo")
-    await_text(tab, "Undone.")
+    click(page, "Undo")
+    await_text(page, "Undone.")
     assert {**stored(goods, operator, "stove"), "updated_at": ""} == {**before, "updated_at": ""}
 
 
 def test_rule_is_previewed_then_changes_lists_and_is_undone(
-    goods: Service, browser: Chromium, axe: str, operator: dict[str, str]
+    goods: Service, context: BrowserContext, axe: str, operator: dict[str, str]
 ) -> None:
     last = NAMES[-1]
-    tab = opened(browser, goods, view="merchandise")
-    fill(tab, "[aria-label=Rule] input[name=item]", last)
-    click(tab, "Preview")
-    await_text(tab, "The rule touches one item")
-    assert tab.run("document.querySelector('ol[aria-label=After] .what').innerText") == f"A {last}"
+    page = opened(context, goods, view="merchandise")
+    field(page, "item").fill(last)
+    click(page, "Preview")
+    await_text(page, "The rule touches one item")
+    expect(page.get_by_role("list", name="After").locator(".what").first).to_have_text(f"A {last}")
     assert goods.client.get("/rules", headers=operator).json()["rules"] == []
-    click(tab, "Apply")
-    await_text(tab, f"Pin {last} at 1. Every list follows")
-    eventually(lambda: listed(goods, operator)[0] == last, describe=lambda: text_of(tab))
-    look(tab, axe, "merchandise")
-    click(tab, "Undo")
-    await_text(tab, "Undone.")
-    eventually(lambda: listed(goods, operator)[0] != last, describe=lambda: text_of(tab))
+    click(page, "Apply")
+    await_text(page, f"Pin {last} at 1. Every list follows")
+    eventually(lambda: listed(goods, operator)[0] == last, describe=lambda: text_of(page))
+    look(page, axe, "merchandise")
+    click(page, "Undo")
+    await_text(page, "Undone.")
+    eventually(lambda: listed(goods, operator)[0] != last, describe=lambda: text_of(page))
 
 
 def test_boost_of_a_category_has_a_factor_and_a_time(
-    goods: Service, browser: Chromium, operator: dict[str, str]
+    goods: Service, context: BrowserContext, operator: dict[str, str]
 ) -> None:
-    tab = opened(browser, goods, view="merchandise")
-    choose(tab, "select[name=what]", "bury")
-    choose(tab, "select[name=target]", "category")
-    fill(tab, "[aria-label=Rule] input[name=item]", "camping")
-    choose(tab, "input[name=factor]", "0.25")
-    choose(tab, "input[name=from]", "2036-01-01T00:00")
-    choose(tab, "input[name=until]", "2036-02-01T00:00")
-    click(tab, "Apply")
-    await_text(tab, "Bury category camping × 0.25. Every list follows")
+    page = opened(context, goods, view="merchandise")
+    field(page, "what").select_option("bury")
+    field(page, "target").select_option("category")
+    field(page, "item").fill("camping")
+    field(page, "factor").fill("0.25")
+    field(page, "from").fill("2036-01-01T00:00")
+    field(page, "until").fill("2036-02-01T00:00")
+    click(page, "Apply")
+    await_text(page, "Bury category camping × 0.25. Every list follows")
     (rule,) = goods.client.get("/rules", headers=operator).json()["rules"]
     assert (rule["category"], rule["factor"], rule["active"]) == ("camping", 0.25, False)
     assert (rule["starts_at"][:7], rule["ends_at"][:7]) <= ("2036-01", "2036-02")
-    click(tab, f"Remove {rule['rule_id']}")
-    await_text(tab, "is removed.")
+    click(page, f"Remove {rule['rule_id']}")
+    await_text(page, "is removed.")
     assert goods.client.get("/rules", headers=operator).json()["rules"] == []
 
 
 @pytest.mark.usefixtures("goods")
-def test_key_that_only_reads_previews_and_changes_nothing(console: Service, browser: Chromium) -> None:
-    tab = opened(browser, console, VIEWER_TOKEN, "merchandise")
-    click(tab, "Open A rope")
-    await_text(tab, "Picture, an https URL")
-    assert tab.run("document.querySelector('[aria-label=Item] fieldset').disabled")
-    buttons = tab.run("[...document.querySelectorAll('main button')].map(button => button.innerText)")
+def test_key_that_only_reads_previews_and_changes_nothing(console: Service, context: BrowserContext) -> None:
+    page = opened(context, console, VIEWER_TOKEN, "merchandise")
+    click(page, "Open A rope")
+    expect(item_of(page).locator("fieldset")).to_have_js_property("disabled", True)
+    buttons = page.get_by_role("main").get_by_role("button").all_inner_texts()
     assert {*buttons} == {"Search", "Open", "Close", "Preview"}
-    click(tab, "Preview")
-    await_text(tab, "The rule touches one item")
-    assert not shown(tab, "[role=alert]")
+    click(page, "Preview")
+    await_text(page, "The rule touches one item")
+    assert page.get_by_role("alert").count() == 0

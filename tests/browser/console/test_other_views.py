@@ -2,25 +2,25 @@
 
 import psycopg
 import pytest
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.console.looking import await_text, choose, click, fill, look, opened, text_of
-from tests.support.chromium import Chromium, Tab
+from tests.browser.console.looking import await_text, click, field, look, opened, text_of
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
 
 
 def test_key_figures_are_shown_by_day_placement_source_and_variant(
-    console: Service, browser: Chromium, axe: str, operator: dict[str, str]
+    console: Service, context: BrowserContext, axe: str, operator: dict[str, str]
 ) -> None:
     for number in range(40):
         about = {"user_id": f"buyer-{number}", "session_id": "s", "request_id": f"shown-{number}"}
         items = [{"item_id": name, "position": place, "feed_id": "home"} for place, name in enumerate("abcd")]
-        context = {
+        served = {
             "sources": ["popular", "popular", "explore", "explore"],
             "variant": "bolder" if number % 2 else "control",
         }
-        events = [{**about, "event_type": "impression", "items": items, "context": context}]
+        events = [{**about, "event_type": "impression", "items": items, "context": served}]
         if number % 3 == 0:
             events.append({**about, "event_type": "purchase", "item_id": "a", "value": 5.0 + number, "currency": "EUR"})
         assert console.client.post("/log/batch", json=events, headers=operator).status_code in (200, 202)
@@ -29,68 +29,68 @@ def test_key_figures_are_shown_by_day_placement_source_and_variant(
     eventually(
         lambda: console.client.get("/analytics/conversions", headers=operator).json()["total"]["converted"] == 14, 60
     )
-    tab = opened(browser, console, view="measure")
-    await_text(tab, "By placement")
-    await_text(tab, "EUR")
-    assert rows_of(tab, "By variant") == {"bolder": "80", "control": "80", "none": "4"}
-    assert "Coverage" in tab.run("document.querySelector('[aria-label=\"By placement\"]').innerText")
-    look(tab, axe, "measure")
+    page = opened(context, console, view="measure")
+    await_text(page, "By placement")
+    await_text(page, "EUR")
+    assert rows_of(page, "By variant") == {"bolder": "80", "control": "80", "none": "4"}
+    expect(page.get_by_role("region", name="By placement")).to_contain_text("Coverage")
+    look(page, axe, "measure")
     by_source = "By source and model version"
-    await_text(tab, by_source)
-    place = tab.run("document.querySelector('[name=placement]').options[1].value")
-    choose(tab, "select[name=placement]", place)
-    await_text(tab, f"{place}, as of")
-    assert by_source not in tab.run("document.body.innerText")
-    assert "are not in yet" not in tab.run("document.body.innerText")
-    tab.run("{ const now = Date.now; Date.now = () => now() + 3_600_000 }")
-    choose(tab, "select[name=days]", "30")
-    await_text(tab, "are not in yet")
+    await_text(page, by_source)
+    field(page, "placement").select_option(index=1)
+    place = field(page, "placement").input_value()
+    await_text(page, f"{place}, as of")
+    assert by_source not in text_of(page)
+    assert "are not in yet" not in text_of(page)
+    page.evaluate("{ const now = Date.now; Date.now = () => now() + 3_600_000 }")
+    field(page, "days").select_option("30")
+    await_text(page, "are not in yet")
 
 
-def rows_of(tab: Tab, title: str) -> dict[str, str]:
+def rows_of(page: Page, title: str) -> dict[str, str]:
     """How often what each row names was shown."""
-    script = f"[...document.querySelectorAll('[aria-label=\"{title}\"] tbody tr')]"
-    found: list[list[str]] = tab.run(f"{script}.map(row => [...row.cells].slice(0, 2).map(cell => cell.innerText))")
-    return dict(found)
+    rows = page.get_by_role("region", name=title).locator("tbody tr").all()
+    return {cells[0]: cells[1] for cells in (row.get_by_role("cell").all_inner_texts() for row in rows)}
 
 
-def test_version_is_promoted_and_rolled_back(console: Service, browser: Chromium, axe: str) -> None:
+def test_version_is_promoted_and_rolled_back(console: Service, context: BrowserContext, axe: str) -> None:
     with psycopg.connect(console.environment["DATABASE_URL"], autocommit=True) as database:
         database.execute(
             "INSERT INTO ranking_models (weights, origin, reason, figures) "
             "SELECT weights, 'imported', 'from a file', '{}' FROM ranking_models WHERE version = 1"
         )
-    tab = opened(browser, console, view="model")
-    await_text(tab, "Versions")
-    click(tab, "Promote version 2")
-    fill(tab, "input[name=reason]", "to try it")
-    look(tab, axe, "versions")
-    click(tab, "Promote version 2")
-    await_text(tab, "Version 2 serves, pinned.")
-    click(tab, "Roll back")
-    fill(tab, "input[name=reason]", "tried")
-    tab.run("document.querySelector('[aria-label=Confirm] button').click()")
-    await_text(tab, "Version 1 serves in place of 2, pinned.")
-    click(tab, "Let the learner decide")
-    await_text(tab, "The learner decides again.")
+    page = opened(context, console, view="model")
+    await_text(page, "Versions")
+    click(page, "Promote version 2")
+    field(page, "reason").fill("to try it")
+    look(page, axe, "versions")
+    confirm = page.get_by_role("group", name="Confirm")
+    click(confirm, "Promote version 2")
+    await_text(page, "Version 2 serves, pinned.")
+    click(page, "Roll back")
+    field(page, "reason").fill("tried")
+    click(confirm, "Roll back")
+    await_text(page, "Version 1 serves in place of 2, pinned.")
+    click(page, "Let the learner decide")
+    await_text(page, "The learner decides again.")
 
 
-def test_tour_leads_through_the_views_in_five_clicks(console: Service, browser: Chromium, axe: str) -> None:
-    tab = opened(browser, console)
-    click(tab, "Take the tour")
+def test_tour_leads_through_the_views_in_five_clicks(console: Service, context: BrowserContext, axe: str) -> None:
+    page = opened(context, console)
+    click(page, "Take the tour")
     for stop, view in enumerate(("Live", "Try", "Merchandise", "Measure", "Act"), start=1):
-        await_text(tab, f"{stop} of 5.")
-        eventually(lambda view=view: tab.run("document.title").startswith(view))
+        await_text(page, f"{stop} of 5.")
+        expect(page).to_have_title(f"{view} · Reco console")
         if stop == 2:
-            look(tab, axe, "tour")
-        click(tab, "Next" if stop < 5 else "End the tour")
-    await_text(tab, "Take the tour")
+            look(page, axe, "tour")
+        click(page, "Next" if stop < 5 else "End the tour")
+    await_text(page, "Take the tour")
 
 
-def test_small_rates_keep_their_digits(console: Service, browser: Chromium) -> None:
-    tab = opened(browser, console)
+def test_small_rates_keep_their_digits(console: Service, context: BrowserContext) -> None:
+    page = opened(context, console)
     written = "[null, 0, -0, 0.0004, -0.0035, 0.0099, 0.01, 0.129, 12.5].map(kit.percent)"
-    assert tab.run(f"import('./console/kit.js').then(kit => {written})") == [
+    assert page.evaluate(f"import('./console/kit.js').then(kit => {written})") == [
         "–",
         "0.0 %",
         "0.0 %",
@@ -104,18 +104,17 @@ def test_small_rates_keep_their_digits(console: Service, browser: Chromium) -> N
 
 
 def test_name_from_right_to_left_does_not_carry_its_neighbours_along(
-    console: Service, browser: Chromium, operator: dict[str, str]
+    console: Service, context: BrowserContext, operator: dict[str, str]
 ) -> None:
     boost = {"action": "boost", "category": "خيام", "factor": 3}
     assert console.client.put("/rules/tents", json=boost, headers=operator).is_success
-    tab = opened(browser, console, view="merchandise")
-    await_text(tab, "Boost category")
+    page = opened(context, console, view="merchandise")
+    rule = page.get_by_role("list", name="Rules", exact=True).locator(".what").first
     # In reading order from the left: the factor after the category.
-    places = tab.run(
-        "(() => { const text = [...document.querySelectorAll('[aria-label=Rules] .what')].at(0).firstChild;"
-        "return ['خيام', '3.00'].map(part => { const at = text.data.indexOf(part), range = new Range();"
-        "range.setStart(text, at); range.setEnd(text, at + part.length); "
-        "return range.getBoundingClientRect().left }) })()"
+    places = rule.evaluate(
+        "rule => ['خيام', '3.00'].map(part => { const text = rule.firstChild, at = text.data.indexOf(part);"
+        "const range = new Range(); range.setStart(text, at); range.setEnd(text, at + part.length);"
+        "return range.getBoundingClientRect().left })"
     )
-    assert places == sorted(places), text_of(tab)
+    assert places == sorted(places), text_of(page)
     assert console.client.delete("/rules/tents", headers=operator).is_success

@@ -1,8 +1,7 @@
 """What a key may not do is not offered: no view and no button asks for what is refused."""
 
-import json
-
 import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
 
 from tests.browser.console.looking import (
     SCOPED,
@@ -10,16 +9,11 @@ from tests.browser.console.looking import (
     await_text,
     click,
     opened,
-    refused,
-    shown,
-    text_of,
+    views,
 )
-from tests.support.chromium import Chromium, Tab
-from tests.support.service import Service, eventually
+from tests.support.service import Service
 
 pytestmark = pytest.mark.slow
-
-_BUTTONS = "[...document.querySelectorAll('main button:not([disabled])')]"
 
 
 @pytest.fixture
@@ -35,50 +29,57 @@ def goods(console: Service, operator: dict[str, str]) -> None:
     assert client.post("/experiments", json=new, headers=operator).status_code in (201, 409)
 
 
-def views(tab: Tab) -> list[str]:
-    found: list[str] = tab.run("[...document.querySelectorAll('nav a')].map(link => link.innerText)")
+@pytest.fixture
+def refused(context: BrowserContext) -> list[str]:
+    """What the page asked for and did not get."""
+    found: list[str] = []
+
+    def answered(answer: Response) -> None:
+        if answer.status >= 400:
+            found.append(f"{answer.status} {answer.url}")
+
+    context.on("response", answered)
     return found
 
 
-def quiet(tab: Tab) -> bool:
-    """Nothing is on its way. The stream of samples has no end, so it is no entry."""
-    return bool(tab.run("new Promise(done => setTimeout(() => done(document.querySelector('h2') !== null), 300))"))
+def await_quiet(page: Page) -> None:
+    """The view is there, and nothing went wrong that it asked for."""
+    expect(page.get_by_role("heading", level=2)).to_be_visible()
+    page.wait_for_timeout(300)
+    assert page.get_by_role("alert").all_inner_texts() == []
 
 
 @pytest.mark.usefixtures("goods")
 @pytest.mark.parametrize("scopes", SCOPED)
-def test_no_view_asks_for_what_the_key_may_not_have(console: Service, browser: Chromium, scopes: str) -> None:
-    tab = opened(browser, console, None)
-    tab.run("document.querySelector('input[name=key]').focus()")
-    tab.call("Input.insertText", text=SCOPED[scopes][1])
-    click(tab, "Sign in")
-    eventually(lambda: "Sign out" in text_of(tab), describe=lambda: text_of(tab))
-    for view in views(tab) if shown(tab, "nav") else []:
-        click(tab, view)
-        eventually(lambda view=view: tab.run("document.title").startswith(view))
-        eventually(lambda: quiet(tab))
-        assert not shown(tab, "[role=alert]"), text_of(tab)
-    assert refused(tab) == []
-    click(tab, "Sign out")
-    await_text(tab, "API key")
+def test_no_view_asks_for_what_the_key_may_not_have(
+    console: Service, context: BrowserContext, refused: list[str], scopes: str
+) -> None:
+    page = opened(context, console, SCOPED[scopes][1])
+    for view in views(page):
+        click(page, view)
+        expect(page).to_have_title(f"{view} · Reco console")
+        await_quiet(page)
+    assert refused == []
+    click(page, "Sign out")
+    await_text(page, "API key")
 
 
 @pytest.mark.usefixtures("goods")
-def test_every_button_that_a_reader_sees_works(console: Service, browser: Chromium) -> None:
-    tab = opened(browser, console, VIEWER_TOKEN)
-    for view in views(tab):
-        click(tab, view)
-        eventually(lambda view=view: tab.run("document.title").startswith(view))
-        eventually(lambda: quiet(tab))
+def test_every_button_that_a_reader_sees_works(console: Service, context: BrowserContext, refused: list[str]) -> None:
+    page = opened(context, console, VIEWER_TOKEN)
+    buttons = page.get_by_role("main").get_by_role("button", disabled=False)
+    for view in views(page):
+        click(page, view)
+        expect(page).to_have_title(f"{view} · Reco console")
+        await_quiet(page)
         pressed: set[str] = set()
-        while left := [name for name in names(tab) if name not in pressed]:
+        while left := [name for name in names(buttons) if name not in pressed]:
             pressed.add(left[0])
-            tab.run(f"{_BUTTONS}.find(one => (one.ariaLabel || one.innerText) === {json.dumps(left[0])}).click()")
-            eventually(lambda: quiet(tab))
-            assert not shown(tab, "[role=alert]"), (left[0], text_of(tab))
-    assert refused(tab) == []
+            buttons.nth(names(buttons).index(left[0])).click()
+            await_quiet(page)
+    assert refused == []
 
 
-def names(tab: Tab) -> list[str]:
-    found: list[str] = tab.run(f"{_BUTTONS}.map(one => one.ariaLabel || one.innerText)")
+def names(buttons: Locator) -> list[str]:
+    found: list[str] = buttons.evaluate_all("all => all.map(one => one.ariaLabel || one.innerText)")
     return found

@@ -1,23 +1,18 @@
 """What a person tries: a user's history and list, an event by clicking, and a variant beside it."""
 
-import json
-
 import pytest
+from playwright.sync_api import BrowserContext, expect
 
 from tests.browser.console.looking import (
     VIEWER_TOKEN,
     await_text,
-    choose,
     click,
-    fill,
-    focused,
+    field,
     look,
     opened,
-    press,
-    shown,
     text_of,
+    views,
 )
-from tests.support.chromium import Chromium, Tab
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
@@ -37,103 +32,90 @@ def shop(console: Service, operator: dict[str, str]) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_clicked_event_changes_the_list_and_each_place_says_why(console: Service, browser: Chromium, axe: str) -> None:
-    tab = opened(browser, console, view="try")
-    fill(tab, "input[name=user]", "user-0")
-    press(tab, "Enter")
-    await_text(tab, "What they get")
-    await_text(tab, "A boots")
-    eventually(lambda: shown(tab, "details"), describe=lambda: text_of(tab))
-    tab.run("document.querySelector('details').open = true")
-    choose(tab, "select[name=compared]", "bolder")
-    await_text(tab, "By bolder")
-    click(tab, "Buy A boots")
-    await_text(tab, "The purchase of A boots is sent. The list changed")
-    assert "A boots" in tab.run("document.querySelector('[aria-label^=History]').innerText")
-    look(tab, axe, "try")
+def test_clicked_event_changes_the_list_and_each_place_says_why(
+    console: Service, context: BrowserContext, axe: str
+) -> None:
+    page = opened(context, console, view="try")
+    field(page, "user").fill("user-0")
+    page.keyboard.press("Enter")
+    await_text(page, "What they get")
+    await_text(page, "A boots")
+    page.get_by_text("Features").first.click()
+    field(page, "compared").select_option("bolder")
+    await_text(page, "By bolder")
+    click(page, "Buy A boots")
+    await_text(page, "The purchase of A boots is sent. The list changed")
+    expect(page.get_by_role("list", name="History")).to_contain_text("A boots")
+    look(page, axe, "try")
 
 
 @pytest.mark.usefixtures("shop")
-def test_two_rankings_of_the_latest_user_are_side_by_side(console: Service, browser: Chromium, axe: str) -> None:
-    tab = opened(browser, console, view="try")
-    await_text(tab, "What they get")  # nobody has typed
-    choose(tab, "select[name=compared]", "bolder")
-    await_text(tab, "By bolder")
-    choose(tab, "select[name=ranking]", "model-1")
-    await_text(tab, "By model-1")
-    eventually(lambda: "What they get" not in headings(tab), describe=lambda: text_of(tab))
-    assert headings(tab)[-2:] == ["By model-1", "By bolder"]
-    look(tab, axe, "try-side-by-side")
-    choose(tab, "select[name=compared]", "")
-    eventually(lambda: headings(tab)[-1] == "By model-1", describe=lambda: text_of(tab))
-
-
-def headings(tab: Tab) -> list[str]:
-    found: list[str] = tab.run("[...document.querySelectorAll('h3')].map(one => one.innerText)")
-    return found
+def test_two_rankings_of_the_latest_user_are_side_by_side(console: Service, context: BrowserContext, axe: str) -> None:
+    page = opened(context, console, view="try")
+    await_text(page, "What they get")  # nobody has typed
+    field(page, "compared").select_option("bolder")
+    await_text(page, "By bolder")
+    field(page, "ranking").select_option("model-1")
+    await_text(page, "By model-1")
+    expect(page.get_by_role("heading", level=3)).to_have_text(["History", "By model-1", "By bolder"])
+    look(page, axe, "try-side-by-side")
+    field(page, "compared").select_option("")
+    expect(page.get_by_role("heading", level=3)).to_have_text(["History", "By model-1"])
 
 
 @pytest.mark.usefixtures("shop")
-def test_key_that_only_reads_sees_no_button_that_fails(console: Service, browser: Chromium) -> None:
-    tab = opened(browser, console, VIEWER_TOKEN, "try")
-    fill(tab, "input[name=user]", "user-0")
-    press(tab, "Enter")
-    await_text(tab, "A boots")
-    assert tab.run("[...document.querySelectorAll('nav a')].map(link => link.innerText)") == [
-        "Live",
-        "Try",
-        "Merchandise",
-        "Measure",
-        "Ranking",
-    ]
-    assert tab.run("[...document.querySelectorAll('main button')].map(button => button.innerText)") == ["Show"]
-    assert not shown(tab, "[aria-label^=History], [role=alert], select")
+def test_key_that_only_reads_sees_no_button_that_fails(console: Service, context: BrowserContext) -> None:
+    page = opened(context, console, VIEWER_TOKEN, "try")
+    field(page, "user").fill("user-0")
+    page.keyboard.press("Enter")
+    await_text(page, "A boots")
+    assert views(page) == ["Live", "Try", "Merchandise", "Measure", "Ranking"]
+    assert page.get_by_role("main").get_by_role("button").all_inner_texts() == ["Show"]
+    assert page.locator("[aria-label^=History], [role=alert], select").count() == 0
 
 
 @pytest.mark.usefixtures("shop")
-def test_address_names_any_user(console: Service, browser: Chromium) -> None:
-    tab = opened(browser, console, view="try/%")
-    await_text(tab, "What they get")
-    assert tab.run("document.querySelector('input[name=user]').value") == "%"
-    assert not shown(tab, "[role=alert]")
-    tab.run("location.hash = '#try/user-3%2Fhome'")
-    eventually(lambda: tab.run("document.querySelector('input[name=user]').value") == "user-3/home")
-    fill(tab, "input[name=user]", "user-4")
-    press(tab, "Enter")
-    eventually(lambda: tab.run("location.hash") == "#try/user-4")
-    tab.run("document.body.dataset.before = 'yes'; location.reload()")
-    eventually(lambda: shown(tab, "body:not([data-before]) input[name=user]"))
-    eventually(lambda: tab.run("document.querySelector('input[name=user]').value") == "user-4")
+def test_address_names_any_user(console: Service, context: BrowserContext) -> None:
+    page = opened(context, console, view="try/%")
+    await_text(page, "What they get")
+    expect(field(page, "user")).to_have_value("%")
+    assert page.get_by_role("alert").count() == 0
+    page.evaluate("location.hash = '#try/user-3%2Fhome'")
+    expect(field(page, "user")).to_have_value("user-3/home")
+    field(page, "user").fill("user-4")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**#try/user-4")
+    page.reload()
+    expect(field(page, "user")).to_have_value("user-4")
 
 
-def test_id_is_taken_as_it_is_typed(console: Service, browser: Chromium, operator: dict[str, str]) -> None:
+def test_id_is_taken_as_it_is_typed(console: Service, context: BrowserContext, operator: dict[str, str]) -> None:
     for user, item in ((" ann ", "of-spaces"), ("..", "of-dots")):
         event = {"user_id": user, "session_id": "s", "item_id": item, "event_type": "purchase"}
         assert console.client.post("/event", json=event, headers=operator).status_code == 202
-    tab = opened(browser, console, view="try")
+    page = opened(context, console, view="try")
 
     def found() -> bool:
-        fill(tab, "input[name=user]", " ann ")
-        press(tab, "Enter")
-        return "of-spaces" in str(tab.run("document.querySelector('[aria-label^=History]')?.innerText"))
+        field(page, "user").fill(" ann ")
+        page.keyboard.press("Enter")
+        return page.get_by_role("list", name="History").get_by_text("of-spaces").count() > 0
 
-    eventually(found, 30.0, describe=lambda: text_of(tab))
-    fill(tab, "input[name=user]", "..")
-    press(tab, "Enter")
-    await_text(tab, "A browser cannot ask for the history of the user ..")
-    await_text(tab, "What they get")
-    assert not shown(tab, "[role=alert]")
+    eventually(found, 30.0, describe=lambda: text_of(page))
+    field(page, "user").fill("..")
+    page.keyboard.press("Enter")
+    await_text(page, "A browser cannot ask for the history of the user ..")
+    await_text(page, "What they get")
+    assert page.get_by_role("alert").count() == 0
 
 
 @pytest.mark.usefixtures("shop")
-def test_keyboard_stays_in_the_view_when_it_sends_an_event(console: Service, browser: Chromium) -> None:
-    tab = opened(browser, console, view="try/user-1")
-    await_text(tab, "What they get")
-    first = tab.run("[...document.querySelectorAll('button')].find(one => one.ariaLabel?.startsWith('View')).ariaLabel")
-    tab.run(f"document.querySelector({json.dumps(f'button[aria-label={json.dumps(first)}]')}).focus()")
-    press(tab, "Enter")
-    press(tab, "Enter")
-    await_text(tab, "What you began is still under way.")
-    await_text(tab, "is sent. The list")
+def test_keyboard_stays_in_the_view_when_it_sends_an_event(console: Service, context: BrowserContext) -> None:
+    page = opened(context, console, view="try/user-1")
+    await_text(page, "What they get")
+    page.get_by_role("button", name="View").first.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    await_text(page, "What you began is still under way.")
+    await_text(page, "is sent. The list")
     # What was viewed may have left the list.
-    eventually(lambda: focused(tab).startswith("View ") or tab.run("document.activeElement.id") == "main")
+    expect(page.locator("[aria-label^='View ']:focus, main:focus")).to_have_count(1)
