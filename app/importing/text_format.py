@@ -19,7 +19,7 @@ from app.importing.lines import FileLine, read_lines
 from app.importing.mapping import ImportOptions
 from app.importing.preamble import beginning_of
 from app.importing.presets import Preset, by_first_line, with_preset
-from app.importing.unreadable import SQL_DUMP, is_sql_dump
+from app.importing.unreadable import SQL_DUMP, VERTICAL, is_sql_dump, is_vertical
 
 _DELIMITERS: Final = (",", ";", "\t", "|", "::", "\x01", "\x1f", "^", "~")
 _LOOKED_AT_LINES: Final = 20
@@ -32,6 +32,8 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
     """The format by the first line, and the known layout that has lines of this shape. Raises `UserError`."""
     if is_sql_dump(line.raw for line in read_lines(path, options.encoding)):
         raise UserError(f"{path} is {SQL_DUMP}")
+    if is_vertical(line.raw for line in read_lines(path, options.encoding)):
+        raise UserError(f"{path} is {VERTICAL}")
     drawn = _drawn(path, options)
     if drawn is not None:
         delimiter = drawn.delimiter if isinstance(drawn, Aligned) else None

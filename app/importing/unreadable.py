@@ -22,6 +22,7 @@ _KINDS: Final = {
     b"\x80\x05\x95": ("a pickle of Python", f"write it with pandas: read_pickle('FILE'){_TO_PARQUET}"),
     b"<?xml": ("XML", "convert it to CSV or to JSON lines"),
     b"<!DOCTYP": ("a page of HTML", "if it should be data, its download failed; else export the table as CSV"),
+    b"<table": ("a page of HTML", "export the table as CSV"),
     b"<html": ("a page of HTML", "if it should be data, its download failed; else export the table as CSV"),
 }
 _SQL_BEGINS: Final = re.compile(
@@ -31,11 +32,23 @@ _SQL_STATEMENT: Final = re.compile(
     rb"\s*(?:(?:INSERT|REPLACE) INTO\b|CREATE TABLE\b|COPY .+ FROM stdin;)", re.IGNORECASE
 )
 _LOOKED_AT_LINES: Final = 200
+_LOOKED_AT_RECORDS: Final = 5
 SQL_DUMP: Final = (
     "an SQL dump, which is not read: load it into a database and let that write the rows, for example "
     'psql -c "COPY (SELECT user_id, item_id, at FROM events) TO STDOUT CSV HEADER" | reco import -, '
     "or mysql -B -e 'SELECT user_id, item_id, at FROM events' | reco import -"
 )
+
+_RECORD: Final = re.compile(rb"\*{5,} 1\. row \*{5,}|-\[ RECORD 1 \][-+]*")
+VERTICAL: Final = (
+    "a list with a line for each value, which is not read: let the client write rows, as mysql -B -e 'SELECT …' and "
+    "psql --csv -c 'SELECT …' do"
+)
+
+
+def is_vertical(lines: Iterable[bytes]) -> bool:
+    """Whether one of the first lines of a text begins a record as `\\G` of `mysql` and `\\x` of `psql` write it."""
+    return any(_RECORD.fullmatch(line.strip()) for line in islice(lines, _LOOKED_AT_RECORDS))
 
 
 def is_sql_dump(lines: Iterable[bytes]) -> bool:

@@ -5,6 +5,7 @@ from typing import Final
 
 import pytest
 
+from app.errors import UserError
 from app.importing.boxed_tables import CUT_OFF, LEFT_OUT
 from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, detect, read_rows
@@ -149,6 +150,18 @@ def test_rule_between_rows_makes_no_row_a_type(tmp_path: Path) -> None:
     grid += f"| u1      | i1      | view       | 2024-05-01 10:00:00 |\n{rule}\n"
     grid += f"| u2      | i2      | click      | 2024-05-01 11:00:00 |\n{rule}\n"
     assert found(tmp_path / "log", grid) == ROWS
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "mysql> SELECT * FROM events\\G\n*************************** 1. row ***************************\nuser_id: u1\n",
+        "-[ RECORD 1 ]----------\nuser_id    | u1\nitem_id    | i1\n",
+    ],
+)
+def test_list_with_a_line_for_each_value_is_refused_with_what_to_do(tmp_path: Path, listed: str) -> None:
+    with pytest.raises(UserError, match="let the client write rows"):
+        found(tmp_path / "log", listed)
 
 
 def test_delimiter_may_be_given_for_values_below_a_line_of_dashes(tmp_path: Path) -> None:
