@@ -1,6 +1,7 @@
 """Event types: those that are ready to use, and those that the application makes."""
 
 import re
+from functools import partial
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,7 +15,7 @@ from app.adapters.event_types import NewEventType, StoredEventType, TooManyTypes
 from app.adapters.postgres import Database
 from app.api.audited import change
 from app.api.timestamps import Timestamp
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import decode_checked
 from app.core.event_types import (
     FIXED,
     MAX_NAMES,
@@ -112,7 +113,9 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
 
         Every process takes events of the type within a second. Events that were accepted before count as they did.
         """
-        new = _checked(path_id(request.scope), decode(_decoder, await read_body(request, MAX_TYPE_BYTES)))
+        name = path_id(request.scope)
+        body = await read_body(request, MAX_TYPE_BYTES)
+        new = _new(name, decode_checked(_decoder, body, partial(_faults, name)))
         try:
             async with change(database, context_of(request.scope), "store_event_type") as changed:
                 created = await event_types.store(changed.connection, new)
@@ -174,7 +177,8 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
     return [put_event_type, get_event_type, get_event_types, delete_event_type]
 
 
-def _checked(name: str, body: EventTypeBody) -> NewEventType:
+def _faults(name: str, body: EventTypeBody) -> list[FieldError]:
+    """Of a body of which at least a part is known."""
     found = []
     if name in FIXED:
         found.append(FieldError("$.name", f"{name} {_DENIED}"))
@@ -184,16 +188,16 @@ def _checked(name: str, body: EventTypeBody) -> NewEventType:
                 "$.name", "expected a small letter, then up to 31 small letters, digits, hyphens and underscores"
             )
         )
+    return found + field_errors(body.meaning, bool(body.pairs), body.rating_scale)
+
+
+def _new(name: str, body: EventTypeBody) -> NewEventType:
     is_rejection = body.meaning == "rejection"
-    pairs = not is_rejection if body.pairs is None else body.pairs
-    found += field_errors(body.meaning, pairs, body.rating_scale)
-    if found:
-        raise InvalidInput(*found)
     return NewEventType(
         name=name,
         weight=body.weight,
         meaning=body.meaning,
-        pairs=pairs,
+        pairs=not is_rejection if body.pairs is None else body.pairs,
         ends_offer=is_rejection if body.ends_offer is None else body.ends_offer,
         rating_scale=body.rating_scale,
     )

@@ -1,5 +1,6 @@
 """Experiments: started, changed, read and ended while the service runs."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,9 +23,10 @@ from app.api.experiment_bodies import (
     shown,
 )
 from app.core.buckets import shares_of
-from app.core.decoding import InvalidInput, decode
-from app.core.experiments import MAX_EXPERIMENTS, ExperimentBody, field_errors, share_errors
+from app.core.decoding import InvalidInput, decode, decode_known
+from app.core.experiments import MAX_EXPERIMENTS, ExperimentBody, VariantBody, field_errors, share_errors
 from app.core.field_errors import FieldError
+from app.core.known_parts import beside, known_items
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
@@ -65,10 +67,10 @@ def handlers(database: Database, reads: ReadSource, running: RunningExperiments)
 
         Every process serves it within a second. A user is always in the same variant.
         """
-        body = decode(_new, await read_body(request, MAX_EXPERIMENT_BYTES))
-        faults = field_errors(body)
+        body, faults = decode_known(_new, await read_body(request, MAX_EXPERIMENT_BYTES))
         async with change(database, context_of(request.scope), "start_experiment") as changed:
-            if faults := [*faults, *await _missing_models(changed.connection, body)]:
+            more = [*field_errors(body), *await _missing_models(changed.connection, body)]
+            if faults := beside(faults, more):
                 raise InvalidInput(*faults)
             try:
                 stored = await experiments.start(changed.connection, body)
@@ -121,11 +123,11 @@ def handlers(database: Database, reads: ReadSource, running: RunningExperiments)
     async def put_experiment_shares(request: _Request) -> ASGIApp:
         """Changes the shares of the variants, and moves as few users as possible. The figures start anew."""
         name = path_id(request.scope)
-        body = decode(_shares, await read_body(request, MAX_EXPERIMENT_BYTES))
+        body, faults = decode_known(_shares, await read_body(request, MAX_EXPERIMENT_BYTES))
         async with change(database, context_of(request.scope), "change_experiment") as changed:
             await experiments.lock(changed.connection)
             stored = await _running(changed.connection, name)
-            await experiments.change_shares(changed.connection, stored, _new_shares(stored, body))
+            await experiments.change_shares(changed.connection, stored, _new_shares(stored, body, faults))
             changed.made([name], "changed shares")
             stored = await _running(changed.connection, name)
         await running.refresh()
@@ -192,7 +194,9 @@ async def _running(connection: Any, name: str) -> StoredExperiment:
 
 
 async def _missing_models(connection: Any, body: ExperimentBody) -> list[FieldError]:
-    named = {index: one.model for index, one in enumerate(body.variants) if isinstance(one.model, int)}
+    """Of a body of which at least a part is known."""
+    variants = [(index, one) for index, one in enumerate(known_items(body.variants)) if isinstance(one, VariantBody)]
+    named = {index: one.model for index, one in variants if isinstance(one.model, int)}
     known = await ranking_models.read_weights(connection, list(named.values())) if named else {}
     return [
         FieldError(
@@ -213,16 +217,17 @@ def _in_the_way(body: ExperimentBody, found: list[StoredExperiment]) -> ProblemE
     )
 
 
-def _new_shares(stored: StoredExperiment, body: ExperimentShares) -> dict[str, float]:
-    """Of every variant. Raises `InvalidInput`."""
+def _new_shares(stored: StoredExperiment, body: ExperimentShares, faults: Sequence[FieldError]) -> dict[str, float]:
+    """Of every variant. Raises `InvalidInput`, with the `faults` that there are already."""
+    given = body.shares if isinstance(body.shares, dict) else {}
     found = shares_of(stored.buckets)
     before = {variant.name: found.get(variant.name, 0.0) for variant in stored.body.variants}
     unknown = [
         FieldError(f"$.shares.{name}", f"no such variant; there are {', '.join(before)}")
-        for name in body.shares
+        for name in given
         if name not in before
     ]
-    after = before | {name: share for name, share in body.shares.items() if name in before}
-    if faults := [*unknown, *share_errors(after, "$.shares")]:
+    after = before | {name: share for name, share in given.items() if name in before}
+    if faults := beside(faults, [*unknown, *share_errors(after, "$.shares")]):
         raise InvalidInput(*faults)
     return after

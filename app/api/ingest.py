@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal
 
 import asyncpg
@@ -25,6 +26,7 @@ from app.core.event_types import EventTypes
 from app.core.events import AnyEvent, Cancellation, Record
 from app.core.field_errors import FieldError
 from app.core.messages import Message
+from app.core.submitted import Further
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
@@ -68,12 +70,12 @@ def handlers(
         async with database.connection() as connection:
             return await stored_events.read_messages(connection, ids)
 
-    async def log_one(request: _Request, decode: Callable[[bytes, EventTypes], AnyEvent]) -> ASGIApp:
+    async def log_one(request: _Request, decode: Callable[[bytes, EventTypes, Further], AnyEvent]) -> ASGIApp:
         body = await read_body(request, events.MAX_EVENT_BYTES)
         context = context_of(request.scope)
         types = await known.get()
         try:
-            event = decode(browsers.fill_in(body, context), types)
+            event = decode(browsers.fill_in(body, context), types, _further(types, outside))
             for fault in (await browsers.faults([event], context)).values():
                 raise fault
             record = _accept(event, context, types, await cancelled_by((event,)), outside)
@@ -92,12 +94,12 @@ def handlers(
     @post("/log/watch", opt=schema.call(**_ABOUT, body=events.Watch, answers=_ANSWERS))
     async def log_watch(request: _Request) -> ASGIApp:
         """A user watched an item, wholly or in part."""
-        return await log_one(request, lambda body, _: submitted.decode_watch(body))
+        return await log_one(request, submitted.decode_watch)
 
     @post("/log/impression", opt=schema.call(**_ABOUT, body=events.Impression, answers=_ANSWERS))
     async def log_impression(request: _Request) -> ASGIApp:
         """A list of items was shown to a user."""
-        return await log_one(request, lambda body, _: submitted.decode_impression(body))
+        return await log_one(request, submitted.decode_impression)
 
     @post(
         "/event",
@@ -132,7 +134,8 @@ def handlers(
         batch = split_lines(body) if in_lines else decode_batch(body)
         browsers.charge(context, len(batch.events))
         types = await known.get()
-        read = [_read(browsers.fill_in(raw, context), types) for raw in batch.events]
+        further = _further(types, outside)
+        read = [_read(browsers.fill_in(raw, context), types, further) for raw in batch.events]
         faults = await browsers.faults(read, context)
         given = [_refused(one, faults.get(place)) for place, one in enumerate(read)]
         cancelled = await cancelled_by(given)
@@ -182,13 +185,18 @@ def _accept(
     return accepting.record(event, now_ms=now_ms, behind_ms=behind_ms)
 
 
-def _read(raw: bytes | msgspec.Raw, types: EventTypes) -> AnyEvent | BatchEventResult:
+def _further(types: EventTypes, outside: OutsideTimes) -> Further:
+    """Of events that are received now."""
+    return partial(submitted.known_faults, types=types, now_ms=time.time_ns() // 1_000_000, outside=outside)
+
+
+def _read(raw: bytes | msgspec.Raw, types: EventTypes, further: Further) -> AnyEvent | BatchEventResult:
     """One event of a batch, or why it cannot be read."""
     if len(raw) > events.MAX_EVENT_BYTES:
         field_error = FieldError("$", f"{len(raw)} bytes; an event has at most {events.MAX_EVENT_BYTES}")
         return BatchEventResult(status="invalid", event_id=None, errors=[field_error])
     try:
-        return submitted.decode_any(raw, types)
+        return submitted.decode_any(raw, types, further)
     except InvalidInput as error:
         return BatchEventResult(status="invalid", event_id=None, errors=list(error.field_errors))
 

@@ -1,5 +1,6 @@
 """A rule before it is stored: a user's list without it and with it, and what it reaches."""
 
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -12,9 +13,9 @@ from msgspec import Meta, Struct
 from app.adapters import rule_reach
 from app.adapters.postgres import Database
 from app.api.recommendations import Category, K, now_ms
-from app.api.rules import MAX_RULE_BYTES, BoostRule, PinRule, checked_rule
+from app.api.rules import MAX_RULE_BYTES, BoostRule, PinRule, RuleBody, rule_faults, rule_of
 from app.api.timestamps import Timestamp, timestamp_faults
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import decode_checked
 from app.core.events import Id
 from app.core.field_errors import FieldError
 from app.core.recommendation import RecommendationRequest, RecommendedItem
@@ -75,10 +76,8 @@ def handlers(database: Database, recommender: Recommender) -> list[HTTPRouteHand
 
         And how many items the rule touches, and a warning for each id, category or tag that nobody knows.
         """
-        body = decode(_decoder, await read_body(request, MAX_RULE_BYTES))
-        if faults := timestamp_faults(body.at, "$.at"):
-            raise InvalidInput(*faults)
-        rule = checked_rule(body.rule_id, body.rule, "$.rule").rule()
+        body = decode_checked(_decoder, await read_body(request, MAX_RULE_BYTES), _faults)
+        rule = rule_of(body.rule_id, body.rule).rule()
         async with database.connection() as connection:
             reach = await rule_reach.read(connection, rule)
         at_ms = now_ms() if body.at is None else int(body.at.timestamp() * 1000)
@@ -103,3 +102,9 @@ def handlers(database: Database, recommender: Recommender) -> list[HTTPRouteHand
         )
 
     return [preview_rule]
+
+
+def _faults(body: RulePreviewBody) -> list[FieldError]:
+    """Of a body of which at least a part is known."""
+    found = timestamp_faults(body.at, "$.at") if isinstance(body.at, datetime) else []
+    return found + (rule_faults(body.rule, "$.rule") if isinstance(body.rule, RuleBody) else [])

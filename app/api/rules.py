@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, delete, get, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Scope
-from msgspec import Meta, Struct, structs
+from msgspec import UNSET, Meta, Struct, structs
 
 from app.adapters import rule_changes, rules
 from app.adapters.postgres import Database
@@ -16,7 +16,7 @@ from app.adapters.rules import StoredRule, TooManyRules
 from app.adapters.timestamps import with_zone
 from app.api.audited import change
 from app.api.timestamps import Timestamp, timestamp_faults
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import decode_checked
 from app.core.events import PRINTABLE, Id
 from app.core.field_errors import FieldError
 from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, field_errors
@@ -100,6 +100,9 @@ class RuleList(Struct):
 _BODY: Final = PinRule | BoostRule
 _decoder: Final = msgspec.json.Decoder(_BODY)
 
+# A target whose value is wrong is one, although it is not known.
+_STAND_INS: Final = {"item_id": "?", "category": "?", "tag": "?"}
+
 
 def handlers(database: Database) -> list[HTTPRouteHandler]:
     @put(
@@ -117,7 +120,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         A pin serves an item at a position; a boost multiplies scores. Every process applies it within a second.
         """
         named = path_id(request.scope)
-        rule = checked_rule(named, decode(_decoder, await read_body(request, MAX_RULE_BYTES)))
+        rule = rule_of(named, decode_checked(_decoder, await read_body(request, MAX_RULE_BYTES), rule_faults))
         try:
             context = context_of(request.scope)
             async with change(database, context, "store_rule") as changed:
@@ -163,18 +166,24 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     return [put_rule, get_rule, get_rules, delete_rule]
 
 
-def checked_rule(rule_id: str, body: PinRule | BoostRule, path: str = "$") -> StoredRule:
-    """Raises `InvalidInput` for a rule that is not valid; `path`: where it is in what was sent."""
-    faults = [
-        fault for name in ("starts_at", "ends_at") for fault in timestamp_faults(getattr(body, name), f"{path}.{name}")
-    ]
-    if faults:
-        raise InvalidInput(*faults)
+def rule_of(rule_id: str, body: PinRule | BoostRule) -> StoredRule:
     action: Action = "pin" if isinstance(body, PinRule) else "boost"
-    rule = StoredRule(rule_id=rule_id, action=action, **structs.asdict(body))
-    if found := field_errors(rule.rule()):
-        raise InvalidInput(*(FieldError(path + error.path[1:], error.message) for error in found))
-    return rule
+    return StoredRule(rule_id=rule_id, action=action, **structs.asdict(body))
+
+
+def rule_faults(body: PinRule | BoostRule, path: str = "$") -> list[FieldError]:
+    """What is wrong with a rule, or with what is known of it (see `known_part`), besides its types; `path`: where it is
+    in what was sent.
+    """
+    fields: dict[str, Any] = structs.asdict(body)
+    fields = {name: _STAND_INS.get(name) if value is UNSET else value for name, value in fields.items()}
+    found = []
+    for name in ("starts_at", "ends_at"):
+        if faults := timestamp_faults(fields[name], f"{path}.{name}"):
+            found += faults
+            fields[name] = None
+    rule = rule_of("", structs.replace(body, **fields)).rule()
+    return found + [FieldError(path + error.path[1:], error.message) for error in field_errors(rule)]
 
 
 def _shown(stored: StoredRule, now_ms: int) -> Rule:

@@ -6,9 +6,9 @@ import msgspec
 from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import decode_checked
 from app.core.experiments import Alpha, Effect, Metric
 from app.core.field_errors import FieldError
 from app.core.sample_size import users_needed
@@ -66,40 +66,46 @@ def handlers() -> list[HTTPRouteHandler]:
     )
     async def sample_size(request: Request[Any, Any, Any]) -> ASGIApp:
         """How many users an experiment needs, before it starts."""
-        return reply(_sample_size(decode(_size, await read_body(request, _MAX_BYTES))))
+        return reply(_sample_size(decode_checked(_size, await read_body(request, _MAX_BYTES), _faults)))
 
     return [sample_size]
 
 
-def _sample_size(body: SampleSizeBody) -> SampleSize:
-    faults = []
-    deviation, active = body.deviation, 1.0
-    if (whole := _WHOLES.get(body.metric)) is not None:
+def _faults(body: SampleSizeBody) -> list[FieldError]:
+    """Of a body of which at least a part is known."""
+    found = []
+    if isinstance(body.baseline, float) and (whole := _WHOLES.get(body.metric)) is not None:
         if body.baseline >= 1.0:
-            faults.append(FieldError("$.baseline", f"expected the share of {whole}, below 1"))
-        elif body.baseline * (1.0 + body.minimum_effect) > 1.0:
+            found.append(FieldError("$.baseline", f"expected the share of {whole}, below 1"))
+        elif isinstance(body.minimum_effect, float) and body.baseline * (1.0 + body.minimum_effect) > 1.0:
             most = 1.0 / body.baseline - 1.0
-            faults.append(
+            found.append(
                 FieldError("$.minimum_effect", f"no share is above 1: {body.baseline:g} can grow by {most:.3g} at most")
             )
-    if body.metric == "conversion":
-        if not faults:
-            deviation, active = ((1.0 - body.baseline) / body.baseline) ** 0.5, body.baseline
-        if body.deviation is not None:
-            faults.append(FieldError("$.deviation", "conversion needs none: it follows from the baseline"))
-    elif deviation is None:
-        faults.append(
+    if body.metric == "conversion" and body.deviation is not None:
+        found.append(FieldError("$.deviation", "conversion needs none: it follows from the baseline"))
+    if isinstance(body.metric, str) and body.metric != "conversion" and body.deviation is None:
+        found.append(
             FieldError(
                 "$.deviation",
                 f"{body.metric} needs it; GET /experiments/NAME answers it for each metric, so run one with a variant"
                 " without weights first",
             )
         )
-    control = 1.0 - body.share if body.control_share is None else body.control_share
-    if control + body.share * body.variants > 1.0 + 1e-9:
-        faults.append(FieldError("$.control_share", "the shares sum to more than 1"))
-    if faults or deviation is None:
-        raise InvalidInput(*faults)
+    given: list[object] = [body.share, body.variants, body.control_share]
+    if UNSET not in given and _control_share(body) + body.share * body.variants > 1.0 + 1e-9:
+        found.append(FieldError("$.control_share", "the shares sum to more than 1"))
+    return found
+
+
+def _control_share(body: SampleSizeBody) -> float:
+    return 1.0 - body.share if body.control_share is None else body.control_share
+
+
+def _sample_size(body: SampleSizeBody) -> SampleSize:
+    deviation, active, control = body.deviation, 1.0, _control_share(body)
+    if deviation is None:  # of a conversion alone
+        deviation, active = ((1.0 - body.baseline) / body.baseline) ** 0.5, body.baseline
     ours, theirs = users_needed(
         deviation=deviation,
         minimum_effect=body.minimum_effect,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
-from app.core.annotations import hints_of, item_of, options_of, struct_of
+from app.core.annotations import hints_of, item_of, options_of, struct_of, value_of
 from app.core.field_errors import FieldError, field_error_of
 
 MAX_FAULTS: Final = 100
@@ -40,6 +40,9 @@ def _inside(value: Any, kind: Any, path: str) -> Iterator[FieldError]:
     if isinstance(value, Mapping):
         if (struct := struct_of(value, kind)) is not None:
             yield from _of_fields(value, struct, path)
+        elif (inner := value_of(kind)) is not None:
+            for name, one in value.items():
+                yield from _faults(one, inner, f"{path}.{name}")
     elif isinstance(value, list):
         item = item_of(kind)
         if item is not None:

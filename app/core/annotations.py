@@ -34,6 +34,11 @@ def item_of(kind: Any) -> Any:
     return next((get_args(option)[0] for option, _ in options_of(kind) if get_origin(option) in _ARRAYS), None)
 
 
+def value_of(kind: Any) -> Any:
+    """The type of the values of an object with free names; None for what is none."""
+    return next((get_args(option)[1] for option, _ in options_of(kind) if get_origin(option) is dict), None)
+
+
 def tag_of(struct: type[Struct]) -> Any:
     return struct.__struct_config__.tag
 

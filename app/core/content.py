@@ -8,6 +8,8 @@ from zlib import crc32
 import numpy as np
 from msgspec import Struct
 
+from app.core.catalogue import NEVER_MS
+
 COLD_EVENTS: Final = 5
 """An item with fewer events is cold."""
 
@@ -35,6 +37,11 @@ class Content(Struct, frozen=True, gc=False):
         return (self.published_ms is None or self.published_ms <= now_ms) and (
             self.expires_ms is None or self.expires_ms > now_ms
         )
+
+    def settled_until_ms(self, now_ms: int) -> int:
+        """When it begins or ceases to be servable next; `NEVER_MS`: it does not."""
+        times = [time for time in (self.published_ms, self.expires_ms) if time is not None and time > now_ms]
+        return min(times, default=NEVER_MS)
 
 
 def terms_of(title: str | None, categories: Iterable[str], tags: Iterable[str]) -> bytes:

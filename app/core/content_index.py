@@ -12,9 +12,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from app.core.catalogue import NEVER_MS
 from app.core.content import COLD_EVENTS, IS_CATEGORY, Content
 from app.core.item_index import ItemIndex
-from app.core.newest_first import newest_first
+from app.core.newest_first import Paced, newest_first
 from app.core.profile import Profile
 from app.core.weights import CONTENT_FEATURES
 
@@ -85,13 +86,16 @@ class ContentIndex:
     Keeps the lists that it was asked for, 20,000 at most. Otherwise immutable; not thread-safe.
     """
 
-    def __init__(self, items: Mapping[str, Content], now_ms: int) -> None:
-        servable = [item_id for item_id, item in items.items() if item.servable(now_ms)]
-        ids = newest_first(servable, [items[item_id].since_ms for item_id in servable], MAX_ITEMS)
+    def __init__(self, items: Mapping[str, Content], now_ms: int, paced: Paced = iter) -> None:
+        """`paced`: goes through the items, as fast as it may."""
+        servable = [item_id for item_id in paced(items) if items[item_id].servable(now_ms)]
+        self.until_ms = min((items[item_id].settled_until_ms(now_ms) for item_id in paced(items)), default=NEVER_MS)
+        """When another item begins or ceases to be servable."""
+        ids = newest_first(servable, [items[item_id].since_ms for item_id in paced(servable)], MAX_ITEMS)
         self._ids = ids
-        self._row_of = {item_id: row for row, item_id in enumerate(ids)}
-        terms = [items[item_id].terms for item_id in ids]
-        lengths = np.array([len(one) // _TERM_BYTES for one in terms], np.intp)
+        self._row_of = {item_id: row for row, item_id in enumerate(paced(ids))}
+        terms = [items[item_id].terms for item_id in paced(ids)]
+        lengths = np.fromiter(map(len, terms), np.intp, len(terms)) // _TERM_BYTES
         hashes, self._terms = np.unique(np.frombuffer(b"".join(terms), np.uint32), return_inverse=True)
         self._starts = _starts(lengths)
         rows, count = np.arange(len(ids)).repeat(lengths), len(hashes)
@@ -101,7 +105,8 @@ class ContentIndex:
         self._inverse_norms = np.divide(1.0, norms, out=np.zeros(len(ids)), where=norms > 0.0)
         self._all = _Postings(self._terms, rows, count)
 
-        cold = np.array([items[item_id].events < COLD_EVENTS for item_id in ids], np.bool_).nonzero()[0][:MAX_COLD]
+        is_cold = [items[item_id].events < COLD_EVENTS for item_id in paced(ids)]
+        cold = np.array(is_cold, np.bool_).nonzero()[0][:MAX_COLD]
         self.cold_ids: Sequence[str] = [ids[row] for row in cold.tolist()]
         """The cold items, the newest first."""
         self.counted_ids: Sequence[str] = [item_id for item_id in self.cold_ids if items[item_id].events]

@@ -1,13 +1,15 @@
 """JSON into structs, or into errors that name the path of each wrong field."""
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from app.core.all_faults import faults_of, leaves_raw
 from app.core.field_errors import FieldError, field_error_of
+from app.core.known_parts import beside, known_part
 from app.core.spellings import respell
 
 _T = TypeVar("_T")
@@ -36,6 +38,37 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, *, spel
         raise InvalidInput(FieldError("$", why_not_json(error, bytes(body))), malformed=True) from None
     except RecursionError:
         raise InvalidInput(FieldError("$", "nested too deeply")) from None
+
+
+def decode_known(
+    decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, *, spellings: bool = True
+) -> tuple[_T, Sequence[FieldError]]:
+    """As `decode`; of a body with faults, what is known of it (see `known_part`), and the faults.
+
+    Raises `InvalidInput` where nothing is known of it.
+    """
+    try:
+        return decode(decoder, body, spellings=spellings), ()
+    except InvalidInput as error:
+        if error.malformed:
+            raise
+        faults = error
+    try:
+        value: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise faults from None
+    known = known_part(respell(value, decoder.type)[0] if spellings else value, decoder.type)
+    if known is UNSET:
+        raise faults
+    return known, faults.field_errors
+
+
+def decode_checked(decoder: msgspec.json.Decoder[_T], body: bytes, check: Callable[[_T], Iterable[FieldError]]) -> _T:
+    """As `decode`. `check` tells what is wrong besides the types, also of a body of which only a part is known."""
+    found, faults = decode_known(decoder, body)
+    if faults := beside(faults, check(found)):
+        raise InvalidInput(*faults)
+    return found
 
 
 def decode_partly(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> tuple[_T, list[FieldError]]:

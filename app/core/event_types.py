@@ -154,12 +154,12 @@ NO_OWN_TYPES: Final = EventTypes()
 
 
 def field_errors(meaning: Meaning, pairs: bool, scale: RatingScale | None) -> list[FieldError]:
-    """What is wrong with a type, apart from the values of single fields."""
+    """What is wrong with a type, or with what is known of it (see `known_part`), besides the types of its fields."""
     found = []
     if pairs and meaning == "rejection":
         found.append(FieldError("$.pairs", "a rejection makes no pairs; leave it out or say false"))
     if scale is not None and meaning == "rejection":
         found.append(FieldError("$.rating_scale", "a rejection has none: a rating below the middle counts as one"))
-    if scale is not None and scale.worst == scale.best:
+    if isinstance(scale, RatingScale) and scale.worst == scale.best and isinstance(scale.best, float):
         found.append(FieldError("$.rating_scale.best", "the same as worst"))
     return found

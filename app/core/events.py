@@ -9,6 +9,7 @@ Three shapes of the same event:
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from app.core.decoding import InvalidInput
 from app.core.event_times import OutsideTimes, SentByClock, SentTime, time_errors, within_bounds
 from app.core.event_types import EventCounts, Rating, TypeName
 from app.core.field_errors import FieldError
+from app.core.known_parts import known_items
 from app.core.spellings import MARK
 
 # A lookahead and not `^[^…]+$`: `$` would let a trailing newline pass, and ECMAScript patterns (OpenAPI) have no `\Z`.
@@ -231,15 +233,20 @@ def accept(
 
 def check(event: AnyEvent, *, now_ms: int, any_time: bool = False) -> None:
     """Raises `InvalidInput` for what a type can't say."""
-    field_errors = [] if any_time else time_errors(event.ts_ms, now_ms)
-    if event.context is not None and _is_deep(event.context):
-        field_errors.append(FieldError("$.context", f"nested more than {MAX_CONTEXT_DEPTH} levels deep"))
+    if found := field_errors(event, now_ms=now_ms, any_time=any_time):
+        raise InvalidInput(*found)
+
+
+def field_errors(event: AnyEvent, *, now_ms: int, any_time: bool = False) -> list[FieldError]:
+    """What is wrong with an event, or with what is known of it (see `known_part`), besides its types."""
+    found = [] if any_time else time_errors(event.ts_ms, now_ms)
+    if event.context and _is_deep(event.context):
+        found.append(FieldError("$.context", f"nested more than {MAX_CONTEXT_DEPTH} levels deep"))
     if isinstance(event, Impression):
-        field_errors += _repeated(event.items)
+        found += _repeated(known_items(event.items))
     if isinstance(event, ItemEvent) and event.currency is not None and event.value is None:
-        field_errors.append(FieldError("$.currency", "a currency needs a `value`"))
-    if field_errors:
-        raise InvalidInput(*field_errors)
+        found.append(FieldError("$.currency", "a currency needs a `value`"))
+    return found
 
 
 def uuid7(now_ms: int, entropy: bytes) -> str:
@@ -249,11 +256,13 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
     return f"{time[:8]}-{time[8:]}-7{chance[1:4]}-{_VARIANT[chance[4]]}{chance[5:8]}-{chance[8:]}"
 
 
-def _repeated(items: list[ShownItem]) -> list[FieldError]:
+def _repeated(items: Sequence[ShownItem | UnsetType]) -> list[FieldError]:
     field_errors = []
     positions: dict[int, int] = {}
     ids: dict[str, int] = {}
     for index, item in enumerate(items):
+        if item is UNSET:
+            continue
         first = positions.setdefault(item.position, index)
         if first != index:
             field_errors.append(

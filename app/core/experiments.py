@@ -10,6 +10,7 @@ from app.core import variants
 from app.core.buckets import BUCKETS
 from app.core.events import PRINTABLE, Currency
 from app.core.field_errors import FieldError
+from app.core.known_parts import known_items
 from app.core.variants import MAX_VARIANTS, NO_VARIANTS, Variant, Variants
 
 Lists: TypeAlias = Literal["reco", "rank", "buy_again"]
@@ -82,22 +83,25 @@ def variants_of(body: ExperimentBody) -> tuple[Variant, ...]:
 
 
 def field_errors(body: ExperimentBody) -> list[FieldError]:
-    """Whatever is wrong with a decoded body."""
+    """What is wrong with a decoded body, or with what is known of it (see `known_part`), besides its types."""
     found = [] if variants.is_name(body.name) else [FieldError("$.name", variants.NAME_EXPECTED)]
     found += variants.checked(_built(body), "$.variants", _MOST_SHARES)[1]
     found += [
         fault
-        for index, variant in enumerate(body.variants)
+        for index, variant in enumerate(known_items(body.variants))
+        if isinstance(variant, VariantBody) and isinstance(variant.share, float)
         for fault in _share_errors(variant.share, f"$.variants[{index}].share")
     ]
-    if body.primary in body.guards:
+    guards = [metric for metric in known_items(body.guards) if isinstance(metric, str)]
+    if body.primary in guards:
         found.append(FieldError("$.guards", f"{body.primary} is the primary metric; a guard is another one"))
-    if len(set(body.guards)) < len(body.guards):
+    if len(set(guards)) < len(guards):
         found.append(FieldError("$.guards", "a metric is given twice"))
-    with_revenue = "revenue" in (body.primary, *body.guards)
-    if with_revenue and body.currency is None:
+    metrics = [body.primary, *guards]
+    if "revenue" in metrics and body.currency is None:
         found.append(FieldError("$.currency", "revenue needs a currency, such as EUR: amounts of two do not add up"))
-    if body.currency is not None and not with_revenue:
+    whole = isinstance(body.primary, str) and len(guards) == len(known_items(body.guards))
+    if body.currency is not None and "revenue" not in metrics and whole:
         found.append(FieldError("$.currency", "no metric is revenue; leave it out"))
     return found
 
@@ -119,5 +123,5 @@ def _share_errors(share: float, path: str) -> list[FieldError]:
 
 
 def _built(body: ExperimentBody) -> list[Any]:
-    found: list[Any] = msgspec.to_builtins(body.variants)
-    return found
+    """Variants of which nothing is known are empty."""
+    return [{} if one is UNSET else msgspec.to_builtins(one) for one in known_items(body.variants)]

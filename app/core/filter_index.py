@@ -1,7 +1,7 @@
 """Which items of a long catalogue a filter keeps, so that lists are full however few these are."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -13,7 +13,7 @@ from app.core.filter_columns import Columns
 from app.core.filters import Mask, Node
 from app.core.item_table import ItemTable
 from app.core.needs import FALLBACK_LIMIT, MatchesOf
-from app.core.newest_first import newest_first
+from app.core.newest_first import Paced, newest_first
 
 MAX_MATCHES: Final = 500
 """So many of the items that a filter keeps are candidates for a place, by each half-life."""
@@ -21,8 +21,6 @@ MAX_MATCHES: Final = 500
 _MAX_KEPT: Final = 50
 # Most filters keep `MAX_MATCHES` of so many of the most popular items.
 _LOOK: Final = 8 * MAX_MATCHES
-
-Paced: TypeAlias = Callable[[Iterable[str]], Iterator[str]]
 
 _attributes: Final = msgspec.json.Decoder(dict[str, Any])
 

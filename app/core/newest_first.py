@@ -1,9 +1,13 @@
 """Items by age, for threads: one call that sorts them all would keep the interpreter for a tenth of a second."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
+
+Paced: TypeAlias = Callable[[Iterable[str]], Iterator[str]]
+"""Goes through items as fast as a thread may."""
 
 
 def newest_first(item_ids: Sequence[str], since_ms: Sequence[int], limit: int) -> list[str]:

@@ -1,12 +1,13 @@
 """Reads submitted events: which struct one is tells its type, and a type of the application's own how it counts."""
 
 import hashlib
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import InvalidInput, decode_known
 from app.core.event_times import OutsideTimes, clock_behind_ms, within_bounds
 from app.core.event_types import FIXED, NO_OWN_TYPES, EventCounts, EventTypes
 from app.core.events import (
@@ -22,13 +23,15 @@ from app.core.events import (
     Record,
     Watch,
     check,
+    field_errors,
 )
 from app.core.field_errors import FieldError
+from app.core.known_parts import beside
 from app.core.messages import ActionMessage, CancelMessage, ImpressionMessage, Message, WatchMessage
 from app.core.signals import signal
 from app.core.spellings import LEAST_MILLIS, millis_of
 
-_T = TypeVar("_T")
+_E = TypeVar("_E", bound=AnyEvent)
 
 _watch: Final = msgspec.json.Decoder(Watch)
 _impression: Final = msgspec.json.Decoder(Impression)
@@ -38,38 +41,69 @@ _action: Final = msgspec.json.Decoder(Action)
 _encoder: Final = msgspec.json.Encoder(order="deterministic")
 
 
-def decode_watch(body: bytes) -> Watch:
-    return decode(_watch, body)
+Further: TypeAlias = Callable[[AnyEvent], Sequence[FieldError]]
+"""What else is wrong with an event that cannot be read, and of which only a part is known (see `known_part`)."""
 
 
-def decode_impression(body: bytes) -> Impression:
-    return decode(_impression, body)
+def _nothing(_: AnyEvent) -> Sequence[FieldError]:
+    return ()
 
 
-def decode_interaction(body: bytes, types: EventTypes = NO_OWN_TYPES) -> Interaction:
-    return _decode(_interaction, body, types)
+def decode_watch(body: bytes, _: EventTypes = NO_OWN_TYPES, further: Further = _nothing) -> Watch:
+    return _whole(_watch, body, further)
 
 
-def decode_any(body: bytes | msgspec.Raw, types: EventTypes = NO_OWN_TYPES) -> AnyEvent:
-    return _decode(_any, body, types)
+def decode_impression(body: bytes, _: EventTypes = NO_OWN_TYPES, further: Further = _nothing) -> Impression:
+    return _whole(_impression, body, further)
 
 
-def _decode(fixed: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, types: EventTypes) -> _T | Action:
+def decode_interaction(body: bytes, types: EventTypes = NO_OWN_TYPES, further: Further = _nothing) -> Interaction:
+    return _decode(_interaction, body, types, further)
+
+
+def decode_any(body: bytes | msgspec.Raw, types: EventTypes = NO_OWN_TYPES, further: Further = _nothing) -> AnyEvent:
+    return _decode(_any, body, types, further)
+
+
+def _decode(
+    fixed: msgspec.json.Decoder[_E], body: bytes | msgspec.Raw, types: EventTypes, further: Further
+) -> _E | Action:
     """Most events have a fixed type, and cost one decoding. Raises `InvalidInput`."""
     try:
         return fixed.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         name = _other_type(body)
     if name is None:
-        return decode(fixed, body)
-    wrong = () if types.get(name) else (types.unknown(name),)
+        return _whole(fixed, body, further)
+    return _whole(_action, body, further, () if types.get(name) else (types.unknown(name),))
+
+
+def _whole(
+    decoder: msgspec.json.Decoder[_E],
+    body: bytes | msgspec.Raw,
+    further: Further,
+    wrong: Sequence[FieldError] = (),
+) -> _E:
+    """Raises `InvalidInput` with all faults; `wrong`: those that are known."""
     try:
-        event = decode(_action, body)
+        event, faults = decode_known(decoder, body)
     except InvalidInput as error:
-        raise InvalidInput(*wrong, *error.field_errors) from None
-    if wrong:
-        raise InvalidInput(*wrong)
+        raise InvalidInput(*wrong, *error.field_errors, malformed=error.malformed) from None
+    if found := [*wrong, *faults]:
+        raise InvalidInput(*beside(found, further(event)))
     return event
+
+
+def known_faults(event: AnyEvent, *, types: EventTypes, now_ms: int, outside: OutsideTimes) -> Sequence[FieldError]:
+    """As `Further`, for events that are received now; `outside` as in `events.accept`."""
+    behind_ms = settle_times(event, now_ms)
+    found = field_errors(event, now_ms=now_ms - behind_ms, any_time=outside != "refuse")
+    if isinstance(event, Action) and isinstance(event.rating, float | None):
+        try:
+            counts_of(event, types)
+        except InvalidInput as error:
+            found += error.field_errors
+    return found
 
 
 def _other_type(body: bytes | msgspec.Raw) -> str | None:

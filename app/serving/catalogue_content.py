@@ -12,8 +12,10 @@ from app.adapters import catalogue
 from app.adapters.read_replica import ReadSource
 from app.core.content import Content
 from app.core.content_index import NO_CONTENT, ContentIndex
+from app.core.newest_first import Paced
 from app.serving.loaded_items import LoadedItems
 from app.serving.newest_items import NewestItems
+from app.serving.paced import paced
 
 # Items are published and expire without a change that would be announced.
 _KEPT_SEC: Final = 60.0
@@ -21,7 +23,8 @@ _KEPT_SEC: Final = 60.0
 
 class CatalogueContent:
     """`changed` collects what the change feed announces; `load` reads it, and makes the index anew if any item is
-    another, or after a minute. 250 bytes an item, and as much again for the index.
+    another or, once a minute at most, begins or ceases to be servable. 250 bytes an item, and as much again for the
+    index.
     """
 
     def __init__(self, database: ReadSource, items: LoadedItems) -> None:
@@ -48,11 +51,12 @@ class CatalogueContent:
     async def load(self) -> ContentIndex:
         """Not for two callers at the same time. Raises `DependencyDown` when Postgres cannot be read."""
         await self._newest.refresh()
-        now, version = time.monotonic(), self._newest.version
-        if self._made_of == version and now - self._made_at < _KEPT_SEC:
+        now, now_ms, version = time.monotonic(), time.time_ns() // 1_000_000, self._newest.version
+        if self._made_of == version and (now_ms < self._index.until_ms or now - self._made_at < _KEPT_SEC):
             return self._index
-        # In a thread of its own: of 100,000 items it takes half a second.
-        index = await asyncio.to_thread(ContentIndex, dict(self._newest.items), time.time_ns() // 1_000_000)
+        # In a thread of its own, for of 100,000 items it takes half a second; the first one is waited for.
+        pace: Paced = iter if self._index is NO_CONTENT else paced
+        index = await asyncio.to_thread(ContentIndex, dict(self._newest.items), now_ms, pace)
         if index.counted_ids:
             async with self._database.connection() as connection:
                 await self._items.add(connection, index.counted_ids)

@@ -13,10 +13,11 @@ from app.adapters.read_replica import ReadSource
 from app.adapters.timestamps import read_ms
 from app.core.attributes import AttributeType
 from app.core.content_index import MAX_ITEMS
-from app.core.filter_index import NO_FILTERABLE, Filterable, FilterIndex, Matches, Paced
+from app.core.filter_index import NO_FILTERABLE, Filterable, FilterIndex, Matches
 from app.core.filter_language import UnfitFilter, filter_of
 from app.core.filters import Filter
 from app.core.needs import MatchesOf
+from app.core.newest_first import Paced
 from app.serving.fresh_cache import FreshCache
 from app.serving.loaded_items import LoadedItems
 from app.serving.newest_items import NewestItems

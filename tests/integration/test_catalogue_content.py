@@ -1,5 +1,6 @@
 """The content of the catalogue in a process: what the change feed announces is read, and nothing else is made anew."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from app.adapters import catalogue
 from app.adapters.catalogue import StoredItem
 from app.adapters.postgres import Database
 from app.errors import DependencyDown
+from app.serving import catalogue_content
 from app.serving.catalogue_content import CatalogueContent
 from app.serving.loaded_items import LoadedItems
 from app.settings import Settings
@@ -102,3 +104,31 @@ async def test_forgotten_content_is_read_again(opened: Database) -> None:
         await catalogue.delete(connection, "b")
     content.forget()
     assert (await content.load()).alike("a").item_ids == []
+
+
+async def test_index_is_made_anew_for_an_item_whose_time_has_come(
+    opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue_content, "_KEPT_SEC", 0.0)
+    await have(opened, item("a"), item("b", published_at=NOW - DAY, expires_at=NOW + DAY))
+    content = CatalogueContent(opened, LoadedItems())
+    first = await content.load()
+    assert await content.load() is first
+
+    await have(opened, item("c", published_at=datetime.now(UTC) + timedelta(seconds=0.5)))
+    content.changed(["c"])
+    assert "c" not in (await content.load()).cold_ids
+    async with asyncio.timeout(10):
+        while "c" not in (found := await content.load()).cold_ids:
+            await asyncio.sleep(0.05)
+    assert await content.load() is found
+
+
+async def test_more_changes_than_are_read_at_once_are_all_read(opened: Database) -> None:
+    names = [f"item-{number:03}" for number in range(250)]
+    await have(opened, *(item(name) for name in names))
+    content = CatalogueContent(opened, LoadedItems())
+    await content.load()
+    await have(opened, *(item(name, "green mat", hidden=name == "item-249") for name in names))
+    content.changed(names)
+    assert set((await content.load()).cold_ids) == {*names, "other"} - {"item-249"}

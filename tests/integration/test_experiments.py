@@ -107,6 +107,45 @@ async def test_all_faults_of_an_experiment_are_named_at_once(settings: Settings)
         assert {error["path"] for error in size.json()["errors"]} == {"$.deviation", "$.control_share"}
 
 
+async def test_faults_of_types_and_of_meaning_are_told_together(settings: Settings) -> None:
+    bad = {
+        **NEW,
+        "name": "Bold one",
+        "variants": [
+            {"name": "old", "share": "half", "weights": {"nowness": 1, "newness": "much"}},
+            {"name": "old", "model": 99, "surprise": True},
+            "control",
+        ],
+        "primary": "sales",
+        "guards": ["revenue", "revenue", "clicks"],
+        "window_days": 0,
+    }
+    async with serving(settings) as client:
+        answer = await client.post("/experiments", json=bad)
+        assert answer.status_code == 422
+        found = [error["path"] for error in answer.json()["errors"]]
+        assert sorted(found) == [
+            "$.guards",
+            "$.guards[2]",
+            "$.name",
+            "$.primary",
+            "$.variants",
+            "$.variants[0].share",
+            "$.variants[0].weights.newness",
+            "$.variants[0].weights.nowness",
+            "$.variants[1]",
+            "$.variants[1]",
+            "$.variants[1].model",
+            "$.variants[2]",
+            "$.window_days",
+        ]
+        await client.post("/experiments", json=NEW)
+        shares = await client.put("/experiments/bold/shares", json={"shares": {"newer": "half", "odler": 0.2}, "at": 1})
+        assert [error["path"] for error in shares.json()["errors"]] == ["$.shares.newer", "$", "$.shares.odler"]
+        size = await client.post("/experiments:sample-size", json={"metric": "ctr", "baseline": 2, "power": "high"})
+        assert [error["path"] for error in size.json()["errors"]] == ["$.power", "$.baseline", "$.deviation"]
+
+
 async def test_shares_of_more_than_all_users_are_told_once(settings: Settings) -> None:
     bad = {**NEW, "variants": [{"name": name, "share": 0.6} for name in ("one", "other")]}
     async with serving(settings) as client:

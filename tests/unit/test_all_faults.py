@@ -1,9 +1,10 @@
 """All faults of a body, each named by its path."""
 
 import pytest
-from msgspec import json
+from msgspec import UNSET, Struct, json
+from msgspec.json import Decoder
 
-from app.core.decoding import InvalidInput
+from app.core.decoding import InvalidInput, decode, decode_known
 from app.core.submitted import decode_any, decode_impression, decode_watch
 
 
@@ -51,3 +52,39 @@ def test_a_fault_before_what_is_not_json_is_told_alone() -> None:
     with pytest.raises(InvalidInput) as raised:
         decode_watch(b'{"user_id": 1, "session_id": 2, x')
     assert [fault.path for fault in raised.value.field_errors] == ["$.user_id"]
+
+
+def test_wrong_members_of_an_object_with_free_names_are_named() -> None:
+    class Body(Struct):
+        shares: dict[str, float]
+
+    with pytest.raises(InvalidInput) as raised:
+        decode(Decoder(Body), b'{"shares": {"one": 0.5, "other": "half", "third": []}}')
+    assert [fault.path for fault in raised.value.field_errors] == ["$.shares.other", "$.shares.third"]
+
+
+def test_what_is_known_of_a_body_with_faults_is_kept_in_its_place() -> None:
+    class Inner(Struct):
+        count: int
+        name: str = "none"
+
+    class Body(Struct, kw_only=True):
+        inner: Inner
+        items: list[Inner]
+        shares: dict[str, float]
+        size: int = 3
+
+    items = b'[{"count": 1}, 2, {"name": 5, "count": 4}]'
+    body = b'{"inner": {"count": "x"}, "items": %s, "shares": {"a": 1, "b": ""}}' % items
+    found, faults = decode_known(Decoder(Body), body)
+    assert [fault.path for fault in faults] == [
+        "$.inner.count",
+        "$.items[1]",
+        "$.items[2].name",
+        "$.shares.b",
+    ]
+    assert (found.inner.count, found.inner.name, found.size) == (UNSET, "none", 3)
+    assert [one if one is UNSET else (one.count, one.name) for one in found.items] == [(1, "none"), UNSET, (4, UNSET)]
+    assert found.shares == {"a": 1.0}
+    with pytest.raises(InvalidInput):
+        decode_known(Decoder(Body), b"[]")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core import content_index, counted_lists
+from app.core.catalogue import NEVER_MS
 from app.core.content import COLD_EVENTS, IS_CATEGORY, Content, terms_of
 from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.history import NO_HISTORY, Entry, History
@@ -18,6 +19,7 @@ from app.core.profile import Profile
 from app.core.recommendation import Recommendation, RecommendationRequest, ScoreParts
 from app.core.signals import LANDMARK_MS, Kind
 from app.core.weights import FIXED
+from app.serving.paced import paced
 from tests.support.serving_store import Store, answer, bought, ids, sources
 
 NOW_MS = LANDMARK_MS
@@ -233,3 +235,21 @@ def test_an_item_with_enough_neighbours_is_not_looked_up_by_content() -> None:
     store = Store(neighbours={"tent": {"mat": 0.3, "stove": 0.2}}, content=CATALOGUE)
     assert ids(similar_to(store, "tent", 2)) == ["mat", "stove"]
     assert not store.asked(AlikeTo)
+
+
+def test_an_index_knows_when_another_item_begins_or_ceases_to_be_servable() -> None:
+    items = {
+        "now": item("red tent"),
+        "expired": item("red tent", expires_ms=NOW_MS - 1),
+        "coming": item("red tent", published_ms=NOW_MS + 20, expires_ms=NOW_MS + 30),
+    }
+    assert ContentIndex(items, NOW_MS).until_ms == NOW_MS + 20
+    assert ContentIndex(items, NOW_MS + 20).until_ms == NOW_MS + 30
+    assert ContentIndex(items, NOW_MS + 30).until_ms == NEVER_MS
+
+
+def test_a_paced_index_is_the_same() -> None:
+    items = {f"item-{number}": item(f"red tent {number % 7}", events=number % 9) for number in range(500)}
+    one, other = ContentIndex(items, NOW_MS), ContentIndex(items, NOW_MS, paced)
+    assert (one.cold_ids, one.counted_ids) == (other.cold_ids, other.counted_ids)
+    assert one.alike("item-3") == other.alike("item-3")
