@@ -47,8 +47,7 @@ _CATEGORIES: Final = 1_000
 # Longer than an answer takes: what was found before a sweep is used until the next one at most.
 _SWEEP_EVERY_SEC: Final = 15.0
 _CATALOGUE_TTL_SEC: Final = 1.0
-# Of a catalogue of 100,000 items it takes half a second of computing, paced five times as long. Making it anew may take
-# a fifth of the time: a twenty-fifth of the interpreter's.
+# Making the index of a catalogue anew may take a fifth of the time, and paced a twenty-fifth of the interpreter's.
 _CONTENT_THROTTLE: Final = 4.0
 # The change feed announces changes of rules; this is for a process that missed one.
 _RULES_TTL_SEC: Final = 30.0
