@@ -44,6 +44,19 @@ def _struct(value: Mapping[str, Any], struct: type[Struct]) -> Struct:
     return struct(**found)
 
 
+def fitting(members: Mapping[str, Any], kind: Any) -> dict[str, Any]:
+    """Those members of an object with free names that are as the `kind` says, unchanged."""
+    return {name: one for name, one in members.items() if _fits(one, value_of(kind))}
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def known_items(items: Sequence[_T]) -> Sequence[_T | UnsetType]:
     """The items of a list, UNSET for those of which nothing is known; none where nothing is known of the list."""
     return items if isinstance(items, list) else []

@@ -124,6 +124,20 @@ async def test_what_does_not_fit_is_named_beside_what_is_of_another_type(setting
         assert (await client.get("/items")).json()["items"][0]["title"] is None
 
 
+async def test_values_are_judged_beside_one_that_is_no_value(settings: Settings) -> None:
+    wrong = {"price": "cheap", "shop": {"lat": 100, "lon": 1}, "nope": 1, "brand": "acme"}
+    paths = ["$.attributes.shop.lat", "$.attributes.price", "$.attributes.nope"]
+    async with serving(settings) as client:
+        await declare(client)
+        await client.put("/items/i", json={})
+        for method in ("PUT", "PATCH"):
+            answer = await client.request(method, "/items/i", json={"attributes": wrong})
+            assert [error["path"] for error in answer.json()["errors"]] == paths, answer.text
+        several = await client.post("/items", json={"items": [{"item_id": "i", "attributes": wrong}]})
+        found = [error["path"].replace("$.items[0]", "$") for error in several.json()["errors"]]
+        assert found == paths, several.text
+
+
 async def test_patch_changes_what_it_names(settings: Settings) -> None:
     async with serving(settings) as client:
         await declare(client)
