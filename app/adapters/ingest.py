@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
@@ -30,11 +30,16 @@ class Inserted(Struct, frozen=True):
     erasures: int = 0
 
 
-async def insert_events(connection: "Connection", records: Sequence[Record]) -> Inserted:
+async def insert_events(
+    connection: "Connection", records: Sequence[Record], *, erasures_of: Mapping[str, int] | None = None
+) -> Inserted:
     """Stores the new ones among the records with their outbox rows.
 
     All or none, in one statement. An id that is stored already, or that stands twice in `records`, is a duplicate
     when the content is the same and a conflict otherwise. Raises asyncpg's errors.
+
+    `erasures_of`: for events of long ago, which a later erasure of their user erases too, whatever the time at which
+    they are stored: the number of the last erasure of each user that the caller knows of.
     """
     first: dict[str, Record] = {}
     for record in records:
@@ -44,7 +49,7 @@ async def insert_events(connection: "Connection", records: Sequence[Record]) -> 
     stored: dict[str, bytes] = {}
     rows = list(first.values())
     while rows:
-        found = await _insert(connection, rows)
+        found = await _insert(connection, rows, erasures_of)
         if found:
             inserted.update([row[0] for row in found])
             erasures = found[0][1] if erasures is None else erasures
@@ -60,7 +65,9 @@ async def insert_events(connection: "Connection", records: Sequence[Record]) -> 
     return Inserted([_outcome(record, first, inserted, stored) for record in records], erasures or 0)
 
 
-async def _insert(connection: "Connection", rows: Sequence[Record]) -> "list[asyncpg.Record]":
+async def _insert(
+    connection: "Connection", rows: Sequence[Record], erasures_of: Mapping[str, int] | None
+) -> "list[asyncpg.Record]":
     """Inserts those whose ids are not taken. Their ids, each with the number of the last erasure."""
     states = [r.tracestate or "" for r in rows]
     found: list[asyncpg.Record] = await connection.fetch(
@@ -77,6 +84,7 @@ async def _insert(connection: "Connection", rows: Sequence[Record]) -> "list[asy
         joined_texts([r.traceparent or "" for r in rows]),
         # Few requests have one. A null is a column of nulls, and costs no array.
         joined_texts(states) if any(states) else None,
+        None if erasures_of is None else number_array([erasures_of.get(r.user_id, 0) for r in rows]),
     )
     return found
 

@@ -1,17 +1,17 @@
 """Writes a batch of rows to Postgres: events, outbox rows and titles in one transaction."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
 from msgspec import Struct
 
-from app.adapters import sql
+from app.adapters import erasures, sql
 from app.adapters.arrays import joined_texts, number_array
-from app.adapters.counted_events import erased_of, known_ids
+from app.adapters.counted_events import known_ids
 from app.adapters.ingest import insert_events
+from app.core.erasure import LastErasure
 from app.core.events import Record
 from app.importing.records import to_record
 from app.importing.rows import BadRow, Row, clean_title
@@ -35,13 +35,13 @@ class PreparedBatch(Struct, frozen=True):
     columns: Columns | None
 
 
-class WrittenBatch(Struct, frozen=True):
+class WrittenBatch(Struct):
     """The result of one batch; `accepted` holds the ids of the new events. `erased`: rows that were left out."""
 
     accepted: list[str]
-    duplicates: int
-    erased: int
-    conflicts: list[BadRow]
+    duplicates: int = 0
+    conflicts: Sequence[BadRow] = ()
+    erased: int = 0
 
 
 class Writer:
@@ -61,45 +61,56 @@ class Writer:
         return PreparedBatch(rows, None if self._expect_known else event_columns(self._records(rows)))
 
     async def write(self, connection: "Connection", batch: PreparedBatch) -> WrittenBatch:
-        """Writes the whole batch, or nothing if it raises (asyncpg's errors). Writing the same batch again is safe."""
-        rows = await self._not_erased(connection, batch.rows)
-        erased = len(batch.rows) - len(rows)
-        if batch.columns is not None and not erased and await self._added(connection, rows, batch.columns):
-            return WrittenBatch([event_id for event_id, _ in rows], 0, 0, [])
-        return await self._inserted(connection, rows, erased)
+        """Writes the whole batch, or nothing if it raises (asyncpg's errors). Writing the same batch again is safe.
 
-    async def _not_erased(self, connection: "Connection", rows: Rows) -> Rows:
+        A user who is erased meanwhile was erased before the batch, which leaves the rows of before out, or after it,
+        which removes them.
+        """
+        async with connection.transaction():
+            await connection.execute(SQL["lock_tables"])
+            erased = await erasures.last(connection, {row.user_id for _, row in batch.rows})
+            rows = self._not_erased(batch.rows, erased)
+            written = None
+            if batch.columns is not None and not erased:
+                written = await self._added(connection, rows, batch.columns)
+            if written is None:
+                written = await self._inserted(connection, rows, erased)
+            titles = await self._add_titles(connection, rows)
+        written.erased = len(batch.rows) - len(rows)
+        self._titled.update(titles)
+        self._expect_known = len(written.accepted) < len(rows)
+        return written
+
+    def _not_erased(self, rows: Rows, erased: Mapping[str, LastErasure]) -> Rows:
         """The rows without what their users did until they were erased."""
-        erased = await erased_of(connection, {row.user_id for _, row in rows})
         if not erased:
             return rows
-        return [one for one in rows if one[1].ts_ms + self._shift_ms > erased.get(one[1].user_id, -math.inf)]
+        return [
+            (event_id, row)
+            for event_id, row in rows
+            if (last := erased.get(row.user_id)) is None or row.ts_ms + self._shift_ms > last.erased_ms
+        ]
 
-    async def _added(self, connection: "Connection", rows: Rows, columns: Columns) -> bool:
-        """Whether all were new. If not, nothing was written."""
+    async def _added(self, connection: "Connection", rows: Rows, columns: Columns) -> WrittenBatch | None:
+        """What was written if all were new. If not, nothing was."""
         try:
             async with connection.transaction():
                 await add_events(connection, columns)
-                titles = await self._add_titles(connection, rows)
         except asyncpg.UniqueViolationError as error:
             if error.table_name != "events":
                 raise
-            return False
-        self._titled.update(titles)
-        return True
+            return None
+        return WrittenBatch([event_id for event_id, _ in rows])
 
-    async def _inserted(self, connection: "Connection", rows: Rows, erased: int) -> WrittenBatch:
-        async with connection.transaction():
-            known = await self._known(connection, rows)
-            new = [(event_id, row) for event_id, row in rows if event_id not in known]
-            records = self._records(new)
-            outcomes = (await insert_events(connection, records)).statuses if records else []
-            titles = await self._add_titles(connection, rows)
-        self._titled.update(titles)
+    async def _inserted(self, connection: "Connection", rows: Rows, erased: Mapping[str, LastErasure]) -> WrittenBatch:
+        known = await self._known(connection, rows)
+        new = [(event_id, row) for event_id, row in rows if event_id not in known]
+        records = self._records(new)
+        numbers = {user_id: last.number for user_id, last in erased.items()}
+        outcomes = (await insert_events(connection, records, erasures_of=numbers)).statuses if records else []
         conflicts = [_conflict(row) for (_, row), outcome in zip(new, outcomes, strict=True) if outcome == "conflict"]
         accepted = [record.event_id for record, outcome in zip(records, outcomes, strict=True) if outcome == "accepted"]
-        self._expect_known = len(accepted) < len(rows)
-        return WrittenBatch(accepted, len(rows) - len(accepted) - len(conflicts), erased, conflicts)
+        return WrittenBatch(accepted, len(rows) - len(accepted) - len(conflicts), conflicts)
 
     def _records(self, rows: Rows) -> list[Record]:
         return [to_record(row, event_id, now_ms=self._now_ms, shift_ms=self._shift_ms) for event_id, row in rows]
@@ -139,7 +150,7 @@ def event_columns(records: Sequence[Record]) -> Columns:
 
 
 async def add_events(connection: "Connection", columns: Columns) -> None:
-    """Stores all of them with their outbox rows, or none.
+    """Stores all of them with their outbox rows, or none. Their users were never erased.
 
     Raises `asyncpg.UniqueViolationError` of the table `events` when an id is stored already, or stands there twice.
     """

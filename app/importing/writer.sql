@@ -1,14 +1,17 @@
 -- name: stored_time
 SELECT event_id, ts_ms FROM events WHERE event_id = ANY ($1::text[]) LIMIT 1;
 
+-- name: lock_tables
+-- The lock of a writer. An erasure that commits from now on waits for this transaction before it removes rows (`writers`
+-- in erasures.sql), and one that has committed is read.
+LOCK TABLE events, event_outbox IN ROW EXCLUSIVE MODE;
+
 -- name: add_events
--- `insert_events` (ingest.sql) for events of no request and no trace whose ids nobody has taken: an id that is stored
--- already fails it, and what that leaves out is a quarter of the whole cost. No COPY: while Postgres waits for a client's
--- next piece of one, no timeout ends it, and a stopped import would hold up erasures and migrations.
-WITH last_erasure AS (
-    SELECT pg_sequence_last_value('erasure_numbers')::integer AS number
-),
-submitted AS MATERIALIZED (
+-- `insert_events` (ingest.sql) for events of no request and no trace whose ids nobody has taken, of users who were never
+-- erased: an id that is stored already fails it, and what that leaves out is a quarter of the whole cost. No COPY: while
+-- Postgres waits for a client's next piece of one, no timeout ends it, and a stopped import would hold up erasures and
+-- migrations.
+WITH submitted AS MATERIALIZED (
     SELECT *
     FROM unnest(
         string_to_array($1, chr(31)), string_to_array($2, chr(31)), string_to_array($3, chr(31)), string_to_array($4, chr(31)),
@@ -17,11 +20,10 @@ submitted AS MATERIALIZED (
 ),
 queued AS (
     INSERT INTO event_outbox (event_id, topic, message_key, payload, erasures)
-    SELECT event_id, topic, user_id, payload, (SELECT number FROM last_erasure) FROM submitted
+    SELECT event_id, topic, user_id, payload, 0 FROM submitted
 )
 INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, erasures)
-SELECT
-    event_id, event_type, user_id, session_id, ts_ms, content_hash, payload::jsonb, (SELECT number FROM last_erasure)
+SELECT event_id, event_type, user_id, session_id, ts_ms, content_hash, payload::jsonb, 0
 FROM submitted
 ORDER BY event_id;
 

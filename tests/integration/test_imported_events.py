@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,14 @@ import asyncpg
 import psycopg
 import pytest
 
+from app.adapters import erasures
 from app.adapters.ingest import insert_events
+from app.adapters.postgres import Database
 from app.core.events import Record
 from app.importing.backlog import IdSample, wait_for_consumer
 from app.importing.records import to_record
 from app.importing.rows import Row
-from app.importing.writer import add_events, event_columns
+from app.importing.writer import PreparedBatch, Writer, add_events, event_columns
 from app.settings import Settings
 from tests.integration.test_import import HEADER, run
 from tests.support.api import serving
@@ -23,17 +26,25 @@ from tests.support.pipeline import database, until
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
+
+
 NOW_MS = 1_700_000_000_000
 AWKWARD = ("plain", "\\N", "\\.", "back\\slash\\", 'a "quote"', "ünï😀", "a b", "{1,2}", "'; DROP")
 
 
 def records() -> list[Record]:
     """In the opposite order of their ids."""
-    rows = [
-        Row(user_id=text, session_id=f"s {text}", item_id=text, event_type="view", ts_ms=NOW_MS, line=1, pos=1)
-        for text in AWKWARD
-    ]
-    return [to_record(row, f"event-{99 - number:04}", now_ms=NOW_MS) for number, row in enumerate(rows)]
+    return [to_record(row(text), f"event-{99 - number:04}", now_ms=NOW_MS) for number, text in enumerate(AWKWARD)]
+
+
+def row(text: str) -> Row:
+    return Row(user_id=text, session_id=f"s {text}", item_id=text, event_type="view", ts_ms=NOW_MS, line=1, pos=1)
+
+
+@pytest.fixture
+async def opened(database_url: str) -> AsyncIterator[Database]:
+    async with database(database_url) as opened:
+        yield opened
 
 
 async def all_stored(pool: "Pool") -> list[list[tuple[Any, ...]]]:
@@ -50,7 +61,7 @@ async def all_stored(pool: "Pool") -> list[list[tuple[Any, ...]]]:
 async def test_new_rows_are_those_of_the_api(pool: "Pool") -> None:
     await pool.execute("SELECT setval('erasure_numbers', 7)")
     async with pool.acquire() as connection, connection.transaction():
-        await insert_events(connection, records())
+        await insert_events(connection, records(), erasures_of={})
     inserted = await all_stored(pool)
     async with pool.acquire() as connection, connection.transaction():
         await add_events(connection, event_columns(records()))
@@ -85,6 +96,49 @@ async def test_an_import_that_is_under_way_is_erased_before_the_answer(
     await writer.close()
     assert (answer["events"], answer["queued"]) == (1, 1)
     assert await pool.fetchval("SELECT count(*) FROM events") == len(AWKWARD) - 1
+
+
+def prepared(writer: Writer) -> PreparedBatch:
+    return writer.prepare([(record.event_id, row(record.user_id)) for record in records()])
+
+
+@pytest.mark.parametrize("all_new", [True, False], ids=["added", "inserted"])
+@pytest.mark.parametrize("blocked", ["before it reads", "while it writes"])
+async def test_user_who_is_erased_while_rows_of_before_are_imported_stays_erased(
+    opened: Database, database_url: str, pool: "Pool", all_new: bool, blocked: str
+) -> None:
+    batch = Writer(now_ms=NOW_MS)
+    async with pool.acquire() as connection:
+        if all_new:
+            await batch.write(connection, batch.prepare([("event-0000", row("zoe"))]))  # what follows is new, too
+        held = await asyncpg.connect(database_url)
+        transaction = held.transaction()
+        await transaction.start()
+        if blocked == "before it reads":
+            await held.execute("LOCK TABLE events IN SHARE MODE")
+        else:
+            await insert_events(held, records()[-1:])
+        writing = asyncio.create_task(batch.write(connection, prepared(batch)))
+        await until(lambda: pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        async with opened.connection() as other:
+            begun = await erasures.begin(other, "plain")
+        finishing = asyncio.create_task(erasures.finish(opened, begun.erasures))
+        if blocked == "while it writes":
+            await until(lambda: waits_for_writers(pool))
+        await transaction.rollback()
+        await held.close()
+        written = await writing
+        removed = await finishing
+    assert (written.erased, removed.events) == ((1, 0) if blocked == "before it reads" else (0, 1))
+    assert sorted(await pool.fetchval("SELECT array_agg(user_id) FROM events WHERE user_id <> 'zoe'")) == sorted(
+        set(AWKWARD) - {"plain"}
+    )
+    assert not await pool.fetchval("SELECT count(*) FROM event_outbox WHERE message_key = 'plain'")
+
+
+async def waits_for_writers(pool: "Pool") -> bool:
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%virtualxid%' AND pid <> pg_backend_pid()"
+    return bool(await pool.fetchval(asked))
 
 
 async def test_an_import_waits_for_no_event_that_was_erased_meanwhile(
