@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import asyncpg
 import structlog
 
 from app import metrics
@@ -22,7 +23,8 @@ from app.adapters import (
 )
 from app.adapters.history_cache import HistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
-from app.errors import DependencyDown, describe
+from app.adapters.postgres_errors import reason_of
+from app.errors import DependencyDown
 from app.supervisor import Progress, wait_for_stop
 from workers.gone import GoneRemover
 from workers.pair_pruner import PairPruner
@@ -35,6 +37,7 @@ _log = structlog.get_logger(__name__)
 _EVERY_SEC: Final = 2.0
 _KPIS_EVERY_SEC: Final = 30.0
 _KPI_DAYS: Final = 7
+_FAILURES: Final = (DependencyDown, asyncpg.PostgresError)
 
 
 class Maintenance:
@@ -68,20 +71,23 @@ class Maintenance:
             await wait_for_stop(stop, _EVERY_SEC)
 
     async def turn(self, progress: Progress) -> None:
-        """Does every job once. A job that fails holds up no other, and `/readyz` names it until it works again."""
+        """Does every job once. A job that fails holds up no other, and `/readyz` names it until it works again.
+
+        That is also one whose rows Postgres refuses to change: for a trigger, a constraint or damage.
+        """
         try:
             await self.observe()
-        except DependencyDown as error:
-            progress.beat(f"waiting: {describe(error)}")
+        except _FAILURES as error:
+            progress.beat(f"waiting: {reason_of(error)}")
             return
         for name, job in self._jobs.items():
             progress.beat(self._detail)
             try:
                 await job()
-            except DependencyDown as error:
+            except _FAILURES as error:
                 if name not in self._failing:
-                    _log.warning("maintenance_fails", job=name, error=describe(error))
-                self._failing[name] = describe(error)
+                    _log.warning("maintenance_fails", job=name, error=reason_of(error))
+                self._failing[name] = reason_of(error)
             else:
                 if self._failing.pop(name, None) is not None:
                     _log.info("maintenance_resumes", job=name)
@@ -116,8 +122,9 @@ class Maintenance:
             metrics.DATABASE_DEAD_ROWS.labels(table).set(dead_rows)
 
     async def finish_erasures(self) -> int:
-        """Finishes erasures that a process left unfinished; returns the number of removed events. Raises
-        `DependencyDown`.
+        """Finishes erasures that a process left unfinished; returns the number of removed events.
+
+        One whose rows cannot be removed holds up no other. Raises `DependencyDown`, and asyncpg's error of such rows.
         """
         async with self._database.connection() as connection:
             unfinished = await erasures.unfinished(connection)
@@ -135,7 +142,15 @@ class Maintenance:
                 serving[0] if serving else None,
                 Settled(erased={one.user_id: one.number for one in unfinished}),
             )
-        return (await erasures.finish(self._database, unfinished)).events
+        removed, refused = 0, None
+        for erasure in unfinished:
+            try:
+                removed += (await erasures.finish(self._database, [erasure])).events
+            except asyncpg.PostgresError as error:
+                refused = error
+        if refused is not None:
+            raise refused
+        return removed
 
     async def _observe_kpis_at_times(self) -> None:
         if time.monotonic() >= self._kpis_at:

@@ -10,12 +10,15 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+import asyncpg
 from msgspec import Struct
 
 from app import metrics
 from app.adapters import analytics, retention
 from app.adapters.postgres import Database
+from app.adapters.postgres_errors import reason_of
 from app.adapters.retention import Table
+from app.errors import DependencyDown
 
 _EVERY_SEC: Final = 30.0
 _BATCH: Final = 2000
@@ -84,26 +87,40 @@ class Retention:
             "rule_changes": options.audit_days,
         }
         self._due: dict[Table, float] = {}
+        self._failing: dict[Table, str] = {}
 
     async def sweep(self) -> dict[Table, int]:
         """Deletes expired rows for about a second; returns how many of each table that was due.
 
-        The tables take turns of one batch each, so that a large backlog in one does not hold up the others. A table
-        with rows left is due again at once. Raises `DependencyDown`.
+        The tables take turns of one batch each, so that a large backlog in one does not hold up the others, nor does
+        one whose rows cannot be deleted. A table with rows left is due again at once. Raises `DependencyDown` after
+        that, as long as the last try of a table failed.
         """
         started = time.monotonic()
         due = [table for table in self._keep_days if self._due.get(table, started) <= started]
         deleted: dict[Table, int] = dict.fromkeys(due, 0)
         while due and time.monotonic() < started + _TURN_SEC:
             for table in tuple(due):
-                count = await self._delete_batch(table)
+                count = await self._try_batch(table)
                 deleted[table] += count
                 if count < _BATCH:
                     due.remove(table)
-                    every_sec = _SCANNED_EVERY_SEC if table in _SCANNED else _EVERY_SEC
-                    self._due[table] = time.monotonic() + every_sec
+                    waits_long = table in _SCANNED and table not in self._failing
+                    self._due[table] = time.monotonic() + (_SCANNED_EVERY_SEC if waits_long else _EVERY_SEC)
             await asyncio.sleep(_PAUSE_SEC)
+        if self._failing:
+            raise DependencyDown("postgres", "; ".join(f"{table}: {why}" for table, why in self._failing.items()))
         return deleted
+
+    async def _try_batch(self, table: Table) -> int:
+        """As `_delete_batch`; 0, and it is kept as failing, when it fails."""
+        try:
+            count = await self._delete_batch(table)
+        except (DependencyDown, asyncpg.PostgresError) as error:
+            self._failing[table] = error.reason if isinstance(error, DependencyDown) else reason_of(error)
+            return 0
+        self._failing.pop(table, None)
+        return count
 
     async def _delete_batch(self, table: Table) -> int:
         older_sec = self._keep_days[table] * _DAY_SEC

@@ -113,3 +113,39 @@ async def test_job_that_fails_is_told_until_it_works_and_holds_up_no_other(
             await maintenance.turn(progress)
         assert progress.detail.startswith("1 accepted events were not counted")
         assert [(line["event"], line["job"]) for line in logs] == [("maintenance_resumes", job) for job in failing]
+
+
+async def test_rows_that_cannot_be_removed_hold_up_no_others(pool: asyncpg.Pool, database_url: str) -> None:
+    """A trigger refuses it, as a foreign key of the application would, or damage on the disk."""
+    await pool.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'mine'; END $$;"
+        "CREATE TRIGGER refuse BEFORE DELETE ON events FOR EACH ROW WHEN (OLD.user_id = 'bad') "
+        "EXECUTE FUNCTION refuse()"
+    )
+    await pool.execute(
+        "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+        "SELECT n, 'view', n, 's', 1, '', '{}', now() - interval '100 days' FROM unnest('{bad,ann}'::text[]) AS u (n)"
+    )
+    await pool.execute(
+        "INSERT INTO user_erasures (user_id, erased_at, unfinished) VALUES "
+        "('bad', now() - interval '2 hours', TRUE), ('ann', now() - interval '1 hour', TRUE)"
+    )
+    await pool.execute(
+        "INSERT INTO sessions (session_id, user_id, started_ms, created_at) "
+        "VALUES ('s', 'zoe', 1, now() - interval '99 days')"
+    )
+    progress = Progress()
+    async with database(database_url) as opened:
+        await Maintenance(opened, None, keeping(), counted_within_sec=900.0).turn(progress)
+        assert progress.detail == (
+            "retention fails: DependencyDown: postgres: events: RaiseError (P0001): mine; "
+            "finishing erasures fails: RaiseError (P0001): mine"
+        )
+        assert await pool.fetchval("SELECT array_agg(user_id) FROM events") == ["bad"]
+        assert await pool.fetchval("SELECT array_agg(user_id) FROM user_erasures WHERE unfinished") == ["bad"]
+        assert await pool.fetchval("SELECT count(*) FROM sessions") == 0
+        await pool.execute("DROP TRIGGER refuse ON events")
+        await Maintenance(opened, None, keeping(), counted_within_sec=900.0).turn(progress)
+        assert progress.detail is None
+        assert await pool.fetchval("SELECT count(*) FROM events") == 0
+        assert not await pool.fetchval("SELECT count(*) FROM user_erasures WHERE unfinished")
