@@ -26,7 +26,8 @@ from app.core.thinning import Thinning
 from app.errors import DependencyDown, TooLarge, UserError, describe
 from app.supervisor import Progress, wait_for_stop
 from workers import spans, traces
-from workers.batch import Applied, Braked, FeatureWriter
+from workers.applied import Applied
+from workers.batch import Braked, FeatureWriter
 from workers.incoming import Incoming, read_record, read_unreadable, was_replayed
 from workers.lag import Stuck
 from workers.learner import LearnerTask
@@ -158,7 +159,7 @@ class FeatureConsumer:
 
     def _follow_lag(self, waiting: int) -> None:
         if self._thinning.follow(waiting):
-            thins = self._writer.thins_pairs = self._thinning.is_on
+            thins = self._writer.counting.thins_pairs = self._thinning.is_on
             self._thins.set(thins)
             self._log.info("pairs_thinned" if thins else "all_pairs_counted", waiting=waiting)
 

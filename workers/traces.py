@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from app.core.sla import SlaTargets
 from app.core.traces import trace_id
-from workers.batch import Applied
+from workers.applied import Applied
 from workers.incoming import Incoming
 
 _log = structlog.get_logger(__name__)

@@ -20,7 +20,8 @@ from app.core import events
 from app.errors import DependencyDown
 from tests.support.caching import caching
 from tests.support.pipeline import database
-from workers.batch import Applied, FeatureWriter
+from workers.applied import Applied
+from workers.batch import FeatureWriter
 from workers.incoming import Incoming
 
 T = TypeVar("T")

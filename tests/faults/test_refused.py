@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from app.devstack.ports import choose
 from tests.faults.checker import check, client_of
 from tests.faults.test_database import is_ready
 from tests.support.service import Service, eventually, running
@@ -80,35 +81,40 @@ def test_refusal_of_everybodys_events_turns_the_process_unready_until_it_ends(
 def test_user_whose_row_a_trigger_refuses_holds_up_nobody_else(
     environment: dict[str, str], database_url: str, redis_url: str
 ) -> None:
-    """More events of that user than the brake lets pass of others. They are counted once the trigger is gone."""
-    with running({**environment, "FEATURE_CONSUMER_MEMBERS": "1"}) as service, client_of(service.url) as client:
-        client.send(12)
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute(
-                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$"
-            )
-            connection.execute(
-                "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON user_history FOR EACH ROW "
-                "WHEN (NEW.user_id = 'bad-1') EXECUTE FUNCTION refuse()"
-            )
-            events = [view("bad-1") for _ in range(30)]
-            assert service.client.post("/log/batch", json={"events": events}).status_code == 200
-            client.send(24)
+    """More events of that user than the brake lets pass, and the first ones that a consumer reads after its start. They
+    are counted once the trigger is gone.
+    """
+    consumer = {**environment, "ROLE": "consumer", "HTTP_PORT": str(choose()), "FEATURE_CONSUMER_MEMBERS": "1"}
+    with (
+        running({**environment, "ROLE": "api,relay"}) as api,
+        client_of(api.url) as client,
+        psycopg.connect(database_url, autocommit=True) as connection,
+    ):
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON user_history FOR EACH ROW "
+            "WHEN (NEW.user_id = 'bad-1') EXECUTE FUNCTION refuse()"
+        )
+        events = [view("bad-1") for _ in range(30)]
+        assert api.client.post("/log/batch", json={"events": events}).status_code == 200
+        client.send(24)
 
-            def dead() -> tuple[Any, ...] | None:
-                return connection.execute(
-                    "SELECT count(*), count(DISTINCT message_key) FROM feature_consumer_dlq"
-                ).fetchone()
+        def dead() -> tuple[Any, ...] | None:
+            return connection.execute(
+                "SELECT count(*), count(DISTINCT message_key) FROM feature_consumer_dlq"
+            ).fetchone()
 
-            counted = "SELECT count(*) FROM feature_event_consumed"
-            eventually(lambda: connection.execute(counted).fetchone() == (36,), 20.0, service.describe)
+        counted = "SELECT count(*) FROM feature_event_consumed"
+        with running(consumer) as service:
             eventually(lambda: dead() == (30, 1), 20.0, service.describe)
+            eventually(lambda: connection.execute(counted).fetchone() == (24,), 20.0, service.describe)
             assert is_ready(service)
             connection.execute("DROP TRIGGER refuse ON user_history")
-        assert service.client.post("/dead-letters/replay", json={"source": "dlq"}).status_code == 200
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            eventually(lambda: connection.execute(counted).fetchone() == (66,), 20.0, service.describe)
+            assert api.client.post("/dead-letters/replay", json={"source": "dlq"}).status_code == 200
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0, dead_letters=30)
+            assert connection.execute(counted).fetchone() == (54,)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from app.errors import DependencyDown
 from app.supervisor import Progress
 from tests.support.consuming import incoming
 from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
-from workers.batch import Applied, FeatureWriter
+from workers.applied import Applied
+from workers.batch import FeatureWriter
 from workers.consumer import ConsumerOptions, FeatureConsumer
 from workers.traces import LateFeatures
 

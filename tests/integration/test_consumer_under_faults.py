@@ -1,14 +1,12 @@
-"""Which errors may cost the consumer a message: real errors of a real Postgres, and faults of our own code."""
+"""Which errors may cost the consumer a message: real errors of a real Postgres."""
 
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import pytest
 from confluent_kafka import Producer
 
-from app import metrics
 from app.adapters import sequences
 from app.adapters.kafka import ensure_topics
 from app.adapters.postgres import Database
@@ -17,10 +15,9 @@ from app.core.events import TOPIC_INTERACTIONS, TOPICS
 from app.errors import DependencyDown, TooLarge
 from tests.support.caching import caching
 from tests.support.consuming import incoming
-from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
-from workers import batch
-from workers import incoming as incoming_module
-from workers.batch import Applied, Braked, FeatureWriter
+from tests.support.pipeline import database, kafka_options, message, running, topics, until
+from workers.applied import Applied
+from workers.batch import FeatureWriter
 from workers.consumer import ConsumerOptions, FeatureConsumer
 from workers.traces import LateFeatures
 
@@ -35,11 +32,6 @@ async def opened(database_url: str) -> AsyncIterator[Database]:
 
 async def letters(pool: Pool) -> int:
     found: int = await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq")
-    return found
-
-
-async def counted_views(pool: Pool) -> int:
-    found: int = await pool.fetchval("SELECT coalesce(sum(views), 0)::int FROM item_stats")
     return found
 
 
@@ -92,82 +84,6 @@ async def test_error_is_told_without_the_rows_that_it_quotes(
     with pytest.raises(DependencyDown) as refused:
         await FeatureWriter(opened, max_retries=1).apply(incoming(*mixed()))
     assert refused.value.reason == f"{name} ({sqlstate}): refused"
-
-
-async def test_fold_with_a_bug_stops_after_ten_dead_letters_and_goes_on_once_it_is_mended(
-    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer, applied = FeatureWriter(opened, max_retries=1, brake=Brake()), Applied()
-    records = incoming(*(message(f"event-{number:04d}") for number in range(100)))
-    with monkeypatch.context() as patch:
-        patch.setattr(batch, "fold", _raise_key_error)
-        for _ in range(2):
-            with pytest.raises(Braked, match=r"KeyError in _raise_key_error, test_consumer_under_faults\.py:\d+"):
-                await writer.apply(records[applied.done :], onto=applied)
-            assert (applied.dead, applied.done, await letters(pool)) == (10, 10, 10)
-    await writer.apply(records[applied.done :], onto=applied)
-    assert (applied.counted, applied.dead, applied.done) == (90, 10, 100)
-    assert await counted_views(pool) == 90
-
-
-async def test_fold_that_fails_for_some_messages_stops_after_fifty_of_the_last_thousand(
-    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    honest = batch.fold
-
-    def fold(messages: Any, histories: Any, model: Any, *, onto: Any) -> Any:
-        if any(one.item_id == "heat" for one in messages):
-            raise AttributeError("a bug")
-        return honest(messages, histories, model, onto=onto)
-
-    monkeypatch.setattr(batch, "fold", fold)
-    writer, applied = FeatureWriter(opened, max_retries=1, brake=Brake()), Applied()
-    values = [message(f"event-{number:04d}", item_id="alien" if number % 4 else "heat") for number in range(400)]
-    with pytest.raises(Braked):
-        await writer.apply(incoming(*values), onto=applied)
-    assert applied.dead == await letters(pool) == 50
-
-
-async def test_row_that_is_refused_costs_its_user_alone_however_much_that_user_does(
-    opened: Database, pool: Pool
-) -> None:
-    """A trigger, or a damaged row: from the second message on, nobody else is held up."""
-    await pool.execute(
-        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;"
-        "CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON user_history FOR EACH ROW WHEN (NEW.user_id = 'ann') "
-        "EXECUTE FUNCTION fail()"
-    )
-    writer, applied = FeatureWriter(opened, max_retries=3, brake=Brake()), Applied()
-    retried = counted(metrics.CONSUMER_PROCESSED, status="retried")
-    users = ["bob", *["ann"] * 60, *["cid", "ann"] * 10]
-    records = [
-        item
-        for number, user in enumerate(users)
-        for item in incoming(message(f"event-{number:04d}", user_id=user), key=user.encode())
-    ]
-    await writer.apply(records, onto=applied)
-    assert (applied.counted, applied.dead, applied.done) == (11, 70, len(users))
-    assert counted(metrics.CONSUMER_PROCESSED, status="retried") == retried + 3, (
-        "others wait for no retries of the same"
-    )
-
-
-async def test_poison_that_nobody_can_read_never_stops(opened: Database, pool: Pool) -> None:
-    writer = FeatureWriter(opened, max_retries=1, brake=Brake())
-    assert (await writer.apply(incoming(*[b"{"] * 300))).dead == 300
-    assert (await writer.apply(incoming(message("event-0001")))).counted == 1
-
-
-async def test_decoder_with_a_bug_stops_as_the_fold_does(
-    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(incoming_module, "decode_message", _raise_key_error)
-        records = incoming(*(message(f"event-{number:04d}") for number in range(20)))
-    with pytest.raises(Braked):
-        await FeatureWriter(opened, max_retries=1, brake=Brake()).apply(records)
-    assert await letters(pool) == 10
-    assert await pool.fetchval("SELECT DISTINCT error_kind FROM feature_consumer_dlq") == "data"
 
 
 async def test_sequences_behind_their_tables_are_advanced(opened: Database, pool: Pool) -> None:
@@ -272,7 +188,3 @@ async def test_part_before_a_held_message_is_in_the_cache(
 async def advance(opened: Database) -> list[str]:
     async with opened.connection() as connection:
         return sorted(await sequences.advance(connection))
-
-
-def _raise_key_error(*_args: Any, **_named: Any) -> Any:
-    raise KeyError("a bug")

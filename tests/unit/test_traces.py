@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from app.core.traces import trace_id
 from tests.support.pipeline import message
 from workers import traces
-from workers.batch import Applied
+from workers.applied import Applied
 from workers.incoming import Incoming, read_record
 from workers.traces import LateFeatures
 
