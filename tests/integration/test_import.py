@@ -111,16 +111,10 @@ def test_the_sample_is_imported_once_however_often_it_runs(database_url: str, tm
 
 
 @pytest.mark.parametrize(
-    "how",
-    [
-        signal.SIGKILL,
-        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-    ],
+    "how", [signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGTERM))]
 )
 def test_an_interrupted_import_goes_on_where_it_stopped(database_url: str, tmp_path: Path, how: signal.Signals) -> None:
-    rows = 15_000
-    log = write_log(tmp_path / "log.csv", rows)
+    log = write_log(tmp_path / "log.csv", rows := 15_000)
     # No relay runs, so the import cannot get past this bound, however late the signal is.
     command = Command(database_url, log, "--max-queued", 5_000)
     eventually(lambda: stored(database_url)[0] > 0)
@@ -132,8 +126,7 @@ def test_an_interrupted_import_goes_on_where_it_stopped(database_url: str, tmp_p
         assert code == 130
         assert "Run the same command again" in screen
     code, screen = run(database_url, log, "--no-wait")
-    assert code == 0
-    assert f"duplicates  {before:>6,}" in screen
+    assert (code, f"duplicates  {before:>6,}" in screen) == (0, True), screen
     assert stored(database_url) == (rows, rows)
 
 
