@@ -98,7 +98,10 @@ def test_opened_message_has_all_bytes_and_its_numbers_as_they_were_sent(
     with psycopg.connect(console.environment["DATABASE_URL"], autocommit=True) as database:
         database.execute(LONG, [text])
         page = opened(context, console, view="act")
-        page.locator("tbody").get_by_role("button").click()
+        # Letters that another test replayed may still come back.
+        field(page, "event_id").fill("long-1")
+        page.keyboard.press("Enter")
+        page.get_by_role("row").filter(has_text="user_id: expected").get_by_role("button").click()
         await_text(page, '"user_id": 12345678901234567890,')
         assert f"Bytes, {len(text):,}" in text_of(page)
         assert len(page.locator("pre").last.inner_text().splitlines()) == -(-len(text) // 16)
