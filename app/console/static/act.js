@@ -165,7 +165,7 @@ class Opened extends Opening {
       ${letter.payload !== null && html`<h4>Payload</h4><pre tabindex="0">${JSON.stringify(exact(raw, letter), null, 2)}</pre>`}
       ${Object.keys(letter.headers).length > 0 && html`<h4>Headers</h4><pre tabindex="0">${Object.entries(letter.headers).map(([name, value]) => `${name}: ${value}`).join("\n")}</pre>`}
       <h4>Bytes${raw.length < letter.size ? `, the first ${count(raw.length)} of ${count(letter.size)}` : `, ${count(letter.size)}`}</h4>
-      <pre tabindex="0">${hex(raw)}</pre></section>`;
+      <pre class="bytes" tabindex="0">${hex(raw)}</pre></section>`;
   }
 }
 

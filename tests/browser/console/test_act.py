@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.console.looking import await_text, click, field, look, named, opened, text_of
+from tests.browser.console.looking import WIDTHS, await_text, click, field, look, named, opened, text_of
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
@@ -104,5 +104,8 @@ def test_opened_message_has_all_bytes_and_its_numbers_as_they_were_sent(
         page.get_by_role("row").filter(has_text="user_id: expected").get_by_role("button").click()
         await_text(page, '"user_id": 12345678901234567890,')
         assert f"Bytes, {len(text):,}" in text_of(page)
-        assert len(page.locator("pre").last.inner_text().splitlines()) == -(-len(text) // 16)
+        dump = page.locator("pre.bytes")
+        assert len(dump.inner_text().splitlines()) == -(-len(text) // 16)
+        page.set_viewport_size({"width": WIDTHS["phone"], "height": 800})
+        assert dump.evaluate("dump => dump.scrollWidth > dump.clientWidth")  # each line is one line
         database.execute("DELETE FROM feature_consumer_dlq WHERE event_id = 'long-1'")
