@@ -70,6 +70,7 @@ def test_item_without_events_reaches_users_of_its_kind_until_it_is_known(service
     eventually(lambda: "new-tent" not in sources(service, "/similar/tent"), describe=service.describe)
 
 
+@pytest.mark.slow
 def test_process_is_ready_once_its_first_list_has_cold_items(environment: dict[str, str]) -> None:
     with running(environment) as before:
         put(before, "tent", title="Red tent for two", categories=["tents"], tags=["camping"])

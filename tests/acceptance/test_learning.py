@@ -145,7 +145,8 @@ def test_variants_version_serves_as_soon_as_it_is_stored(environment: dict[str, 
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("fault", [Service.kill, pytest.param(Service.freeze, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [Service.kill, Service.freeze])
 def test_killed_or_frozen_learner_is_replaced_by_another_process_that_goes_on(
     environment: dict[str, str], fault: Callable[[Service], None]
 ) -> None:

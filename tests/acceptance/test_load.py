@@ -171,6 +171,7 @@ def test_a_failing_service_makes_the_run_fail_and_is_quoted(environment: dict[st
     assert "Too many events are waiting" in err
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_under_load_ends_the_run_with_a_word(environment: dict[str, str]) -> None:
     with running(environment) as service:
         process = command(environment, service.url, "--scenario", "single", *SMALL, "--seconds", "2")

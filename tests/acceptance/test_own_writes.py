@@ -112,6 +112,7 @@ async def test_own_events_go_with_the_erasure_of_their_user(environment: dict[st
         assert _ITEMS[0] in served(one, "ann")
 
 
+@pytest.mark.slow
 async def test_without_redis_a_process_remembers_its_own_events(environment: dict[str, str], stack: Stack) -> None:
     with own_redis(stack) as own:
         away = {**environment, "ONLINE_CACHE_REDIS_URL": own.redis_url}

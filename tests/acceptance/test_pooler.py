@@ -70,6 +70,7 @@ def test_pooler_in_transaction_mode_without_the_setting_ends_the_start(environme
         assert "DATABASE_POOLER=transaction" in told.output
 
 
+@pytest.mark.slow
 def test_pooler_in_session_mode_needs_no_setting(environment: dict[str, str]) -> None:
     """And one that takes no parameter but the usual ones; then it turns away a URL with another."""
     with pgbouncer(environment["DATABASE_URL"], pool_mode="session", default_pool_size="40") as url:

@@ -141,6 +141,7 @@ def shown_series() -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32 - 1),
     events=st.integers(1, 60),

@@ -19,6 +19,7 @@ MADE_UP = visits(LINES, LINES[-1].at)
 ALL = SAMPLE_ROWS + len(MADE_UP)
 
 
+@pytest.mark.slow
 def test_the_demo_ends_today_and_stays_where_it_was_first_put(
     database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,6 +96,7 @@ def test_options_that_say_nothing_of_items_are_refused(database_url: str, tmp_pa
     assert ask(database_url, "SELECT count(*) FROM items") == 0
 
 
+@pytest.mark.slow
 def test_attributes_are_declared_and_those_without_a_column_stay(database_url: str, tmp_path: Path) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("INSERT INTO item_attributes (name, type) VALUES ('brand', 'list'), ('price', 'number')")

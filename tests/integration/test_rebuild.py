@@ -42,6 +42,7 @@ async def opened(database_url: str) -> AsyncIterator[Database]:
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.shows("reco rebuild")
 async def test_rebuilt_sums_are_those_that_were_counted(database_url: str, opened: Database, pool: Pool) -> None:
     writer, events = FeatureWriter(opened, max_retries=1), log(3_000)

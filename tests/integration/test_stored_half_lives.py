@@ -118,6 +118,7 @@ def recommended(log: PlayedLog, user: str) -> list[str]:
     return log.recommend(user, candidates, FIXED[size_of(items)], 10)
 
 
+@pytest.mark.slow
 async def test_rebuild_goes_on_with_the_half_lives_that_it_was_begun_with(
     database_url: str, opened: Database, pool: Pool
 ) -> None:

@@ -83,6 +83,7 @@ def test_the_interval_of_a_mean_covers_the_truth(users: int, groups: int) -> Non
     assert abs(coverage(world) - 0.95) < CHANCE
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_difference_covers_the_truth_between_unequal_arms() -> None:
     def clicks(rng: random.Random) -> bool:
         one, other = Arm(rng, 40, 0.12, 1024), Arm(rng, 150, 0.08, 1024)

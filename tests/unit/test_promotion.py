@@ -42,6 +42,7 @@ def test_learned_weights_behind_the_constants_are_not_promoted() -> None:
     assert actions({**EQUAL, "served": 0.1, "before": 0.1, "learned": 0.2, "fixed": 0.4}, 1)[0] == "roll_back"
 
 
+@pytest.mark.slow
 def test_equal_rankings_are_seldom_taken_for_different() -> None:
     """Of 100 runs of 5,000 independent tests, with a look every hundred."""
     assert sum(actions(EQUAL, seed)[0] is not None for seed in range(100)) <= 5
