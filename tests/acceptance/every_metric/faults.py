@@ -97,15 +97,16 @@ def topic_setting(run: Run) -> None:
 
 
 def crash(run: Run) -> None:
-    """A statement of the task `maintenance` fails as only a mistake of ours would make it fail."""
+    """A statement of the relay fails as only a mistake of ours would make it fail."""
     run.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a mistake' "
         "USING ERRCODE = '22012'; END $$",
-        "CREATE TRIGGER fail BEFORE DELETE ON feature_changes FOR EACH STATEMENT EXECUTE FUNCTION fail()",
+        "CREATE TRIGGER fail BEFORE DELETE ON event_outbox FOR EACH STATEMENT EXECUTE FUNCTION fail()",
     )
-    run.until(lambda: run.metric("reco_task_restarts_total", task="maintenance") >= 2, 30.0)
-    run.execute("DROP TRIGGER fail ON feature_changes")
-    run.until(lambda: run.metric("reco_task_running", task="maintenance") == 1, 30.0)
+    run.send()
+    run.until(lambda: run.metric("reco_task_restarts_total", task="outbox-relay") >= 2, 30.0)
+    run.execute("DROP TRIGGER fail ON event_outbox")
+    run.until(lambda: run.metric("reco_task_running", task="outbox-relay") == 1, 30.0)
 
 
 def redis(run: Run) -> None:
