@@ -45,28 +45,24 @@ Further: TypeAlias = Callable[[AnyEvent], Sequence[FieldError]]
 """What else is wrong with an event that cannot be read, and of which only a part is known (see `known_part`)."""
 
 
-def _nothing(_: AnyEvent) -> Sequence[FieldError]:
-    return ()
-
-
-def decode_watch(body: bytes, _: EventTypes = NO_OWN_TYPES, further: Further = _nothing) -> Watch:
+def decode_watch(body: bytes, _: EventTypes = NO_OWN_TYPES, further: Further | None = None) -> Watch:
     return _whole(_watch, body, further)
 
 
-def decode_impression(body: bytes, _: EventTypes = NO_OWN_TYPES, further: Further = _nothing) -> Impression:
+def decode_impression(body: bytes, _: EventTypes = NO_OWN_TYPES, further: Further | None = None) -> Impression:
     return _whole(_impression, body, further)
 
 
-def decode_interaction(body: bytes, types: EventTypes = NO_OWN_TYPES, further: Further = _nothing) -> Interaction:
+def decode_interaction(body: bytes, types: EventTypes = NO_OWN_TYPES, further: Further | None = None) -> Interaction:
     return _decode(_interaction, body, types, further)
 
 
-def decode_any(body: bytes | msgspec.Raw, types: EventTypes = NO_OWN_TYPES, further: Further = _nothing) -> AnyEvent:
+def decode_any(body: bytes | msgspec.Raw, types: EventTypes = NO_OWN_TYPES, further: Further | None = None) -> AnyEvent:
     return _decode(_any, body, types, further)
 
 
 def _decode(
-    fixed: msgspec.json.Decoder[_E], body: bytes | msgspec.Raw, types: EventTypes, further: Further
+    fixed: msgspec.json.Decoder[_E], body: bytes | msgspec.Raw, types: EventTypes, further: Further | None
 ) -> _E | Action:
     """Most events have a fixed type, and cost one decoding. Raises `InvalidInput`."""
     try:
@@ -81,7 +77,7 @@ def _decode(
 def _whole(
     decoder: msgspec.json.Decoder[_E],
     body: bytes | msgspec.Raw,
-    further: Further,
+    further: Further | None,
     wrong: Sequence[FieldError] = (),
 ) -> _E:
     """Raises `InvalidInput` with all faults; `wrong`: those that are known."""
@@ -90,7 +86,7 @@ def _whole(
     except InvalidInput as error:
         raise InvalidInput(*wrong, *error.field_errors, malformed=error.malformed) from None
     if found := [*wrong, *faults]:
-        raise InvalidInput(*beside(found, further(event)))
+        raise InvalidInput(*beside(found, further(event) if further else ()))
     return event
 
 
