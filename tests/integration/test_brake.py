@@ -1,6 +1,5 @@
 """The brake: many messages that cannot be counted stop the consumer, unless their user's own rows are why."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -10,7 +9,7 @@ from app import metrics
 from app.adapters.postgres import Database
 from app.core.brake import Brake
 from tests.support.consuming import incoming
-from tests.support.pipeline import counted, database, message
+from tests.support.pipeline import counted, letters, message
 from workers import counting
 from workers import incoming as incoming_module
 from workers.applied import Applied
@@ -18,17 +17,6 @@ from workers.batch import Braked, FeatureWriter
 from workers.incoming import Incoming
 
 Pool = asyncpg.Pool
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
-
-
-async def letters(pool: Pool) -> int:
-    found: int = await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq")
-    return found
 
 
 async def counted_views(pool: Pool) -> int:

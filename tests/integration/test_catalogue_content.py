@@ -1,7 +1,6 @@
 """The content of the catalogue in a process: what the change feed announces is read, and nothing else is made anew."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
@@ -15,17 +14,9 @@ from app.errors import DependencyDown
 from app.serving import catalogue_content
 from app.serving.catalogue_content import CatalogueContent
 from app.serving.loaded_items import LoadedItems
-from app.settings import Settings
-from tests.support.pipeline import database
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-async def opened(settings: Settings) -> AsyncIterator[Database]:
-    async with database(settings.database_url) as found:
-        yield found
 
 
 def item(item_id: str, title: str = "red tent", **changes: Any) -> StoredItem:

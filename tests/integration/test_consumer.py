@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -19,7 +18,7 @@ from app.core.features import decode_history
 from app.errors import DependencyDown
 from app.supervisor import Progress
 from tests.support.consuming import incoming
-from tests.support.pipeline import counted, database, kafka_options, message, running, topics, until
+from tests.support.pipeline import counted, kafka_options, message, running, topics, until
 from workers.applied import Applied
 from workers.batch import FeatureWriter
 from workers.consumer import ConsumerOptions, FeatureConsumer
@@ -28,12 +27,6 @@ from workers.traces import LateFeatures
 Pool = asyncpg.Pool
 
 _READS_ALL = "reads 6 partitions"
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 async def never(server: str) -> bytes:

@@ -1,7 +1,6 @@
 """Which errors may cost the consumer a message: real errors of a real Postgres."""
 
 import time
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -15,24 +14,13 @@ from app.core.events import TOPIC_INTERACTIONS, TOPICS
 from app.errors import DependencyDown, TooLarge
 from tests.support.caching import caching
 from tests.support.consuming import incoming
-from tests.support.pipeline import database, kafka_options, message, running, topics, until
+from tests.support.pipeline import kafka_options, letters, message, running, topics, until
 from workers.applied import Applied
 from workers.batch import FeatureWriter
 from workers.consumer import ConsumerOptions, FeatureConsumer
 from workers.traces import LateFeatures
 
 Pool = asyncpg.Pool
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
-
-
-async def letters(pool: Pool) -> int:
-    found: int = await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq")
-    return found
 
 
 async def raise_for_poison(pool: Pool, sqlstate: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -14,15 +13,9 @@ from app.adapters.postgres import Database
 from app.adapters.record_batches import Unreadable
 from app.adapters.replay import Filters
 from tests.support.erasing import Pool, poison, unfinished
-from tests.support.pipeline import database, message
+from tests.support.pipeline import message
 from workers.batch import FeatureWriter
 from workers.incoming import dead_letter, failed_now, read_unreadable
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 async def begin(opened: Database, user_id: str) -> list[Erasure]:

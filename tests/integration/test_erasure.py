@@ -1,7 +1,6 @@
 """Erasure of a user: what came before is gone everywhere and never counts; what comes after is new."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -15,13 +14,7 @@ from app.core.persons import Link
 from app.settings import Settings
 from tests.support.api import serving, watch
 from tests.support.erasing import HOUR_MS, Pool, consume, finish_left_over, history, queued, record, unfinished
-from tests.support.pipeline import database, message, until
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
+from tests.support.pipeline import message, until
 
 
 async def test_erasure_is_everywhere_and_stays(

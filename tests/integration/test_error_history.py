@@ -1,12 +1,10 @@
 """The errors that rows keep: of each attempt, the last ten, through replays, and gone with their row."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import msgspec
 import psycopg
-import pytest
 
 from app.adapters import dead_letters, erasures, outbox, replay
 from app.adapters.dead_letters import Failure
@@ -15,17 +13,11 @@ from app.adapters.postgres import Database
 from app.adapters.replay import Filters, ReplaySource
 from app.process import process_name
 from tests.support.erasing import poison
-from tests.support.pipeline import database, message, queue
+from tests.support.pipeline import message, queue
 from workers.batch import FeatureWriter
 from workers.incoming import dead_letter
 
 Pool = asyncpg.Pool
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 async def kept(pool: Pool, table: str, row_id: int) -> list[dict[str, Any]]:

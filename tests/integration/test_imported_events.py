@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +38,6 @@ def records() -> list[Record]:
 
 def row(text: str) -> Row:
     return Row(user_id=text, session_id=f"s {text}", item_id=text, event_type="view", ts_ms=NOW_MS, line=1, pos=1)
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 async def all_stored(pool: "Pool") -> list[list[tuple[Any, ...]]]:

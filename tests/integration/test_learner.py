@@ -22,7 +22,7 @@ from app.core.ranking_learner import LearnerReport
 from app.core.ranking_samples import RankingSample, places
 from app.core.weights import FEATURES, FIXED, START
 from app.supervisor import Progress
-from tests.support.pipeline import counted, database, running, until
+from tests.support.pipeline import counted, running, until
 from tests.support.planted import PLANTED, samples
 from workers.learner import MOST_WAITING, LearnerTask, Learning
 from workers.sampler import Sampler
@@ -30,12 +30,6 @@ from workers.sampler import Sampler
 Pool = asyncpg.Pool
 FIRST = 1
 """The version that a new database serves."""
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 def learner(opened: Database, learning: Learning = "auto") -> LearnerTask:

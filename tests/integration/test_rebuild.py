@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from app.adapters.postgres import Database
 from app.core.generation import RELEASE, encode_parameters
 from app.errors import DependencyDown
 from tests.support.consuming import incoming
-from tests.support.pipeline import database, until
+from tests.support.pipeline import until
 from tests.support.rebuilding import (
     assert_alike,
     count,
@@ -34,12 +33,6 @@ from tests.support.service import ROOT
 from workers.batch import FeatureWriter
 
 Pool = asyncpg.Pool
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 @pytest.mark.slow

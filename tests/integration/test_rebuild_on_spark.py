@@ -6,7 +6,7 @@ Numbers are added in another order, so that sums are compared to a millionth; id
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 from pyarrow import parquet
 
 from app.adapters.postgres import Database
-from tests.support.pipeline import database, until
+from tests.support.pipeline import until
 from tests.support.rebuilding import (
     assert_alike,
     generation,
@@ -38,12 +38,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def python() -> str:
     return str(spark_python())
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 def on_spark(folder: Path, *arguments: str, master: str = "local[2]") -> list[str]:

@@ -1,7 +1,7 @@
 """The cache of histories against real Redis servers that lose, restore and replace their data, and refuse writes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -19,18 +19,12 @@ from app.errors import DependencyDown
 from app.serving.histories import Histories
 from app.serving.own_writes import OwnWrites
 from tests.support.caching import caching
-from tests.support.pipeline import counted, database, until
+from tests.support.pipeline import counted, until
 from tests.support.redis_servers import Snapshot, client, is_synchronized, own_redis, promote, replicate
 
 Pool = asyncpg.Pool
 
 ANN = {"ann": Versioned(5, b"five")}
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from app.core import redis_slots
 from app.core.redis_url import cluster_of
 from app.errors import DependencyDown
 from tests.integration.test_shared_own_writes import own_write
-from tests.support.pipeline import counted, database
+from tests.support.pipeline import counted
 from tests.support.redis_clusters import RedisClusterProcesses, ask, redis_cluster
 from tests.support.redis_processes import RedisProcess
 
@@ -29,12 +29,6 @@ NEWER = {user_id: Versioned(6, b"six") for user_id in USERS}
 def cluster() -> Iterator[RedisClusterProcesses]:
     with redis_cluster("appendonly yes", "cluster-require-full-coverage no") as processes:
         yield processes
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 @asynccontextmanager

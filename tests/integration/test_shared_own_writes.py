@@ -1,6 +1,5 @@
 """Own writes in Redis: gone with the history that counts them and with their user, bounded, and of one epoch."""
 
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -16,16 +15,9 @@ from app.core.own_writes import OwnWrite
 from app.devstack import Stack
 from app.errors import DependencyDown
 from tests.support.caching import caching
-from tests.support.pipeline import database
 from tests.support.redis_servers import client, own_redis
 
 ANN = {"ann": Versioned(5, b"five")}
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 async def own_of(cache: RedisHistoryCache) -> OwnLog | None:

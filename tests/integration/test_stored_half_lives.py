@@ -1,6 +1,6 @@
 """Sums with other half-lives than this release's: consumer, API and rebuild go by the stored ones."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -21,7 +21,6 @@ from app.rebuilding.local_log import LocalLog
 from app.rebuilding.rebuild import Rebuild
 from app.settings import Settings
 from tests.support.api import serving
-from tests.support.pipeline import database
 from tests.support.rebuilding import assert_alike, generation, log, rebuilt, store_and_count, sums
 from workers.batch import FeatureWriter
 
@@ -32,12 +31,6 @@ STORED: Final = structs.replace(
 )
 COUNTED: Final = model_of(encode_parameters(STORED))
 EVENTS: Final = log(2_000)
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 async def begin_with(pool: Pool, parameters: str) -> None:

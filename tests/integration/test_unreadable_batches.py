@@ -1,7 +1,6 @@
 """Batches that are damaged in the broker's own log: the consumer steps over them, and over nothing else."""
 
 import struct
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -12,7 +11,7 @@ from app.adapters.postgres import Database
 from app.core.events import TOPIC_INTERACTIONS
 from app.devstack import Stack
 from tests.support.damaged_log import Damage, break_checksum, damage_log, log_of, make_topics, produce
-from tests.support.pipeline import counted, database, kafka_options, running, topics, until
+from tests.support.pipeline import counted, kafka_options, running, topics, until
 from workers.consumer import ConsumerOptions, FeatureConsumer
 from workers.traces import LateFeatures
 
@@ -46,12 +45,6 @@ def no_such_record(batch: bytearray) -> None:
 
 def sign(batch: bytearray) -> None:
     batch[_CRC : _CRC + 4] = struct.pack(">I", calc_crc32c(bytes(batch[_ATTRIBUTES:])))
-
-
-@pytest.fixture
-async def opened(database_url: str) -> AsyncIterator[Database]:
-    async with database(database_url) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

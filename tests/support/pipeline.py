@@ -38,6 +38,12 @@ async def database(url: str, **changes: Any) -> AsyncIterator[Database]:
         await opened.close(timeout_sec=1.0)
 
 
+async def letters(pool: asyncpg.Pool) -> int:
+    """How many dead letters there are."""
+    found: int = await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq")
+    return found
+
+
 def keeping(**changes: Any) -> RetentionOptions:
     """What retention keeps by default, with changes."""
     minimal = {"DATABASE_URL": "postgresql://reco@localhost/reco", "KAFKA_BOOTSTRAP_SERVERS": "localhost:9092"}
