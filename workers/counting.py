@@ -1,7 +1,6 @@
 """The transaction that counts messages: dedupe rows, histories, links, sums of items and pairs, and dead letters."""
 
 import asyncio
-import contextlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -35,10 +34,6 @@ _log = structlog.get_logger(__name__)
 
 # The fold is pure computation on the event loop: it gives way to the others after so many messages or histories.
 _CHUNK: Final = 50
-
-
-class _RolledBack(Exception):
-    """Ends a transaction that is only a try."""
 
 
 class Counting:
@@ -90,10 +85,12 @@ class Counting:
         async with self._database.connection() as connection:
             self._keys.forget_before(self._database.sessions)
             keys = await self._keys.of(connection, item_ids_of([probe]))
-            with contextlib.suppress(_RolledBack):
-                async with connection.transaction():
-                    await self._count(connection, [probe], [None], keys, None)
-                    raise _RolledBack
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                await self._count(connection, [probe], [None], keys, None)
+            finally:
+                await transaction.rollback()
 
     async def _write(
         self,
