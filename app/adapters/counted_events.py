@@ -77,12 +77,6 @@ async def all_erased(connection: "Connection") -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in await connection.fetch(_SQL["all_erased"])]
 
 
-async def erased_of(connection: "Connection", user_ids: Collection[str]) -> dict[str, int]:
-    """Those of these users that were erased, and when: milliseconds since the epoch."""
-    rows = await connection.fetch(_SQL["erased_of"], joined_texts(user_ids))
-    return {row[0]: row[1] for row in rows}
-
-
 async def stored(connection: "Connection") -> int:
     """How many events are stored, impressions left out."""
     found: int = await connection.fetchval(_SQL["stored"])

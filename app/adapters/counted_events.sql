@@ -62,10 +62,6 @@ SELECT event_id, user_id FROM events WHERE event_id > $1 ORDER BY event_id LIMIT
 -- name: all_erased
 SELECT user_id, (extract(EPOCH FROM erased_at) * 1000)::bigint FROM user_erasures;
 
--- name: erased_of
-SELECT user_id, (extract(EPOCH FROM erased_at) * 1000)::bigint FROM user_erasures
-WHERE user_id = ANY (string_to_array($1, chr(31), ''));
-
 -- name: known_ids
 SELECT event_id FROM events WHERE event_id = ANY (string_to_array($1, chr(31), ''));
 

@@ -141,7 +141,7 @@ async def unfinished(connection: "Connection") -> list[Erasure]:
 
 
 async def last(connection: "Connection", user_ids: Collection[str]) -> dict[str, LastErasure]:
-    """The last erasure of those of the users who were erased. After their histories are locked."""
+    """The last erasure of those of the users who were erased. Writers of their rows lock these or the tables first."""
     rows = await connection.fetch(_SQL["last"], joined_texts(user_ids))
     return {user_id: LastErasure(number, erased_ms) for user_id, number, erased_ms in rows}
 

@@ -16,3 +16,7 @@ class LastErasure(Struct, frozen=True):
         an older release stored or published; then the API's time of receipt decides, as in that release.
         """
         return received_ms <= self.erased_ms if erasures is None else erasures < self.number
+
+    def covers(self, ts_ms: int) -> bool:
+        """True when this erasure came after what a file says the user did at `ts_ms`."""
+        return ts_ms <= self.erased_ms

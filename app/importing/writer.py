@@ -88,7 +88,7 @@ class Writer:
         return [
             (event_id, row)
             for event_id, row in rows
-            if (last := erased.get(row.user_id)) is None or row.ts_ms + self._shift_ms > last.erased_ms
+            if (last := erased.get(row.user_id)) is None or not last.covers(row.ts_ms + self._shift_ms)
         ]
 
     async def _added(self, connection: "Connection", rows: Rows, columns: Columns) -> WrittenBatch | None:

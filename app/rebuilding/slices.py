@@ -21,7 +21,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from app.adapters import building, counted_events, pair_blocks
+from app.adapters import building, counted_events, erasures, pair_blocks
 from app.adapters.features import ItemKeys
 from app.core.features import Fold, fold
 from app.core.messages import ImpressionMessage, Message, decode_message
@@ -172,12 +172,12 @@ class _SliceFold:
         job = self._job
         own = {event_id: row for event_id, row in rows if crc32(row.user_id.encode()) % job.of == job.number}
         known = await counted_events.known_ids(self._live, list(own))
-        erased = await counted_events.erased_of(self._live, {row.user_id for row in own.values()})
+        erased = await erasures.last(self._live, {row.user_id for row in own.values()})
         new = await building.take_file_events(self._built, [event_id for event_id in own if event_id not in known])
         return [
             decode_message(to_message(row, event_id, now_ms=job.latest_ms))
             for event_id, row in own.items()
-            if event_id in new and row.ts_ms > erased.get(row.user_id, row.ts_ms - 1)
+            if event_id in new and ((last := erased.get(row.user_id)) is None or not last.covers(row.ts_ms))
         ]
 
     def _rejected(self, rows: Sequence[str]) -> building.RejectedRows:
