@@ -5,7 +5,7 @@ import sys
 from typing import Final
 
 # While a thread makes an index of 100,000 items, or reads the next rows of an import, the event loop waits so long for
-# the interpreter at each of its turns. Python's 5 ms would be 30 ms for an answer, and a third of a batch's time.
+# the interpreter at each of its turns. Python's 5 ms would be 30 ms for an answer.
 _SWITCH_SEC: Final = 0.0005
 
 
