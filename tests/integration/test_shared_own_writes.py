@@ -1,6 +1,5 @@
 """Own writes in Redis: gone with the history that counts them and with their user, bounded, and of one epoch."""
 
-
 import asyncpg
 import pytest
 import redis
