@@ -158,6 +158,7 @@ def test_refused_keys_are_recorded_in_few_rows_however_many_come(service: Servic
     }
 
 
+@pytest.mark.slow
 def test_what_was_refused_last_is_recorded_at_the_end(service: Service, database_url: str) -> None:
     assert call(service, "shop.guess", "GET", "/popular") == 401
     assert service.terminate() == 0

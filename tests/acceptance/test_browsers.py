@@ -264,6 +264,7 @@ def test_a_browser_may_send_what_tells_its_visitor(service: Service) -> None:
     assert {"x-visitor-id", "x-user-token"} <= {name.strip() for name in allowed.split(",")}
 
 
+@pytest.mark.slow
 def test_a_servers_key_in_a_page_is_noticed_once_and_by_the_doctor(service: Service) -> None:
     def exposed() -> list[tuple[str, str]]:
         with psycopg.connect(service.environment["DATABASE_URL"]) as database:

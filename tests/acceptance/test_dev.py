@@ -85,6 +85,7 @@ def test_without_kafkas_jars_events_still_reach_the_recommendations(tmp_path: Pa
     assert "mock cluster takes its place" in screen.read_text()
 
 
+@pytest.mark.slow
 def test_a_sigterm_while_the_servers_start_leaves_none_behind(tmp_path: Path) -> None:
     with _dev(_own_servers(tmp_path), "--port", str(choose())) as (process, screen):
         run = tmp_path / "data" / "run"
@@ -95,6 +96,7 @@ def test_a_sigterm_while_the_servers_start_leaves_none_behind(tmp_path: Path) ->
     assert not [member for member in family if processes.runs(member)]
 
 
+@pytest.mark.slow
 def test_a_taken_default_port_gives_way_and_says_so(environment: dict[str, str], tmp_path: Path) -> None:
     del environment["HTTP_PORT"]
     with _occupied(8080), _dev(environment, data=tmp_path) as (_, screen):

@@ -31,6 +31,7 @@ LATERAL (SELECT (array['control', 'latest'])[1 + number % 2] AS variant) AS vari
 """
 
 
+@pytest.mark.slow
 @pytest.mark.shows("reco experiments list", "reco experiments show", "reco experiments stop")
 def test_an_experiment_starts_is_read_and_ends_without_a_restart(
     environment: dict[str, str], database_url: str

@@ -147,6 +147,7 @@ def test_a_later_run_adds_what_was_committed_since(service: Service, tmp_path: P
     assert ids(tmp_path / "events")[-4:] == ["view-of-first", "late-to-commit", "view-of-second", "later-to-write"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_with_the_same_events(service: Service, tmp_path: Path) -> None:
     views(service, *map(str, range(5_000)))
     command = [sys.executable, "-m", "app.cli", "export", "events", str(tmp_path), "--file-rows", "1000"]

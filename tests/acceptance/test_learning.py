@@ -122,6 +122,7 @@ def test_other_version_changes_the_answers_within_a_second_or_so(environment: di
         assert model(service)["pinned"]
 
 
+@pytest.mark.slow
 def test_variants_version_serves_as_soon_as_it_is_stored(environment: dict[str, str], tmp_path: Path) -> None:
     variants = json.dumps(
         [{"name": "odd", "share": 0.5, "model": FIRST + 1}, {"name": "gone", "share": 0.1, "model": 99}]
@@ -193,6 +194,7 @@ def learned(process: Service) -> int:
     return int(words[3]) if words[:3] == ["has", "learned", "from"] else -1
 
 
+@pytest.mark.slow
 @pytest.mark.shows("RANKING_LEARNING")
 def test_nothing_is_learned_where_learning_is_off(environment: dict[str, str]) -> None:
     with running({**environment, "RANKING_LEARNING": "off"}) as service:

@@ -70,6 +70,7 @@ def test_operator_promotes_pins_and_rolls_back_over_http(service: Service, datab
     assert str(told).startswith("2 served, 2 pinned, 1 rolled_back, 1 pinned")
 
 
+@pytest.mark.slow
 def test_version_is_previewed_without_serving(service: Service) -> None:
     preview = listed(service, variant="model-2")
     assert (preview["model_version"], preview["variant"]) == ("weights-2", "preview")
@@ -87,6 +88,7 @@ def test_version_is_previewed_without_serving(service: Service) -> None:
     assert service.metric("reco_stage_latency_ms_count", stage="rank") == ranked
 
 
+@pytest.mark.slow
 def test_key_that_only_reads_lists_versions_and_changes_nothing(service: Service) -> None:
     headers = {"x-api-key": READER_TOKEN}
     assert service.client.get("/models", headers=headers).status_code == 200

@@ -52,6 +52,7 @@ def history(service: Service) -> dict[str, float]:
     return {entry["kind"]: entry["weight"] for entry in answer.json().get("history", [])}
 
 
+@pytest.mark.slow
 @pytest.mark.shows("reco event-types")
 def test_a_type_of_your_own_is_taken_by_all_processes_and_counts_as_it_was(
     services: tuple[Service, Service], environment: dict[str, str]
@@ -106,6 +107,7 @@ def test_a_dislike_counts_for_its_user_at_once_and_is_taken_back(services: tuple
     assert {"item-0", "item-1"} <= set(served(one, "ann"))
 
 
+@pytest.mark.slow
 def test_a_returned_purchase_is_taken_out_of_the_sums(services: tuple[Service, Service], database_url: str) -> None:
     one, _ = services
     sold = {"value": 59.9, "currency": "EUR", "quantity": 2}

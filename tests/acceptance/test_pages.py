@@ -63,6 +63,7 @@ def test_pages_have_each_servable_item_once_until_the_catalogue_ends(service: Se
     assert sorted(flat(found)) == _ITEMS[2:-1]
 
 
+@pytest.mark.slow
 def test_pages_of_a_category_have_all_of_it_and_nothing_else(service: Service) -> None:
     found = pages(service, "/reco", k=70, user_id="nobody", category="a")
     assert sorted(flat(found)) == _ITEMS[:300]

@@ -54,6 +54,7 @@ def waits_no_longer_than_told(service: Service, direct: str) -> None:
     assert service.metric("reco_database_errors_total", kind="lock") == before + 1
 
 
+@pytest.mark.slow
 def test_pooler_in_transaction_mode_without_the_setting_ends_the_start(environment: dict[str, str]) -> None:
     """Also one that ignores every parameter of the connection, as many are set up."""
     ignored = "statement_timeout, lock_timeout, idle_in_transaction_session_timeout, jit, extra_float_digits, options"

@@ -36,6 +36,7 @@ def test_every_role_serves_health_and_only_the_api_takes_events(environment: dic
             assert service.status("/popular") == (200 if role == "api" else 404)
 
 
+@pytest.mark.slow
 def test_a_process_tells_which_build_it_is_everywhere(environment: dict[str, str]) -> None:
     with running({**environment, "RECO_REVISION": "abc123"}) as service:
         told = {"pid": service.process.pid, "version": build.VERSION, "revision": "abc123"}
@@ -100,6 +101,7 @@ def test_production_without_keys_ends_the_start(environment: dict[str, str]) -> 
     assert "API_KEYS or API_KEYS_FILE: needed when APP_ENV=production" in ended.stderr
 
 
+@pytest.mark.slow
 def test_histories_in_memory_need_no_redis(environment: dict[str, str]) -> None:
     nowhere = f"redis://127.0.0.1:{choose()}/0"
     in_memory = {**environment, "ONLINE_CACHE_BACKEND": "memory", "ONLINE_CACHE_REDIS_URL": nowhere}
@@ -126,6 +128,7 @@ def test_topics_that_need_more_brokers_are_named(environment: dict[str, str]) ->
         service.close()
 
 
+@pytest.mark.slow
 def test_a_taken_port_ends_the_start_and_says_so(environment: dict[str, str]) -> None:
     with running(environment):
         ended = start(environment)
@@ -134,6 +137,7 @@ def test_a_taken_port_ends_the_start_and_says_so(environment: dict[str, str]) ->
     assert "HTTP_PORT" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_key_file_that_cannot_be_read_ends_the_start_and_is_named(environment: dict[str, str]) -> None:
     ended = start({**environment, "API_KEYS_FILE": "/no/such/keys"})
     assert ended.returncode == 2
@@ -188,6 +192,7 @@ def start(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_public_address_without_keys_is_warned_of_at_start_and_by_doctor(environment: dict[str, str]) -> None:
     public = {name: value for name, value in environment.items() if name != "APP_ENV"} | {"HTTP_HOST": "0.0.0.0"}
     key, _ = keys.make("ops", ["admin"], "a" * 43)

@@ -49,6 +49,7 @@ def test_300_old_purchases_behind_a_full_history_count_once(environment: dict[st
         assert scores["pushed"] < scores["liked"]
 
 
+@pytest.mark.slow
 def test_300_pairs_of_one_user_do_not_pass_those_of_ten(environment: dict[str, str]) -> None:
     with running(environment) as service:
         buy(service, *(("eve", item_id) for _ in range(300) for item_id in ("hit", "pushed")))
@@ -56,6 +57,7 @@ def test_300_pairs_of_one_user_do_not_pass_those_of_ten(environment: dict[str, s
         eventually(lambda: listed(service, "/similar/hit") == ["liked", "pushed"], describe=service.describe)
 
 
+@pytest.mark.slow
 @pytest.mark.shows("CATALOGUE_ONLY")
 def test_an_item_that_a_client_made_up_is_not_served_where_only_the_catalogue_is(environment: dict[str, str]) -> None:
     with running({**environment, "CATALOGUE_ONLY": "true"}) as service:

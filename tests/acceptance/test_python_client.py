@@ -163,6 +163,7 @@ def test_change_is_made_in_the_state_that_was_read_only(service: Service) -> Non
             client.get_item_version("tent")
 
 
+@pytest.mark.slow
 async def test_client_for_asyncio_changes_what_it_has_read(service: Service) -> None:
     async with AsyncClient(service.url, TOKEN, QUICK) as client:
         await client.put_item("stove", CatalogueItemInput(title="Stove", tags=["0"]), only_new=True)

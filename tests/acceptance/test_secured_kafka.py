@@ -93,6 +93,7 @@ def test_other_kinds_of_passwords_let_the_service_in(
         count_one_more(service, database_url)
 
 
+@pytest.mark.slow
 @pytest.mark.shows("KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "KAFKA_SSL_KEY_PASSWORD")
 def test_service_counts_events_through_a_kafka_that_wants_a_certificate(
     environment: dict[str, str], database_url: str, kafka_of_a_company: SecuredKafka

@@ -113,6 +113,7 @@ def popular(service: Service) -> set[str]:
     return {item["item_id"] for item in answer.json()["items"]}
 
 
+@pytest.mark.slow
 def test_rudderstacks_python_client_sends_orders(service: Service) -> None:
     errors: list[Any] = []
     client = rudderstack.Client(WRITE_TOKEN, host=service.url, on_error=lambda *said: errors.append(said))

@@ -85,7 +85,9 @@ _REFUSALS: Final = {
 }
 
 
-@pytest.mark.parametrize("refusal", _REFUSALS)
+@pytest.mark.parametrize(
+    "refusal", ["READONLY", *(pytest.param(name, marks=pytest.mark.slow) for name in ("OOM", "MISCONF", "NOPERM"))]
+)
 def test_redis_refusing_writes(settings_of: dict[str, str], own: Stack, database_url: str, refusal: str) -> None:
     with running(settings_of) as service:
         acquaint(service)

@@ -208,6 +208,7 @@ async def test_client_that_asks_on_and_reads_nothing_is_ended(monkeypatch: pytes
                 await loop.sock_sendall(client, LARGE * 1000)
 
 
+@pytest.mark.slow
 async def test_client_that_reads_slower_than_it_asks_gets_all_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "PATIENCE_SEC", 2.0)
     async with serving() as address:

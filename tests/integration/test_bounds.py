@@ -128,6 +128,7 @@ async def test_an_item_whose_pairs_take_too_long_is_passed_over(
     assert await pool.fetchval("SELECT position FROM table_walks WHERE walk = 'item_pairs'") == 0
 
 
+@pytest.mark.slow
 async def test_two_pruners_do_the_work_of_one(pool: Pool, database_url: str) -> None:
     await plant_items(pool, 500)
     await plant_pairs(pool, days=30)

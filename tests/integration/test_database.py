@@ -44,7 +44,7 @@ async def test_a_silent_pool_fails_for_all_who_share_it_and_not_for_the_next(dat
 
 
 @pytest.mark.parametrize("in_transaction", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize("deadlines", [1, 2])
+@pytest.mark.parametrize("deadlines", [1, pytest.param(2, marks=pytest.mark.slow)])
 async def test_silent_postgres_holds_nobody_beyond_a_deadline(
     database_url: str, deadlines: int, in_transaction: bool
 ) -> None:

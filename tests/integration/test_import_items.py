@@ -23,7 +23,7 @@ def sums(screen: str) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, pytest.param(gzip.compress, marks=pytest.mark.slow)])
 def test_a_catalogue_is_imported_and_a_second_run_finds_it(database_url: str, tmp_path: Path, pack: type) -> None:
     file = tmp_path / "movies.csv"
     file.write_bytes(pack(MOVIES.encode()))
@@ -46,6 +46,7 @@ def test_a_catalogue_is_imported_and_a_second_run_finds_it(database_url: str, tm
     assert recorded == ['("reco import",store_items,2,"2 created, 0 replaced")']
 
 
+@pytest.mark.slow
 def test_a_field_without_a_column_stays_and_an_empty_value_empties(database_url: str, tmp_path: Path) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(

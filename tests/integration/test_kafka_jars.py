@@ -9,6 +9,7 @@ from app.devstack import Stack, jars
 from app.errors import UserError
 
 
+@pytest.mark.slow
 def test_without_the_jars_a_mock_of_kafka_takes_its_place_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,7 @@ def assert_nothing_private(log: str, *secrets: str) -> None:
         assert [line for line in log.splitlines() if word in line] == []
 
 
-@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+@pytest.mark.parametrize("level", [pytest.param("INFO", marks=pytest.mark.slow), "DEBUG"])
 def test_no_line_tells_of_whom_or_gives_a_secret_away(
     breakable_stack: Stack, environment: dict[str, str], topic_prefix: str, level: str
 ) -> None:

@@ -92,6 +92,7 @@ def test_an_older_release_runs_on_a_newer_schema(empty_database: str, files: Pat
     assert migrations.migrate(empty_database) == []
 
 
+@pytest.mark.slow
 def test_a_changed_file_ends_the_start_of_the_service(
     empty_database: str, kafka: str, redis_url: str, topic_prefix: str
 ) -> None:

@@ -22,6 +22,7 @@ def reco(*arguments: str, environment: dict[str, str] | None = None) -> Result:
     return CliRunner(env={name: (environment or {}).get(name) for name in _URLS}).invoke(main, arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.shows("reco smoke")
 def test_smoke_walks_every_kind_of_event_and_leaves_no_user_behind(environment: dict[str, str]) -> None:
     with running(environment) as service:
@@ -177,6 +178,7 @@ def test_smoke_with_a_key_that_is_not_good_enough_says_what_it_needs(environment
         assert "in the recommendations  403 The API key web lacks the scope users." in writer.output
 
 
+@pytest.mark.slow
 def test_smoke_tells_what_is_down(breakable_stack: Stack, environment: dict[str, str]) -> None:
     with running(environment) as service:
         breakable_stack.postgres.kill()

@@ -179,8 +179,8 @@ async def test_events_that_are_no_longer_stored_are_told_and_taken_from_files(
     ("arguments", "said"),
     [
         (["--engine", "spark", "a.parquet"], "needs the package pyspark, which is not installed"),
-        (["--engine", "spark"], "--engine spark folds files: name some"),
-        (["--master", "local[2]", "a.parquet"], "are for Spark: say --engine spark"),
+        pytest.param(["--engine", "spark"], "--engine spark folds files: name some", marks=pytest.mark.slow),
+        pytest.param(["--master", "local", "a.parquet"], "are for Spark: say --engine spark", marks=pytest.mark.slow),
     ],
 )
 async def test_spark_that_cannot_be_used_is_told(database_url: str, arguments: list[str], said: str) -> None:
@@ -188,6 +188,7 @@ async def test_spark_that_cannot_be_used_is_told(database_url: str, arguments: l
     assert (code, said in output) == (2, True), output
 
 
+@pytest.mark.slow
 async def test_unfinished_rebuild_is_given_up(database_url: str, opened: Database, pool: Pool) -> None:
     await store_and_count(pool, FeatureWriter(opened, max_retries=1), log(1_000))
     before = await sums(pool)

@@ -88,6 +88,7 @@ async def test_histories_and_own_writes_are_on_all_masters(opened: Database, clu
         assert await held(cache) == NEWER
 
 
+@pytest.mark.slow
 async def test_ids_with_braces_have_both_keys_in_one_slot(opened: Database, cluster: RedisClusterProcesses) -> None:
     awkward = {user_id: Versioned(1, b"one") for user_id in ("}", "{}", "a{b}c", "{", "ü{")}
     async with caching(opened, cluster) as cache:

@@ -61,6 +61,7 @@ def statuses(connection: "psycopg.Connection[tuple[object, ...]]", table: str) -
     return {row[0]: row[1] for row in found}
 
 
+@pytest.mark.slow
 @pytest.mark.shows("reco replay outbox")
 def test_dead_rows_go_back_to_the_relay_a_limit_at_a_time(
     database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"

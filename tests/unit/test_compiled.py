@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.support.service import ROOT
 
 # Refuses to open files of the project for writing, as the image's read-only root does; numba counts what it compiles.
@@ -44,6 +46,7 @@ def compiling_modules() -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_a_start_without_a_place_to_write_compiles_nothing() -> None:
     imports = "\n".join(f"import {name}" for name in sorted(compiling_modules()))
     subprocess.run([sys.executable, "-c", imports], cwd=ROOT, check=True)

@@ -143,8 +143,8 @@ def test_a_played_log_recommends_what_is_served(kind: str, k: int) -> None:
     ("kind", "grown"),
     [
         ("news", ("popular_hours", "newness")),
-        ("repeats", ("own", "own_times")),
-        ("sessions", ("following",)),
+        pytest.param("repeats", ("own", "own_times"), marks=pytest.mark.slow),
+        pytest.param("sessions", ("following",), marks=pytest.mark.slow),
         ("drift", ("similar_last",)),
     ],
 )

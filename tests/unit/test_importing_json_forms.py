@@ -95,6 +95,7 @@ def test_lists_without_names_are_named_by_an_option(tmp_path: Path) -> None:
     assert read(tmp_path / "log", content, header=tuple(LISTS[0])) == [*BOTH, "1 values, but there are 4 columns"]
 
 
+@pytest.mark.slow
 def test_an_array_on_one_line_may_be_of_any_length(tmp_path: Path) -> None:
     row = json.dumps(ROWS[0] | {"note": 'x } "{ \\ ' + "x" * 50_000 + '"}'})
     count = MAX_LINE_BYTES // len(row) + 20

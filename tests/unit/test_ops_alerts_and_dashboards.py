@@ -101,7 +101,11 @@ def test_each_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["check", "rules", "rules.yml"], ["check", "config", "prometheus.yml"], ["test", "rules", "rules_test.yml"]],
+    [
+        ["check", "rules", "rules.yml"],
+        ["check", "config", "prometheus.yml"],
+        pytest.param(["test", "rules", "rules_test.yml"], marks=pytest.mark.slow),
+    ],
 )
 def test_promtool_agrees(arguments: list[str]) -> None:
     _promtool(arguments)

@@ -135,6 +135,7 @@ async def use(client: Client, other: AsyncClient) -> None:
 """
 
 
+@pytest.mark.slow
 def test_type_checker_knows_the_arguments_and_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MYPYPATH", str(Path(reco_client.__file__).parents[1]))
     told, _, _ = mypy.run(["--config-file=", "--strict", "-c", USE])

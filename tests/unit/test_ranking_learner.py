@@ -14,7 +14,7 @@ from tests.support.planted import PLANTED, samples
 SERVING = Serving(1, FIXED, FIXED)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_planted_structure_is_found_within_5000_events(seed) -> None:
     learner = RankingLearner(SERVING)
     verdicts = []

@@ -49,6 +49,7 @@ def found(draw: Draw, seed: int, *, lift: float, days: int, scale: float, trials
     return ended / trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [clicks, purchases, revenue])
 @pytest.mark.parametrize("scale", [0.05, 0.5])
 def test_without_a_difference_daily_looks_end_fewer_than_alpha(draw: Draw, scale: float) -> None:

@@ -76,6 +76,7 @@ def test_an_address_has_so_many_new_visitors_as_the_proxy_names_it(world: World)
     assert asked("203.0.113.2", "A").status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.shows("USER_TOKEN_SECRETS_FILE")
 def test_secrets_of_user_tokens_rotate_without_a_restart(world: World) -> None:
     def asked(secret: str) -> int:
