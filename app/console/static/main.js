@@ -18,7 +18,7 @@ class SignIn extends Component {
   render({ ended }, { error }) {
     return html`<main id="main" class="sign-in"><form class="card stack" onSubmit=${event => this.submit(event)}>
       <h1>Reco console</h1>
-      ${ended && html`<p class="notice warn" role="status">Your session has ended. Sign in again; what was not saved is gone.</p>`}
+      ${ended && html`<p class="notice warn" role="status">Your session has ended. Sign in again. Of what you had not saved, changes of items are kept.</p>`}
       <label>API key <input type="password" name="key" autocomplete="current-password" required maxlength="256"
         ref=${input => { this.key = input; }} aria-describedby="about-key" /></label>
       <p id="about-key" class="quiet small">The key is checked and not kept. You stay signed in for twelve hours.${" "}

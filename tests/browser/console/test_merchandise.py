@@ -102,6 +102,46 @@ def test_item_changed_by_somebody_else_is_shown_anew_and_not_overwritten(
     assert stored(goods, operator, "torch")["title"] == "Theirs"
 
 
+def test_what_was_typed_and_not_saved_is_there_again(
+    goods: Service, context: BrowserContext, operator: dict[str, str]
+) -> None:
+    page = opened(context, goods, view="merchandise")
+    click(page, "Open A stove")
+    field(item_of(page), "title").fill("Stove, gas")
+    item_of(page).get_by_label("Another attribute").select_option("price")
+    field(page, "a.price").fill("40")
+    click(page, "Open A torch")
+    expect(field(item_of(page), "title")).to_have_value("A torch")
+    click(page, "Try")
+    click(page, "Merchandise")
+    assert goods.client.patch("/items/stove", json={"tags": ["hot"]}, headers=operator).status_code == 200
+    click(page, "Open A stove")
+    await_text(page, "Somebody changed the item since; what you had typed stands over it.")
+    expect(field(page, "tags")).to_have_value("hot")
+    # A page that is closed asks first.
+    asked: list[str] = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.close(run_before_unload=True)
+    click(page, "Save")
+    await_text(page, "A stove is changed.")
+    assert asked == ["beforeunload"]
+    changed = stored(goods, operator, "stove")
+    assert (changed["title"], changed["tags"], changed["attributes"]) == ("Stove, gas", ["hot"], {"price": 40.0})
+    assert "stands over it" not in text_of(page)
+    # What is discarded does not come back.
+    field(item_of(page), "title").fill("Mine")
+    click(page, "Close")
+    click(page, "Open Stove, gas")
+    await_text(page, "What you had typed and not saved is here again.")
+    expect(field(item_of(page), "title")).to_have_value("Mine")
+    click(page, "Discard it")
+    expect(field(item_of(page), "title")).to_have_value("Stove, gas")
+    click(page, "Close")
+    click(page, "Open Stove, gas")
+    expect(field(item_of(page), "title")).to_have_value("Stove, gas")
+    assert "here again" not in text_of(page)
+
+
 def test_item_that_no_browser_can_ask_for_says_so(
     goods: Service, context: BrowserContext, operator: dict[str, str]
 ) -> None:
