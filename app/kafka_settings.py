@@ -18,14 +18,14 @@ _TLS: Final = ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "k
 
 def faults(values: Mapping[str, Any]) -> list[str]:
     """`values`: the settings that are given. Reads the certificates, so that a wrong file is told at the start."""
-    given = {
-        name: str(values.get(name) or "") for name in (*_OAUTH, *_TLS, "kafka_sasl_username", "kafka_sasl_password")
-    }
+    given = {name: str(values.get(name) or "") for name in (*_OAUTH, *_TLS, *_LOGIN)}
     protocol = values.get("kafka_security_protocol", "PLAINTEXT")
     oauth = values.get("kafka_sasl_mechanism") == "OAUTHBEARER"
     errors = []
     if protocol.startswith("SASL"):
         errors += _oauth(given) if oauth else _password(given)
+    else:
+        errors += [f"{name.upper()}: used with KAFKA_SECURITY_PROTOCOL=SASL_* only" for name in _LOGIN if given[name]]
     if not (oauth and protocol.startswith("SASL")):
         errors += [
             f"{name.upper()}: used with KAFKA_SECURITY_PROTOCOL=SASL_* and KAFKA_SASL_MECHANISM=OAUTHBEARER only"
@@ -62,9 +62,11 @@ def _oauth(given: Mapping[str, str]) -> list[str]:
 
 def _certificates(given: Mapping[str, str], *, uses_tls: bool) -> list[str]:
     certificate, key = given["kafka_ssl_certfile"], given["kafka_ssl_keyfile"]
-    errors = []
-    if certificate and not uses_tls:
-        errors.append("KAFKA_SSL_CERTFILE: used with KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL only")
+    errors = [
+        f"{name.upper()}: used with KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL only"
+        for name in ("kafka_ssl_cafile", "kafka_ssl_certfile")
+        if given[name] and not uses_tls
+    ]
     errors += [
         f"{name.upper()}: needs KAFKA_SSL_CERTFILE, the client's certificate"
         for name in ("kafka_ssl_keyfile", "kafka_ssl_key_password")

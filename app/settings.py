@@ -16,6 +16,7 @@ from app.core import segment_rules, variants
 from app.core.database_url import check_database_url
 from app.core.field_errors import field_error_of
 from app.core.gorse_types import GorseTypes, parse_gorse_types
+from app.core.kafka_servers import check_kafka_servers
 from app.core.network_counts import parse_networks
 from app.core.redis_url import check_redis_url, cluster_of
 from app.core.segment_rules import NamedRule
@@ -242,6 +243,7 @@ _PARSERS = {
     "database_url": check_database_url,
     "database_direct_url": check_database_url,
     "database_read_url": check_database_url,
+    "kafka_bootstrap_servers": check_kafka_servers,
     "online_cache_redis_url": check_redis_url,
     "segment_events": segment_rules.parse,
     "gorse_feedback": parse_gorse_types,

@@ -7,7 +7,10 @@ sessions (`connections.max.reauth.ms`) closes the connection when its token expi
 
 import asyncio
 import base64
+import contextlib
+import http.client
 import json
+import math
 import time
 import urllib.error
 import urllib.parse
@@ -58,7 +61,7 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
             if time.monotonic() >= self._renew_at:
                 try:
                     await self._renew()
-                except (OSError, ValueError) as error:
+                except (OSError, ValueError, http.client.HTTPException) as error:
                     if time.monotonic() >= self._expires_at:
                         raise KafkaError(f"KAFKA_OAUTH_TOKEN_URL gave no token: {_said(error)}") from error
             return self._token
@@ -67,12 +70,20 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
         asked = time.monotonic()
         async with asyncio.timeout(_TIMEOUT_SEC * 2):
             answer = await asyncio.to_thread(_ask, self._options)
-        token, life_sec = answer.get("access_token"), answer.get("expires_in") or _NO_LIFE_SEC
+        token, life_sec = answer.get("access_token"), _seconds(answer.get("expires_in") or _NO_LIFE_SEC)
         if not isinstance(token, str) or not token:
             raise ValueError("the answer has no access_token")
         self._token = token
-        self._expires_at = asked + float(life_sec)
-        self._renew_at = asked + float(life_sec) * _RENEW_AT
+        self._expires_at = asked + life_sec
+        self._renew_at = asked + life_sec * _RENEW_AT
+
+
+def _seconds(value: Any) -> float:
+    """Some providers give them as a text."""
+    with contextlib.suppress(TypeError, ValueError):
+        if math.isfinite(seconds := float(value)):
+            return seconds
+    raise ValueError("expires_in of the answer is not a number of seconds")
 
 
 def _read(file: Path) -> str:

@@ -10,7 +10,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from app.core.redis_url import ClusterAddress, SentinelAddress, sentinel_of
+from app.core.redis_url import ClusterAddress, SentinelAddress, ServerAddress, address_of
 
 _RESP2: Final = (
     "this server speaks RESP2 only, as Redis before version 6 does, and the service needs RESP3: use Redis 6 or later, "
@@ -27,28 +27,24 @@ _NO_CLUSTER: Final = (
 
 
 def open_redis(url: str, *, timeout_sec: float, on_connect: Callable[[Any, bytes], None] | None = None) -> Redis:
-    """A client that connects when it is first used. `on_connect` is given each new connection, and what the server at
-    its other end says of itself (`INFO server`).
+    """A client of the server at `url`, or of the master that its Sentinels name, that connects when it is first used.
+    `on_connect` is given each new connection, and what the server at its other end says of itself (`INFO server`).
 
     A server that the service cannot use raises `RedisError` with what to do.
     """
 
     options = _options(timeout_sec, on_connect, in_cluster=False)
-    address = sentinel_of(url)
-    if address is None:
-        return Redis.from_url(url, **options)
+    address = address_of(url)
+    assert not isinstance(address, ClusterAddress)  # which has a client for each node: `open_node`
+    login: dict[str, Any] = {"db": address.number, "username": address.user, "password": address.password}
+    if isinstance(address, ServerAddress):
+        place = {"host": address.host, "port": address.port, "unix_socket_path": address.socket}
+        return Redis(**{**place, **login, **_tls(address), **options})
     of_sentinels = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
     sentinels = Sentinel(  # type: ignore[no-untyped-call]
         address.sentinels, sentinel_kwargs={**of_sentinels, **address.login, **_tls(address)}
     )
-    client: Redis = sentinels.master_for(
-        address.service,
-        **options,
-        **_tls(address),
-        db=address.number,
-        username=address.user,
-        password=address.password,
-    )
+    client: Redis = sentinels.master_for(address.service, **options, **_tls(address), **login)
     return client
 
 
@@ -126,10 +122,10 @@ async def _shake_hands(connection: Any) -> bytes:
     return info
 
 
-def _tls(address: SentinelAddress | ClusterAddress) -> dict[str, Any]:
+def _tls(address: ServerAddress | SentinelAddress | ClusterAddress) -> dict[str, Any]:
     if address.tls is None:
         return {}
     found: dict[str, Any] = {**address.tls, "ssl": True}
     if "ssl_check_hostname" in found:
-        found["ssl_check_hostname"] = found["ssl_check_hostname"].lower() == "true"
+        found["ssl_check_hostname"] = found["ssl_check_hostname"] == "true"
     return found

@@ -4,11 +4,11 @@ import difflib
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
 
-from app.core.server_urls import checked, hosts
+from app.core.server_urls import checked
 
 _EXPECTED: Final = (
     "expected redis://host:port/number, rediss://…, unix://…, redis+sentinel://host:port,host:port/service/number, or "
@@ -19,6 +19,8 @@ _SENTINEL_SCHEMES: Final = ("redis+sentinel", "rediss+sentinel")
 _SENTINEL_PORT: Final = 26_379
 _CLUSTER_SCHEMES: Final = ("redis+cluster", "rediss+cluster")
 _PORT: Final = 6379
+_SECURE: Final = "rediss"
+"""So begin the schemes with TLS."""
 _TLS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_cert_reqs", "ssl_check_hostname")
 _OF_SENTINELS: Final = ("sentinel_username", "sentinel_password")
 _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -33,6 +35,18 @@ _INSTEAD: Final[Mapping[str, str]] = {
 }
 _NAME: Final = re.compile(r"\w{1,40}", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{0,5}")
+
+
+class ServerAddress(Struct, frozen=True, kw_only=True):
+    """One Redis. `socket`: the path of its socket, in place of `host` and `port`."""
+
+    host: str
+    port: int
+    socket: str | None
+    number: int
+    user: str | None
+    password: str | None
+    tls: Mapping[str, str] | None
 
 
 class SentinelAddress(Struct, frozen=True, kw_only=True):
@@ -62,44 +76,53 @@ class ClusterAddress(Struct, frozen=True, kw_only=True):
 
 def check_redis_url(url: str) -> str:
     """The URL itself. Raises `ValueError`, which names every parameter that is not usable and shows no value."""
-    if cluster_of(url) is None:
-        sentinel_of(url)
+    address_of(url)
     return url
 
 
 def cluster_of(url: str) -> ClusterAddress | None:
     """The nodes of a cluster that a URL names; None for another URL. Raises `ValueError` as `check_redis_url` does."""
-    checked(url, (*_SCHEMES, *_SENTINEL_SCHEMES, *_CLUSTER_SCHEMES), _EXPECTED)
-    parts = urlsplit(url)
-    if parts.scheme not in _CLUSTER_SCHEMES:
-        return None
-    given = _parameters(parts.query, _TLS)
-    if parts.path not in ("", "/", "/0"):
-        raise ValueError("a Redis Cluster has database 0 alone: expected redis+cluster://host:port,host:port")
-    user, password, nodes = _places(parts.netloc, _PORT)
-    return ClusterAddress(nodes=nodes, user=user, password=password, tls=_tls(parts.scheme, given))
+    address = address_of(url)
+    return address if isinstance(address, ClusterAddress) else None
 
 
-def sentinel_of(url: str) -> SentinelAddress | None:
-    """The Sentinels that a URL names; None for the URL of a server. Raises `ValueError` as `check_redis_url` does."""
-    checked(url, (*_SCHEMES, *_SENTINEL_SCHEMES), _EXPECTED)
-    parts = urlsplit(url)
-    by_sentinel = parts.scheme in _SENTINEL_SCHEMES
-    given = _parameters(parts.query, ("db", *_TLS, *(_OF_SENTINELS if by_sentinel else ())))
-    if not by_sentinel:
-        if len(hosts(url)) > 1:
-            raise ValueError(
-                "expected one host; for several Sentinels use redis+sentinel://a,b,c/service, for nodes of a cluster "
-                "redis+cluster://a,b,c"
-            )
-        # redis-py would take another word for no number, or join the numbers of a path.
-        number = given.get("db") or ("" if parts.scheme == "unix" else parts.path[1:])
-        if not _NUMBER.fullmatch(number):
-            raise ValueError("the database is a number: expected redis://host:port/number")
-        return None
+def address_of(url: str) -> ServerAddress | SentinelAddress | ClusterAddress:
+    """What a URL says. Raises `ValueError` as `check_redis_url` does."""
+    parts = urlsplit(checked(url, (*_SCHEMES, *_SENTINEL_SCHEMES, *_CLUSTER_SCHEMES), _EXPECTED))
+    if parts.scheme in _CLUSTER_SCHEMES:
+        return _cluster(parts)
+    return _sentinels(parts) if parts.scheme in _SENTINEL_SCHEMES else _server(parts)
+
+
+def _server(parts: SplitResult) -> ServerAddress:
+    given = _parameters(parts, ("db", *_TLS))
+    user, password, places = _places(parts.netloc, _PORT)
+    if len(places) > 1:
+        raise ValueError(
+            "expected one host; for several Sentinels use redis+sentinel://a,b,c/service, for nodes of a cluster "
+            "redis+cluster://a,b,c"
+        )
+    on_socket = parts.scheme == "unix"
+    number = given.get("db") or ("" if on_socket else parts.path[1:])
+    if not _NUMBER.fullmatch(number):
+        raise ValueError("the database is a number: expected redis://host:port/number")
+    ((host, port),) = places
+    return ServerAddress(
+        host=host,
+        port=port,
+        socket=unquote(parts.path) if on_socket else None,
+        number=int(number or 0),
+        user=user,
+        password=password,
+        tls=_tls(parts.scheme, given),
+    )
+
+
+def _sentinels(parts: SplitResult) -> SentinelAddress:
+    given = _parameters(parts, ("db", *_TLS, *_OF_SENTINELS))
     service, _, number = parts.path[1:].partition("/")
     number = given.get("db") or number or "0"
-    if not service or not number.isascii() or not number.isdigit():
+    if not service or not _NUMBER.fullmatch(number):
         raise ValueError("expected redis+sentinel://host:port,host:port/service/number")
     user, password, sentinels = _places(parts.netloc, _SENTINEL_PORT)
     return SentinelAddress(
@@ -111,6 +134,14 @@ def sentinel_of(url: str) -> SentinelAddress | None:
         login={name.removeprefix("sentinel_"): given[name] for name in _OF_SENTINELS if given.get(name)},
         tls=_tls(parts.scheme, given),
     )
+
+
+def _cluster(parts: SplitResult) -> ClusterAddress:
+    given = _parameters(parts, _TLS)
+    if parts.path not in ("", "/", "/0"):
+        raise ValueError("a Redis Cluster has database 0 alone: expected redis+cluster://host:port,host:port")
+    user, password, nodes = _places(parts.netloc, _PORT)
+    return ClusterAddress(nodes=nodes, user=user, password=password, tls=_tls(parts.scheme, given))
 
 
 def _places(netloc: str, port: int) -> tuple[str | None, str | None, tuple[tuple[str, int], ...]]:
@@ -126,15 +157,15 @@ def _places(netloc: str, port: int) -> tuple[str | None, str | None, tuple[tuple
 
 
 def _tls(scheme: str, given: Mapping[str, str]) -> dict[str, str] | None:
-    return {name: given[name] for name in _TLS if given.get(name)} if scheme.startswith("rediss") else None
+    return {name: given[name] for name in _TLS if given.get(name)} if scheme.startswith(_SECURE) else None
 
 
-def _parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
+def _parameters(parts: SplitResult, known: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     errors = []
-    for part in filter(None, query.split("&")):
+    for part in filter(None, parts.query.split("&")):
         name, _, value = part.partition("=")
-        found[name] = unquote(value)
+        found[name] = unquote(value).lower() if name in _VALUES else unquote(value)
         if not _NAME.fullmatch(name):
             errors.append("a parameter after the ? has no name: expected name=value&name=value")
         elif name in _INSTEAD:
@@ -142,7 +173,9 @@ def _parameters(query: str, known: tuple[str, ...]) -> dict[str, str]:
         elif name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             errors.append(f"unknown parameter {name}: " + (f"did you mean {near[0]}?" if near else "remove it"))
-        elif name in _VALUES and found[name].lower() not in _VALUES[name]:
+        elif name in _TLS and not parts.scheme.startswith(_SECURE):
+            errors.append(f"parameter {name} needs TLS: begin the URL with {_SECURE}")
+        elif name in _VALUES and found[name] not in _VALUES[name]:
             errors.append(f"{name}: expected one of {', '.join(_VALUES[name])}")
     if errors:
         raise ValueError("; ".join(dict.fromkeys(errors)))

@@ -18,13 +18,17 @@ SCOPE: Final = "kafka events"
 
 
 class IdentityProvider:
-    """`life_sec`: of each token. `given`: how many it gave. While `away`, it answers 503."""
+    """`life_sec`: of each token, and `told_life` what it says of that. `given`: how many it gave. While `away`, it
+    answers 503. `instead`: what it answers in place of all that, if anything.
+    """
 
     def __init__(self, url: str, life_sec: float) -> None:
         self.url = url
         self.life_sec = life_sec
+        self.told_life: object = life_sec
         self.given = 0
         self.away = False
+        self.instead = b""
 
     def answer(self, authorization: str, body: str) -> tuple[int, dict[str, Any]]:
         if self.away:
@@ -35,7 +39,7 @@ class IdentityProvider:
         if parse_qs(body) != {"grant_type": ["client_credentials"], "scope": [SCOPE]}:
             return 400, {"error": "invalid_request"}
         self.given += 1
-        return 200, {"access_token": unsigned_token(self.life_sec), "expires_in": self.life_sec}
+        return 200, {"access_token": unsigned_token(self.life_sec), "expires_in": self.told_life}
 
 
 def unsigned_token(life_sec: float) -> str:
@@ -48,6 +52,9 @@ def unsigned_token(life_sec: float) -> str:
 def identity_provider(life_sec: float) -> Iterator[IdentityProvider]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            if provider.instead:
+                self.wfile.write(provider.instead)
+                return
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             status, answer = provider.answer(self.headers["Authorization"], body)
             encoded = json.dumps(answer).encode()

@@ -78,6 +78,30 @@ def test_settings_that_cannot_work_are_named(changes: dict[str, str], named: str
         Settings.from_env(MINIMAL | changes)
 
 
+@pytest.mark.parametrize(
+    ("servers", "said"),
+    [
+        ("SASL_SSL://pkc-1.example:9092", "leave SASL_SSL:// out, and set KAFKA_SECURITY_PROTOCOL=SASL_SSL"),
+        ("kafka://one:9092", "leave kafka:// out; expected host:port"),
+        ("one:abc,two:9092", "one:abc: expected host:port"),
+        ("one:9092;two:9092", "one:9092;two:9092: expected host:port, several separated by commas"),
+        ("one:9092 two:9092", "several separated by commas"),
+        ("::1:9092", "an IPv6 address in brackets"),
+        ("one:70000", "one:70000: a port is a number from 1 to 65535"),
+        (",", "expected host:port"),
+    ],
+)
+def test_servers_that_no_client_could_read_are_named_at_the_start(servers: str, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        Settings.from_env(MINIMAL | {"KAFKA_BOOTSTRAP_SERVERS": servers})
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("servers", ["one", "[::1]:9092,[fe80::1]", "one.example.:9092, two:9093,"])
+def test_servers_as_the_client_reads_them_are_taken(servers: str) -> None:
+    assert Settings.from_env(MINIMAL | {"KAFKA_BOOTSTRAP_SERVERS": servers}).kafka_bootstrap_servers == servers
+
+
 def test_a_test_may_keep_rows_for_minutes() -> None:
     settings = Settings.from_env(MINIMAL | {"APP_ENV": "test", "RETENTION_DEDUPE_DAYS": "0.01"})
     assert settings.retention_dedupe_days == 0.01

@@ -44,11 +44,15 @@ def test_a_token_has_one_source_and_a_use() -> None:
     both = {"KAFKA_OAUTH_TOKEN_URL": "https://provider/token", "KAFKA_OAUTH_TOKEN_FILE": "/run/token"}
     assert "needs one of the two" in refused(OAUTH)
     assert "needs one of the two" in refused(OAUTH | both)
-    login = {"KAFKA_OAUTH_TOKEN_URL": "https://reco:hunter2@provider/token", "KAFKA_OAUTH_CLIENT_ID": "reco"}
-    assert "without a login" in refused(OAUTH | login)
+    in_url = {"KAFKA_OAUTH_TOKEN_URL": "https://reco:hunter2@provider/token", "KAFKA_OAUTH_CLIENT_ID": "reco"}
+    assert "without a login" in refused(OAUTH | in_url)
     unused = refused({"KAFKA_OAUTH_SCOPE": "kafka", "KAFKA_SSL_CERTFILE": "a.pem"})
     assert "KAFKA_OAUTH_SCOPE: used with KAFKA_SECURITY_PROTOCOL=SASL_*" in unused
     assert "KAFKA_SSL_CERTFILE: used with KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL only" in unused
+    login = refused({"KAFKA_SASL_USERNAME": "ann", "KAFKA_SASL_PASSWORD": "x", "KAFKA_SSL_CAFILE": "a.pem"})
+    assert "KAFKA_SASL_USERNAME: used with KAFKA_SECURITY_PROTOCOL=SASL_* only" in login
+    assert "KAFKA_SASL_PASSWORD: used with KAFKA_SECURITY_PROTOCOL=SASL_* only" in login
+    assert "KAFKA_SSL_CAFILE: used with KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL only" in login
     settings = Settings.from_env(MINIMAL | OAUTH | {"KAFKA_OAUTH_TOKEN_FILE": "/run/token"})
     assert settings.kafka_oauth_token_file == "/run/token"
 
@@ -89,6 +93,32 @@ async def test_token_is_shared_until_it_is_renewed_and_outlives_its_provider(mon
         assert await due.token() == second
         with pytest.raises(KafkaError, match=r"503.*temporarily_unavailable"):
             await tokens_of(provider).token()
+
+
+@pytest.mark.parametrize(
+    ("life", "instead", "said"),
+    [
+        ("soon", b"", "expires_in of the answer is not a number of seconds"),
+        ([60], b"", "expires_in of the answer is not a number of seconds"),
+        ("NaN", b"", "expires_in of the answer is not a number of seconds"),
+        (60, b"220 mail.example ESMTP\r\n", "BadStatusLine"),
+        (60, b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "JSONDecodeError"),
+        (60, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "not a JSON object"),
+    ],
+)
+async def test_provider_that_makes_no_sense_is_told(life: object, instead: bytes, said: str) -> None:
+    with identity_provider(3600.0) as provider:
+        provider.told_life, provider.instead = life, instead
+        with pytest.raises(KafkaError, match=f"KAFKA_OAUTH_TOKEN_URL gave no token.*{said}"):
+            await tokens_of(provider).token()
+
+
+async def test_life_of_a_token_may_be_a_text() -> None:
+    with identity_provider(3600.0) as provider:
+        provider.told_life = "3600"
+        tokens = tokens_of(provider)
+        assert await tokens.token() == await tokens.token()
+        assert provider.given == 1
 
 
 async def test_refusals_of_a_provider_are_passed_on(tmp_path: Path) -> None:

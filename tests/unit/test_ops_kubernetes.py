@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.core.redis_url import sentinel_of
+from app.core.redis_url import SentinelAddress, address_of
 from app.settings import Settings
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "ops" / "kubernetes"
@@ -203,7 +203,7 @@ def test_what_no_policy_allows_reaches_no_pod() -> None:
     addresses = [url for name, url in secrets()["reco"].items() if name != "API_KEYS"]
     open_ports = {str(allowed["port"]) for rule in whole["egress"] for allowed in rule["ports"]}
     assert {re.findall(r":(\d+)", address)[-1] for address in addresses} <= open_ports
-    sentinels = sentinel_of("redis+sentinel://sentinel/service")
-    assert sentinels is not None
+    sentinels = address_of("redis+sentinel://sentinel/service")
+    assert isinstance(sentinels, SentinelAddress)
     (collector,) = set(re.findall(r"localhost:(\d+)", TELEMETRY.read_text(encoding="utf-8"))) - {"8080", "16686"}
     assert {str(sentinels.sentinels[0][1]), collector} <= open_ports

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.redis_slots import GROUPS, SLOTS, Master, SlotMap, SlotRange, group_of, parse, shown
-from app.core.redis_url import check_redis_url, cluster_of, sentinel_of
+from app.core.redis_url import check_redis_url, cluster_of
 from app.errors import UserError
 from app.settings import Settings
 
@@ -55,7 +55,6 @@ def test_url_of_a_cluster_names_nodes_and_no_database() -> None:
     assert (address.user, address.password) == ("ann", "a/b")
     assert address.tls == {"ssl_ca_certs": "/etc/ca.pem"}
     assert cluster_of("redis://one/3") is None
-    assert sentinel_of("redis://one/3") is None
     with pytest.raises(ValueError, match="database 0 alone"):
         check_redis_url("redis+cluster://one/3")
     with pytest.raises(ValueError, match="unknown parameter sentinel_username"):

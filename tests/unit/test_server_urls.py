@@ -1,20 +1,21 @@
 """A URL is either read by every driver as it is meant, or refused by the setting's name; a password is never shown."""
 
+import ssl
 import subprocess
 import sys
 from urllib.parse import quote, unquote
 
 import pytest
-import redis
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
 
+from app.adapters.redis_client import open_redis
 from app.cli import main
 from app.core.database_url import check_database_url, for_libpq, parse
-from app.core.redis_url import check_redis_url, sentinel_of
+from app.core.redis_url import SentinelAddress, ServerAddress, address_of, check_redis_url
 from app.errors import UserError
 from app.settings import Settings
 
@@ -53,6 +54,10 @@ def read(password: str) -> Settings | str:
         return str(error)
 
 
+def password_for_redis(url: str) -> object:
+    return open_redis(check_redis_url(url), timeout_sec=1.0).connection_pool.connection_kwargs["password"]
+
+
 @given(st.sampled_from(TRICKY) | passwords)
 def test_password_as_it_is_reaches_every_driver_or_is_refused_unseen(password: str) -> None:
     settings = read(password)
@@ -62,8 +67,7 @@ def test_password_as_it_is_reaches_every_driver_or_is_refused_unseen(password: s
         assert "ONLINE_CACHE_REDIS_URL=(hidden)" in settings
         return
     assert conninfo_to_dict(settings.database_url)["password"] == unquote(password)
-    pool = redis.ConnectionPool.from_url(settings.online_cache_redis_url)
-    assert pool.connection_kwargs["password"] == unquote(password)
+    assert password_for_redis(settings.online_cache_redis_url) == unquote(password)
     address = parse(settings.database_url)
     assert [str(host) for host in address.hosts] == ["db.example:5432"]
     assert address.password == unquote(password)
@@ -74,8 +78,7 @@ def test_encoded_password_reaches_every_driver(password: str) -> None:
     encoded = quote(password, safe="")
     url = check_database_url(f"postgresql://ann:{encoded}@db.example:5432/reco")
     assert conninfo_to_dict(url)["password"] == parse(url).password == password
-    pool = redis.ConnectionPool.from_url(check_redis_url(f"redis://:{encoded}@cache.example/0"))
-    assert pool.connection_kwargs["password"] == password
+    assert password_for_redis(f"redis://:{encoded}@cache.example/0") == password
 
 
 @pytest.mark.parametrize(
@@ -163,14 +166,14 @@ def test_redis_urls_of_every_shape_are_taken(url: str) -> None:
 
 def test_sentinels_are_those_of_the_url() -> None:
     url = "rediss+sentinel://ann:p%2Fw@a,[::1]:7/shop%2F1/2?sentinel_password=s%20p&ssl_ca_certs=/ca.pem"
-    found = sentinel_of(check_redis_url(url))
-    assert found is not None
+    found = address_of(url)
+    assert isinstance(found, SentinelAddress)
     assert found.sentinels == (("a", 26_379), ("::1", 7))
     assert (found.service, found.number, found.user, found.password) == ("shop/1", 2, "ann", "p/w")
     assert found.login == {"password": "s p"}
     assert found.tls == {"ssl_ca_certs": "/ca.pem"}
-    plain = sentinel_of("redis+sentinel://a/shop")
-    assert plain is not None
+    plain = address_of("redis+sentinel://a/shop")
+    assert isinstance(plain, SentinelAddress)
     assert (plain.number, plain.password, plain.tls) == (0, None, None)
 
 
@@ -183,12 +186,37 @@ def test_sentinels_are_those_of_the_url() -> None:
         ("redis://h?sentinel_password=x", "unknown parameter sentinel_password"),
         ("rediss://h?ssl_cert_reqs=yes", "ssl_cert_reqs: expected one of required, optional, none"),
         ("redis://h?=1", "has no name"),
+        ("redis://h?ssl_ca_certs=/x", "parameter ssl_ca_certs needs TLS: begin the URL with rediss"),
+        ("unix:///x?ssl_password=x", "parameter ssl_password needs TLS: begin the URL with rediss"),
+        ("redis+sentinel://h/shop?ssl_certfile=/x", "ssl_certfile needs TLS: begin the URL with rediss"),
+        ("redis+cluster://h?ssl_cert_reqs=none", "ssl_cert_reqs needs TLS: begin the URL with rediss"),
         *((url, "the database is a number") for url in ("redis://h/shop", "rediss://h/1/2", "unix:///x?db=one")),
     ],
 )
 def test_redis_url_that_is_not_usable_says_what_is_wrong(url: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         check_redis_url(url)
+
+
+@pytest.mark.parametrize("kind", ["rediss://h:1/2?", "rediss+sentinel://h:1/shop/2?"])
+def test_every_kind_of_redis_has_the_tls_of_its_url(kind: str) -> None:
+    """Words in any case, and a + that stays what it is."""
+    url = f"{kind}ssl_ca_certs=/a+b/ca.pem&ssl_check_hostname=False&ssl_cert_reqs=Required&ssl_password=p%2B%26+w"
+    pool = open_redis(check_redis_url(url), timeout_sec=1.0).connection_pool
+    context = pool.make_connection().ssl_context
+    assert (context.ca_certs, context.check_hostname) == ("/a+b/ca.pem", False)
+    assert (context.cert_reqs, context.password) == (ssl.CERT_REQUIRED, "p+&+w")
+
+
+def test_redis_is_found_where_its_url_says() -> None:
+    found = address_of("redis://ann:p%2Fw@Cache.Example:7/3")
+    assert isinstance(found, ServerAddress)
+    assert (found.host, found.port, found.number, found.user, found.password) == ("cache.example", 7, 3, "ann", "p/w")
+    socket = address_of("unix://:p%40@/run/re%20dis.sock?db=4")
+    assert isinstance(socket, ServerAddress)
+    assert (socket.socket, socket.number, socket.password) == ("/run/re dis.sock", 4, "p@")
+    options = open_redis("unix:///run/redis.sock?db=4", timeout_sec=1.0).connection_pool.connection_kwargs
+    assert (options["path"], options["db"]) == ("/run/redis.sock", 4)
 
 
 def test_cache_of_several_hosts_is_refused() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,6 +31,7 @@ _STARTS_SEC: Final = 120.0
 _STARTS_LOCALLY_SEC: Final = 900.0
 _STOPS_SEC: Final = 15.0
 _LOCAL: Final = "local"
+_MASTER: Final = re.compile(r"local(\[.*\])?|local-cluster\[.*\]|yarn|spark://.+|k8s://.+")
 _SETTINGS: Final = {
     "spark.app.name": "reco rebuild",
     "spark.log.level": "ERROR",
@@ -42,11 +44,21 @@ _SHOWN_CHARACTERS: Final = 600
 
 
 class SparkOptions(Struct, frozen=True, kw_only=True):
-    """`work`: a folder for what the stages make. `settings`: of Spark, by name."""
+    """`work`: a folder for what the stages make. `settings`: of Spark, by name.
+
+    Raises `UserError` for a master of no kind that Spark knows: its launcher ends then, and does not tell us why.
+    """
 
     master: str
     work: str
     settings: Mapping[str, str] = {}
+
+    def __post_init__(self) -> None:
+        if not _MASTER.fullmatch(self.master):
+            raise UserError(
+                f"--master {self.master} is not a Spark master: expected local[*], spark://host:7077, yarn or "
+                "k8s://host:port"
+            )
 
     @property
     def is_local(self) -> bool:
@@ -203,8 +215,8 @@ def _reason(error: BaseException) -> str:
         )
     if "JAVA_GATEWAY_EXITED" in text:
         return (
-            f"Java ended. JAVA_HOME is {os.environ.get('JAVA_HOME')}: it must be of Java 17 or later; unset it to let "
-            "one be found"
+            "Java ended, and the lines above say why. If they are about its version: JAVA_HOME is "
+            f"{os.environ.get('JAVA_HOME')}, and must be of Java 17 or later; unset it to let one be found"
         )
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("at ")]
     causes = [line for line in lines if line.startswith("Caused by: ")]
