@@ -1,5 +1,6 @@
 """Connects asyncpg to what a URL of libpq says: its hosts in turn, each with its share of the time, and its files."""
 
+import asyncio
 import random
 import ssl
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ _NEXT_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttrib
 
 
 class Connector:
-    """Makes connections to one URL. The host that answered last is asked first.
+    """Makes connections to one URL. The host that answered last is asked first, and one for which nobody had the time
+    to wait is asked last.
 
     asyncpg has one time limit for all hosts, so that a silent first one uses it up. It also has no word for the
     certificates of the system, and no name for a file that is not there.
@@ -44,6 +46,10 @@ class Connector:
                 connection = await _open({**arguments, **place}, timeout / len(self._hosts))
             except _NEXT_HOST as error:
                 errors.append((host, error))
+            except asyncio.CancelledError:
+                self._hosts.remove(host)
+                self._hosts.append(host)
+                raise
             else:
                 self._hosts.remove(host)
                 self._hosts.insert(0, host)

@@ -50,6 +50,8 @@ class ReadReplica:
         self._max_lag_sec = max_lag_sec
         self._lag = ReplicaLag()
         self._is_used = False
+        self._shown = 0
+        """Up to where in the log reads have shown the changes, as far as that is known."""
         self.source = 0
 
     @property
@@ -58,17 +60,26 @@ class ReadReplica:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
-        """A connection for reads alone. Outages are raised as `DependencyDown`; the next one is of the primary then."""
-        if not self._is_used:
-            async with self._primary.connection() as connection:
-                yield connection
-            return
-        try:
-            async with self._replica.connection() as connection:
-                yield connection
-        except DependencyDown as error:
-            self._use(False, describe(error))
-            raise
+        """A connection for reads alone, which shows all that an earlier one has shown. Outages are raised as
+        `DependencyDown`; the next one is of the primary then.
+
+        A URL may lead to several servers, and each is late in its own way. One that is behind what was seen leaves this
+        read to the primary.
+        """
+        if self._is_used:
+            try:
+                async with self._replica.connection() as connection:
+                    if await _seen(connection) >= self._shown:
+                        yield connection
+                        self._shown = max(self._shown, await _seen(connection))
+                        return
+            except DependencyDown as error:
+                self._use(False, describe(error))
+                raise
+        async with self._primary.connection() as connection:
+            yield connection
+            if self._is_used:
+                self._shown = await _seen(connection)
 
     async def probe(self) -> None:
         """Raises `DependencyDown` with the reason while the primary takes its place."""
@@ -110,6 +121,7 @@ class ReadReplica:
     def _use(self, is_used: bool, reason: str = "") -> None:
         if is_used != self._is_used:
             self._is_used = is_used
+            self._shown = 0
             self.source += 1
             if is_used:
                 _log.info("reads_on_replica")
@@ -128,3 +140,9 @@ async def position_of(connection: "Connection") -> LogPosition:
     row = await connection.fetchrow(_SQL["position"])
     assert row is not None
     return LogPosition(row["cluster"], row["position"])
+
+
+async def _seen(connection: "Connection") -> int:
+    """Up to where in the log the next statement sees the changes, at least."""
+    found: int = await connection.fetchval(_SQL["seen"])
+    return found

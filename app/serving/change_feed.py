@@ -55,21 +55,27 @@ class ChangeFeed:
     async def _read(self) -> None:
         source, self._source = self._source, self._database.source
         self._interrupted = self._interrupted or source != self._source
+        erasures: list[list[str]] | None = None
         async with self._database.connection() as connection:
-            if self._watermark is None or await self._may_be_another_server(connection, self._watermark):
-                if self._watermark is not None:
-                    self._outdate_all()
+            watermark = self._watermark
+            if watermark is None or await self._may_be_another_server(connection, watermark):
+                if watermark is not None:
                     # Of other changes only the last thousand are read again.
-                    for erasure in await changes.erasures(connection):
-                        self._outdate(erasure)
-                self._watermark = Watermark(low=max(0, await changes.newest(connection) - _LOOK_BACK))
-            self._interrupted, self._sessions = False, self._database.sessions
-            rows = await changes.read(connection, self._watermark.low, self._watermark.seen)
+                    erasures = await changes.erasures(connection)
+                watermark = Watermark(low=max(0, await changes.newest(connection) - _LOOK_BACK))
+            rows = await changes.read(connection, watermark.low, watermark.seen)
+            sessions = self._database.sessions
+        # Whatever is loaded from here on shows all that was read.
+        self._watermark, self._interrupted, self._sessions = watermark, False, sessions
+        if erasures is not None:
+            self._outdate_all()
+            for erasure in erasures:
+                self._outdate(erasure)
         for _, item_ids in rows:
             self._outdate(item_ids)
             if changes.GENERATION_CHANGED in item_ids:
                 self._outdate_all()
-        self._watermark.advance([row_id for row_id, _ in rows], time.monotonic())
+        watermark.advance([row_id for row_id, _ in rows], time.monotonic())
 
     async def _may_be_another_server(self, connection: "Connection", watermark: Watermark) -> bool:
         if self._interrupted:
