@@ -14,6 +14,7 @@ import asyncpg
 from msgspec import Struct
 
 from app.adapters import features, sql
+from app.adapters.postgres import set_for_session
 from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import is_outage, reason_of
 from app.core.history import History, decode_history, encode_history
@@ -33,6 +34,12 @@ _BRIEFLY_MS: Final = 1000
 _CONNECT_SEC: Final = 10.0
 # Adding up the pairs of a long log is one statement.
 _STATEMENT_SEC: Final = 6 * 3600.0
+_LIMITS: Final[Mapping[str, str]] = {
+    "jit": "off",
+    "lock_timeout": "10000",
+    # A process that is stopped in the middle of a transaction must not keep its locks.
+    "idle_in_transaction_session_timeout": "300000",
+}
 
 
 class SliceProgress(Struct, frozen=True):
@@ -66,17 +73,10 @@ async def connection(url: str, *, building: bool = False) -> AsyncIterator["Conn
     """
     try:
         opened = await Connector(url).connect(
-            timeout=_CONNECT_SEC,
-            command_timeout=_STATEMENT_SEC,
-            server_settings={
-                "application_name": "reco rebuild",
-                "jit": "off",
-                "lock_timeout": "10000",
-                # A process that is stopped in the middle of a transaction must not keep its locks.
-                "idle_in_transaction_session_timeout": "300000",
-            },
+            timeout=_CONNECT_SEC, command_timeout=_STATEMENT_SEC, server_settings={"application_name": "reco rebuild"}
         )
         try:
+            await set_for_session(opened, _LIMITS)
             if building:
                 live = await opened.fetchval(_SQL["live_schema"])
                 await opened.execute("SELECT set_config('search_path', $1, false)", f"{SCHEMA}, {live}")

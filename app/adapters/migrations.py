@@ -7,11 +7,11 @@ hash covers only the file's name: hence the advisory lock and `migration_checksu
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import psycopg
@@ -21,6 +21,7 @@ from yoyo.backends import DatabaseBackend
 from yoyo.migrations import Migration, MigrationList
 
 from app.adapters import poolers
+from app.adapters.postgres_errors import READ_ONLY
 from app.core.database_url import for_libpq
 from app.errors import DependencyDown, UserError, describe
 
@@ -29,6 +30,9 @@ DIRECTORY: Final = Path(str(resources.files("app"))).parent / "migrations"
 
 _LOCK_KEY: Final = 7_236_351  # an arbitrary number that nothing else in the database locks
 _LOCK_TIMEOUT: Final = "120s"
+# Seconds for each host; libpq would wait minutes for a silent one. A database made without a locale reports SQL_ASCII;
+# psycopg would then return bytes for text.
+_OPTIONS: Final[Mapping[str, Any]] = {"connect_timeout": 5, "client_encoding": "utf8"}
 
 
 def migrate(database_url: str, directory: Path = DIRECTORY) -> list[str]:
@@ -42,10 +46,14 @@ def migrate(database_url: str, directory: Path = DIRECTORY) -> list[str]:
         raise UserError(
             f"The user of DATABASE_URL may not migrate: {describe(error)}. Migrate as the owner of the tables"
         ) from error
+    except psycopg.OperationalError as error:
+        raise DependencyDown("postgres", describe(error)) from error
 
 
 def _migrate(database_url: str, directory: Path) -> list[str]:
     with _locked(database_url) as connection:
+        if connection.execute("SHOW transaction_read_only").fetchone() == ("on",):
+            raise DependencyDown("postgres", READ_ONLY)
         _check_applied(connection, directory)
         backend = yoyo.get_backend(_yoyo_url(database_url))
         try:
@@ -78,8 +86,7 @@ def connect(database_url: str) -> psycopg.Connection:
 
 def _connect(database_url: str) -> psycopg.Connection:
     try:
-        # A database made without a locale reports SQL_ASCII; psycopg would then return bytes for text.
-        return psycopg.connect(for_libpq(database_url), autocommit=True, connect_timeout=5, client_encoding="utf8")
+        return psycopg.connect(for_libpq(database_url), autocommit=True, **_OPTIONS)
     except psycopg.OperationalError as error:
         raise DependencyDown("postgres", poolers.refusal(error) or describe(error)) from error
     except psycopg.ProgrammingError as error:
@@ -147,5 +154,5 @@ def checksums(directory: Path) -> dict[str, str]:
 
 def _yoyo_url(database_url: str) -> str:
     """yoyo takes the part for the host apart in its own way, for one host; parameters it hands on to libpq."""
-    parameters = {**conninfo_to_dict(for_libpq(database_url)), "client_encoding": "utf8"}
+    parameters = {**conninfo_to_dict(for_libpq(database_url)), **_OPTIONS}
     return f"postgresql+psycopg:///?{urlencode(parameters)}"

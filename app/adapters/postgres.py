@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +14,7 @@ from app import metrics
 from app.adapters import sql
 from app.adapters.pooled_connection import OF_SESSIONS, SESSIONLESS
 from app.adapters.postgres_connect import Connector
-from app.adapters.postgres_errors import error_kind, is_outage, is_too_large, reason_of
+from app.adapters.postgres_errors import READ_ONLY, error_kind, is_outage, is_too_large, reason_of
 from app.errors import DependencyDown, TooLarge, describe
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Database:
         metrics.DATABASE_LATENCY.observe((time.perf_counter() - started) * 1000)
         if read_only == "on":
             self._drop_probe()  # the next probe may reach the new primary
-            raise DependencyDown("postgres", "read-only: a standby, or default_transaction_read_only is on")
+            raise DependencyDown("postgres", READ_ONLY)
         if self._pool is not None:
             idle = self._pool.get_idle_size()
             metrics.POOL_CONNECTIONS.labels("idle").set(idle)
@@ -209,11 +209,11 @@ class Database:
         return connection
 
     def _limits(self) -> dict[str, str]:
-        """The limits of time. They are no parameters of the connection: poolers refuse, or ignore, most of those.
+        """The limits of time.
 
         A process that is stopped in the middle of a transaction must not keep its locks. A server that waits for the
         rest of a statement (between parse and bind) does not count as idle: only the transaction timeout ends that
-        (Postgres 17), or keepalives when the peer is unreachable. Settings that the server does not know are left out.
+        (Postgres 17), or keepalives when the peer is unreachable.
         """
         return {
             "statement_timeout": str(self._options.statement_timeout_ms),
@@ -228,7 +228,7 @@ class Database:
         keepalives = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "3", "tcp_keepalives_count": "3"}
         limits = self._limits() | keepalives
         try:
-            await connection.execute(_SQL["set_what_is_known"], list(limits), list(limits.values()))
+            await set_for_session(connection, limits)
         except BaseException:
             connection.terminate()
             raise
@@ -246,6 +246,13 @@ class Database:
             "command_timeout": options.statement_timeout_ms / 1000 + 1,
             "server_settings": {"application_name": options.application_name},
         }
+
+
+async def set_for_session(connection: "asyncpg.Connection[asyncpg.Record]", settings: Mapping[str, str]) -> None:
+    """Sets them for the session, apart from those that this server does not know. They are no parameters of the
+    connection: poolers refuse, or ignore, most of those.
+    """
+    await connection.execute(_SQL["set_what_is_known"], list(settings), list(settings.values()))
 
 
 async def _keep_session(connection: Any) -> None:

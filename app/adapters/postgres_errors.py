@@ -11,6 +11,8 @@ import asyncpg
 
 from app.errors import describe
 
+READ_ONLY: Final = "read-only: a standby, or default_transaction_read_only is on"
+
 # What a server that is down, starting, stopping, failing over, out of room or overloaded answers, and what our schema
 # or our session causes, by SQLSTATE class or code (PostgreSQL documentation, appendix A). The same statement may pass
 # later as it is.

@@ -57,7 +57,7 @@ def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings
         except psycopg.Error as error:
             errors.append(f"The applied files do not run on an empty schema: {describe(error)}")
         else:
-            live = _read_schema(connection, "public")
+            live = _read_schema(connection)
             errors += drift(expected, live, extra_is_error=not newer)
     return Findings(errors, [name for name in files if name not in applied], newer)
 
@@ -113,9 +113,9 @@ def _expected_schema(connection: psycopg.Connection, texts: Sequence[str]) -> Da
         for text in texts:
             # An index cannot be built concurrently inside a transaction; on an empty table it is the same index.
             connection.execute(text.replace(" CONCURRENTLY", "").encode())
-        return _read_schema(connection, _SCRATCH)
+        return _read_schema(connection)
 
 
-def _read_schema(connection: psycopg.Connection, schema: str) -> DatabaseSchema:
-    rows = connection.execute(_SQL["describe"].encode(), {"schema": schema}).fetchall()
+def _read_schema(connection: psycopg.Connection) -> DatabaseSchema:
+    rows = connection.execute(_SQL["describe"].encode()).fetchall()
     return {(table, kind, name): definition for table, kind, name, definition in rows}

@@ -1,10 +1,10 @@
 -- name: describe
--- Every table of one schema, one row per part that our statements may depend on.
+-- Every table of the schema that the search path names first, one row per part that our statements may depend on.
 WITH tables AS (
     SELECT c.oid, c.relname, c.reloptions
     FROM pg_class AS c
-    WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p')
-        AND c.relname NOT LIKE '\_yoyo%%' AND c.relname NOT LIKE 'yoyo\_%%'
+    WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND c.relkind IN ('r', 'p')
+        AND c.relname NOT LIKE '\_yoyo%' AND c.relname NOT LIKE 'yoyo\_%'
 )
 SELECT t.relname, 'table', t.relname, coalesce(array_to_string(ARRAY(SELECT unnest(t.reloptions) ORDER BY 1), ', '), '')
 FROM tables AS t
@@ -31,7 +31,7 @@ SELECT
     t.relname, 'index', i.relname,
     concat_ws(
         ' ',
-        replace(pg_get_indexdef(x.indexrelid), quote_ident(%(schema)s::text) || '.', ''),
+        replace(pg_get_indexdef(x.indexrelid), quote_ident(current_schema()) || '.', ''),
         CASE WHEN NOT x.indisvalid THEN 'INVALID' END
     )
 FROM tables AS t

@@ -50,5 +50,5 @@ SELECT
 SELECT c.relname, pg_table_size(c.oid), pg_indexes_size(c.oid), s.n_live_tup, s.n_dead_tup
 FROM pg_stat_user_tables AS s
 JOIN pg_class AS c ON c.oid = s.relid
-WHERE s.schemaname = 'public'
+WHERE s.schemaname = current_schema()
 ORDER BY pg_total_relation_size(c.oid) DESC, c.relname;

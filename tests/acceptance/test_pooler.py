@@ -73,11 +73,15 @@ def test_pooler_in_transaction_mode_without_the_setting_ends_the_start(environme
 
 @pytest.mark.slow
 def test_pooler_in_session_mode_needs_no_setting(environment: dict[str, str]) -> None:
-    """And one that takes no parameter but the usual ones; then it turns away a URL with another."""
+    """Neither do commands with limits of their own. It takes no parameter but the usual ones; then it turns away a URL
+    with another.
+    """
     with pgbouncer(environment["DATABASE_URL"], pool_mode="session", default_pool_size="40") as url:
         with running({**environment, "DATABASE_URL": url}) as service:
             assert service.client.post("/log/watch", json=watch()).status_code == 202
             waits_no_longer_than_told(service, environment["DATABASE_URL"])
+        rebuilt = CliRunner(env={**environment, "DATABASE_URL": url}).invoke(main, ["rebuild", "--yes"])
+        assert rebuilt.exit_code == 0, rebuilt.output
         refused = Service({**environment, "DATABASE_URL": f"{url}?options=-cgeqo%3Doff"})
         try:
             eventually(lambda: "refuses the parameter options" in refused.log(), 30, refused.log)

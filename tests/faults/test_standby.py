@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from app.adapters.migrations import migrate
 from app.cli import main
 from app.devstack import Stack
 from tests.faults.checker import check_service, client_of
@@ -90,6 +91,30 @@ def test_primary_killed_under_load_and_its_standby_promoted(environment: dict[st
             check_service(client, {**environment, "DATABASE_URL": standby.url}, within_sec=30.0)
             assert ask(primary.url, SESSIONS) == 0
             assert ask(standby.url, SESSIONS) >= 3
+
+
+@pytest.mark.slow
+def test_process_that_finds_a_standby_alone_waits_for_its_promotion(environment: dict[str, str]) -> None:
+    """As when an old primary came back behind its address before that was changed."""
+    with primary_and_standby() as (primary, standby):
+        migrate(primary.url)
+        with psycopg.connect(primary.admin_url) as connection:
+            position = connection.execute("SELECT pg_current_wal_lsn()").fetchone()
+        assert position is not None
+        eventually(lambda: ask(standby.admin_url, f"SELECT pg_last_wal_replay_lsn() >= '{position[0]}'"))
+        primary.kill()
+        service = Service({**environment, "DATABASE_URL": standby.url})
+        try:
+            eventually(lambda: service.status("/readyz") == 503, 20, service.describe)
+            eventually(
+                lambda: "read-only: a standby" in str(service.readiness()["dependencies"]["postgres"]["error"]),
+                describe=service.describe,
+            )
+            standby.promote()
+            eventually(lambda: service.status("/readyz") == 200, 30, service.describe)
+            assert service.client.post("/log/watch", json=watch()).status_code == 202
+        finally:
+            service.close()
 
 
 def synchronous(primary: OwnPostgres) -> None:

@@ -80,7 +80,7 @@ def test_service_runs_on_a_url_with_a_silent_host_first(place: Place, environmen
         silent.black_hole()
         url = place.fill(
             f"postgresql://ann:{{password}}@127.0.0.1:{silent.port},127.0.0.1:{{tls}}/shop?sslmode=verify-full"
-            "&sslrootcert={folder}/ca.pem&connect_timeout=2&channel_binding=prefer"
+            "&sslrootcert={folder}/ca.pem&channel_binding=prefer"
         )
         with running({**environment, "DATABASE_URL": url}) as service:
             assert service.client.post("/log/watch", json=watch(user_id="rita")).status_code == 202
@@ -97,6 +97,23 @@ def test_schema_is_migrated_over_a_socket_with_a_strange_password(place: Place) 
     url = place.fill("postgresql://ann:{password}@{socket}:{port}/other")
     assert migrate(url)
     assert migrate(url) == []
+
+
+def test_schema_that_the_url_names_is_migrated_and_compared(place: Place) -> None:
+    with psycopg.connect(place.server.admin_url, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE shared OWNER ann")
+    url = place.fill("postgresql://ann:{password}@127.0.0.1:{port}/shared?options=-csearch_path%3Dshop")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA shop")
+    assert migrate(url)
+    environment = {"DATABASE_URL": url, "ROLE": "api", "ONLINE_CACHE_ENABLED": "false"}
+    told = CliRunner(env=environment).invoke(main, ["doctor"])
+    assert "ok   schema: matches the migrations" in told.output
+    assert told.exit_code == 0, told.output
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE sessions ADD COLUMN extra integer")
+    told = CliRunner(env=environment).invoke(main, ["doctor"])
+    assert "column extra of sessions: not made by any migration" in told.output
 
 
 async def test_channel_binding_is_replaced_by_a_certificate_for_the_name(place: Place) -> None:
