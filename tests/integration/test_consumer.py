@@ -18,10 +18,10 @@ from app.core.features import decode_history
 from app.errors import DependencyDown
 from app.supervisor import Progress
 from tests.support.consuming import incoming
-from tests.support.pipeline import counted, kafka_options, message, running, topics, until
+from tests.support.pipeline import consuming, counted, kafka_options, message, running, until
 from workers.applied import Applied
 from workers.batch import FeatureWriter
-from workers.consumer import ConsumerOptions, FeatureConsumer
+from workers.consumer import FeatureConsumer
 from workers.traces import LateFeatures
 
 Pool = asyncpg.Pool
@@ -138,15 +138,7 @@ async def test_a_dead_letter_keeps_its_trace_and_moves_the_metrics(
     before = {status: counted(metrics.CONSUMER_PROCESSED, status=status) for status in ("applied", "duplicate", "dlq")}
     stored, lag = counted(metrics.DLQ_EVENTS, outcome="stored"), counted(metrics.CONSUMER_EVENT_LAG)
     watched, recovered = counted(metrics.WATCH_TO_FEATURE), counted(metrics.DLQ_EVENTS, outcome="recovered")
-    options = ConsumerOptions(
-        group=f"{topic_prefix}group",
-        poll_timeout_ms=50,
-        max_poll_records=100,
-        max_retries_per_message=1,
-        statement_timeout_sec=5.0,
-        topics=topics(topic_prefix),
-    )
-    consumer = FeatureConsumer(opened, cache, kafka_options(kafka), options, LateFeatures())
+    consumer = FeatureConsumer(opened, cache, kafka_options(kafka), consuming(topic_prefix), LateFeatures())
     async with running(consumer) as progress:
         await until(_assigned(progress))
         producer = Producer({"bootstrap.servers": kafka})
@@ -182,15 +174,7 @@ async def test_a_dead_letter_keeps_its_trace_and_moves_the_metrics(
 async def test_the_lag_is_measured_while_a_batch_waits_for_postgres(
     opened: Database, pool: Pool, kafka: str, topic_prefix: str
 ) -> None:
-    options = ConsumerOptions(
-        group=f"{topic_prefix}group",
-        poll_timeout_ms=50,
-        max_poll_records=3,
-        max_retries_per_message=1,
-        statement_timeout_sec=5.0,
-        topics=topics(topic_prefix),
-    )
-    consumer = FeatureConsumer(opened, None, kafka_options(kafka), options, LateFeatures())
+    consumer = FeatureConsumer(opened, None, kafka_options(kafka), consuming(topic_prefix, at_once=3), LateFeatures())
     errors = counted(metrics.CONSUMER_ERRORS, kind="postgres")
     topic = topic_prefix + TOPIC_INTERACTIONS
 
@@ -219,15 +203,7 @@ async def test_messages_of_a_busy_time_gather_until_the_batch_is_full_or_the_con
     opened: Database, pool: Pool, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.consumer.interval_sec", lambda messages: 600.0 if messages else 0.0)
-    options = ConsumerOptions(
-        group=f"{topic_prefix}group",
-        poll_timeout_ms=50,
-        max_poll_records=6,
-        max_retries_per_message=1,
-        statement_timeout_sec=5.0,
-        topics=topics(topic_prefix),
-    )
-    consumer = FeatureConsumer(opened, None, kafka_options(kafka), options, LateFeatures())
+    consumer = FeatureConsumer(opened, None, kafka_options(kafka), consuming(topic_prefix, at_once=6), LateFeatures())
     producer = Producer({"bootstrap.servers": kafka})
     topic = topic_prefix + TOPIC_INTERACTIONS
 

@@ -14,10 +14,10 @@ from app.core.events import TOPIC_INTERACTIONS, TOPICS
 from app.errors import DependencyDown, TooLarge
 from tests.support.caching import caching
 from tests.support.consuming import incoming
-from tests.support.pipeline import kafka_options, letters, message, running, topics, until
+from tests.support.pipeline import consuming, kafka_options, letters, message, running, topics, until
 from workers.applied import Applied
 from workers.batch import FeatureWriter
-from workers.consumer import ConsumerOptions, FeatureConsumer
+from workers.consumer import FeatureConsumer
 from workers.traces import LateFeatures
 
 Pool = asyncpg.Pool
@@ -141,14 +141,6 @@ async def test_part_before_a_held_message_is_in_the_cache(
     opened: Database, pool: Pool, kafka: str, topic_prefix: str, redis_url: str
 ) -> None:
     await raise_for_poison(pool, "23514")
-    options = ConsumerOptions(
-        group=f"{topic_prefix}group",
-        poll_timeout_ms=50,
-        max_poll_records=100,
-        max_retries_per_message=1,
-        statement_timeout_sec=5.0,
-        topics=topics(topic_prefix),
-    )
     await ensure_topics(kafka_options(kafka), TOPICS, topics(topic_prefix), timeout_sec=10.0)
     producer = Producer({"bootstrap.servers": kafka})
     for number in range(20):
@@ -157,6 +149,7 @@ async def test_part_before_a_held_message_is_in_the_cache(
     producer.flush(10.0)
     async with caching(opened, redis_url) as first:
         await first.probe()  # makes the epoch for this Redis
+    options = consuming(topic_prefix)
     async with (
         caching(opened, redis_url) as cache,
         running(FeatureConsumer(opened, cache, kafka_options(kafka), options, LateFeatures())) as progress,

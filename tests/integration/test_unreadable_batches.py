@@ -11,8 +11,8 @@ from app.adapters.postgres import Database
 from app.core.events import TOPIC_INTERACTIONS
 from app.devstack import Stack
 from tests.support.damaged_log import Damage, break_checksum, damage_log, log_of, make_topics, produce
-from tests.support.pipeline import counted, kafka_options, running, topics, until
-from workers.consumer import ConsumerOptions, FeatureConsumer
+from tests.support.pipeline import consuming, counted, kafka_options, running, until
+from workers.consumer import FeatureConsumer
 from workers.traces import LateFeatures
 
 Pool = asyncpg.Pool
@@ -123,15 +123,7 @@ async def test_a_header_that_reaches_too_far_hides_nothing_behind_it(
 
 
 def consumer(opened: Database, kafka: str, topic_prefix: str) -> FeatureConsumer:
-    options = ConsumerOptions(
-        group=f"{topic_prefix}group",
-        poll_timeout_ms=50,
-        max_poll_records=100,
-        max_retries_per_message=1,
-        statement_timeout_sec=5.0,
-        topics=topics(topic_prefix),
-    )
-    return FeatureConsumer(opened, None, kafka_options(kafka), options, LateFeatures())
+    return FeatureConsumer(opened, None, kafka_options(kafka), consuming(topic_prefix), LateFeatures())
 
 
 async def consumed(pool: Pool, wanted: set[str]) -> bool:

@@ -16,6 +16,7 @@ from app.core.events import TOPIC_INTERACTIONS
 from app.options import retention_options
 from app.settings import Settings
 from app.supervisor import Progress
+from workers.consumer import ConsumerOptions
 from workers.relay import Relay, RelayOptions
 from workers.retention import RetentionOptions
 
@@ -70,6 +71,18 @@ def relay(opened: Database, bootstrap_servers: str, prefix: str, **changes: Any)
         "topics": topics(prefix),
     }
     return Relay(opened, kafka_options(bootstrap_servers), RelayOptions(**{**options, **changes}))
+
+
+def consuming(topic_prefix: str, *, at_once: int = 100) -> ConsumerOptions:
+    """A consumer of the test's own topics, which counts so many records at once, and tries each once more."""
+    return ConsumerOptions(
+        group=f"{topic_prefix}group",
+        poll_timeout_ms=50,
+        max_poll_records=at_once,
+        max_retries_per_message=1,
+        statement_timeout_sec=5.0,
+        topics=topics(topic_prefix),
+    )
 
 
 def message(event_id: str, **changes: Any) -> str:
