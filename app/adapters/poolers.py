@@ -3,10 +3,14 @@
 import re
 from typing import TYPE_CHECKING, Final
 
-from app.errors import UserError
+import asyncpg
+
+from app.errors import DependencyDown, UserError
 
 if TYPE_CHECKING:
     import psycopg
+
+    from app.adapters.postgres import Connection
 
 _TRIES: Final = 3
 _REFUSED: Final = re.compile(r"unsupported startup parameter(?: in options)?: (\w+)")
@@ -14,6 +18,11 @@ _REFUSED: Final = re.compile(r"unsupported startup parameter(?: in options)?: (\
 NO_SESSIONS: Final = (
     "a pooler in transaction mode, which keeps no sessions. Set DATABASE_POOLER=transaction, and DATABASE_DIRECT_URL "
     "to the server itself for migrations, LISTEN and commands; or use the pooler in session mode"
+)
+
+_NO_SESSIONS_OF_READS: Final = (
+    "DATABASE_READ_URL leads to a pooler in transaction mode, which keeps no sessions. Set DATABASE_POOLER=transaction "
+    "with DATABASE_DIRECT_URL, use the pooler in session mode, or name the replica itself"
 )
 
 
@@ -34,10 +43,34 @@ def check_session(connection: "psycopg.Connection", another: "psycopg.Connection
     """
     first = {_process(connection) for _ in range(_TRIES) if _process(another)}
     second = {_process(another) for _ in range(_TRIES) if _process(connection)}
-    if len(first) > 1 or len(second) > 1 or first & second:
+    if _are_shared(first, second):
         raise UserError(
             f"The database URL (DATABASE_DIRECT_URL, or DATABASE_URL where that is not set) leads to {NO_SESSIONS}"
         )
+
+
+async def check_reads(connection: "Connection", another: "Connection") -> None:
+    """The same for two connections of reads; raises `DependencyDown`. Also where a statement is gone before it runs."""
+    try:
+        own = await _process_of(connection)
+        if own == connection.get_server_pid():
+            return
+        first = {await _process_of(connection) for _ in range(_TRIES) if await _process_of(another)}
+        second = {await _process_of(another) for _ in range(_TRIES) if await _process_of(connection)}
+    except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError) as error:
+        raise DependencyDown("postgres-read", _NO_SESSIONS_OF_READS) from error
+    if _are_shared(first, second):
+        raise DependencyDown("postgres-read", _NO_SESSIONS_OF_READS)
+
+
+def _are_shared(first: set[int], second: set[int]) -> bool:
+    """Whether the statements of two connections went to the same process of the server, or those of one to several."""
+    return len(first) > 1 or len(second) > 1 or bool(first & second)
+
+
+async def _process_of(connection: "Connection") -> int:
+    found: int = await connection.fetchval("SELECT pg_backend_pid()")
+    return found
 
 
 def is_pooled(connection: "psycopg.Connection") -> bool:

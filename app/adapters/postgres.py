@@ -52,6 +52,7 @@ class Database:
         self._connector = Connector(url)
         self._session_connector = Connector(session_url or url)
         self._options = options
+        self.has_sessions = options.has_sessions
         self._kind = OF_SESSIONS if options.has_sessions else SESSIONLESS
         self._pool: Pool | None = None
         self._is_open = asyncio.Event()
@@ -146,6 +147,18 @@ class Database:
         connection = await self._session_connector.connect(**self._connect_options(), **OF_SESSIONS)
         await self._limit(connection)
         return connection
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        """As `listen`, closed at the end. Outages are raised as `DependencyDown`."""
+        try:
+            opened = await self.listen()
+            try:
+                yield opened
+            finally:
+                opened.terminate()
+        except _DRIVER_ERRORS as error:
+            raise DependencyDown("postgres", reason_of(error)) from error
 
     async def open(self) -> None:
         """Opens the pool unless it is open; raises `DependencyDown` while the server is away."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 from msgspec import Struct
 
-from app.adapters import sql
+from app.adapters import poolers, sql
 from app.core.replica_lag import ReplicaLag
 from app.errors import DependencyDown, describe
 
@@ -46,6 +46,7 @@ class ReadReplica:
 
     def __init__(self, primary: "Database", replica: "Database", *, max_lag_sec: float) -> None:
         self._primary = primary
+        self._sessions_checked = not replica.has_sessions
         self._replica = replica
         self._max_lag_sec = max_lag_sec
         self._lag = ReplicaLag()
@@ -75,6 +76,7 @@ class ReadReplica:
                         return
             except DependencyDown as error:
                 self._use(False, describe(error))
+                self._sessions_checked = not self._replica.has_sessions
                 raise
         async with self._primary.connection() as connection:
             yield connection
@@ -83,9 +85,14 @@ class ReadReplica:
 
     async def probe(self) -> None:
         """Raises `DependencyDown` with the reason while the primary takes its place."""
-        async with asyncio.timeout(_PROBE_SEC), self._primary.connection() as connection:
-            # While the primary is away nothing changes on it: the replica goes on if it was good enough before.
-            primary = await position_of(connection)
+        try:
+            async with asyncio.timeout(_PROBE_SEC), self._primary.connection() as connection:
+                primary = await position_of(connection)
+        except (DependencyDown, TimeoutError) as error:
+            # Nothing changes on it: the replica goes on if it was good enough before.
+            goes_on = "; reads go on at the replica" if self._is_used else ""
+            told = f"the primary does not answer, so that the lag of the replica is not known{goes_on}"
+            raise DependencyDown("postgres-read", told) from error
         self._lag.primary_at(primary.position, time.monotonic())
         try:
             async with asyncio.timeout(_PROBE_SEC):
@@ -101,6 +108,10 @@ class ReadReplica:
 
     async def _check(self, primary: "LogPosition") -> None:
         await self._replica.open()
+        if not self._sessions_checked:
+            async with self._replica.session() as connection, self._replica.session() as another:
+                await poolers.check_reads(connection, another)
+            self._sessions_checked = True
         async with self._replica.connection() as connection:
             replica = await position_of(connection)
         if replica.cluster != primary.cluster:

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from app.adapters.redis_sentinels import Sentinels
 from app.core.redis_url import ClusterAddress, SentinelAddress, ServerAddress, address_of
 
 _RESP2: Final = (
@@ -19,6 +20,10 @@ _RESP2: Final = (
 _CLUSTER: Final = (
     "this server is a node of a Redis Cluster, which spreads the keys over several servers: begin "
     "ONLINE_CACHE_REDIS_URL with redis+cluster:// (rediss+cluster:// with TLS), or use ONLINE_CACHE_BACKEND=memory"
+)
+_SENTINEL: Final = (
+    "this server is a Sentinel: begin ONLINE_CACHE_REDIS_URL with redis+sentinel:// (rediss+sentinel:// with TLS), and "
+    "end it with the name that the Sentinels have for the master"
 )
 _NO_CLUSTER: Final = (
     "this server is no node of a Redis Cluster: begin ONLINE_CACHE_REDIS_URL with redis:// (rediss:// with TLS), or "
@@ -41,7 +46,7 @@ def open_redis(url: str, *, timeout_sec: float, on_connect: Callable[[Any, bytes
         place = {"host": address.host, "port": address.port, "unix_socket_path": address.socket}
         return Redis(**{**place, **login, **_tls(address), **options})
     of_sentinels = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
-    sentinels = Sentinel(  # type: ignore[no-untyped-call]
+    sentinels = Sentinels(  # type: ignore[no-untyped-call]
         address.sentinels, sentinel_kwargs={**of_sentinels, **address.login, **_tls(address)}
     )
     client: Redis = sentinels.master_for(address.service, **options, **_tls(address), **login)
@@ -95,6 +100,8 @@ def _options(
 ) -> dict[str, Any]:
     async def greet(connection: Any) -> None:
         info = await _shake_hands(connection)
+        if b"redis_mode:sentinel" in info:
+            raise RedisError(_SENTINEL)
         if (b"redis_mode:cluster" in info) is not in_cluster:
             raise RedisError(_NO_CLUSTER if in_cluster else _CLUSTER)
         if on_connect is not None:

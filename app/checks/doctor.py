@@ -10,15 +10,17 @@ import anyio
 import asyncpg
 from redis.exceptions import RedisError
 
-from app.adapters import audit, generations, migrations, schema_check
+from app.adapters import audit, generations, migrations, poolers, schema_check
 from app.adapters.kafka import KafkaOptions, TopicOptions, how_to_create, observe_topics
 from app.adapters.kafka_probe import check_listening, describe_cluster
 from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
 from app.adapters.read_replica import position_of
 from app.adapters.redis_client import close_redis, open_redis
+from app.adapters.redis_histories import RedisHistoryCache
 from app.checks import findings, redis_cluster
 from app.checks.findings import Finding
+from app.core import cache_entry
 from app.core.generation import Unsupported, differences, model_of
 from app.core.redis_url import cluster_of
 from app.errors import DependencyDown, UserError, describe
@@ -44,7 +46,7 @@ _TABLES: Final = (
 _MAY_ALL: Final = (
     "SELECT bool_and(has_table_privilege($1, may)) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS may"
 )
-_REDIS_KEY: Final = "reco:doctor"
+_REDIS_KEY: Final = "reco:doctor:"
 
 
 async def pooler(url: str) -> AsyncIterator[Finding]:
@@ -58,13 +60,15 @@ async def pooler(url: str) -> AsyncIterator[Finding]:
         yield Finding("ok", "pooler", f"runs statements on version {version}")
 
 
-async def replica(url: str, primary_url: str) -> AsyncIterator[Finding]:
-    """`url`: of DATABASE_READ_URL."""
+async def replica(url: str, primary_url: str, *, has_sessions: bool) -> AsyncIterator[Finding]:
+    """`url`: of DATABASE_READ_URL. `has_sessions`: it leads to no pooler in transaction mode, as the settings say."""
     try:
         async with _asked(primary_url) as connection:
             primary = await position_of(connection)
-        async with _asked(url) as connection:
+        async with _asked(url) as connection, _asked(url) as another:
             found = await position_of(connection)
+            if has_sessions:
+                await poolers.check_reads(connection, another)
     except (*_DRIVER_ERRORS, DependencyDown) as error:
         remedy = "reads go to the primary meanwhile; check DATABASE_READ_URL, and that the replica runs"
         yield Finding("warn", "replica", describe(error), remedy)
@@ -216,14 +220,27 @@ async def redis(url: str, timeout_sec: float, *, key_prefix: str) -> AsyncIterat
         yield Finding("ok", "redis", f"version {server['redis_version']}")
         yield findings.latency("redis", (ended - started) * 1000)
         yield findings.clock("redis", seconds + micros / 1e6 - (started + ended) / 2)
-        await client.set(key_prefix + _REDIS_KEY, "1", ex=10)
-        await client.delete(key_prefix + _REDIS_KEY)
+        await _use_as_cache(url, timeout_sec, key_prefix + _REDIS_KEY)
         yield Finding("ok", "redis", "may write and delete")
         memory = await client.info("memory")
         if memory.get("maxmemory") and memory.get("maxmemory_policy") == "noeviction":
             yield Finding("warn", "redis", "noeviction: refuses writes when full", "set maxmemory-policy allkeys-lru")
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, OSError, TimeoutError, DependencyDown) as error:
         remedy = "check ONLINE_CACHE_REDIS_URL; ONLINE_CACHE_BACKEND=memory runs without Redis meanwhile"
-        yield Finding("FAIL", "redis", describe(error), remedy)
+        yield Finding("FAIL", "redis", error.reason if isinstance(error, DependencyDown) else describe(error), remedy)
     finally:
         await close_redis(client)
+
+
+async def _use_as_cache(url: str, timeout_sec: float, key_prefix: str) -> None:
+    """Runs all commands that the service does. Raises `DependencyDown`."""
+
+    async def confirm(server: str, went_back: bool) -> bytes:
+        return bytes(cache_entry.EPOCH_BYTES)
+
+    cache = RedisHistoryCache(url, key_prefix=key_prefix, ttl_sec=10.0, timeout_sec=timeout_sec, confirm=confirm)
+    try:
+        await cache.probe()
+        await cache.get_many(["doctor"])
+    finally:
+        await cache.close()

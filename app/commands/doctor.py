@@ -100,7 +100,9 @@ def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
     if settings.database_pooler == "transaction":
         questions.append(("Pooler", checks.pooler(settings.database_url)))
     if settings.database_read_url:
-        replica = checks.replica(for_reads(settings.database_read_url), settings.session_url)
+        has_sessions = settings.database_pooler == "none"
+        url = for_reads(settings.database_read_url)
+        replica = checks.replica(url, settings.session_url, has_sessions=has_sessions)
         questions.append(("Read replica", replica))
     if settings.kafka_bootstrap_servers:
         topics = [settings.kafka_topic_prefix + topic for topic in TOPICS]

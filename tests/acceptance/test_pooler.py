@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
+from tests.faults.test_standby import reads
 from tests.support.api import watch
 from tests.support.database import ask, stored
 from tests.support.pgbouncer import pgbouncer
@@ -69,6 +70,47 @@ def test_pooler_in_transaction_mode_without_the_setting_ends_the_start(environme
         told = CliRunner(env=unset).invoke(main, ["doctor"])
         assert told.exit_code == 1
         assert "DATABASE_POOLER=transaction" in told.output
+
+
+@pytest.mark.slow
+def test_reads_by_a_pooler_in_transaction_mode_go_on_at_the_primary_without_the_setting(
+    environment: dict[str, str],
+) -> None:
+    """And by the pooler with it, or with one in session mode."""
+    direct = environment["DATABASE_URL"]
+    with pgbouncer(direct) as url:
+        unset = {**environment, "DATABASE_READ_URL": url, "RATE_LIMIT_REQUESTS": "0"}
+        with running(unset) as service:
+            told = "DATABASE_READ_URL leads to a pooler in transaction mode"
+            eventually(lambda: told in str(reads(service)["error"]), 20, service.describe)
+            assert reads(service)["state"] == "down"
+            assert lists_of(service) == {200}
+            assert service.metric("reco_database_errors_total", kind="connection") == 0, service.log()
+        assert told in CliRunner(env=unset).invoke(main, ["doctor"]).output
+        given = {**unset, "DATABASE_URL": url, "DATABASE_POOLER": "transaction", "DATABASE_DIRECT_URL": direct}
+        with running(given) as service:
+            eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
+            assert lists_of(service) == {200}
+        assert "ok   replica: has replayed the log" in CliRunner(env=given).invoke(main, ["doctor"]).output
+    with pgbouncer(direct, pool_mode="session", default_pool_size="40") as url:
+        given = {**unset, "DATABASE_READ_URL": url}
+        with running(given) as service:
+            eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
+            assert lists_of(service) == {200}
+
+
+def lists_of(service: Service) -> set[int]:
+    """The statuses of answers that many connections are read for."""
+
+    def visit(number: int) -> set[int]:
+        event = watch(user_id=f"user-{number}", item_id=f"item-{number}")
+        assert service.client.post("/log/watch", json=event).status_code == 202
+        answers = [service.client.get("/reco", params={"user_id": f"user-{number}"})]
+        answers += [service.client.get(path) for path in ("/popular", f"/similar/item-{number}", "/analytics/baseline")]
+        return {answer.status_code for answer in answers}
+
+    with ThreadPoolExecutor(8) as pool:
+        return set().union(*pool.map(visit, range(40)))
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The cache behind Sentinels, with a user of few permissions, over TLS, and on servers that the service cannot use."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,19 @@ def test_master_killed_under_load_and_replaced_by_its_sentinels(environment: dic
                 with lost.client(password=PASSWORD) as old:
                     eventually(lambda old=old: follows(old), 30, lost.log)
             check_service(client, {**environment, "ONLINE_CACHE_REDIS_URL": at}, within_sec=30.0)
-        told = CliRunner(env={**environment, "ONLINE_CACHE_REDIS_URL": url, "ROLE": "api"}).invoke(main, ["doctor"])
-        assert "ok   redis: may write and delete" in told.output
+        assert "ok   redis: may write and delete" in doctor(environment, url)
+        one = f"127.0.0.1:{master.port}"
+        first, *others = re.findall(r"127\.0\.0\.1:\d+", url)
+        said = doctor(environment, url.replace("/reco-cache/", "/shop/"))
+        assert f"no Sentinel names a master shop that is up: {first} knows reco-cache; {others[0]} knows" in said
+        # A server without a login and another one before the Sentinels, which are asked all the same.
+        with redis_process() as other:
+            places = f"@{one},127.0.0.1:{other.port},"
+            assert "ok   redis: may write and delete" in doctor(environment, url.replace("@", places))
+            said = doctor(environment, re.sub("@.*/reco-cache", f"{places[:-1]}/reco-cache", url))
+        assert f"{one}: AuthenticationError: " in said
+        assert f"127.0.0.1:{other.port}: ResponseError: unknown command" in said
+        assert "begin ONLINE_CACHE_REDIS_URL with redis+sentinel://" in doctor(environment, f"redis://{first}")
 
 
 @pytest.mark.slow
@@ -70,9 +82,13 @@ def test_two_processes_share_own_writes_over_tls_with_few_permissions(
                 assert first.client.post("/event", json=event).status_code == 202
             eventually(lambda: shown(second, "ann") == {"rope"}, describe=second.describe)
         wrong = url.replace(f"?ssl_ca_certs={certificate}", "")
-        doctor = CliRunner(env={**environment, "ONLINE_CACHE_REDIS_URL": wrong, "ROLE": "api"})
         # A machine that is busy elsewhere may let it wait too long instead.
-        eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in doctor.invoke(main, ["doctor"]).output)
+        eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in doctor(environment, wrong))
+        with server.client() as admin:
+            admin.execute_command("ACL", "SETUSER", "shop", "+ping", "+time")
+            eventually(lambda: "ok   redis: may write and delete" in doctor(environment, url))
+            admin.execute_command("ACL", "SETUSER", "shop", "-eval")
+            eventually(lambda: "FAIL redis: NoPermissionError: " in doctor(environment, url))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +108,10 @@ def test_server_that_cannot_be_the_cache_says_why(environment: dict[str, str], l
             assert "ONLINE_CACHE_BACKEND=memory" in cache(service)["error"]
             assert service.readiness()["status"] == "degraded"
             assert service.client.get("/reco", params={"user_id": "ann"}).status_code == 200
+
+
+def doctor(environment: dict[str, str], url: str) -> str:
+    return CliRunner(env={**environment, "ONLINE_CACHE_REDIS_URL": url, "ROLE": "api"}).invoke(main, ["doctor"]).output
 
 
 def shown(service: Service, user_id: str) -> set[str]:

@@ -21,7 +21,9 @@ QUERIES = "SELECT string_agg(application_name || ': ' || query, '; ') FROM pg_st
 @pytest.mark.slow
 @pytest.mark.shows("DATABASE_READ_URL", "DATABASE_READ_MAX_LAG_SEC")
 def test_lists_are_read_of_a_standby_as_long_as_it_keeps_up(environment: dict[str, str]) -> None:
-    """It falls behind, then it is killed. The answers go on, and name new items as soon as events are counted."""
+    """It falls behind, then it is killed. The answers go on, and name new items as soon as events are counted. At last
+    the primary is away.
+    """
     with primary_and_standby() as (primary, standby):
         both = {**environment, "DATABASE_URL": primary.url, "DATABASE_READ_URL": standby.url}
         with running({**both, "DATABASE_READ_MAX_LAG_SEC": "1", "EXPLORATION_SHARE": "0"}) as service:
@@ -54,6 +56,10 @@ def test_lists_are_read_of_a_standby_as_long_as_it_keeps_up(environment: dict[st
             eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
             becomes_popular(service, "map")
             assert ask(standby.url, SESSIONS) >= 1
+
+            primary.kill()
+            eventually(lambda: "reads go on at the replica" in str(reads(service)["error"]), 20, service.describe)
+            assert "map" in {item["item_id"] for item in service.client.get("/popular").json()["items"]}
             assert service.terminate() == 0
 
 
