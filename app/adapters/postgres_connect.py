@@ -1,17 +1,24 @@
 """Connects asyncpg to what a URL of libpq says: its hosts in turn, each with its share of the time, and its files."""
 
 import asyncio
+import getpass
+import os
 import random
 import ssl
+import stat
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
 from app.adapters.poolers import refusal
 from app.core.database_url import DatabaseAddress, DatabaseHost, for_asyncpg, parse
+from app.core.password_file import find_password
 from app.errors import DependencyDown, describe
 
+# What libpq takes for a URL without one.
+_NO_HOST: Final = DatabaseHost("localhost", 5432)
+_OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 # What another host may do better. A refused password is none of it.
 _NEXT_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
 
@@ -38,11 +45,12 @@ class Connector:
         """
         arguments = {**_arguments(self._address), **options}
         if not self._hosts:
-            return await _open(arguments, timeout)
+            return await _open({**arguments, **_password(self._address, _NO_HOST)}, timeout)
         errors: list[tuple[DatabaseHost, BaseException]] = []
         for session, host in self._attempts():
             try:
                 place = {"host": host.host, "port": host.port, "target_session_attrs": session}
+                place |= _password(self._address, host)
                 connection = await _open({**arguments, **place}, timeout / len(self._hosts))
             except _NEXT_HOST as error:
                 errors.append((host, error))
@@ -90,6 +98,22 @@ def _arguments(address: DatabaseAddress) -> dict[str, Any]:
     if address.trusts_the_system:
         arguments["ssl"] = _context(address)
     return arguments
+
+
+def _password(address: DatabaseAddress, host: DatabaseHost) -> dict[str, str]:
+    """Of the password file. One that others may read is refused, since libpq, which migrates, would pass over it."""
+    path = address.password_file
+    if path is None:
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & _OF_OTHERS:
+                raise PermissionError("others may read it, so that libpq does not: expected the mode 600")
+            user = address.user or getpass.getuser()
+            found = find_password(file, host=host.host, port=host.port, database=address.database or user, user=user)
+    except (OSError, UnicodeError) as error:
+        raise DependencyDown("postgres", f"passfile of the database URL, {path}: {describe(error)}") from error
+    return {} if found is None else {"password": found}
 
 
 def _context(address: DatabaseAddress) -> ssl.SSLContext:

@@ -93,6 +93,11 @@ class DatabaseAddress(Struct, frozen=True, kw_only=True):
         return {name: path for name in _FILES if (path := self.parameters.get(name)) and path != "system"}
 
     @property
+    def password_file(self) -> str | None:
+        """Where the password is, unless the URL has one."""
+        return None if self.password else self.parameters.get("passfile")
+
+    @property
     def trusts_the_system(self) -> bool:
         """The server needs a certificate for its name, by an authority that this system trusts."""
         return self.parameters.get("sslrootcert") == "system"
@@ -143,11 +148,13 @@ def for_reads(url: str) -> str:
 
 
 def for_asyncpg(address: DatabaseAddress) -> str:
-    """The URL that carries the parameters; host, user, password and database are arguments of their own."""
+    """The URL that carries the parameters; host, user, password and database are arguments of their own. The password
+    file is read by us.
+    """
     query = "&".join(
         f"{name}={quote(value, safe='')}"
         for name, value in address.parameters.items()
-        if not (name == "sslrootcert" and address.trusts_the_system)
+        if name != "passfile" and not (name == "sslrootcert" and address.trusts_the_system)
     )
     return f"postgresql://?{query}" if query else "postgresql://"
 

@@ -1,6 +1,7 @@
 """URLs of Postgres as people have them, on a server with TLS and a socket: each driver gets to it, or says why not."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -13,13 +14,14 @@ from app.adapters.migrations import connect, migrate
 from app.adapters.postgres_connect import Connector
 from app.cli import main
 from app.devstack.ports import choose
+from app.errors import DependencyDown
 from tests.faults.proxy import proxied
 from tests.support.api import watch
 from tests.support.postgres_servers import OwnPostgres, own_postgres
 from tests.support.service import eventually, running
 from tests.support.tls_front import certify, tls_front
 
-PASSWORD: Final = "pä/ss?w@rd#1:% &+="
+PASSWORD: Final = "pä/ss?w@rd#1:% &+=\\'"
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +76,18 @@ async def test_every_driver_gets_to_the_same_server(place: Place, kind: str) -> 
 
 
 @pytest.mark.slow
-def test_service_runs_on_a_url_with_a_silent_host_first(place: Place, environment: dict[str, str]) -> None:
-    """Migrations, the pool, LISTEN and the probes. The first host answers nobody; the second one checks names."""
+def test_service_runs_on_a_url_with_a_silent_host_first(
+    place: Place, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Migrations, the pool, LISTEN and the probes. The first host answers nobody; the second one checks names. The
+    password is in a file.
+    """
+    passwords = write_passwords(tmp_path)
     with proxied("127.0.0.1", place.server.port) as silent:
         silent.black_hole()
         url = place.fill(
-            f"postgresql://ann:{{password}}@127.0.0.1:{silent.port},127.0.0.1:{{tls}}/shop?sslmode=verify-full"
-            "&sslrootcert={folder}/ca.pem&channel_binding=prefer"
+            f"postgresql://ann@127.0.0.1:{silent.port},127.0.0.1:{{tls}}/shop?sslmode=verify-full"
+            f"&sslrootcert={{folder}}/ca.pem&channel_binding=prefer&passfile={quote(str(passwords), safe='')}"
         )
         with running({**environment, "DATABASE_URL": url}) as service:
             assert service.client.post("/log/watch", json=watch(user_id="rita")).status_code == 202
@@ -126,6 +133,29 @@ async def test_channel_binding_is_replaced_by_a_certificate_for_the_name(place: 
     bound = place.fill(f"{login}&channel_binding=require".replace("localhost", "127.0.0.1"))
     connection = await Connector(bound).connect(timeout=5.0)
     await connection.close()
+
+
+async def test_password_in_a_file_is_read_as_libpq_reads_it(place: Place, tmp_path: Path) -> None:
+    """Escaped colons and backslashes, other servers before it, and a file that others may read."""
+    file = write_passwords(tmp_path)
+    places = f"ann@127.0.0.1:{{closed}},127.0.0.1:{{port}}/shop?passfile={quote(str(file), safe='')}"
+    url = place.fill(f"postgresql://{places}")
+    await (await Connector(url).connect(timeout=5.0)).close()
+    connect(url).close()
+    file.chmod(0o640)
+    with pytest.raises(DependencyDown, match=r"passfile of the database URL, .*others may read it"):
+        await Connector(url).connect(timeout=5.0)
+    file.unlink()
+    with pytest.raises(DependencyDown, match=r"passfile of the database URL, .*No such file"):
+        await Connector(url).connect(timeout=5.0)
+
+
+def write_passwords(folder: Path) -> Path:
+    file = folder / "pass word"
+    escaped = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
+    file.write_text(f"# of the shop\n127.0.0.1:1:*:ann:another\n*:*:shop:ann:{escaped}\n")
+    file.chmod(0o600)
+    return file
 
 
 async def test_a_certificate_of_nobody_that_is_trusted_is_refused(place: Place) -> None:
