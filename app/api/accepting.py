@@ -7,9 +7,11 @@ from msgspec import UNSET, Struct
 
 from app import metrics
 from app.core import events, submitted
+from app.core.decoding import InvalidInput, read_noting
 from app.core.event_times import OutsideTimes, side_of
 from app.core.event_types import EventTypes
 from app.core.events import AnyEvent, Cancellation, DirectEvent, Record
+from app.core.field_errors import FieldError
 from app.core.messages import Message
 from app.http.context import RequestContext
 
@@ -30,9 +32,14 @@ class Accepting(Struct, frozen=True):
     def record(self, event: DirectEvent, *, now_ms: int, behind_ms: int) -> Record:
         """An event of any type but `cancel`."""
         self._count_times(event, now_ms, behind_ms)
+        faults: list[FieldError] = []
+        counts = read_noting(faults, submitted.counts_of, event, self.types)
+        if faults:
+            any_time = self.outside != "refuse"
+            raise InvalidInput(*events.field_errors(event, now_ms=now_ms - behind_ms, any_time=any_time), *faults)
         return events.accept(
             event,
-            counts=submitted.counts_of(event, self.types),
+            counts=counts,
             now_ms=now_ms,
             entropy=os.urandom(10) if event.event_id is UNSET else b"",
             clock_behind_ms=behind_ms,

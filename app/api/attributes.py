@@ -1,5 +1,6 @@
 """The attributes that items may have: each is declared once, with its type."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,12 +15,12 @@ from app.adapters.postgres import Database
 from app.api.audited import change
 from app.api.timestamps import Timestamp
 from app.core.attributes import BUILT_IN, MAX_DECLARED, AttributeName, AttributeType
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import InvalidInput, decode_checked
 from app.core.field_errors import FieldError, field_error_of
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.paths import path_id
+from app.http.path_ids import path_faults, path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
@@ -64,18 +65,19 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Declares an attribute: from now on, items may have values of this type under this name, and filters may name
         it. 201 when it is new, 409 when it has another type or there are 200 others.
         """
-        name = _name_of(request.scope)
-        body = decode(_decoder, await read_body(request, _MAX_BYTES))
+        body = await read_body(request, _MAX_BYTES)
+        declared = decode_checked(_decoder, body, lambda _: _name_faults(request.scope))
+        name = path_id(request.scope)
         try:
             async with change(database, context_of(request.scope), "declare_attribute") as changed:
-                stored, created = await attributes.declare(changed.connection, name, body.type)
+                stored, created = await attributes.declare(changed.connection, name, declared.type)
                 if created:
-                    changed.made([name], body.type)
+                    changed.made([name], declared.type)
         except TooManyAttributes:
             raise ProblemError(
                 ProblemCode.TOO_MANY, f"There are {MAX_DECLARED} attributes already; delete one first."
             ) from None
-        if stored.type != body.type:
+        if stored.type != declared.type:
             raise ProblemError(
                 ProblemCode.OTHER_TYPE,
                 f"The attribute is a {stored.type} already; delete it first, or use another name.",
@@ -101,7 +103,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Ends the declaration. Items keep their values, and filters no longer know the name. Declared anew with
         another type, the attribute is missing from the items whose values are of the old one.
         """
-        name = _name_of(scope)
+        if faults := _name_faults(scope):
+            raise InvalidInput(*faults)
+        name = path_id(scope)
         async with change(database, context_of(scope), "delete_attribute") as changed:
             if not await attributes.delete(changed.connection, name):
                 raise ProblemError(ProblemCode.NO_SUCH_ATTRIBUTE, "There is no such attribute.")
@@ -111,14 +115,17 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     return [put_attribute, get_attributes, delete_attribute]
 
 
-def _name_of(scope: Scope) -> str:
+def _name_faults(scope: Scope) -> Sequence[FieldError]:
+    if faults := path_faults(scope):
+        return faults
     name = path_id(scope)
     if name in BUILT_IN:
-        raise InvalidInput(FieldError("$.name", f"every item has `{name}` already; filters know it without declaring"))
+        return (FieldError("$.name", f"every item has `{name}` already; filters know it without declaring"),)
     try:
-        return msgspec.convert(name, AttributeName)
+        msgspec.convert(name, AttributeName)
     except msgspec.ValidationError as error:
-        raise InvalidInput(FieldError("$.name", field_error_of(error, AttributeName).message)) from None
+        return (FieldError("$.name", field_error_of(error, AttributeName).message),)
+    return ()
 
 
 def _shown(stored: StoredAttribute) -> Attribute:

@@ -22,7 +22,7 @@ from app.core.replay import split_by_replays
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.paths import path_id
+from app.http.path_ids import path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply

@@ -1,6 +1,7 @@
 """Event types: those that are ready to use, and those that the application makes."""
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -31,7 +32,7 @@ from app.core.field_errors import FieldError
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.paths import path_id
+from app.http.path_ids import path_faults, path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
@@ -41,6 +42,7 @@ MAX_TYPE_BYTES: Final = 4 * 1024
 
 _ABSENT: Final = schema.problems(404, 422, 503)
 _NONE: Final = "There is no such event type."
+_NAME: Final = "expected a small letter, then up to 31 small letters, digits, hyphens and underscores"
 _DENIED: Final = "is a type of the service, which counts it in its own way; choose another name"
 
 Weight = Annotated[
@@ -113,9 +115,9 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
 
         Every process takes events of the type within a second. Events that were accepted before count as they did.
         """
-        name = path_id(request.scope)
         body = await read_body(request, MAX_TYPE_BYTES)
-        new = _new(name, decode_checked(_decoder, body, partial(_faults, name)))
+        found = decode_checked(_decoder, body, partial(_faults, request.scope))
+        new = _new(path_id(request.scope), found)
         try:
             async with change(database, context_of(request.scope), "store_event_type") as changed:
                 created = await event_types.store(changed.connection, new)
@@ -177,18 +179,18 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
     return [put_event_type, get_event_type, get_event_types, delete_event_type]
 
 
-def _faults(name: str, body: EventTypeBody) -> list[FieldError]:
-    """Of a body of which at least a part is known."""
-    found = []
+def _faults(scope: Scope, body: EventTypeBody) -> list[FieldError]:
+    """Of the name, and of a body of which at least a part is known."""
+    return [*_name_faults(scope), *field_errors(body.meaning, bool(body.pairs), body.rating_scale)]
+
+
+def _name_faults(scope: Scope) -> Sequence[FieldError]:
+    if faults := path_faults(scope):
+        return faults
+    name = path_id(scope)
     if name in FIXED:
-        found.append(FieldError("$.name", f"{name} {_DENIED}"))
-    elif re.match(NAME_PATTERN, name) is None:
-        found.append(
-            FieldError(
-                "$.name", "expected a small letter, then up to 31 small letters, digits, hyphens and underscores"
-            )
-        )
-    return found + field_errors(body.meaning, bool(body.pairs), body.rating_scale)
+        return (FieldError("$.name", f"{name} {_DENIED}"),)
+    return () if re.match(NAME_PATTERN, name) else (FieldError("$.name", _NAME),)
 
 
 def _new(name: str, body: EventTypeBody) -> NewEventType:

@@ -30,7 +30,7 @@ from app.core.known_parts import beside, known_items
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.paths import path_id
+from app.http.path_ids import path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
@@ -122,8 +122,8 @@ def handlers(database: Database, reads: ReadSource, running: RunningExperiments)
     )
     async def put_experiment_shares(request: _Request) -> ASGIApp:
         """Changes the shares of the variants, and moves as few users as possible. The figures start anew."""
-        name = path_id(request.scope)
         body, faults = decode_known(_shares, await read_body(request, MAX_EXPERIMENT_BYTES))
+        name = path_id(request.scope, faults)
         async with change(database, context_of(request.scope), "change_experiment") as changed:
             await experiments.lock(changed.connection)
             stored = await _running(changed.connection, name)
@@ -145,8 +145,8 @@ def handlers(database: Database, reads: ReadSource, running: RunningExperiments)
     )
     async def stop_experiment(request: _Request) -> ASGIApp:
         """Ends an experiment: all users get what control gets. Its figures stay, as of now."""
-        name = path_id(request.scope)
         body = decode(_end, await read_body(request, MAX_EXPERIMENT_BYTES))
+        name = path_id(request.scope)
         async with change(database, context_of(request.scope), "stop_experiment") as changed:
             if not await experiments.stop(changed.connection, name, body.conclusion):
                 await _running(changed.connection, name)

@@ -27,6 +27,7 @@ from app.core.events import AnyEvent, Cancellation, Record
 from app.core.field_errors import FieldError
 from app.core.messages import Message
 from app.core.submitted import Further
+from app.core.visitors import OtherUser
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
@@ -76,9 +77,8 @@ def handlers(
         types = await known.get()
         try:
             event = decode(browsers.fill_in(body, context), types, _further(types, outside))
-            for fault in (await browsers.faults([event], context)).values():
-                raise fault
-            record = _accept(event, context, types, await cancelled_by((event,)), outside)
+            fault = (await browsers.faults([event], context)).get(0)
+            record = _accept(event, fault, context, types, await cancelled_by((event,)), outside)
         except InvalidInput:
             _count(context, "invalid")
             raise
@@ -137,11 +137,12 @@ def handlers(
         further = _further(types, outside)
         read = [_read(browsers.fill_in(raw, context), types, further) for raw in batch.events]
         faults = await browsers.faults(read, context)
-        given = [_refused(one, faults.get(place)) for place, one in enumerate(read)]
-        cancelled = await cancelled_by(given)
+        cancelled = await cancelled_by(read)
         items = [
-            one if isinstance(one, BatchEventResult) else _taken(one, context, types, cancelled, outside)
-            for one in given
+            one
+            if isinstance(one, BatchEventResult)
+            else _taken(one, faults.get(place), context, types, cancelled, outside)
+            for place, one in enumerate(read)
         ]
         records = [item for item in items if isinstance(item, Record)]
         if atomic and len(records) < len(items):
@@ -172,17 +173,31 @@ def _count(context: RequestContext, outcome: Literal["accepted", "duplicate", "c
 
 def _accept(
     event: AnyEvent,
+    fault: InvalidInput | None,
     context: RequestContext,
     types: EventTypes,
     cancelled: Mapping[str, Message],
     outside: OutsideTimes,
 ) -> Record:
+    """Raises `InvalidInput` with the `fault` that is known, and what else is wrong. Of somebody else's event nothing
+    else is told: whether that person has the event that it would take back is secret.
+    """
+    if isinstance(fault, OtherUser):
+        raise fault
     now_ms = time.time_ns() // 1_000_000
     behind_ms = submitted.settle_times(event, now_ms)
     accepting = Accepting(context, types, outside)
-    if isinstance(event, Cancellation):
-        return accepting.cancellation(event, cancelled.get(event.cancels), now_ms=now_ms, behind_ms=behind_ms)
-    return accepting.record(event, now_ms=now_ms, behind_ms=behind_ms)
+    try:
+        if isinstance(event, Cancellation):
+            cancels = cancelled.get(event.cancels)
+            record = accepting.cancellation(event, cancels, now_ms=now_ms, behind_ms=behind_ms)
+        else:
+            record = accepting.record(event, now_ms=now_ms, behind_ms=behind_ms)
+    except InvalidInput as error:
+        raise InvalidInput(*(() if fault is None else fault.field_errors), *error.field_errors) from None
+    if fault is not None:
+        raise fault
+    return record
 
 
 def _further(types: EventTypes, outside: OutsideTimes) -> Further:
@@ -203,6 +218,7 @@ def _read(raw: bytes | msgspec.Raw, types: EventTypes, further: Further) -> AnyE
 
 def _taken(
     event: AnyEvent,
+    fault: InvalidInput | None,
     context: RequestContext,
     types: EventTypes,
     cancelled: Mapping[str, Message],
@@ -210,18 +226,10 @@ def _taken(
 ) -> Record | BatchEventResult:
     """The record to store, or why the event is invalid."""
     try:
-        return _accept(event, context, types, cancelled, outside)
+        return _accept(event, fault, context, types, cancelled, outside)
     except InvalidInput as error:
-        return _invalid(event, error)
-
-
-def _refused(read: AnyEvent | BatchEventResult, fault: InvalidInput | None) -> AnyEvent | BatchEventResult:
-    return read if fault is None or isinstance(read, BatchEventResult) else _invalid(read, fault)
-
-
-def _invalid(event: AnyEvent, error: InvalidInput) -> BatchEventResult:
-    event_id = event.event_id if isinstance(event.event_id, str) else None
-    return BatchEventResult(status="invalid", event_id=event_id, errors=list(error.field_errors))
+        event_id = event.event_id if isinstance(event.event_id, str) else None
+        return BatchEventResult(status="invalid", event_id=event_id, errors=list(error.field_errors))
 
 
 def _result(record: Record, result: Result) -> BatchEventResult:

@@ -130,11 +130,9 @@ def decode_items(body: bytes) -> tuple[Mapping[int, CatalogueBatchItem], list[Fi
         return items, faults
 
 
-def checked_item(
-    item_id: str, item: CatalogueItemInput, declared: Declared, faults: Sequence[FieldError]
-) -> StoredItem:
-    """The row of an item. Raises `InvalidInput`, with the `faults` that there are already."""
-    stored, more = _row_of(item_id, item, declared, "$")
+def checked_item(item: CatalogueItemInput, declared: Declared, faults: Sequence[FieldError]) -> StoredItem:
+    """The row of an item, still without its id. Raises `InvalidInput`, with the `faults` that there are already."""
+    stored, more = _row_of("", item, declared, "$")
     if faults or more:
         raise InvalidInput(*faults, *more)
     return stored

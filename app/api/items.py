@@ -6,7 +6,7 @@ from typing import Any, Final
 from litestar import Request, delete, get, patch, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Scope
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.adapters import attributes, catalogue
 from app.adapters.catalogue import StoredItem, Written
@@ -30,7 +30,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
 from app.http.etags import IF_MATCH, ONLY_NEW, check_preconditions, has_preconditions, tagged
-from app.http.paths import path_id
+from app.http.path_ids import path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError, retry_later
 from app.http.responses import Reply, reply
@@ -62,11 +62,13 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def put_item(request: Request[Any, Any, Any]) -> ASGIApp:
         """Stores a whole item: fields that are left out become empty. 201 when it is new."""
-        named, context = path_id(request.scope), context_of(request.scope)
+        context = context_of(request.scope)
         item, faults = decode_item(await read_body(request, MAX_ITEM_BYTES))
         async with change(database, context, "store_items") as changed:
             declared = await attributes.read_types(changed.connection) if item.attributes else {}
-            entry = checked_item(named, item, declared, faults)
+            row = checked_item(item, declared, faults)
+            named = path_id(request.scope)
+            entry = structs.replace(row, item_id=named)
             if has_preconditions(context.headers):
                 _check(context.headers, await catalogue.read(changed.connection, named, lock=True))
             written = await catalogue.store(changed.connection, [entry])
@@ -91,8 +93,9 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Changes the fields that are given, and leaves all others. Of `attributes`, those that are named change; null
         removes one.
         """
-        named, context = path_id(request.scope), context_of(request.scope)
+        context = context_of(request.scope)
         body, faults = decode_patch(await read_body(request, MAX_ITEM_BYTES))
+        named = path_id(request.scope, faults)
         async with change(database, context, "store_items") as changed:
             declared = await attributes.read_types(changed.connection) if body.attributes else {}
             stored = await catalogue.read(changed.connection, named, lock=True)

@@ -22,7 +22,7 @@ from app.core.persons import MAX_LINKS, Link
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.paths import path_id
+from app.http.path_ids import path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
@@ -75,8 +75,8 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
         """Joins the history of an anonymous id into this user's: from the next request on, the user's lists are made of
         both. Asking again changes nothing. 409 when one of the ids has 32 links.
         """
-        user_id = path_id(request.scope)
         body = decode(_decoder, await read_body(request, MAX_EVENT_BYTES))
+        user_id = path_id(request.scope)
         link = Link(body.anonymous_id, user_id)
         if link.anonymous_id == link.user_id:
             raise InvalidInput(FieldError("$.anonymous_id", "is the user itself; name the id of before the log-in"))
@@ -105,8 +105,8 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
         """Takes an anonymous id out of the account again, within a day: 409 later. Events do not link them again, only
         `POST` does.
         """
-        user_id = path_id(request.scope)
-        link = Link(schema.query_of(request.scope, UnmergeQuery).anonymous_id, user_id)
+        anonymous_id = schema.query_of(request.scope, UnmergeQuery).anonymous_id
+        link = Link(anonymous_id, path_id(request.scope))
         async with change(database, context_of(request.scope), "undo_merge") as changed:
             locked = await features.lock_histories(changed.connection, link)
             undone = await user_links.undo(changed.connection, link)

@@ -30,7 +30,7 @@ from app.core.counted_lists import Window
 from app.core.kinds import seen_kinds
 from app.http import schema
 from app.http.context import context_of
-from app.http.paths import path_id
+from app.http.path_ids import path_id
 from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
 from app.serving.running_experiments import RunningExperiments

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Request, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Scope
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.api.experiment import Label, check_version, choose
@@ -16,6 +16,7 @@ from app.api.field_checks import list_checks
 from app.api.pages import Cursor, Rank, page_of
 from app.api.recommendations import (
     ABOUT,
+    AUTOLOG,
     Category,
     ExcludedSeen,
     K,
@@ -29,7 +30,8 @@ from app.api.recommendations import (
     session_of,
     wants_autolog,
 )
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import decode, decode_checked
+from app.core.event_contexts import depth_faults, nul_faults
 from app.core.events import MAX_BODY_BYTES, Id, Record
 from app.core.experiments import Lists
 from app.core.field_errors import FieldError
@@ -42,6 +44,7 @@ from app.core.recommendation import Recommendation, RecommendationRequest, Recom
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
+from app.http.flags import flag_faults
 from app.http.responses import reply
 from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
@@ -170,7 +173,7 @@ def handlers(
     @post(
         "/reco",
         status_code=200,
-        opt=schema.call(**ABOUT, body=RecoBody, answers=_ANSWERS),
+        opt=schema.call(**ABOUT, body=RecoBody, answers=_ANSWERS, headers=[AUTOLOG]),
     )
     async def post_reco(request: Request[Any, Any, Any]) -> ASGIApp:
         """As `GET /reco`, for what does not fit a URL: 10,000 exclusions, candidates, the history of somebody unknown.
@@ -179,11 +182,9 @@ def handlers(
         """
         types = await known.get()
         context = context_of(request.scope)
-        body = await checks.body(partial(decode, _reco), await read_body(request, MAX_BODY_BYTES))
+        read = partial(decode_checked, _reco, check=partial(_log_faults, request.scope))
+        body = await checks.body(read, await read_body(request, MAX_BODY_BYTES))
         _for_visitor(body, context)
-        autolog = wants_autolog(request.scope)
-        if autolog and body.user_id is None:
-            raise InvalidInput(FieldError("$.user_id", "an impression is logged for a user; send the user_id"))
         wanted = await wanted_of(
             body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=body.candidates
         )
@@ -193,7 +194,7 @@ def handlers(
         session_id = session_of(context, body.session_id)
         rest = partial(recommender.rest, body.user_id, session_id=session_id, past=past)
         found, cursor = await page_of(body.cursor, wanted, rank, rest)
-        if autolog and found.items and body.user_id is not None:
+        if wants_autolog(request.scope) and found.items and body.user_id is not None:
             log_impression(
                 impression(body.user_id, body.session_id, found, context, label, wanted.now_ms, body.context)
             )
@@ -243,6 +244,16 @@ def _read_rank(body: bytes) -> RankBody:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return decode(_rank, body)
     return found if "".join(found.items).isprintable() else decode(_rank, body)
+
+
+def _log_faults(scope: Scope, body: RecoBody) -> list[FieldError]:
+    """What the impression could not say of which the request asks, of a body of which at least a part is known."""
+    if flag_faults(scope, (AUTOLOG,)) or not wants_autolog(scope):
+        return []
+    faults = [*depth_faults(body.context), *nul_faults(body.context)]
+    if body.user_id is None and context_of(scope).visitor is None:
+        faults.append(FieldError("$.user_id", "an impression is logged for a user; send the user_id"))
+    return faults
 
 
 def _for_visitor(body: RecoBody | RankBody, context: RequestContext) -> None:

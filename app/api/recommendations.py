@@ -15,9 +15,7 @@ from app.api.experiment import NO_LABEL, Label, check_version, choose
 from app.api.field_checks import list_checks
 from app.api.pages import Cursor, Rank, page_of
 from app.core import events
-from app.core.decoding import InvalidInput
 from app.core.events import Id, Impression, Record, ShownItem
-from app.core.field_errors import FieldError
 from app.core.filter_language import FilterText
 from app.core.kinds import seen_kinds
 from app.core.ranking import Repeats
@@ -25,7 +23,8 @@ from app.core.recommendation import Recommendation, RecommendationRequest, Recom
 from app.http import schema
 from app.http.context import RequestContext, context_of
 from app.http.etags import NOT_KEPT, weak_tag_of
-from app.http.paths import path_id
+from app.http.flags import flag, flag_of
+from app.http.path_ids import path_id
 from app.http.responses import Reply, reply
 from app.serving.known_event_types import KnownEventTypes
 from app.serving.recommender import Recommender
@@ -73,13 +72,7 @@ Variant = Annotated[
 ABOUT: Final[dict[str, Any]] = {"needs": "read", "tag": "recommendations", "for_browsers": True}
 """Of the calls for lists."""
 LIST_PROBLEMS: Final = schema.problems(422, 503)
-_AUTOLOG: Final = {
-    "name": "X-Autolog-Impressions",
-    "in": "header",
-    "required": False,
-    "description": "Log the answer as an impression, with its `request_id`.",
-    "schema": {"type": "boolean"},
-}
+AUTOLOG: Final = flag("X-Autolog-Impressions", "Log the answer as an impression, with its `request_id`.")
 
 
 class ListQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -138,7 +131,7 @@ def handlers(
             **ABOUT,
             query=RecoQuery,
             answers={200: RecommendationList, **LIST_PROBLEMS, **schema.problems(404)},
-            headers=[_AUTOLOG],
+            headers=[AUTOLOG],
         ),
     )
     async def reco(scope: Scope) -> ASGIApp:
@@ -149,7 +142,6 @@ def handlers(
         """
         query = await checks.query(scope, RecoQuery)
         context = context_of(scope)
-        autolog = wants_autolog(scope)
         choice = choose(await running.of("reco"), query.user_id, query.variant, context)
         await check_version(choice, recommender)
         asked_ms = now_ms()
@@ -167,6 +159,7 @@ def handlers(
         wanted = await request_of(recommender, query, asked_ms, repeats=query.repeats)
         rest = partial(recommender.rest, query.user_id, session_id=session_id)
         found, cursor = await page_of(query.cursor, wanted, rank, rest)
+        autolog = wants_autolog(scope)
         if autolog and found.items:
             log_impression(impression(query.user_id, query.session_id, found, context, choice.label, asked_ms))
         answer = answer_of(context.request_id, found, cursor, choice.label)
@@ -197,10 +190,7 @@ def handlers(
 
 def wants_autolog(scope: Scope) -> bool:
     """Whether the list is to be logged as shown. That of a HEAD request is shown to nobody."""
-    value = context_of(scope).headers.get(b"x-autolog-impressions", b"false").lower()
-    if value not in (b"true", b"false"):
-        raise InvalidInput(FieldError("X-Autolog-Impressions", "expected true or false"))
-    return value == b"true" and scope.get("method") != "HEAD"
+    return flag_of(scope, AUTOLOG) and scope.get("method") != "HEAD"
 
 
 def now_ms() -> int:

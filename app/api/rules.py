@@ -23,7 +23,7 @@ from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, field_er
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.paths import path_id
+from app.http.path_ids import path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
@@ -119,8 +119,8 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
 
         A pin serves an item at a position; a boost multiplies scores. Every process applies it within a second.
         """
-        named = path_id(request.scope)
-        rule = rule_of(named, decode_checked(_decoder, await read_body(request, MAX_RULE_BYTES), rule_faults))
+        body = decode_checked(_decoder, await read_body(request, MAX_RULE_BYTES), rule_faults)
+        rule = rule_of(named := path_id(request.scope), body)
         try:
             context = context_of(request.scope)
             async with change(database, context, "store_rule") as changed:

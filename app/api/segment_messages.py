@@ -36,7 +36,8 @@ class SegmentAnswer(Struct, kw_only=True):
     """`success` is what Segment answers. The others count events by outcome, messages that are `unmapped`, and users
     who were `linked` to an anonymous id.
 
-    `errors` says what is wrong with each message or product that became no event, up to 100 of them.
+    `errors` says what is wrong with each message or product that became no event, up to 100 faults. `invalid` counts
+    these messages and products, each once, however much is wrong with it.
     """
 
     success: bool = True
@@ -97,16 +98,16 @@ class Messages:
         except InvalidInput as error:
             if error.malformed and path == "$":
                 raise
-            mapped = Mapped(known=True, errors=error.field_errors)
-        self._refuse(mapped, mapped.errors, path)
-        faults = len(mapped.errors)
-        for event in mapped.events:
+            mapped = Mapped(known=True, errors=error.field_errors, lost=1)
+        faults, lost = list(mapped.errors), mapped.lost
+        for product, event in zip(mapped.products, mapped.events, strict=True):
             try:
                 record = self._accepting.record(event, now_ms=self._received_ms, behind_ms=mapped.clock_behind_ms)
                 self._waiting.append((record, path))
             except InvalidInput as error:
-                faults += 1
-                self._refuse(mapped, error.field_errors, path)
+                lost += 1
+                faults += _in_message(error, mapped, product)
+        self._refuse(mapped, faults, path, lost)
         if mapped.link is not None:
             self._links.add(mapped.link)
         if not mapped.known:
@@ -115,7 +116,7 @@ class Messages:
         if mapped.refund is not None:
             self._refunds.append((mapped, path))
         else:
-            outcome = "invalid" if faults else "mapped" if mapped.known else "unmapped"
+            outcome = "invalid" if lost else "mapped" if mapped.known else "unmapped"
             self._outcomes.append((mapped.message_type, outcome))
         if len(self._waiting) >= events.MAX_BATCH_EVENTS:
             await self._store()
@@ -147,6 +148,8 @@ class Messages:
         for mapped, refund, path in refunds:
             order = [line for key in refund.orders(joined) for line in orders.get(key, ())]
             faults: list[FieldError] = []
+            refused: list[FieldError] = []
+            lost = 0
             for event, cancelled in taken_back(refund, order, faults):
                 try:
                     record = self._accepting.cancellation(
@@ -154,9 +157,11 @@ class Messages:
                     )
                     self._waiting.append((record, path))
                 except InvalidInput as error:
-                    faults += error.field_errors
-            self._refuse(mapped, faults, path)
-            self._outcomes.append((mapped.message_type, "invalid" if mapped.errors or faults else "mapped"))
+                    lost += 1
+                    refused += _in_message(error, mapped, "$.properties")
+            lost += len(faults)
+            self._refuse(mapped, [*faults, *refused], path, lost)
+            self._outcomes.append((mapped.message_type, "invalid" if mapped.lost or lost else "mapped"))
             if len(self._waiting) >= events.MAX_BATCH_EVENTS:
                 await self._store()
         await self._store()
@@ -168,17 +173,25 @@ class Messages:
             del self._waiting[: len(batch)]
             for (_, path), result in zip(batch, results, strict=True):
                 if isinstance(result, asyncpg.PostgresError):
+                    self._answer.invalid += 1
                     self._log.add("segment_invalid", error="Postgres refused the event")
                     self._tell(FieldError(path, f"Postgres refused the event: {result}"))
                 else:
                     setattr(self._answer, result, getattr(self._answer, result) + 1)
 
-    def _refuse(self, mapped: Mapped, errors: Sequence[FieldError], path: str) -> None:
-        for error in errors:
+    def _refuse(self, mapped: Mapped, errors: Sequence[FieldError], path: str, lost: int) -> None:
+        """`lost`: how many products, or messages, become no event. What is wrong with all of them is told once."""
+        self._answer.invalid += lost
+        for error in dict.fromkeys(errors):
             self._log.add("segment_invalid", name=mapped.logged_name, path=error.path, error=error.message)
             self._tell(FieldError(path + error.path.removeprefix("$"), error.message))
 
     def _tell(self, error: FieldError) -> None:
-        self._answer.invalid += 1
         if len(self._answer.errors) < _MAX_ERRORS:
             self._answer.errors.append(error)
+
+
+def _in_message(error: InvalidInput, mapped: Mapped, product: str) -> list[FieldError]:
+    """What is wrong with an event, with the paths of the message that it was made of."""
+    paths = {"$.ts_ms": mapped.time_path, "$.rating": f"{product}.rating"}
+    return [FieldError(paths.get(fault.path, fault.path), fault.message) for fault in error.field_errors]

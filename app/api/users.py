@@ -21,7 +21,7 @@ from app.core.history import standing
 from app.core.kinds import kind_name
 from app.http import schema
 from app.http.context import RequestContext, context_of
-from app.http.paths import path_id
+from app.http.path_ids import path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
@@ -125,8 +125,8 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
     )
     async def get_user(request: Request[Any, Any, Any]) -> ASGIApp:
         """What is stored about a user: events, history, and events on their way. 404 when there is nothing."""
-        user_id = path_id(request.scope)
         limit = schema.query_of(request.scope, UserQuery).limit
+        user_id = path_id(request.scope)
         async with database.connection() as connection:
             stored = await users.read(connection, user_id, limit=limit)
             types = await event_types.read_types(connection)

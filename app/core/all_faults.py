@@ -1,17 +1,17 @@
 """Everything that is wrong with a decoded body, named by path. msgspec names the first fault alone."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
 from msgspec import NODEFAULT, Struct, structs
 
-from app.core.annotations import hints_of, item_of, options_of, struct_of, value_of
+from app.core.annotations import hints_of, item_of, struct_of, value_of
 from app.core.field_errors import FieldError, field_error_of
 
 MAX_FAULTS: Final = 100
+_RAW: Final = "Expected `raw`"
 
 
 def faults_of(value: Any, kind: Any) -> list[FieldError]:
@@ -20,6 +20,8 @@ def faults_of(value: Any, kind: Any) -> list[FieldError]:
 
 
 def _faults(value: Any, kind: Any, path: str) -> Iterator[FieldError]:
+    if kind is msgspec.Raw:
+        return  # what is decoded later
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -29,6 +31,8 @@ def _faults(value: Any, kind: Any, path: str) -> Iterator[FieldError]:
     found = _inside(value, kind, path)
     fault = next(found, None)
     if fault is None:
+        if first.message.startswith(_RAW):
+            return  # nothing but that a decoded value is not undecoded
         yield FieldError(path + first.path.removeprefix("$"), first.message)
     else:
         yield fault
@@ -62,21 +66,3 @@ def _of_fields(value: Mapping[str, Any], struct: type[Struct], path: str) -> Ite
         for name in value:
             if name not in known and name != tag:
                 yield FieldError(path, f"Object contains unknown field `{name}`")
-
-
-@cache
-def leaves_raw(kind: Any) -> bool:
-    """Whether the kind leaves parts of a body undecoded."""
-    passed: set[Any] = set()
-    left = [kind]
-    while left:
-        kind = left.pop()
-        if (item := item_of(kind)) is not None:
-            left.append(item)
-        for option, _ in options_of(kind):
-            if isinstance(option, type) and issubclass(option, Struct) and option not in passed:
-                passed.add(option)  # a struct may have others of its kind in it
-                left += hints_of(option).values()
-            if option is msgspec.Raw:
-                return True
-    return False

@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import UNSET, structs
 
-from app.core.all_faults import faults_of, leaves_raw
+from app.core.all_faults import faults_of
 from app.core.annotations import hints_of, value_of
 from app.core.field_errors import FieldError, field_error_of
 from app.core.known_parts import beside, fitting, known_part
 from app.core.spellings import respell
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _HALF_A_PAIR: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
@@ -98,6 +99,15 @@ def decode_partly(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) 
         raise faults from None
 
 
+def read_noting(faults: list[FieldError], read: Callable[_P, _T], *given: _P.args, **named: _P.kwargs) -> _T | None:
+    """What `read` gives; None where it raises `InvalidInput`: what is wrong goes to `faults`."""
+    try:
+        return read(*given, **named)
+    except InvalidInput as error:
+        faults += error.field_errors
+        return None
+
+
 def why_not_json(error: Exception, text: bytes) -> str:
     """What is wrong with the text, for which the decoder raised the error."""
     half = _HALF_A_PAIR.search(text)
@@ -118,8 +128,6 @@ def _decode_again(
     follows it is not JSON.
     """
     kind: Any = decoder.type
-    if leaves_raw(kind):
-        raise InvalidInput(field_error_of(first, kind))
     try:
         value: Any = msgspec.json.decode(body)
         value, misspelt = respell(value, kind) if spellings else (value, [])
@@ -131,4 +139,6 @@ def _decode_again(
         except msgspec.ValidationError:
             pass  # every fault is named below
     named = {error.path for error in misspelt}
-    raise InvalidInput(*misspelt, *(fault for fault in faults_of(value, kind) if fault.path not in named))
+    faults = [*misspelt, *(fault for fault in faults_of(value, kind) if fault.path not in named)]
+    # None are left where a part that stays undecoded is beside another spelling.
+    raise InvalidInput(*(faults or [field_error_of(first, kind)]))

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.core.decoding import InvalidInput
+from app.core.event_contexts import depth_faults, nul_faults
 from app.core.event_times import OutsideTimes, SentByClock, SentTime, time_errors, within_bounds
 from app.core.event_types import EventCounts, Rating, TypeName
 from app.core.field_errors import FieldError
@@ -61,7 +62,6 @@ MAX_EVENT_BYTES: Final = 32 * 1024
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_BATCH_EVENTS: Final = 1_000
 MAX_IMPRESSION_ITEMS: Final = 500
-MAX_CONTEXT_DEPTH: Final = 100
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 TOPIC_WATCHES: Final = "recsys.watches.v1"
 TOPIC_IMPRESSIONS: Final = "recsys.impressions.v1"
@@ -214,8 +214,8 @@ def accept(
     payload = f'{{"v":{MESSAGE_VERSION},"received_ms":{now_ms},{_encoder.encode(event)[1:].decode()}'
     if counts is not None:
         payload = f'{payload[:-1]},"counts":{_encoder.encode(counts).decode()}}}'
-    if "\\u0000" in payload and _has_nul(event.context):
-        raise InvalidInput(FieldError("$.context", "the character U+0000 cannot be stored; leave it out"))
+    if "\\u0000" in payload and (found := nul_faults(event.context)):
+        raise InvalidInput(*found)
     return Record(
         event_id=event_id,
         event_type=event.event_type if isinstance(event, Action) else str(type(event).__struct_config__.tag),
@@ -234,14 +234,13 @@ def accept(
 def check(event: AnyEvent, *, now_ms: int, any_time: bool = False) -> None:
     """Raises `InvalidInput` for what a type can't say."""
     if found := field_errors(event, now_ms=now_ms, any_time=any_time):
-        raise InvalidInput(*found)
+        raise InvalidInput(*found, *nul_faults(event.context))
 
 
 def field_errors(event: AnyEvent, *, now_ms: int, any_time: bool = False) -> list[FieldError]:
     """What is wrong with an event, or with what is known of it (see `known_part`), besides its types."""
     found = [] if any_time else time_errors(event.ts_ms, now_ms)
-    if event.context and _is_deep(event.context):
-        found.append(FieldError("$.context", f"nested more than {MAX_CONTEXT_DEPTH} levels deep"))
+    found += depth_faults(event.context)
     if isinstance(event, Impression):
         found += _repeated(known_items(event.items))
     if isinstance(event, ItemEvent) and event.currency is not None and event.value is None:
@@ -274,26 +273,3 @@ def _repeated(items: Sequence[ShownItem | UnsetType]) -> list[FieldError]:
                 FieldError(f"$.items[{index}].item_id", f"the item is shown at $.items[{first}] already")
             )
     return field_errors
-
-
-def _is_deep(context: dict[str, Any]) -> bool:
-    """Whether the context has more levels than may be stored: what is encoded or searched recursively has an end."""
-    level: list[Any] = [context]
-    for _ in range(MAX_CONTEXT_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any(_has_nul(key) or _has_nul(inner) for key, inner in value.items())
-    return isinstance(value, list) and any(map(_has_nul, value))

@@ -10,6 +10,7 @@ from msgspec import NODEFAULT, UNSET, Struct, UnsetType, structs
 from app.core.annotations import hints_of, item_of, struct_of, value_of
 from app.core.field_errors import FieldError
 
+_S = TypeVar("_S", bound=Struct)
 _T = TypeVar("_T")
 
 _NAMED_FIELD: Final = re.compile(r"Object (?:missing required|contains unknown) field `(.+)`")
@@ -42,6 +43,12 @@ def _struct(value: Mapping[str, Any], struct: type[Struct]) -> Struct:
         if field.encode_name in value or (field.default is NODEFAULT and field.default_factory is NODEFAULT)
     }
     return struct(**found)
+
+
+def or_none(known: _S) -> _S:
+    """What is known of an object (see `known_part`), with None for each field that is not."""
+    unknown = [name for name in known.__struct_fields__ if getattr(known, name) is UNSET]
+    return structs.replace(known, **dict.fromkeys(unknown)) if unknown else known
 
 
 def fitting(members: Mapping[str, Any], kind: Any) -> dict[str, Any]:

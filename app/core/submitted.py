@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from app.core.decoding import InvalidInput, decode_known
+from app.core.event_contexts import nul_faults
 from app.core.event_times import OutsideTimes, clock_behind_ms, within_bounds
 from app.core.event_types import FIXED, NO_OWN_TYPES, EventCounts, EventTypes
 from app.core.events import (
@@ -22,7 +23,6 @@ from app.core.events import (
     Interaction,
     Record,
     Watch,
-    check,
     field_errors,
 )
 from app.core.field_errors import FieldError
@@ -93,7 +93,7 @@ def _whole(
 def known_faults(event: AnyEvent, *, types: EventTypes, now_ms: int, outside: OutsideTimes) -> Sequence[FieldError]:
     """As `Further`, for events that are received now; `outside` as in `events.accept`."""
     behind_ms = settle_times(event, now_ms)
-    found = field_errors(event, now_ms=now_ms - behind_ms, any_time=outside != "refuse")
+    found = [*field_errors(event, now_ms=now_ms - behind_ms, any_time=outside != "refuse"), *nul_faults(event.context)]
     if isinstance(event, Action) and isinstance(event.rating, float | None):
         try:
             counts_of(event, types)
@@ -151,16 +151,15 @@ def accept_cancellation(
     tracestate: str | None = None,
 ) -> Record:
     """`cancelled`: the stored event that it takes back; None: there is none. Raises `InvalidInput`."""
-    check(event, now_ms=now_ms - behind_ms, any_time=outside != "refuse")
+    faults = [*field_errors(event, now_ms=now_ms - behind_ms, any_time=outside != "refuse"), *nul_faults(event.context)]
     if cancelled is None or cancelled.user_id != event.user_id:
-        raise InvalidInput(
-            FieldError(
-                "$.cancels", "no stored event of this user has this id; send it again after that event was accepted"
-            )
-        )
+        unknown = "no stored event of this user has this id; send it again after that event was accepted"
+        raise InvalidInput(*faults, FieldError("$.cancels", unknown))
     if isinstance(cancelled, ImpressionMessage | CancelMessage):
         what = "an impression" if isinstance(cancelled, ImpressionMessage) else "a cancellation"
-        raise InvalidInput(FieldError("$.cancels", f"the event is {what}, which cannot be taken back"))
+        raise InvalidInput(*faults, FieldError("$.cancels", f"the event is {what}, which cannot be taken back"))
+    if faults:
+        raise InvalidInput(*faults)
     event.event_id = event_id = cancellation_id(event.cancels)
     ts_ms = now_ms if event.ts_ms is UNSET else within_bounds(event.ts_ms + behind_ms, now_ms, outside)
     event.ts_ms = ts_ms

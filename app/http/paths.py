@@ -2,7 +2,7 @@
 
 Litestar's router splits a path at slashes and normalises it before a handler sees it, so that `/users/bob`,
 `/users//bob` and `/users/bob%2F` become one. An id may hold slashes, dots and percent signs, so it is taken from the
-raw path instead, decoded once, and the router gets a path with a placeholder.
+raw path instead (`app.http.path_ids` decodes it, once), and the router gets a path with a placeholder.
 
 `/users/bob/recent` is a call of its own beside `/users/{user_id:path}`. So an id that ends with `/recent` reaches
 itself where that slash is encoded, as in `/users/bob%2Frecent`.
@@ -12,21 +12,15 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-import msgspec
 from litestar.exceptions import NotFoundException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from app.core import events
-from app.core.decoding import InvalidInput
-from app.core.field_errors import FieldError, field_error_of
-from app.http import percent
+from app.http import path_ids
 from app.http.context import ROUTE, context_of
 from app.http.problems import render
 
 VERSION: Final = "/v1"
 _VERSION_BYTES: Final = VERSION.encode()
-_KEY: Final = "path_id"
-_IDS_KEY: Final = "path_ids"
 _SEGMENT: Final = ":str}"
 _PARAMETER: Final = re.compile(r"\{(\w+):path\}")
 _ANY_PARAMETER: Final = re.compile(r"\{\w+:(?:path|str)\}")
@@ -82,10 +76,8 @@ class Paths:
                 self._segments.setdefault(len(segments.parts), []).append(segments)
 
     def resolve(self, scope: Scope) -> bool:
-        """Sets the path that the router gets, and keeps the ids for `path_id` and `path_ids`. False when nothing is at
-        this path.
-
-        Raises `InvalidInput` for an id that is not percent-encoded UTF-8.
+        """Sets the path that the router gets, and keeps the ids as they were sent. False when nothing is at this
+        path.
         """
         raw: bytes = scope["raw_path"]
         if self.match(scope, raw):
@@ -103,7 +95,7 @@ class Paths:
         for before, behind, name, path, template in self._ids:
             end = len(raw) - len(behind)
             if end >= len(before) and raw.startswith(before) and raw.endswith(behind):
-                scope["state"][_KEY] = name, percent.decode(raw[len(before) : end], name)
+                path_ids.keep(scope, {name: raw[len(before) : end]})
                 scope["path"] = path
                 scope["state"][ROUTE] = template
                 return True
@@ -111,7 +103,7 @@ class Paths:
             parts = raw.removesuffix(b"/").split(b"/")
             for segments in self._segments.get(len(parts), ()):
                 if segments.match(parts):
-                    scope["state"][_IDS_KEY] = segments.ids(parts)
+                    path_ids.keep(scope, segments.ids(parts))
                     scope["path"] = segments.path
                     scope["state"][ROUTE] = segments.template
                     return True
@@ -131,56 +123,18 @@ class _Segments:
     def match(self, given: list[bytes]) -> bool:
         return all(part == one if isinstance(part, bytes) else one for part, one in zip(self.parts, given, strict=True))
 
-    def ids(self, given: list[bytes]) -> dict[str, str]:
-        return {
-            part: percent.decode(one, part)
-            for part, one in zip(self.parts, given, strict=True)
-            if isinstance(part, str)
-        }
+    def ids(self, given: list[bytes]) -> dict[str, bytes]:
+        return {part: one for part, one in zip(self.parts, given, strict=True) if isinstance(part, str)}
 
 
 def with_exact_paths(app: ASGIApp, known: Paths) -> ASGIApp:
-    """Answers 404 to a request for any path that is not exactly one of those `known`, and 422 for an id that is not
-    percent-encoded UTF-8.
-    """
+    """Answers 404 to a request for any path that is not exactly one of those `known`."""
 
     async def exact(scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            if not known.resolve(scope):
-                raise NotFoundException(detail="There is nothing at this path; /docs lists what there is.")
-        except (InvalidInput, NotFoundException) as error:
-            await render(context_of(scope), error)(scope, receive, send)
+        if known.resolve(scope):
+            await app(scope, receive, send)
             return
-        await app(scope, receive, send)
+        absent = NotFoundException(detail="There is nothing at this path; /docs lists what there is.")
+        await render(context_of(scope), absent)(scope, receive, send)
 
     return exact
-
-
-def path_id(scope: Scope) -> str:
-    """The id in the path. Raises `InvalidInput` for one that is not 1 to 128 printable characters, and `OtherUser` for
-    that of somebody else than the visitor, with a key for browsers.
-    """
-    name, value = scope["state"][_KEY]
-    found = _checked(name, value)
-    if name == "user_id" and (visitor := context_of(scope).visitor) is not None:
-        visitor.check(found)
-    return found
-
-
-def named_in_path(scope: Scope) -> str | None:
-    """The name of the id in the path, where there is one."""
-    found: tuple[str, str] | None = scope["state"].get(_KEY)
-    return found and found[0]
-
-
-def path_ids(scope: Scope) -> dict[str, str]:
-    """The ids between the slashes of the path, by name. Raises `InvalidInput` as `path_id` does."""
-    found: dict[str, str] = scope["state"].get(_IDS_KEY, {})
-    return {name: _checked(name, value) for name, value in found.items()}
-
-
-def _checked(name: str, value: str) -> str:
-    try:
-        return msgspec.convert(value, events.Id)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(FieldError(f"$.{name}", field_error_of(error, events.Id).message)) from None

@@ -15,10 +15,13 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError
+from app.core.visitors import OtherUser
 from app.http.context import context_of
 from app.http.etags import NOT_KEPT, as_read
+from app.http.flags import flag_faults
 from app.http.packing import PACKED_FROM_BYTES, packed
-from app.http.paths import named_in_path, routed
+from app.http.path_ids import named_in_path, path_faults
+from app.http.paths import routed
 from app.http.responses import Reply
 from app.http.schema import CALLS, Call, call_of
 
@@ -61,9 +64,12 @@ def _route(path: str, handlers: Sequence[HTTPRouteHandler]) -> ASGIRouteHandler:
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         asked = str(scope.get("method"))
         if asked in answers:
-            if scope["query_string"] and asked in takes_none:
-                raise _no_parameters(scope)
-            answer = await answers[asked](scope, receive, send)
+            try:
+                if scope["query_string"] and asked in takes_none:
+                    raise _no_parameters(scope)
+                answer = await answers[asked](scope, receive, send)
+            except InvalidInput as error:
+                raise _with_faults_of_the_head(error, scope, calls[asked]) from None
             if isinstance(answer, Reply):
                 answer = _as_asked(answer, context_of(scope).headers, reads.get(asked))
         elif asked == "OPTIONS":
@@ -87,6 +93,15 @@ def _as_asked(answer: Reply, headers: Mapping[bytes, bytes], read: Call | None) 
 
 def _answering(handler: HTTPRouteHandler) -> _Answer:
     return _CALLED_WITH[tuple(signature(handler.fn).parameters)](handler.fn)
+
+
+def _with_faults_of_the_head(error: InvalidInput, scope: Scope, call: Call) -> InvalidInput:
+    """With what is wrong with the ids in the path and the headers, so that one answer tells all of it."""
+    if error.malformed or isinstance(error, OtherUser):
+        return error
+    named = {fault.path for fault in error.field_errors}
+    head = [*path_faults(scope), *flag_faults(scope, call.headers)]
+    return InvalidInput(*(fault for fault in head if fault.path not in named), *error.field_errors)
 
 
 def _no_parameters(scope: Scope) -> InvalidInput:

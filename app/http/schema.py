@@ -6,7 +6,7 @@ document from it.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar, get_origin, get_type_hints
 
@@ -16,7 +16,7 @@ from litestar.types import Scope
 from msgspec import Meta, Struct, structs
 
 from app.core.annotations import hints_of
-from app.core.decoding import InvalidInput
+from app.core.decoding import InvalidInput, read_noting
 from app.core.field_errors import FieldError, field_error_of
 from app.core.keys import Scope as KeyScope
 from app.http import percent
@@ -103,9 +103,9 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
     A parameter whose type is a tuple may be given several times or with commas, one whose type is a frozenset several
     times. With a key for browsers, `user_id` is that of the visitor, and `OtherUser` if it is another one.
     """
-    values, twice = values_of(scope, kind)
-    if twice:
-        raise InvalidInput(*(FieldError(f"$.{name}", "given twice") for name in twice), *_wrong(values, kind))
+    values, faults = values_of(scope, kind)
+    if faults:
+        raise InvalidInput(*faults, *_wrong(values, kind, {fault.path for fault in faults}))
     visitor = context_of(scope).visitor if _USER in kind.__struct_fields__ else None
     if visitor is not None:
         visitor.check(values.setdefault(_USER, visitor.user_id))
@@ -115,14 +115,15 @@ def query_of(scope: Scope, kind: type[_Q]) -> _Q:
         raise InvalidInput(*(_wrong(values, kind) or [field_error_of(error, kind)])) from None
 
 
-def values_of(scope: Scope, kind: type[Struct]) -> tuple[dict[str, Any], list[str]]:
-    """The values of the query by parameter, lists where the type is one, and the parameters that are given twice
-    although theirs is not.
+def values_of(scope: Scope, kind: type[Struct]) -> tuple[dict[str, Any], list[FieldError]]:
+    """The values of the query by parameter, lists where the type is one, and what is wrong with their writing: with
+    those that are given twice although theirs is not, and those that are not percent-encoded UTF-8.
     """
     values: dict[str, Any] = {}
     twice: dict[str, None] = {}
+    faults: list[FieldError] = []
     with_commas, repeatable = _of_type(kind, tuple), _of_type(kind, frozenset)
-    for name, value in _pairs(scope["query_string"]):
+    for name, value in _pairs(scope["query_string"], faults):
         if name in with_commas:
             values.setdefault(name, []).extend(part for part in value.split(",") if part)
         elif name in repeatable:
@@ -131,16 +132,18 @@ def values_of(scope: Scope, kind: type[Struct]) -> tuple[dict[str, Any], list[st
             twice[name] = None
         else:
             values[name] = value
-    return values, list(twice)
+    return values, [*faults, *(FieldError(f"$.{name}", "given twice") for name in twice)]
 
 
-def _wrong(values: Mapping[str, Any], kind: type[Struct]) -> list[FieldError]:
-    """The parameters that there are not, and those whose values are not of their types."""
+def _wrong(values: Mapping[str, Any], kind: type[Struct], told: Collection[str] = ()) -> list[FieldError]:
+    """The parameters that are missing, those that there are not, and those whose values are not of their types, without
+    those at the paths that are `told`.
+    """
     types = {field.encode_name: hints_of(kind)[field.name] for field in structs.fields(kind)}
     found = [
         FieldError("$", f"Object missing required field `{field.encode_name}`")
         for field in structs.fields(kind)
-        if field.required and field.encode_name not in values
+        if field.required and field.encode_name not in values and f"$.{field.encode_name}" not in told
     ]
     for name, value in values.items():
         if name not in types:
@@ -151,7 +154,7 @@ def _wrong(values: Mapping[str, Any], kind: type[Struct]) -> list[FieldError]:
         except msgspec.ValidationError as error:
             fault = field_error_of(error, types[name])
             found.append(FieldError(f"$.{name}{fault.path.removeprefix('$')}", fault.message))
-    return found
+    return [fault for fault in found if fault.path not in told]
 
 
 def _no_such(name: str, known: Sequence[str]) -> str:
@@ -159,12 +162,17 @@ def _no_such(name: str, known: Sequence[str]) -> str:
     return f"no such parameter; did you mean {near[0]}?" if near else f"no such parameter; there are {', '.join(known)}"
 
 
-def _pairs(query: bytes) -> Iterable[tuple[str, str]]:
+def _pairs(query: bytes, faults: list[FieldError]) -> Iterable[tuple[str, str]]:
+    """Names and values. What cannot be read goes to `faults`."""
     parts = [part.partition(b"=") for part in query.split(b"&") if part]
     if b"%" not in query and b"+" not in query and query.isascii():
         # Most queries have nothing to decode; this takes a fifth of the time.
         return [(name.decode(), value.decode()) for name, _, value in parts]
-    return [(_text(name, "query"), _text(value, name.decode("latin-1"))) for name, _, value in parts]
+    pairs = [
+        (read_noting(faults, _text, name, "query"), read_noting(faults, _text, value, name.decode("latin-1")))
+        for name, _, value in parts
+    ]
+    return [(name, value) for name, value in pairs if name is not None and value is not None]
 
 
 def _text(encoded: bytes, name: str) -> str:

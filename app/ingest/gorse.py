@@ -9,12 +9,13 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from app.core.all_faults import MAX_FAULTS
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import InvalidInput, decode, decode_known, read_noting
 from app.core.event_times import MAX_AHEAD_MS
 from app.core.events import Click, DirectEvent, Id, Purchase, View, Watch
 from app.core.field_errors import FieldError
 from app.core.given_history import PastEvent
 from app.core.gorse_types import GorseEventType, GorseTypes
+from app.core.known_parts import beside, or_none
 
 V = TypeVar("V")
 
@@ -60,13 +61,17 @@ def past_of(feedback: Sequence[msgspec.Raw], types: GorseTypes) -> list[PastEven
 
 
 def _each(feedback: Sequence[msgspec.Raw], make: Callable[[GorseFeedback, list[FieldError]], V | None]) -> list[V]:
-    """What is made of each entry, without those of which nothing is."""
+    """What is made of each entry, without those of which nothing is. `make` gets what is known of an entry, and the
+    faults of the rest: it adds its own, and makes nothing where there are some.
+    """
     found: list[V] = []
     errors: list[FieldError] = []
     for index, raw in enumerate(feedback):
-        faults: list[FieldError] = []
         try:
-            made = make(decode(_entry, raw), faults)
+            entry, wrong = decode_known(_entry, raw)
+            faults = list(wrong)
+            made = make(or_none(entry), faults)
+            faults = beside(wrong, faults[len(wrong) :])
         except InvalidInput as error:
             made, faults = None, list(error.field_errors)
         errors += [FieldError(f"$[{index}]{fault.path.removeprefix('$')}", fault.message) for fault in faults]
@@ -103,7 +108,7 @@ def _event(entry: GorseFeedback, types: GorseTypes, now_ms: int, faults: list[Fi
 
 
 def _kind(entry: GorseFeedback, types: GorseTypes, faults: list[FieldError]) -> GorseEventType:
-    kind = types.get(entry.feedback_type.lower())
+    kind = types.get((entry.feedback_type or "").lower())
     if kind is None:
         names = ", ".join(types)
         faults.append(
@@ -117,11 +122,8 @@ def _kind(entry: GorseFeedback, types: GorseTypes, faults: list[FieldError]) -> 
 
 
 def _entry_ms(entry: GorseFeedback, faults: list[FieldError]) -> int | UnsetType:
-    try:
-        return time_ms(entry.timestamp, "$.Timestamp")
-    except InvalidInput as error:
-        faults += error.field_errors
-        return UNSET
+    ts_ms = read_noting(faults, time_ms, entry.timestamp, "$.Timestamp")
+    return UNSET if ts_ms is None else ts_ms
 
 
 def time_ms(value: _Time, path: str) -> int | UnsetType:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from app.core.decoding import InvalidInput
 from app.core.events import PRINTABLE
 from app.http.context import RequestContext
-from app.http.paths import Paths, path_id, path_ids
+from app.http.path_ids import path_faults, path_id, path_ids
+from app.http.paths import Paths
 
 PATHS = Paths(
     ["/", "/metrics", "/items", "/items/{item_id:path}", "/users/{user_id:path}", "/users/{user_id:path}/recent"]
@@ -79,14 +80,16 @@ def test_an_id_that_no_event_could_have_is_refused(path: str) -> None:
 
 
 def test_an_id_that_is_not_utf_8_is_refused() -> None:
+    _, scope = resolve("/users/%FF")
     with pytest.raises(InvalidInput, match="not UTF-8"):
-        resolve("/users/%FF")
+        path_id(scope)
 
 
 @pytest.mark.parametrize("end", ["%", "%2", "%2g", "%%20", "100%!"])
 def test_a_percent_sign_that_begins_no_escape_is_refused(end: str) -> None:
+    _, scope = resolve(f"/users/bob{end}")
     with pytest.raises(InvalidInput, match="%25"):
-        resolve(f"/users/bob{end}")
+        path_id(scope)
 
 
 def test_an_id_with_a_version_before_it_reaches_itself() -> None:
@@ -113,3 +116,9 @@ def test_ids_between_slashes_reach_themselves(item_id: str, category: str, end: 
 )
 def test_a_path_with_other_segments_leads_nowhere(path: str) -> None:
     assert not GORSE.resolve({"raw_path": path.encode(), "path": path, "state": {}})
+
+
+def test_all_ids_of_a_path_that_are_wrong_are_told() -> None:
+    scope = {"raw_path": b"/api/item/%FF/category/a%00b", "path": "as decoded by the server", "state": {}}
+    assert GORSE.resolve(scope)
+    assert [fault.path for fault in path_faults(scope)] == ["$.item_id", "$.category"]

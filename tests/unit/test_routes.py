@@ -14,7 +14,7 @@ from app.core.keys import KeyRing
 from app.core.keys import Scope as KeyScope
 from app.http import app, schema
 from app.http.access import Access
-from app.http.paths import path_id
+from app.http.path_ids import path_id
 from app.http.responses import reply
 
 KEY, TOKEN = keys.make("reader", ["read"], "a" * 43)

@@ -23,7 +23,7 @@ from app.core.gorse_types import GorseTypes
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
-from app.http.paths import path_ids
+from app.http.path_ids import path_ids
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply

@@ -1,6 +1,6 @@
 """Gorse's items: the catalogue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -8,54 +8,31 @@ import msgspec
 from litestar import Request, delete, get, patch, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Scope
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from app.adapters import catalogue, gorse_pages
 from app.adapters.catalogue import StoredItem, Written
 from app.adapters.postgres import Database
 from app.adapters.timestamps import in_order, with_zone
 from app.api.audited import Change, change
+from app.api.gorse.item_bodies import categories_of, read_changes, read_item, read_items
 from app.api.gorse.shapes import PageQuery, Success, gorse_call, not_supported
-from app.core.decoding import InvalidInput, decode
-from app.core.events import MAX_BODY_BYTES, Id
+from app.core.decoding import InvalidInput
+from app.core.events import MAX_BODY_BYTES
 from app.core.field_errors import FieldError
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of
-from app.http.paths import path_ids
+from app.http.path_ids import path_ids
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
-from app.ingest.gorse import time_ms
 
-_MAX_ITEMS: Final = 1_000
-_MAX_LABELS: Final = 50
-_MAX_LABEL: Final = 128
-_MAX_TITLE: Final = 500
 _NO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 # What Gorse does not know of an item.
 _KEPT: Final = ("expires_at",)
 
 _Request = Request[Any, Any, Any]
-
-
-class GorseItem(Struct, rename="pascal", kw_only=True):
-    item_id: Id
-    is_hidden: bool | None = False
-    categories: list[Id] | None = None
-    timestamp: str | int | float | None = None
-    labels: Any = None
-    comment: str | None = ""
-
-
-class GorseItemPatch(Struct, rename="pascal", kw_only=True):
-    """What is null stays as it is."""
-
-    is_hidden: bool | None = None
-    categories: list[Id] | None = None
-    timestamp: str | int | float | None = None
-    labels: Any = None
-    comment: str | None = None
 
 
 class ListedItem(Struct, rename="pascal"):
@@ -72,25 +49,18 @@ class ItemPage(Struct, rename="pascal"):
     items: list[ListedItem]
 
 
-_item: Final = msgspec.json.Decoder(GorseItem)
-_items: Final = msgspec.json.Decoder(list[GorseItem])
-_patch: Final = msgspec.json.Decoder(GorseItemPatch)
-
-
 def handlers(database: Database) -> list[HTTPRouteHandler]:
     @post("/api/item", status_code=200, opt=gorse_call("catalogue"))
     async def post_item(request: _Request) -> ASGIApp:
-        item = decode(_item, await read_body(request, MAX_BODY_BYTES))
-        await _store(database, context_of(request.scope), [_checked(item, "$")])
+        body = await read_body(request, MAX_BODY_BYTES)
+        await _store(database, context_of(request.scope), [read_item(body)])
         return reply(Success(1))
 
     @post("/api/items", status_code=200, opt=gorse_call("catalogue"))
     async def post_gorse_items(request: _Request) -> ASGIApp:
         """All or none; of an item that is there twice the last one."""
-        items = decode(_items, await read_body(request, MAX_BODY_BYTES))
-        if len(items) > _MAX_ITEMS:
-            raise InvalidInput(FieldError("$", f"{len(items)} items; a request has at most {_MAX_ITEMS}"))
-        entries = {item.item_id: _checked(item, f"$[{index}]") for index, item in enumerate(items)}
+        items = read_items(await read_body(request, MAX_BODY_BYTES))
+        entries = {item.item_id: item for item in items}
         if entries:
             await _store(database, context_of(request.scope), list(entries.values()))
         return reply(Success(len(items)))
@@ -115,8 +85,8 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
 
     @patch("/api/item/{item_id:str}", opt=gorse_call("catalogue"))
     async def patch_item(request: _Request) -> ASGIApp:
-        given = decode(_patch, await read_body(request, MAX_BODY_BYTES))
-        await _change(database, request.scope, lambda before: _patched(before, given))
+        changes = read_changes(await read_body(request, MAX_BODY_BYTES))
+        await _change(database, request.scope, lambda before: _patched(before, changes))
         return reply(Success(1))
 
     @delete("/api/item/{item_id:str}", status_code=200, opt=gorse_call("catalogue"))
@@ -178,74 +148,18 @@ def _absent() -> ProblemError:
 
 
 def _in(before: StoredItem, categories: list[str]) -> StoredItem:
-    return msgspec.structs.replace(before, categories=_categories(categories, "$"))
-
-
-def _checked(item: GorseItem, path: str) -> StoredItem:
-    return StoredItem(
-        item_id=item.item_id,
-        title=_title(item.comment or ""),
-        categories=_categories(item.categories or [], path),
-        tags=_labels(item.labels),
-        published_at=_time(item.timestamp, f"{path}.Timestamp"),
-        expires_at=None,
-        hidden=bool(item.is_hidden),
-    )
-
-
-def _patched(before: StoredItem, given: GorseItemPatch) -> StoredItem:
-    changes: dict[str, Any] = {}
-    if given.is_hidden is not None:
-        changes["hidden"] = given.is_hidden
-    if given.timestamp is not None:
-        changes["published_at"] = _time(given.timestamp, "$.Timestamp")
-    if given.categories is not None:
-        changes["categories"] = _categories(given.categories, "$")
-    if given.labels is not None:
-        changes["tags"] = _labels(given.labels)
-    if given.comment is not None:
-        changes["title"] = _title(given.comment)
-    after = msgspec.structs.replace(before, **changes)
-    if given.timestamp is not None and not in_order(after.published_at, after.expires_at):
-        raise InvalidInput(FieldError("$.Timestamp", f"not before the item expires, at {after.expires_at}"))
+    faults: list[FieldError] = []
+    after = msgspec.structs.replace(before, categories=categories_of(categories, "$", faults))
+    if faults:
+        raise InvalidInput(*faults)
     return after
 
 
-def _categories(names: list[str], path: str) -> list[str]:
-    found = list(dict.fromkeys(names))
-    if len(found) > _MAX_LABELS:
-        raise InvalidInput(FieldError(f"{path}.Categories", f"{len(found)} categories; an item has at most 50"))
-    return found
-
-
-def _time(value: str | float | None, path: str) -> datetime | None:
-    at_ms = time_ms(value, path)
-    return None if at_ms is UNSET else datetime.fromtimestamp(at_ms / 1000, UTC)
-
-
-def _title(comment: str) -> str | None:
-    """The comment in one line of printable characters, cut to the length of a title."""
-    return " ".join("".join(c if c.isprintable() else " " for c in comment).split())[:_MAX_TITLE] or None
-
-
-def _labels(labels: Any) -> list[str]:
-    """The words of labels as tags, those of objects as `name:word`. Numbers are left out: they are embeddings."""
-    found: dict[str, None] = {}
-
-    def collect(value: Any, name: str) -> None:
-        if isinstance(value, str):
-            text = f"{name}:{value}" if name else value
-            if value and len(text) <= _MAX_LABEL and text.isprintable():
-                found[text] = None
-        elif isinstance(value, list):
-            for inner in value:
-                collect(inner, name)
-        elif isinstance(value, dict):
-            for key, inner in value.items():
-                collect(inner, f"{name}.{key}" if name else key)
-
-    collect(labels, "")
-    return list(found)[:_MAX_LABELS]
+def _patched(before: StoredItem, changes: Mapping[str, Any]) -> StoredItem:
+    after = msgspec.structs.replace(before, **changes)
+    if "published_at" in changes and not in_order(after.published_at, after.expires_at):
+        raise InvalidInput(FieldError("$.Timestamp", f"not before the item expires, at {after.expires_at}"))
+    return after
 
 
 def _listed(item: StoredItem) -> ListedItem:

@@ -21,7 +21,7 @@ from app.core.gorse_types import GorseTypes
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.paths import path_ids
+from app.http.path_ids import path_ids
 from app.http.responses import Reply, reply
 from app.ingest.gorse import decode_feedback, past_of
 from app.serving.recommender import Recommender
@@ -43,7 +43,8 @@ def handlers(
     @get(["/api/recommend/{user_id:str}", "/api/recommend/{user_id:str}/{category:str}"], opt=gorse_call("read"))
     async def recommend(scope: Scope) -> ASGIApp:
         """Items that the user does not have yet: their ids, or with `X-API-Version: 2` their scores."""
-        user_id, places, context = path_ids(scope)["user_id"], places_of(scope), context_of(scope)
+        places, context = places_of(scope), context_of(scope)
+        user_id = path_ids(scope)["user_id"]
         choice = choose(await running.of("reco"), user_id, None, context)
         wanted = _wanted(places)
         found = await recommender.for_user(

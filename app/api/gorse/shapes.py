@@ -12,7 +12,7 @@ from app.core.field_errors import FieldError
 from app.core.keys import Scope as KeyScope
 from app.core.recommendation import RecommendedItem
 from app.http import schema
-from app.http.paths import path_ids
+from app.http.path_ids import path_ids
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 
@@ -68,10 +68,13 @@ def places_of(scope: Scope) -> Places:
     """Raises `InvalidInput`."""
     query = schema.query_of(scope, PlacesQuery)
     categories = {name for name in (path_ids(scope).get("category", ""), *query.category) if name}
+    faults = []
     if len(categories) > 1:
-        raise InvalidInput(FieldError("$.category", "a list is of one category; several at once are not supported"))
+        faults.append(FieldError("$.category", "a list is of one category; several at once are not supported"))
     if query.n + query.offset > MAX_PLACES:
-        raise InvalidInput(FieldError("$.n", f"n and offset together are at most {MAX_PLACES}"))
+        faults.append(FieldError("$.n", f"n and offset together are at most {MAX_PLACES}"))
+    if faults:
+        raise InvalidInput(*faults)
     category = next(iter(categories), None)
     return Places(query.offset, query.offset + query.n, category, query.user_id, bool(query.write_back_type))
 

@@ -19,7 +19,7 @@ from app.core.events import MAX_BODY_BYTES, Id
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
-from app.http.paths import path_ids
+from app.http.path_ids import path_ids
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import reply
@@ -67,8 +67,8 @@ def handlers(database: Database, cache: HistoryCache | None, forget: Callable[[s
 
     @patch("/api/user/{user_id:str}", opt=gorse_call("write"))
     async def patch_user(request: _Request) -> ASGIApp:
-        path_ids(request.scope)
         decode(_patch, await read_body(request, MAX_BODY_BYTES))
+        path_ids(request.scope)
         return reply(Success(1))
 
     @get("/api/users", opt=gorse_call("users"))
