@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _SQL: Final = sql.load(__file__)
 
 
+NAME_KEPT_DAYS: Final = 90
+"""So long the name of an experiment that is deleted stays taken."""
+
+
 class TooManyExperiments(Exception):
     """There are `MAX_EXPERIMENTS`."""
 
@@ -105,6 +109,7 @@ async def start(connection: "Connection", body: ExperimentBody) -> StoredExperim
             body.window_days,
             body.currency,
             buckets,
+            NAME_KEPT_DAYS,
         )
         if started is None:
             return None
@@ -155,8 +160,16 @@ async def stop(connection: "Connection", name: str, conclusion: str | None) -> b
 
 
 async def delete(connection: "Connection", name: str) -> bool:
-    """True when it was there and had ended. Maintenance removes what is left of its users."""
-    return await connection.fetchval(_SQL["delete"], name) is not None
+    """True when it was there and had ended. Maintenance removes what is left of its users. In a transaction."""
+    if await connection.fetchval(_SQL["delete"], name) is None:
+        return False
+    await connection.execute(_SQL["keep_name"], name, NAME_KEPT_DAYS)
+    return True
+
+
+async def was_deleted(connection: "Connection", name: str) -> bool:
+    """Whether an experiment of this name was deleted in the last `NAME_KEPT_DAYS`."""
+    return bool(await connection.fetchval(_SQL["had_name"], name, NAME_KEPT_DAYS))
 
 
 async def read_sums(connection: "Connection", stored: StoredExperiment) -> dict[str, UserSums]:

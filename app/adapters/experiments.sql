@@ -6,7 +6,8 @@ SELECT count(*) FROM experiments;
 
 -- name: start
 INSERT INTO experiments (name, lists, definition, variants, window_days, currency, buckets)
-VALUES ($1, $2, $3::text::jsonb, $4, $5, $6, $7)
+SELECT $1, $2, $3::text::jsonb, $4, $5, $6, $7
+WHERE NOT EXISTS (SELECT FROM experiment_names WHERE name = $1 AND deleted_at >= now() - make_interval(days => $8))
 ON CONFLICT DO NOTHING
 RETURNING name;
 
@@ -53,6 +54,16 @@ UPDATE experiments SET ended_at = now(), conclusion = $2 WHERE name = $1 AND end
 
 -- name: delete
 DELETE FROM experiments WHERE name = $1 AND ended_at IS NOT NULL RETURNING name;
+
+-- name: keep_name
+-- Figures of placements have variants by name, for 40 days; lists that were made under one may be logged a while later.
+WITH old AS (
+    DELETE FROM experiment_names WHERE deleted_at < now() - make_interval(days => $2) AND name <> $1
+)
+INSERT INTO experiment_names (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET deleted_at = now();
+
+-- name: had_name
+SELECT EXISTS (SELECT FROM experiment_names WHERE name = $1 AND deleted_at >= now() - make_interval(days => $2));
 
 -- name: sums
 -- By variant. Users count once their window is over, by what has been rolled up and, of an experiment that has ended, by

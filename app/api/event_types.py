@@ -24,6 +24,7 @@ from app.core.event_types import (
     MAX_WEIGHT,
     NAME_PATTERN,
     READY,
+    TAKEN,
     Meaning,
     RatingScale,
     field_errors,
@@ -43,6 +44,7 @@ MAX_TYPE_BYTES: Final = 4 * 1024
 _ABSENT: Final = schema.problems(404, 422, 503)
 _NONE: Final = "There is no such event type."
 _NAME: Final = "expected a small letter, then up to 31 small letters, digits, hyphens and underscores"
+_TAKEN: Final = "is a word with a meaning of its own in lists and imports; choose another name"
 _DENIED: Final = "is a type of the service, which counts it in its own way; choose another name"
 
 Weight = Annotated[
@@ -190,6 +192,8 @@ def _name_faults(scope: Scope) -> Sequence[FieldError]:
     name = path_id(scope)
     if name in FIXED:
         return (FieldError("$.name", f"{name} {_DENIED}"),)
+    if name in TAKEN:
+        return (FieldError("$.name", f"{name} {_TAKEN}"),)
     return () if re.match(NAME_PATTERN, name) else (FieldError("$.name", _NAME),)
 
 

@@ -80,7 +80,7 @@ def handlers(database: Database, reads: ReadSource, running: RunningExperiments)
                 ) from None
             if stored is None:
                 found = await experiments.read_all(changed.connection)
-                raise _in_the_way(body, found)
+                raise _in_the_way(body, found, had=await experiments.was_deleted(changed.connection, body.name))
             changed.made([body.name], "started")
         await running.refresh()
         return reply(shown(stored), status=201)
@@ -162,7 +162,7 @@ def handlers(database: Database, reads: ReadSource, running: RunningExperiments)
         opt=schema.call(needs="operate", tag="experiments", answers={204: None, **schema.problems(404, 409, 422, 503)}),
     )
     async def delete_experiment(scope: Scope) -> ASGIApp:
-        """Removes an experiment that has ended, and its figures."""
+        """Removes an experiment that has ended, and its figures. Its name stays taken for 90 days."""
         name = path_id(scope)
         async with change(database, context_of(scope), "delete_experiment") as changed:
             if not await experiments.delete(changed.connection, name):
@@ -207,8 +207,9 @@ async def _missing_models(connection: Any, body: ExperimentBody) -> list[FieldEr
     ]
 
 
-def _in_the_way(body: ExperimentBody, found: list[StoredExperiment]) -> ProblemError:
-    if any(one.body.name == body.name for one in found):
+def _in_the_way(body: ExperimentBody, found: list[StoredExperiment], *, had: bool) -> ProblemError:
+    """`had`: whether one that is deleted had the name."""
+    if had or any(one.body.name == body.name for one in found):
         return ProblemError(ProblemCode.NAME_TAKEN, f"There is or was an experiment {body.name}; choose another name.")
     other = next((one.body.name for one in found if one.body.lists == body.lists), "another experiment")
     return ProblemError(

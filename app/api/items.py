@@ -69,10 +69,14 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             row = checked_item(item, declared, faults)
             named = path_id(request.scope)
             entry = structs.replace(row, item_id=named)
+            before = None
             if has_preconditions(context.headers):
-                _check(context.headers, await catalogue.read(changed.connection, named, lock=True))
+                before = await catalogue.read(changed.connection, named, lock=True)
+                _check(context.headers, before)
             written = await catalogue.store(changed.connection, [entry])
             stored = await catalogue.read(changed.connection, named)
+            if before is None and not written.created:  # somebody else has stored it since it was looked for
+                _check(context.headers, stored)
             _record(changed, written)
         if stored is None:
             raise retry_later(ProblemCode.CHANGED_MEANWHILE, "The item was deleted at the same time.")

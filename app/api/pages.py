@@ -37,7 +37,8 @@ async def page_of(
     ranked: Recommendation | None = None
     if not cursor.in_catalogue:
         ranked = await rank(request)
-        is_full = len(ranked.items) >= request.k
+        # A page that is short for its maximum per category is followed by those of the others.
+        is_full = len(ranked.items) >= (request.k if request.max_per_category is None else 1)
         cursor = cursor.next([item.item_id for item in ranked.items], in_catalogue=not is_full)
         if is_full and (rest is not None or not cursor.in_catalogue):
             return ranked, write_cursor(cursor)

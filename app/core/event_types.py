@@ -26,7 +26,10 @@ FIXED: Final = ("view", "click", "purchase", "watch", "impression", "cancel")
 Meaning = Literal["interest", "consumption", "rejection"]
 MEANINGS: Final[tuple[Meaning, ...]] = get_args(Meaning)
 
-NAME_PATTERN: Final = rf"^(?!(?:{'|'.join((*FIXED, *MEANINGS, 'none', 'ignore'))})$)[a-z][a-z0-9_-]{{0,31}}(?![\s\S])"
+TAKEN: Final = (*MEANINGS, "none", "ignore")
+"""Words beside the names of types, in lists (`exclude_seen`) and imports (`--map-type`): no type has such a name."""
+
+NAME_PATTERN: Final = rf"^(?!(?:{'|'.join((*FIXED, *TAKEN))})$)[a-z][a-z0-9_-]{{0,31}}(?![\s\S])"
 
 TypeName = Annotated[
     str,

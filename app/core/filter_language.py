@@ -57,7 +57,7 @@ COMPARISON: "<=" | ">=" | "!=" | "=" | "<" | ">"
 WORD: /[a-z_]\w*/i
 DOUBLE: /"(?:[^"\\]|\\.)+"/
 SINGLE: /'(?:[^'\\]|\\.)*'/
-NUMBER: /-?\d{1,15}(?:\.\d{1,15})?/
+NUMBER: /-?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:e[+-]?\d{1,2})?/i
 LENGTH: /km|m/i
 AGE: /[dh]/i
 SIGN: "+" | "-"
@@ -79,6 +79,7 @@ _TOKENS: Final[Mapping[str, str]] = {
     "$END": "the end",
 }
 _HOURS_MS: Final = {"h": 3_600_000, "d": 86_400_000}
+_LONGEST_MS: Final = 1e16  # some 300,000 years: nothing is further away
 _METRES: Final = {"m": 1.0, "km": 1_000.0}
 # So many characters are shown of what is wrong.
 _SHOWN: Final = 20
@@ -152,7 +153,8 @@ class _Writer(Transformer[Token, Written]):
     def now(self, sign: Token | None, number: Token | None, unit: Token | None) -> Instant:
         if sign is None or number is None or unit is None:
             return Instant(0, relative=True)
-        return Instant(int(float(sign + number) * _HOURS_MS[unit.lower()]), relative=True)
+        offset_ms = float(sign + number) * _HOURS_MS[unit.lower()]
+        return Instant(int(min(max(offset_ms, -_LONGEST_MS), _LONGEST_MS)), relative=True)
 
 
 _PARSER: Final = Lark(_GRAMMAR, parser="lalr", transformer=_Writer(), maybe_placeholders=True)

@@ -58,7 +58,7 @@ def millis_of(value: float | str) -> int:
         return round(value * 1000)
     if isinstance(value, int) or (value.is_integer() and FROM_SEC * 1000 <= value < LEAST_MILLIS * 1000):
         return int(value)
-    raise ValueError("a fraction, and not seconds since 1970 of a time from 1990 to 2100")
+    raise ValueError("a fraction or a power of ten, and no time since 1970 from 1990 to 2100")
 
 
 def _millis_of_iso(text: str) -> int:

@@ -70,6 +70,14 @@ def test_pages_of_a_category_have_all_of_it_and_nothing_else(service: Service) -
     assert [len(page) for page in found] == [70, 70, 70, 70, 20]
 
 
+def test_pages_with_a_maximum_per_category_go_on_behind_a_short_one(service: Service) -> None:
+    found = pages(service, "/popular", k=20, max_per_category=7)
+    assert sorted(flat(found)) == sorted(popular(service))
+    assert {len(page) for page in found[:-1]} == {7}
+    ranked = flat(pages(service, "/reco", k=150, max_per_category=100, user_id="ann"))
+    assert len(ranked) == len(set(ranked)) >= len(popular(service)) - 2
+
+
 def test_first_page_has_what_a_list_without_pages_has(service: Service) -> None:
     answer = service.client.get("/reco", params={"user_id": "ann", "k": 20})
     assert "cursor" not in answer.json()

@@ -187,6 +187,25 @@ async def test_two_processes_cannot_start_on_the_same_lists(settings: Settings, 
         assert await pool.fetchval("SELECT count(*) FROM experiments WHERE ended_at IS NULL") == 2
 
 
+async def test_name_of_a_deleted_experiment_stays_taken_for_90_days(settings: Settings, pool: asyncpg.Pool) -> None:
+    async def end(name: str) -> None:
+        assert (await client.post(f"/experiments/{name}/stop", json={})).status_code == 200
+        assert (await client.delete(f"/experiments/{name}")).status_code == 204
+
+    async with serving(settings) as client:
+        await start(client)
+        await end("bold")
+        for days in (0, 89):
+            await pool.execute("UPDATE experiment_names SET deleted_at = now() - make_interval(days => $1)", days)
+            again = await client.post("/experiments", json=NEW)
+            assert (again.status_code, again.json()["code"]) == (409, "name_taken")
+        for name in ("bold", "other"):
+            await pool.execute("UPDATE experiment_names SET deleted_at = now() - interval '91 days'")
+            await start(client, name=name)
+            await end(name)
+            assert [kept for (kept,) in await pool.fetch("SELECT name FROM experiment_names")] == [name]
+
+
 async def test_users_count_from_their_first_list_until_their_days_are_over(
     settings: Settings, pool: asyncpg.Pool
 ) -> None:

@@ -1,5 +1,6 @@
 """Attributes of items: declared with a type, stored with items, changed one by one and against a known state."""
 
+import asyncio
 from typing import Any, Final
 
 import asyncpg
@@ -183,3 +184,16 @@ async def test_item_is_created_only_where_there_is_none(settings: Settings) -> N
         assert (await client.put("/items/tent", json={}, headers=only_new)).status_code == 201
         refused = await client.put("/items/tent", json={"title": "Other"}, headers=only_new)
         assert (refused.status_code, (await client.get("/items/tent")).json()["title"]) == (412, None)
+
+
+async def test_one_of_many_who_create_an_item_at_once_does(settings: Settings) -> None:
+    async with serving(settings) as client:
+        for number in range(5):
+            path, only_new = f"/items/tent-{number}", {"if-none-match": "*"}
+            titles = [f"Tent of {who}" for who in range(12)]
+            answers = await asyncio.gather(
+                *(client.put(path, json={"title": title}, headers=only_new) for title in titles)
+            )
+            assert sorted(answer.status_code for answer in answers) == [201, *[412] * 11]
+            (created,) = (answer.json()["title"] for answer in answers if answer.status_code == 201)
+            assert (await client.get(path)).json()["title"] == created

@@ -42,6 +42,9 @@ async def test_what_is_wrong_with_a_type_or_an_event_of_it_is_named_by_path(sett
             assert wrong(await client.post("/event", json=body)) == {path}, body
         for name, body, paths in _BAD_TYPES:
             assert wrong(await client.put(f"/event-types/{name}", json=body)) == paths, body
+        for name, why in (("interest", "meaning of its own"), ("watch", "type of the service"), ("Ä", "small letter")):
+            (error,) = (await client.put(f"/event-types/{name}", json=_WISH)).json()["errors"]
+            assert why in error["message"]
 
 
 async def test_types_are_listed_and_those_that_come_with_the_service_can_be_changed(settings: Settings) -> None:
