@@ -86,7 +86,8 @@ def for_user(
     now_ms, category = request.now_ms, request.category
     profile = Profile(history, model, counted=table.model)
     among = request.among
-    explore = exploration.share > 0.0 and among is None
+    own_only = request.repeats == "only"
+    explore = exploration.share > 0.0 and among is None and not own_only
     given: RankingInputs = yield RankingInputsFor(profile.seed_ids, category, explore, weights, version)
     only: Numbers | None = None if among is None else (yield NumbersOf(among))
     matches: Matches | None = None
@@ -134,6 +135,13 @@ def for_user(
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}
     unknown = not history.entries and category is None and among is None
     pins = rules.pins(now_ms, category) if has_rules and not shown else ()
+    if among is not None or own_only:
+        own = Exclusions(profile.latest.keys(), frozenset(history.seen_hashes))
+        pins = [
+            (place, item_id)
+            for place, item_id in pins
+            if (among is None or item_id in among) and (not own_only or item_id in own)
+        ]
     constraints = PageConstraints(
         k=request.k,
         now_ms=now_ms,
@@ -142,14 +150,14 @@ def for_user(
         filter=request.filter,
         max_per_category=request.max_per_category,
         soft_max_per_category=max(1, round(request.k * _SOFT_MAX_SHARE)) if unknown else None,
-        pins=pins if among is None else [(place, item_id) for place, item_id in pins if item_id in among],
+        pins=pins,
         explored=explored,
     )
     boosts = None
     if has_rules and rules.needs_cards(now_ms, category):
         boosts = Boosts(rules, ranked, factors, now_ms=now_ms, category=category)
     rest = among if matches is None else matches.newest
-    slate, cards = yield from filled(constraints, ranked, boosts, fallback=True, among=rest)
+    slate, cards = yield from filled(constraints, ranked, boosts, fallback=not own_only, among=rest)
     found = recommendation_of(slate, cards, ranked, ranking.sources, boosts, given.model_version)
     if request.explain:
         explainer = Explainer(table.index, ranked, ranking, profile, given.neighbours, given.content)
