@@ -32,7 +32,7 @@ from app.api.recommendations import (
 )
 from app.core.decoding import decode, decode_checked
 from app.core.event_contexts import depth_faults, nul_faults
-from app.core.events import MAX_BODY_BYTES, Id, Record
+from app.core.events import MAX_BODY_BYTES, MAX_EVENT_BYTES, Id, Record
 from app.core.experiments import Lists
 from app.core.field_errors import FieldError
 from app.core.filter_language import FilterText
@@ -251,6 +251,9 @@ def _log_faults(scope: Scope, body: RecoBody) -> list[FieldError]:
     if flag_faults(scope, (AUTOLOG,)) or not wants_autolog(scope):
         return []
     faults = [*depth_faults(body.context), *nul_faults(body.context)]
+    size = len(msgspec.json.encode(body.context)) if isinstance(body.context, dict) and not faults else 0
+    if size > MAX_EVENT_BYTES:
+        faults.append(FieldError("$.context", f"{size} bytes; an event has at most {MAX_EVENT_BYTES}"))
     if body.user_id is None and context_of(scope).visitor is None:
         faults.append(FieldError("$.user_id", "an impression is logged for a user; send the user_id"))
     return faults

@@ -180,6 +180,13 @@ def test_message_sent_again_is_a_duplicate_and_a_bad_one_costs_itself_alone(serv
     assert latest < datetime.now(UTC).timestamp() * 1000
 
 
+def test_late_message_is_told_once_with_the_path_of_its_time(service: Service) -> None:
+    order = {"userId": "eli", "event": "Order Completed", "properties": {"products": [{"sku": "a"}, {"sku": "b"}]}}
+    for field in ("timestamp", "originalTimestamp"):
+        answer = send(service, "/v1/track", {**order, field: "2001-01-01T00:00:00Z"}).json()
+        assert (answer["invalid"], [error["path"] for error in answer["errors"]]) == (2, [f"$.{field}"])
+
+
 def test_more_products_than_a_batch_may_have_are_stored_in_parts(service: Service) -> None:
     products = [{"product_id": f"item-{number}"} for number in range(400)]
     order = {"type": "track", "userId": "dan", "event": "Order Completed", "properties": {"products": products}}

@@ -41,3 +41,9 @@ def watch(**changes: Any) -> dict[str, Any]:
 async def stored(pool: asyncpg.Pool) -> tuple[int, int]:
     """Rows of `events` and of `event_outbox`."""
     return tuple(await pool.fetchrow("SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM event_outbox)"))
+
+
+def fault_paths(answer: httpx.Response) -> list[str]:
+    """Of a refusal."""
+    assert answer.status_code == 422, answer.text
+    return [error["path"] for error in answer.json()["errors"]]
