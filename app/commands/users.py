@@ -27,7 +27,7 @@ def links(user_id: str, as_json: bool) -> None:
         if as_json:
             write_json(link)
         else:
-            since = f"since {link.linked_at:%Y-%m-%d %H:%M} UTC"
-            click.echo(f"{link.anonymous_id} -> {link.user_id}  ({since}, to be undone until {link.undo_until:%H:%M})")
+            since, until = (f"{time:%Y-%m-%d %H:%M} UTC" for time in (link.linked_at, link.undo_until))
+            click.echo(f"{link.anonymous_id} -> {link.user_id}  (since {since}, to be undone until {until})")
     if not found and not as_json:
         click.echo("Nothing there.")

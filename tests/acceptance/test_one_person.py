@@ -1,7 +1,9 @@
 """What somebody did before the log-in shows in the account's lists, and is erased with the account."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import psycopg
@@ -177,6 +179,9 @@ def test_an_operator_sees_links_and_who_made_them(service: Service) -> None:
     environment = {"DATABASE_URL": service.environment["DATABASE_URL"]}
     shown = CliRunner().invoke(main, ["users", "links", "hal", "--json"], env=environment)
     assert [json.loads(line)["anonymous_id"] for line in shown.stdout.splitlines()] == ["visitor-7b"]
+    shown = CliRunner().invoke(main, ["users", "links", "hal"], env=environment)
+    since, until = re.findall(r"\d{4}-\d\d-\d\d", shown.stdout)
+    assert date.fromisoformat(until) - date.fromisoformat(since) == timedelta(days=1)
     shown = CliRunner().invoke(main, ["users", "links", "nobody"], env=environment)
     assert shown.stdout == "Nothing there.\n"
     told = CliRunner().invoke(main, ["audit", "--json", "--action", "undo_merge"], env=environment)
