@@ -73,7 +73,8 @@ def test_pages_of_a_category_have_all_of_it_and_nothing_else(service: Service) -
 def test_pages_with_a_maximum_per_category_go_on_behind_a_short_one(service: Service) -> None:
     found = pages(service, "/popular", k=20, max_per_category=7)
     assert sorted(flat(found)) == sorted(popular(service))
-    assert {len(page) for page in found[:-1]} == {7}
+    *full, _, last = map(len, found)
+    assert (set(full), last) == ({7}, 0)  # a page that is short may be the last but one
     ranked = flat(pages(service, "/reco", k=150, max_per_category=100, user_id="ann"))
     assert len(ranked) == len(set(ranked)) >= len(popular(service)) - 2
 
