@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from litestar.types import Scope
 
-from app.core.decoding import InvalidInput
+from app.core.decoding import InvalidInput, read_noting
 from app.core.field_errors import FieldError
 from app.http.context import context_of
 
@@ -38,8 +38,5 @@ def flag_faults(scope: Scope, parameters: Iterable[Mapping[str, Any]]) -> list[F
     faults: list[FieldError] = []
     for parameter in parameters:
         if parameter["schema"]["type"] == "boolean":
-            try:
-                flag_of(scope, parameter)
-            except InvalidInput as error:
-                faults += error.field_errors
+            read_noting(faults, flag_of, scope, parameter)
     return faults

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from litestar.types import Scope
 
-from app.core.decoding import InvalidInput
+from app.core.decoding import InvalidInput, read_noting
 from app.core.events import Id
 from app.core.field_errors import FieldError, field_error_of
 from app.http import percent
@@ -44,10 +44,8 @@ def path_ids(scope: Scope, faults: Sequence[FieldError] = ()) -> dict[str, str]:
     found: dict[str, str] = {}
     wrong: list[FieldError] = []
     for name, raw in _kept(scope).items():
-        try:
-            found[name] = _checked(name, raw)
-        except InvalidInput as error:
-            wrong += error.field_errors
+        if (checked := read_noting(wrong, _checked, name, raw)) is not None:
+            found[name] = checked
     if wrong:
         raise InvalidInput(*wrong, *faults)
     return found
