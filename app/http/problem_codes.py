@@ -40,7 +40,7 @@ class ProblemCode(Enum):
     ID_TAKEN = "id_taken", 409, "an event id is taken by other content"
     TOO_MANY = "too_many", 409, "there are as many rules, attributes, event types, experiments or links as there may be"
     RULE_CHANGED = "rule_changed", 409, "the rule has changed since the change that was to be undone"
-    NAME_TAKEN = "name_taken", 409, "an experiment has had this name"
+    NAME_TAKEN = "name_taken", 409, "an experiment has this name, or had it before it was deleted"
     EXPERIMENT_RUNS = "experiment_runs", 409, "an experiment runs that has to end first"
     EXPERIMENT_ENDED = "experiment_ended", 409, "the experiment has ended"
     TOO_LATE = "too_late", 409, "the link is more than a day old"

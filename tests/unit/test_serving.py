@@ -166,16 +166,6 @@ def test_an_item_that_users_come_back_to_is_offered_again() -> None:
     assert ids(store.for_user(bought("hit"), repeats="only")) == ["hit"]
 
 
-def test_nothing_but_own_items_fills_a_list_of_own_items() -> None:
-    rules = [pin("rare", 1), pin("hit", 2)]
-    store = Store(
-        popular=["hit", "rare"], neighbours={"hit": {}}, repeat_rate=0.5, rules=rules, pool=["new"], fallback=["plain"]
-    )
-    found = store.for_user(bought("hit"), repeats="only", exploration=TRYING)
-    assert sources(found) == {"hit": "pinned"}
-    assert ids(store.for_user(repeats="only", exploration=TRYING)) == []
-
-
 def test_an_explanation_has_causes_parts_and_words() -> None:
     store = Store(
         popular=["hit"],
