@@ -41,6 +41,9 @@ _SETTINGS: Final = {
 }
 _LOOPBACK: Final = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
 _SHOWN_CHARACTERS: Final = 600
+_OUR_JAVA: Final = "reco-java-"
+"""So begins the folder that JAVA_HOME names where nobody has set it."""
+_NO_FILE_SYSTEM: Final = re.compile(r'Class \S+FileSystem not found|No FileSystem for scheme "?\w+"?')
 
 
 class SparkOptions(Struct, frozen=True, kw_only=True):
@@ -79,7 +82,7 @@ async def session(options: SparkOptions) -> AsyncIterator[Any]:
             "extra spark, as docs/scaling.md shows"
         )
     await _check_listening(options.master)
-    with tempfile.TemporaryDirectory(prefix="reco-java-") as folder:
+    with tempfile.TemporaryDirectory(prefix=_OUR_JAVA) as folder:
         _prepare(options, Path(folder))
         try:
             patience = options.patience_sec
@@ -214,9 +217,13 @@ def _reason(error: BaseException) -> str:
             "package: docs/scaling.md shows how to send them"
         )
     if "JAVA_GATEWAY_EXITED" in text:
+        home = Path(os.environ.get("JAVA_HOME", ""))
+        given = f". JAVA_HOME is {home}, and must be of Java 17 or later; unset it to let one be found"
+        return "Java ended, and the lines above say why" + ("" if home.name.startswith(_OUR_JAVA) else given)
+    if lacking := _NO_FILE_SYSTEM.search(text):
         return (
-            "Java ended, and the lines above say why. If they are about its version: JAVA_HOME is "
-            f"{os.environ.get('JAVA_HOME')}, and must be of Java 17 or later; unset it to let one be found"
+            f"it has no classes for a file system ({lacking[0]}): name their package, as docs/scaling.md does for s3a "
+            "with --conf spark.jars.packages=..."
         )
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("at ")]
     causes = [line for line in lines if line.startswith("Caused by: ")]
