@@ -127,11 +127,11 @@ def handlers(
         The body is `{"events": [...]}` or an array of events. The content type may also be `text/plain`, which
         `navigator.sendBeacon` sends, or `application/x-ndjson` with one event a line.
         """
-        atomic = schema.query_of(request.scope, BatchQuery).atomic
         body = await read_body(request, events.MAX_BODY_BYTES)
         context = context_of(request.scope)
         in_lines = context.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() in _LINES
         batch = split_lines(body) if in_lines else decode_batch(body)
+        atomic = schema.query_of(request.scope, BatchQuery).atomic
         browsers.charge(context, len(batch.events))
         types = await known.get()
         further = _further(types, outside)

@@ -13,7 +13,7 @@ from litestar.exceptions import MethodNotAllowedException
 from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from app.core.decoding import InvalidInput
+from app.core.decoding import InvalidInput, read_noting
 from app.core.field_errors import FieldError
 from app.core.visitors import OtherUser
 from app.http.context import context_of
@@ -23,7 +23,7 @@ from app.http.packing import PACKED_FROM_BYTES, packed
 from app.http.path_ids import named_in_path, path_faults
 from app.http.paths import routed
 from app.http.responses import Reply
-from app.http.schema import CALLS, Call, call_of
+from app.http.schema import CALLS, Call, call_of, query_of
 
 _READS: Final = frozenset({"GET", "HEAD"})
 
@@ -96,11 +96,13 @@ def _answering(handler: HTTPRouteHandler) -> _Answer:
 
 
 def _with_faults_of_the_head(error: InvalidInput, scope: Scope, call: Call) -> InvalidInput:
-    """With what is wrong with the ids in the path and the headers, so that one answer tells all of it."""
+    """With what is wrong with the ids in the path, the headers and the query, so that one answer tells all of it."""
     if error.malformed or isinstance(error, OtherUser):
         return error
     named = {fault.path for fault in error.field_errors}
     head = [*path_faults(scope), *flag_faults(scope, call.headers)]
+    if call.query is not None:
+        read_noting(head, query_of, scope, call.query)
     return InvalidInput(*(fault for fault in head if fault.path not in named), *error.field_errors)
 
 

@@ -17,6 +17,12 @@ HEADS: Final[dict[str, tuple[str, str, dict[str, Any], list[str]]]] = {
         {"headers": {"X-Autolog-Impressions": "yes"}},
         ["X-Autolog-Impressions", "$", "$.k", "$.filter"],
     ),
+    "a query and a batch": (
+        "POST",
+        "/log/batch?atomic=perhaps&x=1",
+        {"json": {"events": []}},
+        ["$.atomic", "$.x", "$.events"],
+    ),
     "a header and a filter": (
         "GET",
         "/reco?user_id=u&filter=nope%20%3D%201",
