@@ -3,9 +3,9 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 from msgspec import structs
@@ -29,6 +29,8 @@ from workers.sampler import BatchSampler, Sampler
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
+
+_T = TypeVar("_T")
 
 _log = structlog.get_logger(__name__)
 
@@ -55,12 +57,7 @@ class Counting:
         `stamps`: for each message the number of the last erasure when it was stored, if that is known.
         """
         started = time.perf_counter()
-        async with self._database.connection() as connection:
-            self._keys.forget_before(self._database.sessions)
-            try:
-                applied = await self._write(connection, messages, stamps, letters)
-            except features.ItemsRemoved:
-                applied = await self._write(connection, messages, stamps, letters)
+        applied = await self._attempt(lambda connection: self._write(connection, messages, stamps, letters))
         metrics.STAGE_LATENCY.labels("consumer_transaction").observe((time.perf_counter() - started) * 1000)
         for letter in letters:
             # Its error stays in the row, where an erasure finds it: it quotes the message.
@@ -82,15 +79,26 @@ class Counting:
         name = f"probe-{uuid.uuid4().hex}"
         anonymous_id = f"{name}-anonymous" if message.anonymous_id else None
         probe = structs.replace(message, event_id=name, user_id=name, session_id=name, anonymous_id=anonymous_id)
+        await self._attempt(lambda connection: self._try(connection, probe))
+
+    async def _attempt(self, attempt: "Callable[[Connection], Awaitable[_T]]") -> _T:
+        """Makes the attempt, and once more if items were removed since it read their keys."""
         async with self._database.connection() as connection:
             self._keys.forget_before(self._database.sessions)
-            keys = await self._keys.of(connection, item_ids_of([probe]))
-            transaction = connection.transaction()
-            await transaction.start()
             try:
-                await self._count(connection, [probe], [None], keys, None)
-            finally:
-                await transaction.rollback()
+                return await attempt(connection)
+            except features.ItemsRemoved:
+                return await attempt(connection)
+
+    async def _try(self, connection: "Connection", message: Message) -> None:
+        """A transaction that is rolled back. Raises `ItemsRemoved` as `_write` does."""
+        keys = await self._keys.of(connection, item_ids_of([message]))
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await self._count(connection, [message], [None], keys, None)
+        finally:
+            await transaction.rollback()
 
     async def _write(
         self,

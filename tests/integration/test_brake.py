@@ -8,6 +8,7 @@ import pytest
 from app import metrics
 from app.adapters.postgres import Database
 from app.core.brake import Brake
+from app.core.messages import Message
 from tests.support.consuming import incoming
 from tests.support.pipeline import counted, letters, message
 from workers import counting
@@ -136,6 +137,22 @@ async def test_trying_a_message_as_another_users_leaves_nothing(opened: Database
     left = {table: await pool.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
     assert left == {**dict.fromkeys(tables, 0), "item_stats": 1}, "the item's key alone is kept"
     assert await counted_views(pool) == await pool.fetchval("SELECT count(*) FROM feature_event_consumed") == 0
+
+
+async def test_items_removed_before_the_trial_change_nobodys_blame(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await refuse_history_of_ann(pool)
+    writer, applied = FeatureWriter(opened, max_retries=0, brake=Brake()), Applied()
+    on_trial = writer.counting.try_as_another_users
+
+    async def after_a_removal(tried: Message) -> None:
+        await pool.execute("UPDATE feature_generations SET removals = removals + 1 WHERE state = 'serving'")
+        await on_trial(tried)
+
+    monkeypatch.setattr(writer.counting, "try_as_another_users", after_a_removal)
+    await writer.apply(of_users(*["ann"] * 20, "bob"), onto=applied)
+    assert (applied.counted, applied.dead) == (1, 20)
 
 
 async def test_poison_that_nobody_can_read_never_stops(opened: Database, pool: Pool) -> None:
