@@ -18,6 +18,7 @@ _TASKS: Final[Mapping[StageName, tuple[str, ...]]] = {
         "change-feed",
         "erasure-feed",
         "warm-up",
+        "histories",
         "sla-window",
         "refused-keys",
     ),

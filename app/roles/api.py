@@ -66,6 +66,7 @@ from app.ingest.spans import with_flush_span
 from app.roles.lists import change_feeds
 from app.serving.candidate_caches import CandidateCaches
 from app.serving.histories import Histories
+from app.serving.history_probe import HistoryProbe
 from app.serving.known_event_types import KnownEventTypes
 from app.serving.known_items import KnownItems
 from app.serving.own_writes import OwnWrites
@@ -165,6 +166,7 @@ class Api:
                 TaskSpec("ingest-notifier", self._notifier.run, need="degrades"),
                 *self._change_feeds,
                 TaskSpec("warm-up", self._warm_up.run, stall_sec=_WARM_UP_SEC, warms_up=True),
+                TaskSpec("histories", HistoryProbe(self._database).run, need="degrades", work="degrades"),
                 TaskSpec("sla-window", self._sla.run, need="degrades"),
                 TaskSpec("refused-keys", self._refused_keys.run, need="degrades"),
             ],

@@ -24,7 +24,7 @@ from app.serving.own_writes import OwnWrites
 from app.serving.request_coalescer import RequestCoalescer
 
 # For the part of a read that asks Postgres; the cache has its own deadline, which comes before.
-_DATABASE_PATIENCE_SEC: Final = 0.75
+DATABASE_PATIENCE_SEC: Final = 0.75
 _KEEP_SEC: Final = 300.0
 _HITS: Final = metrics.CACHE_READS.labels("history", "hit")
 _MISSES: Final = metrics.CACHE_READS.labels("history", "miss")
@@ -80,7 +80,7 @@ class Histories:
             "history",
             self._read,
             absent=_NOTHING,
-            patience_sec=cache_timeout_sec + _DATABASE_PATIENCE_SEC,
+            patience_sec=cache_timeout_sec + DATABASE_PATIENCE_SEC,
             keep_sec=_KEEP_SEC,
             max_keys=max_keys,
         )
@@ -89,7 +89,7 @@ class Histories:
             "session",
             self._read_sessions,
             absent=None,
-            patience_sec=_DATABASE_PATIENCE_SEC,
+            patience_sec=DATABASE_PATIENCE_SEC,
             keep_sec=_KEEP_SEC,
             max_keys=max_keys,
         )

@@ -50,7 +50,7 @@ def running_states(service: Service) -> dict[str, str]:
 
 
 def all_up() -> dict[str, str]:
-    api = ("ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys", "warm-up")
+    api = ("ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys", "warm-up", "histories")
     workers = ("outbox-relay", "feature-consumer", "feature-consumer-2", "learner", "maintenance")
     tasks = ("http-server", "health-probe", "cache-switch", *api, *workers)
     return {**dict.fromkeys(tasks, "running"), "postgres": "up", "kafka": "up", "redis": "up"}

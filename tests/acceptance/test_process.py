@@ -19,7 +19,7 @@ from tests.support.service import ROOT, Service, command, eventually, running
 
 @pytest.mark.shows("ROLE")
 def test_every_role_serves_health_and_only_the_api_takes_events(environment: dict[str, str]) -> None:
-    api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys", "warm-up"}
+    api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys", "warm-up", "histories"}
     consumer = {"feature-consumer", "learner", "change-feed"}
     wanted = {"api": api, "relay": {"outbox-relay"}, "consumer": consumer}
     for role, tasks in wanted.items():

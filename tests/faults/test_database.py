@@ -84,6 +84,23 @@ def test_lock_on_events(environment: dict[str, str], database_url: str, redis_ur
 
 
 @pytest.mark.slow
+def test_lock_on_histories(environment: dict[str, str], database_url: str, redis_url: str) -> None:
+    """The process goes on taking events, and says that lists fail."""
+    with running({**environment, "ROLE": "api"}) as api, client_of(api.url) as client:
+        with locked(database_url, "user_history"):
+            eventually(lambda: api.readiness()["status"] == "degraded", 20.0, api.describe)
+            told = api.readiness()
+            assert told["ready"]
+            assert told["tasks"]["histories"]["state"] == "failing"
+            assert told["tasks"]["histories"]["need"] == "degrades"
+            assert api.status("/reco?user_id=unknown-to-the-cache") == 503
+            client.send(10)
+        eventually(lambda: api.readiness()["status"] == "ready", 5.0, api.describe)
+        assert api.status("/reco?user_id=unknown-to-the-cache") == 200
+        assert set(client.statuses) == {202}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("sqlstate", ["53100", "XX000", "23514"])
 def test_no_room_on_the_disk(environment: dict[str, str], database_url: str, redis_url: str, sqlstate: str) -> None:
     """Raised by a trigger: what a full disk, an error that nobody has heard of, and a missing partition answer."""
