@@ -75,11 +75,8 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
         """Joins the history of an anonymous id into this user's: from the next request on, the user's lists are made of
         both. Asking again changes nothing. 409 when one of the ids has 32 links.
         """
-        body = decode(_decoder, await read_body(request, MAX_EVENT_BYTES))
-        user_id = path_id(request.scope)
-        link = Link(body.anonymous_id, user_id)
-        if link.anonymous_id == link.user_id:
-            raise InvalidInput(FieldError("$.anonymous_id", "is the user itself; name the id of before the log-in"))
+        anonymous_id = decode(_decoder, await read_body(request, MAX_EVENT_BYTES)).anonymous_id
+        link = _checked(anonymous_id, path_id(request.scope))
         async with change(database, context_of(request.scope), "merge_users") as changed:
             made, changed_histories = await _join(changed.connection, link, again=True)
             if made is None:
@@ -106,7 +103,7 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
         `POST` does.
         """
         anonymous_id = schema.query_of(request.scope, UnmergeQuery).anonymous_id
-        link = Link(anonymous_id, path_id(request.scope))
+        link = _checked(anonymous_id, path_id(request.scope))
         async with change(database, context_of(request.scope), "undo_merge") as changed:
             locked = await features.lock_histories(changed.connection, link)
             undone = await user_links.undo(changed.connection, link)
@@ -123,6 +120,12 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
         return Reply(b"", status=204)
 
     return [merge_user, unmerge_user]
+
+
+def _checked(anonymous_id: str, user_id: str) -> Link:
+    if anonymous_id == user_id:
+        raise InvalidInput(FieldError("$.anonymous_id", "is the user itself; name the id of before the log-in"))
+    return Link(anonymous_id, user_id)
 
 
 async def join_new(database: Database, cache: HistoryCache | None, links: Collection[Link]) -> int:

@@ -168,7 +168,7 @@ def test_a_body_that_is_wrong_names_all_its_faults(service: Service) -> None:
     assert (answer.status_code, paths) == (422, {("$.anonymous_id", "Expected"), ("$", "Object")})
     answer = service.client.post("/users/ann/merge", json={"anonymous_id": "ann"})
     assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, "$.anonymous_id")
-    assert unmerge(service, "ann", "") == 422
+    assert unmerge(service, "ann", "") == unmerge(service, "ann", "ann") == 422
 
 
 @pytest.mark.shows("reco users links")
