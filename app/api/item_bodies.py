@@ -18,9 +18,10 @@ from app.core.attributes import (
     shown_values,
     stored_values,
 )
-from app.core.decoding import InvalidInput, decode, decode_partly
+from app.core.decoding import InvalidInput, decode_known
 from app.core.events import PRINTABLE, Id
 from app.core.field_errors import FieldError
+from app.core.known_parts import beside, known_items
 
 MAX_ITEMS: Final = 1_000
 _MAX_FIELD_ERRORS: Final = 100
@@ -92,86 +93,57 @@ class CatalogueBatch(Struct, forbid_unknown_fields=True):
     items: Annotated[list[CatalogueBatchItem], Meta(min_length=1, max_length=MAX_ITEMS)]
 
 
-class _RawItems(Struct):
-    items: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_ITEMS)]
-
-
 _item_decoder: Final = msgspec.json.Decoder(CatalogueItemInput)
 _patch_decoder: Final = msgspec.json.Decoder(CatalogueItemPatch)
 _items_decoder: Final = msgspec.json.Decoder(CatalogueBatch)
-_named_decoder: Final = msgspec.json.Decoder(CatalogueBatchItem)
-_raw_items_decoder: Final = msgspec.json.Decoder(_RawItems)
 
 Declared = Mapping[str, AttributeType]
-_Times = Mapping[str, datetime | None]
 
 
-def decode_item(body: bytes) -> tuple[CatalogueItemInput, list[FieldError]]:
-    """With the faults of what is left out of it. Raises `InvalidInput` unless it is an object."""
-    return decode_partly(_item_decoder, body)
+def decode_item(body: bytes) -> tuple[CatalogueItemInput, Sequence[FieldError]]:
+    """What is known of an item, and the faults of the rest. Raises `InvalidInput` unless it is an object."""
+    return decode_known(_item_decoder, body)
 
 
-def decode_patch(body: bytes) -> tuple[CatalogueItemPatch, list[FieldError]]:
+def decode_patch(body: bytes) -> tuple[CatalogueItemPatch, Sequence[FieldError]]:
     """As `decode_item`."""
-    return decode_partly(_patch_decoder, body)
+    return decode_known(_patch_decoder, body)
 
 
-def decode_items(body: bytes) -> tuple[Mapping[int, CatalogueBatchItem], list[FieldError]]:
-    """By their places, with the faults of what is left out. Raises `InvalidInput` unless it is a list of items."""
-    try:
-        return dict(enumerate(decode(_items_decoder, body).items)), []
-    except InvalidInput as error:
-        if error.malformed:
-            raise
-        # The decoder stops at the first error; a client that sends a thousand items wants all errors.
-        items, faults = _partly(decode(_raw_items_decoder, body).items)
-        if not faults:
-            raise
-        return items, faults
+def decode_items(body: bytes) -> tuple[Sequence[CatalogueBatchItem | UnsetType], Sequence[FieldError]]:
+    """As `decode_item`, of several."""
+    batch, faults = decode_known(_items_decoder, body)
+    return known_items(batch.items), faults
 
 
 def checked_item(item: CatalogueItemInput, declared: Declared, faults: Sequence[FieldError]) -> StoredItem:
     """The row of an item, still without its id. Raises `InvalidInput`, with the `faults` that there are already."""
-    stored, more = _row_of("", item, declared, "$")
-    if faults or more:
-        raise InvalidInput(*faults, *more)
-    return stored
+    return patched_item(_empty(""), item, declared, faults)
 
 
 def checked_items(
-    items: Mapping[int, CatalogueBatchItem], declared: Declared, faults: Sequence[FieldError]
+    items: Sequence[CatalogueBatchItem | UnsetType], declared: Declared, faults: Sequence[FieldError]
 ) -> list[StoredItem]:
     """The rows of several items. Raises `InvalidInput` with the faults of each, up to 100, and those there are."""
-    rows, found = [], [*faults, *_repeated(items)]
-    for index, item in items.items():
-        stored, more = _row_of(item.item_id, item, declared, f"$.items[{index}]")
-        rows.append(stored)
+    known = {index: item for index, item in enumerate(items) if isinstance(item, CatalogueBatchItem)}
+    rows, found = [], _repeated(known)
+    for index, item in known.items():
+        row, more = _changed(_empty(item.item_id), item, declared, f"$.items[{index}]")
+        rows.append(row)
         found += more
-    if found:
-        raise InvalidInput(*found[:_MAX_FIELD_ERRORS])
+    if faults := beside(faults, found):
+        raise InvalidInput(*faults[:_MAX_FIELD_ERRORS])
     return rows
 
 
 def patched_item(
-    stored: StoredItem, patch: CatalogueItemPatch, declared: Declared, faults: Sequence[FieldError]
+    stored: StoredItem, patch: CatalogueItemInput | CatalogueItemPatch, declared: Declared, faults: Sequence[FieldError]
 ) -> StoredItem:
     """The row with the changes. Raises `InvalidInput` as `checked_item`."""
-    given = {name: value for name, value in structs.asdict(patch).items() if value is not UNSET}
-    changed: dict[str, GivenValue | None] = given.pop("attributes", {})
-    named = {name: value for name, value in changed.items() if value is not None}
-    values, wrong = stored_values(named, declared, read_ms, "$.attributes")
-    times: _Times = {name: given[name] for name in _TIMES if name in given}
-    after = {name: times.get(name, getattr(stored, name)) for name in _TIMES}
-    found = [*faults, *_time_faults(times, after, "$"), *wrong]
-    attributes = {name: value for name, value in stored.attributes.items() if name not in changed} | values
-    if len(attributes) > MAX_OF_AN_ITEM:
-        found.append(FieldError("$.attributes", f"an item has at most {MAX_OF_AN_ITEM}"))
-    if found:
-        raise InvalidInput(*found)
-    for name in ("categories", "tags"):
-        if name in given:
-            given[name] = list(dict.fromkeys(given[name]))
-    return structs.replace(stored, **given, attributes=attributes)
+    row, more = _changed(stored, patch, declared, "$")
+    if faults := beside(faults, more):
+        raise InvalidInput(*faults)
+    return row
 
 
 def shown_item(item: StoredItem) -> CatalogueItem:
@@ -182,54 +154,45 @@ def shown_item(item: StoredItem) -> CatalogueItem:
     return CatalogueItem(**fields)
 
 
-def _row_of(
-    item_id: str, item: CatalogueItemInput, declared: Declared, path: str
-) -> tuple[StoredItem, list[FieldError]]:
-    attributes, faults = stored_values(item.attributes, declared, read_ms, f"{path}.attributes")
-    row = StoredItem(
-        item_id=item_id,
-        title=item.title,
-        categories=list(dict.fromkeys(item.categories)),
-        tags=list(dict.fromkeys(item.tags)),
-        published_at=item.published_at,
-        expires_at=item.expires_at,
-        hidden=item.hidden,
-        attributes=attributes,
+def _empty(item_id: str) -> StoredItem:
+    return StoredItem(
+        item_id=item_id, title=None, categories=[], tags=[], published_at=None, expires_at=None, hidden=False
     )
-    times = {name: getattr(item, name) for name in _TIMES}
-    return row, [*_time_faults(times, times, path), *faults]
 
 
-def _time_faults(given: _Times, after: _Times, path: str) -> list[FieldError]:
-    """`after`: the times that the item would have."""
+def _changed(
+    stored: StoredItem, body: CatalogueItemInput | CatalogueItemPatch, declared: Declared, path: str
+) -> tuple[StoredItem, list[FieldError]]:
+    """The row with what is known of the body, and what is wrong with that."""
+    given = {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
+    changed: dict[str, GivenValue | None] = given.pop("attributes", {})
+    named = {name: value for name, value in changed.items() if value is not None}
+    values, wrong = stored_values(named, declared, read_ms, f"{path}.attributes")
+    attributes = {name: value for name, value in stored.attributes.items() if name not in changed} | values
+    if len(attributes) > MAX_OF_AN_ITEM:
+        wrong.append(FieldError(f"{path}.attributes", f"an item has at most {MAX_OF_AN_ITEM}"))
+    for name in ("categories", "tags"):
+        if name in given:
+            given[name] = list(dict.fromkeys(given[name]))
+    row = structs.replace(stored, **given, attributes=attributes)
+    return row, [*_time_faults({name: given[name] for name in _TIMES if name in given}, row, path), *wrong]
+
+
+def _time_faults(given: Mapping[str, datetime | None], after: StoredItem, path: str) -> list[FieldError]:
+    """`after`: the item with these times."""
     found = [fault for name, time in given.items() for fault in timestamp_faults(time, f"{path}.{name}")]
-    if found or not given or in_order(*(after[name] for name in _TIMES)):
+    if found or not given or in_order(after.published_at, after.expires_at):
         return found
     if "expires_at" in given:
         return [FieldError(f"{path}.expires_at", _NEVER_SERVED.format("after `published_at`"))]
     return [FieldError(f"{path}.published_at", _NEVER_SERVED.format("before `expires_at`"))]
 
 
-def _partly(items: Sequence[msgspec.Raw]) -> tuple[dict[int, CatalogueBatchItem], list[FieldError]]:
-    found: dict[int, CatalogueBatchItem] = {}
-    faults: list[FieldError] = []
-    for index, item in enumerate(items):
-        wrong: Sequence[FieldError]
-        try:
-            found[index], wrong = decode_partly(_named_decoder, item)
-        except InvalidInput as error:
-            wrong = error.field_errors
-        faults += [FieldError(f"$.items[{index}]{fault.path[1:]}", fault.message) for fault in wrong]
-        if len(faults) >= _MAX_FIELD_ERRORS:
-            break
-    return found, faults
-
-
 def _repeated(items: Mapping[int, CatalogueBatchItem]) -> list[FieldError]:
     seen: dict[str, int] = {}
     found = []
     for index, item in items.items():
-        first = seen.setdefault(item.item_id, index)
+        first = seen.setdefault(item.item_id, index) if isinstance(item.item_id, str) else index
         if first != index:
             found.append(FieldError(f"$.items[{index}].item_id", f"the same item is at $.items[{first}]"))
     return found

@@ -164,7 +164,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Stores up to 1,000 items, all or none. A refusal names the errors of each item, for up to 100 items."""
         items, faults = decode_items(await read_body(request, events.MAX_BODY_BYTES))
         async with change(database, context_of(request.scope), "store_items") as changed:
-            has_attributes = any(item.attributes for item in items.values())
+            has_attributes = any(item.attributes for item in items if item)
             declared = await attributes.read_types(changed.connection) if has_attributes else {}
             entries = checked_items(items, declared, faults)
             written = await catalogue.store(changed.connection, entries)

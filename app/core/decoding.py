@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
 from app.core.all_faults import faults_of
-from app.core.annotations import hints_of, value_of
 from app.core.field_errors import FieldError, field_error_of
-from app.core.known_parts import beside, fitting, known_part
+from app.core.known_parts import beside, known_part
 from app.core.spellings import respell
 
 _P = ParamSpec("_P")
@@ -71,32 +70,6 @@ def decode_checked(decoder: msgspec.json.Decoder[_T], body: bytes, check: Callab
     if faults := beside(faults, check(found)):
         raise InvalidInput(*faults)
     return found
-
-
-def decode_partly(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> tuple[_T, list[FieldError]]:
-    """As `decode` of an object; where some of its members are at fault, what it makes of the others, and the faults.
-    A member that is an object with free names is kept without those of its members that are at fault.
-
-    Raises `InvalidInput` where the others are no object of the kind.
-    """
-    try:
-        return decode(decoder, body), []
-    except InvalidInput as error:
-        if error.malformed:
-            raise
-        faults = error
-    try:
-        kind: Any = decoder.type
-        value = msgspec.json.decode(body)
-        at_fault = {fault.path.removeprefix("$.").partition(".")[0].partition("[")[0] for fault in faults.field_errors}
-        hints = {field.encode_name: hints_of(kind)[field.name] for field in structs.fields(kind)}
-        others = {name: inner for name, inner in value.items() if name in hints.keys() - at_fault}
-        for name in hints.keys() & at_fault & value.keys():
-            if isinstance(value[name], dict) and value_of(hints[name]) is not None:
-                others[name] = fitting(value[name], hints[name])
-        return decode(decoder, msgspec.json.encode(others)), list(faults.field_errors)
-    except (AttributeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput):
-        raise faults from None
 
 
 def read_noting(faults: list[FieldError], read: Callable[_P, _T], *given: _P.args, **named: _P.kwargs) -> _T | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ _NAMED_FIELD: Final = re.compile(r"Object (?:missing required|contains unknown) 
 
 def known_part(value: Any, kind: Any) -> Any:
     """The decoded value as a `kind`, with UNSET for each part that is none: for a field that is missing or wrong, for
-    an item of a list. Wrong members of an object with free names are left out.
+    an item of a list. Members of an object with free names that are wrong, if only in part, are left out.
     """
     try:
         return msgspec.convert(value, kind)
@@ -28,8 +29,7 @@ def known_part(value: Any, kind: Any) -> Any:
         if (struct := struct_of(value, kind)) is not None:
             return _struct(value, struct)
         if (inner := value_of(kind)) is not None:
-            parts = {name: known_part(one, inner) for name, one in value.items()}
-            return {name: part for name, part in parts.items() if part is not UNSET}
+            return _fitting(value, inner)
     elif isinstance(value, list) and (item := item_of(kind)) is not None:
         return [known_part(one, item) for one in value]
     return UNSET
@@ -51,17 +51,12 @@ def or_none(known: _S) -> _S:
     return structs.replace(known, **dict.fromkeys(unknown)) if unknown else known
 
 
-def fitting(members: Mapping[str, Any], kind: Any) -> dict[str, Any]:
-    """Those members of an object with free names that are as the `kind` says, unchanged."""
-    return {name: one for name, one in members.items() if _fits(one, value_of(kind))}
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
+def _fitting(members: Mapping[str, Any], kind: Any) -> dict[str, Any]:
+    found = {}
+    for name, value in members.items():
+        with suppress(msgspec.ValidationError):
+            found[name] = msgspec.convert(value, kind)
+    return found
 
 
 def known_items(items: Sequence[_T]) -> Sequence[_T | UnsetType]:

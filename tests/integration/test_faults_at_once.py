@@ -61,6 +61,45 @@ FAULTY: Final[dict[str, tuple[str, str, dict[str, Any], list[str]]]] = {
         {"user_id": "u", "event_type": "rating", "item_id": "i"},
         ["$", "$.rating"],
     ),
+    "items": (
+        "POST",
+        "/items",
+        {
+            "items": [
+                {"item_id": "", "attributes": {"no such": 1}},
+                5,
+                {
+                    "item_id": "a",
+                    "title": "",
+                    "published_at": "2026-01-02T00:00:00Z",
+                    "expires_at": "2026-01-01T00:00:00Z",
+                },
+                {"item_id": "a", "attributes": {"none": [], "wrong": None}, "tags": [[]]},
+            ]
+        },
+        [
+            "$.items[0].item_id",
+            "$.items[1]",
+            "$.items[2].title",
+            "$.items[3].tags[0]",
+            "$.items[3].attributes.wrong",
+            "$.items[3].item_id",
+            "$.items[0].attributes.no such",
+            "$.items[2].expires_at",
+            "$.items[3].attributes.none",
+        ],
+    ),
+    "an experiment": (
+        "POST",
+        "/experiments",
+        {
+            "name": "New",
+            "hypothesis": "h",
+            "variants": [{"name": "newer", "share": 2, "weights": {"newness": [1, "x"]}}],
+            "primary": "ctr",
+        },
+        ["$.variants[0].share", "$.variants[0].weights.newness[1]", "$.name"],
+    ),
     "an impression": (
         "POST",
         "/log/impression",

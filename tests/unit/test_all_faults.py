@@ -71,17 +71,18 @@ def test_what_is_known_of_a_body_with_faults_is_kept_in_its_place() -> None:
     class Body(Struct, kw_only=True):
         inner: Inner
         items: list[Inner]
-        shares: dict[str, float]
+        shares: dict[str, float | list[float]]
         size: int = 3
 
     items = b'[{"count": 1}, 2, {"name": 5, "count": 4}]'
-    body = b'{"inner": {"count": "x"}, "items": %s, "shares": {"a": 1, "b": ""}}' % items
+    body = b'{"inner": {"count": "x"}, "items": %s, "shares": {"a": 1, "b": "", "c": [2, ""]}}' % items
     found, faults = decode_known(Decoder(Body), body)
     assert [fault.path for fault in faults] == [
         "$.inner.count",
         "$.items[1]",
         "$.items[2].name",
         "$.shares.b",
+        "$.shares.c[1]",
     ]
     assert (found.inner.count, found.inner.name, found.size) == (UNSET, "none", 3)
     assert [one if one is UNSET else (one.count, one.name) for one in found.items] == [(1, "none"), UNSET, (4, UNSET)]
