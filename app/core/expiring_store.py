@@ -1,14 +1,17 @@
 """Values by key that are fresh for a time and stale after it: a bounded store without a clock of its own.
 
-A stale value stays readable until a newer one replaces it, so that a reader can have it while a reload runs. Times are
-seconds of any monotonic clock.
+A stale value stays readable until a newer one replaces it, so that a reader can have it while a reload runs. One that
+was outdated, or is twice as old as it should be, is overdue: it is worth waiting for a newer one. Times are seconds of
+any monotonic clock.
 """
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
+
+_LONG_AGO: Final = float("-inf")
 
 
 class ExpiringStore(Generic[V]):
@@ -37,6 +40,11 @@ class ExpiringStore(Generic[V]):
                 known[key] = entry[1]
         return known, missing
 
+    def is_overdue(self, keys: Iterable[str], now: float) -> bool:
+        """Whether one of these keys, which all have a value, was outdated, or its load began twice `ttl_sec` ago."""
+        began = now - 2 * self._ttl_sec
+        return any(self._values[key][0] <= began for key in keys)
+
     def values(self) -> list[V]:
         """All values, fresh and stale."""
         return [value for _, value in self._values.values()]
@@ -55,9 +63,11 @@ class ExpiringStore(Generic[V]):
             self.fresh.pop(oldest, None)
 
     def outdate(self, keys: Iterable[str]) -> None:
-        """Makes the values of these keys stale."""
+        """Makes the values of these keys stale, and overdue."""
         for key in keys:
             self.fresh.pop(key, None)
+            if key in self._values:
+                self._values[key] = _LONG_AGO, self._values[key][1]
 
     def expire(self, now: float) -> float | None:
         """Makes stale what is older than `ttl_sec`. Returns when to call this again; None when nothing is left."""

@@ -51,6 +51,11 @@ class ItemIndex:
         self._used[found] = self._held[found] = True
         return found
 
+    def without_number(self, item_ids: Iterable[str]) -> list[str]:
+        """Those of these items that have no number."""
+        numbers = self._numbers
+        return [item_id for item_id in item_ids if item_id not in numbers]
+
     def numbers(self, item_ids: Iterable[str]) -> list[int]:
         """The numbers of those of these items that have one."""
         found = list(map(self._numbers.get, item_ids))

@@ -52,9 +52,11 @@ class BatchLoader(Generic[V]):
         self._missing_came.set()
         return loading
 
-    def reload(self, keys: Iterable[str]) -> "asyncio.Future[dict[str, V]]":
-        """Loads keys again whose value is stale. A load that is under way does not count: it may predate this call."""
-        loading = self._stale.request(keys)
+    def reload(self, keys: Iterable[str], *, changed: bool) -> "asyncio.Future[dict[str, V]]":
+        """Loads keys again whose value is stale. Where they `changed`, a load that is under way does not count: it may
+        predate this call.
+        """
+        loading = self._stale.request(keys) if changed else self._stale.join(keys)
         self._start()
         return loading
 

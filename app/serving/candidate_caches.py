@@ -146,8 +146,8 @@ class CandidateCaches:
         )
 
     async def numbers_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
-        """The numbers of items that a request names, once their sums are read."""
-        await self._asked.get_many(item_ids, allow_partial=False)
+        """The numbers of items that a request names, once their sums are read: those of what has a number have been."""
+        await self._asked.get_many(self.table.index.without_number(item_ids), allow_partial=False)
         return self.table.index.number(item_ids)
 
     async def catalogue_after(self, need: CatalogueAfter) -> Sequence[CataloguePosition]:

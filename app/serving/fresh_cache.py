@@ -23,9 +23,11 @@ _LOADS_AHEAD: Final = 2
 class FreshCache(Generic[V]):
     """`load_many` returns values for the keys it is given; a key that it leaves out is stored as `absent`.
 
-    A fresh value is served as it is. For a stale value a reload starts, and the reader waits at most `patience_sec` for
-    it before it takes the stale one: a slow Postgres costs freshness and not latency. With a `reload_throttle` above 0
-    (see `ReloadThrottle`) the reader does not wait at all for a reload that has to wait for another one.
+    A fresh value is served as it is. For a stale value a reload starts, and the reader takes the stale one (RFC 5861:
+    stale-while-revalidate), but for an overdue one it waits at most `patience_sec` before: a slow Postgres costs
+    freshness and not latency. A value is overdue once it was outdated, or is older than twice `ttl_sec`. With a
+    `reload_throttle` above 0 (see `ReloadThrottle`) the reader does not wait at all for a reload that has to wait for
+    another one.
 
     A missing value is waited for. With `fill_patience_sec`, a reader that allows a partial result stops waiting while
     more keys are missing than two loads take, as after a start under load: it gets `absent` for what has not been
@@ -83,11 +85,11 @@ class FreshCache(Generic[V]):
         stale, missing = self._store.take([key for key in keys if key not in found])
         self._stale.inc(len(stale))
         self._misses.inc(len(missing))
-        late = self._loader.reloads_late
-        reloading = self._loader.reload(stale) if stale else None
+        late, overdue = self._loader.reloads_late, self._store.is_overdue(stale, time.monotonic())
+        reloading = self._loader.reload(stale, changed=overdue) if stale else None
         if missing:
             found.update(await self._filled(missing, allow_partial=allow_partial))
-        if reloading is not None and not late:
+        if reloading is not None and overdue and not late:
             await asyncio.wait([reloading], timeout=self._patience_sec)
             if reloading.done() and not reloading.exception():
                 loaded = reloading.result()
@@ -104,7 +106,7 @@ class FreshCache(Generic[V]):
             return found
         stale, missing = self._store.take([key for key in keys if key not in found])
         if stale:
-            self._loader.reload(stale)
+            self._loader.reload(stale, changed=self._store.is_overdue(stale, time.monotonic()))
         if missing:
             self._loader.load_missing(missing)
             return None

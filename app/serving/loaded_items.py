@@ -110,7 +110,7 @@ class LoadedItems:
         turns = [item_ids[start : start + _ITEMS_A_TURN] for start in range(0, len(item_ids), _ITEMS_A_TURN)]
         new: list[str] = []
         for some in turns:
-            new += [item_id for item_id in some if index.find(item_id) is None]
+            new += index.without_number(some)
             await asyncio.sleep(0)
         await self.have(connection, new)
         parts = [np.zeros(0, np.int32)]

@@ -17,10 +17,11 @@ steps = st.lists(
 
 
 @given(steps)
-def test_values_are_fresh_for_their_time_then_stale(steps: list) -> None:
+def test_values_are_fresh_for_their_time_then_stale_then_overdue(steps: list) -> None:
     store: ExpiringStore[int] = ExpiringStore(ttl_sec=10.0, max_keys=100)
     values: dict[str, int] = {}
     fresh_until: dict[str, int] = {}
+    overdue_from: dict[str, int] = {}
     now = 0
     for number, (what, some, outdated) in enumerate(steps):
         if what == "pass":
@@ -29,15 +30,21 @@ def test_values_are_fresh_for_their_time_then_stale(steps: list) -> None:
             store.put(dict.fromkeys(some, number), at=now, outdated=outdated)
             values |= dict.fromkeys(some, number)
             for key in some:
-                fresh_until[key] = now + 10
+                fresh_until[key], overdue_from[key] = now + 10, now + 20
             fresh_until |= dict.fromkeys(outdated, 0)
+            overdue_from |= dict.fromkeys(outdated, 0)
         else:
             store.outdate(some)
             fresh_until |= dict.fromkeys(some, 0)
+            overdue_from |= dict.fromkeys(some, 0)
         again_at = store.expire(now)
         assert again_at is None or again_at > now
         assert store.fresh == {key: value for key, value in values.items() if fresh_until.get(key, 0) > now}
         assert store.take(KEYS) == (values, [key for key in KEYS if key not in values])
+        assert [key for key in values if store.is_overdue([key], now)] == [
+            key for key in values if overdue_from[key] <= now
+        ]
+        assert store.is_overdue(values, now) == any(overdue_from[key] <= now for key in values)
 
 
 @given(st.lists(st.sets(st.sampled_from(KEYS), min_size=1), max_size=20), st.integers(1, 6))

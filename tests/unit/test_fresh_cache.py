@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import pytest
 
@@ -151,6 +152,23 @@ async def test_a_fresh_entry_expires_by_itself() -> None:
                 await cache.get(key)
                 await asyncio.sleep(0)
     assert source.asked == [["a"], ["b"], ["a"]], "each as old as its own load"
+    await cache.close()
+
+
+async def test_a_value_that_only_grew_old_is_served_without_waiting_for_its_reload() -> None:
+    source = Source()
+    source.values = {"a": 1, "b": 1}
+    cache = cache_of(source, ttl_sec=60.0, patience_sec=60.0)
+    await cache.get_many("ab")
+    cache._store.expire(time.monotonic() + 61.0)
+    source.values = {"a": 2, "b": 2}
+    assert await cache.get("a") == 1
+    assert source.asked == [["a", "b"]], "the reload begins once the reader has the old value"
+    while await cache.get("a") == 1:
+        await asyncio.sleep(0)
+    assert source.asked == [["a", "b"], ["a"]]
+    cache.outdate(["b"])
+    assert await cache.get("b") == 2, "what has changed is waited for"
     await cache.close()
 
 
