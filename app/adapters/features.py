@@ -113,16 +113,16 @@ async def unconsume(connection: "Connection", event_ids: Sequence[str]) -> None:
 
 
 async def lock_histories(connection: "Connection", user_ids: Sequence[str]) -> dict[str, Versioned]:
-    """Locks the histories of these users until the transaction ends, and returns them; users without one get one.
+    """Locks the histories of these users, each named once, until the transaction ends, and returns them; users without
+    one get one.
 
-    Without the ids that are joined into them: a statement that has waited for a lock may not see the latest.
+    They are read by a statement of its own, without the ids that are joined into them: one that has waited for a lock
+    may not see the latest.
     """
-    rows = await connection.fetch(_SQL["lock_histories"], joined_texts(user_ids))
-    found = {user_id: Versioned(version, history) for user_id, version, history in rows}
-    if missing := [user_id for user_id in user_ids if user_id not in found]:
-        created = await connection.fetch(_SQL["lock_or_create_histories"], joined_texts(missing))
-        found.update((user_id, Versioned(version, history)) for user_id, version, history in created)
-    return found
+    users = joined_texts(user_ids)
+    await connection.execute(_SQL["lock_histories"], users)
+    rows = await connection.fetch(_SQL["read_locked_histories"], users)
+    return {user_id: Versioned(version, history) for user_id, version, history in rows}
 
 
 async def write_histories(connection: "Connection", histories: Mapping[str, bytes]) -> None:

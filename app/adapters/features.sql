@@ -9,18 +9,15 @@ RETURNING event_id;
 DELETE FROM feature_event_consumed WHERE event_id = ANY ($1::text[]);
 
 -- name: lock_histories
--- In key order, as all do who lock several. A lock costs less than the row version that an update leaves.
-SELECT user_id, version, history FROM user_history
-WHERE user_id = ANY (string_to_array($1, chr(31), ''))
-ORDER BY user_id
-FOR UPDATE;
-
--- name: lock_or_create_histories
--- For users of whom none was found to lock. It also locks one that another transaction has created meanwhile.
+-- In key order, as all do who lock several. What is missing is created in that order, too: after the lock of a later row it
+-- would be waited for out of order where another transaction has just created it. An update that does not take place
+-- locks as well, and leaves no row version.
 INSERT INTO user_history (user_id)
 SELECT * FROM unnest(string_to_array($1, chr(31), '')) AS u (user_id) ORDER BY user_id
-ON CONFLICT (user_id) DO UPDATE SET version = user_history.version + 1
-RETURNING user_id, version, history;
+ON CONFLICT (user_id) DO UPDATE SET version = user_history.version WHERE FALSE;
+
+-- name: read_locked_histories
+SELECT user_id, version, history FROM user_history WHERE user_id = ANY (string_to_array($1, chr(31), ''));
 
 -- name: write_histories
 UPDATE user_history AS h

@@ -1,0 +1,39 @@
+"""Locks of histories are taken in one order, those of rows that have to be created too."""
+
+import asyncio
+
+from asyncpg import Pool
+
+from app.adapters import features
+from app.adapters.postgres import Database
+from tests.support.pipeline import until
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+async def test_row_that_another_transaction_creates_is_waited_for_in_its_order(opened: Database, pool: Pool) -> None:
+    await pool.execute("INSERT INTO user_history (user_id, history) VALUES ('bob', 'h')")
+
+    async def both() -> list[bytes]:
+        async with opened.connection() as connection, connection.transaction():
+            locked = await features.lock_histories(connection, ["bob", "ann"])
+            return [locked[user_id].history for user_id in ("ann", "bob")]
+
+    async with opened.connection() as connection, connection.transaction():
+        await features.lock_histories(connection, ["ann"])
+        waiting = asyncio.create_task(both())
+        await until(lambda: pool.fetchval(WAITING))
+        # Whoever waits for the first row has not locked the second one.
+        assert (await features.lock_histories(connection, ["bob"]))["bob"].history == b"h"
+        await features.write_histories(connection, {"ann": b"a", "bob": b"b"})
+    assert await waiting == [b"a", b"b"]
+
+
+async def test_lock_leaves_no_version_and_creates_what_is_missing(opened: Database, pool: Pool) -> None:
+    await pool.execute("INSERT INTO user_history (user_id, version, history) VALUES ('bob', 7, 'h')")
+    before = await pool.fetchval("SELECT ctid FROM user_history WHERE user_id = 'bob'")
+    async with opened.connection() as connection, connection.transaction():
+        locked = await features.lock_histories(connection, ["bob", "ann"])
+    assert (locked["bob"].version, locked["bob"].history, locked["ann"].history) == (7, b"h", b"")
+    assert await pool.fetchval("SELECT ctid FROM user_history WHERE user_id = 'bob'") == before
+    assert await pool.fetchval("SELECT count(*) FROM user_history") == 2
