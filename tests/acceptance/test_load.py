@@ -47,7 +47,8 @@ def command(environment: Mapping[str, str], *arguments: str) -> "subprocess.Pope
     return subprocess.Popen(
         [sys.executable, "-m", "app.cli", "load", *arguments],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        # Beside other tests a thousand events may take longer than the service lets a request wait.
+        env={**os.environ, **environment, "INGEST_TIMEOUT_SEC": "20"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
