@@ -52,7 +52,7 @@ def test_lists_are_read_of_a_standby_as_long_as_it_keeps_up(environment: dict[st
 
             standby.kill()
             becomes_popular(service, "stove")
-            assert reads(service)["state"] == "down"
+            eventually(lambda: reads(service)["state"] == "down", 20, service.describe)
             standby.start()
             eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
             becomes_popular(service, "map")
