@@ -1,5 +1,5 @@
-"""The bootstrap servers of Kafka, checked before the client sees them: it would end at a port that is no number, and
-take a listener's name for a part of the host.
+"""Checks the bootstrap servers of Kafka before the client reads them: it fails on a port like `x`, and takes the name
+of a listener (`SSL://`) as part of the host.
 """
 
 import re
