@@ -9,6 +9,7 @@ import itertools
 import os
 import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -71,6 +72,14 @@ def _default_logs() -> Iterator[None]:
     """A command that runs in the test's own process sets up the logs; the next test begins with the defaults."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _same_interpreter() -> Iterator[None]:
+    """A test leaves the next ones the process as it found it: its folder, how deep it recurses, how threads switch."""
+    before = (os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval())
+    yield
+    assert (os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval()) == before
 
 
 @pytest.fixture(scope="session")
