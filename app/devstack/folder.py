@@ -81,7 +81,7 @@ class Folder:
         known: dict[str, int] = self._state["ports"]
         if name not in self._checked_ports:
             others = {port for other, port in known.items() if other != name}
-            if name not in known or known[name] in others or not ports.is_free(known[name]):
+            if name not in known or known[name] in others or not ports.reserve(known[name]):
                 known[name] = ports.choose(taken=others)
                 self._save()
             self._checked_ports.add(name)

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app.devstack import Stack, ports, processes, server
+from app.devstack import Stack, processes, server
 from app.devstack.folder import Folder, throwaway
 from app.errors import UserError
 
@@ -230,12 +230,6 @@ def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path) -> None
         folder.open()
         assert folder.port("redis") != first
         folder.close()
-
-
-def test_ports_stay_below_the_range_of_outgoing_connections() -> None:
-    chosen = {ports.choose() for _ in range(50)}
-    assert max(chosen) < 32_768
-    assert len(chosen) > 1
 
 
 def test_servers_given_by_url_are_used_and_not_commanded(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import redis
 
-from app.devstack.ports import choose, is_free
+from app.devstack.ports import choose, reserve
 from app.devstack.redis import _find_binary
 from tests.support.service import eventually
 
@@ -23,7 +23,7 @@ _HIGHEST: Final = 22_700
 
 def free_port() -> int:
     """For a redis-server, with cluster-enabled or without."""
-    while (port := choose()) > _HIGHEST or not is_free(port + _BUS):
+    while (port := choose()) > _HIGHEST or not reserve(port + _BUS):
         pass
     return port
 
