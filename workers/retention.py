@@ -86,27 +86,29 @@ class Retention:
             "audit_log": options.audit_days,
             "rule_changes": options.audit_days,
         }
-        self._due: dict[Table, float] = {}
+        self._due: dict[Table, float] = dict.fromkeys(self._keep_days, 0.0)
         self._failing: dict[Table, str] = {}
 
     async def sweep(self) -> dict[Table, int]:
         """Deletes expired rows for about a second; returns how many of each table that was due.
 
-        The tables take turns of one batch each, so that a large backlog in one does not hold up the others, nor does
-        one whose rows cannot be deleted. A table with rows left is due again at once. Raises `DependencyDown` after
-        that, as long as the last try of a table failed.
+        The tables take turns of one batch each, the one that waits longest first, so that a large backlog in one does
+        not hold up the others, nor does one whose rows cannot be deleted. A table with rows left is due again at once.
+        Raises `DependencyDown` after that, as long as the last try of a table failed.
         """
-        started = time.monotonic()
-        due = [table for table in self._keep_days if self._due.get(table, started) <= started]
-        deleted: dict[Table, int] = dict.fromkeys(due, 0)
-        while due and time.monotonic() < started + _TURN_SEC:
-            for table in tuple(due):
-                count = await self._try_batch(table)
-                deleted[table] += count
-                if count < _BATCH:
-                    due.remove(table)
-                    waits_long = table in _SCANNED and table not in self._failing
-                    self._due[table] = time.monotonic() + (_SCANNED_EVERY_SEC if waits_long else _EVERY_SEC)
+        deleted: dict[Table, int] = {}
+        ends = time.monotonic() + _TURN_SEC
+        while (now := time.monotonic()) < ends:
+            table = min(self._due, key=self._due.__getitem__)
+            if self._due[table] > now:
+                break
+            count = await self._try_batch(table)
+            deleted[table] = deleted.get(table, 0) + count
+            wait_sec = 0.0
+            if count < _BATCH:
+                waits_long = table in _SCANNED and table not in self._failing
+                wait_sec = _SCANNED_EVERY_SEC if waits_long else _EVERY_SEC
+            self._due[table] = time.monotonic() + wait_sec
             await asyncio.sleep(_PAUSE_SEC)
         if self._failing:
             raise DependencyDown("postgres", "; ".join(f"{table}: {why}" for table, why in self._failing.items()))

@@ -18,7 +18,6 @@ _SQL: Final = sql.load(__file__)
 
 async def span(connection: "Connection") -> tuple[datetime | None, int]:
     """The first time of receipt of the stored events, None without any, and how many there are."""
-    await connection.execute(_SQL["summarize"])
     row = await connection.fetchrow(_SQL["span"])
     assert row is not None  # an aggregate
     return row[0], row[1]

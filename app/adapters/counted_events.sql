@@ -1,7 +1,3 @@
--- name: summarize
--- What was stored since the last vacuum is in no block range yet, and every statement about a time would read all of it.
-SELECT brin_summarize_new_values('events_received_at');
-
 -- name: span
 SELECT min(received_at), count(*) FROM events;
 

@@ -7,8 +7,9 @@ hash covers only the file's name: hence the advisory lock and `migration_checksu
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,11 @@ from app.errors import DependencyDown, UserError, describe
 DIRECTORY: Final = Path(str(resources.files("app"))).parent / "migrations"
 
 _LOCK_KEY: Final = 7_236_351  # an arbitrary number that nothing else in the database locks
-_LOCK_TIMEOUT: Final = "120s"
+_LOCK_SEC: Final = 120.0
+_LOCK_POLL_SEC: Final = 0.2
+# The service waits for a migration so long at most, and works in the pauses.
+_TABLE_LOCK: Final = "1s"
+_TABLE_PAUSE_SEC: Final = 1.0
 # Seconds for each host; libpq would wait minutes for a silent one. A database made without a locale reports SQL_ASCII;
 # psycopg would then return bytes for text.
 _OPTIONS: Final[Mapping[str, Any]] = {"connect_timeout": 5, "client_encoding": "utf8"}
@@ -94,28 +99,48 @@ def _connect(database_url: str) -> psycopg.Connection:
 
 
 def _apply(backend: DatabaseBackend, migration: Migration) -> None:
-    """Runs one file and records it, in one transaction unless the file asks for none."""
+    """Runs one file and records it, in one transaction unless the file asks for none.
+
+    A transaction that does not get a lock soon is begun anew: whoever comes after it waits behind it.
+    """
     backend.ensure_internal_schema_updated()
     migration.load()
-    together = backend.transaction() if migration.use_transactions else nullcontext()
     try:
-        with together:
+        if not migration.use_transactions:
             migration.process_steps(backend, "apply")
             backend.mark_one(migration, log=False)
+            return
+        until = time.monotonic() + _LOCK_SEC
+        while True:
+            try:
+                with backend.transaction():
+                    backend.execute(f"SET LOCAL lock_timeout = '{_TABLE_LOCK}'")
+                    migration.process_steps(backend, "apply")
+                    backend.mark_one(migration, log=False)
+                return
+            except psycopg.errors.LockNotAvailable as error:
+                if time.monotonic() >= until:
+                    raise UserError(
+                        f"Migration {migration.id} got no lock in {_LOCK_SEC:g} s and was rolled back: "
+                        f"{describe(error)}. End the transaction that holds it (see pg_stat_activity), and start again"
+                    ) from error
+                time.sleep(_TABLE_PAUSE_SEC)
     except psycopg.Error as error:
-        raise UserError(f"Migration {migration.id} failed and was rolled back: {describe(error)}") from error
+        left = "was rolled back" if migration.use_transactions else "begins anew with the next start"
+        raise UserError(f"Migration {migration.id} failed and {left}: {describe(error)}") from error
 
 
 @contextmanager
 def _locked(database_url: str) -> Iterator[psycopg.Connection]:
     with connect(database_url) as connection:
-        connection.execute("SELECT set_config('lock_timeout', %s, false)", (_LOCK_TIMEOUT,))
-        try:
-            connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK_KEY,))
-        except psycopg.errors.LockNotAvailable as error:
-            raise UserError(
-                f"Another process has been migrating for {_LOCK_TIMEOUT}; look for it in pg_stat_activity"
-            ) from error
+        until = time.monotonic() + _LOCK_SEC
+        # In statements that end at once: an index that is built concurrently waits for all that began before.
+        while connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK_KEY,)).fetchone() == (False,):
+            if time.monotonic() >= until:
+                raise UserError(
+                    f"Another process has been migrating for {_LOCK_SEC:g} s; look for it in pg_stat_activity"
+                )
+            time.sleep(_LOCK_POLL_SEC)
         yield connection
 
 

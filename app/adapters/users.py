@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _SQL = sql.load(__file__)
 
-_RECENT_PAGES: Final = 100
+_RECENT_EVENTS: Final = 2_000
 
 
 class Stored(Struct, frozen=True):
@@ -53,6 +53,6 @@ async def read(connection: "Connection", user_id: str, *, limit: int) -> Stored:
 
 
 async def read_recent(connection: "Connection", limit: int) -> list[tuple[str, datetime]]:
-    """Users of the latest stored events, the latest first, and when the service received their last event."""
-    rows = await connection.fetch(_SQL["recent"], _RECENT_PAGES, limit)
+    """Users of the latest 2,000 events, the latest first, and when the service received their last event."""
+    rows = await connection.fetch(_SQL["recent"], _RECENT_EVENTS, limit)
     return [(user_id, last_at) for user_id, last_at in rows]

@@ -181,7 +181,6 @@ async def test_the_queries_go_by_index_whatever_the_size(pool: asyncpg.Pool) -> 
             time.time_ns() // 1_000_000,
         )
         await connection.execute("VACUUM ANALYZE events")
-        await connection.execute("SELECT brin_summarize_new_values('events_received_at')")
         minute = "now() - interval '2 minutes', now() - interval '1 minute'"
         for statement, arguments in (
             (analytics._SQL["roll_up"], f"{minute}, 20, 'preview', 1024, 200, NULL::text[], 20, 42"),

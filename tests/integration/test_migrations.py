@@ -19,7 +19,7 @@ from app.devstack import Stack
 from app.devstack.ports import choose
 from app.errors import DependencyDown, UserError
 from tests.support.database import drop_database
-from tests.support.service import ROOT
+from tests.support.service import ROOT, eventually
 
 ALL = sorted(path.stem for path in migrations.DIRECTORY.glob("*.sql"))
 
@@ -84,6 +84,52 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_database: str, files
         assert connection.execute("SELECT to_regclass('half')").fetchone() == (None,)
     bad.write_text(f"-- depends: {ALL[-1]}\nCREATE TABLE whole (id integer);\n")
     assert migrations.migrate(empty_database, files) == ["9999.bad"]
+
+
+def test_index_that_an_interrupted_migration_left_is_built_anew(empty_database: str, files: Path) -> None:
+    later = ALL[ALL.index("0161.time-indexes") :]
+    for name in later:
+        (files / f"{name}.sql").unlink()
+    migrations.migrate(empty_database, files)
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute("CREATE INDEX events_received ON events (session_id)")
+    assert migrations.migrate(empty_database) == later
+    assert schema_check.check(empty_database).errors == []
+
+
+def test_migration_that_waits_for_a_table_keeps_nobody_from_it(empty_database: str, files: Path) -> None:
+    """A dump reads the table for hours; whoever writes waits behind the migration, which waits for the dump."""
+    migrations.migrate(empty_database, files)
+    (files / "9999.longer.sql").write_text(f"-- depends: {ALL[-1]}\nALTER TABLE sessions ADD COLUMN longer text;\n")
+    insert = "INSERT INTO sessions (session_id, user_id, started_ms) VALUES ('s1', 'ann', 1)"
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+    with ThreadPoolExecutor(1) as threads, psycopg.connect(empty_database, autocommit=True) as writing:
+        with psycopg.connect(empty_database) as reading:
+            reading.execute("SELECT count(*) FROM sessions")
+            migrating = threads.submit(migrations.migrate, empty_database, files)
+            eventually(lambda: writing.execute(waiting).fetchone() != (0,), 60)
+            writing.execute("SET statement_timeout = '30s'")
+            writing.execute(insert)
+        assert migrating.result() == ["9999.longer"]
+
+
+def test_migration_that_never_gets_its_lock_says_so(
+    empty_database: str, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations.migrate(empty_database, files)
+    monkeypatch.setattr(migrations, "_LOCK_SEC", 0.0)
+    (files / "9999.longer.sql").write_text(f"-- depends: {ALL[-1]}\nALTER TABLE sessions ADD COLUMN longer text;\n")
+    with psycopg.connect(empty_database) as reading:
+        reading.execute("SELECT count(*) FROM sessions")
+        with pytest.raises(UserError, match=r"9999\.longer got no lock .* End the transaction that holds it"):
+            migrations.migrate(empty_database, files)
+
+
+def test_migration_that_is_no_transaction_says_what_becomes_of_it(empty_database: str, files: Path) -> None:
+    bad = files / "9999.bad.sql"
+    bad.write_text(f"-- transactional: false\n-- depends: {ALL[-1]}\nSELECT 1/0;\n")
+    with pytest.raises(UserError, match=r"9999\.bad failed and begins anew with the next start: .*division by zero"):
+        migrations.migrate(empty_database, files)
 
 
 def test_an_older_release_runs_on_a_newer_schema(empty_database: str, files: Path) -> None:

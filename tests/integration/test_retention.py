@@ -1,11 +1,18 @@
 """What is past its time goes, and nothing else."""
 
+import json
 from collections import Counter
+from typing import Final
 
 import asyncpg
+import pytest
 
 from app import metrics
+from app.adapters import retention as statements
+from app.adapters import users
+from app.errors import DependencyDown
 from tests.support.pipeline import counted, database, keeping
+from workers import retention as module
 from workers.retention import Retention
 
 
@@ -90,3 +97,81 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "x",
         "z",
     ]
+
+
+async def test_tables_that_take_long_hold_up_no_others_and_no_turn(
+    pool: asyncpg.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TURN_SEC", 0.15)
+    old = "now() - interval '400 days'"
+    await pool.execute(f"INSERT INTO rule_changes (rule_id, changed_at) VALUES ('old', {old})")
+    slow = (
+        "events, feature_event_consumed, feature_consumer_dlq, event_outbox, sessions, analytics_shown, "
+        "analytics_watches, analytics_items, analytics_variants, analytics_conversions, experiment_users, audit_log"
+    )
+    async with database(database_url, lock_timeout_ms=100) as opened:
+        retention = Retention(opened, keeping())
+        async with pool.acquire() as locking, locking.transaction():
+            await locking.execute(f"LOCK TABLE {slow} IN ACCESS EXCLUSIVE MODE")
+            failing: list[int] = []
+            for _ in range(10):
+                with pytest.raises(DependencyDown) as told:
+                    await retention.sweep()
+                failing.append(told.value.reason.count("LockNotAvailableError"))
+            assert failing[0] <= 2, "a turn ends when its time is up, whatever is left"
+            assert await pool.fetchval("SELECT count(*) FROM rule_changes") == 0
+
+
+EVENTS: Final = (
+    "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+    "SELECT 'e' || n, 'view', 'u' || n / 10000, 's', 1, '', '{}', now() - interval '1 minute' * n"
+)
+TIMES: Final = {
+    "events": EVENTS,
+    "feature_event_consumed": "INSERT INTO feature_event_consumed (event_id, consumed_at) "
+    "SELECT 'e' || n, now() - interval '1 minute' * n",
+    "sessions": "INSERT INTO sessions (session_id, user_id, started_ms, created_at) "
+    "SELECT 's' || n, 'u', 1, now() - interval '1 minute' * n",
+}
+
+
+@pytest.mark.parametrize("table", TIMES)
+async def test_expired_rows_are_found_at_once_when_rows_have_taken_the_place_of_others(
+    pool: asyncpg.Pool, table: str
+) -> None:
+    """As in each table that is older than its retention: a summary of blocks would know of times that are long gone."""
+
+    async def plant(first: int, last: int) -> None:
+        await pool.execute(f"{TIMES[table]} FROM generate_series({last}, {first}, -1) AS s (n)")
+
+    async def blocks() -> int:
+        found: int = await pool.fetchval(f"SELECT pg_relation_size('{table}') / 8192")
+        return found
+
+    await plant(60_001, 80_000)
+    await plant(20_001, 60_000)
+    await pool.execute(f"VACUUM {table}")
+    before = await blocks()
+    while await pool.execute(statements._SQL[table], 60_000 * 60.0, 2_000) != "DELETE 0":
+        pass
+    await pool.execute(f"VACUUM ANALYZE {table}")
+    await plant(1, 20_000)
+    await pool.execute(f"VACUUM ANALYZE {table}")
+    assert await blocks() <= before * 1.05, "the new rows are where the expired ones were"
+    async with pool.acquire() as connection, connection.transaction():
+        (found,) = await connection.fetch(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statements._SQL[table].rstrip(';')}", 60_000 * 60.0, 2_000
+        )
+        (plan,) = json.loads(found[0])
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < before / 10
+
+
+async def test_latest_users_are_found_where_expired_rows_were(pool: asyncpg.Pool) -> None:
+    for first, last in ((70_000, 79_999), (30_000, 39_999)):
+        await pool.execute(f"{EVENTS} FROM generate_series({last}, {first}, -1) AS s (n)")
+    while await pool.execute(statements._SQL["events"], 60_000 * 60.0, 2_000) != "DELETE 0":
+        pass
+    await pool.execute("VACUUM events")
+    await pool.execute(f"{EVENTS} FROM generate_series(9_999, 1, -1) AS s (n)")
+    async with pool.acquire() as connection:
+        assert [user_id for user_id, _ in await users.read_recent(connection, 2)] == ["u0"]
