@@ -37,6 +37,8 @@ _log = structlog.get_logger(__name__)
 _EVERY_SEC: Final = 2.0
 _KPIS_EVERY_SEC: Final = 30.0
 _KPI_DAYS: Final = 7
+# One turn ends after this time even if more erasures are unfinished: the other jobs must not wait for them.
+_ERASING_SEC: Final = 10.0
 _FAILURES: Final = (DependencyDown, asyncpg.PostgresError)
 
 
@@ -54,6 +56,8 @@ class Maintenance:
         self._pairs = PairPruner(database, keep)
         self._rollup = Rollup(database)
         self._kpis_at = 0.0
+        self._erasures_to = 0
+        """The number of the last erasure that was to be finished."""
         self._jobs: Mapping[str, Callable[[], Awaitable[object]]] = {
             "retention": self._retention.sweep,
             "finishing erasures": self.finish_erasures,
@@ -122,12 +126,13 @@ class Maintenance:
             metrics.DATABASE_DEAD_ROWS.labels(table).set(dead_rows)
 
     async def finish_erasures(self) -> int:
-        """Finishes erasures that a process left unfinished; returns the number of removed events.
+        """Finishes erasures that a process left unfinished, for some seconds; returns the number of removed events.
 
-        One whose rows cannot be removed holds up no other. Raises `DependencyDown`, and asyncpg's error of such rows.
+        The next turn goes on behind the last one, so that neither one whose rows cannot be removed nor one with very
+        many holds up the others. Raises `DependencyDown`, and asyncpg's error of such rows.
         """
         async with self._database.connection() as connection:
-            unfinished = await erasures.unfinished(connection)
+            unfinished = await erasures.unfinished(connection, after=self._erasures_to)
             if not unfinished:
                 return 0
             serving = await generations.serving(connection)
@@ -142,15 +147,20 @@ class Maintenance:
                 serving[0] if serving else None,
                 Settled(erased={one.user_id: one.number for one in unfinished}),
             )
-        removed, refused = 0, None
+        ended = await erasures.await_writers(self._database, unfinished)
+        until = time.monotonic() + _ERASING_SEC
+        removed, refused = erasures.Removed(), None
         for erasure in unfinished:
+            self._erasures_to = erasure.number
             try:
-                removed += (await erasures.finish(self._database, [erasure])).events
+                await erasures.remove(self._database, erasure, removed, ended=ended, until=until)
             except asyncpg.PostgresError as error:
                 refused = error
+            if time.monotonic() >= until:
+                break
         if refused is not None:
             raise refused
-        return removed
+        return removed.events
 
     async def _observe_kpis_at_times(self) -> None:
         if time.monotonic() >= self._kpis_at:

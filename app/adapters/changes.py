@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _SQL = sql.load(__file__)
 
 _READ_LIMIT: Final = 200
+# A flood of changes is pruned in several turns, none of which takes a statement too long.
+_PRUNED_AT_ONCE: Final = 2_000
 # Longer than any transaction, and than a reader can be away before its caches expire.
 KEEP_SEC: Final = 300.0
 # A sentinel among a change's items, not an item id (no item has an empty id): the rules changed.
@@ -78,5 +80,5 @@ async def read(connection: "Connection", after: int, seen: Collection[int]) -> l
 
 
 async def prune(connection: "Connection") -> None:
-    """Removes rows that every reader has seen."""
-    await connection.execute(_SQL["prune"], KEEP_SEC)
+    """Removes rows that every reader has seen, up to 2,000."""
+    await connection.execute(_SQL["prune"], KEEP_SEC, _PRUNED_AT_ONCE)

@@ -18,4 +18,11 @@ SELECT id, item_ids FROM feature_changes WHERE id > $1 AND id <> ALL ($2::bigint
 SELECT item_ids FROM feature_changes WHERE starts_with(item_ids[1], $1) ORDER BY id;
 
 -- name: prune
-DELETE FROM feature_changes WHERE changed_at < now() - make_interval(secs => $1);
+-- At most $2, oldest first: also where nobody has done it for a day.
+DELETE FROM feature_changes WHERE id = ANY (ARRAY(
+    SELECT id FROM feature_changes
+    WHERE changed_at < now() - make_interval(secs => $1)
+    ORDER BY id
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+));

@@ -7,6 +7,7 @@ came before that. `begin` numbers an erasure and removes what was counted; from 
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -70,9 +71,9 @@ async def begin(connection: "Connection", user_id: str) -> BegunErasures:
     async with connection.transaction():
         ids, locked = await _lock_person(connection, user_id)
         await user_links.forget(connection, ids)
+        await sessions.erase(connection, ids)
         for erased_id in sorted(ids, key=lambda erased_id: (erased_id != user_id, erased_id)):
             await connection.execute(_SQL["erase_history"], erased_id)
-            await sessions.erase(connection, erased_id)
             row = await connection.fetchrow(_SQL["remember"], erased_id)
             assert row is not None  # an upsert returns its row
             await changes.record_erasure(connection, erased_id)
@@ -117,27 +118,42 @@ async def finish(database: Database, erasures: Sequence[Erasure]) -> Removed:
     Waits for those no longer than 5 s, and removes what is committed then; such an erasure stays unfinished, as one
     does when the process dies, and is finished by a later call. Raises `DependencyDown`.
     """
-    async with database.connection() as connection:
-        for erasure in erasures:
-            await changes.record_erasure(connection, erasure.user_id)
-    ended = await _writers_end(database)
+    ended = await await_writers(database, erasures)
     removed = Removed()
-    async with database.connection() as connection:
-        await connection.execute(_SQL["empty_batches"])
-        for erasure in erasures:
-            await connection.execute(_SQL["erase_in_building"], erasure.user_id)
-            await connection.execute(_SQL["erase_in_experiments"], erasure.user_id)
-            removed.events += await _delete(connection, "delete_events", erasure)
-            removed.queued += await _delete(connection, "delete_queued", erasure)
-            removed.dead_letters += await _delete(connection, "delete_dead_letters", erasure)
-            if ended:
-                await connection.execute(_SQL["finish"], erasure.user_id, erasure.number, erasure.erased_at)
+    for erasure in erasures:
+        await remove(database, erasure, removed, ended=ended)
     return removed
 
 
-async def unfinished(connection: "Connection") -> list[Erasure]:
-    """Up to 100 that nobody is finishing, oldest first."""
-    return [Erasure(*row) for row in await connection.fetch(_SQL["unfinished"], _LEFT_ALONE_SEC, _UNFINISHED_MAX)]
+async def await_writers(database: Database, erasures: Sequence[Erasure]) -> bool:
+    """The first part of `finish`. False: a transaction that may write rows of before these is still running."""
+    async with database.connection() as connection:
+        for erasure in erasures:
+            await changes.record_erasure(connection, erasure.user_id)
+    return await _writers_end(database)
+
+
+async def remove(
+    database: Database, erasure: Erasure, removed: Removed, *, ended: bool, until: float = math.inf
+) -> None:
+    """The second part: adds to `removed` what goes. `ended`: what the first part returned. Rows that are left `until`
+    this time of the monotonic clock are left to a later call.
+    """
+    async with database.connection() as connection:
+        await connection.execute(_SQL["empty_batches"])
+        await connection.execute(_SQL["erase_in_building"], erasure.user_id)
+        await connection.execute(_SQL["erase_in_experiments"], erasure.user_id)
+        removed.events += await _delete(connection, "delete_events", erasure, until)
+        removed.queued += await _delete(connection, "delete_queued", erasure, until)
+        removed.dead_letters += await _delete(connection, "delete_dead_letters", erasure, until)
+        if ended and time.monotonic() < until:
+            await connection.execute(_SQL["finish"], erasure.user_id, erasure.number, erasure.erased_at)
+
+
+async def unfinished(connection: "Connection", *, after: int = 0) -> list[Erasure]:
+    """Up to 100 that nobody is finishing, by their numbers: first those above `after`."""
+    rows = await connection.fetch(_SQL["unfinished"], _LEFT_ALONE_SEC, _UNFINISHED_MAX, after)
+    return [Erasure(*row) for row in rows]
 
 
 async def last(connection: "Connection", user_ids: Collection[str]) -> dict[str, LastErasure]:
@@ -160,10 +176,10 @@ async def _writers_end(database: Database) -> bool:
     return True
 
 
-async def _delete(connection: "Connection", statement: str, erasure: Erasure) -> int:
+async def _delete(connection: "Connection", statement: str, erasure: Erasure, until: float) -> int:
     """In batches, so that no number of rows takes a statement too long."""
     deleted, batch = 0, _BATCH
-    while batch == _BATCH:
+    while batch == _BATCH and time.monotonic() < until:
         batch = await connection.fetchval(_SQL[statement], erasure.user_id, erasure.number, erasure.erased_at, _BATCH)
         deleted += batch
     return deleted

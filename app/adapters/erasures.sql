@@ -102,5 +102,5 @@ WHERE user_id = $1
 SELECT user_id, number, erased_at
 FROM user_erasures
 WHERE unfinished AND erased_at < now() - make_interval(secs => $1)
-ORDER BY erased_at
+ORDER BY number <= $3, number
 LIMIT $2;

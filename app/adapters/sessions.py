@@ -1,6 +1,6 @@
 """Sessions of late, and the user who began each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -40,5 +40,5 @@ async def read(connection: "Connection", session_ids: Sequence[str]) -> dict[str
     return {session_id: Session(user_id, started_ms) for session_id, user_id, started_ms in rows}
 
 
-async def erase(connection: "Connection", user_id: str) -> None:
-    await connection.execute(_SQL["erase"], user_id)
+async def erase(connection: "Connection", user_ids: Collection[str]) -> None:
+    await connection.execute(_SQL["erase"], list(user_ids))

@@ -11,4 +11,4 @@ ON CONFLICT (session_id) DO NOTHING;
 SELECT session_id, user_id, started_ms FROM sessions WHERE session_id = ANY ($1::text[]);
 
 -- name: erase
-DELETE FROM sessions WHERE user_id = $1;
+DELETE FROM sessions WHERE user_id = ANY ($1::text[]);

@@ -1,15 +1,20 @@
 """The gauges that maintenance sets, each moved by what it is about."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import psycopg
+import pytest
 from structlog.testing import capture_logs
 
 from app import metrics
-from app.adapters import replay
+from app.adapters import changes, erasures, replay
+from app.adapters.erasures import Erasure
+from app.adapters.postgres import Database
 from app.supervisor import Progress
 from tests.support.pipeline import counted, database, keeping, until
+from workers import maintenance as jobs
 from workers.maintenance import Maintenance
 
 MINUTE_MS = 60_000
@@ -149,3 +154,69 @@ async def test_rows_that_cannot_be_removed_hold_up_no_others(pool: asyncpg.Pool,
         assert progress.detail is None
         assert await pool.fetchval("SELECT count(*) FROM events") == 0
         assert not await pool.fetchval("SELECT count(*) FROM user_erasures WHERE unfinished")
+
+
+async def test_erasures_that_cannot_be_finished_leave_a_turn_to_the_others(
+    pool: asyncpg.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many those are, and however long one takes."""
+    monkeypatch.setattr(erasures, "_UNFINISHED_MAX", 2)
+    monkeypatch.setattr(jobs, "_ERASING_SEC", 0.0)  # one that has rows to remove takes all the time there is
+    await pool.execute(
+        "INSERT INTO user_erasures (user_id, erased_at, unfinished) "
+        "SELECT 'user-' || n, now() - interval '1 hour' * (7 - n), TRUE FROM generate_series(1, 6) AS s (n)"
+    )
+    tried: list[str] = []
+    remove = erasures.remove
+
+    async def removing(opened: Database, erasure: Erasure, *args: Any, **named: Any) -> None:
+        tried.append(erasure.user_id)
+        await remove(opened, erasure, *args, **named)
+
+    monkeypatch.setattr(erasures, "remove", removing)
+    async with database(database_url) as opened:
+        maintenance = Maintenance(opened, None, keeping(), counted_within_sec=900.0)
+        for _ in range(7):
+            await maintenance.finish_erasures()
+    assert tried == [f"user-{number}" for number in (1, 2, 3, 4, 5, 6, 1)]
+
+
+async def test_all_unfinished_erasures_wait_for_writers_once(
+    pool: asyncpg.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasures, "_WRITERS_TIMEOUT_SEC", 0.2)
+    await pool.execute(
+        "INSERT INTO user_erasures (user_id, erased_at, unfinished) "
+        "SELECT 'user-' || n, now() - interval '1 hour', TRUE FROM generate_series(1, 50) AS s (n)"
+    )
+    waits = []
+    ended = erasures._writers_end
+
+    async def waiting(opened: Database) -> bool:
+        waits.append(await ended(opened))
+        return waits[-1]
+
+    monkeypatch.setattr(erasures, "_writers_end", waiting)
+    async with database(database_url) as opened, pool.acquire() as writing, writing.transaction():
+        await writing.execute("DELETE FROM event_outbox")
+        await Maintenance(opened, None, keeping(), counted_within_sec=900.0).finish_erasures()
+    assert waits == [False]
+
+
+async def test_changes_are_pruned_in_parts_that_wait_for_nobody(
+    pool: asyncpg.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_PRUNED_AT_ONCE", 3)
+    await pool.execute(
+        "INSERT INTO feature_changes (item_ids, changed_at) "
+        "SELECT ARRAY['i' || n], now() - interval '1 hour' * (9 - n) FROM generate_series(1, 9) AS s (n)"
+    )
+    left = "SELECT array_agg(item_ids[1] ORDER BY id) FROM feature_changes"
+    async with database(database_url) as opened, opened.connection() as connection:
+        async with pool.acquire() as locking, locking.transaction():
+            await locking.execute("SELECT FROM feature_changes WHERE item_ids[1] = 'i2' FOR UPDATE")
+            await changes.prune(connection)
+            assert await pool.fetchval(left) == ["i2", "i5", "i6", "i7", "i8", "i9"]
+        await changes.prune(connection)
+        await changes.prune(connection)
+    assert await pool.fetchval(left) == ["i9"]
