@@ -1,4 +1,4 @@
-"""Removes what is left of users and items that are gone: histories, sums of items, and their pairs."""
+"""Removes what is left of users and items that are gone: histories, links, sums of items, and their pairs."""
 
 import time
 from typing import TYPE_CHECKING, Final
@@ -8,9 +8,13 @@ import asyncpg
 from app import metrics
 from app.adapters import gone, walks
 from app.adapters.postgres import Database
+from app.adapters.walks import Walk
+from app.errors import DependencyDown
 from workers.retention import RetentionOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from app.adapters.postgres import Connection
 
 _BLOCKS: Final = 1_000
@@ -35,23 +39,38 @@ class GoneRemover:
         self._items_sec = keep.items_days * _DAY_SEC
 
     async def sweep(self) -> None:
-        """Walks on for about a second. Raises `DependencyDown`."""
-        for step in (self._histories, self._items):
+        """Walks on for a second or two. A walk that fails holds up no other.
+
+        Raises `DependencyDown`, and asyncpg's error of rows that cannot be removed.
+        """
+        failure: DependencyDown | asyncpg.PostgresError | None = None
+        for step in (self._histories, self._links, self._items):
             ends = time.monotonic() + _TURN_SEC
-            while await step() and time.monotonic() < ends:
-                pass
+            try:
+                while await step() and time.monotonic() < ends:
+                    pass
+            except (DependencyDown, asyncpg.PostgresError) as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     async def _histories(self) -> bool:
+        return await self._forget("user_history", gone.forget_histories)
+
+    async def _links(self) -> bool:
+        return await self._forget("user_links", gone.forget_links)
+
+    async def _forget(self, table: Walk, forget: "Callable[..., Awaitable[int]]") -> bool:
         """One step; False at the end of the walk, or when it is not ours."""
         async with self._database.connection() as connection, connection.transaction():
-            first = await walks.take(connection, "user_history", every_sec=_pause(self._histories_sec))
+            first = await walks.take(connection, table, every_sec=_pause(self._histories_sec))
             if first is None:
                 return False
             end = first + _BLOCKS
-            deleted = await gone.forget_histories(connection, first, end, older_sec=self._histories_sec)
-            position = end if end < await walks.blocks_of(connection, "user_history") else 0
-            await walks.advance(connection, "user_history", since=first, position=position)
-        metrics.MAINTENANCE_DELETED.labels("user_history").inc(deleted)
+            deleted = await forget(connection, first, end, older_sec=self._histories_sec)
+            position = end if end < await walks.blocks_of(connection, table) else 0
+            await walks.advance(connection, table, since=first, position=position)
+        metrics.MAINTENANCE_DELETED.labels(table).inc(deleted)
         return position > 0
 
     async def _items(self) -> bool:

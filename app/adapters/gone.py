@@ -13,8 +13,14 @@ _SQL: Final = sql.load(__file__)
 
 async def forget_histories(connection: "Connection", first: int, end: int, *, older_sec: float) -> int:
     """Deletes the histories in the blocks `first` to before `end` that did not change for so long; returns how many."""
-    forgotten: int = await connection.fetchval(_SQL["forget_histories"], (first, 0), (end, 0), older_sec)
-    return forgotten
+    return _count(await connection.execute(_SQL["forget_histories"], (first, 0), (end, 0), older_sec))
+
+
+async def forget_links(connection: "Connection", first: int, end: int, *, older_sec: float) -> int:
+    """Deletes the links in these blocks that are so old, and whose anonymous ids nothing is left of; returns how
+    many.
+    """
+    return _count(await connection.execute(_SQL["forget_links"], (first, 0), (end, 0), older_sec))
 
 
 async def gone_items(connection: "Connection", first: int, end: int, *, older_sec: float, limit: int) -> list[int]:

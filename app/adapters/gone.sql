@@ -1,19 +1,22 @@
 -- name: forget_histories
 -- Histories in the blocks from $1 to before $2 whose users did nothing for $3 seconds.
--- With a history that was joined into others go its links, unless events of its id are left to be erased.
-WITH forgotten AS (
-    DELETE FROM user_history WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM user_history
-        WHERE ctid >= $1 AND ctid < $2 AND updated_at < now() - make_interval(secs => $3)
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING user_id
-),
-unlinked AS (
-    DELETE FROM user_links AS l USING forgotten AS f
-    WHERE l.anonymous_id = f.user_id AND NOT EXISTS (SELECT FROM events AS e WHERE e.user_id = l.anonymous_id)
-)
-SELECT count(*) FROM forgotten;
+DELETE FROM user_history WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM user_history
+    WHERE ctid >= $1 AND ctid < $2 AND updated_at < now() - make_interval(secs => $3)
+    FOR UPDATE SKIP LOCKED
+));
+
+-- name: forget_links
+-- Links in the blocks from $1 to before $2, at least $3 seconds old, whose anonymous id has no history and no events that
+-- are left to be erased. It may never have had a history: whoever logs in at once does nothing before.
+DELETE FROM user_links WHERE ctid = ANY (ARRAY(
+    SELECT l.ctid FROM user_links AS l
+    WHERE
+        l.ctid >= $1 AND l.ctid < $2 AND l.linked_at < now() - make_interval(secs => $3)
+        AND NOT EXISTS (SELECT FROM user_history AS h WHERE h.user_id = l.anonymous_id)
+        AND NOT EXISTS (SELECT FROM events AS e WHERE e.user_id = l.anonymous_id)
+    FOR UPDATE OF l SKIP LOCKED
+));
 
 -- name: gone_items
 -- Items in the blocks from $1 to before $2 that are not in the catalogue, with no event and no row for $3 seconds. An

@@ -150,6 +150,26 @@ async def test_histories_of_users_who_are_gone_go(pool: Pool, database_url: str)
     assert counted(metrics.MAINTENANCE_DELETED, table="user_history") == before + 1500
 
 
+async def test_links_of_ids_that_nothing_is_left_of_go(pool: Pool, database_url: str) -> None:
+    """Also of ids that never had a history, as those of users who log in at once."""
+    async with database(database_url) as opened:
+        ids = ("at-once", "young", "sent", "known")
+        named = [message(f"event-of-{name}", user_id="ann", anonymous_id=name) for name in ids]
+        assert (await FeatureWriter(opened, max_retries=1).apply(incoming(*named))).counted == 4
+        assert await pool.fetchval("SELECT count(*) FROM user_links") == 4
+        await pool.execute(f"UPDATE user_links SET linked_at = now() - {OLD} WHERE anonymous_id <> 'young'")
+        await pool.execute(
+            "INSERT INTO user_history (user_id, history) VALUES ('known', 'x');"
+            "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload) "
+            "VALUES ('event-0001', 'view', 'sent', 's', 1, '', '{}')"
+        )
+        before = counted(metrics.MAINTENANCE_DELETED, table="user_links")
+        await GoneRemover(opened, KEEP).sweep()
+    left = await pool.fetchval("SELECT array_agg(anonymous_id ORDER BY anonymous_id) FROM user_links")
+    assert left == ["known", "sent", "young"]
+    assert counted(metrics.MAINTENANCE_DELETED, table="user_links") == before + 1
+
+
 async def plant_gone_items(pool: Pool) -> None:
     """`gone` has a pair; `listed` is in the catalogue, `imported` came of late, `wanted` had an event today."""
     await pool.execute(
@@ -172,6 +192,20 @@ async def test_items_that_are_gone_go_with_their_pairs(pool: Pool, database_url:
         "wanted",
     ]
     assert await pool.fetch("SELECT item_a, item_b FROM item_pairs") == [(102, 104)]
+
+
+async def test_histories_that_cannot_be_removed_hold_up_no_items(pool: Pool, database_url: str) -> None:
+    """A trigger refuses it, as damage on the disk would."""
+    await plant_gone_items(pool)
+    await pool.execute(
+        f"INSERT INTO user_history (user_id, history, updated_at) VALUES ('bad', 'x', now() - {OLD});"
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'mine'; END $$;"
+        "CREATE TRIGGER refuse BEFORE DELETE ON user_history FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    async with database(database_url) as opened:
+        with pytest.raises(asyncpg.RaiseError, match="mine"):
+            await GoneRemover(opened, KEEP).sweep()
+    assert await pool.fetchval("SELECT count(*) FROM item_stats") == 3
 
 
 async def test_items_stay_while_a_rebuild_has_copied_their_keys(pool: Pool, database_url: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from app.adapters import (
     baskets,
+    changes,
     dead_letters,
     erasures,
     features,
@@ -17,8 +18,10 @@ from app.adapters import (
     outbox,
     pair_bounds,
     retention,
+    sessions,
     stored_events,
     uncounted,
+    users,
 )
 
 ROWS: Final = 5000
@@ -36,7 +39,7 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "read histories": (features._SQL["read_histories"], (["user-1"],)),
     "neighbours": (features._SQL["read_neighbours"], (["item-1"], 100, 0.4, 0.6, 1.0)),
     "last erasures": (erasures._SQL["last"], ("user-1\x1fuser-2",)),
-    "unfinished erasures": (erasures._SQL["unfinished"], (10.0, 100)),
+    "unfinished erasures": (erasures._SQL["unfinished"], (10.0, 100, 7)),
     "events of an erased user": (erasures._SQL["delete_events"], ("u1", 1, NOW, 100)),
     "uncounted events": (uncounted._SQL["uncounted"], (NOW - timedelta(days=1), NOW, [], 100)),
     "events that are still uncounted": (uncounted._SQL["uncounted"], (None, None, ["e1", "e2"], 2)),
@@ -44,12 +47,17 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "retention of events": (retention._SQL["events"], (3_000_000.0, 100)),
     "retention of dead letters": (retention._SQL["feature_consumer_dlq"], (3_000_000.0, 100)),
     "retention of the audit log": (retention._SQL["audit_log"], (3_000_000.0, 100)),
+    "retention of sessions": (retention._SQL["sessions"], (3_000_000.0, 100)),
+    "sessions of erased users": (sessions._SQL["erase"], (["user-1"],)),
+    "links of ids that are gone": (gone._SQL["forget_links"], ((0, 0), (1_000, 0), 3_000_000.0)),
+    "changes that all have seen": (changes._SQL["prune"], (300.0, 100)),
     "items to judge the pairs of": (pair_bounds._SQL["items_after"], (10, 100)),
     "pairs to judge": (pair_bounds._SQL["read"], ([1, 2, 3], 1, 100.0)),
     "pairs to delete": (pair_bounds._SQL["delete"], ("{1,2}", "{2,3}", "{1,1}")),
     "pairs of items that are gone": (gone._SQL["delete_pairs"], ([1, 2, 3], 100)),
     "items that are gone": (gone._SQL["remove_items"], ([1, 2, 3], 3_000_000.0)),
     "orders": (stored_events._SQL["read_orders"], ("u1\x1fu2", "o1\x1fo2", 1_000)),
+    "latest users": (users._SQL["recent"], (2_000, 20)),
     "baskets": (baskets._SQL["read"], ("item-1", 1_000, 1_000_000, 200, 3, 5_000)),
 }
 
@@ -70,6 +78,9 @@ async def filled(pool: asyncpg.Pool) -> asyncpg.Pool:
         "INSERT INTO item_pairs (item_a, item_b, weight) SELECT n, n + 1, 1 FROM n",
         "INSERT INTO user_history (user_id) SELECT 'user-' || n FROM n",
         "INSERT INTO user_erasures (user_id, unfinished) SELECT 'user-' || n, n < 10 FROM n",
+        "INSERT INTO sessions (session_id, user_id, started_ms) SELECT 's' || n, 'user-' || n, 1 FROM n",
+        "INSERT INTO user_links (user_id, anonymous_id) SELECT 'user-' || n, 'kiosk-' || n FROM n",
+        "INSERT INTO feature_changes (item_ids) SELECT ARRAY['item-' || n] FROM n",
         "INSERT INTO audit_log (action, targets, outcome, count) SELECT 'delete_rule', '{r}', 'deleted', 1 FROM n",
     ):
         await pool.execute(f"WITH n AS (SELECT generate_series(1, {ROWS}) AS n) {statement}")
