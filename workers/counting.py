@@ -1,6 +1,7 @@
 """The transaction that counts messages: dedupe rows, histories, links, sums of items and pairs, and dead letters."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -82,13 +83,14 @@ class Counting:
         await self._attempt(lambda connection: self._try(connection, probe))
 
     async def _attempt(self, attempt: "Callable[[Connection], Awaitable[_T]]") -> _T:
-        """Makes the attempt, and once more if items were removed since it read their keys."""
+        """Makes the attempt, again whenever items were removed since it read their keys: a message must not fail for
+        that.
+        """
         async with self._database.connection() as connection:
             self._keys.forget_before(self._database.sessions)
-            try:
-                return await attempt(connection)
-            except features.ItemsRemoved:
-                return await attempt(connection)
+            while True:
+                with contextlib.suppress(features.ItemsRemoved):
+                    return await attempt(connection)
 
     async def _try(self, connection: "Connection", message: Message) -> None:
         """A transaction that is rolled back. Raises `ItemsRemoved` as `_write` does."""

@@ -75,7 +75,7 @@ class ItemKeys:
         """The keys of those of these items that have one, and maybe of others. Also inside of a transaction."""
         wanted = set(item_ids)
         if missing := self._missing(wanted):
-            self._known.update((item_id, key) for item_id, key in await connection.fetch(_SQL["item_keys"], missing))
+            await self._read(connection, missing)
         return self._known
 
     async def of(self, connection: "Connection", item_ids: Iterable[str]) -> Mapping[str, int]:
@@ -86,12 +86,15 @@ class ItemKeys:
         """
         wanted = set(item_ids)
         if missing := self._missing(wanted):
-            found = await connection.fetch(_SQL["item_keys"], missing)
-            if len(found) < len(missing):
-                await connection.execute(_SQL["create_items"], missing)
-                found = await connection.fetch(_SQL["item_keys"], missing)
-            self._known.update((item_id, key) for item_id, key in found)
+            await self._read(connection, missing)
+            # Those alone: an item that is there already would use up a key as well, and a key has 31 bits.
+            if new := [item_id for item_id in missing if item_id not in self._known]:
+                await connection.execute(_SQL["create_items"], new)
+                await self._read(connection, new)
         return self._known
+
+    async def _read(self, connection: "Connection", item_ids: Sequence[str]) -> None:
+        self._known.update((item_id, key) for item_id, key in await connection.fetch(_SQL["item_keys"], item_ids))
 
     def _missing(self, wanted: set[str]) -> list[str]:
         """Those of these items whose keys are not known; all of them are known when this is empty."""
