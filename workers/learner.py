@@ -23,7 +23,7 @@ from app.core.promotion import Verdict, is_due
 from app.core.ranking_learner import RankingLearner, Serving
 from app.core.ranking_samples import RankingSample
 from app.core.weights import START
-from app.errors import describe
+from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
 from workers.sampler import Sampler
 
@@ -47,7 +47,14 @@ _STANDBY_SEC: Final = 2.0
 # A process without a partition sees no events: another one may learn instead.
 _IDLE_SEC: Final = 60.0
 _GAUGES: Final = (metrics.RANKING_HIT_RATE, metrics.RANKING_NDCG, metrics.RANKING_MRR, metrics.RANKING_TESTS)
-_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+# Of the driver, and `DependencyDown` for a file of the URL that cannot be read just now, such as a certificate.
+_ERRORS: Final = (
+    DependencyDown,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 
 
 class LearnerTask:
@@ -72,7 +79,8 @@ class LearnerTask:
             try:
                 await self._stand_by(stop, progress)
             except _ERRORS as error:
-                progress.beat(f"waiting: postgres: {describe(error)}")
+                reason = error.reason if isinstance(error, DependencyDown) else describe(error)
+                progress.beat(f"waiting: postgres: {reason}")
                 await wait_for_stop(stop, _AWAY_SEC)
 
     async def _stand_by(self, stop: asyncio.Event, progress: Progress) -> None:

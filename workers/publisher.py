@@ -200,14 +200,24 @@ class Publisher:
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
-            try:
+            with _waits_for_users():
                 await kafka.ensure_topics(
                     self._kafka_options, TOPICS, self._topic_options, timeout_sec=_START_TIMEOUT_SEC
                 )
-            except UserError as error:
-                raise DependencyDown("kafka", str(error)) from error
             self._producer = await self._start(idempotent=True)
         return self._producer
 
     async def _start(self, *, idempotent: bool) -> AIOKafkaProducer:
-        return await kafka.start_producer(self._kafka_options, timeout_sec=_START_TIMEOUT_SEC, idempotent=idempotent)
+        with _waits_for_users():
+            return await kafka.start_producer(
+                self._kafka_options, timeout_sec=_START_TIMEOUT_SEC, idempotent=idempotent
+            )
+
+
+@contextlib.contextmanager
+def _waits_for_users() -> Iterator[None]:
+    """What somebody has to put right, such as a certificate that cannot be read, is an outage until then."""
+    try:
+        yield
+    except UserError as error:
+        raise DependencyDown("kafka", str(error)) from error

@@ -9,11 +9,20 @@ import asyncpg
 
 from app.adapters.outbox import CHANNEL
 from app.adapters.postgres import Database
+from app.errors import DependencyDown
 from app.supervisor import Progress
 
 _CHECK_SEC: Final = 5.0
 _RECONNECT_SEC: Final = 1.0
 _BEAT_SEC: Final = 1.0
+# Of the driver, and `DependencyDown` for a file of the URL that cannot be read just now, such as a certificate.
+_ERRORS: Final = (
+    DependencyDown,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 
 
 class OutboxWake:
@@ -49,5 +58,5 @@ class OutboxWake:
                         await connection.execute("SELECT 1", timeout=_CHECK_SEC)
                 finally:
                     connection.terminate()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            except _ERRORS:
                 await asyncio.sleep(_RECONNECT_SEC)

@@ -21,6 +21,7 @@ from app.core.named_weights import from_named, named
 from app.core.ranking_learner import LearnerReport
 from app.core.ranking_samples import RankingSample, places
 from app.core.weights import FEATURES, FIXED, START
+from app.errors import DependencyDown
 from app.supervisor import Progress
 from tests.support.pipeline import counted, running, until
 from tests.support.planted import PLANTED, samples
@@ -234,3 +235,25 @@ async def test_sample_that_is_not_finite_is_counted_and_left_out(opened: Databas
         await teach(task, [broken])
     assert counted(metrics.LEARNER_SAMPLES, result="not_finite") == before + 1
     assert (await report(pool)).samples == 0
+
+
+async def test_file_of_the_url_that_is_away_for_a_while_is_waited_for(
+    opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a certificate is while somebody replaces it."""
+    monkeypatch.setattr(workers.learner, "_AWAY_SEC", 0.01)
+    listen = opened.listen
+
+    async def refused() -> object:
+        raise DependencyDown("postgres", "sslcert of the database URL, client.crt: FileNotFoundError")
+
+    monkeypatch.setattr(opened, "listen", refused)
+    task = learner(opened)
+    async with running(task) as progress:
+
+        async def is_told() -> bool:
+            return progress.detail == "waiting: postgres: sslcert of the database URL, client.crt: FileNotFoundError"
+
+        await until(is_told)
+        monkeypatch.setattr(opened, "listen", listen)
+        await until(holds(task))
