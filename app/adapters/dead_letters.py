@@ -59,7 +59,8 @@ class StatusBacklog(Struct, frozen=True):
 async def store(connection: "Connection", letters: Sequence[DeadLetter], *, now: float, process: str) -> None:
     """Keeps each letter once, however often Kafka delivers it, and none of before an erasure of its user.
 
-    In the transaction of its batch. `now`: by the clock of the failures. `process`: whose failures they are.
+    In the transaction of its batch, in key order: another process may store some of them just now. `now`: by the clock
+    of the failures. `process`: whose failures they are.
     """
     await connection.executemany(
         _SQL["store"],
@@ -86,7 +87,7 @@ async def store(connection: "Connection", letters: Sequence[DeadLetter], *, now:
                 [now - failure.at for failure in letter.failures],
                 process,
             )
-            for letter in letters
+            for letter in sorted(letters, key=lambda one: (one.topic, one.partition, one.offset))
         ],
     )
 

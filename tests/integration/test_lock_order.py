@@ -1,12 +1,15 @@
-"""Locks of histories are taken in one order, those of rows that have to be created too."""
+"""Rows that two consumers may write at once are locked in one order, those that have to be created too."""
 
 import asyncio
+import time
 
 from asyncpg import Pool
 
-from app.adapters import features
+from app.adapters import dead_letters, features
 from app.adapters.postgres import Database
-from tests.support.pipeline import until
+from tests.support.consuming import incoming
+from tests.support.pipeline import letters, until
+from workers.incoming import unread_letter
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
@@ -37,3 +40,20 @@ async def test_lock_leaves_no_version_and_creates_what_is_missing(opened: Databa
     assert (locked["bob"].version, locked["bob"].history, locked["ann"].history) == (7, b"h", b"")
     assert await pool.fetchval("SELECT ctid FROM user_history WHERE user_id = 'bob'") == before
     assert await pool.fetchval("SELECT count(*) FROM user_history") == 2
+
+
+async def test_dead_letters_of_two_batches_are_stored_in_one_order(opened: Database, pool: Pool) -> None:
+    """As after a rebalance, when two members have polled the same messages."""
+    first, second = map(unread_letter, incoming("{", "{"))
+
+    async def both() -> None:
+        async with opened.connection() as connection, connection.transaction():
+            await dead_letters.store(connection, [second, first], now=time.monotonic(), process="b")
+
+    async with opened.connection() as connection, connection.transaction():
+        await dead_letters.store(connection, [first], now=time.monotonic(), process="a")
+        waiting = asyncio.create_task(both())
+        await until(lambda: pool.fetchval(WAITING))
+        await dead_letters.store(connection, [second], now=time.monotonic(), process="a")
+    await waiting
+    assert await letters(pool) == 2
