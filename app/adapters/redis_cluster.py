@@ -109,8 +109,9 @@ class RedisCluster:
         masters = [place_of(master) for master in slots.served]
         self._map = slots
         self._known = list(dict.fromkeys([answered, *masters, *self._address.nodes]))
-        for place in self._clients.keys() - set(self._known):
-            await close_redis(self._clients.pop(place))
+        # Another answer may come in while one of them closes.
+        for gone in [self._clients.pop(place) for place in self._clients.keys() - set(self._known)]:
+            await close_redis(gone)
 
 
 def place_of(master: Master) -> _Place:

@@ -12,6 +12,7 @@ from app.adapters import cache_epoch, redis_slot_histories
 from app.adapters.history_cache import CachedHistories, Settled, Versioned
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
+from app.adapters.redis_cluster import RedisCluster
 from app.adapters.redis_slot_histories import SlotHistoryCache
 from app.core import redis_slots
 from app.core.redis_url import cluster_of
@@ -236,6 +237,18 @@ async def test_processes_share_a_limit_in_a_cluster_whose_slot_moved(cluster: Re
     assert sum(decisions) == 10
     for one in small:
         await one.close()
+
+
+async def test_nodes_that_leave_together_are_forgotten_by_all_who_read_the_map(cluster: RedisClusterProcesses) -> None:
+    address = cluster_of(cluster.url())
+    assert address is not None
+    client = RedisCluster(address, timeout_sec=2.0)
+    # The map has other names for these.
+    for node in cluster.masters:
+        assert await client.pipeline(("localhost", node.port), [("PING",)]) == [b"PONG"]
+    await asyncio.gather(*(client.refresh() for _ in range(4)))
+    assert not [host for host, _ in client._clients if host == "localhost"]
+    await client.close()
 
 
 def test_groups_are_those_of_the_migration() -> None:
