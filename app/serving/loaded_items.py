@@ -25,6 +25,8 @@ _BATCH: Final = 2_000
 _LISTS_A_TURN: Final = 500
 # So many look-ups take a millisecond; an answer does not wait for more.
 _ITEMS_A_TURN: Final = 2_000
+# So many items may wait for the next refresh, besides those that have a number.
+_MOST_CHANGED: Final = 100_000
 # Some of the most popular items may not be servable.
 _MOST_POPULAR: Final = 4 * MODEL.popular
 
@@ -49,6 +51,10 @@ class LoadedItems:
 
     def changed(self, item_ids: Iterable[str]) -> None:
         self._changed.update(item_ids)
+        if len(self._changed) > _MOST_CHANGED + len(self.table.index.items):
+            # Nobody has asked for long. The next one needs what the lists hold, and what is popular by then.
+            self._changed.clear()
+            self.forget()
 
     def forget(self) -> None:
         """Everything is read again: another server may have come back than the one that it was read from."""
@@ -83,16 +89,17 @@ class LoadedItems:
             return self.table
 
     async def _read_changed(self, connection: "Connection") -> None:
-        changed, self._changed = self._changed, set()
+        is_filled, changed = self._is_filled, self._changed
+        self._is_filled, self._changed = True, set()
         try:
             self.table.model = model = await self._generation.follow(connection)
-            if not self._is_filled:
+            if not is_filled:
                 changed.update(await features.read_popular(connection, _MOST_POPULAR, model=model))
             await self._read(connection, changed)
         except BaseException:
+            self._is_filled = is_filled and self._is_filled
             self._changed |= changed
             raise
-        self._is_filled = True
 
     async def add(self, connection: "Connection", item_ids: Collection[str]) -> None:
         """Reads the sums of those of these items that have none yet."""

@@ -1,0 +1,56 @@
+"""The sums of items in memory: what the change feed announces is read when somebody asks for a list."""
+
+from typing import Any
+
+import pytest
+from asyncpg import Pool
+
+from app.adapters import features
+from app.adapters.postgres import Database
+from app.serving import loaded_items
+from app.serving.loaded_items import LoadedItems
+
+PLANT = "INSERT INTO item_stats (item_id, popular_ms, popular_hours, events) VALUES"
+
+
+async def test_changes_that_nobody_asks_for_are_bounded_and_none_is_missed(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a process that takes events alone, or whose learner stands by, for a year."""
+    monkeypatch.setattr(loaded_items, "_MOST_CHANGED", 100)
+    await pool.execute(f"{PLANT} ('known', 1000, 1, 1)")
+    items = LoadedItems()
+    async with opened.connection() as connection:
+        assert (await items.refresh(connection)).log_ms == 1000
+        await pool.execute("UPDATE item_stats SET popular_ms = 2000")
+        items.changed(["known"])
+        for number in range(1000):
+            items.changed([f"item-{number}"])
+        await pool.execute(f"{PLANT} ('item-1', 1500, 1, 1)")
+        assert len(items._changed) <= 101
+        table = await items.refresh(connection)
+    assert table.log_ms == 2000
+    assert table.has_sums("known")
+    assert table.has_sums("item-1")
+
+
+async def test_what_is_to_be_read_again_while_it_is_read_is_read_again(
+    opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when reads go to another server in the middle."""
+    items, reads = LoadedItems(), 0
+    read_popular = features.read_popular
+
+    async def reading(*args: Any, **named: Any) -> list[str]:
+        nonlocal reads
+        found = await read_popular(*args, **named)
+        reads += 1
+        if reads == 1:
+            items.forget()
+        return found
+
+    monkeypatch.setattr(features, "read_popular", reading)
+    async with opened.connection() as connection:
+        for _ in range(3):
+            await items.refresh(connection)
+    assert reads == 2
