@@ -150,6 +150,9 @@ async def _postgres(
     else:
         yield Finding("ok", "postgres", "may read and write the tables")
     yield _generation(await generations.serving(connection))
+    if unfinished := await generations.building(connection):
+        text = f"the rebuild of generation {unfinished[0]} is unfinished: no item that is gone is removed until it ends"
+        yield Finding("warn", "sums", text, "go on with `reco rebuild`, or give it up with `reco rebuild --drop`")
     for key in await audit.exposed_keys(connection):
         text = f"pages in browsers use the key {key}, so anybody can have it"
         remedy = "give them one of the scope browser (docs/browsers.md), and replace this one"

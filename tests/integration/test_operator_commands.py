@@ -84,6 +84,16 @@ def test_doctor_finds_nothing_where_all_is_well(environment: dict[str, str]) -> 
     assert "DATABASE_URL=(set, hidden)" in result.output
 
 
+def test_doctor_warns_of_a_rebuild_that_nobody_has_finished(environment: dict[str, str]) -> None:
+    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO feature_generations (generation, state, parameters) VALUES (7, 'building', '{}')"
+        )
+    result = reco("doctor", environment=environment)
+    assert "warn sums: the rebuild of generation 7 is unfinished" in result.output
+    assert "`reco rebuild --drop`" in result.output
+
+
 def test_doctor_says_what_cannot_be_reached_and_what_to_do(environment: dict[str, str]) -> None:
     nowhere = f"127.0.0.1:{choose()}"
     broken = {"KAFKA_BOOTSTRAP_SERVERS": nowhere, "ONLINE_CACHE_REDIS_URL": f"redis://{nowhere}/0"}
