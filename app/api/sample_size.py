@@ -27,7 +27,7 @@ class SampleSizeBody(Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     metric: Metric
-    baseline: Annotated[float, Meta(gt=0.0, le=1e9)]
+    baseline: Annotated[float, Meta(ge=1e-6, le=1e9)]
     deviation: Annotated[float, Meta(gt=0.0, le=1_000.0)] | None = None
     minimum_effect: Effect = 0.05
     share: Annotated[float, Meta(ge=0.001, le=0.99, description="of the variant")] = 0.5

@@ -2,8 +2,11 @@
 
 from math import ceil, log, sqrt
 from statistics import NormalDist
+from typing import Final
 
 from app.core.sequential import MIN_ACTIVE, MIN_USERS, radius
+
+_PRECISION: Final = 1e-9
 
 
 def users_needed(
@@ -27,7 +30,8 @@ def users_needed(
     low, high = least, least
     while not shows(high):
         low, high = high, 2.0 * high
-    while high - low > 1.0:
+    # Beyond 2 ** 53 users no number is between some that are more than one apart.
+    while high - low > max(1.0, _PRECISION * high):
         middle = (low + high) / 2.0
         low, high = (low, middle) if shows(middle) else (middle, high)
     return ceil(high * shares[0]), ceil(high * shares[1])

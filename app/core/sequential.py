@@ -26,6 +26,9 @@ MIN_ACTIVE: Final = 50
 # Of the prior for shares of users. The larger, the smaller the deviations that are found.
 _SHARES_PRIOR: Final = 1_000.0
 
+_MOST_CHANGE: Final = log(1e6)
+"""No upper bound is told that is greater: where few users make a figure, `exp` may have none."""
+
 
 class Moments(Struct, frozen=True):
     """Sums over users of `x`, the numerator, and `y`, the denominator. `active`: users with an `x` above 0."""
@@ -72,7 +75,8 @@ def change(variant: Moments, control: Moments, *, scale: float, alpha: float) ->
         return None
     distance = log(variant.x / variant.y) - log(control.x / control.y)
     half = radius(ours * ours / variant.users + theirs * theirs / control.users, scale=scale, alpha=alpha)
-    return RelativeChange(exp(distance) - 1.0, exp(distance - half) - 1.0, exp(distance + half) - 1.0)
+    most = max(distance, min(distance + half, _MOST_CHANGE))
+    return RelativeChange(exp(distance) - 1.0, exp(distance - half) - 1.0, exp(most) - 1.0)
 
 
 def radius(variance: float, *, scale: float, alpha: float) -> float:

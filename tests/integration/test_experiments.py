@@ -162,6 +162,7 @@ async def test_shares_of_more_than_all_users_are_told_once(settings: Settings) -
         ({"metric": "ctr", "baseline": 1.2, "deviation": 1}, "$.baseline", "shown places that are clicked, below 1"),
         ({"metric": "conversion", "baseline": 1}, "$.baseline", "users who buy, below 1"),
         ({"metric": "conversion", "baseline": 0.8, "minimum_effect": 0.5}, "$.minimum_effect", "by 0.25 at most"),
+        ({"metric": "conversion", "baseline": 5e-324}, "$.baseline", ">= 1e-06"),
     ],
 )
 async def test_rate_above_one_is_refused(settings: Settings, given: dict[str, Any], path: str, message: str) -> None:

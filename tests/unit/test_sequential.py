@@ -66,6 +66,29 @@ def test_of_the_planned_size_a_true_difference_is_found_as_often_as_planned() ->
     assert found(purchases, seed=3, lift=1.3, days=days, scale=0.3, trials=300) >= 0.8
 
 
+@pytest.mark.parametrize("scale", [0.001, 2.0])
+def test_one_user_who_makes_the_figure_leaves_an_interval_in_numbers(scale: float) -> None:
+    """Fifty users buy for a cent, and one for a trillion."""
+    whale = Moments(MIN_USERS, 51, 1e12 + 0.5, MIN_USERS, 1e24 + 0.005, MIN_USERS, 1e12 + 0.5)
+    small = Moments(MIN_USERS, 51, 0.51, MIN_USERS, 0.0051, MIN_USERS, 0.51)
+    for ours, theirs in ((whale, small), (small, whale), (whale, whale)):
+        found = change(ours, theirs, scale=scale, alpha=0.001)
+        assert found is not None
+        assert -1.0 <= found.low <= found.value <= found.high < inf
+
+
+@pytest.mark.parametrize("deviation", [1e-9, 1.0, 1_000.0])
+@pytest.mark.parametrize("active", [1e-6, 1.0])
+@pytest.mark.parametrize("share", [0.001, 0.5])
+def test_the_least_and_the_most_that_may_be_asked_have_a_size(deviation: float, active: float, share: float) -> None:
+    for minimum_effect, alpha, power in ((0.001, 0.001 / 20, 0.99), (2.0, 0.2, 0.5)):
+        control, variant = users_needed(
+            deviation=deviation, minimum_effect=minimum_effect, shares=(share, share), alpha=alpha, power=power,
+            active=active,
+        )  # fmt: skip
+        assert MIN_USERS <= control == variant < 2**63
+
+
 @given(st.floats(1e-9, 1.0), st.floats(0.001, 2.0), st.floats(0.001, 0.2))
 def test_less_certainty_and_more_users_narrow_an_interval(variance: float, scale: float, alpha: float) -> None:
     half = radius(variance, scale=scale, alpha=alpha)
