@@ -5,11 +5,12 @@ from typing import Final
 
 from app.core.attributes import AttributeType, Place, ReadTime
 from app.core.filters import All, Compared, Exists, Instant, Near, Node, Not, OneOf
-from app.core.written_filters import Joined, Negated, Test, Value, Written
+from app.core.written_filters import Joined, Negated, Test, Value, Written, written_name
 
 MAX_VALUES: Final = 500
 _MAX_NAMES_SHOWN: Final = 20
 _ORDERED: Final = ("number", "time")
+_ORDERS: Final = ("<", "<=", ">", ">=")
 
 _HOW: Final[Mapping[AttributeType, str]] = {
     "number": "write {name} < 50, {name} = 50 or {name} in (50, 60)",
@@ -52,7 +53,7 @@ class FilterChecker:
         if self._values > MAX_VALUES:
             return self._fault(test, f"more than {MAX_VALUES} values")
         return self._of_kind(test, kind) or self._fault(
-            test, f"`{test.name}` is a {kind}: {_HOW[kind].format(name=_written(test.name))}"
+            test, f"`{test.name}` is a {kind}: {_HOW[kind].format(name=written_name(test.name))}"
         )
 
     def _of_kind(self, test: Test, kind: AttributeType) -> Node | None:
@@ -70,7 +71,7 @@ class FilterChecker:
                 return OneOf(name, kind, values) if test.operator == "=" else None
             case ("one_of", "number" | "time" | "text" | "list") | ("has", "list"):
                 return OneOf(name, kind, values)
-            case "near", "place" if isinstance(values[0], float) and test.operator != "=":
+            case "near", "place" if isinstance(values[0], float) and test.operator in _ORDERS:
                 return self._near(test, values[0])
         return None
 
@@ -78,6 +79,8 @@ class FilterChecker:
         lat, lon = test.place
         if not (-90 <= lat <= 90 and -180 <= lon <= 180):
             return self._fault(test, "a latitude is from -90 to 90 degrees, a longitude from -180 to 180")
+        if metres < 0:
+            return self._fault(test, "a distance is 0 or more")
         return Near(test.name, Place(lat, lon), test.operator, metres)
 
     def _typed(self, values: Sequence[Value], kind: AttributeType) -> tuple[str | float | Instant, ...] | None:
@@ -101,10 +104,5 @@ class FilterChecker:
         return _NEVER
 
     def _names(self) -> str:
-        names = [_written(name) for name in sorted(self._known)]
+        names = [written_name(name) for name in sorted(self._known)]
         return ", ".join(names[:_MAX_NAMES_SHOWN]) + (", …" if len(names) > _MAX_NAMES_SHOWN else "")
-
-
-def _written(name: str) -> str:
-    """The name as a filter has it."""
-    return name if name.isidentifier() else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -54,7 +54,7 @@ value: NUMBER -> number
     | "false"i -> false
     | "now"i [SIGN NUMBER AGE] -> now
 COMPARISON: "<=" | ">=" | "!=" | "=" | "<" | ">"
-WORD: /[a-z_]\w*/i
+WORD: /[^\W\d]\w*/i
 DOUBLE: /"(?:[^"\\]|\\.)+"/
 SINGLE: /'(?:[^'\\]|\\.)*'/
 NUMBER: /-?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:e[+-]?\d{1,2})?/i

@@ -1,10 +1,16 @@
 """A filter as it is written: its tests name attributes that nobody has checked yet."""
 
-from typing import Literal, TypeAlias
+import re
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from app.core.filters import All, AnyOf, Instant
+
+# As `WORD` of the language.
+_WORD: Final = re.compile(r"[^\W\d]\w*")
+# Where a name may stand, these are no names.
+_OF_THE_LANGUAGE: Final = ("not", "distance")
 
 Value: TypeAlias = str | float | bool | Instant
 
@@ -32,3 +38,10 @@ class Joined(Struct, frozen=True):
 
 
 Written: TypeAlias = Test | Negated | Joined
+
+
+def written_name(name: str) -> str:
+    """The name as a filter has it."""
+    if _WORD.fullmatch(name) and name.lower() not in _OF_THE_LANGUAGE:
+        return name
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

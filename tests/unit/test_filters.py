@@ -106,6 +106,9 @@ def test_a_filter_keeps_what_it_says(text: str, wanted: list[str]) -> None:
         ('"in stock" = 1', ['`in stock` is a flag: write "in stock", or not "in stock" (at character 1)']),
         ("released > 'yesterday'", ["`released` is a time: write released > '2026-12-24'"]),
         ("shop = 1", ["`shop` is a place: write distance(shop, 52.5, 13.4) < 5 km"]),
+        ("distance(shop, 52.5, 13.4) = 5 km", ["`shop` is a place: write distance(shop, 52.5, 13.4) < 5 km"]),
+        ("distance(shop, 52.5, 13.4) != 5 km", ["`shop` is a place: write distance(shop, 52.5, 13.4) < 5 km"]),
+        ("distance(shop, 52.5, 13.4) < -5 km", ["a distance is 0 or more"]),
         ("distance(price, 1, 1) < 5 km", ["`price` is a number"]),
         ("distance(shop, 91, 1) < 5 km", ["a latitude is from -90 to 90"]),
         ("colour = 'red' and size = 5", ["unknown attribute `colour`; known are brand,", "unknown attribute `size`"]),
@@ -137,6 +140,24 @@ def test_text_that_is_no_filter_is_refused_with_the_place(text: str, fault: str)
     with pytest.raises(InvalidInput, match=r"not a filter|stand in each other") as caught:
         kept(text)
     assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        *((name, name) for name in ("größe", "ärmel", "цена", "価格", "_x1", "and", "exists", "true")),
+        *((name, f'"{name}"') for name in ("1x", "not", "Distance", "in stock", "t-shirt")),
+        ('a"\\b', r'"a\"\\b"'),
+    ],
+)
+def test_a_name_is_told_as_a_filter_takes_it(name: str, written: str) -> None:
+    tent = {"tent": Card(attributes={name: 5.0})}
+    with pytest.raises(UnfitFilter) as caught:
+        filter_of(f"nothing = 1 and {written} = 'x'", {name: "number"}, read_ms)
+    unknown, unfit = (error.message for error in caught.value.field_errors)
+    assert written in unknown.partition("known are ")[2]
+    assert f"write {written} < 50" in unfit
+    assert filter_of(f"{written} = 5", {name: "number"}, read_ms).kept(["tent"], tent, NOW) == ["tent"]
 
 
 def test_brackets_alone_make_nothing_deep() -> None:
