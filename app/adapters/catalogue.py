@@ -24,7 +24,8 @@ _SQL = sql.load(__file__)
 _attributes: Final = msgspec.json.Decoder(dict[str, Any])
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST: Final = datetime(9999, 12, 31, tzinfo=UTC)
+# The last time that is no infinity (see `app.adapters.timestamps`).
+_LAST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1)
 
 
 async def read_cards(connection: "Connection", item_ids: Sequence[str]) -> dict[str, Card]:

@@ -74,7 +74,7 @@ SELECT
 FROM items AS i
 WHERE
     coalesce(i.published_at, i.created_at, i.updated_at) <= $2
-    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-01 00:00+00'
     AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
     AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
     AND (i.published_at IS NULL OR i.published_at <= now())
@@ -88,7 +88,7 @@ FROM items AS i
 WHERE
     i.categories @> ARRAY[$4::text]
     AND coalesce(i.published_at, i.created_at, i.updated_at) <= $2
-    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-01 00:00+00'
     AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
     AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
     AND (i.published_at IS NULL OR i.published_at <= now())
@@ -188,7 +188,7 @@ SELECT
 FROM items AS i
 WHERE
     coalesce(i.published_at, i.created_at, i.updated_at) <= $2
-    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-01 00:00+00'
     AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
 ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
 LIMIT $1;
@@ -202,7 +202,7 @@ FROM items AS i
 WHERE
     i.categories @> ARRAY[$4::text]
     AND coalesce(i.published_at, i.created_at, i.updated_at) <= $2
-    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-01 00:00+00'
     AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
 ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
 LIMIT $1;
@@ -215,10 +215,10 @@ SELECT
     i.updated_at
 FROM items AS i
 WHERE
-    to_tsvector('simple', i.title) @@ to_tsquery('simple', $4)
+    title_words(i.title) @@ to_tsquery('simple', $4)
     AND ($5::text IS NULL OR i.categories @> ARRAY[$5::text])
     AND coalesce(i.published_at, i.created_at, i.updated_at) <= $2
-    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-02 00:00+00'
+    AND coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-01 00:00+00'
     AND (coalesce(i.published_at, i.created_at, i.updated_at) < $2 OR i.item_id > $3)
 ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
 LIMIT $1;

@@ -39,7 +39,7 @@ _LOOK: Final = 500
 # A filter may leave out many: one page looks at no more than this.
 _MOST_LOOKS: Final = 20
 _MAX_WORDS: Final = 10
-_WORD: Final = re.compile(r"\w+")
+_WORD: Final = re.compile(r"[^\W_]+")
 
 
 Limit = Annotated[int, Meta(ge=1, le=_MAX_LISTED, description="At most so many items.")]

@@ -4,7 +4,7 @@ The first thousand places are ranked anew for each page, without what was shown,
 rest of the catalogue, newest first, from a position in that order.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from typing import Annotated, Final
 
@@ -27,7 +27,7 @@ MAX_LENGTH: Final = 8_000
 class CataloguePosition(Struct, array_like=True, frozen=True):
     """An item and since when the catalogue has it, in microseconds since the epoch."""
 
-    since_us: Annotated[int, Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_000_000)]
+    since_us: Annotated[int, Meta(gt=-62_135_596_800_000_000, lt=253_402_300_799_999_999)]
     item_id: Id
 
 
@@ -61,8 +61,8 @@ def read_cursor(text: str) -> PageCursor:
     if text == START:
         return PageCursor()
     try:
-        cursor = _decoder.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except ValueError:  # of base64, and of msgspec
+        cursor = _decoder.decode(b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
+    except (ValueError, RecursionError):  # of base64, and of msgspec
         cursor = None
     if cursor is None or len(cursor.shown) % 4:
         raise InvalidInput(FieldError("$.cursor", f"not a cursor of an answer; `{START}` asks for the first page"))

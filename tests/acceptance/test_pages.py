@@ -1,5 +1,6 @@
 """Pages by cursor: all of the catalogue, no item twice, over a running service."""
 
+import base64
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -104,7 +105,11 @@ def test_a_posted_list_has_pages_of_its_candidates(service: Service) -> None:
     assert sorted(flat(found)) == _ITEMS[200:225]
 
 
-@pytest.mark.parametrize("cursor", ["begin", "AAAA", "k8QA", "%"])
+# A cursor, whose fourth member is an array in an array, and so on.
+NESTED = base64.urlsafe_b64encode(b"\x94\xc4\x00\xc2\xc0" + b"\x91" * 5_000 + b"\xc0").decode().rstrip("=")
+
+
+@pytest.mark.parametrize("cursor", ["begin", "AAAA", "k8QA", "%", "kcQA!", "k c Q A", NESTED])
 def test_a_cursor_that_is_none_is_refused_with_its_path(service: Service, cursor: str) -> None:
     answer = service.client.get("/reco", params={"user_id": "ann", "cursor": cursor})
     assert answer.status_code == 422

@@ -1,5 +1,6 @@
 """`GET /items` lists, filters, searches and pages; many items are deleted at once."""
 
+import re
 from typing import Any, Final
 
 import httpx
@@ -74,6 +75,31 @@ async def test_titles_are_searched_by_the_beginnings_of_words(settings: Settings
         for title in ("!", "a " * 11):
             refused = await client.get("/items", params={"title": title})
             assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "$.title")
+
+
+async def test_words_are_found_beside_any_punctuation(settings: Settings) -> None:
+    titles = ["BLACK/BLUE UMBRELLA", "Tyre 27.5 inch", "Lamp -10%", "Cable v1.2.3", "A.B.C book", "x@y.org card"]
+    async with serving(settings) as client:
+        items = [{"item_id": title, "title": title} for title in titles]
+        assert (await client.post("/items", json={"items": items})).status_code == 200
+        for title in titles:
+            for words in (title, *title.split(), *re.findall(r"[^\W_]+", title)):
+                assert title in (await pages(client, title=words))[0], words
+
+
+async def test_items_of_the_first_and_of_the_last_day_are_in_the_list(settings: Settings) -> None:
+    times = {
+        "never": "9999-12-31T23:59:59.999998Z",
+        "not yet": "9999-12-31T23:59:59.999Z",
+        "late": "9999-12-31T00:00:00Z",
+        "now": "2026-01-01T00:00:00Z",
+        "first": "0001-01-01T12:00:00Z",
+        "at first": "0001-01-01T00:00:00.000001Z",
+    }
+    async with serving(settings) as client:
+        items = [{"item_id": name, "published_at": time} for name, time in times.items()]
+        assert (await client.post("/items", json={"items": items})).status_code == 200
+        assert await pages(client, limit=1) == [[name] for name in times]
 
 
 async def test_list_is_sent_again_only_when_it_has_changed(settings: Settings) -> None:
