@@ -187,9 +187,10 @@ def filled(
     cards: dict[str, Card] = {}
     if constraints.pins or constraints.explored:
         cards.update((yield CardsOf([*(item_id for _, item_id in constraints.pins), *constraints.explored.values()])))
-    if boosts is not None and constraints.explored:
-        kept = {place: i for place, i in constraints.explored.items() if boosts.factor(i, cards[i]) > 0.0}
-        constraints = structs.replace(constraints, explored=kept)
+    if boosts is not None and (constraints.pins or constraints.explored):
+        pins = [(place, i) for place, i in constraints.pins if boosts.factor(i, cards[i]) > 0.0]
+        explored = {place: i for place, i in constraints.explored.items() if boosts.factor(i, cards[i]) > 0.0}
+        constraints = structs.replace(constraints, pins=pins, explored=explored)
     slate = Slate(constraints, cards)
     choosy = (
         boosts is not None

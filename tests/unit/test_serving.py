@@ -126,7 +126,7 @@ def test_boosts_of_items_and_cards_multiply_once_each() -> None:
 
 def test_a_category_that_a_rule_forbids_is_served_by_no_way() -> None:
     cards = {"hit": FILMS, "new": FILMS, "plain": FILMS, "book": BOOKS}
-    rules = [boost(0.0, category="films")]
+    rules = [boost(0.0, category="films"), pin("plain", 1)]
     store = Store(popular=["hit", "book"], cards=cards, rules=rules, pool=["new"], fallback=["plain"])
     assert all(ids(store.for_user(exploration=Exploration(0.5, f"{n}"))) == ["book"] for n in range(20))
 
@@ -284,7 +284,7 @@ def test_a_page_is_full_and_has_nothing_it_must_not(
     pins = {rule.item_id for rule in rules if rule.action == "pin"}
     factors = {i: store.rules.factor(i, store.card(i), NOW_MS, category) for i in NAMES}
     may = [i for i in NAMES if i not in exclude and store.card(i).servable(NOW_MS, category)]
-    assert set(served) <= {i for i in may if i in pins or (i not in had and factors[i] > 0.0)}
+    assert set(served) <= {i for i in may if factors[i] > 0.0 and (i in pins or i not in had)}
     if max_per_category is None:
         assert len(served) >= min(k, sum(i not in had and factors[i] > 0.0 for i in may))
     else:
