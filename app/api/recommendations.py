@@ -226,8 +226,9 @@ async def listed(scope: Scope, recommender: Recommender, query: ListQuery, rank:
 
 
 def tag_of(found: Recommendation, label: Label) -> tuple[bytes, bytes]:
-    """The header `ETag` of a list: which items, in which order, from where. Scores change a little all the time."""
-    places = [f"{item.item_id}\t{item.source}" for item in found.items]
+    """The header `ETag` of a list: all that it shows but scores, which change a little all the time."""
+    places = [f"{item.item_id}\t{item.source}\t{item.title}\t{item.picture_url}" for item in found.items]
+    places += [f"{item.because}\t{item.why}\t{item.rules}" for item in found.items if item.why is not UNSET]
     return b"etag", weak_tag_of(found.model_version, found.strategy, str(label.variant), str(label.experiment), *places)
 
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -22,6 +22,7 @@ _KEY: Final = "reco"
 ROUTE: Final = "reco_route"
 """Of `scope["state"]`: the path of the call with the names of its ids, where the router got another one."""
 
+_LISTS: Final = frozenset({b"accept-encoding", b"content-encoding", b"if-match", b"if-none-match", b"tracestate"})
 _MAX_ID_LENGTH: Final = 128
 # What W3C trace context asks everybody to pass on.
 _MAX_STATE_LENGTH: Final = 512
@@ -108,7 +109,7 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
             await app(scope, receive, send)
             return
         started = time.perf_counter()
-        context = RequestContext(dict(scope["headers"]))
+        context = RequestContext(_by_name(list(scope["headers"])))
         scope.setdefault("state", {})[_KEY] = context
         span = None
         if tracer is not None and scope["path"] not in _PROBES:
@@ -167,6 +168,15 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
                 )
 
     return wrapped
+
+
+def _by_name(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Of a header in several lines the last one; of one that is a list, all of them (RFC 9110, 5.3)."""
+    found = dict(lines)
+    if len(found) < len(lines):
+        for name in _LISTS & found.keys():
+            found[name] = b", ".join(value for one, value in lines if one == name)
+    return found
 
 
 def _printable(value: bytes | None, longest: int = _MAX_ID_LENGTH) -> str | None:

@@ -252,3 +252,25 @@ def test_one_user_alone_does_not_put_an_item_beside_another_for_everybody(servic
         return {item["item_id"]: item["score"] for item in items}
 
     eventually(lambda: together() == pytest.approx({"fins": 8 / 11, "junk": 3 / 11}), describe=service.describe)
+
+
+def test_a_kept_list_is_sent_again_when_a_title_or_a_reason_changes(service: Service) -> None:
+    def await_another(kept: str) -> str:
+        """The tag of the list once it is another than the kept one."""
+
+        def status() -> int:
+            return service.client.get(path, headers={"if-none-match": kept}).status_code
+
+        eventually(lambda: status() == 200, describe=service.describe)
+        return service.client.get(path).headers["etag"]
+
+    path = "/users/ann/recent?explain=true"
+    tag = service.client.get(path).headers["etag"]
+    assert service.client.get(path, headers={"if-none-match": tag}).status_code == 304
+    service.client.patch("/items/film", json={"title": "Another title"})
+    tag = await_another(tag)
+    service.client.put("/rules/lasting", json={"action": "boost", "item_id": "film", "factor": 1.001})
+    tag = await_another(tag)
+    service.client.delete("/rules/lasting")
+    service.client.patch("/items/film", json={"title": "FILM"})
+    await_another(tag)

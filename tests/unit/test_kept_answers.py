@@ -77,6 +77,14 @@ async def test_unchanged_list_is_not_sent_again() -> None:
     assert (other.status_code, other.content) == (200, b'"xxxxxxxx"')
 
 
+async def test_a_list_in_several_lines_is_one_list() -> None:
+    tag = (await CLIENT.get("/list?size=9")).headers["etag"]
+    lines = [("if-none-match", tag), ("if-none-match", '"other"'), ("accept", "a"), ("accept", "b")]
+    assert (await CLIENT.get("/list?size=9", headers=lines)).status_code == 304
+    packed = await CLIENT.get(LONG, headers=[("accept-encoding", "gzip"), ("accept-encoding", "deflate")])
+    assert packed.headers["content-encoding"] == "gzip"
+
+
 async def test_head_has_the_tag_of_get() -> None:
     tag = (await CLIENT.get("/list")).headers["etag"]
     assert (await CLIENT.head("/list")).headers["etag"] == tag
