@@ -59,12 +59,10 @@ async def make(connection: "Connection", link: Link, *, again: bool = False) -> 
     """
     made = await connection.fetchval(_SQL["make"], link.anonymous_id, link.user_id, MAX_LINKS, again)
     row = await connection.fetchrow(_SQL["find"], link.anonymous_id, link.user_id, UNDO_SEC)
-    if row is None:
+    if row is None or (again and row[2] is not None):
         metrics.USER_LINKS_REFUSED.inc()
         return None
-    if row[2] is not None:
-        return None
-    return Made(row[0], row[1], made is not None)
+    return None if row[2] is not None else Made(row[0], row[1], made is not None)
 
 
 async def undo(connection: "Connection", link: Link) -> int | Literal["none", "too late"]:

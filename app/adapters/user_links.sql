@@ -10,7 +10,7 @@ WHERE l.user_id IS NULL;
 INSERT INTO user_links AS l (anonymous_id, user_id)
 SELECT $1, $2
 WHERE
-    EXISTS (SELECT FROM user_links WHERE user_id = $2 AND anonymous_id = $1)
+    EXISTS (SELECT FROM user_links WHERE user_id = $2 AND anonymous_id = $1 AND undone_at IS NULL)
     OR (
         (SELECT count(*) FROM user_links WHERE user_id = $2 AND undone_at IS NULL) < $3
         AND (SELECT count(*) FROM user_links WHERE anonymous_id = $1 AND undone_at IS NULL) < $3

@@ -43,7 +43,7 @@ Status = Annotated[
 ErrorText = Annotated[
     str, Meta(min_length=1, max_length=500, pattern=PRINTABLE, description="Only if the error contains this text.")
 ]
-After = Annotated[int, Meta(ge=0, description="Continue after this id.")]
+After = Annotated[int, Meta(ge=0, le=2**63 - 1, description="Continue after this id.")]
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE, description="Why; kept with the row.")]
 

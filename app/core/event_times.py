@@ -51,7 +51,7 @@ def within_bounds(ts_ms: int, now_ms: int, outside: OutsideTimes) -> int:
         return ts_ms
     if side == "early":
         return now_ms
-    return now_ms - MAX_AGE_MS if outside == "clamp" else ts_ms
+    return now_ms - MAX_AGE_MS if outside == "clamp" else max(0, ts_ms)
 
 
 def time_errors(ts_ms: int | UnsetType, now_ms: int) -> list[FieldError]:

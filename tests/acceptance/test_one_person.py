@@ -160,6 +160,13 @@ def test_an_account_with_too_many_ids_is_refused_another(service: Service) -> No
     answer = service.client.post("/users/gus/merge", json={"anonymous_id": "one-more"})
     assert (answer.status_code, "32 links" in answer.json()["detail"]) == (409, True)
     assert merge(service, "gus", "visitor-7")["user_id"] == "gus"
+    # Nor is one that was undone made again beside 32 others.
+    assert unmerge(service, "gus", "visitor-7") == 204
+    merge(service, "gus", "one-more")
+    refused = service.metric("reco_user_links_refused_total")
+    assert service.client.post("/users/gus/merge", json={"anonymous_id": "visitor-7"}).status_code == 409
+    assert len(links(service, "gus")) == 32
+    assert service.metric("reco_user_links_refused_total") == refused + 1
 
 
 def test_a_body_that_is_wrong_names_all_its_faults(service: Service) -> None:

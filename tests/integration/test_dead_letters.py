@@ -10,7 +10,7 @@ import pytest
 from app.adapters import sql
 from app.core import keys
 from app.settings import Settings
-from tests.support.api import serving
+from tests.support.api import fault_paths, serving
 
 OPERATE, OPERATE_TOKEN = keys.make("ops", ["operate"], "o" * 43)
 READ, READ_TOKEN = keys.make("viewer", ["read"], "r" * 43)
@@ -129,6 +129,14 @@ async def test_chosen_ones_are_discarded_with_a_reason(
     row = await rows.fetchrow("SELECT actor, action, outcome, targets FROM audit_log")
     assert row is not None
     assert tuple(row) == ("ops", "discard_messages", "3 discarded", [f"dlq {one}" for one in ids])
+
+
+async def test_a_number_that_is_no_row_is_named(settings: Settings) -> None:
+    async with serving(settings) as client:
+        answers = [await client.get("/dead-letters", params={"after": 10**20})]
+        for call, more in (("replay", {}), ("discard", {"reason": "spoilt"})):
+            answers.append(await client.post(f"/dead-letters/{call}", json={"source": "dlq", "after": 10**20, **more}))
+        assert [fault_paths(answer) for answer in answers] == [["$.after"]] * 3
 
 
 async def test_recent_users_are_named_the_latest_first(settings: Settings) -> None:

@@ -38,3 +38,10 @@ def test_clock_of_a_device_is_corrected_in_every_spelling_and_numbers_are_ids(wo
     world.await_counted(event_id)
     assert world.client.get("/users/17").json()["history"][0]["item_id"] == "1152921504606846977"
     assert world.metric("reco_event_times_total", kind="clock", outcome="correct") == 1
+
+
+def test_event_of_before_1970_by_our_clock_is_kept_as_of_then(world: World) -> None:
+    """A device whose clock began at 1970 sends once the clock is set, to a time ahead of ours."""
+    event_id = world.send(ts_ms=60_000, sent_at=int(time.time()) + 3600)
+    world.await_counted(event_id)
+    assert ask(world.database_url, f"SELECT ts_ms FROM events WHERE event_id = '{event_id}'") == 0

@@ -1,6 +1,6 @@
 -- Items by the words of their titles as readers see them: the parser of text search takes `RED/WHITE` for the path of a
 -- file, `27.5` for one number and `-10` for another. The index of 0139 is for the release before.
--- depends: 0160.experiment-names
+-- depends: 0162.walk-over-links
 
 CREATE FUNCTION title_words(title text) RETURNS tsvector
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
