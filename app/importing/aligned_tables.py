@@ -89,4 +89,4 @@ def _values(text: str, starts: tuple[int, ...]) -> list[str] | None:
 
 
 def _text(line: FileLine) -> str:
-    return line.raw.decode("utf-8", "surrogateescape").removesuffix("\r")
+    return line.raw.decode("utf-8", "surrogateescape")

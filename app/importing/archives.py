@@ -37,7 +37,7 @@ def tar_names(stream: IO[bytes]) -> list[str]:
 
 def chosen(path: Path, names: list[str], pattern: str) -> str:
     """The one name that fits the pattern. Raises `UserError`, with the names, if it is not one."""
-    found = [name for name in names if fnmatch(name, pattern)]
+    found = [pattern] if pattern in names else [name for name in names if fnmatch(name, pattern)]
     if len(found) != 1:
         listed = "\n".join(f"  {path}/{name}" for name in (found or names)[:20])
         raise UserError(f"{path} holds {len(names)} files; say which of them to read:\n{listed}")
@@ -45,11 +45,14 @@ def chosen(path: Path, names: list[str], pattern: str) -> str:
 
 
 def zip_member(path: Path, file: IO[bytes], name: str) -> IO[bytes]:
-    """The bytes of the file in the archive. Raises `UserError` where a password is needed."""
+    """The bytes of the file in the archive. Raises `UserError` where it cannot be unpacked."""
     archive = zipfile.ZipFile(file)
     if archive.getinfo(name).flag_bits & _ENCRYPTED:
         raise UserError(f"{path}: {name} is encrypted; unpack it with its password first")
-    return archive.open(name)
+    try:
+        return archive.open(name)
+    except NotImplementedError as error:  # as Windows packs large files
+        raise UserError(f"{path}: {name} is packed in a way that is not read ({error}); unpack it first") from None
 
 
 def zip_size(path: Path, pattern: str) -> int:

@@ -13,14 +13,16 @@ from app.core.attributes import BUILT_IN, MAX_OF_AN_ITEM, TYPES, AttributeName, 
 from app.core.attributes import MAX_TEXT as MAX_LETTERS
 from app.errors import UserError
 from app.importing.times import TimeParser
-from app.importing.values import Refused, absent, flag_of, shown
+from app.importing.values import Refused, absent, flag_of, number_of, shown
 
 PICTURE: Final = "picture_url"
 ALL: Final = "*"
 _LARGEST: Final = 1e15
 # A price may name its currency. What begins with a zero is a number of a house or an article, and no quantity.
 _MONEY: Final = r"(?:[A-Z]{3}|[$€£¥])"
-_NUMBER: Final = re.compile(rf"(?:{_MONEY} ?)?([+-]?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?: ?{_MONEY})?")
+_NUMBER: Final = re.compile(
+    rf"(?:{_MONEY}\s?)?([+-]?(?:0(?!\d)|[1-9])[\d.,' \u00a0\u202f\u2019]*(?:[eE][+-]?\d+)?)(?:\s?{_MONEY})?"
+)
 _PLACE: Final = re.compile(r"\(?\s*([+-]?\d{1,2}(?:\.\d+)?)\s*[,; ]\s*([+-]?\d{1,3}(?:\.\d+)?)\s*\)?")
 _FLAGS: Final = frozenset({"true", "false", "t", "f", "yes", "no", "y", "n"})
 _LATITUDE: Final = ("lat", "latitude")
@@ -160,10 +162,10 @@ def _all_read(values: Sequence[Any], reader: Reader) -> bool:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, str) and (found := _NUMBER.fullmatch(value.strip())):
-        value = float(found[1])
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
-        return float(value)
+    found = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
+    number = value if found is None else number_of(found[1])
+    if isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= _LARGEST:
+        return float(number)
     raise ValueError(f"{shown(value)} is not a number between -1e15 and 1e15")
 
 

@@ -30,7 +30,8 @@ IsRow = Callable[[Mapping[str, Any]], bool]
 class FileFormat(Struct, frozen=True, kw_only=True):
     """How a file's values are read. `header` is empty for JSON. `skip`: so many lines are in front of a text's first.
 
-    `table` is None for text. `by_line`: JSON text has one object on each line. `fill_down`: while the first column
+    `table` is None for text; `sheet` is the one of a workbook whose columns these are. `by_line`: JSON text has one
+    object on each line. `fill_down`: while the first column
     keeps its value, empty values of the others repeat those of the row above. `lists`: each row is a JSON list.
     `drawn`: how the table is drawn, where it is.
     """
@@ -44,8 +45,14 @@ class FileFormat(Struct, frozen=True, kw_only=True):
     by_line: bool = True
     lists: bool = False
     table: TableKind | None = None
+    sheet: str = ""
     fill_down: tuple[str, ...] = ()
     drawn: Box | Aligned | None = None
+
+    @property
+    def names_in_text(self) -> bool:
+        """Whether the first line of a text was taken for the names of the columns."""
+        return self.table is None and bool(self.header) and self.header_line
 
 
 def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValues]:
@@ -74,7 +81,7 @@ def undrawn(lines: Iterator[FileLine], drawn: Box | Aligned | None) -> Iterator[
 def bad_row(line: FileLine, reason: str, values: Any = None) -> BadRow:
     """The rejected line with its text, or with the values that were read from it."""
     raw = line.raw or msgspec.json.encode(values, enc_hook=str)
-    text = raw[: 4 * _SHOWN_CHARACTERS].decode(errors="replace").rstrip("\r\n")
+    text = raw[: 4 * _SHOWN_CHARACTERS].decode(errors="replace")
     return BadRow(line=line.number, pos=line.pos, reason=reason, text=text[:_SHOWN_CHARACTERS])
 
 
@@ -87,9 +94,10 @@ def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValue
     splitter = Splitter(file.delimiter, file.quote)
     lines = islice(undrawn(read_lines(path, file.encoding), file.drawn), file.skip, None)
     records = split_lines(lines, splitter, len(header), file.encoding, cells_are_row)
-    if file.header_line:
-        next(records, None)
+    names = next(records, None) if file.header_line else None
     for record in records:
+        if names is not None and record.values == names.values and record.values:
+            continue  # the file was joined from others
         reason = record.reason or (why_incomplete(record.values, file.drawn) if isinstance(file.drawn, Box) else "")
         if reason:
             yield bad_row(record.line, reason)
@@ -109,7 +117,7 @@ def _of_lists(path: Path, file: FileFormat) -> Iterator[FoundValues]:
 
 def _of_table(path: Path, file: FileFormat, kind: TableKind) -> Iterator[FoundValues]:
     size = packed_size(path)
-    for batch in read_table(path, kind, () if file.header_line else file.header):
+    for batch in read_table(path, kind, () if file.header_line else file.header, file.sheet):
         pos = round(size * batch.part)
         for number, values in enumerate(batch.rows, batch.first):
             yield dict(zip(file.header, values, strict=True)), FileLine(number, pos, b"")

@@ -155,7 +155,7 @@ def _spanning(
 
 def _joined(taken: Sequence[FileLine], splitter: Splitter, columns: int) -> list[str] | None:
     try:
-        text = b"\n".join(line.raw for line in taken).decode().removesuffix("\r")
+        text = b"\n".join(line.raw for line in taken).decode()
     except UnicodeDecodeError:
         return None
     return splitter.split(text, columns)
@@ -165,10 +165,10 @@ def _are_rows(lines: Sequence[FileLine], splitter: Splitter, columns: int, is_ro
     """Whether more than half of the lines are rows by themselves."""
     count = 0
     for line in lines:
-        values = splitter.split(line.raw.decode(errors="replace").removesuffix("\r"), columns)
+        values = splitter.split(line.raw.decode(errors="replace"), columns)
         count += values is not None and len(values) == columns and is_row(values)
     return 2 * count > len(lines)
 
 
 def _text(line: FileLine) -> str:
-    return line.raw.decode().removesuffix("\r")
+    return line.raw.decode()

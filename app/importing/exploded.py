@@ -1,20 +1,17 @@
 """Makes a row of each entry of a list: of a session's events, an order's lines or a basket's items."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from app.importing.contents import Values, bad_row
 from app.importing.lines import FileLine
 from app.importing.rows import BadRow
 from app.importing.values import as_list, finder
 
-
-def lists_of(fields: Mapping[str, str]) -> tuple[str, bool] | None:
-    """The column with the lists, and whether their entries may be ids of items; None where there are no lists."""
-    nested = fields.get("events")
-    return None if nested is None else (nested, nested == fields.get("item_id"))
+Lists = tuple[str, bool] | None
+"""The column with the lists, and whether their entries may be ids of items; None where there are no lists."""
 
 
-def exploded(values: Values, line: FileLine, lists: tuple[str, bool] | None) -> Iterator[Values | BadRow]:
+def exploded(values: Values, line: FileLine, lists: Lists) -> Iterator[Values | BadRow]:
     """The values of each entry, with what it lacks from around it; without a list, the values.
 
     An object has values of its own. Any other entry, where ids are taken, is the value of the list's column.

@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from app.errors import UserError
-from app.importing.values import absent, finder, number_of
+from app.importing.values import Refused, absent, finder, number_of, shown
 
 _CONDITION: Final = re.compile(r"\s*(?P<column>[^=<>!]+?)\s*(?P<operator>!=|<>|<=|>=|==?|<|>)\s*(?P<value>.*?)\s*\Z")
 
@@ -40,7 +40,7 @@ def condition(text: str) -> Condition:
 
 
 def checker(of: Condition) -> Callable[[Mapping[str, Any]], bool]:
-    """Whether a row's values fulfil the condition."""
+    """Whether a row's values fulfil the condition. It raises `Refused` for a text in the place of a number."""
     find = finder(of.column)
     if of.operator in ("=", "!="):
         wanted = frozenset(value.strip() for value in of.value.split("|")) if of.value else frozenset({""})
@@ -57,9 +57,12 @@ def checker(of: Condition) -> Callable[[Mapping[str, Any]], bool]:
     assert bound is not None  # `condition` refuses it
 
     def compares(values: Mapping[str, Any]) -> bool:
-        number = number_of(find(values))
-        if number is None:
+        value = find(values)
+        if absent(value):
             return False
+        number = number_of(value)
+        if number is None:
+            raise Refused(f"{of.column}: {shown(value)} is not a number that {of} may be compared with")
         if of.operator.startswith("<"):
             return number < bound or (of.operator == "<=" and number == bound)
         return number > bound or (of.operator == ">=" and number == bound)

@@ -69,8 +69,10 @@ def _named(argument: str) -> list[Path]:
     matches = [Path(name) for name in sorted(glob.glob(argument, recursive=True)) if not name.endswith(_REJECTED)]
     archive = next((parent for parent in path.parents if parent.is_file()), None)
     if not matches and archive is not None:
-        pattern = path.relative_to(archive)
-        matches = [archive / name for name in members_of(archive) if Path(name).match(str(pattern))]
+        pattern = path.relative_to(archive).as_posix()
+        names = members_of(archive)
+        found = [pattern] if pattern in names else [name for name in names if Path(name).match(pattern)]
+        matches = [archive / name for name in found]
     if not matches and "://" in argument:
         raise UserError(f"{argument} is an address, and files alone are read: curl -sfL '{argument}' | reco import -")
     if not matches:

@@ -12,11 +12,12 @@ from app.errors import UserError
 from app.importing.delimited import Splitter
 from app.importing.lines import read_lines
 from app.importing.streams import is_there
-from app.importing.values import Refused
+from app.importing.values import Refused, number_of
 
 _NEEDED: Final = ("order_id", "user_id", "order_number", "order_hour_of_day", "days_since_prior_order")
 _FIRST_MS: Final = int(datetime(2016, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _HOUR_MS: Final = 3_600_000
+_MOST_DIGITS: Final = 8
 _HOURS: Final = 1 << 20  # more than a user's history has
 
 
@@ -34,19 +35,22 @@ class OrderTimes:
             path = packed[0]
         lines = read_lines(path)
         splitter = Splitter(",")
-        header = splitter.split(next(lines).raw.decode().strip(), 0) or []
+        first = next(lines, None)
+        header = [] if first is None else splitter.split(first.raw.decode(errors="replace").strip(), 0) or []
         if not set(_NEEDED) <= set(header):
             raise UserError(f"{path} is not Instacart's file of orders: it lacks {', '.join(_NEEDED)}")
         places = [header.index(name) for name in _NEEDED]
         self._orders = array("q")
         user, day = "", 0.0
         for line in lines:
-            values = line.raw.decode(errors="replace").strip().split(",")
-            if len(values) != len(header):
+            values = splitter.split(line.raw.decode(errors="replace").strip(), len(header))
+            if values is None or len(values) != len(header):
                 continue
             order_id, of_user, _, hour, days = (values[place] for place in places)
+            if not all(text.isdecimal() and len(text) <= _MOST_DIGITS for text in (order_id, of_user, hour)):
+                continue  # then the rows of the order are refused
             # A user's orders follow each other in their order.
-            day = day + float(days or 0) if of_user == user else 0.0
+            day = day + (number_of(days) or 0.0) if of_user == user else 0.0
             user = of_user
             self._put(int(order_id), int(of_user) * _HOURS + int(day) * 24 + int(hour))
 

@@ -11,7 +11,7 @@ import msgspec
 from app.core.decoding import why_not_json
 from app.errors import UserError
 from app.importing.json_text import cut_behind_braces, spanning
-from app.importing.lines import FileLine, read_lines
+from app.importing.lines import FileLine, before_damage, read_lines
 from app.importing.values import Refused
 
 _BRACKETS: Final = (b"[", b"]")
@@ -23,7 +23,7 @@ def are_lists(path: Path, encoding: str) -> bool:
     first = next(line for line in read_lines(path, encoding, in_pieces=True) if line.raw.strip())
     if _list_of(first.raw) is not None:
         return True
-    beginning = b"".join(line.raw for line in islice(read_lines(path, encoding, in_pieces=True), 3))
+    beginning = b"".join(line.raw for line in islice(before_damage(read_lines(path, encoding, in_pieces=True)), 3))
     return re.match(rb"\s*\[\s*\[", beginning[:_LOOKED_AT_BYTES]) is not None
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from app.core.decoding import why_not_json
-from app.importing.lines import MAX_LINE_BYTES, FileLine, read_lines
+from app.importing.lines import MAX_LINE_BYTES, FileLine, before_damage, read_lines
 from app.importing.typed_json import may_be_typed, without_types
 from app.importing.values import Refused
 
@@ -25,13 +25,14 @@ JSON_IN_TEXT: Final = b'"{\\"'
 _NO_NUMBERS: Final = (b"NaN", b"Infinity")
 _LOOKED_AT_LINES: Final = 100
 _BRACES: Final = (b"{", b"}")
+_LAST_COMMA: Final = re.compile(rb'("(?:[^"\\]++|\\.)*+")|,(\s*(?:[}\]]|\Z))')
 # A string ends with its line: a quote that is never closed hides the rest of its line alone.
 _TOKENS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[][{}]')
 
 
 def one_object_a_line(path: Path, encoding: str) -> bool:
     """Whether one of the first lines is an object by itself, and the first one is not the beginning of a larger one."""
-    first = islice(read_lines(path, encoding), _LOOKED_AT_LINES)
+    first = islice(before_damage(read_lines(path, encoding)), _LOOKED_AT_LINES)
     lines = [line.raw.removeprefix(RECORD_SEPARATOR).strip() for line in first]
     objects = [raw for raw in lines if raw.startswith((b"{", JSON_IN_TEXT))]
     return bool(objects) and not objects[0].endswith((b"[", b"{", b",")) and any(map(_is_object, objects))
@@ -52,7 +53,7 @@ def decode_object(raw: bytes) -> dict[str, Any]:
         if isinstance(values, str):
             values = msgspec.json.decode(values)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        values = _with_nan(raw) or _of_python(raw)
+        values = _with_nan(raw) or _of_python(raw) or _with_commas(raw)
         if values is None:
             raise Refused(why_not_json(error, raw)) from None
     except RecursionError:
@@ -74,6 +75,17 @@ def _with_nan(raw: bytes) -> Any:
     try:
         return json.loads(raw, parse_constant=lambda name: None)
     except (ValueError, RecursionError):
+        return None
+
+
+def _with_commas(raw: bytes) -> Any:
+    """What is meant with a comma behind the last value. None where that is not the fault."""
+    without = _LAST_COMMA.sub(lambda found: found[1] or found[2], raw)
+    if without == raw:
+        return None
+    try:
+        return msgspec.json.decode(without)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -1,14 +1,17 @@
 """Reads the lines of a text file, unpacked and as UTF-8, with the number and the position of each."""
 
 import codecs
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from app.errors import UserError
 from app.importing.streams import Damaged, open_bytes
+
+_T = TypeVar("_T")
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 BLOCK_BYTES: Final = 1 << 18
@@ -19,6 +22,8 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# The end of the first line: what stands in quotes may hold other ones.
+_FIRST_END: Final = re.compile(rb'(?:[^"\r\n]++|"[^"]*+")*+(?:\r*\n|(?P<cr>\r))')
 # A byte that no UTF-8 has stands for what cannot be decoded, so that the line that holds it is refused, and it alone.
 _BAD_BYTE: Final = "\udcff"
 EITHER: Final = "utf-8-or-latin-1"
@@ -44,8 +49,28 @@ class FileLine(Struct, frozen=True, gc=False):
     whole: bool = True
 
 
+class DamagedText(UserError):
+    """The packed text is damaged behind some line."""
+
+
+def before_damage(found: Iterable[_T]) -> Iterator[_T]:
+    """What a damaged file has before the damage, for those who look at its beginning alone.
+
+    Raises `DamagedText` where that is nothing.
+    """
+    nothing = True
+    try:
+        for one in found:
+            nothing = False
+            yield one
+    except DamagedText:
+        if nothing:
+            raise
+
+
 def read_lines(path: Path, encoding: str = "utf-8", *, in_pieces: bool = False) -> Iterator[FileLine]:
-    """The file's lines. A byte order mark wins over `encoding`. A file without line feeds may use carriage returns.
+    """The file's lines, without line ends. A byte order mark wins over `encoding`; a file that was joined from others
+    may have one at any line. Where the first line ends with a carriage return alone, all do.
 
     `in_pieces`: a line may be of any length, and comes in pieces if it is long.
 
@@ -60,12 +85,16 @@ def read_lines(path: Path, encoding: str = "utf-8", *, in_pieces: bool = False) 
             block = stream.read(BLOCK_BYTES)
             block, decoder = _without_bom(block, decoder)
             first = decoder(block, False)
-            line_feed = b"\r" if b"\r" in first and b"\n" not in first else b"\n"
+            ends = _FIRST_END.match(first)
+            line_feed = b"\r" if ends is not None and ends["cr"] else b"\n"
             text = first
             while block:
                 pos = stream.pos()
-                lines = (rest + text).split(line_feed)
+                joined = rest + text
+                lines = joined.split(line_feed)
                 rest = lines.pop()
+                if codecs.BOM_UTF8 in joined or b"\r" in joined:
+                    lines = [_bare(raw) for raw in lines]
                 for raw in lines:
                     if cut:
                         cut = False
@@ -85,9 +114,14 @@ def read_lines(path: Path, encoding: str = "utf-8", *, in_pieces: bool = False) 
                 text = decoder(block, not block)
             rest += text
             if rest and not cut:
-                yield FileLine(number + 1, stream.pos(), rest)
+                yield FileLine(number + 1, stream.pos(), _bare(rest))
     except Damaged as error:
-        raise UserError(f"{path}: the compressed data is damaged after line {number}: {error.cause}") from error
+        raise DamagedText(f"{path}: the compressed data is damaged after line {number}: {error.cause}") from error
+
+
+def _bare(raw: bytes) -> bytes:
+    """The line without a mark in front of it, and without what is left of `\\r\\n` and `\\r\\r\\n`."""
+    return raw.removeprefix(codecs.BOM_UTF8).rstrip(b"\r")
 
 
 def _decoder(encoding: str) -> Callable[[bytes, bool], bytes]:

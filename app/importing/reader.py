@@ -7,32 +7,37 @@ for row in read_rows(path, source, latest_ms=now_ms):
 `detect_items` and `read_items` do the same for a catalogue.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
 from app.errors import UserError
 from app.importing.contents import FileFormat, FoundValues, Values, bad_row, read_values
-from app.importing.exploded import exploded, lists_of
-from app.importing.filters import Condition, checker
+from app.importing.exploded import Lists, exploded
+from app.importing.found_times import with_date, with_time_format
 from app.importing.instacart import OrderTimes
-from app.importing.items import ItemColumns, ItemRow, guess_items, item_maker, with_attribute_types
-from app.importing.lines import FileLine
-from app.importing.mapping import Columns, ImportOptions, guess, has_column
+from app.importing.items import USUAL_ITEM_COLUMNS, ItemColumns, ItemRow, guess_items, item_maker, with_attribute_types
+from app.importing.layouts import C, FileLayout, Prepare, is_taken, preparer
+from app.importing.lines import FileLine, before_damage
+from app.importing.mapping import USUAL_COLUMNS, Columns, ImportOptions, guess, has_column, match
 from app.importing.presets import Preset, by_columns, with_preset
 from app.importing.rows import BadRow, Row, row_maker
-from app.importing.seen_names import holds_lists, list_of_events, names_of, refuse_other_shapes, with_nested
+from app.importing.seen_names import (
+    holds_lists,
+    list_of_events,
+    list_of_items,
+    names_of,
+    refuse_other_shapes,
+    with_nested,
+)
 from app.importing.streams import open_bytes
 from app.importing.tables import column_names, kind_of
-from app.importing.text_format import refuse_unclear_names, text_format, with_distinct_names
-from app.importing.time_patterns import pattern_of
-from app.importing.times import time_parser
-from app.importing.values import JOINED, Refused, absent, finder, is_simple
+from app.importing.text_format import NAME_COLUMNS, refuse_unclear_names, text_format, with_distinct_names
+from app.importing.values import Refused
 
 __all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows", "rows_of"]
 
@@ -40,33 +45,17 @@ _EVENTS: Final = "events"
 _LOOKED_AT_FIRST: Final = 100
 _LOOKED_AT_MORE: Final = 100_000
 _LOOKED_AT_ITEMS: Final = 1_000
-_CLOCK: Final = re.compile(r"\d\d?:\d\d(:\d\d(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?")
-_LATEST_MS: Final = 7_258_118_400_000  # the year 2200: a later number is a date such as 20140514044115
 
-C = TypeVar("C", Columns, ItemColumns)
 R = TypeVar("R")
 Make = Callable[[Mapping[str, Any], int, int], R | None]
-Prepare = Callable[[Values], bool]
-
-
-class FileLayout(FileFormat, Generic[C], frozen=True, kw_only=True):
-    """A file's format and column layout. `preset` is the known layout that it was recognised as.
-
-    `where`: the conditions of the rows that are taken. `orders`: the file that Instacart's rows are joined with.
-    """
-
-    columns: C
-    preset: Preset | None = None
-    where: tuple[Condition, ...] = ()
-    orders: Path | None = None
 
 
 def detect(path: Path, options: ImportOptions) -> FileLayout[Columns]:
     """Detects the format from the file's beginning. Raises `UserError` for an unreadable file or unclear columns."""
     found = _detect(path, options, guess, items=False)
     if "time" not in options.columns and found.preset is None:
-        found = _with_date(path, found)
-    return _with_time_format(path, found, found.columns.fields["time"])
+        found = with_date(path, found)
+    return with_time_format(path, found, found.columns.fields["time"])
 
 
 def detect_items(path: Path, options: ImportOptions) -> FileLayout[ItemColumns]:
@@ -74,7 +63,7 @@ def detect_items(path: Path, options: ImportOptions) -> FileLayout[ItemColumns]:
     found = _detect(path, options, guess_items, items=True)
     column = found.columns.fields.get("published_at") or found.columns.fields.get("expires_at")
     if column:
-        found = _with_time_format(path, found, column)
+        found = with_time_format(path, found, column)
     if not found.columns.attributes:
         return found
     first = islice(_taken(path, found), _LOOKED_AT_ITEMS)
@@ -82,10 +71,11 @@ def detect_items(path: Path, options: ImportOptions) -> FileLayout[ItemColumns]:
 
 
 def _taken(path: Path, source: FileLayout[C]) -> Iterator[Values]:
-    prepare = _preparer(source)
-    for found in read_values(path, source, lambda values: False):
-        if not isinstance(found, BadRow) and prepare(found[0]):
-            yield found[0]
+    prepare = preparer(source)
+    for found in before_damage(read_values(path, source, lambda values: False)):
+        for values in () if isinstance(found, BadRow) else exploded(*found, source.row_lists):
+            if not isinstance(values, BadRow) and is_taken(prepare, values):
+                yield values
 
 
 def _detect(
@@ -95,8 +85,9 @@ def _detect(
         table = kind_of(stream.read(8))
     file, preset = (FileFormat(), None) if table else text_format(path, options, items=items)
     if table is not None:
-        header = column_names(path, table, options.header)
-        file = FileFormat(header=header, header_line=not options.header, table=table)
+        usual = USUAL_ITEM_COLUMNS if items else USUAL_COLUMNS
+        header, sheet = column_names(path, table, options.header, lambda names: len(match(names, options, usual)[0]))
+        file = FileFormat(header=header, header_line=not options.header, table=table, sheet=sheet)
     file, twice = with_distinct_names(file)
     if not file.header:
         refuse_other_shapes(path, file)
@@ -129,10 +120,13 @@ def _layout(
     found_events = None if items else list_of_events(path, file, present)
     if not file.header and not items:
         seen = with_nested(path, file, present, options.columns.get("events", found_events or _EVENTS), looked_at)
+    preset = preset or by_columns(seen, options, items=items)
+    wrapped = list_of_items(path, file, present) if items and preset is None and "item_id" not in given else None
+    if wrapped is not None:
+        seen = present = with_nested(path, file, present, wrapped, looked_at)
     for wanted in options.where:
         if not has_column(wanted.column, seen):
             raise UserError(f"--where {wanted}: the file has no column {wanted.column}; it has {', '.join(seen)}")
-    preset = preset or by_columns(seen, options, items=items)
     if preset is not None:
         options = with_preset(options, preset)
         file = structs.replace(file, encoding=options.encoding)
@@ -153,7 +147,11 @@ def _layout(
         if field in given or not name or has_column(name, present)
     }
     where = tuple(wanted for wanted in options.where if has_column(wanted.column, present))
-    columns = guess_columns(present, structs.replace(options, columns=there))
+    try:
+        columns = guess_columns(present, structs.replace(options, columns=there))
+    except UserError as error:
+        hint = f"\nIf its first line holds data: {NAME_COLUMNS}" if file.names_in_text else ""
+        raise UserError(f"{error}{hint}") from None
     if columns.fields.get("event_id") in around and "events" in columns.fields and "event_id" not in given:
         # It is of all the objects in the list together.
         columns = structs.replace(columns, fields={f: name for f, name in columns.fields.items() if f != "event_id"})
@@ -168,6 +166,7 @@ def _layout(
         preset=preset,
         where=where,
         orders=orders,
+        items=wrapped or "",
     )
 
 
@@ -177,22 +176,22 @@ def read_rows(path: Path, source: FileLayout[Columns], *, latest_ms: int) -> Ite
     Raises `UserError` when reading fails: the file is gone, or its compressed data is damaged.
     """
     make = row_maker(source.columns, latest_ms=latest_ms)
-    return _rows(path, source, make, lists_of(source.columns.fields))
+    return _rows(path, source, make)
 
 
 def read_items(path: Path, source: FileLayout[ItemColumns]) -> Iterator[ItemRow | BadRow]:
     """The file's items in order; invalid ones are `BadRow`. Raises `UserError` as `read_rows` does."""
-    return _rows(path, source, item_maker(source.columns), None)
+    return _rows(path, source, item_maker(source.columns))
 
 
 def rows_of(found: Iterable[FoundValues], source: FileLayout[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:
     """The rows of values that somebody else has read from such files; otherwise as `read_rows`."""
     make = row_maker(source.columns, latest_ms=latest_ms)
-    return _made(found, source, _preparer(source), make, lists_of(source.columns.fields))
+    return _made(found, source, preparer(source), make)
 
 
-def _rows(path: Path, source: FileLayout[C], make: Make[R], lists: tuple[str, bool] | None) -> Iterator[R | BadRow]:
-    prepare = _preparer(source)
+def _rows(path: Path, source: FileLayout[C], make: Make[R]) -> Iterator[R | BadRow]:
+    prepare = preparer(source)
 
     def is_row(values: Mapping[str, Any]) -> bool:
         try:
@@ -200,16 +199,13 @@ def _rows(path: Path, source: FileLayout[C], make: Make[R], lists: tuple[str, bo
         except Refused:
             return False
 
-    return _made(read_values(path, source, is_row), source, prepare, make, lists)
+    return _made(read_values(path, source, is_row), source, prepare, make)
 
 
 def _made(
-    all_found: Iterable[FoundValues],
-    source: FileLayout[C],
-    prepare: Prepare,
-    make: Make[R],
-    lists: tuple[str, bool] | None,
+    all_found: Iterable[FoundValues], source: FileLayout[C], prepare: Prepare, make: Make[R]
 ) -> Iterator[R | BadRow]:
+    lists: Lists = source.row_lists
     for found in all_found:
         if isinstance(found, BadRow):
             yield found
@@ -228,53 +224,3 @@ def _made(
             else:
                 if row is not None:
                     yield row
-
-
-def _preparer(source: FileLayout[C]) -> Prepare:
-    """A function that adds what paths and choices name to the values, and tells whether the row is taken."""
-    found = [(name, finder(name)) for name in source.columns.used if not is_simple(name, source.header)]
-    conditions = [checker(wanted) for wanted in source.where]
-    orders = OrderTimes(source.orders) if source.orders is not None else None
-    if not (found or conditions or orders):
-        return lambda values: True
-
-    def prepare(values: Values) -> bool:
-        if orders is not None:
-            orders.add(values)
-        for name, find in found:
-            values[name] = find(values)
-        return all(condition(values) for condition in conditions)
-
-    return prepare
-
-
-def _with_date(path: Path, source: FileLayout[Columns]) -> FileLayout[Columns]:
-    """The layout whose time has its date from another column, where the first time is a time of day."""
-    column = source.columns.fields["time"]
-    date_column = next((name for name in source.header if name.lower() == "date"), None)
-    rows = read_values(path, source, lambda values: False)
-    first = next((found[0] for found in rows if isinstance(found, tuple)), {})
-    if date_column is None or not _CLOCK.fullmatch(str(first.get(column)).strip()):
-        return source
-    fields = {**source.columns.fields, "time": f"{date_column}{JOINED}{column}"}
-    return structs.replace(source, columns=structs.replace(source.columns, fields=fields))
-
-
-def _with_time_format(path: Path, source: FileLayout[C], column: str) -> FileLayout[C]:
-    """The layout with the pattern of its times, where they are of another form than `auto` reads."""
-    columns = source.columns
-    if columns.time_format != "auto":
-        return source
-    parse = time_parser("auto", columns.timezone, latest_ms=_LATEST_MS, old_dates=True)
-    rows = read_values(path, source, lambda values: False)
-    prepare = _preparer(source)
-    lists = lists_of(columns.fields)
-    times = (
-        values.get(column)
-        for found in rows
-        if not isinstance(found, BadRow)
-        for values in exploded(*found, lists)
-        if not isinstance(values, BadRow) and prepare(values) and not absent(values.get(column))
-    )
-    pattern = pattern_of(times, parse)
-    return structs.replace(source, columns=structs.replace(columns, time_format=pattern))

@@ -7,7 +7,10 @@ from typing import Final
 
 from app.errors import UserError
 from app.importing.contents import FileFormat, Values, read_values
+from app.importing.delimited import TOO_LONG
+from app.importing.items import USUAL_ITEM_COLUMNS
 from app.importing.json_shapes import other_shape
+from app.importing.lines import before_damage
 from app.importing.mapping import USUAL_COLUMNS, plain_name
 from app.importing.rows import BadRow
 from app.importing.values import as_list, finder, paths_of
@@ -54,6 +57,21 @@ def list_of_events(path: Path, file: FileFormat, present: Sequence[str]) -> str 
     return with_items
 
 
+def list_of_items(path: Path, file: FileFormat, present: Sequence[str]) -> str | None:
+    """The list of a catalogue in JSON, or the path to it, whose objects are the items: where nothing around them has an
+    id of its own.
+    """
+    ids = set(USUAL_ITEM_COLUMNS["item_id"])
+    if file.header or any(plain_name(name) in ids for name in present):
+        return None
+    rows = list(_first(path, file, _LISTS_BY))
+    for name in sorted(present, key=lambda name: name.count(".")):
+        objects = [inner[0] for inner in map(as_list, map(finder(name), rows)) if inner and isinstance(inner[0], dict)]
+        if objects and not ids.isdisjoint(map(plain_name, objects[0])):
+            return name
+    return None
+
+
 def holds_lists(path: Path, file: FileFormat, column: str) -> bool:
     """Whether one of the first values is a list."""
     return any(as_list(value) is not None for value in map(finder(column), _first(path, file, _LISTS_BY)))
@@ -61,13 +79,15 @@ def holds_lists(path: Path, file: FileFormat, column: str) -> bool:
 
 def refuse_other_shapes(path: Path, file: FileFormat) -> None:
     """Raises `UserError` where the JSON has no object for each row."""
-    first = list(islice(read_values(path, file, lambda values: False), _SHAPE_BY))
+    first = list(islice(before_damage(read_values(path, file, lambda values: False)), _SHAPE_BY))
     if first and all(isinstance(found, BadRow) for found in first):
-        raise UserError(f"{path}: none of the first objects can be read: {first[0].reason}")  # type: ignore[union-attr]
+        reason = first[0].reason  # type: ignore[union-attr]
+        hint = "; unwrap the rows first: jq -c '.data[]' FILE | reco import -" if reason == TOO_LONG else ""
+        raise UserError(f"{path}: none of the first objects can be read: {reason}{hint}")
     if len(first) == 1 and (why := other_shape(first[0][0])):  # type: ignore[index]
         raise UserError(f"{path}: {why}")
 
 
 def _first(path: Path, file: FileFormat, looked_at: int | None) -> Iterator[Values]:
-    found = islice(read_values(path, file, lambda values: False), looked_at)
+    found = islice(before_damage(read_values(path, file, lambda values: False)), looked_at)
     return (values[0] for values in found if not isinstance(values, BadRow))

@@ -179,4 +179,6 @@ def _guarded(path: Path) -> Iterator[None]:
     except _DAMAGED as error:
         raise Damaged(path, error) from error
     except OSError as error:
+        if error.errno is None:  # what unpacks bz2 and zstd says so, and no disk
+            raise Damaged(path, error) from error
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error

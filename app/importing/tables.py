@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Protocol
 
@@ -11,9 +13,13 @@ from msgspec import Struct
 
 from app.errors import UserError
 from app.importing.archives import ZIP_MAGIC
+from app.importing.arrow_values import tuples_of
 from app.importing.streams import open_bytes
 
 TableKind = Literal["parquet", "arrow", "workbook"]
+Known = Callable[[Sequence[str]], int]
+"""How many of the names of a table's columns say what they are."""
+_LOOKED_AT: Final = 100
 _BATCH_ROWS: Final = 10_000
 _ARROW_FILE: Final = b"ARROW1"
 _ARROW_STREAM: Final = b"\xff\xff\xff\xff"
@@ -41,24 +47,28 @@ def kind_of(beginning: bytes) -> TableKind | None:
     return "workbook" if beginning.startswith((ZIP_MAGIC, _OLD_WORKBOOK)) else None
 
 
-def column_names(path: Path, kind: TableKind, header: Sequence[str]) -> tuple[str, ...]:
-    """The table's columns; `header` names those of a workbook that has no header row. Raises `UserError`."""
+def column_names(path: Path, kind: TableKind, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
+    """The table's columns, and the sheet of a workbook that has them; `header` names those of a workbook that has no
+    header row. Raises `UserError`.
+    """
     with _opened(path, kind) as table:
-        return table.columns(header)
+        return table.columns(header, known)
 
 
-def read_table(path: Path, kind: TableKind, header: Sequence[str]) -> Iterator[TableRows]:
-    """The table's rows in order; of a workbook all sheets that have its columns. Raises `UserError`."""
+def read_table(path: Path, kind: TableKind, header: Sequence[str], sheet: str) -> Iterator[TableRows]:
+    """The table's rows in order; of a workbook those of all sheets that have most columns of `sheet`. Raises
+    `UserError`.
+    """
     with _opened(path, kind) as table:
-        yield from table.rows(header)
+        yield from table.rows(header, sheet)
 
 
 class _Table(Protocol):
-    def columns(self, header: Sequence[str]) -> tuple[str, ...]:
-        """The names of the columns; `header`, where the file has none."""
+    def columns(self, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
+        """The names of the columns, `header` where the file has none; and the sheet."""
         ...
 
-    def rows(self, header: Sequence[str]) -> Iterator[TableRows]:
+    def rows(self, header: Sequence[str], sheet: str) -> Iterator[TableRows]:
         """All rows in order."""
         ...
 
@@ -69,10 +79,10 @@ class _ParquetTable:
 
         self._file = parquet.ParquetFile(file)
 
-    def columns(self, header: Sequence[str]) -> tuple[str, ...]:
-        return tuple(map(str, self._file.schema_arrow.names))
+    def columns(self, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
+        return tuple(map(str, self._file.schema_arrow.names)), ""
 
-    def rows(self, header: Sequence[str]) -> Iterator[TableRows]:
+    def rows(self, header: Sequence[str], sheet: str) -> Iterator[TableRows]:
         return _arrow_rows(self._file.iter_batches(_BATCH_ROWS), self._file.metadata.num_rows)
 
 
@@ -94,10 +104,10 @@ class _ArrowTable:
             self._names = stream.schema.names
             self._batches = iter(stream)
 
-    def columns(self, header: Sequence[str]) -> tuple[str, ...]:
-        return tuple(self._names)
+    def columns(self, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
+        return tuple(self._names), ""
 
-    def rows(self, header: Sequence[str]) -> Iterator[TableRows]:
+    def rows(self, header: Sequence[str], sheet: str) -> Iterator[TableRows]:
         first = 1
         for batch in self._batches:
             part = min(1.0, self._file.tell() / max(self._size, 1))
@@ -113,56 +123,76 @@ class _Workbook:
 
         self._book = CalamineWorkbook.from_filelike(file)
 
-    def columns(self, header: Sequence[str]) -> tuple[str, ...]:
+    def columns(self, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
         if header:
-            return tuple(header)
-        for name in self._book.sheet_names:
-            for row in self._book.get_sheet_by_name(name).iter_rows():
-                if _names_columns(row):
-                    return _names(row)
-        raise UserError("no sheet of the workbook has a row with the names of columns")
+            return tuple(header), ""
+        found = [(names, sheet) for sheet in self._book.sheet_names if (names := self._header(sheet)[1])]
+        if not found:
+            raise UserError("no sheet of the workbook has a row with the names of columns")
+        return max(found, key=lambda table: known(table[0]))  # the first of several
 
-    def rows(self, header: Sequence[str]) -> Iterator[TableRows]:
-        names = self.columns(header)
+    def rows(self, header: Sequence[str], sheet: str) -> Iterator[TableRows]:
+        names = tuple(header) or self._header(sheet)[1]
         sheets = self._book.sheet_names
         for number, name in enumerate(sheets):
-            sheet = self._book.get_sheet_by_name(name)
-            line = sheet.start[0] if sheet.start else 0
-            order: list[int] | None = list(range(len(names))) if header else None
-            for row in sheet.iter_rows():
+            table = self._book.get_sheet_by_name(name)
+            skip, own = (0, names) if header else self._header(name)
+            order = _order(names, own)
+            if not any(place is not None for place in order):
+                continue  # notes, say
+            line = skip + (table.start[0] if table.start else 0)
+            for row in islice(table.iter_rows(), skip, None):
                 line += 1
+                values = tuple("" if place is None or place >= len(row) else row[place] for place in order)
                 if all(value == "" for value in row):
                     continue
-                if order is None:
-                    if _names_columns(row):
-                        order = _order(names, _names(row), name)
-                        if not order:
-                            break  # notes, say
-                    continue
-                values = tuple(row[place] if place < len(row) else "" for place in order)
-                part = (number + min(1.0, line / max(sheet.total_height, 1))) / len(sheets)
+                if not header and str(row[0]).strip() == own[0] and _names(row) == own:
+                    continue  # the table was joined from others
+                part = (number + min(1.0, line / max(table.total_height, 1))) / len(sheets)
                 yield TableRows(line, [values], part)
 
+    def _header(self, sheet: str) -> tuple[int, tuple[str, ...]]:
+        """How many rows of the sheet end with the names of its columns, and the names; no names where it has none.
 
-def _names_columns(row: Sequence[Any]) -> bool:
-    """A title above the table is alone in its row."""
-    return len([value for value in row if value != ""]) > 1
+        They are in the first row that is about as wide as the widest: titles above the table are narrower.
+        """
+        table = self._book.get_sheet_by_name(sheet)
+        first = list(islice(table.iter_rows(), _LOOKED_AT))
+        widths = [len([value for value in row if value != ""]) for row in first]
+        widest = max(widths, default=0)
+        at = next((at for at, width in enumerate(widths) if width > 1 and 2 * width > widest), None)
+        if at is None:
+            return 0, ()
+        top = table.start[0] if table.start else 0
+        grouped = {begin[0] - top for begin, end in table.merged_cell_ranges or () if end[1] > begin[1]}
+        above = at if at in grouped else at - 1
+        if above in grouped and above + 1 < len(first):
+            return above + 2, _of_two_rows(_names(first[above]), _names(first[above + 1]))
+        return at + 1, _names(first[at])
 
 
 def _names(row: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(str(value).strip() for value in row)
+    return tuple(" ".join(str(value).split()) for value in row)
 
 
-def _order(names: Sequence[str], found: Sequence[str], sheet: str) -> list[int]:
-    """Where the columns of the first sheet are in this one; empty where it has none of them. Raises `UserError`."""
+def _of_two_rows(above: Sequence[str], below: Sequence[str]) -> tuple[str, ...]:
+    """The names of columns below cells that were merged; with those before them where they alone are not enough."""
+    times = Counter(below)
+    group = ""
+    found = []
+    for upper, lower in zip_longest(above, below, fillvalue=""):
+        group = upper or group
+        found.append(f"{group} {lower}" if lower and times[lower] > 1 else lower or upper)
+    return tuple(found)
+
+
+def _order(names: Sequence[str], found: Sequence[str]) -> list[int | None]:
+    """Where the columns are in a sheet that has these, None for one that it lacks; empty where it lacks most."""
     if found == names:
         return list(range(len(names)))
-    missing = [name for name in names if name and name not in found]
-    if len(missing) == sum(map(bool, names)):
-        return []
-    if missing:
-        raise UserError(f"sheet {sheet} lacks the column {', '.join(missing)}; save it as a file of its own")
-    return [found.index(name) for name in names]
+    places = [found.index(name) if name and name in found else None for name in names]
+    there = len(places) - places.count(None)
+    return places if 2 * there > sum(map(bool, names)) else []
 
 
 def _arrow_rows(batches: Iterator[Any], total: int) -> Iterator[TableRows]:
@@ -171,28 +201,6 @@ def _arrow_rows(batches: Iterator[Any], total: int) -> Iterator[TableRows]:
         done = first - 1 + batch.num_rows
         yield TableRows(first, tuples_of(batch), done / max(total, 1))
         first += batch.num_rows
-
-
-def tuples_of(batch: Any) -> list[tuple[Any, ...]]:
-    """The rows of a `pyarrow.RecordBatch`."""
-    import pyarrow as pa
-
-    def values(column: Any) -> list[Any]:
-        # A datetime has no nanoseconds.
-        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-            column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-        found: list[Any] = column.to_pylist()
-        # Spark and Impala may write text as bytes.
-        return [_text(value) for value in found] if pa.types.is_binary(column.type) else found
-
-    return list(zip(*map(values, batch.columns), strict=True))
-
-
-def _text(value: bytes | None) -> str | bytes | None:
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
-        return value
 
 
 _KINDS: Final[dict[TableKind, Callable[[IO[bytes]], _Table]]] = {

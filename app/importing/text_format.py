@@ -15,14 +15,16 @@ from app.importing.contents import FileFormat, undrawn
 from app.importing.delimited import SAY_ENCODING, Splitter
 from app.importing.json_lists import are_lists, names_in
 from app.importing.json_text import JSON_IN_TEXT, RECORD_SEPARATOR, one_object_a_line
-from app.importing.lines import FileLine, read_lines
+from app.importing.lines import FileLine, before_damage, read_lines
 from app.importing.mapping import ImportOptions
-from app.importing.preamble import beginning_of
+from app.importing.preamble import Beginning, beginning_of
 from app.importing.presets import Preset, by_first_line, with_preset
 from app.importing.unreadable import SQL_DUMP, VERTICAL, is_sql_dump, is_vertical
 
 _DELIMITERS: Final = (",", ";", "\t", "|", "::", "\x01", "\x1f", "^", "~")
 _LOOKED_AT_LINES: Final = 20
+_MOST_LINES_OF_NAMES: Final = 10
+NAME_COLUMNS: Final = "Name the columns: --header user_id,item_id,rating,time for example"
 _FORMATS: Final = (
     "CSV and other delimited text, JSON lines and arrays, Parquet, Arrow, Excel; plain, gz, zst, bz2, xz, zip, tar"
 )
@@ -30,9 +32,9 @@ _FORMATS: Final = (
 
 def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[FileFormat, Preset | None]:
     """The format by the first line, and the known layout that has lines of this shape. Raises `UserError`."""
-    if is_sql_dump(line.raw for line in read_lines(path, options.encoding)):
+    if is_sql_dump(line.raw for line in _first_lines(path, options)):
         raise UserError(f"{path} is {SQL_DUMP}")
-    if is_vertical(line.raw for line in read_lines(path, options.encoding)):
+    if is_vertical(line.raw for line in _first_lines(path, options)):
         raise UserError(f"{path} is {VERTICAL}")
     drawn = _drawn(path, options)
     if drawn is not None:
@@ -40,7 +42,7 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
         options = structs.replace(options, delimiter=delimiter or CELL_END, quote="")
 
     def lines_of() -> Iterator[FileLine]:
-        return undrawn(read_lines(path, options.encoding), drawn)
+        return undrawn(_first_lines(path, options), drawn)
 
     lines = lines_of()
     beginning = beginning_of(lines, lambda text: len(text.split(_delimiter(text, options))))
@@ -56,7 +58,7 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
         return FileFormat(encoding=options.encoding, by_line=by_line), None
     if b"\0" in first.raw:
         raise UserError(f"{path} is neither text nor of a known format: {_FORMATS}")
-    preset = by_first_line(first.raw.decode(errors="replace").removesuffix("\r"), options, items=items)
+    preset = by_first_line(first.raw.decode(errors="replace"), options, items=items)
     if preset is not None:
         options = with_preset(options, preset)
     else:
@@ -64,19 +66,23 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
             first.raw.decode()
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: the first line is not {options.encoding}; {SAY_ENCODING}") from error
-    text = first.raw.decode(errors="replace").removesuffix("\r")
+    if preset is None and drawn is None:
+        beginning = _below_titles(lines_of(), beginning, options)
+        first = beginning.first or first
+    text = first.raw.decode(errors="replace")
     delimiter = options.delimiter or beginning.delimiter or _delimiter(text, options)
-    names = Splitter(delimiter, options.quote).split(text.lstrip("# "), 0) or text.split(delimiter)
-    header = options.header or tuple(name.strip() for name in names)
-    if not options.header:
+    splitter = Splitter(delimiter, options.quote)
+    skip = 0 if drawn else beginning.skip
+    header, spanned = options.header, 0
+    if not header:
+        header, spanned = _names(islice(lines_of(), skip, None), splitter)
         _refuse_data_as_header(path, header)
-    if not options.header:
-        behind = islice(lines_of(), 1 if drawn else beginning.skip + 1, None)
-        header = _with_unnamed(header, _looked_at(behind, Splitter(delimiter, options.quote), len(header)))
+        behind = islice(lines_of(), skip + max(spanned, 1), None)
+        header = _with_unnamed(header, _looked_at(behind, splitter, len(header)))
     return FileFormat(
         header=header,
-        header_line=not options.header,
-        skip=0 if drawn else beginning.skip,
+        header_line=not (options.header or spanned),
+        skip=skip + spanned,
         drawn=drawn,
         delimiter=delimiter,
         quote=options.quote,
@@ -84,22 +90,54 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
     ), preset
 
 
+def _first_lines(path: Path, options: ImportOptions) -> Iterator[FileLine]:
+    return before_damage(read_lines(path, options.encoding))
+
+
 def _drawn(path: Path, options: ImportOptions) -> Box | Aligned | None:
-    if not options.delimiter and (box := box_of(read_lines(path, options.encoding))):
+    if not options.delimiter and (box := box_of(_first_lines(path, options))):
         return box
-    aligned = aligned_of(read_lines(path, options.encoding))
+    aligned = aligned_of(_first_lines(path, options))
     return aligned if aligned and options.delimiter in (None, aligned.delimiter) else None
+
+
+def _below_titles(lines: Iterator[FileLine], beginning: Beginning, options: ImportOptions) -> Beginning:
+    """The beginning without titles: lines of one value above a table of several."""
+    first = [line for line in islice(lines, beginning.skip, beginning.skip + _LOOKED_AT_LINES) if line.raw.strip()]
+    texts = [line.raw.decode(errors="replace") for line in first]
+    common = Counter(_delimiter(text, options) for text in texts).most_common(1)[0][0]
+    delimiter = beginning.delimiter or common
+    if delimiter == " ":
+        return beginning
+    splitter = Splitter(delimiter, options.quote)
+    found = [splitter.split(text, 0) for text in texts]
+    several = [values is None or len([value for value in values if value.strip()]) > 1 for values in found]
+    at = several.index(True) if True in several else 0
+    below = several[at + 1 :]
+    if not at or 2 * sum(below) <= len(below):
+        return beginning
+    return Beginning(first[at], first[at].number - 1, beginning.delimiter)
+
+
+def _names(lines: Iterator[FileLine], splitter: Splitter) -> tuple[tuple[str, ...], int]:
+    """The names in the first line, and 0; or, where one of them has a line end in it, those in more lines, and how
+    many these are.
+    """
+    text = next(lines).raw.decode(errors="replace").lstrip("# ")
+    names = splitter.split(text, 0)
+    whole = text
+    for spanned, line in enumerate(islice(lines, _MOST_LINES_OF_NAMES) if names is None else (), 2):
+        whole += "\n" + line.raw.decode(errors="replace")
+        found = splitter.split(whole, 0)
+        if found is not None and splitter.quote not in "".join(found):
+            return tuple(" ".join(name.split()) for name in found), spanned
+    return tuple(name.strip() for name in names or text.split(splitter.delimiter)), 0
 
 
 def _looked_at(lines: Iterator[FileLine], splitter: Splitter, columns: int) -> list[list[str]]:
     """The values of the first lines, those aside on which a quoted value is open."""
-    found = []
-    for line in islice(lines, _LOOKED_AT_LINES):
-        text = line.raw.decode(errors="replace").removesuffix("\r")
-        values = splitter.split(text, columns) if text.strip() else None
-        if values is not None:
-            found.append(values)
-    return found
+    texts = [line.raw.decode(errors="replace") for line in islice(lines, _LOOKED_AT_LINES)]
+    return [values for text in texts if text.strip() and (values := splitter.split(text, columns)) is not None]
 
 
 def _with_unnamed(header: tuple[str, ...], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -128,8 +166,7 @@ def _refuse_data_as_header(path: Path, header: Sequence[str]) -> None:
     numbers = [name for name in header if name.replace(".", "", 1).removeprefix("-").isdecimal()]
     if numbers and 2 * len(numbers) >= len(header):
         raise UserError(
-            f"{path}: the first line holds data and no column names: {', '.join(header)[:200]}. "
-            "Name the columns: --header user_id,item_id,rating,time for example"
+            f"{path}: the first line holds data and no column names: {', '.join(header)[:200]}. {NAME_COLUMNS}"
         )
 
 

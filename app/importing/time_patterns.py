@@ -82,7 +82,7 @@ def _time(text: str, pattern: str) -> datetime | None:
 def _is_day_number(text: str) -> bool:
     """Whether it is a day of 1990 to 2099, as Excel numbers them. As seconds it would be of January 1970."""
     try:
-        return _DAYS_FROM <= float(text) < _DAYS_TO
+        return _DAYS_FROM <= float(text.replace(",", ".")) < _DAYS_TO
     except ValueError:
         return False
 

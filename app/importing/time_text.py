@@ -46,6 +46,7 @@ _EAST_ASIAN: Final = re.compile(r"(\d{4})[年년] ?(\d\d?)[月월] ?(\d\d?)[日�
 _SPACED_DOTS: Final = re.compile(r"(\d+)\. (\d+)\. (\d+)\.?(?= |$)")
 _SAS: Final = re.compile(r"(\d\d?)([A-Z]{3})(\d{4})(?::(?=\d\d:)|(?= |$))", re.IGNORECASE)
 _DOTTED_CLOCK: Final = re.compile(r"(?<=\d[./-])\d+ \d\d?\.\d\d(?:\.\d\d)?$")
+_ONE_DIGIT: Final = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)(?:([T ])(\d\d?)(?=:))?")
 _ORDINAL: Final = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b", re.IGNORECASE)
 _SMALL_MARK: Final = re.compile(r"(?<=\d)[tz](?=\d\d|$)")
 _HALF: Final = re.compile(r"(?<=\d) ?([ap])\.?m\.?(?![a-z])", re.IGNORECASE)
@@ -82,6 +83,7 @@ def plain_time(text: str) -> PlainTime:
     text = _SAS.sub(r"\1-\2-\3 ", _SPACED_DOTS.sub(r"\1.\2.\3", _ORDINAL.sub("", text))).strip()
     text = _SMALL_MARK.sub(lambda mark: mark[0].upper(), text)
     text = _DOTTED_CLOCK.sub(lambda clock: clock[0].replace(".", ":"), text)
+    text = _ONE_DIGIT.sub(_with_two_digits, text, count=1) if text[4:5] == "-" else text
     text = _DB2.sub(r"\1 \2:\3:\4", text)
     text = _ORACLE.sub(r"\1 \2:\3:\4\5", text)
     text = _HALF.sub(lambda half: f" {half[1].upper()}M", text)
@@ -98,6 +100,11 @@ def plain_time(text: str) -> PlainTime:
     if ":" in text and (found := _OFFSET.search(text)):
         text = f"{text[: found.start()].rstrip()} {found[1]}{found[2]:0>2}{found[3] or '00'}"
     return PlainTime(text)
+
+
+def _with_two_digits(found: re.Match[str]) -> str:
+    year, month, day, mark, hour = found.groups()
+    return f"{year}-{month:0>2}-{day:0>2}" + (f"{mark}{hour:0>2}" if mark else "")
 
 
 def _millis_of(number: str, part: str, unit: str) -> str:

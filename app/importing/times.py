@@ -15,12 +15,18 @@ _EARLIEST_MS: Final = int(datetime(1990, 1, 1, tzinfo=UTC).timestamp() * 1000)
 # Seconds reach 1e11 in the year 5138, milliseconds 1e14, and so on: a number's size tells its unit.
 _MILLIS_FROM: Final = 10**11
 _UNITS: Final = ((_MILLIS_FROM, 1000, 1), (10**14, 1, 1), (10**17, 1, 1000))
+# With a comma before the decimals, as day numbers of a spreadsheet in Europe, and with commas between thousands.
+_COMMA: Final = re.compile(r"\d+,\d+")
+_THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3}){2,}")
 _SPACE: Final = re.compile(r" (?=[+-]\d{4}$)")
 _FIRST_DAY: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - Excel's day 0, in the zone of the file
 _LONG: Final = 20
 _LAST_DAY: Final = 2_958_465
 """The year 9999, where Excel ends."""
 _NANOSECONDS: Final = (1, 1_000_000)
+# .NET counts tenths of microseconds since the year 1; as nanoseconds since 1970, these would all be of 1990.
+_TICKS_AT_1970: Final = 621_355_968_000_000_000
+_TICKS: Final = range(630_822_816_000_000_000, 646_602_048_000_000_000)  # of the years 2000 to 2049
 
 TimeParser = Callable[[Any], int]
 
@@ -124,6 +130,8 @@ def by_pattern_of(text: str, pattern: str) -> tuple[datetime, tzinfo | None]:
 def _in_millis(number: float) -> int:
     if type(number) is int and 0 <= number < _MILLIS_FROM:
         return number * 1000  # most are seconds
+    if type(number) is int and number in _TICKS:
+        return (number - _TICKS_AT_1970) // 10_000
     times, by = _unit(abs(number))
     return round(number * times) if by == 1 else int(number // by)
 
@@ -161,7 +169,12 @@ def _number(value: Any) -> int | float | None:
     try:
         return _finite(float(value))
     except (ValueError, TypeError, OverflowError):
+        pass
+    if not isinstance(value, str):
         return None
+    if _COMMA.fullmatch(value.strip()):
+        return _finite(float(value.replace(",", ".")))
+    return int(value.replace(",", "")) if _THOUSANDS.fullmatch(value.strip()) else None
 
 
 def _finite(number: float) -> float | None:

@@ -11,19 +11,38 @@ ALTERNATIVES: Final = "|"
 JOINED: Final = "+"
 _MISSING: Final = frozenset(
     {
-        *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "Null", "null", "(null)", "[NULL]", "<null>", "\\N"),
-        *("nan", "NaN", "NAN", "-nan", "-NaN", "NaT", "None", "NONE", "none", "(none)", "nil", "NIL", "<nil>"),
-        *("undefined", "Undefined", "UNDEFINED", "(not set)", "-", "#NULL!", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?"),
+        *("", "NA", "N/A", "n/a", "<NA>", "NULL", "Null", "null", "\\N", "nan", "NaN", "NAN", "-nan", "-NaN", "NaT"),
+        *("None", "NONE", "none", "(none)", "(None)", "nil", "NIL", "<nil>", "undefined", "Undefined", "UNDEFINED"),
+        *("(null)", "(NULL)", "[null]", "[NULL]", "<null>", "<NULL>", "(not set)", "-", "1.#QNAN", "-1.#IND"),
+        *("#N/A", "#NA", "#N/A N/A", "#NULL!", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#CALC!", "#SPILL!"),
         # What Go and MySQL write where there is no time.
         *("0001-01-01T00:00:00Z", "0001-01-01 00:00:00 +0000 UTC", "0000-00-00", "0000-00-00 00:00:00"),
     }
 )
 # A byte order mark, which stands within a file that several were joined to, and a space without a width.
 _INVISIBLE: Final = "\ufeff\u200b"
-# With three digits behind it, a comma may be between thousands.
-_DECIMAL_COMMA: Final = re.compile(r"([+-]?\d+),(\d{1,2}|\d{4,})")
-_YES: Final = frozenset({"true", "t", "yes", "y", "on", "1", "1.0"})
-_NO: Final = frozenset({"false", "f", "no", "n", "off", "0", "0.0"})
+# With three digits behind it, a comma may be between thousands, unless a zero is before it.
+_DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+)")
+# Two marks between thousands, or one and another before the decimals, leave no doubt.
+_GROUPED: Final = re.compile(
+    r"[+-]?\d{1,3}(?P<mark>[,. '\u00a0\u202f\u2019])\d{3}(?:(?P=mark)\d{3})*(?P<part>[.,]\d+)?"
+)
+# Spreadsheets write flags in the language of the user, MySQL those of the type BIT as bytes.
+_YES: Final = frozenset(
+    {
+        *("true", "t", "yes", "y", "on", "1", "1.0", "-1", "\x01", "b'1'", "0x01"),
+        *("wahr", "ja", "vrai", "oui", "verdadero", "vero", "verdadeiro", "waar", "sant", "sand", "prawda", "tak"),
+        *("sí", "sì", "si", "sim"),
+    }
+)
+_NO: Final = frozenset(
+    {
+        *("false", "f", "no", "n", "off", "0", "0.0", "\x00", "b'0'", "0x00"),
+        *("falsch", "nein", "faux", "non", "falso", "onwaar", "nee", "falskt", "falsk", "nej", "fałsz", "nie", "não"),
+    }
+)
+# Keeps a spreadsheet from making a number of it.
+_FORMULA: Final = re.compile(r'="([^"]*)"')
 
 
 class Refused(ValueError):
@@ -60,22 +79,43 @@ def id_of(values: Mapping[str, Any], column: str) -> str:
 def id_text(text: str) -> str:
     """The id that a text is, without spaces around it; a whole number without its decimals."""
     text = text.strip() if text.isascii() else text.strip().strip(_INVISIBLE).strip()
+    if text.startswith("=") and (found := _FORMULA.fullmatch(text)):
+        text = found[1].strip()
     if "." in text:
         # A column of whole numbers in which some are missing is written as 17850.0, and one of decimals as 17850.00.
         whole, _, decimals = text.partition(".")
         return whole if whole.isdecimal() and not decimals.strip("0") else text
+    if text.endswith((",0", ",00")):  # with more zeros, a comma is between thousands
+        whole = text.partition(",")[0]
+        return whole if whole.isdecimal() and text.count(",") == 1 else text
     return text
 
 
 def number_of(value: Any) -> float | None:
-    """The number that a value is, with a comma before one or two decimals, too; None if it is none."""
-    if isinstance(value, str) and (found := _DECIMAL_COMMA.fullmatch(value.strip())):
-        value = f"{found[1]}.{found[2]}"
+    """The number that a value is, also with a comma before its decimals, or with marks between its thousands; None if
+    it is none, or may be two: 1,234.
+    """
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        return None
+        if not isinstance(value, str) or (plain := _plain_number(value.strip())) is None:
+            return None
+        number = float(plain)
     return number if number == number else None  # NaN is none
+
+
+def _plain_number(text: str) -> str | None:
+    """The digits of a number that is written for people."""
+    if _DECIMAL_COMMA.fullmatch(text):
+        return text.replace(",", ".")
+    found = _GROUPED.fullmatch(text)
+    if found is None:
+        return None
+    mark, part = found["mark"], found["part"] or ""
+    clear = part or mark not in ",." or text.count(mark) > 1
+    if not clear or part.startswith(mark):
+        return None
+    return text.removesuffix(part).replace(mark, "") + part.replace(",", ".")
 
 
 def shown(value: Any) -> str:

@@ -99,6 +99,9 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
             b"\x80\x05\x95\x18\x00\x00",
             "a pickle of Python, which is not read: write it with pandas: read_pickle('FILE')",
         ),
+        (b"ORC\x02\x00\xff", "an ORC file, which is not read: write it with pandas: read_orc('FILE').to_parquet"),
+        (b"RDX3\nX\n\x00", "a file of R, which is not read: write it with R"),
+        (b"\x80\x03}q\x00", "a pickle of Python, which is not read: write it with pandas"),
         (b"SQLite format 3\x00", "an SQLite database, which is not read: sqlite3 -header -csv FILE 'SELECT"),
         (b"\xff\x06\x00\x00sNaPpY", "compressed by snappy, which is not read: unpack it first"),
         (b'<?xml version="1.0"?>\n<events/>', "XML, which is not read: convert it to CSV or to JSON lines"),
@@ -157,3 +160,23 @@ def test_a_pipe_is_read_as_stdin_is(tmp_path: Path) -> None:
 def test_an_address_is_told_how_to_be_read() -> None:
     with pytest.raises(UserError, match=r"curl -sfL 'https://example\.org/log\.csv' \| reco import -"):
         users("https://example.org/log.csv")
+
+
+def test_member_whose_name_has_brackets_is_found(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
+        archive.writestr("log [1].csv", HEADER + FIRST)
+        archive.writestr("log [2].csv", HEADER + SECOND)
+        archive.writestr("log 1.csv", "another one")
+    assert users(tmp_path / "log.zip" / "log [1].csv", tmp_path / "log.zip" / "log [2].csv") == ["u1", "u2"]
+
+
+def test_zip_that_is_packed_otherwise_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "log.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("log.csv", HEADER + FIRST)
+    content = bytearray(path.read_bytes())
+    for header, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(header) + place] = 9  # as Windows packs files of more than 2 GiB
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"log.csv is packed in a way that is not read .*; unpack it first"):
+        users(path)

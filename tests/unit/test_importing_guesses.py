@@ -13,6 +13,11 @@ from app.importing.screen import describe
 from app.importing.user_sample import UserSample
 
 NOW = 1_800_000_000_000
+FLAGS = [
+    *(("t", True), ("yes", True), ("1.0", True), ("F", False), ("off", False)),
+    *(("WAHR", True), ("FALSCH", False), ("VRAI", True), ("Ja", True), ("nein", False)),
+    *(("b'1'", True), ("\x00", False)),
+]
 
 
 @pytest.fixture
@@ -98,7 +103,7 @@ def test_day_and_month_are_told_apart_by_the_file_or_asked_for(log: Path) -> Non
         read(log, text.replace("13/02", "12/02"))
 
 
-@pytest.mark.parametrize(("word", "flag"), [("t", True), ("yes", True), ("1.0", True), ("F", False), ("off", False)])
+@pytest.mark.parametrize(("word", "flag"), FLAGS)
 def test_flag_of_a_usual_form(log: Path, word: str, flag: bool) -> None:
     text = f"user,item,ts,watch_time_sec,ended\nu,i,1700000000,5,{word}\n"
     assert [row.ended for row in good(read(log, text, event_type="watch"))] == [flag]

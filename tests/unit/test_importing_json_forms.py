@@ -132,3 +132,17 @@ def test_products_of_amazon_as_python_wrote_them_are_read(tmp_path: Path) -> Non
     (first,) = read_items(path, detect_items(path, ImportOptions()))
     assert not isinstance(first, BadRow)
     assert first.tags == ["a", "b"]
+
+
+def test_comma_behind_the_last_value_or_object_is_none_too_many(tmp_path: Path) -> None:
+    first, second = lines(ROWS).splitlines()
+    for content in (
+        f"{first},\n{second},\n",
+        f"{first}\n{second},\n",
+        f"{first[:-1]}, }}\n{second[:-1]},}},\n",
+        f'[{first},\n{second[:-1]}, "note": "a,}} b", "tags": [1, ],}},]',
+    ):
+        assert read(tmp_path / "log", content) == BOTH
+    broken = lines(ROWS[:1]) + '{"user_id": "u,}",, }\n' + lines(ROWS[1:])
+    (_, reason, _) = read(tmp_path / "log", broken)
+    assert isinstance(reason, str)

@@ -10,6 +10,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from app.errors import UserError
 from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, ItemRow, Row, detect, detect_items, read_items, read_rows
 
@@ -260,3 +261,20 @@ def test_orders_of_instacart_may_be_in_the_same_archive(tmp_path: Path) -> None:
         )
         archive.writestr("order_products__prior.csv", "order_id,product_id,add_to_cart_order,reordered\n9,196,1,0\n")
     assert events(path / "order_products__prior.csv") == ("instacart", ["7 196 purchase"])
+
+
+def test_bad_order_of_instacart_costs_its_rows_alone(tmp_path: Path) -> None:
+    orders = "order_id,user_id,order_number,order_hour_of_day,days_since_prior_order\n"
+    orders += '"9","7","1","08",""\nx,7,2,09,3\n11,7,3,09,NA\n999999999999,8,1,10,\n'
+    (tmp_path / "orders.csv").write_text(orders)
+    log = tmp_path / "order_products__prior.csv"
+    log.write_text("order_id,product_id,add_to_cart_order,reordered\n5,195,1,0\n9,196,1,0\n11,197,1,0\n")
+    rows = list(read_rows(log, detect(log, ImportOptions()), latest_ms=NOW_MS))
+    assert [row.reason if isinstance(row, BadRow) else f"{row.user_id} {row.item_id}" for row in rows] == [
+        "order_id: '5' is not among the orders",
+        "7 196",
+        "7 197",
+    ]
+    (tmp_path / "orders.csv").write_text("")
+    with pytest.raises(UserError, match="is not Instacart's file of orders"):
+        detect(log, ImportOptions())

@@ -51,6 +51,8 @@ EVENTS: dict[str, list[str]] = {
     "gorse": ["zhenghaoz gorse-io:gorse click", "bob vuejs:vue view"],
     "gorse-json": ["bob vuejs:vue click", "bob d3:d3 click"],
     "metarank": ["user1 item1 purchase"],
+    "reco": ["ann tent cart", "ann film watch"],
+    "reco-impressions": ["ann tent impression", "ann stove impression"],
     "snowplow-tsv": [
         "bc2e92ec6c204a14 P125 view",
         "jon.doe@email.com P125 purchase",

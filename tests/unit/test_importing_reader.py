@@ -160,6 +160,22 @@ def test_damaged_gzip_gives_what_stood_before_and_then_says_where(log: Path) -> 
     assert all(isinstance(row, Row) for row in seen)
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_damage_among_the_first_rows_gives_what_stood_before(log: Path, kind: str) -> None:
+    line = '{{"user": "u{n}", "item": "i", "ts": 1700000000, "type": "view"}}\n'
+    csv = "user,item,ts,type\n" + "".join(f"u{n},i,1700000000,view\n" for n in range(5))
+    text = csv if kind == "csv" else "".join(line.format(n=n) for n in range(5))
+    log.write_bytes(gzip.compress(text.encode())[:-8])
+    rows = read_rows(log, detect(log, ImportOptions()), latest_ms=NOW)
+    seen: list[Row | BadRow] = []
+    with pytest.raises(UserError, match=r"damaged after line [56]"):
+        seen.extend(rows)
+    assert [row.user_id for row in seen if isinstance(row, Row)] == [f"u{n}" for n in range(5)]
+    log.write_bytes(gzip.compress(text.encode())[:12])
+    with pytest.raises(UserError, match="damaged after line 0"):
+        detect(log, ImportOptions())
+
+
 @pytest.mark.parametrize(
     ("content", "options", "reason"),
     [

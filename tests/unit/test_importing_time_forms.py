@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import UserError
 from app.importing.mapping import ImportOptions
-from app.importing.reader import BadRow, detect, read_rows
+from app.importing.reader import BadRow, Row, detect, read_rows
 from app.importing.screen import describe
 
 NOW_MS: Final = time.time_ns() // 1_000_000
@@ -59,6 +59,10 @@ def read(path: Path, *times: str, **options: str) -> list[int | str]:
         'ISODate("2024-05-13T10:00:00Z")',
         "'2024-05-13 10:00:00'",
         "45425.4166666667",
+        "45425,4166666667",
+        "1715594400,000",
+        "1,715,594,400",
+        "638511912000000000",
     ],
 )
 def test_time_is_read_as_meant(tmp_path: Path, text: str) -> None:
@@ -70,6 +74,36 @@ def test_time_is_read_as_meant(tmp_path: Path, text: str) -> None:
 def test_a_zone_with_summer_time_has_the_offset_of_the_day(tmp_path: Path) -> None:
     found = read(tmp_path / "log", "2024-01-13 11:00 Europe/Berlin", "2024-05-13 12:00 Europe/Berlin")
     assert found == [MS - 121 * 86_400_000, MS]
+
+
+def test_clocks_and_days_of_one_digit_beside_others(tmp_path: Path) -> None:
+    hours = ["2024-05-13 9:00:00", "2024-05-13 10:00:00", "2024-5-13 10:00", "2024-05-13T9:00:00Z", "2024-5-1"]
+    found = read(tmp_path / "log", *hours)
+    assert found == [MS - 3_600_000, MS, MS, MS - 3_600_000, MS - 12 * 86_400_000 - 36_000_000]
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        ("event_date|event_time", "2024-05-13|10:00"),
+        ("OrderDate|OrderTime", "13.05.2024|10:00:00"),
+        ("time|date", "10:00 AM|5/13/2024"),
+    ],
+)
+def test_day_and_clock_in_two_columns_are_one_time(tmp_path: Path, names: str, first: str) -> None:
+    path = tmp_path / "log"
+    path.write_text(f"user_id|item_id|event_type|{names}\nu|i|view|{first}\n")
+    (row,) = read_rows(path, detect(path, ImportOptions()), latest_ms=NOW_MS)
+    assert isinstance(row, Row), row
+    assert row.ts_ms == MS
+
+
+def test_day_and_clock_of_json_are_one_time(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text('{"user": "u", "item": "i", "type": "view", "date": "2024-05-13", "time": "10:00"}\n')
+    (row,) = read_rows(path, detect(path, ImportOptions()), latest_ms=NOW_MS)
+    assert isinstance(row, Row), row
+    assert row.ts_ms == MS
 
 
 def test_a_pattern_reads_zones_too(tmp_path: Path) -> None:

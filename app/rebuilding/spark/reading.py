@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from app.importing.arrow_values import tuples_of
 from app.importing.contents import FoundValues, json_values
 from app.importing.lines import MAX_LINE_BYTES, FileLine
 from app.importing.mapping import Columns
 from app.importing.reader import FileLayout, rows_of
 from app.importing.records import RowIds, to_message
 from app.importing.rows import BadRow
-from app.importing.tables import tuples_of
 
 FILE: Final = "reco_file"
 BLOCK: Final = "reco_block"
