@@ -25,6 +25,7 @@ _ENVELOPE: Final[dict[str, ColumnType]] = {
     "session_id": "text",
     "request_id": "text",
     "ts_ms": "integer",
+    "anonymous_id": "text",
 }
 _OF_ITEM: Final[dict[str, ColumnType]] = {
     "item_id": "text",
@@ -33,6 +34,11 @@ _OF_ITEM: Final[dict[str, ColumnType]] = {
     "ended": "flag",
     "playback_speed": "number",
     "rebuffer_count": "integer",
+    "value": "number",
+    "currency": "text",
+    "quantity": "integer",
+    "rating": "number",
+    "cancels": "text",
 }
 _OF_PLACE: Final[dict[str, ColumnType]] = {"item_id": "text", "position": "integer", "feed_id": "text", "slot": "text"}
 

@@ -66,17 +66,27 @@ class Writer:
         A user who is erased meanwhile was erased before the batch, which leaves the rows of before out, or after it,
         which removes them.
         """
+        try:
+            return await self._written(connection, batch.rows, batch.columns)
+        except asyncpg.UniqueViolationError as error:
+            if batch.columns is None or error.table_name != "events":
+                raise
+        # Some are stored already. No savepoint: events of a subtransaction would be missing in exports (ADR 57).
+        return await self._written(connection, batch.rows, None)
+
+    async def _written(self, connection: "Connection", batch: Rows, columns: Columns | None) -> WrittenBatch:
+        """`columns`: of rows that are all taken for new."""
         async with connection.transaction():
             await connection.execute(SQL["lock_tables"])
-            erased = await erasures.last(connection, {row.user_id for _, row in batch.rows})
-            rows = self._not_erased(batch.rows, erased)
-            written = None
-            if batch.columns is not None and not erased:
-                written = await self._added(connection, rows, batch.columns)
-            if written is None:
+            erased = await erasures.last(connection, {row.user_id for _, row in batch})
+            rows = self._not_erased(batch, erased)
+            if columns is not None and not erased:
+                await add_events(connection, columns)
+                written = WrittenBatch([event_id for event_id, _ in rows])
+            else:
                 written = await self._inserted(connection, rows, erased)
             titles = await self._add_titles(connection, rows)
-        written.erased = len(batch.rows) - len(rows)
+        written.erased = len(batch) - len(rows)
         self._titled.update(titles)
         self._expect_known = len(written.accepted) < len(rows)
         return written
@@ -90,17 +100,6 @@ class Writer:
             for event_id, row in rows
             if (last := erased.get(row.user_id)) is None or not last.covers(row.ts_ms + self._shift_ms)
         ]
-
-    async def _added(self, connection: "Connection", rows: Rows, columns: Columns) -> WrittenBatch | None:
-        """What was written if all were new. If not, nothing was."""
-        try:
-            async with connection.transaction():
-                await add_events(connection, columns)
-        except asyncpg.UniqueViolationError as error:
-            if error.table_name != "events":
-                raise
-            return None
-        return WrittenBatch([event_id for event_id, _ in rows])
 
     async def _inserted(self, connection: "Connection", rows: Rows, erased: Mapping[str, LastErasure]) -> WrittenBatch:
         known = await self._known(connection, rows)

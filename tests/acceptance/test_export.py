@@ -73,11 +73,12 @@ def test_events_impressions_and_features_become_tables(service: Service, tmp_pat
     now = time.time_ns() // 1_000_000
     mine = {"user_id": "ann", "session_id": "s1", "ts_ms": now - 9_000}
     watch = {"watch_time_sec": 90, "percent_watched": 75.5, "ended": False, "context": {"page": "home", "k": [1, None]}}
+    sold = {"value": 59.9, "currency": "EUR", "quantity": 2, "rating": 4.0}
     shown = [{"item_id": "alien", "position": 0, "feed_id": "top"}, {"item_id": "brazil", "position": 1}]
     events = [
         {**mine, "event_type": "impression", "event_id": "impression-1", "request_id": "r1", "items": shown},
         {**mine, "event_type": "watch", "event_id": "watch-of-alien", "request_id": "r1", "item_id": "alien", **watch},
-        {**mine, "event_type": "purchase", "event_id": "purchase-of-brazil", "item_id": "brazil"},
+        {**mine, "event_type": "purchase", "event_id": "purchase-of-brazil", "item_id": "brazil", **sold},
     ]
     assert service.client.post("/log/batch", json={"events": events}).json()["accepted"] == 3
     eventually(lambda: service.metric("reco_feature_consumer_processed_total", status="applied") == 3)
@@ -96,9 +97,10 @@ def test_events_impressions_and_features_become_tables(service: Service, tmp_pat
             "event_type": "watch",
             "item_id": "alien",
             "request_id": "r1",
-            "playback_speed": None,
-            "rebuffer_count": None,
+            **dict.fromkeys(("anonymous_id", "playback_speed", "rebuffer_count", *sold, "cancels")),
         }
+        bought = next(row for row in read(folder / "events") if row["event_type"] == "purchase")
+        assert {name: bought[name] for name in sold} == sold
         run(service, "impressions", folder, "--format", kind)
         assert [(row["item_id"], row["position"], row["feed_id"]) for row in read(folder / "impressions")] == [
             ("alien", 0, "top"),
@@ -127,6 +129,42 @@ def test_events_impressions_and_features_become_tables(service: Service, tmp_pat
             ("ann", "alien", "watch"),
             ("ann", "brazil", "purchase"),
         ]
+
+
+def test_a_cancellation_names_what_it_takes_back(service: Service, tmp_path: Path) -> None:
+    mine = {"user_id": "returner", "session_id": "s", "anonymous_id": "visitor-of-returner"}
+    bought = {**mine, "event_type": "purchase", "event_id": "purchase-to-return", "item_id": "returned"}
+    for event in (bought, {**mine, "event_type": "cancel", "cancels": "purchase-to-return"}):
+        assert service.client.post("/event", json=event).status_code == 202
+    run(service, "events", tmp_path)
+    found = [row for row in read(tmp_path / "events") if row["user_id"] == "returner"]
+    assert [(row["event_type"], row["cancels"]) for row in found] == [
+        ("purchase", None),
+        ("cancel", "purchase-to-return"),
+    ]
+    assert {row["anonymous_id"] for row in found} == {"visitor-of-returner"}
+
+
+def test_an_import_that_commits_after_a_run_is_in_the_next_one(service: Service, tmp_path: Path) -> None:
+    """Of its second batch: those that are taken for new are written another way."""
+    log = tmp_path / "log.csv"
+    rows = [f"importer,{'held' if n == 2_099 else 'film'},{1_700_000_000 + n},view,Held" for n in range(2_100)]
+    log.write_text("user,item,ts,type,title\n" + "".join(f"{row}\n" for row in rows))
+    database_url = service.environment["DATABASE_URL"]
+    with psycopg.connect(database_url) as holder:
+        holder.execute("INSERT INTO items (item_id) VALUES ('held')")
+        command = [sys.executable, "-m", "app.cli", "import", str(log), "--no-wait", "--rejected", "/dev/null"]
+        importing = subprocess.Popen(command, cwd=ROOT, env=service.environment, stderr=subprocess.PIPE)
+        waiting = "FROM pg_stat_activity WHERE application_name = 'reco import' AND wait_event_type = 'Lock'"
+        eventually(lambda: ask(database_url, f"SELECT count(*) {waiting}") == 1)
+        views(service, "meanwhile")
+        run(service, "events", tmp_path / "files")
+        holder.rollback()
+    _, said = importing.communicate(timeout=60)
+    assert importing.returncode == 0, said
+    run(service, "events", tmp_path / "files")
+    found = [row["event_id"] for row in read(tmp_path / "files" / "events") if row["user_id"] == "importer"]
+    assert (len(found), len(set(found))) == (2_100, 2_100)
 
 
 def test_a_later_run_adds_what_was_committed_since(service: Service, tmp_path: Path) -> None:
