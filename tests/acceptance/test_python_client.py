@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -53,6 +52,22 @@ process.join()
 send("parent after the fork")
 """
 
+# One that leaves its client for asyncio open. From Python 3.12 on, no thread starts once the process ends.
+PROGRAM_OF_ASYNCIO: Final = """\
+import asyncio, atexit, sys, threading
+from reco_client import AsyncClient, Options, View
+async def main():
+    client = AsyncClient(sys.argv[1], sys.argv[2], Options(interval_sec=60, exit_sec=30))
+    for number in range(2_050):
+        client.send(View(user_id="left", session_id="s1", item_id=f"item-{number}"))
+def refuse(thread):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+def end():
+    threading.Thread.start = refuse
+asyncio.run(main())
+atexit.register(end)
+"""
+
 
 @pytest.fixture
 def service(environment: dict[str, str]) -> Iterator[Service]:
@@ -66,12 +81,11 @@ def stored(service: Service) -> dict[str, int]:
         return dict(database.execute("SELECT user_id, count(*) FROM events GROUP BY user_id").fetchall())
 
 
-def test_buffers_are_sent_when_processes_end_forked_ones_too(service: Service, tmp_path: Path) -> None:
-    program = tmp_path / "application.py"
-    program.write_text(PROGRAM)
+def run(service: Service, program: str) -> None:
+    """Runs an application, which says nothing."""
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "clients" / "python")}
     ended = subprocess.run(
-        [sys.executable, program, service.url, TOKEN],
+        [sys.executable, "-c", program, service.url, TOKEN],
         env=environment,
         capture_output=True,
         text=True,
@@ -79,6 +93,15 @@ def test_buffers_are_sent_when_processes_end_forked_ones_too(service: Service, t
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_buffer_of_asyncio_is_sent_when_the_process_ends(service: Service) -> None:
+    run(service, PROGRAM_OF_ASYNCIO)
+    assert stored(service) == {"left": 2_050}
+
+
+def test_buffers_are_sent_when_processes_end_forked_ones_too(service: Service) -> None:
+    run(service, PROGRAM)
     assert stored(service) == {
         "parent": 50,
         "forked child": 50,

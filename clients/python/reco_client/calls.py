@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from reco_client.models import Problem
 
-# The service did not do it, or a proxy does not know whether it did. Every call may be made twice.
-RETRIED: Final = frozenset({408, 429, 502, 503, 504})
+# The service did not do it, or a proxy (a CDN answers 520 to 530) does not know whether it did. Every call may be made
+# twice.
+RETRIED: Final = frozenset({408, 429, 502, 503, 504, *range(520, 531)})
 _STATE_CHANGED: Final = 412
 _MAX_RETRY_AFTER_SEC: Final = 300.0
 

@@ -108,6 +108,26 @@ class Client:
             left = left[len(batch) :]
         return outcomes.counts
 
+    def _send_left(self, left: list[Line], outcomes: Outcomes) -> None:
+        """Sends lines from this thread for up to `exit_sec`. What is left then is refused."""
+        deadline = time.monotonic() + self._options.exit_sec
+
+        def pause(seconds: float) -> None:
+            if time.monotonic() + seconds > deadline:
+                raise _GivenUp
+            time.sleep(seconds)
+
+        while left:
+            batch = fitting(left[:MAX_BATCH_EVENTS])
+            try:
+                self._deliver(batch, outcomes, pause)
+            except calls.ApiError as error:
+                outcomes.refuse(batch, str(error))
+            except _GivenUp:
+                break
+            left = left[len(batch) :]
+        outcomes.refuse(left, delivery.CLOSED)
+
     def flush(self, timeout_sec: float | None = None) -> bool:
         """Sends what waits now; whether all of it was settled in time."""
         with self._changed:
