@@ -21,6 +21,9 @@ V = TypeVar("V")
 
 _Time = str | int | float | None
 _MAX_SECONDS: Final = 604_800.0
+_DATE_DIGITS: Final = 8
+# Seconds reach 1e11 in the year 5138, milliseconds 1e14, and so on.
+_UNITS: Final = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e19, 1_000_000_000))
 
 
 class GorseFeedback(Struct, rename="pascal", kw_only=True):
@@ -127,20 +130,21 @@ def _entry_ms(entry: GorseFeedback, faults: list[FieldError]) -> int | UnsetType
 
 
 def time_ms(value: _Time, path: str) -> int | UnsetType:
-    """Milliseconds since the epoch of ISO 8601 (UTC where no zone is given) or of seconds; unset for no time.
-
-    Raises `InvalidInput`.
+    """Milliseconds since the epoch of ISO 8601 (UTC where no zone is given), or of seconds, milliseconds, microseconds
+    or nanoseconds, which their size tells apart; unset for no time. Raises `InvalidInput`.
     """
     if value is None or value == "":
         return UNSET
     try:
-        if isinstance(value, str) and not value.isdigit():
+        if isinstance(value, str) and (not value.isdigit() or len(value) == _DATE_DIGITS):
             moment = datetime.fromisoformat(value.strip())
             if moment.year == 1:  # how Go writes that there is no time
                 return UNSET
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         else:
-            seconds = datetime.fromtimestamp(float(value), UTC).timestamp()
+            number = float(value)
+            unit = next((unit for limit, unit in _UNITS if number < limit), 1)
+            seconds = datetime.fromtimestamp(number / unit, UTC).timestamp()
     except (ValueError, OverflowError, OSError):
         raise InvalidInput(FieldError(path, "expected a time such as 2026-11-26T10:15:28Z")) from None
     if seconds < 0:

@@ -23,6 +23,6 @@ def numbers_of(product: Mapping[str, Any], properties: Mapping[str, Any]) -> dic
 
 def _valid(value: Any, kind: Any) -> Any:
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, kind, strict=False)  # shops write numbers as text
     except msgspec.ValidationError:
         return None

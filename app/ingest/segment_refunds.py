@@ -43,7 +43,7 @@ class Refund(Struct, frozen=True, kw_only=True):
 def refunded_of(product: Any) -> int | None:
     """How many of the product; None where it does not say."""
     try:
-        return msgspec.convert(product.get("quantity"), Quantity)
+        return msgspec.convert(product.get("quantity"), Quantity, strict=False)
     except msgspec.ValidationError:
         return None
 

@@ -54,6 +54,11 @@ def test_refund_without_products_takes_the_whole_order_back() -> None:
     assert cancelled(refund_of(total=30), order(("tent", 1), ("stove", 2))) == ["purchase-0", "purchase-1"]
 
 
+def test_quantity_as_text_takes_back_no_more_than_it_says() -> None:
+    refund = refund_of(products=[{"product_id": "tent", "quantity": "1"}])
+    assert cancelled(refund, order(("tent", 1), ("tent", 1))) == ["purchase-0"]
+
+
 def test_products_are_found_by_item_as_often_as_they_are_refunded() -> None:
     lines = order(("tent", 1), ("stove", 1), ("tent", 1))
     refund = refund_of(products=[{"product_id": "tent", "quantity": 1}, {"product_id": "tent", "quantity": 1}])
