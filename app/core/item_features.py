@@ -81,9 +81,10 @@ class ItemFeatures:
         shares = np.minimum(popularity / self.highest, 1.0).astype(np.float32)
         self.shares[numbers] = shares
         self.prior[numbers] = np.sqrt(shares[:, -1])
-        frequency, events = sums[:, FREQUENCY], sums[:, EVENTS] * factor
+        # What was taken back may weigh more than it did when it was counted.
+        frequency, events = np.maximum(sums[:, FREQUENCY], 0.0), np.maximum(sums[:, EVENTS], 0.0) * factor
         rates = np.divide(sums[:, _REPEAT_WEIGHT], frequency, out=np.zeros(len(sums)), where=frequency > 0.0)
-        rates *= events / (events + _REPEAT_EVIDENCE)
+        rates = np.clip(rates, 0.0, 1.0) * (events / (events + _REPEAT_EVIDENCE))
         self.own_repeats[numbers] = np.log1p(_REPEATS_SCALE * rates)
         days = np.where(known, np.maximum(now_ms - sums[:, _FIRST_MS], 0.0) / DAY_MS, 0.0)
         features = np.empty((len(sums), len(ITEM_FEATURES)), np.float32)
