@@ -15,14 +15,14 @@ from app.core.content_index import ContentIndex
 from app.core.features import NO_HISTORY, History
 from app.core.history import standing
 from app.core.item_table import ItemTable
-from app.core.messages import CancelMessage, ImpressionMessage, Message
+from app.core.messages import Message
 from app.core.model import MODEL
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
-from app.core.ranking_samples import RankingSample, SamplingBudget, sample_of
+from app.core.ranking_samples import RankingSample, SamplingBudget, is_choice, sample_of
 from app.core.sampling import Sampling
-from app.core.signals import signal
+from app.core.signals import DAY_MS
 from app.errors import describe
 
 ListsAtHand = Callable[[Sequence[str]], tuple[Mapping[str, Neighbours], Popular, ContentIndex | None] | None]
@@ -34,6 +34,12 @@ _log = structlog.get_logger(__name__)
 
 SHARE: Final = 0.025
 """Of a core, for taking samples and learning from them."""
+
+
+MOST_LATE_MS: Final = 30 * DAY_MS
+"""An event that is so far behind the log's clock teaches nothing. Live events are at most 7 days late; of an import,
+partitions are read in turns, so that some are days or weeks behind others.
+"""
 
 
 class Sampler:
@@ -53,7 +59,7 @@ class Sampler:
 
     def take(self, message: Message, history: History) -> RankingSample | None:
         """`history`: as it was before the event."""
-        if isinstance(message, ImpressionMessage | CancelMessage) or signal(message)[1] <= 0.0:
+        if not is_choice(message):
             return None
         started = time.perf_counter()
         try:
@@ -66,6 +72,9 @@ class Sampler:
             if lists is None:
                 metrics.LEARNER_SAMPLES.labels("no_lists").inc()
                 return None
+            if _is_late(message, history, lists[1].log_ms):
+                metrics.LEARNER_SAMPLES.labels("late").inc()
+                return None
             return sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
         except Exception as error:
             metrics.LEARNER_SAMPLES.labels("failed").inc()
@@ -73,6 +82,14 @@ class Sampler:
             return None
         finally:
             self.budget.took(time.perf_counter() - started, samples=1)
+
+
+def _is_late(message: Message, history: History, log_ms: int) -> bool:
+    """Whether what would have been ranked before the event is not known any more: the user has done other things since,
+    or what is popular has long been something else.
+    """
+    latest_ms = history.entries[0].at_ms if history.entries else 0
+    return message.ts_ms < max(latest_ms, log_ms - MOST_LATE_MS)
 
 
 class BatchSampler:

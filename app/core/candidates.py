@@ -24,7 +24,7 @@ from app.core.accumulators import (
     score,
 )
 from app.core.content_index import ContentIndex
-from app.core.history import Entry, History
+from app.core.history import Entry, History, seen_hash
 from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
 from app.core.model import Model
@@ -59,7 +59,7 @@ class Candidates:
     `own_rows` are the places of the user's own items among them.
     """
 
-    __slots__ = ("_absence", "_content", "_first", "_lists", "_own", "_table", "numbers", "own_rows")
+    __slots__ = ("_absence", "_content", "_first", "_lists", "_own", "_profile", "_table", "numbers", "own_rows")
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class Candidates:
         table.make_room()
         model = profile.model
         self._table = table
+        self._profile = profile
         self._absence = absence(profile.history, now_ms, model)
         numbers = table.index.numbers(profile.latest)
         # The user's own items stand first, so their rows are their places.
@@ -185,6 +186,23 @@ class Candidates:
         number = self._table.index.find(item_id)
         rows: list[int] = [] if number is None else self.rows_of([number]).tolist()
         return rows[0] if rows else None
+
+    def ended_rows(self) -> NDArray[np.intp]:
+        """The rows of items that the user is not offered again."""
+        profile = self._profile
+        if not profile.ended and not profile.history.ended_hashes:
+            return np.zeros(0, np.intp)
+        hashes = [*map(seen_hash, profile.ended), *profile.history.ended_hashes]
+        return np.isin(self._table.hashes[self.numbers], np.array(hashes, np.uint32)).nonzero()[0]
+
+    def choice(self, item_id: str) -> tuple[Values, int] | None:
+        """The features of what the user may be offered, and which row is this item's; None: it is none of them."""
+        row = self.row_of(item_id)
+        offered = np.ones(len(self.numbers), np.bool_)
+        offered[self.ended_rows()] = False
+        if row is None or not offered[row]:
+            return None
+        return self.features(offered.nonzero()[0]), int(np.count_nonzero(offered[:row]))
 
     def carried_by(self, rows: Rows, weights: Values, scores: Values) -> list[int]:
         """What carried these candidates to their `scores`, as `accumulators.carried_by` says it."""

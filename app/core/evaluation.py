@@ -15,6 +15,7 @@ from app.core.messages import ImpressionMessage, Message
 from app.core.model import MODEL, Model
 from app.core.played_log import NO_CATALOGUE, PlayedLog
 from app.core.rankers import Ranker
+from app.core.ranking_samples import is_choice
 from app.core.rolling_figures import RankingFigures, figures_of
 from app.core.sampling import Sampling
 from app.core.vsknn import VsKnn
@@ -92,9 +93,10 @@ class Trial:
         """One event: what would have been recommended instead (`tested`), what the rankers learn from it (`taught`),
         and its counts.
 
-        An impression is nothing that a user chose: it is counted, and tests and teaches nothing.
+        What says nothing for its item, as an impression or a dislike, is counted, and tests and teaches nothing.
+        `VSKNN` knows no difference: a session is all that its user did.
         """
-        if not isinstance(message, ImpressionMessage):
+        if is_choice(message):
             user_id, item_id, now_ms = message.user_id, message.item_id, message.ts_ms
             stands_for = self._sampling.takes(user_id, now_ms) if taught else 0.0
             if tested or stands_for:
@@ -103,8 +105,8 @@ class Trial:
                     self._test(user_id, item_id, candidates, size_of(items))
                 if stands_for:
                     self._teach(item_id, candidates, size_of(items), stands_for)
-            if self._vsknn is not None:
-                self._vsknn.learn(user_id, item_id)
+        if self._vsknn is not None and not isinstance(message, ImpressionMessage):
+            self._vsknn.learn(message.user_id, message.item_id)
         self._log.learn([message])
 
     def scores(self) -> dict[str, Score]:
@@ -119,9 +121,8 @@ class Trial:
             self._places[VSKNN].count(self._vsknn.recommend(user_id, self._k), item_id, **kind)
 
     def _teach(self, item_id: str, candidates: Candidates, size: int, stands_for: float) -> None:
-        chosen = candidates.row_of(item_id)
-        if chosen is not None:
-            features = candidates.features()
+        if (choice := candidates.choice(item_id)) is not None:
+            features, chosen = choice
             for ranker in self._rankers.values():
                 ranker.learn(features, chosen, size, stands_for)
 

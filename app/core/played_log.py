@@ -110,11 +110,11 @@ class PlayedLog:
         """What the service would answer without rules and new items: a log tells of neither. `weights`: of the user's
         size of history.
         """
-        weights = weights.astype(np.float32)
+        weights, history = weights.astype(np.float32), self.history(user_id)
         ranking = Ranking(self.index, candidates, weights, self.table.scores_of(candidates.numbers, weights))
-        best = ranking.ranked({}, (), "learned", NO_EXCLUSIONS).best(k)
+        ended = candidates.numbers[candidates.ended_rows()].tolist()
+        best = ranking.ranked({}, ended, "learned", NO_EXCLUSIONS).best(k)
         if len(best) < k:
-            history = self.history(user_id)
             taken = Exclusions({entry.item_id for entry in history.entries}, frozenset(history.seen_hashes))
             best += [item_id for item_id in self.fallback() if item_id not in taken and item_id not in best]
         return best[:k]

@@ -2,30 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Final
+from typing import Final, TypeGuard
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from app.core.candidates import Candidates
+from app.core.candidates import LEAST_OWN, Candidates
 from app.core.content_index import ContentIndex
 from app.core.history import History, seen_hash
 from app.core.item_table import ItemTable
+from app.core.messages import CancelMessage, ImpressionMessage, InteractionMessage, Message, WatchMessage
 from app.core.model import MODEL, Model
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
-from app.core.weights import Weights, size_of
+from app.core.signals import signal
+from app.core.weights import FROM_OWN, Weights, size_of
 
 # Of what samples have cost, from one piece of work to the next: the mean of the last hundred.
 _KEPT: Final = 0.99
 
 
 class RankingSample(Struct, frozen=True):
-    """`features`: of the candidates, a row each. `chosen`: the row of the item that the user took; None: it is no
-    candidate. `size`: of the history, a row of the weights. `is_new`: the user took the item for the first time.
-    `stands_for`: how many events of the user the sample stands for (`app.core.sampling`).
+    """`features`: of the candidates that the user may be offered, a row each. `chosen`: the row of the item that the
+    user took; None: it is none of them. `size`: of the history, a row of the weights. `is_new`: the user took the item
+    for the first time. `stands_for`: how many events of the user the sample stands for (`app.core.sampling`).
     """
 
     features: NDArray[np.float32]
@@ -33,6 +35,11 @@ class RankingSample(Struct, frozen=True):
     size: int
     is_new: bool
     stands_for: float = 1.0
+
+
+def is_choice(message: Message) -> TypeGuard[WatchMessage | InteractionMessage]:
+    """Whether the event says that the user wanted its item: such events test a ranking, and teach it."""
+    return not isinstance(message, ImpressionMessage | CancelMessage) and signal(message)[1] > 0.0
 
 
 def sample_of(
@@ -55,9 +62,9 @@ def sample_of(
         now_ms=popular.log_ms,
         content=content,
     )
-    chosen = candidates.row_of(item_id)
+    features, chosen = candidates.choice(item_id) or (np.empty((0, 0), np.float32), None)
     return RankingSample(
-        np.empty((0, 0), np.float32) if chosen is None else candidates.features(),
+        features,
         chosen,
         size_of(len(profile.latest)),
         item_id not in profile.latest and seen_hash(item_id) not in history.seen_hashes,
@@ -66,12 +73,18 @@ def sample_of(
 
 
 def places(sample: RankingSample, contenders: Sequence[Weights]) -> list[int]:
-    """The place, from 1, that each of these weights gives to what the user took; 0 where that is no candidate."""
+    """The place, from 1, that what the user took has in the list that each of these weights makes. 0 where it has none:
+    it is no candidate, or an item of the user's own that these weights do not give again.
+    """
     if sample.chosen is None:
         return [0] * len(contenders)
     weights = np.array([one[sample.size] for one in contenders], np.float32).T
     scores = sample.features @ weights
-    found: list[int] = (1 + np.count_nonzero(scores > scores[sample.chosen], axis=0)).tolist()
+    own = sample.features[:, FROM_OWN.start].nonzero()[0]
+    left_out = sample.features[own, FROM_OWN] @ weights[FROM_OWN] < LEAST_OWN
+    scores[own] = np.where(left_out, -np.inf, scores[own])
+    of_chosen = scores[sample.chosen]
+    found: list[int] = np.where(np.isneginf(of_chosen), 0, 1 + np.count_nonzero(scores > of_chosen, axis=0)).tolist()
     return found
 
 

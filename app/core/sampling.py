@@ -30,7 +30,7 @@ class Sampling:
 
     def takes(self, user_id: str, now_ms: int) -> float:
         """How many of the user's events this one stands for: itself, and those since the last one that taught. 0: it
-        does not teach. `now_ms`: of the log's clock.
+        does not teach. `now_ms`: of a clock that users cannot set, but where a log is played.
         """
         hour = now_ms // HOUR_MS
         if hour != self._hour:

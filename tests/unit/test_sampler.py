@@ -16,7 +16,7 @@ from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.sampling import OF_ONE_USER
 from tests.support.pipeline import counted
-from workers.sampler import Sampler
+from workers.sampler import MOST_LATE_MS, Sampler
 
 Lists = tuple[Mapping[str, Neighbours], Popular, None]
 COMMON: dict[str, Any] = {"v": 1, "session_id": "s", "ts_ms": 1, "received_ms": 1}
@@ -92,6 +92,20 @@ def test_sample_that_fails_is_counted_and_harms_nobody() -> None:
     before = dropped("failed")
     assert sampler(broken).take(click("ann"), NO_HISTORY) is None
     assert dropped("failed") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("after_ms", "log_ms", "taken"),
+    [(0, 0, True), (1, 0, False), (0, MOST_LATE_MS, True), (0, MOST_LATE_MS + 1, False)],
+)
+def test_event_that_comes_long_after_its_time_teaches_nothing(after_ms: int, log_ms: int, taken: bool) -> None:
+    """The user has done something since, or the log's clock is far ahead: what was ranked then is not known."""
+    before = dropped("late")
+    popular = Popular(b"", b"", COMMON["ts_ms"] + log_ms)
+    late = sampler(lambda seeds: (dict.fromkeys(seeds, NO_NEIGHBOURS), popular, None))
+    found = late.take(click("ann"), History((Entry("stove", COMMON["ts_ms"] + after_ms, 1, 0.5),)))
+    assert (found is not None) == taken
+    assert dropped("late") == before + (not taken)
 
 
 @pytest.mark.parametrize("item", ["tent", "stove"])

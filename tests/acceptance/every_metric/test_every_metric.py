@@ -61,7 +61,7 @@ NOT_BROUGHT_ABOUT: Final = {
     },
     **{
         ("reco_ranking_samples_total", result): "tests/integration/test_learner.py, tests/unit/test_sampler.py"
-        for result in ("full", "not_finite", "failed")
+        for result in ("full", "late", "not_finite", "failed")
     },
     ("reco_feature_consumer_errors_total", "Braked"): (
         "many messages in a row that fail for their data: tests/faults/test_database.py"
