@@ -22,7 +22,7 @@ from app.core.named_weights import from_named, named
 from app.core.promotion import Verdict, is_due
 from app.core.ranking_learner import RankingLearner, Serving
 from app.core.ranking_samples import RankingSample
-from app.core.weights import START
+from app.core.weights import FIXED, START
 from app.errors import DependencyDown, describe
 from app.supervisor import Progress, wait_for_stop
 from workers.sampler import Sampler
@@ -181,6 +181,7 @@ class _LearnerTurns:
         self._show()
 
     async def _decide(self, found: Verdict) -> None:
+        await self.save()  # unless an operator made it start anew, and nothing of before may decide
         served = await ranking_models.read_served(self._connection)
         await self._follow(served)
         if self._learning != "auto" or served.pinned or self._learner.since == 0:  # an operator decides, or just did
@@ -196,8 +197,12 @@ class _LearnerTurns:
                 instead_of=version,
                 actor=_ACTOR,
             )
-        else:
+        elif self._learner.goes_back_to() == "before":
             done = await ranking_models.roll_back(self._connection, found.reason, of=version, actor=_ACTOR)
+        else:
+            done = await ranking_models.roll_back_to_constants(
+                self._connection, FIXED, found.reason, of=version, actor=_ACTOR
+            )
         if done is not None:
             _log.info("model_changed", action=found.action, version=done, instead_of=version, reason=found.reason)
             await self._follow(await ranking_models.read_served(self._connection))

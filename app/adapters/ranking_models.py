@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from app.adapters import audit, changes, sql
 from app.adapters.audit import AuditEntry
-from app.core.named_weights import NamedWeights
+from app.core.named_weights import NamedWeights, from_named, named
+from app.core.weights import Weights
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -95,7 +96,7 @@ async def read_weights(connection: "Connection", versions: Collection[int]) -> d
 
 
 async def read_before(connection: "Connection", version: int) -> RankingModel | None:
-    """The version that a rollback of this one goes to; None: it is the first."""
+    """The version that served before this one, which serves; None: there is none that was not withdrawn."""
     row = await connection.fetchrow(_SQL["read_before"], version)
     return None if row is None else RankingModel(**_decoded(row))
 
@@ -149,9 +150,25 @@ async def roll_back(connection: "Connection", reason: str, *, of: int, actor: st
         before = await read_before(connection, of)
         if before is None:
             return None
-        await _serve(connection, before.version, f"version {of} was rolled back: {reason}", "rolled_back", actor)
-        await connection.execute(_SQL["withdraw"], of)
+        await _give_way(connection, of, before.version, reason, actor)
     return before.version
+
+
+async def roll_back_to_constants(
+    connection: "Connection", constants: Weights, reason: str, *, of: int, actor: str
+) -> int | None:
+    """As `roll_back`, to the version of these constants; where a release has changed them, to one that is made."""
+    async with connection.transaction():
+        if not await _may_replace(connection, of):
+            return None
+        row = await connection.fetchrow(_SQL["read_constants"])
+        assert row is not None  # the migration made it
+        version: int = row["version"]
+        if (from_named(msgspec.json.decode(row["weights"])) != constants).any():
+            why = "the constants of a release"
+            version = await add(connection, named(constants), "start", why, "{}", actor=actor)
+        await _give_way(connection, of, version, reason, actor)
+    return version
 
 
 async def roll_back_for_good(connection: "Connection", reason: str, *, actor: str) -> tuple[int, int | None]:
@@ -224,6 +241,11 @@ async def _serve(connection: "Connection", version: int, reason: str, outcome: s
     await connection.execute(_SQL["serve"], version, reason)
     await changes.record(connection, [changes.MODEL_CHANGED])
     await _audit(connection, actor, version, outcome)
+
+
+async def _give_way(connection: "Connection", version: int, to: int, reason: str, actor: str) -> None:
+    await _serve(connection, to, f"version {version} was rolled back: {reason}", "rolled_back", actor)
+    await connection.execute(_SQL["withdraw"], version)
 
 
 async def _audit(connection: "Connection", actor: str, version: int, outcome: str) -> None:

@@ -21,12 +21,16 @@ WHERE version = $1;
 SELECT version, weights FROM ranking_models WHERE version = ANY ($1::integer[]);
 
 -- name: read_before
--- What served before this version and was not withdrawn.
+-- What served last before this version, of what was not withdrawn.
 SELECT version, created_at, weights, origin, reason, figures, served_at, withdrawn_at
 FROM ranking_models
-WHERE version < $1 AND served_at IS NOT NULL AND withdrawn_at IS NULL
-ORDER BY version DESC
+WHERE version <> $1 AND served_at IS NOT NULL AND withdrawn_at IS NULL
+ORDER BY served_at DESC, version DESC
 LIMIT 1;
+
+-- name: read_constants
+-- The newest version that is a release's constants.
+SELECT version, weights FROM ranking_models WHERE origin = 'start' ORDER BY version DESC LIMIT 1;
 
 -- name: lock_choice
 SELECT version, pinned FROM ranking_choice FOR UPDATE;

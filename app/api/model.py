@@ -36,8 +36,9 @@ class LearnerStatus(Struct, kw_only=True):
 class ModelReport(Struct, kw_only=True):
     """The version of the weights that serves, since when, and why.
 
-    `figures`: of the last 4,096 sampled events before they were counted: what serves, what is being learned, the fixed
-    constants, popularity alone, and what served before; of all, and of those whose item was new to the user. `weights`:
+    `figures`: of the last 4,096 sampled events before they were counted, or of those since this version began to serve,
+    once they are 500: what serves, what is being learned, the fixed constants, popularity alone, and what served
+    before; of all, and of those whose item was new to the user. `weights`:
     by feature, for histories of no items, 1 or 2, 3 to 14, and 15 and more.
     """
 

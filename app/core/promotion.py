@@ -41,8 +41,8 @@ def verdict(figures: RollingFigures, since: int) -> Verdict | None:
     if since < LEAST_TESTS:
         return None
     gained = figures.difference("learned", "served", last=since)
-    served, learned, fixed = (figures.figures(name).ndcg for name in ("served", "learned", "fixed"))
-    if _counts(gained, served) and learned >= fixed:
+    served = figures.figures("served", last=since).ndcg
+    if _counts(gained, served) and figures.difference("fixed", "learned", last=since).mean <= 0.0:
         return Verdict("promote", f"what is learned is {_in_words(gained)} better than what serves")
     others: dict[Contender, str] = {"fixed": "the fixed constants", "before": "what served before"}
     for name, words in others.items():
@@ -50,6 +50,11 @@ def verdict(figures: RollingFigures, since: int) -> Verdict | None:
         if _counts(lost, served):
             return Verdict("roll_back", f"what serves is {_in_words(lost)} worse than {words}")
     return None
+
+
+def goes_back_to(figures: RollingFigures, since: int) -> Literal["before", "fixed"]:
+    """Where a rollback leads: to what served before, or to the constants where those are better."""
+    return "fixed" if figures.difference("fixed", "before", last=since).mean > 0.0 else "before"
 
 
 def _counts(found: Difference, served: float) -> bool:

@@ -1,6 +1,6 @@
 """Learns the ranking from samples, after each contender has been tested on them: nobody is tested on what it knows."""
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from app.core.learning import Learner, learn, starting_from
 from app.core.named_weights import NamedWeights, from_named, named
-from app.core.promotion import Verdict, verdict
+from app.core.promotion import LEAST_TESTS, Verdict, goes_back_to, verdict
 from app.core.ranking_samples import RankingSample, places
 from app.core.rolling_figures import CONTENDERS, Contender, RankingFigures, RollingFigures
 from app.core.weights import FIXED, POPULARITY, START, Weights
@@ -64,7 +64,7 @@ class RankingLearner:
         return self._serving.version
 
     def serves(self, serving: Serving) -> None:
-        """What serves from now on. Its figures begin anew, for the decisions; the window goes on."""
+        """What serves from now on. Its figures begin anew: for decisions at once, for reports with enough tests."""
         if serving.version != self._serving.version:
             self.since = 0
         self._serving = serving
@@ -85,13 +85,19 @@ class RankingLearner:
         """What the figures say should be done; None: leave what serves."""
         return verdict(self._rolling, self.since)
 
+    def goes_back_to(self) -> Literal["before", "fixed"]:
+        """Where a rollback leads, by the figures."""
+        return goes_back_to(self._rolling, self.since)
+
     def report(self) -> LearnerReport:
         return LearnerReport(self.samples, self.since, named(self.weights), self.figures(), self.verdict())
 
     def figures(self) -> dict[Contender, ContenderFigures]:
-        rolling = self._rolling
+        """Over the window. Of what serves alone, once it has had enough tests: not of the versions before it."""
+        rolling, last = self._rolling, self.since if self.since >= LEAST_TESTS else self._rolling.tests
         return {
-            name: ContenderFigures(rolling.figures(name), rolling.figures(name, new_only=True)) for name in CONTENDERS
+            name: ContenderFigures(rolling.figures(name, last=last), rolling.figures(name, new_only=True, last=last))
+            for name in CONTENDERS
         }
 
     def encode(self) -> bytes:

@@ -78,8 +78,9 @@ class RollingFigures:
         self._next = (self._next + 1) % len(self._places)
         self.tests = min(self.tests + 1, len(self._places))
 
-    def figures(self, contender: Contender, *, new_only: bool = False) -> RankingFigures:
-        rows = self._last(self.tests)
+    def figures(self, contender: Contender, *, new_only: bool = False, last: int = WINDOW) -> RankingFigures:
+        """Over the `last` tests."""
+        rows = self._last(min(last, self.tests))
         if new_only:
             rows = rows[self._new[rows]]
         return figures_of(self._places[rows, CONTENDERS.index(contender)])

@@ -18,9 +18,10 @@ from app.core.item_index import ItemIndex
 from app.core.item_table import ItemTable
 from app.core.model import MODEL
 from app.core.named_weights import from_named, named
+from app.core.promotion import LEAST_TESTS
 from app.core.ranking_learner import LearnerReport
 from app.core.ranking_samples import RankingSample, places
-from app.core.weights import FEATURES, FIXED, START
+from app.core.weights import FEATURES, FIXED, POPULARITY, START
 from app.errors import DependencyDown
 from app.supervisor import Progress
 from tests.support.pipeline import counted, running, until
@@ -114,6 +115,23 @@ async def test_served_version_that_falls_behind_is_rolled_back(opened: Database,
         assert (await ranking_models.read_model(connection, worst)).withdrawn_at is not None
 
 
+async def test_served_version_gives_way_to_the_constants_where_what_served_before_is_worse(
+    opened: Database, pool: Pool
+) -> None:
+    async with pool.acquire() as connection:
+        worst = await ranking_models.add(connection, named(-FIXED), "imported", "a mistake", "{}", actor="ann")
+        poor = await ranking_models.add(connection, named(POPULARITY), "imported", "another", "{}", actor="ann")
+        await ranking_models.restart_learner(connection, worst, actor="ann")
+        await ranking_models.serve(connection, worst, "a mistake", actor="ann")
+        await ranking_models.serve(connection, poor, "another one", actor="ann")
+    async with learning(task := learner(opened)):
+        await teach(task, samples(2, 600, planted=2.0 * FIXED))
+    found = await served(pool)
+    assert found.version == FIRST
+    assert f"version {poor} was rolled back: what serves is" in found.reason
+    assert "worse than the fixed constants" in found.reason
+
+
 @pytest.mark.parametrize("decides", ["shadow", "pinned"])
 async def test_learner_that_may_not_decide_only_suggests(opened: Database, pool: Pool, decides: str) -> None:
     if decides == "pinned":
@@ -197,6 +215,18 @@ async def test_learner_starts_anew_from_imported_weights(opened: Database, pool:
     assert found.samples == 10
     following = FEATURES.index("following")
     assert from_named(found.weights)[:, following] == pytest.approx(PLANTED[:, following], abs=1.0)
+
+
+async def test_nothing_that_was_learned_before_an_operator_made_it_start_anew_is_promoted(
+    opened: Database, pool: Pool
+) -> None:
+    given = list(samples(1, LEAST_TESTS))
+    async with learning(task := learner(opened)):
+        await teach(task, given[:-1])
+        async with pool.acquire() as connection:
+            await ranking_models.restart_learner(connection, None, actor="ann")
+        await teach(task, given[-1:])
+    assert (await served(pool)).version == FIRST
 
 
 async def test_operator_may_choose_another_version_while_it_learns(opened: Database, pool: Pool) -> None:

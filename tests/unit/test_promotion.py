@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from app.core import promotion
-from app.core.promotion import LEAST_TESTS, LOOK_EVERY, is_due, verdict
+from app.core.promotion import LEAST_TESTS, LOOK_EVERY, goes_back_to, is_due, verdict
 from app.core.rolling_figures import CONTENDERS, RollingFigures
 
 EQUAL = dict.fromkeys(CONTENDERS, 0.3)
@@ -46,6 +46,32 @@ def test_learned_weights_behind_the_constants_are_not_promoted() -> None:
 def test_equal_rankings_are_seldom_taken_for_different() -> None:
     """Of 100 runs of 5,000 independent tests, with a look every hundred."""
     assert sum(actions(EQUAL, seed)[0] is not None for seed in range(100)) <= 5
+
+
+def figures_of(*parts: tuple[int, dict[str, int]]) -> RollingFigures:
+    """So many tests with these places, a few of them misses; those that are not named are misses."""
+    figures = RollingFigures()
+    for tests, places in parts:
+        for number in range(tests):
+            figures.add([places.get(name, 0) if number % 10 else 0 for name in CONTENDERS], is_new=True)
+    return figures
+
+
+def test_what_was_learned_well_before_what_serves_began_is_no_reason_to_promote() -> None:
+    """Both are worse than the constants since then, and only what is learned was better once."""
+    found = verdict(figures_of((3_000, {"learned": 1}), (500, {"learned": 10, "fixed": 1, "before": 10})), 500)
+    assert found is not None
+    assert found.action == "roll_back"
+
+
+def test_rollback_leads_to_the_constants_where_what_served_before_is_worse() -> None:
+    worse = figures_of((500, {"served": 5, "learned": 5, "fixed": 1, "before": 15}))
+    found = verdict(worse, 500)
+    assert found is not None
+    assert found.action == "roll_back"
+    assert goes_back_to(worse, 500) == "fixed"
+    assert goes_back_to(figures_of((500, {"fixed": 1, "before": 1})), 500) == "before"
+    assert goes_back_to(figures_of((3_000, {"fixed": 1}), (500, {"fixed": 9, "before": 1})), 500) == "before"
 
 
 def test_small_gain_is_not_a_version() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from app.core.learning import RATE, WITHIN_REACH
+from app.core.promotion import LEAST_TESTS
 from app.core.ranking_learner import RankingLearner, Serving
 from app.core.ranking_samples import RankingSample, SamplingBudget, places
 from app.core.sampling import OF_ONE_USER, Sampling
@@ -95,6 +96,18 @@ def test_restored_learner_decides_anew_about_another_version() -> None:
     restored.restore(learner.encode())
     assert restored.since == 0
     assert restored.figures() == learner.figures()
+
+
+def test_report_is_of_what_serves_alone_once_it_has_enough_tests() -> None:
+    learner = RankingLearner(SERVING)
+    for number, sample in enumerate(samples(4, 300 + LEAST_TESTS)):
+        if number == 300:
+            learner.serves(Serving(2, PLANTED, FIXED))
+        before = learner.figures()["served"].all
+        learner.teach(sample)
+    after = learner.figures()["served"].all
+    assert (before.tests, after.tests) == (300 + LEAST_TESTS - 1, LEAST_TESTS)
+    assert after.ndcg > before.ndcg
 
 
 def test_state_that_is_none_is_refused() -> None:
