@@ -82,6 +82,11 @@ async def stored(connection: "Connection") -> int:
     return found
 
 
+async def lacks_first(connection: "Connection") -> bool:
+    """Whether the sums hold an event, of any type, that is older than all that are stored."""
+    return bool(await connection.fetchval(_SQL["lacks_first"]))
+
+
 async def read_of_users(connection: "Connection", user_ids: Sequence[str]) -> list[str]:
     """The counted messages of erased users since their last erasure."""
     return [payload for (payload,) in await connection.fetch(_SQL["read_of_users"], user_ids)]

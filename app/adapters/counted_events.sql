@@ -51,6 +51,14 @@ LIMIT $3;
 -- name: stored
 SELECT count(*) FROM events WHERE event_type <> 'impression';
 
+-- name: lacks_first
+-- Whether the sums hold an event that is older than all that are stored. An item without events has the time 2^62.
+SELECT coalesce(
+    (SELECT min(first_ms) FROM item_stats)
+    < coalesce((SELECT min(ts_ms) FROM events WHERE event_type <> 'impression'), 4611686018427387904),
+    FALSE
+);
+
 -- name: stored_after
 -- The ids of stored events and their users, in the order of the ids.
 SELECT event_id, user_id FROM events WHERE event_id > $1 ORDER BY event_id LIMIT $2;

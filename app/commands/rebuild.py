@@ -185,3 +185,9 @@ async def _refuse_gaps(live: "Connection") -> None:
             "RETENTION_EVENTS_DAYS, or their users were erased. Give files that hold them, or accept with --yes that "
             "what they have counted is lost. Impressions are not compared"
         )
+    if await counted_events.lacks_first(live):
+        raise UserError(
+            "Events were counted that are older than all that are stored: they are older than RETENTION_EVENTS_DAYS, "
+            "or their users were erased. Give files that hold them, or accept with --yes that what they have counted "
+            "is lost"
+        )

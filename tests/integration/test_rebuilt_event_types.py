@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.support.pipeline import database
-from tests.support.rebuilding import assert_alike, log, rebuilt, store_and_count, sums
+from tests.support.rebuilding import assert_alike, generation, log, rebuild, rebuilt, store_and_count, sums
 from workers.batch import FeatureWriter
 
 _WISH = {"kind": 16, "weight": 0.6, "pairs": False}
@@ -44,3 +44,21 @@ async def test_rebuild_counts_other_types_and_cancellations_as_they_were(databas
         assert any(entry.flags for history in before["histories"].values() for entry in history.entries)
         await rebuilt(database_url)
         assert_alike(await sums(pool), before)
+
+
+@pytest.mark.slow
+async def test_events_of_other_types_that_are_no_longer_stored_are_told(database_url: str, pool: asyncpg.Pool) -> None:
+    """The sums count them under no type, so that their number is not compared."""
+    carts = [{**event, "event_type": "cart", "counts": _CART} for event in log(300) if "item_id" in event]
+    async with database(database_url) as opened:
+        await store_and_count(pool, FeatureWriter(opened, max_retries=1), carts)
+    before = await sums(pool)
+    await pool.execute("DELETE FROM events WHERE event_id = ANY ($1)", [event["event_id"] for event in carts[:100]])
+    code, output = await rebuild(database_url)
+    assert (code, await generation(pool)) == (2, 1), output
+    assert "older than all that are stored" in output
+    assert await sums(pool) == before
+    await pool.execute("DELETE FROM events")
+    assert (await rebuild(database_url))[0] == 2
+    await rebuilt(database_url, "--yes")
+    assert await generation(pool) == 2
