@@ -1,5 +1,6 @@
 """`reco evaluate`: how good the recommendations would have been on a log."""
 
+import os
 import random
 import sys
 import time
@@ -104,6 +105,8 @@ def evaluate(
     """
     if bool(files) == (seed is not None):
         raise UserError("give FILEs, or --synthetic SEED for a synthetic log, but not both")
+    if save_weights is not None and not os.access(save_weights.absolute().parent, os.W_OK):
+        raise UserError(f"--save-weights {save_weights}: its folder does not exist, or cannot be written to")
     console = Console(stderr=True)
     rankers = standard()
     if weights_file is not None:

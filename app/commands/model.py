@@ -15,14 +15,16 @@ from app.adapters.ranking_models import NoSuchModel, RankingModel, ServedModel
 from app.commands.dead_rows import operator
 from app.commands.json_output import json_lines_option, json_option, write_json
 from app.commands.on_postgres import run_on_postgres
-from app.core.named_weights import NamedWeights, checked
-from app.core.weights import FEATURES, SIZES
+from app.core.named_weights import NamedWeights, checked, from_named, named
+from app.core.ranking_learner import ContenderFigures
+from app.core.weights import SIZES
 from app.errors import UserError
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _SHOWN = ("served", "learned", "fixed", "popularity")
+_VERSION = click.IntRange(1, 2**31 - 1)
 
 
 @click.group()
@@ -34,7 +36,7 @@ def model() -> None:
 
 
 @model.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
 @json_lines_option
 def list_(limit: int, as_json: bool) -> None:
     """The versions, newest first, with the figures that each had when it was made."""
@@ -62,7 +64,7 @@ def list_(limit: int, as_json: bool) -> None:
 
 
 @model.command()
-@click.argument("version", type=int, required=False)
+@click.argument("version", type=_VERSION, required=False)
 @json_option
 def show(version: int | None, as_json: bool) -> None:
     """A version (default: the one that serves) with its weights and figures."""
@@ -90,8 +92,8 @@ def show(version: int | None, as_json: bool) -> None:
 
 
 @model.command()
-@click.argument("one", type=int)
-@click.argument("other", type=int)
+@click.argument("one", type=_VERSION)
+@click.argument("other", type=_VERSION)
 @json_option
 def diff(one: int, other: int, as_json: bool) -> None:
     """What the weights of OTHER add to those of ONE."""
@@ -100,22 +102,19 @@ def diff(one: int, other: int, as_json: bool) -> None:
         return await _read(connection, one), await _read(connection, other)
 
     first, second = run_on_postgres(read)
-    names = [name for name in FEATURES if first.weights.get(name) != second.weights.get(name)]
-    zeros = [0.0] * len(SIZES)
-    added = {
-        name: [b - a for a, b in zip(first.weights.get(name, zeros), second.weights.get(name, zeros), strict=True)]
-        for name in names
-    }
+    # Features that a version does not name weigh as learning starts.
+    difference = named(from_named(second.weights) - from_named(first.weights))
+    added = {name: values for name, values in difference.items() if any(values)}
     if as_json:
         write_json(added)
         return
     _print_weights(added, signs=True)
-    if not names:
+    if not added:
         click.echo(f"The versions {one} and {other} have the same weights.")
 
 
 @model.command()
-@click.argument("version", type=int)
+@click.argument("version", type=_VERSION)
 @click.option("--reason", default="an operator chose it", show_default=True)
 def promote(version: int, reason: str) -> None:
     """Make VERSION serve within a second, whatever its figures.
@@ -150,7 +149,7 @@ def rollback(reason: str) -> None:
 
 
 @model.command()
-@click.argument("version", type=int, required=False)
+@click.argument("version", type=_VERSION, required=False)
 def pin(version: int | None) -> None:
     """Make VERSION (default: what serves) serve until `reco model unpin`: the learner learns and decides nothing."""
     if version is None:
@@ -196,11 +195,18 @@ def _weights_in(file: Path) -> tuple[NamedWeights, str]:
         if not isinstance(content, dict):
             raise ValueError('expected an object {"weights": {"feature": [4 numbers]}, "figures": {}}')
         figures = content.get("figures", {})
-        if not isinstance(figures, dict):
-            raise ValueError("$.figures: expected an object")
+        _check_figures(figures)
         return checked(content.get("weights")), msgspec.json.encode(figures).decode()
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: {error}. `reco evaluate --save-weights FILE` writes such files.") from error
+
+
+def _check_figures(figures: Any) -> None:
+    """Whoever lists the versions reads them."""
+    try:
+        msgspec.convert(figures, dict[str, ContenderFigures])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"$.figures: {error}") from error
 
 
 def _serve(version: int, reason: str, *, pin: bool | None) -> None:

@@ -13,7 +13,7 @@ from app.adapters import changes, ranking_models
 from app.adapters.ranking_models import NoSuchModel
 from app.cli import main
 from app.core.named_weights import from_named, named
-from app.core.weights import CONTENT_FEATURES, FEATURES, FIXED, START
+from app.core.weights import CONTENT_FEATURES, FEATURES, FIXED, START, Weights
 
 Pool = asyncpg.Pool
 LEARNED = named(START)
@@ -84,6 +84,43 @@ async def test_rollback_passes_over_versions_that_were_rolled_back(pool: Pool) -
     assert await rolled_back(pool, 1) is None
 
 
+async def test_rollback_goes_to_what_served_last_before(pool: Pool, database_url: str) -> None:
+    """By time, not by number: an operator served an older version for a while."""
+    assert await promoted(pool, instead_of=1) == 2
+    assert await promoted(pool, instead_of=2) == 3
+    await reco_model(database_url, "pin", "2")
+    async with pool.acquire() as connection:
+        before = await ranking_models.read_before(connection, 2)
+        assert before is not None
+        assert before.version == 3
+    assert "Version 3 serves" in await reco_model(database_url, "rollback")
+    await reco_model(database_url, "promote", "2")
+    await reco_model(database_url, "unpin")
+    assert await promoted(pool, instead_of=2) == 4
+    assert await rolled_back(pool, 4) == 2
+
+
+async def test_constants_that_a_release_has_changed_become_a_version(pool: Pool) -> None:
+    async def to_constants(constants: Weights, version: int) -> int | None:
+        async with pool.acquire() as connection:
+            return await ranking_models.roll_back_to_constants(
+                connection, constants, "it is worse", of=version, actor="learner"
+            )
+
+    assert await promoted(pool, instead_of=1) == 2
+    assert await to_constants(FIXED, 1) is None  # another one serves
+    assert await to_constants(FIXED, 2) == 1
+    assert await to_constants(2.0 * FIXED, 1) == 3
+    assert await promoted(pool, instead_of=3) == 4
+    assert await to_constants(2.0 * FIXED, 4) == 3
+    async with pool.acquire() as connection:
+        served = await ranking_models.read_served(connection)
+        assert (await ranking_models.read_model(connection, 4)).withdrawn_at is not None
+    assert (served.version, served.origin) == (3, "start")
+    assert served.reason == "version 4 was rolled back: it is worse"
+    assert (from_named(served.weights) == 2.0 * FIXED).all()
+
+
 async def test_late_decision_about_another_version_changes_nothing(pool: Pool) -> None:
     assert await promoted(pool, instead_of=7) is None
     assert await rolled_back(pool, 7) is None
@@ -136,7 +173,33 @@ async def test_versions_are_shown_with_their_figures(pool: Pool, database_url: s
     assert json.loads(await reco_model(database_url, "show", "1", "--json"))["origin"] == "start"
     difference = await reco_model(database_url, "diff", "1", "2")
     assert "+0.190" in difference  # own_age of who has 1 or 2 items
+    # Version 1 names no weights of content, and is ranked by those that learning starts from.
+    assert "content" not in difference
     assert "the same weights" in await reco_model(database_url, "diff", "1", "1")
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "99999999999"])
+@pytest.mark.parametrize("command", ["show", "promote", "pin", "diff 1"])
+async def test_number_that_no_version_has_is_refused(database_url: str, command: str, number: str) -> None:
+    message = await refused(database_url, *command.split(), "--", number)
+    assert "is not in the range 1<=x<=2147483647" in message
+
+
+@pytest.mark.parametrize(
+    ("figures", "path"),
+    [
+        ([], "$.figures: Expected `object`"),
+        ({"learned": 5}, "$.figures: Expected `object`"),
+        ({"served": {"all": {}}}, "$.figures: Object missing required field"),
+    ],
+)
+async def test_figures_that_could_not_be_listed_are_refused(
+    pool: Pool, database_url: str, tmp_path: Path, figures: Any, path: str
+) -> None:
+    file = tmp_path / "weights.json"
+    file.write_text(json.dumps({"weights": {"similar": [1, 1, 1, 1]}, "figures": figures}))
+    assert path in await refused(database_url, "import", str(file))
+    assert await pool.fetchval("SELECT count(*) FROM ranking_models") == 1
 
 
 @pytest.mark.shows("reco model import")
