@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.adapters import changes, sql
 from app.core.buckets import BUCKETS, CONTROL_BUCKET, moved
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _SQL: Final = sql.load(__file__)
 
+
+# Some 0.3 s of one statement.
+_USERS_AT_ONCE: Final = 200_000
 
 NAME_KEPT_DAYS: Final = 90
 """So long the name of an experiment that is deleted stays taken."""
@@ -66,6 +69,11 @@ class UserSums(Struct, frozen=True, kw_only=True):
     watch_sec: float = 0.0
     watch_watch: float = 0.0
     watchers: int = 0
+
+    def plus(self, other: "UserSums") -> "UserSums":
+        """The sums over the users of both, which are of the same variant."""
+        sums = [name for name in self.__struct_fields__ if name != "variant"]
+        return structs.replace(self, **{name: getattr(self, name) + getattr(other, name) for name in sums})
 
     def sample(self) -> VariantSample:
         users, buyers = float(self.users), float(self.buyers)
@@ -187,16 +195,24 @@ async def count_outcomes(connection: "Connection", start_at: datetime, until: da
 
 
 async def settle(connection: "Connection") -> None:
-    """Keeps the sums of one that has ended, once all of its events are in them."""
-    async with connection.transaction():
-        name = await connection.fetchval(_SQL["settle"])
-        if name is not None:
-            totals = msgspec.json.encode(await _sums(connection, name)).decode()
-            await connection.execute(_SQL["keep_totals"], name, totals)
+    """Keeps the sums of one that has ended, once all of its events are in them. Others may do the same meanwhile."""
+    name = await connection.fetchval(_SQL["settle"])
+    if name is not None:
+        totals = msgspec.json.encode(await _sums(connection, name)).decode()
+        await connection.execute(_SQL["keep_totals"], name, totals)
 
 
 async def _sums(connection: "Connection", name: str) -> list[UserSums]:
-    return [UserSums(**dict(row)) for row in await connection.fetch(_SQL["sums"], name)]
+    """In parts, so that no number of users takes a statement too long."""
+    found: dict[str, UserSums] = {}
+    last, count = "", _USERS_AT_ONCE
+    while count == _USERS_AT_ONCE:
+        count = 0
+        for row in await connection.fetch(_SQL["sums"], name, last, _USERS_AT_ONCE):
+            part = UserSums(**{field: row[field] for field in UserSums.__struct_fields__})
+            found[part.variant] = found[part.variant].plus(part) if part.variant in found else part
+            last, count = row["last"], count + part.exposed
+    return list(found.values())
 
 
 def _stored(row: "asyncpg.Record") -> StoredExperiment:

@@ -66,9 +66,10 @@ INSERT INTO experiment_names (name) VALUES ($1) ON CONFLICT (name) DO UPDATE SET
 SELECT EXISTS (SELECT FROM experiment_names WHERE name = $1 AND deleted_at >= now() - make_interval(days => $2));
 
 -- name: sums
--- By variant. Users count once their window is over, by what has been rolled up and, of an experiment that has ended, by
--- its end.
+-- By variant, of the next $3 users after $2; `last` is the last of them. Users count once their window is over, by what has
+-- been rolled up and, of an experiment that has ended, by its end.
 SELECT
+    max(max(u.user_id)) OVER () AS last,
     u.variant, count(*) AS exposed, count(*) FILTER (WHERE m.over) AS users,
     coalesce(sum(u.shown) FILTER (WHERE m.over), 0)::float8 AS shown,
     coalesce(sum(u.clicked) FILTER (WHERE m.over), 0)::float8 AS clicked,
@@ -84,7 +85,9 @@ SELECT
     coalesce(sum(u.watch_sec * u.watch_sec) FILTER (WHERE m.over), 0) AS watch_watch,
     count(*) FILTER (WHERE m.over AND u.watch_sec > 0) AS watchers
 FROM experiments AS x
-JOIN experiment_users AS u ON u.run = x.run
+CROSS JOIN LATERAL (
+    SELECT * FROM experiment_users AS e WHERE e.run = x.run AND e.user_id > $2 ORDER BY e.user_id LIMIT $3
+) AS u
 CROSS JOIN analytics_progress AS p
 CROSS JOIN LATERAL (
     SELECT u.exposed_at + make_interval(days => x.window_days) <= least(p.rolled_to, x.ended_at) AS over
@@ -136,8 +139,8 @@ WHERE u.run = c.run AND u.user_id = c.user_id;
 SELECT name
 FROM experiments
 WHERE totals IS NULL AND ended_at <= (SELECT rolled_to FROM analytics_progress)
-LIMIT 1
-FOR UPDATE SKIP LOCKED;
+LIMIT 1;
 
 -- name: keep_totals
-UPDATE experiments SET totals = $2::text::jsonb WHERE name = $1;
+-- Once: from then on the rows of the users go.
+UPDATE experiments SET totals = $2::text::jsonb WHERE name = $1 AND totals IS NULL;
