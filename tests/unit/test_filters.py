@@ -10,7 +10,7 @@ from app.adapters.timestamps import read_ms
 from app.core.attributes import AttributeType
 from app.core.catalogue import Card
 from app.core.decoding import InvalidInput
-from app.core.filter_checks import MAX_VALUES
+from app.core.filter_checks import MAX_DISTANCES, MAX_VALUES
 from app.core.filter_columns import Columns
 from app.core.filter_language import MAX_DEPTH, UnfitFilter, filter_of
 
@@ -113,6 +113,7 @@ def test_a_filter_keeps_what_it_says(text: str, wanted: list[str]) -> None:
         ("distance(shop, 91, 1) < 5 km", ["a latitude is from -90 to 90"]),
         ("colour = 'red' and size = 5", ["unknown attribute `colour`; known are brand,", "unknown attribute `size`"]),
         (f"price in ({', '.join(['1'] * (MAX_VALUES + 1))})", ["more than 500 values"]),
+        (" or ".join(["distance(shop, 52.5, 13.4) < 5 km"] * (MAX_DISTANCES + 1)), ["more than 10 distances"]),
     ],
 )
 def test_every_part_that_does_not_fit_is_named(text: str, faults: list[str]) -> None:
