@@ -210,7 +210,7 @@ async def _sums(connection: "Connection", name: str) -> list[UserSums]:
         count = 0
         for row in await connection.fetch(_SQL["sums"], name, last, _USERS_AT_ONCE):
             part = UserSums(**{field: row[field] for field in UserSums.__struct_fields__})
-            found[part.variant] = found[part.variant].plus(part) if part.variant in found else part
+            found[part.variant] = found.get(part.variant, UserSums(variant=part.variant)).plus(part)
             last, count = row["last"], count + part.exposed
     return list(found.values())
 
