@@ -146,9 +146,9 @@ def test_a_cancellation_names_what_it_takes_back(service: Service, tmp_path: Pat
 
 
 def test_an_import_that_commits_after_a_run_is_in_the_next_one(service: Service, tmp_path: Path) -> None:
-    """Of its second batch: those that are taken for new are written another way."""
+    """Of its third batch: those that are taken for new are written another way."""
     log = tmp_path / "log.csv"
-    rows = [f"importer,{'held' if n == 2_099 else 'film'},{1_700_000_000 + n},view,Held" for n in range(2_100)]
+    rows = [f"importer,{'held' if n == 4_099 else 'film'},{1_700_000_000 + n},view,Held" for n in range(4_100)]
     log.write_text("user,item,ts,type,title\n" + "".join(f"{row}\n" for row in rows))
     database_url = service.environment["DATABASE_URL"]
     with psycopg.connect(database_url) as holder:
@@ -164,7 +164,7 @@ def test_an_import_that_commits_after_a_run_is_in_the_next_one(service: Service,
     assert importing.returncode == 0, said
     run(service, "events", tmp_path / "files")
     found = [row["event_id"] for row in read(tmp_path / "files" / "events") if row["user_id"] == "importer"]
-    assert (len(found), len(set(found))) == (2_100, 2_100)
+    assert (len(found), len(set(found))) == (4_100, 4_100)
 
 
 def test_a_later_run_adds_what_was_committed_since(service: Service, tmp_path: Path) -> None:

@@ -23,6 +23,18 @@ def test_page_that_is_reloaded_or_closed_sends_what_it_had(
     await_ledger(service, ids, again)
 
 
+def test_events_of_any_size_hold_up_no_others(service: Service, context: BrowserContext, pages: str) -> None:
+    """A browser lets 64 KiB outlast the page, counted in bytes: of letters that take three, and of a large event."""
+    page = opened(context, pages, service.environment)
+    page.evaluate("reco.send({ event_type: 'view', item_id: 'large', context: { note: 'x'.repeat(70_000) } })")
+    wide = "reco.send({ event_type: 'view', item_id: 'wide', context: { note: '\u5e83'.repeat(900) } })"
+    ids = page.evaluate(f"Array.from({{ length: 60 }}, () => {wide})")
+    await_ledger(service, ids)
+    page.wait_for_function("reco.waiting === 0")
+    (told,) = page.evaluate("lost.map(told => told.slice(0, 300))")
+    assert told.startswith("invalid")
+
+
 def test_tab_that_is_offline_keeps_its_events(service: Service, context: BrowserContext, pages: str) -> None:
     page = opened(context, pages, service.environment)
     ids = page.evaluate("views(5)")

@@ -1,6 +1,6 @@
 import { uuid7 } from "./ids";
 import { ShownList } from "./impressions";
-import { type Answer, Queue, type QueueOptions } from "./queue";
+import { type Answer, bytesOf, MAX_KEPT_BYTES, Queue, type QueueOptions } from "./queue";
 import { LocalStore, noStore } from "./store";
 import type {
   About,
@@ -46,6 +46,7 @@ export class RecoError extends Error {
 /** A clock that is off by less makes no difference to what is recommended. */
 const CLOCK_TOLERANCE_MS = 30_000;
 const BEACON_MS = 5000;
+const MAX_RETRY_AFTER_SEC = 300;
 /** More exclusions make a URL too long. */
 const MAX_IN_URL = 100;
 
@@ -206,8 +207,11 @@ export class Client {
       await new Promise((resolve) => setTimeout(resolve, BEACON_MS));
       throw new Error("a beacon has no answer");
     }
-    const answer = await this.fetch("/log/batch", { method: "POST", body, keepalive: true }, first);
-    const retryAfter = Number(answer.headers.get("retry-after"));
+    // A browser refuses to let more outlast the page.
+    const keepalive = bytesOf(body) <= MAX_KEPT_BYTES;
+    const answer = await this.fetch("/log/batch", { method: "POST", body, keepalive }, first);
+    // A timer of more than 24 days would fire at once.
+    const retryAfter = Math.min(Number(answer.headers.get("retry-after")), MAX_RETRY_AFTER_SEC);
     const results = answer.status === 200 ? ((await answer.json()) as { results: EventResult[] }).results : undefined;
     // Until `identify` or `renewToken` has another token, the events wait.
     const status = answer.status === 401 && credentials["x-user-token"] ? 503 : answer.status;

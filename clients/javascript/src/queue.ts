@@ -26,9 +26,13 @@ export interface QueueOptions {
   owner: (body: string) => string;
 }
 
-/** Browsers let requests of 64 KiB in total outlast the page. */
-const MAX_BATCH_CHARS = 28_000;
-const RETRIED = [408, 429, 502, 503, 504];
+/** Browsers let requests of 64 KiB in total outlast the page: one that is on its way, and the last one. */
+export const MAX_KEPT_BYTES = 28_000;
+/** The service did not take it, or a proxy (those of CDNs answer 520 to 530) does not know whether it did. */
+const isRetried = (status: number) => [408, 429, 502, 503, 504].includes(status) || (status >= 520 && status <= 530);
+
+const encoder = new TextEncoder();
+export const bytesOf = (body: string) => encoder.encode(body).length;
 
 /** Sends what waits, a batch at a time; an event leaves it when the service has answered for it. */
 export class Queue {
@@ -86,7 +90,8 @@ export class Queue {
     this.waiting.set(id, body);
     for (const oldest of this.waiting.keys()) {
       if (this.waiting.size <= this.options.maxWaiting) break;
-      this.lose(oldest, "more events wait than may");
+      // One on its way may be stored already.
+      if (!this.inFlight.has(oldest)) this.lose(oldest, "more events wait than may");
     }
   }
 
@@ -113,8 +118,8 @@ export class Queue {
       if (this.inFlight.has(id)) continue;
       const whose = this.options.owner(body);
       if (whose !== (owner ??= whose)) continue;
-      size += body.length + 1;
-      if (ids.length && (size > MAX_BATCH_CHARS || ids.length === this.options.batchEvents)) break;
+      size += bytesOf(body) + 1;
+      if (ids.length && (size > MAX_KEPT_BYTES || ids.length === this.options.batchEvents)) break;
       ids.push(id);
     }
     return ids;
@@ -128,7 +133,7 @@ export class Queue {
       const answer = await this.post(`[${bodies.join()}]`, leaving);
       if (answer.results?.length === ids.length) {
         answer.results.forEach((result, place) => this.settle(ids[place]!, bodies[place]!, result));
-      } else if (RETRIED.includes(answer.status)) {
+      } else if (isRetried(answer.status)) {
         afterMs = this.wait() + (answer.retryAfterSec ?? 0) * 1000;
       } else {
         for (const id of ids) this.lose(id, `the service answered ${answer.status}`);

@@ -133,11 +133,46 @@ test("invalid event is given up alone, or sent once more as it was mended", asyn
   assert.deepEqual(posted, [["a", "b", "c"], ["b"]]);
 });
 
+test("batch has as many bytes as outlast the page, and a larger event is alone", async () => {
+  const sending = queue(noStore, { batchEvents: 100 });
+  const sizes = { a: 30_000, b: 20, c: 5_000, d: 5_000 };
+  for (const [event_id, size] of Object.entries(sizes)) {
+    sending.add(event_id, JSON.stringify({ event_id, note: "\u5e83".repeat(size) }));
+  }
+  await pass(1000);
+  for (let turn = 0; turn < 3; turn++) await pass(0);
+  assert.deepEqual(posted, [["a"], ["b", "c"], ["d"]]);
+});
+
+test("answer of a proxy that did not reach the service is no reason to give up", async () => {
+  const sending = queue();
+  answers.push({ status: 522 });
+  add(sending, "a");
+  await pass(1000);
+  await pass(501);
+  assert.deepEqual([posted.length, sending.size, lost], [2, 0, []]);
+});
+
 test("full queue drops the oldest and tells", async () => {
   const sending = queue(noStore, { maxWaiting: 2 });
   add(sending, "a", "b", "c");
   assert.deepEqual(lost, [["a", "more events wait than may"]]);
   assert.equal(sending.size, 2);
+});
+
+test("full queue does not give up what is on its way", async () => {
+  const sending = queue(noStore, { maxWaiting: 2 });
+  let answer;
+  answers.push(new Promise((resolve) => (answer = resolve)));
+  add(sending, "a");
+  await pass(1000);
+  add(sending, "b", "c");
+  assert.deepEqual(lost, [["b", "more events wait than may"]]);
+  answer({ status: 200 });
+  await pass(0);
+  await pass(1000);
+  await pass(0);
+  assert.deepEqual([posted, sending.size, lost.length], [[["a"], ["c"]], 0, 1]);
 });
 
 test("leaving page sends what is not on its way, and keeps it until it is answered for", async () => {
