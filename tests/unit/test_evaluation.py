@@ -243,7 +243,12 @@ def test_saved_weights_are_played_as_they_were_learned(shop: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "not a file of weights"), ("[]", "$.weights"), ('{"weights": {"own": [1, 2]}}', "$.weights.own")],
+    [
+        ("{", "not a file of weights"),
+        ("[]", "$.weights"),
+        ('{"weights": {"own": [1, 2]}}', "$.weights.own"),
+        (f'{{"weights": {{"own": [1{400 * "0"}, 1, 1, 1]}}}}', "from -20 to 20"),
+    ],
 )
 def test_a_file_that_holds_no_weights_is_refused(shop: Path, tmp_path: Path, content: str, said: str) -> None:
     file = tmp_path / "weights.json"
