@@ -1,7 +1,6 @@
 """The cookie of the console's sessions, and what keeps other sites from using it."""
 
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from litestar.types import Scope
@@ -13,20 +12,20 @@ from app.http.problems import ProblemError
 NAME: Final = "reco_console"
 # A page of another site cannot send it: the browser would ask first, and CORS does not allow it.
 PROOF_HEADER: Final = b"x-reco-console"
-_MAX_COOKIE_BYTES: Final = 4096
+_NAMED: Final = f"{NAME}=".encode()
 _SAFE: Final = ("GET", "HEAD")
 
 
 def read_cookie(headers: Mapping[bytes, bytes]) -> str | None:
-    """The session in a request's cookies."""
+    """The session in a request's cookies. Beside it may be those of other services of the host or of a proxy, of any
+    size and form: the parser of the standard library gives up at the first that it does not understand.
+    """
     sent = headers.get(b"cookie")
-    if sent is None or len(sent) > _MAX_COOKIE_BYTES or NAME.encode() not in sent:
+    if sent is None or _NAMED not in sent:
         return None
-    try:
-        found = SimpleCookie(sent.decode("latin-1")).get(NAME)
-    except CookieError:
-        return None
-    return found.value if found else None
+    cookies = (cookie.strip() for cookie in sent.split(b";"))
+    found = next((cookie for cookie in cookies if cookie.startswith(_NAMED)), None)
+    return None if found is None else found[len(_NAMED) :].decode("latin-1")
 
 
 def set_cookie(scope: Scope, value: str, max_age_sec: int) -> tuple[bytes, bytes]:

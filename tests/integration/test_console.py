@@ -107,6 +107,18 @@ async def test_session_holds_in_another_process_and_ends_with_its_key(settings: 
         assert (await client.get("/model", headers=kept)).status_code == 401
 
 
+async def test_session_is_found_among_the_cookies_of_others(settings: Settings) -> None:
+    """Of other services of the same host, and of a proxy that signs people in."""
+    others = ('prefs={"theme": "dark"}', "path=/", "flag", "=", "other_reco_console=x", f"_proxy={'p' * 6000}")
+    async with serving(settings, api_keys=ENTRIES) as client:
+        session = (await sign_in(client, READ_TOKEN)).headers["set-cookie"].partition(";")[0]
+        client.cookies.clear()
+        for other in others:
+            for sent in (f"{other}; {session}", f"{session}; {other}"):
+                told = await client.get("/console/session", headers={"cookie": sent})
+                assert told.json()["name"] == "viewer", other[:20]
+
+
 async def test_no_sign_in_is_needed_without_keys(settings: Settings) -> None:
     async with serving(settings) as client:
         everything = [scope for scope in keys.SCOPES if scope not in ("admin", "browser")]
