@@ -77,7 +77,7 @@ def as_read(answer: Reply, request_headers: Mapping[bytes, bytes]) -> Reply:
         tag = b"W/" + etag_of(answer.body)
         headers.append((b"etag", tag))
     headers.append(ASKED_ABOUT)
-    if _names(request_headers.get(b"if-none-match"), tag.removeprefix(b"W/"), weak=True):
+    if _names(request_headers.get(b"if-none-match"), tag.removeprefix(b"W/")):
         return Reply(b"", status=_NOT_MODIFIED, headers=headers)
     return Reply(answer.body, media_type=answer.media_type, headers=headers)
 
@@ -92,18 +92,20 @@ def check_preconditions(request_headers: Mapping[bytes, bytes], stored: Any | No
         return
     wanted, unwanted = request_headers.get(b"if-match"), request_headers.get(b"if-none-match")
     tag = b"" if stored is None else etag_of(msgspec.json.encode(stored))
-    if wanted is not None and not _names(wanted, tag, weak=False):
+    if wanted is not None and not _names(wanted, tag):
         now = "there is none now" if stored is None else f"its ETag is {tag.decode()} now"
         detail = f"Another state than the one of If-Match: {now}. Read it, and change what you read."
         raise ProblemError(ProblemCode.STATE_CHANGED, detail)
-    if _names(unwanted, tag, weak=True):
+    if _names(unwanted, tag):
         detail = "It is there already, and If-None-Match asks that it is not."
         raise ProblemError(ProblemCode.STATE_CHANGED, detail)
 
 
-def _names(header: bytes | None, tag: bytes, *, weak: bool) -> bool:
-    """Whether the header names the tag; an empty tag is that of nothing. Weak tags count where bytes may differ."""
+def _names(header: bytes | None, tag: bytes) -> bool:
+    """Whether the header names the tag; an empty tag is that of nothing. A weak form of it counts, for a change as
+    well: a proxy that packs an answer makes it of ours, and the state that it names is the same.
+    """
     if header is None or not tag:
         return False
-    tags = [one.strip() for one in header.split(b",")]
-    return b"*" in tags or tag in ([one.removeprefix(b"W/") for one in tags] if weak else tags)
+    tags = [one.strip().removeprefix(b"W/") for one in header.split(b",")]
+    return b"*" in tags or tag in tags

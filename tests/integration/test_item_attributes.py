@@ -173,9 +173,18 @@ async def test_change_of_another_state_than_the_one_read_is_refused(settings: Se
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", read.headers["etag"])
         await client.patch("/items/tent", json={"title": "Yours"})
         assert await change(if_match=read.headers["etag"]) == 412
+        assert await change(if_match=f"W/{read.headers['etag']}") == 412
         assert (await client.get("/items/tent")).json()["title"] == "Yours"
         present = (await client.get("/items/tent", headers={"if-none-match": read.headers["etag"]})).headers["etag"]
         assert await change(if_match=f'"other", {present}') in (200, 204)
+
+
+async def test_tag_that_a_packing_proxy_made_weak_still_names_the_state(settings: Settings) -> None:
+    async with serving(settings) as client:
+        await client.put("/items/tent", json={"title": "Tent"})
+        tag = (await client.get("/items/tent")).headers["etag"]
+        changed = await client.patch("/items/tent", json={"title": "Mine"}, headers={"if-match": f"W/{tag}"})
+        assert (changed.status_code, changed.json()["title"]) == (200, "Mine")
 
 
 async def test_item_is_created_only_where_there_is_none(settings: Settings) -> None:
