@@ -225,7 +225,8 @@ LEAST_DAYS: Mapping[str, float] = {
     "retention_events_days": 1.0,
     # Copies of a message come for so long: see workers/retention.py.
     "retention_dedupe_days": 14.0,
-    "retention_resolved_days": 1.0,
+    # As far back as a replay of events reaches: what was given up is neither told as uncounted nor sent again.
+    "retention_resolved_days": 14.0,
     "retention_audit_days": 1.0,
     "retention_sessions_days": 1.0,
     "retention_histories_days": 1.0,

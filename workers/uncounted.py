@@ -12,12 +12,12 @@ from typing import Final
 from app import metrics
 from app.adapters import uncounted
 from app.adapters.postgres import Database
+from app.core.replay import LOOK_BACK_DAYS
 
 MAX_KNOWN: Final = 10_000
 """So many ids are kept; the look-out for more waits until there is room."""
 
-# As far back as `reco replay events` reaches: within the least that dedupe rows are kept.
-_LOOK_BACK: Final = timedelta(days=7)
+_LOOK_BACK: Final = timedelta(days=LOOK_BACK_DAYS)
 _FIRST_STEP: Final = timedelta(seconds=10)
 _LONGEST_STEP: Final = timedelta(hours=6)
 # A step that takes longer than this is halved the next time, and one that takes less is doubled.

@@ -23,8 +23,10 @@ ReplaySource = Literal["outbox", "dlq"]
 
 
 class Filters(Struct, frozen=True, kw_only=True):
-    """Which rows; None means any. `status` and `messages_only` (no whole batches, and none
-    whose bytes an erasure has removed) are for dead letters alone."""
+    """Which rows; None means any. `status` and `messages_only` (no whole batches, and none whose bytes an erasure has
+    removed) are for dead letters alone. `until`: only what failed up to then, so that what comes back from a replay
+    meanwhile is not sent again by the same one.
+    """
 
     status: str = "pending"
     ids: Sequence[int] | None = None
@@ -33,6 +35,7 @@ class Filters(Struct, frozen=True, kw_only=True):
     event_id: str | None = None
     older_sec: float | None = None
     newer_sec: float | None = None
+    until: datetime | None = None
     messages_only: bool = False
 
 
@@ -46,6 +49,14 @@ class Found(Struct, frozen=True):
     at: datetime | None
     error: str | None
     message_key: bytes | None
+
+
+def now(connection: psycopg.Connection) -> datetime:
+    """The database's clock, which says when a row failed."""
+    row = connection.execute(_SQL["now"].encode()).fetchone()
+    assert row is not None  # it has no FROM
+    found: datetime = row[0]
+    return found
 
 
 def find(
@@ -68,6 +79,7 @@ def arguments_of(filters: Filters, *, after: int, limit: int) -> dict[str, Any]:
         "event_id": filters.event_id,
         "older_sec": filters.older_sec,
         "newer_sec": filters.newer_sec,
+        "until": filters.until,
         "messages_only": filters.messages_only,
         "after": after,
         "limit": limit,

@@ -10,6 +10,7 @@ WHERE status = 'dead'
     AND (%(error)s::text IS NULL OR strpos(lower(coalesce(last_error, '')), lower(%(error)s)) > 0)
     AND (%(older_sec)s::float8 IS NULL OR failed_at <= now() - make_interval(secs => %(older_sec)s))
     AND (%(newer_sec)s::float8 IS NULL OR failed_at >= now() - make_interval(secs => %(newer_sec)s))
+    AND (%(until)s::timestamptz IS NULL OR coalesce(failed_at, created_at) <= %(until)s)
 ORDER BY id
 LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED;
@@ -18,6 +19,9 @@ FOR UPDATE SKIP LOCKED;
 UPDATE event_outbox
 SET status = 'pending', attempts = 0, replays = replays + 1, available_at = now()
 WHERE id = ANY (%(ids)s) AND status = 'dead';
+
+-- name: now
+SELECT clock_timestamp();
 
 -- name: discard_rows
 UPDATE event_outbox
@@ -44,6 +48,7 @@ WHERE status = %(status)s
     AND (%(error)s::text IS NULL OR strpos(lower(error), lower(%(error)s)) > 0)
     AND (%(older_sec)s::float8 IS NULL OR created_at <= now() - make_interval(secs => %(older_sec)s))
     AND (%(newer_sec)s::float8 IS NULL OR created_at >= now() - make_interval(secs => %(newer_sec)s))
+    AND (%(until)s::timestamptz IS NULL OR created_at <= %(until)s)
 ORDER BY id
 LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED;
@@ -101,8 +106,10 @@ FROM feature_consumer_dlq
 WHERE id = %(id)s;
 
 -- name: requeue_events
--- Accepted long enough ago to have been counted, and neither counted nor on its way nor dead-lettered nor from before
--- an erasure of its user. Of an older release's rows the database's clock says which are from after it.
+-- Accepted long enough ago to have been counted, and neither counted nor in the outbox nor a dead letter that waits or
+-- was given up nor from before an erasure of its user. A dead letter that was sent again may be lost like any message: a
+-- second copy of one that is on its way is not counted. Of an older release's rows the database's clock says which are
+-- from after the erasure.
 WITH missing AS (
     SELECT e.event_id, e.event_type, e.user_id, e.payload, coalesce(e.erasures, u.number, 0) AS erasures
     FROM events AS e
@@ -111,7 +118,7 @@ WITH missing AS (
         AND e.received_at <= now() - make_interval(secs => %(older_sec)s)
         AND NOT EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)
         AND NOT EXISTS (SELECT FROM event_outbox AS o WHERE o.event_id = e.event_id)
-        AND NOT EXISTS (SELECT FROM feature_consumer_dlq AS d WHERE d.event_id = e.event_id)
+        AND NOT EXISTS (SELECT FROM feature_consumer_dlq AS d WHERE d.event_id = e.event_id AND d.status <> 'replayed')
         AND CASE WHEN e.erasures IS NULL THEN e.received_at > u.erased_at ELSE e.erasures >= u.number END IS NOT FALSE
     LIMIT %(limit)s
 ),

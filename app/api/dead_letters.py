@@ -1,6 +1,7 @@
 """Dead rows and dead letters: list them, open one, send them again or give them up."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -15,9 +16,10 @@ from app.adapters.postgres import Database
 from app.adapters.replay import Filters, Found, ReplaySource
 from app.api.audited import change
 from app.api.opened_letter import DeadLetter, opened
-from app.api.timestamps import Timestamp
-from app.core.decoding import decode
+from app.api.timestamps import Timestamp, timestamp_faults
+from app.core.decoding import decode_checked
 from app.core.events import PRINTABLE, Id
+from app.core.field_errors import FieldError
 from app.core.replay import split_by_replays
 from app.http import schema
 from app.http.body import read_body
@@ -44,6 +46,10 @@ ErrorText = Annotated[
     str, Meta(min_length=1, max_length=500, pattern=PRINTABLE, description="Only if the error contains this text.")
 ]
 After = Annotated[int, Meta(ge=0, le=2**63 - 1, description="Continue after this id.")]
+Until = Annotated[
+    datetime,
+    Meta(tz=True, description="Only what failed up to then: with the `as_of` of a list no more than it has counted."),
+]
 RowId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE, description="Why; kept with the row.")]
 
@@ -73,11 +79,14 @@ class DeadLetterEntry(Struct, kw_only=True):
 
 
 class DeadLetterList(Struct, kw_only=True):
-    """By id. `matching`: how many there are in all, counted up to 100,000. `next`: the `after` of what follows."""
+    """By id. `matching`: how many there are in all, counted up to 100,000. `next`: the `after` of what follows.
+    `as_of`: when they were counted, by the database's clock.
+    """
 
     entries: list[DeadLetterEntry]
     matching: int
     next: int | None
+    as_of: Timestamp
 
 
 class OneDeadLetterQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +102,7 @@ class Selection(Struct, kw_only=True, forbid_unknown_fields=True):
     topic: Id | None = None
     error: ErrorText | None = None
     event_id: Id | None = None
+    until: Until | None = None
     after: After = 0
 
 
@@ -137,14 +147,14 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         status = "dead" if query.source == "outbox" and query.status == "pending" else query.status
         wanted = Wanted(status=status, topic=query.topic, error=query.error, event_id=query.event_id)
         async with database.connection() as connection:
+            as_of = await dead_messages.now(connection)
             found = await dead_messages.read_page(
                 connection, query.source, wanted, after=query.after, limit=query.limit
             )
             matching = await dead_messages.count(connection, query.source, wanted)
         entries = [msgspec.convert(msgspec.structs.asdict(entry), DeadLetterEntry) for entry in found]
-        return reply(
-            DeadLetterList(entries=entries, matching=matching, next=found[-1].id if len(found) == query.limit else None)
-        )
+        following = found[-1].id if len(found) == query.limit else None
+        return reply(DeadLetterList(entries=entries, matching=matching, next=following, as_of=as_of))
 
     @get(
         "/dead-letters/{row_id:path}",
@@ -174,7 +184,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def replay_dead_letters(request: Request[Any, Any, Any]) -> ASGIApp:
         """Sends rows again, up to 500. What was counted meanwhile is only marked; nothing is counted twice."""
-        asked = decode(_replay_decoder, await read_body(request, _MAX_BYTES))
+        asked = decode_checked(_replay_decoder, await read_body(request, _MAX_BYTES), _faults)
         context = context_of(request.scope)
         async with change(database, context, "replay_messages") as changed:
             filters = msgspec.structs.replace(_filters(asked), messages_only=True)
@@ -197,7 +207,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     )
     async def discard_dead_letters(request: Request[Any, Any, Any]) -> ASGIApp:
         """Gives rows up, up to 500. They stay, with who and why, until retention removes them."""
-        asked = decode(_discard_decoder, await read_body(request, _MAX_BYTES))
+        asked = decode_checked(_discard_decoder, await read_body(request, _MAX_BYTES), _faults)
         context = context_of(request.scope)
         async with change(database, context, "discard_messages") as changed:
             found = await dead_messages.lock(
@@ -218,8 +228,20 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     return [get_dead_letters, get_dead_letter, replay_dead_letters, discard_dead_letters]
 
 
+def _faults(asked: Selection) -> list[FieldError]:
+    """Of a body of which at least a part is known."""
+    return timestamp_faults(asked.until, "$.until") if isinstance(asked.until, datetime) else []
+
+
 def _filters(asked: Selection) -> Filters:
-    return Filters(status=asked.status, ids=asked.ids, topic=asked.topic, error=asked.error, event_id=asked.event_id)
+    return Filters(
+        status=asked.status,
+        ids=asked.ids,
+        topic=asked.topic,
+        error=asked.error,
+        event_id=asked.event_id,
+        until=asked.until,
+    )
 
 
 def _targets(source: ReplaySource, found: Sequence[Found]) -> list[str]:

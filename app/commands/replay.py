@@ -16,7 +16,7 @@ from app.adapters.replay import Filters, Found, ReplaySource
 from app.commands.dead_rows import database, filter_options, filters, operator
 from app.commands.durations import Duration
 from app.commands.json_output import json_option, write_json
-from app.core.replay import DEDUPE_DAYS_LEAST, split_by_replays
+from app.core.replay import DEDUPE_DAYS_LEAST, LOOK_BACK_DAYS, split_by_replays
 
 _BATCH: Final = 100
 _INTERRUPTED: Final = 130
@@ -137,7 +137,7 @@ def dlq(
     show_default=True,
     help="Leave out events that may still be on their way through Kafka.",
 )
-@click.option("--newer-than", type=Duration(), default="1d", show_default=True)
+@click.option("--newer-than", type=Duration(), default=f"{LOOK_BACK_DAYS}d", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Show how many would be sent; change nothing.")
 @json_option
 def events(limit: int, older_than: float, newer_than: float, dry_run: bool, as_json: bool) -> None:
@@ -180,10 +180,11 @@ def _replay(connection: psycopg.Connection, plan: _Plan, summary: _Summary, bar:
     task = bar.add_task(f"replay {plan.source}", total=plan.limit)
     after, left, by = 0, plan.limit, operator()
     began = time.monotonic()
+    filters = msgspec.structs.replace(plan.filters, until=adapter.now(connection))
     while left > 0:
         with connection.transaction():
             # A full page is read even if `left` is less: those held back do not use up the limit.
-            found = adapter.find(connection, plan.source, plan.filters, after=after, limit=_BATCH)
+            found = adapter.find(connection, plan.source, filters, after=after, limit=_BATCH)
             if not found:
                 return
             sendable, held = split_by_replays(found, plan.max_replays)

@@ -5,6 +5,8 @@ from typing import Final, Protocol, TypeVar
 
 # Dedupe rows are kept at least this long (the settings refuse less): how far back a replay of events may reach.
 DEDUPE_DAYS_LEAST: Final = 14
+# How far back the service looks for events that were not counted, and a replay that is not told otherwise.
+LOOK_BACK_DAYS: Final = 7
 
 
 class Replayed(Protocol):

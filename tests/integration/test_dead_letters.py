@@ -115,6 +115,25 @@ async def test_what_is_found_by_its_event_is_all_that_is_acted_on(
         assert (sent["done"], await every_page(client, source="outbox")) == (1, before[1:])
 
 
+async def test_no_more_are_acted_on_than_were_counted(settings: Settings, rows: "asyncpg.Pool[asyncpg.Record]") -> None:
+    async with serving(settings, api_keys=ENTRIES) as client:
+        for source in ("outbox", "dlq"):
+            listed = (await client.get("/dead-letters", params={"source": source}, headers=OPS)).json()
+            await rows.execute("UPDATE event_outbox SET failed_at = clock_timestamp() WHERE event_id = 'dead-1'")
+            await rows.execute(
+                "UPDATE feature_consumer_dlq SET created_at = clock_timestamp() WHERE event_id = 'letter-1'"
+            )
+            until, after, done = listed["as_of"], 0, 0
+            while after is not None:
+                acted = await act(client, "discard", source=source, until=until, after=after, reason="spoilt")
+                after, done = acted["next"], done + acted["done"]
+            left = await every_page(client, source=source)
+            assert (done, len(left)) == (listed["matching"] - 1, 1)
+        endless = {"source": "dlq", "until": "0001-01-01T00:00:00Z"}
+        refused = await client.post("/dead-letters/replay", json=endless, headers=OPS)
+        assert (refused.status_code, [error["path"] for error in refused.json()["errors"]]) == (422, ["$.until"])
+
+
 async def test_chosen_ones_are_discarded_with_a_reason(
     settings: Settings, rows: "asyncpg.Pool[asyncpg.Record]"
 ) -> None:

@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
+from tests.support.pipeline import database
 from tests.support.service import ROOT
+from workers.uncounted import UncountedEvents
 
 OUTBOX = "src/replay_outbox.py"
 DLQ = "src/replay_feature_consumer_dlq.py"
@@ -177,6 +179,30 @@ def test_events_that_were_lost_behind_the_outbox_are_counted(database_url: str) 
     assert reco(database_url, "replay", "events", "--newer-than", "30d").exit_code == 2
 
 
+async def test_every_event_that_is_told_as_uncounted_is_sent_again(database_url: str) -> None:
+    """Also one of some days ago, and one that was a dead letter and was lost when it was sent again."""
+    ages_days = {"lost": 0.1, "old": 6.9, "replayed": 0.1, "waits": 0.1, "given-up": 0.1}
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.cursor().executemany(
+            "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+            "VALUES (%s, 'watch', 'ann', 's', 1, '', '{}', now() - %s * interval '1 day')",
+            list(ages_days.items()),
+        )
+        connection.execute(
+            "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, event_id, status, "
+            "error_kind, error, attempts) VALUES ('t', 0, 1, 1, 'replayed', 'replayed', 'data', 'e', 1), "
+            "('t', 0, 2, 1, 'waits', 'pending', 'data', 'e', 1), "
+            "('t', 0, 3, 1, 'given-up', 'discarded', 'data', 'e', 1)"
+        )
+        async with database(database_url) as opened:
+            check = UncountedEvents(opened, within_sec=30.0)
+            while await check.look() < 3:  # a turn is short, and seven days are many steps
+                pass
+        assert "3 events were requeued" in reco(database_url, "replay", "events").stdout
+        sent = connection.execute("SELECT event_id FROM event_outbox ORDER BY event_id").fetchall()
+    assert sent == [("lost",), ("old",), ("replayed",)]
+
+
 def test_what_is_sent_again_keeps_its_place_before_or_after_an_erasure(database_url: str) -> None:
     """ann was erased once, and zoe never. The last two rows are an older release's, which kept no count."""
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -217,6 +243,27 @@ def test_without_a_database_it_says_so_in_one_message() -> None:
         assert answer.returncode == 2
         assert "DATABASE_URL" in answer.stderr
         assert "Traceback" not in answer.stderr
+
+
+def test_what_comes_back_meanwhile_is_not_sent_again_by_the_same_replay(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = (
+        "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, message_key, value, "
+        "event_id, error_kind, error, attempts) SELECT 't', 0, n, 1, 'ann', '{}', 'letter-' || n, 'data', 'e', 1 "
+        "FROM generate_series(%s::int, %s::int) AS n"
+    )
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(letters, (1, 150))
+        back = iter(range(200, 300))
+
+        def one_comes_back(_: float) -> None:
+            number = next(back)
+            connection.execute(letters, (number, number))
+
+        monkeypatch.setattr("app.commands.replay.time.sleep", one_comes_back)
+        assert reco(database_url, "replay", "dlq", "--limit", "1000").stdout.startswith("150 sent again.")
+        assert statuses(connection, "feature_consumer_dlq") == {"replayed": 150, "pending": 2}
 
 
 def test_a_whole_batch_is_listed_and_never_sent_as_if_it_were_a_message(

@@ -69,6 +69,7 @@ def test_tls_checks_the_servers_certificate() -> None:
         ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "KAFKA_SASL_MECHANISM"),
         ({"KAFKA_BOOTSTRAP_SERVERS": ""}, "KAFKA_BOOTSTRAP_SERVERS"),
         ({"RETENTION_DEDUPE_DAYS": "7"}, "RETENTION_DEDUPE_DAYS=7: must be at least 14"),
+        ({"RETENTION_RESOLVED_DAYS": "7"}, "RETENTION_RESOLVED_DAYS=7: must be at least 14"),
         ({"RETENTION_HISTORIES_DAYS": "0.5"}, "RETENTION_HISTORIES_DAYS=0.5: must be at least 1"),
         ({"RETENTION_PAIRS_DAYS": "0", "APP_ENV": "test"}, "RETENTION_PAIRS_DAYS"),
     ],
