@@ -6,7 +6,7 @@ import { Letters } from "./letters.js";
 const PAGE = 200;
 // The service counts no further.
 const COUNTED = 100_000;
-const FILTERS = ["topic", "error", "event_id"];
+const FILTERS = { topic: "the topic", error: "the error", event_id: "the event" };
 const SOURCES = { dlq: "Dead letters", outbox: "Dead outbox rows" };
 const ABOUT = {
   dlq: "Messages that the consumer could not count.", outbox: "Rows that Kafka refused too often.",
@@ -40,8 +40,8 @@ export class ActView extends Component {
   async load(query, after, before) {
     this.loading = true;
     try {
-      const { entries, matching, next } = await get("dead-letters", { ...query, after, limit: PAGE });
-      if (query === this.state.query) this.setState({ entries: [...before, ...entries], matching, next, error: null });
+      const { entries, matching, next, as_of } = await get("dead-letters", { ...query, after, limit: PAGE });
+      if (query === this.state.query) this.setState({ entries: [...before, ...entries], matching, next, until: as_of, error: null });
     } catch (error) {
       if (query === this.state.query) this.setState({ error });
     }
@@ -56,7 +56,7 @@ export class ActView extends Component {
   submit(event) {
     event.preventDefault();
     const form = new FormData(event.target);
-    this.search({ topic: form.get("topic"), error: form.get("error").trim(), event_id: form.get("event_id") });
+    this.search({ source: form.get("source"), status: form.get("status"), topic: form.get("topic"), error: form.get("error").trim(), event_id: form.get("event_id") });
   }
 
   toggle(id, on) {
@@ -67,25 +67,30 @@ export class ActView extends Component {
     });
   }
 
+  // Another one may have been opened, or searched for, meanwhile.
   async show(id) {
+    const { query } = this.state, isLatest = () => this.asked === id && query === this.state.query;
+    this.asked = id;
     try {
-      this.setState({ open: await get(idPath("dead-letters", id), { source: this.state.query.source }), error: null });
+      const open = await get(idPath("dead-letters", id), { source: query.source });
+      if (isLatest()) this.setState({ open, error: null });
     } catch (error) {
-      this.setState({ error });
+      if (isLatest()) this.setState({ error });
     }
   }
 
   emptiness() {
     const { query } = this.state;
-    if (FILTERS.some(name => query[name])) return "Nothing matches. Fewer conditions find more.";
+    if (Object.keys(FILTERS).some(name => query[name])) return "Nothing matches. Fewer conditions find more.";
     return query.status === "pending" ? `There is nothing to do: ${EMPTY[query.source]}` : `Nothing was ${query.status} yet, or retention has removed it.`;
   }
 
-  // What would be done, and to how many: first look, then act.
+  // What would be done, to how many, and which: first look, then act. A field may hold what was not searched for.
   propose(what) {
     if (acting.plan) return this.setState({ said: WAIT });
-    const { chosen, matching } = this.state;
-    return this.setState({ said: "", plan: { what, ids: chosen.size ? [...chosen] : null, total: chosen.size || matching, done: 0 } });
+    const { query, chosen, matching, until } = this.state;
+    const by = Object.keys(FILTERS).filter(name => query[name]).map(name => `${FILTERS[name]} ${query[name]}`).join(" and ");
+    return this.setState({ said: "", plan: { what, by, until, ids: chosen.size ? [...chosen] : null, total: chosen.size || matching, done: 0 } });
   }
 
   begin(reason) {
@@ -103,9 +108,9 @@ export class ActView extends Component {
     const pending = query.status === "pending" || (query.source === "dlq" && query.status === "replayed");
     return html`<div class="stack"><h2>Act</h2>
       <form onSubmit=${event => this.submit(event)}><fieldset class="card row" disabled=${plan?.running}><legend class="hidden-text">Search</legend>
-        <label>Of <select name="source" onChange=${event => this.search({ source: event.target.value })}>${Object.entries(SOURCES).map(([name, label]) =>
+        <label>Of <select name="source" onChange=${event => event.target.form.requestSubmit()}>${Object.entries(SOURCES).map(([name, label]) =>
           html`<option value=${name} selected=${name === query.source}>${label}</option>`)}</select></label>
-        <label>State <select name="status" onChange=${event => this.search({ status: event.target.value })}>
+        <label>State <select name="status" onChange=${event => event.target.form.requestSubmit()}>
           <option value="pending" selected=${query.status === "pending"}>pending</option>
           ${query.source === "dlq" && html`<option value="replayed" selected=${query.status === "replayed"}>replayed</option>`}
           <option value="discarded" selected=${query.status === "discarded"}>discarded</option></select></label>
@@ -141,7 +146,7 @@ class Plan extends Opening {
   render({ plan, onCancel }) {
     const discards = plan.what === "discard", total = plan.ids ? count(plan.total) : number(plan.total);
     return html`<form class="notice ${discards ? "bad" : ""}" role="group" aria-label="Confirm" onSubmit=${event => this.submit(event)}>
-      <p><strong>${total}</strong>${" "}will be ${discards ? "given up" : "sent again"}, ${plan.ids ? "those chosen" : "all that the search finds"}.
+      <p><strong>${total}</strong>${" "}will be ${discards ? "given up" : "sent again"}, ${plan.ids ? "those chosen" : `all that the search finds${plan.by && ` by ${plan.by}`}`}.
         ${" "}${discards ? "They stay stored, with your reason." : "Nothing is counted twice."}</p>
       ${discards && (plan.running ? html`<p>Why: ${plan.reason}</p>` : html`<label>Why <input name="reason" required maxlength="500" ref=${this.first} /></label>`)}
       ${plan.running ? html`<p role="status" tabindex="-1" ref=${this.first}><progress max=${Math.max(plan.total, plan.done)} value=${plan.done} aria-label="Progress"></progress>${" "}${count(plan.done)} of ${total}</p>`

@@ -17,28 +17,31 @@ function change(changes) {
   acting.tell();
 }
 
-// `query`: of the search whose rows are meant, unless the plan has ids.
+// `query`: of the search whose rows are meant, unless the plan has ids. What failed since they were counted is left out, so
+// that what a replay brings back is not sent again by the same one.
 export async function act(plan, { source, status, ...conditions }, reason) {
   const told = { done: 0, counted: 0, held_back: 0 };
   const selection = Object.fromEntries(Object.entries(conditions).filter(([, value]) => value));
   change({ plan: { ...plan, reason, running: true }, ended: {} });
   try {
     for (let from = 0, after = 0; plan.ids ? from < plan.ids.length : after !== null; from += A_CALL) {
-      const which = plan.ids ? { ids: plan.ids.slice(from, from + A_CALL) } : { ...selection, after };
+      const which = plan.ids ? { ids: plan.ids.slice(from, from + A_CALL) } : { ...selection, until: plan.until, after };
       const body = { source, status, ...which };
       const answer = await post(`dead-letters/${plan.what}`, plan.what === "discard" ? { ...body, reason } : body);
       for (const name of Object.keys(told)) told[name] += answer[name];
       after = answer.next;
       change({ plan: { ...acting.plan, done: told.done + told.counted + told.held_back } });
     }
-    change({ plan: null, ended: { said: summary(plan.what, told) } });
+    change({ plan: null, ended: { said: summary(plan, told) } });
   } catch (error) {
     change({ plan: null, ended: { said: `${count(told.done)} were done before the error.`, failure: error } });
   }
 }
 
-function summary(what, { done, counted, held_back }) {
+function summary({ what, total }, { done, counted, held_back }) {
+  const passed = total - done - counted - held_back;
   return [`${count(done)} ${what === "replay" ? "sent again" : "discarded"}.`,
     counted ? `${count(counted)} had been counted meanwhile.` : "",
-    held_back ? `${count(held_back)} were held back: they came back three times.` : ""].filter(Boolean).join(" ");
+    held_back ? `${count(held_back)} were held back: they came back three times.` : "",
+    passed > 0 ? `${count(passed)} passed over: damaged batches, messages whose bytes an erasure has removed, or rows that somebody else acts on.` : ""].filter(Boolean).join(" ");
 }

@@ -7,8 +7,8 @@ const SHOWN = 10;
 export class Experiments extends Component {
   constructor() {
     super();
-    // `open`: the form that is open, and of which experiment.
-    this.state = { reports: null, said: "", open: null };
+    // `open`: the form that is open, and of which experiment. `sizes`: whether the numbers of users are asked for, beside it.
+    this.state = { reports: null, said: "", open: null, sizes: false };
     this.act = once(this.act.bind(this), () => this.setState({ said: WAIT }));
     this.close = () => this.setState({ open: null, error: null });
   }
@@ -29,11 +29,13 @@ export class Experiments extends Component {
     this.setState({ open: { form, name }, said: "", error: null });
   }
 
+  // The form that it was begun with closes when it is done; another one that was opened meanwhile stays.
   async act(request, said) {
+    const { open: began } = this.state;
     try {
       await request();
       await this.load();
-      this.setState({ said, open: null });
+      this.setState(({ open }) => ({ said, open: open?.form === began.form && open.name === began.name ? null : open }));
     } catch (error) {
       this.setState({ error, said: "" });
     }
@@ -52,15 +54,14 @@ export class Experiments extends Component {
       `${name} has ended. All users get what control gets.`);
   }
 
-  render({ may }, { reports, hidden, open, said, error }) {
-    const opened = open?.name === undefined ? open?.form : null;
+  render({ may }, { reports, hidden, open, sizes, said, error }) {
     const button = (form, label, name) => html`<button class="plain" aria-expanded=${open?.form === form && open.name === name} onClick=${() => this.show(form, name)}>${label}</button>`;
     return html`<section class="card"><h3>Experiments</h3>
       <${Said} error=${error} again=${reports ? null : () => this.load()} said=${said} />
       ${reports === null ? !error && html`<${Loading} />` : reports.length === 0 && html`<p class="quiet">There are none.</p>`}
-      <p class="row">${may && button("start", "Start an experiment")}${button("size", "How many users does it take?")}</p>
-      ${opened === "start" && html`<${Start} onStart=${body => this.start(body)} onClose=${this.close} />`}
-      ${opened === "size" && html`<${SampleSize} known=${measured(reports || [])} onClose=${this.close} />`}
+      <p class="row">${may && button("start", "Start an experiment")}<button class="plain" aria-expanded=${sizes} onClick=${() => this.setState({ sizes: true })}>How many users does it take?</button></p>
+      ${open?.form === "start" && html`<${Start} onStart=${body => this.start(body)} onClose=${this.close} />`}
+      ${sizes && html`<${SampleSize} known=${measured(reports || [])} onClose=${() => this.setState({ sizes: false })} />`}
       ${reports?.map(report => {
         const { name, running, shares } = report.experiment;
         const form = open?.name === name ? open.form : null;

@@ -26,6 +26,7 @@ export class Item extends Opening {
   constructor() {
     super();
     this.state = { item: null, added: [] };
+    this.readings = 0;
     this.acting = once(this.acting.bind(this), () => this.props.onWait());
   }
 
@@ -34,18 +35,26 @@ export class Item extends Opening {
     this.load();
   }
 
+  // Whether it could be read; if not, that is said.
   async load() {
     try {
       const [{ found, etag }, { attributes }] = await Promise.all([exchange("GET", idPath("items", this.props.id)), get("attributes")]);
       const draft = drafts.get(this.props.id), typed = new Map(draft?.typed);
-      this.readings = (this.readings || 0) + 1;
+      this.readings += 1;
       this.setState({
-        item: found, etag, typed, isOlder: draft && draft.etag !== etag, added: [...typed.keys()].filter(name => name.startsWith("a.")).map(name => name.slice(2)),
+        item: found, etag, typed, isBack: typed.size > 0, isOlder: draft && draft.etag !== etag, added: [...typed.keys()].filter(name => name.startsWith("a.")).map(name => name.slice(2)),
         kinds: { [PICTURE]: "text", ...Object.fromEntries(attributes.map(({ name, type }) => [name, type])) },
-      }, () => this.title.focus());
+      }, () => this.focusTitle());
+      return true;
     } catch (error) {
       if (this.state.item) this.props.onError(error); else this.setState({ failed: error });
+      return false;
     }
+  }
+
+  // What had the focus is gone with the fields of before; somebody who is at another place by now stays there.
+  focusTitle() {
+    if (document.activeElement.contains(this.title)) this.title.focus();
   }
 
   async acting(act, said, undo) {
@@ -54,9 +63,11 @@ export class Item extends Opening {
       this.props.onDone(said, undo);
     } catch (error) {
       if (error.status !== 412) return this.props.onError(error);
-      await this.discard();
-      this.props.onError(new Error("Somebody changed the item meanwhile. You see it as it is now; make your change again."));
+      if (!await this.load()) return undefined;
+      const over = drafts.has(this.props.id) ? ", and what you typed stands over it" : "";
+      this.props.onError(new Error(`Somebody changed the item meanwhile. You see it as it is now${over}. Look, and do it again.`));
     }
+    return undefined;
   }
 
   type({ target: { name, value } }) {
@@ -73,24 +84,31 @@ export class Item extends Opening {
 
   save(event) {
     event.preventDefault();
-    const { item, etag, kinds, added } = this.state;
-    const { changes, before } = changed(new FormData(event.target), item, kinds, added);
+    const { item, etag, kinds } = this.state, { id } = this.props, sent = new Map(drafts.get(id)?.typed);
+    const { changes, before } = changed(sent, item, kinds);
     if (Object.keys(changes).length === 0) {
-      drafts.delete(this.props.id);
+      drafts.delete(id);
       return this.props.onDone("Nothing has changed.", null);
     }
-    const path = idPath("items", this.props.id);
+    const path = idPath("items", id);
     let made;
     return this.acting(async () => {
       if (changes.attributes?.[PICTURE]) await call("PUT", idPath("attributes", PICTURE), { type: "text" });
       made = await exchange("PATCH", path, changes, { "If-Match": etag });
-      drafts.delete(this.props.id);
-      this.setState({ item: made.found, etag: made.etag, typed: new Map(), added: [] }, () => this.title.focus());
+      this.saved(made, sent);
     }, `${apart(item.title || item.item_id)} is changed.`, async () => {
       // What somebody changed since stays.
       await exchange("PATCH", path, before, { "If-Match": made.etag });
       await this.load();
     });
+  }
+
+  // What was typed since the fields were sent is not saved: it stays, and so do the fields.
+  saved({ found, etag }, sent) {
+    const { id } = this.props, left = new Map([...drafts.get(id)?.typed || []].filter(([name, value]) => sent.get(name) !== value));
+    if (left.size) drafts.set(id, { etag, typed: left }); else drafts.delete(id);
+    if (!left.size) this.readings += 1;
+    this.setState({ item: found, etag, typed: new Map(left), isBack: false, added: left.size ? this.state.added : [] }, () => this.focusTitle());
   }
 
   remove() {
@@ -103,7 +121,7 @@ export class Item extends Opening {
     }, `${apart(whole.title || item_id)} is removed from the catalogue.`, () => exchange("PUT", path, whole, { "If-None-Match": "*" }));
   }
 
-  render({ id, may, onClose }, { item, etag, typed, isOlder, kinds, added, failed }) {
+  render({ id, may, onClose }, { item, typed, isBack, isOlder, kinds, added, failed }) {
     if (!item) return html`<section class="card" aria-label="Item" tabindex="-1" ref=${this.first}>${failed
       ? html`<${Problem} error=${failed} /><button class="plain" onClick=${onClose}>Close</button>` : html`<p class="quiet">Loading.</p>`}</section>`;
     const names = [...new Set([PICTURE, ...Object.keys(item.attributes), ...added])];
@@ -111,9 +129,9 @@ export class Item extends Opening {
     return html`<section class="card" aria-label="Item" tabindex="-1" ref=${this.first}><div class="row"><h3 class="grow" tabindex="-1" ref=${title => { this.title = title; }}>${item.title || id}</h3>
         <button class="plain" onClick=${onClose}>Close</button></div>
       <p class="row"><${Picture} url=${item.attributes[PICTURE]} /><span class="quiet small">${id}, changed ${time(item.updated_at)}</span></p>
-      ${typed.size > 0 && html`<p class="notice row" role="status"><span class="grow">${isOlder ? "Somebody changed the item since; what you had typed stands over it."
+      ${isBack && html`<p class="notice row" role="status"><span class="grow">${isOlder ? "Somebody changed the item since; what you had typed stands over it."
         : "What you had typed and not saved is here again."}</span><button class="plain" onClick=${() => this.discard()}>Discard it</button></p>`}
-      <form class="stack" key=${`${this.readings} ${etag}`} onInput=${event => this.type(event)} onSubmit=${event => this.save(event)}><fieldset disabled=${!may} class="stack"><legend class="hidden-text">Fields</legend>
+      <form class="stack" key=${this.readings} onInput=${event => this.type(event)} onSubmit=${event => this.save(event)}><fieldset disabled=${!may} class="stack"><legend class="hidden-text">Fields</legend>
         ${Object.entries(FIELDS).map(([name, { label, kind }]) => html`<${Field} key=${name} name=${name} label=${label} kind=${kind} value=${item[name]} typed=${typed.get(name)} must=${name === "hidden"} />`)}
         ${names.map(name => (kinds[name] ? html`<${Field} key=${"a." + name} name=${"a." + name} kind=${kinds[name]} value=${item.attributes[name]} typed=${typed.get("a." + name)}
           label=${name === PICTURE ? "Picture, an https URL or a path" : `${name}, a ${kinds[name]}`} pattern=${name === PICTURE ? "(https:/)?/[^\\/\\\\].*" : undefined} />`
@@ -135,27 +153,19 @@ function Field({ name, label, kind, value, typed, must, pattern }) {
   return html`<label>${label} <input name=${name} autocomplete="off" defaultValue=${text} pattern=${pattern} ...${KINDS[kind].field} /></label>`;
 }
 
-// The changes that the form makes, and those that take them back.
-function changed(form, item, kinds, added) {
+// The changes that were typed, and those that take them back. A field that nobody touched may not show what is stored: one
+// of the kind datetime-local has no year above 9999, which a last moment in UTC may be in another zone.
+function changed(typed, item, kinds) {
   const changes = {}, before = {};
-  for (const [name, { kind, empty }] of Object.entries(FIELDS)) {
-    const text = written(form, name);
-    if (text === KINDS[kind].text(item[name])) continue;
-    changes[name] = text ? KINDS[kind].value(text) : empty;
-    before[name] = item[name];
-  }
-  for (const name of new Set([PICTURE, ...Object.keys(item.attributes), ...added])) {
-    if (!form.has("a." + name)) continue;
-    const kind = KINDS[kinds[name]], text = written(form, "a." + name);
-    if (text === kind.text(item.attributes[name])) continue;
-    (changes.attributes ||= {})[name] = text ? kind.value(text) : null;
-    (before.attributes ||= {})[name] = item.attributes[name] ?? null;
+  for (const [field, text] of typed) {
+    const name = field.replace(/^a\./, ""), isOwn = field === name;
+    const kind = KINDS[isOwn ? FIELDS[name].kind : kinds[name]], value = (isOwn ? item : item.attributes)[name] ?? null;
+    if (!kind || text === kind.text(value)) continue;
+    (isOwn ? changes : changes.attributes ||= {})[name] = text ? kind.value(text) : isOwn ? FIELDS[name].empty : null;
+    (isOwn ? before : before.attributes ||= {})[name] = value;
   }
   return { changes, before };
 }
-
-// As it is: names may begin or end with spaces.
-const written = (form, name) => form.get(name).replaceAll("\r\n", "\n");
 
 function lines(text) {
   return text.split("\n").filter(Boolean);

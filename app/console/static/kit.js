@@ -116,7 +116,8 @@ export class Opening extends Component {
 
   componentDidMount() {
     this.opener = document.activeElement;
-    this.first.current.focus();
+    // What comes late does not take the focus from somebody who types by then.
+    if (!this.opener.matches("input, textarea, select")) this.first.current.focus();
   }
 
   componentWillUnmount() {

@@ -21,24 +21,39 @@ export class LiveView extends Component {
   constructor() {
     super();
     this.state = { traces: [], sample: null, lost: false };
+    // Nobody looks at a tab that is hidden, and all tabs of a browser share six connections to a host.
+    this.look = () => {
+      this.close();
+      if (document.hidden) return;
+      this.awaitSample();
+      this.open();
+    };
   }
 
   componentDidMount() {
-    this.awaitSample();
-    this.open();
+    document.addEventListener("visibilitychange", this.look);
+    this.look();
   }
 
   componentWillUnmount() {
     this.left = true;
-    clearTimeout(this.timer);
-    clearTimeout(this.overdue);
-    this.source.close();
+    document.removeEventListener("visibilitychange", this.look);
+    this.close();
   }
 
-  // A stream may end, or stay open and bring nothing: what was seen last is not what is.
+  close() {
+    clearTimeout(this.timer);
+    clearTimeout(this.overdue);
+    this.source?.close();
+  }
+
+  // A stream may end, or stay open and bring nothing: what was seen last is not what is, and another stream may bring more.
   awaitSample() {
     clearTimeout(this.overdue);
-    this.overdue = setTimeout(() => this.setState({ lost: true }), STALE_MS);
+    this.overdue = setTimeout(() => {
+      this.setState({ lost: true });
+      this.look();
+    }, STALE_MS);
   }
 
   open() {
@@ -61,8 +76,8 @@ export class LiveView extends Component {
 
   async reopen() {
     try { await get("model"); } catch { /* a 401 leads to the sign-in */ }
-    // Who left meanwhile closes no stream that opens now.
-    if (!this.left) this.open();
+    // Who left or hid the view meanwhile closes no stream that opens now, and who came back has one.
+    if (!this.left && !document.hidden && this.source.readyState === EventSource.CLOSED) this.open();
   }
 
   show(shown) {

@@ -1,5 +1,5 @@
 // Signs in, and shows the view that the address names.
-import { html, render, Component, call, get, Problem } from "./kit.js";
+import { html, render, Component, call, get, keepFocus, Problem } from "./kit.js";
 import { Tour } from "./first.js";
 import { VIEWS } from "./views.js";
 
@@ -32,18 +32,20 @@ class SignIn extends Component {
 class Console extends Component {
   constructor() {
     super();
-    this.state = { hash: location.hash };
-    this.follow = () => {
-      // The link that skips the navigation goes to #main, which is not a view.
-      if (location.hash === "#main") { document.getElementById("main").focus(); return; }
-      this.setState({ hash: location.hash }, () => document.getElementById("main").focus());
+    this.state = { hash: location.hash, visits: 0 };
+    this.follow = ({ oldURL }) => {
+      const toMain = () => document.getElementById("main").focus();
+      if (location.hash !== "#main") return this.setState(({ visits }) => ({ hash: location.hash, visits: visits + 1 }), toMain);
+      // The link that skips the navigation leads to no view: the address names the same one for the next reload.
+      window.history.replaceState(null, "", oldURL);
+      return toMain();
     };
   }
 
   componentDidMount() { addEventListener("hashchange", this.follow); }
   componentWillUnmount() { removeEventListener("hashchange", this.follow); }
 
-  render({ session, refused, onSignOut }, { hash }) {
+  render({ session, refused, onSignOut }, { hash, visits }) {
     const view = viewOf(hash);
     const allowed = VIEWS.filter(({ needs }) => needs.every(scope => session.scopes.includes(scope)));
     const shown = allowed.find(({ name }) => name === view) || allowed[0];
@@ -57,13 +59,17 @@ class Console extends Component {
         ? html`<span class="quiet">${session.name}</span><button class="plain" onClick=${onSignOut}>Sign out</button>`
         : html`<span class="quiet">no keys are set</span>`}</div>
     </header>
-    <main id="main" tabindex="-1">${refused && html`<${Problem} error=${new Error(`You are still signed in. ${refused.message}`)} />`}<${shown.view} session=${session} key=${hash} /></main>`;
+    <main id="main" tabindex="-1">${refused && html`<${Problem} error=${new Error(`You are still signed in. ${refused.message}`)} />`}<${shown.view} session=${session} key=${visits} /></main>`;
   }
 }
 
 class App extends Component {
   componentDidMount() {
-    addEventListener("signed-out", () => this.setState({ session: { keys: true, name: null, scopes: [] }, ended: true }));
+    addEventListener("signed-out", () => {
+      const { keys, name } = this.state.session;
+      // Of somebody who has signed out, a call that was on its way is refused, too.
+      if (name || !keys) this.setState({ session: { keys: true, name: null, scopes: [] }, ended: true });
+    });
     this.load();
   }
 
@@ -86,7 +92,7 @@ class App extends Component {
 
   render(_, { session, ended, refused, error }) {
     if (!session) return error ? html`<main id="main"><${Problem} error=${error} /></main>` : html`<main id="main"></main>`;
-    if (session.keys && !session.name) return html`<${SignIn} ended=${ended} onSession=${session => this.setState({ session, ended: false })} />`;
+    if (session.keys && !session.name) return html`<${SignIn} ended=${ended} onSession=${session => this.setState({ session, ended: false }, keepFocus)} />`;
     return html`<${Console} session=${session} refused=${refused} onSignOut=${() => this.signOut()} />`;
   }
 }

@@ -49,7 +49,7 @@ export class MeasureView extends Component {
           <dt>Revenue</dt><dd>${revenue(led.total)}</dd>
           <dt>Coverage@20</dt><dd>${placement ? interval(led.total.coverage) : percent(report.total.coverage_at_20)}</dd>
           <dt>Average watch</dt><dd>${interval(led.total.average_watch_sec, seconds)}</dd></dl>
-        <p class="quiet small">With 95 % intervals. A click, a conversion or a watch counts for a place when it names its request. Coverage is the share of the catalogue that was shown; with an interval, it is estimated.</p></section>
+        <p class="quiet small">With 95 % intervals. A click, a conversion or a watch counts for a place when it names its request. Coverage is the share of the catalogue that was shown; with an interval, it is estimated. Days are those of UTC.</p></section>
       ${BY.map(([field, title, name]) => html`<${Table} key=${field} title=${title} rows=${led[field]}
         head=${[name, "Shown", "Click rate", "Conversion", "Coverage", "Revenue", "For 1,000 shown", "Watch"]}
         cells=${row => [row.name || "none", count(row.shown), ranged(row.ctr), ranged(row.conversion), ranged(row.coverage), revenue(row), worth(row), ranged(row.average_watch_sec, seconds)]} />`)}

@@ -26,23 +26,24 @@ export class ModelView extends Component {
     }
   }
 
-  async act(path, body, said) {
+  // `plan`: the form that it was confirmed with, which closes when it is done; another one stays, with what is typed there.
+  async act(path, body, said, plan = null) {
     try {
       const done = await post(`model/${path}`, body);
       await this.load();
-      this.setState({ said: said(done), plan: null });
+      this.setState(now => ({ said: said(done), plan: now.plan === plan ? null : now.plan }));
     } catch (error) {
-      this.setState({ error, said: "", plan: null });
+      this.setState({ error, said: "" });
     }
   }
 
-  promote(version, reason) {
-    this.act("promote", { version, reason, pin: true }, done => `Version ${done.serves} serves, pinned.`);
+  promote(plan, reason) {
+    this.act("promote", { version: plan.version, reason, pin: true }, done => `Version ${done.serves} serves, pinned.`, plan);
   }
 
-  rollBack(reason) {
+  rollBack(plan, reason) {
     this.act("rollback", { reason }, done => (done.instead_of === null ? `Nothing served before version ${done.serves}; it is pinned.`
-      : `Version ${done.serves} serves in place of ${done.instead_of}, pinned.`));
+      : `Version ${done.serves} serves in place of ${done.instead_of}, pinned.`), plan);
   }
 
   pin(pinned) {
@@ -60,7 +61,7 @@ export class ModelView extends Component {
         ${this.may && html`<p class="row"><button class="plain" onClick=${() => this.pin(!model.pinned)}>${model.pinned ? "Let the learner decide" : "Pin this version"}</button>
           <button class="plain" onClick=${() => this.setState({ plan: { rollback: true } })}>Roll back</button></p>`}</section>
       ${plan && html`<${Plan} plan=${plan} serves=${model.version} onCancel=${() => this.setState({ plan: null })}
-        onAct=${reason => (plan.rollback ? this.rollBack(reason) : this.promote(plan.version, reason))} />`}
+        onAct=${reason => (plan.rollback ? this.rollBack(plan, reason) : this.promote(plan, reason))} />`}
       ${known.length ? html`<section class="card scroll" tabindex="0" aria-label="Figures by contender"><table>
         <caption class="hidden-text">Figures of the last sampled events</caption>
         <thead><tr><th scope="col">Ranking</th><th scope="col" class="number">Hit rate@20</th>

@@ -19,7 +19,12 @@ export class Rules extends Component {
 
   componentDidMount() { this.load(); }
 
-  componentDidUpdate({ undone }) {
+  componentDidUpdate({ undone, item: before }) {
+    const { item } = this.props, { what, target } = this.state;
+    // An item that is opened is named, but not over what somebody has typed.
+    if (item && item !== before && (what === "pin" || target === "item_id") && ["", this.filled].includes(this.named.value)) {
+      this.named.value = this.filled = item;
+    }
     if (this.props.undone && !undone) this.load().then(() => this.setState({ shown: null }));
   }
 
@@ -83,14 +88,14 @@ export class Rules extends Component {
     }
   }
 
-  render({ may, item }, { rules, changes, what, target, shown, failed }) {
+  render({ may }, { rules, changes, what, target, shown, failed }) {
     const waiting = failed ? html`<button class="plain" onClick=${() => this.load()}>Try again</button>` : html`<${Loading} />`;
     return html`<form class="card" aria-label="Rule" onSubmit=${event => this.submit(event)}><h3>${may ? "A new rule" : "What a rule would do"}</h3><div class="row">
         <label>Do <select name="what" value=${what} onChange=${event => this.setState({ what: event.target.value })}>${Object.entries(ACTS).map(([name, label]) =>
           html`<option value=${name}>${label}</option>`)}</select></label>
         ${what !== "pin" && html`<label>To all of <select name="target" value=${target} onChange=${event => this.setState({ target: event.target.value })}>
           <option value="item_id">an item</option><option value="category">a category</option><option value="tag">a tag</option></select></label>`}
-        <label>${what === "pin" || target === "item_id" ? "Item" : target === "tag" ? "Tag" : "Category"} <input name="item" key=${item} defaultValue=${item || ""} required maxlength="256" autocomplete="off" /></label>
+        <label>${what === "pin" || target === "item_id" ? "Item" : target === "tag" ? "Tag" : "Category"} <input name="item" ref=${input => { this.named = input; }} required maxlength="256" autocomplete="off" /></label>
         ${what === "pin" && html`<label>At the place <input name="position" type="number" min="1" max="200" defaultValue="1" required /></label>`}
         ${FACTORS[what] && html`<label>By the factor <input name="factor" key=${what} type="number" step="any" min=${BOUNDS[what].min} max=${BOUNDS[what].max} defaultValue=${FACTORS[what]} required /></label>`}
         <label>In lists of the category <input name="within" maxlength="256" autocomplete="off" placeholder="all lists" /></label>

@@ -46,13 +46,15 @@ export class TryView extends Component {
 
   async load(user = this.state.user) {
     if (!user) return;
+    const { rankings } = this.state;
+    // Another user or another list may have been picked meanwhile.
+    const isLatest = () => user === this.state.user && rankings === this.state.rankings;
     this.setState({ busy: true });
     try {
-      const [history, ...lists] = await Promise.all([this.history(user), ...this.state.rankings.map(name => this.list(user, name))]);
-      // Another user may have been picked meanwhile.
-      if (user === this.state.user) this.setState({ history, lists: this.moved(lists), error: null, busy: false });
+      const [history, ...lists] = await Promise.all([this.history(user), ...rankings.map(name => this.list(user, name))]);
+      if (isLatest()) this.setState({ history, lists: this.moved(lists), error: null, busy: false });
     } catch (error) {
-      if (user === this.state.user) this.setState({ error, busy: false });
+      if (isLatest()) this.setState({ error, busy: false });
     }
   }
 

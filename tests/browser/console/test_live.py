@@ -16,6 +16,12 @@ OPEN, CLOSED = 1, 2
 EVENT = {"user_id": "ann", "session_id": "s1", "item_id": "tent", "event_type": "view"}
 
 
+NOTE_STREAMS = """window.streams = []; { const Real = EventSource; window.EventSource = class extends Real {
+    constructor(url) { super(url); streams.push(this) } }; null }"""
+HIDE = """hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange')) }"""
+
+
 def stage(page: Page, name: str, state: str = "") -> Locator:
     """The box of a stage; with a state such as `.ok`, only while it is in it."""
     return page.locator(f"[data-stage={name}]{state}")
@@ -48,9 +54,11 @@ def test_first_visit_turns_green_and_the_flow_changes_in_place(
 def test_boxes_are_not_green_while_no_samples_come(console: Service, context: BrowserContext, axe: str) -> None:
     page = opened(context, console, view="live")
     expect(stage(page, "api", ".ok")).to_be_visible()
+    page.evaluate(NOTE_STREAMS)
     console.freeze()  # the stream stays open
     try:
         await_text(page, "No samples come any more.")
+        page.wait_for_function("streams.length")  # another one is tried
         expect(page.locator(".flow > .stale").get_by_text("Not known now")).to_have_count(5)
         look(page, axe, "live-stale")
     finally:
@@ -59,13 +67,27 @@ def test_boxes_are_not_green_while_no_samples_come(console: Service, context: Br
     assert "No samples come" not in text_of(page)
 
 
+def test_tab_that_is_hidden_has_no_stream(console: Service, context: BrowserContext) -> None:
+    """All tabs of a browser share six connections to a host: with six streams nothing else would be answered."""
+    page = opened(context, console, view="model")
+    await_text(page, "Versions")
+    page.evaluate(NOTE_STREAMS)
+    click(page, "Live")
+    expect(stage(page, "api")).to_be_visible()
+    page.evaluate(HIDE, True)
+    assert page.evaluate("streams.map(one => one.readyState)") == [CLOSED]
+    page.evaluate(HIDE, False)
+    page.wait_for_function(f"streams[1]?.readyState === {OPEN}")
+    click(page, "Ranking")
+    await_text(page, "Versions")
+    page.evaluate(HIDE, False)
+    assert page.evaluate("streams.map(one => one.readyState)") == [CLOSED, CLOSED]
+
+
 def test_view_that_was_left_opens_no_stream(console: Service, context: BrowserContext) -> None:
     page = opened(context, console, view="model")
     await_text(page, "Versions")
-    page.evaluate(
-        "window.streams = []; { const Real = EventSource; window.EventSource = class extends Real {"
-        "constructor(url) { super(url); streams.push(this) } }; null }"
-    )
+    page.evaluate(NOTE_STREAMS)
     context.clear_cookies()
     click(page, "Live")
     await_text(page, "Your session has ended.")

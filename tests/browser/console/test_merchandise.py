@@ -88,18 +88,24 @@ def test_found_item_is_changed_and_the_change_is_undone(
     assert (stored(goods, operator)["title"], stored(goods, operator)["attributes"]) == ("A kettle", {})
 
 
-def test_item_changed_by_somebody_else_is_shown_anew_and_not_overwritten(
+def test_item_changed_by_somebody_else_is_shown_anew_with_what_was_typed_over_it(
     goods: Service, context: BrowserContext, operator: dict[str, str]
 ) -> None:
     page = opened(context, goods, view="merchandise")
     click(page, "Open A torch")
     title = field(item_of(page), "title")
     title.fill("Mine")
-    goods.client.patch("/items/torch", json={"title": "Theirs"}, headers=operator)
+    theirs = {"title": "Theirs", "tags": ["old"]}
+    goods.client.patch("/items/torch", json=theirs, headers=operator)
     click(page, "Save")
     await_text(page, "Somebody changed the item meanwhile.")
-    expect(title).to_have_value("Theirs")
+    expect(title).to_have_value("Mine")
+    expect(field(item_of(page), "tags")).to_have_value("old")
+    expect(page.get_by_role("heading", name="Theirs")).to_be_visible()
     assert stored(goods, operator, "torch")["title"] == "Theirs"
+    click(page, "Save")
+    await_text(page, "Theirs is changed.")
+    assert {**stored(goods, operator, "torch"), **theirs, "title": "Mine"} == stored(goods, operator, "torch")
 
 
 def test_what_was_typed_and_not_saved_is_there_again(
