@@ -94,9 +94,10 @@ def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValue
     splitter = Splitter(file.delimiter, file.quote)
     lines = islice(undrawn(read_lines(path, file.encoding), file.drawn), file.skip, None)
     records = split_lines(lines, splitter, len(header), file.encoding, cells_are_row)
-    names = next(records, None) if file.header_line else None
+    first = next(records, None) if file.header_line else None
+    names = first.values if first is not None and first.values else None
     for record in records:
-        if names is not None and record.values == names.values and record.values:
+        if record.values == names:
             continue  # the file was joined from others
         reason = record.reason or (why_incomplete(record.values, file.drawn) if isinstance(file.drawn, Box) else "")
         if reason:

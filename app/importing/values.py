@@ -79,13 +79,13 @@ def id_of(values: Mapping[str, Any], column: str) -> str:
 def id_text(text: str) -> str:
     """The id that a text is, without spaces around it; a whole number without its decimals."""
     text = text.strip() if text.isascii() else text.strip().strip(_INVISIBLE).strip()
-    if text.startswith("=") and (found := _FORMULA.fullmatch(text)):
+    if text[:1] == "=" and (found := _FORMULA.fullmatch(text)):
         text = found[1].strip()
     if "." in text:
         # A column of whole numbers in which some are missing is written as 17850.0, and one of decimals as 17850.00.
         whole, _, decimals = text.partition(".")
         return whole if whole.isdecimal() and not decimals.strip("0") else text
-    if text.endswith((",0", ",00")):  # with more zeros, a comma is between thousands
+    if "," in text and text.endswith((",0", ",00")):  # with more zeros, a comma is between thousands
         whole = text.partition(",")[0]
         return whole if whole.isdecimal() and text.count(",") == 1 else text
     return text
