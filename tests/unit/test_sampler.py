@@ -1,9 +1,11 @@
 """Which events of a batch the learner is given, and what keeps one from it. No server is needed."""
 
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from msgspec import structs
 
 from app import metrics
 from app.core.features import NO_HISTORY, History
@@ -15,9 +17,11 @@ from app.core.model import MODEL
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.sampling import OF_ONE_USER
+from app.core.signals import DAY_MS
 from tests.support.pipeline import counted
 from workers.sampler import MOST_LATE_MS, Sampler
 
+NOW_MS: Final = 1_800_000_000_000
 Lists = tuple[Mapping[str, Neighbours], Popular, None]
 COMMON: dict[str, Any] = {"v": 1, "session_id": "s", "ts_ms": 1, "received_ms": 1}
 
@@ -95,17 +99,34 @@ def test_sample_that_fails_is_counted_and_harms_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after_ms", "log_ms", "taken"),
-    [(0, 0, True), (1, 0, False), (0, MOST_LATE_MS, True), (0, MOST_LATE_MS + 1, False)],
+    ("log_ms", "since_ms", "taken"),
+    [
+        (NOW_MS, MOST_LATE_MS, True),
+        (NOW_MS, MOST_LATE_MS + 1, False),
+        (NOW_MS - MOST_LATE_MS, MOST_LATE_MS + 1, False),
+        (NOW_MS - MOST_LATE_MS - 1, 900 * DAY_MS, True),
+    ],
 )
-def test_event_that_comes_long_after_its_time_teaches_nothing(after_ms: int, log_ms: int, taken: bool) -> None:
-    """The user has done something since, or the log's clock is far ahead: what was ranked then is not known."""
-    before = dropped("late")
-    popular = Popular(b"", b"", COMMON["ts_ms"] + log_ms)
+def test_event_far_behind_a_live_log_teaches_nothing(
+    monkeypatch: pytest.MonkeyPatch, log_ms: int, since_ms: int, taken: bool
+) -> None:
+    """What was ranked then is not known. A history of years ago teaches, in whatever order it is imported."""
+    monkeypatch.setattr(time, "time_ns", lambda: NOW_MS * 1_000_000)
+    assert _is_taken(log_ms - since_ms, History(), log_ms=log_ms) == taken
+
+
+@pytest.mark.parametrize(("after_ms", "taken"), [(0, True), (1, False)])
+def test_event_before_others_of_its_user_teaches_nothing(after_ms: int, taken: bool) -> None:
+    assert _is_taken(1, History((Entry("stove", 1 + after_ms, 1, 0.5),)), log_ms=1) == taken
+
+
+def _is_taken(ts_ms: int, history: History, *, log_ms: int) -> bool:
+    """Of an event at this time; what is dropped is counted as late."""
+    before, popular = dropped("late"), Popular(b"", b"", log_ms)
     late = sampler(lambda seeds: (dict.fromkeys(seeds, NO_NEIGHBOURS), popular, None))
-    found = late.take(click("ann"), History((Entry("stove", COMMON["ts_ms"] + after_ms, 1, 0.5),)))
-    assert (found is not None) == taken
-    assert dropped("late") == before + (not taken)
+    found = late.take(structs.replace(click("ann"), ts_ms=ts_ms), history)
+    assert dropped("late") == before + (found is None)
+    return found is not None
 
 
 @pytest.mark.parametrize("item", ["tent", "stove"])
