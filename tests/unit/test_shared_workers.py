@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.service import ROOT
 
 CONFTEST = """
@@ -28,6 +30,7 @@ def test_one(world, number):
 """
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_conftest_makes_its_fixture_once(tmp_path: Path) -> None:
     folder = tmp_path / "suite" / "kind" / "folder"
     folder.mkdir(parents=True)
