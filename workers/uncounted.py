@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app import metrics
-from app.adapters import uncounted
+from app.adapters import postgres, uncounted
 from app.adapters.postgres import Database
 from app.core.replay import LOOK_BACK_DAYS
 
@@ -65,7 +65,7 @@ class UncountedEvents:
             if self._known and started >= self._again_at:
                 self._known = set(await uncounted.still(connection, self._known))
                 self._again_at = started + _AGAIN_EVERY_SEC
-            due = await uncounted.now(connection) - self._within
+            due = await postgres.now(connection) - self._within
             begin = self._looked_at or due - _LOOK_BACK
             while begin < due and len(self._known) < MAX_KNOWN and time.monotonic() - started < _TURN_SEC:
                 end = min(due, begin + self._step)

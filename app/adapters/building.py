@@ -220,12 +220,6 @@ async def last_erasure(connection: "Connection") -> int:
     return found
 
 
-async def now(connection: "Connection") -> datetime:
-    """Until when all is committed that was counted. The caller has waited with `count_alone` in this transaction."""
-    found: datetime = await connection.fetchval(_SQL["now"])
-    return found
-
-
 async def count_alone(connection: "Connection", *, wait_ms: int = _BRIEFLY_MS) -> None:
     """Waits until nobody counts; nobody does until the transaction ends.
 

@@ -153,9 +153,6 @@ DELETE FROM reco_building.user_history WHERE user_id = ANY ($1::text[]);
 -- Waits until every transaction that counts has ended; none begins before this one ends.
 SELECT pg_advisory_xact_lock(7236352);
 
--- name: now
-SELECT clock_timestamp();
-
 -- name: swap_tables
 CREATE SCHEMA reco_retired;
 ALTER TABLE {live}.item_stats SET SCHEMA reco_retired;

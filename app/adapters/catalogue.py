@@ -24,7 +24,7 @@ _SQL = sql.load(__file__)
 _attributes: Final = msgspec.json.Decoder(dict[str, Any])
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# The last time that is no infinity (see `app.adapters.timestamps`).
+# The latest time that does not stand for infinity (see `app.adapters.timestamps`).
 _LAST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1)
 
 

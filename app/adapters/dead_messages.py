@@ -54,12 +54,6 @@ async def read_page(
     return [DeadMessage(**dict(row)) for row in rows]
 
 
-async def now(connection: "Connection") -> datetime:
-    """The database's clock, which says when a row failed."""
-    found: datetime = await connection.fetchval(_REPLAY["now"][0])
-    return found
-
-
 async def count(connection: "Connection", source: ReplaySource, wanted: Wanted) -> int:
     """How many there are, counted up to `MAX_COUNTED`."""
     statement = _SQL["count_rows" if source == "outbox" else "count_letters"]

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -259,6 +260,12 @@ class Database:
             "command_timeout": options.statement_timeout_ms / 1000 + 1,
             "server_settings": {"application_name": options.application_name},
         }
+
+
+async def now(connection: "Connection") -> datetime:
+    """The database's clock, which stamps rows; within a transaction, too, the time of the call."""
+    found: datetime = await connection.fetchval(_SQL["now"])
+    return found
 
 
 async def set_for_session(connection: "asyncpg.Connection[asyncpg.Record]", settings: Mapping[str, str]) -> None:

@@ -1,3 +1,6 @@
+-- name: now
+SELECT clock_timestamp();
+
 -- name: set_what_is_known
 -- For the session; names that this server does not have are ignored.
 SELECT set_config(s.name, w.value, false)

@@ -12,12 +12,6 @@ if TYPE_CHECKING:
 _SQL = sql.load(__file__)
 
 
-async def now(connection: "Connection") -> datetime:
-    """The database's clock, which stamps events."""
-    found: datetime = await connection.fetchval(_SQL["now"])
-    return found
-
-
 async def received_between(connection: "Connection", begin: datetime, end: datetime, limit: int) -> list[str]:
     """The ids of uncounted events received from `begin` to before `end`, at most `limit`."""
     return [row[0] for row in await connection.fetch(_SQL["uncounted"], begin, end, [], limit)]

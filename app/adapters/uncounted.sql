@@ -15,6 +15,3 @@ WHERE
     )
     AND NOT EXISTS (SELECT FROM feature_consumer_dlq AS d WHERE d.event_id = e.event_id AND d.status <> 'replayed')
 LIMIT $4;
-
--- name: now
-SELECT now();

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Meta, Struct
 
-from app.adapters import dead_messages
+from app.adapters import dead_messages, postgres
 from app.adapters.dead_messages import Wanted
 from app.adapters.postgres import Database
 from app.adapters.replay import Filters, Found, ReplaySource
@@ -147,7 +147,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         status = "dead" if query.source == "outbox" and query.status == "pending" else query.status
         wanted = Wanted(status=status, topic=query.topic, error=query.error, event_id=query.event_id)
         async with database.connection() as connection:
-            as_of = await dead_messages.now(connection)
+            as_of = await postgres.now(connection)
             found = await dead_messages.read_page(
                 connection, query.source, wanted, after=query.after, limit=query.limit
             )

@@ -74,7 +74,7 @@ def sample_of(
 
 def places(sample: RankingSample, contenders: Sequence[Weights]) -> list[int]:
     """The place, from 1, that what the user took has in the list that each of these weights makes. 0 where it has none:
-    it is no candidate, or an item of the user's own that these weights do not give again.
+    it is not a candidate, or an item of the user's own that these weights do not give again.
     """
     if sample.chosen is None:
         return [0] * len(contenders)

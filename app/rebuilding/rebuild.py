@@ -19,7 +19,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct, structs
 
-from app.adapters import building, counted_events, features, generations
+from app.adapters import building, counted_events, features, generations, postgres
 from app.adapters.features import ItemKeys
 from app.core.features import fold
 from app.core.generation import Unsupported, model_of
@@ -206,7 +206,7 @@ async def _counted_until(connection: "Connection") -> datetime:
         try:
             async with connection.transaction():
                 await building.count_alone(connection)
-                return await building.now(connection)
+                return await postgres.now(connection)
         except asyncpg.LockNotAvailableError:
             await asyncio.sleep(POLL_SEC)
     raise UserError(

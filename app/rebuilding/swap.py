@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from app.adapters import audit, building, cache_epoch, changes, counted_events, generations
+from app.adapters import audit, building, cache_epoch, changes, counted_events, generations, postgres
 from app.adapters.audit import AuditEntry
 from app.core.features import fold
 from app.core.messages import decode_message
@@ -53,7 +53,8 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
 
 async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) -> None:
     await building.count_alone(built)
-    await rebuild.fold_counted(built, await building.now(built))
+    # All is committed that was counted until now.
+    await rebuild.fold_counted(built, await postgres.now(built))
     if not fewer_are_fine:
         await _compare(built)
     await building.lock_tables(built)
