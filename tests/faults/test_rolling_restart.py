@@ -18,15 +18,21 @@ _BUSY: Final = {0.0: 8, 0.02: 8, 0.2: 8, 0.6: 8}
 # Longer than the grace: a client looks whether the server has closed the connection, as every pool does.
 _IDLE: Final = {1.5: 6, 3.0: 6, 6.0: 6}
 _ANSWER_SEC: Final = 15.0
+# Of some 300 connections that are closed idle: a client that has looked can be put off by its machine before it sends.
+_MOST_CROSSINGS: Final = 2
 
 
 class Load:
-    """Clients that retry nothing. Each keeps its connection until an answer says that the server closes it."""
+    """Clients that retry nothing. Each keeps its connection until an answer says that the server closes it.
+
+    A request on an idle connection may cross with its end. No server of HTTP/1.1 can rule that out, and each pool sends
+    such a request again (RFC 9112, 9.3.1 and 9.5): these are counted apart.
+    """
 
     def __init__(self, port: int) -> None:
         self.failures: list[str] = []
         self.accepted: set[str] = set()
-        self.found_closed = 0
+        self.crossings = 0
         self.told_to_close = 0
         self._port = port
         self._sent = 0
@@ -53,11 +59,13 @@ class Load:
             with socket.socket() as connection:
                 connection.setblocking(False)
                 await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self._port))
-                await asyncio.sleep(age_sec * random.random())  # a pool connects ahead of the first request
-                while not (looks and closed(connection)) and await self._send(connection, age_sec):
-                    await asyncio.sleep(age_sec * random.uniform(0.9, 1.1))
+                silence_sec = age_sec * random.random()  # a pool connects ahead of the first request
+                await asyncio.sleep(silence_sec)
+                while not (looks and closed(connection)) and await self._send(connection, silence_sec):
+                    silence_sec = age_sec * random.uniform(0.9, 1.1)
+                    await asyncio.sleep(silence_sec)
 
-    async def _send(self, connection: socket.socket, age_sec: float) -> bool:
+    async def _send(self, connection: socket.socket, silence_sec: float) -> bool:
         """One event. False when the connection is of no more use."""
         self._sent += 1
         event_id = f"event-{self._sent:08}"
@@ -77,12 +85,15 @@ class Load:
                         raise ConnectionError("closed without an answer")
                     answer += received
         except (OSError, TimeoutError) as error:
-            self.failures.append(f"after {age_sec} s of silence: {error!r}, {answer!r}")
+            if silence_sec > _GRACE_SEC and not answer and isinstance(error, ConnectionError):
+                self.crossings += 1
+                return False
+            self.failures.append(f"after {silence_sec:.2f} s of silence: {error!r}, {answer!r}")
             return False
         if answer[9:12] == b"202":
             self.accepted.add(event_id)
         else:
-            self.failures.append(f"after {age_sec} s of silence: {answer!r}")
+            self.failures.append(f"after {silence_sec:.2f} s of silence: {answer!r}")
         if b"connection: close" in answer.lower():
             self.told_to_close += 1
             return False
@@ -129,6 +140,7 @@ async def test_two_api_processes_roll_without_a_failed_request(environment: dict
                 await load.more(100)
         await load.stop()
         assert load.failures == []
+        assert load.crossings <= _MOST_CROSSINGS
         assert load.told_to_close > 0
     with psycopg.connect(environment["DATABASE_URL"]) as connection:
         stored = {row[0] for row in connection.execute("SELECT event_id FROM events").fetchall()}
