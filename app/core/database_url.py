@@ -41,6 +41,7 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "gssencmode": ("disable", "prefer"),
     "ssl": ("true",),
 }
+_WITH_CERTIFICATE: Final = ("verify-ca", "verify-full")
 # Parameters of other drivers, and those of libpq that asyncpg cannot follow.
 _INSTEAD: Final[Mapping[str, str]] = {
     "hostaddr": "put the address in the place of the host",
@@ -119,8 +120,8 @@ def parse(url: str) -> DatabaseAddress:
     login, _, netloc = parts.netloc.rpartition("@")
     user, colon, password = login.partition(":")
     parameters = {name: given[name] for name in _TAKEN if given.get(name)}
-    if given.get("ssl"):
-        parameters["sslmode"] = "require"
+    if mode := _mode(given):
+        parameters["sslmode"] = mode
     if given.get("channel_binding") == "require":
         # asyncpg has no channel binding. What it guards from, a certificate for the server's name does too.
         parameters["sslmode"] = "verify-full"
@@ -138,8 +139,11 @@ def parse(url: str) -> DatabaseAddress:
 
 
 def for_libpq(url: str) -> str:
-    """The same for libpq, with our choice among several hosts."""
-    return _with_choice(url, _OF_SEVERAL)
+    """The same for libpq, with our choice among several hosts. libpq takes the last of `ssl` and `sslmode`, which may
+    be the weaker one.
+    """
+    chosen, given = _with_choice(url, _OF_SEVERAL), _parameters(urlsplit(url).query)
+    return f"{chosen}&sslmode={_mode(given)}" if given.get("ssl") else chosen
 
 
 def for_reads(url: str) -> str:
@@ -164,6 +168,12 @@ def _with_choice(url: str, session: str) -> str:
     if len(parse(url).hosts) < 2 or "target_session_attrs" in _parameters(query):
         return url
     return f"{url}{'&' if query else '?'}target_session_attrs={session}"
+
+
+def _mode(given: Mapping[str, str]) -> str:
+    """The stronger one of `sslmode` and `ssl`, which asks for TLS; empty without both."""
+    mode = given.get("sslmode", "")
+    return "require" if given.get("ssl") and mode not in _WITH_CERTIFICATE else mode
 
 
 def _parameters(query: str) -> dict[str, str]:

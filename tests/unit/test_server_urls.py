@@ -120,6 +120,21 @@ def test_of_several_hosts_every_driver_wants_the_one_that_takes_writes() -> None
     assert parse("postgresql://reco@a/reco").session == "any"
 
 
+@pytest.mark.parametrize(
+    ("query", "mode"),
+    [
+        ("ssl=true", "require"),
+        ("ssl=true&sslmode=prefer", "require"),
+        ("ssl=true&sslmode=verify-full", "verify-full"),
+        ("sslmode=verify-ca&ssl=true", "verify-ca"),
+    ],
+)
+def test_every_driver_takes_the_stronger_one_of_two_words_for_tls(query: str, mode: str) -> None:
+    """As in URLs of JDBC: where a certificate is asked for, nobody may connect without one."""
+    url = f"postgresql://reco@localhost/reco?{query}"
+    assert parse(url).parameters["sslmode"] == conninfo_to_dict(for_libpq(url))["sslmode"] == mode
+
+
 def test_every_parameter_that_is_not_usable_is_named_at_once() -> None:
     query = "sslmod=require&sslmode=no-verify&pool_size=5&schema=shop&nonsense=1&=1&port=70000&gssencmode=require"
     query += "&ssl=require&pgbouncer=true"
