@@ -177,10 +177,11 @@ class Database:
                 raise DependencyDown("postgres", describe(error)) from error
             self._is_open.set()
 
-    async def probe(self) -> None:
-        """Runs one statement on a separate connection, so that a busy pool does not look like a dead server.
+    @asynccontextmanager
+    async def probing(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        """A separate connection, one user at a time, so that a busy pool does not look like a dead server.
 
-        Raises `DependencyDown`, also for a server that no longer takes writes.
+        All of it has to end within a second. Outages are raised as `DependencyDown`.
         """
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_SEC):
@@ -189,11 +190,19 @@ class Database:
                         **{**self._connect_options(), "timeout": _PROBE_TIMEOUT_SEC}, **self._kind
                     )
                     self.sequences_checked = False
-                started = time.perf_counter()
-                read_only = await self._probe_connection.fetchval("SHOW transaction_read_only")
+                yield self._probe_connection
         except _DRIVER_ERRORS as error:
             self._drop_probe()
             raise DependencyDown("postgres", describe(error)) from error
+        except BaseException:
+            self._drop_probe()  # it may be in the middle of a statement
+            raise
+
+    async def probe(self) -> None:
+        """Runs one statement. Raises `DependencyDown`, also for a server that no longer takes writes."""
+        async with self.probing() as connection:
+            started = time.perf_counter()
+            read_only = await connection.fetchval("SHOW transaction_read_only")
         metrics.DATABASE_LATENCY.observe((time.perf_counter() - started) * 1000)
         if read_only == "on":
             self._drop_probe()  # the next probe may reach the new primary

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.adapters import poolers, sql
 from app.core.replica_lag import ReplicaLag
-from app.errors import DependencyDown, describe
+from app.errors import DependencyDown, TooLarge, describe
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -62,7 +62,7 @@ class ReadReplica:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
         """A connection for reads alone, which shows all that an earlier one has shown. Outages are raised as
-        `DependencyDown`; the next one is of the primary then.
+        `DependencyDown`; the next one is of the primary then, but after `TooLarge`, which one statement alone caused.
 
         A URL may lead to several servers, and each is late in its own way. One that is behind what was seen leaves this
         read to the primary.
@@ -74,6 +74,8 @@ class ReadReplica:
                         yield connection
                         self._shown = max(self._shown, await _seen(connection))
                         return
+            except TooLarge:
+                raise
             except DependencyDown as error:
                 self._use(False, describe(error))
                 self._sessions_checked = not self._replica.has_sessions
@@ -81,7 +83,8 @@ class ReadReplica:
         async with self._primary.connection() as connection:
             yield connection
             if self._is_used:
-                self._shown = await _seen(connection)
+                # Another read may have shown more while this answer was on its way.
+                self._shown = max(self._shown, await _seen(connection))
 
     async def probe(self) -> None:
         """Raises `DependencyDown` with the reason while the primary takes its place."""
@@ -93,7 +96,8 @@ class ReadReplica:
             goes_on = "; reads go on at the replica" if self._is_used else ""
             told = f"the primary does not answer, so that the lag of the replica is not known{goes_on}"
             raise DependencyDown("postgres-read", told) from error
-        self._lag.primary_at(primary.position, time.monotonic())
+        if self._lag.primary_at(primary.position, time.monotonic()):
+            self._shown = 0  # of another log
         try:
             async with asyncio.timeout(_PROBE_SEC):
                 await self._check(primary)
@@ -112,7 +116,7 @@ class ReadReplica:
             async with self._replica.session() as connection, self._replica.session() as another:
                 await poolers.check_reads(connection, another)
             self._sessions_checked = True
-        async with self._replica.connection() as connection:
+        async with self._replica.probing() as connection:
             replica = await position_of(connection)
         if replica.cluster != primary.cluster:
             raise DependencyDown(

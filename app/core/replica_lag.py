@@ -12,11 +12,15 @@ class ReplicaLag:
     def __init__(self) -> None:
         self._positions: deque[tuple[float, int]] = deque(maxlen=_KEPT)
 
-    def primary_at(self, position: int, now: float) -> None:
-        """Records that the log of the primary had this length at `now`."""
-        if self._positions and position < self._positions[-1][1]:
-            self._positions.clear()  # another server was promoted, or a backup restored: the log is another one
+    def primary_at(self, position: int, now: float) -> bool:
+        """Records that the log of the primary had this length at `now`. Returns whether it is another log than before:
+        another server was promoted, or a backup restored.
+        """
+        is_another = bool(self._positions) and position < self._positions[-1][1]
+        if is_another:
+            self._positions.clear()
         self._positions.append((now, position))
+        return is_another
 
     def seconds(self, replayed: int, now: float) -> float | None:
         """For how long at most the replica lacks changes. None: for longer than is remembered.

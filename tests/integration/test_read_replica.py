@@ -1,16 +1,19 @@
 """Reads of a replica whose URL leads to several servers: the one that answers, and never back in time."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from typing import Final
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Any, Final
 
 import psycopg
 import pytest
+from msgspec import structs
 
+from app.adapters import read_replica
 from app.adapters.postgres import Database, PoolOptions
 from app.adapters.read_replica import ReadReplica
 from app.core.database_url import for_reads
-from app.errors import DependencyDown
+from app.errors import DependencyDown, TooLarge
 from tests.faults.proxy import proxied
 from tests.support.pipeline import database, until
 from tests.support.postgres_servers import OwnPostgres, primary_and_standby
@@ -22,7 +25,7 @@ _OPTIONS: Final = PoolOptions(
     connect_timeout_sec=3.0,
     statement_timeout_ms=5000,
     lock_timeout_ms=1000,
-    application_name="test",
+    application_name="reads",
 )
 
 
@@ -33,11 +36,12 @@ def servers() -> Iterator[tuple[OwnPostgres, OwnPostgres]]:
 
 
 @asynccontextmanager
-async def replica_at(places: str, primary: OwnPostgres) -> AsyncIterator[ReadReplica]:
-    """`places`: of DATABASE_READ_URL."""
+async def replica_at(places: str, primary: OwnPostgres, **changes: Any) -> AsyncIterator[ReadReplica]:
+    """`places`: of DATABASE_READ_URL. `changes`: of its options."""
     url = primary.url.replace(f"127.0.0.1:{primary.port}", places)
     async with database(primary.url) as opened:
-        replica = ReadReplica(opened, Database(for_reads(url), _OPTIONS), max_lag_sec=1000.0)
+        reads = Database(for_reads(url), structs.replace(_OPTIONS, **changes))
+        replica = ReadReplica(opened, reads, max_lag_sec=1000.0)
         try:
             yield replica
         finally:
@@ -67,10 +71,34 @@ async def test_standby_after_a_silent_host_is_found(servers: tuple[OwnPostgres, 
             assert await ports(replica) == {standby.port}
 
 
-@pytest.mark.slow
-async def test_what_one_read_has_shown_the_next_one_shows_too(servers: tuple[OwnPostgres, OwnPostgres]) -> None:
-    """The standby came back while the primary took its place, so the pool has connections to both. Then it is late."""
+async def test_statement_that_takes_too_long_leaves_the_reads_where_they_are(
+    servers: tuple[OwnPostgres, OwnPostgres],
+) -> None:
+    """One that is too slow for the replica would burden the primary, and all lists would be loaded again."""
     primary, standby = servers
+    async with replica_at(f"127.0.0.1:{standby.port}", primary, statement_timeout_ms=1000) as replica:
+        await until(lambda: is_used(replica))
+        source = replica.source
+        with pytest.raises(TooLarge):
+            async with replica.connection() as connection:
+                await connection.execute("SELECT pg_sleep(60)")
+        assert replica.source == source
+        assert await ports(replica) == {standby.port}
+
+
+async def test_replica_whose_connections_are_all_in_use_is_not_away(servers: tuple[OwnPostgres, OwnPostgres]) -> None:
+    primary, standby = servers
+    async with replica_at(f"127.0.0.1:{standby.port}", primary) as replica:
+        await until(lambda: is_used(replica))
+        async with AsyncExitStack() as reads:
+            for _ in range(_OPTIONS.max_size):
+                await reads.enter_async_context(replica.connection())
+            assert await is_used(replica)
+
+
+@asynccontextmanager
+async def late_standby(primary: OwnPostgres, standby: OwnPostgres) -> AsyncIterator[ReadReplica]:
+    """The standby came back while the primary took its place, so the pool has connections to both. Then it is late."""
     standby.kill()
     async with replica_at(f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}", primary) as replica:
         await until(lambda: is_used(replica))
@@ -82,19 +110,65 @@ async def test_what_one_read_has_shown_the_next_one_shows_too(servers: tuple[Own
         await until(both)
         standby.pause_replay()
         try:
-            with psycopg.connect(primary.url, autocommit=True) as connection:
-                connection.execute("CREATE TABLE seen (number integer)")
-            named = "SELECT to_regclass('seen') IS NOT NULL"
-            shown = False
-            while not shown:
-                async with replica.connection() as first:
-                    shown = await first.fetchval(named)
-                    async with replica.connection() as second:
-                        shown |= await second.fetchval(named)
-            async with replica.connection() as first, replica.connection() as second:
-                assert await first.fetchval(named)
-                assert await second.fetchval(named)
+            yield replica
         finally:
             standby.resume_replay()
-            with psycopg.connect(primary.url, autocommit=True) as connection:
-                connection.execute("DROP TABLE seen")
+
+
+@contextmanager
+def table(primary: OwnPostgres, name: str) -> Iterator[str]:
+    """Makes a table; gives what asks whether it is seen."""
+    with psycopg.connect(primary.url, autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE {name} ()")
+        yield f"SELECT to_regclass('{name}') IS NOT NULL"
+        connection.execute(f"DROP TABLE {name}")
+
+
+async def see(replica: ReadReplica, asked: str) -> set[bool]:
+    """What two reads at the same time see."""
+    async with replica.connection() as first, replica.connection() as second:
+        return {await connection.fetchval(asked) for connection in (first, second)}
+
+
+@pytest.mark.slow
+async def test_what_one_read_has_shown_the_next_one_shows_too(servers: tuple[OwnPostgres, OwnPostgres]) -> None:
+    primary, standby = servers
+    async with late_standby(primary, standby) as replica:
+        with table(primary, "seen") as asked:
+            while True not in await see(replica, asked):
+                pass
+            assert await see(replica, asked) == {True}
+
+
+@pytest.mark.slow
+async def test_position_that_is_told_late_takes_nothing_back(
+    servers: tuple[OwnPostgres, OwnPostgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read of the primary learns of its position; while the answer is on its way, another read shows more."""
+    primary, standby = servers
+    told = read_replica._seen
+    caught, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def late(connection: Any) -> int:
+        position = await told(connection)
+        if connection.get_settings().application_name != _OPTIONS.application_name and not caught.is_set():
+            caught.set()
+            await goes_on.wait()
+        return position
+
+    async with late_standby(primary, standby) as replica:
+        with table(primary, "first") as first:
+            while True not in await see(replica, first):
+                pass
+            monkeypatch.setattr(read_replica, "_seen", late)
+            async with replica.connection():
+                slow = asyncio.create_task(see(replica, first))
+                await caught.wait()
+            standby.resume_replay()
+            standby.await_replay(primary)
+            standby.pause_replay()
+            with table(primary, "second") as second:
+                assert True in await see(replica, second)
+                goes_on.set()
+                await slow
+                assert await see(replica, second) == {True}

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,17 @@ class OwnPostgres(Postgres):
         """It goes on receiving the log, and shows what was there before."""
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
             connection.execute("SELECT pg_wal_replay_pause()")
+            while connection.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() != ("paused",):
+                time.sleep(0.01)
+
+    def await_replay(self, primary: "OwnPostgres") -> None:
+        """Returns once it shows all that the primary has written by now."""
+        with psycopg.connect(primary.admin_url, autocommit=True) as connection:
+            written = connection.execute("SELECT pg_current_wal_lsn()::text").fetchone()
+        assert written is not None
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            while connection.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written).fetchone() != (True,):
+                time.sleep(0.01)
 
     def resume_replay(self) -> None:
         with psycopg.connect(self.admin_url, autocommit=True) as connection:

@@ -31,3 +31,9 @@ def test_promoted_server_behind_the_old_primary_begins_anew() -> None:
     lag = lag_of((300, 1.0), (200, 2.0))
     assert lag.seconds(200, 2.5) == 0.5
     assert lag.seconds(199, 2.5) is None
+
+
+def test_a_log_that_went_back_is_told_once() -> None:
+    lag = ReplicaLag()
+    told = [lag.primary_at(position, now) for now, position in enumerate((300, 300, 400, 200, 250))]
+    assert told == [False, False, False, True, False]
