@@ -48,9 +48,11 @@ def with_topic_ids(
 
 
 def check_same_topics(known: Mapping[str, str], current: Mapping[str, str]) -> None:
-    """Raises `Recreated` when a topic of `known` is missing in `current` or has another id there."""
+    """Raises `Recreated` when a topic of `known` is missing in `current` or has another id there. Without an id, as
+    long as some brokers of a cluster are of a release that gives none, nothing is known.
+    """
     for topic, topic_id in known.items():
         if topic not in current:
             raise Recreated(f"topic {topic} was deleted")
-        if current[topic] != topic_id:
+        if topic_id and current[topic] not in ("", topic_id):
             raise Recreated(f"topic {topic} was deleted and created again")

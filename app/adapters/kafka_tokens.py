@@ -43,39 +43,46 @@ class OAuthOptions(Struct, frozen=True, kw_only=True):
 
 
 class Tokens(AbstractTokenProvider):  # type: ignore[misc]
-    """Shared by all clients of a process. One request at a time; while the provider is away, a token that has not
-    expired serves on.
+    """Shared by all clients of a process. One request at a time, which nobody waits for while the token that it
+    replaces has not expired: a connection has less time than a provider that is silent takes.
     """
 
     def __init__(self, options: OAuthOptions) -> None:
         self._options = options
         self._token = ""
         self._renew_at = self._expires_at = 0.0
-        self._lock = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
 
     async def token(self) -> str:
         """Raises `KafkaError` with what the file or the provider said."""
         if self._options.token_file:
             return _read(Path(self._options.token_file))
-        async with self._lock:
-            if time.monotonic() >= self._renew_at:
-                try:
-                    await self._renew()
-                except (OSError, ValueError, http.client.HTTPException) as error:
-                    if time.monotonic() >= self._expires_at:
-                        raise KafkaError(f"KAFKA_OAUTH_TOKEN_URL gave no token: {_said(error)}") from error
-            return self._token
+        if time.monotonic() >= self._renew_at:
+            if self._renewal is None:
+                self._renewal = asyncio.create_task(self._renew())
+                self._renewal.add_done_callback(self._renewed)
+            if time.monotonic() >= self._expires_at:
+                await asyncio.shield(self._renewal)  # whoever gives up leaves the token to the next one
+        return self._token
 
     async def _renew(self) -> None:
         asked = time.monotonic()
-        async with asyncio.timeout(_TIMEOUT_SEC * 2):
-            answer = await asyncio.to_thread(_ask, self._options)
-        token, life_sec = answer.get("access_token"), _seconds(answer.get("expires_in") or _NO_LIFE_SEC)
-        if not isinstance(token, str) or not token:
-            raise ValueError("the answer has no access_token")
+        try:
+            async with asyncio.timeout(_TIMEOUT_SEC * 2):
+                answer = await asyncio.to_thread(_ask, self._options)
+            token, life_sec = answer.get("access_token"), _seconds(answer.get("expires_in") or _NO_LIFE_SEC)
+            if not isinstance(token, str) or not token:
+                raise ValueError("the answer has no access_token")
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise KafkaError(f"KAFKA_OAUTH_TOKEN_URL gave no token: {_said(error)}") from error
         self._token = token
         self._expires_at = asked + life_sec
         self._renew_at = asked + life_sec * _RENEW_AT
+
+    def _renewed(self, renewal: "asyncio.Task[None]") -> None:
+        self._renewal = None
+        if not renewal.cancelled():
+            renewal.exception()  # told to those who wait, if anybody does
 
 
 def _seconds(value: Any) -> float:

@@ -19,7 +19,7 @@ SCOPE: Final = "kafka events"
 
 class IdentityProvider:
     """`life_sec`: of each token, and `told_life` what it says of that. `given`: how many it gave. While `away`, it
-    answers 503. `instead`: what it answers in place of all that, if anything.
+    answers 503; while `answers` is not set, nothing. `instead`: what it answers in place of all that, if anything.
     """
 
     def __init__(self, url: str, life_sec: float) -> None:
@@ -29,6 +29,8 @@ class IdentityProvider:
         self.given = 0
         self.away = False
         self.instead = b""
+        self.answers = threading.Event()
+        self.answers.set()
 
     def answer(self, authorization: str, body: str) -> tuple[int, dict[str, Any]]:
         if self.away:
@@ -52,6 +54,7 @@ def unsigned_token(life_sec: float) -> str:
 def identity_provider(life_sec: float) -> Iterator[IdentityProvider]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            provider.answers.wait()
             if provider.instead:
                 self.wfile.write(provider.instead)
                 return

@@ -1,5 +1,6 @@
 """Settings of Kafka's security: each fault is named at once; and tokens, which are renewed before they expire."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from app.adapters.kafka_tokens import OAuthOptions, Tokens
 from app.errors import DependencyDown, UserError
 from app.settings import Settings
 from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, SCOPE, IdentityProvider, identity_provider
+from tests.support.pipeline import until
 from tests.support.tls_front import certify
 
 MINIMAL = {"DATABASE_URL": "postgresql://reco@localhost/reco", "KAFKA_BOOTSTRAP_SERVERS": "one:9092"}
@@ -93,6 +95,37 @@ async def test_token_is_shared_until_it_is_renewed_and_outlives_its_provider(mon
         assert await due.token() == second
         with pytest.raises(KafkaError, match=r"503.*temporarily_unavailable"):
             await tokens_of(provider).token()
+
+
+async def test_token_that_has_not_expired_waits_for_no_silent_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_tokens, "_RENEW_AT", -1.0)
+    with identity_provider(life_sec=3600.0) as provider:
+        tokens = tokens_of(provider)
+        first = await tokens.token()
+        provider.answers.clear()
+        try:
+            async with asyncio.timeout(3.0):  # the provider has longer
+                assert await tokens.token() == first
+                assert await tokens.token() == first
+        finally:
+            provider.answers.set()
+
+        async def is_renewed() -> bool:
+            return await tokens.token() != first
+
+        await until(is_renewed)
+
+
+async def test_token_that_a_first_caller_had_no_time_for_is_there_for_the_next_one() -> None:
+    with identity_provider(life_sec=3600.0) as provider:
+        tokens = tokens_of(provider)
+        provider.answers.clear()
+        hurried = asyncio.create_task(tokens.token())
+        await asyncio.sleep(0)
+        hurried.cancel()
+        provider.answers.set()
+        assert await tokens.token()
+        assert provider.given == 1
 
 
 @pytest.mark.parametrize(

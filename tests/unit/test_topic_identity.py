@@ -44,6 +44,12 @@ def test_same_topics_pass() -> None:
     check_same_topics(IDS, {"watches": "a1", "other": "b2"})
 
 
+@pytest.mark.parametrize(("known", "current"), [("a1", ""), ("", "a1"), ("", "")])
+def test_topic_without_an_id_is_the_same(known: str, current: str) -> None:
+    """Brokers that are upgraded in turn: one gives ids and another one none."""
+    check_same_topics({"watches": known}, {"watches": current})
+
+
 def test_missing_topic_was_deleted() -> None:
     with pytest.raises(Recreated, match=r"topic watches was deleted$"):
         check_same_topics(IDS, {})
