@@ -57,8 +57,11 @@ def write_lines(path: Path, events: Sequence[dict[str, Any]], *more: str) -> str
 
 
 def write_table(path: Path, events: Sequence[dict[str, Any]]) -> str:
-    names = ("event_id", "event_type", "user_id", "session_id", "item_id", "ts_ms", "watch_time_sec")
-    parquet.write_table(pa.table({name: [event.get(name) for event in events] for name in names}), path)
+    """As pandas does, with times in nanoseconds."""
+    names = ("event_id", "event_type", "user_id", "session_id", "item_id", "watch_time_sec")
+    columns = {name: pa.array([event.get(name) for event in events]) for name in names}
+    times = pa.array([event["ts_ms"] for event in events], pa.timestamp("ms"))
+    parquet.write_table(pa.table({**columns, "time": times.cast(pa.timestamp("ns"))}), path)
     return str(path)
 
 

@@ -36,6 +36,8 @@ _SETTINGS: Final = {
     "spark.app.name": "reco rebuild",
     "spark.log.level": "ERROR",
     "spark.sql.session.timeZone": "UTC",
+    # Times in nanoseconds, which pandas writes by default: Spark refuses them, or reads them as numbers.
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
