@@ -1,4 +1,6 @@
-"""Removes what is left of users and items that are gone: histories, links, sums of items, and their pairs."""
+"""Removes what is left of users and items that are gone: histories, links, sums of items, their pairs, and when an item
+was shown last.
+"""
 
 import time
 from typing import TYPE_CHECKING, Final
@@ -6,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from app import metrics
-from app.adapters import gone, walks
+from app.adapters import analytics, gone, walks
 from app.adapters.postgres import Database
 from app.adapters.walks import Walk
 from app.errors import DependencyDown
@@ -39,12 +41,12 @@ class GoneRemover:
         self._items_sec = keep.items_days * _DAY_SEC
 
     async def sweep(self) -> None:
-        """Walks on for a second or two. A walk that fails holds up no other.
+        """Walks on for two seconds or so. A walk that fails holds up no other.
 
         Raises `DependencyDown`, and asyncpg's error of rows that cannot be removed.
         """
         failure: DependencyDown | asyncpg.PostgresError | None = None
-        for step in (self._histories, self._links, self._items):
+        for step in (self._histories, self._links, self._shown, self._items):
             ends = time.monotonic() + _TURN_SEC
             try:
                 while await step() and time.monotonic() < ends:
@@ -55,19 +57,22 @@ class GoneRemover:
             raise failure
 
     async def _histories(self) -> bool:
-        return await self._forget("user_history", gone.forget_histories)
+        return await self._forget("user_history", gone.forget_histories, self._histories_sec)
 
     async def _links(self) -> bool:
-        return await self._forget("user_links", gone.forget_links)
+        return await self._forget("user_links", gone.forget_links, self._histories_sec)
 
-    async def _forget(self, table: Walk, forget: "Callable[..., Awaitable[int]]") -> bool:
+    async def _shown(self) -> bool:
+        return await self._forget("analytics_items", gone.forget_shown, analytics.KEEP_DAYS * _DAY_SEC)
+
+    async def _forget(self, table: Walk, forget: "Callable[..., Awaitable[int]]", kept_sec: float) -> bool:
         """One step; False at the end of the walk, or when it is not ours."""
         async with self._database.connection() as connection, connection.transaction():
-            first = await walks.take(connection, table, every_sec=_pause(self._histories_sec))
+            first = await walks.take(connection, table, every_sec=_pause(kept_sec))
             if first is None:
                 return False
             end = first + _BLOCKS
-            deleted = await forget(connection, first, end, older_sec=self._histories_sec)
+            deleted = await forget(connection, first, end, older_sec=kept_sec)
             position = end if end < await walks.blocks_of(connection, table) else 0
             await walks.advance(connection, table, since=first, position=position)
         metrics.MAINTENANCE_DELETED.labels(table).inc(deleted)

@@ -171,13 +171,14 @@ class Maintenance:
         """Sets the gauges of impressions and clicks of the last days, by source. Raises `DependencyDown`."""
         after = datetime.now(UTC).date() - timedelta(days=_KPI_DAYS)
         async with self._database.connection() as connection:
-            found = await analytics.read_baseline(connection, after)
             sources = await analytics.read_sources(connection, after)
+            items = await analytics.read_items(connection, after, [analytics.ANY])
+            catalogue = await analytics.catalogue_size(connection)
         # Without the sources that were not shown in these days any more.
         metrics.KPI_SHOWN.clear()
         metrics.KPI_CLICKED.clear()
         for source, (shown, clicked) in sources.items():
             metrics.KPI_SHOWN.labels(source).set(shown)
             metrics.KPI_CLICKED.labels(source).set(clicked)
-        metrics.KPI_ITEMS_SHOWN.set(found.items.get(analytics.ANY, 0))
-        metrics.KPI_CATALOGUE.set(found.catalogue)
+        metrics.KPI_ITEMS_SHOWN.set(items.get(analytics.ANY, 0))
+        metrics.KPI_CATALOGUE.set(catalogue)

@@ -27,23 +27,19 @@ _TURN_SEC: Final = 1.0
 # Between two batches the server serves those who wait for an answer.
 _PAUSE_SEC: Final = 0.02
 _DAY_SEC: Final = 86_400.0
-# Finding expired rows of these scans the table: the partial indexes of the outbox exclude discarded rows, and the sums
-# of the KPIs expire by the day.
-_SCANNED: Final[frozenset[Table]] = frozenset(
+# Those that expire by the day, and a small one without an index by time.
+_SELDOM: Final[frozenset[Table]] = frozenset(
     {
-        "event_outbox",
         "analytics_shown",
         "analytics_watches",
-        "analytics_items",
         "analytics_variants",
         "analytics_conversions",
         "analytics_revenue",
         "analytics_coverage",
-        "experiment_users",
         "rule_changes",
     }
 )
-_SCANNED_EVERY_SEC: Final = 3600.0
+_SELDOM_EVERY_SEC: Final = 3600.0
 # Their experiment says when; this is only longer than a transaction that began before it did.
 _UNTIL_KEPT_DAYS: Final = 0.01
 
@@ -77,7 +73,6 @@ class Retention:
             "sessions": options.sessions_days,
             "analytics_shown": analytics.KEEP_DAYS,
             "analytics_watches": analytics.KEEP_DAYS,
-            "analytics_items": analytics.KEEP_DAYS,
             "analytics_variants": analytics.KEEP_DAYS,
             "analytics_conversions": analytics.KEEP_DAYS,
             "analytics_revenue": analytics.KEEP_DAYS,
@@ -106,8 +101,8 @@ class Retention:
             deleted[table] = deleted.get(table, 0) + count
             wait_sec = 0.0
             if count < _BATCH:
-                waits_long = table in _SCANNED and table not in self._failing
-                wait_sec = _SCANNED_EVERY_SEC if waits_long else _EVERY_SEC
+                waits_long = table in _SELDOM and table not in self._failing
+                wait_sec = _SELDOM_EVERY_SEC if waits_long else _EVERY_SEC
             self._due[table] = time.monotonic() + wait_sec
             await asyncio.sleep(_PAUSE_SEC)
         if self._failing:

@@ -1,5 +1,6 @@
 """Sums for the KPIs: rolled up from the events in slices of arrival time, and read by day."""
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -151,17 +152,29 @@ async def catalogue_size(connection: "Connection") -> int:
     return size
 
 
+async def read_items(
+    connection: "Connection", after: date, shown: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """How many distinct items of the catalogue were shown on the days after `after` (UTC), by these sources and model
+    versions. Those of which none was are left out. Rows of other sources and versions are not read.
+    """
+    sources, versions = [source for source, _ in shown], [version for _, version in shown]
+    rows = await connection.fetch(_SQL["read_items"], after, sources, versions)
+    return {(source, version): count for source, version, count in rows}
+
+
 async def read_baseline(connection: "Connection", after: date) -> Baseline:
     """The sums of the days after `after` (UTC), as of one moment."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         watches, watch_sec = await connection.fetchrow(_SQL["read_watches"], after) or (0, 0.0)
         total = await connection.fetchrow(_SQL["read_total"], after) or ()
+        shown = [Shown(*row) for row in await connection.fetch(_SQL["read_shown"], after, _ROWS)]
         return Baseline(
             total=Shown(*ANY, *total),
-            shown=[Shown(*row) for row in await connection.fetch(_SQL["read_shown"], after, _ROWS)],
+            shown=shown,
             watches=watches,
             watch_sec=watch_sec,
-            items={(source, version): n for source, version, n in await connection.fetch(_SQL["read_items"], after)},
+            items=await read_items(connection, after, [ANY, *((row.source, row.model_version) for row in shown)]),
             catalogue=await catalogue_size(connection),
             as_of=await read_progress(connection),
         )

@@ -301,14 +301,18 @@ LIMIT $2;
 SELECT coalesce(sum(watches), 0)::bigint, coalesce(sum(watch_sec), 0) FROM analytics_watches WHERE day > $1;
 
 -- name: read_items
--- How many items of the catalogue were shown; ('', '') stands for any source and version. Without a catalogue, of all
--- items seen so far.
+-- How many items of the catalogue were shown, by each of the sources $2 with its version in $3; ('', '') stands for any.
+-- Without a catalogue, of all items seen so far. By joins, which take no more memory than they may: where an `IN` is one of
+-- two conditions, and its items do not fit, they are gone through for each row.
 SELECT a.source, a.model_version, count(*)
-FROM analytics_items AS a
-WHERE a.last_day > $1 AND (
-    a.item_id IN (SELECT item_id FROM items)
-    OR NOT EXISTS (SELECT FROM items) AND a.item_id IN (SELECT item_id FROM item_stats)
-)
+FROM unnest($2::text[], $3::text[]) AS asked (source, model_version)
+JOIN analytics_items AS a USING (source, model_version)
+JOIN (
+    SELECT item_id FROM items
+    UNION ALL
+    SELECT item_id FROM item_stats WHERE NOT EXISTS (SELECT FROM items)
+) AS known USING (item_id)
+WHERE a.last_day > $1
 GROUP BY a.source, a.model_version;
 
 -- name: catalogue_size

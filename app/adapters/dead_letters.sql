@@ -34,7 +34,11 @@ SELECT
     $1::text, $2::integer, $3::bigint, $4::bigint, $5::bytea,
     CASE
         WHEN $5::bytea IS NULL
-            AND EXISTS (SELECT FROM user_erasures WHERE extract(EPOCH FROM erased_at) * 1000 + 60000 > $4::bigint)
+            AND EXISTS (
+                SELECT FROM user_erasures
+                -- Any number may stand in a message of Kafka: before 1970 and after 2100 is no time of ours.
+                WHERE erased_at > to_timestamp(least(greatest($4::bigint, 60000), 4102444800000) / 1000.0 - 60)
+            )
             THEN NULL
         ELSE $6::bytea
     END,

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
@@ -140,12 +140,14 @@ async def remove(
     this time of the monotonic clock are left to a later call.
     """
     async with database.connection() as connection:
-        await connection.execute(_SQL["empty_batches"])
+        await _in_batches(connection, "empty_batches", until=until)
         await connection.execute(_SQL["erase_in_building"], erasure.user_id)
-        await connection.execute(_SQL["erase_in_experiments"], erasure.user_id)
-        removed.events += await _delete(connection, "delete_events", erasure, until)
-        removed.queued += await _delete(connection, "delete_queued", erasure, until)
-        removed.dead_letters += await _delete(connection, "delete_dead_letters", erasure, until)
+        for (run,) in await connection.fetch(_SQL["runs_of_user"], erasure.user_id):
+            await connection.execute(_SQL["erase_in_run"], run, erasure.user_id)
+        of_user = erasure.user_id, erasure.number, erasure.erased_at
+        removed.events += await _in_batches(connection, "delete_events", *of_user, until=until)
+        removed.queued += await _in_batches(connection, "delete_queued", *of_user, until=until)
+        removed.dead_letters += await _in_batches(connection, "delete_dead_letters", *of_user, until=until)
         if ended and time.monotonic() < until:
             await connection.execute(_SQL["finish"], erasure.user_id, erasure.number, erasure.erased_at)
 
@@ -176,10 +178,10 @@ async def _writers_end(database: Database) -> bool:
     return True
 
 
-async def _delete(connection: "Connection", statement: str, erasure: Erasure, until: float) -> int:
-    """In batches, so that no number of rows takes a statement too long."""
-    deleted, batch = 0, _BATCH
+async def _in_batches(connection: "Connection", statement: str, *args: Any, until: float) -> int:
+    """How many rows it changed, batch by batch, so that no number of rows takes a statement too long."""
+    changed, batch = 0, _BATCH
     while batch == _BATCH and time.monotonic() < until:
-        batch = await connection.fetchval(_SQL[statement], erasure.user_id, erasure.number, erasure.erased_at, _BATCH)
-        deleted += batch
-    return deleted
+        batch = await connection.fetchval(_SQL[statement], *args, _BATCH)
+        changed += batch
+    return changed

@@ -52,7 +52,8 @@ SELECT count(*) FROM deleted;
 WITH deleted AS (
     DELETE FROM event_outbox WHERE id = ANY (ARRAY(
         SELECT id FROM event_outbox
-        WHERE message_key = $1 AND (erasures < $2 OR (erasures IS NULL AND created_at <= $3))
+        WHERE left(message_key, 128) = left($1, 128) AND message_key = $1
+            AND (erasures < $2 OR (erasures IS NULL AND created_at <= $3))
         LIMIT $4
         FOR UPDATE SKIP LOCKED
     ))
@@ -64,7 +65,9 @@ SELECT count(*) FROM deleted;
 WITH deleted AS (
     DELETE FROM feature_consumer_dlq WHERE id = ANY (ARRAY(
         SELECT id FROM feature_consumer_dlq
-        WHERE message_key = convert_to($1, 'UTF8') AND (erasures < $2 OR (erasures IS NULL AND created_at <= $3))
+        WHERE substr(message_key, 1, 512) = substr(convert_to($1, 'UTF8'), 1, 512)
+            AND message_key = convert_to($1, 'UTF8')
+            AND (erasures < $2 OR (erasures IS NULL AND created_at <= $3))
         LIMIT $4
     ))
     RETURNING id
@@ -73,18 +76,33 @@ SELECT count(*) FROM deleted;
 
 -- name: empty_batches
 -- A batch that cannot be read, and a message that can neither be read nor has a key, may be of any user: its bytes go, and
--- the letter stays.
-UPDATE feature_consumer_dlq SET value = NULL WHERE message_key IS NULL AND value IS NOT NULL;
+-- the letter stays. At most $1.
+WITH emptied AS (
+    UPDATE feature_consumer_dlq SET value = NULL WHERE id = ANY (ARRAY(
+        SELECT id FROM feature_consumer_dlq
+        WHERE message_key IS NULL AND value IS NOT NULL
+        ORDER BY id
+        LIMIT $1
+        FOR UPDATE
+    ))
+    RETURNING id
+)
+SELECT count(*) FROM emptied;
 
--- name: erase_in_experiments
--- The roll-up that begins from now on leaves the user out until the erasure is finished.
-DELETE FROM experiment_users WHERE user_id = $1;
+-- name: runs_of_user
+SELECT run FROM experiment_users WHERE user_id = $1;
+
+-- name: erase_in_run
+-- One row a transaction: the roll-up locks those of a user in an order of its own, and nobody may wait for it and hold
+-- another one. The roll-up that begins from now on leaves the user out until the erasure is finished.
+DELETE FROM experiment_users WHERE run = $1 AND user_id = $2;
 
 -- name: erase_in_building
 SELECT erase_in_building($1);
 
 -- name: finish
--- Not while a row is left: one that a relay held may come back, for another try or as a dead one.
+-- Not while a row is left: one that a relay held may come back, for another try or as a dead one. Nor while letters
+-- that may be of any user are: another erasure may have locked the same ones, and others may be behind them.
 UPDATE user_erasures
 SET unfinished = FALSE
 WHERE user_id = $1
@@ -95,7 +113,11 @@ WHERE user_id = $1
     )
     AND NOT EXISTS (
         SELECT FROM event_outbox
-        WHERE message_key = $1 AND (erasures < $2 OR (erasures IS NULL AND created_at <= $3))
+        WHERE left(message_key, 128) = left($1, 128) AND message_key = $1
+            AND (erasures < $2 OR (erasures IS NULL AND created_at <= $3))
+    )
+    AND NOT EXISTS (
+        SELECT FROM feature_consumer_dlq WHERE message_key IS NULL AND value IS NOT NULL AND created_at <= $3
     );
 
 -- name: unfinished

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _SQL = sql.load(__file__)
 
 _MAX_KNOWN_KEYS: Final = 500_000
+# So many items are looked at in a statement, in some 3 MB.
+_PART: Final = 50_000
+_LAST_KEY: Final = 2**31 - 1
 
 
 class ItemPairs(Struct, frozen=True):
@@ -211,14 +214,23 @@ async def read_sums(connection: "Connection", item_ids: Sequence[str]) -> tuple[
 async def read_popular(connection: "Connection", limit: int, category: str | None = None, *, model: Model) -> list[str]:
     """The `limit` most popular items by each half-life, in no order: of all, or the servable ones of a category.
 
-    Without a category, the item of the latest event is among them.
+    Without a category, the item of the latest event is among them. All items are looked at then, so many a statement
+    that none takes long.
     """
     half_lives_ms = model.popularity_half_lives_ms
-    if category is None:
-        rows = await connection.fetch(_SQL["read_popular"], limit, *half_lives_ms)
-    else:
+    if category is not None:
         rows = await connection.fetch(_SQL["read_popular_of_category"], limit, *half_lives_ms, category)
-    return [item_id for (item_id,) in rows]
+        return [item_id for (item_id,) in rows]
+    best: list[list[tuple[float, str]]] = [[], [], [], []]  # by each half-life, and the latest
+    end: int | None = 0
+    while end is not None:
+        begin, end = end, await connection.fetchval(_SQL["end_of_part"], end, _PART)
+        until = _LAST_KEY if end is None else end
+        found = await connection.fetch(_SQL["read_popular"], limit, *half_lives_ms, begin, until)
+        for number, item_id, rank in found:
+            best[number].append((-rank, item_id))
+        best = [*(sorted(ranked)[:limit] for ranked in best[:3]), sorted(best[3])[:1]]
+    return list({item_id for ranked in best for _, item_id in ranked})
 
 
 def _floats(sent: bytes) -> Values:

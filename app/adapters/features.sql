@@ -148,25 +148,39 @@ SELECT
 FROM item_stats
 WHERE item_id = ANY ($1::text[]);
 
+-- name: end_of_part
+-- The key of the last one of $2 items after $1; NULL if there are not so many.
+SELECT item_key FROM item_stats WHERE item_key > $1 ORDER BY item_key OFFSET $2 - 1 LIMIT 1;
+
 -- name: read_popular
--- The items that are most popular by each half-life ($2 to $4). By the logarithm of a popularity at one time: which of
--- two items has the higher one does not depend on that time. The last is the item of the latest event: the log's clock.
-(
-    SELECT item_id FROM item_stats WHERE popular_hours > 0
-    ORDER BY ln(popular_hours) + popular_ms * (ln(2::float8) / $2::float8) DESC, item_id LIMIT $1
+-- Of the items with keys above $5, up to $6: those that are most popular by each half-life ($2 to $4), with its number.
+-- By the logarithm of a popularity at one time: which of two items has the higher one does not depend on that time. The
+-- last is the item of the latest event: the log's clock.
+WITH part AS MATERIALIZED (
+    SELECT item_id, popular_ms, popular_hours, popular_day, popular_week
+    FROM item_stats
+    WHERE item_key > $5 AND item_key <= $6
 )
-UNION
+
 (
-    SELECT item_id FROM item_stats WHERE popular_day > 0
-    ORDER BY ln(popular_day) + popular_ms * (ln(2::float8) / $3::float8) DESC, item_id LIMIT $1
+    SELECT 0, item_id, ln(popular_hours) + popular_ms * (ln(2::float8) / $2::float8) AS rank
+    FROM part WHERE popular_hours > 0
+    ORDER BY rank DESC, item_id LIMIT $1
 )
-UNION
+UNION ALL
 (
-    SELECT item_id FROM item_stats WHERE popular_week > 0
-    ORDER BY ln(popular_week) + popular_ms * (ln(2::float8) / $4::float8) DESC, item_id LIMIT $1
+    SELECT 1, item_id, ln(popular_day) + popular_ms * (ln(2::float8) / $3::float8) AS rank
+    FROM part WHERE popular_day > 0
+    ORDER BY rank DESC, item_id LIMIT $1
 )
-UNION
-(SELECT item_id FROM item_stats ORDER BY popular_ms DESC LIMIT 1);
+UNION ALL
+(
+    SELECT 2, item_id, ln(popular_week) + popular_ms * (ln(2::float8) / $4::float8) AS rank
+    FROM part WHERE popular_week > 0
+    ORDER BY rank DESC, item_id LIMIT $1
+)
+UNION ALL
+(SELECT 3, item_id, popular_ms::float8 FROM part ORDER BY popular_ms DESC LIMIT 1);
 
 -- name: read_popular_of_category
 WITH servable AS MATERIALIZED (

@@ -1,4 +1,4 @@
-"""Deletes what is left of users and items that are gone, a few blocks of a table a statement."""
+"""Deletes what is left of users and items that are gone or no longer shown, a few blocks of a table a statement."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -21,6 +21,11 @@ async def forget_links(connection: "Connection", first: int, end: int, *, older_
     many.
     """
     return _count(await connection.execute(_SQL["forget_links"], (first, 0), (end, 0), older_sec))
+
+
+async def forget_shown(connection: "Connection", first: int, end: int, *, older_sec: float) -> int:
+    """Deletes the items in these blocks of `analytics_items` that were not shown for so long; returns how many."""
+    return _count(await connection.execute(_SQL["forget_shown"], (first, 0), (end, 0), older_sec))
 
 
 async def gone_items(connection: "Connection", first: int, end: int, *, older_sec: float, limit: int) -> list[int]:

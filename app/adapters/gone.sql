@@ -18,6 +18,16 @@ DELETE FROM user_links WHERE ctid = ANY (ARRAY(
     FOR UPDATE OF l SKIP LOCKED
 ));
 
+-- name: forget_shown
+-- Items in the blocks from $1 to before $2 that were not shown for $3 seconds, in whole days.
+DELETE FROM analytics_items WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM analytics_items
+    WHERE
+        ctid >= $1 AND ctid < $2
+        AND last_day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $3))::date
+    FOR UPDATE SKIP LOCKED
+));
+
 -- name: gone_items
 -- Items in the blocks from $1 to before $2 that are not in the catalogue, with no event and no row for $3 seconds. An
 -- imported item is as old as its row.

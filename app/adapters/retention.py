@@ -15,7 +15,6 @@ Table = Literal[
     "sessions",
     "analytics_shown",
     "analytics_watches",
-    "analytics_items",
     "analytics_variants",
     "analytics_conversions",
     "analytics_revenue",

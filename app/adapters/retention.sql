@@ -66,14 +66,6 @@ DELETE FROM analytics_watches WHERE ctid = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED
 ));
 
--- name: analytics_items
-DELETE FROM analytics_items WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM analytics_items
-    WHERE last_day < (now() AT TIME ZONE 'UTC' - make_interval(secs => $1))::date
-    LIMIT $2
-    FOR UPDATE SKIP LOCKED
-));
-
 -- name: analytics_variants
 DELETE FROM analytics_variants WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM analytics_variants
@@ -107,13 +99,26 @@ DELETE FROM analytics_coverage WHERE ctid = ANY (ARRAY(
 ));
 
 -- name: experiment_users
--- Of experiments whose sums are kept, that were deleted, or whose shares changed.
+-- Of experiments whose sums are kept, that were deleted, or whose shares changed. The users of those that run are not
+-- read: the index leads from one run to the next.
+WITH RECURSIVE runs AS (
+    SELECT min(run) AS run FROM experiment_users
+    UNION ALL
+    SELECT (SELECT min(u.run) FROM experiment_users AS u WHERE u.run > r.run)
+    FROM runs AS r
+    WHERE r.run IS NOT NULL
+)
 DELETE FROM experiment_users WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM experiment_users
-    WHERE run NOT IN (SELECT run FROM experiments WHERE totals IS NULL)
-        AND exposed_at < now() - make_interval(secs => $1)
+    SELECT past.ctid
+    FROM runs AS r
+    CROSS JOIN LATERAL (
+        SELECT u.ctid FROM experiment_users AS u
+        WHERE u.run = r.run AND u.exposed_at < now() - make_interval(secs => $1)
+        LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ) AS past
+    WHERE r.run IS NOT NULL AND r.run NOT IN (SELECT run FROM experiments WHERE totals IS NULL)
     LIMIT $2
-    FOR UPDATE SKIP LOCKED
 ));
 
 -- name: rule_changes

@@ -7,7 +7,7 @@ from app.adapters import sql
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
-Walk = Literal["item_pairs", "item_stats", "user_history", "user_links"]
+Walk = Literal["analytics_items", "item_pairs", "item_stats", "user_history", "user_links"]
 
 _SQL: Final = sql.load(__file__)
 

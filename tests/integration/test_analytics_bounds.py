@@ -15,7 +15,7 @@ from app import metrics
 from app.adapters import analytics
 from app.adapters.analytics import SOURCES
 from app.api.analytics import answer_of
-from tests.support.pipeline import database, keeping
+from tests.support.pipeline import counted, database, keeping
 from workers.maintenance import Maintenance
 
 SUMS = (
@@ -133,6 +133,41 @@ async def test_names_from_clients_make_a_bounded_number_of_rows_and_series(
         await pool.execute("DELETE FROM analytics_shown WHERE source = 'other'")
         await maintenance.observe_kpis()
         assert shown_series() == {"popular": 3.0}
+
+
+async def test_gauges_read_no_item_of_each_source(pool: asyncpg.Pool, database_url: str) -> None:
+    """They are set every half minute, and the table has a row for each item, source and version."""
+    await pool.execute(
+        "INSERT INTO analytics_items SELECT 's' || n % 9, 'm' || n % 20, n::text, now() "
+        "FROM generate_series(1, 30000) AS s (n);"
+        "INSERT INTO analytics_items SELECT '', '', n::text, now() FROM generate_series(1, 100) AS s (n);"
+        "INSERT INTO items (item_id) SELECT n::text FROM generate_series(1, 50) AS s (n)"
+    )
+    await pool.execute("VACUUM ANALYZE analytics_items")
+    blocks = await pool.fetchval("SELECT pg_relation_size('analytics_items') / 8192")
+    (found,) = await pool.fetch(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + analytics._SQL["read_items"].rstrip(";"), LAST_WEEK, [""], [""]
+    )
+    (plan,) = json.loads(found[0])
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < blocks / 10
+    async with database(database_url) as opened:
+        await Maintenance(opened, None, keeping(), counted_within_sec=900.0).observe_kpis()
+    assert (counted(metrics.KPI_ITEMS_SHOWN), counted(metrics.KPI_CATALOGUE)) == (50.0, 50.0)
+
+
+async def test_items_of_a_large_catalogue_are_not_gone_through_for_each_row(pool: asyncpg.Pool) -> None:
+    """As from some 170,000 items on, which are more than the memory for a table of them holds."""
+    await pool.execute(
+        "INSERT INTO items (item_id) SELECT n::text FROM generate_series(1, 5000) AS s (n);"
+        "INSERT INTO item_stats (item_id) SELECT n::text FROM generate_series(1, 5000) AS s (n);"
+        "INSERT INTO analytics_items SELECT '', '', n::text, now() FROM generate_series(1, 5000) AS s (n);"
+        "ANALYZE items; ANALYZE item_stats; ANALYZE analytics_items"
+    )
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL work_mem = '64kB'")
+        rows = await connection.fetch("EXPLAIN " + analytics._SQL["read_items"].rstrip(";"), LAST_WEEK, [""], [""])
+    plan = "\n".join(row[0] for row in rows)
+    assert "SubPlan" not in plan, plan
 
 
 def shown_series() -> dict[str, float]:

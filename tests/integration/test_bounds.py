@@ -170,6 +170,20 @@ async def test_links_of_ids_that_nothing_is_left_of_go(pool: Pool, database_url:
     assert counted(metrics.MAINTENANCE_DELETED, table="user_links") == before + 1
 
 
+async def test_items_that_were_not_shown_for_long_go(pool: Pool, database_url: str) -> None:
+    today = "(now() AT TIME ZONE 'UTC')::date"
+    await pool.execute(
+        f"INSERT INTO analytics_items SELECT 's', 'm', n::text, {today} - n % 2 * 41 "
+        "FROM generate_series(1, 3000) AS s (n);"
+        f"INSERT INTO analytics_items VALUES ('s', 'm', 'just', {today} - 40)"
+    )
+    before = counted(metrics.MAINTENANCE_DELETED, table="analytics_items")
+    async with database(database_url) as opened:
+        await GoneRemover(opened, KEEP).sweep()
+    assert await pool.fetchval("SELECT count(*) FROM analytics_items") == 1501
+    assert counted(metrics.MAINTENANCE_DELETED, table="analytics_items") == before + 1500
+
+
 async def plant_gone_items(pool: Pool) -> None:
     """`gone` has a pair; `listed` is in the catalogue, `imported` came of late, `wanted` had an event today."""
     await pool.execute(

@@ -106,6 +106,17 @@ async def test_popular_items_are_the_best_by_each_half_life(pool: asyncpg.Pool) 
     assert await popular(pool, 1, "film") == {"of the hour", "of the day", "of the week"}
 
 
+async def test_popular_items_of_all_parts_are_compared(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys have gaps, and the last part may have a single item or none."""
+    for rank in (3, 9, 1, 8, 2, 7, 4, 6, 5, 10):
+        await have_sums(pool, **{f"item-{rank}": float(rank)})
+        await pool.execute("SELECT nextval('item_stats_item_key_seq') FROM generate_series(1, 3)")
+    await pool.execute("UPDATE item_stats SET popular_ms = 1000 + item_key")
+    for size in (1, 2, 3, 4, 9, 10, 100):
+        monkeypatch.setattr(features, "_PART", size)
+        assert await popular(pool, 3) == {"item-8", "item-9", "item-10"}
+
+
 async def test_new_items_are_those_published_or_come_lately_the_least_shown_first(pool: asyncpg.Pool) -> None:
     hour_ago = NOW - DAY / 24
     await have(pool, item("old"), item("renewed", published_at=NOW - 2 * DAY), came=NOW - YEAR)

@@ -23,7 +23,10 @@ async def begin(opened: Database, user_id: str) -> list[Erasure]:
         return list((await erasures.begin(connection, user_id)).erasures)
 
 
-@pytest.mark.parametrize(("sent_before_sec", "kept"), [(5.0, None), (-120.0, b"ann, and others")])
+@pytest.mark.parametrize(
+    ("sent_before_sec", "kept"),
+    [(5.0, None), (-120.0, b"ann, and others"), (1e15, None), (-(2.0**53), b"ann, and others")],
+)
 async def test_a_batch_from_before_an_erasure_that_cannot_be_read_is_a_dead_letter_without_its_bytes(
     opened: Database, pool: Pool, sent_before_sec: float, kept: bytes | None
 ) -> None:
@@ -89,6 +92,38 @@ async def test_what_has_no_key_and_cannot_be_read_loses_its_bytes_and_is_not_sen
     with psycopg.connect(database_url) as connection:
         found = replay.find(connection, "dlq", Filters(messages_only=True), after=0, limit=10)
         assert [row.message_key for row in found] == [b"bob"]
+
+
+async def test_letters_without_a_key_lose_their_bytes_however_many_they_are(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of them took one statement longer than it may, and no erasure was finished any more."""
+    monkeypatch.setattr(erasures, "_BATCH", 2)
+    await FeatureWriter(opened, max_retries=1).apply([poison(n, None, key=None, value="{ann") for n in range(7)])
+    await pool.execute(
+        "CREATE TABLE emptied (letters bigint);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN INSERT INTO emptied SELECT count(*) FROM changed; RETURN NULL; END $$;"
+        "CREATE TRIGGER note AFTER UPDATE ON feature_consumer_dlq REFERENCING NEW TABLE AS changed "
+        "FOR EACH STATEMENT EXECUTE FUNCTION note()"
+    )
+    await erasures.finish(opened, await begin(opened, "ann"))
+    assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq WHERE value IS NOT NULL") == 0
+    assert await pool.fetchval("SELECT array_agg(letters) FROM emptied") == [2, 2, 2, 1]
+    assert await unfinished(pool) == 0
+
+
+async def test_erasure_is_unfinished_while_letters_of_before_it_have_their_bytes(opened: Database, pool: Pool) -> None:
+    await FeatureWriter(opened, max_retries=1).apply([poison(1, None, key=None, value="{ann")])
+    erased = await begin(opened, "ann")
+    removed = erasures.Removed()
+    await erasures.remove(opened, erased[0], removed, ended=True, until=0.0)
+    assert await unfinished(pool) == 1
+    async with opened.connection() as connection:
+        await connection.execute(erasures._SQL["finish"], erased[0].user_id, erased[0].number, erased[0].erased_at)
+        assert await unfinished(pool) == 1
+    await erasures.remove(opened, erased[0], removed, ended=True)
+    assert await unfinished(pool) == 0
 
 
 async def test_events_that_an_operator_sends_again_meanwhile_are_erased_too(

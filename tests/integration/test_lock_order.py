@@ -3,9 +3,10 @@
 import asyncio
 import time
 
+import pytest
 from asyncpg import Pool
 
-from app.adapters import dead_letters, features
+from app.adapters import dead_letters, erasures, features
 from app.adapters.postgres import Database
 from tests.support.consuming import incoming
 from tests.support.pipeline import letters, until
@@ -40,6 +41,28 @@ async def test_lock_leaves_no_version_and_creates_what_is_missing(opened: Databa
     assert (locked["bob"].version, locked["bob"].history, locked["ann"].history) == (7, b"h", b"")
     assert await pool.fetchval("SELECT ctid FROM user_history WHERE user_id = 'bob'") == before
     assert await pool.fetchval("SELECT count(*) FROM user_history") == 2
+
+
+@pytest.mark.parametrize(("locked", "other"), [(1, 2), (2, 1)])
+async def test_erasure_that_waits_for_a_row_of_an_experiment_holds_no_other_one(
+    opened: Database, pool: Pool, locked: int, other: int
+) -> None:
+    """The roll-up locks the rows of a user in any order."""
+    await pool.execute(
+        "INSERT INTO experiment_users (run, user_id, variant, exposed_at) "
+        "SELECT n, 'ann', 'v', now() FROM generate_series(1, 2) AS n"
+    )
+    add = "UPDATE experiment_users SET purchases = 1 WHERE run = $1 AND user_id = 'ann'"
+    async with opened.connection() as connection:
+        begun = (await erasures.begin(connection, "ann")).erasures
+    async with opened.connection() as rolling_up, rolling_up.transaction():
+        await rolling_up.execute(add, locked)
+        erasing = asyncio.create_task(erasures.remove(opened, begun[0], erasures.Removed(), ended=True))
+        await until(lambda: pool.fetchval(WAITING))
+        await rolling_up.execute("SET LOCAL lock_timeout = 100")
+        await rolling_up.execute(add, other)
+    await erasing
+    assert await pool.fetchval("SELECT count(*) FROM experiment_users") == 0
 
 
 async def test_dead_letters_of_two_batches_are_stored_in_one_order(opened: Database, pool: Pool) -> None:

@@ -48,7 +48,6 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
     await pool.execute(
         f"INSERT INTO analytics_shown (day, source, model_version) SELECT {days}, 's', 'm';"
         f"INSERT INTO analytics_watches SELECT {days}, 1, 1;"
-        f"INSERT INTO analytics_items SELECT 's', 'm', day::text, day FROM (SELECT {days} AS day) AS d;"
         f"INSERT INTO analytics_variants (day, variant, user_group, top_rank) SELECT {days}, 'v', 0, 1;"
         f"INSERT INTO analytics_conversions SELECT {days}, 'p', 's', 'v', 0;"
         f"INSERT INTO analytics_revenue SELECT {days}, 'p', 's', 'v', 'EUR', 0;"
@@ -77,7 +76,6 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "sessions": 1,
         "analytics_shown": 1,
         "analytics_watches": 1,
-        "analytics_items": 1,
         "analytics_variants": 1,
         "analytics_conversions": 1,
         "analytics_revenue": 1,
@@ -86,7 +84,7 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "audit_log": 1,
         "rule_changes": 1,
     }
-    for table in ("shown", "watches", "items", "variants", "conversions", "revenue", "coverage"):
+    for table in ("shown", "watches", "variants", "conversions", "revenue", "coverage"):
         assert await found(f"SELECT count(*) FROM analytics_{table}") == 1
     assert counted(metrics.MAINTENANCE_DELETED, table="feature_event_consumed") == before + 4500
     assert await found("SELECT array_agg(event_id) FROM feature_event_consumed") == ["new"]
@@ -107,7 +105,7 @@ async def test_tables_that_take_long_hold_up_no_others_and_no_turn(
     await pool.execute(f"INSERT INTO rule_changes (rule_id, changed_at) VALUES ('old', {old})")
     slow = (
         "events, feature_event_consumed, feature_consumer_dlq, event_outbox, sessions, analytics_shown, "
-        "analytics_watches, analytics_items, analytics_variants, analytics_conversions, experiment_users, audit_log"
+        "analytics_watches, analytics_variants, analytics_conversions, experiment_users, audit_log"
     )
     async with database(database_url, lock_timeout_ms=100) as opened:
         retention = Retention(opened, keeping())
@@ -164,6 +162,34 @@ async def test_expired_rows_are_found_at_once_when_rows_have_taken_the_place_of_
         )
         (plan,) = json.loads(found[0])
     assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < before / 10
+
+
+KEPT: Final = {
+    "event_outbox": """INSERT INTO event_outbox (event_id, topic, message_key, payload, status, resolved_at)
+    SELECT 'e' || n, 't', 'u', '{}', 'discarded', now() FROM n""",
+    "feature_consumer_dlq": """INSERT INTO feature_consumer_dlq (
+        topic, partition, record_offset, record_ts_ms, error_kind, error, attempts, status, resolved_at
+    ) SELECT 't', 0, n, 1, 'k', 'e', 1, 'replayed', now() FROM n""",
+    "experiment_users": """INSERT INTO experiment_users (run, user_id, variant, exposed_at)
+    SELECT x.run, 'u' || n, 'v', now() - interval '10 days' FROM n CROSS JOIN experiments AS x""",
+}
+
+
+@pytest.mark.parametrize("table", KEPT)
+async def test_rows_that_are_not_expired_are_not_read(pool: asyncpg.Pool, table: str) -> None:
+    """However many there are: these tables are looked at every half minute."""
+    await pool.execute(
+        "INSERT INTO experiments (name, lists, definition, variants, window_days, buckets) "
+        "VALUES ('runs', 'reco', '{}', '{v}', 90, '{}')"
+    )
+    await pool.execute(f"WITH n AS (SELECT generate_series(1, 20000) AS n) {KEPT[table]}")
+    await pool.execute(f"VACUUM ANALYZE {table}")
+    blocks = await pool.fetchval(f"SELECT pg_relation_size('{table}') / 8192")
+    (found,) = await pool.fetch(
+        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statements._SQL[table].rstrip(';')}", 86_400.0, 2_000
+    )
+    (plan,) = json.loads(found[0])
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < blocks / 10
 
 
 async def test_latest_users_are_found_where_expired_rows_were(pool: asyncpg.Pool) -> None:
