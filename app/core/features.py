@@ -18,6 +18,7 @@ from app.core.history import (
     Entry,
     History,
     HistoryBuilder,
+    cancellation_number,
     decode_history,
     encode_history,
 )
@@ -32,6 +33,7 @@ from app.core.messages import (
     WatchMessage,
 )
 from app.core.model import MODEL, Model
+from app.core.own_writes import key_of
 from app.core.pairing import PairTerms
 from app.core.saturation import counted
 from app.core.signals import Kind, decayed, forward_weight
@@ -149,6 +151,7 @@ def fold(
         delta.first_ms = min(delta.first_ms, entry.at_ms)
         if isinstance(message, CancelMessage):
             _take_back(result, delta, entry, message.cancels, builder, counts.share, model)
+            builder.note_cancellations((cancellation_number(entry.at_ms, key_of(message.event_id)),))
         elif weight > 0.0:
             factor = counts.share * forward_weight(entry.at_ms, model.covisitation_half_life_ms)
             delta.frequency += weight * factor

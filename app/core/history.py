@@ -10,7 +10,8 @@ the sets, cut to the 1,000 smallest hashes, is a join as well. Those whose offer
 way beside them.
 
 A cancellation is inserted as an event of the same time and kind with the opposite weight. Whichever of the two comes
-first, the entry that is left weighs nothing, and `standing` leaves it out.
+first, the entry that is left weighs nothing, and `standing` leaves it out. A sum does not tell which cancellations are
+in it, so the history keeps a number of each of the latest 100.
 """
 
 from bisect import bisect_left
@@ -30,6 +31,7 @@ MAX_ITEMS: Final = 50
 # are stored per user.
 MAX_SEEN_HASHES: Final = 1_000
 MAX_ENDED_HASHES: Final = 1_000
+MAX_TAKEN_BACK: Final = 100
 
 NO_PAIRS: Final = 1
 ENDS_OFFER: Final = 2
@@ -40,6 +42,8 @@ cancellation.
 _CANCELLED: Final = 8
 """And: there is a cancellation among its events."""
 _NOTHING: Final = 1e-9
+_HASH_BITS: Final = 22
+_LATEST_MS: Final = 2**42 - 1
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -70,16 +74,23 @@ class History(msgspec.Struct, array_like=True, frozen=True, dict=True):
 
     Entries are newest first; equal times by item id, kind and weight, so the order is total.
     `seen_hashes` (ascending) cover all items of the user so far, those in `entries` included. `ended_hashes`
-    (ascending): of items that are not in `entries` any more, and that the user is not offered again. Beside its fields
-    it has room (`__dict__`) for what is computed from it.
+    (ascending): of items that are not in `entries` any more, and that the user is not offered again. `taken_back`
+    (descending): the cancellations of the user's latest events that are counted, each as `cancellation_number` has it.
+    Beside its fields it has room (`__dict__`) for what is computed from it.
     """
 
     entries: tuple[Entry, ...] = ()
     seen_hashes: tuple[int, ...] = ()
     ended_hashes: tuple[int, ...] = ()
+    taken_back: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def has_taken_back(self, number: int) -> bool:
+        """Whether it counts this cancellation, or has forgotten whether it does."""
+        known = self.taken_back
+        return number in known or (len(known) >= MAX_TAKEN_BACK and number < known[-1])
 
 
 NO_HISTORY: Final = History()
@@ -105,6 +116,13 @@ def seen_hash(item_id: str) -> int:
     return crc32(item_id.encode())
 
 
+def cancellation_number(at_ms: int, key: bytes) -> int:
+    """A number for a cancellation: in its upper 42 bits the time of the event that it takes back, below them 22 bits of
+    the `key`, a hash of its own event id.
+    """
+    return (min(at_ms, _LATEST_MS) << _HASH_BITS) | (int.from_bytes(key[:3], "big") >> (24 - _HASH_BITS))
+
+
 def standing(history: History) -> History:
     """The history without what was taken back."""
     if max(map(_flags, history.entries), default=0) < CANCELS:
@@ -121,6 +139,7 @@ class HistoryBuilder:
         self._before = history
         self._seen_hashes: set[int] | None = set(history.seen_hashes) if history.seen_hashes else None
         self._ended_hashes: set[int] = set(history.ended_hashes)
+        self._taken_back = history.taken_back
         self._flagged = any(map(_flags, history.entries))
         self.entries = list(history.entries)
 
@@ -128,7 +147,7 @@ class HistoryBuilder:
         """The resulting history; the original object if nothing changed."""
         seen_hashes = () if self._seen_hashes is None else tuple(sorted(self._seen_hashes)[:MAX_SEEN_HASHES])
         ended_hashes = tuple(sorted(self._ended_hashes)[:MAX_ENDED_HASHES]) if self._ended_hashes else ()
-        result = History(tuple(self.entries), seen_hashes, ended_hashes)
+        result = History(tuple(self.entries), seen_hashes, ended_hashes, self._taken_back)
         return self._before if result == self._before else result
 
     def had(self, item_id: str) -> bool:
@@ -176,8 +195,13 @@ class HistoryBuilder:
         if len(entries) > MAX_ITEMS:
             self._drop_old()
 
+    def note_cancellations(self, numbers: Iterable[int]) -> None:
+        """Notes that these are counted."""
+        self._taken_back = tuple(sorted({*self._taken_back, *numbers}, reverse=True)[:MAX_TAKEN_BACK])
+
     def add_all(self, other: History) -> None:
         """Inserts what another history holds, whose events are all others than those of this one."""
+        self.note_cancellations(other.taken_back)
         self._ended_hashes.update(other.ended_hashes)
         if self._seen_hashes is not None or other.seen_hashes:
             known = set(map(seen_hash, map(_item_id, self.entries))) if self._seen_hashes is None else self._seen_hashes

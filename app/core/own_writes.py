@@ -1,22 +1,23 @@
 """A user's own writes: events that are committed and that the stored history may not count yet.
 
-They are laid over the history that an answer is made from. A history keeps the latest event of each item and kind, so
-it tells by itself what it has counted: an own write whose item and kind it holds with the same time or a later one adds
-nothing. So it does no harm when own writes outlive their count, arrive in any order, or are there twice.
+They are laid over the history that an answer is made from. A history keeps the latest event of each item and kind, and
+the latest cancellations, so it tells by itself what it has counted: an own write whose item and kind it holds with the
+same time or a later one adds nothing, and neither does a cancellation that it names. So it does no harm when own writes
+outlive their count, arrive in any order, or are there twice.
 
 As bytes, a record is: its length (2 bytes), the event's key (8), the number of the last erasure when the event was
 stored (4), and the entry as MessagePack. A log is any number of records.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from app.core import entries
-from app.core.history import CANCELS, Entry, History, HistoryBuilder
+from app.core.history import CANCELS, ENDS_OFFER, Entry, History, HistoryBuilder, cancellation_number
 from app.core.messages import ImpressionMessage, decode_message
 from app.core.model import Model
 
@@ -83,10 +84,19 @@ def decode(log: bytes, *, erasures: int = 0) -> list[OwnWrite]:
 def uncounted(history: History, writes: Collection[OwnWrite]) -> list[OwnWrite]:
     """Those that the history does not hold and would hold."""
     items = {write.entry.item_id for write in writes}
-    held = {(entry.item_id, entry.kind): entry for entry in history.entries if entry.item_id in items}
+    held_ms = {(entry.item_id, entry.kind): entry.at_ms for entry in history.entries if entry.item_id in items}
     # A history with hashes has dropped what was older than its last entry.
     oldest = history.entries[-1].at_ms if history.seen_hashes and history.entries else -1
-    return [write for write in writes if write.entry.at_ms >= oldest and _adds(write.entry, held)]
+
+    def adds(write: OwnWrite) -> bool:
+        entry = write.entry
+        if not entry.flags & CANCELS:
+            return entry.at_ms >= oldest and entry.at_ms > held_ms.get((entry.item_id, entry.kind), -1)
+        # Of an event that ended an offer, a hash is left when its entry is dropped.
+        known = entry.at_ms >= oldest or entry.flags & ENDS_OFFER
+        return bool(known) and not history.has_taken_back(cancellation_number(entry.at_ms, write.key))
+
+    return list(filter(adds, writes))
 
 
 def laid_over(history: History, writes: Collection[OwnWrite], counted: Model) -> History:
@@ -98,16 +108,6 @@ def laid_over(history: History, writes: Collection[OwnWrite], counted: Model) ->
     for write in left:
         builder.insert(write.entry, builder.held(write.entry.item_id))
     return builder.finish()
-
-
-def _adds(entry: Entry, held: Mapping[tuple[str, int], Entry]) -> bool:
-    """Whether an own write adds something to what is held of its item and kind. A cancellation has the time of what it
-    takes back.
-    """
-    counted = held.get((entry.item_id, entry.kind))
-    if counted is None or entry.at_ms > counted.at_ms:
-        return True
-    return bool(entry.flags & CANCELS) and entry.at_ms == counted.at_ms and counted.flags < CANCELS
 
 
 def _at_ms(write: OwnWrite) -> int:

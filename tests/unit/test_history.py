@@ -11,6 +11,7 @@ from app.core.history import (
     NO_HISTORY,
     Entry,
     History,
+    cancellation_number,
     decode_history,
     encode_history,
     seen_hash,
@@ -65,6 +66,18 @@ def test_a_stored_history_is_read_unchanged(events: list[Entry]) -> None:
 def test_a_history_of_an_older_release_is_read_without_sums() -> None:
     older = msgspec.msgpack.encode([[["a", 1, 3, 1.0]], []])
     assert decode_history(older) == History((Entry("a", 1, 3, 1.0, 0),))
+
+
+def test_a_history_of_this_release_is_read_by_the_one_before() -> None:
+    class Before(msgspec.Struct, array_like=True):
+        entries: tuple[Entry, ...] = ()
+        seen_hashes: tuple[int, ...] = ()
+        ended_hashes: tuple[int, ...] = ()
+
+    number = cancellation_number(2**53 - 1, b"\xff" * 8)
+    stored = encode_history(History((Entry("a", 1, 3, 1.0),), (5,), (6,), (number,)))
+    assert msgspec.msgpack.decode(stored, type=Before) == Before((Entry("a", 1, 3, 1.0),), (5,), (6,))
+    assert decode_history(stored).taken_back == (2**64 - 1,)
 
 
 def test_items_that_had_to_go_are_remembered_by_their_hashes() -> None:

@@ -4,13 +4,27 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from app.core import events, own_writes, submitted
+from app.core.events import Cancellation
 from app.core.features import fold
-from app.core.history import MAX_ITEMS, NO_HISTORY, Entry, History
+from app.core.history import (
+    CANCELS,
+    ENDS_OFFER,
+    MAX_ITEMS,
+    MAX_TAKEN_BACK,
+    NO_HISTORY,
+    Entry,
+    History,
+    encode_history,
+    seen_hash,
+    standing,
+)
 from app.core.messages import decode_message
 from app.core.model import MODEL
 from app.core.own_writes import OwnWrite
+from tests.support.histories import merge_history
 
 _BODIES = st.builds(
     lambda item, at_ms, kind: {
@@ -39,6 +53,11 @@ def records_of(bodies: list[dict[str, object]]) -> list[events.Record]:
     ]
 
 
+def cancellation(of: events.Record) -> events.Record:
+    event = Cancellation(user_id="ann", session_id="s", cancels=of.event_id)
+    return submitted.accept_cancellation(event, decode_message(of.payload.encode()), now_ms=1)
+
+
 def written(records: list[events.Record], erasures: int = 0) -> list[OwnWrite]:
     return [OwnWrite(own_writes.key_of(r.event_id), erasures, own_writes.entry_of(r.payload)) for r in records]
 
@@ -50,6 +69,13 @@ def history_of(records: list[events.Record]) -> History:
 
 def shown(history: History) -> list[tuple[str, int, int, float]]:
     return [(entry.item_id, entry.at_ms, entry.kind, entry.weight) for entry in history.entries]
+
+
+def stands(history: History) -> dict[tuple[str, int], float]:
+    """What weighs something, by item and kind."""
+    return {
+        (entry.item_id, entry.kind): round(entry.weight + entry.other_weight, 6) for entry in standing(history).entries
+    }
 
 
 def _distinct(bodies: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -65,6 +91,60 @@ def test_own_writes_over_any_counted_part_show_what_will_be_counted(
     own = data.draw(st.permutations(written(records)))
     # Those that are counted already are still there, some even twice.
     assert shown(own_writes.laid_over(history_of(counted), own, MODEL)) == shown(history_of(records))
+
+
+_LIKES = st.lists(
+    st.builds(
+        lambda item, at_ms, kind: {
+            "user_id": "ann",
+            "session_id": "s",
+            "item_id": f"item-{item}",
+            "ts_ms": at_ms,
+            "event_type": kind,
+        },
+        st.integers(0, 2),
+        st.integers(1, 4),
+        st.sampled_from(["view", "purchase"]),
+    ),
+    max_size=12,
+)
+
+
+@given(_LIKES, st.data())
+def test_what_is_taken_back_is_gone_whichever_of_it_is_counted(
+    bodies: list[dict[str, object]], data: st.DataObject
+) -> None:
+    """Events are counted in the order of their times, several of one time, and any of the cancellations after them."""
+    records, until_ms = records_of(bodies), data.draw(st.integers(0, 4))
+    counted = [record for record in records if record.ts_ms <= until_ms]
+    taken = [record for record in records if data.draw(st.booleans())]
+    counted += [cancellation(record) for record in taken if record in counted and data.draw(st.booleans())]
+    sent = [*records, *map(cancellation, taken)]
+    own = data.draw(st.permutations(written(sent)))
+    assert stands(own_writes.laid_over(history_of(counted), own, MODEL)) == stands(history_of(sent))
+
+
+def test_an_offer_that_was_ended_long_ago_is_made_again_at_once() -> None:
+    ended = Entry("film", 1, 6, -0.8, 0, ENDS_OFFER)
+    history = merge_history(NO_HISTORY, [ended, *(Entry(f"item-{n}", n, 0, 0.3) for n in range(2, MAX_ITEMS + 5))])
+    back = OwnWrite(bytes(8), 0, Entry("film", 1, 6, 0.8, 0, ENDS_OFFER | CANCELS))
+    assert history.ended_hashes == (seen_hash("film"),)
+    assert own_writes.laid_over(history, [back], MODEL) == replace(history, ended_hashes=())
+
+
+def test_the_latest_cancellations_are_known_and_those_before_them_add_nothing() -> None:
+    liked = records_of(
+        [
+            {"user_id": "ann", "session_id": "s", "item_id": "film", "ts_ms": at_ms, "event_type": "view"}
+            for at_ms in range(1, MAX_TAKEN_BACK + 3)
+        ]
+    )
+    back = list(map(cancellation, liked))
+    history = history_of([*liked, *back[1:-1]])
+    assert len(history.taken_back) == MAX_TAKEN_BACK
+    assert len(encode_history(history)) < 10 * MAX_TAKEN_BACK
+    assert own_writes.uncounted(history, written(back)) == written(back[-1:])
+    assert history_of([*liked, *reversed(back)]).taken_back == history_of([*liked, *back]).taken_back
 
 
 @given(st.lists(_BODIES, max_size=80).map(_distinct))
