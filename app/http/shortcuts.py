@@ -1,8 +1,8 @@
 """Calls the routes of plain paths without Litestar's router and its exception layer, a twentieth of a recommendation.
 
 `app.http.paths` has found the path by then, and a path without ids leads to one route. The route gets the same scope,
-behind the same middleware, and its errors the same answers. Litestar takes the rest: paths with ids, cross-origin
-requests, and a `Host` that it may have to refuse.
+behind the same middleware, and its errors the same answers. Litestar takes the rest: paths with ids, and a `Host` that
+it may have to refuse.
 """
 
 import re

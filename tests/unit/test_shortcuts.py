@@ -59,10 +59,8 @@ def handlers() -> list[HTTPRouteHandler]:
     return [read, ask, fail, begin]
 
 
-def client_of(access: Access, *, cors: bool) -> httpx.AsyncClient:
-    """With `cors` Litestar takes every request."""
-    origins = ["https://shop.example"] if cors else []
-    options = app.Options(timeout_sec=5.0, draining=lambda: False, access=access, cors_allow_origins=origins)
+def client_of(access: Access) -> httpx.AsyncClient:
+    options = app.Options(timeout_sec=5.0, draining=lambda: False, access=access)
     built: Any = app.build(handlers(), options)
     return httpx.AsyncClient(transport=httpx.ASGITransport(built), base_url="http://test")
 
@@ -88,17 +86,19 @@ def client_of(access: Access, *, cors: bool) -> httpx.AsyncClient:
     ],
 )
 async def test_a_plain_path_answers_as_it_does_through_litestar(
-    access: Access, method: str, path: str, headers: dict[str, str]
+    access: Access, method: str, path: str, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = []
-    for cors in (False, True):
-        async with client_of(access, cors=cors) as client:
+    for shortcuts in (True, False):
+        if not shortcuts:
+            monkeypatch.setattr(app, "with_shortcuts", lambda litestar, *_: litestar)
+        async with client_of(access) as client:
             found = await client.request(method, path, headers={"X-Request-ID": "same", **headers})
             answers.append((found.status_code, sorted(found.headers.multi_items()), found.content))
     assert answers[0] == answers[1]
 
 
 async def test_an_answer_that_fails_in_the_middle_is_left_to_the_server() -> None:
-    async with client_of(Access(), cors=False) as client:
+    async with client_of(Access()) as client:
         with pytest.raises(KeyError, match="in the middle"):
             await client.get("/begun")
