@@ -10,6 +10,7 @@ import msgspec
 from litestar.types import Scope
 from msgspec import Struct
 
+from app.api.pages import list_asked
 from app.core.decoding import InvalidInput
 from app.core.field_errors import FieldError
 from app.core.given_history import history_faults
@@ -23,8 +24,10 @@ from app.serving.recommender import Recommender
 
 _V = TypeVar("_V", bound=Struct)
 
-Check: TypeAlias = tuple[type, Callable[[Any], Awaitable[object]]]
-"""The type of the values that are checked, as JSON has it, and what raises `InvalidInput` for a wrong one."""
+Check: TypeAlias = tuple[type, Callable[[Any, Scope], Awaitable[object]]]
+"""The type of the values that are checked, as JSON has it, and what raises `InvalidInput` for a wrong one in the
+request.
+"""
 
 
 class FieldChecks:
@@ -37,13 +40,13 @@ class FieldChecks:
 
     async def query(self, scope: Scope, kind: type[_V]) -> _V:
         """As `schema.query_of`."""
-        return await self._whole(lambda: schema.query_of(scope, kind), lambda: schema.values_of(scope, kind)[0])
+        return await self._whole(scope, lambda: schema.query_of(scope, kind), lambda: schema.values_of(scope, kind)[0])
 
-    async def body(self, read: Callable[[bytes], _V], body: bytes) -> _V:
+    async def body(self, scope: Scope, read: Callable[[bytes], _V], body: bytes) -> _V:
         """As `read`. After a first fault the rest of the body may be no JSON: then that fault is all."""
-        return await self._whole(lambda: read(body), lambda: msgspec.json.decode(body))
+        return await self._whole(scope, lambda: read(body), lambda: msgspec.json.decode(body))
 
-    async def _whole(self, read: Callable[[], _V], values: Callable[[], Any]) -> _V:
+    async def _whole(self, scope: Scope, read: Callable[[], _V], values: Callable[[], Any]) -> _V:
         faults: Sequence[FieldError] = ()
         try:
             found = read()
@@ -57,19 +60,19 @@ class FieldChecks:
             if sum(bool(getattr(found, name, None)) for name in self._checks) < 2:
                 return found
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput):
-            faults = [*faults, *await self._faults(values(), {fault.path for fault in faults})]
+            faults = [*faults, *await self._faults(scope, values(), {fault.path for fault in faults})]
         if faults:
             raise InvalidInput(*faults)
         return found
 
-    async def _faults(self, values: Any, known: set[str]) -> list[FieldError]:
+    async def _faults(self, scope: Scope, values: Any, known: set[str]) -> list[FieldError]:
         """Without those of fields with a fault that is known already."""
         below = tuple(f"{path}[" for path in known)
         found: list[FieldError] = []
         for name, (kind, check) in self._checks.items() if isinstance(values, dict) else ():
             if isinstance(value := values.get(name), kind):
                 try:
-                    await check(value)
+                    await check(value, scope)
                 except InvalidInput as error:
                     found += error.field_errors
                 except DependencyDown:
@@ -77,19 +80,22 @@ class FieldChecks:
         return [fault for fault in found if fault.path not in known and not fault.path.startswith(below)]
 
 
-async def check_cursor(text: str) -> None:
-    read_cursor(text)
+async def check_cursor(text: str, scope: Scope) -> None:
+    read_cursor(text, list_asked(scope))
 
 
 def list_checks(recommender: Recommender, known: KnownEventTypes) -> FieldChecks:
     """Of requests for lists."""
 
-    async def history(events: list[Any]) -> None:
+    async def filter_fits(text: str, _: Scope) -> None:
+        await recommender.filter_of(text)
+
+    async def history(events: list[Any], _: Scope) -> None:
         if faults := history_faults(events, await known.get()):
             raise InvalidInput(*faults)
 
     def of_kinds(field: str) -> Check:
-        async def kinds(names: list[Any]) -> None:
+        async def kinds(names: list[Any], _: Scope) -> None:
             texts = [name if isinstance(name, str) else "none" for name in names]
             seen_kinds(texts, await known.get(), field)
 
@@ -97,7 +103,7 @@ def list_checks(recommender: Recommender, known: KnownEventTypes) -> FieldChecks
 
     return FieldChecks(
         {
-            "filter": (str, recommender.filter_of),
+            "filter": (str, filter_fits),
             "exclude_seen": of_kinds("exclude_seen"),
             "did": of_kinds("did"),
             "history": (list, history),

@@ -17,6 +17,7 @@ from app.adapters.postgres import Database
 from app.api.audited import change
 from app.api.field_checks import FieldChecks, check_cursor
 from app.api.item_bodies import MAX_ITEMS, CatalogueItem, shown_item
+from app.api.pages import list_asked
 from app.core.decoding import InvalidInput, decode
 from app.core.events import MAX_BODY_BYTES, Id
 from app.core.field_errors import FieldError
@@ -93,10 +94,13 @@ _delete_decoder: Final = msgspec.json.Decoder(ItemsToDelete)
 def handlers(database: Database, filter_of: FilterOf) -> list[HTTPRouteHandler]:
     """`filter_of` makes a filter of a text."""
 
-    async def title(text: str) -> None:
+    async def title(text: str, _: Scope) -> None:
         words_of(text)
 
-    checks = FieldChecks({"title": (str, title), "filter": (str, filter_of), "cursor": (str, check_cursor)})
+    async def filter_fits(text: str, _: Scope) -> None:
+        await filter_of(text)
+
+    checks = FieldChecks({"title": (str, title), "filter": (str, filter_fits), "cursor": (str, check_cursor)})
 
     @get(
         "/items",
@@ -112,11 +116,11 @@ def handlers(database: Database, filter_of: FilterOf) -> list[HTTPRouteHandler]:
         `filter=hidden` gives those that are hidden.
         """
         query = await checks.query(scope, ItemListQuery)
-        words = words_of(query.title)
+        of, words = list_asked(scope), words_of(query.title)
         wanted = None if query.filter is None else await filter_of(query.filter)
         async with database.connection() as connection:
-            found, after = await _page(connection, query, words, wanted)
-        cursor = UNSET if after is None else write_cursor(PageCursor(b"", True, after))
+            found, after = await _page(connection, query, of, words, wanted)
+        cursor = UNSET if after is None else write_cursor(PageCursor(b"", True, after), of)
         answer = ItemList(items=[shown_item(item) for _, item in found], cursor=cursor)
         return reply(answer)
 
@@ -154,11 +158,11 @@ def words_of(title: str | None) -> list[str]:
 
 
 async def _page(
-    connection: "Connection", query: ItemListQuery, words: list[str], wanted: Filter | None
+    connection: "Connection", query: ItemListQuery, of: str, words: list[str], wanted: Filter | None
 ) -> tuple[Placed, CataloguePosition | None]:
     """The items of a page, and the position behind which the next one begins: None at the end of the catalogue."""
     found: Placed = []
-    after = None if query.cursor is None else read_cursor(query.cursor).after
+    after = None if query.cursor is None else read_cursor(query.cursor, of).after
     look = query.limit + 1 if wanted is None else _LOOK
     for _ in range(_MOST_LOOKS):
         rows = await catalogue.list_items(connection, after, look, category=query.category, words=words)

@@ -105,7 +105,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
             weights=choice.weights,
             version=choice.version,
         )
-        found, cursor = await page_of(query.cursor, wanted, rank)
+        found, cursor = await page_of(request.scope, query.cursor, wanted, rank)
         answer = answer_of(context.request_id, found, cursor, choice.label)
         answer.headers = (tag_of(found, choice.label),)
         return answer

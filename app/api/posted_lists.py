@@ -183,17 +183,18 @@ def handlers(
         types = await known.get()
         context = context_of(request.scope)
         read = partial(decode_checked, _reco, check=partial(_log_faults, request.scope))
-        body = await checks.body(read, await read_body(request, MAX_BODY_BYTES))
+        body = await checks.body(request.scope, read, await read_body(request, MAX_BODY_BYTES))
         _for_visitor(body, context)
         wanted = await wanted_of(
             body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=body.candidates
         )
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
         past = past_entries(body.history, types, now_ms=wanted.now_ms)
-        rank, label = await ranking_of(body, context, past, seen_kinds(body.exclude_seen, types))
+        seen = seen_kinds(body.exclude_seen, types)
+        rank, label = await ranking_of(body, context, past, seen)
         session_id = session_of(context, body.session_id)
-        rest = partial(recommender.rest, body.user_id, session_id=session_id, past=past)
-        found, cursor = await page_of(body.cursor, wanted, rank, rest)
+        rest = partial(recommender.rest, body.user_id, session_id=session_id, past=past, seen=seen)
+        found, cursor = await page_of(request.scope, body.cursor, wanted, rank, rest)
         if wants_autolog(request.scope) and found.items and body.user_id is not None:
             log_impression(
                 impression(body.user_id, body.session_id, found, context, label, wanted.now_ms, body.context)
@@ -215,7 +216,7 @@ def handlers(
         """
         types = await known.get()
         context = context_of(request.scope)
-        body = await checks.body(_read_rank, await read_body(request, MAX_BODY_BYTES))
+        body = await checks.body(request.scope, _read_rank, await read_body(request, MAX_BODY_BYTES))
         _for_visitor(body, context)
         items = list(dict.fromkeys(body.items))
         wanted = await wanted_of(body, recommender, repeats="allow", k=len(items), exclude=(), among=items)

@@ -72,7 +72,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
         A line is `{"user_id", "items", "strategy", "model_version"}`, or `{"user_id", "error"}` for a user whose
         history could not be read.
         """
-        body = await checks.body(partial(decode, _batch), await read_body(request, MAX_BODY_BYTES))
+        body = await checks.body(request.scope, partial(decode, _batch), await read_body(request, MAX_BODY_BYTES))
         context = context_of(request.scope)
         wanted = await wanted_of(body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=None)
         wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)

@@ -146,19 +146,20 @@ def handlers(
         await check_version(choice, recommender)
         asked_ms = now_ms()
         session_id = session_of(context, query.session_id)
+        seen = None if not query.exclude_seen else seen_kinds(query.exclude_seen, await known.get())
         rank = partial(
             recommender.for_user,
             query.user_id,
             request_id=context.request_id,
             session_id=session_id,
-            seen=None if not query.exclude_seen else seen_kinds(query.exclude_seen, await known.get()),
+            seen=seen,
             model=choice.model,
             weights=choice.weights,
             version=choice.version,
         )
         wanted = await request_of(recommender, query, asked_ms, repeats=query.repeats)
-        rest = partial(recommender.rest, query.user_id, session_id=session_id)
-        found, cursor = await page_of(query.cursor, wanted, rank, rest)
+        rest = partial(recommender.rest, query.user_id, session_id=session_id, seen=seen)
+        found, cursor = await page_of(scope, query.cursor, wanted, rank, rest)
         autolog = wants_autolog(scope)
         if autolog and found.items:
             log_impression(impression(query.user_id, query.session_id, found, context, choice.label, asked_ms))
@@ -219,7 +220,7 @@ async def request_of(
 
 async def listed(scope: Scope, recommender: Recommender, query: ListQuery, rank: Rank) -> Reply:
     """The answer with a page of a list that no variant of an experiment changes."""
-    found, cursor = await page_of(query.cursor, await request_of(recommender, query, now_ms()), rank)
+    found, cursor = await page_of(scope, query.cursor, await request_of(recommender, query, now_ms()), rank)
     answer = answer_of(context_of(scope).request_id, found, cursor)
     answer.headers = (tag_of(found, NO_LABEL),)
     return answer

@@ -1,15 +1,16 @@
 """The pages of a list that come after all that is ranked: the rest of the catalogue, newest first."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
 from app.core.catalogue import Card
+from app.core.explained_places import Reason, explain_counted, name_rules
 from app.core.history import ENDS_OFFER, History
 from app.core.needs import CardsOf, CatalogueAfter, CurrentRules, Need
+from app.core.own_items import own_exclusions
 from app.core.page_cursor import CataloguePosition, PageCursor
-from app.core.ranked import Exclusions
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.rules import Rules
 from app.core.slate import CATALOGUE, PageConstraints, Slate
@@ -17,6 +18,7 @@ from app.core.slate import CATALOGUE, PageConstraints, Slate
 _LOOK: Final = 500
 # Rules and exclusions may leave out many: one page looks at no more than this.
 _MOST_LOOKS: Final = 20
+_NEXT: Final = Reason("It is the next of the catalogue, newest first: nothing is known that speaks for another item")
 
 
 class CataloguePage(Struct, frozen=True):
@@ -27,17 +29,19 @@ class CataloguePage(Struct, frozen=True):
 
 
 def catalogue_page(
-    history: History, request: RecommendationRequest, cursor: PageCursor, model_version: str
+    history: History,
+    request: RecommendationRequest,
+    cursor: PageCursor,
+    model_version: str,
+    *,
+    seen: Collection[int] | None = None,
 ) -> Generator[Need, Any, CataloguePage]:
-    """Up to `request.k` servable items behind the cursor that were not shown, and that the user does not have."""
+    """Up to `request.k` servable items behind the cursor that were not shown, and that the user does not have, or did
+    not do one of the things in `seen` with.
+    """
     rules: Rules = yield CurrentRules()
-    shown = cursor.hashes
-    has = (
-        Exclusions((), frozenset(history.ended_hashes))
-        if request.repeats == "allow"
-        else Exclusions({entry.item_id for entry in history.entries}, frozenset(history.seen_hashes))
-    )
-    was_shown = Exclusions(seen_hashes=shown)
+    own = {entry.item_id for entry in history.entries}
+    left_out = own_exclusions(history, own, request.repeats, seen, cursor.hashes.union(history.ended_hashes))
     cards: dict[str, Card] = {}
     constraints = PageConstraints(
         k=request.k,
@@ -66,12 +70,15 @@ def catalogue_page(
             item_id = row.item_id
             if request.filter is not None and item_id not in kept:
                 continue
-            if item_id not in has and item_id not in was_shown and _may_be_served(item_id, rules, cards, request):
+            if item_id not in left_out and _may_be_served(item_id, rules, cards, request):
                 slate.offer([item_id], CATALOGUE)
     items = [
         RecommendedItem(item_id, 0.0, CATALOGUE, cards[item_id].title, cards[item_id].picture_url)
         for item_id in slate.item_ids()
     ]
+    if request.explain:
+        yield from explain_counted(items, lambda _: _NEXT, None)
+        yield from name_rules(items, rules, request.now_ms, request.category)
     found = Recommendation(items, CATALOGUE if items else "none", model_version)
     return CataloguePage(found, None if ended else PageCursor(cursor.shown, True, after))
 

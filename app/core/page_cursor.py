@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from app.core.decoding import InvalidInput
 from app.core.events import Id
@@ -32,11 +32,14 @@ class CataloguePosition(Struct, array_like=True, frozen=True):
 
 
 class PageCursor(Struct, array_like=True, frozen=True):
-    """`shown`: 4 bytes a hash. `in_catalogue`: the ranked places are behind. `after`: the last item looked at."""
+    """`shown`: 4 bytes a hash. `in_catalogue`: the ranked places are behind. `after`: the last item looked at. `of`: a
+    hash of the list; 0 in a cursor of an earlier release.
+    """
 
     shown: Annotated[bytes, Meta(max_length=4 * (MAX_RANKED + 200))] = b""
     in_catalogue: bool = False
     after: CataloguePosition | None = None
+    of: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
     @property
     def hashes(self) -> frozenset[int]:
@@ -52,12 +55,13 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(PageCursor)
 
 
-def write_cursor(cursor: PageCursor) -> str:
-    return urlsafe_b64encode(_encoder.encode(cursor)).rstrip(b"=").decode()
+def write_cursor(cursor: PageCursor, of: str) -> str:
+    """`of`: names the list that goes on there."""
+    return urlsafe_b64encode(_encoder.encode(structs.replace(cursor, of=seen_hash(of)))).rstrip(b"=").decode()
 
 
-def read_cursor(text: str) -> PageCursor:
-    """Raises `InvalidInput` for what `write_cursor` did not make."""
+def read_cursor(text: str, of: str) -> PageCursor:
+    """Raises `InvalidInput` for what `write_cursor` did not make of this list."""
     if text == START:
         return PageCursor()
     try:
@@ -66,4 +70,6 @@ def read_cursor(text: str) -> PageCursor:
         cursor = None
     if cursor is None or len(cursor.shown) % 4:
         raise InvalidInput(FieldError("$.cursor", f"not a cursor of an answer; `{START}` asks for the first page"))
+    if cursor.of not in (0, seen_hash(of)):
+        raise InvalidInput(FieldError("$.cursor", f"of another list; `{START}` asks for the first page of this one"))
     return cursor

@@ -5,7 +5,6 @@ returns a `Recommendation`. The service sends from its caches (`app/serving/reco
 """
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -32,6 +31,7 @@ from app.core.needs import (
     RankingInputs,
     RankingInputsFor,
 )
+from app.core.own_items import met, own_exclusions
 from app.core.profile import Profile
 from app.core.ranked import Exclusions, Ranked, Rows
 from app.core.ranking import Ranking
@@ -102,10 +102,6 @@ def for_user(
         never = request.exclude.union([item_id for item_id, factor in factors.items() if factor <= 0.0], ended)
     shown = request.shown or frozenset()
     left_out = shown.union(history.ended_hashes)
-    hashes = left_out.union(history.seen_hashes if seen is None else ())
-    taken: AbstractSet[str] = profile.latest.keys()
-    if seen is not None:
-        taken = {entry.item_id for entry in history.entries if entry.kind in seen}
     beside = given.popular.numbers if only is None else only.astype(np.int32).tobytes()
     candidates = Candidates(
         profile,
@@ -119,7 +115,7 @@ def for_user(
     ranking = Ranking(
         table.index, candidates, given.weights[size].astype(np.float32), table.scores(given.weights)[size]
     )
-    without = table.index.numbers(never if seen is None else taken | never) if never or seen is not None else []
+    without = table.index.numbers(never if seen is None else met(history, seen) | never) if never or seen else []
     if matches is not None:
         without += matches.without(candidates.numbers)
     if left_out:
@@ -129,7 +125,7 @@ def for_user(
         factors,
         without,
         request.repeats,
-        Exclusions((), left_out) if request.repeats == "allow" else Exclusions(taken, hashes),
+        own_exclusions(history, profile.latest.keys(), request.repeats, seen, left_out),
         only,
     )
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}

@@ -121,10 +121,11 @@ class Recommender:
         *,
         session_id: str | None = None,
         past: Sequence[Entry] = (),
+        seen: frozenset[int] | None = None,
     ) -> CataloguePage:
         """A page of the catalogue, behind all that is ranked."""
         history = await self._history(user_id, session_id, past)
-        page: CataloguePage = await self._rank(catalogue_page(history, request, cursor, COUNTED_VERSION))
+        page: CataloguePage = await self._rank(catalogue_page(history, request, cursor, COUNTED_VERSION, seen=seen))
         return page
 
     async def _history(self, user_id: str | None, session_id: str | None, past: Sequence[Entry]) -> History:

@@ -71,6 +71,18 @@ def test_pages_of_a_category_have_all_of_it_and_nothing_else(service: Service) -
     assert [len(page) for page in found] == [70, 70, 70, 70, 20]
 
 
+def test_each_place_of_each_page_is_explained(service: Service) -> None:
+    cursor, found = "start", []
+    while cursor is not None:
+        asked = {"user_id": "nobody", "category": "a", "k": 200, "explain": "true", "cursor": cursor}
+        answer = service.client.get("/reco", params=asked).json()
+        found += answer["items"]
+        cursor = answer.get("cursor")
+    assert len(found) == 300
+    assert all(item["why"] and item["because"] == item["rules"] == [] for item in found if item["score"] == 0.0)
+    assert all({"why", "because", "rules", "parts"} <= item.keys() for item in found)
+
+
 def test_pages_with_a_maximum_per_category_go_on_behind_a_short_one(service: Service) -> None:
     found = pages(service, "/popular", k=20, max_per_category=7)
     assert sorted(flat(found)) == sorted(popular(service))
@@ -105,8 +117,8 @@ def test_a_posted_list_has_pages_of_its_candidates(service: Service) -> None:
     assert sorted(flat(found)) == _ITEMS[200:225]
 
 
-# A cursor, whose fourth member is an array in an array, and so on.
-NESTED = base64.urlsafe_b64encode(b"\x94\xc4\x00\xc2\xc0" + b"\x91" * 5_000 + b"\xc0").decode().rstrip("=")
+# A cursor, whose fifth member is an array in an array, and so on.
+NESTED = base64.urlsafe_b64encode(b"\x95\xc4\x00\xc2\xc0\x00" + b"\x91" * 5_000 + b"\xc0").decode().rstrip("=")
 
 
 @pytest.mark.parametrize("cursor", ["begin", "AAAA", "k8QA", "%", "kcQA!", "k c Q A", NESTED])
@@ -116,6 +128,31 @@ def test_a_cursor_that_is_none_is_refused_with_its_path(service: Service, cursor
     (error,) = answer.json()["errors"]
     assert error["path"] == "$.cursor"
     assert "start" in error["message"]
+
+
+def test_a_cursor_of_another_list_is_refused_and_said_so(service: Service) -> None:
+    def asked(path: str, cursor: str, **parameters: str) -> Any:
+        return service.client.get(path, params={"k": 5, "cursor": cursor, **parameters})
+
+    similar, other = f"/similar/{_ITEMS[50]}", f"/similar/{_ITEMS[51]}"
+    cursors = {path: asked(path, "start").json()["cursor"] for path in (similar, other, "/popular")}
+    cursors["/reco"] = asked("/reco", "start", user_id="ann").json()["cursor"]
+    cursors["/items"] = service.client.get("/items?limit=5").json()["cursor"]
+    for path, cursor in cursors.items():
+        for asked_path in (similar, "/popular", "/trending", f"/bought-together/{_ITEMS[50]}", "/users/ann/recent"):
+            answer = asked(asked_path, cursor)
+            if path == asked_path:
+                assert answer.status_code == 200, answer.text
+            else:
+                assert [error["path"] for error in answer.json()["errors"]] == ["$.cursor"], (path, asked_path)
+                assert "another list" in answer.json()["errors"][0]["message"]
+    # Beside other faults, and of the same list by POST, by another user, and under the path with a version.
+    refused = asked("/reco", cursors[similar], user_id="ann", filter="hue = 1")
+    assert [error["path"] for error in refused.json()["errors"]] == ["$.filter", "$.cursor"]
+    assert service.client.get("/items", params={"cursor": cursors["/reco"]}).status_code == 422
+    for body in ({"user_id": "ann"}, {"user_id": "bob"}):
+        posted = service.client.post("/v1/reco", json={**body, "k": 5, "cursor": cursors["/reco"]})
+        assert posted.status_code == 200, posted.text
 
 
 def test_an_item_that_comes_between_two_pages_does_not_repeat_another(service: Service) -> None:

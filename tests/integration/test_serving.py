@@ -120,6 +120,8 @@ async def test_seen_items_are_left_out_by_kind(settings: Settings) -> None:
         assert set(await ids(client, "user_id=ann&exclude_seen=purchase")) == {"other", "seen"}
         assert set(await ids(client, "user_id=ann&exclude_seen=view,purchase")) == {"other"}
         assert set(await ids(client, "user_id=ann&exclude_seen=none")) == {"other", "seen", "bought"}
+        assert set(await ids(client, "user_id=ann&exclude_seen=purchase&repeats=allow")) == {"other", "seen"}
+        assert set(await ids(client, "user_id=ann&exclude_seen=purchase&repeats=avoid")) == {"other"}
         refused = await client.get("/reco?user_id=ann&exclude_seen=impression")
         assert refused.status_code == 422
         assert refused.json()["errors"][0]["path"] == "$.exclude_seen[0]"
