@@ -18,7 +18,7 @@ from app.api.accepting import Accepting
 from app.api.segment_messages import FirstOfEach, Join, Messages, SegmentAnswer
 from app.core import events
 from app.core.batch_body import take_apart
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import TOO_DEEP, InvalidInput, decode
 from app.core.event_times import OutsideTimes
 from app.core.segment_rules import Rules
 from app.http import schema
@@ -52,11 +52,11 @@ _ANSWERS: Final = {200: SegmentAnswer, **schema.problems(400, 413, 415, 503)}
 
 
 def _decode_batch(body: bytes) -> _RawBatch:
-    """The messages, each still to be decoded on its own: one that is not JSON costs itself alone."""
+    """The messages, each still to be decoded on its own: one that is not JSON, or is too deep, costs itself alone."""
     try:
         return decode(_batch_decoder, body)
     except InvalidInput as error:
-        if not error.malformed:
+        if not error.malformed and TOO_DEEP not in error.field_errors:
             raise
     messages, others = take_apart(body, "batch", MAX_MESSAGES)
     read = [b'"batch":[]', *(member for member in others if member.startswith(_SENT_AT))]

@@ -15,6 +15,7 @@ from app.core.spellings import respell
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+TOO_DEEP: Final = FieldError("$", "nested too deeply")
 _HALF_A_PAIR: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 
 
@@ -34,11 +35,15 @@ def decode(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw, *, spel
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        return _decode_again(decoder, body, error, spellings=spellings)
+        first = error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(FieldError("$", why_not_json(error, bytes(body))), malformed=True) from None
     except RecursionError:
-        raise InvalidInput(FieldError("$", "nested too deeply")) from None
+        raise InvalidInput(TOO_DEEP) from None
+    try:
+        return _decode_again(decoder, body, first, spellings=spellings)
+    except RecursionError:  # it could be read, and is too deep to be looked through
+        raise InvalidInput(TOO_DEEP) from None
 
 
 def decode_known(
@@ -56,9 +61,9 @@ def decode_known(
         faults = error
     try:
         value: Any = msgspec.json.decode(body)
+        known = known_part(respell(value, decoder.type)[0] if spellings else value, decoder.type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise faults from None
-    known = known_part(respell(value, decoder.type)[0] if spellings else value, decoder.type)
     if known is UNSET:
         raise faults
     return known, faults.field_errors

@@ -208,3 +208,13 @@ def test_key_as_the_user_name_is_needed_and_has_scopes(service: Service) -> None
     broken = {"authorization": "Basic not-base64!"}
     assert httpx.post(f"{service.url}/v1/track", json=message, headers=broken).status_code == 401
     assert send(service, "/v1/batch", {"batch": [{}] * 2_501}).status_code == 422
+
+
+def test_a_message_that_is_too_deep_costs_itself_alone(service: Service) -> None:
+    good = json.dumps({"type": "track", "event": "Product Viewed", "userId": "deep", "properties": PRODUCTS[0]})
+    deep = good.replace('"userId"', '"context": ' + "[" * 3_000 + "]" * 3_000 + ', "userId"')
+    headers = {"content-type": "application/json"}
+    body = f'{{"batch": [{deep}, {good}], "sentAt": "{datetime.now(UTC).isoformat()}"}}'
+    answer = httpx.post(f"{service.url}/v1/batch", content=body, auth=(WRITE_TOKEN, ""), headers=headers)
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["invalid"]) == (200, 1, 1), answer.text
+    assert answer.json()["errors"] == [{"path": "$.batch[0]", "message": "nested too deeply"}]

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from app.api.recommendations import RecoQuery
 from app.api.rules import BoostRule, PinRule
 from app.core import submitted
-from app.core.decoding import InvalidInput, decode
+from app.core.decoding import InvalidInput, decode, decode_known
 from app.core.field_errors import FieldError
 from app.http.context import RequestContext
 from app.http.schema import query_of
@@ -24,6 +24,11 @@ class Dog(Struct, tag="dog", tag_field="kind"):
     color: Annotated[Literal["brown"], Meta(description="of its coat")] = "brown"
 
 
+class Anything(Struct):
+    known: int
+    any: Any = None
+
+
 class Home(Struct):
     pets: dict[str, Cat | Dog]
     rooms: tuple[Literal["hall", "attic"], ...] = ()
@@ -34,6 +39,22 @@ def error_of(kind: Any, body: str) -> FieldError:
         decode(msgspec.json.Decoder(kind), body.encode())
     (error,) = raised.value.field_errors
     return error
+
+
+def test_a_body_about_as_deep_as_can_be_read_is_read_or_refused() -> None:
+    decoder = msgspec.json.Decoder(Anything)
+    outcomes = set()
+    for depth in range(700, 1_100):
+        deep = b'{"known": %s, "any": %s}'
+        for known in (b"1", b'"x"'):
+            body = deep % (known, b"[" * depth + b"]" * depth)
+            try:
+                decode_known(decoder, body)
+            except InvalidInput as error:
+                outcomes.update(fault.message for fault in error.field_errors)
+            else:
+                outcomes.add("read")
+    assert {"read", "nested too deeply"} <= outcomes
 
 
 def test_unknown_enum_value_names_those_that_there_are() -> None:

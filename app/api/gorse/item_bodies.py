@@ -128,20 +128,21 @@ def _title(comment: str) -> str | None:
 
 
 def _labels(labels: Any) -> list[str]:
-    """The words of labels as tags, those of objects as `name:word`. Numbers are left out: they are embeddings."""
-    found: dict[str, None] = {}
+    """The words of labels as tags, those of objects as `name:word`. Numbers are left out: they are embeddings.
 
-    def collect(value: Any, name: str) -> None:
+    Labels may be nested as deep as JSON is read, so no depth of them is a depth of calls.
+    """
+    found: dict[str, None] = {}
+    left: list[tuple[str, Any]] = [("", labels)]  # the next one last
+    while left and len(found) < _MAX_LABELS:
+        name, value = left.pop()
         if isinstance(value, str):
             text = f"{name}:{value}" if name else value
             if value and len(text) <= _MAX_LABEL and text.isprintable():
                 found[text] = None
         elif isinstance(value, list):
-            for inner in value:
-                collect(inner, name)
+            left += [(name, inner) for inner in reversed(value)]
         elif isinstance(value, dict):
-            for key, inner in value.items():
-                collect(inner, f"{name}.{key}" if name else key)
-
-    collect(labels, "")
-    return list(found)[:_MAX_LABELS]
+            names = [(f"{name}.{key}" if name else key, inner) for key, inner in reversed(value.items())]
+            left += [one for one in names if len(one[0]) < _MAX_LABEL]  # a longer one leaves no room for a word
+    return [*found]
