@@ -52,12 +52,13 @@ value: NUMBER -> number
     | (SINGLE | DOUBLE) -> text
     | "true"i -> true
     | "false"i -> false
-    | "now"i [SIGN NUMBER AGE] -> now
+    | "now"i [SIGN AMOUNT AGE] -> now
 COMPARISON: "<=" | ">=" | "!=" | "=" | "<" | ">"
 WORD: /[^\W\d]\w*/i
-DOUBLE: /"(?:[^"\\]|\\.)+"/
+DOUBLE: /"(?:[^"\\]|\\.)*"/
 SINGLE: /'(?:[^'\\]|\\.)*'/
 NUMBER: /-?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:e[+-]?\d{1,2})?/i
+AMOUNT: /(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:e[+-]?\d{1,2})?/i
 LENGTH: /km|m/i
 AGE: /[dh]/i
 SIGN: "+" | "-"
@@ -69,6 +70,7 @@ _TOKENS: Final[Mapping[str, str]] = {
     "DOUBLE": '"a name"',
     "SINGLE": "'text'",
     "NUMBER": "a number",
+    "AMOUNT": "a number",
     "COMPARISON": "one of < <= > >= = !=",
     "LENGTH": "km or m",
     "AGE": "d or h",
@@ -150,10 +152,10 @@ class _Writer(Transformer[Token, Written]):
     def false(self) -> bool:
         return False
 
-    def now(self, sign: Token | None, number: Token | None, unit: Token | None) -> Instant:
-        if sign is None or number is None or unit is None:
+    def now(self, sign: Token | None, amount: Token | None, unit: Token | None) -> Instant:
+        if sign is None or amount is None or unit is None:
             return Instant(0, relative=True)
-        offset_ms = float(sign + number) * _HOURS_MS[unit.lower()]
+        offset_ms = float(sign + amount) * _HOURS_MS[unit.lower()]
         return Instant(int(min(max(offset_ms, -_LONGEST_MS), _LONGEST_MS)), relative=True)
 
 

@@ -77,6 +77,8 @@ def _millis_of_iso(text: str) -> int:
         raise ValueError("there is no such time of day")
     ahead_min = 0
     if found["sign"] is not None:
+        if int(found["hours"]) > 23 or int(found["minutes"]) > 59:
+            raise ValueError("there is no such offset from UTC")
         ahead_min = int(found["sign"] + "1") * (int(found["hours"]) * 60 + int(found["minutes"]))
     seconds = calendar.timegm((year, month, day, hour, minute - ahead_min, second))
     return max(0, seconds * 1000 + int((found["fraction"] or "")[:3].ljust(3, "0")))

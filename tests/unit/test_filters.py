@@ -76,6 +76,8 @@ def kept(text: str) -> list[str]:
         ("released > '2000-01-01'", ["stove", "lamp"]),
         ("released > now - 7d", ["lamp"]),
         ("released <= now - 1 h", ["stove"]),
+        ("released <= now-1h", ["stove"]),
+        ('brand != ""', ["tent", "stove", "lamp", "rope"]),
         ("published_at > now - 2d", ["stove"]),
         ("sizes has 'M'", ["tent"]),
         ("sizes in ('L', 'M') and sizes has 'S'", ["tent"]),
@@ -110,6 +112,7 @@ def test_a_filter_keeps_what_it_says(text: str, wanted: list[str]) -> None:
         ("distance(shop, 52.5, 13.4) != 5 km", ["`shop` is a place: write distance(shop, 52.5, 13.4) < 5 km"]),
         ("distance(shop, 52.5, 13.4) < -5 km", ["a distance is 0 or more"]),
         ("distance(price, 1, 1) < 5 km", ["`price` is a number"]),
+        ('"" = 5', ["unknown attribute ``; known are"]),
         ("distance(shop, 91, 1) < 5 km", ["a latitude is from -90 to 90"]),
         ("colour = 'red' and size = 5", ["unknown attribute `colour`; known are brand,", "unknown attribute `size`"]),
         (f"price in ({', '.join(['1'] * (MAX_VALUES + 1))})", ["more than 500 values"]),
@@ -135,6 +138,7 @@ def test_every_part_that_does_not_fit_is_named(text: str, faults: list[str]) -> 
         ("not " * (MAX_DEPTH + 1) + "price < 50", f"more than {MAX_DEPTH} times"),
         ("(" * 2_000, "at the end"),
         ("", "at the end"),
+        ("released > now - -7d", "expected a number at character 18, before -7d"),
     ],
 )
 def test_text_that_is_no_filter_is_refused_with_the_place(text: str, fault: str) -> None:

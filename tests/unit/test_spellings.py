@@ -82,6 +82,8 @@ def test_every_spelling_of_a_time_is_the_same_time(naive: datetime, zone: timezo
     ("written_time", "reason"),
     [
         ("2026-11-26T09:30:00", "no zone"),
+        ("2026-11-26T09:30:00+24:00", "no such offset"),
+        ("2026-11-26T09:30:00-01:60", "no such offset"),
         ("2026-02-30T09:30:00Z", "no such day"),
         ("2026-11-26T24:30:00Z", "no such time"),
         ("26.11.2026", "neither"),
