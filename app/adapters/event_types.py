@@ -63,12 +63,16 @@ async def read_all(connection: "Connection") -> list[StoredEventType]:
     return [found[name] for name in sorted(found)]
 
 
+async def lock(connection: "Connection") -> None:
+    """Until the end of the transaction nobody else changes a type. Readers do not wait."""
+    await connection.execute(_SQL["lock"])
+
+
 async def store(connection: "Connection", new: NewEventType) -> bool:
     """Stores or replaces the type; True when it was not in use. Raises `TooManyTypes`."""
     ready, scale = READY.get(new.name), new.rating_scale
     async with connection.transaction():
-        # One writer at a time: two could both take the next number. Readers do not wait.
-        await connection.execute(_SQL["lock"])
+        await lock(connection)  # or two could both take the next number
         row = await connection.fetchrow(
             _SQL["store"],
             new.name,

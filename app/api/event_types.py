@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from litestar import Request, delete, get, put
@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from app.adapters import event_types
 from app.adapters.event_types import NewEventType, StoredEventType, TooManyTypes
 from app.adapters.postgres import Database
-from app.api.audited import change
+from app.api.audited import Change, change
 from app.api.timestamps import Timestamp
 from app.core.decoding import decode_checked
 from app.core.event_types import (
@@ -32,12 +32,16 @@ from app.core.event_types import (
 from app.core.field_errors import FieldError
 from app.http import schema
 from app.http.body import read_body
-from app.http.context import context_of
+from app.http.context import RequestContext, context_of
+from app.http.etags import IF_MATCH, ONLY_NEW, check_preconditions, has_preconditions, tagged
 from app.http.path_ids import path_faults, path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
 from app.serving.known_event_types import KnownEventTypes
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
 
 MAX_TYPE_BYTES: Final = 4 * 1024
 
@@ -108,8 +112,9 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
             answers={
                 200: ShownEventType,
                 201: ShownEventType,
-                **schema.problems(400, 409, 413, 415, 422, 503),
+                **schema.problems(400, 409, 412, 413, 415, 422, 503),
             },
+            headers=[IF_MATCH, ONLY_NEW],
         ),
     )
     async def put_event_type(request: Request[Any, Any, Any]) -> ASGIApp:
@@ -120,8 +125,10 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
         body = await read_body(request, MAX_TYPE_BYTES)
         found = decode_checked(_decoder, body, partial(_faults, request.scope))
         new = _new(path_id(request.scope), found)
+        context = context_of(request.scope)
         try:
-            async with change(database, context_of(request.scope), "store_event_type") as changed:
+            async with change(database, context, "store_event_type") as changed:
+                await _check(context, changed, new.name)
                 created = await event_types.store(changed.connection, new)
                 changed.made([new.name], "created" if created else "replaced")
         except TooManyTypes:
@@ -131,7 +138,7 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
                 "name again.",
             ) from None
         await known.refresh()
-        return reply(await _find(new.name), status=201 if created else 200)
+        return tagged(await _find(new.name), status=201 if created else 200)
 
     @get(
         "/event-types/{name:path}",
@@ -154,15 +161,21 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
     @delete(
         "/event-types/{name:path}",
         status_code=200,
-        opt=schema.call(needs="catalogue", tag="events", answers={204: None, **_ABSENT}),
+        opt=schema.call(
+            needs="catalogue",
+            tag="events",
+            answers={204: None, **_ABSENT, **schema.problems(412)},
+            headers=[IF_MATCH],
+        ),
     )
     async def delete_event_type(scope: Scope) -> ASGIApp:
         """Deletes a type: its events are refused within a second. A type that is ready to use is as it came again.
 
         Events that were accepted before count as they did.
         """
-        name = path_id(scope)
-        async with change(database, context_of(scope), "delete_event_type") as changed:
+        name, context = path_id(scope), context_of(scope)
+        async with change(database, context, "delete_event_type") as changed:
+            await _check(context, changed, name)
             if not await event_types.delete(changed.connection, name):
                 unchanged = f"{name} is as it comes with the service; there is nothing to delete."
                 raise ProblemError(ProblemCode.NO_SUCH_EVENT_TYPE, unchanged if name in READY else _NONE)
@@ -172,13 +185,24 @@ def handlers(database: Database, known: KnownEventTypes) -> list[HTTPRouteHandle
 
     async def _find(name: str) -> ShownEventType:
         async with database.connection() as connection:
-            found = await event_types.read_all(connection)
-        stored = next((one for one in found if one.type.name == name), None)
-        if stored is None:
+            found = await _shown_type(connection, name)
+        if found is None:
             raise ProblemError(ProblemCode.NO_SUCH_EVENT_TYPE, f"{name} {_DENIED}." if name in FIXED else _NONE)
-        return _shown(stored)
+        return found
 
     return [put_event_type, get_event_type, get_event_types, delete_event_type]
+
+
+async def _check(context: RequestContext, changed: Change, name: str) -> None:
+    """Raises a 412 when a precondition of the request does not hold for the type, which nobody else changes now."""
+    if has_preconditions(context.headers):
+        await event_types.lock(changed.connection)
+        check_preconditions(context.headers, await _shown_type(changed.connection, name))
+
+
+async def _shown_type(connection: "Connection", name: str) -> ShownEventType | None:
+    found = await event_types.read_all(connection)
+    return next((_shown(one) for one in found if one.type.name == name), None)
 
 
 def _faults(scope: Scope, body: EventTypeBody) -> list[FieldError]:

@@ -14,7 +14,7 @@ from app.adapters import rule_changes, rules
 from app.adapters.postgres import Database
 from app.adapters.rules import StoredRule, TooManyRules
 from app.adapters.timestamps import with_zone
-from app.api.audited import change
+from app.api.audited import Change, change
 from app.api.timestamps import Timestamp, timestamp_faults
 from app.core.decoding import decode_checked
 from app.core.events import PRINTABLE, Id
@@ -22,7 +22,8 @@ from app.core.field_errors import FieldError
 from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, field_errors
 from app.http import schema
 from app.http.body import read_body
-from app.http.context import context_of
+from app.http.context import RequestContext, context_of
+from app.http.etags import IF_MATCH, ONLY_NEW, check_preconditions, has_preconditions, tagged
 from app.http.path_ids import path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError
@@ -111,7 +112,8 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             needs="catalogue",
             tag="rules",
             body=_BODY,
-            answers={200: Rule, 201: Rule, **schema.problems(400, 409, 413, 415, 422, 503)},
+            answers={200: Rule, 201: Rule, **schema.problems(400, 409, 412, 413, 415, 422, 503)},
+            headers=[IF_MATCH, ONLY_NEW],
         ),
     )
     async def put_rule(request: Request[Any, Any, Any]) -> ASGIApp:
@@ -124,13 +126,14 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         try:
             context = context_of(request.scope)
             async with change(database, context, "store_rule") as changed:
+                await _check(context, changed, named)
                 stored, created = await rule_changes.store(changed.connection, rule, actor=context.caller)
                 changed.made([named], "created" if created else "replaced")
         except TooManyRules:
             raise ProblemError(
                 ProblemCode.TOO_MANY, f"There are {MAX_RULES} rules already; delete one that has ended."
             ) from None
-        return reply(_shown(stored, _now_ms()), status=201 if created else 200)
+        return tagged(_shown(stored, _now_ms()), status=201 if created else 200)
 
     @get("/rules/{rule_id:path}", opt=schema.call(needs="read", tag="rules", answers={200: Rule, **_ABSENT}))
     async def get_rule(scope: Scope) -> ASGIApp:
@@ -152,15 +155,21 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
     @delete(
         "/rules/{rule_id:path}",
         status_code=200,
-        opt=schema.call(needs="catalogue", tag="rules", answers={204: None, **_ABSENT}),
+        opt=schema.call(
+            needs="catalogue",
+            tag="rules",
+            answers={204: None, **_ABSENT, **schema.problems(412)},
+            headers=[IF_MATCH],
+        ),
     )
     async def delete_rule(scope: Scope) -> ASGIApp:
         """Removes a rule. Every process stops applying it within a second."""
-        context = context_of(scope)
+        named, context = path_id(scope), context_of(scope)
         async with change(database, context, "delete_rule") as changed:
-            if not await rule_changes.delete(changed.connection, path_id(scope), actor=context.caller):
+            await _check(context, changed, named)
+            if not await rule_changes.delete(changed.connection, named, actor=context.caller):
                 raise ProblemError(ProblemCode.NO_SUCH_RULE, "There is no such rule.")
-            changed.made([path_id(scope)], "deleted")
+            changed.made([named], "deleted")
         return Reply(b"", status=204)
 
     return [put_rule, get_rule, get_rules, delete_rule]
@@ -184,6 +193,13 @@ def rule_faults(body: PinRule | BoostRule, path: str = "$") -> list[FieldError]:
             fields[name] = None
     rule = rule_of("", structs.replace(body, **fields)).rule()
     return found + [FieldError(path + error.path[1:], error.message) for error in field_errors(rule)]
+
+
+async def _check(context: RequestContext, changed: Change, rule_id: str) -> None:
+    """Raises a 412 when a precondition of the request does not hold for the rule, which nobody else changes now."""
+    if has_preconditions(context.headers):
+        stored = await rules.read_for_change(changed.connection, rule_id)
+        check_preconditions(context.headers, None if stored is None else _shown(stored, _now_ms()))
 
 
 def _shown(stored: StoredRule, now_ms: int) -> Rule:

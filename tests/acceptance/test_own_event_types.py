@@ -59,7 +59,8 @@ def test_a_type_of_your_own_is_taken_by_all_processes_and_counts_as_it_was(
 ) -> None:
     one, other = services
     assert "'cart'" in wrong(send(one, "wish", "item-0"))["$.event_type"]
-    assert one.client.put("/event-types/wish", json=_WISH).status_code == 201
+    created = one.client.put("/event-types/wish", json=_WISH)
+    assert created.status_code == 201
     assert send(one, "wish", "item-0")[0] == 202  # in the next request, and in other processes within a second
     eventually(lambda: send(other, "wish", "item-1")[0] == 202)
     eventually(lambda: history(one) == {"wish": 0.6})
@@ -68,7 +69,8 @@ def test_a_type_of_your_own_is_taken_by_all_processes_and_counts_as_it_was(
     refused = one.client.get("/reco?user_id=ann&exclude_seen=view,hover")
     assert [error["path"] for error in refused.json()["errors"]] == ["$.exclude_seen[1]"]
 
-    stronger = one.client.put("/event-types/wish", json={**_WISH, "weight": 1.5, "pairs": False})
+    in_state = {"if-match": created.headers["etag"]}
+    stronger = one.client.put("/event-types/wish", json={**_WISH, "weight": 1.5, "pairs": False}, headers=in_state)
     assert (stronger.status_code, stronger.json()["weight"], stronger.json()["pairs"]) == (200, 1.5, False)
     assert send(one, "wish", "item-2")[0] == 202
     eventually(lambda: len(one.client.get("/users/ann").json()["history"]) == 3)
@@ -81,6 +83,7 @@ def test_a_type_of_your_own_is_taken_by_all_processes_and_counts_as_it_was(
     }["wish"].items()
     assert "wish" in CliRunner().invoke(main, ["event-types"], env=environment).stdout
 
+    assert one.client.delete("/event-types/wish", headers=in_state).status_code == 412
     assert one.client.delete("/event-types/wish").status_code == 204
     assert "$.event_type" in wrong(send(one, "wish", "item-3"))
     eventually(lambda: send(other, "wish", "item-3")[0] == 422)
@@ -105,6 +108,37 @@ def test_a_dislike_counts_for_its_user_at_once_and_is_taken_back(services: tuple
     eventually(lambda: one.metric("reco_feature_consumer_processed_total", status="applied") >= 4)
     assert history(one) == {}
     assert {"item-0", "item-1"} <= set(served(one, "ann"))
+
+
+def liked(service: Service) -> list[str]:
+    answer = service.client.get("/users/ann/recent", params={"did": "like"})
+    assert answer.status_code == 200, answer.text
+    return [item["item_id"] for item in answer.json()["items"]]
+
+
+def test_each_cancellation_of_like_events_shows_at_once(services: tuple[Service, Service]) -> None:
+    one, other = services
+
+    def counted(events: int) -> None:
+        eventually(lambda: one.metric("reco_feature_consumer_processed_total", status="applied") >= events)
+
+    likes = [send(one, "like", "item-0")[1]["event_id"] for _ in range(2)]
+    counted(2)
+    for place, (service, event_id) in enumerate(zip((one, other), likes, strict=True)):
+        assert liked(other) == ["item-0"]
+        assert send(service, "cancel", cancels=event_id)[0] == 202
+        if place == 0:
+            counted(3)
+    assert liked(one) == liked(other) == []
+    # Liked and taken back in turns, as a button does it.
+    for turn in range(3):
+        _, again = send(one, "like", "item-0")
+        assert liked(other) == ["item-0"]
+        counted(5 + 2 * turn)
+        assert send(one, "cancel", cancels=again["event_id"])[0] == 202
+        assert liked(other) == []
+    counted(10)
+    assert liked(one) == liked(other) == []
 
 
 @pytest.mark.slow

@@ -25,6 +25,8 @@ def test_changes_of_rules_are_listed_and_undone_unless_the_rule_has_changed_sinc
 
         send("PUT", "/rules/camp", ann, json=_BOOST)
         send("PUT", "/rules/camp", bob, json={**_BOOST, "factor": 0.5})
+        stale = service.client.put("/rules/camp", json=_BOOST, headers={**ann, "if-match": '"of before"'})
+        assert (stale.status_code, stale.json()["code"]) == (412, "state_changed")
         send("DELETE", "/rules/camp", ann)
         deleted, replaced, created = history()
         assert [(one["did"], one["actor"]) for one in (deleted, replaced, created)] == [
