@@ -93,6 +93,13 @@ async def around(connection: "Connection", user_id: str) -> list[Link]:
     return [Link(*row) for row in await connection.fetch(_SQL["around"], user_id)]
 
 
+async def reached(connection: "Connection", pairs: Collection[Link]) -> frozenset[Link]:
+    """Those of these pairs whose anonymous id is joined into the user's, be it by way of others."""
+    users, others = [pair.user_id for pair in pairs], [pair.anonymous_id for pair in pairs]
+    rows = await connection.fetch(_SQL["reached"], joined_texts(users), joined_texts(others))
+    return frozenset(Link(other, user_id) for user_id, other in rows)
+
+
 async def accounts_of(connection: "Connection", anonymous_ids: Collection[str]) -> frozenset[str]:
     """The accounts that these ids are joined into."""
     rows = await connection.fetch(_SQL["accounts_of"], list(anonymous_ids))

@@ -56,6 +56,19 @@ FROM user_links AS l
 JOIN ids AS i ON l.user_id = i.id
 WHERE l.undone_at IS NULL;
 
+-- name: reached
+-- Of these pairs of a user and another id, those where the id is joined into the user's, be it by way of others.
+WITH RECURSIVE asked AS (
+    SELECT user_id, other
+    FROM unnest(string_to_array($1, chr(31), ''), string_to_array($2, chr(31), '')) AS p (user_id, other)
+),
+ids (user_id, id) AS (
+    SELECT user_id, user_id FROM asked
+    UNION
+    SELECT i.user_id, l.anonymous_id FROM user_links AS l JOIN ids AS i ON l.user_id = i.id WHERE l.undone_at IS NULL
+)
+SELECT DISTINCT user_id, other FROM asked AS a JOIN ids AS i USING (user_id) WHERE i.id = a.other;
+
 -- name: accounts_of
 SELECT DISTINCT user_id FROM user_links WHERE anonymous_id = ANY ($1::text[]) AND undone_at IS NULL;
 

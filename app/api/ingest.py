@@ -12,12 +12,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from app import metrics
-from app.adapters import stored_events
 from app.adapters.postgres import Database
 from app.api.accepting import Accepting
 from app.api.browser_events import BrowserEvents
 from app.api.event_bodies import EVENTS, INTERACTIONS, BatchQuery, EventBatch, Events, Interaction
 from app.api.event_results import BatchEventResult, EventBatchResult, EventResult
+from app.api.taken_back import taken_back
 from app.core import events, submitted
 from app.core.batch_body import decode_batch, split_lines
 from app.core.decoding import InvalidInput
@@ -63,14 +63,6 @@ def handlers(
     becomes of late and early ones. `browsers` checks those of visitors.
     """
 
-    async def cancelled_by(given: Sequence[AnyEvent | BatchEventResult]) -> Mapping[str, Message]:
-        """The stored events that are taken back, by id."""
-        ids = [event.cancels for event in given if isinstance(event, Cancellation)]
-        if not ids:
-            return {}
-        async with database.connection() as connection:
-            return await stored_events.read_messages(connection, ids)
-
     async def log_one(request: _Request, decode: Callable[[bytes, EventTypes, Further], AnyEvent]) -> ASGIApp:
         body = await read_body(request, events.MAX_EVENT_BYTES)
         context = context_of(request.scope)
@@ -78,7 +70,7 @@ def handlers(
         try:
             event = decode(browsers.fill_in(body, context), types, _further(types, outside))
             fault = (await browsers.faults([event], context)).get(0)
-            record = _accept(event, fault, context, types, await cancelled_by((event,)), outside)
+            record = _accept(event, fault, context, types, await taken_back(database, (event,)), outside)
         except InvalidInput:
             _count(context, "invalid")
             raise
@@ -137,7 +129,7 @@ def handlers(
         further = _further(types, outside)
         read = [_read(browsers.fill_in(raw, context), types, further) for raw in batch.events]
         faults = await browsers.faults(read, context)
-        cancelled = await cancelled_by(read)
+        cancelled = await taken_back(database, read)
         items = [
             one
             if isinstance(one, BatchEventResult)

@@ -146,8 +146,8 @@ class Action(ItemEvent, kw_only=True, tag=False):
 
 class Cancellation(Submitted, tag="cancel"):
     """Takes an event back: an order that was cancelled or returned, a like that was withdrawn. `cancels` is the
-    `event_id` of an event of the same user. An event is taken back once: the cancellation's own `event_id` is made from
-    it, whatever is sent.
+    `event_id` of an event of the same user, or of an id that is joined into the user's. An event is taken back once:
+    the cancellation's own `event_id` is made from it, whatever is sent.
     """
 
     cancels: EventId

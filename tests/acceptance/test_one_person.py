@@ -71,6 +71,29 @@ def test_an_anonymous_history_is_joined_into_the_account_at_once(service: Servic
     assert recent(service, "ann") == {"stove", "tent", "lamp", "rope"}
 
 
+def test_an_account_takes_back_what_was_done_before_the_log_in(service: Service) -> None:
+    def takes_back(user_id: str, event_id: str) -> int:
+        event = {"user_id": user_id, "session_id": "s", "event_type": "cancel", "cancels": event_id}
+        return service.client.post("/event", json=event).status_code
+
+    for number, visitor in enumerate(("device-1", "device-2")):
+        views(service, visitor, "tent", event_id=f"of {visitor}")
+        assert takes_back("gina", f"of {visitor}") == 422
+        # The first device by way of the second.
+        merge(service, ("device-2", "gina")[number], visitor)
+    assert recent(service, "gina") == {"tent"}
+    assert takes_back("device-1", "of device-2") == 422  # it goes one way
+    batch = [{"user_id": "gina", "session_id": "s", "event_type": "cancel", "cancels": "of device-2"}]
+    answer = service.client.post("/log/batch", json=batch).json()
+    assert answer["accepted"] == 1, answer
+    assert recent(service, "device-2") == {"tent"}  # of the other device
+    assert takes_back("gina", "of device-1") == 202
+    assert recent(service, "gina") == recent(service, "device-1") == set()
+    assert takes_back("gina", "of device-1") == takes_back("device-1", "of device-1") == 200
+    assert unmerge(service, "gina", "device-2") == 204
+    assert takes_back("gina", "of device-1") == 422
+
+
 @pytest.mark.parametrize("order", ["events first", "link first"])
 def test_the_order_of_events_and_links_does_not_matter(service: Service, order: str) -> None:
     user_id, visitor = f"user {order}", f"visitor {order}"

@@ -39,7 +39,7 @@ export interface Interaction extends About {
   rating?: number;
 }
 
-/** Takes an event of the same user back. Its own `event_id` is made from `cancels`. */
+/** Takes an event of the same person back. Its own `event_id` is made from `cancels`. */
 export interface Cancellation extends About {
   event_type: "cancel";
   cancels: string;

@@ -119,8 +119,8 @@ class Cancellation(
     Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="event_type", tag="cancel"
 ):
     """Takes an event back: an order that was cancelled or returned, a like that was withdrawn. `cancels` is the
-    `event_id` of an event of the same user. An event is taken back once: the cancellation's own `event_id` is made
-    from it, whatever is sent."""
+    `event_id` of an event of the same user, or of an id that is joined into the user's. An event is taken back once:
+    the cancellation's own `event_id` is made from it, whatever is sent."""
 
     cancels: EventId
     user_id: Id
