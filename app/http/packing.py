@@ -21,12 +21,12 @@ _PACKERS: Final[Mapping[bytes, Callable[[bytes], bytes]]] = {
 
 
 def packed(answer: Reply, request_headers: Mapping[bytes, bytes]) -> Reply:
-    """A long answer as the client takes it best; as it is where it must keep its bytes.
+    """A long answer as the client takes it best; a short one, and one that must keep its bytes, as it is.
 
     A strong entity tag names bytes. And a request with a cookie is one that a page of another site can make in its
     user's name: how well the answer packs would tell that page about secrets in it (the attack BREACH).
     """
-    if b"cookie" in request_headers or _is_strong(answer):
+    if len(answer.body) < PACKED_FROM_BYTES or b"cookie" in request_headers or _is_strong(answer):
         return answer
     encoding = encoding_for(request_headers.get(b"accept-encoding", b""))
     if encoding is None:

@@ -20,6 +20,7 @@ from app.core.field_errors import FieldError
 from app.core.visitors import OtherUser
 from app.errors import BufferFull, Closed, DependencyDown, NotCommitted, describe
 from app.http.context import Late, RequestContext, context_of
+from app.http.packing import packed
 from app.http.problem_codes import ProblemCode
 from app.http.responses import Reply
 
@@ -166,7 +167,8 @@ def render(context: RequestContext, error: Exception) -> Reply:
         event_id=problem.event_id,
     )
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers.items()]
-    return Reply(msgspec.json.encode(body), status=status, media_type=MEDIA_TYPE, headers=headers)
+    answer = Reply(msgspec.json.encode(body), status=status, media_type=MEDIA_TYPE, headers=headers)
+    return packed(answer, context.headers)
 
 
 def _answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -19,7 +19,7 @@ from app.core.visitors import OtherUser
 from app.http.context import context_of
 from app.http.etags import NOT_KEPT, as_read
 from app.http.flags import flag_faults
-from app.http.packing import PACKED_FROM_BYTES, packed
+from app.http.packing import packed
 from app.http.path_ids import named_in_path, path_faults
 from app.http.paths import routed
 from app.http.responses import Reply
@@ -88,7 +88,7 @@ def _as_asked(answer: Reply, headers: Mapping[bytes, bytes], read: Call | None) 
             answer.headers = (*answer.headers, NOT_KEPT)
         else:
             answer = as_read(answer, headers)
-    return packed(answer, headers) if len(answer.body) >= PACKED_FROM_BYTES else answer
+    return packed(answer, headers)
 
 
 def _answering(handler: HTTPRouteHandler) -> _Answer:

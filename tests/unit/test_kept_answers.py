@@ -104,6 +104,15 @@ async def test_personal_and_logged_answers_are_kept_nowhere() -> None:
         assert "etag" not in answer.headers
 
 
+async def test_long_error_is_packed_as_well() -> None:
+    unknown = "&".join(f"parameter{number}=1" for number in range(100))
+    answer = await CLIENT.get(f"/list?{unknown}", headers={"accept-encoding": "gzip"})
+    assert (answer.status_code, answer.headers["content-encoding"]) == (422, "gzip")
+    assert (answer.headers["vary"], len(answer.json()["errors"])) == ("accept-encoding", 100)
+    short = await CLIENT.get("/nothing", headers={"accept-encoding": "gzip"})
+    assert "content-encoding" not in short.headers
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_long_answer_is_packed_for_who_takes_it(encoding: str, method: str) -> None:
