@@ -5,7 +5,7 @@ so a change of a type never changes what is counted of an event that was accepte
 and however often the sums are rebuilt.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta, Struct
@@ -22,6 +22,8 @@ FIRST_NUMBER: Final = 16
 
 FIXED: Final = ("view", "click", "purchase", "watch", "impression", "cancel")
 """Event types with a shape or a weight of their own, which nobody can change."""
+FIXED_OF_ITEMS: Final = ("view", "click", "purchase", "cancel")
+"""Those of `/event`."""
 
 Meaning = Literal["interest", "consumption", "rejection"]
 MEANINGS: Final[tuple[Meaning, ...]] = get_args(Meaning)
@@ -142,14 +144,15 @@ class EventTypes:
         """The name of the type with this number; None: it is of no type that was ever made."""
         return self._names.get(kind)
 
-    def unknown(self, name: str) -> FieldError:
-        """What is wrong with an event of a type that is not there."""
-        known = ", ".join(map(repr, (*FIXED, *self.names())))
-        name = name if len(name) <= 64 else f"{name[:64]}…"
-        return FieldError(
-            "$.event_type",
-            f"{name!r} is not a type; expected one of {known}, or make it with PUT /event-types/{{name}}",
-        )
+    def unknown(self, name: str, fixed: Sequence[str] = FIXED) -> FieldError:
+        """What is wrong with an event of a type that is not there, or not where only these `fixed` types are taken."""
+        known = ", ".join(map(repr, (*fixed, *self.names())))
+        if name in FIXED:
+            said = f"{name!r} is sent to /log/{name} or /log/batch; expected one of {known}"
+        else:
+            name = name if len(name) <= 64 else f"{name[:64]}…"
+            said = f"{name!r} is not a type; expected one of {known}, or make it with PUT /event-types/{{name}}"
+        return FieldError("$.event_type", said)
 
 
 NO_OWN_TYPES: Final = EventTypes()

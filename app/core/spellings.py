@@ -32,10 +32,10 @@ OTHER_SPELLINGS: Final[Mapping[str, list[dict[str, Any]]]] = {
 """JSON schemas of what is taken besides."""
 
 _PARTS: Final = ("year", "month", "day", "hour", "minute", "second")
-# RFC 3339, with a space or a T, and with or without the colon of the offset.
+# RFC 3339, with a space or a T, and with or without the seconds and the colon of the offset.
 _ISO: Final = re.compile(
-    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)[Tt ](?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
-    r"(?:[.,](?P<fraction>\d{1,9}))?(?P<zone>[Zz]|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d))?",
+    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)[Tt ](?P<hour>\d\d):(?P<minute>\d\d)"
+    r"(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?(?P<zone>[Zz]|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d))?",
     re.ASCII,
 )
 _NO_ID: Final = "an id is text or an integer; a fraction or a number such as 1e3 is written as text"
@@ -56,8 +56,11 @@ def millis_of(value: float | str) -> int:
         return _millis_of_iso(value)
     if FROM_SEC <= value < LEAST_MILLIS:
         return round(value * 1000)
-    if isinstance(value, int) or (value.is_integer() and FROM_SEC * 1000 <= value < LEAST_MILLIS * 1000):
+    in_millis = FROM_SEC * 1000 <= value < LEAST_MILLIS * 1000
+    if isinstance(value, int) or (in_millis and value.is_integer()):
         return int(value)
+    if in_millis:
+        raise ValueError(f"a fraction of milliseconds; round it to {round(value)}")
     raise ValueError("a fraction or a power of ten, and no time since 1970 from 1990 to 2100")
 
 
@@ -70,7 +73,7 @@ def _millis_of_iso(text: str) -> int:
         )
     if found["zone"] is None:
         raise ValueError("the time has no zone; end it with Z or an offset such as +02:00")
-    year, month, day, hour, minute, second = (int(found[name]) for name in _PARTS)
+    year, month, day, hour, minute, second = (int(found[name] or 0) for name in _PARTS)
     if not (year >= 1970 and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]):
         raise ValueError("there is no such day since 1970")
     if hour > 23 or minute > 59 or second > 59:

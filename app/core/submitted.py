@@ -10,7 +10,7 @@ from msgspec import UNSET
 from app.core.decoding import InvalidInput, decode_known
 from app.core.event_contexts import nul_faults
 from app.core.event_times import OutsideTimes, clock_behind_ms, within_bounds
-from app.core.event_types import FIXED, NO_OWN_TYPES, EventCounts, EventTypes
+from app.core.event_types import FIXED, FIXED_OF_ITEMS, NO_OWN_TYPES, EventCounts, EventTypes
 from app.core.events import (
     MESSAGE_VERSION,
     TOPIC_INTERACTIONS,
@@ -54,24 +54,30 @@ def decode_impression(body: bytes, _: EventTypes = NO_OWN_TYPES, further: Furthe
 
 
 def decode_interaction(body: bytes, types: EventTypes = NO_OWN_TYPES, further: Further | None = None) -> Interaction:
-    return _decode(_interaction, body, types, further)
+    return _decode(_interaction, body, types, further, FIXED_OF_ITEMS)
 
 
 def decode_any(body: bytes | msgspec.Raw, types: EventTypes = NO_OWN_TYPES, further: Further | None = None) -> AnyEvent:
-    return _decode(_any, body, types, further)
+    return _decode(_any, body, types, further, FIXED)
 
 
 def _decode(
-    fixed: msgspec.json.Decoder[_E], body: bytes | msgspec.Raw, types: EventTypes, further: Further | None
+    fixed: msgspec.json.Decoder[_E],
+    body: bytes | msgspec.Raw,
+    types: EventTypes,
+    further: Further | None,
+    names: Sequence[str],
 ) -> _E | Action:
-    """Most events have a fixed type, and cost one decoding. Raises `InvalidInput`."""
+    """Most events have a fixed type, and cost one decoding. `names`: of the fixed ones. Raises `InvalidInput`."""
     try:
         return fixed.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        name = _other_type(body)
-    if name is None:
+        name = _named_type(body)
+    if name is None or name in names:
         return _whole(fixed, body, further)
-    return _whole(_action, body, further, () if types.get(name) else (types.unknown(name),))
+    if name in FIXED:  # what is wrong with an event of that type is no matter here
+        raise InvalidInput(types.unknown(name, names))
+    return _whole(_action, body, further, () if types.get(name) else (types.unknown(name, names),))
 
 
 def _whole(
@@ -102,14 +108,14 @@ def known_faults(event: AnyEvent, *, types: EventTypes, now_ms: int, outside: Ou
     return found
 
 
-def _other_type(body: bytes | msgspec.Raw) -> str | None:
-    """The type that an event names, unless it is a fixed one."""
+def _named_type(body: bytes | msgspec.Raw) -> str | None:
+    """The type that an event names."""
     try:
         found: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     name = found.get("event_type") if isinstance(found, dict) else None
-    return name if isinstance(name, str) and name not in FIXED else None
+    return name if isinstance(name, str) else None
 
 
 def settle_times(event: AnyEvent, now_ms: int) -> int:

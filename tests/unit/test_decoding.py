@@ -108,8 +108,11 @@ def test_unknown_event_type_names_those_that_there_are() -> None:
     known = "expected one of 'view', 'click', 'purchase', 'watch', 'impression', 'cancel', 'cart', 'dislike', 'hide', "
     with pytest.raises(InvalidInput, match=known):
         submitted.decode_any(b'{"event_type": "hover"}')
-    with pytest.raises(InvalidInput, match="expected one of 'view', 'click', 'purchase'"):
-        submitted.decode_interaction(b'{"event_type": "watch"}')
+    of_items = "expected one of 'view', 'click', 'purchase', 'cancel', 'cart', 'dislike', "
+    for body, where in ((b'{"event_type": "watch"}', "sent to /log/watch or"), (b'{"event_type": "hover"}', "")):
+        with pytest.raises(InvalidInput, match=of_items) as raised:
+            submitted.decode_interaction(body)
+        assert where in str(raised.value)
 
 
 def test_unknown_value_in_a_query_names_those_that_there_are() -> None:

@@ -72,6 +72,7 @@ def test_every_spelling_of_a_time_is_the_same_time(naive: datetime, zone: timezo
     time = naive.replace(tzinfo=zone)
     millis = (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     assert millis_of(time.isoformat()) == millis
+    assert millis_of(time.isoformat(timespec="minutes")) == millis - millis % 60_000
     assert millis_of(time.astimezone(UTC).isoformat().replace("+00:00", "Z")) == millis
     assert millis_of(millis) == millis
     assert millis_of(millis / 1000) == millis
@@ -89,6 +90,7 @@ def test_every_spelling_of_a_time_is_the_same_time(naive: datetime, zone: timezo
         ("26.11.2026", "neither"),
         ("1795000000", "without quotes"),
         (12.5, "a fraction"),
+        (NOW_MS + 0.25, f"round it to {NOW_MS}"),
         (1.5e300, "a fraction"),
     ],
 )
