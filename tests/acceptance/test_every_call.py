@@ -51,14 +51,16 @@ def bad_bodies(method: str, path: str) -> Iterator[Call]:
     yield method, path, {"json": {"unknown": 1}}
 
 
+OTHER_STATE: Final = {"headers": {"if-match": '"another"'}}
+
+
 def changes_of_a_state(path: str) -> Iterator[Call]:
     """Of an item that is there."""
-    other = {"headers": {"if-match": '"another"'}}
     yield "PATCH", path, {"json": {"tags": ["new"]}}
     yield "PATCH", path + "-that-is-not-there", {"json": {}}
     yield from bad_bodies("PATCH", path)
     for method, content in (("PUT", {"json": {}}), ("PATCH", {"json": {}}), ("DELETE", {})):
-        yield method, path, {**content, **other}
+        yield method, path, {**content, **OTHER_STATE}
 
 
 def of_the_catalogue() -> Iterator[Call]:
@@ -82,6 +84,9 @@ def of_one_thing() -> Iterator[Call]:
         yield "PUT", path, {"json": {"type": "text"}}
         if "items" in path:
             yield from changes_of_a_state(path)
+        elif "attributes" not in path:
+            yield "PUT", path, {"json": body, **OTHER_STATE}
+            yield "DELETE", path, OTHER_STATE
         for method in ("GET", "DELETE", "GET", "DELETE"):
             yield method, path, {}
         for method in ("GET", "DELETE"):

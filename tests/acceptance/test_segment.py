@@ -212,7 +212,7 @@ def test_key_as_the_user_name_is_needed_and_has_scopes(service: Service) -> None
 
 def test_a_message_that_is_too_deep_costs_itself_alone(service: Service) -> None:
     good = json.dumps({"type": "track", "event": "Product Viewed", "userId": "deep", "properties": PRODUCTS[0]})
-    deep = good.replace('"userId"', '"context": ' + "[" * 3_000 + "]" * 3_000 + ', "userId"')
+    deep = good.replace('"userId"', '"context": {"a": ' + "[" * 3_000 + "]" * 3_000 + '}, "userId"')
     headers = {"content-type": "application/json"}
     body = f'{{"batch": [{deep}, {good}], "sentAt": "{datetime.now(UTC).isoformat()}"}}'
     answer = httpx.post(f"{service.url}/v1/batch", content=body, auth=(WRITE_TOKEN, ""), headers=headers)
