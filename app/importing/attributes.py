@@ -13,16 +13,11 @@ from app.core.attributes import BUILT_IN, MAX_OF_AN_ITEM, TYPES, AttributeName, 
 from app.core.attributes import MAX_TEXT as MAX_LETTERS
 from app.errors import UserError
 from app.importing.times import TimeParser
-from app.importing.values import Refused, absent, flag_of, number_of, shown
+from app.importing.values import Refused, absent, amount_of, flag_of, shown
 
 PICTURE: Final = "picture_url"
 ALL: Final = "*"
 _LARGEST: Final = 1e15
-# A price may name its currency. What begins with a zero is a number of a house or an article, and no quantity.
-_MONEY: Final = r"(?:[A-Z]{3}|[$€£¥])"
-_NUMBER: Final = re.compile(
-    rf"(?:{_MONEY}\s?)?([+-]?(?:0(?!\d)|[1-9])[\d.,' \u00a0\u202f\u2019]*(?:[eE][+-]?\d+)?)(?:\s?{_MONEY})?"
-)
 _PLACE: Final = re.compile(r"\(?\s*([+-]?\d{1,2}(?:\.\d+)?)\s*[,; ]\s*([+-]?\d{1,3}(?:\.\d+)?)\s*\)?")
 _FLAGS: Final = frozenset({"true", "false", "t", "f", "yes", "no", "y", "n"})
 _LATITUDE: Final = ("lat", "latitude")
@@ -162,8 +157,7 @@ def _all_read(values: Sequence[Any], reader: Reader) -> bool:
 
 
 def _number(value: Any) -> float:
-    found = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
-    number = value if found is None else number_of(found[1])
+    number = amount_of(value) if isinstance(value, str) else value
     if isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= _LARGEST:
         return float(number)
     raise ValueError(f"{shown(value)} is not a number between -1e15 and 1e15")

@@ -14,6 +14,7 @@ from app.importing.delimited import TOO_LONG, Splitter, split_lines
 from app.importing.json_lists import decode_list, read_lists
 from app.importing.json_text import decode_object, read_objects
 from app.importing.lines import FileLine, read_lines
+from app.importing.partitions import with_partitions
 from app.importing.rows import BadRow
 from app.importing.streams import packed_size
 from app.importing.tables import TableKind, read_table
@@ -30,10 +31,11 @@ IsRow = Callable[[Mapping[str, Any]], bool]
 class FileFormat(Struct, frozen=True, kw_only=True):
     """How a file's values are read. `header` is empty for JSON. `skip`: so many lines are in front of a text's first.
 
-    `table` is None for text; `sheet` is the one of a workbook whose columns these are. `by_line`: JSON text has one
-    object on each line. `fill_down`: while the first column
-    keeps its value, empty values of the others repeat those of the row above. `lists`: each row is a JSON list.
-    `drawn`: how the table is drawn, where it is.
+    `table` is None for text; `sheet` is the one of a workbook whose columns these are, and `left_out` are the sheets
+    that lack them. `by_line`: JSON text has one object on each line. `fill_down`: while the first column keeps its
+    value, empty values of the others repeat those of the row above. `lists`: each row is a JSON list. `drawn`: how the
+    table is drawn, where it is. `partitions`: columns that the folders of the file name, with their value in all of
+    its rows.
     """
 
     header: tuple[str, ...] = ()
@@ -46,8 +48,10 @@ class FileFormat(Struct, frozen=True, kw_only=True):
     lists: bool = False
     table: TableKind | None = None
     sheet: str = ""
+    left_out: tuple[str, ...] = ()
     fill_down: tuple[str, ...] = ()
     drawn: Box | Aligned | None = None
+    partitions: Mapping[str, str] = {}
 
     @property
     def names_in_text(self) -> bool:
@@ -65,10 +69,12 @@ def read_values(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundVa
     elif file.lists:
         found = _of_lists(path, file)
     elif file.header:
-        found = _of_text(path, file, is_row)
+        found = _of_text(path, file, lambda values: is_row({**file.partitions, **values}))
     else:
-        return json_values(read_objects(path, file.encoding, by_line=file.by_line))
-    return _filled(found, file.fill_down) if file.fill_down else found
+        found = json_values(read_objects(path, file.encoding, by_line=file.by_line))
+    if file.partitions:
+        found = with_partitions(found, file.partitions)
+    return _filled(found, file.fill_down) if file.fill_down and file.header else found
 
 
 def undrawn(lines: Iterator[FileLine], drawn: Box | Aligned | None) -> Iterator[FileLine]:

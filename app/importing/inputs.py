@@ -1,6 +1,7 @@
 """Which files a command's arguments name: files, globs, folders, members of archives, pipes, and `-` for stdin."""
 
 import glob
+import re
 import shutil
 import sys
 import tempfile
@@ -21,6 +22,9 @@ _FORMATS: Final = (
     *("parquet", "pq", "arrow", "arrows", "feather", "ipc", "xlsx", "xlsm", "xlsb", "xls", "ods", "zip", "tar", "tgz"),
 )
 _PACKED: Final = ("gz", "gzip", "zst", "zstd", "bz2", "xz")
+# Spark and Hive write text into files without an ending.
+_PART: Final = re.compile(r"part-(?:[a-z]-)?\d+|\d{6}_\d+(?:_copy_\d+)?")
+_VERSIONS: Final = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
 _REJECTED: Final = ".rejected.jsonl"
 
 
@@ -93,6 +97,11 @@ def _parts_of_one(names: Sequence[str]) -> bool:
 
 
 def _files_in(folder: Path) -> list[Path]:
+    if kind := _versioned(folder):
+        raise UserError(
+            f"{folder} is a table of {kind}, whose folder may have files that are no longer part of it: write its rows "
+            f"to files of their own first, with Spark or DuckDB; '{folder}/**/*.parquet' takes what is there"
+        )
     files = sorted(
         path
         for path in folder.rglob("*")
@@ -104,11 +113,19 @@ def _files_in(folder: Path) -> list[Path]:
     return found
 
 
+def _versioned(folder: Path) -> str:
+    """Which program keeps versions of a table in the folder; an empty text where none does."""
+    if any(folder.glob("metadata/*.metadata.json")):
+        return "Iceberg"
+    return next((kind for name, kind in _VERSIONS.items() if (folder / name).is_dir()), "")
+
+
 def _is_data(path: Path) -> bool:
-    endings = path.name.lower().split(".")[1:]
+    stem, *endings = path.name.lower().split(".")
     while endings and endings[-1] in _PACKED:
         endings.pop()
-    return bool(endings) and endings[-1] in _FORMATS and not path.name.endswith(_REJECTED)
+    known = endings[-1] in _FORMATS if endings else _PART.fullmatch(stem) is not None
+    return known and not path.name.endswith(_REJECTED)
 
 
 def _copied(source: IO[bytes], path: Path) -> Path:

@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 from msgspec import Struct
 
 from app.errors import UserError
+from app.importing.amounts import AMOUNT_FIELDS
 from app.importing.attributes import WantedAttribute
 from app.importing.filters import Condition
 from app.importing.values import ALTERNATIVES, JOINED
@@ -25,7 +26,7 @@ USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "item_id": ("itemid", "item", "productid", "product", "aid", "movieid", "videoid", "articleid", "stockcode", "sku"),
     "time": (
         *("occurredat", "tsms", "ts", "timestamp", "eventtime", "time", "datetime", "date", "invoicedate"),
-        *("createdat", "eventtimestamp", "orderdate", "purchasedate"),
+        *("createdat", "eventtimestamp", "orderdate", "purchasedate", "eventdate", "dt", "ds"),
     ),
     "event_type": ("eventtype", "event", "type", "action", "behavior", "behaviour", "behaviortype"),
     "event_id": ("eventid",),
@@ -34,6 +35,10 @@ USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "percent_watched": ("percentwatched",),
     "ended": ("ended",),
     "position": ("position",),
+    "value": ("value",),
+    "price": ("unitprice",),
+    "currency": ("currency", "currencycode"),
+    "quantity": ("quantity", "qty"),
     "time_offset_ms": (),
     "events": ("events", "records", "rows", "results", "data", "hits", "docs"),
 }
@@ -137,6 +142,8 @@ def match(
         found = next((names[name] for names in (wrapped, by_plain_name) for name in usual if name in names), "")
         if field in _IDS or field == "event_type":
             found = _within(found, present, ("id", *usual) if field in _IDS else usual)
+        elif field in AMOUNT_FIELDS and any(path.startswith(f"{found}.") for path in present):
+            found = ""  # an object, and no number
         if column := options.columns.get(field, found):
             fields[field] = column
     errors = []

@@ -24,6 +24,7 @@ from app.importing.items import USUAL_ITEM_COLUMNS, ItemColumns, ItemRow, guess_
 from app.importing.layouts import C, FileLayout, Prepare, is_taken, preparer
 from app.importing.lines import FileLine, before_damage
 from app.importing.mapping import USUAL_COLUMNS, Columns, ImportOptions, guess, has_column, match
+from app.importing.partitions import guessed_from, partitions_of
 from app.importing.presets import Preset, by_columns, with_preset
 from app.importing.rows import BadRow, Row, row_maker
 from app.importing.seen_names import (
@@ -86,9 +87,16 @@ def _detect(
     file, preset = (FileFormat(), None) if table else text_format(path, options, items=items)
     if table is not None:
         usual = USUAL_ITEM_COLUMNS if items else USUAL_COLUMNS
-        header, sheet = column_names(path, table, options.header, lambda names: len(match(names, options, usual)[0]))
-        file = FileFormat(header=header, header_line=not options.header, table=table, sheet=sheet)
+        found = column_names(path, table, options.header, lambda names: len(match(names, options, usual)[0]))
+        file = FileFormat(
+            header=found.names,
+            header_line=not options.header,
+            table=table,
+            sheet=found.sheet,
+            left_out=found.left_out,
+        )
     file, twice = with_distinct_names(file)
+    file = structs.replace(file, partitions=partitions_of(path))
     if not file.header:
         refuse_other_shapes(path, file)
     layout = partial(_layout, path, options, file, preset, twice, guess_columns, items=items)
@@ -113,7 +121,7 @@ def _layout(
     looked_at: int | None,
 ) -> FileLayout[C]:
     given = options.columns
-    present: Sequence[str] = file.header
+    present: Sequence[str] = list(dict.fromkeys((*file.header, *file.partitions)))
     if file.table is not None or not file.header or looked_at == _LOOKED_AT_MORE:
         present = names_of(path, file, looked_at)
     seen = present
@@ -147,11 +155,13 @@ def _layout(
         if field in given or not name or has_column(name, present)
     }
     where = tuple(wanted for wanted in options.where if has_column(wanted.column, present))
+    if file.partitions:
+        present = guessed_from(present, file.partitions, options, USUAL_ITEM_COLUMNS if items else USUAL_COLUMNS)
     try:
         columns = guess_columns(present, structs.replace(options, columns=there))
     except UserError as error:
         hint = f"\nIf its first line holds data: {NAME_COLUMNS}" if file.names_in_text else ""
-        raise UserError(f"{error}{hint}") from None
+        raise UserError(f"{path}: {error}{hint}") from None
     if columns.fields.get("event_id") in around and "events" in columns.fields and "event_id" not in given:
         # It is of all the objects in the list together.
         columns = structs.replace(columns, fields={f: name for f, name in columns.fields.items() if f != "event_id"})

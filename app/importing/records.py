@@ -8,7 +8,7 @@ import msgspec
 
 from app.core import events
 from app.core.event_types import READY
-from app.core.events import Action, Click, DirectEvent, Impression, Purchase, Record, ShownItem, View, Watch
+from app.core.events import Action, Click, DirectEvent, Impression, ItemEvent, Purchase, Record, ShownItem, View, Watch
 from app.importing.mapping import EVENT_TYPES
 from app.importing.rows import Row
 
@@ -48,7 +48,7 @@ def _hash(content: bytes) -> bytes:
 
 
 def _said(row: Row) -> tuple[object, ...]:
-    # Without the title and the line number: correcting a title or adding a line above keeps the id.
+    # Without title, line number and amounts: correcting a title or a price, or adding a line above, keeps the id.
     return (
         row.user_id,
         row.session_id,
@@ -67,6 +67,10 @@ def to_record(row: Row, event_id: str, *, now_ms: int, shift_ms: int = 0) -> Rec
     event = _EVENTS[row.event_type](row)
     event.event_id = event_id
     event.ts_ms = row.ts_ms + shift_ms
+    if row.amounts is not None:
+        assert isinstance(event, ItemEvent)  # rows.py gives a watch and an impression none
+        event.value, event.currency = row.amounts.value, row.amounts.currency
+        event.quantity = row.amounts.quantity
     ready = READY.get(row.event_type)
     counts = None if ready is None else ready.counts(None)
     return events.accept(event, counts=counts, now_ms=now_ms, entropy=b"", any_time=True)

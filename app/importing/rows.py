@@ -7,11 +7,12 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.core.event_times import Millis
 from app.core.events import EventId, Id, Percent, Position, Seconds
 from app.core.field_errors import field_error_of
+from app.importing.amounts import Amounts, amounts_reader
 from app.importing.mapping import Columns, EventType, plain_type
 from app.importing.times import time_parser
 from app.importing.values import Refused, absent, flag_of, id_of, id_text, number_of, shown
@@ -21,6 +22,7 @@ _MAX_ID: Final = 128
 _DAY_MS: Final = 24 * 3600 * 1000
 _MAX_KNOWN_TYPES: Final = 1_000
 _NUMBERS: Final = frozenset({"watch_time_sec", "percent_watched", "position"})
+_WITHOUT_AMOUNTS: Final = frozenset({"watch", "impression"})
 _PASSED_ON: Final = ("event_id", "title", "watch_time_sec", "percent_watched", "ended", "position")
 
 
@@ -38,6 +40,7 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
     percent_watched: Percent | None = None
     ended: bool | None = None
     position: Position = 0
+    amounts: Amounts | None = None
     line: int
     pos: int
 
@@ -57,6 +60,21 @@ def row_maker(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any
     It raises `Refused` with the reason. Times after `latest_ms` are refused. Raises `UserError` for a time format or
     a time zone that does not exist.
     """
+    make = _maker_without_amounts(columns, latest_ms=latest_ms)
+    amounts_of = amounts_reader(columns.fields)
+    if amounts_of is None:
+        return make
+
+    def make_with_amounts(values: Mapping[str, Any], line: int, pos: int) -> Row | None:
+        row = make(values, line, pos)
+        if row is None or row.event_type in _WITHOUT_AMOUNTS:
+            return row
+        return structs.replace(row, amounts=amounts_of(values, row.event_type))
+
+    return make_with_amounts
+
+
+def _maker_without_amounts(columns: Columns, *, latest_ms: int) -> Callable[[Mapping[str, Any], int, int], Row | None]:
     parse_time = time_parser(columns.time_format, columns.timezone, latest_ms=latest_ms)
     fields = columns.fields
     time_column, user_column, item_column = fields["time"], fields["user_id"], fields["item_id"]

@@ -187,6 +187,8 @@ def describe(layout: FileLayout[Any], event_type: str | None = None) -> str:
         parts.append("times as Excel's day numbers (--time-format)")
     if layout.where:
         parts.append(f"only rows with {' and '.join(map(str, layout.where))}")
+    if layout.left_out:
+        parts.append(f"without the sheets {', '.join(layout.left_out)}, which have other columns")
     told = ", ".join(parts)
     if layout.preset is None:
         return told

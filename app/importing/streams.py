@@ -32,6 +32,8 @@ from app.importing.archives import (
 from app.importing.unreadable import LONGEST_MAGIC, why_unreadable
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_SKIPPED: Final = 0x5
+"""Of a frame of zstd without data, as pzstd writes before each other one."""
 _MOST_LAYERS: Final = 4
 _DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
@@ -164,7 +166,7 @@ def _decompressed(magic: bytes, file: IO[bytes]) -> IO[bytes] | None:
         return cast("IO[bytes]", bz2.BZ2File(file))
     if magic.startswith(b"\xfd7zXZ\x00"):
         return cast("IO[bytes]", lzma.LZMAFile(file))
-    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+    if magic.startswith(b"\x28\xb5\x2f\xfd") or (magic[1:4] == b"\x2a\x4d\x18" and magic[0] >> 4 == _SKIPPED):
         import pyarrow  # a third of a second, for those alone who need it
 
         unpacked = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, mode="r"), "zstd")

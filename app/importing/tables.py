@@ -47,10 +47,18 @@ def kind_of(beginning: bytes) -> TableKind | None:
     return "workbook" if beginning.startswith((ZIP_MAGIC, _OLD_WORKBOOK)) else None
 
 
-def column_names(path: Path, kind: TableKind, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
-    """The table's columns, and the sheet of a workbook that has them; `header` names those of a workbook that has no
-    header row. Raises `UserError`.
+class TableColumns(Struct, frozen=True):
+    """The names of a table's columns. Of a workbook the sheet that has them, and the sheets that are not read, since
+    they lack most of them; empty ones are not named.
     """
+
+    names: tuple[str, ...]
+    sheet: str = ""
+    left_out: tuple[str, ...] = ()
+
+
+def column_names(path: Path, kind: TableKind, header: Sequence[str], known: Known) -> TableColumns:
+    """`header` names the columns of a workbook that has no header row. Raises `UserError`."""
     with _opened(path, kind) as table:
         return table.columns(header, known)
 
@@ -64,8 +72,8 @@ def read_table(path: Path, kind: TableKind, header: Sequence[str], sheet: str) -
 
 
 class _Table(Protocol):
-    def columns(self, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
-        """The names of the columns, `header` where the file has none; and the sheet."""
+    def columns(self, header: Sequence[str], known: Known) -> TableColumns:
+        """The names of the columns, `header` where the file has none."""
         ...
 
     def rows(self, header: Sequence[str], sheet: str) -> Iterator[TableRows]:
@@ -79,8 +87,8 @@ class _ParquetTable:
 
         self._file = parquet.ParquetFile(file)
 
-    def columns(self, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
-        return tuple(map(str, self._file.schema_arrow.names)), ""
+    def columns(self, header: Sequence[str], known: Known) -> TableColumns:
+        return TableColumns(tuple(map(str, self._file.schema_arrow.names)))
 
     def rows(self, header: Sequence[str], sheet: str) -> Iterator[TableRows]:
         return _arrow_rows(self._file.iter_batches(_BATCH_ROWS), self._file.metadata.num_rows)
@@ -104,8 +112,8 @@ class _ArrowTable:
             self._names = stream.schema.names
             self._batches = iter(stream)
 
-    def columns(self, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
-        return tuple(self._names), ""
+    def columns(self, header: Sequence[str], known: Known) -> TableColumns:
+        return TableColumns(tuple(self._names))
 
     def rows(self, header: Sequence[str], sheet: str) -> Iterator[TableRows]:
         first = 1
@@ -123,13 +131,16 @@ class _Workbook:
 
         self._book = CalamineWorkbook.from_filelike(file)
 
-    def columns(self, header: Sequence[str], known: Known) -> tuple[tuple[str, ...], str]:
+    def columns(self, header: Sequence[str], known: Known) -> TableColumns:
         if header:
-            return tuple(header), ""
-        found = [(names, sheet) for sheet in self._book.sheet_names if (names := self._header(sheet)[1])]
-        if not found:
+            return TableColumns(tuple(header))
+        headers = {sheet: self._header(sheet)[1] for sheet in self._book.sheet_names}
+        if not any(headers.values()):
             raise UserError("no sheet of the workbook has a row with the names of columns")
-        return max(found, key=lambda table: known(table[0]))  # the first of several
+        chosen = max((sheet for sheet in headers if headers[sheet]), key=lambda sheet: known(headers[sheet]))
+        others = [sheet for sheet in headers if not _any_of(headers[chosen], headers[sheet])]
+        left_out = [sheet for sheet in others if self._book.get_sheet_by_name(sheet).total_height]
+        return TableColumns(headers[chosen], chosen, tuple(left_out))
 
     def rows(self, header: Sequence[str], sheet: str) -> Iterator[TableRows]:
         names = tuple(header) or self._header(sheet)[1]
@@ -137,9 +148,9 @@ class _Workbook:
         for number, name in enumerate(sheets):
             table = self._book.get_sheet_by_name(name)
             skip, own = (0, names) if header else self._header(name)
-            order = _order(names, own)
-            if not any(place is not None for place in order):
+            if not _any_of(names, own):
                 continue  # notes, say
+            order = _order(names, own)
             line = skip + (table.start[0] if table.start else 0)
             for row in islice(table.iter_rows(), skip, None):
                 line += 1
@@ -193,6 +204,11 @@ def _order(names: Sequence[str], found: Sequence[str]) -> list[int | None]:
     places = [found.index(name) if name and name in found else None for name in names]
     there = len(places) - places.count(None)
     return places if 2 * there > sum(map(bool, names)) else []
+
+
+def _any_of(names: Sequence[str], found: Sequence[str]) -> bool:
+    """Whether a sheet with the columns `found` is read, when those of `names` are wanted."""
+    return any(place is not None for place in _order(names, found))
 
 
 def _arrow_rows(batches: Iterator[Any], total: int) -> Iterator[TableRows]:

@@ -22,6 +22,7 @@ from app.importing.presets import Preset, by_first_line, with_preset
 from app.importing.unreadable import SQL_DUMP, VERTICAL, is_sql_dump, is_vertical
 
 _DELIMITERS: Final = (",", ";", "\t", "|", "::", "\x01", "\x1f", "^", "~")
+_SINGLE: Final = "'"
 _LOOKED_AT_LINES: Final = 20
 _MOST_LINES_OF_NAMES: Final = 10
 NAME_COLUMNS: Final = "Name the columns: --header user_id,item_id,rating,time for example"
@@ -71,7 +72,8 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
         first = beginning.first or first
     text = first.raw.decode(errors="replace")
     delimiter = options.delimiter or beginning.delimiter or _delimiter(text, options)
-    splitter = Splitter(delimiter, options.quote)
+    quote = _SINGLE if options.quote == '"' and _in_single_quotes(text.split(delimiter)) else options.quote
+    splitter = Splitter(delimiter, quote)
     skip = 0 if drawn else beginning.skip
     header, spanned = options.header, 0
     if not header:
@@ -85,7 +87,7 @@ def text_format(path: Path, options: ImportOptions, *, items: bool) -> tuple[Fil
         skip=skip + spanned,
         drawn=drawn,
         delimiter=delimiter,
-        quote=options.quote,
+        quote=quote,
         encoding=options.encoding,
     ), preset
 
@@ -160,6 +162,12 @@ def _delimiter(text: str, options: ImportOptions) -> str:
         return options.delimiter
     found = max(_DELIMITERS, key=lambda known: text.count(known) * len(known))
     return found if found in text or " " not in text.strip() else " "
+
+
+def _in_single_quotes(names: Sequence[str]) -> bool:
+    """Whether a program that quotes with apostrophes wrote the names of the columns."""
+    plain = [name.strip() for name in names]
+    return all(len(name) > len(_SINGLE * 2) and name[0] == name[-1] == _SINGLE for name in plain)
 
 
 def _refuse_data_as_header(path: Path, header: Sequence[str]) -> None:

@@ -13,15 +13,20 @@ from app.importing.times import by_pattern_of
 _DAYS: Final = (
     *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
-    *("%b %d %Y", "%B %d %Y", "%d/%b/%Y", "%Y-%m-%d"),
+    *("%b %d %Y", "%B %d %Y", "%d/%b/%Y", "%Y-%m-%d", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y", "%y-%m-%d"),
 )
 _CLOCKS: Final = (
     *("", " %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p", ", %I:%M:%S %p", ", %I:%M %p"),
     *(", %H:%M:%S", ", %H:%M", " %H:%M:%S %z", ":%H:%M:%S %z", "T%H:%M:%S", "%H%M%S", " %H:%M %z"),
     *(" %I:%M:%S %p %z", " %I:%M %p %z", " %I:%M:%S.%f %p", " %I:%M:%S.%f %p %z", " at %I:%M:%S %p", " at %H:%M:%S"),
 )
+_CLOCKS_IN_FRONT: Final = ("%H:%M:%S ", "%H:%M ", "%I:%M:%S %p ", "%I:%M %p ")
+# Without a mark between them, a number of few digits would be read with parts of one digit: 202405011234 as 12:03:04.
+_DIGITS: Final = {"%Y%m%d": 8, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 _PATTERNS: Final = (
     *(day + clock for day in _DAYS for clock in _CLOCKS),
+    *(clock + day for day in _DAYS for clock in _CLOCKS_IN_FRONT),
+    *("%Y%m%d%H%M", "%Y%m%d %H%M%S", "%Y %m %d", "%Y %m %d %H"),
     *("%b %d %H:%M:%S %Y", "%b %d %H:%M:%S %z %Y", "%b %d %H:%M:%S %Y %z"),
 )
 _DIRECTIVE: Final = re.compile("%.")
@@ -73,6 +78,8 @@ def _may_fit(pattern: str, times: Sequence[str]) -> bool:
 
 
 def _time(text: str, pattern: str) -> datetime | None:
+    if len(text) != _DIGITS.get(pattern, len(text)):
+        return None
     try:
         return by_pattern_of(text, pattern)[0]
     except ValueError:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from datetime import time as midnight
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,7 +19,8 @@ _UNITS: Final = ((_MILLIS_FROM, 1000, 1), (10**14, 1, 1), (10**17, 1, 1000))
 # With a comma before the decimals, as day numbers of a spreadsheet in Europe, and with commas between thousands.
 _COMMA: Final = re.compile(r"\d+,\d+")
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3}){2,}")
-_SPACE: Final = re.compile(r" (?=[+-]\d{4}$)")
+_UTC: Final = " UTC"
+_KNOWN_TIMES: Final = 4_096
 _FIRST_DAY: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - Excel's day 0, in the zone of the file
 _LONG: Final = 20
 _LAST_DAY: Final = 2_958_465
@@ -71,10 +73,14 @@ def _parser(time_format: str, zone: tzinfo) -> TimeParser:
             raise ValueError(f"{_shown(value)} is not a number, as --time-format {time_format} says")
         return round(number * 1000) if time_format == "s" else round(number)
 
+    @lru_cache(_KNOWN_TIMES)  # the lines of an order have one time
+    def of_text(text: str) -> int:
+        found, own = by_pattern_of(text, time_format)
+        return _millis(found, own or zone)
+
     def by_pattern(value: Any) -> int:
         try:
-            found, own = by_pattern_of(str(value), time_format)
-            return _millis(found, own or zone)
+            return of_text(str(value))
         except (ValueError, OverflowError) as error:
             raise ValueError(f"{_shown(value)} does not fit --time-format: {error}") from None
 
@@ -97,15 +103,28 @@ def _iso(value: Any, zone: tzinfo) -> int:
         return _millis(datetime.fromisoformat(text), zone)
     except (ValueError, OverflowError):
         pass
+    try:
+        # Before all other forms, since a whole file may have it.
+        return _millis(datetime.fromisoformat(_of_database(text)), zone)
+    except (ValueError, OverflowError):
+        pass
     plain = plain_time(text)
     try:
         if plain.text.removeprefix("-").isdecimal() and plain.text != text:
             return _in_millis(int(plain.text))
-        return _millis(datetime.fromisoformat(_SPACE.sub("", plain.text)), plain.zone or zone)
+        return _millis(datetime.fromisoformat(_of_database(plain.text)), plain.zone or zone)
     except (ValueError, OverflowError):
         name = unclear_zone(text)
         hint = f" with {name} in it, and --timezone, since {name} may be several zones" if name else ""
         raise ValueError(f"{_shown(value)} is neither a number nor ISO 8601; say --time-format{hint}") from None
+
+
+def _of_database(text: str) -> str:
+    """ISO 8601 of what BigQuery, Snowflake and Go write: `10:00:00 UTC`, `10:00:00 +0200`, `10:00:00 +0000 UTC`."""
+    time = text.removesuffix(_UTC)
+    if time[-6:-4] in (" +", " -"):
+        return time[:-6] + time[-5:]
+    return text if time == text else f"{time}+00:00"
 
 
 def _day(value: Any, zone: tzinfo) -> int:

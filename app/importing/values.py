@@ -1,7 +1,9 @@
 """What single values of a file mean: missing words, flags, ids, and where a value is found."""
 
+import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,6 +28,11 @@ _DECIMAL_COMMA: Final = re.compile(r"[+-]?(?:\d+,(?:\d{1,2}|\d{4,})|0,\d+)")
 # Two marks between thousands, or one and another before the decimals, leave no doubt.
 _GROUPED: Final = re.compile(
     r"[+-]?\d{1,3}(?P<mark>[,. '\u00a0\u202f\u2019])\d{3}(?:(?P=mark)\d{3})*(?P<part>[.,]\d+)?"
+)
+# A price may name its currency. What begins with a zero is a number of a house or an article, and no quantity.
+_MONEY: Final = r"(?:[A-Z]{3}|[$€£¥])"
+_AMOUNT: Final = re.compile(
+    rf"(?:{_MONEY}\s?)?([+-]?(?:0(?!\d)|[1-9])[\d.,' \u00a0\u202f\u2019]*(?:[eE][+-]?\d+)?)(?:\s?{_MONEY})?"
 )
 # Spreadsheets write flags in the language of the user, MySQL those of the type BIT as bytes.
 _YES: Final = frozenset(
@@ -118,6 +125,12 @@ def _plain_number(text: str) -> str | None:
     return text.removesuffix(part).replace(mark, "") + part.replace(",", ".")
 
 
+def amount_of(text: str) -> float | None:
+    """The number in a text that may name its currency, such as `12.50 EUR`; None for any other text."""
+    found = _AMOUNT.fullmatch(text.strip())
+    return None if found is None else number_of(found[1])
+
+
 def shown(value: Any) -> str:
     """The value for a message, cut off where it is long."""
     return repr(value)[:60]
@@ -132,7 +145,8 @@ def finder(column: str) -> Callable[[Mapping[str, Any]], Any]:
     """A function that finds a column's value: `a.b` is b within a, `a|b` is the first of both that is not missing, and
     `a+b` is both with a space between them.
 
-    In a list of objects with a `name` and a `value`, b is the value of the one with this name.
+    In a list of objects with a `name` and a `value`, b is the value of the one with this name; in any other list, 0 is
+    the first value.
     """
     names = [(name, name.split("."), name.split(JOINED)) for name in column.split(ALTERNATIVES)]
 
@@ -174,8 +188,11 @@ def paths_of(values: Mapping[str, Any], depth: int = 3) -> list[str]:
 
 
 def as_list(value: Any) -> list[Any] | None:
-    """The list that a value is, also as JSON text; None if it is none."""
+    """The list that a value is, also as text of JSON or Python; None if it is none."""
     found = _decoded(value, "[")
+    if found is None and isinstance(value, str) and "'" in value:
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            found = ast.literal_eval(value.strip())
     return found if isinstance(found, list) else None
 
 
@@ -198,7 +215,7 @@ def _within(values: Any, path: Sequence[str]) -> Any:
     """The value at a path. A name may hold dots itself, and an object may be JSON text."""
     values = _decoded(values, "{")
     if isinstance(values, list):
-        values = _by_name(values)
+        values = _by_name(values) or {str(place): value for place, value in enumerate(values)}
     if not isinstance(values, Mapping):
         return None
     for length in range(1, len(path) + 1):

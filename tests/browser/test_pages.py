@@ -1,5 +1,7 @@
 """Pages in a real Chromium while the service runs: nothing is lost, and nothing is counted twice."""
 
+from typing import Final
+
 import pytest
 from playwright.sync_api import BrowserContext
 
@@ -8,6 +10,20 @@ from tests.support.database import ask
 from tests.support.service import Service, eventually
 
 pytestmark = pytest.mark.slow
+
+LIST: Final = """async () => {
+  const items = [{ item_id: "place-0", score: 1, source: "popular" }];
+  const list = { request_id: "hidden-list", items, model_version: "weights-1", strategy: "popular" };
+  const element = document.getElementById("items").appendChild(document.createElement("div"));
+  element.className = "item";
+  globalThis.shown = reco.shown(list);
+  shown.observe(element, 0);
+  await new Promise((seen) => new IntersectionObserver(seen).observe(element));
+}"""
+HIDDEN: Final = """hidden => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 @pytest.mark.parametrize("way", ["", "beacon"])
@@ -107,3 +123,20 @@ def test_only_places_that_were_seen_are_an_impression_of_the_visitor(
     assert page.evaluate("reco.user") == "carol"
     page.evaluate("reco.reset()")
     assert page.evaluate("reco.user") not in ("carol", visitor)
+
+
+def test_hidden_tab_shows_nothing_until_it_is_in_front(service: Service, context: BrowserContext, pages: str) -> None:
+    page = opened(context, pages, service.environment)
+    page.clock.install()
+    page.evaluate(HIDDEN, True)
+    page.evaluate(LIST)
+    page.clock.run_for(10_000)
+    assert page.evaluate("shown.flush(); reco.waiting") == 0
+    page.evaluate(HIDDEN, False)
+    page.clock.run_for(900)
+    page.evaluate(HIDDEN, True)
+    page.clock.run_for(10_000)
+    assert page.evaluate("shown.flush(); reco.waiting") == 0
+    page.evaluate(HIDDEN, False)
+    page.clock.run_for(1_000)
+    assert page.evaluate("shown.stop(); reco.waiting") == 1

@@ -103,6 +103,12 @@ def test_the_same_rows_in_each_format_and_packing(tmp_path: Path, kind: str, pac
     assert 0 < rows[-1].pos <= path.stat().st_size
 
 
+def test_frames_of_zstd_without_data_are_passed_over(tmp_path: Path) -> None:
+    empty = b"\x50\x2a\x4d\x18\x04\x00\x00\x00\x00\x00\x00\x00"
+    begin, end = csv_text().encode()[:40], csv_text().encode()[40:]
+    assert told(read(tmp_path / "log", empty + zst(begin) + empty + zst(end))) == ROWS
+
+
 def test_latin_1_is_read_when_it_is_said(tmp_path: Path) -> None:
     assert told(read(tmp_path / "log", csv_text().encode("latin-1"), encoding="latin-1")) == ROWS
 

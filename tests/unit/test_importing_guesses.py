@@ -130,6 +130,8 @@ def test_flag_in_the_place_of_a_date_hides_an_item_or_says_nothing(log: Path) ->
         ("kind=x|y", ["a", "b"]),
         ("kind=", ["c"]),
         ("rating!=", ["a", "b", "c"]),
+        ("ts>=2023-11-14", ["a", "b", "c", "d"]),
+        ("ts>2023-11-14T23:13:20+01:00", []),
     ],
 )
 def test_rows_are_taken_by_conditions(log: Path, where: str, items: list[str]) -> None:
@@ -140,7 +142,16 @@ def test_rows_are_taken_by_conditions(log: Path, where: str, items: list[str]) -
     assert [row.item_id for row in rows] == items
 
 
-@pytest.mark.parametrize("where", ["", "rating", "rating>=many", ">=4"])
+def test_rows_are_taken_by_their_times(log: Path) -> None:
+    text = "user,item,at\nu,a,2026-01-30 23:59:59\nu,b,2026-01-31\nu,c,2026-01-31T00:30:00+01:00\nu,d,soon\n"
+    rows = read(log, text, event_type="view", where=(condition("at>=2026-01-31"),))
+    assert [row.item_id if isinstance(row, Row) else row.reason for row in rows] == [
+        "b",
+        "at: 'soon' is not a time that at>=2026-01-31 may be compared with",
+    ]
+
+
+@pytest.mark.parametrize("where", ["", "rating", "rating>=many", ">=4", "at<2026-13-01"])
 def test_condition_that_cannot_be_understood_is_refused(where: str) -> None:
     with pytest.raises(UserError, match="--where"):
         condition(where)

@@ -11,6 +11,7 @@ from xlsxwriter import Workbook
 from app.errors import UserError
 from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, ItemRow, detect, detect_items, read_items, read_rows
+from app.importing.screen import describe
 from tests.support.workbook import workbook
 
 NOW_MS: Final = 1_800_000_000_000
@@ -86,6 +87,16 @@ def test_sheets_of_a_workbook_are_chosen_by_what_their_columns_say(tmp_path: Pat
         "2024": [[*names[:-1]], ["u2", "i2", 1_700_000_001, "click"]],
     }
     assert read(tmp_path / "log", workbook(sheets)) == BOTH
+    assert describe(detect(tmp_path / "log", ImportOptions())).endswith(
+        ", without the sheets Read me, Customers, which have other columns"
+    )
+
+
+def test_sheet_without_the_names_of_its_columns_is_told(tmp_path: Path) -> None:
+    """What a spreadsheet program writes where a table is longer than a sheet may be."""
+    sheets = {"1": [HEADER.decode().split(","), ["u1", "i1", 1_700_000_000, "view"]], "2": [["u2", "i2", 1, "view"]]}
+    assert read(tmp_path / "log", workbook(sheets | {"3": []})) == BOTH[:1]
+    assert "without the sheets 2, which" in describe(detect(tmp_path / "log", ImportOptions()))
 
 
 @pytest.mark.parametrize("title", [0, 1])

@@ -44,7 +44,17 @@ def test_item_that_is_a_list_of_ids_is_a_row_for_each(tmp_path: Path) -> None:
     assert found(log, lines, item_id="basket") == rows
     assert found(log, lines.replace("basket", "item"))[:3] == rows[:3]
     quoted = '"[""a"", ""b""]"'
-    assert found(log, f"user,ts,type,items\nu,1700000000,view,{quoted}\n", item_id="items") == [("u", "a"), ("u", "b")]
+    of_python = """"['a', 'b']\""""
+    for cell in (quoted, of_python):
+        content = f"user,ts,type,items\nu,1700000000,view,{cell}\n"
+        assert found(log, content, item_id="items") == [("u", "a"), ("u", "b")]
+
+
+def test_path_may_name_a_place_in_a_list(tmp_path: Path) -> None:
+    event = EVENT | {"basket": [{"sku": "a"}, {"sku": "b"}], "ids": ["c", "d"]}
+    assert found(tmp_path / "log", json.dumps(event), item_id="basket.1.sku") == [("u", "b")]
+    assert found(tmp_path / "log", json.dumps(event), item_id="ids.0") == [("u", "c")]
+    assert found(tmp_path / "log", json.dumps(event), item_id="ids.2") == ["ids.2: the value is missing"]
 
 
 def test_list_of_events_with_something_else_in_it_loses_that_alone(tmp_path: Path) -> None:

@@ -89,3 +89,11 @@ def test_open_quote_in_a_catalogue_costs_its_own_line(log: Path) -> None:
     rows = list(read_items(log, detect_items(log, ImportOptions())))
     assert [row.line for row in rows if isinstance(row, BadRow)] == [2]
     assert [row.item_id for row in rows if isinstance(row, ItemRow)] == [f"p{n}" for n in range(2, 30)]
+
+
+def test_file_with_apostrophes_around_its_names_has_them_around_its_values(log: Path) -> None:
+    rows = read(log, "'user','ts','item','title'\n'u','1700000000','i','a, b'\n'v',1700000001,'j','it''s'\n")
+    assert [(row.user_id, row.item_id, row.title) for row in rows if isinstance(row, Row)] == [
+        ("u", "i", "a, b"),
+        ("v", "j", "it's"),
+    ]

@@ -63,12 +63,28 @@ def read(path: Path, *times: str, **options: str) -> list[int | str]:
         "1715594400,000",
         "1,715,594,400",
         "638511912000000000",
+        "202405131000",
+        "20240513 100000",
+        "10:00 13.05.2024",
+        "13.05.24 10:00",
+        "2024-05-13 10:00:00 UTC",
+        "2024-05-13 10:00:00.000 UTC",
+        "2024-05-13 12:00:00 +0200",
+        "2024-05-13 12:00:00.000 +0200 UTC",
+        "10:00:00 AM May 13, 2024",
+        "2024 05 13 10",
     ],
 )
 def test_time_is_read_as_meant(tmp_path: Path, text: str) -> None:
     (found,) = read(tmp_path / "log.txt", text)
     assert isinstance(found, int), found
     assert abs(found - MS) < 10
+
+
+def test_digits_alone_are_told_apart_by_how_many_they_are(tmp_path: Path) -> None:
+    """12:34 is neither 12:03:04, nor is it a number of milliseconds."""
+    assert read(tmp_path / "log", "202405131234") == [MS + (2 * 60 + 34) * 60_000]
+    assert read(tmp_path / "log", "20240513123456") == [MS + ((2 * 60 + 34) * 60 + 56) * 1_000]
 
 
 def test_a_zone_with_summer_time_has_the_offset_of_the_day(tmp_path: Path) -> None:

@@ -119,6 +119,23 @@ def test_rows_of_lines_are_messages_or_rejected_and_identical_ones_in_a_block_ar
     assert decode_message(found[0]["message"]).event_id == ids[0]
 
 
+@pytest.mark.parametrize("lines", [True, False])
+def test_folders_of_a_lake_are_columns(tmp_path: Path, lines: bool) -> None:
+    sample = tmp_path / "event_type=click" / "dt=2024-05-02" / "sample.jsonl"
+    sample.parent.mkdir(parents=True)
+    sample.write_text('{"user_id": "u", "item_id": "i"}')
+    layout = detect(sample, ImportOptions())
+    row = {"user_id": "u", "item_id": "i"}
+    columns: dict[str, list[Any]] = {name: [value] * 2 for name, value in row.items()}
+    rows = {"value": [json.dumps(row).encode()] * 2} if lines else columns
+    files = ["file:///lake/event_type=view/dt=2024-05-01/a", "file:///lake/event_type=cart%2520x/dt=2024-05-01/b"]
+    read = pa.RecordBatch.from_pydict({**rows, FILE: files, BLOCK: [0, 0]})
+    (found,) = messages_of([read], lines=lines, layout=layout, latest_ms=LATEST_MS, data_set=0)
+    first, bad = found.to_pylist()
+    assert (first["ts_ms"], json.loads(first["message"])["event_type"]) == (1_714_521_600_000, "view")
+    assert "'cart x' is not a known event type" in bad["event_id"]
+
+
 def test_tasks_need_neither_numba_nor_what_the_service_needs() -> None:
     script = """
 import sys

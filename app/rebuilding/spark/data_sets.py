@@ -6,6 +6,7 @@ from functools import partial, reduce
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -40,7 +41,11 @@ def data_set(spark: Any, argument: str, options: ImportOptions, *, latest_ms: in
     names, size = list(files), sum(files.values())
     lines = _are_lines(argument, names)
     with tempfile.TemporaryDirectory(prefix="reco-") as folder:
-        sample = _sample(_read(spark, argument, lines=lines), Path(folder), lines=lines)
+        # In folders of these names, by which columns are found, too.
+        partitions = [part for part in PurePosixPath(unquote(names[0])).parts[:-1] if "=" in part]
+        place = Path(folder, *partitions)
+        place.mkdir(parents=True, exist_ok=True)
+        sample = _sample(_read(spark, argument, lines=lines), place, lines=lines)
         try:
             layout = detect(sample, options)
             _check(sample, layout, latest_ms=latest_ms, lines=lines)

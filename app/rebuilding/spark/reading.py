@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
+from pathlib import PurePosixPath
 from typing import Any, Final
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -11,6 +13,7 @@ from app.importing.arrow_values import tuples_of
 from app.importing.contents import FoundValues, json_values
 from app.importing.lines import MAX_LINE_BYTES, FileLine
 from app.importing.mapping import Columns
+from app.importing.partitions import partitions_of, with_partitions
 from app.importing.reader import FileLayout, rows_of
 from app.importing.records import RowIds, to_message
 from app.importing.rows import BadRow
@@ -53,7 +56,8 @@ def messages_of(
     made: list[tuple[Any, ...]] = []
     for (file, block), placed in groupby(read(batches), key=itemgetter(0)):
         ids = RowIds()
-        rows = rows_of((found for _, found in placed), layout, latest_ms=latest_ms)
+        found = with_partitions((found for _, found in placed), partitions_of(PurePosixPath(unquote(file))))
+        rows = rows_of(found, layout, latest_ms=latest_ms)
         rejected: list[str] = []
         for number, row in enumerate(rows):
             if isinstance(row, BadRow):

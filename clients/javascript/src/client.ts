@@ -56,7 +56,11 @@ export class Client {
   private readonly lists = new Set<ShownList>();
   private readonly leaving = () => this.leave();
   private readonly back = () => this.queue.adopt();
-  private readonly hiddenOrBack = () => (document.hidden ? this.leave() : this.queue.adopt());
+  private readonly hiddenOrBack = () => {
+    for (const list of this.lists) list.restart();
+    if (document.hidden) this.leave();
+    else this.queue.adopt();
+  };
   private readonly mended = new Set<string>();
   private clockBehindMs = 0;
 

@@ -3,9 +3,10 @@ import type { Impression, RecommendationList, ShownItem } from "./types";
 const VISIBLE_SHARE = 0.5;
 const VISIBLE_MS = 1000;
 
-/** The places of a list that somebody saw: half of the element, for a second, each place once. */
+/** The places of a list that somebody saw: half of the element, for a second of the tab in sight, each place once. */
 export class ShownList {
   private readonly places = new Map<Element, number>();
+  private readonly inView = new Set<Element>();
   private readonly timers = new Map<Element, ReturnType<typeof setTimeout>>();
   private readonly observer: IntersectionObserver;
   private seen: number[] = [];
@@ -50,19 +51,34 @@ export class ShownList {
   /** The list is no longer on the page. */
   stop(): void {
     this.observer.disconnect();
+    this.inView.clear();
+    this.restart();
+    this.flush();
+  }
+
+  /** Begins anew with what is in view: the tab came into sight, where seconds count, or went out of it. */
+  restart(): void {
     for (const timer of this.timers.values()) clearTimeout(timer);
     this.timers.clear();
-    this.flush();
+    for (const element of this.inView) this.time(element);
   }
 
   private changed({ target, intersectionRatio }: IntersectionObserverEntry): void {
     clearTimeout(this.timers.get(target));
     this.timers.delete(target);
-    if (intersectionRatio >= VISIBLE_SHARE) this.timers.set(target, setTimeout(() => this.saw(target), VISIBLE_MS));
+    this.inView.delete(target);
+    if (intersectionRatio < VISIBLE_SHARE) return;
+    this.inView.add(target);
+    this.time(target);
+  }
+
+  private time(element: Element): void {
+    if (!document.hidden) this.timers.set(element, setTimeout(() => this.saw(element), VISIBLE_MS));
   }
 
   private saw(element: Element): void {
     this.observer.unobserve(element);
+    this.inView.delete(element);
     this.seen.push(this.places.get(element)!);
     this.timer ??= setTimeout(() => this.flush(), VISIBLE_MS);
   }
