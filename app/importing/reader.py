@@ -126,6 +126,8 @@ def _layout(
         present = names_of(path, file, looked_at)
     seen = present
     found_events = None if items else list_of_events(path, file, present)
+    if found_events and given.get("item_id", "").startswith(f"{found_events}."):
+        found_events = None  # one of its entries is the item
     if not file.header and not items:
         seen = with_nested(path, file, present, options.columns.get("events", found_events or _EVENTS), looked_at)
     preset = preset or by_columns(seen, options, items=items)

@@ -139,7 +139,7 @@ class _Workbook:
             raise UserError("no sheet of the workbook has a row with the names of columns")
         chosen = max((sheet for sheet in headers if headers[sheet]), key=lambda sheet: known(headers[sheet]))
         others = [sheet for sheet in headers if not _any_of(headers[chosen], headers[sheet])]
-        left_out = [sheet for sheet in others if self._book.get_sheet_by_name(sheet).total_height]
+        left_out = [sheet for sheet in others if self._book.get_sheet_by_name(sheet).height]
         return TableColumns(headers[chosen], chosen, tuple(left_out))
 
     def rows(self, header: Sequence[str], sheet: str) -> Iterator[TableRows]:

@@ -191,7 +191,7 @@ def test_a_run_that_was_killed_goes_on_with_the_same_events(service: Service, tm
     command = [sys.executable, "-m", "app.cli", "export", "events", str(tmp_path), "--file-rows", "1000"]
     killed = subprocess.Popen(command, cwd=ROOT, env=service.environment, stderr=subprocess.PIPE, text=True)
     assert killed.stderr is not None
-    assert "000001.parquet: 1," in killed.stderr.readline()
+    assert "000001.parquet: " in killed.stderr.readline()
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     progress = json.loads((tmp_path / "events" / "_export.json").read_text())

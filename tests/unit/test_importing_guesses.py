@@ -143,11 +143,11 @@ def test_rows_are_taken_by_conditions(log: Path, where: str, items: list[str]) -
 
 
 def test_rows_are_taken_by_their_times(log: Path) -> None:
-    text = "user,item,at\nu,a,2026-01-30 23:59:59\nu,b,2026-01-31\nu,c,2026-01-31T00:30:00+01:00\nu,d,soon\n"
-    rows = read(log, text, event_type="view", where=(condition("at>=2026-01-31"),))
+    text = "user,item,date\nu,a,2026-01-30 23:59:59\nu,b,2026-01-31\nu,c,2026-01-31T00:30:00+01:00\nu,d,soon\n"
+    rows = read(log, text, event_type="view", where=(condition("date>=2026-01-31"),))
     assert [row.item_id if isinstance(row, Row) else row.reason for row in rows] == [
         "b",
-        "at: 'soon' is not a time that at>=2026-01-31 may be compared with",
+        "date: 'soon' is not a time that date>=2026-01-31 may be compared with",
     ]
 
 

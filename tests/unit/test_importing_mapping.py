@@ -24,6 +24,8 @@ def test_usual_names_are_found() -> None:
         "session_id": "InvoiceNo",
         "item_id": "StockCode",
         "time": "InvoiceDate",
+        "price": "UnitPrice",
+        "quantity": "Quantity",
         "title": "Description",
     }
 
@@ -32,7 +34,13 @@ def test_given_columns_win_over_guesses_and_an_empty_one_unmaps() -> None:
     columns = guess(
         RETAIL, ImportOptions(event_type="view", columns={"item_id": "Description", "title": "", "session_id": ""})
     )
-    assert columns.fields == {"user_id": "CustomerID", "item_id": "Description", "time": "InvoiceDate"}
+    assert columns.fields == {
+        "user_id": "CustomerID",
+        "item_id": "Description",
+        "time": "InvoiceDate",
+        "price": "UnitPrice",
+        "quantity": "Quantity",
+    }
 
 
 def test_an_event_type_for_all_rows_wins_over_a_column_of_types() -> None:
