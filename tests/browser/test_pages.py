@@ -1,5 +1,6 @@
 """Pages in a real Chromium while the service runs: nothing is lost, and nothing is counted twice."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
@@ -128,6 +129,7 @@ def test_only_places_that_were_seen_are_an_impression_of_the_visitor(
 def test_hidden_tab_shows_nothing_until_it_is_in_front(service: Service, context: BrowserContext, pages: str) -> None:
     page = opened(context, pages, service.environment)
     page.clock.install()
+    page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
     page.evaluate(HIDDEN, True)
     page.evaluate(LIST)
     page.clock.run_for(10_000)
