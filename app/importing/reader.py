@@ -125,7 +125,7 @@ def _layout(
     if file.table is not None or not file.header or looked_at == _LOOKED_AT_MORE:
         present = names_of(path, file, looked_at)
     seen = present
-    found_events = None if items else _list_of_events(path, file, present, given.get("item_id", ""))
+    found_events = None if items else list_of_events(path, file, present, given.get("item_id", ""))
     if not file.header and not items:
         seen = with_nested(path, file, present, options.columns.get("events", found_events or _EVENTS), looked_at)
     preset = preset or by_columns(seen, options, items=items)
@@ -178,12 +178,6 @@ def _layout(
         orders=orders,
         items=wrapped or "",
     )
-
-
-def _list_of_events(path: Path, file: FileFormat, present: Sequence[str], item: str) -> str | None:
-    """None, too, where a path to one of its entries is given as that to the item."""
-    found = list_of_events(path, file, present)
-    return None if found is not None and item.startswith(f"{found}.") else found
 
 
 def read_rows(path: Path, source: FileLayout[Columns], *, latest_ms: int) -> Iterator[Row | BadRow]:

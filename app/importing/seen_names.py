@@ -11,7 +11,7 @@ from app.importing.delimited import TOO_LONG
 from app.importing.items import USUAL_ITEM_COLUMNS
 from app.importing.json_shapes import other_shape
 from app.importing.lines import before_damage
-from app.importing.mapping import USUAL_COLUMNS, plain_name
+from app.importing.mapping import USUAL_COLUMNS, has_column, plain_name
 from app.importing.rows import BadRow
 from app.importing.values import as_list, finder, paths_of
 
@@ -40,17 +40,19 @@ def with_nested(path: Path, file: FileFormat, present: Sequence[str], nested: st
     return list(keys)
 
 
-def list_of_events(path: Path, file: FileFormat, present: Sequence[str]) -> str | None:
+def list_of_events(path: Path, file: FileFormat, present: Sequence[str], item: str) -> str | None:
     """A list of objects that one of the first rows has, or the path to one: that of a usual name, or else, where
-    nothing is known to be the item, one whose objects have an item.
+    nothing is known to be the item, one whose objects have an item. `item`: the column that is given as the item's.
     """
     rows = list(_first(path, file, _LISTS_BY))
     usual, items = USUAL_COLUMNS["events"], set(USUAL_COLUMNS["item_id"])
-    has_item = any(plain_name(name.rpartition(".")[2]) in items for name in present)
+    has_item = (item != "" and has_column(item, present)) or any(
+        plain_name(name.rpartition(".")[2]) in items for name in present
+    )
     with_items: str | None = None
     for name in sorted(present, key=lambda name: name.count(".")):
         objects = [inner[0] for inner in map(as_list, map(finder(name), rows)) if inner and isinstance(inner[0], dict)]
-        if objects and name.rpartition(".")[2] in usual:
+        if objects and name.rpartition(".")[2] in usual and not item.startswith(f"{name}."):
             return name
         if objects and not (has_item or with_items) and not items.isdisjoint(map(plain_name, objects[0])):
             with_items = name

@@ -51,10 +51,14 @@ def test_item_that_is_a_list_of_ids_is_a_row_for_each(tmp_path: Path) -> None:
 
 
 def test_path_may_name_a_place_in_a_list(tmp_path: Path) -> None:
-    event = EVENT | {"basket": [{"sku": "a"}, {"sku": "b"}], "ids": ["c", "d"]}
+    event = EVENT | {"basket": [{"sku": "a"}, {"sku": "b"}], "ids": ["c", "d"], "code": "e"}
     assert found(tmp_path / "log", json.dumps(event), item_id="basket.1.sku") == [("u", "b")]
     assert found(tmp_path / "log", json.dumps(event), item_id="ids.0") == [("u", "c")]
     assert found(tmp_path / "log", json.dumps(event), item_id="ids.2") == ["ids.2: the value is missing"]
+    # An event whose item is named is one, whatever list is beside it.
+    assert found(tmp_path / "log", json.dumps(event), item_id="code") == [("u", "e")]
+    rows = {"user": "u", "type": "view", "ts": 1_700_000_000, "data": [{"sku": "a"}, {"sku": "b"}]}
+    assert found(tmp_path / "log", json.dumps(rows), item_id="data.1.sku") == [("u", "b")]
 
 
 def test_list_of_events_with_something_else_in_it_loses_that_alone(tmp_path: Path) -> None:
