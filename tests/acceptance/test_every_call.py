@@ -85,8 +85,7 @@ def of_one_thing() -> Iterator[Call]:
         if "items" in path:
             yield from changes_of_a_state(path)
         elif "attributes" not in path:
-            yield "PUT", path, {"json": body, **OTHER_STATE}
-            yield "DELETE", path, OTHER_STATE
+            yield from (("PUT", path, {"json": body, **OTHER_STATE}), ("DELETE", path, OTHER_STATE))
         for method in ("GET", "DELETE", "GET", "DELETE"):
             yield method, path, {}
         for method in ("GET", "DELETE"):
@@ -94,12 +93,7 @@ def of_one_thing() -> Iterator[Call]:
 
 
 def of_experiments() -> Iterator[Call]:
-    new = {
-        "name": "bold",
-        "hypothesis": "It sells more.",
-        "variants": [{"name": "bolder", "share": 0.5}],
-        "primary": "ctr",
-    }
+    new = {"name": "bold", "hypothesis": "New.", "variants": [{"name": "bolder", "share": 0.5}], "primary": "ctr"}
     shares = {"shares": {"bolder": 0.25}}
     yield "POST", "/experiments", {"json": new}
     yield "POST", "/experiments", {"json": new}
