@@ -17,6 +17,7 @@ from app.adapters import features, sql
 from app.adapters.postgres import set_for_session
 from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import is_outage, reason_of
+from app.core.event_numbers import EventNumbers
 from app.core.history import History, decode_history, encode_history
 from app.core.model import Model
 from app.errors import DependencyDown, UserError
@@ -268,13 +269,14 @@ async def tidy(connection: "Connection") -> None:
         await connection.execute(_SQL["drop_building"])
 
 
-async def counted(connection: "Connection") -> int:
-    """How many events the sums of this connection's tables hold, impressions left out."""
-    found: int = await connection.fetchval(_SQL["counted_in"])
-    return found
+async def counted(connection: "Connection") -> EventNumbers:
+    """How many events the sums of this connection's tables hold."""
+    row = await connection.fetchrow(_SQL["counted_in"])
+    assert row is not None  # an aggregate
+    return EventNumbers(*row)
 
 
-async def counted_live(built: "Connection") -> int:
+async def counted_live(built: "Connection") -> EventNumbers:
     """The same of those that serve. In a transaction."""
     async with _live(built):
         return await counted(built)

@@ -133,8 +133,11 @@ ON CONFLICT (user_id) DO UPDATE SET history = excluded.history, version = exclud
 ANALYZE reco_building.item_stats, reco_building.user_history, reco_building.item_pairs;
 
 -- name: counted_in
--- Events that the sums hold, impressions left out: those are counted once an item.
-SELECT coalesce(sum(views + clicks + purchases + watches), 0)::bigint FROM item_stats;
+-- Events that the sums hold by type, impressions left out: those are counted once an item.
+SELECT
+    coalesce(sum(views), 0)::bigint, coalesce(sum(clicks), 0)::bigint, coalesce(sum(purchases), 0)::bigint,
+    coalesce(sum(watches), 0)::bigint, coalesce(sum(other_events), 0)::bigint
+FROM item_stats;
 
 -- name: erased_since
 -- Users who were erased after that number of an erasure.

@@ -45,7 +45,7 @@ async def read_cards(connection: "Connection", item_ids: Sequence[str]) -> dict[
 
 
 class NewItem(NamedTuple):
-    """`responses`: clicks, watches and purchases. `published_ms`: when it was published, else when it was added."""
+    """`responses`: events but impressions and views. `published_ms`: when it was published, else when it was added."""
 
     item_id: str
     impressions: int

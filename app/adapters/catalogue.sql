@@ -13,7 +13,7 @@ WHERE item_id = ANY ($1::text[]);
 SELECT
     i.item_id,
     coalesce(s.impressions, 0) AS impressions,
-    coalesce(s.clicks + s.watches + s.purchases, 0) AS responses,
+    coalesce(s.clicks + s.watches + s.purchases + s.other_events, 0) AS responses,
     unix_ms(i.since) AS published_ms
 FROM (
     SELECT item_id, coalesce(published_at, created_at, updated_at) AS since
@@ -33,7 +33,7 @@ LIMIT $2;
 SELECT
     i.item_id,
     coalesce(s.impressions, 0) AS impressions,
-    coalesce(s.clicks + s.watches + s.purchases, 0) AS responses,
+    coalesce(s.clicks + s.watches + s.purchases + s.other_events, 0) AS responses,
     unix_ms(i.since) AS published_ms
 FROM (
     SELECT item_id, coalesce(published_at, created_at, updated_at) AS since
@@ -162,7 +162,7 @@ LIMIT $1;
 -- $2: more events than that need not be told apart.
 SELECT
     i.item_id, i.title, i.categories, i.tags,
-    least(coalesce(s.views + s.clicks + s.watches + s.purchases, 0), $2)::integer AS events,
+    least(coalesce(s.views + s.clicks + s.watches + s.purchases + s.other_events, 0), $2)::integer AS events,
     unix_ms(coalesce(i.published_at, i.created_at, i.updated_at)) AS since_ms,
     unix_ms(i.published_at) AS published_ms,
     unix_ms(i.expires_at) AS expires_ms

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.adapters import sql
 from app.adapters.arrays import joined_texts
+from app.core.event_numbers import EventNumbers
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -76,10 +77,11 @@ async def all_erased(connection: "Connection") -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in await connection.fetch(_SQL["all_erased"])]
 
 
-async def stored(connection: "Connection") -> int:
-    """How many events are stored, impressions left out."""
-    found: int = await connection.fetchval(_SQL["stored"])
-    return found
+async def stored(connection: "Connection") -> EventNumbers:
+    """How many events are stored, less those that were taken back. Some of them may not be counted yet."""
+    row = await connection.fetchrow(_SQL["stored"])
+    assert row is not None  # an aggregate
+    return EventNumbers(*row)
 
 
 async def lacks_first(connection: "Connection") -> bool:

@@ -49,7 +49,27 @@ ORDER BY c.consumed_at
 LIMIT $3;
 
 -- name: stored
-SELECT count(*) FROM events WHERE event_type <> 'impression';
+-- By type, less those that were taken back, as far as that is known to be counted; impressions left out.
+WITH stored AS (
+    SELECT
+        CASE e.event_type WHEN 'cancel' THEN e.payload ->> 'cancelled_type' ELSE e.event_type END AS event_type,
+        CASE e.event_type WHEN 'cancel' THEN -1 ELSE 1 END AS number
+    FROM events AS e
+    WHERE
+        e.event_type <> 'impression'
+        AND (
+            e.event_type <> 'cancel'
+            OR EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)
+        )
+)
+
+SELECT
+    coalesce(sum(number) FILTER (WHERE event_type = 'view'), 0),
+    coalesce(sum(number) FILTER (WHERE event_type = 'click'), 0),
+    coalesce(sum(number) FILTER (WHERE event_type = 'purchase'), 0),
+    coalesce(sum(number) FILTER (WHERE event_type = 'watch'), 0),
+    coalesce(sum(number) FILTER (WHERE event_type NOT IN ('view', 'click', 'purchase', 'watch')), 0)
+FROM stored;
 
 -- name: lacks_first
 -- Whether the sums hold an event that is older than all that are stored. An item without events has the time 2^62.

@@ -162,6 +162,7 @@ async def add_to_items(
             delta.purchases,
             delta.watches,
             delta.watch_ms,
+            delta.other_events,
         )
         for delta in deltas.values()
     ]

@@ -39,33 +39,33 @@ SELECT item_id, item_key FROM item_stats WHERE item_id = ANY ($1::text[]);
 
 -- name: add_to_items
 -- The column `returns` holds the repeat weight. It was named before the term, and a rename would break a rollback.
--- $18 to $20: the half-lives of the three popularities.
+-- $19 to $21: the half-lives of the three popularities.
 INSERT INTO item_stats AS s (
     item_key, item_id, popular_ms, popular_hours, popular_day, popular_week, frequency, returns, events, users,
-    first_ms, impressions, views, clicks, purchases, watches, watch_ms
+    first_ms, impressions, views, clicks, purchases, watches, watch_ms, other_events
 )
 SELECT *
 FROM unnest(
     $1::text::integer[], string_to_array($2, chr(31), ''), $3::text::bigint[], $4::text::float8[], $5::text::float8[],
     $6::text::float8[], $7::text::float8[], $8::text::float8[], $9::text::float8[], $10::text::bigint[],
     $11::text::bigint[], $12::text::bigint[], $13::text::bigint[], $14::text::bigint[], $15::text::bigint[],
-    $16::text::bigint[], $17::text::bigint[]
+    $16::text::bigint[], $17::text::bigint[], $18::text::bigint[]
 ) AS d (
     item_key, item_id, popular_ms, popular_hours, popular_day, popular_week, frequency, returns, events, users,
-    first_ms, impressions, views, clicks, purchases, watches, watch_ms
+    first_ms, impressions, views, clicks, purchases, watches, watch_ms, other_events
 )
 ORDER BY item_key
 ON CONFLICT (item_key) DO UPDATE SET
     popular_ms = greatest(s.popular_ms, excluded.popular_ms),
     popular_hours
-    = decayed(s.popular_hours, greatest(excluded.popular_ms - s.popular_ms, 0), $18)
-    + decayed(excluded.popular_hours, greatest(s.popular_ms - excluded.popular_ms, 0), $18),
+    = decayed(s.popular_hours, greatest(excluded.popular_ms - s.popular_ms, 0), $19)
+    + decayed(excluded.popular_hours, greatest(s.popular_ms - excluded.popular_ms, 0), $19),
     popular_day
-    = decayed(s.popular_day, greatest(excluded.popular_ms - s.popular_ms, 0), $19)
-    + decayed(excluded.popular_day, greatest(s.popular_ms - excluded.popular_ms, 0), $19),
+    = decayed(s.popular_day, greatest(excluded.popular_ms - s.popular_ms, 0), $20)
+    + decayed(excluded.popular_day, greatest(s.popular_ms - excluded.popular_ms, 0), $20),
     popular_week
-    = decayed(s.popular_week, greatest(excluded.popular_ms - s.popular_ms, 0), $20)
-    + decayed(excluded.popular_week, greatest(s.popular_ms - excluded.popular_ms, 0), $20),
+    = decayed(s.popular_week, greatest(excluded.popular_ms - s.popular_ms, 0), $21)
+    + decayed(excluded.popular_week, greatest(s.popular_ms - excluded.popular_ms, 0), $21),
     frequency = s.frequency + excluded.frequency,
     returns = s.returns + excluded.returns,
     events = s.events + excluded.events,
@@ -76,7 +76,8 @@ ON CONFLICT (item_key) DO UPDATE SET
     clicks = s.clicks + excluded.clicks,
     purchases = s.purchases + excluded.purchases,
     watches = s.watches + excluded.watches,
-    watch_ms = s.watch_ms + excluded.watch_ms;
+    watch_ms = s.watch_ms + excluded.watch_ms,
+    other_events = s.other_events + excluded.other_events;
 
 -- name: add_to_pairs
 -- Each pair once, the smaller key first, and in key order. The minute is computed once: as a default it would be for every

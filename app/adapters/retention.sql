@@ -9,10 +9,18 @@ DELETE FROM feature_event_consumed WHERE ctid = ANY (ARRAY(
 ));
 
 -- name: events
--- An outbox row does not need its event: it holds the message.
+-- An outbox row does not need its event: it holds the message. While `reco rebuild` runs, whose session holds this lock, none
+-- goes: rows of files that are stored as well are left to `events`, which it reads after all files.
 DELETE FROM events WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM events
-    WHERE received_at < now() - make_interval(secs => $1)
+    WHERE
+        received_at < now() - make_interval(secs => $1)
+        AND NOT EXISTS (
+            SELECT FROM pg_locks
+            WHERE
+                locktype = 'advisory' AND granted AND classid = 0 AND objid = 7236353 AND objsubid = 1
+                AND database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+        )
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ));

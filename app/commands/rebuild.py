@@ -12,7 +12,7 @@ import click
 from msgspec import Struct
 from rich.console import Console
 
-from app.adapters import building, counted_events, generations
+from app.adapters import building, generations
 from app.commands.dead_rows import operator
 from app.commands.json_output import json_option, write_json
 from app.errors import DependencyDown, UserError
@@ -21,6 +21,7 @@ from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
 from app.importing.transfer import prepare
+from app.rebuilding.gaps import refuse_gaps
 from app.rebuilding.local_log import LOCAL, LocalLog
 from app.rebuilding.rebuild import Log, Rebuild
 from app.rebuilding.screen import RebuildScreen
@@ -134,14 +135,15 @@ def _setting(text: str) -> tuple[str, str]:
 
 @asynccontextmanager
 async def _log(files: tuple[str, ...], options: ImportOptions, on_spark: SparkOptions | None) -> AsyncIterator[Log]:
+    latest_ms = time.time_ns() // 1_000_000
     if on_spark is not None:
         from app.rebuilding.spark.log import opened
 
-        async with opened(files, options, on_spark, latest_ms=time.time_ns() // 1_000_000) as log:
+        async with opened(files, options, on_spark, latest_ms=latest_ms) as log:
             yield log
     else:
         with found_files(files) as paths:
-            yield LocalLog([LogFile(path, detect(path, options)) for path in paths])
+            yield LocalLog([LogFile(path, detect(path, options)) for path in paths], latest_ms)
 
 
 async def _rebuild(
@@ -151,8 +153,8 @@ async def _rebuild(
     async with building.connection(url) as live, opening as log:
         await _begin_alone(live)
         made = Rebuild(url, live, log=log, dedupe_days=settings.retention_dedupe_days)
-        if await generations.building(live) is None and not (yes or log.contents()):
-            await _refuse_gaps(live)
+        if await generations.building(live) is None and not yes:
+            await refuse_gaps(live, log, screen)
         await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
         await made.run(screen)
         async with building.connection(url, building=True) as built:
@@ -174,20 +176,3 @@ async def _begin_alone(live: "Connection") -> None:
     if not await building.try_alone(live):
         raise UserError("Another `reco rebuild` runs on this database; application_name in pg_stat_activity names it")
     await generations.begin_first(live)
-
-
-async def _refuse_gaps(live: "Connection") -> None:
-    """Before the work, and not only when all of it is done."""
-    counted, stored = await building.counted(live), await counted_events.stored(live)
-    if counted > stored:
-        raise UserError(
-            f"{counted:,} events were counted, and {stored:,} are stored: the others are older than "
-            "RETENTION_EVENTS_DAYS, or their users were erased. Give files that hold them, or accept with --yes that "
-            "what they have counted is lost. Impressions are not compared"
-        )
-    if await counted_events.lacks_first(live):
-        raise UserError(
-            "Events were counted that are older than all that are stored: they are older than RETENTION_EVENTS_DAYS, "
-            "or their users were erased. Give files that hold them, or accept with --yes that what they have counted "
-            "is lost"
-        )

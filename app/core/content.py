@@ -23,7 +23,7 @@ _WORD: Final = re.compile(r"\w{2,}")
 class Content(Struct, frozen=True, gc=False):
     """An item of the catalogue, as far as its place by content depends on it.
 
-    `terms`: see `terms_of`. `events`: views, clicks, watches and purchases, at least up to `COLD_EVENTS`. Times are
+    `terms`: see `terms_of`. `events`: how often users did anything with it, at least up to `COLD_EVENTS`. Times are
     milliseconds; `since_ms` is when the item was published or, where that is not known, added.
     """
 

@@ -57,7 +57,7 @@ def uncertainty(shown: int, taken: int) -> float:
 
 
 def exploration_pool_of(rows: Sequence[tuple[str, int, int]]) -> ExplorationPool:
-    """From the new items: id, impressions, and clicks, watches and purchases together."""
+    """From the new items: id, impressions, and responses: clicks, watches, purchases and events of other types."""
     unknown = [row for row in rows if row[2] < _KNOWN]
     return ExplorationPool(
         tuple(item_id for item_id, _, _ in unknown),

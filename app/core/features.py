@@ -83,6 +83,13 @@ class ItemDelta(msgspec.Struct, gc=False):
     purchases: int = 0
     watches: int = 0
     watch_ms: int = 0
+    other_events: int = 0
+    """Events of other types than these, such as likes."""
+
+    @property
+    def taken(self) -> int:
+        """How often users did anything with the item; impressions are left out."""
+        return self.views + self.clicks + self.purchases + self.watches + self.other_events
 
     def add_popularity(self, model: Model, at_ms: int, hours: float, day: float, week: float) -> None:
         """Adds popularities that are values at `at_ms`. The later time is kept, so the order does not matter."""
@@ -216,7 +223,6 @@ def _delta(items: dict[str, ItemDelta], item_id: str) -> ItemDelta:
 
 
 def _count(delta: ItemDelta, message: WatchMessage | InteractionMessage | CancelMessage) -> None:
-    """Other types of events have no count of their own."""
     if isinstance(message, WatchMessage):
         delta.watches += 1
         delta.watch_ms += round(message.watch_time_sec * 1000)
@@ -228,8 +234,10 @@ def _count(delta: ItemDelta, message: WatchMessage | InteractionMessage | Cancel
         delta.views += 1
     elif isinstance(message, CancelMessage):
         delta.watch_ms -= round(message.watch_time_sec * 1000)
-        if (column := _COLUMNS.get(message.cancelled_type)) is not None:
-            setattr(delta, column, getattr(delta, column) - 1)
+        column = _COLUMNS.get(message.cancelled_type, "other_events")
+        setattr(delta, column, getattr(delta, column) - 1)
+    else:
+        delta.other_events += 1
 
 
 _COLUMNS: Final = {"watch": "watches", "purchase": "purchases", "click": "clicks", "view": "views"}

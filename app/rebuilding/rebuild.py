@@ -67,6 +67,12 @@ class Log(Protocol):
         """What is read, by name and size in bytes; empty if nothing is."""
         ...
 
+    async def other_events(self, live: "Connection", wanted: int, show: Show) -> int:
+        """How many events of other types than view, click, purchase and watch the files hold that are not stored; it
+        looks for no more than `wanted`.
+        """
+        ...
+
     async def fold(self, live: "Connection", jobs: Sequence[Job], show: Show) -> None:
         """Adds the events to the new generation, and marks the files of all slices as done. May be called again after
         an interruption.

@@ -10,6 +10,7 @@ from app.adapters.audit import AuditEntry
 from app.core.features import fold
 from app.core.messages import decode_message
 from app.errors import UserError
+from app.rebuilding.gaps import refuse_fewer
 from app.rebuilding.processes import Report, Show
 from app.rebuilding.rebuild import Rebuild, unfinished
 
@@ -56,7 +57,7 @@ async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) 
     # All is committed that was counted until now.
     await rebuild.fold_counted(built, await postgres.now(built))
     if not fewer_are_fine:
-        await _compare(built)
+        await refuse_fewer(built)
     await building.lock_tables(built)
     await _erase(built)
     await building.swap(built)
@@ -73,16 +74,6 @@ async def _record(built: "Connection", actor: str) -> None:
         actor=actor, action="rebuild", targets=[f"generation {serving[0]}"], outcome="served", request_id=None
     )
     await audit.record(built, [entry])
-
-
-async def _compare(built: "Connection") -> None:
-    old, new = await building.counted_live(built), await building.counted(built)
-    if new < old:
-        raise UserError(
-            f"The new sums hold {new:,} events, those that serve {old:,}: the others are no longer stored, because "
-            "they are older than RETENTION_EVENTS_DAYS, or their users were erased. Nothing was swapped. Give up with "
-            "`reco rebuild --drop` and rebuild with files of the older events, or swap with `reco rebuild --yes`"
-        )
 
 
 async def _erase(built: "Connection") -> None:

@@ -57,7 +57,9 @@ async def test_announced_changes_are_read_and_the_index_is_kept_otherwise(opened
     assert (await content.load()).alike("a").item_ids == ["c"]
     async with opened.connection() as connection:
         await catalogue.delete(connection, "c")
-        await connection.execute("INSERT INTO item_stats (item_id, views, clicks) VALUES ('a', 2, 3), ('other', 0, 4)")
+        await connection.execute(
+            "INSERT INTO item_stats (item_id, views, clicks, other_events) VALUES ('a', 1, 1, 3), ('other', 0, 4, 0)"
+        )
     content.changed(["c", "a", "other"])
     found = await content.load()
     assert found.alike("a").item_ids == []

@@ -1,6 +1,8 @@
 """Events of other types and cancellations after a rebuild: what was counted, whatever became of their types."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,6 +16,7 @@ _WISH = {"kind": 16, "weight": 0.6, "pairs": False}
 _HIDE = {"kind": 9, "weight": -0.4, "pairs": False, "ends_offer": True}
 _CART = {"kind": 4, "weight": 0.7}
 _BOUGHT = {"kind": 3, "weight": 1.0}
+_AS_CARTS = ("--map-type", "cart=cart")
 
 
 def with_other_types(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -48,17 +51,83 @@ async def test_rebuild_counts_other_types_and_cancellations_as_they_were(databas
 
 @pytest.mark.slow
 async def test_events_of_other_types_that_are_no_longer_stored_are_told(database_url: str, pool: asyncpg.Pool) -> None:
-    """The sums count them under no type, so that their number is not compared."""
-    carts = [{**event, "event_type": "cart", "counts": _CART} for event in log(300) if "item_id" in event]
-    async with database(database_url) as opened:
-        await store_and_count(pool, FeatureWriter(opened, max_retries=1), carts)
-    before = await sums(pool)
-    await pool.execute("DELETE FROM events WHERE event_id = ANY ($1)", [event["event_id"] for event in carts[:100]])
+    carts = of_type("cart", _CART)
+    before = await counted(database_url, pool, carts)
+    await no_longer_stored(pool, carts[100:200])
+    code, output = await rebuild(database_url)
+    assert (code, await generation(pool)) == (2, 1), output
+    assert f"not stored any more: 100 of {len(carts)} of the type other" in output
+    # As the release before has counted them.
+    await pool.execute("UPDATE item_stats SET other_events = 0")
+    await no_longer_stored(pool, carts[:1])
     code, output = await rebuild(database_url)
     assert (code, await generation(pool)) == (2, 1), output
     assert "older than all that are stored" in output
-    assert await sums(pool) == before
-    await pool.execute("DELETE FROM events")
-    assert (await rebuild(database_url))[0] == 2
+    assert (await sums(pool))["histories"] == before["histories"]
     await rebuilt(database_url, "--yes")
     assert await generation(pool) == 2
+
+
+@pytest.mark.slow
+async def test_files_without_the_events_of_other_types_are_told_before_the_work(
+    database_url: str, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    events = of_type("cart", _CART)
+    for event in events[::2]:
+        event |= {"event_type": "purchase"}
+        del event["counts"]
+    before = await counted(database_url, pool, events)
+    old, bought, carts = events[:200], events[:200:2], events[1:200:2]
+    await no_longer_stored(pool, old)
+    file = tmp_path / "old.jsonl"
+    for held, options, found in (
+        (bought, (), 0),
+        (bought, ("--event-type", "purchase"), 0),
+        (carts, (), 0),  # read as views
+        ([*carts[:50], *events[200:]], _AS_CARTS, 50),
+    ):
+        write(file, held)
+        code, output = await rebuild(database_url, str(file), *options)
+        assert (code, await generation(pool)) == (2, 1), output
+        assert "100 events of other types than view, click, purchase and watch were counted" in output
+        assert f"the files hold {found} that are not stored" in output
+        assert await pool.fetchval("SELECT to_regnamespace('reco_building')") is None
+    write(file, events[:220])
+    await rebuilt(database_url, str(file), *_AS_CARTS)
+    assert_alike(await sums(pool), before)
+
+
+@pytest.mark.slow
+async def test_events_of_other_types_that_files_seemed_to_hold_are_told_before_the_swap(
+    database_url: str, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    carts = of_type("cart", _CART)
+    before = await counted(database_url, pool, carts)
+    await no_longer_stored(pool, carts[:100])
+    file = tmp_path / "old.jsonl"
+    write(file, [*carts[:50], *carts[:50]])
+    code, output = await rebuild(database_url, str(file), *_AS_CARTS)
+    assert (code, await generation(pool)) == (2, 1), output
+    assert f"lack events that those that serve hold: 50 of {len(carts)} of the type other" in output
+    assert_alike(await sums(pool), before)
+    await rebuilt(database_url, str(file), *_AS_CARTS, "--yes")
+    assert await pool.fetchval("SELECT sum(other_events) FROM item_stats") == len(carts) - 50
+
+
+def of_type(name: str, counts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**event, "event_type": name, "counts": counts} for event in log(300) if "item_id" in event]
+
+
+async def counted(database_url: str, pool: asyncpg.Pool, events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The sums once these events are counted."""
+    async with database(database_url) as opened:
+        await store_and_count(pool, FeatureWriter(opened, max_retries=1), events)
+    return await sums(pool)
+
+
+async def no_longer_stored(pool: asyncpg.Pool, events: Sequence[dict[str, Any]]) -> None:
+    await pool.execute("DELETE FROM events WHERE event_id = ANY ($1)", [event["event_id"] for event in events])
+
+
+def write(file: Path, events: Sequence[dict[str, Any]]) -> None:
+    file.write_text("\n".join(map(json.dumps, events)))

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from app import metrics
+from app.adapters import building, users
 from app.adapters import retention as statements
-from app.adapters import users
 from app.errors import DependencyDown
 from tests.support.pipeline import counted, database, keeping
 from workers import retention as module
@@ -95,6 +95,19 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
         "x",
         "z",
     ]
+
+
+async def test_no_event_goes_while_a_rebuild_runs(pool: asyncpg.Pool, database_url: str) -> None:
+    """Rows of files that are stored as well are left to what is stored."""
+    await pool.execute(
+        "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+        "VALUES ('old', 'view', 'u', 's', 1, '', '{}', now() - interval '40 days')"
+    )
+    async with database(database_url) as opened:
+        async with building.connection(database_url) as rebuilding:
+            assert await building.try_alone(rebuilding)
+            assert (await Retention(opened, keeping()).sweep())["events"] == 0
+        assert (await Retention(opened, keeping()).sweep())["events"] == 1
 
 
 async def test_tables_that_take_long_hold_up_no_others_and_no_turn(

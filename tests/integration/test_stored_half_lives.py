@@ -54,7 +54,7 @@ def folded(model: Model) -> dict[str, Any]:
             item_id: [
                 delta.popular_hours, delta.popular_day, delta.popular_week, delta.frequency, delta.repeat_weight,
                 delta.events, delta.users, delta.first_ms, delta.popular_ms, delta.impressions, delta.views,
-                delta.clicks, delta.purchases, delta.watches, delta.watch_ms,
+                delta.clicks, delta.purchases, delta.watches, delta.watch_ms, delta.other_events,
             ]
             for item_id, delta in found.items.items()
         },

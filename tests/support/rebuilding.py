@@ -23,7 +23,7 @@ Pool = asyncpg.Pool
 BEGIN: Final = datetime.now(UTC) - timedelta(days=31)
 SUMS: Final = (
     "popular_hours, popular_day, popular_week, frequency, returns, events, users, first_ms, popular_ms, impressions, "
-    "views, clicks, purchases, watches, watch_ms"
+    "views, clicks, purchases, watches, watch_ms, other_events"
 )
 
 

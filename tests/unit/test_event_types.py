@@ -141,6 +141,7 @@ def test_what_is_taken_back_leaves_the_sums_as_if_it_had_not_been(event_type: st
             "purchases",
             "watches",
             "watch_ms",
+            "other_events",
         ):
             assert getattr(tent, name) == pytest.approx(0.0, abs=1e-12), name
 

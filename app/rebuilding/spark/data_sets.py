@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from app.core.event_types import READY
 from app.errors import UserError
 from app.importing.contents import json_values
 from app.importing.lines import read_lines
@@ -70,6 +71,14 @@ def messages(spark: Any, sets: Sequence[DataSet], *, latest_ms: int) -> Any:
         read = partial(messages_of, lines=found.lines, layout=found.layout, latest_ms=latest_ms, data_set=number)
         frames.append(frame.select(*columns, *place).mapInArrow(read, MESSAGES_DDL))
     return reduce(lambda one, other: one.unionByName(other), frames)
+
+
+def other_events(spark: Any, sets: Sequence[DataSet], most: int, *, latest_ms: int) -> int:
+    """How many events of other types than view, click, purchase and watch there are, up to `most`."""
+    from pyspark.sql import functions as f
+
+    event_type = f.get_json_object(f.col("message").cast("string"), "$.event_type")
+    return int(messages(spark, sets, latest_ms=latest_ms).where(event_type.isin(*READY)).limit(most).count())
 
 
 def address_of(path: str) -> str:

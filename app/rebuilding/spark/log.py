@@ -19,6 +19,7 @@ from app.errors import UserError
 from app.importing.mapping import ImportOptions
 from app.rebuilding.processes import Report, Show, watched
 from app.rebuilding.slices import Job
+from app.rebuilding.spark import data_sets
 from app.rebuilding.spark.data_sets import DataSet, data_set
 from app.rebuilding.spark.folding import PAIR_SUMS, decode_item
 from app.rebuilding.spark.session import SPARK, SparkOptions, in_spark, session
@@ -45,22 +46,31 @@ async def opened(
         )
     async with session(options) as spark:
         sets = [await in_spark(partial(data_set, spark, name, columns, latest_ms=latest_ms)) for name in arguments]
-        yield SparkLog(spark, sets, options.work)
+        yield SparkLog(spark, sets, options.work, latest_ms)
 
 
 class SparkLog:
-    """`work`: the folder that is given for the stages; each rebuild has one of its own in it."""
+    """`work`: the folder that is given for the stages; each rebuild has one of its own in it. `latest_ms`: later rows
+    are no events.
+    """
 
     engine = SPARK
 
-    def __init__(self, spark: Any, sets: Sequence[DataSet], work: str) -> None:
+    def __init__(self, spark: Any, sets: Sequence[DataSet], work: str, latest_ms: int) -> None:
         self._spark = spark
         self._sets = sets
         self._work = work
+        self._latest_ms = latest_ms
         self._keys = ItemKeys()
 
     def contents(self) -> tuple[tuple[str, int], ...]:
         return tuple((found.argument, found.size) for found in self._sets)
+
+    async def other_events(self, live: "Connection", wanted: int, show: Show) -> int:
+        """Counts those that are stored as well: what is missing in spite of that is told before the swap."""
+        show(Report("Looking for other types", 0, wanted))
+        find = partial(data_sets.other_events, self._spark, self._sets, wanted, latest_ms=self._latest_ms)
+        return await in_spark(find)
 
     async def fold(self, live: "Connection", jobs: Sequence[Job], show: Show) -> None:
         job = jobs[0]

@@ -1,0 +1,63 @@
+"""What a rebuild would lose, told before the work where that can be known, and before the swap in any case."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from app.adapters import building, counted_events
+from app.core.event_numbers import EventNumbers
+from app.errors import UserError
+from app.importing.mapping import EVENT_TYPES
+from app.rebuilding.processes import Show
+from app.rebuilding.rebuild import Log
+
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
+_WHY: Final = "They are older than RETENTION_EVENTS_DAYS, or their users were erased."
+_ACCEPT: Final = "or accept with --yes that what they have counted is lost"
+
+
+async def refuse_gaps(live: "Connection", log: Log, show: Show) -> None:
+    """Raises `UserError` if events were counted that are neither stored nor in the files.
+
+    With files it looks for events of other types alone, which few files have; the rest is compared before the swap.
+    """
+    async with live.transaction(isolation="repeatable_read"):  # others count meanwhile
+        counted, stored = await building.counted(live), await counted_events.stored(live)
+    missing = stored.missing_of(counted)
+    if not log.contents():
+        if missing:
+            raise UserError(
+                f"Events were counted that are not stored any more: {_told(missing, counted)}. {_WHY} Give files that "
+                f"hold them, {_ACCEPT}. Impressions are not compared"
+            )
+        if await counted_events.lacks_first(live):
+            raise UserError(
+                f"Events were counted that are older than all that are stored. {_WHY} Give files that hold them, "
+                f"{_ACCEPT}"
+            )
+    elif wanted := missing.get("other", 0):
+        held = await log.other_events(live, wanted, show)
+        if held < wanted:
+            raise UserError(
+                f"{wanted:,} events of other types than view, click, purchase and watch were counted and are not "
+                f"stored any more, and the files hold {held:,} that are not stored. {_WHY} Give files that hold them "
+                f"as well, {_ACCEPT}. Files can have the types {', '.join(EVENT_TYPES)}, where a cart is a view unless "
+                "--map-type cart=cart says otherwise; events of types that the application has made are read from no "
+                "file"
+            )
+
+
+async def refuse_fewer(built: "Connection") -> None:
+    """Raises `UserError` if the new sums hold fewer events than those that serve. In the transaction that swaps."""
+    old, new = await building.counted_live(built), await building.counted(built)
+    if missing := new.missing_of(old):
+        raise UserError(
+            f"The new sums lack events that those that serve hold: {_told(missing, old)}. {_WHY} Nothing was swapped. "
+            "Give up with `reco rebuild --drop` and rebuild with files of the older events, or swap with `reco rebuild "
+            "--yes`"
+        )
+
+
+def _told(missing: Mapping[str, int], counted: EventNumbers) -> str:
+    return ", ".join(f"{number:,} of {getattr(counted, name):,} of the type {name}" for name, number in missing.items())
