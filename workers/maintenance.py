@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -19,6 +19,7 @@ from app.adapters import (
     features,
     generations,
     outbox,
+    ranking_models,
     statistics,
 )
 from app.adapters.history_cache import HistoryCache, Settled, Versioned
@@ -46,9 +47,17 @@ class Maintenance:
     """`run` is the supervised task; `turn` is one turn of it."""
 
     def __init__(
-        self, database: Database, cache: HistoryCache | None, keep: RetentionOptions, *, counted_within_sec: float
+        self,
+        database: Database,
+        cache: HistoryCache | None,
+        keep: RetentionOptions,
+        *,
+        counted_within_sec: float,
+        named_models: Collection[int] = (),
     ) -> None:
+        """`named_models`: versions of the ranking's weights that the settings name."""
         self._database = database
+        self._named_models = named_models
         self._cache = cache
         self._uncounted = UncountedEvents(database, within_sec=counted_within_sec)
         self._retention = Retention(database, keep)
@@ -66,6 +75,7 @@ class Maintenance:
             "the KPIs' gauges": self._observe_kpis_at_times,
             "removing what is gone": self._gone.sweep,
             "pruning pairs": self._pairs.sweep,
+            "keeping versions of the model": self.note_named_models,
         }
         self._failing: dict[str, str] = {}
 
@@ -124,6 +134,12 @@ class Maintenance:
         metrics.DATABASE_OLDEST_TRANSACTION.set(state.oldest_transaction_sec)
         for table, dead_rows in state.dead_rows.items():
             metrics.DATABASE_DEAD_ROWS.labels(table).set(dead_rows)
+
+    async def note_named_models(self) -> None:
+        """Keeps the versions that the settings name from being pruned. Raises `DependencyDown`."""
+        if self._named_models:
+            async with self._database.connection() as connection:
+                await ranking_models.note_named(connection, self._named_models)
 
     async def finish_erasures(self) -> int:
         """Finishes erasures that a process left unfinished, for some seconds; returns the number of removed events.

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 Origin: TypeAlias = Literal["start", "learned", "imported"]
 
 KEEP: Final = 500
-"""So many versions are kept, the newest; and always what serves, what was imported, and the first one."""
+"""So many versions are kept, the newest; and always what serves, what was imported, the first one, and those that an
+experiment names.
+"""
+NAMED_DAYS: Final = 30
+"""For so long a version is kept that the setting `VARIANTS` of a process has named."""
 
 _SQL: Final = sql.load(__file__)
 # The key of the advisory lock: any number that nothing else takes. Yoyo's lock is a table.
@@ -109,10 +113,15 @@ async def add(
         version: int = await connection.fetchval(
             _SQL["add"], msgspec.json.encode(weights).decode(), origin, reason, figures
         )
-        await connection.execute(_SQL["prune"], KEEP)
+        await connection.execute(_SQL["prune"], KEEP, NAMED_DAYS)
         await changes.record(connection, [changes.MODEL_CHANGED])
         await _audit(connection, actor, version, "stored")
     return version
+
+
+async def note_named(connection: "Connection", versions: Collection[int]) -> None:
+    """The setting `VARIANTS` of a process names these versions now."""
+    await connection.execute(_SQL["note_named"], list(versions))
 
 
 async def serve(connection: "Connection", version: int, reason: str, *, actor: str, pin: bool | None = None) -> None:

@@ -50,13 +50,23 @@ UPDATE ranking_models SET served_at = now(), withdrawn_at = NULL WHERE version =
 -- name: pin
 UPDATE ranking_choice SET pinned = $1;
 
+-- name: note_named
+UPDATE ranking_models SET named_at = now()
+WHERE version = ANY ($1::integer[]) AND (named_at IS NULL OR named_at < now() - make_interval(days => 1));
+
 -- name: prune
--- The oldest versions beyond the newest $1, apart from those that something still names.
-DELETE FROM ranking_models
+-- The oldest versions beyond the newest $1, apart from those that something still names: the choice, the setting VARIANTS
+-- of a process in the last $2 days, an experiment.
+DELETE FROM ranking_models AS m
 WHERE
-    version <= (SELECT version FROM ranking_models ORDER BY version DESC LIMIT 1 OFFSET $1)
-    AND origin = 'learned'
-    AND version <> (SELECT c.version FROM ranking_choice AS c);
+    m.version <= (SELECT version FROM ranking_models ORDER BY version DESC LIMIT 1 OFFSET $1)
+    AND m.origin = 'learned'
+    AND m.version <> (SELECT c.version FROM ranking_choice AS c)
+    AND (m.named_at IS NULL OR m.named_at < now() - make_interval(days => $2))
+    AND NOT EXISTS (
+        SELECT FROM experiments AS e
+        WHERE e.definition -> 'variants' @> jsonb_build_array(jsonb_build_object('model', m.version))
+    );
 
 -- name: read_learner
 SELECT

@@ -37,7 +37,11 @@ def workers(
 
         tasks += consumer.tasks(settings, database, reads, cache, caches, stall_sec=stall_sec, work=work)
     maintenance = Maintenance(
-        database, cache, options.retention_options(settings), counted_within_sec=settings.events_counted_within_sec
+        database,
+        cache,
+        options.retention_options(settings),
+        counted_within_sec=settings.events_counted_within_sec,
+        named_models=[variant.version for variant in settings.variants if variant.version is not None],
     )
     tasks.append(TaskSpec("maintenance", maintenance.run, stall_sec))
     return tasks

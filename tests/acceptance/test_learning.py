@@ -13,6 +13,7 @@ from app.cli import main
 from app.core.named_weights import named
 from app.core.weights import START
 from app.devstack.ports import choose
+from tests.support.database import ask
 from tests.support.service import Service, eventually, running
 
 FIRST: Final = 1
@@ -143,6 +144,8 @@ def test_variants_version_serves_as_soon_as_it_is_stored(environment: dict[str, 
         file.write_text(MISTAKE)
         reco_model(service, "import", str(file))
         eventually(lambda: not near("odd"), SOON_SEC, service.describe)
+        named = f"SELECT count(named_at) FROM ranking_models WHERE version = {FIRST + 1}"
+        eventually(lambda: ask(environment["DATABASE_URL"], named) == 1, describe=service.describe)
 
 
 @pytest.mark.timeout(300)

@@ -9,11 +9,15 @@ import asyncpg
 import pytest
 from click.testing import CliRunner
 
-from app.adapters import changes, ranking_models
+from app.adapters import changes, experiments, ranking_models
+from app.adapters.postgres import Database
 from app.adapters.ranking_models import NoSuchModel
 from app.cli import main
+from app.core.experiments import ExperimentBody, VariantBody
 from app.core.named_weights import from_named, named
 from app.core.weights import CONTENT_FEATURES, FEATURES, FIXED, START, Weights
+from tests.support.pipeline import keeping
+from workers.maintenance import Maintenance
 
 Pool = asyncpg.Pool
 LEARNED = named(START)
@@ -136,6 +140,25 @@ async def test_only_the_newest_learned_versions_are_kept(pool: Pool, monkeypatch
         with pytest.raises(NoSuchModel):
             await ranking_models.read_model(connection, 3)
     assert kept == [8, 7, 6, 1]
+
+
+async def test_versions_that_something_names_are_kept(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting VARIANTS of a process that ran of late, and experiments, also those that have ended."""
+    for version in range(1, 6):
+        await promoted(pool, instead_of=version)
+    monkeypatch.setattr(ranking_models, "KEEP", 3)
+    await Maintenance(opened, None, keeping(), counted_within_sec=900.0, named_models=[2, 3, 99]).note_named_models()
+    variants = [VariantBody(name="same", share=0.1), VariantBody(name="older", share=0.1, model=4)]
+    body = ExperimentBody(name="older", hypothesis="it is as good", variants=variants, primary="ctr")
+    async with pool.acquire() as connection:
+        await experiments.start(connection, body)
+        await experiments.stop(connection, "older", None)
+    await pool.execute("UPDATE ranking_models SET named_at = now() - interval '31 days' WHERE version = 3")
+    for version in range(6, 9):
+        assert await promoted(pool, instead_of=version) == version + 1
+    assert await pool.fetchval("SELECT array_agg(version ORDER BY version) FROM ranking_models") == [1, 2, 4, 7, 8, 9]
 
 
 @pytest.mark.shows("reco model promote", "reco model rollback", "reco model pin", "reco model unpin")
