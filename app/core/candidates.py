@@ -59,7 +59,10 @@ class Candidates:
     `own_rows` are the places of the user's own items among them.
     """
 
-    __slots__ = ("_absence", "_content", "_first", "_lists", "_own", "_profile", "_table", "numbers", "own_rows")
+    __slots__ = (
+        *("_absence", "_content", "_first", "_item_features", "_lists", "_own", "_prior", "_profile", "_table"),
+        *("numbers", "own_rows"),
+    )
 
     def __init__(
         self,
@@ -77,6 +80,8 @@ class Candidates:
         table.make_room()
         model = profile.model
         self._table = table
+        # As the scores will be made of: an explanation comes later, and the table may have others by then.
+        self._item_features, self._prior = table.features, table.prior
         self._profile = profile
         self._absence = absence(profile.history, now_ms, model)
         numbers = table.index.numbers(profile.latest)
@@ -142,7 +147,7 @@ class Candidates:
         score(
             self.numbers,
             item_scores,
-            self._table.prior,
+            self._prior,
             self._lists,
             self.own_rows,
             self._own,
@@ -160,12 +165,12 @@ class Candidates:
         """A row of `FEATURES` for each of these candidates."""
         found = self.numbers[rows]
         values = np.empty((len(found), len(FEATURES)), np.float32)
-        values[:, FROM_ITEM] = self._table.features[found]
+        values[:, FROM_ITEM] = self._item_features[found]
         values[:, FROM_NEIGHBOURS] = self._lists[rows]
         own = np.zeros((len(self.numbers), len(OWN_FEATURES)), np.float32)
         own[self.own_rows] = self._own
         values[:, FROM_OWN] = own[rows]
-        values[:, ABSENCE] = self._absence * self._table.prior[found]
+        values[:, ABSENCE] = self._absence * self._prior[found]
         values[:, FROM_CONTENT] = self._content_features()[rows]
         return values
 

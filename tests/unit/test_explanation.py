@@ -12,7 +12,7 @@ from app.core.history import NO_HISTORY, Entry
 from app.core.profile import Profile
 from app.core.ranked import NO_EXCLUSIONS
 from app.core.ranking import Ranking
-from app.core.signals import Kind
+from app.core.signals import DAY_MS, Kind
 from app.core.slate import CATALOGUE, COVISITATION, PINNED, POPULAR, REPEAT
 from app.core.weights import FEATURES, START
 from tests.support.histories import merge_history
@@ -54,6 +54,13 @@ TOGETHER = "Users take it together with what this one"
             Explanation(REPEAT, factor=0.25, terms={"own_repeats": 2.0, "own_times": 1.0}),
             "Taken again by those who have it. Taken by the user often. A rule multiplies its score by 0.25.",
         ),
+        (
+            Explanation(POPULAR, terms={"popular_week": 1.0, "absence": 0.5}),
+            "Popular this week. Popular, and nothing recent is known of the user.",
+        ),
+        (Explanation(POPULAR, terms={"age": 1.0}), "There for long."),
+        (Explanation(POPULAR, terms={"newness": 1.0}), "New."),
+        (Explanation(REPEAT, terms={"own_age": 1.0}), "Taken by the user some time ago."),
         (Explanation(REPEAT), "The user had it before."),
         (Explanation(POPULAR), "Popular."),
         (Explanation(EXPLORE), "New: it is shown to some users to find out how it is liked."),
@@ -116,6 +123,17 @@ def test_the_terms_of_a_score_say_how_it_compares_with_the_best() -> None:
     assert sums.keys() == found.keys() - {"absent"}
     for item_id, total in sums.items():
         assert np.log(found[item_id].score) == pytest.approx(total - max(sums.values()), abs=1e-4)
+
+
+def test_the_terms_are_those_of_the_score_although_popularity_has_been_reloaded_since() -> None:
+    table = item_table({"hit": 100.0, "known": 25.0})
+    candidates = Candidates(Profile(NO_HISTORY), {}, table.best(10).tobytes(), table, now_ms=NOW_MS)
+    ranking = Ranking(table.index, candidates, START[0].astype(np.float32), table.scores(START)[0])
+    ranked = ranking.ranked({}, (), "learned", NO_EXCLUSIONS)
+    table.refresh(NOW_MS + 5 * DAY_MS)
+    rows = [ranked.row(item_id) for item_id in ("known", "hit")]
+    known, hit = (sum(ranking.terms(row).values()) for row in rows)
+    assert np.log(ranked.score("known")) == pytest.approx(known - hit, abs=1e-4)
 
 
 def test_an_item_that_is_no_candidate_has_no_terms() -> None:
