@@ -1,7 +1,7 @@
 -- Events of other types than views, clicks, purchases and watches, by item: what a rebuild would lose of them is told, and
 -- an item that has only such events is not taken for a new one. And when a version of the ranking was last named by the
 -- setting VARIANTS of a process: such versions are kept.
--- depends: 0163.items-title-words
+-- depends: 0152.error-history
 
 ALTER TABLE item_stats ADD COLUMN other_events bigint NOT NULL DEFAULT 0;
 

@@ -23,12 +23,14 @@ from app.core.messages import ActionMessage, ClickMessage, Message, PurchaseMess
 from app.core.model import MODEL, Model
 from app.core.named_weights import checked, from_named, named
 from app.core.rankers import LEARNED, MODELS, Ranker, ablated, learning, standard, unchanged, varied
+from app.core.rolling_figures import LENGTH
 from app.core.weights import Weights
 from app.errors import UserError
 from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import BadRow, ItemRow, Row, detect, detect_items, read_items, read_rows
+from app.importing.records import RowIds
 from app.importing.screen import ImportScreen, describe
 from app.importing.streams import packed_size
 from app.importing.transfer import ImportCounts, refuse_hopeless
@@ -57,7 +59,7 @@ _SHOW_EVERY_ROWS = 10_000
     show_default=True,
     help="The share of the events, at the end, that is tested.",
 )
-@click.option("--k", type=click.IntRange(1, 200), default=20, show_default=True, help="How many are recommended.")
+@click.option("--k", type=click.IntRange(1, 200), default=LENGTH, show_default=True, help="How many are recommended.")
 @click.option(
     "--items",
     "items_file",
@@ -107,6 +109,8 @@ def evaluate(
         raise UserError("give FILEs, or --synthetic SEED for a synthetic log, but not both")
     if save_weights is not None and not os.access(save_weights.absolute().parent, os.W_OK):
         raise UserError(f"--save-weights {save_weights}: its folder does not exist, or cannot be written to")
+    if save_weights is not None and k != LENGTH:
+        raise UserError(f"--save-weights keeps figures of {LENGTH} places, as those of the service are: leave --k out")
     console = Console(stderr=True)
     rankers = standard()
     if weights_file is not None:
@@ -122,7 +126,7 @@ def evaluate(
     catalogue, bad_items = ({}, 0) if items_file is None else _catalogue(console, items_file)
     models: dict[str, Model] = {LEARNED: MODEL, **(MODELS if sensitivity else {})}
     result = _run(console, messages, rankers, models, catalogue, last=last, k=k)
-    result.bad_rows = counts.rejected + bad_items
+    result.bad_rows, result.duplicate_rows = counts.rejected + bad_items, counts.duplicates
     if save_weights is not None:
         saved = SavedWeights(named(rankers[LEARNED].learner.weights), result.scores, len(messages))
         save_weights.write_bytes(msgspec.json.format(msgspec.json.encode(saved)) + b"\n")
@@ -130,6 +134,8 @@ def evaluate(
         sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
     else:
         print_tables(Console(), result, with_items=items_file is not None)
+    if counts.duplicates:
+        console.print(f"{counts.duplicates} rows are events that other rows are as well, and count once.", style="dim")
     for count, rows in ((counts.rejected, "events"), (bad_items, "items")):
         if count:
             console.print(
@@ -157,8 +163,9 @@ def _read(console: Console, files: tuple[str, ...], options: ImportOptions) -> t
         layouts = [detect(path, options) for path in paths]
         for line in dict.fromkeys(describe(layout, layout.columns.event_type) for layout in layouts):
             console.print(line, style="dim", highlight=False, soft_wrap=True)
+        played: set[str] = set()
         for path, layout in zip(paths, layouts, strict=True):
-            before = counts.pos
+            before, ids = counts.pos, RowIds()
             for row in read_rows(path, layout, latest_ms=latest_ms):
                 counts.read += 1
                 if isinstance(row, BadRow):
@@ -167,8 +174,12 @@ def _read(console: Console, files: tuple[str, ...], options: ImportOptions) -> t
                     refuse_hopeless(counts)
                     continue
                 counts.users.add([row.user_id])
-                if (message := _message(row, counts.read)) is not None:
+                event_id = ids.event_id(row)
+                if event_id in played:
+                    counts.duplicates += 1
+                elif (message := _message(row, event_id)) is not None:
                     messages.append(message)
+                played.add(event_id)
                 if not counts.read % _SHOW_EVERY_ROWS:
                     counts.pos = before + row.pos
                     screen.moved(counts)
@@ -202,11 +213,11 @@ def _content(item: ItemRow) -> Content:
     )
 
 
-def _message(row: Row, number: int) -> Message | None:
+def _message(row: Row, event_id: str) -> Message | None:
     """None for an impression, which is not a choice of the user."""
     fields: dict[str, Any] = {
         "v": MESSAGE_VERSION,
-        "event_id": f"row-{number:08}",
+        "event_id": event_id,
         "user_id": row.user_id,
         "session_id": row.session_id,
         "ts_ms": row.ts_ms,

@@ -14,7 +14,9 @@ from app.core.rankers import LEARNED
 
 
 class EvaluateResult(Struct):
-    """`from_ms` and `to_ms`: the times of the first and the last event, between which the log's clock went."""
+    """`from_ms` and `to_ms`: the times of the first and the last event, between which the log's clock went.
+    `duplicate_rows`: events that stood in the files before, by `reco import`'s ids.
+    """
 
     events: int
     from_ms: int
@@ -22,6 +24,7 @@ class EvaluateResult(Struct):
     k: int
     scores: Mapping[str, Score]
     bad_rows: int = 0
+    duplicate_rows: int = 0
 
 
 class SavedWeights(Struct):
@@ -51,12 +54,11 @@ def print_tables(console: Console, result: EvaluateResult, *, with_items: bool) 
     for part, tests in parts:
         table = Table(title=tests, title_justify="left")
         table.add_column("ranking", min_width=max(map(len, result.scores)))
-        for name in (f"hit rate@{k}", f"NDCG@{k}", f"MRR@{k}", *((f"coverage@{k}",) if part == "all" else ())):
+        for name in (f"hit rate@{k}", f"NDCG@{k}", f"MRR@{k}", f"coverage@{k}"):
             table.add_column(name, justify="right")
         for name, score in result.scores.items():
             figures = getattr(score, part)
-            shown = [f"{figures.hit_rate:.4f}", f"{figures.ndcg:.4f}", f"{figures.mrr:.4f}"]
-            shown += [f"{score.coverage:.3f}"] if part == "all" else []
+            shown = [f"{figures.hit_rate:.4f}", f"{figures.ndcg:.4f}", f"{figures.mrr:.4f}", f"{figures.coverage:.3f}"]
             table.add_row(name, *shown, style="bold" if name == LEARNED else None)
         console.print(table)
 

@@ -7,7 +7,7 @@ is made by several rankings at once, on the same state, so that they differ in n
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from app.core.candidates import Candidates
 from app.core.content import COLD_EVENTS, Content
@@ -30,43 +30,53 @@ _WARM_UP: Final = 0.05
 _STRIDE: Final = 3
 
 
-class Score(Struct, frozen=True):
-    """Figures of all tests, of those whose item was new to the user, and of the others; and of those whose item was
-    cold, and of the others. `coverage`: share of the known items that were recommended to anybody.
-    """
+class PartFigures(RankingFigures, frozen=True):
+    """`coverage`: the share of the known items that these tests' lists held."""
 
-    all: RankingFigures
-    new: RankingFigures
-    repeated: RankingFigures
-    cold: RankingFigures
-    known: RankingFigures
     coverage: float
 
 
-class _Places(Struct):
-    """The places, from 1, that the right items had in the lists; 0 for a miss."""
+class Score(Struct, frozen=True):
+    """Figures of all tests, of those whose item was new to the user, and of the others; and of those whose item was
+    cold, and of the others. `coverage`: that of all.
+    """
 
-    of_new: list[int] = field(default_factory=list)
-    of_repeated: list[int] = field(default_factory=list)
-    of_cold: list[int] = field(default_factory=list)
-    of_known: list[int] = field(default_factory=list)
+    all: PartFigures
+    new: PartFigures
+    repeated: PartFigures
+    cold: PartFigures
+    known: PartFigures
+    coverage: float
+
+
+class _Part(Struct):
+    """The places, from 1, that the right items had in the lists, 0 for a miss; and the items that the lists held."""
+
+    places: list[int] = field(default_factory=list)
     recommended: set[str] = field(default_factory=set)
 
+    def figures(self, known: int) -> PartFigures:
+        return PartFigures(**structs.asdict(figures_of(self.places)), coverage=len(self.recommended) / max(1, known))
+
+
+class _Parts(Struct):
+    """The tests of one ranking."""
+
+    all: _Part = field(default_factory=_Part)
+    new: _Part = field(default_factory=_Part)
+    repeated: _Part = field(default_factory=_Part)
+    cold: _Part = field(default_factory=_Part)
+    known: _Part = field(default_factory=_Part)
+
     def count(self, recommended: Sequence[str], wanted: str, *, is_new: bool, is_cold: bool) -> None:
-        self.recommended.update(recommended)
         place = recommended.index(wanted) + 1 if wanted in recommended else 0
-        (self.of_new if is_new else self.of_repeated).append(place)
-        (self.of_cold if is_cold else self.of_known).append(place)
+        for part in (self.all, self.new if is_new else self.repeated, self.cold if is_cold else self.known):
+            part.places.append(place)
+            part.recommended.update(recommended)
 
     def score(self, known: int) -> Score:
-        return Score(
-            figures_of([*self.of_new, *self.of_repeated]),
-            figures_of(self.of_new),
-            figures_of(self.of_repeated),
-            figures_of(self.of_cold),
-            figures_of(self.of_known),
-            len(self.recommended) / max(1, known),
-        )
+        found = {name: getattr(self, name).figures(known) for name in self.__struct_fields__}
+        return Score(**found, coverage=found["all"].coverage)
 
 
 class Trial:
@@ -87,7 +97,7 @@ class Trial:
         self._vsknn = VsKnn() if vsknn else None
         self._sampling = Sampling()
         self._k = k
-        self._places = {name: _Places() for name in (*rankers, *((VSKNN,) if vsknn else ()))}
+        self._parts = {name: _Parts() for name in (*rankers, *((VSKNN,) if vsknn else ()))}
 
     def step(self, message: Message, *, tested: bool, taught: bool) -> None:
         """One event: what would have been recommended instead (`tested`), what the rankers learn from it (`taught`),
@@ -110,15 +120,15 @@ class Trial:
         self._log.learn([message])
 
     def scores(self) -> dict[str, Score]:
-        return {name: places.score(len(self._log.items)) for name, places in self._places.items()}
+        return {name: parts.score(len(self._log.items)) for name, parts in self._parts.items()}
 
     def _test(self, user_id: str, item_id: str, candidates: Candidates, size: int) -> None:
         kind = {"is_new": not self._log.had(user_id, item_id), "is_cold": self._log.events(item_id) < COLD_EVENTS}
         for name, ranker in self._rankers.items():
             recommended = self._log.recommend(user_id, candidates, ranker.weights[size], self._k)
-            self._places[name].count(recommended, item_id, **kind)
+            self._parts[name].count(recommended, item_id, **kind)
         if self._vsknn is not None:
-            self._places[VSKNN].count(self._vsknn.recommend(user_id, self._k), item_id, **kind)
+            self._parts[VSKNN].count(self._vsknn.recommend(user_id, self._k), item_id, **kind)
 
     def _teach(self, item_id: str, candidates: Candidates, size: int, stands_for: float) -> None:
         if (choice := candidates.choice(item_id)) is not None:

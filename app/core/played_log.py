@@ -1,6 +1,6 @@
 """What production keeps in Postgres and in its caches, for a log that is played in memory."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import Final
@@ -31,6 +31,9 @@ from app.core.signals import DAY_MS
 # Longer than in production, where both are reloaded within about a second: a log of years would take hours otherwise.
 LISTS_KEPT_MS: Final = 10_000
 POPULAR_KEPT_MS: Final = 60_000
+# Nor longer than so many events: a log may have days instead of times, or one time for all.
+LISTS_KEPT_EVENTS: Final = 20
+POPULAR_KEPT_EVENTS: Final = 100
 # A list whose item's pairs have hardly changed since is made anew once a day: of thousands of users one changes little.
 UNCHANGED_KEPT_MS: Final = DAY_MS
 CONTENT_KEPT_EVENTS: Final = 200
@@ -41,8 +44,11 @@ NO_CATALOGUE: Final[Mapping[str, Content]] = MappingProxyType({})
 
 
 class _Kept(Struct):
+    """`events`: how many were counted when the list was made; `changes`: how often its item's pairs had changed."""
+
     neighbours: Neighbours
     at_ms: int
+    events: int
     changes: int
 
 
@@ -58,6 +64,7 @@ class PlayedLog:
         self._items: dict[str, ItemDelta] = {}
         self._neighbours: dict[int, _Kept] = {}
         self._popular: Popular = NO_POPULAR
+        self._popular_until = 0
         self._catalogue = dict(catalogue)
         self._content = NO_CONTENT
         self._events = 0
@@ -73,7 +80,7 @@ class PlayedLog:
     def events(self, item_id: str) -> int:
         """How often users did anything with the item."""
         item = self._items.get(item_id)
-        return 0 if item is None else item.views + item.clicks + item.purchases + item.watches
+        return 0 if item is None else item.taken
 
     def history(self, user_id: str) -> History:
         return self._histories.get(user_id, NO_HISTORY)
@@ -82,7 +89,7 @@ class PlayedLog:
         builder = HistoryBuilder(self.history(user_id), self._model)
         return bool(builder.held(item_id)) or builder.had(item_id)
 
-    def learn(self, messages: Iterable[Message]) -> None:
+    def learn(self, messages: Sequence[Message]) -> None:
         folded = fold(messages, self._histories, self._model)
         self._histories.update(folded.histories)
         for item_id, delta in folded.items.items():
@@ -90,7 +97,7 @@ class PlayedLog:
             if held is not delta:
                 held.add(delta, self._model)
         changed = list(folded.items)
-        self._events += 1
+        self._events += len(messages)
         numbers = self.index.number(changed)
         rows = [[getattr(self._items[item_id], name) for name in SUMS] for item_id in changed]
         self.table.update(numbers, np.array(rows, np.float64))
@@ -129,7 +136,7 @@ class PlayedLog:
             return NO_NEIGHBOURS
         kept, changes = self._neighbours.get(number), self._pairs.changes[number]
         if kept is not None and (
-            now_ms - kept.at_ms < LISTS_KEPT_MS
+            (now_ms - kept.at_ms < LISTS_KEPT_MS and self._events - kept.events < LISTS_KEPT_EVENTS)
             or (changes <= kept.changes * _LITTLE_CHANGED and now_ms - kept.at_ms < UNCHANGED_KEPT_MS)
         ):
             return kept.neighbours
@@ -140,7 +147,7 @@ class PlayedLog:
             now_ms=now_ms,
             model=self._model,
         )
-        self._neighbours[number] = _Kept(near, now_ms, changes)
+        self._neighbours[number] = _Kept(near, now_ms, self._events, changes)
         return near
 
     def content(self, now_ms: int) -> ContentIndex:
@@ -153,7 +160,8 @@ class PlayedLog:
         return self._content
 
     def popular(self, now_ms: int) -> Popular:
-        if now_ms - self._popular.log_ms >= POPULAR_KEPT_MS:
+        if now_ms - self._popular.log_ms >= POPULAR_KEPT_MS or self._events >= self._popular_until:
+            self._popular_until = self._events + POPULAR_KEPT_EVENTS
             self.table.refresh(now_ms)
             best = self.table.best(self._model.popular)
             self._popular = Popular(best.tobytes(), self.table.popularity(best).tobytes(), now_ms)

@@ -70,7 +70,7 @@ def test_what_a_user_rejects_tests_and_teaches_nothing(kind: str) -> None:
 def test_what_a_user_hides_is_in_no_list(entries: int) -> None:
     """Also when the history has dropped it, after so many more items."""
     played = PlayedLog()
-    played.learn(visits())
+    played.learn(list(visits()))
     played.learn([message("click", "ann", "tent"), message("hide", "ann", "stove")])
     now_ms = LANDMARK_MS + 50 * HOUR_MS
     for number in range(entries):

@@ -59,9 +59,10 @@ def test_each_event_is_predicted_before_it_is_learned() -> None:
     messages += [purchase(60 * 24 + 1, "u3", "c"), purchase(60 * 24 + 2, "u4", "b")]
     result = played(messages, {"popular": unchanged(POPULARITY)}, last=0.5)["popular"]
     assert (result.all.tests, result.all.hit_rate, result.new) == (2, 0.5, result.all)
+    assert (result.repeated.tests, result.repeated.coverage) == (0, 0.0)
     assert result.all.ndcg == pytest.approx(0.5 / log2(4))
     assert result.all.mrr == pytest.approx(0.5 / 3)
-    assert result.coverage == 1.0
+    assert result.coverage == result.all.coverage == 1.0
 
 
 def test_every_third_event_teaches_after_the_first_few() -> None:
@@ -91,7 +92,8 @@ def test_items_of_the_user_are_tested_apart() -> None:
     messages = [purchase(n, "ann", "ab"[n % 2]) for n in range(40)]
     found = played(messages, last=0.5)
     assert (found[LEARNED].new.tests, found[LEARNED].repeated.tests) == (0, 20)
-    assert found[LEARNED].repeated.hit_rate == 1.0
+    assert found[LEARNED].repeated.hit_rate == found[LEARNED].repeated.coverage == 1.0
+    assert found[LEARNED].new.coverage == 0.0
 
 
 def test_an_item_that_left_the_history_is_still_a_repeat() -> None:
