@@ -235,7 +235,7 @@ CACHE_CHOSEN: Final = _gauge(
 CACHE_EPOCHS: Final = _counter(
     "reco_online_cache_epochs_total",
     "New cache epochs, after which every cached history is read from Postgres once, by reason: redis or postgres "
-    "(restarted, restored or replaced), write (Redis did not take one). In a Redis Cluster, those of some slot groups",
+    "(restarted, restored or replaced), write (one missed Redis). In a Redis Cluster, those of some slot groups",
     "reason",
 )
 CACHE_BREAKER_OPEN: Final = _gauge(

@@ -170,7 +170,7 @@ class FeatureConsumer:
 
     async def _write_through(self, applied: Applied) -> None:
         """Before the offsets are committed: a crash in between delivers the batch again, with its users."""
-        if self._cache is None or not applied.histories:
+        if not applied.histories:
             return
         settled = Settled(counted=applied.event_keys)
         if not await cache_epoch.write_through(

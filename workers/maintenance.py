@@ -153,16 +153,15 @@ class Maintenance:
                 return 0
             serving = await generations.serving(connection)
             stored = await features.read_histories(connection, [erasure.user_id for erasure in unfinished])
-        if self._cache is not None:
-            # A version is at least the milliseconds at which its row was made: above the rows of before the erasure.
-            erased = {one.user_id: Versioned(int(one.erased_at.timestamp() * 1000), b"") for one in unfinished}
-            await cache_epoch.write_through(
-                self._database,
-                self._cache,
-                erased | stored,
-                serving[0] if serving else None,
-                Settled(erased={one.user_id: one.number for one in unfinished}),
-            )
+        # A version is at least the milliseconds at which its row was made: above the rows of before the erasure.
+        erased = {one.user_id: Versioned(int(one.erased_at.timestamp() * 1000), b"") for one in unfinished}
+        await cache_epoch.write_through(
+            self._database,
+            self._cache,
+            erased | stored,
+            serving[0] if serving else None,
+            Settled(erased={one.user_id: one.number for one in unfinished}),
+        )
         ended = await erasures.await_writers(self._database, unfinished)
         until = time.monotonic() + _ERASING_SEC
         removed, refused = erasures.Removed(), None

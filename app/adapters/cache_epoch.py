@@ -92,7 +92,7 @@ async def forget_slots(connection: "Connection", groups: Collection[int]) -> Non
 
 async def write_through(
     database: Database,
-    cache: HistoryCache,
+    cache: HistoryCache | None,
     histories: Mapping[str, Versioned],
     generation: int | None = None,
     settled: Settled = NOTHING_SETTLED,
@@ -101,28 +101,35 @@ async def write_through(
     makes what it holds count as missing; of a cluster, what the slot groups hold that did not take theirs. Raises
     `DependencyDown` for Postgres alone.
 
+    A process without Redis (`cache` is None, or in memory) takes the epoch away from the Redis that has it: what that
+    holds lacks this write, for the others that read it now, and for all that read it again some day (docs/adr/0087).
+
     The epoch is read after the commit. So whoever read the rows before it has this epoch, where the versions decide, or
     an older one, which no reader takes. `generation`: the one of the histories, where another may have taken its place.
     Then nothing is written: the rows that took theirs hold the same events, and are read.
     """
     async with database.connection() as connection:
-        row = await connection.fetchrow(_SQL["current_and_generation"])
-        assert row is not None  # of two subqueries
-        epoch, serving = row[0] or await renew(connection), row[1]
+        row = await connection.fetchrow(_SQL["current"])
+        assert row is not None  # of subqueries
+        epoch, serving, read_from_redis = row[0] or await renew(connection), row[1], row[2]
     if generation is not None and generation != serving:
         return True
     groups: Collection[int] | None = None
+    shared = taken = True
     try:
-        await cache.put_many(histories, epoch, settled)
-        return True
+        shared = cache is not None and await cache.put_many(histories, epoch, settled)
     except SlotsNotWritten as error:
-        groups = error.groups
+        groups, taken = error.groups, False
     except DependencyDown:
-        pass
+        taken = False
+    if taken and (shared or not read_from_redis):
+        return True
     async with database.connection() as connection:
-        if groups is None:
+        if taken:
+            await connection.execute(_SQL["disown"])
+        elif groups is None:
             await renew(connection)
         else:
             await forget_slots(connection, groups)
     metrics.CACHE_EPOCHS.labels("write").inc()
-    return False
+    return taken

@@ -1,4 +1,4 @@
--- name: current_and_generation
+-- name: current
 SELECT
     (
         SELECT
@@ -12,12 +12,17 @@ SELECT
             END
         FROM cache_epoch AS held
     ) AS epoch,
-    (SELECT generation FROM feature_generations WHERE state = 'serving') AS generation;
+    (SELECT generation FROM feature_generations WHERE state = 'serving') AS generation,
+    EXISTS (SELECT FROM cache_epoch WHERE redis <> '') AS read_from_redis;
 
 -- name: renew
 INSERT INTO cache_epoch AS e (epoch, redis, postgres) VALUES (uuid_send(gen_random_uuid()), '', '')
 ON CONFLICT (single) DO UPDATE SET epoch = excluded.epoch
 RETURNING epoch;
+
+-- name: disown
+-- The next process that uses Redis makes another one. Whoever writes next finds it done.
+UPDATE cache_epoch SET epoch = uuid_send(gen_random_uuid()), redis = '' WHERE redis <> '';
 
 -- name: confirm
 -- What identifies Postgres changes with a restart, a promoted standby, another database and a restored table.

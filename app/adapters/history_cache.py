@@ -68,9 +68,9 @@ class HistoryCache(Protocol):
 
     async def put_many(
         self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
-    ) -> None:
-        """Stores each history unless a newer version of the same epoch is cached. Raises `DependencyDown`,
-        `SlotsNotWritten` where the others were stored.
+    ) -> bool:
+        """Stores each history unless a newer version of the same epoch is cached. False: only this process reads them.
+        Raises `DependencyDown`, `SlotsNotWritten` where the others were stored.
 
         `epoch`: of `get_many` before the histories were read from Postgres, or read after they were committed.
         `settled`: of users in `histories`.
@@ -102,7 +102,7 @@ class MemoryHistoryCache:
 
     async def put_many(
         self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
-    ) -> None:
+    ) -> bool:
         now = time.monotonic()
         for user_id, written in histories.items():
             held = self._entries.pop(user_id, None)
@@ -110,3 +110,4 @@ class MemoryHistoryCache:
             self._entries[user_id] = held if held is not None and keep else (now + self._ttl_sec, written)
         while len(self._entries) > self._max_keys:
             self._entries.pop(next(iter(self._entries)))
+        return False

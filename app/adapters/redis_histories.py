@@ -98,7 +98,7 @@ class RedisHistoryCache:
 
     async def put_many(
         self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
-    ) -> None:
+    ) -> bool:
         keys: list[str] = []
         args: list[str | bytes | int] = [self._ttl_ms]
         for user_id, written in histories.items():
@@ -111,6 +111,7 @@ class RedisHistoryCache:
                 b"" if erased is None else erased.to_bytes(len(_NO_ERASURE), "big"),
             )
         await self._ask(self._write_newer(keys=keys, args=args))
+        return True
 
     async def add_own_writes(self, records: Mapping[str, bytes]) -> Collection[str]:
         trust = self._trust

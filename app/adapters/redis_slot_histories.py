@@ -99,7 +99,7 @@ class SlotHistoryCache:
 
     async def put_many(
         self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
-    ) -> None:
+    ) -> bool:
         """Writes only where this process has confirmed the same servers as who made the epoch. Nobody reads a group
         that has none.
         """
@@ -132,6 +132,7 @@ class SlotHistoryCache:
             failed |= await self._write(trust, writes, (WRITE_HISTORY, SETTLE_OWN_WRITES))
         if failed:
             raise SlotsNotWritten(failed)
+        return True
 
     async def add_own_writes(self, records: Mapping[str, bytes]) -> Collection[str]:
         trust = self._trust

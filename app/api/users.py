@@ -196,13 +196,12 @@ async def erase(
         erased = begun.erasures
         changed.made([f"erasure {erasure.number}" for erasure in erased], "erased")
     try:
-        if cache is not None:
-            await cache_epoch.write_through(
-                database,
-                cache,
-                begun.histories,
-                settled=Settled(erased={erasure.user_id: erasure.number for erasure in erased}),
-            )
+        await cache_epoch.write_through(
+            database,
+            cache,
+            begun.histories,
+            settled=Settled(erased={erasure.user_id: erasure.number for erasure in erased}),
+        )
     finally:
         for erasure in erased:
             forget(erasure.user_id)

@@ -100,12 +100,13 @@ class SwitchedCache:
 
     async def put_many(
         self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
-    ) -> None:
+    ) -> bool:
         """Raises `DependencyDown` when Redis did not take what it has to have."""
         if self._switch.backend == "memory":
             await self._memory.put_many(histories, epoch)
         if self._switch.backend == "redis" or (self._writes_through and self._switch.redis_is_written):
-            await self._redis.put_many(histories, epoch, settled)
+            return await self._redis.put_many(histories, epoch, settled)
+        return False
 
     async def add_own_writes(self, records: Mapping[str, bytes]) -> Collection[str]:
         return await self._redis.add_own_writes(records) if self._switch.backend == "redis" else records

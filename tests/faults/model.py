@@ -49,10 +49,10 @@ class Cache:
 
     async def put_many(
         self, histories: Mapping[str, Versioned], epoch: bytes, settled: Settled = NOTHING_SETTLED
-    ) -> None:
+    ) -> bool:
         if self.down:
             raise DependencyDown("redis", "down")
-        await self._redis.put_many(histories, epoch, settled)
+        return await self._redis.put_many(histories, epoch, settled)
 
     async def add_own_writes(self, records: Mapping[str, bytes]) -> Collection[str]:
         return await self._redis.add_own_writes(records)

@@ -1,13 +1,19 @@
-"""Redis dies under load; an operator switches all running processes to memory and back, and nothing is stale then."""
+"""Redis dies under load, and an operator switches all running processes to memory and back; or processes have other
+settings for a while. Nothing is stale then.
+"""
 
 import subprocess
 import sys
 
+import psycopg
 import pytest
 
 from app.devstack import Stack
 from app.devstack.ports import choose
-from tests.faults.checker import Client, check
+from tests.faults.cached import cached_histories, check_cache
+from tests.faults.checker import Client, check, client_of
+from tests.faults.roles import role
+from tests.faults.test_cache import acquaint, await_counted, brought, takes
 from tests.faults.test_outages import reading
 from tests.support.service import ROOT, Service, eventually, running
 
@@ -71,3 +77,48 @@ def test_redis_dies_and_running_processes_use_memory_until_it_is_back(
             check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
             assert api.readiness()["cache"] == {"backend": "redis", "chosen_by": None, "since": None}
             assert api.readiness()["status"] == "ready"
+
+
+@pytest.mark.parametrize(
+    "without",
+    [{"ONLINE_CACHE_BACKEND": "memory"}, pytest.param({"ONLINE_CACHE_ENABLED": "false"}, marks=pytest.mark.slow)],
+    ids=["memory", "disabled"],
+)
+def test_processes_go_without_redis_for_a_while(
+    environment: dict[str, str], database_url: str, redis_url: str, without: dict[str, str]
+) -> None:
+    """Redis itself was there all the time and is the same, with the histories of before. Ann has gone on since, and Bob
+    was erased.
+    """
+    settings = {**environment, "EXPLORATION_SHARE": "0"}
+    with running(settings) as service:
+        acquaint(service)
+        for user in ("ann", "bob"):
+            takes(service, user, "tent")
+        await_counted(service, database_url)
+        eventually(lambda: brought(service, "ann") == brought(service, "bob") == {"stove"}, describe=service.describe)
+        with psycopg.connect(database_url, autocommit=True) as database:
+            eventually(lambda: {"ann", "bob"} <= cached_histories(database, redis_url).keys())
+    with running(settings | without) as service:
+        takes(service, "ann", "pen")
+        assert service.client.delete("/users/bob").status_code == 200
+        await_counted(service, database_url)
+    with running(settings) as service:
+        assert brought(service, "ann") == {"stove", "ink"}
+        assert brought(service, "bob") == set()
+        check_cache(database_url=database_url, redis_url=redis_url, within_sec=5.0)
+
+
+def test_only_the_api_uses_redis(environment: dict[str, str], database_url: str, redis_url: str) -> None:
+    """As while a setting is rolled out: the consumer does not write what the API reads."""
+    with (
+        running(role(environment, "relay,consumer", ONLINE_CACHE_BACKEND="memory")),
+        running(role(environment, "api")) as api,
+        client_of(api.url) as client,
+    ):
+        for _ in range(3):
+            client.send(40)
+            await_counted(api, database_url)
+            for number in range(12):
+                assert api.client.get("/reco", params={"user_id": f"user-{number}"}).status_code == 200
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=5.0)
