@@ -158,6 +158,12 @@ async def unfinished(connection: "Connection", *, after: int = 0) -> list[Erasur
     return [Erasure(*row) for row in rows]
 
 
+async def newest(connection: "Connection") -> int:
+    """The number of the last erasure of any user, 0 without any: what is received now comes after it."""
+    found: int = await connection.fetchval(_SQL["newest"])
+    return found
+
+
 async def last(connection: "Connection", user_ids: Collection[str]) -> dict[str, LastErasure]:
     """The last erasure of those of the users who were erased. Writers of their rows lock these or the tables first."""
     rows = await connection.fetch(_SQL["last"], joined_texts(user_ids))

@@ -7,6 +7,9 @@ RETURNING number, erased_at;
 -- name: erase_history
 DELETE FROM user_history WHERE user_id = $1;
 
+-- name: newest
+SELECT coalesce(pg_sequence_last_value('erasure_numbers'), 0)::integer;
+
 -- name: last
 SELECT user_id, number, (extract(EPOCH FROM erased_at) * 1000)::bigint AS erased_ms
 FROM user_erasures

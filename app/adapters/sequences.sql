@@ -14,7 +14,7 @@ FROM (
     SELECT 'item_stats', (SELECT max(item_key) FROM item_stats), last_value, is_called
     FROM item_stats_item_key_seq
     UNION ALL
-    SELECT 'user_erasures', (SELECT max(number) FROM user_erasures), last_value, is_called
+    SELECT 'user_erasures', coalesce((SELECT max(number) FROM user_erasures), 0), last_value, is_called
     FROM erasure_numbers
     UNION ALL
     SELECT 'rule_changes', (SELECT max(change_id) FROM rule_changes), last_value, is_called
@@ -53,8 +53,10 @@ HAVING max(item_key) >= (SELECT last_value FROM item_stats_item_key_seq);
 
 -- name: advance_user_erasures
 LOCK TABLE user_erasures IN SHARE ROW EXCLUSIVE MODE;
-SELECT setval('erasure_numbers', max(number)) FROM user_erasures
-HAVING max(number) >= (SELECT last_value FROM erasure_numbers);
+-- Also without any erasure: 0 is the number of none. Rows may have the number of an erasure that this server has lost or
+-- never got, so that the next one takes a number well beyond.
+SELECT setval('erasure_numbers', coalesce(max(number), 0) + 1000) FROM user_erasures
+HAVING coalesce(max(number), 0) >= (SELECT last_value FROM erasure_numbers);
 
 -- name: advance_rule_changes
 LOCK TABLE rule_changes IN SHARE ROW EXCLUSIVE MODE;

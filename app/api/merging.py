@@ -9,7 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from app.adapters import cache_epoch, features, user_links
+from app.adapters import cache_epoch, erasures, features, user_links
 from app.adapters.history_cache import HistoryCache, Versioned
 from app.adapters.postgres import Database
 from app.adapters.user_links import Made, StoredLink
@@ -78,14 +78,13 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
         anonymous_id = decode(_decoder, await read_body(request, MAX_EVENT_BYTES)).anonymous_id
         link = _checked(anonymous_id, path_id(request.scope))
         async with change(database, context_of(request.scope), "merge_users") as changed:
-            made, changed_histories = await _join(changed.connection, link, again=True)
+            made, changed_histories = await _join(changed.connection, link)
             if made is None:
                 detail = f"One of the ids has {MAX_LINKS} links. Erase what is no longer in use, or undo a link."
                 raise ProblemError(ProblemCode.TOO_MANY, detail)
             if made.fresh:
                 changed.made([f"link {made.link_id}"], "linked")
-        if cache is not None:
-            await cache_epoch.write_through(database, cache, changed_histories)
+        await cache_epoch.write_through(database, cache, changed_histories)
         return reply(link_of(StoredLink(*link, made.linked_at)))
 
     @delete(
@@ -115,8 +114,7 @@ def handlers(database: Database, cache: HistoryCache | None) -> list[HTTPRouteHa
                 )
             changed_histories = await _rejoined(changed.connection, locked, link.user_id)
             changed.made([f"link {undone}"], "undone")
-        if cache is not None:
-            await cache_epoch.write_through(database, cache, changed_histories)
+        await cache_epoch.write_through(database, cache, changed_histories)
         return Reply(b"", status=204)
 
     return [merge_user, unmerge_user]
@@ -128,26 +126,40 @@ def _checked(anonymous_id: str, user_id: str) -> Link:
     return Link(anonymous_id, user_id)
 
 
-async def join_new(database: Database, cache: HistoryCache | None, links: Collection[Link]) -> int:
-    """Makes those links that were never there; returns how many. Raises `DependencyDown`."""
+async def join_new(database: Database, cache: HistoryCache | None, links: Collection[Link], erasures_then: int) -> int:
+    """Makes those links that were never there; returns how many. Raises `DependencyDown`.
+
+    `erasures_then`: the number of the last erasure when they were received. None comes back after that of one of its
+    ids.
+    """
     async with database.connection() as connection:
         missing = await user_links.missing(connection, links)
     count = 0
     for link in missing:
         async with database.connection() as connection, connection.transaction():
-            made, changed = await _join(connection, link, again=False)
-        if made is not None and cache is not None:
+            made, changed = await _join(connection, link, erasures_then=erasures_then)
+        if made is not None:
             await cache_epoch.write_through(database, cache, changed)
         count += made is not None
     return count
 
 
-async def _join(connection: "Connection", link: Link, *, again: bool) -> tuple[Made | None, dict[str, Versioned]]:
+async def _join(
+    connection: "Connection", link: Link, *, erasures_then: int | None = None
+) -> tuple[Made | None, dict[str, Versioned]]:
     """Makes a link; None when an id has too many. In a transaction, after which the histories that are returned go to
     the cache: also those of a link that was there, since whoever made it may have died before.
+
+    `erasures_then`: of a link that an event made; then None also when it was undone, or an id erased since. Without, a
+    link that was undone is made again.
     """
     locked = await features.lock_histories(connection, link)
-    made = await user_links.make(connection, link, again=again)
+    if erasures_then is not None:
+        erased = await erasures.last(connection, link)
+        if any(last.came_after(erasures_then, received_ms=0) for last in erased.values()):
+            await features.drop_empty_histories(connection, list(link))
+            return None, {}
+    made = await user_links.make(connection, link, again=erasures_then is None)
     if made is not None and made.fresh:
         return made, await _rejoined(connection, locked, link.user_id)
     return made, await _with_joined(connection, locked)

@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 
 from app import metrics
-from app.adapters import stored_events, user_links
+from app.adapters import erasures, stored_events, user_links
 from app.adapters.postgres import Database
 from app.api.accepting import Accepting
 from app.core import events
@@ -29,7 +29,7 @@ _MAX_ERRORS: Final = 100
 _MAX_LOGGED: Final = 200
 _NUMBER: Final = re.compile(r"\d+")
 
-Join = Callable[[Collection[Link]], Awaitable[int]]
+Join = Callable[[Collection[Link], int], Awaitable[int]]
 
 
 class SegmentAnswer(Struct, kw_only=True):
@@ -88,6 +88,7 @@ class Messages:
         self._waiting: list[tuple[Record, str]] = []
         self._refunds: list[tuple[Mapped, str]] = []
         self._links: set[Link] = set()
+        self._erasures_then = 0
         self._outcomes: list[tuple[str, str]] = []
         self._answer = SegmentAnswer()
 
@@ -109,6 +110,10 @@ class Messages:
                 faults += _in_message(error, mapped, product)
         self._refuse(mapped, faults, path, lost)
         if mapped.link is not None:
+            if not self._links:
+                # Before anything of the request is stored, which may take a while.
+                async with self._database.connection() as connection:
+                    self._erasures_then = await erasures.newest(connection)
             self._links.add(mapped.link)
         if not mapped.known:
             self._answer.unmapped += 1
@@ -127,7 +132,7 @@ class Messages:
         if self._refunds:
             await self._take_back()
         if self._links:
-            self._answer.linked = await self._join(self._links)
+            self._answer.linked = await self._join(self._links, self._erasures_then)
         for labels in self._outcomes:
             metrics.SEGMENT_MESSAGES.labels(*labels).inc()
         counts = {name: getattr(self._answer, name) for name in ("accepted", "duplicate", "conflict", "invalid")}

@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 from confluent_kafka import Producer
 
-from app.adapters import sequences
+from app.adapters import erasures, sequences
+from app.adapters.ingest import insert_events
 from app.adapters.kafka import ensure_topics
 from app.adapters.postgres import Database
 from app.core.brake import Brake
@@ -14,6 +15,7 @@ from app.core.events import TOPIC_INTERACTIONS, TOPICS
 from app.errors import DependencyDown, TooLarge
 from tests.support.caching import caching
 from tests.support.consuming import incoming
+from tests.support.erasing import record
 from tests.support.pipeline import consuming, kafka_options, letters, message, running, topics, until
 from workers.applied import Applied
 from workers.batch import FeatureWriter
@@ -105,8 +107,21 @@ async def test_sequences_behind_their_tables_are_advanced(opened: Database, pool
         await writer.apply(incoming(message("event-new", item_id="new")))
     assert not opened.sequences_checked
     assert await advance(opened) == list(tables)
+    # An erasure may be lost whose number is in rows of events.
+    newest["erasure_numbers"] += 1000
     assert {name: await pool.fetchval(f"SELECT last_value FROM {name}") for name in newest} == newest
     assert (await writer.apply(incoming(message("event-new", item_id="new")))).counted == 1
+
+
+async def test_first_erasure_on_a_promoted_logical_replica_erases(opened: Database, pool: Pool) -> None:
+    """Its sequence has given no number yet, and the first would be 0: that of rows which no erasure came before."""
+    await pool.execute("SELECT setval('erasure_numbers', 0, false)")
+    assert await advance(opened) == ["user_erasures"]
+    async with opened.connection() as connection:
+        await insert_events(connection, [record("ann")], erasures_of={})
+        begun = await erasures.begin(connection, "ann")
+    assert (await erasures.finish(opened, begun.erasures)).events == 1
+    assert await advance(opened) == []
 
 
 async def test_item_key_of_another_server_is_not_used(opened: Database, pool: Pool) -> None:
