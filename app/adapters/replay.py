@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from app.adapters import audit, sql
 from app.adapters.dead_letters import readable
 from app.core.events import TOPIC_IMPRESSIONS, TOPIC_INTERACTIONS, TOPIC_WATCHES
+from app.core.replay import DEDUPE_DAYS_LEAST
 
 _SQL: Final = sql.load(__file__)
 
@@ -23,9 +24,10 @@ ReplaySource = Literal["outbox", "dlq"]
 
 
 class Filters(Struct, frozen=True, kw_only=True):
-    """Which rows; None means any. `status` and `messages_only` (no whole batches, and none whose bytes an erasure has
-    removed) are for dead letters alone. `until`: only what failed up to then, so that what comes back from a replay
-    meanwhile is not sent again by the same one.
+    """Which rows; None means any. `status` and `sendable_only` are for dead letters alone: no whole batches, none whose
+    bytes an erasure has removed, and none that have been counted, or may have been without a dedupe row that tells.
+    `until`: only what failed up to then, so that what comes back from a replay meanwhile is not sent again by the same
+    one.
     """
 
     status: str = "pending"
@@ -36,7 +38,7 @@ class Filters(Struct, frozen=True, kw_only=True):
     older_sec: float | None = None
     newer_sec: float | None = None
     until: datetime | None = None
-    messages_only: bool = False
+    sendable_only: bool = False
 
 
 class Found(Struct, frozen=True):
@@ -80,7 +82,8 @@ def arguments_of(filters: Filters, *, after: int, limit: int) -> dict[str, Any]:
         "older_sec": filters.older_sec,
         "newer_sec": filters.newer_sec,
         "until": filters.until,
-        "messages_only": filters.messages_only,
+        "sendable_only": filters.sendable_only,
+        "known_days": DEDUPE_DAYS_LEAST,
         "after": after,
         "limit": limit,
     }

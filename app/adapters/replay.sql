@@ -41,7 +41,18 @@ SELECT id, topic, event_id, replays, created_at AS at, error, message_key
 FROM feature_consumer_dlq
 WHERE status = %(status)s
     AND id > %(after)s
-    AND NOT (%(messages_only)s AND (error_kind = 'batch' OR value IS NULL))
+    AND NOT (
+        %(sendable_only)s
+        AND (
+            error_kind = 'batch'
+            OR value IS NULL
+            -- Dedupe rows are kept so long at least: later it is not known whether it has been counted.
+            OR (
+                status = 'replayed'
+                AND (resolution = 'already counted' OR resolved_at < now() - make_interval(days => %(known_days)s))
+            )
+        )
+    )
     AND (%(ids)s::bigint[] IS NULL OR id = ANY (%(ids)s))
     AND (%(topic)s::text IS NULL OR topic = %(topic)s)
     AND (%(event_id)s::text IS NULL OR event_id = %(event_id)s)

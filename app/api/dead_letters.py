@@ -187,7 +187,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         asked = decode_checked(_replay_decoder, await read_body(request, _MAX_BYTES), _faults)
         context = context_of(request.scope)
         async with change(database, context, "replay_messages") as changed:
-            filters = msgspec.structs.replace(_filters(asked), messages_only=True)
+            filters = msgspec.structs.replace(_filters(asked), sendable_only=True)
             found = await dead_messages.lock(
                 changed.connection, asked.source, filters, after=asked.after, limit=MAX_A_CALL
             )

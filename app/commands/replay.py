@@ -117,13 +117,14 @@ def dlq(
 ) -> None:
     """Replay the consumer's dead letters through the outbox. Messages counted since are only marked.
 
-    A damaged batch is not a message and stays: `reco replay events` finds its events.
+    A damaged batch is not a message and stays: `reco replay events` finds its events. So do letters that were replayed
+    more than 14 days ago: whether they were counted is no longer known.
 
     Exit code 0: done; 1: some rows were left out and need --force; 2: it could not be done.
     """
     wanted = msgspec.structs.replace(
         filters(topic=topic, error=error, older_than=older_than, newer_than=newer_than, ids=ids, status=status),
-        messages_only=True,
+        sendable_only=True,
     )
     _run(_Plan("dlq", wanted, limit, rate, None if force else max_replays, dry_run, as_json))
 

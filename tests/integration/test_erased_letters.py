@@ -90,7 +90,7 @@ async def test_what_has_no_key_and_cannot_be_read_loses_its_bytes_and_is_not_sen
     kept = await pool.fetch("SELECT record_offset, value FROM feature_consumer_dlq ORDER BY record_offset")
     assert [tuple(row) for row in kept] == [(1, None), (2, b"{bob"), (3, None)]
     with psycopg.connect(database_url) as connection:
-        found = replay.find(connection, "dlq", Filters(messages_only=True), after=0, limit=10)
+        found = replay.find(connection, "dlq", Filters(sendable_only=True), after=0, limit=10)
         assert [row.message_key for row in found] == [b"bob"]
 
 

@@ -89,6 +89,24 @@ def test_dead_rows_go_back_to_the_relay_a_limit_at_a_time(
     rows.close()
 
 
+def test_letters_that_may_be_counted_without_a_dedupe_row_are_not_sent_again(
+    database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
+) -> None:
+    """RETENTION_DEDUPE_DAYS may be 14, and resolved letters be kept for longer."""
+    replayed = {1: ("sent again", 15), 2: ("sent again", 13), 3: ("already counted", 1)}
+    with rows:
+        for number, (resolution, days) in replayed.items():
+            rows.execute(
+                "UPDATE feature_consumer_dlq SET status = 'replayed', resolution = %s, "
+                "resolved_at = now() - make_interval(days => %s) WHERE event_id = %s",
+                (resolution, days, f"letter-{number}"),
+            )
+        rows.execute("DELETE FROM event_outbox")
+        sent = run(database_url, DLQ, "--status", "replayed", "--limit", "100", "--force")
+        assert "1 sent again" in sent.stdout, sent.stderr
+        assert rows.execute("SELECT event_id FROM event_outbox").fetchall() == [("letter-2",)]
+
+
 @pytest.mark.slow
 def test_dead_rows_are_chosen_by_topic_age_error_and_id(
     database_url: str, rows: "psycopg.Connection[tuple[object, ...]]"
