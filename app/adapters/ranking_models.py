@@ -76,6 +76,13 @@ class NoSuchModel(Exception):
     """There is no such version."""
 
 
+class OtherServes(Exception):
+    """Another version serves than the one that a change is for, so that nothing is changed."""
+
+    def __init__(self, serves: int, wanted: int) -> None:
+        super().__init__(f"version {serves} serves by now, not version {wanted}, so that nothing was changed")
+
+
 async def read_served(connection: "Connection") -> ServedModel:
     return ServedModel(**_decoded(await connection.fetchrow(_SQL["read_choice"])))
 
@@ -124,15 +131,26 @@ async def note_named(connection: "Connection", versions: Collection[int]) -> Non
     await connection.execute(_SQL["note_named"], list(versions))
 
 
-async def serve(connection: "Connection", version: int, reason: str, *, actor: str, pin: bool | None = None) -> None:
-    """Makes a version serve. Raises `NoSuchModel`. `pin`: None leaves it as it is."""
+async def serve(
+    connection: "Connection",
+    version: int,
+    reason: str,
+    *,
+    actor: str,
+    pin: bool | None = None,
+    instead_of: int | None = None,
+) -> tuple[int, bool]:
+    """Makes a version serve; returns the one that served before, and whether the new one is pinned. Raises
+    `NoSuchModel`, and `OtherServes` when `instead_of` does not serve. `pin`: None leaves it as it is.
+    """
     async with connection.transaction():
-        await _locked_choice(connection)
+        before, pinned = await _locked_choice(connection, instead_of)
         await read_model(connection, version)
         await _serve(connection, version, reason, "served", actor)
         if pin is not None:
             await connection.execute(_SQL["pin"], pin)
             await _audit(connection, actor, version, "pinned" if pin else "unpinned")
+    return before, pinned if pin is None else pin
 
 
 async def promote(
@@ -180,22 +198,27 @@ async def roll_back_to_constants(
     return version
 
 
-async def roll_back_for_good(connection: "Connection", reason: str, *, actor: str) -> tuple[int, int | None]:
+async def roll_back_for_good(
+    connection: "Connection", reason: str, *, of: int | None, actor: str
+) -> tuple[int, int | None]:
     """What an operator does: goes back to what served before, whether pinned or not, and pins it. Returns the version
-    that served, and the one that serves in its place; None: nothing served before, so what serves is pinned.
+    that served, and the one that serves in its place; None: nothing served before, so what serves is pinned. Raises
+    `OtherServes` when `of` does not serve, so that two who decide the same go back once; None: whatever serves.
     """
     async with connection.transaction():
-        version, _ = await _locked_choice(connection)
+        version, _ = await _locked_choice(connection, of)
         await connection.execute(_SQL["pin"], False)
         before = await roll_back(connection, reason, of=version, actor=actor)
         await pin(connection, True, actor=actor)
     return version, before
 
 
-async def pin(connection: "Connection", pinned: bool, *, actor: str) -> int:
-    """Whether only an operator changes what serves; returns the version that serves."""
+async def pin(connection: "Connection", pinned: bool, *, actor: str, version: int | None = None) -> int:
+    """Whether only an operator changes what serves; returns the version that serves. Raises `OtherServes` when it is
+    not `version`; None: whatever serves.
+    """
     async with connection.transaction():
-        version, _ = await _locked_choice(connection)
+        version, _ = await _locked_choice(connection, version)
         await connection.execute(_SQL["pin"], pinned)
         await _audit(connection, actor, version, "pinned" if pinned else "unpinned")
         await changes.record(connection, [changes.MODEL_CHANGED])
@@ -239,10 +262,14 @@ async def _may_replace(connection: "Connection", version: int) -> bool:
     return serves == version and not pinned
 
 
-async def _locked_choice(connection: "Connection") -> tuple[int, bool]:
-    """The version that serves, and whether it is pinned; nobody else changes them in this transaction."""
+async def _locked_choice(connection: "Connection", wanted: int | None = None) -> tuple[int, bool]:
+    """The version that serves, and whether it is pinned; nobody else changes them in this transaction. Raises
+    `OtherServes` when it is not the one that is wanted.
+    """
     row = await connection.fetchrow(_SQL["lock_choice"])
     assert row is not None  # the migration made it
+    if wanted is not None and row[0] != wanted:
+        raise OtherServes(row[0], wanted)
     return row[0], row[1]
 
 

@@ -1,6 +1,7 @@
 """The versions of the ranking's weights: list them, and choose which one serves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -11,7 +12,7 @@ from msgspec import Meta, Struct
 
 from app.adapters import ranking_models
 from app.adapters.postgres import Database
-from app.adapters.ranking_models import NoSuchModel, Origin
+from app.adapters.ranking_models import NoSuchModel, Origin, OtherServes
 from app.api.timestamps import Timestamp
 from app.core.decoding import decode
 from app.core.events import PRINTABLE
@@ -25,7 +26,7 @@ from app.http.problems import ProblemError
 from app.http.responses import reply
 
 _MAX_BYTES: Final = 4 * 1024
-_PROBLEMS: Final = schema.problems(400, 413, 415, 422, 503)
+_PROBLEMS: Final = schema.problems(400, 409, 413, 415, 422, 503)
 
 Version = Annotated[int, Meta(ge=1, le=2**31 - 1, description="The number of a version.")]
 Why = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTABLE, description="Why; kept with the change.")]
@@ -59,19 +60,30 @@ class ModelList(Struct, kw_only=True):
 
 
 class Promotion(Struct, forbid_unknown_fields=True, kw_only=True):
-    """`pin`: it serves until it is unpinned; otherwise the learner decides from there on."""
+    """`pin`: it serves until it is unpinned; otherwise the learner decides from there on. `instead_of`: the version
+    that it replaces; when another one serves, nothing is changed. Null: whatever serves.
+    """
 
     version: Version
     reason: Why = "an operator chose it"
     pin: bool = False
+    instead_of: Version | None = None
 
 
 class ModelRollback(Struct, forbid_unknown_fields=True, kw_only=True):
+    """`version`: the one that is rolled back; when another one serves, as after somebody else's rollback, nothing is
+    changed. Null: whatever serves, so that two requests go back two versions.
+    """
+
+    version: Version | None = None
     reason: Why = "an operator decided it"
 
 
 class ModelPin(Struct, forbid_unknown_fields=True, kw_only=True):
+    """`version`: the one that is meant; when another one serves, nothing is changed. Null: whatever serves."""
+
     pinned: bool
+    version: Version | None = None
 
 
 class ModelChoice(Struct, kw_only=True):
@@ -117,15 +129,17 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Makes a version serve within a second, whatever its figures."""
         asked = decode(_promotion_decoder, await read_body(request, _MAX_BYTES))
         actor = context_of(request.scope).actor
-        async with database.connection() as connection:
-            before = await ranking_models.read_served(connection)
-            try:
-                await ranking_models.serve(connection, asked.version, asked.reason, actor=actor, pin=asked.pin or None)
-            except NoSuchModel:
-                known = FieldError("$.version", "GET /models lists those that there are")
-                raise ProblemError(ProblemCode.NO_SUCH_VERSION, "There is no such version.", errors=[known]) from None
-            served = await ranking_models.read_served(connection)
-        return _choice(served.version, served.pinned, before.version)
+        with _refused("$.instead_of"):
+            async with database.connection() as connection:
+                before, pinned = await ranking_models.serve(
+                    connection,
+                    asked.version,
+                    asked.reason,
+                    actor=actor,
+                    pin=asked.pin or None,
+                    instead_of=asked.instead_of,
+                )
+        return _choice(asked.version, pinned, before)
 
     @post(
         "/model/rollback",
@@ -136,8 +150,11 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Goes back to what served before, and pins it. Where nothing served before, what serves is pinned."""
         asked = decode(_rollback_decoder, await read_body(request, _MAX_BYTES))
         actor = context_of(request.scope).actor
-        async with database.connection() as connection:
-            version, before = await ranking_models.roll_back_for_good(connection, asked.reason, actor=actor)
+        with _refused("$.version"):
+            async with database.connection() as connection:
+                version, before = await ranking_models.roll_back_for_good(
+                    connection, asked.reason, of=asked.version, actor=actor
+                )
         return _choice(version if before is None else before, True, version)
 
     @post(
@@ -149,11 +166,28 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """Pins what serves, so that the learner changes nothing, or lets the learner decide again."""
         asked = decode(_pin_decoder, await read_body(request, _MAX_BYTES))
         actor = context_of(request.scope).actor
-        async with database.connection() as connection:
-            version = await ranking_models.pin(connection, asked.pinned, actor=actor)
+        with _refused("$.version"):
+            async with database.connection() as connection:
+                version = await ranking_models.pin(connection, asked.pinned, actor=actor, version=asked.version)
         return _choice(version, asked.pinned, version)
 
     return [get_models, promote_model, roll_back_model, pin_model]
+
+
+@contextmanager
+def _refused(path: str) -> Iterator[None]:
+    """`path`: of the field that names the version which has to serve."""
+    try:
+        yield
+    except NoSuchModel:
+        known = FieldError("$.version", "GET /models lists those that there are")
+        raise ProblemError(ProblemCode.NO_SUCH_VERSION, "There is no such version.", errors=[known]) from None
+    except OtherServes as error:
+        told = FieldError(path, str(error))
+        detail = (
+            "Another version serves than the one that this is for. GET /model says which one, and why; decide anew."
+        )
+        raise ProblemError(ProblemCode.MODEL_CHANGED, detail, errors=[told]) from None
 
 
 def _choice(serves: int, pinned: bool, before: int) -> ASGIApp:

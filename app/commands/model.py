@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.adapters import ranking_models
-from app.adapters.ranking_models import NoSuchModel, RankingModel, ServedModel
+from app.adapters.ranking_models import NoSuchModel, OtherServes, RankingModel, ServedModel
 from app.commands.dead_rows import operator
 from app.commands.json_output import json_lines_option, json_option, write_json
 from app.commands.on_postgres import run_on_postgres
@@ -126,15 +126,20 @@ def promote(version: int, reason: str) -> None:
 
 
 @model.command()
+@click.argument("of", metavar="[VERSION]", type=_VERSION, required=False)
 @click.option("--reason", default="an operator decided it", show_default=True)
-def rollback(reason: str) -> None:
-    """Go back to what served before, and pin it, so that it stays until `reco model unpin`.
+def rollback(of: int | None, reason: str) -> None:
+    """Go back from VERSION to what served before, and pin that, so that it stays until `reco model unpin`.
 
-    Where nothing served before, what serves is pinned.
+    If another version serves by now, as after somebody else's rollback, nothing is changed. Without VERSION it goes
+    back from whatever serves. Where nothing served before, what serves is pinned.
     """
 
     async def roll_back(connection: "Connection") -> tuple[int, int | None]:
-        return await ranking_models.roll_back_for_good(connection, reason, actor=_actor())
+        try:
+            return await ranking_models.roll_back_for_good(connection, reason, of=of, actor=_actor())
+        except OtherServes as error:
+            raise UserError(f"{error}; `reco model show` says why it serves") from None
 
     version, before = run_on_postgres(roll_back)
     if before is None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from app import metrics
 from app.core.keys import Key, KeyRing
 from app.core.keys import Scope as KeyScope
-from app.http.console_cookie import check_origin, read_cookie
+from app.http.console_cookie import check_origin, is_of_other_session, read_cookie
 from app.http.context import RequestContext, context_of, route_of
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError, retry_later
@@ -185,6 +185,13 @@ async def _session_key(scope: Scope, context: RequestContext, access: Access, ri
     key = await access.session(cookie, ring)
     if key is not None:
         check_origin(scope)
+        if is_of_other_session(scope, key.name):
+            raise ProblemError(
+                ProblemCode.OTHER_SESSION,
+                f"This browser is signed in with the key {key.name} by now, and this page is of another one, so that "
+                "nothing was done. Sign in again, or reload the page to go on with that key.",
+                headers=_CHALLENGE,
+            )
     return key
 
 

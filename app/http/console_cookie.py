@@ -12,6 +12,8 @@ from app.http.problems import ProblemError
 NAME: Final = "reco_console"
 # A page of another site cannot send it: the browser would ask first, and CORS does not allow it.
 PROOF_HEADER: Final = b"x-reco-console"
+# Whose page sends it. The cookie is of the browser: somebody may have signed in as another in another tab since.
+OWNER_HEADER: Final = b"x-reco-console-key"
 _NAMED: Final = f"{NAME}=".encode()
 _SAFE: Final = ("GET", "HEAD")
 
@@ -29,11 +31,19 @@ def read_cookie(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def set_cookie(scope: Scope, value: str, max_age_sec: int) -> tuple[bytes, bytes]:
-    """The header that sets the cookie; an age of 0 removes it. `Secure` where the browser speaks https."""
-    forwarded = context_of(scope).headers.get(b"x-forwarded-proto")
+    """The header that sets the cookie; an age of 0 removes it. `Secure` where the browser speaks https. Of several
+    proxies, the first one that is named spoke with the browser.
+    """
+    forwarded = context_of(scope).headers.get(b"x-forwarded-proto", b"").partition(b",")[0].strip().lower()
     secure = scope.get("scheme") == "https" or forwarded == b"https"
     text = f"{NAME}={value}; Path=/; Max-Age={max_age_sec}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
     return b"set-cookie", text.encode("latin-1")
+
+
+def is_of_other_session(scope: Scope, key_name: str) -> bool:
+    """Whether the request's page belongs to a session of another key than this one, of the cookie."""
+    owner = context_of(scope).headers.get(OWNER_HEADER)
+    return owner is not None and owner != key_name.encode()
 
 
 def check_origin(scope: Scope) -> None:

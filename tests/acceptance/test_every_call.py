@@ -222,12 +222,12 @@ def merging() -> Iterator[Call]:
 def model_calls() -> Iterator[Call]:
     for path, body in (("promote", {"version": 1}), ("rollback", {}), ("pin", {"pinned": False})):
         yield "POST", f"/model/{path}", {"json": body}
+        wanted = "instead_of" if path == "promote" else "version"
+        yield "POST", f"/model/{path}", {"json": {**body, wanted: 99}}
         yield from bad_bodies("POST", f"/model/{path}")
     yield "POST", "/model/promote", {"json": {"version": 99}}
-    for query in ("", "?limit=0"):
-        yield "GET", f"/models{query}", {}
-    for version in (1, 9):
-        yield "GET", f"/reco?user_id=ann&variant=model-{version}", {}
+    for target in ("/models", "/models?limit=0", *(f"/reco?user_id=ann&variant=model-{one}" for one in (1, 9))):
+        yield "GET", target, {}
 
 
 def test_every_call_answers_with_every_status_that_is_documented(

@@ -1,6 +1,7 @@
 """Which version of the model serves is chosen over HTTP, previewed, and told in the audit log."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -16,12 +17,12 @@ READER, READER_TOKEN = keys.make("page", ["read"], "r" * 43)
 
 @pytest.fixture
 def service(environment: dict[str, str], database_url: str) -> Iterator[Service]:
-    """With a second version of the model, which has not served yet."""
+    """With two more versions of the model, which have not served yet."""
     with running({**environment, "API_KEYS": f"{OPS.entry()},{READER.entry()}"}) as started:
         with psycopg.connect(database_url, autocommit=True) as database:
             database.execute(
                 "INSERT INTO ranking_models (weights, origin, reason, figures) "
-                "SELECT weights, 'imported', 'a test', '{}' FROM ranking_models"
+                "SELECT weights, 'imported', 'a test', '{}' FROM ranking_models, generate_series(1, 2)"
             )
         event = {"user_id": "ann", "session_id": "s", "item_id": "tent", "event_type": "view"}
         for user in ("ann", "bob"):
@@ -51,7 +52,7 @@ def act(service: Service, what: str, body: dict[str, Any], status: int = 200) ->
 
 def test_operator_promotes_pins_and_rolls_back_over_http(service: Service, database_url: str) -> None:
     found = service.client.get("/models", headers=operator()).json()
-    assert [one["version"] for one in found["versions"]] == [2, 1]
+    assert [one["version"] for one in found["versions"]] == [3, 2, 1]
     assert (found["serves"], found["pinned"]) == (1, False)
     done = act(service, "promote", {"version": 2, "reason": "it is bolder"})
     assert done == {"serves": 2, "pinned": False, "instead_of": 1}
@@ -68,6 +69,31 @@ def test_operator_promotes_pins_and_rolls_back_over_http(service: Service, datab
         "SELECT string_agg(targets[1] || ' ' || outcome, ', ' ORDER BY recorded_at) FROM audit_log WHERE actor = 'ops'",
     )
     assert str(told).startswith("2 served, 2 pinned, 1 rolled_back, 1 pinned")
+
+
+def test_what_was_decided_about_another_version_changes_nothing(service: Service) -> None:
+    for version in (2, 3):
+        act(service, "promote", {"version": version, "pin": True})
+
+    def roll_back(_: int) -> int:
+        body = {"version": 3, "reason": "lists are odd"}
+        return service.client.post("/model/rollback", json=body, headers=operator()).status_code
+
+    # As operators do who all see the same, and a program that lost the answer.
+    with ThreadPoolExecutor(4) as several:
+        assert sorted(several.map(roll_back, range(4))) == [200, 409, 409, 409]
+    for what, body, path in (
+        ("rollback", {"version": 3}, "$.version"),
+        ("pin", {"pinned": False, "version": 3}, "$.version"),
+        ("promote", {"version": 1, "instead_of": 3}, "$.instead_of"),
+    ):
+        refused = act(service, what, body, status=409)
+        assert (refused["code"], refused["errors"][0]["path"]) == ("model_changed", path)
+        assert "version 2 serves by now, not version 3" in refused["errors"][0]["message"]
+        found = service.client.get("/models", headers=operator()).json()
+        assert (found["serves"], found["pinned"]) == (2, True)
+    assert act(service, "pin", {"pinned": False, "version": 2})["pinned"] is False
+    assert act(service, "promote", {"version": 1, "instead_of": 2})["instead_of"] == 2
 
 
 @pytest.mark.slow

@@ -70,6 +70,19 @@ async def test_change_by_a_page_of_another_site_is_refused(settings: Settings) -
         assert preflight.status_code == 400
 
 
+async def test_page_of_another_session_than_the_browsers_does_nothing(settings: Settings) -> None:
+    """Somebody signed in as another in another tab."""
+    async with serving(settings, api_keys=ENTRIES) as client:
+        await sign_in(client, ADMIN_TOKEN)
+        theirs = {**OWN_PAGE, "x-reco-console-key": "viewer"}
+        for method, path in (("GET", "/model"), ("PUT", "/items/tent"), ("POST", "/dead-letters/replay")):
+            refused = await client.request(method, path, json={}, headers=theirs)
+            assert (refused.status_code, refused.json()["code"]) == (401, "other_session"), path
+        assert (await client.get("/model", headers={**theirs, "x-api-key": READ_TOKEN})).status_code == 200
+        own = {**OWN_PAGE, "x-reco-console-key": "ops"}
+        assert (await client.put("/items/tent", json={"title": "A tent"}, headers=own)).status_code == 201
+
+
 async def test_form_of_another_site_changes_nothing_where_no_key_is_needed(settings: Settings) -> None:
     form = {"origin": "https://elsewhere.example", "content-type": "text/plain"}
     refused = set()
@@ -95,10 +108,11 @@ async def test_session_holds_in_another_process_and_ends_with_its_key(settings: 
     async with serving(settings, api_keys=ENTRIES) as client:
         answer = await sign_in(client, READ_TOKEN)
         kept = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
-        secured = await client.post(
-            "/console/session", json={"key": READ_TOKEN}, headers={**OWN_PAGE, "x-forwarded-proto": "https"}
-        )
-        assert secured.headers["set-cookie"].endswith("; Secure")
+        for told in ("https", "https, http"):
+            secured = await client.post(
+                "/console/session", json={"key": READ_TOKEN}, headers={**OWN_PAGE, "x-forwarded-proto": told}
+            )
+            assert secured.headers["set-cookie"].endswith("; Secure"), told
     async with serving(settings, api_keys=ENTRIES) as client:
         assert (await client.get("/model", headers=kept)).status_code == 200
         assert (await client.get("/model", headers={"cookie": "reco_console=viewer.9.forged"})).status_code == 401

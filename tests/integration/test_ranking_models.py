@@ -104,6 +104,17 @@ async def test_rollback_goes_to_what_served_last_before(pool: Pool, database_url
     assert await rolled_back(pool, 4) == 2
 
 
+async def test_rollback_of_a_version_that_no_longer_serves_is_refused(pool: Pool, database_url: str) -> None:
+    """As that of a second operator, who saw the same version."""
+    assert await promoted(pool, instead_of=1) == 2
+    assert await promoted(pool, instead_of=2) == 3
+    assert "Version 2 serves" in await reco_model(database_url, "rollback", "3")
+    message = await refused(database_url, "rollback", "3")
+    assert "version 2 serves by now, not version 3, so that nothing was changed" in message
+    async with pool.acquire() as connection:
+        assert (await ranking_models.read_served(connection)).version == 2
+
+
 async def test_constants_that_a_release_has_changed_become_a_version(pool: Pool) -> None:
     async def to_constants(constants: Weights, version: int) -> int | None:
         async with pool.acquire() as connection:
@@ -202,7 +213,7 @@ async def test_versions_are_shown_with_their_figures(pool: Pool, database_url: s
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "99999999999"])
-@pytest.mark.parametrize("command", ["show", "promote", "pin", "diff 1"])
+@pytest.mark.parametrize("command", ["show", "promote", "rollback", "pin", "diff 1"])
 async def test_number_that_no_version_has_is_refused(database_url: str, command: str, number: str) -> None:
     message = await refused(database_url, *command.split(), "--", number)
     assert "is not in the range 1<=x<=2147483647" in message
