@@ -5,6 +5,10 @@ const A_CALL = 500;
 
 // `plan`: what is under way, or null. `ended`: what is said of the one before, once. `tell` is called at each change.
 export const acting = { plan: null, ended: {}, tell: () => {} };
+let isStopped = false;
+
+// Who signs out does nothing more: the call in hand is the last one.
+export function stop() { isStopped = acting.plan !== null; }
 
 export function takeEnded() {
   const { ended } = acting;
@@ -22,9 +26,11 @@ function change(changes) {
 export async function act(plan, { source, status, ...conditions }, reason) {
   const told = { done: 0, counted: 0, held_back: 0 };
   const selection = Object.fromEntries(Object.entries(conditions).filter(([, value]) => value));
+  isStopped = false;
   change({ plan: { ...plan, reason, running: true }, ended: {} });
   try {
     for (let from = 0, after = 0; plan.ids ? from < plan.ids.length : after !== null; from += A_CALL) {
+      if (isStopped) throw new Error("You signed out, and the rest was left. Search, and go on.");
       const which = plan.ids ? { ids: plan.ids.slice(from, from + A_CALL) } : { ...selection, until: plan.until, after };
       const body = { source, status, ...which };
       const answer = await post(`dead-letters/${plan.what}`, plan.what === "discard" ? { ...body, reason } : body);
@@ -34,7 +40,7 @@ export async function act(plan, { source, status, ...conditions }, reason) {
     }
     change({ plan: null, ended: { said: summary(plan, told) } });
   } catch (error) {
-    change({ plan: null, ended: { said: `${count(told.done)} were done before the error.`, failure: error } });
+    change({ plan: null, ended: { said: `${count(told.done)} were done before that.`, failure: error } });
   }
 }
 

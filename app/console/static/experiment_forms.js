@@ -1,4 +1,5 @@
-// The forms of an experiment: how many users it takes, its start, its shares, and its end.
+// The forms of an experiment: how many users it takes, its start, its shares, and its end. What is typed into them is kept.
+import { KeptForm, fieldsOf } from "./drafts.js";
 import { html, post, count, Opening, Problem } from "./kit.js";
 
 export const METRICS = { ctr: "Click rate", conversion: "Conversion", revenue: "Revenue by user", watch_time: "Watch time by user" };
@@ -13,9 +14,9 @@ const text = (form, name) => (form.get(name) || "").trim();
 
 // Asks the service, and changes nothing. `known`: by metric, what an experiment measured of control.
 export class SampleSize extends Opening {
-  constructor() {
+  constructor({ draft }) {
     super();
-    this.state = { metric: "conversion" };
+    this.state = { metric: fieldsOf(draft).metric || "conversion" };
   }
 
   async submit(event) {
@@ -34,10 +35,11 @@ export class SampleSize extends Opening {
     }
   }
 
-  render({ known, onClose }, { metric, size, error }) {
+  render({ draft, known, onClose }, { metric, size, error }) {
     const { value, deviation } = known[metric] || {};
     const baseline = value ? (isRate(metric) ? Math.round(value * 1e4) / 100 : value) : "";
-    return html`<form class="notice" role="group" aria-label="How many users" onInput=${() => this.setState({ size: null })} onSubmit=${event => this.submit(event)}><div class="row">
+    return html`<${KeptForm} draft=${draft} isChange=${false} onDiscard=${() => this.setState({ metric: "conversion", size: null })}
+      class="notice" role="group" aria-label="How many users" onInput=${() => this.setState({ size: null })} onSubmit=${event => this.submit(event)}><div class="row">
       <label>Metric <select name="metric" value=${metric} ref=${this.first} onChange=${event => this.setState({ metric: event.target.value, size: null })}>${choices(METRICS)}</select></label>
       <label>It is now${isRate(metric) ? ", in %" : ""} <input name="baseline" key=${metric} type="number" min="0" max=${isRate(metric) ? 99.99 : undefined} step="any" required defaultValue=${baseline} /></label>
       ${metric !== "conversion" && html`<label>Deviation of one user, as a multiple of it <input name="deviation" key=${metric} type="number" min="0" step="any" required defaultValue=${deviation || ""} /></label>`}
@@ -48,7 +50,7 @@ export class SampleSize extends Opening {
       ${metric !== "conversion" && html`<p class="quiet small">An experiment measures how much users differ; one whose variant has no weights will do.</p>`}
       <${Problem} error=${error} />
       <p role="status">${size && `${count(size.variant)} users of the variant and ${count(size.control)} of control are enough in four of five cases: ${count(size.total)} in all${size.days === null ? "" : `, in ${size.days} days`}.`}</p>
-      <p class="row"><button>How many?</button><button type="button" class="plain" onClick=${onClose}>Close</button></p></form>`;
+      <p class="row"><button>How many?</button><button type="button" class="plain" onClick=${onClose}>Close</button></p></${KeptForm}>`;
   }
 }
 
@@ -68,9 +70,9 @@ const Variant = ({ place, several, share }) => html`<fieldset class="row"><legen
   <label>or version of the model <input name=${`model-${place}`} type="number" min="1" /></label></fieldset>`;
 
 export class Start extends Opening {
-  constructor() {
+  constructor({ draft }) {
     super();
-    this.state = { variants: 1 };
+    this.state = { variants: Object.keys(fieldsOf(draft)).filter(name => /^variant-\d+$/.test(name)).length || 1 };
   }
 
   submit(event) {
@@ -85,9 +87,9 @@ export class Start extends Opening {
     });
   }
 
-  render({ onClose }, { variants }) {
+  render({ draft, onClose }, { variants }) {
     const set = count => () => this.setState({ variants: count });
-    return html`<form class="notice" role="group" aria-label="New experiment" onSubmit=${event => this.submit(event)}><div class="row">
+    return html`<${KeptForm} draft=${draft} onDiscard=${set(1)} class="notice" role="group" aria-label="New experiment" onSubmit=${event => this.submit(event)}><div class="row">
       <label>Name <input name="name" required maxlength="32" pattern="[a-z0-9][a-z0-9_\\-]*" autocomplete="off" ref=${this.first} /></label>
       <label>What you expect, and why <input name="hypothesis" required maxlength="1000" autocomplete="off" /></label>
       <label>Lists <select name="lists">${choices(LISTS)}</select></label></div>
@@ -101,7 +103,7 @@ export class Start extends Opening {
       <label>Currency of revenue <input name="currency" pattern="[A-Z]{3}" maxlength="3" placeholder="EUR" autocomplete="off" /></label></div>
       <fieldset class="row"><legend>Must not get worse</legend>${Object.entries(METRICS).map(([metric, label]) =>
         html`<label><input type="checkbox" name=${`guard-${metric}`} /> ${label}</label>`)}</fieldset>
-      <p class="row"><button>Start</button><button type="button" class="plain" onClick=${onClose}>Cancel</button></p></form>`;
+      <p class="row"><button>Start</button><button type="button" class="plain" onClick=${onClose}>Cancel</button></p></${KeptForm}>`;
   }
 }
 
@@ -112,13 +114,13 @@ export class Shares extends Opening {
     this.props.onShares(Object.fromEntries(this.props.names.map(name => [name, shareOf(text(form, `share-${name}`))])));
   }
 
-  render({ names, shares, onClose }) {
-    return html`<form class="notice warn" role="group" aria-label="Shares" onSubmit=${event => this.submit(event)}>
+  render({ draft, names, shares, onClose }) {
+    return html`<${KeptForm} draft=${draft} class="notice warn" role="group" aria-label="Shares" onSubmit=${event => this.submit(event)}>
       <p><strong>The figures start anew</strong>, because a user who saw two variants speaks for neither. As few users as possible move; all others stay where they are.</p>
       <div class="row">${names.map((name, place) => html`<label>${name}, in % of the users <input name=${`share-${name}`} type="number" min="0" max="99" step="0.1"
         required defaultValue=${percentsOf(shares[name])} ref=${place === 0 ? this.first : undefined} /></label>`)}</div>
       <p class="quiet small">All others are control.</p>
-      <p class="row"><button>Change the shares</button><button type="button" class="plain" onClick=${onClose}>Cancel</button></p></form>`;
+      <p class="row"><button>Change the shares</button><button type="button" class="plain" onClick=${onClose}>Cancel</button></p></${KeptForm}>`;
   }
 }
 
@@ -128,10 +130,10 @@ export class End extends Opening {
     this.props.onEnd(text(new FormData(event.target), "conclusion"));
   }
 
-  render({ onClose }) {
-    return html`<form class="notice" role="group" aria-label="Confirm the end" onSubmit=${event => this.submit(event)}>
+  render({ draft, onClose }) {
+    return html`<${KeptForm} draft=${draft} class="notice" role="group" aria-label="Confirm the end" onSubmit=${event => this.submit(event)}>
       <p>All users get what control gets, within a second. The figures stay.</p>
       <label>What was decided, and why <input name="conclusion" maxlength="1000" autocomplete="off" ref=${this.first} /></label>
-      <p class="row"><button>End it</button><button type="button" class="plain" onClick=${onClose}>Cancel</button></p></form>`;
+      <p class="row"><button>End it</button><button type="button" class="plain" onClick=${onClose}>Cancel</button></p></${KeptForm}>`;
   }
 }

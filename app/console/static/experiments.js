@@ -1,16 +1,33 @@
 // Experiments: what runs and what its figures say, and what is done with them.
+import { drafts } from "./drafts.js";
 import { html, Component, call, get, post, idPath, once, WAIT, count, percent, time, Loading, Said } from "./kit.js";
 import { End, LISTS, METRICS, SampleSize, Shares, Start, isRate } from "./experiment_forms.js";
 
 const SHOWN = 10;
+// How the names of the forms begin under which what is typed there is kept, and the whole one of that beside them.
+const DRAFT = "experiment ", SIZES = "sample size";
+const draftOf = ({ form, name }) => `${DRAFT}${form} ${name}`;
+
+// The form into which something was typed last and not sent is open again.
+function openBefore() {
+  const [, form, name] = [...drafts.keys()].findLast(key => key.startsWith(DRAFT))?.split(" ") || [];
+  return form ? { form, name, isBack: true } : null;
+}
 
 export class Experiments extends Component {
   constructor() {
     super();
     // `open`: the form that is open, and of which experiment. `sizes`: whether the numbers of users are asked for, beside it.
-    this.state = { reports: null, said: "", open: null, sizes: false };
+    this.state = { reports: null, said: "", open: openBefore(), sizes: drafts.has(SIZES), isBack: drafts.has(SIZES) };
     this.act = once(this.act.bind(this), () => this.setState({ said: WAIT }));
-    this.close = () => this.setState({ open: null, error: null });
+    this.close = () => {
+      drafts.delete(draftOf(this.state.open));
+      this.setState({ open: null, error: null });
+    };
+    this.closeSizes = () => {
+      drafts.delete(SIZES);
+      this.setState({ sizes: false });
+    };
   }
 
   componentDidMount() { this.load(); }
@@ -19,13 +36,22 @@ export class Experiments extends Component {
     try {
       const { experiments } = await get("experiments");
       const reports = await Promise.all(experiments.slice(0, SHOWN).map(one => get(idPath("experiments", one.name))));
+      this.forget(experiments.filter(one => one.running).map(one => one.name));
       this.setState({ reports, hidden: experiments.length - reports.length, error: null });
     } catch (error) {
       this.setState({ error });
     }
   }
 
-  show(form, name) {
+  // An experiment that has ended has no forms.
+  forget(running) {
+    for (const key of drafts.keys()) {
+      const [, form, name] = key.startsWith(DRAFT) ? key.split(" ") : [];
+      if (name && form !== "start" && !running.includes(name)) drafts.delete(key);
+    }
+  }
+
+  show(form, name = "") {
     this.setState({ open: { form, name }, said: "", error: null });
   }
 
@@ -34,6 +60,7 @@ export class Experiments extends Component {
     const { open: began } = this.state;
     try {
       await request();
+      drafts.delete(draftOf(began));
       await this.load();
       this.setState(({ open }) => ({ said, open: open?.form === began.form && open.name === began.name ? null : open }));
     } catch (error) {
@@ -54,22 +81,22 @@ export class Experiments extends Component {
       `${name} has ended. All users get what control gets.`);
   }
 
-  render({ may }, { reports, hidden, open, sizes, said, error }) {
-    const button = (form, label, name) => html`<button class="plain" aria-expanded=${open?.form === form && open.name === name} onClick=${() => this.show(form, name)}>${label}</button>`;
+  render({ may }, { reports, hidden, open, sizes, isBack, said, error }) {
+    const button = (form, label, name) => html`<button class="plain" aria-expanded=${open?.form === form && open.name === (name || "")} onClick=${() => this.show(form, name)}>${label}</button>`;
     return html`<section class="card"><h3>Experiments</h3>
       <${Said} error=${error} again=${reports ? null : () => this.load()} said=${said} />
       ${reports === null ? !error && html`<${Loading} />` : reports.length === 0 && html`<p class="quiet">There are none.</p>`}
-      <p class="row">${may && button("start", "Start an experiment")}<button class="plain" aria-expanded=${sizes} onClick=${() => this.setState({ sizes: true })}>How many users does it take?</button></p>
-      ${open?.form === "start" && html`<${Start} onStart=${body => this.start(body)} onClose=${this.close} />`}
-      ${sizes && html`<${SampleSize} known=${measured(reports || [])} onClose=${() => this.setState({ sizes: false })} />`}
+      <p class="row">${may && button("start", "Start an experiment")}<button class="plain" aria-expanded=${sizes} onClick=${() => this.setState({ sizes: true, isBack: false })}>How many users does it take?</button></p>
+      ${open?.form === "start" && html`<${Start} draft=${draftOf(open)} isBack=${open.isBack} onStart=${body => this.start(body)} onClose=${this.close} />`}
+      ${sizes && html`<${SampleSize} draft=${SIZES} isBack=${isBack} known=${measured(reports || [])} onClose=${this.closeSizes} />`}
       ${reports?.map(report => {
         const { name, running, shares } = report.experiment;
         const form = open?.name === name ? open.form : null;
         return html`<${Report} key=${name} report=${report}>${may && running && html`
           <p class="row">${button("shares", `Change the shares of ${name}`, name)}${button("end", `End ${name}`, name)}</p>
-          ${form === "shares" && html`<${Shares} names=${report.experiment.definition.variants.map(one => one.name)} shares=${shares}
+          ${form === "shares" && html`<${Shares} draft=${draftOf(open)} isBack=${open.isBack} names=${report.experiment.definition.variants.map(one => one.name)} shares=${shares}
             onShares=${changed => this.change(name, changed)} onClose=${this.close} />`}
-          ${form === "end" && html`<${End} onEnd=${conclusion => this.end(name, conclusion)} onClose=${this.close} />`}`}</${Report}>`;
+          ${form === "end" && html`<${End} draft=${draftOf(open)} isBack=${open.isBack} onEnd=${conclusion => this.end(name, conclusion)} onClose=${this.close} />`}`}</${Report}>`;
       })}
       ${hidden > 0 && html`<p class="quiet small">${count(hidden)} older ones are not shown: GET /experiments lists them.</p>`}</section>`;
   }

@@ -11,8 +11,11 @@ export function showIfEmpty(begun) {
   if (firstSteps.shown === null && !isBegun(begun)) firstSteps.shown = true;
 }
 
+// Of the service, by the address of the page, which may be below a path.
+export const urlOf = page => new URL(".", page).href.replace(/\/$/, "");
+
 export function FirstVisit({ session, begun, onClose }) {
-  const steps = stepsOf(location.href.replace(/\/console.*$/, ""), session.keys, begun);
+  const steps = stepsOf(urlOf(location.href), session.keys, begun);
   return html`<section class="card" aria-labelledby="first"><div class="row"><h3 id="first" class="grow">First steps</h3>
       <button class="plain" onClick=${onClose}>Close</button></div>
     <ol class="steps">${steps.map(({ title, done, how }) => html`<li key=${title} class=${done ? "done" : ""}>

@@ -1,6 +1,7 @@
 // What every view uses: templates, calls of the API, and how figures are written.
 import { h, render, Component } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
+import { ownerHeader } from "./owner.js";
 
 export { render, Component };
 export const html = htm.bind(h);
@@ -17,7 +18,7 @@ export const call = async (method, path, body) => (await exchange(method, path, 
 
 // What is found, and its tag. `extra`: headers such as If-Match.
 export async function exchange(method, path, body, extra = {}) {
-  const headers = { "X-Reco-Console": "1", ...extra };
+  const headers = { "X-Reco-Console": "1", ...ownerHeader(), ...extra };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   try {
@@ -26,12 +27,13 @@ export async function exchange(method, path, body, extra = {}) {
     throw new ApiError(0, { detail: "The service does not answer." });
   }
   const text = await answer.text();
-  let found = null;
-  try { found = text ? JSON.parse(text) : null; } catch { found = null; }
+  let found = null, isJson = true;
+  try { found = text ? JSON.parse(text) : null; } catch { isJson = false; }
   if (!answer.ok) {
-    if (answer.status === 401 && path !== "console/session") dispatchEvent(new Event("signed-out"));
-    throw new ApiError(answer.status, found || { detail: `The service answers ${answer.status}.` });
+    if (answer.status === 401 && path !== "console/session") dispatchEvent(new CustomEvent("signed-out", { detail: found?.code }));
+    throw new ApiError(answer.status, found?.detail ? found : { detail: `The service answers ${answer.status}.` });
   }
+  if (!isJson) throw new ApiError(answer.status, { detail: "What answers is not the service; a proxy may want a sign-in of its own. Reload the page." });
   return { found, etag: answer.headers.get("ETag") };
 }
 
@@ -90,8 +92,10 @@ export function time(value) {
   return value ? new Date(value).toLocaleString("en-GB", { dateStyle: "short", timeStyle: "medium" }) : "–";
 }
 
-// A name that is read from right to left is set apart, so that it does not carry what is beside it along.
-export const apart = name => (/[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/.test(name) ? `\u2068${name}\u2069` : name);
+// A name that is read from right to left, or that says so of what follows, is set apart, so that it does not carry what is
+// beside it along. Marks that would end that early are left out.
+const DIRECTED = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u202a-\u202e\u2066-\u2069]/;
+export const apart = name => (DIRECTED.test(name) ? `\u2068${name.replace(/[\u2066-\u2069]/g, "")}\u2069` : name);
 
 // `again`: asks anew for what could not be read.
 export function Problem({ error, again }) {
@@ -107,7 +111,8 @@ export function Said({ error, again, said, children }) {
 // Until the answer comes: what is not known yet is not empty.
 export const Loading = () => html`<p class="quiet">Loading.</p>`;
 
-// A part that opens on demand: what is in `first` gets the focus, and what opened it has it again afterwards.
+// A part that opens on demand: what is in `first` gets the focus, and what opened it has it again afterwards. `isBack`: it is
+// open again with its view, which has the focus.
 export class Opening extends Component {
   constructor() {
     super();
@@ -117,7 +122,7 @@ export class Opening extends Component {
   componentDidMount() {
     this.opener = document.activeElement;
     // What comes late does not take the focus from somebody who types by then.
-    if (!this.opener.matches("input, textarea, select")) this.first.current.focus();
+    if (!this.props.isBack && !this.opener.matches("input, textarea, select")) this.first.current.focus();
   }
 
   componentWillUnmount() {
@@ -133,9 +138,9 @@ export function keepFocus() {
   if (document.activeElement === document.body) document.getElementById("main").focus();
 }
 
-// A picture says nothing that the title beside it does not.
+// A picture says nothing that the title beside it does not. The attribute may have any value; answers have a URL or a path.
 export function Picture({ url }) {
-  return url ? html`<img class="picture" src=${url} alt="" loading="lazy" width="48" height="48" />` : null;
+  return typeof url === "string" && /^(https:\/\/|\/(?![/\\]))/.test(url) ? html`<img class="picture" src=${url} alt="" loading="lazy" width="48" height="48" />` : null;
 }
 
 // Times as fields of the kind datetime-local have them: in the browser's zone.

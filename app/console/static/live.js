@@ -20,11 +20,11 @@ const STALE_MS = 5_000;
 export class LiveView extends Component {
   constructor() {
     super();
-    this.state = { traces: [], sample: null, lost: false };
-    // Nobody looks at a tab that is hidden, and all tabs of a browser share six connections to a host.
+    this.state = { traces: [], sample: null, lost: false, paused: false };
+    // Nobody looks at a tab that is hidden, and all tabs of a browser share six connections to a host. Who reads may pause.
     this.look = () => {
       this.close();
-      if (document.hidden) return;
+      if (document.hidden || this.state.paused) return;
       this.awaitSample();
       this.open();
     };
@@ -77,22 +77,25 @@ export class LiveView extends Component {
   async reopen() {
     try { await get("model"); } catch { /* a 401 leads to the sign-in */ }
     // Who left or hid the view meanwhile closes no stream that opens now, and who came back has one.
-    if (!this.left && !document.hidden && this.source.readyState === EventSource.CLOSED) this.open();
+    if (!this.left && !document.hidden && !this.state.paused && this.source.readyState === EventSource.CLOSED) this.open();
   }
+
+  pause() { this.setState(({ paused }) => ({ paused: !paused, lost: false }), this.look); }
 
   show(shown) {
     firstSteps.shown = shown;
     this.setState({}, keepFocus);
   }
 
-  render({ session }, { sample, traces, begun, lost }) {
+  render({ session }, { sample, traces, begun, lost, paused }) {
     if (!sample) return html`<h2>Live</h2><p class="quiet" role="status">${lost
       ? "No sample comes: the service does not answer, or as many people look as one process has room for. Trying again." : "Waiting for the first sample."}</p>`;
     const broken = sample.stages.filter(stage => stage.error);
     const stages = lost ? sample.stages.map(stage => ({ ...stage, state: "stale" })) : sample.stages;
-    return html`<div class="stack"><h2>Live</h2>
+    return html`<div class="stack"><div class="row"><h2 class="grow">Live</h2><button class="plain" aria-pressed=${paused} onClick=${() => this.pause()}>Pause</button></div>
       ${begun && firstSteps.shown && html`<${FirstVisit} session=${session} begun=${begun} onClose=${() => this.show(false)} />`}
-      <div role="status">${lost && html`<p class="notice warn">No samples come any more. What you see is of ${time(sample.at_ms)}, and how it is now is not known. Trying again.</p>`}</div>
+      <div role="status">${lost && html`<p class="notice warn">No samples come any more. What you see is of ${time(sample.at_ms)}, and how it is now is not known. Trying again.</p>`}
+        ${paused && html`<p class="notice">Paused: what you see is of ${time(sample.at_ms)}.</p>`}</div>
       <div role="status" class="hidden-text">${complaints(sample).join("") || (lost ? "" : "All stages work.")}</div>
       <ol class="flow" aria-label="The flow of events">${stages.map((stage, place) =>
         html`<${Stage} key=${stage.name} stage=${stage} points=${traces.map(([at, rates]) => [at, rates[place]])} now=${sample.at_ms} />`)}</ol>
@@ -105,8 +108,9 @@ export class LiveView extends Component {
   }
 }
 
-const complaints = ({ stages, others }) => [...stages.filter(stage => stage.error).map(stage => `${STAGES[stage.name].title}: ${stage.error}. `),
-  ...Object.entries(others).map(([name, said]) => `The task ${name}: ${said}. `)];
+// What is read aloud when it changes: not the errors, whose figures change with each sample.
+const complaints = ({ stages, others }) => [...stages.filter(stage => stage.error).map(stage => `${STAGES[stage.name].title}: ${STATES[stage.state]}. `),
+  ...Object.keys(others).map(name => `The task ${name} complains. `)];
 
 // Stages with the same advice have the same cause.
 function causes(broken) {

@@ -1,6 +1,9 @@
 // Signs in, and shows the view that the address names.
 import { html, render, Component, call, get, keepFocus, Problem } from "./kit.js";
+import { acting, stop } from "./acting.js";
+import { hasChanges } from "./drafts.js";
 import { Tour } from "./first.js";
+import { isOwner } from "./owner.js";
 import { VIEWS } from "./views.js";
 
 class SignIn extends Component {
@@ -18,7 +21,7 @@ class SignIn extends Component {
   render({ ended }, { error }) {
     return html`<main id="main" class="sign-in"><form class="card stack" onSubmit=${event => this.submit(event)}>
       <h1>Reco console</h1>
-      ${ended && html`<p class="notice warn" role="status">Your session has ended. Sign in again. Of what you had not saved, changes of items are kept.</p>`}
+      ${ended && html`<p class="notice warn" role="status">${ended} What you had typed is kept for the same key.</p>`}
       <label>API key <input type="password" name="key" autocomplete="current-password" required maxlength="256"
         ref=${input => { this.key = input; }} aria-describedby="about-key" /></label>
       <p id="about-key" class="quiet small">The key is checked and not kept. You stay signed in for twelve hours.${" "}
@@ -63,19 +66,30 @@ class Console extends Component {
   }
 }
 
+const ENDED = "Your session has ended. Sign in again.";
+const OTHER = "Somebody has signed in with another key in this browser. Sign in again, or reload the page to go on with that key.";
+
 class App extends Component {
   componentDidMount() {
-    addEventListener("signed-out", () => {
+    addEventListener("signed-out", ({ detail }) => {
       const { keys, name } = this.state.session;
       // Of somebody who has signed out, a call that was on its way is refused, too.
-      if (name || !keys) this.setState({ session: { keys: true, name: null, scopes: [] }, ended: true });
+      if (name || !keys) this.setState({ session: { keys: true, name: null, scopes: [] }, ended: detail === "other_session" ? OTHER : ENDED });
     });
+    addEventListener("beforeunload", event => { if (!this.isLeft && (hasChanges() || acting.plan)) event.preventDefault(); });
     this.load();
+  }
+
+  // Who signs in with another key finds nothing of what was typed and done before.
+  begin(session, after) {
+    if (isOwner(session.name)) return this.setState({ session, ended: null, error: null }, after);
+    this.isLeft = true;
+    return location.reload();
   }
 
   async load() {
     try {
-      this.setState({ session: await get("console/session"), error: null });
+      this.begin(await get("console/session"));
     } catch (error) {
       this.setState({ error });
       setTimeout(() => this.load(), 2000);
@@ -84,7 +98,9 @@ class App extends Component {
 
   async signOut() {
     try {
-      this.setState({ session: await call("DELETE", "console/session"), refused: null });
+      const session = await call("DELETE", "console/session");
+      stop();
+      this.setState({ session, ended: null, refused: null });
     } catch (refused) {
       this.setState({ refused });
     }
@@ -92,7 +108,7 @@ class App extends Component {
 
   render(_, { session, ended, refused, error }) {
     if (!session) return error ? html`<main id="main"><${Problem} error=${error} /></main>` : html`<main id="main"></main>`;
-    if (session.keys && !session.name) return html`<${SignIn} ended=${ended} onSession=${session => this.setState({ session, ended: false }, keepFocus)} />`;
+    if (session.keys && !session.name) return html`<${SignIn} ended=${ended} onSession=${session => this.begin(session, keepFocus)} />`;
     return html`<${Console} session=${session} refused=${refused} onSignOut=${() => this.signOut()} />`;
   }
 }

@@ -5,13 +5,20 @@ import { Rules } from "./rules.js";
 
 const A_PAGE = 20;
 
+// What was done last and can be undone, as long as the page is open.
+let last = {};
+
 export class MerchandiseView extends Component {
   constructor({ session }) {
     super();
     this.may = session.scopes.includes("catalogue");
-    this.state = { found: null, opened: null };
-    // What was done, and how it is taken back.
-    this.onDone = (said, undo) => this.setState({ said, undo, error: null }, keepFocus);
+    this.state = { found: null, opened: null, ...last };
+    // What was done, and how it is taken back. After a preview, which changes nothing, it is still what was done before.
+    this.onDone = (said, undo) => {
+      const before = last.said ? ` Before: ${last.said}` : "";
+      if (undo) last = { said, undo };
+      this.setState({ said: undo ? said : said + before, undo: last.undo, error: null }, keepFocus);
+    };
     this.onError = error => this.setState({ error });
     this.onWait = () => this.setState({ said: WAIT });
     this.undo = once(this.undo.bind(this), this.onWait);
@@ -51,10 +58,15 @@ export class MerchandiseView extends Component {
     const form = new FormData(event.target);
     this.setState({ error: null, found: null });
     this.search({ title: form.get("title").trim(), category: form.get("category") });
+    if (!form.get("id")) return;
+    // The item has the focus, also where somebody pressed Enter in a field.
+    event.submitter?.focus();
+    this.setState({ opened: form.get("id") });
   }
 
   // The list shows the item as it is now, and what was wrong stays said.
   async undo(undo) {
+    last = {};
     this.setState({ undo: null });
     await this.trying(async () => {
       try {
@@ -71,7 +83,8 @@ export class MerchandiseView extends Component {
     return html`<div class="stack"><h2>Merchandise</h2>
       <form class="card row" role="search" onSubmit=${event => this.submit(event)}>
         <label>Words of the title <input name="title" type="search" maxlength="200" autocomplete="off" /></label>
-        <label>Category <input name="category" maxlength="256" autocomplete="off" /></label><button>Search</button></form>
+        <label>Category <input name="category" maxlength="256" autocomplete="off" /></label>
+        <label>Id, to open the item <input name="id" maxlength="256" autocomplete="off" /></label><button>Search</button></form>
       <${Said} error=${error} said=${said}>${undo && html`<button class="plain" onClick=${() => this.undo(undo)}>Undo</button>`}</${Said}>
       <div class="columns">
         ${!found && !error && html`<${Loading} />`}
@@ -79,7 +92,7 @@ export class MerchandiseView extends Component {
           : html`<ol class="items scroll" tabindex="0" aria-label="Catalogue">${found.map(item => html`<${Found} key=${item.item_id} item=${item}
             onOpen=${() => this.setState({ opened: item.item_id })} />`)}</ol>`}
           ${cursor && html`<button class="plain" onClick=${() => this.more()}>More</button>`}</section>`}
-        ${opened !== null && html`<${Item} key=${opened} id=${opened} may=${this.may} onError=${this.onError} onWait=${this.onWait}
+        ${opened !== null && html`<${Item} key=${opened} id=${opened} may=${this.may} undone=${said === "Undone."} onError=${this.onError} onWait=${this.onWait}
           onClose=${() => this.setState({ opened: null })}
           onDone=${(said, undo) => { this.onDone(said, undo); this.search(this.wanted); }} />`}
       </div>

@@ -26,28 +26,33 @@ export class ModelView extends Component {
     }
   }
 
-  // `plan`: the form that it was confirmed with, which closes when it is done; another one stays, with what is typed there.
+  // Each act names the version that was seen serving. `plan`: the form that it was confirmed with, which closes when it is done; another one stays, with what is typed there.
   async act(path, body, said, plan = null) {
     try {
       const done = await post(`model/${path}`, body);
       await this.load();
       this.setState(now => ({ said: said(done), plan: now.plan === plan ? null : now.plan }));
     } catch (error) {
-      this.setState({ error, said: "" });
+      if (error.status !== 409) return this.setState({ error, said: "" });
+      // What was confirmed was for what served then.
+      await this.load();
+      this.setState(now => ({ said: "", plan: now.plan === plan ? null : now.plan,
+        error: new Error("Another version serves by now than the one that you saw, so that nothing was changed. Look, and decide anew.") }));
     }
+    return undefined;
   }
 
   promote(plan, reason) {
-    this.act("promote", { version: plan.version, reason, pin: true }, done => `Version ${done.serves} serves, pinned.`, plan);
+    this.act("promote", { version: plan.version, reason, pin: true, instead_of: plan.serves }, done => `Version ${done.serves} serves, pinned.`, plan);
   }
 
   rollBack(plan, reason) {
-    this.act("rollback", { reason }, done => (done.instead_of === null ? `Nothing served before version ${done.serves}; it is pinned.`
+    this.act("rollback", { version: plan.serves, reason }, done => (done.instead_of === null ? `Nothing served before version ${done.serves}; it is pinned.`
       : `Version ${done.serves} serves in place of ${done.instead_of}, pinned.`), plan);
   }
 
-  pin(pinned) {
-    this.act("pin", { pinned }, done => (pinned ? `Version ${done.serves} is pinned.` : "The learner decides again."));
+  pin(pinned, version) {
+    this.act("pin", { pinned, version }, done => (pinned ? `Version ${done.serves} is pinned.` : "The learner decides again."));
   }
 
   render(_, { model, versions, plan, said, error }) {
@@ -58,9 +63,9 @@ export class ModelView extends Component {
       <section class="card"><h3>Version ${model.version}${model.pinned ? ", pinned" : ""}</h3>
         <p>${model.origin}, since ${time(model.since)}: ${model.reason}</p>
         <p class="quiet">The learner is ${model.learner.state}; it has learned from ${count(model.learner.samples)} events.${model.learner.suggests ? ` It suggests: ${model.learner.suggests.reason || ""}` : ""}</p>
-        ${this.may && html`<p class="row"><button class="plain" onClick=${() => this.pin(!model.pinned)}>${model.pinned ? "Let the learner decide" : "Pin this version"}</button>
-          <button class="plain" onClick=${() => this.setState({ plan: { rollback: true } })}>Roll back</button></p>`}</section>
-      ${plan && html`<${Plan} plan=${plan} serves=${model.version} onCancel=${() => this.setState({ plan: null })}
+        ${this.may && html`<p class="row"><button class="plain" onClick=${() => this.pin(!model.pinned, model.version)}>${model.pinned ? "Let the learner decide" : "Pin this version"}</button>
+          <button class="plain" onClick=${() => this.setState({ plan: { rollback: true, serves: model.version } })}>Roll back</button></p>`}</section>
+      ${plan && html`<${Plan} plan=${plan} onCancel=${() => this.setState({ plan: null })}
         onAct=${reason => (plan.rollback ? this.rollBack(plan, reason) : this.promote(plan, reason))} />`}
       ${known.length ? html`<section class="card scroll" tabindex="0" aria-label="Figures by contender"><table>
         <caption class="hidden-text">Figures of the last sampled events</caption>
@@ -73,7 +78,7 @@ export class ModelView extends Component {
           <td class="number">${percent(model.figures[name].all.mrr)}</td>
           <td class="number">${count(model.figures[name].all.tests)}</td></tr>`)}</tbody></table></section>`
         : html`<p class="notice">No figures yet: the learner has had no events to test on.</p>`}
-      <${Versions} versions=${versions} serves=${model.version} onPromote=${this.may ? version => this.setState({ plan: { version } }) : null} />
+      <${Versions} versions=${versions} serves=${model.version} onPromote=${this.may ? version => this.setState({ plan: { version, serves: model.version } }) : null} />
     </div>`;
   }
 }
@@ -98,7 +103,8 @@ class Plan extends Opening {
     this.props.onAct(this.first.current.value.trim());
   }
 
-  render({ plan, serves, onCancel }) {
+  render({ plan, onCancel }) {
+    const { serves } = plan;
     const what = plan.rollback ? "Roll back" : `Promote version ${plan.version}`;
     return html`<form class="notice" role="group" aria-label="Confirm" onSubmit=${event => this.submit(event)}>
       <p>${plan.rollback ? `Version ${serves} gives way to the one that served before it.` : `Version ${plan.version} serves in place of ${serves}.`}

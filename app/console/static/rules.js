@@ -1,15 +1,18 @@
 // Pins, boosts, buries and hides: what a rule would change of a list, before it acts; and the rules that there are.
+import { KeptForm, drafts, fieldsOf } from "./drafts.js";
 import { html, Component, call, get, post, idPath, once, apart, count, fromLocal, time, Loading, Picture } from "./kit.js";
 
 const PLACES = 10;
 const ACTS = { pin: "Pin", boost: "Boost", bury: "Bury", hide: "Never serve" };
 const FACTORS = { boost: 3, bury: 0.3 };
+const DRAFT = "rule";
 const BOUNDS = { boost: { min: 1, max: 10 }, bury: { min: 0.01, max: 1 } };
 
 export class Rules extends Component {
   constructor() {
     super();
-    this.state = { rules: null, changes: null, what: "pin", target: "item_id", shown: null };
+    const { what = "pin", target = "item_id" } = fieldsOf(DRAFT);
+    this.state = { rules: null, changes: null, what, target, shown: null };
     const running = once(act => act(), () => this.props.onWait());
     for (const name of ["make", "remove", "undo"]) {
       const act = this[name].bind(this);
@@ -33,9 +36,11 @@ export class Rules extends Component {
     try {
       const [{ rules }, { changes }] = await Promise.all([get("rules"), get("./rules:history", { limit: 20 })]);
       this.setState({ rules, changes });
+      return changes;
     } catch (error) {
       this.setState({ failed: true });
       this.props.onError(error);
+      return [];
     }
   }
 
@@ -55,24 +60,28 @@ export class Rules extends Component {
     try {
       await this.preview(rule, user);
       if (!applies) return this.props.onDone("Nothing is changed yet.", null);
-      const path = idPath("rules", `console-${Date.now().toString(36)}`);
-      await call("PUT", path, rule);
-      await this.load();
-      return this.props.onDone(`${describe(rule)}. Every list follows within a second.`, () => call("DELETE", path));
+      const id = `console-${Date.now().toString(36)}`;
+      await call("PUT", idPath("rules", id), rule);
+      drafts.delete(DRAFT);
+      return this.done(`${describe(rule)}. Every list follows within a second.`, change => change.rule_id === id && !change.before);
     } catch (error) {
       return this.props.onError(error);
     }
   }
 
-  async remove({ rule_id, active, updated_at, ...rule }) {
-    const body = Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== null));
+  // What was done is undone by its change in the history, unless somebody has changed the rule since.
+  async done(said, isIt) {
+    const change = (await this.load()).find(isIt);
+    this.props.onDone(said, change ? () => post("./rules:undo", { change_id: change.change_id }) : null);
+  }
+
+  async remove({ rule_id, ...rule }) {
     try {
-      const { item_id, category, tag, within } = body;
+      const { item_id, category, tag, within } = Object.fromEntries(Object.entries(rule).filter(([, value]) => value !== null));
       // A factor of 1 changes nothing: the list without the rule.
       await this.preview({ action: "boost", factor: 1, item_id, category, tag, within }, "", rule_id);
       await call("DELETE", idPath("rules", rule_id));
-      await this.load();
-      this.props.onDone(`The rule ${rule_id} is removed.`, () => call("PUT", idPath("rules", rule_id), body));
+      await this.done(`The rule ${rule_id} is removed.`, change => change.rule_id === rule_id && !change.after);
     } catch (error) {
       this.props.onError(error);
     }
@@ -90,7 +99,7 @@ export class Rules extends Component {
 
   render({ may }, { rules, changes, what, target, shown, failed }) {
     const waiting = failed ? html`<button class="plain" onClick=${() => this.load()}>Try again</button>` : html`<${Loading} />`;
-    return html`<form class="card" aria-label="Rule" onSubmit=${event => this.submit(event)}><h3>${may ? "A new rule" : "What a rule would do"}</h3><div class="row">
+    return html`<${KeptForm} draft=${DRAFT} isChange=${may} onDiscard=${() => this.setState({ what: "pin", target: "item_id" })} class="card" aria-label="Rule" onSubmit=${event => this.submit(event)}><h3>${may ? "A new rule" : "What a rule would do"}</h3><div class="row">
         <label>Do <select name="what" value=${what} onChange=${event => this.setState({ what: event.target.value })}>${Object.entries(ACTS).map(([name, label]) =>
           html`<option value=${name}>${label}</option>`)}</select></label>
         ${what !== "pin" && html`<label>To all of <select name="target" value=${target} onChange=${event => this.setState({ target: event.target.value })}>
@@ -102,7 +111,7 @@ export class Rules extends Component {
         <label>From <input name="from" type="datetime-local" /></label>
         <label>Until <input name="until" type="datetime-local" /></label>
         <label>The list of the user <input name="user" maxlength="256" autocomplete="off" placeholder="somebody unknown" /></label>
-        <button class="plain" name="preview">Preview</button>${may && html`<button name="apply">Apply</button>`}</div></form>
+        <button class="plain" name="preview">Preview</button>${may && html`<button name="apply">Apply</button>`}</div></${KeptForm}>
       <div class="columns">
         ${shown && html`<${Shown} title="Before" list=${shown} items=${shown.before} /><${Shown} title="After" list=${shown} items=${shown.after} />`}
         <section class="card"><h3>Rules</h3>${!rules ? waiting : rules.length === 0 ? html`<p class="quiet">There are none.</p>`

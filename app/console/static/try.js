@@ -99,7 +99,7 @@ export class TryView extends Component {
         await sleep(LOOK_EVERY_MS);
         changed = itemsOf(await Promise.all(rankings.map(name => this.list(user, name)))) !== before;
       }
-      if (!isShown()) return this.setState({ said: `The ${event_type} of ${named} by ${user} is sent.` });
+      if (!isShown()) return this.setState({ said: `The ${event_type} of ${named} by ${apart(user)} is sent.` });
       await this.load();
       const seconds = ((performance.now() - began) / 1000).toFixed(1);
       this.setState({ said: `The ${event_type} of ${named} is sent. ${changed ? `The list changed ${seconds} s later.` : `The list is the same ${seconds} s later.`}` }, keepFocus);

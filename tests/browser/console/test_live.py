@@ -84,6 +84,23 @@ def test_tab_that_is_hidden_has_no_stream(console: Service, context: BrowserCont
     assert page.evaluate("streams.map(one => one.readyState)") == [CLOSED, CLOSED]
 
 
+def test_reader_pauses_what_changes_by_itself(console: Service, context: BrowserContext, axe: str) -> None:
+    page = opened(context, console, view="model")
+    await_text(page, "Versions")
+    page.evaluate(NOTE_STREAMS)
+    click(page, "Live")
+    expect(stage(page, "api")).to_be_visible()
+    click(page, "Pause")
+    await_text(page, "Paused: what you see is of ")
+    look(page, axe, "live-paused")
+    page.evaluate(HIDE, True)
+    page.evaluate(HIDE, False)
+    assert page.evaluate("streams.map(one => one.readyState)") == [CLOSED]
+    click(page, "Pause")
+    page.wait_for_function(f"streams[1]?.readyState === {OPEN}")
+    await_no_text(page, "Paused")
+
+
 def test_view_that_was_left_opens_no_stream(console: Service, context: BrowserContext) -> None:
     page = opened(context, console, view="model")
     await_text(page, "Versions")
@@ -116,6 +133,8 @@ def test_stage_that_needs_a_look_says_what_the_incident_plan_says(
     page = opened(context, console, view="live")
     await_text(page, f"{poison:,} dead letters wait for a decision")
     await_text(page, "Incident plan: Consumer lag growing")
+    # What is read aloud has no figure that may change with each sample.
+    expect(page.get_by_role("status").filter(has_text="Features")).to_have_text("Features: Needs a look.")
     expect(stage(page, "features", ".degraded")).to_be_visible()
     look(page, axe, "live-degraded")
     click(page, "Open them")

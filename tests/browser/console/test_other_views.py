@@ -103,18 +103,34 @@ def test_small_rates_keep_their_digits(console: Service, context: BrowserContext
     ]
 
 
-def test_name_from_right_to_left_does_not_carry_its_neighbours_along(
-    console: Service, context: BrowserContext, operator: dict[str, str]
+def test_service_is_named_whatever_its_host_is_called(console: Service, context: BrowserContext) -> None:
+    page = opened(context, console)
+    pages = [
+        "http://shop.example/console#live",
+        "https://console.shop.example/reco/console",
+        "http://a/console#try/console",
+    ]
+    urls = page.evaluate("pages => import('./console/first.js').then(first => pages.map(first.urlOf))", pages)
+    assert urls == ["http://shop.example", "https://console.shop.example/reco", "http://a"]
+
+
+# The last ones have marks that override the direction of what follows, and that end an isolation.
+@pytest.mark.parametrize(
+    ("category", "part"), [("خيام", "خيام"), ("\u202etents", "tents"), ("\u2069\u202etents", "tents")]
+)
+def test_name_of_another_direction_does_not_carry_its_neighbours_along(
+    console: Service, context: BrowserContext, operator: dict[str, str], category: str, part: str
 ) -> None:
-    boost = {"action": "boost", "category": "خيام", "factor": 3}
+    boost = {"action": "boost", "category": category, "factor": 3}
     assert console.client.put("/rules/tents", json=boost, headers=operator).is_success
     page = opened(context, console, view="merchandise")
     rule = page.get_by_role("list", name="Rules", exact=True).locator(".what").first
     # In reading order from the left: the factor after the category.
     places = rule.evaluate(
-        "rule => ['خيام', '3.00'].map(part => { const text = rule.firstChild, at = text.data.indexOf(part);"
+        "(rule, part) => [part, '3.00'].map(part => { const text = rule.firstChild, at = text.data.indexOf(part);"
         "const range = new Range(); range.setStart(text, at); range.setEnd(text, at + part.length);"
-        "return range.getBoundingClientRect().left })"
+        "return range.getBoundingClientRect().left })",
+        part,
     )
     assert places == sorted(places), text_of(page)
     assert console.client.delete("/rules/tents", headers=operator).is_success

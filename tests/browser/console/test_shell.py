@@ -61,3 +61,12 @@ def test_page_runs_no_script_that_is_not_its_own(console: Service, context: Brow
         "const one = document.createElement('script'); one.textContent = 'window.evil = 1'; document.body.append(one)"
     )
     assert page.evaluate(f"{inline}; window.evil === undefined") is True
+
+
+def test_answer_of_a_proxy_that_wants_a_sign_in_is_no_empty_page(console: Service, context: BrowserContext) -> None:
+    page = context.new_page()
+    page.route("**/console/session", lambda route: route.fulfill(content_type="text/html", body="<h1>Who are you?"))
+    page.goto(f"{console.url}/console")
+    await_text(page, "What answers is not the service")
+    page.unroute("**/console/session")
+    expect(page.get_by_label("API key")).to_be_visible()
