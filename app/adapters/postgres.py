@@ -65,6 +65,8 @@ class Database:
         """How many connections the pool has opened. Each later one may be to another server."""
         self.sequences_checked = False
         """False as long as sequences may be behind their tables: after each reconnection and each duplicate key."""
+        self.clock_ahead_ms = 0
+        """How far the database's clock was ahead of this host's at the last probe; 0 if it was behind."""
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
@@ -202,9 +204,12 @@ class Database:
         """Runs one statement. Raises `DependencyDown`, also for a server that no longer takes writes."""
         async with self.probing() as connection:
             started = time.perf_counter()
-            read_only = await connection.fetchval("SHOW transaction_read_only")
+            row = await connection.fetchrow(_SQL["probe"])
+            assert row is not None  # it has no FROM
+            read_only, theirs_ms = row
         metrics.DATABASE_LATENCY.observe((time.perf_counter() - started) * 1000)
-        if read_only == "on":
+        self.clock_ahead_ms = max(0, theirs_ms - time.time_ns() // 1_000_000)
+        if read_only:
             self._drop_probe()  # the next probe may reach the new primary
             raise DependencyDown("postgres", READ_ONLY)
         if self._pool is not None:

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct
 from app import metrics
 from app.core import events, submitted
 from app.core.decoding import InvalidInput, read_noting
-from app.core.event_times import OutsideTimes, side_of
+from app.core.event_times import OutsideTimes, received_ms, side_of
 from app.core.event_types import EventTypes
 from app.core.events import AnyEvent, Cancellation, DirectEvent, Record
 from app.core.field_errors import FieldError
@@ -19,7 +19,7 @@ _CORRECTED: Final = metrics.EVENT_TIMES.labels("clock", "correct")
 
 
 class Accepting(Struct, frozen=True):
-    """`outside`: what becomes of late and early events.
+    """`outside`: what becomes of late and early events. `ahead_ms`: how far the database's clock is ahead of ours.
 
     Each method takes the time of receipt, and how far the sender's clock is behind it; in milliseconds. It raises
     `InvalidInput`.
@@ -28,9 +28,11 @@ class Accepting(Struct, frozen=True):
     context: RequestContext
     types: EventTypes
     outside: OutsideTimes
+    ahead_ms: int
 
     def record(self, event: DirectEvent, *, now_ms: int, behind_ms: int) -> Record:
         """An event of any type but `cancel`."""
+        now_ms = received_ms(event.ts_ms, now_ms - behind_ms, self.ahead_ms) + behind_ms
         self._count_times(event, now_ms, behind_ms)
         faults: list[FieldError] = []
         counts = read_noting(faults, submitted.counts_of, event, self.types)
@@ -50,6 +52,7 @@ class Accepting(Struct, frozen=True):
 
     def cancellation(self, event: Cancellation, cancelled: Message | None, *, now_ms: int, behind_ms: int) -> Record:
         """`cancelled`: the stored event that is taken back, or None where there is none."""
+        now_ms = received_ms(event.ts_ms, now_ms - behind_ms, self.ahead_ms) + behind_ms
         self._count_times(event, now_ms, behind_ms)
         return submitted.accept_cancellation(
             event,

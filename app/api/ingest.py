@@ -70,7 +70,8 @@ def handlers(
         try:
             event = decode(browsers.fill_in(body, context), types, _further(types, outside))
             fault = (await browsers.faults([event], context)).get(0)
-            record = _accept(event, fault, context, types, await taken_back(database, (event,)), outside)
+            cancelled = await taken_back(database, (event,))
+            record = _accept(event, fault, context, types, cancelled, outside, database.clock_ahead_ms)
         except InvalidInput:
             _count(context, "invalid")
             raise
@@ -133,7 +134,7 @@ def handlers(
         items = [
             one
             if isinstance(one, BatchEventResult)
-            else _taken(one, faults.get(place), context, types, cancelled, outside)
+            else _taken(one, faults.get(place), context, types, cancelled, outside, database.clock_ahead_ms)
             for place, one in enumerate(read)
         ]
         records = [item for item in items if isinstance(item, Record)]
@@ -170,6 +171,7 @@ def _accept(
     types: EventTypes,
     cancelled: Mapping[str, Message],
     outside: OutsideTimes,
+    ahead_ms: int,
 ) -> Record:
     """Raises `InvalidInput` with the `fault` that is known, and what else is wrong. Of somebody else's event nothing
     else is told: whether that person has the event that it would take back is secret.
@@ -178,7 +180,7 @@ def _accept(
         raise fault
     now_ms = time.time_ns() // 1_000_000
     behind_ms = submitted.settle_times(event, now_ms)
-    accepting = Accepting(context, types, outside)
+    accepting = Accepting(context, types, outside, ahead_ms)
     try:
         if isinstance(event, Cancellation):
             cancels = cancelled.get(event.cancels)
@@ -215,10 +217,11 @@ def _taken(
     types: EventTypes,
     cancelled: Mapping[str, Message],
     outside: OutsideTimes,
+    ahead_ms: int,
 ) -> Record | BatchEventResult:
     """The record to store, or why the event is invalid."""
     try:
-        return _accept(event, fault, context, types, cancelled, outside)
+        return _accept(event, fault, context, types, cancelled, outside, ahead_ms)
     except InvalidInput as error:
         event_id = event.event_id if isinstance(event.event_id, str) else None
         return BatchEventResult(status="invalid", event_id=event_id, errors=list(error.field_errors))

@@ -79,7 +79,7 @@ def handlers(
     log = FirstOfEach()
 
     async def messages_of(request: _Request) -> Messages:
-        accepting = Accepting(context_of(request.scope), await known.get(), outside)
+        accepting = Accepting(context_of(request.scope), await known.get(), outside, database.clock_ahead_ms)
         return Messages(buffer, database, join, rules, log, accepting, received_ms=time.time_ns() // 1_000_000)
 
     async def one(request: _Request, kind: MessageType) -> ASGIApp:

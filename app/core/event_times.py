@@ -44,6 +44,14 @@ def side_of(ts_ms: int | UnsetType, now_ms: int) -> Literal["late", "early"] | N
     return "early" if ts_ms > now_ms + MAX_AHEAD_MS else None
 
 
+def received_ms(ts_ms: int | UnsetType, now_ms: int, ahead_ms: int) -> int:
+    """When an event was received by this host's clock (`now_ms`); by the database's, which is `ahead_ms` ahead of it,
+    where an event from the future by ours is none by that.
+    """
+    later_ms = now_ms + ahead_ms
+    return later_ms if side_of(ts_ms, now_ms) == "early" and side_of(ts_ms, later_ms) is None else now_ms
+
+
 def within_bounds(ts_ms: int, now_ms: int, outside: OutsideTimes) -> int:
     """A time ahead becomes now, or it would outweigh all others for long. A late one is as old as may be, or kept."""
     side = side_of(ts_ms, now_ms)

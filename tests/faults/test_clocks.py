@@ -1,5 +1,6 @@
 """Hosts whose clocks are an hour off: leases, backoff and erasure go by the database's clock."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -64,6 +65,20 @@ def erase_with_events_on_the_way(
             )
             found = ask(environment["DATABASE_URL"], "SELECT count(*) FROM events WHERE event_id LIKE 'before-%'")
             assert found == 0
+
+
+def test_api_an_hour_behind_takes_the_times_that_clients_send(environment: dict[str, str], tmp_path: Path) -> None:
+    """They are right by the clocks of everybody else."""
+    sent_ms = time.time_ns() // 1_000_000
+    event = {"user_id": "ann", "session_id": "s", "item_id": "tent", "event_type": "view", "ts_ms": sent_ms}
+    with running(off_by(environment, -_HOUR_SEC, tmp_path)) as service:
+        assert service.client.post("/event", json=event).status_code == 202
+        batch = [{**event, "item_id": "pen"}, {**event, "item_id": "ink", "ts_ms": sent_ms + 600_000}]
+        results = service.client.post("/log/batch", json=batch).json()["results"]
+        assert [result["status"] for result in results] == ["accepted", "invalid"]
+        eventually(lambda: history(environment["DATABASE_URL"]) == {"tent", "pen"}, 30.0, service.describe)
+        assert ask(environment["DATABASE_URL"], "SELECT DISTINCT ts_ms FROM events") == sent_ms
+        assert service.client.get("/reco", params={"user_id": "ann"}).status_code == 200
 
 
 def post(api: Service, name: str, count: int) -> None:

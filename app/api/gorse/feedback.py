@@ -17,6 +17,7 @@ from app.adapters import gorse_pages
 from app.adapters.postgres import Database
 from app.api.gorse.shapes import PageQuery, Success, gorse_call, not_supported
 from app.core import events
+from app.core.event_times import received_ms
 from app.core.events import MAX_BATCH_EVENTS, Record
 from app.core.field_errors import FieldError
 from app.core.gorse_types import GorseTypes
@@ -60,13 +61,13 @@ def handlers(buffer: GroupCommit, database: Database, types: GorseTypes) -> list
         records = [
             events.accept(
                 event,
-                now_ms=now_ms,
+                now_ms=received_ms(event.ts_ms, now_ms, database.clock_ahead_ms),
                 entropy=b"",
                 traceparent=context.traceparent,
                 tracestate=context.tracestate,
                 any_time=True,
             )
-            for event in events_of(feedback, types, now_ms=now_ms)
+            for event in events_of(feedback, types, now_ms=now_ms + database.clock_ahead_ms)
         ]
         await _store(buffer, records, context)
         return reply(Success(len(feedback)))
