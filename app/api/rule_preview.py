@@ -30,6 +30,7 @@ from app.http.responses import reply
 from app.serving.recommender import Recommender
 
 _NO_RULE: Final = "preview"
+_TRIES: Final = 5
 
 
 class RulePreviewBody(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -84,12 +85,17 @@ def handlers(database: Database, recommender: Recommender) -> list[HTTPRouteHand
         wanted = RecommendationRequest(k=body.k, now_ms=at_ms, category=body.category, explain=True)
         ranked = partial(recommender.for_user, body.user_id, wanted, request_id=context_of(request.scope).request_id)
         before = await ranked()
-        try:
-            after = await ranked(preview=rule)
-        except ValueError:
-            raise ProblemError(
-                ProblemCode.TOO_MANY, f"There are {MAX_RULES} rules already; delete one that has ended."
-            ) from None
+        for _ in range(_TRIES):
+            try:
+                after = await ranked(preview=rule)
+            except ValueError:
+                raise ProblemError(
+                    ProblemCode.TOO_MANY, f"There are {MAX_RULES} rules already; delete one that has ended."
+                ) from None
+            # Events are counted meanwhile: nothing but the rule may make the difference.
+            if (again := await ranked()) == before:
+                break
+            before = again
         warnings = [FieldError(f"$.rule{found.path[1:]}", found.message) for found in warnings_of(rule, reach)]
         return reply(
             RulePreview(

@@ -101,8 +101,8 @@ def test_processes_go_without_redis_for_a_while(
             eventually(lambda: {"ann", "bob"} <= cached_histories(database, redis_url).keys())
     with running(settings | without) as service:
         takes(service, "ann", "pen")
-        assert service.client.delete("/users/bob").status_code == 200
         await_counted(service, database_url)
+        assert service.client.delete("/users/bob").status_code == 200
     with running(settings) as service:
         assert brought(service, "ann") == {"stove", "ink"}
         assert brought(service, "bob") == set()
