@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from app.adapters import sql
 from app.adapters.arrays import joined_texts
 from app.core.event_numbers import EventNumbers
+from app.core.replay import DEDUPE_DAYS_LEAST
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -40,7 +41,9 @@ async def read_received(
     dedupe_days: float,
 ) -> list[str]:
     """The messages of a slice that were received from `begin` to before `end`, in order of arrival."""
-    rows = await connection.fetch(_SQL["read_received"], begin, end, counted_until, number, of, dedupe_days)
+    rows = await connection.fetch(
+        _SQL["read_received"], begin, end, counted_until, number, of, dedupe_days, float(DEDUPE_DAYS_LEAST)
+    )
     return [payload for (payload,) in rows]
 
 

@@ -6,7 +6,15 @@ SELECT count(*) FROM events WHERE received_at >= $1 AND received_at < $2;
 
 -- name: read_received
 -- A slice ($4 of $5) of the counted events received from $1 to before $2, in order of arrival. Counted until $3: by
--- their dedupe rows; or long enough ago that those have expired ($6 days), and neither queued nor given up.
+-- their dedupe rows; or long enough ago that those have expired, and neither queued nor given up. They are kept for $6
+-- days, and may have been kept for fewer before, at least $7: where none is as old, the others have expired as well.
+WITH expired AS (
+    SELECT
+        greatest(
+            now() - make_interval(secs => $6 * 86400),
+            least((SELECT min(consumed_at) FROM feature_event_consumed), now() - make_interval(secs => $7 * 86400))
+        ) AS received_before
+)
 SELECT e.payload::text
 FROM events AS e
 LEFT JOIN feature_event_consumed AS c ON c.event_id = e.event_id
@@ -17,7 +25,7 @@ WHERE
         c.consumed_at <= $3
         OR (
             c.event_id IS NULL
-            AND e.received_at < now() - make_interval(secs => $6 * 86400)
+            AND e.received_at < (SELECT received_before FROM expired)
             AND NOT EXISTS (SELECT FROM event_outbox AS o WHERE o.event_id = e.event_id)
             AND NOT EXISTS (
                 SELECT FROM feature_consumer_dlq AS d WHERE d.event_id = e.event_id AND d.status <> 'replayed'

@@ -180,6 +180,24 @@ async def test_events_that_are_no_longer_stored_are_told_and_taken_from_files(
     assert await pool.fetchval("SELECT sum(views + purchases) FROM item_stats") == len(events) - half
 
 
+@pytest.mark.slow
+async def test_events_count_whose_dedupe_rows_expired_by_a_lower_setting(
+    database_url: str, opened: Database, pool: Pool
+) -> None:
+    """As after RETENTION_DEDUPE_DAYS was raised."""
+    await store_and_count(pool, FeatureWriter(opened, max_retries=1), log(1_000))
+    before = await sums(pool)
+    await pool.execute(
+        "UPDATE feature_event_consumed AS c SET consumed_at = e.received_at FROM events AS e "
+        "WHERE e.event_id = c.event_id"
+    )
+    await pool.execute("DELETE FROM feature_event_consumed WHERE consumed_at < now() - interval '25 days'")
+    lost = {**log(1, first=900)[0], "event_id": "event-lost"}  # younger than the oldest dedupe row
+    await store(pool, [lost, *log(50, first=10_000)])
+    await rebuilt(database_url)
+    assert_alike(await sums(pool), before)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
