@@ -78,7 +78,7 @@ def import_mistake(service: Service, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_mistake_of_an_operator_is_found_and_another_version_serves(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -92,7 +92,7 @@ def test_mistake_of_an_operator_is_found_and_another_version_serves(
             visit(service, next(rounds))
             return model(service)["version"] != FIRST + 1
 
-        eventually(decided, 180.0, service.describe)
+        eventually(decided, 300.0, service.describe)
         found = model(service)
         assert "NDCG@20 over" in found["reason"]
         assert found["learner"]["state"] == "learning"
