@@ -6,7 +6,8 @@ epoch of its own beside it, and its entries carry that one (docs/adr/0072). Wher
 the epoch, and then those of all slot groups in their order, with zeros for a group that has none.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -90,6 +91,11 @@ async def forget_slots(connection: "Connection", groups: Collection[int]) -> Non
     await connection.execute(_SQL["forget_slots"], list(groups))
 
 
+async def _disown(connection: "Connection") -> None:
+    """Takes the epoch away from its Redis."""
+    await connection.execute(_SQL["disown"])
+
+
 async def write_through(
     database: Database,
     cache: HistoryCache | None,
@@ -114,22 +120,18 @@ async def write_through(
         epoch, serving, read_from_redis = row[0] or await renew(connection), row[1], row[2]
     if generation is not None and generation != serving:
         return True
-    groups: Collection[int] | None = None
-    shared = taken = True
+    mend: Callable[[Connection], Awaitable[object]]
     try:
         shared = cache is not None and await cache.put_many(histories, epoch, settled)
     except SlotsNotWritten as error:
-        groups, taken = error.groups, False
+        taken, mend = False, partial(forget_slots, groups=error.groups)
     except DependencyDown:
-        taken = False
-    if taken and (shared or not read_from_redis):
-        return True
+        taken, mend = False, renew
+    else:
+        if shared or not read_from_redis:
+            return True
+        taken, mend = True, _disown
     async with database.connection() as connection:
-        if taken:
-            await connection.execute(_SQL["disown"])
-        elif groups is None:
-            await renew(connection)
-        else:
-            await forget_slots(connection, groups)
+        await mend(connection)
     metrics.CACHE_EPOCHS.labels("write").inc()
     return taken

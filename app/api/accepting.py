@@ -32,8 +32,7 @@ class Accepting(Struct, frozen=True):
 
     def record(self, event: DirectEvent, *, now_ms: int, behind_ms: int) -> Record:
         """An event of any type but `cancel`."""
-        now_ms = received_ms(event.ts_ms, now_ms - behind_ms, self.ahead_ms) + behind_ms
-        self._count_times(event, now_ms, behind_ms)
+        now_ms = self._received_ms(event, now_ms, behind_ms)
         faults: list[FieldError] = []
         counts = read_noting(faults, submitted.counts_of, event, self.types)
         if faults:
@@ -52,8 +51,7 @@ class Accepting(Struct, frozen=True):
 
     def cancellation(self, event: Cancellation, cancelled: Message | None, *, now_ms: int, behind_ms: int) -> Record:
         """`cancelled`: the stored event that is taken back, or None where there is none."""
-        now_ms = received_ms(event.ts_ms, now_ms - behind_ms, self.ahead_ms) + behind_ms
-        self._count_times(event, now_ms, behind_ms)
+        now_ms = self._received_ms(event, now_ms, behind_ms)
         return submitted.accept_cancellation(
             event,
             cancelled,
@@ -64,9 +62,12 @@ class Accepting(Struct, frozen=True):
             tracestate=self.context.tracestate,
         )
 
-    def _count_times(self, event: AnyEvent, now_ms: int, behind_ms: int) -> None:
+    def _received_ms(self, event: AnyEvent, now_ms: int, behind_ms: int) -> int:
+        """The time of receipt by the clock that goes for the event; counts what becomes of the event's own time."""
+        by_sender_ms = received_ms(event.ts_ms, now_ms - behind_ms, self.ahead_ms)
         if behind_ms:
             _CORRECTED.inc()
-        if (side := side_of(event.ts_ms, now_ms - behind_ms)) is not None:
+        if (side := side_of(event.ts_ms, by_sender_ms)) is not None:
             outcome = "clamp" if side == "early" and self.outside == "keep" else self.outside
             metrics.EVENT_TIMES.labels(side, outcome).inc()
+        return by_sender_ms + behind_ms

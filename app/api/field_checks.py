@@ -84,11 +84,17 @@ async def check_cursor(text: str, scope: Scope) -> None:
     read_cursor(text, list_asked(scope))
 
 
+def filter_check(filter_of: Callable[[str], Awaitable[object]]) -> Check:
+    """`filter_of` makes a filter of a text."""
+
+    async def fits(text: str, _: Scope) -> None:
+        await filter_of(text)
+
+    return str, fits
+
+
 def list_checks(recommender: Recommender, known: KnownEventTypes) -> FieldChecks:
     """Of requests for lists."""
-
-    async def filter_fits(text: str, _: Scope) -> None:
-        await recommender.filter_of(text)
 
     async def history(events: list[Any], _: Scope) -> None:
         if faults := history_faults(events, await known.get()):
@@ -103,7 +109,7 @@ def list_checks(recommender: Recommender, known: KnownEventTypes) -> FieldChecks
 
     return FieldChecks(
         {
-            "filter": (str, filter_fits),
+            "filter": filter_check(recommender.filter_of),
             "exclude_seen": of_kinds("exclude_seen"),
             "did": of_kinds("did"),
             "history": (list, history),

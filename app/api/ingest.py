@@ -71,7 +71,7 @@ def handlers(
             event = decode(browsers.fill_in(body, context), types, _further(types, outside))
             fault = (await browsers.faults([event], context)).get(0)
             cancelled = await taken_back(database, (event,))
-            record = _accept(event, fault, context, types, cancelled, outside, database.clock_ahead_ms)
+            record = _accept(event, fault, Accepting(context, types, outside, database.clock_ahead_ms), cancelled)
         except InvalidInput:
             _count(context, "invalid")
             raise
@@ -131,10 +131,9 @@ def handlers(
         read = [_read(browsers.fill_in(raw, context), types, further) for raw in batch.events]
         faults = await browsers.faults(read, context)
         cancelled = await taken_back(database, read)
+        accepting = Accepting(context, types, outside, database.clock_ahead_ms)
         items = [
-            one
-            if isinstance(one, BatchEventResult)
-            else _taken(one, faults.get(place), context, types, cancelled, outside, database.clock_ahead_ms)
+            one if isinstance(one, BatchEventResult) else _taken(one, faults.get(place), accepting, cancelled)
             for place, one in enumerate(read)
         ]
         records = [item for item in items if isinstance(item, Record)]
@@ -165,13 +164,7 @@ def _count(context: RequestContext, outcome: Literal["accepted", "duplicate", "c
 
 
 def _accept(
-    event: AnyEvent,
-    fault: InvalidInput | None,
-    context: RequestContext,
-    types: EventTypes,
-    cancelled: Mapping[str, Message],
-    outside: OutsideTimes,
-    ahead_ms: int,
+    event: AnyEvent, fault: InvalidInput | None, accepting: Accepting, cancelled: Mapping[str, Message]
 ) -> Record:
     """Raises `InvalidInput` with the `fault` that is known, and what else is wrong. Of somebody else's event nothing
     else is told: whether that person has the event that it would take back is secret.
@@ -180,7 +173,6 @@ def _accept(
         raise fault
     now_ms = time.time_ns() // 1_000_000
     behind_ms = submitted.settle_times(event, now_ms)
-    accepting = Accepting(context, types, outside, ahead_ms)
     try:
         if isinstance(event, Cancellation):
             cancels = cancelled.get(event.cancels)
@@ -211,17 +203,11 @@ def _read(raw: bytes | msgspec.Raw, types: EventTypes, further: Further) -> AnyE
 
 
 def _taken(
-    event: AnyEvent,
-    fault: InvalidInput | None,
-    context: RequestContext,
-    types: EventTypes,
-    cancelled: Mapping[str, Message],
-    outside: OutsideTimes,
-    ahead_ms: int,
+    event: AnyEvent, fault: InvalidInput | None, accepting: Accepting, cancelled: Mapping[str, Message]
 ) -> Record | BatchEventResult:
     """The record to store, or why the event is invalid."""
     try:
-        return _accept(event, fault, context, types, cancelled, outside, ahead_ms)
+        return _accept(event, fault, accepting, cancelled)
     except InvalidInput as error:
         event_id = event.event_id if isinstance(event.event_id, str) else None
         return BatchEventResult(status="invalid", event_id=event_id, errors=list(error.field_errors))

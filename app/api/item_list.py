@@ -15,7 +15,7 @@ from app.adapters import catalogue
 from app.adapters.catalogue import StoredItem, card_of
 from app.adapters.postgres import Database
 from app.api.audited import change
-from app.api.field_checks import FieldChecks, check_cursor
+from app.api.field_checks import FieldChecks, check_cursor, filter_check
 from app.api.item_bodies import MAX_ITEMS, CatalogueItem, shown_item
 from app.api.pages import list_asked
 from app.core.decoding import InvalidInput, decode
@@ -97,10 +97,7 @@ def handlers(database: Database, filter_of: FilterOf) -> list[HTTPRouteHandler]:
     async def title(text: str, _: Scope) -> None:
         words_of(text)
 
-    async def filter_fits(text: str, _: Scope) -> None:
-        await filter_of(text)
-
-    checks = FieldChecks({"title": (str, title), "filter": (str, filter_fits), "cursor": (str, check_cursor)})
+    checks = FieldChecks({"title": (str, title), "filter": filter_check(filter_of), "cursor": (str, check_cursor)})
 
     @get(
         "/items",

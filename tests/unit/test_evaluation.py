@@ -14,18 +14,17 @@ from click.testing import CliRunner
 from app.cli import main
 from app.core import synthetic
 from app.core.evaluation import VSKNN, Score, Trial, play
-from app.core.messages import ImpressionMessage, Message, PurchaseMessage
+from app.core.messages import ImpressionMessage, Message
 from app.core.model import MODEL, Model
 from app.core.named_weights import from_named, named
 from app.core.played_log import PlayedLog
 from app.core.rankers import FIXED_WEIGHTS, LEARNED, MODELS, POPULAR, Ranker, ablated, standard, unchanged, varied
 from app.core.ranking_samples import is_choice
-from app.core.signals import LANDMARK_MS
 from app.core.synthetic import World, log
 from app.core.weights import FEATURES, FIXED, POPULARITY, START, size_of
+from tests.support.purchases import purchase
 from tests.support.served_log import as_served
 
-MINUTE_MS = 60_000
 SMALL = World(events=3_000, users=120, items=200, groups=10)
 
 
@@ -34,19 +33,6 @@ def played(messages: list[Message], rankers: dict[str, Ranker] | None = None, *,
     *_, done = play(messages, trial, last=last)
     assert done == len(messages)
     return trial.scores()
-
-
-def purchase(number: int, user_id: str, item_id: str) -> Message:
-    at_ms = LANDMARK_MS + number * MINUTE_MS
-    return PurchaseMessage(
-        v=1,
-        event_id=f"event-{number:04}",
-        user_id=user_id,
-        session_id="s",
-        item_id=item_id,
-        ts_ms=at_ms,
-        received_ms=at_ms,
-    )
 
 
 def small(seed: int = 1) -> list[Message]:

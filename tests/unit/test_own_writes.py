@@ -26,19 +26,24 @@ from app.core.model import MODEL
 from app.core.own_writes import OwnWrite
 from tests.support.histories import merge_history
 
-_BODIES = st.builds(
-    lambda item, at_ms, kind: {
-        "user_id": "ann",
-        "session_id": "s",
-        "item_id": f"item-{item}",
-        "ts_ms": at_ms,
-        "event_type": kind,
-        **({"watch_time_sec": 3.0} if kind == "watch" else {}),
-    },
-    st.integers(0, 60),
-    st.integers(1, 10_000),
-    st.sampled_from(["view", "click", "purchase", "watch"]),
-)
+
+def bodies(items: int, latest_ms: int, kinds: list[str]) -> st.SearchStrategy[dict[str, object]]:
+    return st.builds(
+        lambda item, at_ms, kind: {
+            "user_id": "ann",
+            "session_id": "s",
+            "item_id": f"item-{item}",
+            "ts_ms": at_ms,
+            "event_type": kind,
+            **({"watch_time_sec": 3.0} if kind == "watch" else {}),
+        },
+        st.integers(0, items),
+        st.integers(1, latest_ms),
+        st.sampled_from(kinds),
+    )
+
+
+_BODIES = bodies(60, 10_000, ["view", "click", "purchase", "watch"])
 
 
 def records_of(bodies: list[dict[str, object]]) -> list[events.Record]:
@@ -93,21 +98,7 @@ def test_own_writes_over_any_counted_part_show_what_will_be_counted(
     assert shown(own_writes.laid_over(history_of(counted), own, MODEL)) == shown(history_of(records))
 
 
-_LIKES = st.lists(
-    st.builds(
-        lambda item, at_ms, kind: {
-            "user_id": "ann",
-            "session_id": "s",
-            "item_id": f"item-{item}",
-            "ts_ms": at_ms,
-            "event_type": kind,
-        },
-        st.integers(0, 2),
-        st.integers(1, 4),
-        st.sampled_from(["view", "purchase"]),
-    ),
-    max_size=12,
-)
+_LIKES = st.lists(bodies(2, 4, ["view", "purchase"]), max_size=12)
 
 
 @given(_LIKES, st.data())

@@ -9,24 +9,17 @@ from msgspec import structs
 
 from app.core import synthetic
 from app.core.evaluation import Trial, play
-from app.core.messages import Message, PurchaseMessage
+from app.core.messages import Message
 from app.core.neighbours import NEIGHBOUR
 from app.core.played_log import PlayedLog
 from app.core.rankers import LEARNED, standard
 from app.core.signals import DAY_MS, LANDMARK_MS
 from app.core.synthetic import log
+from tests.support.purchases import purchase
 
 
 def bought(number: int, user_id: str, item_id: str) -> Message:
-    return PurchaseMessage(
-        v=1,
-        event_id=f"event-{number:04}",
-        user_id=user_id,
-        session_id="s",
-        item_id=item_id,
-        ts_ms=LANDMARK_MS,
-        received_ms=LANDMARK_MS,
-    )
+    return purchase(number, user_id, item_id, apart_ms=0)
 
 
 def together(played: PlayedLog, first: int, other: str) -> None:
