@@ -2,8 +2,9 @@
 
 They are laid over the history that an answer is made from. A history keeps the latest event of each item and kind, and
 the latest cancellations, so it tells by itself what it has counted: an own write whose item and kind it holds with the
-same time or a later one adds nothing, and neither does a cancellation that it names. So it does no harm when own writes
-outlive their count, arrive in any order, or are there twice.
+same time or a later one adds nothing, unless all that it holds of them was taken back, and of that time nothing was.
+Neither does a cancellation that it names. So it does no harm when own writes outlive their count, arrive in any order,
+or are there twice.
 
 As bytes, a record is: its length (2 bytes), the event's key (8), the number of the last erasure when the event was
 stored (4), and the entry as MessagePack. A log is any number of records.
@@ -84,14 +85,20 @@ def decode(log: bytes, *, erasures: int = 0) -> list[OwnWrite]:
 def uncounted(history: History, writes: Collection[OwnWrite]) -> list[OwnWrite]:
     """Those that the history does not hold and would hold."""
     items = {write.entry.item_id for write in writes}
-    held_ms = {(entry.item_id, entry.kind): entry.at_ms for entry in history.entries if entry.item_id in items}
+    held = {(entry.item_id, entry.kind): entry for entry in history.entries if entry.item_id in items}
     # A history with hashes has dropped what was older than its last entry.
     oldest = history.entries[-1].at_ms if history.seen_hashes and history.entries else -1
 
     def adds(write: OwnWrite) -> bool:
         entry = write.entry
         if not entry.flags & CANCELS:
-            return entry.at_ms >= oldest and entry.at_ms > held_ms.get((entry.item_id, entry.kind), -1)
+            if entry.at_ms < oldest:
+                return False
+            latest = held.get((entry.item_id, entry.kind))
+            if latest is None or entry.at_ms > latest.at_ms:
+                return True
+            # If it were counted, and not taken back, something would stand.
+            return not latest.stands and not history.may_have_taken_back(entry.at_ms)
         # Of an event that ended an offer, a hash is left when its entry is dropped.
         known = entry.at_ms >= oldest or entry.flags & ENDS_OFFER
         return bool(known) and not history.has_taken_back(cancellation_number(entry.at_ms, write.key))

@@ -115,6 +115,28 @@ def test_what_is_taken_back_is_gone_whichever_of_it_is_counted(
     assert stands(own_writes.laid_over(history_of(counted), own, MODEL)) == stands(history_of(sent))
 
 
+def test_a_like_that_is_older_than_one_taken_back_is_there_at_once() -> None:
+    about = {"user_id": "ann", "session_id": "s", "item_id": "film", "event_type": "view"}
+    later, earlier = records_of([{**about, "ts_ms": 9}, {**about, "ts_ms": 5}])
+    history = history_of([later, cancellation(later)])
+    own = written([later, cancellation(later), earlier])
+    assert own_writes.uncounted(history, own) == own[2:]
+    assert stands(own_writes.laid_over(history, own, MODEL)).keys() == {("film", 0)}
+
+
+@given(st.lists(bodies(2, 12, ["view", "purchase"]), max_size=12), st.data())
+def test_what_is_taken_back_hides_nothing_that_is_not_counted(
+    bodies: list[dict[str, object]], data: st.DataObject
+) -> None:
+    """Of events of different times."""
+    records = records_of(list({body["ts_ms"]: body for body in bodies}.values()))
+    counted = [record for record in records if data.draw(st.booleans())]
+    back = [cancellation(record) for record in counted if data.draw(st.booleans())]
+    own = data.draw(st.permutations(written([*records, *back])))
+    laid_over = own_writes.laid_over(history_of([*counted, *back]), own, MODEL)
+    assert stands(laid_over).keys() == stands(history_of([*records, *back])).keys()
+
+
 def test_an_offer_that_was_ended_long_ago_is_made_again_at_once() -> None:
     ended = Entry("film", 1, 6, -0.8, 0, ENDS_OFFER)
     history = merge_history(NO_HISTORY, [ended, *(Entry(f"item-{n}", n, 0, 0.3) for n in range(2, MAX_ITEMS + 5))])
