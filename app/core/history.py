@@ -95,9 +95,9 @@ class History(msgspec.Struct, array_like=True, frozen=True, dict=True):
     def may_have_taken_back(self, at_ms: int) -> bool:
         """Whether it counts a cancellation of an event of this time, or has forgotten whether it does."""
         least = cancellation_number(at_ms, bytes(3))
-        if len(self.taken_back) >= MAX_TAKEN_BACK and least < self.taken_back[-1]:
-            return True
-        return any(number >> _HASH_BITS == least >> _HASH_BITS for number in self.taken_back)
+        return self.has_taken_back(least) or any(
+            number >> _HASH_BITS == least >> _HASH_BITS for number in self.taken_back
+        )
 
 
 NO_HISTORY: Final = History()

@@ -2,9 +2,9 @@
 
 They are laid over the history that an answer is made from. A history keeps the latest event of each item and kind, and
 the latest cancellations, so it tells by itself what it has counted: an own write whose item and kind it holds with the
-same time or a later one adds nothing, unless all that it holds of them was taken back, and of that time nothing was.
-Neither does a cancellation that it names. So it does no harm when own writes outlive their count, arrive in any order,
-or are there twice.
+same time or a later one adds nothing, and neither does a cancellation that it names. One case is different: where all
+that it holds of that item and kind was taken back, a write adds something unless one of its own time was taken back. So
+it does no harm when own writes outlive their count, arrive in any order, or are there twice.
 
 As bytes, a record is: its length (2 bytes), the event's key (8), the number of the last erasure when the event was
 stored (4), and the entry as MessagePack. A log is any number of records.
