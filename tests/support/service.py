@@ -137,9 +137,11 @@ def running(environment: Mapping[str, str], root: Path = ROOT, module: Sequence[
 
 
 def eventually(
-    check: Callable[[], T], within_sec: float = 15.0, describe: Callable[[], object] = lambda: "no more is known"
+    check: Callable[[], T], within_sec: float = 30.0, describe: Callable[[], object] = lambda: "no more is known"
 ) -> T:
-    """What `check` returns as soon as it is true; fails when the deadline passes. A condition, not a duration."""
+    """What `check` returns as soon as it is true; fails when the deadline passes. A condition, not a duration. Kafka
+    gives the partitions of a consumer that was killed to another only after its session of 10 s.
+    """
     deadline = time.monotonic() + within_sec
     while True:
         if result := check():
