@@ -20,6 +20,7 @@ from app.adapters.read_replica import ReadReplica, ReadSource
 from app.adapters.redis_histories import RedisHistoryCache
 from app.adapters.redis_slot_histories import SlotHistoryCache
 from app.api import health
+from app.clock import clock
 from app.core.database_url import for_reads
 from app.core.redis_url import cluster_of
 from app.health import ProcessInfo, Readiness, Requirement, summarize
@@ -159,6 +160,8 @@ class Service:
     def _dependencies(self) -> list[Dependency]:
         settings = self._settings
         found = [Dependency("postgres", self._probe_postgres, lambda: "required")]
+        # Shown while it is wrong.
+        found.append(Dependency("clock", clock.check, lambda: "degrades" if clock.is_wrong() else None))
         if self._replica is not None:
             found.append(Dependency("postgres-read", self._replica.probe, lambda: "degrades"))
         if settings.role & {"relay", "consumer"}:

@@ -18,6 +18,7 @@ from app import metrics
 from app.adapters import cache_epoch, kafka
 from app.adapters.history_cache import HistoryCache, Settled
 from app.adapters.postgres import Database
+from app.clock import clock
 from app.core.batch_size import BatchSize
 from app.core.brake import Brake
 from app.core.messages import WatchMessage
@@ -112,7 +113,7 @@ class FeatureConsumer:
                     self._resumes(outage)
                     progress.beat(self._assignment())
         finally:
-            self._late.flush(now_ms=time.time() * 1000)
+            self._late.flush(now_ms=clock.now_ms())
             await self.close()
 
     async def consume_batch(self, stop: asyncio.Event, progress: Progress) -> int:
@@ -140,7 +141,7 @@ class FeatureConsumer:
             self._count(incoming, applied)
             spans.counted(incoming, began_ns=began_ns, counted_ns=counted_ns, ended_ns=time.time_ns())
         else:
-            self._late.add([], now_ms=time.time() * 1000)
+            self._late.add([], now_ms=clock.now_ms())
         await subscription.observe()
         self._follow_lag(subscription.waiting)
         return len(polled.records)
@@ -281,12 +282,11 @@ class FeatureConsumer:
         metrics.CONSUMER_PROCESSED.labels("dlq").inc(applied.dead)
         metrics.DLQ_EVENTS.labels("stored").inc(applied.dead)
         metrics.DLQ_EVENTS.labels("recovered").inc(sum(was_replayed(item) for item in incoming))
-        now_ms = time.time() * 1000
-        for item in incoming:
-            if item.message is not None:
-                _EVENT_LAG(max(0.0, now_ms - item.message.ts_ms))
-                if isinstance(item.message, WatchMessage):
-                    _WATCH_TO_FEATURE(max(0.0, now_ms - item.message.received_ms))
+        now_ms = clock.now_ms()
+        for message in (item.message for item in incoming if item.message is not None):
+            _EVENT_LAG(max(0.0, now_ms - message.ts_ms))
+            if isinstance(message, WatchMessage):
+                _WATCH_TO_FEATURE(max(0.0, now_ms - message.received_ms))
         traces.log_batch(incoming, applied)
         self._late.add(incoming, now_ms=now_ms)
 

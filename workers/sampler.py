@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from app import metrics
+from app.clock import clock
 from app.core.content_index import ContentIndex
 from app.core.features import NO_HISTORY, History
 from app.core.history import standing
@@ -62,7 +63,7 @@ class Sampler:
         """`history`: as it was before the event."""
         if not is_choice(message):
             return None
-        started, now_ms = time.perf_counter(), time.time_ns() // 1_000_000
+        started, now_ms = time.perf_counter(), clock.now_ms()
         try:
             stands_for = self._sampling.takes(message.user_id, now_ms)
             if not stands_for:

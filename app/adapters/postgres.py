@@ -16,6 +16,7 @@ from app.adapters import sql
 from app.adapters.pooled_connection import OF_SESSIONS, SESSIONLESS
 from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import READ_ONLY, error_kind, is_outage, is_too_large, reason_of
+from app.clock import clock
 from app.errors import DependencyDown, TooLarge, describe
 
 if TYPE_CHECKING:
@@ -65,8 +66,6 @@ class Database:
         """How many connections the pool has opened. Each later one may be to another server."""
         self.sequences_checked = False
         """False as long as sequences may be behind their tables: after each reconnection and each duplicate key."""
-        self.clock_ahead_ms = 0
-        """How far the database's clock was ahead of this host's at the last probe; 0 if it was behind."""
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
@@ -203,12 +202,12 @@ class Database:
     async def probe(self) -> None:
         """Runs one statement. Raises `DependencyDown`, also for a server that no longer takes writes."""
         async with self.probing() as connection:
-            started = time.perf_counter()
+            started, before_ms = time.perf_counter(), clock.host_ms()
             row = await connection.fetchrow(_SQL["probe"])
             assert row is not None  # it has no FROM
             read_only, theirs_ms = row
+            clock.compare(theirs_ms, before_ms=before_ms, after_ms=clock.host_ms())
         metrics.DATABASE_LATENCY.observe((time.perf_counter() - started) * 1000)
-        self.clock_ahead_ms = max(0, theirs_ms - time.time_ns() // 1_000_000)
         if read_only:
             self._drop_probe()  # the next probe may reach the new primary
             raise DependencyDown("postgres", READ_ONLY)

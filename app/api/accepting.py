@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct
 from app import metrics
 from app.core import events, submitted
 from app.core.decoding import InvalidInput, read_noting
-from app.core.event_times import OutsideTimes, received_ms, side_of
+from app.core.event_times import OutsideTimes, side_of
 from app.core.event_types import EventTypes
 from app.core.events import AnyEvent, Cancellation, DirectEvent, Record
 from app.core.field_errors import FieldError
@@ -19,7 +19,7 @@ _CORRECTED: Final = metrics.EVENT_TIMES.labels("clock", "correct")
 
 
 class Accepting(Struct, frozen=True):
-    """`outside`: what becomes of late and early events. `ahead_ms`: how far the database's clock is ahead of ours.
+    """`outside`: what becomes of late and early events.
 
     Each method takes the time of receipt, and how far the sender's clock is behind it; in milliseconds. It raises
     `InvalidInput`.
@@ -28,11 +28,10 @@ class Accepting(Struct, frozen=True):
     context: RequestContext
     types: EventTypes
     outside: OutsideTimes
-    ahead_ms: int
 
     def record(self, event: DirectEvent, *, now_ms: int, behind_ms: int) -> Record:
         """An event of any type but `cancel`."""
-        now_ms = self._received_ms(event, now_ms, behind_ms)
+        self._note_times(event, now_ms, behind_ms)
         faults: list[FieldError] = []
         counts = read_noting(faults, submitted.counts_of, event, self.types)
         if faults:
@@ -51,7 +50,7 @@ class Accepting(Struct, frozen=True):
 
     def cancellation(self, event: Cancellation, cancelled: Message | None, *, now_ms: int, behind_ms: int) -> Record:
         """`cancelled`: the stored event that is taken back, or None where there is none."""
-        now_ms = self._received_ms(event, now_ms, behind_ms)
+        self._note_times(event, now_ms, behind_ms)
         return submitted.accept_cancellation(
             event,
             cancelled,
@@ -62,12 +61,10 @@ class Accepting(Struct, frozen=True):
             tracestate=self.context.tracestate,
         )
 
-    def _received_ms(self, event: AnyEvent, now_ms: int, behind_ms: int) -> int:
-        """The time of receipt by the clock that goes for the event; counts what becomes of the event's own time."""
-        by_sender_ms = received_ms(event.ts_ms, now_ms - behind_ms, self.ahead_ms)
+    def _note_times(self, event: AnyEvent, now_ms: int, behind_ms: int) -> None:
+        """Counts what becomes of the event's own time."""
         if behind_ms:
             _CORRECTED.inc()
-        if (side := side_of(event.ts_ms, by_sender_ms)) is not None:
+        if (side := side_of(event.ts_ms, now_ms - behind_ms)) is not None:
             outcome = "clamp" if side == "early" and self.outside == "keep" else self.outside
             metrics.EVENT_TIMES.labels(side, outcome).inc()
-        return by_sender_ms + behind_ms

@@ -1,6 +1,5 @@
 """The calls that take events."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Literal
@@ -18,6 +17,7 @@ from app.api.browser_events import BrowserEvents
 from app.api.event_bodies import EVENTS, INTERACTIONS, BatchQuery, EventBatch, Events, Interaction
 from app.api.event_results import BatchEventResult, EventBatchResult, EventResult
 from app.api.taken_back import taken_back
+from app.clock import clock
 from app.core import events, submitted
 from app.core.batch_body import decode_batch, split_lines
 from app.core.decoding import InvalidInput
@@ -71,7 +71,7 @@ def handlers(
             event = decode(browsers.fill_in(body, context), types, _further(types, outside))
             fault = (await browsers.faults([event], context)).get(0)
             cancelled = await taken_back(database, (event,))
-            record = _accept(event, fault, Accepting(context, types, outside, database.clock_ahead_ms), cancelled)
+            record = _accept(event, fault, Accepting(context, types, outside), cancelled)
         except InvalidInput:
             _count(context, "invalid")
             raise
@@ -131,7 +131,7 @@ def handlers(
         read = [_read(browsers.fill_in(raw, context), types, further) for raw in batch.events]
         faults = await browsers.faults(read, context)
         cancelled = await taken_back(database, read)
-        accepting = Accepting(context, types, outside, database.clock_ahead_ms)
+        accepting = Accepting(context, types, outside)
         items = [
             one if isinstance(one, BatchEventResult) else _taken(one, faults.get(place), accepting, cancelled)
             for place, one in enumerate(read)
@@ -171,7 +171,7 @@ def _accept(
     """
     if isinstance(fault, OtherUser):
         raise fault
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock.now_ms()
     behind_ms = submitted.settle_times(event, now_ms)
     try:
         if isinstance(event, Cancellation):
@@ -188,7 +188,7 @@ def _accept(
 
 def _further(types: EventTypes, outside: OutsideTimes) -> Further:
     """Of events that are received now."""
-    return partial(submitted.known_faults, types=types, now_ms=time.time_ns() // 1_000_000, outside=outside)
+    return partial(submitted.known_faults, types=types, now_ms=clock.now_ms(), outside=outside)
 
 
 def _read(raw: bytes | msgspec.Raw, types: EventTypes, further: Further) -> AnyEvent | BatchEventResult:

@@ -1,7 +1,6 @@
 """The catalogue as a whole: its items page by page, and many deleted at once."""
 
 import re
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -18,6 +17,7 @@ from app.api.audited import change
 from app.api.field_checks import FieldChecks, check_cursor, filter_check
 from app.api.item_bodies import MAX_ITEMS, CatalogueItem, shown_item
 from app.api.pages import list_asked
+from app.clock import clock
 from app.core.decoding import InvalidInput, decode
 from app.core.events import MAX_BODY_BYTES, Id
 from app.core.field_errors import FieldError
@@ -174,5 +174,5 @@ async def _page(
 
 def _kept(rows: Placed, wanted: Filter) -> Placed:
     cards = {item.item_id: card_of(item) for _, item in rows}
-    kept = {*wanted.kept([*cards], cards, time.time_ns() // 1_000_000)}
+    kept = {*wanted.kept([*cards], cards, clock.now_ms())}
     return [(position, item) for position, item in rows if item.item_id in kept]

@@ -21,11 +21,11 @@ from app.api.recommendations import (
     Session,
     answer_of,
     listed,
-    now_ms,
     request_of,
     session_of,
     tag_of,
 )
+from app.clock import clock
 from app.core.counted_lists import Window
 from app.core.kinds import seen_kinds
 from app.http import schema
@@ -95,7 +95,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
         user_id = path_id(request.scope)
         context = context_of(request.scope)
         choice = choose(await running.of("buy_again"), user_id, None, context)
-        wanted = await request_of(recommender, query, now_ms(), repeats="only")
+        wanted = await request_of(recommender, query, clock.now_ms(), repeats="only")
         wanted = structs.replace(wanted, among=await recommender.bought(user_id))
         rank = partial(
             recommender.for_user,

@@ -1,6 +1,5 @@
 """Recommendations for requests that do not fit a URL: long lists of items, and histories."""
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
@@ -30,6 +29,7 @@ from app.api.recommendations import (
     session_of,
     wants_autolog,
 )
+from app.clock import clock
 from app.core.decoding import decode, decode_checked
 from app.core.event_contexts import depth_faults, nul_faults
 from app.core.events import MAX_BODY_BYTES, MAX_EVENT_BYTES, Id, Record
@@ -278,7 +278,7 @@ async def wanted_of(
 ) -> RecommendationRequest:
     return RecommendationRequest(
         k=k,
-        now_ms=time.time_ns() // 1_000_000,
+        now_ms=clock.now_ms(),
         exclude=frozenset(exclude),
         category=body.category,
         filter=None if body.filter is None else await recommender.filter_of(body.filter),

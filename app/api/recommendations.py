@@ -1,7 +1,6 @@
 """The calls that answer with items."""
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
@@ -14,6 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 from app.api.experiment import NO_LABEL, Label, check_version, choose
 from app.api.field_checks import list_checks
 from app.api.pages import Cursor, Rank, page_of
+from app.clock import clock
 from app.core import events
 from app.core.events import Id, Impression, Record, ShownItem
 from app.core.filter_language import FilterText
@@ -144,7 +144,7 @@ def handlers(
         context = context_of(scope)
         choice = choose(await running.of("reco"), query.user_id, query.variant, context)
         await check_version(choice, recommender)
-        asked_ms = now_ms()
+        asked_ms = clock.now_ms()
         session_id = session_of(context, query.session_id)
         seen = None if not query.exclude_seen else seen_kinds(query.exclude_seen, await known.get())
         rank = partial(
@@ -194,10 +194,6 @@ def wants_autolog(scope: Scope) -> bool:
     return flag_of(scope, AUTOLOG) and scope.get("method") != "HEAD"
 
 
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def session_of(context: RequestContext, session_id: str | None) -> str | None:
     """The session by which an unknown user may be served. A visitor may not: it may be somebody else's."""
     return session_id if context.visitor is None else None
@@ -220,7 +216,7 @@ async def request_of(
 
 async def listed(scope: Scope, recommender: Recommender, query: ListQuery, rank: Rank) -> Reply:
     """The answer with a page of a list that no variant of an experiment changes."""
-    found, cursor = await page_of(scope, query.cursor, await request_of(recommender, query, now_ms()), rank)
+    found, cursor = await page_of(scope, query.cursor, await request_of(recommender, query, clock.now_ms()), rank)
     answer = answer_of(context_of(scope).request_id, found, cursor)
     answer.headers = (tag_of(found, NO_LABEL),)
     return answer

@@ -12,9 +12,10 @@ from msgspec import Meta, Struct
 
 from app.adapters import rule_reach
 from app.adapters.postgres import Database
-from app.api.recommendations import Category, K, now_ms
+from app.api.recommendations import Category, K
 from app.api.rules import MAX_RULE_BYTES, BoostRule, PinRule, RuleBody, rule_faults, rule_of
 from app.api.timestamps import Timestamp, timestamp_faults
+from app.clock import clock
 from app.core.decoding import decode_checked
 from app.core.events import Id
 from app.core.field_errors import FieldError
@@ -81,7 +82,7 @@ def handlers(database: Database, recommender: Recommender) -> list[HTTPRouteHand
         rule = rule_of(body.rule_id, body.rule).rule()
         async with database.connection() as connection:
             reach = await rule_reach.read(connection, rule)
-        at_ms = now_ms() if body.at is None else int(body.at.timestamp() * 1000)
+        at_ms = clock.now_ms() if body.at is None else int(body.at.timestamp() * 1000)
         wanted = RecommendationRequest(k=body.k, now_ms=at_ms, category=body.category, explain=True)
         ranked = partial(recommender.for_user, body.user_id, wanted, request_id=context_of(request.scope).request_id)
         before = await ranked()

@@ -1,6 +1,5 @@
 """Serving rules: pinned items, and boosted, buried or excluded items, categories and tags."""
 
-import time
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -16,6 +15,7 @@ from app.adapters.rules import StoredRule, TooManyRules
 from app.adapters.timestamps import with_zone
 from app.api.audited import Change, change
 from app.api.timestamps import Timestamp, timestamp_faults
+from app.clock import clock
 from app.core.decoding import decode_checked
 from app.core.events import PRINTABLE, Id
 from app.core.field_errors import FieldError
@@ -133,7 +133,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             raise ProblemError(
                 ProblemCode.TOO_MANY, f"There are {MAX_RULES} rules already; delete one that has ended."
             ) from None
-        return tagged(_shown(stored, _now_ms()), status=201 if created else 200)
+        return tagged(_shown(stored, clock.now_ms()), status=201 if created else 200)
 
     @get("/rules/{rule_id:path}", opt=schema.call(needs="read", tag="rules", answers={200: Rule, **_ABSENT}))
     async def get_rule(scope: Scope) -> ASGIApp:
@@ -142,14 +142,14 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             stored = await rules.read(connection, path_id(scope))
         if stored is None:
             raise ProblemError(ProblemCode.NO_SUCH_RULE, "There is no such rule.")
-        return reply(_shown(stored, _now_ms()))
+        return reply(_shown(stored, clock.now_ms()))
 
     @get("/rules", opt=schema.call(needs="read", tag="rules", answers={200: RuleList, **schema.problems(503)}))
     async def get_rules() -> ASGIApp:
         """All rules, including those that have ended or not begun."""
         async with database.connection() as connection:
             found = await rules.read_all(connection)
-        now_ms = _now_ms()
+        now_ms = clock.now_ms()
         return reply(RuleList([_shown(stored, now_ms) for stored in found]))
 
     @delete(
@@ -199,7 +199,7 @@ async def _check(context: RequestContext, changed: Change, rule_id: str) -> None
     """Raises a 412 when a precondition of the request does not hold for the rule, which nobody else changes now."""
     if has_preconditions(context.headers):
         stored = await rules.read_for_change(changed.connection, rule_id)
-        check_preconditions(context.headers, None if stored is None else _shown(stored, _now_ms()))
+        check_preconditions(context.headers, None if stored is None else _shown(stored, clock.now_ms()))
 
 
 def _shown(stored: StoredRule, now_ms: int) -> Rule:
@@ -207,7 +207,3 @@ def _shown(stored: StoredRule, now_ms: int) -> Rule:
     fields |= {name: with_zone(fields[name]) for name in ("starts_at", "ends_at")}
     fields["updated_at"] = stored.updated_at or datetime.now(UTC)
     return Rule(**fields, active=stored.rule().active(now_ms))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -4,7 +4,6 @@ Its libraries look at nothing but the status of an answer, and give up a whole b
 valid, or that no rule is for, costs itself alone: it is named in the answer, counted by a metric and logged.
 """
 
-import time
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,6 +15,7 @@ from msgspec import Meta, Struct
 from app.adapters.postgres import Database
 from app.api.accepting import Accepting
 from app.api.segment_messages import FirstOfEach, Join, Messages, SegmentAnswer
+from app.clock import clock
 from app.core import events
 from app.core.batch_body import take_apart
 from app.core.decoding import TOO_DEEP, InvalidInput, decode
@@ -79,8 +79,8 @@ def handlers(
     log = FirstOfEach()
 
     async def messages_of(request: _Request) -> Messages:
-        accepting = Accepting(context_of(request.scope), await known.get(), outside, database.clock_ahead_ms)
-        return Messages(buffer, database, join, rules, log, accepting, received_ms=time.time_ns() // 1_000_000)
+        accepting = Accepting(context_of(request.scope), await known.get(), outside)
+        return Messages(buffer, database, join, rules, log, accepting, received_ms=clock.now_ms())
 
     async def one(request: _Request, kind: MessageType) -> ASGIApp:
         body = await read_body(request, events.MAX_EVENT_BYTES)

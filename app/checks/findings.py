@@ -31,7 +31,8 @@ def clock(subject: str, ahead_sec: float) -> Finding:
     text = f"clock differs from this host's by {ahead_sec:+.2f} s"
     if abs(ahead_sec) <= _CLOCK_WARN_SEC:
         return Finding("ok", subject, text)
-    return Finding("warn", subject, text, "run NTP on both; event times are checked against this host's clock")
+    remedy = "run NTP on both; from 30 s on, the service goes by the database's clock, and says degraded"
+    return Finding("warn", subject, text, remedy)
 
 
 def encoding(name: str) -> Finding:

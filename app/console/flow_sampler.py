@@ -14,6 +14,7 @@ from msgspec import Struct
 from app.adapters import flow, ranking_models
 from app.adapters.flow import Begun
 from app.adapters.postgres import Database
+from app.clock import clock
 from app.console import registry
 from app.core.flow import Backlogs, Counts, Faults, FlowStage, has_box, stages
 from app.core.ranking_learner import LearnerReport
@@ -144,7 +145,7 @@ class FlowSampler:
         )
         figures = {} if self._learner is None else self._learner.figures
         return FlowSample(
-            at_ms=time.time_ns() // 1_000_000,
+            at_ms=clock.now_ms(),
             status=report.status,
             role=report.role,
             stages=drawn,

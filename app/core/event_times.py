@@ -9,7 +9,7 @@ from app.core.spellings import MARK
 
 MAX_AGE_MS: Final = 7 * 24 * 3600 * 1000
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
-# A device's clock that is off by less makes no difference to what is recommended.
+# A clock that is off by less makes no difference to what is recommended.
 _MAX_CLOCK_ERROR_MS: Final = 30_000
 
 Millis = Annotated[int, Meta(ge=0, lt=2**53, description="milliseconds since 1970-01-01 UTC")]
@@ -30,7 +30,7 @@ OutsideTimes = Literal["refuse", "clamp", "keep"]
 
 
 def clock_behind_ms(sent_ms: int, now_ms: int) -> int:
-    """How far a device's clock is behind ours, the way through the network included; 0 for a clock that is right."""
+    """How far another clock is behind ours, the way through the network included; 0 for a clock that is right."""
     behind_ms = now_ms - sent_ms
     return 0 if abs(behind_ms) < _MAX_CLOCK_ERROR_MS else behind_ms
 
@@ -42,14 +42,6 @@ def side_of(ts_ms: int | UnsetType, now_ms: int) -> Literal["late", "early"] | N
     if ts_ms < now_ms - MAX_AGE_MS:
         return "late"
     return "early" if ts_ms > now_ms + MAX_AHEAD_MS else None
-
-
-def received_ms(ts_ms: int | UnsetType, now_ms: int, ahead_ms: int) -> int:
-    """When an event was received by this host's clock (`now_ms`); by the database's, which is `ahead_ms` ahead of it,
-    where an event from the future by ours is none by that.
-    """
-    later_ms = now_ms + ahead_ms
-    return later_ms if side_of(ts_ms, now_ms) == "early" and side_of(ts_ms, later_ms) is None else now_ms
 
 
 def within_bounds(ts_ms: int, now_ms: int, outside: OutsideTimes) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import MODEL_CHANGED, RULES_CHANGED
 from app.adapters.read_replica import ReadSource
+from app.clock import clock
 from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
 from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.exploration import EMPTY_POOL, ExplorationPool
@@ -256,8 +257,7 @@ class CandidateCaches:
             best = table.best(2 * MODEL.popular)
             item_ids = [table.index.ids[number] for number in best]
             cards = await self.cards.get_many(item_ids, allow_partial=False)
-            now_ms = time.time_ns() // 1_000_000
-            kept = [cards[item_id].servable(now_ms, None) for item_id in item_ids]
+            kept = [cards[item_id].servable(clock.now_ms(), None) for item_id in item_ids]
             best = table.best(MODEL.popular, best[np.array(kept, np.bool_)])
         else:
             found = await features.read_popular(connection, MODEL.popular, category, model=self._items.model)

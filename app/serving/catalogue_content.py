@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.adapters import catalogue
 from app.adapters.read_replica import ReadSource
+from app.clock import clock
 from app.core.content import Content
 from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.newest_first import Paced
@@ -51,7 +52,7 @@ class CatalogueContent:
     async def load(self) -> ContentIndex:
         """Not for two callers at the same time. Raises `DependencyDown` when Postgres cannot be read."""
         await self._newest.refresh()
-        now, now_ms, version = time.monotonic(), time.time_ns() // 1_000_000, self._newest.version
+        now, now_ms, version = time.monotonic(), clock.now_ms(), self._newest.version
         if self._made_of == version and (now_ms < self._index.until_ms or now - self._made_at < _KEPT_SEC):
             return self._index
         # In a thread of its own, for of 100,000 items it takes half a second; the first one is waited for.

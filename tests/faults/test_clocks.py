@@ -1,4 +1,4 @@
-"""Hosts whose clocks are an hour off: leases, backoff and erasure go by the database's clock."""
+"""Hosts whose clocks are wrong: leases, backoff, erasure and the times of events go by the database's clock."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -67,18 +67,37 @@ def erase_with_events_on_the_way(
             assert found == 0
 
 
-def test_api_an_hour_behind_takes_the_times_that_clients_send(environment: dict[str, str], tmp_path: Path) -> None:
-    """They are right by the clocks of everybody else."""
-    sent_ms = time.time_ns() // 1_000_000
-    event = {"user_id": "ann", "session_id": "s", "item_id": "tent", "event_type": "view", "ts_ms": sent_ms}
-    with running(off_by(environment, -_HOUR_SEC, tmp_path)) as service:
-        assert service.client.post("/event", json=event).status_code == 202
-        batch = [{**event, "item_id": "pen"}, {**event, "item_id": "ink", "ts_ms": sent_ms + 600_000}]
+@pytest.mark.parametrize(
+    "hours",
+    [25, *(pytest.param(hours, marks=pytest.mark.slow) for hours in (-30, -1, 20, 8 * 24))],
+    ids=lambda hours: f"{abs(hours)} hours {'ahead' if hours > 0 else 'behind'}",
+)
+def test_api_with_a_wrong_clock_dates_events_by_the_database(
+    environment: dict[str, str], tmp_path: Path, hours: int
+) -> None:
+    """Clients send the times that are right by the clocks of everybody else, or none. Readiness names the clock."""
+    url = environment["DATABASE_URL"]
+    event = {"user_id": "ann", "session_id": "s", "event_type": "view"}
+    with running(off_by(environment, hours * _HOUR_SEC, tmp_path)) as service:
+        sent_ms = time.time_ns() // 1_000_000
+        assert service.client.post("/event", json={**event, "item_id": "tent"}).status_code == 202
+        batch = [
+            {**event, "item_id": "pen", "ts_ms": sent_ms},
+            {**event, "item_id": "ink", "ts_ms": sent_ms + 600_000},
+            {**event, "item_id": "cup", "ts_ms": sent_ms - 600_000, "sent_at": sent_ms - 600_000},
+        ]
         results = service.client.post("/log/batch", json=batch).json()["results"]
-        assert [result["status"] for result in results] == ["accepted", "invalid"]
-        eventually(lambda: history(environment["DATABASE_URL"]) == {"tent", "pen"}, 30.0, service.describe)
-        assert ask(environment["DATABASE_URL"], "SELECT DISTINCT ts_ms FROM events") == sent_ms
+        assert [result["status"] for result in results] == ["accepted", "invalid", "accepted"]
+        eventually(lambda: history(url) == {"tent", "pen", "cup"}, describe=service.describe)
+        off_ms = f"abs(ts_ms - {sent_ms}), abs((payload ->> 'received_ms')::bigint - {sent_ms})"
+        assert ask(url, f"SELECT max(greatest({off_ms})) < 60_000 FROM events")
+        assert ask(url, "SELECT count(*) FROM feature_consumer_dlq") == 0
         assert service.client.get("/reco", params={"user_id": "ann"}).status_code == 200
+
+        off = f" s {'ahead of' if hours > 0 else 'behind'} the database's"
+        eventually(lambda: off in str(service.readiness()["dependencies"]["clock"]["error"]), describe=service.describe)
+        assert service.readiness()["status"] == "degraded"
+        assert service.metric("reco_api_check_status", scope="dependency", check="clock") == 0
 
 
 def post(api: Service, name: str, count: int) -> None:

@@ -2,6 +2,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -215,12 +216,15 @@ ids = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_si
 @anywhere
 @given(rows=st.lists(st.tuples(ids, ids, values), min_size=1, max_size=20))
 def test_whatever_a_csv_writer_writes_is_read(log: Path, rows: list[tuple[str, str, str]]) -> None:
+    """Ends of lines within a value are line feeds then, also those of Windows and those before a byte order mark."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["user", "item", "title", "ts", "type"])
     writer.writerows([user, item, title, 1_700_000_000, "view"] for user, item, title in rows)
     found = read(log, text.getvalue())
-    assert [(row.user_id, row.item_id, row.title or "") for row in found if isinstance(row, Row)] == rows
+    assert [(row.user_id, row.item_id, row.title or "") for row in found if isinstance(row, Row)] == [
+        (user, item, re.sub("\r*\n\ufeff?", "\n", title)) for user, item, title in rows
+    ]
 
 
 @anywhere

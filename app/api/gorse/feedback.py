@@ -1,6 +1,5 @@
 """Gorse's feedback: stored as events, and listed from them."""
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,8 +15,8 @@ from app import metrics
 from app.adapters import gorse_pages
 from app.adapters.postgres import Database
 from app.api.gorse.shapes import PageQuery, Success, gorse_call, not_supported
+from app.clock import clock
 from app.core import events
-from app.core.event_times import received_ms
 from app.core.events import MAX_BATCH_EVENTS, Record
 from app.core.field_errors import FieldError
 from app.core.gorse_types import GorseTypes
@@ -55,19 +54,19 @@ class FeedbackPage(Struct, rename="pascal"):
 
 def handlers(buffer: GroupCommit, database: Database, types: GorseTypes) -> list[HTTPRouteHandler]:
     async def insert(request: _Request) -> ASGIApp:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = clock.now_ms()
         feedback = decode_feedback(await read_body(request, events.MAX_BODY_BYTES))
         context = context_of(request.scope)
         records = [
             events.accept(
                 event,
-                now_ms=received_ms(event.ts_ms, now_ms, database.clock_ahead_ms),
+                now_ms=now_ms,
                 entropy=b"",
                 traceparent=context.traceparent,
                 tracestate=context.tracestate,
                 any_time=True,
             )
-            for event in events_of(feedback, types, now_ms=now_ms + database.clock_ahead_ms)
+            for event in events_of(feedback, types, now_ms=now_ms)
         ]
         await _store(buffer, records, context)
         return reply(Success(len(feedback)))

@@ -1,6 +1,5 @@
 """Gorse's lists of items: for a user, for a session, beside an item, popular and latest."""
 
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from app.adapters.postgres import Database
 from app.api.experiment import choose
 from app.api.gorse.shapes import GorseScore, Places, gorse_call, places_of, scores_of
 from app.api.recommendations import impression
+from app.clock import clock
 from app.core.event_types import NO_OWN_TYPES
 from app.core.events import MAX_BODY_BYTES, Record
 from app.core.given_history import past_entries
@@ -112,9 +112,7 @@ def handlers(
 
 
 def _wanted(places: Places, exclude: frozenset[str] = frozenset()) -> RecommendationRequest:
-    return RecommendationRequest(
-        k=places.until, now_ms=time.time_ns() // 1_000_000, category=places.category, exclude=exclude
-    )
+    return RecommendationRequest(k=places.until, now_ms=clock.now_ms(), category=places.category, exclude=exclude)
 
 
 def _scores(found: Recommendation, places: Places) -> Reply:
