@@ -22,7 +22,7 @@ from app.adapters.redis_slot_histories import SlotHistoryCache
 from app.api import health
 from app.clock import clock
 from app.core.database_url import for_reads
-from app.core.redis_url import cluster_of
+from app.core.redis_url import ClusterAddress, address_of
 from app.health import ProcessInfo, Readiness, Requirement, summarize
 from app.http import app, connections, server
 from app.http.access import Access
@@ -235,21 +235,26 @@ def _otlp_metrics(telemetry: "Telemetry | None") -> list[TaskSpec]:
 
 
 def _history_cache(settings: Settings, database: Database) -> RedisHistoryCache | SlotHistoryCache:
+    url = settings.online_cache_redis_url
+    address, key_prefix = address_of(url), options.cache_key_prefix(settings)
+    ttl_sec, timeout_sec = settings.online_cache_history_ttl_sec, settings.online_cache_redis_timeout_sec
+
+    # Whoever keeps histories in another database, or under another prefix, has another cache, as on another server.
+    async def confirm_slots(servers: Mapping[int, str], went_back: Collection[int]) -> Mapping[int, bytes]:
+        places = {group: f"{server} {key_prefix}" for group, server in servers.items()}
+        async with database.connection() as connection:
+            return await cache_epoch.confirm_slots(connection, places, went_back)
+
+    if isinstance(address, ClusterAddress):
+        return SlotHistoryCache(
+            address, key_prefix=key_prefix, ttl_sec=ttl_sec, timeout_sec=timeout_sec, confirm=confirm_slots
+        )
+    number = address.number
+
     async def confirm(redis: str, went_back: bool) -> bytes:
         async with database.connection() as connection:
-            return await cache_epoch.confirm(connection, redis, went_back=went_back)
+            return await cache_epoch.confirm(connection, f"{redis} {number} {key_prefix}", went_back=went_back)
 
-    async def confirm_slots(servers: Mapping[int, str], went_back: Collection[int]) -> Mapping[int, bytes]:
-        async with database.connection() as connection:
-            return await cache_epoch.confirm_slots(connection, servers, went_back)
-
-    url = settings.online_cache_redis_url
-    key_prefix = options.cache_key_prefix(settings)
-    ttl_sec, timeout_sec = settings.online_cache_history_ttl_sec, settings.online_cache_redis_timeout_sec
-    if (cluster := cluster_of(url)) is not None:
-        return SlotHistoryCache(
-            cluster, key_prefix=key_prefix, ttl_sec=ttl_sec, timeout_sec=timeout_sec, confirm=confirm_slots
-        )
     return RedisHistoryCache(url, key_prefix=key_prefix, ttl_sec=ttl_sec, timeout_sec=timeout_sec, confirm=confirm)
 
 

@@ -109,6 +109,29 @@ def test_processes_go_without_redis_for_a_while(
         check_cache(database_url=database_url, redis_url=redis_url, within_sec=5.0)
 
 
+@pytest.mark.parametrize("other", ["number", pytest.param("prefix", marks=pytest.mark.slow)])
+def test_processes_keep_histories_in_other_places_of_one_redis(
+    environment: dict[str, str], database_url: str, redis_url: str, other: str
+) -> None:
+    """As while a setting is rolled out. What one has sent and erased is in the lists of the other in time, too."""
+    elsewhere = (
+        {"ONLINE_CACHE_REDIS_URL": f"{redis_url.rpartition('/')[0]}/1"}
+        if other == "number"
+        else {"ONLINE_CACHE_KEY_PREFIX": "elsewhere."}
+    )
+    settings = {**environment, "EXPLORATION_SHARE": "0"}
+    with running({**settings, **elsewhere}) as service, running(role(settings, "api")) as api:
+        acquaint(service)
+        takes(service, "ann", "tent")
+        await_counted(service, database_url)
+        for first in (api, service):
+            eventually(lambda first=first: brought(first, "ann") == {"stove"}, 5.0, first.describe)
+        takes(service, "ann", "pen")
+        eventually(lambda: brought(api, "ann") == {"stove", "ink"}, 5.0, api.describe)
+        assert service.client.delete("/users/ann").status_code == 200
+        eventually(lambda: brought(api, "ann") == set(), 5.0, api.describe)
+
+
 def test_only_the_api_uses_redis(environment: dict[str, str], database_url: str, redis_url: str) -> None:
     """As while a setting is rolled out: the consumer does not write what the API reads."""
     with (
