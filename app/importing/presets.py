@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from app.errors import UserError
 from app.importing.filters import condition
 from app.importing.mapping import EventType, ImportOptions
-from app.importing.values import ALTERNATIVES
+from app.importing.values import ALTERNATIVES, JOINED
 
 AUTO: Final = "auto"
 NONE: Final = "none"
@@ -133,8 +133,11 @@ def _spelt(preset: Preset, present: Sequence[str]) -> Preset:
         head, dot, rest = path.partition(".")
         return path if path in present else names.get(path.casefold(), names.get(head.casefold(), head) + dot + rest)
 
+    def of_parts(name: str) -> str:
+        return JOINED.join(map(of_path, name.split(JOINED)))
+
     def of(column: str) -> str:
-        return ALTERNATIVES.join(map(of_path, column.split(ALTERNATIVES)))
+        return ALTERNATIVES.join(map(of_parts, column.split(ALTERNATIVES)))
 
     where = [structs.replace(wanted, column=of(wanted.column)) for wanted in map(condition, preset.where)]
     return structs.replace(

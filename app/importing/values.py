@@ -145,8 +145,8 @@ def finder(column: str) -> Callable[[Mapping[str, Any]], Any]:
     """A function that finds a column's value: `a.b` is b within a, `a|b` is the first of both that is not missing, and
     `a+b` is both with a space between them.
 
-    In a list of objects with a `name` and a `value`, b is the value of the one with this name; in any other list, 0 is
-    the first value.
+    In a list of objects with a `name` or a `key`, and a `value`, b is the value of the one with this name; in any other
+    list, 0 is the first value.
     """
     names = [(name, name.split("."), name.split(JOINED)) for name in column.split(ALTERNATIVES)]
 
@@ -207,13 +207,15 @@ def _decoded(value: Any, begins: str) -> Any:
 
 
 def _by_name(pairs: Sequence[Any]) -> Mapping[str, Any]:
-    """A list of objects that have a name and a value each."""
-    return {pair["name"]: pair.get("value") for pair in pairs if isinstance(pair, Mapping) and "name" in pair}
+    """A list of objects that have a name, or a key, and a value each."""
+    objects = [pair for pair in pairs if isinstance(pair, Mapping)]
+    named = {pair["name"]: pair.get("value") for pair in objects if "name" in pair}
+    return named or {pair["key"]: pair["value"] for pair in objects if "key" in pair and "value" in pair}
 
 
 def _within(values: Any, path: Sequence[str]) -> Any:
-    """The value at a path. A name may hold dots itself, and an object may be JSON text."""
-    values = _decoded(values, "{")
+    """The value at a path. A name may hold dots itself, and an object or a list may be JSON text."""
+    values = _decoded(_decoded(values, "{"), "[")
     if isinstance(values, list):
         values = _by_name(values) or {str(place): value for place, value in enumerate(values)}
     if not isinstance(values, Mapping):
