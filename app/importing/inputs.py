@@ -37,9 +37,10 @@ def files_argument(*, required: bool) -> Callable[[Command], Command]:
 def found_files(arguments: Sequence[str]) -> Iterator[list[Path]]:
     """The files in the order of the arguments, each once; those of a folder or a glob by name.
 
-    Stdin and pipes are copied to temporary files, which are gone at the end. Raises `UserError` for what names no file.
+    Stdin and pipes are copied to temporary files, which are gone at the end: an error within names what was copied.
+    Raises `UserError` for what names no file.
     """
-    with tempfile.TemporaryDirectory(prefix="reco-") as folder:
+    with tempfile.TemporaryDirectory(prefix="reco-") as folder, _names_of_copies(Path(folder), arguments):
         found: dict[Path, None] = {}
         for number, argument in enumerate(arguments):
             copy = Path(folder) / str(number) / STDIN
@@ -51,6 +52,19 @@ def found_files(arguments: Sequence[str]) -> Iterator[list[Path]]:
             else:
                 found |= dict.fromkeys(_named(argument))
         yield list(found)
+
+
+@contextmanager
+def _names_of_copies(folder: Path, arguments: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        text = str(error)
+        for number, argument in enumerate(arguments):
+            text = text.replace(str(folder / str(number) / STDIN), "stdin" if argument == STDIN else argument)
+        if text == str(error):
+            raise
+        raise UserError(text) from error
 
 
 def rejects_beside(paths: Sequence[Path]) -> Path:

@@ -6,6 +6,7 @@ import io
 import lzma
 import os
 import re
+import sys
 import tarfile
 import threading
 import zipfile
@@ -155,6 +156,19 @@ def test_a_pipe_is_read_as_stdin_is(tmp_path: Path) -> None:
     assert users(pipe, other) == ["u1", "u2"]
     writer.join()
     assert rejects_beside([Path("folder/-")]) == Path("stdin.rejected.jsonl")
+
+
+def test_error_in_stdin_or_a_pipe_names_it_and_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tmp_path / "63"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("a,b\n1,2\n",))
+    writer.start()
+    with pytest.raises(UserError, match=f"^{pipe}: The columns are not clear"):
+        users(pipe)
+    writer.join()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    with pytest.raises(UserError, match=r"^stdin is empty$"):
+        users("-")
 
 
 def test_an_address_is_told_how_to_be_read() -> None:
