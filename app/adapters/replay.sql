@@ -109,8 +109,12 @@ WHERE id = ANY (%(ids)s) AND status <> 'discarded'
 RETURNING id;
 
 -- name: show_letter
+-- Any number may be a message's time: years before 1 and after 9999 are none that a client reads.
 SELECT
-    id, status, event_id, topic, partition, record_offset, to_timestamp(record_ts_ms / 1000.0) AS record_at,
+    id, status, event_id, topic, partition, record_offset, record_ts_ms,
+    CASE
+        WHEN record_ts_ms BETWEEN -62135510400000 AND 253402214400000 THEN to_timestamp(record_ts_ms / 1000.0)
+    END AS record_at,
     message_key, header_names, header_values, traceparent, error_kind, error, errors, attempts, replays,
     created_at, resolved_at, resolved_by, resolution, value
 FROM feature_consumer_dlq

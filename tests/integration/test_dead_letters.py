@@ -5,9 +5,10 @@ from typing import Any
 
 import asyncpg
 import httpx
+import psycopg
 import pytest
 
-from app.adapters import sql
+from app.adapters import replay, sql
 from app.core import keys
 from app.settings import Settings
 from tests.support.api import fault_paths, serving
@@ -80,6 +81,32 @@ async def test_one_is_opened_with_its_bytes_and_headers(
         assert answer.status_code == 200, answer.text
         row = answer.json()
         assert (row["payload"], row["error"]) == ({"n": 1}, "MessageSizeTooLargeError")
+
+
+@pytest.mark.parametrize(
+    ("ts_ms", "at"),
+    [
+        (-(2**63), None),
+        (-62_135_596_800_001, None),
+        (-1, "1969-12-31T23:59:59.999000+00:00"),
+        (253_402_300_800_000, None),
+        (2**63 - 1, None),
+    ],
+)
+async def test_letter_whose_message_has_a_time_beyond_all_calendars_is_opened(
+    settings: Settings, rows: "asyncpg.Pool[asyncpg.Record]", ts_ms: int, at: str | None
+) -> None:
+    row_id = await rows.fetchval(
+        "UPDATE feature_consumer_dlq SET record_ts_ms = $1 WHERE event_id = 'letter-7' RETURNING id", ts_ms
+    )
+    async with serving(settings, api_keys=ENTRIES) as client:
+        answer = await client.get(f"/dead-letters/{row_id}", headers=OPS)
+    assert (answer.status_code, answer.json().get("event_id")) == (200, "letter-7"), answer.text
+    with psycopg.connect(settings.database_url, options="-c timezone=UTC") as connection:
+        shown = replay.show(connection, "dlq", row_id)
+    assert shown is not None
+    assert shown["record_ts_ms"] == ts_ms
+    assert (None if shown["record_at"] is None else shown["record_at"].isoformat()) == at
 
 
 async def test_all_found_are_replayed_in_parts_but_for_what_came_back(
