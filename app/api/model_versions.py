@@ -60,8 +60,9 @@ class ModelList(Struct, kw_only=True):
 
 
 class Promotion(Struct, forbid_unknown_fields=True, kw_only=True):
-    """`pin`: it serves until it is unpinned; otherwise the learner decides from there on. `instead_of`: the version
-    that it replaces; when another one serves, nothing is changed. Null: whatever serves.
+    """`pin`: it serves until it is unpinned. Otherwise a pin stays as it is: where the version that it replaces was
+    pinned, as after a rollback, this one is, else the learner decides from there on. `instead_of`: the version that it
+    replaces; when another one serves, nothing is changed. Null: whatever serves.
     """
 
     version: Version

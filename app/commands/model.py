@@ -119,10 +119,17 @@ def diff(one: int, other: int, as_json: bool) -> None:
 def promote(version: int, reason: str) -> None:
     """Make VERSION serve within a second, whatever its figures.
 
-    The learner goes on deciding from there; `reco model pin` keeps it from that.
+    The learner goes on deciding from there; `reco model pin` keeps it from that. Where what serves is pinned, as after
+    a rollback, VERSION is pinned in its place.
     """
-    _serve(version, reason, pin=None)
-    click.echo(f"Version {version} serves within a second. The learner may replace it; `reco model pin` prevents that.")
+    if _serve(version, reason, pin=None):
+        click.echo(
+            f"Version {version} serves within a second, and is pinned, as the one before, until `reco model unpin`."
+        )
+    else:
+        click.echo(
+            f"Version {version} serves within a second. The learner may replace it; `reco model pin` prevents that."
+        )
 
 
 @model.command()
@@ -214,12 +221,15 @@ def _check_figures(figures: Any) -> None:
         raise ValueError(f"$.figures: {error}") from error
 
 
-def _serve(version: int, reason: str, *, pin: bool | None) -> None:
-    async def serve(connection: "Connection") -> None:
-        await _read(connection, version)
-        await ranking_models.serve(connection, version, reason, actor=_actor(), pin=pin)
+def _serve(version: int, reason: str, *, pin: bool | None) -> bool:
+    """Whether it is pinned."""
 
-    run_on_postgres(serve)
+    async def serve(connection: "Connection") -> bool:
+        await _read(connection, version)
+        _, pinned = await ranking_models.serve(connection, version, reason, actor=_actor(), pin=pin)
+        return pinned
+
+    return run_on_postgres(serve)
 
 
 def _pinned(*, pinned: bool) -> Callable[["Connection"], Awaitable[int]]:

@@ -191,6 +191,21 @@ async def test_operator_decides_what_serves(pool: Pool, database_url: str) -> No
     assert "Version 3 serves until" in await reco_model(database_url, "pin")
 
 
+async def test_promoted_version_keeps_the_pin_of_a_rollback_and_the_command_says_so(
+    pool: Pool, database_url: str
+) -> None:
+    await promoted(pool, instead_of=1)
+    assert "The learner may replace it" in await reco_model(database_url, "promote", "2")
+    await reco_model(database_url, "rollback")
+    said = await reco_model(database_url, "promote", "2")
+    assert "until `reco model unpin`" in said
+    assert "The learner may replace it" not in said
+    assert await promoted(pool, instead_of=2) is None
+    await reco_model(database_url, "unpin")
+    assert "The learner may replace it" in await reco_model(database_url, "promote", "1")
+    assert await promoted(pool, instead_of=1) == 3
+
+
 @pytest.mark.shows("reco model list", "reco model show", "reco model diff")
 async def test_versions_are_shown_with_their_figures(pool: Pool, database_url: str) -> None:
     one = {"tests": 500, "hit_rate": 0.5, "ndcg": 0.25, "mrr": 0.2}
