@@ -24,6 +24,7 @@ _MAX_SECONDS: Final = 604_800.0
 _DATE_DIGITS: Final = 8
 # Seconds reach 1e11 in the year 5138, milliseconds 1e14, and so on.
 _UNITS: Final = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e19, 1_000_000_000))
+_YEAR_10000_MS: Final = 253_402_300_800_000
 
 
 class GorseFeedback(Struct, rename="pascal", kw_only=True):
@@ -149,7 +150,10 @@ def time_ms(value: _Time, path: str) -> int | UnsetType:
         raise InvalidInput(FieldError(path, "expected a time such as 2026-11-26T10:15:28Z")) from None
     if seconds < 0:
         raise InvalidInput(FieldError(path, "before 1970; leave out a time that is not known"))
-    return round(seconds * 1000)
+    # UTC, or the rounding, may carry the last day into a year that no date has.
+    if (at_ms := round(seconds * 1000)) >= _YEAR_10000_MS:
+        raise InvalidInput(FieldError(path, "after the year 9999; leave out a time that is not known"))
+    return at_ms
 
 
 def _event_id(entry: GorseFeedback) -> str:

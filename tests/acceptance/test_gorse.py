@@ -206,9 +206,12 @@ def test_what_cannot_be_answered_says_why(service: Service) -> None:
             "/api/recommend/u/film?category=book",
             "/api/item/a/feedback/like",
             "/api/popular?offset=-1",
+            "/api/popular?category=%00",
+            f"/api/recommend/u?category={'x' * 129}",
         )
     }
-    assert [status for status, _ in said.values()] == [422, 422, 422, 501, 422]
+    assert [status for status, _ in said.values()] == [422, 422, 422, 501, 422, 422, 422]
+    assert send(service, "GET", "/api/popular?category=").status_code == 200
     assert "at most 200" in said["/api/recommend/u?n=150&offset=100"][1]
     too_many = [{"ItemId": f"i{number}"} for number in range(1_001)]
     assert send(service, "POST", "/api/items", json=too_many).status_code == 422

@@ -42,3 +42,12 @@ def test_labels_about_as_deep_as_can_be_read_are_read_or_refused() -> None:
         except InvalidInput as error:
             found.update(fault.message for fault in error.field_errors)
     assert found == {"red", "nested too deeply"}
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.9999Z"])
+def test_time_after_the_last_year_is_refused(time: str) -> None:
+    """One that UTC or the rounding to milliseconds carries into the year 10000."""
+    for read, fields in ((read_item, {"ItemId": "tent"}), (read_changes, {})):
+        with pytest.raises(InvalidInput) as caught:
+            read(msgspec.json.encode({**fields, "Timestamp": time}))
+        assert [fault.path for fault in caught.value.field_errors] == ["$.Timestamp"]

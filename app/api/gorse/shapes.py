@@ -7,7 +7,7 @@ from litestar.types import Scope
 from msgspec import Meta, Struct
 
 from app.core.decoding import InvalidInput
-from app.core.events import Id
+from app.core.events import PRINTABLE, Id
 from app.core.field_errors import FieldError
 from app.core.keys import Scope as KeyScope
 from app.core.recommendation import RecommendedItem
@@ -18,6 +18,8 @@ from app.http.problems import ProblemError
 
 MAX_PLACES = 200
 _Count = Annotated[int, Meta(ge=1, le=1_000)]
+# As an id of the catalogue's, or nothing: clients write `category=` for all items.
+_Category = Annotated[str, Meta(max_length=128, pattern=PRINTABLE)]
 
 
 class Success(Struct, rename="pascal"):
@@ -49,7 +51,7 @@ class PlacesQuery(Struct, frozen=True, kw_only=True, rename=lambda name: name.re
 
     n: _Count = 10
     offset: Annotated[int, Meta(ge=0)] = 0
-    category: frozenset[str] = frozenset()
+    category: frozenset[_Category] = frozenset()
     user_id: Id | None = None
     write_back_type: str = ""
 
