@@ -1,6 +1,7 @@
 """Which files a command's arguments name: files, globs, folders, members of archives, pipes, and `-` for stdin."""
 
 import glob
+import os
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ import click
 
 from app.errors import UserError
 from app.importing.streams import is_there, members_of
+from app.importing.versioned import FOLDERS, ICEBERG_FILES, ICEBERG_FOLDER, refusal, table_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 STDIN: Final = "-"
@@ -24,7 +26,6 @@ _FORMATS: Final = (
 _PACKED: Final = ("gz", "gzip", "zst", "zstd", "bz2", "xz")
 # Spark and Hive write text into files without an ending.
 _PART: Final = re.compile(r"part-(?:[a-z]-)?\d+|\d{6}_\d+(?:_copy_\d+)?")
-_VERSIONS: Final = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
 _REJECTED: Final = ".rejected.jsonl"
 
 
@@ -111,27 +112,30 @@ def _parts_of_one(names: Sequence[str]) -> bool:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    if kind := _versioned(folder):
-        raise UserError(
-            f"{folder} is a table of {kind}, whose folder may have files that are no longer part of it: write its rows "
-            f"to files of their own first, with Spark or DuckDB; '{folder}/**/*.parquet' takes what is there"
-        )
+    below = list(folder.rglob("*"))
+    markers = (path for path in below if path.match(ICEBERG_FILES) or (path.name in FOLDERS and path.is_dir()))
+    found = table_of(folder, markers) or _table_above(folder)
+    if found is not None:
+        raise refusal(str(found[0]), found[1], "**/*.parquet")
     files = sorted(
         path
-        for path in folder.rglob("*")
+        for path in below
         if path.is_file() and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
     )
-    found = [path for path in files if _is_data(path)]
-    if not found:
+    data = [path for path in files if _is_data(path)]
+    if not data:
         raise UserError(f"{folder} holds no file that is read: {', '.join(_FORMATS)}, plain or packed")
-    return found
+    return data
 
 
-def _versioned(folder: Path) -> str:
-    """Which program keeps versions of a table in the folder; an empty text where none does."""
-    if any(folder.glob("metadata/*.metadata.json")):
-        return "Iceberg"
-    return next((kind for name, kind in _VERSIONS.items() if (folder / name).is_dir()), "")
+def _table_above(folder: Path) -> tuple[Path, str] | None:
+    """By the folder's own path, and by that behind links."""
+    for place in dict.fromkeys([Path(os.path.abspath(folder)), folder.resolve()]):
+        for parent in place.parents:
+            markers = [parent / name for name in FOLDERS if os.path.isdir(parent / name)]
+            if found := table_of(place, [*markers, *parent.glob(f"{ICEBERG_FOLDER}/{ICEBERG_FILES}")]):
+                return found
+    return None
 
 
 def _is_data(path: Path) -> bool:

@@ -99,18 +99,40 @@ def test_folder_is_the_category_of_a_catalogue(tmp_path: Path) -> None:
     assert row.categories == ["tents"]
 
 
-@pytest.mark.parametrize(
-    ("marker", "kind"),
-    [("_delta_log/0.json", "Delta Lake"), (".hoodie/x", "Hudi"), ("metadata/v1.metadata.json", "Iceberg")],
-)
-def test_table_with_versions_is_not_read_as_a_folder_of_files(tmp_path: Path, marker: str, kind: str) -> None:
-    path = written(tmp_path / "data" / "part-0.parquet", {"user_id": ["u"], "item_id": ["i"]})
-    (tmp_path / marker).parent.mkdir()
-    (tmp_path / marker).touch()
+MARKERS: Final = [
+    ("_delta_log/0.json", "Delta Lake"),
+    (".hoodie/x", "Hudi"),
+    ("metadata/v1.metadata.json", "Iceberg"),
+]
+
+
+@pytest.mark.parametrize(("marker", "kind"), MARKERS)
+@pytest.mark.parametrize("named", ["", "events", "events/data", "events/data/dt=1", "events/*", "ev*", "link"])
+def test_table_with_versions_is_not_read_as_a_folder_of_files(
+    tmp_path: Path, named: str, marker: str, kind: str
+) -> None:
+    table = tmp_path / "events"
+    path = written(table / "data" / "dt=1" / "part-0.parquet", {"user_id": ["u"], "item_id": ["i"]})
+    (table / marker).parent.mkdir()
+    (table / marker).touch()
+    (tmp_path / "link").symlink_to(path.parent)
     with (
-        pytest.raises(UserError, match=f"is a table of {kind}, whose folder may"),
-        found_files([str(tmp_path)]),
+        pytest.raises(UserError, match=f"^{table} is a table of {kind}, whose folder may"),
+        found_files([str(tmp_path / named)]),
     ):
         pass
-    with found_files([f"{tmp_path}/**/*.parquet"]) as paths:
+    for files in (f"{table}/**/*.parquet", str(path)):
+        with found_files([files]) as paths:
+            assert paths == [path]
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["metadata/x.metadata.json", "logs/_old/_delta_log/0.json", "logs/.old/.hoodie/x", "other/_delta_log/0.json"],
+)
+def test_table_whose_files_are_not_read_keeps_no_folder_out(tmp_path: Path, other: str) -> None:
+    path = written(tmp_path / "logs" / "data" / "part-0.parquet", {"user_id": ["u"], "item_id": ["i"]})
+    (tmp_path / other).parent.mkdir(parents=True)
+    (tmp_path / other).touch()
+    with found_files([str(tmp_path / "logs")]) as paths:
         assert paths == [path]
