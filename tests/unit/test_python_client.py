@@ -1,6 +1,7 @@
 """`clients/python` without a service: what is sent again, what is given up, and what an application's tests see."""
 
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -105,6 +106,54 @@ def test_full_buffer_refuses_further_events_and_close_gives_up_the_rest() -> Non
     with pytest.raises(RuntimeError):
         client.send(view())
     assert not [thread for thread in threading.enumerate() if thread.name == "reco-client"]
+
+
+@pytest.fixture
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """No thread starts, as at the end of a process from Python 3.12 on. The call lets threads start again."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    return monkeypatch.undo
+
+
+@pytest.mark.usefixtures("no_thread")
+def test_events_that_no_thread_can_send_are_sent_by_flush_and_close() -> None:
+    recorder = Recorder()
+    recorder.fail(503, times=2)
+    client = recorder.client(QUICK)
+    client.send(view("flushed"))
+    assert client.flush()
+    for number in range(1_100):
+        client.send(view(f"item-{number}"))
+    client.close()
+    assert client.counts == Counts(accepted=1_101)
+    assert len(recorder.events) == 1_101
+
+
+@pytest.mark.usefixtures("no_thread")
+def test_flush_in_its_own_thread_ends_in_time_and_close_gives_up_the_rest() -> None:
+    recorder = Recorder()
+    recorder.fail(503, times=1_000, retry_after_sec=100)
+    client = recorder.client(Options(exit_sec=0.05))
+    client.send(view())
+    assert not client.flush(0.05)
+    assert client.counts == Counts(waiting=1)
+    client.close()
+    assert client.counts == Counts(refused=1)
+
+
+def test_thread_that_could_not_start_starts_with_a_later_event(no_thread: Callable[[], None]) -> None:
+    recorder = Recorder()
+    with recorder.client(QUICK) as client:
+        client.send(view("tent"))
+        no_thread()
+        client.send(view("stove"))
+        assert client.flush(10)
+        assert [thread.name for thread in threading.enumerate() if thread.name == "reco-client"] == ["reco-client"]
+    assert [event.item_id for event in events(recorder)] == ["tent", "stove"]
 
 
 @pytest.mark.parametrize(

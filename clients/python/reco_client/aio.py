@@ -7,7 +7,6 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Itera
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
-import msgspec
 
 from reco_client import calls, catalogue, delivery, lists
 from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
@@ -214,10 +213,8 @@ class AsyncClient:
     def _at_exit(self) -> None:
         """The event loop is gone: what it left is sent from here, since Python starts no thread any more by then."""
         if self._buffer:
-            timeout_sec = min(self._options.timeout_sec, self._options.exit_sec)
-            options = msgspec.structs.replace(self._options, timeout_sec=timeout_sec)
-            with Client(self._url, self._key, options) as client:
-                client._send_left(self._buffer.clear(), self._outcomes)  # noqa: SLF001 - the client beside
+            with Client(self._url, self._key, self._options) as client:
+                client._buffer, client._outcomes = self._buffer, self._outcomes  # noqa: SLF001 - the client beside
 
 
 async def _within(seconds: float, awaited: Awaitable[object]) -> None:

@@ -1,6 +1,7 @@
 """The client for threads."""
 
 import atexit
+import contextlib
 import os
 import random
 import threading
@@ -88,10 +89,16 @@ class Client:
                 raise RuntimeError("the client is closed")
             self._buffer.add(line)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="reco-client", daemon=True)
-                self._thread.start()
+                self._start()
             self._changed.notify_all()
         return line.event_id
+
+    def _start(self) -> None:
+        """From Python 3.12 on no thread starts once the process ends. Then `flush` and `close` send from theirs."""
+        thread = threading.Thread(target=self._run, name="reco-client", daemon=True)
+        with contextlib.suppress(RuntimeError):  # also where the system has no thread left: the next event tries again
+            thread.start()
+            self._thread = thread
 
     def send_all(self, events: Iterable[Event]) -> Counts:
         """Sends many events at once, past the buffer, as NDJSON in batches; returns their counts.
@@ -108,35 +115,44 @@ class Client:
             left = left[len(batch) :]
         return outcomes.counts
 
-    def _send_left(self, left: list[Line], outcomes: Outcomes) -> None:
-        """Sends lines from this thread for up to `exit_sec`. What is left then is refused."""
-        deadline = time.monotonic() + self._options.exit_sec
-
-        def pause(seconds: float) -> None:
-            if time.monotonic() + seconds > deadline:
-                raise _GivenUp
-            time.sleep(seconds)
-
-        while left:
-            batch = fitting(left[:MAX_BATCH_EVENTS])
-            try:
-                self._deliver(batch, outcomes, pause)
-            except calls.ApiError as error:
-                outcomes.refuse(batch, str(error))
-            except _GivenUp:
-                break
-            left = left[len(batch) :]
-        outcomes.refuse(left, delivery.CLOSED)
-
     def flush(self, timeout_sec: float | None = None) -> bool:
         """Sends what waits now; whether all of it was settled in time."""
         with self._changed:
             self._flushing += 1
             self._changed.notify_all()
+            deadline = None if timeout_sec is None else time.monotonic() + timeout_sec
             try:
-                return self._changed.wait_for(lambda: not self._buffer, timeout_sec)
+                while self._buffer and (deadline is None or time.monotonic() < deadline):
+                    if self._thread is None:
+                        self._send_here(deadline)
+                    left = None if deadline is None else deadline - time.monotonic()
+                    self._changed.wait_for(lambda: not self._buffer or self._thread is None, left)
+                return not self._buffer
             finally:
                 self._flushing -= 1
+
+    def _send_here(self, deadline: float | None) -> None:
+        """Sends what waits from this thread, which has the lock, in place of the one that did not start."""
+
+        def pause(seconds: float) -> None:
+            if deadline is not None and time.monotonic() + seconds > deadline:
+                raise _GivenUp
+            self._pause(seconds)
+
+        self._thread = threading.current_thread()  # so that nobody else sends the same
+        try:
+            while lines := self._buffer.batch(self._options.batch_events):
+                self._changed.release()
+                try:
+                    sent = self._send(lines, pause, deadline)
+                finally:
+                    self._changed.acquire()
+                if not sent or self._given_up:
+                    return
+                self._buffer.remove(len(lines))
+        finally:
+            self._thread = None
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Sends what waits for up to `exit_sec`. What is left then is refused."""
@@ -149,11 +165,12 @@ class Client:
         with self._changed:
             self._given_up = True
             left = self._buffer.clear()
+            thread = self._thread
             self._changed.notify_all()
         self._outcomes.refuse(left, delivery.CLOSED)
-        if self._thread is not None:
-            self._thread.join(_JOIN_SEC)
-        if self._thread is None or not self._thread.is_alive():  # else it waits for an answer, with the connection
+        if thread is not None:
+            thread.join(_JOIN_SEC)
+        if thread is None or not thread.is_alive():  # else it waits for an answer, with the connection
             self._http.close()
         atexit.unregister(self.close)
 
@@ -211,21 +228,25 @@ class Client:
                 time.sleep(delivery.wait_sec(failures, error, random.random(), self._options))
 
     def _run(self) -> None:
-        while lines := self._next():
-            try:
-                self._deliver(lines, self._outcomes, self._pause)
-            except calls.ApiError as error:
-                self._outcomes.refuse(lines, str(error))
-            except _GivenUp:
-                return
-            except Exception as error:  # a fault of ours costs its batch, and the sending goes on
-                delivery.log.exception("a batch could not be sent")
-                self._outcomes.refuse(lines, repr(error))
+        while (lines := self._next()) and self._send(lines, self._pause):
             with self._changed:
                 if self._given_up:
                     return
                 self._buffer.remove(len(lines))
                 self._changed.notify_all()
+
+    def _send(self, lines: list[Line], pause: Callable[[float], object], deadline: float | None = None) -> bool:
+        """Whether it is settled what became of the lines."""
+        try:
+            self._deliver(lines, self._outcomes, pause, deadline)
+        except calls.ApiError as error:
+            self._outcomes.refuse(lines, str(error))
+        except _GivenUp:
+            return False
+        except Exception as error:  # a fault of ours costs its batch, and the sending goes on
+            delivery.log.exception("a batch could not be sent")
+            self._outcomes.refuse(lines, repr(error))
+        return True
 
     def _next(self) -> list[Line]:
         """The next batch, when it is full, has waited for long enough, or somebody flushes; none after `close`."""
@@ -237,11 +258,20 @@ class Client:
             )
             return self._buffer.batch(self._options.batch_events)
 
-    def _deliver(self, lines: list[Line], outcomes: Outcomes, pause: Callable[[float], object]) -> None:
+    def _deliver(
+        self,
+        lines: list[Line],
+        outcomes: Outcomes,
+        pause: Callable[[float], object],
+        deadline: float | None = None,
+    ) -> None:
         failures = 0
+        timeout_sec = self._options.timeout_sec
         while True:
+            if deadline is not None:
+                timeout_sec = min(timeout_sec, max(0.001, deadline - time.monotonic()))
             try:
-                outcomes.settle(lines, self._http.post(**delivery.request(lines)))
+                outcomes.settle(lines, self._http.post(**delivery.request(lines), timeout=timeout_sec))
                 return
             except (calls.ApiError, httpx.TransportError) as error:
                 if not delivery.may_be_retried(error):
