@@ -28,7 +28,7 @@ from app.core.weights import Weights
 from app.errors import UserError
 from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
-from app.importing.options import column_options
+from app.importing.options import COLUMN_OPTIONS, column_options, refuse_options
 from app.importing.reader import BadRow, ItemRow, Row, detect, detect_items, read_items, read_rows
 from app.importing.records import RowIds
 from app.importing.screen import ImportScreen, describe
@@ -85,7 +85,9 @@ _SHOW_EVERY_ROWS = 10_000
     "pass of their own each.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures as JSON on stdout.")
+@click.pass_context
 def evaluate(
+    context: click.Context,
     files: tuple[str, ...],
     options: ImportOptions,
     seed: int | None,
@@ -107,6 +109,10 @@ def evaluate(
     """
     if bool(files) == (seed is not None):
         raise UserError("give FILEs, or --synthetic SEED for a synthetic log, but not both")
+    if files:
+        refuse_options(context, ["kind"], "for a synthetic log only, not with FILEs")
+    else:
+        refuse_options(context, COLUMN_OPTIONS, "for FILEs only, not with --synthetic")
     if save_weights is not None and not os.access(save_weights.absolute().parent, os.W_OK):
         raise UserError(f"--save-weights {save_weights}: its folder does not exist, or cannot be written to")
     if save_weights is not None and k != LENGTH:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from click.core import ParameterSource
 from msgspec import structs
 from rich.console import Console
 
@@ -25,7 +24,7 @@ from app.importing.backlog import wait_for_consumer, wait_for_relay
 from app.importing.inputs import files_argument, found_files, rejects_beside
 from app.importing.items import ItemColumns
 from app.importing.mapping import Columns, ImportOptions
-from app.importing.options import column_options
+from app.importing.options import column_options, refuse_options
 from app.importing.reader import FileLayout, detect, detect_items
 from app.importing.rejects import RejectFile
 from app.importing.screen import ImportScreen, describe
@@ -90,7 +89,7 @@ def import_(
     """
     console = Console(stderr=True)
     if items:
-        _refuse_options_of_events(click.get_current_context())
+        refuse_options(click.get_current_context(), _OF_EVENTS, "for events only, not with --items")
         options = structs.replace(options, attributes=tuple(map(wanted_attribute, attributes)))
     elif attributes:
         raise click.UsageError("--attribute: for catalogues only, with --items")
@@ -180,19 +179,6 @@ async def _settle(database: Database, counts: ImportCounts, screen: ImportScreen
     if not await patiently(database, lambda: wait_for_consumer(database, counts.sample, report=bar)):
         return "The events are published, and no consumer counts them: start the role consumer (`reco serve`)."
     return "All events are counted in the recommendations now."
-
-
-def _refuse_options_of_events(context: click.Context) -> None:
-    """Refuses options that do not apply to a catalogue."""
-    given = [
-        option.opts[0]
-        for option in context.command.params
-        if isinstance(option, click.Option)
-        and option.name in _OF_EVENTS
-        and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
-    ]
-    if given:
-        raise click.UsageError(f"{', '.join(given)}: for events only, not with --items")
 
 
 async def _run_items(

@@ -1,10 +1,11 @@
 """The command-line options for reading a log file, shared by `reco import` and `reco evaluate`."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from app.importing.filters import condition
 from app.importing.mapping import EVENT_TYPES, IGNORE, USUAL_COLUMNS, ImportOptions
@@ -67,6 +68,11 @@ _OPTIONS = (
     click.option("--encoding", default="utf-8", show_default=True, help="Of a text file; UTF-16 is found out."),
 )
 
+COLUMN_OPTIONS: Final = (
+    *("preset", "columns", "types", "where", "event_type", "time_format", "timezone"),
+    *("delimiter", "quote", "header", "encoding"),
+)
+
 
 def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options to a click command, which receives them as one argument `options`."""
@@ -103,6 +109,19 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, options=options, **kwargs)
 
     return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), with_options)
+
+
+def refuse_options(context: click.Context, names: Collection[str], why: str) -> None:
+    """Raises `UsageError` for those of the options that were given, whatever their values."""
+    given = [
+        option.opts[0]
+        for option in context.command.params
+        if isinstance(option, click.Option)
+        and option.name in names
+        and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: {why}")
 
 
 def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:

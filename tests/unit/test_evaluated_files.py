@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from app.cli import main
@@ -33,3 +34,18 @@ def test_figures_of_other_lengths_are_not_saved(tmp_path: Path) -> None:
     assert ended.exit_code == 2
     assert "leave --k out" in ended.stderr
     assert not saved.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["FILE", "--kind", "shop"], "--kind: for a synthetic log only, not with FILEs"),
+        (["--synthetic", "1", "--map", "user_id=who"], "--map: for FILEs only, not with --synthetic"),
+        (["--synthetic", "1", "--delimiter", "tab", "--preset", "none"], "--preset, --delimiter: for FILEs only"),
+    ],
+)
+def test_options_of_the_other_log_are_refused(tmp_path: Path, arguments: list[str], said: str) -> None:
+    file = write(tmp_path / "one.csv", range(100))
+    ended = CliRunner().invoke(main, ["evaluate", *(file if given == "FILE" else given for given in arguments)])
+    assert ended.exit_code == 2
+    assert said in ended.stderr
