@@ -12,7 +12,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from app import metrics
-from app.adapters import kafka, topic_ids
+from app.adapters import kafka, topic_ids, topic_settings
 from app.adapters.kafka_bounds import bounded, bounded_again, set_quiet, stop_consumer
 from app.core.events import TOPICS
 from app.errors import DependencyDown
@@ -132,9 +132,8 @@ class Subscription:
         check_same_topics(self._topic_ids, await self._read_topic_ids(list(self._topic_ids)))
         if now - self._settings_at >= _SETTINGS_EVERY_SEC:
             self._settings_at = now
-            self.wrong_settings = await kafka.observe_topics(
-                self._options, list(self._topic_ids), timeout_sec=_CALL_TIMEOUT_SEC
-            )
+            found = await kafka.read_topic_settings(self._options, list(self._topic_ids), timeout_sec=_CALL_TIMEOUT_SEC)
+            self.wrong_settings = [str(wrong) for wrong in topic_settings.report(found)]
             for wrong in self.wrong_settings:
                 _log.warning("topic_setting_wrong", reason=wrong)
         self.waiting = await self._observe_lag()

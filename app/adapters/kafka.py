@@ -209,12 +209,14 @@ def how_to_create(topics: TopicOptions) -> str:
     )
 
 
-async def observe_topics(options: KafkaOptions, topics: Sequence[str], *, timeout_sec: float) -> list[str]:
-    """What is wrong with the settings of these topics, which the gauge tells too. Raises `DependencyDown`."""
+async def read_topic_settings(
+    options: KafkaOptions, topics: Sequence[str], *, timeout_sec: float
+) -> dict[str, dict[str, topic_settings.TopicSetting]]:
+    """As `topic_settings.read`."""
     admin = AIOKafkaAdminClient(**options.client_arguments())
     try:
         await bounded(admin.start(), timeout_sec)
-        return [str(wrong) for wrong in await topic_settings.observe(admin, topics, timeout_sec=timeout_sec)]
+        return await topic_settings.read(admin, topics, timeout_sec=timeout_sec)
     finally:
         with contextlib.suppress(DependencyDown):
             await bounded(admin.close(), _CLOSE_TIMEOUT_SEC)

@@ -16,13 +16,15 @@ from msgspec import Struct
 
 from app import metrics
 from app.adapters.kafka_bounds import bounded
+from app.core.event_times import MAX_AGE_MS
 from app.errors import DependencyDown, UserError
 
 _log = structlog.get_logger(__name__)
 
 # Dedupe rows must outlive what Kafka may deliver again (workers.retention), so no more than this; and it must deliver
 # what was not read for a week, so no less.
-RETENTION_MS: Final = 7 * 24 * 3600 * 1000
+_DAY_MS: Final = 24 * 3600 * 1000
+RETENTION_MS: Final = 7 * _DAY_MS
 OURS: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
     "retention.ms": str(RETENTION_MS),
@@ -68,6 +70,18 @@ def wrong_settings(topic: str, settings: Mapping[str, TopicSetting]) -> list[Wro
     ]
 
 
+def kept_too_long(settings: Mapping[str, TopicSetting], dedupe_days: float) -> str | None:
+    """The retention of a topic that keeps messages for longer than it is known that they were counted; None where it
+    does not, or cannot be seen.
+    """
+    kept = settings.get("retention.ms")
+    if kept is None:
+        return None
+    if kept.value != _UNLIMITED and int(kept.value) <= dedupe_days * _DAY_MS - MAX_AGE_MS:
+        return None
+    return kept.value
+
+
 def _keeps_messages(name: str, value: str) -> bool:
     if name == "cleanup.policy":
         return "compact" not in value
@@ -101,12 +115,8 @@ async def read(
     return found
 
 
-async def observe(admin: AIOKafkaAdminClient, topics: Sequence[str], *, timeout_sec: float) -> list[WrongSetting]:
-    """The wrong settings of these topics, which the gauge tells too. Raises `DependencyDown`."""
-    return _report(await read(admin, topics, timeout_sec=timeout_sec))
-
-
-def _report(found: Mapping[str, Mapping[str, TopicSetting]]) -> list[WrongSetting]:
+def report(found: Mapping[str, Mapping[str, TopicSetting]]) -> list[WrongSetting]:
+    """The wrong settings of these topics, which the gauge tells too. `found`: as `read` returns it."""
     wrong: list[WrongSetting] = []
     for topic, settings in found.items():
         of_topic = wrong_settings(topic, settings)
@@ -127,7 +137,7 @@ async def ensure(admin: AIOKafkaAdminClient, topics: Sequence[str], *, partition
         if not made_by_us and not any(one.own for one in wrong_settings(topic, settings)):
             await _configure(admin, topic, settings, partitions, timeout_sec)
             found |= await read(admin, [topic], timeout_sec=timeout_sec)
-    if wrong := _report(found):
+    if wrong := report(found):
         raise UserError("Kafka may drop messages that nobody has read: " + "; ".join(map(str, wrong)))
 
 

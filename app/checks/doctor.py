@@ -11,13 +11,14 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from app.adapters import audit, generations, migrations, poolers, schema_check
-from app.adapters.kafka import KafkaOptions, TopicOptions, how_to_create, observe_topics
+from app.adapters.kafka import KafkaOptions, TopicOptions, how_to_create, read_topic_settings
 from app.adapters.kafka_probe import check_listening, describe_cluster
 from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
 from app.adapters.read_replica import position_of
 from app.adapters.redis_client import close_redis, open_redis
 from app.adapters.redis_histories import RedisHistoryCache
+from app.adapters.topic_settings import RETENTION_MS, kept_too_long, wrong_settings
 from app.checks import findings, redis_cluster
 from app.checks.findings import Finding
 from app.core import cache_entry
@@ -173,8 +174,12 @@ def _generation(serving: tuple[int, str, int] | None) -> Finding:
     return Finding("ok", "sums", f"generation {number}, made with the parameters of this release")
 
 
-async def kafka(options: KafkaOptions, topics: Sequence[str], made: TopicOptions) -> AsyncIterator[Finding]:
-    """`topics`: those that the service uses, by their full names. `made`: how it makes them."""
+async def kafka(
+    options: KafkaOptions, topics: Sequence[str], made: TopicOptions, *, dedupe_days: float
+) -> AsyncIterator[Finding]:
+    """`topics`: those that the service uses, by their full names. `made`: how it makes them. `dedupe_days`: for how
+    long it is known which events were counted.
+    """
     try:
         await check_listening(options, timeout_sec=_TIMEOUT_SEC)
     except DependencyDown as error:
@@ -204,8 +209,15 @@ async def kafka(options: KafkaOptions, topics: Sequence[str], made: TopicOptions
         else:
             remedy = f"feature-consumer creates it at start if it has the permission. Otherwise: {how_to_create(made)}"
             yield Finding("warn", "kafka", f"{topic}: does not exist, or this user may not see it", remedy)
-    for wrong in await observe_topics(options, topics, timeout_sec=_TIMEOUT_SEC):
-        yield Finding("FAIL", "kafka", wrong, "change it with kafka-configs.sh, or remove it to have ours set")
+    for topic, settings in (await read_topic_settings(options, topics, timeout_sec=_TIMEOUT_SEC)).items():
+        for wrong in wrong_settings(topic, settings):
+            yield Finding("FAIL", "kafka", str(wrong), "change it with kafka-configs.sh, or remove it to have ours set")
+        if (kept_ms := kept_too_long(settings, dedupe_days)) is not None:
+            text = (
+                f"topic {topic}: retention.ms={kept_ms} is longer than RETENTION_DEDUPE_DAYS less the 7 days that an "
+                "event may be late: if the offsets are lost, what is older is counted twice"
+            )
+            yield Finding("warn", "kafka", text, f"set it to {RETENTION_MS}, or raise RETENTION_DEDUPE_DAYS")
 
 
 async def redis(url: str, timeout_sec: float, *, key_prefix: str) -> AsyncIterator[Finding]:

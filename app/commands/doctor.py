@@ -106,7 +106,9 @@ def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
         questions.append(("Read replica", replica))
     if settings.kafka_bootstrap_servers:
         topics = [settings.kafka_topic_prefix + topic for topic in TOPICS]
-        questions.append(("Kafka", checks.kafka(kafka_options(settings), topics, topic_options(settings))))
+        days = settings.retention_dedupe_days
+        asked = checks.kafka(kafka_options(settings), topics, topic_options(settings), dedupe_days=days)
+        questions.append(("Kafka", asked))
     if settings.online_cache_enabled and settings.online_cache_backend == "redis":
         questions.append(
             (

@@ -13,6 +13,7 @@ from app.cli import main
 from app.core import keys
 from app.devstack import Stack
 from app.devstack.ports import choose
+from tests.integration.test_topics import make
 from tests.support.service import eventually, running
 
 _URLS = ("DATABASE_URL", "ONLINE_CACHE_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC_PREFIX", "ROLE", "API_KEYS")
@@ -82,6 +83,19 @@ def test_doctor_finds_nothing_where_all_is_well(environment: dict[str, str]) -> 
     for said in ("schema: matches the migrations", "redis: may write and delete", "recsys.watches.v1: 2 partitions"):
         assert said in result.output
     assert "DATABASE_URL=(set, hidden)" in result.output
+
+
+@pytest.mark.parametrize(("kept", "is_told"), [("2419200000", False), ("2419200001", True), ("-1", True)])
+def test_doctor_warns_of_a_topic_that_outlives_what_is_known_to_be_counted(
+    environment: dict[str, str], kafka: str, topic_prefix: str, kept: str, is_told: bool
+) -> None:
+    """The dedupe rows are there for 35 days, and an event may be a week late: that leaves 28 days."""
+    topic = f"{topic_prefix}recsys.watches.v1"
+    make(kafka, topic, retention_ms=kept)
+    result = reco("doctor", environment=environment)
+    warned = f"warn kafka: topic {topic}: retention.ms={kept} is longer than RETENTION_DEDUPE_DAYS"
+    assert (warned in result.output) == is_told
+    assert result.exit_code == 0, result.output
 
 
 def test_doctor_warns_of_a_rebuild_that_nobody_has_finished(environment: dict[str, str]) -> None:
