@@ -188,3 +188,29 @@ async def test_input_that_spark_cannot_fold_is_told(
     assert code == 2, output
     assert said in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("named", "marker", "said"),
+    [
+        ("lake", "_delta_log/0.json", "lake/events is a table of Delta Lake"),
+        ("lake/events/data/dt=1", "_delta_log/0.json", "lake/events is a table of Delta Lake"),
+        ("lake/*", ".hoodie/x", "lake/events is a table of Hudi"),
+        ("lake", "metadata/v1.metadata.json", "lake/events is a table of Iceberg"),
+        ("lake/events/data", "metadata/v1.metadata.json", "lake/events is a table of Iceberg"),
+        ("lake/events/data/*/*.parquet", "_delta_log/0.json", "no column is known to be the user_id"),
+        ("lake/events/data", "../_old/_delta_log/0.json", "no column is known to be the user_id"),
+    ],
+)
+async def test_table_with_versions_is_not_folded_as_a_folder_of_files(
+    database_url: str, tmp_path: Path, python: str, named: str, marker: str, said: str
+) -> None:
+    table = tmp_path / "lake" / "events"
+    for file in (table / "data" / "dt=1" / "part-0.parquet", table / marker):
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+    parquet.write_table(pa.table({"who": ["u"], "item_id": ["i"], "ts_ms": [1]}), table / "data/dt=1/part-0.parquet")
+    code, output = await rebuild(database_url, *on_spark(tmp_path, str(tmp_path / named)), python=python)
+    assert code == 2, output
+    assert said in " ".join(output.split())
+    assert "Traceback" not in output

@@ -17,6 +17,7 @@ from app.importing.lines import read_lines
 from app.importing.mapping import Columns, ImportOptions, has_column
 from app.importing.reader import BadRow, FileLayout, detect, read_rows
 from app.rebuilding.spark.reading import BLOCK, FILE, MESSAGES_DDL, messages_of
+from app.rebuilding.spark.versioned import refuse_tables
 
 _LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
 _TABLES: Final = frozenset({".parquet", ".pq"})
@@ -35,10 +36,11 @@ class DataSet(Struct, frozen=True):
 
 
 def data_set(spark: Any, argument: str, options: ImportOptions, *, latest_ms: int) -> DataSet:
-    """Raises `UserError` for what names no file, files of other formats, and unclear columns."""
+    """Raises `UserError` for what names no file, folders of tables, files of other formats, and unclear columns."""
     files = listed(spark, argument)
     if not files:
         raise UserError(f"{argument}: there is no such file or folder, or it is empty")
+    refuse_tables(spark, address_of(argument), files)
     names, size = list(files), sum(files.values())
     lines = _are_lines(argument, names)
     with tempfile.TemporaryDirectory(prefix="reco-") as folder:
