@@ -116,7 +116,9 @@ def decode_items(body: bytes) -> tuple[Sequence[CatalogueBatchItem | UnsetType],
     return known_items(batch.items), faults
 
 
-def checked_item(item: CatalogueItemInput, declared: Declared, faults: Sequence[FieldError]) -> StoredItem:
+def checked_item(
+    item: CatalogueItemInput | CatalogueItemPatch, declared: Declared, faults: Sequence[FieldError]
+) -> StoredItem:
     """The row of an item, still without its id. Raises `InvalidInput`, with the `faults` that there are already."""
     return patched_item(_empty(""), item, declared, faults)
 

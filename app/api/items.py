@@ -30,7 +30,7 @@ from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
 from app.http.etags import IF_MATCH, ONLY_NEW, check_preconditions, has_preconditions, tagged
-from app.http.path_ids import path_id
+from app.http.path_ids import path_faults, path_id
 from app.http.problem_codes import ProblemCode
 from app.http.problems import ProblemError, retry_later
 from app.http.responses import Reply, reply
@@ -99,9 +99,11 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         """
         context = context_of(request.scope)
         body, faults = decode_patch(await read_body(request, MAX_ITEM_BYTES))
-        named = path_id(request.scope, faults)
         async with change(database, context, "store_items") as changed:
             declared = await attributes.read_types(changed.connection) if body.attributes else {}
+            if path_faults(request.scope):
+                checked_item(body, declared, faults)  # what is wrong with the fields is told beside the id
+            named = path_id(request.scope)
             stored = await catalogue.read(changed.connection, named, lock=True)
             _check(context.headers, stored)
             if stored is None:

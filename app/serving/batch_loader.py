@@ -10,14 +10,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Generic, TypeVar
 
+import structlog
+
 from app.core.reload_throttle import ReloadThrottle
-from app.errors import DependencyDown
+from app.errors import DependencyDown, describe
+
+_log = structlog.get_logger(__name__)
 
 V = TypeVar("V")
 
 
 class BatchLoader(Generic[V]):
-    """`load` returns a value for each of its keys or raises `DependencyDown`, which fails the whole batch.
+    """`load` returns a value for each of its keys or raises, usually `DependencyDown`, which fails the whole batch.
 
     `close` ends a load; its readers then get `DependencyDown`.
     """
@@ -93,6 +97,9 @@ class BatchLoader(Generic[V]):
             wanted.loaded(await self._load(keys))
         except DependencyDown as error:
             wanted.fail(error)
+        except Exception as error:  # a fault of ours: for who waits for these keys, and no others
+            _log.error("load_failed", keys=len(keys), error=describe(error), exc_info=error)
+            wanted.fail_under_way(error)
 
     async def _reload_may_start(self) -> bool:
         """Waits for the throttle. False as soon as keys are missing, which go first."""
@@ -160,9 +167,18 @@ class _Wanted(Generic[V]):
             self._future, self._under_way = None, frozenset()
 
     def fail(self, error: Exception) -> None:
-        for future in (self._future, self._next_future):
-            if future is not None:
-                future.set_exception(error)
-                future.exception()  # a reader who took a stale value does not await it, which is not an error
-        self._future = self._next_future = None
-        self._keys, self._next, self._under_way = {}, {}, frozenset()
+        """For all keys, those of the next load too."""
+        self.fail_under_way(error)
+        _fail(self._next_future, error)
+        self._next, self._next_future = {}, None
+
+    def fail_under_way(self, error: Exception) -> None:
+        """For the keys that are loaded together with those of the batch that failed."""
+        _fail(self._future, error)
+        self._keys, self._future, self._under_way = {}, None, frozenset()
+
+
+def _fail(future: "asyncio.Future[dict[str, V]] | None", error: Exception) -> None:
+    if future is not None:
+        future.set_exception(error)
+        future.exception()  # a reader who took a stale value does not await it, which is not an error

@@ -7,11 +7,15 @@ some minutes ago is better than none.
 import asyncio
 import time
 from collections import ChainMap
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
+import structlog
+
 from app import metrics
-from app.errors import DependencyDown
+from app.errors import DependencyDown, describe
+
+_log = structlog.get_logger(__name__)
 
 V = TypeVar("V")
 
@@ -92,6 +96,9 @@ class RequestCoalescer(Generic[V]):
                         read = await self._read_many(keys)
                 except (DependencyDown, TimeoutError) as error:
                     self._fall_back(batch, error)
+                except Exception as error:  # a fault of ours: for who asked for these keys, and no others
+                    _log.error("read_failed", of=self._name, keys=len(keys), error=describe(error), exc_info=error)
+                    _fail(batch, error)
                 else:
                     values = {key: read.get(key, self._absent) for key in keys}
                     self._keep(values)
@@ -99,9 +106,7 @@ class RequestCoalescer(Generic[V]):
                         if not future.done():
                             future.set_result(values[key])
         finally:
-            for _, future in batch + self._waiting:
-                if not future.done():
-                    future.set_exception(DependencyDown("postgres", "this process is shutting down"))
+            _fail(batch + self._waiting, DependencyDown("postgres", "this process is shutting down"))
             self._waiting = []
 
     def _keep(self, values: Mapping[str, V]) -> None:
@@ -126,3 +131,9 @@ class RequestCoalescer(Generic[V]):
                 future.set_result(usable[key])
             else:
                 future.set_exception(error)
+
+
+def _fail(batch: Sequence[tuple[str, "asyncio.Future[V]"]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

@@ -75,7 +75,12 @@ HEADS: Final[dict[str, tuple[str, str, dict[str, Any], list[str]]]] = {
         {"json": {"title": "", "attributes": {"colour": "red"}}},
         ["$.item_id", "$.title", "$.attributes.colour"],
     ),
-    "an id and a change": ("PATCH", f"/items/{_LONG}", {"json": {"hidden": 5}}, ["$.item_id", "$.hidden"]),
+    "an id and a change": (
+        "PATCH",
+        f"/items/{_LONG}",
+        {"json": {"hidden": 5, "attributes": {"colour": "red"}}},
+        ["$.item_id", "$.hidden", "$.attributes.colour"],
+    ),
     "an id and a rule": (
         "PUT",
         f"/rules/{_LONG}",

@@ -13,10 +13,15 @@ class Source:
         self.open = asyncio.Event()
         self.open.set()
         self.error: Exception | None = None
+        self.faults: dict[str, Exception] = {}
+        """By key: what a load of it raises."""
 
     async def load(self, keys: list[str]) -> Mapping[str, int]:
         self.asked.append(keys)
         await self.open.wait()
         if self.error is not None:
             raise self.error
+        for key in keys:
+            if key in self.faults:
+                raise self.faults[key]
         return {key: self.values[key] for key in keys if key in self.values}

@@ -186,6 +186,22 @@ async def test_a_failed_load_serves_the_stale_value_or_raises_without_one() -> N
     assert await cache.get("b") == 2
 
 
+async def test_a_fault_of_a_load_is_told_to_those_who_wait_for_its_keys_and_to_no_others() -> None:
+    source = closed("abcd")
+    source.faults["b"] = ValueError("a row that cannot be read")
+    cache = cache_of(source)
+    first = asyncio.create_task(cache.get_many("abc"))
+    while not source.asked:
+        await asyncio.sleep(0)
+    other = asyncio.create_task(cache.get("d"))
+    await asyncio.sleep(0)
+    source.open.set()
+    with pytest.raises(ValueError, match="a row"):
+        await first
+    assert await other == 3
+    await cache.close()
+
+
 async def test_the_number_of_keys_is_bounded_and_the_oldest_go() -> None:
     source = Source()
     source.values = {str(n): n for n in range(20)}

@@ -55,6 +55,24 @@ async def test_a_reader_that_is_gone_takes_nothing_from_the_others() -> None:
     await reads.close()
 
 
+async def test_a_fault_of_a_read_is_told_to_those_who_asked_and_to_no_others() -> None:
+    source = Source()
+    source.values = {"b": 2}
+    source.faults["a"] = ValueError("a history that cannot be read")
+    reads = reads_of(source)
+    source.open.clear()
+    first = asyncio.create_task(reads.get("a"))
+    while not source.asked:
+        await asyncio.sleep(0)
+    other = asyncio.create_task(reads.get("b"))
+    await asyncio.sleep(0)
+    source.open.set()
+    with pytest.raises(ValueError, match="a history"):
+        await first
+    assert await other == 2
+    await reads.close()
+
+
 @pytest.mark.parametrize("slow", [False, True])
 async def test_an_old_value_is_served_when_none_can_be_read_and_for_a_time_only(slow: bool) -> None:
     source = Source()
