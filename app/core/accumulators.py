@@ -19,13 +19,13 @@ Numbers: TypeAlias = NDArray[np.int32]
 Times: TypeAlias = NDArray[np.int64]
 Facts: TypeAlias = NDArray[np.float64]
 
-NEIGHBOUR_BYTES: Final = NEIGHBOUR.itemsize
-FOLLOWER_BYTES: Final = FOLLOWER.itemsize
+WORD_BYTES: Final = 4
+"""A word is a number or a value."""
+LEAST_WORDS: Final = FOLLOWER.itemsize // WORD_BYTES
+"""No entry of a list has fewer."""
 
-# A word is a number or a value.
-_WORD_BYTES: Final = 4
-_NEIGHBOUR_WORDS: Final = NEIGHBOUR_BYTES // _WORD_BYTES
-_FOLLOWER_WORDS: Final = FOLLOWER_BYTES // _WORD_BYTES
+_NEIGHBOUR_WORDS: Final = NEIGHBOUR.itemsize // WORD_BYTES
+_FOLLOWER_WORDS: Final = FOLLOWER.itemsize // WORD_BYTES
 _LISTS_FROM: Final = FROM_NEIGHBOURS.start
 _OWN_FROM: Final = FROM_OWN.start
 BY_ITEM, BY_LISTS, BY_OWN = range(3)
@@ -35,13 +35,13 @@ _SCALE: Final = np.float32(20.0)
 _FOLLOWING_SCALE: Final = np.float32(50.0)
 
 
-@compiled("i8(i4[::1], i8, f8[::1], i8, i8, i4[::1], f4[::1], i8, i4[::1], i8, i4[::1], f4[:, ::1], f4[:, ::1])")
+@compiled("i8(i4[::1], i8, i8, i8, f8[::1], i4[::1], f4[::1], i8, i4[::1], i8, i4[::1], f4[:, ::1], f4[:, ::1])")
 def gather(
     words: Numbers,
     alone: int,
-    facts: Facts,
     seeds: int,
     followed: int,
+    facts: Facts,
     limits: Numbers,
     repeats: Values,
     now_ms: int,
@@ -56,25 +56,29 @@ def gather(
     age; how often users went on to it. Fills `own`, a row of `OWN_FEATURES` for each of the user's own items, whose
     numbers come first. Returns how many numbers there are.
 
-    `words` has `alone` numbers, then the lists: one with entries of `NEIGHBOUR` for each of so many `seeds`, of which
-    no more than its limit are read; then one with entries of `FOLLOWER` for each of the first `followed`. `facts` has
-    the lengths of these lists in bytes, the weights of the seeds, when the user did something with each own item, in
-    milliseconds, and how often, log-scaled. `repeats` are by item number. `rows` is room by item number, in which all
-    is below `first`: afterwards it has `first` + the row of each of the numbers. `sums` are zeros.
+    `words` has `alone` numbers, then the lists, each behind its number of entries: one of `NEIGHBOUR` for each of so
+    many `seeds`, of which no more than its limit are read; then one of `FOLLOWER` for each of the first `followed`.
+    `facts` has the weights of the seeds, when the user did something with each own item, in milliseconds, and how
+    often, log-scaled. `repeats` are by item number. `rows` is room by item number, in which all is below `first`:
+    afterwards it has `first` + the row of each of the numbers. What `sums` holds before does not matter.
     """
     values = words.view(np.float32)
-    lists = seeds + followed
-    count = at = 0
+    count = at = cleared = 0
     share = _SCALE / np.float32(max(seeds, 1))
-    for place in range(-1, lists):
-        size, entries, weight, last = 1, alone, np.float32(0.0), np.float32(0.0)
+    for place in range(-1, seeds + followed):
+        size, held, entries, weight, last = 1, alone, alone, np.float32(0.0), np.float32(0.0)
+        if place >= 0:
+            held = entries = words[at]
+            at += 1
         if 0 <= place < seeds:
-            size, weight = _NEIGHBOUR_WORDS, _SCALE * np.float32(facts[lists + place])
+            size, weight = _NEIGHBOUR_WORDS, _SCALE * np.float32(facts[place])
             last = _SCALE if place == 0 else last
-            entries = min(int(facts[place]) // NEIGHBOUR_BYTES, limits[place])
+            entries = min(held, limits[place])
         elif place >= seeds:
-            size, weight = _FOLLOWER_WORDS, _FOLLOWING_SCALE * np.float32(facts[lists + place - seeds])
-            entries = int(facts[place]) // FOLLOWER_BYTES
+            size, weight = _FOLLOWER_WORDS, _FOLLOWING_SCALE * np.float32(facts[place - seeds])
+        for row in range(cleared, count + entries):
+            sums[row] = 0.0
+        cleared = max(cleared, count + entries)
         begin = at
         for _ in range(entries):
             number = words[at]
@@ -94,13 +98,11 @@ def gather(
             elif size == _FOLLOWER_WORDS:
                 sums[np.uint64(row), _FOLLOWING] += weight * values[at + 1]
             at += size
-        if place >= 0:
-            at = begin + int(facts[place]) // _WORD_BYTES
-    times = lists + seeds
+        at = begin + held * size
     for row in range(len(own)):
         own[row, 0] = 1.0
-        own[row, 1] = facts[times + len(own) + row]
-        own[row, 2] = np.log1p(max(0.0, now_ms - facts[times + row]) / HOUR_MS)
+        own[row, 1] = facts[seeds + len(own) + row]
+        own[row, 2] = np.log1p(max(0.0, now_ms - facts[seeds + row]) / HOUR_MS)
         own[row, 3] = repeats[words[row]]
     return count
 

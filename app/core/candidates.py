@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.core.accumulators import (
-    FOLLOWER_BYTES,
-    NEIGHBOUR_BYTES,
+    LEAST_WORDS,
+    WORD_BYTES,
     Values,
     carried_by,
     gather,
@@ -50,7 +50,6 @@ other items there are."""
 
 _LEAST_COUNT: Final = 20
 _ONCE: Final = log1p(1.0)
-_NUMBER_BYTES: Final = 4
 
 
 class Candidates:
@@ -94,21 +93,19 @@ class Candidates:
         lists = [one.neighbours for one in near]
         then = [one.followers for one in near[: model.following_seeds]]
         lists += then
-        lengths = array("d", map(len, lists))
-        near_bytes, then_bytes = int(sum(lengths[: len(near)])), int(sum(lengths[len(near) :]))
         words = np.frombuffer(bytearray().join(alone + lists), np.int32)
-        before = len(words) - (near_bytes + then_bytes) // _NUMBER_BYTES
-        most = before + near_bytes // NEIGHBOUR_BYTES + then_bytes // FOLLOWER_BYTES
-        facts = lengths + profile.weights + self._own_facts(profile, numbers, now_ms)
-        found, sums = np.empty(most, np.int32), np.zeros((most, len(NEIGHBOUR_FEATURES)), np.float32)
+        before = sum(map(len, alone)) // WORD_BYTES
+        most = before + (len(words) - before) // LEAST_WORDS
+        facts = profile.weights + self._own_facts(profile, numbers, now_ms)
+        found, sums = np.empty(most, np.int32), np.empty((most, len(NEIGHBOUR_FEATURES)), np.float32)
         self._own = np.empty((len(numbers), len(OWN_FEATURES)), np.float32)
         self._first = table.take_rows(most)
         count = gather(
             words,
             before,
-            np.frombuffer(facts),
             len(near),
             len(then),
+            np.frombuffer(facts),
             _limits(model.neighbours, model.recency, model.seeds),
             table.own_repeats,
             now_ms,

@@ -27,15 +27,19 @@ FOLLOWER: Final = np.dtype([("number", np.int32), ("following", np.float32)])
 """What users went on to. `following`: the decayed share of the item's events that it followed."""
 
 
+_COUNT: Final = np.dtype(np.int32)
+_NO_ENTRIES: Final = bytes(_COUNT.itemsize)
+
+
 class Neighbours(Struct, frozen=True):
     """The items that go best with one item: its `neighbours` and its `followers`, best first.
 
-    They are the bytes of arrays of `NEIGHBOUR` and `FOLLOWER`: an answer joins some twenty lists out of thousands, and
-    bytes are joined fastest, with one look into memory a list.
+    They are bytes: how many there are (int32), and an array of `NEIGHBOUR` or `FOLLOWER`. An answer joins some twenty
+    lists out of thousands, and bytes are joined fastest, with one look into memory a list.
     """
 
-    neighbours: bytes = b""
-    followers: bytes = b""
+    neighbours: bytes = _NO_ENTRIES
+    followers: bytes = _NO_ENTRIES
 
     @staticmethod
     def of(
@@ -50,15 +54,19 @@ class Neighbours(Struct, frozen=True):
         near["number"], near["similarity"], near["lasting"] = numbers, similarities, lasting
         then = np.empty(len(followers), FOLLOWER)
         then["number"], then["following"] = followers, following
-        return Neighbours(near.tobytes(), then.tobytes())
+        return Neighbours(_counted(near), _counted(then))
 
     def neighbour_entries(self) -> NDArray[np.void]:
         """An array of `NEIGHBOUR`."""
-        return np.frombuffer(self.neighbours, NEIGHBOUR)
+        return np.frombuffer(self.neighbours, NEIGHBOUR, offset=_COUNT.itemsize)
 
     def follower_entries(self) -> NDArray[np.void]:
         """An array of `FOLLOWER`."""
-        return np.frombuffer(self.followers, FOLLOWER)
+        return np.frombuffer(self.followers, FOLLOWER, offset=_COUNT.itemsize)
+
+
+def _counted(entries: NDArray[np.void]) -> bytes:
+    return _COUNT.type(len(entries)).tobytes() + entries.tobytes()
 
 
 NO_NEIGHBOURS: Final = Neighbours()

@@ -15,7 +15,7 @@ from app.adapters.generations import ServingGeneration
 from app.core.item_index import ItemIndex
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
-from app.core.neighbours import FOLLOWER, NEIGHBOUR, Neighbours
+from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class LoadedItems:
         table = self.table
         for start in range(0, len(near), _LISTS_A_TURN):
             lists = near[start : start + _LISTS_A_TURN]
-            table.index.use(np.frombuffer(b"".join([one.neighbours for one in lists]), NEIGHBOUR)["number"])
-            table.index.use(np.frombuffer(b"".join([one.followers for one in lists]), FOLLOWER)["number"])
+            table.index.use(np.concatenate([one.neighbour_entries()["number"] for one in lists]))
+            table.index.use(np.concatenate([one.follower_entries()["number"] for one in lists]))
             await asyncio.sleep(0)  # an answer must not wait until all lists are looked at
         for best in popular:
             table.index.use(np.frombuffer(best.numbers, np.int32))

@@ -23,12 +23,12 @@ def test_the_best_places_are_those_of_a_sorted_list(scores: list[float], count: 
 
 def gathered(words: list[int], rows: NDArray[np.int32], first: int) -> tuple[list[int], NDArray[np.float32]]:
     """Of numbers without lists, none of them the user's own."""
-    numbers, sums = np.empty(len(words), np.int32), np.zeros((len(words), 4), np.float32)
+    numbers, sums = np.empty(len(words), np.int32), np.full((len(words), 4), np.nan, np.float32)
     facts, own = np.zeros(0), np.zeros((0, 4), np.float32)
     limits, repeats = np.zeros(0, np.int32), np.zeros(len(rows), np.float32)
     given = np.array(words, np.int32)
-    count = gather(given, len(words), facts, 0, 0, limits, repeats, 0, rows, first, numbers, sums, own)
-    return numbers[:count].tolist(), sums
+    count = gather(given, len(words), 0, 0, facts, limits, repeats, 0, rows, first, numbers, sums, own)
+    return numbers[:count].tolist(), sums[:count]
 
 
 @pytest.mark.parametrize("number", [-1, 5])

@@ -69,7 +69,7 @@ def test_neighbours_are_the_most_similar_ones() -> None:
     assert numbers.tolist() == [*range(MODEL.neighbours + 19, 19, -1)]
     assert entries["similarity"] == pytest.approx(similarity(pairs, SEED, NOW_MS)[::-1][: MODEL.neighbours], rel=1e-6)
     assert entries["lasting"] == pytest.approx(np.full(MODEL.neighbours, 1.0 / sqrt(6.0 * 20.0)))
-    assert found.followers == b""
+    assert len(found.follower_entries()) == 0
 
 
 def test_followers_are_those_that_come_next_most_often() -> None:
@@ -92,7 +92,7 @@ def test_a_similarity_of_users_who_met_both_does_not_age() -> None:
 
 def test_an_item_without_frequency_has_no_neighbours() -> None:
     assert neighbours_of(ItemSums(0.0, 0.0, 0.0), pairs_of(1.0), now_ms=NOW_MS) == NO_NEIGHBOURS
-    assert neighbours_of(SEED, pairs_of(0.0), now_ms=NOW_MS).neighbours == b""
+    assert neighbours_of(SEED, pairs_of(0.0), now_ms=NOW_MS) == NO_NEIGHBOURS
 
 
 def test_an_item_whose_sums_are_not_there_yet_is_no_neighbour() -> None:

@@ -10,7 +10,6 @@ from msgspec import structs
 from app.core import synthetic
 from app.core.evaluation import Trial, play
 from app.core.messages import Message
-from app.core.neighbours import NEIGHBOUR
 from app.core.played_log import PlayedLog
 from app.core.rankers import LEARNED, standard
 from app.core.signals import DAY_MS, LANDMARK_MS
@@ -31,7 +30,7 @@ def together(played: PlayedLog, first: int, other: str) -> None:
 
 
 def beside_the_tent(played: PlayedLog) -> set[str]:
-    near = np.frombuffer(played.neighbours("tent", LANDMARK_MS).neighbours, NEIGHBOUR)["number"]
+    near = played.neighbours("tent", LANDMARK_MS).neighbour_entries()["number"]
     return {played.index.ids[number] for number in near.tolist()}
 
 
