@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from app.errors import DependencyDown, describe
@@ -118,7 +119,8 @@ def silence_abandoned_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Keeps asyncio's reports about what aiokafka has abandoned out of the log; they go to DEBUG.
 
     Its clients shield inner tasks from our cancellation, such as a commit of offsets, and drop them: asyncio reports an
-    error of a client that has long been replaced. The outage itself is logged by whoever made the call.
+    error of a client that has long been replaced. And a client cancelled while it connects drops the connection,
+    whose finalizer closes and reports it. The outage itself is logged by whoever made the call.
     """
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -131,7 +133,11 @@ def silence_abandoned_tasks(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def is_abandoned(context: dict[str, Any]) -> bool:
-    """True for a report of asyncio about a task that runs aiokafka's code, or a future with an error of aiokafka's."""
+    """True for a report about a task that runs aiokafka's code, a future with an error of aiokafka's, or a connection
+    of its own.
+    """
+    if isinstance(context.get("conn"), AIOKafkaConnection):
+        return True
     future = context.get("task") or context.get("future")
     if isinstance(future, asyncio.Task):
         code = getattr(future.get_coro(), "cr_code", None)

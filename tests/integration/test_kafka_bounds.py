@@ -1,6 +1,7 @@
 """Clients of Kafka whose broker is frozen: they end, and leave neither tasks nor unread errors behind."""
 
 import asyncio
+import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator
@@ -14,11 +15,15 @@ from app.adapters.outbox import OutboxRow
 from app.core.events import TOPIC_INTERACTIONS, TOPICS
 from app.devstack import Stack
 from app.errors import DependencyDown
+from tests.faults.proxy import proxied
 from tests.support.pipeline import kafka_options, message, topics
 from workers.publisher import Publisher
 from workers.subscription import Subscription
 
 Reports = list[dict[str, Any]]
+
+# The key of the call, and the first byte of its version.
+_METADATA_REQUEST = b"\x00\x03\x00"
 
 
 @pytest.fixture
@@ -107,6 +112,24 @@ async def test_call_that_fails_after_its_deadline_is_not_reported(reports: Repor
 
     with pytest.raises(DependencyDown, match="no answer in"):
         await bounded(stubborn(), 0.01)
+
+
+@pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaConnection:ResourceWarning")
+async def test_a_connection_that_is_dropped_while_a_client_connects_is_not_reported(
+    kafka: str, topic_prefix: str
+) -> None:
+    found: Reports = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: found.append(context))
+    host, _, port = kafka.partition(":")
+    with proxied(host, int(port)) as proxy:
+        proxy.trap(_METADATA_REQUEST)
+        with contextlib.suppress(DependencyDown):
+            await start_producer(f"{host}:{proxy.port}", topic_prefix)
+        assert proxy.caught.is_set()
+        await asyncio.sleep(0)
+        gc.collect()
+    assert [report["message"] for report in found] == ["Unclosed AIOKafkaConnection"]
+    assert all(map(is_abandoned, found))
 
 
 async def test_task_of_our_own_is_reported() -> None:
