@@ -36,13 +36,15 @@ class Sent:
 
 
 class Writers:
-    """Eight clients that post events of one user, each event for an item of its own with the event's id."""
+    """Eight clients that post events of one user, each event for an item of its own with the event's id. Their clocks
+    are right.
+    """
 
-    def __init__(self, url: str, user_id: str, clock_off_sec: int) -> None:
+    def __init__(self, url: str, user_id: str) -> None:
         self.sent: list[Sent] = []
         self._url = url
         self._user_id = user_id
-        self._first_ms = int((time.time() + clock_off_sec - 60) * 1000)
+        self._first_ms = int((time.time() - 60) * 1000)
         self._numbers = itertools.count()
         self._stop = threading.Event()
 
@@ -76,28 +78,20 @@ class Writers:
 
 
 @pytest.fixture(params=[0, -HOUR_SEC, HOUR_SEC], ids=["clock right", "an hour behind", "an hour ahead"])
-def clock_off_sec(request: pytest.FixtureRequest) -> int:
-    offset: int = request.param
-    return offset
-
-
-@pytest.fixture
-def api(environment: dict[str, str], clock_off_sec: int, tmp_path: Path) -> Iterator[Service]:
+def api(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path) -> Iterator[Service]:
     """The API with its clock; the relay and the consumer with the right one."""
-    front = off_by({**environment, "ROLE": "api"}, clock_off_sec, tmp_path)
+    front = off_by({**environment, "ROLE": "api"}, request.param, tmp_path)
     back = {**environment, "ROLE": "relay,consumer", "HTTP_PORT": str(choose())}
     with running(front) as service, running(back):
         yield service
 
 
 @pytest.mark.slow
-def test_each_event_around_an_erasure_is_stored_and_counted_or_neither(
-    api: Service, clock_off_sec: int, database_url: str
-) -> None:
+def test_each_event_around_an_erasure_is_stored_and_counted_or_neither(api: Service, database_url: str) -> None:
     with psycopg.connect(database_url, autocommit=True) as database:
         for repeat in range(4):
             user_id = f"user-{repeat}"
-            writers = Writers(api.url, user_id, clock_off_sec)
+            writers = Writers(api.url, user_id)
             with writers.writing():
                 eventually(lambda writers=writers: writers.answered() >= _WRITERS * _BEFORE)
                 erase_sent_at = time.monotonic()
