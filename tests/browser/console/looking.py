@@ -8,7 +8,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from app.core import keys
 from tests.support.npm import npm_install
-from tests.support.service import Service
+from tests.support.service import Service, eventually
 
 OPS, OPS_TOKEN = keys.make("ops", ["admin"], "o" * 43)
 VIEWER, VIEWER_TOKEN = keys.make("viewer", ["read"], "v" * 43)
@@ -66,6 +66,11 @@ def await_text(page: Page, text: str, within_sec: float = 30.0) -> None:
 
 def await_no_text(page: Page, text: str) -> None:
     expect(page.locator("body")).not_to_contain_text(text, use_inner_text=True)
+
+
+def await_true(page: Page, expression: str) -> None:
+    """Playwright's own `wait_for_function` evaluates again within the page, where the console's policy forbids it."""
+    eventually(lambda: page.evaluate(expression), describe=lambda: text_of(page))
 
 
 def text_of(page: Page) -> str:

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.browser.console.holding import held, settle
-from tests.browser.console.looking import await_text, click, field, named, opened, text_of
+from tests.browser.console.looking import await_text, await_true, click, field, named, opened, text_of
 from tests.support.service import Service
 
 pytestmark = pytest.mark.slow
@@ -100,7 +100,7 @@ def test_address_names_what_is_shown(console: Service, context: BrowserContext) 
     click(page, "Ranking")
     await_text(page, "Versions")
     named(page, "Skip to the content").evaluate("link => link.click()")
-    page.wait_for_function("location.hash === '#model'")
+    await_true(page, "location.hash === '#model'")
     expect(page.locator("main")).to_be_focused()
     page.reload()
     expect(page).to_have_title("Ranking · Reco console")

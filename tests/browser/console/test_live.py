@@ -5,7 +5,17 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from app.devstack.ports import choose
-from tests.browser.console.looking import OPS_TOKEN, await_no_text, await_text, click, field, look, opened, text_of
+from tests.browser.console.looking import (
+    OPS_TOKEN,
+    await_no_text,
+    await_text,
+    await_true,
+    click,
+    field,
+    look,
+    opened,
+    text_of,
+)
 from tests.support.service import Service, eventually, running
 
 pytestmark = pytest.mark.slow
@@ -58,7 +68,7 @@ def test_boxes_are_not_green_while_no_samples_come(console: Service, context: Br
     console.freeze()  # the stream stays open
     try:
         await_text(page, "No samples come any more.")
-        page.wait_for_function("streams.length")  # another one is tried
+        await_true(page, "streams.length")  # another one is tried
         expect(page.locator(".flow > .stale").get_by_text("Not known now")).to_have_count(5)
         look(page, axe, "live-stale")
     finally:
@@ -77,7 +87,7 @@ def test_tab_that_is_hidden_has_no_stream(console: Service, context: BrowserCont
     page.evaluate(HIDE, True)
     assert page.evaluate("streams.map(one => one.readyState)") == [CLOSED]
     page.evaluate(HIDE, False)
-    page.wait_for_function(f"streams[1]?.readyState === {OPEN}")
+    await_true(page, f"streams[1]?.readyState === {OPEN}")
     click(page, "Ranking")
     await_text(page, "Versions")
     page.evaluate(HIDE, False)
@@ -97,7 +107,7 @@ def test_reader_pauses_what_changes_by_itself(console: Service, context: Browser
     page.evaluate(HIDE, False)
     assert page.evaluate("streams.map(one => one.readyState)") == [CLOSED]
     click(page, "Pause")
-    page.wait_for_function(f"streams[1]?.readyState === {OPEN}")
+    await_true(page, f"streams[1]?.readyState === {OPEN}")
     await_no_text(page, "Paused")
 
 
