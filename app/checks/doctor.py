@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from app.adapters import audit, generations, migrations, poolers, schema_check
 from app.adapters.kafka import KafkaOptions, TopicOptions, how_to_create, read_topic_settings
+from app.adapters.kafka_bounds import silence_abandoned_tasks
 from app.adapters.kafka_probe import check_listening, describe_cluster
 from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
@@ -180,6 +181,7 @@ async def kafka(
     """`topics`: those that the service uses, by their full names. `made`: how it makes them. `dedupe_days`: for how
     long it is known which events were counted.
     """
+    silence_abandoned_tasks(asyncio.get_running_loop())
     try:
         await check_listening(options, timeout_sec=_TIMEOUT_SEC)
     except DependencyDown as error:

@@ -13,6 +13,9 @@ from app.devstack.ports import choose
 
 Direction = Literal["request", "response"]
 
+METADATA_REQUEST: Final = b"\x00\x03\x00"
+"""Of Kafka's protocol: the key of the call, and the first byte of its version. A marker for `Proxy.trap`."""
+
 _CHUNK: Final = 65_536
 _START_SEC: Final = 10.0
 

@@ -15,15 +15,12 @@ from app.adapters.outbox import OutboxRow
 from app.core.events import TOPIC_INTERACTIONS, TOPICS
 from app.devstack import Stack
 from app.errors import DependencyDown
-from tests.faults.proxy import proxied
+from tests.faults.proxy import METADATA_REQUEST, proxied
 from tests.support.pipeline import kafka_options, message, topics
 from workers.publisher import Publisher
 from workers.subscription import Subscription
 
 Reports = list[dict[str, Any]]
-
-# The key of the call, and the first byte of its version.
-_METADATA_REQUEST = b"\x00\x03\x00"
 
 
 @pytest.fixture
@@ -122,7 +119,7 @@ async def test_a_connection_that_is_dropped_while_a_client_connects_is_not_repor
     asyncio.get_running_loop().set_exception_handler(lambda _, context: found.append(context))
     host, _, port = kafka.partition(":")
     with proxied(host, int(port)) as proxy:
-        proxy.trap(_METADATA_REQUEST)
+        proxy.trap(METADATA_REQUEST)
         with contextlib.suppress(DependencyDown):
             await start_producer(f"{host}:{proxy.port}", topic_prefix)
         assert proxy.caught.is_set()

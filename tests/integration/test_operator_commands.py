@@ -1,5 +1,7 @@
 """What an operator runs, against a real service: reco smoke, check, status, doctor, migrate --check."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
@@ -13,6 +15,7 @@ from app.cli import main
 from app.core import keys
 from app.devstack import Stack
 from app.devstack.ports import choose
+from tests.faults.proxy import METADATA_REQUEST, proxied
 from tests.integration.test_topics import make
 from tests.support.service import eventually, running
 
@@ -131,6 +134,19 @@ def test_frozen_kafka_accepts_connections_but_returns_no_metadata(
     assert kafka[0].startswith("  FAIL kafka: accepts connections but returns no cluster metadata: ")
     assert "AddressFamily" not in result.output
     assert len(kafka) == 2
+
+
+@pytest.mark.slow
+def test_kafka_that_tells_no_metadata_leaves_no_report_of_a_library_on_the_screen(environment: dict[str, str]) -> None:
+    host, _, port = environment["KAFKA_BOOTSTRAP_SERVERS"].partition(":")
+    with proxied(host, int(port)) as proxy:
+        proxy.trap(METADATA_REQUEST)
+        behind = {**environment, "KAFKA_BOOTSTRAP_SERVERS": f"{host}:{proxy.port}"}
+        command = [sys.executable, "-c", "from app.cli import main; main()", "doctor"]
+        done = subprocess.run(command, env=behind, capture_output=True, text=True, check=False)
+    assert proxy.caught.is_set()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "returns no cluster metadata" in done.stdout
 
 
 def test_migrate_check_sees_drift_and_changes_nothing(environment: dict[str, str]) -> None:
