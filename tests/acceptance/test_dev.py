@@ -81,7 +81,7 @@ def test_without_kafkas_jars_events_still_reach_the_recommendations(tmp_path: Pa
         eventually(lambda: _ready(client), 60, screen.read_text)
         event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
         assert client.post("/event", json=event).status_code == 202
-        eventually(lambda: client.get("/popular").json()["items"], 30.0, screen.read_text)
+        eventually(lambda: client.get("/popular").json()["items"], 15, screen.read_text)
     assert "mock cluster takes its place" in screen.read_text()
 
 

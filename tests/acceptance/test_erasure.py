@@ -154,4 +154,4 @@ def _await_quiet(database: psycopg.Connection[Any], api: Service) -> None:
         "SELECT (SELECT count(*) FROM event_outbox) + (SELECT count(*) FROM events AS e WHERE NOT EXISTS "
         "(SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id))"
     )
-    eventually(lambda: database.execute(uncounted).fetchone() == (0,), 30.0, api.describe)
+    eventually(lambda: database.execute(uncounted).fetchone() == (0,), 5.0, api.describe)

@@ -20,7 +20,7 @@ def test_a_killed_dependency_turns_its_own_entry_and_back(
     with running(environment) as service:
         eventually(lambda: states(service) == all_up(), describe=service.describe)
         server.kill()
-        eventually(lambda: running_states(service) == {**all_up(), name: "down"}, 30.0, service.describe)
+        eventually(lambda: running_states(service) == {**all_up(), name: "down"}, 20.0, service.describe)
         assert service.status("/readyz") == status_code
         assert service.readiness()["status"] == status
         assert service.readiness()["dependencies"][name]["error"]
@@ -65,7 +65,7 @@ def test_metrics_tell_readiness_to_whoever_asks_for_nothing_else(
         ready = {"scope": "process", "check": "ready"}
         eventually(lambda: service.metric("reco_api_check_status", **ready) == 1, 40.0)
         breakable_stack.postgres.kill()
-        eventually(lambda: service.metric("reco_api_check_status", **ready) == 0, 30.0)
+        eventually(lambda: service.metric("reco_api_check_status", **ready) == 0, 20.0)
         breakable_stack.postgres.start()
         eventually(lambda: service.metric("reco_api_check_status", **ready) == 1, 40.0)
     finally:

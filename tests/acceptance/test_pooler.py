@@ -82,20 +82,20 @@ def test_reads_by_a_pooler_in_transaction_mode_go_on_at_the_primary_without_the_
         unset = {**environment, "DATABASE_READ_URL": url, "RATE_LIMIT_REQUESTS": "0"}
         with running(unset) as service:
             told = "DATABASE_READ_URL leads to a pooler in transaction mode"
-            eventually(lambda: told in str(reads(service)["error"]), 30.0, service.describe)
+            eventually(lambda: told in str(reads(service)["error"]), 20, service.describe)
             assert reads(service)["state"] == "down"
             assert lists_of(service) == {200}
             assert service.metric("reco_database_errors_total", kind="connection") == 0, service.log()
         assert told in CliRunner(env=unset).invoke(main, ["doctor"]).output
         given = {**unset, "DATABASE_URL": url, "DATABASE_POOLER": "transaction", "DATABASE_DIRECT_URL": direct}
         with running(given) as service:
-            eventually(lambda: reads(service)["state"] == "up", 30.0, service.describe)
+            eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
             assert lists_of(service) == {200}
         assert "ok   replica: has replayed the log" in CliRunner(env=given).invoke(main, ["doctor"]).output
     with pgbouncer(direct, pool_mode="session", default_pool_size="40") as url:
         given = {**unset, "DATABASE_READ_URL": url}
         with running(given) as service:
-            eventually(lambda: reads(service)["state"] == "up", 30.0, service.describe)
+            eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
             assert lists_of(service) == {200}
 
 

@@ -38,8 +38,8 @@ def test_a_constraint_that_every_users_events_break_means_not_ready_until_it_is_
         database.execute("ALTER TABLE events ADD CONSTRAINT no_session CHECK (session_id <> 's')")
         for user in ("ann", "bob", "cid"):
             assert service.client.post("/event", json={**VIEW, "user_id": user}).status_code == 503
-        eventually(lambda: service.status("/readyz") == 503, 30.0, service.describe)
+        eventually(lambda: service.status("/readyz") == 503, 15.0, service.describe)
         assert "no_session" in service.readiness()["tasks"]["ingest-buffer"]["error"]
         database.execute("ALTER TABLE events DROP CONSTRAINT no_session")
-        eventually(lambda: service.status("/readyz") == 200, 30.0, service.describe)
+        eventually(lambda: service.status("/readyz") == 200, 15.0, service.describe)
         assert service.client.post("/event", json=VIEW).status_code == 202

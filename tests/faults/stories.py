@@ -42,14 +42,14 @@ def api_killed_while_it_inserts(environment: Mapping[str, str], module: Module =
         assert proxy.caught.wait(_SIGNAL_SEC), api.describe()
         api.kill()
         sent.result(_SIGNAL_SEC)
-        check_service(client, environment, within_sec=30.0)
+        check_service(client, environment, within_sec=5.0)
 
 
 def api_acknowledges(environment: Mapping[str, str], module: Module = APP) -> None:
     """What is acknowledged is stored: also the last of a batch."""
     with running(environment, module=module) as service, client_of(service.url) as client:
         client.send_batch(20)
-        check_service(client, environment, within_sec=30.0)
+        check_service(client, environment, within_sec=10.0)
 
 
 def relay_killed_before_its_commit(environment: Mapping[str, str], consumer: Module = APP) -> None:
@@ -72,7 +72,7 @@ def relay_killed_before_its_commit(environment: Mapping[str, str], consumer: Mod
         eventually(lambda: counted(counting) == 30, _SIGNAL_SEC, counting.describe)
         with running(role(environment, "relay")):
             eventually(lambda: ask(environment["DATABASE_URL"], _PENDING) == 0, _SIGNAL_SEC, counting.describe)
-            check_service(client, environment, within_sec=30.0)
+            check_service(client, environment, within_sec=10.0)
             assert counted(counting) + counted(counting, "duplicate") == 60
 
 
@@ -115,7 +115,7 @@ def rows_expire(environment: Mapping[str, str], module: Module = APP) -> None:
         )
     with running(environment, module=module) as service, client_of(service.url) as client:
         client.send(10)
-        check_service(client, environment, within_sec=30.0)
+        check_service(client, environment, within_sec=20.0)
 
 
 def counted(consumer: Service, status: str = "applied") -> float:

@@ -55,4 +55,4 @@ def test_backlog_is_thinned_and_afterwards_all_pairs_count(
                 event = {"event_type": "view", "user_id": "ann", "session_id": "s1", "item_id": f"new-{number}"}
                 assert httpx.post(f"{api.url}/event", json=event).status_code == 202
             # Each of the 25 is paired with the 20 before it.
-            eventually(lambda: ask(database_url, PAIRS_OF_NEW_ITEMS) == 290, 30.0, consumer.describe)
+            eventually(lambda: ask(database_url, PAIRS_OF_NEW_ITEMS) == 290, 20.0, consumer.describe)

@@ -38,7 +38,7 @@ def uses(service: Service, backend: str) -> bool:
 
 def await_backend(backend: str, *services: Service) -> None:
     for service in services:
-        eventually(lambda service=service: uses(service, backend), 30.0, service.describe)
+        eventually(lambda service=service: uses(service, backend), 10.0, service.describe)
 
 
 @pytest.mark.slow
@@ -53,11 +53,11 @@ def test_redis_dies_and_running_processes_use_memory_until_it_is_back(
             client.await_more(20)
             await_backend("redis", api, worker)
             breakable_stack.redis.kill()
-            eventually(lambda: api.status("/readyz") == 503, 30.0, api.describe)
+            eventually(lambda: api.status("/readyz") == 503, 10.0, api.describe)
 
             assert "within a second" in reco(environment, "cache", "use", "memory")
             await_backend("memory", api, worker)
-            eventually(lambda: api.status("/readyz") == 200, 30.0, api.describe)
+            eventually(lambda: api.status("/readyz") == 200, 10.0, api.describe)
             assert api.readiness()["status"] == "degraded"  # Redis is still down, and this says so
             status = reco(environment, "status", api.url)
             assert "cache memory, chosen by" in status
@@ -106,7 +106,7 @@ def test_processes_go_without_redis_for_a_while(
     with running(settings) as service:
         assert brought(service, "ann") == {"stove", "ink"}
         assert brought(service, "bob") == set()
-        check_cache(database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check_cache(database_url=database_url, redis_url=redis_url, within_sec=5.0)
 
 
 @pytest.mark.parametrize("other", ["number", pytest.param("prefix", marks=pytest.mark.slow)])
@@ -125,11 +125,11 @@ def test_processes_keep_histories_in_other_places_of_one_redis(
         takes(service, "ann", "tent")
         await_counted(service, database_url)
         for first in (api, service):
-            eventually(lambda first=first: brought(first, "ann") == {"stove"}, 30.0, first.describe)
+            eventually(lambda first=first: brought(first, "ann") == {"stove"}, 5.0, first.describe)
         takes(service, "ann", "pen")
-        eventually(lambda: brought(api, "ann") == {"stove", "ink"}, 30.0, api.describe)
+        eventually(lambda: brought(api, "ann") == {"stove", "ink"}, 5.0, api.describe)
         assert service.client.delete("/users/ann").status_code == 200
-        eventually(lambda: brought(api, "ann") == set(), 30.0, api.describe)
+        eventually(lambda: brought(api, "ann") == set(), 5.0, api.describe)
 
 
 def test_only_the_api_uses_redis(environment: dict[str, str], database_url: str, redis_url: str) -> None:
@@ -144,4 +144,4 @@ def test_only_the_api_uses_redis(environment: dict[str, str], database_url: str,
             await_counted(api, database_url)
             for number in range(12):
                 assert api.client.get("/reco", params={"user_id": f"user-{number}"}).status_code == 200
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=5.0)

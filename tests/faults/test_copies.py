@@ -21,7 +21,7 @@ def test_user_erased_by_another_process_just_before_an_outage(
             takes(first, user, "tent")
         for service in (first, second):
             for user in ("ann", "bob"):
-                eventually(lambda service=service, user=user: repeated(service, user) == {"tent"}, 30.0, first.describe)
+                eventually(lambda service=service, user=user: repeated(service, user) == {"tent"}, 20, first.describe)
         # Keeps what is known of the item, so that only the feed brings its title.
         eventually(lambda: titles(second) == [None], describe=second.describe)
         assert first.client.delete("/users/bob").status_code == 200
@@ -45,11 +45,11 @@ def test_an_old_snapshot_loaded_into_a_running_redis(environment: dict[str, str]
     with running({**environment, "EXPLORATION_SHARE": "0"}) as service, redis.Redis.from_url(redis_url) as cache:
         for user in ("ann", "bob"):
             takes(service, user, "tent")
-            eventually(lambda user=user: repeated(service, user) == {"tent"}, 30.0, service.describe)
+            eventually(lambda user=user: repeated(service, user) == {"tent"}, 20, service.describe)
         snapshot = {key: cache.dump(key) for key in cache.keys("*")}
         takes(service, "ann", "pen")
         assert service.client.delete("/users/bob").status_code == 200
-        eventually(lambda: repeated(service, "ann") == {"tent", "pen"}, 30.0, service.describe)
+        eventually(lambda: repeated(service, "ann") == {"tent", "pen"}, 20, service.describe)
         assert repeated(service, "bob") == set()
         # A process tells a snapshot that is older than its last probe.
         probes = f"{environment['KAFKA_TOPIC_PREFIX']}reco:history.probes"
@@ -57,8 +57,8 @@ def test_an_old_snapshot_loaded_into_a_running_redis(environment: dict[str, str]
         eventually(lambda: int(cache.get(probes)) > counted, describe=service.describe)
         for key, value in snapshot.items():
             cache.restore(key, 0, value, replace=True)
-        eventually(lambda: repeated(service, "ann") == {"tent", "pen"}, 30.0, service.describe)
-        eventually(lambda: repeated(service, "bob") == set(), 30.0, service.describe)
+        eventually(lambda: repeated(service, "ann") == {"tent", "pen"}, 5, service.describe)
+        eventually(lambda: repeated(service, "bob") == set(), 5, service.describe)
         assert service.metric("reco_online_cache_epochs_total", reason="redis") >= 1
 
 

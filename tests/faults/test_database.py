@@ -26,7 +26,7 @@ def test_sequences_behind_after_a_promotion(environment: dict[str, str], databas
     with running(environment) as service, client_of(service.url) as client:
         client.send(9)
         assert service.client.put("/rules/first", json=PIN).status_code == 201
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
         with psycopg.connect(database_url, autocommit=True) as connection:
             for name in SEQUENCES:
                 connection.execute("SELECT setval(%s::regclass, 1, false)", [name])
@@ -50,7 +50,7 @@ def test_sequences_set_back_under_a_running_service(
 ) -> None:
     with running(environment) as service, client_of(service.url) as client:
         client.send(9)
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("SELECT setval('item_stats_item_key_seq', 1, false)")
         client.send(60)
@@ -68,17 +68,17 @@ def test_lock_on_events(environment: dict[str, str], database_url: str, redis_ur
         with locked(database_url, "events"):
             if requests_come:
                 with Client(service.url) as other:
-                    eventually(lambda: not is_ready(service), 30.0, service.describe)
+                    eventually(lambda: not is_ready(service), 15.0, service.describe)
                     other.finish()
                     assert other.statuses[503] > 0
-            eventually(lambda: not is_ready(service), 30.0, service.describe)
+            eventually(lambda: not is_ready(service), 15.0, service.describe)
             told = service.readiness()
             assert told["status"] == "unavailable"
             assert told["tasks"]["ingest-buffer"]["state"] == "failing"
             assert "lock timeout" in told["tasks"]["ingest-buffer"]["error"]
             assert told["dependencies"]["postgres"]["state"] == "up"
             assert service.status("/healthz") == 200
-        eventually(lambda: is_ready(service), 30.0, service.describe)
+        eventually(lambda: is_ready(service), 5.0, service.describe)
         client.send(10)
         assert set(client.statuses) == {202}
 
@@ -88,14 +88,14 @@ def test_lock_on_histories(environment: dict[str, str], database_url: str, redis
     """The process goes on taking events, and says that lists fail."""
     with running({**environment, "ROLE": "api"}) as api, client_of(api.url) as client:
         with locked(database_url, "user_history"):
-            eventually(lambda: api.readiness()["status"] == "degraded", 30.0, api.describe)
+            eventually(lambda: api.readiness()["status"] == "degraded", 20.0, api.describe)
             told = api.readiness()
             assert told["ready"]
             assert told["tasks"]["histories"]["state"] == "failing"
             assert told["tasks"]["histories"]["need"] == "degrades"
             assert api.status("/reco?user_id=unknown-to-the-cache") == 503
             client.send(10)
-        eventually(lambda: api.readiness()["status"] == "ready", 30.0, api.describe)
+        eventually(lambda: api.readiness()["status"] == "ready", 5.0, api.describe)
         assert api.status("/reco?user_id=unknown-to-the-cache") == 200
         assert set(client.statuses) == {202}
 
@@ -107,14 +107,14 @@ def test_no_room_on_the_disk(environment: dict[str, str], database_url: str, red
     with running(environment) as service, Client(service.url) as client:
         client.await_more(20)
         with failing(database_url, "events", sqlstate):
-            eventually(lambda: client.statuses[503] > 3, 30.0, service.describe)
-            eventually(lambda: not is_ready(service), 30.0, service.describe)
+            eventually(lambda: client.statuses[503] > 3, 15.0, service.describe)
+            eventually(lambda: not is_ready(service), 15.0, service.describe)
             assert service.readiness()["tasks"]["ingest-buffer"]["state"] == "failing"
             client.finish()
-        eventually(lambda: is_ready(service), 30.0, service.describe)
+        eventually(lambda: is_ready(service), 5.0, service.describe)
         client.settle()
         assert set(client.statuses) == {202, 503}
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=15.0)
 
 
 @pytest.mark.slow
@@ -176,7 +176,7 @@ def test_relays_statement_that_is_always_too_slow_for_a_batch(
             )
         with running(slow) as relay:
             check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
-            eventually(lambda: is_ready(relay), 30.0, relay.describe)
+            eventually(lambda: is_ready(relay), 15.0, relay.describe)
 
 
 @pytest.mark.slow
@@ -201,25 +201,25 @@ def test_fold_with_a_bug(environment: dict[str, str], database_url: str, redis_u
     front = {**environment, "ROLE": "api,relay"}
     with running(front) as api, client_of(api.url) as client, running(flawed) as consumer:
         client.send(20)
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
         bug.touch()
         client.send(200)
-        eventually(lambda: not is_ready(consumer), 30.0, consumer.describe)
+        eventually(lambda: not is_ready(consumer), 15.0, consumer.describe)
         told = consumer.readiness()["tasks"]["feature-consumer"]
         assert told["state"] == "failing"
         assert "KeyError in fold" in told["error"]
         assert "FEATURE_CONSUMER_BRAKE_RETRY_SEC" in told["error"]
         assert is_ready(api)
         first = braked(consumer)
-        eventually(lambda: braked(consumer) > first + 1, 30.0, consumer.describe)
+        eventually(lambda: braked(consumer) > first + 1, 15.0, consumer.describe)
         with psycopg.connect(database_url) as connection:
             row = connection.execute("SELECT count(*) FROM feature_consumer_dlq").fetchone()
             assert row is not None
             assert row[0] == 10
         bug.unlink()
-        eventually(lambda: is_ready(consumer), 30.0, consumer.describe)
+        eventually(lambda: is_ready(consumer), 15.0, consumer.describe)
         with psycopg.connect(database_url) as connection:
-            eventually(lambda: consumed(connection) == 220 - row[0], 30.0, consumer.describe)
+            eventually(lambda: consumed(connection) == 220 - row[0], 15.0, consumer.describe)
             assert connection.execute("SELECT count(*) FROM feature_consumer_dlq").fetchone() == row
         assert consumer.terminate() == 0
 

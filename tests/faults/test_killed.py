@@ -56,7 +56,7 @@ def test_api_killed_in_the_middle_of_a_batch(
         with running({**environment, "ROLE": "api"}):
             again = client.post_batch(ids)
             assert again == ["accepted" if held == "request" else "duplicate"] * 100
-            check_service(client, environment, within_sec=30.0)
+            check_service(client, environment, within_sec=5.0)
 
 
 @pytest.mark.slow

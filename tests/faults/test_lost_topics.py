@@ -48,7 +48,7 @@ def test_events_of_lost_messages_are_reported_and_counted_after_a_replay(
     admin = AdminClient({"bootstrap.servers": kafka})
     with running(front_only) as front, client_of(front.url) as client:
         client.send(_LOST)
-        eventually(lambda: front.metric("reco_outbox_relay_published_total") == _LOST, 30.0, front.describe)
+        eventually(lambda: front.metric("reco_outbox_relay_published_total") == _LOST, 20.0, front.describe)
         lose(admin, [topic_prefix + topic for topic in TOPICS])
         with running(consumer_only):
             eventually(lambda: front.metric("reco_events_uncounted") == _LOST, 60.0, front.describe)
@@ -71,7 +71,7 @@ def test_a_topic_that_the_broker_made_anew_is_configured_as_ours_are(
     admin = AdminClient({"bootstrap.servers": kafka})
     with running(environment) as service, client_of(service.url) as client:
         client.send(5)
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
         delete(admin, [topic])
         client.send(5)
         check(client, database_url=database_url, redis_url=redis_url, within_sec=60.0)

@@ -36,11 +36,11 @@ def test_api_killed_while_it_joins_two_ids(environment: dict[str, str], database
             asked.result(60.0)
         proxy.reset()  # as the kernel of a process that died does; until then its transaction holds the locks
         path = f"/users/{ACCOUNT}/merge"
-        eventually(lambda: api.client.post(path, json=joining()).status_code == 200, 30.0, api.describe)
+        eventually(lambda: api.client.post(path, json=joining()).status_code == 200, 10.0, api.describe)
         client.await_more(30)
         client.finish()
         client.settle()
-        check_service(client, environment, within_sec=30.0)
+        check_service(client, environment, within_sec=10.0)
         erases_both(api, database_url)
 
 
@@ -80,6 +80,6 @@ def erases_both(api: Service, database_url: str) -> None:
             "+ (SELECT count(*) FROM user_links) + (SELECT count(*) FROM user_history WHERE user_id = ANY (%(ids)s))"
         )
         ids = {"ids": [ACCOUNT, VISITOR]}
-        eventually(lambda: database.execute(left, ids).fetchone() == (0,), 30.0, api.describe)
+        eventually(lambda: database.execute(left, ids).fetchone() == (0,), 10.0, api.describe)
     answer = api.client.get(f"/users/{ACCOUNT}/recent").json()
     assert answer["items"] == []

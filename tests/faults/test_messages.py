@@ -85,7 +85,7 @@ def test_poison_goes_to_the_dead_letters_and_the_partition_moves_on(
             client,
             database_url=database_url,
             redis_url=redis_url,
-            within_sec=30.0,
+            within_sec=10.0,
             dead_letters=len(POISON),
             also_counted=6,
         )
@@ -128,7 +128,7 @@ def test_topic_recreated_under_a_consumer_that_looked_away(
     consumer_only = {**environment, "ROLE": "consumer", "HTTP_PORT": str(choose())}
     with running(api_and_relay) as front, client_of(front.url) as client, running(consumer_only) as consumer:
         client.send(20)
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
         eventually(lambda: lag(consumer, topic_prefix) == 0, describe=consumer.describe)
         consumer.process.send_signal(signal.SIGSTOP)
         recreate(kafka, [topic_prefix + topic for topic in TOPICS])
@@ -144,7 +144,7 @@ def test_groups_offsets_lost(environment: dict[str, str], database_url: str, red
         consumer_only = {**environment, "ROLE": "consumer", "HTTP_PORT": str(choose())}
         with running(consumer_only) as consumer:
             client.send(20)
-            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
             assert consumer.terminate() == 0
         client.send(20)
         # A group without offsets is what is left of one whose offsets were lost.

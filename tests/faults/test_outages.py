@@ -77,10 +77,10 @@ def test_postgres_killed_and_restarted(
         eventually(lambda: client.statuses[503] > 3, 30.0, service.describe)
         breakable_stack.postgres.start()
         before = client.statuses[202]
-        eventually(lambda: client.statuses[202] > before + 20, 30.0, service.describe)
+        eventually(lambda: client.statuses[202] > before + 20, 15.0, service.describe)
         client.finish()
         client.settle()
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=15.0)
         assert_well(service)
 
 
@@ -100,7 +100,7 @@ def test_postgres_black_holed(environment: dict[str, str], database_url: str, re
             client.settle()
             check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
             client.send(1)
-            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=10.0)
             assert_well(service)
 
 
@@ -117,7 +117,7 @@ def test_connections_reset_in_the_middle_of_commits(
             client.await_more(10)
             client.finish()
             client.settle()
-            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=10.0)
             assert_well(service, outages=5)
 
 
@@ -136,7 +136,7 @@ def test_redis_killed_flushed_and_back(
                 if loses:
                     flush(redis_url)
             client.finish()
-            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=5.0)
             assert set(client.statuses) == {202}
         assert set(answers) == {200}
         assert_well(service, outages=2)
@@ -161,7 +161,7 @@ def test_redis_slowed(environment: dict[str, str]) -> None:
         client.finish()
         assert set(answers) == {200}
         assert set(client.statuses) == {202}
-        check_service(client, environment, within_sec=30.0)
+        check_service(client, environment, within_sec=5.0)
 
 
 @contextmanager

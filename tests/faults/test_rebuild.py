@@ -53,7 +53,7 @@ def test_sums_that_the_release_cannot_honour_mean_not_ready_until_they_are_rebui
                 "INSERT INTO feature_generations (generation, state, parameters) "
                 "SELECT 2, 'serving', parameters || '{\"fold\": 99}' FROM feature_generations"
             )
-        eventually(lambda: service.status("/readyz") == 503, 30.0, service.describe)
+        eventually(lambda: service.status("/readyz") == 503, 10.0, service.describe)
         error = service.readiness()["dependencies"]["postgres"]["error"]
         assert "cannot count into generation 2 of the stored sums" in error
         assert "fold is 99 in the stored sums and 1 in this release" in error
@@ -64,5 +64,5 @@ def test_sums_that_the_release_cannot_honour_mean_not_ready_until_they_are_rebui
             client.send(10)
             output, _ = (finished := start_rebuild(url)).communicate(timeout=100)
             assert finished.returncode == 0, output
-            eventually(lambda: service.status("/readyz") == 200, 30.0, service.describe)
+            eventually(lambda: service.status("/readyz") == 200, 10.0, service.describe)
             check_service(client, environment, within_sec=30.0)

@@ -64,7 +64,7 @@ def test_slots_moved_while_reads_and_writes_go_on(environment: dict[str, str]) -
         with running(environment) as service, client_of(service.url) as client:
             eventually(lambda: cache(service)["state"] == "up", describe=service.describe)
             client.send(60)
-            eventually(lambda: len(used_slots(cluster)) > 5, 30.0, service.describe)
+            eventually(lambda: len(used_slots(cluster)) > 5, 10, service.describe)
             client.start()
             for _ in range(2):
                 for slot in used_slots(cluster):
@@ -73,7 +73,7 @@ def test_slots_moved_while_reads_and_writes_go_on(environment: dict[str, str]) -
                     assert service.client.get("/reco", params={"user_id": "somebody"}).status_code == 200
                 client.await_more(30)
             client.finish()
-            eventually(lambda: cache(service)["state"] == "up", 30.0, service.describe)
+            eventually(lambda: cache(service)["state"] == "up", 10, service.describe)
             check_service(client, environment, within_sec=30.0)
 
 
@@ -99,7 +99,7 @@ def test_cluster_with_a_missing_slot_range_says_which_and_serves_the_others(envi
             # First the one that serves them: as long as it says so, the others learn it again.
             for node in reversed(cluster.masters):
                 ask(node, f"CLUSTER DELSLOTS {' '.join(map(str, gone))}")
-            eventually(lambda: cache(second)["state"] == "down", 30.0, second.describe)
+            eventually(lambda: cache(second)["state"] == "down", 10, second.describe)
             said = cache(second)["error"]
             assert "no master serves the slots 16000-16383: assign them with redis-cli --cluster fix" in said
             assert second.readiness()["status"] == "degraded"

@@ -66,13 +66,13 @@ def test_refusal_of_everybodys_events_turns_the_process_unready_until_it_ends(
         with refusing(database_url, "false"):
             for user in ("ann", "bob", "cid"):
                 assert send(service, user) == 503
-            eventually(lambda: not is_ready(service), 30.0, service.describe)
+            eventually(lambda: not is_ready(service), 5.0, service.describe)
             told = service.readiness()["tasks"]["ingest-buffer"]
             assert told["state"] == "failing"
             assert "only_some" in told["error"]
             assert service.status("/healthz") == 200
             client.send(9)
-        eventually(lambda: is_ready(service), 30.0, service.describe)
+        eventually(lambda: is_ready(service), 5.0, service.describe)
         client.settle()
         assert set(client.statuses) == {202, 503}
         check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
@@ -108,12 +108,12 @@ def test_user_whose_row_a_trigger_refuses_holds_up_nobody_else(
 
         counted = "SELECT count(*) FROM feature_event_consumed"
         with running(consumer) as service:
-            eventually(lambda: dead() == (30, 1), 30.0, service.describe)
-            eventually(lambda: connection.execute(counted).fetchone() == (24,), 30.0, service.describe)
+            eventually(lambda: dead() == (30, 1), 20.0, service.describe)
+            eventually(lambda: connection.execute(counted).fetchone() == (24,), 20.0, service.describe)
             assert is_ready(service)
             connection.execute("DROP TRIGGER refuse ON user_history")
             assert api.client.post("/dead-letters/replay", json={"source": "dlq"}).status_code == 200
-            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0, dead_letters=30)
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0, dead_letters=30)
             assert connection.execute(counted).fetchone() == (54,)
 
 

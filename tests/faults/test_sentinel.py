@@ -35,7 +35,7 @@ def test_master_killed_under_load_and_replaced_by_its_sentinels(environment: dic
                     seen.add(answer.status_code)
                     return cache(service)["state"] == "up"
 
-                eventually(lambda: cache(service)["state"] == "down", 30.0, service.describe)
+                eventually(lambda: cache(service)["state"] == "down", 10, service.describe)
                 eventually(came_back, 30, service.describe)
                 assert seen == {200}
                 client.send(50)

@@ -27,7 +27,7 @@ def test_lists_are_read_of_a_standby_as_long_as_it_keeps_up(environment: dict[st
     with primary_and_standby() as (primary, standby):
         both = {**environment, "DATABASE_URL": primary.url, "DATABASE_READ_URL": standby.url}
         with running({**both, "DATABASE_READ_MAX_LAG_SEC": "1", "EXPLORATION_SHARE": "0"}) as service:
-            eventually(lambda: reads(service)["state"] == "up", 30.0, service.describe)
+            eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
             becomes_popular(service, "tent")
             # The last query of a session: how far the standby is, or the changes, which are read next.
             feed = f"{SESSIONS} AND (query LIKE '%feature_changes%' OR query LIKE 'SELECT (%pg_current_wal_lsn()%')"
@@ -36,7 +36,7 @@ def test_lists_are_read_of_a_standby_as_long_as_it_keeps_up(environment: dict[st
 
             standby.pause_replay()
             becomes_popular(service, "lamp")
-            eventually(lambda: reads(service)["state"] == "down", 30.0, service.describe)
+            eventually(lambda: reads(service)["state"] == "down", 20, service.describe)
             told = reads(service)["error"]
             assert "the replica is behind by" in told
             assert "DATABASE_READ_MAX_LAG_SEC allows 1 s" in told
@@ -45,21 +45,21 @@ def test_lists_are_read_of_a_standby_as_long_as_it_keeps_up(environment: dict[st
             assert service.status("/readyz") == 200
 
             standby.resume_replay()
-            eventually(lambda: reads(service)["state"] == "up", 30.0, service.describe)
+            eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
             becomes_popular(service, "rope")
             told = CliRunner(env={**both, "ROLE": "api"}).invoke(main, ["doctor"]).output
             assert "ok   replica: has replayed the log" in told
 
             standby.kill()
             becomes_popular(service, "stove")
-            eventually(lambda: reads(service)["state"] == "down", 30.0, service.describe)
+            eventually(lambda: reads(service)["state"] == "down", 20, service.describe)
             standby.start()
-            eventually(lambda: reads(service)["state"] == "up", 30.0, service.describe)
+            eventually(lambda: reads(service)["state"] == "up", 20, service.describe)
             becomes_popular(service, "map")
             assert ask(standby.url, SESSIONS) >= 1
 
             primary.kill()
-            eventually(lambda: "reads go on at the replica" in str(reads(service)["error"]), 30.0, service.describe)
+            eventually(lambda: "reads go on at the replica" in str(reads(service)["error"]), 20, service.describe)
             assert "map" in {item["item_id"] for item in service.client.get("/popular").json()["items"]}
             assert service.terminate() == 0
 
@@ -71,7 +71,7 @@ def test_read_url_of_another_database_is_not_read(environment: dict[str, str], s
         running({**environment, "DATABASE_READ_URL": other}) as service,
     ):
         told = "DATABASE_READ_URL leads to another database"
-        eventually(lambda: told in str(reads(service)["error"]), 30.0, service.describe)
+        eventually(lambda: told in str(reads(service)["error"]), 20, service.describe)
         assert reads(service)["state"] == "down"
         becomes_popular(service, "tent")
 
@@ -112,7 +112,7 @@ def test_process_that_finds_a_standby_alone_waits_for_its_promotion(environment:
         primary.kill()
         service = Service({**environment, "DATABASE_URL": standby.url})
         try:
-            eventually(lambda: service.status("/readyz") == 503, 30.0, service.describe)
+            eventually(lambda: service.status("/readyz") == 503, 20, service.describe)
             eventually(
                 lambda: "read-only: a standby" in str(service.readiness()["dependencies"]["postgres"]["error"]),
                 describe=service.describe,
@@ -146,4 +146,4 @@ def becomes_popular(service: Service, item_id: str) -> None:
         answer = service.client.get("/popular", params={"k": 50})
         return answer.status_code == 200 and item_id in {item["item_id"] for item in answer.json()["items"]}
 
-    eventually(is_served, 30.0, service.describe)
+    eventually(is_served, 20, service.describe)

@@ -32,7 +32,7 @@ def test_connection_reset_while_the_commit_is_answered(environment: dict[str, st
         assert client.outcomes[event_id] == "refused"
         client.settle()
         assert client.statuses == {503: 1, 200: 1}
-        check_service(client, environment, within_sec=30.0)
+        check_service(client, environment, within_sec=10.0)
 
 
 @pytest.mark.slow

@@ -160,7 +160,7 @@ def test_half_open_connections_beyond_the_file_limit_cost_no_other_client_anythi
         assert set(statuses) == {200}
         assert set(client.statuses) == {202}
         eventually(lambda: service.metric("reco_http_connections") < 10, describe=service.describe)
-        check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
+        check(client, database_url=database_url, redis_url=redis_url, within_sec=15.0)
 
 
 @pytest.mark.shows("HTTP_MAX_CONNECTIONS")
