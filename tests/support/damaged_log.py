@@ -25,8 +25,8 @@ def make_topics(kafka: str, topic_prefix: str) -> None:
 
 
 def produce(kafka: str, topic: str, partition: int, event_ids: list[str]) -> None:
-    """One batch."""
-    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 200})
+    """One batch: nothing is sent before `flush`, which does not wait for the time given here."""
+    producer = Producer({"bootstrap.servers": kafka, "linger.ms": 60_000})
     for event_id in event_ids:
         producer.produce(topic, message(event_id), key="ann", partition=partition)
     assert producer.flush(10.0) == 0

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from msgspec import structs
@@ -19,6 +19,8 @@ from app.supervisor import Progress
 from workers.consumer import ConsumerOptions
 from workers.relay import Relay, RelayOptions
 from workers.retention import RetentionOptions
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -136,6 +138,15 @@ async def until(condition: Any, within_sec: float = 20.0) -> None:
     async with asyncio.timeout(within_sec):
         while not await condition():
             await asyncio.sleep(0.02)
+
+
+async def until_equal(read: Callable[[], Awaitable[T]], expected: T, within_sec: float = 20.0) -> None:
+    """Waits until the coroutine function returns this; otherwise shows what it returned last."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + within_sec
+    while (found := await read()) != expected:
+        assert loop.time() < ends_at, f"still {found} after {within_sec:g} s, not {expected}"
+        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
