@@ -26,6 +26,8 @@ from app.http.problems import ProblemError
 from app.http.responses import Reply, reply
 
 _MAX_BYTES: Final = 1024
+_NONE: Final = "There is no such attribute."
+_ABSENT: Final = schema.problems(404, 422, 503)
 
 
 class AttributeBody(Struct, forbid_unknown_fields=True):
@@ -94,10 +96,24 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
             found = await attributes.read_all(connection)
         return reply(AttributeList([_shown(stored) for stored in found]))
 
+    @get(
+        "/attributes/{name:path}",
+        opt=schema.call(needs="read", tag="catalogue", answers={200: Attribute, **_ABSENT}),
+    )
+    async def get_attribute(scope: Scope) -> ASGIApp:
+        """A declared attribute and its type."""
+        name = path_id(scope)
+        async with database.connection() as connection:
+            found = await attributes.read_all(connection)
+        stored = next((one for one in found if one.name == name), None)
+        if stored is None:
+            raise ProblemError(ProblemCode.NO_SUCH_ATTRIBUTE, _NONE)
+        return reply(_shown(stored))
+
     @delete(
         "/attributes/{name:path}",
         status_code=200,
-        opt=schema.call(needs="catalogue", tag="catalogue", answers={204: None, **schema.problems(404, 422, 503)}),
+        opt=schema.call(needs="catalogue", tag="catalogue", answers={204: None, **_ABSENT}),
     )
     async def delete_attribute(scope: Scope) -> ASGIApp:
         """Ends the declaration. Items keep their values, and filters no longer know the name. Declared anew with
@@ -108,11 +124,11 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         name = path_id(scope)
         async with change(database, context_of(scope), "delete_attribute") as changed:
             if not await attributes.delete(changed.connection, name):
-                raise ProblemError(ProblemCode.NO_SUCH_ATTRIBUTE, "There is no such attribute.")
+                raise ProblemError(ProblemCode.NO_SUCH_ATTRIBUTE, _NONE)
             changed.made([name], "deleted")
         return Reply(b"", status=204)
 
-    return [put_attribute, get_attributes, delete_attribute]
+    return [put_attribute, get_attributes, get_attribute, delete_attribute]
 
 
 def _name_faults(scope: Scope) -> Sequence[FieldError]:

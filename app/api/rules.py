@@ -199,7 +199,11 @@ async def _check(context: RequestContext, changed: Change, rule_id: str) -> None
     """Raises a 412 when a precondition of the request does not hold for the rule, which nobody else changes now."""
     if has_preconditions(context.headers):
         stored = await rules.read_for_change(changed.connection, rule_id)
-        check_preconditions(context.headers, None if stored is None else _shown(stored, clock.now_ms()))
+        if stored is None:
+            check_preconditions(context.headers, None)
+        else:  # that it has started or ended since it was read is nobody's change
+            shown = _shown(stored, clock.now_ms())
+            check_preconditions(context.headers, shown, structs.replace(shown, active=not shown.active))
 
 
 def _shown(stored: StoredRule, now_ms: int) -> Rule:

@@ -86,26 +86,28 @@ def has_preconditions(request_headers: Mapping[bytes, bytes]) -> bool:
     return b"if-match" in request_headers or b"if-none-match" in request_headers
 
 
-def check_preconditions(request_headers: Mapping[bytes, bytes], stored: Any | None) -> None:
-    """Raises a 412 when `stored`, the state as it is shown, or None, is not the one that the change is for."""
+def check_preconditions(request_headers: Mapping[bytes, bytes], stored: Any | None, *same: Any) -> None:
+    """Raises a 412 when `stored`, the state as it is shown, or None, is not the one that the change is for. `same`:
+    other states that count as this one, since nobody has made a change between them.
+    """
     if not has_preconditions(request_headers):
         return
     wanted, unwanted = request_headers.get(b"if-match"), request_headers.get(b"if-none-match")
-    tag = b"" if stored is None else etag_of(msgspec.json.encode(stored))
-    if wanted is not None and not _names(wanted, tag):
-        now = "there is none now" if stored is None else f"its ETag is {tag.decode()} now"
+    tags = [] if stored is None else [etag_of(msgspec.json.encode(state)) for state in (stored, *same)]
+    if wanted is not None and not _names(wanted, *tags):
+        now = f"its ETag is {tags[0].decode()} now" if tags else "there is none now"
         detail = f"Another state than the one of If-Match: {now}. Read it, and change what you read."
         raise ProblemError(ProblemCode.STATE_CHANGED, detail)
-    if _names(unwanted, tag):
+    if _names(unwanted, *tags):
         detail = "It is there already, and If-None-Match asks that it is not."
         raise ProblemError(ProblemCode.STATE_CHANGED, detail)
 
 
-def _names(header: bytes | None, tag: bytes) -> bool:
-    """Whether the header names the tag; an empty tag is that of nothing. A weak form of it counts, for a change as
-    well: a proxy that packs an answer makes it of ours, and the state that it names is the same.
+def _names(header: bytes | None, *tags: bytes) -> bool:
+    """Whether the header names one of the tags; without any there is nothing to name. A weak form of one counts, for a
+    change as well: a proxy that packs an answer makes it of ours, and the state that it names is the same.
     """
-    if header is None or not tag:
+    if header is None or not tags:
         return False
-    tags = [one.strip().removeprefix(b"W/") for one in header.split(b",")]
-    return b"*" in tags or tag in tags
+    named = {one.strip().removeprefix(b"W/") for one in header.split(b",")}
+    return b"*" in named or not named.isdisjoint(tags)

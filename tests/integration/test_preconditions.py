@@ -1,12 +1,14 @@
 """Of two who change a rule or an event type at the same time, the second is told of the first."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from app.settings import Settings
 from tests.support.api import serving
+from tests.support.pipeline import until
 
 RULE = {"action": "boost", "tag": "retro", "factor": 0.5}
 TYPE = {"weight": 0.6, "meaning": "interest"}
@@ -43,6 +45,22 @@ async def test_a_change_is_made_only_in_the_state_that_it_is_for(
             made = (await client.get("/rules:history")).json()["changes"]
             assert [one["did"] for one in made] == ["deleted", "replaced", "created"]
         assert (await put(body))[0] == 201
+
+
+async def test_a_rule_that_ends_meanwhile_is_changed_in_the_state_that_was_read(settings: Settings) -> None:
+    async with serving(settings) as client:
+        ends_at = datetime.now(UTC) + timedelta(seconds=1)
+        await client.put("/rules/clearance", json=RULE | {"ends_at": ends_at.isoformat()})
+        read = await client.get("/rules/clearance")
+        assert read.json()["active"]
+
+        async def has_ended() -> bool:
+            return (await client.get("/rules/clearance")).json()["active"] is False
+
+        await until(has_ended)
+        headers = {"if-match": read.headers["etag"]}
+        assert (await client.put("/rules/clearance", json=RULE, headers=headers)).status_code == 200
+        assert (await client.put("/rules/clearance", json=RULE, headers=headers)).status_code == 412
 
 
 async def test_a_type_that_is_ready_to_use_is_there(settings: Settings) -> None:

@@ -37,7 +37,7 @@ OPERATIONS: Final = [
     "get_items",
     "delete_items",
     "put_attribute",
-    "get_attributes",
+    *("get_attribute", "get_attributes"),
     "delete_attribute",
     *("put_rule", "rule_history", "undo_rule"),
     "preview_rule",
