@@ -11,7 +11,8 @@ from app import metrics
 from app.adapters import analytics, gone, walks
 from app.adapters.postgres import Database
 from app.adapters.walks import Walk
-from app.errors import DependencyDown
+from app.core.batch_size import BatchSize
+from app.errors import DependencyDown, TooLarge
 from workers.retention import RetentionOptions
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _BLOCKS: Final = 1_000
-"""8 MB of a table are looked at in a statement."""
+"""8 MB of a table are looked at in a statement, and less where Postgres cannot do so much in its time."""
 _ITEMS: Final = 100
 _PAIRS: Final = 5_000
+_STEP_SEC: Final = 0.4
 _TURN_SEC: Final = 0.5
 # Consumers wait for us that long at most, once for a hundred items.
 _WAIT_MS: Final = 100
@@ -39,6 +41,8 @@ class GoneRemover:
         self._database = database
         self._histories_sec = keep.histories_days * _DAY_SEC
         self._items_sec = keep.items_days * _DAY_SEC
+        steps = (self._histories, self._links, self._shown, self._items)
+        self._sizes = {step: BatchSize(_BLOCKS, _STEP_SEC) for step in steps}
 
     async def sweep(self) -> None:
         """Walks on for two seconds or so. A walk that fails holds up no other.
@@ -46,51 +50,52 @@ class GoneRemover:
         Raises `DependencyDown`, and asyncpg's error of rows that cannot be removed.
         """
         failure: DependencyDown | asyncpg.PostgresError | None = None
-        for step in (self._histories, self._links, self._shown, self._items):
+        for step, size in self._sizes.items():
             ends = time.monotonic() + _TURN_SEC
             try:
-                while await step() and time.monotonic() < ends:
+                while await _fitting(step, size) and time.monotonic() < ends:
                     pass
             except (DependencyDown, asyncpg.PostgresError) as error:
                 failure = error
         if failure is not None:
             raise failure
 
-    async def _histories(self) -> bool:
-        return await self._forget("user_history", gone.forget_histories, self._histories_sec)
+    async def _histories(self, blocks: int) -> bool:
+        return await self._forget("user_history", gone.forget_histories, self._histories_sec, blocks)
 
-    async def _links(self) -> bool:
-        return await self._forget("user_links", gone.forget_links, self._histories_sec)
+    async def _links(self, blocks: int) -> bool:
+        return await self._forget("user_links", gone.forget_links, self._histories_sec, blocks)
 
-    async def _shown(self) -> bool:
-        return await self._forget("analytics_items", gone.forget_shown, analytics.KEEP_DAYS * _DAY_SEC)
+    async def _shown(self, blocks: int) -> bool:
+        return await self._forget("analytics_items", gone.forget_shown, analytics.KEEP_DAYS * _DAY_SEC, blocks)
 
-    async def _forget(self, table: Walk, forget: "Callable[..., Awaitable[int]]", kept_sec: float) -> bool:
+    async def _forget(self, table: Walk, forget: "Callable[..., Awaitable[int]]", kept_sec: float, blocks: int) -> bool:
         """One step; False at the end of the walk, or when it is not ours."""
         async with self._database.connection() as connection, connection.transaction():
             first = await walks.take(connection, table, every_sec=_pause(kept_sec))
             if first is None:
                 return False
-            end = first + _BLOCKS
+            end = first + blocks
             deleted = await forget(connection, first, end, older_sec=kept_sec)
             position = end if end < await walks.blocks_of(connection, table) else 0
             await walks.advance(connection, table, since=first, position=position)
         metrics.MAINTENANCE_DELETED.labels(table).inc(deleted)
         return position > 0
 
-    async def _items(self) -> bool:
+    async def _items(self, blocks: int) -> bool:
         """One step; False at the end of the walk, or when it goes on later."""
         pairs = removed = position = 0
+        most_items, most_pairs = (max(1, most * blocks // _BLOCKS) for most in (_ITEMS, _PAIRS))
         async with self._database.connection() as connection, connection.transaction():
             first = await walks.take(connection, "item_stats", every_sec=_pause(self._items_sec))
             if first is None:
                 return False
-            end = first + _BLOCKS
-            keys = await gone.gone_items(connection, first, end, older_sec=self._items_sec, limit=_ITEMS)
+            end = first + blocks
+            keys = await gone.gone_items(connection, first, end, older_sec=self._items_sec, limit=most_items)
             if keys:
-                pairs = await gone.delete_pairs(connection, keys, limit=_PAIRS)
-                removed = await self._remove(connection, keys) if pairs < _PAIRS else 0
-            if is_done := removed == len(keys) < _ITEMS:
+                pairs = await gone.delete_pairs(connection, keys, limit=most_pairs)
+                removed = await self._remove(connection, keys) if pairs < most_pairs else 0
+            if is_done := removed == len(keys) < most_items:
                 position = end if end < await walks.blocks_of(connection, "item_stats") else 0
                 await walks.advance(connection, "item_stats", since=first, position=position)
         metrics.MAINTENANCE_DELETED.labels("item_stats").inc(removed)
@@ -104,6 +109,20 @@ class GoneRemover:
                 return await gone.remove_items(connection, keys, older_sec=self._items_sec, wait_ms=_WAIT_MS)
         except asyncpg.LockNotAvailableError:
             return 0
+
+
+async def _fitting(step: "Callable[[int], Awaitable[bool]]", size: BatchSize) -> bool:
+    """A step of so many blocks as fit; where Postgres gave it up, the next one is smaller."""
+    started, blocks = time.monotonic(), size.limit
+    try:
+        goes_on = await step(blocks)
+    except TooLarge:
+        size.too_large(blocks)
+        if blocks == 1:
+            raise
+        return True
+    size.fitted(blocks, time.monotonic() - started)
+    return goes_on
 
 
 def _pause(kept_sec: float) -> float:

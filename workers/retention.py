@@ -18,10 +18,12 @@ from app.adapters import analytics, retention
 from app.adapters.postgres import Database
 from app.adapters.postgres_errors import reason_of
 from app.adapters.retention import Table
-from app.errors import DependencyDown
+from app.core.batch_size import BatchSize
+from app.errors import DependencyDown, TooLarge
 
 _EVERY_SEC: Final = 30.0
 _BATCH: Final = 2000
+_BATCH_SEC: Final = 0.4
 # One turn ends after this time even if more rows are due: the gauges of the same task must not wait for it.
 _TURN_SEC: Final = 1.0
 # Between two batches the server serves those who wait for an answer.
@@ -81,6 +83,7 @@ class Retention:
             "audit_log": options.audit_days,
             "rule_changes": options.audit_days,
         }
+        self._sizes = {table: BatchSize(_BATCH, _BATCH_SEC) for table in self._keep_days}
         self._due: dict[Table, float] = dict.fromkeys(self._keep_days, 0.0)
         self._failing: dict[Table, str] = {}
 
@@ -97,10 +100,10 @@ class Retention:
             table = min(self._due, key=self._due.__getitem__)
             if self._due[table] > now:
                 break
-            count = await self._try_batch(table)
+            count, has_more = await self._try_batch(table)
             deleted[table] = deleted.get(table, 0) + count
             wait_sec = 0.0
-            if count < _BATCH:
+            if not has_more:
                 waits_long = table in _SELDOM and table not in self._failing
                 wait_sec = _SELDOM_EVERY_SEC if waits_long else _EVERY_SEC
             self._due[table] = time.monotonic() + wait_sec
@@ -109,19 +112,26 @@ class Retention:
             raise DependencyDown("postgres", "; ".join(f"{table}: {why}" for table, why in self._failing.items()))
         return deleted
 
-    async def _try_batch(self, table: Table) -> int:
-        """As `_delete_batch`; 0, and it is kept as failing, when it fails."""
+    async def _try_batch(self, table: Table) -> tuple[int, bool]:
+        """How many rows were deleted, and whether more may be due. A table whose batch fails is kept as failing, unless
+        a smaller one may pass.
+        """
+        started, limit = time.monotonic(), self._sizes[table].limit
         try:
-            count = await self._delete_batch(table)
+            count = await self._delete_batch(table, limit)
         except (DependencyDown, asyncpg.PostgresError) as error:
+            if isinstance(error, TooLarge) and limit > 1:
+                self._sizes[table].too_large(limit)
+                return 0, True
             self._failing[table] = error.reason if isinstance(error, DependencyDown) else reason_of(error)
-            return 0
+            return 0, False
         self._failing.pop(table, None)
-        return count
+        self._sizes[table].fitted(count, time.monotonic() - started)
+        return count, count == limit
 
-    async def _delete_batch(self, table: Table) -> int:
+    async def _delete_batch(self, table: Table, limit: int) -> int:
         older_sec = self._keep_days[table] * _DAY_SEC
         async with self._database.connection() as connection:
-            count = await retention.delete_batch(connection, table, older_sec=older_sec, limit=_BATCH)
+            count = await retention.delete_batch(connection, table, older_sec=older_sec, limit=limit)
         metrics.MAINTENANCE_DELETED.labels(table).inc(count)
         return count

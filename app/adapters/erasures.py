@@ -13,12 +13,15 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 from msgspec import Struct
 
 from app.adapters import changes, features, sessions, sql, user_links
 from app.adapters.arrays import joined_texts
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
+from app.adapters.postgres_errors import is_too_large
+from app.core.batch_size import BatchSize
 from app.core.erasure import LastErasure
 from app.core.persons import erased_together
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 _SQL: Final = sql.load(__file__)
 
 _BATCH: Final = 5000
+# What is more than that begins small: an erasure that others go on with must not begin with what takes too long.
+_FIRST_BATCH: Final = 50
+_BATCH_SEC: Final = 0.4
 _WRITERS_TIMEOUT_SEC: Final = 5.0
 _POLL_SEC: Final = 0.01
 # The process that began an erasure is finishing it until then.
@@ -186,8 +192,18 @@ async def _writers_end(database: Database) -> bool:
 
 async def _in_batches(connection: "Connection", statement: str, *args: Any, until: float) -> int:
     """How many rows it changed, batch by batch, so that no number of rows takes a statement too long."""
-    changed, batch = 0, _BATCH
-    while batch == _BATCH and time.monotonic() < until:
-        batch = await connection.fetchval(_SQL[statement], *args, _BATCH)
+    changed, size = 0, BatchSize(_BATCH, _BATCH_SEC, limit=_FIRST_BATCH)
+    while (started := time.monotonic()) < until:
+        limit = size.limit
+        try:
+            batch = await connection.fetchval(_SQL[statement], *args, limit)
+        except asyncpg.PostgresError as error:
+            if not is_too_large(error) or limit == 1:
+                raise
+            size.too_large(limit)
+            continue
         changed += batch
+        if batch < limit:
+            break
+        size.fitted(batch, time.monotonic() - started)
     return changed

@@ -98,7 +98,8 @@ async def test_letters_without_a_key_lose_their_bytes_however_many_they_are(
     opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flood of them took one statement longer than it may, and no erasure was finished any more."""
-    monkeypatch.setattr(erasures, "_BATCH", 2)
+    for name in ("_FIRST_BATCH", "_BATCH"):
+        monkeypatch.setattr(erasures, name, 2)
     await FeatureWriter(opened, max_retries=1).apply([poison(n, None, key=None, value="{ann") for n in range(7)])
     await pool.execute(
         "CREATE TABLE emptied (letters bigint);"
