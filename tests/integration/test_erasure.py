@@ -252,15 +252,14 @@ async def test_an_erasure_by_an_older_release_is_counted(opened: Database, pool:
     assert await consume(opened, [(message("event-0001"), 1), (message("event-0002"), 3)]) == 1
 
 
-async def test_many_rows_are_removed_in_batches(opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasures, "_BATCH", 10)
+async def test_many_rows_are_removed_in_batches(opened: Database, pool: Pool) -> None:
     await pool.execute(
         "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, erasures) "
-        "SELECT 'event-' || n, 'view', CASE WHEN n <= 35 THEN 'ann' ELSE 'bob' END, 's', 1, '', '{}', 0 "
-        "FROM generate_series(1, 40) AS n"
+        "SELECT 'event-' || n, 'view', CASE WHEN n <= 350 THEN 'ann' ELSE 'bob' END, 's', 1, '', '{}', 0 "
+        "FROM generate_series(1, 400) AS n"
     )
     async with opened.connection() as connection:
         [erasure] = (await erasures.begin(connection, "ann")).erasures
-    assert (await erasures.finish(opened, [erasure])).events == 35
-    assert await pool.fetchval("SELECT count(*) FROM events") == 5
+    assert (await erasures.finish(opened, [erasure])).events == 350
+    assert await pool.fetchval("SELECT count(*) FROM events") == 50
     assert await unfinished(pool) == 0
