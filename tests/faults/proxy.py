@@ -50,6 +50,7 @@ class Proxy:
     def trap(self, marker: bytes, *, after: bytes = b"", direction: Direction = "request") -> None:
         """Holds a connection until `release` at the first chunk with `marker` once `after` has gone through it.
 
+        Set it before the first use: the text of a statement passes once on each connection, which prepares it then.
         `caught` is set then. With direction `response` the answer to that chunk is held instead of the chunk.
         """
         self.caught.clear()

@@ -40,18 +40,17 @@ def test_sigterm_while_postgres_is_silent(environment: dict[str, str]) -> None:
     with (
         proxied_url(environment["DATABASE_URL"]) as (proxy, url),
         running({**environment, "DATABASE_URL": url}) as service,
-        Client(service.url) as client,
     ):
-        client.await_more(20)
         # In the middle of a batch of the consumer, whose commit is never answered.
         proxy.trap(b"INSERT INTO feature_event_consumed")
-        client.await_more(5)
-        assert proxy.caught.wait(60.0), service.describe()
-        proxy.black_hole()
-        assert service.terminate() == 0, service.log()
-        client.finish()
-        proxy.heal()
-        proxy.release()
-        with running(environment):
-            client.settle()
-            check_service(client, environment, within_sec=30.0)
+        with Client(service.url) as client:
+            client.await_more(20)
+            assert proxy.caught.wait(60.0), service.describe()
+            proxy.black_hole()
+            assert service.terminate() == 0, service.log()
+            client.finish()
+            proxy.heal()
+            proxy.release()
+            with running(environment):
+                client.settle()
+                check_service(client, environment, within_sec=30.0)
