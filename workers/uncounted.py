@@ -13,11 +13,13 @@ from app import metrics
 from app.adapters import postgres, uncounted
 from app.adapters.postgres import Database
 from app.core.replay import LOOK_BACK_DAYS
+from app.errors import TooLarge
 
 MAX_KNOWN: Final = 10_000
 """So many ids are kept; the look-out for more waits until there is room."""
 
 _LOOK_BACK: Final = timedelta(days=LOOK_BACK_DAYS)
+_SHORTEST_STEP: Final = timedelta(milliseconds=50)
 _FIRST_STEP: Final = timedelta(seconds=10)
 _LONGEST_STEP: Final = timedelta(hours=6)
 # A step that takes longer than this is halved the next time, and one that takes less is doubled.
@@ -29,8 +31,15 @@ _AGAIN_EVERY_SEC: Final = 10.0
 def next_step(step: timedelta, took_sec: float) -> timedelta:
     """How much time of receipt the next statement covers, so that each takes about as long, whatever the load was."""
     if took_sec > _STEP_SEC:
-        return max(_FIRST_STEP, step / 2)
+        return max(min(step, _FIRST_STEP), step / 2)
     return min(_LONGEST_STEP, step * 2)
+
+
+def given_up(step: timedelta) -> timedelta:
+    """How much the next statement covers after one that Postgres gave up. Quiet hours make long steps, and the busy one
+    after them may be far more than fits.
+    """
+    return max(_SHORTEST_STEP, step / 4)
 
 
 class UncountedEvents:
@@ -66,12 +75,19 @@ class UncountedEvents:
                 self._known = set(await uncounted.still(connection, self._known))
                 self._again_at = started + _AGAIN_EVERY_SEC
             due = await postgres.now(connection) - self._within
-            begin = self._looked_at or due - _LOOK_BACK
-            while begin < due and len(self._known) < MAX_KNOWN and time.monotonic() - started < _TURN_SEC:
-                end = min(due, begin + self._step)
-                before = time.monotonic()
-                self._known.update(await uncounted.received_between(connection, begin, end, MAX_KNOWN))
-                self._step = next_step(self._step, time.monotonic() - before)
-                begin = self._looked_at = end
+        begin = self._looked_at or due - _LOOK_BACK
+        while begin < due and len(self._known) < MAX_KNOWN and time.monotonic() - started < _TURN_SEC:
+            end = min(due, begin + self._step)
+            before = time.monotonic()
+            try:
+                async with self._database.connection() as connection:
+                    self._known.update(await uncounted.received_between(connection, begin, end, MAX_KNOWN))
+            except TooLarge:
+                self._step = given_up(end - begin)
+                if end - begin <= _SHORTEST_STEP:
+                    raise
+                continue
+            self._step = next_step(self._step, time.monotonic() - before)
+            begin = self._looked_at = end
         metrics.EVENTS_UNCOUNTED.set(len(self._known))
         return len(self._known)

@@ -1,4 +1,6 @@
-"""What is to go goes although Postgres gives up on a whole step: the steps become smaller until they fit."""
+"""What is to go goes, and what is lost is found, although Postgres gives up on a whole step: the steps become smaller
+until they fit.
+"""
 
 from contextlib import suppress
 from typing import Any, Final
@@ -12,6 +14,7 @@ from app.errors import DependencyDown
 from tests.support.pipeline import database, keeping, until
 from workers.gone import GoneRemover
 from workers.retention import Retention
+from workers.uncounted import UncountedEvents
 
 OLD: Final = "now() - interval '500 days'"
 ROWS: Final = {
@@ -62,3 +65,24 @@ async def test_deletion_that_is_too_slow_is_halved_until_it_fits(
             return await pool.fetchval(f"SELECT count(*) FROM {table}") == 0
 
         await until(is_empty, within_sec=60.0)
+
+
+async def test_busy_hour_after_quiet_days_is_looked_at_in_shorter_steps(pool: asyncpg.Pool, database_url: str) -> None:
+    await pool.execute(
+        "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+        "SELECT 'e' || n, 'view', 'ann', 's', 1, '', '{}', now() - make_interval(mins => n) "
+        "FROM generate_series(1, 40) AS s (n);"
+        "CREATE FUNCTION linger() RETURNS boolean LANGUAGE plpgsql VOLATILE AS "
+        "$$ BEGIN PERFORM pg_sleep(0.02); RETURN TRUE; END $$;"
+        "ALTER TABLE events RENAME TO slow_events;"
+        "CREATE VIEW events AS SELECT * FROM slow_events WHERE linger()"
+    )
+    async with database(database_url, statement_timeout_ms=300) as opened:
+        check = UncountedEvents(opened, within_sec=30.0)
+
+        async def are_all_known() -> bool:
+            with suppress(DependencyDown):
+                return await check.look() == 40
+            return False
+
+        await until(are_all_known, within_sec=60.0)

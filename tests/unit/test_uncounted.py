@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.uncounted import next_step
+from workers.uncounted import given_up, next_step
 
 SEC = timedelta(seconds=1)
 
@@ -13,6 +13,14 @@ SEC = timedelta(seconds=1)
 def test_quick_steps_grow_and_slow_ones_shrink_within_bounds() -> None:
     assert next_step(60 * SEC, 0.01) == 120 * SEC
     assert next_step(60 * SEC, 0.5) == 30 * SEC
+
+
+def test_a_step_that_postgres_gave_up_shrinks_below_the_first_one_and_stays_there_while_steps_are_slow() -> None:
+    assert given_up(21_600 * SEC) == 5_400 * SEC
+    assert given_up(10 * SEC) == 2.5 * SEC
+    assert next_step(2.5 * SEC, 3.0) == 2.5 * SEC
+    assert next_step(2.5 * SEC, 0.01) == 5 * SEC
+    assert given_up(0.1 * SEC) == 0.05 * SEC
 
 
 @given(st.lists(st.floats(0.0, 10.0), min_size=1, max_size=60))
