@@ -110,7 +110,7 @@ class Maintenance:
     @property
     def _detail(self) -> str | None:
         failing = [f"{name} fails: {error}" for name, error in self._failing.items()]
-        return "; ".join([*failing, *filter(None, [self._uncounted.detail])]) or None
+        return "; ".join([*failing, *filter(None, [self._rollup.detail, self._uncounted.detail])]) or None
 
     async def observe(self) -> None:
         """Sets the gauges of outbox, dead letters and Postgres, counts rows that commands resolved, prunes the feed.

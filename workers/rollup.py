@@ -15,6 +15,8 @@ _FIRST: Final = timedelta(seconds=10)
 _QUICK_SEC: Final = 0.3
 _SLOW_SEC: Final = 1.5
 _TURN_SEC: Final = 5.0
+# No slice reaches beyond an open transaction. The service's own are shorter.
+_HELD_SEC: Final = 60.0
 
 
 class Rollup:
@@ -23,6 +25,18 @@ class Rollup:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._length = _FIRST
+        self._held_by: analytics.OpenTransaction | None = None
+
+    @property
+    def detail(self) -> str | None:
+        """What an operator should know; None while no transaction has been open for long."""
+        if (held := self._held_by) is None:
+            return None
+        return (
+            f"the roll-up of analytics waits for a transaction that has been open for {held.open_sec} s, of user "
+            f"{held.user}, application {held.application!r}; it goes on when that ends, and "
+            f"`SELECT pg_terminate_backend({held.pid})` ends it"
+        )
 
     async def catch_up(self) -> int:
         """Rolls up settled events for a few seconds at most; returns their number.
@@ -49,6 +63,7 @@ class Rollup:
                 break
         async with self._database.connection() as connection:
             await experiments.settle(connection)
+            self._held_by = await analytics.read_oldest_open(connection, _HELD_SEC)
         return events
 
 

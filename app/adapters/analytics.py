@@ -99,6 +99,15 @@ class Slice(Struct, frozen=True):
     done: bool
 
 
+class OpenTransaction(Struct, frozen=True):
+    """`pid`: of Postgres' process."""
+
+    pid: int
+    user: str
+    application: str
+    open_sec: int
+
+
 async def roll_up(connection: "Connection", longest: timedelta) -> Slice | None:
     """Adds the next slice of arrivals, at most `longest`, in one transaction; None while another process does so."""
     async with connection.transaction():
@@ -138,6 +147,12 @@ async def roll_up(connection: "Connection", longest: timedelta) -> Slice | None:
         await experiments.count_outcomes(connection, start, until)
         await connection.execute(_SQL["advance"], until)
     return Slice(events, until, until == settled)
+
+
+async def read_oldest_open(connection: "Connection", open_sec: float) -> OpenTransaction | None:
+    """The transaction that no slice reaches beyond, if it has been open for so long."""
+    row = await connection.fetchrow(_SQL["oldest_open"], open_sec)
+    return None if row is None else OpenTransaction(*row)
 
 
 async def read_progress(connection: "Connection") -> datetime:

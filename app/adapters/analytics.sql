@@ -10,6 +10,15 @@ SELECT least(
 FROM pg_stat_activity
 WHERE datname = current_database();
 
+-- name: oldest_open
+-- The transaction that `settled` waits for, once it has been open for $1 seconds.
+SELECT pid, usename, application_name, extract(EPOCH FROM clock_timestamp() - xact_start)::integer
+FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+    AND xact_start < clock_timestamp() - make_interval(secs => $1)
+ORDER BY xact_start
+LIMIT 1;
+
 -- name: next_arrival
 SELECT min(received_at) FROM events WHERE received_at >= $1 AND received_at < $2;
 

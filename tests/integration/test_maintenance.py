@@ -15,6 +15,7 @@ from app.adapters.postgres import Database
 from app.supervisor import Progress
 from tests.support.pipeline import counted, database, keeping, until
 from workers import maintenance as jobs
+from workers import rollup
 from workers.maintenance import Maintenance
 
 MINUTE_MS = 60_000
@@ -69,6 +70,23 @@ async def test_backlogs_and_the_oldest_transaction_set_their_gauges(pool: asyncp
         await maintenance.observe()
     for gauge in (metrics.OUTBOX_BACKLOG, metrics.OUTBOX_OLDEST, metrics.DLQ_BACKLOG, metrics.DLQ_OLDEST):
         assert counted(gauge) == 0
+
+
+async def test_a_transaction_that_holds_up_the_sums_is_told(
+    pool: asyncpg.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup, "_HELD_SEC", 0.0)
+    progress = Progress()
+    async with database(database_url) as opened:
+        maintenance = Maintenance(opened, None, keeping(), counted_within_sec=900.0)
+        async with pool.acquire() as old, old.transaction():
+            pid = await old.fetchval("SELECT pg_backend_pid()")
+            await maintenance.turn(progress)
+            assert progress.detail is not None
+            assert "the roll-up of analytics waits for a transaction" in progress.detail
+            assert f"pg_terminate_backend({pid})" in progress.detail
+        await maintenance.turn(progress)
+    assert progress.detail is None
 
 
 async def test_resolved_dead_letters_are_counted_once_over_all_processes(pool: asyncpg.Pool, database_url: str) -> None:
