@@ -6,7 +6,7 @@ here, batch by batch, and each is judged by itself. The layout is that of Kafka'
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -20,7 +20,8 @@ from app.errors import describe
 
 # More than a batch may hold by the brokers' defaults, so that the batch after a bad one is seen as well.
 _MAX_BYTES: Final = 8 * 1024 * 1024
-_MAX_WAIT_MS: Final = 100
+# What is there, without a wait in each quiet partition: a member may have a hundred of them.
+_MAX_WAIT_MS: Final = 0
 _LENGTH: Final = struct.Struct(">qi")  # base offset, bytes that follow
 _HEADER: Final = struct.Struct(">qiibIhiqq")  # …, leader epoch, magic, CRC, attributes, last offset delta, two times
 _MAGIC: Final = 2
@@ -47,17 +48,6 @@ class Reading(Struct, frozen=True):
     unreadable: Unreadable | None
     next_offset: int
     damaged: bool
-
-
-async def find_damaged(
-    client: AIOKafkaClient, starts: Mapping[TopicPartition, int], *, max_records: int
-) -> tuple[TopicPartition, Reading] | None:
-    """The first of these partitions with a bad batch near its start, read until there. Raises as `read` does."""
-    for partition, start in starts.items():
-        reading = await read(client, partition, start, max_records=max_records)
-        if reading.damaged:
-            return partition, reading
-    return None
 
 
 async def read(client: AIOKafkaClient, partition: TopicPartition, offset: int, *, max_records: int) -> Reading:

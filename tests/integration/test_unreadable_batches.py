@@ -8,7 +8,7 @@ from aiokafka.record.util import calc_crc32c
 
 from app import metrics
 from app.adapters.postgres import Database
-from app.core.events import TOPIC_INTERACTIONS
+from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES
 from app.devstack import Stack
 from tests.support.damaged_log import Damage, break_checksum, damage_log, log_of, make_topics, produce
 from tests.support.pipeline import consuming, counted, kafka_options, running, until_equal
@@ -119,6 +119,19 @@ async def test_a_header_that_reaches_too_far_hides_nothing_behind_it(
     async with running(consumer(opened, kafka, topic_prefix)):
         await until_equal(lambda: consumed(pool), {"event-good-1", "event-good-2", "event-good-3"})
     assert await pool.fetchval("SELECT count(*) FROM feature_consumer_dlq") == 1
+
+
+async def test_a_batch_behind_many_quiet_partitions_is_found(
+    stack: Stack, opened: Database, pool: Pool, kafka: str, topic_prefix: str
+) -> None:
+    topic, last = topic_prefix + TOPIC_WATCHES, 23
+    make_topics(kafka, topic_prefix, partitions=last + 1)
+    for batch in (["event-bad-1"], ["event-good-1"]):
+        produce(kafka, topic, last, batch)
+    damage_log(log_of(stack, topic, last), b"event-bad-1", break_checksum)
+    async with running(consumer(opened, kafka, topic_prefix)):
+        await until_equal(lambda: consumed(pool), {"event-good-1"})
+    assert await unreadable(pool) == ["0 to 0"]
 
 
 def consumer(opened: Database, kafka: str, topic_prefix: str) -> FeatureConsumer:

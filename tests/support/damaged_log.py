@@ -18,9 +18,9 @@ def break_checksum(batch: bytearray) -> None:
     batch[-1] ^= 0xFF
 
 
-def make_topics(kafka: str, topic_prefix: str) -> None:
+def make_topics(kafka: str, topic_prefix: str, *, partitions: int = 2) -> None:
     admin = AdminClient({"bootstrap.servers": kafka})
-    for future in admin.create_topics([NewTopic(topic_prefix + topic, 2, 1) for topic in TOPICS]).values():
+    for future in admin.create_topics([NewTopic(topic_prefix + topic, partitions, 1) for topic in TOPICS]).values():
         future.result(10.0)
 
 
