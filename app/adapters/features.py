@@ -5,6 +5,7 @@ each in key order, so any number of consumers may share the work without deadloc
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -215,12 +216,14 @@ async def read_sums(connection: "Connection", item_ids: Sequence[str]) -> tuple[
 async def read_popular(connection: "Connection", limit: int, category: str | None = None, *, model: Model) -> list[str]:
     """The `limit` most popular items by each half-life, in no order: of all, or the servable ones of a category.
 
-    Without a category, the item of the latest event is among them. All items are looked at then, so many a statement
-    that none takes long.
+    Without a category, the item of the latest event is among them. All items are looked at then, and with a large
+    category, so many a statement that none takes long.
     """
     half_lives_ms = model.popularity_half_lives_ms
     if category is not None:
-        rows = await connection.fetch(_SQL["read_popular_of_category"], limit, *half_lives_ms, category)
+        rows = await connection.fetch(_SQL["read_popular_of_category"], limit, *half_lives_ms, category, _PART)
+        if any(item_id is None for (item_id,) in rows):
+            return await _read_popular_of_large(connection, limit, category, half_lives_ms)
         return [item_id for (item_id,) in rows]
     best: list[list[tuple[float, str]]] = [[], [], [], []]  # by each half-life, and the latest
     end: int | None = 0
@@ -231,6 +234,23 @@ async def read_popular(connection: "Connection", limit: int, category: str | Non
         for number, item_id, rank in found:
             best[number].append((-rank, item_id))
         best = [*(sorted(ranked)[:limit] for ranked in best[:3]), sorted(best[3])[:1]]
+    return list({item_id for ranked in best for _, item_id in ranked})
+
+
+async def _read_popular_of_large(
+    connection: "Connection", limit: int, category: str, half_lives_ms: Sequence[float]
+) -> list[str]:
+    """From the newest items to the oldest: few of those rank above what was found before."""
+    best: list[list[tuple[float, str]]] = [[], [], []]
+    end, begin = _LAST_KEY, 1
+    while begin > 0:
+        begin = await connection.fetchval(_SQL["begin_of_part"], end, _PART) or 0
+        least = [-ranked[-1][0] if len(ranked) == limit else -inf for ranked in best]
+        of_part = (limit, *half_lives_ms, category, begin, end, *least)
+        for number, item_id, rank in await connection.fetch(_SQL["read_popular_of_part"], *of_part):
+            best[number].append((-rank, item_id))
+        best = [sorted(ranked)[:limit] for ranked in best]
+        end = begin - 1
     return list({item_id for ranked in best for _, item_id in ranked})
 
 

@@ -184,14 +184,21 @@ UNION ALL
 (SELECT 3, item_id, popular_ms::float8 FROM part ORDER BY popular_ms DESC LIMIT 1);
 
 -- name: read_popular_of_category
-WITH servable AS MATERIALIZED (
-    SELECT s.item_id, s.popular_ms, s.popular_hours, s.popular_day, s.popular_week
+-- Of a category with fewer than $6 items that may be served; of a larger one a NULL alone.
+WITH of_category AS MATERIALIZED (
+    SELECT i.item_id
     FROM items AS i
-    JOIN item_stats AS s ON s.item_id = i.item_id
     WHERE
         i.categories @> ARRAY[$5::text]
         AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
         AND (i.published_at IS NULL OR i.published_at <= now())
+    LIMIT $6
+),
+servable AS MATERIALIZED (
+    SELECT s.item_id, s.popular_ms, s.popular_hours, s.popular_day, s.popular_week
+    FROM of_category
+    JOIN item_stats AS s USING (item_id)
+    WHERE (SELECT count(*) FROM of_category) < $6
 )
 
 (
@@ -207,4 +214,43 @@ UNION
 (
     SELECT item_id FROM servable WHERE popular_week > 0
     ORDER BY ln(popular_week) + popular_ms * (ln(2::float8) / $4::float8) DESC, item_id LIMIT $1
-);
+)
+UNION
+SELECT NULL WHERE (SELECT count(*) FROM of_category) >= $6;
+
+-- name: begin_of_part
+-- The key of the last one of $2 items from $1 downwards; NULL if there are not so many.
+SELECT item_key FROM item_stats WHERE item_key <= $1 ORDER BY item_key DESC OFFSET $2 - 1 LIMIT 1;
+
+-- name: read_popular_of_part
+-- As `read_popular`, of the items with keys from $6 to $7 that are in the category $5 and may be served, and rank above $8,
+-- $9 or $10 by the half-life in question. The catalogue is asked item by item, for those that are popular enough: joined
+-- at once, all of a large category would be read for each part.
+WITH ranked AS MATERIALIZED (
+    SELECT
+        item_id,
+        CASE WHEN popular_hours > 0 THEN ln(popular_hours) + popular_ms * (ln(2::float8) / $2::float8) END AS hours,
+        CASE WHEN popular_day > 0 THEN ln(popular_day) + popular_ms * (ln(2::float8) / $3::float8) END AS day,
+        CASE WHEN popular_week > 0 THEN ln(popular_week) + popular_ms * (ln(2::float8) / $4::float8) END AS week
+    FROM item_stats
+    WHERE item_key >= $6 AND item_key <= $7
+),
+part AS MATERIALIZED (
+    SELECT r.item_id, r.hours, r.day, r.week
+    FROM ranked AS r
+    CROSS JOIN LATERAL (
+        SELECT FROM items AS i
+        WHERE
+            i.item_id = r.item_id AND i.categories @> ARRAY[$5::text]
+            AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
+            AND (i.published_at IS NULL OR i.published_at <= now())
+        OFFSET 0
+    ) AS servable
+    WHERE r.hours > $8::float8 OR r.day > $9::float8 OR r.week > $10::float8
+)
+
+(SELECT 0, item_id, hours FROM part WHERE hours > $8 ORDER BY hours DESC, item_id LIMIT $1)
+UNION ALL
+(SELECT 1, item_id, day FROM part WHERE day > $9 ORDER BY day DESC, item_id LIMIT $1)
+UNION ALL
+(SELECT 2, item_id, week FROM part WHERE week > $10 ORDER BY week DESC, item_id LIMIT $1);

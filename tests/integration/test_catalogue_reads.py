@@ -117,6 +117,25 @@ async def test_popular_items_of_all_parts_are_compared(pool: asyncpg.Pool, monke
         assert await popular(pool, 3) == {"item-8", "item-9", "item-10"}
 
 
+async def test_popular_items_of_a_large_category_are_those_of_all_its_parts(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day_ms = 86_400_000
+    ranks = (3, 9, 1, 8, 2, 7, 4, 6, 5, 10)
+    for rank in ranks:
+        await count(pool, f"week-{rank}", popular_ms=98 * day_ms, popular_week=30.0 + rank)
+        await count(pool, f"hour-{rank}", popular_ms=100 * day_ms, popular_hours=1.0 + rank)
+        await pool.execute("SELECT nextval('item_stats_item_key_seq') FROM generate_series(1, 3)")
+    await have_sums(pool, unknown=99.0, book=98.0)
+    await have(pool, item("book", categories=["book"]), *NOT_SERVED)
+    await have(pool, *(item(f"{name}-{rank}") for name in ("week", "hour") for rank in ranks))
+    for size in (100, 20, 19, 7, 2, 1):
+        monkeypatch.setattr(features, "_PART", size)
+        assert await popular(pool, 2, "film") == {"week-9", "week-10", "hour-9", "hour-10"}
+        assert await popular(pool, 50, "film") == {f"{name}-{rank}" for name in ("week", "hour") for rank in ranks}
+        assert await popular(pool, 2, "music") == set()
+
+
 async def test_new_items_are_those_published_or_come_lately_the_least_shown_first(pool: asyncpg.Pool) -> None:
     hour_ago = NOW - DAY / 24
     await have(pool, item("old"), item("renewed", published_at=NOW - 2 * DAY), came=NOW - YEAR)
@@ -166,8 +185,13 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...], str]]] = {
     "cards": (catalogue._SQL["read_cards"], (["i1", "i2"],), "items_pkey"),
     "popular of a category": (
         features._SQL["read_popular_of_category"],
-        (500, *MODEL.popularity_half_lives_ms, "c1"),
+        (500, *MODEL.popularity_half_lives_ms, "c1", 50_000),
         "items_categories",
+    ),
+    "popular of a part of a category": (
+        features._SQL["read_popular_of_part"],
+        (500, *MODEL.popularity_half_lives_ms, "c1", 19_001, 20_000, 1.0, 1.0, 1.0),
+        "items_pkey",
     ),
     "new": (catalogue._SQL["read_new"], (NOW - DAY, 100, 5_000), "items_newest"),
     "new of a category": (

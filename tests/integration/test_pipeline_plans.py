@@ -44,6 +44,7 @@ STATEMENTS: Final[dict[str, tuple[str, tuple[Any, ...]]]] = {
     "read histories": (features._SQL["read_histories"], (["user-1"],)),
     "popular items": (features._SQL["read_popular"], (100, 1.0, 1.0, 1.0, 0, 50)),
     "the end of a part of the items": (features._SQL["end_of_part"], (0, 50)),
+    "the beginning of a part of the items": (features._SQL["begin_of_part"], (100, 50)),
     "neighbours": (features._SQL["read_neighbours"], (["item-1"], 100, 0.4, 0.6, 1.0)),
     "last erasures": (erasures._SQL["last"], ("user-1\x1fuser-2",)),
     "unfinished erasures": (erasures._SQL["unfinished"], (10.0, 100, 7)),
