@@ -232,6 +232,7 @@ def test_stored_rules_are_named_where_they_move_an_item(service: Service) -> Non
     eventually(lambda: named("/popular") == expected, describe=service.describe)
     assert named("/reco", user_id="nobody") == expected
     assert all(service.client.delete(f"/rules/{rule_id}").status_code == 204 for rule_id in ("half", "more"))
+    eventually(lambda: named("/popular") == {item_id: [] for item_id in expected}, describe=service.describe)
 
 
 def test_items_that_go_with_another_say_why_they_do(service: Service) -> None:
