@@ -81,13 +81,15 @@ class UncountedEvents:
             before = time.monotonic()
             try:
                 async with self._database.connection() as connection:
-                    self._known.update(await uncounted.received_between(connection, begin, end, MAX_KNOWN))
+                    found = await uncounted.received_between(connection, begin, end, MAX_KNOWN)
             except TooLarge:
                 self._step = given_up(end - begin)
                 if end - begin <= _SHORTEST_STEP:
                     raise
                 continue
             self._step = next_step(self._step, time.monotonic() - before)
-            begin = self._looked_at = end
+            self._known.update(found)
+            if len(found) < MAX_KNOWN:  # otherwise there may be more, which are looked at when there is room
+                begin = self._looked_at = end
         metrics.EVENTS_UNCOUNTED.set(len(self._known))
         return len(self._known)

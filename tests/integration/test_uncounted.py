@@ -1,5 +1,7 @@
 """Accepted events that were not counted in time are found, and forgotten once they are counted, given up or erased."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -65,3 +67,21 @@ async def test_a_full_list_of_uncounted_events_waits_for_room(
         )
         while await check.look() != 1:
             pass
+
+
+async def test_those_that_did_not_fit_into_the_list_are_found_when_there_is_room(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uncounted, "MAX_KNOWN", 5)
+    monkeypatch.setattr(uncounted, "_AGAIN_EVERY_SEC", 0.0)
+    await store(pool, **{f"lost-{number}": 3600.0 for number in range(8)})
+    async with database(database_url) as opened:
+        check = UncountedEvents(opened, within_sec=30.0)
+        while await check.look() < 5:
+            pass
+        await pool.execute(
+            "INSERT INTO feature_event_consumed (event_id) SELECT event_id FROM events WHERE event_id < 'lost-5'"
+        )
+        async with asyncio.timeout(20.0):
+            while await check.look() != 3:
+                pass
