@@ -220,6 +220,7 @@ def handlers(
         _for_visitor(body, context)
         items = list(dict.fromkeys(body.items))
         wanted = await wanted_of(body, recommender, repeats="allow", k=len(items), exclude=(), among=items)
+        wanted = msgspec.structs.replace(wanted, pins=False)
         past = past_entries(body.history, types, now_ms=wanted.now_ms)
         ranking, label = await ranking_of(body, context, past)
         found = await ranking(wanted)

@@ -13,7 +13,8 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True):
     """What is asked for. `max_per_category`: at most so many items of one category. `filter`: only items that it keeps.
 
     `explain` covers the first 200 places. For a user only: `repeats`, and `among`, the only items that may be in
-    the answer (None: all). `shown`: the `seen_hash` of what earlier pages had; None: the list has no pages.
+    the answer (None: all), and `pins`, whether rules may pin. `shown`: the `seen_hash` of what earlier pages had; None:
+    the list has no pages.
     """
 
     k: int
@@ -25,6 +26,7 @@ class RecommendationRequest(Struct, frozen=True, kw_only=True):
     explain: bool = False
     repeats: Repeats = "learned"
     among: Sequence[str] | None = None
+    pins: bool = True
     shown: frozenset[int] | None = None
 
     def shown_among(self, item_ids: Iterable[str]) -> frozenset[str]:

@@ -130,7 +130,7 @@ def for_user(
     )
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}
     unknown = not history.entries and category is None and among is None
-    pins = rules.pins(now_ms, category) if has_rules and not shown else ()
+    pins = rules.pins(now_ms, category) if has_rules and request.pins and not shown else []
     if among is not None or own_only:
         own = Exclusions(profile.latest.keys(), frozenset(history.seen_hashes))
         pins = [

@@ -142,6 +142,8 @@ def test_pins_of_one_position_follow_each_other_by_their_ids(service: Service) -
             rule = {"action": "pin", "item_id": film, "position": position}
             assert service.client.put(f"/rules/{rule_id}", json=rule).status_code == 201
         eventually(lambda: pinned() == ["", "film-21", "film-20", "", "", ""], describe=pinned)
+        ranked = posted(service, "/rank", user_id="ann", items=_FILMS)
+        assert "pinned" not in {item["source"] for item in ranked}
     finally:
         for rule_id in pins:
             service.client.delete(f"/rules/{rule_id}")
