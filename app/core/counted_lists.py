@@ -18,7 +18,7 @@ from app.core.event_types import NO_OWN_TYPES, EventTypes
 from app.core.explained_places import Reason, explain_counted, name_rules
 from app.core.explanation import did_it
 from app.core.filter_index import Matches
-from app.core.history import ENDS_OFFER, Entry, History
+from app.core.history import ENDS_OFFER, Entry, History, seen_hash
 from app.core.item_index import ItemIndex
 from app.core.kinds import kind_name
 from app.core.needs import AlikeTo, BoughtWith, CurrentEventTypes, CurrentRules, MatchesOf, NeighboursOf, PopularIn
@@ -115,7 +115,11 @@ def recent(history: History, request: RecommendationRequest, kinds: Collection[i
     (of `signals.Kind`). The score of the nth is 1/n.
     """
     types: EventTypes = (yield CurrentEventTypes()) if request.explain else NO_OWN_TYPES
-    ended = {entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER}
+    ended = {
+        entry.item_id
+        for entry in history.entries
+        if entry.flags & ENDS_OFFER or (history.ended_hashes and seen_hash(entry.item_id) in history.ended_hashes)
+    }
     latest: dict[str, Entry] = {}
     for entry in history.entries:
         if kinds is None or entry.kind in kinds:

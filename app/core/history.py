@@ -188,7 +188,7 @@ class HistoryBuilder:
         if self._seen_hashes is not None:
             self._seen_hashes.add(seen_hash(item_id))
         self._flagged = self._flagged or entry.flags > 0
-        if entry.flags & CANCELS:
+        if entry.flags & CANCELS and entry.flags & ENDS_OFFER:
             self._ended_hashes.discard(seen_hash(item_id))
         for other in held:
             if other.kind == kind:

@@ -17,7 +17,7 @@ from app.core.explained_places import MOST_EXPLAINED, explain_places, name_rules
 from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.filter_index import Matches
-from app.core.history import History
+from app.core.history import History, seen_hash
 from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
@@ -131,6 +131,8 @@ def for_user(
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}
     unknown = not history.entries and category is None and among is None
     pins = rules.pins(now_ms, category) if has_rules and request.pins and not shown else []
+    if history.ended_hashes:
+        pins = [(place, item_id) for place, item_id in pins if seen_hash(item_id) not in history.ended_hashes]
     if among is not None or own_only:
         own = Exclusions(profile.latest.keys(), frozenset(history.seen_hashes))
         pins = [

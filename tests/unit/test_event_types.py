@@ -11,7 +11,7 @@ from app.core.decoding import InvalidInput
 from app.core.event_types import EventType, EventTypes, RatingScale
 from app.core.events import Cancellation, Record, accept
 from app.core.features import Fold, fold
-from app.core.history import MAX_ITEMS, NO_HISTORY, History, standing
+from app.core.history import MAX_ITEMS, NO_HISTORY, History, seen_hash, standing
 from app.core.messages import Message, decode_message
 from app.core.model import MODEL
 from app.core.own_writes import OwnWrite, entry_of, key_of, laid_over
@@ -114,6 +114,13 @@ def test_a_hidden_item_stays_hidden_when_its_entry_has_been_dropped() -> None:
     # Also one that arrives when it is older than all that is kept.
     assert history_of(folded(*later, hidden)).ended_hashes == whole.ended_hashes
     assert history_of(folded(hidden, *later, cancellation(hidden))).ended_hashes == ()
+
+
+def test_taking_back_a_view_of_an_item_that_was_hidden_long_ago_leaves_it_hidden() -> None:
+    later = [record("view", f"item-{number}", 1 + number) for number in range(MAX_ITEMS + 5)]
+    hidden, viewed = record("hide", "tent"), record("view", "tent", 100)
+    whole = history_of(folded(hidden, *later, viewed, cancellation(viewed)))
+    assert whole.ended_hashes == (seen_hash("tent"),)
 
 
 @pytest.mark.parametrize("event_type", ["view", "click", "purchase", "watch", "cart", "dislike", "hide", "wish"])
