@@ -7,24 +7,30 @@ hash covers only the file's name: hence the advisory lock and `migration_checksu
 """
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import psycopg
+import structlog
 import yoyo
 from psycopg.conninfo import conninfo_to_dict
 from yoyo.backends import DatabaseBackend
 from yoyo.migrations import Migration, MigrationList
 
-from app.adapters import poolers
+from app.adapters import poolers, sql
 from app.adapters.postgres_errors import READ_ONLY
 from app.core.database_url import for_libpq
 from app.errors import DependencyDown, UserError, describe
+
+_log = structlog.get_logger(__name__)
+
+_SQL: Final = sql.load(__file__)
 
 # Beside the package `app` wherever that is installed, and not a folder `migrations` that a working folder may have.
 DIRECTORY: Final = Path(str(resources.files("app"))).parent / "migrations"
@@ -35,6 +41,8 @@ _LOCK_POLL_SEC: Final = 0.2
 # The service waits for a migration so long at most, and works in the pauses.
 _TABLE_LOCK: Final = "1s"
 _TABLE_PAUSE_SEC: Final = 1.0
+# An index that is built concurrently waits for every transaction that is open, however long, and nothing else says so.
+_TOLD_EVERY_SEC: Final = 10.0
 # Seconds for each host; libpq would wait minutes for a silent one. A database made without a locale reports SQL_ASCII;
 # psycopg would then return bytes for text.
 _OPTIONS: Final[Mapping[str, Any]] = {"connect_timeout": 5, "client_encoding": "utf8"}
@@ -65,7 +73,8 @@ def _migrate(database_url: str, directory: Path) -> list[str]:
             pending: MigrationList = backend.to_apply(yoyo.read_migrations(str(directory)))
             ids = [migration.id for migration in pending]
             for migration in pending:
-                _apply(backend, migration)
+                with _telling(connection, backend.connection.info.backend_pid, migration.id):
+                    _apply(backend, migration)
         finally:
             backend.connection.close()
         _remember(connection, directory)
@@ -128,6 +137,32 @@ def _apply(backend: DatabaseBackend, migration: Migration) -> None:
     except psycopg.Error as error:
         left = "was rolled back" if migration.use_transactions else "begins anew with the next start"
         raise UserError(f"Migration {migration.id} failed and {left}: {describe(error)}") from error
+
+
+@contextmanager
+def _telling(connection: psycopg.Connection, pid: int, migration: str) -> Iterator[None]:
+    """Logs, again and again, which transactions the migration in the process `pid` of Postgres waits for."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        with suppress(psycopg.Error):  # what is wrong with the server, the migration tells
+            while not ended.wait(_TOLD_EVERY_SEC):
+                for holder, user, application, open_sec in connection.execute(_SQL["waits_for"].encode(), {"pid": pid}):
+                    _log.warning(
+                        "migration_waits",
+                        migration=migration,
+                        reason=f"a transaction is open: of the database user {user}, application {application!r}",
+                        open_sec=open_sec,
+                        remedy=f"wait for its end, or end it: SELECT pg_terminate_backend({holder})",
+                    )
+
+    thread = threading.Thread(target=tell, name="migration_waits", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from app import logs
 from app.adapters import migrations, schema_check
 from app.commands.json_output import json_option, write_json
 from app.errors import DependencyDown, UserError
@@ -19,6 +20,7 @@ def migrate(check: bool, as_json: bool) -> None:
 
     With --check the exit code is 1 when something must be fixed or is not applied yet.
     """
+    logs.configure(format="console", level="WARNING")
     database_url = Settings.from_env({**os.environ, "ROLE": "api"}).session_url
     try:
         if check:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from psycopg import sql
+from structlog.testing import capture_logs
 
 from app.adapters import migrations, schema_check
 from app.devstack import Stack
@@ -130,6 +131,29 @@ def test_migration_that_is_no_transaction_says_what_becomes_of_it(empty_database
     bad.write_text(f"-- transactional: false\n-- depends: {ALL[-1]}\nSELECT 1/0;\n")
     with pytest.raises(UserError, match=r"9999\.bad failed and begins anew with the next start: .*division by zero"):
         migrations.migrate(empty_database, files)
+
+
+def test_what_an_index_that_is_built_concurrently_waits_for_is_told(
+    empty_database: str, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "_TOLD_EVERY_SEC", 0.05)
+    migrations.migrate(empty_database, files)
+    (files / "9999.index.sql").write_text(
+        f"-- transactional: false\n-- depends: {ALL[-1]}\nCREATE INDEX CONCURRENTLY later ON items (title);\n"
+    )
+    with psycopg.connect(empty_database) as old, ThreadPoolExecutor(1) as threads, capture_logs() as lines:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT count(*) FROM events")
+        pid = old.info.backend_pid
+        migrating = threads.submit(migrations.migrate, empty_database, files)
+        try:
+            told = eventually(lambda: [line for line in lines if line["event"] == "migration_waits"])
+            assert not migrating.done()
+        finally:
+            old.rollback()
+        assert migrating.result(timeout=60.0) == ["9999.index"]
+    assert told[0]["migration"] == "9999.index"
+    assert f"pg_terminate_backend({pid})" in told[0]["remedy"]
 
 
 def test_an_older_release_runs_on_a_newer_schema(empty_database: str, files: Path) -> None:

@@ -1,0 +1,6 @@
+-- name: waits_for
+-- The transactions that a process of Postgres waits for. Of other users' ones only those may see the time who may read all
+-- statistics.
+SELECT a.pid, a.usename, a.application_name, extract(EPOCH FROM clock_timestamp() - a.xact_start)::integer
+FROM unnest(pg_blocking_pids(%(pid)s)) AS b (pid)
+JOIN pg_stat_activity AS a USING (pid);
