@@ -107,7 +107,7 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
         )
         found, cursor = await page_of(request.scope, query.cursor, wanted, rank)
         answer = answer_of(context.request_id, found, cursor, choice.label)
-        answer.headers = (tag_of(found, choice.label),)
+        answer.headers = (tag_of(found, cursor, choice.label),)
         return answer
 
     @get(

@@ -165,7 +165,7 @@ def handlers(
             log_impression(impression(query.user_id, query.session_id, found, context, choice.label, asked_ms))
         answer = answer_of(context.request_id, found, cursor, choice.label)
         # A client that kept an earlier answer would know another request than the one that is logged.
-        answer.headers = (NOT_KEPT if autolog else tag_of(found, choice.label),)
+        answer.headers = (NOT_KEPT if autolog else tag_of(found, cursor, choice.label),)
         return answer
 
     @get(
@@ -218,15 +218,19 @@ async def listed(scope: Scope, recommender: Recommender, query: ListQuery, rank:
     """The answer with a page of a list that no variant of an experiment changes."""
     found, cursor = await page_of(scope, query.cursor, await request_of(recommender, query, clock.now_ms()), rank)
     answer = answer_of(context_of(scope).request_id, found, cursor)
-    answer.headers = (tag_of(found, NO_LABEL),)
+    answer.headers = (tag_of(found, cursor),)
     return answer
 
 
-def tag_of(found: Recommendation, label: Label) -> tuple[bytes, bytes]:
-    """The header `ETag` of a list: all that it shows but scores, which change a little all the time."""
+def tag_of(found: Recommendation, cursor: str | UnsetType = UNSET, label: Label = NO_LABEL) -> tuple[bytes, bytes]:
+    """The header `ETag` of a list: all that it shows but scores, which change a little all the time. The `cursor` is
+    part of it: a last page may have become one that others follow.
+    """
     places = [f"{item.item_id}\t{item.source}\t{item.title}\t{item.picture_url}" for item in found.items]
     places += [f"{item.because}\t{item.why}\t{item.rules}" for item in found.items if item.why is not UNSET]
-    return b"etag", weak_tag_of(found.model_version, found.strategy, str(label.variant), str(label.experiment), *places)
+    return b"etag", weak_tag_of(
+        found.model_version, found.strategy, str(label.variant), str(label.experiment), str(cursor), *places
+    )
 
 
 def answer_of(request_id: str, found: Recommendation, cursor: str | UnsetType, label: Label = NO_LABEL) -> Reply:

@@ -11,6 +11,8 @@ from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Scope
 
+from app.api.recommendations import tag_of
+from app.core.recommendation import Recommendation
 from app.http import app, schema
 from app.http.etags import NOT_KEPT, tagged, weak_tag_of
 from app.http.packing import PACKED_FROM_BYTES, encoding_for
@@ -162,3 +164,8 @@ async def test_caches_are_told_that_a_long_answer_has_other_forms() -> None:
 )
 def test_encoding_is_the_one_that_the_client_prefers(accepted: bytes, encoding: bytes | None) -> None:
     assert encoding_for(accepted) == encoding
+
+
+def test_a_last_page_that_others_follow_by_now_has_another_tag() -> None:
+    page = Recommendation([], "none", "weights-1")
+    assert tag_of(page) != tag_of(page, "k8QgAQAA") != tag_of(page, "k8QgAQAB")
