@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
@@ -29,6 +30,7 @@ from app.importing.archives import (
     zip_names,
     zip_size,
 )
+from app.importing.concatenated import ConcatenatedStreams
 from app.importing.unreadable import LONGEST_MAGIC, why_unreadable
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -163,9 +165,9 @@ def _decompressed(magic: bytes, file: IO[bytes]) -> IO[bytes] | None:
     if magic.startswith(_GZIP_MAGIC):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
     if magic.startswith(b"BZh"):
-        return cast("IO[bytes]", bz2.BZ2File(file))
+        return io.BufferedReader(ConcatenatedStreams(file, bz2.BZ2Decompressor))
     if magic.startswith(b"\xfd7zXZ\x00"):
-        return cast("IO[bytes]", lzma.LZMAFile(file))
+        return io.BufferedReader(ConcatenatedStreams(file, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ)))
     if magic.startswith(b"\x28\xb5\x2f\xfd") or (magic[1:4] == b"\x2a\x4d\x18" and magic[0] >> 4 == _SKIPPED):
         import pyarrow  # a third of a second, for those alone who need it
 
