@@ -101,10 +101,14 @@ def _of_text(path: Path, file: FileFormat, is_row: IsRow) -> Iterator[FoundValue
     lines = islice(undrawn(read_lines(path, file.encoding), file.drawn), file.skip, None)
     records = split_lines(lines, splitter, len(header), file.encoding, cells_are_row)
     first = next(records, None) if file.header_line else None
-    names = first.values if first is not None and first.values else None
+    names = (first.values if first is not None else None) or []
+    columns = dict(zip(names, header, strict=True)) if names else {}
     for record in records:
-        if record.values == names:
-            continue  # the file was joined from others
+        values = record.values
+        if values and values[0] in columns and sorted(values) == sorted(names):
+            # The file was joined from others, which may have their columns in another order.
+            header = tuple(map(columns.__getitem__, values)) if len(columns) == len(names) else header
+            continue
         reason = record.reason or (why_incomplete(record.values, file.drawn) if isinstance(file.drawn, Box) else "")
         if reason:
             yield bad_row(record.line, reason)

@@ -44,6 +44,9 @@ LINES.append(LINES[0].replace(b"1", b"2", 2).replace(b"2700000000", b"1700000001
     [
         HEADER + ONE + HEADER + TWO,
         MARK + HEADER + ONE + MARK + HEADER + TWO,
+        # The second one has its columns in another order,.
+        HEADER + ONE + b"item,type,user,ts\ni2,click,u2,1700000001\n" + HEADER,
+        MARK + b"item,user,ts,type\n" + b"i1,u1,1700000000,view\n" + MARK + HEADER + TWO,
         HEADER + ONE + MARK + QUOTED,
         gzip.compress(MARK + HEADER + ONE) + gzip.compress(MARK + HEADER + QUOTED),
         (HEADER + ONE).decode().encode("utf-16") + (HEADER + TWO).decode().encode("utf-16"),
