@@ -17,6 +17,7 @@ from app.core.given_history import PastEvent
 from app.core.gorse_types import GorseEventType, GorseTypes
 from app.core.known_parts import beside, or_none
 
+F = TypeVar("F", bound="GorseSessionFeedback")
 V = TypeVar("V")
 
 _Time = str | int | float | None
@@ -27,14 +28,19 @@ _UNITS: Final = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (1e19, 1_000_000_0
 _YEAR_10000_MS: Final = 253_402_300_800_000
 
 
-class GorseFeedback(Struct, rename="pascal", kw_only=True):
-    """A user's feedback of a type to an item. Fields that are not named here are accepted and not read."""
+class GorseSessionFeedback(Struct, rename="pascal", kw_only=True):
+    """Feedback of a type to an item, by somebody unknown. Fields that are not named here are accepted and not read."""
 
     feedback_type: Id
-    user_id: Id
     item_id: Id
-    value: float | None = 0.0
     timestamp: _Time = None
+
+
+class GorseFeedback(GorseSessionFeedback, rename="pascal", kw_only=True):
+    """The same, by a user."""
+
+    user_id: Id
+    value: float | None = 0.0
 
 
 _SINGLE: Final[Mapping[GorseEventType, Callable[..., DirectEvent]]] = {
@@ -46,6 +52,7 @@ _SINGLE: Final[Mapping[GorseEventType, Callable[..., DirectEvent]]] = {
 
 _entries: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _entry: Final = msgspec.json.Decoder(GorseFeedback)
+_session_entry: Final = msgspec.json.Decoder(GorseSessionFeedback)
 
 
 def decode_feedback(body: bytes) -> list[msgspec.Raw]:
@@ -55,16 +62,20 @@ def decode_feedback(body: bytes) -> list[msgspec.Raw]:
 
 def events_of(feedback: Sequence[msgspec.Raw], types: GorseTypes, *, now_ms: int) -> list[DirectEvent]:
     """An event each, but for those of types that become none. Raises `InvalidInput` that names all that is wrong."""
-    return _each(feedback, lambda entry, faults: _event(entry, types, now_ms, faults))
+    return _each(feedback, _entry, lambda entry, faults: _event(entry, types, now_ms, faults))
 
 
 def past_of(feedback: Sequence[msgspec.Raw], types: GorseTypes) -> list[PastEvent]:
-    """What a session's feedback says about somebody, the latest first. Raises `InvalidInput` as `events_of`."""
-    found = _each(feedback, lambda entry, faults: _past(entry, types, faults))
+    """What a session's feedback says about somebody, the latest first. A user is not read. Raises as `events_of`."""
+    found = _each(feedback, _session_entry, lambda entry, faults: _past(entry, types, faults))
     return sorted(found, key=lambda event: -(event.ts_ms or 0))
 
 
-def _each(feedback: Sequence[msgspec.Raw], make: Callable[[GorseFeedback, list[FieldError]], V | None]) -> list[V]:
+def _each(
+    feedback: Sequence[msgspec.Raw],
+    decoder: msgspec.json.Decoder[F],
+    make: Callable[[F, list[FieldError]], V | None],
+) -> list[V]:
     """What is made of each entry, without those of which nothing is. `make` gets what is known of an entry, and the
     faults of the rest: it adds its own, and makes nothing where there are some.
     """
@@ -72,7 +83,7 @@ def _each(feedback: Sequence[msgspec.Raw], make: Callable[[GorseFeedback, list[F
     errors: list[FieldError] = []
     for index, raw in enumerate(feedback):
         try:
-            entry, wrong = decode_known(_entry, raw)
+            entry, wrong = decode_known(decoder, raw)
             faults = list(wrong)
             made = make(or_none(entry), faults)
             faults = beside(wrong, faults[len(wrong) :])
@@ -86,7 +97,7 @@ def _each(feedback: Sequence[msgspec.Raw], make: Callable[[GorseFeedback, list[F
     return found
 
 
-def _past(entry: GorseFeedback, types: GorseTypes, faults: list[FieldError]) -> PastEvent | None:
+def _past(entry: GorseSessionFeedback, types: GorseTypes, faults: list[FieldError]) -> PastEvent | None:
     kind, ts_ms = _kind(entry, types, faults), _entry_ms(entry, faults)
     return None if faults or kind == "none" else PastEvent(entry.item_id, kind, None if ts_ms is UNSET else ts_ms)
 
@@ -111,7 +122,7 @@ def _event(entry: GorseFeedback, types: GorseTypes, now_ms: int, faults: list[Fi
     return Watch(watch_time_sec=seconds, **envelope) if kind == "watch" else _SINGLE[kind](**envelope)
 
 
-def _kind(entry: GorseFeedback, types: GorseTypes, faults: list[FieldError]) -> GorseEventType:
+def _kind(entry: GorseSessionFeedback, types: GorseTypes, faults: list[FieldError]) -> GorseEventType:
     kind = types.get((entry.feedback_type or "").lower())
     if kind is None:
         names = ", ".join(types)
@@ -125,7 +136,7 @@ def _kind(entry: GorseFeedback, types: GorseTypes, faults: list[FieldError]) -> 
     return kind or "none"
 
 
-def _entry_ms(entry: GorseFeedback, faults: list[FieldError]) -> int | UnsetType:
+def _entry_ms(entry: GorseSessionFeedback, faults: list[FieldError]) -> int | UnsetType:
     ts_ms = read_noting(faults, time_ms, entry.timestamp, "$.Timestamp")
     return UNSET if ts_ms is None else ts_ms
 

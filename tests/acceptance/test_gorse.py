@@ -123,6 +123,8 @@ def test_pygorse_fills_a_catalogue_and_a_history_and_asks_for_lists(service: Ser
     assert client.get_recommend("ina", category="film", n=1, offset=1)[0].id == "film-2"
     session = client.session_recommend([feedback("like", "anybody", "film-0")], n=2)
     assert session[0]["Id"] == "film-1"
+    nobodys = {name: value for name, value in feedback("like", "", "film-0").items() if name != "UserId"}
+    assert client.session_recommend([nobodys], n=2) == session
     assert sorted(entry["ItemId"] for entry in client.list_feedbacks("like", "eva")) == ["film-0", "film-1"]
     users, _ = client.get_users(100)
     assert {"UserId": "eva", "Labels": None, "Comment": ""} in users

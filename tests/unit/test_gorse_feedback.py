@@ -8,7 +8,7 @@ import pytest
 from app.core.decoding import InvalidInput
 from app.core.events import DirectEvent
 from app.core.gorse_types import parse_gorse_types, with_usual_names
-from app.ingest.gorse import decode_feedback, events_of, time_ms
+from app.ingest.gorse import decode_feedback, events_of, past_of, time_ms
 
 DAY = "2026-01-01"
 NOW_MS = 1_795_000_000_000
@@ -41,6 +41,16 @@ def test_all_faults_of_all_entries_are_named_at_once() -> None:
     paths = [fault.path for fault in raised.value.field_errors]
     assert paths == ["$[1].FeedbackType", "$[1].Timestamp", "$[2]", "$[3].Timestamp"]
     assert "known are read, view" in raised.value.field_errors[0].message
+
+
+@pytest.mark.parametrize("user", [{}, {"UserId": ""}, {"UserId": None}, {"UserId": "ann"}])
+def test_feedback_of_a_session_needs_no_user_and_that_to_be_stored_does(user: dict[str, Any]) -> None:
+    given = msgspec.json.encode([{"FeedbackType": "read", "ItemId": "tent", "Timestamp": DAY} | user])
+    (past,) = past_of(decode_feedback(given), TYPES)
+    assert (past.item_id, past.event_type) == ("tent", "view")
+    if user != {"UserId": "ann"}:
+        with pytest.raises(InvalidInput, match="UserId"):
+            events_of(decode_feedback(given), TYPES, now_ms=NOW_MS)
 
 
 @pytest.mark.parametrize(
