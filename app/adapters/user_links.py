@@ -83,6 +83,11 @@ async def joined(connection: "Connection", user_ids: Collection[str]) -> dict[st
     return {user_id: tuple(ids) for user_id, ids in await connection.fetch(_SQL["joined"], joined_texts(user_ids))}
 
 
+async def all_joined(connection: "Connection", user_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The ids that are joined into those of these users, be it by way of others."""
+    return {user_id: tuple(ids) for user_id, ids in await connection.fetch(_SQL["all_joined"], joined_texts(user_ids))}
+
+
 async def of_user(connection: "Connection", user_id: str) -> list[StoredLink]:
     """The links of an id, of either side, oldest first."""
     return [StoredLink(*row) for row in await connection.fetch(_SQL["of_user"], user_id)]

@@ -33,6 +33,19 @@ FROM user_links
 WHERE user_id = ANY (string_to_array($1, chr(31), '')) AND undone_at IS NULL
 GROUP BY user_id;
 
+-- name: all_joined
+-- The ids that are joined into each of these users', be it by way of others.
+WITH RECURSIVE ids (user_id, id) AS (
+    SELECT user_id, anonymous_id
+    FROM user_links
+    WHERE user_id = ANY (string_to_array($1, chr(31), '')) AND undone_at IS NULL
+    UNION
+    SELECT i.user_id, l.anonymous_id FROM user_links AS l JOIN ids AS i ON l.user_id = i.id WHERE l.undone_at IS NULL
+)
+SELECT user_id, array_agg(id ORDER BY id)
+FROM ids
+GROUP BY user_id;
+
 -- name: of_user
 SELECT anonymous_id, user_id, linked_at
 FROM user_links

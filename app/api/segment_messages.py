@@ -129,10 +129,10 @@ class Messages:
     async def answer(self) -> SegmentAnswer:
         """Once all is stored. A request that fails before is sent again, and is counted then."""
         await self._store()
-        if self._refunds:
-            await self._take_back()
         if self._links:
             self._answer.linked = await self._join(self._links, self._erasures_then)
+        if self._refunds:
+            await self._take_back()
         for labels in self._outcomes:
             metrics.SEGMENT_MESSAGES.labels(*labels).inc()
         counts = {name: getattr(self._answer, name) for name in ("accepted", "duplicate", "conflict", "invalid")}
@@ -142,11 +142,11 @@ class Messages:
         return self._answer
 
     async def _take_back(self) -> None:
-        """Once the orders of the same request are stored, wherever in it they are."""
+        """Once the orders of the same request are stored, and its ids joined, wherever in it they are."""
         refunds = [(mapped, mapped.refund, path) for mapped, path in self._refunds if mapped.refund is not None]
         users = {user_id for _, refund, _ in refunds for user_id in refund.user_ids}
         async with self._database.connection() as connection:
-            joined = await user_links.joined(connection, users)
+            joined = await user_links.all_joined(connection, users)
             orders = await stored_events.read_orders(
                 connection, list({key for _, refund, _ in refunds for key in refund.orders(joined)})
             )

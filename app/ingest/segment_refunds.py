@@ -29,7 +29,7 @@ class Refund(Struct, frozen=True, kw_only=True):
         return [user_id for user_id in (self.about["user_id"], self.about["anonymous_id"]) if user_id is not None]
 
     def orders(self, joined: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-        """User and order, of each id of the person. `joined`: the ids before the log-in, by user."""
+        """User and order, of each id of the person. `joined`: the ids that are joined into a user's, by user."""
         persons = {one: None for user_id in self.user_ids for one in (user_id, *joined.get(user_id, ()))}
         return [(user_id, self.order_id) for user_id in persons]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any, Final
 
 import psycopg
@@ -79,6 +80,36 @@ def test_order_of_a_visitor_is_refunded_to_the_account(service: Service) -> None
     }
     assert send(service, track("cleo", "Order Refunded", "v-back", order_id="v")) == {"accepted": 3}
     assert bought(service, "cleo") == set()
+
+
+def test_order_log_in_alias_and_refund_in_one_batch_in_any_order(service: Service) -> None:
+    accounts = []
+    for place, order in enumerate(permutations(range(4))):
+        visitor, name, account = f"visitor-{place}", f"name-{place}", f"account-{place}"
+        bought_then = track("", "Order Completed", f"{account}-done", order_id="x", products=PRODUCTS[1:])
+        messages = [
+            bought_then | {"anonymousId": visitor},
+            {"type": "identify", "userId": name, "anonymousId": visitor},
+            {"type": "alias", "userId": account, "previousId": name},
+            track(account, "Order Refunded", f"{account}-back", order_id="x"),
+        ]
+        batch = [messages[one] for one in order]
+        assert send(service, *batch) == {"accepted": 4, "linked": 2}, order
+        assert send(service, *batch) == {"duplicate": 4}, order
+        accounts.append(account)
+    assert [bought(service, account) for account in accounts] == [set()] * len(accounts)
+
+
+def test_orders_of_two_visitors_of_one_account_are_refunded_in_the_batch_that_joins_both(service: Service) -> None:
+    visitors = ("phone", "laptop")
+    orders = [
+        track("", "Order Completed", f"gil-{one}", order_id=one, products=PRODUCTS) | {"anonymousId": one}
+        for one in visitors
+    ]
+    log_ins = [{"type": "identify", "userId": "gil", "anonymousId": one} for one in visitors]
+    refunds = [track("gil", "Order Cancelled", f"gil-{one}-back", order_id=one) for one in visitors]
+    assert send(service, orders[0], *log_ins, *refunds, orders[1]) == {"accepted": 12, "linked": 2}
+    assert bought(service, "gil") == set()
 
 
 def test_refund_of_what_nobody_ordered_costs_itself_alone_and_says_why(service: Service) -> None:
