@@ -22,17 +22,19 @@ def test_user_erased_by_another_process_just_before_an_outage(
         for service in (first, second):
             for user in ("ann", "bob"):
                 eventually(lambda service=service, user=user: repeated(service, user) == {"tent"}, 20, first.describe)
-        # Keeps what is known of the item, so that only the feed brings its title.
-        eventually(lambda: titles(second) == [None], describe=second.describe)
+        # Keeps the rules, so that only the feed brings another one; what is known of the item, counting changes too.
+        eventually(lambda: rules_named(second) == [[]], describe=second.describe)
         assert first.client.delete("/users/bob").status_code == 200
         # What comes after the erasure in the feed of changes has arrived, and so has the erasure.
-        assert first.client.put("/items/tent", json={"title": "Tent"}).status_code == 201
-        eventually(lambda: titles(second) == ["Tent"], describe=second.describe)
+        rule = {"action": "boost", "item_id": "tent", "factor": 2}
+        assert first.client.put("/rules/after", json=rule).status_code == 201
+        eventually(lambda: rules_named(second) == [["after"]], describe=second.describe)
         breakable_stack.postgres.pause()
         try:
             for service in (first, second):
                 assert repeated(service, "ann") == {"tent"}
-                assert asked(service, "bob").status_code == 503
+                answer = asked(service, "bob")
+                assert answer.status_code == 503, answer.text
         finally:
             breakable_stack.postgres.resume()
         for service in (first, second):
@@ -78,6 +80,6 @@ def repeated(service: Service, user_id: str) -> set[str]:
     return {item["item_id"] for item in answer.json()["items"] if item["source"] == "repeat"}
 
 
-def titles(service: Service) -> list[str | None]:
-    """Of the popular items."""
-    return [item.get("title") for item in service.client.get("/popular").json()["items"]]
+def rules_named(service: Service) -> list[list[str]]:
+    """Of the popular items, the rules that move each."""
+    return [item["rules"] for item in service.client.get("/popular?explain=true").json()["items"]]
