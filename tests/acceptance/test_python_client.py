@@ -33,23 +33,43 @@ QUICK: Final = Options(interval_sec=0.05, backoff_sec=0.2, max_backoff_sec=0.5, 
 
 # What an application does, whose last events wait in the buffer when it ends.
 PROGRAM: Final = """\
-import multiprocessing, os, sys
-from reco_client import Client, Options, View
-client = Client(sys.argv[1], sys.argv[2], Options(interval_sec=60, exit_sec=30))
-def send(user, count=50):
+import asyncio, multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+from reco_client import AsyncClient, Client, Options, View
+OPTIONS = Options(interval_sec=60, exit_sec=30)
+client = Client(*sys.argv[1:], OPTIONS)
+def send(user, count=50, client=client):
     for number in range(count):
         client.send(View(user_id=user, session_id="s1", item_id=f"{user}-{number}"))
+def of_its_own(user):
+    send(user, client=Client(*sys.argv[1:], OPTIONS))
+def of_its_own_loop(user):
+    async def run():
+        client = AsyncClient(*sys.argv[1:], OPTIONS)
+        send(user, client=client)
+        return client
+    return asyncio.run(run())
+def waits_in(user):
+    of_its_own_loop(user)
 def child():
     send("child of multiprocessing")
 send("parent")
+left = of_its_own_loop("parent's loop")
 if (pid := os.fork()) == 0:
+    assert left.counts.waiting == 0
     send("forked child")
     sys.exit()
-os.waitpid(pid, 0)
+assert os.waitpid(pid, 0)[1] == 0
 process = multiprocessing.get_context("fork").Process(target=child)
 process.start()
 process.join()
 send("parent after the fork")
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    pool.apply(of_its_own, ("child of a pool",))
+    pool.close()
+    pool.join()
+with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+    executor.submit(waits_in, "child of an executor").result()
 """
 
 # One that leaves its client for asyncio open. From Python 3.12 on, no thread starts once the process ends.
@@ -102,12 +122,8 @@ def test_buffer_of_asyncio_is_sent_when_the_process_ends(service: Service) -> No
 
 def test_buffers_are_sent_when_processes_end_forked_ones_too(service: Service) -> None:
     run(service, PROGRAM)
-    assert stored(service) == {
-        "parent": 50,
-        "forked child": 50,
-        "child of multiprocessing": 50,
-        "parent after the fork": 50,
-    }
+    children = ("forked child", "child of multiprocessing", "child of a pool", "child of an executor")
+    assert stored(service) == dict.fromkeys(("parent", "parent's loop", "parent after the fork", *children), 50)
 
 
 def test_lists_and_catalogue_are_typed(service: Service) -> None:

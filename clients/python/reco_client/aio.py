@@ -1,7 +1,6 @@
 """The client for asyncio."""
 
 import asyncio
-import atexit
 import random
 from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -12,6 +11,7 @@ from reco_client import calls, catalogue, delivery, lists
 from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
 from reco_client.calls import Call
 from reco_client.delivery import Counts, Options, Outcomes
+from reco_client.hooks import ProcessHooks
 from reco_client.models import CatalogueItem, Event
 from reco_client.sync import Client
 
@@ -29,7 +29,8 @@ def _method(build: Callable[_P, Call[_T]]) -> Callable[Concatenate["AsyncClient"
 class AsyncClient:
     """Sends events from a task of its own, which starts with the first event; asks for recommendations.
 
-    One event loop uses it. `close` sends what waits; without it, the end of the process does.
+    One event loop uses it. `close` sends what waits; without it, the end of the process does. A forked process starts
+    with an empty buffer: what waits in its parent is sent by the parent.
     """
 
     def __init__(
@@ -41,7 +42,14 @@ class AsyncClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._url, self._key, self._options = url, key, options or Options()
-        self._http = httpx.AsyncClient(**delivery.http_options(url, key, self._options), transport=transport)
+        self._connect: Callable[[], httpx.AsyncClient] = lambda: httpx.AsyncClient(
+            **delivery.http_options(url, key, self._options), transport=transport
+        )
+        self._reset()
+        self._hooks = ProcessHooks(at_end=self._at_exit, in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._http = self._connect()
         self._buffer = Buffer(self._options.max_buffered)
         self._outcomes = Outcomes(self._options)
         self._task: asyncio.Task[None] | None = None
@@ -50,7 +58,6 @@ class AsyncClient:
         self._settled.set()
         self._flushing = 0
         self._closed = False
-        atexit.register(self._at_exit)
 
     @property
     def counts(self) -> Counts:
@@ -116,7 +123,7 @@ class AsyncClient:
             await asyncio.gather(self._task, return_exceptions=True)
         self._outcomes.refuse(self._buffer.clear(), delivery.CLOSED)
         await self._http.aclose()
-        atexit.unregister(self._at_exit)
+        self._hooks.cancel()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,15 +1,11 @@
 """The client for threads."""
 
-import atexit
 import contextlib
-import os
 import random
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from multiprocessing import util as multiprocessing
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import httpx
@@ -18,6 +14,7 @@ from reco_client import calls, catalogue, delivery, lists
 from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
 from reco_client.calls import Call
 from reco_client.delivery import Counts, Options, Outcomes
+from reco_client.hooks import ProcessHooks
 from reco_client.models import CatalogueItem, Event
 
 _T = TypeVar("_T")
@@ -52,11 +49,7 @@ class Client:
             **delivery.http_options(url, key, self._options), transport=transport
         )
         self._reset()
-        atexit.register(self.close)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_reset_if_there(weakref.ref(self)))
-        # A child of multiprocessing ends without atexit, and forgets finalizers that were made before the fork.
-        multiprocessing.register_after_fork(self, Client._close_with_child)
+        self._hooks = ProcessHooks(at_end=self.close, in_child=self._reset)
 
     def _reset(self) -> None:
         self._http = self._connect()
@@ -67,9 +60,6 @@ class Client:
         self._flushing = 0
         self._closed = False
         self._given_up = False
-
-    def _close_with_child(self) -> None:
-        multiprocessing.Finalize(self, self.close, exitpriority=100)
 
     @property
     def counts(self) -> Counts:
@@ -172,7 +162,7 @@ class Client:
             thread.join(_JOIN_SEC)
         if thread is None or not thread.is_alive():  # else it waits for an answer, with the connection
             self._http.close()
-        atexit.unregister(self.close)
+        self._hooks.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -289,11 +279,3 @@ class Client:
 
 class _GivenUp(Exception):
     """The client was closed, and its time for what waits is over."""
-
-
-def _reset_if_there(own: "weakref.ref[Client]") -> Callable[[], None]:
-    def after() -> None:
-        if (client := own()) is not None:
-            client._reset()  # noqa: SLF001 - its own class
-
-    return after
