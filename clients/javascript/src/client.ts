@@ -116,11 +116,12 @@ export class Client {
   /** Puts an event into the queue, and returns its id. */
   send(event: RecoEvent): string {
     const nowMs = Date.now() + this.clockBehindMs;
-    const id = event.event_id ?? uuid7(nowMs);
+    const known = given(event);
+    const id = known.event_id ?? uuid7(nowMs);
     const { user, session, anonymous } = this.visitor;
     const about = { user_id: user, session_id: session, ts_ms: nowMs };
     // Of another user that the event names, nothing is known.
-    const whole = { ...about, ...(event.user_id ? {} : { anonymous_id: anonymous }), ...event, event_id: id };
+    const whole = { ...about, ...(known.user_id ? {} : { anonymous_id: anonymous }), ...known, event_id: id };
     this.queue.add(id, JSON.stringify(whole));
     return id;
   }
@@ -145,7 +146,7 @@ export class Client {
   }
 
   recommend(options: RecommendOptions & PostedOptions = {}): Promise<RecommendationList> {
-    const asked = { user_id: this.visitor.user, session_id: this.visitor.session, ...options };
+    const asked = { user_id: this.visitor.user, session_id: this.visitor.session, ...given(options) };
     const { exclude = [], exclude_id = [], ...others } = asked;
     const excluded = [...exclude, ...exclude_id];
     if (asked.history || asked.candidates || asked.context || excluded.length > MAX_IN_URL) {
@@ -156,7 +157,7 @@ export class Client {
 
   /** Up to 1,000 items of yours, the best for the user first. */
   rank(items: string[], options: RankOptions = {}): Promise<RankedList> {
-    return this.ask("/rank", { user_id: this.visitor.user, session_id: this.visitor.session, ...options, items });
+    return this.ask("/rank", { user_id: this.visitor.user, session_id: this.visitor.session, ...given(options), items });
   }
 
   /** Not of an item named `.` or `..`: URLs in browsers cannot have these as a part of their path. */
@@ -231,7 +232,7 @@ export class Client {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(options)) {
       for (const one of Array.isArray(value) ? value : [value]) {
-        if (one === undefined) continue;
+        if (one == null) continue;
         // The service divides values of `exclude` at commas. Here each entry of a list is one id.
         const whole = name === "exclude" && Array.isArray(value) && String(one).includes(",");
         query.append(whole ? "exclude_id" : name, String(one));
@@ -278,6 +279,11 @@ export class Client {
     this.mended.add(event.event_id);
     return JSON.stringify({ ...event, ts_ms: event.ts_ms + this.clockBehindMs });
   }
+}
+
+/** Without what is undefined or null, which would hide a default: `user?.id` of nobody is no user. */
+function given<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value != null)) as T;
 }
 
 function browserStorage(): Storage | undefined {

@@ -20,7 +20,9 @@ export class LocalStore implements Store {
     const found = new Map<string, string>();
     for (const key of ids.sort()) {
       const body = this.storage.getItem(key);
-      if (body) found.set(key.slice(this.prefix.length), body);
+      if (isEvent(body)) found.set(key.slice(this.prefix.length), body);
+      // Cut off, or another program's: nobody could send it.
+      else this.storage.removeItem(key);
     }
     return found;
   }
@@ -35,6 +37,14 @@ export class LocalStore implements Store {
 
   remove(id: string): void {
     this.storage.removeItem(this.prefix + id);
+  }
+}
+
+function isEvent(body: string | null): body is string {
+  try {
+    return JSON.parse(body ?? "").event_id != null;
+  } catch {
+    return false;
   }
 }
 

@@ -218,3 +218,13 @@ test("events of two owners are never in one batch", async () => {
   assert.deepEqual(posted, [["a", "c"], ["b"]]);
   assert.equal(sending.size, 0);
 });
+
+test("an entry that is no event is removed, and holds up no other", async () => {
+  const whole = JSON.stringify({ event_id: "kept" });
+  const entries = { "own.a": "{", "own.b": "null", "own.c": "[]", "own.kept": whole, other: "{" };
+  const sending = queue(new LocalStore(storage(entries), "own."));
+  await pass(1000);
+  assert.deepEqual(posted, [["kept"]]);
+  assert.equal(sending.size, 0);
+  assert.deepEqual(entries, { other: "{" });
+});
