@@ -1,9 +1,6 @@
 """`clients/python` against a running service: what it was given is stored, each event once."""
 
 import asyncio
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,104 +23,16 @@ from reco_client import (
 
 from app.core import keys
 from tests.support.database import ask
-from tests.support.service import ROOT, Service, eventually, running
+from tests.support.service import Service, eventually, running
 
 KEY, TOKEN = keys.make("shop", ["write", "read", "catalogue"], "w" * 43)
 QUICK: Final = Options(interval_sec=0.05, backoff_sec=0.2, max_backoff_sec=0.5, exit_sec=30)
-
-# What an application does, whose last events wait in the buffer when it ends.
-PROGRAM: Final = """\
-import asyncio, multiprocessing, os, sys
-from concurrent.futures import ProcessPoolExecutor
-from reco_client import AsyncClient, Client, Options, View
-OPTIONS = Options(interval_sec=60, exit_sec=30)
-client = Client(*sys.argv[1:], OPTIONS)
-def send(user, count=50, client=client):
-    for number in range(count):
-        client.send(View(user_id=user, session_id="s1", item_id=f"{user}-{number}"))
-def of_its_own(user):
-    send(user, client=Client(*sys.argv[1:], OPTIONS))
-def of_its_own_loop(user):
-    async def run():
-        client = AsyncClient(*sys.argv[1:], OPTIONS)
-        send(user, client=client)
-        return client
-    return asyncio.run(run())
-def waits_in(user):
-    of_its_own_loop(user)
-def child():
-    send("child of multiprocessing")
-send("parent")
-left = of_its_own_loop("parent's loop")
-if (pid := os.fork()) == 0:
-    assert left.counts.waiting == 0
-    send("forked child")
-    sys.exit()
-assert os.waitpid(pid, 0)[1] == 0
-process = multiprocessing.get_context("fork").Process(target=child)
-process.start()
-process.join()
-send("parent after the fork")
-with multiprocessing.get_context("fork").Pool(1) as pool:
-    pool.apply(of_its_own, ("child of a pool",))
-    pool.close()
-    pool.join()
-with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
-    executor.submit(waits_in, "child of an executor").result()
-"""
-
-# One that leaves its client for asyncio open. From Python 3.12 on, no thread starts once the process ends.
-PROGRAM_OF_ASYNCIO: Final = """\
-import asyncio, atexit, sys, threading
-from reco_client import AsyncClient, Options, View
-async def main():
-    client = AsyncClient(sys.argv[1], sys.argv[2], Options(interval_sec=60, exit_sec=30))
-    for number in range(2_050):
-        client.send(View(user_id="left", session_id="s1", item_id=f"item-{number}"))
-def refuse(thread):
-    raise RuntimeError("can't create new thread at interpreter shutdown")
-def end():
-    threading.Thread.start = refuse
-asyncio.run(main())
-atexit.register(end)
-"""
 
 
 @pytest.fixture
 def service(environment: dict[str, str]) -> Iterator[Service]:
     with running(environment | {"API_KEYS": KEY.entry()}) as service:
         yield service
-
-
-def stored(service: Service) -> dict[str, int]:
-    """How many events each user has."""
-    with psycopg.connect(service.environment["DATABASE_URL"]) as database:
-        return dict(database.execute("SELECT user_id, count(*) FROM events GROUP BY user_id").fetchall())
-
-
-def run(service: Service, program: str) -> None:
-    """Runs an application, which says nothing."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "clients" / "python")}
-    ended = subprocess.run(
-        [sys.executable, "-c", program, service.url, TOKEN],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-
-
-def test_buffer_of_asyncio_is_sent_when_the_process_ends(service: Service) -> None:
-    run(service, PROGRAM_OF_ASYNCIO)
-    assert stored(service) == {"left": 2_050}
-
-
-def test_buffers_are_sent_when_processes_end_forked_ones_too(service: Service) -> None:
-    run(service, PROGRAM)
-    children = ("forked child", "child of multiprocessing", "child of a pool", "child of an executor")
-    assert stored(service) == dict.fromkeys(("parent", "parent's loop", "parent after the fork", *children), 50)
 
 
 def test_lists_and_catalogue_are_typed(service: Service) -> None:
@@ -269,6 +178,8 @@ async def test_client_for_asyncio_waits_for_a_service_that_is_away(environment: 
             counts = await many
             assert (counts.accepted + counts.duplicate, counts.refused) == (2_200, 0)
             assert (client.counts.accepted + client.counts.duplicate, client.counts.refused) == (300, 0)
-            assert await asyncio.to_thread(stored, service) == {"ann": 300, "bob": 2_200}
+            with psycopg.connect(environment["DATABASE_URL"]) as database:
+                found = database.execute("SELECT user_id, count(*) FROM events GROUP BY user_id").fetchall()
+            assert dict(found) == {"ann": 300, "bob": 2_200}
         finally:
             service.close()
