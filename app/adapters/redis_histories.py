@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from app import metrics
 from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, OwnLog, Settled, Versioned
-from app.adapters.redis_client import close_redis, connection_of, open_redis
+from app.adapters.redis_client import close_redis, connection_of, open_redis, packed
 from app.adapters.redis_identity import Server, run_id_of, server_of
 from app.adapters.redis_scripts import ADD_RECORDS, COUNT_PROBE, WRITE_NEWER
 from app.core import cache_entry, own_writes
@@ -161,7 +161,7 @@ class RedisHistoryCache:
         async with connection_of(self._redis) as connection:
             if self._run_ids.get(connection) != run_id:
                 return None
-            await connection.send_command("MGET", *keys)
+            await connection.send_packed_command(packed("MGET", *keys))
             values: list[bytes | None] = await connection.read_response()
             return values
 

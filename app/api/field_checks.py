@@ -57,7 +57,7 @@ class FieldChecks:
                 raise
             faults = error.field_errors
         else:
-            if sum(bool(getattr(found, name, None)) for name in self._checks) < 2:
+            if len([name for name in self._checks if getattr(found, name, None)]) < 2:
                 return found
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput):
             faults = [*faults, *await self._faults(scope, values(), {fault.path for fault in faults})]

@@ -226,11 +226,9 @@ def tag_of(found: Recommendation, cursor: str | UnsetType = UNSET, label: Label 
     """The header `ETag` of a list: all that it shows but scores, which change a little all the time. The `cursor` is
     part of it: a last page may have become one that others follow.
     """
-    places = [f"{item.item_id}\t{item.source}\t{item.title}\t{item.picture_url}" for item in found.items]
-    places += [f"{item.because}\t{item.why}\t{item.rules}" for item in found.items if item.why is not UNSET]
-    return b"etag", weak_tag_of(
-        found.model_version, found.strategy, str(label.variant), str(label.experiment), str(cursor), *places
-    )
+    places: list[tuple[Any, ...]] = [(one.item_id, one.source, one.title, one.picture_url) for one in found.items]
+    places += [(one.because, one.why, one.rules or None) for one in found.items if one.why is not UNSET]
+    return b"etag", weak_tag_of((found.model_version, found.strategy, label, cursor or None, places))
 
 
 def answer_of(request_id: str, found: Recommendation, cursor: str | UnsetType, label: Label = NO_LABEL) -> Reply:

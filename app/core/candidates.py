@@ -24,7 +24,7 @@ from app.core.accumulators import (
     score,
 )
 from app.core.content_index import ContentIndex
-from app.core.history import Entry, History, seen_hash
+from app.core.history import Entry, seen_hash
 from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
 from app.core.model import Model
@@ -82,7 +82,7 @@ class Candidates:
         # As the scores will be made of: an explanation comes later, and the table may have others by then.
         self._item_features, self._prior = table.features, table.prior
         self._profile = profile
-        self._absence = absence(profile.history, now_ms, model)
+        self._absence = absence(profile.entries, now_ms, model)
         numbers = table.index.numbers(profile.latest)
         # The user's own items stand first, so their rows are their places.
         alone = [array("i", numbers).tobytes(), popular]
@@ -122,8 +122,8 @@ class Candidates:
         else:
             np.log1p(self._lists, out=self._lists)
         self.own_rows = _first_rows(len(numbers))
-        if profile.history.seen_hashes:
-            self._add_earlier(profile.history, now_ms)
+        if profile.seen_hashes:
+            self._add_earlier(profile, now_ms)
 
     def _own_facts(self, profile: Profile, numbers: Sequence[int], now_ms: int) -> "array[float]":
         """When the user did something with each of the own items, and how often, log-scaled."""
@@ -138,7 +138,7 @@ class Candidates:
     def scores(self, weights: Values, item_scores: Values, *, least_own: float = LEAST_OWN) -> Values:
         """The weighted sum of each candidate's features; minus infinity for an item of the user's own whose own part of
         it is less than `least_own`. `weights`: for the user's size of history. `item_scores`: by item number, the part
-        of the features that are the same for all users (`ItemTable.scores`).
+        of the features that are the same for all users (`Scored.scores`).
         """
         found = np.empty(len(self.numbers), np.float32)
         score(
@@ -192,9 +192,9 @@ class Candidates:
     def ended_rows(self) -> NDArray[np.intp]:
         """The rows of items that the user is not offered again."""
         profile = self._profile
-        if not profile.ended and not profile.history.ended_hashes:
+        if not profile.ended and not profile.ended_hashes:
             return np.zeros(0, np.intp)
-        hashes = [*map(seen_hash, profile.ended), *profile.history.ended_hashes]
+        hashes = [*map(seen_hash, profile.ended), *profile.ended_hashes]
         return np.isin(self._table.hashes[self.numbers], np.array(hashes, np.uint32)).nonzero()[0]
 
     def choice(self, item_id: str) -> tuple[Values, int] | None:
@@ -230,13 +230,13 @@ class Candidates:
             found[cold] = content
         return found
 
-    def _add_earlier(self, history: History, now_ms: int) -> None:
+    def _add_earlier(self, profile: Profile, now_ms: int) -> None:
         """What the user had before is not among the entries any more, so it is older than all of them."""
-        had = np.isin(self._table.hashes[self.numbers], np.array(history.seen_hashes, np.uint32))
+        had = np.isin(self._table.hashes[self.numbers], np.array(profile.seen_hashes, np.uint32))
         had[self.own_rows] = False
         rows = had.nonzero()[0]
         if len(rows):
-            hours = max(0, now_ms - history.entries[-1].at_ms) / HOUR_MS
+            hours = max(0, now_ms - profile.entries[-1].at_ms) / HOUR_MS
             values = np.ones((len(rows), len(OWN_FEATURES)), np.float32)
             values[:, 1] = _ONCE
             values[:, 2] = log1p(hours)
@@ -271,9 +271,9 @@ def _limits(neighbours: int, recency: float, seeds: int) -> NDArray[np.int32]:
     return np.array(limits, np.int32)
 
 
-def absence(history: History, now_ms: int, model: Model) -> float:
+def absence(entries: Sequence[Entry], now_ms: int, model: Model) -> float:
     """What the most popular item's popularity weighs for the user: more, the longer they have been away."""
-    if not history.entries:
+    if not entries:
         return model.absence_stale
-    stale = 1.0 - exp(-max(0, now_ms - history.entries[0].at_ms) / model.stale_after_ms)
+    stale = 1.0 - exp(-max(0, now_ms - entries[0].at_ms) / model.stale_after_ms)
     return model.absence_fresh + (model.absence_stale - model.absence_fresh) * stale

@@ -5,7 +5,7 @@ that an answer only looks them up.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,19 @@ _MAX_ROW: Final = np.iinfo(np.int32).max
 # Versions that serve at the same time: one, and those of variants.
 _MAX_WEIGHTS: Final = 32
 
-_Scores: TypeAlias = dict[int, tuple[NDArray[np.float64], NDArray[np.float32]]]
-"""By the id of an array of weights: the array, so that no other gets its id, and the scores."""
+
+class Scored(NamedTuple):
+    """`scores`: the part of the score that is the same for all users, by the rows of `weights` and by item number.
+    `by_size`: for each size of history its weights and its row of the scores, as a ranking takes them.
+    """
+
+    weights: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    by_size: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+_Scores: TypeAlias = dict[int, Scored]
+"""By the id of an array of weights, which is kept there, so that no other gets its id."""
 
 
 class ItemTable:
@@ -108,8 +119,8 @@ class ItemTable:
         highest = np.max([NOT_POPULAR, *(one.max(axis=0) for one in popularities)], axis=0)
         made = ItemFeatures(room, model, now_ms, highest)
         scores = {
-            key: (weights, np.zeros((len(weights), room), np.float32))
-            for key, (weights, _) in self._scores.items()
+            key: _scored(weights, np.zeros((len(weights), room), np.float32))
+            for key, (weights, *_) in self._scores.items()
             if key in self._used
         }
         for part, popularity in zip(parts, popularities, strict=True):
@@ -145,23 +156,21 @@ class ItemTable:
         if self._meanwhile is not None:
             self._meanwhile.append(numbers)
 
-    def scores(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The part of the score that is the same for all users, by the rows of `weights` and by item number.
-
-        Computed once for each array of weights until the next `refresh`, and then again for those that were used since
-        the one before; the array must not change.
+    def scored(self, weights: NDArray[np.float64]) -> Scored:
+        """Computed once for each array of weights until the next `refresh`, and then again for those that were used
+        since the one before; the array must not change.
         """
         key = id(weights)
         found = self._scores.get(key)
         if found is None:
             if len(self._scores) == _MAX_WEIGHTS:
                 self._scores.clear()
-            found = self._scores[key] = weights, _scores_of(self.features, weights)
+            found = self._scores[key] = _scored(weights, _scores_of(self.features, weights))
         self._used.add(key)
-        return found[1]
+        return found
 
     def scores_of(self, numbers: Numbers, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-        """As a row of `scores`, for a row of weights that are still learned: of these items alone, by item number."""
+        """As a row of `Scored.scores`, for a row of weights that are still learned: of these items alone, by number."""
         scores = np.empty(len(self.features), np.float32)
         scores[numbers] = self.features.take(numbers, axis=0) @ weights[: len(ITEM_FEATURES)]
         return scores
@@ -249,8 +258,13 @@ class ItemTable:
 
 def _fill_scores(scores: _Scores, numbers: Numbers, made: ItemFeatures) -> None:
     features = made.features[numbers]
-    for weights, found in scores.values():
+    for weights, found, _ in scores.values():
         found[:, numbers] = _scores_of(features, weights)
+
+
+def _scored(weights: NDArray[np.float64], scores: NDArray[np.float32]) -> Scored:
+    rows: NDArray[np.float32] = weights.astype(np.float32)
+    return Scored(weights, scores, [(rows[size], scores[size]) for size in range(len(rows))])
 
 
 def _scores_of(features: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from app.core.needs import FALLBACK_LIMIT
 from app.core.neighbours import NO_NEIGHBOURS, ItemSums, Neighbours, neighbours_of
 from app.core.pair_lists import FOLLOWS, MET, WEIGHT, PairLists
 from app.core.popularity import NO_POPULAR, Popular
-from app.core.profile import Profile
+from app.core.profile import profile_of
 from app.core.ranked import NO_EXCLUSIONS, Exclusions
 from app.core.ranking import Ranking
 from app.core.signals import DAY_MS
@@ -105,7 +105,7 @@ class PlayedLog:
 
     def candidates(self, user_id: str, *, now_ms: int) -> tuple[Candidates, int]:
         """What the service would rank for the user, and how many items the history holds."""
-        profile = Profile(self.history(user_id), self._model, counted=self._model)
+        profile = profile_of(self.history(user_id), self._model, counted=self._model)
         popular = self.popular(now_ms)
         neighbours = {seed.item_id: self.neighbours(seed.item_id, now_ms) for seed in profile.seeds}
         found = Candidates(

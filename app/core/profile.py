@@ -1,11 +1,11 @@
 """A user's profile from the history: the latest entry per item, and the seeds, whose neighbours are candidates."""
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 from app.core.history import ENDS_OFFER, Entry, History
 from app.core.model import MODEL, Model
@@ -16,71 +16,52 @@ _weight: Final = attrgetter("weight")
 _at_ms: Final = attrgetter("at_ms")
 
 
-_MADE: Final = "made"
-
-
-class _Made(NamedTuple):
-    """What a profile has of a history, by which models."""
-
-    model: Model
-    counted: Model
-    latest: Mapping[str, Entry]
-    seeds: Sequence[Entry]
-    seed_ids: Sequence[str]
-    weights: "array[float]"
-    times: "array[float]"
-    repeated: Sequence[tuple[int, Entry]]
-    turns_away: bool
-    ended: Sequence[str]
+_PROFILE: Final = "profile"
 
 
 class Profile:
     """`latest`: item → what the user did with it, most recent first. `seeds`: the first of those, whose neighbours are
     candidates, `seed_ids`, and `weights`, how much each of them counts. `times`: when the user did something with each
     item, in milliseconds, and `repeated`: the places of those that were done more than once, and what was done.
-    `turns_away`: whether some weight is below 0. `ended`: items that the user is not offered again.
-
-    It is kept with the history, which does not change, for who makes a list of the same user next.
+    `turns_away`: whether some weight is below 0. `ended`: items that the user is not offered again. `entries`,
+    `seen_hashes` and `ended_hashes` are the history's.
     """
 
     __slots__ = (
-        *("ended", "history", "latest", "model", "repeated"),
-        *("seed_ids", "seeds", "times", "turns_away", "weights"),
+        *("_counted", "ended", "ended_hashes", "entries", "latest", "model", "repeated"),
+        *("seed_ids", "seeds", "seen_hashes", "times", "turns_away", "weights", "__weakref__"),
     )
 
     def __init__(self, history: History, model: Model = MODEL, *, counted: Model = MODEL) -> None:
         """`model`: what makes the list. `counted`: has the parameters that the history was made with."""
-        made: _Made | None = history.__dict__.get(_MADE)
-        if made is None or made.model is not model or made.counted is not counted:
-            made = history.__dict__[_MADE] = _made(history, model, counted)
-        self.history = history
         self.model = model
-        self.latest = made.latest
-        self.seeds = made.seeds
-        self.seed_ids = made.seed_ids
-        self.weights = made.weights
-        self.times = made.times
-        self.repeated = made.repeated
-        self.turns_away = made.turns_away
-        self.ended = made.ended
+        self._counted = counted
+        self.entries = history.entries
+        self.seen_hashes = history.seen_hashes
+        self.ended_hashes = history.ended_hashes
+        self.latest = latest = _latest(history, counted.weekly_half_life_ms)
+        self.seeds = seeds = list(islice(latest.values(), model.seeds))
+        self.seed_ids = list(map(_item_id, seeds))
+        weights = _weights(seeds, model)
+        self.weights = array("d", weights)
+        self.times = array("d", map(_at_ms, latest.values()))
+        self.repeated = [(place, entry) for place, entry in enumerate(latest.values()) if entry.other_weight]
+        self.turns_away = min(weights, default=0.0) < 0.0
+        self.ended = [entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER]
+
+    def is_by(self, model: Model, counted: Model) -> bool:
+        """Whether it was made by these very models."""
+        return self.model is model and self._counted is counted
 
 
-def _made(history: History, model: Model, counted: Model) -> _Made:
-    latest = _latest(history, counted.weekly_half_life_ms)
-    seeds = list(islice(latest.values(), model.seeds))
-    weights = _weights(seeds, model)
-    return _Made(
-        model,
-        counted,
-        latest,
-        seeds,
-        list(map(_item_id, seeds)),
-        array("d", weights),
-        array("d", map(_at_ms, latest.values())),
-        [(place, entry) for place, entry in enumerate(latest.values()) if entry.other_weight],
-        min(weights, default=0.0) < 0.0,
-        [entry.item_id for entry in history.entries if entry.flags & ENDS_OFFER],
-    )
+def profile_of(history: History, model: Model = MODEL, *, counted: Model = MODEL) -> Profile:
+    """The history's profile, which is kept with the history, for who makes a list of the same user next: it does not
+    change. It has no reference to the history, so that both go together, without the garbage collector.
+    """
+    kept: Profile | None = history.__dict__.get(_PROFILE)
+    if kept is None or not kept.is_by(model, counted):
+        kept = history.__dict__[_PROFILE] = Profile(history, model, counted=counted)
+    return kept
 
 
 def _latest(history: History, half_life_ms: int) -> dict[str, Entry]:

@@ -16,7 +16,7 @@ from app.core.messages import CancelMessage, ImpressionMessage, InteractionMessa
 from app.core.model import MODEL, Model
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
-from app.core.profile import Profile
+from app.core.profile import profile_of
 from app.core.signals import signal
 from app.core.weights import FROM_OWN, Weights, size_of
 
@@ -53,7 +53,7 @@ def sample_of(
     stands_for: float = 1.0,
 ) -> RankingSample:
     """`history`: as it was before the event. `neighbours`: of the profile's seeds."""
-    profile = Profile(history, model, counted=table.model)
+    profile = profile_of(history, model, counted=table.model)
     candidates = Candidates(
         profile,
         neighbours,

@@ -32,7 +32,7 @@ from app.core.needs import (
     RankingInputsFor,
 )
 from app.core.own_items import met, own_exclusions
-from app.core.profile import Profile
+from app.core.profile import profile_of
 from app.core.ranked import Exclusions, Ranked, Rows
 from app.core.ranking import Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
@@ -84,7 +84,7 @@ def for_user(
     has ended are always left out. `preview`: a rule that acts as if it were stored.
     """
     now_ms, category = request.now_ms, request.category
-    profile = Profile(history, model, counted=table.model)
+    profile = profile_of(history, model, counted=table.model)
     among = request.among
     own_only = request.repeats == "only"
     explore = exploration.share > 0.0 and among is None and not own_only
@@ -112,9 +112,7 @@ def for_user(
         content=given.content,
     )
     size = size_of(len(profile.latest))
-    ranking = Ranking(
-        table.index, candidates, given.weights[size].astype(np.float32), table.scores(given.weights)[size]
-    )
+    ranking = Ranking(table.index, candidates, *table.scored(given.weights).by_size[size])
     without = table.index.numbers(never if seen is None else met(history, seen) | never) if never or seen else []
     if matches is not None:
         without += matches.without(candidates.numbers)

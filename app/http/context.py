@@ -1,9 +1,9 @@
 """The outermost layer of every request: takes or makes ids, sets the deadline, counts and times the answer."""
 
 import logging
-import os
+import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -53,7 +53,7 @@ class RequestContext:
 
     def __init__(self, headers: dict[bytes, bytes]) -> None:
         self.headers = headers
-        self.request_id = _printable(headers.get(b"x-request-id")) or os.urandom(16).hex()
+        self.request_id = _printable(headers.get(b"x-request-id")) or f"{random.getrandbits(128):032x}"
         self.correlation_id = _printable(headers.get(b"x-correlation-id")) or self.request_id
         self.traceparent = _printable(headers.get(b"traceparent"))
         self.tracestate = _printable(headers.get(b"tracestate"), _MAX_STATE_LENGTH) if self.traceparent else None
@@ -115,9 +115,9 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
         if tracer is not None and scope["path"] not in _PROBES:
             span = RequestSpan(tracer, scope["method"], context)
 
-        async def send_with_ids(message: Message) -> None:
+        def send_with_ids(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                deadlines.lift()  # there is an answer; how long its client may take to read it, the connection decides
+                deadline.lift()  # there is an answer; how long its client may take to read it, the connection decides
                 context.status = message["status"]
                 headers = [
                     *message["headers"],
@@ -128,10 +128,10 @@ def with_context(app: ASGIApp, *, timeout_sec: float, draining: Callable[[], boo
                 if draining():
                     headers.append((b"connection", b"close"))
                 message["headers"] = headers
-            await send(message)
+            return send(message)
 
         try:
-            with deadlines:
+            with deadlines.start() as deadline:
                 await app(scope, receive, send_with_ids)
         except TimeoutError:
             if context.status:

@@ -5,50 +5,66 @@
 
 import asyncio
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 
 class Deadlines:
-    """`with deadlines:` works as `asyncio.timeout` for the running task. Many tasks may be inside at once, each once.
+    """`with deadlines.start():` works as `asyncio.timeout` for the running task. Many tasks may be inside at once.
 
-    Raises `TimeoutError` in a task that is inside for longer than `after_sec` and has not called `lift`.
+    Raises `TimeoutError` in a task that is inside for longer than `after_sec` and whose deadline was not lifted.
     """
 
     def __init__(self, after_sec: float) -> None:
         self._after_sec = after_sec
-        self._inside: dict[asyncio.Task[Any] | None, float] = {}  # the oldest first
-        self._late: set[asyncio.Task[Any] | None] = set()
+        self._running: dict[Deadline, float] = {}  # the oldest first
         self._timer: asyncio.TimerHandle | None = None
 
-    def __enter__(self) -> None:
+    def start(self) -> "Deadline":
+        """Of the running task."""
         loop = asyncio.get_running_loop()
-        self._inside[asyncio.current_task(loop)] = at = loop.time() + self._after_sec
+        deadline = Deadline(asyncio.current_task(loop), self._running)
+        self._running[deadline] = at = loop.time() + self._after_sec
         if self._timer is None:
             self._timer = loop.call_at(at, self._end_late)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        task = asyncio.current_task()
-        self._inside.pop(task, None)
-        if task not in self._late:
-            return
-        self._late.remove(task)
-        if task is None or task.uncancel() > 0:
-            return
-        if kind is asyncio.CancelledError:
-            raise TimeoutError(f"not done within {self._after_sec:g} s") from error
-
-    def lift(self) -> None:
-        """The running task is in time, whatever it still does inside."""
-        self._inside.pop(asyncio.current_task(), None)
+        return deadline
 
     def _end_late(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = None
-        for task, at in list(self._inside.items()):
+        for deadline, at in list(self._running.items()):
             if at > loop.time():
                 self._timer = loop.call_at(at, self._end_late)
                 return
-            del self._inside[task]
-            if task is not None:
-                self._late.add(task)
-                task.cancel()
+            deadline.end()
+
+
+class Deadline:
+    """One task's. It keeps its task: to ask asyncio for it takes as long as all else here."""
+
+    __slots__ = ("_is_late", "_running", "_task")
+
+    def __init__(self, task: asyncio.Task[Any] | None, running: "dict[Deadline, float]") -> None:
+        self._task = task
+        self._running = running
+        self._is_late = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.lift()
+        if not self._is_late or self._task is None or self._task.uncancel() > 0:
+            return
+        if kind is asyncio.CancelledError:
+            raise TimeoutError("the task's deadline has passed") from error
+
+    def lift(self) -> None:
+        """The task is in time, whatever it still does inside."""
+        self._running.pop(self, None)
+
+    def end(self) -> None:
+        """Cancels the task, which is late."""
+        self.lift()
+        if self._task is not None:
+            self._is_late = True
+            self._task.cancel()

@@ -17,6 +17,7 @@ _NOT_MODIFIED: Final = 304
 ASKED_ABOUT: Final = (b"cache-control", b"private, no-cache")
 NOT_KEPT: Final = (b"cache-control", b"no-store")
 _TAG_BYTES: Final = 12
+_packed: Final = msgspec.msgpack.Encoder().encode
 
 IF_MATCH: Final = {
     "name": "If-Match",
@@ -54,9 +55,9 @@ def tagged(shown: Any, *, status: int = 200, headers: Headers = ()) -> Reply:
     return answer
 
 
-def weak_tag_of(*parts: str) -> bytes:
-    """The weak tag of what these parts say: answers with the same tag say the same in other bytes."""
-    return b"W/" + etag_of("\n".join(parts).encode())
+def weak_tag_of(shown: Any) -> bytes:
+    """The weak tag of what an answer shows: answers with the same tag show the same in other bytes."""
+    return b"W/" + etag_of(_packed(shown))
 
 
 def as_read(answer: Reply, request_headers: Mapping[bytes, bytes]) -> Reply:
@@ -77,7 +78,8 @@ def as_read(answer: Reply, request_headers: Mapping[bytes, bytes]) -> Reply:
         tag = b"W/" + etag_of(answer.body)
         headers.append((b"etag", tag))
     headers.append(ASKED_ABOUT)
-    if _names(request_headers.get(b"if-none-match"), tag.removeprefix(b"W/")):
+    known = request_headers.get(b"if-none-match")
+    if known is not None and _names(known, tag.removeprefix(b"W/")):
         return Reply(b"", status=_NOT_MODIFIED, headers=headers)
     return Reply(answer.body, media_type=answer.media_type, headers=headers)
 

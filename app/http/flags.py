@@ -1,6 +1,7 @@
 """Headers that are true or false."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from litestar.types import Scope
@@ -26,11 +27,16 @@ def flag(name: str, description: str) -> dict[str, Any]:
 def flag_of(scope: Scope, parameter: Mapping[str, Any]) -> bool:
     """What the request says; false where it does not. Raises `InvalidInput` for another value."""
     name: str = parameter["name"]
-    given = context_of(scope).headers.get(name.lower().encode(), b"false")
-    found = _VALUES.get(given.strip().lower())
+    given = context_of(scope).headers.get(_header_of(name))
+    found = False if given is None else _VALUES.get(given.strip().lower())
     if found is None:
         raise InvalidInput(FieldError(name, "expected true or false"))
     return found
+
+
+@cache
+def _header_of(name: str) -> bytes:
+    return name.lower().encode()
 
 
 def flag_faults(scope: Scope, parameters: Iterable[Mapping[str, Any]]) -> list[FieldError]:

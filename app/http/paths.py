@@ -9,7 +9,7 @@ itself where that slash is encoded, as in `/users/bob%2Frecent`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Final, NamedTuple
 
 from litestar.exceptions import NotFoundException
@@ -130,11 +130,10 @@ class _Segments:
 def with_exact_paths(app: ASGIApp, known: Paths) -> ASGIApp:
     """Answers 404 to a request for any path that is not exactly one of those `known`."""
 
-    async def exact(scope: Scope, receive: Receive, send: Send) -> None:
+    def exact(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if known.resolve(scope):
-            await app(scope, receive, send)
-            return
+            return app(scope, receive, send)
         absent = NotFoundException(detail="There is nothing at this path; /docs lists what there is.")
-        await render(context_of(scope), absent)(scope, receive, send)
+        return render(context_of(scope), absent)(scope, receive, send)
 
     return exact

@@ -16,6 +16,7 @@ from app.http.connections import IDLE_SEC, MOST, Connections
 from app.http.drain import close_silent
 from app.http.listener import BACKLOG, bind, retire
 from app.http.protocol import Config, HttpProtocol
+from app.http.proxies import behind_proxies
 from app.supervisor import Progress, wait_for_stop
 
 _BEAT_SEC: Final = 0.5
@@ -63,8 +64,9 @@ async def serve(
     """
     connections = Connections(max_connections)
     config = Config(
-        app,
+        behind_proxies(app, trusted_proxies) if trusted_proxies else app,
         connections,
+        interface="asgi3",
         loop="none",
         http=protocol,
         ws="none",
@@ -74,8 +76,7 @@ async def serve(
         server_header=False,
         timeout_keep_alive=IDLE_SEC,
         backlog=BACKLOG,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies),
+        proxy_headers=False,  # by `behind_proxies`
     )
     server = _Server(config)
     async with anyio.create_task_group() as group:

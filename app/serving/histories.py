@@ -103,10 +103,9 @@ class Histories:
         read = await self._users.get(user_id)
         if read.stored.joined:
             history = await self._joined(user_id, read, counted)
-        elif read.is_counted:
-            history = self._decoded.of(user_id, read.stored.history, keep=self._users.keeps(user_id))
         else:
-            history = read.history(counted)
+            keep = self._users.keeps(user_id)
+            history = self._decoded.of(user_id, (read, counted), lambda: read.history(counted), keep=keep)
         if history.entries or session_id is None:
             return history
         session = await self._sessions.get(session_id)

@@ -146,14 +146,14 @@ def test_features_are_what_their_names_say(
             plain |= {"own_times": log1p(1.0), "own_age": log1p(age_ms / HOUR_MS)}
         if "own_age" in plain:
             plain |= {"own": 1.0, "own_repeats": log1p(50.0 * repeat_rate)}
-        plain["absence"] = absence(history, NOW_MS, MODEL) * sqrt(share)
+        plain["absence"] = absence(history.entries, NOW_MS, MODEL) * sqrt(share)
         assert row == pytest.approx([plain.get(name, 0.0) for name in FEATURES], rel=1e-3, abs=1e-4), item_id
 
     for weights in (FIXED, START):
         of_size = weights[2].astype(np.float32)
         own_part = features[:, FROM_OWN] @ of_size[FROM_OWN]
         scores = features @ of_size
-        for of_items in (table.scores(weights)[2], table.scores_of(found.numbers, of_size)):
+        for of_items in (table.scored(weights).scores[2], table.scores_of(found.numbers, of_size)):
             ours = found.scores(of_size, of_items)
             assert ours[np.isfinite(ours)] == pytest.approx(scores[np.isfinite(ours)], rel=1e-3, abs=1e-3)
             assert (own_part[np.isinf(ours)] < -1.99).all()

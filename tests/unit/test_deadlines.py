@@ -11,7 +11,7 @@ SOON_SEC = 0.02
 
 async def run(deadlines: Deadlines, until: asyncio.Event) -> str:
     try:
-        with deadlines:
+        with deadlines.start():
             await until.wait()
     except TimeoutError:
         return "late"
@@ -46,8 +46,8 @@ async def test_a_task_cancelled_from_outside_is_not_late() -> None:
 async def test_a_lifted_task_is_in_time_and_the_others_are_not() -> None:
     deadlines, never = Deadlines(SOON_SEC), asyncio.Event()
     other = asyncio.create_task(run(deadlines, never))
-    with deadlines:
-        deadlines.lift()
+    with deadlines.start() as deadline:
+        deadline.lift()
         assert await other == "late"
         await asyncio.sleep(0)  # one more chance for its own cancellation
     assert await asyncio.create_task(run(deadlines, never)) == "late"

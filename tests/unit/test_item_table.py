@@ -49,26 +49,26 @@ def test_items_that_are_numbered_later_have_room_and_hashes() -> None:
     table.make_room()
     assert table.hashes[numbers].tolist() == [seen_hash(item_id) for item_id in many]
     assert not table.features[numbers].any()
-    assert not table.scores(START)[:, numbers].any()
+    assert not table.scored(START).scores[:, numbers].any()
     assert table.features[0].any()
 
 
 def test_scores_of_all_items_are_computed_once_until_the_next_refresh() -> None:
     table = table_of(a=(1.0, 1.0, 1.0), b=(2.0, 0.0, 1.0))
-    found = table.scores(START)
-    assert table.scores(START) is found
-    assert table.scores(FIXED) is not found
+    found = table.scored(START).scores
+    assert table.scored(START).scores is found
+    assert table.scored(FIXED).scores is not found
     table.refresh(LANDMARK_MS)  # nothing has changed
-    assert table.scores(START) is found
+    assert table.scored(START).scores is found
     version = table.version
     table.refresh(LANDMARK_MS + HOUR_MS)
     assert table.version > version
-    again = table.scores(START)
+    again = table.scored(START).scores
     assert again is not found
     assert not np.array_equal(again, found)
     table.update(np.array([0]), table.sums(np.array([1])))
     table.refresh(LANDMARK_MS + HOUR_MS)
-    assert table.scores(START)[0, 0] == table.scores(START)[0, 1]
+    assert table.scored(START).scores[0, 0] == table.scored(START).scores[0, 1]
 
 
 def many_items(count: int) -> ItemTable:
@@ -84,17 +84,17 @@ def many_items(count: int) -> ItemTable:
 def test_what_changes_between_the_steps_of_a_refresh_counts_at_its_end() -> None:
     table = many_items(10_000)
     table.refresh(LANDMARK_MS)
-    scores, shares, version = table.scores(START), table.shares, table.version
+    scores, shares, version = table.scored(START).scores, table.shares, table.version
     steps = table.refreshing(LANDMARK_MS + HOUR_MS)
     assert [next(steps) for _ in range(4)] == [None] * 4
     assert table.shares is shares
-    assert table.scores(START) is scores
+    assert table.scored(START).scores is scores
     table.update(np.array([0, 9_999]), table.sums(np.array([1, 1])))
     table.index.number([f"late-{number}" for number in range(20_000)])
     table.make_room()
     assert list(steps) == [None, None]
     assert table.version > version
-    for array in (table.shares, table.features, table.prior, table.own_repeats, table.scores(START).T):
+    for array in (table.shares, table.features, table.prior, table.own_repeats, table.scored(START).scores.T):
         assert len(array) >= 30_000
         assert np.array_equal(array[[0, 9_999]], array[[1, 1]])
         assert not array[10_000:].any()
@@ -102,7 +102,7 @@ def test_what_changes_between_the_steps_of_a_refresh_counts_at_its_end() -> None
     again.refresh(LANDMARK_MS + HOUR_MS)
     unchanged = slice(1, 9_999)
     assert np.array_equal(table.features[unchanged], again.features[unchanged])
-    assert np.array_equal(table.scores(START)[:, unchanged], again.scores(START)[:, unchanged])
+    assert np.array_equal(table.scored(START).scores[:, unchanged], again.scored(START).scores[:, unchanged])
 
 
 def test_an_item_that_is_forgotten_between_the_steps_of_a_refresh_stays_forgotten() -> None:
@@ -120,13 +120,13 @@ def test_an_item_that_is_forgotten_between_the_steps_of_a_refresh_stays_forgotte
 def test_equal_items_have_equal_scores_whenever_they_were_computed() -> None:
     table = many_items(9_000)
     table.refresh(LANDMARK_MS)
-    table.scores(START)
+    table.scored(START)
     same = table.sums(np.array([7]))
     for numbers in (np.array([3]), np.arange(4_000, 4_600)):
         table.update(numbers, same.repeat(len(numbers), axis=0))
         table.refresh_some(numbers)
     for _ in range(2):
-        scores = table.scores(START)
+        scores = table.scored(START).scores
         assert (scores[:, [3, *range(4_000, 4_600)]] == scores[:, [7]]).all()
         table.refresh(LANDMARK_MS + HOUR_MS)
 
@@ -134,19 +134,19 @@ def test_equal_items_have_equal_scores_whenever_they_were_computed() -> None:
 def test_scores_that_nobody_has_used_are_not_made_again() -> None:
     table = many_items(10)
     table.refresh(LANDMARK_MS)
-    table.scores(START)
+    table.scored(START)
     table.refresh(LANDMARK_MS + HOUR_MS)
-    kept = table.scores(START)
-    table.scores(FIXED)
+    kept = table.scored(START).scores
+    table.scored(FIXED)
     table.refresh(LANDMARK_MS + 2 * HOUR_MS)
-    assert table.scores(FIXED) is table.scores(FIXED)
-    assert table.scores(START) is not kept
+    assert table.scored(FIXED).scores is table.scored(FIXED).scores
+    assert table.scored(START).scores is not kept
 
 
 def test_items_that_are_read_between_refreshes_have_their_features_at_once() -> None:
     table, whole = many_items(10), many_items(10)
     table.refresh(LANDMARK_MS)
-    table.scores(START)
+    table.scored(START)
     numbers = table.index.number(["new"])
     at_ms = LANDMARK_MS - 200 * HOUR_MS
     sums = np.array([[at_ms, 0.5, 0.5, 0.5, 4.0, 1.0, 4.0, 4.0, at_ms - HOUR_MS]])
@@ -155,7 +155,7 @@ def test_items_that_are_read_between_refreshes_have_their_features_at_once() -> 
     whole.update(whole.index.number(["new"]), sums)
     whole.refresh(LANDMARK_MS)
     assert np.array_equal(table.features, whole.features)
-    assert np.array_equal(table.scores(START), whole.scores(START))
+    assert np.array_equal(table.scored(START).scores, whole.scored(START).scores)
     # One that is more popular than all others counts as they do until the next refresh.
     table.update(numbers, np.array([[LANDMARK_MS, 99.0, 99.0, 99.0, 4.0, 1.0, 4.0, 4.0, at_ms]]))
     table.refresh_some(numbers)
