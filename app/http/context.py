@@ -1,7 +1,7 @@
 """The outermost layer of every request: takes or makes ids, sets the deadline, counts and times the answer."""
 
 import logging
-import random
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
@@ -53,7 +53,7 @@ class RequestContext:
 
     def __init__(self, headers: dict[bytes, bytes]) -> None:
         self.headers = headers
-        self.request_id = _printable(headers.get(b"x-request-id")) or f"{random.getrandbits(128):032x}"
+        self.request_id = _printable(headers.get(b"x-request-id")) or os.urandom(16).hex()
         self.correlation_id = _printable(headers.get(b"x-correlation-id")) or self.request_id
         self.traceparent = _printable(headers.get(b"traceparent"))
         self.tracestate = _printable(headers.get(b"tracestate"), _MAX_STATE_LENGTH) if self.traceparent else None

@@ -10,9 +10,11 @@ import pytest
 from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Scope
+from msgspec import UNSET, structs
 
+from app.api.experiment import Label
 from app.api.recommendations import tag_of
-from app.core.recommendation import Recommendation
+from app.core.recommendation import Recommendation, RecommendedItem, ScoreParts
 from app.http import app, schema
 from app.http.etags import NOT_KEPT, tagged, weak_tag_of
 from app.http.packing import PACKED_FROM_BYTES, encoding_for
@@ -169,3 +171,34 @@ def test_encoding_is_the_one_that_the_client_prefers(accepted: bytes, encoding: 
 def test_a_last_page_that_others_follow_by_now_has_another_tag() -> None:
     page = Recommendation([], "none", "weights-1")
     assert tag_of(page) != tag_of(page, "k8QgAQAA") != tag_of(page, "k8QgAQAB")
+
+
+def listed(**shown: Any) -> Recommendation:
+    item = RecommendedItem(
+        "tent", 0.5, "popular", "Tent", "/tent.jpg", ["lamp"], ScoreParts({}, 1.0), "Popular.", ["r1"]
+    )
+    return Recommendation(
+        [structs.replace(item, **shown), RecommendedItem("mat", 0.1, "popular")], "popular", "weights-1"
+    )
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"item_id": "lamp"},
+        {"source": "covisitation"},
+        {"title": None},
+        {"picture_url": None},
+        {"because": []},
+        {"why": "Because."},
+        {"rules": []},
+    ],
+)
+def test_whatever_a_list_shows_changes_its_tag(shown: dict[str, Any]) -> None:
+    assert tag_of(listed(**shown)) != tag_of(listed())
+
+
+def test_scores_change_no_tag_and_the_experiment_does() -> None:
+    assert tag_of(listed(score=0.6, parts=ScoreParts({"age": 0.1}, 1.0))) == tag_of(listed())
+    labels = [Label(), Label("bolder"), Label("bolder", "autumn"), Label(UNSET, "bolder")]
+    assert len({tag_of(listed(), label=label) for label in labels}) == len(labels)
