@@ -169,18 +169,15 @@ class RedisHistoryCache:
         """The server, and how many probes its data have seen."""
         key = self._key_prefix + _PROBE
         empty = cache_entry.encode(_NO_EPOCH, 0, b"")
+        commands: list[tuple[str | bytes | int, ...]] = [
+            ("EVAL", WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, _NO_EVENT, b""),
+            ("EVAL", COUNT_PROBE, 1, self._key_prefix + _PROBES, _PROBES_TTL_MS),
+            ("INFO", "server"),
+            ("INFO", "replication"),
+        ]
         async with connection_of(self._redis) as connection:
-            await connection.send_packed_command(
-                connection.pack_commands(
-                    [
-                        ("EVAL", WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, _NO_EVENT, b""),
-                        ("EVAL", COUNT_PROBE, 1, self._key_prefix + _PROBES, _PROBES_TTL_MS),
-                        ("INFO", "server"),
-                        ("INFO", "replication"),
-                    ]
-                )
-            )
-            answers = [await connection.read_response(disconnect_on_error=True) for _ in range(4)]
+            await connection.send_packed_command([packed(*command) for command in commands])
+            answers = [await connection.read_response(disconnect_on_error=True) for _ in commands]
             return server_of(answers[2], answers[3]), int(answers[1])
 
     def _note_server(self, connection: Any, info: bytes) -> None:

@@ -29,7 +29,7 @@ class Profile:
 
     __slots__ = (
         *("_counted", "ended", "ended_hashes", "entries", "latest", "model", "repeated"),
-        *("seed_ids", "seeds", "seen_hashes", "times", "turns_away", "weights", "__weakref__"),
+        *("seed_ids", "seeds", "seen_hashes", "times", "turns_away", "weights"),
     )
 
     def __init__(self, history: History, model: Model = MODEL, *, counted: Model = MODEL) -> None:

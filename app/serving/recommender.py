@@ -37,7 +37,7 @@ from app.core.needs import (
 from app.core.page_cursor import PageCursor
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.rules import Rule
-from app.core.serving import NO_EXPLORATION, Exploration
+from app.core.serving import Exploration
 from app.core.signals import Kind
 from app.core.weights import Weights
 from app.errors import DependencyDown
@@ -98,8 +98,7 @@ class Recommender:
         It ranks by the weights of `version`, or by `weights`; both None: by those that serve all users.
         """
         history = await self._history(user_id, session_id, past)
-        share = self._exploration_share
-        exploration = Exploration(share, f"{self._exploration_seed}:{request_id}") if share else NO_EXPLORATION
+        exploration = Exploration(self._exploration_share, f"{self._exploration_seed}:{request_id}")
         return await self._rank(
             serving.for_user(
                 history,

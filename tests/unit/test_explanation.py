@@ -96,7 +96,7 @@ def explained(
     profile = Profile(BOUGHT_IN_TURN)
     lists = {item_id: near(table.index, similar.get(item_id, {}), (following or {}).get(item_id)) for item_id in "abc"}
     candidates = Candidates(profile, lists, table.best(10).tobytes(), table, now_ms=NOW_MS)
-    ranking = Ranking(table.index, candidates, START[2].astype(np.float32), table.scored(START).scores[2])
+    ranking = Ranking(table.index, candidates, *table.scored(START).by_size[2])
     ranked = ranking.ranked({}, (), "learned", NO_EXCLUSIONS)
     explainer = Explainer(table.index, ranked, ranking, profile, lists, None)
     return {
@@ -128,7 +128,7 @@ def test_the_terms_of_a_score_say_how_it_compares_with_the_best() -> None:
 def test_the_terms_are_those_of_the_score_although_popularity_has_been_reloaded_since() -> None:
     table = item_table({"hit": 100.0, "known": 25.0})
     candidates = Candidates(Profile(NO_HISTORY), {}, table.best(10).tobytes(), table, now_ms=NOW_MS)
-    ranking = Ranking(table.index, candidates, START[0].astype(np.float32), table.scored(START).scores[0])
+    ranking = Ranking(table.index, candidates, *table.scored(START).by_size[0])
     ranked = ranking.ranked({}, (), "learned", NO_EXCLUSIONS)
     table.refresh(NOW_MS + 5 * DAY_MS)
     rows = [ranked.row(item_id) for item_id in ("known", "hit")]

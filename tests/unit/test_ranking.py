@@ -40,7 +40,7 @@ def ranking_of(
     }
     candidates = Candidates(profile, lists, table.best(MODEL.popular).tobytes(), table, now_ms=NOW_MS)
     size = size_of(len(profile.latest))
-    return Ranking(table.index, candidates, weights[size].astype(np.float32), table.scored(weights).scores[size])
+    return Ranking(table.index, candidates, *table.scored(weights).by_size[size])
 
 
 def ranked(ranking: Ranking, **changes: Any) -> Ranked:

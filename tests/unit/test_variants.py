@@ -210,7 +210,7 @@ def scored(model: Model, weights: WeightRows | None = None) -> dict[str, float]:
     candidates = Candidates(profile, NEAR, TABLE.best(150).tobytes(), TABLE, now_ms=LANDMARK_MS)
     rows = START if weights is None else np.array(weights)
     size = size_of(len(profile.latest))
-    ranking = Ranking(TABLE.index, candidates, rows[size].astype(np.float32), TABLE.scored(rows).scores[size])
+    ranking = Ranking(TABLE.index, candidates, *TABLE.scored(rows).by_size[size])
     ranked = ranking.ranked({}, (), "learned", NO_EXCLUSIONS)
     return {item_id: ranked.score(item_id) for item_id in ranked.best(5_000)}
 
