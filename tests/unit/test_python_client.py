@@ -21,7 +21,6 @@ from reco_client import (
     Refused,
     View,
 )
-from reco_client.buffer import MAX_BATCH_BYTES, Buffer, Line, fitting, line_of
 from reco_client.delivery import may_be_retried, wait_sec
 from reco_client.testing import Recorder
 
@@ -253,24 +252,3 @@ def test_wait_is_bounded_and_never_shorter_than_asked(failures: int, chance: flo
         assert may_be_retried(error)
     waiting = wait_sec(failures, error, chance, options)
     assert (asked or 0) <= waiting <= max(options.max_backoff_sec, (asked or 0) + options.backoff_sec)
-
-
-@given(st.lists(st.integers(1, MAX_BATCH_BYTES // 2), min_size=1, max_size=20))
-def test_batch_is_the_first_events_that_fit(sizes: list[int]) -> None:
-    lines = [Line(str(place), b"x" * size) for place, size in enumerate(sizes)]
-    found = fitting(lines)
-    assert found == lines[: len(found)]
-    assert found
-    assert sum(len(line.body) + 1 for line in found) <= MAX_BATCH_BYTES
-    if len(found) < len(lines):
-        assert sum(len(line.body) + 1 for line in lines[: len(found) + 1]) > MAX_BATCH_BYTES
-
-
-def test_events_of_a_batch_stay_until_they_are_removed() -> None:
-    buffer = Buffer(3)
-    lines = [line_of(view(f"item-{number}")) for number in range(3)]
-    for line in lines:
-        buffer.add(line)
-    assert buffer.batch(2) == lines[:2] == buffer.batch(2)
-    buffer.remove(2)
-    assert buffer.batch(5) == lines[2:]

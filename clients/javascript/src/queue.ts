@@ -26,6 +26,7 @@ export interface QueueOptions {
   owner: (body: string) => string;
 }
 
+const TOO_LARGE = 413;
 /** Browsers let requests of 64 KiB in total outlast the page: one that is on its way, and the last one. */
 export const MAX_KEPT_BYTES = 28_000;
 /** The service did not take it, or a proxy (those of CDNs answer 520 to 530) does not know whether it did. */
@@ -41,6 +42,8 @@ export class Queue {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private dueMs = 0;
   private failures = 0;
+  /** Of a batch. Less, once one was too large for somebody on the way to the service. */
+  private maxBytes = MAX_KEPT_BYTES;
   private stopped = false;
   private idle: (() => void)[] = [];
 
@@ -119,7 +122,7 @@ export class Queue {
       const whose = this.options.owner(body);
       if (whose !== (owner ??= whose)) continue;
       size += bytesOf(body) + 1;
-      if (ids.length && (size > MAX_KEPT_BYTES || ids.length === this.options.batchEvents)) break;
+      if (ids.length && (size > this.maxBytes || ids.length === this.options.batchEvents)) break;
       ids.push(id);
     }
     return ids;
@@ -135,6 +138,8 @@ export class Queue {
         answer.results.forEach((result, place) => this.settle(ids[place]!, bodies[place]!, result));
       } else if (isRetried(answer.status)) {
         afterMs = this.wait() + (answer.retryAfterSec ?? 0) * 1000;
+      } else if (answer.status === TOO_LARGE && ids.length > 1) {
+        this.maxBytes = bytesOf(bodies.join()) / 2;
       } else {
         for (const id of ids) this.lose(id, `the service answered ${answer.status}`);
       }

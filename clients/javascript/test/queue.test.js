@@ -144,6 +144,15 @@ test("batch has as many bytes as outlast the page, and a larger event is alone",
   assert.deepEqual(posted, [["a"], ["b", "c"], ["d"]]);
 });
 
+test("batch that is too large for a proxy goes in parts, later ones are no larger, and an event alone is given up", async () => {
+  const sending = queue(noStore, { batchEvents: 8 });
+  answers.push({ status: 413 }, { status: 413 }, { status: 200 }, { status: 413 });
+  add(sending, ..."abcdefgh");
+  for (let turn = 0; turn < 12; turn++) await pass(0);
+  assert.deepEqual(posted.map((ids) => ids.join("")), ["abcdefgh", "abc", ..."abcdefgh"]);
+  assert.deepEqual([lost, sending.size], [[["b", "the service answered 413"]], 0]);
+});
+
 test("answer of a proxy that did not reach the service is no reason to give up", async () => {
   const sending = queue();
   answers.push({ status: 522 });

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import httpx
 
 from reco_client import calls, catalogue, delivery, lists
-from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
+from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, line_of
 from reco_client.calls import Call
 from reco_client.delivery import Counts, Options, Outcomes
 from reco_client.hooks import ProcessHooks
@@ -184,14 +184,15 @@ class AsyncClient:
                 self._wanted.clear()
                 await _within(self._options.interval_sec, self._wanted.wait())
             lines = self._buffer.batch(self._options.batch_events)
+            settled = len(lines)
             try:
-                await self._deliver(lines, self._outcomes)
+                settled = await self._deliver(lines, self._outcomes)
             except calls.ApiError as error:
                 self._outcomes.refuse(lines, str(error))
             except Exception as error:  # a fault of ours costs its batch, and the sending goes on
                 delivery.log.exception("a batch could not be sent")
                 self._outcomes.refuse(lines, repr(error))
-            self._buffer.remove(len(lines))
+            self._buffer.remove(settled)
         self._settled.set()
 
     async def _send_full(self, left: list[Line], line: Line, outcomes: Outcomes) -> list[Line]:
@@ -199,17 +200,20 @@ class AsyncClient:
         return left if len(left) < MAX_BATCH_EVENTS else await self._send_first(left, outcomes)
 
     async def _send_first(self, left: list[Line], outcomes: Outcomes) -> list[Line]:
-        batch = fitting(left)
-        await self._deliver(batch, outcomes)
-        return left[len(batch) :]
+        settled = await self._deliver(self._buffer.fitting(left), outcomes)
+        return left[settled:]
 
-    async def _deliver(self, lines: list[Line], outcomes: Outcomes) -> None:
+    async def _deliver(self, lines: list[Line], outcomes: Outcomes) -> int:
+        """How many of the lines are settled: all, or none where they go in smaller batches."""
         failures = 0
         while True:
             try:
                 outcomes.settle(lines, await self._http.post(**delivery.request(lines)))
-                return
+                return len(lines)
             except (calls.ApiError, httpx.TransportError) as error:
+                if (most := delivery.smaller(lines, error)) is not None:
+                    self._buffer.max_batch_bytes = most
+                    return 0
                 if not delivery.may_be_retried(error):
                     raise
                 failures += 1

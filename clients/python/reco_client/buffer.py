@@ -15,7 +15,7 @@ from reco_client.models import Action, Event, TaggedEvent
 
 MAX_EVENT_BYTES: Final = 32 * 1024
 MAX_BATCH_EVENTS: Final = 1_000
-# The service takes 1 MiB.
+# The service takes 1 MiB. A proxy may take less: the client learns that from its answers.
 MAX_BATCH_BYTES: Final = 1_000_000
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -79,9 +79,13 @@ def uuid7(now_ms: int, entropy: bytes) -> str:
 
 
 class Buffer:
-    """At most `max_events` lines. Those of a batch stay until they are removed, so that nothing is lost in between."""
+    """At most `max_events` lines. Those of a batch stay until they are removed, so that nothing is lost in between.
+
+    A batch has at most `max_batch_bytes`, or is one line.
+    """
 
     def __init__(self, max_events: int) -> None:
+        self.max_batch_bytes = MAX_BATCH_BYTES
         self._max_events = max_events
         self._lines: deque[Line] = deque()
 
@@ -95,7 +99,16 @@ class Buffer:
 
     def batch(self, max_events: int) -> list[Line]:
         """The first lines, as many as one request takes."""
-        return fitting(list(islice(self._lines, min(max_events, MAX_BATCH_EVENTS))))
+        return self.fitting(list(islice(self._lines, min(max_events, MAX_BATCH_EVENTS))))
+
+    def fitting(self, lines: Sequence[Line]) -> list[Line]:
+        """The first of these lines whose bytes fit into one request; at least one."""
+        size = 0
+        for count, line in enumerate(lines):
+            size += len(line.body) + 1
+            if size > self.max_batch_bytes:
+                return list(lines[: max(1, count)])
+        return list(lines)
 
     def remove(self, count: int) -> None:
         for _ in range(count):
@@ -105,13 +118,3 @@ class Buffer:
         lines = list(self._lines)
         self._lines.clear()
         return lines
-
-
-def fitting(lines: Sequence[Line]) -> list[Line]:
-    """The first lines whose bytes fit into one request; at least one."""
-    size = 0
-    for count, line in enumerate(lines):
-        size += len(line.body) + 1
-        if size > MAX_BATCH_BYTES:
-            return list(lines[:count])
-    return list(lines)

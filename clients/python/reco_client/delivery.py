@@ -18,6 +18,7 @@ log: Final = logging.getLogger("reco_client")
 CLOSED: Final = "the client was closed before the service answered"
 
 _GZIP_FROM: Final = 2_000
+_TOO_LARGE: Final = 413
 
 
 class Refused(Struct, frozen=True):
@@ -83,6 +84,17 @@ def wait_sec(failures: int, error: Exception, chance: float, options: Options) -
 
 def may_be_retried(error: Exception) -> bool:
     return isinstance(error, httpx.TransportError) or (isinstance(error, ApiError) and error.may_be_retried)
+
+
+def smaller(lines: Sequence[Line], error: Exception) -> int | None:
+    """How many bytes a batch may have from now on, where this one was too large for somebody on the way to the service.
+    None: it failed for another reason, or is one event, which no batch is smaller than.
+    """
+    if not isinstance(error, ApiError) or error.status != _TOO_LARGE or len(lines) == 1:
+        return None
+    size = sum(len(line.body) + 1 for line in lines)
+    log.warning("a batch of %d bytes is too large, so later ones have %d at most: %s", size, size // 2, error)
+    return size // 2
 
 
 class Outcomes:

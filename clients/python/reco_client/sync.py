@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import httpx
 
 from reco_client import calls, catalogue, delivery, lists
-from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, fitting, line_of
+from reco_client.buffer import MAX_BATCH_EVENTS, Buffer, Line, line_of
 from reco_client.calls import Call
 from reco_client.delivery import Counts, Options, Outcomes
 from reco_client.hooks import ProcessHooks
@@ -100,9 +100,8 @@ class Client:
         lines = map(line_of, events)
         left: list[Line] = []
         while left or (left := list(islice(lines, MAX_BATCH_EVENTS))):
-            batch = fitting(left)
-            self._deliver(batch, outcomes, time.sleep)
-            left = left[len(batch) :]
+            settled = self._deliver(self._buffer.fitting(left), outcomes, time.sleep)
+            left = left[settled:]
         return outcomes.counts
 
     def flush(self, timeout_sec: float | None = None) -> bool:
@@ -134,12 +133,12 @@ class Client:
             while lines := self._buffer.batch(self._options.batch_events):
                 self._changed.release()
                 try:
-                    sent = self._send(lines, pause, deadline)
+                    settled = self._send(lines, pause, deadline)
                 finally:
                     self._changed.acquire()
-                if not sent or self._given_up:
+                if settled is None or self._given_up:
                     return
-                self._buffer.remove(len(lines))
+                self._buffer.remove(settled)
         finally:
             self._thread = None
             self._changed.notify_all()
@@ -218,25 +217,25 @@ class Client:
                 time.sleep(delivery.wait_sec(failures, error, random.random(), self._options))
 
     def _run(self) -> None:
-        while (lines := self._next()) and self._send(lines, self._pause):
+        while (lines := self._next()) and (settled := self._send(lines, self._pause)) is not None:
             with self._changed:
                 if self._given_up:
                     return
-                self._buffer.remove(len(lines))
+                self._buffer.remove(settled)
                 self._changed.notify_all()
 
-    def _send(self, lines: list[Line], pause: Callable[[float], object], deadline: float | None = None) -> bool:
-        """Whether it is settled what became of the lines."""
+    def _send(self, lines: list[Line], pause: Callable[[float], object], deadline: float | None = None) -> int | None:
+        """Of how many of the lines it is settled what became of them; None: the client is closed."""
         try:
-            self._deliver(lines, self._outcomes, pause, deadline)
+            return self._deliver(lines, self._outcomes, pause, deadline)
         except calls.ApiError as error:
             self._outcomes.refuse(lines, str(error))
         except _GivenUp:
-            return False
+            return None
         except Exception as error:  # a fault of ours costs its batch, and the sending goes on
             delivery.log.exception("a batch could not be sent")
             self._outcomes.refuse(lines, repr(error))
-        return True
+        return len(lines)
 
     def _next(self) -> list[Line]:
         """The next batch, when it is full, has waited for long enough, or somebody flushes; none after `close`."""
@@ -254,7 +253,8 @@ class Client:
         outcomes: Outcomes,
         pause: Callable[[float], object],
         deadline: float | None = None,
-    ) -> None:
+    ) -> int:
+        """How many of the lines are settled: all, or none where they go in smaller batches."""
         failures = 0
         timeout_sec = self._options.timeout_sec
         while True:
@@ -262,8 +262,11 @@ class Client:
                 timeout_sec = min(timeout_sec, max(0.001, deadline - time.monotonic()))
             try:
                 outcomes.settle(lines, self._http.post(**delivery.request(lines), timeout=timeout_sec))
-                return
+                return len(lines)
             except (calls.ApiError, httpx.TransportError) as error:
+                if (most := delivery.smaller(lines, error)) is not None:
+                    self._buffer.max_batch_bytes = most
+                    return 0
                 if not delivery.may_be_retried(error):
                     raise
                 failures += 1

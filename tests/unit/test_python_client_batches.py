@@ -1,0 +1,123 @@
+"""The batches of `clients/python`: as many events as one request takes, or as a proxy on its way takes."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeAlias
+
+import httpx
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reco_client import Counts, Options, Refused, View
+from reco_client.buffer import MAX_BATCH_BYTES, Buffer, Line, line_of
+from reco_client.testing import Recorder
+
+QUICK: Final = Options(max_buffered=2_000, interval_sec=0.01, backoff_sec=0.01, exit_sec=10)
+_EVENTS: Final = 1_200
+
+
+class BehindProxy(Recorder):
+    """`sizes`: of the bodies of batches, those over `most` bytes included, which the proxy refuses."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.sizes: list[int] = []
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.sizes.append(len(request.content))
+        if len(request.content) > self.most:
+            return httpx.Response(413, text="<html>413 Request Entity Too Large</html>")
+        return super()._answer(request)
+
+    @property
+    def refused(self) -> int:
+        return sum(size > self.most for size in self.sizes)
+
+    @property
+    def item_ids(self) -> list[str]:
+        return [event.item_id for event in self.events if isinstance(event, View)]
+
+
+def view(number: int, **changes: Any) -> View:
+    return View(user_id="ann", session_id="s1", item_id=f"item-{number}", **changes)
+
+
+async def _buffered(proxy: BehindProxy, options: Options, events: list[View]) -> Counts:
+    with proxy.client(options) as client:
+        for event in events:
+            client.send(event)
+        assert client.flush(10)
+        return client.counts
+
+
+async def _series(proxy: BehindProxy, options: Options, events: list[View]) -> Counts:
+    with proxy.client(options) as client:
+        return client.send_all(events)
+
+
+async def _buffered_in_a_task(proxy: BehindProxy, options: Options, events: list[View]) -> Counts:
+    async with proxy.async_client(options) as client:
+        for event in events:
+            client.send(event)
+        assert await client.flush(10)
+        return client.counts
+
+
+async def _series_in_a_task(proxy: BehindProxy, options: Options, events: list[View]) -> Counts:
+    async with proxy.async_client(options) as client:
+        return await client.send_all(events)
+
+
+_Sending: TypeAlias = Callable[[BehindProxy, Options, list[View]], Coroutine[Any, Any, Counts]]
+
+
+@pytest.mark.parametrize("send", [_buffered, _series, _buffered_in_a_task, _series_in_a_task])
+async def test_batch_that_is_too_large_for_a_proxy_goes_in_parts_and_later_ones_fit(send: _Sending) -> None:
+    proxy = BehindProxy(most=5_000)
+    counts = await send(proxy, QUICK, [view(number) for number in range(_EVENTS)])
+    assert counts == Counts(accepted=_EVENTS)
+    assert proxy.item_ids == [f"item-{number}" for number in range(_EVENTS)]
+    # As often as the first batch is halved. A batch that is packed a little worse than the last one may come after it.
+    assert 1 <= proxy.refused <= 5
+    assert len(proxy.sizes) > 2 * proxy.refused
+
+
+@pytest.mark.parametrize("send", [_buffered, _buffered_in_a_task])
+async def test_event_that_is_too_large_alone_is_given_up_alone(send: _Sending) -> None:
+    proxy, refused = BehindProxy(most=1_500), list[Refused]()
+    large = view(1, context={"note": "".join(map(str, range(3_000)))})
+    options = msgspec.structs.replace(QUICK, on_refused=refused.append)
+    assert await send(proxy, options, [view(0), large, view(2)]) == Counts(accepted=2, refused=1)
+    assert proxy.item_ids == ["item-0", "item-2"]
+    ((event, reason),) = [(one.event, one.reason) for one in refused]
+    assert isinstance(event, View)
+    assert (event.item_id, reason[:4]) == ("item-1", "413:")
+
+
+@given(
+    st.lists(st.integers(1, MAX_BATCH_BYTES), min_size=1, max_size=20),
+    st.integers(1, MAX_BATCH_BYTES),
+)
+def test_batch_is_the_first_events_that_fit(sizes: list[int], most: int) -> None:
+    buffer = Buffer(len(sizes))
+    buffer.max_batch_bytes = most
+    lines = [Line(str(place), b"x" * size) for place, size in enumerate(sizes)]
+    for line in lines:
+        buffer.add(line)
+    found = buffer.batch(len(lines))
+    assert found == lines[: len(found)]
+    assert found
+    assert len(found) == 1 or sum(len(line.body) + 1 for line in found) <= most
+    if len(found) < len(lines):
+        assert sum(len(line.body) + 1 for line in lines[: len(found) + 1]) > most
+
+
+def test_events_of_a_batch_stay_until_they_are_removed() -> None:
+    buffer = Buffer(3)
+    lines = [line_of(view(number)) for number in range(3)]
+    for line in lines:
+        buffer.add(line)
+    assert buffer.batch(2) == lines[:2] == buffer.batch(2)
+    buffer.remove(2)
+    assert buffer.batch(5) == lines[2:]
