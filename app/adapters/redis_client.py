@@ -87,19 +87,35 @@ async def connection_of(client: Redis) -> AsyncIterator[Any]:
     try:
         yield connection
     except BaseException:
-        await connection.disconnect(nowait=True)
+        await _cut(connection)
         raise
     finally:
         await pool.release(connection)
 
 
+async def close_idle(client: Redis) -> None:
+    """Closes the connections that nobody uses: they may lead to a process that ended."""
+    await _cut(*client.connection_pool._available_connections)  # noqa: SLF001 - the pool's own way waits for the server
+
+
 async def close_redis(client: Redis) -> None:
     """Closes its connections, those to Sentinels too."""
-    await client.aclose()
-    pool = client.connection_pool
-    if isinstance(pool, SentinelConnectionPool):
-        for sentinel in pool.sentinel_manager.sentinels:
-            await sentinel.aclose()
+    pool: Any = client.connection_pool
+    sentinels = pool.sentinel_manager.sentinels if isinstance(pool, SentinelConnectionPool) else []
+    for one in (client, *sentinels):
+        pool = one.connection_pool
+        await _cut(*pool._available_connections, *pool._in_use_connections)  # noqa: SLF001 - as above
+        await one.aclose()
+
+
+async def _cut(*connections: Any) -> None:
+    """Closes them at once. TLS says goodbye otherwise, and a server that is slow to answer makes closing fail after the
+    timeout, or keeps the connection for half a minute.
+    """
+    for connection in connections:
+        if connection.is_connected:
+            connection._writer.transport.abort()  # noqa: SLF001 - redis-py has no such call
+            await connection.disconnect(nowait=True)
 
 
 def _options(

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import MovedError, RedisError, ResponseError
 
-from app.adapters.redis_client import close_redis, connection_of, open_node, packed
+from app.adapters.redis_client import close_idle, close_redis, connection_of, open_node, packed
 from app.core import redis_slots
 from app.core.redis_slots import Master, SlotMap
 from app.core.redis_url import ClusterAddress
@@ -99,7 +99,7 @@ class RedisCluster:
     async def forget_idle(self, place: _Place) -> None:
         """Closes the connections that nobody uses: they may lead to a process that ended."""
         if (client := self._clients.get(place)) is not None:
-            await client.connection_pool.disconnect(inuse_connections=False)
+            await close_idle(client)
 
     async def close(self) -> None:
         for client in self._clients.values():

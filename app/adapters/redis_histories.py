@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from app import metrics
 from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, OwnLog, Settled, Versioned
-from app.adapters.redis_client import close_redis, connection_of, open_redis, packed
+from app.adapters.redis_client import close_idle, close_redis, connection_of, open_redis, packed
 from app.adapters.redis_identity import Server, run_id_of, server_of
 from app.adapters.redis_scripts import ADD_RECORDS, COUNT_PROBE, WRITE_NEWER
 from app.core import cache_entry, own_writes
@@ -129,7 +129,7 @@ class RedisHistoryCache:
         except (RedisError, OSError) as error:
             self._trust = None
             # Others of the pool may lead to a process that ended, or to a master that is none any more.
-            await self._redis.connection_pool.disconnect(inuse_connections=False)
+            await close_idle(self._redis)
             raise self._failed(error) from error
         self._worked()
         went_back = probes <= self._probes

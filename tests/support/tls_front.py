@@ -28,10 +28,12 @@ def certify(folder: Path) -> Path:
 
 
 @contextmanager
-def tls_front(port: int, certificate: Path, *, of_postgres: bool = False) -> Iterator[int]:
+def tls_front(
+    port: int, certificate: Path, *, of_postgres: bool = False, flows: threading.Event | None = None
+) -> Iterator[int]:
     """A port of loopback that takes TLS alone and leads to `port`. The key is beside the certificate.
 
-    `of_postgres`: a client asks for TLS before it begins with it.
+    `of_postgres`: a client asks for TLS before it begins with it. While `flows` is not set, nothing passes.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, certificate.with_name("key.pem"))
@@ -47,22 +49,24 @@ def tls_front(port: int, certificate: Path, *, of_postgres: bool = False) -> Ite
                     context.wrap_socket(self.request, server_side=True) as client,
                     socket.create_connection(("127.0.0.1", port)) as server,
                 ):
-                    _pass_on(client, server)
+                    _pass_on(client, server, flows)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as front:
         front.daemon_threads = True
         thread = threading.Thread(target=front.serve_forever, daemon=True)
         thread.start()
         yield front.server_address[1]
+        if flows is not None:
+            flows.set()
         front.shutdown()
         thread.join()
 
 
-def _pass_on(client: ssl.SSLSocket, server: socket.socket) -> None:
+def _pass_on(client: ssl.SSLSocket, server: socket.socket, flows: threading.Event | None) -> None:
     """Until either side ends. One thread alone reads and writes a TLS connection."""
     client.settimeout(0.001)
     server.settimeout(0.001)
-    while True:
+    while flows is None or flows.wait():
         for source, sink in ((client, server), (server, client)):
             try:
                 data = source.recv(65_536)

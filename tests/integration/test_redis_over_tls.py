@@ -1,0 +1,61 @@
+"""Connections over TLS to a Redis that does not answer any more are closed without it."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from app.adapters.postgres import Database
+from app.adapters.redis_client import close_idle, close_redis, open_redis
+from app.errors import DependencyDown
+from tests.support.caching import caching
+from tests.support.redis_processes import redis_process
+from tests.support.tls_front import certify, tls_front
+
+_TIMEOUT_SEC: Final = 0.25
+
+
+class Front(NamedTuple):
+    url: str
+    flows: threading.Event
+    """Not set: nothing gets through, a goodbye neither."""
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Iterator[Front]:
+    certificate = certify(tmp_path)
+    flows = threading.Event()
+    flows.set()
+    with redis_process() as server, tls_front(server.port, certificate, flows=flows) as port:
+        yield Front(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}", flows)
+
+
+@pytest.mark.parametrize("close", [close_idle, close_redis])
+async def test_closing_does_not_wait_for_the_server(front: Front, close: Any) -> None:
+    client = open_redis(front.url, timeout_sec=_TIMEOUT_SEC)
+    assert await asyncio.gather(*(client.ping() for _ in range(3))) == [True] * 3
+    pool: Any = client.connection_pool
+    sockets = [one._writer.transport.get_extra_info("socket") for one in pool._available_connections]
+    assert len(sockets) == 3
+    front.flows.clear()
+    await close(client)
+    await asyncio.sleep(0)
+    assert [one.fileno() for one in sockets] == [-1] * 3
+    front.flows.set()
+    assert await client.ping()
+    await close_redis(client)
+
+
+async def test_probe_of_a_frozen_server_says_that_it_is_down(front: Front, opened: Database) -> None:
+    async with caching(opened, front.url, timeout_sec=_TIMEOUT_SEC) as cache:
+        await cache.probe()
+        await asyncio.gather(*(cache.get_many([f"user-{number}"]) for number in range(3)))
+        front.flows.clear()
+        with pytest.raises(DependencyDown):
+            await cache.probe()
+        front.flows.set()
+        await cache.probe()
+        front.flows.clear()
