@@ -15,6 +15,7 @@ from app.adapters import changes, ingest, outbox
 from app.adapters.outbox import CHANNEL
 from app.http import server, sla
 from app.http.listener import bind
+from app.ingest import group_commit
 from app.settings import Settings
 from app.supervisor import Progress
 from app.wiring import Service
@@ -115,8 +116,12 @@ async def test_while_a_part_is_down_it_alone_is_and_http_answers(
 
 @pytest.mark.usefixtures("quick_restarts")
 async def test_buffer_that_crashed_stores_what_waited_and_what_comes(
-    settings: Settings, pool: asyncpg.Pool, breakable: Callable[[Any, str], Breakable]
+    settings: Settings,
+    pool: asyncpg.Pool,
+    breakable: Callable[[Any, str], Breakable],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(group_commit, "_PROBE_SEC", 60.0)  # a probe inserts too, and would be a second crash
     insert = breakable(ingest, "insert_events")
     async with serving(settings, ingest_timeout_sec=20.0) as client:
         insert.fail()

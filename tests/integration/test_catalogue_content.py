@@ -108,7 +108,7 @@ async def test_index_is_made_anew_for_an_item_whose_time_has_come(
     first = await content.load()
     assert await content.load() is first
 
-    await have(opened, item("c", published_at=datetime.now(UTC) + timedelta(seconds=0.5)))
+    await have(opened, item("c", published_at=datetime.now(UTC) + timedelta(seconds=2)))
     content.changed(["c"])
     assert "c" not in (await content.load()).cold_ids
     async with asyncio.timeout(10):

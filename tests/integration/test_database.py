@@ -54,7 +54,7 @@ async def test_silent_postgres_holds_nobody_beyond_a_deadline(
 
     async def ask_with_deadlines(opened: Database) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            for after_sec in (0.2, 0.1)[-deadlines:]:
+            for after_sec in (0.8, 0.5)[-deadlines:]:
                 await stack.enter_async_context(asyncio.timeout(after_sec))
             await ask_in_transaction(opened) if in_transaction else await ask(opened)
 

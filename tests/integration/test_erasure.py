@@ -168,7 +168,8 @@ async def test_a_process_that_dies_between_the_steps_leaves_an_erasure_that_is_f
         assert await history(client) == []
         assert await consume(opened, before) == 0
         if finished_by == "maintenance":
-            assert await finish_left_over(opened, pool) == 1
+            await finish_left_over(opened, pool)  # or the service's own maintenance
+            assert await pool.fetchval("SELECT count(*) FROM events") == 0
         else:
             assert (await client.delete("/users/ann")).json()["events"] == 1
         assert (await client.get("/users/ann")).status_code == 404

@@ -20,7 +20,8 @@ from tests.support.pipeline import counted
 
 async def test_a_full_buffer_says_so_at_once(settings: Settings, pool: asyncpg.Pool) -> None:
     await have_sums(pool, heat=1.0)
-    async with serving(settings, ingest_max_pending_events=2, ingest_timeout_sec=20.0) as client:
+    bounds = {"ingest_max_pending_events": 2, "ingest_timeout_sec": 20.0, "db_lock_timeout_ms": 4_000}
+    async with serving(settings, **bounds) as client:
         async with pool.acquire() as blocker, blocker.transaction():
             await blocker.execute("LOCK TABLE events IN SHARE MODE")
             waiting = [asyncio.create_task(client.post("/log/watch", json=watch())) for _ in range(2)]

@@ -15,7 +15,7 @@ from tests.support.caching import caching
 from tests.support.redis_processes import redis_process
 from tests.support.tls_front import certify, tls_front
 
-_TIMEOUT_SEC: Final = 0.25
+_TIMEOUT_SEC: Final = 2.0
 
 
 class Front(NamedTuple):

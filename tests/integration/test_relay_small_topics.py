@@ -72,9 +72,9 @@ async def test_a_small_topic_behind_a_slow_line_is_published_to_the_end(
 ) -> None:
     """However long the whole batch takes: what was acknowledged leaves the outbox, and no row costs an attempt."""
     make_topic(kafka, topic_prefix, max_message_bytes=600)
-    await queue(pool, [message(f"event-{number:04d}") for number in range(300)])
+    await queue(pool, [message(f"event-{number:04d}") for number in range(1300)])
     async with database(database_url) as opened:
-        worker = relay(opened, kafka, topic_prefix, batch_size=300, publish_timeout_sec=0.5)
+        worker = relay(opened, kafka, topic_prefix, batch_size=1300, publish_timeout_sec=2.0)
         publisher = worker.publisher()
         turns = 0
         while left := await rows(pool):

@@ -91,7 +91,8 @@ async def test_new_trends_of_a_category_show_within_a_second(settings: Settings)
         books = {f"book-{n}": {"categories": ["books"], **OLD} for n in range(2)}
         await store(client, films | books)
         payloads = [did(f"u{n}-{m}", f"film-{n}", session_id=f"{n}-{m}") for n in range(8) for m in range(9 - n)]
-        payloads += [did(f"v{n}", f"book-{n}", session_id=f"v{n}") for n in range(2)]
+        at_ms = msgspec.json.decode(payloads[-1])["ts_ms"]  # at one time, so that the id decides
+        payloads += [did(f"v{n}", f"book-{n}", session_id=f"v{n}", ts_ms=at_ms) for n in range(2)]
         await count(settings, payloads)
         assert (await ids(client, "user_id=new&k=8"))[:4] == ["film-0", "film-1", "book-0", "book-1"]
         assert (await ids(client, "user_id=new&k=2&category=books")) == ["book-0", "book-1"]

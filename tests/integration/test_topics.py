@@ -22,8 +22,10 @@ async def test_missing_topics_are_made_with_their_partitions_and_retention(kafka
     options = TopicOptions(prefix=topic_prefix, partitions=3)
     made = await ensure_topics(kafka_options(kafka), ["one", "two"], options, timeout_sec=10.0)
     assert made == [f"{topic_prefix}one", f"{topic_prefix}two"]
+    admin = AdminClient({"bootstrap.servers": kafka})
+    eventually(lambda: set(made) <= admin.list_topics(timeout=10.0).topics.keys())  # the broker has heard of them
     assert await ensure_topics(kafka_options(kafka), ["one", "two"], options, timeout_sec=10.0) == []
-    found = AdminClient({"bootstrap.servers": kafka}).list_topics(f"{topic_prefix}one", timeout=10.0)
+    found = admin.list_topics(f"{topic_prefix}one", timeout=10.0)
     assert len(found.topics[f"{topic_prefix}one"].partitions) == 3
 
 
