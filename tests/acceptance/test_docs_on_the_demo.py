@@ -40,6 +40,8 @@ def demo(
 @pytest.fixture(scope="module")
 def service(demo: dict[str, str]) -> Iterator[Service]:
     with running(demo) as service:
+        # Other tests have killed theirs. `reco smoke` waits for 15 s until its events are counted.
+        eventually(service.reads_all, 60.0, service.describe)
         yield service
 
 

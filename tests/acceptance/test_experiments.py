@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from app.cli import main
 from app.devstack.ports import choose
+from tests.support.database import ask
 from tests.support.service import Service, eventually, running
 
 _USERS: Final = [f"user-{number}" for number in range(40)]
@@ -61,6 +62,8 @@ def test_an_experiment_starts_is_read_and_ends_without_a_restart(
             click |= {"event_type": "click", "request_id": answer["request_id"]}
             assert one.client.post("/event", json=click).status_code == 202
         eventually(lambda: exposed(other) == counts(names), describe=one.describe)
+        clicked = "SELECT count(*) FROM experiment_users WHERE clicked > 0"
+        eventually(lambda: ask(database_url, clicked) == len(_USERS), describe=one.describe)
         (shown,) = other.client.get(f"/users/{_USERS[0]}").json()["experiments"]
         assert {**shown, "exposed_at": ""} == {
             "experiment": "bold.1",

@@ -121,7 +121,7 @@ def test_each_event_shows_in_the_next_request_to_another_process(environment: di
 
 
 async def test_own_events_go_with_the_erasure_of_their_user(environment: dict[str, str]) -> None:
-    with running({**environment, "ROLE": "api"}) as one:
+    with running({**environment, "ROLE": "api", "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "10"}) as one:
         has_items(one)
         buys(one, "ann", _ITEMS[0])
         buys(one, "bob", _ITEMS[0])

@@ -36,7 +36,10 @@ def have_items(service: Service) -> None:
     ]
     events += [{"event_type": "purchase", "user_id": "ann", "session_id": "s", "item_id": i} for i in _ITEMS[:2]]
     assert service.client.post("/log/batch", json=events).json()["accepted"] == len(events)
-    eventually(lambda: len(popular(service)) >= 60)
+    counted = "reco_feature_consumer_processed_total"
+    eventually(lambda: service.metric(counted, status="applied") == len(events), describe=service.describe)
+    # Ann's lead as soon as the list is of what is counted now.
+    eventually(lambda: len(popular(service)) >= 60 and sorted(popular(service)[:2]) == _ITEMS[:2])
 
 
 def popular(service: Service) -> list[str]:

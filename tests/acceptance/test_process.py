@@ -169,7 +169,8 @@ def test_a_process_starts_without_dependencies_and_names_them(environment: dict[
         )
         assert service.status("/readyz") == 503
         tasks = {name: task["state"] for name, task in service.readiness()["tasks"].items()}
-        assert tasks == {**dict.fromkeys(tasks, "running"), "warm-up": "starting"}
+        assert tasks.pop("warm-up") == "starting"
+        assert set(tasks.values()) <= {"running", "failing"}  # the latter after three tries
         event = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "event_type": "view"}
         refused = service.client.post("/event", json=event)
         assert refused.status_code == 503

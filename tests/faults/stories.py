@@ -11,6 +11,7 @@ import psycopg
 
 from app.devstack import Stack
 from tests.faults.checker import check_service, client_of
+from tests.faults.offsets import uncommitted
 from tests.faults.proxy import proxied_url
 from tests.faults.roles import role
 from tests.support.database import ask
@@ -69,11 +70,14 @@ def relay_killed_before_its_commit(environment: Mapping[str, str], consumer: Mod
             with running(role(environment, "relay", DATABASE_URL=url)) as relay:
                 assert proxy.caught.wait(_SIGNAL_SEC), relay.describe()
                 relay.kill()
-        eventually(lambda: counted(counting) == 30, _SIGNAL_SEC, counting.describe)
+        eventually(lambda: counted(counting) > 0 and not uncommitted(environment), _SIGNAL_SEC, counting.describe)
+        # The relay has two lanes: the other one may have published and deleted rows of its own, or none.
+        held, first = ask(environment["DATABASE_URL"], _PENDING), counted(counting)
         with running(role(environment, "relay")):
             eventually(lambda: ask(environment["DATABASE_URL"], _PENDING) == 0, _SIGNAL_SEC, counting.describe)
             check_service(client, environment, within_sec=10.0)
-            assert counted(counting) + counted(counting, "duplicate") == 60
+            assert counted(counting) == 30
+            assert counted(counting, "duplicate") >= held + first - 30 > 0
 
 
 def relay_killed_while_kafka_does_not_answer(

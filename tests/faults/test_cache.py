@@ -120,8 +120,8 @@ def test_keys_of_a_wrong_type(settings_of: dict[str, str], own: Stack, database_
         eventually(lambda: brought(service, "ann") == {"stove"}, describe=service.describe)
         with client(own) as redis:
             for key in redis.keys("*"):
-                redis.delete(key)
-                redis.lpush(key, "not a history")
+                # At once: a probe or the consumer would write in between.
+                redis.pipeline().delete(key).lpush(key, "not a history").execute()
         takes(service, "ann", "pen")
         sender.send(40)
         eventually(lambda: brought(service, "ann") == {"stove", "ink"}, _HEALED_SEC, service.describe)

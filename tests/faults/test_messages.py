@@ -68,6 +68,7 @@ def test_poison_goes_to_the_dead_letters_and_the_partition_moves_on(
     environment: dict[str, str], kafka: str, topic_prefix: str, database_url: str, redis_url: str
 ) -> None:
     with running(environment) as service, client_of(service.url) as client:
+        eventually(service.reads_all, describe=service.describe)  # or a batch comes twice
         client.send(10)
         topic = topic_prefix + TOPIC_INTERACTIONS
         producer = Producer({"bootstrap.servers": kafka, "enable.idempotence": True})
@@ -90,7 +91,10 @@ def test_poison_goes_to_the_dead_letters_and_the_partition_moves_on(
             also_counted=6,
         )
         assert dead_values(database_url) == Counter(POISON)
-        assert service.metric("reco_feature_consumer_processed_total", status="dlq") == len(POISON)
+        eventually(
+            lambda: service.metric("reco_feature_consumer_processed_total", status="dlq") == len(POISON),
+            describe=service.describe,
+        )
         eventually(
             lambda: service.metric("reco_feature_consumer_dlq_backlog", status="pending") == len(POISON),
             describe=service.describe,
@@ -101,6 +105,7 @@ def test_topic_of_nothing_but_poison(environment: dict[str, str], kafka: str, to
     """The other topics keep up, and what the alerts look at moves."""
     count = 2_000
     with running(environment) as service, client_of(service.url) as client:
+        eventually(service.reads_all, describe=service.describe)  # or a batch comes twice
         client.send(10)
         producer = Producer({"bootstrap.servers": kafka})
         for number in range(count):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import socket
+import time
 from contextlib import ExitStack
 from typing import Final
 
@@ -39,9 +40,8 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        for ages, looks in ((_BUSY, False), (_IDLE, True)):
-            for age_sec, count in ages.items():
-                self._tasks += [asyncio.create_task(self._client(age_sec, looks)) for _ in range(count)]
+        for age_sec, count in {**_BUSY, **_IDLE}.items():
+            self._tasks += [asyncio.create_task(self._client(age_sec)) for _ in range(count)]
 
     async def more(self, requests: int) -> None:
         goal = self._sent + requests
@@ -54,16 +54,22 @@ class Load:
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         self.failures += [repr(end) for end in ended if isinstance(end, Exception)]
 
-    async def _client(self, age_sec: float, looks: bool) -> None:
+    async def _client(self, age_sec: float) -> None:
         while True:
             with socket.socket() as connection:
                 connection.setblocking(False)
                 await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", self._port))
-                silence_sec = age_sec * random.random()  # a pool connects ahead of the first request
-                await asyncio.sleep(silence_sec)
-                while not (looks and closed(connection)) and await self._send(connection, silence_sec):
-                    silence_sec = age_sec * random.uniform(0.9, 1.1)
-                    await asyncio.sleep(silence_sec)
+                idle_since = time.monotonic()
+                await asyncio.sleep(age_sec * random.random())  # a pool connects ahead of the first request
+                while True:
+                    # As it was, and not as it was planned: a busy machine may wake the client late.
+                    silence_sec = time.monotonic() - idle_since
+                    if silence_sec > _GRACE_SEC and closed(connection):
+                        break
+                    if not await self._send(connection, silence_sec):
+                        break
+                    idle_since = time.monotonic()
+                    await asyncio.sleep(age_sec * random.uniform(0.9, 1.1))
 
     async def _send(self, connection: socket.socket, silence_sec: float) -> bool:
         """One event. False when the connection is of no more use."""

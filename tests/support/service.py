@@ -83,6 +83,14 @@ class Service:
         report: dict[str, Any] = self.client.get("/readyz").json()
         return report
 
+    def reads_all(self) -> bool:
+        """Whether its two consumers have all partitions, of three topics with two each. A process that was killed holds
+        some for 10 s, and the group is divided anew when the second one joins.
+        """
+        tasks = self.readiness()["tasks"]
+        members = ("feature-consumer", "feature-consumer-2")
+        return all(tasks[name]["detail"] == "reads 3 partitions" for name in members)
+
     def metric(self, name: str, **labels: str) -> float:
         """The value of a series of `/metrics`; 0 when it is not there yet."""
         for line in self.client.get("/metrics").text.splitlines():

@@ -13,9 +13,12 @@ pytestmark = pytest.mark.slow
 def test_key_figures_are_shown_by_day_placement_source_and_variant(
     console: Service, context: BrowserContext, axe: str, operator: dict[str, str]
 ) -> None:
+    items = [{"item_id": name, "position": place, "feed_id": "home"} for place, name in enumerate("abcd")]
+    # First: what is received before the purchases is in the figures with them.
+    none = {"user_id": "ann", "session_id": "s", "event_type": "impression", "items": items}
+    assert console.client.post("/log/batch", json=[none], headers=operator).status_code in (200, 202)
     for number in range(40):
         about = {"user_id": f"buyer-{number}", "session_id": "s", "request_id": f"shown-{number}"}
-        items = [{"item_id": name, "position": place, "feed_id": "home"} for place, name in enumerate("abcd")]
         served = {
             "sources": ["popular", "popular", "explore", "explore"],
             "variant": "bolder" if number % 2 else "control",
@@ -24,8 +27,6 @@ def test_key_figures_are_shown_by_day_placement_source_and_variant(
         if number % 3 == 0:
             events.append({**about, "event_type": "purchase", "item_id": "a", "value": 5.0 + number, "currency": "EUR"})
         assert console.client.post("/log/batch", json=events, headers=operator).status_code in (200, 202)
-    none = {"user_id": "ann", "session_id": "s", "event_type": "impression", "items": items}
-    assert console.client.post("/log/batch", json=[none], headers=operator).status_code in (200, 202)
     eventually(
         lambda: console.client.get("/analytics/conversions", headers=operator).json()["total"]["converted"] == 14, 60
     )
