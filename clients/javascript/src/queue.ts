@@ -139,7 +139,7 @@ export class Queue {
       } else if (isRetried(answer.status)) {
         afterMs = this.wait() + (answer.retryAfterSec ?? 0) * 1000;
       } else if (answer.status === TOO_LARGE && ids.length > 1) {
-        this.maxBytes = bytesOf(bodies.join()) / 2;
+        this.maxBytes = Math.min(this.maxBytes, bytesOf(bodies.join()) / 2);
       } else {
         for (const id of ids) this.lose(id, `the service answered ${answer.status}`);
       }

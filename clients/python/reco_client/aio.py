@@ -212,7 +212,7 @@ class AsyncClient:
                 return len(lines)
             except (calls.ApiError, httpx.TransportError) as error:
                 if (most := delivery.smaller(lines, error)) is not None:
-                    self._buffer.max_batch_bytes = most
+                    self._buffer.max_batch_bytes = min(most, self._buffer.max_batch_bytes)
                     return 0
                 if not delivery.may_be_retried(error):
                     raise
