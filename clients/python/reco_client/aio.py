@@ -211,8 +211,7 @@ class AsyncClient:
                 outcomes.settle(lines, await self._http.post(**delivery.request(lines)))
                 return len(lines)
             except (calls.ApiError, httpx.TransportError) as error:
-                if (most := delivery.smaller(lines, error)) is not None:
-                    self._buffer.max_batch_bytes = min(most, self._buffer.max_batch_bytes)
+                if delivery.goes_in_parts(lines, error, self._buffer):
                     return 0
                 if not delivery.may_be_retried(error):
                     raise

@@ -42,6 +42,11 @@ class Line(Struct, frozen=True):
     body: bytes
 
     @property
+    def size(self) -> int:
+        """In bytes, with its line break."""
+        return len(self.body) + 1
+
+    @property
     def event(self) -> Event:
         return decode_event(self.body)
 
@@ -105,7 +110,7 @@ class Buffer:
         """The first of these lines whose bytes fit into one request; at least one."""
         size = 0
         for count, line in enumerate(lines):
-            size += len(line.body) + 1
+            size += line.size
             if size > self.max_batch_bytes:
                 return list(lines[: max(1, count)])
         return list(lines)

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from reco_client.buffer import Line
+from reco_client.buffer import Buffer, Line
 from reco_client.calls import ApiError
 from reco_client.models import Event, EventBatchResult
 
@@ -86,15 +86,16 @@ def may_be_retried(error: Exception) -> bool:
     return isinstance(error, httpx.TransportError) or (isinstance(error, ApiError) and error.may_be_retried)
 
 
-def smaller(lines: Sequence[Line], error: Exception) -> int | None:
-    """How many bytes a batch may have from now on, where this one was too large for somebody on the way to the service.
-    None: it failed for another reason, or is one event, which no batch is smaller than.
+def goes_in_parts(lines: Sequence[Line], error: Exception, buffer: Buffer) -> bool:
+    """Whether this batch was too large for somebody on the way to the service, and is no single event. From now on
+    batches have half of its bytes at most.
     """
     if not isinstance(error, ApiError) or error.status != _TOO_LARGE or len(lines) == 1:
-        return None
-    size = sum(len(line.body) + 1 for line in lines)
-    log.warning("a batch of %d bytes is too large, so later ones have %d at most: %s", size, size // 2, error)
-    return size // 2
+        return False
+    size = sum(line.size for line in lines)
+    buffer.max_batch_bytes = most = min(size // 2, buffer.max_batch_bytes)
+    log.warning("a batch of %d bytes is too large, so later ones have %d at most: %s", size, most, error)
+    return True
 
 
 class Outcomes:
