@@ -31,8 +31,6 @@ _INDEX_THROTTLE: Final = 4.0
 _FIRST_PATIENCE_SEC: Final = 0.5
 # The change feed announces changes of attributes; this is for a process that missed one.
 _DECLARED_TTL_SEC: Final = 30.0
-# An attribute that was declared just now is known, also where Postgres takes a while.
-_DECLARED_PATIENCE_SEC: Final = 1.0
 
 
 class Filtering:
@@ -47,12 +45,7 @@ class Filtering:
         self._newest: NewestItems[Filterable] = NewestItems(database, catalogue.read_filterable)
         self._made: tuple[int, FilterIndex] = (-1, NO_FILTERABLE)
         self._declared: FreshCache[Mapping[str, AttributeType]] = FreshCache(
-            "attributes",
-            self._load_declared,
-            absent={},
-            ttl_sec=_DECLARED_TTL_SEC,
-            max_keys=1,
-            patience_sec=_DECLARED_PATIENCE_SEC,
+            "attributes", self._load_declared, absent={}, ttl_sec=_DECLARED_TTL_SEC, max_keys=1
         )
         self._index: FreshCache[FilterIndex] = FreshCache(
             "filter_index",
