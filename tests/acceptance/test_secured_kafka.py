@@ -13,6 +13,7 @@ from tests.support.database import ask
 from tests.support.identity_provider import CLIENT_ID, CLIENT_SECRET, SCOPE, identity_provider, unsigned_token
 from tests.support.secured_kafka import KEY_PASSWORD, LIMITED, PASSWORD, SESSION_SEC, USER, SecuredKafka, secured_kafka
 from tests.support.service import Service, eventually, running
+from tests.support.topics import admin_client
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +161,9 @@ def test_missing_right_to_create_topics_is_told_with_the_way_to_make_them(
         assert all(topic_prefix + topic in said for topic in TOPICS)
         told = CliRunner(env=secured).invoke(main, ["doctor"]).output
         assert "kafka-topics.sh --create" in told
-        admin = kafka_of_a_company.admin()
-        for made in admin.create_topics([NewTopic(topic_prefix + topic, 2, 1) for topic in TOPICS]).values():
-            made.result(20.0)
+        with admin_client(kafka_of_a_company.url) as admin:
+            for made in admin.create_topics([NewTopic(topic_prefix + topic, 2, 1) for topic in TOPICS]).values():
+                made.result(20.0)
         counted = "SELECT count(*) FROM feature_event_consumed"
         eventually(lambda: ask(database_url, counted) == 1, 30.0, service.describe)
         eventually(lambda: service.readiness()["status"] == "ready", 30.0, service.describe)

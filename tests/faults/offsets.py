@@ -11,9 +11,10 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from app.core.events import TOPICS
+from tests.support.topics import AdminClient, admin_client
 
 _TIMEOUT_SEC: Final = 20.0
 _ALERTS: Final = 1  # of syslog's levels: that a broker is away is what we are here for
@@ -25,13 +26,13 @@ def uncommitted(environment: Mapping[str, str]) -> dict[str, object]:
     While Kafka does not answer, the reason as `unknown`.
     """
     try:
-        return _uncommitted(environment)
+        with admin_client(environment["KAFKA_BOOTSTRAP_SERVERS"]) as admin:
+            return _uncommitted(admin, environment)
     except KafkaException as error:
         return {"unknown": str(error)}
 
 
-def _uncommitted(environment: Mapping[str, str]) -> dict[str, object]:
-    admin = AdminClient({"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"], "log_level": _ALERTS})
+def _uncommitted(admin: AdminClient, environment: Mapping[str, str]) -> dict[str, object]:
     group = environment["KAFKA_TOPIC_PREFIX"] + environment["FEATURE_CONSUMER_GROUP"]
     partitions = _partitions(admin, environment)
     if not partitions:

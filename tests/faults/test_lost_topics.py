@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 
 import pytest
 from confluent_kafka import OFFSET_END, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from app.adapters.topic_settings import OURS
 from app.core.events import TOPIC_INTERACTIONS, TOPICS
 from app.devstack.ports import choose
 from tests.faults.checker import check, client_of
 from tests.support.service import ROOT, Service, eventually, running
+from tests.support.topics import AdminClient, admin_client
 
 _LOST = 20
 
@@ -45,8 +46,7 @@ def test_events_of_lost_messages_are_reported_and_counted_after_a_replay(
 ) -> None:
     front_only = {**environment, "ROLE": "api,relay", "EVENTS_COUNTED_WITHIN_SEC": "1"}
     consumer_only = {**environment, "ROLE": "consumer", "HTTP_PORT": str(choose())}
-    admin = AdminClient({"bootstrap.servers": kafka})
-    with running(front_only) as front, client_of(front.url) as client:
+    with admin_client(kafka) as admin, running(front_only) as front, client_of(front.url) as client:
         client.send(_LOST)
         eventually(lambda: front.metric("reco_outbox_relay_published_total") == _LOST, 20.0, front.describe)
         lose(admin, [topic_prefix + topic for topic in TOPICS])
@@ -68,8 +68,7 @@ def test_a_topic_that_the_broker_made_anew_is_configured_as_ours_are(
     environment: dict[str, str], kafka: str, topic_prefix: str, database_url: str, redis_url: str
 ) -> None:
     topic = topic_prefix + TOPIC_INTERACTIONS
-    admin = AdminClient({"bootstrap.servers": kafka})
-    with running(environment) as service, client_of(service.url) as client:
+    with admin_client(kafka) as admin, running(environment) as service, client_of(service.url) as client:
         client.send(5)
         check(client, database_url=database_url, redis_url=redis_url, within_sec=20.0)
         delete(admin, [topic])

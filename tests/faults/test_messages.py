@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from app.core.events import TOPIC_INTERACTIONS, TOPIC_WATCHES, TOPICS
 from app.devstack.ports import choose
@@ -17,6 +17,7 @@ from tests.faults.checker import check, check_service, client_of, dead_values
 from tests.faults.roles import role
 from tests.faults.slow_kafka import SLOW_KAFKA
 from tests.support.service import Service, eventually, running
+from tests.support.topics import admin_client
 
 GOOD: dict[str, Any] = {
     "v": 1,
@@ -162,17 +163,17 @@ def test_groups_offsets_lost(environment: dict[str, str], database_url: str, red
 
 
 def recreate(kafka: str, topics: Sequence[str]) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka})
-    for future in admin.delete_topics(list(topics)).values():
-        future.result(20.0)
+    with admin_client(kafka) as admin:
+        for future in admin.delete_topics(list(topics)).values():
+            future.result(20.0)
 
-    def made() -> bool:
-        # The relay may be quicker than we are; either way there is a new topic.
-        for future in admin.create_topics([NewTopic(topic, 2, 1) for topic in topics]).values():
-            future.exception(20.0)
-        return set(topics) <= set(admin.list_topics(timeout=10.0).topics)
+        def made() -> bool:
+            # The relay may be quicker than we are; either way there is a new topic.
+            for future in admin.create_topics([NewTopic(topic, 2, 1) for topic in topics]).values():
+                future.exception(20.0)
+            return set(topics) <= set(admin.list_topics(timeout=10.0).topics)
 
-    eventually(made, 30.0)
+        eventually(made, 30.0)
 
 
 def lag(consumer: Service, topic_prefix: str) -> float:
@@ -191,10 +192,11 @@ def test_topic_that_takes_less_than_a_batch_behind_a_slow_line(
 
     Each that is acknowledged leaves the outbox, and no row costs an attempt.
     """
-    admin = AdminClient({"bootstrap.servers": kafka})
     small = {"max.message.bytes": "700"}
-    for made in admin.create_topics([NewTopic(topic_prefix + topic, 2, 1, config=small) for topic in TOPICS]).values():
-        made.result(10.0)
+    with admin_client(kafka) as admin:
+        topics = [NewTopic(topic_prefix + topic, 2, 1, config=small) for topic in TOPICS]
+        for made in admin.create_topics(topics).values():
+            made.result(10.0)
     impatient = role(environment, "relay", OUTBOX_RELAY_PUBLISH_TIMEOUT_SEC="0.5")
     with running(role(environment, "api,consumer")) as service, client_of(service.url) as client:
         client.send_batch(600)

@@ -6,13 +6,14 @@ import secrets
 import asyncpg
 import pytest
 from aiokafka.conn import AIOKafkaConnection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from app import metrics
 from app.core.events import TOPIC_INTERACTIONS
 from app.errors import DependencyDown
 from tests.support.pipeline import counted, database, message, queue, relay, rows, running, until
 from tests.support.slow_line import delayed
+from tests.support.topics import admin_client
 
 Pool = asyncpg.Pool
 
@@ -23,10 +24,9 @@ def slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_topic(kafka: str, topic_prefix: str, *, max_message_bytes: int) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka})
-    settings = {"max.message.bytes": str(max_message_bytes)}
-    for future in admin.create_topics([NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config=settings)]).values():
-        future.result(10.0)
+    topic = NewTopic(topic_prefix + TOPIC_INTERACTIONS, 1, 1, config={"max.message.bytes": str(max_message_bytes)})
+    with admin_client(kafka) as admin:
+        admin.create_topics([topic])[topic.topic].result(10.0)
 
 
 async def test_a_row_too_large_for_the_topic_costs_its_neighbours_nothing(

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from app.core.events import TOPICS
 from app.devstack import Stack
 from tests.support.pipeline import message
+from tests.support.topics import admin_client
 
 Damage = Callable[[bytearray], None]
 
@@ -19,9 +20,10 @@ def break_checksum(batch: bytearray) -> None:
 
 
 def make_topics(kafka: str, topic_prefix: str, *, partitions: int = 2) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka})
-    for future in admin.create_topics([NewTopic(topic_prefix + topic, partitions, 1) for topic in TOPICS]).values():
-        future.result(10.0)
+    topics = [NewTopic(topic_prefix + topic, partitions, 1) for topic in TOPICS]
+    with admin_client(kafka) as admin:
+        for future in admin.create_topics(topics).values():
+            future.result(10.0)
 
 
 def produce(kafka: str, topic: str, partition: int, event_ids: list[str]) -> None:

@@ -11,7 +11,6 @@ from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
     AclPermissionType,
-    AdminClient,
     ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
@@ -27,6 +26,7 @@ from app.devstack.ports import choose
 from app.devstack.stack import default_folder, fetch_kafka
 from app.java import find_java
 from tests.support.tls_front import certify
+from tests.support.topics import admin_client
 
 PASSWORD: Final = "a long password of the broker's users"
 KEY_PASSWORD: Final = "the password of the key"
@@ -73,9 +73,6 @@ class SecuredKafka(Kafka):
         self.certificate = certificate
         self.key = certificate.with_name("client-key.pem")
 
-    def admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.url, "log_level": 0})
-
     def allow(self, prefix: str) -> None:
         """Lets `LIMITED` use topics and groups whose names begin so, and not create them."""
         operations = [
@@ -94,9 +91,9 @@ class SecuredKafka(Kafka):
             )
             for kind, operation in operations
         ]
-        admin = self.admin()
-        for done in admin.create_acls(bindings).values():
-            done.result(_TIMEOUT_SEC)
+        with admin_client(self.url) as admin:
+            for done in admin.create_acls(bindings).values():
+                done.result(_TIMEOUT_SEC)
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -138,12 +135,12 @@ def secured_kafka(folder: Path) -> Iterator[SecuredKafka]:
     kafka = SecuredKafka(data, guard, java=java, class_path=class_path, certificate=certificate)
     try:
         kafka.start()
-        admin = kafka.admin()
-        for user in (USER, LIMITED):
-            for kind in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
-                credential = UserScramCredentialUpsertion(user, ScramCredentialInfo(kind, 4096), PASSWORD.encode())
-                for done in admin.alter_user_scram_credentials([credential]).values():
-                    done.result(_TIMEOUT_SEC)
+        with admin_client(kafka.url) as admin:
+            for user in (USER, LIMITED):
+                for kind in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+                    credential = UserScramCredentialUpsertion(user, ScramCredentialInfo(kind, 4096), PASSWORD.encode())
+                    for done in admin.alter_user_scram_credentials([credential]).values():
+                        done.result(_TIMEOUT_SEC)
         yield kafka
     finally:
         kafka.stop()

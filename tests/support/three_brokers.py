@@ -10,7 +10,6 @@ from typing import Final
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from app.devstack.folder import Folder, throwaway
 from app.devstack.guard import Guard
@@ -20,6 +19,7 @@ from app.devstack.server import run_to_end
 from app.devstack.stack import default_folder, fetch_kafka
 from app.java import find_java
 from tests.support.service import eventually
+from tests.support.topics import admin_client
 
 _BROKERS: Final = 3
 _IN_SYNC_SEC: Final = 90.0
@@ -72,9 +72,9 @@ class Brokers:
         eventually(self._in_sync, _IN_SYNC_SEC, lambda: "\n".join(broker.log_tail() for broker in self.brokers))
 
     def _in_sync(self) -> bool:
-        admin = AdminClient({"bootstrap.servers": self.url, "log_level": 0})
         try:
-            found = admin.list_topics(timeout=5.0)
+            with admin_client(self.url) as admin:
+                found = admin.list_topics(timeout=5.0)
         except KafkaException:
             return False
         partitions = [partition for topic in found.topics.values() for partition in topic.partitions.values()]

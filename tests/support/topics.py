@@ -1,6 +1,7 @@
 """Topics of the tests, as Kafka's own client sees them."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
@@ -9,27 +10,35 @@ from confluent_kafka.admin import AdminClient
 _TIMEOUT_SEC: Final = 10
 
 
+@contextmanager
+def admin_client(kafka: str) -> Iterator[AdminClient]:
+    """Ended with the block, in the thread that made it.
+
+    It answers in a thread of its own, where Python may collect garbage. One that is left to that after an error, whose
+    traceback holds it, may end itself there, and librdkafka then aborts the process.
+    """
+    with AdminClient({"bootstrap.servers": kafka, "log_level": 0}) as admin:
+        yield admin
+
+
 def partitions(kafka: str, prefix: str) -> dict[str, int]:
     """The number of partitions of each topic with this prefix."""
-    return {name: len(topic.partitions) for name, topic in _topics(_admin(kafka)).items() if name.startswith(prefix)}
+    with admin_client(kafka) as admin:
+        return {name: len(topic.partitions) for name, topic in _topics(admin).items() if name.startswith(prefix)}
 
 
 def members(kafka: str, group: str) -> int:
     """How many members the consumer group has."""
-    admin = _admin(kafka)  # without a reference it would end before it answers
-    return len(admin.describe_consumer_groups([group])[group].result(_TIMEOUT_SEC).members)
+    with admin_client(kafka) as admin:
+        return len(admin.describe_consumer_groups([group])[group].result(_TIMEOUT_SEC).members)
 
 
 def delete_topics(kafka: str, prefix: str) -> None:
-    admin = _admin(kafka)
-    names = [name for name in _topics(admin) if name.startswith(prefix)]
-    for deletion in admin.delete_topics(names).values() if names else ():
-        with suppress(KafkaException):  # a client that is still closing may have deleted or recreated it
-            deletion.result(_TIMEOUT_SEC)
-
-
-def _admin(kafka: str) -> AdminClient:
-    return AdminClient({"bootstrap.servers": kafka, "log_level": 0})
+    with admin_client(kafka) as admin:
+        names = [name for name in _topics(admin) if name.startswith(prefix)]
+        for deletion in admin.delete_topics(names).values() if names else ():
+            with suppress(KafkaException):  # a client that is still closing may have deleted or recreated it
+                deletion.result(_TIMEOUT_SEC)
 
 
 def _topics(admin: AdminClient) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import httpx
 import psycopg
 from click.testing import CliRunner
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from app.cli import main
 from app.core import keys
@@ -20,6 +20,7 @@ from app.core.events import TOPIC_INTERACTIONS
 from app.devstack import Stack
 from tests.acceptance.every_metric.recording import Recording
 from tests.support.service import Service, eventually
+from tests.support.topics import admin_client
 
 ADMIN, ADMIN_TOKEN = keys.make("ops", ["admin"], "a" * 43)
 WRITE, WRITE_TOKEN = keys.make("shop", ["write"], "w" * 43)
@@ -58,11 +59,11 @@ class Run:
         return self.environment["KAFKA_TOPIC_PREFIX"] + name
 
     def set_retention(self, topic: str, hours: int) -> None:
-        admin = AdminClient({"bootstrap.servers": self.stack.kafka_bootstrap_servers, "log_level": 0})
         entry = ConfigEntry("retention.ms", str(hours * 3_600_000), incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, self.topic(topic), incremental_configs=[entry])
-        for done in admin.incremental_alter_configs([resource]).values():
-            done.result(20.0)
+        with admin_client(self.stack.kafka_bootstrap_servers) as admin:
+            for done in admin.incremental_alter_configs([resource]).values():
+                done.result(20.0)
 
     def produce(self, topic: str, value: str) -> None:
         self.kafka.produce(self.topic(topic), value, key=b"ann", partition=0)
