@@ -84,9 +84,11 @@ async def connection_of(client: Redis) -> AsyncIterator[Any]:
     """A connection of its pool. One that fails, or whose answer nobody waited for, is closed."""
     pool: Any = client.connection_pool
     connection = await pool.get_connection()
+    transport = connection._writer.transport  # noqa: SLF001 - redis-py may have let go of it when it fails
     try:
         yield connection
     except BaseException:
+        transport.abort()
         await _cut(connection)
         raise
     finally:

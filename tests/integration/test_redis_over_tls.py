@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import TimeoutError
 
 from app.adapters.postgres import Database
-from app.adapters.redis_client import close_idle, close_redis, open_redis
+from app.adapters.redis_client import close_idle, close_redis, connection_of, open_redis, packed
 from app.errors import DependencyDown
 from tests.support.caching import caching
 from tests.support.redis_processes import redis_process
@@ -46,6 +48,25 @@ async def test_closing_does_not_wait_for_the_server(front: Front, close: Any) ->
     assert [one.fileno() for one in sockets] == [-1] * 3
     front.flows.set()
     assert await client.ping()
+    await close_redis(client)
+
+
+async def _ping(client: Redis) -> None:
+    async with connection_of(client) as connection:
+        await connection.send_packed_command([packed("PING")])
+        await connection.read_response()
+
+
+async def test_connection_without_an_answer_is_closed_at_once(front: Front) -> None:
+    client = open_redis(front.url, timeout_sec=0.1)
+    assert await client.ping()
+    (idle,) = client.connection_pool._available_connections
+    socket = idle._writer.transport.get_extra_info("socket")
+    front.flows.clear()
+    with pytest.raises(TimeoutError):
+        await _ping(client)
+    await asyncio.sleep(0)
+    assert socket.fileno() == -1
     await close_redis(client)
 
 

@@ -66,12 +66,14 @@ def _pass_on(client: ssl.SSLSocket, server: socket.socket, flows: threading.Even
     """Until either side ends. One thread alone reads and writes a TLS connection."""
     client.settimeout(0.001)
     server.settimeout(0.001)
-    while flows is None or flows.wait():
+    while True:
         for source, sink in ((client, server), (server, client)):
             try:
                 data = source.recv(65_536)
             except TimeoutError:
                 continue
+            if flows is not None:
+                flows.wait()  # an end does not get through either
             if not data:
                 return
             sink.settimeout(10.0)

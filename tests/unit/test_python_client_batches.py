@@ -1,5 +1,6 @@
 """The batches of `clients/python`: as many events as one request takes, or as a proxy on its way takes."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
@@ -8,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reco_client import Counts, Options, Refused, View
+from reco_client import AsyncClient, Client, Counts, Options, Refused, View
 from reco_client.buffer import MAX_BATCH_BYTES, Buffer, Line, line_of
 from reco_client.testing import Recorder
 
@@ -95,6 +96,27 @@ async def test_event_that_is_too_large_alone_is_given_up_alone(send: _Sending) -
     assert (event.item_id, reason[:4]) == ("item-1", "413:")
 
 
+async def _sent(proxy: BehindProxy, client: Client | AsyncClient) -> None:
+    for number in range(100):
+        client.send(view(number))
+    async with asyncio.timeout(10):
+        while client.counts.waiting >= 50:
+            await asyncio.sleep(0.01)
+    assert proxy.refused
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_batches_that_a_proxy_makes_smaller_do_not_wait_for_each_other(asynchronous: bool) -> None:
+    proxy, patient = BehindProxy(most=1_000), Options(batch_events=100, interval_sec=3600, exit_sec=10)
+    if asynchronous:
+        async with proxy.async_client(patient) as client:
+            await _sent(proxy, client)
+    else:
+        with proxy.client(patient) as client:
+            await _sent(proxy, client)
+    assert client.counts == Counts(accepted=100)
+
+
 @given(
     st.lists(st.integers(1, MAX_BATCH_BYTES), min_size=1, max_size=20),
     st.integers(1, MAX_BATCH_BYTES),
@@ -111,6 +133,10 @@ def test_batch_is_the_first_events_that_fit(sizes: list[int], most: int) -> None
     assert len(found) == 1 or sum(len(line.body) + 1 for line in found) <= most
     if len(found) < len(lines):
         assert sum(len(line.body) + 1 for line in lines[: len(found) + 1]) > most
+        assert buffer.fills(len(lines))
+    while buffer:
+        buffer.remove(len(buffer.batch(len(lines))))
+    assert not buffer.fills(len(lines))
 
 
 def test_events_of_a_batch_stay_until_they_are_removed() -> None:

@@ -77,7 +77,7 @@ class AsyncClient:
         self._settled.clear()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="reco-client")
-        if len(self._buffer) >= self._options.batch_events:
+        if self._buffer.fills(self._options.batch_events):
             self._wanted.set()
         return line.event_id
 
@@ -180,7 +180,7 @@ class AsyncClient:
 
     async def _run(self) -> None:
         while self._buffer:
-            if not self._flushing and len(self._buffer) < self._options.batch_events:
+            if not self._flushing and not self._buffer.fills(self._options.batch_events):
                 self._wanted.clear()
                 await _within(self._options.interval_sec, self._wanted.wait())
             lines = self._buffer.batch(self._options.batch_events)

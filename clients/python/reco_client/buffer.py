@@ -93,14 +93,20 @@ class Buffer:
         self.max_batch_bytes = MAX_BATCH_BYTES
         self._max_events = max_events
         self._lines: deque[Line] = deque()
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._lines)
+
+    def fills(self, max_events: int) -> bool:
+        """Whether a batch would not have room for more than waits."""
+        return len(self._lines) >= min(max_events, MAX_BATCH_EVENTS) or self._bytes >= self.max_batch_bytes
 
     def add(self, line: Line) -> None:
         if len(self._lines) >= self._max_events:
             raise BufferFull(f"{self._max_events} events wait to be sent")
         self._lines.append(line)
+        self._bytes += line.size
 
     def batch(self, max_events: int) -> list[Line]:
         """The first lines, as many as one request takes."""
@@ -117,9 +123,10 @@ class Buffer:
 
     def remove(self, count: int) -> None:
         for _ in range(count):
-            self._lines.popleft()
+            self._bytes -= self._lines.popleft().size
 
     def clear(self) -> list[Line]:
         lines = list(self._lines)
         self._lines.clear()
+        self._bytes = 0
         return lines

@@ -242,7 +242,7 @@ class Client:
         with self._changed:
             self._changed.wait_for(lambda: self._buffer or self._closed)
             self._changed.wait_for(
-                lambda: self._flushing or self._closed or len(self._buffer) >= self._options.batch_events,
+                lambda: self._flushing or self._closed or self._buffer.fills(self._options.batch_events),
                 self._options.interval_sec,
             )
             return self._buffer.batch(self._options.batch_events)
