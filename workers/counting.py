@@ -69,7 +69,6 @@ class Counting:
                 offset=letter.offset,
                 kind=letter.error_kind,
             )
-        applied.dead = len(letters)
         return applied
 
     async def try_as_another_users(self, message: Message) -> None:
@@ -115,7 +114,9 @@ class Counting:
         async with connection.transaction():
             applied = await self._count(connection, messages, stamps, keys, sampler) if messages else Applied()
             if letters:
-                await dead_letters.store(connection, letters, now=time.monotonic(), process=process_name())
+                process = process_name()
+                applied.dead = await dead_letters.store(connection, letters, now=time.monotonic(), process=process)
+                applied.duplicates += len(letters) - applied.dead
         return applied
 
     async def _count(

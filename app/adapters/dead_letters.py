@@ -56,13 +56,14 @@ class StatusBacklog(Struct, frozen=True):
     oldest_ms: float
 
 
-async def store(connection: "Connection", letters: Sequence[DeadLetter], *, now: float, process: str) -> None:
-    """Keeps each letter once, however often Kafka delivers it, and none of before an erasure of its user.
+async def store(connection: "Connection", letters: Sequence[DeadLetter], *, now: float, process: str) -> int:
+    """Keeps each letter once, however often Kafka delivers it, and none of before an erasure of its user. Returns how
+    many are new.
 
     In the transaction of its batch, in key order: another process may store some of them just now. `now`: by the clock
     of the failures. `process`: whose failures they are.
     """
-    await connection.executemany(
+    kept = await connection.fetchmany(
         _SQL["store"],
         [
             (
@@ -90,6 +91,7 @@ async def store(connection: "Connection", letters: Sequence[DeadLetter], *, now:
             for letter in sorted(letters, key=lambda one: (one.topic, one.partition, one.offset))
         ],
     )
+    return len(kept)
 
 
 async def backlog(connection: "Connection") -> list[StatusBacklog]:

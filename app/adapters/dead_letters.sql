@@ -46,7 +46,8 @@ SELECT
     $11::text, $12::text, $13::integer, $14::integer, $15::integer,
     (SELECT jsonb_agg(failure ORDER BY number) FROM failures)
 WHERE NOT EXISTS (SELECT FROM user_erasures WHERE user_id = $16::text AND number > $15::integer)
-ON CONFLICT (topic, partition, record_offset, record_ts_ms) DO NOTHING;
+ON CONFLICT (topic, partition, record_offset, record_ts_ms) DO NOTHING
+RETURNING id;
 
 -- name: backlog
 -- Each status up to $1 rows: a gauge that is asked for every few seconds must not read a large table.

@@ -1,20 +1,11 @@
 """How far a consumer group is, asked from Kafka itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    IsolationLevel,
-    KafkaException,
-    TopicPartition,
-)
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from app.core.events import TOPICS
-from tests.support.topics import AdminClient, admin_client
 
 _TIMEOUT_SEC: Final = 20.0
 _ALERTS: Final = 1  # of syslog's levels: that a broker is away is what we are here for
@@ -25,34 +16,12 @@ def uncommitted(environment: Mapping[str, str]) -> dict[str, object]:
 
     While Kafka does not answer, the reason as `unknown`.
     """
+    group = environment["KAFKA_TOPIC_PREFIX"] + environment["FEATURE_CONSUMER_GROUP"]
     try:
-        with admin_client(environment["KAFKA_BOOTSTRAP_SERVERS"]) as admin:
-            return _uncommitted(admin, environment)
+        with _reader(environment, group) as reader:
+            return _uncommitted(reader, _partitions(reader, environment))
     except KafkaException as error:
         return {"unknown": str(error)}
-
-
-def _uncommitted(admin: AdminClient, environment: Mapping[str, str]) -> dict[str, object]:
-    group = environment["KAFKA_TOPIC_PREFIX"] + environment["FEATURE_CONSUMER_GROUP"]
-    partitions = _partitions(admin, environment)
-    if not partitions:
-        return {}
-    ends = admin.list_offsets(
-        {partition: OffsetSpec.latest() for partition in partitions},
-        isolation_level=IsolationLevel.READ_UNCOMMITTED,
-        request_timeout=_TIMEOUT_SEC,
-    )
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, partitions)])
-    committed = {
-        (found.topic, found.partition): max(0, found.offset)
-        for found in asked[group].result(_TIMEOUT_SEC).topic_partitions
-    }
-    left = {
-        f"{partition.topic}/{partition.partition}": end.result(_TIMEOUT_SEC).offset
-        - committed.get((partition.topic, partition.partition), 0)
-        for partition, end in ends.items()
-    }
-    return {name: messages for name, messages in left.items() if messages}
 
 
 def first_places(environment: Mapping[str, str]) -> dict[str, int]:
@@ -60,15 +29,7 @@ def first_places(environment: Mapping[str, str]) -> dict[str, int]:
     are of several topics or their topic was made anew.
     """
     places: dict[str, int] = {}
-    reader = Consumer(
-        {
-            "bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"],
-            "group.id": "checker",
-            "enable.auto.commit": False,
-            "log_level": _ALERTS,
-        }
-    )
-    try:
+    with _reader(environment, "checker") as reader:
         for partition in _partitions(reader, environment):
             begin, end = reader.get_watermark_offsets(partition, timeout=_TIMEOUT_SEC)
             reader.assign([TopicPartition(partition.topic, partition.partition, OFFSET_BEGINNING)])
@@ -79,14 +40,31 @@ def first_places(environment: Mapping[str, str]) -> dict[str, int]:
                     event_id = dict(message.headers() or []).get("event_id")
                     if event_id is not None:
                         places.setdefault(event_id.decode(), len(places))
-    finally:
-        reader.close()
     return places
 
 
-def _partitions(client: AdminClient | Consumer, environment: Mapping[str, str]) -> list[TopicPartition]:
+def _reader(environment: Mapping[str, str], group: str) -> Consumer:
+    """It joins no group. The offsets of one are asked with it because librdkafka 2.16 crashes the process when an admin
+    client asks a broker that has just become the coordinator and loads the group.
+    """
+    options = {"group.id": group, "enable.auto.commit": False, "isolation.level": "read_uncommitted"}
+    return Consumer({"bootstrap.servers": environment["KAFKA_BOOTSTRAP_SERVERS"], "log_level": _ALERTS, **options})
+
+
+def _uncommitted(reader: Consumer, partitions: Sequence[TopicPartition]) -> dict[str, object]:
+    left: dict[str, object] = {}
+    for committed in reader.committed(list(partitions), timeout=_TIMEOUT_SEC) if partitions else ():
+        if committed.error is not None:
+            raise KafkaException(committed.error)
+        _, end = reader.get_watermark_offsets(committed, timeout=_TIMEOUT_SEC)
+        if messages := end - max(0, committed.offset):
+            left[f"{committed.topic}/{committed.partition}"] = messages
+    return left
+
+
+def _partitions(reader: Consumer, environment: Mapping[str, str]) -> list[TopicPartition]:
     prefix = environment["KAFKA_TOPIC_PREFIX"]
-    metadata = client.list_topics(timeout=_TIMEOUT_SEC).topics
+    metadata = reader.list_topics(timeout=_TIMEOUT_SEC).topics
     return [
         TopicPartition(prefix + topic, partition)
         for topic in TOPICS

@@ -39,7 +39,7 @@ def of_users(*users: str) -> list[Incoming]:
     return [
         item
         for number, user in enumerate(users)
-        for item in incoming(message(f"event-{number:04d}", user_id=user), key=user.encode())
+        for item in incoming(message(f"event-{number:04d}", user_id=user), key=user.encode(), first=number)
     ]
 
 

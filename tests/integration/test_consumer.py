@@ -62,8 +62,9 @@ async def test_bad_bytes_are_dead_letters_of_the_same_transaction_and_stored_onc
     writer = FeatureWriter(opened, max_retries=1)
     headers = [("event_id", b"event-bad"), ("traceparent", b"00-aa-bb-01"), ("odd", b"\xff\x00"), ("replays", b"2")]
     batch = incoming(b"\xff", None, headers=headers)
-    for _ in range(2):
-        assert (await writer.apply(batch)).dead == 2
+    assert (await writer.apply(batch)).dead == 2
+    again = await writer.apply(batch)
+    assert (again.dead, again.duplicates) == (0, 2)
     rows = await pool.fetch("SELECT * FROM feature_consumer_dlq ORDER BY record_offset")
     assert [row["value"] for row in rows] == [b"\xff", None]
     assert rows[0]["header_names"] == [name for name, _ in headers]

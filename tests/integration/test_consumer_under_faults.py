@@ -62,8 +62,12 @@ async def test_error_of_the_values_or_of_a_rule_costs_their_message_alone(
     opened: Database, pool: Pool, sqlstate: str
 ) -> None:
     await raise_for_poison(pool, sqlstate)
-    applied = await FeatureWriter(opened, max_retries=1, brake=Brake()).apply(incoming(*mixed()))
+    writer = FeatureWriter(opened, max_retries=1, brake=Brake())
+    applied = await writer.apply(incoming(*mixed()))
     assert (applied.counted, applied.dead, applied.done) == (7, 1, 8)
+    again = await writer.apply(incoming(*mixed()))
+    assert (again.counted, again.duplicates, again.dead, again.done) == (0, 8, 0, 8)
+    assert await letters(pool) == 1
 
 
 @pytest.mark.parametrize(("sqlstate", "name"), [("XX000", "InternalServerError"), ("23505", "UniqueViolationError")])

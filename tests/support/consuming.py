@@ -11,7 +11,7 @@ _DATED_MS = 4_102_444_800_000  # 2100: no message was received after it
 
 
 def incoming(
-    *values: str | bytes | None, headers: Sequence[tuple[str, bytes]] = (), key: bytes = b"ann"
+    *values: str | bytes | None, headers: Sequence[tuple[str, bytes]] = (), key: bytes = b"ann", first: int = 0
 ) -> list[Incoming]:
     return [
         read_record(
@@ -30,5 +30,5 @@ def incoming(
             ),
             topic=TOPIC_INTERACTIONS,
         )
-        for offset, value in enumerate(values)
+        for offset, value in enumerate(values, first)
     ]
