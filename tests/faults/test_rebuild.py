@@ -10,7 +10,12 @@ from tests.support.rebuilding import start_rebuild
 from tests.support.service import eventually, running
 
 _GENERATION = "SELECT generation FROM feature_generations WHERE state = 'serving'"
-_BEGUN = "SELECT count(*) FROM feature_generations WHERE state = 'building'"
+# The lock is of the process at work: what it builds outlasts it.
+_AT_WORK = (
+    "SELECT count(*) FROM feature_generations, pg_locks WHERE state = 'building' "
+    "AND locktype = 'advisory' AND granted AND classid = 0 AND objid = 7236353 AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 @pytest.mark.slow
@@ -26,11 +31,12 @@ def test_rebuild_under_load_while_it_and_a_consumer_are_killed(environment: dict
         for _ in range(3):
             with running(role(environment, "consumer")) as guest:
                 killed = start_rebuild(url)
-                eventually(lambda: ask(url, _BEGUN) == 1, 60.0, steady.describe)
+                eventually(lambda: ask(url, _AT_WORK) == 1, 60.0, steady.describe)
                 client.await_more(20)
                 guest.kill()
                 killed.kill()
                 killed.communicate(timeout=30)
+                eventually(lambda: ask(url, _AT_WORK) == 0, 30.0, steady.describe)
         for generation in (2, 3):
             output, _ = (finished := start_rebuild(url)).communicate(timeout=100)
             assert finished.returncode == 0, output
