@@ -31,6 +31,8 @@ _INDEX_THROTTLE: Final = 4.0
 _FIRST_PATIENCE_SEC: Final = 0.5
 # The change feed announces changes of attributes; this is for a process that missed one.
 _DECLARED_TTL_SEC: Final = 30.0
+# For a text that is refused otherwise: a filter that fits does not wait for a slow Postgres.
+_UNFIT_PATIENCE_SEC: Final = 1.0
 
 
 class Filtering:
@@ -69,7 +71,8 @@ class Filtering:
             return filter_of(text, declared, read_ms)
         except UnfitFilter:  # or its attribute was declared a moment ago
             self._declared.outdate([ATTRIBUTES_CHANGED])
-            declared = (await self._declared.get_many([ATTRIBUTES_CHANGED]))[ATTRIBUTES_CHANGED]
+            asked = self._declared.get_many([ATTRIBUTES_CHANGED], patience_sec=_UNFIT_PATIENCE_SEC)
+            declared = (await asked)[ATTRIBUTES_CHANGED]
             return filter_of(text, declared, read_ms)
 
     async def matches(self, need: MatchesOf) -> Matches | None:

@@ -69,8 +69,11 @@ class FreshCache(Generic[V]):
             return fresh[key]
         return (await self.get_many((key,), allow_partial=False))[key]
 
-    async def get_many(self, keys: Collection[str], *, allow_partial: bool = True) -> dict[str, V]:
+    async def get_many(
+        self, keys: Collection[str], *, allow_partial: bool = True, patience_sec: float | None = None
+    ) -> dict[str, V]:
         """The value of every key; `absent` for some of them if the result may be partial (see the class).
+        `patience_sec` is for this reader, instead of the one of all.
 
         Raises `DependencyDown` when a key has no value and cannot be loaded.
         """
@@ -90,7 +93,7 @@ class FreshCache(Generic[V]):
         if missing:
             found.update(await self._filled(missing, allow_partial=allow_partial))
         if reloading is not None and overdue and not late:
-            await asyncio.wait([reloading], timeout=self._patience_sec)
+            await asyncio.wait([reloading], timeout=self._patience_sec if patience_sec is None else patience_sec)
             if reloading.done() and not reloading.exception():
                 loaded = reloading.result()
                 stale = {key: loaded[key] for key in stale}

@@ -141,6 +141,21 @@ async def test_an_old_value_is_reloaded_and_served_if_the_load_is_slow() -> None
     assert await cache.get("a") == 3
 
 
+async def test_a_reader_may_have_more_patience_than_others() -> None:
+    source = Source()
+    source.values = {"a": 1}
+    cache = cache_of(source, patience_sec=0.0)
+    assert await cache.get("a") == 1
+    source.values = {"a": 2}
+    source.open.clear()
+    cache.outdate(["a"])
+    patient = asyncio.create_task(cache.get_many("a", patience_sec=60.0))
+    assert await cache.get("a") == 1
+    assert not patient.done()
+    source.open.set()
+    assert await patient == {"a": 2}
+
+
 async def test_a_fresh_entry_expires_by_itself() -> None:
     source = Source()
     source.values = {"a": 1, "b": 2}
