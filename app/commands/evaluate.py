@@ -244,7 +244,7 @@ def _message(row: Row, event_id: str) -> Message | None:
     if row.event_type == "view":
         return ViewMessage(**fields)
     if (ready := READY.get(row.event_type)) is not None:
-        return ActionMessage(event_type=row.event_type, counts=ready.counts(None), **fields)
+        return ActionMessage(event_type=row.event_type, counts=ready.counts(row.rating), **fields)
     return None
 
 

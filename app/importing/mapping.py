@@ -11,7 +11,9 @@ from app.importing.attributes import WantedAttribute
 from app.importing.filters import Condition
 from app.importing.values import ALTERNATIVES, JOINED
 
-EventType = Literal["view", "click", "purchase", "watch", "impression", "cart", "like", "dislike", "share", "hide"]
+EventType = Literal[
+    "view", "click", "purchase", "watch", "impression", "cart", "like", "dislike", "rating", "share", "hide"
+]
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 IGNORE: Final = "ignore"
 
@@ -35,6 +37,7 @@ USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "percent_watched": ("percentwatched",),
     "ended": ("ended",),
     "position": ("position",),
+    "rating": ("rating",),
     "value": ("value",),
     "price": ("unitprice",),
     "currency": ("currency", "currencycode"),
@@ -56,6 +59,7 @@ USUAL_TYPES: Final[dict[str, EventType | None]] = {
     "transaction": "purchase",
     "order": "purchase",
     "orders": "purchase",
+    "ratings": "rating",
     "removefromcart": None,
 }
 
@@ -110,6 +114,8 @@ def guess(present: Sequence[str], options: ImportOptions) -> Columns:
         fields = {"user_id": fields["session_id"]} | fields  # anonymous sessions: each session is its own user
     if options.event_type is not None:
         fields.pop("event_type", None)
+        if options.event_type != "rating" and "rating" not in options.columns:
+            fields.pop("rating", None)
     elif "event_type" not in fields:
         errors.append("no column is known to be the event type: say --event-type purchase, or --map event_type=COLUMN")
     errors += [

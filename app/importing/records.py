@@ -49,7 +49,7 @@ def _hash(content: bytes) -> bytes:
 
 def _said(row: Row) -> tuple[object, ...]:
     # Without title, line number and amounts: correcting a title or a price, or adding a line above, keeps the id.
-    return (
+    said = (
         row.user_id,
         row.session_id,
         row.item_id,
@@ -60,6 +60,7 @@ def _said(row: Row) -> tuple[object, ...]:
         row.ended,
         row.position,
     )
+    return said if row.rating is None else (*said, row.rating)
 
 
 def to_record(row: Row, event_id: str, *, now_ms: int, shift_ms: int = 0) -> Record:
@@ -72,7 +73,7 @@ def to_record(row: Row, event_id: str, *, now_ms: int, shift_ms: int = 0) -> Rec
         event.value, event.currency = row.amounts.value, row.amounts.currency
         event.quantity = row.amounts.quantity
     ready = READY.get(row.event_type)
-    counts = None if ready is None else ready.counts(None)
+    counts = None if ready is None else ready.counts(row.rating)
     return events.accept(event, counts=counts, now_ms=now_ms, entropy=b"", any_time=True)
 
 
@@ -102,7 +103,13 @@ def _impression(row: Row) -> Impression:
 
 
 def _action(row: Row) -> Action:
-    return Action(user_id=row.user_id, session_id=row.session_id, item_id=row.item_id, event_type=row.event_type)
+    return Action(
+        user_id=row.user_id,
+        session_id=row.session_id,
+        item_id=row.item_id,
+        event_type=row.event_type,
+        rating=row.rating,
+    )
 
 
 _EVENTS: Final[dict[str, Callable[[Row], DirectEvent]]] = {

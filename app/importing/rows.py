@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct, structs
 
 from app.core.event_times import Millis
-from app.core.events import EventId, Id, Percent, Position, Seconds
+from app.core.event_types import READY
+from app.core.events import EventId, Id, Percent, Position, Rated, Seconds
 from app.core.field_errors import field_error_of
 from app.importing.amounts import Amounts, amounts_reader
 from app.importing.mapping import Columns, EventType, plain_type
@@ -22,6 +23,8 @@ _MAX_ID: Final = 128
 _DAY_MS: Final = 24 * 3600 * 1000
 _MAX_KNOWN_TYPES: Final = 1_000
 _NUMBERS: Final = frozenset({"watch_time_sec", "percent_watched", "position"})
+_WITH_NUMBERS: Final = frozenset({"watch", "rating"})
+_RATING: Final = READY["rating"]
 _WITHOUT_AMOUNTS: Final = frozenset({"watch", "impression"})
 _PASSED_ON: Final = ("event_id", "title", "watch_time_sec", "percent_watched", "ended", "position")
 
@@ -40,6 +43,7 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
     percent_watched: Percent | None = None
     ended: bool | None = None
     position: Position = 0
+    rating: Rated | None = None
     amounts: Amounts | None = None
     line: int
     pos: int
@@ -98,7 +102,7 @@ def _maker_without_amounts(columns: Columns, *, latest_ms: int) -> Callable[[Map
         except ValueError as error:
             raise Refused(f"{time_column}: {error}") from None
         ts_ms += _offset(values, offset_column) if offset_column else 0
-        if kind != "watch" and (row := plain_row(values, kind, ts_ms, line, pos)) is not None:
+        if kind not in _WITH_NUMBERS and (row := plain_row(values, kind, ts_ms, line, pos)) is not None:
             return row
         user_id, session_id = _who(values, user_column, session_column)
         session_id = session_id or _session_of(user_id, day_of(ts_ms))
@@ -117,6 +121,8 @@ def _maker_without_amounts(columns: Columns, *, latest_ms: int) -> Callable[[Map
                 found[name] = _flag(value, column) if name == "ended" else _number(value, column, name)
         if kind == "watch" and "watch_time_sec" not in found:
             raise Refused("a watch needs its watch_time_sec; say --map watch_time_sec=COLUMN")
+        if kind == "rating":
+            found["rating"] = _rating(values, fields.get("rating"))
         try:
             return msgspec.convert(found, Row, strict=False)
         except msgspec.ValidationError as error:
@@ -234,6 +240,19 @@ def _number(value: Any, column: str, field: str) -> Any:
     if number is None:
         raise Refused(f"{column}: {shown(value)} is not a number, such as 5 or 5.5")
     return int(number) if number.is_integer() else number
+
+
+def _rating(values: Mapping[str, Any], column: str | None) -> float:
+    value = None if column is None else values.get(column)
+    if absent(value):
+        raise Refused(f"{column or 'rating'}: a rating is missing its number; say --map rating=COLUMN")
+    number = None if isinstance(value, bool) else number_of(value)
+    try:
+        _RATING.counts(number)
+    except ValueError as error:
+        raise Refused(f"{column}: {shown(value)} is not on the scale: {error}") from None
+    assert number is not None
+    return number
 
 
 def _flag(value: Any, column: str) -> bool:
