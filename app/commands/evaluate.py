@@ -17,7 +17,6 @@ from app.commands.evaluate_output import EvaluateResult, SavedWeights, print_tab
 from app.core import synthetic
 from app.core.content import Content, terms_of
 from app.core.evaluation import Score, Trial, play
-from app.core.event_types import READY
 from app.core.events import MESSAGE_VERSION
 from app.core.messages import ActionMessage, ClickMessage, Message, PurchaseMessage, ViewMessage, WatchMessage
 from app.core.model import MODEL, Model
@@ -243,8 +242,8 @@ def _message(row: Row, event_id: str) -> Message | None:
         return ClickMessage(**fields)
     if row.event_type == "view":
         return ViewMessage(**fields)
-    if (ready := READY.get(row.event_type)) is not None:
-        return ActionMessage(event_type=row.event_type, counts=ready.counts(row.rating), **fields)
+    if row.counts is not None:
+        return ActionMessage(event_type=row.event_type, counts=row.counts, **fields)
     return None
 
 

@@ -28,7 +28,15 @@ from app.importing.options import column_options, refuse_options
 from app.importing.reader import FileLayout, detect, detect_items
 from app.importing.rejects import RejectFile
 from app.importing.screen import ImportScreen, describe
-from app.importing.transfer import Counts, ImportCounts, open_database, patiently, prepare, transfer
+from app.importing.transfer import (
+    Counts,
+    ImportCounts,
+    open_database,
+    patiently,
+    prepare,
+    transfer,
+    types_in_use,
+)
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -97,6 +105,7 @@ def import_(
     with found_files(files) as paths:
         if rejected is not None and rejected.resolve() in [path.resolve() for path in paths]:
             raise UserError(f"--rejected {rejected}: that is the file to import")
+        prepare(database_url)
         counts: Counts
         run: Callable[[ImportScreen], Coroutine[None, None, str]]
         if items:
@@ -107,13 +116,13 @@ def import_(
             counts = item_counts = ItemImportCounts()
             run = partial(_run_items, catalogues, database_url, item_counts)
         else:
+            options = structs.replace(options, known=asyncio.run(types_in_use(database_url)))
             logs = [(path, detect(path, options)) for path in paths]
             columns = [describe(layout, layout.columns.event_type) for _, layout in logs]
             counts = event_counts = ImportCounts()
             run = partial(_run, logs, database_url, event_counts, None if no_wait else max_queued)
         for line in dict.fromkeys(columns):
             console.print(line, style="dim", highlight=False, soft_wrap=True)
-        prepare(database_url)
         interpreter.tune()
         rejects = RejectFile(rejected or rejects_beside(paths))
         with rejects, ImportScreen(console, paths, rejects) as screen:

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
-from msgspec import Struct
+from msgspec import Struct, structs
 from rich.console import Console
 
 from app.adapters import building, generations
@@ -20,7 +20,7 @@ from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
-from app.importing.transfer import prepare
+from app.importing.transfer import prepare, types_in_use
 from app.rebuilding.gaps import refuse_gaps
 from app.rebuilding.local_log import LOCAL, LocalLog
 from app.rebuilding.rebuild import Log, Rebuild
@@ -92,7 +92,7 @@ def rebuild(
             console.print("No rebuild is unfinished now.")
             return
         with RebuildScreen(console) as screen:
-            made = asyncio.run(_rebuild(own, _log(files, options, on_spark), screen, yes=yes))
+            made = asyncio.run(_rebuild(own, _log(own, files, options, on_spark), screen, yes=yes))
     except DependencyDown as error:
         raise UserError(f"{error}. Run the same command again: it goes on where it stopped.") from error
     except KeyboardInterrupt:
@@ -134,8 +134,12 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def _log(files: tuple[str, ...], options: ImportOptions, on_spark: SparkOptions | None) -> AsyncIterator[Log]:
+async def _log(
+    settings: Settings, files: tuple[str, ...], options: ImportOptions, on_spark: SparkOptions | None
+) -> AsyncIterator[Log]:
     latest_ms = time.time_ns() // 1_000_000
+    if files:
+        options = structs.replace(options, known=await types_in_use(settings.session_url))
     if on_spark is not None:
         from app.rebuilding.spark.log import opened
 

@@ -1,20 +1,20 @@
 """Maps a file's columns to event fields: guessed from usual names, overridden by the options."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, get_args
+from typing import Final
 
 from msgspec import Struct
 
+from app.core.event_types import NO_OWN_TYPES, READY, EventTypes
 from app.errors import UserError
 from app.importing.amounts import AMOUNT_FIELDS
 from app.importing.attributes import WantedAttribute
 from app.importing.filters import Condition
 from app.importing.values import ALTERNATIVES, JOINED
 
-EventType = Literal[
-    "view", "click", "purchase", "watch", "impression", "cart", "like", "dislike", "rating", "share", "hide"
-]
-EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
+_FIXED: Final = ("view", "click", "purchase", "watch", "impression")
+EVENT_TYPES: Final = (*_FIXED, *READY)
+"""What rows may be, besides types that the application has made."""
 IGNORE: Final = "ignore"
 
 # The usual names of each field's column, compared without case, spaces, dashes and underscores. `events` is a list of
@@ -47,7 +47,7 @@ USUAL_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 }
 _IDS: Final = ("user_id", "session_id", "item_id")
 _REQUIRED: Final = ("user_id", "item_id", "time")
-USUAL_TYPES: Final[dict[str, EventType | None]] = {
+USUAL_TYPES: Final[dict[str, str | None]] = {
     **{name: name for name in EVENT_TYPES},
     "views": "view",
     "pageview": "view",
@@ -70,7 +70,7 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     `header` names the columns of a CSV file that has no header line. `quote` is empty where quotes are text. `preset`
     is the name of a known layout, none, or auto. `where`: conditions that all must hold of a row that is taken.
     `separator` stands between the labels of an item. `flags`: columns that say whether an item is of the category that
-    they name. `attributes`: of the items of a catalogue.
+    they name. `attributes`: of the items of a catalogue. `known`: the event types of the database.
     """
 
     preset: str = "auto"
@@ -78,7 +78,7 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     where: tuple[Condition, ...] = ()
     types: dict[str, str] = {}
     other_types_ignored: bool = False
-    event_type: EventType | None = None
+    event_type: str | None = None
     time_format: str = "auto"
     timezone: str = "UTC"
     delimiter: str | None = None
@@ -88,15 +88,17 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     separator: str = "|"
     flags: tuple[str, ...] = ()
     attributes: tuple[WantedAttribute, ...] = ()
+    known: EventTypes = NO_OWN_TYPES
 
 
 class Columns(Struct, frozen=True, kw_only=True):
     """The column layout: field → column, and the file's event type → ours (None: the row is skipped)."""
 
     fields: dict[str, str]
-    types: dict[str, EventType | None]
+    types: dict[str, str | None]
+    known: EventTypes = NO_OWN_TYPES
     other_types_ignored: bool = False
-    event_type: EventType | None = None
+    event_type: str | None = None
     time_format: str = "auto"
     timezone: str = "UTC"
 
@@ -114,7 +116,8 @@ def guess(present: Sequence[str], options: ImportOptions) -> Columns:
         fields = {"user_id": fields["session_id"]} | fields  # anonymous sessions: each session is its own user
     if options.event_type is not None:
         fields.pop("event_type", None)
-        if options.event_type != "rating" and "rating" not in options.columns:
+        own = options.known.get(options.event_type)
+        if (own is None or own.rating_scale is None) and "rating" not in options.columns:
             fields.pop("rating", None)
     elif "event_type" not in fields:
         errors.append("no column is known to be the event type: say --event-type purchase, or --map event_type=COLUMN")
@@ -122,12 +125,14 @@ def guess(present: Sequence[str], options: ImportOptions) -> Columns:
         f"no column is known to be the {field}: say --map {field}=COLUMN" for field in _REQUIRED if field not in fields
     ]
     refuse(errors, present)
-    types: dict[str, EventType | None] = dict(USUAL_TYPES)
+    made = [name for name in options.known.names() if name not in READY]
+    types = USUAL_TYPES | {plain_type(name): name for name in made} | {name: name for name in made}
     for name, ours in options.types.items():
-        types[plain_type(name)] = _as_event_type(ours)
+        types[plain_type(name)] = None if ours == IGNORE else ours
     return Columns(
         fields=fields,
         types=types,
+        known=options.known,
         other_types_ignored=options.other_types_ignored,
         event_type=options.event_type,
         time_format=options.time_format,
@@ -203,15 +208,15 @@ def has_column(column: str, present: Sequence[str]) -> bool:
 
 
 def _wrong_types(options: ImportOptions) -> list[str]:
-    return [
-        f"--map-type {name}={ours}: the right side must be one of {', '.join(EVENT_TYPES)} or {IGNORE}"
+    known = dict.fromkeys((*EVENT_TYPES, *options.known.names()))
+    errors = [
+        f"--map-type {name}={ours}: the right side must be one of {', '.join(known)} or {IGNORE}"
         for name, ours in options.types.items()
-        if ours != IGNORE and _as_event_type(ours) is None
+        if ours != IGNORE and ours not in known
     ]
-
-
-def _as_event_type(name: str) -> EventType | None:
-    return next((known for known in EVENT_TYPES if known == name), None)
+    if options.event_type is not None and options.event_type not in known:
+        errors.append(f"--event-type {options.event_type}: must be one of {', '.join(known)}")
+    return errors
 
 
 def plain_name(column: str) -> str:

@@ -33,7 +33,8 @@ _OPTIONS = (
         "types",
         multiple=True,
         metavar="NAME=TYPE",
-        help=f"Our event type for one of the file's: {', '.join(EVENT_TYPES)}, or {IGNORE}. Repeatable.",
+        help=f"Our event type for one of the file's: {', '.join(EVENT_TYPES)}, one that the application has made, or "
+        f"{IGNORE}. Repeatable.",
     ),
     click.option(
         "--where",
@@ -41,7 +42,7 @@ _OPTIONS = (
         metavar="CONDITION",
         help="Take only rows such as 'rating>=4', 'event=view|click' or 'customer!='. Repeatable: all must hold.",
     ),
-    click.option("--event-type", type=click.Choice(EVENT_TYPES), help="All rows are of this type."),
+    click.option("--event-type", metavar="TYPE", help="All rows are of this type."),
     click.option(
         "--time-format",
         default="auto",
@@ -84,7 +85,7 @@ def column_options(command: Callable[..., Any]) -> Callable[..., Any]:
         where: tuple[str, ...],
         columns: tuple[str, ...],
         types: tuple[str, ...],
-        event_type: Any,
+        event_type: str | None,
         time_format: str,
         timezone: str,
         delimiter: str | None,

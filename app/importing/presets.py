@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from app.errors import UserError
 from app.importing.filters import condition
-from app.importing.mapping import EventType, ImportOptions
+from app.importing.mapping import ImportOptions
 from app.importing.values import ALTERNATIVES, JOINED
 
 AUTO: Final = "auto"
@@ -33,7 +33,7 @@ class Preset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quote: str = '"'
     encoding: str = "utf-8"
     separator: str = "|"
-    event_type: EventType | None = None
+    event_type: str | None = None
     fields: Mapping[str, str] = {}
     types: Mapping[str, str] = {}
     other_types: str = ""

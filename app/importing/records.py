@@ -7,9 +7,7 @@ from typing import Final
 import msgspec
 
 from app.core import events
-from app.core.event_types import READY
 from app.core.events import Action, Click, DirectEvent, Impression, ItemEvent, Purchase, Record, ShownItem, View, Watch
-from app.importing.mapping import EVENT_TYPES
 from app.importing.rows import Row
 
 REMEMBERED_ROWS: Final = 100_000
@@ -65,16 +63,14 @@ def _said(row: Row) -> tuple[object, ...]:
 
 def to_record(row: Row, event_id: str, *, now_ms: int, shift_ms: int = 0) -> Record:
     """The row as Postgres stores it, with `shift_ms` added to its time."""
-    event = _EVENTS[row.event_type](row)
+    event = _EVENTS.get(row.event_type, _action)(row)
     event.event_id = event_id
     event.ts_ms = row.ts_ms + shift_ms
     if row.amounts is not None:
         assert isinstance(event, ItemEvent)  # rows.py gives a watch and an impression none
         event.value, event.currency = row.amounts.value, row.amounts.currency
         event.quantity = row.amounts.quantity
-    ready = READY.get(row.event_type)
-    counts = None if ready is None else ready.counts(row.rating)
-    return events.accept(event, counts=counts, now_ms=now_ms, entropy=b"", any_time=True)
+    return events.accept(event, counts=row.counts, now_ms=now_ms, entropy=b"", any_time=True)
 
 
 def to_message(row: Row, event_id: str, *, now_ms: int) -> bytes:
@@ -113,7 +109,6 @@ def _action(row: Row) -> Action:
 
 
 _EVENTS: Final[dict[str, Callable[[Row], DirectEvent]]] = {
-    **dict.fromkeys(EVENT_TYPES, _action),
     "watch": _watch,
     "impression": _impression,
     "view": lambda row: View(user_id=row.user_id, session_id=row.session_id, item_id=row.item_id),

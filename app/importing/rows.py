@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Struct, structs
 
 from app.core.event_times import Millis
-from app.core.event_types import READY
+from app.core.event_types import EventCounts, EventType
 from app.core.events import EventId, Id, Percent, Position, Rated, Seconds
 from app.core.field_errors import field_error_of
 from app.importing.amounts import Amounts, amounts_reader
-from app.importing.mapping import Columns, EventType, plain_type
+from app.importing.mapping import Columns, plain_type
 from app.importing.times import time_parser
 from app.importing.values import Refused, absent, flag_of, id_of, id_text, number_of, shown
 
@@ -23,19 +23,19 @@ _MAX_ID: Final = 128
 _DAY_MS: Final = 24 * 3600 * 1000
 _MAX_KNOWN_TYPES: Final = 1_000
 _NUMBERS: Final = frozenset({"watch_time_sec", "percent_watched", "position"})
-_WITH_NUMBERS: Final = frozenset({"watch", "rating"})
-_RATING: Final = READY["rating"]
 _WITHOUT_AMOUNTS: Final = frozenset({"watch", "impression"})
 _PASSED_ON: Final = ("event_id", "title", "watch_time_sec", "percent_watched", "ended", "position")
 
 
 class Row(Struct, frozen=True, kw_only=True, gc=False):
-    """One event of a file, checked. `line` counts from 1; `pos` is the number of bytes read of the file so far."""
+    """One event of a file, checked. `line` counts from 1; `pos` is the number of bytes read of the file so far.
+    `counts`: of the types that need not be made or were made.
+    """
 
     user_id: Id
     session_id: Id
     item_id: Id
-    event_type: EventType
+    event_type: str
     ts_ms: Millis
     event_id: EventId | None = None
     title: str | None = None
@@ -44,6 +44,7 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
     ended: bool | None = None
     position: Position = 0
     rating: Rated | None = None
+    counts: EventCounts | None = None
     amounts: Amounts | None = None
     line: int
     pos: int
@@ -88,7 +89,11 @@ def _maker_without_amounts(columns: Columns, *, latest_ms: int) -> Callable[[Map
     passed_on = [(field, fields[field]) for field in _PASSED_ON if field in fields]
     only_title = {field for field, _ in passed_on} <= {"title"}
     day_of = _day_namer()
-    plain_row = _plain_row_maker(fields, day_of) if only_title else lambda values, kind, ts_ms, line, pos: None
+    own = [columns.known.get(name) for name in {*columns.types.values(), columns.event_type} if name is not None]
+    rated = {one.name: one for one in own if one is not None and one.rating_scale is not None}
+    counts = {one.name: one.counts(None) for one in own if one is not None and one.rating_scale is None}
+    with_numbers = {"watch", *rated}
+    plain_row = _plain_row_maker(fields, day_of, counts) if only_title else _no_row
 
     def make(values: Mapping[str, Any], line: int, pos: int) -> Row | None:
         kind = event_type(values)
@@ -102,7 +107,7 @@ def _maker_without_amounts(columns: Columns, *, latest_ms: int) -> Callable[[Map
         except ValueError as error:
             raise Refused(f"{time_column}: {error}") from None
         ts_ms += _offset(values, offset_column) if offset_column else 0
-        if kind not in _WITH_NUMBERS and (row := plain_row(values, kind, ts_ms, line, pos)) is not None:
+        if kind not in with_numbers and (row := plain_row(values, kind, ts_ms, line, pos)) is not None:
             return row
         user_id, session_id = _who(values, user_column, session_column)
         session_id = session_id or _session_of(user_id, day_of(ts_ms))
@@ -112,6 +117,7 @@ def _maker_without_amounts(columns: Columns, *, latest_ms: int) -> Callable[[Map
             "item_id": id_of(values, item_column),
             "event_type": kind,
             "ts_ms": ts_ms,
+            "counts": counts.get(kind),
             "line": line,
             "pos": pos,
         }
@@ -121,8 +127,8 @@ def _maker_without_amounts(columns: Columns, *, latest_ms: int) -> Callable[[Map
                 found[name] = _flag(value, column) if name == "ended" else _number(value, column, name)
         if kind == "watch" and "watch_time_sec" not in found:
             raise Refused("a watch needs its watch_time_sec; say --map watch_time_sec=COLUMN")
-        if kind == "rating":
-            found["rating"] = _rating(values, fields.get("rating"))
+        if kind in rated:
+            found["rating"], found["counts"] = _rated(rated[kind], values, fields.get("rating"))
         try:
             return msgspec.convert(found, Row, strict=False)
         except msgspec.ValidationError as error:
@@ -155,14 +161,18 @@ def _session_of(user_id: str, day: str) -> str:
     return f"{blake2b(user_id.encode(), digest_size=16).hexdigest()}:{day}"
 
 
+def _no_row(*_: object) -> None:
+    return None
+
+
 def _plain_row_maker(
-    fields: Mapping[str, str], day_of: Callable[[int], str]
-) -> Callable[[Mapping[str, Any], EventType, int, int, int], Row | None]:
+    fields: Mapping[str, str], day_of: Callable[[int], str], counts: Mapping[str, EventCounts]
+) -> Callable[[Mapping[str, Any], str, int, int, int], Row | None]:
     """As `row_maker`, but without the checks of each value: None where only these can tell. Most rows need none."""
     user_column, item_column = fields["user_id"], fields["item_id"]
     session_column, title_column = fields.get("session_id"), fields.get("title")
 
-    def plain_row(values: Mapping[str, Any], kind: EventType, ts_ms: int, line: int, pos: int) -> Row | None:
+    def plain_row(values: Mapping[str, Any], kind: str, ts_ms: int, line: int, pos: int) -> Row | None:
         user, item = values.get(user_column), values.get(item_column)
         session = values.get(session_column) if session_column else None
         title = values.get(title_column) if title_column else None
@@ -184,6 +194,7 @@ def _plain_row_maker(
             event_type=kind,
             ts_ms=ts_ms,
             title=None if absent(title) else title,
+            counts=counts.get(kind),
             line=line,
             pos=pos,
         )
@@ -199,14 +210,14 @@ def _who(values: Mapping[str, Any], user_column: str, session_column: str | None
     return session_id if absent(values.get(user_column)) else id_of(values, user_column), session_id
 
 
-def _type_reader(columns: Columns) -> Callable[[Mapping[str, Any]], EventType | None]:
+def _type_reader(columns: Columns) -> Callable[[Mapping[str, Any]], str | None]:
     column = columns.fields.get("event_type")
     if column is None:
         return lambda values: columns.event_type
     types = columns.types
-    known: dict[Any, EventType | None] = {}
+    known: dict[Any, str | None] = {}
 
-    def read(values: Mapping[str, Any]) -> EventType | None:
+    def read(values: Mapping[str, Any]) -> str | None:
         name = values.get(column)
         if type(name) is str and name in known:
             return known[name]
@@ -214,7 +225,7 @@ def _type_reader(columns: Columns) -> Callable[[Mapping[str, Any]], EventType | 
             if columns.other_types_ignored:
                 return None
             raise Refused(f"{column}: the event type is missing")
-        plain = plain_type(str(name))
+        plain = name if name in types else plain_type(str(name))
         if plain not in types and not columns.other_types_ignored:
             hint = f"say --map-type {shlex.quote(f'{str(name)[:40]}=click')}"
             raise Refused(f"{column}: {shown(name)} is not a known event type; {hint}")
@@ -242,17 +253,17 @@ def _number(value: Any, column: str, field: str) -> Any:
     return int(number) if number.is_integer() else number
 
 
-def _rating(values: Mapping[str, Any], column: str | None) -> float:
+def _rated(own: EventType, values: Mapping[str, Any], column: str | None) -> tuple[float, EventCounts]:
     value = None if column is None else values.get(column)
     if absent(value):
-        raise Refused(f"{column or 'rating'}: a rating is missing its number; say --map rating=COLUMN")
+        raise Refused(f"{column or 'rating'}: missing for the type {own.name}; say --map rating=COLUMN")
     number = None if isinstance(value, bool) else number_of(value)
     try:
-        _RATING.counts(number)
+        counts = own.counts(number)
     except ValueError as error:
         raise Refused(f"{column}: {shown(value)} is not on the scale: {error}") from None
     assert number is not None
-    return number
+    return number, counts
 
 
 def _flag(value: Any, column: str) -> bool:

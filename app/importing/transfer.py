@@ -15,8 +15,9 @@ import msgspec
 from anyio import to_thread
 from msgspec import Struct
 
-from app.adapters import migrations
+from app.adapters import event_types, migrations
 from app.adapters.postgres import Database, PoolOptions
+from app.core.event_types import EventTypes
 from app.errors import DependencyDown, UserError
 from app.importing.backlog import STILL_FOR_SEC, IdSample, wait_for_relay
 from app.importing.batches import Batch, take
@@ -102,6 +103,20 @@ def prepare(database_url: str) -> None:
         migrations.migrate(database_url)
     except DependencyDown as error:
         raise UserError(f"{error}. Check DATABASE_URL and that the server is up.") from error
+
+
+async def types_in_use(database_url: str) -> EventTypes:
+    """What rows may be, and for how much they count. Raises `UserError`."""
+    database = open_database(database_url)
+
+    async def read() -> EventTypes:
+        async with database.connection() as connection:
+            return await event_types.read_types(connection)
+
+    try:
+        return await patiently(database, read)
+    finally:
+        await database.close(timeout_sec=1.0)
 
 
 def open_database(url: str) -> Database:

@@ -161,5 +161,5 @@ def _conflict(row: Row) -> BadRow:
         line=row.line,
         pos=row.pos,
         reason=f"the event id {row.event_id} is stored already with other content",
-        text=msgspec.json.encode(row).decode(),
+        text=msgspec.json.encode(msgspec.structs.replace(row, counts=None)).decode(),
     )

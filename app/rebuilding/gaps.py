@@ -43,8 +43,7 @@ async def refuse_gaps(live: "Connection", log: Log, show: Show) -> None:
                 f"{wanted:,} events of other types than view, click, purchase and watch were counted and are not "
                 f"stored any more, and the files hold {held:,} that are not stored. {_WHY} Give files that hold them "
                 f"as well, {_ACCEPT}. Files can have the types {', '.join(EVENT_TYPES)}, where a cart is a view unless "
-                "--map-type cart=cart says otherwise; events of types that the application has made are read from no "
-                "file"
+                "--map-type cart=cart says otherwise, and those that the application has made and still has"
             )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, structs
 
 from app.adapters import counted_events
-from app.core.event_types import READY
 from app.importing.reader import BadRow, read_rows
 from app.importing.records import RowIds
 from app.rebuilding.processes import Report, Show, in_processes, shown
@@ -41,11 +40,11 @@ class LocalLog(Struct, frozen=True):
     def _other_event_ids(self) -> Iterator[str]:
         for file in self.files:
             event_type = file.layout.columns.event_type
-            if event_type is not None and event_type not in READY:
+            if event_type is not None and file.layout.columns.known.get(event_type) is None:
                 continue
             ids = RowIds()
             for row in read_rows(file.path, file.layout, latest_ms=self.latest_ms):
-                if not isinstance(row, BadRow) and row.event_type in READY:
+                if not isinstance(row, BadRow) and row.counts is not None:
                     yield ids.event_id(row)
 
     async def fold(self, live: "Connection", jobs: Sequence[Job], show: Show) -> None:

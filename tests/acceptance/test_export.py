@@ -234,19 +234,27 @@ def test_exported_events_can_be_imported_and_erased_ones_are_gone(service: Servi
     assert run(service, "events", tmp_path)["rows"] == 0
 
 
-def test_what_was_bought_for_how_much_and_how_it_was_rated_comes_back(service: Service, tmp_path: Path) -> None:
+def test_own_types_and_the_numbers_of_events_come_back(service: Service, tmp_path: Path) -> None:
     """As a duplicate: an event that said something else would be a conflict."""
     sold = {"value": 59.9, "currency": "EUR", "quantity": 2}
     about = {"user_id": "spender", "session_id": "s", "ts_ms": time.time_ns() // 1_000_000, "item_id": "kayak"}
     events = [{**about, **sold, "event_type": kind, "event_id": f"{kind}-of-kayak"} for kind in ("cart", "purchase")]
     events.append({**about, "event_type": "rating", "event_id": "rating-of-kayak", "rating": 4.5})
-    assert service.client.post("/log/batch", json={"events": events}).json()["accepted"] == 3
+    own = {"weight": 0.6, "meaning": "interest"}
+    assert service.client.put("/event-types/wish", json=own).status_code in (200, 201)
+    events.append({**about, **sold, "event_type": "wish", "event_id": "wish-of-kayak"})
+
+    def stored() -> bool:
+        answer = service.client.post("/log/batch", json={"events": events}).json()
+        return bool(answer.get("accepted", 0) + answer.get("duplicate", 0) == len(events))
+
+    eventually(stored)
     for kind in ("parquet", "jsonl"):
         folder = tmp_path / kind
         run(service, "events", folder, "--format", kind)
         again = ["import", str(folder / "events"), "--where", "user_id=spender", "--no-wait", "--json"]
         report = json.loads(CliRunner().invoke(main, again, env=service.environment).stdout)
-        assert (report["duplicates"], report["rejected"]) == (3, 0)
+        assert (report["duplicates"], report["rejected"]) == (4, 0)
 
 
 def test_a_folder_of_something_else_is_refused(service: Service, tmp_path: Path) -> None:

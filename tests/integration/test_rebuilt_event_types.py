@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from app.adapters import event_types
 from tests.support.pipeline import database
 from tests.support.rebuilding import assert_alike, generation, log, rebuild, rebuilt, store_and_count, sums
 from workers.batch import FeatureWriter
@@ -112,6 +113,21 @@ async def test_events_of_other_types_that_files_seemed_to_hold_are_told_before_t
     assert_alike(await sums(pool), before)
     await rebuilt(database_url, str(file), *_AS_CARTS, "--yes")
     assert await pool.fetchval("SELECT sum(other_events) FROM item_stats") == len(carts) - 50
+
+
+@pytest.mark.slow
+async def test_files_hold_events_of_own_types(database_url: str, pool: asyncpg.Pool, tmp_path: Path) -> None:
+    wish = event_types.NewEventType(
+        name="wish", weight=0.6, meaning="interest", pairs=False, ends_offer=False, rating_scale=None
+    )
+    async with database(database_url) as opened, opened.connection() as connection:
+        await event_types.store(connection, wish)
+    wishes = of_type("wish", _WISH)
+    before = await counted(database_url, pool, wishes)
+    await no_longer_stored(pool, wishes[:100])
+    write(file := tmp_path / "old.jsonl", wishes[:100])
+    await rebuilt(database_url, str(file))
+    assert_alike(await sums(pool), before)
 
 
 def of_type(name: str, counts: dict[str, Any]) -> list[dict[str, Any]]:

@@ -36,8 +36,8 @@ def test_rating_counts_by_its_number(tmp_path: Path, written: str, rating: float
     [
         ("0.5", "rating: '0.5' is not on the scale: an event of the type rating needs one from 1 to 5"),
         ("good", "rating: 'good' is not on the scale: an event of the type rating needs one from 1 to 5"),
-        ("nan", "rating: a rating is missing its number; say --map rating=COLUMN"),
-        ("", "rating: a rating is missing its number; say --map rating=COLUMN"),
+        ("nan", "rating: missing for the type rating; say --map rating=COLUMN"),
+        ("", "rating: missing for the type rating; say --map rating=COLUMN"),
     ],
 )
 def test_rating_without_a_number_of_the_scale_is_rejected(tmp_path: Path, written: str, reason: str) -> None:

@@ -10,7 +10,6 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from app.core.event_types import READY
 from app.errors import UserError
 from app.importing.contents import json_values
 from app.importing.lines import read_lines
@@ -80,7 +79,8 @@ def other_events(spark: Any, sets: Sequence[DataSet], most: int, *, latest_ms: i
     from pyspark.sql import functions as f
 
     event_type = f.get_json_object(f.col("message").cast("string"), "$.event_type")
-    return int(messages(spark, sets, latest_ms=latest_ms).where(event_type.isin(*READY)).limit(most).count())
+    others = {name for found in sets for name in found.layout.columns.known.names()}
+    return int(messages(spark, sets, latest_ms=latest_ms).where(event_type.isin(*others)).limit(most).count())
 
 
 def address_of(path: str) -> str:

@@ -1,0 +1,76 @@
+"""Rows of types that the application has made, or changed, count as its events do."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from app.core.event_types import EventType, EventTypes, RatingScale
+from app.errors import UserError
+from app.importing.mapping import ImportOptions
+from app.importing.reader import BadRow, Row, detect, read_rows
+
+NOW_MS: Final = 1_800_000_000_000
+HEADER: Final = "user,item,ts,event,rating"
+
+
+def made(name: str, number: int, weight: float, **changes: Any) -> EventType:
+    own = {"meaning": "interest", "pairs": True, "ends_offer": False, **changes}
+    return EventType(name=name, number=number, weight=weight, **own)
+
+
+KNOWN: Final = EventTypes(
+    [
+        made("page_view", 16, 0.3, pairs=False),
+        made("pageview2", 17, 0.5),
+        made("page_view2", 18, 0.7),
+        made("stars", 19, 2.0, rating_scale=RatingScale(0.0, 10.0)),
+        made("like", 5, 3.0),
+    ]
+)
+
+
+def read(path: Path, *lines: str, **options: Any) -> list[tuple[str, float | None] | str]:
+    path.write_text("\n".join([HEADER, *(f"u,i,1700000000,{line}" for line in lines)]))
+    found = read_rows(path, detect(path, ImportOptions(known=KNOWN, **options)), latest_ms=NOW_MS)
+    return [row.reason if isinstance(row, BadRow) else said(row) for row in found]
+
+
+def said(row: Row) -> tuple[str, float | None]:
+    return row.event_type, None if row.counts is None else row.counts.weight
+
+
+def test_own_types_are_known_by_their_names_before_usual_words(tmp_path: Path) -> None:
+    found = read(
+        tmp_path / "log.csv", "page_view,", "Page View,", "pageview2,", "page_view2,", "view,", "like,", "cart,"
+    )
+    assert found == [
+        ("page_view", 0.3),
+        ("page_view", 0.3),
+        ("pageview2", 0.5),
+        ("page_view2", 0.7),
+        ("view", None),
+        ("like", 3.0),
+        ("view", None),
+    ]
+
+
+def test_own_ratings_have_a_scale_of_their_own(tmp_path: Path) -> None:
+    assert read(tmp_path / "log.csv", "stars,10", "stars,2.5", "stars,11", "stars,") == [
+        ("stars", 2.0),
+        ("stars", -1.0),
+        "rating: '11' is not on the scale: an event of the type stars needs one from 0 to 10",
+        "rating: missing for the type stars; say --map rating=COLUMN",
+    ]
+
+
+def test_options_name_own_types(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    assert read(log, "fav,", "stars,", types={"fav": "page_view", "stars": "ignore"}) == [("page_view", 0.3)]
+    assert read(log, "x,10", event_type="stars") == [("stars", 2.0)]
+    assert read(log, "x,10", event_type="page_view") == [("page_view", 0.3)]
+    with pytest.raises(UserError) as refused:
+        read(log, "x,", types={"x": "wish"}, event_type="hop")
+    known = "view, click, purchase, watch, impression, cart, like, dislike, rating, share, hide, page_view"
+    assert f"--map-type x=wish: the right side must be one of {known}" in str(refused.value)
+    assert f"--event-type hop: must be one of {known}" in str(refused.value)
