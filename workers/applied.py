@@ -10,8 +10,8 @@ class Applied(Struct):
     """What became of a batch: events counted, duplicates, dead letters; histories to write through to the cache, the
     keys of the events that they count by now (`own_writes.keys_of`), and samples for the learner.
 
-    A dead letter that is stored already is a duplicate. `done`: how many records that is, from the first one on.
-    `generation`: the one of the histories.
+    A dead letter that is not kept, since it is stored already or of before an erasure, is a duplicate. `done`: how many
+    records that is, from the first one on. `generation`: the one of the histories.
     """
 
     counted: int = 0

@@ -84,7 +84,8 @@ class FeatureWriter:
             except Exception as again:
                 error = again
                 failures.append(failed_now(error))
-        if self._brake is not None and not self._brake.allows(user):
+        letter = dead_letter(item, "data", failures)
+        if self._brake is not None and not self._brake.allows(user) and not await self._is_stored(letter):
             raise Braked(
                 f"too many messages that were read cannot be counted, the last one for {_place(error)}; no more of "
                 "them become dead letters. Correct the cause; see FEATURE_CONSUMER_BRAKE_RETRY_SEC"
@@ -96,8 +97,8 @@ class FeatureWriter:
             offset=item.record.offset,
             error=_place(error),
         )
-        applied = await self._write([], [dead_letter(item, "data", failures)])
-        if self._brake is not None:
+        applied = await self._write([], [letter])
+        if self._brake is not None and applied.dead:
             self._brake.refused(user)
         applied.done = 1
         return applied
@@ -116,6 +117,12 @@ class FeatureWriter:
         except Exception:
             return None  # the same error, or one of its like: it is told where the message itself is tried
         return item.message.user_id
+
+    async def _is_stored(self, letter: DeadLetter) -> bool:
+        try:
+            return await self.counting.holds(letter)
+        except asyncpg.PostgresError as error:
+            raise DependencyDown("postgres", reason_of(error)) from error
 
     def _knows(self, user: str | None) -> bool:
         return self._brake is not None and self._brake.knows(user)

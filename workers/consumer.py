@@ -279,8 +279,6 @@ class FeatureConsumer:
     def _count(self, incoming: Sequence[Incoming], applied: Applied) -> None:
         metrics.CONSUMER_PROCESSED.labels("applied").inc(applied.counted)
         metrics.CONSUMER_PROCESSED.labels("duplicate").inc(applied.duplicates)
-        metrics.CONSUMER_PROCESSED.labels("dlq").inc(applied.dead)
-        metrics.DLQ_EVENTS.labels("stored").inc(applied.dead)
         metrics.DLQ_EVENTS.labels("recovered").inc(sum(was_replayed(item) for item in incoming))
         now_ms = clock.now_ms()
         for message in (item.message for item in incoming if item.message is not None):

@@ -60,16 +60,12 @@ class Counting:
         started = time.perf_counter()
         applied = await self._attempt(lambda connection: self._write(connection, messages, stamps, letters))
         metrics.STAGE_LATENCY.labels("consumer_transaction").observe((time.perf_counter() - started) * 1000)
-        for letter in letters:
-            # Its error stays in the row, where an erasure finds it: it quotes the message.
-            _log.warning(
-                "dead_letter",
-                topic=letter.topic,
-                partition=letter.partition,
-                offset=letter.offset,
-                kind=letter.error_kind,
-            )
         return applied
+
+    async def holds(self, letter: DeadLetter) -> bool:
+        """Whether the dead letter is stored already."""
+        async with self._database.connection() as connection:
+            return await dead_letters.holds(connection, letter)
 
     async def try_as_another_users(self, message: Message) -> None:
         """Counts the message as if users had sent it of whom nothing is stored, and rolls that back.
@@ -113,10 +109,25 @@ class Counting:
         sampler = None if self.thins_pairs else self._sampler
         async with connection.transaction():
             applied = await self._count(connection, messages, stamps, keys, sampler) if messages else Applied()
+            kept = set()
             if letters:
                 process = process_name()
-                applied.dead = await dead_letters.store(connection, letters, now=time.monotonic(), process=process)
-                applied.duplicates += len(letters) - applied.dead
+                kept = await dead_letters.store(connection, letters, now=time.monotonic(), process=process)
+        applied.dead = len(kept)
+        applied.duplicates += len(letters) - len(kept)
+        # Here, since none of them is new when the batch comes again, as after a failed commit of its offsets.
+        metrics.CONSUMER_PROCESSED.labels("dlq").inc(applied.dead)
+        metrics.DLQ_EVENTS.labels("stored").inc(applied.dead)
+        for letter in letters:
+            if (letter.topic, letter.partition, letter.offset) in kept:
+                # Its error stays in the row, where an erasure finds it: it quotes the message.
+                _log.warning(
+                    "dead_letter",
+                    topic=letter.topic,
+                    partition=letter.partition,
+                    offset=letter.offset,
+                    kind=letter.error_kind,
+                )
         return applied
 
     async def _count(

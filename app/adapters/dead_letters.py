@@ -56,9 +56,11 @@ class StatusBacklog(Struct, frozen=True):
     oldest_ms: float
 
 
-async def store(connection: "Connection", letters: Sequence[DeadLetter], *, now: float, process: str) -> int:
-    """Keeps each letter once, however often Kafka delivers it, and none of before an erasure of its user. Returns how
-    many are new.
+async def store(
+    connection: "Connection", letters: Sequence[DeadLetter], *, now: float, process: str
+) -> set[tuple[str, int, int]]:
+    """Keeps each letter once, however often Kafka delivers it, and none of before an erasure of its user. Returns the
+    topics, partitions and offsets of those that are new.
 
     In the transaction of its batch, in key order: another process may store some of them just now. `now`: by the clock
     of the failures. `process`: whose failures they are.
@@ -91,7 +93,13 @@ async def store(connection: "Connection", letters: Sequence[DeadLetter], *, now:
             for letter in sorted(letters, key=lambda one: (one.topic, one.partition, one.offset))
         ],
     )
-    return len(kept)
+    return set(map(tuple, kept))
+
+
+async def holds(connection: "Connection", letter: DeadLetter) -> bool:
+    """Whether it is stored already, whatever became of it since."""
+    place = (letter.topic, letter.partition, letter.offset, letter.timestamp_ms)
+    return bool(await connection.fetchval(_SQL["holds"], *place))
 
 
 async def backlog(connection: "Connection") -> list[StatusBacklog]:

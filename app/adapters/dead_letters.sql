@@ -47,7 +47,13 @@ SELECT
     (SELECT jsonb_agg(failure ORDER BY number) FROM failures)
 WHERE NOT EXISTS (SELECT FROM user_erasures WHERE user_id = $16::text AND number > $15::integer)
 ON CONFLICT (topic, partition, record_offset, record_ts_ms) DO NOTHING
-RETURNING id;
+RETURNING topic, partition, record_offset;
+
+-- name: holds
+SELECT EXISTS (
+    SELECT FROM feature_consumer_dlq
+    WHERE topic = $1 AND partition = $2 AND record_offset = $3 AND record_ts_ms = $4
+);
 
 -- name: backlog
 -- Each status up to $1 rows: a gauge that is asked for every few seconds must not read a large table.

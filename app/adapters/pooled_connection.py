@@ -59,6 +59,10 @@ class SessionlessConnection(SessionConnection):
         async with self._transaction():
             await super().executemany(*args, **options)
 
+    async def fetchmany(self, *args: Any, **options: Any) -> Any:
+        async with self._transaction():
+            return await super().fetchmany(*args, **options)
+
     async def fetch(self, *args: Any, **options: Any) -> Any:
         async with self._transaction():
             return await super().fetch(*args, **options)

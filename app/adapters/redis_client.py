@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final
 
 import hiredis
@@ -45,13 +46,14 @@ def open_redis(url: str, *, timeout_sec: float, on_connect: Callable[[Any, bytes
     login: dict[str, Any] = {"db": address.number, "username": address.user, "password": address.password}
     if isinstance(address, ServerAddress):
         place = {"host": address.host, "port": address.port, "unix_socket_path": address.socket}
-        return Redis(**{**place, **login, **_tls(address), **options})
+        return _closing_at_once(Redis(**{**place, **login, **_tls(address), **options}))
     of_sentinels = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
     sentinels = Sentinels(  # type: ignore[no-untyped-call]
         address.sentinels, sentinel_kwargs={**of_sentinels, **address.login, **_tls(address)}
     )
-    client: Redis = sentinels.master_for(address.service, **options, **_tls(address), **login)
-    return client
+    for one in sentinels.sentinels:
+        _closing_at_once(one)
+    return _closing_at_once(sentinels.master_for(address.service, **options, **_tls(address), **login))
 
 
 def open_node(
@@ -63,7 +65,7 @@ def open_node(
     on_connect: Callable[[Any, bytes], None] | None = None,
 ) -> Redis:
     """As `open_redis`, for one node of a cluster."""
-    return Redis(
+    client = Redis(
         host=host,
         port=port,
         username=address.user,
@@ -71,6 +73,7 @@ def open_node(
         **_tls(address),
         **_options(timeout_sec, on_connect, in_cluster=True),
     )
+    return _closing_at_once(client)
 
 
 def packed(*words: str | bytes | int) -> bytes:
@@ -84,12 +87,10 @@ async def connection_of(client: Redis) -> AsyncIterator[Any]:
     """A connection of its pool. One that fails, or whose answer nobody waited for, is closed."""
     pool: Any = client.connection_pool
     connection = await pool.get_connection()
-    transport = connection._writer.transport  # noqa: SLF001 - redis-py may have let go of it when it fails
     try:
         yield connection
     except BaseException:
-        transport.abort()
-        await _cut(connection)
+        await connection.disconnect(nowait=True)
         raise
     finally:
         await pool.release(connection)
@@ -97,7 +98,7 @@ async def connection_of(client: Redis) -> AsyncIterator[Any]:
 
 async def close_idle(client: Redis) -> None:
     """Closes the connections that nobody uses: they may lead to a process that ended."""
-    await _cut(*client.connection_pool._available_connections)  # noqa: SLF001 - the pool's own way waits for the server
+    await client.connection_pool.disconnect(inuse_connections=False)
 
 
 async def close_redis(client: Redis) -> None:
@@ -105,19 +106,29 @@ async def close_redis(client: Redis) -> None:
     pool: Any = client.connection_pool
     sentinels = pool.sentinel_manager.sentinels if isinstance(pool, SentinelConnectionPool) else []
     for one in (client, *sentinels):
-        pool = one.connection_pool
-        await _cut(*pool._available_connections, *pool._in_use_connections)  # noqa: SLF001 - as above
         await one.aclose()
 
 
-async def _cut(*connections: Any) -> None:
-    """Closes them at once. TLS says goodbye otherwise, and a server that is slow to answer makes closing fail after the
-    timeout, or keeps the connection for half a minute.
+def _closing_at_once(client: Redis) -> Redis:
+    """TLS says goodbye otherwise: a server that is slow to answer makes closing fail after the timeout, or keeps the
+    connection for half a minute.
     """
-    for connection in connections:
-        if connection.is_connected:
-            connection._writer.transport.abort()  # noqa: SLF001 - redis-py has no such call
-            await connection.disconnect(nowait=True)
+    pool: Any = client.connection_pool
+    pool.connection_class = _cut(pool.connection_class)
+    return client
+
+
+@cache
+def _cut(kind: type[Any]) -> type[Any]:
+    """This kind of connection, without a goodbye."""
+
+    class Cut(kind):  # type: ignore[misc] # each address has a class of its own
+        async def disconnect(self, *args: Any, **options: Any) -> None:
+            if self.is_connected:
+                self._writer.transport.abort()
+            await super().disconnect(*args, **options)
+
+    return Cut
 
 
 def _options(

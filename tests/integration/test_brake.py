@@ -75,19 +75,36 @@ async def test_fold_with_a_bug_stops_after_ten_dead_letters_of_one_user(
 async def test_fold_that_fails_for_some_messages_stops_after_fifty_of_the_last_thousand(
     opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = counting.fold
+    monkeypatch.setattr(counting, "fold", failing_for_heat(counting.fold))
+    writer, applied = FeatureWriter(opened, max_retries=1, brake=Brake()), Applied()
+    with pytest.raises(Braked):
+        await writer.apply(incoming(*with_heat(400)), onto=applied)
+    assert applied.dead == await letters(pool) == 50
 
+
+async def test_letters_that_are_stored_already_stop_nobody(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when Kafka delivers all again, because the offsets of the group were lost."""
+    monkeypatch.setattr(counting, "fold", failing_for_heat(counting.fold))
+    first = await FeatureWriter(opened, max_retries=0).apply(incoming(*with_heat(100)))
+    assert (first.counted, first.dead) == (75, 25)
+    again = await FeatureWriter(opened, max_retries=0, brake=Brake()).apply(incoming(*with_heat(100)))
+    assert (again.counted, again.duplicates, again.dead, again.done) == (0, 100, 0, 100)
+    assert await letters(pool) == 25
+
+
+def failing_for_heat(honest: Any) -> Any:
     def fold(messages: Any, histories: Any, model: Any, *, onto: Any) -> Any:
         if any(one.item_id == "heat" for one in messages):
             raise AttributeError("a bug")
         return honest(messages, histories, model, onto=onto)
 
-    monkeypatch.setattr(counting, "fold", fold)
-    writer, applied = FeatureWriter(opened, max_retries=1, brake=Brake()), Applied()
-    values = [message(f"event-{number:04d}", item_id="alien" if number % 4 else "heat") for number in range(400)]
-    with pytest.raises(Braked):
-        await writer.apply(incoming(*values), onto=applied)
-    assert applied.dead == await letters(pool) == 50
+    return fold
+
+
+def with_heat(count: int) -> list[str]:
+    return [message(f"event-{number:04d}", item_id="alien" if number % 4 else "heat") for number in range(count)]
 
 
 async def test_decoder_with_a_bug_stops_as_the_fold_does(

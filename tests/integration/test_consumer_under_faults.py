@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 from confluent_kafka import Producer
 
+from app import metrics
 from app.adapters import erasures, sequences
 from app.adapters.ingest import insert_events
 from app.adapters.kafka import ensure_topics
@@ -16,7 +17,7 @@ from app.errors import DependencyDown, TooLarge
 from tests.support.caching import caching
 from tests.support.consuming import incoming
 from tests.support.erasing import record
-from tests.support.pipeline import consuming, kafka_options, letters, message, running, topics, until
+from tests.support.pipeline import consuming, counted, kafka_options, letters, message, running, topics, until
 from workers.applied import Applied
 from workers.batch import FeatureWriter
 from workers.consumer import FeatureConsumer
@@ -63,11 +64,14 @@ async def test_error_of_the_values_or_of_a_rule_costs_their_message_alone(
 ) -> None:
     await raise_for_poison(pool, sqlstate)
     writer = FeatureWriter(opened, max_retries=1, brake=Brake())
+    stored = counted(metrics.DLQ_EVENTS, outcome="stored")
     applied = await writer.apply(incoming(*mixed()))
     assert (applied.counted, applied.dead, applied.done) == (7, 1, 8)
+    assert counted(metrics.DLQ_EVENTS, outcome="stored") == stored + 1, "before its offset is committed"
     again = await writer.apply(incoming(*mixed()))
     assert (again.counted, again.duplicates, again.dead, again.done) == (0, 8, 0, 8)
     assert await letters(pool) == 1
+    assert counted(metrics.DLQ_EVENTS, outcome="stored") == stored + 1
 
 
 @pytest.mark.parametrize(("sqlstate", "name"), [("XX000", "InternalServerError"), ("23505", "UniqueViolationError")])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import psutil
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import TimeoutError
@@ -22,6 +23,7 @@ _TIMEOUT_SEC: Final = 2.0
 
 class Front(NamedTuple):
     url: str
+    port: int
     flows: threading.Event
     """Not set: nothing gets through, a goodbye neither."""
 
@@ -32,41 +34,59 @@ def front(tmp_path: Path) -> Iterator[Front]:
     flows = threading.Event()
     flows.set()
     with redis_process() as server, tls_front(server.port, certificate, flows=flows) as port:
-        yield Front(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}", flows)
+        yield Front(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}", port, flows)
+
+
+def connections_to(front: Front) -> int:
+    """Of this process."""
+    return sum(bool(one.raddr) and one.raddr.port == front.port for one in psutil.Process().net_connections("tcp"))
 
 
 @pytest.mark.parametrize("close", [close_idle, close_redis])
 async def test_closing_does_not_wait_for_the_server(front: Front, close: Any) -> None:
     client = open_redis(front.url, timeout_sec=_TIMEOUT_SEC)
     assert await asyncio.gather(*(client.ping() for _ in range(3))) == [True] * 3
-    pool: Any = client.connection_pool
-    sockets = [one._writer.transport.get_extra_info("socket") for one in pool._available_connections]
-    assert len(sockets) == 3
+    assert connections_to(front) == 3
     front.flows.clear()
     await close(client)
     await asyncio.sleep(0)
-    assert [one.fileno() for one in sockets] == [-1] * 3
+    assert connections_to(front) == 0
     front.flows.set()
     assert await client.ping()
     await close_redis(client)
 
 
-async def _ping(client: Redis) -> None:
+async def _on_a_connection(client: Redis) -> None:
     async with connection_of(client) as connection:
         await connection.send_packed_command([packed("PING")])
         await connection.read_response()
 
 
-async def test_connection_without_an_answer_is_closed_at_once(front: Front) -> None:
-    client = open_redis(front.url, timeout_sec=0.1)
+async def _by_the_client(client: Redis) -> None:
+    await client.ping()
+
+
+@pytest.mark.parametrize("ask", [_on_a_connection, _by_the_client])
+async def test_connection_without_an_answer_is_closed_at_once(front: Front, ask: Any) -> None:
+    client = open_redis(front.url, timeout_sec=_TIMEOUT_SEC)
     assert await client.ping()
     (idle,) = client.connection_pool._available_connections
-    socket = idle._writer.transport.get_extra_info("socket")
+    idle.socket_timeout = 0.1
     front.flows.clear()
     with pytest.raises(TimeoutError):
-        await _ping(client)
+        await ask(client)
     await asyncio.sleep(0)
-    assert socket.fileno() == -1
+    assert connections_to(front) == 0
+    await close_redis(client)
+
+
+async def test_connection_that_is_not_greeted_is_closed_at_once(front: Front) -> None:
+    client = open_redis(front.url, timeout_sec=_TIMEOUT_SEC)
+    front.flows.clear()
+    with pytest.raises(TimeoutError):
+        await client.ping()
+    await asyncio.sleep(0)
+    assert connections_to(front) == 0
     await close_redis(client)
 
 

@@ -151,6 +151,7 @@ async def test_a_reader_may_have_more_patience_than_others() -> None:
     cache.outdate(["a"])
     patient = asyncio.create_task(cache.get_many("a", patience_sec=60.0))
     assert await cache.get("a") == 1
+    await asyncio.sleep(0.02)
     assert not patient.done()
     source.open.set()
     assert await patient == {"a": 2}

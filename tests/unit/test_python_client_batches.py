@@ -1,6 +1,7 @@
 """The batches of `clients/python`: as many events as one request takes, or as a proxy on its way takes."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
@@ -82,6 +83,23 @@ async def test_batch_that_is_too_large_for_a_proxy_goes_in_parts_and_later_ones_
     # As often as the first batch is halved. A batch that is packed a little worse than the last one may come after it.
     assert 1 <= proxy.refused <= 5
     assert len(proxy.sizes) > 2 * proxy.refused
+
+
+class Slow(Recorder):
+    """Answers when a client that waits for 0.05 s has given up."""
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        time.sleep(0.2)
+        return super()._answer(request)
+
+
+def test_event_whose_answer_crosses_with_the_end_is_counted_once() -> None:
+    refused = list[Refused]()
+    client = Slow().client(msgspec.structs.replace(QUICK, exit_sec=0.05, on_refused=refused.append))
+    client.send(view(0))
+    client.close()
+    assert client.counts.accepted + client.counts.refused == 1
+    assert len(refused) == client.counts.refused
 
 
 @pytest.mark.parametrize("send", [_buffered, _buffered_in_a_task])

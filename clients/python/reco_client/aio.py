@@ -121,7 +121,7 @@ class AsyncClient:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._outcomes.refuse(self._buffer.clear(), delivery.CLOSED)
+        self._outcomes.end(self._buffer.clear())
         await self._http.aclose()
         self._hooks.cancel()
 
@@ -212,6 +212,7 @@ class AsyncClient:
                 return len(lines)
             except (calls.ApiError, httpx.TransportError) as error:
                 if delivery.goes_in_parts(lines, error, self._buffer):
+                    self._wanted.set()  # what waits may be more than one batch now
                     return 0
                 if not delivery.may_be_retried(error):
                     raise

@@ -122,7 +122,7 @@ class Buffer:
         return list(lines)
 
     def remove(self, count: int) -> None:
-        for _ in range(count):
+        for _ in range(min(count, len(self._lines))):
             self._bytes -= self._lines.popleft().size
 
     def clear(self) -> list[Line]:

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from reco_client.models import Event, EventBatchResult
 
 log: Final = logging.getLogger("reco_client")
 
-CLOSED: Final = "the client was closed before the service answered"
+_CLOSED: Final = "the client was closed before the service answered"
 
 _GZIP_FROM: Final = 2_000
 _TOO_LARGE: Final = 413
@@ -38,7 +39,8 @@ class Counts(Struct):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """`max_buffered` events wait at most, `batch_events` or those of `interval_sec` are sent at once.
+    """`max_buffered` events wait at most. `batch_events`, as many bytes as a request may have, or those of
+    `interval_sec` are sent at once.
 
     A batch that may be sent again waits between 0 and `backoff_sec`, doubled with each try up to `max_backoff_sec`, and
     at least as long as the service asks. `call_retries`: how often other calls are tried again. `exit_sec`: how long
@@ -99,10 +101,12 @@ def goes_in_parts(lines: Sequence[Line], error: Exception, buffer: Buffer) -> bo
 
 
 class Outcomes:
-    """Counts what became of events, and tells of those that were given up."""
+    """Counts what became of events, and tells of those that were given up. From any thread."""
 
     def __init__(self, options: Options) -> None:
         self._on_refused = options.on_refused
+        self._lock = threading.Lock()
+        self._ended = False
         self.counts = Counts()
 
     def settle(self, lines: Sequence[Line], response: httpx.Response) -> None:
@@ -115,17 +119,36 @@ class Outcomes:
             raise ApiError(response) from None
         if len(answer.results) != len(lines):
             raise ApiError(response)
-        self.counts.accepted += answer.accepted
-        self.counts.duplicate += answer.duplicate
+        with self._lock:
+            if self._ended:
+                return
+            self.counts.accepted += answer.accepted
+            self.counts.duplicate += answer.duplicate
         for line, result in zip(lines, answer.results, strict=True):
             if result.status not in ("accepted", "duplicate"):
                 errors = "; ".join(f"{error.path}: {error.message}" for error in result.errors)
                 self.refuse([line], f"{result.status} {errors}".strip())
 
     def refuse(self, lines: Sequence[Line], reason: str) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            self.counts.refused += len(lines)
+        self._tell(lines, reason)
+
+    def end(self, left: Sequence[Line]) -> None:
+        """Gives up what is left. What comes later is not counted."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+            self.counts.refused += len(left)
+        self._tell(left, _CLOSED)
+
+    def _tell(self, lines: Sequence[Line], reason: str) -> None:
+        """Without the lock: the application's code may wait for another thread."""
         if not lines:
             return
-        self.counts.refused += len(lines)
         log.error("%d events are given up: %s; the first is %s", len(lines), reason, lines[0].event_id)
         if self._on_refused is not None:
             for line in lines:

@@ -136,9 +136,9 @@ class Client:
                     settled = self._send(lines, pause, deadline)
                 finally:
                     self._changed.acquire()
+                self._buffer.remove(settled or 0)
                 if settled is None or self._given_up:
                     return
-                self._buffer.remove(settled)
         finally:
             self._thread = None
             self._changed.notify_all()
@@ -153,12 +153,13 @@ class Client:
         self.flush(self._options.exit_sec)
         with self._changed:
             self._given_up = True
-            left = self._buffer.clear()
             thread = self._thread
             self._changed.notify_all()
-        self._outcomes.refuse(left, delivery.CLOSED)
         if thread is not None:
             thread.join(_JOIN_SEC)
+        with self._changed:
+            left = self._buffer.clear()
+        self._outcomes.end(left)  # an answer to them that comes later changes nothing
         if thread is None or not thread.is_alive():  # else it waits for an answer, with the connection
             self._http.close()
         self._hooks.cancel()
@@ -219,10 +220,10 @@ class Client:
     def _run(self) -> None:
         while (lines := self._next()) and (settled := self._send(lines, self._pause)) is not None:
             with self._changed:
-                if self._given_up:
-                    return
                 self._buffer.remove(settled)
                 self._changed.notify_all()
+                if self._given_up:
+                    return
 
     def _send(self, lines: list[Line], pause: Callable[[float], object], deadline: float | None = None) -> int | None:
         """Of how many of the lines it is settled what became of them; None: the client is closed."""
@@ -265,6 +266,8 @@ class Client:
                 return len(lines)
             except (calls.ApiError, httpx.TransportError) as error:
                 if delivery.goes_in_parts(lines, error, self._buffer):
+                    with self._changed:
+                        self._changed.notify_all()  # what waits may be more than one batch now
                     return 0
                 if not delivery.may_be_retried(error):
                     raise
