@@ -105,7 +105,6 @@ def import_(
     with found_files(files) as paths:
         if rejected is not None and rejected.resolve() in [path.resolve() for path in paths]:
             raise UserError(f"--rejected {rejected}: that is the file to import")
-        prepare(database_url)
         counts: Counts
         run: Callable[[ImportScreen], Coroutine[None, None, str]]
         if items:
@@ -115,7 +114,9 @@ def import_(
 
             counts = item_counts = ItemImportCounts()
             run = partial(_run_items, catalogues, database_url, item_counts)
+            prepare(database_url)
         else:
+            prepare(database_url)
             options = structs.replace(options, known=asyncio.run(types_in_use(database_url)))
             logs = [(path, detect(path, options)) for path in paths]
             columns = [describe(layout, layout.columns.event_type) for _, layout in logs]

@@ -70,7 +70,8 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     `header` names the columns of a CSV file that has no header line. `quote` is empty where quotes are text. `preset`
     is the name of a known layout, none, or auto. `where`: conditions that all must hold of a row that is taken.
     `separator` stands between the labels of an item. `flags`: columns that say whether an item is of the category that
-    they name. `attributes`: of the items of a catalogue. `known`: the event types of the database.
+    they name. `attributes`: of the items of a catalogue. `known`: the event types of the database. `exact_types`: the
+    file's types have the names of ours.
     """
 
     preset: str = "auto"
@@ -89,6 +90,7 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
     attributes: tuple[WantedAttribute, ...] = ()
     known: EventTypes = NO_OWN_TYPES
+    exact_types: bool = False
 
 
 class Columns(Struct, frozen=True, kw_only=True):
@@ -125,10 +127,7 @@ def guess(present: Sequence[str], options: ImportOptions) -> Columns:
         f"no column is known to be the {field}: say --map {field}=COLUMN" for field in _REQUIRED if field not in fields
     ]
     refuse(errors, present)
-    made = [name for name in options.known.names() if name not in READY]
-    types = USUAL_TYPES | {plain_type(name): name for name in made} | {name: name for name in made}
-    for name, ours in options.types.items():
-        types[plain_type(name)] = None if ours == IGNORE else ours
+    types = _types(options)
     return Columns(
         fields=fields,
         types=types,
@@ -207,16 +206,35 @@ def has_column(column: str, present: Sequence[str]) -> bool:
     )
 
 
+def _types(options: ImportOptions) -> dict[str, str | None]:
+    made = {name: plain_type(name) for name in options.known.names() if name not in READY}
+    types: dict[str, str | None] = {name: name for name in EVENT_TYPES} if options.exact_types else dict(USUAL_TYPES)
+    types |= {plain: name for name, plain in made.items() if plain not in EVENT_TYPES}
+    types |= {name: name for name in made}
+    for name, ours in options.types.items():
+        wanted = plain_type(name)
+        for spelt in (wanted, *(one for one, plain in made.items() if plain == wanted)):
+            types[spelt] = None if ours == IGNORE else ours
+    return types
+
+
+def refuse_unknown_type(options: ImportOptions) -> None:
+    """Raises `UserError` where all rows are to be of a type that is not there."""
+    if options.event_type is not None and options.event_type not in (known := _names(options)):
+        raise UserError(f"--event-type {options.event_type}: must be one of {', '.join(known)}")
+
+
+def _names(options: ImportOptions) -> list[str]:
+    return list(dict.fromkeys((*EVENT_TYPES, *options.known.names())))
+
+
 def _wrong_types(options: ImportOptions) -> list[str]:
-    known = dict.fromkeys((*EVENT_TYPES, *options.known.names()))
-    errors = [
+    known = _names(options)
+    return [
         f"--map-type {name}={ours}: the right side must be one of {', '.join(known)} or {IGNORE}"
         for name, ours in options.types.items()
         if ours != IGNORE and ours not in known
     ]
-    if options.event_type is not None and options.event_type not in known:
-        errors.append(f"--event-type {options.event_type}: must be one of {', '.join(known)}")
-    return errors
 
 
 def plain_name(column: str) -> str:

@@ -37,6 +37,7 @@ class Preset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fields: Mapping[str, str] = {}
     types: Mapping[str, str] = {}
     other_types: str = ""
+    exact_types: bool = False
     where: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     translations: Mapping[str, tuple[str, ...]] = {}
@@ -86,13 +87,16 @@ def by_first_line(line: str, options: ImportOptions, *, items: bool) -> Preset |
 def with_preset(options: ImportOptions, preset: Preset) -> ImportOptions:
     """The options with what the preset says, where they say nothing themselves."""
     own = {wanted.column for wanted in options.where}
-    where = [wanted for wanted in map(condition, preset.where) if wanted.column not in own]
+    # What a layout leaves out of ratings to take the others for views counts where they are taken for ratings.
+    rates = (kind := options.known.get(options.event_type or "")) is not None and kind.rating_scale is not None
+    where = [] if rates else [wanted for wanted in map(condition, preset.where) if wanted.column not in own]
     event_type = options.event_type or (None if "event_type" in options.columns else preset.event_type)
     return structs.replace(
         options,
         columns={**preset.fields, **options.columns},
         types={**preset.types, **options.types},
         other_types_ignored=preset.other_types == "ignore",
+        exact_types=preset.exact_types,
         event_type=event_type,
         where=(*where, *options.where),
         time_format=preset.time_format if options.time_format == AUTO else options.time_format,

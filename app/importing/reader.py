@@ -23,7 +23,15 @@ from app.importing.instacart import OrderTimes
 from app.importing.items import USUAL_ITEM_COLUMNS, ItemColumns, ItemRow, guess_items, item_maker, with_attribute_types
 from app.importing.layouts import C, FileLayout, Prepare, is_taken, preparer
 from app.importing.lines import FileLine, before_damage
-from app.importing.mapping import USUAL_COLUMNS, Columns, ImportOptions, guess, has_column, match
+from app.importing.mapping import (
+    USUAL_COLUMNS,
+    Columns,
+    ImportOptions,
+    guess,
+    has_column,
+    match,
+    refuse_unknown_type,
+)
 from app.importing.partitions import guessed_from, partitions_of
 from app.importing.presets import Preset, by_columns, with_preset
 from app.importing.rows import BadRow, Row, row_maker
@@ -37,7 +45,7 @@ from app.importing.seen_names import (
 )
 from app.importing.streams import open_bytes
 from app.importing.tables import column_names, kind_of
-from app.importing.text_format import NAME_COLUMNS, refuse_unclear_names, text_format, with_distinct_names
+from app.importing.text_format import NAME_COLUMNS, clear_fields, text_format, with_distinct_names
 from app.importing.values import Refused
 
 __all__ = ["BadRow", "FileLayout", "ItemRow", "Row", "detect", "detect_items", "read_items", "read_rows", "rows_of"]
@@ -53,6 +61,7 @@ Make = Callable[[Mapping[str, Any], int, int], R | None]
 
 def detect(path: Path, options: ImportOptions) -> FileLayout[Columns]:
     """Detects the format from the file's beginning. Raises `UserError` for an unreadable file or unclear columns."""
+    refuse_unknown_type(options)
     found = _detect(path, options, guess, items=False)
     if "time" not in options.columns and found.preset is None:
         found = with_date(path, found)
@@ -167,7 +176,7 @@ def _layout(
         columns = structs.replace(columns, fields={f: name for f, name in columns.fields.items() if f != "event_id"})
     if not items and "events" not in columns.fields and holds_lists(path, file, columns.fields["item_id"]):
         columns = structs.replace(columns, fields={**columns.fields, "events": columns.fields["item_id"]})
-    refuse_unclear_names(path, columns.fields, options.columns, twice)
+    columns = structs.replace(columns, fields=clear_fields(path, columns.fields, options.columns, twice))
     fill_down = () if preset is None else tuple(name for name in preset.fill_down if name in present)
     return FileLayout(
         **{name: getattr(file, name) for name in FileFormat.__struct_fields__ if name != "fill_down"},

@@ -189,14 +189,20 @@ def with_distinct_names(file: FileFormat) -> tuple[FileFormat, set[str]]:
     return (structs.replace(file, header=tuple(names)) if twice else file), twice
 
 
-def refuse_unclear_names(
+def clear_fields(
     path: Path, fields: Mapping[str, str], mapped: Mapping[str, str], twice: Collection[str]
-) -> None:
-    """Raises `UserError` where a guessed column has the name of another one."""
+) -> dict[str, str]:
+    """The fields, without a rating of which there are two: rows of other types do not need it.
+
+    Raises `UserError` where another guessed column has the name of another one.
+    """
     unclear = [(field, name) for field, name in fields.items() if name in twice and field not in mapped]
+    if unclear == [("rating", fields.get("rating"))]:
+        return {field: name for field, name in fields.items() if field != "rating"}
     if unclear:
         field, name = unclear[0]
         raise UserError(
             f"{path}: two columns have the name {name}: say --map '{field}={name}' for the first, "
             f"--map '{field}={name} (2)' for the second"
         )
+    return dict(fields)

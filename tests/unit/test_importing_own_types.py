@@ -55,6 +55,44 @@ def test_own_types_are_known_by_their_names_before_usual_words(tmp_path: Path) -
     ]
 
 
+def test_types_that_are_no_text_are_read_as_without_own_types(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    line = '{"user_id":"u","item_id":"i","ts":1700000000,"event_type":%s}'
+    log.write_text("\n".join(line % kind for kind in ('["view"]', '{"name":"view"}', '"view"')))
+    found = list(read_rows(log, detect(log, ImportOptions(known=KNOWN)), latest_ms=NOW_MS))
+    assert [type(row) for row in found] == [Row, BadRow, Row]
+
+
+def test_options_and_layouts_come_before_own_types(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    for given in ("page_view", "Page View"):
+        assert read(log, "page_view,", "page view,", types={given: "click"}) == [("click", None)] * 2
+    assert read(log, "page_view,", "view,", types={"page_view": "ignore"}) == [("view", None)]
+    odd = EventTypes([made("view_", 20, 1.0)])
+    log.write_text(f"{HEADER}\nu,i,1700000000,view,\nu,i,1700000000,view_,\n")
+    rows = read_rows(log, detect(log, ImportOptions(known=odd)), latest_ms=NOW_MS)
+    assert [row.event_type for row in rows if isinstance(row, Row)] == ["view", "view_"]
+
+
+def test_exported_types_are_those_of_the_same_name_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "event_id,event_type,user_id,session_id,ts_ms,item_id,watch_time_sec,context,received_at\n"
+        + "".join(
+            f"event-{kind},{kind},u,s,1700000000000,i,,,2023-11-14T22:13:20Z\n"
+            for kind in ("page_view", "order", "views", "cart", "like")
+        )
+    )
+    found = read_rows(log, detect(log, ImportOptions(known=KNOWN)), latest_ms=NOW_MS)
+    assert [said(row) if isinstance(row, Row) else row.reason.partition(";")[0] for row in found] == [
+        ("page_view", 0.3),
+        "event_type: 'order' is not a known event type",
+        "event_type: 'views' is not a known event type",
+        ("cart", 0.7),
+        ("like", 3.0),
+    ]
+
+
 def test_own_ratings_have_a_scale_of_their_own(tmp_path: Path) -> None:
     assert read(tmp_path / "log.csv", "stars,10", "stars,2.5", "stars,11", "stars,") == [
         ("stars", 2.0),
@@ -69,8 +107,10 @@ def test_options_name_own_types(tmp_path: Path) -> None:
     assert read(log, "fav,", "stars,", types={"fav": "page_view", "stars": "ignore"}) == [("page_view", 0.3)]
     assert read(log, "x,10", event_type="stars") == [("stars", 2.0)]
     assert read(log, "x,10", event_type="page_view") == [("page_view", 0.3)]
-    with pytest.raises(UserError) as refused:
-        read(log, "x,", types={"x": "wish"}, event_type="hop")
+    with pytest.raises(UserError) as wrong_word:
+        read(log, "x,", types={"x": "wish"})
+    with pytest.raises(UserError) as wrong_type:
+        read(log, "x,", event_type="hop")
     known = "view, click, purchase, watch, impression, cart, like, dislike, rating, share, hide, page_view"
-    assert f"--map-type x=wish: the right side must be one of {known}" in str(refused.value)
-    assert f"--event-type hop: must be one of {known}" in str(refused.value)
+    assert f"--map-type x=wish: the right side must be one of {known}" in str(wrong_word.value)
+    assert str(wrong_type.value).startswith(f"--event-type hop: must be one of {known}")

@@ -61,6 +61,25 @@ def test_ratings_stand_among_other_events_whose_ids_they_do_not_change(tmp_path:
     assert RowIds().event_id(other) != first, "two ratings of one moment are two events"
 
 
+def test_two_columns_of_ratings_are_unclear_for_ratings_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    found = read(log, "user,item,ts,event,rating,rating\nu,i,1700000000,view,1,2\nu,i,1700000000,rating,1,2\n")
+    assert [row.event_type if isinstance(row, Row) else row.reason for row in found] == [
+        "view",
+        "rating: missing for the type rating; say --map rating=COLUMN",
+    ]
+    (row,) = read(log, "user,item,ts,rating,rating\nu,i,1700000000,1,2\n", event_type="view")
+    assert isinstance(row, Row)
+
+
+def test_layout_that_takes_high_ratings_for_views_gives_all_where_they_are_ratings(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("userId,movieId,rating,timestamp\nu,i,1.0,1700000000\nu,j,5.0,1700000001\n")
+    for options, found in (({"event_type": "rating"}, [1.0, 5.0]), ({}, [None])):
+        rows = read_rows(log, detect(log, ImportOptions(**options)), latest_ms=NOW_MS)
+        assert [row.rating for row in rows if isinstance(row, Row)] == found
+
+
 def test_ratings_are_evaluated_where_they_speak_for_an_item(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     rated = [f"u{n % 7},i{n % 5},{n % 5 + 1},{1_700_000_000 + n}" for n in range(100)]

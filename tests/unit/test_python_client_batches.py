@@ -1,6 +1,7 @@
 """The batches of `clients/python`: as many events as one request takes, or as a proxy on its way takes."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
@@ -100,6 +101,49 @@ def test_event_whose_answer_crosses_with_the_end_is_counted_once() -> None:
     client.close()
     assert client.counts.accepted + client.counts.refused == 1
     assert len(refused) == client.counts.refused
+
+
+class Down(Recorder):
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(503)
+
+
+def test_flush_ends_when_another_thread_closes_the_client() -> None:
+    client = Down().client(msgspec.structs.replace(QUICK, exit_sec=0.05, max_backoff_sec=0.05))
+    client.send(view(0))
+    flushing = threading.Thread(target=client.flush, daemon=True)
+    flushing.start()
+    client.close()
+    flushing.join(10)
+    assert not flushing.is_alive()
+    assert client.counts == Counts(refused=1)
+
+
+async def test_flush_of_a_task_ends_when_another_closes_the_client() -> None:
+    client = Down().async_client(msgspec.structs.replace(QUICK, exit_sec=0.05, max_backoff_sec=0.05))
+    client.send(view(0))
+    flushing = asyncio.create_task(client.flush())
+    await client.close()
+    async with asyncio.timeout(10):
+        await flushing
+    assert client.counts == Counts(refused=1)
+
+
+def test_client_that_is_closed_by_who_is_told_of_refusals_tells_of_each_event_once() -> None:
+    told, closed = list[str](), threading.Event()
+
+    def close(refused: Refused) -> None:
+        told.append(refused.reason)
+        client.close()
+        closed.set()
+
+    recorder = BehindProxy(most=1)
+    client = recorder.client(msgspec.structs.replace(QUICK, batch_events=1, exit_sec=0.05, on_refused=close))
+    for number in range(3):
+        client.send(view(number))
+    assert closed.wait(10)
+    client.close()
+    assert len(told) == client.counts.refused == 3
 
 
 @pytest.mark.parametrize("send", [_buffered, _buffered_in_a_task])

@@ -122,6 +122,7 @@ class AsyncClient:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         self._outcomes.end(self._buffer.clear())
+        self._settled.set()
         await self._http.aclose()
         self._hooks.cancel()
 

@@ -107,6 +107,8 @@ class Outcomes:
         self._on_refused = options.on_refused
         self._lock = threading.Lock()
         self._ended = False
+        self._settled: Sequence[Line] = ()
+        """Of the last batch: they may wait in the buffer until all are told of that were given up."""
         self.counts = Counts()
 
     def settle(self, lines: Sequence[Line], response: httpx.Response) -> None:
@@ -119,20 +121,26 @@ class Outcomes:
             raise ApiError(response) from None
         if len(answer.results) != len(lines):
             raise ApiError(response)
+        given_up = [
+            ([line], f"{result.status} {'; '.join(f'{one.path}: {one.message}' for one in result.errors)}".strip())
+            for line, result in zip(lines, answer.results, strict=True)
+            if result.status not in ("accepted", "duplicate")
+        ]
         with self._lock:
             if self._ended:
                 return
+            self._settled = lines
             self.counts.accepted += answer.accepted
             self.counts.duplicate += answer.duplicate
-        for line, result in zip(lines, answer.results, strict=True):
-            if result.status not in ("accepted", "duplicate"):
-                errors = "; ".join(f"{error.path}: {error.message}" for error in result.errors)
-                self.refuse([line], f"{result.status} {errors}".strip())
+            self.counts.refused += len(given_up)
+        for refused, reason in given_up:
+            self._tell(refused, reason)
 
     def refuse(self, lines: Sequence[Line], reason: str) -> None:
         with self._lock:
             if self._ended:
                 return
+            self._settled = lines
             self.counts.refused += len(lines)
         self._tell(lines, reason)
 
@@ -142,6 +150,8 @@ class Outcomes:
             if self._ended:
                 return
             self._ended = True
+            settled = set(map(id, self._settled))
+            left = [line for line in left if id(line) not in settled]
             self.counts.refused += len(left)
         self._tell(left, _CLOSED)
 

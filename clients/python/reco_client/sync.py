@@ -155,14 +155,19 @@ class Client:
             self._given_up = True
             thread = self._thread
             self._changed.notify_all()
-        if thread is not None:
-            thread.join(_JOIN_SEC)
-        with self._changed:
-            left = self._buffer.clear()
-        self._outcomes.end(left)  # an answer to them that comes later changes nothing
-        if thread is None or not thread.is_alive():  # else it waits for an answer, with the connection
-            self._http.close()
-        self._hooks.cancel()
+        if thread is threading.current_thread():  # `on_refused` closes the client
+            thread = None
+        try:
+            if thread is not None:
+                thread.join(_JOIN_SEC)
+        finally:
+            with self._changed:
+                left = self._buffer.clear()
+                self._changed.notify_all()
+            self._outcomes.end(left)  # an answer to them that comes later changes nothing
+            if thread is None or not thread.is_alive():  # else it waits for an answer, with the connection
+                self._http.close()
+            self._hooks.cancel()
 
     def __enter__(self) -> Self:
         return self
