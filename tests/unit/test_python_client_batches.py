@@ -129,6 +129,18 @@ async def test_flush_of_a_task_ends_when_another_closes_the_client() -> None:
     assert client.counts == Counts(refused=1)
 
 
+class Refusing(Recorder):
+    """Answers nothing before it `begins`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begins = threading.Event()
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.begins.wait(10)
+        return httpx.Response(400)
+
+
 def test_client_that_is_closed_by_who_is_told_of_refusals_tells_of_each_event_once() -> None:
     told, closed = list[str](), threading.Event()
 
@@ -137,10 +149,11 @@ def test_client_that_is_closed_by_who_is_told_of_refusals_tells_of_each_event_on
         client.close()
         closed.set()
 
-    recorder = BehindProxy(most=1)
+    recorder = Refusing()
     client = recorder.client(msgspec.structs.replace(QUICK, batch_events=1, exit_sec=0.05, on_refused=close))
     for number in range(3):
         client.send(view(number))
+    recorder.begins.set()
     assert closed.wait(10)
     client.close()
     assert len(told) == client.counts.refused == 3
