@@ -98,6 +98,7 @@ class Columns(Struct, frozen=True, kw_only=True):
 
     fields: dict[str, str]
     types: dict[str, str | None]
+    exact_types: bool = False
     known: EventTypes = NO_OWN_TYPES
     other_types_ignored: bool = False
     event_type: str | None = None
@@ -131,6 +132,7 @@ def guess(present: Sequence[str], options: ImportOptions) -> Columns:
     return Columns(
         fields=fields,
         types=types,
+        exact_types=options.exact_types,
         known=options.known,
         other_types_ignored=options.other_types_ignored,
         event_type=options.event_type,
@@ -209,12 +211,17 @@ def has_column(column: str, present: Sequence[str]) -> bool:
 def _types(options: ImportOptions) -> dict[str, str | None]:
     made = {name: plain_type(name) for name in options.known.names() if name not in READY}
     types: dict[str, str | None] = {name: name for name in EVENT_TYPES} if options.exact_types else dict(USUAL_TYPES)
-    types |= {plain: name for name, plain in made.items() if plain not in EVENT_TYPES}
+    if not options.exact_types:
+        types |= {plain: name for name, plain in made.items() if plain not in EVENT_TYPES}
     types |= {name: name for name in made}
-    for name, ours in options.types.items():
-        wanted = plain_type(name)
-        for spelt in (wanted, *(one for one, plain in made.items() if plain == wanted)):
-            types[spelt] = None if ours == IGNORE else ours
+    # Those last that name a type of the application exactly, and no other that is spelt alike.
+    for name, ours in sorted(options.types.items(), key=lambda given: given[0] in made):
+        plain, spelt = plain_type(name), {name}
+        if name not in made or types.get(plain) == name:
+            spelt.add(plain)
+        if name not in made and name not in EVENT_TYPES:
+            spelt |= {one for one in made if made[one] == plain}
+        types |= dict.fromkeys(spelt, None if ours == IGNORE else ours)
     return types
 
 

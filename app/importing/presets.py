@@ -87,9 +87,11 @@ def by_first_line(line: str, options: ImportOptions, *, items: bool) -> Preset |
 def with_preset(options: ImportOptions, preset: Preset) -> ImportOptions:
     """The options with what the preset says, where they say nothing themselves."""
     own = {wanted.column for wanted in options.where}
-    # What a layout leaves out of ratings to take the others for views counts where they are taken for ratings.
-    rates = (kind := options.known.get(options.event_type or "")) is not None and kind.rating_scale is not None
-    where = [] if rates else [wanted for wanted in map(condition, preset.where) if wanted.column not in own]
+    kind = options.known.get(options.event_type or "")
+    if kind is not None and kind.rating_scale is not None:
+        # Low ratings are left out where the others stand for views.
+        own |= {"rating", options.columns.get("rating", "")}
+    where = [wanted for wanted in map(condition, preset.where) if wanted.column not in own]
     event_type = options.event_type or (None if "event_type" in options.columns else preset.event_type)
     return structs.replace(
         options,

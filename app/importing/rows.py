@@ -225,7 +225,8 @@ def _type_reader(columns: Columns) -> Callable[[Mapping[str, Any]], str | None]:
             if columns.other_types_ignored:
                 return None
             raise Refused(f"{column}: the event type is missing")
-        plain = name if type(name) is str and name in types else plain_type(str(name))
+        exact = columns.exact_types or (type(name) is str and name in types)
+        plain = str(name) if exact else plain_type(str(name))
         if plain not in types and not columns.other_types_ignored:
             hint = f"say --map-type {shlex.quote(f'{str(name)[:40]}=click')}"
             raise Refused(f"{column}: {shown(name)} is not a known event type; {hint}")

@@ -192,17 +192,17 @@ def with_distinct_names(file: FileFormat) -> tuple[FileFormat, set[str]]:
 def clear_fields(
     path: Path, fields: Mapping[str, str], mapped: Mapping[str, str], twice: Collection[str]
 ) -> dict[str, str]:
-    """The fields, without a rating of which there are two: rows of other types do not need it.
+    """The fields, without a rating of which there are two, where rows of other types may not need it.
 
     Raises `UserError` where another guessed column has the name of another one.
     """
-    unclear = [(field, name) for field, name in fields.items() if name in twice and field not in mapped]
-    if unclear == [("rating", fields.get("rating"))]:
-        return {field: name for field, name in fields.items() if field != "rating"}
-    if unclear:
-        field, name = unclear[0]
+    unclear = {field: name for field, name in fields.items() if name in twice and field not in mapped}
+    left_out = {"rating"} & unclear.keys() if "event_type" in fields else set()
+    for field, name in unclear.items():
+        if field in left_out:
+            continue
         raise UserError(
             f"{path}: two columns have the name {name}: say --map '{field}={name}' for the first, "
             f"--map '{field}={name} (2)' for the second"
         )
-    return dict(fields)
+    return {field: name for field, name in fields.items() if field not in left_out}

@@ -68,6 +68,11 @@ def test_options_and_layouts_come_before_own_types(tmp_path: Path) -> None:
     for given in ("page_view", "Page View"):
         assert read(log, "page_view,", "page view,", types={given: "click"}) == [("click", None)] * 2
     assert read(log, "page_view,", "view,", types={"page_view": "ignore"}) == [("view", None)]
+    both = {"pageview2": "view", "page_view2": "ignore"}
+    assert read(log, "page_view2,", "pageview2,", "like,", types=both) == [("view", None), ("like", 3.0)]
+    assert read(log, "page_view2,", "pageview2,", types={"page_view2": "ignore"}) == [("pageview2", 0.5)]
+    kept = {"pageview": "view", "page_view": "page_view"}
+    assert read(log, "page_view,", "pageview,", types=kept) == [("page_view", 0.3), ("view", None)]
     odd = EventTypes([made("view_", 20, 1.0)])
     log.write_text(f"{HEADER}\nu,i,1700000000,view,\nu,i,1700000000,view_,\n")
     rows = read_rows(log, detect(log, ImportOptions(known=odd)), latest_ms=NOW_MS)
@@ -80,14 +85,14 @@ def test_exported_types_are_those_of_the_same_name_alone(tmp_path: Path) -> None
         "event_id,event_type,user_id,session_id,ts_ms,item_id,watch_time_sec,context,received_at\n"
         + "".join(
             f"event-{kind},{kind},u,s,1700000000000,i,,,2023-11-14T22:13:20Z\n"
-            for kind in ("page_view", "order", "views", "cart", "like")
+            for kind in ("page_view", "order", "pageview", "cart", "like")
         )
     )
     found = read_rows(log, detect(log, ImportOptions(known=KNOWN)), latest_ms=NOW_MS)
     assert [said(row) if isinstance(row, Row) else row.reason.partition(";")[0] for row in found] == [
         ("page_view", 0.3),
         "event_type: 'order' is not a known event type",
-        "event_type: 'views' is not a known event type",
+        "event_type: 'pageview' is not a known event type",
         ("cart", 0.7),
         ("like", 3.0),
     ]

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import main
+from app.errors import UserError
 from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, Row, detect, read_rows
 from app.importing.records import RowIds, to_record
@@ -70,6 +71,8 @@ def test_two_columns_of_ratings_are_unclear_for_ratings_alone(tmp_path: Path) ->
     ]
     (row,) = read(log, "user,item,ts,rating,rating\nu,i,1700000000,1,2\n", event_type="view")
     assert isinstance(row, Row)
+    with pytest.raises(UserError, match="two columns have the name rating: say --map 'rating=rating' for the first"):
+        read(log, "user,item,ts,rating,rating\nu,i,1700000000,1,2\n", event_type="rating")
 
 
 def test_layout_that_takes_high_ratings_for_views_gives_all_where_they_are_ratings(tmp_path: Path) -> None:

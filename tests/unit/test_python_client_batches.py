@@ -20,14 +20,19 @@ _EVENTS: Final = 1_200
 
 
 class BehindProxy(Recorder):
-    """`sizes`: of the bodies of batches, those over `most` bytes included, which the proxy refuses."""
+    """`sizes`: of the bodies of batches, those over `most` bytes included, which the proxy refuses. Nothing is answered
+    while it is not `open`.
+    """
 
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
         self.sizes: list[int] = []
+        self.open = threading.Event()
+        self.open.set()
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.open.wait(10)
         self.sizes.append(len(request.content))
         if len(request.content) > self.most:
             return httpx.Response(413, text="<html>413 Request Entity Too Large</html>")
@@ -129,34 +134,55 @@ async def test_flush_of_a_task_ends_when_another_closes_the_client() -> None:
     assert client.counts == Counts(refused=1)
 
 
-class Refusing(Recorder):
-    """Answers nothing before it `begins`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begins = threading.Event()
-
-    def _answer(self, request: httpx.Request) -> httpx.Response:
-        self.begins.wait(10)
-        return httpx.Response(400)
-
-
 def test_client_that_is_closed_by_who_is_told_of_refusals_tells_of_each_event_once() -> None:
     told, closed = list[str](), threading.Event()
 
     def close(refused: Refused) -> None:
-        told.append(refused.reason)
+        told.append(refused.event.event_id)
         client.close()
         closed.set()
 
-    recorder = Refusing()
+    recorder = BehindProxy(most=1)
+    recorder.open.clear()
     client = recorder.client(msgspec.structs.replace(QUICK, batch_events=1, exit_sec=0.05, on_refused=close))
     for number in range(3):
         client.send(view(number))
-    recorder.begins.set()
+    recorder.open.set()
     assert closed.wait(10)
     client.close()
-    assert len(told) == client.counts.refused == 3
+    assert len(set(told)) == len(told) == client.counts.refused == 3
+
+
+def test_client_that_is_closed_by_who_is_told_of_a_refusal_sends_what_waits() -> None:
+    recorder, refused = BehindProxy(most=700), list[Refused]()
+
+    def close(one: Refused) -> None:
+        refused.append(one)
+        client.close()
+
+    client = recorder.client(msgspec.structs.replace(QUICK, batch_events=1, exit_sec=10, on_refused=close))
+    recorder.open.clear()
+    for event in (view(0, context={"note": "".join(map(str, range(3_000)))}), view(1), view(2)):
+        client.send(event)
+    recorder.open.set()
+    client.close()
+    assert client.counts == Counts(accepted=2, refused=1)
+    assert len(refused) == 1
+
+
+def test_interrupted_end_gives_up_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = list[Refused]()
+    client = Down().client(msgspec.structs.replace(QUICK, on_refused=refused.append))
+    client.send(view(0))
+    monkeypatch.setattr(client, "flush", _interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        client.close()
+    client.close()
+    assert (client.counts, len(refused)) == (Counts(refused=1), 1)
+
+
+def _interrupt(_: float) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("send", [_buffered, _buffered_in_a_task])

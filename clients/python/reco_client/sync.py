@@ -58,8 +58,8 @@ class Client:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._flushing = 0
-        self._closed = False
-        self._given_up = False
+        self._closed = self._ending = self._given_up = False
+        self._ended = threading.Event()
 
     @property
     def counts(self) -> Counts:
@@ -144,19 +144,27 @@ class Client:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Sends what waits for up to `exit_sec`. What is left then is refused."""
+        """Sends what waits for up to `exit_sec`. What is left then is refused. From within `on_refused` it returns at
+        once: its thread sends on, until another one closes the client, or the process ends.
+        """
         with self._changed:
-            if self._closed:
-                return
             self._closed = True
             self._changed.notify_all()
-        self.flush(self._options.exit_sec)
+            if self._thread is threading.current_thread():
+                return
+            ending, self._ending = self._ending, True
+        if not ending:
+            try:
+                self.flush(self._options.exit_sec)
+            finally:
+                self._end()
+        self._ended.wait(self._options.exit_sec + _JOIN_SEC)
+
+    def _end(self) -> None:
         with self._changed:
             self._given_up = True
             thread = self._thread
             self._changed.notify_all()
-        if thread is threading.current_thread():  # `on_refused` closes the client
-            thread = None
         try:
             if thread is not None:
                 thread.join(_JOIN_SEC)
@@ -168,6 +176,7 @@ class Client:
             if thread is None or not thread.is_alive():  # else it waits for an answer, with the connection
                 self._http.close()
             self._hooks.cancel()
+            self._ended.set()
 
     def __enter__(self) -> Self:
         return self
