@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -109,25 +109,13 @@ class Counting:
         sampler = None if self.thins_pairs else self._sampler
         async with connection.transaction():
             applied = await self._count(connection, messages, stamps, keys, sampler) if messages else Applied()
-            kept = set()
             if letters:
                 process = process_name()
                 kept = await dead_letters.store(connection, letters, now=time.monotonic(), process=process)
-        applied.dead = len(kept)
-        applied.duplicates += len(letters) - len(kept)
-        # Here, since none of them is new when the batch comes again, as after a failed commit of its offsets.
-        metrics.CONSUMER_PROCESSED.labels("dlq").inc(applied.dead)
-        metrics.DLQ_EVENTS.labels("stored").inc(applied.dead)
-        for letter in letters:
-            if (letter.topic, letter.partition, letter.offset) in kept:
-                # Its error stays in the row, where an erasure finds it: it quotes the message.
-                _log.warning(
-                    "dead_letter",
-                    topic=letter.topic,
-                    partition=letter.partition,
-                    offset=letter.offset,
-                    kind=letter.error_kind,
-                )
+        if letters:
+            _tell(kept, letters)
+            applied.dead = len(kept)
+            applied.duplicates += len(letters) - len(kept)
         return applied
 
     async def _count(
@@ -210,6 +198,24 @@ async def _write_histories(
         await features.write_histories(connection, histories)
     if nothing := [user_id for user_id, entry in stored.items() if not entry.history and user_id not in histories]:
         await features.drop_empty_histories(connection, nothing)
+
+
+def _tell(kept: Collection[tuple[str, int, int]], letters: Sequence[DeadLetter]) -> None:
+    """Counts and logs those of the letters that are stored now. Once they are: none of them is new when the batch comes
+    again, as after a failed commit of its offsets.
+    """
+    metrics.CONSUMER_PROCESSED.labels("dlq").inc(len(kept))
+    metrics.DLQ_EVENTS.labels("stored").inc(len(kept))
+    for letter in letters:
+        if (letter.topic, letter.partition, letter.offset) in kept:
+            # Its error stays in the row, where an erasure finds it: it quotes the message.
+            _log.warning(
+                "dead_letter",
+                topic=letter.topic,
+                partition=letter.partition,
+                offset=letter.offset,
+                kind=letter.error_kind,
+            )
 
 
 async def _fold_in_chunks(

@@ -28,15 +28,7 @@ from app.importing.options import column_options, refuse_options
 from app.importing.reader import FileLayout, detect, detect_items
 from app.importing.rejects import RejectFile
 from app.importing.screen import ImportScreen, describe
-from app.importing.transfer import (
-    Counts,
-    ImportCounts,
-    open_database,
-    patiently,
-    prepare,
-    transfer,
-    types_in_use,
-)
+from app.importing.transfer import Counts, ImportCounts, open_database, patiently, prepare, transfer, types_in_use
 from app.settings import Settings
 
 if TYPE_CHECKING:

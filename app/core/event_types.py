@@ -133,6 +133,11 @@ class EventTypes:
     def get(self, name: str) -> EventType | None:
         return self._by_name.get(name)
 
+    def is_rated(self, name: str | None) -> bool:
+        """Whether events of the type need a rating."""
+        found = None if name is None else self.get(name)
+        return found is not None and found.rating_scale is not None
+
     def names(self) -> list[str]:
         """Of all types that are in use."""
         return sorted(self._by_name)

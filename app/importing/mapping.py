@@ -5,15 +5,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from app.core.event_types import NO_OWN_TYPES, READY, EventTypes
+from app.core.event_types import FIXED, NO_OWN_TYPES, READY, EventTypes
 from app.errors import UserError
 from app.importing.amounts import AMOUNT_FIELDS
 from app.importing.attributes import WantedAttribute
 from app.importing.filters import Condition
 from app.importing.values import ALTERNATIVES, JOINED
 
-_FIXED: Final = ("view", "click", "purchase", "watch", "impression")
-EVENT_TYPES: Final = (*_FIXED, *READY)
+EVENT_TYPES: Final = (*(name for name in FIXED if name != "cancel"), *READY)
 """What rows may be, besides types that the application has made."""
 IGNORE: Final = "ignore"
 
@@ -119,8 +118,7 @@ def guess(present: Sequence[str], options: ImportOptions) -> Columns:
         fields = {"user_id": fields["session_id"]} | fields  # anonymous sessions: each session is its own user
     if options.event_type is not None:
         fields.pop("event_type", None)
-        own = options.known.get(options.event_type)
-        if (own is None or own.rating_scale is None) and "rating" not in options.columns:
+        if not options.known.is_rated(options.event_type) and "rating" not in options.columns:
             fields.pop("rating", None)
     elif "event_type" not in fields:
         errors.append("no column is known to be the event type: say --event-type purchase, or --map event_type=COLUMN")

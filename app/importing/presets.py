@@ -87,8 +87,7 @@ def by_first_line(line: str, options: ImportOptions, *, items: bool) -> Preset |
 def with_preset(options: ImportOptions, preset: Preset) -> ImportOptions:
     """The options with what the preset says, where they say nothing themselves."""
     own = {wanted.column for wanted in options.where}
-    kind = options.known.get(options.event_type or "")
-    if kind is not None and kind.rating_scale is not None:
+    if options.known.is_rated(options.event_type):
         # Low ratings are left out where the others stand for views.
         own |= {"rating", options.columns.get("rating", "")}
     where = [wanted for wanted in map(condition, preset.where) if wanted.column not in own]

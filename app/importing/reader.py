@@ -23,15 +23,7 @@ from app.importing.instacart import OrderTimes
 from app.importing.items import USUAL_ITEM_COLUMNS, ItemColumns, ItemRow, guess_items, item_maker, with_attribute_types
 from app.importing.layouts import C, FileLayout, Prepare, is_taken, preparer
 from app.importing.lines import FileLine, before_damage
-from app.importing.mapping import (
-    USUAL_COLUMNS,
-    Columns,
-    ImportOptions,
-    guess,
-    has_column,
-    match,
-    refuse_unknown_type,
-)
+from app.importing.mapping import USUAL_COLUMNS, Columns, ImportOptions, guess, has_column, match, refuse_unknown_type
 from app.importing.partitions import guessed_from, partitions_of
 from app.importing.presets import Preset, by_columns, with_preset
 from app.importing.rows import BadRow, Row, row_maker
