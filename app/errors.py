@@ -39,6 +39,10 @@ class TooLarge(DependencyDown):
     """Postgres gave up a statement for its time or its memory: a smaller batch may pass."""
 
 
+class Interrupted(DependencyDown):
+    """Postgres gave up a statement for what others do, such as replaying the log: the same may pass at once."""
+
+
 class NotCommitted(DependencyDown):
     """Events had no commit within their deadline. `reason` is written for the client, and no driver's text."""
 

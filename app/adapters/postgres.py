@@ -15,9 +15,9 @@ from app import metrics
 from app.adapters import sql
 from app.adapters.pooled_connection import OF_SESSIONS, SESSIONLESS
 from app.adapters.postgres_connect import Connector
-from app.adapters.postgres_errors import READ_ONLY, error_kind, is_outage, is_too_large, reason_of
+from app.adapters.postgres_errors import READ_ONLY, error_kind, is_interrupted, is_outage, is_too_large, reason_of
 from app.clock import clock
-from app.errors import DependencyDown, TooLarge, describe
+from app.errors import DependencyDown, Interrupted, TooLarge, describe
 
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
@@ -71,8 +71,9 @@ class Database:
     async def connection(self) -> AsyncIterator["Connection"]:
         """A connection for a short piece of work. Outages are raised as `DependencyDown`, other errors unchanged.
 
-        `TooLarge` is the outage that a smaller batch may avoid. Any deadline may be set around it: whoever is cancelled
-        does not wait for a silent server, not even in a transaction. It is rolled back when the connection is released.
+        `TooLarge` is the outage that a smaller batch may avoid, `Interrupted` one of a single statement. Any deadline
+        may be set around it: whoever is cancelled does not wait for a silent server, not even in a transaction. It is
+        rolled back when the connection is released.
         """
         pool = self._pool or await self._opened()
         try:
@@ -104,6 +105,8 @@ class Database:
                 await pool.expire_connections()
             if is_too_large(error):
                 raise TooLarge("postgres", reason_of(error)) from error
+            if is_interrupted(error):
+                raise Interrupted("postgres", reason_of(error)) from error
             if is_outage(error):
                 raise DependencyDown("postgres", reason_of(error)) from error
             raise

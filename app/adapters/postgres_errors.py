@@ -39,6 +39,8 @@ _SIZE_STATES: Final = (
     "53200",  # out of memory
     "57014",  # statement_timeout
 )
+# What others did to this statement.
+_INTERRUPTED_STATES: Final = ("40",)
 # A prepared statement is gone, or another one has its name: statements of one session went to several.
 _STATEMENT_STATES: Final = ("26000", "42P05")
 _POOLER: Final = "Behind a pooler in transaction mode, set DATABASE_POOLER=transaction"
@@ -72,6 +74,13 @@ def is_outage(error: BaseException) -> bool:
 def is_too_large(error: BaseException) -> bool:
     """True for an outage that may be of this batch's size alone."""
     return isinstance(error, asyncpg.PostgresError) and _sqlstate(error).startswith(_SIZE_STATES)
+
+
+def is_interrupted(error: BaseException) -> bool:
+    """True for an outage that others cause, and of this statement alone: a conflict with what is replayed on a standby,
+    a deadlock, a serialization failure.
+    """
+    return isinstance(error, asyncpg.PostgresError) and _sqlstate(error).startswith(_INTERRUPTED_STATES)
 
 
 def is_bad_value(error: asyncpg.PostgresError) -> bool:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.adapters import poolers, sql
 from app.core.replica_lag import ReplicaLag
-from app.errors import DependencyDown, TooLarge, describe
+from app.errors import DependencyDown, Interrupted, TooLarge, describe
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -62,7 +62,8 @@ class ReadReplica:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Connection"]:
         """A connection for reads alone, which shows all that an earlier one has shown. Outages are raised as
-        `DependencyDown`; the next one is of the primary then, but after `TooLarge`, which one statement alone caused.
+        `DependencyDown`; the next one is of the primary then, but after `TooLarge` and `Interrupted`, which concern one
+        statement alone: on a standby, what it replays ends reads that stand in its way.
 
         A URL may lead to several servers, and each is late in its own way. One that is behind what was seen leaves this
         read to the primary.
@@ -74,7 +75,7 @@ class ReadReplica:
                         yield connection
                         self._shown = max(self._shown, await _seen(connection))
                         return
-            except TooLarge:
+            except (TooLarge, Interrupted):
                 raise
             except DependencyDown as error:
                 self._use(False, describe(error))

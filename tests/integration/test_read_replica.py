@@ -13,7 +13,7 @@ from app.adapters import read_replica
 from app.adapters.postgres import Database, PoolOptions
 from app.adapters.read_replica import ReadReplica
 from app.core.database_url import for_reads
-from app.errors import DependencyDown, TooLarge
+from app.errors import DependencyDown, Interrupted, TooLarge
 from tests.faults.proxy import proxied
 from tests.support.pipeline import database, until
 from tests.support.postgres_servers import OwnPostgres, primary_and_standby
@@ -84,6 +84,45 @@ async def test_statement_that_takes_too_long_leaves_the_reads_where_they_are(
                 await connection.execute("SELECT pg_sleep(60)")
         assert replica.source == source
         assert await ports(replica) == {standby.port}
+
+
+SLOW_READ: Final = "SELECT count(pg_sleep(n)) FROM replayed"
+
+
+async def slow_read(replica: ReadReplica) -> None:
+    async with replica.connection() as connection:
+        await connection.execute(SLOW_READ)
+
+
+async def test_read_that_replay_ends_leaves_the_others_where_they_are(
+    servers: tuple[OwnPostgres, OwnPostgres],
+) -> None:
+    """The primary removes rows that a read of the standby still sees: Postgres ends that read, and no other."""
+    primary, standby = servers
+    with psycopg.connect(standby.admin_url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0")
+        connection.execute("SELECT pg_reload_conf()")
+    with psycopg.connect(primary.url, autocommit=True) as writer:
+        writer.execute("CREATE TABLE replayed AS SELECT n FROM generate_series(1, 1000) AS s (n)")
+        async with replica_at(f"127.0.0.1:{standby.port}", primary) as replica:
+            await until(lambda: is_used(replica))
+            standby.await_replay(primary)
+            source = replica.source
+            reading = asyncio.create_task(slow_read(replica))
+            asked = "SELECT count(*) FROM pg_stat_activity WHERE query = %s AND state = 'active'"
+            with psycopg.connect(standby.admin_url, autocommit=True) as looks:
+                while looks.execute(asked, [SLOW_READ]).fetchone() != (1,):
+                    await asyncio.sleep(0.01)
+            writer.execute("DELETE FROM replayed")
+            writer.execute("VACUUM replayed")
+            with pytest.raises(Interrupted, match="conflict with recovery"):
+                await reading
+            assert replica.source == source
+            assert await ports(replica) == {standby.port}
+        writer.execute("DROP TABLE replayed")
+    with psycopg.connect(standby.admin_url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM RESET max_standby_streaming_delay")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 async def test_replica_whose_connections_are_all_in_use_is_not_away(servers: tuple[OwnPostgres, OwnPostgres]) -> None:
