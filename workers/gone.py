@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
+import structlog
 
 from app import metrics
 from app.adapters import analytics, gone, walks
@@ -20,14 +21,18 @@ if TYPE_CHECKING:
 
     from app.adapters.postgres import Connection
 
+_log = structlog.get_logger(__name__)
+
 _BLOCKS: Final = 1_000
 """8 MB of a table are looked at in a statement, and less where Postgres cannot do so much in its time."""
 _ITEMS: Final = 100
 _PAIRS: Final = 5_000
 _STEP_SEC: Final = 0.4
 _TURN_SEC: Final = 0.5
-# Consumers wait for us that long at most, once for a hundred items.
+# Consumers wait for us that long at most, once for a hundred items: longer, the more often one of them counted for so
+# long, but less than they wait for a lock.
 _WAIT_MS: Final = 100
+_LONGEST_WAIT_MS: Final = 800
 # So many walks in the time that something is kept.
 _WALKS: Final = 400
 _LONGEST_PAUSE_SEC: Final = 24 * 3600.0
@@ -41,6 +46,7 @@ class GoneRemover:
         self._database = database
         self._histories_sec = keep.histories_days * _DAY_SEC
         self._items_sec = keep.items_days * _DAY_SEC
+        self._wait_ms = _WAIT_MS
         steps = (self._histories, self._links, self._shown, self._items)
         self._sizes = {step: BatchSize(_BLOCKS, _STEP_SEC) for step in steps}
 
@@ -103,12 +109,17 @@ class GoneRemover:
         return position > 0 if is_done else removed > 0 or pairs > 0
 
     async def _remove(self, connection: "Connection", keys: list[int]) -> int:
-        """0 when those who count leave no gap: the next turn tries again."""
+        """0 when those who count leave no gap: the next turn tries again, and waits longer."""
         try:
             async with connection.transaction():
-                return await gone.remove_items(connection, keys, older_sec=self._items_sec, wait_ms=_WAIT_MS)
+                removed = await gone.remove_items(connection, keys, older_sec=self._items_sec, wait_ms=self._wait_ms)
         except asyncpg.LockNotAvailableError:
+            if self._wait_ms == _LONGEST_WAIT_MS:
+                _log.warning("items_not_removed", items=len(keys), reason="others count", waited_ms=self._wait_ms)
+            self._wait_ms = min(_LONGEST_WAIT_MS, 2 * self._wait_ms)
             return 0
+        self._wait_ms = _WAIT_MS
+        return removed
 
 
 async def _fitting(step: "Callable[[int], Awaitable[bool]]", size: BatchSize) -> bool:

@@ -222,6 +222,30 @@ async def test_histories_that_cannot_be_removed_hold_up_no_items(pool: Pool, dat
     assert await pool.fetchval("SELECT count(*) FROM item_stats") == 3
 
 
+async def test_items_go_although_others_count_all_the_time(pool: Pool, database_url: str) -> None:
+    """Each transaction that counts begins before the one before it ends, and takes longer than the first waits."""
+    await plant_gone_items(pool)
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def count(offset_sec: float) -> None:
+        await asyncio.sleep(offset_sec)
+        while not done.is_set():
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute("INSERT INTO feature_event_consumed (event_id) VALUES (gen_random_uuid())")
+                begun.set()
+                await asyncio.sleep(0.3)
+
+    async with database(database_url) as opened, asyncio.TaskGroup() as counting:
+        for offset_sec in (0.0, 0.15):
+            counting.create_task(count(offset_sec))
+        await begun.wait()
+        remover = GoneRemover(opened, KEEP)
+        while await pool.fetchval("SELECT count(*) FROM item_stats") == 4:
+            await remover.sweep()
+        done.set()
+    assert await pool.fetchval("SELECT count(*) FROM item_stats") == 3
+
+
 async def test_items_stay_while_a_rebuild_has_copied_their_keys(pool: Pool, database_url: str) -> None:
     await plant_gone_items(pool)
     await pool.execute("INSERT INTO feature_generations (generation, state, parameters) VALUES (7, 'building', '{}')")
