@@ -112,8 +112,10 @@ class LearnerTask:
                 while self._waiting:
                     offered_at = time.monotonic()
                     started = time.perf_counter()
-                    await turns.teach(self._waiting.popleft())
+                    found = turns.teach(self._waiting.popleft())
                     self.sampler.budget.took(time.perf_counter() - started)
+                    if found is not None:
+                        await turns.decide(found)
                     await asyncio.sleep(0)
                 await turns.keep_up()
                 await wait_for_stop(stop, _TURN_SEC)
@@ -157,11 +159,11 @@ class _LearnerTurns:
         self._saved_at = time.monotonic()
         self._show()
 
-    async def teach(self, sample: RankingSample) -> None:
+    def teach(self, sample: RankingSample) -> Verdict | None:
+        """What the tests say once it is time to decide, if they say anything."""
         taught = self._learner.teach(sample)
         metrics.LEARNER_SAMPLES.labels("taught" if taught else "not_finite").inc()
-        if taught and is_due(self._learner.since) and (found := self._learner.verdict()) is not None:
-            await self._decide(found)
+        return self._learner.verdict() if taught and is_due(self._learner.since) else None
 
     async def keep_up(self) -> None:
         """Saves the state, and follows what an operator chose, when it is time to."""
@@ -180,7 +182,7 @@ class _LearnerTurns:
             await self.load()
         self._show()
 
-    async def _decide(self, found: Verdict) -> None:
+    async def decide(self, found: Verdict) -> None:
         await self.save()  # unless an operator made it start anew, and nothing of before may decide
         served = await ranking_models.read_served(self._connection)
         await self._follow(served)

@@ -105,9 +105,14 @@ class SamplingBudget:
 
     def stride(self, events: int, now_sec: float) -> int:
         """Every how many-th of a batch of so many events may be taken; 0: none. `now_sec`: of a monotonic clock."""
-        self._left_sec = min(self._share / 2, self._left_sec + max(0.0, now_sec - self._at) * self._share)
+        most_sec = self._share / 2
+        self._left_sec = min(most_sec, self._left_sec + max(0.0, now_sec - self._at) * self._share)
         self._at = now_sec
         affordable = self._left_sec * self._samples / self._seconds
+        if self._left_sec >= most_sec:
+            # Nothing more can be saved up. One sample is taken, however dear they were: after a pause of the machine it
+            # shows what they cost by now.
+            affordable = max(1.0, affordable)
         return max(1, ceil(events / affordable)) if events and affordable >= 1.0 else 0
 
     def took(self, seconds: float, samples: int = 0) -> None:

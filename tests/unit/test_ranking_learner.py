@@ -115,7 +115,7 @@ def test_state_that_is_none_is_refused() -> None:
         RankingLearner(SERVING).restore(b"\x93")
 
 
-@pytest.mark.parametrize("sample_sec", [0.0001, 0.001, 0.01])
+@pytest.mark.parametrize("sample_sec", [0.0001, 0.001, 0.01, 0.011, 0.03])
 def test_budget_bounds_the_time_that_samples_take(sample_sec) -> None:
     budget, spent = SamplingBudget(0.02), 0.0
     for turn in range(200):  # twenty seconds of 20,000 events a second
@@ -125,6 +125,23 @@ def test_budget_bounds_the_time_that_samples_take(sample_sec) -> None:
             budget.took(sample_sec / 2)
             spent += sample_sec
     assert 0.5 <= spent / (20 * 0.02) <= 1.2
+
+
+@pytest.mark.parametrize("samples_before", [0, 1, 100, 5_000])
+def test_one_pause_of_the_machine_does_not_end_the_samples(samples_before: int) -> None:
+    """As one of seconds within a sample; each of the others takes a millisecond."""
+    budget = SamplingBudget(0.025)
+    for _ in range(samples_before):
+        budget.took(0.001, samples=1)
+    budget.took(3.0, samples=1)
+    taken = []
+    for second in range(1, 600):
+        stride = budget.stride(1_000, 100.0 + second)
+        for _ in range(1_000 // stride if stride else 0):
+            budget.took(0.001, samples=1)
+            taken.append(second)
+    assert 2 <= taken.count(599) <= 12
+    assert len([second for second in taken if second > 300]) >= 1_000
 
 
 def test_budget_takes_every_event_of_a_quiet_log() -> None:
