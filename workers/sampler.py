@@ -65,7 +65,7 @@ class Sampler:
             return None
         started, now_ms = time.perf_counter(), clock.now_ms()
         try:
-            stands_for = self._sampling.takes(message.user_id, now_ms)
+            stands_for = self._sampling.is_due(message.user_id, now_ms)
             if not stands_for:
                 return None
             history = standing(history)
@@ -77,7 +77,9 @@ class Sampler:
             if _is_late(message, history, log_ms=lists[1].log_ms, now_ms=now_ms):
                 metrics.LEARNER_SAMPLES.labels("late").inc()
                 return None
-            return sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
+            sample = sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
+            self._sampling.taught(message.user_id)
+            return sample
         except Exception as error:
             metrics.LEARNER_SAMPLES.labels("failed").inc()
             _log.warning("sample_failed", error=describe(error))

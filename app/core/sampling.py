@@ -29,6 +29,13 @@ class Sampling:
         """In this hour: the user's events, which of them taught last, and how many taught."""
 
     def takes(self, user_id: str, now_ms: int) -> float:
+        """As `is_due`, of an event that teaches if it is."""
+        stands_for = self.is_due(user_id, now_ms)
+        if stands_for:
+            self.taught(user_id)
+        return stands_for
+
+    def is_due(self, user_id: str, now_ms: int) -> float:
         """How many of the user's events this one stands for: itself, and those since the last one that taught. 0: it
         does not teach. `now_ms`: of a clock that users cannot set, but where a log is played.
         """
@@ -40,8 +47,12 @@ class Sampling:
         if not events and len(self._of_user) == _MAX_USERS:
             return 0.0
         events += 1
+        self._of_user[user_id] = events, last, taught
         if taught == OF_ONE_USER or events < _SPACING * last:
-            self._of_user[user_id] = events, last, taught
             return 0.0
-        self._of_user[user_id] = events, events, taught + 1
         return min(_MOST, float(events - last))
+
+    def taught(self, user_id: str) -> None:
+        """The user's event that was due has taught. Without this the next one is due."""
+        events, _, taught = self._of_user[user_id]
+        self._of_user[user_id] = events, events, taught + 1

@@ -89,6 +89,20 @@ def test_sample_whose_lists_are_not_at_hand_is_dropped_and_counted() -> None:
     assert dropped("no_lists") == before + 1
 
 
+def test_dropped_samples_leave_a_user_all_of_those_that_teach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that teaches stands for those that were dropped before, for at most ten."""
+    monkeypatch.setattr(time, "time_ns", lambda: NOW_MS * 1_000_000)
+    are_there = False
+    late = sampler(lambda seeds: at_hand(seeds) if are_there else None)
+    taught = []
+    for number in range(1, 80):
+        are_there = number > 12
+        found = late.take(click("ann", f"item-{number}"), NO_HISTORY)
+        if found is not None:
+            taught.append((number, found.stands_for))
+    assert taught[:3] == [(13, 10.0), (20, 7.0), (30, 10.0)]
+
+
 def test_sample_that_fails_is_counted_and_harms_nobody() -> None:
     def broken(seeds: Sequence[str]) -> Lists | None:
         raise RuntimeError("a mistake")
