@@ -50,6 +50,7 @@ other items there are."""
 
 _LEAST_COUNT: Final = 20
 _ONCE: Final = log1p(1.0)
+_LONG_AGO_HOURS: Final = 365 * 24.0
 
 
 class Candidates:
@@ -236,7 +237,8 @@ class Candidates:
         had[self.own_rows] = False
         rows = had.nonzero()[0]
         if len(rows):
-            hours = max(0, now_ms - profile.entries[-1].at_ms) / HOUR_MS
+            # All entries may have been taken back: then nothing says how long ago that was.
+            hours = max(0, now_ms - profile.entries[-1].at_ms) / HOUR_MS if profile.entries else _LONG_AGO_HOURS
             values = np.ones((len(rows), len(OWN_FEATURES)), np.float32)
             values[:, 1] = _ONCE
             values[:, 2] = log1p(hours)

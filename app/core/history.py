@@ -131,7 +131,7 @@ def cancellation_number(at_ms: int, key: bytes) -> int:
 
 
 def standing(history: History) -> History:
-    """The history without what was taken back."""
+    """The history without what was taken back; maybe without any entry, and with hashes all the same."""
     if max(map(_flags, history.entries), default=0) < CANCELS:
         return history
     entries = tuple(entry for entry in history.entries if entry.stands)

@@ -101,7 +101,7 @@ def test_features_are_what_their_names_say(
 ) -> None:
     table = table_of(sums)
     history = merge_history(NO_HISTORY, entries)
-    if history.entries and earlier:
+    if earlier:  # also where all entries were taken back
         history = History(history.entries, tuple(sorted(map(seen_hash, earlier))))
     profile = Profile(history)
     seeds = [seed.item_id for seed in profile.seeds]
@@ -142,7 +142,7 @@ def test_features_are_what_their_names_say(
                 times += own.other_weight / own.weight * decay
             plain |= {"own_times": log1p(max(0.0, times)), "own_age": log1p((NOW_MS - own.at_ms) / HOUR_MS)}
         elif seen_hash(item_id) in history.seen_hashes:
-            age_ms = NOW_MS - history.entries[-1].at_ms
+            age_ms = NOW_MS - history.entries[-1].at_ms if history.entries else 365 * DAY_MS
             plain |= {"own_times": log1p(1.0), "own_age": log1p(age_ms / HOUR_MS)}
         if "own_age" in plain:
             plain |= {"own": 1.0, "own_repeats": log1p(50.0 * repeat_rate)}
