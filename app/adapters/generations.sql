@@ -24,5 +24,11 @@ DELETE FROM feature_generations WHERE state = 'building';
 UPDATE feature_generations SET state = 'retired' WHERE state = 'serving';
 
 -- name: serve
-UPDATE feature_generations SET state = 'serving', swapped_at = clock_timestamp(), progress = '{}'
+-- Removals go on from the generation before, so that no number means other keys than the one that a process has seen.
+UPDATE feature_generations
+SET
+    state = 'serving',
+    swapped_at = clock_timestamp(),
+    progress = '{}',
+    removals = (SELECT max(g.removals) + 1 FROM feature_generations AS g)
 WHERE state = 'building';

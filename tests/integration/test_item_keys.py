@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from asyncpg import Pool
 
-from app.adapters import features
+from app.adapters import features, generations
 from app.adapters.features import ItemKeys
 from app.adapters.postgres import Database
 from tests.support.consuming import incoming
@@ -41,3 +41,15 @@ async def test_removals_in_a_row_cost_no_message(opened: Database, pool: Pool, m
     applied = await writer.apply(incoming(message("event-0002")))
     assert (applied.counted, applied.dead) == (1, 0)
     assert not list(removals), "each time that it was tried, items had been removed since"
+
+
+async def test_no_number_of_removals_comes_again_with_another_generation(opened: Database, pool: Pool) -> None:
+    async with opened.connection() as connection, connection.transaction():
+        await generations.begin_first(connection)
+        for _ in range(3):
+            await connection.execute(REMOVED)
+        await generations.begin_building(connection, "{}")
+        await generations.serve_building(connection)
+        found = await generations.serving(connection)
+    assert found is not None
+    assert found[2] == 4
