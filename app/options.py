@@ -81,6 +81,7 @@ def retention_options(settings: Settings) -> RetentionOptions:
         items_days=settings.retention_items_days,
         pairs_per_item=settings.retention_pairs_per_item,
         pairs_days=settings.retention_pairs_days,
+        lock_timeout_ms=settings.db_lock_timeout_ms,
     )
 
 

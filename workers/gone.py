@@ -30,9 +30,12 @@ _PAIRS: Final = 5_000
 _STEP_SEC: Final = 0.4
 _TURN_SEC: Final = 0.5
 # Consumers wait for us that long at most, once for a hundred items: longer, the more often one of them counted for so
-# long, but less than they wait for a lock.
+# long, but no more than half as long as they wait for a lock. After the longest wait the next one comes a minute later,
+# and later each time.
 _WAIT_MS: Final = 100
 _LONGEST_WAIT_MS: Final = 800
+_LEAST_PAUSE_SEC: Final = 60.0
+_MOST_PAUSE_SEC: Final = 3600.0
 # So many walks in the time that something is kept.
 _WALKS: Final = 400
 _LONGEST_PAUSE_SEC: Final = 24 * 3600.0
@@ -46,7 +49,9 @@ class GoneRemover:
         self._database = database
         self._histories_sec = keep.histories_days * _DAY_SEC
         self._items_sec = keep.items_days * _DAY_SEC
-        self._wait_ms = _WAIT_MS
+        self._longest_wait_ms = max(1, min(_LONGEST_WAIT_MS, keep.lock_timeout_ms // 2))
+        self._wait_ms = min(_WAIT_MS, self._longest_wait_ms)
+        self._pause_sec, self._removes_at = _LEAST_PAUSE_SEC, 0.0
         steps = (self._histories, self._links, self._shown, self._items)
         self._sizes = {step: BatchSize(_BLOCKS, _STEP_SEC) for step in steps}
 
@@ -90,35 +95,49 @@ class GoneRemover:
 
     async def _items(self, blocks: int) -> bool:
         """One step; False at the end of the walk, or when it goes on later."""
-        pairs = removed = position = 0
-        most_items, most_pairs = (max(1, most * blocks // _BLOCKS) for most in (_ITEMS, _PAIRS))
-        async with self._database.connection() as connection, connection.transaction():
-            first = await walks.take(connection, "item_stats", every_sec=_pause(self._items_sec))
-            if first is None:
-                return False
-            end = first + blocks
-            keys = await gone.gone_items(connection, first, end, older_sec=self._items_sec, limit=most_items)
-            if keys:
-                pairs = await gone.delete_pairs(connection, keys, limit=most_pairs)
-                removed = await self._remove(connection, keys) if pairs < most_pairs else 0
-            if is_done := removed == len(keys) < most_items:
-                position = end if end < await walks.blocks_of(connection, "item_stats") else 0
-                await walks.advance(connection, "item_stats", since=first, position=position)
+        if time.monotonic() < self._removes_at:
+            return False
+        every_sec, most_items, most_pairs = _pause(self._items_sec), _part(_ITEMS, blocks), _part(_PAIRS, blocks)
+        pairs = 0
+        async with self._database.connection() as connection:
+            async with connection.transaction():
+                first = await walks.take(connection, "item_stats", every_sec=every_sec)
+                if first is None:
+                    return False
+                end = first + blocks
+                keys = await gone.gone_items(connection, first, end, older_sec=self._items_sec, limit=most_items)
+                if keys:
+                    pairs = await gone.delete_pairs(connection, keys, limit=most_pairs)
+            metrics.MAINTENANCE_DELETED.labels("item_pairs").inc(pairs)
+            if pairs == most_pairs:
+                return True
+            # In a transaction of its own: while it waits for who counts, nobody waits for those pairs.
+            async with connection.transaction():
+                if await walks.take(connection, "item_stats", every_sec=every_sec) != first:
+                    return False
+                removed = await self._remove(connection, keys) if keys else 0
+                position = 0
+                if is_done := removed == len(keys) < most_items:
+                    position = end if end < await walks.blocks_of(connection, "item_stats") else 0
+                    await walks.advance(connection, "item_stats", since=first, position=position)
         metrics.MAINTENANCE_DELETED.labels("item_stats").inc(removed)
-        metrics.MAINTENANCE_DELETED.labels("item_pairs").inc(pairs)
         return position > 0 if is_done else removed > 0 or pairs > 0
 
     async def _remove(self, connection: "Connection", keys: list[int]) -> int:
-        """0 when those who count leave no gap: the next turn tries again, and waits longer."""
+        """0 when those who count leave no gap: the next try waits longer, or comes later."""
         try:
             async with connection.transaction():
                 removed = await gone.remove_items(connection, keys, older_sec=self._items_sec, wait_ms=self._wait_ms)
         except asyncpg.LockNotAvailableError:
-            if self._wait_ms == _LONGEST_WAIT_MS:
+            if self._wait_ms < self._longest_wait_ms:
+                self._wait_ms = min(self._longest_wait_ms, 2 * self._wait_ms)
+                return 0
+            if self._pause_sec == _LEAST_PAUSE_SEC:
                 _log.warning("items_not_removed", items=len(keys), reason="others count", waited_ms=self._wait_ms)
-            self._wait_ms = min(_LONGEST_WAIT_MS, 2 * self._wait_ms)
+            self._removes_at = time.monotonic() + self._pause_sec
+            self._pause_sec = min(_MOST_PAUSE_SEC, 2 * self._pause_sec)
             return 0
-        self._wait_ms = _WAIT_MS
+        self._wait_ms, self._pause_sec = min(_WAIT_MS, self._longest_wait_ms), _LEAST_PAUSE_SEC
         return removed
 
 
@@ -132,8 +151,13 @@ async def _fitting(step: "Callable[[int], Awaitable[bool]]", size: BatchSize) ->
         if blocks == 1:
             raise
         return True
-    size.fitted(blocks, time.monotonic() - started)
+    size.kept_pace(blocks, time.monotonic() - started)
     return goes_on
+
+
+def _part(most: int, blocks: int) -> int:
+    """Of what is done with all blocks of a step."""
+    return max(1, most * blocks // _BLOCKS)
 
 
 def _pause(kept_sec: float) -> float:

@@ -12,8 +12,10 @@ from app.errors import TooLarge
 from workers.retention import RetentionOptions
 
 _ITEMS: Final = 200
-# So much of a step Postgres may take: it reads the pairs, and the consumer has the rest of its time.
+# So long a step may take: the consumer waits for its end where it adds to a pair that is being deleted.
 _STEP_SEC: Final = 0.4
+_PAIRS: Final = 1_000
+"""A step deletes no more of one item."""
 # One turn of maintenance ends after this time even if more pairs are to go.
 _TURN_SEC: Final = 1.0
 # So many walks in the time in which a pair is young: what is no longer young goes soon, and walks read the whole table.
@@ -48,29 +50,40 @@ class PairPruner:
             deleted += pairs
             if not goes_on:
                 break
-            self._size.fitted(limit, time.monotonic() - started)
+            self._size.kept_pace(limit, time.monotonic() - started)
         return deleted
 
     async def _step(self, limit: int) -> tuple[int, bool]:
-        """How many pairs were deleted, and whether the walk goes on; not at its end, nor in another process."""
-        deleted, every_sec = 0, self._young_days * _DAY_SEC / _WALKS
+        """How many pairs were deleted, and whether the walk goes on; not at its end, nor in another process.
+
+        A step that has taken its time ends at the item where it is.
+        """
+        deleted, every_sec, ends = 0, self._young_days * _DAY_SEC / _WALKS, time.monotonic() + _STEP_SEC
         async with self._database.connection() as connection, connection.transaction():
             position = await walks.take(connection, "item_pairs", every_sec=every_sec)
             if position is None:
                 return 0, False
             model = await self._generation.follow(connection)
             keys = await pair_bounds.items_after(connection, position, limit)
-            floors = {}
+            is_last = len(keys) < limit
+            position_after = 0 if is_last else keys[-1]
+            floors: dict[int, float] = {}
             for item in await pair_bounds.read_crowded(
                 connection, keys, kept=self._kept, young_minutes=self._young_days * _MINUTES
             ):
+                if floors and time.monotonic() >= ends:
+                    is_last, position_after = False, item.key - 1
+                    break
                 judged = item.judged(self._kept, model)
                 floors[item.key] = judged.floor
-                deleted += await pair_bounds.prune(connection, item, judged.pruned)
+                pruned = await pair_bounds.prune(connection, item, judged.pruned, limit=_PAIRS)
+                deleted += pruned
+                if pruned == _PAIRS:  # there may be more of them; those of the first item of all go in the next walk
+                    is_last, position_after = False, max(1, item.key - 1)
+                    break
             if floors:
                 await pair_bounds.set_floors(connection, floors)
-            is_last = len(keys) < limit
-            await walks.advance(connection, "item_pairs", since=position, position=0 if is_last else keys[-1])
+            await walks.advance(connection, "item_pairs", since=position, position=position_after)
         metrics.MAINTENANCE_DELETED.labels("item_pairs").inc(deleted)
         return deleted, not is_last
 

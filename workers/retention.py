@@ -60,6 +60,8 @@ class RetentionOptions(Struct, frozen=True, kw_only=True):
     items_days: float
     pairs_days: float
     pairs_per_item: int
+    lock_timeout_ms: int
+    """How long those who count wait for a lock."""
 
 
 class Retention:

@@ -54,7 +54,7 @@ async def items_after(connection: "Connection", key: int, limit: int) -> list[in
 async def read_crowded(
     connection: "Connection", keys: Sequence[int], *, kept: int, young_minutes: float
 ) -> list[CrowdedItem]:
-    """Those of these items that have more than `kept` pairs, or had when they were judged last."""
+    """Those of these items that have more than `kept` pairs, or had when they were judged last, by key."""
     return [
         CrowdedItem(
             key,
@@ -70,16 +70,19 @@ async def read_crowded(
     ]
 
 
-async def prune(connection: "Connection", item: CrowdedItem, pruned: NDArray[np.bool_]) -> int:
-    """Deletes these pairs of the item, but for those that were added to since they were read; returns how many."""
-    others = item.others[pruned]
+async def prune(connection: "Connection", item: CrowdedItem, pruned: NDArray[np.bool_], *, limit: int) -> int:
+    """Deletes these pairs of the item, so many at most, but for those that were added to since they were read; returns
+    how many.
+    """
+    rows = pruned.nonzero()[0][:limit]
+    others = item.others[rows]
     if not len(others):
         return 0
     status: str = await connection.execute(
         _SQL["delete"],
         number_array([item.key] * len(others)),
         number_array(others.tolist()),
-        number_array(item.sums[pruned, _WEIGHT].tolist()),
+        number_array(item.sums[rows, _WEIGHT].tolist()),
     )
     return int(status.removeprefix("DELETE "))
 

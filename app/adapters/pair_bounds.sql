@@ -24,7 +24,8 @@ CROSS JOIN LATERAL (
     JOIN item_stats AS s ON s.item_key = p.other
     HAVING count(*) > $2 OR i.pair_floor > 0
 ) AS near
-WHERE i.item_key = ANY ($1::integer[]);
+WHERE i.item_key = ANY ($1::integer[])
+ORDER BY i.item_key;
 
 -- name: delete
 -- Pairs that the consumer adds to meanwhile stay: they are locked, or have another weight by now.

@@ -30,3 +30,10 @@ class BatchSize(Struct):
         """A batch of `count` was written. Doubles the limit if the batch was full and took a quarter of the budget."""
         if count >= self.limit and took_sec * _SPARE <= self.budget_sec:
             self.limit = min(self.largest, self.limit * 2)
+
+    def kept_pace(self, count: int, took_sec: float) -> None:
+        """As `fitted`, for work that others wait for: one that took longer than the budget was too large."""
+        if took_sec > self.budget_sec:
+            self.too_large(count)
+        else:
+            self.fitted(count, took_sec)

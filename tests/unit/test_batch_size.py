@@ -51,3 +51,13 @@ def test_small_batch_says_nothing_about_a_larger_one() -> None:
     assert size.limit == 500
     size.too_large(40)
     assert size.limit == 20
+
+
+def test_what_others_wait_for_is_halved_when_it_takes_longer_than_it_may() -> None:
+    size = BatchSize(200, budget_sec=0.4)
+    size.kept_pace(200, took_sec=3.0)
+    assert size.limit == 100
+    size.kept_pace(100, took_sec=0.3)
+    assert size.limit == 100
+    size.kept_pace(100, took_sec=0.05)
+    assert size.limit == 200
