@@ -197,7 +197,8 @@ class Database:
                 yield self._probe_connection
         except _DRIVER_ERRORS as error:
             self._drop_probe()
-            raise DependencyDown("postgres", describe(error)) from error
+            kind = Interrupted if is_interrupted(error) else DependencyDown
+            raise kind("postgres", describe(error)) from error
         except BaseException:
             self._drop_probe()  # it may be in the middle of a statement
             raise

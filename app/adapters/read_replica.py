@@ -22,6 +22,9 @@ _log = structlog.get_logger(__name__)
 
 _SQL: Final = sql.load(__file__)
 _PROBE_SEC: Final = 1.4  # twice is less than a probe may take
+# Reads one after the other. One replayed change may end several that run at the same time.
+_MOST_INTERRUPTED: Final = 10
+_FEEDBACK: Final = "Set hot_standby_feedback = on at the replica, or a longer max_standby_streaming_delay"
 
 
 class ReadSource(Protocol):
@@ -49,10 +52,12 @@ class ReadReplica:
         self._sessions_checked = not replica.has_sessions
         self._replica = replica
         self._max_lag_sec = max_lag_sec
-        self._lag = ReplicaLag()
+        self._lag = ReplicaLag(limit_sec=max_lag_sec)
         self._is_used = False
         self._shown = 0
         """Up to where in the log reads have shown the changes, as far as that is known."""
+        self._interrupted = 0
+        """How many reads the replica has ended for what it replays, since the last one that it answered."""
         self.source = 0
 
     @property
@@ -63,7 +68,8 @@ class ReadReplica:
     async def connection(self) -> AsyncIterator["Connection"]:
         """A connection for reads alone, which shows all that an earlier one has shown. Outages are raised as
         `DependencyDown`; the next one is of the primary then, but after `TooLarge` and `Interrupted`, which concern one
-        statement alone: on a standby, what it replays ends reads that stand in its way.
+        statement alone: on a standby, what it replays ends reads that stand in its way. Where it ends one after the
+        other the primary takes its place, too.
 
         A URL may lead to several servers, and each is late in its own way. One that is behind what was seen leaves this
         read to the primary.
@@ -74,11 +80,16 @@ class ReadReplica:
                     if await _seen(connection) >= self._shown:
                         yield connection
                         self._shown = max(self._shown, await _seen(connection))
+                        self._interrupted = 0
                         return
-            except (TooLarge, Interrupted):
+            except TooLarge:
                 raise
             except DependencyDown as error:
-                self._use(False, describe(error))
+                is_interrupted = isinstance(error, Interrupted)
+                if is_interrupted and self._interrupted < _MOST_INTERRUPTED:
+                    self._interrupted += 1
+                    raise
+                self._use(False, f"{describe(error)}. {_FEEDBACK}" if is_interrupted else describe(error))
                 self._sessions_checked = not self._replica.has_sessions
                 raise
         async with self._primary.connection() as connection:
@@ -103,6 +114,8 @@ class ReadReplica:
             async with asyncio.timeout(_PROBE_SEC):
                 await self._check(primary)
         except (DependencyDown, TimeoutError) as error:
+            if isinstance(error, Interrupted) and self._is_used:
+                return  # of this statement alone; the next probe tells
             reason = error.reason if isinstance(error, DependencyDown) else describe(error)
             self._use(False, reason)
             raise DependencyDown("postgres-read", f"{reason}; reads go to the primary") from error
@@ -127,7 +140,7 @@ class ReadReplica:
             )
         lag = self._lag.seconds(replica.position, time.monotonic())
         if lag is None or lag > self._max_lag_sec:
-            behind = "" if lag is None else f" by {lag:.1f} s"
+            behind = " by more than is remembered" if lag is None else f" by {lag:.1f} s"
             raise DependencyDown(
                 "postgres-read",
                 f"the replica is behind{behind}, and DATABASE_READ_MAX_LAG_SEC allows {self._max_lag_sec:g} s: see "

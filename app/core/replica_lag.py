@@ -4,28 +4,34 @@ from collections import deque
 from typing import Final
 
 _KEPT: Final = 600
+_STEPS: Final = 200
+"""In the time that a replica may be behind."""
 
 
 class ReplicaLag:
-    """Remembers where the primary's log was at which time of any monotonic clock."""
+    """Remembers the length of the primary's log for three times `limit_sec` at least, by any monotonic clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limit_sec: float) -> None:
+        self._step_sec = limit_sec / _STEPS
         self._positions: deque[tuple[float, int]] = deque(maxlen=_KEPT)
+        self._last = 0
 
     def primary_at(self, position: int, now: float) -> bool:
         """Records that the log of the primary had this length at `now`. Returns whether it is another log than before:
         another server was promoted, or a backup restored.
         """
-        is_another = bool(self._positions) and position < self._positions[-1][1]
+        is_another = position < self._last
         if is_another:
             self._positions.clear()
-        self._positions.append((now, position))
+        self._last = position
+        if not self._positions or now - self._positions[-1][0] >= self._step_sec:
+            self._positions.append((now, position))
         return is_another
 
     def seconds(self, replayed: int, now: float) -> float | None:
         """For how long at most the replica lacks changes. None: for longer than is remembered.
 
-        In steps of the time between two calls of `primary_at`.
+        In steps of the time between two calls of `primary_at`, or of a part of the limit.
         """
         for at, position in reversed(self._positions):
             if position <= replayed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from app.adapters import changes
 from app.adapters.read_replica import ReadSource
 from app.core.watermark import Watermark
-from app.errors import DependencyDown, describe
+from app.errors import DependencyDown, Interrupted, describe
 from app.supervisor import Progress, wait_for_stop
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class ChangeFeed:
         while not stop.is_set():
             try:
                 await self._read()
+            except Interrupted as error:  # nothing was missed: the next read goes on where the last one ended
+                progress.beat(f"again: {describe(error)}")
+                await wait_for_stop(stop, _EVERY_SEC)
             except DependencyDown as error:  # without Postgres nothing changes either
                 self._interrupted = True
                 progress.beat(f"waiting: {describe(error)}")

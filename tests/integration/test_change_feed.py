@@ -1,10 +1,15 @@
 """The feed of changes across an outage of Postgres, after which another server may be there."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 
 from app.adapters import changes
+from app.adapters.postgres import Database
+from app.errors import Interrupted
 from app.serving.change_feed import ChangeFeed
 from tests.support.pipeline import database, running
 
@@ -41,3 +46,41 @@ async def test_after_an_outage_everything_is_outdated_and_ids_may_begin_anew(
             # Reads go to another server.
             opened.source += 1
             assert await asyncio.wait_for(heard.get(), 20) is None
+
+
+class _Interrupting:
+    """A standby that ends reads when it is told to, for what it replays."""
+
+    def __init__(self, opened: Database) -> None:
+        self._opened = opened
+        self.source = 0
+        self.interrupts = asyncio.Event()
+        self.ended = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened, name)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        async with self._opened.connection() as connection:
+            if self.interrupts.is_set():
+                self.interrupts.clear()
+                self.ended += 1
+                raise Interrupted("postgres", "canceling statement due to conflict with recovery")
+            yield connection
+
+
+async def test_read_that_a_standby_ends_outdates_nothing(pool: asyncpg.Pool, database_url: str) -> None:
+    heard: asyncio.Queue[list[str] | None] = asyncio.Queue()
+    async with database(database_url) as opened:
+        source = _Interrupting(opened)
+        feed = ChangeFeed(source, lambda item_ids: heard.put_nowait(list(item_ids)), lambda: heard.put_nowait(None))
+        async with running(feed):
+            for name in ("before", "after"):
+                async with pool.acquire() as connection:
+                    await changes.record_items(connection, [name])
+                assert await asyncio.wait_for(heard.get(), 20) == [name]
+                source.interrupts.set()
+                while source.interrupts.is_set():
+                    await asyncio.sleep(0.01)
+            assert source.ended == 2

@@ -94,15 +94,14 @@ async def slow_read(replica: ReadReplica) -> None:
         await connection.execute(SLOW_READ)
 
 
-async def test_read_that_replay_ends_leaves_the_others_where_they_are(
-    servers: tuple[OwnPostgres, OwnPostgres],
+@pytest.mark.parametrize("most", [read_replica._MOST_INTERRUPTED, 0])
+async def test_read_that_replay_ends_leaves_the_others_where_they_are_unless_all_are_ended(
+    servers: tuple[OwnPostgres, OwnPostgres], monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """The primary removes rows that a read of the standby still sees: Postgres ends that read, and no other."""
+    monkeypatch.setattr(read_replica, "_MOST_INTERRUPTED", most)
     primary, standby = servers
-    with psycopg.connect(standby.admin_url, autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0")
-        connection.execute("SELECT pg_reload_conf()")
-    with psycopg.connect(primary.url, autocommit=True) as writer:
+    with hasty(standby), psycopg.connect(primary.url, autocommit=True) as writer:
         writer.execute("CREATE TABLE replayed AS SELECT n FROM generate_series(1, 1000) AS s (n)")
         async with replica_at(f"127.0.0.1:{standby.port}", primary) as replica:
             await until(lambda: is_used(replica))
@@ -117,10 +116,18 @@ async def test_read_that_replay_ends_leaves_the_others_where_they_are(
             writer.execute("VACUUM replayed")
             with pytest.raises(Interrupted, match="conflict with recovery"):
                 await reading
-            assert replica.source == source
-            assert await ports(replica) == {standby.port}
+            assert (replica.source == source) == (most > 0)
+            assert await ports(replica) == {standby.port if most else primary.port}
         writer.execute("DROP TABLE replayed")
+
+
+@contextmanager
+def hasty(standby: OwnPostgres) -> Iterator[None]:
+    """It ends reads at once that stand in the way of what it replays."""
     with psycopg.connect(standby.admin_url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0")
+        connection.execute("SELECT pg_reload_conf()")
+        yield
         connection.execute("ALTER SYSTEM RESET max_standby_streaming_delay")
         connection.execute("SELECT pg_reload_conf()")
 

@@ -4,7 +4,7 @@ from app.core.replica_lag import ReplicaLag
 
 
 def lag_of(*primary_at: tuple[int, float]) -> ReplicaLag:
-    lag = ReplicaLag()
+    lag = ReplicaLag(limit_sec=2.0)
     for position, now in primary_at:
         lag.primary_at(position, now)
     return lag
@@ -34,6 +34,17 @@ def test_promoted_server_behind_the_old_primary_begins_anew() -> None:
 
 
 def test_a_log_that_went_back_is_told_once() -> None:
-    lag = ReplicaLag()
+    lag = ReplicaLag(limit_sec=2.0)
     told = [lag.primary_at(position, now) for now, position in enumerate((300, 300, 400, 200, 250))]
     assert told == [False, False, False, True, False]
+
+
+def test_replica_that_may_be_hours_behind_is_told_from_one_that_is_further() -> None:
+    lag = ReplicaLag(limit_sec=7200.0)
+    for half_second in range(40_000):
+        lag.primary_at(half_second, half_second / 2)
+    now = 19_999.5
+    for behind in (10.0, 3_600.0, 7_200.0, 14_000.0):
+        told = lag.seconds(int((now - behind) * 2), now)
+        assert told is not None
+        assert behind <= told <= behind + 36.5
