@@ -19,8 +19,14 @@ from app.errors import DependencyDown, describe
 # What libpq takes for a URL without one.
 _NO_HOST: Final = DatabaseHost("localhost", 5432)
 _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-# What another host may do better. A refused password is none of it.
-_NEXT_HOST = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
+# What another host may do better. A refused password is none of it. A proxy in front of a dead server takes a
+# connection and ends it, which is an error of the driver where TLS is not tried.
+_NEXT_HOST = (
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
 
 
 class Connector:

@@ -177,3 +177,18 @@ async def test_each_host_that_fails_says_why(place: Place) -> None:
     )
     with pytest.raises(OSError, match=rf"Connect call failed.*; 127.0.0.1:{place.server.port}: .*standby"):
         await Connector(url).connect(timeout=5.0)
+
+
+@pytest.mark.parametrize("sslmode", ["disable", "prefer"])
+async def test_host_behind_a_proxy_that_takes_connections_for_a_dead_server_is_passed_over(
+    place: Place, sslmode: str
+) -> None:
+    with proxied("127.0.0.1", choose()) as dead:
+        url = place.fill(
+            f"postgresql://ann:{{password}}@127.0.0.1:{dead.port},127.0.0.1:{{port}}/shop?sslmode={sslmode}"
+        )
+        connection = await Connector(url).connect(timeout=5.0)
+        try:
+            assert await connection.fetchval("SELECT inet_server_port()") == place.server.port
+        finally:
+            await connection.close()
