@@ -5,7 +5,6 @@ was outdated, or is twice as old as it should be, is overdue: it is worth waitin
 any monotonic clock.
 """
 
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Generic, TypeVar
 
@@ -24,8 +23,7 @@ class ExpiringStore(Generic[V]):
         self.fresh: dict[str, V] = {}
         self._ttl_sec = ttl_sec
         self._max_keys = max_keys
-        self._values: dict[str, tuple[float, V]] = {}  # with the time their load began; the oldest first
-        self._loads: deque[tuple[float, list[str]]] = deque()  # the oldest first
+        self._values: dict[str, tuple[float, V]] = {}  # with the time their load began; the oldest first, as in `fresh`
 
     def take(self, keys: Iterable[str]) -> tuple[dict[str, V], list[str]]:
         """The values of those keys that have one, fresh or stale, and the keys without a value."""
@@ -54,9 +52,9 @@ class ExpiringStore(Generic[V]):
         for key, value in loaded.items():
             self._values.pop(key, None)
             self._values[key] = at, value
-        self.fresh.update(loaded)
+            self.fresh.pop(key, None)
+            self.fresh[key] = value
         self.outdate(outdated)
-        self._loads.append((at, list(loaded)))
         while len(self._values) > self._max_keys:
             oldest = next(iter(self._values))
             del self._values[oldest]
@@ -71,10 +69,13 @@ class ExpiringStore(Generic[V]):
 
     def expire(self, now: float) -> float | None:
         """Makes stale what is older than `ttl_sec`. Returns when to call this again; None when nothing is left."""
-        while self._loads and self._loads[0][0] + self._ttl_sec <= now:
-            at, keys = self._loads.popleft()
-            for key in keys:
-                entry = self._values.get(key)
-                if entry is None or entry[0] <= at:
-                    self.fresh.pop(key, None)
-        return self._loads[0][0] + self._ttl_sec if self._loads else None
+        stale: list[str] = []
+        expires_at: float | None = None
+        for key in self.fresh:
+            expires_at = self._values[key][0] + self._ttl_sec
+            if expires_at > now:
+                break
+            stale.append(key)
+        for key in stale:
+            del self.fresh[key]
+        return expires_at if self.fresh else None

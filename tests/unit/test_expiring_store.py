@@ -1,5 +1,7 @@
 """A store that is told the time: what is fresh, what is stale, and what is gone, against a plain model."""
 
+from collections.abc import Sized
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,3 +61,10 @@ def test_a_full_store_drops_the_oldest_loads(loads: list[set[str]], max_keys: in
         assert all(latest[key] == value for key, value in kept.items())
         assert all(latest[gone] <= min(kept.values()) for gone in latest if gone not in kept)
         assert store.fresh.keys() <= kept.keys()
+
+
+def test_what_is_loaded_again_and_again_takes_no_more_room() -> None:
+    store: ExpiringStore[int] = ExpiringStore(ttl_sec=1_000.0, max_keys=10)
+    for number in range(1_000):
+        store.put(dict.fromkeys(KEYS, number), at=number)
+    assert sum(len(part) for part in vars(store).values() if isinstance(part, Sized)) == 2 * len(KEYS)
