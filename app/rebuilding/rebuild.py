@@ -128,6 +128,8 @@ class Rebuild:
             async with building.connection(self._url, building=True) as built, built.transaction():
                 await building.index_pairs(built)
                 await generations.set_progress(built, encode_progress(structs.replace(progress, pairs_done=True)))
+        async with building.connection(self._url, building=True) as built, built.transaction():
+            await building.keep_ages(built)
         await building.analyze(self._live)
 
     async def catch_up(self, built: "Connection") -> int:
