@@ -147,7 +147,8 @@ async def _log(
             yield log
     else:
         with found_files(files) as paths:
-            yield LocalLog([LogFile(path, detect(path, options)) for path in paths], latest_ms)
+            logs = [LogFile(path, detect(path, options)) for path in paths]
+            yield LocalLog(logs, latest_ms, options.digest if logs else "")
 
 
 async def _rebuild(

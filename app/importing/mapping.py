@@ -1,9 +1,11 @@
 """Maps a file's columns to event fields: guessed from usual names, overridden by the options."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
 from app.core.event_types import FIXED, NO_OWN_TYPES, READY, EventTypes
 from app.errors import UserError
@@ -15,6 +17,7 @@ from app.importing.values import ALTERNATIVES, JOINED
 EVENT_TYPES: Final = (*(name for name in FIXED if name != "cancel"), *READY)
 """What rows may be, besides types that the application has made."""
 IGNORE: Final = "ignore"
+_deterministic: Final = msgspec.json.Encoder(order="deterministic")
 
 # The usual names of each field's column, compared without case, spaces, dashes and underscores. `events` is a list of
 # objects in a JSON line (a session's events, say), each of which takes what it lacks from the line around it.
@@ -90,6 +93,13 @@ class ImportOptions(Struct, frozen=True, kw_only=True):
     attributes: tuple[WantedAttribute, ...] = ()
     known: EventTypes = NO_OWN_TYPES
     exact_types: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Tells options by which rows are read, and count, otherwise; the same in every process."""
+        known = [self.known.get(name) for name in self.known.names()]
+        told = _deterministic.encode(structs.asdict(self) | {"known": known})
+        return blake2b(told, digest_size=8).hexdigest()
 
 
 class Columns(Struct, frozen=True, kw_only=True):

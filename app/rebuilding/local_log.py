@@ -20,10 +20,13 @@ _LOOKED_UP_AT_ONCE: Final = 2_000
 
 
 class LocalLog(Struct, frozen=True):
-    """The files in the order in which their events count. `latest_ms`: later rows are no events."""
+    """The files in the order in which their events count. `latest_ms`: later rows are no events. `options`: the digest
+    of those that the files are read by.
+    """
 
     files: Sequence[LogFile] = ()
     latest_ms: int = 0
+    options: str = ""
     engine: str = LOCAL
 
     def contents(self) -> tuple[tuple[str, int], ...]:

@@ -41,7 +41,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     """What is stored of a rebuild beside the positions of its slices.
 
     `counted_until`: all events that were counted until then are folded, or will be by the slices. `erasure`: the number
-    of the last erasure before the rebuild. `log`: the files, by name and size. `engine`: what folds them. `pairs_done`:
+    of the last erasure before the rebuild. `log`: the files, by name and size. `options`: the digest of those that they
+    are read by; empty without files, and where an earlier release has begun. `engine`: what folds them. `pairs_done`:
     the pairs are added up.
     """
 
@@ -51,6 +52,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     erasure: int
     latest_ms: int
     log: tuple[tuple[str, int], ...] = ()
+    options: str = ""
     engine: str = LOCAL
     pairs_done: bool = False
 
@@ -61,6 +63,11 @@ class Log(Protocol):
     @property
     def engine(self) -> str:
         """What folds them. A rebuild goes on with the one that it was begun with."""
+        ...
+
+    @property
+    def options(self) -> str:
+        """The digest of those that the files are read by; empty without files."""
         ...
 
     def contents(self) -> tuple[tuple[str, int], ...]:
@@ -110,6 +117,7 @@ class Rebuild:
             erasure=erasure,
             latest_ms=time.time_ns() // 1_000_000,
             log=self._log.contents(),
+            options=self._log.options,
             engine=self._log.engine,
         )
         async with self._live.transaction():
@@ -165,6 +173,11 @@ class Rebuild:
             raise UserError(
                 f"The unfinished rebuild was begun with --engine {progress.engine} and {names}. Give the same engine "
                 "and files, unchanged and in the same order, or give it up with `reco rebuild --drop`"
+            )
+        if progress.options and progress.options != self._log.options:
+            raise UserError(
+                "The unfinished rebuild was begun with other options for the columns and types of its files, or an "
+                "event type has another weight by now. Give the same options, or give it up with `reco rebuild --drop`"
             )
 
     async def _fold_slices(self, model: Model, progress: Progress, show: Show) -> None:

@@ -265,3 +265,24 @@ async def test_consumer_adds_nothing_to_sums_that_it_cannot_honour(
     await rebuilt(database_url)
     await count(writer, events)
     assert await pool.fetchval("SELECT count(*) FROM feature_event_consumed") == 100
+
+
+@pytest.mark.slow
+async def test_unfinished_rebuild_goes_on_by_the_options_that_it_was_begun_with(
+    database_url: str, opened: Database, pool: Pool, tmp_path: Path
+) -> None:
+    events = [event for event in log(2_000) if event["event_type"] == "purchase"]
+    await store_and_count(pool, FeatureWriter(opened, max_retries=1), events)
+    before = await sums(pool)
+    file = tmp_path / "old.csv"
+    row = "{user_id},{item_id},{ts_ms},{event_id}\n".format_map
+    file.write_text("user_id,item_id,time,event_id\n" + "".join(map(row, events)))
+    process = start_rebuild(database_url, str(file), "--event-type", "purchase")
+    await until(partial(_slices_are, pool, "TRUE"), 60.0)
+    process.kill()
+    await asyncio.to_thread(process.communicate, timeout=60)
+    code, output = await rebuild(database_url, str(file), "--event-type", "click")
+    assert (code, "begun with other options" in output) == (2, True), output
+    await rebuilt(database_url, str(file), "--event-type", "purchase")
+    assert await generation(pool) == 2
+    assert_alike(await sums(pool), before)

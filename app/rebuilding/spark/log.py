@@ -46,21 +46,22 @@ async def opened(
         )
     async with session(options) as spark:
         sets = [await in_spark(partial(data_set, spark, name, columns, latest_ms=latest_ms)) for name in arguments]
-        yield SparkLog(spark, sets, options.work, latest_ms)
+        yield SparkLog(spark, sets, options.work, latest_ms, columns.digest)
 
 
 class SparkLog:
     """`work`: the folder that is given for the stages; each rebuild has one of its own in it. `latest_ms`: later rows
-    are no events.
+    are no events. `options`: the digest of those that the files are read by.
     """
 
     engine = SPARK
 
-    def __init__(self, spark: Any, sets: Sequence[DataSet], work: str, latest_ms: int) -> None:
+    def __init__(self, spark: Any, sets: Sequence[DataSet], work: str, latest_ms: int, options: str) -> None:
         self._spark = spark
         self._sets = sets
         self._work = work
         self._latest_ms = latest_ms
+        self.options = options
         self._keys = ItemKeys()
 
     def contents(self) -> tuple[tuple[str, int], ...]:
