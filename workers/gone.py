@@ -52,6 +52,7 @@ class GoneRemover:
         self._longest_wait_ms = max(1, min(_LONGEST_WAIT_MS, keep.lock_timeout_ms // 2))
         self._wait_ms = min(_WAIT_MS, self._longest_wait_ms)
         self._pause_sec, self._removes_at = _LEAST_PAUSE_SEC, 0.0
+        self._waited_sec = 0.0
         steps = (self._histories, self._links, self._shown, self._items)
         self._sizes = {step: BatchSize(_BLOCKS, _STEP_SEC) for step in steps}
 
@@ -64,7 +65,7 @@ class GoneRemover:
         for step, size in self._sizes.items():
             ends = time.monotonic() + _TURN_SEC
             try:
-                while await _fitting(step, size) and time.monotonic() < ends:
+                while await self._fitting(step, size) and time.monotonic() < ends:
                     pass
             except (DependencyDown, asyncpg.PostgresError) as error:
                 failure = error
@@ -125,6 +126,7 @@ class GoneRemover:
 
     async def _remove(self, connection: "Connection", keys: list[int]) -> int:
         """0 when those who count leave no gap: the next try waits longer, or comes later."""
+        started = time.monotonic()
         try:
             async with connection.transaction():
                 removed = await gone.remove_items(connection, keys, older_sec=self._items_sec, wait_ms=self._wait_ms)
@@ -137,22 +139,26 @@ class GoneRemover:
             self._removes_at = time.monotonic() + self._pause_sec
             self._pause_sec = min(_MOST_PAUSE_SEC, 2 * self._pause_sec)
             return 0
+        finally:
+            self._waited_sec = time.monotonic() - started
         self._wait_ms, self._pause_sec = min(_WAIT_MS, self._longest_wait_ms), _LEAST_PAUSE_SEC
         return removed
 
-
-async def _fitting(step: "Callable[[int], Awaitable[bool]]", size: BatchSize) -> bool:
-    """A step of so many blocks as fit; where Postgres gave it up, the next one is smaller."""
-    started, blocks = time.monotonic(), size.limit
-    try:
-        goes_on = await step(blocks)
-    except TooLarge:
-        size.too_large(blocks)
-        if blocks == 1:
-            raise
-        return True
-    size.kept_pace(blocks, time.monotonic() - started)
-    return goes_on
+    async def _fitting(self, step: "Callable[[int], Awaitable[bool]]", size: BatchSize) -> bool:
+        """A step of so many blocks as fit; where Postgres gave it up or it took long, the next one is smaller. What it
+        waited for who counts is no work.
+        """
+        started, blocks, self._waited_sec = time.monotonic(), size.limit, 0.0
+        try:
+            goes_on = await step(blocks)
+        except TooLarge:
+            size.too_large(blocks)
+            if blocks == 1:
+                raise
+            return True
+        if goes_on:
+            size.kept_pace(blocks, time.monotonic() - started - self._waited_sec)
+        return goes_on
 
 
 def _part(most: int, blocks: int) -> int:

@@ -14,8 +14,8 @@ from workers.retention import RetentionOptions
 _ITEMS: Final = 200
 # So long a step may take: the consumer waits for its end where it adds to a pair that is being deleted.
 _STEP_SEC: Final = 0.4
+# So many at a time: then the step looks at the clock.
 _PAIRS: Final = 1_000
-"""A step deletes no more of one item."""
 # One turn of maintenance ends after this time even if more pairs are to go.
 _TURN_SEC: Final = 1.0
 # So many walks in the time in which a pair is young: what is no longer young goes soon, and walks read the whole table.
@@ -76,10 +76,13 @@ class PairPruner:
                     break
                 judged = item.judged(self._kept, model)
                 floors[item.key] = judged.floor
-                pruned = await pair_bounds.prune(connection, item, judged.pruned, limit=_PAIRS)
+                rows, taken, pruned = judged.pruned.nonzero()[0], 0, 0
+                while taken < len(rows) and (not taken or time.monotonic() < ends):
+                    pruned += await pair_bounds.prune(connection, item, rows[taken : taken + _PAIRS])
+                    taken += _PAIRS
                 deleted += pruned
-                if pruned == _PAIRS:  # there may be more of them; those of the first item of all go in the next walk
-                    is_last, position_after = False, max(1, item.key - 1)
+                if taken < len(rows) and pruned:  # without `pruned`, rows that others hold would stop the walk
+                    is_last, position_after = False, max(1, item.key - 1)  # the rest of the first of all: next time
                     break
             if floors:
                 await pair_bounds.set_floors(connection, floors)

@@ -74,12 +74,11 @@ class Sampler:
             if lists is None:
                 metrics.LEARNER_SAMPLES.labels("no_lists").inc()
                 return None
+            self._sampling.taught(message.user_id)
             if _is_late(message, history, log_ms=lists[1].log_ms, now_ms=now_ms):
                 metrics.LEARNER_SAMPLES.labels("late").inc()
                 return None
-            sample = sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
-            self._sampling.taught(message.user_id)
-            return sample
+            return sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
         except Exception as error:
             metrics.LEARNER_SAMPLES.labels("failed").inc()
             _log.warning("sample_failed", error=describe(error))

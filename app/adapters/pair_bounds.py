@@ -70,14 +70,11 @@ async def read_crowded(
     ]
 
 
-async def prune(connection: "Connection", item: CrowdedItem, pruned: NDArray[np.bool_], *, limit: int) -> int:
-    """Deletes these pairs of the item, so many at most, but for those that were added to since they were read; returns
-    how many.
+async def prune(connection: "Connection", item: CrowdedItem, rows: NDArray[np.intp]) -> int:
+    """Deletes the pairs in these rows of the item, but for those that were added to since they were read; returns how
+    many.
     """
-    rows = pruned.nonzero()[0][:limit]
     others = item.others[rows]
-    if not len(others):
-        return 0
     status: str = await connection.execute(
         _SQL["delete"],
         number_array([item.key] * len(others)),

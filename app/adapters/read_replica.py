@@ -10,6 +10,7 @@ import structlog
 from msgspec import Struct
 
 from app.adapters import poolers, sql
+from app.core.interruptions import Interruptions
 from app.core.replica_lag import ReplicaLag
 from app.errors import DependencyDown, Interrupted, TooLarge, describe
 
@@ -22,9 +23,10 @@ _log = structlog.get_logger(__name__)
 
 _SQL: Final = sql.load(__file__)
 _PROBE_SEC: Final = 1.4  # twice is less than a probe may take
-# Reads one after the other. One replayed change may end several that run at the same time.
-_MOST_INTERRUPTED: Final = 10
-_FEEDBACK: Final = "Set hot_standby_feedback = on at the replica, or a longer max_standby_streaming_delay"
+_INTERRUPTS: Final = (
+    "the replica ends one read after the other for what it replays: set hot_standby_feedback = on there, or a longer "
+    "max_standby_streaming_delay"
+)
 
 
 class ReadSource(Protocol):
@@ -56,8 +58,7 @@ class ReadReplica:
         self._is_used = False
         self._shown = 0
         """Up to where in the log reads have shown the changes, as far as that is known."""
-        self._interrupted = 0
-        """How many reads the replica has ended for what it replays, since the last one that it answered."""
+        self._interruptions = Interruptions()
         self.source = 0
 
     @property
@@ -69,7 +70,7 @@ class ReadReplica:
         """A connection for reads alone, which shows all that an earlier one has shown. Outages are raised as
         `DependencyDown`; the next one is of the primary then, but after `TooLarge` and `Interrupted`, which concern one
         statement alone: on a standby, what it replays ends reads that stand in its way. Where it ends one after the
-        other the primary takes its place, too.
+        other, the primary takes its place for a minute.
 
         A URL may lead to several servers, and each is late in its own way. One that is behind what was seen leaves this
         read to the primary.
@@ -80,16 +81,14 @@ class ReadReplica:
                     if await _seen(connection) >= self._shown:
                         yield connection
                         self._shown = max(self._shown, await _seen(connection))
-                        self._interrupted = 0
                         return
             except TooLarge:
                 raise
+            except Interrupted:
+                self._count_interruption()
+                raise
             except DependencyDown as error:
-                is_interrupted = isinstance(error, Interrupted)
-                if is_interrupted and self._interrupted < _MOST_INTERRUPTED:
-                    self._interrupted += 1
-                    raise
-                self._use(False, f"{describe(error)}. {_FEEDBACK}" if is_interrupted else describe(error))
+                self._use(False, describe(error))
                 self._sessions_checked = not self._replica.has_sessions
                 raise
         async with self._primary.connection() as connection:
@@ -114,7 +113,7 @@ class ReadReplica:
             async with asyncio.timeout(_PROBE_SEC):
                 await self._check(primary)
         except (DependencyDown, TimeoutError) as error:
-            if isinstance(error, Interrupted) and self._is_used:
+            if isinstance(error, Interrupted) and self._is_used and not self._count_interruption():
                 return  # of this statement alone; the next probe tells
             reason = error.reason if isinstance(error, DependencyDown) else describe(error)
             self._use(False, reason)
@@ -124,7 +123,15 @@ class ReadReplica:
     async def close(self, timeout_sec: float) -> None:
         await self._replica.close(timeout_sec)
 
+    def _count_interruption(self) -> bool:
+        """Whether reads stay away from the replica for that."""
+        if too_many := self._interruptions.are_too_many(time.monotonic()):
+            self._use(False, _INTERRUPTS)
+        return too_many
+
     async def _check(self, primary: "LogPosition") -> None:
+        if self._interruptions.keep_away(time.monotonic()):
+            raise DependencyDown("postgres-read", _INTERRUPTS)
         await self._replica.open()
         if not self._sessions_checked:
             async with self._replica.session() as connection, self._replica.session() as another:
@@ -139,7 +146,7 @@ class ReadReplica:
                 "replica of it",
             )
         lag = self._lag.seconds(replica.position, time.monotonic())
-        if lag is None or lag > self._max_lag_sec:
+        if lag is None or lag > self._max_lag_sec + self._lag.step_sec:
             behind = " by more than is remembered" if lag is None else f" by {lag:.1f} s"
             raise DependencyDown(
                 "postgres-read",

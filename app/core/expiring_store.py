@@ -6,6 +6,7 @@ any monotonic clock.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
@@ -55,8 +56,8 @@ class ExpiringStore(Generic[V]):
             self.fresh.pop(key, None)
             self.fresh[key] = value
         self.outdate(outdated)
-        while len(self._values) > self._max_keys:
-            oldest = next(iter(self._values))
+        # In one pass: the way to the first key of a dictionary leads over all that were deleted before it.
+        for oldest in list(islice(self._values, max(0, len(self._values) - self._max_keys))):
             del self._values[oldest]
             self.fresh.pop(oldest, None)
 

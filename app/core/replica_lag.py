@@ -12,7 +12,8 @@ class ReplicaLag:
     """Remembers the length of the primary's log for three times `limit_sec` at least, by any monotonic clock."""
 
     def __init__(self, *, limit_sec: float) -> None:
-        self._step_sec = limit_sec / _STEPS
+        self.step_sec = limit_sec / _STEPS
+        """By so much what is told may be too long, besides the time between two calls of `primary_at`."""
         self._positions: deque[tuple[float, int]] = deque(maxlen=_KEPT)
         self._last = 0
 
@@ -24,15 +25,12 @@ class ReplicaLag:
         if is_another:
             self._positions.clear()
         self._last = position
-        if not self._positions or now - self._positions[-1][0] >= self._step_sec:
+        if not self._positions or now - self._positions[-1][0] >= self.step_sec:
             self._positions.append((now, position))
         return is_another
 
     def seconds(self, replayed: int, now: float) -> float | None:
-        """For how long at most the replica lacks changes. None: for longer than is remembered.
-
-        In steps of the time between two calls of `primary_at`, or of a part of the limit.
-        """
+        """For how long at most the replica lacks changes. None: for longer than is remembered."""
         for at, position in reversed(self._positions):
             if position <= replayed:
                 return now - at

@@ -134,28 +134,61 @@ async def test_items_go_although_others_count_all_the_time(pool: Pool, database_
         for offset_sec in (0.0, 0.15):
             counting.create_task(count(offset_sec))
         await begun.wait()
-        remover = GoneRemover(opened, KEEP)
+        remover = GoneRemover(opened, keeping(lock_timeout_ms=10_000))
         while await pool.fetchval("SELECT count(*) FROM item_stats") == 4:
             await remover.sweep()
         done.set()
     assert await pool.fetchval("SELECT count(*) FROM item_stats") == 3
 
 
-async def test_pairs_of_a_gone_item_are_nobodys_to_wait_for(pool: Pool, database_url: str) -> None:
+async def test_pairs_of_a_gone_item_are_nobodys_to_wait_for(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are deleted for good before the removal of their item waits for who counts, who may add to one of them."""
+    monkeypatch.setattr(workers.gone, "_WAIT_MS", 15_000)
+    monkeypatch.setattr(workers.gone, "_LONGEST_WAIT_MS", 15_000)
     await plant_gone_items(pool)
-    async with database(database_url) as opened, pool.acquire() as connection, connection.transaction():
+    async with (
+        database(database_url) as opened,
+        asyncio.TaskGroup() as removing,
+        pool.acquire() as connection,
+        connection.transaction(),
+    ):
         await connection.execute("INSERT INTO feature_event_consumed (event_id) VALUES ('counts')")
-        async with asyncio.TaskGroup() as removing:
-            removing.create_task(GoneRemover(opened, KEEP).sweep())
-            while await pool.fetchval("SELECT count(*) FROM item_pairs") == 2:
-                await asyncio.sleep(0.01)
-            await connection.execute(
-                "INSERT INTO item_pairs (item_a, item_b, weight) VALUES (101, 104, 1) "
-                "ON CONFLICT (item_a, item_b) DO UPDATE SET weight = item_pairs.weight + 1"
-            )
-    assert await pool.fetchval("SELECT weight FROM item_pairs WHERE item_a = 101") == 1
-    assert await pool.fetchval("SELECT count(*) FROM item_stats") == 4
+        waiting = removing.create_task(GoneRemover(opened, keeping(lock_timeout_ms=30_000)).sweep())
+        while await pool.fetchval("SELECT count(*) FROM item_pairs") == 2:
+            await asyncio.sleep(0.01)
+        await connection.execute(
+            "INSERT INTO item_pairs (item_a, item_b, weight) VALUES (101, 104, 1) "
+            "ON CONFLICT (item_a, item_b) DO UPDATE SET weight = item_pairs.weight + 1"
+        )
+        assert not waiting.done()
+    async with database(database_url) as opened:
+        await GoneRemover(opened, KEEP).sweep()
+    assert await pool.fetchval("SELECT count(*) FROM item_stats") == 3
+    assert await pool.fetchval("SELECT count(*) FROM item_pairs") == 1
+
+
+async def test_what_the_removal_waits_for_makes_its_steps_no_smaller(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    async def remove(_: object, keys: Sequence[int], **__: object) -> int:
+        asked.append(len(keys))
+        await asyncio.sleep(workers.gone._STEP_SEC)
+        raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(gone, "remove_items", remove)
+    await pool.execute(
+        "INSERT INTO item_stats (item_id, frequency, popular_ms, created_at) "
+        f"SELECT 'gone-' || n, 1, {LONG_AGO_MS}, now() - {OLD} FROM generate_series(1, 150) AS s (n)"
+    )
+    async with database(database_url) as opened:
+        remover = GoneRemover(opened, KEEP)
+        for _ in range(3):
+            await remover.sweep()
+    assert asked == [100, 100, 100]
 
 
 @pytest.mark.parametrize(("lock_timeout_ms", "waits"), [(1000, [100, 200, 400, 500]), (150, [75])])
@@ -175,7 +208,7 @@ async def test_removal_waits_less_than_others_do_and_less_often_where_that_is_to
         for _ in range(8):
             await remover.sweep()
         assert asked == waits
-        monkeypatch.setattr(workers.gone.time, "monotonic", lambda: 1e12)
+        remover._removes_at = 0.0
         await remover.sweep()
         assert asked == [*waits, waits[-1]]
 

@@ -12,6 +12,7 @@ from msgspec import structs
 from app.adapters import read_replica
 from app.adapters.postgres import Database, PoolOptions
 from app.adapters.read_replica import ReadReplica
+from app.core import interruptions
 from app.core.database_url import for_reads
 from app.errors import DependencyDown, Interrupted, TooLarge
 from tests.faults.proxy import proxied
@@ -94,12 +95,12 @@ async def slow_read(replica: ReadReplica) -> None:
         await connection.execute(SLOW_READ)
 
 
-@pytest.mark.parametrize("most", [read_replica._MOST_INTERRUPTED, 0])
-async def test_read_that_replay_ends_leaves_the_others_where_they_are_unless_all_are_ended(
+@pytest.mark.parametrize("most", [interruptions.MOST, 1])
+async def test_read_that_replay_ends_leaves_the_others_where_they_are_unless_many_are_ended(
     servers: tuple[OwnPostgres, OwnPostgres], monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """The primary removes rows that a read of the standby still sees: Postgres ends that read, and no other."""
-    monkeypatch.setattr(read_replica, "_MOST_INTERRUPTED", most)
+    monkeypatch.setattr(interruptions, "MOST", most)
     primary, standby = servers
     with hasty(standby), psycopg.connect(primary.url, autocommit=True) as writer:
         writer.execute("CREATE TABLE replayed AS SELECT n FROM generate_series(1, 1000) AS s (n)")
@@ -116,8 +117,11 @@ async def test_read_that_replay_ends_leaves_the_others_where_they_are_unless_all
             writer.execute("VACUUM replayed")
             with pytest.raises(Interrupted, match="conflict with recovery"):
                 await reading
-            assert (replica.source == source) == (most > 0)
-            assert await ports(replica) == {standby.port if most else primary.port}
+            assert (replica.source == source) == (most > 1)
+            assert await ports(replica) == {standby.port if most > 1 else primary.port}
+            if most == 1:
+                with pytest.raises(DependencyDown, match="hot_standby_feedback"):
+                    await replica.probe()
         writer.execute("DROP TABLE replayed")
 
 
@@ -127,9 +131,11 @@ def hasty(standby: OwnPostgres) -> Iterator[None]:
     with psycopg.connect(standby.admin_url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0")
         connection.execute("SELECT pg_reload_conf()")
-        yield
-        connection.execute("ALTER SYSTEM RESET max_standby_streaming_delay")
-        connection.execute("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            connection.execute("ALTER SYSTEM RESET max_standby_streaming_delay")
+            connection.execute("SELECT pg_reload_conf()")
 
 
 async def test_replica_whose_connections_are_all_in_use_is_not_away(servers: tuple[OwnPostgres, OwnPostgres]) -> None:
