@@ -125,11 +125,12 @@ class GoneRemover:
         return position > 0 if is_done else removed > 0 or pairs > 0
 
     async def _remove(self, connection: "Connection", keys: list[int]) -> int:
-        """0 when those who count leave no gap: the next try waits longer, or comes later."""
-        started = time.monotonic()
+        """0 when those who count leave no gap: the next try waits longer, or comes later. Also during a rebuild."""
         try:
             async with connection.transaction():
-                removed = await gone.remove_items(connection, keys, older_sec=self._items_sec, wait_ms=self._wait_ms)
+                if not await self._count_alone(connection):
+                    return 0
+                removed = await gone.remove_items(connection, keys, older_sec=self._items_sec)
         except asyncpg.LockNotAvailableError:
             if self._wait_ms < self._longest_wait_ms:
                 self._wait_ms = min(self._longest_wait_ms, 2 * self._wait_ms)
@@ -139,10 +140,15 @@ class GoneRemover:
             self._removes_at = time.monotonic() + self._pause_sec
             self._pause_sec = min(_MOST_PAUSE_SEC, 2 * self._pause_sec)
             return 0
-        finally:
-            self._waited_sec = time.monotonic() - started
         self._wait_ms, self._pause_sec = min(_WAIT_MS, self._longest_wait_ms), _LEAST_PAUSE_SEC
         return removed
+
+    async def _count_alone(self, connection: "Connection") -> bool:
+        started = time.monotonic()
+        try:
+            return await gone.count_alone(connection, wait_ms=self._wait_ms)
+        finally:
+            self._waited_sec = time.monotonic() - started
 
     async def _fitting(self, step: "Callable[[int], Awaitable[bool]]", size: BatchSize) -> bool:
         """A step of so many blocks as fit; where Postgres gave it up or it took long, the next one is smaller. What it
@@ -156,8 +162,9 @@ class GoneRemover:
             if blocks == 1:
                 raise
             return True
-        if goes_on:
-            size.kept_pace(blocks, time.monotonic() - started - self._waited_sec)
+        took_sec = time.monotonic() - started - self._waited_sec
+        if goes_on or took_sec > _STEP_SEC:  # the last step of a walk has less to do than others
+            size.kept_pace(blocks, took_sec)
         return goes_on
 
 

@@ -200,12 +200,6 @@ async def index_pairs(connection: "Connection") -> None:
         await _run(connection, "indexes_of", "item_pairs")
 
 
-async def keep_ages(connection: "Connection") -> None:
-    """Histories are as old as those that serve. In a transaction."""
-    async with _live(connection) as live:
-        await connection.execute(_SQL["keep_ages"].format(live=live))
-
-
 async def analyze(connection: "Connection") -> None:
     await connection.execute(_SQL["analyze"])
 

@@ -129,13 +129,6 @@ FROM unnest($1::text[], $2::bytea[]) AS u (user_id, history)
 ORDER BY u.user_id
 ON CONFLICT (user_id) DO UPDATE SET history = excluded.history, version = excluded.version, updated_at = now();
 
--- name: keep_ages
--- When something was last counted for a user stays as it is: a rebuild counts nothing. The time for which a history is kept
--- would begin anew with each.
-UPDATE reco_building.user_history AS b SET updated_at = s.updated_at
-FROM {live}.user_history AS s
-WHERE s.user_id = b.user_id AND s.updated_at < b.updated_at;
-
 -- name: analyze
 ANALYZE reco_building.item_stats, reco_building.user_history, reco_building.item_pairs;
 

@@ -39,15 +39,21 @@ async def delete_pairs(connection: "Connection", keys: Sequence[int], *, limit: 
     return _count(await connection.execute(_SQL["delete_pairs"], keys, limit))
 
 
-async def remove_items(connection: "Connection", keys: Sequence[int], *, older_sec: float, wait_ms: int) -> int:
-    """Removes those of these items that still are gone and have no pairs; returns how many. In a transaction.
-
-    Nobody counts meanwhile, so that no process adds a pair with a key that is gone; consumers read keys again
-    afterwards. Removes nothing during a rebuild. Raises `LockNotAvailableError` when somebody counts for so long.
+async def count_alone(connection: "Connection", *, wait_ms: int) -> bool:
+    """Nobody counts from here to the end of the transaction, so that no process adds a pair with a key that is removed;
+    consumers read keys again afterwards. False during a rebuild. Raises `LockNotAvailableError` when somebody counts
+    for so long.
     """
     if not await connection.fetchval(_SQL["may_remove"]):
-        return 0
+        return False
     await building.count_alone(connection, wait_ms=wait_ms)
+    return True
+
+
+async def remove_items(connection: "Connection", keys: Sequence[int], *, older_sec: float) -> int:
+    """Removes those of these items that still are gone and have no pairs; returns how many. In a transaction, after
+    `count_alone`.
+    """
     removed = _count(await connection.execute(_SQL["remove_items"], keys, older_sec))
     if removed:
         await connection.execute(_SQL["note_removal"])

@@ -103,7 +103,9 @@ class ReadReplica:
             async with asyncio.timeout(_PROBE_SEC), self._primary.connection() as connection:
                 primary = await position_of(connection)
         except (DependencyDown, TimeoutError) as error:
-            # Nothing changes on it: the replica goes on if it was good enough before.
+            # Nothing changes on it: the replica goes on if it was good enough before, also where it ended reads.
+            if self._interruptions.end(time.monotonic()):
+                self._use(True)
             goes_on = "; reads go on at the replica" if self._is_used else ""
             told = f"the primary does not answer, so that the lag of the replica is not known{goes_on}"
             raise DependencyDown("postgres-read", told) from error
@@ -112,6 +114,7 @@ class ReadReplica:
         try:
             async with asyncio.timeout(_PROBE_SEC):
                 await self._check(primary)
+            self._check_interruptions()  # meanwhile, too
         except (DependencyDown, TimeoutError) as error:
             if isinstance(error, Interrupted) and self._is_used and not self._count_interruption():
                 return  # of this statement alone; the next probe tells
@@ -129,9 +132,12 @@ class ReadReplica:
             self._use(False, _INTERRUPTS)
         return too_many
 
-    async def _check(self, primary: "LogPosition") -> None:
+    def _check_interruptions(self) -> None:
         if self._interruptions.keep_away(time.monotonic()):
             raise DependencyDown("postgres-read", _INTERRUPTS)
+
+    async def _check(self, primary: "LogPosition") -> None:
+        self._check_interruptions()
         await self._replica.open()
         if not self._sessions_checked:
             async with self._replica.session() as connection, self._replica.session() as another:

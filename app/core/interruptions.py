@@ -31,3 +31,8 @@ class Interruptions:
 
     def keep_away(self, now: float) -> bool:
         return now < self._away_until
+
+    def end(self, now: float) -> bool:
+        """Lets reads come back before their time. Whether they were kept away."""
+        was_away, self._away_until = self.keep_away(now), min(self._away_until, now)
+        return was_away

@@ -136,8 +136,6 @@ class Rebuild:
             async with building.connection(self._url, building=True) as built, built.transaction():
                 await building.index_pairs(built)
                 await generations.set_progress(built, encode_progress(structs.replace(progress, pairs_done=True)))
-        async with building.connection(self._url, building=True) as built, built.transaction():
-            await building.keep_ages(built)
         await building.analyze(self._live)
 
     async def catch_up(self, built: "Connection") -> int:
@@ -174,15 +172,19 @@ class Rebuild:
                 f"The unfinished rebuild was begun with --engine {progress.engine} and {names}. Give the same engine "
                 "and files, unchanged and in the same order, or give it up with `reco rebuild --drop`"
             )
-        if progress.options and progress.options != self._log.options:
+        if progress.options and progress.options != self._log.options and await self._reads_files():
             raise UserError(
-                "The unfinished rebuild was begun with other options for the columns and types of its files, or an "
-                "event type has another weight by now. Give the same options, or give it up with `reco rebuild --drop`"
+                "The unfinished rebuild was begun with other options for the columns and types of its files. Give the "
+                "same options, or give it up with `reco rebuild --drop`"
             )
+
+    async def _reads_files(self) -> bool:
+        """Whether some of the files are still to be read."""
+        return bool(self._log.contents()) and not all(part.files_done for part in await building.slices(self._live))
 
     async def _fold_slices(self, model: Model, progress: Progress, show: Show) -> None:
         jobs = self._jobs(model, progress)
-        if self._log.contents() and not all(part.files_done for part in await building.slices(self._live)):
+        if await self._reads_files():
             await self._log.fold(self._live, jobs, show)
         _, total = await counted_events.span(self._live)
         async with shown("Events", self._live, total, show):

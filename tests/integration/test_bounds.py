@@ -145,3 +145,26 @@ async def test_pairs_go_in_small_steps(pool: Pool, database_url: str, monkeypatc
         monkeypatch.undo()
         assert await walk(pool, opened) == 0
     assert sum(steps) == before - await pool.fetchval("SELECT count(*) FROM item_pairs") > 1_000
+
+
+async def test_many_pairs_of_an_item_are_judged_once(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_pruner, "_PAIRS", 20)
+    monkeypatch.setattr(pair_pruner, "_STEP_SEC", 60.0)
+    await plant_items(pool, 350)
+    await plant_pairs(pool, days=30)
+    judged: list[int] = []
+    read = pair_bounds.read_crowded
+
+    async def once(connection: Any, keys: Sequence[int], **options: Any) -> list[CrowdedItem]:
+        judged.extend(keys)
+        return await read(connection, keys, **options)
+
+    monkeypatch.setattr(pair_bounds, "read_crowded", once)
+    async with database(database_url) as opened:
+        assert await walk(pool, opened) > 1_000
+        assert sorted(judged) == list(range(1, 351))
+        monkeypatch.undo()
+        await walk(pool, opened)
+        assert await walk(pool, opened) == 0

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import asyncpg
 import pytest
@@ -169,26 +170,38 @@ async def test_pairs_of_a_gone_item_are_nobodys_to_wait_for(
     assert await pool.fetchval("SELECT count(*) FROM item_pairs") == 1
 
 
-async def test_what_the_removal_waits_for_makes_its_steps_no_smaller(
-    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("slow", "then"), [("count_alone", 100), ("remove_items", 50)])
+async def test_steps_get_smaller_for_slow_work_and_not_for_a_long_wait(
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch, slow: str, then: int
 ) -> None:
+    """A step takes 100 of the items that are gone, and half as many after one whose work was slow."""
     asked: list[int] = []
+    wait, remove = gone.count_alone, gone.remove_items
 
-    async def remove(_: object, keys: Sequence[int], **__: object) -> int:
+    async def slowly(name: str) -> None:
+        if name == slow and not asked[1:]:
+            await asyncio.sleep(workers.gone._STEP_SEC + 0.1)
+
+    async def waited(connection: Any, **options: Any) -> bool:
+        await slowly("count_alone")
+        return await wait(connection, **options)
+
+    async def removed(connection: Any, keys: Sequence[int], **options: Any) -> int:
         asked.append(len(keys))
-        await asyncio.sleep(workers.gone._STEP_SEC)
-        raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
+        await slowly("remove_items")
+        return await remove(connection, keys, **options)
 
-    monkeypatch.setattr(gone, "remove_items", remove)
+    monkeypatch.setattr(gone, "count_alone", waited)
+    monkeypatch.setattr(gone, "remove_items", removed)
+    monkeypatch.setattr(workers.gone, "_TURN_SEC", 20.0)
     await pool.execute(
         "INSERT INTO item_stats (item_id, frequency, popular_ms, created_at) "
-        f"SELECT 'gone-' || n, 1, {LONG_AGO_MS}, now() - {OLD} FROM generate_series(1, 150) AS s (n)"
+        f"SELECT 'gone-' || n, 1, {LONG_AGO_MS}, now() - {OLD} FROM generate_series(1, 300) AS s (n)"
     )
     async with database(database_url) as opened:
-        remover = GoneRemover(opened, KEEP)
-        for _ in range(3):
-            await remover.sweep()
-    assert asked == [100, 100, 100]
+        await GoneRemover(opened, KEEP).sweep()
+    assert asked[:2] == [100, then]
+    assert await pool.fetchval("SELECT count(*) FROM item_stats") == 0
 
 
 @pytest.mark.parametrize(("lock_timeout_ms", "waits"), [(1000, [100, 200, 400, 500]), (150, [75])])
@@ -197,11 +210,11 @@ async def test_removal_waits_less_than_others_do_and_less_often_where_that_is_to
 ) -> None:
     asked: list[int] = []
 
-    async def remove(*_: object, wait_ms: int, **__: object) -> int:
+    async def count_alone(_: object, *, wait_ms: int) -> bool:
         asked.append(wait_ms)
         raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
 
-    monkeypatch.setattr(gone, "remove_items", remove)
+    monkeypatch.setattr(gone, "count_alone", count_alone)
     await plant_gone_items(pool)
     async with database(database_url) as opened:
         remover = GoneRemover(opened, keeping(lock_timeout_ms=lock_timeout_ms))

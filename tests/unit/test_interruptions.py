@@ -23,3 +23,12 @@ def test_few_in_a_long_time_are_not_too_many() -> None:
     found, apart = Interruptions(), WITHIN_SEC / (MOST - 1) + 0.1
     assert not any(found.are_too_many(100.0 + number * apart) for number in range(100))
     assert not found.keep_away(100.0 + 100 * apart)
+
+
+def test_reads_come_back_before_their_time_once() -> None:
+    found = Interruptions()
+    assert not found.end(99.0)
+    assert any(found.are_too_many(100.0 + second) for second in range(MOST))
+    assert found.keep_away(110.0)
+    assert [found.end(110.0), found.end(110.1)] == [True, False]
+    assert not found.keep_away(110.0)
