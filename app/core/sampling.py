@@ -53,6 +53,6 @@ class Sampling:
         return min(_MOST, float(events - last))
 
     def taught(self, user_id: str) -> None:
-        """The user's event that was due has taught. Without this the next one is due."""
+        """The user's event that was due counts among those that teach. Without this the next one is due."""
         events, _, taught = self._of_user[user_id]
         self._of_user[user_id] = events, events, taught + 1
