@@ -68,7 +68,7 @@ async def test_a_batch_that_cannot_be_read_is_a_dead_letter_and_costs_no_other(
     }
     for partition, batches in sent.items():
         for batch in batches:
-            produce(kafka, topic, partition, batch)
+            await produce(kafka, topic, partition, batch)
     raw = damage_log(log_of(stack, topic, 0), b"event-bad-1", damage)
     errors = counted(metrics.CONSUMER_ERRORS, kind="unreadable_batch")
     stored = counted(metrics.DLQ_EVENTS, outcome="stored")
@@ -76,7 +76,7 @@ async def test_a_batch_that_cannot_be_read_is_a_dead_letter_and_costs_no_other(
     async with running(consumer(opened, kafka, topic_prefix)):
         good = {"event-good-1", "event-good-2", "event-other-1", "event-other-2"}
         await until_equal(lambda: consumed(pool), good)
-        produce(kafka, topic, 0, ["event-good-3"])
+        await produce(kafka, topic, 0, ["event-good-3"])
         await until_equal(lambda: consumed(pool), good | {"event-good-3"})
 
     letters = await pool.fetch("SELECT * FROM feature_consumer_dlq")
@@ -94,12 +94,12 @@ async def test_a_batch_at_the_end_and_one_at_the_beginning_are_stepped_over(
     topic = topic_prefix + TOPIC_INTERACTIONS
     make_topics(kafka, topic_prefix)
     for batch in (["event-bad-1"], ["event-bad-2"], ["event-good-1"], ["event-bad-3", "event-bad-4"]):
-        produce(kafka, topic, 0, batch)
+        await produce(kafka, topic, 0, batch)
     for marker in (b"event-bad-1", b"event-bad-2", b"event-bad-3"):
         damage_log(log_of(stack, topic, 0), marker, break_checksum)
     async with running(consumer(opened, kafka, topic_prefix)):
         await until_equal(lambda: unreadable(pool), ["0 to 0", "1 to 1", "3 to 4"])
-        produce(kafka, topic, 0, ["event-good-2"])
+        await produce(kafka, topic, 0, ["event-good-2"])
         await until_equal(lambda: consumed(pool), {"event-good-1", "event-good-2"})
 
 
@@ -110,7 +110,7 @@ async def test_a_header_that_reaches_too_far_hides_nothing_behind_it(
     topic = topic_prefix + TOPIC_INTERACTIONS
     make_topics(kafka, topic_prefix)
     for batch in (["event-good-1"], ["event-bad-1"], ["event-good-2"], ["event-good-3"]):
-        produce(kafka, topic, 0, batch)
+        await produce(kafka, topic, 0, batch)
 
     def reach_too_far(batch: bytearray) -> None:
         batch[23:27] = struct.pack(">i", 1)  # the last offset delta of a batch of one
@@ -127,7 +127,7 @@ async def test_a_batch_behind_many_quiet_partitions_is_found(
     topic, last = topic_prefix + TOPIC_WATCHES, 23
     make_topics(kafka, topic_prefix, partitions=last + 1)
     for batch in (["event-bad-1"], ["event-good-1"]):
-        produce(kafka, topic, last, batch)
+        await produce(kafka, topic, last, batch)
     damage_log(log_of(stack, topic, last), b"event-bad-1", break_checksum)
     async with running(consumer(opened, kafka, topic_prefix)):
         await until_equal(lambda: consumed(pool), {"event-good-1"})

@@ -1,5 +1,6 @@
 """One scripted run of a whole service, recorded once for all tests of this folder."""
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -57,7 +58,7 @@ def recording(
     key_file.write_text("\n".join(key.entry() for key in (ADMIN, WRITE, READ, BROWSER)))
     prefix = f"metrics-{secrets.token_hex(3)}."
     make_topics(stack.kafka_bootstrap_servers, prefix)
-    produce(stack.kafka_bootstrap_servers, prefix + TOPIC_INTERACTIONS, 0, ["event-damaged"])
+    asyncio.run(produce(stack.kafka_bootstrap_servers, prefix + TOPIC_INTERACTIONS, 0, ["event-damaged"]))
     damage_log(log_of(stack, prefix + TOPIC_INTERACTIONS, 0), b"event-damaged", break_checksum)
     with cloned_database(stack, template_database) as database_url:
         expire(database_url)
