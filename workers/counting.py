@@ -21,12 +21,12 @@ from app.core.features import Fold, History, encode_history, fold
 from app.core.messages import ImpressionMessage, Message
 from app.core.model import Model
 from app.core.pairing import PairTerms
-from app.core.ranking_samples import RankingSample
 from app.process import process_name
 from workers.applied import Applied
+from workers.batch_samples import BatchSamples
 from workers.contents import event_keys_of, item_ids_of, links_of, sessions_of
 from workers.fresh import take_fresh
-from workers.sampler import BatchSampler, Sampler
+from workers.sampler import Sampler
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -141,15 +141,10 @@ class Counting:
         if fresh_ids:
             # Of before an erasure. The same event may have been sent again since, and that one counts.
             await features.unconsume(connection, list(fresh_ids))
-        samples: list[RankingSample] = []
-        folded = await _fold_in_chunks(
-            fresh,
-            stored,
-            model,
-            None if sampler is None else sampler.for_batch(len(fresh)),
-            samples,
-            Fold(pairs=PairTerms(model, thinned=self.thins_pairs)),
-        )
+        joined = await user_links.joined(connection, stored)
+        samples = BatchSamples(connection, None if sampler is None else sampler.for_batch(len(fresh)), joined, model)
+        total = Fold(pairs=PairTerms(model, thinned=self.thins_pairs))
+        folded = await _fold_in_chunks(fresh, stored, model, total, samples.look)
         # Other joined ids are another version, too.
         histories = {link.user_id: stored[link.user_id].history for link in made}
         histories |= await _encode_in_chunks(folded.histories)
@@ -157,7 +152,6 @@ class Counting:
         await self._add_sums(connection, folded, keys, model)
         if begun := sessions_of(fresh):
             await sessions.remember(connection, begun)
-        joined = await user_links.joined(connection, stored)
         current = {
             user_id: Versioned(
                 entry.version + (user_id in histories),
@@ -171,7 +165,7 @@ class Counting:
             duplicates=len(messages) - len(fresh),
             histories=current,
             event_keys=event_keys_of(messages),
-            samples=samples,
+            samples=samples.taken,
             generation=self._generation.number,
         )
 
@@ -222,18 +216,16 @@ async def _fold_in_chunks(
     messages: Sequence[Message],
     stored: Mapping[str, Versioned],
     model: Model,
-    sampler: BatchSampler | None,
-    samples: list[RankingSample],
     total: Fold,
+    look: "Callable[[Sequence[Message], Mapping[str, History]], Awaitable[None]]",
 ) -> Fold:
-    """Adds to `total`, which is returned, and to `samples` what the sampler takes."""
+    """Adds to `total`, which is returned. `look` is called with each chunk and its users' histories before it."""
     histories: dict[str, History] = {}
     for start in range(0, len(messages), _CHUNK):
         chunk = messages[start : start + _CHUNK]
         for user_id in {message.user_id for message in chunk}.difference(histories).intersection(stored):
             histories[user_id] = features.history_of(stored[user_id])
-        if sampler is not None:
-            samples += sampler.take(chunk, histories)
+        await look(chunk, histories)
         part = fold(chunk, histories, model, onto=total)
         histories.update(part.histories)
         total.histories.update(part.histories)

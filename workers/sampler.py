@@ -1,6 +1,7 @@
 """Takes samples for the learner inside the consumer's transaction, so that nothing that was read holds the event yet.
 
-It never waits and never fails the batch: a list that is not at hand is asked for, and the sample is dropped.
+It never waits and never fails the batch: a list that is not at hand is asked for, and the sample is dropped. Histories
+are given to it, as the API would rank them (`workers.joined`).
 """
 
 import random
@@ -21,7 +22,7 @@ from app.core.model import MODEL
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import Profile
-from app.core.ranking_samples import RankingSample, SamplingBudget, is_choice, sample_of
+from app.core.ranking_samples import Choice, RankingSample, SamplingBudget, is_choice, sample_of
 from app.core.sampling import Sampling
 from app.core.signals import DAY_MS
 from app.errors import describe
@@ -59,10 +60,8 @@ class Sampler:
         stride = self.budget.stride(events, time.monotonic()) if self.is_active else 0
         return BatchSampler(self, stride) if stride else None
 
-    def take(self, message: Message, history: History) -> RankingSample | None:
-        """`history`: as it was before the event."""
-        if not is_choice(message):
-            return None
+    def take(self, message: Choice, history: History) -> RankingSample | None:
+        """`history`: as it was before the event, which says what the user wanted."""
         started, now_ms = time.perf_counter(), clock.now_ms()
         try:
             stands_for = self._sampling.is_due(message.user_id, now_ms)
@@ -74,7 +73,7 @@ class Sampler:
             if lists is None:
                 metrics.LEARNER_SAMPLES.labels("no_lists").inc()
                 return None
-            self._sampling.taught(message.user_id)
+            self._sampling.taught(message.user_id, now_ms)
             if _is_late(message, history, log_ms=lists[1].log_ms, now_ms=now_ms):
                 metrics.LEARNER_SAMPLES.labels("late").inc()
                 return None
@@ -87,7 +86,7 @@ class Sampler:
             self.budget.took(time.perf_counter() - started, samples=1)
 
 
-def _is_late(message: Message, history: History, *, log_ms: int, now_ms: int) -> bool:
+def _is_late(message: Choice, history: History, *, log_ms: int, now_ms: int) -> bool:
     """Whether what would have been ranked before the event is not known any more: the user has done other things since,
     or what is popular in a live log has long been something else.
     """
@@ -98,16 +97,17 @@ def _is_late(message: Message, history: History, *, log_ms: int, now_ms: int) ->
 
 
 class BatchSampler:
-    """Takes each `stride`-th event of one batch, if it is its user's first in its chunk."""
+    """Picks each `stride`-th event of one batch, if it is its user's first in its chunk and says what the user wanted,
+    and takes samples of these.
+    """
 
     def __init__(self, sampler: Sampler, stride: int) -> None:
         self._sampler = sampler
         self._stride = stride
         self._until = random.randrange(stride)
 
-    def take(self, chunk: Sequence[Message], histories: Mapping[str, History]) -> list[RankingSample]:
-        """`histories`: of the chunk's users, as they were before it."""
-        found: list[RankingSample] = []
+    def picks(self, chunk: Sequence[Message]) -> list[Choice]:
+        found: list[Choice] = []
         users: set[str] = set()
         for message in chunk:
             is_first = message.user_id not in users
@@ -116,7 +116,11 @@ class BatchSampler:
                 self._until -= 1
             elif is_first:
                 self._until = self._stride - 1
-                sample = self._sampler.take(message, histories.get(message.user_id, NO_HISTORY))
-                if sample is not None:
-                    found.append(sample)
+                if is_choice(message):
+                    found.append(message)
         return found
+
+    def take(self, picks: Sequence[Choice], histories: Mapping[str, History]) -> list[RankingSample]:
+        """`histories`: of the users of what it has picked of a chunk, as they were before it."""
+        samples = [self._sampler.take(message, histories.get(message.user_id, NO_HISTORY)) for message in picks]
+        return [sample for sample in samples if sample is not None]

@@ -5,7 +5,7 @@ connection decides. What is added commits together with how far the rebuild is, 
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 from msgspec import Struct
 
-from app.adapters import features, sql
+from app.adapters import building_histories, features, sql
+from app.adapters.building_schema import SCHEMA, live_names
 from app.adapters.postgres import set_for_session
 from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import is_outage, reason_of
 from app.core.event_numbers import EventNumbers
-from app.core.history import History, decode_history, encode_history
 from app.core.model import Model
 from app.errors import DependencyDown, UserError
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _SQL: Final = sql.load(__file__)
 
-SCHEMA: Final = "reco_building"
 _TABLES: Final = ("item_stats", "user_history", "item_pairs")
 # Whoever waits for a lock makes all others wait that come after.
 _BRIEFLY_MS: Final = 1000
@@ -161,18 +160,8 @@ async def add_loaded_part(connection: "Connection", part: str) -> None:
     await connection.execute(_SQL["add_loaded_part"], part)
 
 
-async def copy_histories(connection: "Connection", histories: Iterable[tuple[str, bytes]]) -> None:
-    """Adds the encoded histories of users who have none yet."""
-    await connection.copy_records_to_table("user_history", records=histories, columns=["user_id", "history"])
-
-
 class Overtaken(Exception):
     """Another process has added the same events."""
-
-
-async def read_histories(connection: "Connection", user_ids: Collection[str]) -> dict[str, History]:
-    found = await features.read_histories(connection, list(user_ids))
-    return {user_id: decode_history(stored.history) for user_id, stored in found.items() if stored.history}
 
 
 async def add(connection: "Connection", folded: "Fold", keys: Mapping[str, int], model: Model) -> None:
@@ -180,23 +169,16 @@ async def add(connection: "Connection", folded: "Fold", keys: Mapping[str, int],
 
     `keys`: of all its items. `model`: the one that made the fold.
     """
-    await _put_histories(connection, folded.histories)
+    await building_histories.put(connection, folded.histories)
     # Last: two slices may have the same items, and the second waits for the first.
     if folded.items:
         await features.add_to_items(connection, folded.items, keys, model)
 
 
-async def _put_histories(connection: "Connection", histories: Mapping[str, History]) -> None:
-    if histories:
-        users = sorted(histories)
-        encoded = [encode_history(histories[user_id]) for user_id in users]
-        await connection.execute(_SQL["put_histories"], users, encoded)
-
-
 async def index_pairs(connection: "Connection") -> None:
     """Gives the table of pairs its indexes, when all of it is there. In a transaction."""
     await connection.execute("SELECT set_config('maintenance_work_mem', '256MB', true)")
-    async with _live(connection):
+    async with live_names(connection):
         await _run(connection, "indexes_of", "item_pairs")
 
 
@@ -240,31 +222,25 @@ async def erased_since(connection: "Connection", number: int) -> list[str]:
     return [user_id for (user_id,) in await connection.fetch(_SQL["erased_since"], number)]
 
 
-async def replace_histories(
-    connection: "Connection", user_ids: Sequence[str], histories: Mapping[str, History]
-) -> None:
-    """Replaces what is built for these users."""
-    await connection.execute(_SQL["forget_histories"], user_ids)
-    await _put_histories(connection, histories)
-
-
 async def lock_tables(connection: "Connection") -> None:
     """From here on nobody reads or writes the tables that serve, until the transaction ends."""
-    async with _live(connection):
+    async with live_names(connection):
         await connection.execute(_SQL["lock_tables"])
 
 
 async def swap(connection: "Connection") -> None:
     """Puts the tables in place of those that serve. In a transaction that has locked those."""
-    async with _live(connection) as live:
+    async with live_names(connection) as live:
         await connection.execute(_SQL["copy_new_items"])
         await connection.fetchval(_SQL["copy_sequence"])
         await connection.execute(_SQL["swap_tables"].format(live=live))
 
 
 async def tidy(connection: "Connection") -> None:
-    """Drops the tables that were swapped out, unless a transaction holds them: then the next rebuild does."""
-    with contextlib.suppress(asyncpg.LockNotAvailableError):
+    """Drops the tables that were swapped out, unless a transaction holds them, or Postgres is away: then the next
+    rebuild does.
+    """
+    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         await connection.execute(_SQL["drop_retired"])
         await connection.execute(_SQL["drop_building"])
 
@@ -278,15 +254,5 @@ async def counted(connection: "Connection") -> EventNumbers:
 
 async def counted_live(built: "Connection") -> EventNumbers:
     """The same of those that serve. In a transaction."""
-    async with _live(built):
+    async with live_names(built):
         return await counted(built)
-
-
-@asynccontextmanager
-async def _live(connection: "Connection") -> AsyncIterator[str]:
-    """Inside of a transaction: the names are those of the tables that serve. Gives their schema, quoted."""
-    path: str = await connection.fetchval("SHOW search_path")
-    live = path.removeprefix(f"{SCHEMA}, ")
-    await connection.execute("SELECT set_config('search_path', $1, true)", live)
-    yield live
-    await connection.execute("SELECT set_config('search_path', $1, true)", path)

@@ -122,13 +122,6 @@ UPDATE reco_building.slices SET events_until = $3, events_done = $4, events = ev
 WHERE slice = $1 AND events_until = $2 AND NOT events_done
 RETURNING slice;
 
--- name: put_histories
-INSERT INTO user_history AS h (user_id, history)
-SELECT u.user_id, u.history
-FROM unnest($1::text[], $2::bytea[]) AS u (user_id, history)
-ORDER BY u.user_id
-ON CONFLICT (user_id) DO UPDATE SET history = excluded.history, version = excluded.version, updated_at = now();
-
 -- name: analyze
 ANALYZE reco_building.item_stats, reco_building.user_history, reco_building.item_pairs;
 
@@ -148,9 +141,6 @@ LOCK TABLE user_erasures IN SHARE MODE;
 
 -- name: last_erasure
 SELECT coalesce(max(number), 0) FROM user_erasures;
-
--- name: forget_histories
-DELETE FROM reco_building.user_history WHERE user_id = ANY ($1::text[]);
 
 -- name: count_alone
 -- Waits until every transaction that counts has ended; none begins before this one ends.

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from app.adapters import audit, changes, sql
 from app.adapters.audit import AuditEntry
-from app.core.named_weights import NamedWeights, from_named, named
+from app.core.named_weights import NamedWeights, complete, from_named, named
 from app.core.weights import Weights
 
 if TYPE_CHECKING:
@@ -291,4 +291,5 @@ async def _audit(connection: "Connection", actor: str, version: int, outcome: st
 
 def _decoded(row: Any) -> dict[str, Any]:
     found = dict(row)
-    return {**found, "weights": msgspec.json.decode(found["weights"]), "figures": msgspec.json.decode(found["figures"])}
+    weights = complete(msgspec.json.decode(found["weights"]))
+    return {**found, "weights": weights, "figures": msgspec.json.decode(found["figures"])}

@@ -1,8 +1,7 @@
 """What ranks now, and how good it is."""
 
-from typing import Final, Literal
+from typing import Literal
 
-import msgspec
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
@@ -10,11 +9,11 @@ from msgspec import Struct
 
 from app.adapters import ranking_models
 from app.adapters.postgres import Database
-from app.adapters.ranking_models import Origin, StoredLearner
+from app.adapters.ranking_models import Origin
 from app.api.timestamps import Timestamp
 from app.core.named_weights import NamedWeights
 from app.core.promotion import Verdict
-from app.core.ranking_learner import ContenderFigures, LearnerReport
+from app.core.ranking_learner import ContenderFigures, report_of
 from app.core.rolling_figures import Contender
 from app.http import schema
 from app.http.responses import reply
@@ -38,8 +37,8 @@ class ModelReport(Struct, kw_only=True):
 
     `figures`: of the last 4,096 sampled events before they were counted, or of those since this version began to serve,
     once they are 500: what serves, what is being learned, the fixed constants, popularity alone, and what served
-    before; of all, and of those whose item was new to the user. `weights`:
-    by feature, for histories of no items, 1 or 2, 3 to 14, and 15 and more.
+    before; of all, and of those whose item was new to the user. None until the learner has tested this version.
+    `weights`: by feature, for histories of no items, 1 or 2, 3 to 14, and 15 and more.
     """
 
     version: int
@@ -52,9 +51,6 @@ class ModelReport(Struct, kw_only=True):
     learner: LearnerStatus
 
 
-_NO_REPORT: Final = LearnerReport(0, 0, {}, {}, None)
-
-
 def handlers(database: Database) -> list[HTTPRouteHandler]:
     @get("/model", opt=schema.call(needs="read", tag="analytics", answers={200: ModelReport, **schema.problems(503)}))
     async def model() -> ASGIApp:
@@ -65,7 +61,7 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         async with database.connection() as connection:
             served = await ranking_models.read_served(connection)
             learner = await ranking_models.read_learner(connection)
-        report = _report(learner)
+        report = report_of(learner.report, served.version)
         return reply(
             ModelReport(
                 version=served.version,
@@ -86,11 +82,3 @@ def handlers(database: Database) -> list[HTTPRouteHandler]:
         )
 
     return [model]
-
-
-def _report(learner: StoredLearner) -> LearnerReport:
-    """Empty until there is one, and for one of another release that had others."""
-    try:
-        return _NO_REPORT if learner.report is None else msgspec.json.decode(learner.report, type=LearnerReport)
-    except msgspec.DecodeError:
-        return _NO_REPORT

@@ -154,7 +154,7 @@ def _weights(file: Path) -> Weights:
     try:
         found = msgspec.json.decode(file.read_bytes())
         rows = checked(found.get("weights") if isinstance(found, dict) else None)
-    except (ValueError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file} is not a file of weights, as --save-weights writes it: {error}") from error
     return from_named(rows)
 

@@ -17,7 +17,8 @@ from app.commands.json_output import json_lines_option, json_option, write_json
 from app.commands.on_postgres import run_on_postgres
 from app.core.named_weights import NamedWeights, checked, from_named, named
 from app.core.ranking_learner import ContenderFigures
-from app.core.weights import SIZES
+from app.core.rolling_figures import CONTENDERS, Contender
+from app.core.weights import FEATURES, SIZES
 from app.errors import UserError
 
 if TYPE_CHECKING:
@@ -197,6 +198,8 @@ def import_(file: Path, learn_on: bool) -> None:
 
     version = run_on_postgres(store)
     click.echo(f"Version {version} is stored. `reco model promote {version}` makes it serve.")
+    if missing := [name for name in FEATURES if name not in weights]:
+        click.echo(f"Features that the file does not name weigh as learning starts: {', '.join(missing)}")
     if learn_on:
         click.echo("The learner goes on from it.")
 
@@ -206,19 +209,20 @@ def _weights_in(file: Path) -> tuple[NamedWeights, str]:
         content = msgspec.json.decode(file.read_bytes())
         if not isinstance(content, dict):
             raise ValueError('expected an object {"weights": {"feature": [4 numbers]}, "figures": {}}')
-        figures = content.get("figures", {})
-        _check_figures(figures)
-        return checked(content.get("weights")), msgspec.json.encode(figures).decode()
+        return checked(content.get("weights")), msgspec.json.encode(_figures(content.get("figures", {}))).decode()
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: {error}. `reco evaluate --save-weights FILE` writes such files.") from error
+    except RecursionError:
+        raise UserError(f"{file}: its values are nested too deeply to be read") from None
 
 
-def _check_figures(figures: Any) -> None:
-    """Whoever lists the versions reads them."""
+def _figures(given: Any) -> dict[Contender, ContenderFigures]:
+    """Of the contenders that are known, and nothing else: whoever lists the versions reads them."""
     try:
-        msgspec.convert(figures, dict[str, ContenderFigures])
+        figures = msgspec.convert(given, dict[str, ContenderFigures])
     except msgspec.ValidationError as error:
         raise ValueError(f"$.figures: {error}") from error
+    return {name: figures[name] for name in CONTENDERS if name in figures}
 
 
 def _serve(version: int, reason: str, *, pin: bool | None) -> bool:

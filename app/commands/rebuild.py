@@ -4,8 +4,9 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -15,15 +16,17 @@ from rich.console import Console
 from app.adapters import building, generations
 from app.commands.dead_rows import operator
 from app.commands.json_output import json_option, write_json
+from app.core.event_types import EventTypes
 from app.errors import DependencyDown, UserError
 from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
-from app.importing.transfer import prepare, types_in_use
+from app.importing.transfer import prepare
 from app.rebuilding.gaps import refuse_gaps
 from app.rebuilding.local_log import LOCAL, LocalLog
-from app.rebuilding.rebuild import Log, Rebuild
+from app.rebuilding.processes import POLL_SEC
+from app.rebuilding.rebuild import Log, Rebuild, types_of_files
 from app.rebuilding.screen import RebuildScreen
 from app.rebuilding.slices import LogFile
 from app.rebuilding.spark.session import SPARK, SparkOptions
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 # The users are shared out when a rebuild begins, and stay so.
 _MOST_PROCESSES: Final = 8
+_PATIENCE_SEC: Final = 5.0
 _WORK: Final = "reco-rebuild"
 
 
@@ -92,7 +96,7 @@ def rebuild(
             console.print("No rebuild is unfinished now.")
             return
         with RebuildScreen(console) as screen:
-            made = asyncio.run(_rebuild(own, _log(own, files, options, on_spark), screen, yes=yes))
+            made = asyncio.run(_rebuild(own, partial(_log, files, options, on_spark), screen, yes=yes))
     except DependencyDown as error:
         raise UserError(f"{error}. Run the same command again: it goes on where it stopped.") from error
     except KeyboardInterrupt:
@@ -135,11 +139,10 @@ def _setting(text: str) -> tuple[str, str]:
 
 @asynccontextmanager
 async def _log(
-    settings: Settings, files: tuple[str, ...], options: ImportOptions, on_spark: SparkOptions | None
+    files: tuple[str, ...], options: ImportOptions, on_spark: SparkOptions | None, known: EventTypes
 ) -> AsyncIterator[Log]:
     latest_ms = time.time_ns() // 1_000_000
-    if files:
-        options = structs.replace(options, known=await types_in_use(settings.session_url))
+    options = structs.replace(options, known=known)
     if on_spark is not None:
         from app.rebuilding.spark.log import opened
 
@@ -148,20 +151,25 @@ async def _log(
     else:
         with found_files(files) as paths:
             logs = [LogFile(path, detect(path, options)) for path in paths]
-            yield LocalLog(logs, latest_ms, options.digest if logs else "")
+            yield LocalLog(logs, latest_ms, options)
 
 
 async def _rebuild(
-    settings: Settings, opening: AbstractAsyncContextManager[Log], screen: RebuildScreen, *, yes: bool
+    settings: Settings,
+    opened: Callable[[EventTypes], AbstractAsyncContextManager[Log]],
+    screen: RebuildScreen,
+    *,
+    yes: bool,
 ) -> Rebuilt:
     url = settings.session_url
-    async with building.connection(url) as live, opening as log:
+    async with building.connection(url) as live:
         await _begin_alone(live)
-        made = Rebuild(url, live, log=log, dedupe_days=settings.retention_dedupe_days)
-        if await generations.building(live) is None and not yes:
-            await refuse_gaps(live, log, screen)
-        await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
-        await made.run(screen)
+        async with opened(await types_of_files(live)) as log:
+            made = Rebuild(url, live, log=log, dedupe_days=settings.retention_dedupe_days)
+            if await generations.building(live) is None and not yes:
+                await refuse_gaps(live, log, screen)
+            await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
+            await made.run(screen)
         async with building.connection(url, building=True) as built:
             parts = await building.slices(built)
             rejected = building.RejectedRows(parts[0].rejected, parts[0].first_rejected)
@@ -178,6 +186,10 @@ async def _drop(url: str) -> None:
 
 
 async def _begin_alone(live: "Connection") -> None:
-    if not await building.try_alone(live):
+    # Maintenance holds the same lock, for less than a second, while it removes items that are gone.
+    ends = time.monotonic() + _PATIENCE_SEC
+    while not (is_alone := await building.try_alone(live)) and time.monotonic() < ends:
+        await asyncio.sleep(POLL_SEC)
+    if not is_alone:
         raise UserError("Another `reco rebuild` runs on this database; application_name in pg_stat_activity names it")
     await generations.begin_first(live)

@@ -17,7 +17,8 @@ from app.adapters.postgres import Database
 from app.clock import clock
 from app.console import registry
 from app.core.flow import Backlogs, Counts, Faults, FlowStage, has_box, stages
-from app.core.ranking_learner import LearnerReport
+from app.core.ranking_learner import ContenderFigures, report_of
+from app.core.rolling_figures import Contender
 from app.errors import DependencyDown, describe
 from app.health import Readiness, TaskStatus
 
@@ -68,7 +69,7 @@ class FlowSampler:
         self._ended = False
         self._traces: deque[Trace] = deque(maxlen=int(_KEPT_SEC / EVERY_SEC))
         self._before: tuple[float, dict[str, float]] | None = None
-        self._learner: LearnerReport | None = None
+        self._figures: dict[Contender, ContenderFigures] = {}
         self._learner_age = 0
 
     @property
@@ -143,7 +144,6 @@ class FlowSampler:
             lag=registry.lag() if "consumer" in report.role else None,
             event_age_ms=rates["event_age_ms"],
         )
-        figures = {} if self._learner is None else self._learner.figures
         return FlowSample(
             at_ms=clock.now_ms(),
             status=report.status,
@@ -151,8 +151,8 @@ class FlowSampler:
             stages=drawn,
             # While a dependency is down, it is what they complain of.
             others={} if faults.dependencies else _others(report),
-            hit_rates={name: of.all.hit_rate for name, of in figures.items()},
-            ranking_tests=figures["served"].all.tests if "served" in figures else 0,
+            hit_rates={name: of.all.hit_rate for name, of in self._figures.items()},
+            ranking_tests=self._figures["served"].all.tests if "served" in self._figures else 0,
             begun=begun,
         )
 
@@ -160,11 +160,9 @@ class FlowSampler:
         async with asyncio.timeout(_READ_SEC), self._database.connection() as connection:
             found = await flow.read(connection)
             if self._learner_age % _LEARNER_EVERY == 0:
-                stored = await ranking_models.read_learner(connection)
-                # Another release's report may have other figures.
-                with contextlib.suppress(msgspec.DecodeError):
-                    report = stored.report
-                    self._learner = None if report is None else msgspec.json.decode(report, type=LearnerReport)
+                served = await ranking_models.read_served(connection)
+                learner = await ranking_models.read_learner(connection)
+                self._figures = report_of(learner.report, served.version).figures
             self._learner_age += 1
         return found
 

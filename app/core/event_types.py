@@ -142,8 +142,11 @@ class EventTypes:
         """Of all types that are in use."""
         return sorted(self._by_name)
 
+    def in_use(self) -> list[EventType]:
+        return list(self._by_name.values())
+
     def of_meaning(self, meaning: Meaning) -> list[EventType]:
-        return [one for one in self._by_name.values() if one.meaning == meaning]
+        return [one for one in self.in_use() if one.meaning == meaning]
 
     def name_of(self, kind: int) -> str | None:
         """The name of the type with this number; None: it is of no type that was ever made."""

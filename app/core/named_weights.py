@@ -18,6 +18,11 @@ def named(weights: Weights) -> NamedWeights:
     return {name: column.round(_DIGITS).tolist() for name, column in zip(FEATURES, weights.T, strict=True)}
 
 
+def complete(rows: Mapping[str, list[float]]) -> NamedWeights:
+    """All features of this release as they rank with these rows."""
+    return named(from_named(rows))
+
+
 def from_named(rows: Mapping[str, list[float]], missing: Weights = START) -> Weights:
     """Features that `rows` lacks weigh as in `missing`; those that this release does not have are left out."""
     found = missing.copy()

@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.core.learning import Learner, learn, starting_from
 from app.core.named_weights import NamedWeights, from_named, named
@@ -30,8 +30,9 @@ class ContenderFigures(Struct, frozen=True):
 
 
 class LearnerReport(Struct, frozen=True):
-    """For who asks how the learner does. `tests`: since the served version began to serve. `suggests`: what the figures
-    say, which is done at the next look, unless an operator decides what serves.
+    """For who asks how the learner does. `tests`: since the version that serves began to serve. `suggests`: what the
+    figures say, which is done at the next look, unless an operator decides what serves. `version`: what served when the
+    learner said so; the rest is of that one.
     """
 
     samples: int
@@ -39,6 +40,21 @@ class LearnerReport(Struct, frozen=True):
     weights: NamedWeights
     figures: dict[Contender, ContenderFigures]
     suggests: Verdict | None
+    version: int
+
+
+def report_of(stored: bytes | str | None, version: int) -> LearnerReport:
+    """The stored report, as JSON, of the version that serves. Without tests and figures where it is of another one, and
+    where another release has written it.
+    """
+    nothing = LearnerReport(0, 0, {}, {}, None, version)
+    if stored is None:
+        return nothing
+    try:
+        found = msgspec.json.decode(stored, type=LearnerReport)
+    except msgspec.DecodeError:
+        return nothing
+    return found if found.version == version else structs.replace(nothing, samples=found.samples)
 
 
 class RankingLearner:
@@ -90,7 +106,9 @@ class RankingLearner:
         return goes_back_to(self._rolling, self.since)
 
     def report(self) -> LearnerReport:
-        return LearnerReport(self.samples, self.since, named(self.weights), self.figures(), self.verdict())
+        return LearnerReport(
+            self.samples, self.since, named(self.weights), self.figures(), self.verdict(), self.version
+        )
 
     def figures(self) -> dict[Contender, ContenderFigures]:
         """Over the window. Of what serves alone, once it has had enough tests: not of the versions before it."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Final, TypeGuard
+from typing import Final, TypeAlias, TypeGuard
 
 import numpy as np
 from msgspec import Struct
@@ -20,6 +20,8 @@ from app.core.profile import profile_of
 from app.core.signals import signal
 from app.core.weights import FROM_OWN, Weights, size_of
 
+# Where all candidates are left out there is no best one.
+_LEAST: Final = np.float32(-1e30)
 # Of what samples have cost, from one piece of work to the next: the mean of the last hundred.
 _KEPT: Final = 0.99
 
@@ -37,7 +39,10 @@ class RankingSample(Struct, frozen=True):
     stands_for: float = 1.0
 
 
-def is_choice(message: Message) -> TypeGuard[WatchMessage | InteractionMessage]:
+Choice: TypeAlias = WatchMessage | InteractionMessage
+
+
+def is_choice(message: Message) -> TypeGuard[Choice]:
     """Whether the event says that the user wanted its item: such events test a ranking, and teach it."""
     return not isinstance(message, ImpressionMessage | CancelMessage) and signal(message)[1] > 0.0
 
@@ -74,7 +79,10 @@ def sample_of(
 
 def places(sample: RankingSample, contenders: Sequence[Weights]) -> list[int]:
     """The place, from 1, that what the user took has in the list that each of these weights makes. 0 where it has none:
-    it is not a candidate, or an item of the user's own that these weights do not give again.
+    it is not a candidate, an item of the user's own that these weights do not give again, or one whose score is 0
+    beside the best one's.
+
+    Of items with one score, half are in front: a list orders them by their ids, which says nothing of the weights.
     """
     if sample.chosen is None:
         return [0] * len(contenders)
@@ -84,7 +92,9 @@ def places(sample: RankingSample, contenders: Sequence[Weights]) -> list[int]:
     left_out = sample.features[own, FROM_OWN] @ weights[FROM_OWN] < LEAST_OWN
     scores[own] = np.where(left_out, -np.inf, scores[own])
     of_chosen = scores[sample.chosen]
-    found: list[int] = np.where(np.isneginf(of_chosen), 0, 1 + np.count_nonzero(scores > of_chosen, axis=0)).tolist()
+    better, alike = np.count_nonzero(scores > of_chosen, axis=0), np.count_nonzero(scores == of_chosen, axis=0)
+    is_listed = np.exp(np.maximum(of_chosen, _LEAST) - np.maximum(scores.max(axis=0), _LEAST)) > 0.0
+    found: list[int] = np.where(is_listed & (of_chosen > _LEAST), 1 + better + alike // 2, 0).tolist()
     return found
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, structs
 
 from app.adapters import counted_events
+from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, read_rows
 from app.importing.records import RowIds
 from app.rebuilding.processes import Report, Show, in_processes, shown
@@ -20,13 +21,13 @@ _LOOKED_UP_AT_ONCE: Final = 2_000
 
 
 class LocalLog(Struct, frozen=True):
-    """The files in the order in which their events count. `latest_ms`: later rows are no events. `options`: the digest
-    of those that the files are read by.
+    """The files in the order in which their events count, and what they are read by. `latest_ms`: later rows are no
+    events.
     """
 
     files: Sequence[LogFile] = ()
     latest_ms: int = 0
-    options: str = ""
+    options: ImportOptions = ImportOptions()
     engine: str = LOCAL
 
     def contents(self) -> tuple[tuple[str, int], ...]:

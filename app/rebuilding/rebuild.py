@@ -19,13 +19,15 @@ import asyncpg
 import msgspec
 from msgspec import Struct, structs
 
-from app.adapters import building, counted_events, features, generations, postgres
+from app.adapters import building, building_histories, counted_events, event_types, features, generations, postgres
 from app.adapters.features import ItemKeys
+from app.core.event_types import EventType, EventTypes
 from app.core.features import fold
 from app.core.generation import Unsupported, model_of
 from app.core.messages import ImpressionMessage, decode_message
 from app.core.model import Model
 from app.errors import UserError
+from app.importing.mapping import ImportOptions
 from app.rebuilding.local_log import LOCAL
 from app.rebuilding.processes import POLL_SEC, Report, Show, in_processes, shown
 from app.rebuilding.slices import Job, add_up_pairs, fold_events
@@ -42,8 +44,8 @@ class Progress(Struct, frozen=True, kw_only=True):
 
     `counted_until`: all events that were counted until then are folded, or will be by the slices. `erasure`: the number
     of the last erasure before the rebuild. `log`: the files, by name and size. `options`: the digest of those that they
-    are read by; empty without files, and where an earlier release has begun. `engine`: what folds them. `pairs_done`:
-    the pairs are added up.
+    are read by; `types`: what their rows may be. Both are empty without files, and where an earlier release has begun.
+    `engine`: what folds them. `pairs_done`: the pairs are added up.
     """
 
     slices: int
@@ -53,6 +55,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     latest_ms: int
     log: tuple[tuple[str, int], ...] = ()
     options: str = ""
+    types: tuple[EventType, ...] = ()
     engine: str = LOCAL
     pairs_done: bool = False
 
@@ -66,8 +69,8 @@ class Log(Protocol):
         ...
 
     @property
-    def options(self) -> str:
-        """The digest of those that the files are read by; empty without files."""
+    def options(self) -> ImportOptions:
+        """What the files are read by."""
         ...
 
     def contents(self) -> tuple[tuple[str, int], ...]:
@@ -110,14 +113,16 @@ class Rebuild:
             erasure = await building.last_erasure(self._live)
         until = await _counted_until(self._live)
         first, _ = await counted_events.span(self._live)
+        files = self._log.contents()
         progress = Progress(
             slices=slices,
             started=until,
             counted_until=until,
             erasure=erasure,
             latest_ms=time.time_ns() // 1_000_000,
-            log=self._log.contents(),
-            options=self._log.options,
+            log=files,
+            options=self._log.options.digest if files else "",
+            types=tuple(self._log.options.known.in_use()) if files else (),
             engine=self._log.engine,
         )
         async with self._live.transaction():
@@ -152,7 +157,7 @@ class Rebuild:
             users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
             progress = structs.replace(progress, counted_until=reached)
             async with built.transaction():
-                made = fold(messages, await building.read_histories(built, users), model)
+                made = fold(messages, await building_histories.read(built, users), model)
                 # Items have their keys from the transactions that counted them.
                 pairs = made.pairs.sums()
                 keys = await self._keys.of(self._live, {*made.items, *pairs.ids})
@@ -172,7 +177,7 @@ class Rebuild:
                 f"The unfinished rebuild was begun with --engine {progress.engine} and {names}. Give the same engine "
                 "and files, unchanged and in the same order, or give it up with `reco rebuild --drop`"
             )
-        if progress.options and progress.options != self._log.options and await self._reads_files():
+        if progress.options and progress.options != self._log.options.digest and await self._reads_files():
             raise UserError(
                 "The unfinished rebuild was begun with other options for the columns and types of its files. Give the "
                 "same options, or give it up with `reco rebuild --drop`"
@@ -221,6 +226,15 @@ async def unfinished(connection: "Connection") -> tuple[Model, Progress]:
             f"A rebuild by another release is unfinished: {error}. Finish it with that release, or give it up with "
             "`reco rebuild --drop`"
         ) from error
+
+
+async def types_of_files(connection: "Connection") -> EventTypes:
+    """What rows of files may be, and how much they count: as when the unfinished rebuild was begun, or as by now."""
+    if await generations.building(connection) is not None:
+        _, progress = await unfinished(connection)
+        if progress.types:
+            return EventTypes(progress.types)
+    return await event_types.read_types(connection)
 
 
 async def _counted_until(connection: "Connection") -> datetime:

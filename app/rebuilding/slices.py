@@ -21,7 +21,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from app.adapters import building, counted_events, erasures, pair_blocks
+from app.adapters import building, building_histories, counted_events, erasures, pair_blocks
 from app.adapters.features import ItemKeys
 from app.core.features import Fold, fold
 from app.core.messages import ImpressionMessage, Message, decode_message
@@ -209,7 +209,7 @@ class _SliceFold:
         # A user's events after each other: what they share is in the processor's cache then. No sum depends on it.
         messages.sort(key=attrgetter("user_id"))
         users = {message.user_id for message in messages if not isinstance(message, ImpressionMessage)}
-        return fold(messages, await building.read_histories(self._built, users), self._job.model)
+        return fold(messages, await building_histories.read(self._built, users), self._job.model)
 
     async def _add(self, folded: Fold) -> None:
         pairs = folded.pairs.sums()

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from app.adapters import audit, building, cache_epoch, changes, counted_events, generations, postgres
+from app.adapters import (
+    audit,
+    building,
+    building_histories,
+    cache_epoch,
+    changes,
+    counted_events,
+    generations,
+    postgres,
+)
 from app.adapters.audit import AuditEntry
 from app.core.features import fold
 from app.core.messages import decode_message
@@ -83,4 +92,4 @@ async def _erase(built: "Connection") -> None:
     if not erased:
         return
     messages = [decode_message(payload.encode()) for payload in await counted_events.read_of_users(built, erased)]
-    await building.replace_histories(built, erased, fold(messages, {}, model).histories)
+    await building_histories.replace(built, erased, fold(messages, {}, model).histories)

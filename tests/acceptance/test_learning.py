@@ -6,11 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from app.cli import main
 from app.core.named_weights import named
+from app.core.ranking_learner import ContenderFigures, LearnerReport
+from app.core.rolling_figures import RankingFigures
 from app.core.weights import START
 from app.devstack.ports import choose
 from tests.support.database import ask
@@ -107,6 +111,7 @@ def test_mistake_of_an_operator_is_found_and_another_version_serves(
             return model(service)["version"] != FIRST + 1
 
         eventually(decided, 300.0, service.describe)
+        eventually(lambda: "popularity" in model(service)["figures"], describe=service.describe)
         found = model(service)
         assert "NDCG@20 over" in found["reason"]
         assert found["learner"]["state"] == "learning"
@@ -209,3 +214,12 @@ def test_nothing_is_learned_where_learning_is_off(environment: dict[str, str]) -
         assert "learner" not in service.readiness()["tasks"]
         assert taught(service) == 0
         assert model(service)["learner"]["state"] == "not running"
+        # What a learner said of this version, before others served, and of another one.
+        figures = RankingFigures(7, 0.5, 0.4, 0.3)
+        for version, tests in ((FIRST, 7), (FIRST + 1, 0)):
+            report = LearnerReport(9, 7, {}, {"served": ContenderFigures(figures, figures)}, None, version)
+            with psycopg.connect(environment["DATABASE_URL"]) as connection:
+                connection.execute("UPDATE ranking_learner SET report = %s", [msgspec.json.encode(report)])
+            found = model(service)
+            assert (found["learner"]["samples"], found["learner"]["tests"]) == (9, tests)
+            assert bool(found["figures"]) == (tests > 0)

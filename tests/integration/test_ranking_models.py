@@ -15,7 +15,7 @@ from app.adapters.ranking_models import NoSuchModel
 from app.cli import main
 from app.core.experiments import ExperimentBody, VariantBody
 from app.core.named_weights import from_named, named
-from app.core.weights import CONTENT_FEATURES, FEATURES, FIXED, START, Weights
+from app.core.weights import FEATURES, FIXED, START, Weights
 from tests.support.pipeline import keeping
 from workers.maintenance import Maintenance
 
@@ -62,8 +62,8 @@ async def test_new_database_serves_the_constants(pool: Pool) -> None:
         assert await ranking_models.read_before(connection, served.version) is None
     assert (served.version, served.origin, served.pinned) == (1, "start", False)
     assert (from_named(served.weights) == FIXED).all()
-    # Those are younger than the migration that stores version 1.
-    assert set(FEATURES) - served.weights.keys() == set(CONTENT_FEATURES)
+    # Also by those that are younger than the migration that stores version 1.
+    assert served.weights == named(FIXED)
 
 
 async def test_promotion_and_rollback_are_announced_and_recorded(pool: Pool) -> None:
@@ -282,3 +282,19 @@ async def test_saved_weights_become_a_version_that_the_learner_goes_on_from(
     message = await refused(database_url, "import", str(file))
     assert "$.weights.similar: expected 4 numbers" in message
     assert "$.weights.charm: no such feature" in message
+
+
+async def test_import_says_what_else_ranks_and_keeps_nothing_that_it_does_not_know(
+    pool: Pool, database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "weights.json"
+    figures = {"tests": 1, "hit_rate": 0.5, "ndcg": 0.5, "mrr": 0.5}
+    both = {"all": figures, "new": figures, "note": "\0"}
+    file.write_text(json.dumps({"weights": {"similar": [1, 1, 1, 1]}, "figures": {"learned": both, "mine\0": both}}))
+    output = await reco_model(database_url, "import", str(file))
+    assert "does not name weigh as learning starts: popular_hours, " in output
+    shown = json.loads(await reco_model(database_url, "show", "2", "--json"))
+    assert shown["weights"] == named(START) | {"similar": [1.0] * 4}
+    assert shown["figures"] == {"learned": {"all": figures, "new": figures}}
+    file.write_text("[" * 100_000)
+    assert "nested too deeply" in await refused(database_url, "import", str(file))

@@ -77,6 +77,8 @@ async def test_spark_makes_the_sums_of_the_local_engine_and_of_the_consumer(
     before = await sums(pool)
     old = events[:1_500]
     await forget(pool, old)
+    await pool.execute("UPDATE user_history SET updated_at = now() - length(user_id) * '50 days'::interval")
+    ages = await pool.fetch("SELECT user_id, updated_at FROM user_history ORDER BY user_id")
     # The files overlap with what is stored and with each other, have a row twice, and one that cannot be read.
     days = tmp_path / "days" / "2024"
     days.mkdir(parents=True)
@@ -93,6 +95,7 @@ async def test_spark_makes_the_sums_of_the_local_engine_and_of_the_consumer(
     assert "The new generation serves" in output
     assert await generation(pool) == 3
     assert_alike(await sums(pool), local)
+    assert await pool.fetch("SELECT user_id, updated_at FROM user_history ORDER BY user_id") == ages
     assert list((tmp_path / "work").iterdir()) == []
     assert f"{len(events):,} events" in output
     assert "that are no events, and were left out: 1. One of them: file:" in output

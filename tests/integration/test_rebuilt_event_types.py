@@ -1,7 +1,9 @@
 """Events of other types and cancellations after a rebuild: what was counted, whatever became of their types."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,17 @@ import asyncpg
 import pytest
 
 from app.adapters import event_types
-from tests.support.pipeline import database
-from tests.support.rebuilding import assert_alike, generation, log, rebuild, rebuilt, store_and_count, sums
+from tests.support.pipeline import database, until
+from tests.support.rebuilding import (
+    assert_alike,
+    generation,
+    log,
+    rebuild,
+    rebuilt,
+    start_rebuild,
+    store_and_count,
+    sums,
+)
 from workers.batch import FeatureWriter
 
 _WISH = {"kind": 16, "weight": 0.6, "pairs": False}
@@ -128,6 +139,31 @@ async def test_files_hold_events_of_own_types(database_url: str, pool: asyncpg.P
     write(file := tmp_path / "old.jsonl", wishes[:100])
     await rebuilt(database_url, str(file))
     assert_alike(await sums(pool), before)
+
+
+@pytest.mark.slow
+async def test_rows_of_files_count_as_they_did_when_the_rebuild_was_begun(
+    database_url: str, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    carts = of_type("cart", _CART)
+    before = await counted(database_url, pool, carts)
+    await no_longer_stored(pool, carts[:100])
+    write(file := tmp_path / "old.jsonl", carts[:100])
+    process = start_rebuild(database_url, str(file), *_AS_CARTS)
+    await until(partial(_slices_are_made, pool), 60.0)
+    process.kill()
+    await asyncio.to_thread(process.communicate, timeout=60)
+    heavier = event_types.NewEventType(
+        name="cart", weight=2.0, meaning="interest", pairs=True, ends_offer=False, rating_scale=None
+    )
+    async with database(database_url) as opened, opened.connection() as connection:
+        await event_types.store(connection, heavier)
+    await rebuilt(database_url, str(file), *_AS_CARTS)
+    assert_alike(await sums(pool), before)
+
+
+async def _slices_are_made(pool: asyncpg.Pool) -> bool:
+    return await pool.fetchval("SELECT to_regclass('reco_building.slices')") is not None
 
 
 def of_type(name: str, counts: dict[str, Any]) -> list[dict[str, Any]]:

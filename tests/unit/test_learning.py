@@ -149,7 +149,30 @@ def test_a_long_visit_teaches_a_few_times_all_over() -> None:
         1: 1.0, 2: 1.0, 3: 1.0, 5: 2.0, 8: 3.0, 12: 4.0, 18: 6.0, 27: 9.0, 41: 10.0, 62: 10.0
     }  # fmt: skip
     assert sampling.takes("bob", LANDMARK_MS) == 1.0
-    assert sampling.takes("ann", LANDMARK_MS + HOUR_MS) == 1.0
+    assert sampling.takes("ann", LANDMARK_MS + HOUR_MS) == 0.0
+    assert sampling.takes("ann", LANDMARK_MS + HOUR_MS + 1) == 1.0
+
+
+@given(st.lists(st.integers(0, HOUR_MS // 8), min_size=30, max_size=200), st.integers(0, HOUR_MS))
+def test_no_hour_has_more_of_one_user(gaps_ms: list[int], begin_ms: int) -> None:
+    """Wherever an hour of the clock ends."""
+    sampling, taught, now_ms = Sampling(), [], LANDMARK_MS + begin_ms
+    for gap_ms in gaps_ms:
+        now_ms += gap_ms
+        if sampling.takes("eve", now_ms):
+            taught.append(now_ms)
+        sampling.takes("ann", now_ms)
+    assert taught
+    for first, later in zip(taught, taught[OF_ONE_USER:], strict=False):
+        assert later - first >= HOUR_MS
+
+
+def test_clock_that_was_set_back_ends_nobodys_hour_for_long() -> None:
+    sampling = Sampling()
+    for n in range(100):
+        sampling.takes("ann", LANDMARK_MS + 9 * HOUR_MS + n)
+    assert sampling.takes("ann", LANDMARK_MS + 8 * HOUR_MS + 200) == 0.0
+    assert sampling.takes("ann", LANDMARK_MS) == 1.0
 
 
 def test_ten_thousand_events_of_one_user_move_no_weight_beyond_a_bound() -> None:

@@ -78,7 +78,7 @@ def test_10000_events_of_one_user_move_no_weight_beyond_the_bound(monkeypatch: p
         worst = int(np.argmin(candidates.features() @ teaching.learner.weights[size_of(items)]))
         item_id = teaching.log.index.ids[int(candidates.numbers[worst])]
         chunk = [click(item_id, begin_ms + number, number) for number in range(first, first + 50)]
-        for sample in sampler.take(chunk, {"mallory": teaching.log.history("mallory")}):
+        for sample in sampler.take(sampler.picks(chunk), {"mallory": teaching.log.history("mallory")}):
             taught += teaching.learner.teach(sample)
         teaching.log.learn(chunk)
     assert taught == OF_ONE_USER

@@ -1,11 +1,12 @@
 """The learner on planted structure, on hostile events, and over a restart. All by seed, without a server."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from app.core.learning import RATE, WITHIN_REACH
 from app.core.promotion import LEAST_TESTS
-from app.core.ranking_learner import RankingLearner, Serving
+from app.core.ranking_learner import LearnerReport, RankingLearner, Serving, report_of
 from app.core.ranking_samples import RankingSample, SamplingBudget, places
 from app.core.sampling import OF_ONE_USER, Sampling
 from app.core.signals import HOUR_MS
@@ -58,6 +59,15 @@ def test_10000_hostile_events_of_one_user_move_no_weight_beyond_the_bound(honest
     assert taught == OF_ONE_USER
     moved = float(np.abs(learner.weights - before).max())
     assert moved <= (0.3 if honest else RATE * OF_ONE_USER)
+
+
+def test_report_that_another_release_wrote_has_no_figures() -> None:
+    learner = RankingLearner(SERVING)
+    learner.teach(next(samples(0, 1)))
+    report = msgspec.json.encode(learner.report())
+    assert report_of(report, SERVING.version) == learner.report()
+    for other in (None, b"{}", report.replace(b'"version"', b'"versions"')):
+        assert report_of(other, SERVING.version) == LearnerReport(0, 0, {}, {}, None, SERVING.version)
 
 
 def test_not_finite_sample_changes_nothing() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from anyio import to_thread
 
-from app.adapters import building, counted_events, pair_blocks
+from app.adapters import building, building_histories, counted_events, pair_blocks
 from app.adapters.features import ItemKeys
 from app.core.features import Fold
 from app.core.folded_pairs import FoldedPairs
@@ -46,17 +46,17 @@ async def opened(
         )
     async with session(options) as spark:
         sets = [await in_spark(partial(data_set, spark, name, columns, latest_ms=latest_ms)) for name in arguments]
-        yield SparkLog(spark, sets, options.work, latest_ms, columns.digest)
+        yield SparkLog(spark, sets, options.work, latest_ms, columns)
 
 
 class SparkLog:
     """`work`: the folder that is given for the stages; each rebuild has one of its own in it. `latest_ms`: later rows
-    are no events. `options`: the digest of those that the files are read by.
+    are no events. `options`: what the files are read by.
     """
 
     engine = SPARK
 
-    def __init__(self, spark: Any, sets: Sequence[DataSet], work: str, latest_ms: int, options: str) -> None:
+    def __init__(self, spark: Any, sets: Sequence[DataSet], work: str, latest_ms: int, options: ImportOptions) -> None:
         self._spark = spark
         self._sets = sets
         self._work = work
@@ -133,7 +133,8 @@ class SparkLog:
             table = await in_spark(partial(work.table, part))
             if stage == HISTORIES:
                 async with built.transaction():
-                    await building.copy_histories(built, zip(*_lists(table, "id", "value"), strict=True))
+                    users, encoded = _lists(table, "id", "value")
+                    await building_histories.copy(built, users, encoded)
                     await building.add_loaded_part(built, name)
             elif stage == ITEMS:
                 item_ids, values = _lists(table, "id", "value")
