@@ -161,7 +161,10 @@ class _LearnerTurns:
 
     def teach(self, sample: RankingSample) -> Verdict | None:
         """What the tests say once it is time to decide, if they say anything."""
+        changes = self._learner.changes
         taught = self._learner.teach(sample)
+        if self._learner.changes > changes:
+            _log.info("drift_found", samples=self._learner.samples)
         metrics.LEARNER_SAMPLES.labels("taught" if taught else "not_finite").inc()
         return self._learner.verdict() if taught and is_due(self._learner.since) else None
 

@@ -96,8 +96,11 @@ ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
 LIMIT $1;
 
 -- name: read_uncatalogued
+-- Not those whose events were all taken back.
 SELECT s.item_id FROM item_stats AS s
-WHERE NOT EXISTS (SELECT FROM items AS i WHERE i.item_id = s.item_id)
+WHERE
+    s.views + s.clicks + s.purchases + s.watches + s.other_events > 0
+    AND NOT EXISTS (SELECT FROM items AS i WHERE i.item_id = s.item_id)
 ORDER BY s.item_key DESC
 LIMIT $1;
 

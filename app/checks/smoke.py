@@ -1,14 +1,15 @@
-"""One event of each kind, walked from its POST to the recommendations, and erased again."""
+"""One event of each kind, walked from its POST to the recommendations, and taken back and erased again."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
 from app.checks.client import Client, HttpReply
 
-# The same two items each time: a smoke test every minute must not fill the catalogue with items of its own.
+# The same two items each time: a smoke test every minute must not fill the tables with items of its own. Their events
+# are taken back, or they would be what everybody likes.
 ITEMS: Final = ("reco-smoke-1", "reco-smoke-2")
 _POLL_SEC: Final = 0.05
 
@@ -47,47 +48,54 @@ def walk(client: Client, *, run: str, patience_sec: float) -> Iterator[Step]:
         yield Step(f"GET {path}", answer.status == 200, answer.ms, answer.shown())
         if answer.status == 0:
             return
-    taken = 0
+    taken = []
     for path, body in events(run):
         answer = client.call("POST", path, body)
-        taken += answer.status == 202
+        if answer.status == 202:
+            taken.append(body)
         yield _step(f"POST {path} {body.get('event_type', '')}".rstrip(), answer, 202)
     path, body = events(run)[1]
     user = body["user_id"]
-    if taken < len(events(run)):
+    if len(taken) < len(events(run)):
         if taken:
-            yield _erased(client, user)
+            yield from _ended(client, user, taken, patience_sec)
         return
     again = client.call("POST", path, body)
     yield _step("the same again is a duplicate", again, 200, lambda body: body["status"] == "duplicate")
     batch = {"events": [body]}
     yield _step("POST /log/batch", client.call("POST", "/log/batch", batch), 200, lambda body: body["duplicate"] == 1)
-    yield _visible(client, user, patience_sec)
+    yield _history(client, user, set(ITEMS), "in the recommendations", patience_sec)
     yield _step("GET /reco", client.call("GET", f"/reco?user_id={user}&k=5"), 200, lambda body: "items" in body)
     yield _step(f"GET /similar/{ITEMS[0]}", client.call("GET", f"/similar/{ITEMS[0]}?k=5"), 200)
     yield _popular(client, patience_sec)
-    yield _erased(client, user)
+    yield from _ended(client, user, taken, patience_sec)
 
 
-def _erased(client: Client, user: str) -> Step:
-    return _step("DELETE /users, which erases the walk", client.call("DELETE", f"/users/{user}"), 200)
+def _ended(client: Client, user: str, taken: Sequence[dict[str, Any]], patience_sec: float) -> Iterator[Step]:
+    """Takes the events back, so that their items are as if nobody had had them, and erases the user."""
+    cancelled = [body["event_id"] for body in taken if "item_id" in body]
+    for event_id in cancelled:
+        body = {"user_id": user, "session_id": user, "event_type": "cancel", "cancels": event_id}
+        yield _step("POST /event cancel", client.call("POST", "/event", body), 202)
+    if cancelled:
+        yield _history(client, user, set(), "no longer in the recommendations", patience_sec)
+    yield _step("DELETE /users, which erases the walk", client.call("DELETE", f"/users/{user}"), 200)
 
 
-def _visible(client: Client, user: str, patience_sec: float) -> Step:
-    """Waits until the user's history has both items."""
+def _history(client: Client, user: str, items: set[str], name: str, patience_sec: float) -> Step:
+    """Waits until the user's history has these items."""
     started = time.monotonic()
     while True:
         answer = client.call("GET", f"/users/{user}?limit=0")
         elapsed = time.monotonic() - started
         if answer.status in (401, 403):
-            return Step("in the recommendations", False, elapsed * 1000, f"{answer.shown()} It needs the scope users.")
+            return Step(name, False, elapsed * 1000, f"{answer.shown()} It needs the scope users.")
         history = answer.body.get("history", []) if isinstance(answer.body, dict) else []
-        seen = {entry["item_id"] for entry in history}
-        if seen >= set(ITEMS):
-            return Step("in the recommendations", True, elapsed * 1000)
+        if {entry["item_id"] for entry in history} == items and not _queued(answer):
+            return Step(name, True, elapsed * 1000)
         if elapsed > patience_sec:
             why = "still queued: look at outbox-relay" if _queued(answer) else "published: look at feature-consumer"
-            return Step("in the recommendations", False, elapsed * 1000, f"not after {patience_sec:g} s; {why}")
+            return Step(name, False, elapsed * 1000, f"not after {patience_sec:g} s; {why}")
         time.sleep(_POLL_SEC)
 
 

@@ -25,8 +25,8 @@ def smoke(url: str, key: str, patience: float, as_json: bool) -> None:
 
     The default URL is this machine at HTTP_PORT, else 8080.
 
-    The user is new each time and erased at the end; the events stay counted in the sums of the items reco-smoke-1 and
-    reco-smoke-2. The exit code is 1 when a step failed.
+    The user is new each time. At the end the events are cancelled, so that the items reco-smoke-1 and reco-smoke-2 are
+    in no list, and the user is erased. The exit code is 1 when a step failed.
     """
     client = Client(url, key)
     failed = 0

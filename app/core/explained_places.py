@@ -45,7 +45,7 @@ def explain_places(
     titles = {item_id: card.title for item_id, card in causes.items()}
     types: EventTypes = (yield CurrentEventTypes()) if causes else NO_OWN_TYPES
     for item, one in zip(items, found, strict=True):
-        item.because = [cause.item_id for cause in one.causes]
+        item.because = one.because
         item.parts = ScoreParts(dict(zip(one.terms, rounded(one.terms.values()), strict=True)), one.factor)
         item.why = in_words(one, titles, category, types)
 

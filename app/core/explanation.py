@@ -1,6 +1,6 @@
 """Why an item is in an answer: what its score is made of, and words that need no knowledge of the ranking."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 from typing import Final
 
@@ -60,21 +60,35 @@ _GOES_WITH: Final = {
     "following": "Users go on to it from",
     "content": "Hardly anybody knows it yet; its category, tags or title are like those of",
 }
+# The part of a cause that the sentence is about.
+_OF: Final[Mapping[str, Callable[["Cause"], float]]] = {
+    **dict.fromkeys(("similar", "similar_last", "lasting"), lambda cause: cause.together),
+    "following": lambda cause: cause.following,
+    "content": lambda cause: cause.content,
+}
 
 
-class Cause(Struct, frozen=True):
-    """An item that led to another: what the user did with it (a `signals.Kind`), and its part of the similarity."""
+class Cause(Struct, frozen=True, kw_only=True):
+    """An item that led to another: what the user did with it (a `signals.Kind`), and how much users take both
+    `together`, go on from it to the other (`following`), and their `content` is alike; by how much the item counts.
+    """
 
     item_id: str
     kind: int
-    part: float
+    together: float = 0.0
+    following: float = 0.0
+    content: float = 0.0
+
+    @property
+    def part(self) -> float:
+        return self.together + self.following + self.content
 
 
 class Explanation(Struct, frozen=True):
     """Why one item has its place.
 
     `terms`: what each feature adds to the logarithm of the score, before `factor`, by which rules multiplied it.
-    `causes`: the user's items that led here, at most three, the strongest first.
+    `causes`: the user's items that led here, the strongest first.
     """
 
     source: str
@@ -82,6 +96,11 @@ class Explanation(Struct, frozen=True):
     factor: float = 1.0
     terms: Mapping[str, float] = {}
     causes: tuple[Cause, ...] = ()
+
+    @property
+    def because(self) -> list[str]:
+        """The strongest causes."""
+        return [cause.item_id for cause in self.causes[:_CAUSES]]
 
 
 class Explainer:
@@ -109,18 +128,23 @@ class Explainer:
         return Explanation(source, score, factor, self._ranking.terms(self._ranked.row(item_id)), self._causes(item_id))
 
     def _causes(self, item_id: str) -> tuple[Cause, ...]:
-        number = self._index.find(item_id)
+        number, profile, content = self._index.find(item_id), self._profile, self._content
         causes = []
-        for seed, weight in zip(self._profile.seeds, self._profile.weights, strict=True):
+        for place, (seed, weight) in enumerate(zip(profile.seeds, profile.weights, strict=True)):
             near = self._neighbours.get(seed.item_id, NO_NEIGHBOURS)
-            part = weight * (
-                _value(near.neighbour_entries(), "similarity", number)
-                + _value(near.follower_entries(), "following", number)
-                + (0.0 if self._content is None else self._content.part(seed.item_id, item_id))
+            entries = near.neighbour_entries()
+            together = _value(entries, "similarity", number) + _value(entries, "lasting", number)
+            follows = place < profile.model.following_seeds
+            cause = Cause(
+                item_id=seed.item_id,
+                kind=seed.kind,
+                together=weight * together,
+                following=weight * _value(near.follower_entries(), "following", number) if follows else 0.0,
+                content=0.0 if content is None else weight * content.part(seed.item_id, item_id),
             )
-            if part > 0.0:
-                causes.append(Cause(seed.item_id, seed.kind, part))
-        return tuple(nlargest(_CAUSES, causes, key=lambda cause: cause.part))
+            if cause.part > 0.0:
+                causes.append(cause)
+        return tuple(sorted(causes, key=lambda cause: cause.part, reverse=True))
 
 
 def _value(entries: NDArray[np.void], column: str, number: int | None) -> float:
@@ -148,7 +172,8 @@ def _reason(item: Explanation, titles: Mapping[str, str | None], category: str |
     said: list[str] = []
     for _, name in strongest:
         if name in _GOES_WITH:
-            said.append(_goes_with(_GOES_WITH[name], item.causes, titles, types))
+            causes = [cause for cause in item.causes if _OF[name](cause) > 0.0]
+            said.append(_goes_with(_GOES_WITH[name], nlargest(_CAUSES, causes, key=_OF[name]), titles, types))
         else:
             said.append(_SAYS[name][0].upper() + _SAYS[name][1:])
     where = "" if category is None or item.source != POPULAR else f" in {category}"

@@ -20,6 +20,7 @@ from app.core.item_features import (
     SUMS,
     USERS,
     ItemFeatures,
+    have_events,
     longer,
     popularity_of,
 )
@@ -83,7 +84,8 @@ class ItemTable:
         self.make_room()
         self._sums[numbers] = sums
         self._is_changed(numbers)
-        self.log_ms = max(self.log_ms, int(sums[:, POPULAR_MS].max(initial=0.0)))
+        latest_ms = sums[have_events(sums, self.model), POPULAR_MS].max(initial=0.0)
+        self.log_ms = max(self.log_ms, int(latest_ms))
 
     def refresh(self, now_ms: int) -> None:
         """Computes the features of all items as of `now_ms`, unless nothing has changed."""

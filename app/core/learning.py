@@ -48,10 +48,11 @@ def learn(
     *,
     rate: float = RATE,
     stands_for: float = 1.0,
+    kept: float = 1.0,
 ) -> None:
     """`features`: of the candidates, a row each. `chosen`: the row of the item that the user took. `size`: of the
     user's history, a row of the weights. `rate`: the most that one event moves a weight. `stands_for`: how many events
-    the sample stands for, which the gradient is multiplied by.
+    the sample stands for, which the gradient is multiplied by. `kept`: what is kept of the squares before.
 
     Candidates by content lack all other features, and that says nothing about those: the weights of content are moved
     by what all candidates have, the others by what the other candidates have, if the user took one of these.
@@ -75,6 +76,8 @@ def learn(
             of_others = _gradient(features[others], int(np.count_nonzero(others[:chosen])), scores[others])
         gradient[: FROM_CONTENT.start] = of_others[: FROM_CONTENT.start]
     of_sizes = np.where(np.arange(len(SIZES)) == size, stands_for, _OTHER_SIZES * stands_for)[:, None] * gradient
+    if kept < 1.0:
+        np.maximum(learner.squares * kept, _FIRST_SQUARE, out=learner.squares)
     learner.squares += of_sizes**2
     learner.weights += rate * of_sizes / np.sqrt(learner.squares)
     np.clip(learner.weights, -LARGEST, LARGEST, out=learner.weights)

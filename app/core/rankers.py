@@ -6,8 +6,9 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from app.core.learning import RATE, Learner, learn, starting_from
+from app.core.learning import RATE
 from app.core.model import MODEL, Model
+from app.core.paired_learner import PairedLearner, learn_paired, paired_from
 from app.core.signals import DAY_MS, HOUR_MS
 from app.core.weights import FEATURES, FIXED, POPULARITY, START, Weights
 
@@ -24,7 +25,7 @@ class Ranker(Struct):
     the others are learned.
     """
 
-    learner: Learner
+    learner: PairedLearner
     learning_rate: float = 0.0
     factors: NDArray[np.float64] | None = None
     without: int | None = None
@@ -35,20 +36,21 @@ class Ranker(Struct):
         return weights if self.factors is None else weights * self.factors
 
     def learn(self, features: NDArray[np.float32], chosen: int, size: int, stands_for: float) -> None:
-        """As `learning.learn`."""
+        """As `learning.learn`, with both paces."""
         if self.learning_rate:
-            learn(self.learner, features, chosen, size, rate=self.learning_rate, stands_for=stands_for)
+            learn_paired(self.learner, features, chosen, size, rate=self.learning_rate, stands_for=stands_for)
         if self.without is not None:
-            self.learner.weights[:, self.without] = 0.0
+            for one in (self.learner.steady, self.learner.quick):
+                one.weights[:, self.without] = 0.0
 
 
 def unchanged(weights: Weights) -> Ranker:
-    return Ranker(starting_from(weights))
+    return Ranker(paired_from(weights))
 
 
 def learning(rate: float = RATE) -> Ranker:
     """As production learns."""
-    return Ranker(starting_from(START), rate)
+    return Ranker(paired_from(START), rate)
 
 
 def standard() -> dict[str, Ranker]:
@@ -61,7 +63,7 @@ def ablated() -> dict[str, Ranker]:
     for column, name in enumerate(FEATURES):
         start = START.copy()
         start[:, column] = 0.0
-        found[f"without {name}"] = Ranker(starting_from(start), RATE, without=column)
+        found[f"without {name}"] = Ranker(paired_from(start), RATE, without=column)
     return found
 
 

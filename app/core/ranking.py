@@ -41,9 +41,11 @@ class Ranking:
         repeats: Repeats,
         exclusions: Exclusions,
         among: Numbers | None = None,
+        matches: Numbers | None = None,
     ) -> Ranked:
         """`factors`: by item. `without`: item numbers. `among`: the only item numbers that are ranked, those
-        of them of which something is known; None: all.
+        of them of which something is known; None: all. `matches`: item numbers that are candidates since they match a
+        filter; those of which nothing is known are not ranked.
         """
         candidates = self._candidates
         if repeats in ("only", "allow"):
@@ -63,6 +65,10 @@ class Ranking:
             others = np.ones(len(scores), np.bool_)
             others[known] = False
             scores[others] = -np.inf
+        if matches is not None:
+            rows = candidates.rows_of(matches)
+            rows = rows[scores[rows] == 0.0]  # as those have it of which nothing is known, and hardly any other
+            scores[rows[~candidates.features(rows).any(axis=1)]] = -np.inf
         self._logarithms = scores
         best = scores[scores.argmax()] if len(scores) else _LEAST_LOGARITHM
         scores = scores - max(best, _LEAST_LOGARITHM)

@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 from msgspec import Struct, structs
 
-from app.core.learning import Learner, learn, starting_from
+from app.core.learning import Learner, starting_from
 from app.core.named_weights import NamedWeights, from_named, named
+from app.core.paired_learner import Gain, PairedLearner, learn_paired, paired_from
 from app.core.promotion import LEAST_TESTS, Verdict, goes_back_to, verdict
 from app.core.ranking_samples import RankingSample, places
 from app.core.rolling_figures import CONTENDERS, Contender, RankingFigures, RollingFigures
@@ -62,7 +63,7 @@ class RankingLearner:
 
     def __init__(self, serving: Serving, start: Weights = START) -> None:
         self._serving = serving
-        self._learner: Learner = starting_from(start)
+        self._learner: PairedLearner = paired_from(start)
         self._rolling = RollingFigures()
         self.since = 0
 
@@ -72,7 +73,12 @@ class RankingLearner:
 
     @property
     def samples(self) -> int:
-        return self._learner.events
+        return self._learner.steady.events
+
+    @property
+    def changes(self) -> int:
+        """How often users changed so much that learning went on in larger steps, by this process."""
+        return self._learner.changes
 
     @property
     def version(self) -> int:
@@ -94,7 +100,7 @@ class RankingLearner:
         self._rolling.add(places(sample, contenders), is_new=sample.is_new)
         self.since += 1
         if sample.chosen is not None:
-            learn(self._learner, sample.features, sample.chosen, sample.size, stands_for=sample.stands_for)
+            learn_paired(self._learner, sample.features, sample.chosen, sample.size, stands_for=sample.stands_for)
         return True
 
     def verdict(self) -> Verdict | None:
@@ -121,16 +127,20 @@ class RankingLearner:
     def encode(self) -> bytes:
         """The state, by the names of the features."""
         places_, new = self._rolling.encode()
+        steady, quick, gain = self._learner.steady, self._learner.quick, self._learner.gain
         return _encoder.encode(
             _State(
-                named(self._learner.weights),
-                named(self._learner.squares),
-                self._learner.events,
+                named(steady.weights),
+                named(steady.squares),
+                steady.events,
                 self.version,
                 self.since,
                 CONTENDERS,
                 places_,
                 new,
+                named(quick.weights),
+                named(quick.squares),
+                (gain.mean, gain.variance, gain.samples),
             )
         )
 
@@ -140,17 +150,24 @@ class RankingLearner:
             state = _decoder.decode(data)
         except msgspec.DecodeError as error:
             raise ValueError(f"not the state of a learner: {error}") from error
-        learner = starting_from(START)
-        weights = from_named(state.weights)
-        squares = np.maximum(from_named(state.squares, learner.squares), learner.squares)
-        if not (np.isfinite(weights).all() and np.isfinite(squares).all()):
-            raise ValueError("not the state of a learner: some numbers are not finite")
+        steady = _restored(state.weights, state.squares, state.events)
+        # A release before the quick learner left none.
+        quick = _restored(state.quick_weights or state.weights, state.quick_squares, state.events)
         rolling = RollingFigures()
         if state.contenders == CONTENDERS:
             rolling.restore(state.places, state.new)
-        self._learner = Learner(weights, squares, state.events)
+        self._learner = PairedLearner(steady, quick, Gain(*state.gain))
         self._rolling = rolling
         self.since = min(state.since, rolling.tests) if state.version == self.version else 0
+
+
+def _restored(weights: NamedWeights, squares: NamedWeights, events: int) -> Learner:
+    """Raises `ValueError` if some numbers are not finite."""
+    first = starting_from(START)
+    found = Learner(from_named(weights), np.maximum(from_named(squares, first.squares), first.squares), events)
+    if not (np.isfinite(found.weights).all() and np.isfinite(found.squares).all()):
+        raise ValueError("not the state of a learner: some numbers are not finite")
+    return found
 
 
 class _State(Struct, array_like=True):
@@ -162,6 +179,9 @@ class _State(Struct, array_like=True):
     contenders: tuple[str, ...]
     places: bytes
     new: bytes
+    quick_weights: NamedWeights = {}
+    quick_squares: NamedWeights = {}
+    gain: tuple[float, float, int] = (0.0, 0.0, 0)
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -125,6 +125,7 @@ def for_user(
         request.repeats,
         own_exclusions(history, profile.latest.keys(), request.repeats, seen, left_out),
         only,
+        None if matches is None else matches.numbers,
     )
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}
     unknown = not history.entries and category is None and among is None

@@ -17,7 +17,7 @@ from app.devstack import Stack
 from app.devstack.ports import choose
 from tests.faults.proxy import METADATA_REQUEST, proxied
 from tests.integration.test_topics import make
-from tests.support.service import eventually, running
+from tests.support.service import Service, eventually, running
 
 _URLS = ("DATABASE_URL", "ONLINE_CACHE_REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC_PREFIX", "ROLE", "API_KEYS")
 
@@ -38,8 +38,18 @@ def test_smoke_walks_every_kind_of_event_and_leaves_no_user_behind(environment: 
         report = msgspec.json.decode(again.stdout)
         assert report["failed"] == 0
         assert {step["ok"] for step in report["steps"]} == {True}
+        event = {"user_id": "ann", "session_id": "s", "event_type": "view", "item_id": "tent"}
+        assert service.client.post("/event", json=event).status_code == 202
+        eventually(lambda: listed(service, "/popular?k=10") == ["tent"], describe=service.describe)
+        assert listed(service, "/trending?window=hour&k=10") == ["tent"]
+        eventually(lambda: listed(service, "/reco?user_id=bob&k=10") == ["tent"], 30.0, service.describe)
+        assert listed(service, "/similar/reco-smoke-1?k=10") == []
     with psycopg.connect(environment["DATABASE_URL"]) as connection:
-        assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
+        assert connection.execute("SELECT DISTINCT user_id FROM events").fetchall() == [("ann",)]
+
+
+def listed(service: Service, path: str) -> list[str]:
+    return [item["item_id"] for item in service.client.get(path).json()["items"]]
 
 
 def test_smoke_says_where_an_event_is_stuck(environment: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from app.core.candidates import Candidates
 from app.core.explanation import Cause, Explainer, Explanation, in_words
 from app.core.exploration import EXPLORE
-from app.core.history import NO_HISTORY, Entry
+from app.core.history import NO_HISTORY, Entry, History
 from app.core.profile import Profile
 from app.core.ranked import NO_EXCLUSIONS
 from app.core.ranking import Ranking
@@ -19,9 +19,9 @@ from tests.support.histories import merge_history
 from tests.support.serving_store import NOW_MS, item_table, near
 
 TITLES = {"a": "Alien", "b": "Brazil", "c": None}
-BOUGHT = Cause("a", Kind.PURCHASE, 0.5)
-SEEN = Cause("b", Kind.VIEW, 0.2)
-OLD = Cause("c", Kind.PURCHASE, 0.1)
+BOUGHT = Cause(item_id="a", kind=Kind.PURCHASE, together=0.5, content=0.1)
+SEEN = Cause(item_id="b", kind=Kind.VIEW, together=0.2, following=0.1)
+OLD = Cause(item_id="c", kind=Kind.PURCHASE, together=0.1)
 TOGETHER = "Users take it together with what this one"
 
 
@@ -36,6 +36,14 @@ TOGETHER = "Users take it together with what this one"
         (
             Explanation(COVISITATION, terms={"following": 2.0}, causes=(SEEN,)),
             "Users go on to it from what this one viewed: Brazil.",
+        ),
+        (
+            Explanation(COVISITATION, terms={"following": 2.0, "similar": 1.0}, causes=(BOUGHT, SEEN)),
+            f"Users go on to it from what this one viewed: Brazil. {TOGETHER} bought: Alien; viewed: Brazil.",
+        ),
+        (
+            Explanation(COVISITATION, terms={"content": 2.0}, causes=(SEEN, BOUGHT, OLD)),
+            "Hardly anybody knows it yet; its category, tags or title are like those of what this one bought: Alien.",
         ),
         (Explanation(POPULAR, terms={"popular_week": 1.0, "own": -2.0}), "Popular this week."),
         (
@@ -74,7 +82,7 @@ def test_an_item_says_why_it_is_there(item: Explanation, said: str) -> None:
 
 @pytest.mark.parametrize("feature", FEATURES)
 def test_every_feature_has_words(feature: str) -> None:
-    item = Explanation(COVISITATION, terms={feature: 1.0}, causes=(BOUGHT,))
+    item = Explanation(COVISITATION, terms={feature: 1.0}, causes=(BOUGHT, SEEN))
     assert in_words(item, TITLES, None) != "Popular."
 
 
@@ -89,12 +97,14 @@ BOUGHT_IN_TURN = merge_history(
 
 
 def explained(
-    similar: Mapping[str, Mapping[str, float]], following: Mapping[str, Mapping[str, float]] | None = None
+    similar: Mapping[str, Mapping[str, float]],
+    following: Mapping[str, Mapping[str, float]] | None = None,
+    history: History = BOUGHT_IN_TURN,
 ) -> dict[str, Explanation]:
-    """Of all candidates for a user who bought a, then b, then c long ago."""
+    """Of all candidates for a user who bought a, then b, then c long ago, or has another history."""
     table = item_table({"hit": 100.0, "known": 25.0})
-    profile = Profile(BOUGHT_IN_TURN)
-    lists = {item_id: near(table.index, similar.get(item_id, {}), (following or {}).get(item_id)) for item_id in "abc"}
+    profile, after = Profile(history), following or {}
+    lists = {item_id: near(table.index, similar.get(item_id, {}), after.get(item_id)) for item_id in profile.seed_ids}
     candidates = Candidates(profile, lists, table.best(10).tobytes(), table, now_ms=NOW_MS)
     ranking = Ranking(table.index, candidates, *table.scored(START).by_size[2])
     ranked = ranking.ranked({}, (), "learned", NO_EXCLUSIONS)
@@ -107,14 +117,22 @@ def explained(
 
 def test_several_causes_stand_strongest_first() -> None:
     found = explained({"a": {"x": 0.1}, "b": {"x": 0.9}, "c": {"y": 0.9}})
-    assert [cause.item_id for cause in found["x"].causes] == ["b", "a"]
-    assert [cause.item_id for cause in found["y"].causes] == ["c"]
+    assert found["x"].because == ["b", "a"]
+    assert found["y"].because == ["c"]
     assert found["hit"].causes == ()
     assert all(cause.kind == Kind.PURCHASE for cause in found["x"].causes)
 
 
 def test_an_item_that_is_followed_is_a_cause() -> None:
-    assert [cause.item_id for cause in explained({}, {"b": {"x": 0.9}})["x"].causes] == ["b"]
+    assert explained({}, {"b": {"x": 0.9}})["x"].because == ["b"]
+
+
+def test_items_before_the_last_three_are_followed_by_nothing() -> None:
+    bought = merge_history(
+        NO_HISTORY, [Entry(item_id, NOW_MS - n, Kind.PURCHASE, 1.0) for n, item_id in enumerate("abcd")]
+    )
+    found = explained({}, {item_id: {"x": 0.9} for item_id in "abcd"}, bought)
+    assert found["x"].because == ["a", "b", "c"]
 
 
 def test_the_terms_of_a_score_say_how_it_compares_with_the_best() -> None:

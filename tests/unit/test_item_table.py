@@ -203,3 +203,30 @@ def test_rows_begin_anew_before_their_numbers_end() -> None:
 def test_no_two_answers_have_the_same_first_row() -> None:
     table = ItemTable(ItemIndex(), MODEL)
     assert table.take_rows(0) < table.take_rows(0) < table.take_rows(3)
+
+
+def test_item_whose_events_were_all_taken_back_is_not_popular_and_sets_no_clock() -> None:
+    """Whatever rounding leaves of its sums, however old the log is."""
+    for years in (-40, 0, 40):
+        at_ms = LANDMARK_MS + round(years * 365.25 * 24 * HOUR_MS)
+        event = 2.0 ** ((at_ms - LANDMARK_MS) / MODEL.covisitation_half_life_ms)
+        table = ItemTable(ItemIndex(), MODEL)
+        numbers = table.index.number(["smoke", "old", "tent"])
+        table.update(
+            numbers,
+            np.array(
+                [
+                    sums(popular_ms=at_ms + HOUR_MS, popular_week=1e-17, popular_day=1e-17, events=1e-16 * event),
+                    # As of a database that counts users only since a later release.
+                    sums(popular_ms=at_ms, popular_week=1e-9, events=event),
+                    sums(popular_ms=at_ms - HOUR_MS, popular_week=1.0, events=event, users=1.0),
+                ]
+            ),
+        )
+        table.refresh(table.log_ms)
+        assert table.log_ms == at_ms
+        assert table.best(10).tolist() == numbers[1:].tolist()
+
+
+def sums(**known: float) -> list[float]:
+    return [known.get(name, 0.0) for name in SUMS]

@@ -1,6 +1,6 @@
 """Lists that follow the evidence, and never serve what they must not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,16 @@ def ranking_of(
     table: ItemTable,
     weights: Weights = PLAIN,
     following: Similarities | None = None,
+    more: Sequence[str] = (),
 ) -> Ranking:
+    """`more`: other candidates."""
     profile = Profile(history)
     lists = {
         seed.item_id: near(table.index, similar.get(seed.item_id, {}), (following or {}).get(seed.item_id))
         for seed in profile.seeds
     }
-    candidates = Candidates(profile, lists, table.best(MODEL.popular).tobytes(), table, now_ms=NOW_MS)
+    beside = np.concatenate([table.best(MODEL.popular), table.index.number(more)]).astype(np.int32)
+    candidates = Candidates(profile, lists, beside.tobytes(), table, now_ms=NOW_MS)
     size = size_of(len(profile.latest))
     return Ranking(table.index, candidates, *table.scored(weights).by_size[size])
 
@@ -52,6 +55,15 @@ def ids(
     history: History, similar: Similarities, top: Mapping[str, float] = TOP, *, repeat_rate: float = 0.0, **changes: Any
 ) -> list[str]:
     return ranked(ranking_of(history, similar, item_table(top, repeat_rate)), **changes).best(20)
+
+
+@pytest.mark.parametrize("weights", [PLAIN, START, -START])
+def test_what_matches_a_filter_and_nobody_knows_is_not_ranked(weights: Weights) -> None:
+    table, matches = item_table(TOP), ["known", "new", "cheap"]
+    ranking = ranking_of(NO_HISTORY, {}, table, weights, more=matches)
+    found = ranked(ranking, matches=table.index.number(matches))
+    assert set(found.best(20)) == {"hit", "known", "rare"}
+    assert found.score("new") == 0.0
 
 
 def test_a_new_user_gets_what_is_popular() -> None:
