@@ -91,7 +91,7 @@ def test_every_word_for_a_missing_value_is_documented() -> None:
         (RANKING, f"in the {content_index.MAX_ITEMS:,} newest items"),
         (RANKING, f"the softmax over the {learning.WITHIN_REACH} best candidates"),
         (RANKING, f"one event moves no weight by more than {learning.RATE}"),
-        (RANKING, f"more than {learning.RATE * sampling.OF_ONE_USER} in an hour"),
+        (RANKING, f"more than {learning.RATE * sampling.OF_ONE_USER} in any hour"),
         (RANKING, f"take {learning._OTHER_SIZES} of the gradient"),
         (RANKING, f"nothing is promoted before {promotion.LEAST_TESTS} tests"),
         (RANKING, f"The sums go back {KEEP_DAYS:g} days."),
