@@ -215,6 +215,15 @@ def has_column(column: str, present: Sequence[str]) -> bool:
     )
 
 
+def columns_read(columns: Sequence[str], present: Sequence[str]) -> list[str]:
+    """Those of the file's columns that these need: each part of a choice and of joined ones, and a path's beginning."""
+    names = {name for column in columns for name in column.split(ALTERNATIVES)}
+    paths = [part.split(".") for name in names for part in (name, *name.split(JOINED))]
+    # A name may hold dots itself.
+    wanted = {".".join(path[:length]) for path in paths for length in range(1, len(path) + 1)}
+    return [name for name in present if name in wanted]
+
+
 def _types(options: ImportOptions) -> dict[str, str | None]:
     made = {name: plain_type(name) for name in options.known.names() if name not in READY}
     types: dict[str, str | None] = {name: name for name in EVENT_TYPES} if options.exact_types else dict(USUAL_TYPES)

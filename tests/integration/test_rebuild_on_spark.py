@@ -178,6 +178,7 @@ async def test_master_that_is_away_or_silent_is_told_and_nothing_is_begun(
         ("a.jsonl", '{"user_id": "u", "item_id": "i", "ts_ms": "x", "event": "view"}', [], "none of the first 1 rows"),
         ("a.json", '[{"user": "u", "item": "i", "ts": 1, "event": "view"}]', [], "one JSON object a line"),
         ("a.csv", "user_id,item_id,ts_ms\nu,i,1", [], "--engine local reads CSV"),
+        ("a.jsonl.lz4", "{}", [], "packed as .gz, .bz2 or .zst"),
         ("a.jsonl", "{}", ["--conf", "x"], "--conf x is not of the form NAME=VALUE"),
         ("a.jsonl", "{}", ["--master", "spark://h:7077"], "name a folder that all of them reach"),
     ],

@@ -3,7 +3,7 @@ import pytest
 from app.core.event_types import EventTypes
 from app.errors import UserError
 from app.importing.filters import Condition
-from app.importing.mapping import Columns, ImportOptions, guess
+from app.importing.mapping import Columns, ImportOptions, columns_read, guess
 from app.importing.rows import Row, row_maker
 from app.importing.values import Refused
 
@@ -137,3 +137,19 @@ def test_digest_of_options_tells_what_was_given() -> None:
     assert len(set(digests)) == len(options)
     assert ImportOptions(columns={"time": "b", "user_id": "a"}).digest == digests[2]
     assert ImportOptions(known=EventTypes()).digest == digests[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "read"),
+    [
+        ("day+clock", ["day", "clock"]),
+        ("at|day+clock", ["at", "day", "clock"]),
+        ("user.id", ["user", "user.id"]),
+        ("user.id.x", ["user", "user.id"]),
+        ("a+b", ["a+b"]),
+        ("other", []),
+    ],
+)
+def test_columns_that_a_field_needs_are_read(column: str, read: list[str]) -> None:
+    present = ["at", "day", "clock", "user", "user.id", "a+b", "id"]
+    assert columns_read([column], present) == read

@@ -28,6 +28,7 @@ from app.rebuilding.spark.folding import (
     PAIR_SUMS,
     REJECTED,
     STORED,
+    TAKEN,
     added_up_items,
     folded,
 )
@@ -52,7 +53,7 @@ def batches(rows: Sequence[tuple[Any, ...]], size: int = 50) -> list[pa.RecordBa
 
 
 def made_of(rows: Sequence[tuple[Any, ...]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {HISTORY: [], ITEM: [], PAIR: [], EVENTS: [], REJECTED: []}
+    found: dict[str, list[dict[str, Any]]] = {HISTORY: [], ITEM: [], PAIR: [], EVENTS: [], TAKEN: [], REJECTED: []}
     for batch in folded(batches(rows), model=MODEL):
         for row in batch.to_pylist():
             found[row["kind"]].append(row)
@@ -93,6 +94,7 @@ def test_events_that_are_stored_repeated_or_of_before_an_erasure_are_left_out() 
     made = made_of([*rejected, *marks, *rows_of([*events, *events])])
     left = [event for event in events[:-1] if event["ts_ms"] > middle]
     assert sum(row["weight"] for row in made[EVENTS]) == len(left) > 0
+    assert [row["weight"] for row in made[TAKEN]] == [2.0 * len(events)]
     assert [(row["id"], row["weight"]) for row in made[REJECTED]] == [("a: not JSON", 2.0), ("b: no user", 1.0)]
 
 
@@ -104,7 +106,7 @@ def test_rows_of_lines_are_messages_or_rejected_and_identical_ones_in_a_block_ar
     read = pa.RecordBatch.from_pydict({"value": raw, FILE: ["a"] * 5 + ["b", "b"], BLOCK: [0] * 5 + [0, 7]})
     found = [
         row
-        for batch in messages_of([read], lines=True, layout=layout, latest_ms=LATEST_MS, data_set=3)
+        for batch in messages_of([read], names=["value"], lines=True, layout=layout, latest_ms=LATEST_MS, data_set=3)
         for row in batch.to_pylist()
     ]
     rejected = [(row["row"], row["event_id"]) for row in found if row["user_id"] is None]
@@ -130,7 +132,7 @@ def test_folders_of_a_lake_are_columns(tmp_path: Path, lines: bool) -> None:
     rows = {"value": [json.dumps(row).encode()] * 2} if lines else columns
     files = ["file:///lake/event_type=view/dt=2024-05-01/a", "file:///lake/event_type=cart%2520x/dt=2024-05-01/b"]
     read = pa.RecordBatch.from_pydict({**rows, FILE: files, BLOCK: [0, 0]})
-    (found,) = messages_of([read], lines=lines, layout=layout, latest_ms=LATEST_MS, data_set=0)
+    (found,) = messages_of([read], names=list(rows), lines=lines, layout=layout, latest_ms=LATEST_MS, data_set=0)
     first, bad = found.to_pylist()
     assert (first["ts_ms"], json.loads(first["message"])["event_type"]) == (1_714_521_600_000, "view")
     assert "'cart x' is not a known event type" in bad["event_id"]

@@ -1,5 +1,6 @@
 """What the arguments of a rebuild name on the file systems that Spark reads, and how its columns are read."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from functools import partial, reduce
@@ -13,74 +14,80 @@ from msgspec import Struct
 from app.errors import UserError
 from app.importing.contents import json_values
 from app.importing.lines import read_lines
-from app.importing.mapping import Columns, ImportOptions, has_column
+from app.importing.mapping import Columns, ImportOptions, columns_read
 from app.importing.reader import BadRow, FileLayout, detect, read_rows
 from app.rebuilding.spark.reading import BLOCK, FILE, MESSAGES_DDL, messages_of
 from app.rebuilding.spark.versioned import refuse_tables
 
 _LINES: Final = frozenset({".jsonl", ".ndjson", ".json"})
 _TABLES: Final = frozenset({".parquet", ".pq"})
-_PACKED: Final = frozenset({".gz", ".gzip", ".bz2", ".zst", ".zstd", ".deflate", ".snappy", ".lz4"})
+_PACKED: Final = frozenset({".gz", ".gzip", ".bz2", ".zst", ".zstd"})
 _SAMPLE_ROWS: Final = 1_000
 _OPTIONS: Final = {"lineSep": "\n", "recursiveFileLookup": "true"}
+_SCHEMA: Final = re.compile(r'^"STRUCT<(.*)>"', re.MULTILINE)
 
 
 class DataSet(Struct, frozen=True):
-    """The files of one argument, which have one layout. `size`: in bytes."""
+    """The files of one argument, which have one layout. `size`: in bytes. `frame`: what Spark reads of them."""
 
     argument: str
     size: int
     lines: bool
     layout: FileLayout[Columns]
+    frame: Any
 
 
 def data_set(spark: Any, argument: str, options: ImportOptions, *, latest_ms: int) -> DataSet:
-    """Raises `UserError` for what names no file, folders of tables, files of other formats, and unclear columns."""
+    """Raises `UserError` for what names no file, folders of tables, files of other formats, columns of types that Spark
+    cannot read or that differ between files, and unclear columns.
+    """
     files = listed(spark, argument)
     if not files:
         raise UserError(f"{argument}: there is no such file or folder, or it is empty")
     refuse_tables(spark, address_of(argument), files)
     names, size = list(files), sum(files.values())
     lines = _are_lines(argument, names)
+    frame = _read(spark, argument, lines=lines)
     with tempfile.TemporaryDirectory(prefix="reco-") as folder:
         # In folders of these names, by which columns are found, too.
         partitions = [part for part in PurePosixPath(unquote(names[0])).parts[:-1] if "=" in part]
         place = Path(folder, *partitions)
         place.mkdir(parents=True, exist_ok=True)
-        sample = _sample(_read(spark, argument, lines=lines), place, lines=lines)
+        sample = _sample(frame, place, lines=lines)
         try:
             layout = detect(sample, options)
             _check(sample, layout, latest_ms=latest_ms, lines=lines)
         except UserError as error:
             raise UserError(str(error).replace(str(sample), argument)) from error
-    return DataSet(argument, size, lines, layout)
+    return DataSet(argument, size, lines, layout, frame)
 
 
-def messages(spark: Any, sets: Sequence[DataSet], *, latest_ms: int) -> Any:
+def messages(sets: Sequence[DataSet], *, latest_ms: int) -> Any:
     """A frame with the columns `MESSAGES` of all valid rows."""
     from pyspark.sql import functions as f
 
     frames = []
     for number, found in enumerate(sets):
-        frame = _read(spark, found.argument, lines=found.lines)
-        columns = [f.col("value").cast("binary").alias("value")]
+        columns, names = [f.col("value").cast("binary").alias("value")], ["value"]
         if not found.lines:
-            named = [*found.layout.columns.fields.values(), *(wanted.column for wanted in found.layout.where)]
-            present = [name for name in frame.columns if any(has_column(column, [name]) for column in named)]
-            columns = [frame[f"`{name}`"] for name in present]
+            needed = [*found.layout.columns.used, *(wanted.column for wanted in found.layout.where)]
+            names = columns_read(needed, found.frame.columns)
+            columns = [f.col(_quoted(name)).alias(f"c{place}") for place, name in enumerate(names)]
         place = (f.col("_metadata.file_path").alias(FILE), f.col("_metadata.file_block_start").alias(BLOCK))
-        read = partial(messages_of, lines=found.lines, layout=found.layout, latest_ms=latest_ms, data_set=number)
-        frames.append(frame.select(*columns, *place).mapInArrow(read, MESSAGES_DDL))
+        read = partial(
+            messages_of, names=names, lines=found.lines, layout=found.layout, latest_ms=latest_ms, data_set=number
+        )
+        frames.append(found.frame.select(*columns, *place).mapInArrow(read, MESSAGES_DDL))
     return reduce(lambda one, other: one.unionByName(other), frames)
 
 
-def other_events(spark: Any, sets: Sequence[DataSet], most: int, *, latest_ms: int) -> int:
+def other_events(sets: Sequence[DataSet], most: int, *, latest_ms: int) -> int:
     """How many events of other types than view, click, purchase and watch there are, up to `most`."""
     from pyspark.sql import functions as f
 
     event_type = f.get_json_object(f.col("message").cast("string"), "$.event_type")
     others = {name for found in sets for name in found.layout.columns.known.names()}
-    return int(messages(spark, sets, latest_ms=latest_ms).where(event_type.isin(*others)).limit(most).count())
+    return int(messages(sets, latest_ms=latest_ms).where(event_type.isin(*others)).limit(most).count())
 
 
 def address_of(path: str) -> str:
@@ -124,8 +131,38 @@ def _ending(name: str) -> str:
 
 
 def _read(spark: Any, argument: str, *, lines: bool) -> Any:
+    """A frame of the lines, or with all columns that some file has: Spark by itself takes those of one."""
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import AnalysisException
+
     reader = spark.read.options(**_OPTIONS)
-    return reader.text(address_of(argument)) if lines else reader.parquet(address_of(argument))
+    if lines:
+        return reader.text(address_of(argument))
+    try:
+        return reader.option("mergeSchema", "true").parquet(address_of(argument))
+    except AnalysisException as error:
+        if error.getCondition() != "PARQUET_TYPE_ILLEGAL":
+            raise
+        raise UserError(
+            f"{argument}: a column has the type {error.getMessageParameters()['parquetType']}, which Spark does not "
+            "read. Write it as another one (a time of the day in microseconds, or as text), or leave it out; --engine "
+            "local reads it"
+        ) from error
+    except Py4JJavaError as error:
+        schemas = _SCHEMA.findall(str(error)) if "CANNOT_MERGE_SCHEMAS" in str(error) else []
+        if len(schemas) != 2:
+            raise
+        one, other = (schema.split(", ") for schema in schemas)
+        raise UserError(
+            f"{argument}: some files have {', '.join(column for column in one if column not in other)}, and others "
+            f"{', '.join(column for column in other if column not in one)}. Write the columns of one name in one type, "
+            "or name the files of each kind with an argument of its own, such as 'folder/2024*/*.parquet'"
+        ) from error
+
+
+def _quoted(name: str) -> str:
+    """The name of a column for Spark, to which one with a dot is a path without that."""
+    return f"`{name.replace('`', '``')}`"
 
 
 def _sample(frame: Any, folder: Path, *, lines: bool) -> Path:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+from msgspec import Struct
 
 from app.build import VERSION
 from app.core.features import Fold, History, ItemDelta, encode_history, fold
@@ -19,9 +20,9 @@ STORED, EVENT = 0, 1
 Postgres; without one, until when (`ts_ms`) the user was erased.
 """
 
-HISTORY, ITEM, PAIR, EVENTS, REJECTED = "history", "item", "pair", "events", "rejected"
+HISTORY, ITEM, PAIR, EVENTS, TAKEN, REJECTED = "history", "item", "pair", "events", "taken", "rejected"
 """`kind`: what is made. A pair has its sums as numbers, so that Spark adds them up itself; `weight` of `EVENTS` is how
-many were folded, and of `REJECTED` how many rows are no events, `id` being the reason of one.
+many were folded, of `TAKEN` how many rows are events, and of `REJECTED` how many are none, `id` being why one is none.
 """
 PAIR_SUMS: Final = ("weight", "met", "forth", "back")
 
@@ -55,8 +56,8 @@ def version_there(_: int) -> str:
 
 def folded(batches: Batches, *, model: Model) -> Iterator[pa.RecordBatch]:
     """`batches`: all rows of some users, each user's together, by mark and then in the order in which they count."""
-    rejected: list[tuple[str, int]] = []
-    messages = _wanted(batches, rejected)
+    rows = _Rows()
+    messages = _wanted(batches, rows)
     carried: dict[str, History] = {}
     while chunk := list(islice(messages, _CHUNK)):
         made = fold(chunk, carried, model)
@@ -66,7 +67,8 @@ def folded(batches: Batches, *, model: Model) -> Iterator[pa.RecordBatch]:
         yield from _histories(histories)
         yield from _sums(made, len(chunk))
     yield from _histories(carried)
-    for reason, count in rejected:
+    yield _batch([(TAKEN, "", None, None)], _weight(rows.taken))
+    for reason, count in rows.rejected:
         yield _batch([(REJECTED, reason, None, None)], _weight(count))
 
 
@@ -90,19 +92,27 @@ def decode_item(value: bytes) -> ItemDelta:
     return _item_decoder.decode(value)
 
 
-def _wanted(batches: Batches, rejected: list[tuple[str, int]]) -> Iterator[Message]:
-    """The events that are to be folded: those that are not stored, each once, and not of before an erasure. To
-    `rejected` it adds the reason and the number of rows that are no events.
+class _Rows(Struct):
+    """The numbers of rows that are events, and of those that are none with the reason of one of them."""
+
+    taken: int = 0
+    rejected: list[tuple[str, int]] = []
+
+
+def _wanted(batches: Batches, rows: _Rows) -> Iterator[Message]:
+    """The events that are to be folded: those that are not stored, each once, and not of before an erasure. It counts
+    all `rows`.
     """
     user, stored, erased_ms = "", set[str](), -1
     columns = ("user_id", "mark", "ts_ms", "event_id", "message", "row")
     for user_id, mark, ts_ms, event_id, message, row in _tuples(batches, *columns):
         if user_id is None:
-            rejected.append((event_id, row))
+            rows.rejected.append((event_id, row))
             continue
         if user_id != user:
             user, stored, erased_ms = user_id, set(), -1
         if mark == EVENT:
+            rows.taken += 1
             if ts_ms > erased_ms and event_id not in stored:
                 stored.add(event_id)
                 yield decode_message(message)

@@ -70,7 +70,7 @@ class SparkLog:
     async def other_events(self, live: "Connection", wanted: int, show: Show) -> int:
         """Counts those that are stored as well: what is missing in spite of that is told before the swap."""
         show(Report("Looking for other types", 0, wanted))
-        find = partial(data_sets.other_events, self._spark, self._sets, wanted, latest_ms=self._latest_ms)
+        find = partial(data_sets.other_events, self._sets, wanted, latest_ms=self._latest_ms)
         return await in_spark(find)
 
     async def fold(self, live: "Connection", jobs: Sequence[Job], show: Show) -> None:
@@ -84,13 +84,16 @@ class SparkLog:
         await self._make(live, work, job, show)
         async with building.connection(job.database_url, building=True) as built:
             await self._load(live, built, work, job.model, show)
-            events = await in_spark(work.events)
+            events, taken = await in_spark(work.events), await in_spark(work.taken)
             rejected = building.RejectedRows(*await in_spark(work.rejected))
             async with built.transaction():
-                for part in await building.slices(built):
-                    counted, left_out = (0, building.RejectedRows()) if part.number else (events, rejected)
+                first, *others = await building.slices(built)
+                await building.advance_files(
+                    built, first, rows=taken + rejected.count, done=True, events=events, rejected=rejected
+                )
+                for part in others:
                     await building.advance_files(
-                        built, part, rows=part.file_rows, done=True, events=counted, rejected=left_out
+                        built, part, rows=0, done=True, events=0, rejected=building.RejectedRows()
                     )
         await in_spark(work.remove)
 

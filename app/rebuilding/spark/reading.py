@@ -1,6 +1,7 @@
 """In a task of Spark: the rows of Parquet files and JSON lines as messages, by the rules of `reco import`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import PurePosixPath
@@ -45,14 +46,16 @@ Batches = Iterable[pa.RecordBatch]
 
 
 def messages_of(
-    batches: Batches, *, lines: bool, layout: FileLayout[Columns], latest_ms: int, data_set: int
+    batches: Batches, *, names: Sequence[str], lines: bool, layout: FileLayout[Columns], latest_ms: int, data_set: int
 ) -> Iterator[pa.RecordBatch]:
-    """`batches`: what Spark read, with `FILE` and `BLOCK`; of `lines` their bytes, else the table's columns.
+    """`batches`: what Spark read, with `FILE` and `BLOCK` last; of `lines` their bytes, else the table's columns.
+
+    `names`: of the columns. Spark has others for them, since it takes a name with a dot for a path.
 
     Identical rows without an event id are told apart by their number in the block. The rows of a block that are no
     events make one row without a user: `row` is how many they are, `event_id` the place and the reason of the first.
     """
-    read: Callable[[Batches], Iterator[_Placed]] = _lines if lines else _tables
+    read: Callable[[Batches], Iterator[_Placed]] = _lines if lines else partial(_tables, names)
     made: list[tuple[Any, ...]] = []
     for (file, block), placed in groupby(read(batches), key=itemgetter(0)):
         ids = RowIds()
@@ -96,10 +99,10 @@ def _raw_lines(batches: Batches) -> Iterator[tuple[_Place, FileLine]]:
                 yield (file, block), FileLine(0, 0, raw[:MAX_LINE_BYTES], len(raw) < MAX_LINE_BYTES)
 
 
-def _tables(batches: Batches) -> Iterator[_Placed]:
+def _tables(names: Sequence[str], batches: Batches) -> Iterator[_Placed]:
     no_line = FileLine(0, 0, b"")
     for batch in batches:
         files, blocks = (batch.column(name).to_pylist() for name in (FILE, BLOCK))
         table = batch.drop_columns([FILE, BLOCK])
         for row, file, block in zip(tuples_of(table), files, blocks, strict=True):
-            yield (file, block), (dict(zip(table.schema.names, row, strict=True)), no_line)
+            yield (file, block), (dict(zip(names, row, strict=True)), no_line)

@@ -38,6 +38,8 @@ _SETTINGS: Final = {
     "spark.sql.session.timeZone": "UTC",
     # Times in nanoseconds, which pandas writes by default: Spark refuses them, or reads them as numbers.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
+    # Times of the day: Spark refuses a table that has them, also where they are not read.
+    "spark.sql.timeType.enabled": "true",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }

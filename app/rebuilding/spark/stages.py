@@ -24,6 +24,7 @@ from app.rebuilding.spark.folding import (
     PAIR_SUMS,
     REJECTED,
     STORED,
+    TAKEN,
     added_up_items,
     folded,
 )
@@ -67,7 +68,7 @@ class Work(Struct, frozen=True):
     def fold(self, sets: Sequence[DataSet], model: Model, *, latest_ms: int) -> None:
         from pyspark.sql import functions as f
 
-        rows = data_sets.messages(self.spark, sets, latest_ms=latest_ms).withColumn("mark", f.lit(EVENT))
+        rows = data_sets.messages(sets, latest_ms=latest_ms).withColumn("mark", f.lit(EVENT))
         if self.is_done(MARKS):
             marks = self.spark.read.parquet(self._address(MARKS)).withColumn("mark", f.lit(STORED))
             rows = rows.unionByName(marks, allowMissingColumns=True)
@@ -88,6 +89,10 @@ class Work(Struct, frozen=True):
     def events(self) -> int:
         """How many were folded."""
         return self._count(EVENTS)[0]
+
+    def taken(self) -> int:
+        """How many rows are events, stored ones and repeated ones included."""
+        return self._count(TAKEN)[0]
 
     def rejected(self) -> tuple[int, str | None]:
         """How many rows are no events, and why one of them is not."""
