@@ -23,7 +23,7 @@ from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
 from app.importing.transfer import prepare
-from app.rebuilding.gaps import refuse_gaps
+from app.rebuilding.gaps import refuse_gaps, refuse_mostly_rejected
 from app.rebuilding.local_log import LOCAL, LocalLog
 from app.rebuilding.processes import POLL_SEC
 from app.rebuilding.rebuild import Log, Rebuild, types_of_files
@@ -66,7 +66,11 @@ class Rebuilt(Struct, frozen=True):
 )
 @click.option("--conf", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of Spark. Repeatable.")
 @click.option("--drop", is_flag=True, help="Give up an unfinished rebuild and remove what it has made.")
-@click.option("--yes", is_flag=True, help="Swap even if the new sums hold fewer events than those that serve.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Swap even if the new sums hold fewer events than those that serve, or most rows of the files are no events.",
+)
 @json_option
 def rebuild(
     files: tuple[str, ...],
@@ -173,6 +177,8 @@ async def _rebuild(
         async with building.connection(url, building=True) as built:
             parts = await building.slices(built)
             rejected = building.RejectedRows(parts[0].rejected, parts[0].first_rejected)
+            if not yes:
+                refuse_mostly_rejected(parts[0])
             late = await swap(made, built, screen, fewer_are_fine=yes, actor=f"reco rebuild, {operator()}")
     return Rebuilt(sum(part.events for part in parts) + late, rejected)
 

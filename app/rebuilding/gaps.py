@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from app.adapters import building, counted_events
+from app.adapters.building import SliceProgress
 from app.core.event_numbers import EventNumbers
 from app.errors import UserError
 from app.importing.mapping import EVENT_TYPES
+from app.importing.transfer import Counts
 from app.rebuilding.processes import Show
 from app.rebuilding.rebuild import Log
 
@@ -45,6 +47,16 @@ async def refuse_gaps(live: "Connection", log: Log, show: Show) -> None:
                 f"as well, {_ACCEPT}. Files can have the types {', '.join(EVENT_TYPES)}, where a cart is a view unless "
                 "--map-type cart=cart says otherwise, and those that the application has made and still has"
             )
+
+
+def refuse_mostly_rejected(part: SliceProgress) -> None:
+    """Raises `UserError` if more than half of the rows of the files are no events. `part`: the first, which counts."""
+    if Counts(read=part.file_rows, rejected=part.rejected).mostly_rejected():
+        raise UserError(
+            f"More than half of the rows of the files are no events: {part.rejected:,} of {part.file_rows:,}. One of "
+            f"them: {part.first_rejected}. Nothing was swapped. Give up with `reco rebuild --drop` and correct the "
+            "options or the files, or run the same command with --yes to leave the rows out"
+        )
 
 
 async def refuse_fewer(built: "Connection") -> None:
