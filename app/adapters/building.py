@@ -69,24 +69,29 @@ class RejectedRows(Struct, frozen=True):
 async def connection(url: str, *, building: bool = False) -> AsyncIterator["Connection"]:
     """A connection of its own, with time for long statements. `building`: its tables are those of the new generation.
 
-    Errors of an outage are raised as `DependencyDown`.
+    Errors of an outage are raised as `DependencyDown`; those of files and of other servers unchanged.
     """
+    opened: Connection | None = None
     try:
         opened = await Connector(url).connect(
             timeout=_CONNECT_SEC, command_timeout=_STATEMENT_SEC, server_settings={"application_name": "reco rebuild"}
         )
-        try:
-            await set_for_session(opened, _LIMITS)
-            if building:
-                live = await opened.fetchval(_SQL["live_schema"])
-                await opened.execute("SELECT set_config('search_path', $1, false)", f"{SCHEMA}, {live}")
-            yield opened
-        finally:
-            opened.terminate()
+        await set_for_session(opened, _LIMITS)
+        if building:
+            live = await opened.fetchval(_SQL["live_schema"])
+            await opened.execute("SELECT set_config('search_path', $1, false)", f"{SCHEMA}, {live}")
+        yield opened
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        if is_outage(error):
+        # The driver's OSErrors end the connection, but for a statement that takes too long.
+        is_of_others = isinstance(error, OSError) and not (
+            isinstance(error, TimeoutError) or opened is None or opened.is_closed()
+        )
+        if is_outage(error) and not is_of_others:
             raise DependencyDown("postgres", reason_of(error)) from error
         raise
+    finally:
+        if opened is not None:
+            opened.terminate()
 
 
 async def create(connection: "Connection", slices: int, first: datetime) -> None:

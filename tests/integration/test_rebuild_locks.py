@@ -7,6 +7,7 @@ import pytest
 
 from app.adapters import building
 from app.adapters.postgres import Database
+from app.errors import DependencyDown
 from tests.support.pipeline import until
 from tests.support.rebuilding import generation, log, start_rebuild, store_and_count
 from workers.batch import FeatureWriter
@@ -40,3 +41,13 @@ async def test_connection_that_is_lost_after_the_swap_is_no_failure(database_url
     async with building.connection(database_url, building=True) as built:
         built.terminate()
         await building.tidy(built)
+
+
+async def test_error_of_another_server_is_not_blamed_on_postgres(database_url: str) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        async with building.connection(database_url):
+            raise ConnectionRefusedError
+    connected = building.connection(database_url)
+    (await connected.__aenter__()).terminate()
+    with pytest.raises(DependencyDown):
+        await connected.__aexit__(ConnectionResetError, ConnectionResetError(), None)

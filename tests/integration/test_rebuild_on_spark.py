@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -169,6 +170,20 @@ async def test_master_that_is_away_or_silent_is_told_and_nothing_is_begun(
         code, output = await rebuild(database_url, *on_spark(tmp_path, file, *shared, master=master), python=python)
     assert (code, f"Spark did not start with the master {master}" in output) == (2, True), output
     assert await pool.fetchval("SELECT to_regnamespace('reco_building')") is None
+
+
+async def test_java_that_ends_during_a_rebuild_is_told_as_such(
+    database_url: str, pool: Pool, tmp_path: Path, python: str
+) -> None:
+    command = on_spark(tmp_path, write_lines(tmp_path / "old.jsonl", of_one_item(2_000)))
+    process = start_rebuild(database_url, *command, python=python)
+    await until(partial(_holds, pool, "to_regclass('reco_building.slices') IS NOT NULL"), 120.0)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if "SparkSubmit" in " ".join(child.cmdline()):
+            child.kill()
+    output, _ = await asyncio.to_thread(process.communicate, timeout=120)
+    assert (process.returncode, "Spark: its Java on this machine has ended" in output) == (2, True), output
+    assert "postgres" not in output.lower()
 
 
 @pytest.mark.parametrize(

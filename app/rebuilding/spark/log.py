@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-from anyio import to_thread
 
 from app.adapters import building, building_histories, counted_events, pair_blocks
 from app.adapters.features import ItemKeys
@@ -113,7 +112,7 @@ class SparkLog:
 
     async def _watch(self, title: str, show: Show) -> None:
         while True:
-            done, total = await to_thread.run_sync(self._tasks)
+            done, total = await in_spark(self._tasks)
             show(Report(title, done, total, unit="tasks"))
             await asyncio.sleep(_POLL_SEC)
 

@@ -47,6 +47,10 @@ _LOOPBACK: Final = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host"
 _SHOWN_CHARACTERS: Final = 600
 _OUR_JAVA: Final = "reco-java-"
 """So begins the folder that JAVA_HOME names where nobody has set it."""
+_JAVA_ENDED: Final = (
+    "its Java on this machine has ended, and the lines above may say why. If it had too little memory, give it more "
+    "with --conf spark.driver.memory=4g. Run the same command again: it goes on where it stopped"
+)
 _NO_FILE_SYSTEM: Final = re.compile(r'Class \S+FileSystem not found|No FileSystem for scheme "?\w+"?')
 
 
@@ -100,8 +104,9 @@ async def session(options: SparkOptions) -> AsyncIterator[Any]:
             await _check_executors(spark, options)
             yield spark
         finally:
-            with anyio.move_on_after(_STOPS_SEC, shield=True):
-                await to_thread.run_sync(spark.stop, abandon_on_cancel=True)
+            # It fails where Java has ended, which whoever waited for Spark was told.
+            with contextlib.suppress(UserError), anyio.move_on_after(_STOPS_SEC, shield=True):
+                await in_spark(spark.stop)
 
 
 async def _check_executors(spark: Any, options: SparkOptions) -> None:
@@ -118,12 +123,14 @@ async def _check_executors(spark: Any, options: SparkOptions) -> None:
 
 async def in_spark(work: Callable[[], T]) -> T:
     """Runs what waits for Spark in a thread; errors of Spark are raised as `UserError`."""
-    from py4j.protocol import Py4JError
+    from py4j.protocol import Py4JError, Py4JNetworkError
     from pyspark.errors import PySparkException
 
     try:
         return await to_thread.run_sync(work, abandon_on_cancel=True)
-    except (Py4JError, PySparkException, ConnectionError) as error:
+    except (Py4JNetworkError, ConnectionError) as error:
+        raise UserError(f"Spark: {_JAVA_ENDED}") from error
+    except (Py4JError, PySparkException) as error:
         raise UserError(f"Spark: {_reason(error)}") from error
 
 
@@ -214,6 +221,9 @@ def _version_there(spark: Any) -> str:
 def _reason(error: BaseException) -> str:
     """What went wrong, without the stack traces of two languages."""
     text = str(error)
+    # py4j takes a Java that does not answer for one that lacks the class.
+    if "does not exist in the JVM" in text:
+        return _JAVA_ENDED
     if "ModuleNotFoundError" in text:
         line = next(line for line in text.splitlines() if "ModuleNotFoundError" in line)
         return (
