@@ -179,8 +179,9 @@ async def read_items(
 
 
 async def read_baseline(connection: "Connection", after: date) -> Baseline:
-    """The sums of the days after `after` (UTC), as of one moment."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
+    """The sums of the days after `after` (UTC), as of one moment, unless a transaction of another kind is open."""
+    is_within = connection.is_in_transaction()
+    async with connection.transaction(isolation=None if is_within else "repeatable_read", readonly=True):
         watches, watch_sec = await connection.fetchrow(_SQL["read_watches"], after) or (0, 0.0)
         total = await connection.fetchrow(_SQL["read_total"], after) or ()
         shown = [Shown(*row) for row in await connection.fetch(_SQL["read_shown"], after, _ROWS)]

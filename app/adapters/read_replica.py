@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -58,6 +58,8 @@ class ReadReplica:
         self._is_used = False
         self._shown = 0
         """Up to where in the log reads have shown the changes, as far as that is known."""
+        self._needed = 0
+        """Up to where a server shows them that is not too late. It stays while the primary is away."""
         self._interruptions = Interruptions()
         self.source = 0
 
@@ -72,13 +74,14 @@ class ReadReplica:
         statement alone: on a standby, what it replays ends reads that stand in its way. Where it ends one after the
         other, the primary takes its place for a minute.
 
-        A URL may lead to several servers, and each is late in its own way. One that is behind what was seen leaves this
-        read to the primary.
+        A URL may lead to several servers, and each is late in its own way. One that is behind what was seen, or too
+        late, leaves this read to the primary. Behind a pooler in transaction mode all of the read is one transaction,
+        since the next one may be on another server.
         """
         if self._is_used:
             try:
-                async with self._replica.connection() as connection:
-                    if await _seen(connection) >= self._shown:
+                async with self._replica.connection() as connection, self._on_one_server(connection):
+                    if await _seen(connection) >= max(self._shown, self._needed):
                         yield connection
                         self._shown = max(self._shown, await _seen(connection))
                         return
@@ -109,8 +112,10 @@ class ReadReplica:
             goes_on = "; reads go on at the replica" if self._is_used else ""
             told = f"the primary does not answer, so that the lag of the replica is not known{goes_on}"
             raise DependencyDown("postgres-read", told) from error
-        if self._lag.primary_at(primary.position, time.monotonic()):
+        now = time.monotonic()
+        if self._lag.primary_at(primary.position, now):
             self._shown = 0  # of another log
+        self._needed = self._lag.needed(now)
         try:
             async with asyncio.timeout(_PROBE_SEC):
                 await self._check(primary)
@@ -125,6 +130,9 @@ class ReadReplica:
 
     async def close(self, timeout_sec: float) -> None:
         await self._replica.close(timeout_sec)
+
+    def _on_one_server(self, connection: "Connection") -> "AbstractAsyncContextManager[object]":
+        return nullcontext() if self._replica.has_sessions else connection.transaction()
 
     def _count_interruption(self) -> bool:
         """Whether reads stay away from the replica for that."""

@@ -12,6 +12,7 @@ class ReplicaLag:
     """Remembers the length of the primary's log for three times `limit_sec` at least, by any monotonic clock."""
 
     def __init__(self, *, limit_sec: float) -> None:
+        self._limit_sec = limit_sec
         self.step_sec = limit_sec / _STEPS
         """By so much what is told may be too long, besides the time between two calls of `primary_at`."""
         self._positions: deque[tuple[float, int]] = deque(maxlen=_KEPT)
@@ -35,3 +36,10 @@ class ReplicaLag:
             if position <= replayed:
                 return now - at
         return None
+
+    def needed(self, now: float) -> int:
+        """What a replica has replayed, if it lacks nothing for longer than `limit_sec` and a step; 0 while that is not
+        known of any position.
+        """
+        longest = now - self._limit_sec - self.step_sec
+        return next((position for at, position in reversed(self._positions) if at <= longest), 0)

@@ -61,11 +61,11 @@ class NewestItems(Generic[V]):
             return
         self._is_filled, self._changed = True, set()
         try:
-            async with self._database.connection() as connection:
-                if not is_filled:
+            if not is_filled:
+                async with self._database.connection() as connection:
                     changed = {*self.items, *await catalogue.read_newest_to_come(connection, MAX_ITEMS)}
-                rest_sec = _REST_SEC if is_filled or self.items else 0.0
-                await self._read_changed(connection, list(changed), rest_sec)
+            rest_sec = _REST_SEC if is_filled or self.items else 0.0
+            await self._read_changed(list(changed), rest_sec)
         except BaseException:
             self._is_filled = is_filled and self._is_filled
             self._changed |= changed
@@ -74,12 +74,14 @@ class NewestItems(Generic[V]):
             newest = nlargest(MAX_ITEMS, self.items, key=lambda item_id: self.items[item_id].since_ms)
             self.items = {item_id: self.items[item_id] for item_id in newest}
 
-    async def _read_changed(self, connection: "Connection", item_ids: list[str], rest_sec: float) -> None:
+    async def _read_changed(self, item_ids: list[str], rest_sec: float) -> None:
+        """Without a connection while it rests, which may be a transaction that must not take long."""
         for start in range(0, len(item_ids), _BATCH):
             if start:
                 await asyncio.sleep(rest_sec)
             batch = item_ids[start : start + _BATCH]
-            found = await self._read_items(connection, batch)
+            async with self._database.connection() as connection:
+                found = await self._read_items(connection, batch)
             for item_id in batch:
                 if self.items.get(item_id) != found.get(item_id):
                     self.version += 1

@@ -48,3 +48,10 @@ def test_replica_that_may_be_hours_behind_is_told_from_one_that_is_further() -> 
         told = lag.seconds(int((now - behind) * 2), now)
         assert told is not None
         assert behind <= told <= behind + 36.5
+
+
+def test_replica_that_is_not_too_late_has_what_the_primary_had_before() -> None:
+    lag = lag_of((100, 1.0), (200, 2.0), (300, 3.0))
+    assert [lag.needed(now) for now in (1.0, 3.0, 3.1, 4.1, 9.0)] == [0, 0, 100, 200, 300]
+    lag.primary_at(50, 9.0)  # of another log
+    assert lag.needed(10.0) == 0
