@@ -192,6 +192,11 @@ async def position_of(connection: "Connection") -> LogPosition:
     return LogPosition(row["cluster"], row["position"])
 
 
+async def is_replay_paused(connection: "Connection") -> bool:
+    found: bool = await connection.fetchval(_SQL["paused"])
+    return found
+
+
 async def _seen(connection: "Connection") -> int:
     """Up to where in the log the next statement sees the changes, at least."""
     found: int = await connection.fetchval(_SQL["seen"])

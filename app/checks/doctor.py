@@ -1,6 +1,7 @@
 """Asks each dependency for its version, latency, permissions and clock, as this host and these settings see it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from app.adapters.kafka_bounds import silence_abandoned_tasks
 from app.adapters.kafka_probe import check_listening, describe_cluster
 from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
-from app.adapters.read_replica import position_of
+from app.adapters.read_replica import LogPosition, is_replay_paused, position_of
 from app.adapters.redis_client import close_redis, open_redis
 from app.adapters.redis_histories import RedisHistoryCache
 from app.adapters.topic_settings import RETENTION_MS, kept_too_long, wrong_settings
@@ -28,6 +29,7 @@ from app.core.redis_url import cluster_of
 from app.errors import DependencyDown, UserError, describe
 
 _TIMEOUT_SEC: Final = 5.0
+_POLL_SEC: Final = 0.05
 _DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _POSTGRES_AT_LEAST: Final = 150_000
 _TABLES: Final = (
@@ -62,25 +64,48 @@ async def pooler(url: str) -> AsyncIterator[Finding]:
         yield Finding("ok", "pooler", f"runs statements on version {version}")
 
 
-async def replica(url: str, primary_url: str, *, has_sessions: bool) -> AsyncIterator[Finding]:
-    """`url`: of DATABASE_READ_URL. `has_sessions`: it leads to no pooler in transaction mode, as the settings say."""
-    try:
+async def replica(url: str, primary_url: str, *, has_sessions: bool, max_lag_sec: float) -> AsyncIterator[Finding]:
+    """`url`: of DATABASE_READ_URL. `has_sessions`: it leads to no pooler in transaction mode, as the settings say.
+    `max_lag_sec`: DATABASE_READ_MAX_LAG_SEC.
+    """
+    primary = None
+    with contextlib.suppress(*_DRIVER_ERRORS, DependencyDown):  # it has a finding of its own
         async with _asked(primary_url) as connection:
             primary = await position_of(connection)
+    waits_sec = min(max_lag_sec, _TIMEOUT_SEC)
+    ends = time.monotonic() + waits_sec
+    try:
         async with _asked(url) as connection, _asked(url) as another:
             found = await position_of(connection)
             if has_sessions:
                 await poolers.check_reads(connection, another)
+            is_paused = await is_replay_paused(connection)
+            while not is_paused and _lacks(found, primary) and time.monotonic() < ends:
+                await asyncio.sleep(_POLL_SEC)
+                found = await position_of(connection)
     except (*_DRIVER_ERRORS, DependencyDown) as error:
         remedy = "reads go to the primary meanwhile; check DATABASE_READ_URL, and that the replica runs"
         yield Finding("warn", "replica", describe(error), remedy)
         return
-    if found.cluster != primary.cluster:
+    behind = 0 if primary is None else max(0, primary.position - found.position)
+    if primary is not None and found.cluster != primary.cluster:
         text = "another database than that of DATABASE_URL, or not a streaming replica of it"
         yield Finding("FAIL", "replica", text, "correct DATABASE_READ_URL")
+    elif is_paused:
+        yield Finding("warn", "replica", "its replay is paused", "run SELECT pg_wal_replay_resume() on it")
+    elif primary is None:
+        text = "answers; by how much it is behind is not known, since the primary does not answer"
+        yield Finding("warn", "replica", text, "see what is said of postgres")
+    elif behind and waits_sec == max_lag_sec:
+        text = f"is behind by more than the {max_lag_sec:g} s of DATABASE_READ_MAX_LAG_SEC, and by {behind:,} bytes"
+        remedy = "reads go to the primary meanwhile; see pg_stat_replication there, and what runs on the replica"
+        yield Finding("warn", "replica", text, remedy)
     else:
-        behind = max(0, primary.position - found.position)
         yield Finding("ok", "replica", f"has replayed the log up to the last {behind:,} bytes")
+
+
+def _lacks(found: LogPosition, primary: LogPosition | None) -> bool:
+    return primary is not None and found.cluster == primary.cluster and found.position < primary.position
 
 
 @asynccontextmanager

@@ -102,7 +102,12 @@ def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
     if settings.database_read_url:
         has_sessions = settings.database_pooler == "none"
         url = for_reads(settings.database_read_url)
-        replica = checks.replica(url, settings.session_url, has_sessions=has_sessions)
+        replica = checks.replica(
+            url,
+            settings.session_url,
+            has_sessions=has_sessions,
+            max_lag_sec=settings.database_read_max_lag_sec,
+        )
         questions.append(("Read replica", replica))
     if settings.kafka_bootstrap_servers:
         topics = [settings.kafka_topic_prefix + topic for topic in TOPICS]
