@@ -10,11 +10,11 @@ import difflib
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
-from app.core.server_urls import checked
+from app.core.server_urls import UrlParts, places, url_parts
 
 _EXPECTED: Final = "expected postgresql://user:password@host:port/database"
 _ADDRESS: Final = ("host", "port", "dbname", "user", "password")
@@ -112,13 +112,9 @@ def check_database_url(url: str) -> str:
 
 def parse(url: str) -> DatabaseAddress:
     """Raises `ValueError` as `check_database_url` does."""
-    if named := _DRIVER.match(url):
-        raise ValueError(f"{_EXPECTED}: leave {named[1]} out, which names a driver of another library")
-    checked(url, ("postgresql", "postgres"), _EXPECTED)
-    parts = urlsplit(url)
+    parts = _parts(url)
     given = _parameters(parts.query)
-    login, _, netloc = parts.netloc.rpartition("@")
-    user, colon, password = login.partition(":")
+    user, _, password = parts.login.partition(":")
     parameters = {name: given[name] for name in _TAKEN if given.get(name)}
     if mode := _mode(given):
         parameters["sslmode"] = mode
@@ -126,11 +122,11 @@ def parse(url: str) -> DatabaseAddress:
         # asyncpg has no channel binding. What it guards from, a certificate for the server's name does too.
         parameters["sslmode"] = "verify-full"
         parameters.setdefault("sslrootcert", "system")
-    hosts = _hosts(netloc, given)
+    hosts = _hosts(parts.hosts, given)
     return DatabaseAddress(
         hosts=hosts,
         user=given.get("user") or unquote(user) or None,
-        password=given.get("password") or (unquote(password) if colon else "") or None,
+        password=given.get("password") or unquote(password) or None,
         database=given.get("dbname") or unquote(parts.path[1:]) or None,
         session=given.get("target_session_attrs") or (_OF_SEVERAL if len(hosts) > 1 else "any"),
         shuffled=given.get("load_balance_hosts") == "random",
@@ -142,7 +138,7 @@ def for_libpq(url: str) -> str:
     """The same for libpq, with our choice among several hosts. libpq takes the last of `ssl` and `sslmode`, which may
     be the weaker one.
     """
-    chosen, given = _with_choice(url, _OF_SEVERAL), _parameters(urlsplit(url).query)
+    chosen, given = _with_choice(url, _OF_SEVERAL), _parameters(_parts(url).query)
     return f"{chosen}&sslmode={_mode(given)}" if given.get("ssl") else chosen
 
 
@@ -163,8 +159,14 @@ def for_asyncpg(address: DatabaseAddress) -> str:
     return f"postgresql://?{query}" if query else "postgresql://"
 
 
+def _parts(url: str) -> UrlParts:
+    if named := _DRIVER.match(url):
+        raise ValueError(f"{_EXPECTED}: leave {named[1]} out, which names a driver of another library")
+    return url_parts(url, ("postgresql", "postgres"), _EXPECTED)
+
+
 def _with_choice(url: str, session: str) -> str:
-    query = urlsplit(url).query
+    query = _parts(url).query
     if len(parse(url).hosts) < 2 or "target_session_attrs" in _parameters(query):
         return url
     return f"{url}{'&' if query else '?'}target_session_attrs={session}"
@@ -205,10 +207,10 @@ def _error(name: str, value: str) -> str | None:
     return None
 
 
-def _hosts(netloc: str, given: Mapping[str, str]) -> tuple[DatabaseHost, ...]:
+def _hosts(hosts: str, given: Mapping[str, str]) -> tuple[DatabaseHost, ...]:
     """Parameters go before the part of the URL for hosts, as in libpq; one port may be for all hosts."""
-    split = [_split(entry) for entry in netloc.split(",")] if netloc else []
-    names = given["host"].split(",") if given.get("host") else [host for host, _ in split]
+    split = places(hosts) if hosts else []
+    names = given["host"].split(",") if given.get("host") else [unquote(host) for host, _ in split]
     ports = given["port"].split(",") if given.get("port") else [port for _, port in split]
     if ports and not names:
         names = ["localhost"]
@@ -219,8 +221,3 @@ def _hosts(netloc: str, given: Mapping[str, str]) -> tuple[DatabaseHost, ...]:
     if not all(port == "" or (port.isascii() and port.isdigit() and 0 < int(port) < 65_536) for port in ports):
         raise ValueError("port: expected a number from 1 to 65535")
     return tuple(DatabaseHost(name or "localhost", int(port or 5432)) for name, port in zip(names, ports, strict=True))
-
-
-def _split(entry: str) -> tuple[str, str]:
-    host, _, port = entry[1:].partition("]") if entry.startswith("[") else entry.partition(":")
-    return unquote(host), port.removeprefix(":")

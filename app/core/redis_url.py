@@ -4,11 +4,11 @@ import difflib
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 from msgspec import Struct
 
-from app.core.server_urls import checked
+from app.core.server_urls import UrlParts, places, url_parts
 
 _EXPECTED: Final = (
     "expected redis://host:port/number, rediss://…, unix://…, redis+sentinel://host:port,host:port/service/number, or "
@@ -88,16 +88,25 @@ def cluster_of(url: str) -> ClusterAddress | None:
 
 def address_of(url: str) -> ServerAddress | SentinelAddress | ClusterAddress:
     """What a URL says. Raises `ValueError` as `check_redis_url` does."""
-    parts = urlsplit(checked(url, (*_SCHEMES, *_SENTINEL_SCHEMES, *_CLUSTER_SCHEMES), _EXPECTED))
+    parts = _parts(url)
     if parts.scheme in _CLUSTER_SCHEMES:
         return _cluster(parts)
     return _sentinels(parts) if parts.scheme in _SENTINEL_SCHEMES else _server(parts)
 
 
-def _server(parts: SplitResult) -> ServerAddress:
+def hosts_of(url: str) -> list[str]:
+    """The hosts that a URL names; none for a socket. Raises `ValueError` for what is no URL of a cache."""
+    return [host for host, _ in places(_parts(url).hosts) if host]
+
+
+def _parts(url: str) -> UrlParts:
+    return url_parts(url, (*_SCHEMES, *_SENTINEL_SCHEMES, *_CLUSTER_SCHEMES), _EXPECTED)
+
+
+def _server(parts: UrlParts) -> ServerAddress:
     given = _parameters(parts, ("db", *_TLS))
-    user, password, places = _places(parts.netloc, _PORT)
-    if len(places) > 1:
+    user, password, servers = _login_and_places(parts, _PORT)
+    if len(servers) > 1:
         raise ValueError(
             "expected one host; for several Sentinels use redis+sentinel://a,b,c/service, for nodes of a cluster "
             "redis+cluster://a,b,c"
@@ -106,7 +115,7 @@ def _server(parts: SplitResult) -> ServerAddress:
     number = given.get("db") or ("" if on_socket else parts.path[1:])
     if not _NUMBER.fullmatch(number):
         raise ValueError("the database is a number: expected redis://host:port/number")
-    ((host, port),) = places
+    ((host, port),) = servers
     return ServerAddress(
         host=host,
         port=port,
@@ -118,13 +127,13 @@ def _server(parts: SplitResult) -> ServerAddress:
     )
 
 
-def _sentinels(parts: SplitResult) -> SentinelAddress:
+def _sentinels(parts: UrlParts) -> SentinelAddress:
     given = _parameters(parts, ("db", *_TLS, *_OF_SENTINELS))
     service, _, number = parts.path[1:].partition("/")
     number = given.get("db") or number or "0"
     if not service or not _NUMBER.fullmatch(number):
         raise ValueError("expected redis+sentinel://host:port,host:port/service/number")
-    user, password, sentinels = _places(parts.netloc, _SENTINEL_PORT)
+    user, password, sentinels = _login_and_places(parts, _SENTINEL_PORT)
     return SentinelAddress(
         sentinels=sentinels,
         service=unquote(service),
@@ -136,23 +145,24 @@ def _sentinels(parts: SplitResult) -> SentinelAddress:
     )
 
 
-def _cluster(parts: SplitResult) -> ClusterAddress:
+def _cluster(parts: UrlParts) -> ClusterAddress:
     given = _parameters(parts, _TLS)
     if parts.path not in ("", "/", "/0"):
         raise ValueError("a Redis Cluster has database 0 alone: expected redis+cluster://host:port,host:port")
-    user, password, nodes = _places(parts.netloc, _PORT)
+    user, password, nodes = _login_and_places(parts, _PORT)
     return ClusterAddress(nodes=nodes, user=user, password=password, tls=_tls(parts.scheme, given))
 
 
-def _places(netloc: str, port: int) -> tuple[str | None, str | None, tuple[tuple[str, int], ...]]:
-    """User, password, and the places after them."""
-    login, _, places = netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    found = (urlsplit(f"//{entry}") for entry in places.split(","))
+def _login_and_places(parts: UrlParts, usual: int) -> tuple[str | None, str | None, tuple[tuple[str, int], ...]]:
+    """User, password, and the (host, port) of each server; `usual`: the port of one that names none."""
+    user, _, password = parts.login.partition(":")
+    found = places(parts.hosts)
+    if not all(port == "" or 0 < int(port) < 65_536 for _, port in found):
+        raise ValueError("port: expected a number from 1 to 65535")
     return (
         unquote(user) or None,
         unquote(password) or None,
-        tuple((at.hostname or "localhost", at.port or port) for at in found),
+        tuple((host.lower() or "localhost", int(port or usual)) for host, port in found),
     )
 
 
@@ -160,7 +170,7 @@ def _tls(scheme: str, given: Mapping[str, str]) -> dict[str, str] | None:
     return {name: given[name] for name in _TLS if given.get(name)} if scheme.startswith(_SECURE) else None
 
 
-def _parameters(parts: SplitResult, known: tuple[str, ...]) -> dict[str, str]:
+def _parameters(parts: UrlParts, known: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     errors = []
     for part in filter(None, parts.query.split("&")):

@@ -10,7 +10,8 @@ import psutil  # type: ignore[import-untyped]
 
 from app.adapters import migrations
 from app.adapters.redis_client import close_redis, open_redis
-from app.core import database_url, server_urls
+from app.core import database_url, redis_url
+from app.core.server_urls import places
 from app.devstack import Stack, ports
 from app.devstack.folder import throwaway
 from app.devstack.guard import Guard
@@ -178,7 +179,7 @@ def refuse_other_hosts(environ: Mapping[str, str]) -> None:
     """Without a URL the load goes to this machine only, wherever the environment points. Raises `UserError`."""
     for name, hosts in _HOSTS.items():
         for host in hosts(environ.get(name, "").strip()):
-            if host not in _LOOPBACK:
+            if host.lower() not in _LOOPBACK:
                 raise UserError(
                     f"{name} names {host}: without a URL `reco load` fills servers of this machine only. "
                     f"Unset {name} to have one started, or give the URL of the service to load."
@@ -197,14 +198,18 @@ def _postgres_hosts(url: str) -> list[str]:
     return [at.host for at in database_url.parse(url).hosts if not at.host.startswith("/")] if url else []
 
 
+def _redis_hosts(url: str) -> list[str]:
+    return redis_url.hosts_of(url) if url else []
+
+
 def _kafka_hosts(servers: str) -> list[str]:
-    return server_urls.hosts(f"kafka://{servers}")
+    return [host for host, _ in places(servers) if host]
 
 
 _HOSTS: Final = {
     "DATABASE_URL": _postgres_hosts,
     "DATABASE_DIRECT_URL": _postgres_hosts,
     "DATABASE_READ_URL": _postgres_hosts,
-    "ONLINE_CACHE_REDIS_URL": server_urls.hosts,
+    "ONLINE_CACHE_REDIS_URL": _redis_hosts,
     "KAFKA_BOOTSTRAP_SERVERS": _kafka_hosts,
 }

@@ -95,7 +95,18 @@ def test_urls_of_every_shape_are_taken(url: str) -> None:
     assert check_database_url(url) == url
 
 
-HOSTS = ("db.example", "[::1]:6432", "a,b:7,c", "%2Frun%2Fpg:6", "", "?host=x,y&port=7", "?host=%2Frun")
+HOSTS = (
+    "db.example",
+    "[::1]:6432",
+    "a,b:7,c",
+    "a:1,[::1]:2",
+    "[::1]:1,[::2]:2",
+    "[::1],b",
+    "%2Frun%2Fpg:6",
+    "",
+    "?host=x,y&port=7",
+    "?host=%2Frun",
+)
 
 
 @pytest.mark.parametrize("netloc", HOSTS)
@@ -187,6 +198,9 @@ def test_sentinels_are_those_of_the_url() -> None:
     assert (found.service, found.number, found.user, found.password) == ("shop/1", 2, "ann", "p/w")
     assert found.login == {"password": "s p"}
     assert found.tls == {"ssl_ca_certs": "/ca.pem"}
+    several = address_of("redis+sentinel://[::1],[::2]:8,a/shop")
+    assert isinstance(several, SentinelAddress)
+    assert several.sentinels == (("::1", 26_379), ("::2", 8), ("a", 26_379))
     plain = address_of("redis+sentinel://a/shop")
     assert isinstance(plain, SentinelAddress)
     assert (plain.number, plain.password, plain.tls) == (0, None, None)
@@ -201,6 +215,7 @@ def test_sentinels_are_those_of_the_url() -> None:
         ("redis://h?sentinel_password=x", "unknown parameter sentinel_password"),
         ("rediss://h?ssl_cert_reqs=yes", "ssl_cert_reqs: expected one of required, optional, none"),
         ("redis://h?=1", "has no name"),
+        *((f"redis://h:{port}", "port: expected a number from 1 to 65535") for port in (0, 65_536)),
         ("redis://h?ssl_ca_certs=/x", "parameter ssl_ca_certs needs TLS: begin the URL with rediss"),
         ("unix:///x?ssl_password=x", "parameter ssl_password needs TLS: begin the URL with rediss"),
         ("redis+sentinel://h/shop?ssl_certfile=/x", "ssl_certfile needs TLS: begin the URL with rediss"),
