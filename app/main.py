@@ -14,12 +14,12 @@ import structlog
 import uvloop
 
 from app import build, interpreter, logs, metrics
-from app.adapters import kafka_bounds, migrations
+from app.adapters import kafka_bounds
 from app.errors import DependencyDown
 from app.http.server import bind
 from app.settings import OPEN_REMEDY, Settings
 from app.telemetry.variables import signals_wanted
-from app.wiring import Service
+from app.wiring import Service, prepare_database
 
 if TYPE_CHECKING:
     from app.telemetry.provider import Telemetry
@@ -37,7 +37,7 @@ def run(settings: Settings) -> int:
         # A failed migration ends the start; a Postgres that is unreachable does not.
         migrated = False
         with contextlib.suppress(DependencyDown):
-            migrations.migrate(settings.session_url)
+            prepare_database(settings)
             migrated = True
         interpreter.tune()
         telemetry = _telemetry(settings)

@@ -12,6 +12,7 @@ import structlog
 
 from app import build, metrics, options
 from app.adapters import cache_epoch, migrations, sequences
+from app.adapters.direct_url import check_direct_url
 from app.adapters.generations import ServingGeneration
 from app.adapters.history_cache import MemoryHistoryCache
 from app.adapters.kafka_probe import KafkaProbe
@@ -46,6 +47,16 @@ _CLOSE_SEC: Final = 0.5
 # The share of SHUTDOWN_TIMEOUT_SEC in which the workers finish what they have in hand. Another process does the rest:
 # rows and messages are released.
 _FINISH_SHARE: Final = 0.4
+
+
+def prepare_database(settings: Settings) -> None:
+    """Migrates, and checks that both URLs lead to what was migrated.
+
+    Raises `UserError` for what must be corrected first, `DependencyDown` without Postgres or its pooler.
+    """
+    migrations.migrate(settings.session_url)
+    has_sessions = settings.database_pooler == "none"
+    check_direct_url(settings.database_url, settings.session_url, has_sessions=has_sessions)
 
 
 class Service:
@@ -183,7 +194,7 @@ class Service:
         await self._database.probe()
         if not self._migrated:
             # The probe has a deadline. A migration that takes longer goes on, and the next probe waits for its lock.
-            await anyio.to_thread.run_sync(migrations.migrate, self._settings.session_url, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(prepare_database, self._settings, abandon_on_cancel=True)
             self._migrated = True
         await self._database.open()
         if not self._database.sequences_checked:

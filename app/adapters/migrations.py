@@ -87,10 +87,10 @@ def connect(database_url: str) -> psycopg.Connection:
     Raises `DependencyDown`, and `UserError` behind a pooler in transaction mode: locks and settings would stay with
     whatever process of the server has them.
     """
-    connection = _connect(database_url)
+    connection = open_connection(database_url)
     try:
         if poolers.is_pooled(connection):
-            with _connect(database_url) as another:
+            with open_connection(database_url) as another:
                 poolers.check_session(connection, another)
     except BaseException:
         connection.close()
@@ -98,7 +98,8 @@ def connect(database_url: str) -> psycopg.Connection:
     return connection
 
 
-def _connect(database_url: str) -> psycopg.Connection:
+def open_connection(database_url: str) -> psycopg.Connection:
+    """As `connect`, behind any pooler."""
     try:
         return psycopg.connect(for_libpq(database_url), autocommit=True, **_OPTIONS)
     except psycopg.OperationalError as error:

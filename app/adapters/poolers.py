@@ -35,18 +35,20 @@ def refusal(error: BaseException) -> str | None:
     )
 
 
-def check_session(connection: "psycopg.Connection", another: "psycopg.Connection") -> None:
-    """Raises `UserError` when a pooler gives the statements of these two connections, in autocommit mode, to the same
-    server process, or those of one to several.
+def check_session(
+    connection: "psycopg.Connection",
+    another: "psycopg.Connection",
+    setting: str = "The database URL (DATABASE_DIRECT_URL, or DATABASE_URL where that is not set)",
+) -> None:
+    """Raises `UserError`, which names the setting of the URL, when a pooler gives the statements of these two
+    connections, in autocommit mode, to the same server process, or those of one to several.
 
     A busy pooler may do neither for a moment. Nothing tells it from one in session mode then.
     """
     first = {_process(connection) for _ in range(_TRIES) if _process(another)}
     second = {_process(another) for _ in range(_TRIES) if _process(connection)}
     if _are_shared(first, second):
-        raise UserError(
-            f"The database URL (DATABASE_DIRECT_URL, or DATABASE_URL where that is not set) leads to {NO_SESSIONS}"
-        )
+        raise UserError(f"{setting} leads to {NO_SESSIONS}")
 
 
 async def check_reads(connection: "Connection", another: "Connection") -> None:

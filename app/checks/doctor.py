@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -12,6 +13,7 @@ import asyncpg
 from redis.exceptions import RedisError
 
 from app.adapters import audit, generations, migrations, poolers, schema_check
+from app.adapters.direct_url import check_direct_url
 from app.adapters.kafka import KafkaOptions, TopicOptions, how_to_create, read_topic_settings
 from app.adapters.kafka_bounds import silence_abandoned_tasks
 from app.adapters.kafka_probe import check_listening, describe_cluster
@@ -53,13 +55,17 @@ _MAY_ALL: Final = (
 _REDIS_KEY: Final = "reco:doctor:"
 
 
-async def pooler(url: str) -> AsyncIterator[Finding]:
-    """`url`: of a pooler in transaction mode."""
+async def pooler(url: str, direct_url: str, *, has_sessions: bool) -> AsyncIterator[Finding]:
+    """`url`: of DATABASE_URL. `has_sessions`: it leads to no pooler in transaction mode, as the settings say."""
     try:
         async with _asked(url) as connection:
             version = await connection.fetchval("SHOW server_version")
+        check = partial(check_direct_url, url, direct_url, has_sessions=has_sessions)
+        await anyio.to_thread.run_sync(check, abandon_on_cancel=True)
     except (*_DRIVER_ERRORS, DependencyDown) as error:
         yield Finding("FAIL", "pooler", describe(error), "check DATABASE_URL, and that the pooler runs")
+    except UserError as error:
+        yield Finding("FAIL", "pooler", str(error), "see docs/scaling.md, poolers")
     else:
         yield Finding("ok", "pooler", f"runs statements on version {version}")
 

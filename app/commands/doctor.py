@@ -97,10 +97,11 @@ def _questions(settings: Settings) -> list[tuple[str, AsyncIterator[Finding]]]:
         ("API", _access(settings)),
         ("PostgreSQL", checks.postgres(settings.session_url, settings.db_pool_max_size)),
     ]
-    if settings.database_pooler == "transaction":
-        questions.append(("Pooler", checks.pooler(settings.database_url)))
+    has_sessions = settings.database_pooler == "none"
+    if settings.session_url != settings.database_url or not has_sessions:
+        asked = checks.pooler(settings.database_url, settings.session_url, has_sessions=has_sessions)
+        questions.append(("Pooler", asked))
     if settings.database_read_url:
-        has_sessions = settings.database_pooler == "none"
         url = for_reads(settings.database_read_url)
         replica = checks.replica(
             url,

@@ -38,7 +38,7 @@ class UrlParts(NamedTuple):
 
 
 def url_parts(url: str, schemes: tuple[str, ...], expected: str) -> UrlParts:
-    """The parts of a URL that every driver takes apart in the same way. Raises `ValueError` that shows nothing of it."""
+    """The parts of a URL, which every driver takes apart in the same way. Raises `ValueError` that shows none of it."""
     if not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
         raise ValueError(expected)
     found = _URL.fullmatch(url)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -56,11 +57,16 @@ def waits_no_longer_than_told(service: Service, direct: str) -> None:
 
 
 @pytest.mark.slow
-def test_pooler_in_transaction_mode_without_the_setting_ends_the_start(environment: dict[str, str]) -> None:
-    """Also one that ignores every parameter of the connection, as many are set up."""
+@pytest.mark.parametrize("direct", [True, False])
+def test_pooler_in_transaction_mode_without_the_setting_ends_the_start(
+    environment: dict[str, str], direct: bool
+) -> None:
+    """Also one that ignores every parameter of the connection, as many are set up, and with the server's own URL."""
     ignored = "statement_timeout, lock_timeout, idle_in_transaction_session_timeout, jit, extra_float_digits, options"
     with pgbouncer(environment["DATABASE_URL"], ignore_startup_parameters=ignored) as url:
         unset = {**environment, "DATABASE_URL": url}
+        if direct:
+            unset["DATABASE_DIRECT_URL"] = environment["DATABASE_URL"]
         ended = subprocess.run(
             [sys.executable, "-m", "app"], env=unset, capture_output=True, text=True, check=False, timeout=60
         )
@@ -70,6 +76,21 @@ def test_pooler_in_transaction_mode_without_the_setting_ends_the_start(environme
         told = CliRunner(env=unset).invoke(main, ["doctor"])
         assert told.exit_code == 1
         assert "DATABASE_POOLER=transaction" in told.output
+
+
+@pytest.mark.parametrize("pooler", ["none", "transaction"])
+def test_urls_of_two_databases_end_the_start(environment: dict[str, str], pooler: str) -> None:
+    other = urlsplit(environment["DATABASE_URL"])._replace(path="/postgres").geturl()
+    wrong = {**environment, "DATABASE_URL": other, "DATABASE_DIRECT_URL": environment["DATABASE_URL"]}
+    wrong["DATABASE_POOLER"] = pooler
+    ended = subprocess.run(
+        [sys.executable, "-m", "app"], env=wrong, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 2
+    assert "DATABASE_URL leads to the database postgres of cluster" in ended.stderr
+    told = CliRunner(env=wrong).invoke(main, ["doctor"])
+    assert told.exit_code == 1
+    assert "FAIL pooler: DATABASE_URL leads to the database postgres of cluster" in told.output
 
 
 @pytest.mark.slow
