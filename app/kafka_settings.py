@@ -1,9 +1,10 @@
 """What is wrong with the settings of Kafka's security, each fault by the name of its setting."""
 
-import ssl
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from app.certificates import fault_of_authorities, fault_of_client
 
 _OAUTH: Final = (
     "kafka_oauth_token_file",
@@ -16,8 +17,12 @@ _LOGIN: Final = ("kafka_sasl_username", "kafka_sasl_password")
 _TLS: Final = ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "kafka_ssl_key_password")
 
 
-def faults(values: Mapping[str, Any]) -> list[str]:
-    """`values`: the settings that are given. Reads the certificates, so that a wrong file is told at the start."""
+def faults(values: Mapping[str, Any], wrong: Container[str]) -> list[str]:
+    """`values`: the settings that are given; `wrong`: those whose value is not usable. Reads the certificates, so that
+    a wrong file is told at the start.
+    """
+    if "kafka_security_protocol" in wrong or "kafka_sasl_mechanism" in wrong:
+        return []  # which of the others belong to them is not known
     given = {name: str(values.get(name) or "") for name in (*_OAUTH, *_TLS, *_LOGIN)}
     protocol = values.get("kafka_security_protocol", "PLAINTEXT")
     oauth = values.get("kafka_sasl_mechanism") == "OAUTHBEARER"
@@ -74,22 +79,8 @@ def _certificates(given: Mapping[str, str], *, uses_tls: bool) -> list[str]:
     ]
     if not uses_tls:
         return errors
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        if given["kafka_ssl_cafile"]:
-            context.load_verify_locations(given["kafka_ssl_cafile"])
-    except OSError as error:  # ssl.SSLError too
-        errors.append(f"KAFKA_SSL_CAFILE: {_why(error)}; expected a file of certificates in PEM")
-    try:
-        if certificate:
-            context.load_cert_chain(certificate, key or None, given["kafka_ssl_key_password"])
-    except OSError as error:
-        errors.append(
-            f"KAFKA_SSL_CERTFILE, KAFKA_SSL_KEYFILE, KAFKA_SSL_KEY_PASSWORD: {_why(error)}; expected PEM files, and "
-            "the password of the key if it has one"
-        )
+    if (authorities := given["kafka_ssl_cafile"]) and (fault := fault_of_authorities(authorities)):
+        errors.append(f"KAFKA_SSL_CAFILE: {fault}")
+    if certificate and (fault := fault_of_client(certificate, key, given["kafka_ssl_key_password"])):
+        errors.append(f"KAFKA_SSL_CERTFILE, KAFKA_SSL_KEYFILE, KAFKA_SSL_KEY_PASSWORD: {fault}")
     return errors
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)

@@ -5,13 +5,13 @@ the struct; everything below them takes plain values.
 """
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
-from app import kafka_settings
+from app import kafka_settings, redis_settings
 from app.core import segment_rules, variants
 from app.core.database_url import check_database_url
 from app.core.field_errors import field_error_of
@@ -169,13 +169,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             try:
                 values[name] = _PARSERS[name](text) if name in _PARSERS else msgspec.convert(text, hint, strict=False)
             except ValueError as error:
-                wrong.add(name.upper())
+                wrong.add(name)
                 message = field_error_of(error, hint).message if isinstance(error, msgspec.ValidationError) else error
                 shown = "(hidden)" if name in SECRETS else repr(text)
                 errors.append(f"{name.upper()}={shown}: {message}")
         errors += misspelt(environ, hints)
         # An invalid value is not missing: it is named once.
-        errors += [error for error in _missing(values) if error.partition(":")[0] not in wrong]
+        errors += [error for error in _missing(values, wrong) if error.partition(":")[0].lower() not in wrong]
         if errors:
             raise UserError("The settings are not usable:\n" + "\n".join(f"  - {error}" for error in errors))
         return cls(**values)
@@ -252,7 +252,7 @@ _PARSERS = {
 }
 
 
-def _missing(values: Mapping[str, Any]) -> list[str]:
+def _missing(values: Mapping[str, Any], wrong: Container[str]) -> list[str]:
     errors = []
     if "database_url" not in values:
         errors.append("DATABASE_URL: not set; for example postgresql://reco:secret@localhost:5432/reco")
@@ -275,7 +275,8 @@ def _missing(values: Mapping[str, Any]) -> list[str]:
         and not (values.get("api_keys") or values.get("api_keys_file"))
     ):
         errors.append("API_KEYS or API_KEYS_FILE: needed when APP_ENV=production; `reco key new NAME` makes a key")
-    errors += kafka_settings.faults(values)
+    errors += kafka_settings.faults(values, wrong)
+    errors += redis_settings.faults(values)
     if values.get("app_env") != "test":
         errors += [
             f"{name.upper()}={values[name]:g}: must be at least {least:g}"

@@ -120,9 +120,14 @@ def _closing_at_once(client: Redis) -> Redis:
 
 @cache
 def _cut(kind: type[Any]) -> type[Any]:
-    """This kind of connection, without a goodbye."""
+    """This kind of connection, without a goodbye, and with certificates as their files are when it connects."""
 
     class Cut(kind):  # type: ignore[misc] # each address has a class of its own
+        async def _connect(self) -> None:
+            if tls := getattr(self, "ssl_context", None):
+                tls.context = None  # kept for as long as the pool has this connection: certificates may be renewed
+            await super()._connect()
+
         async def disconnect(self, *args: Any, **options: Any) -> None:
             if self.is_connected:
                 self._writer.transport.abort()
@@ -168,7 +173,8 @@ async def _shake_hands(connection: Any) -> bytes:
 def _tls(address: ServerAddress | SentinelAddress | ClusterAddress) -> dict[str, Any]:
     if address.tls is None:
         return {}
-    found: dict[str, Any] = {**address.tls, "ssl": True}
+    # Without a password, OpenSSL would ask for that of a key at the terminal.
+    found: dict[str, Any] = {"ssl_password": "", **address.tls, "ssl": True}
     if "ssl_check_hostname" in found:
         found["ssl_check_hostname"] = found["ssl_check_hostname"] == "true"
     return found

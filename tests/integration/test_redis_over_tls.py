@@ -1,6 +1,7 @@
 """Connections over TLS to a Redis that does not answer any more are closed without it."""
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import psutil
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import TimeoutError
+from redis.exceptions import RedisError, TimeoutError
 
 from app.adapters.postgres import Database
 from app.adapters.redis_client import close_idle, close_redis, connection_of, open_redis, packed
@@ -88,6 +89,30 @@ async def test_connection_that_is_not_greeted_is_closed_at_once(front: Front) ->
     await asyncio.sleep(0)
     assert connections_to(front) == 0
     await close_redis(client)
+
+
+async def test_renewed_certificate_of_the_client_is_shown_from_the_next_connection_on(tmp_path: Path) -> None:
+    of_server, of_client, renewed = (tmp_path / name for name in ("server", "client", "renewed"))
+    for folder in (of_server, of_client, renewed):
+        folder.mkdir()
+        certify(folder)
+    trusted = of_server / "clients.pem"
+    shutil.copy(of_client / "ca.pem", trusted)
+    with (
+        redis_process() as server,
+        tls_front(server.port, of_server / "ca.pem", client_certificate=trusted) as port,
+    ):
+        files = f"ssl_certfile={of_client}/ca.pem&ssl_keyfile={of_client}/key.pem"
+        client = open_redis(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={of_server}/ca.pem&{files}", timeout_sec=2.0)
+        assert await client.ping()
+        shutil.copy(renewed / "ca.pem", trusted)
+        await close_idle(client)
+        with pytest.raises(RedisError):  # the server takes the new certificate alone
+            await client.ping()
+        for name in ("ca.pem", "key.pem"):
+            shutil.copy(renewed / name, of_client / name)
+        assert await client.ping()
+        await close_redis(client)
 
 
 async def test_probe_of_a_frozen_server_says_that_it_is_down(front: Front, opened: Database) -> None:

@@ -29,14 +29,24 @@ def certify(folder: Path) -> Path:
 
 @contextmanager
 def tls_front(
-    port: int, certificate: Path, *, of_postgres: bool = False, flows: threading.Event | None = None
+    port: int,
+    certificate: Path,
+    *,
+    of_postgres: bool = False,
+    flows: threading.Event | None = None,
+    client_certificate: Path | None = None,
 ) -> Iterator[int]:
     """A port of loopback that takes TLS alone and leads to `port`. The key is beside the certificate.
 
     `of_postgres`: a client asks for TLS before it begins with it. While `flows` is not set, nothing passes.
+    `client_certificate`: the only one that a client may show, as the file is when the client connects.
     """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+
+    def context() -> ssl.SSLContext:
+        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_certificate)
+        made.load_cert_chain(certificate, certificate.with_name("key.pem"))
+        made.verify_mode = ssl.CERT_NONE if client_certificate is None else ssl.CERT_REQUIRED
+        return made
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -46,7 +56,7 @@ def tls_front(
                         return  # it wants to go on without TLS
                     self.request.sendall(b"S")
                 with (
-                    context.wrap_socket(self.request, server_side=True) as client,
+                    context().wrap_socket(self.request, server_side=True) as client,
                     socket.create_connection(("127.0.0.1", port)) as server,
                 ):
                     _pass_on(client, server, flows)

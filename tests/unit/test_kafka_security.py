@@ -42,6 +42,19 @@ def test_every_fault_of_the_security_settings_is_in_one_message(tmp_path: Path) 
     assert "KAFKA_SSL_KEYFILE: needs KAFKA_SSL_CERTFILE" in said
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"KAFKA_SECURITY_PROTOCOL": "sasl_ssl", "KAFKA_SASL_USERNAME": "ann", "KAFKA_SASL_PASSWORD": "x"},
+        {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_MECHANISM": "OAUTH", "KAFKA_OAUTH_SCOPE": "kafka"},
+    ],
+)
+def test_unknown_protocol_or_mechanism_is_the_only_fault(wrong: dict[str, str]) -> None:
+    """What belongs to it is not known, so that none of it is called missing or superfluous."""
+    said = refused(wrong | {"KAFKA_SSL_CAFILE": "/ca.pem"})
+    assert len(said.splitlines()) == 2, said
+
+
 def test_a_token_has_one_source_and_a_use() -> None:
     both = {"KAFKA_OAUTH_TOKEN_URL": "https://provider/token", "KAFKA_OAUTH_TOKEN_FILE": "/run/token"}
     assert "needs one of the two" in refused(OAUTH)
