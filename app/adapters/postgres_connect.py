@@ -123,8 +123,20 @@ def _password(address: DatabaseAddress, host: DatabaseHost) -> dict[str, str]:
 
 
 def _context(address: DatabaseAddress) -> ssl.SSLContext:
+    """With the authorities of the system, and all else as asyncpg makes it of the URL."""
     context = ssl.create_default_context()
+    if least := address.parameters.get("ssl_min_protocol_version"):
+        context.minimum_version = _tls_version(least)
+    if most := address.parameters.get("ssl_max_protocol_version"):
+        context.maximum_version = _tls_version(most)
+    if revoked := address.files.get("sslcrl"):
+        context.load_verify_locations(revoked)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     if certificate := address.files.get("sslcert"):
         password = address.parameters.get("sslpassword", "")
         context.load_cert_chain(certificate, address.files.get("sslkey"), password=password)
     return context
+
+
+def _tls_version(name: str) -> ssl.TLSVersion:
+    return ssl.TLSVersion[name.replace(".", "_")]

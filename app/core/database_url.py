@@ -33,14 +33,25 @@ _WITHOUT_MEANING: Final = (
     *("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "gssencmode"),
     *("gssdelegation", "sslcompression", "sslsni", "sslcertmode", "min_protocol_version", "max_protocol_version"),
 )
+_TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+_PROTOCOL_VERSIONS: Final = ("3.0", "3.2", "latest")
 _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
     "load_balance_hosts": ("disable", "random"),
     "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer"),
+    "gsslib": ("gssapi", "sspi"),
+    "sslcertmode": ("disable", "allow", "require"),
+    "sslnegotiation": ("postgres", "direct"),
+    "ssl_min_protocol_version": _TLS_VERSIONS,
+    "ssl_max_protocol_version": _TLS_VERSIONS,
+    "min_protocol_version": _PROTOCOL_VERSIONS,
+    "max_protocol_version": _PROTOCOL_VERSIONS,
     "ssl": ("true",),
 }
+_NUMBERS: Final = ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,9}")
 _WITH_CERTIFICATE: Final = ("verify-ca", "verify-full")
 # Parameters of other drivers, and those of libpq that asyncpg cannot follow.
 _INSTEAD: Final[Mapping[str, str]] = {
@@ -175,6 +186,8 @@ def _with_choice(url: str, session: str) -> str:
 def _mode(given: Mapping[str, str]) -> str:
     """The stronger one of `sslmode` and `ssl`, which asks for TLS; empty without both."""
     mode = given.get("sslmode", "")
+    if given.get("ssl") and given.get("sslrootcert") == "system":
+        return "verify-full"
     return "require" if given.get("ssl") and mode not in _WITH_CERTIFICATE else mode
 
 
@@ -186,9 +199,24 @@ def _parameters(query: str) -> dict[str, str]:
         found[name] = unquote(value)
         if error := _error(name, found[name]):
             errors.append(error)
+    errors = errors or _contradictions(found)
     if errors:
         raise ValueError("; ".join(dict.fromkeys(errors)))
     return found
+
+
+def _contradictions(given: Mapping[str, str]) -> list[str]:
+    """What libpq refuses together, while asyncpg would connect."""
+    errors = []
+    if given.get("sslrootcert") == "system" and given.get("sslmode", "verify-full") != "verify-full":
+        errors.append("sslrootcert=system: needs sslmode=verify-full, or none; or name a file of authorities")
+    direct = given.get("sslnegotiation") == "direct"
+    if direct and given.get("sslrootcert") != "system" and _mode(given) not in ("require", *_WITH_CERTIFICATE):
+        errors.append("sslnegotiation=direct: needs sslmode=require, verify-ca or verify-full")
+    least, most = (given.get(f"ssl_{bound}_protocol_version") for bound in ("min", "max"))
+    if least and most and _TLS_VERSIONS.index(least) > _TLS_VERSIONS.index(most):
+        errors.append(f"ssl_min_protocol_version={least}: above ssl_max_protocol_version={most}")
+    return errors
 
 
 def _error(name: str, value: str) -> str | None:
@@ -200,7 +228,9 @@ def _error(name: str, value: str) -> str | None:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         return f"unknown parameter {name}: " + (f"did you mean {near[0]}?" if near else "remove it")
-    if value and name in _VALUES and value not in _VALUES[name]:
+    if name in _NUMBERS and not _NUMBER.fullmatch(value):
+        return f"{name}: expected a whole number"
+    if name in _VALUES and value not in _VALUES[name]:
         return f"{name}: expected {'one of ' if len(_VALUES[name]) > 1 else ''}{', '.join(_VALUES[name])}" + (
             ", or sslmode" if name == "ssl" else ""
         )

@@ -182,7 +182,7 @@ def test_every_parameter_of_libpq_is_taken_or_refused_by_its_name() -> None:
             check_database_url(f"postgresql://reco@localhost/reco?{name}={value}")
         except ValueError as error:
             said = str(error)
-        assert said == "" or f"parameter {name}" in said
+        assert said == "" or f"parameter {name}" in said or f"{name}: expected" in said
 
 
 @pytest.mark.parametrize("url", ["redis://h", "rediss://:p@h:1/2", "unix:///tmp/redis.sock?db=1", "redis://[::1]:6379"])
