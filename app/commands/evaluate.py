@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from app.commands.evaluate_output import EvaluateResult, SavedWeights, print_tables
 from app.core import synthetic
 from app.core.content import Content, terms_of
-from app.core.evaluation import Score, Trial, play
+from app.core.evaluation import Score, Trial, play, tests_in
 from app.core.events import MESSAGE_VERSION
 from app.core.messages import ActionMessage, ClickMessage, Message, PurchaseMessage, ViewMessage, WatchMessage
 from app.core.model import MODEL, Model
@@ -32,7 +32,7 @@ from app.importing.reader import BadRow, ItemRow, Row, detect, detect_items, rea
 from app.importing.records import RowIds
 from app.importing.screen import ImportScreen, describe
 from app.importing.streams import packed_size
-from app.importing.transfer import ImportCounts, refuse_hopeless
+from app.importing.transfer import Counts, ImportCounts, refuse_hopeless
 
 _LEAST_TESTS = 10
 _SHOW_EVERY_ROWS = 10_000
@@ -126,12 +126,15 @@ def evaluate(
         messages, counts = _read(console, files, options)
     else:
         messages, counts = list(synthetic.log(synthetic.WORLDS[kind], random.Random(seed).random)), ImportCounts()
-    if len(messages) * last < _LEAST_TESTS:
-        raise UserError(f"{len(messages)} events are too few: with --last {last:g} at least {_LEAST_TESTS} are tested")
-    catalogue, bad_items = ({}, 0) if items_file is None else _catalogue(console, items_file)
+    if (tests := tests_in(messages, last=last)) < _LEAST_TESTS:
+        raise UserError(
+            f"{len(messages)} events are too few: of the share --last {last:g}, {tests} say that a user wanted an "
+            f"item, and at least {_LEAST_TESTS} are needed; hides and dislikes test nothing"
+        )
+    catalogue, items = ({}, Counts()) if items_file is None else _catalogue(console, items_file)
     models: dict[str, Model] = {LEARNED: MODEL, **(MODELS if sensitivity else {})}
     result = _run(console, messages, rankers, models, catalogue, last=last, k=k)
-    result.bad_rows, result.duplicate_rows = counts.rejected + bad_items, counts.duplicates
+    result.bad_rows, result.duplicate_rows = counts.rejected + items.rejected, counts.duplicates
     if save_weights is not None:
         saved = SavedWeights(named(rankers[LEARNED].learner.weights), result.scores, len(messages))
         save_weights.write_bytes(msgspec.json.format(msgspec.json.encode(saved)) + b"\n")
@@ -141,12 +144,12 @@ def evaluate(
         print_tables(Console(), result, with_items=items_file is not None)
     if counts.duplicates:
         console.print(f"{counts.duplicates} rows are events that other rows are as well, and count once.", style="dim")
-    for count, rows in ((counts.rejected, "events"), (bad_items, "items")):
+    for count, rows in ((counts.rejected, "events"), (items.rejected, "items")):
         if count:
             console.print(
                 f"{count} rows are not valid {rows} and were left out; `reco import` keeps them.", style="yellow"
             )
-    if counts.mostly_rejected():
+    if counts.mostly_rejected() or items.mostly_rejected():
         sys.exit(1)
 
 
@@ -197,13 +200,19 @@ def _read(console: Console, files: tuple[str, ...], options: ImportOptions) -> t
     return sorted(messages, key=lambda message: message.ts_ms), counts
 
 
-def _catalogue(console: Console, file: Path) -> tuple[dict[str, Content], int]:
-    """What the items are by their content, and the number of invalid rows. Says what was guessed."""
+def _catalogue(console: Console, file: Path) -> tuple[dict[str, Content], Counts]:
+    """What the items are by their content, and the numbers of rows. Says what was guessed."""
     layout = detect_items(file, ImportOptions())
     console.print(describe(layout), style="dim", highlight=False, soft_wrap=True)
     rows = list(read_items(file, layout))
     items = [row for row in rows if isinstance(row, ItemRow) and not row.hidden]
-    return {item.item_id: _content(item) for item in items}, sum(isinstance(row, BadRow) for row in rows)
+    bad = [row for row in rows if isinstance(row, BadRow)]
+    counts = Counts(read=len(rows), rejected=len(bad))
+    if bad:
+        screen = ImportScreen(console, [file], rejects=None)
+        screen.rejected(bad)
+        console.print(screen.reasons(counts))
+    return {item.item_id: _content(item) for item in items}, counts
 
 
 def _content(item: ItemRow) -> Content:

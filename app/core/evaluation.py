@@ -139,9 +139,18 @@ class Trial:
 
 def play(messages: Sequence[Message], trial: Trial, *, last: float) -> Iterator[int]:
     """Plays a log (in time order) through a trial, and yields how many events are done. The `last` share is tested."""
-    begin, warm = len(messages) - round(len(messages) * last), round(len(messages) * _WARM_UP)
+    begin, warm = _first_tested(messages, last), round(len(messages) * _WARM_UP)
     for number, message in enumerate(messages):
         trial.step(message, tested=number >= begin, taught=number >= warm and number % _STRIDE == 0)
         if number % _CHUNK == 0:
             yield number
     yield len(messages)
+
+
+def tests_in(messages: Sequence[Message], *, last: float) -> int:
+    """How many events of the `last` share test a ranking."""
+    return sum(map(is_choice, messages[_first_tested(messages, last) :]))
+
+
+def _first_tested(messages: Sequence[Message], last: float) -> int:
+    return len(messages) - round(len(messages) * last)

@@ -1,5 +1,6 @@
 """Turns one line's values into a checked row, or says why that fails."""
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from app.importing.times import time_parser
 from app.importing.values import Refused, absent, flag_of, id_of, id_text, number_of, shown
 
 _MAX_TITLE: Final = 500
+_TAKES_BACK: Final = re.compile(r"cancel|refund|return|chargeback|remove|delete|undo|^un(?:like|save|follow|subscribe)")
 _MAX_ID: Final = 128
 _DAY_MS: Final = 24 * 3600 * 1000
 _MAX_KNOWN_TYPES: Final = 1_000
@@ -228,8 +230,10 @@ def _type_reader(columns: Columns) -> Callable[[Mapping[str, Any]], str | None]:
         exact = columns.exact_types or (type(name) is str and name in types)
         plain = str(name) if exact else plain_type(str(name))
         if plain not in types and not columns.other_types_ignored:
-            hint = f"say --map-type {shlex.quote(f'{str(name)[:40]}=click')}"
-            raise Refused(f"{column}: {shown(name)} is not a known event type; {hint}")
+            # What takes an event back is never one for its item.
+            words = ("ignore",) if _TAKES_BACK.search(plain_type(str(name))) else ("click", "ignore")
+            hints = (f"--map-type {shlex.quote(f'{str(name)[:40]}={word}')}" for word in words)
+            raise Refused(f"{column}: {shown(name)} is not a known event type; say {' or '.join(hints)}")
         if type(name) is str and len(known) < _MAX_KNOWN_TYPES:
             known[name] = types.get(plain)
         return types.get(plain)

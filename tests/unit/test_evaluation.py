@@ -267,3 +267,12 @@ def test_a_log_that_is_too_short_says_so(tmp_path: Path) -> None:
     ended = CliRunner().invoke(main, ["evaluate", str(file)])
     assert ended.exit_code == 2
     assert "too few" in ended.stderr
+
+
+def test_a_log_whose_end_tests_nothing_says_so(tmp_path: Path) -> None:
+    rows = [f"u{number % 5},i{number % 9},hide,{1_600_000_000 + number * 60}" for number in range(100)]
+    file = tmp_path / "log.csv"
+    file.write_text("\n".join(["user_id,item_id,event_type,timestamp", *rows]))
+    ended = CliRunner().invoke(main, ["evaluate", str(file)])
+    assert ended.exit_code == 2
+    assert "100 events are too few: of the share --last 0.2, 0 say that a user wanted an item" in ended.stderr

@@ -68,6 +68,18 @@ def test_with_a_catalogue_the_command_prints_what_is_cold(gifts: tuple[Path, Pat
     assert "1 rows are not valid items" in ended.stderr
 
 
+def test_catalogue_that_is_mostly_not_usable_is_told_with_the_reasons(gifts: tuple[Path, Path]) -> None:
+    log, items = gifts
+    with items.open(newline="") as file:
+        header, *lines = csv.reader(file)
+    with items.open("w", newline="") as file:
+        csv.writer(file).writerows([[*header, "published_at"], *([*line, "some day"] for line in lines)])
+    ended = CliRunner().invoke(main, ["evaluate", str(log), "--items", str(items)], env={"COLUMNS": "120"})
+    assert ended.exit_code == 1
+    assert "published_at: 'some day' is neither a number nor ISO 8601" in ended.stderr
+    assert "rows are not valid items" in ended.stderr
+
+
 def test_weights_of_an_older_version_leave_content_as_it_starts() -> None:
     rows = {name: values for name, values in named(FIXED).items() if name not in CONTENT_FEATURES}
     weights = from_named(rows)

@@ -92,8 +92,8 @@ def test_unknown_types_are_told_as_a_shell_takes_them_and_are_one_reason(tmp_pat
     path = tmp_path / "log"
     path.write_text(f"user,item,ts,type\nu,i,{TIME},Product Seen\nu,i,{TIME},Wish List Seen\nu,i,{TIME},seen\n")
     bad = [row for row in read_rows(path, detect(path, ImportOptions()), latest_ms=NOW_MS) if isinstance(row, BadRow)]
-    assert bad[0].reason.endswith("say --map-type 'Product Seen=click'")
-    assert bad[2].reason.endswith("say --map-type seen=click")
+    assert bad[0].reason.endswith("say --map-type 'Product Seen=click' or --map-type 'Product Seen=ignore'")
+    assert bad[2].reason.endswith("say --map-type seen=click or --map-type seen=ignore")
     screen = ImportScreen(Console(quiet=True), [], None)
     screen.rejected(bad)
     assert [one["rows"] for one in screen.report(ImportCounts())["reasons"]] == [3]

@@ -104,7 +104,11 @@ def test_a_watch_keeps_its_figures() -> None:
         ({"ts": ""}, "ts: the time is missing"),
         ({"ts": "soon"}, "ts: 'soon' is neither a number nor ISO 8601"),
         ({"type": ""}, "type: the event type is missing"),
-        ({"type": "liked"}, "say --map-type liked=click"),
+        ({"type": "liked"}, "say --map-type liked=click or --map-type liked=ignore"),
+        *(
+            ({"type": name}, f"event type; say --map-type {name}=ignore")
+            for name in ("cancel", "refund", "Return", "order_cancelled")
+        ),
         ({"type": "watch", "secs": ""}, "a watch needs its watch_time_sec"),
         ({"type": "watch", "secs": "nan"}, "a watch needs its watch_time_sec"),
         ({"type": "watch", "secs": "inf"}, "secs: "),
