@@ -1,6 +1,5 @@
 """What an item is by its content: its categories, its tags and the words of its title."""
 
-import re
 from collections.abc import Iterable
 from typing import Final
 from zlib import crc32
@@ -9,6 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from app.core.catalogue import NEVER_MS
+from app.core.title_words import words_of
 
 COLD_EVENTS: Final = 5
 """An item with fewer events is cold."""
@@ -17,7 +17,6 @@ IS_CATEGORY: Final = 1
 """The bit of a term's number that is set for categories alone."""
 
 _MAX_TERMS: Final = 64
-_WORD: Final = re.compile(r"\w{2,}")
 
 
 class Content(Struct, frozen=True, gc=False):
@@ -51,7 +50,7 @@ def terms_of(title: str | None, categories: Iterable[str], tags: Iterable[str]) 
     """
     found = dict.fromkeys([_hash(f"category {name}") | IS_CATEGORY for name in categories])
     found |= dict.fromkeys([_hash(f"tag {name}") & ~IS_CATEGORY for name in tags])
-    found |= dict.fromkeys([_hash(word) & ~IS_CATEGORY for word in _WORD.findall(title or "")])
+    found |= dict.fromkeys([_hash(word) & ~IS_CATEGORY for word in words_of(title or "")])
     return np.array([*found][:_MAX_TERMS], np.uint32).tobytes()
 
 
