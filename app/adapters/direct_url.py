@@ -26,8 +26,8 @@ def check_direct_url(url: str, direct_url: str, *, has_sessions: bool) -> None:
             if has_sessions and poolers.is_pooled(connection):
                 with migrations.open_connection(url) as another:
                     poolers.check_session(connection, another, "DATABASE_URL")
-    except psycopg.errors.InsufficientPrivilege:
-        return  # a server that hides which cluster it is: nothing tells whether it is another one
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFunction):
+        return  # a server that does not tell which cluster it is: nothing tells whether it is another one
     except psycopg.OperationalError as error:
         raise DependencyDown("postgres", describe(error)) from error
 
