@@ -150,9 +150,9 @@ def _read(spark: Any, argument: str, *, lines: bool) -> Any:
         ) from error
     except Py4JJavaError as error:
         schemas = _SCHEMA.findall(str(error)) if "CANNOT_MERGE_SCHEMAS" in str(error) else []
-        if len(schemas) != 2:
+        if len(schemas) < 2:  # of each failure, the two that differ
             raise
-        one, other = (schema.split(", ") for schema in schemas)
+        one, other = (schema.split(", ") for schema in schemas[:2])
         raise UserError(
             f"{argument}: some files have {', '.join(column for column in one if column not in other)}, and others "
             f"{', '.join(column for column in other if column not in one)}. Write the columns of one name in one type, "
