@@ -1,11 +1,13 @@
 """DATABASE_DIRECT_URL beside DATABASE_URL: whether both lead to one database, and to what the settings say."""
 
+from typing import Final
+
 import psycopg
 
 from app.adapters import migrations, poolers
 from app.errors import DependencyDown, UserError, describe
 
-_ANOTHER = (
+_ANOTHER: Final = (
     "DATABASE_URL leads to the database {}, and DATABASE_DIRECT_URL to another one, {}: events would be stored in one "
     "and migrations, LISTEN and commands would use the other. Correct the one that is wrong"
 )
@@ -20,12 +22,12 @@ def check_direct_url(url: str, direct_url: str, *, has_sessions: bool) -> None:
         return
     try:
         with migrations.open_connection(direct_url) as direct, migrations.open_connection(url) as connection:
-            name, direct_name = _database(connection), _database(direct)
-            if name != direct_name:
-                raise UserError(_ANOTHER.format(name, direct_name))
             if has_sessions and poolers.is_pooled(connection):
                 with migrations.open_connection(url) as another:
                     poolers.check_session(connection, another, "DATABASE_URL")
+            name, direct_name = _database(connection), _database(direct)
+            if name != direct_name:
+                raise UserError(_ANOTHER.format(name, direct_name))
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFunction):
         return  # a server that does not tell which cluster it is: nothing tells whether it is another one
     except psycopg.OperationalError as error:
