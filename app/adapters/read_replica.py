@@ -83,7 +83,7 @@ class ReadReplica:
                 async with self._replica.connection() as connection, self._on_one_server(connection):
                     if await _seen(connection) >= max(self._shown, self._needed):
                         yield connection
-                        self._shown = max(self._shown, await _seen(connection))
+                        self._show(await _seen(connection))
                         return
             except TooLarge:
                 raise
@@ -97,8 +97,7 @@ class ReadReplica:
         async with self._primary.connection() as connection:
             yield connection
             if self._is_used:
-                # Another read may have shown more while this answer was on its way.
-                self._shown = max(self._shown, await _seen(connection))
+                self._show(await _seen(connection))
 
     async def probe(self) -> None:
         """Raises `DependencyDown` with the reason while the primary takes its place."""
@@ -130,6 +129,10 @@ class ReadReplica:
 
     async def close(self, timeout_sec: float) -> None:
         await self._replica.close(timeout_sec)
+
+    def _show(self, position: int) -> None:
+        # Another read may have shown more while this answer was on its way.
+        self._shown = max(self._shown, position)
 
     def _on_one_server(self, connection: "Connection") -> "AbstractAsyncContextManager[object]":
         return nullcontext() if self._replica.has_sessions else connection.transaction()

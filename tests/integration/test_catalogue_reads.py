@@ -172,7 +172,8 @@ async def test_the_fallback_list_is_newest_first_then_uncatalogued_items(pool: a
     await have(pool, item("old"), came=NOW - YEAR)
     await have(pool, item("older", published_at=NOW - 2 * YEAR), SHOWN, item("book", categories=["book"]), *NOT_SERVED)
     for item_id in ("unknown", "shown", "hidden", "unknown too"):
-        await count(pool, item_id)
+        await count(pool, item_id, views=1)
+    await count(pool, "taken back", impressions=1)
     assert await fallback(pool, "film") == ["shown", "old", "older"]
     assert await fallback(pool, "film", 2) == ["shown", "old"]
     assert await fallback(pool) == ["book", "shown", "old", "older", "unknown too", "unknown"]

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from typing import Any
 
 import psycopg
 import pytest
 from msgspec import structs
 
+from app.adapters import read_replica
 from app.adapters.postgres import Database
 from app.adapters.read_replica import ReadReplica
 from tests.integration.test_read_replica import _OPTIONS, is_used, table
@@ -93,6 +95,49 @@ async def test_reads_of_servers_by_turns_never_go_back(servers: tuple[OwnPostgre
                 was_seen = was_seen or any(found)
     assert was_seen
     assert not went_back
+
+
+async def test_read_that_ends_late_takes_back_nothing_that_others_have_shown(
+    servers: tuple[OwnPostgres, OwnPostgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, standby = servers
+    position, is_asked, may_end = read_replica._seen, asyncio.Event(), asyncio.Event()
+
+    async def late_position(connection: Any) -> int:
+        found = await position(connection)
+        if not is_asked.is_set():
+            is_asked.set()
+            await may_end.wait()
+        return found
+
+    async with balanced([primary.port, standby.port]) as port, reads(primary, port) as replica:
+        await until(lambda: is_used(replica))
+
+        async def sees(asked: str) -> bool:
+            async with replica.connection() as connection:
+                found: bool = await connection.fetchval(asked)
+                return found
+
+        async def read_slowly() -> None:
+            async with AsyncExitStack() as others:
+                while True:
+                    late = replica.connection()
+                    connection = await late.__aenter__()
+                    if await connection.fetchval("SELECT pg_is_in_recovery()"):
+                        break
+                    others.push_async_exit(late)
+            monkeypatch.setattr(read_replica, "_seen", late_position)
+            await late.__aexit__(None, None, None)
+
+        with paused(primary, standby):
+            slow = asyncio.create_task(read_slowly())
+            await is_asked.wait()
+            with table(primary, "shown") as asked:
+                while not await sees(asked):
+                    pass
+                may_end.set()
+                await slow
+                assert await sees(asked)  # by the connection that was given back last
 
 
 async def test_reads_of_a_server_that_is_too_late_go_to_the_primary(servers: tuple[OwnPostgres, OwnPostgres]) -> None:
