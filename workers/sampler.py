@@ -1,7 +1,7 @@
 """Takes samples for the learner inside the consumer's transaction, so that nothing that was read holds the event yet.
 
 It never waits and never fails the batch: a list that is not at hand is asked for, and the sample is dropped. Histories
-are given to it, as the API would rank them (`workers.joined`).
+are given to it, as the API would rank them (`workers.batch_samples`).
 """
 
 import random

@@ -7,6 +7,7 @@ towards it costs the places of items that are near. Steps are Adagrad's
 and one event moves no weight by more than `RATE`.
 """
 
+from math import nan
 from typing import Final
 
 import numpy as np
@@ -49,7 +50,7 @@ def learn(
     rate: float = RATE,
     stands_for: float = 1.0,
     kept: float = 1.0,
-) -> None:
+) -> float:
     """`features`: of the candidates, a row each. `chosen`: the row of the item that the user took. `size`: of the
     user's history, a row of the weights. `rate`: the most that one event moves a weight. `stands_for`: how many events
     the sample stands for, which the gradient is multiplied by. `kept`: what is kept of the squares before.
@@ -57,16 +58,19 @@ def learn(
     Candidates by content lack all other features, and that says nothing about those: the weights of content are moved
     by what all candidates have, the others by what the other candidates have, if the user took one of these.
 
-    Does nothing when the features are not finite, or the item is not within reach.
+    Does nothing when the features are not finite, or the item is not within reach. Returns the logarithm of the chosen
+    one's share of the softmax over all candidates, as it was before the step; NaN when the features are not finite.
     """
     weights = learner.weights[size]
     scores = features @ weights
     if not np.isfinite(scores).all():
-        return
+        return nan
+    best = scores.max()
+    share = float(scores[chosen] - best - np.log(np.exp(scores - best).sum()))
     if len(scores) > WITHIN_REACH:
         near = scores >= np.partition(scores, -WITHIN_REACH)[-WITHIN_REACH]
         if not near[chosen]:
-            return
+            return share
         features, scores, chosen = features[near], scores[near], int(np.count_nonzero(near[:chosen]))
     gradient = _gradient(features, chosen, scores)
     others = (features[:, FROM_CONTENT] == 0.0).all(axis=1)
@@ -82,6 +86,7 @@ def learn(
     learner.weights += rate * of_sizes / np.sqrt(learner.squares)
     np.clip(learner.weights, -LARGEST, LARGEST, out=learner.weights)
     learner.events += 1
+    return share
 
 
 def _gradient(features: NDArray[np.float32], chosen: int, scores: NDArray[np.float64]) -> NDArray[np.float64]:

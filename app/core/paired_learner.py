@@ -7,7 +7,7 @@ forgets the squares of old gradients, learns along. Where it has been better on 
 the steady one goes on from it.
 """
 
-from math import sqrt
+from math import isfinite, sqrt
 from typing import Final
 
 import numpy as np
@@ -80,19 +80,13 @@ def learn_paired(
     stands_for: float = 1.0,
 ) -> None:
     """As `learning.learn`. One event moves no weight of either learner by more than the rate."""
-    before, after = (_logarithm_of_share(features @ one.weights[size], chosen) for one in (pair.steady, pair.quick))
-    if not np.isfinite(after - before):
+    of_steady = learn(pair.steady, features, chosen, size, rate=rate, stands_for=stands_for)
+    of_quick = learn(pair.quick, features, chosen, size, rate=rate, stands_for=stands_for, kept=KEPT)
+    if not isfinite(of_quick - of_steady):
         return
-    pair.gain.add(after - before)
-    learn(pair.steady, features, chosen, size, rate=rate, stands_for=stands_for)
-    learn(pair.quick, features, chosen, size, rate=rate, stands_for=stands_for, kept=KEPT)
+    pair.gain.add(of_quick - of_steady)
     if pair.gain.is_more_than_chance:
         pair.steady.weights[:] = pair.quick.weights
         pair.steady.squares[:] = pair.quick.squares
         pair.gain = Gain()
         pair.changes += 1
-
-
-def _logarithm_of_share(scores: NDArray[np.float64], chosen: int) -> float:
-    best = scores.max()
-    return float(scores[chosen] - best - np.log(np.exp(scores - best).sum()))

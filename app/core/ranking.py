@@ -18,7 +18,7 @@ Repeats = Literal["avoid", "learned", "only", "allow"]
 # By what carried a candidate: `BY_ITEM`, `BY_LISTS`, `BY_OWN`.
 _SOURCES: Final = (POPULAR, COVISITATION, REPEAT)
 # Where all candidates are left out there is no best one.
-_LEAST_LOGARITHM: Final = np.float32(-1e30)
+LEAST_LOGARITHM: Final = np.float32(-1e30)
 
 
 class Ranking:
@@ -70,8 +70,8 @@ class Ranking:
             rows = rows[scores[rows] == 0.0]  # as those have it of which nothing is known, and hardly any other
             scores[rows[~candidates.features(rows).any(axis=1)]] = -np.inf
         self._logarithms = scores
-        best = scores[scores.argmax()] if len(scores) else _LEAST_LOGARITHM
-        scores = scores - max(best, _LEAST_LOGARITHM)
+        best = scores[scores.argmax()] if len(scores) else LEAST_LOGARITHM
+        scores = scores - max(best, LEAST_LOGARITHM)
         np.exp(scores, out=scores)
         for item_id, factor in factors.items():
             if (row := candidates.row_of(item_id)) is not None:

@@ -17,11 +17,10 @@ from app.core.model import MODEL, Model
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
 from app.core.profile import profile_of
+from app.core.ranking import LEAST_LOGARITHM
 from app.core.signals import signal
 from app.core.weights import FROM_OWN, Weights, size_of
 
-# Where all candidates are left out there is no best one.
-_LEAST: Final = np.float32(-1e30)
 # Of what samples have cost, from one piece of work to the next: the mean of the last hundred.
 _KEPT: Final = 0.99
 
@@ -93,8 +92,8 @@ def places(sample: RankingSample, contenders: Sequence[Weights]) -> list[int]:
     scores[own] = np.where(left_out, -np.inf, scores[own])
     of_chosen = scores[sample.chosen]
     better, alike = np.count_nonzero(scores > of_chosen, axis=0), np.count_nonzero(scores == of_chosen, axis=0)
-    is_listed = np.exp(np.maximum(of_chosen, _LEAST) - np.maximum(scores.max(axis=0), _LEAST)) > 0.0
-    found: list[int] = np.where(is_listed & (of_chosen > _LEAST), 1 + better + alike // 2, 0).tolist()
+    is_listed = np.exp(of_chosen - np.maximum(scores.max(axis=0), LEAST_LOGARITHM)) > 0.0
+    found: list[int] = np.where(is_listed, 1 + better + alike // 2, 0).tolist()
     return found
 
 
