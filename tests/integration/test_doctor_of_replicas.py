@@ -1,5 +1,7 @@
 """What `reco doctor` says of the replica of DATABASE_READ_URL."""
 
+import re
+
 import psycopg
 
 from app.checks import doctor
@@ -18,7 +20,9 @@ async def test_late_or_paused_replica_and_absent_primary_are_told() -> None:
     with primary_and_standby() as (primary, standby):
         standby.await_replay(primary)
         found = await told(standby.url, primary.url, max_lag_sec=60.0)
-        assert (found.level, found.text) == ("ok", "has replayed the log up to the last 0 bytes")
+        # Postgres writes to its log now and then without being asked.
+        assert found.level == "ok"
+        assert re.fullmatch(r"has replayed the log up to the last [\d,]+ bytes", found.text)
         with psycopg.connect(standby.url, autocommit=True) as reader, psycopg.connect(primary.url) as writer:
             # What is replayed waits for this lock.
             writer.execute("CREATE TABLE held ()")
