@@ -18,18 +18,23 @@ METADATA_REQUEST: Final = b"\x00\x03\x00"
 
 _CHUNK: Final = 65_536
 _START_SEC: Final = 10.0
+_LAST_TURNS: Final = 5
 
 
 class Proxy:
-    """Between a client and one server. Its loop runs in a thread, so that synchronous tests can steer it."""
+    """Between a client and one server. Its loop runs in a thread, so that synchronous tests can steer it.
 
-    def __init__(self, host: str, port: int) -> None:
+    `ports`: connections lead to these one after the other, and all later ones to the last.
+    """
+
+    def __init__(self, host: str, *ports: int) -> None:
         self.port = choose()
-        self._target = host, port
+        self._host, self._ports = host, list(ports)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
         self._upstream: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()
         self._trap: tuple[Direction, bytes, bytes] | None = None
         self._delay_sec = 0.0
@@ -84,18 +89,26 @@ class Proxy:
 
     async def _listen(self) -> None:
         self._open.set()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
 
     async def _close(self) -> None:
         if self._server is not None:
             self._server.close()
-        self._reset()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for _ in range(3):
-            await asyncio.sleep(0)  # aborted transports close their sockets in a later turn
+        # What was just accepted comes in a later turn, and aborted transports close their sockets in one.
+        for _ in range(_LAST_TURNS):
+            self._reset()
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Knows the connection before its task runs, which may be cancelled before."""
+        self._writers.add(writer)
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     def _heal(self) -> None:
         if not self._open.is_set():
@@ -115,11 +128,11 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         gate = self._open
-        self._writers.add(writer)
         writers = {writer}
+        port = self._ports.pop(0) if len(self._ports) > 1 else self._ports[0]
         try:
             await gate.wait()
-            upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
+            upstream_reader, upstream_writer = await asyncio.open_connection(self._host, port)
             writers.add(upstream_writer)
             self._writers.add(upstream_writer)
             self._upstream.add(upstream_writer)
@@ -178,8 +191,8 @@ class Proxy:
 
 
 @contextmanager
-def proxied(host: str, port: int) -> Iterator[Proxy]:
-    proxy = Proxy(host, port)
+def proxied(host: str, *ports: int) -> Iterator[Proxy]:
+    proxy = Proxy(host, *ports)
     proxy.start()
     try:
         yield proxy

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -12,6 +12,7 @@ from msgspec import structs
 from app.adapters import read_replica
 from app.adapters.postgres import Database
 from app.adapters.read_replica import ReadReplica
+from tests.faults.proxy import proxied
 from tests.integration.test_read_replica import _OPTIONS, is_used, table
 from tests.support.pgbouncer import pgbouncer
 from tests.support.pipeline import database, until
@@ -22,28 +23,6 @@ from tests.support.postgres_servers import OwnPostgres, primary_and_standby
 def servers() -> Iterator[tuple[OwnPostgres, OwnPostgres]]:
     with primary_and_standby() as pair:
         yield pair
-
-
-@asynccontextmanager
-async def balanced(ports: Sequence[int]) -> AsyncIterator[int]:
-    """A port whose connections lead to these, one after the other, and all later ones to the last."""
-    left = list(ports)
-
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        port = left.pop(0) if len(left) > 1 else left[0]
-        theirs, to_them = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(copy(reader, to_them), copy(theirs, writer))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
 
 
 @contextmanager
@@ -58,28 +37,27 @@ def paused(primary: OwnPostgres, standby: OwnPostgres) -> Iterator[None]:
 
 @asynccontextmanager
 async def reads(
-    primary: OwnPostgres, port: int, *, pooled: bool = False, **options: float
+    primary: OwnPostgres, ports: Sequence[int], *, pooled: bool = False, **options: float
 ) -> AsyncIterator[ReadReplica]:
-    url = primary.url.replace(f":{primary.port}", f":{port}")
-    pooler = pgbouncer(url) if pooled else nullcontext(url)
-    way = await asyncio.to_thread(pooler.__enter__)
-    try:
-        async with database(primary.url) as opened:
-            found = Database(way, structs.replace(_OPTIONS, has_sessions=not pooled, min_size=2))
-            replica = ReadReplica(opened, found, **{"max_lag_sec": 1000.0, **options})
-            yield replica
-            await replica.close(1.0)
-    finally:
-        await asyncio.to_thread(pooler.__exit__, None, None, None)
+    """`ports`: those that connections lead to one after the other; all later ones lead to the last."""
+    with proxied("127.0.0.1", *ports) as balancer:
+        url = primary.url.replace(f":{primary.port}", f":{balancer.port}")
+        pooler = pgbouncer(url) if pooled else nullcontext(url)
+        way = await asyncio.to_thread(pooler.__enter__)
+        try:
+            async with database(primary.url) as opened:
+                found = Database(way, structs.replace(_OPTIONS, has_sessions=not pooled, min_size=2))
+                replica = ReadReplica(opened, found, **{"max_lag_sec": 1000.0, **options})
+                yield replica
+                await replica.close(1.0)
+        finally:
+            await asyncio.to_thread(pooler.__exit__, None, None, None)
 
 
 @pytest.mark.parametrize("pooled", [False, True])
 async def test_reads_of_servers_by_turns_never_go_back(servers: tuple[OwnPostgres, OwnPostgres], pooled: bool) -> None:
     primary, standby = servers
-    async with (
-        balanced([primary.port, standby.port] * 20) as port,
-        reads(primary, port, pooled=pooled) as replica,
-    ):
+    async with reads(primary, [primary.port, standby.port] * 20, pooled=pooled) as replica:
         await until(lambda: is_used(replica))
         with paused(primary, standby), table(primary, "seen") as asked:
 
@@ -110,7 +88,7 @@ async def test_read_that_ends_late_takes_back_nothing_that_others_have_shown(
             await may_end.wait()
         return found
 
-    async with balanced([primary.port, standby.port]) as port, reads(primary, port) as replica:
+    async with reads(primary, [primary.port, standby.port]) as replica:
         await until(lambda: is_used(replica))
 
         async def sees(asked: str) -> bool:
@@ -143,10 +121,7 @@ async def test_read_that_ends_late_takes_back_nothing_that_others_have_shown(
 async def test_reads_of_a_server_that_is_too_late_go_to_the_primary(servers: tuple[OwnPostgres, OwnPostgres]) -> None:
     """The pool has connections to a late standby, and the probe one to a server that keeps up."""
     primary, standby = servers
-    async with (
-        balanced([standby.port] * 4 + [primary.port]) as port,
-        reads(primary, port, max_lag_sec=0.5) as replica,
-    ):
+    async with reads(primary, [standby.port] * 4 + [primary.port], max_lag_sec=0.5) as replica:
         with psycopg.connect(primary.url, autocommit=True) as writer:
             writer.execute("CREATE TABLE written AS SELECT 0 AS number")
             await until(lambda: is_used(replica))
