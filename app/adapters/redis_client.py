@@ -153,7 +153,8 @@ def _options(
         "socket_connect_timeout": timeout_sec,
         "protocol": 3,
         "retry": Retry(NoBackoff(), 0),
-        "max_connections": 16,
+        # More than the members of a process, its probe and what else asks can need: the pool refuses, and nobody waits.
+        "max_connections": 64,
         "redis_connect_func": greet,
     }
 

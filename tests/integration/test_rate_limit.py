@@ -53,6 +53,14 @@ async def test_callers_have_limits_of_their_own_and_a_window_ends(redis_url: str
     await short.close()
 
 
+async def test_callers_that_come_at_once_share_their_limits(redis_url: str) -> None:
+    """As the addresses of many browsers do: more than there are connections to Redis."""
+    pair = [limiter(10, redis_url), limiter(10, redis_url)]
+    callers = [f"browser-{number}" for number in range(200)]
+    assert await asyncio.gather(*(allowed(pair, 20, caller) for caller in callers)) == [10] * 200
+    await close(pair)
+
+
 async def test_without_redis_each_process_limits_for_itself(breakable_stack: Stack) -> None:
     pair = [limiter(10, breakable_stack.redis_url), limiter(10, breakable_stack.redis_url)]
     await asyncio.to_thread(breakable_stack.redis.kill)
