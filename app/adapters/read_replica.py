@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from app.adapters import poolers, sql
 from app.core.interruptions import Interruptions
+from app.core.lateness import Lateness
 from app.core.replica_lag import ReplicaLag
 from app.errors import DependencyDown, Interrupted, TooLarge, describe
 
@@ -61,6 +62,7 @@ class ReadReplica:
         self._needed = 0
         """Up to where a server shows them that is not too late. It stays while the primary is away."""
         self._interruptions = Interruptions()
+        self._lateness = Lateness()
         self.source = 0
 
     @property
@@ -105,8 +107,8 @@ class ReadReplica:
             async with asyncio.timeout(_PROBE_SEC), self._primary.connection() as connection:
                 primary = await position_of(connection)
         except (DependencyDown, TimeoutError) as error:
-            # Nothing changes on it: the replica goes on if it was good enough before, also where it ended reads.
-            if self._interruptions.end(time.monotonic()):
+            # Nothing changes on it: the replica goes on if it was good enough before, also where reads were kept away.
+            if self._interruptions.end(time.monotonic()) or self._lateness.end():
                 self._use(True)
             goes_on = "; reads go on at the replica" if self._is_used else ""
             told = f"the primary does not answer, so that the lag of the replica is not known{goes_on}"
@@ -162,13 +164,21 @@ class ReadReplica:
                 "DATABASE_READ_URL leads to another database than DATABASE_URL, or to a copy that is not a streaming "
                 "replica of it",
             )
-        lag = self._lag.seconds(replica.position, time.monotonic())
+        now = time.monotonic()
+        lag = self._lag.seconds(replica.position, now)
         if lag is None or lag > self._max_lag_sec + self._lag.step_sec:
+            self._lateness.is_late(now)
             behind = " by more than is remembered" if lag is None else f" by {lag:.1f} s"
             raise DependencyDown(
                 "postgres-read",
                 f"the replica is behind{behind}, and DATABASE_READ_MAX_LAG_SEC allows {self._max_lag_sec:g} s: see "
                 "pg_stat_replication on the primary, and what runs on the replica",
+            )
+        if self._lateness.keep_away(now):
+            raise DependencyDown(
+                "postgres-read",
+                f"the replica was behind several times; reads come back once it has kept up for "
+                f"{self._lateness.wait_sec:g} s",
             )
 
     def _use(self, is_used: bool, reason: str = "") -> None:
