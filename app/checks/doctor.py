@@ -218,9 +218,11 @@ async def kafka(
     except DependencyDown as error:
         yield Finding("FAIL", "kafka", error.reason, "start Kafka, or correct KAFKA_BOOTSTRAP_SERVERS")
         return
-    started = time.perf_counter()
+    started, asked = time.perf_counter(), "cluster metadata"
     try:
         cluster = await describe_cluster(options, timeout_sec=_TIMEOUT_SEC)
+        took_ms, asked = (time.perf_counter() - started) * 1000, "settings of topics"
+        settings_of = await read_topic_settings(options, topics, timeout_sec=_TIMEOUT_SEC)
     except DependencyDown as error:
         remedy = (
             "see the broker's log; check KAFKA_SECURITY_PROTOCOL and the KAFKA_SASL_* settings, and that the broker's"
@@ -228,13 +230,11 @@ async def kafka(
         yield Finding(
             "FAIL",
             "kafka",
-            f"accepts connections but returns no cluster metadata: {error.reason}",
+            f"accepts connections but returns no {asked}: {error.reason}",
             f"{remedy} advertised address can be reached from here",
         )
         return
-    yield Finding(
-        "ok", "kafka", f"{cluster.brokers} brokers; connects in {(time.perf_counter() - started) * 1000:.0f} ms"
-    )
+    yield Finding("ok", "kafka", f"{cluster.brokers} brokers; connects in {took_ms:.0f} ms")
     for topic in topics:
         count = cluster.partitions.get(topic)
         if count:
@@ -242,7 +242,7 @@ async def kafka(
         else:
             remedy = f"feature-consumer creates it at start if it has the permission. Otherwise: {how_to_create(made)}"
             yield Finding("warn", "kafka", f"{topic}: does not exist, or this user may not see it", remedy)
-    for topic, settings in (await read_topic_settings(options, topics, timeout_sec=_TIMEOUT_SEC)).items():
+    for topic, settings in settings_of.items():
         for wrong in wrong_settings(topic, settings):
             yield Finding("FAIL", "kafka", str(wrong), "change it with kafka-configs.sh, or remove it to have ours set")
         if (kept_ms := kept_too_long(settings, dedupe_days)) is not None:

@@ -11,10 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 from psycopg.sql import SQL
 
+from app.checks import doctor
 from app.cli import main
 from app.core import keys
 from app.devstack import Stack
 from app.devstack.ports import choose
+from app.errors import DependencyDown
 from tests.faults.proxy import METADATA_REQUEST, proxied
 from tests.integration.test_topics import make
 from tests.support.service import Service, eventually, running
@@ -144,6 +146,23 @@ def test_frozen_kafka_accepts_connections_but_returns_no_metadata(
     assert kafka[0].startswith("  FAIL kafka: accepts connections but returns no cluster metadata: ")
     assert "AddressFamily" not in result.output
     assert len(kafka) == 2
+
+
+def test_broker_that_cannot_be_reached_where_it_says_it_is_ends_no_report(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metadata come from the address in KAFKA_BOOTSTRAP_SERVERS, and settings from the one that the broker names."""
+
+    async def not_ready(*_: object, **__: object) -> None:
+        raise DependencyDown("kafka", "NodeNotReadyError: 1")
+
+    monkeypatch.setattr(doctor, "read_topic_settings", not_ready)
+    result = reco("doctor", environment=environment)
+    assert result.exit_code == 1
+    kafka = result.output.partition("\nKafka\n")[2].partition("\nRedis\n")[0].splitlines()
+    assert kafka[0] == "  FAIL kafka: accepts connections but returns no settings of topics: NodeNotReadyError: 1"
+    assert "advertised address can be reached from here" in kafka[1]
+    assert "ok   redis" in result.output
 
 
 @pytest.mark.slow
