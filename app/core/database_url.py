@@ -177,10 +177,12 @@ def _parts(url: str) -> UrlParts:
 
 
 def _with_choice(url: str, session: str) -> str:
+    """Without the parameters that have no name, such as after a `?` at the end, which libpq refuses."""
     query = _parts(url).query
-    if len(parse(url).hosts) < 2 or "target_session_attrs" in _parameters(query):
-        return url
-    return f"{url}{'&' if query else '?'}target_session_attrs={session}"
+    parameters = list(filter(None, query.split("&")))
+    if len(parse(url).hosts) > 1 and "target_session_attrs" not in _parameters(query):
+        parameters.append(f"target_session_attrs={session}")
+    return "?".join(filter(None, (url.partition("?")[0], "&".join(parameters))))
 
 
 def _mode(given: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from app.adapters.postgres_connect import Connector
-from app.core.database_url import check_database_url, for_libpq, parse
+from app.core.database_url import check_database_url, for_libpq, for_reads, parse
 from tests.support.tls_front import certify
 
 
@@ -39,6 +39,18 @@ def test_values_that_libpq_takes_are_taken() -> None:
     ):
         url = f"postgresql://reco@localhost/reco?{query}"
         assert conninfo_to_dict(for_libpq(url))["sslmode"] == parse(url).parameters["sslmode"] == "verify-full"
+
+
+@pytest.mark.parametrize("hosts", ["one", "one:5432,two:5433"])
+@pytest.mark.parametrize("query", ["?", "?&", "?sslmode=require&", "?&sslmode=require&&connect_timeout=3"])
+def test_parameters_without_a_name_are_left_out(hosts: str, query: str) -> None:
+    url = f"postgresql://reco:pw@{hosts}/shop{query}"
+    check_database_url(url)
+    for given in (for_libpq(url), for_reads(url)):
+        found = conninfo_to_dict(given)
+        assert found["dbname"] == "shop"
+        assert found.get("sslmode") == parse(url).parameters.get("sslmode")
+    assert parse(for_reads(url)).session == ("prefer-standby" if "," in hosts else parse(url).session)
 
 
 def revoking_nothing(folder: Path) -> Path:
