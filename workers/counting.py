@@ -106,9 +106,8 @@ class Counting:
     ) -> Applied:
         """The transaction. Raises `ItemsRemoved` before it has written anything."""
         keys = await self._keys.of(connection, item_ids_of(messages))
-        sampler = None if self.thins_pairs else self._sampler
         async with connection.transaction():
-            applied = await self._count(connection, messages, stamps, keys, sampler) if messages else Applied()
+            applied = await self._count(connection, messages, stamps, keys, self._sampler) if messages else Applied()
             if letters:
                 process = process_name()
                 kept = await dead_letters.store(connection, letters, now=time.monotonic(), process=process)

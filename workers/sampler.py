@@ -13,6 +13,7 @@ import structlog
 
 from app import metrics
 from app.clock import clock
+from app.core.arrivals import Arrivals
 from app.core.content_index import ContentIndex
 from app.core.features import NO_HISTORY, History
 from app.core.history import standing
@@ -37,11 +38,15 @@ _log = structlog.get_logger(__name__)
 SHARE: Final = 0.025
 """Of a core, for taking samples and learning from them."""
 
+MOST_BEHIND_MS: Final = 3_600_000
+"""An event that is so far behind one that was received before it teaches nothing: the sums hold what came after it, and
+what foretells it best there is not known in time. So of a log in the order of its users hardly any event teaches.
+"""
 
 MOST_LATE_MS: Final = 30 * DAY_MS
-"""An event that is so far behind the log's clock teaches nothing, unless that clock itself is so far behind: a history
-that is imported into a new service teaches whether it is in the order of its users or of time. Live events are at most
-7 days late; of an import, partitions are read in turns, so that some are days or weeks behind others.
+"""The same for one that is so far behind the log's clock, unless that clock itself is so far behind: a history of years
+ago, imported into a new service, teaches. Of an import, partitions are read in turns, so that some are days or weeks
+behind others.
 """
 
 
@@ -53,12 +58,20 @@ class Sampler:
         self._table = table
         self.budget = SamplingBudget(SHARE)
         self._sampling = Sampling()
+        self._arrivals = Arrivals()
         self.is_active = False
 
     def for_batch(self, events: int) -> "BatchSampler | None":
         """None: no event of the next batch teaches."""
         stride = self.budget.stride(events, time.monotonic()) if self.is_active else 0
         return BatchSampler(self, stride) if stride else None
+
+    def saw(self, chunk: Sequence[Message]) -> None:
+        """Messages that are counted, whether they teach or not."""
+        if chunk:
+            latest = max(chunk, key=_time_of)
+            # What a clock that was wrong has dated ahead makes nothing late that is received after that.
+            self._arrivals.saw(latest.received_ms, min(latest.ts_ms, latest.received_ms))
 
     def take(self, message: Choice, history: History) -> RankingSample | None:
         """`history`: as it was before the event, which says what the user wanted."""
@@ -74,7 +87,8 @@ class Sampler:
                 metrics.LEARNER_SAMPLES.labels("no_lists").inc()
                 return None
             self._sampling.taught(message.user_id, now_ms)
-            if _is_late(message, history, log_ms=lists[1].log_ms, now_ms=now_ms):
+            behind_ms = self._arrivals.behind_ms(message.received_ms, message.ts_ms)
+            if behind_ms > MOST_BEHIND_MS or _is_late(message, history, log_ms=lists[1].log_ms, now_ms=now_ms):
                 metrics.LEARNER_SAMPLES.labels("late").inc()
                 return None
             return sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
@@ -84,6 +98,10 @@ class Sampler:
             return None
         finally:
             self.budget.took(time.perf_counter() - started, samples=1)
+
+
+def _time_of(message: Message) -> int:
+    return message.ts_ms
 
 
 def _is_late(message: Choice, history: History, *, log_ms: int, now_ms: int) -> bool:
@@ -107,6 +125,7 @@ class BatchSampler:
         self._until = random.randrange(stride)
 
     def picks(self, chunk: Sequence[Message]) -> list[Choice]:
+        self._sampler.saw(chunk)
         found: list[Choice] = []
         users: set[str] = set()
         for message in chunk:

@@ -19,7 +19,7 @@ from app.core.popularity import NO_POPULAR, Popular
 from app.core.sampling import OF_ONE_USER
 from app.core.signals import DAY_MS
 from tests.support.pipeline import counted
-from workers.sampler import MOST_LATE_MS, Sampler
+from workers.sampler import MOST_BEHIND_MS, MOST_LATE_MS, Sampler
 
 NOW_MS: Final = 1_800_000_000_000
 Lists = tuple[Mapping[str, Neighbours], Popular, None]
@@ -127,6 +127,29 @@ def test_event_far_behind_a_live_log_teaches_nothing(
     """What was ranked then is not known. A history of years ago teaches, in whatever order it is imported."""
     monkeypatch.setattr(time, "time_ns", lambda: NOW_MS * 1_000_000)
     assert _is_taken(log_ms - since_ms, History(), log_ms=log_ms) == taken
+
+
+@pytest.mark.parametrize(
+    ("received_ms", "since_ms", "taken"),
+    [(2, MOST_BEHIND_MS, True), (2, MOST_BEHIND_MS + 1, False), (1, MOST_BEHIND_MS + 1, True)],
+)
+def test_event_far_behind_one_that_was_received_before_it_teaches_nothing(
+    received_ms: int, since_ms: int, taken: bool
+) -> None:
+    """As in a log in the order of its users, whose sums hold the future of its events."""
+    busy = sampler()
+    batch = busy.for_batch(1)
+    assert batch is not None
+    batch.picks([structs.replace(click("bob"), received_ms=1, ts_ms=1)])
+    behind = structs.replace(click("ann"), received_ms=received_ms, ts_ms=1 - since_ms)
+    assert (busy.take(behind, NO_HISTORY) is not None) == taken
+
+
+def test_event_of_a_wrong_clock_makes_none_late() -> None:
+    busy = sampler()
+    busy.saw([structs.replace(click("bob"), received_ms=NOW_MS, ts_ms=NOW_MS + DAY_MS)])
+    later = structs.replace(click("ann"), received_ms=NOW_MS + 1, ts_ms=NOW_MS + 1)
+    assert busy.take(later, NO_HISTORY) is not None
 
 
 @pytest.mark.parametrize(("after_ms", "taken"), [(0, True), (1, False)])
