@@ -4,6 +4,7 @@ The features of all items are computed whenever popularity is reloaded, in steps
 that an answer only looks them up.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
@@ -79,13 +80,15 @@ class ItemTable:
         self.first_row = self._next_row = 1
         """The first of the rows that were taken last."""
 
-    def update(self, numbers: Numbers, sums: NDArray[np.float64]) -> None:
-        """Replaces the sums of these items, a row of `SUMS` each."""
+    def update(self, numbers: Numbers, sums: NDArray[np.float64], *, most_ms: float = math.inf) -> None:
+        """Replaces the sums of these items, a row of `SUMS` each. The log's clock is at most `most_ms` then: events
+        that a wrong clock has dated ahead must not make all others old.
+        """
         self.make_room()
         self._sums[numbers] = sums
         self._is_changed(numbers)
         latest_ms = sums[have_events(sums, self.model), POPULAR_MS].max(initial=0.0)
-        self.log_ms = max(self.log_ms, int(latest_ms))
+        self.log_ms = max(self.log_ms, int(min(latest_ms, most_ms)))
 
     def refresh(self, now_ms: int) -> None:
         """Computes the features of all items as of `now_ms`, unless nothing has changed."""

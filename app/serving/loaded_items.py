@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from app.adapters import features
 from app.adapters.generations import ServingGeneration
+from app.clock import clock
+from app.core.event_times import MAX_AHEAD_MS
 from app.core.item_index import ItemIndex
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
@@ -143,5 +145,5 @@ class LoadedItems:
             found, sums = await features.read_sums(connection, wanted[start : start + _BATCH])
             if found:
                 read.append(self.table.index.number(found))
-                self.table.update(read[-1], sums)
+                self.table.update(read[-1], sums, most_ms=clock.now_ms() + MAX_AHEAD_MS)
         return read

@@ -7,6 +7,9 @@ from asyncpg import Pool
 
 from app.adapters import features
 from app.adapters.postgres import Database
+from app.clock import clock
+from app.core.event_times import MAX_AHEAD_MS
+from app.core.signals import DAY_MS
 from app.serving import loaded_items
 from app.serving.loaded_items import LoadedItems
 
@@ -32,6 +35,15 @@ async def test_changes_that_nobody_asks_for_are_bounded_and_none_is_missed(
     assert table.log_ms == 2000
     assert table.has_sums("known")
     assert table.has_sums("item-1")
+
+
+async def test_clock_of_the_log_is_not_ahead_of_ours(opened: Database, pool: Pool) -> None:
+    """Of events that were dated by a clock that was ahead."""
+    await pool.execute(f"{PLANT} ('ahead', $1, 1, 1)", float(clock.now_ms() + 30 * DAY_MS))
+    async with opened.connection() as connection:
+        table = await LoadedItems().refresh(connection)
+    assert table.has_sums("ahead")
+    assert table.log_ms <= clock.now_ms() + MAX_AHEAD_MS
 
 
 async def test_what_is_to_be_read_again_while_it_is_read_is_read_again(

@@ -7,7 +7,7 @@ from app.core.item_features import SUMS
 from app.core.item_index import ItemIndex
 from app.core.item_table import ItemTable
 from app.core.model import MODEL
-from app.core.signals import HOUR_MS, LANDMARK_MS
+from app.core.signals import DAY_MS, HOUR_MS, LANDMARK_MS
 from app.core.weights import FIXED, START
 
 
@@ -226,6 +226,18 @@ def test_item_whose_events_were_all_taken_back_is_not_popular_and_sets_no_clock(
         table.refresh(table.log_ms)
         assert table.log_ms == at_ms
         assert table.best(10).tolist() == numbers[1:].tolist()
+
+
+def test_event_that_a_wrong_clock_has_dated_ahead_makes_no_others_old() -> None:
+    """What it has made popular stays so until then, and all others keep their popularity."""
+    table, now_ms = ItemTable(ItemIndex(), MODEL), LANDMARK_MS + 100 * DAY_MS
+    numbers = table.index.number(["misdated", "tent"])
+    event = dict.fromkeys(("popular_hours", "popular_day", "popular_week", "events", "users"), 1.0)
+    ahead = [sums(popular_ms=now_ms + 30 * DAY_MS, **event), sums(popular_ms=now_ms, **event)]
+    table.update(numbers, np.array(ahead), most_ms=now_ms)
+    assert table.log_ms == now_ms
+    table.refresh(table.log_ms)
+    assert table.popularity(numbers)[1].tolist() == [1.0] * 3
 
 
 def sums(**known: float) -> list[float]:
