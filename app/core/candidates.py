@@ -107,7 +107,7 @@ class Candidates:
             len(near),
             len(then),
             np.frombuffer(facts),
-            _limits(model.neighbours, model.recency, model.seeds),
+            neighbour_limits(model.neighbours, model.recency, model.seeds),
             table.own_repeats,
             now_ms,
             table.rows,
@@ -263,7 +263,7 @@ def _first_rows(count: int) -> NDArray[np.int64]:
 
 
 @cache
-def _limits(neighbours: int, recency: float, seeds: int) -> NDArray[np.int32]:
+def neighbour_limits(neighbours: int, recency: float, seeds: int) -> NDArray[np.int32]:
     """How many of the neighbours of each seed are looked at: an older item weighs less, and gives fewer.
 
     They are fewer by the sixth root of the weight, since what lasts (`lasting`) is as good from an old item as from a

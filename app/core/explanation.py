@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from app.core.candidates import neighbour_limits
 from app.core.content_index import ContentIndex
 from app.core.event_types import NO_OWN_TYPES, EventTypes
 from app.core.exploration import EXPLORE
@@ -129,10 +130,11 @@ class Explainer:
 
     def _causes(self, item_id: str) -> tuple[Cause, ...]:
         number, profile, content = self._index.find(item_id), self._profile, self._content
+        limits = neighbour_limits(profile.model.neighbours, profile.model.recency, profile.model.seeds)
         causes = []
         for place, (seed, weight) in enumerate(zip(profile.seeds, profile.weights, strict=True)):
             near = self._neighbours.get(seed.item_id, NO_NEIGHBOURS)
-            entries = near.neighbour_entries()
+            entries = near.neighbour_entries()[: limits[place]]
             together = _value(entries, "similarity", number) + _value(entries, "lasting", number)
             follows = place < profile.model.following_seeds
             cause = Cause(

@@ -9,6 +9,7 @@ from app.core.candidates import Candidates
 from app.core.explanation import Cause, Explainer, Explanation, in_words
 from app.core.exploration import EXPLORE
 from app.core.history import NO_HISTORY, Entry, History
+from app.core.model import MODEL
 from app.core.profile import Profile
 from app.core.ranked import NO_EXCLUSIONS
 from app.core.ranking import Ranking
@@ -133,6 +134,17 @@ def test_items_before_the_last_three_are_followed_by_nothing() -> None:
     )
     found = explained({}, {item_id: {"x": 0.9} for item_id in "abcd"}, bought)
     assert found["x"].because == ["a", "b", "c"]
+
+
+def test_neighbour_that_the_ranking_does_not_look_at_is_no_cause() -> None:
+    """Of an older item, fewer neighbours are looked at."""
+    history = merge_history(NO_HISTORY, [Entry(f"own-{n}", NOW_MS - n, Kind.PURCHASE, 1.0) for n in range(MODEL.seeds)])
+    nearest = {f"other-{n}": 0.001 for n in range(MODEL.neighbours - 1)}
+    oldest, latest = f"own-{MODEL.seeds - 1}", "own-0"
+    assert explained({latest: {**nearest, "hit": 0.001}}, history=history)["hit"].because == [latest]
+    found = explained({oldest: {**nearest, "hit": 0.001}}, history=history)["hit"]
+    assert not {"similar", "lasting"}.intersection(name for name, value in found.terms.items() if value)
+    assert found.because == []
 
 
 def test_the_terms_of_a_score_say_how_it_compares_with_the_best() -> None:
