@@ -184,6 +184,9 @@ RANKING_MRR: Final = _gauge("reco_ranking_mrr", f"Mean reciprocal rank@20 {_OF_W
 RANKING_TESTS: Final = _gauge(
     "reco_ranking_tests", "Tests that the figures of the ranking rest on, by items: all, new", "items"
 )
+RANKING_VERSION_TESTS: Final = _gauge(
+    "reco_ranking_version_tests", "Tests of the version that serves; from 500 on, its figures are of these alone"
+)
 RANKING_VERSION: Final = _gauge(
     "reco_ranking_version", "The version of the ranking's weights that this process serves (`reco model list`)"
 )

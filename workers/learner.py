@@ -125,6 +125,7 @@ class LearnerTask:
             self._waiting.clear()
             for gauge in _GAUGES:
                 gauge.clear()
+            metrics.RANKING_VERSION_TESTS.set(0)
 
 
 class _LearnerTurns:
@@ -223,6 +224,7 @@ class _LearnerTurns:
         return Serving(served.version, weights, weights if before is None else from_named(before.weights))
 
     def _show(self) -> None:
+        metrics.RANKING_VERSION_TESTS.set(self._learner.since)
         for name, found in self._learner.figures().items():
             for items, figures in (("all", found.all), ("new", found.new)):
                 metrics.RANKING_HIT_RATE.labels(name, items).set(figures.hit_rate)

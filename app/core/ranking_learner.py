@@ -158,7 +158,8 @@ class RankingLearner:
             rolling.restore(state.places, state.new)
         self._learner = PairedLearner(steady, quick, Gain(*state.gain))
         self._rolling = rolling
-        self.since = min(state.since, rolling.tests) if state.version == self.version else 0
+        is_the_same = state.version == self.version and state.contenders == CONTENDERS
+        self.since = state.since if is_the_same else 0
 
 
 def _restored(weights: NamedWeights, squares: NamedWeights, events: int) -> Learner:

@@ -98,6 +98,18 @@ def test_restored_learner_goes_on_where_it_was() -> None:
     assert restored.figures() == learner.figures()
 
 
+def test_restored_learner_knows_how_many_tests_the_version_has_had() -> None:
+    """Also where more than it remembers."""
+    learner = RankingLearner(SERVING)
+    for sample in samples(3, 10):
+        learner.teach(sample)
+    learner.since = 50_000
+    restored = RankingLearner(SERVING)
+    restored.restore(learner.encode())
+    assert restored.report().tests == 50_000
+    assert restored.figures() == learner.figures()
+
+
 def test_restored_learner_decides_anew_about_another_version() -> None:
     learner = RankingLearner(SERVING)
     for sample in samples(3, 50):
