@@ -72,6 +72,22 @@ def test_one_event_moves_no_weight_of_either_learner_by_more_than_the_rate() -> 
             assert np.abs(pair.steady.weights - steady).max() <= RATE + 1e-9 or pair.changes > changes
 
 
+def test_hostile_user_moves_no_weight_beyond_the_bound_after_a_change_either() -> None:
+    """Steps are larger again then. An hour's samples, that stand for others as such a user's do."""
+    learner = RankingLearner(SERVING)
+    for sample in (*samples(4, 5_000), *samples(5, 800, CHANGED)):
+        learner.teach(sample)
+    assert learner.changes > 0
+    before, random = learner.weights.copy(), np.random.default_rng(6)
+    for stands_for in (1, 1, 1, 2, 3, 4, 6, 9, 10, 10):
+        features = random.uniform(0.0, 3.0, (60, len(FEATURES))).astype(np.float32)
+        features[:, 6] = 0.0
+        worst = int(np.argmin(features @ learner.weights[2]))
+        features[worst, 6] = 5.0
+        learner.teach(RankingSample(features, worst, 2, True, float(stands_for)))
+    assert 0.1 < np.abs(learner.weights - before).max() <= RATE * OF_ONE_USER
+
+
 def test_state_of_a_release_without_the_quick_learner_goes_on() -> None:
     learner = RankingLearner(SERVING)
     for sample in samples(8, 200):
