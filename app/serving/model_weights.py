@@ -70,7 +70,7 @@ class ModelWeights:
         metrics.RANKING_VERSION.set(served.version)
         for key in keys:
             if key not in rows:
-                _log.warning("model_missing", version=key, detail="a variant names it; its users get what serves")
+                _log.warning("model_missing", version=key, detail="users of a variant that names it get what serves")
         return {key: self._version(key, *rows[key]) for key in keys if key in rows}
 
     def _version(self, key: str, version: int, rows: NamedWeights) -> Version:
