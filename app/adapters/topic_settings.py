@@ -127,7 +127,8 @@ def report(found: Mapping[str, Mapping[str, TopicSetting]]) -> list[WrongSetting
 
 
 async def ensure(admin: AIOKafkaAdminClient, topics: Sequence[str], *, partitions: int, timeout_sec: float) -> None:
-    """Gives a topic that others made by the broker's defaults our settings and at least so many partitions.
+    """Gives a topic that others made by the broker's defaults our settings, and at least so many partitions if nobody has
+    set anything on it: more of them move users from one to another.
 
     Raises `DependencyDown`, and `UserError` for settings that may lose messages and that are not ours to change.
     """
@@ -149,7 +150,7 @@ async def _configure(
     changed = ConfigResource(ConfigResourceType.TOPIC, topic, {**kept, **OURS})
     (response,) = await bounded(admin.alter_configs([changed]), timeout_sec)
     described = await bounded(admin.describe_topics([topic]), timeout_sec)
-    if len(described[0]["partitions"]) < partitions:
+    if not kept and len(described[0]["partitions"]) < partitions:
         with contextlib.suppress(DependencyDown):
             await bounded(admin.create_partitions({topic: NewPartitions(partitions)}), timeout_sec)
     if not any(error_code for error_code, *_ in response.resources):

@@ -125,10 +125,13 @@ def described(kafka: str, topic: str) -> bool:
 
 
 async def test_a_topic_with_the_brokers_defaults_gets_our_settings(kafka: str, topic_prefix: str) -> None:
-    make(kafka, f"{topic_prefix}one", segment_bytes="1048576")
+    """Of one on which somebody has set something, the partitions stay as they are."""
+    make(kafka, f"{topic_prefix}set", segment_bytes="1048576")
+    make(kafka, f"{topic_prefix}one")
     options = TopicOptions(prefix=topic_prefix, partitions=3)
-    assert await ensure_topics(kafka_options(kafka), ["one"], options, timeout_sec=10.0) == []
-    found = settings_of(kafka, f"{topic_prefix}one")
+    assert await ensure_topics(kafka_options(kafka), ["set", "one"], options, timeout_sec=10.0) == []
+    assert OURS.items() <= settings_of(kafka, f"{topic_prefix}one").items()
+    found = settings_of(kafka, f"{topic_prefix}set")
     assert OURS.items() <= found.items()
     assert found["segment.bytes"] == "1048576"
 
@@ -136,6 +139,7 @@ async def test_a_topic_with_the_brokers_defaults_gets_our_settings(kafka: str, t
         return partitions(kafka, topic_prefix)[f"{topic_prefix}one"] == 3
 
     await until(widened)
+    assert partitions(kafka, topic_prefix)[f"{topic_prefix}set"] == 1
 
 
 @pytest.mark.parametrize(
