@@ -29,6 +29,8 @@ Role = Literal["api", "relay", "consumer"]
 ROLES: tuple[Role, ...] = ("api", "relay", "consumer")
 
 Positive = Annotated[float, Meta(gt=0)]
+# Postgres knows no times before 4713 BC.
+Days = Annotated[float, Meta(gt=0, le=36_500)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -121,16 +123,16 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     events_counted_within_sec: Annotated[float, Meta(ge=1)] = 900.0
     # See LEAST_DAYS.
-    retention_events_days: Positive = 35.0
-    retention_dedupe_days: Positive = 35.0
-    retention_resolved_days: Positive = 30.0
-    retention_audit_days: Positive = 180.0
-    retention_sessions_days: Positive = 1.0
-    retention_histories_days: Positive = 400.0
-    retention_items_days: Positive = 400.0
+    retention_events_days: Days = 35.0
+    retention_dedupe_days: Days = 35.0
+    retention_resolved_days: Days = 30.0
+    retention_audit_days: Days = 180.0
+    retention_sessions_days: Days = 1.0
+    retention_histories_days: Days = 400.0
+    retention_items_days: Days = 400.0
     # Lists read 260: 200 neighbours and 60 followers.
     retention_pairs_per_item: Annotated[int, Meta(ge=260)] = 300
-    retention_pairs_days: Positive = 7.0
+    retention_pairs_days: Days = 7.0
 
     online_cache_enabled: bool = True
     online_cache_backend: Literal["redis", "memory"] = "redis"

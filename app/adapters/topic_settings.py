@@ -127,8 +127,8 @@ def report(found: Mapping[str, Mapping[str, TopicSetting]]) -> list[WrongSetting
 
 
 async def ensure(admin: AIOKafkaAdminClient, topics: Sequence[str], *, partitions: int, timeout_sec: float) -> None:
-    """Gives a topic that others made by the broker's defaults our settings, and at least so many partitions if nobody has
-    set anything on it: more of them move users from one to another.
+    """Gives a topic that others made by the broker's defaults our settings, and at least so many partitions if nobody
+    has set anything on it: more of them move users from one to another.
 
     Raises `DependencyDown`, and `UserError` for settings that may lose messages and that are not ours to change.
     """

@@ -42,6 +42,14 @@ def test_values_are_read_by_type() -> None:
     assert settings.cors_allow_origins == ("https://a.example", "https://b.example")
 
 
+@pytest.mark.parametrize("days", ["inf", "1e9", "nan", "0"])
+def test_days_that_no_date_of_the_database_can_be_back_are_refused(days: str) -> None:
+    names = [f"RETENTION_{name}_DAYS" for name in ("EVENTS", "DEDUPE", "RESOLVED", "AUDIT", "HISTORIES", "PAIRS")]
+    with pytest.raises(UserError) as caught:
+        Settings.from_env({**MINIMUM, **dict.fromkeys(names, days)})
+    assert all(f"{name}=" in str(caught.value) for name in names)
+
+
 def test_several_bad_settings_are_named_in_one_message() -> None:
     with pytest.raises(UserError) as raised:
         Settings.from_env(
