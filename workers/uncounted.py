@@ -3,11 +3,16 @@
 A deleted topic, messages that expired before they were read, or skipped offsets leave such events: each is stored, and
 nothing will ever count it, until `reco replay events` sends it again. Each event is looked at once, when it is as old
 as the bound. The ids of uncounted ones are kept, and looked at again until they are counted, given up or erased.
+
+What becomes as old while the process runs is looked at first in each turn. What was so at its start, up to a week back,
+has the time that is left: a week of many events takes hours, and no newly lost event may wait for it.
 """
 
 import time
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from app import metrics
 from app.adapters import postgres, uncounted
@@ -42,6 +47,14 @@ def given_up(step: timedelta) -> timedelta:
     return max(_SHORTEST_STEP, step / 4)
 
 
+class _Span(Struct):
+    """Times of receipt, from `begin` to before `end`, that are still to be looked at. `step`: how much of them next."""
+
+    begin: datetime
+    end: datetime
+    step: timedelta = _FIRST_STEP
+
+
 class UncountedEvents:
     """`look` is one turn of the task `maintenance`; each process looks for itself."""
 
@@ -49,9 +62,12 @@ class UncountedEvents:
         self._database = database
         self._within = timedelta(seconds=within_sec)
         self._known: set[str] = set()
-        self._looked_at: datetime | None = None
-        self._step = _FIRST_STEP
+        self._new: _Span | None = None
+        self._past: _Span | None = None
+        self._again: list[str] = []
+        """Known ones that are still to be looked at again in this round."""
         self._again_at = 0.0
+        self._at_once = MAX_KNOWN
 
     @property
     def detail(self) -> str | None:
@@ -69,27 +85,74 @@ class UncountedEvents:
 
         Raises `DependencyDown`.
         """
+        try:
+            await self._look_again()
+            async with self._database.connection() as connection:
+                due = await postgres.now(connection) - self._within
+            await self._look_out(due)
+        finally:
+            metrics.EVENTS_UNCOUNTED.set(len(self._known))
+        return len(self._known)
+
+    async def _look_again(self) -> None:
+        """Forgets known ones that are settled by now. If they are too many for one statement, it takes some turns."""
         started = time.monotonic()
-        async with self._database.connection() as connection:
-            if self._known and started >= self._again_at:
-                self._known = set(await uncounted.still(connection, self._known))
-                self._again_at = started + _AGAIN_EVERY_SEC
-            due = await postgres.now(connection) - self._within
-        begin = self._looked_at or due - _LOOK_BACK
-        while begin < due and len(self._known) < MAX_KNOWN and time.monotonic() - started < _TURN_SEC:
-            end = min(due, begin + self._step)
+        if not self._again and started >= self._again_at:
+            self._again, self._again_at = list(self._known), started + _AGAIN_EVERY_SEC
+        while self._again and time.monotonic() - started < _TURN_SEC:
+            some = self._again[-self._at_once :]
             before = time.monotonic()
             try:
                 async with self._database.connection() as connection:
-                    found = await uncounted.received_between(connection, begin, end, MAX_KNOWN)
+                    left = await uncounted.still(connection, some)
             except TooLarge:
-                self._step = given_up(end - begin)
-                if end - begin <= _SHORTEST_STEP:
+                self._at_once = max(1, len(some) // 2)
+                if len(some) == 1:
                     raise
-                continue
-            self._step = next_step(self._step, time.monotonic() - before)
-            self._known.update(found)
-            if len(found) < MAX_KNOWN:  # otherwise there may be more, which are looked at when there is room
-                begin = self._looked_at = end
-        metrics.EVENTS_UNCOUNTED.set(len(self._known))
-        return len(self._known)
+                return  # new ones must not wait for a second statement that is given up
+            if time.monotonic() - before < _STEP_SEC:
+                self._at_once = min(MAX_KNOWN, self._at_once * 2)
+            del self._again[-len(some) :]
+            self._known.difference_update(set(some).difference(left))
+
+    async def _look_out(self, due: datetime) -> None:
+        """Looks at what was received before `due` and has not been looked at."""
+        started = time.monotonic()
+        if self._new is None or self._past is None:
+            self._new, self._past = _Span(due, due), _Span(due - _LOOK_BACK, due)
+        self._new.end, self._past.begin = due, due - _LOOK_BACK
+        while len(self._known) < MAX_KNOWN and time.monotonic() - started < _TURN_SEC:
+            if self._new.begin < self._new.end:
+                await self._look_at_first(self._new)
+            elif self._past.begin < self._past.end:
+                await self._look_at_last(self._past)
+            else:
+                return
+
+    async def _look_at_first(self, span: _Span) -> None:
+        until = min(span.end, span.begin + span.step)
+        if await self._look_at(span, span.begin, until):
+            span.begin = until
+
+    async def _look_at_last(self, span: _Span) -> None:
+        # What was lost last, while no process ran, say, is told first.
+        after = max(span.begin, span.end - span.step)
+        if await self._look_at(span, after, span.end):
+            span.end = after
+
+    async def _look_at(self, span: _Span, begin: datetime, end: datetime) -> bool:
+        """Looks at a step of the span; whether that was all of it, so that it need not be looked at again."""
+        before = time.monotonic()
+        try:
+            async with self._database.connection() as connection:
+                found = await uncounted.received_between(connection, begin, end, MAX_KNOWN)
+        except TooLarge:
+            span.step = given_up(end - begin)
+            if end - begin <= _SHORTEST_STEP:
+                raise
+            return False
+        took_sec = time.monotonic() - before
+        if took_sec > _STEP_SEC or end - begin >= span.step:  # a quick look at a part says nothing of a whole step
+            span.step = next_step(end - begin, took_sec)
+        self._known.update(found)
+        return len(found) < MAX_KNOWN  # otherwise there may be more, which are looked at when there is room
