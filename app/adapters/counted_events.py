@@ -25,6 +25,12 @@ async def span(connection: "Connection") -> tuple[datetime | None, int]:
     return row[0], row[1]
 
 
+async def first_received(connection: "Connection") -> datetime | None:
+    """The first time of receipt of the stored events; None without any."""
+    found: datetime | None = await connection.fetchval(_SQL["first_received"])
+    return found
+
+
 async def count_received(connection: "Connection", begin: datetime, end: datetime) -> int:
     found: int = await connection.fetchval(_SQL["count_received"], begin, end)
     return found

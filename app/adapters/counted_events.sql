@@ -1,6 +1,9 @@
 -- name: span
 SELECT min(received_at), count(*) FROM events;
 
+-- name: first_received
+SELECT min(received_at) FROM events;
+
 -- name: count_received
 SELECT count(*) FROM events WHERE received_at >= $1 AND received_at < $2;
 

@@ -23,7 +23,7 @@ from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
 from app.importing.transfer import prepare
-from app.rebuilding.gaps import refuse_gaps, refuse_mostly_rejected
+from app.rebuilding.gaps import expired_since, refuse_expired, refuse_gaps, refuse_mostly_rejected
 from app.rebuilding.local_log import LOCAL, LocalLog
 from app.rebuilding.processes import POLL_SEC
 from app.rebuilding.rebuild import Log, Rebuild, types_of_files
@@ -44,10 +44,11 @@ _WORK: Final = "reco-rebuild"
 
 
 class Rebuilt(Struct, frozen=True):
-    """How many events were folded, and the rows of files that are none."""
+    """How many events were folded, the rows of files that are none, and what expired during an interruption."""
 
     events: int
     rejected: building.RejectedRows
+    expired: str | None
 
 
 @click.command()
@@ -69,7 +70,8 @@ class Rebuilt(Struct, frozen=True):
 @click.option(
     "--yes",
     is_flag=True,
-    help="Swap even if the new sums hold fewer events than those that serve, or most rows of the files are no events.",
+    help="Go on and swap even if the new sums hold fewer events than those that serve, events expired during an "
+    "interruption, or most rows of the files are no events.",
 )
 @json_option
 def rebuild(
@@ -110,6 +112,8 @@ def rebuild(
     if as_json:
         write_json({"events": made.events, "rejected_rows": made.rejected.count, "seconds": round(seconds, 3)})
     console.print(f"The new generation serves: {made.events:,} events in {seconds:.0f} s.", highlight=False)
+    if made.expired:
+        console.print(f"{made.expired}.", highlight=False, markup=False, soft_wrap=True)
     if made.rejected.count:
         console.print(
             f"Rows of the files that are no events, and were left out: {made.rejected.count:,}. One of them: "
@@ -172,7 +176,8 @@ async def _rebuild(
             made = Rebuild(url, live, log=log, dedupe_days=settings.retention_dedupe_days)
             if await generations.building(live) is None and not yes:
                 await refuse_gaps(live, log, screen)
-            await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
+            goes_on = await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
+            expired = await _expired(settings, live, yes=yes) if goes_on else None
             await made.run(screen)
         async with building.connection(url, building=True) as built:
             parts = await building.slices(built)
@@ -180,7 +185,16 @@ async def _rebuild(
             if not yes:
                 refuse_mostly_rejected(parts[0])
             late = await swap(made, built, screen, fewer_are_fine=yes, actor=f"reco rebuild, {operator()}")
-    return Rebuilt(sum(part.events for part in parts) + late, rejected)
+    return Rebuilt(sum(part.events for part in parts) + late, rejected, expired)
+
+
+async def _expired(settings: Settings, live: "Connection", *, yes: bool) -> str | None:
+    found = await expired_since(
+        live, events_days=settings.retention_events_days, dedupe_days=settings.retention_dedupe_days
+    )
+    if found is not None and not yes:
+        refuse_expired(found)
+    return found
 
 
 async def _drop(url: str) -> None:

@@ -1,16 +1,17 @@
 """What a rebuild would lose, told before the work where that can be known, and before the swap in any case."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from app.adapters import building, counted_events
+from app.adapters import building, counted_events, postgres
 from app.adapters.building import SliceProgress
 from app.core.event_numbers import EventNumbers
 from app.errors import UserError
 from app.importing.mapping import EVENT_TYPES
 from app.importing.transfer import Counts
 from app.rebuilding.processes import Show
-from app.rebuilding.rebuild import Log
+from app.rebuilding.rebuild import Log, Progress, unfinished
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -49,6 +50,62 @@ async def refuse_gaps(live: "Connection", log: Log, show: Show) -> None:
             )
 
 
+async def expired_since(live: "Connection", *, events_days: float, dedupe_days: float) -> str | None:
+    """What an unfinished rebuild can no longer count, because it expired while nobody went on with it; None if nothing.
+
+    Retention deletes no events while a rebuild runs, and goes on as soon as that is interrupted.
+    """
+    _, progress = await unfinished(live)
+    now = await postgres.now(live)
+    return loss(
+        progress,
+        await building.slices(live),
+        first=await counted_events.first_received(live),
+        events_since=now - timedelta(days=events_days),
+        dedupe_since=now - timedelta(days=dedupe_days),
+        erased=bool(await building.erased_since(live, progress.erasure)),
+    )
+
+
+def loss(
+    progress: Progress,
+    parts: Sequence[SliceProgress],
+    *,
+    first: datetime | None,
+    events_since: datetime,
+    dedupe_since: datetime,
+    erased: bool,
+) -> str | None:
+    """See `expired_since`.
+
+    `first`: when the first event was received of those that are stored now. `events_since`, `dedupe_since`: older
+    events and dedupe rows may be deleted. `erased`: users were erased since the rebuild was begun, and their events.
+    """
+    if progress.counted_until < max(events_since, dedupe_since):
+        return (
+            f"What was counted since {_time(progress.counted_until)} is not in the new sums yet, and some of it, or of "
+            "its dedupe rows, may have expired meanwhile (RETENTION_EVENTS_DAYS, RETENTION_DEDUPE_DAYS)"
+        )
+    if progress.first is None or (first is not None and first <= progress.first):
+        return None
+    if erased and progress.first >= events_since:
+        return None
+    # A slice folds its events in order of their receipt, and only after all files.
+    if all(part.events_done or (first is not None and part.events_until >= first) for part in parts):
+        return None
+    until = f"to {_time(first)}" if first else "on"
+    files = ". Rows of the files that are the same events may have been left out for them" if progress.log else ""
+    return (
+        f"Events that were received from {_time(progress.first)} {until} expired (RETENTION_EVENTS_DAYS) after this "
+        f"rebuild was begun, and before it had folded all of them{files}"
+    )
+
+
+def refuse_expired(lost: str) -> None:
+    """Raises `UserError`. `lost`: what `expired_since` has told."""
+    raise UserError(f"{lost}. Give up with `reco rebuild --drop` and begin again, {_ACCEPT}")
+
+
 def refuse_mostly_rejected(part: SliceProgress) -> None:
     """Raises `UserError` if more than half of the rows of the files are no events. `part`: the first, which counts."""
     if Counts(read=part.file_rows, rejected=part.rejected).mostly_rejected():
@@ -72,3 +129,7 @@ async def refuse_fewer(built: "Connection") -> None:
 
 def _told(missing: Mapping[str, int], counted: EventNumbers) -> str:
     return ", ".join(f"{number:,} of {getattr(counted, name):,} of the type {name}" for name, number in missing.items())
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

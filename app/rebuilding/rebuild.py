@@ -45,7 +45,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     `counted_until`: all events that were counted until then are folded, or will be by the slices. `erasure`: the number
     of the last erasure before the rebuild. `log`: the files, by name and size. `options`: the digest of those that they
     are read by; `types`: what their rows may be. Both are empty without files, and where an earlier release has begun.
-    `engine`: what folds them. `pairs_done`: the pairs are added up.
+    `engine`: what folds them. `pairs_done`: the pairs are added up. `first`: when the first event was received of those
+    that were stored when it was begun; None without any, and where an earlier release has begun.
     """
 
     slices: int
@@ -58,6 +59,7 @@ class Progress(Struct, frozen=True, kw_only=True):
     types: tuple[EventType, ...] = ()
     engine: str = LOCAL
     pairs_done: bool = False
+    first: datetime | None = None
 
 
 class Log(Protocol):
@@ -124,6 +126,7 @@ class Rebuild:
             options=self._log.options.digest if files else "",
             types=tuple(self._log.options.known.in_use()) if files else (),
             engine=self._log.engine,
+            first=first,
         )
         async with self._live.transaction():
             await building.drop(self._live)
