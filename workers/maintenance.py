@@ -25,7 +25,7 @@ from app.adapters import (
 from app.adapters.history_cache import HistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
 from app.adapters.postgres_errors import reason_of
-from app.errors import DependencyDown
+from app.errors import DependencyDown, TooLarge
 from app.supervisor import Progress, wait_for_stop
 from workers.gone import GoneRemover
 from workers.pair_pruner import PairPruner
@@ -37,6 +37,8 @@ _log = structlog.get_logger(__name__)
 
 _EVERY_SEC: Final = 2.0
 _KPIS_EVERY_SEC: Final = 30.0
+# After Postgres has given them up for their time: asking again soon would keep it busy for nothing.
+_KPIS_AGAIN_SEC: Final = 300.0
 _KPI_DAYS: Final = 7
 # One turn ends after this time even if more erasures are unfinished: the other jobs must not wait for them.
 _ERASING_SEC: Final = 10.0
@@ -65,6 +67,8 @@ class Maintenance:
         self._pairs = PairPruner(database, keep)
         self._rollup = Rollup(database)
         self._kpis_at = 0.0
+        self._kpis_failure: str | None = None
+        """Why Postgres has given up the KPIs, until the next attempt."""
         self._erasures_to = 0
         """The number of the last erasure that was to be finished."""
         self._jobs: Mapping[str, Callable[[], Awaitable[object]]] = {
@@ -178,9 +182,20 @@ class Maintenance:
         return removed.events
 
     async def _observe_kpis_at_times(self) -> None:
-        if time.monotonic() >= self._kpis_at:
+        """Raises `DependencyDown`; after a failure for their time or memory in each turn until the next attempt."""
+        if time.monotonic() < self._kpis_at:
+            if self._kpis_failure is not None:
+                raise TooLarge("postgres", self._kpis_failure)
+            return
+        self._kpis_at, self._kpis_failure = time.monotonic() + _KPIS_EVERY_SEC, None
+        try:
             await self.observe_kpis()
-            self._kpis_at = time.monotonic() + _KPIS_EVERY_SEC
+        except TooLarge as error:
+            self._kpis_at, self._kpis_failure = time.monotonic() + _KPIS_AGAIN_SEC, error.reason
+            raise
+        except _FAILURES:
+            self._kpis_at = 0.0  # such as an outage, which says nothing of the statements
+            raise
 
     async def observe_kpis(self) -> None:
         """Sets the gauges of impressions and clicks of the last days, by source. Raises `DependencyDown`."""

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app import metrics
-from app.adapters import changes, erasures, replay
+from app.adapters import analytics, changes, erasures, replay
 from app.adapters.erasures import Erasure
 from app.adapters.postgres import Database
 from app.supervisor import Progress
@@ -238,3 +238,39 @@ async def test_changes_are_pruned_in_parts_that_wait_for_nobody(
         await changes.prune(connection)
         await changes.prune(connection)
     assert await pool.fetchval(left) == ["i9"]
+
+
+async def test_kpis_that_are_too_slow_are_not_asked_for_in_each_turn_and_are_told_until_they_work(
+    pool: asyncpg.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pool.execute(
+        "CREATE FUNCTION linger() RETURNS boolean LANGUAGE plpgsql VOLATILE AS "
+        "$$ BEGIN PERFORM pg_sleep(5); RETURN TRUE; END $$;"
+        "ALTER TABLE items RENAME TO slow_items;"
+        "CREATE VIEW items AS SELECT * FROM slow_items WHERE linger();"
+        "INSERT INTO slow_items (item_id) VALUES ('a');"
+        "INSERT INTO analytics_items VALUES ('', '', 'a', now())"
+    )
+    asked: list[None] = []
+    read = analytics.read_items
+
+    async def asking(*arguments: Any) -> Any:
+        asked.append(None)
+        return await read(*arguments)
+
+    monkeypatch.setattr(analytics, "read_items", asking)
+    progress = Progress()
+    async with database(database_url, statement_timeout_ms=500) as opened:
+        maintenance = Maintenance(opened, None, keeping(), counted_within_sec=900.0)
+        with capture_logs() as logs:
+            for _ in range(3):
+                await maintenance.turn(progress)
+        assert len(asked) == 1
+        assert progress.detail is not None
+        assert progress.detail.startswith("the KPIs' gauges fails: ")
+        assert [(line["event"], line["job"]) for line in logs] == [("maintenance_fails", "the KPIs' gauges")]
+        await pool.execute("CREATE OR REPLACE VIEW items AS SELECT * FROM slow_items")
+        maintenance._kpis_at = 0.0
+        await maintenance.turn(progress)
+        assert (len(asked), progress.detail) == (2, None)
+        assert counted(metrics.KPI_CATALOGUE) == 1
