@@ -40,7 +40,8 @@ SHARE: Final = 0.025
 
 MOST_BEHIND_MS: Final = 3_600_000
 """An event that is so far behind one that was received before it teaches nothing: the sums hold what came after it, and
-what foretells it best there is not known in time. So of a log in the order of its users hardly any event teaches.
+what foretells it best there is not known in time. So of a log in the order of its users hardly any event teaches (ADR
+104).
 """
 
 MOST_LATE_MS: Final = 30 * DAY_MS
