@@ -26,6 +26,8 @@ _LEASES_A_WINDOW: Final = 20
 _MAX_CALLERS: Final = 50_000
 # The connections to Redis that many new callers at once may take; the others wait for one.
 _AT_ONCE: Final = 8
+# For so many times the timeout of a call. Who waits longer is limited by this process alone.
+_TIMEOUTS_TO_WAIT: Final = 2
 
 # The window starts with its first request and ends when the key expires: Redis' clock alone decides.
 # A key that holds something else than a count starts anew. KEYS: the caller. ARGV: requests wanted, window in ms.
@@ -77,6 +79,7 @@ class RateLimiter:
         self._renewals: dict[str, asyncio.Task[None]] = {}
         self._breaker = Breaker()
         self._free_connections = asyncio.Semaphore(_AT_ONCE)
+        self._patience_sec = _TIMEOUTS_TO_WAIT * timeout_sec
         self._take_leases, self._close_redis = _shared_counts(redis_url, timeout_sec)
 
     async def take(self, caller: str) -> Decision:
@@ -127,19 +130,28 @@ class RateLimiter:
 
     async def _ask(self, caller: str) -> tuple[int, int] | None:
         """The count including this lease and the ms left in the window; None when Redis does not answer."""
-        async with self._free_connections:
-            if self._take_leases is None or not self._breaker.allows(time.monotonic()):
+        if self._take_leases is None:
+            return None
+        try:
+            async with asyncio.timeout(self._patience_sec):
+                await self._free_connections.acquire()
+        except TimeoutError:  # it answers, and too slowly for all who ask
+            metrics.RATE_LIMIT_ALONE.inc()
+            return None
+        try:
+            if not self._breaker.allows(time.monotonic()):
                 return None
-            try:
-                answer: Any = await self._take_leases(
-                    keys=[self._key_prefix + caller], args=[self._share, math.ceil(self._window_sec * 1000)]
-                )
-            except (RedisError, OSError):
-                self._breaker.failed(time.monotonic())
-                metrics.RATE_LIMIT_ALONE.inc()
-                return None
-            self._breaker.succeeded()
-            return int(answer[0]), int(answer[1])
+            answer: Any = await self._take_leases(
+                keys=[self._key_prefix + caller], args=[self._share, math.ceil(self._window_sec * 1000)]
+            )
+        except (RedisError, OSError):
+            self._breaker.failed(time.monotonic())
+            metrics.RATE_LIMIT_ALONE.inc()
+            return None
+        finally:
+            self._free_connections.release()
+        self._breaker.succeeded()
+        return int(answer[0]), int(answer[1])
 
 
 def _shared_counts(

@@ -2,17 +2,22 @@
 
 import asyncio
 
+from app import metrics
 from app.adapters.rate_limit import RateLimiter
 from app.core import keys
 from app.devstack import Stack
 from app.settings import Settings
+from tests.faults.proxy import proxied_url
 from tests.support.api import serving, watch
+from tests.support.pipeline import counted
 
 A_LONG_WINDOW_SEC = 600.0
 
 
-def limiter(limit: int, redis_url: str | None) -> RateLimiter:
-    return RateLimiter(limit=limit, window_sec=A_LONG_WINDOW_SEC, redis_url=redis_url, key_prefix="", timeout_sec=2.0)
+def limiter(limit: int, redis_url: str | None, *, timeout_sec: float = 2.0) -> RateLimiter:
+    return RateLimiter(
+        limit=limit, window_sec=A_LONG_WINDOW_SEC, redis_url=redis_url, key_prefix="", timeout_sec=timeout_sec
+    )
 
 
 async def allowed(limiters: list[RateLimiter], requests: int, caller: str = "shop") -> int:
@@ -59,6 +64,19 @@ async def test_callers_that_come_at_once_share_their_limits(redis_url: str) -> N
     callers = [f"browser-{number}" for number in range(200)]
     assert await asyncio.gather(*(allowed(pair, 20, caller) for caller in callers)) == [10] * 200
     await close(pair)
+
+
+async def test_callers_for_whom_redis_is_too_slow_are_limited_here(redis_url: str) -> None:
+    """They wait for a while, and not until all others have had their turn."""
+    with proxied_url(redis_url) as (proxy, slow):
+        one = limiter(10, slow, timeout_sec=0.4)
+        assert await allowed([one], 1, "first") == 1
+        proxy.delay(0.2)
+        alone = counted(metrics.RATE_LIMIT_ALONE)
+        callers = [f"browser-{number}" for number in range(200)]
+        assert await asyncio.gather(*(allowed([one], 20, caller) for caller in callers)) == [10] * 200
+        assert counted(metrics.RATE_LIMIT_ALONE) > alone
+        await close([one])
 
 
 async def test_without_redis_each_process_limits_for_itself(breakable_stack: Stack) -> None:
