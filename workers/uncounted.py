@@ -40,6 +40,11 @@ def next_step(step: timedelta, took_sec: float) -> timedelta:
     return min(_LONGEST_STEP, step * 2)
 
 
+def step_after(step: timedelta, looked_at: timedelta, took_sec: float) -> timedelta:
+    """As `next_step`, when the last statement covered `looked_at`. A quick look at a part says nothing of the whole."""
+    return next_step(step, took_sec) if took_sec > _STEP_SEC or looked_at >= step else step
+
+
 def given_up(step: timedelta) -> timedelta:
     """How much the next statement covers after one that Postgres gave up. Quiet hours make long steps, and the busy one
     after them may be far more than fits.
@@ -86,10 +91,12 @@ class UncountedEvents:
         Raises `DependencyDown`.
         """
         try:
-            await self._look_again()
-            async with self._database.connection() as connection:
-                due = await postgres.now(connection) - self._within
-            await self._look_out(due)
+            try:
+                await self._look_again()
+            finally:
+                async with self._database.connection() as connection:
+                    due = await postgres.now(connection) - self._within
+                await self._look_out(due)
         finally:
             metrics.EVENTS_UNCOUNTED.set(len(self._known))
         return len(self._known)
@@ -151,8 +158,6 @@ class UncountedEvents:
             if end - begin <= _SHORTEST_STEP:
                 raise
             return False
-        took_sec = time.monotonic() - before
-        if took_sec > _STEP_SEC or end - begin >= span.step:  # a quick look at a part says nothing of a whole step
-            span.step = next_step(end - begin, took_sec)
+        span.step = step_after(span.step, end - begin, time.monotonic() - before)
         self._known.update(found)
         return len(found) < MAX_KNOWN  # otherwise there may be more, which are looked at when there is room

@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.uncounted import given_up, next_step
+from workers.uncounted import given_up, next_step, step_after
 
 SEC = timedelta(seconds=1)
 
@@ -21,6 +21,16 @@ def test_a_step_that_postgres_gave_up_shrinks_below_the_first_one_and_stays_ther
     assert next_step(2.5 * SEC, 3.0) == 2.5 * SEC
     assert next_step(2.5 * SEC, 0.01) == 5 * SEC
     assert given_up(0.1 * SEC) == 0.05 * SEC
+
+
+def test_part_of_a_step_says_little_of_the_whole() -> None:
+    """What is left at the end of a turn: however long it takes, the next step is no shorter than the first one."""
+    step = 60 * SEC
+    for looked_at in (2.2 * SEC, 0.2 * SEC, 0.2 * SEC, 0.2 * SEC, 0.2 * SEC):
+        assert step_after(step, looked_at, 0.01) == step
+        step = step_after(step, looked_at, 0.5)
+    assert step == 10 * SEC
+    assert step_after(step, step, 0.01) == 20 * SEC
 
 
 @given(st.lists(st.floats(0.0, 10.0), min_size=1, max_size=60))
