@@ -108,7 +108,8 @@ class ReadReplica:
                 primary = await position_of(connection)
         except (DependencyDown, TimeoutError) as error:
             # Nothing changes on it: the replica goes on if it was good enough before, also where reads were kept away.
-            if self._interruptions.end(time.monotonic()) or self._lateness.end():
+            was_kept_up = self._lateness.end()
+            if self._interruptions.end(time.monotonic()) or was_kept_up:
                 self._use(True)
             goes_on = "; reads go on at the replica" if self._is_used else ""
             told = f"the primary does not answer, so that the lag of the replica is not known{goes_on}"
@@ -150,6 +151,7 @@ class ReadReplica:
             raise DependencyDown("postgres-read", _INTERRUPTS)
 
     async def _check(self, primary: "LogPosition") -> None:
+        self._lateness.asks()
         self._check_interruptions()
         await self._replica.open()
         if not self._sessions_checked:

@@ -27,6 +27,10 @@ class Lateness:
         self._late_at = now
         self._is_away, self._waits = True, False
 
+    def asks(self) -> None:
+        """It is asked now. Until it has answered, nobody knows whether it keeps up."""
+        self._waits = False
+
     def keep_away(self, now: float) -> bool:
         """Of a replica that keeps up now."""
         self._is_away = self._waits = self._is_away and now < self._late_at + self.wait_sec

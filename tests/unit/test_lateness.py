@@ -49,5 +49,8 @@ def test_only_a_replica_that_keeps_up_is_used_before_its_time() -> None:
     lateness.is_late(1.0)
     assert not lateness.end()  # it is late still
     assert lateness.keep_away(2.0)
+    lateness.asks()
+    assert not lateness.end()  # it has not answered
+    assert lateness.keep_away(2.5)
     assert lateness.end()
-    assert not lateness.keep_away(2.0)
+    assert not lateness.keep_away(2.5)
