@@ -193,8 +193,8 @@ RANKING_VERSION: Final = _gauge(
 LEARNER_SAMPLES: Final = _counter(
     "reco_ranking_samples_total",
     "Sampled events by result: taught, no_lists (dropped, because what ranking reads was not at hand), full (dropped, "
-    "because the learner is behind), late (of an event that came long after its time), not_finite (dropped for its "
-    "features), failed (an error, see the log)",
+    "because the learner is behind), late (of an event that came more than an hour after later ones, or after others "
+    "of its user), not_finite (dropped for its features), failed (an error, see the log)",
     "result",
 )
 

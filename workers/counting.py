@@ -48,7 +48,7 @@ class Counting:
         self._keys = features.ItemKeys()
         self._generation = ServingGeneration()
         self.thins_pairs = False
-        """Set by the consumer while it is behind. No samples are taken for the learner then, either."""
+        """Set by the consumer while it is behind."""
 
     async def write(
         self, messages: Sequence[Message], stamps: Sequence[int | None], letters: Sequence[DeadLetter]

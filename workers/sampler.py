@@ -68,7 +68,7 @@ class Sampler:
         return BatchSampler(self, stride) if stride else None
 
     def saw(self, chunk: Sequence[Message]) -> None:
-        """Messages that are counted, whether they teach or not."""
+        """A part of a batch, of which the latest is kept."""
         if chunk:
             latest = max(chunk, key=_time_of)
             # What a clock that was wrong has dated ahead makes nothing late that is received after that.
@@ -87,11 +87,11 @@ class Sampler:
             if lists is None:
                 metrics.LEARNER_SAMPLES.labels("no_lists").inc()
                 return None
-            self._sampling.taught(message.user_id, now_ms)
             behind_ms = self._arrivals.behind_ms(message.received_ms, message.ts_ms)
             if behind_ms > MOST_BEHIND_MS or _is_late(message, history, log_ms=lists[1].log_ms, now_ms=now_ms):
                 metrics.LEARNER_SAMPLES.labels("late").inc()
                 return None
+            self._sampling.taught(message.user_id, now_ms)
             return sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
         except Exception as error:
             metrics.LEARNER_SAMPLES.labels("failed").inc()

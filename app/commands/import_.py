@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from app import interpreter
 from app.adapters.postgres import Database
+from app.clock import clock
 from app.commands.json_output import json_option, write_json
 from app.core.attributes import TYPES
 from app.core.event_times import MAX_AHEAD_MS
@@ -151,7 +151,6 @@ async def _run(
     screen: ImportScreen,
 ) -> str:
     """Imports and waits; returns the closing message."""
-    now_ms = time.time_ns() // 1_000_000
     database = open_database(database_url)
     try:
         for path, source in logs:
@@ -162,8 +161,8 @@ async def _run(
                 database,
                 counts,
                 screen,
-                now_ms=now_ms,
-                latest_ms=now_ms + MAX_AHEAD_MS,
+                now_ms=clock.host_ms,
+                latest_ms=clock.host_ms() + MAX_AHEAD_MS,
                 max_queued=max_queued,
             )
         return await _settle(database, counts, screen) if max_queued else ""

@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from app.adapters import attributes, catalogue, event_types, experiments, rule_c
 from app.adapters.event_types import NewEventType
 from app.adapters.ingest import insert_events
 from app.adapters.rules import StoredRule
+from app.clock import clock
 from app.core import events
 from app.core.events import Action, DirectEvent
 from app.demo import shop
@@ -52,7 +52,7 @@ def load_demo(database_url: str) -> None:
 
 async def _load(database_url: str, counts: ImportCounts, screen: ImportScreen) -> int:
     """The number of made-up events."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock.host_ms()
     lines = shop.read_lines(SAMPLE)
     database = open_database(database_url)
     try:
@@ -66,7 +66,7 @@ async def _load(database_url: str, counts: ImportCounts, screen: ImportScreen) -
             async with database.connection() as connection, connection.transaction():
                 if not await connection.fetchval(_SQL["loaded"], made_up[0].event_id):
                     await _store_shop(connection, lines, shift)
-                    await _store_visits(connection, made_up, now_ms)
+                    await _store_visits(connection, made_up, clock.host_ms())
                     await _store_experiment(connection, made_up, end)
 
         await patiently(database, write)

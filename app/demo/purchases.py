@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from app.adapters.postgres import Database
+from app.clock import clock
 from app.importing.mapping import ImportOptions
 from app.importing.reader import Row, detect, read_rows
 from app.importing.records import RowIds
@@ -27,7 +28,7 @@ async def load_purchases(
         database,
         counts,
         screen,
-        now_ms=now_ms,
+        now_ms=clock.host_ms,
         latest_ms=now_ms,
         max_queued=None,
         shift_ms=shift_ms,

@@ -142,7 +142,7 @@ async def transfer(
     counts: ImportCounts,
     watcher: Watcher,
     *,
-    now_ms: int,
+    now_ms: Callable[[], int],
     latest_ms: int,
     max_queued: int | None,
     shift_ms: int = 0,

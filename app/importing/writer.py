@@ -1,6 +1,6 @@
 """Writes a batch of rows to Postgres: events, outbox rows and titles in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -45,12 +45,13 @@ class WrittenBatch(Struct):
 
 
 class Writer:
-    """Writes batches in order. `shift_ms` is added to the time of each event after its id is derived.
+    """Writes batches in order, each received at the time that `now_ms` says then: what came later is known by that.
+    `shift_ms` is added to the time of each event after its id is derived.
 
     What users did before they were erased is left out, as `reco rebuild` leaves it out of its files.
     """
 
-    def __init__(self, *, now_ms: int, shift_ms: int = 0) -> None:
+    def __init__(self, *, now_ms: Callable[[], int], shift_ms: int = 0) -> None:
         self._now_ms = now_ms
         self._shift_ms = shift_ms
         self._expect_known = True
@@ -112,7 +113,8 @@ class Writer:
         return WrittenBatch(accepted, len(rows) - len(accepted) - len(conflicts), conflicts)
 
     def _records(self, rows: Rows) -> list[Record]:
-        return [to_record(row, event_id, now_ms=self._now_ms, shift_ms=self._shift_ms) for event_id, row in rows]
+        now_ms = self._now_ms()
+        return [to_record(row, event_id, now_ms=now_ms, shift_ms=self._shift_ms) for event_id, row in rows]
 
     async def _known(self, connection: "Connection", rows: Rows) -> set[str]:
         """The derived ids that are stored already: the same id means the same row. Ids from the file do not count here.

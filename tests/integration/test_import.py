@@ -81,7 +81,7 @@ async def import_here(
             database,
             counts,
             watcher,
-            now_ms=now_ms,
+            now_ms=lambda: now_ms,
             latest_ms=now_ms,
             max_queued=max_queued,
             **options,
@@ -243,7 +243,14 @@ async def test_a_relay_that_is_behind_pauses_the_import(
     database = open_database(database_url)
     now_ms = time.time_ns() // 1_000_000
     await transfer(
-        log, detect(log, ImportOptions()), database, counts, Relay(), now_ms=now_ms, latest_ms=now_ms, max_queued=3_000
+        log,
+        detect(log, ImportOptions()),
+        database,
+        counts,
+        Relay(),
+        now_ms=lambda: now_ms,
+        latest_ms=now_ms,
+        max_queued=3_000,
     )
     await database.close(timeout_sec=1.0)
     assert counts.imported == 20_000

@@ -91,6 +91,18 @@ async def test_an_import_that_is_under_way_is_erased_before_the_answer(
     assert await pool.fetchval("SELECT count(*) FROM events") == len(AWKWARD) - 1
 
 
+async def test_each_batch_of_an_import_is_received_later_than_the_one_before(pool: "Pool") -> None:
+    """The learner goes by that: a log in the order of its users teaches nothing of what others did before."""
+    times = iter(range(NOW_MS, NOW_MS + 10))
+    writer = Writer(now_ms=lambda: next(times))
+    async with pool.acquire() as connection:
+        for user in ("ann", "bob", "eve"):
+            assert (await writer.write(connection, writer.prepare([(f"event-{user}", row(user))]))).accepted
+    found = await pool.fetch("SELECT (payload ->> 'received_ms')::bigint AS at FROM events ORDER BY event_id")
+    received = [one["at"] for one in found]
+    assert sorted(set(received)) == received
+
+
 def prepared(writer: Writer) -> PreparedBatch:
     return writer.prepare([(record.event_id, row(record.user_id)) for record in records()])
 
@@ -100,7 +112,7 @@ def prepared(writer: Writer) -> PreparedBatch:
 async def test_user_who_is_erased_while_rows_of_before_are_imported_stays_erased(
     opened: Database, database_url: str, pool: "Pool", all_new: bool, blocked: str
 ) -> None:
-    batch = Writer(now_ms=NOW_MS)
+    batch = Writer(now_ms=lambda: NOW_MS)
     async with pool.acquire() as connection:
         if all_new:
             await batch.write(connection, batch.prepare([("event-0000", row("zoe"))]))  # what follows is new, too

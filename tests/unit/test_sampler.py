@@ -145,6 +145,17 @@ def test_event_far_behind_one_that_was_received_before_it_teaches_nothing(
     assert (busy.take(behind, NO_HISTORY) is not None) == taken
 
 
+def test_late_events_keep_no_later_one_of_their_user_from_teaching() -> None:
+    """As when a phone sends what it kept while it was offline."""
+    busy = sampler()
+    busy.saw([structs.replace(click("bob"), received_ms=NOW_MS, ts_ms=NOW_MS)])
+    for number in range(70):
+        kept = structs.replace(click("ann", f"item-{number}"), received_ms=NOW_MS + 1, ts_ms=NOW_MS - DAY_MS)
+        assert busy.take(kept, NO_HISTORY) is None
+    now = [structs.replace(click("ann", f"now-{n}"), received_ms=NOW_MS + 2, ts_ms=NOW_MS + n) for n in range(30)]
+    assert any(busy.take(one, NO_HISTORY) is not None for one in now)
+
+
 def test_event_of_a_wrong_clock_makes_none_late() -> None:
     busy = sampler()
     busy.saw([structs.replace(click("bob"), received_ms=NOW_MS, ts_ms=NOW_MS + DAY_MS)])
