@@ -13,7 +13,7 @@ import structlog
 
 from app import metrics
 from app.clock import clock
-from app.core.arrivals import Arrivals
+from app.core.arrivals import MOST_BEHIND_MS, Arrivals
 from app.core.content_index import ContentIndex
 from app.core.features import NO_HISTORY, History
 from app.core.history import standing
@@ -38,16 +38,10 @@ _log = structlog.get_logger(__name__)
 SHARE: Final = 0.025
 """Of a core, for taking samples and learning from them."""
 
-MOST_BEHIND_MS: Final = 3_600_000
-"""An event that is so far behind one that was received before it teaches nothing: the sums hold what came after it, and
-what foretells it best there is not known in time. So of a log in the order of its users hardly any event teaches (ADR
-104).
-"""
-
 MOST_LATE_MS: Final = 30 * DAY_MS
-"""The same for one that is so far behind the log's clock, unless that clock itself is so far behind: a history of years
-ago, imported into a new service, teaches. Of an import, partitions are read in turns, so that some are days or weeks
-behind others.
+"""An event that is so far behind the log's clock teaches nothing either, unless that clock itself is so far behind: a
+history of years ago, imported into a new service, teaches. Of an import, partitions are read in turns, so that some are
+days or weeks behind others.
 """
 
 

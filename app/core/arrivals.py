@@ -3,6 +3,11 @@
 from bisect import bisect_left
 from typing import Final
 
+MOST_BEHIND_MS: Final = 3_600_000
+"""An event that is so far behind one that was received before it teaches nothing: the sums hold what came after it, and
+what foretells it best there is not known in time. So of a log in the order of its users hardly any event teaches (ADR
+104).
+"""
 _STEP_MS: Final = 5 * 60_000
 _KEPT: Final = 2_000
 

@@ -25,6 +25,7 @@ from app.importing.mapping import Columns
 from app.importing.reader import FileLayout, read_rows
 from app.importing.records import RowIds
 from app.importing.rows import BadRow, Row
+from app.importing.time_order import TimeOrder
 from app.importing.user_sample import UserSample
 from app.importing.writer import PreparedBatch, Writer
 
@@ -64,9 +65,10 @@ class ImportCounts(Counts):
     erased: int = 0
     sample: IdSample = msgspec.field(default_factory=IdSample)
     users: UserSample = msgspec.field(default_factory=UserSample)
+    order: TimeOrder = msgspec.field(default_factory=TimeOrder)
 
     def notice(self) -> str:
-        return self.users.notice()
+        return "\n".join(filter(None, (self.users.notice(), self.order.notice())))
 
     def sums(self) -> list[tuple[str, int, str]]:
         remark = "stored before, not counted again" if self.duplicates else ""
@@ -178,6 +180,7 @@ async def transfer(
         counts.pos = max(counts.pos, before + batch.pos)
         counts.sample.add(written.accepted)
         counts.users.add(row.user_id for _, row in batch.rows)
+        counts.order.add([row.ts_ms for _, row in batch.rows])
         unchecked += len(written.accepted)
         watcher.rejected(rejected)
         watcher.moved(counts)

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from app import metrics
+from app.core.arrivals import MOST_BEHIND_MS
 from app.core.features import NO_HISTORY, History
 from app.core.history import Entry
 from app.core.item_index import ItemIndex
@@ -19,7 +20,7 @@ from app.core.popularity import NO_POPULAR, Popular
 from app.core.sampling import OF_ONE_USER
 from app.core.signals import DAY_MS
 from tests.support.pipeline import counted
-from workers.sampler import MOST_BEHIND_MS, MOST_LATE_MS, Sampler
+from workers.sampler import MOST_LATE_MS, Sampler
 
 NOW_MS: Final = 1_800_000_000_000
 Lists = tuple[Mapping[str, Neighbours], Popular, None]
