@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -37,17 +37,22 @@ def test_dev_runs_the_service_on_its_own_servers_and_ends_them(tmp_path: Path) -
         assert shown in screen.read_text()
 
 
+def children_of(pid: int, name: str) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error):  # some have ended
+            if name in child.name():
+                found.append(child)
+    return found
+
+
 @pytest.mark.slow
 def test_server_that_dies_is_named_and_started_again(tmp_path: Path) -> None:
     port = choose()
     with _dev(_own_servers(tmp_path), "--port", str(port)) as (process, screen):
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             eventually(lambda: _ready(client), 60, screen.read_text)
-            (redis,) = (
-                child
-                for child in psutil.Process(process.pid).children(recursive=True)
-                if "redis-server" in child.name()
-            )
+            (redis,) = children_of(process.pid, "redis-server")
             redis.kill()
             eventually(lambda: "redis runs again" in screen.read_text(), 30, screen.read_text)
             eventually(lambda: client.get("/readyz").json()["status"] == "ready", 30, screen.read_text)

@@ -7,6 +7,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -172,15 +173,21 @@ async def test_master_that_is_away_or_silent_is_told_and_nothing_is_begun(
     assert await pool.fetchval("SELECT to_regnamespace('reco_building')") is None
 
 
+def java_of(pid: int) -> psutil.Process:
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error):  # some have ended
+            if "SparkSubmit" in " ".join(child.cmdline()):
+                return child
+    raise AssertionError("Spark has no Java")
+
+
 async def test_java_that_ends_during_a_rebuild_is_told_as_such(
     database_url: str, pool: Pool, tmp_path: Path, python: str
 ) -> None:
     command = on_spark(tmp_path, write_lines(tmp_path / "old.jsonl", of_one_item(2_000)))
     process = start_rebuild(database_url, *command, python=python)
     await until(partial(_holds, pool, "to_regclass('reco_building.slices') IS NOT NULL"), 120.0)
-    for child in psutil.Process(process.pid).children(recursive=True):
-        if "SparkSubmit" in " ".join(child.cmdline()):
-            child.kill()
+    java_of(process.pid).kill()
     output, _ = await asyncio.to_thread(process.communicate, timeout=120)
     assert (process.returncode, "Spark: its Java on this machine has ended" in output) == (2, True), output
     assert "postgres" not in output.lower()
