@@ -1,4 +1,4 @@
-"""`python -m tests.faults.soak --minutes 5 --seed 1`: exit code 1 on a violation."""
+"""`python -m tests.faults.soak --minutes 5 --seed 1`: exit code 1 on a violation, or when a round was late."""
 
 import sys
 from pathlib import Path
@@ -33,7 +33,7 @@ def main(
             seed=seed, minutes=minutes, max_kills=kills, strikes_per_sec=strikes_per_sec, screen=screen, logs=logs
         )
     click.echo(msgspec.json.encode(report).decode() if as_json else report.text())
-    sys.exit(1 if report.violations else 0)
+    sys.exit(1 if report.violations or report.late else 0)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ class Report(Struct):
     freezes: dict[str, int] = field(default_factory=dict)
     recoveries: list[Recovery] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    """Rounds that were quiet only after their bound, which may be the machine's fault."""
 
     def text(self) -> str:
         lines = [
@@ -45,6 +47,7 @@ class Report(Struct):
             )
         lines.append(f"violations: {len(self.violations)}")
         lines += [f"  {violation}" for violation in self.violations]
+        lines += [f"late: {len(self.late)}", *(f"  {one}" for one in self.late)]
         return "\n".join(lines)
 
 
