@@ -1,5 +1,6 @@
 """Whether the rows of a log come in the order of time."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,17 +20,14 @@ class TimeOrder(Struct):
 
     rows: int = 0
     behind: int = 0
-    latest_ms: int | None = None
+    latest_ms: float = -math.inf
 
     def add(self, times: Sequence[int]) -> None:
         """Of a batch."""
-        if not times:
-            return
+        due_ms = self.latest_ms - MOST_BEHIND_MS
         self.rows += len(times)
-        if self.latest_ms is not None:
-            due_ms = self.latest_ms - MOST_BEHIND_MS
-            self.behind += sum(at_ms < due_ms for at_ms in times)
-        self.latest_ms = max(times) if self.latest_ms is None else max(self.latest_ms, *times)
+        self.behind += sum(at_ms < due_ms for at_ms in times)
+        self.latest_ms = max(self.latest_ms, max(times, default=self.latest_ms))
 
     def notice(self) -> str:
         """What is to be said of it, or an empty string."""

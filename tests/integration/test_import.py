@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +15,7 @@ import msgspec
 import psycopg
 import pytest
 
+from app.clock import clock
 from app.demo.purchases import SAMPLE
 from app.devstack import Stack
 from app.errors import UserError
@@ -72,7 +72,6 @@ async def import_here(
 ) -> tuple[ImportCounts, Rejected]:
     """The same without the command around it."""
     counts, watcher = ImportCounts(), Rejected()
-    now_ms = time.time_ns() // 1_000_000
     database = open_database(database_url)
     try:
         await transfer(
@@ -81,8 +80,8 @@ async def import_here(
             database,
             counts,
             watcher,
-            now_ms=lambda: now_ms,
-            latest_ms=now_ms,
+            now_ms=clock.host_ms,
+            latest_ms=clock.host_ms(),
             max_queued=max_queued,
             **options,
         )
@@ -241,16 +240,9 @@ async def test_a_relay_that_is_behind_pauses_the_import(
     counts = ImportCounts()
     log = write_log(tmp_path / "log.csv", 20_000)
     database = open_database(database_url)
-    now_ms = time.time_ns() // 1_000_000
+    now = clock.host_ms
     await transfer(
-        log,
-        detect(log, ImportOptions()),
-        database,
-        counts,
-        Relay(),
-        now_ms=lambda: now_ms,
-        latest_ms=now_ms,
-        max_queued=3_000,
+        log, detect(log, ImportOptions()), database, counts, Relay(), now_ms=now, latest_ms=now(), max_queued=3_000
     )
     await database.close(timeout_sec=1.0)
     assert counts.imported == 20_000
