@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 import pytest
 

@@ -53,7 +53,7 @@ def test_the_release_before_runs_on_the_schema_of_today(
             assert answer.status == 202, answer
 
         def count(table: str) -> int:
-            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[arg-type]
+            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
             return int(row[0]) if row else 0
 
         eventually(lambda: count("feature_event_consumed") == 5, 30, older.describe)

@@ -68,7 +68,7 @@ class Remembered(HttpProtocol):
 
     accepted: ClassVar[list[HttpProtocol]] = []
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self.accepted.append(self)
 

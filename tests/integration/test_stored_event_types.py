@@ -71,5 +71,5 @@ async def test_a_past_event_that_cannot_be_is_named(settings: Settings, event_ty
     async with serving(settings) as client:
         path = "$.history[1].rating" if event_type == "rating" else "$.history[1].event_type"
         assert wrong(await client.post("/reco", json={"history": history})) == {path}
-        history[1] |= {"event_type": "rating", "rating": 4}  # type: ignore[dict-item]
+        history[1] |= {"event_type": "rating", "rating": 4}
         assert (await client.post("/reco", json={"history": history})).status_code == 200

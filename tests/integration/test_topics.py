@@ -44,7 +44,7 @@ def test_the_admin_client_of_the_tests_ends_with_its_block(kafka: str) -> None:
         admin.list_topics(timeout=10.0)
 
 
-class ClientOfAnotherBrand(AIOKafkaClient):  # type: ignore[misc]
+class ClientOfAnotherBrand(AIOKafkaClient):
     """As if the broker knew no metadata request that has topic ids."""
 
     async def send(self, node_id: Any, request: Any, **options: Any) -> Any:

@@ -102,7 +102,7 @@ class _Loader(SourceFileLoader):
                 ast.copy_location(node, function.body[where])
             function.body.insert(where, stores)
         code: Any = compile(tree, self.path, "exec", dont_inherit=True)
-        return code  # type: ignore[no-any-return]
+        return code
 
 
 def _functions_of(path: Path) -> list[tuple[str, Function]]:

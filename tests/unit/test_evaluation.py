@@ -130,7 +130,7 @@ def test_the_learner_finds_the_structure_of_a_log(kind: str, grown: tuple[str, .
 def test_drifting_tastes_new_items_and_new_users_are_followed() -> None:
     messages = small()
     begin = round(len(messages) * 0.8)
-    items = [{message.item_id for message in part} for part in (messages[:begin], messages[begin:])]  # type: ignore[union-attr]
+    items = [{message.item_id for message in part} for part in (messages[:begin], messages[begin:])]
     assert items[1] - items[0]
     assert {m.user_id for m in messages[begin:]} - {m.user_id for m in messages[:begin]}
     found = played(messages)

@@ -243,7 +243,7 @@ def test_histories_and_popularity_do_not_depend_on_the_order(messages: list[Mess
     for item_id, delta in one.items.items():
         assert popularity(other, item_id) == pytest.approx(popularity(one, item_id))
         assert (other.items[item_id].views, other.items[item_id].first_ms) == (delta.views, delta.first_ms)
-        of_item = [message.user_id for message in messages if message.item_id == item_id]  # type: ignore[union-attr]
+        of_item = [message.user_id for message in messages if message.item_id == item_id]
         if max(map(of_item.count, of_item)) <= MODEL.user_linear:
             sums = ("frequency", "events", "users")
             assert [getattr(other.items[item_id], name) for name in sums] == pytest.approx(

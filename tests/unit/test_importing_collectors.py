@@ -19,7 +19,7 @@ TIME: Final = "2024-05-01T10:00:00Z"
 
 def found(path: Path, content: str, **options: object) -> list[tuple[str, str, str] | str]:
     path.write_text(content)
-    rows = read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW_MS)  # type: ignore[arg-type]
+    rows = read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW_MS)
     return [r.reason if isinstance(r, BadRow) else (r.user_id, r.item_id, r.event_type) for r in rows]
 
 

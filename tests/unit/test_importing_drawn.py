@@ -17,7 +17,7 @@ ROWS: Final = [("u1", "i1", "view", MS), ("u2", "i2", "click", MS + 3_600_000)]
 
 def found(path: Path, content: str, **options: object) -> list[tuple[str, str, str, int] | str]:
     path.write_text(content)
-    source = detect(path, ImportOptions(columns={"time": "created_at"}, **options))  # type: ignore[arg-type]
+    source = detect(path, ImportOptions(columns={"time": "created_at"}, **options))
     rows = read_rows(path, source, latest_ms=NOW_MS)
     return [r.reason if isinstance(r, BadRow) else (r.user_id, r.item_id, r.event_type, r.ts_ms) for r in rows]
 

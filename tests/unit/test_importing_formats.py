@@ -65,7 +65,7 @@ def written(write: Callable[[pa.Table, io.BytesIO], object]) -> bytes:
 
 def read(path: Path, content: bytes, **options: object) -> list[Row | BadRow]:
     path.write_bytes(content)
-    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW))  # type: ignore[arg-type]
+    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW))
 
 
 def told(rows: list[Row | BadRow]) -> list[tuple[object, ...]]:

@@ -27,7 +27,7 @@ def log(tmp_path: Path) -> Path:
 
 def read(path: Path, text: str, **options: object) -> list[Row | BadRow]:
     path.write_text(text)
-    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW))  # type: ignore[arg-type]
+    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW))
 
 
 def good(rows: list[Row | BadRow]) -> list[Row]:

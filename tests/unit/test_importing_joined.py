@@ -24,7 +24,7 @@ BOTH: Final = [("u1", "i1"), ("u2", "i2")]
 
 def read(path: Path, content: bytes, **options: object) -> list[tuple[str, str] | str]:
     path.write_bytes(content)
-    rows = read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW_MS)  # type: ignore[arg-type]
+    rows = read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW_MS)
     return [row.reason if isinstance(row, BadRow) else (row.user_id, row.item_id) for row in rows]
 
 

@@ -16,7 +16,7 @@ BOTH: Final = [("u1", "i1", "view", MS), ("u2", "i2", "click", MS + 3_600_000)]
 
 def found(path: Path, content: str, **options: object) -> list[tuple[str, str, str, int] | str]:
     path.write_text(content)
-    rows = read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW_MS)  # type: ignore[arg-type]
+    rows = read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW_MS)
     return [r.reason if isinstance(r, BadRow) else (r.user_id, r.item_id, r.event_type, r.ts_ms) for r in rows]
 
 

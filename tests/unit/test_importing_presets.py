@@ -103,7 +103,7 @@ def sample(name: str) -> Path:
 
 
 def events(path: Path, **options: object) -> list[Row | BadRow]:
-    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW))  # type: ignore[arg-type]
+    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW))
 
 
 def told(rows: list[Row | BadRow]) -> list[str]:

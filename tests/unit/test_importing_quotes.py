@@ -19,7 +19,7 @@ def log(tmp_path: Path) -> Path:
 
 def read(path: Path, text: str, **options: object) -> list[Row | BadRow]:
     path.write_text(text)
-    found = detect(path, ImportOptions(event_type="view", **options))  # type: ignore[arg-type]
+    found = detect(path, ImportOptions(event_type="view", **options))
     return list(read_rows(path, found, latest_ms=NOW))
 
 

@@ -23,7 +23,7 @@ anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 def read(path: Path, content: bytes | str, **options: object) -> list[Row | BadRow]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW))  # type: ignore[arg-type]
+    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW))
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ from app.errors import UserError
 from app.importing.batches import take
 from app.importing.records import RowIds, to_record
 from app.importing.rejects import RejectFile
-from app.importing.rows import BadRow, Row
-from app.importing.writer import clean_title
+from app.importing.rows import BadRow, Row, clean_title
 
 NOW = 1_800_000_000_000
 

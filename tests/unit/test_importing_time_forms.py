@@ -18,7 +18,7 @@ MS: Final = 1_715_594_400_000  # 13 May 2024, 10:00 UTC
 def read(path: Path, *times: str, **options: str) -> list[int | str]:
     """The time of each row, or why it was rejected."""
     path.write_text("user_id|item_id|event_type|time\n" + "".join(f"u|i{n}|view|{at}\n" for n, at in enumerate(times)))
-    rows = read_rows(path, detect(path, ImportOptions(quote="", **options)), latest_ms=NOW_MS)  # type: ignore[arg-type]
+    rows = read_rows(path, detect(path, ImportOptions(quote="", **options)), latest_ms=NOW_MS)
     return [row.reason if isinstance(row, BadRow) else row.ts_ms for row in rows]
 
 

@@ -15,7 +15,7 @@ NOW_MS: Final = 1_800_000_000_000
 
 def rows(path: Path, content: str, **options: object) -> list[Row | BadRow]:
     path.write_text(content)
-    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW_MS))  # type: ignore[arg-type]
+    return list(read_rows(path, detect(path, ImportOptions(**options)), latest_ms=NOW_MS))
 
 
 @pytest.mark.parametrize(

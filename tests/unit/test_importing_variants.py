@@ -25,7 +25,7 @@ OBJECTS: Final = (
 
 def read(path: Path, content: str, **options: object) -> list[Row | BadRow]:
     path.write_bytes(content.encode())
-    source = detect(path, ImportOptions(**options))  # type: ignore[arg-type]
+    source = detect(path, ImportOptions(**options))
     return list(read_rows(path, source, latest_ms=NOW_MS))
 
 

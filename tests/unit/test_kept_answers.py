@@ -63,7 +63,7 @@ def handlers() -> list[HTTPRouteHandler]:
 
 BUILT: Final = app.build(handlers(), app.Options(timeout_sec=5.0, draining=lambda: False))
 CLIENT: Final = httpx.AsyncClient(
-    transport=httpx.ASGITransport(BUILT),  # type: ignore[arg-type] - Litestar's types of the same thing
+    transport=httpx.ASGITransport(BUILT),
     base_url="http://test",
     headers={"accept-encoding": "identity"},
 )

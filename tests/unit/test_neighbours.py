@@ -96,8 +96,7 @@ def test_an_item_without_frequency_has_no_neighbours() -> None:
 
 
 def test_an_item_whose_sums_are_not_there_yet_is_no_neighbour() -> None:
-    pairs = PairSums(
-        np.array([1, 2], np.int32), *[np.ones(2) for _ in range(3)], np.array([0.0, 1.0]), np.ones(2), np.ones(2)
-    )
+    ones = np.ones(2)
+    pairs = PairSums(np.array([1, 2], np.int32), ones, ones, ones, np.array([0.0, 1.0]), ones, ones)
     found = neighbours_of(ItemSums(1.0, 1.0, 1.0), pairs, now_ms=LANDMARK_MS)
     assert found.neighbour_entries()["number"].tolist() == [2]

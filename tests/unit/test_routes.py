@@ -58,7 +58,7 @@ def handlers(*, posts_need: KeyScope = "read") -> list[HTTPRouteHandler]:
 
 def client_of(routes: list[HTTPRouteHandler], access: Access = OPEN) -> httpx.AsyncClient:
     built = app.build(routes, app.Options(timeout_sec=5.0, draining=lambda: False, access=access))
-    transport = httpx.ASGITransport(built)  # type: ignore[arg-type] - Litestar's types of the same thing
+    transport = httpx.ASGITransport(built)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 

@@ -108,7 +108,7 @@ def test_other_spelling_is_the_same_event(spelling: Any) -> None:
     for ts_ms in (NOW_MS, spelling):
         event = decode_any(written(ts_ms=ts_ms, event_id="event-17"))
         assert settle_times(event, NOW_MS) == 0
-        records.append(accept(event, now_ms=NOW_MS, entropy=b""))  # type: ignore[arg-type] - a purchase
+        records.append(accept(event, now_ms=NOW_MS, entropy=b""))
     assert records[0] == records[1]
 
 
@@ -121,7 +121,7 @@ def test_clock_that_is_off_is_corrected_and_leaves_no_trace_in_the_content() -> 
     for event, now_ms in ((first, NOW_MS), (again, NOW_MS + 60_000)):
         behind_ms = settle_times(event, now_ms)
         assert behind_ms == -3 * DAY_MS
-        records.append(accept(event, now_ms=now_ms, entropy=b"", clock_behind_ms=behind_ms))  # type: ignore[arg-type]
+        records.append(accept(event, now_ms=now_ms, entropy=b"", clock_behind_ms=behind_ms))
     assert {record.content_hash for record in records} == {records[0].content_hash}
     assert records[0].ts_ms == NOW_MS - 1000
     assert "sent_at" not in records[0].payload
@@ -147,14 +147,14 @@ def test_time_outside_of_the_bounds_becomes_what_the_setting_says(
 ) -> None:
     assert side_of(ts_ms, NOW_MS) == side
     assert within_bounds(ts_ms, NOW_MS, outside) == becomes
-    record = accept(decode_any(written(ts_ms=ts_ms)), now_ms=NOW_MS, entropy=bytes(10), outside=outside)  # type: ignore[arg-type]
+    record = accept(decode_any(written(ts_ms=ts_ms)), now_ms=NOW_MS, entropy=bytes(10), outside=outside)
     assert record.ts_ms == becomes
 
 
 def test_clamped_event_is_the_same_event_when_it_is_sent_again_later() -> None:
     hashes = {
         accept(
-            decode_any(written(ts_ms=NOW_MS - 9 * DAY_MS, event_id="event-17")),  # type: ignore[arg-type]
+            decode_any(written(ts_ms=NOW_MS - 9 * DAY_MS, event_id="event-17")),
             now_ms=now_ms,
             entropy=b"",
             outside="clamp",
@@ -169,6 +169,6 @@ def test_late_cancellation_is_refused_unless_late_events_are_kept() -> None:
         {"event_type": "cancel", "user_id": "u", "session_id": "s", "cancels": "event-17", "ts_ms": NOW_MS - 9 * DAY_MS}
     ).encode()
     with pytest.raises(InvalidInput, match="7 days"):
-        accept_cancellation(decode_any(body), None, now_ms=NOW_MS)  # type: ignore[arg-type]
+        accept_cancellation(decode_any(body), None, now_ms=NOW_MS)
     with pytest.raises(InvalidInput, match="no stored event"):
-        accept_cancellation(decode_any(body), None, now_ms=NOW_MS, outside="keep")  # type: ignore[arg-type]
+        accept_cancellation(decode_any(body), None, now_ms=NOW_MS, outside="keep")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Dialog, Locator, Page, expect
 
 from tests.browser.console.looking import VIEWER_TOKEN, await_no_text, await_text, click, field, look, opened, text_of
 from tests.support.service import Service, eventually
@@ -126,7 +126,12 @@ def test_what_was_typed_and_not_saved_is_there_again(
     expect(field(page, "tags")).to_have_value("hot")
     # A page that is closed asks first.
     asked: list[str] = []
-    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.once("dialog", stay)
     page.close(run_before_unload=True)
     click(page, "Save")
     await_text(page, "A stove is changed.")
