@@ -39,7 +39,9 @@ class RebuildScreen:
             # A rebuild that goes on has some already.
             self._at_first, self._started, self._unit = report.done, now, report.unit
         rate = (report.done - self._at_first) / max(now - self._started, 1e-3)
-        note = f"{report.done:,} of {report.total:,} {report.unit}, {rate:,.0f}/s" if report.total else ""
+        # Nobody knows how many rows files hold before they are read.
+        of_all = f" of {report.total:,}" if report.total else ""
+        note = f"{report.done:,}{of_all} {report.unit}, {rate:,.0f}/s" if report.done or report.total else ""
         self._progress.update(
             self._task, description=report.stage, completed=report.done, total=report.total or None, note=note
         )
