@@ -91,15 +91,18 @@ class UncountedEvents:
         Raises `DependencyDown`.
         """
         try:
-            try:
-                await self._look_again()
-            finally:
-                async with self._database.connection() as connection:
-                    due = await postgres.now(connection) - self._within
-                await self._look_out(due)
+            await self._turn()
         finally:
             metrics.EVENTS_UNCOUNTED.set(len(self._known))
         return len(self._known)
+
+    async def _turn(self) -> None:
+        try:
+            await self._look_again()
+        finally:  # new ones do not wait until known ones can be looked at
+            async with self._database.connection() as connection:
+                due = await postgres.now(connection) - self._within
+            await self._look_out(due)
 
     async def _look_again(self) -> None:
         """Forgets known ones that are settled by now. If they are too many for one statement, it takes some turns."""

@@ -52,13 +52,12 @@ def load_demo(database_url: str) -> None:
 
 async def _load(database_url: str, counts: ImportCounts, screen: ImportScreen) -> int:
     """The number of made-up events."""
-    now_ms = clock.host_ms()
     lines = shop.read_lines(SAMPLE)
     database = open_database(database_url)
     try:
-        shift_ms = await patiently(database, lambda: find_shift(database, now_ms))
+        shift_ms = await patiently(database, lambda: find_shift(database, clock.host_ms()))
         shift = timedelta(milliseconds=shift_ms)
-        await load_purchases(database, counts, screen, now_ms=now_ms, shift_ms=shift_ms)
+        await load_purchases(database, counts, screen, shift_ms=shift_ms)
         end = lines[-1].at + shift
         made_up = visits(lines, end)
 

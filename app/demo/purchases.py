@@ -18,9 +18,7 @@ DAY_MS: Final = 24 * 3600 * 1000
 _LOOKED_AT_ROWS: Final = 1_000
 
 
-async def load_purchases(
-    database: Database, counts: ImportCounts, screen: ImportScreen, *, now_ms: int, shift_ms: int
-) -> None:
+async def load_purchases(database: Database, counts: ImportCounts, screen: ImportScreen, *, shift_ms: int) -> None:
     """Imports the sample with its titles; what is stored stays as it is. Raises `UserError`."""
     await transfer(
         SAMPLE,
@@ -29,7 +27,7 @@ async def load_purchases(
         counts,
         screen,
         now_ms=clock.host_ms,
-        latest_ms=now_ms,
+        latest_ms=clock.host_ms(),
         max_queued=None,
         shift_ms=shift_ms,
     )
