@@ -94,9 +94,11 @@ class LearnerTask:
                     await ranking_models.free_lock(connection)
                     progress.beat("stands by: it had no samples, and another process may learn")
                 else:
+                    _clear_gauges()
                     progress.beat("stands by: another process learns, or a session that this one lost is still open")
                 await wait_for_stop(stop, _STANDBY_SEC)
         finally:
+            _clear_gauges()
             connection.terminate()
 
     async def _learn(self, connection: "Connection", stop: asyncio.Event, progress: Progress) -> None:
@@ -123,9 +125,13 @@ class LearnerTask:
         finally:
             self.sampler.is_active = False
             self._waiting.clear()
-            for gauge in _GAUGES:
-                gauge.clear()
-            metrics.RANKING_VERSION_TESTS.set(0)
+
+
+def _clear_gauges() -> None:
+    """What another process may show by now. Until one does, figures stay: an alert must hold through quiet minutes."""
+    for gauge in _GAUGES:
+        gauge.clear()
+    metrics.RANKING_VERSION_TESTS.set(0)
 
 
 class _LearnerTurns:
@@ -141,7 +147,7 @@ class _LearnerTurns:
     @property
     def detail(self) -> str:
         learner = self._learner
-        return f"has learned from {learner.samples} samples; version {learner.version} serves"
+        return f"has learned from {learner.samples} samples; version {learner.serving.version} serves"
 
     async def load(self) -> None:
         served = await ranking_models.read_served(self._connection)
@@ -193,7 +199,7 @@ class _LearnerTurns:
         if self._learning != "auto" or served.pinned or self._learner.since == 0:  # an operator decides, or just did
             return
         figures = msgspec.json.encode(self._learner.figures()).decode()
-        version = self._learner.version
+        version = self._learner.serving.version
         if found.action == "promote":
             done = await ranking_models.promote(
                 self._connection,
@@ -215,13 +221,13 @@ class _LearnerTurns:
             await self.save()
 
     async def _follow(self, served: ServedModel) -> None:
-        if served.version != self._learner.version:
+        if not self._learner.serving.is_still(served.version, _ms(served)):
             self._learner.serves(await self._serving(served))
 
     async def _serving(self, served: ServedModel) -> Serving:
         before = await ranking_models.read_before(self._connection, served.version)
         weights = from_named(served.weights)
-        return Serving(served.version, weights, weights if before is None else from_named(before.weights))
+        return Serving(served.version, weights, weights if before is None else from_named(before.weights), _ms(served))
 
     def _show(self) -> None:
         metrics.RANKING_VERSION_TESTS.set(self._learner.since)
@@ -231,3 +237,7 @@ class _LearnerTurns:
                 metrics.RANKING_NDCG.labels(name, items).set(figures.ndcg)
                 metrics.RANKING_MRR.labels(name, items).set(figures.mrr)
                 metrics.RANKING_TESTS.labels(items).set(figures.tests)
+
+
+def _ms(served: ServedModel) -> int:
+    return int(served.changed_at.timestamp() * 1000)

@@ -91,7 +91,8 @@ class Maintenance:
     async def turn(self, progress: Progress) -> None:
         """Does every job once. A job that fails holds up no other, and `/readyz` names it until it works again.
 
-        That is also one whose rows Postgres refuses to change: for a trigger, a constraint or damage.
+        That is also one whose rows Postgres refuses to change, for a trigger, a constraint or damage, and one that has
+        a fault of ours.
         """
         try:
             await self.observe()
@@ -102,9 +103,10 @@ class Maintenance:
             progress.beat(self._detail)
             try:
                 await job()
-            except _FAILURES as error:
+            except Exception as error:  # also a fault of ours, which would end the other jobs, too
                 if name not in self._failing:
-                    _log.warning("maintenance_fails", job=name, error=reason_of(error))
+                    fault = None if isinstance(error, _FAILURES) else error
+                    _log.warning("maintenance_fails", job=name, error=reason_of(error), exc_info=fault)
                 self._failing[name] = reason_of(error)
             else:
                 if self._failing.pop(name, None) is not None:

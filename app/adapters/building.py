@@ -31,7 +31,9 @@ _SQL: Final = sql.load(__file__)
 _TABLES: Final = ("item_stats", "user_history", "item_pairs")
 # Whoever waits for a lock makes all others wait that come after.
 _BRIEFLY_MS: Final = 1000
+_MOMENT_MS: Final = 200
 _CONNECT_SEC: Final = 10.0
+_ANSWER_SEC: Final = 60.0
 # Adding up the pairs of a long log is one statement.
 _STATEMENT_SEC: Final = 6 * 3600.0
 _LIMITS: Final[Mapping[str, str]] = {
@@ -39,6 +41,11 @@ _LIMITS: Final[Mapping[str, str]] = {
     "lock_timeout": "10000",
     # A process that is stopped in the middle of a transaction must not keep its locks.
     "idle_in_transaction_session_timeout": "300000",
+    # The session that keeps others from rebuilding, and retention from deleting, waits for hours while Spark works.
+    "idle_session_timeout": "0",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
 }
 
 
@@ -104,7 +111,7 @@ async def create(connection: "Connection", slices: int, first: datetime) -> None
         await _run(connection, "settings_of", table)
     await connection.execute(_SQL["copy_keys"])
     for table in ("item_stats", "user_history"):
-        await _run(connection, "indexes_of", table)
+        await _add_indexes(connection, table)
     await connection.execute(_SQL["make_slices"], slices, first)
 
 
@@ -123,6 +130,16 @@ async def check_columns(connection: "Connection") -> None:
             "The tables have other columns than when this rebuild was begun: a migration was applied since. Give it up "
             "with `reco rebuild --drop`, and begin again"
         )
+
+
+async def publications(connection: "Connection") -> list[str]:
+    """Those that logical replicas of the tables that serve may follow, by name."""
+    return [name for (name,) in await connection.fetch(_SQL["publications"])]
+
+
+async def check_alive(connection: "Connection") -> None:
+    """Raises the driver's error when the session is lost, and its locks with it, or does not answer."""
+    await connection.execute("SELECT", timeout=_ANSWER_SEC)
 
 
 async def slices(connection: "Connection") -> list[SliceProgress]:
@@ -184,11 +201,16 @@ async def index_pairs(connection: "Connection") -> None:
     """Gives the table of pairs its indexes, when all of it is there. In a transaction."""
     await connection.execute("SELECT set_config('maintenance_work_mem', '256MB', true)")
     async with live_names(connection):
-        await _run(connection, "indexes_of", "item_pairs")
+        await _add_indexes(connection, "item_pairs")
 
 
 async def analyze(connection: "Connection") -> None:
     await connection.execute(_SQL["analyze"])
+
+
+async def _add_indexes(connection: "Connection", table: str) -> None:
+    await _run(connection, "indexes_of", table)
+    await _run(connection, "index_places_of", table)
 
 
 async def _run(connection: "Connection", statement: str, table: str) -> None:
@@ -228,7 +250,11 @@ async def erased_since(connection: "Connection", number: int) -> list[str]:
 
 
 async def lock_tables(connection: "Connection") -> None:
-    """From here on nobody reads or writes the tables that serve, until the transaction ends."""
+    """From here on nobody reads or writes the tables that serve, until the transaction ends.
+
+    Raises `LockNotAvailableError` when somebody reads one of them for longer than a moment: readers wait behind us.
+    """
+    await connection.execute("SELECT set_config('lock_timeout', $1, true)", f"{_MOMENT_MS}ms")
     async with live_names(connection):
         await connection.execute(_SQL["lock_tables"])
 

@@ -14,6 +14,14 @@ ORDER BY c.relname;
 SELECT quote_ident(n.nspname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = 'item_stats'::regclass;
 
+-- name: publications
+SELECT DISTINCT pubname FROM pg_publication_tables
+WHERE (schemaname, tablename) IN (
+    SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.oid IN ('item_stats'::regclass, 'user_history'::regclass, 'item_pairs'::regclass)
+)
+ORDER BY pubname;
+
 -- name: indexes_of
 -- The statements that give a copy of the table its keys and indexes, under the same names.
 SELECT format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', $2::text, r.relname, k.conname, pg_get_constraintdef(k.oid))
@@ -31,8 +39,27 @@ WHERE
     i.indrelid = $1::text::regclass
     AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u'));
 
+-- name: index_places_of
+-- The statements that put the indexes of a copy into the tablespaces of those of the table.
+SELECT format('ALTER INDEX %I.%I SET TABLESPACE %I', $2::text, r.relname, t.spcname)
+FROM pg_index AS i
+JOIN pg_class AS r ON r.oid = i.indexrelid
+JOIN pg_tablespace AS t ON t.oid = r.reltablespace
+WHERE i.indrelid = $1::text::regclass;
+
 -- name: settings_of
--- The statements that give a copy of the table its storage parameters, owner and privileges: LIKE leaves those out.
+-- The statements that give a copy of the table its tablespace, storage parameters, owner and privileges: LIKE leaves those
+-- out.
+SELECT format('ALTER TABLE %I.%I SET TABLESPACE %I', $2::text, r.relname, t.spcname)
+FROM pg_class AS r
+JOIN pg_tablespace AS t ON t.oid = r.reltablespace
+WHERE r.oid = $1::text::regclass
+UNION ALL
+SELECT format('ALTER TABLE %I.%I SET (toast.%s)', $2::text, r.relname, array_to_string(t.reloptions, ', toast.'))
+FROM pg_class AS r
+JOIN pg_class AS t ON t.oid = r.reltoastrelid
+WHERE r.oid = $1::text::regclass AND t.reloptions IS NOT NULL
+UNION ALL
 SELECT format('ALTER TABLE %I.%I SET (%s)', $2::text, r.relname, array_to_string(r.reloptions, ', '))
 FROM pg_class AS r
 WHERE r.oid = $1::text::regclass AND r.reloptions IS NOT NULL
@@ -47,7 +74,14 @@ SELECT format(
     CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
 )
 FROM pg_class AS r
-CROSS JOIN LATERAL aclexplode(r.relacl) AS a
+CROSS JOIN LATERAL (
+    SELECT privilege_type, grantee, is_grantable FROM aclexplode(r.relacl)
+    UNION ALL
+    SELECT format('%s (%I)', of_column.privilege_type, c.attname), of_column.grantee, of_column.is_grantable
+    FROM pg_attribute AS c
+    CROSS JOIN LATERAL aclexplode(c.attacl) AS of_column
+    WHERE c.attrelid = r.oid AND NOT c.attisdropped
+) AS a
 WHERE r.oid = $1::text::regclass AND a.grantee <> r.relowner;
 
 -- name: make_tables

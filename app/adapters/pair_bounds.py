@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _SQL: Final = sql.load(__file__)
-_WEIGHT, _FOLLOWS, _FOLLOWED, _FREQUENCY, _EVENTS, _FLOOR, _YOUNG = range(7)
+_COLUMNS: Final = 7
+_WEIGHT, _FOLLOWS, _FOLLOWED, _FREQUENCY, _EVENTS, _FLOOR, _YOUNG = range(_COLUMNS)
 
 
 class CrowdedItem(Struct, frozen=True):
@@ -62,7 +63,7 @@ async def read_crowded(
             events,
             log_ms,
             np.frombuffer(others, ">i4").astype(np.int32),
-            np.frombuffer(sums, ">f8").astype(np.float64).reshape(len(others) // 4, -1),
+            np.frombuffer(sums, ">f8").astype(np.float64).reshape(-1, _COLUMNS),
         )
         for key, frequency, events, log_ms, others, sums in await connection.fetch(
             _SQL["read"], keys, kept, young_minutes

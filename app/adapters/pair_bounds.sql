@@ -2,19 +2,20 @@
 SELECT item_key FROM item_stats WHERE item_key > $1 ORDER BY item_key LIMIT $2;
 
 -- name: read
--- The pairs of those of these items that have more than $2, or had, as the bytes of numbers. $3: pairs that are younger than so
--- many minutes are young. The latest event of all these items is about the log's clock.
+-- The pairs of those of these items that have more than $2, or had, as the bytes of numbers; those that had may have none
+-- by now. $3: pairs that are younger than so many minutes are young. The latest event of all these items is about the
+-- log's clock.
 SELECT i.item_key, i.frequency, i.events, greatest(i.popular_ms, near.log_ms), near.others, near.sums
 FROM item_stats AS i
 CROSS JOIN LATERAL (
     SELECT
         max(s.popular_ms) AS log_ms,
-        string_agg(int4send(p.other), '') AS others,
-        string_agg(
+        coalesce(string_agg(int4send(p.other), ''), '') AS others,
+        coalesce(string_agg(
             float8send(p.weight) || float8send(p.follows) || float8send(p.followed)
             || float8send(s.frequency) || float8send(s.events) || float8send(s.pair_floor)
             || float8send((p.created_minute > extract(EPOCH FROM now()) / 60 - $3::float8)::integer), ''
-        ) AS sums
+        ), '') AS sums
     FROM (
         SELECT item_b AS other, weight, a_to_b AS follows, b_to_a AS followed, created_minute
         FROM item_pairs WHERE item_a = i.item_key

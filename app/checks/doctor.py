@@ -31,6 +31,8 @@ from app.core.redis_url import cluster_of
 from app.errors import DependencyDown, UserError, describe
 
 _TIMEOUT_SEC: Final = 5.0
+# A statement may wait for a lock that somebody holds, or for a server that is frozen.
+_STATEMENT_SEC: Final = 20.0
 _POLL_SEC: Final = 0.05
 _DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _POSTGRES_AT_LEAST: Final = 150_000
@@ -116,7 +118,7 @@ def _lacks(found: LogPosition, primary: LogPosition | None) -> bool:
 
 @asynccontextmanager
 async def _asked(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, **SESSIONLESS)
+    connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, command_timeout=_STATEMENT_SEC, **SESSIONLESS)
     try:
         yield connection
     finally:
@@ -127,7 +129,7 @@ async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
     """`url`: where there are sessions. `pool_size`: connections that one process opens at most."""
     try:
         async with asyncio.timeout(_TIMEOUT_SEC):
-            connection = await Connector(url).connect(timeout=_TIMEOUT_SEC)
+            connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, command_timeout=_STATEMENT_SEC)
     except (*_DRIVER_ERRORS, DependencyDown) as error:
         remedy = "check the host, port, user, password and database of DATABASE_URL, and that the server runs"
         yield Finding("FAIL", "postgres", describe(error), remedy)
@@ -136,6 +138,9 @@ async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
         (await anyio.to_thread.run_sync(migrations.connect, url, abandon_on_cancel=True)).close()
         async for finding in _postgres(connection, url, pool_size):
             yield finding
+    except TimeoutError:
+        text = f"a statement had no answer within {_STATEMENT_SEC:g} s"
+        yield Finding("FAIL", "postgres", text, "see in pg_stat_activity who holds its tables")
     except (*_DRIVER_ERRORS, DependencyDown) as error:
         yield Finding("FAIL", "postgres", describe(error), "see the server's log")
     except UserError as error:

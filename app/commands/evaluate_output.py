@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app.core.content import COLD_EVENTS
@@ -59,7 +60,7 @@ def print_tables(console: Console, result: EvaluateResult, *, with_items: bool) 
         for name, score in result.scores.items():
             figures = getattr(score, part)
             shown = [f"{figures.hit_rate:.4f}", f"{figures.ndcg:.4f}", f"{figures.mrr:.4f}", f"{figures.coverage:.3f}"]
-            table.add_row(name, *shown, style="bold" if name == LEARNED else None)
+            table.add_row(escape(name), *shown, style="bold" if name == LEARNED else None)
         console.print(table)
 
 

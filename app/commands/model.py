@@ -2,23 +2,21 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from app.adapters import ranking_models
 from app.adapters.ranking_models import NoSuchModel, OtherServes, RankingModel, ServedModel
-from app.commands.dead_rows import operator
 from app.commands.json_output import json_lines_option, json_option, write_json
+from app.commands.new_models import actor, import_, store
 from app.commands.on_postgres import run_on_postgres
-from app.core.named_weights import NamedWeights, checked, from_named, named
-from app.core.ranking_learner import ContenderFigures
-from app.core.rolling_figures import CONTENDERS, Contender
-from app.core.weights import FEATURES, SIZES
+from app.core.named_weights import NamedWeights, from_named, named
+from app.core.weights import SIZES
 from app.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +56,7 @@ def list_(limit: int, as_json: bool) -> None:
             _ndcg(one, "learned"),
             _ndcg(one, "served"),
             str(one.figures.get("learned", {}).get("all", {}).get("tests", "")),
-            one.reason,
+            escape(one.reason),
         )
     Console(width=200 if not sys.stdout.isatty() else None).print(table)
     click.echo("learned and served: NDCG@20 of these weights, and of what served then, on the same tests")
@@ -145,7 +143,7 @@ def rollback(of: int | None, reason: str) -> None:
 
     async def roll_back(connection: "Connection") -> tuple[int, int | None]:
         try:
-            return await ranking_models.roll_back_for_good(connection, reason, of=of, actor=_actor())
+            return await ranking_models.roll_back_for_good(connection, reason, of=of, actor=actor())
         except OtherServes as error:
             raise UserError(f"{error}; `reco model show` says why it serves") from None
 
@@ -175,54 +173,8 @@ def pin(version: int | None) -> None:
 @model.command()
 def unpin() -> None:
     """Let the learner decide again which version serves (with RANKING_LEARNING=auto)."""
-    click.echo(f"Version {run_on_postgres(_pinned(pinned=False))} serves; from now on the learner decides")
-
-
-@model.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--learn-on", is_flag=True, help="The learner starts anew from these weights, and forgets its own.")
-def import_(file: Path, learn_on: bool) -> None:
-    """Store the weights that `reco evaluate --save-weights FILE` saved as a new version.
-
-    It does not serve until `reco model promote`, or until a variant names it.
-    """
-    weights, figures = _weights_in(file)
-
-    async def store(connection: "Connection") -> int:
-        async with connection.transaction():
-            reason = f"imported from {file.name}"
-            version = await ranking_models.add(connection, weights, "imported", reason, figures, actor=_actor())
-            if learn_on:
-                await ranking_models.restart_learner(connection, version, actor=_actor())
-        return version
-
-    version = run_on_postgres(store)
-    click.echo(f"Version {version} is stored. `reco model promote {version}` makes it serve.")
-    if missing := [name for name in FEATURES if name not in weights]:
-        click.echo(f"Features that the file does not name weigh as learning starts: {', '.join(missing)}")
-    if learn_on:
-        click.echo("The learner goes on from it.")
-
-
-def _weights_in(file: Path) -> tuple[NamedWeights, str]:
-    try:
-        content = msgspec.json.decode(file.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError('expected an object {"weights": {"feature": [4 numbers]}, "figures": {}}')
-        return checked(content.get("weights")), msgspec.json.encode(_figures(content.get("figures", {}))).decode()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: {error}. `reco evaluate --save-weights FILE` writes such files.") from error
-    except RecursionError:
-        raise UserError(f"{file}: its values are nested too deeply to be read") from None
-
-
-def _figures(given: Any) -> dict[Contender, ContenderFigures]:
-    """Of the contenders that are known, and nothing else: whoever lists the versions reads them."""
-    try:
-        figures = msgspec.convert(given, dict[str, ContenderFigures])
-    except msgspec.ValidationError as error:
-        raise ValueError(f"$.figures: {error}") from error
-    return {name: figures[name] for name in CONTENDERS if name in figures}
+    version = run_on_postgres(_pinned(pinned=False))
+    click.echo(f"Version {version} serves; from now on the learner decides, where RANKING_LEARNING=auto")
 
 
 def _serve(version: int, reason: str, *, pin: bool | None) -> bool:
@@ -230,7 +182,7 @@ def _serve(version: int, reason: str, *, pin: bool | None) -> bool:
 
     async def serve(connection: "Connection") -> bool:
         await _read(connection, version)
-        _, pinned = await ranking_models.serve(connection, version, reason, actor=_actor(), pin=pin)
+        _, pinned = await ranking_models.serve(connection, version, reason, actor=actor(), pin=pin)
         return pinned
 
     return run_on_postgres(serve)
@@ -238,7 +190,7 @@ def _serve(version: int, reason: str, *, pin: bool | None) -> bool:
 
 def _pinned(*, pinned: bool) -> Callable[["Connection"], Awaitable[int]]:
     async def run(connection: "Connection") -> int:
-        return await ranking_models.pin(connection, pinned, actor=_actor())
+        return await ranking_models.pin(connection, pinned, actor=actor())
 
     return run
 
@@ -265,10 +217,6 @@ async def _read(connection: "Connection", version: int) -> RankingModel:
         raise UserError(f"there is no version {version}; `reco model list` shows those that there are") from None
 
 
-def _actor() -> str:
-    return f"reco model, {operator()}"
-
-
 def _mark(one: RankingModel, served: ServedModel) -> str:
     if one.version == served.version:
         return "pinned" if served.pinned else "serves"
@@ -285,3 +233,7 @@ def _print_weights(weights: NamedWeights, *, signs: bool = False) -> None:
     click.echo(f"{'feature':<15}" + "".join(f"{size:>20}" for size in SIZES))
     for name, values in weights.items():
         click.echo(f"{name:<15}" + "".join(f"{value:>{'+' if signs else ''}20.3f}" for value in values))
+
+
+model.add_command(import_)
+model.add_command(store)

@@ -23,7 +23,7 @@ from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
 from app.importing.transfer import prepare
-from app.rebuilding.gaps import expired_since, refuse_expired, refuse_gaps, refuse_mostly_rejected
+from app.rebuilding.gaps import expired_since, refuse_expired, refuse_gaps, refuse_mostly_rejected, refuse_published
 from app.rebuilding.local_log import LOCAL, LocalLog
 from app.rebuilding.processes import POLL_SEC
 from app.rebuilding.rebuild import Log, Rebuild, types_of_files
@@ -71,7 +71,7 @@ class Rebuilt(Struct, frozen=True):
     "--yes",
     is_flag=True,
     help="Go on and swap even if the new sums hold fewer events than those that serve, events expired during an "
-    "interruption, or most rows of the files are no events.",
+    "interruption, most rows of the files are no events, or a publication has the tables.",
 )
 @json_option
 def rebuild(
@@ -175,6 +175,7 @@ async def _rebuild(
         async with opened(await types_of_files(live)) as log:
             made = Rebuild(url, live, log=log, dedupe_days=settings.retention_dedupe_days)
             if await generations.building(live) is None and not yes:
+                await refuse_published(live)
                 await refuse_gaps(live, log, screen)
             goes_on = await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
             expired = await _expired(settings, live, yes=yes) if goes_on else None

@@ -16,11 +16,17 @@ from app.core.weights import FIXED, POPULARITY, START, Weights
 
 
 class Serving(Struct, frozen=True):
-    """The version that serves, and the weights that served before it."""
+    """The version that serves, and the weights that served before it. `since_ms`: when it began to serve, which may be
+    the second time.
+    """
 
     version: int
     weights: Weights
     before: Weights
+    since_ms: int = 0
+
+    def is_still(self, version: int, since_ms: int) -> bool:
+        return (self.version, self.since_ms) == (version, since_ms)
 
 
 class ContenderFigures(Struct, frozen=True):
@@ -81,13 +87,13 @@ class RankingLearner:
         return self._learner.changes
 
     @property
-    def version(self) -> int:
-        """The version that serves, as far as the learner knows."""
-        return self._serving.version
+    def serving(self) -> Serving:
+        """What serves, as far as the learner knows."""
+        return self._serving
 
     def serves(self, serving: Serving) -> None:
         """What serves from now on. Its figures begin anew: for decisions at once, for reports with enough tests."""
-        if serving.version != self._serving.version:
+        if not serving.is_still(self._serving.version, self._serving.since_ms):
             self.since = 0
         self._serving = serving
 
@@ -113,7 +119,7 @@ class RankingLearner:
 
     def report(self) -> LearnerReport:
         return LearnerReport(
-            self.samples, self.since, named(self.weights), self.figures(), self.verdict(), self.version
+            self.samples, self.since, named(self.weights), self.figures(), self.verdict(), self._serving.version
         )
 
     def figures(self) -> dict[Contender, ContenderFigures]:
@@ -133,7 +139,7 @@ class RankingLearner:
                 named(steady.weights),
                 named(steady.squares),
                 steady.events,
-                self.version,
+                self._serving.version,
                 self.since,
                 CONTENDERS,
                 places_,
@@ -141,15 +147,13 @@ class RankingLearner:
                 named(quick.weights),
                 named(quick.squares),
                 (gain.mean, gain.variance, gain.samples),
+                self._serving.since_ms,
             )
         )
 
     def restore(self, data: bytes) -> None:
         """Goes on from an encoded state. Raises `ValueError` if `data` is none; nothing has changed then."""
-        try:
-            state = _decoder.decode(data)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"not the state of a learner: {error}") from error
+        state = _decoded(data)
         steady = _restored(state.weights, state.squares, state.events)
         # A release before the quick learner left none.
         quick = _restored(state.quick_weights or state.weights, state.quick_squares, state.events)
@@ -158,8 +162,23 @@ class RankingLearner:
             rolling.restore(state.places, state.new)
         self._learner = PairedLearner(steady, quick, Gain(*state.gain))
         self._rolling = rolling
-        is_the_same = state.version == self.version and state.contenders == CONTENDERS
+        # Another version may have served meanwhile, while nobody learned. A release before this one left no time.
+        since_ms = state.serves_since_ms or self._serving.since_ms
+        is_the_same = self._serving.is_still(state.version, since_ms) and state.contenders == CONTENDERS
         self.since = state.since if is_the_same else 0
+
+
+def learned_in(data: bytes) -> Weights:
+    """The weights in an encoded state. Raises `ValueError` if `data` is none."""
+    state = _decoded(data)
+    return _restored(state.weights, state.squares, state.events).weights
+
+
+def _decoded(data: bytes) -> "_State":
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not the state of a learner: {error}") from error
 
 
 def _restored(weights: NamedWeights, squares: NamedWeights, events: int) -> Learner:
@@ -183,6 +202,7 @@ class _State(Struct, array_like=True):
     quick_weights: NamedWeights = {}
     quick_squares: NamedWeights = {}
     gain: tuple[float, float, int] = (0.0, 0.0, 0)
+    serves_since_ms: int = 0
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -1,4 +1,4 @@
-"""What a rebuild would lose, told before the work where that can be known, and before the swap in any case."""
+"""What a rebuild would lose or break, told before the work where that can be known, and before the swap in any case."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -48,6 +48,17 @@ async def refuse_gaps(live: "Connection", log: Log, show: Show) -> None:
                 f"as well, {_ACCEPT}. Files can have the types {', '.join(EVENT_TYPES)}, where a cart is a view unless "
                 "--map-type cart=cart says otherwise, and those that the application has made and still has"
             )
+
+
+async def refuse_published(live: "Connection") -> None:
+    """Raises `UserError` if logical replicas may follow the tables: they get no rows of those that take their place."""
+    if found := await building.publications(live):
+        raise UserError(
+            f"item_stats, user_history or item_pairs are in the publication {', '.join(found)}. A rebuild puts new "
+            "tables in their place, and a logical replica that follows it would stop, and keep the log of Postgres "
+            "growing, or go on with the old sums. Drop its subscription and the publication, and make both anew after "
+            "the rebuild; or begin with --yes if no replica follows"
+        )
 
 
 async def expired_since(live: "Connection", *, events_days: float, dedupe_days: float) -> str | None:

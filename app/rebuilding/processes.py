@@ -1,11 +1,11 @@
 """Runs the parts of a rebuild in processes of their own, and says how far they are."""
 
 import asyncio
-import contextlib
 import multiprocessing
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection as Pipe
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -33,9 +33,11 @@ Show = Callable[[Report], None]
 
 
 async def in_processes(work: Callable[[Job, Pipe], None], jobs: Sequence[Job]) -> None:
-    """Runs `work` for each job in a process of its own. Raises `UserError` with what went wrong in one of them."""
+    """Runs `work` for each job in a process of its own. Raises `UserError` with what went wrong in the first of them
+    that fails; the others are ended then.
+    """
     context = multiprocessing.get_context("spawn")  # not fork: the children must not share this process's connections
-    processes = []
+    processes: list[tuple[BaseProcess, Pipe]] = []
     try:
         for job in jobs:
             receiving, sending = context.Pipe(duplex=False)
@@ -43,17 +45,30 @@ async def in_processes(work: Callable[[Job, Pipe], None], jobs: Sequence[Job]) -
             process.start()
             sending.close()
             processes.append((process, receiving))
-        for process, receiving in processes:
-            while process.is_alive():
-                await asyncio.sleep(POLL_SEC)
-            if process.exitcode:
-                text = receiving.recv() if receiving.poll() else f"a process ended with {process.exitcode}"
-                raise UserError(f"{text}. Run the same command again: it goes on where it stopped")
+        runs = True
+        while runs:
+            await asyncio.sleep(POLL_SEC)
+            runs = any(child.is_alive() for child, _ in processes)
+            for child, said in processes:
+                if child.exitcode:
+                    text = _why_ended(child.exitcode, said)
+                    raise UserError(f"{text}. Run the same command again: it goes on where it stopped")
     finally:
-        for process, receiving in processes:
-            process.kill()  # what it had not committed, it had not done
-            process.join()
-            receiving.close()
+        for child, said in processes:
+            child.kill()  # what it had not committed, it had not done
+            child.join()
+            said.close()
+
+
+def _why_ended(code: int, receiving: Pipe) -> str:
+    try:
+        if receiving.poll():
+            return str(receiving.recv())
+    except EOFError:
+        pass  # it could say nothing
+    if code < 0:
+        return f"a process was ended by signal {-code}; the machine may have had too little memory"
+    return f"a process ended with {code}, and the lines above may say why"
 
 
 @asynccontextmanager
@@ -72,12 +87,12 @@ async def shown(stage: str, live: "Connection", total: int, show: Show) -> Async
 
 @asynccontextmanager
 async def watched(watch: Callable[[], Coroutine[None, None, None]]) -> AsyncIterator[None]:
-    """Runs `watch` beside the block; its errors are raised at the end of the block."""
-    task = asyncio.create_task(watch())
+    """Runs `watch` beside the block; an error of either ends both, and is raised."""
     try:
-        yield
-    finally:
-        if not task.done():
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch())
+            yield
+            watching.cancel()
+    except ExceptionGroup as errors:
+        error = errors.exceptions[0]
+        raise error from error.__cause__

@@ -9,7 +9,6 @@ import gc
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 BATCH: Final = 200_000
 """So many events a process folds at once, in some 600 MB of memory. Smaller batches write the same pair more often."""
-_PATIENCE_SEC: Final = 60.0
-_RETRY_SEC: Final = 1.0
 
 
 class LogFile(Struct, frozen=True):
@@ -86,15 +83,13 @@ def _in_process(job: Job, errors: Pipe, work: "Callable[[_SliceFold], Awaitable[
     # A fold makes millions of objects and no cycles, and the collector would look at all of them again and again.
     gc.disable()
     try:
-        asyncio.run(_patiently(job, work))
+        asyncio.run(_until_done(job, work))
     except (UserError, DependencyDown) as error:
         errors.send(str(error))
         sys.exit(1)
 
 
-async def _patiently(job: Job, work: "Callable[[_SliceFold], Awaitable[None]]") -> None:
-    """Goes on where it was after an outage of Postgres of up to a minute."""
-    deadline = time.monotonic() + _PATIENCE_SEC
+async def _until_done(job: Job, work: "Callable[[_SliceFold], Awaitable[None]]") -> None:
     while True:
         try:
             async with (
@@ -105,10 +100,6 @@ async def _patiently(job: Job, work: "Callable[[_SliceFold], Awaitable[None]]") 
                 return
         except building.Overtaken:
             continue  # by a process of a rebuild that was killed: it ends once it notices
-        except DependencyDown:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(_RETRY_SEC)
 
 
 class _SliceFold:

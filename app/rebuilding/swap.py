@@ -1,6 +1,7 @@
 """The end of a rebuild: the last events, and the new tables in place of those that serve, in one transaction."""
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _FEW: Final = 1_000
 """So many events are folded in a moment: the consumers wait for no more than that."""
 _TRIES: Final = 60
-_PAUSE_SEC: Final = 0.5
+_PAUSE_SEC: Final = 1.0
 
 
 async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_fine: bool, actor: str) -> int:
@@ -53,7 +54,9 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
             # A long statement reads the tables; nobody may wait behind us for longer.
             await asyncio.sleep(_PAUSE_SEC)
         else:
-            await building.tidy(built)
+            show(Report("Dropping the former tables", 0, 0))
+            with contextlib.suppress(asyncio.CancelledError):  # after Ctrl-C the next rebuild drops them
+                await building.tidy(built)
             return folded
     raise UserError(
         "The tables could not be swapped: a transaction holds them, or more is counted than can be caught up with. "

@@ -1,6 +1,7 @@
 """What the first lists of a process would wait for, or would be without, is read before it is ready."""
 
 import asyncio
+import contextlib
 from typing import Final
 
 from app.errors import DependencyDown
@@ -12,8 +13,9 @@ _BEAT_SEC: Final = 10.0
 
 
 class WarmUp:
-    """Reads the content of the catalogue and, once attributes are declared, the index of filters. All else is read
-    within the time of an answer.
+    """Reads the content of the catalogue, the weights that serve and, once attributes are declared, the index of
+    filters. All else is read within the time of an answer. Afterwards it follows which weights serve, so that the gauge
+    of their version is right in a process that nobody asks.
     """
 
     def __init__(self, caches: CandidateCaches) -> None:
@@ -27,12 +29,15 @@ class WarmUp:
         progress.started()
         while not await wait_for_stop(stop, _BEAT_SEC):
             progress.beat()
+            with contextlib.suppress(DependencyDown):
+                await self._caches.models.of(None)
 
     async def _read(self) -> bool:
         caches = self._caches
         try:
             await caches.content.get(EVERYTHING)
             await caches.filtering.warm_up()
+            await caches.models.of(None)
         except DependencyDown:
             return False
         return True

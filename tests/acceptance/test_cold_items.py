@@ -90,6 +90,7 @@ def test_process_is_ready_once_its_first_list_has_cold_items(environment: dict[s
             connection.rollback()
             eventually(lambda: after.status("/readyz") == 200, 40.0, after.describe)
             assert warm_up(after)["state"] == "running"
+            assert after.metric("reco_ranking_version") == 1  # before anybody asks for a list
             assert sources(after, "/reco?user_id=ann")["new-tent"] == "content"
             assert after.metric("reco_online_cache_reads_total", cache="filter_index", result="miss") == 1
         finally:

@@ -68,6 +68,15 @@ async def test_old_pairs_beyond_the_best_of_each_item_go(pool: Pool, database_ur
         assert {key for (key,) in kept} >= set(near) - {item}
 
 
+async def test_an_item_whose_pairs_are_all_gone_has_no_floor(pool: Pool, database_url: str) -> None:
+    """As one that was gone for long, and cannot be removed while a rebuild is unfinished."""
+    await plant_items(pool, 2)
+    await pool.execute("UPDATE item_stats SET pair_floor = 0.5 WHERE item_id = 'item-1'")
+    async with database(database_url) as opened:
+        assert await walk(pool, opened) == 0
+    assert await pool.fetchval("SELECT max(pair_floor) FROM item_stats") == 0.0
+
+
 async def test_young_pairs_stay(pool: Pool, database_url: str) -> None:
     await plant_items(pool, 400)
     await plant_pairs(pool, days=6)

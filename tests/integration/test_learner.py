@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 import numpy as np
 import pytest
+from prometheus_client import Gauge
 
 import workers.learner
 from app import metrics
@@ -81,6 +82,10 @@ async def report(pool: Pool) -> LearnerReport:
     found = (await stored(pool)).report
     assert found is not None
     return msgspec.json.decode(found, type=LearnerReport)
+
+
+def shown(gauge: Gauge) -> bool:
+    return any(metric.samples for metric in gauge.collect())
 
 
 @pytest.mark.slow
@@ -197,10 +202,12 @@ async def test_learner_without_samples_gives_the_lock_away(
             return "it had no samples" in (progress.detail or "")
 
         await until(gave_away)
+        assert shown(metrics.RANKING_TESTS)  # an alert holds while nobody learns
         async with running(second):
             await until(holds(second))
             assert not first.sampler.is_active
             assert (await stored(pool)).is_held
+    assert not shown(metrics.RANKING_TESTS)
 
 
 async def test_learner_starts_anew_from_imported_weights(opened: Database, pool: Pool) -> None:

@@ -17,6 +17,7 @@ from tests.support.pipeline import counted, database, keeping, until
 from workers import maintenance as jobs
 from workers import rollup
 from workers.maintenance import Maintenance
+from workers.pair_pruner import PairPruner
 
 MINUTE_MS = 60_000
 
@@ -136,6 +137,21 @@ async def test_job_that_fails_is_told_until_it_works_and_holds_up_no_other(
             await maintenance.turn(progress)
         assert progress.detail.startswith("1 accepted events were not counted")
         assert [(line["event"], line["job"]) for line in logs] == [("maintenance_resumes", failing)]
+
+
+async def test_job_with_a_fault_of_ours_holds_up_no_other(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(pruner: PairPruner) -> None:
+        raise TypeError("a fault")
+
+    monkeypatch.setattr(PairPruner, "sweep", fails)
+    progress = Progress()
+    async with database(database_url) as opened:
+        with capture_logs() as logs:
+            await Maintenance(opened, None, keeping(), counted_within_sec=900.0).turn(progress)
+    assert progress.detail == "pruning pairs fails: TypeError: a fault"
+    assert [(line["event"], line["job"], str(line["exc_info"])) for line in logs] == [
+        ("maintenance_fails", "pruning pairs", "a fault")
+    ]
 
 
 async def test_rows_that_cannot_be_removed_hold_up_no_others(pool: asyncpg.Pool, database_url: str) -> None:

@@ -67,7 +67,17 @@ async def test_schema_is_that_of_the_migrations_after_a_rebuild(
     database_url: str, opened: Database, pool: Pool
 ) -> None:
     await store_and_count(pool, FeatureWriter(opened, max_retries=1), log(100))
+    given = (
+        "SELECT attacl::text FROM pg_attribute WHERE attrelid = 'item_pairs'::regclass AND attname = 'weight' "
+        "UNION ALL SELECT t.reloptions::text FROM pg_class AS r JOIN pg_class AS t ON t.oid = r.reltoastrelid "
+        "WHERE r.oid = 'user_history'::regclass"
+    )
+    await pool.execute("GRANT SELECT (weight) ON item_pairs TO PUBLIC")
+    await pool.execute("ALTER TABLE user_history SET (toast.autovacuum_enabled = off, toast.vacuum_truncate = off)")
+    before = await pool.fetch(given)
+    assert all(value for (value,) in before)
     await rebuilt(database_url)
+    assert await pool.fetch(given) == before
     checked = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "app.cli", "migrate", "--check",
         cwd=ROOT, env={"PATH": os.environ["PATH"], "DATABASE_URL": database_url},

@@ -1,15 +1,17 @@
-"""What a rebuild waits for, and what it does not need: the lock of maintenance, and the former tables."""
+"""What a rebuild waits for, who waits for it, and what it does not need: the former tables."""
 
 import asyncio
 
 import asyncpg
 import pytest
+from click.testing import CliRunner
 
 from app.adapters import building
 from app.adapters.postgres import Database
+from app.cli import main
 from app.errors import DependencyDown
 from tests.support.pipeline import until
-from tests.support.rebuilding import generation, log, start_rebuild, store_and_count
+from tests.support.rebuilding import generation, log, rebuild, rebuilt, start_rebuild, store_and_count
 from workers.batch import FeatureWriter
 
 Pool = asyncpg.Pool
@@ -41,6 +43,65 @@ async def test_connection_that_is_lost_after_the_swap_is_no_failure(database_url
     async with building.connection(database_url, building=True) as built:
         built.terminate()
         await building.tidy(built)
+
+
+async def test_session_that_is_lost_is_noticed(database_url: str, pool: Pool) -> None:
+    connected = building.connection(database_url)
+    live = await connected.__aenter__()
+    await building.check_alive(live)
+    assert await pool.fetchval("SELECT pg_terminate_backend($1, 10000)", live.get_server_pid())
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)) as raised:
+        await building.check_alive(live)
+    with pytest.raises(DependencyDown):
+        await connected.__aexit__(type(raised.value), raised.value, None)
+
+
+async def test_rebuild_that_is_interrupted_after_the_swap_says_that_it_is_done(
+    database_url: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C cancels whatever it waits for."""
+
+    async def cancelled(built: asyncpg.Connection) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(building, "tidy", cancelled)
+    runner = CliRunner(env={"DATABASE_URL": database_url, "APP_ENV": "test"})
+    done = await asyncio.to_thread(runner.invoke, main, ["rebuild"])
+    assert (done.exit_code, await generation(pool)) == (0, 2), done.output
+    assert "The new generation serves: 0 events" in done.output
+
+
+async def test_tables_of_a_publication_are_rebuilt_with_yes_alone(database_url: str, pool: Pool) -> None:
+    await pool.execute("CREATE PUBLICATION copies FOR TABLE item_stats")
+    code, output = await rebuild(database_url)
+    assert (code, await generation(pool)) == (2, 1), output
+    assert "item_stats, user_history or item_pairs are in the publication copies." in output
+    await rebuilt(database_url, "--yes")
+    assert await generation(pool) == 2
+
+
+async def test_nobody_waits_long_for_a_rebuild_that_waits_for_a_reader(database_url: str, pool: Pool) -> None:
+    async def gave_up() -> bool:
+        return bool(
+            await pool.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'reco rebuild' AND state = 'idle' "
+                "AND query = 'ROLLBACK;'"
+            )
+        )
+
+    async with pool.acquire() as reader, pool.acquire() as another:
+        await another.execute("SET lock_timeout = '800ms'")
+        transaction = reader.transaction()
+        await transaction.start()
+        await reader.fetch("SELECT FROM item_pairs")
+        process = start_rebuild(database_url)
+        await until(gave_up, 60.0)
+        for _ in range(500):
+            await another.fetch("SELECT FROM item_stats LIMIT 1")
+            await asyncio.sleep(0.005)
+        await transaction.rollback()
+    output, _ = await asyncio.to_thread(process.communicate, timeout=60)
+    assert process.returncode == 0, output
 
 
 async def test_error_of_another_server_is_not_blamed_on_postgres(database_url: str) -> None:

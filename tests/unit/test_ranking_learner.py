@@ -110,11 +110,13 @@ def test_restored_learner_knows_how_many_tests_the_version_has_had() -> None:
     assert restored.figures() == learner.figures()
 
 
-def test_restored_learner_decides_anew_about_another_version() -> None:
-    learner = RankingLearner(SERVING)
+@pytest.mark.parametrize("serves", [Serving(2, START, FIXED, 7), Serving(1, FIXED, FIXED, 8)])
+def test_restored_learner_decides_anew_about_a_version_that_began_to_serve_meanwhile(serves: Serving) -> None:
+    """Also about one that had served before."""
+    learner = RankingLearner(Serving(1, FIXED, FIXED, 7))
     for sample in samples(3, 50):
         learner.teach(sample)
-    restored = RankingLearner(Serving(2, START, FIXED))
+    restored = RankingLearner(serves)
     restored.restore(learner.encode())
     assert restored.since == 0
     assert restored.figures() == learner.figures()

@@ -62,7 +62,7 @@ export class ModelView extends Component {
       <${Said} error=${error} said=${said} />
       <section class="card"><h3>Version ${model.version}${model.pinned ? ", pinned" : ""}</h3>
         <p>${model.origin}, since ${time(model.since)}: ${model.reason}</p>
-        <p class="quiet">The learner is ${model.learner.state}; it has learned from ${count(model.learner.samples)} events.${model.learner.suggests ? ` It suggests: ${model.learner.suggests.reason || ""}` : ""}</p>
+        <p class="quiet">The learner is ${model.learner.state}; it has learned from ${count(model.learner.samples)} events.${model.learner.suggests ? ` It suggests: ${model.learner.suggests.reason || ""}${model.learner.suggests.action === "promote" ? ". The command reco model store makes a version of what is learned" : ""}` : ""}</p>
         ${this.may && html`<p class="row"><button class="plain" onClick=${() => this.pin(!model.pinned, model.version)}>${model.pinned ? "Let the learner decide" : "Pin this version"}</button>
           <button class="plain" onClick=${() => this.setState({ plan: { rollback: true, serves: model.version } })}>Roll back</button></p>`}</section>
       ${plan && html`<${Plan} plan=${plan} onCancel=${() => this.setState({ plan: null })}

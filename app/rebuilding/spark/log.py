@@ -107,11 +107,13 @@ class SparkLog:
                 continue
             if stage == FOLDED:
                 await _mark(live, work)
-            async with watched(partial(self._watch, title, show)):
+            async with watched(partial(self._watch, live, title, show)):
                 await in_spark(make)
 
-    async def _watch(self, title: str, show: Show) -> None:
+    async def _watch(self, live: "Connection", title: str, show: Show) -> None:
         while True:
+            # Without its lock, retention deletes events, and the next run would refuse to go on.
+            await building.check_alive(live)
             done, total = await in_spark(self._tasks)
             show(Report(title, done, total, unit="tasks"))
             await asyncio.sleep(_POLL_SEC)
