@@ -249,6 +249,18 @@ async def erased_since(connection: "Connection", number: int) -> list[str]:
     return [user_id for (user_id,) in await connection.fetch(_SQL["erased_since"], number)]
 
 
+async def end_vacuums(connection: "Connection") -> None:
+    """From here on no table of either generation is vacuumed, until the transaction ends.
+
+    Postgres ends an autovacuum that somebody has waited for during `deadlock_timeout`, a second, which is longer than
+    anybody may wait for who keeps readers waiting. Vacuums of large tables take minutes. Raises `LockNotAvailableError`
+    for one that Postgres does not end.
+    """
+    await connection.execute(_SQL["lock_new_tables"])
+    async with live_names(connection):
+        await connection.execute(_SQL["end_vacuums"])
+
+
 async def lock_tables(connection: "Connection") -> None:
     """From here on nobody reads or writes the tables that serve, until the transaction ends.
 

@@ -189,6 +189,13 @@ ALTER TABLE reco_building.item_stats SET SCHEMA {live};
 ALTER TABLE reco_building.user_history SET SCHEMA {live};
 ALTER TABLE reco_building.item_pairs SET SCHEMA {live};
 
+-- name: lock_new_tables
+LOCK TABLE reco_building.user_history, reco_building.item_stats, reco_building.item_pairs IN ACCESS EXCLUSIVE MODE;
+
+-- name: end_vacuums
+-- Readers and writers of the tables go on, and wait for nobody.
+LOCK TABLE user_history, item_stats, item_pairs IN SHARE UPDATE EXCLUSIVE MODE;
+
 -- name: lock_tables
 -- In the order in which the consumer locks them. Whoever reads or creates items waits, and finds the new tables then.
 LOCK TABLE user_history, item_stats, item_pairs IN ACCESS EXCLUSIVE MODE;

@@ -51,7 +51,7 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
                 await _swap(rebuild, built, fewer_are_fine=fewer_are_fine)
                 await _record(built, actor)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
-            # A long statement reads the tables; nobody may wait behind us for longer.
+            # A long statement reads the tables, or vacuums them; nobody may wait behind us for longer.
             await asyncio.sleep(_PAUSE_SEC)
         else:
             show(Report("Dropping the former tables", 0, 0))
@@ -65,6 +65,7 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
 
 
 async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) -> None:
+    await building.end_vacuums(built)
     await building.count_alone(built)
     # All is committed that was counted until now.
     await rebuild.fold_counted(built, await postgres.now(built))

@@ -80,6 +80,35 @@ async def test_tables_of_a_publication_are_rebuilt_with_yes_alone(database_url: 
     assert await generation(pool) == 2
 
 
+async def test_nobody_waits_for_a_rebuild_that_waits_for_a_vacuum(database_url: str, pool: Pool) -> None:
+    """One that Postgres does not end; an autovacuum it ends after a second of waiting."""
+
+    async def waits() -> bool:
+        return bool(
+            await pool.fetchval(
+                "SELECT count(*) FROM pg_locks WHERE relation = 'item_pairs'::regclass "
+                "AND mode = 'ShareUpdateExclusiveLock' AND NOT granted"
+            )
+        )
+
+    async with pool.acquire() as vacuum, pool.acquire() as another:
+        transaction = vacuum.transaction()
+        await transaction.start()
+        await vacuum.execute("LOCK TABLE item_pairs IN SHARE UPDATE EXCLUSIVE MODE")  # as VACUUM does
+        process = start_rebuild(database_url)
+        await until(waits, 60.0)
+        await another.execute("SET lock_timeout = '1ms'")
+        await another.execute("INSERT INTO item_stats (item_id) VALUES ('one')")
+        await another.execute("SELECT FROM item_pairs FOR UPDATE")
+        async with another.transaction():
+            await building.count_alone(another, wait_ms=1)
+        assert await waits()
+        await transaction.rollback()
+    output, _ = await asyncio.to_thread(process.communicate, timeout=60)
+    assert process.returncode == 0, output
+    assert await pool.fetchval("SELECT array_agg(item_id) FROM item_stats") == ["one"]
+
+
 async def test_nobody_waits_long_for_a_rebuild_that_waits_for_a_reader(database_url: str, pool: Pool) -> None:
     async def gave_up() -> bool:
         return bool(
