@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import asyncpg
@@ -26,13 +26,14 @@ from app.adapters.topic_settings import RETENTION_MS, kept_too_long, wrong_setti
 from app.checks import findings, redis_cluster
 from app.checks.findings import Finding
 from app.core import cache_entry
-from app.core.generation import Unsupported, differences, model_of
 from app.core.redis_url import cluster_of
 from app.errors import DependencyDown, UserError, describe
 
+T = TypeVar("T")
+
 _TIMEOUT_SEC: Final = 5.0
 # A statement may wait for a lock that somebody holds, or for a server that is frozen.
-_STATEMENT_SEC: Final = 20.0
+_STATEMENT_SEC: Final = 30.0
 _POLL_SEC: Final = 0.05
 _DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _POSTGRES_AT_LEAST: Final = 150_000
@@ -63,7 +64,7 @@ async def pooler(url: str, direct_url: str, *, has_sessions: bool) -> AsyncItera
         async with _asked(url) as connection:
             version = await connection.fetchval("SHOW server_version")
         check = partial(check_direct_url, url, direct_url, has_sessions=has_sessions)
-        await anyio.to_thread.run_sync(check, abandon_on_cancel=True)
+        await _in_thread(check)
     except (*_DRIVER_ERRORS, DependencyDown) as error:
         yield Finding("FAIL", "pooler", describe(error), "check DATABASE_URL, and that the pooler runs")
     except UserError as error:
@@ -125,6 +126,12 @@ async def _asked(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"
         connection.terminate()
 
 
+async def _in_thread(ask: Callable[..., T], *arguments: str) -> T:
+    """Raises `TimeoutError` when there is no answer."""
+    with anyio.fail_after(_STATEMENT_SEC):
+        return await anyio.to_thread.run_sync(ask, *arguments, abandon_on_cancel=True)
+
+
 async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
     """`url`: where there are sessions. `pool_size`: connections that one process opens at most."""
     try:
@@ -135,7 +142,7 @@ async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
         yield Finding("FAIL", "postgres", describe(error), remedy)
         return
     try:
-        (await anyio.to_thread.run_sync(migrations.connect, url, abandon_on_cancel=True)).close()
+        (await _in_thread(migrations.connect, url)).close()
         async for finding in _postgres(connection, url, pool_size):
             yield finding
     except TimeoutError:
@@ -173,7 +180,7 @@ async def _postgres(
         yield Finding("ok", "postgres", text)
     else:
         yield Finding("warn", "postgres", text, "raise max_connections, or lower DB_POOL_MAX_SIZE")
-    schema = await anyio.to_thread.run_sync(schema_check.check, url, abandon_on_cancel=True)
+    schema = await _in_thread(schema_check.check, url)
     for error in schema.errors:
         yield Finding("FAIL", "schema", error, "see `reco migrate --check`")
     if schema.pending:
@@ -187,7 +194,7 @@ async def _postgres(
         yield Finding("FAIL", "postgres", f"no full access to {', '.join(refused)}", remedy)
     else:
         yield Finding("ok", "postgres", "may read and write the tables")
-    yield _generation(await generations.serving(connection))
+    yield findings.generation(await generations.serving(connection))
     if unfinished := await generations.building(connection):
         text = f"the rebuild of generation {unfinished[0]} is unfinished: no item that is gone is removed until it ends"
         yield Finding("warn", "sums", text, "go on with `reco rebuild`, or give it up with `reco rebuild --drop`")
@@ -195,20 +202,6 @@ async def _postgres(
         text = f"pages in browsers use the key {key}, so anybody can have it"
         remedy = "give them one of the scope browser (docs/browsers.md), and replace this one"
         yield Finding("warn", "keys", text, remedy)
-
-
-def _generation(serving: tuple[int, str, int] | None) -> Finding:
-    if serving is None:
-        return Finding("ok", "sums", "none yet: the service makes the first generation")
-    number, parameters, _ = serving
-    try:
-        model_of(parameters)
-    except Unsupported as error:
-        return Finding("FAIL", "sums", f"{generations.unsupported(number)}: {error}", generations.REMEDY)
-    if other := differences(parameters):
-        text = f"generation {number} is counted and served with its own parameters: {'; '.join(other)}"
-        return Finding("warn", "sums", text, "adopt those of this release with `reco rebuild`")
-    return Finding("ok", "sums", f"generation {number}, made with the parameters of this release")
 
 
 async def kafka(

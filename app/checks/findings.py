@@ -4,6 +4,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from app.adapters import generations
+from app.core.generation import Unsupported, differences, model_of
+
 Level = Literal["ok", "warn", "FAIL"]
 
 _SLOW_MS: Final = 20.0
@@ -49,3 +52,18 @@ def hidden(name: str, value: object, secrets: frozenset[str]) -> str:
     if isinstance(value, frozenset | tuple):
         return ",".join(sorted(map(str, value))) or "(none)"
     return str(value) if value != "" else "(none)"
+
+
+def generation(serving: tuple[int, str, int] | None) -> Finding:
+    """`serving`: as `app.adapters.generations.serving` gives it."""
+    if serving is None:
+        return Finding("ok", "sums", "none yet: the service makes the first generation")
+    number, parameters, _ = serving
+    try:
+        model_of(parameters)
+    except Unsupported as error:
+        return Finding("FAIL", "sums", f"{generations.unsupported(number)}: {error}", generations.REMEDY)
+    if other := differences(parameters):
+        text = f"generation {number} is counted and served with its own parameters: {'; '.join(other)}"
+        return Finding("warn", "sums", text, "adopt those of this release with `reco rebuild`")
+    return Finding("ok", "sums", f"generation {number}, made with the parameters of this release")

@@ -3,6 +3,7 @@
 import asyncio
 
 import asyncpg
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -11,7 +12,9 @@ from app.adapters.postgres import Database
 from app.cli import main
 from app.errors import DependencyDown
 from tests.support.pipeline import until
+from tests.support.postgres_servers import own_postgres
 from tests.support.rebuilding import generation, log, rebuild, rebuilt, start_rebuild, store_and_count
+from tests.support.service import eventually
 from workers.batch import FeatureWriter
 
 Pool = asyncpg.Pool
@@ -107,6 +110,26 @@ async def test_nobody_waits_for_a_rebuild_that_waits_for_a_vacuum(database_url: 
     output, _ = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 0, output
     assert await pool.fetchval("SELECT array_agg(item_id) FROM item_stats") == ["one"]
+
+
+@pytest.mark.slow
+def test_autovacuum_of_the_tables_gives_way_to_the_swap() -> None:
+    """Of large tables it takes minutes; of this one, too, since it sleeps after each page."""
+    sleepy = {"autovacuum_naptime": "1s", "autovacuum_vacuum_cost_limit": "1", "autovacuum_vacuum_cost_delay": "100ms"}
+    with own_postgres(sleepy) as server:
+        output, _ = start_rebuild(server.url, "--drop").communicate(timeout=60)  # it applies the migrations
+        assert "No rebuild is unfinished now." in output
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("INSERT INTO item_stats (item_id) SELECT n::text FROM generate_series(1, 50000) AS n")
+            connection.execute("UPDATE item_stats SET events = 1")
+            vacuums = (
+                "SELECT FROM pg_locks WHERE relation = 'item_stats'::regclass AND mode = 'ShareUpdateExclusiveLock'"
+            )
+            eventually(lambda: connection.execute(vacuums).fetchone() is not None, 60.0)
+            process = start_rebuild(server.url, "--yes")
+            output, _ = process.communicate(timeout=120)
+            assert process.returncode == 0, output
+            assert connection.execute("SELECT count(*) FROM item_stats").fetchone() == (50_000,)
 
 
 async def test_nobody_waits_long_for_a_rebuild_that_waits_for_a_reader(database_url: str, pool: Pool) -> None:
