@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import anyio
 import asyncpg
 from redis.exceptions import RedisError
 
@@ -24,12 +23,11 @@ from app.adapters.redis_client import close_redis, open_redis
 from app.adapters.redis_histories import RedisHistoryCache
 from app.adapters.topic_settings import RETENTION_MS, kept_too_long, wrong_settings
 from app.checks import findings, redis_cluster
+from app.checks.daemon import in_daemon
 from app.checks.findings import Finding
 from app.core import cache_entry
 from app.core.redis_url import cluster_of
 from app.errors import DependencyDown, UserError, describe
-
-T = TypeVar("T")
 
 _TIMEOUT_SEC: Final = 5.0
 # A statement may wait for a lock that somebody holds, or for a server that is frozen.
@@ -64,7 +62,7 @@ async def pooler(url: str, direct_url: str, *, has_sessions: bool) -> AsyncItera
         async with _asked(url) as connection:
             version = await connection.fetchval("SHOW server_version")
         check = partial(check_direct_url, url, direct_url, has_sessions=has_sessions)
-        await _in_thread(check)
+        await in_daemon(check, within_sec=_STATEMENT_SEC)
     except (*_DRIVER_ERRORS, DependencyDown) as error:
         yield Finding("FAIL", "pooler", describe(error), "check DATABASE_URL, and that the pooler runs")
     except UserError as error:
@@ -126,12 +124,6 @@ async def _asked(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"
         connection.terminate()
 
 
-async def _in_thread(ask: Callable[..., T], *arguments: str) -> T:
-    """Raises `TimeoutError` when there is no answer."""
-    with anyio.fail_after(_STATEMENT_SEC):
-        return await anyio.to_thread.run_sync(ask, *arguments, abandon_on_cancel=True)
-
-
 async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
     """`url`: where there are sessions. `pool_size`: connections that one process opens at most."""
     try:
@@ -142,7 +134,7 @@ async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
         yield Finding("FAIL", "postgres", describe(error), remedy)
         return
     try:
-        (await _in_thread(migrations.connect, url)).close()
+        (await in_daemon(migrations.connect, url, within_sec=_STATEMENT_SEC)).close()
         async for finding in _postgres(connection, url, pool_size):
             yield finding
     except TimeoutError:
@@ -180,7 +172,7 @@ async def _postgres(
         yield Finding("ok", "postgres", text)
     else:
         yield Finding("warn", "postgres", text, "raise max_connections, or lower DB_POOL_MAX_SIZE")
-    schema = await _in_thread(schema_check.check, url)
+    schema = await in_daemon(schema_check.check, url, within_sec=_STATEMENT_SEC)
     for error in schema.errors:
         yield Finding("FAIL", "schema", error, "see `reco migrate --check`")
     if schema.pending:
