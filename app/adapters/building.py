@@ -29,11 +29,7 @@ if TYPE_CHECKING:
 _SQL: Final = sql.load(__file__)
 
 _TABLES: Final = ("item_stats", "user_history", "item_pairs")
-# Whoever waits for a lock makes all others wait that come after.
-_BRIEFLY_MS: Final = 1000
-_MOMENT_MS: Final = 200
 _CONNECT_SEC: Final = 10.0
-_ANSWER_SEC: Final = 60.0
 # Adding up the pairs of a long log is one statement.
 _STATEMENT_SEC: Final = 6 * 3600.0
 _LIMITS: Final[Mapping[str, str]] = {
@@ -104,8 +100,13 @@ async def connection(url: str, *, building: bool = False) -> AsyncIterator["Conn
 async def create(connection: "Connection", slices: int, first: datetime) -> None:
     """Makes the schema and its tables, with the keys of all items. In a transaction.
 
-    `first`: the first time of receipt.
+    `first`: the first time of receipt. Raises `UserError` for a tablespace without the right to create in it.
     """
+    if closed := [name for (name,) in await connection.fetch(_SQL["closed_tablespaces"])]:
+        raise UserError(
+            f"The tables or their indexes are in the tablespace {', '.join(closed)}, where this user may not create "
+            "the new ones. Run GRANT CREATE ON TABLESPACE, and the same command again"
+        )
     await connection.execute(_SQL["make_tables"])
     for table in _TABLES:
         await _run(connection, "settings_of", table)
@@ -135,11 +136,6 @@ async def check_columns(connection: "Connection") -> None:
 async def publications(connection: "Connection") -> list[str]:
     """Those that logical replicas of the tables that serve may follow, by name."""
     return [name for (name,) in await connection.fetch(_SQL["publications"])]
-
-
-async def check_alive(connection: "Connection") -> None:
-    """Raises the driver's error when the session is lost, and its locks with it, or does not answer."""
-    await connection.execute("SELECT", timeout=_ANSWER_SEC)
 
 
 async def slices(connection: "Connection") -> list[SliceProgress]:
@@ -230,45 +226,8 @@ async def last_erasure(connection: "Connection") -> int:
     return found
 
 
-async def count_alone(connection: "Connection", *, wait_ms: int = _BRIEFLY_MS) -> None:
-    """Waits until nobody counts; nobody does until the transaction ends.
-
-    Raises `LockNotAvailableError` when somebody counts for so long: the others wait behind us.
-    """
-    await connection.execute("SELECT set_config('lock_timeout', $1, true)", f"{wait_ms}ms")
-    await connection.execute(_SQL["count_alone"])
-
-
-async def try_alone(connection: "Connection") -> bool:
-    """Whether no other session rebuilds. If so, none does until this session ends."""
-    alone: bool = await connection.fetchval(_SQL["try_alone"])
-    return alone
-
-
 async def erased_since(connection: "Connection", number: int) -> list[str]:
     return [user_id for (user_id,) in await connection.fetch(_SQL["erased_since"], number)]
-
-
-async def end_vacuums(connection: "Connection") -> None:
-    """From here on no table of either generation is vacuumed, until the transaction ends.
-
-    Postgres ends an autovacuum that somebody has waited for during `deadlock_timeout`, a second, which is longer than
-    anybody may wait for who keeps readers waiting. Vacuums of large tables take minutes. Raises `LockNotAvailableError`
-    for one that Postgres does not end.
-    """
-    await connection.execute(_SQL["lock_new_tables"])
-    async with live_names(connection):
-        await connection.execute(_SQL["end_vacuums"])
-
-
-async def lock_tables(connection: "Connection") -> None:
-    """From here on nobody reads or writes the tables that serve, until the transaction ends.
-
-    Raises `LockNotAvailableError` when somebody reads one of them for longer than a moment: readers wait behind us.
-    """
-    await connection.execute("SELECT set_config('lock_timeout', $1, true)", f"{_MOMENT_MS}ms")
-    async with live_names(connection):
-        await connection.execute(_SQL["lock_tables"])
 
 
 async def swap(connection: "Connection") -> None:

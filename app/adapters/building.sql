@@ -47,6 +47,18 @@ JOIN pg_class AS r ON r.oid = i.indexrelid
 JOIN pg_tablespace AS t ON t.oid = r.reltablespace
 WHERE i.indrelid = $1::text::regclass;
 
+-- name: closed_tablespaces
+-- Those of the tables and their indexes in which this user may not create any.
+SELECT DISTINCT t.spcname
+FROM unnest(ARRAY['item_stats'::regclass, 'user_history'::regclass, 'item_pairs'::regclass]) AS o (relation)
+CROSS JOIN LATERAL (
+    SELECT o.relation AS oid UNION ALL SELECT i.indexrelid FROM pg_index AS i WHERE i.indrelid = o.relation
+) AS found
+JOIN pg_class AS c ON c.oid = found.oid
+JOIN pg_tablespace AS t ON t.oid = c.reltablespace
+WHERE NOT has_tablespace_privilege(t.oid, 'CREATE')
+ORDER BY t.spcname;
+
 -- name: settings_of
 -- The statements that give a copy of the table its tablespace, storage parameters, owner and privileges: LIKE leaves those
 -- out.
@@ -176,10 +188,6 @@ LOCK TABLE user_erasures IN SHARE MODE;
 -- name: last_erasure
 SELECT coalesce(max(number), 0) FROM user_erasures;
 
--- name: count_alone
--- Waits until every transaction that counts has ended; none begins before this one ends.
-SELECT pg_advisory_xact_lock(7236352);
-
 -- name: swap_tables
 CREATE SCHEMA reco_retired;
 ALTER TABLE {live}.item_stats SET SCHEMA reco_retired;
@@ -188,17 +196,6 @@ ALTER TABLE {live}.item_pairs SET SCHEMA reco_retired;
 ALTER TABLE reco_building.item_stats SET SCHEMA {live};
 ALTER TABLE reco_building.user_history SET SCHEMA {live};
 ALTER TABLE reco_building.item_pairs SET SCHEMA {live};
-
--- name: lock_new_tables
-LOCK TABLE reco_building.user_history, reco_building.item_stats, reco_building.item_pairs IN ACCESS EXCLUSIVE MODE;
-
--- name: end_vacuums
--- Readers and writers of the tables go on, and wait for nobody.
-LOCK TABLE user_history, item_stats, item_pairs IN SHARE UPDATE EXCLUSIVE MODE;
-
--- name: lock_tables
--- In the order in which the consumer locks them. Whoever reads or creates items waits, and finds the new tables then.
-LOCK TABLE user_history, item_stats, item_pairs IN ACCESS EXCLUSIVE MODE;
 
 -- name: copy_new_items
 INSERT INTO reco_building.item_stats (item_key, item_id, created_at)
@@ -215,6 +212,3 @@ DROP SCHEMA IF EXISTS reco_retired CASCADE;
 -- name: drop_building
 DROP SCHEMA IF EXISTS reco_building CASCADE;
 
--- name: try_alone
--- One rebuild at a time; the lock goes with the session.
-SELECT pg_try_advisory_lock(7236353);

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from app.adapters import building, sql
+from app.adapters import rebuild_locks, sql
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -46,7 +46,7 @@ async def count_alone(connection: "Connection", *, wait_ms: int) -> bool:
     """
     if not await connection.fetchval(_SQL["may_remove"]):
         return False
-    await building.count_alone(connection, wait_ms=wait_ms)
+    await rebuild_locks.count_alone(connection, wait_ms=wait_ms)
     return True
 
 

@@ -43,7 +43,8 @@ UPDATE ranking_models SET withdrawn_at = now() WHERE version = $1;
 
 -- name: serve
 WITH chosen AS (
-    UPDATE ranking_choice SET version = $1, reason = $2, changed_at = now()
+    UPDATE ranking_choice
+    SET version = $1, reason = $2, changed_at = CASE WHEN version = $1 THEN changed_at ELSE now() END
 )
 UPDATE ranking_models SET served_at = now(), withdrawn_at = NULL WHERE version = $1;
 

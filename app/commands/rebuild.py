@@ -13,7 +13,7 @@ import click
 from msgspec import Struct, structs
 from rich.console import Console
 
-from app.adapters import building, generations
+from app.adapters import building, generations, rebuild_locks
 from app.commands.dead_rows import operator
 from app.commands.json_output import json_option, write_json
 from app.core.event_types import EventTypes
@@ -71,7 +71,10 @@ class Rebuilt(Struct, frozen=True):
     "--yes",
     is_flag=True,
     help="Go on and swap even if the new sums hold fewer events than those that serve, events expired during an "
-    "interruption, most rows of the files are no events, or a publication has the tables.",
+    "interruption, or most rows of the files are no events.",
+)
+@click.option(
+    "--despite-publication", is_flag=True, help="Begin although a publication has the tables: no replica follows it."
 )
 @json_option
 def rebuild(
@@ -83,6 +86,7 @@ def rebuild(
     settings: tuple[str, ...],
     drop: bool,
     yes: bool,
+    despite_publication: bool,
     as_json: bool,
 ) -> None:
     """Make the features anew from the stored events, with the parameters of this release, and serve them.
@@ -102,7 +106,8 @@ def rebuild(
             console.print("No rebuild is unfinished now.")
             return
         with RebuildScreen(console) as screen:
-            made = asyncio.run(_rebuild(own, partial(_log, files, options, on_spark), screen, yes=yes))
+            opened = partial(_log, files, options, on_spark)
+            made = asyncio.run(_rebuild(own, opened, screen, yes=yes, despite_publication=despite_publication))
     except DependencyDown as error:
         raise UserError(f"{error}. Run the same command again: it goes on where it stopped.") from error
     except KeyboardInterrupt:
@@ -168,15 +173,18 @@ async def _rebuild(
     screen: RebuildScreen,
     *,
     yes: bool,
+    despite_publication: bool,
 ) -> Rebuilt:
     url = settings.session_url
     async with building.connection(url) as live:
         await _begin_alone(live)
         async with opened(await types_of_files(live)) as log:
             made = Rebuild(url, live, log=log, dedupe_days=settings.retention_dedupe_days)
-            if await generations.building(live) is None and not yes:
-                await refuse_published(live)
-                await refuse_gaps(live, log, screen)
+            if await generations.building(live) is None:
+                if not despite_publication:
+                    await refuse_published(live)
+                if not yes:
+                    await refuse_gaps(live, log, screen)
             goes_on = await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
             expired = await _expired(settings, live, yes=yes) if goes_on else None
             await made.run(screen)
@@ -209,7 +217,7 @@ async def _drop(url: str) -> None:
 async def _begin_alone(live: "Connection") -> None:
     # Maintenance holds the same lock, for less than a second, while it removes items that are gone.
     ends = time.monotonic() + _PATIENCE_SEC
-    while not (is_alone := await building.try_alone(live)) and time.monotonic() < ends:
+    while not (is_alone := await rebuild_locks.try_alone(live)) and time.monotonic() < ends:
         await asyncio.sleep(POLL_SEC)
     if not is_alone:
         raise UserError("Another `reco rebuild` runs on this database; application_name in pg_stat_activity names it")

@@ -57,7 +57,7 @@ async def refuse_published(live: "Connection") -> None:
             f"item_stats, user_history or item_pairs are in the publication {', '.join(found)}. A rebuild puts new "
             "tables in their place, and a logical replica that follows it would stop, and keep the log of Postgres "
             "growing, or go on with the old sums. Drop its subscription and the publication, and make both anew after "
-            "the rebuild; or begin with --yes if no replica follows"
+            "the rebuild; or begin with --despite-publication if no replica follows"
         )
 
 

@@ -19,7 +19,16 @@ import asyncpg
 import msgspec
 from msgspec import Struct, structs
 
-from app.adapters import building, building_histories, counted_events, event_types, features, generations, postgres
+from app.adapters import (
+    building,
+    building_histories,
+    counted_events,
+    event_types,
+    features,
+    generations,
+    postgres,
+    rebuild_locks,
+)
 from app.adapters.features import ItemKeys
 from app.core.event_types import EventType, EventTypes
 from app.core.features import fold
@@ -147,8 +156,8 @@ class Rebuild:
         await building.analyze(self._live)
 
     async def catch_up(self, built: "Connection") -> int:
-        """Folds what was counted until now; returns how many events that was."""
-        return await self.fold_counted(built, await _counted_until(built))
+        """Folds what was counted until now; returns how many events that was. `built` may be in a transaction."""
+        return await self.fold_counted(built, await _counted_until(self._live))
 
     async def fold_counted(self, built: "Connection", until: datetime) -> int:
         """Folds what was counted until `until`, when nobody may count any more with an earlier stamp."""
@@ -245,7 +254,7 @@ async def _counted_until(connection: "Connection") -> datetime:
     for _ in range(_TRIES):
         try:
             async with connection.transaction():
-                await building.count_alone(connection)
+                await rebuild_locks.count_alone(connection)
                 return await postgres.now(connection)
         except asyncpg.LockNotAvailableError:
             await asyncio.sleep(POLL_SEC)

@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 BATCH: Final = 200_000
 """So many events a process folds at once, in some 600 MB of memory. Smaller batches write the same pair more often."""
+_RETRIES: Final = 10
+_RETRY_SEC: Final = 1.0
+# Who failed after that had done something.
+_LONG_SEC: Final = 60.0
 
 
 class LogFile(Struct, frozen=True):
@@ -90,7 +95,10 @@ def _in_process(job: Job, errors: Pipe, work: "Callable[[_SliceFold], Awaitable[
 
 
 async def _until_done(job: Job, work: "Callable[[_SliceFold], Awaitable[None]]") -> None:
+    """Goes on where it was when a lock took long or connections were short. An outage ends the whole rebuild."""
+    failures = 0
     while True:
+        began = time.monotonic()
         try:
             async with (
                 building.connection(job.database_url) as live,
@@ -100,6 +108,11 @@ async def _until_done(job: Job, work: "Callable[[_SliceFold], Awaitable[None]]")
                 return
         except building.Overtaken:
             continue  # by a process of a rebuild that was killed: it ends once it notices
+        except DependencyDown:
+            failures = 1 if time.monotonic() - began > _LONG_SEC else failures + 1
+            if failures > _RETRIES:
+                raise
+            await asyncio.sleep(_RETRY_SEC)
 
 
 class _SliceFold:

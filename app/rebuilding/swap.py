@@ -15,6 +15,7 @@ from app.adapters import (
     counted_events,
     generations,
     postgres,
+    rebuild_locks,
 )
 from app.adapters.audit import AuditEntry
 from app.core.features import fold
@@ -48,7 +49,7 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
             continue
         try:
             async with built.transaction():
-                await _swap(rebuild, built, fewer_are_fine=fewer_are_fine)
+                last = await _swap(rebuild, built, fewer_are_fine=fewer_are_fine)
                 await _record(built, actor)
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             # A long statement reads the tables, or vacuums them; nobody may wait behind us for longer.
@@ -57,27 +58,31 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
             show(Report("Dropping the former tables", 0, 0))
             with contextlib.suppress(asyncio.CancelledError):  # after Ctrl-C the next rebuild drops them
                 await building.tidy(built)
-            return folded
+            return folded + last
     raise UserError(
         "The tables could not be swapped: a transaction holds them, or more is counted than can be caught up with. "
         "Look into pg_stat_activity, and run the same command again: it goes on here"
     )
 
 
-async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) -> None:
-    await building.end_vacuums(built)
-    await building.count_alone(built)
+async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) -> int:
+    """Returns how many events it folded."""
+    await rebuild_locks.end_vacuums(built)
+    folded = await rebuild.catch_up(built)  # what was counted while vacuums ended
+    await rebuild_locks.count_alone(built)
+    await rebuild_locks.lock_new_tables(built)
     # All is committed that was counted until now.
-    await rebuild.fold_counted(built, await postgres.now(built))
+    folded += await rebuild.fold_counted(built, await postgres.now(built))
     if not fewer_are_fine:
         await refuse_fewer(built)
-    await building.lock_tables(built)
+    await rebuild_locks.lock_tables(built)
     await _erase(built)
     await building.swap(built)
     await generations.serve_building(built)
     # Cached histories are those of the other tables, and so are the lists of the API's processes.
     await cache_epoch.renew(built)
     await changes.record(built, [changes.GENERATION_CHANGED])
+    return folded
 
 
 async def _record(built: "Connection", actor: str) -> None:

@@ -21,4 +21,5 @@ async def test_statement_without_an_answer_is_told_and_the_command_ends(
     assert done.returncode == 1, done.stdout
     assert "FAIL postgres: a statement had no answer within 1 s" in done.stdout
     assert "see in pg_stat_activity who holds its tables" in done.stdout
+    assert "schema: matches" not in done.stdout  # that is what waited
     assert not done.stderr

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from app.adapters import building
+from app.adapters import building, rebuild_locks
 from app.adapters.postgres import Database
 from app.cli import main
 from app.errors import DependencyDown
@@ -51,10 +51,10 @@ async def test_connection_that_is_lost_after_the_swap_is_no_failure(database_url
 async def test_session_that_is_lost_is_noticed(database_url: str, pool: Pool) -> None:
     connected = building.connection(database_url)
     live = await connected.__aenter__()
-    await building.check_alive(live)
+    await rebuild_locks.check_alive(live)
     assert await pool.fetchval("SELECT pg_terminate_backend($1, 10000)", live.get_server_pid())
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)) as raised:
-        await building.check_alive(live)
+        await rebuild_locks.check_alive(live)
     with pytest.raises(DependencyDown):
         await connected.__aexit__(type(raised.value), raised.value, None)
 
@@ -74,12 +74,12 @@ async def test_rebuild_that_is_interrupted_after_the_swap_says_that_it_is_done(
     assert "The new generation serves: 0 events" in done.output
 
 
-async def test_tables_of_a_publication_are_rebuilt_with_yes_alone(database_url: str, pool: Pool) -> None:
+async def test_tables_of_a_publication_are_rebuilt_when_told_to_alone(database_url: str, pool: Pool) -> None:
     await pool.execute("CREATE PUBLICATION copies FOR TABLE item_stats")
-    code, output = await rebuild(database_url)
+    code, output = await rebuild(database_url, "--yes")
     assert (code, await generation(pool)) == (2, 1), output
     assert "item_stats, user_history or item_pairs are in the publication copies." in output
-    await rebuilt(database_url, "--yes")
+    await rebuilt(database_url, "--despite-publication")
     assert await generation(pool) == 2
 
 
@@ -104,7 +104,8 @@ async def test_nobody_waits_for_a_rebuild_that_waits_for_a_vacuum(database_url: 
         await another.execute("INSERT INTO item_stats (item_id) VALUES ('one')")
         await another.execute("SELECT FROM item_pairs FOR UPDATE")
         async with another.transaction():
-            await building.count_alone(another, wait_ms=1)
+            await rebuild_locks.count_alone(another, wait_ms=1)
+        await another.execute("SELECT erase_in_building('ann')")
         assert await waits()
         await transaction.rollback()
     output, _ = await asyncio.to_thread(process.communicate, timeout=60)

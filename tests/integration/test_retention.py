@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from app import metrics
-from app.adapters import building, users
+from app.adapters import building, rebuild_locks, users
 from app.adapters import retention as statements
 from app.errors import DependencyDown
 from tests.support.pipeline import counted, database, keeping
@@ -105,7 +105,7 @@ async def test_no_event_goes_while_a_rebuild_runs(pool: asyncpg.Pool, database_u
     )
     async with database(database_url) as opened:
         async with building.connection(database_url) as rebuilding:
-            assert await building.try_alone(rebuilding)
+            assert await rebuild_locks.try_alone(rebuilding)
             assert (await Retention(opened, keeping()).sweep())["events"] == 0
         assert (await Retention(opened, keeping()).sweep())["events"] == 1
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from app.adapters import building, building_histories, counted_events, pair_blocks
+from app.adapters import building, building_histories, counted_events, pair_blocks, rebuild_locks
 from app.adapters.features import ItemKeys
 from app.core.features import Fold
 from app.core.folded_pairs import FoldedPairs
@@ -113,7 +113,7 @@ class SparkLog:
     async def _watch(self, live: "Connection", title: str, show: Show) -> None:
         while True:
             # Without its lock, retention deletes events, and the next run would refuse to go on.
-            await building.check_alive(live)
+            await rebuild_locks.check_alive(live)
             done, total = await in_spark(self._tasks)
             show(Report(title, done, total, unit="tasks"))
             await asyncio.sleep(_POLL_SEC)
