@@ -211,4 +211,3 @@ DROP SCHEMA IF EXISTS reco_retired CASCADE;
 
 -- name: drop_building
 DROP SCHEMA IF EXISTS reco_building CASCADE;
-

@@ -1,6 +1,7 @@
 """What a rebuild waits for, who waits for it, and what it does not need: the former tables."""
 
 import asyncio
+import subprocess
 
 import asyncpg
 import psycopg
@@ -24,6 +25,12 @@ _LOCK = "SELECT pg_try_advisory_xact_lock(7236353)"
 _TRIES = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'reco rebuild' AND query LIKE '%(7236353)%'"
 
 
+async def swapped(process: subprocess.Popen[str]) -> None:
+    """A rebuild that has waited for somebody ends well."""
+    output, _ = await asyncio.to_thread(process.communicate, timeout=60)
+    assert process.returncode == 0, output
+
+
 @pytest.mark.slow
 async def test_rebuild_waits_for_maintenance_that_removes_items(
     database_url: str, opened: Database, pool: Pool
@@ -37,8 +44,7 @@ async def test_rebuild_waits_for_maintenance_that_removes_items(
         assert await other.fetchval(_LOCK)
         process = start_rebuild(database_url)
         await until(it_tries, 60.0)
-    output, _ = await asyncio.to_thread(process.communicate, timeout=60)
-    assert process.returncode == 0, output
+    await swapped(process)
     assert await generation(pool) == 2
 
 
@@ -108,8 +114,7 @@ async def test_nobody_waits_for_a_rebuild_that_waits_for_a_vacuum(database_url: 
         await another.execute("SELECT erase_in_building('ann')")
         assert await waits()
         await transaction.rollback()
-    output, _ = await asyncio.to_thread(process.communicate, timeout=60)
-    assert process.returncode == 0, output
+    await swapped(process)
     assert await pool.fetchval("SELECT array_agg(item_id) FROM item_stats") == ["one"]
 
 
@@ -153,8 +158,7 @@ async def test_nobody_waits_long_for_a_rebuild_that_waits_for_a_reader(database_
             await another.fetch("SELECT FROM item_stats LIMIT 1")
             await asyncio.sleep(0.005)
         await transaction.rollback()
-    output, _ = await asyncio.to_thread(process.communicate, timeout=60)
-    assert process.returncode == 0, output
+    await swapped(process)
 
 
 async def test_error_of_another_server_is_not_blamed_on_postgres(database_url: str) -> None:
