@@ -194,49 +194,19 @@ async def test_java_that_ends_during_a_rebuild_is_told_as_such(
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "arguments", "said"),
+    ("text", "arguments", "said"),
     [
-        ("a.jsonl", '{"who": "u", "item_id": "i", "ts_ms": 1}', [], "no column is known to be the user_id"),
-        ("a.jsonl", '{"user_id": "u", "item_id": "i", "ts_ms": "x", "event": "view"}', [], "none of the first 1 rows"),
-        ("a.json", '[{"user": "u", "item": "i", "ts": 1, "event": "view"}]', [], "one JSON object a line"),
-        ("a.csv", "user_id,item_id,ts_ms\nu,i,1", [], "--engine local reads CSV"),
-        ("a.jsonl.lz4", "{}", [], "packed as .gz, .bz2 or .zst"),
-        ("a.jsonl", "{}", ["--conf", "x"], "--conf x is not of the form NAME=VALUE"),
-        ("a.jsonl", "{}", ["--master", "spark://h:7077"], "name a folder that all of them reach"),
+        ('{"who": "u", "item_id": "i", "ts_ms": 1}', [], "no column is known to be the user_id"),
+        ("{}", ["--conf", "x"], "--conf x is not of the form NAME=VALUE"),
+        ("{}", ["--master", "spark://h:7077"], "name a folder that all of them reach"),
     ],
 )
-async def test_input_that_spark_cannot_fold_is_told(
-    database_url: str, tmp_path: Path, python: str, name: str, text: str, arguments: list[str], said: str
+async def test_rebuild_that_spark_cannot_do_is_told(
+    database_url: str, tmp_path: Path, python: str, text: str, arguments: list[str], said: str
 ) -> None:
-    file = tmp_path / name
+    file = tmp_path / "a.jsonl"
     file.write_text(text)
     code, output = await rebuild(database_url, *on_spark(tmp_path, str(file), *arguments), python=python)
     assert code == 2, output
     assert said in output
-    assert "Traceback" not in output
-
-
-@pytest.mark.parametrize(
-    ("named", "marker", "said"),
-    [
-        ("lake", "_delta_log/0.json", "lake/events is a table of Delta Lake"),
-        ("lake/events/data/dt=1", "_delta_log/0.json", "lake/events is a table of Delta Lake"),
-        ("lake/*", ".hoodie/x", "lake/events is a table of Hudi"),
-        ("lake", "metadata/v1.metadata.json", "lake/events is a table of Iceberg"),
-        ("lake/events/data", "metadata/v1.metadata.json", "lake/events is a table of Iceberg"),
-        ("lake/events/data/*/*.parquet", "_delta_log/0.json", "no column is known to be the user_id"),
-        ("lake/events/data", "../_old/_delta_log/0.json", "no column is known to be the user_id"),
-    ],
-)
-async def test_table_with_versions_is_not_folded_as_a_folder_of_files(
-    database_url: str, tmp_path: Path, python: str, named: str, marker: str, said: str
-) -> None:
-    table = tmp_path / "lake" / "events"
-    for file in (table / "data" / "dt=1" / "part-0.parquet", table / marker):
-        file.parent.mkdir(parents=True)
-        file.write_text("{}")
-    parquet.write_table(pa.table({"who": ["u"], "item_id": ["i"], "ts_ms": [1]}), table / "data/dt=1/part-0.parquet")
-    code, output = await rebuild(database_url, *on_spark(tmp_path, str(tmp_path / named)), python=python)
-    assert code == 2, output
-    assert said in " ".join(output.split())
     assert "Traceback" not in output

@@ -1,6 +1,6 @@
-"""`reco rebuild --engine spark` of Parquet files as lakes have them: which columns are read, and what is refused."""
+"""`reco rebuild --engine spark` of Parquet files as lakes have them: which columns are read."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from app.adapters.postgres import Database
 from tests.integration.test_rebuild_on_spark import forget, of_one_item, on_spark, python
-from tests.support.rebuilding import assert_alike, generation, rebuild, rebuilt, store_and_count, sums
+from tests.support.rebuilding import assert_alike, generation, rebuilt, store_and_count, sums
 from workers.batch import FeatureWriter
 
 __all__ = ["python"]
@@ -52,34 +52,3 @@ def table(events: list[dict[str, Any]]) -> pa.Table:
             },
         }
     )
-
-
-ROW = {"user_id": ["u"], "item_id": ["i"], "event_type": ["view"]}
-
-
-@pytest.mark.parametrize(
-    ("columns", "others", "said"),
-    [
-        (
-            {"date": [1], "x": [1]},
-            {"date": ["1"], "x": [1]},
-            "lake: some files have date: BIGINT, and others date: STR",
-        ),
-        (
-            {"date": pa.array([time(1)], pa.time32("ms"))},
-            None,
-            "lake: a column has the type INT32 (TIME(MILLIS,false))",
-        ),
-    ],
-)
-async def test_columns_that_spark_cannot_read_are_told_with_what_to_do(
-    database_url: str, tmp_path: Path, python: str, columns: dict[str, Any], others: dict[str, Any] | None, said: str
-) -> None:
-    lake = tmp_path / "lake"
-    lake.mkdir()
-    for number, made in enumerate((columns, others or columns)):
-        parquet.write_table(pa.table({**ROW, **made}), lake / f"part-{number}.parquet")
-    code, output = await rebuild(database_url, *on_spark(tmp_path, str(lake)), python=python)
-    assert code == 2, output
-    assert said in " ".join(output.split())
-    assert "Traceback" not in output
