@@ -12,6 +12,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -122,7 +123,7 @@ class Rebuild:
             return True
         async with self._live.transaction():
             erasure = await building.last_erasure(self._live)
-        until = await _counted_until(self._live)
+        until = await counted_until(self._live)
         first, _ = await counted_events.span(self._live)
         files = self._log.contents()
         progress = Progress(
@@ -143,6 +144,10 @@ class Rebuild:
             await building.create(self._live, slices, min(first or until, until))
         return False
 
+    def connection(self) -> AbstractAsyncContextManager["Connection"]:
+        """Another one to the same database."""
+        return building.connection(self._url)
+
     async def run(self, show: Show) -> None:
         """Everything that takes long. May be called again after an interruption."""
         model, progress = await unfinished(self._live)
@@ -157,7 +162,7 @@ class Rebuild:
 
     async def catch_up(self, built: "Connection") -> int:
         """Folds what was counted until now; returns how many events that was. `built` may be in a transaction."""
-        return await self.fold_counted(built, await _counted_until(self._live))
+        return await self.fold_counted(built, await counted_until(self._live))
 
     async def fold_counted(self, built: "Connection", until: datetime) -> int:
         """Folds what was counted until `until`, when nobody may count any more with an earlier stamp."""
@@ -249,7 +254,7 @@ async def types_of_files(connection: "Connection") -> EventTypes:
     return await event_types.read_types(connection)
 
 
-async def _counted_until(connection: "Connection") -> datetime:
+async def counted_until(connection: "Connection") -> datetime:
     """A time before which all is committed that was counted. Raises `UserError` if a transaction counts on."""
     for _ in range(_TRIES):
         try:

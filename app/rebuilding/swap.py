@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -20,10 +21,10 @@ from app.adapters import (
 from app.adapters.audit import AuditEntry
 from app.core.features import fold
 from app.core.messages import decode_message
-from app.errors import UserError
+from app.errors import DependencyDown, UserError
 from app.rebuilding.gaps import refuse_fewer
 from app.rebuilding.processes import Report, Show
-from app.rebuilding.rebuild import Rebuild, unfinished
+from app.rebuilding.rebuild import Rebuild, counted_until, unfinished
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -32,6 +33,7 @@ _FEW: Final = 1_000
 """So many events are folded in a moment: the consumers wait for no more than that."""
 _TRIES: Final = 60
 _PAUSE_SEC: Final = 1.0
+_PATIENCE_SEC: Final = 60.0
 
 
 async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_fine: bool, actor: str) -> int:
@@ -40,6 +42,7 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
     `actor`: who asked for it, for the audit log. Unless `fewer_are_fine`, raises `UserError` when the new sums hold
     fewer events.
     """
+    before = await _serving(built)
     folded = 0
     for _ in range(_TRIES):
         left = await rebuild.catch_up(built)
@@ -47,18 +50,25 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
         show(Report("Catching up", left, left))
         if left > _FEW:
             continue
+        swapped = None
         try:
             async with built.transaction():
                 last = await _swap(rebuild, built, fewer_are_fine=fewer_are_fine)
                 await _record(built, actor)
+                swapped = folded + last
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             # A long statement reads the tables, or vacuums them; nobody may wait behind us for longer.
             await asyncio.sleep(_PAUSE_SEC)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.CancelledError):
+            # Without the answer to the COMMIT, the command would be run again, and make all of it anew.
+            if swapped is None or await _serving_after(rebuild) == before:
+                raise
+            return swapped
         else:
             show(Report("Dropping the former tables", 0, 0))
             with contextlib.suppress(asyncio.CancelledError):  # after Ctrl-C the next rebuild drops them
                 await building.tidy(built)
-            return folded + last
+            return swapped
     raise UserError(
         "The tables could not be swapped: a transaction holds them, or more is counted than can be caught up with. "
         "Look into pg_stat_activity, and run the same command again: it goes on here"
@@ -85,11 +95,34 @@ async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) 
     return folded
 
 
+async def _serving_after(rebuild: Rebuild) -> int:
+    """Which generation serves once the transaction of the swap has ended, of which no answer comes."""
+    ends = time.monotonic() + _PATIENCE_SEC
+    while True:
+        try:
+            async with rebuild.connection() as again:
+                await counted_until(again)
+                return await _serving(again)
+        except DependencyDown as error:
+            if time.monotonic() > ends:
+                raise UserError(
+                    f"The connection was lost while the tables were swapped ({error.reason}), so that nobody knows "
+                    "which serve. `reco doctor` names their generation. If it is the former one, run the same command "
+                    "again: it goes on here"
+                ) from error
+            await asyncio.sleep(_PAUSE_SEC)
+
+
+async def _serving(connection: "Connection") -> int:
+    found = await generations.serving(connection)
+    assert found is not None  # a rebuild makes sure of that before it begins
+    return found[0]
+
+
 async def _record(built: "Connection", actor: str) -> None:
-    serving = await generations.serving(built)
-    assert serving is not None  # the one that was swapped in
+    serving = await _serving(built)
     entry = AuditEntry(
-        actor=actor, action="rebuild", targets=[f"generation {serving[0]}"], outcome="served", request_id=None
+        actor=actor, action="rebuild", targets=[f"generation {serving}"], outcome="served", request_id=None
     )
     await audit.record(built, [entry])
 
