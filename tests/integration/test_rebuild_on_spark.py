@@ -170,6 +170,7 @@ async def test_master_that_is_away_or_silent_is_told_and_nothing_is_begun(
         listener.listen()
         code, output = await rebuild(database_url, *on_spark(tmp_path, file, *shared, master=master), python=python)
     assert (code, f"Spark did not start with the master {master}" in output) == (2, True), output
+    assert "Traceback" not in output
     assert await pool.fetchval("SELECT to_regnamespace('reco_building')") is None
 
 
@@ -194,19 +195,17 @@ async def test_java_that_ends_during_a_rebuild_is_told_as_such(
 
 
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    ("arguments", "said"),
     [
-        ('{"who": "u", "item_id": "i", "ts_ms": 1}', [], "no column is known to be the user_id"),
-        ("{}", ["--conf", "x"], "--conf x is not of the form NAME=VALUE"),
-        ("{}", ["--master", "spark://h:7077"], "name a folder that all of them reach"),
+        (["--conf", "x"], "--conf x is not of the form NAME=VALUE"),
+        (["--master", "spark://h:7077"], "name a folder that all of them reach"),
     ],
 )
-async def test_rebuild_that_spark_cannot_do_is_told(
-    database_url: str, tmp_path: Path, python: str, text: str, arguments: list[str], said: str
+async def test_options_that_do_not_go_together_are_told(
+    database_url: str, tmp_path: Path, python: str, arguments: list[str], said: str
 ) -> None:
-    file = tmp_path / "a.jsonl"
-    file.write_text(text)
-    code, output = await rebuild(database_url, *on_spark(tmp_path, str(file), *arguments), python=python)
+    file = write_lines(tmp_path / "a.jsonl", of_one_item(20))
+    code, output = await rebuild(database_url, *on_spark(tmp_path, file, *arguments), python=python)
     assert code == 2, output
     assert said in output
     assert "Traceback" not in output

@@ -45,7 +45,8 @@ def cloned_database(stack: Stack, template: str) -> Iterator[str]:
 
 def create_database(stack: Stack, name: str, template: str = "template1") -> None:
     with psycopg.connect(stack.database_url, autocommit=True, connect_timeout=10) as connection:
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        # The other strategy writes every page into the log, and takes three times the processor time.
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
 
 
