@@ -102,8 +102,7 @@ def test_mistake_of_an_operator_is_found_and_another_version_serves(
 ) -> None:
     with running(environment) as service:
         import_mistake(service, tmp_path)
-        assert service.client.get("/reco?user_id=ann").status_code == 200
-        assert service.metric("reco_ranking_version") == FIRST + 1
+        eventually(lambda: serves(service) == FIRST + 1, describe=service.describe)
         rounds = iter(range(1_000))
 
         def decided() -> bool:
