@@ -34,15 +34,18 @@ class RankingInputs(Struct, frozen=True):
 
 
 class RankingInputsFor(Struct, frozen=True):
-    """Is sent `RankingInputs` for the seeds in answers to the category (None: to no category).
+    """Is sent `RankingInputs` for the seeds in answers to the category (None: to no category), once the table has the
+    sums of the user's `own` items.
 
     `weights`, or the `version` of a model: what ranks instead of the weights that serve.
 
     One need instead of four: each costs a microsecond. Seeds whose neighbours are not at hand may have `NO_NEIGHBOURS`
-    where waiting for them would take long. Without `explore` the pool may be empty.
+    where waiting for them would take long, and some of the `own` may not be in the table. Without `explore` the pool
+    may be empty.
     """
 
     seeds: Sequence[str]
+    own: Collection[str]
     category: str | None
     explore: bool
     weights: Weights | None = None

@@ -88,7 +88,9 @@ def for_user(
     among = request.among
     own_only = request.repeats == "only"
     explore = exploration.share > 0.0 and among is None and not own_only
-    given: RankingInputs = yield RankingInputsFor(profile.seed_ids, category, explore, weights, version)
+    given: RankingInputs = yield RankingInputsFor(
+        profile.seed_ids, profile.latest.keys(), category, explore, weights, version
+    )
     only: Numbers | None = None if among is None else (yield NumbersOf(among))
     matches: Matches | None = None
     if request.filter is not None and among is None:

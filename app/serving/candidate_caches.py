@@ -1,14 +1,11 @@
 """The in-process caches of the ranking's inputs: neighbours, cards, rules, popular and new items, the fallback list."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import MODEL_CHANGED, RULES_CHANGED
@@ -19,10 +16,11 @@ from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.exploration import EMPTY_POOL, ExplorationPool
 from app.core.model import MODEL
 from app.core.needs import FALLBACK_LIMIT, CatalogueAfter
-from app.core.neighbours import NO_NEIGHBOURS, Neighbours, neighbours_of
+from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.page_cursor import CataloguePosition
 from app.core.popularity import NO_POPULAR, Popular
 from app.core.rules import NO_RULES, Rules
+from app.serving.asked_items import AskedItems
 from app.serving.baskets import baskets_cache
 from app.serving.catalogue_content import CatalogueContent
 from app.serving.exploration_pools import read_exploration_pool
@@ -30,6 +28,7 @@ from app.serving.filtering import Filtering
 from app.serving.fresh_cache import FreshCache
 from app.serving.loaded_items import LoadedItems
 from app.serving.model_weights import ModelWeights
+from app.serving.neighbour_lists import LISTS_A_LOAD, NeighbourLists
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -38,12 +37,10 @@ V = TypeVar("V")
 
 # Reloads may take a fifth of the time; if more entries change than that allows, they are served stale.
 _RELOAD_THROTTLE: Final = 4.0
-# A list costs Postgres a millisecond. After a start under load thousands are missing at once; an answer uses those that
-# have been loaded instead of waiting for all of its own.
-_LISTS_A_LOAD: Final = 50
-_LISTS_A_TURN: Final = 25
-_CARDS_A_TURN: Final = 200
+# After a start under load thousands of lists are missing at once; an answer uses those that have been loaded instead of
+# waiting for all of its own.
 _FILL_PATIENCE_SEC: Final = 0.05
+_CARDS_A_TURN: Final = 200
 _CATEGORIES: Final = 1_000
 # Longer than an answer takes: what was found before a sweep is used until the next one at most.
 _SWEEP_EVERY_SEC: Final = 15.0
@@ -63,7 +60,7 @@ class CandidateCaches:
     `catalogue_only`: items that the catalogue does not have are neither popular nor servable.
     With more than `max_keys` items in `table`, those that no list holds any more leave it.
     `rules` has the one key `RULES_CHANGED`; `models` has the weights by version. `table` has the items that stand in
-    `neighbours` and `popular`.
+    `neighbours` and `popular`, and those of `asked`.
     """
 
     def __init__(
@@ -90,11 +87,11 @@ class CandidateCaches:
         self.filtering = Filtering(database, self._items)
         self.neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
-            self._load_neighbours,
+            NeighbourLists(database, self._items, refresh_sec=popularity_ttl_sec).load,
             absent=NO_NEIGHBOURS,
             ttl_sec=related_ttl_sec,
             max_keys=max_keys,
-            max_batch=_LISTS_A_LOAD,
+            max_batch=LISTS_A_LOAD,
             reload_throttle=reload_throttle,
             fill_patience_sec=_FILL_PATIENCE_SEC,
         )
@@ -107,14 +104,12 @@ class CandidateCaches:
             max_batch=1000,
             reload_throttle=reload_throttle,
         )
-        # Each item is its own value: what is asked for is that its sums are in the table.
-        self._asked: FreshCache[str] = FreshCache(
-            "asked",
-            self._load_asked,
-            absent="",
+        self.asked = AskedItems(
+            database,
+            self._items,
             ttl_sec=related_ttl_sec,
+            refresh_sec=popularity_ttl_sec,
             max_keys=max_keys,
-            max_batch=1000,
             reload_throttle=reload_throttle,
         )
         self._content = CatalogueContent(database, self._items)
@@ -146,11 +141,6 @@ class CandidateCaches:
             "fallback", partial(catalogue.read_fallback, limit=FALLBACK_LIMIT), absent=(), ttl_sec=_CATALOGUE_TTL_SEC
         )
 
-    async def numbers_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
-        """The numbers of items that a request names, once their sums are read: those of what has a number have been."""
-        await self._asked.get_many(self.table.index.without_number(item_ids), allow_partial=False)
-        return self.table.index.number(item_ids)
-
     async def catalogue_after(self, need: CatalogueAfter) -> Sequence[CataloguePosition]:
         """Not cached: pages are far apart, and each is read once."""
         async with self._database.connection() as connection:
@@ -161,13 +151,15 @@ class CandidateCaches:
         found = self.content.at_hand([EVERYTHING])
         return None if found is None else found[EVERYTHING]
 
-    def at_hand(self, seeds: Sequence[str]) -> tuple[Mapping[str, Neighbours], Popular, ContentIndex | None] | None:
-        """The neighbours of these items, and what is popular, without waiting; None: some of it is loaded meanwhile.
-        And the content of the catalogue, where that is at hand.
+    def at_hand(
+        self, seeds: Sequence[str], own: Collection[str]
+    ) -> tuple[Mapping[str, Neighbours], Popular, ContentIndex | None] | None:
+        """The neighbours of the seeds, and what is popular, without waiting; None: some of it, or of the sums of the
+        user's `own` items, is loaded meanwhile. And the content of the catalogue, where that is at hand.
         """
         neighbours = self.neighbours.at_hand(seeds)
         popular = self.popular.at_hand([EVERYTHING])
-        if neighbours is None or popular is None:
+        if not self.asked.are_at_hand(own) or neighbours is None or popular is None:
             return None
         return neighbours, popular[EVERYTHING], self.content_at_hand()
 
@@ -210,31 +202,8 @@ class CandidateCaches:
             self.exploration_pool,
             self.fallback,
             self.content,
-            self._asked,
+            self.asked.cache,
         )
-
-    async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
-        async with self._database.connection() as connection:
-            table = await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec)
-            found = await features.read_pairs(connection, item_ids, log_ms=table.log_ms, model=self._items.model)
-            await self._items.add(connection, {*found, *chain.from_iterable(pairs.ids for pairs in found.values())})
-        lists = {}
-        for number, (item_id, pairs) in enumerate(found.items(), 1):
-            lists[item_id] = self._neighbours_of(pairs)
-            if number % _LISTS_A_TURN == 0:
-                await asyncio.sleep(0)  # a hundred lists in one go would delay the answers
-        return lists
-
-    async def _load_asked(self, item_ids: list[str]) -> Mapping[str, str]:
-        async with self._database.connection() as connection:
-            await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec)
-            await self._items.have(connection, item_ids)
-        return {item_id: item_id for item_id in item_ids}
-
-    def _neighbours_of(self, pairs: features.ItemPairs) -> Neighbours:
-        table = self.table
-        sums = table.pair_sums(table.index.number(pairs.ids), pairs.weights, pairs.met, pairs.follows)
-        return neighbours_of(pairs.item, sums, now_ms=table.log_ms, model=self._items.model)
 
     async def _load_content(self, _keys: list[str]) -> Mapping[str, ContentIndex]:
         return {EVERYTHING: await self._content.load()}
@@ -272,7 +241,7 @@ class CandidateCaches:
             self._swept_at = now
             self.table.index.use(self._content.numbers)
             self.table.index.use(self.filtering.numbers)
-            await self._items.number(connection, self._asked.values())
+            await self._items.number(connection, self.asked.cache.values())
             await self._items.sweep(self.neighbours.values(), self.popular.values())
 
     def _by_category(

@@ -201,6 +201,7 @@ def _sources(caches: CandidateCaches, types: KnownEventTypes) -> dict[type[Need]
             weights, name = served.weights, served.name
         else:
             weights, name = need.weights, _FIXED
+        await caches.asked.have(need.own)
         return RankingInputs(
             await caches.neighbours.get_many(need.seeds),
             await caches.popular.get(category),
@@ -222,7 +223,7 @@ def _sources(caches: CandidateCaches, types: KnownEventTypes) -> dict[type[Need]
         CardsOf: lambda need: caches.cards.get_many(need.item_ids),
         CatalogueAfter: caches.catalogue_after,
         MatchesOf: caches.filtering.matches,
-        NumbersOf: lambda need: caches.numbers_of(need.item_ids),
+        NumbersOf: lambda need: caches.asked.numbers_of(need.item_ids),
         NeighboursOf: lambda need: caches.neighbours.get(need.item_id),
         AlikeTo: alike,
         BoughtWith: lambda need: caches.baskets.get(need.item_id),

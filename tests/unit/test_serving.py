@@ -42,7 +42,7 @@ def test_a_plain_answer_needs_two_things_in_turn() -> None:
     store = Store(popular=["hit", "rare"], neighbours={"tent": {"stove": 0.9}})
     found = store.for_user(bought("tent"), k=2)
     assert sources(found) == {"stove": "covisitation", "hit": "popular"}
-    assert store.needs == [RankingInputsFor(["tent"], None, explore=False), CardsOf(["stove", "hit", "rare"])]
+    assert store.needs == [RankingInputsFor(["tent"], {"tent"}, None, explore=False), CardsOf(["stove", "hit", "rare"])]
 
 
 def test_an_empty_store_answers_with_nothing() -> None:
