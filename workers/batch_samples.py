@@ -10,7 +10,7 @@ from app.core.history import standing
 from app.core.messages import Message
 from app.core.model import Model
 from app.core.ranking_samples import RankingSample
-from workers.sampler import BatchSampler
+from workers.sampler import BatchSampler, failed
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -34,21 +34,28 @@ class BatchSamples:
         if self._sampler is None:
             return
         picks = self._sampler.picks(chunk)
-        linked = {message.user_id for message in picks}.intersection(self._linked)
-        joined = await _joined(self._connection, linked, histories, self._model) if linked else {}
-        self.taken += self._sampler.take(picks, {**histories, **joined} if joined else histories)
+        if linked := {pick.message.user_id for pick in picks}.intersection(self._linked):
+            try:
+                async with self._connection.transaction():  # a savepoint: the batch goes on after an error
+                    joined = await self._joined(self._sampler, linked, histories)
+            except Exception as error:
+                picks = [pick for pick in picks if pick.message.user_id not in linked]
+                failed(error, len(linked))
+            else:
+                histories = {**histories, **joined}
+        self.taken += self._sampler.take(picks, histories)
 
-
-async def _joined(
-    connection: "Connection", user_ids: Collection[str], known: Mapping[str, History], model: Model
-) -> dict[str, History]:
-    """`known`: histories that may not be written yet."""
-    found = await user_links.all_joined(connection, user_ids)
-    ids = {user_id: (user_id, *linked)[: persons.MAX_IDS] for user_id, linked in found.items()}
-    unread = {one for some in ids.values() for one in some}.difference(known)
-    stored = await features.read_histories(connection, list(unread)) if unread else {}
-    histories = {**{user_id: features.history_of(entry) for user_id, entry in stored.items()}, **known}
-    return {
-        user_id: persons.join([standing(histories.get(one, NO_HISTORY)) for one in some], model)
-        for user_id, some in ids.items()
-    }
+    async def _joined(
+        self, sampler: BatchSampler, user_ids: Collection[str], known: Mapping[str, History]
+    ) -> dict[str, History]:
+        """`known`: histories that may not be written yet."""
+        found = await user_links.all_joined(self._connection, user_ids)
+        ids = {user_id: (user_id, *linked)[: persons.MAX_IDS] for user_id, linked in found.items()}
+        unread = {one for some in ids.values() for one in some}.difference(known)
+        stored = await features.read_histories(self._connection, list(unread)) if unread else {}
+        with sampler.at_work():
+            histories = {**{user_id: features.history_of(entry) for user_id, entry in stored.items()}, **known}
+            return {
+                user_id: persons.join([standing(histories.get(one, NO_HISTORY)) for one in some], self._model)
+                for user_id, some in ids.items()
+            }

@@ -141,7 +141,8 @@ class Counting:
             # Of before an erasure. The same event may have been sent again since, and that one counts.
             await features.unconsume(connection, list(fresh_ids))
         joined = await user_links.joined(connection, stored)
-        samples = BatchSamples(connection, None if sampler is None else sampler.for_batch(len(fresh)), joined, model)
+        choices = sum(not isinstance(message, ImpressionMessage) for message in fresh)
+        samples = BatchSamples(connection, None if sampler is None else sampler.for_batch(choices), joined, model)
         total = Fold(pairs=PairTerms(model, thinned=self.thins_pairs))
         folded = await _fold_in_chunks(fresh, stored, model, total, samples.look)
         # Other joined ids are another version, too.

@@ -6,8 +6,9 @@ are given to it, as the API would rank them (`workers.batch_samples`).
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -18,19 +19,20 @@ from app.core.content_index import ContentIndex
 from app.core.features import NO_HISTORY, History
 from app.core.history import standing
 from app.core.item_table import ItemTable
-from app.core.messages import Message
-from app.core.model import MODEL
+from app.core.messages import ImpressionMessage, Message
 from app.core.neighbours import Neighbours
 from app.core.popularity import Popular
-from app.core.profile import Profile
+from app.core.profile import profile_of
 from app.core.ranking_samples import Choice, RankingSample, SamplingBudget, is_choice, sample_of
 from app.core.sampling import Sampling
 from app.core.signals import DAY_MS
 from app.errors import describe
 
-ListsAtHand = Callable[[Sequence[str]], tuple[Mapping[str, Neighbours], Popular, ContentIndex | None] | None]
-"""The neighbours of these items, what is popular, and the content of the catalogue, where that is in memory already;
-None: some of the first two are not.
+ListsAtHand = Callable[
+    [Sequence[str], Collection[str]], tuple[Mapping[str, Neighbours], Popular, ContentIndex | None] | None
+]
+"""Of a user's seeds and all of the user's items: the neighbours of the seeds, what is popular, and the content of the
+catalogue, where that is in memory already; None: some of the first two, or the sums of some of the items, are not.
 """
 
 _log = structlog.get_logger(__name__)
@@ -43,6 +45,13 @@ MOST_LATE_MS: Final = 30 * DAY_MS
 history of years ago, imported into a new service, teaches. Of an import, partitions are read in turns, so that some are
 days or weeks behind others.
 """
+
+
+class Pick(NamedTuple):
+    """`stands_for`: how many events of the user the event stands for (`app.core.sampling`)."""
+
+    message: Choice
+    stands_for: float
 
 
 class Sampler:
@@ -68,16 +77,26 @@ class Sampler:
             # What a clock that was wrong has dated ahead makes nothing late that is received after that.
             self._arrivals.saw(latest.received_ms, min(latest.ts_ms, latest.received_ms))
 
-    def take(self, message: Choice, history: History) -> RankingSample | None:
-        """`history`: as it was before the event, which says what the user wanted."""
-        started, now_ms = time.perf_counter(), clock.now_ms()
+    def stands_for(self, message: Choice, now_ms: int) -> float:
+        """0: the event does not teach."""
+        return self._sampling.is_due(message.user_id, now_ms)
+
+    @contextmanager
+    def at_work(self, samples: int = 0) -> Iterator[None]:
+        """Counts the time as spent on samples. `samples`: how many begin with it."""
+        started = time.perf_counter()
         try:
-            stands_for = self._sampling.is_due(message.user_id, now_ms)
-            if not stands_for:
-                return None
+            yield
+        finally:
+            self.budget.took(time.perf_counter() - started, samples)
+
+    def take(self, pick: Pick, history: History) -> RankingSample | None:
+        """`history`: as it was before the event, which says what the user wanted."""
+        message, now_ms = pick.message, clock.now_ms()
+        try:
             history = standing(history)
-            seeds = [seed.item_id for seed in Profile(history, MODEL).seeds]
-            lists = self._at_hand(seeds)
+            profile = profile_of(history, counted=self._table.model)
+            lists = self._at_hand(profile.seed_ids, profile.latest)
             if lists is None:
                 metrics.LEARNER_SAMPLES.labels("no_lists").inc()
                 return None
@@ -86,13 +105,15 @@ class Sampler:
                 metrics.LEARNER_SAMPLES.labels("late").inc()
                 return None
             self._sampling.taught(message.user_id, now_ms)
-            return sample_of(history, message.item_id, *lists, self._table, stands_for=stands_for)
+            return sample_of(history, message.item_id, *lists, self._table, stands_for=pick.stands_for)
         except Exception as error:
-            metrics.LEARNER_SAMPLES.labels("failed").inc()
-            _log.warning("sample_failed", error=describe(error))
+            failed(error)
             return None
-        finally:
-            self.budget.took(time.perf_counter() - started, samples=1)
+
+
+def failed(error: Exception, samples: int = 1) -> None:
+    metrics.LEARNER_SAMPLES.labels("failed").inc(samples)
+    _log.warning("sample_failed", error=describe(error))
 
 
 def _time_of(message: Message) -> int:
@@ -111,7 +132,7 @@ def _is_late(message: Choice, history: History, *, log_ms: int, now_ms: int) -> 
 
 class BatchSampler:
     """Picks each `stride`-th event of one batch, if it is its user's first in its chunk and says what the user wanted,
-    and takes samples of these.
+    and the user's turn to teach has come. Takes samples of these. Impressions change no history, so they do not count.
     """
 
     def __init__(self, sampler: Sampler, stride: int) -> None:
@@ -119,11 +140,24 @@ class BatchSampler:
         self._stride = stride
         self._until = random.randrange(stride)
 
-    def picks(self, chunk: Sequence[Message]) -> list[Choice]:
+    def at_work(self) -> AbstractContextManager[None]:
+        """As `Sampler.at_work`, for what samples of the batch need besides."""
+        return self._sampler.at_work()
+
+    def picks(self, chunk: Sequence[Message]) -> list[Pick]:
         self._sampler.saw(chunk)
+        choices = self._choices(chunk)
+        with self._sampler.at_work(len(choices)):
+            now_ms = clock.now_ms()
+            picks = [Pick(message, self._sampler.stands_for(message, now_ms)) for message in choices]
+            return [pick for pick in picks if pick.stands_for]
+
+    def _choices(self, chunk: Sequence[Message]) -> list[Choice]:
         found: list[Choice] = []
         users: set[str] = set()
         for message in chunk:
+            if isinstance(message, ImpressionMessage):
+                continue
             is_first = message.user_id not in users
             users.add(message.user_id)
             if self._until > 0:
@@ -134,7 +168,8 @@ class BatchSampler:
                     found.append(message)
         return found
 
-    def take(self, picks: Sequence[Choice], histories: Mapping[str, History]) -> list[RankingSample]:
+    def take(self, picks: Sequence[Pick], histories: Mapping[str, History]) -> list[RankingSample]:
         """`histories`: of the users of what it has picked of a chunk, as they were before it."""
-        samples = [self._sampler.take(message, histories.get(message.user_id, NO_HISTORY)) for message in picks]
+        with self._sampler.at_work():
+            samples = [self._sampler.take(pick, histories.get(pick.message.user_id, NO_HISTORY)) for pick in picks]
         return [sample for sample in samples if sample is not None]

@@ -21,7 +21,9 @@ from app.core.ranking import LEAST_LOGARITHM
 from app.core.signals import signal
 from app.core.weights import FROM_OWN, Weights, size_of
 
-# Of what samples have cost, from one piece of work to the next: the mean of the last hundred.
+# A sample takes milliseconds. What is longer is a pause of the process or of the machine.
+_LONGEST_SEC: Final = 1.0
+# Of what samples have cost, from one to the next: the mean of the last hundred.
 _KEPT: Final = 0.99
 
 
@@ -126,6 +128,8 @@ class SamplingBudget:
 
     def took(self, seconds: float, samples: int = 0) -> None:
         """Counts time that was spent on samples, and how many have begun with it."""
+        seconds = min(seconds, _LONGEST_SEC)
         self._left_sec -= seconds
-        self._seconds = _KEPT * self._seconds + seconds
-        self._samples = _KEPT * self._samples + samples
+        kept = _KEPT**samples
+        self._seconds = kept * self._seconds + seconds
+        self._samples = kept * self._samples + samples

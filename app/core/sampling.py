@@ -58,9 +58,13 @@ class Sampling:
         return min(_MOST, float(events - user.last))
 
     def taught(self, user_id: str, now_ms: int) -> None:
-        """The user's event that was due counts among those that teach. Without this the next one is due."""
-        user = self._users[user_id]
-        self._users[user_id] = user._replace(last=user.events, taught_ms=(*user.taught_ms, now_ms))
+        """The user's event that was due counts among those that teach. Without this the next one is due.
+
+        The hour may have ended since it was due.
+        """
+        user = self._user(user_id, now_ms)
+        if user is not None:
+            self._users[user_id] = user._replace(last=user.events, taught_ms=(*user.taught_ms, now_ms))
 
     def _user(self, user_id: str, now_ms: int) -> _User | None:
         """None: there are too many."""

@@ -37,7 +37,7 @@ FIRST = 1
 
 def learner(opened: Database, learning: Learning = "auto") -> LearnerTask:
     table = ItemTable(ItemIndex(), MODEL)
-    return LearnerTask(opened, Sampler(lambda _: None, table), learning)
+    return LearnerTask(opened, Sampler(lambda _seeds, _own: None, table), learning)
 
 
 @asynccontextmanager

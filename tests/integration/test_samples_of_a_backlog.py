@@ -14,7 +14,7 @@ from workers.sampler import Sampler
 
 async def test_events_whose_pairs_are_thinned_teach(opened: Database) -> None:
     sampler = Sampler(
-        lambda seeds: (dict.fromkeys(seeds, NO_NEIGHBOURS), NO_POPULAR, None), ItemTable(ItemIndex(), MODEL)
+        lambda seeds, _: (dict.fromkeys(seeds, NO_NEIGHBOURS), NO_POPULAR, None), ItemTable(ItemIndex(), MODEL)
     )
     sampler.is_active = True
     writer = FeatureWriter(opened, max_retries=1, sampler=sampler)

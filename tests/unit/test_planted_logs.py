@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -35,7 +35,9 @@ class Teaching:
         self.log = PlayedLog()
         self.learner = RankingLearner(Serving(1, FIXED, FIXED))
 
-    def at_hand(self, seeds: Sequence[str]) -> tuple[Mapping[str, Neighbours], Popular, None]:
+    def at_hand(
+        self, seeds: Sequence[str], _own: Collection[str] = ()
+    ) -> tuple[Mapping[str, Neighbours], Popular, None]:
         now_ms = self.log.table.log_ms
         return {item_id: self.log.neighbours(item_id, now_ms) for item_id in seeds}, self.log.popular(now_ms), None
 

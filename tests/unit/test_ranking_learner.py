@@ -151,13 +151,14 @@ def test_budget_bounds_the_time_that_samples_take(sample_sec) -> None:
     assert 0.5 <= spent / (20 * 0.02) <= 1.2
 
 
+@pytest.mark.parametrize("pause_sec", [3.0, 3_600.0])
 @pytest.mark.parametrize("samples_before", [0, 1, 100, 5_000])
-def test_one_pause_of_the_machine_does_not_end_the_samples(samples_before: int) -> None:
-    """As one of seconds within a sample; each of the others takes a millisecond."""
+def test_one_pause_of_the_machine_does_not_end_the_samples(samples_before: int, pause_sec: float) -> None:
+    """As one within a sample; each of the others takes a millisecond."""
     budget = SamplingBudget(0.025)
     for _ in range(samples_before):
         budget.took(0.001, samples=1)
-    budget.took(3.0, samples=1)
+    budget.took(pause_sec, samples=1)
     taken = []
     for second in range(1, 600):
         stride = budget.stride(1_000, 100.0 + second)

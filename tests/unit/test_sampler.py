@@ -1,7 +1,7 @@
 """Which events of a batch the learner is given, and what keeps one from it. No server is needed."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import pytest
@@ -17,10 +17,11 @@ from app.core.messages import ClickMessage, ImpressionMessage, Message, ShownIte
 from app.core.model import MODEL
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.popularity import NO_POPULAR, Popular
-from app.core.sampling import OF_ONE_USER
-from app.core.signals import DAY_MS
+from app.core.ranking_samples import RankingSample
+from app.core.sampling import OF_ONE_USER, Sampling
+from app.core.signals import DAY_MS, HOUR_MS
 from tests.support.pipeline import counted
-from workers.sampler import MOST_LATE_MS, Sampler
+from workers.sampler import MOST_LATE_MS, BatchSampler, Pick, Sampler
 
 NOW_MS: Final = 1_800_000_000_000
 Lists = tuple[Mapping[str, Neighbours], Popular, None]
@@ -31,7 +32,7 @@ def click(user: str, item: str = "tent") -> Message:
     return ClickMessage(event_id=f"event-{user}-{item}", user_id=user, item_id=item, **COMMON)
 
 
-def at_hand(seeds: Sequence[str]) -> Lists | None:
+def at_hand(seeds: Sequence[str], _own: Collection[str] = ()) -> Lists | None:
     return dict.fromkeys(seeds, NO_NEIGHBOURS), NO_POPULAR, None
 
 
@@ -39,6 +40,13 @@ def sampler(lists: Any = at_hand) -> Sampler:
     found = Sampler(lists, ItemTable(ItemIndex(), MODEL))
     found.is_active = True
     return found
+
+
+def take(sampler: Sampler, message: Message, history: History = NO_HISTORY) -> RankingSample | None:
+    """As of a batch of this message alone."""
+    batch = BatchSampler(sampler, stride=1)
+    found = batch.take(batch.picks([message]), {message.user_id: history})
+    return found[0] if found else None
 
 
 def dropped(result: str) -> float:
@@ -66,27 +74,55 @@ def test_large_batch_is_sampled_all_over() -> None:
     assert max(taken) > 70
 
 
+def shown(user: str) -> Message:
+    items = [ShownItemMessage(item_id="tent", position=0)]
+    return ImpressionMessage(event_id=f"event-{user}", user_id=user, items=items, **COMMON)
+
+
+def test_impressions_take_no_place_of_a_click() -> None:
+    """They change no history, so a click after one is still its user's first."""
+    batch = BatchSampler(sampler(), stride=2)
+    users = [f"user-{number}" for number in range(8)]
+    assert len(batch.picks([one for user in users for one in (shown(user), shown(user), click(user))])) == 4
+
+
+def test_event_of_a_user_whose_turn_has_not_come_is_not_picked() -> None:
+    """So that no history is read or joined for it."""
+    busy = sampler()
+    for number in range(2):
+        assert take(busy, click("ann", f"item-{number}")) is not None
+    assert [len(BatchSampler(busy, 1).picks([click("ann", f"then-{number}")])) for number in range(3)] == [1, 1, 1]
+    assert take(busy, click("ann", "taught")) is not None
+    assert BatchSampler(busy, 1).picks([click("ann", "next")]) == []
+
+
+def test_hour_that_ends_while_a_sample_is_taken_harms_nobody() -> None:
+    hours = Sampling()
+    assert hours.is_due("ann", HOUR_MS - 1) == 1.0
+    assert hours.is_due("bob", HOUR_MS) == 1.0
+    hours.taught("ann", HOUR_MS)
+    assert hours.is_due("ann", HOUR_MS + 1) == 1.0
+    assert hours.is_due("ann", HOUR_MS + 1) == 2.0
+
+
 def test_impression_and_abandoned_watch_teach_nothing() -> None:
-    shown = ImpressionMessage(
-        event_id="event-0", user_id="ann", items=[ShownItemMessage(item_id="tent", position=0)], **COMMON
-    )
     abandoned = WatchMessage(
         event_id="event-1", user_id="bob", item_id="tent", watch_time_sec=1.0, percent_watched=1.0, **COMMON
     )
     batch = sampler().for_batch(3)
     assert batch is not None
-    assert batch.picks([shown, abandoned, wanted := click("eve")]) == [wanted]
+    assert batch.picks([shown("ann"), abandoned, wanted := click("eve")]) == [Pick(wanted, 1.0)]
 
 
 def test_one_user_teaches_a_few_times_an_hour() -> None:
     busy = sampler()
-    taken = [busy.take(click("ann", f"item-{number}"), NO_HISTORY) for number in range(100)]
+    taken = [take(busy, click("ann", f"item-{number}")) for number in range(100)]
     assert sum(sample is not None for sample in taken) == OF_ONE_USER
 
 
 def test_sample_whose_lists_are_not_at_hand_is_dropped_and_counted() -> None:
     before = dropped("no_lists")
-    assert sampler(lambda seeds: None).take(click("ann"), NO_HISTORY) is None
+    assert take(sampler(lambda _seeds, _own: None), click("ann")) is None
     assert dropped("no_lists") == before + 1
 
 
@@ -94,22 +130,22 @@ def test_dropped_samples_leave_a_user_all_of_those_that_teach(monkeypatch: pytes
     """The first that teaches stands for those that were dropped before, for at most ten."""
     monkeypatch.setattr(time, "time_ns", lambda: NOW_MS * 1_000_000)
     are_there = False
-    late = sampler(lambda seeds: at_hand(seeds) if are_there else None)
+    late = sampler(lambda seeds, _: at_hand(seeds) if are_there else None)
     taught = []
     for number in range(1, 80):
         are_there = number > 12
-        found = late.take(click("ann", f"item-{number}"), NO_HISTORY)
+        found = take(late, click("ann", f"item-{number}"))
         if found is not None:
             taught.append((number, found.stands_for))
     assert taught[:3] == [(13, 10.0), (20, 7.0), (30, 10.0)]
 
 
 def test_sample_that_fails_is_counted_and_harms_nobody() -> None:
-    def broken(seeds: Sequence[str]) -> Lists | None:
+    def broken(seeds: Sequence[str], own: Collection[str]) -> Lists | None:
         raise RuntimeError("a mistake")
 
     before = dropped("failed")
-    assert sampler(broken).take(click("ann"), NO_HISTORY) is None
+    assert take(sampler(broken), click("ann")) is None
     assert dropped("failed") == before + 1
 
 
@@ -143,7 +179,7 @@ def test_event_far_behind_one_that_was_received_before_it_teaches_nothing(
     assert batch is not None
     batch.picks([structs.replace(click("bob"), received_ms=1, ts_ms=1)])
     behind = structs.replace(click("ann"), received_ms=received_ms, ts_ms=1 - since_ms)
-    assert (busy.take(behind, NO_HISTORY) is not None) == taken
+    assert (take(busy, behind) is not None) == taken
 
 
 def test_late_events_keep_no_later_one_of_their_user_from_teaching() -> None:
@@ -152,16 +188,16 @@ def test_late_events_keep_no_later_one_of_their_user_from_teaching() -> None:
     busy.saw([structs.replace(click("bob"), received_ms=NOW_MS, ts_ms=NOW_MS)])
     for number in range(70):
         kept = structs.replace(click("ann", f"item-{number}"), received_ms=NOW_MS + 1, ts_ms=NOW_MS - DAY_MS)
-        assert busy.take(kept, NO_HISTORY) is None
+        assert take(busy, kept) is None
     now = [structs.replace(click("ann", f"now-{n}"), received_ms=NOW_MS + 2, ts_ms=NOW_MS + n) for n in range(30)]
-    assert any(busy.take(one, NO_HISTORY) is not None for one in now)
+    assert any(take(busy, one) is not None for one in now)
 
 
 def test_event_of_a_wrong_clock_makes_none_late() -> None:
     busy = sampler()
     busy.saw([structs.replace(click("bob"), received_ms=NOW_MS, ts_ms=NOW_MS + DAY_MS)])
     later = structs.replace(click("ann"), received_ms=NOW_MS + 1, ts_ms=NOW_MS + 1)
-    assert busy.take(later, NO_HISTORY) is not None
+    assert take(busy, later) is not None
 
 
 @pytest.mark.parametrize(("after_ms", "taken"), [(0, True), (1, False)])
@@ -172,8 +208,8 @@ def test_event_before_others_of_its_user_teaches_nothing(after_ms: int, taken: b
 def _is_taken(ts_ms: int, history: History, *, log_ms: int) -> bool:
     """Of an event at this time; what is dropped is counted as late."""
     before, popular = dropped("late"), Popular(b"", b"", log_ms)
-    late = sampler(lambda seeds: (dict.fromkeys(seeds, NO_NEIGHBOURS), popular, None))
-    found = late.take(structs.replace(click("ann"), ts_ms=ts_ms), history)
+    late = sampler(lambda seeds, _: (dict.fromkeys(seeds, NO_NEIGHBOURS), popular, None))
+    found = take(late, structs.replace(click("ann"), ts_ms=ts_ms), history)
     assert dropped("late") == before + (found is None)
     return found is not None
 
@@ -181,7 +217,7 @@ def _is_taken(ts_ms: int, history: History, *, log_ms: int) -> bool:
 @pytest.mark.parametrize("item", ["tent", "stove"])
 def test_sample_knows_whether_the_item_is_new_to_the_user(item) -> None:
     history = History((Entry("tent", 0, 1, 0.5),))
-    found = sampler().take(click("ann", item), history)
+    found = take(sampler(), click("ann", item), history)
     assert found is not None
     assert found.is_new == (item == "stove")
     assert found.size == 1
