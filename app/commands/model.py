@@ -60,6 +60,7 @@ def list_(limit: int, as_json: bool) -> None:
         )
     Console(width=200 if not sys.stdout.isatty() else None).print(table)
     click.echo("learned and served: NDCG@20 of these weights, and of what served then, on the same tests")
+    click.echo(f"version {served.version} {_serves(served)}")
 
 
 @model.command()
@@ -74,8 +75,7 @@ def show(version: int | None, as_json: bool) -> None:
     click.echo(f"version {found.version} ({found.origin}), made {found.created_at.isoformat(timespec='seconds')}")
     click.echo(f"  {found.reason}")
     if found.version == served.version:
-        since = served.changed_at.isoformat(timespec="seconds")
-        click.echo(f"serves since {since}{', pinned' if served.pinned else ''}: {served.reason}")
+        click.echo(_serves(served))
     elif found.withdrawn_at is not None:
         click.echo(f"rolled back {found.withdrawn_at.isoformat(timespec='seconds')}")
     if found.figures:
@@ -221,6 +221,11 @@ def _mark(one: RankingModel, served: ServedModel) -> str:
     if one.version == served.version:
         return "pinned" if served.pinned else "serves"
     return "" if one.withdrawn_at is None else "rolled back"
+
+
+def _serves(served: ServedModel) -> str:
+    since = served.changed_at.isoformat(timespec="seconds")
+    return f"serves since {since}{', pinned' if served.pinned else ''}: {served.reason}"
 
 
 def _ndcg(one: RankingModel, contender: str) -> str:

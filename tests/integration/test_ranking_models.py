@@ -211,8 +211,8 @@ async def test_versions_are_shown_with_their_figures(pool: Pool, database_url: s
     one = {"tests": 500, "hit_rate": 0.5, "ndcg": 0.25, "mrr": 0.2}
     await promoted(pool, instead_of=1, figures=json.dumps({"learned": {"all": one, "new": one}}))
     listed = await reco_model(database_url, "list")
-    assert "serves" in listed
     assert "0.2500" in listed
+    assert "version 2 serves since " in listed
     rows = [json.loads(line) for line in (await reco_model(database_url, "list", "--json")).splitlines()]
     assert [row["version"] for row in rows] == [2, 1]
     shown = await reco_model(database_url, "show")
