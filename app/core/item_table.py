@@ -65,6 +65,8 @@ class ItemTable:
         self.model = model
         self.log_ms = 0
         """The time of the latest event: the log's clock."""
+        self.latest_ms = 0
+        """The same of what was read since this was set to 0."""
         self.version = 0
         """Rises whenever popularity has changed."""
         self._known = 0
@@ -88,7 +90,8 @@ class ItemTable:
         self._sums[numbers] = sums
         self._is_changed(numbers)
         latest_ms = sums[have_events(sums, self.model), POPULAR_MS].max(initial=0.0)
-        self.log_ms = max(self.log_ms, int(min(latest_ms, most_ms)))
+        self.latest_ms = max(self.latest_ms, int(min(latest_ms, most_ms)))
+        self.log_ms = max(self.log_ms, self.latest_ms)
 
     def refresh(self, now_ms: int) -> None:
         """Computes the features of all items as of `now_ms`, unless nothing has changed."""
@@ -235,7 +238,7 @@ class ItemTable:
         return found
 
     def forget(self, numbers: Numbers) -> None:
-        """Items that the index has forgotten have no sums, and are nowhere among the best."""
+        """Items that the index or the database has no more have no sums, and are nowhere among the best."""
         self.make_room()
         self._sums[numbers] = 0.0
         self._is_changed(numbers)

@@ -95,13 +95,21 @@ class LoadedItems:
         self._is_filled, self._changed = True, set()
         try:
             self.table.model = model = await self._generation.follow(connection)
-            if not is_filled:
-                changed.update(await features.read_popular(connection, _MOST_POPULAR, model=model))
-            await self._read(connection, changed)
+            if is_filled:
+                await self._read(connection, changed)
+            else:
+                await self._read_all(connection, changed, model)
         except BaseException:
             self._is_filled = is_filled and self._is_filled
             self._changed |= changed
             raise
+
+    async def _read_all(self, connection: "Connection", changed: set[str], model: Model) -> None:
+        """And what is popular, with the item of the latest event: the log of a restored database ends earlier."""
+        self.table.latest_ms = 0
+        changed.update(await features.read_popular(connection, _MOST_POPULAR, model=model))
+        await self._read(connection, changed)
+        self.table.log_ms = self.table.latest_ms
 
     async def add(self, connection: "Connection", item_ids: Collection[str]) -> None:
         """Reads the sums of those of these items that have none yet."""
@@ -138,12 +146,19 @@ class LoadedItems:
         return found
 
     async def _read(self, connection: "Connection", item_ids: Iterable[str]) -> list[NDArray[np.int32]]:
-        """Returns the numbers of those that have sums."""
-        read = []
+        """Returns the numbers of those that have sums. Those that have none any more lose them, as in a restored
+        database.
+        """
+        read, table = [], self.table
         wanted: Sequence[str] = list(item_ids)
         for start in range(0, len(wanted), _BATCH):
-            found, sums = await features.read_sums(connection, wanted[start : start + _BATCH])
+            batch = wanted[start : start + _BATCH]
+            # An item without sums may get some from another read before this one is answered: those stay.
+            known = set(filter(table.has_sums, batch))
+            found, sums = await features.read_sums(connection, batch)
+            if gone := table.index.numbers(known.difference(found)):
+                table.forget(np.array(gone, np.int32))
             if found:
-                read.append(self.table.index.number(found))
-                self.table.update(read[-1], sums, most_ms=clock.now_ms() + MAX_AHEAD_MS)
+                read.append(table.index.number(found))
+                table.update(read[-1], sums, most_ms=clock.now_ms() + MAX_AHEAD_MS)
         return read

@@ -1,5 +1,6 @@
 """The sums of items in memory: what the change feed announces is read when somebody asks for a list."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from app.adapters import features
 from app.adapters.postgres import Database
 from app.clock import clock
 from app.core.event_times import MAX_AHEAD_MS
+from app.core.item_table import ItemTable
 from app.core.signals import DAY_MS
 from app.serving import loaded_items
 from app.serving.loaded_items import LoadedItems
@@ -44,6 +46,55 @@ async def test_clock_of_the_log_is_not_ahead_of_ours(opened: Database, pool: Poo
         table = await LoadedItems().refresh(connection)
     assert table.has_sums("ahead")
     assert table.log_ms <= clock.now_ms() + MAX_AHEAD_MS
+
+
+async def test_items_that_a_restored_database_has_no_more_are_not_popular(opened: Database, pool: Pool) -> None:
+    """Nor has its log their times. Whoever starts now knows the same."""
+    now_ms = clock.now_ms()
+    await pool.execute(f"{PLANT} ('kept', $1, 1, 1), ('lost', $2, 9, 9)", now_ms - DAY_MS, now_ms)
+    items = LoadedItems()
+    async with opened.connection() as connection:
+        table = await items.refresh(connection)
+        assert names(table) == {"kept", "lost"}
+        await pool.execute("DELETE FROM item_stats WHERE item_id = 'lost'")
+        items.forget()
+        await items.refresh(connection)
+        started = await LoadedItems().refresh(connection)
+    assert names(table) == names(started) == {"kept"}
+    assert not table.has_sums("lost")
+    assert table.log_ms == started.log_ms == now_ms - DAY_MS
+
+
+async def test_read_that_found_no_sums_yet_takes_none_from_another_one(
+    opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An item is counted for the first time while the answer for a list with it is on its way."""
+    items, read_sums = LoadedItems(), features.read_sums
+    is_read, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def late(*args: Any) -> Any:
+        found = await read_sums(*args)
+        is_read.set()
+        await may_answer.wait()
+        return found
+
+    async with opened.connection() as connection, opened.connection() as other:
+        await items.refresh(other)
+        monkeypatch.setattr(features, "read_sums", late)
+        adding = asyncio.create_task(items.add(connection, ["new"]))
+        await is_read.wait()
+        monkeypatch.setattr(features, "read_sums", read_sums)
+        await pool.execute(f"{PLANT} ('new', $1, 1, 1)", clock.now_ms())
+        items.changed(["new"])
+        table = await items.refresh(other)
+        may_answer.set()
+        await adding
+    assert table.has_sums("new")
+
+
+def names(table: ItemTable) -> set[str]:
+    """The items that are popular."""
+    return {table.index.ids[number] for number in table.best(10)}
 
 
 async def test_what_is_to_be_read_again_while_it_is_read_is_read_again(
