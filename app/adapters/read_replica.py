@@ -10,6 +10,7 @@ import structlog
 from msgspec import Struct
 
 from app.adapters import poolers, sql
+from app.core.catching_up import CatchingUp
 from app.core.interruptions import Interruptions
 from app.core.lateness import Lateness
 from app.core.replica_lag import ReplicaLag
@@ -24,6 +25,9 @@ _log = structlog.get_logger(__name__)
 
 _SQL: Final = sql.load(__file__)
 _PROBE_SEC: Final = 1.4  # twice is less than a probe may take
+# Standbys are some milliseconds apart as a rule. Answers may wait for that; for more, the primary is read.
+_WAIT_SEC: Final = 0.3
+_LOOK_AGAIN_SEC: Final = 0.01
 _INTERRUPTS: Final = (
     "the replica ends one read after the other for what it replays: set hot_standby_feedback = on there, or a longer "
     "max_standby_streaming_delay"
@@ -63,6 +67,7 @@ class ReadReplica:
         """Up to where a server shows them that is not too late. It stays while the primary is away."""
         self._interruptions = Interruptions()
         self._lateness = Lateness()
+        self._catching_up = CatchingUp()
         self.source = 0
 
     @property
@@ -76,17 +81,22 @@ class ReadReplica:
         statement alone: on a standby, what it replays ends reads that stand in its way. Where it ends one after the
         other, the primary takes its place for a minute.
 
-        A URL may lead to several servers, and each is late in its own way. One that is behind what was seen, or too
-        late, leaves this read to the primary. Behind a pooler in transaction mode all of the read is one transaction,
-        since the next one may be on another server.
+        A URL may lead to several servers, and each is late in its own way. One that is a moment behind what was seen
+        is waited for. One that is further behind, or too late, leaves this read to the primary. Where all reads go
+        there, `source` changes. Behind a pooler in transaction mode all of the read is one transaction, since the next
+        one may be on another server.
         """
         if self._is_used:
+            source = self.source
             try:
                 async with self._replica.connection() as connection, self._on_one_server(connection):
-                    if await _seen(connection) >= max(self._shown, self._needed):
-                        yield connection
-                        self._show(await _seen(connection))
-                        return
+                    is_behind = not await self._shows_enough(connection)
+                    if source == self.source:
+                        self._catching_up.begins(time.monotonic(), is_behind=is_behind)
+                        if not is_behind:
+                            yield connection
+                            await self._show(connection, source)
+                            return
             except TooLarge:
                 raise
             except Interrupted:
@@ -96,10 +106,11 @@ class ReadReplica:
                 self._use(False, describe(error))
                 self._sessions_checked = not self._replica.has_sessions
                 raise
+        source = self.source
         async with self._primary.connection() as connection:
             yield connection
             if self._is_used:
-                self._show(await _seen(connection))
+                await self._show(connection, source)
 
     async def probe(self) -> None:
         """Raises `DependencyDown` with the reason while the primary takes its place."""
@@ -133,9 +144,21 @@ class ReadReplica:
     async def close(self, timeout_sec: float) -> None:
         await self._replica.close(timeout_sec)
 
-    def _show(self, position: int) -> None:
-        # Another read may have shown more while this answer was on its way.
-        self._shown = max(self._shown, position)
+    async def _show(self, connection: "Connection", source: int) -> None:
+        """`source`: that of the beginning of the read. What was read before another one is loaded again anyway."""
+        position = await _seen(connection)
+        if source == self.source:
+            # Another read may have shown more while this answer was on its way.
+            self._shown = max(self._shown, position)
+
+    async def _shows_enough(self, connection: "Connection") -> bool:
+        """Whether it shows all that was shown, now or in a moment, and is not too late."""
+        until = time.monotonic() + _WAIT_SEC
+        while (seen := await _seen(connection)) < self._shown:
+            if seen < self._needed or time.monotonic() >= until:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN_SEC)
+        return seen >= self._needed
 
     def _on_one_server(self, connection: "Connection") -> "AbstractAsyncContextManager[object]":
         return nullcontext() if self._replica.has_sessions else connection.transaction()
@@ -176,6 +199,13 @@ class ReadReplica:
                 f"the replica is behind{behind}, and DATABASE_READ_MAX_LAG_SEC allows {self._max_lag_sec:g} s: see "
                 "pg_stat_replication on the primary, and what runs on the replica",
             )
+        if self._catching_up.takes_too_long(now):
+            self._lateness.is_late(now)
+            raise DependencyDown(
+                "postgres-read",
+                "no read could begin at DATABASE_READ_URL for some seconds: its servers are behind what was read "
+                "before, or each late in its own way; see pg_stat_replication on the primary",
+            )
         if self._lateness.keep_away(now):
             raise DependencyDown(
                 "postgres-read",
@@ -187,6 +217,7 @@ class ReadReplica:
         if is_used != self._is_used:
             self._is_used = is_used
             self._shown = 0
+            self._catching_up.end()
             self.source += 1
             if is_used:
                 _log.info("reads_on_replica")

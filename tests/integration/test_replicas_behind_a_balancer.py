@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -12,6 +12,8 @@ from msgspec import structs
 from app.adapters import read_replica
 from app.adapters.postgres import Database
 from app.adapters.read_replica import ReadReplica
+from app.core import catching_up, lateness
+from app.errors import DependencyDown
 from tests.faults.proxy import proxied
 from tests.integration.test_read_replica import _OPTIONS, is_used, table
 from tests.support.pgbouncer import pgbouncer
@@ -55,7 +57,10 @@ async def reads(
 
 
 @pytest.mark.parametrize("pooled", [False, True])
-async def test_reads_of_servers_by_turns_never_go_back(servers: tuple[OwnPostgres, OwnPostgres], pooled: bool) -> None:
+async def test_reads_of_servers_by_turns_never_go_back(
+    servers: tuple[OwnPostgres, OwnPostgres], monkeypatch: pytest.MonkeyPatch, pooled: bool
+) -> None:
+    monkeypatch.setattr(read_replica, "_WAIT_SEC", 0.0)  # the standby does not catch up
     primary, standby = servers
     async with reads(primary, [primary.port, standby.port] * 20, pooled=pooled) as replica:
         await until(lambda: is_used(replica))
@@ -138,3 +143,85 @@ async def test_reads_of_a_server_that_is_too_late_go_to_the_primary(servers: tup
 
                 await until(is_recent)
             writer.execute("DROP TABLE written")
+
+
+async def read_ahead(replica: ReadReplica, primary: OwnPostgres, standby: OwnPostgres) -> None:
+    """A read shows what the standby lacks. The next one gets the connection to that: the one given back last."""
+    begun = {}
+    for read in (replica.connection(), replica.connection()):
+        connection = await read.__aenter__()
+        begun[await connection.fetchval("SELECT inet_server_port()")] = read
+    for server in (primary, standby):
+        await begun[server.port].__aexit__(None, None, None)
+
+
+async def port(replica: ReadReplica) -> int:
+    async with replica.connection() as connection:
+        found: int = await connection.fetchval("SELECT inet_server_port()")
+        return found
+
+
+async def test_read_waits_for_a_server_that_is_a_moment_behind(
+    servers: tuple[OwnPostgres, OwnPostgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be of the primary, and show more than any standby has at the next read."""
+    monkeypatch.setattr(read_replica, "_WAIT_SEC", 20.0)
+    primary, standby = servers
+    position, is_asked = read_replica._seen, asyncio.Event()
+
+    async def asked_position(connection: Any) -> int:
+        found = await position(connection)
+        is_asked.set()
+        return found
+
+    async with reads(primary, [primary.port, standby.port]) as replica:
+        await until(lambda: is_used(replica))
+        with paused(primary, standby), table(primary, "a_moment_ago"):
+            await read_ahead(replica, primary, standby)
+            monkeypatch.setattr(read_replica, "_seen", asked_position)
+            reading = asyncio.create_task(port(replica))
+            await is_asked.wait()
+            standby.resume_replay()
+            assert await reading == standby.port
+
+
+async def test_standby_that_never_catches_up_with_the_primary_is_another_source(
+    servers: tuple[OwnPostgres, OwnPostgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each read of the primary shows more than the standby has by the next one. So what was shown is given up."""
+    monkeypatch.setattr(read_replica, "_WAIT_SEC", 0.0)
+    monkeypatch.setattr(catching_up, "LONGEST_SEC", 0.0)
+    monkeypatch.setattr(lateness, "FIRST_SEC", 100.0)
+    primary, standby = servers
+    async with reads(primary, [primary.port, standby.port]) as replica:
+        await until(lambda: is_used(replica))
+        with paused(primary, standby), table(primary, "not_yet"):
+            source = replica.source
+            await read_ahead(replica, primary, standby)
+            assert await port(replica) == primary.port
+            with pytest.raises(DependencyDown, match="no read could begin at"):
+                await replica.probe()
+            await replica.probe()
+            assert replica.source > source
+            assert await port(replica) == standby.port
+            # All lists are loaded again each time, so that the next time is some time away.
+            await read_ahead(replica, primary, standby)
+            assert await port(replica) == primary.port
+            for told in ("no read could begin at", "kept up for 100 s"):
+                with pytest.raises(DependencyDown, match=told):
+                    await replica.probe()
+
+
+async def test_read_that_began_before_the_replica_was_there_keeps_no_read_from_it(
+    servers: tuple[OwnPostgres, OwnPostgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the first one of a large catalogue."""
+    monkeypatch.setattr(read_replica, "_WAIT_SEC", 0.0)
+    primary, standby = servers
+    async with reads(primary, [standby.port]) as replica:
+        with ExitStack() as late:
+            async with replica.connection():
+                await until(lambda: is_used(replica))
+                late.enter_context(paused(primary, standby))
+                late.enter_context(table(primary, "begun"))
+            assert await port(replica) == standby.port
