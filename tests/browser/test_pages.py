@@ -64,6 +64,7 @@ def test_tab_that_is_offline_keeps_its_events(service: Service, context: Browser
     await_ledger(service, ids, page)
 
 
+@pytest.mark.timeout(240)
 def test_tab_that_is_offline_for_a_minute_sends_all_of_it_afterwards(
     service: Service, context: BrowserContext, pages: str
 ) -> None:

@@ -108,10 +108,10 @@ async def test_index_is_made_anew_for_an_item_whose_time_has_come(
     first = await content.load()
     assert await content.load() is first
 
-    await have(opened, item("c", published_at=datetime.now(UTC) + timedelta(seconds=2)))
+    await have(opened, item("c", published_at=datetime.now(UTC) + timedelta(seconds=5)))
     content.changed(["c"])
     assert "c" not in (await content.load()).cold_ids
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while "c" not in (found := await content.load()).cold_ids:
             await asyncio.sleep(0.05)
     assert await content.load() is found

@@ -99,7 +99,10 @@ async def test_stream_needs_a_key_that_reads(settings: Settings) -> None:
         refused = await client.get("/console/live", headers={"x-api-key": WRITE_TOKEN})
         assert refused.status_code == 403
         async with client.stream("GET", "/console/live", headers={"x-api-key": READ_TOKEN}) as stream:
-            assert (await anext(samples(stream)))["status"] == "ready"
+            found = samples(stream)
+            async with asyncio.timeout(20):
+                while (await anext(found))["status"] != "ready":
+                    pass
 
 
 async def test_viewers_are_bounded(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

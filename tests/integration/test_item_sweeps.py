@@ -51,7 +51,7 @@ async def test_items_that_no_list_holds_leave_and_lists_stay_right(pool: asyncpg
                 wanted = [f"item-{number}" for number in range(start, start + KEYS)]
                 lists = await caches.neighbours.get_many(wanted, allow_partial=False)
                 caches.popular.outdate([EVERYTHING])
-                popular = await caches.popular.get(EVERYTHING)
+                popular = (await caches.popular.get_many([EVERYTHING], patience_sec=20.0))[EVERYTHING]
                 for number, item_id in enumerate(wanted, start):
                     assert names(caches, lists[item_id]) == group_of(number) - {item_id}
                 assert caches.table.index.ids[np.frombuffer(popular.numbers, np.int32)[-1]].startswith("item-39")
@@ -82,7 +82,7 @@ async def test_cold_items_of_the_catalogue_keep_their_numbers(pool: asyncpg.Pool
             index = await caches.content.get(EVERYTHING)
             for _ in range(3):
                 caches.popular.outdate([EVERYTHING])
-                await caches.popular.get(EVERYTHING)
+                await caches.popular.get_many([EVERYTHING], patience_sec=20.0)
             assert sorted(index.cold_ids) == ["lamp", "mat", "tent"]
             assert [caches.table.index.find(item_id) for item_id in index.cold_ids] == index.numbers.tolist()
         finally:

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from typing import Final
 
 import pytest
 from asyncpg import Pool
@@ -9,10 +11,19 @@ from asyncpg import Pool
 from app.adapters import dead_letters, erasures, features
 from app.adapters.postgres import Database
 from tests.support.consuming import incoming
-from tests.support.pipeline import letters, until
+from tests.support.pipeline import database, letters, until
 from workers.incoming import unread_letter
 
+# Longer than a busy machine takes to show who waits.
+_PATIENT_MS: Final = 20_000
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.fixture
+async def opened(database_url: str) -> AsyncIterator[Database]:
+    patient = {"lock_timeout_ms": _PATIENT_MS, "statement_timeout_ms": _PATIENT_MS}
+    async with database(database_url, **patient) as opened:
+        yield opened
 
 
 async def test_row_that_another_transaction_creates_is_waited_for_in_its_order(opened: Database, pool: Pool) -> None:

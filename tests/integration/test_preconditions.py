@@ -49,7 +49,7 @@ async def test_a_change_is_made_only_in_the_state_that_it_is_for(
 
 async def test_a_rule_that_ends_meanwhile_is_changed_in_the_state_that_was_read(settings: Settings) -> None:
     async with serving(settings) as client:
-        ends_at = datetime.now(UTC) + timedelta(seconds=3)
+        ends_at = datetime.now(UTC) + timedelta(seconds=6)
         await client.put("/rules/clearance", json=RULE | {"ends_at": ends_at.isoformat()})
         read = await client.get("/rules/clearance")
         assert read.json()["active"]

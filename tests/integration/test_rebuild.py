@@ -23,6 +23,7 @@ from tests.support.rebuilding import (
     generation,
     log,
     rebuild,
+    rebuild_and_kill,
     rebuilt,
     start_rebuild,
     store,
@@ -92,10 +93,7 @@ async def test_killed_rebuild_goes_on_where_it_stopped(database_url: str, opened
     writer = FeatureWriter(opened, max_retries=1)
     await store_and_count(pool, writer, log(4_000))
     for reached in ("sum(events) > 0", "bool_and(events_done)"):
-        process = start_rebuild(database_url)
-        await until(partial(_slices_are, pool, reached), 60.0)
-        process.kill()
-        await asyncio.to_thread(process.communicate, timeout=60)
+        await rebuild_and_kill(database_url, pool, once=partial(_slices_are, pool, reached))
     await store_and_count(pool, writer, log(300, first=30_000))
     before = await sums(pool)
     # As an earlier release has begun it.
@@ -225,10 +223,7 @@ async def test_spark_that_cannot_be_used_is_told(database_url: str, arguments: l
 async def test_unfinished_rebuild_is_given_up(database_url: str, opened: Database, pool: Pool) -> None:
     await store_and_count(pool, FeatureWriter(opened, max_retries=1), log(1_000))
     before = await sums(pool)
-    process = start_rebuild(database_url)
-    await until(partial(_slices_are, pool, "TRUE"), 60.0)
-    process.kill()
-    await asyncio.to_thread(process.communicate, timeout=60)
+    await rebuild_and_kill(database_url, pool, once=partial(_slices_are, pool, "TRUE"))
     assert await generation(pool) == 1
     await rebuilt(database_url, "--drop")
     assert await pool.fetchval("SELECT to_regnamespace('reco_building')") is None
@@ -284,12 +279,10 @@ async def test_unfinished_rebuild_goes_on_by_the_options_that_it_was_begun_with(
     file = tmp_path / "old.csv"
     row = "{user_id},{item_id},{ts_ms},{event_id}\n".format_map
     file.write_text("user_id,item_id,time,event_id\n" + "".join(map(row, events)))
-    process = start_rebuild(database_url, str(file), "--event-type", "purchase")
-    await until(partial(_slices_are, pool, "TRUE"), 60.0)
-    process.kill()
-    await asyncio.to_thread(process.communicate, timeout=60)
+    purchases = (str(file), "--event-type", "purchase")
+    await rebuild_and_kill(database_url, pool, *purchases, once=partial(_slices_are, pool, "TRUE"))
     code, output = await rebuild(database_url, str(file), "--event-type", "click")
     assert (code, "begun with other options" in output) == (2, True), output
-    await rebuilt(database_url, str(file), "--event-type", "purchase")
+    await rebuilt(database_url, *purchases)
     assert await generation(pool) == 2
     assert_alike(await sums(pool), before)

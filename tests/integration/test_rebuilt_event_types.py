@@ -1,6 +1,5 @@
 """Events of other types and cancellations after a rebuild: what was counted, whatever became of their types."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -11,14 +10,14 @@ import asyncpg
 import pytest
 
 from app.adapters import event_types
-from tests.support.pipeline import database, until
+from tests.support.pipeline import database
 from tests.support.rebuilding import (
     assert_alike,
     generation,
     log,
     rebuild,
+    rebuild_and_kill,
     rebuilt,
-    start_rebuild,
     store_and_count,
     sums,
 )
@@ -149,10 +148,7 @@ async def test_rows_of_files_count_as_they_did_when_the_rebuild_was_begun(
     before = await counted(database_url, pool, carts)
     await no_longer_stored(pool, carts[:100])
     write(file := tmp_path / "old.jsonl", carts[:100])
-    process = start_rebuild(database_url, str(file), *_AS_CARTS)
-    await until(partial(_slices_are_made, pool), 60.0)
-    process.kill()
-    await asyncio.to_thread(process.communicate, timeout=60)
+    await rebuild_and_kill(database_url, pool, str(file), *_AS_CARTS, once=partial(_slices_are_made, pool))
     heavier = event_types.NewEventType(
         name="cart", weight=2.0, meaning="interest", pairs=True, ends_offer=False, rating_scale=None
     )

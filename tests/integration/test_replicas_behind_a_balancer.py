@@ -126,7 +126,7 @@ async def test_read_that_ends_late_takes_back_nothing_that_others_have_shown(
 async def test_reads_of_a_server_that_is_too_late_go_to_the_primary(servers: tuple[OwnPostgres, OwnPostgres]) -> None:
     """The pool has connections to a late standby, and the probe one to a server that keeps up."""
     primary, standby = servers
-    async with reads(primary, [standby.port] * 4 + [primary.port], max_lag_sec=0.5) as replica:
+    async with reads(primary, [standby.port] * 4 + [primary.port], max_lag_sec=2.0) as replica:
         with psycopg.connect(primary.url, autocommit=True) as writer:
             writer.execute("CREATE TABLE written AS SELECT 0 AS number")
             await until(lambda: is_used(replica))

@@ -6,7 +6,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from msgspec import structs
 
 from app.core.features import decode_history
 from tests.support.consuming import incoming
+from tests.support.pipeline import until
 from tests.support.service import ROOT
 from workers.batch import FeatureWriter
 
@@ -136,6 +137,20 @@ async def rebuilt(database_url: str, *arguments: str, python: str = sys.executab
     code, output = await rebuild(database_url, *arguments, python=python)
     assert code == 0, output
     return output
+
+
+async def rebuild_and_kill(
+    database_url: str, pool: Pool, *arguments: str, once: Callable[[], Awaitable[bool]], within_sec: float = 60.0
+) -> None:
+    """Begins one and kills it once it is so far. It cannot swap the tables before that, however late we look, since
+    somebody reads one of them; whoever counts goes on.
+    """
+    async with pool.acquire() as reader, reader.transaction():
+        await reader.fetch("SELECT FROM item_pairs LIMIT 1")
+        process = start_rebuild(database_url, *arguments)
+        await until(once, within_sec)
+        process.kill()
+        await asyncio.to_thread(process.communicate, timeout=60)
 
 
 async def generation(pool: Pool) -> int:

@@ -6,6 +6,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
 from tests.browser.console.looking import (
     SCOPED,
     VIEWER_TOKEN,
+    await_no_text,
     await_text,
     click,
     opened,
@@ -45,6 +46,7 @@ def refused(context: BrowserContext) -> list[str]:
 def await_quiet(page: Page) -> None:
     """The view is there, and nothing went wrong that it asked for."""
     expect(page.get_by_role("heading", level=2)).to_be_visible()
+    await_no_text(page, "Loading.")
     page.wait_for_timeout(300)
     assert page.get_by_role("alert").all_inner_texts() == []
 

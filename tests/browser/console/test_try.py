@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from tests.browser.console.holding import held
 from tests.browser.console.looking import (
     VIEWER_TOKEN,
     await_text,
@@ -104,6 +105,7 @@ def test_id_is_taken_as_it_is_typed(console: Service, context: BrowserContext, o
     def found() -> bool:
         field(page, "user").fill(" ann ")
         page.keyboard.press("Enter")
+        await_text(page, "What they get")
         return page.get_by_role("list", name="History").get_by_text("of-spaces").count() > 0
 
     eventually(found, 30.0, describe=lambda: text_of(page))
@@ -119,9 +121,10 @@ def test_keyboard_stays_in_the_view_when_it_sends_an_event(console: Service, con
     page = opened(context, console, view="try/user-1")
     await_text(page, "What they get")
     page.get_by_role("button", name="View").first.focus()
-    page.keyboard.press("Enter")
-    page.keyboard.press("Enter")
-    await_text(page, "What you began is still under way.")
+    with held(page, "**/event", "POST"):
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        await_text(page, "What you began is still under way.")
     await_text(page, "is sent. The list")
     # What was viewed may have left the list.
     expect(page.locator("[aria-label^='View ']:focus, main:focus")).to_have_count(1)
