@@ -32,12 +32,13 @@ _CLAIMABLE: Final = (
 def api_killed_while_it_inserts(environment: Mapping[str, str], module: Module = APP) -> None:
     """The insert of the event does not reach Postgres, and the client never sends it again."""
     with (
-        running(role(environment, "relay,consumer")),
+        running(role(environment, "relay,consumer")) as workers,
         proxied_url(environment["DATABASE_URL"]) as (proxy, url),
         running(role(environment, "api", DATABASE_URL=url), module=module) as api,
         client_of(api.url) as client,
         ThreadPoolExecutor(1) as threads,
     ):
+        eventually(workers.reads_all, describe=workers.describe)
         proxy.trap(client.run.encode(), after=b"INSERT INTO events")
         sent = threads.submit(client.send, 1)
         assert proxy.caught.wait(_SIGNAL_SEC), api.describe()
@@ -50,7 +51,7 @@ def api_acknowledges(environment: Mapping[str, str], module: Module = APP) -> No
     """What is acknowledged is stored: also the last of a batch."""
     with running(environment, module=module) as service, client_of(service.url) as client:
         client.send_batch(20)
-        check_service(client, environment, within_sec=10.0)
+        check_service(client, environment, within_sec=15.0)
 
 
 def relay_killed_before_its_commit(environment: Mapping[str, str], consumer: Module = APP) -> None:

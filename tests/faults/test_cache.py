@@ -12,6 +12,7 @@ from app.devstack import Stack
 from tests.faults.cached import check_cache
 from tests.faults.checker import check, client_of
 from tests.faults.proxy import proxied_url
+from tests.support.database import ask
 from tests.support.redis_servers import Snapshot, client, is_synchronized, own_redis, promote, replicate
 from tests.support.service import Service, eventually, running
 
@@ -41,7 +42,8 @@ def test_redis_back_from_an_old_snapshot(
         takes(service, "bob", "tent")
         eventually(lambda: brought(service, "ann") == brought(service, "bob") == {"stove"}, describe=service.describe)
         prefix = settings_of["KAFKA_TOPIC_PREFIX"]  # by default that of the keys, too
-        eventually(lambda: is_cached(own, f"{prefix}reco:history.v3:bob"), describe=service.describe)
+        with client(own) as redis:
+            eventually(lambda: redis.exists(f"{prefix}reco:history.v3:bob"), describe=service.describe)
         snapshot = Snapshot(own.redis, tmp_path)
         takes(service, "ann", "pen")
         assert service.client.delete("/users/bob").status_code == 200
@@ -94,9 +96,9 @@ def test_redis_refusing_writes(settings_of: dict[str, str], own: Stack, database
         takes(service, "ann", "tent")
         eventually(lambda: brought(service, "ann") == {"stove"}, describe=service.describe)
         refuse(own, refusal)
-        eventually(lambda: service.readiness()["status"] == "degraded", _HEALED_SEC, service.describe)
+        eventually(lambda: service.readiness()["status"] == "degraded", describe=service.describe)
         takes(service, "ann", "pen")
-        eventually(lambda: brought(service, "ann") == {"stove", "ink"}, _HEALED_SEC, service.describe)
+        eventually(lambda: brought(service, "ann") == {"stove", "ink"}, describe=service.describe)
         with client(own) as redis:
             redis.execute_command(_REFUSALS[refusal][1])
         assert "ink" in brought(service, "ann")
@@ -106,15 +108,16 @@ def test_redis_refusing_writes(settings_of: dict[str, str], own: Stack, database
 def test_redis_refusing_the_writes_of_a_strict_service(settings_of: dict[str, str], own: Stack) -> None:
     with running({**settings_of, "ONLINE_CACHE_STRICT_BACKEND": "true"}) as service:
         refuse(own, "OOM")
-        eventually(lambda: service.status("/readyz") == 503, _HEALED_SEC, service.describe)
+        eventually(lambda: service.status("/readyz") == 503, describe=service.describe)
         with client(own) as redis:
             redis.execute_command(_REFUSALS["OOM"][1])
         eventually(lambda: service.status("/readyz") == 200, _HEALED_SEC, service.describe)
 
 
 def test_keys_of_a_wrong_type(settings_of: dict[str, str], own: Stack, database_url: str) -> None:
-    limited = {**settings_of, "RATE_LIMIT_REQUESTS": "100000"}
-    with running(limited) as service, client_of(service.url) as sender:
+    # A busy machine may let Redis wait, which is no error of the types.
+    patient = {**settings_of, "RATE_LIMIT_REQUESTS": "100000", "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "5"}
+    with running(patient) as service, client_of(service.url) as sender:
         acquaint(service)
         takes(service, "ann", "tent")
         eventually(lambda: brought(service, "ann") == {"stove"}, describe=service.describe)
@@ -134,8 +137,13 @@ def test_keys_of_a_wrong_type(settings_of: dict[str, str], own: Stack, database_
             for damaged in (lambda value: value[:-1] + bytes([value[-1] ^ 1]), lambda value: value[:-5], lambda _: b""):
                 held = eventually(lambda: redis.get(key), describe=service.describe)
                 redis.set(key, damaged(held))
-                assert brought(service, "ann") == {"stove", "ink"}
-                assert redis.get(key)[EPOCH_BYTES:] == held[EPOCH_BYTES:]  # a probe may have made a new epoch
+                eventually(
+                    lambda held=held: (
+                        brought(service, "ann") == {"stove", "ink"}
+                        and (redis.get(key) or b"")[EPOCH_BYTES:] == held[EPOCH_BYTES:]  # in any epoch
+                    ),
+                    describe=service.describe,
+                )
         serves_from_the_cache_again(service, own, database_url)
 
 
@@ -167,10 +175,10 @@ def test_postgres_back_with_histories_of_before(
         proxy.heal()
         proxy.reset()
         eventually(lambda: service.status("/readyz") == 200, 30.0, service.describe)
-        eventually(lambda: "ink" not in brought(service, "ann"), _HEALED_SEC, service.describe)
+        eventually(lambda: "ink" not in brought(service, "ann"), describe=service.describe)
         takes(service, "ann", "pen")
-        eventually(lambda: "ink" in brought(service, "ann"), _HEALED_SEC, service.describe)
-        check_cache(database_url=database_url, redis_url=redis_url, within_sec=_HEALED_SEC)
+        eventually(lambda: "ink" in brought(service, "ann"), describe=service.describe)
+        check_cache(database_url=database_url, redis_url=redis_url, within_sec=30.0)
 
 
 def test_an_erased_user_who_comes_back(settings_of: dict[str, str], own: Stack, database_url: str) -> None:
@@ -184,7 +192,7 @@ def test_an_erased_user_who_comes_back(settings_of: dict[str, str], own: Stack, 
         assert service.client.delete("/users/ann").status_code == 200
         assert brought(service, "ann") == set()
         takes(service, "ann", "pen")
-        eventually(lambda: brought(service, "ann") == {"ink"}, _HEALED_SEC, service.describe)
+        eventually(lambda: brought(service, "ann") == {"ink"}, describe=service.describe)
         serves_from_the_cache_again(service, own, database_url)
 
 
@@ -197,7 +205,7 @@ def test_an_erasure_while_redis_is_down(settings_of: dict[str, str], own: Stack)
         assert service.client.delete("/users/ann").status_code == 200
         assert brought(service, "ann") == set()
         own.redis.start()
-        eventually(lambda: service.readiness()["status"] == "ready", _HEALED_SEC, service.describe)
+        eventually(lambda: service.readiness()["status"] == "ready", describe=service.describe)
         assert brought(service, "ann") == set()
 
 
@@ -214,7 +222,7 @@ def test_an_erasure_whose_process_died_before_the_cache(
             database.execute("DELETE FROM user_history WHERE user_id = 'ann'")
             database.execute("INSERT INTO user_erasures (user_id, erased_at, unfinished) VALUES ('ann', now(), TRUE)")
         eventually(lambda: brought(service, "ann") == set(), 30.0, service.describe)
-        check_cache(database_url=database_url, redis_url=own.redis_url, within_sec=_HEALED_SEC)
+        check_cache(database_url=database_url, redis_url=own.redis_url, within_sec=30.0)
 
 
 def acquaint(service: Service) -> None:
@@ -249,17 +257,9 @@ def similar(service: Service, item_id: str) -> set[str]:
 
 def counted(service: Service) -> str:
     """How far the events have come, for the message of a failed test."""
-    with psycopg.connect(service.environment["DATABASE_URL"]) as database:
-        counts = database.execute(
-            "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM event_outbox), "
-            "(SELECT count(*) FROM feature_event_consumed), (SELECT count(*) FROM item_pairs)"
-        ).fetchone()
-    return f"events, outbox rows, counted events, pairs: {counts}"
-
-
-def is_cached(own: Stack, key: str) -> bool:
-    with client(own) as redis:
-        return bool(redis.exists(key))
+    tables = ("events", "event_outbox", "feature_event_consumed", "item_pairs")
+    counts = {table: ask(service.environment["DATABASE_URL"], f"SELECT count(*) FROM {table}") for table in tables}
+    return f"rows: {counts}"
 
 
 def refuse(own: Stack, refusal: str) -> None:

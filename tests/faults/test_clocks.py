@@ -58,6 +58,7 @@ def erase_with_events_on_the_way(
         assert api.client.delete("/users/ann").status_code == 200
         post(api, "after", 10)
         with running(role(environment, "consumer"), module=module) as consumer:
+            eventually(consumer.reads_all, describe=consumer.describe)
             after = {f"after-{number}" for number in range(10)}
             eventually(
                 lambda: history(environment["DATABASE_URL"]) == after,

@@ -78,7 +78,7 @@ def test_lock_on_events(environment: dict[str, str], database_url: str, redis_ur
             assert "lock timeout" in told["tasks"]["ingest-buffer"]["error"]
             assert told["dependencies"]["postgres"]["state"] == "up"
             assert service.status("/healthz") == 200
-        eventually(lambda: is_ready(service), 5.0, service.describe)
+        eventually(lambda: is_ready(service), describe=service.describe)
         client.send(10)
         assert set(client.statuses) == {202}
 
@@ -111,7 +111,7 @@ def test_no_room_on_the_disk(environment: dict[str, str], database_url: str, red
             eventually(lambda: not is_ready(service), 15.0, service.describe)
             assert service.readiness()["tasks"]["ingest-buffer"]["state"] == "failing"
             client.finish()
-        eventually(lambda: is_ready(service), 5.0, service.describe)
+        eventually(lambda: is_ready(service), 15.0, service.describe)
         client.settle()
         assert set(client.statuses) == {202, 503}
         check(client, database_url=database_url, redis_url=redis_url, within_sec=15.0)

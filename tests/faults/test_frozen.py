@@ -68,7 +68,7 @@ def test_relay_frozen_with_its_rows_while_another_runs(environment: dict[str, st
                 proxy.release()
                 frozen.thaw()
                 client.send(30)
-                check_service(client, environment, within_sec=10.0)
+                check_service(client, environment, within_sec=30.0)
                 eventually(lambda: frozen.status("/readyz") == 200, 30.0, frozen.describe)
 
 

@@ -41,12 +41,13 @@ def test_api_killed_in_the_middle_of_a_batch(
 ) -> None:
     """The client cannot know which it was: it sends the batch again, under the same ids."""
     with (
-        running(role(environment, "relay,consumer")),
+        running(role(environment, "relay,consumer")) as workers,
         proxied_url(database_url) as (proxy, url),
         running({**environment, "ROLE": "api", "DATABASE_URL": url}) as api,
         client_of(api.url) as client,
         ThreadPoolExecutor(1) as threads,
     ):
+        eventually(workers.reads_all, describe=workers.describe)
         proxy.trap(client.run.encode(), direction=held)
         sent = threads.submit(client.send_batch, 100)
         assert proxy.caught.wait(60.0), api.describe()

@@ -20,13 +20,14 @@ ACCOUNT, VISITOR = "user-0", "user-1"
 def test_api_killed_while_it_joins_two_ids(environment: dict[str, str], database_url: str, held: Direction) -> None:
     """Whether the link was made nobody knows; asked again, it is there once, and the account's lists have it."""
     with (
-        running(role(environment, "relay,consumer")),
+        running(role(environment, "relay,consumer")) as workers,
         running(role(environment, "api")) as api,
         proxied_url(database_url) as (proxy, url),
         running(role(environment, "api", DATABASE_URL=url)) as dying,
         Client(api.url, items=40) as client,
         ThreadPoolExecutor(1) as threads,
     ):
+        eventually(workers.reads_all, describe=workers.describe)
         client.await_more(30)
         proxy.trap(b"COMMIT", after=b"INSERT INTO user_links", direction=held)
         asked = threads.submit(lambda: httpx.post(f"{dying.url}/users/{ACCOUNT}/merge", json=joining(), timeout=60.0))

@@ -100,7 +100,7 @@ def test_postgres_black_holed(environment: dict[str, str], database_url: str, re
             client.settle()
             check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
             client.send(1)
-            check(client, database_url=database_url, redis_url=redis_url, within_sec=10.0)
+            check(client, database_url=database_url, redis_url=redis_url, within_sec=30.0)
             assert_well(service)
 
 

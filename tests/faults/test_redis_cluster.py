@@ -39,7 +39,7 @@ def test_master_of_a_cluster_killed_under_load_and_replaced_by_its_replica(envir
             eventually(
                 lambda: f"127.0.0.1:{lost.port}, master of" in str(cache(service)["error"]), 10, service.describe
             )
-            assert service.readiness()["status"] == "degraded"
+            eventually(lambda: service.readiness()["status"] == "degraded", describe=service.describe)
             seen = set()
 
             def came_back() -> bool:
@@ -158,7 +158,7 @@ def buy(service: Service, item_id: str, user_id: str = "ann") -> None:
 
 
 def doctor(environment: dict[str, Any]) -> str:
-    return CliRunner(env=environment).invoke(main, ["doctor"]).output
+    return CliRunner(env={**environment, "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "5"}).invoke(main, ["doctor"]).output
 
 
 def rate_limited_alone(service: Service) -> float:

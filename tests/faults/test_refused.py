@@ -66,7 +66,7 @@ def test_refusal_of_everybodys_events_turns_the_process_unready_until_it_ends(
         with refusing(database_url, "false"):
             for user in ("ann", "bob", "cid"):
                 assert send(service, user) == 503
-            eventually(lambda: not is_ready(service), 5.0, service.describe)
+            eventually(lambda: not is_ready(service), describe=service.describe)
             told = service.readiness()["tasks"]["ingest-buffer"]
             assert told["state"] == "failing"
             assert "only_some" in told["error"]

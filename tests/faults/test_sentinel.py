@@ -113,7 +113,8 @@ def test_server_that_cannot_be_the_cache_says_why(environment: dict[str, str], l
 
 
 def doctor(environment: dict[str, str], url: str) -> str:
-    return CliRunner(env={**environment, "ONLINE_CACHE_REDIS_URL": url, "ROLE": "api"}).invoke(main, ["doctor"]).output
+    given = {"ONLINE_CACHE_REDIS_URL": url, "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "5", "ROLE": "api"}
+    return CliRunner(env={**environment, **given}).invoke(main, ["doctor"]).output
 
 
 def shown(service: Service, user_id: str) -> set[str]:

@@ -17,12 +17,13 @@ from tests.support.service import eventually, running
 def test_connection_reset_while_the_commit_is_answered(environment: dict[str, str]) -> None:
     """The event is stored and its client is told 503: it sends the event again, and the id settles what it was."""
     with (
-        running(role(environment, "relay,consumer")),
+        running(role(environment, "relay,consumer")) as workers,
         proxied_url(environment["DATABASE_URL"]) as (proxy, url),
         running({**environment, "ROLE": "api", "DATABASE_URL": url}) as api,
         client_of(api.url) as client,
         ThreadPoolExecutor(1) as threads,
     ):
+        eventually(workers.reads_all, describe=workers.describe)
         proxy.trap(client.run.encode(), direction="response")
         sent = threads.submit(client.send, 1)
         assert proxy.caught.wait(60.0), api.describe()

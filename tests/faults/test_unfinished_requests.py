@@ -68,7 +68,7 @@ def health_asked_for(service: Service) -> Iterator[list[int]]:
 
     def ask() -> None:
         while not stop.is_set():
-            statuses.append(httpx.get(f"{service.url}/healthz", timeout=5.0, verify=False).status_code)
+            statuses.append(httpx.get(f"{service.url}/healthz", timeout=20.0, verify=False).status_code)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
