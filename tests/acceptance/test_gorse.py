@@ -110,12 +110,18 @@ def test_pygorse_fills_a_catalogue_and_a_history_and_asks_for_lists(service: Ser
     assert client.get_item("film-1")["Comment"] == "Another film"
     assert client.get_item("film-1")["Categories"] == ["film"]
     assert client.insert_users([{"UserId": "eva", "Labels": []}, {"UserId": "uwe"}]) == {"RowAffected": 2}
+
+    def counted() -> float:
+        return service.metric("reco_feature_consumer_processed_total", status="applied")
+
+    before = counted()
     for user in ("eva", "uwe"):
         assert client.insert_user({"UserId": user, "Labels": {"age": 24}}) == {"RowAffected": 1}
         given = [feedback("like", user, f"film-{number}", Value=1.0) for number in range(2)]
         assert client.insert_feedbacks(given) == {"RowAffected": 2}
         assert client.insert_feedbacks(given) == {"RowAffected": 2}  # sent again
     client.insert_feedback("read", "ina", "film-0", datetime.now(UTC).isoformat())
+    eventually(lambda: counted() >= before + 5, describe=service.describe)
     eventually(lambda: client.get_neighbors("film-0"), describe=service.describe)
     assert [score["Id"] for score in client.get_neighbors("film-0")] == ["film-1"]
     eventually(lambda: [score.id for score in client.get_recommend("ina")][:1] == ["film-1"])
@@ -124,7 +130,7 @@ def test_pygorse_fills_a_catalogue_and_a_history_and_asks_for_lists(service: Ser
     session = client.session_recommend([feedback("like", "anybody", "film-0")], n=2)
     assert session[0]["Id"] == "film-1"
     nobodys = {name: value for name, value in feedback("like", "", "film-0").items() if name != "UserId"}
-    assert client.session_recommend([nobodys], n=2) == session
+    eventually(lambda: client.session_recommend([nobodys], n=2) == session, describe=service.describe)
     assert sorted(entry["ItemId"] for entry in client.list_feedbacks("like", "eva")) == ["film-0", "film-1"]
     users, _ = client.get_users(100)
     assert {"UserId": "eva", "Labels": None, "Comment": ""} in users

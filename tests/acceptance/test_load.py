@@ -56,7 +56,7 @@ def command(environment: Mapping[str, str], *arguments: str) -> "subprocess.Pope
 
 
 def finished(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=250)
     return process.returncode, out, err
 
 
@@ -73,6 +73,7 @@ def still_running(database_url: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.shows("reco load")
 def test_a_run_on_processes_of_its_own_measures_everything_and_leaves_nothing(environment: dict[str, str]) -> None:
     process = command(
@@ -101,6 +102,7 @@ def test_a_run_on_processes_of_its_own_measures_everything_and_leaves_nothing(en
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_lists_of_a_catalogue_are_full_at_a_fixed_rate(environment: dict[str, str]) -> None:
     lists = ("--scenario", "filter", "--scenario", "rank", "--items", "150", "--reads", "30", "--baseline", "--json")
     code, out, err = finished(command(environment, *SMALL, *lists))

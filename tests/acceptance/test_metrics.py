@@ -22,7 +22,10 @@ def test_requests_stages_tasks_loop_and_pool_are_measured(environment: dict[str,
         for task in service.readiness()["tasks"]:
             assert service.metric("reco_task_running", task=task) == 1
         for dependency in ("postgres", "kafka", "redis"):
-            assert service.metric("reco_api_check_status", scope="dependency", check=dependency) == 1
+            eventually(
+                lambda check=dependency: service.metric("reco_api_check_status", scope="dependency", check=check) == 1,
+                describe=service.describe,
+            )
         for name in ("reco_event_loop_lag_ms_count", "reco_database_latency_ms_count"):
             eventually(lambda name=name: service.metric(name) > 0, describe=service.describe)
         eventually(lambda: service.metric("reco_database_pool_connections", state="idle") > 0)

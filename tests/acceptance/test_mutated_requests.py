@@ -189,6 +189,7 @@ async def fuzz(port: int, seed: int, count: int) -> Counter[int]:
 async def test_mutated_requests_get_no_answer_that_blames_the_service(environment: dict[str, str]) -> None:
     # A busy machine must not be the reason of a 503.
     patient = {"HTTP_REQUEST_TIMEOUT_SEC": "60", "INGEST_TIMEOUT_SEC": "50", "DB_STATEMENT_TIMEOUT_MS": "40000"}
+    patient |= {"ONLINE_CACHE_REDIS_TIMEOUT_SEC": "30", "DB_LOCK_TIMEOUT_MS": "40000", "DB_CONNECT_TIMEOUT_SEC": "30"}
     with running({**environment, **patient, "ROLE": "api", "GORSE_API": "true"}) as service:
         found = await fuzz(int(environment["HTTP_PORT"]), _SEED, _REQUESTS)
         print(sorted(found.items()))

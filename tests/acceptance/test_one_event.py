@@ -83,6 +83,7 @@ def test_a_request_can_be_followed_to_its_features(environment: dict[str, str]) 
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     body = {"user_id": "ann", "session_id": "s1", "item_id": "alien", "watch_time_sec": 60}
     with running({**environment, "LOG_LEVEL": "DEBUG"}) as service:
+        eventually(service.reads_all, describe=service.describe)  # or a batch comes twice
         headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
         assert service.client.post("/log/watch", json=body, headers=headers).status_code == 202
 

@@ -45,6 +45,10 @@ def have_events(service: Service) -> None:
     events += [event(kind, "ann", item, now_ms - hours * _HOUR_MS) for kind, item, hours in anns]
     events.append({**event("watch", "ann", "film", now_ms - 30 * _HOUR_MS), "watch_time_sec": 60.0})
     assert service.client.post("/log/batch", json=events).json()["accepted"] == len(events)
+    eventually(
+        lambda: service.metric("reco_feature_consumer_processed_total", status="applied") == len(events),
+        describe=service.describe,
+    )
     eventually(lambda: len(ids(listed(service, "/popular"))) == 6, describe=service.describe)
 
 

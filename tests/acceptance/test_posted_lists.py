@@ -36,6 +36,10 @@ def have_films(service: Service) -> None:
         for item in (film, film + 1)
     ]
     assert service.client.post("/log/batch", json=events).json()["accepted"] == len(events)
+    eventually(
+        lambda: service.metric("reco_feature_consumer_processed_total", status="applied") == len(events),
+        describe=service.describe,
+    )
     eventually(lambda: "film-11" in ids(posted(service, "/reco", history=[{"item_id": "film-10"}])[:1]))
 
 

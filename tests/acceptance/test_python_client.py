@@ -135,7 +135,7 @@ def test_service_that_is_killed_gets_every_event_and_counts_each_once(environmen
     stop = threading.Event()
 
     def send(client: Client, number: int) -> None:
-        while not stop.wait(0.002):
+        while not stop.wait(0.02):
             ids.append(client.send(View(user_id=f"user-{number}", session_id="s1", item_id=f"item-{len(ids) % 50}")))
 
     url = f"http://127.0.0.1:{environment['HTTP_PORT']}"

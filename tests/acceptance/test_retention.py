@@ -51,7 +51,10 @@ def test_expired_rows_are_removed_by_the_running_service(environment: dict[str, 
                 service.describe,
             )
             for table in ("events", "feature_event_consumed", "feature_consumer_dlq", "audit_log"):
-                assert service.metric("reco_maintenance_deleted_rows_total", table=table) == 1
+                eventually(
+                    lambda table=table: service.metric("reco_maintenance_deleted_rows_total", table=table) == 1,
+                    describe=service.describe,
+                )
 
 
 @pytest.mark.shows(
@@ -112,9 +115,9 @@ def test_tables_of_features_are_bounded_by_the_running_service(environment: dict
             # The young ones of the same distance, and the best of each item.
             assert rows("SELECT count(*) FROM item_pairs WHERE item_b - item_a > 390 AND item_a % 2 = 0") == {20}
             assert rows("SELECT count(*) FROM item_pairs WHERE item_b - item_a < 130") == {129 * 400 - 129 * 130 // 2}
-            deleted = {
-                table: service.metric("reco_maintenance_deleted_rows_total", table=table)
-                for table in ("user_history", "item_stats", "item_pairs")
-            }
-            assert deleted["user_history"] == deleted["item_stats"] == 1
-            assert deleted["item_pairs"] > 0
+
+            def deleted(table: str) -> float:
+                return service.metric("reco_maintenance_deleted_rows_total", table=table)
+
+            eventually(lambda: deleted("user_history") == deleted("item_stats") == 1, describe=service.describe)
+            eventually(lambda: deleted("item_pairs") > 0, describe=service.describe)

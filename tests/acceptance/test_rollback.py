@@ -58,11 +58,11 @@ def test_the_release_before_runs_on_the_schema_of_today(
 
         eventually(lambda: count("feature_event_consumed") == 5, 30, older.describe)
         assert count("events") == 5
-        assert count("event_outbox") == 0
+        eventually(lambda: count("event_outbox") == 0, describe=older.describe)
         assert count("feature_consumer_dlq") == 0
     user = events("rollback")[0][1]["user_id"]
     assert client.call("GET", f"/reco?user_id={user}&session_id=s").status == 200
-    assert older.readiness()["status"] == "ready"
+    eventually(lambda: older.readiness()["status"] == "ready", describe=older.describe)
     assert older.terminate() == 0
 
 

@@ -50,6 +50,7 @@ def service(stack: Stack, template_database: str, redis_base_url: str, collector
     }
     with environment as settings, running({**settings, **variables}) as started:
         started.client.headers["x-api-key"] = TOKEN
+        eventually(started.reads_all, describe=started.describe)  # or a batch comes twice
         yield started
 
 

@@ -26,6 +26,10 @@ def shared_environment(
             "KAFKA_TOPIC_PREFIX": prefix,
             "KAFKA_TOPIC_PARTITIONS": "2",
             "SHUTDOWN_GRACE_SEC": "0",
+            # A machine that is busy with other tests may take long for a large batch, or let Redis wait.
+            "HTTP_REQUEST_TIMEOUT_SEC": "15",
+            "INGEST_TIMEOUT_SEC": "20",
+            "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "10",
             **settings,
         }
         delete_topics(stack.kafka_bootstrap_servers, prefix)

@@ -115,5 +115,5 @@ class Run:
     def until_ready(self) -> None:
         self.until(lambda: self.service.status("/readyz") == 200, 60.0)
 
-    def until(self, check: Callable[[], object], within_sec: float = 20.0) -> None:
+    def until(self, check: Callable[[], object], within_sec: float = 40.0) -> None:
         eventually(check, within_sec, self.service.describe)
