@@ -5,7 +5,7 @@ connection decides. What is added commits together with how far the rebuild is, 
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 from msgspec import Struct
 
-from app.adapters import building_histories, features, sql
+from app.adapters import building_histories, features, rebuild_locks, sql
 from app.adapters.building_schema import SCHEMA, live_names
 from app.adapters.postgres import set_for_session
 from app.adapters.postgres_connect import Connector
@@ -182,15 +182,16 @@ class Overtaken(Exception):
     """Another process has added the same events."""
 
 
-async def add(connection: "Connection", folded: "Fold", keys: Mapping[str, int], model: Model) -> None:
+async def add(connection: "Connection", folded: "Fold", keys: Mapping[str, int], model: Model, *, erasure: int) -> None:
     """Adds a fold to the new generation, apart from its pairs, in a transaction.
 
-    `keys`: of all its items. `model`: the one that made the fold.
+    `keys`: of all its items. `model`: the one that made the fold. `erasure`: the last one before the rebuild.
     """
     await building_histories.put(connection, folded.histories)
-    # Last: two slices may have the same items, and the second waits for the first.
+    # Two slices may have the same items, and the second waits for the first.
     if folded.items:
         await features.add_to_items(connection, folded.items, keys, model)
+    await forget_erased(connection, folded.histories, erasure)
 
 
 async def index_pairs(connection: "Connection") -> None:
@@ -228,6 +229,20 @@ async def last_erasure(connection: "Connection") -> int:
 
 async def erased_since(connection: "Connection", number: int) -> list[str]:
     return [user_id for (user_id,) in await connection.fetch(_SQL["erased_since"], number)]
+
+
+async def forget_erased(connection: "Connection", user_ids: Collection[str], number: int) -> None:
+    """Removes the histories, among these that the transaction has put, of users who were erased after that erasure.
+
+    Whoever made them may have read the events before the erasure. What came after it is folded when the tables are
+    swapped. At the end of the transaction: an erasure waits for that.
+    """
+    if not user_ids:
+        return
+    await rebuild_locks.hold_erasures(connection)
+    erased = set(await erased_since(connection, number)).intersection(user_ids)
+    if erased:
+        await building_histories.forget(connection, sorted(erased))
 
 
 async def swap(connection: "Connection") -> None:

@@ -37,9 +37,13 @@ async def copy(connection: "Connection", users: Sequence[str], encoded: Sequence
     await connection.copy_records_to_table("user_history", records=records, columns=columns)
 
 
+async def forget(connection: "Connection", user_ids: Sequence[str]) -> None:
+    await connection.execute(_SQL["forget"], user_ids)
+
+
 async def replace(connection: "Connection", user_ids: Sequence[str], histories: Mapping[str, History]) -> None:
     """Replaces what is built for these users. In a transaction."""
-    await connection.execute(_SQL["forget"], user_ids)
+    await forget(connection, user_ids)
     await put(connection, histories)
 
 

@@ -36,6 +36,14 @@ async def count_alone(connection: "Connection", *, wait_ms: int = _BRIEFLY_MS) -
     await connection.execute(_SQL["count_alone"])
 
 
+async def hold_erasures(connection: "Connection") -> None:
+    """From here on no erasure removes histories of the new tables, until the transaction ends.
+
+    So an erasure is either seen by what the transaction reads from here on, or removes what it has put.
+    """
+    await connection.execute(_SQL["hold_erasures"])
+
+
 async def end_vacuums(connection: "Connection") -> None:
     """From here on no table of either generation is vacuumed, until the transaction ends.
 

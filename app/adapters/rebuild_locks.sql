@@ -6,6 +6,10 @@ SELECT pg_try_advisory_lock(7236353);
 -- Waits until every transaction that counts has ended; none begins before this one ends.
 SELECT pg_advisory_xact_lock(7236352);
 
+-- name: hold_erasures
+-- An erasure takes it alone for a moment, before it removes histories.
+SELECT pg_advisory_xact_lock_shared(7236354);
+
 -- name: end_vacuums
 -- Readers and writers of the tables go on, and wait for nobody.
 LOCK TABLE

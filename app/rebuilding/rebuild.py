@@ -180,7 +180,7 @@ class Rebuild:
                 keys = await self._keys.of(self._live, {*made.items, *pairs.ids})
                 if pairs:
                     await features.add_to_pairs(built, pairs, keys)
-                await building.add(built, made, keys, model)
+                await building.add(built, made, keys, model, erasure=progress.erasure)
                 await generations.set_progress(built, encode_progress(progress))
             folded += len(messages)
         return folded
@@ -221,6 +221,7 @@ class Rebuild:
                 of=progress.slices,
                 model=model,
                 counted_until=progress.counted_until,
+                erasure=progress.erasure,
                 dedupe_days=self._dedupe_days,
                 latest_ms=progress.latest_ms,
             )

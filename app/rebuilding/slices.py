@@ -53,7 +53,7 @@ class Job(Struct, frozen=True, kw_only=True):
     """What all slices share, and which one this is: `number` of `of`.
 
     `model`: what the new generation is counted with. `counted_until`: later ones are folded when all slices are done.
-    `dedupe_days`: older events have no dedupe row.
+    `erasure`: the number of the last erasure before the rebuild. `dedupe_days`: older events have no dedupe row.
     """
 
     database_url: str
@@ -62,6 +62,7 @@ class Job(Struct, frozen=True, kw_only=True):
     of: int
     model: Model
     counted_until: datetime
+    erasure: int
     dedupe_days: float
     latest_ms: int
     files: Sequence[LogFile] = ()
@@ -219,7 +220,7 @@ class _SliceFold:
         pairs = folded.pairs.sums()
         keys = await self._keys.of(self._live, {*folded.items, *pairs.ids})
         await pair_blocks.put(self._built, pairs, keys)
-        await building.add(self._built, folded, keys, self._job.model)
+        await building.add(self._built, folded, keys, self._job.model, erasure=self._job.erasure)
 
 
 def _rows(job: Job) -> Iterator[tuple[str, Row] | str]:

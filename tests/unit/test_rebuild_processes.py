@@ -25,6 +25,7 @@ def jobs(count: int) -> list[Job]:
             of=count,
             model=MODEL,
             counted_until=datetime.now(UTC),
+            erasure=0,
             dedupe_days=35.0,
             latest_ms=0,
         )

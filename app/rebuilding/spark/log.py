@@ -13,7 +13,6 @@ from app.adapters import building, building_histories, counted_events, pair_bloc
 from app.adapters.features import ItemKeys
 from app.core.features import Fold
 from app.core.folded_pairs import FoldedPairs
-from app.core.model import Model
 from app.errors import UserError
 from app.importing.mapping import ImportOptions
 from app.rebuilding.processes import Report, Show, watched
@@ -82,7 +81,7 @@ class SparkLog:
             )
         await self._make(live, work, job, show)
         async with building.connection(job.database_url, building=True) as built:
-            await self._load(live, built, work, job.model, show)
+            await self._load(live, built, work, job, show)
             events, taken = await in_spark(work.events), await in_spark(work.taken)
             rejected = building.RejectedRows(*await in_spark(work.rejected))
             async with built.transaction():
@@ -125,7 +124,7 @@ class SparkLog:
         stages = [stage for stage in found if stage is not None]
         return sum(stage.numCompletedTasks for stage in stages), sum(stage.numTasks for stage in stages)
 
-    async def _load(self, live: "Connection", built: "Connection", work: Work, model: Model, show: Show) -> None:
+    async def _load(self, live: "Connection", built: "Connection", work: Work, job: Job, show: Show) -> None:
         loaded = await building.loaded_parts(live)
         found = {stage: await in_spark(partial(work.parts, stage)) for stage in (HISTORIES, ITEMS, PAIRS)}
         parts = [(stage, part) for stage, files in found.items() for part in files]
@@ -140,12 +139,13 @@ class SparkLog:
                     users, encoded = _lists(table, "id", "value")
                     await building_histories.copy(built, users, encoded)
                     await building.add_loaded_part(built, name)
+                    await building.forget_erased(built, users, job.erasure)
             elif stage == ITEMS:
                 item_ids, values = _lists(table, "id", "value")
                 items = dict(zip(item_ids, map(decode_item, values), strict=True))
                 keys = await self._keys.of(live, items)
                 async with built.transaction():
-                    await building.add(built, Fold(items=items), keys, model)
+                    await building.add(built, Fold(items=items), keys, job.model, erasure=job.erasure)
                     await building.add_loaded_part(built, name)
             else:
                 pairs = _pairs(table)
