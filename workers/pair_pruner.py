@@ -45,7 +45,8 @@ class PairPruner:
                 self._size.too_large(limit)
                 if limit > 1:
                     continue
-                await self._pass_over()  # its pairs go as those of the other items
+                # Its pairs go as those of the other items. Where it was never judged, it has no floor and keeps all.
+                await self._pass_over()
                 raise
             deleted += pairs
             if not goes_on:

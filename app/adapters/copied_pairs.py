@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 SUMS: Final = ("weight", "met", "a_to_b", "b_to_a")
 """The columns of sums in `item_pairs`."""
 
+COLUMNS: Final = ("item_a", "item_b", *SUMS, "created_minute")
+"""Those that `copied_pairs` writes, in order."""
+
 _PAIR_ROW: Final = np.dtype(
     [
         ("columns", ">i2"),
@@ -23,6 +26,8 @@ _PAIR_ROW: Final = np.dtype(
         ("a_to_b", ">f8"),
         ("b_to_a_bytes", ">i4"),
         ("b_to_a", ">f8"),
+        ("created_minute_bytes", ">i4"),
+        ("created_minute", ">i4"),
     ]
 )
 """A row of COPY's binary format: the number of columns, then the size and the value of each."""
@@ -31,10 +36,13 @@ _COPY_END: Final = b"\xff\xff"
 
 
 def copied_pairs(item_a: NDArray[np.int64], item_b: NDArray[np.int64], sums: NDArray[np.float64]) -> bytes:
-    """`sums`: a row of `SUMS` for each pair."""
+    """`sums`: a row of `SUMS` for each pair.
+
+    A fold does not know when a pair was met first, so none is young: otherwise nothing would be pruned for days.
+    """
     rows = np.empty(len(item_a), _PAIR_ROW)
-    rows["columns"] = 2 + len(SUMS)
-    for name, values in (("a", item_a), ("b", item_b), *zip(SUMS, sums.T, strict=True)):
+    rows["columns"] = len(COLUMNS)
+    for name, values in (("a", item_a), ("b", item_b), *zip(SUMS, sums.T, strict=True), ("created_minute", 0)):
         rows[name] = values
         rows[f"{name}_bytes"] = _PAIR_ROW[name].itemsize
     return _COPY_BEGIN + rows.tobytes() + _COPY_END

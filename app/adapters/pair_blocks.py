@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from app.adapters import sql
-from app.adapters.copied_pairs import SUMS, copied_pairs
+from app.adapters.copied_pairs import COLUMNS, SUMS, copied_pairs
 from app.adapters.keyed_pairs import KEYED_PAIR, keyed_pairs
 from app.core.folded_pairs import FoldedPairs
 from app.core.pairing import added_up
@@ -45,4 +45,4 @@ async def add_up(connection: "Connection", part: int) -> None:
     pairs, row = np.unique(found["a"].astype(np.int64) << 32 | found["b"], return_inverse=True)
     sums = added_up(row, [found[name] for name in SUMS], len(pairs))
     source = BytesIO(copied_pairs(pairs >> 32, pairs & 0xFFFFFFFF, sums))
-    await connection.copy_to_table("item_pairs", source=source, columns=["item_a", "item_b", *SUMS], format="binary")
+    await connection.copy_to_table("item_pairs", source=source, columns=COLUMNS, format="binary")

@@ -14,8 +14,11 @@ from app.adapters.postgres import Database
 from app.errors import TooLarge
 from tests.support.folded_pairs import folded_pairs
 from tests.support.pipeline import counted, database, keeping
+from tests.support.rebuilding import log, rebuilt, store_and_count
 from workers import pair_pruner
+from workers.batch import FeatureWriter
 from workers.pair_pruner import PairPruner
+from workers.retention import RetentionOptions
 
 Pool = asyncpg.Pool
 OLD = "interval '500 days'"
@@ -41,10 +44,10 @@ async def plant_pairs(pool: Pool, days: int) -> None:
     )
 
 
-async def walk(pool: Pool, opened: Database) -> int:
+async def walk(pool: Pool, opened: Database, keep: RetentionOptions = KEEP) -> int:
     """A whole walk over the pairs; returns how many it deleted."""
     await pool.execute("UPDATE table_walks SET position = 0, began_at = '-infinity'")
-    pruner, deleted = PairPruner(opened, KEEP), 0
+    pruner, deleted = PairPruner(opened, keep), 0
     while True:
         deleted += await pruner.sweep()
         if await pool.fetchval("SELECT position FROM table_walks WHERE walk = 'item_pairs'") == 0:
@@ -82,6 +85,26 @@ async def test_young_pairs_stay(pool: Pool, database_url: str) -> None:
     await plant_pairs(pool, days=6)
     async with database(database_url) as opened:
         assert await walk(pool, opened) + await walk(pool, opened) == 0
+
+
+@pytest.mark.slow
+async def test_pairs_that_a_rebuild_has_made_go_from_the_first_walks_on(
+    database_url: str, opened: Database, pool: Pool
+) -> None:
+    await store_and_count(pool, FeatureWriter(opened, max_retries=1), log(1_000))
+    await rebuilt(database_url)
+    keep = keeping(pairs_per_item=5)
+    items, pairs = await pool.fetchrow("SELECT (SELECT count(*) FROM item_stats), (SELECT count(*) FROM item_pairs)")
+    assert pairs > items * keep.pairs_per_item
+    deleted = await walk(pool, opened, keep) + await walk(pool, opened, keep)
+    assert 0 < pairs - deleted <= items * keep.pairs_per_item
+    # Those that are met from now on are young.
+    await store_and_count(pool, FeatureWriter(opened, max_retries=1), log(200, first=20_000))
+    assert await pool.fetchval("SELECT count(*) FROM item_pairs") > items * keep.pairs_per_item
+    young = await pool.fetchval("SELECT count(*) FROM item_pairs WHERE created_minute > 0")
+    await walk(pool, opened, keep)
+    await walk(pool, opened, keep)
+    assert await pool.fetchval("SELECT count(*) FROM item_pairs WHERE created_minute > 0") == young > 0
 
 
 async def test_a_pair_that_is_being_added_to_stays_and_nobody_waits(pool: Pool, database_url: str) -> None:
