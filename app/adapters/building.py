@@ -4,7 +4,6 @@ In it they have the same names, so the statements of `app.adapters.features` add
 connection decides. What is added commits together with how far the rebuild is, so it may die at any time.
 """
 
-import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -114,6 +113,11 @@ async def create(connection: "Connection", slices: int, first: datetime) -> None
     for table in ("item_stats", "user_history"):
         await _add_indexes(connection, table)
     await connection.execute(_SQL["make_slices"], slices, first)
+
+
+async def schemas(connection: "Connection") -> list[str]:
+    """Those of rebuilds that there are: of an unfinished one, and of the tables that one has swapped out."""
+    return [name for (name,) in await connection.fetch(_SQL["schemas"])]
 
 
 async def drop(connection: "Connection") -> None:
@@ -251,15 +255,6 @@ async def swap(connection: "Connection") -> None:
         await connection.execute(_SQL["copy_new_items"])
         await connection.fetchval(_SQL["copy_sequence"])
         await connection.execute(_SQL["swap_tables"].format(live=live))
-
-
-async def tidy(connection: "Connection") -> None:
-    """Drops the tables that were swapped out, unless a transaction holds them, or Postgres is away: then the next
-    rebuild does.
-    """
-    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        await connection.execute(_SQL["drop_retired"])
-        await connection.execute(_SQL["drop_building"])
 
 
 async def counted(connection: "Connection") -> EventNumbers:

@@ -206,6 +206,9 @@ ORDER BY item_key;
 -- name: copy_sequence
 SELECT setval('reco_building.item_stats_item_key_seq', last_value, is_called) FROM item_stats_item_key_seq;
 
+-- name: schemas
+SELECT nspname::text FROM pg_namespace WHERE nspname IN ('reco_building', 'reco_retired') ORDER BY nspname;
+
 -- name: drop_retired
 DROP SCHEMA IF EXISTS reco_retired CASCADE;
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import asyncpg
 from redis.exceptions import RedisError
 
-from app.adapters import audit, generations, migrations, poolers, schema_check
+from app.adapters import audit, building, generations, migrations, poolers, schema_check
 from app.adapters.direct_url import check_direct_url
 from app.adapters.kafka import KafkaOptions, TopicOptions, how_to_create, read_topic_settings
 from app.adapters.kafka_bounds import silence_abandoned_tasks
@@ -190,6 +190,8 @@ async def _postgres(
     if unfinished := await generations.building(connection):
         text = f"the rebuild of generation {unfinished[0]} is unfinished: no item that is gone is removed until it ends"
         yield Finding("warn", "sums", text, "go on with `reco rebuild`, or give it up with `reco rebuild --drop`")
+    elif left := await building.schemas(connection):
+        yield findings.left_by_rebuild(left)
     for key in await audit.exposed_keys(connection):
         text = f"pages in browsers use the key {key}, so anybody can have it"
         remedy = "give them one of the scope browser (docs/browsers.md), and replace this one"

@@ -1,5 +1,6 @@
 """The findings of a check of one dependency: pure functions of what was measured."""
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -52,6 +53,12 @@ def hidden(name: str, value: object, secrets: frozenset[str]) -> str:
     if isinstance(value, frozenset | tuple):
         return ",".join(sorted(map(str, value))) or "(none)"
     return str(value) if value != "" else "(none)"
+
+
+def left_by_rebuild(schemas: Sequence[str]) -> Finding:
+    """`schemas`: those of rebuilds, where none is unfinished."""
+    text = f"a rebuild that has ended left tables on the disk, in the schema {' and '.join(schemas)}"
+    return Finding("warn", "sums", text, "drop them with `reco rebuild --drop`, unless one swaps its tables just now")
 
 
 def generation(serving: tuple[int, str, int] | None) -> Finding:

@@ -44,9 +44,13 @@ _WORK: Final = "reco-rebuild"
 
 
 class Rebuilt(Struct, frozen=True):
-    """How many events were folded, the rows of files that are none, and what expired during an interruption."""
+    """How many events were folded, the rows of files that are none, and what expired during an interruption.
+
+    `is_tidy`: the former tables are dropped.
+    """
 
     events: int
+    is_tidy: bool
     rejected: building.RejectedRows
     expired: str | None
 
@@ -117,6 +121,12 @@ def rebuild(
     if as_json:
         write_json({"events": made.events, "rejected_rows": made.rejected.count, "seconds": round(seconds, 3)})
     console.print(f"The new generation serves: {made.events:,} events in {seconds:.0f} s.", highlight=False)
+    if not made.is_tidy:
+        console.print(
+            "The former tables may still be on the disk, in the schema reco_retired. `reco rebuild --drop` drops them.",
+            highlight=False,
+            soft_wrap=True,
+        )
     if made.expired:
         console.print(f"{made.expired}.", highlight=False, markup=False, soft_wrap=True)
     if made.rejected.count:
@@ -193,8 +203,9 @@ async def _rebuild(
             rejected = building.RejectedRows(parts[0].rejected, parts[0].first_rejected)
             if not yes:
                 refuse_mostly_rejected(parts[0])
-            late = await swap(made, built, screen, fewer_are_fine=yes, actor=f"reco rebuild, {operator()}")
-    return Rebuilt(sum(part.events for part in parts) + late, rejected, expired)
+            swapped = await swap(made, built, screen, fewer_are_fine=yes, actor=f"reco rebuild, {operator()}")
+    events = sum(part.events for part in parts) + swapped.events
+    return Rebuilt(events, swapped.is_tidy, rejected, expired)
 
 
 async def _expired(settings: Settings, live: "Connection", *, yes: bool) -> str | None:

@@ -1,11 +1,11 @@
 """The end of a rebuild: the last events, and the new tables in place of those that serve, in one transaction."""
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
+from msgspec import Struct
 
 from app.adapters import (
     audit,
@@ -36,8 +36,15 @@ _PAUSE_SEC: Final = 1.0
 _PATIENCE_SEC: Final = 60.0
 
 
-async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_fine: bool, actor: str) -> int:
-    """Catches up and swaps; returns how many events it caught up with.
+class Swapped(Struct, frozen=True):
+    """`events`: how many it caught up with. `is_tidy`: the former tables are dropped; otherwise they may be left."""
+
+    events: int
+    is_tidy: bool
+
+
+async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_fine: bool, actor: str) -> Swapped:
+    """Catches up, swaps, and drops the former tables.
 
     `actor`: who asked for it, for the audit log. Unless `fewer_are_fine`, raises `UserError` when the new sums hold
     fewer events.
@@ -59,16 +66,13 @@ async def swap(rebuild: Rebuild, built: "Connection", show: Show, *, fewer_are_f
         except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
             # A long statement reads the tables, or vacuums them; nobody may wait behind us for longer.
             await asyncio.sleep(_PAUSE_SEC)
+            continue
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.CancelledError):
             # Without the answer to the COMMIT, the command would be run again, and make all of it anew.
             if swapped is None or await _serving_after(rebuild) == before:
                 raise
-            return swapped
-        else:
-            show(Report("Dropping the former tables", 0, 0))
-            with contextlib.suppress(asyncio.CancelledError):  # after Ctrl-C the next rebuild drops them
-                await building.tidy(built)
-            return swapped
+        show(Report("Dropping the former tables", 0, 0))
+        return Swapped(swapped, await _drop_former(rebuild))
     raise UserError(
         "The tables could not be swapped: a transaction holds them, or more is counted than can be caught up with. "
         "Look into pg_stat_activity, and run the same command again: it goes on here"
@@ -93,6 +97,16 @@ async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) 
     await cache_epoch.renew(built)
     await changes.record(built, [changes.GENERATION_CHANGED])
     return folded
+
+
+async def _drop_former(rebuild: Rebuild) -> bool:
+    """Whether they are: not where a transaction holds them, or Ctrl-C comes. The swap is done in spite of that."""
+    try:
+        async with rebuild.connection() as connection:  # that of the swap may be lost
+            await building.drop(connection)
+    except (DependencyDown, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.CancelledError):
+        return False
+    return True
 
 
 async def _serving_after(rebuild: Rebuild) -> int:

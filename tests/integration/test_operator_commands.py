@@ -126,6 +126,15 @@ def test_doctor_warns_of_a_rebuild_that_nobody_has_finished(environment: dict[st
     assert "`reco rebuild --drop`" in result.output
 
 
+@pytest.mark.parametrize("schema", ["reco_building", "reco_retired"])
+def test_doctor_warns_of_tables_that_a_rebuild_has_left(environment: dict[str, str], schema: str) -> None:
+    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+    result = reco("doctor", environment=environment)
+    assert f"warn sums: a rebuild that has ended left tables on the disk, in the schema {schema}" in result.output
+    assert "drop them with `reco rebuild --drop`" in result.output
+
+
 def test_doctor_says_what_cannot_be_reached_and_what_to_do(environment: dict[str, str]) -> None:
     nowhere = f"127.0.0.1:{choose()}"
     broken = {"KAFKA_BOOTSTRAP_SERVERS": nowhere, "ONLINE_CACHE_REDIS_URL": f"redis://{nowhere}/0"}

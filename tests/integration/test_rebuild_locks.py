@@ -48,12 +48,6 @@ async def test_rebuild_waits_for_maintenance_that_removes_items(
     assert await generation(pool) == 2
 
 
-async def test_connection_that_is_lost_after_the_swap_is_no_failure(database_url: str) -> None:
-    async with building.connection(database_url, building=True) as built:
-        built.terminate()
-        await building.tidy(built)
-
-
 async def test_session_that_is_lost_is_noticed(database_url: str, pool: Pool) -> None:
     connected = building.connection(database_url)
     live = await connected.__aenter__()
@@ -65,19 +59,31 @@ async def test_session_that_is_lost_is_noticed(database_url: str, pool: Pool) ->
         await connected.__aexit__(type(raised.value), raised.value, None)
 
 
-async def test_rebuild_that_is_interrupted_after_the_swap_says_that_it_is_done(
-    database_url: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [asyncio.CancelledError(), asyncpg.LockNotAvailableError("lock timeout"), asyncpg.InterfaceError("it is closed")],
+)
+async def test_rebuild_that_cannot_drop_the_former_tables_says_that_it_is_done_and_what_is_left(
+    database_url: str, pool: Pool, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    """Ctrl-C cancels whatever it waits for."""
+    """Ctrl-C cancels whatever it waits for; a transaction may hold the tables; the connection may be lost."""
+    drop = building.drop
 
-    async def cancelled(built: asyncpg.Connection) -> None:
-        raise asyncio.CancelledError
+    async def before_the_swap_alone(connection: asyncpg.Connection) -> None:
+        if await generation(connection) == 2:
+            raise error
+        await drop(connection)
 
-    monkeypatch.setattr(building, "tidy", cancelled)
+    monkeypatch.setattr(building, "drop", before_the_swap_alone)
     runner = CliRunner(env={"DATABASE_URL": database_url, "APP_ENV": "test"})
     done = await asyncio.to_thread(runner.invoke, main, ["rebuild"])
     assert (done.exit_code, await generation(pool)) == (0, 2), done.output
     assert "The new generation serves: 0 events" in done.output
+    assert "in the schema reco_retired. `reco rebuild --drop` drops them" in done.output
+    assert await pool.fetchval("SELECT to_regnamespace('reco_retired')") is not None
+    await rebuilt(database_url, "--drop")
+    assert await pool.fetchval("SELECT to_regnamespace('reco_retired')") is None
+    assert await generation(pool) == 2
 
 
 async def test_tables_of_a_publication_are_rebuilt_when_told_to_alone(database_url: str, pool: Pool) -> None:

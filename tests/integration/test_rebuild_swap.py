@@ -55,6 +55,8 @@ async def test_swap_whose_answer_does_not_come_is_told_as_done(
         output, _ = await asyncio.to_thread(process.communicate, timeout=60)
     assert process.returncode == 0, output
     assert f"The new generation serves: {_EVENTS} events" in output
+    assert await pool.fetchval("SELECT to_regnamespace('reco_retired')") is None
+    assert "may still be on the disk" not in output
     assert_alike(await sums(pool), before)
 
 
