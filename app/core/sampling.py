@@ -53,7 +53,7 @@ class Sampling:
             return 0.0
         events = user.events + 1
         self._users[user_id] = user._replace(events=events)
-        if len(user.taught_ms) == OF_ONE_USER or events < _SPACING * user.last:
+        if len(user.taught_ms) >= OF_ONE_USER or events < _SPACING * user.last:
             return 0.0
         return min(_MOST, float(events - user.last))
 

@@ -1,5 +1,6 @@
 """Items that are named one by one, by requests and by histories: their sums are read once somebody asks for them."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -13,7 +14,7 @@ from app.serving.fresh_cache import FreshCache
 from app.serving.loaded_items import LoadedItems
 
 _A_LOAD: Final = 1_000
-_FILL_PATIENCE_SEC: Final = 0.05
+_PATIENCE_SEC: Final = 0.25
 
 
 class AskedItems:
@@ -42,7 +43,6 @@ class AskedItems:
             max_keys=max_keys,
             max_batch=_A_LOAD,
             reload_throttle=reload_throttle,
-            fill_patience_sec=_FILL_PATIENCE_SEC,
         )
 
     async def numbers_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
@@ -54,12 +54,13 @@ class AskedItems:
         return self._index.number(item_ids)
 
     async def have(self, item_ids: Collection[str]) -> None:
-        """Those of these items that have sums have a number then; some of them have none yet where waiting for them
-        would take long, or Postgres is away.
+        """Those of these items that have sums have a number then; some of them have none yet where Postgres is slow or
+        away.
         """
         if wanted := self._index.without_number(item_ids):
-            with suppress(DependencyDown):
-                await self.cache.get_many(wanted)
+            with suppress(DependencyDown, TimeoutError):
+                async with asyncio.timeout(_PATIENCE_SEC):
+                    await self.cache.get_many(wanted)
 
     def are_at_hand(self, item_ids: Collection[str]) -> bool:
         """Whether those of these items that have sums have a number. If not, they are read meanwhile."""

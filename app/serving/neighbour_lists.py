@@ -6,23 +6,17 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Final
 
-import structlog
-
 from app.adapters import features
 from app.adapters.read_replica import ReadSource
 from app.core.batch_size import BatchSize
-from app.core.neighbours import NO_NEIGHBOURS, Neighbours, neighbours_of
+from app.core.neighbours import Neighbours, neighbours_of
 from app.errors import TooLarge
 from app.serving.loaded_items import LoadedItems
-
-_log = structlog.get_logger(__name__)
 
 # A list costs Postgres a millisecond, and that of an item which has met a hundred thousand others, hundreds.
 LISTS_A_LOAD: Final = 50
 _LISTS_A_TURN: Final = 25
 _STATEMENT_SEC: Final = 1.0
-# Others wait for their lists meanwhile. What takes longer is not due to some large lists.
-_LOAD_SEC: Final = 30.0
 
 
 class NeighbourLists:
@@ -35,27 +29,20 @@ class NeighbourLists:
         self._size = BatchSize(LISTS_A_LOAD, _STATEMENT_SEC)
 
     async def load(self, item_ids: Sequence[str]) -> Mapping[str, Neighbours]:
-        """Items without neighbours may be left out. Where Postgres gives up the list of one item for its time, it has
-        none. Raises `DependencyDown`.
+        """Items without neighbours may be left out. Raises `DependencyDown`, and with `TooLarge` the next load reads
+        half as many at once: whoever waits for this one gets the answer while there is time.
         """
         lists: dict[str, Neighbours] = {}
-        begun = time.monotonic()
-        while rest := item_ids[len(lists) :]:
-            part = rest[: self._size.limit]
-            started = time.monotonic()
+        rest = item_ids
+        while rest:
+            part, started = rest[: self._size.limit], time.monotonic()
             try:
-                found = await self._read(part)
-            except TooLarge as error:
-                if time.monotonic() - begun > _LOAD_SEC:
-                    raise
+                lists |= await self._read(part)
+            except TooLarge:
                 self._size.too_large(len(part))
-                if len(part) > 1:
-                    continue
-                found = {}
-                _log.warning("neighbours_given_up", item_id=part[0], error=str(error))
-            else:
-                self._size.fitted(len(part), time.monotonic() - started)
-            lists |= {item_id: found.get(item_id, NO_NEIGHBOURS) for item_id in part}
+                raise
+            self._size.fitted(len(part), time.monotonic() - started)
+            rest = rest[len(part) :]
         return lists
 
     async def _read(self, item_ids: Sequence[str]) -> Mapping[str, Neighbours]:
