@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 from msgspec import Struct
 
-from app.adapters import building_histories, features, rebuild_locks, sql
+from app.adapters import building_histories, features, generations, rebuild_locks, sql
 from app.adapters.building_schema import SCHEMA, live_names
 from app.adapters.postgres import set_for_session
 from app.adapters.postgres_connect import Connector
@@ -124,6 +124,15 @@ async def drop(connection: "Connection") -> None:
     """Drops what earlier rebuilds left. In a transaction, or not."""
     await connection.execute(_SQL["drop_retired"])
     await connection.execute(_SQL["drop_building"])
+
+
+async def drop_former(connection: "Connection") -> None:
+    """As `drop`, after a swap; but whoever has begun another rebuild meanwhile keeps its tables."""
+    await connection.execute(_SQL["drop_retired"])
+    async with connection.transaction():
+        await connection.execute(_SQL["let_none_begin"])
+        if await generations.building(connection) is None:
+            await connection.execute(_SQL["drop_building"])
 
 
 async def check_columns(connection: "Connection") -> None:

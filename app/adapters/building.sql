@@ -209,6 +209,9 @@ SELECT setval('reco_building.item_stats_item_key_seq', last_value, is_called) FR
 -- name: schemas
 SELECT nspname::text FROM pg_namespace WHERE nspname IN ('reco_building', 'reco_retired') ORDER BY nspname;
 
+-- name: let_none_begin
+LOCK TABLE feature_generations IN SHARE MODE;
+
 -- name: drop_retired
 DROP SCHEMA IF EXISTS reco_retired CASCADE;
 

@@ -147,7 +147,7 @@ async def remove(
     """
     async with database.connection() as connection:
         await _in_batches(connection, "empty_batches", until=until)
-        await connection.execute(_SQL["await_rebuild"])
+        await connection.fetchval(_SQL["await_rebuild"])  # `execute` would have no limit behind a pooler
         await connection.execute(_SQL["erase_in_building"], erasure.user_id)
         for (run,) in await connection.fetch(_SQL["runs_of_user"], erasure.user_id):
             await connection.execute(_SQL["erase_in_run"], run, erasure.user_id)

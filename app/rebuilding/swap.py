@@ -103,7 +103,7 @@ async def _drop_former(rebuild: Rebuild) -> bool:
     """Whether they are: not where a transaction holds them, or Ctrl-C comes. The swap is done in spite of that."""
     try:
         async with rebuild.connection() as connection:  # that of the swap may be lost
-            await building.drop(connection)
+            await building.drop_former(connection)
     except (DependencyDown, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.CancelledError):
         return False
     return True

@@ -67,14 +67,11 @@ async def test_rebuild_that_cannot_drop_the_former_tables_says_that_it_is_done_a
     database_url: str, pool: Pool, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     """Ctrl-C cancels whatever it waits for; a transaction may hold the tables; the connection may be lost."""
-    drop = building.drop
 
-    async def before_the_swap_alone(connection: asyncpg.Connection) -> None:
-        if await generation(connection) == 2:
-            raise error
-        await drop(connection)
+    async def fails(_connection: asyncpg.Connection) -> None:
+        raise error
 
-    monkeypatch.setattr(building, "drop", before_the_swap_alone)
+    monkeypatch.setattr(building, "drop_former", fails)
     runner = CliRunner(env={"DATABASE_URL": database_url, "APP_ENV": "test"})
     done = await asyncio.to_thread(runner.invoke, main, ["rebuild"])
     assert (done.exit_code, await generation(pool)) == (0, 2), done.output
@@ -84,6 +81,19 @@ async def test_rebuild_that_cannot_drop_the_former_tables_says_that_it_is_done_a
     await rebuilt(database_url, "--drop")
     assert await pool.fetchval("SELECT to_regnamespace('reco_retired')") is None
     assert await generation(pool) == 2
+
+
+async def test_former_tables_are_dropped_and_not_those_of_another_rebuild(pool: Pool) -> None:
+    """The session of the rebuild may be lost by then, and with it its right to be the only one."""
+    for schema in ("reco_retired", "reco_building"):
+        await pool.execute(f"CREATE SCHEMA {schema}")
+    async with pool.acquire() as connection:
+        await connection.execute("INSERT INTO feature_generations VALUES (2, 'building', '{}', '{}')")
+        await building.drop_former(connection)
+        assert await building.schemas(connection) == ["reco_building"]
+        await pool.execute("DELETE FROM feature_generations WHERE state = 'building'")
+        await building.drop_former(connection)
+        assert await building.schemas(connection) == []
 
 
 async def test_tables_of_a_publication_are_rebuilt_when_told_to_alone(database_url: str, pool: Pool) -> None:
