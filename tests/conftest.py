@@ -28,7 +28,8 @@ from app.devstack.ports import choose
 from app.devstack.stack import DATABASE_URL, KAFKA, REDIS_URL
 from app.settings import Settings
 from tests.support.database import cloned_database, create_database, drop_database, url_of
-from tests.support.topics import delete_topics
+from tests.support.service import eventually
+from tests.support.topics import delete_topics, has_brokers
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: they could not be interrupted.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -97,6 +98,7 @@ def breakable_stack(stack: Stack) -> Iterator[Stack]:
         pytest.skip("the servers were given by URL, so they are not ours to break")
     yield stack
     stack.restore()
+    eventually(lambda: has_brokers(stack.kafka_bootstrap_servers), describe=stack.kafka.log_tail)
 
 
 @pytest.fixture(scope="session")

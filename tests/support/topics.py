@@ -27,6 +27,13 @@ def partitions(kafka: str, prefix: str) -> dict[str, int]:
         return {name: len(topic.partitions) for name, topic in _topics(admin).items() if name.startswith(prefix)}
 
 
+def has_brokers(kafka: str) -> bool:
+    """Whether Kafka names a broker. One that was frozen may answer before its controller takes it for alive again."""
+    with admin_client(kafka) as admin, suppress(KafkaException):
+        return bool(admin.list_topics(timeout=_TIMEOUT_SEC).brokers)
+    return False
+
+
 def members(kafka: str, group: str) -> int:
     """How many members the consumer group has."""
     with admin_client(kafka) as admin:
