@@ -41,6 +41,8 @@ def have_films(service: Service) -> None:
         describe=service.describe,
     )
     eventually(lambda: "film-11" in ids(posted(service, "/reco", history=[{"item_id": "film-10"}])[:1]))
+    # An item that the process knew from the catalogue has its events with the next reload.
+    eventually(lambda: all(item["score"] > 0.0 for item in posted(service, "/rank", items=_FILMS[:26])))
 
 
 def answer(service: Service, path: str, **body: Any) -> dict[str, Any]:
