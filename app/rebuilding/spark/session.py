@@ -131,7 +131,14 @@ async def in_spark(work: Callable[[], T]) -> T:
     except (Py4JNetworkError, ConnectionError) as error:
         raise UserError(f"Spark: {_JAVA_ENDED}") from error
     except (Py4JError, PySparkException) as error:
-        raise UserError(f"Spark: {_reason(error)}") from error
+        raise UserError(f"Spark: {_JAVA_ENDED if is_unanswered(str(error)) else _reason(error)}") from error
+
+
+def is_unanswered(error: str) -> bool:
+    """Whether py4j says no more than which call failed, as where Java ended in the middle of it. It has an exception of
+    Java's, or its trace, where Java answered.
+    """
+    return error.startswith("An error occurred while calling ") and "\n" not in error
 
 
 async def _within(seconds: float, work: Callable[[], T], message: str) -> T:
